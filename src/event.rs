@@ -1,0 +1,211 @@
+//! What a run tells the world: the one contract between a run and its displays.
+//!
+//! ```text
+//!   cli, execute, verify ──► Event ──► events.jsonl ──► (later) watch, report
+//!                                 └──► progress: terminal bars | plain lines | JSON
+//! ```
+//!
+//! Whoever works emits events and knows nothing of displays. A display folds events into state and never asks a
+//! server, so a recorded run replays through the same code. Pure: the time of an event is stamped by its sender.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    Bytes, Difference, DumpId, Endpoint, ExitStatus, Finding, JobId, Rows, ServerError,
+    TableVerdict, Unverified, VerifyLevel,
+};
+
+/// One thing that happened, and when. One line of `events.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When it happened, by this machine's clock.
+    pub at: DateTime<Utc>,
+    /// What happened.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// The phases a person thinks in. Jobs of several phases run at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Pre-data: types, functions, tables.
+    Schema,
+    /// Rows and large objects.
+    Data,
+    /// Indexes, primary keys and other constraints that build an index.
+    Indexes,
+    /// Foreign keys and check constraints.
+    ForeignKeys,
+    /// Statistics, materialized views, triggers, policies, grants, and what else remains.
+    Finish,
+    /// Reading back and comparing.
+    Verify,
+}
+
+/// What is planned for one job, as far as a display needs to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedJob {
+    /// The job's number.
+    pub id: JobId,
+    /// Its phase.
+    pub phase: Phase,
+    /// What it does, for a person: `copy public.statuses 3/7`, `index index_statuses_on_uri`.
+    pub label: String,
+    /// Expected size of the work: bytes to read, or the size of the index or table it works on.
+    pub bytes: Bytes,
+    /// Expected rows, from the source's statistics; 0 when unknown.
+    pub rows: Rows,
+}
+
+/// The entry of the table of contents a job came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryRef {
+    /// `pg_dump`'s identifier of the entry.
+    pub dump_id: DumpId,
+    /// Its kind: `INDEX`, `FK CONSTRAINT`, …
+    pub desc: String,
+    /// Schema and tag, as `pg_restore -l` shows them.
+    pub tag: String,
+    /// Owner.
+    pub owner: String,
+}
+
+/// Why a job failed, whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobFailure {
+    /// The entry, if the job came from one.
+    pub entry: Option<EntryRef>,
+    /// The statement that failed, whole.
+    pub statement: Option<String>,
+    /// One sentence.
+    pub message: String,
+    /// The server's own error, every field.
+    pub server_error: Option<ServerError>,
+    /// What to do next.
+    pub hint: Option<String>,
+    /// The file under `failed/` that keeps all this; relative to the run directory.
+    pub file: Option<String>,
+}
+
+/// What can happen. New kinds may be added; a reader skips what it does not know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum What {
+    /// First event: who moves what where.
+    RunStarted {
+        /// pgconvoy's own version.
+        version: String,
+        /// The command: `move`.
+        command: String,
+        /// Where from.
+        source: Endpoint,
+        /// Where to.
+        target: Endpoint,
+        /// Number of workers.
+        jobs: u32,
+        /// What will be proven.
+        verify: VerifyLevel,
+        /// The run directory.
+        run_dir: String,
+    },
+    /// A named step of the command began: `reading the schema`, `copying and building`, …
+    StepStarted {
+        /// What is being done, as a present participle, for a person.
+        step: String,
+    },
+    /// The preflight found something.
+    Finding(Finding),
+    /// All reads of the source will see this snapshot.
+    SnapshotTaken {
+        /// As `pg_export_snapshot` names it.
+        snapshot: String,
+        /// Write-ahead log position at that moment.
+        lsn: String,
+    },
+    /// The last read of the source has ended; its snapshot is given back.
+    SnapshotReleased,
+    /// The plan is made.
+    Planned {
+        /// Every job.
+        jobs: Vec<PlannedJob>,
+        /// Number of tables whose rows will be copied.
+        tables: u32,
+        /// Estimated bytes of table data, as stored on the source.
+        bytes: Bytes,
+    },
+    /// A worker took a job.
+    JobStarted {
+        /// Which.
+        job: JobId,
+        /// The worker's number, from 0.
+        worker: u32,
+    },
+    /// A job is so far.
+    JobAdvanced {
+        /// Which.
+        job: JobId,
+        /// Rows since the job's start.
+        rows: Rows,
+        /// Bytes since the job's start.
+        bytes: Bytes,
+    },
+    /// A job is done and its work is committed.
+    JobFinished {
+        /// Which.
+        job: JobId,
+        /// Rows it handled, where that means something.
+        rows: Rows,
+        /// Bytes it handled.
+        bytes: Bytes,
+        /// How long it took.
+        duration_ms: u64,
+    },
+    /// A job failed and was rolled back.
+    JobFailed {
+        /// Which.
+        job: JobId,
+        /// Why, whole.
+        failure: JobFailure,
+    },
+    /// A job was not started, because one that it needs failed or was itself skipped.
+    JobSkipped {
+        /// Which.
+        job: JobId,
+        /// Because of which.
+        because_of: JobId,
+    },
+    /// A table was compared.
+    TableVerified(TableVerdict),
+    /// Something other than a table's rows was compared and found the same.
+    Checked {
+        /// What, in a few words: `indexes`, `constraints`, `sequences`, …
+        what: String,
+        /// How many of them.
+        count: u64,
+    },
+    /// Source and target differ.
+    Difference(Difference),
+    /// Something could not be verified.
+    Unverified(Unverified),
+    /// The source was written to after the snapshot: the copy is of the snapshot, not of now.
+    SourceMovedOn {
+        /// Tables with writes since the snapshot and how many, where the statistics say so; may be empty.
+        tables: Vec<(String, u64)>,
+    },
+    /// Something worth a line.
+    Note {
+        /// A sentence.
+        text: String,
+    },
+    /// Last event.
+    RunFinished {
+        /// What the process will exit with.
+        status: ExitStatus,
+        /// One sentence: what is proven and what is not, or what went wrong.
+        sentence: String,
+        /// What to do next, if anything.
+        next: Option<String>,
+    },
+}

@@ -1,0 +1,42 @@
+//! pgconvoy: a supervisor for Postgres dump and restore.
+//!
+//! ```text
+//!   inspect → preflight → plan → execute (ledger) → verify → report
+//! ```
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`cli`] | one file per command: its arguments and `run()`; the only user of clap |
+//! | [`failure`] | every error → kind, message, hint, exit status |
+//! | [`model`] | shared nouns: names, quantities, digests, differences |
+//! | [`event`] | what a run tells the world; the one contract between a run and its displays |
+//! | [`pg`] | conninfo, TLS, sessions, snapshot, the COPY relay, client tools; the only opener of connections and processes |
+//! | [`catalog`] | `sql/catalog/*.sql` → typed facts about a server |
+//! | [`toc`] | read, split, compare and write an archive's table of contents |
+//! | [`preflight`] | facts → findings (severity, what, remedy) → go / no-go |
+//! | [`plan`] | facts + options → an immutable plan: jobs, edges, costs |
+//! | [`schedule`] | the ready queue: what may start now, longest remaining path first |
+//! | [`execute`] | the supervisor, and one file per kind of job |
+//! | [`ledger`] | done-marks committed with the work |
+//! | [`verify`] | source and target → differences, in one vocabulary |
+//! | [`progress`] | folds events into state once; renders it as terminal bars, plain lines or JSON |
+//! | [`report`] | events → report → terminal, JSON |
+//!
+//! Invariants, each with a test behind it: exit status 0 means proven; the source is only read; a target that is not
+//! empty is never written over unasked; nothing is cut short or swallowed; secrets stay secret.
+
+pub mod catalog;
+pub mod cli;
+pub mod event;
+pub mod execute;
+pub mod failure;
+pub mod ledger;
+pub mod model;
+pub mod pg;
+pub mod plan;
+pub mod preflight;
+pub mod progress;
+pub mod report;
+pub mod schedule;
+pub mod toc;
+pub mod verify;

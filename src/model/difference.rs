@@ -1,0 +1,80 @@
+//! The one vocabulary for what verification finds.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Bytes, CopyFormat, MultisetDigest, QualifiedName, Rows};
+
+/// In what way the target is not what the source is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DifferenceKind {
+    /// On the source, not on the target.
+    Missing,
+    /// On the target, not on the source.
+    Extra,
+    /// On both, not the same.
+    Different,
+    /// There, but not in force: an invalid index, a constraint that is not validated.
+    Invalid,
+}
+
+/// One difference between source and target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// In what way.
+    pub kind: DifferenceKind,
+    /// The kind of object, in `pg_dump`'s words in lower case: `table data`, `index`, `fk constraint`, `sequence`, …
+    pub class: String,
+    /// The object's name, quoted where needed, with its schema.
+    pub object: String,
+    /// What differs, for a person: both values, or a short diff.
+    pub detail: String,
+}
+
+/// Something that verification could not decide. Never the same as "no difference": the run cannot exit 0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unverified {
+    /// The kind of object, as in [`Difference::class`].
+    pub class: String,
+    /// The object's name.
+    pub object: String,
+    /// Why it could not be verified.
+    pub because: String,
+}
+
+/// What verification says of one table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Same rows, same content, counted independently on both sides.
+    Identical,
+    /// Same number of rows on both sides; the content was not compared, because only counts were asked for.
+    SameCount,
+    /// The rows were left out on request; the target table is empty, as it should be.
+    Excluded,
+    /// Not verified, because nothing was asked for or because it could not be done.
+    NotVerified,
+    /// Source and target differ.
+    Different,
+}
+
+/// What was read, written and found for one table: a line of the final table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableVerdict {
+    /// The table, on both sides.
+    pub table: QualifiedName,
+    /// Text or binary, and why.
+    pub format: CopyFormat,
+    /// What the copier read from the source; `None` if it never got that far.
+    pub read: Option<MultisetDigest>,
+    /// `count(*)` on the source, in the same snapshot, independent of how the table was cut into chunks.
+    pub source_count: Option<Rows>,
+    /// What a fresh read of the target found; only its rows are meaningful when counts were asked for.
+    pub target: Option<MultisetDigest>,
+    /// Bytes that went over the wire.
+    pub bytes: Bytes,
+    /// Time spent copying, summed over the table's chunks, in milliseconds.
+    pub copy_ms: u64,
+    /// The conclusion.
+    pub verdict: Verdict,
+}

@@ -1,0 +1,32 @@
+//! Where a run reads from or writes to, as shown to people.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::ServerVersion;
+
+/// A server's database, without any secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Host name, address, or the directory of a Unix socket.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Database name.
+    pub database: String,
+    /// Role that is connected.
+    pub user: String,
+    /// Server version, once connected.
+    pub version: Option<ServerVersion>,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}:{}", self.database, self.host, self.port)?;
+        match self.version {
+            Some(version) => write!(f, " (PostgreSQL {version})"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The nouns that every other module shares.
+//!
+//! Nothing here does anything: these are values with names, units and a way to print them. Pure: no socket,
+//! no file, no clock.
+
+mod difference;
+mod digest;
+mod endpoint;
+mod exit;
+mod finding;
+mod name;
+mod quantity;
+mod server_error;
+mod sql;
+mod version;
+
+pub use difference::{Difference, DifferenceKind, TableVerdict, Unverified, Verdict};
+pub use digest::MultisetDigest;
+pub use endpoint::Endpoint;
+pub use exit::ExitStatus;
+pub use finding::{Finding, Severity};
+pub use name::{DumpId, JobId, Oid, QualifiedName};
+pub use quantity::{Bytes, Rows};
+pub use server_error::ServerError;
+pub use sql::{SqlText, quote_ident, quote_literal};
+pub use version::ServerVersion;
+
+/// How the rows of a table travel: the two formats of COPY that we use.
+///
+/// `Text` carries the reason why the binary format was not safe; the plan and the report show it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CopyFormat {
+    /// `FORMAT binary`: every column's type has a stable binary representation.
+    Binary,
+    /// `FORMAT text`, and why.
+    Text {
+        /// One clause, for example ``column "tags": array of a user-defined type carries its OID``.
+        because: String,
+    },
+}
+
+impl CopyFormat {
+    /// The word COPY takes after `FORMAT`.
+    pub fn keyword(&self) -> &'static str {
+        match self {
+            Self::Binary => "binary",
+            Self::Text { .. } => "text",
+        }
+    }
+}
+
+/// How much a move proves before it may exit 0.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum VerifyLevel {
+    /// Nothing: the run ends with status 6, because nothing was proven.
+    None,
+    /// Row counts of every table, besides everything that is not rows.
+    Counts,
+    /// Row counts and a hash of every row's content.
+    Content,
+}

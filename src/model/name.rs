@@ -1,0 +1,65 @@
+//! Names and numbers that identify things.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::quote_ident;
+
+/// A schema-qualified name. `Display` quotes it the way `pg_dump` does, so it can be pasted into psql.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct QualifiedName {
+    /// Schema, unquoted.
+    pub schema: String,
+    /// Object name, unquoted.
+    pub name: String,
+}
+
+impl QualifiedName {
+    /// From two unquoted names.
+    pub fn new(schema: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            schema: schema.into(),
+            name: name.into(),
+        }
+    }
+}
+
+impl fmt::Display for QualifiedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}.{}",
+            quote_ident(&self.schema),
+            quote_ident(&self.name)
+        )
+    }
+}
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number!(
+    /// A Postgres object identifier. Only meaningful on the server it was read from.
+    Oid(u32)
+);
+number!(
+    /// A job's number within one plan, counted from 0.
+    JobId(u32)
+);
+number!(
+    /// The identifier that `pg_dump` gave an entry of its table of contents.
+    DumpId(i32)
+);
