@@ -1,1 +1,19 @@
-//! (being built)
+//! Typed facts about a server, read with the queries in `sql/catalog/`.
+//!
+//! One complete query per file, runnable in psql; where a server version needs another text, its last major version is
+//! the suffix (`columns.11.sql`: up to 11). [`QUERIES`] lists them all, and a test prepares each against every supported
+//! server. Facts say what is; what to do about it is decided in `preflight` and `plan`.
+
+mod facts;
+mod queries;
+mod read;
+
+pub use facts::{
+    Activity, Column, Constraint, Extension, Holding, Index, LargeObject, LargeObjectGrant, Matview, Sequence,
+    ServerFacts, SourceFacts, Table, TargetFacts, Type,
+};
+pub use queries::{QUERIES, VersionedQuery};
+pub use read::{
+    activity, constraints, holdings, indexes, large_object_ids, readable_tables, roles, server_facts, sequences,
+    source_facts, target_facts,
+};

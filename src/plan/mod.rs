@@ -1,1 +1,272 @@
-//! (being built)
+//! Facts and options → an immutable plan: jobs, what each waits for, what each costs.
+//!
+//! ```text
+//!   schema batches ─► copy ─► (freeze) ─► indexes ─► keys ─► analyze ─► foreign keys ─┬─► triggers, rules, comments
+//!                      │                                                             ├─► materialized views
+//!                      └─► verify (reads the target anew) ──► policies               └─► grants ─► event triggers
+//! ```
+//!
+//! The arrows are per table: an index starts when its table is in, while others are still being copied. A plan is made
+//! once, written down, and never changed; the supervisor only decides when, never what. Everything here is pure, so
+//! every decision can be tested without a server.
+//!
+//! | file | decides |
+//! |---|---|
+//! | `format` | text or binary, and which form of a column can be compared |
+//! | `tables` | what is copied whole, bundled or in chunks; the COPY statements |
+//! | `builder` | numbers jobs and remembers which table and entry they serve |
+//! | `schema` | pre-data, and the statements around an entry |
+//! | `data` | copy, freeze, count and verify jobs |
+//! | `indexes` | indexes and the constraints that stand on one; ANALYZE |
+//! | `large_objects` | batches of them, with owners, grants and comments |
+//! | `foreign_keys` | NOT VALID first, validated side by side later |
+//! | `matviews` | refresh in order |
+//! | `finish` | everything else, in `pg_restore`'s order |
+//! | `cost` | how long a job may take |
+
+mod builder;
+mod cost;
+mod data;
+mod finish;
+mod foreign_keys;
+mod format;
+mod indexes;
+mod large_objects;
+mod matviews;
+mod schema;
+mod tables;
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::{LargeObject, ServerFacts, SourceFacts};
+use crate::event::{EntryRef, Phase, PlannedJob};
+use crate::model::{Bytes, DumpId, JobId, Oid, QualifiedName, Rows, SqlText, VerifyLevel};
+use crate::schedule::LockMode;
+use crate::toc::{RestoreOptions, Toc};
+
+pub use tables::{Comparison, CopyUnit, Range};
+
+/// What the operator asked for, as far as the plan depends on it.
+#[derive(Debug, Clone)]
+pub struct PlanOptions {
+    /// Number of workers.
+    pub jobs: u32,
+    /// What will be proven.
+    pub verify: VerifyLevel,
+    /// What to leave out.
+    pub restore: RestoreOptions,
+    /// Tables whose rows are left out.
+    pub exclude_data: BTreeSet<QualifiedName>,
+    /// Tables larger than this are cut into chunks; by default decided from the sizes of all.
+    pub chunk_size: Option<Bytes>,
+    /// Memory for all index builds together, on the target.
+    pub memory: Bytes,
+}
+
+/// Everything a plan is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// The schema archive.
+    pub toc: &'a Toc,
+    /// Who the source is.
+    pub source: &'a ServerFacts,
+    /// What it holds.
+    pub facts: &'a SourceFacts,
+    /// Who the target is.
+    pub target: &'a ServerFacts,
+    /// What was asked for.
+    pub options: &'a PlanOptions,
+}
+
+/// Why no plan can be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// An entry's SQL cannot be understood.
+    #[error("planning: {entry}")]
+    Entry {
+        /// Which entry, for a person.
+        entry: String,
+        /// What is wrong with it.
+        #[source]
+        source: crate::toc::TocError,
+    },
+    /// A table of the schema archive has a name that is not UTF-8.
+    #[error("planning: {what} has a name that is not UTF-8, which is not supported")]
+    NameNotUtf8 {
+        /// The entry, for a person.
+        what: String,
+    },
+    /// The schema archive names a table that the catalog does not show.
+    #[error("planning: table {table} is in the schema dump but cannot be read; is the role \"{role}\" allowed to?")]
+    TableNotVisible {
+        /// The table.
+        table: QualifiedName,
+        /// The connected role.
+        role: String,
+    },
+}
+
+/// The plan of one run. Immutable; `plan.json` and the ledger hold it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Version of this format.
+    pub format: u32,
+    /// Number of workers it was made for.
+    pub workers: u32,
+    /// What will be proven.
+    pub verify: VerifyLevel,
+    /// Client encoding of the sessions that run statements and COPY.
+    pub client_encoding: String,
+    /// Memory for all jobs together, on the target.
+    pub memory: Bytes,
+    /// What is copied; jobs refer to it by index.
+    pub tables: Vec<CopyUnit>,
+    /// What is compared; jobs refer to it by index.
+    pub comparisons: Vec<Comparison>,
+    /// Tables whose rows are left out on request.
+    pub excluded: Vec<QualifiedName>,
+    /// Entries that are left out, and why.
+    pub left_out: Vec<(EntryRef, String)>,
+    /// The jobs, by number.
+    pub jobs: Vec<Job>,
+}
+
+/// The smallest thing that can be retried alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its number: its place in [`Plan::jobs`].
+    pub id: JobId,
+    /// Phase, for displays.
+    pub phase: Phase,
+    /// What it does, for a person.
+    pub label: String,
+    /// What it does.
+    pub work: Work,
+    /// The jobs it waits for, whether they succeed or not.
+    pub after: Vec<JobId>,
+    /// The entries that must have succeeded, or else the job is skipped.
+    pub needs: Vec<DumpId>,
+    /// Expected duration in microseconds.
+    pub cost: u64,
+    /// What it locks on the target.
+    pub locks: Vec<(QualifiedName, LockMode)>,
+    /// `maintenance_work_mem` it runs with; 0 for the session's own.
+    pub memory: Bytes,
+    /// Bytes it handles, for displays.
+    pub bytes: Bytes,
+    /// Rows it is expected to handle.
+    pub rows: Rows,
+}
+
+/// What a job does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Work {
+    /// Runs statements in one transaction.
+    Run {
+        /// In this order.
+        statements: Vec<Statement>,
+        /// Settings for the transaction, besides `maintenance_work_mem`.
+        settings: Vec<(String, String)>,
+    },
+    /// Runs one statement that must not be in a transaction, such as VACUUM.
+    RunAlone {
+        /// The statement.
+        statement: SqlText,
+    },
+    /// Copies tables whole, in one transaction.
+    Copy {
+        /// Indexes into [`Plan::tables`].
+        tables: Vec<usize>,
+    },
+    /// Copies a part of a table.
+    CopyChunk {
+        /// Index into [`Plan::tables`].
+        table: usize,
+        /// Which part.
+        range: Range,
+    },
+    /// Counts a chunked table on the source, in the snapshot, regardless of chunks.
+    Count {
+        /// Index into [`Plan::tables`].
+        table: usize,
+    },
+    /// Reads the source a second time, in the form in which both sides can be compared.
+    ReadSource {
+        /// Index into [`Plan::comparisons`].
+        comparison: usize,
+    },
+    /// Reads the target anew and compares.
+    Compare {
+        /// Indexes into [`Plan::comparisons`].
+        comparisons: Vec<usize>,
+    },
+    /// Copies large objects, and makes their owners, grants and comments.
+    LargeObjects {
+        /// Which.
+        objects: Vec<LargeObject>,
+        /// Statements for owners, grants and comments.
+        statements: Vec<Statement>,
+    },
+    /// Reads large objects of the target anew and compares.
+    CompareLargeObjects {
+        /// Which.
+        objects: Vec<Oid>,
+    },
+}
+
+impl Work {
+    /// Whether it reads the source: the snapshot must be held until all such jobs are done.
+    pub fn reads_source(&self) -> bool {
+        match self {
+            Self::Copy { .. }
+            | Self::CopyChunk { .. }
+            | Self::Count { .. }
+            | Self::ReadSource { .. }
+            | Self::LargeObjects { .. } => true,
+            Self::Run { .. } | Self::RunAlone { .. } | Self::Compare { .. } | Self::CompareLargeObjects { .. } => false,
+        }
+    }
+}
+
+/// A statement and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statement {
+    /// The entry, if it has one.
+    pub entry: Option<EntryRef>,
+    /// The entries that must have succeeded before: if one is broken, this one is skipped, and broken as well.
+    pub needs: Vec<DumpId>,
+    /// What to execute; it may be several statements, separated by `;`.
+    pub sql: SqlText,
+}
+
+impl Plan {
+    /// Makes the plan.
+    pub fn make(inputs: &Inputs<'_>) -> Result<Self, PlanError> {
+        builder::Builder::new(inputs)?.build()
+    }
+
+    /// The jobs as displays need them.
+    pub fn announced(&self) -> Vec<PlannedJob> {
+        let announce = |job: &Job| PlannedJob {
+            id: job.id,
+            phase: job.phase,
+            label: job.label.clone(),
+            bytes: job.bytes,
+            rows: job.rows,
+        };
+        self.jobs.iter().map(announce).collect()
+    }
+
+    /// The job with this number.
+    pub fn job(&self, id: JobId) -> Option<&Job> {
+        self.jobs.get(usize::try_from(id.0).ok()?)
+    }
+
+    /// The sum of what is stored on the source for all tables that are copied.
+    pub fn data_bytes(&self) -> Bytes {
+        self.tables.iter().map(|table| table.bytes).sum()
+    }
+}

@@ -1,0 +1,28 @@
+-- Indexes of user tables and materialized views, with the constraint they serve, if any.
+select i.indexrelid as oid,
+       n.nspname::text as schema,
+       ic.relname::text as name,
+       tn.nspname::text as table_schema,
+       tc.relname::text as table_name,
+       i.indrelid as relation,
+       am.amname::text as method,
+       ic.relkind = 'I' as partitioned,
+       i.indisvalid as valid,
+       i.indisready as ready,
+       coalesce(pg_catalog.pg_relation_size(i.indexrelid), 0) as bytes,
+       pg_catalog.pg_get_indexdef(i.indexrelid) as definition,
+       k.conname::text as constraint_name,
+       k.contype::text as constraint_kind,
+       coalesce(k.condeferrable, false) as deferrable,
+       coalesce(k.condeferred, false) as deferred
+from pg_catalog.pg_index i
+join pg_catalog.pg_class ic on ic.oid = i.indexrelid
+join pg_catalog.pg_namespace n on n.oid = ic.relnamespace
+join pg_catalog.pg_class tc on tc.oid = i.indrelid
+join pg_catalog.pg_namespace tn on tn.oid = tc.relnamespace
+join pg_catalog.pg_am am on am.oid = ic.relam
+left join pg_catalog.pg_constraint k on k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x')
+where n.nspname !~ '^pg_'
+  and n.nspname not in ('information_schema', 'pgconvoy')
+  and tc.relpersistence <> 't'
+order by i.indexrelid

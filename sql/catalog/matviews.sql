@@ -1,0 +1,34 @@
+-- Materialized views, with every relation they read, also through views, and the owners of all of these: a
+-- materialized view whose inputs belong to somebody else can only be refreshed once the grants are in place.
+with recursive reads as (
+    select r.ev_class as view, d.refobjid as relation
+    from pg_catalog.pg_rewrite r
+    join pg_catalog.pg_depend d
+      on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
+     and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid <> r.ev_class
+), input as (
+    select c.oid as matview, r.relation
+    from pg_catalog.pg_class c
+    join reads r on r.view = c.oid
+    where c.relkind = 'm'
+    union
+    select i.matview, r.relation
+    from input i
+    join pg_catalog.pg_class c on c.oid = i.relation and c.relkind = 'v'
+    join reads r on r.view = i.relation
+)
+select c.oid,
+       n.nspname::text as schema,
+       c.relname::text as name,
+       c.relispopulated as populated,
+       coalesce(pg_catalog.pg_table_size(c.oid), 0) as bytes,
+       greatest(c.reltuples, 0)::float8 as row_estimate,
+       array(select i.relation from input i where i.matview = c.oid order by 1) as inputs,
+       exists (select from input i join pg_catalog.pg_class p on p.oid = i.relation
+               where i.matview = c.oid and p.relowner <> c.relowner) as reads_foreign_property
+from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where c.relkind = 'm'
+  and n.nspname !~ '^pg_'
+  and n.nspname <> 'information_schema'
+order by c.oid

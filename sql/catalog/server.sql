@@ -1,0 +1,18 @@
+-- Who and what a server is: one row.
+select current_setting('server_version_num')::int4 as version,
+       (select system_identifier from pg_catalog.pg_control_system()) as system_identifier,
+       d.oid as database_oid,
+       d.datname::text as database,
+       current_user::text as role,
+       r.rolsuper as superuser,
+       pg_catalog.pg_is_in_recovery() as in_recovery,
+       pg_catalog.pg_encoding_to_char(d.encoding)::text as encoding,
+       current_setting('block_size')::int4 as block_size,
+       (select setting::int8 * 8192 from pg_catalog.pg_settings where name = 'shared_buffers') as shared_buffers_bytes,
+       (select setting::int8 * 1024 from pg_catalog.pg_settings where name = 'maintenance_work_mem') as maintenance_work_mem_bytes,
+       current_setting('max_locks_per_transaction')::int8
+         * (current_setting('max_connections')::int8 + current_setting('max_prepared_transactions')::int8) as lock_slots
+from pg_catalog.pg_database d
+cross join pg_catalog.pg_roles r
+where d.datname = current_database()
+  and r.rolname = current_user

@@ -1,0 +1,56 @@
+-- Tables whose rows can be copied, with what they weigh: ordinary tables, leaf partitions and configuration tables of
+-- extensions. Rows of some partitions must be loaded through the root, because the hash of an enum value depends on
+-- its OID (pg_dump calls such partitioning unsafe).
+with recursive ancestor as (
+    select i.inhrelid as leaf, i.inhparent as relid, 1 as depth
+    from pg_catalog.pg_inherits i
+    join pg_catalog.pg_class c on c.oid = i.inhrelid
+    where c.relispartition
+    union all
+    select a.leaf, i.inhparent, a.depth + 1
+    from ancestor a
+    join pg_catalog.pg_class c on c.oid = a.relid and c.relispartition
+    join pg_catalog.pg_inherits i on i.inhrelid = a.relid
+), root as (
+    select distinct on (a.leaf) a.leaf, a.relid
+    from ancestor a
+    order by a.leaf, a.depth desc
+), unsafe as (
+    select distinct a.leaf
+    from ancestor a
+    join pg_catalog.pg_partitioned_table p on p.partrelid = a.relid and p.partstrat = 'h'
+    join pg_catalog.pg_attribute k on k.attrelid = a.relid and k.attnum = any (p.partattrs)
+    join pg_catalog.pg_type t on t.oid = k.atttypid and t.typtype = 'e'
+), configuration as (
+    select e.extname::text as extension, u.relid, u.condition
+    from pg_catalog.pg_extension e
+    cross join lateral unnest(e.extconfig, e.extcondition) as u (relid, condition)
+)
+select c.oid,
+       n.nspname::text as schema,
+       c.relname::text as name,
+       c.relpersistence = 'u' as unlogged,
+       c.relhassubclass as has_children,
+       coalesce(pg_catalog.pg_relation_size(c.oid), 0) as heap_bytes,
+       coalesce(pg_catalog.pg_table_size(c.oid), 0) as total_bytes,
+       greatest(c.reltuples, 0)::float8 as row_estimate,
+       x.extension,
+       x.condition as extension_condition,
+       rn.nspname::text as root_schema,
+       rc.relname::text as root_name,
+       u.leaf is not null as load_via_root
+from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+left join configuration x on x.relid = c.oid
+left join unsafe u on u.leaf = c.oid
+left join root r on r.leaf = c.oid
+left join pg_catalog.pg_class rc on rc.oid = r.relid
+left join pg_catalog.pg_namespace rn on rn.oid = rc.relnamespace
+where c.relkind = 'r'
+  and c.relpersistence <> 't'
+  and n.nspname !~ '^pg_'
+  and n.nspname not in ('information_schema', 'pgconvoy')
+  and (x.relid is not null
+       or not exists (select from pg_catalog.pg_depend d
+                      where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'))
+order by c.oid

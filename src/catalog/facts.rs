@@ -1,0 +1,282 @@
+//! What there is to know about a server, as plain values.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Bytes, Oid, QualifiedName, Rows, ServerVersion};
+
+/// Who and what a server is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerFacts {
+    /// `server_version_num`.
+    pub version: ServerVersion,
+    /// Made by `initdb`; equal on a server and its standbys.
+    pub system_identifier: Option<i64>,
+    /// The connected database's OID.
+    pub database_oid: Oid,
+    /// The connected database's name.
+    pub database: String,
+    /// The connected role.
+    pub role: String,
+    /// Whether that role is a superuser.
+    pub superuser: bool,
+    /// Whether the server is a standby.
+    pub in_recovery: bool,
+    /// Database encoding, as `pg_encoding_to_char` names it.
+    pub encoding: String,
+    /// Bytes per block, 8192 unless compiled otherwise.
+    pub block_size: u64,
+    /// `shared_buffers`.
+    pub shared_buffers: Bytes,
+    /// `maintenance_work_mem`.
+    pub maintenance_work_mem: Bytes,
+    /// How many relation locks the shared lock table is laid out for.
+    pub lock_slots: u64,
+}
+
+/// A column, in attribute order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// Name, unquoted.
+    pub name: String,
+    /// Type; a key of [`SourceFacts::types`].
+    pub type_oid: Oid,
+    /// `GENERATED ALWAYS AS (…)`: computed by the server, so compared and not copied.
+    pub generated: bool,
+    /// Generated, and not even stored (18+).
+    pub is_virtual: bool,
+}
+
+/// A type, and what it is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Type {
+    /// As `format_type` prints it.
+    pub name: String,
+    /// Its schema.
+    pub schema: String,
+    /// `pg_type.typtype`: `b`ase, `c`omposite, `d`omain, `e`num, `r`ange, `m`ultirange, `p`seudo.
+    pub kind: char,
+    /// Element type of a true array.
+    pub element: Option<Oid>,
+    /// Base type of a domain.
+    pub base: Option<Oid>,
+    /// Whether it has both a send and a receive function.
+    pub has_binary: bool,
+    /// Types of a composite's fields.
+    pub fields: Vec<Oid>,
+    /// Subtype of a range.
+    pub subtype: Option<Oid>,
+    /// Range type of a multirange.
+    pub range: Option<Oid>,
+    /// The extension it belongs to.
+    pub extension: Option<String>,
+}
+
+/// An ordinary table or leaf partition: something that has rows of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Table {
+    /// Its OID on the source.
+    pub oid: Oid,
+    /// Its name, on both sides.
+    pub name: QualifiedName,
+    /// Not WAL-logged.
+    pub unlogged: bool,
+    /// Has (or had) inheritance children: it must be read with `ONLY`.
+    pub has_children: bool,
+    /// Main fork.
+    pub heap: Bytes,
+    /// Main fork, TOAST, free space and visibility maps.
+    pub total: Bytes,
+    /// `reltuples`, 0 when never analyzed.
+    pub row_estimate: Rows,
+    /// The extension whose configuration table it is.
+    pub extension: Option<String>,
+    /// The condition on rows of such a table that belong to the user; may be empty.
+    pub extension_condition: Option<String>,
+    /// The topmost partitioned table above it.
+    pub partition_root: Option<QualifiedName>,
+    /// Its rows must be loaded through that root, because a row's partition can differ between servers.
+    pub load_via_root: bool,
+    /// All columns, in attribute order.
+    pub columns: Vec<Column>,
+    /// The only column of the primary key, if that is one column of an integer type.
+    pub integer_key: Option<String>,
+    /// Smallest and largest value of that key; only read from servers that cannot scan ranges of blocks.
+    pub key_range: Option<(i64, i64)>,
+}
+
+/// An index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Index {
+    /// Its OID.
+    pub oid: Oid,
+    /// Its name.
+    pub name: QualifiedName,
+    /// The table or materialized view it is on.
+    pub table: QualifiedName,
+    /// That relation's OID.
+    pub relation: Oid,
+    /// Access method: `btree`, `gin`, …
+    pub method: String,
+    /// On a partitioned table: has no storage of its own.
+    pub partitioned: bool,
+    /// `indisvalid`.
+    pub valid: bool,
+    /// `indisready`.
+    pub ready: bool,
+    /// Size.
+    pub bytes: Bytes,
+    /// `pg_get_indexdef`.
+    pub definition: String,
+    /// The primary key, unique or exclusion constraint it serves.
+    pub constraint: Option<String>,
+    /// `pg_constraint.contype` of that constraint.
+    pub constraint_kind: Option<char>,
+    /// The constraint is deferrable.
+    pub deferrable: bool,
+    /// The constraint is initially deferred.
+    pub deferred: bool,
+}
+
+/// A constraint on a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Constraint {
+    /// Its table.
+    pub table: QualifiedName,
+    /// Its name.
+    pub name: String,
+    /// `pg_constraint.contype`.
+    pub kind: char,
+    /// `convalidated`.
+    pub validated: bool,
+    /// On a partitioned table.
+    pub on_partitioned: bool,
+    /// Made by a constraint of the partitioned parent.
+    pub inherited: bool,
+    /// The table a foreign key points to.
+    pub references: Option<QualifiedName>,
+    /// That table is partitioned.
+    pub references_partitioned: bool,
+}
+
+/// A sequence and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sequence {
+    /// Its name.
+    pub name: QualifiedName,
+    /// `last_value`.
+    pub last_value: i64,
+    /// `is_called`: whether `last_value` was handed out.
+    pub is_called: bool,
+}
+
+/// A materialized view.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Matview {
+    /// Its OID.
+    pub oid: Oid,
+    /// Its name.
+    pub name: QualifiedName,
+    /// Whether it holds data.
+    pub populated: bool,
+    /// Size.
+    pub bytes: Bytes,
+    /// `reltuples`, 0 when never analyzed.
+    pub row_estimate: Rows,
+    /// Every relation it reads, also through views.
+    pub inputs: Vec<Oid>,
+    /// Whether one of them belongs to another role.
+    pub reads_foreign_property: bool,
+    /// Its columns.
+    pub columns: Vec<Column>,
+}
+
+/// A large object, without its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LargeObject {
+    /// Its OID, which is its name.
+    pub oid: Oid,
+    /// Its owner.
+    pub owner: String,
+    /// Its comment.
+    pub comment: Option<String>,
+    /// Its privileges, when they are not the default.
+    pub grants: Option<Vec<LargeObjectGrant>>,
+}
+
+/// One privilege on a large object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LargeObjectGrant {
+    /// The role, or `None` for `PUBLIC`.
+    pub grantee: Option<String>,
+    /// `SELECT` or `UPDATE`.
+    pub privilege: String,
+    /// With grant option.
+    pub grantable: bool,
+}
+
+/// What the source holds, in one snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SourceFacts {
+    /// Tables with rows of their own.
+    pub tables: Vec<Table>,
+    /// Types of all columns, and what those are made of.
+    pub types: BTreeMap<Oid, Type>,
+    /// Indexes.
+    pub indexes: Vec<Index>,
+    /// Constraints.
+    pub constraints: Vec<Constraint>,
+    /// Sequences.
+    pub sequences: Vec<Sequence>,
+    /// Materialized views.
+    pub matviews: Vec<Matview>,
+    /// Large objects.
+    pub large_objects: Vec<LargeObject>,
+    /// Extensions of the database.
+    pub extensions: Vec<Extension>,
+}
+
+/// Something a database holds: a kind of object, how many, and a few names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holding {
+    /// `table`, `function`, …
+    pub kind: String,
+    /// How many.
+    pub count: u64,
+    /// Up to five names.
+    pub examples: Vec<String>,
+}
+
+/// An extension, created or to be had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extension {
+    /// Name.
+    pub name: String,
+    /// Version that is installed, or that would be.
+    pub version: Option<String>,
+}
+
+/// What the target holds and offers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetFacts {
+    /// What is already there.
+    pub holdings: Vec<Holding>,
+    /// Roles.
+    pub roles: Vec<String>,
+    /// Tablespaces.
+    pub tablespaces: Vec<String>,
+    /// Extensions that can be created.
+    pub extensions: Vec<Extension>,
+}
+
+/// Rows written to a table since the statistics were reset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Activity {
+    /// The table.
+    pub table: QualifiedName,
+    /// Its OID.
+    pub oid: Oid,
+    /// Inserted, updated and deleted rows.
+    pub written: u64,
+}

@@ -1,0 +1,324 @@
+//! Runs the catalog queries and turns rows into facts.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use tokio_postgres::types::ToSql;
+
+use super::facts::{
+    Activity, Column, Constraint, Extension, Holding, Index, LargeObject, LargeObjectGrant, Matview, Sequence,
+    ServerFacts, SourceFacts, Table, TargetFacts, Type,
+};
+use super::queries::{self, VersionedQuery};
+use crate::model::{Bytes, Oid, QualifiedName, Rows, ServerVersion, quote_ident};
+use crate::pg::{Answer, PgError, Query, Session};
+
+/// How many sequences are read in one statement.
+const SEQUENCES_PER_QUERY: usize = 200;
+
+/// The first major version that scans a range of blocks without reading the whole table.
+const TID_RANGE_SCANS: u32 = 14;
+
+/// Tables below this are never cut into ranges of keys.
+const WORTH_CUTTING: Bytes = Bytes(1 << 20);
+
+/// Who and what the server is.
+pub async fn server_facts(session: &Session) -> Result<ServerFacts, PgError> {
+    let rows = session.query(&queries::SERVER.newest, &[]).await?;
+    let row = rows.first().ok_or_else(|| PgError::Answer {
+        query: queries::SERVER.newest.name,
+        what: "no row; is the database gone?".into(),
+    })?;
+    let version: i32 = row.get("version")?;
+    Ok(ServerFacts {
+        version: ServerVersion(u32::try_from(version).unwrap_or(0)),
+        system_identifier: row.get("system_identifier")?,
+        database_oid: row.oid("database_oid")?,
+        database: row.get("database")?,
+        role: row.get("role")?,
+        superuser: row.get("superuser")?,
+        in_recovery: row.get("in_recovery")?,
+        encoding: row.get("encoding")?,
+        block_size: u64::try_from(row.get::<i32>("block_size")?).unwrap_or(8192),
+        shared_buffers: row.bytes("shared_buffers_bytes")?,
+        maintenance_work_mem: row.bytes("maintenance_work_mem_bytes")?,
+        lock_slots: row.count("lock_slots")?,
+    })
+}
+
+/// Everything the plan needs to know of the source. The session is inside the run's snapshot.
+pub async fn source_facts(session: &Session) -> Result<SourceFacts, PgError> {
+    let mut tables = tables(session).await?;
+    let mut matviews = matviews(session).await?;
+    if session.version().major() < TID_RANGE_SCANS {
+        key_ranges(session, &mut tables).await?;
+    }
+    let relations: Vec<u32> = tables.iter().map(|table| table.oid.0).chain(matviews.iter().map(|view| view.oid.0)).collect();
+    let mut columns = columns(session, &relations).await?;
+    for table in &mut tables {
+        table.columns = columns.remove(&table.oid).unwrap_or_default();
+    }
+    for matview in &mut matviews {
+        matview.columns = columns.remove(&matview.oid).unwrap_or_default();
+    }
+    let all_columns = tables.iter().flat_map(|table| &table.columns).chain(matviews.iter().flat_map(|view| &view.columns));
+    let mut type_oids: Vec<u32> = all_columns.map(|column| column.type_oid.0).collect();
+    type_oids.sort_unstable();
+    type_oids.dedup();
+    Ok(SourceFacts {
+        types: types(session, &type_oids).await?,
+        indexes: indexes(session).await?,
+        constraints: constraints(session).await?,
+        sequences: sequences(session).await?,
+        large_objects: large_objects(session).await?,
+        extensions: extensions(session, &queries::INSTALLED_EXTENSIONS, "version").await?,
+        tables,
+        matviews,
+    })
+}
+
+/// Smallest and largest key of the tables that are worth cutting up, on servers that cannot scan ranges of blocks.
+async fn key_ranges(session: &Session, tables: &mut [Table]) -> Result<(), PgError> {
+    for table in tables.iter_mut().filter(|table| table.total > WORTH_CUTTING) {
+        let Some(key) = table.integer_key.as_deref().map(quote_ident) else { continue };
+        let sql = format!("select min({key})::int8 as min, max({key})::int8 as max from only {}", table.name);
+        for row in session.query_text("the range of a key", &sql, &[]).await? {
+            table.key_range = row.get::<Option<i64>>("min")?.zip(row.get::<Option<i64>>("max")?);
+        }
+    }
+    Ok(())
+}
+
+/// What the target holds and offers.
+pub async fn target_facts(session: &Session) -> Result<TargetFacts, PgError> {
+    Ok(TargetFacts {
+        holdings: holdings(session).await?,
+        roles: roles(session).await?,
+        tablespaces: names(session, &queries::TABLESPACES).await?,
+        extensions: extensions(session, &queries::AVAILABLE_EXTENSIONS, "default_version").await?,
+    })
+}
+
+/// Tables that may be read, with their OIDs.
+pub async fn readable_tables(session: &Session) -> Result<Vec<(Oid, QualifiedName)>, PgError> {
+    let rows = ask(session, &queries::READABLE_TABLES, &[]).await?;
+    rows.iter().map(|row| Ok((row.oid("oid")?, row.name("schema", "name")?))).collect()
+}
+
+/// What a database holds that a move would collide with or bury.
+pub async fn holdings(session: &Session) -> Result<Vec<Holding>, PgError> {
+    let rows = ask(session, &queries::HOLDINGS, &[]).await?;
+    let holding = |row: &Answer| {
+        Ok(Holding { kind: row.get("kind")?, count: row.count("count")?, examples: row.get("examples")? })
+    };
+    rows.iter().map(holding).collect()
+}
+
+/// Names of all roles.
+pub async fn roles(session: &Session) -> Result<Vec<String>, PgError> {
+    names(session, &queries::ROLES).await
+}
+
+/// Rows written to each table so far.
+pub async fn activity(session: &Session) -> Result<Vec<Activity>, PgError> {
+    let rows = ask(session, &queries::ACTIVITY, &[]).await?;
+    let activity = |row: &Answer| {
+        Ok(Activity { table: row.name("schema", "name")?, oid: row.oid("relid")?, written: row.count("written")? })
+    };
+    rows.iter().map(activity).collect()
+}
+
+/// All indexes.
+pub async fn indexes(session: &Session) -> Result<Vec<Index>, PgError> {
+    let rows = ask(session, &queries::INDEXES, &[]).await?;
+    let index = |row: &Answer| {
+        Ok(Index {
+            oid: row.oid("oid")?,
+            name: row.name("schema", "name")?,
+            table: row.name("table_schema", "table_name")?,
+            relation: row.oid("relation")?,
+            method: row.get("method")?,
+            partitioned: row.get("partitioned")?,
+            valid: row.get("valid")?,
+            ready: row.get("ready")?,
+            bytes: row.bytes("bytes")?,
+            definition: row.get("definition")?,
+            constraint: row.get("constraint_name")?,
+            constraint_kind: row.optional_char("constraint_kind")?,
+            deferrable: row.get("deferrable")?,
+            deferred: row.get("deferred")?,
+        })
+    };
+    rows.iter().map(index).collect()
+}
+
+/// All constraints of tables.
+pub async fn constraints(session: &Session) -> Result<Vec<Constraint>, PgError> {
+    let rows = ask(session, &queries::CONSTRAINTS, &[]).await?;
+    let constraint = |row: &Answer| {
+        let references = match row.get::<Option<String>>("referenced_schema")? {
+            Some(_) => Some(row.name("referenced_schema", "referenced_name")?),
+            None => None,
+        };
+        Ok(Constraint {
+            table: row.name("schema", "table_name")?,
+            name: row.get("name")?,
+            kind: row.char("kind")?,
+            validated: row.get("validated")?,
+            on_partitioned: row.get("on_partitioned")?,
+            inherited: row.get("inherited")?,
+            references,
+            references_partitioned: row.get("references_partitioned")?,
+        })
+    };
+    rows.iter().map(constraint).collect()
+}
+
+/// All sequences and where they stand now: a sequence does not follow snapshots.
+pub async fn sequences(session: &Session) -> Result<Vec<Sequence>, PgError> {
+    const NAME: &str = "the values of sequences";
+    let rows = ask(session, &queries::SEQUENCES, &[]).await?;
+    let names: Vec<QualifiedName> = rows.iter().map(|row| row.name("schema", "name")).collect::<Result<_, _>>()?;
+    let mut sequences = Vec::with_capacity(names.len());
+    for batch in names.chunks(SEQUENCES_PER_QUERY) {
+        let mut sql = String::new();
+        for (index, name) in batch.iter().enumerate() {
+            let union = if index == 0 { "" } else { " union all " };
+            let _ = write!(sql, "{union}select {index}::int4 as index, last_value, is_called from {name}");
+        }
+        for row in session.query_text(NAME, &sql, &[]).await? {
+            let index = usize::try_from(row.get::<i32>("index")?).ok().and_then(|index| batch.get(index));
+            let name = index.ok_or_else(|| PgError::Answer { query: NAME, what: "an unknown sequence".into() })?;
+            sequences.push(Sequence {
+                name: name.clone(),
+                last_value: row.get("last_value")?,
+                is_called: row.get("is_called")?,
+            });
+        }
+    }
+    Ok(sequences)
+}
+
+/// OIDs of all large objects.
+pub async fn large_object_ids(session: &Session) -> Result<Vec<Oid>, PgError> {
+    Ok(large_objects(session).await?.into_iter().map(|object| object.oid).collect())
+}
+
+async fn tables(session: &Session) -> Result<Vec<Table>, PgError> {
+    let mut keys = BTreeMap::new();
+    for row in ask(session, &queries::INTEGER_KEYS, &[]).await? {
+        keys.insert(row.oid("relation")?, row.get::<String>("name")?);
+    }
+    let rows = ask(session, &queries::TABLES, &[]).await?;
+    let mut table = |row: &Answer| {
+        let partition_root = match row.get::<Option<String>>("root_schema")? {
+            Some(_) => Some(row.name("root_schema", "root_name")?),
+            None => None,
+        };
+        let oid = row.oid("oid")?;
+        Ok(Table {
+            oid,
+            name: row.name("schema", "name")?,
+            unlogged: row.get("unlogged")?,
+            has_children: row.get("has_children")?,
+            heap: row.bytes("heap_bytes")?,
+            total: row.bytes("total_bytes")?,
+            row_estimate: row.estimate("row_estimate")?,
+            extension: row.get("extension")?,
+            extension_condition: row.get("extension_condition")?,
+            partition_root,
+            load_via_root: row.get("load_via_root")?,
+            columns: Vec::new(),
+            integer_key: keys.remove(&oid),
+            key_range: None,
+        })
+    };
+    rows.iter().map(&mut table).collect()
+}
+
+async fn matviews(session: &Session) -> Result<Vec<Matview>, PgError> {
+    let rows = ask(session, &queries::MATVIEWS, &[]).await?;
+    let matview = |row: &Answer| {
+        Ok(Matview {
+            oid: row.oid("oid")?,
+            name: row.name("schema", "name")?,
+            populated: row.get("populated")?,
+            bytes: row.bytes("bytes")?,
+            row_estimate: row.estimate("row_estimate")?,
+            inputs: row.oids("inputs")?,
+            reads_foreign_property: row.get("reads_foreign_property")?,
+            columns: Vec::new(),
+        })
+    };
+    rows.iter().map(matview).collect()
+}
+
+async fn columns(session: &Session, relations: &[u32]) -> Result<BTreeMap<Oid, Vec<Column>>, PgError> {
+    let mut columns: BTreeMap<Oid, Vec<Column>> = BTreeMap::new();
+    for row in ask(session, &queries::COLUMNS, &[&relations]).await? {
+        columns.entry(row.oid("relation")?).or_default().push(Column {
+            name: row.get("name")?,
+            type_oid: row.oid("type")?,
+            generated: row.get("generated")?,
+            is_virtual: row.get("virtual")?,
+        });
+    }
+    Ok(columns)
+}
+
+async fn types(session: &Session, oids: &[u32]) -> Result<BTreeMap<Oid, Type>, PgError> {
+    let mut types = BTreeMap::new();
+    for row in ask(session, &queries::TYPES, &[&oids]).await? {
+        let facts = Type {
+            name: row.get("name")?,
+            schema: row.get::<Option<String>>("schema")?.unwrap_or_default(),
+            kind: row.char("kind")?,
+            element: row.optional_oid("element")?,
+            base: row.optional_oid("base")?,
+            has_binary: row.get("has_binary")?,
+            fields: row.oids("fields")?,
+            subtype: row.optional_oid("subtype")?,
+            range: row.optional_oid("range")?,
+            extension: row.get("extension")?,
+        };
+        types.insert(row.oid("oid")?, facts);
+    }
+    Ok(types)
+}
+
+async fn large_objects(session: &Session) -> Result<Vec<LargeObject>, PgError> {
+    let mut grants: BTreeMap<Oid, Vec<LargeObjectGrant>> = BTreeMap::new();
+    for row in ask(session, &queries::LARGE_OBJECT_GRANTS, &[]).await? {
+        let entry = grants.entry(row.oid("oid")?).or_default();
+        // An object whose last privilege was revoked has a row without one.
+        if let Some(privilege) = row.get::<Option<String>>("privilege")? {
+            entry.push(LargeObjectGrant {
+                grantee: row.get("grantee")?,
+                privilege,
+                grantable: row.get::<Option<bool>>("grantable")?.unwrap_or(false),
+            });
+        }
+    }
+    let rows = ask(session, &queries::LARGE_OBJECTS, &[]).await?;
+    let mut object = |row: &Answer| {
+        let oid = row.oid("oid")?;
+        let mut grants = grants.remove(&oid);
+        grants.iter_mut().for_each(|grants| grants.sort());
+        Ok(LargeObject { oid, owner: row.get("owner")?, comment: row.get("comment")?, grants })
+    };
+    rows.iter().map(&mut object).collect()
+}
+
+async fn extensions(session: &Session, query: &VersionedQuery, version: &str) -> Result<Vec<Extension>, PgError> {
+    let rows = ask(session, query, &[]).await?;
+    rows.iter().map(|row| Ok(Extension { name: row.get("name")?, version: row.get(version)? })).collect()
+}
+
+async fn names(session: &Session, query: &VersionedQuery) -> Result<Vec<String>, PgError> {
+    ask(session, query, &[]).await?.iter().map(|row| row.get("name")).collect()
+}
+
+async fn ask(session: &Session, query: &VersionedQuery, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Answer>, PgError> {
+    let query: &Query = query.for_server(session.version());
+    session.query(query, params).await
+}

@@ -1,0 +1,150 @@
+//! What can go wrong between us and a server.
+
+use crate::model::{Rows, ServerError, SqlText};
+
+use super::dial::ConnectError;
+use super::wire::ScanError;
+
+/// An error on a session. Each variant says what was being done, and to what.
+#[derive(Debug, thiserror::Error)]
+pub enum PgError {
+    /// No session at all.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The server refused a statement.
+    #[error("{error}")]
+    Server {
+        /// The statement, whole; empty when the server spoke up on its own (at start-up, at its shutdown).
+        statement: SqlText,
+        /// Its answer, every field.
+        error: Box<ServerError>,
+    },
+    /// The socket failed.
+    #[error("the connection was lost while {doing}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The server hung up without a word.
+    #[error("the server closed the connection while {doing}")]
+    Closed {
+        /// What was being done.
+        doing: String,
+    },
+    /// The server asks for a password and none was found.
+    #[error("the server asks for a password for role \"{user}\", and none was given or found")]
+    PasswordMissing {
+        /// The role.
+        user: String,
+    },
+    /// The server asks for an authentication method that is not supported.
+    #[error("the server asks for authentication method {}, which pgconvoy does not support", method_name(*kind))]
+    AuthenticationMethod {
+        /// Its number in the protocol.
+        kind: i32,
+    },
+    /// The other side broke the protocol.
+    #[error("protocol error: {what}")]
+    Protocol {
+        /// How.
+        what: String,
+    },
+    /// The COPY stream is not whole.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// The command tags of the two sides and our own count do not agree.
+    #[error("COPY counted {ours} rows, but the source says {source_tag} and the target says {target_tag}")]
+    CountMismatch {
+        /// Rows that went through our hands.
+        ours: Rows,
+        /// The source's command tag.
+        source_tag: Rows,
+        /// The target's command tag.
+        target_tag: Rows,
+    },
+    /// An answer that does not have the form we asked for.
+    #[error("unexpected answer to {query}: {what}")]
+    Answer {
+        /// The query, by name.
+        query: &'static str,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+impl PgError {
+    /// The server's answer to a statement.
+    pub fn server(statement: &SqlText, error: ServerError) -> Self {
+        Self::Server { statement: statement.clone(), error: Box::new(error) }
+    }
+
+    /// The SQLSTATE, when the server gave one.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Server { error, .. } => Some(&error.code),
+            _ => None,
+        }
+    }
+
+    /// Whether the connection itself is gone, as opposed to a statement that failed.
+    pub fn is_lost_connection(&self) -> bool {
+        match self {
+            Self::Io { .. } | Self::Closed { .. } => true,
+            Self::Server { error, .. } => error.code.starts_with("08") || error.code.starts_with("57P"),
+            _ => false,
+        }
+    }
+
+    /// From the query client's error; `query` is the statement or its name.
+    pub(super) fn from_client(query: &str, error: tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            Some(db_error) => Self::server(&SqlText::from(query), server_error(db_error)),
+            None if error.is_closed() => Self::Closed { doing: format!("running {query}") },
+            None => Self::Io { doing: format!("running {query}"), source: std::io::Error::other(error) },
+        }
+    }
+}
+
+/// The query client's notion of a server error, in ours.
+fn server_error(error: &tokio_postgres::error::DbError) -> ServerError {
+    use tokio_postgres::error::ErrorPosition;
+    let (position, internal_position, internal_query) = match error.position() {
+        Some(ErrorPosition::Original(position)) => (Some(*position), None, None),
+        Some(ErrorPosition::Internal { position, query }) => (None, Some(*position), Some(query.clone())),
+        None => (None, None, None),
+    };
+    let routine = match (error.routine(), error.file(), error.line()) {
+        (Some(routine), Some(file), Some(line)) => Some(format!("{routine}, {file}:{line}")),
+        _ => None,
+    };
+    ServerError {
+        severity: error.severity().to_owned(),
+        code: error.code().code().to_owned(),
+        message: error.message().to_owned(),
+        detail: error.detail().map(str::to_owned),
+        hint: error.hint().map(str::to_owned),
+        position,
+        internal_position,
+        internal_query,
+        context: error.where_().map(str::to_owned),
+        schema: error.schema().map(str::to_owned),
+        table: error.table().map(str::to_owned),
+        column: error.column().map(str::to_owned),
+        data_type: error.datatype().map(str::to_owned),
+        constraint: error.constraint().map(str::to_owned),
+        routine,
+    }
+}
+
+/// `AuthenticationRequest` codes (manual, "Message Formats").
+fn method_name(kind: i32) -> String {
+    match kind {
+        2 => "Kerberos V5".into(),
+        7 | 8 => "GSSAPI".into(),
+        9 => "SSPI".into(),
+        other => format!("number {other}"),
+    }
+}

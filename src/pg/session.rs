@@ -1,0 +1,196 @@
+//! Sessions for questions with answers, and the one place that pins what a session must not inherit.
+//!
+//! Settings that change how values print, or that filter or cut off what is read, are pinned on every session of both
+//! sides, also after a reconnect, because every session is opened here.
+
+use std::fmt::Write as _;
+
+use tokio_postgres::types::{FromSql, ToSql};
+use tokio_postgres::{Client, NoTls, Row};
+
+use super::PgError;
+use super::connector::Side;
+use super::dial::Stream;
+use crate::model::{Bytes, Oid, QualifiedName, Rows, ServerVersion, quote_literal};
+
+/// A query from a file in `sql/`: its name for messages, and its text.
+#[derive(Debug, Clone, Copy)]
+pub struct Query {
+    /// File name.
+    pub name: &'static str,
+    /// Text.
+    pub sql: &'static str,
+}
+
+impl Query {
+    /// From a file's name and content.
+    pub const fn new(name: &'static str, sql: &'static str) -> Self {
+        Self { name, sql }
+    }
+}
+
+/// An open session.
+pub struct Session {
+    client: Client,
+    version: ServerVersion,
+}
+
+impl Session {
+    /// Starts a session on a stream; the settings are pinned by the caller, who knows the encoding.
+    pub(super) async fn start(stream: Stream, config: &tokio_postgres::Config) -> Result<Self, PgError> {
+        let connected = config.connect_raw(stream, NoTls).await;
+        let (client, connection) = connected.map_err(|error| PgError::from_client("the start of a session", error))?;
+        // Ends with the client; an error in it reaches whoever waits for an answer.
+        tokio::spawn(connection);
+        let mut session = Self { client, version: ServerVersion(0) };
+        let version = session.query_text("the server's version", "select current_setting('server_version_num')::int4 as version", &[]).await?;
+        let number = version.first().map(|row| row.get::<i32>("version")).transpose()?;
+        session.version = ServerVersion(number.and_then(|number| u32::try_from(number).ok()).unwrap_or(0));
+        Ok(session)
+    }
+
+    /// `server_version_num`.
+    pub fn version(&self) -> ServerVersion {
+        self.version
+    }
+
+    /// Runs a query from `sql/`.
+    pub async fn query(&self, query: &Query, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Answer>, PgError> {
+        self.query_text(query.name, query.sql, params).await
+    }
+
+    /// Runs a query built around identifiers; `name` is for messages.
+    pub async fn query_text(
+        &self,
+        name: &'static str,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Answer>, PgError> {
+        let rows = self.client.query(sql, params).await.map_err(|error| PgError::from_client(sql, error))?;
+        Ok(rows.into_iter().map(|row| Answer { query: name, row }).collect())
+    }
+
+    /// Runs statements that return nothing.
+    pub async fn execute(&self, sql: &str) -> Result<(), PgError> {
+        self.client.batch_execute(sql).await.map_err(|error| PgError::from_client(sql, error))
+    }
+
+    /// Checks that a query can be prepared on this server.
+    pub async fn prepare(&self, query: &Query) -> Result<(), PgError> {
+        self.client.prepare(query.sql).await.map(drop).map_err(|error| PgError::from_client(query.sql, error))
+    }
+}
+
+/// A row of an answer; every column is asked for by name, and a column that is not what we expect is an error.
+pub struct Answer {
+    query: &'static str,
+    row: Row,
+}
+
+impl Answer {
+    /// The value of a column.
+    pub fn get<'a, T: FromSql<'a>>(&'a self, column: &str) -> Result<T, PgError> {
+        self.row
+            .try_get(column)
+            .map_err(|error| PgError::Answer { query: self.query, what: format!("column {column}: {error}") })
+    }
+
+    /// An OID.
+    pub fn oid(&self, column: &str) -> Result<Oid, PgError> {
+        self.get(column).map(Oid)
+    }
+
+    /// An OID, or NULL.
+    pub fn optional_oid(&self, column: &str) -> Result<Option<Oid>, PgError> {
+        Ok(self.get::<Option<u32>>(column)?.map(Oid))
+    }
+
+    /// An array of OIDs.
+    pub fn oids(&self, column: &str) -> Result<Vec<Oid>, PgError> {
+        Ok(self.get::<Vec<u32>>(column)?.into_iter().map(Oid).collect())
+    }
+
+    /// A name made of two columns.
+    pub fn name(&self, schema: &str, name: &str) -> Result<QualifiedName, PgError> {
+        Ok(QualifiedName::new(self.get::<String>(schema)?, self.get::<String>(name)?))
+    }
+
+    /// A count (`int8`); a negative one is 0.
+    pub fn count(&self, column: &str) -> Result<u64, PgError> {
+        Ok(u64::try_from(self.get::<i64>(column)?).unwrap_or(0))
+    }
+
+    /// A size in bytes (`int8`).
+    pub fn bytes(&self, column: &str) -> Result<Bytes, PgError> {
+        self.count(column).map(Bytes)
+    }
+
+    /// An estimated number of rows (`float8`).
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate, clamped to what fits")]
+    pub fn estimate(&self, column: &str) -> Result<Rows, PgError> {
+        Ok(Rows(self.get::<f64>(column)?.max(0.0) as u64))
+    }
+
+    /// The only character of a text column.
+    pub fn char(&self, column: &str) -> Result<char, PgError> {
+        let found = self.optional_char(column)?;
+        found.ok_or_else(|| PgError::Answer { query: self.query, what: format!("column {column} is empty") })
+    }
+
+    /// The first character of a text column, or NULL.
+    pub fn optional_char(&self, column: &str) -> Result<Option<char>, PgError> {
+        Ok(self.get::<Option<String>>(column)?.and_then(|text| text.chars().next()))
+    }
+}
+
+/// The statement that pins a session's settings. `encoding` is the client encoding: the source database's own where
+/// rows travel, so that both servers convert from the same bytes, and UTF-8 where questions are asked.
+pub(super) fn pinned_settings(side: Side, version: ServerVersion, encoding: &str) -> String {
+    const BOTH_SIDES: [(&str, &str); 15] = [
+        ("search_path", ""),
+        ("row_security", "off"),
+        ("DateStyle", "ISO, YMD"),
+        ("IntervalStyle", "postgres"),
+        ("extra_float_digits", "3"),
+        ("TimeZone", "UTC"),
+        ("bytea_output", "hex"),
+        ("xmloption", "content"),
+        ("lc_monetary", "C"),
+        ("synchronize_seqscans", "off"),
+        ("standard_conforming_strings", "on"),
+        ("check_function_bodies", "off"),
+        ("statement_timeout", "0"),
+        ("lock_timeout", "0"),
+        ("idle_in_transaction_session_timeout", "0"),
+    ];
+    let mut sql = format!("set client_encoding = {}", quote_literal(encoding));
+    for (name, value) in BOTH_SIDES {
+        let _ = write!(sql, "; set {name} = {}", quote_literal(value));
+    }
+    if version.major() >= 14 {
+        sql.push_str("; set idle_session_timeout = 0");
+    }
+    if version.major() >= 17 {
+        sql.push_str("; set transaction_timeout = 0");
+    }
+    match side {
+        Side::Source => sql.push_str("; set default_transaction_read_only = on"),
+        // Work and its ledger line travel in one transaction: a crash loses both or neither. The end of a run commits
+        // once with it on, which flushes everything before.
+        Side::Target => sql.push_str("; set default_transaction_read_only = off; set synchronous_commit = off"),
+    }
+    sql
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_source_is_read_only_and_new_settings_are_not_sent_to_old_servers() {
+        let old = pinned_settings(Side::Source, ServerVersion(100_023), "LATIN1");
+        assert!(old.contains("default_transaction_read_only = on") && old.contains("client_encoding = 'LATIN1'"));
+        assert!(!old.contains("transaction_timeout = 0; ") && !old.contains("; set transaction_timeout"));
+        assert!(pinned_settings(Side::Target, ServerVersion(180_000), "UTF8").contains("; set transaction_timeout = 0"));
+    }
+}

@@ -1,0 +1,337 @@
+//! One connection on the raw wire: start-up, authentication, statements as bytes.
+//!
+//! A connection that was left in an unknown state (an I/O error, a COPY given up half-way) is marked broken and must be
+//! thrown away; nothing tries to repair it, because the server rolls back what it was doing when the socket closes.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use postgres_protocol::authentication::{
+    md5_hash,
+    sasl::{self, ChannelBinding, ScramSha256},
+};
+use postgres_protocol::message::frontend;
+use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
+
+use super::message::{Message, next_message};
+use crate::model::{ServerError, SqlText};
+use crate::pg::{PgError, dial::Stream};
+
+/// Notices kept per connection; what comes beyond is counted only.
+const NOTICES_KEPT: usize = 200;
+
+/// What a connection needs to introduce itself.
+pub struct WireStart<'a> {
+    /// Role.
+    pub user: &'a str,
+    /// Database.
+    pub database: &'a str,
+    /// Password, if one was found.
+    pub password: Option<&'a str>,
+    /// `application_name`, visible in `pg_stat_activity`.
+    pub application_name: &'a str,
+    /// `options`, as in libpq.
+    pub options: Option<&'a str>,
+}
+
+/// Warnings and notices that the server sent.
+#[derive(Debug, Default)]
+pub struct Notices {
+    kept: Vec<ServerError>,
+}
+
+impl Notices {
+    fn push(&mut self, message: &Message) {
+        if self.kept.len() < NOTICES_KEPT {
+            self.kept.push(message.to_server_error());
+        }
+    }
+
+    /// Takes what has come since the last call.
+    pub fn take(&mut self) -> Vec<ServerError> {
+        std::mem::take(&mut self.kept)
+    }
+}
+
+/// An authenticated connection.
+pub struct Wire {
+    pub(super) reader: ReadHalf<Stream>,
+    pub(super) writer: WriteHalf<Stream>,
+    pub(super) buffer: BytesMut,
+    pub(super) broken: bool,
+    backend: (i32, i32),
+    server_version: String,
+    /// What the server remarked.
+    pub notices: Notices,
+}
+
+impl Wire {
+    /// Introduces itself on a fresh stream and authenticates.
+    pub async fn start(stream: Stream, start: &WireStart<'_>) -> Result<Self, PgError> {
+        let (reader, writer) = tokio::io::split(stream);
+        let mut wire = Self {
+            reader,
+            writer,
+            buffer: BytesMut::with_capacity(8 << 10),
+            broken: false,
+            backend: (0, 0),
+            server_version: String::new(),
+            notices: Notices::default(),
+        };
+        let mut parameters = vec![
+            ("user", start.user),
+            ("database", start.database),
+            ("application_name", start.application_name),
+            ("client_encoding", "UTF8"),
+        ];
+        parameters.extend(start.options.map(|options| ("options", options)));
+        let mut message = BytesMut::new();
+        frontend::startup_message(parameters, &mut message).map_err(|source| wire.io("starting a session", source))?;
+        wire.send(&message, "starting a session").await?;
+        wire.authenticate(start).await?;
+        wire.await_ready().await?;
+        Ok(wire)
+    }
+
+    /// Process id and secret key, for a cancel request.
+    pub fn backend(&self) -> (i32, i32) {
+        self.backend
+    }
+
+    /// `server_version`, as the server reports it at start-up.
+    pub fn server_version(&self) -> &str {
+        &self.server_version
+    }
+
+    /// Whether the connection must be thrown away.
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Runs one statement, or several separated by `;`, and drops the rows it returns.
+    pub async fn execute(&mut self, sql: &SqlText) -> Result<(), PgError> {
+        self.query(sql).await.map(drop)
+    }
+
+    /// Runs one statement and returns its rows, each column as text.
+    pub async fn query(&mut self, sql: &SqlText) -> Result<Vec<Vec<Option<Bytes>>>, PgError> {
+        self.send_query(sql).await?;
+        let mut rows = Vec::new();
+        let mut failure = None;
+        loop {
+            let message = self.receive("running a statement").await?;
+            match message.tag {
+                b'D' => rows.push(message.to_columns()?),
+                b'E' => failure = failure.or(Some(message.to_server_error())),
+                b'Z' => break,
+                b'G' => return Err(self.lost("the server asked for data outside of a COPY")),
+                _ => {}
+            }
+        }
+        match failure {
+            None => Ok(rows),
+            Some(error) => Err(PgError::server(sql, error)),
+        }
+    }
+
+    /// Sends many statements at once and reads the answers as they come: one round trip for all of them.
+    ///
+    /// Each statement is a query of its own. On failure, says which one was the first to fail; inside a transaction
+    /// block those after it had no effect, and the caller rolls back.
+    pub async fn execute_all(&mut self, statements: &[SqlText]) -> Result<(), (usize, PgError)> {
+        let mut request = BytesMut::new();
+        for sql in statements {
+            put_query(sql, &mut request);
+        }
+        let Self { reader, writer, buffer, notices, .. } = self;
+        let doing = "running a batch of statements";
+        let send = async {
+            let sent = async {
+                writer.write_all(&request).await?;
+                writer.flush().await
+            };
+            sent.await.map_err(|source| (0, PgError::Io { doing: doing.to_owned(), source }))
+        };
+        let receive = async {
+            let mut failure = None;
+            for (index, sql) in statements.iter().enumerate() {
+                loop {
+                    let message = next_message(reader, buffer, doing).await.map_err(|error| (index, error))?;
+                    match message.tag {
+                        b'E' if failure.is_none() => {
+                            failure = Some((index, PgError::server(sql, message.to_server_error())));
+                        }
+                        b'N' => notices.push(&message),
+                        b'Z' => break,
+                        _ => {}
+                    }
+                }
+            }
+            Ok(failure)
+        };
+        match tokio::try_join!(send, receive) {
+            Ok(((), None)) => Ok(()),
+            Ok(((), Some(failure))) => Err(failure),
+            Err(failure) => {
+                self.broken = true;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Says goodbye, so that the server does not log a lost connection.
+    pub async fn close(mut self) {
+        let mut message = BytesMut::new();
+        frontend::terminate(&mut message);
+        if self.writer.write_all(&message).await.is_ok() {
+            let _ = self.writer.shutdown().await;
+        }
+    }
+
+    pub(super) async fn send_query(&mut self, sql: &SqlText) -> Result<(), PgError> {
+        let mut message = BytesMut::with_capacity(sql.as_bytes().len() + 6);
+        put_query(sql, &mut message);
+        self.send(&message, "sending a statement").await
+    }
+
+    pub(super) async fn send(&mut self, bytes: &[u8], doing: &str) -> Result<(), PgError> {
+        let sent = async {
+            self.writer.write_all(bytes).await?;
+            self.writer.flush().await
+        };
+        match sent.await {
+            Ok(()) => Ok(()),
+            // The server may have said why before it closed the connection; that is worth more than "broken pipe".
+            Err(source) => match self.receive(doing).await {
+                Ok(message) if message.tag == b'E' => {
+                    Err(PgError::server(&SqlText::default(), message.to_server_error()))
+                }
+                _ => Err(self.io(doing, source)),
+            },
+        }
+    }
+
+    /// The next message that is not a remark in passing.
+    pub(super) async fn receive(&mut self, doing: &str) -> Result<Message, PgError> {
+        loop {
+            let message = match next_message(&mut self.reader, &mut self.buffer, doing).await {
+                Ok(message) => message,
+                Err(error) => {
+                    self.broken = true;
+                    return Err(error);
+                }
+            };
+            match message.tag {
+                b'N' => self.notices.push(&message),
+                b'S' => self.note_parameter(&message.body),
+                b'A' => {}
+                _ => return Ok(message),
+            }
+        }
+    }
+
+    /// Reads on to `ReadyForQuery`; an error on the way is returned once the server is ready again.
+    pub(super) async fn await_ready(&mut self) -> Result<(), PgError> {
+        let mut failure = None;
+        loop {
+            let message = self.receive("waiting for the server").await;
+            match message {
+                Ok(message) => match message.tag {
+                    b'Z' => break,
+                    b'K' => self.note_backend(&message.body),
+                    b'E' => failure = failure.or(Some(PgError::server(&SqlText::default(), message.to_server_error()))),
+                    _ => {}
+                },
+                // A FATAL error is followed by the end of the connection: the error is the news, not the end.
+                Err(error) => return Err(failure.unwrap_or(error)),
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    pub(super) fn lost(&mut self, what: &str) -> PgError {
+        self.broken = true;
+        PgError::Protocol { what: what.to_owned() }
+    }
+
+    fn io(&mut self, doing: &str, source: std::io::Error) -> PgError {
+        self.broken = true;
+        PgError::Io { doing: doing.to_owned(), source }
+    }
+
+    fn note_parameter(&mut self, body: &[u8]) {
+        let mut parts = body.split(|&byte| byte == 0);
+        if parts.next() == Some(b"server_version") {
+            self.server_version = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
+        }
+    }
+
+    fn note_backend(&mut self, body: &[u8]) {
+        if let (Some(pid), Some(key)) = (body.first_chunk::<4>(), body.last_chunk::<4>()) {
+            self.backend = (i32::from_be_bytes(*pid), i32::from_be_bytes(*key));
+        }
+    }
+
+    async fn authenticate(&mut self, start: &WireStart<'_>) -> Result<(), PgError> {
+        loop {
+            let message = self.receive("authenticating").await?;
+            match (message.tag, message.body.first_chunk::<4>().map(|kind| i32::from_be_bytes(*kind))) {
+                (b'R', Some(0)) => return Ok(()),
+                (b'R', Some(3)) => self.send_password(required(start)?.as_bytes()).await?,
+                (b'R', Some(5)) => {
+                    let salt = message.body[4..].first_chunk::<4>().copied().unwrap_or_default();
+                    let hash = md5_hash(start.user.as_bytes(), required(start)?.as_bytes(), salt);
+                    self.send_password(hash.as_bytes()).await?;
+                }
+                (b'R', Some(10)) => self.scram(required(start)?, &message.body[4..]).await?,
+                (b'R', Some(kind)) => return Err(PgError::AuthenticationMethod { kind }),
+                (b'E', _) => return Err(PgError::server(&SqlText::default(), message.to_server_error())),
+                _ => return Err(self.lost("the server does not speak the PostgreSQL protocol")),
+            }
+        }
+    }
+
+    async fn send_password(&mut self, password: &[u8]) -> Result<(), PgError> {
+        let mut message = BytesMut::new();
+        frontend::password_message(password, &mut message).map_err(|source| self.io("authenticating", source))?;
+        self.send(&message, "authenticating").await
+    }
+
+    async fn scram(&mut self, password: &str, mechanisms: &[u8]) -> Result<(), PgError> {
+        let doing = "authenticating with SCRAM-SHA-256";
+        if !mechanisms.split(|&byte| byte == 0).any(|name| name == sasl::SCRAM_SHA_256.as_bytes()) {
+            return Err(PgError::Protocol { what: "the server offers no SASL mechanism that pgconvoy knows".into() });
+        }
+        let mut scram = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
+        let mut out = BytesMut::new();
+        frontend::sasl_initial_response(sasl::SCRAM_SHA_256, scram.message(), &mut out)
+            .map_err(|source| self.io(doing, source))?;
+        self.send(&out, doing).await?;
+        let server_first = self.sasl_step(11).await?;
+        scram.update(&server_first).map_err(|source| self.io(doing, source))?;
+        out.clear();
+        frontend::sasl_response(scram.message(), &mut out).map_err(|source| self.io(doing, source))?;
+        self.send(&out, doing).await?;
+        let server_final = self.sasl_step(12).await?;
+        scram.finish(&server_final).map_err(|source| self.io(doing, source))
+    }
+
+    async fn sasl_step(&mut self, expected: i32) -> Result<Bytes, PgError> {
+        let message = self.receive("authenticating").await?;
+        match (message.tag, message.body.first_chunk::<4>()) {
+            (b'R', Some(kind)) if i32::from_be_bytes(*kind) == expected => Ok(message.body.slice(4..)),
+            (b'E', _) => Err(PgError::server(&SqlText::default(), message.to_server_error())),
+            _ => Err(self.lost("the server broke off the SCRAM exchange")),
+        }
+    }
+}
+
+fn required<'a>(start: &WireStart<'a>) -> Result<&'a str, PgError> {
+    start.password.ok_or_else(|| PgError::PasswordMissing { user: start.user.to_owned() })
+}
+
+fn put_query(sql: &SqlText, out: &mut BytesMut) {
+    let length = u32::try_from(sql.as_bytes().len() + 5).unwrap_or(u32::MAX);
+    out.put_u8(b'Q');
+    out.put_u32(length);
+    out.put_slice(sql.as_bytes());
+    out.put_u8(0);
+}

@@ -1,0 +1,299 @@
+//! Numbers the jobs, and remembers which table and which entry each of them serves.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::format::Formats;
+use super::{Comparison, CopyUnit, Inputs, Job, Plan, PlanError, Statement, Work, cost};
+use super::schema::BATCH;
+use crate::catalog::Table;
+use crate::event::{EntryRef, Phase};
+use crate::model::{Bytes, DumpId, JobId, QualifiedName, Rows, SqlText};
+use crate::schedule::LockMode;
+use crate::toc::{Entry, Restore, restore_statements};
+
+/// What is known of a table while the plan grows.
+#[derive(Debug, Default)]
+pub(super) struct TableJobs {
+    /// Jobs after which its rows are in, and an index may be built.
+    pub loaded: Vec<JobId>,
+    /// Jobs that copy its rows; for a chunked table, all of them.
+    pub copied: Vec<JobId>,
+    /// Jobs that build its indexes and the constraints on them.
+    pub indexed: Vec<JobId>,
+    /// The job that analyzes it.
+    pub analyzed: Option<JobId>,
+    /// Jobs that read it back.
+    pub compared: Vec<JobId>,
+    /// Which bundle of small tables it is in.
+    pub bundle: Option<usize>,
+    /// Bytes stored on the source.
+    pub bytes: Bytes,
+}
+
+/// A plan under construction.
+pub(super) struct Builder<'a> {
+    pub inputs: &'a Inputs<'a>,
+    /// Tables of the catalog by name.
+    pub facts_by_name: BTreeMap<&'a QualifiedName, &'a Table>,
+    pub formats: Formats<'a>,
+    /// Entries by dump id.
+    pub entries: HashMap<DumpId, &'a Entry>,
+    /// `TABLE` and `MATERIALIZED VIEW` entries by name.
+    pub relations: BTreeMap<QualifiedName, DumpId>,
+    /// Entries that already have a job.
+    pub placed: HashSet<DumpId>,
+    /// The jobs each entry is done by.
+    pub entry_jobs: HashMap<DumpId, JobId>,
+    /// The last batch of pre-data; everything else comes after it.
+    pub schema_done: Vec<JobId>,
+    /// Jobs by table.
+    pub tables: BTreeMap<QualifiedName, TableJobs>,
+    pub units: Vec<CopyUnit>,
+    pub comparisons: Vec<Comparison>,
+    pub excluded: Vec<QualifiedName>,
+    pub left_out: Vec<(EntryRef, String)>,
+    jobs: Vec<Job>,
+}
+
+impl<'a> Builder<'a> {
+    pub fn new(inputs: &'a Inputs<'a>) -> Result<Self, PlanError> {
+        let mut relations = BTreeMap::new();
+        for entry in &inputs.toc.entries {
+            if matches!(entry.desc.as_str(), "TABLE" | "MATERIALIZED VIEW") {
+                let name = entry.qualified_name();
+                let name = name.ok_or_else(|| PlanError::NameNotUtf8 { what: entry.to_string() })?;
+                relations.insert(name, entry.dump_id);
+            }
+        }
+        Ok(Self {
+            formats: Formats {
+                types: &inputs.facts.types,
+                encoding: &inputs.source.encoding,
+                source: inputs.source.version,
+                target: inputs.target.version,
+            },
+            entries: inputs.toc.entries.iter().map(|entry| (entry.dump_id, entry)).collect(),
+            relations,
+            facts_by_name: inputs.facts.tables.iter().map(|table| (&table.name, table)).collect(),
+            inputs,
+            placed: HashSet::new(),
+            entry_jobs: HashMap::new(),
+            schema_done: Vec::new(),
+            tables: BTreeMap::new(),
+            units: Vec::new(),
+            comparisons: Vec::new(),
+            excluded: Vec::new(),
+            left_out: Vec::new(),
+            jobs: Vec::new(),
+        })
+    }
+
+    /// All steps, in the order in which each builds on the one before.
+    pub fn build(mut self) -> Result<Plan, PlanError> {
+        self.plan_schema()?;
+        self.plan_data()?;
+        self.plan_large_objects();
+        self.plan_indexes()?;
+        self.plan_analyze();
+        self.plan_foreign_keys()?;
+        self.plan_matviews()?;
+        self.plan_sequences();
+        self.plan_finish()?;
+        let options = self.inputs.options;
+        Ok(Plan {
+            format: 1,
+            workers: options.jobs,
+            verify: options.verify,
+            client_encoding: client_encoding(&self.inputs.source.encoding).to_owned(),
+            memory: options.memory,
+            tables: self.units,
+            comparisons: self.comparisons,
+            excluded: self.excluded,
+            left_out: self.left_out,
+            jobs: self.jobs,
+        })
+    }
+
+    /// Adds a job and returns its number.
+    pub fn add(&mut self, draft: Draft) -> JobId {
+        let id = JobId(u32::try_from(self.jobs.len()).unwrap_or(u32::MAX));
+        let mut after = draft.after;
+        after.sort_unstable();
+        after.dedup();
+        self.jobs.push(Job {
+            id,
+            phase: draft.phase,
+            label: draft.label,
+            work: draft.work,
+            after,
+            needs: draft.needs,
+            cost: draft.cost,
+            locks: draft.locks,
+            memory: draft.memory,
+            bytes: draft.bytes,
+            rows: draft.rows,
+        });
+        id
+    }
+
+    /// The jobs of these phases.
+    pub fn jobs_of(&self, phases: &[Phase]) -> Vec<JobId> {
+        self.jobs.iter().filter(|job| phases.contains(&job.phase)).map(|job| job.id).collect()
+    }
+
+    /// How to restore an entry; `None` if it is left out, which is noted.
+    pub fn restore(&mut self, entry: &Entry) -> Result<Option<Restore>, PlanError> {
+        let restore = restore_statements(self.inputs.toc, entry, &self.inputs.options.restore)
+            .map_err(|source| PlanError::Entry { entry: entry.to_string(), source })?;
+        if let Some(because) = restore.left_out {
+            if !because.contains("describes the archive") {
+                self.left_out.push((entry_ref(entry), because.to_owned()));
+            }
+            return Ok(None);
+        }
+        Ok(Some(restore))
+    }
+
+    /// An entry as statements to run; empty if it is left out or makes nothing.
+    pub fn statements(&mut self, entry: &Entry) -> Result<Vec<Statement>, PlanError> {
+        self.placed.insert(entry.dump_id);
+        let Some(restore) = self.restore(entry)? else { return Ok(Vec::new()) };
+        let prelude = prelude(&restore);
+        let needs = self.needs(entry);
+        let statement = |sql: SqlText| {
+            let sql = if prelude.is_empty() { sql } else { SqlText::from([prelude.as_slice(), sql.as_bytes()].concat()) };
+            Statement { entry: Some(entry_ref(entry)), needs: needs.clone(), sql }
+        };
+        Ok(restore.statements.into_iter().map(statement).collect())
+    }
+
+    /// The entries of this archive that an entry depends on.
+    pub fn needs(&self, entry: &Entry) -> Vec<DumpId> {
+        entry.dependencies.iter().copied().filter(|id| self.entries.contains_key(id)).collect()
+    }
+
+    /// The jobs that make what an entry depends on.
+    pub fn after_dependencies(&self, entry: &Entry) -> Vec<JobId> {
+        let mut after: Vec<JobId> = entry.dependencies.iter().filter_map(|id| self.entry_jobs.get(id)).copied().collect();
+        after.extend(&self.schema_done);
+        after
+    }
+
+    /// Batches of statements, one after the other; returns the last one.
+    pub fn plan_group(&mut self, group: Group<'a>) -> Result<Vec<JobId>, PlanError> {
+        let Group { phase, label, entries, mut after } = group;
+        let mut statements = Vec::new();
+        let mut locks: Vec<(QualifiedName, LockMode)> = Vec::new();
+        for entry in entries {
+            if self.placed.contains(&entry.dump_id) {
+                continue;
+            }
+            statements.extend(self.statements(entry)?);
+            locks.extend(self.table_of(entry).map(|(_, table)| (table, LockMode::AccessExclusive)));
+        }
+        locks.sort();
+        locks.dedup();
+        for batch in statements.chunks(BATCH) {
+            let draft = Draft::run(phase, format!("{} statements: {label}", batch.len()), batch.to_vec());
+            let job = self.add(Draft { after, locks: locks.clone(), ..draft });
+            self.entry_jobs.extend(batch.iter().filter_map(|statement| Some((statement.entry.as_ref()?.dump_id, job))));
+            after = vec![job];
+        }
+        Ok(after)
+    }
+}
+
+    /// The table an entry is on: the first of its dependencies that is one.
+    pub fn table_of(&self, entry: &Entry) -> Option<(DumpId, QualifiedName)> {
+        let table = |id: &DumpId| {
+            let entry = self.entries.get(id)?;
+            let is_relation = matches!(entry.desc.as_str(), "TABLE" | "MATERIALIZED VIEW" | "FOREIGN TABLE" | "VIEW");
+            is_relation.then(|| entry.qualified_name().map(|name| (*id, name))).flatten()
+        };
+        entry.dependencies.iter().find_map(table)
+    }
+}
+
+/// Remaining entries that are run one after the other, what they are called, and what they wait for.
+pub(super) struct Group<'a> {
+    pub phase: Phase,
+    pub label: &'static str,
+    pub entries: Vec<&'a Entry>,
+    pub after: Vec<JobId>,
+}
+
+/// A job without its number.
+pub(super) struct Draft {
+    pub phase: Phase,
+    pub label: String,
+    pub work: Work,
+    pub after: Vec<JobId>,
+    pub needs: Vec<DumpId>,
+    pub cost: u64,
+    pub locks: Vec<(QualifiedName, LockMode)>,
+    pub memory: Bytes,
+    pub bytes: Bytes,
+    pub rows: Rows,
+}
+
+impl Draft {
+    /// A job with nothing but what every job has.
+    pub fn new(phase: Phase, label: impl Into<String>, work: Work) -> Self {
+        Self {
+            phase,
+            label: label.into(),
+            cost: match &work {
+                Work::Run { statements, .. } => cost::statements(statements.len()),
+                _ => cost::statements(1),
+            },
+            work,
+            after: Vec::new(),
+            needs: Vec::new(),
+            locks: Vec::new(),
+            memory: Bytes(0),
+            bytes: Bytes(0),
+            rows: Rows(0),
+        }
+    }
+
+    /// A job that runs statements in one transaction.
+    pub fn run(phase: Phase, label: impl Into<String>, statements: Vec<Statement>) -> Self {
+        Self::new(phase, label, Work::Run { statements, settings: Vec::new() })
+    }
+}
+
+/// How messages refer to an entry.
+pub(super) fn entry_ref(entry: &Entry) -> EntryRef {
+    let tag = match &entry.namespace {
+        Some(schema) if !schema.is_empty() => format!("{schema} {}", entry.tag_lossy()),
+        _ => entry.tag_lossy(),
+    };
+    let owner = entry.owner.as_ref().map(crate::toc::Text::to_string_lossy);
+    EntryRef { dump_id: entry.dump_id, desc: entry.desc.clone(), tag, owner: owner.unwrap_or_default() }
+}
+
+/// Statements and COPY run in UTF-8, except where the source has no encoding and its bytes are just bytes.
+fn client_encoding(source: &str) -> &str {
+    if source == "SQL_ASCII" { "SQL_ASCII" } else { "UTF8" }
+}
+
+/// The settings that an entry's statements rely on, local to their transaction, and set for every entry that has storage:
+/// the one before it in the transaction may have set others.
+fn prelude(restore: &Restore) -> Vec<u8> {
+    let mut sql = Vec::new();
+    let mut set = |name: &str, quoted: &[u8]| {
+        sql.extend_from_slice(format!("set local {name} = ").as_bytes());
+        sql.extend_from_slice(quoted);
+        sql.extend_from_slice(b";\n");
+    };
+    if let Some(tablespace) = &restore.tablespace {
+        set("default_tablespace", &if tablespace.is_empty() { b"''".to_vec() } else { tablespace.quoted() });
+    }
+    if let Some(method) = &restore.table_access_method {
+        set("default_table_access_method", &method.quoted());
+    }
+    if let Some(schema) = &restore.search_path {
+        set("search_path", &[schema.quoted(), b", pg_catalog".to_vec()].concat());
+    }
+    sql
+}

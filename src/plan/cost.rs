@@ -1,0 +1,45 @@
+//! How long a job may take, in microseconds.
+//!
+//! Rough rates of one ordinary core. Only their ratios matter here: they decide which job is the start of the longest
+//! path. A prediction for people needs rates measured on the night's own machines.
+
+use crate::model::Bytes;
+
+/// Reading, relaying and writing a byte of table data with COPY.
+const COPY_NS_PER_BYTE: u64 = 9;
+/// Sorting and writing a byte of a finished b-tree.
+const BTREE_NS_PER_BYTE: u64 = 22;
+/// The same for GIN, GiST and the others.
+const OTHER_INDEX_NS_PER_BYTE: u64 = 60;
+/// Sequential reading, for VACUUM, ANALYZE, count(*) and checks.
+const READ_NS_PER_BYTE: u64 = 1;
+/// Reading with COPY and hashing.
+const VERIFY_NS_PER_BYTE: u64 = 5;
+/// A statement that only touches the catalogs.
+const STATEMENT_US: u64 = 700;
+
+/// A table, or a part of one.
+pub(super) fn copy(bytes: Bytes) -> u64 {
+    STATEMENT_US + bytes.0 * COPY_NS_PER_BYTE / 1000
+}
+
+/// An index of this size by this method.
+pub(super) fn index(method: &str, bytes: Bytes) -> u64 {
+    let rate = if method == "btree" { BTREE_NS_PER_BYTE } else { OTHER_INDEX_NS_PER_BYTE };
+    STATEMENT_US + bytes.0 * rate / 1000
+}
+
+/// One pass over a table.
+pub(super) fn read(bytes: Bytes) -> u64 {
+    STATEMENT_US + bytes.0 * READ_NS_PER_BYTE / 1000
+}
+
+/// Reading a table back.
+pub(super) fn verify(bytes: Bytes) -> u64 {
+    STATEMENT_US + bytes.0 * VERIFY_NS_PER_BYTE / 1000
+}
+
+/// Some statements.
+pub(super) fn statements(count: usize) -> u64 {
+    STATEMENT_US * count as u64
+}

@@ -1,0 +1,294 @@
+//! Copy, freeze, count and read-back jobs.
+
+use std::collections::BTreeMap;
+
+use super::builder::{Builder, Draft};
+use super::{Comparison, CopyUnit, PlanError, Range, Work, cost};
+use crate::catalog::Table;
+use crate::event::Phase;
+use crate::model::{Bytes, CopyFormat, DumpId, JobId, QualifiedName, Rows, SqlText, VerifyLevel, quote_ident};
+use crate::schedule::LockMode;
+
+/// A table up to this size is small: what it costs is round trips, so it travels with others in one transaction.
+const SMALL: Bytes = Bytes(2 << 20);
+/// A bundle of small tables is full at this size …
+const BUNDLE_BYTES: Bytes = Bytes(16 << 20);
+/// … or at this many tables: each holds an `AccessExclusive` lock until the bundle commits.
+const BUNDLE_TABLES: usize = 64;
+/// No chunk is smaller, unless the operator says so: a chunked table loses FREEZE and pays a VACUUM for it.
+const SMALLEST_CHUNK: Bytes = Bytes(64 << 20);
+/// More chunks than this for a worker do not even out the work any better.
+const CHUNKS_PER_WORKER: u64 = 4;
+/// TID range scans (`TidRangeScan`) came with 14; before, a range of blocks costs a scan of the whole table.
+const TID_RANGE_SCANS: u32 = 14;
+
+impl<'a> Builder<'a> {
+    /// The rows of all tables, largest first.
+    pub fn plan_data(&mut self) -> Result<(), PlanError> {
+        let mut tables = self.tables_to_copy()?;
+        tables.sort_by(|(a, _), (b, _)| b.total.cmp(&a.total).then_with(|| a.name.cmp(&b.name)));
+        let total: Bytes = tables.iter().map(|(table, _)| table.total).sum();
+        let mut bundle: Vec<usize> = Vec::new();
+        for (table, entry) in tables {
+            let unit = self.units.len();
+            self.units.push(CopyUnit::new(table, entry, &self.formats));
+            self.tables.entry(table.name.clone()).or_default().bytes = table.total;
+            let ranges = self.chunks(table, total);
+            if ranges.len() > 1 {
+                self.plan_chunks(unit, ranges);
+                continue;
+            }
+            self.units[unit].freeze = !table.load_via_root && table.extension.is_none();
+            if table.total > SMALL {
+                self.plan_copy(vec![unit]);
+                continue;
+            }
+            let size: Bytes = bundle.iter().map(|&unit| self.units[unit].bytes).sum();
+            if bundle.len() >= BUNDLE_TABLES || size + table.total > BUNDLE_BYTES {
+                self.plan_copy(std::mem::take(&mut bundle));
+            }
+            bundle.push(unit);
+        }
+        if !bundle.is_empty() {
+            self.plan_copy(bundle);
+        }
+        self.plan_comparisons();
+        Ok(())
+    }
+
+    /// Tables of the archive as the catalog knows them, and configuration tables of extensions.
+    fn tables_to_copy(&mut self) -> Result<Vec<(&'a Table, Option<DumpId>)>, PlanError> {
+        let facts = self.inputs.facts;
+        let mut tables = Vec::new();
+        for (name, &entry) in &self.relations {
+            // A partitioned table has no rows of its own, and neither has a materialized view that COPY could load.
+            let Some(table) = self.facts_by_name.get(name) else {
+                if self.inputs.toc_says_rows(self.entries[&entry]) {
+                    return Err(PlanError::TableNotVisible {
+                        table: name.clone(),
+                        role: self.inputs.source.role.clone(),
+                    });
+                }
+                continue;
+            };
+            tables.push((*table, Some(entry)));
+        }
+        let has_extension = |name: &str| {
+            self.inputs.toc.entries.iter().any(|entry| entry.is("EXTENSION") && entry.tag == name)
+        };
+        let configuration = facts.tables.iter().filter(|table| {
+            table.extension.as_deref().is_some_and(has_extension) && !self.relations.contains_key(&table.name)
+        });
+        tables.extend(configuration.map(|table| (table, None)));
+        let (excluded, copied) = tables.into_iter().partition::<Vec<_>, _>(|(table, _)| {
+            self.inputs.options.exclude_data.contains(&table.name)
+        });
+        for (table, _) in excluded {
+            self.excluded.push(table.name.clone());
+            self.tables.entry(table.name.clone()).or_default().loaded = self.schema_done.clone();
+        }
+        Ok(copied)
+    }
+
+    /// The chunks of a table; none or one if it is better copied whole.
+    fn chunks(&self, table: &Table, total: Bytes) -> Vec<Range> {
+        if table.load_via_root || table.extension.is_some() {
+            return Vec::new();
+        }
+        let workers = u64::from(self.inputs.options.jobs);
+        let asked_for = self.inputs.options.chunk_size;
+        let fair_share = total.0 / workers.max(1);
+        let worth_it = match asked_for {
+            Some(size) => table.total > size,
+            // Only a table that would keep one worker busy while the others have nothing left to do.
+            None => workers > 1 && table.total.0 > fair_share.max(2 * SMALLEST_CHUNK.0),
+        };
+        if !worth_it {
+            return Vec::new();
+        }
+        let size = asked_for.map_or(SMALLEST_CHUNK.0, |size| size.0.max(1));
+        let most = if asked_for.is_some() { u64::MAX } else { workers * CHUNKS_PER_WORKER };
+        let count = table.total.0.div_ceil(size).clamp(1, most.max(1));
+        let block_size = self.inputs.source.block_size.max(1);
+        if self.inputs.source.version.major() >= TID_RANGE_SCANS {
+            let blocks = (table.heap.0 / block_size).max(1);
+            return Range::of_blocks(blocks, count.min(blocks));
+        }
+        match (&table.integer_key, table.key_range) {
+            (Some(column), Some(range)) => Range::of_keys(column, range, count),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Copies tables whole, in one transaction.
+    fn plan_copy(&mut self, units: Vec<usize>) {
+        let bytes: Bytes = units.iter().map(|&unit| self.units[unit].bytes).sum();
+        let rows: Rows = units.iter().map(|&unit| self.units[unit].rows).sum();
+        let first = &self.units[units[0]];
+        let label = match units.len() {
+            1 => format!("copy {}", first.table),
+            count => format!("copy {} and {} more small tables", first.table, count - 1),
+        };
+        let lock = |&unit: &usize| (self.units[unit].into.clone(), LockMode::AccessExclusive);
+        let draft = Draft {
+            after: self.schema_done.clone(),
+            locks: units.iter().filter(|&&unit| self.units[unit].freeze).map(lock).collect(),
+            needs: if units.len() == 1 { first.entry.into_iter().collect() } else { Vec::new() },
+            cost: cost::copy(bytes) + cost::statements(2 * units.len()),
+            bytes,
+            rows,
+            ..Draft::new(Phase::Data, label, Work::Copy { tables: units.clone() })
+        };
+        let job = self.add(draft);
+        let bundle = (units.len() > 1).then_some(units[0]);
+        for unit in units {
+            let table = self.tables.entry(self.units[unit].table.clone()).or_default();
+            table.copied = vec![job];
+            table.loaded = vec![job];
+            table.bundle = bundle;
+        }
+    }
+
+    /// Copies a table in parts, and freezes it afterwards: chunks loaded by several connections cannot use FREEZE, and
+    /// foreign keys are validated several times faster when all pages are known to be visible.
+    fn plan_chunks(&mut self, unit: usize, ranges: Vec<Range>) {
+        let count = ranges.len();
+        self.units[unit].chunks = u32::try_from(count).unwrap_or(u32::MAX);
+        let CopyUnit { table, bytes, rows, entry, .. } = self.units[unit].clone();
+        let (bytes_each, rows_each) = (Bytes(bytes.0 / count as u64), Rows(rows.0 / count as u64));
+        let needs: Vec<DumpId> = entry.into_iter().collect();
+        let mut copied: Vec<JobId> = Vec::new();
+        for (index, range) in ranges.into_iter().enumerate() {
+            let label = format!("copy {table} {}/{count}", index + 1);
+            copied.push(self.add(Draft {
+                after: self.schema_done.clone(),
+                needs: needs.clone(),
+                cost: cost::copy(bytes_each),
+                bytes: bytes_each,
+                rows: rows_each,
+                ..Draft::new(Phase::Data, label, Work::CopyChunk { table: unit, range })
+            }));
+        }
+        let statement = SqlText::from(format!("vacuum (freeze) {table}"));
+        let freeze = self.add(Draft {
+            after: copied.clone(),
+            needs: needs.clone(),
+            cost: cost::read(bytes) * 2,
+            locks: vec![(table.clone(), LockMode::ShareUpdateExclusive)],
+            bytes,
+            ..Draft::new(Phase::Finish, format!("freeze {table}"), Work::RunAlone { statement })
+        });
+        if self.inputs.options.verify != VerifyLevel::None {
+            copied.push(self.add(Draft {
+                after: self.schema_done.clone(),
+                needs,
+                cost: cost::read(bytes),
+                bytes,
+                ..Draft::new(Phase::Verify, format!("count {table} on the source"), Work::Count { table: unit })
+            }));
+        }
+        let jobs = self.tables.entry(table).or_default();
+        jobs.copied = copied;
+        jobs.loaded = vec![freeze];
+    }
+
+    /// One comparison for every table that was loaded; the comparisons of a bundle make one job.
+    fn plan_comparisons(&mut self) {
+        if self.inputs.options.verify == VerifyLevel::None {
+            return;
+        }
+        let mut by_target: BTreeMap<QualifiedName, Vec<usize>> = BTreeMap::new();
+        for (index, unit) in self.units.iter().enumerate() {
+            by_target.entry(unit.into.clone()).or_default().push(index);
+        }
+        let mut by_job: BTreeMap<Vec<JobId>, Vec<usize>> = BTreeMap::new();
+        for (table, copied) in by_target {
+            let comparison = self.comparison(table, copied);
+            let mut after: Vec<JobId> = Vec::new();
+            for &unit in &comparison.copied {
+                after.extend(&self.tables[&self.units[unit].table].copied);
+            }
+            let index = self.comparisons.len();
+            if comparison.reads_source {
+                let label = format!("read {} on the source again", comparison.table);
+                after.push(self.add(Draft {
+                    cost: cost::verify(comparison.bytes),
+                    bytes: comparison.bytes,
+                    needs: comparison.entries.clone(),
+                    ..Draft::new(Phase::Verify, label, Work::ReadSource { comparison: index })
+                }));
+            }
+            self.comparisons.push(comparison);
+            by_job.entry(after).or_default().push(index);
+        }
+        for (after, comparisons) in by_job {
+            self.plan_compare(after, comparisons);
+        }
+    }
+
+    fn plan_compare(&mut self, after: Vec<JobId>, comparisons: Vec<usize>) {
+        let bytes: Bytes = comparisons.iter().map(|&index| self.comparisons[index].bytes).sum();
+        let tables: Vec<QualifiedName> = comparisons.iter().map(|&index| self.comparisons[index].table.clone()).collect();
+        let label = match tables.len() {
+            1 => format!("verify {}", tables[0]),
+            count => format!("verify {} and {} more small tables", tables[0], count - 1),
+        };
+        let job = self.add(Draft {
+            after,
+            cost: cost::verify(bytes) + cost::statements(comparisons.len()),
+            locks: tables.iter().map(|table| (table.clone(), LockMode::AccessShare)).collect(),
+            bytes,
+            ..Draft::new(Phase::Verify, label, Work::Compare { comparisons: comparisons.clone() })
+        });
+        for index in comparisons {
+            for unit in self.comparisons[index].copied.clone() {
+                let name = self.units[unit].table.clone();
+                self.tables.entry(name).or_default().compared.push(job);
+            }
+            let table = self.comparisons[index].table.clone();
+            self.tables.entry(table).or_default().compared.push(job);
+        }
+    }
+
+    fn comparison(&self, table: QualifiedName, copied: Vec<usize>) -> Comparison {
+        let unit = &self.units[copied[0]];
+        let facts = self.facts_by_name.get(&unit.table);
+        let columns = facts.map(|facts| facts.columns.as_slice()).unwrap_or_default();
+        let content = self.inputs.options.verify == VerifyLevel::Content;
+        let reads_source = content
+            && columns.iter().any(|column| column.generated || self.formats.comparable(column, &unit.format).is_some());
+        let expressions: Vec<String> = if reads_source {
+            let expression = |column| self.formats.comparable(column, &unit.format).unwrap_or_else(|| quote_ident(&column.name));
+            columns.iter().map(expression).collect()
+        } else {
+            unit.columns.iter().map(|column| quote_ident(column)).collect()
+        };
+        // A generated column may be of a type that the copied ones are not.
+        let all_columns: Vec<_> = columns.iter().map(|column| crate::catalog::Column { generated: false, ..column.clone() }).collect();
+        let format = if reads_source { self.formats.of(&all_columns) } else { unit.format.clone() };
+        let encoding = unit.encoding.clone().filter(|_| format != CopyFormat::Binary);
+        Comparison {
+            only: table == unit.table,
+            table,
+            entries: copied.iter().filter_map(|&unit| self.units[unit].entry).collect(),
+            columns: expressions,
+            format,
+            encoding,
+            condition: unit.condition.clone(),
+            reads_source,
+            bytes: copied.iter().map(|&unit| self.units[unit].bytes).sum(),
+            copied,
+        }
+    }
+}
+
+impl super::Inputs<'_> {
+    /// Whether a `TABLE` entry is one whose rows `pg_dump` would dump: not partitioned, not foreign, not temporary.
+    ///
+    /// Archives before 1.16 do not say what kind of relation it is; the definition of a partitioned table does.
+    fn toc_says_rows(&self, entry: &crate::toc::Entry) -> bool {
+        let partitioned = entry.relkind == Some(b'p')
+            || String::from_utf8_lossy(entry.defn_bytes()).lines().any(|line| line.starts_with("PARTITION BY"));
+        entry.is("TABLE") && !partitioned
+    }
+}

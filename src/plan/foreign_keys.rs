@@ -1,0 +1,151 @@
+//! Foreign keys: added NOT VALID, which takes an instant, then validated side by side.
+//!
+//! `ADD FOREIGN KEY` locks both tables against each other's keys for as long as it checks; `VALIDATE CONSTRAINT` does
+//! not. And the check is several times faster when both tables are frozen, analyzed and indexed, and the planner is kept
+//! from hashing: it becomes a merge join over two index-only scans.
+
+use std::collections::BTreeMap;
+
+use super::builder::{Builder, Draft, entry_ref};
+use super::{PlanError, Statement, Work, cost};
+use crate::catalog::Constraint;
+use crate::event::Phase;
+use crate::model::{Bytes, JobId, QualifiedName, SqlText, quote_ident};
+use crate::schedule::LockMode;
+use crate::toc::{Entry, Text, split_statements};
+
+/// The first major version that adds a foreign key to a partitioned table without checking it.
+const NOT_VALID_ON_PARTITIONED: u32 = 18;
+
+/// Foreign keys between small tables that one transaction adds; each holds two locks.
+const BATCH: usize = 50;
+
+impl<'a> Builder<'a> {
+    /// Jobs for every FK CONSTRAINT entry.
+    pub fn plan_foreign_keys(&mut self) -> Result<(), PlanError> {
+        let facts = self.inputs.facts;
+        let foreign_keys = facts.constraints.iter().filter(|constraint| constraint.kind == 'f');
+        let tag = |constraint: &Constraint| format!("{} {}", constraint.table.name, constraint.name);
+        let by_tag: BTreeMap<(&str, String), &'a Constraint> = foreign_keys
+            .map(|constraint| ((constraint.table.schema.as_str(), tag(constraint)), constraint))
+            .collect();
+        let mut small: Vec<(&'a Entry, &'a Constraint)> = Vec::new();
+        for entry in self.inputs.toc.entries.iter().filter(|entry| entry.is("FK CONSTRAINT")) {
+            // The tag is the table's name and the constraint's; what the catalog does not show has its turn at the end.
+            let key = entry.namespace.as_ref().and_then(Text::to_str).zip(entry.tag.to_str());
+            let found = key.and_then(|(schema, tag)| by_tag.get(&(schema, tag.to_owned())));
+            let Some(&constraint) = found else { continue };
+            let is_small = |table: &QualifiedName| self.tables.get(table).is_some_and(|jobs| jobs.bundle.is_some());
+            if is_small(&constraint.table) && constraint.references.as_ref().is_some_and(is_small) {
+                small.push((entry, constraint));
+            } else {
+                self.plan_foreign_key(entry, constraint)?;
+            }
+        }
+        for batch in small.chunks(BATCH) {
+            self.plan_small(batch)?;
+        }
+        Ok(())
+    }
+
+    fn plan_foreign_key(&mut self, entry: &'a Entry, constraint: &Constraint) -> Result<(), PlanError> {
+        let statements = self.statements(entry)?;
+        if statements.is_empty() {
+            return Ok(());
+        }
+        let tables = tables_of(constraint);
+        let label = format!("{} of {}", quote_ident(&constraint.name), constraint.table);
+        let bytes: Bytes = self.tables.get(&constraint.table).map(|jobs| jobs.bytes).unwrap_or_default();
+        let both = |mode| tables.iter().map(|table| (table.clone(), mode)).collect::<Vec<_>>();
+        let ready = self.ready_for_checks(&tables);
+        let whole = Draft {
+            after: [self.after_dependencies(entry), ready.clone()].concat(),
+            needs: self.needs(entry),
+            cost: cost::read(bytes) * 2,
+            locks: both(LockMode::ShareRowExclusive),
+            memory: self.memory_for(bytes),
+            bytes,
+            work: Work::Run { statements, settings: merge_join() },
+            ..Draft::run(Phase::ForeignKeys, format!("foreign key {label}"), Vec::new())
+        };
+        let Some(not_valid) = self.not_valid(entry, constraint) else {
+            let job = self.add(whole);
+            self.entry_jobs.insert(entry.dump_id, job);
+            return Ok(());
+        };
+        let statement = |sql: SqlText| Statement { entry: Some(entry_ref(entry)), needs: self.needs(entry), sql };
+        let validate = format!("alter table {} validate constraint {}", constraint.table, quote_ident(&constraint.name));
+        let validate = statement(SqlText::from(validate));
+        let add = Draft {
+            after: [self.after_dependencies(entry), tables.iter().flat_map(|table| self.loaded(table)).collect()].concat(),
+            needs: self.needs(entry),
+            locks: both(LockMode::ShareRowExclusive),
+            ..Draft::run(Phase::ForeignKeys, format!("add foreign key {label}"), vec![statement(not_valid)])
+        };
+        let added = self.add(add);
+        let mut locks = vec![(constraint.table.clone(), LockMode::ShareUpdateExclusive)];
+        locks.extend(constraint.references.clone().map(|table| (table, LockMode::RowShare)));
+        let job = self.add(Draft {
+            after: [vec![added], ready].concat(),
+            locks,
+            work: Work::Run { statements: vec![validate], settings: merge_join() },
+            label: format!("validate foreign key {label}"),
+            ..whole
+        });
+        self.entry_jobs.insert(entry.dump_id, job);
+        Ok(())
+    }
+
+    fn plan_small(&mut self, batch: &[(&'a Entry, &'a Constraint)]) -> Result<(), PlanError> {
+        let mut statements = Vec::new();
+        let mut after: Vec<JobId> = Vec::new();
+        let mut tables: Vec<QualifiedName> = Vec::new();
+        for (entry, constraint) in batch {
+            statements.extend(self.statements(entry)?);
+            after.extend(self.after_dependencies(entry));
+            tables.extend(tables_of(constraint));
+        }
+        tables.sort();
+        tables.dedup();
+        after.extend(self.ready_for_checks(&tables));
+        let label = format!("{} foreign keys of small tables", batch.len());
+        let locks = tables.iter().map(|table| (table.clone(), LockMode::ShareRowExclusive)).collect();
+        let job = self.add(Draft { after, locks, ..Draft::run(Phase::ForeignKeys, label, statements) });
+        self.entry_jobs.extend(batch.iter().map(|(entry, _)| (entry.dump_id, job)));
+        Ok(())
+    }
+
+    /// The jobs after which a check is cheap: rows in, indexes there, statistics taken, on both tables.
+    fn ready_for_checks(&self, tables: &[QualifiedName]) -> Vec<JobId> {
+        let jobs = tables.iter().filter_map(|table| self.tables.get(table));
+        jobs.flat_map(|jobs| jobs.loaded.iter().chain(&jobs.indexed).copied().chain(jobs.analyzed)).collect()
+    }
+
+    /// The entry's statement with `NOT VALID`; `None` where the server would not take it, or where nothing is to be
+    /// validated because it is not valid on the source either.
+    fn not_valid(&self, entry: &Entry, constraint: &Constraint) -> Option<SqlText> {
+        let partitioned = constraint.on_partitioned || constraint.references_partitioned;
+        if !constraint.validated || partitioned && self.inputs.target.version.major() < NOT_VALID_ON_PARTITIONED {
+            return None;
+        }
+        let parts = split_statements(entry.defn_bytes(), self.inputs.toc.std_strings()).ok()?;
+        let [only] = parts.as_slice() else { return None };
+        let bare = only.trim_ascii_end();
+        let bare = bare.strip_suffix(b";").unwrap_or(bare);
+        if bare.ends_with(b"NOT VALID") || bare.ends_with(b"NOT ENFORCED") {
+            return None;
+        }
+        Some(SqlText::from([bare, b" NOT VALID"].concat()))
+    }
+}
+
+fn tables_of(constraint: &Constraint) -> Vec<QualifiedName> {
+    let mut tables = vec![constraint.table.clone()];
+    tables.extend(constraint.references.clone().filter(|table| *table != constraint.table));
+    tables
+}
+
+/// Makes the planner of the validation query merge two index-only scans where it can.
+fn merge_join() -> Vec<(String, String)> {
+    [("enable_hashjoin", "off"), ("enable_seqscan", "off")].map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}

@@ -1,0 +1,142 @@
+//! Materialized views: refreshed in the order in which they read each other, then indexed and analyzed.
+//!
+//! A refresh waits for the rows of all tables, not only of those that the catalog says it reads: a function may read
+//! others, and would quietly see them half loaded. It waits for the grants as well if it reads what belongs to another
+//! role, because it runs with its owner's rights.
+
+use std::collections::BTreeMap;
+
+use super::builder::{Builder, Draft};
+use super::{PlanError, Statement, Work, cost};
+use crate::catalog::Matview;
+use crate::event::Phase;
+use crate::model::{JobId, Oid, SqlText};
+use crate::schedule::LockMode;
+use crate::toc::Entry;
+
+impl<'a> Builder<'a> {
+    /// Refresh jobs, and what follows them. Those that need grants are left to [`Builder::plan_late_matviews`].
+    pub fn plan_matviews(&mut self) -> Result<(), PlanError> {
+        self.plan_refreshes(&[], false)
+    }
+
+    /// The materialized views that read what belongs to other roles, once the grants are in place.
+    pub fn plan_late_matviews(&mut self, grants: &[JobId]) -> Result<(), PlanError> {
+        self.plan_refreshes(grants, true)
+    }
+
+    fn plan_refreshes(&mut self, grants: &[JobId], late: bool) -> Result<(), PlanError> {
+        let facts = self.inputs.facts;
+        let by_oid: BTreeMap<Oid, &'a Matview> = facts.matviews.iter().map(|view| (view.oid, view)).collect();
+        for matview in in_order(&facts.matviews, &by_oid) {
+            let is_late = needs_grants(matview, &by_oid);
+            if is_late == late && self.relations.contains_key(&matview.name) {
+                self.plan_matview(matview, &by_oid, grants)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn plan_matview(&mut self, matview: &'a Matview, by_oid: &BTreeMap<Oid, &'a Matview>, grants: &[JobId]) -> Result<(), PlanError> {
+        let entry = self.entries[&self.relations[&matview.name]];
+        let mut created: Vec<JobId> = self.after_dependencies(entry);
+        if !self.placed.contains(&entry.dump_id) {
+            // Its definition needs a primary key (GROUP BY), so pg_dump put it behind the data.
+            let statements = self.statements(entry)?;
+            let create = Draft::run(Phase::Finish, format!("materialized view {}", matview.name), statements);
+            created = vec![self.add(Draft { after: created, needs: self.needs(entry), ..create })];
+        }
+        self.entry_jobs.extend(created.last().map(|&job| (entry.dump_id, job)));
+        let mut ready = created;
+        if matview.populated {
+            ready = vec![self.plan_refresh(matview, by_oid, [ready, grants.to_vec()].concat())];
+            self.entry_jobs.extend(ready.last().map(|&job| (entry.dump_id, job)));
+        }
+        let jobs = self.tables.entry(matview.name.clone()).or_default();
+        jobs.loaded = ready;
+        jobs.bytes = matview.bytes;
+        self.index_and_analyze(matview)
+    }
+
+    fn plan_refresh(&mut self, matview: &Matview, by_oid: &BTreeMap<Oid, &'a Matview>, mut after: Vec<JobId>) -> JobId {
+        after.extend(self.jobs_of(&[Phase::Data]));
+        after.extend(self.tables.values().flat_map(|jobs| jobs.loaded.iter().copied().chain(jobs.analyzed)));
+        let inputs = matview.inputs.iter().filter_map(|oid| by_oid.get(oid));
+        let needs = inputs.filter_map(|input| self.relations.get(&input.name)).copied().collect();
+        let entry = self.relations[&matview.name];
+        let statement = Statement {
+            entry: Some(super::builder::entry_ref(self.entries[&entry])),
+            needs: vec![entry],
+            sql: SqlText::from(format!("refresh materialized view {}", matview.name)),
+        };
+        self.add(Draft {
+            after,
+            needs,
+            cost: cost::copy(matview.bytes) * 2,
+            locks: vec![(matview.name.clone(), LockMode::AccessExclusive)],
+            memory: self.memory_for(matview.bytes),
+            bytes: matview.bytes,
+            rows: matview.row_estimate,
+            ..Draft::run(Phase::Finish, format!("refresh {}", matview.name), vec![statement])
+        })
+    }
+
+    fn index_and_analyze(&mut self, matview: &Matview) -> Result<(), PlanError> {
+        let on_it = |entry: &&'a Entry| entry.is("INDEX") && self.table_of(entry).is_some_and(|(_, table)| table == matview.name);
+        let entries: Vec<&'a Entry> = self.inputs.toc.entries.iter().filter(on_it).collect();
+        for entry in entries {
+            let after = [self.after_dependencies(entry), self.loaded(&matview.name)].concat();
+            let statements = self.statements(entry)?;
+            let job = self.add(Draft {
+                after,
+                needs: self.needs(entry),
+                memory: self.memory_for(matview.bytes),
+                locks: vec![(matview.name.clone(), LockMode::AccessExclusive)],
+                cost: cost::index("btree", matview.bytes),
+                ..Draft::run(Phase::Indexes, format!("index {}", entry.tag_lossy()), statements)
+            });
+            self.entry_jobs.insert(entry.dump_id, job);
+            self.tables.entry(matview.name.clone()).or_default().indexed.push(job);
+        }
+        if matview.populated {
+            let jobs = &self.tables[&matview.name];
+            let after = [jobs.loaded.clone(), jobs.indexed.clone()].concat();
+            let sql = SqlText::from(format!("analyze {}", matview.name));
+            let job = self.add(Draft {
+                after,
+                needs: vec![self.relations[&matview.name]],
+                cost: cost::read(matview.bytes),
+                locks: vec![(matview.name.clone(), LockMode::ShareUpdateExclusive)],
+                ..Draft::run(Phase::Finish, format!("analyze {}", matview.name), vec![Statement { entry: None, needs: Vec::new(), sql }])
+            });
+            self.tables.entry(matview.name.clone()).or_default().analyzed = Some(job);
+        }
+        Ok(())
+    }
+}
+
+/// Whether it, or a materialized view that it reads, can only be refreshed once the grants are in place.
+fn needs_grants(matview: &Matview, by_oid: &BTreeMap<Oid, &Matview>) -> bool {
+    let reads_late = |oid: &Oid| by_oid.get(oid).is_some_and(|input| input.reads_foreign_property);
+    matview.reads_foreign_property || matview.inputs.iter().any(reads_late)
+}
+
+/// Each after those it reads. A materialized view cannot read itself, not even indirectly, so this ends.
+fn in_order<'a>(matviews: &'a [Matview], by_oid: &BTreeMap<Oid, &'a Matview>) -> Vec<&'a Matview> {
+    let mut order: Vec<&'a Matview> = Vec::with_capacity(matviews.len());
+    let mut waiting: Vec<&'a Matview> = matviews.iter().collect();
+    while !waiting.is_empty() {
+        let is_ready = |view: &&'a Matview| {
+            view.inputs.iter().all(|oid| !by_oid.contains_key(oid) || order.iter().any(|done| done.oid == *oid))
+        };
+        let (ready, blocked): (Vec<_>, Vec<_>) = waiting.iter().copied().partition(is_ready);
+        if ready.is_empty() {
+            // A circle, which only a damaged catalog can have: the server will say so.
+            order.extend(blocked);
+            return order;
+        }
+        order.extend(ready);
+        waiting = blocked;
+    }
+    order
+}

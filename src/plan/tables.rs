@@ -1,0 +1,249 @@
+//! What is copied whole, bundled or in chunks, and the COPY statements for it.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use super::format::Formats;
+use crate::catalog::{Column, Table};
+use crate::model::{Bytes, CopyFormat, DumpId, QualifiedName, Rows, SqlText, quote_ident, quote_literal};
+
+/// A table whose rows are copied.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CopyUnit {
+    /// The table on the source.
+    pub table: QualifiedName,
+    /// The table to load: the same, or the partitioned root above it.
+    pub into: QualifiedName,
+    /// Its entry in the schema archive.
+    pub entry: Option<DumpId>,
+    /// The columns to copy, in the source's order. Empty: a table without columns.
+    pub columns: Vec<String>,
+    /// Text or binary, and why.
+    pub format: CopyFormat,
+    /// Encoding of the rows in text format, when it is not the session's.
+    pub encoding: Option<String>,
+    /// A `WHERE` clause, for configuration tables of extensions.
+    pub condition: Option<String>,
+    /// Emptied and loaded with `FREEZE`: possible when one transaction loads the whole table.
+    pub freeze: bool,
+    /// Rows expected, from the source's statistics.
+    pub rows: Rows,
+    /// Bytes stored on the source: heap and TOAST.
+    pub bytes: Bytes,
+    /// How many parts it is cut into.
+    pub chunks: u32,
+}
+
+/// A part of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum Range {
+    /// Blocks of the heap, from `from` up to and not including `to`. The last has no `to`: the table may have grown
+    /// between measuring it and the snapshot, and what the snapshot can see must be in exactly one chunk.
+    Block {
+        /// First block.
+        from: u64,
+        /// The block after the last.
+        to: Option<u64>,
+    },
+    /// Values of an integer key. The first has no `from` and the last no `to`, for the same reason.
+    Key {
+        /// The key's column.
+        column: String,
+        /// Smallest value.
+        from: Option<i64>,
+        /// The value after the largest.
+        to: Option<i64>,
+    },
+}
+
+/// What is read on both sides and compared.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The table to read on both sides; for rows that were loaded through a partitioned root, that root.
+    pub table: QualifiedName,
+    /// Its entry, or those of its partitions.
+    pub entries: Vec<DumpId>,
+    /// Indexes into [`super::Plan::tables`]: what was copied into it.
+    pub copied: Vec<usize>,
+    /// The expressions to read.
+    pub columns: Vec<String>,
+    /// Whether the table is read without its children.
+    pub only: bool,
+    /// Format of both reads.
+    pub format: CopyFormat,
+    /// Encoding of text.
+    pub encoding: Option<String>,
+    /// A `WHERE` clause.
+    pub condition: Option<String>,
+    /// Whether the source has to be read again, because what was copied is not all that is compared, or not in a form
+    /// that can be.
+    pub reads_source: bool,
+    /// Bytes stored on the source.
+    pub bytes: Bytes,
+}
+
+impl CopyUnit {
+    /// For a table. `chunks` and `freeze` are settled later.
+    pub(super) fn new(table: &Table, entry: Option<DumpId>, formats: &Formats<'_>) -> Self {
+        let format = formats.of(&table.columns);
+        let encoding = match &format {
+            CopyFormat::Text { .. } if !matches!(formats.encoding, "UTF8" | "SQL_ASCII") => {
+                Some(formats.encoding.to_owned())
+            }
+            _ => None,
+        };
+        let root = table.partition_root.as_ref().filter(|_| table.load_via_root);
+        Self {
+            into: root.unwrap_or(&table.name).clone(),
+            table: table.name.clone(),
+            entry,
+            columns: copied_columns(&table.columns),
+            format,
+            encoding,
+            condition: table.extension_condition.clone().filter(|condition| !condition.trim().is_empty()),
+            freeze: false,
+            rows: table.row_estimate,
+            bytes: table.total,
+            chunks: 1,
+        }
+    }
+
+    /// `COPY … TO STDOUT` for the whole table, or for a part of it.
+    pub fn copy_out(&self, range: Option<&Range>) -> SqlText {
+        let from = if self.condition.is_none() && range.is_none() {
+            format!("{}{}", self.table, column_list(&self.columns))
+        } else {
+            let mut conditions: Vec<String> = Vec::new();
+            if let Some(condition) = &self.condition {
+                let bare = condition.trim().strip_prefix("WHERE").or_else(|| condition.trim().strip_prefix("where"));
+                conditions.push(format!("({})", bare.unwrap_or(condition)));
+            }
+            conditions.extend(range.map(Range::condition).filter(|condition| !condition.is_empty()));
+            let filter = if conditions.is_empty() { String::new() } else { format!(" where {}", conditions.join(" and ")) };
+            let quoted: Vec<String> = self.columns.iter().map(|column| quote_ident(column)).collect();
+            format!("(select {} from only {}{filter})", quoted.join(", "), self.table)
+        };
+        SqlText::from(format!("copy {from} to stdout ({})", self.copy_options(false)))
+    }
+
+    /// `COPY … FROM STDIN`.
+    pub fn copy_in(&self) -> SqlText {
+        let columns = column_list(&self.columns);
+        SqlText::from(format!("copy {}{columns} from stdin ({})", self.into, self.copy_options(self.freeze)))
+    }
+
+    fn copy_options(&self, freeze: bool) -> String {
+        let mut options = format!("format {}", self.format.keyword());
+        if freeze {
+            options.push_str(", freeze");
+        }
+        if let Some(encoding) = &self.encoding {
+            let _ = write!(options, ", encoding {}", quote_literal(encoding));
+        }
+        options
+    }
+}
+
+impl Range {
+    /// The condition that selects the part.
+    pub fn condition(&self) -> String {
+        let mut conditions: Vec<String> = Vec::new();
+        match self {
+            Self::Block { from, to } => {
+                conditions.push(format!("ctid >= '({from},0)'::pg_catalog.tid"));
+                conditions.extend(to.map(|to| format!("ctid < '({to},0)'::pg_catalog.tid")));
+            }
+            Self::Key { column, from, to } => {
+                let column = quote_ident(column);
+                conditions.extend(from.map(|from| format!("{column} >= {from}")));
+                conditions.extend(to.map(|to| format!("{column} < {to}")));
+            }
+        }
+        conditions.join(" and ")
+    }
+
+    /// Cuts a heap into `count` ranges of blocks.
+    pub(super) fn of_blocks(blocks: u64, count: u64) -> Vec<Self> {
+        let edge = |index: u64| blocks * index / count;
+        let range = |index: u64| Self::Block { from: edge(index), to: (index + 1 < count).then(|| edge(index + 1)) };
+        (0..count).map(range).collect()
+    }
+
+    /// Cuts a range of keys into `count` parts of equal width.
+    pub(super) fn of_keys(column: &str, (min, max): (i64, i64), count: u64) -> Vec<Self> {
+        let width = i128::from(max) - i128::from(min) + 1;
+        let edge = |index: u64| {
+            let edge = i128::from(min) + width * i128::from(index) / i128::from(count.max(1));
+            i64::try_from(edge).unwrap_or(max)
+        };
+        let range = |index: u64| Self::Key {
+            column: column.to_owned(),
+            from: (index > 0).then(|| edge(index)),
+            to: (index + 1 < count).then(|| edge(index + 1)),
+        };
+        (0..count).map(range).collect()
+    }
+}
+
+fn copied_columns(columns: &[Column]) -> Vec<String> {
+    columns.iter().filter(|column| !column.generated).map(|column| column.name.clone()).collect()
+}
+
+/// A table without columns to copy takes no list, not an empty one.
+fn column_list(columns: &[String]) -> String {
+    if columns.is_empty() {
+        return String::new();
+    }
+    let quoted: Vec<String> = columns.iter().map(|column| quote_ident(column)).collect();
+    format!(" ({})", quoted.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unit() -> CopyUnit {
+        CopyUnit {
+            table: QualifiedName::new("public", "t"),
+            into: QualifiedName::new("public", "t"),
+            entry: None,
+            columns: vec!["a".into(), "b\"c".into()],
+            format: CopyFormat::Binary,
+            encoding: None,
+            condition: None,
+            freeze: true,
+            rows: Rows(0),
+            bytes: Bytes(0),
+            chunks: 1,
+        }
+    }
+
+    #[test]
+    fn statements_quote_and_say_what_they_mean() {
+        assert_eq!(unit().copy_out(None).to_string(), r#"copy "public"."t" ("a", "b""c") to stdout (format binary)"#);
+        assert_eq!(unit().copy_in().to_string(), r#"copy "public"."t" ("a", "b""c") from stdin (format binary, freeze)"#);
+        let no_columns = CopyUnit { columns: vec![], freeze: false, ..unit() };
+        assert_eq!(no_columns.copy_in().to_string(), r#"copy "public"."t" from stdin (format binary)"#);
+        let configuration = CopyUnit { condition: Some("WHERE a > 1 OR b".into()), ..unit() };
+        let range = Range::Block { from: 5, to: None };
+        assert_eq!(
+            configuration.copy_out(Some(&range)).to_string(),
+            r#"copy (select "a", "b""c" from only "public"."t" where ( a > 1 OR b) and ctid >= '(5,0)'::pg_catalog.tid) to stdout (format binary)"#
+        );
+    }
+
+    #[test]
+    fn ranges_meet_and_the_last_is_open() {
+        let ranges = Range::of_blocks(10, 3);
+        assert_eq!(ranges.len(), 3);
+        assert_eq!(ranges[0], Range::Block { from: 0, to: Some(3) });
+        assert_eq!(ranges[1], Range::Block { from: 3, to: Some(6) });
+        assert_eq!(ranges[2], Range::Block { from: 6, to: None });
+        let keys = Range::of_keys("id", (i64::MIN, i64::MAX), 2);
+        assert_eq!(keys[0], Range::Key { column: "id".into(), from: None, to: Some(0) });
+        assert_eq!(keys[1], Range::Key { column: "id".into(), from: Some(0), to: None });
+        assert_eq!(keys[1].condition(), "\"id\" >= 0");
+    }
+}
