@@ -1,0 +1,1 @@
+//! libpq's rules, one by one.
