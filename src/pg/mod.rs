@@ -3,6 +3,7 @@
 //! Only this module opens connections and starts processes.
 
 mod certificate;
+pub mod client_tools;
 pub mod connect_error;
 pub mod conninfo;
 pub mod dial;

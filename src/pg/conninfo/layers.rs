@@ -105,6 +105,31 @@ impl Layers {
         Ok(())
     }
 
+    /// What a client program is to be told as it is: everything but what says where and as whom to connect, which depends
+    /// on the host that answered. What we ignore is not passed on either: `PGCLIENTENCODING` would change a dump.
+    pub(super) fn child_settings(&self) -> Vec<(&'static str, String)> {
+        const DEPENDS_ON_THE_HOST: [&str; 12] = [
+            "service",
+            "servicefile",
+            "user",
+            "password",
+            "passfile",
+            "dbname",
+            "host",
+            "hostaddr",
+            "port",
+            "sslmode",
+            "connect_timeout",
+            "load_balance_hosts",
+        ];
+        KEYWORDS
+            .iter()
+            .filter(|keyword| keyword.support != Support::Ignored)
+            .filter(|keyword| !DEPENDS_ON_THE_HOST.contains(&keyword.name))
+            .filter_map(|keyword| Some((keyword.variable?, self.text(keyword.name)?.to_owned())))
+            .collect()
+    }
+
     /// A value that is not empty, and where it came from.
     pub(super) fn get(&self, keyword: &str) -> Option<(&str, Layer)> {
         self.values

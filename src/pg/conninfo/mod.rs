@@ -66,6 +66,9 @@ pub struct Conninfo {
     pub load_balance: LoadBalance,
     /// The operating system's user that the server must run as, on a Unix socket.
     pub require_peer: Option<String>,
+    /// What a client program must be told in its environment besides host, port, user, database, sslmode, time limit
+    /// and password: `PG*` variables and their values.
+    pub(super) child_settings: Vec<(&'static str, String)>,
     /// What a person should be told, such as a password file that was ignored.
     pub warnings: Vec<String>,
 }
@@ -196,6 +199,7 @@ impl Conninfo {
                 )?
                 .unwrap_or(LoadBalance::Disable),
             require_peer: layers.text("requirepeer").map(str::to_owned),
+            child_settings: layers.child_settings(),
             warnings,
         })
     }
