@@ -161,27 +161,32 @@ pub(super) fn find(name: &str) -> Option<&'static Keyword> {
     KEYWORDS.iter().find(|keyword| keyword.name == name)
 }
 
-/// The keyword that a misspelt one was probably meant to be, if any is close.
+/// Names that other drivers have for a keyword.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("database", "dbname"),
+    ("db", "dbname"),
+    ("username", "user"),
+    ("pass", "password"),
+    ("pwd", "password"),
+    ("server", "host"),
+    ("hostname", "host"),
+    ("ssl", "sslmode"),
+    ("timeout", "connect_timeout"),
+];
+
+/// The keyword that an unknown one was probably meant to be, if any is close.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
-    // A few names that other drivers use and that no edit distance finds.
     let name = name.to_ascii_lowercase();
-    let elsewhere = match name.as_str() {
-        "database" | "db" => Some("dbname"),
-        "username" => Some("user"),
-        "pass" | "pwd" => Some("password"),
-        "server" | "hostname" => Some("host"),
-        "ssl" => Some("sslmode"),
-        "timeout" => Some("connect_timeout"),
-        _ => None,
-    };
-    elsewhere.or_else(|| {
-        KEYWORDS
-            .iter()
-            .map(|keyword| (edit_distance(&name, keyword.name), keyword.name))
-            .filter(|(distance, known)| *distance <= (known.len() / 3).max(2))
-            .min()
-            .map(|(_, known)| known)
-    })
+    KEYWORDS
+        .iter()
+        .map(|keyword| (keyword.name, keyword.name))
+        .chain(ELSEWHERE.iter().copied())
+        .map(|(known, meant)| (edit_distance(&name, known), known, meant))
+        .filter(|(distance, known, _)| {
+            *distance < known.len() && *distance <= (known.len() / 3).max(2)
+        })
+        .min()
+        .map(|(_, _, meant)| meant)
 }
 
 /// Levenshtein distance, in characters.
