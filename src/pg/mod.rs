@@ -1,3 +1,30 @@
-//! (being built)
+//! Everything that talks to a server: connection strings, TLS, sessions, the COPY relay, client tools.
+//!
+//! ```text
+//!   conninfo ─► dial ─► stream ─┬─► session   questions with answers (tokio-postgres)
+//!                               └─► wire      statements as bytes, and COPY
+//! ```
+//!
+//! Only this module opens connections and starts processes.
 
+mod certificate;
+pub mod client_tools;
 pub mod cluster;
+pub mod connect_error;
+mod connector;
+pub mod conninfo;
+pub mod dial;
+mod error;
+mod pgpass;
+mod service;
+mod session;
+mod snapshot;
+pub mod stream;
+pub mod tls;
+mod transport;
+pub mod wire;
+
+pub use connector::{Connector, Side};
+pub use error::PgError;
+pub use session::{Answer, Query, Session};
+pub use snapshot::Snapshot;

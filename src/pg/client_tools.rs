@@ -1,0 +1,579 @@
+//! Finding and running Postgres' own client programs: `pg_dump` above all.
+//!
+//! The newest one that is found is used: a `pg_dump` reads every older server, but refuses a newer one. It learns where
+//! to connect, and the password, from its environment, never from its arguments, which everybody on the machine can read;
+//! and of our own environment no `PG*` variable reaches it, since what they said is in the connection string by now.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use super::conninfo::{Conninfo, Environment, Place, RootSource};
+use super::stream::Peer;
+use crate::model::ServerVersion;
+
+/// Names the only directories to look in, separated by `:`.
+pub const BIN_VARIABLE: &str = "PGCONVOY_PG_BIN";
+
+/// How long a program may take to say its version.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A client program that was found and runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientTool {
+    /// Its name: `pg_dump`.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its version.
+    pub version: ServerVersion,
+}
+
+/// `pg_dump 15.18 (/usr/lib/postgresql/15/bin/pg_dump)`.
+impl fmt::Display for ClientTool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        write!(f, "{} {} ({path})", self.name, self.version)
+    }
+}
+
+/// What a search found, kept for the message if nothing suits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Search {
+    /// The program's name.
+    pub name: String,
+    /// Directories that were looked in, in order.
+    pub looked_in: Vec<PathBuf>,
+    /// Programs that run, the newest first.
+    pub found: Vec<ClientTool>,
+    /// Programs that don't, and why.
+    pub unusable: Vec<(PathBuf, String)>,
+}
+
+/// Why a client program cannot be used, or did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientToolError {
+    /// There is none, or none that is new enough.
+    #[error("{search} To read a server of version {needed}, {} {} or newer is needed: install the package postgresql-client-{}, or name a directory in {BIN_VARIABLE}", .search.name, .needed.major(), .needed.major())]
+    NoneSuits {
+        /// What was found where.
+        search: Box<Search>,
+        /// The server's version.
+        needed: ServerVersion,
+    },
+    /// It could not be started.
+    #[error("{tool} cannot be started")]
+    Start {
+        /// Which.
+        tool: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It failed.
+    #[error("{tool} failed ({status}); its arguments were: {arguments}; it said:\n{stderr}")]
+    Failed {
+        /// Which.
+        tool: String,
+        /// Exit status or signal, in words.
+        status: String,
+        /// Its arguments, which hold no secret.
+        arguments: String,
+        /// Everything it wrote to standard error.
+        stderr: String,
+    },
+}
+
+/// `found pg_dump 15.18 (/usr/…) and …, having looked in /…, /….`
+impl fmt::Display for Search {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = &self.name;
+        if self.found.is_empty() {
+            write!(f, "no usable {name} was found")?;
+        } else {
+            let found: Vec<_> = self.found.iter().map(ToString::to_string).collect();
+            write!(f, "found only {}", found.join(", "))?;
+        }
+        for (path, why) in &self.unusable {
+            write!(f, "; {} cannot be used: {why}", path.display())?;
+        }
+        let places: Vec<_> = self
+            .looked_in
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        write!(f, "; looked in {}.", places.join(", "))
+    }
+}
+
+impl Search {
+    /// Looks for a program in `PGCONVOY_PG_BIN`, or in `PATH` and where packages put it, and asks each its version.
+    pub async fn run(name: &str, environment: &Environment) -> Self {
+        let mut search = Self {
+            name: name.to_owned(),
+            looked_in: directories(environment),
+            ..Self::default()
+        };
+        let mut seen = BTreeSet::new();
+        for directory in search.looked_in.clone() {
+            let path = directory.join(name);
+            // The same program by another name, or nothing there.
+            let Ok(real) = path.canonicalize() else {
+                continue;
+            };
+            // Debian's wrapper chooses a version of its own by the environment; what it wraps is found elsewhere.
+            if !seen.insert(real.clone()) || real.file_name() == Some(OsStr::new("pg_wrapper")) {
+                continue;
+            }
+            match ask_version(&path).await {
+                Ok(version) => search.found.push(ClientTool {
+                    name: name.to_owned(),
+                    path,
+                    version,
+                }),
+                Err(why) => search.unusable.push((path, why)),
+            }
+        }
+        // Stable: of two equals the one that was found first is used.
+        search
+            .found
+            .sort_by_key(|tool| std::cmp::Reverse(tool.version));
+        search
+    }
+
+    /// The newest one, unless a server of version `needed` is too new for it.
+    pub fn newest_for(self, needed: ServerVersion) -> Result<ClientTool, ClientToolError> {
+        match self.found.first() {
+            Some(tool) if tool.version.major() >= needed.major() => Ok(tool.clone()),
+            _ => Err(ClientToolError::NoneSuits {
+                search: Box::new(self),
+                needed,
+            }),
+        }
+    }
+}
+
+fn directories(environment: &Environment) -> Vec<PathBuf> {
+    if let Some(named) = environment.non_empty(BIN_VARIABLE) {
+        return std::env::split_paths(named)
+            .filter(|path| !path.as_os_str().is_empty())
+            .collect();
+    }
+    let path = environment.variable("PATH").unwrap_or_default();
+    std::env::split_paths(path)
+        .filter(|path| path.is_absolute())
+        .chain(packaged(Path::new("/usr/lib/postgresql"), ""))
+        .chain(packaged(Path::new("/usr"), "pgsql-"))
+        .collect()
+}
+
+/// `bin` in every directory whose name begins so: where Debian's and Red Hat's packages are.
+fn packaged(parent: &Path, prefix: &str) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(parent)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| {
+            entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| name.starts_with(prefix))
+        })
+        .map(|entry| entry.path().join("bin"))
+        .filter(|bin| bin.is_dir())
+        .collect();
+    found.sort();
+    found
+}
+
+async fn ask_version(path: &Path) -> Result<ServerVersion, String> {
+    let mut command = Command::new(path);
+    command.arg("--version");
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(VERSION_TIMEOUT, command.output())
+        .await
+        .map_err(|_| "it does not say its version in 10 s".to_owned())?
+        .map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        return Err(format!(
+            "--version failed ({}): {}",
+            in_words(output.status),
+            stderr.trim()
+        ));
+    }
+    parse_version(&text).ok_or_else(|| format!("--version said \"{}\"", text.trim()))
+}
+
+/// `pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`: the word behind the parenthesis; `18beta1` is 18.0.
+fn parse_version(text: &str) -> Option<ServerVersion> {
+    let (_, behind) = text.split_once("(PostgreSQL) ")?;
+    let mut numbers = behind.split_whitespace().next()?.split('.').map(|part| {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        part[..digits].parse::<u32>().ok()
+    });
+    let major = numbers.next()??;
+    let second = numbers.next().flatten().unwrap_or(0);
+    let third = numbers.next().flatten().unwrap_or(0);
+    // Before 10, the major version had two parts.
+    let number = if major >= 10 {
+        major.checked_mul(10_000)?.checked_add(second)?
+    } else {
+        major * 10_000 + second.checked_mul(100)?.checked_add(third)?
+    };
+    Some(ServerVersion(number))
+}
+
+/// The environment that tells a client program where to connect. It holds the password, so it cannot be printed.
+#[derive(Clone)]
+pub struct ChildEnvironment {
+    variables: Vec<(&'static str, String)>,
+    system_roots: bool,
+}
+
+impl fmt::Debug for ChildEnvironment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.variables.iter().map(|(name, _)| *name).collect();
+        f.debug_tuple("ChildEnvironment").field(&names).finish()
+    }
+}
+
+impl ChildEnvironment {
+    /// For a program that must reach the very server at the other end of a connection of ours.
+    pub fn new(conninfo: &Conninfo, peer: &Peer) -> Self {
+        let mut variables: Vec<(&'static str, String)> = conninfo.child_settings.clone();
+        let mut set = |name, value: String| variables.push((name, value));
+        match &peer.host.place {
+            Place::Unix { directory } => set("PGHOST", directory.display().to_string()),
+            Place::Tcp { host, address } => {
+                set("PGHOST", host.clone().unwrap_or_default());
+                if let Some(address) = peer.address.or(*address) {
+                    set("PGHOSTADDR", address.to_string());
+                }
+            }
+        }
+        set("PGPORT", peer.host.port.to_string());
+        set("PGUSER", conninfo.user.clone());
+        set("PGDATABASE", conninfo.database.clone());
+        set("PGSSLMODE", conninfo.tls.mode.to_string());
+        if let Some(timeout) = conninfo.connect_timeout {
+            set("PGCONNECT_TIMEOUT", timeout.as_secs().to_string());
+        }
+        if let Some(password) = &peer.host.password {
+            set("PGPASSWORD", password.expose().to_owned());
+        }
+        Self {
+            variables,
+            system_roots: conninfo.tls.root == RootSource::System,
+        }
+    }
+
+    /// The variables, for a version of the program.
+    fn for_version(&self, version: ServerVersion) -> Vec<(&'static str, OsString)> {
+        let mut variables: Vec<(&'static str, OsString)> = self
+            .variables
+            .iter()
+            .map(|(name, value)| (*name, OsString::from(value)))
+            .collect();
+        // "system" is a file name to libpq before 16.
+        if self.system_roots
+            && version.major() < 16
+            && let Some(bundle) = system_bundle()
+        {
+            variables.retain(|(name, _)| *name != "PGSSLROOTCERT");
+            variables.push(("PGSSLROOTCERT", bundle));
+        }
+        variables
+    }
+}
+
+/// The system's root certificates as one file: OpenSSL's variable, then Debian's, Red Hat's and the BSDs' places.
+fn system_bundle() -> Option<OsString> {
+    std::env::var_os("SSL_CERT_FILE").or_else(|| {
+        [
+            "/etc/ssl/certs/ca-certificates.crt",
+            "/etc/pki/tls/certs/ca-bundle.crt",
+            "/etc/ssl/cert.pem",
+        ]
+        .into_iter()
+        .find(|path| Path::new(path).exists())
+        .map(OsString::from)
+    })
+}
+
+/// What a program that succeeded wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Standard output.
+    pub stdout: Vec<u8>,
+    /// Standard error, whole: warnings.
+    pub stderr: String,
+}
+
+impl ClientTool {
+    /// Runs it to its end, and kills it if the future is dropped. Without a connection, it gets no `PG*` variable at all.
+    /// It never asks for a password: there is nobody to answer.
+    pub async fn run(
+        &self,
+        arguments: &[OsString],
+        connection: Option<&ChildEnvironment>,
+    ) -> Result<Output, ClientToolError> {
+        let mut command = Command::new(&self.path);
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("PG") {
+                command.env_remove(name);
+            }
+        }
+        if let Some(connection) = connection {
+            command
+                .arg("--no-password")
+                .envs(connection.for_version(self.version));
+        }
+        let output = command
+            .output()
+            .await
+            .map_err(|source| ClientToolError::Start {
+                tool: self.to_string(),
+                source,
+            })?;
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() {
+            return Ok(Output {
+                stdout: output.stdout,
+                stderr,
+            });
+        }
+        let arguments: Vec<_> = arguments
+            .iter()
+            .map(|argument| format!("{:?}", argument.to_string_lossy()))
+            .collect();
+        Err(ClientToolError::Failed {
+            tool: self.to_string(),
+            status: in_words(output.status),
+            arguments: arguments.join(" "),
+            stderr,
+        })
+    }
+}
+
+fn in_words(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => format!("killed by signal {signal}"),
+        (None, None) => "for an unknown reason".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn versions_are_read_in_every_form() {
+        for (text, version) in [
+            (
+                "pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n",
+                Some(150_018),
+            ),
+            ("pg_dump (PostgreSQL) 18.0\n", Some(180_000)),
+            ("pg_dump (PostgreSQL) 19beta2\n", Some(190_000)),
+            ("pg_dump (PostgreSQL) 20devel\n", Some(200_000)),
+            ("pg_dump (PostgreSQL) 9.6.24\n", Some(90_624)),
+            ("pg_dump (PostgreSQL) 99999999999.1\n", None),
+            ("pg_dump (PostgreSQL) 429499.1\n", None),
+            ("pg_dump (PostgreSQL) x\n", None),
+            ("pg_dump 15.18\n", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_version(text), version.map(ServerVersion), "{text}");
+        }
+    }
+
+    /// A directory with a program that says that it is of some version.
+    fn directory_with(says: &str) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("pg_dump");
+        std::fs::write(&path, format!("#!/bin/sh\n{says}\n")).expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))
+            .expect("made executable");
+        directory
+    }
+
+    #[tokio::test]
+    async fn the_newest_is_found_and_an_older_one_refused() {
+        let older = directory_with("echo 'pg_dump (PostgreSQL) 14.2'");
+        let newer = directory_with("echo 'pg_dump (PostgreSQL) 16.1'");
+        let broken = directory_with("echo 'lib is missing' >&2; exit 3");
+        let path = std::env::join_paths([older.path(), broken.path(), newer.path(), older.path()])
+            .expect("no colon in a path");
+        let environment = Environment::new([(BIN_VARIABLE, path.to_str().expect("UTF-8"))]);
+        let search = Search::run("pg_dump", &environment).await;
+
+        let versions: Vec<_> = search.found.iter().map(|tool| tool.version.0).collect();
+        assert_eq!(versions, [160_001, 140_002]);
+        let chosen = search
+            .clone()
+            .newest_for(ServerVersion(160_009))
+            .expect("16 reads 16");
+        assert_eq!(chosen.path, newer.path().join("pg_dump"));
+
+        let message = search
+            .newest_for(ServerVersion(170_000))
+            .expect_err("16 doesn't read 17")
+            .to_string();
+        for part in [
+            "found only pg_dump 16.1",
+            "pg_dump 14.2",
+            "exit status 3",
+            "lib is missing",
+            "pg_dump 17 or newer",
+            "postgresql-client-17",
+            BIN_VARIABLE,
+        ] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_the_named_directories_are_looked_in() {
+        let empty = tempfile::tempdir().expect("a directory");
+        let environment = Environment::new([
+            (BIN_VARIABLE, empty.path().to_str().expect("UTF-8")),
+            ("PATH", "/usr/bin:/bin"),
+        ]);
+        let search = Search::run("pg_dump", &environment).await;
+        assert_eq!(search.looked_in, [empty.path()]);
+        assert!(search.found.is_empty());
+        let message = search
+            .newest_for(ServerVersion(150_000))
+            .expect_err("there is none")
+            .to_string();
+        assert!(
+            message.starts_with("no usable pg_dump was found"),
+            "{message}"
+        );
+    }
+
+    fn environment_of(conninfo: &str, address: Option<&str>) -> Vec<(&'static str, String)> {
+        let environment = Environment::new([("PGCLIENTENCODING", "latin1"), ("PGAPPNAME", "app")])
+            .with_os_user("me");
+        let conninfo = Conninfo::resolve(conninfo, &environment).expect("resolves");
+        let peer = Peer {
+            host: conninfo.hosts.last().expect("one at least").clone(),
+            address: address.map(|address| address.parse().expect("an address")),
+            encrypted: false,
+        };
+        let mut variables = ChildEnvironment::new(&conninfo, &peer).variables;
+        variables.sort();
+        variables
+    }
+
+    #[test]
+    fn a_child_is_told_the_one_server_that_we_are_connected_to() {
+        let variables = environment_of(
+            "postgres://u:se%20cret@a:1,b:2/d?sslmode=require&sslrootcert=/r.crt&options=-cx%3D1&target_session_attrs=primary&connect_timeout=7",
+            Some("192.0.2.2"),
+        );
+        let expected = [
+            ("PGAPPNAME", "app"),
+            ("PGCONNECT_TIMEOUT", "7"),
+            ("PGDATABASE", "d"),
+            ("PGHOST", "b"),
+            ("PGHOSTADDR", "192.0.2.2"),
+            ("PGOPTIONS", "-cx=1"),
+            ("PGPASSWORD", "se cret"),
+            ("PGPORT", "2"),
+            ("PGSSLMODE", "require"),
+            ("PGSSLROOTCERT", "/r.crt"),
+            ("PGTARGETSESSIONATTRS", "primary"),
+            ("PGUSER", "u"),
+        ]
+        .map(|(name, value)| (name, value.to_owned()));
+        assert_eq!(variables, expected);
+
+        let variables = environment_of("host=/run/pg port=6 dbname=d", None);
+        assert!(variables.contains(&("PGHOST", "/run/pg".to_owned())));
+        assert!(
+            variables
+                .iter()
+                .all(|(name, _)| *name != "PGPASSWORD" && *name != "PGHOSTADDR")
+        );
+    }
+
+    #[test]
+    fn an_old_program_gets_the_systems_roots_as_a_file() {
+        let environment = Environment::default().with_os_user("me");
+        let conninfo =
+            Conninfo::resolve("host=h sslrootcert=system", &environment).expect("resolves");
+        let peer = Peer {
+            host: conninfo.hosts[0].clone(),
+            address: None,
+            encrypted: true,
+        };
+        let child = ChildEnvironment::new(&conninfo, &peer);
+        let roots = |version| {
+            child
+                .for_version(ServerVersion(version))
+                .into_iter()
+                .filter(|(name, _)| *name == "PGSSLROOTCERT")
+                .map(|(_, value)| value)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(roots(160_000), ["system"]);
+        if let Some(bundle) = system_bundle() {
+            assert_eq!(roots(150_000), [bundle]);
+        }
+    }
+
+    #[test]
+    fn no_password_in_debug_output() {
+        let environment = Environment::default().with_os_user("me");
+        let conninfo = Conninfo::resolve("host=h password=hush", &environment).expect("resolves");
+        let peer = Peer {
+            host: conninfo.hosts[0].clone(),
+            address: None,
+            encrypted: false,
+        };
+        let child = ChildEnvironment::new(&conninfo, &peer);
+        assert!(!format!("{child:?} {conninfo:?} {peer:?} {conninfo}").contains("hush"));
+        assert!(format!("{child:?}").contains("PGPASSWORD"));
+    }
+
+    #[tokio::test]
+    async fn a_failure_shows_everything_that_was_said() {
+        let directory = directory_with("echo one >&2; echo \"$PGHOST $2\" >&2; exit 4");
+        let tool = ClientTool {
+            name: "pg_dump".to_owned(),
+            path: directory.path().join("pg_dump"),
+            version: ServerVersion(150_000),
+        };
+        let environment = Environment::default().with_os_user("me");
+        let conninfo = Conninfo::resolve("host=h", &environment).expect("resolves");
+        let peer = Peer {
+            host: conninfo.hosts[0].clone(),
+            address: None,
+            encrypted: false,
+        };
+        let child = ChildEnvironment::new(&conninfo, &peer);
+        match tool.run(&["-s".into()], Some(&child)).await {
+            Err(ClientToolError::Failed { status, stderr, .. }) => {
+                assert_eq!(status, "exit status 4");
+                assert_eq!(stderr, "one\nh --no-password\n");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
