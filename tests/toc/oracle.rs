@@ -72,7 +72,7 @@ fn script(text: &[u8]) -> BTreeMap<i32, Scripted> {
 
 /// The text without the rows behind `COPY … FROM stdin;`.
 fn without_data(text: &[u8]) -> Vec<u8> {
-    Regex::new(r"(?s-u)\nCOPY [^;]* FROM stdin;\n.*\n\\\.\n|\nCOPY [^;]* FROM stdin;\n\\\.\n")
+    Regex::new(r"(?s-u)\nCOPY .*? FROM stdin;\n.*?\\\.\n")
         .expect("compiles")
         .replace_all(text, &b"\n"[..])
         .into_owned()
@@ -97,7 +97,7 @@ fn unquote(statement: &[u8]) -> Vec<u8> {
 fn check_against_script(name: &str, suffix: &str, options: &RestoreOptions) {
     let toc = archives::custom(name);
     let script = script(&archives::bytes(&format!("{name}{suffix}")));
-    assert!(script.len() > 3, "{name}: the script was understood");
+    assert!(script.len() > 1, "{name}: the script was understood");
     let mut ours = BTreeSet::new();
     for entry in &toc.entries {
         let restore = restore_statements(&toc, entry, options).expect("statements");
@@ -117,9 +117,14 @@ fn check_against_script(name: &str, suffix: &str, options: &RestoreOptions) {
             .flat_map(|text| split_statements(text.as_bytes(), true).expect("splits"))
             .map(unquote)
             .collect();
+        let theirs_here: Vec<Vec<u8>> = theirs
+            .statements
+            .iter()
+            .map(|statement| as_newer_pg_restore(entry, statement))
+            .collect();
         assert_eq!(
             show(&statements),
-            show(&theirs.statements),
+            show(&theirs_here),
             "{name}{suffix}: {entry}"
         );
         let in_force = |setting: Option<&Vec<u8>>| setting.map(|value| unquote(value));
@@ -147,6 +152,21 @@ fn check_against_script(name: &str, suffix: &str, options: &RestoreOptions) {
     }
     let theirs: BTreeSet<i32> = script.keys().copied().collect();
     assert_eq!(ours, theirs, "{name}{suffix}");
+}
+
+/// Before 16, `pg_restore` said `ALTER TABLE` of everything that is like a table.
+fn as_newer_pg_restore(entry: &Entry, statement: &[u8]) -> Vec<u8> {
+    let like_a_table = ["VIEW", "SEQUENCE", "MATERIALIZED VIEW"];
+    let object = statement.strip_prefix(b"ALTER TABLE ");
+    match object {
+        Some(object)
+            if like_a_table.contains(&entry.desc.as_str())
+                && String::from_utf8_lossy(object).contains(" OWNER TO ") =>
+        {
+            [b"ALTER ", entry.desc.as_bytes(), b" ", object].concat()
+        }
+        _ => statement.to_vec(),
+    }
 }
 
 fn check_header_lines(name: &str, entry: &Entry, theirs: &Scripted) {
