@@ -1,1 +1,48 @@
-//! (being built)
+//! Reads, splits, compares and writes an archive's table of contents (TOC).
+//!
+//! ```text
+//!   bytes ──reader──▶ Toc ──writer──▶ the same bytes
+//!                      ├──statements──▶ what pg_restore would execute for one entry
+//!                      │      └──split──▶ … one statement at a time
+//!                      └──compare(source, target)──▶ differences, by name
+//! ```
+//!
+//! `pg_dump` describes a database as a list of entries: one for each object, each with the SQL that makes it. That list is
+//! all that pgconvoy knows about a schema, so it is read without loss: strings are bytes in the dump's encoding, NULL is
+//! not the empty string, and what is read can be written back byte for byte. The reader is for files that somebody else
+//! made: no input makes it panic, overflow, or allocate for bytes that are not there, and what it does not understand
+//! it refuses, with the position, the entry and the field.
+//!
+//! Everything but [`Toc::open`] is pure. This module does not read the archive's data, connects to nothing, and decides no
+//! order: the entries stay in the order of the file.
+//!
+//! Facts about the format are from PostgreSQL's `src/bin/pg_dump/pg_backup_archiver.c`, `pg_backup_custom.c` and
+//! `pg_backup_directory.c` (versions 9.0 to 18).
+
+mod compare;
+mod entries;
+mod error;
+mod filter;
+mod lines;
+mod model;
+mod normalise;
+mod owner;
+mod reader;
+mod split;
+mod statements;
+mod text;
+mod tokens;
+mod writer;
+
+pub use compare::{CompareOptions, compare};
+pub use entries::{RestorePass, Section};
+pub use error::{Place, TocError};
+pub use filter::RestoreOptions;
+pub use model::{
+    ArchiveFormat, ArchiveVersion, Compression, CreatedAt, DataPlace, Entry, Header, OffsetState,
+    Toc,
+};
+pub use owner::owner_statement;
+pub use split::{SplitError, split_statements};
+pub use statements::{Restore, restore_statements};
+pub use text::Text;

@@ -1,0 +1,296 @@
+//! Two tables of contents, entry by entry → what differs, by name.
+//!
+//! Source and target are dumped with one and the same `pg_dump`, so what they say of the same object is the same text, but for
+//! what the servers themselves put differently (see `normalise`). An entry is recognised by kind, schema and tag;
+//! dump ids, OIDs, order and dependencies are the dump's own and mean nothing here.
+//!
+//! Compared are definition, owner, tablespace and access method, and grants, comments and labels, which are entries of their own.
+//! Not compared is what others compare with better means: rows, sequence values, large objects, planner statistics, and the
+//! database's own properties.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Difference, DifferenceKind, quote_ident};
+
+use super::normalise::{Versions, same_definition};
+use super::{Entry, RestoreOptions, Text, Toc, lines, owner_statement};
+
+/// What was left out on purpose, and what is being compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompareOptions {
+    /// What the restore left out is not missed. Without owners, no owner is compared.
+    pub restore: RestoreOptions,
+    /// Major version of the source's server; 0 if unknown, which allows for no differences between versions.
+    pub source_major: u32,
+    /// Major version of the target's server.
+    pub target_major: u32,
+    /// Schemas that do not take part, with everything in them, on both sides.
+    pub exclude_schemas: Vec<String>,
+}
+
+impl Default for CompareOptions {
+    /// Everything counts, but for the schema that the ledger lives in during a run.
+    fn default() -> Self {
+        Self {
+            restore: RestoreOptions::default(),
+            source_major: 0,
+            target_major: 0,
+            exclude_schemas: vec!["pgconvoy".to_owned()],
+        }
+    }
+}
+
+/// By what an entry is recognised: schema, tag, kind, and for default privileges the role that they are for.
+type Identity<'a> = (&'a [u8], &'a [u8], &'a str, &'a [u8]);
+
+/// Every difference, ordered by schema and name. Empty if the schemas are the same.
+pub fn compare(source: &Toc, target: &Toc, options: &CompareOptions) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    differences.extend(encodings(source, target));
+    let mut sides: BTreeMap<Identity, (Vec<&Entry>, Vec<&Entry>)> = BTreeMap::new();
+    for entry in source.entries.iter().filter(|entry| options.takes(entry)) {
+        sides.entry(identity(entry)).or_default().0.push(entry);
+    }
+    for entry in target.entries.iter().filter(|entry| options.takes(entry)) {
+        sides.entry(identity(entry)).or_default().1.push(entry);
+    }
+    let pair = Pair {
+        options,
+        std_strings: source.std_strings(),
+        versions: Versions::of(options.source_major, options.target_major),
+    };
+    for (left, right) in sides.into_values() {
+        differences.extend(pair.group(left, right));
+    }
+    differences
+}
+
+impl CompareOptions {
+    fn takes(&self, entry: &Entry) -> bool {
+        self.restore.leaves_out(entry).is_none()
+            && !is_data(entry)
+            && !is_of_the_database(entry)
+            && !self.is_excluded(entry)
+            && !(self.restore.no_owner && only_names_an_owner(entry))
+    }
+
+    fn is_excluded(&self, entry: &Entry) -> bool {
+        self.exclude_schemas.iter().any(|schema| {
+            let named = |name: &Text| *name == schema.as_str();
+            let on_schema = format!("SCHEMA {schema}");
+            let on_quoted_schema = format!("SCHEMA {}", quote_ident(schema));
+            entry.namespace.as_ref().is_some_and(named)
+                || (entry.is("SCHEMA") && named(&entry.tag))
+                || (is_attached(entry)
+                    && (entry.tag == on_schema.as_str() || entry.tag == on_quoted_schema.as_str()))
+        })
+    }
+}
+
+fn is_attached(entry: &Entry) -> bool {
+    matches!(entry.desc.as_str(), "ACL" | "COMMENT" | "SECURITY LABEL")
+}
+
+fn is_data(entry: &Entry) -> bool {
+    matches!(
+        entry.desc.as_str(),
+        "TABLE DATA"
+            | "SEQUENCE SET"
+            | "MATERIALIZED VIEW DATA"
+            | "STATISTICS DATA"
+            | "BLOB"
+            | "BLOBS"
+            | "BLOB COMMENTS"
+            | "BLOB METADATA"
+    ) || (is_attached(entry) && entry.tag.starts_with(b"LARGE OBJECT"))
+}
+
+fn is_of_the_database(entry: &Entry) -> bool {
+    matches!(entry.desc.as_str(), "DATABASE" | "DATABASE PROPERTIES")
+        || (is_attached(entry) && entry.tag.starts_with(b"DATABASE "))
+}
+
+/// The entry of schema `public`, whose definition is a comment because the schema is always there.
+fn only_names_an_owner(entry: &Entry) -> bool {
+    entry.is("SCHEMA") && entry.defn_bytes().starts_with(b"--")
+}
+
+fn identity(entry: &Entry) -> Identity<'_> {
+    let namespace = entry.namespace.as_ref().map_or(&b""[..], |text| &**text);
+    let role = match &entry.owner {
+        Some(owner) if entry.is("DEFAULT ACL") => &**owner,
+        _ => b"",
+    };
+    (namespace, &*entry.tag, entry.desc.as_str(), role)
+}
+
+/// Text in different encodings cannot be compared byte by byte, so this comes first.
+fn encodings(source: &Toc, target: &Toc) -> Option<Difference> {
+    let name = |toc: &Toc| toc.encoding().unwrap_or_else(|| "unknown".to_owned());
+    let (left, right) = (name(source), name(target));
+    (left != right).then(|| Difference {
+        kind: DifferenceKind::Different,
+        class: "encoding".to_owned(),
+        object: "dump".to_owned(),
+        detail: format!("source: {left}\ntarget: {right}"),
+    })
+}
+
+struct Pair<'a> {
+    options: &'a CompareOptions,
+    std_strings: bool,
+    versions: Versions,
+}
+
+impl Pair<'_> {
+    /// Entries of one identity; more than one on a side is rare. What is the same belongs together, whatever the order.
+    fn group(&self, left: Vec<&Entry>, mut right: Vec<&Entry>) -> Vec<Difference> {
+        let mut unmatched = Vec::new();
+        for entry in left {
+            let same = right
+                .iter()
+                .position(|other| self.details(entry, other).is_empty());
+            match same {
+                Some(at) => drop(right.remove(at)),
+                None => unmatched.push(entry),
+            }
+        }
+        let mut left = unmatched.into_iter();
+        let mut right = right.into_iter();
+        let mut differences = Vec::new();
+        loop {
+            differences.push(match (left.next(), right.next()) {
+                (Some(entry), Some(other)) => {
+                    let detail = self.details(entry, other).join("\n");
+                    difference(DifferenceKind::Different, entry, detail)
+                }
+                (Some(entry), None) => difference(DifferenceKind::Missing, entry, whole(entry)),
+                (None, Some(other)) => difference(DifferenceKind::Extra, other, whole(other)),
+                (None, None) => return differences,
+            });
+        }
+    }
+
+    /// One text for each property that differs.
+    fn details(&self, source: &Entry, target: &Entry) -> Vec<String> {
+        let mut details = Vec::new();
+        let (left, right) = (source.defn_bytes(), target.defn_bytes());
+        if left != right
+            && !same_definition(&source.desc, (left, right), self.versions, self.std_strings)
+        {
+            let text = |defn| String::from_utf8_lossy(defn).trim_end().to_owned();
+            details.push(lines::diff(&text(left), &text(right)));
+        }
+        let restore = &self.options.restore;
+        let mut property = |name: &str, left: Option<&Text>, right: Option<&Text>| {
+            if left != right {
+                details.push(format!(
+                    "{name}: {} on the source, {} on the target",
+                    shown(left),
+                    shown(right)
+                ));
+            }
+        };
+        if !restore.no_owner && (has_owner(source) || has_owner(target)) {
+            property("owner", source.owner.as_ref(), target.owner.as_ref());
+        }
+        if !restore.no_tablespaces {
+            property(
+                "tablespace",
+                source.tablespace.as_ref(),
+                target.tablespace.as_ref(),
+            );
+        }
+        if !restore.no_table_access_method {
+            property(
+                "access method",
+                source.table_am.as_ref(),
+                target.table_am.as_ref(),
+            );
+        }
+        details
+    }
+}
+
+/// Whether the object has an owner of its own; an index's or a comment's is its table's, and is not reported again.
+fn has_owner(entry: &Entry) -> bool {
+    // What pg_restore does not know how to give an owner is compared, rather than passed over.
+    owner_statement(entry).map_or(true, |statement| statement.is_some())
+}
+
+fn shown(text: Option<&Text>) -> String {
+    match text {
+        None => "none".to_owned(),
+        Some(text) if text.is_empty() => "the default".to_owned(),
+        Some(text) => format!("\"{text}\""),
+    }
+}
+
+fn whole(entry: &Entry) -> String {
+    String::from_utf8_lossy(entry.defn_bytes())
+        .trim()
+        .to_owned()
+}
+
+fn difference(kind: DifferenceKind, entry: &Entry, detail: String) -> Difference {
+    Difference {
+        kind,
+        class: entry.desc.to_lowercase(),
+        object: object_name(entry),
+        detail,
+    }
+}
+
+/// `s."a table"`, `s.f(integer)`; for grants and comments, whose tag says what they are on, `TABLE t in schema s`.
+fn object_name(entry: &Entry) -> String {
+    let schema = entry.namespace.as_ref().filter(|schema| !schema.is_empty());
+    let tag = if has_plain_name(entry) {
+        quote_if_needed(&entry.tag_lossy())
+    } else {
+        entry.tag_lossy()
+    };
+    match schema.map(|schema| quote_if_needed(&schema.to_string_lossy())) {
+        None => tag,
+        Some(schema) if is_attached(entry) || entry.is("DEFAULT ACL") => {
+            format!("{tag} in schema {schema}")
+        }
+        Some(schema) => format!("{schema}.{tag}"),
+    }
+}
+
+/// Kinds whose tag is nothing but an identifier.
+fn has_plain_name(entry: &Entry) -> bool {
+    matches!(
+        entry.desc.as_str(),
+        "TABLE"
+            | "VIEW"
+            | "MATERIALIZED VIEW"
+            | "FOREIGN TABLE"
+            | "SEQUENCE"
+            | "INDEX"
+            | "SCHEMA"
+            | "TYPE"
+            | "DOMAIN"
+            | "COLLATION"
+            | "CONVERSION"
+            | "STATISTICS"
+            | "EXTENSION"
+            | "PUBLICATION"
+            | "SUBSCRIPTION"
+            | "SERVER"
+            | "EVENT TRIGGER"
+    )
+}
+
+fn quote_if_needed(name: &str) -> String {
+    let first = name.chars().next();
+    let plain = first.is_some_and(|first| first.is_ascii_lowercase() || first == '_')
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if plain {
+        name.to_owned()
+    } else {
+        quote_ident(name)
+    }
+}
