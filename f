@@ -1,0 +1,1 @@
+include table "foo1". "a"
