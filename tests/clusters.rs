@@ -1,12 +1,15 @@
 //! Throw-away clusters: every installed version starts, answers, stops, and leaves nothing behind.
 
+mod support;
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pgconvoy::pg::cluster::{
-    ClusterError, ClusterOptions, ServerInstall, StopMode, ThrowawayCluster, installed_servers,
+    ClusterError, ClusterOptions, ServerInstall, StopMode, ThrowawayCluster,
 };
+use support::server::{Server, newest_tools, servers};
 
 fn options(install: &ServerInstall) -> ClusterOptions {
     ClusterOptions {
@@ -16,7 +19,7 @@ fn options(install: &ServerInstall) -> ClusterOptions {
 }
 
 fn newest() -> ServerInstall {
-    installed_servers()
+    servers()
         .into_iter()
         .next()
         .expect("a Postgres server is installed")
@@ -43,7 +46,7 @@ fn alive(pid: u32) -> bool {
 
 #[tokio::test]
 async fn every_installed_version_starts_answers_and_leaves_nothing() {
-    let installed = installed_servers();
+    let installed = servers();
     assert!(!installed.is_empty(), "a Postgres server is installed");
     for install in installed {
         let cluster = ThrowawayCluster::start(&options(&install))
@@ -182,4 +185,29 @@ fn a_killed_owner_leaves_neither_server_nor_directory() {
         assert!(Instant::now() < deadline, "{announced} is left behind");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+#[test]
+fn psql_runs_on_every_installed_version_and_tells_its_errors() {
+    for major in [10, 15, 18] {
+        let Some(server) = Server::start(major) else {
+            continue;
+        };
+        server.database("a \"b\" é");
+        let said = server.psql(
+            "a \"b\" é",
+            "create extension hstore; select 'a=>1'::hstore -> 'a', null",
+        );
+        assert_eq!(said, "1|");
+        let refused = server
+            .try_psql("postgres", "select 1; select * from nowhere")
+            .expect_err("no such table");
+        assert!(
+            refused.contains("relation \"nowhere\" does not exist"),
+            "{refused}"
+        );
+        let long = format!("select length('{}')", "x".repeat(1_000_000));
+        assert_eq!(server.psql("postgres", &long), "1000000");
+    }
+    assert!(newest_tools().join("pg_dump").is_file());
 }

@@ -32,7 +32,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 pub use error::ClusterError;
-pub use installed::{InstallError, ServerInstall, installed_servers};
+pub use installed::{InstallError, ServerInstall, installed_servers, servers_below};
 
 use crate::model::ServerVersion;
 use error::{file_error, shown, spawn_error};

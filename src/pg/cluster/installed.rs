@@ -1,7 +1,6 @@
 //! Which Postgres servers are installed on this machine, and in which versions.
 //!
-//! Looks where distributions put them, and where the operator says: `PGCONVOY_PG_BIN` names directories of programs,
-//! `PGCONVOY_TEST_SERVERS` a directory with one subdirectory per version, each with a `bin`.
+//! Looks where distributions put them, on `PATH`, and in the directories of programs that `PGCONVOY_PG_BIN` names.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -112,23 +111,30 @@ impl ServerInstall {
 
 /// Every server on this machine, the newest first; of equal versions, the one the operator named first.
 pub fn installed_servers() -> Vec<ServerInstall> {
-    let mut dirs: Vec<PathBuf> = split_paths(std::env::var_os("PGCONVOY_PG_BIN"));
-    for servers in split_paths(std::env::var_os("PGCONVOY_TEST_SERVERS")) {
-        dirs.extend(bin_dirs_below(&servers));
-    }
+    let mut dirs = split_paths(std::env::var_os("PGCONVOY_PG_BIN"));
     dirs.extend(bin_dirs_below(Path::new("/usr/lib/postgresql")));
     dirs.extend(
         bin_dirs_below(Path::new("/usr"))
             .into_iter()
-            .filter(|dir| dir.to_string_lossy().starts_with("/usr/pgsql-")),
+            .filter(|dir| dir.starts_with("/usr") && dir.to_string_lossy().contains("/pgsql-")),
     );
     dirs.extend(split_paths(std::env::var_os("PATH")));
+    servers_in(dirs)
+}
 
+/// Every server below a directory that has one subdirectory per version, each with a `bin`; the newest first.
+pub fn servers_below(dir: &Path) -> Vec<ServerInstall> {
+    servers_in(bin_dirs_below(dir))
+}
+
+fn servers_in(bin_dirs: Vec<PathBuf>) -> Vec<ServerInstall> {
     let mut seen = HashSet::new();
-    let mut found: Vec<ServerInstall> = dirs
+    let mut found: Vec<ServerInstall> = bin_dirs
         .into_iter()
         .filter(|dir| dir.join("initdb").is_file() && dir.join("postgres").is_file())
-        .filter(|dir| seen.insert(dir.canonicalize().unwrap_or_else(|_| dir.clone())))
+        // The real path: the server's user may not be able to pass through the directory that a link stands in.
+        .map(|dir| dir.canonicalize().unwrap_or(dir))
+        .filter(|dir| seen.insert(dir.clone()))
         .filter_map(|dir| ServerInstall::probe(&dir).ok())
         .filter(|install| install.version >= ServerVersion::OLDEST)
         .collect();

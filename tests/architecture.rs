@@ -1,0 +1,591 @@
+//! Holds the rules about who may call whom, and about how long things may get.
+//!
+//! A rule that fails says itself, and the line that breaks it. The scanner is held, too: every rule is shown a
+//! snippet that breaks it.
+
+#[path = "support/source.rs"]
+mod source;
+
+use std::fs;
+use std::path::Path;
+
+use source::Source;
+
+const LONGEST_FUNCTION_LINES: usize = 70;
+const LONGEST_FILE_LINES: usize = 500;
+
+/// Modules where decisions are made: they have neither a socket nor a file, a process, a clock or dice. A name stands for the
+/// file and for the directory.
+const PURE: [&str; 10] = [
+    "model",
+    "event",
+    "preflight",
+    "plan",
+    "schedule",
+    "toc",
+    "progress/state",
+    "progress/estimate",
+    "report/model",
+    "salvage/probe",
+];
+/// The files within them that open what the others then think about.
+const IMPURE: [&str; 1] = ["toc/reader"];
+
+const EVERYWHERE: &str = "";
+
+/// Files that a rule is about must not name certain paths.
+struct Ban {
+    rule: &'static str,
+    /// Files it holds for; [`EVERYWHERE`] is all of them.
+    within: &'static [&'static str],
+    /// Files it does not hold for.
+    except: &'static [&'static str],
+    /// Paths with everything below them; with a leading `*::`, wherever they stand.
+    paths: &'static [&'static str],
+}
+
+const BANS: [Ban; 11] = [
+    Ban {
+        rule: "pure modules know no runtime, file, socket, process, clock or dice, and nobody who does",
+        within: &PURE,
+        except: &IMPURE,
+        paths: &[
+            "tokio",
+            "tokio_postgres",
+            "tokio_rustls",
+            "socket2",
+            "nix",
+            "rand",
+            "fastrand",
+            "std::fs",
+            "std::net",
+            "std::os::unix::net",
+            "std::process",
+            "std::env",
+            "std::thread",
+            "std::time::Instant",
+            "std::time::SystemTime",
+            "*::Utc::now",
+            "*::Local::now",
+            "std::io::stdin",
+            "std::io::stdout",
+            "std::io::stderr",
+            "crate::pg",
+            "crate::execute",
+            "crate::ledger",
+            "crate::cli",
+        ],
+    },
+    Ban {
+        rule: "model knows nobody",
+        within: &["model"],
+        except: &[],
+        paths: &[
+            "crate::archive",
+            "crate::catalog",
+            "crate::event",
+            "crate::failure",
+            "crate::plan",
+            "crate::preflight",
+            "crate::progress",
+            "crate::report",
+            "crate::salvage",
+            "crate::schedule",
+            "crate::toc",
+            "crate::verify",
+        ],
+    },
+    Ban {
+        rule: "execute emits events, and knows nobody who shows them",
+        within: &["execute"],
+        except: &[],
+        paths: &["crate::progress", "crate::report", "crate::cli"],
+    },
+    Ban {
+        rule: "progress and report never touch pg: a recorded run replays through them",
+        within: &["progress", "report"],
+        except: &[],
+        paths: &["crate::pg", "tokio_postgres"],
+    },
+    Ban {
+        rule: "only pg opens connections",
+        within: &[EVERYWHERE],
+        except: &["pg"],
+        paths: &[
+            "tokio::net",
+            "std::net::TcpStream",
+            "std::net::TcpListener",
+            "std::net::UdpSocket",
+            "std::os::unix::net",
+            "socket2",
+            "tokio_rustls",
+            "tokio_postgres::connect",
+            "tokio_postgres::Config",
+        ],
+    },
+    Ban {
+        rule: "only pg starts processes",
+        within: &[EVERYWHERE],
+        except: &["pg"],
+        paths: &[
+            "tokio::process",
+            "std::process::Command",
+            "std::process::Child",
+            "std::process::Stdio",
+            "std::os::unix::process::CommandExt",
+            "nix::unistd::fork",
+            "nix::unistd::execv",
+            "nix::unistd::execvp",
+            "nix::unistd::execve",
+        ],
+    },
+    Ban {
+        rule: "verify must not inherit the copier's mistakes: it never imports plan, execute or ledger",
+        within: &["verify"],
+        except: &[],
+        paths: &["crate::plan", "crate::execute", "crate::ledger"],
+    },
+    Ban {
+        rule: "only main exits",
+        within: &[EVERYWHERE],
+        except: &["main"],
+        paths: &["std::process::exit", "std::process::abort"],
+    },
+    Ban {
+        rule: "only cli uses clap",
+        within: &[EVERYWHERE],
+        except: &["cli"],
+        paths: &["clap"],
+    },
+    Ban {
+        rule: "only cli, progress and report write for people",
+        within: &[EVERYWHERE],
+        except: &["main", "cli", "progress", "report"],
+        paths: &[
+            "std::io::stdout",
+            "std::io::stderr",
+            "tokio::io::stdout",
+            "tokio::io::stderr",
+            "indicatif",
+        ],
+    },
+    Ban {
+        rule: "nobody but main calls cli",
+        within: &[EVERYWHERE],
+        except: &["main", "cli"],
+        paths: &["crate::cli"],
+    },
+];
+
+const DULL_NAMES: [&str; 9] = [
+    "util", "utils", "common", "helper", "helpers", "manager", "handler", "handlers", "imp",
+];
+
+fn is_within(source: &Source, names: &[&str]) -> bool {
+    let stem = source.path.trim_end_matches(".rs");
+    names.iter().any(|name| {
+        *name == EVERYWHERE
+            || stem
+                .strip_prefix(name)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
+fn is_below(path: &str, banned: &str) -> bool {
+    if let Some(anywhere) = banned.strip_prefix("*::") {
+        return format!("::{path}::").contains(&format!("::{anywhere}::"));
+    }
+    path.strip_prefix(banned)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// Everything in a file that breaks a rule, as `file:line: rule: what`.
+fn violations(source: &Source) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut broken = |line: usize, rule: &str, what: &str| {
+        found.push(format!("src/{}:{line}: {rule}: {what}", source.path));
+    };
+    imports(source, &mut broken);
+    lengths(source, &mut broken);
+    names_and_attributes(source, &mut broken);
+    found
+}
+
+fn imports(source: &Source, broken: &mut impl FnMut(usize, &str, &str)) {
+    if source.is_test() {
+        return;
+    }
+    let named = source.named();
+    for ban in &BANS {
+        if !is_within(source, ban.within) || is_within(source, ban.except) {
+            continue;
+        }
+        for name in &named {
+            // `use tokio::*` brings in all that is below, so a glob counts as each of them.
+            let is_glob_of = |banned: &str| {
+                name.path
+                    .strip_suffix("::*")
+                    .is_some_and(|parent| is_below(banned, parent))
+            };
+            if ban
+                .paths
+                .iter()
+                .any(|banned| is_below(&name.path, banned) || is_glob_of(banned))
+            {
+                broken(name.line, ban.rule, &name.path);
+            }
+        }
+    }
+    if !is_within(source, &["main", "cli", "progress", "report"]) {
+        for line in source.lines_matching(r"\b(?:e?print(?:ln)?|dbg)!") {
+            broken(
+                line,
+                "only cli, progress and report write for people",
+                "a print macro",
+            );
+        }
+    }
+}
+
+fn lengths(source: &Source, broken: &mut impl FnMut(usize, &str, &str)) {
+    let lines = source.length_lines();
+    if lines > LONGEST_FILE_LINES && !source.is_test() {
+        let rule = format!("files have at most {LONGEST_FILE_LINES} lines before their tests");
+        broken(lines, &rule, &format!("{lines} lines"));
+    }
+    for function in source.functions() {
+        if function.length_lines > LONGEST_FUNCTION_LINES {
+            let rule = format!("functions have at most {LONGEST_FUNCTION_LINES} lines");
+            let what = format!("{} has {}", function.name, function.length_lines);
+            broken(function.line, &rule, &what);
+        }
+    }
+}
+
+fn names_and_attributes(source: &Source, broken: &mut impl FnMut(usize, &str, &str)) {
+    if !source.text.starts_with("//! ") {
+        broken(1, "a module's first line says what it is", "no //! line");
+    }
+    let words = source.path.trim_end_matches(".rs").split(['/', '_']);
+    for dull in words.filter(|word| DULL_NAMES.contains(word)) {
+        broken(1, "a file's name says what is in it", dull);
+    }
+    for line in source.lines_matching(r"#!?\[\s*allow\b") {
+        broken(line, "#[expect] with a reason, never #[allow]", "#[allow]");
+    }
+}
+
+fn sources_below(dir: &Path, prefix: &str, found: &mut Vec<Source>) {
+    for entry in fs::read_dir(dir).expect("src can be read") {
+        let entry = entry.expect("src can be read");
+        let name = entry
+            .file_name()
+            .into_string()
+            .expect("file names are UTF-8");
+        let path = format!("{prefix}{name}");
+        if entry.path().is_dir() {
+            sources_below(&entry.path(), &format!("{path}/"), found);
+        } else if Path::new(&name)
+            .extension()
+            .is_some_and(|extension| extension == "rs")
+        {
+            let text = fs::read_to_string(entry.path()).expect("sources are UTF-8");
+            found.push(Source::new(&path, &text));
+        }
+    }
+}
+
+#[test]
+fn the_source_keeps_the_rules() {
+    let mut sources = Vec::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    sources_below(&root, "", &mut sources);
+    let mut broken: Vec<String> = sources.iter().flat_map(violations).collect();
+    broken.sort();
+    assert!(
+        broken.is_empty(),
+        "{} broken rules:\n{}",
+        broken.len(),
+        broken.join("\n")
+    );
+
+    // A rule about a module that was renamed would hold for nobody.
+    for name in BANS
+        .iter()
+        .flat_map(|ban| ban.within.iter().chain(ban.except))
+    {
+        let top = name.split('/').next().unwrap_or_default();
+        let later = top == "salvage";
+        assert!(
+            later || sources.iter().any(|source| is_within(source, &[top])),
+            "no module {top}"
+        );
+    }
+}
+
+fn rules_broken_by(path: &str, code: &str) -> Vec<String> {
+    violations(&Source::new(path, &format!("//! A snippet.\n{code}")))
+}
+
+#[track_caller]
+fn assert_broken(path: &str, code: &str, line: usize, rule: &str) {
+    let broken = rules_broken_by(path, code);
+    let expected = format!("src/{path}:{line}: {rule}");
+    assert!(
+        broken.iter().any(|message| message.starts_with(&expected)),
+        "expected {expected}\ngot {broken:#?}\nfrom {code}"
+    );
+}
+
+#[track_caller]
+fn assert_kept(path: &str, code: &str) {
+    assert_eq!(rules_broken_by(path, code), Vec::<String>::new(), "{code}");
+}
+
+#[test]
+fn each_import_rule_catches_a_snippet_that_breaks_it() {
+    for (path, code, rule) in [
+        ("model/name.rs", "use std::fs;", "pure modules"),
+        (
+            "event.rs",
+            "fn f() { let t = std::time::SystemTime::now(); }",
+            "pure modules",
+        ),
+        (
+            "plan/mod.rs",
+            "use chrono::Utc; fn f() { Utc::now(); }",
+            "pure modules",
+        ),
+        (
+            "plan/cost.rs",
+            "use std::{collections::HashMap, time::{Duration, Instant}};",
+            "pure modules",
+        ),
+        (
+            "plan/cost.rs",
+            "use std::time; fn f() { time::Instant::now(); }",
+            "pure modules",
+        ),
+        ("preflight/mod.rs", "use tokio::*;", "pure modules"),
+        (
+            "toc/model.rs",
+            "use super::super::pg::session::Session;",
+            "pure modules",
+        ),
+        ("progress/state.rs", "use std::env::var;", "pure modules"),
+        (
+            "report/model/table.rs",
+            "use std::io::{self, Write}; fn f() { io::stdout(); }",
+            "pure modules",
+        ),
+        (
+            "model/name.rs",
+            "use crate::toc::Entry;",
+            "model knows nobody",
+        ),
+        (
+            "execute/copy.rs",
+            "use crate::{model::Rows, progress::State};",
+            "execute emits events",
+        ),
+        (
+            "progress/bars.rs",
+            "use crate::pg as database;",
+            "progress and report never touch pg",
+        ),
+        (
+            "ledger/mod.rs",
+            "async fn f() { tokio::net::TcpStream::connect(1).await; }",
+            "only pg opens connections",
+        ),
+        (
+            "verify/rows.rs",
+            "use tokio_postgres::{Client, Config};",
+            "only pg opens connections",
+        ),
+        (
+            "catalog/mod.rs",
+            "use std::process; fn f() { process::Command::new(1); }",
+            "only pg starts processes",
+        ),
+        (
+            "verify/mod.rs",
+            "fn f() { crate::plan::chunks(); }",
+            "verify must not inherit",
+        ),
+        (
+            "cli/move_.rs",
+            "fn f() { std::process::exit(1) }",
+            "only main exits",
+        ),
+        (
+            "plan/options.rs",
+            "#[derive(clap::Args)] struct A;",
+            "only cli uses clap",
+        ),
+        (
+            "execute/mod.rs",
+            "fn f() { eprintln!(\"done\"); }",
+            "only cli, progress and report write",
+        ),
+        (
+            "pg/tls.rs",
+            "use std::io::stderr as loud;",
+            "only cli, progress and report write",
+        ),
+        (
+            "failure.rs",
+            "use crate::cli::Cli;",
+            "nobody but main calls cli",
+        ),
+    ] {
+        assert_broken(path, code, 2, rule);
+    }
+}
+
+#[test]
+fn what_the_rules_allow_is_not_reported() {
+    assert_kept("toc/reader.rs", "use std::fs::File;");
+    assert_kept(
+        "pg/dump.rs",
+        "use std::process::Command; use tokio::net::TcpStream;",
+    );
+    assert_kept(
+        "main.rs",
+        "fn main() { std::process::exit(pgconvoy::cli::run()) }",
+    );
+    assert_kept(
+        "progress/bars.rs",
+        "use std::time::Instant; fn f() { eprintln!(); }",
+    );
+    assert_kept(
+        "plan/mod.rs",
+        "use std::time::Duration; use chrono::{DateTime, Utc};",
+    );
+    assert_kept("planner.rs", "use std::fs;");
+    assert_kept(
+        "model/name.rs",
+        "// use std::fs;\n/* use\nstd::fs; */ const A: &str = \"use std::fs;\";",
+    );
+    assert_kept(
+        "model/name.rs",
+        "const A: &str = r#\"a \"quoted\" std::fs::read\"#;",
+    );
+    assert_kept(
+        "model/name.rs",
+        "#[cfg(test)]\nmod tests { use std::fs; fn f() { println!(\"{\"); } }",
+    );
+}
+
+#[test]
+fn literals_and_test_modules_do_not_hide_the_code_behind_them() {
+    let rule = "pure modules";
+    assert_broken(
+        "plan/a.rs",
+        "const A: char = '\"'; use std::fs; const B: char = '\"';",
+        2,
+        rule,
+    );
+    assert_broken(
+        "plan/a.rs",
+        "const A: u8 = b'\\''; use std::fs; const B: char = '\\u{27}';",
+        2,
+        rule,
+    );
+    assert_broken(
+        "plan/a.rs",
+        "fn f<'a>(a: &'a str) {}\nuse std::fs; // 'a",
+        3,
+        rule,
+    );
+    assert_broken(
+        "plan/a.rs",
+        "const A: &str = \"\\\\\"; use std::fs;",
+        2,
+        rule,
+    );
+    assert_broken("plan/a.rs", "const A: &str = \"//\"; use std::fs;", 2, rule);
+    assert_broken(
+        "plan/a.rs",
+        "#[cfg(test)]\nmod tests {\n fn f() {}\n}\nuse std::fs;",
+        6,
+        rule,
+    );
+    assert_broken(
+        "plan/a.rs",
+        "#[cfg(test)]\nuse a::b;\nuse std::fs;",
+        4,
+        rule,
+    );
+    assert_broken(
+        "plan/a.rs",
+        "const A: &str = \"one\ntwo\";\nuse std::fs;",
+        4,
+        rule,
+    );
+}
+
+#[test]
+fn lengths_are_counted_without_tests() {
+    let body = |lines: usize| "    f();\n".repeat(lines - 2);
+    assert_kept("pg/a.rs", &format!("fn f() {{\n{}}}\n", body(70)));
+    assert_broken(
+        "pg/a.rs",
+        &format!("fn f() {{\n{}}}\n", body(71)),
+        2,
+        "functions have at most 70",
+    );
+    let signature = "impl A {\n    fn f<T>(a: [u8; 2], b: T)\n    where\n        T: Copy,\n    {\n";
+    assert_broken(
+        "pg/a.rs",
+        &format!("{signature}{}}}\n}}", body(70)),
+        3,
+        "functions have at most 70",
+    );
+    assert_kept(
+        "pg/a.rs",
+        &format!(
+            "trait A {{\n    fn f();\n    {}}}",
+            "const A: u8;\n".repeat(90)
+        ),
+    );
+
+    let tests = "#[cfg(test)]\nmod tests {\n}\n";
+    assert_kept("pg/a.rs", &format!("{}{tests}", "\n".repeat(499)));
+    assert_broken(
+        "pg/a.rs",
+        &format!("{}{tests}", "\n".repeat(500)),
+        501,
+        "files have at most 500",
+    );
+}
+
+#[test]
+fn names_first_lines_and_attributes_are_held() {
+    for path in [
+        "pg/utils.rs",
+        "pg/utils/mod.rs",
+        "pg/copy_helpers.rs",
+        "manager.rs",
+        "pg/imp.rs",
+    ] {
+        assert_broken(path, "", 1, "a file's name says what is in it");
+    }
+    assert_kept("model/simple.rs", "");
+    let broken = violations(&Source::new("pg/a.rs", "use std::fs;\n"));
+    assert_eq!(
+        broken,
+        ["src/pg/a.rs:1: a module's first line says what it is: no //! line"]
+    );
+    for attribute in [
+        "#[allow(dead_code)]",
+        "#![allow(dead_code)]",
+        "#[ allow(dead_code)]",
+    ] {
+        assert_broken("pg/a.rs", attribute, 2, "#[expect] with a reason");
+    }
+    assert_kept(
+        "pg/a.rs",
+        "#[expect(dead_code, reason = \"#[allow]\")]\nfn f() {}",
+    );
+}
