@@ -2,7 +2,7 @@
 
 use crate::model::{Rows, ServerError, SqlText};
 
-use super::dial::ConnectError;
+use super::connect_error::ConnectError;
 use super::wire::ScanError;
 
 /// An error on a session. Each variant says what was being done, and to what.

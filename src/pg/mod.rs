@@ -27,4 +27,4 @@ pub mod wire;
 pub use connector::{Connector, Side};
 pub use error::PgError;
 pub use session::{Answer, Query, Session};
-pub use snapshot::Snapshot;
+pub use snapshot::{Snapshot, current_transactions};

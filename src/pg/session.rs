@@ -6,11 +6,11 @@
 use std::fmt::Write as _;
 
 use tokio_postgres::types::{FromSql, ToSql};
-use tokio_postgres::{Client, NoTls, Row};
+use tokio_postgres::{Client, Row};
 
 use super::PgError;
 use super::connector::Side;
-use super::dial::Stream;
+use super::stream::{AlreadyNegotiated, Peer, Stream};
 use crate::model::{Bytes, Oid, QualifiedName, Rows, ServerVersion, quote_literal};
 
 /// A query from a file in `sql/`: its name for messages, and its text.
@@ -32,17 +32,23 @@ impl Query {
 /// An open session.
 pub struct Session {
     client: Client,
+    peer: Peer,
     version: ServerVersion,
 }
 
 impl Session {
     /// Starts a session on a stream; the settings are pinned by the caller, who knows the encoding.
-    pub(super) async fn start(stream: Stream, config: &tokio_postgres::Config) -> Result<Self, PgError> {
-        let connected = config.connect_raw(stream, NoTls).await;
+    pub(super) async fn start(
+        stream: Stream,
+        config: &tokio_postgres::Config,
+        peer: Peer,
+        tls: AlreadyNegotiated,
+    ) -> Result<Self, PgError> {
+        let connected = config.connect_raw(stream, tls).await;
         let (client, connection) = connected.map_err(|error| PgError::from_client("the start of a session", error))?;
         // Ends with the client; an error in it reaches whoever waits for an answer.
         tokio::spawn(connection);
-        let mut session = Self { client, version: ServerVersion(0) };
+        let mut session = Self { client, peer, version: ServerVersion(0) };
         let version = session.query_text("the server's version", "select current_setting('server_version_num')::int4 as version", &[]).await?;
         let number = version.first().map(|row| row.get::<i32>("version")).transpose()?;
         session.version = ServerVersion(number.and_then(|number| u32::try_from(number).ok()).unwrap_or(0));
@@ -52,6 +58,11 @@ impl Session {
     /// `server_version_num`.
     pub fn version(&self) -> ServerVersion {
         self.version
+    }
+
+    /// The server it is on.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     /// Runs a query from `sql/`.

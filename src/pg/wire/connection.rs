@@ -12,8 +12,10 @@ use postgres_protocol::message::frontend;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::message::{Message, next_message};
-use crate::model::{ServerError, SqlText};
-use crate::pg::{PgError, dial::Stream};
+use crate::model::{ServerError, ServerVersion, SqlText};
+use crate::pg::conninfo::ChannelBinding as Binding;
+use crate::pg::stream::{Peer, Stream};
+use crate::pg::PgError;
 
 /// Notices kept per connection; what comes beyond is counted only.
 const NOTICES_KEPT: usize = 200;
@@ -30,6 +32,8 @@ pub struct WireStart<'a> {
     pub application_name: &'a str,
     /// `options`, as in libpq.
     pub options: Option<&'a str>,
+    /// Whether SCRAM is bound to the server's certificate.
+    pub channel_binding: Binding,
 }
 
 /// Warnings and notices that the server sent.
@@ -57,8 +61,10 @@ pub struct Wire {
     pub(super) writer: WriteHalf<Stream>,
     pub(super) buffer: BytesMut,
     pub(super) broken: bool,
+    peer: Peer,
+    end_point: Option<Vec<u8>>,
     backend: (i32, i32),
-    server_version: String,
+    server_version: ServerVersion,
     /// What the server remarked.
     pub notices: Notices,
 }
@@ -66,14 +72,17 @@ pub struct Wire {
 impl Wire {
     /// Introduces itself on a fresh stream and authenticates.
     pub async fn start(stream: Stream, start: &WireStart<'_>) -> Result<Self, PgError> {
+        let (peer, end_point) = (stream.peer().clone(), stream.tls_server_end_point());
         let (reader, writer) = tokio::io::split(stream);
         let mut wire = Self {
             reader,
             writer,
             buffer: BytesMut::with_capacity(8 << 10),
             broken: false,
+            peer,
+            end_point,
             backend: (0, 0),
-            server_version: String::new(),
+            server_version: ServerVersion(0),
             notices: Notices::default(),
         };
         let mut parameters = vec![
@@ -96,9 +105,14 @@ impl Wire {
         self.backend
     }
 
-    /// `server_version`, as the server reports it at start-up.
-    pub fn server_version(&self) -> &str {
-        &self.server_version
+    /// The server's version, as it reports it at start-up.
+    pub fn server_version(&self) -> ServerVersion {
+        self.server_version
+    }
+
+    /// The server it is on.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     /// Whether the connection must be thrown away.
@@ -260,7 +274,7 @@ impl Wire {
     fn note_parameter(&mut self, body: &[u8]) {
         let mut parts = body.split(|&byte| byte == 0);
         if parts.next() == Some(b"server_version") {
-            self.server_version = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
+            self.server_version = parse_version(&String::from_utf8_lossy(parts.next().unwrap_or_default()));
         }
     }
 
@@ -297,12 +311,10 @@ impl Wire {
 
     async fn scram(&mut self, password: &str, mechanisms: &[u8]) -> Result<(), PgError> {
         let doing = "authenticating with SCRAM-SHA-256";
-        if !mechanisms.split(|&byte| byte == 0).any(|name| name == sasl::SCRAM_SHA_256.as_bytes()) {
-            return Err(PgError::Protocol { what: "the server offers no SASL mechanism that pgconvoy knows".into() });
-        }
-        let mut scram = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
+        let (mechanism, binding) = self.choose_mechanism(start.channel_binding, mechanisms)?;
+        let mut scram = ScramSha256::new(password.as_bytes(), binding);
         let mut out = BytesMut::new();
-        frontend::sasl_initial_response(sasl::SCRAM_SHA_256, scram.message(), &mut out)
+        frontend::sasl_initial_response(mechanism, scram.message(), &mut out)
             .map_err(|source| self.io(doing, source))?;
         self.send(&out, doing).await?;
         let server_first = self.sasl_step(11).await?;
@@ -314,6 +326,26 @@ impl Wire {
         scram.finish(&server_final).map_err(|source| self.io(doing, source))
     }
 
+    /// As libpq: bound to the server's certificate where both sides can, unless that is forbidden; refused where it is
+    /// required and cannot be had.
+    fn choose_mechanism(&self, wanted: Binding, offered: &[u8]) -> Result<(&'static str, ChannelBinding), PgError> {
+        let is_offered = |name: &str| offered.split(|&byte| byte == 0).any(|offered| offered == name.as_bytes());
+        if let Some(end_point) = self.end_point.clone().filter(|_| wanted != Binding::Disable) {
+            if is_offered(sasl::SCRAM_SHA_256_PLUS) {
+                return Ok((sasl::SCRAM_SHA_256_PLUS, ChannelBinding::tls_server_end_point(end_point)));
+            }
+        }
+        let refused = |what: &str| PgError::Protocol { what: what.to_owned() };
+        if wanted == Binding::Require {
+            return Err(refused("channel binding is required (channel_binding), but the server does not offer it"));
+        }
+        if !is_offered(sasl::SCRAM_SHA_256) {
+            return Err(refused("the server offers no SASL mechanism that pgconvoy knows"));
+        }
+        let binding = if self.end_point.is_some() { ChannelBinding::unrequested() } else { ChannelBinding::unsupported() };
+        Ok((sasl::SCRAM_SHA_256, binding))
+    }
+
     async fn sasl_step(&mut self, expected: i32) -> Result<Bytes, PgError> {
         let message = self.receive("authenticating").await?;
         match (message.tag, message.body.first_chunk::<4>()) {
@@ -322,6 +354,14 @@ impl Wire {
             _ => Err(self.lost("the server broke off the SCRAM exchange")),
         }
     }
+}
+
+/// `15.18 (Debian 15.18-0+deb12u1)`, `18beta1`: the numbers in front.
+fn parse_version(text: &str) -> ServerVersion {
+    let number = |part: &str| part.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u32>().unwrap_or(0);
+    let mut parts = text.split('.');
+    let major = parts.next().map_or(0, number);
+    ServerVersion(major.saturating_mul(10_000).saturating_add(parts.next().map_or(0, number)))
 }
 
 fn required<'a>(start: &WireStart<'a>) -> Result<&'a str, PgError> {

@@ -18,7 +18,7 @@ mod relay;
 mod scanner;
 
 pub use connection::{Notices, Wire, WireStart};
-pub use relay::{Relayed, read_copy, relay};
+pub use relay::{Ends, Relayed, read_copy, relay};
 pub use scanner::{RowScanner, ScanError};
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -16,7 +16,7 @@ use super::message::{Message, next_message};
 use super::scanner::RowScanner;
 use super::Gauge;
 use crate::model::{Bytes, CopyFormat, MultisetDigest, Rows, ServerError, SqlText};
-use crate::pg::{PgError, dial::Stream};
+use crate::pg::{PgError, stream::Stream};
 
 /// Large enough that a system call is cheap against the copying it does, small enough to stay in the cache.
 const BUFFER: usize = 256 << 10;

@@ -1,0 +1,164 @@
+//! Opens the sessions of one side, with everything pinned that must not differ between them.
+
+use super::conninfo::{Conninfo, ServerState, TargetSessionAttrs};
+use super::connect_error::OpenError;
+use super::dial::{CancelKey, Dialer, Open};
+use super::session::pinned_settings;
+use super::stream::{AlreadyNegotiated, Peer, Stream};
+use super::tls::TlsError;
+use super::wire::{Wire, WireStart};
+use super::{PgError, Query, Session};
+use crate::model::{Endpoint, ServerVersion, SqlText, quote_literal};
+
+const SERVER_STATE: Query = Query::new(
+    "the state of the server",
+    "select current_setting('default_transaction_read_only')::bool as read_only, pg_catalog.pg_is_in_recovery() as in_recovery",
+);
+
+/// Which end of the road a session is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Only read: every session is `READ ONLY`.
+    Source,
+    /// Written.
+    Target,
+}
+
+/// Opens sessions. All sessions of a run come from one connector a side, pinned to one server.
+#[derive(Clone)]
+pub struct Connector {
+    dialer: Dialer,
+    side: Side,
+    client_encoding: String,
+}
+
+impl Connector {
+    /// For a connection string; opens nothing yet.
+    pub fn new(conninfo: Conninfo, side: Side) -> Result<Self, TlsError> {
+        Ok(Self { dialer: Dialer::new(conninfo)?, side, client_encoding: "UTF8".to_owned() })
+    }
+
+    /// The connection string.
+    pub fn conninfo(&self) -> &Conninfo {
+        self.dialer.conninfo()
+    }
+
+    /// The same for one server: all sessions of a run must be where the first one was.
+    #[must_use]
+    pub fn pinned_to(&self, peer: &Peer) -> Self {
+        Self { dialer: self.dialer.pinned_to(peer), ..self.clone() }
+    }
+
+    /// The same with another client encoding for wires. Sessions for questions always speak UTF-8.
+    #[must_use]
+    pub fn with_encoding(&self, client_encoding: &str) -> Self {
+        Self { client_encoding: client_encoding.to_owned(), ..self.clone() }
+    }
+
+    /// What a person is shown.
+    pub fn endpoint(&self, peer: &Peer, version: Option<ServerVersion>) -> Endpoint {
+        Endpoint { version, ..self.conninfo().endpoint(&peer.host) }
+    }
+
+    /// A session for questions. `purpose` is shown in `pg_stat_activity`.
+    pub async fn session(&self, purpose: &str) -> Result<Session, PgError> {
+        Ok(self.dialer.connect(&mut SessionOpener { connector: self, purpose }).await?)
+    }
+
+    /// A session for statements as bytes, and for COPY.
+    pub async fn wire(&self, purpose: &str) -> Result<Wire, PgError> {
+        Ok(self.dialer.connect(&mut WireOpener { connector: self, purpose }).await?)
+    }
+
+    /// A wire whose transaction sees a snapshot.
+    pub async fn wire_in(&self, snapshot: &str, purpose: &str) -> Result<Wire, PgError> {
+        let mut wire = self.wire(purpose).await?;
+        wire.execute(&SqlText::from(in_snapshot(snapshot))).await?;
+        Ok(wire)
+    }
+
+    /// A session for questions whose transaction sees a snapshot.
+    pub async fn session_in(&self, snapshot: &str, purpose: &str) -> Result<Session, PgError> {
+        let session = self.session(purpose).await?;
+        session.execute(&in_snapshot(snapshot)).await?;
+        Ok(session)
+    }
+
+    /// Asks the server to cancel what a wire is doing. Best effort, as the protocol has it: the server does not answer.
+    pub async fn cancel(&self, peer: &Peer, (process_id, secret): (i32, i32)) {
+        let _ = self.dialer.cancel(peer, CancelKey { process_id, secret }).await;
+    }
+}
+
+fn in_snapshot(snapshot: &str) -> String {
+    format!(
+        "begin transaction isolation level repeatable read, read only; set transaction snapshot {}",
+        quote_literal(snapshot)
+    )
+}
+
+fn application_name(purpose: &str) -> String {
+    format!("pgconvoy:{purpose}")
+}
+
+struct SessionOpener<'a> {
+    connector: &'a Connector,
+    purpose: &'a str,
+}
+
+impl Open for SessionOpener<'_> {
+    type Session = Session;
+
+    async fn open(&mut self, stream: Stream, wanted: TargetSessionAttrs) -> Result<Session, OpenError> {
+        let peer = stream.peer().clone();
+        let mut config = self.connector.dialer.postgres_config(&peer.host);
+        config.application_name(application_name(self.purpose));
+        let session = Session::start(stream, &config, peer, AlreadyNegotiated).await.map_err(open_error)?;
+        if wanted != TargetSessionAttrs::Any {
+            let rows = session.query(&SERVER_STATE, &[]).await.map_err(open_error)?;
+            let state = |column| rows.first().map(|row| row.get::<bool>(column)).transpose();
+            let state = ServerState {
+                read_only_by_default: state("read_only").map_err(open_error)?.unwrap_or(false),
+                in_recovery: state("in_recovery").map_err(open_error)?.unwrap_or(false),
+            };
+            wanted.accepts(state).map_err(|because| OpenError::Unsuitable(because.to_owned()))?;
+        }
+        let settings = pinned_settings(self.connector.side, session.version(), "UTF8");
+        session.execute(&settings).await.map_err(open_error)?;
+        Ok(session)
+    }
+}
+
+struct WireOpener<'a> {
+    connector: &'a Connector,
+    purpose: &'a str,
+}
+
+impl Open for WireOpener<'_> {
+    type Session = Wire;
+
+    async fn open(&mut self, stream: Stream, _wanted: TargetSessionAttrs) -> Result<Wire, OpenError> {
+        // The first session of a side is one for questions, and found the server that is wanted; we are pinned to it.
+        let conninfo = self.connector.conninfo();
+        let peer = stream.peer().clone();
+        let start = WireStart {
+            user: &conninfo.user,
+            database: &conninfo.database,
+            password: peer.host.password.as_ref().map(|password| password.expose()),
+            application_name: &application_name(self.purpose),
+            options: conninfo.options.as_deref(),
+            channel_binding: conninfo.channel_binding,
+        };
+        let mut wire = Wire::start(stream, &start).await.map_err(open_error)?;
+        let settings = pinned_settings(self.connector.side, wire.server_version(), &self.connector.client_encoding);
+        wire.execute(&SqlText::from(settings)).await.map_err(open_error)?;
+        Ok(wire)
+    }
+}
+
+fn open_error(error: PgError) -> OpenError {
+    match error {
+        PgError::Server { error, .. } => OpenError::Server(error),
+        other => OpenError::Other(Box::new(other)),
+    }
+}
