@@ -1,1 +1,20 @@
-//! (being built)
+//! What a run comes to: events → report → terminal, JSON.
+//!
+//! ```text
+//!   events.jsonl ──► recorded ──► Event ──► model ──► Report ──► terminal   for whoever stands before it
+//!                                 (live) ──►              └────► json       report.json, for later
+//!                                              sentence: what is proven, what is not, what to do next
+//! ```
+//!
+//! The model and the sentences are pure: a run that was recorded gives the same report as one that was watched.
+
+pub mod json;
+mod model;
+pub mod recorded;
+mod sentence;
+pub mod terminal;
+
+pub use model::{
+    Checked, JobReport, MovedOn, Outcome, PhaseReport, Report, ReportBuilder, SnapshotReport,
+};
+pub use sentence::{Conclusion, Ending, conclude};

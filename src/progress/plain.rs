@@ -1,0 +1,140 @@
+//! Without a terminal: one plain line every few seconds, and what matters at once.
+
+use chrono::{DateTime, Utc};
+
+use crate::event::{Event, Phase};
+use crate::model::Verdict;
+
+use super::estimate::millis_between;
+use super::state::{Estimate, PhaseProgress, State};
+use super::style::Style;
+use super::{DisplayOptions, Output, Verbosity, Writer, news, words};
+
+/// Often enough to see that it lives, seldom enough for a log.
+const EVERY_MS: u64 = 5000;
+
+/// Plain lines.
+pub struct Plain {
+    options: DisplayOptions,
+    state: State,
+    pub(super) output: Output,
+    last: Option<DateTime<Utc>>,
+}
+
+impl Plain {
+    pub(super) fn new(options: DisplayOptions, stderr: Writer) -> Self {
+        Self {
+            options,
+            state: State::default(),
+            output: Output::new(stderr),
+            last: None,
+        }
+    }
+
+    pub(super) fn event(&mut self, event: &Event) {
+        self.state.apply(event);
+        let style = Style {
+            color: self.options.color && self.options.stderr_is_terminal,
+        };
+        for line in news::lines(event, &self.state, self.options.verbosity, style) {
+            self.line(event.at, &line);
+        }
+        self.tick(event.at);
+    }
+
+    pub(super) fn tick(&mut self, now: DateTime<Utc>) {
+        self.state.tick(now);
+        if self.options.verbosity == Verbosity::Quiet || self.state.ended.is_some() {
+            return;
+        }
+        // The first line comes one interval after the plan, not at once with zeros in it.
+        let last = *self.last.get_or_insert(now);
+        if millis_between(last, now) < EVERY_MS {
+            return;
+        }
+        self.last = Some(now);
+        if let Some(line) = line(&self.state) {
+            self.line(now, &line);
+        }
+    }
+
+    /// Every line begins with the time of day, also the later lines of one message: a log is searched line by line.
+    fn line(&mut self, at: DateTime<Utc>, text: &str) {
+        let time = at.with_timezone(&self.options.zone).format("%H:%M:%S");
+        for line in text.split('\n') {
+            self.output.line(format!("{time}  {line}").trim_end());
+        }
+    }
+}
+
+/// `copying 41% · 530.2 MB of 1.3 GB · 88.1 MB/s · indexes 3/40 · … · about 1 min 20 s left`; `None` without a plan.
+pub fn line(state: &State) -> Option<String> {
+    let mut parts: Vec<String> = Vec::new();
+    for (phase, progress) in state.phases() {
+        if phase == Phase::Data && !progress.is_over() {
+            parts.push(format!(
+                "{} {}",
+                words::phase(phase),
+                percent(state.fraction(phase))
+            ));
+            parts.extend(bytes_and_rate(state, &progress));
+        } else if phase == Phase::Data {
+            parts.push(format!("copied {}", progress.bytes));
+        } else {
+            parts.push(format!(
+                "{} {}/{}",
+                words::phase(phase),
+                progress.finished,
+                progress.jobs
+            ));
+        }
+    }
+    if parts.is_empty() {
+        return None;
+    }
+    parts.extend(trouble(state));
+    parts.extend(left(state));
+    Some(parts.join(" · "))
+}
+
+/// Rounded down, so that 100% is said only when it is true.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "between 0 and 100"
+)]
+pub fn percent(fraction: f64) -> String {
+    format!("{}%", (fraction * 100.0).floor() as u8)
+}
+
+/// How far a phase that is measured in bytes is, and how fast.
+pub fn bytes_and_rate(state: &State, progress: &PhaseProgress) -> Vec<String> {
+    let mut parts = vec![format!("{} of {}", progress.done, progress.bytes)];
+    parts.extend(state.copy_rate().map(words::rate));
+    parts
+}
+
+/// What went wrong so far, in numbers.
+pub fn trouble(state: &State) -> Vec<String> {
+    let different = state.verdicts.get(&Verdict::Different).copied();
+    let counts = [
+        (state.failures, "failed"),
+        (state.skipped, "skipped"),
+        (state.differences.max(different.unwrap_or(0)), "different"),
+        (state.unverified, "not verified"),
+    ];
+    counts
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect()
+}
+
+/// How long it will go on, in words.
+pub fn left(state: &State) -> Option<String> {
+    match state.estimate() {
+        Estimate::None => None,
+        Estimate::Estimating => Some("estimating the time left".to_owned()),
+        Estimate::Left(ms) => Some(format!("{} left", words::about(ms))),
+    }
+}

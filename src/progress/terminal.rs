@@ -1,0 +1,218 @@
+//! On a terminal: a bar per phase that has work, the time gone and left, and a line per running job.
+//!
+//! [`picture`] decides what is to be seen; indicatif only redraws it, and keeps it below the lines that last.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::event::{Event, Phase};
+use crate::model::Verdict;
+
+use super::screen::{Screen, Size};
+use super::state::{PhaseProgress, RunningJob, State};
+use super::style::Style;
+use super::{DisplayOptions, Writer, news, plain, words};
+
+/// Pictures a second; more would only cost.
+const PICTURES: u8 = 10;
+
+/// Running jobs that are shown at most; a machine may have a hundred cores, but no screen has so many lines.
+const MOST_JOBS: usize = 16;
+
+/// Bars on a terminal.
+pub struct Terminal {
+    options: DisplayOptions,
+    style: Style,
+    state: State,
+    screen: Screen,
+    bars: MultiProgress,
+    lines: Vec<ProgressBar>,
+    drawn: Option<Instant>,
+}
+
+impl Terminal {
+    pub(super) fn new(options: DisplayOptions, stderr: Writer) -> Self {
+        let screen = Screen::new(stderr, options.size);
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(screen.clone()), 2 * PICTURES);
+        Self {
+            options,
+            style: Style {
+                color: options.color,
+            },
+            state: State::default(),
+            screen,
+            bars: MultiProgress::with_draw_target(target),
+            lines: Vec::new(),
+            drawn: None,
+        }
+    }
+
+    pub(super) fn event(&mut self, event: &Event) {
+        self.state.apply(event);
+        if self.state.ended.is_some() {
+            self.clear();
+        }
+        let news = news::lines(event, &self.state, self.options.verbosity, self.style);
+        for line in news {
+            // An error of writing is kept by the screen.
+            let _ = self.bars.println(line);
+        }
+        self.tick(event.at);
+    }
+
+    pub(super) fn tick(&mut self, now: DateTime<Utc>) {
+        self.state.tick(now);
+        let interval = Duration::from_millis(1000 / u64::from(PICTURES));
+        let fresh = self.drawn.is_some_and(|drawn| drawn.elapsed() < interval);
+        if fresh || self.state.ended.is_some() {
+            return;
+        }
+        self.drawn = Some(Instant::now());
+        let picture = picture(&self.state, (self.options.size)(), self.style);
+        while self.lines.len() > picture.len() {
+            if let Some(line) = self.lines.pop() {
+                self.bars.remove(&line);
+            }
+        }
+        while self.lines.len() < picture.len() {
+            let bar = ProgressBar::no_length();
+            if let Ok(template) = ProgressStyle::with_template("{msg}") {
+                bar.set_style(template);
+            }
+            self.lines.push(self.bars.add(bar));
+        }
+        for (line, text) in self.lines.iter().zip(picture) {
+            line.set_message(text);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        for line in self.lines.drain(..) {
+            line.finish_and_clear();
+            self.bars.remove(&line);
+        }
+        // An error of writing is kept by the screen.
+        let _ = self.bars.clear();
+    }
+
+    pub(super) fn write_error(&self) -> Option<String> {
+        self.screen.error()
+    }
+}
+
+/// The lines to be seen now, none wider than the terminal.
+pub fn picture(state: &State, size: Size, style: Style) -> Vec<String> {
+    let columns = usize::from(size.columns).max(20);
+    let mut lines: Vec<String> = state
+        .phases()
+        .map(|(phase, progress)| phase_line(state, phase, &progress, columns, style))
+        .collect();
+    if lines.is_empty() {
+        return lines;
+    }
+    lines.push(total_line(state, style));
+    // One line stays free for the cursor.
+    let room = usize::from(size.rows).saturating_sub(lines.len() + 2);
+    let running: Vec<&RunningJob> = state.running().collect();
+    let shown = running.len().min(MOST_JOBS).min(room);
+    let labels: Vec<String> = running[..shown]
+        .iter()
+        .map(|job| words::one_line(&job.plan.label))
+        .collect();
+    let widest = labels
+        .iter()
+        .map(|label| console::measure_text_width(label))
+        .max();
+    let label_width = widest.unwrap_or(0).min((columns / 2).saturating_sub(4));
+    for (job, label) in running.iter().zip(&labels) {
+        lines.push(job_line(state, job, label, label_width));
+    }
+    if running.len() > shown && shown > 0 {
+        lines.push(format!("    … and {} more running", running.len() - shown));
+    }
+    lines
+        .into_iter()
+        .map(|line| console::truncate_str(&line, columns.saturating_sub(1), "…").into_owned())
+        .collect()
+}
+
+fn phase_line(
+    state: &State,
+    phase: Phase,
+    progress: &PhaseProgress,
+    columns: usize,
+    style: Style,
+) -> String {
+    let fraction = if progress.is_over() {
+        1.0
+    } else {
+        state.fraction(phase)
+    };
+    let bar_width = if columns >= 100 { 30 } else { 16 };
+    let mut details = Vec::new();
+    if phase == Phase::Data && !progress.is_over() {
+        details.extend(plain::bytes_and_rate(state, progress));
+    } else if phase == Phase::Data {
+        details.push(format!("{}", progress.bytes));
+    }
+    details.push(format!("{}/{}", progress.finished, progress.jobs));
+    if phase == Phase::Verify {
+        let identical = state
+            .verdicts
+            .get(&Verdict::Identical)
+            .copied()
+            .unwrap_or(0);
+        details.push(format!("{identical} of {} tables identical", state.tables));
+    }
+    for (count, word) in [(progress.failed, "failed"), (progress.skipped, "skipped")] {
+        if count > 0 {
+            details.push(style.bad(&format!("{count} {word}")));
+        }
+    }
+    format!(
+        "  {:<12}  {} {:>4}  {}",
+        words::phase(phase),
+        bar(fraction, bar_width),
+        plain::percent(fraction),
+        details.join(" · ")
+    )
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "between 0 and the bar's width"
+)]
+fn bar(fraction: f64, width: usize) -> String {
+    let full = ((fraction * width as f64).floor() as usize).min(width);
+    format!("{}{}", "█".repeat(full), "░".repeat(width - full))
+}
+
+fn total_line(state: &State, style: Style) -> String {
+    let mut parts = vec![format!("{} gone", words::clock(state.elapsed_ms()))];
+    parts.extend(plain::left(state));
+    parts.extend(plain::trouble(state).iter().map(|part| style.bad(part)));
+    format!("  {}", style.strong(&parts.join(" · ")))
+}
+
+fn job_line(state: &State, job: &RunningJob, label: &str, label_width: usize) -> String {
+    let mut details = vec![format!("{:>5}", words::clock(state.running_ms(job)))];
+    if job.bytes.0 > 0 {
+        details.push(format!(
+            "{} of {}",
+            job.bytes,
+            job.plan.bytes.max(job.bytes)
+        ));
+        if job.rows.0 > 0 {
+            details.push(words::count(job.rows.0, "row", "rows"));
+        }
+        details.extend(job.rate().map(words::rate));
+    } else if job.plan.bytes.0 > 0 {
+        details.push(format!("{} to do", job.plan.bytes));
+    }
+    let label = console::truncate_str(label, label_width, "…");
+    let label = console::pad_str(&label, label_width, console::Alignment::Left, None);
+    format!("    {label}  {}", details.join(" · "))
+}

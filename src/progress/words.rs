@@ -1,0 +1,175 @@
+//! How quantities are worded for people, in one place: durations, counts, names on one line.
+
+use std::fmt::Write as _;
+
+use crate::event::Phase;
+use crate::model::{Bytes, QualifiedName};
+
+/// A measured time: `0.4 s`, `12.3 s`, `1 min 20 s`, `2 h 05 min`.
+pub fn duration(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match seconds {
+        0..60 => format!("{}.{} s", seconds, ms % 1000 / 100),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// An estimated time, no more exact than an estimate can be: `a few seconds`, `about 1 min 20 s`, `about 2 h 05 min`.
+pub fn about(ms: u64) -> String {
+    let seconds = ms.div_ceil(1000);
+    match seconds {
+        0..10 => "a few seconds".to_owned(),
+        10..55 => format!("about {} s", seconds.div_ceil(5) * 5),
+        55..600 => {
+            let rounded = seconds.div_ceil(10) * 10;
+            match rounded % 60 {
+                0 => format!("about {} min", rounded / 60),
+                rest => format!("about {} min {rest} s", rounded / 60),
+            }
+        }
+        600..3600 => format!("about {} min", seconds.div_ceil(60)),
+        _ => {
+            let minutes = seconds.div_ceil(60);
+            format!("about {} h {:02} min", minutes / 60, minutes % 60)
+        }
+    }
+}
+
+/// Time that goes by while one looks: `0:07`, `12:03`, `1:02:03`.
+pub fn clock(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match seconds / 3600 {
+        0 => format!("{}:{:02}", seconds / 60, seconds % 60),
+        hours => format!("{hours}:{:02}:{:02}", seconds / 60 % 60, seconds % 60),
+    }
+}
+
+/// `88.1 MB/s`.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast from float saturates, and no rate is negative"
+)]
+pub fn rate(bytes_per_second: f64) -> String {
+    format!("{}/s", Bytes(bytes_per_second as u64))
+}
+
+/// `1 table`, `14 tables`, `5,123 tables`.
+pub fn count(number: u64, one: &str, many: &str) -> String {
+    let noun = if number == 1 { one } else { many };
+    format!("{} {noun}", crate::model::Rows(number))
+}
+
+/// `public.statuses`, with double quotes only where psql would need them: for reading, not for executing.
+pub fn name(name: &QualifiedName) -> String {
+    format!("{}.{}", ident(&name.schema), ident(&name.name))
+}
+
+fn ident(name: &str) -> String {
+    let mut chars = name.chars();
+    let plain = chars
+        .next()
+        .is_some_and(|c| c.is_ascii_lowercase() || c == '_')
+        && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '$');
+    if plain {
+        name.to_owned()
+    } else {
+        crate::model::quote_ident(name)
+    }
+}
+
+/// Control characters written out, so that a name with a newline, or with an escape sequence, is still one harmless line.
+pub fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() {
+            let _ = write!(line, "{}", char.escape_default());
+        } else {
+            line.push(char);
+        }
+    }
+    line
+}
+
+/// Control characters written out except those that lay a text out: line ends and tabs.
+pub fn harmless(text: &str) -> String {
+    let mut harmless = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() && char != '\n' && char != '\t' {
+            let _ = write!(harmless, "{}", char.escape_default());
+        } else {
+            harmless.push(char);
+        }
+    }
+    harmless
+}
+
+/// Splits into lines at spaces, none longer than `width` unless a single word is.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split(' ') {
+        let length = console::measure_text_width(&line) + 1 + console::measure_text_width(word);
+        if !line.is_empty() && length > width {
+            lines.push(std::mem::take(&mut line));
+        } else if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines
+}
+
+/// A phase while it goes on.
+pub fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Schema => "schema",
+        Phase::Data => "copying",
+        Phase::Indexes => "indexes",
+        Phase::ForeignKeys => "foreign keys",
+        Phase::Finish => "finishing",
+        Phase::Verify => "verify",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_worded_by_their_size() {
+        let cases = [
+            (0, "0.0 s", "a few seconds", "0:00"),
+            (9_950, "9.9 s", "about 10 s", "0:09"),
+            (42_000, "42.0 s", "about 45 s", "0:42"),
+            (56_000, "56.0 s", "about 1 min", "0:56"),
+            (80_000, "1 min 20 s", "about 1 min 20 s", "1:20"),
+            (605_000, "10 min 5 s", "about 11 min", "10:05"),
+            (7_500_000, "2 h 05 min", "about 2 h 05 min", "2:05:00"),
+        ];
+        for (ms, exact, rough, ticking) in cases {
+            assert_eq!(
+                (&*duration(ms), &*about(ms), &*clock(ms)),
+                (exact, rough, ticking)
+            );
+        }
+    }
+
+    #[test]
+    fn names_are_quoted_only_where_needed_and_stay_on_one_line() {
+        assert_eq!(name(&QualifiedName::new("public", "a_1$")), "public.a_1$");
+        assert_eq!(name(&QualifiedName::new("1", "A b")), "\"1\".\"A b\"");
+        assert_eq!(one_line("a\nb\x1b[31m"), "a\\nb\\u{1b}[31m");
+        assert_eq!(harmless("a\n\tb\x1b[31m"), "a\n\tb\\u{1b}[31m");
+    }
+
+    #[test]
+    fn wrapping_loses_nothing() {
+        let text = "one two three averyveryverylongword four";
+        let lines = wrap(text, 10);
+        assert_eq!(lines, ["one two", "three", "averyveryverylongword", "four"]);
+        assert_eq!(lines.join(" "), text);
+    }
+}

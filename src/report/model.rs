@@ -1,0 +1,425 @@
+//! The report: everything that a run's events say, once, in an order that can be read.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Event, JobFailure, Phase, PlannedJob, What};
+use crate::model::{
+    Bytes, Difference, Endpoint, ExitStatus, Finding, JobId, Rows, TableVerdict, Unverified,
+    Verdict, VerifyLevel,
+};
+
+/// The version of the report's format. It grows when a field changes its meaning or goes; new fields do not count.
+pub const FORMAT: u32 = 1;
+
+/// A run, from its first event to its last. This is `report.json`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// pgconvoy's version.
+    pub version: String,
+    /// The command: `move`.
+    pub command: String,
+    /// Where from.
+    pub source: Option<Endpoint>,
+    /// Where to.
+    pub target: Option<Endpoint>,
+    /// Number of workers.
+    pub workers: u32,
+    /// What was to be proven.
+    pub verify: Option<VerifyLevel>,
+    /// The run directory.
+    pub run_dir: String,
+    /// Time of the first event.
+    pub started_at: Option<DateTime<Utc>>,
+    /// Time of the last event; of a run that was killed, too.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// What the process exits with; `None` if the run never said how it ended.
+    pub status: Option<ExitStatus>,
+    /// What is proven and what is not.
+    pub sentence: String,
+    /// What to do next.
+    pub next: Option<String>,
+    /// The snapshot that was copied.
+    pub snapshot: Option<SnapshotReport>,
+    /// Tables whose rows were to be copied, by the plan; `None` without a plan.
+    pub planned_tables: Option<u32>,
+    /// Bytes of table data, by the plan.
+    pub planned_bytes: Bytes,
+    /// What was read, written and found for each table.
+    pub tables: Vec<TableVerdict>,
+    /// What else was compared and is the same.
+    pub checked: Vec<Checked>,
+    /// Where source and target differ.
+    pub differences: Vec<Difference>,
+    /// What could not be verified.
+    pub unverified: Vec<Unverified>,
+    /// Writes on the source after the snapshot; `None` if none were seen.
+    pub source_moved_on: Option<MovedOn>,
+    /// What the look before the leap found.
+    pub findings: Vec<Finding>,
+    /// What was worth a line.
+    pub notes: Vec<String>,
+    /// The phases that had work.
+    pub phases: Vec<PhaseReport>,
+    /// Every job, in the order of the plan.
+    pub jobs: Vec<JobReport>,
+}
+
+/// The snapshot that all reads of the source saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotReport {
+    /// As `pg_export_snapshot` names it.
+    pub name: String,
+    /// Write-ahead log position.
+    pub lsn: String,
+    /// When it was taken.
+    pub taken_at: DateTime<Utc>,
+    /// When it was given back.
+    pub released_at: Option<DateTime<Utc>>,
+}
+
+/// Things of one kind that are the same on both sides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// The kind: `indexes`.
+    pub what: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// Writes on the source that the copy does not have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedOn {
+    /// Table and number of written rows, where the statistics say so; may be empty.
+    pub tables: Vec<(String, u64)>,
+}
+
+/// One phase in numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseReport {
+    /// Which.
+    pub phase: Phase,
+    /// Jobs planned.
+    pub jobs: u64,
+    /// Of them, finished.
+    pub finished: u64,
+    /// Of them, failed.
+    pub failed: u64,
+    /// Of them, not started because one they need failed.
+    pub skipped: u64,
+    /// When the first one started.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When the last one ended.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// Worker time in milliseconds: more than the clock shows when several work at once.
+    pub busy_ms: u64,
+}
+
+/// How far a job came.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was never begun.
+    #[default]
+    Open,
+    /// It was running when the record ends.
+    Running,
+    /// Done and committed.
+    Finished,
+    /// Failed and rolled back.
+    Failed {
+        /// Why, whole.
+        failure: Box<JobFailure>,
+    },
+    /// Not begun, because a job it needs failed or was skipped.
+    Skipped {
+        /// That job.
+        because_of: JobId,
+    },
+}
+
+/// One job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobReport {
+    /// What was planned.
+    #[serde(flatten)]
+    pub plan: PlannedJob,
+    /// How far it came.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// When it started.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// Rows it handled.
+    pub rows_done: Rows,
+    /// Bytes it handled.
+    pub bytes_done: Bytes,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+}
+
+impl Report {
+    /// The report of a whole record.
+    pub fn from_events<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
+        let mut builder = ReportBuilder::default();
+        for event in events {
+            builder.apply(event);
+        }
+        builder.build()
+    }
+
+    /// The jobs that failed, with why.
+    pub fn failures(&self) -> impl Iterator<Item = (&JobReport, &JobFailure)> {
+        self.jobs.iter().filter_map(|job| match &job.outcome {
+            Outcome::Failed { failure } => Some((job, failure.as_ref())),
+            _ => None,
+        })
+    }
+
+    /// The labels of skipped jobs, under the failed job that is the cause in the end.
+    pub fn skipped(&self) -> BTreeMap<JobId, Vec<&JobReport>> {
+        let causes: HashMap<JobId, JobId> = self
+            .jobs
+            .iter()
+            .filter_map(|job| match job.outcome {
+                Outcome::Skipped { because_of } => Some((job.plan.id, because_of)),
+                _ => None,
+            })
+            .collect();
+        let mut by_root: BTreeMap<JobId, Vec<&JobReport>> = BTreeMap::new();
+        for job in self
+            .jobs
+            .iter()
+            .filter(|job| causes.contains_key(&job.plan.id))
+        {
+            let mut root = job.plan.id;
+            // Bounded, in case a record says that jobs were skipped because of each other.
+            for _ in 0..causes.len() {
+                root = causes.get(&root).copied().unwrap_or(root);
+            }
+            by_root.entry(root).or_default().push(job);
+        }
+        by_root
+    }
+
+    /// How many tables have this verdict.
+    pub fn verdicts(&self, verdict: Verdict) -> u64 {
+        let tables = self.tables.iter();
+        tables.filter(|table| table.verdict == verdict).count() as u64
+    }
+
+    /// What a job is called.
+    pub fn label(&self, job: JobId) -> String {
+        let found = self.jobs.iter().find(|report| report.plan.id == job);
+        found.map_or_else(|| format!("job {job}"), |job| job.plan.label.clone())
+    }
+
+    /// From the first event to the last, in milliseconds.
+    pub fn elapsed_ms(&self) -> u64 {
+        match (self.started_at, self.ended_at) {
+            (Some(from), Some(to)) => u64::try_from((to - from).num_milliseconds()).unwrap_or(0),
+            _ => 0,
+        }
+    }
+}
+
+/// Folds events into a [`Report`]; no order of events makes it panic.
+#[derive(Debug, Clone, Default)]
+pub struct ReportBuilder {
+    report: Report,
+    places: HashMap<JobId, usize>,
+}
+
+impl ReportBuilder {
+    /// Folds in one event.
+    pub fn apply(&mut self, event: &Event) {
+        let report = &mut self.report;
+        report.started_at.get_or_insert(event.at);
+        report.ended_at = Some(event.at);
+        match &event.what {
+            What::RunStarted { .. } => self.run_started(&event.what),
+            What::Planned { .. }
+            | What::JobStarted { .. }
+            | What::JobAdvanced { .. }
+            | What::JobFinished { .. }
+            | What::JobFailed { .. }
+            | What::JobSkipped { .. } => self.job_event(event),
+            What::SnapshotTaken { snapshot, lsn } => {
+                report.snapshot = Some(SnapshotReport {
+                    name: snapshot.clone(),
+                    lsn: lsn.clone(),
+                    taken_at: event.at,
+                    released_at: None,
+                });
+            }
+            What::SnapshotReleased => {
+                if let Some(snapshot) = &mut report.snapshot {
+                    snapshot.released_at = Some(event.at);
+                }
+            }
+            What::Finding(finding) => report.findings.push(finding.clone()),
+            What::TableVerified(table) => report.tables.push(table.clone()),
+            What::Checked { what, count } => report.checked.push(Checked {
+                what: what.clone(),
+                count: *count,
+            }),
+            What::Difference(difference) => report.differences.push(difference.clone()),
+            What::Unverified(unverified) => report.unverified.push(unverified.clone()),
+            What::SourceMovedOn { tables } => {
+                report.source_moved_on = Some(MovedOn {
+                    tables: tables.clone(),
+                });
+            }
+            What::Note { text } => report.notes.push(text.clone()),
+            What::RunFinished {
+                status,
+                sentence,
+                next,
+            } => {
+                report.status = Some(*status);
+                report.sentence.clone_from(sentence);
+                report.next.clone_from(next);
+            }
+            What::StepStarted { .. } => {}
+        }
+    }
+
+    /// The report of the events so far.
+    pub fn build(mut self) -> Report {
+        self.report.format = FORMAT;
+        self.report.phases = phases(&self.report.jobs);
+        self.report
+    }
+
+    fn run_started(&mut self, what: &What) {
+        if let What::RunStarted {
+            version,
+            command,
+            source,
+            target,
+            jobs,
+            verify,
+            run_dir,
+        } = what
+        {
+            let report = &mut self.report;
+            report.version.clone_from(version);
+            report.command.clone_from(command);
+            report.source = Some(source.clone());
+            report.target = Some(target.clone());
+            report.workers = *jobs;
+            report.verify = Some(*verify);
+            report.run_dir.clone_from(run_dir);
+        }
+    }
+
+    fn job_event(&mut self, event: &Event) {
+        match &event.what {
+            What::Planned {
+                jobs,
+                tables,
+                bytes,
+            } => self.plan(jobs, *tables, *bytes),
+            What::JobStarted { job, .. } => {
+                if let Some(job) = self.job(*job) {
+                    job.started_at = Some(event.at);
+                    job.outcome = Outcome::Running;
+                }
+            }
+            What::JobAdvanced { job, rows, bytes } => {
+                if let Some(job) = self.job(*job) {
+                    job.rows_done = *rows;
+                    job.bytes_done = *bytes;
+                }
+            }
+            What::JobFinished {
+                job,
+                rows,
+                bytes,
+                duration_ms,
+            } => {
+                if let Some(job) = self.job(*job) {
+                    job.ended_at = Some(event.at);
+                    job.rows_done = *rows;
+                    job.bytes_done = *bytes;
+                    job.duration_ms = *duration_ms;
+                    job.outcome = Outcome::Finished;
+                }
+            }
+            What::JobFailed { job, failure } => {
+                if let Some(job) = self.job(*job) {
+                    job.ended_at = Some(event.at);
+                    job.outcome = Outcome::Failed {
+                        failure: Box::new(failure.clone()),
+                    };
+                }
+            }
+            What::JobSkipped { job, because_of } => {
+                if let Some(job) = self.job(*job) {
+                    job.outcome = Outcome::Skipped {
+                        because_of: *because_of,
+                    };
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn plan(&mut self, jobs: &[PlannedJob], tables: u32, bytes: Bytes) {
+        self.report.planned_tables = Some(tables);
+        self.report.planned_bytes = bytes;
+        for job in jobs {
+            if self.places.insert(job.id, self.report.jobs.len()).is_none() {
+                self.report.jobs.push(JobReport {
+                    plan: job.clone(),
+                    outcome: Outcome::Open,
+                    started_at: None,
+                    ended_at: None,
+                    rows_done: Rows(0),
+                    bytes_done: Bytes(0),
+                    duration_ms: 0,
+                });
+            }
+        }
+    }
+
+    fn job(&mut self, job: JobId) -> Option<&mut JobReport> {
+        let place = *self.places.get(&job)?;
+        self.report.jobs.get_mut(place)
+    }
+}
+
+fn phases(jobs: &[JobReport]) -> Vec<PhaseReport> {
+    let mut phases: BTreeMap<Phase, PhaseReport> = BTreeMap::new();
+    for job in jobs {
+        let phase = phases.entry(job.plan.phase).or_insert(PhaseReport {
+            phase: job.plan.phase,
+            jobs: 0,
+            finished: 0,
+            failed: 0,
+            skipped: 0,
+            started_at: None,
+            ended_at: None,
+            busy_ms: 0,
+        });
+        phase.jobs += 1;
+        match job.outcome {
+            Outcome::Finished => phase.finished += 1,
+            Outcome::Failed { .. } => phase.failed += 1,
+            Outcome::Skipped { .. } => phase.skipped += 1,
+            Outcome::Open | Outcome::Running => {}
+        }
+        phase.started_at = [phase.started_at, job.started_at]
+            .into_iter()
+            .flatten()
+            .min();
+        phase.ended_at = phase.ended_at.max(job.ended_at);
+        phase.busy_ms = phase.busy_ms.saturating_add(job.duration_ms);
+    }
+    phases.into_values().collect()
+}
