@@ -10,7 +10,7 @@ use super::facts::{
     ServerFacts, SourceFacts, Table, TargetFacts, Type,
 };
 use super::queries::{self, VersionedQuery};
-use crate::model::{Bytes, Oid, QualifiedName, Rows, ServerVersion, quote_ident};
+use crate::model::{Bytes, Oid, QualifiedName, ServerVersion, quote_ident};
 use crate::pg::{Answer, PgError, Query, Session};
 
 /// How many sequences are read in one statement.

@@ -201,7 +201,6 @@ impl<'a> Builder<'a> {
         }
         Ok(after)
     }
-}
 
     /// The table an entry is on: the first of its dependencies that is one.
     pub fn table_of(&self, entry: &Entry) -> Option<(DumpId, QualifiedName)> {

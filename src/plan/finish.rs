@@ -10,11 +10,14 @@ use std::collections::BTreeMap;
 use super::builder::{Builder, Draft, Group};
 use super::{PlanError, Statement};
 use crate::event::Phase;
-use crate::model::{DumpId, QualifiedName, SqlText, quote_literal};
+use crate::model::{DumpId, JobId, QualifiedName, SqlText, quote_literal};
 use crate::toc::{Entry, RestorePass};
 
 /// `setval` calls of one transaction.
 const SEQUENCES_PER_JOB: usize = 500;
+
+/// Every phase whose jobs change the target.
+const BUILDING: [Phase; 5] = [Phase::Schema, Phase::Data, Phase::Indexes, Phase::ForeignKeys, Phase::Finish];
 
 impl<'a> Builder<'a> {
     /// Where the sequences stand. They are read once, with the schema: a sequence does not follow snapshots.
@@ -37,33 +40,35 @@ impl<'a> Builder<'a> {
 
     /// All entries that have no job yet.
     pub fn plan_finish(&mut self) -> Result<(), PlanError> {
-        let rest: Vec<&'a Entry> = self.inputs.toc.entries.iter().filter(|entry| !self.placed.contains(&entry.dump_id)).collect();
+        let placed = |entry: &&Entry| self.placed.contains(&entry.dump_id);
+        let rest: Vec<&'a Entry> = self.inputs.toc.entries.iter().filter(|entry| !placed(entry)).collect();
         let in_pass = |pass| rest.iter().copied().filter(move |entry| entry.restore_pass() == pass);
-        let is_policy = |entry: &&Entry| matches!(entry.desc.as_str(), "POLICY" | "ROW SECURITY");
-        let main: Vec<&Entry> = in_pass(RestorePass::Main).filter(|entry| !is_policy(entry) && !is_comment_on_policy(entry)).collect();
-        let policies: Vec<&Entry> = in_pass(RestorePass::Main).filter(|entry| is_policy(entry) || is_comment_on_policy(entry)).collect();
+        let (policies, main): (Vec<&'a Entry>, Vec<&'a Entry>) =
+            in_pass(RestorePass::Main).partition(|entry| belongs_to_row_security(entry));
+        let grants: Vec<&'a Entry> = in_pass(RestorePass::Acl).collect();
+        let late: Vec<&'a Entry> = in_pass(RestorePass::PostAcl).collect();
 
-        let built = self.jobs_of(&[Phase::Schema, Phase::Data, Phase::Indexes, Phase::ForeignKeys, Phase::Finish]);
-        let mut done = self.plan_group(Group { phase: Phase::Finish, label: "triggers, rules, comments", entries: main, after: built })?;
-        let mut after_policies = done.clone();
-        after_policies.extend(policies.iter().filter_map(|entry| self.table_of(entry)).flat_map(|(_, table)| {
-            self.tables.get(&table).map(|jobs| jobs.compared.clone()).unwrap_or_default()
-        }));
-        done.extend(self.plan_group(Group { phase: Phase::Finish, label: "row security", entries: policies, after: after_policies })?);
+        let mut done = self.plan_last("triggers, rules, comments", main, self.jobs_of(&BUILDING))?;
+        let mut after = done.clone();
+        let tables: Vec<QualifiedName> = policies.iter().filter_map(|entry| self.table_of(entry)).map(|(_, table)| table).collect();
+        after.extend(tables.iter().filter_map(|table| self.tables.get(table)).flat_map(|jobs| &jobs.compared));
+        done.extend(self.plan_last("row security", policies, after)?);
         // An owner may have taken rights from itself that reading the tables back needs; a superuser needs none.
         if !self.inputs.target.superuser {
             done.extend(self.jobs_of(&[Phase::Verify]));
         }
-        let grants: Vec<&Entry> = in_pass(RestorePass::Acl).collect();
-        done.extend(self.plan_group(Group { phase: Phase::Finish, label: "grants", entries: grants, after: done.clone() })?);
+        let granted = self.plan_last("grants", grants, done.clone())?;
+        done.extend(granted);
         self.plan_late_matviews(&done)?;
-        let late: Vec<&Entry> = in_pass(RestorePass::PostAcl).filter(|entry| !self.placed.contains(&entry.dump_id)).collect();
-        let after = self.jobs_of(&[Phase::Schema, Phase::Data, Phase::Indexes, Phase::ForeignKeys, Phase::Finish]);
-        self.plan_group(Group { phase: Phase::Finish, label: "event triggers", entries: late, after })?;
+        self.plan_last("event triggers", late, self.jobs_of(&BUILDING))?;
         Ok(())
+    }
+
+    fn plan_last(&mut self, label: &'static str, entries: Vec<&'a Entry>, after: Vec<JobId>) -> Result<Vec<JobId>, PlanError> {
+        self.plan_group(Group { phase: Phase::Finish, label, entries, after })
     }
 }
 
-fn is_comment_on_policy(entry: &Entry) -> bool {
-    entry.is("COMMENT") && entry.tag.starts_with(b"POLICY ")
+fn belongs_to_row_security(entry: &Entry) -> bool {
+    matches!(entry.desc.as_str(), "POLICY" | "ROW SECURITY") || entry.is("COMMENT") && entry.tag.starts_with(b"POLICY ")
 }

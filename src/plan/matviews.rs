@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::builder::{Builder, Draft};
-use super::{PlanError, Statement, Work, cost};
+use super::{PlanError, Statement, cost};
 use crate::catalog::Matview;
 use crate::event::Phase;
 use crate::model::{JobId, Oid, SqlText};

@@ -176,7 +176,7 @@ impl Report {
     /// The jobs that failed, with why.
     pub fn failures(&self) -> impl Iterator<Item = (&JobReport, &JobFailure)> {
         self.jobs.iter().filter_map(|job| match &job.outcome {
-            Outcome::Failed { failure } => Some((job, failure)),
+            Outcome::Failed { failure } => Some((job, failure.as_ref())),
             _ => None,
         })
     }

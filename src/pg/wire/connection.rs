@@ -295,7 +295,7 @@ impl Wire {
                     let hash = md5_hash(start.user.as_bytes(), required(start)?.as_bytes(), salt);
                     self.send_password(hash.as_bytes()).await?;
                 }
-                (b'R', Some(10)) => self.scram(required(start)?, &message.body[4..]).await?,
+                (b'R', Some(10)) => self.scram(start, &message.body[4..]).await?,
                 (b'R', Some(kind)) => return Err(PgError::AuthenticationMethod { kind }),
                 (b'E', _) => return Err(PgError::server(&SqlText::default(), message.to_server_error())),
                 _ => return Err(self.lost("the server does not speak the PostgreSQL protocol")),
@@ -309,7 +309,8 @@ impl Wire {
         self.send(&message, "authenticating").await
     }
 
-    async fn scram(&mut self, password: &str, mechanisms: &[u8]) -> Result<(), PgError> {
+    async fn scram(&mut self, start: &WireStart<'_>, mechanisms: &[u8]) -> Result<(), PgError> {
+        let password = required(start)?;
         let doing = "authenticating with SCRAM-SHA-256";
         let (mechanism, binding) = self.choose_mechanism(start.channel_binding, mechanisms)?;
         let mut scram = ScramSha256::new(password.as_bytes(), binding);
