@@ -180,6 +180,8 @@ pub struct Matview {
     pub name: QualifiedName,
     /// Whether it holds data.
     pub populated: bool,
+    /// The query it holds the result of, as the source prints it.
+    pub definition: String,
     /// Size.
     pub bytes: Bytes,
     /// `reltuples`, 0 when never analyzed.

@@ -9,11 +9,11 @@ mod queries;
 mod read;
 
 pub use facts::{
-    Activity, Column, Constraint, Extension, Holding, Index, LargeObject, LargeObjectGrant, Matview, Sequence,
-    ServerFacts, SourceFacts, Table, TargetFacts, Type,
+    Activity, Column, Constraint, Extension, Holding, Index, LargeObject, LargeObjectGrant,
+    Matview, Sequence, ServerFacts, SourceFacts, Table, TargetFacts, Type,
 };
 pub use queries::{QUERIES, VersionedQuery};
 pub use read::{
-    activity, constraints, holdings, indexes, large_object_ids, readable_tables, roles, server_facts, sequences,
-    source_facts, target_facts,
+    activity, constraints, holdings, indexes, large_object_ids, readable_tables, roles, sequences,
+    server_facts, source_facts, target_facts,
 };

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use tokio_postgres::types::ToSql;
 
 use super::facts::{
-    Activity, Column, Constraint, Extension, Holding, Index, LargeObject, LargeObjectGrant, Matview, Sequence,
-    ServerFacts, SourceFacts, Table, TargetFacts, Type,
+    Activity, Column, Constraint, Extension, Holding, Index, LargeObject, LargeObjectGrant,
+    Matview, Sequence, ServerFacts, SourceFacts, Table, TargetFacts, Type,
 };
 use super::queries::{self, VersionedQuery};
 use crate::model::{Bytes, Oid, QualifiedName, ServerVersion, quote_ident};
@@ -53,7 +53,11 @@ pub async fn source_facts(session: &Session) -> Result<SourceFacts, PgError> {
     if session.version().major() < TID_RANGE_SCANS {
         key_ranges(session, &mut tables).await?;
     }
-    let relations: Vec<u32> = tables.iter().map(|table| table.oid.0).chain(matviews.iter().map(|view| view.oid.0)).collect();
+    let relations: Vec<u32> = tables
+        .iter()
+        .map(|table| table.oid.0)
+        .chain(matviews.iter().map(|view| view.oid.0))
+        .collect();
     let mut columns = columns(session, &relations).await?;
     for table in &mut tables {
         table.columns = columns.remove(&table.oid).unwrap_or_default();
@@ -61,7 +65,10 @@ pub async fn source_facts(session: &Session) -> Result<SourceFacts, PgError> {
     for matview in &mut matviews {
         matview.columns = columns.remove(&matview.oid).unwrap_or_default();
     }
-    let all_columns = tables.iter().flat_map(|table| &table.columns).chain(matviews.iter().flat_map(|view| &view.columns));
+    let all_columns = tables
+        .iter()
+        .flat_map(|table| &table.columns)
+        .chain(matviews.iter().flat_map(|view| &view.columns));
     let mut type_oids: Vec<u32> = all_columns.map(|column| column.type_oid.0).collect();
     type_oids.sort_unstable();
     type_oids.dedup();
@@ -79,11 +86,21 @@ pub async fn source_facts(session: &Session) -> Result<SourceFacts, PgError> {
 
 /// Smallest and largest key of the tables that are worth cutting up, on servers that cannot scan ranges of blocks.
 async fn key_ranges(session: &Session, tables: &mut [Table]) -> Result<(), PgError> {
-    for table in tables.iter_mut().filter(|table| table.total > WORTH_CUTTING) {
-        let Some(key) = table.integer_key.as_deref().map(quote_ident) else { continue };
-        let sql = format!("select min({key})::int8 as min, max({key})::int8 as max from only {}", table.name);
+    for table in tables
+        .iter_mut()
+        .filter(|table| table.total > WORTH_CUTTING)
+    {
+        let Some(key) = table.integer_key.as_deref().map(quote_ident) else {
+            continue;
+        };
+        let sql = format!(
+            "select min({key})::int8 as min, max({key})::int8 as max from only {}",
+            table.name
+        );
         for row in session.query_text("the range of a key", &sql, &[]).await? {
-            table.key_range = row.get::<Option<i64>>("min")?.zip(row.get::<Option<i64>>("max")?);
+            table.key_range = row
+                .get::<Option<i64>>("min")?
+                .zip(row.get::<Option<i64>>("max")?);
         }
     }
     Ok(())
@@ -102,14 +119,20 @@ pub async fn target_facts(session: &Session) -> Result<TargetFacts, PgError> {
 /// Tables that may be read, with their OIDs.
 pub async fn readable_tables(session: &Session) -> Result<Vec<(Oid, QualifiedName)>, PgError> {
     let rows = ask(session, &queries::READABLE_TABLES, &[]).await?;
-    rows.iter().map(|row| Ok((row.oid("oid")?, row.name("schema", "name")?))).collect()
+    rows.iter()
+        .map(|row| Ok((row.oid("oid")?, row.name("schema", "name")?)))
+        .collect()
 }
 
 /// What a database holds that a move would collide with or bury.
 pub async fn holdings(session: &Session) -> Result<Vec<Holding>, PgError> {
     let rows = ask(session, &queries::HOLDINGS, &[]).await?;
     let holding = |row: &Answer| {
-        Ok(Holding { kind: row.get("kind")?, count: row.count("count")?, examples: row.get("examples")? })
+        Ok(Holding {
+            kind: row.get("kind")?,
+            count: row.count("count")?,
+            examples: row.get("examples")?,
+        })
     };
     rows.iter().map(holding).collect()
 }
@@ -123,7 +146,11 @@ pub async fn roles(session: &Session) -> Result<Vec<String>, PgError> {
 pub async fn activity(session: &Session) -> Result<Vec<Activity>, PgError> {
     let rows = ask(session, &queries::ACTIVITY, &[]).await?;
     let activity = |row: &Answer| {
-        Ok(Activity { table: row.name("schema", "name")?, oid: row.oid("relid")?, written: row.count("written")? })
+        Ok(Activity {
+            table: row.name("schema", "name")?,
+            oid: row.oid("relid")?,
+            written: row.count("written")?,
+        })
     };
     rows.iter().map(activity).collect()
 }
@@ -178,17 +205,28 @@ pub async fn constraints(session: &Session) -> Result<Vec<Constraint>, PgError> 
 pub async fn sequences(session: &Session) -> Result<Vec<Sequence>, PgError> {
     const NAME: &str = "the values of sequences";
     let rows = ask(session, &queries::SEQUENCES, &[]).await?;
-    let names: Vec<QualifiedName> = rows.iter().map(|row| row.name("schema", "name")).collect::<Result<_, _>>()?;
+    let names: Vec<QualifiedName> = rows
+        .iter()
+        .map(|row| row.name("schema", "name"))
+        .collect::<Result<_, _>>()?;
     let mut sequences = Vec::with_capacity(names.len());
     for batch in names.chunks(SEQUENCES_PER_QUERY) {
         let mut sql = String::new();
         for (index, name) in batch.iter().enumerate() {
             let union = if index == 0 { "" } else { " union all " };
-            let _ = write!(sql, "{union}select {index}::int4 as index, last_value, is_called from {name}");
+            let _ = write!(
+                sql,
+                "{union}select {index}::int4 as index, last_value, is_called from {name}"
+            );
         }
         for row in session.query_text(NAME, &sql, &[]).await? {
-            let index = usize::try_from(row.get::<i32>("index")?).ok().and_then(|index| batch.get(index));
-            let name = index.ok_or_else(|| PgError::Answer { query: NAME, what: "an unknown sequence".into() })?;
+            let index = usize::try_from(row.get::<i32>("index")?)
+                .ok()
+                .and_then(|index| batch.get(index));
+            let name = index.ok_or_else(|| PgError::Answer {
+                query: NAME,
+                what: "an unknown sequence".into(),
+            })?;
             sequences.push(Sequence {
                 name: name.clone(),
                 last_value: row.get("last_value")?,
@@ -201,7 +239,11 @@ pub async fn sequences(session: &Session) -> Result<Vec<Sequence>, PgError> {
 
 /// OIDs of all large objects.
 pub async fn large_object_ids(session: &Session) -> Result<Vec<Oid>, PgError> {
-    Ok(large_objects(session).await?.into_iter().map(|object| object.oid).collect())
+    Ok(large_objects(session)
+        .await?
+        .into_iter()
+        .map(|object| object.oid)
+        .collect())
 }
 
 async fn tables(session: &Session) -> Result<Vec<Table>, PgError> {
@@ -243,6 +285,7 @@ async fn matviews(session: &Session) -> Result<Vec<Matview>, PgError> {
             oid: row.oid("oid")?,
             name: row.name("schema", "name")?,
             populated: row.get("populated")?,
+            definition: row.get("definition")?,
             bytes: row.bytes("bytes")?,
             row_estimate: row.estimate("row_estimate")?,
             inputs: row.oids("inputs")?,
@@ -253,15 +296,21 @@ async fn matviews(session: &Session) -> Result<Vec<Matview>, PgError> {
     rows.iter().map(matview).collect()
 }
 
-async fn columns(session: &Session, relations: &[u32]) -> Result<BTreeMap<Oid, Vec<Column>>, PgError> {
+async fn columns(
+    session: &Session,
+    relations: &[u32],
+) -> Result<BTreeMap<Oid, Vec<Column>>, PgError> {
     let mut columns: BTreeMap<Oid, Vec<Column>> = BTreeMap::new();
     for row in ask(session, &queries::COLUMNS, &[&relations]).await? {
-        columns.entry(row.oid("relation")?).or_default().push(Column {
-            name: row.get("name")?,
-            type_oid: row.oid("type")?,
-            generated: row.get("generated")?,
-            is_virtual: row.get("virtual")?,
-        });
+        columns
+            .entry(row.oid("relation")?)
+            .or_default()
+            .push(Column {
+                name: row.get("name")?,
+                type_oid: row.oid("type")?,
+                generated: row.get("generated")?,
+                is_virtual: row.get("virtual")?,
+            });
     }
     Ok(columns)
 }
@@ -304,21 +353,45 @@ async fn large_objects(session: &Session) -> Result<Vec<LargeObject>, PgError> {
         let oid = row.oid("oid")?;
         let mut grants = grants.remove(&oid);
         grants.iter_mut().for_each(|grants| grants.sort());
-        Ok(LargeObject { oid, owner: row.get("owner")?, comment: row.get("comment")?, grants })
+        Ok(LargeObject {
+            oid,
+            owner: row.get("owner")?,
+            comment: row.get("comment")?,
+            grants,
+        })
     };
     rows.iter().map(&mut object).collect()
 }
 
-async fn extensions(session: &Session, query: &VersionedQuery, version: &str) -> Result<Vec<Extension>, PgError> {
+async fn extensions(
+    session: &Session,
+    query: &VersionedQuery,
+    version: &str,
+) -> Result<Vec<Extension>, PgError> {
     let rows = ask(session, query, &[]).await?;
-    rows.iter().map(|row| Ok(Extension { name: row.get("name")?, version: row.get(version)? })).collect()
+    rows.iter()
+        .map(|row| {
+            Ok(Extension {
+                name: row.get("name")?,
+                version: row.get(version)?,
+            })
+        })
+        .collect()
 }
 
 async fn names(session: &Session, query: &VersionedQuery) -> Result<Vec<String>, PgError> {
-    ask(session, query, &[]).await?.iter().map(|row| row.get("name")).collect()
+    ask(session, query, &[])
+        .await?
+        .iter()
+        .map(|row| row.get("name"))
+        .collect()
 }
 
-async fn ask(session: &Session, query: &VersionedQuery, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Answer>, PgError> {
+async fn ask(
+    session: &Session,
+    query: &VersionedQuery,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Answer>, PgError> {
     let query: &Query = query.for_server(session.version());
     session.query(query, params).await
 }

@@ -1,7 +1,7 @@
 //! Opens the sessions of one side, with everything pinned that must not differ between them.
 
-use super::conninfo::{Conninfo, ServerState, TargetSessionAttrs};
 use super::connect_error::OpenError;
+use super::conninfo::{Conninfo, ServerState, TargetSessionAttrs};
 use super::dial::{CancelKey, Dialer, Open};
 use super::session::pinned_settings;
 use super::stream::{AlreadyNegotiated, Peer, Stream};
@@ -35,7 +35,11 @@ pub struct Connector {
 impl Connector {
     /// For a connection string; opens nothing yet.
     pub fn new(conninfo: Conninfo, side: Side) -> Result<Self, TlsError> {
-        Ok(Self { dialer: Dialer::new(conninfo)?, side, client_encoding: "UTF8".to_owned() })
+        Ok(Self {
+            dialer: Dialer::new(conninfo)?,
+            side,
+            client_encoding: "UTF8".to_owned(),
+        })
     }
 
     /// The connection string.
@@ -46,28 +50,49 @@ impl Connector {
     /// The same for one server: all sessions of a run must be where the first one was.
     #[must_use]
     pub fn pinned_to(&self, peer: &Peer) -> Self {
-        Self { dialer: self.dialer.pinned_to(peer), ..self.clone() }
+        Self {
+            dialer: self.dialer.pinned_to(peer),
+            ..self.clone()
+        }
     }
 
     /// The same with another client encoding for wires. Sessions for questions always speak UTF-8.
     #[must_use]
     pub fn with_encoding(&self, client_encoding: &str) -> Self {
-        Self { client_encoding: client_encoding.to_owned(), ..self.clone() }
+        Self {
+            client_encoding: client_encoding.to_owned(),
+            ..self.clone()
+        }
     }
 
     /// What a person is shown.
     pub fn endpoint(&self, peer: &Peer, version: Option<ServerVersion>) -> Endpoint {
-        Endpoint { version, ..self.conninfo().endpoint(&peer.host) }
+        Endpoint {
+            version,
+            ..self.conninfo().endpoint(&peer.host)
+        }
     }
 
     /// A session for questions. `purpose` is shown in `pg_stat_activity`.
     pub async fn session(&self, purpose: &str) -> Result<Session, PgError> {
-        Ok(self.dialer.connect(&mut SessionOpener { connector: self, purpose }).await?)
+        Ok(self
+            .dialer
+            .connect(&mut SessionOpener {
+                connector: self,
+                purpose,
+            })
+            .await?)
     }
 
     /// A session for statements as bytes, and for COPY.
     pub async fn wire(&self, purpose: &str) -> Result<Wire, PgError> {
-        Ok(self.dialer.connect(&mut WireOpener { connector: self, purpose }).await?)
+        Ok(self
+            .dialer
+            .connect(&mut WireOpener {
+                connector: self,
+                purpose,
+            })
+            .await?)
     }
 
     /// A wire whose transaction sees a snapshot.
@@ -86,7 +111,10 @@ impl Connector {
 
     /// Asks the server to cancel what a wire is doing. Best effort, as the protocol has it: the server does not answer.
     pub async fn cancel(&self, peer: &Peer, (process_id, secret): (i32, i32)) {
-        let _ = self.dialer.cancel(peer, CancelKey { process_id, secret }).await;
+        let _ = self
+            .dialer
+            .cancel(peer, CancelKey { process_id, secret })
+            .await;
     }
 }
 
@@ -109,19 +137,30 @@ struct SessionOpener<'a> {
 impl Open for SessionOpener<'_> {
     type Session = Session;
 
-    async fn open(&mut self, stream: Stream, wanted: TargetSessionAttrs) -> Result<Session, OpenError> {
+    async fn open(
+        &mut self,
+        stream: Stream,
+        wanted: TargetSessionAttrs,
+    ) -> Result<Session, OpenError> {
         let peer = stream.peer().clone();
         let mut config = self.connector.dialer.postgres_config(&peer.host);
         config.application_name(application_name(self.purpose));
-        let session = Session::start(stream, &config, peer, AlreadyNegotiated).await.map_err(open_error)?;
+        let session = Session::start(stream, &config, peer, AlreadyNegotiated)
+            .await
+            .map_err(open_error)?;
         if wanted != TargetSessionAttrs::Any {
-            let rows = session.query(&SERVER_STATE, &[]).await.map_err(open_error)?;
+            let rows = session
+                .query(&SERVER_STATE, &[])
+                .await
+                .map_err(open_error)?;
             let state = |column| rows.first().map(|row| row.get::<bool>(column)).transpose();
             let state = ServerState {
                 read_only_by_default: state("read_only").map_err(open_error)?.unwrap_or(false),
                 in_recovery: state("in_recovery").map_err(open_error)?.unwrap_or(false),
             };
-            wanted.accepts(state).map_err(|because| OpenError::Unsuitable(because.to_owned()))?;
+            wanted
+                .accepts(state)
+                .map_err(|because| OpenError::Unsuitable(because.to_owned()))?;
         }
         let settings = pinned_settings(self.connector.side, session.version(), "UTF8");
         session.execute(&settings).await.map_err(open_error)?;
@@ -137,21 +176,35 @@ struct WireOpener<'a> {
 impl Open for WireOpener<'_> {
     type Session = Wire;
 
-    async fn open(&mut self, stream: Stream, _wanted: TargetSessionAttrs) -> Result<Wire, OpenError> {
+    async fn open(
+        &mut self,
+        stream: Stream,
+        _wanted: TargetSessionAttrs,
+    ) -> Result<Wire, OpenError> {
         // The first session of a side is one for questions, and found the server that is wanted; we are pinned to it.
         let conninfo = self.connector.conninfo();
         let peer = stream.peer().clone();
         let start = WireStart {
             user: &conninfo.user,
             database: &conninfo.database,
-            password: peer.host.password.as_ref().map(|password| password.expose()),
+            password: peer
+                .host
+                .password
+                .as_ref()
+                .map(|password| password.expose()),
             application_name: &application_name(self.purpose),
             options: conninfo.options.as_deref(),
             channel_binding: conninfo.channel_binding,
         };
         let mut wire = Wire::start(stream, &start).await.map_err(open_error)?;
-        let settings = pinned_settings(self.connector.side, wire.server_version(), &self.connector.client_encoding);
-        wire.execute(&SqlText::from(settings)).await.map_err(open_error)?;
+        let settings = pinned_settings(
+            self.connector.side,
+            wire.server_version(),
+            &self.connector.client_encoding,
+        );
+        wire.execute(&SqlText::from(settings))
+            .await
+            .map_err(open_error)?;
         Ok(wire)
     }
 }

@@ -56,7 +56,9 @@ pub enum PgError {
     #[error(transparent)]
     Scan(#[from] ScanError),
     /// The command tags of the two sides and our own count do not agree.
-    #[error("COPY counted {ours} rows, but the source says {source_tag} and the target says {target_tag}")]
+    #[error(
+        "COPY counted {ours} rows, but the source says {source_tag} and the target says {target_tag}"
+    )]
     CountMismatch {
         /// Rows that went through our hands.
         ours: Rows,
@@ -78,7 +80,10 @@ pub enum PgError {
 impl PgError {
     /// The server's answer to a statement.
     pub fn server(statement: &SqlText, error: ServerError) -> Self {
-        Self::Server { statement: statement.clone(), error: Box::new(error) }
+        Self::Server {
+            statement: statement.clone(),
+            error: Box::new(error),
+        }
     }
 
     /// The SQLSTATE, when the server gave one.
@@ -93,7 +98,9 @@ impl PgError {
     pub fn is_lost_connection(&self) -> bool {
         match self {
             Self::Io { .. } | Self::Closed { .. } => true,
-            Self::Server { error, .. } => error.code.starts_with("08") || error.code.starts_with("57P"),
+            Self::Server { error, .. } => {
+                error.code.starts_with("08") || error.code.starts_with("57P")
+            }
             _ => false,
         }
     }
@@ -102,8 +109,13 @@ impl PgError {
     pub(super) fn from_client(query: &str, error: tokio_postgres::Error) -> Self {
         match error.as_db_error() {
             Some(db_error) => Self::server(&SqlText::from(query), server_error(db_error)),
-            None if error.is_closed() => Self::Closed { doing: format!("running {query}") },
-            None => Self::Io { doing: format!("running {query}"), source: std::io::Error::other(error) },
+            None if error.is_closed() => Self::Closed {
+                doing: format!("running {query}"),
+            },
+            None => Self::Io {
+                doing: format!("running {query}"),
+                source: std::io::Error::other(error),
+            },
         }
     }
 }
@@ -113,7 +125,9 @@ fn server_error(error: &tokio_postgres::error::DbError) -> ServerError {
     use tokio_postgres::error::ErrorPosition;
     let (position, internal_position, internal_query) = match error.position() {
         Some(ErrorPosition::Original(position)) => (Some(*position), None, None),
-        Some(ErrorPosition::Internal { position, query }) => (None, Some(*position), Some(query.clone())),
+        Some(ErrorPosition::Internal { position, query }) => {
+            (None, Some(*position), Some(query.clone()))
+        }
         None => (None, None, None),
     };
     let routine = match (error.routine(), error.file(), error.line()) {

@@ -45,13 +45,31 @@ impl Session {
         tls: AlreadyNegotiated,
     ) -> Result<Self, PgError> {
         let connected = config.connect_raw(stream, tls).await;
-        let (client, connection) = connected.map_err(|error| PgError::from_client("the start of a session", error))?;
+        let (client, connection) =
+            connected.map_err(|error| PgError::from_client("the start of a session", error))?;
         // Ends with the client; an error in it reaches whoever waits for an answer.
         tokio::spawn(connection);
-        let mut session = Self { client, peer, version: ServerVersion(0) };
-        let version = session.query_text("the server's version", "select current_setting('server_version_num')::int4 as version", &[]).await?;
-        let number = version.first().map(|row| row.get::<i32>("version")).transpose()?;
-        session.version = ServerVersion(number.and_then(|number| u32::try_from(number).ok()).unwrap_or(0));
+        let mut session = Self {
+            client,
+            peer,
+            version: ServerVersion(0),
+        };
+        let version = session
+            .query_text(
+                "the server's version",
+                "select current_setting('server_version_num')::int4 as version",
+                &[],
+            )
+            .await?;
+        let number = version
+            .first()
+            .map(|row| row.get::<i32>("version"))
+            .transpose()?;
+        session.version = ServerVersion(
+            number
+                .and_then(|number| u32::try_from(number).ok())
+                .unwrap_or(0),
+        );
         Ok(session)
     }
 
@@ -66,7 +84,11 @@ impl Session {
     }
 
     /// Runs a query from `sql/`.
-    pub async fn query(&self, query: &Query, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Answer>, PgError> {
+    pub async fn query(
+        &self,
+        query: &Query,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Answer>, PgError> {
         self.query_text(query.name, query.sql, params).await
     }
 
@@ -77,18 +99,32 @@ impl Session {
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Answer>, PgError> {
-        let rows = self.client.query(sql, params).await.map_err(|error| PgError::from_client(sql, error))?;
-        Ok(rows.into_iter().map(|row| Answer { query: name, row }).collect())
+        let rows = self
+            .client
+            .query(sql, params)
+            .await
+            .map_err(|error| PgError::from_client(sql, error))?;
+        Ok(rows
+            .into_iter()
+            .map(|row| Answer { query: name, row })
+            .collect())
     }
 
     /// Runs statements that return nothing.
     pub async fn execute(&self, sql: &str) -> Result<(), PgError> {
-        self.client.batch_execute(sql).await.map_err(|error| PgError::from_client(sql, error))
+        self.client
+            .batch_execute(sql)
+            .await
+            .map_err(|error| PgError::from_client(sql, error))
     }
 
     /// Checks that a query can be prepared on this server.
     pub async fn prepare(&self, query: &Query) -> Result<(), PgError> {
-        self.client.prepare(query.sql).await.map(drop).map_err(|error| PgError::from_client(query.sql, error))
+        self.client
+            .prepare(query.sql)
+            .await
+            .map(drop)
+            .map_err(|error| PgError::from_client(query.sql, error))
     }
 }
 
@@ -101,9 +137,10 @@ pub struct Answer {
 impl Answer {
     /// The value of a column.
     pub fn get<'a, T: FromSql<'a>>(&'a self, column: &str) -> Result<T, PgError> {
-        self.row
-            .try_get(column)
-            .map_err(|error| PgError::Answer { query: self.query, what: format!("column {column}: {error}") })
+        self.row.try_get(column).map_err(|error| PgError::Answer {
+            query: self.query,
+            what: format!("column {column}: {error}"),
+        })
     }
 
     /// An OID.
@@ -123,7 +160,10 @@ impl Answer {
 
     /// A name made of two columns.
     pub fn name(&self, schema: &str, name: &str) -> Result<QualifiedName, PgError> {
-        Ok(QualifiedName::new(self.get::<String>(schema)?, self.get::<String>(name)?))
+        Ok(QualifiedName::new(
+            self.get::<String>(schema)?,
+            self.get::<String>(name)?,
+        ))
     }
 
     /// A count (`int8`); a negative one is 0.
@@ -137,7 +177,11 @@ impl Answer {
     }
 
     /// An estimated number of rows (`float8`).
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate, clamped to what fits")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate, clamped to what fits"
+    )]
     pub fn estimate(&self, column: &str) -> Result<Rows, PgError> {
         Ok(Rows(self.get::<f64>(column)?.max(0.0) as u64))
     }
@@ -145,12 +189,17 @@ impl Answer {
     /// The only character of a text column.
     pub fn char(&self, column: &str) -> Result<char, PgError> {
         let found = self.optional_char(column)?;
-        found.ok_or_else(|| PgError::Answer { query: self.query, what: format!("column {column} is empty") })
+        found.ok_or_else(|| PgError::Answer {
+            query: self.query,
+            what: format!("column {column} is empty"),
+        })
     }
 
     /// The first character of a text column, or NULL.
     pub fn optional_char(&self, column: &str) -> Result<Option<char>, PgError> {
-        Ok(self.get::<Option<String>>(column)?.and_then(|text| text.chars().next()))
+        Ok(self
+            .get::<Option<String>>(column)?
+            .and_then(|text| text.chars().next()))
     }
 }
 
@@ -188,7 +237,9 @@ pub(super) fn pinned_settings(side: Side, version: ServerVersion, encoding: &str
         Side::Source => sql.push_str("; set default_transaction_read_only = on"),
         // Work and its ledger line travel in one transaction: a crash loses both or neither. The end of a run commits
         // once with it on, which flushes everything before.
-        Side::Target => sql.push_str("; set default_transaction_read_only = off; set synchronous_commit = off"),
+        Side::Target => {
+            sql.push_str("; set default_transaction_read_only = off; set synchronous_commit = off")
+        }
     }
     sql
 }
@@ -200,8 +251,17 @@ mod tests {
     #[test]
     fn the_source_is_read_only_and_new_settings_are_not_sent_to_old_servers() {
         let old = pinned_settings(Side::Source, ServerVersion(100_023), "LATIN1");
-        assert!(old.contains("default_transaction_read_only = on") && old.contains("client_encoding = 'LATIN1'"));
-        assert!(!old.contains("transaction_timeout = 0; ") && !old.contains("; set transaction_timeout"));
-        assert!(pinned_settings(Side::Target, ServerVersion(180_000), "UTF8").contains("; set transaction_timeout = 0"));
+        assert!(
+            old.contains("default_transaction_read_only = on")
+                && old.contains("client_encoding = 'LATIN1'")
+        );
+        assert!(
+            !old.contains("transaction_timeout = 0; ")
+                && !old.contains("; set transaction_timeout")
+        );
+        assert!(
+            pinned_settings(Side::Target, ServerVersion(180_000), "UTF8")
+                .contains("; set transaction_timeout = 0")
+        );
     }
 }

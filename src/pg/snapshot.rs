@@ -38,7 +38,9 @@ impl Snapshot {
         loop {
             attempts += 1;
             let tables = list_tables(&session).await?;
-            session.execute("begin transaction isolation level repeatable read, read only").await?;
+            session
+                .execute("begin transaction isolation level repeatable read, read only")
+                .await?;
             match lock(&session, &tables).await {
                 Err(error) if error.code() == Some(GONE) && attempts < ATTEMPTS => {
                     session.execute("rollback").await?;
@@ -49,13 +51,20 @@ impl Snapshot {
             let snapshot = export(&session).await?;
             if list_tables(&session).await? == tables {
                 let [id, lsn, transactions] = snapshot;
-                return Ok(Self { session, id, lsn, transactions });
+                return Ok(Self {
+                    session,
+                    id,
+                    lsn,
+                    transactions,
+                });
             }
             session.execute("rollback").await?;
             if attempts >= ATTEMPTS {
                 return Err(PgError::Answer {
                     query: "the list of tables",
-                    what: format!("tables were created or dropped during each of {ATTEMPTS} attempts to take a snapshot"),
+                    what: format!(
+                        "tables were created or dropped during each of {ATTEMPTS} attempts to take a snapshot"
+                    ),
                 });
             }
         }
@@ -76,13 +85,22 @@ impl Snapshot {
 pub async fn current_transactions(session: &Session) -> Result<String, PgError> {
     let sql = "select pg_catalog.txid_current_snapshot()::text as transactions";
     let rows = session.query_text("the current snapshot", sql, &[]).await?;
-    rows.first().map_or(Ok(String::new()), |row| row.get("transactions"))
+    rows.first()
+        .map_or(Ok(String::new()), |row| row.get("transactions"))
 }
 
 async fn lock(session: &Session, tables: &[(Oid, QualifiedName)]) -> Result<(), PgError> {
     for batch in tables.chunks(TABLES_PER_LOCK) {
-        let names: Vec<String> = batch.iter().map(|(_, name)| format!("only {name}")).collect();
-        session.execute(&format!("lock table {} in access share mode", names.join(", "))).await?;
+        let names: Vec<String> = batch
+            .iter()
+            .map(|(_, name)| format!("only {name}"))
+            .collect();
+        session
+            .execute(&format!(
+                "lock table {} in access share mode",
+                names.join(", ")
+            ))
+            .await?;
     }
     Ok(())
 }
@@ -94,6 +112,13 @@ async fn export(session: &Session) -> Result<[String; 3], PgError> {
                       case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn()
                            else pg_catalog.pg_current_wal_lsn() end::text as lsn";
     let rows = session.query_text(NAME, sql, &[]).await?;
-    let row = rows.first().ok_or_else(|| PgError::Answer { query: NAME, what: "no row".into() })?;
-    Ok([row.get("id")?, row.get::<Option<String>>("lsn")?.unwrap_or_default(), row.get("transactions")?])
+    let row = rows.first().ok_or_else(|| PgError::Answer {
+        query: NAME,
+        what: "no row".into(),
+    })?;
+    Ok([
+        row.get("id")?,
+        row.get::<Option<String>>("lsn")?.unwrap_or_default(),
+        row.get("transactions")?,
+    ])
 }

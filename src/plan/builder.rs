@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::format::Formats;
-use super::{Comparison, CopyUnit, Inputs, Job, Plan, PlanError, Statement, Work, cost};
 use super::schema::BATCH;
+use super::{Comparison, CopyUnit, Inputs, Job, Plan, PlanError, Statement, Work, cost};
 use crate::catalog::Table;
 use crate::event::{EntryRef, Phase};
 use crate::model::{Bytes, DumpId, JobId, QualifiedName, Rows, SqlText};
@@ -61,7 +61,9 @@ impl<'a> Builder<'a> {
         for entry in &inputs.toc.entries {
             if matches!(entry.desc.as_str(), "TABLE" | "MATERIALIZED VIEW") {
                 let name = entry.qualified_name();
-                let name = name.ok_or_else(|| PlanError::NameNotUtf8 { what: entry.to_string() })?;
+                let name = name.ok_or_else(|| PlanError::NameNotUtf8 {
+                    what: entry.to_string(),
+                })?;
                 relations.insert(name, entry.dump_id);
             }
         }
@@ -72,9 +74,19 @@ impl<'a> Builder<'a> {
                 source: inputs.source.version,
                 target: inputs.target.version,
             },
-            entries: inputs.toc.entries.iter().map(|entry| (entry.dump_id, entry)).collect(),
+            entries: inputs
+                .toc
+                .entries
+                .iter()
+                .map(|entry| (entry.dump_id, entry))
+                .collect(),
             relations,
-            facts_by_name: inputs.facts.tables.iter().map(|table| (&table.name, table)).collect(),
+            facts_by_name: inputs
+                .facts
+                .tables
+                .iter()
+                .map(|table| (&table.name, table))
+                .collect(),
             inputs,
             placed: HashSet::new(),
             entry_jobs: HashMap::new(),
@@ -138,13 +150,20 @@ impl<'a> Builder<'a> {
 
     /// The jobs of these phases.
     pub fn jobs_of(&self, phases: &[Phase]) -> Vec<JobId> {
-        self.jobs.iter().filter(|job| phases.contains(&job.phase)).map(|job| job.id).collect()
+        self.jobs
+            .iter()
+            .filter(|job| phases.contains(&job.phase))
+            .map(|job| job.id)
+            .collect()
     }
 
     /// How to restore an entry; `None` if it is left out, which is noted.
     pub fn restore(&mut self, entry: &Entry) -> Result<Option<Restore>, PlanError> {
         let restore = restore_statements(self.inputs.toc, entry, &self.inputs.options.restore)
-            .map_err(|source| PlanError::Entry { entry: entry.to_string(), source })?;
+            .map_err(|source| PlanError::Entry {
+                entry: entry.to_string(),
+                source,
+            })?;
         if let Some(because) = restore.left_out {
             if !because.contains("describes the archive") {
                 self.left_out.push((entry_ref(entry), because.to_owned()));
@@ -157,31 +176,56 @@ impl<'a> Builder<'a> {
     /// An entry as statements to run; empty if it is left out or makes nothing.
     pub fn statements(&mut self, entry: &Entry) -> Result<Vec<Statement>, PlanError> {
         self.placed.insert(entry.dump_id);
-        let Some(restore) = self.restore(entry)? else { return Ok(Vec::new()) };
+        let Some(restore) = self.restore(entry)? else {
+            return Ok(Vec::new());
+        };
         let prelude = prelude(&restore);
         let needs = self.needs(entry);
         let statement = |sql: SqlText| {
-            let sql = if prelude.is_empty() { sql } else { SqlText::from([prelude.as_slice(), sql.as_bytes()].concat()) };
-            Statement { entry: Some(entry_ref(entry)), needs: needs.clone(), sql }
+            let sql = if prelude.is_empty() {
+                sql
+            } else {
+                SqlText::from([prelude.as_slice(), sql.as_bytes()].concat())
+            };
+            Statement {
+                entry: Some(entry_ref(entry)),
+                needs: needs.clone(),
+                sql,
+            }
         };
         Ok(restore.statements.into_iter().map(statement).collect())
     }
 
     /// The entries of this archive that an entry depends on.
     pub fn needs(&self, entry: &Entry) -> Vec<DumpId> {
-        entry.dependencies.iter().copied().filter(|id| self.entries.contains_key(id)).collect()
+        entry
+            .dependencies
+            .iter()
+            .copied()
+            .filter(|id| self.entries.contains_key(id))
+            .collect()
     }
 
     /// The jobs that make what an entry depends on.
     pub fn after_dependencies(&self, entry: &Entry) -> Vec<JobId> {
-        let mut after: Vec<JobId> = entry.dependencies.iter().filter_map(|id| self.entry_jobs.get(id)).copied().collect();
+        let mut after: Vec<JobId> = entry
+            .dependencies
+            .iter()
+            .filter_map(|id| self.entry_jobs.get(id))
+            .copied()
+            .collect();
         after.extend(&self.schema_done);
         after
     }
 
     /// Batches of statements, one after the other; returns the last one.
     pub fn plan_group(&mut self, group: Group<'a>) -> Result<Vec<JobId>, PlanError> {
-        let Group { phase, label, entries, mut after } = group;
+        let Group {
+            phase,
+            label,
+            entries,
+            mut after,
+        } = group;
         let mut statements = Vec::new();
         let mut locks: Vec<(QualifiedName, LockMode)> = Vec::new();
         for entry in entries {
@@ -189,14 +233,29 @@ impl<'a> Builder<'a> {
                 continue;
             }
             statements.extend(self.statements(entry)?);
-            locks.extend(self.table_of(entry).map(|(_, table)| (table, LockMode::AccessExclusive)));
+            locks.extend(
+                self.table_of(entry)
+                    .map(|(_, table)| (table, LockMode::AccessExclusive)),
+            );
         }
         locks.sort();
         locks.dedup();
         for batch in statements.chunks(BATCH) {
-            let draft = Draft::run(phase, format!("{} statements: {label}", batch.len()), batch.to_vec());
-            let job = self.add(Draft { after, locks: locks.clone(), ..draft });
-            self.entry_jobs.extend(batch.iter().filter_map(|statement| Some((statement.entry.as_ref()?.dump_id, job))));
+            let draft = Draft::run(
+                phase,
+                format!("{} statements: {label}", batch.len()),
+                batch.to_vec(),
+            );
+            let job = self.add(Draft {
+                after,
+                locks: locks.clone(),
+                ..draft
+            });
+            self.entry_jobs.extend(
+                batch
+                    .iter()
+                    .filter_map(|statement| Some((statement.entry.as_ref()?.dump_id, job))),
+            );
             after = vec![job];
         }
         Ok(after)
@@ -206,8 +265,13 @@ impl<'a> Builder<'a> {
     pub fn table_of(&self, entry: &Entry) -> Option<(DumpId, QualifiedName)> {
         let table = |id: &DumpId| {
             let entry = self.entries.get(id)?;
-            let is_relation = matches!(entry.desc.as_str(), "TABLE" | "MATERIALIZED VIEW" | "FOREIGN TABLE" | "VIEW");
-            is_relation.then(|| entry.qualified_name().map(|name| (*id, name))).flatten()
+            let is_relation = matches!(
+                entry.desc.as_str(),
+                "TABLE" | "MATERIALIZED VIEW" | "FOREIGN TABLE" | "VIEW"
+            );
+            is_relation
+                .then(|| entry.qualified_name().map(|name| (*id, name)))
+                .flatten()
         };
         entry.dependencies.iter().find_map(table)
     }
@@ -257,7 +321,14 @@ impl Draft {
 
     /// A job that runs statements in one transaction.
     pub fn run(phase: Phase, label: impl Into<String>, statements: Vec<Statement>) -> Self {
-        Self::new(phase, label, Work::Run { statements, settings: Vec::new() })
+        Self::new(
+            phase,
+            label,
+            Work::Run {
+                statements,
+                settings: Vec::new(),
+            },
+        )
     }
 }
 
@@ -268,12 +339,21 @@ pub(super) fn entry_ref(entry: &Entry) -> EntryRef {
         _ => entry.tag_lossy(),
     };
     let owner = entry.owner.as_ref().map(crate::toc::Text::to_string_lossy);
-    EntryRef { dump_id: entry.dump_id, desc: entry.desc.clone(), tag, owner: owner.unwrap_or_default() }
+    EntryRef {
+        dump_id: entry.dump_id,
+        desc: entry.desc.clone(),
+        tag,
+        owner: owner.unwrap_or_default(),
+    }
 }
 
 /// Statements and COPY run in UTF-8, except where the source has no encoding and its bytes are just bytes.
 fn client_encoding(source: &str) -> &str {
-    if source == "SQL_ASCII" { "SQL_ASCII" } else { "UTF8" }
+    if source == "SQL_ASCII" {
+        "SQL_ASCII"
+    } else {
+        "UTF8"
+    }
 }
 
 /// The settings that an entry's statements rely on, local to their transaction, and set for every entry that has storage:
@@ -286,13 +366,23 @@ fn prelude(restore: &Restore) -> Vec<u8> {
         sql.extend_from_slice(b";\n");
     };
     if let Some(tablespace) = &restore.tablespace {
-        set("default_tablespace", &if tablespace.is_empty() { b"''".to_vec() } else { tablespace.quoted() });
+        set(
+            "default_tablespace",
+            &if tablespace.is_empty() {
+                b"''".to_vec()
+            } else {
+                tablespace.quoted()
+            },
+        );
     }
     if let Some(method) = &restore.table_access_method {
         set("default_table_access_method", &method.quoted());
     }
     if let Some(schema) = &restore.search_path {
-        set("search_path", &[schema.quoted(), b", pg_catalog".to_vec()].concat());
+        set(
+            "search_path",
+            &[schema.quoted(), b", pg_catalog".to_vec()].concat(),
+        );
     }
     sql
 }

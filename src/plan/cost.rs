@@ -25,7 +25,11 @@ pub(super) fn copy(bytes: Bytes) -> u64 {
 
 /// An index of this size by this method.
 pub(super) fn index(method: &str, bytes: Bytes) -> u64 {
-    let rate = if method == "btree" { BTREE_NS_PER_BYTE } else { OTHER_INDEX_NS_PER_BYTE };
+    let rate = if method == "btree" {
+        BTREE_NS_PER_BYTE
+    } else {
+        OTHER_INDEX_NS_PER_BYTE
+    };
     STATEMENT_US + bytes.0 * rate / 1000
 }
 

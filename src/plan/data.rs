@@ -6,7 +6,9 @@ use super::builder::{Builder, Draft};
 use super::{Comparison, CopyUnit, PlanError, Range, Work, cost};
 use crate::catalog::Table;
 use crate::event::Phase;
-use crate::model::{Bytes, CopyFormat, DumpId, JobId, QualifiedName, Rows, SqlText, VerifyLevel, quote_ident};
+use crate::model::{
+    Bytes, CopyFormat, DumpId, JobId, QualifiedName, Rows, SqlText, VerifyLevel, quote_ident,
+};
 use crate::schedule::LockMode;
 
 /// A table up to this size is small: what it costs is round trips, so it travels with others in one transaction.
@@ -74,10 +76,15 @@ impl<'a> Builder<'a> {
             tables.push((*table, Some(entry)));
         }
         let has_extension = |name: &str| {
-            self.inputs.toc.entries.iter().any(|entry| entry.is("EXTENSION") && entry.tag == name)
+            self.inputs
+                .toc
+                .entries
+                .iter()
+                .any(|entry| entry.is("EXTENSION") && entry.tag == name)
         };
         let configuration = facts.tables.iter().filter(|table| {
-            table.extension.as_deref().is_some_and(has_extension) && !self.relations.contains_key(&table.name)
+            table.extension.as_deref().is_some_and(has_extension)
+                && !self.relations.contains_key(&table.name)
         });
         tables.extend(configuration.map(|table| (table, None)));
         let (excluded, copied) = tables.into_iter().partition::<Vec<_>, _>(|(table, _)| {
@@ -107,7 +114,11 @@ impl<'a> Builder<'a> {
             return Vec::new();
         }
         let size = asked_for.map_or(SMALLEST_CHUNK.0, |size| size.0.max(1));
-        let most = if asked_for.is_some() { u64::MAX } else { workers * CHUNKS_PER_WORKER };
+        let most = if asked_for.is_some() {
+            u64::MAX
+        } else {
+            workers * CHUNKS_PER_WORKER
+        };
         let count = table.total.0.div_ceil(size).clamp(1, most.max(1));
         let block_size = self.inputs.source.block_size.max(1);
         if self.inputs.source.version.major() >= TID_RANGE_SCANS {
@@ -132,17 +143,34 @@ impl<'a> Builder<'a> {
         let lock = |&unit: &usize| (self.units[unit].into.clone(), LockMode::AccessExclusive);
         let draft = Draft {
             after: self.schema_done.clone(),
-            locks: units.iter().filter(|&&unit| self.units[unit].freeze).map(lock).collect(),
-            needs: if units.len() == 1 { first.entry.into_iter().collect() } else { Vec::new() },
+            locks: units
+                .iter()
+                .filter(|&&unit| self.units[unit].freeze)
+                .map(lock)
+                .collect(),
+            needs: if units.len() == 1 {
+                first.entry.into_iter().collect()
+            } else {
+                Vec::new()
+            },
             cost: cost::copy(bytes) + cost::statements(2 * units.len()),
             bytes,
             rows,
-            ..Draft::new(Phase::Data, label, Work::Copy { tables: units.clone() })
+            ..Draft::new(
+                Phase::Data,
+                label,
+                Work::Copy {
+                    tables: units.clone(),
+                },
+            )
         };
         let job = self.add(draft);
         let bundle = (units.len() > 1).then_some(units[0]);
         for unit in units {
-            let table = self.tables.entry(self.units[unit].table.clone()).or_default();
+            let table = self
+                .tables
+                .entry(self.units[unit].table.clone())
+                .or_default();
             table.copied = vec![job];
             table.loaded = vec![job];
             table.bundle = bundle;
@@ -154,7 +182,13 @@ impl<'a> Builder<'a> {
     fn plan_chunks(&mut self, unit: usize, ranges: Vec<Range>) {
         let count = ranges.len();
         self.units[unit].chunks = u32::try_from(count).unwrap_or(u32::MAX);
-        let CopyUnit { table, bytes, rows, entry, .. } = self.units[unit].clone();
+        let CopyUnit {
+            table,
+            bytes,
+            rows,
+            entry,
+            ..
+        } = self.units[unit].clone();
         let (bytes_each, rows_each) = (Bytes(bytes.0 / count as u64), Rows(rows.0 / count as u64));
         let needs: Vec<DumpId> = entry.into_iter().collect();
         let mut copied: Vec<JobId> = Vec::new();
@@ -176,7 +210,11 @@ impl<'a> Builder<'a> {
             cost: cost::read(bytes) * 2,
             locks: vec![(table.clone(), LockMode::ShareUpdateExclusive)],
             bytes,
-            ..Draft::new(Phase::Finish, format!("freeze {table}"), Work::RunAlone { statement })
+            ..Draft::new(
+                Phase::Finish,
+                format!("freeze {table}"),
+                Work::RunAlone { statement },
+            )
         });
         if self.inputs.options.verify != VerifyLevel::None {
             copied.push(self.add(Draft {
@@ -184,7 +222,11 @@ impl<'a> Builder<'a> {
                 needs,
                 cost: cost::read(bytes),
                 bytes,
-                ..Draft::new(Phase::Verify, format!("count {table} on the source"), Work::Count { table: unit })
+                ..Draft::new(
+                    Phase::Verify,
+                    format!("count {table} on the source"),
+                    Work::Count { table: unit },
+                )
             }));
         }
         let jobs = self.tables.entry(table).or_default();
@@ -227,8 +269,14 @@ impl<'a> Builder<'a> {
     }
 
     fn plan_compare(&mut self, after: Vec<JobId>, comparisons: Vec<usize>) {
-        let bytes: Bytes = comparisons.iter().map(|&index| self.comparisons[index].bytes).sum();
-        let tables: Vec<QualifiedName> = comparisons.iter().map(|&index| self.comparisons[index].table.clone()).collect();
+        let bytes: Bytes = comparisons
+            .iter()
+            .map(|&index| self.comparisons[index].bytes)
+            .sum();
+        let tables: Vec<QualifiedName> = comparisons
+            .iter()
+            .map(|&index| self.comparisons[index].table.clone())
+            .collect();
         let label = match tables.len() {
             1 => format!("verify {}", tables[0]),
             count => format!("verify {} and {} more small tables", tables[0], count - 1),
@@ -236,9 +284,18 @@ impl<'a> Builder<'a> {
         let job = self.add(Draft {
             after,
             cost: cost::verify(bytes) + cost::statements(comparisons.len()),
-            locks: tables.iter().map(|table| (table.clone(), LockMode::AccessShare)).collect(),
+            locks: tables
+                .iter()
+                .map(|table| (table.clone(), LockMode::AccessShare))
+                .collect(),
             bytes,
-            ..Draft::new(Phase::Verify, label, Work::Compare { comparisons: comparisons.clone() })
+            ..Draft::new(
+                Phase::Verify,
+                label,
+                Work::Compare {
+                    comparisons: comparisons.clone(),
+                },
+            )
         });
         for index in comparisons {
             for unit in self.comparisons[index].copied.clone() {
@@ -253,24 +310,51 @@ impl<'a> Builder<'a> {
     fn comparison(&self, table: QualifiedName, copied: Vec<usize>) -> Comparison {
         let unit = &self.units[copied[0]];
         let facts = self.facts_by_name.get(&unit.table);
-        let columns = facts.map(|facts| facts.columns.as_slice()).unwrap_or_default();
+        let columns = facts
+            .map(|facts| facts.columns.as_slice())
+            .unwrap_or_default();
         let content = self.inputs.options.verify == VerifyLevel::Content;
         let reads_source = content
-            && columns.iter().any(|column| column.generated || self.formats.comparable(column, &unit.format).is_some());
+            && columns.iter().any(|column| {
+                column.generated || self.formats.comparable(column, &unit.format).is_some()
+            });
         let expressions: Vec<String> = if reads_source {
-            let expression = |column| self.formats.comparable(column, &unit.format).unwrap_or_else(|| quote_ident(&column.name));
+            let expression = |column| {
+                self.formats
+                    .comparable(column, &unit.format)
+                    .unwrap_or_else(|| quote_ident(&column.name))
+            };
             columns.iter().map(expression).collect()
         } else {
-            unit.columns.iter().map(|column| quote_ident(column)).collect()
+            unit.columns
+                .iter()
+                .map(|column| quote_ident(column))
+                .collect()
         };
         // A generated column may be of a type that the copied ones are not.
-        let all_columns: Vec<_> = columns.iter().map(|column| crate::catalog::Column { generated: false, ..column.clone() }).collect();
-        let format = if reads_source { self.formats.of(&all_columns) } else { unit.format.clone() };
-        let encoding = unit.encoding.clone().filter(|_| format != CopyFormat::Binary);
+        let all_columns: Vec<_> = columns
+            .iter()
+            .map(|column| crate::catalog::Column {
+                generated: false,
+                ..column.clone()
+            })
+            .collect();
+        let format = if reads_source {
+            self.formats.of(&all_columns)
+        } else {
+            unit.format.clone()
+        };
+        let encoding = unit
+            .encoding
+            .clone()
+            .filter(|_| format != CopyFormat::Binary);
         Comparison {
             only: table == unit.table,
             table,
-            entries: copied.iter().filter_map(|&unit| self.units[unit].entry).collect(),
+            entries: copied
+                .iter()
+                .filter_map(|&unit| self.units[unit].entry)
+                .collect(),
             columns: expressions,
             format,
             encoding,
@@ -288,7 +372,9 @@ impl super::Inputs<'_> {
     /// Archives before 1.16 do not say what kind of relation it is; the definition of a partitioned table does.
     fn toc_says_rows(&self, entry: &crate::toc::Entry) -> bool {
         let partitioned = entry.relkind == Some(b'p')
-            || String::from_utf8_lossy(entry.defn_bytes()).lines().any(|line| line.starts_with("PARTITION BY"));
+            || String::from_utf8_lossy(entry.defn_bytes())
+                .lines()
+                .any(|line| line.starts_with("PARTITION BY"));
         entry.is("TABLE") && !partitioned
     }
 }

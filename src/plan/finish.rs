@@ -17,41 +17,85 @@ use crate::toc::{Entry, RestorePass};
 const SEQUENCES_PER_JOB: usize = 500;
 
 /// Every phase whose jobs change the target.
-const BUILDING: [Phase; 5] = [Phase::Schema, Phase::Data, Phase::Indexes, Phase::ForeignKeys, Phase::Finish];
+const BUILDING: [Phase; 5] = [
+    Phase::Schema,
+    Phase::Data,
+    Phase::Indexes,
+    Phase::ForeignKeys,
+    Phase::Finish,
+];
 
 impl<'a> Builder<'a> {
     /// Where the sequences stand. They are read once, with the schema: a sequence does not follow snapshots.
     pub fn plan_sequences(&mut self) {
-        let entries = self.inputs.toc.entries.iter().filter(|entry| entry.is("SEQUENCE"));
-        let dumped: BTreeMap<QualifiedName, DumpId> =
-            entries.filter_map(|entry| Some((entry.qualified_name()?, entry.dump_id))).collect();
+        let entries = self
+            .inputs
+            .toc
+            .entries
+            .iter()
+            .filter(|entry| entry.is("SEQUENCE"));
+        let dumped: BTreeMap<QualifiedName, DumpId> = entries
+            .filter_map(|entry| Some((entry.qualified_name()?, entry.dump_id)))
+            .collect();
         let mut statements: Vec<Statement> = Vec::new();
         for sequence in &self.inputs.facts.sequences {
-            let Some(&entry) = dumped.get(&sequence.name) else { continue };
+            let Some(&entry) = dumped.get(&sequence.name) else {
+                continue;
+            };
             let name = quote_literal(&sequence.name.to_string());
-            let sql = format!("select pg_catalog.setval({name}, {}, {})", sequence.last_value, sequence.is_called);
-            statements.push(Statement { entry: None, needs: vec![entry], sql: SqlText::from(sql) });
+            let sql = format!(
+                "select pg_catalog.setval({name}, {}, {})",
+                sequence.last_value, sequence.is_called
+            );
+            statements.push(Statement {
+                entry: None,
+                needs: vec![entry],
+                sql: SqlText::from(sql),
+            });
         }
         for batch in statements.chunks(SEQUENCES_PER_JOB) {
             let label = format!("{} sequences", batch.len());
-            self.add(Draft { after: self.schema_done.clone(), ..Draft::run(Phase::Finish, label, batch.to_vec()) });
+            self.add(Draft {
+                after: self.schema_done.clone(),
+                ..Draft::run(Phase::Finish, label, batch.to_vec())
+            });
         }
     }
 
     /// All entries that have no job yet.
     pub fn plan_finish(&mut self) -> Result<(), PlanError> {
         let placed = |entry: &&Entry| self.placed.contains(&entry.dump_id);
-        let rest: Vec<&'a Entry> = self.inputs.toc.entries.iter().filter(|entry| !placed(entry)).collect();
-        let in_pass = |pass| rest.iter().copied().filter(move |entry| entry.restore_pass() == pass);
+        let rest: Vec<&'a Entry> = self
+            .inputs
+            .toc
+            .entries
+            .iter()
+            .filter(|entry| !placed(entry))
+            .collect();
+        let in_pass = |pass| {
+            rest.iter()
+                .copied()
+                .filter(move |entry| entry.restore_pass() == pass)
+        };
         let (policies, main): (Vec<&'a Entry>, Vec<&'a Entry>) =
             in_pass(RestorePass::Main).partition(|entry| belongs_to_row_security(entry));
         let grants: Vec<&'a Entry> = in_pass(RestorePass::Acl).collect();
         let late: Vec<&'a Entry> = in_pass(RestorePass::PostAcl).collect();
 
-        let mut done = self.plan_last("triggers, rules, comments", main, self.jobs_of(&BUILDING))?;
+        let mut done =
+            self.plan_last("triggers, rules, comments", main, self.jobs_of(&BUILDING))?;
         let mut after = done.clone();
-        let tables: Vec<QualifiedName> = policies.iter().filter_map(|entry| self.table_of(entry)).map(|(_, table)| table).collect();
-        after.extend(tables.iter().filter_map(|table| self.tables.get(table)).flat_map(|jobs| &jobs.compared));
+        let tables: Vec<QualifiedName> = policies
+            .iter()
+            .filter_map(|entry| self.table_of(entry))
+            .map(|(_, table)| table)
+            .collect();
+        after.extend(
+            tables
+                .iter()
+                .filter_map(|table| self.tables.get(table))
+                .flat_map(|jobs| &jobs.compared),
+        );
         done.extend(self.plan_last("row security", policies, after)?);
         // An owner may have taken rights from itself that reading the tables back needs; a superuser needs none.
         if !self.inputs.target.superuser {
@@ -64,11 +108,22 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn plan_last(&mut self, label: &'static str, entries: Vec<&'a Entry>, after: Vec<JobId>) -> Result<Vec<JobId>, PlanError> {
-        self.plan_group(Group { phase: Phase::Finish, label, entries, after })
+    fn plan_last(
+        &mut self,
+        label: &'static str,
+        entries: Vec<&'a Entry>,
+        after: Vec<JobId>,
+    ) -> Result<Vec<JobId>, PlanError> {
+        self.plan_group(Group {
+            phase: Phase::Finish,
+            label,
+            entries,
+            after,
+        })
     }
 }
 
 fn belongs_to_row_security(entry: &Entry) -> bool {
-    matches!(entry.desc.as_str(), "POLICY" | "ROW SECURITY") || entry.is("COMMENT") && entry.tag.starts_with(b"POLICY ")
+    matches!(entry.desc.as_str(), "POLICY" | "ROW SECURITY")
+        || entry.is("COMMENT") && entry.tag.starts_with(b"POLICY ")
 }

@@ -24,18 +24,41 @@ impl<'a> Builder<'a> {
     /// Jobs for every FK CONSTRAINT entry.
     pub fn plan_foreign_keys(&mut self) -> Result<(), PlanError> {
         let facts = self.inputs.facts;
-        let foreign_keys = facts.constraints.iter().filter(|constraint| constraint.kind == 'f');
-        let tag = |constraint: &Constraint| format!("{} {}", constraint.table.name, constraint.name);
+        let foreign_keys = facts
+            .constraints
+            .iter()
+            .filter(|constraint| constraint.kind == 'f');
+        let tag =
+            |constraint: &Constraint| format!("{} {}", constraint.table.name, constraint.name);
         let by_tag: BTreeMap<(&str, String), &'a Constraint> = foreign_keys
-            .map(|constraint| ((constraint.table.schema.as_str(), tag(constraint)), constraint))
+            .map(|constraint| {
+                (
+                    (constraint.table.schema.as_str(), tag(constraint)),
+                    constraint,
+                )
+            })
             .collect();
         let mut small: Vec<(&'a Entry, &'a Constraint)> = Vec::new();
-        for entry in self.inputs.toc.entries.iter().filter(|entry| entry.is("FK CONSTRAINT")) {
+        for entry in self
+            .inputs
+            .toc
+            .entries
+            .iter()
+            .filter(|entry| entry.is("FK CONSTRAINT"))
+        {
             // The tag is the table's name and the constraint's; what the catalog does not show has its turn at the end.
-            let key = entry.namespace.as_ref().and_then(Text::to_str).zip(entry.tag.to_str());
+            let key = entry
+                .namespace
+                .as_ref()
+                .and_then(Text::to_str)
+                .zip(entry.tag.to_str());
             let found = key.and_then(|(schema, tag)| by_tag.get(&(schema, tag.to_owned())));
             let Some(&constraint) = found else { continue };
-            let is_small = |table: &QualifiedName| self.tables.get(table).is_some_and(|jobs| jobs.bundle.is_some());
+            let is_small = |table: &QualifiedName| {
+                self.tables
+                    .get(table)
+                    .is_some_and(|jobs| jobs.bundle.is_some())
+            };
             if is_small(&constraint.table) && constraint.references.as_ref().is_some_and(is_small) {
                 small.push((entry, constraint));
             } else {
@@ -48,15 +71,28 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn plan_foreign_key(&mut self, entry: &'a Entry, constraint: &Constraint) -> Result<(), PlanError> {
+    fn plan_foreign_key(
+        &mut self,
+        entry: &'a Entry,
+        constraint: &Constraint,
+    ) -> Result<(), PlanError> {
         let statements = self.statements(entry)?;
         if statements.is_empty() {
             return Ok(());
         }
         let tables = tables_of(constraint);
         let label = format!("{} of {}", quote_ident(&constraint.name), constraint.table);
-        let bytes: Bytes = self.tables.get(&constraint.table).map(|jobs| jobs.bytes).unwrap_or_default();
-        let both = |mode| tables.iter().map(|table| (table.clone(), mode)).collect::<Vec<_>>();
+        let bytes: Bytes = self
+            .tables
+            .get(&constraint.table)
+            .map(|jobs| jobs.bytes)
+            .unwrap_or_default();
+        let both = |mode| {
+            tables
+                .iter()
+                .map(|table| (table.clone(), mode))
+                .collect::<Vec<_>>()
+        };
         let ready = self.ready_for_checks(&tables);
         let whole = Draft {
             after: [self.after_dependencies(entry), ready.clone()].concat(),
@@ -65,30 +101,61 @@ impl<'a> Builder<'a> {
             locks: both(LockMode::ShareRowExclusive),
             memory: self.memory_for(bytes),
             bytes,
-            work: Work::Run { statements, settings: merge_join() },
-            ..Draft::run(Phase::ForeignKeys, format!("foreign key {label}"), Vec::new())
+            work: Work::Run {
+                statements,
+                settings: merge_join(),
+            },
+            ..Draft::run(
+                Phase::ForeignKeys,
+                format!("foreign key {label}"),
+                Vec::new(),
+            )
         };
         let Some(not_valid) = self.not_valid(entry, constraint) else {
             let job = self.add(whole);
             self.entry_jobs.insert(entry.dump_id, job);
             return Ok(());
         };
-        let statement = |sql: SqlText| Statement { entry: Some(entry_ref(entry)), needs: self.needs(entry), sql };
-        let validate = format!("alter table {} validate constraint {}", constraint.table, quote_ident(&constraint.name));
+        let statement = |sql: SqlText| Statement {
+            entry: Some(entry_ref(entry)),
+            needs: self.needs(entry),
+            sql,
+        };
+        let validate = format!(
+            "alter table {} validate constraint {}",
+            constraint.table,
+            quote_ident(&constraint.name)
+        );
         let validate = statement(SqlText::from(validate));
         let add = Draft {
-            after: [self.after_dependencies(entry), tables.iter().flat_map(|table| self.loaded(table)).collect()].concat(),
+            after: [
+                self.after_dependencies(entry),
+                tables.iter().flat_map(|table| self.loaded(table)).collect(),
+            ]
+            .concat(),
             needs: self.needs(entry),
             locks: both(LockMode::ShareRowExclusive),
-            ..Draft::run(Phase::ForeignKeys, format!("add foreign key {label}"), vec![statement(not_valid)])
+            ..Draft::run(
+                Phase::ForeignKeys,
+                format!("add foreign key {label}"),
+                vec![statement(not_valid)],
+            )
         };
         let added = self.add(add);
         let mut locks = vec![(constraint.table.clone(), LockMode::ShareUpdateExclusive)];
-        locks.extend(constraint.references.clone().map(|table| (table, LockMode::RowShare)));
+        locks.extend(
+            constraint
+                .references
+                .clone()
+                .map(|table| (table, LockMode::RowShare)),
+        );
         let job = self.add(Draft {
             after: [vec![added], ready].concat(),
             locks,
-            work: Work::Run { statements: vec![validate], settings: merge_join() },
+            work: Work::Run {
+                statements: vec![validate],
+                settings: merge_join(),
+            },
             label: format!("validate foreign key {label}"),
             ..whole
         });
@@ -109,27 +176,46 @@ impl<'a> Builder<'a> {
         tables.dedup();
         after.extend(self.ready_for_checks(&tables));
         let label = format!("{} foreign keys of small tables", batch.len());
-        let locks = tables.iter().map(|table| (table.clone(), LockMode::ShareRowExclusive)).collect();
-        let job = self.add(Draft { after, locks, ..Draft::run(Phase::ForeignKeys, label, statements) });
-        self.entry_jobs.extend(batch.iter().map(|(entry, _)| (entry.dump_id, job)));
+        let locks = tables
+            .iter()
+            .map(|table| (table.clone(), LockMode::ShareRowExclusive))
+            .collect();
+        let job = self.add(Draft {
+            after,
+            locks,
+            ..Draft::run(Phase::ForeignKeys, label, statements)
+        });
+        self.entry_jobs
+            .extend(batch.iter().map(|(entry, _)| (entry.dump_id, job)));
         Ok(())
     }
 
     /// The jobs after which a check is cheap: rows in, indexes there, statistics taken, on both tables.
     fn ready_for_checks(&self, tables: &[QualifiedName]) -> Vec<JobId> {
         let jobs = tables.iter().filter_map(|table| self.tables.get(table));
-        jobs.flat_map(|jobs| jobs.loaded.iter().chain(&jobs.indexed).copied().chain(jobs.analyzed)).collect()
+        jobs.flat_map(|jobs| {
+            jobs.loaded
+                .iter()
+                .chain(&jobs.indexed)
+                .copied()
+                .chain(jobs.analyzed)
+        })
+        .collect()
     }
 
     /// The entry's statement with `NOT VALID`; `None` where the server would not take it, or where nothing is to be
     /// validated because it is not valid on the source either.
     fn not_valid(&self, entry: &Entry, constraint: &Constraint) -> Option<SqlText> {
         let partitioned = constraint.on_partitioned || constraint.references_partitioned;
-        if !constraint.validated || partitioned && self.inputs.target.version.major() < NOT_VALID_ON_PARTITIONED {
+        if !constraint.validated
+            || partitioned && self.inputs.target.version.major() < NOT_VALID_ON_PARTITIONED
+        {
             return None;
         }
         let parts = split_statements(entry.defn_bytes(), self.inputs.toc.std_strings()).ok()?;
-        let [only] = parts.as_slice() else { return None };
+        let [only] = parts.as_slice() else {
+            return None;
+        };
         let bare = only.trim_ascii_end();
         let bare = bare.strip_suffix(b";").unwrap_or(bare);
         if bare.ends_with(b"NOT VALID") || bare.ends_with(b"NOT ENFORCED") {
@@ -141,11 +227,18 @@ impl<'a> Builder<'a> {
 
 fn tables_of(constraint: &Constraint) -> Vec<QualifiedName> {
     let mut tables = vec![constraint.table.clone()];
-    tables.extend(constraint.references.clone().filter(|table| *table != constraint.table));
+    tables.extend(
+        constraint
+            .references
+            .clone()
+            .filter(|table| *table != constraint.table),
+    );
     tables
 }
 
 /// Makes the planner of the validation query merge two index-only scans where it can.
 fn merge_join() -> Vec<(String, String)> {
-    [("enable_hashjoin", "off"), ("enable_seqscan", "off")].map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    [("enable_hashjoin", "off"), ("enable_seqscan", "off")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
 }

@@ -15,8 +15,19 @@ const FIRST_NORMAL_OID: u32 = 16_384;
 
 /// Built-in types whose binary form is not the value's own: OIDs, or text in an encoding of its own choice.
 const NOT_PORTABLE: [&str; 13] = [
-    "regclass", "regcollation", "regconfig", "regdictionary", "regnamespace", "regoper", "regoperator", "regproc",
-    "regprocedure", "regrole", "regtype", "regdatabase", "xml",
+    "regclass",
+    "regcollation",
+    "regconfig",
+    "regdictionary",
+    "regnamespace",
+    "regoper",
+    "regoperator",
+    "regproc",
+    "regprocedure",
+    "regrole",
+    "regtype",
+    "regdatabase",
+    "xml",
 ];
 
 /// The first version that prints the shortest decimal that reads back as the same float.
@@ -36,13 +47,18 @@ impl Formats<'_> {
     pub fn of(&self, columns: &[Column]) -> CopyFormat {
         // FORMAT binary converts to the client encoding whatever COPY's ENCODING says; text passes through unconverted.
         if !matches!(self.encoding, "UTF8" | "SQL_ASCII") {
-            let because = format!("the database's encoding is {}, which only text passes through unconverted", self.encoding);
+            let because = format!(
+                "the database's encoding is {}, which only text passes through unconverted",
+                self.encoding
+            );
             return CopyFormat::Text { because };
         }
         let copied = columns.iter().filter(|column| !column.generated);
         for column in copied {
             if let Some(reason) = self.unsafe_because(column.type_oid, 0) {
-                return CopyFormat::Text { because: format!("column {}: {reason}", quote_ident(&column.name)) };
+                return CopyFormat::Text {
+                    because: format!("column {}: {reason}", quote_ident(&column.name)),
+                };
             }
         }
         CopyFormat::Binary
@@ -51,12 +67,16 @@ impl Formats<'_> {
     /// The expression that compares a column whose text form differs between the two versions although the value does
     /// not; `None` where the value as COPY prints it will do.
     pub fn comparable(&self, column: &Column, format: &CopyFormat) -> Option<String> {
-        let crosses = (self.source.major() < SHORTEST_FLOATS) != (self.target.major() < SHORTEST_FLOATS);
+        let crosses =
+            (self.source.major() < SHORTEST_FLOATS) != (self.target.major() < SHORTEST_FLOATS);
         if *format == CopyFormat::Binary || !crosses || !self.holds_floats(column.type_oid, 0) {
             return None;
         }
         let send = self.send_function(column.type_oid)?;
-        Some(format!("pg_catalog.encode(pg_catalog.{send}({}), 'hex')", quote_ident(&column.name)))
+        Some(format!(
+            "pg_catalog.encode(pg_catalog.{send}({}), 'hex')",
+            quote_ident(&column.name)
+        ))
     }
 
     fn unsafe_because(&self, oid: Oid, depth: u32) -> Option<String> {
@@ -66,7 +86,10 @@ impl Formats<'_> {
         let part = |part: Oid| self.unsafe_because(part, depth + 1);
         let built_in = |oid: Oid| oid.0 < FIRST_NORMAL_OID;
         if let Some(extension) = &facts.extension {
-            return Some(format!("{} belongs to extension {extension}, whose binary format may change", facts.name));
+            return Some(format!(
+                "{} belongs to extension {extension}, whose binary format may change",
+                facts.name
+            ));
         }
         if !facts.has_binary {
             return Some(format!("{} has no binary format", facts.name));
@@ -74,15 +97,28 @@ impl Formats<'_> {
         match facts.kind {
             'd' => facts.base.and_then(part),
             'e' => None,
-            'r' => facts.subtype.map_or(Some("a range of unknown subtype".into()), part),
-            'm' => facts.range.map_or(Some("a multirange of unknown range".into()), part),
+            'r' => facts
+                .subtype
+                .map_or(Some("a range of unknown subtype".into()), part),
+            'm' => facts
+                .range
+                .map_or(Some("a multirange of unknown range".into()), part),
             'c' => facts.fields.iter().find_map(|&field| {
-                if built_in(field) { part(field) } else { Some(format!("{} carries OIDs of user-defined types", facts.name)) }
+                if built_in(field) {
+                    part(field)
+                } else {
+                    Some(format!("{} carries OIDs of user-defined types", facts.name))
+                }
             }),
             'b' => match facts.element {
                 Some(element) if built_in(element) => part(element),
-                Some(_) => Some(format!("{} carries the OID of a user-defined type", facts.name)),
-                None if !built_in(oid) => Some(format!("{} is a user-defined base type", facts.name)),
+                Some(_) => Some(format!(
+                    "{} carries the OID of a user-defined type",
+                    facts.name
+                )),
+                None if !built_in(oid) => {
+                    Some(format!("{} is a user-defined base type", facts.name))
+                }
                 None if NOT_PORTABLE.contains(&facts.name.as_str()) => {
                     Some(format!("{} has no portable binary format", facts.name))
                 }
@@ -97,9 +133,14 @@ impl Formats<'_> {
             return false;
         };
         let geometric = ["point", "line", "lseg", "box", "path", "polygon", "circle"];
-        let is_float = matches!(facts.name.as_str(), "real" | "double precision") || geometric.contains(&facts.name.as_str());
-        let mut parts = [facts.element, facts.base, facts.subtype, facts.range].into_iter().flatten().chain(facts.fields.iter().copied());
-        (is_float && oid.0 < FIRST_NORMAL_OID) || parts.any(|part| self.holds_floats(part, depth + 1))
+        let is_float = matches!(facts.name.as_str(), "real" | "double precision")
+            || geometric.contains(&facts.name.as_str());
+        let mut parts = [facts.element, facts.base, facts.subtype, facts.range]
+            .into_iter()
+            .flatten()
+            .chain(facts.fields.iter().copied());
+        (is_float && oid.0 < FIRST_NORMAL_OID)
+            || parts.any(|part| self.holds_floats(part, depth + 1))
     }
 
     /// The function that gives a value's binary form, for types whose binary form is the same on both servers.
@@ -147,59 +188,164 @@ mod tests {
             (Oid(23), facts("integer", 'b')),
             (Oid(701), facts("double precision", 'b')),
             (Oid(2205), facts("regclass", 'b')),
-            (Oid(1007), Type { element: Some(Oid(23)), ..facts("integer[]", 'b') }),
+            (
+                Oid(1007),
+                Type {
+                    element: Some(Oid(23)),
+                    ..facts("integer[]", 'b')
+                },
+            ),
             (Oid(20_000), facts("public.mood", 'e')),
-            (Oid(20_001), Type { element: Some(Oid(20_000)), ..facts("public.mood[]", 'b') }),
-            (Oid(20_002), Type { base: Some(Oid(20_001)), ..facts("public.moods", 'd') }),
-            (Oid(20_003), Type { fields: vec![Oid(23), Oid(701)], ..facts("public.pair", 'c') }),
-            (Oid(20_004), Type { fields: vec![Oid(20_000)], ..facts("public.feeling", 'c') }),
-            (Oid(20_005), Type { extension: Some("hstore".into()), ..facts("public.hstore", 'b') }),
-            (Oid(20_006), Type { subtype: Some(Oid(701)), ..facts("public.floatrange", 'r') }),
-            (Oid(1033), Type { has_binary: false, ..facts("aclitem", 'b') }),
+            (
+                Oid(20_001),
+                Type {
+                    element: Some(Oid(20_000)),
+                    ..facts("public.mood[]", 'b')
+                },
+            ),
+            (
+                Oid(20_002),
+                Type {
+                    base: Some(Oid(20_001)),
+                    ..facts("public.moods", 'd')
+                },
+            ),
+            (
+                Oid(20_003),
+                Type {
+                    fields: vec![Oid(23), Oid(701)],
+                    ..facts("public.pair", 'c')
+                },
+            ),
+            (
+                Oid(20_004),
+                Type {
+                    fields: vec![Oid(20_000)],
+                    ..facts("public.feeling", 'c')
+                },
+            ),
+            (
+                Oid(20_005),
+                Type {
+                    extension: Some("hstore".into()),
+                    ..facts("public.hstore", 'b')
+                },
+            ),
+            (
+                Oid(20_006),
+                Type {
+                    subtype: Some(Oid(701)),
+                    ..facts("public.floatrange", 'r')
+                },
+            ),
+            (
+                Oid(1033),
+                Type {
+                    has_binary: false,
+                    ..facts("aclitem", 'b')
+                },
+            ),
             // A domain over itself cannot exist, but a damaged catalog may say so.
-            (Oid(20_007), Type { base: Some(Oid(20_007)), ..facts("public.loop", 'd') }),
+            (
+                Oid(20_007),
+                Type {
+                    base: Some(Oid(20_007)),
+                    ..facts("public.loop", 'd')
+                },
+            ),
         ])
     }
 
     fn column(oid: u32) -> Column {
-        Column { name: "c".into(), type_oid: Oid(oid), generated: false, is_virtual: false }
+        Column {
+            name: "c".into(),
+            type_oid: Oid(oid),
+            generated: false,
+            is_virtual: false,
+        }
     }
 
     #[test]
     fn binary_only_where_no_oid_travels() {
         let types = types();
-        let formats = Formats { types: &types, encoding: "UTF8", source: ServerVersion(150_000), target: ServerVersion(180_000) };
+        let formats = Formats {
+            types: &types,
+            encoding: "UTF8",
+            source: ServerVersion(150_000),
+            target: ServerVersion(180_000),
+        };
         for (oid, binary) in [
-            (23, true), (1007, true), (20_000, true), (20_003, true), (20_006, true),
-            (2205, false), (20_001, false), (20_002, false), (20_004, false), (20_005, false), (1033, false),
-            (20_007, false), (999, false),
+            (23, true),
+            (1007, true),
+            (20_000, true),
+            (20_003, true),
+            (20_006, true),
+            (2205, false),
+            (20_001, false),
+            (20_002, false),
+            (20_004, false),
+            (20_005, false),
+            (1033, false),
+            (20_007, false),
+            (999, false),
         ] {
-            assert_eq!(formats.of(&[column(oid)]) == CopyFormat::Binary, binary, "type {oid}");
+            assert_eq!(
+                formats.of(&[column(oid)]) == CopyFormat::Binary,
+                binary,
+                "type {oid}"
+            );
         }
-        let generated = Column { generated: true, ..column(2205) };
-        assert_eq!(formats.of(&[generated]), CopyFormat::Binary, "generated columns are not copied");
+        let generated = Column {
+            generated: true,
+            ..column(2205)
+        };
+        assert_eq!(
+            formats.of(&[generated]),
+            CopyFormat::Binary,
+            "generated columns are not copied"
+        );
     }
 
     #[test]
     fn other_encodings_travel_as_text() {
         let types = types();
-        let formats = Formats { types: &types, encoding: "LATIN1", source: ServerVersion(150_000), target: ServerVersion(150_000) };
-        assert!(matches!(formats.of(&[column(23)]), CopyFormat::Text { because } if because.contains("LATIN1")));
+        let formats = Formats {
+            types: &types,
+            encoding: "LATIN1",
+            source: ServerVersion(150_000),
+            target: ServerVersion(150_000),
+        };
+        assert!(
+            matches!(formats.of(&[column(23)]), CopyFormat::Text { because } if because.contains("LATIN1"))
+        );
     }
 
     #[test]
     fn floats_are_compared_by_their_bits_where_their_text_changed() {
         let types = types();
-        let text = CopyFormat::Text { because: "a test".into() };
-        let formats = Formats { types: &types, encoding: "UTF8", source: ServerVersion(100_000), target: ServerVersion(180_000) };
+        let text = CopyFormat::Text {
+            because: "a test".into(),
+        };
+        let formats = Formats {
+            types: &types,
+            encoding: "UTF8",
+            source: ServerVersion(100_000),
+            target: ServerVersion(180_000),
+        };
         assert_eq!(
             formats.comparable(&column(701), &text).as_deref(),
             Some("pg_catalog.encode(pg_catalog.float8send(\"c\"), 'hex')")
         );
-        assert_eq!(formats.comparable(&column(20_006), &text).as_deref(), Some("pg_catalog.encode(pg_catalog.range_send(\"c\"), 'hex')"));
+        assert_eq!(
+            formats.comparable(&column(20_006), &text).as_deref(),
+            Some("pg_catalog.encode(pg_catalog.range_send(\"c\"), 'hex')")
+        );
         assert_eq!(formats.comparable(&column(23), &text), None);
         assert_eq!(formats.comparable(&column(701), &CopyFormat::Binary), None);
-        let same_side = Formats { source: ServerVersion(150_000), ..formats };
+        let same_side = Formats {
+            source: ServerVersion(150_000),
+            ..formats
+        };
         assert_eq!(same_side.comparable(&column(701), &text), None);
     }
 }

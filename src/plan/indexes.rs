@@ -30,7 +30,9 @@ impl<'a> Builder<'a> {
     pub fn plan_indexes(&mut self) -> Result<(), PlanError> {
         let mut bundles: BTreeMap<usize, Vec<IndexEntry<'a>>> = BTreeMap::new();
         for found in self.index_entries() {
-            let Some(jobs) = self.tables.get(&found.index.table) else { continue };
+            let Some(jobs) = self.tables.get(&found.index.table) else {
+                continue;
+            };
             match jobs.bundle {
                 Some(bundle) => bundles.entry(bundle).or_default().push(found),
                 None => self.plan_index(&found)?,
@@ -45,15 +47,26 @@ impl<'a> Builder<'a> {
     /// What stands on partitioned tables, which have no rows: made in an instant, then told which index of which
     /// partition is a part of it. In the archive's order, once the partitions have their indexes.
     fn plan_other_indexes(&mut self) -> Result<(), PlanError> {
-        let is_index = |entry: &Entry| matches!(entry.desc.as_str(), "INDEX" | "CONSTRAINT" | "INDEX ATTACH");
+        let is_index =
+            |entry: &Entry| matches!(entry.desc.as_str(), "INDEX" | "CONSTRAINT" | "INDEX ATTACH");
         let on_matview = |table: Option<(DumpId, QualifiedName)>| {
             table.is_some_and(|(id, _)| self.entries[&id].is("MATERIALIZED VIEW"))
         };
         let toc = self.inputs.toc;
-        let rest = toc.entries.iter().filter(|entry| is_index(entry) && !self.placed.contains(&entry.dump_id));
-        let entries: Vec<&'a Entry> = rest.filter(|entry| !on_matview(self.table_of(entry))).collect();
+        let rest = toc
+            .entries
+            .iter()
+            .filter(|entry| is_index(entry) && !self.placed.contains(&entry.dump_id));
+        let entries: Vec<&'a Entry> = rest
+            .filter(|entry| !on_matview(self.table_of(entry)))
+            .collect();
         let after = self.jobs_of(&[Phase::Schema, Phase::Data, Phase::Indexes]);
-        let group = Group { phase: Phase::Indexes, label: "indexes of partitioned tables", entries, after };
+        let group = Group {
+            phase: Phase::Indexes,
+            label: "indexes of partitioned tables",
+            entries,
+            after,
+        };
         self.plan_group(group)?;
         Ok(())
     }
@@ -61,7 +74,11 @@ impl<'a> Builder<'a> {
     /// INDEX and CONSTRAINT entries whose index the catalog shows, with their index.
     fn index_entries(&self) -> Vec<IndexEntry<'a>> {
         let facts = self.inputs.facts;
-        let by_name: BTreeMap<&QualifiedName, &'a Index> = facts.indexes.iter().map(|index| (&index.name, index)).collect();
+        let by_name: BTreeMap<&QualifiedName, &'a Index> = facts
+            .indexes
+            .iter()
+            .map(|index| (&index.name, index))
+            .collect();
         let mut by_constraint: BTreeMap<(&QualifiedName, &str), &'a Index> = BTreeMap::new();
         for index in &facts.indexes {
             if let Some(constraint) = &index.constraint {
@@ -103,17 +120,32 @@ impl<'a> Builder<'a> {
         let job = match self.two_steps(found)? {
             None => {
                 // ADD CONSTRAINT locks everybody out for as long as it takes to build the index.
-                let mode = if entry.is("INDEX") { LockMode::Share } else { LockMode::AccessExclusive };
-                self.add(Draft { locks: vec![(index.table.clone(), mode)], ..build })
+                let mode = if entry.is("INDEX") {
+                    LockMode::Share
+                } else {
+                    LockMode::AccessExclusive
+                };
+                self.add(Draft {
+                    locks: vec![(index.table.clone(), mode)],
+                    ..build
+                })
             }
             Some((unique_index, constraint)) => {
                 let locks = vec![(index.table.clone(), LockMode::Share)];
-                let built = self.add(Draft { locks, work: run(vec![unique_index]), ..build });
+                let built = self.add(Draft {
+                    locks,
+                    work: run(vec![unique_index]),
+                    ..build
+                });
                 self.add(Draft {
                     after: vec![built],
                     needs: self.needs(entry),
                     locks: vec![(index.table.clone(), LockMode::AccessExclusive)],
-                    ..Draft::run(Phase::Indexes, format!("key {}", index.name), vec![constraint])
+                    ..Draft::run(
+                        Phase::Indexes,
+                        format!("key {}", index.name),
+                        vec![constraint],
+                    )
                 })
             }
         };
@@ -131,7 +163,10 @@ impl<'a> Builder<'a> {
             statements.extend(self.statements(entry)?);
         }
         let bytes: Bytes = entries.iter().map(|found| found.index.bytes).sum();
-        let mut locks: Vec<_> = entries.iter().map(|found| (found.index.table.clone(), LockMode::AccessExclusive)).collect();
+        let mut locks: Vec<_> = entries
+            .iter()
+            .map(|found| (found.index.table.clone(), LockMode::AccessExclusive))
+            .collect();
         locks.sort();
         locks.dedup();
         let label = format!("{} indexes of {} small tables", entries.len(), locks.len());
@@ -151,11 +186,18 @@ impl<'a> Builder<'a> {
 
     fn note_index(&mut self, entry: &Entry, index: &Index, job: JobId) {
         self.entry_jobs.insert(entry.dump_id, job);
-        self.tables.entry(index.table.clone()).or_default().indexed.push(job);
+        self.tables
+            .entry(index.table.clone())
+            .or_default()
+            .indexed
+            .push(job);
     }
 
     /// The two statements for a key that can be made in two steps.
-    fn two_steps(&self, found: &IndexEntry<'_>) -> Result<Option<(Statement, Statement)>, PlanError> {
+    fn two_steps(
+        &self,
+        found: &IndexEntry<'_>,
+    ) -> Result<Option<(Statement, Statement)>, PlanError> {
         let IndexEntry { entry, index } = found;
         let kind = match index.constraint_kind {
             Some('p') => "primary key",
@@ -163,24 +205,43 @@ impl<'a> Builder<'a> {
             _ => return Ok(None),
         };
         // A temporal key (18) stands on a GiST index, which USING INDEX does not take.
-        if !entry.is("CONSTRAINT") || index.method != "btree" || !index.definition.is_ascii() && self.inputs.source.encoding == "SQL_ASCII" {
+        if !entry.is("CONSTRAINT")
+            || index.method != "btree"
+            || !index.definition.is_ascii() && self.inputs.source.encoding == "SQL_ASCII"
+        {
             return Ok(None);
         }
         let split = split_statements(entry.defn_bytes(), self.inputs.toc.std_strings());
         let Ok(parts) = split else { return Ok(None) };
-        let Some((_, rest)) = parts.split_first() else { return Ok(None) };
+        let Some((_, rest)) = parts.split_first() else {
+            return Ok(None);
+        };
         let name = quote_ident(&index.name.name);
-        let mut sql = format!("alter table only {} add constraint {name} {kind} using index {name}", index.table);
+        let mut sql = format!(
+            "alter table only {} add constraint {name} {kind} using index {name}",
+            index.table
+        );
         if index.deferrable {
-            sql.push_str(if index.deferred { " deferrable initially deferred" } else { " deferrable" });
+            sql.push_str(if index.deferred {
+                " deferrable initially deferred"
+            } else {
+                " deferrable"
+            });
         }
         let mut constraint = sql.into_bytes();
         for part in rest {
             constraint.extend_from_slice(b";\n");
             constraint.extend_from_slice(part);
         }
-        let statement = |sql: SqlText| Statement { entry: Some(entry_ref(entry)), needs: self.needs(entry), sql };
-        let tablespace = entry.tablespace.as_ref().filter(|_| !self.inputs.options.restore.no_tablespaces);
+        let statement = |sql: SqlText| Statement {
+            entry: Some(entry_ref(entry)),
+            needs: self.needs(entry),
+            sql,
+        };
+        let tablespace = entry
+            .tablespace
+            .as_ref()
+            .filter(|_| !self.inputs.options.restore.no_tablespaces);
         let mut unique_index = Vec::new();
         if let Some(tablespace) = tablespace.filter(|tablespace| !tablespace.is_empty()) {
             unique_index.extend_from_slice(b"set local default_tablespace = ");
@@ -188,7 +249,10 @@ impl<'a> Builder<'a> {
             unique_index.extend_from_slice(b";\n");
         }
         unique_index.extend_from_slice(index.definition.as_bytes());
-        Ok(Some((statement(SqlText::from(unique_index)), statement(SqlText::from(constraint)))))
+        Ok(Some((
+            statement(SqlText::from(unique_index)),
+            statement(SqlText::from(constraint)),
+        )))
     }
 
     /// `maintenance_work_mem` for an index of this size: enough to sort it in memory, within the worker's share.
@@ -200,18 +264,30 @@ impl<'a> Builder<'a> {
 
     /// The jobs after which a table's rows are in.
     pub fn loaded(&self, table: &QualifiedName) -> Vec<JobId> {
-        self.tables.get(table).map(|jobs| jobs.loaded.clone()).unwrap_or_default()
+        self.tables
+            .get(table)
+            .map(|jobs| jobs.loaded.clone())
+            .unwrap_or_default()
     }
 
     /// ANALYZE, once all indexes of a table are there: statistics of expressions need the index. Partitions are analyzed
     /// through their root, which has statistics of its own; small tables in bundles.
     pub fn plan_analyze(&mut self) {
         let facts = self.inputs.facts;
-        let roots: BTreeMap<&QualifiedName, &QualifiedName> =
-            facts.tables.iter().filter_map(|table| Some((&table.name, table.partition_root.as_ref()?))).collect();
+        let roots: BTreeMap<&QualifiedName, &QualifiedName> = facts
+            .tables
+            .iter()
+            .filter_map(|table| Some((&table.name, table.partition_root.as_ref()?)))
+            .collect();
         let mut groups: BTreeMap<Analyzed, Vec<QualifiedName>> = BTreeMap::new();
-        for (name, jobs) in self.tables.iter().filter(|(_, jobs)| !jobs.copied.is_empty()) {
-            let root = roots.get(name).filter(|root| self.relations.contains_key(**root));
+        for (name, jobs) in self
+            .tables
+            .iter()
+            .filter(|(_, jobs)| !jobs.copied.is_empty())
+        {
+            let root = roots
+                .get(name)
+                .filter(|root| self.relations.contains_key(**root));
             let group = match (root, jobs.bundle) {
                 (Some(root), _) => Analyzed::Root((*root).clone()),
                 (None, Some(bundle)) => Analyzed::Bundle(bundle),
@@ -237,7 +313,10 @@ impl<'a> Builder<'a> {
         let (targets, label) = match &group {
             Analyzed::Root(root) => (vec![root.clone()], format!("analyze {root}")),
             Analyzed::Alone(table) => (vec![table.clone()], format!("analyze {table}")),
-            Analyzed::Bundle(_) => (members.to_vec(), format!("analyze {} small tables", members.len())),
+            Analyzed::Bundle(_) => (
+                members.to_vec(),
+                format!("analyze {} small tables", members.len()),
+            ),
         };
         let statement = |table: &QualifiedName| Statement {
             entry: None,
@@ -246,11 +325,22 @@ impl<'a> Builder<'a> {
         };
         let job = self.add(Draft {
             after,
-            needs: if matches!(group, Analyzed::Bundle(_)) { Vec::new() } else { needs },
+            needs: if matches!(group, Analyzed::Bundle(_)) {
+                Vec::new()
+            } else {
+                needs
+            },
             cost: cost::read(bytes) / 4 + cost::statements(members.len()),
-            locks: members.iter().map(|member| (member.clone(), LockMode::ShareUpdateExclusive)).collect(),
+            locks: members
+                .iter()
+                .map(|member| (member.clone(), LockMode::ShareUpdateExclusive))
+                .collect(),
             bytes,
-            ..Draft::run(Phase::Finish, label, targets.iter().map(statement).collect())
+            ..Draft::run(
+                Phase::Finish,
+                label,
+                targets.iter().map(statement).collect(),
+            )
         });
         for member in members.iter().chain(&targets) {
             self.tables.entry(member.clone()).or_default().analyzed = Some(job);
@@ -267,5 +357,8 @@ enum Analyzed {
 }
 
 fn run(statements: Vec<Statement>) -> Work {
-    Work::Run { statements, settings: Vec::new() }
+    Work::Run {
+        statements,
+        settings: Vec::new(),
+    }
 }

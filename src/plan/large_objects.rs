@@ -18,14 +18,24 @@ impl Builder<'_> {
         let facts = self.inputs.facts;
         let batches = facts.large_objects.len().div_ceil(BATCH);
         for (index, objects) in facts.large_objects.chunks(BATCH).enumerate() {
-            let statements = objects.iter().filter_map(|object| metadata(object, &self.inputs.options.restore)).collect();
+            let statements = objects
+                .iter()
+                .filter_map(|object| metadata(object, &self.inputs.options.restore))
+                .collect();
             let rows = Rows(objects.len() as u64);
             let label = format!("large objects {}/{batches}", index + 1);
             let copied = self.add(Draft {
                 after: self.schema_done.clone(),
                 cost: cost::statements(objects.len()),
                 rows,
-                ..Draft::new(Phase::Data, label.clone(), Work::LargeObjects { objects: objects.to_vec(), statements })
+                ..Draft::new(
+                    Phase::Data,
+                    label.clone(),
+                    Work::LargeObjects {
+                        objects: objects.to_vec(),
+                        statements,
+                    },
+                )
             });
             if self.inputs.options.verify != VerifyLevel::None {
                 let oids = objects.iter().map(|object| object.oid).collect();
@@ -33,7 +43,11 @@ impl Builder<'_> {
                     after: vec![copied],
                     cost: cost::statements(objects.len()) / 2,
                     rows,
-                    ..Draft::new(Phase::Verify, format!("verify {label}"), Work::CompareLargeObjects { objects: oids })
+                    ..Draft::new(
+                        Phase::Verify,
+                        format!("verify {label}"),
+                        Work::CompareLargeObjects { objects: oids },
+                    )
                 });
             }
         }
@@ -42,23 +56,55 @@ impl Builder<'_> {
 
 /// What makes a large object more than its content; `None` if it is nothing.
 fn metadata(object: &LargeObject, options: &RestoreOptions) -> Option<Statement> {
-    let LargeObject { oid, owner, comment, grants } = object;
+    let LargeObject {
+        oid,
+        owner,
+        comment,
+        grants,
+    } = object;
     let mut sql = String::new();
     if !options.no_owner {
-        let _ = writeln!(sql, "alter large object {oid} owner to {};", quote_ident(owner));
+        let _ = writeln!(
+            sql,
+            "alter large object {oid} owner to {};",
+            quote_ident(owner)
+        );
     }
     if let Some(grants) = grants.as_ref().filter(|_| !options.no_acl) {
         // The owner's own privileges are a default that an explicit list replaces.
-        let holder = if options.no_owner { "current_user".to_owned() } else { quote_ident(owner) };
+        let holder = if options.no_owner {
+            "current_user".to_owned()
+        } else {
+            quote_ident(owner)
+        };
         let _ = writeln!(sql, "revoke all on large object {oid} from {holder};");
         for grant in grants {
-            let grantee = grant.grantee.as_deref().map_or("public".to_owned(), quote_ident);
-            let option = if grant.grantable && grant.grantee.as_ref() != Some(owner) { " with grant option" } else { "" };
-            let _ = writeln!(sql, "grant {} on large object {oid} to {grantee}{option};", grant.privilege);
+            let grantee = grant
+                .grantee
+                .as_deref()
+                .map_or("public".to_owned(), quote_ident);
+            let option = if grant.grantable && grant.grantee.as_ref() != Some(owner) {
+                " with grant option"
+            } else {
+                ""
+            };
+            let _ = writeln!(
+                sql,
+                "grant {} on large object {oid} to {grantee}{option};",
+                grant.privilege
+            );
         }
     }
     if let Some(comment) = comment.as_ref().filter(|_| !options.no_comments) {
-        let _ = writeln!(sql, "comment on large object {oid} is {};", quote_literal(comment));
+        let _ = writeln!(
+            sql,
+            "comment on large object {oid} is {};",
+            quote_literal(comment)
+        );
     }
-    (!sql.is_empty()).then(|| Statement { entry: None, needs: Vec::new(), sql: SqlText::from(sql) })
+    (!sql.is_empty()).then(|| Statement {
+        entry: None,
+        needs: Vec::new(),
+        sql: SqlText::from(sql),
+    })
 }

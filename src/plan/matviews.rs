@@ -27,7 +27,8 @@ impl<'a> Builder<'a> {
 
     fn plan_refreshes(&mut self, grants: &[JobId], late: bool) -> Result<(), PlanError> {
         let facts = self.inputs.facts;
-        let by_oid: BTreeMap<Oid, &'a Matview> = facts.matviews.iter().map(|view| (view.oid, view)).collect();
+        let by_oid: BTreeMap<Oid, &'a Matview> =
+            facts.matviews.iter().map(|view| (view.oid, view)).collect();
         for matview in in_order(&facts.matviews, &by_oid) {
             let is_late = needs_grants(matview, &by_oid);
             if is_late == late && self.relations.contains_key(&matview.name) {
@@ -37,20 +38,35 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn plan_matview(&mut self, matview: &'a Matview, by_oid: &BTreeMap<Oid, &'a Matview>, grants: &[JobId]) -> Result<(), PlanError> {
+    fn plan_matview(
+        &mut self,
+        matview: &'a Matview,
+        by_oid: &BTreeMap<Oid, &'a Matview>,
+        grants: &[JobId],
+    ) -> Result<(), PlanError> {
         let entry = self.entries[&self.relations[&matview.name]];
         let mut created: Vec<JobId> = self.after_dependencies(entry);
         if !self.placed.contains(&entry.dump_id) {
             // Its definition needs a primary key (GROUP BY), so pg_dump put it behind the data.
             let statements = self.statements(entry)?;
-            let create = Draft::run(Phase::Finish, format!("materialized view {}", matview.name), statements);
-            created = vec![self.add(Draft { after: created, needs: self.needs(entry), ..create })];
+            let create = Draft::run(
+                Phase::Finish,
+                format!("materialized view {}", matview.name),
+                statements,
+            );
+            created = vec![self.add(Draft {
+                after: created,
+                needs: self.needs(entry),
+                ..create
+            })];
         }
-        self.entry_jobs.extend(created.last().map(|&job| (entry.dump_id, job)));
+        self.entry_jobs
+            .extend(created.last().map(|&job| (entry.dump_id, job)));
         let mut ready = created;
         if matview.populated {
             ready = vec![self.plan_refresh(matview, by_oid, [ready, grants.to_vec()].concat())];
-            self.entry_jobs.extend(ready.last().map(|&job| (entry.dump_id, job)));
+            self.entry_jobs
+                .extend(ready.last().map(|&job| (entry.dump_id, job)));
         }
         let jobs = self.tables.entry(matview.name.clone()).or_default();
         jobs.loaded = ready;
@@ -58,11 +74,23 @@ impl<'a> Builder<'a> {
         self.index_and_analyze(matview)
     }
 
-    fn plan_refresh(&mut self, matview: &Matview, by_oid: &BTreeMap<Oid, &'a Matview>, mut after: Vec<JobId>) -> JobId {
+    fn plan_refresh(
+        &mut self,
+        matview: &Matview,
+        by_oid: &BTreeMap<Oid, &'a Matview>,
+        mut after: Vec<JobId>,
+    ) -> JobId {
         after.extend(self.jobs_of(&[Phase::Data]));
-        after.extend(self.tables.values().flat_map(|jobs| jobs.loaded.iter().copied().chain(jobs.analyzed)));
+        after.extend(
+            self.tables
+                .values()
+                .flat_map(|jobs| jobs.loaded.iter().copied().chain(jobs.analyzed)),
+        );
         let inputs = matview.inputs.iter().filter_map(|oid| by_oid.get(oid));
-        let needs = inputs.filter_map(|input| self.relations.get(&input.name)).copied().collect();
+        let needs = inputs
+            .filter_map(|input| self.relations.get(&input.name))
+            .copied()
+            .collect();
         let entry = self.relations[&matview.name];
         let statement = Statement {
             entry: Some(super::builder::entry_ref(self.entries[&entry])),
@@ -77,12 +105,21 @@ impl<'a> Builder<'a> {
             memory: self.memory_for(matview.bytes),
             bytes: matview.bytes,
             rows: matview.row_estimate,
-            ..Draft::run(Phase::Finish, format!("refresh {}", matview.name), vec![statement])
+            ..Draft::run(
+                Phase::Finish,
+                format!("refresh {}", matview.name),
+                vec![statement],
+            )
         })
     }
 
     fn index_and_analyze(&mut self, matview: &Matview) -> Result<(), PlanError> {
-        let on_it = |entry: &&'a Entry| entry.is("INDEX") && self.table_of(entry).is_some_and(|(_, table)| table == matview.name);
+        let on_it = |entry: &&'a Entry| {
+            entry.is("INDEX")
+                && self
+                    .table_of(entry)
+                    .is_some_and(|(_, table)| table == matview.name)
+        };
         let entries: Vec<&'a Entry> = self.inputs.toc.entries.iter().filter(on_it).collect();
         for entry in entries {
             let after = [self.after_dependencies(entry), self.loaded(&matview.name)].concat();
@@ -93,10 +130,18 @@ impl<'a> Builder<'a> {
                 memory: self.memory_for(matview.bytes),
                 locks: vec![(matview.name.clone(), LockMode::AccessExclusive)],
                 cost: cost::index("btree", matview.bytes),
-                ..Draft::run(Phase::Indexes, format!("index {}", entry.tag_lossy()), statements)
+                ..Draft::run(
+                    Phase::Indexes,
+                    format!("index {}", entry.tag_lossy()),
+                    statements,
+                )
             });
             self.entry_jobs.insert(entry.dump_id, job);
-            self.tables.entry(matview.name.clone()).or_default().indexed.push(job);
+            self.tables
+                .entry(matview.name.clone())
+                .or_default()
+                .indexed
+                .push(job);
         }
         if matview.populated {
             let jobs = &self.tables[&matview.name];
@@ -107,9 +152,20 @@ impl<'a> Builder<'a> {
                 needs: vec![self.relations[&matview.name]],
                 cost: cost::read(matview.bytes),
                 locks: vec![(matview.name.clone(), LockMode::ShareUpdateExclusive)],
-                ..Draft::run(Phase::Finish, format!("analyze {}", matview.name), vec![Statement { entry: None, needs: Vec::new(), sql }])
+                ..Draft::run(
+                    Phase::Finish,
+                    format!("analyze {}", matview.name),
+                    vec![Statement {
+                        entry: None,
+                        needs: Vec::new(),
+                        sql,
+                    }],
+                )
             });
-            self.tables.entry(matview.name.clone()).or_default().analyzed = Some(job);
+            self.tables
+                .entry(matview.name.clone())
+                .or_default()
+                .analyzed = Some(job);
         }
         Ok(())
     }
@@ -117,7 +173,11 @@ impl<'a> Builder<'a> {
 
 /// Whether it, or a materialized view that it reads, can only be refreshed once the grants are in place.
 fn needs_grants(matview: &Matview, by_oid: &BTreeMap<Oid, &Matview>) -> bool {
-    let reads_late = |oid: &Oid| by_oid.get(oid).is_some_and(|input| input.reads_foreign_property);
+    let reads_late = |oid: &Oid| {
+        by_oid
+            .get(oid)
+            .is_some_and(|input| input.reads_foreign_property)
+    };
     matview.reads_foreign_property || matview.inputs.iter().any(reads_late)
 }
 
@@ -127,7 +187,9 @@ fn in_order<'a>(matviews: &'a [Matview], by_oid: &BTreeMap<Oid, &'a Matview>) ->
     let mut waiting: Vec<&'a Matview> = matviews.iter().collect();
     while !waiting.is_empty() {
         let is_ready = |view: &&'a Matview| {
-            view.inputs.iter().all(|oid| !by_oid.contains_key(oid) || order.iter().any(|done| done.oid == *oid))
+            view.inputs
+                .iter()
+                .all(|oid| !by_oid.contains_key(oid) || order.iter().any(|done| done.oid == *oid))
         };
         let (ready, blocked): (Vec<_>, Vec<_>) = waiting.iter().copied().partition(is_ready);
         if ready.is_empty() {

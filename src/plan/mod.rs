@@ -99,7 +99,9 @@ pub enum PlanError {
         what: String,
     },
     /// The schema archive names a table that the catalog does not show.
-    #[error("planning: table {table} is in the schema dump but cannot be read; is the role \"{role}\" allowed to?")]
+    #[error(
+        "planning: table {table} is in the schema dump but cannot be read; is the role \"{role}\" allowed to?"
+    )]
     TableNotVisible {
         /// The table.
         table: QualifiedName,
@@ -226,7 +228,10 @@ impl Work {
             | Self::Count { .. }
             | Self::ReadSource { .. }
             | Self::LargeObjects { .. } => true,
-            Self::Run { .. } | Self::RunAlone { .. } | Self::Compare { .. } | Self::CompareLargeObjects { .. } => false,
+            Self::Run { .. }
+            | Self::RunAlone { .. }
+            | Self::Compare { .. }
+            | Self::CompareLargeObjects { .. } => false,
         }
     }
 }

@@ -24,14 +24,29 @@ impl Builder<'_> {
         for entry in toc.entries.iter().filter(|entry| entry.is("STATISTICS")) {
             statements.extend(self.statements(entry)?);
         }
-        let batches: Vec<Vec<Statement>> = statements.chunks(BATCH).map(<[Statement]>::to_vec).collect();
+        let batches: Vec<Vec<Statement>> = statements
+            .chunks(BATCH)
+            .map(<[Statement]>::to_vec)
+            .collect();
         let count = batches.len();
         for (index, batch) in batches.into_iter().enumerate() {
-            let label = if count == 1 { "schema".to_owned() } else { format!("schema {}/{count}", index + 1) };
-            let entries: Vec<_> = batch.iter().filter_map(|statement| statement.entry.as_ref()).map(|entry| entry.dump_id).collect();
+            let label = if count == 1 {
+                "schema".to_owned()
+            } else {
+                format!("schema {}/{count}", index + 1)
+            };
+            let entries: Vec<_> = batch
+                .iter()
+                .filter_map(|statement| statement.entry.as_ref())
+                .map(|entry| entry.dump_id)
+                .collect();
             let after = self.schema_done.clone();
-            let job = self.add(Draft { after, ..Draft::run(Phase::Schema, label, batch) });
-            self.entry_jobs.extend(entries.into_iter().map(|entry| (entry, job)));
+            let job = self.add(Draft {
+                after,
+                ..Draft::run(Phase::Schema, label, batch)
+            });
+            self.entry_jobs
+                .extend(entries.into_iter().map(|entry| (entry, job)));
             self.schema_done = vec![job];
         }
         Ok(())

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::format::Formats;
 use crate::catalog::{Column, Table};
-use crate::model::{Bytes, CopyFormat, DumpId, QualifiedName, Rows, SqlText, quote_ident, quote_literal};
+use crate::model::{
+    Bytes, CopyFormat, DumpId, QualifiedName, Rows, SqlText, quote_ident, quote_literal,
+};
 
 /// A table whose rows are copied.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -94,7 +96,10 @@ impl CopyUnit {
             }
             _ => None,
         };
-        let root = table.partition_root.as_ref().filter(|_| table.load_via_root);
+        let root = table
+            .partition_root
+            .as_ref()
+            .filter(|_| table.load_via_root);
         Self {
             into: root.unwrap_or(&table.name).clone(),
             table: table.name.clone(),
@@ -102,7 +107,10 @@ impl CopyUnit {
             columns: copied_columns(&table.columns),
             format,
             encoding,
-            condition: table.extension_condition.clone().filter(|condition| !condition.trim().is_empty()),
+            condition: table
+                .extension_condition
+                .clone()
+                .filter(|condition| !condition.trim().is_empty()),
             freeze: false,
             rows: table.row_estimate,
             bytes: table.total,
@@ -117,21 +125,47 @@ impl CopyUnit {
         } else {
             let mut conditions: Vec<String> = Vec::new();
             if let Some(condition) = &self.condition {
-                let bare = condition.trim().strip_prefix("WHERE").or_else(|| condition.trim().strip_prefix("where"));
+                let bare = condition
+                    .trim()
+                    .strip_prefix("WHERE")
+                    .or_else(|| condition.trim().strip_prefix("where"));
                 conditions.push(format!("({})", bare.unwrap_or(condition)));
             }
-            conditions.extend(range.map(Range::condition).filter(|condition| !condition.is_empty()));
-            let filter = if conditions.is_empty() { String::new() } else { format!(" where {}", conditions.join(" and ")) };
-            let quoted: Vec<String> = self.columns.iter().map(|column| quote_ident(column)).collect();
-            format!("(select {} from only {}{filter})", quoted.join(", "), self.table)
+            conditions.extend(
+                range
+                    .map(Range::condition)
+                    .filter(|condition| !condition.is_empty()),
+            );
+            let filter = if conditions.is_empty() {
+                String::new()
+            } else {
+                format!(" where {}", conditions.join(" and "))
+            };
+            let quoted: Vec<String> = self
+                .columns
+                .iter()
+                .map(|column| quote_ident(column))
+                .collect();
+            format!(
+                "(select {} from only {}{filter})",
+                quoted.join(", "),
+                self.table
+            )
         };
-        SqlText::from(format!("copy {from} to stdout ({})", self.copy_options(false)))
+        SqlText::from(format!(
+            "copy {from} to stdout ({})",
+            self.copy_options(false)
+        ))
     }
 
     /// `COPY … FROM STDIN`.
     pub fn copy_in(&self) -> SqlText {
         let columns = column_list(&self.columns);
-        SqlText::from(format!("copy {}{columns} from stdin ({})", self.into, self.copy_options(self.freeze)))
+        SqlText::from(format!(
+            "copy {}{columns} from stdin ({})",
+            self.into,
+            self.copy_options(self.freeze)
+        ))
     }
 
     fn copy_options(&self, freeze: bool) -> String {
@@ -167,7 +201,10 @@ impl Range {
     /// Cuts a heap into `count` ranges of blocks.
     pub(super) fn of_blocks(blocks: u64, count: u64) -> Vec<Self> {
         let edge = |index: u64| blocks * index / count;
-        let range = |index: u64| Self::Block { from: edge(index), to: (index + 1 < count).then(|| edge(index + 1)) };
+        let range = |index: u64| Self::Block {
+            from: edge(index),
+            to: (index + 1 < count).then(|| edge(index + 1)),
+        };
         (0..count).map(range).collect()
     }
 
@@ -188,7 +225,11 @@ impl Range {
 }
 
 fn copied_columns(columns: &[Column]) -> Vec<String> {
-    columns.iter().filter(|column| !column.generated).map(|column| column.name.clone()).collect()
+    columns
+        .iter()
+        .filter(|column| !column.generated)
+        .map(|column| column.name.clone())
+        .collect()
 }
 
 /// A table without columns to copy takes no list, not an empty one.
@@ -222,11 +263,27 @@ mod tests {
 
     #[test]
     fn statements_quote_and_say_what_they_mean() {
-        assert_eq!(unit().copy_out(None).to_string(), r#"copy "public"."t" ("a", "b""c") to stdout (format binary)"#);
-        assert_eq!(unit().copy_in().to_string(), r#"copy "public"."t" ("a", "b""c") from stdin (format binary, freeze)"#);
-        let no_columns = CopyUnit { columns: vec![], freeze: false, ..unit() };
-        assert_eq!(no_columns.copy_in().to_string(), r#"copy "public"."t" from stdin (format binary)"#);
-        let configuration = CopyUnit { condition: Some("WHERE a > 1 OR b".into()), ..unit() };
+        assert_eq!(
+            unit().copy_out(None).to_string(),
+            r#"copy "public"."t" ("a", "b""c") to stdout (format binary)"#
+        );
+        assert_eq!(
+            unit().copy_in().to_string(),
+            r#"copy "public"."t" ("a", "b""c") from stdin (format binary, freeze)"#
+        );
+        let no_columns = CopyUnit {
+            columns: vec![],
+            freeze: false,
+            ..unit()
+        };
+        assert_eq!(
+            no_columns.copy_in().to_string(),
+            r#"copy "public"."t" from stdin (format binary)"#
+        );
+        let configuration = CopyUnit {
+            condition: Some("WHERE a > 1 OR b".into()),
+            ..unit()
+        };
         let range = Range::Block { from: 5, to: None };
         assert_eq!(
             configuration.copy_out(Some(&range)).to_string(),
@@ -238,12 +295,38 @@ mod tests {
     fn ranges_meet_and_the_last_is_open() {
         let ranges = Range::of_blocks(10, 3);
         assert_eq!(ranges.len(), 3);
-        assert_eq!(ranges[0], Range::Block { from: 0, to: Some(3) });
-        assert_eq!(ranges[1], Range::Block { from: 3, to: Some(6) });
+        assert_eq!(
+            ranges[0],
+            Range::Block {
+                from: 0,
+                to: Some(3)
+            }
+        );
+        assert_eq!(
+            ranges[1],
+            Range::Block {
+                from: 3,
+                to: Some(6)
+            }
+        );
         assert_eq!(ranges[2], Range::Block { from: 6, to: None });
         let keys = Range::of_keys("id", (i64::MIN, i64::MAX), 2);
-        assert_eq!(keys[0], Range::Key { column: "id".into(), from: None, to: Some(0) });
-        assert_eq!(keys[1], Range::Key { column: "id".into(), from: Some(0), to: None });
+        assert_eq!(
+            keys[0],
+            Range::Key {
+                column: "id".into(),
+                from: None,
+                to: Some(0)
+            }
+        );
+        assert_eq!(
+            keys[1],
+            Range::Key {
+                column: "id".into(),
+                from: Some(0),
+                to: None
+            }
+        );
         assert_eq!(keys[1].condition(), "\"id\" >= 0");
     }
 }

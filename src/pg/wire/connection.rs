@@ -13,9 +13,9 @@ use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::message::{Message, next_message};
 use crate::model::{ServerError, ServerVersion, SqlText};
+use crate::pg::PgError;
 use crate::pg::conninfo::ChannelBinding as Binding;
 use crate::pg::stream::{Peer, Stream};
-use crate::pg::PgError;
 
 /// Notices kept per connection; what comes beyond is counted only.
 const NOTICES_KEPT: usize = 200;
@@ -93,7 +93,8 @@ impl Wire {
         ];
         parameters.extend(start.options.map(|options| ("options", options)));
         let mut message = BytesMut::new();
-        frontend::startup_message(parameters, &mut message).map_err(|source| wire.io("starting a session", source))?;
+        frontend::startup_message(parameters, &mut message)
+            .map_err(|source| wire.io("starting a session", source))?;
         wire.send(&message, "starting a session").await?;
         wire.authenticate(start).await?;
         wire.await_ready().await?;
@@ -155,23 +156,40 @@ impl Wire {
         for sql in statements {
             put_query(sql, &mut request);
         }
-        let Self { reader, writer, buffer, notices, .. } = self;
+        let Self {
+            reader,
+            writer,
+            buffer,
+            notices,
+            ..
+        } = self;
         let doing = "running a batch of statements";
         let send = async {
             let sent = async {
                 writer.write_all(&request).await?;
                 writer.flush().await
             };
-            sent.await.map_err(|source| (0, PgError::Io { doing: doing.to_owned(), source }))
+            sent.await.map_err(|source| {
+                (
+                    0,
+                    PgError::Io {
+                        doing: doing.to_owned(),
+                        source,
+                    },
+                )
+            })
         };
         let receive = async {
             let mut failure = None;
             for (index, sql) in statements.iter().enumerate() {
                 loop {
-                    let message = next_message(reader, buffer, doing).await.map_err(|error| (index, error))?;
+                    let message = next_message(reader, buffer, doing)
+                        .await
+                        .map_err(|error| (index, error))?;
                     match message.tag {
                         b'E' if failure.is_none() => {
-                            failure = Some((index, PgError::server(sql, message.to_server_error())));
+                            failure =
+                                Some((index, PgError::server(sql, message.to_server_error())));
                         }
                         b'N' => notices.push(&message),
                         b'Z' => break,
@@ -215,9 +233,10 @@ impl Wire {
             Ok(()) => Ok(()),
             // The server may have said why before it closed the connection; that is worth more than "broken pipe".
             Err(source) => match self.receive(doing).await {
-                Ok(message) if message.tag == b'E' => {
-                    Err(PgError::server(&SqlText::default(), message.to_server_error()))
-                }
+                Ok(message) if message.tag == b'E' => Err(PgError::server(
+                    &SqlText::default(),
+                    message.to_server_error(),
+                )),
                 _ => Err(self.io(doing, source)),
             },
         }
@@ -251,7 +270,12 @@ impl Wire {
                 Ok(message) => match message.tag {
                     b'Z' => break,
                     b'K' => self.note_backend(&message.body),
-                    b'E' => failure = failure.or(Some(PgError::server(&SqlText::default(), message.to_server_error()))),
+                    b'E' => {
+                        failure = failure.or(Some(PgError::server(
+                            &SqlText::default(),
+                            message.to_server_error(),
+                        )))
+                    }
                     _ => {}
                 },
                 // A FATAL error is followed by the end of the connection: the error is the news, not the end.
@@ -263,18 +287,24 @@ impl Wire {
 
     pub(super) fn lost(&mut self, what: &str) -> PgError {
         self.broken = true;
-        PgError::Protocol { what: what.to_owned() }
+        PgError::Protocol {
+            what: what.to_owned(),
+        }
     }
 
     fn io(&mut self, doing: &str, source: std::io::Error) -> PgError {
         self.broken = true;
-        PgError::Io { doing: doing.to_owned(), source }
+        PgError::Io {
+            doing: doing.to_owned(),
+            source,
+        }
     }
 
     fn note_parameter(&mut self, body: &[u8]) {
         let mut parts = body.split(|&byte| byte == 0);
         if parts.next() == Some(b"server_version") {
-            self.server_version = parse_version(&String::from_utf8_lossy(parts.next().unwrap_or_default()));
+            self.server_version =
+                parse_version(&String::from_utf8_lossy(parts.next().unwrap_or_default()));
         }
     }
 
@@ -287,17 +317,31 @@ impl Wire {
     async fn authenticate(&mut self, start: &WireStart<'_>) -> Result<(), PgError> {
         loop {
             let message = self.receive("authenticating").await?;
-            match (message.tag, message.body.first_chunk::<4>().map(|kind| i32::from_be_bytes(*kind))) {
+            match (
+                message.tag,
+                message
+                    .body
+                    .first_chunk::<4>()
+                    .map(|kind| i32::from_be_bytes(*kind)),
+            ) {
                 (b'R', Some(0)) => return Ok(()),
                 (b'R', Some(3)) => self.send_password(required(start)?.as_bytes()).await?,
                 (b'R', Some(5)) => {
-                    let salt = message.body[4..].first_chunk::<4>().copied().unwrap_or_default();
+                    let salt = message.body[4..]
+                        .first_chunk::<4>()
+                        .copied()
+                        .unwrap_or_default();
                     let hash = md5_hash(start.user.as_bytes(), required(start)?.as_bytes(), salt);
                     self.send_password(hash.as_bytes()).await?;
                 }
                 (b'R', Some(10)) => self.scram(start, &message.body[4..]).await?,
                 (b'R', Some(kind)) => return Err(PgError::AuthenticationMethod { kind }),
-                (b'E', _) => return Err(PgError::server(&SqlText::default(), message.to_server_error())),
+                (b'E', _) => {
+                    return Err(PgError::server(
+                        &SqlText::default(),
+                        message.to_server_error(),
+                    ));
+                }
                 _ => return Err(self.lost("the server does not speak the PostgreSQL protocol")),
             }
         }
@@ -305,7 +349,8 @@ impl Wire {
 
     async fn send_password(&mut self, password: &[u8]) -> Result<(), PgError> {
         let mut message = BytesMut::new();
-        frontend::password_message(password, &mut message).map_err(|source| self.io("authenticating", source))?;
+        frontend::password_message(password, &mut message)
+            .map_err(|source| self.io("authenticating", source))?;
         self.send(&message, "authenticating").await
     }
 
@@ -319,39 +364,74 @@ impl Wire {
             .map_err(|source| self.io(doing, source))?;
         self.send(&out, doing).await?;
         let server_first = self.sasl_step(11).await?;
-        scram.update(&server_first).map_err(|source| self.io(doing, source))?;
+        scram
+            .update(&server_first)
+            .map_err(|source| self.io(doing, source))?;
         out.clear();
-        frontend::sasl_response(scram.message(), &mut out).map_err(|source| self.io(doing, source))?;
+        frontend::sasl_response(scram.message(), &mut out)
+            .map_err(|source| self.io(doing, source))?;
         self.send(&out, doing).await?;
         let server_final = self.sasl_step(12).await?;
-        scram.finish(&server_final).map_err(|source| self.io(doing, source))
+        scram
+            .finish(&server_final)
+            .map_err(|source| self.io(doing, source))
     }
 
     /// As libpq: bound to the server's certificate where both sides can, unless that is forbidden; refused where it is
     /// required and cannot be had.
-    fn choose_mechanism(&self, wanted: Binding, offered: &[u8]) -> Result<(&'static str, ChannelBinding), PgError> {
-        let is_offered = |name: &str| offered.split(|&byte| byte == 0).any(|offered| offered == name.as_bytes());
-        if let Some(end_point) = self.end_point.clone().filter(|_| wanted != Binding::Disable) {
+    fn choose_mechanism(
+        &self,
+        wanted: Binding,
+        offered: &[u8],
+    ) -> Result<(&'static str, ChannelBinding), PgError> {
+        let is_offered = |name: &str| {
+            offered
+                .split(|&byte| byte == 0)
+                .any(|offered| offered == name.as_bytes())
+        };
+        if let Some(end_point) = self
+            .end_point
+            .clone()
+            .filter(|_| wanted != Binding::Disable)
+        {
             if is_offered(sasl::SCRAM_SHA_256_PLUS) {
-                return Ok((sasl::SCRAM_SHA_256_PLUS, ChannelBinding::tls_server_end_point(end_point)));
+                return Ok((
+                    sasl::SCRAM_SHA_256_PLUS,
+                    ChannelBinding::tls_server_end_point(end_point),
+                ));
             }
         }
-        let refused = |what: &str| PgError::Protocol { what: what.to_owned() };
+        let refused = |what: &str| PgError::Protocol {
+            what: what.to_owned(),
+        };
         if wanted == Binding::Require {
-            return Err(refused("channel binding is required (channel_binding), but the server does not offer it"));
+            return Err(refused(
+                "channel binding is required (channel_binding), but the server does not offer it",
+            ));
         }
         if !is_offered(sasl::SCRAM_SHA_256) {
-            return Err(refused("the server offers no SASL mechanism that pgconvoy knows"));
+            return Err(refused(
+                "the server offers no SASL mechanism that pgconvoy knows",
+            ));
         }
-        let binding = if self.end_point.is_some() { ChannelBinding::unrequested() } else { ChannelBinding::unsupported() };
+        let binding = if self.end_point.is_some() {
+            ChannelBinding::unrequested()
+        } else {
+            ChannelBinding::unsupported()
+        };
         Ok((sasl::SCRAM_SHA_256, binding))
     }
 
     async fn sasl_step(&mut self, expected: i32) -> Result<Bytes, PgError> {
         let message = self.receive("authenticating").await?;
         match (message.tag, message.body.first_chunk::<4>()) {
-            (b'R', Some(kind)) if i32::from_be_bytes(*kind) == expected => Ok(message.body.slice(4..)),
-            (b'E', _) => Err(PgError::server(&SqlText::default(), message.to_server_error())),
+            (b'R', Some(kind)) if i32::from_be_bytes(*kind) == expected => {
+                Ok(message.body.slice(4..))
+            }
+            (b'E', _) => Err(PgError::server(
+                &SqlText::default(),
+                message.to_server_error(),
+            )),
             _ => Err(self.lost("the server broke off the SCRAM exchange")),
         }
     }
@@ -359,14 +439,26 @@ impl Wire {
 
 /// `15.18 (Debian 15.18-0+deb12u1)`, `18beta1`: the numbers in front.
 fn parse_version(text: &str) -> ServerVersion {
-    let number = |part: &str| part.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u32>().unwrap_or(0);
+    let number = |part: &str| {
+        part.chars()
+            .take_while(char::is_ascii_digit)
+            .collect::<String>()
+            .parse::<u32>()
+            .unwrap_or(0)
+    };
     let mut parts = text.split('.');
     let major = parts.next().map_or(0, number);
-    ServerVersion(major.saturating_mul(10_000).saturating_add(parts.next().map_or(0, number)))
+    ServerVersion(
+        major
+            .saturating_mul(10_000)
+            .saturating_add(parts.next().map_or(0, number)),
+    )
 }
 
 fn required<'a>(start: &WireStart<'a>) -> Result<&'a str, PgError> {
-    start.password.ok_or_else(|| PgError::PasswordMissing { user: start.user.to_owned() })
+    start.password.ok_or_else(|| PgError::PasswordMissing {
+        user: start.user.to_owned(),
+    })
 }
 
 fn put_query(sql: &SqlText, out: &mut BytesMut) {

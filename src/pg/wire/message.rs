@@ -17,7 +17,11 @@ pub(super) struct Message {
 }
 
 /// Takes the next message off `buffer`, reading more when needed. Safe to cancel: what was read stays in `buffer`.
-pub(super) async fn next_message<R>(stream: &mut R, buffer: &mut BytesMut, doing: &str) -> Result<Message, PgError>
+pub(super) async fn next_message<R>(
+    stream: &mut R,
+    buffer: &mut BytesMut,
+    doing: &str,
+) -> Result<Message, PgError>
 where
     R: AsyncRead + Unpin,
 {
@@ -25,9 +29,17 @@ where
         if let Some(message) = split_message(buffer)? {
             return Ok(message);
         }
-        let read = stream.read_buf(buffer).await.map_err(|source| PgError::Io { doing: doing.to_owned(), source })?;
+        let read = stream
+            .read_buf(buffer)
+            .await
+            .map_err(|source| PgError::Io {
+                doing: doing.to_owned(),
+                source,
+            })?;
         if read == 0 {
-            return Err(PgError::Closed { doing: doing.to_owned() });
+            return Err(PgError::Closed {
+                doing: doing.to_owned(),
+            });
         }
     }
 }
@@ -38,13 +50,18 @@ fn split_message(buffer: &mut BytesMut) -> Result<Option<Message>, PgError> {
     };
     let length = usize::try_from(i32::from_be_bytes([a, b, c, d])).unwrap_or(0);
     if !(4..=LARGEST_MESSAGE).contains(&length) {
-        return Err(PgError::Protocol { what: format!("message {:?} announces {length} bytes", char::from(tag)) });
+        return Err(PgError::Protocol {
+            what: format!("message {:?} announces {length} bytes", char::from(tag)),
+        });
     }
     if buffer.len() < length + 1 {
         return Ok(None);
     }
     buffer.advance(5);
-    Ok(Some(Message { tag, body: buffer.split_to(length - 4).freeze() }))
+    Ok(Some(Message {
+        tag,
+        body: buffer.split_to(length - 4).freeze(),
+    }))
 }
 
 impl Message {
@@ -53,7 +70,9 @@ impl Message {
         let mut error = ServerError::default();
         let (mut file, mut line, mut routine) = (None, None, None);
         for field in self.body.split(|&byte| byte == 0) {
-            let Some((&kind, value)) = field.split_first() else { continue };
+            let Some((&kind, value)) = field.split_first() else {
+                continue;
+            };
             let value = String::from_utf8_lossy(value).into_owned();
             match kind {
                 b'S' if error.severity.is_empty() => error.severity = value,
@@ -86,12 +105,19 @@ impl Message {
     /// The row count of a `CommandComplete` tag such as `COPY 42`.
     pub fn tag_rows(&self) -> Option<u64> {
         let tag = self.body.strip_suffix(b"\0").unwrap_or(&self.body);
-        std::str::from_utf8(tag).ok()?.rsplit(' ').next()?.parse().ok()
+        std::str::from_utf8(tag)
+            .ok()?
+            .rsplit(' ')
+            .next()?
+            .parse()
+            .ok()
     }
 
     /// The columns of a `DataRow`, in text format.
     pub fn to_columns(&self) -> Result<Vec<Option<Bytes>>, PgError> {
-        let truncated = || PgError::Protocol { what: "a DataRow ends in the middle of a column".into() };
+        let truncated = || PgError::Protocol {
+            what: "a DataRow ends in the middle of a column".into(),
+        };
         let mut body = self.body.clone();
         let count = body.try_get_u16().map_err(|_| truncated())?;
         let mut columns = Vec::new();
@@ -113,27 +139,55 @@ mod tests {
 
     #[test]
     fn lengths_are_bounded() {
-        for bytes in [&b"Z\xff\xff\xff\xff"[..], b"Z\0\0\0\0", b"Z\x7f\xff\xff\xff"] {
-            assert!(split_message(&mut BytesMut::from(bytes)).is_err(), "{bytes:?}");
+        for bytes in [
+            &b"Z\xff\xff\xff\xff"[..],
+            b"Z\0\0\0\0",
+            b"Z\x7f\xff\xff\xff",
+        ] {
+            assert!(
+                split_message(&mut BytesMut::from(bytes)).is_err(),
+                "{bytes:?}"
+            );
         }
-        assert!(split_message(&mut BytesMut::from(&b"Z\0\0\0\x05"[..])).expect("valid").is_none());
+        assert!(
+            split_message(&mut BytesMut::from(&b"Z\0\0\0\x05"[..]))
+                .expect("valid")
+                .is_none()
+        );
     }
 
     #[test]
     fn error_fields_are_kept() {
-        let body = Bytes::from_static(b"SERREUR\0VERROR\0C42P01\0Mno such table\0P15\0Fa.c\0L7\0Rparse\0\0");
+        let body = Bytes::from_static(
+            b"SERREUR\0VERROR\0C42P01\0Mno such table\0P15\0Fa.c\0L7\0Rparse\0\0",
+        );
         let error = Message { tag: b'E', body }.to_server_error();
-        assert_eq!((error.severity.as_str(), error.code.as_str(), error.position), ("ERROR", "42P01", Some(15)));
+        assert_eq!(
+            (error.severity.as_str(), error.code.as_str(), error.position),
+            ("ERROR", "42P01", Some(15))
+        );
         assert_eq!(error.routine.as_deref(), Some("parse, a.c:7"));
     }
 
     #[test]
     fn a_cut_data_row_is_an_error() {
         let whole = b"\0\x02\0\0\0\x01x\xff\xff\xff\xff";
-        let row = Message { tag: b'D', body: Bytes::from_static(whole) }.to_columns().expect("whole");
+        let row = Message {
+            tag: b'D',
+            body: Bytes::from_static(whole),
+        }
+        .to_columns()
+        .expect("whole");
         assert_eq!(row, [Some(Bytes::from_static(b"x")), None]);
         for end in 0..whole.len() {
-            assert!(Message { tag: b'D', body: Bytes::copy_from_slice(&whole[..end]) }.to_columns().is_err());
+            assert!(
+                Message {
+                    tag: b'D',
+                    body: Bytes::copy_from_slice(&whole[..end])
+                }
+                .to_columns()
+                .is_err()
+            );
         }
     }
 }

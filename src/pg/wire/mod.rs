@@ -41,6 +41,9 @@ impl Gauge {
 
     /// Rows and bytes so far.
     pub fn read(&self) -> (Rows, Bytes) {
-        (Rows(self.rows.load(Ordering::Relaxed)), Bytes(self.bytes.load(Ordering::Relaxed)))
+        (
+            Rows(self.rows.load(Ordering::Relaxed)),
+            Bytes(self.bytes.load(Ordering::Relaxed)),
+        )
     }
 }

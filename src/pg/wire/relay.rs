@@ -11,10 +11,10 @@ use bytes::BytesMut;
 use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
+use super::Gauge;
 use super::connection::Wire;
 use super::message::{Message, next_message};
 use super::scanner::RowScanner;
-use super::Gauge;
 use crate::model::{Bytes, CopyFormat, MultisetDigest, Rows, ServerError, SqlText};
 use crate::pg::{PgError, stream::Stream};
 
@@ -44,15 +44,28 @@ pub struct Ends<'a> {
 
 /// Relays one COPY. On error the target's transaction must be rolled back, or its session thrown away if broken.
 pub async fn relay(ends: Ends<'_>, format: &CopyFormat, gauge: &Gauge) -> Result<Relayed, PgError> {
-    let Ends { source, copy_out, target, copy_in } = ends;
+    let Ends {
+        source,
+        copy_out,
+        target,
+        copy_in,
+    } = ends;
     target.begin_copy(copy_in, b'G').await?;
     if let Err(error) = source.begin_copy(copy_out, b'H').await {
         target.fail_copy("the source refused its COPY").await;
         return Err(error);
     }
-    let mut pump = Pump { scanner: RowScanner::new(format), gauge, bytes: 0 };
+    let mut pump = Pump {
+        scanner: RowScanner::new(format),
+        gauge,
+        bytes: 0,
+    };
     let forwarded = {
-        let forward = pump.run(&mut source.reader, &mut source.buffer, Some(&mut target.writer));
+        let forward = pump.run(
+            &mut source.reader,
+            &mut source.buffer,
+            Some(&mut target.writer),
+        );
         tokio::select! {
             biased;
             refusal = first_error(&mut target.reader, &mut target.buffer) => refusal.map(Forwarded::TargetFailed),
@@ -83,17 +96,33 @@ pub async fn relay(ends: Ends<'_>, format: &CopyFormat, gauge: &Gauge) -> Result
             let target_tag = target.end_copy(copy_in).await?;
             let digest = pump.scanner.finish()?;
             if digest.rows != source_tag || digest.rows != target_tag {
-                return Err(PgError::CountMismatch { ours: digest.rows, source_tag, target_tag });
+                return Err(PgError::CountMismatch {
+                    ours: digest.rows,
+                    source_tag,
+                    target_tag,
+                });
             }
-            Ok(Relayed { digest, bytes: Bytes(pump.bytes) })
+            Ok(Relayed {
+                digest,
+                bytes: Bytes(pump.bytes),
+            })
         }
     }
 }
 
 /// Reads one COPY to its end, counting and hashing, and keeps nothing.
-pub async fn read_copy(wire: &mut Wire, copy_out: &SqlText, format: &CopyFormat, gauge: &Gauge) -> Result<Relayed, PgError> {
+pub async fn read_copy(
+    wire: &mut Wire,
+    copy_out: &SqlText,
+    format: &CopyFormat,
+    gauge: &Gauge,
+) -> Result<Relayed, PgError> {
     wire.begin_copy(copy_out, b'H').await?;
-    let mut pump = Pump { scanner: RowScanner::new(format), gauge, bytes: 0 };
+    let mut pump = Pump {
+        scanner: RowScanner::new(format),
+        gauge,
+        bytes: 0,
+    };
     let ended = pump.run(&mut wire.reader, &mut wire.buffer, None).await;
     match ended.inspect_err(|_| wire.broken = true)? {
         Ended::Error(error) => {
@@ -104,9 +133,16 @@ pub async fn read_copy(wire: &mut Wire, copy_out: &SqlText, format: &CopyFormat,
             let tag = wire.end_copy(copy_out).await?;
             let digest = pump.scanner.finish()?;
             if digest.rows != tag {
-                return Err(PgError::CountMismatch { ours: digest.rows, source_tag: tag, target_tag: tag });
+                return Err(PgError::CountMismatch {
+                    ours: digest.rows,
+                    source_tag: tag,
+                    target_tag: tag,
+                });
             }
-            Ok(Relayed { digest, bytes: Bytes(pump.bytes) })
+            Ok(Relayed {
+                digest,
+                bytes: Bytes(pump.bytes),
+            })
         }
     }
 }
@@ -143,7 +179,10 @@ impl Pump<'_> {
             let taken = self.scanner.scan(&buffer, BUFFER)?;
             if taken > 0 {
                 if let Some(target) = &mut target {
-                    target.write_all(&buffer[..taken]).await.map_err(|source| lost("writing rows to the target", source))?;
+                    target
+                        .write_all(&buffer[..taken])
+                        .await
+                        .map_err(|source| lost("writing rows to the target", source))?;
                 }
                 self.bytes += taken as u64;
                 let rows = Rows(self.scanner.digest().rows.0 - before.0);
@@ -159,20 +198,31 @@ impl Pump<'_> {
                 continue;
             }
             buffer.reserve(BUFFER.saturating_sub(buffer.len()).max(1));
-            let read = source.read_buf(&mut buffer).await.map_err(|source| lost("reading rows", source))?;
+            let read = source
+                .read_buf(&mut buffer)
+                .await
+                .map_err(|source| lost("reading rows", source))?;
             if read == 0 {
-                return Err(PgError::Closed { doing: "reading rows".into() });
+                return Err(PgError::Closed {
+                    doing: "reading rows".into(),
+                });
             }
         }
     }
 
-    async fn other_message(&self, source: &mut ReadHalf<Stream>, leftover: &mut BytesMut) -> Result<Option<Ended>, PgError> {
+    async fn other_message(
+        &self,
+        source: &mut ReadHalf<Stream>,
+        leftover: &mut BytesMut,
+    ) -> Result<Option<Ended>, PgError> {
         let message = next_message(source, leftover, "reading rows").await?;
         match message.tag {
             b'c' => Ok(Some(Ended::Done)),
             b'E' => Ok(Some(Ended::Error(message.to_server_error()))),
             b'N' | b'S' | b'A' => Ok(None),
-            tag => Err(PgError::Protocol { what: format!("message {:?} in the middle of a COPY", char::from(tag)) }),
+            tag => Err(PgError::Protocol {
+                what: format!("message {:?} in the middle of a COPY", char::from(tag)),
+            }),
         }
     }
 }
@@ -185,7 +235,10 @@ fn shift(buffer: &mut BytesMut, taken: usize) {
 }
 
 /// Waits until the target complains. Never returns otherwise.
-async fn first_error(reader: &mut ReadHalf<Stream>, buffer: &mut BytesMut) -> Result<ServerError, PgError> {
+async fn first_error(
+    reader: &mut ReadHalf<Stream>,
+    buffer: &mut BytesMut,
+) -> Result<ServerError, PgError> {
     loop {
         let message = next_message(reader, buffer, "writing rows to the target").await?;
         if message.tag == b'E' {
@@ -195,7 +248,10 @@ async fn first_error(reader: &mut ReadHalf<Stream>, buffer: &mut BytesMut) -> Re
 }
 
 fn lost(doing: &str, source: std::io::Error) -> PgError {
-    PgError::Io { doing: doing.to_owned(), source }
+    PgError::Io {
+        doing: doing.to_owned(),
+        source,
+    }
 }
 
 impl Wire {
@@ -224,7 +280,10 @@ impl Wire {
         let mut message = BytesMut::new();
         let written = frontend::copy_fail(reason, &mut message).is_ok();
         // Whether the server takes it or not, the COPY has no effect: it answers with an error, or the session is gone.
-        if !written || self.send(&message, "giving up a COPY").await.is_err() || self.await_ready().await.is_ok() {
+        if !written
+            || self.send(&message, "giving up a COPY").await.is_err()
+            || self.await_ready().await.is_ok()
+        {
             self.broken = true;
         }
     }
@@ -246,6 +305,7 @@ impl Wire {
             return Err(PgError::server(sql, error));
         }
         let rows = tag.and_then(|tag| tag.tag_rows());
-        rows.map(Rows).ok_or_else(|| self.lost("the COPY ended without a row count"))
+        rows.map(Rows)
+            .ok_or_else(|| self.lost("the COPY ended without a row count"))
     }
 }

@@ -108,7 +108,9 @@ impl RowScanner {
             if let Some(message) = buffer[start..].get(..payload) {
                 self.whole_message(message)?;
                 at = start + payload;
-            } else if MESSAGE_HEADER + payload > capacity && buffer.len() - start >= self.header_left() {
+            } else if MESSAGE_HEADER + payload > capacity
+                && buffer.len() - start >= self.header_left()
+            {
                 self.begin_large_message(&buffer[start..], payload)?;
                 return Ok(buffer.len());
             } else {
@@ -126,10 +128,14 @@ impl RowScanner {
     /// The digest of the whole stream, once the server has said `CopyDone`.
     pub fn finish(&self) -> Result<MultisetDigest, ScanError> {
         if !self.between_messages() {
-            return Err(ScanError::CutShort { missing: "in the middle of a row" });
+            return Err(ScanError::CutShort {
+                missing: "in the middle of a row",
+            });
         }
         if !self.header_seen || !self.trailer_seen {
-            return Err(ScanError::CutShort { missing: "without its trailer" });
+            return Err(ScanError::CutShort {
+                missing: "without its trailer",
+            });
         }
         Ok(self.digest)
     }
@@ -164,13 +170,19 @@ impl RowScanner {
         }
         self.hasher.reset();
         self.hasher.update(row);
-        self.large_message = Some(LargeMessage { remaining: payload - so_far.len() });
+        self.large_message = Some(LargeMessage {
+            remaining: payload - so_far.len(),
+        });
         Ok(())
     }
 
     /// How much of the file header is still to come.
     fn header_left(&self) -> usize {
-        if self.header_seen { 0 } else { BINARY_HEADER.len() }
+        if self.header_seen {
+            0
+        } else {
+            BINARY_HEADER.len()
+        }
     }
 
     /// Takes the file header off the first message of a binary stream.
@@ -179,7 +191,9 @@ impl RowScanner {
             return Ok(message);
         }
         self.header_seen = true;
-        message.strip_prefix(BINARY_HEADER).ok_or(ScanError::NoBinaryHeader)
+        message
+            .strip_prefix(BINARY_HEADER)
+            .ok_or(ScanError::NoBinaryHeader)
     }
 }
 
@@ -190,16 +204,25 @@ mod tests {
     use super::*;
 
     fn message(payload: &[u8]) -> Vec<u8> {
-        let length = i32::try_from(payload.len() + 4).expect("short").to_be_bytes();
+        let length = i32::try_from(payload.len() + 4)
+            .expect("short")
+            .to_be_bytes();
         [b"d".as_slice(), &length, payload].concat()
     }
 
     fn text() -> CopyFormat {
-        CopyFormat::Text { because: "a test".into() }
+        CopyFormat::Text {
+            because: "a test".into(),
+        }
     }
 
     /// Feeds the stream through a buffer of `capacity`, `step` bytes at a time, the way the relay does.
-    fn scan_in_steps(format: &CopyFormat, stream: &[u8], capacity: usize, step: usize) -> Result<MultisetDigest, ScanError> {
+    fn scan_in_steps(
+        format: &CopyFormat,
+        stream: &[u8],
+        capacity: usize,
+        step: usize,
+    ) -> Result<MultisetDigest, ScanError> {
         let mut scanner = RowScanner::new(format);
         let mut buffer: Vec<u8> = Vec::new();
         let mut rest = stream;
@@ -212,15 +235,32 @@ mod tests {
             let taken = scanner.scan(&buffer, capacity)?;
             buffer.drain(..taken);
         }
-        assert!(buffer.is_empty(), "{} bytes were not taken in", buffer.len());
+        assert!(
+            buffer.is_empty(),
+            "{} bytes were not taken in",
+            buffer.len()
+        );
         scanner.finish()
     }
 
     #[test]
     fn binary_header_and_trailer_are_not_rows() {
-        let empty = [message(&[BINARY_HEADER.as_slice(), BINARY_TRAILER].concat())].concat();
-        assert_eq!(scan_in_steps(&CopyFormat::Binary, &empty, 64, 64).expect("scans").rows.0, 0);
-        let one = [message(&[BINARY_HEADER.as_slice(), b"\0\x01row"].concat()), message(BINARY_TRAILER)].concat();
+        let empty = [message(
+            &[BINARY_HEADER.as_slice(), BINARY_TRAILER].concat(),
+        )]
+        .concat();
+        assert_eq!(
+            scan_in_steps(&CopyFormat::Binary, &empty, 64, 64)
+                .expect("scans")
+                .rows
+                .0,
+            0
+        );
+        let one = [
+            message(&[BINARY_HEADER.as_slice(), b"\0\x01row"].concat()),
+            message(BINARY_TRAILER),
+        ]
+        .concat();
         let digest = scan_in_steps(&CopyFormat::Binary, &one, 64, 64).expect("scans");
         assert_eq!((digest.rows.0, digest.sum), (1, xxh3_128(b"\0\x01row")));
     }
@@ -229,7 +269,12 @@ mod tests {
     fn a_binary_stream_without_trailer_is_cut_short() {
         let stream = message(&[BINARY_HEADER.as_slice(), b"\0\x01row"].concat());
         let error = scan_in_steps(&CopyFormat::Binary, &stream, 64, 64).expect_err("cut");
-        assert_eq!(error, ScanError::CutShort { missing: "without its trailer" });
+        assert_eq!(
+            error,
+            ScanError::CutShort {
+                missing: "without its trailer"
+            }
+        );
         assert!(scan_in_steps(&CopyFormat::Binary, &[], 64, 64).is_err());
     }
 
@@ -243,8 +288,15 @@ mod tests {
             RowScanner::new(&CopyFormat::Binary).scan(&message(b"PGCOPY\r\n"), 64),
             Err(ScanError::NoBinaryHeader)
         );
-        let late = [message(&[BINARY_HEADER.as_slice(), BINARY_TRAILER].concat()), message(b"\0\x01row")].concat();
-        assert_eq!(RowScanner::new(&CopyFormat::Binary).scan(&late, 128), Err(ScanError::DataAfterTrailer));
+        let late = [
+            message(&[BINARY_HEADER.as_slice(), BINARY_TRAILER].concat()),
+            message(b"\0\x01row"),
+        ]
+        .concat();
+        assert_eq!(
+            RowScanner::new(&CopyFormat::Binary).scan(&late, 128),
+            Err(ScanError::DataAfterTrailer)
+        );
     }
 
     #[test]
