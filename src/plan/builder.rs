@@ -7,8 +7,8 @@ use super::schema::BATCH;
 use super::{Comparison, CopyUnit, Inputs, Job, Plan, PlanError, Statement, Work, cost};
 use crate::catalog::Table;
 use crate::event::{EntryRef, Phase};
+use crate::model::LockMode;
 use crate::model::{Bytes, DumpId, JobId, QualifiedName, Rows, SqlText};
-use crate::schedule::LockMode;
 use crate::toc::{Entry, Restore, restore_statements};
 
 /// What is known of a table while the plan grows.

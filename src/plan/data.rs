@@ -6,10 +6,10 @@ use super::builder::{Builder, Draft};
 use super::{Comparison, CopyUnit, PlanError, Range, Work, cost};
 use crate::catalog::Table;
 use crate::event::Phase;
+use crate::model::LockMode;
 use crate::model::{
     Bytes, CopyFormat, DumpId, JobId, QualifiedName, Rows, SqlText, VerifyLevel, quote_ident,
 };
-use crate::schedule::LockMode;
 
 /// A table up to this size is small: what it costs is round trips, so it travels with others in one transaction.
 const SMALL: Bytes = Bytes(2 << 20);

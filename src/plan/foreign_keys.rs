@@ -10,8 +10,8 @@ use super::builder::{Builder, Draft, entry_ref};
 use super::{PlanError, Statement, Work, cost};
 use crate::catalog::Constraint;
 use crate::event::Phase;
+use crate::model::LockMode;
 use crate::model::{Bytes, JobId, QualifiedName, SqlText, quote_ident};
-use crate::schedule::LockMode;
 use crate::toc::{Entry, Text, split_statements};
 
 /// The first major version that adds a foreign key to a partitioned table without checking it.

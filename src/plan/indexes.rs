@@ -10,8 +10,8 @@ use super::builder::{Builder, Draft, Group, entry_ref};
 use super::{PlanError, Statement, Work, cost};
 use crate::catalog::Index;
 use crate::event::Phase;
+use crate::model::LockMode;
 use crate::model::{Bytes, DumpId, JobId, QualifiedName, SqlText, quote_ident};
-use crate::schedule::LockMode;
 use crate::toc::{Entry, split_statements};
 
 /// The server's own minimum that is worth setting.

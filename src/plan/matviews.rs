@@ -10,8 +10,8 @@ use super::builder::{Builder, Draft};
 use super::{PlanError, Statement, cost};
 use crate::catalog::Matview;
 use crate::event::Phase;
+use crate::model::LockMode;
 use crate::model::{JobId, Oid, SqlText};
-use crate::schedule::LockMode;
 use crate::toc::Entry;
 
 impl<'a> Builder<'a> {

@@ -42,8 +42,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{LargeObject, ServerFacts, SourceFacts};
 use crate::event::{EntryRef, Phase, PlannedJob};
+use crate::model::LockMode;
 use crate::model::{Bytes, DumpId, JobId, Oid, QualifiedName, Rows, SqlText, VerifyLevel};
-use crate::schedule::LockMode;
 use crate::toc::{RestoreOptions, Toc};
 
 pub use tables::{Comparison, CopyUnit, Range};

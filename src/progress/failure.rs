@@ -7,8 +7,8 @@ use crate::model::ServerError;
 use super::style::Style;
 use super::words;
 
-/// The lines that show a failure.
-pub fn lines(label: &str, failure: &JobFailure, style: Style) -> Vec<String> {
+/// The lines that show a failure; `run_dir` is what the name of its file is relative to.
+pub fn lines(label: &str, failure: &JobFailure, run_dir: &str, style: Style) -> Vec<String> {
     let mut lines = vec![format!(
         "{} {}",
         style.bad("failed:"),
@@ -36,14 +36,11 @@ pub fn lines(label: &str, failure: &JobFailure, style: Style) -> Vec<String> {
         push_server_error(&mut lines, error);
     }
     if let Some(hint) = &failure.hint {
-        push_block(
-            &mut lines,
-            "  ",
-            &format!("{} {hint}", style.strong("what to do:")),
-        );
+        let hint = words::harmless(hint).replace('\n', "\n    ");
+        lines.push(format!("  {} {hint}", style.strong("what to do:")));
     }
     if let Some(file) = &failure.file {
-        lines.push(format!("  kept whole in {}", words::one_line(file)));
+        lines.push(format!("  kept whole in {}", words::in_dir(run_dir, file)));
     }
     lines
 }
@@ -137,6 +134,7 @@ mod tests {
             let shown = lines(
                 "x",
                 &failure("SELECT 1;\n", position),
+                "",
                 Style { color: true },
             );
             let carets = shown.iter().filter(|line| line.trim() == "^").count();
@@ -152,7 +150,7 @@ mod tests {
     #[test]
     fn a_statement_of_any_length_is_whole() {
         let statement = format!("SELECT '{}'", "x".repeat(100_000));
-        let shown = lines("x", &failure(&statement, 1), Style { color: false });
+        let shown = lines("x", &failure(&statement, 1), "", Style { color: false });
         assert!(shown.contains(&format!("    {statement}")));
     }
 }

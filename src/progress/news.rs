@@ -1,7 +1,7 @@
 //! What is said at once and stays on the screen: findings, failures, differences, and the steps of the command.
 
 use crate::event::{Event, What};
-use crate::model::{Finding, Severity, Verdict};
+use crate::model::{Finding, JobId, Rows, Severity, Verdict};
 
 use super::failure;
 use super::state::State;
@@ -10,13 +10,24 @@ use super::{Verbosity, words};
 
 /// The lines that an event is worth; `state` has folded it in already.
 pub fn lines(event: &Event, state: &State, verbosity: Verbosity, style: Style) -> Vec<String> {
-    let normal = verbosity >= Verbosity::Normal;
-    let verbose = verbosity >= Verbosity::Verbose;
-    match &event.what {
-        What::JobFailed { job, failure } => failure::lines(&state.label(*job), failure, style),
-        What::Finding(finding) if normal || finding.severity == Severity::Blocker => {
-            found(finding, style)
+    let mut lines = trouble(&event.what, state, style);
+    if verbosity >= Verbosity::Normal {
+        lines.extend(course(&event.what, style));
+    }
+    if verbosity >= Verbosity::Verbose {
+        lines.extend(job(&event.what, state).map(|line| style.faint(&line)));
+    }
+    lines
+}
+
+/// What even a quiet run says. Verdicts on tables need no word here: a bad one comes with a `Difference` or an
+/// `Unverified` that says more.
+fn trouble(what: &What, state: &State, style: Style) -> Vec<String> {
+    match what {
+        What::JobFailed { job, failure } => {
+            failure::lines(&state.label(*job), failure, &state.run_dir, style)
         }
+        What::Finding(finding) if finding.severity == Severity::Blocker => found(finding, style),
         What::Difference(difference) => vec![format!(
             "{} {} {}: {}",
             style.bad("differs:"),
@@ -31,7 +42,13 @@ pub fn lines(event: &Event, state: &State, verbosity: Verbosity, style: Style) -
             words::one_line(&unverified.object),
             indented(&unverified.because)
         )],
-        What::SourceMovedOn { tables } if normal => vec![moved_on(tables, style)],
+        _ => Vec::new(),
+    }
+}
+
+/// How the run goes on.
+fn course(what: &What, style: Style) -> Vec<String> {
+    match what {
         What::RunStarted {
             source,
             target,
@@ -39,57 +56,61 @@ pub fn lines(event: &Event, state: &State, verbosity: Verbosity, style: Style) -
             jobs,
             run_dir,
             ..
-        } if normal => vec![
+        } => vec![
             words::one_line(&format!("{command}: {source} → {target}")),
             style.faint(&words::one_line(&format!(
                 "{} · run directory {run_dir}",
                 words::count(u64::from(*jobs), "worker", "workers")
             ))),
         ],
-        What::StepStarted { step } if normal => vec![words::one_line(step)],
+        What::StepStarted { step } => vec![words::one_line(step)],
+        What::Finding(finding) if finding.severity < Severity::Blocker => found(finding, style),
         What::Planned {
             jobs,
             tables,
             bytes,
-        } if normal => vec![format!(
-            "planned: {} in {}, {bytes} of table data",
+        } => vec![format!(
+            "planned: {}; {} with {bytes} of rows",
             words::count(jobs.len() as u64, "job", "jobs"),
             words::count(u64::from(*tables), "table", "tables"),
         )],
-        What::SnapshotTaken { snapshot, lsn } if normal => vec![words::one_line(&format!(
+        What::SnapshotTaken { snapshot, lsn } => vec![words::one_line(&format!(
             "snapshot {snapshot} at {lsn}: the copy will be of the source as it is now"
         ))],
-        What::SnapshotReleased if normal => {
+        What::SnapshotReleased => {
             vec!["everything is read; the source's snapshot is given back".to_owned()]
         }
-        What::Note { text } if normal => vec![words::harmless(text)],
-        What::JobStarted { job, worker } if verbose => vec![style.faint(&format!(
-            "worker {worker}: {}",
-            words::one_line(&state.label(*job))
-        ))],
+        What::SourceMovedOn { tables } => vec![moved_on(tables, style)],
+        What::Note { text } => vec![words::harmless(text)],
+        _ => Vec::new(),
+    }
+}
+
+/// Each single job and table, for whoever asks.
+fn job(what: &What, state: &State) -> Option<String> {
+    let label = |job: &JobId| words::one_line(&state.label(*job));
+    match what {
+        What::JobStarted { job, worker } => Some(format!("worker {worker}: {}", label(job))),
         What::JobFinished {
             job,
             rows,
             bytes,
             duration_ms,
-        } if verbose => vec![style.faint(&format!(
+        } => Some(format!(
             "done: {} · {rows} rows · {bytes} · {}",
-            words::one_line(&state.label(*job)),
+            label(job),
             words::duration(*duration_ms)
-        ))],
-        What::JobSkipped { job, because_of } if verbose => vec![format!(
+        )),
+        What::JobSkipped { job, because_of } => Some(format!(
             "skipped: {}, because of {}",
-            words::one_line(&state.label(*job)),
-            words::one_line(&state.label(*because_of))
-        )],
-        What::TableVerified(table) if verbose && table.verdict == Verdict::Identical => {
-            vec![style.faint(&format!("identical: {}", words::name(&table.table)))]
+            label(job),
+            label(because_of)
+        )),
+        What::TableVerified(table) if table.verdict == Verdict::Identical => {
+            Some(format!("identical: {}", words::name(&table.table)))
         }
-        What::Checked { what, count } if verbose => {
-            vec![style.faint(&format!("the same: {} {what}", crate::model::Rows(*count)))]
-        }
-        // Verdicts other than these come with a Difference or an Unverified that says more.
-        _ => Vec::new(),
+        What::Checked { what, count } => Some(format!("the same: {} {what}", Rows(*count))),
+        _ => None,
     }
 }
 

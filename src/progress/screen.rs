@@ -45,10 +45,30 @@ impl Screen {
         output.0.error.as_ref().map(ToString::to_string)
     }
 
+    /// Writes lines that last, at once.
+    pub(super) fn print(&self, lines: &[String]) {
+        for line in lines {
+            self.draw(line);
+            self.draw("\n");
+        }
+        self.flush_pending();
+    }
+
     /// Collects until the next flush, so that a picture appears at once.
     fn draw(&self, text: &str) {
         let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
         output.1.push_str(text);
+    }
+
+    fn flush_pending(&self) {
+        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        let (output, pending) = &mut *output;
+        if output.error.is_none() {
+            let written = io::Write::write_all(&mut output.writer, pending.as_bytes())
+                .and_then(|()| io::Write::flush(&mut output.writer));
+            output.error = written.err();
+        }
+        pending.clear();
     }
 }
 
@@ -112,14 +132,7 @@ impl TermLike for Screen {
     }
 
     fn flush(&self) -> io::Result<()> {
-        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
-        let (output, pending) = &mut *output;
-        if output.error.is_none() {
-            let written = io::Write::write_all(&mut output.writer, pending.as_bytes())
-                .and_then(|()| io::Write::flush(&mut output.writer));
-            output.error = written.err();
-        }
-        pending.clear();
+        self.flush_pending();
         Ok(())
     }
 }

@@ -30,7 +30,7 @@ fn prior(phase: Phase) -> f64 {
 }
 
 /// How much of a phase is planned, done and lost.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct PhaseProgress {
     /// Jobs planned.
     pub jobs: u64,
@@ -46,11 +46,6 @@ pub struct PhaseProgress {
     pub done: Bytes,
     /// Rows handled by finished jobs.
     pub rows: Rows,
-    weight: u64,
-    weight_finished: u64,
-    busy_ms: u64,
-    open: BTreeSet<(u64, JobId)>,
-    open_weight: u64,
 }
 
 impl PhaseProgress {
@@ -58,6 +53,20 @@ impl PhaseProgress {
     pub fn is_over(&self) -> bool {
         self.finished + self.failed + self.skipped >= self.jobs
     }
+}
+
+/// What the estimate needs to know of a phase besides.
+#[derive(Debug, Clone, Default)]
+struct Account {
+    progress: PhaseProgress,
+    /// Of all jobs but the failed and skipped ones.
+    weight: u64,
+    weight_finished: u64,
+    /// Worker time of the finished ones.
+    busy_ms: u64,
+    /// Jobs that nobody has begun, by weight.
+    open: BTreeSet<(u64, JobId)>,
+    open_weight: u64,
 }
 
 /// A job that runs now.
@@ -125,10 +134,12 @@ pub struct State {
     workers: u32,
     plans: HashMap<JobId, PlannedJob>,
     over: HashSet<JobId>,
-    phases: BTreeMap<Phase, PhaseProgress>,
+    phases: BTreeMap<Phase, Account>,
     running: BTreeMap<JobId, RunningJob>,
     copied: Option<Meter>,
     copied_bytes: u64,
+    /// The run directory.
+    pub run_dir: String,
     /// Step of the command that goes on.
     pub step: Option<String>,
     /// Tables whose rows are copied.
@@ -154,7 +165,8 @@ impl State {
     pub fn apply(&mut self, event: &Event) {
         self.tick(event.at);
         match &event.what {
-            What::RunStarted { jobs, .. } => {
+            What::RunStarted { jobs, run_dir, .. } => {
+                self.run_dir.clone_from(run_dir);
                 self.started = Some(event.at);
                 self.workers = *jobs;
             }
@@ -226,9 +238,9 @@ impl State {
 
     /// The phases that have work, in order, running jobs included in what is done.
     pub fn phases(&self) -> impl Iterator<Item = (Phase, PhaseProgress)> {
-        self.phases.iter().map(|(&phase, progress)| {
+        self.phases.iter().map(|(&phase, account)| {
             let under_way = self.running_in(phase).map(RunningJob::done).sum::<u64>();
-            let mut progress = progress.clone();
+            let mut progress = account.progress;
             progress.done = Bytes(progress.done.0.saturating_add(under_way)).min(progress.bytes);
             (phase, progress)
         })
@@ -236,15 +248,16 @@ impl State {
 
     /// How much of a phase is done, from 0 to 1, by weight.
     pub fn fraction(&self, phase: Phase) -> f64 {
-        let Some(progress) = self.phases.get(&phase) else {
+        let Some(account) = self.phases.get(&phase) else {
             return 0.0;
         };
-        if progress.weight == 0 {
-            return 1.0;
+        if account.progress.is_over() {
+            // Not full if something was lost: what failed is not done.
+            return account.progress.finished as f64 / account.progress.jobs as f64;
         }
         let under_way = self.running_in(phase).map(RunningJob::done).sum::<u64>();
-        let done = progress.weight_finished.saturating_add(under_way) as f64;
-        (done / progress.weight as f64).clamp(0.0, 1.0)
+        let done = account.weight_finished.saturating_add(under_way) as f64;
+        (done / account.weight as f64).clamp(0.0, 1.0)
     }
 
     /// Running jobs, in the order of the plan.
@@ -267,7 +280,7 @@ impl State {
 
     /// When it will be over.
     pub fn estimate(&self) -> Estimate {
-        let open = self.phases.values().any(|phase| !phase.is_over());
+        let open = self.phases.values().any(|phase| !phase.progress.is_over());
         if !open || self.ended.is_some() {
             return Estimate::None;
         }
@@ -279,13 +292,13 @@ impl State {
     }
 
     fn load(&self, phase: Phase) -> PhaseLoad {
-        let progress = &self.phases[&phase];
+        let account = &self.phases[&phase];
         let mut load = PhaseLoad {
             prior: prior(phase),
-            done: progress.weight_finished as f64,
-            busy_ms: progress.busy_ms as f64,
-            open: progress.open_weight as f64,
-            largest_open: progress
+            done: account.weight_finished as f64,
+            busy_ms: account.busy_ms as f64,
+            open: account.open_weight as f64,
+            largest_open: account
                 .open
                 .last()
                 .map_or(0.0, |(weight, _)| *weight as f64),
@@ -324,8 +337,8 @@ impl State {
                 continue;
             }
             let phase = self.phases.entry(job.phase).or_default();
-            phase.jobs += 1;
-            phase.bytes += job.bytes;
+            phase.progress.jobs += 1;
+            phase.progress.bytes += job.bytes;
             phase.weight = phase.weight.saturating_add(weight(job));
             phase.open_weight = phase.open_weight.saturating_add(weight(job));
             phase.open.insert((weight(job), job.id));
@@ -378,9 +391,9 @@ impl State {
             self.copied_bytes = self.copied_bytes.saturating_add(untold);
         }
         let phase = self.phases.entry(plan.phase).or_default();
-        phase.finished += 1;
-        phase.rows += rows;
-        phase.done += plan.bytes;
+        phase.progress.finished += 1;
+        phase.progress.rows += rows;
+        phase.progress.done += plan.bytes;
         phase.weight_finished = phase.weight_finished.saturating_add(weight(&plan));
         phase.busy_ms = phase.busy_ms.saturating_add(duration_ms);
     }
@@ -393,9 +406,9 @@ impl State {
             return;
         };
         let phase = self.phases.entry(plan.phase).or_default();
-        phase.failed += failures;
-        phase.skipped += skipped;
-        phase.bytes = Bytes(phase.bytes.0.saturating_sub(plan.bytes.0));
+        phase.progress.failed += failures;
+        phase.progress.skipped += skipped;
+        phase.progress.bytes = Bytes(phase.progress.bytes.0.saturating_sub(plan.bytes.0));
         phase.weight = phase.weight.saturating_sub(weight(&plan));
     }
 

@@ -1,11 +1,12 @@
 //! On a terminal: a bar per phase that has work, the time gone and left, and a line per running job.
 //!
-//! [`picture`] decides what is to be seen; indicatif only redraws it, and keeps it below the lines that last.
+//! [`picture`] decides what is to be seen; indicatif only redraws it, as one message of several lines, and keeps it
+//! below the lines that last.
 
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::event::{Event, Phase};
 use crate::model::Verdict;
@@ -27,8 +28,7 @@ pub struct Terminal {
     style: Style,
     state: State,
     screen: Screen,
-    bars: MultiProgress,
-    lines: Vec<ProgressBar>,
+    bars: ProgressBar,
     drawn: Option<Instant>,
 }
 
@@ -36,6 +36,10 @@ impl Terminal {
     pub(super) fn new(options: DisplayOptions, stderr: Writer) -> Self {
         let screen = Screen::new(stderr, options.size);
         let target = ProgressDrawTarget::term_like_with_hz(Box::new(screen.clone()), 2 * PICTURES);
+        let bars = ProgressBar::with_draw_target(None, target);
+        if let Ok(template) = ProgressStyle::with_template("{msg}") {
+            bars.set_style(template);
+        }
         Self {
             options,
             style: Style {
@@ -43,8 +47,7 @@ impl Terminal {
             },
             state: State::default(),
             screen,
-            bars: MultiProgress::with_draw_target(target),
-            lines: Vec::new(),
+            bars,
             drawn: None,
         }
     }
@@ -55,9 +58,9 @@ impl Terminal {
             self.clear();
         }
         let news = news::lines(event, &self.state, self.options.verbosity, self.style);
-        for line in news {
-            // An error of writing is kept by the screen.
-            let _ = self.bars.println(line);
+        if !news.is_empty() {
+            // Not `println`: it measures what it prints, and is wrong about tabs, which statements are full of.
+            self.bars.suspend(|| self.screen.print(&news));
         }
         self.tick(event.at);
     }
@@ -71,30 +74,14 @@ impl Terminal {
         }
         self.drawn = Some(Instant::now());
         let picture = picture(&self.state, (self.options.size)(), self.style);
-        while self.lines.len() > picture.len() {
-            if let Some(line) = self.lines.pop() {
-                self.bars.remove(&line);
-            }
-        }
-        while self.lines.len() < picture.len() {
-            let bar = ProgressBar::no_length();
-            if let Ok(template) = ProgressStyle::with_template("{msg}") {
-                bar.set_style(template);
-            }
-            self.lines.push(self.bars.add(bar));
-        }
-        for (line, text) in self.lines.iter().zip(picture) {
-            line.set_message(text);
+        if !picture.is_empty() {
+            self.bars.set_message(picture.join("\n"));
         }
     }
 
     pub(super) fn clear(&mut self) {
-        for line in self.lines.drain(..) {
-            line.finish_and_clear();
-            self.bars.remove(&line);
-        }
-        // An error of writing is kept by the screen.
-        let _ = self.bars.clear();
+        self.bars.set_message("");
+        self.bars.finish_and_clear();
     }
 
     pub(super) fn write_error(&self) -> Option<String> {
@@ -145,12 +132,12 @@ fn phase_line(
     columns: usize,
     style: Style,
 ) -> String {
-    let fraction = if progress.is_over() {
-        1.0
-    } else {
-        state.fraction(phase)
+    let fraction = state.fraction(phase);
+    let bar = match columns {
+        0..60 => String::new(),
+        60..100 => bar(fraction, 16),
+        _ => bar(fraction, 30),
     };
-    let bar_width = if columns >= 100 { 30 } else { 16 };
     let mut details = Vec::new();
     if phase == Phase::Data && !progress.is_over() {
         details.extend(plain::bytes_and_rate(state, progress));
@@ -174,7 +161,7 @@ fn phase_line(
     format!(
         "  {:<12}  {} {:>4}  {}",
         words::phase(phase),
-        bar(fraction, bar_width),
+        bar,
         plain::percent(fraction),
         details.join(" · ")
     )
@@ -193,8 +180,10 @@ fn bar(fraction: f64, width: usize) -> String {
 fn total_line(state: &State, style: Style) -> String {
     let mut parts = vec![format!("{} gone", words::clock(state.elapsed_ms()))];
     parts.extend(plain::left(state));
-    parts.extend(plain::trouble(state).iter().map(|part| style.bad(part)));
-    format!("  {}", style.strong(&parts.join(" · ")))
+    let time = style.strong(&parts.join(" · "));
+    let trouble = plain::trouble(state).into_iter();
+    let trouble = trouble.map(|part| format!(" · {}", style.bad(&part)));
+    format!("  {time}{}", trouble.collect::<String>())
 }
 
 fn job_line(state: &State, job: &RunningJob, label: &str, label_width: usize) -> String {
@@ -205,10 +194,10 @@ fn job_line(state: &State, job: &RunningJob, label: &str, label_width: usize) ->
             job.bytes,
             job.plan.bytes.max(job.bytes)
         ));
+        details.extend(job.rate().map(words::rate));
         if job.rows.0 > 0 {
             details.push(words::count(job.rows.0, "row", "rows"));
         }
-        details.extend(job.rate().map(words::rate));
     } else if job.plan.bytes.0 > 0 {
         details.push(format!("{} to do", job.plan.bytes));
     }

@@ -105,6 +105,14 @@ pub fn harmless(text: &str) -> String {
     harmless
 }
 
+/// A file of the run directory, so that it can be opened from where one stands.
+pub fn in_dir(run_dir: &str, file: &str) -> String {
+    match run_dir.trim_end_matches('/') {
+        "" => one_line(file),
+        dir => one_line(&format!("{dir}/{file}")),
+    }
+}
+
 /// Splits into lines at spaces, none longer than `width` unless a single word is.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();

@@ -30,6 +30,11 @@ pub fn bytes(report: &Report) -> Result<Vec<u8>, WriteError> {
     Ok(bytes)
 }
 
+/// The report as one line, without a line end: the last line of `--json`.
+pub fn line(report: &Report) -> Result<String, WriteError> {
+    serde_json::to_string(report).map_err(WriteError::Encode)
+}
+
 /// Writes the report. Whoever reads the file sees a whole report or none: it is written beside its place, brought to the
 /// disk, and renamed.
 pub fn write(report: &Report, path: &Path) -> Result<(), WriteError> {

@@ -217,10 +217,17 @@ impl<'a> Facts<'a> {
     }
 
     fn in_run_dir(&self, file: &str) -> String {
-        if self.report.run_dir.is_empty() {
-            file.to_owned()
-        } else {
-            format!("{}/{file}", self.report.run_dir.trim_end_matches('/'))
+        words::in_dir(&self.report.run_dir, file)
+    }
+
+    /// What to type next time: the target is not empty any more, and is not emptied unasked.
+    fn again(&self) -> String {
+        match &self.report.target {
+            Some(target) => format!(
+                "with --overwrite {}, which empties the target first",
+                target.database
+            ),
+            None => "into an emptied target".to_owned(),
         }
     }
 
@@ -230,7 +237,7 @@ impl<'a> Facts<'a> {
             return "Nothing is proven.".to_owned();
         }
         format!(
-            "Proven all the same: {} hold exactly what the source held {}.",
+            "Proven nevertheless: {} hold exactly what the source held {}.",
             self.identical_tables(),
             self.at_snapshot()
         )
@@ -262,8 +269,11 @@ fn proven(facts: &Facts<'_>) -> Conclusion {
         )
     };
     let next = facts.report.source_moved_on.as_ref().map(|_| {
-        "Before you switch over, stop whatever writes to the source and move again: the copy does not have the later writes."
-            .to_owned()
+        format!(
+            "The copy does not have the later writes. Before you switch over, stop whatever writes to the source, and move \
+             again {}.",
+            facts.again()
+        )
     });
     Conclusion {
         status: ExitStatus::Proven,
@@ -447,11 +457,12 @@ fn unfinished(facts: &Facts<'_>) -> Conclusion {
         ),
         next: Some(if facts.failed > 0 {
             format!(
-                "Each failed statement is shown above and kept whole under {}. Remove its cause, then move again.",
-                facts.in_run_dir("failed/")
+                "Each failed statement is shown above and kept whole under {}. Remove its cause, then move again {}.",
+                facts.in_run_dir("failed/"),
+                facts.again()
             )
         } else {
-            "Move again.".to_owned()
+            format!("Move again {}.", facts.again())
         }),
     }
 }
@@ -476,8 +487,11 @@ fn stopped(facts: &Facts<'_>, status: ExitStatus, why: &str) -> Conclusion {
         ExitStatus::Usage => "Not started",
         _ => "Failed",
     };
-    let sentence = if facts.started == 0 {
-        format!("{word}: {why}. Nothing was written to the target.")
+    let nothing_touched = matches!(status, ExitStatus::NoGo | ExitStatus::Usage);
+    let sentence = if nothing_touched {
+        format!("{word}: {why}. Nothing was touched.")
+    } else if facts.started == 0 {
+        format!("{word}: {why}. No job had begun; nothing is proven.")
     } else {
         format!(
             "{word}: {why}. {} of {} done; the target is not a copy of the source. {}",
@@ -486,6 +500,7 @@ fn stopped(facts: &Facts<'_>, status: ExitStatus, why: &str) -> Conclusion {
             facts.proven_part()
         )
     };
+    let next = (facts.started > 0).then(|| format!("Move again {}.", facts.again()));
     // Whoever stops in spite of everything being proven must not be told that it is.
     let status = match status {
         ExitStatus::Proven | ExitStatus::Waived => ExitStatus::Failed,
@@ -494,6 +509,6 @@ fn stopped(facts: &Facts<'_>, status: ExitStatus, why: &str) -> Conclusion {
     Conclusion {
         status,
         sentence,
-        next: None,
+        next,
     }
 }

@@ -68,9 +68,11 @@ fn tables(lines: &mut Vec<String>, report: &Report, view: View) {
         let cells = rows.iter().map(|row| row.cells[column].len());
         cells.max().unwrap_or(0).max(heads[column].len())
     });
-    // Two spaces between columns, and the longest verdict.
-    let others = widths.iter().map(|width| width + 2).sum::<usize>() + 2 + "NOT VERIFIED".len();
-    let room = usize::from(view.columns).saturating_sub(others).max(20);
+    let verdicts: Vec<String> = rows.iter().map(|row| verdict(row.table)).collect();
+    let last = verdicts.iter().map(String::len).max().unwrap_or(0);
+    // Two spaces between columns.
+    let others = widths.iter().map(|width| width + 2).sum::<usize>() + 2 + last;
+    let room = usize::from(view.columns).saturating_sub(others).max(10);
     let longest = rows
         .iter()
         .map(|row| console::measure_text_width(&row.name))
@@ -98,9 +100,13 @@ fn tables(lines: &mut Vec<String>, report: &Report, view: View) {
     };
     let head = layout("table", heads, "verdict");
     lines.push(view.style.strong(&head));
-    for row in &rows {
+    for (row, verdict) in rows.iter().zip(&verdicts) {
         let cells = std::array::from_fn(|column| row.cells[column].as_str());
-        let text = layout(&row.name, cells, &verdict(row.table.verdict, view.style));
+        let text = layout(
+            &row.name,
+            cells,
+            &paint(row.table.verdict, verdict, view.style),
+        );
         lines.extend(text.split('\n').map(str::to_owned));
     }
     if shown < all.len() {
@@ -137,13 +143,35 @@ fn needs_a_look(table: &TableVerdict) -> bool {
     matches!(table.verdict, Verdict::Different | Verdict::NotVerified)
 }
 
-fn verdict(verdict: Verdict, style: Style) -> String {
-    match verdict {
-        Verdict::Identical => style.good("identical"),
+/// In words, and for a different table how many rows there are too many or too few.
+fn verdict(table: &TableVerdict) -> String {
+    match table.verdict {
+        Verdict::Identical => "identical".to_owned(),
         Verdict::SameCount => "same count".to_owned(),
-        Verdict::Excluded => style.faint("left out"),
-        Verdict::NotVerified => style.warning("NOT VERIFIED"),
-        Verdict::Different => style.bad("DIFFERENT"),
+        Verdict::Excluded => "left out".to_owned(),
+        Verdict::NotVerified => "NOT VERIFIED".to_owned(),
+        Verdict::Different => {
+            let source = table.source_count.or(table.read.map(|digest| digest.rows));
+            let target = table.target.map(|digest| digest.rows);
+            match (source, target) {
+                (Some(source), Some(target)) if source != target => {
+                    let sign = if source > target { '-' } else { '+' };
+                    let rows = words::count(source.0.abs_diff(target.0), "row", "rows");
+                    format!("DIFFERENT, {sign}{rows}")
+                }
+                _ => "DIFFERENT".to_owned(),
+            }
+        }
+    }
+}
+
+fn paint(verdict: Verdict, text: &str, style: Style) -> String {
+    match verdict {
+        Verdict::Identical => style.good(text),
+        Verdict::SameCount => text.to_owned(),
+        Verdict::Excluded => style.faint(text),
+        Verdict::NotVerified => style.warning(text),
+        Verdict::Different => style.bad(text),
     }
 }
 
@@ -179,7 +207,12 @@ fn failures(lines: &mut Vec<String>, report: &Report, view: View) {
     let skipped = report.skipped();
     for (job, failure) in report.failures() {
         if view.whole_failures {
-            lines.extend(failure_lines(&job.plan.label, failure, view.style));
+            lines.extend(failure_lines(
+                &job.plan.label,
+                failure,
+                &report.run_dir,
+                view.style,
+            ));
         } else {
             let error = failure.server_error.as_ref();
             let error = error.map(|error| format!(": {}: {}", error.code, error.message));
@@ -191,6 +224,7 @@ fn failures(lines: &mut Vec<String>, report: &Report, view: View) {
                 words::one_line(&error.unwrap_or_default())
             ));
             if let Some(file) = &failure.file {
+                let file = words::in_dir(&report.run_dir, file);
                 lines.push(format!("  kept whole in {file}"));
             }
         }

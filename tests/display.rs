@@ -1,0 +1,375 @@
+//! What a watcher sees of a run: bars, lines, JSON, failures. Recorded runs are replayed and the output is reviewed.
+
+#[expect(dead_code, reason = "the test of the report uses the rest")]
+mod recorded;
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use chrono::FixedOffset;
+use pgconvoy::event::{Event, What};
+use pgconvoy::model::{JobId, Verdict, VerifyLevel};
+use pgconvoy::progress::{
+    Display, DisplayOptions, Estimate, Size, State, Style, Verbosity, failure_lines, picture,
+};
+use proptest::prelude::*;
+use recorded::{MB, Run, at};
+
+#[derive(Clone, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Buffer {
+    fn text(&self) -> String {
+        let bytes = self.0.lock().expect("is not poisoned").clone();
+        String::from_utf8(bytes).expect("is UTF-8")
+    }
+}
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("is not poisoned").extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Full;
+
+impl Write for Full {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn size() -> Size {
+    Size {
+        columns: 80,
+        rows: 24,
+    }
+}
+
+fn options() -> DisplayOptions {
+    DisplayOptions {
+        json: false,
+        verbosity: Verbosity::Normal,
+        color: false,
+        stderr_is_terminal: false,
+        size,
+        zone: FixedOffset::east_opt(2 * 3600).expect("is a zone"),
+    }
+}
+
+/// What goes to stdout and what to stderr.
+fn replay(options: DisplayOptions, events: &[Event]) -> (String, String) {
+    let (stdout, stderr) = (Buffer::default(), Buffer::default());
+    let mut display = Display::choose(options, Box::new(stdout.clone()), Box::new(stderr.clone()));
+    for event in events {
+        display.event(event);
+    }
+    assert_eq!(display.write_error(), None);
+    (stdout.text(), stderr.text())
+}
+
+fn state(run: &Run) -> State {
+    let mut state = State::default();
+    for event in &run.events {
+        state.apply(event);
+    }
+    state
+}
+
+#[test]
+fn plain_lines_tell_the_whole_story_on_stderr() {
+    let mut run = recorded::failed();
+    recorded::different(&mut run);
+    recorded::unverified(&mut run);
+    recorded::moved_on(&mut run);
+    let (stdout, stderr) = replay(options(), &run.events);
+    assert_eq!(stdout, "");
+    insta::assert_snapshot!(stderr);
+}
+
+#[test]
+fn verbose_names_each_job_and_quiet_only_what_went_wrong() {
+    let run = recorded::failed();
+    let (_, verbose) = replay(
+        DisplayOptions {
+            verbosity: Verbosity::Verbose,
+            ..options()
+        },
+        &run.events,
+    );
+    assert!(verbose.contains("done: copy public.accounts · 902,110 rows · 290.0 MB · 8.9 s"));
+    assert!(verbose.contains("skipped: verify public.statuses, because of foreign key"));
+    let (_, quiet) = replay(
+        DisplayOptions {
+            verbosity: Verbosity::Quiet,
+            stderr_is_terminal: true,
+            ..options()
+        },
+        &run.events,
+    );
+    assert!(
+        quiet.starts_with("14:00:21  failed: foreign key fk_statuses_account\n"),
+        "{quiet}"
+    );
+    assert!(!quiet.contains("copying"), "{quiet}");
+}
+
+#[test]
+fn json_is_every_event_on_stdout_and_nothing_else() {
+    let mut run = recorded::failed();
+    recorded::different(&mut run);
+    let (stdout, stderr) = replay(
+        DisplayOptions {
+            json: true,
+            stderr_is_terminal: true,
+            ..options()
+        },
+        &run.events,
+    );
+    assert_eq!(stderr, "");
+    let events: Vec<Event> = stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("is an event"))
+        .collect();
+    assert_eq!(events, run.events);
+}
+
+#[test]
+fn the_picture_fits_its_terminal() {
+    let state = state(&recorded::under_way());
+    for (columns, rows) in [(80, 24), (200, 50), (40, 24), (80, 9)] {
+        let lines = picture(&state, Size { columns, rows }, Style { color: false });
+        assert!(lines.len() < usize::from(rows));
+        for line in &lines {
+            assert!(line.chars().count() < usize::from(columns), "{line}");
+        }
+        insta::assert_snapshot!(format!("picture_{columns}x{rows}"), lines.join("\n"));
+    }
+}
+
+#[test]
+fn the_picture_of_the_end_has_no_full_bar_for_what_was_lost() {
+    let state = state(&recorded::failed());
+    let lines = picture(&state, size(), Style { color: false });
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+/// What a terminal of 80 columns shows after these bytes; it knows the few sequences that are used.
+fn screen(bytes: &str) -> String {
+    let mut lines: Vec<Vec<char>> = vec![Vec::new()];
+    let (mut row, mut column) = (0_usize, 0_usize);
+    let mut chars = bytes.chars().peekable();
+    while let Some(char) = chars.next() {
+        match char {
+            '\x1b' => {
+                chars.next();
+                let mut digits = String::new();
+                while let Some(digit) = chars.next_if(|c| c.is_ascii_digit() || *c == ';') {
+                    digits.push(digit);
+                }
+                let number = digits.parse().unwrap_or(1);
+                match chars.next() {
+                    Some('A') => row -= number,
+                    Some('B') => row += number,
+                    Some('K') => lines[row].clear(),
+                    Some('m') => {}
+                    other => panic!("unknown sequence {digits}{other:?}"),
+                }
+            }
+            '\r' => column = 0,
+            '\n' => (row, column) = (row + 1, 0),
+            '\t' => column = (column / 8 + 1) * 8,
+            _ => {
+                if column >= 80 {
+                    (row, column) = (row + 1, 0);
+                    lines.resize(lines.len().max(row + 1), Vec::new());
+                }
+                let length = lines[row].len().max(column + 1);
+                lines[row].resize(length, ' ');
+                lines[row][column] = char;
+                column += 1;
+            }
+        }
+        lines.resize(lines.len().max(row + 1), Vec::new());
+    }
+    let lines = lines.iter().map(|line| line.iter().collect::<String>());
+    let trimmed: Vec<String> = lines.map(|line| line.trim_end().to_owned()).collect();
+    trimmed.join("\n")
+}
+
+#[test]
+fn on_a_terminal_bars_stay_below_what_lasts_and_are_taken_down() {
+    let stderr = Buffer::default();
+    let options = DisplayOptions {
+        stderr_is_terminal: true,
+        color: true,
+        ..options()
+    };
+    let mut display = Display::choose(options, Box::new(Full), Box::new(stderr.clone()));
+    let mut with_bars = String::new();
+    for event in &recorded::failed().events {
+        if matches!(event.what, What::JobFailed { .. } | What::SnapshotReleased) {
+            // A picture is drawn now, so that there is one to be taken away and put back.
+            std::thread::sleep(std::time::Duration::from_millis(150));
+            display.tick(event.at);
+            with_bars = screen(&stderr.text());
+        }
+        display.event(event);
+    }
+    assert_eq!(
+        with_bars.matches("copying       ██").count(),
+        1,
+        "{with_bars}"
+    );
+    assert_eq!(display.write_error(), None);
+    display.clear();
+    assert!(stderr.text().contains("\x1b[1;31mfailed:\x1b[0m"));
+    let after = screen(&stderr.text());
+    assert!(!after.contains('█'), "{after}");
+    insta::assert_snapshot!(after);
+}
+
+#[test]
+fn a_failure_is_shown_whole() {
+    let lines = failure_lines(
+        "foreign key fk_statuses_account",
+        &recorded::failure(),
+        "run",
+        Style { color: false },
+    );
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn a_full_disk_or_closed_pipe_does_not_stop_the_run() {
+    for json in [true, false] {
+        let options = DisplayOptions { json, ..options() };
+        let mut display = Display::choose(options, Box::new(Full), Box::new(Full));
+        for event in &recorded::under_way().events {
+            display.event(event);
+        }
+        let error = display.write_error().expect("nothing can be written");
+        assert!(error.contains("storage"), "{error}");
+    }
+}
+
+#[test]
+fn no_time_is_named_before_there_is_evidence() {
+    let mut run = Run::begin(VerifyLevel::Content);
+    assert_eq!(state(&run).estimate(), Estimate::None);
+    recorded::plan(&mut run);
+    assert_eq!(state(&run).estimate(), Estimate::Estimating);
+    run.start(1).start(2).start(3);
+    run.wait(2000).advance(1, 1, 20 * MB);
+    assert_eq!(state(&run).estimate(), Estimate::Estimating);
+    run.wait(2000).advance(1, 1, 40 * MB);
+    assert!(matches!(state(&run).estimate(), Estimate::Left(_)));
+}
+
+/// 1,000 jobs of equal size on four workers: half-way through, the other half is to come.
+#[test]
+fn the_estimate_is_right_where_the_future_is_like_the_past() {
+    let mut run = Run::begin(VerifyLevel::None);
+    let jobs = (0..1000).map(|id| pgconvoy::event::PlannedJob {
+        id: JobId(id),
+        phase: pgconvoy::event::Phase::Data,
+        label: format!("copy {id}"),
+        bytes: pgconvoy::model::Bytes(MB),
+        rows: pgconvoy::model::Rows(1),
+    });
+    run.push(What::Planned {
+        jobs: jobs.collect(),
+        tables: 1000,
+        bytes: pgconvoy::model::Bytes(1000 * MB),
+    });
+    for round in 0..125 {
+        for worker in 0..4 {
+            run.start(round * 4 + worker);
+        }
+        run.wait(100);
+        for worker in 0..4 {
+            run.finish(round * 4 + worker, 1, MB, 100);
+        }
+    }
+    let state = state(&run);
+    let Estimate::Left(ms) = state.estimate() else {
+        panic!("no estimate");
+    };
+    assert!(
+        (12_000..13_000).contains(&ms),
+        "{ms} ms; 12,500 would be exact"
+    );
+    let rate = state.copy_rate().expect("was measured") / MB as f64;
+    assert!(
+        (36.0..44.0).contains(&rate),
+        "{rate} MB/s; 40 would be exact"
+    );
+}
+
+#[test]
+fn a_stalled_run_shows_a_sinking_rate() {
+    let mut state = state(&recorded::under_way());
+    let before = state.copy_rate().expect("was measured");
+    for second in 9..60 {
+        state.tick(at(second * 1000));
+    }
+    assert!(state.copy_rate().expect("was measured") < before / 50.0);
+}
+
+#[test]
+fn a_hundred_thousand_jobs_are_folded_quickly() {
+    let mut run = Run::begin(VerifyLevel::None);
+    let jobs = (0..100_000).map(|id| pgconvoy::event::PlannedJob {
+        id: JobId(id),
+        phase: pgconvoy::event::Phase::Data,
+        label: format!("copy {id}"),
+        bytes: pgconvoy::model::Bytes(MB),
+        rows: pgconvoy::model::Rows(1),
+    });
+    run.push(What::Planned {
+        jobs: jobs.collect(),
+        tables: 1,
+        bytes: pgconvoy::model::Bytes(MB),
+    });
+    for id in 0..100_000 {
+        run.start(id).wait(10).finish(id, 1, MB, 10);
+    }
+    let began = std::time::Instant::now();
+    let (_, stderr) = replay(options(), &run.events);
+    assert!(stderr.contains("copied 97.7 GB"), "{stderr}");
+    assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
+}
+
+proptest! {
+    /// Any part of a record, in any order: displays are shown what there is.
+    #[test]
+    fn no_order_of_events_makes_a_display_panic(
+        picks in prop::collection::vec(any::<prop::sample::Index>(), 0..80),
+        columns in 0_u16..200,
+        rows in 0_u16..60,
+    ) {
+        let mut whole = recorded::failed();
+        recorded::different(&mut whole);
+        recorded::moved_on(&mut whole);
+        whole.verdict("x", 1, 1, Verdict::NotVerified);
+        let mut state = State::default();
+        for pick in picks {
+            let event = pick.get(&whole.events);
+            state.apply(event);
+            let _ = picture(&state, Size { columns, rows }, Style { color: true });
+            let _ = pgconvoy::progress::plain_line(&state);
+            for (_, progress) in state.phases() {
+                prop_assert!(progress.done <= progress.bytes);
+            }
+        }
+    }
+}
