@@ -77,8 +77,8 @@ fn each_change_is_found_by_name() {
             .filter_map(|line| line.strip_prefix("-- expect: "))
             .collect();
         expected.sort_unstable();
-        let changed = toc(&format!("compared/changed/{number:02}.toc"));
-        let differences = compare(&base, &changed, &between(15, 15));
+        let after = toc(&format!("compared/changed/{number:02}.toc"));
+        let differences = compare(&base, &after, &between(15, 15));
         let mut found: Vec<String> = differences.iter().map(named).collect();
         found.sort_unstable();
         if found != expected {
@@ -87,7 +87,7 @@ fn each_change_is_found_by_name() {
             ));
         }
         // The rules on wording must not hide it either.
-        let across = compare(&base, &changed, &between(10, 18));
+        let across = compare(&base, &after, &between(10, 18));
         assert_eq!(across.len(), differences.len(), "{number}: {title}");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
