@@ -58,7 +58,9 @@ pub fn create(record: &RunRecord<'_>) -> SqlText {
 
 /// Marks a job as done; to be run in the transaction of its work.
 pub fn mark(job: JobId, what: &str, mark: &Mark) -> SqlText {
-    let hash = mark.digest.map_or("null".to_owned(), |digest| format!("'{:032x}'", digest.sum));
+    let hash = mark
+        .digest
+        .map_or("null".to_owned(), |digest| format!("'{:032x}'", digest.sum));
     SqlText::from(format!(
         "insert into pgconvoy.done (job, what, rows, bytes, hash) values ({job}, {}, {}, {}, {hash})",
         quote_literal(what),
@@ -71,7 +73,11 @@ pub fn mark(job: JobId, what: &str, mark: &Mark) -> SqlText {
 ///
 /// Event triggers of the moved database are in place by now; a superuser keeps them from firing on this.
 pub fn drop(superuser: bool) -> SqlText {
-    let silence = if superuser { "set local session_replication_role = replica;" } else { "" };
+    let silence = if superuser {
+        "set local session_replication_role = replica;"
+    } else {
+        ""
+    };
     SqlText::from(format!(
         "begin; set local synchronous_commit = on; {silence} set local client_min_messages = warning; drop schema pgconvoy cascade; commit"
     ))
@@ -83,8 +89,19 @@ mod tests {
 
     #[test]
     fn a_mark_says_what_was_done() {
-        let digest = MultisetDigest { rows: Rows(2), sum: 255 };
-        let mark = mark(JobId(7), "copy \"it's\"", &Mark { rows: Rows(2), bytes: Bytes(9), digest: Some(digest) });
+        let digest = MultisetDigest {
+            rows: Rows(2),
+            sum: 255,
+        };
+        let mark = mark(
+            JobId(7),
+            "copy \"it's\"",
+            &Mark {
+                rows: Rows(2),
+                bytes: Bytes(9),
+                digest: Some(digest),
+            },
+        );
         assert_eq!(
             mark.to_string(),
             "insert into pgconvoy.done (job, what, rows, bytes, hash) values \

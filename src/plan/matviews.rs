@@ -179,9 +179,14 @@ impl<'a> Builder<'a> {
         }
         let entry = self.relations[&matview.name];
         let format = self.formats.of(&matview.columns);
-        let expression = |column| self.formats.comparable(column, &format).unwrap_or_else(|| quote_ident(&column.name));
+        let expression = |column| {
+            self.formats
+                .comparable(column, &format)
+                .unwrap_or_else(|| quote_ident(&column.name))
+        };
         let encoding = &self.inputs.source.encoding;
-        let converted = format != CopyFormat::Binary && !matches!(encoding.as_str(), "UTF8" | "SQL_ASCII");
+        let converted =
+            format != CopyFormat::Binary && !matches!(encoding.as_str(), "UTF8" | "SQL_ASCII");
         let comparison = Comparison {
             table: matview.name.clone(),
             entries: vec![entry],
@@ -200,7 +205,11 @@ impl<'a> Builder<'a> {
         let read = self.add(Draft {
             cost: cost::verify(matview.bytes) * 2,
             bytes: matview.bytes,
-            ..Draft::new(Phase::Verify, format!("run the query of {} on the source", matview.name), Work::ReadSource { comparison: index })
+            ..Draft::new(
+                Phase::Verify,
+                format!("run the query of {} on the source", matview.name),
+                Work::ReadSource { comparison: index },
+            )
         });
         let after = [vec![read], self.loaded(&matview.name)].concat();
         self.plan_compare(after, vec![index]);
