@@ -554,7 +554,7 @@ impl Certificates {
 const OVER_TLS: &str = "\
 hostssl all only_tls 127.0.0.1/32 trust
 hostnossl all only_plain 127.0.0.1/32 trust
-host all both 127.0.0.1/32 trust
+host all anybody 127.0.0.1/32 trust
 host all scram 127.0.0.1/32 scram-sha-256
 hostssl all certified 127.0.0.1/32 cert";
 
@@ -600,7 +600,7 @@ async fn every_sslmode_checks_what_it_says() {
     let certificates = Certificates::new();
     let cluster = Cluster::new(OVER_TLS);
     let server = certificates.start(&cluster, &certificates.server());
-    server.sql("create role both login");
+    server.sql("create role anybody login");
     // The root, then what comes of it for the right name and for a wrong one.
     let matrix = [
         (
@@ -658,7 +658,7 @@ async fn every_sslmode_checks_what_it_says() {
         for (root, right, wrong) in rows {
             for (host, expected) in [("localhost", right), ("other.example", wrong)] {
                 let mut text = format!(
-                    "host={host} hostaddr=127.0.0.1 port={port} user=both dbname=postgres sslmode={mode}"
+                    "host={host} hostaddr=127.0.0.1 port={port} user=anybody dbname=postgres sslmode={mode}"
                 );
                 if root != "absent" {
                     text = format!(
@@ -678,7 +678,7 @@ async fn every_sslmode_checks_what_it_says() {
     // An address in the certificate is as good as a name.
     let good = certificates.path("good.crt");
     let base =
-        format!("port={port} user=both dbname=postgres sslmode=verify-full sslrootcert={good}");
+        format!("port={port} user=anybody dbname=postgres sslmode=verify-full sslrootcert={good}");
     assert_eq!(
         outcome(&format!("host=127.0.0.1 {base}")).await.0,
         Some(Expect::Encrypted)
@@ -691,7 +691,7 @@ async fn every_sslmode_checks_what_it_says() {
         assert!(wrong_name.contains(part), "{wrong_name}");
     }
     let wrong = format!(
-        "host=localhost port={port} user=both sslmode=verify-full sslrootcert={}",
+        "host=localhost port={port} user=anybody sslmode=verify-full sslrootcert={}",
         certificates.path("wrong.crt")
     );
     let wrong_root = outcome(&wrong).await.1;
@@ -700,7 +700,7 @@ async fn every_sslmode_checks_what_it_says() {
     }
     // The system's roots don't know a test's authority.
     let system = outcome(&format!(
-        "host=localhost port={port} user=both sslrootcert=system"
+        "host=localhost port={port} user=anybody sslrootcert=system"
     ))
     .await;
     assert!(
@@ -733,7 +733,7 @@ async fn every_sslmode_checks_what_it_says() {
 async fn a_server_without_tls() {
     let cluster = Cluster::new(OVER_TLS);
     let server = cluster.start(&[]);
-    server.sql("create role both login; create role only_tls login");
+    server.sql("create role anybody login; create role only_tls login");
     let certificates = Certificates::new();
     for (mode, expected) in [
         ("disable", Expect::Plain),
@@ -744,7 +744,7 @@ async fn a_server_without_tls() {
         ("verify-full", Expect::NoTls),
     ] {
         let text = format!(
-            "host=localhost port={} user=both dbname=postgres sslmode={mode} sslrootcert={}",
+            "host=localhost port={} user=anybody dbname=postgres sslmode={mode} sslrootcert={}",
             cluster.port,
             certificates.path("good.crt")
         );
@@ -814,7 +814,7 @@ async fn scram_is_bound_to_the_certificate() {
     let certificates = Certificates::new();
     let cluster = Cluster::new(OVER_TLS);
     let server = certificates.start(&cluster, &certificates.server());
-    server.sql("create role scram login password 's'; create role both login");
+    server.sql("create role scram login password 's'; create role anybody login");
     let text = |user: &str, more: &str| {
         format!(
             "host=localhost port={} dbname=postgres user={user} password=s {more}",
@@ -833,7 +833,7 @@ async fn scram_is_bound_to_the_certificate() {
     // Nothing to bind to, and no SCRAM at all.
     for text in [
         text("scram", "sslmode=disable channel_binding=require"),
-        text("both", "sslmode=require channel_binding=require"),
+        text("anybody", "sslmode=require channel_binding=require"),
     ] {
         is_about(connect(&text).await, "binding", &["channel binding"]);
     }
@@ -967,7 +967,7 @@ async fn certificates_with_a_flaw_or_a_history() {
     let port = cluster.port;
     let text = |host: &str, root: &str, more: &str| {
         format!(
-            "host={host} hostaddr=127.0.0.1 port={port} user=both dbname=postgres sslrootcert={} {more}",
+            "host={host} hostaddr=127.0.0.1 port={port} user=anybody dbname=postgres sslrootcert={} {more}",
             certificates.path(root)
         )
     };
@@ -976,7 +976,7 @@ async fn certificates_with_a_flaw_or_a_history() {
     let own = self_signed("db.example");
     certificates.file("own.crt", &own.certificate);
     let server = certificates.start(&cluster, &own);
-    server.sql("create role both login");
+    server.sql("create role anybody login");
     for (host, root, mode, expected) in [
         ("db.example", "own.crt", "verify-full", Expect::Encrypted),
         ("DB.example", "own.crt", "verify-full", Expect::Encrypted),
