@@ -68,7 +68,7 @@ impl Cluster {
             port: free_port(),
             directory,
         };
-        cluster.give_to_server(cluster.path());
+        Self::give_to_server(cluster.path());
         let status = server_command(&cluster.bin.join("initdb"))
             .args(["--no-sync", "--username=postgres", "--auth=trust"])
             .args(["--encoding=UTF8", "--locale=C", "--pgdata"])
@@ -93,7 +93,7 @@ impl Cluster {
         self.path().join("data")
     }
 
-    fn give_to_server(&self, path: &Path) {
+    fn give_to_server(path: &Path) {
         if let Some(user) = server_user() {
             chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw())).expect("given away");
         }
@@ -104,7 +104,7 @@ impl Cluster {
         let path = self.path().join(name);
         std::fs::write(&path, content).expect("written");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("changed");
-        self.give_to_server(&path);
+        Self::give_to_server(&path);
         path
     }
 
