@@ -1,1 +1,2 @@
-//! (being built)
+pub mod inspect;
+pub mod move_database;
