@@ -11,7 +11,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use crate::model::{ExitStatus, Filter, FilterError, Finding, PatternError, Severity};
+use crate::model::{Endpoint, ExitStatus, Filter, FilterError, Finding, PatternError, Severity};
 use crate::pg::PgError;
 use crate::pg::client_tools::ClientToolError;
 use crate::pg::cluster::ClusterError;
@@ -95,6 +95,14 @@ impl Failure {
     /// Wrong usage; nothing was touched.
     pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(FailureKind::Usage, ExitStatus::Usage, message).with_hint(Some(hint.into()))
+    }
+
+    /// Source and target are the same database; nothing was touched.
+    pub fn same_database(target: &Endpoint) -> Self {
+        Self::usage(
+            format!("source and target are the same database: {target}"),
+            "Check host, port and database of --target; a standby of the source is the source, too.",
+        )
     }
 
     /// Patterns that match nothing on the source; nothing was touched.
