@@ -11,6 +11,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use crate::execute::ExecuteError;
 use crate::model::{Endpoint, ExitStatus, Filter, FilterError, Finding, PatternError, Severity};
 use crate::pg::PgError;
 use crate::pg::client_tools::ClientToolError;
@@ -314,6 +315,26 @@ impl From<PlanError> for Failure {
     fn from(error: PlanError) -> Self {
         let hint = hints::for_plan(&error);
         Self::of(FailureKind::Archive, ExitStatus::Failed, &error).with_hint(Some(hint))
+    }
+}
+
+impl From<ExecuteError> for Failure {
+    fn from(error: ExecuteError) -> Self {
+        match error {
+            ExecuteError::Schedule(error) => error.into(),
+            // Work has begun: whatever happened to the connection, the target is not as it was.
+            ExecuteError::Lost { job, source } => Self::from(source)
+                .while_doing(&job)
+                .with_status(ExitStatus::Interrupted),
+            ExecuteError::Stopped => Self::interrupted("a signal"),
+            ExecuteError::Panicked { job, source } => {
+                let failure = Self::defect(format!("{job} ended abnormally"));
+                Self {
+                    details: vec![source.to_string()],
+                    ..failure
+                }
+            }
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use chrono::Utc;
 use tokio::sync::oneshot;
 
 use super::run_dir::RunDir;
-use crate::event::{Event, What};
+use crate::event::{Emit, Event, What};
 use crate::failure::Failure;
 use crate::model::{ExitStatus, JobId};
 use crate::progress::{Display, DisplayOptions, Style, Verbosity};
@@ -52,9 +52,8 @@ pub struct Emitter {
     sender: Sender<Message>,
 }
 
-impl Emitter {
-    /// Something happened, now.
-    pub fn emit(&self, what: What) {
+impl Emit for Emitter {
+    fn emit(&self, what: What) {
         let event = Event {
             at: Utc::now(),
             what,

@@ -80,9 +80,17 @@ impl RunDir {
         &self.path
     }
 
-    /// Where `pg_dump -Fd` is to put the schema archive; does not exist yet.
-    pub fn schema_dir(&self) -> PathBuf {
-        self.path.join("schema")
+    /// Keeps the schema archive that `pg_dump -Fc` wrote, as `schema/source.dump`.
+    pub fn write_schema(&self, archive: &[u8]) -> Result<(), Failure> {
+        let dir = self.path.join("schema");
+        let path = dir.join("source.dump");
+        let write = || {
+            DirBuilder::new().mode(0o700).create(&dir)?;
+            let mut file = new_file(&path)?;
+            file.write_all(archive)?;
+            file.sync_all()
+        };
+        write().map_err(|error| Failure::file("writing", &path, &error))
     }
 
     /// Where the report goes.
@@ -139,7 +147,7 @@ impl RunDir {
         for file in ["events.jsonl", "plan.json", "report.json"] {
             let _ = fs::remove_file(self.path.join(file));
         }
-        let _ = fs::remove_dir_all(self.schema_dir());
+        let _ = fs::remove_dir_all(self.path.join("schema"));
         if self.ours {
             let _ = fs::remove_dir(&self.path);
         }
@@ -278,8 +286,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let run_dir = RunDir::create(dir.path()).expect("empty");
         run_dir.write_plan(&[1, 2]).expect("written");
+        run_dir.write_schema(b"PGDMP").expect("written");
         assert!(run_dir.write_plan(&[3]).is_err());
         run_dir.remove();
-        assert!(dir.path().exists(), "it was there before");
+        let left = fs::read_dir(dir.path()).expect("it was there before");
+        assert_eq!(left.count(), 0);
     }
 }
