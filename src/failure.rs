@@ -11,7 +11,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use crate::model::{ExitStatus, Filter, FilterError, Finding, PatternError, Severity};
+use crate::execute::ExecuteError;
+use crate::model::{Endpoint, ExitStatus, Filter, FilterError, Finding, PatternError, Severity};
 use crate::pg::PgError;
 use crate::pg::client_tools::ClientToolError;
 use crate::pg::cluster::ClusterError;
@@ -95,6 +96,14 @@ impl Failure {
     /// Wrong usage; nothing was touched.
     pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(FailureKind::Usage, ExitStatus::Usage, message).with_hint(Some(hint.into()))
+    }
+
+    /// Source and target are the same database; nothing was touched.
+    pub fn same_database(target: &Endpoint) -> Self {
+        Self::usage(
+            format!("source and target are the same database: {target}"),
+            "Check host, port and database of --target; a standby of the source is the source, too.",
+        )
     }
 
     /// Patterns that match nothing on the source; nothing was touched.
@@ -306,6 +315,26 @@ impl From<PlanError> for Failure {
     fn from(error: PlanError) -> Self {
         let hint = hints::for_plan(&error);
         Self::of(FailureKind::Archive, ExitStatus::Failed, &error).with_hint(Some(hint))
+    }
+}
+
+impl From<ExecuteError> for Failure {
+    fn from(error: ExecuteError) -> Self {
+        match error {
+            ExecuteError::Schedule(error) => error.into(),
+            // Work has begun: whatever happened to the connection, the target is not as it was.
+            ExecuteError::Lost { job, source } => Self::from(source)
+                .while_doing(&job)
+                .with_status(ExitStatus::Interrupted),
+            ExecuteError::Stopped => Self::interrupted("a signal"),
+            ExecuteError::Panicked { job, source } => {
+                let failure = Self::defect(format!("{job} ended abnormally"));
+                Self {
+                    details: vec![source.to_string()],
+                    ..failure
+                }
+            }
+        }
     }
 }
 

@@ -59,4 +59,7 @@ queries! {
     AVAILABLE_EXTENSIONS = "extensions.sql";
     INSTALLED_EXTENSIONS = "installed_extensions.sql";
     ACTIVITY = "activity.sql";
+    ASSUMABLE_ROLES = "assumable_roles.sql", up to 15 = "assumable_roles.15.sql";
+    DATABASE_SETTINGS = "database_settings.sql";
+    UNREADABLE = "unreadable.sql";
 }

@@ -179,6 +179,22 @@ pub async fn installed_extensions(session: &Session) -> Result<Vec<Extension>, P
     extensions(session, &queries::INSTALLED_EXTENSIONS, "version").await
 }
 
+/// Roles that the connected role can become, and so give objects to.
+pub async fn assumable_roles(session: &Session) -> Result<Vec<String>, PgError> {
+    names(session, &queries::ASSUMABLE_ROLES).await
+}
+
+/// Settings that belong to the database itself, as `name=value`, or `role: name=value`.
+pub async fn database_settings(session: &Session) -> Result<Vec<String>, PgError> {
+    names(session, &queries::DATABASE_SETTINGS).await
+}
+
+/// Tables, materialized views and sequences that the connected role may not read, wholly or row by row.
+pub async fn unreadable(session: &Session) -> Result<Vec<QualifiedName>, PgError> {
+    let rows = ask(session, &queries::UNREADABLE, &[]).await?;
+    rows.iter().map(|row| row.name("schema", "name")).collect()
+}
+
 /// Rows written to each table so far.
 pub async fn activity(session: &Session) -> Result<Vec<Activity>, PgError> {
     let rows = ask(session, &queries::ACTIVITY, &[]).await?;

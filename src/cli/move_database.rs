@@ -1,85 +1,74 @@
-//! `pgconvoy move`: a whole database from one server to another, proven.
+//! `pgconvoy move`: source server → target server, directly, verified.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use clap::Args;
 
-use super::inspect::{self, DumpOptions, Server, SourceView};
-use crate::catalog::{self, Activity};
-use crate::event::{Emit, What};
-use crate::execute::{self, Run};
+use super::arguments::{
+    ConnectionArgs, LeaveOutArgs, OutputArgs, SelectionArgs, SpeedArgs, VerifyArgs,
+};
+use super::output::Output;
 use crate::failure::Failure;
-use crate::ledger::{self, RunRecord};
-use crate::model::{Bytes, Filters, Oid, QualifiedName, VerifyLevel};
-use crate::pg::conninfo::{Conninfo, Environment};
-use crate::pg::{Side, Snapshot};
-use crate::plan::{Inputs, Plan, PlanOptions};
-use crate::toc::RestoreOptions;
+use crate::model::ExitStatus;
 
-/// What was asked for, with everything resolved.
-pub struct Request {
-    pub environment: Environment,
-    pub source: Conninfo,
-    pub target: Conninfo,
-    pub filters: Filters,
-    pub restore: RestoreOptions,
-    pub jobs: u32,
-    pub verify: VerifyLevel,
-    pub chunk_size: Option<Bytes>,
-    pub memory: Option<Bytes>,
+/// Copy a database to another server and prove the copy
+///
+/// Copies everything that a database holds from one server to another, on all cores, and exits with 0 only if it has
+/// read the target anew and found there exactly what the source held at one moment. The source is only read. The source
+/// may be in use meanwhile; what is written to it after that moment is not copied, and said.
+#[derive(Debug, Clone, Args)]
+#[command(name = "move", after_help = super::AFTER_HELP)]
+pub struct MoveArgs {
+    /// Source and target.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+
+    /// Create the target database, with the source's encoding, locale, owner and settings
+    #[arg(long, help_heading = "Connections")]
+    pub create: bool,
+
+    /// Empty the target database first; NAME must be its own name
+    #[arg(
+        long,
+        value_name = "NAME",
+        help_heading = "Connections",
+        conflicts_with = "create"
+    )]
+    pub overwrite: Option<String>,
+
+    /// Which objects.
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+
+    /// What to leave out of them.
+    #[command(flatten)]
+    pub leave_out: LeaveOutArgs,
+
+    /// How to go about it.
+    #[command(flatten)]
+    pub speed: SpeedArgs,
+
+    /// What to prove.
+    #[command(flatten)]
+    pub verify: VerifyArgs,
+
+    /// How to tell.
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
-pub async fn dev_run(request: Request, emit: Arc<dyn Emit>) -> Result<(), Failure> {
-    let source = Server::connect(request.source.clone(), Side::Source).await?;
-    let target = Server::connect(request.target.clone(), Side::Target).await?;
-    inspect::refuse_same_database(&source, &target)?;
-    let pg_dump = inspect::find_pg_dump(&request.environment, &[&source, &target]).await?;
-    let view = inspect::view_source(&source, &pg_dump, &request.filters).await?;
-    let options = PlanOptions {
-        jobs: request.jobs,
-        verify: request.verify,
-        restore: request.restore,
-        exclude_data: view.exclude_data.clone(),
-        chunk_size: request.chunk_size,
-        memory: request.memory.unwrap_or(Bytes(1 << 30)),
-    };
-    let inputs = Inputs {
-        toc: &view.toc,
-        source: &source.facts,
-        facts: &view.facts,
-        target: &target.facts,
-        options: &options,
-    };
-    let plan = Arc::new(Plan::make(&inputs)?);
-    std::fs::write(
-        "/tmp/plan.json",
-        serde_json::to_string_pretty(&*plan).unwrap_or_default(),
-    )
-    .ok();
-    emit.emit(What::Planned {
-        jobs: plan.announced(),
-        tables: plan.tables.len() as u32,
-        bytes: plan.data_bytes(),
-    });
-    let mut wire = target.connector.wire("ledger").await?;
-    wire.execute(&ledger::create(&RunRecord {
-        run: "dev",
-        source: &source.endpoint,
-        snapshot: &view.snapshot.id,
-        lsn: &view.snapshot.lsn,
-        plan: &serde_json::to_string(&*plan).unwrap_or_default(),
-    }))
-    .await?;
-    let (_tx, stop) = tokio::sync::watch::channel(false);
-    execute::run(Run {
-        plan: Arc::clone(&plan),
-        source: source.connector.clone(),
-        target: target.connector.clone(),
-        snapshot: view.snapshot,
-        emit: Arc::clone(&emit),
-        stop,
-    })
-    .await
-    .map_err(|e| Failure::usage(e.to_string(), ""))?;
-    wire.execute(&ledger::drop(target.facts.superuser)).await?;
-    Ok(())
+impl MoveArgs {
+    /// From the command line: with a display and a run directory of its own.
+    pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
+        let output = Output::start(&self.output.options())?;
+        run(self, output).await
+    }
+}
+
+/// Moves.
+pub async fn run(args: MoveArgs, output: Output) -> Result<ExitStatus, Failure> {
+    let environment = crate::pg::conninfo::Environment::of_process();
+    let resolved = args.connection.resolve(&environment);
+    let filters = args.selection.filters();
+    output.abandon().await;
+    let _ = (resolved?, filters?);
+    Err(Failure::defect("move is not built yet"))
 }

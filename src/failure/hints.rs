@@ -1,6 +1,6 @@
 //! What to do next: one sentence for each error that a person can do something about.
 //!
-//! SQLSTATEs are those of the manual, "PostgreSQL Error Codes".
+//! An SQLSTATE is one of the manual's appendix of error codes.
 
 use std::io;
 
