@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use crate::model::{Difference, DifferenceKind, quote_ident};
 
-use super::normalise::{Versions, same_definition};
+use super::normalise::{Versions, same_access_method, same_definition};
 use super::{Entry, RestoreOptions, Text, Toc, lines, owner_statement};
 
 /// What was left out on purpose, and what is being compared.
@@ -67,11 +67,10 @@ pub fn compare(source: &Toc, target: &Toc, options: &CompareOptions) -> Vec<Diff
 
 impl CompareOptions {
     fn takes(&self, entry: &Entry) -> bool {
-        self.restore.leaves_out(entry).is_none()
-            && !is_data(entry)
-            && !is_of_the_database(entry)
-            && !self.is_excluded(entry)
-            && !(self.restore.no_owner && only_names_an_owner(entry))
+        let left_out = self.restore.leaves_out(entry).is_some()
+            || (self.restore.no_owner && only_names_an_owner(entry));
+        let others_compare_it = is_data(entry) || is_of_the_database(entry);
+        !left_out && !others_compare_it && !self.is_excluded(entry)
     }
 
     fn is_excluded(&self, entry: &Entry) -> bool {
@@ -201,7 +200,8 @@ impl Pair<'_> {
                 target.tablespace.as_ref(),
             );
         }
-        if !restore.no_table_access_method {
+        let (left, right) = (source.table_am.as_ref(), target.table_am.as_ref());
+        if !restore.no_table_access_method && !same_access_method(left, right, self.versions) {
             property(
                 "access method",
                 source.table_am.as_ref(),

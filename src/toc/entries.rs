@@ -1,7 +1,10 @@
 //! Sections and passes: when an entry's turn is.
 
+use serde::{Deserialize, Serialize};
+
 /// The part of a restore that an entry belongs to (`teSection` in `pg_backup.h`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Section {
     /// Follows the object that it belongs to: comments, grants, security labels.
     None,
@@ -38,7 +41,8 @@ impl Section {
 
 /// The pass in which `pg_restore` restores an entry (`_tocEntryRestorePass`): grants after everything else, and after the
 /// grants what may need them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RestorePass {
     /// Everything but the following.
     Main,

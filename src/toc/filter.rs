@@ -1,10 +1,12 @@
 //! Which entries a restore leaves out, and why (`_tocEntryRequired` in `pg_backup_archiver.c`).
 
+use serde::{Deserialize, Serialize};
+
 use super::Entry;
 
 /// What to leave out; the names are those of `pg_restore`'s options. `Default` leaves out nothing that `pg_restore` without
 /// options would restore.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RestoreOptions {
     /// Objects belong to whoever restores them.
     pub no_owner: bool,

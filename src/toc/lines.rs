@@ -97,9 +97,8 @@ mod tests {
     #[test]
     fn enormous_texts_are_not_compared_line_by_line() {
         let numbered = |from: u32| -> String {
-            (from..from + 3000)
-                .map(|number| format!("{number}\n"))
-                .collect()
+            let lines: Vec<String> = (from..from + 3000).map(|n| n.to_string()).collect();
+            lines.join("\n")
         };
         let shown = diff(&numbered(0), &numbered(10_000));
         assert_eq!(shown.lines().count(), 6000);

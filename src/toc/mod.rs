@@ -16,8 +16,8 @@
 //! Everything but [`Toc::open`] is pure. This module does not read the archive's data, connects to nothing, and decides no
 //! order: the entries stay in the order of the file.
 //!
-//! Facts about the format are from PostgreSQL's `src/bin/pg_dump/pg_backup_archiver.c`, `pg_backup_custom.c` and
-//! `pg_backup_directory.c` (versions 9.0 to 18).
+//! Facts about the format are from `src/bin/pg_dump/pg_backup_archiver.c`, `pg_backup_custom.c` and
+//! `pg_backup_directory.c` of Postgres 9.0 to 18.
 
 mod compare;
 mod entries;
@@ -26,6 +26,7 @@ mod filter;
 mod lines;
 mod model;
 mod normalise;
+mod open;
 mod owner;
 mod reader;
 mod split;

@@ -264,7 +264,7 @@ impl Toc {
         self.first("SEARCHPATH").is_some()
     }
 
-    /// The entry with this dump id.
+    /// The entry with this dump id, by a search through all of them.
     pub fn by_id(&self, id: DumpId) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.dump_id == id)
     }

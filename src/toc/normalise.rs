@@ -5,6 +5,7 @@
 //! entries it is for, and is as narrow as it can be made, because a rule that is too wide hides a difference.
 //! Definitions are compared as sequences of tokens; white space between tokens never means anything in SQL.
 
+use super::Text;
 use super::tokens::{Kind, Tokens};
 
 /// The servers' major versions, the older one first.
@@ -34,43 +35,67 @@ impl Versions {
 type Word<'a> = (Kind, &'a [u8]);
 
 struct Rule {
-    /// What it is about; the tests name the rule by it.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "names the rule for readers and tests")
-    )]
-    name: &'static str,
     /// The major version that changed the wording; `None` for what changes when any server reads its own wording.
     since: Option<u32>,
-    /// The kinds of entries whose definitions may be affected.
+    /// The kinds of entries whose definitions may be affected; empty for all.
     kinds: &'static [&'static str],
-    /// Makes the older server's words those that the newer one would use. It sees the newer one's, in order to go no further
-    /// than it must.
-    rewrite: for<'a> fn(older: &[Word<'a>], newer: &[Word<'a>]) -> Vec<Word<'a>>,
+    rewrite: Rewrite,
 }
 
-const VIEWS: &[&str] = &["VIEW", "MATERIALIZED VIEW", "RULE"];
+enum Rewrite {
+    /// Brings either wording to the same form.
+    Both(for<'a> fn(&[Word<'a>]) -> Vec<Word<'a>>),
+    /// Makes the older server's words (the first argument) those that the newer one would use. It sees the newer one's, in
+    /// order to go no further than it must.
+    Older(for<'a> fn(&[Word<'a>], &[Word<'a>]) -> Vec<Word<'a>>),
+}
 
 const RULES: &[Rule] = &[
+    // `v in ('a', 'b')`, v being a varchar, is deparsed with a cast of the whole array. Read again, the cast is of each element,
+    // and is deparsed so from then on. No version of Postgres is free of it.
     Rule {
-        name: "a trigger executes a function, once called a procedure",
+        since: None,
+        kinds: &[],
+        rewrite: Rewrite::Both(casts_of_elements),
+    },
+    // A trigger executes a function; 10 calls it a procedure.
+    Rule {
         since: Some(11),
         kinds: &["TRIGGER"],
-        rewrite: execute_function,
+        rewrite: Rewrite::Older(execute_function),
     },
+    // A range type names its multirange type.
     Rule {
-        name: "a view of one relation does not qualify its columns",
+        since: Some(14),
+        kinds: &["TYPE"],
+        rewrite: Rewrite::Older(with_multirange),
+    },
+    // A view of only one relation does not qualify its columns.
+    Rule {
         since: Some(16),
-        kinds: VIEWS,
-        rewrite: without_qualification,
+        kinds: &["VIEW", "MATERIALIZED VIEW", "RULE"],
+        rewrite: Rewrite::Older(without_qualification),
     },
+    // Not-null constraints have names, which are shown where they are not the obvious ones.
     Rule {
-        name: "not-null constraints have names",
         since: Some(18),
         kinds: &["TABLE", "FOREIGN TABLE"],
-        rewrite: with_named_not_null,
+        rewrite: Rewrite::Older(with_named_not_null),
     },
 ];
+
+/// Whether two table access methods are the same, although servers before 12 have none to name.
+pub(super) fn same_access_method(
+    source: Option<&Text>,
+    target: Option<&Text>,
+    versions: Versions,
+) -> bool {
+    let unnamed = match (source, target) {
+        (None, Some(named)) | (Some(named), None) => *named == "heap",
+        _ => false,
+    };
+    source == target || (unnamed && versions.straddle(12))
+}
 
 /// Whether two definitions of one kind of entry, the source's and the target's, mean the same.
 pub(super) fn same_definition(
@@ -80,19 +105,23 @@ pub(super) fn same_definition(
     std_strings: bool,
 ) -> bool {
     let rules = RULES.iter().filter(|rule| {
-        rule.kinds.contains(&desc) && rule.since.is_none_or(|major| versions.straddle(major))
+        (rule.kinds.is_empty() || rule.kinds.contains(&desc))
+            && rule.since.is_none_or(|major| versions.straddle(major))
     });
     let (older, newer) = if versions.source_is_newer {
         (target, source)
     } else {
         (source, target)
     };
-    let (Some(mut older), Some(newer)) = (words(older, std_strings), words(newer, std_strings))
+    let (Some(mut older), Some(mut newer)) = (words(older, std_strings), words(newer, std_strings))
     else {
         return false;
     };
     for rule in rules {
-        older = (rule.rewrite)(&older, &newer);
+        match rule.rewrite {
+            Rewrite::Both(rewrite) => (older, newer) = (rewrite(&older), rewrite(&newer)),
+            Rewrite::Older(rewrite) => older = rewrite(&older, &newer),
+        }
     }
     older == newer
 }
@@ -110,6 +139,10 @@ fn is_word(word: Option<&Word>, text: &[u8]) -> bool {
     word.is_some_and(|&(kind, word)| kind == Kind::Word && word == text)
 }
 
+fn is_symbol(word: Option<&Word>, text: &[u8]) -> bool {
+    word.is_some_and(|&(kind, word)| kind == Kind::Symbol && word == text)
+}
+
 /// `EXECUTE PROCEDURE` → `EXECUTE FUNCTION`, where the newer one has just that.
 fn execute_function<'a>(older: &[Word<'a>], newer: &[Word<'a>]) -> Vec<Word<'a>> {
     let mut words = older.to_vec();
@@ -124,25 +157,68 @@ fn execute_function<'a>(older: &[Word<'a>], newer: &[Word<'a>]) -> Vec<Word<'a>>
     words
 }
 
-/// `t.a` → `a`, where the newer one has just `a`.
+/// `t.a` → `a`, where the newer one has just `a`: in the definition of a view, or the rule that stands in for one, and only
+/// for columns of one `t` that the view selects from. What a schema qualifies (relations, functions, types,
+/// collations) is left alone.
 fn without_qualification<'a>(older: &[Word<'a>], newer: &[Word<'a>]) -> Vec<Word<'a>> {
+    let mut relations = selected_from(older);
     let mut words = Vec::with_capacity(older.len());
     let mut at = 0;
     while at < older.len() {
         let here = newer.get(words.len());
-        let is_name = matches!(older[at].0, Kind::Word | Kind::QuotedName);
-        let qualifies = is_name
-            && older.get(at + 1) == Some(&(Kind::Symbol, b"."))
-            && here != Some(&older[at])
-            && here.is_some()
-            && here == older.get(at + 2);
-        if qualifies {
+        let is_shorter = here.is_some()
+            && here == older.get(at + 2)
+            && !is_symbol(newer.get(words.len() + 1), b".");
+        if is_shorter && is_column(older, at) && relations.contains(&older[at]) {
+            relations = vec![older[at]];
             at += 2;
         }
         words.push(older[at]);
         at += 1;
     }
     words
+}
+
+/// The names behind a view's own FROM that are not a schema: one of them is what its relation goes by.
+fn selected_from<'a>(words: &[Word<'a>]) -> Vec<Word<'a>> {
+    let makes_a_view = words
+        .iter()
+        .take(4)
+        .any(|word| is_word(Some(word), b"VIEW"));
+    if !makes_a_view {
+        return Vec::new();
+    }
+    let mut depth = 0_usize;
+    let mut names = Vec::new();
+    let mut behind_from = false;
+    for (at, word) in words.iter().enumerate() {
+        match word {
+            (Kind::Symbol, b"(") => depth += 1,
+            (Kind::Symbol, b")") => depth = depth.saturating_sub(1),
+            (Kind::Word, b"FROM") if depth == 0 => behind_from = true,
+            (Kind::Word | Kind::QuotedName, _)
+                if depth == 0 && behind_from && !is_symbol(words.get(at + 1), b".") =>
+            {
+                names.push(*word);
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+/// Whether the words at `at` are `t.a`, and may be a column by where they stand.
+fn is_column(words: &[Word], at: usize) -> bool {
+    let is_name = |word: Option<&Word>| {
+        word.is_some_and(|(kind, _)| matches!(kind, Kind::Word | Kind::QuotedName))
+    };
+    let before = at.checked_sub(1).and_then(|before| words.get(before));
+    is_name(words.get(at))
+        && is_symbol(words.get(at + 1), b".")
+        && is_name(words.get(at + 2))
+        && !is_symbol(words.get(at + 3), b"(")
+        && !is_word(before, b"COLLATE")
+        && !is_symbol(before, b":")
 }
 
 /// `a integer NOT NULL` → `a integer CONSTRAINT x NOT NULL`, where the newer one has that.
@@ -160,4 +236,237 @@ fn with_named_not_null<'a>(older: &[Word<'a>], newer: &[Word<'a>]) -> Vec<Word<'
         words.push(word);
     }
     words
+}
+
+/// `multirange_type_name = s.name,` is put in where the newer one has it; the older server cannot say it.
+fn with_multirange<'a>(older: &[Word<'a>], newer: &[Word<'a>]) -> Vec<Word<'a>> {
+    let begin = newer
+        .iter()
+        .position(|word| is_word(Some(word), b"multirange_type_name"));
+    let Some(begin) = begin.filter(|&begin| begin <= older.len()) else {
+        return older.to_vec();
+    };
+    let option = &newer[begin..];
+    let end = option.iter().position(|word| is_symbol(Some(word), b","));
+    let option = &option[..end.map_or(0, |end| end + 1)];
+    [&older[..begin], option, &older[begin..]].concat()
+}
+
+/// `(ARRAY[a, b])::t[]` → `ARRAY[(a)::t, (b)::t]`.
+fn casts_of_elements<'a>(words: &[Word<'a>]) -> Vec<Word<'a>> {
+    let mut rewritten = Vec::with_capacity(words.len());
+    let mut at = 0;
+    while at < words.len() {
+        if let Some(cast) = cast_array(&words[at..]) {
+            push_cast_elements(&mut rewritten, &cast);
+            at += cast.length;
+        } else {
+            rewritten.push(words[at]);
+            at += 1;
+        }
+    }
+    rewritten
+}
+
+/// `(ARRAY[…])::t[]` at the beginning of some words.
+struct CastArray<'w, 'a> {
+    /// What is between the brackets.
+    elements: &'w [Word<'a>],
+    /// `t`.
+    element_type: &'w [Word<'a>],
+    /// How many words it is altogether.
+    length: usize,
+}
+
+fn cast_array<'w, 'a>(words: &'w [Word<'a>]) -> Option<CastArray<'w, 'a>> {
+    let opens = is_symbol(words.first(), b"(")
+        && is_word(words.get(1), b"ARRAY")
+        && is_symbol(words.get(2), b"[");
+    if !opens {
+        return None;
+    }
+    let elements = words.get(3..3 + matching_bracket(words.get(3..)?)?)?;
+    let behind = words.get(3 + elements.len()..)?;
+    let casts = is_symbol(behind.first(), b"]")
+        && is_symbol(behind.get(1), b")")
+        && is_symbol(behind.get(2), b":")
+        && is_symbol(behind.get(3), b":");
+    let name = behind.get(4..)?;
+    let name_length = name
+        .iter()
+        .take_while(|(kind, text)| matches!(kind, Kind::Word | Kind::QuotedName) || *text == b".")
+        .count();
+    let element_type = name.get(..name_length).filter(|name| !name.is_empty())?;
+    let is_array =
+        is_symbol(name.get(name_length), b"[") && is_symbol(name.get(name_length + 1), b"]");
+    (casts && is_array).then_some(CastArray {
+        elements,
+        element_type,
+        length: 3 + elements.len() + 4 + name_length + 2,
+    })
+}
+
+/// How many words there are before the `]` that closes what was opened before the first of them.
+fn matching_bracket(words: &[Word]) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, word) in words.iter().enumerate() {
+        match word {
+            (Kind::Symbol, b"[" | b"(") => depth += 1,
+            (Kind::Symbol, b"]") if depth == 0 => return Some(at),
+            (Kind::Symbol, b"]" | b")") => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+    }
+    None
+}
+
+fn push_cast_elements<'a>(words: &mut Vec<Word<'a>>, cast: &CastArray<'_, 'a>) {
+    let symbol = |text: &'static [u8]| (Kind::Symbol, text);
+    words.extend([(Kind::Word, &b"ARRAY"[..]), symbol(b"[")]);
+    let mut depth = 0_usize;
+    let elements = cast.elements.split(|word| {
+        match word {
+            (Kind::Symbol, b"[" | b"(") => depth += 1,
+            (Kind::Symbol, b"]" | b")") => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && is_symbol(Some(word), b",")
+    });
+    for (index, element) in elements.enumerate() {
+        if index > 0 {
+            words.push(symbol(b","));
+        }
+        words.push(symbol(b"("));
+        words.extend_from_slice(element);
+        words.extend([symbol(b")"), symbol(b":"), symbol(b":")]);
+        words.extend_from_slice(cast.element_type);
+    }
+    words.push(symbol(b"]"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn same(desc: &str, source: &str, target: &str, majors: (u32, u32)) -> bool {
+        let versions = Versions::of(majors.0, majors.1);
+        same_definition(desc, (source.as_bytes(), target.as_bytes()), versions, true)
+    }
+
+    #[test]
+    fn a_cast_of_an_array_is_one_of_its_elements() {
+        let check = |array: &str| {
+            format!("CREATE TABLE t (CONSTRAINT c CHECK (((v)::text = ANY ({array}))))")
+        };
+        let before = check("(ARRAY['a'::character varying, 'b,]'::character varying])::text[]");
+        let after =
+            check("ARRAY[('a'::character varying)::text, ('b,]'::character varying)::text]");
+        for majors in [(0, 0), (15, 15), (10, 18), (18, 15)] {
+            assert!(same("TABLE", &before, &after, majors));
+            assert!(same("TABLE", &after, &before, majors));
+        }
+        for other in [
+            "ARRAY[('a'::character varying)::text, ('c,]'::character varying)::text]",
+            "ARRAY[('a'::character varying)::text]",
+            "ARRAY[('b,]'::character varying)::text, ('a'::character varying)::text]",
+            "(ARRAY['a'::character varying, 'b,]'::character varying])::name[]",
+            "ARRAY['a'::text, 'b,]'::text]",
+        ] {
+            assert!(!same("TABLE", &before, &check(other), (15, 18)), "{other}");
+        }
+        assert!(same(
+            "VIEW",
+            "(ARRAY[f(a, b), (c[1] || 'd')])::s.\"my type\"[]",
+            "ARRAY[(f(a, b))::s.\"my type\", ((c[1] || 'd'))::s.\"my type\"]",
+            (15, 15)
+        ));
+    }
+
+    #[test]
+    fn a_trigger_s_procedure_is_a_function() {
+        let ten = "CREATE TRIGGER t BEFORE INSERT ON a.b FOR EACH ROW EXECUTE PROCEDURE s.f('x');";
+        let later = "CREATE TRIGGER t BEFORE INSERT ON a.b FOR EACH ROW EXECUTE FUNCTION s.f('x');";
+        assert!(same("TRIGGER", ten, later, (10, 18)));
+        assert!(same("TRIGGER", later, ten, (18, 10)));
+        assert!(!same("TRIGGER", ten, later, (15, 18)), "both say FUNCTION");
+        assert!(!same(
+            "TRIGGER",
+            ten,
+            &later.replace("s.f", "s.g"),
+            (10, 18)
+        ));
+        assert!(!same("RULE", ten, later, (10, 18)));
+    }
+
+    #[test]
+    fn a_view_of_one_relation_needs_no_qualification() {
+        let view = |a: &str, b: &str, rest: &str| {
+            format!("CREATE VIEW s.v AS\n SELECT {a},\n    {b}\n   FROM {rest};")
+        };
+        let older = view(
+            "n.n",
+            "EXTRACT(year FROM n.\"B b\")::s.t",
+            "s.n\n  WHERE s.f(n.c)",
+        );
+        let newer = view(
+            "n",
+            "EXTRACT(year FROM \"B b\")::s.t",
+            "s.n\n  WHERE s.f(c)",
+        );
+        assert!(same("VIEW", &older, &newer, (15, 16)));
+        assert!(same("VIEW", &newer, &older, (18, 10)));
+        assert!(!same("VIEW", &older, &newer, (16, 18)));
+        assert!(!same("VIEW", &newer, &older, (15, 16)), "not the other way");
+        assert!(!same("FUNCTION", &older, &newer, (15, 16)));
+        for (from, to) in [
+            ("B b", "b"),
+            ("s.f", "f"),
+            ("s.f", "r.f"),
+            ("::s.t", "::t"),
+            ("FROM s.n", "FROM n"),
+            ("FROM s.n", "FROM r.n"),
+            ("f(c)", "f(d)"),
+        ] {
+            let other = newer.replace(from, to);
+            assert_ne!(newer, other);
+            assert!(!same("VIEW", &older, &other, (15, 16)), "{other}");
+        }
+        let joined = view("a.x", "b.y", "s.a");
+        assert!(
+            !same("VIEW", &joined, &view("x", "y", "s.a"), (15, 16)),
+            "two relations"
+        );
+        let rule = "CREATE RULE r AS ON INSERT TO v DO SELECT t.a";
+        assert!(!same("RULE", rule, &rule.replace("t.a", "a"), (15, 16)));
+    }
+
+    #[test]
+    fn not_null_constraints_have_names() {
+        let older = "CREATE TABLE s.t (\n    a integer NOT NULL,\n    b integer NOT NULL\n);";
+        let newer =
+            "CREATE TABLE s.t (\n    a integer CONSTRAINT x NOT NULL,\n    b integer NOT NULL\n);";
+        assert!(same("TABLE", older, newer, (15, 18)));
+        assert!(!same("TABLE", older, newer, (18, 18)));
+        assert!(!same("TABLE", newer, older, (15, 18)));
+        let other = newer.replace("CONSTRAINT x NOT NULL", "CONSTRAINT x UNIQUE");
+        assert!(!same("TABLE", older, &other, (15, 18)));
+    }
+
+    #[test]
+    fn range_types_name_their_multirange() {
+        let older = "CREATE TYPE s.r AS RANGE (\n    subtype = integer,\n    subtype_diff = f\n);";
+        let newer = older.replace("integer,", "integer,\n    multirange_type_name = s.m,");
+        assert!(same("TYPE", older, &newer, (13, 14)));
+        assert!(!same("TYPE", older, &newer, (14, 18)));
+        assert!(!same("TYPE", older, &newer.replace("= f", "= g"), (13, 14)));
+    }
+
+    #[test]
+    fn heap_is_what_there_was_before_access_methods() {
+        let heap = Text::from("heap");
+        let versions = Versions::of(10, 18);
+        assert!(same_access_method(None, Some(&heap), versions));
+        assert!(!same_access_method(None, Some(&"other".into()), versions));
+        assert!(!same_access_method(None, Some(&heap), Versions::of(15, 18)));
+    }
 }

@@ -6,9 +6,7 @@
 //! back byte for byte.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read};
-use std::path::Path;
+use std::io::{ErrorKind, Read};
 use std::str::FromStr;
 
 use crate::model::{DumpId, Oid, SqlText};
@@ -46,17 +44,6 @@ impl Toc {
             reader.end()?;
         }
         Ok(Self { header, entries })
-    }
-
-    /// Opens an archive: a custom file, or a directory with a `toc.dat`.
-    pub fn open(path: &Path) -> Result<Self, TocError> {
-        let file = if path.is_dir() {
-            path.join("toc.dat")
-        } else {
-            path.to_owned()
-        };
-        let opened = File::open(&file).map_err(|source| TocError::Open { path: file, source })?;
-        Self::read(BufReader::new(opened))
     }
 }
 

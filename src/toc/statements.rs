@@ -202,3 +202,142 @@ fn around_large_object(command: &[u8]) -> Option<(&[u8], &[u8])> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{DumpId, Oid};
+
+    use super::super::{
+        ArchiveFormat, ArchiveVersion, Compression, CreatedAt, DataPlace, Header, Section,
+    };
+    use super::*;
+
+    fn entry(desc: &str, tag: &str, defn: &str, drop_stmt: &str) -> Entry {
+        Entry {
+            dump_id: DumpId(7),
+            had_dumper: false,
+            table_oid: Oid(0),
+            oid: Oid(0),
+            tag: tag.into(),
+            desc: desc.to_owned(),
+            section: Section::PreData,
+            defn: Some(defn.into()),
+            drop_stmt: Some(drop_stmt.into()),
+            copy_stmt: None,
+            namespace: Some("s".into()),
+            tablespace: None,
+            table_am: None,
+            relkind: None,
+            owner: Some("o".into()),
+            with_oids: false,
+            dependencies: Vec::new(),
+            data: DataPlace::File("".into()),
+        }
+    }
+
+    fn toc(entries: Vec<Entry>) -> Toc {
+        let created_at = CreatedAt {
+            second: 0,
+            minute: 0,
+            hour: 0,
+            day: 1,
+            month0: 0,
+            year_since_1900: 120,
+            is_dst: 0,
+        };
+        let header = Header {
+            version: ArchiveVersion(1, 12, 0),
+            int_size: 4,
+            offset_size: 8,
+            format: ArchiveFormat::Directory { code: 3 },
+            compression: Compression::Level(-1),
+            created_at,
+            database: None,
+            server_version: None,
+            dump_version: None,
+        };
+        Toc { header, entries }
+    }
+
+    fn restore(entry: Entry) -> Result<Restore, TocError> {
+        let toc = toc(vec![entry]);
+        restore_statements(&toc, &toc.entries[0], &RestoreOptions::default())
+    }
+
+    fn texts(restore: &Restore) -> Vec<String> {
+        restore.statements.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_archive_without_qualified_names_gets_a_search_path() {
+        let table = entry(
+            "TABLE",
+            "t",
+            "CREATE TABLE t (a int);\n",
+            "DROP TABLE s.t;\n",
+        );
+        let restored = restore(table.clone()).expect("statements");
+        assert_eq!(restored.search_path, Some("s".into()));
+        let set = "SELECT pg_catalog.set_config('search_path', '', false);\n";
+        let path = entry("SEARCHPATH", "SEARCHPATH", set, "");
+        let toc = toc(vec![path, table]);
+        let restored = restore_statements(&toc, &toc.entries[1], &RestoreOptions::default());
+        assert_eq!(restored.expect("statements").search_path, None);
+    }
+
+    #[test]
+    fn public_is_there_already() {
+        let mut public = entry(
+            "SCHEMA",
+            "public",
+            "CREATE SCHEMA public;\n",
+            "DROP SCHEMA public;\n",
+        );
+        public.namespace = None;
+        assert_eq!(
+            texts(&restore(public).expect("statements")),
+            [
+                "CREATE SCHEMA IF NOT EXISTS \"public\"",
+                "ALTER SCHEMA \"public\" OWNER TO \"o\""
+            ]
+        );
+    }
+
+    #[test]
+    fn what_pg_restore_refuses_is_refused() {
+        let error = restore(entry(
+            "NOVELTY",
+            "n",
+            "CREATE NOVELTY n;",
+            "DROP NOVELTY n;",
+        ));
+        assert_eq!(
+            error.expect_err("refused").to_string(),
+            "could not make the statements of dump id 7, NOVELTY s.n: it is not known how its owner is set"
+        );
+        assert!(restore(entry("FUNCTION", "f()", "CREATE …;", "DRO")).is_err());
+        assert!(restore(entry("BLOB METADATA", "1..2", "1\ntwo\n", "x")).is_err());
+        assert!(
+            restore(entry(
+                "ACL",
+                "LARGE OBJECTS 1..2",
+                "GRANT ALL ON LARGE OBJECT 1 TO a;",
+                ""
+            ))
+            .is_err()
+        );
+        assert!(restore(entry("VIEW", "v", "CREATE VIEW v AS SELECT 'open", "")).is_err());
+    }
+
+    #[test]
+    fn grants_are_split_around_the_large_object() {
+        assert_eq!(
+            around_large_object(b"GRANT ALL ON LARGE OBJECT 12 TO \"LARGE OBJECT 3\""),
+            Some((
+                &b"GRANT ALL ON LARGE OBJECT "[..],
+                &b" TO \"LARGE OBJECT 3\""[..]
+            ))
+        );
+        assert_eq!(around_large_object(b"GRANT \"LARGE OBJECT 3\" TO a"), None);
+    }
+}

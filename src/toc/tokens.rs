@@ -134,7 +134,7 @@ impl<'a> Tokens<'a> {
                     at += 1;
                 }
                 byte if is_space(byte) => at += 1,
-                b'-' if line_break && self.byte(at + 1) == Some(b'-') => {
+                b'-' if self.byte(at + 1) == Some(b'-') => {
                     at = self.past(at, |byte| byte != b'\n' && byte != b'\r');
                 }
                 b'\'' if line_break => return Some(at),
@@ -242,11 +242,11 @@ fn is_word_part(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    fn tokens(sql: &str, std_strings: bool) -> Vec<&str> {
+    fn tokens(sql: &str, std_strings: bool) -> Vec<String> {
         Tokens::new(sql.as_bytes(), std_strings)
             .map(|token| {
                 let token = token.expect("terminated");
-                &sql[token.start..token.end]
+                sql[token.start..token.end].to_owned()
             })
             .collect()
     }
@@ -257,15 +257,9 @@ mod tests {
         assert_eq!(tokens(r"'a\' b'", false), [r"'a\' b'"]);
         assert_eq!(tokens(r"E'a\' b' c", true), [r"E'a\' b'", "c"]);
         assert_eq!(tokens("'it''s' x", true), ["'it''s'", "x"]);
-        assert_eq!(
-            tokens("E'a' -- no\n 'b\\'' c", true)[0],
-            "E'a'",
-            "a comment on the same line is no line break"
-        );
-        assert_eq!(
-            tokens("E'a'\n -- yes\n 'b\\'' c", true),
-            ["E'a'\n -- yes\n 'b\\''", "c"]
-        );
+        let continued = "E'a' -- a comment\n -- another\n 'b\\''";
+        assert_eq!(tokens(&format!("{continued} c"), true), [continued, "c"]);
+        assert_eq!(tokens("E'a' 'b\\' c", true), ["E'a'", "'b\\'", "c"]);
         assert_eq!(tokens("U&'\\' x", true), ["U&'\\'", "x"]);
         assert_eq!(tokens("x'00' like'a'", true), ["x'00'", "like", "'a'"]);
     }
