@@ -78,7 +78,7 @@ pub async fn source_facts(session: &Session) -> Result<SourceFacts, PgError> {
         constraints: constraints(session).await?,
         sequences: sequences(session).await?,
         large_objects: large_objects(session).await?,
-        extensions: extensions(session, &queries::INSTALLED_EXTENSIONS, "version").await?,
+        extensions: installed_extensions(session).await?,
         tables,
         matviews,
     })
@@ -335,7 +335,8 @@ async fn types(session: &Session, oids: &[u32]) -> Result<BTreeMap<Oid, Type>, P
     Ok(types)
 }
 
-async fn large_objects(session: &Session) -> Result<Vec<LargeObject>, PgError> {
+/// All large objects, without their content.
+pub async fn large_objects(session: &Session) -> Result<Vec<LargeObject>, PgError> {
     let mut grants: BTreeMap<Oid, Vec<LargeObjectGrant>> = BTreeMap::new();
     for row in ask(session, &queries::LARGE_OBJECT_GRANTS, &[]).await? {
         let entry = grants.entry(row.oid("oid")?).or_default();
@@ -361,6 +362,11 @@ async fn large_objects(session: &Session) -> Result<Vec<LargeObject>, PgError> {
         })
     };
     rows.iter().map(&mut object).collect()
+}
+
+/// Extensions of the database.
+pub async fn installed_extensions(session: &Session) -> Result<Vec<Extension>, PgError> {
+    extensions(session, &queries::INSTALLED_EXTENSIONS, "version").await
 }
 
 async fn extensions(

@@ -66,7 +66,8 @@ pub fn compare(source: &Toc, target: &Toc, options: &CompareOptions) -> Vec<Diff
 }
 
 impl CompareOptions {
-    fn takes(&self, entry: &Entry) -> bool {
+    /// Whether an entry is compared at all.
+    pub fn takes(&self, entry: &Entry) -> bool {
         let left_out = self.restore.leaves_out(entry).is_some()
             || (self.restore.no_owner && only_names_an_owner(entry));
         let others_compare_it = is_data(entry) || is_of_the_database(entry);
