@@ -89,6 +89,12 @@ pub struct JobFailure {
     pub file: Option<String>,
 }
 
+/// Takes events in. Whoever works is given one, and knows nothing of what is behind it.
+pub trait Emit: Send + Sync {
+    /// Something happened, now.
+    fn emit(&self, what: What);
+}
+
 /// What can happen. New kinds may be added; a reader skips what it does not know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -167,7 +173,7 @@ pub enum What {
         /// Which.
         job: JobId,
         /// Why, whole.
-        failure: JobFailure,
+        failure: Box<JobFailure>,
     },
     /// A job was not started, because one that it needs failed or was itself skipped.
     JobSkipped {

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`cli`] | one file per command: its arguments and `run()`; the only user of clap |
 //! | [`failure`] | every error → kind, message, hint, exit status |
+//! | [`fault`] | fault points for the test suite, named by moment |
 //! | [`model`] | shared nouns: names, quantities, digests, differences |
 //! | [`event`] | what a run tells the world; the one contract between a run and its displays |
 //! | [`pg`] | conninfo, TLS, sessions, snapshot, the COPY relay, client tools; the only opener of connections and processes |
@@ -30,6 +31,7 @@ pub mod cli;
 pub mod event;
 pub mod execute;
 pub mod failure;
+pub mod fault;
 pub mod ledger;
 pub mod model;
 pub mod pg;

@@ -14,6 +14,6 @@ pub use facts::{
 };
 pub use queries::{QUERIES, VersionedQuery};
 pub use read::{
-    activity, constraints, holdings, indexes, installed_extensions, large_object_ids,
+    activity, constraints, holdings, indexes, installed_extensions, large_object_content,
     large_objects, readable_tables, roles, sequences, server_facts, source_facts, target_facts,
 };

@@ -237,13 +237,11 @@ pub async fn sequences(session: &Session) -> Result<Vec<Sequence>, PgError> {
     Ok(sequences)
 }
 
-/// OIDs of all large objects.
-pub async fn large_object_ids(session: &Session) -> Result<Vec<Oid>, PgError> {
-    Ok(large_objects(session)
-        .await?
-        .into_iter()
-        .map(|object| object.oid)
-        .collect())
+/// The query for the content of large objects, to be put into a COPY, which takes no parameters.
+pub fn large_object_content(oids: &[Oid]) -> String {
+    const QUERY: &str = include_str!("../../sql/catalog/large_object_content.sql");
+    let list: Vec<String> = oids.iter().map(ToString::to_string).collect();
+    QUERY.replace(":oids::", &format!("'{{{}}}'::", list.join(",")))
 }
 
 async fn tables(session: &Session) -> Result<Vec<Table>, PgError> {
@@ -335,7 +333,7 @@ async fn types(session: &Session, oids: &[u32]) -> Result<BTreeMap<Oid, Type>, P
     Ok(types)
 }
 
-/// All large objects, without their content.
+/// Large objects with their owners, grants and comments.
 pub async fn large_objects(session: &Session) -> Result<Vec<LargeObject>, PgError> {
     let mut grants: BTreeMap<Oid, Vec<LargeObjectGrant>> = BTreeMap::new();
     for row in ask(session, &queries::LARGE_OBJECT_GRANTS, &[]).await? {

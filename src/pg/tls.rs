@@ -437,7 +437,7 @@ struct ClientCertificate {
 
 fn read_client_certificate(settings: &TlsSettings) -> Result<Option<ClientCertificate>, TlsError> {
     const CERTIFICATE: &str = "client certificate";
-    let (Some(file), Some(key)) = (&settings.certificate, &settings.key) else {
+    let Some(file) = &settings.certificate else {
         return Ok(None);
     };
     let Some(pem) = read(file, CERTIFICATE)? else {
@@ -450,6 +450,13 @@ fn read_client_certificate(settings: &TlsSettings) -> Result<Option<ClientCertif
         } else {
             Ok(None)
         };
+    };
+    let Some(key) = &settings.key else {
+        return Err(TlsError::Unusable {
+            what: CERTIFICATE,
+            path: file.path.clone(),
+            problem: "there is no key for it: give sslkey".to_owned(),
+        });
     };
     Ok(Some(ClientCertificate {
         path: file.path.clone(),

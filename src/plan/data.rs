@@ -268,7 +268,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn plan_compare(&mut self, after: Vec<JobId>, comparisons: Vec<usize>) {
+    pub fn plan_compare(&mut self, after: Vec<JobId>, comparisons: Vec<usize>) {
         let bytes: Bytes = comparisons
             .iter()
             .map(|&index| self.comparisons[index].bytes)
@@ -350,6 +350,7 @@ impl<'a> Builder<'a> {
             .filter(|_| format != CopyFormat::Binary);
         Comparison {
             only: table == unit.table,
+            definition: None,
             table,
             entries: copied
                 .iter()

@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 
 use super::builder::{Builder, Draft};
-use super::{PlanError, Statement, cost};
+use super::{Comparison, PlanError, Statement, Work, cost};
 use crate::catalog::Matview;
 use crate::event::Phase;
 use crate::model::LockMode;
-use crate::model::{JobId, Oid, SqlText};
+use crate::model::{CopyFormat, JobId, Oid, SqlText, VerifyLevel, quote_ident};
 use crate::toc::Entry;
 
 impl<'a> Builder<'a> {
@@ -144,6 +144,7 @@ impl<'a> Builder<'a> {
                 .push(job);
         }
         if matview.populated {
+            self.plan_matview_comparison(matview);
             let jobs = &self.tables[&matview.name];
             let after = [jobs.loaded.clone(), jobs.indexed.clone()].concat();
             let sql = SqlText::from(format!("analyze {}", matview.name));
@@ -168,6 +169,50 @@ impl<'a> Builder<'a> {
                 .analyzed = Some(job);
         }
         Ok(())
+    }
+
+    /// The source's side is the result of the view's query in the snapshot, which a refreshed view must equal; what the
+    /// source's own view holds may be older than that.
+    fn plan_matview_comparison(&mut self, matview: &Matview) {
+        if self.inputs.options.verify == VerifyLevel::None {
+            return;
+        }
+        let entry = self.relations[&matview.name];
+        let format = self.formats.of(&matview.columns);
+        let expression = |column| {
+            self.formats
+                .comparable(column, &format)
+                .unwrap_or_else(|| quote_ident(&column.name))
+        };
+        let encoding = &self.inputs.source.encoding;
+        let converted =
+            format != CopyFormat::Binary && !matches!(encoding.as_str(), "UTF8" | "SQL_ASCII");
+        let comparison = Comparison {
+            table: matview.name.clone(),
+            entries: vec![entry],
+            copied: Vec::new(),
+            definition: Some(matview.definition.clone()),
+            columns: matview.columns.iter().map(expression).collect(),
+            only: false,
+            encoding: converted.then(|| encoding.clone()),
+            format,
+            condition: None,
+            reads_source: true,
+            bytes: matview.bytes,
+        };
+        let index = self.comparisons.len();
+        self.comparisons.push(comparison);
+        let read = self.add(Draft {
+            cost: cost::verify(matview.bytes) * 2,
+            bytes: matview.bytes,
+            ..Draft::new(
+                Phase::Verify,
+                format!("run the query of {} on the source", matview.name),
+                Work::ReadSource { comparison: index },
+            )
+        });
+        let after = [vec![read], self.loaded(&matview.name)].concat();
+        self.plan_compare(after, vec![index]);
     }
 }
 

@@ -69,6 +69,8 @@ pub struct Comparison {
     pub entries: Vec<DumpId>,
     /// Indexes into [`super::Plan::tables`]: what was copied into it.
     pub copied: Vec<usize>,
+    /// For a materialized view: the query it holds the result of.
+    pub definition: Option<String>,
     /// The expressions to read.
     pub columns: Vec<String>,
     /// Whether the table is read without its children.

@@ -355,7 +355,7 @@ impl ReportBuilder {
                 if let Some(job) = self.job(*job) {
                     job.ended_at = Some(event.at);
                     job.outcome = Outcome::Failed {
-                        failure: Box::new(failure.clone()),
+                        failure: failure.clone(),
                     };
                 }
             }

@@ -15,6 +15,7 @@ use super::Gauge;
 use super::connection::Wire;
 use super::message::{Message, next_message};
 use super::scanner::RowScanner;
+use crate::fault;
 use crate::model::{Bytes, CopyFormat, MultisetDigest, Rows, ServerError, SqlText};
 use crate::pg::{PgError, stream::Stream};
 
@@ -22,7 +23,7 @@ use crate::pg::{PgError, stream::Stream};
 const BUFFER: usize = 256 << 10;
 
 /// A COPY that both servers and our own count agree on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Relayed {
     /// What went through.
     pub digest: MultisetDigest,
@@ -178,6 +179,9 @@ impl Pump<'_> {
             let before = self.scanner.digest().rows;
             let taken = self.scanner.scan(&buffer, BUFFER)?;
             if taken > 0 {
+                if fault::strikes("relay-cut-short") && self.bytes > 0 {
+                    target = None;
+                }
                 if let Some(target) = &mut target {
                     target
                         .write_all(&buffer[..taken])

@@ -1,0 +1,108 @@
+//! Reads one side of a comparison.
+
+use super::outcome::{Ended, Found, Outcome};
+use super::supervisor::Context;
+use crate::model::{MultisetDigest, VerifyLevel};
+use crate::pg::PgError;
+use crate::pg::wire::{Gauge, Relayed, Wire};
+use crate::plan::Comparison;
+use crate::verify::content::Reading;
+
+/// Reads the source's side. For a materialized view: the result of its query first, then what it holds.
+pub(super) async fn source(context: &Context, index: usize, gauge: &Gauge) -> Ended {
+    let comparison = &context.plan.comparisons[index];
+    let mut wire = context.source.take().await?;
+    let mut sides: Vec<String> = comparison
+        .definition
+        .iter()
+        .map(|query| format!("({query}) as definition"))
+        .collect();
+    sides.push(from(comparison));
+    let mut outcome = Outcome::default();
+    let mut digests = Vec::new();
+    for side in sides {
+        match read(context, &mut wire, comparison, &side, gauge).await {
+            Ok(relayed) => {
+                outcome.rows = relayed.digest.rows;
+                outcome.bytes += relayed.bytes;
+                digests.push(relayed.digest);
+            }
+            Err(error) if error.is_lost_connection() => return Err(error),
+            Err(error) => {
+                // The transaction is spoilt; the session with it.
+                context.source.give_up(wire);
+                outcome.found.push(Found::Unreadable {
+                    comparison: index,
+                    because: format!("on the source: {error}"),
+                });
+                return Ok(outcome);
+            }
+        }
+    }
+    context.source.give_back(wire);
+    outcome.found.push(Found::ReadSource {
+        comparison: index,
+        digests,
+    });
+    Ok(outcome)
+}
+
+/// Reads the target's side of several comparisons. What cannot be read is evidence, too, and does not stop the others.
+pub(super) async fn target(context: &Context, comparisons: &[usize], gauge: &Gauge) -> Ended {
+    let mut outcome = Outcome::default();
+    let mut wire = context.target.take().await?;
+    for &index in comparisons {
+        let comparison = &context.plan.comparisons[index];
+        match read(context, &mut wire, comparison, &from(comparison), gauge).await {
+            Ok(relayed) => {
+                outcome.rows += relayed.digest.rows;
+                outcome.bytes += relayed.bytes;
+                let hashed = context.plan.verify == VerifyLevel::Content;
+                outcome.found.push(Found::ReadTarget {
+                    comparison: index,
+                    digest: relayed.digest,
+                    hashed,
+                });
+            }
+            Err(error) if error.is_lost_connection() => return Err(error),
+            Err(error) => outcome.found.push(Found::Unreadable {
+                comparison: index,
+                because: format!("on the target: {error}"),
+            }),
+        }
+    }
+    context.target.give_back(wire);
+    Ok(outcome)
+}
+
+fn from(comparison: &Comparison) -> String {
+    if comparison.only {
+        format!("only {}", comparison.table)
+    } else {
+        comparison.table.to_string()
+    }
+}
+
+async fn read(
+    context: &Context,
+    wire: &mut Wire,
+    comparison: &Comparison,
+    from: &str,
+    gauge: &Gauge,
+) -> Result<Relayed, PgError> {
+    let reading = Reading {
+        from,
+        columns: &comparison.columns,
+        condition: comparison.condition.as_deref(),
+        format: &comparison.format,
+        encoding: comparison.encoding.as_deref(),
+    };
+    if context.plan.verify == VerifyLevel::Content {
+        return reading.hash(wire, gauge).await;
+    }
+    let rows = reading.count(wire).await?;
+    Ok(Relayed {
+        digest: MultisetDigest { rows, sum: 0 },
+        ..Relayed::default()
+    })
+}

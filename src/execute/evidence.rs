@@ -1,0 +1,251 @@
+//! Sums up what the jobs read and counted, and has it judged once both sides of a table are known.
+
+use std::collections::HashMap;
+
+use super::outcome::Found;
+use crate::event::{Emit, What};
+use crate::model::{
+    Bytes, Difference, DifferenceKind, MultisetDigest, Oid, Rows, TableVerdict, Unverified,
+    Verdict, VerifyLevel,
+};
+use crate::plan::{Comparison, Plan};
+use crate::verify::content::{self, judge};
+
+/// What is known of the source's tables and of large objects so far.
+#[derive(Default)]
+pub(super) struct Evidence {
+    copied: HashMap<usize, Copied>,
+    counted: HashMap<usize, Rows>,
+    read_again: HashMap<usize, Vec<MultisetDigest>>,
+    large_objects: HashMap<Oid, MultisetDigest>,
+}
+
+#[derive(Default)]
+struct Copied {
+    digest: MultisetDigest,
+    bytes: Bytes,
+    duration_ms: u64,
+    parts: u32,
+}
+
+impl Evidence {
+    /// Takes a piece in; when it is the last one for a table, the verdict is emitted.
+    pub fn take(&mut self, plan: &Plan, found: Found, emit: &dyn Emit) {
+        match found {
+            Found::Copied {
+                table,
+                digest,
+                bytes,
+                duration_ms,
+            } => {
+                let copied = self.copied.entry(table).or_default();
+                copied.digest += digest;
+                copied.bytes += bytes;
+                copied.duration_ms += duration_ms;
+                copied.parts += 1;
+            }
+            Found::Counted { table, rows } => {
+                self.counted.insert(table, rows);
+            }
+            Found::ReadSource {
+                comparison,
+                digests,
+            } => {
+                self.read_again.insert(comparison, digests);
+            }
+            Found::ReadTarget {
+                comparison,
+                digest,
+                hashed,
+            } => {
+                self.judge(
+                    plan,
+                    &plan.comparisons[comparison],
+                    (comparison, digest, hashed),
+                    emit,
+                );
+            }
+            Found::Unreadable {
+                comparison,
+                because,
+            } => {
+                let comparison = &plan.comparisons[comparison];
+                let class = if comparison.definition.is_some() {
+                    "materialized view"
+                } else {
+                    "table data"
+                };
+                emit.emit(What::Unverified(Unverified {
+                    class: class.into(),
+                    object: comparison.table.to_string(),
+                    because,
+                }));
+            }
+            Found::LargeObjectsCopied { first, digest } => {
+                self.large_objects.insert(first, digest);
+            }
+            Found::LargeObjectsRead { first, digest } => {
+                self.judge_large_objects(first, digest, emit)
+            }
+        }
+    }
+
+    /// Verdicts for tables when nothing was to be verified: what was copied, and that nobody looked.
+    pub fn unjudged(&self, plan: &Plan, emit: &dyn Emit) {
+        let indexes = if plan.verify == VerifyLevel::None {
+            0..plan.tables.len()
+        } else {
+            0..0
+        };
+        for index in indexes {
+            let unit = &plan.tables[index];
+            let copied = self.copied.get(&index);
+            emit.emit(What::TableVerified(TableVerdict {
+                table: unit.table.clone(),
+                format: unit.format.clone(),
+                read: copied.map(|copied| copied.digest),
+                source_count: None,
+                target: None,
+                bytes: copied.map(|copied| copied.bytes).unwrap_or_default(),
+                copy_ms: copied.map_or(0, |copied| copied.duration_ms),
+                verdict: Verdict::NotVerified,
+            }));
+        }
+    }
+
+    fn judge(
+        &self,
+        plan: &Plan,
+        comparison: &Comparison,
+        (index, target, hashed): (usize, MultisetDigest, bool),
+        emit: &dyn Emit,
+    ) {
+        if comparison.definition.is_some() {
+            return self.judge_matview(comparison, (index, target), emit);
+        }
+        let copied: Vec<&Copied> = comparison
+            .copied
+            .iter()
+            .filter_map(|unit| self.copied.get(unit))
+            .collect();
+        let counts: Vec<Rows> = comparison
+            .copied
+            .iter()
+            .filter_map(|unit| self.counted.get(unit))
+            .copied()
+            .collect();
+        let all_copied = copied.len() == comparison.copied.len()
+            && comparison
+                .copied
+                .iter()
+                .zip(&copied)
+                .all(|(&unit, copied)| plan.tables[unit].chunks == copied.parts);
+        let copied_digest = all_copied.then(|| copied.iter().map(|copied| copied.digest).sum());
+        let read = if comparison.reads_source {
+            self.read_again
+                .get(&index)
+                .and_then(|digests| digests.first())
+                .copied()
+        } else {
+            copied_digest
+        };
+        let source_count =
+            (counts.len() == comparison.copied.len()).then(|| counts.iter().copied().sum());
+        let evidence = content::Evidence {
+            read,
+            source_count,
+            target: Some(target),
+            hashed,
+        };
+        let (verdict, differences) = judge(&comparison.table, &evidence);
+        emit.emit(What::TableVerified(TableVerdict {
+            table: comparison.table.clone(),
+            format: comparison.format.clone(),
+            read,
+            source_count,
+            target: Some(target),
+            bytes: copied.iter().map(|copied| copied.bytes).sum(),
+            copy_ms: copied.iter().map(|copied| copied.duration_ms).sum(),
+            verdict,
+        }));
+        if verdict == Verdict::NotVerified {
+            let because = "a part of it was not copied or not counted".to_owned();
+            emit.emit(What::Unverified(Unverified {
+                class: "table data".into(),
+                object: comparison.table.to_string(),
+                because,
+            }));
+        }
+        differences
+            .into_iter()
+            .for_each(|difference| emit.emit(What::Difference(difference)));
+    }
+
+    /// A refreshed view equals the result of its query; one that does not may still equal what the source's holds.
+    fn judge_matview(
+        &self,
+        comparison: &Comparison,
+        (index, target): (usize, MultisetDigest),
+        emit: &dyn Emit,
+    ) {
+        let object = comparison.table.to_string();
+        let sides = self
+            .read_again
+            .get(&index)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let [by_query, held] = *sides else {
+            let because = "the source's side could not be read".to_owned();
+            return emit.emit(What::Unverified(Unverified {
+                class: "materialized view".into(),
+                object,
+                because,
+            }));
+        };
+        if target != by_query && target != held {
+            let detail = format!(
+                "the target holds {target}; the view's query gives {by_query} on the source, whose own view holds {held}"
+            );
+            return emit.emit(What::Difference(Difference {
+                kind: DifferenceKind::Different,
+                class: "materialized view".into(),
+                object,
+                detail,
+            }));
+        }
+        if by_query != held {
+            let text = format!(
+                "materialized view {object} was out of date on the source ({held}); on the target it is fresh ({target})"
+            );
+            emit.emit(What::Note { text });
+        }
+        emit.emit(What::Checked {
+            what: "materialized views".into(),
+            count: 1,
+        });
+    }
+
+    fn judge_large_objects(&self, first: Oid, read: MultisetDigest, emit: &dyn Emit) {
+        let object = format!("{first} and those after it");
+        match self.large_objects.get(&first) {
+            Some(copied) if *copied == read => emit.emit(What::Checked {
+                what: "batches of large objects".into(),
+                count: 1,
+            }),
+            Some(copied) => emit.emit(What::Difference(Difference {
+                kind: DifferenceKind::Different,
+                class: "large objects".into(),
+                object,
+                detail: format!("the source has parts of 1 MB: {copied}; the target: {read}"),
+            })),
+            None => {
+                let because = "they were not copied".to_owned();
+                emit.emit(What::Unverified(Unverified {
+                    class: "large objects".into(),
+                    object,
+                    because,
+                }));
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! How a job ended, and what it found.
+
+use std::collections::HashSet;
+
+use crate::event::{EntryRef, JobFailure};
+use crate::model::{Bytes, DumpId, MultisetDigest, Oid, Rows};
+use crate::pg::PgError;
+
+/// What a job did, failed statements included.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub rows: Rows,
+    pub bytes: Bytes,
+    /// What failed. Empty: the job is done, and marked as done.
+    pub failures: Vec<JobFailure>,
+    /// Entries that are broken now: those that failed, and those that need one that did.
+    pub broken: HashSet<DumpId>,
+    pub found: Vec<Found>,
+}
+
+/// A piece of evidence.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// A table, or a part of it, went through the relay.
+    Copied {
+        table: usize,
+        digest: MultisetDigest,
+        bytes: Bytes,
+        duration_ms: u64,
+    },
+    /// `count(*)` of a table on the source.
+    Counted { table: usize, rows: Rows },
+    /// The source's side of a comparison, read again. For a materialized view there are two: the result of its query, and
+    /// what it holds.
+    ReadSource {
+        comparison: usize,
+        digests: Vec<MultisetDigest>,
+    },
+    /// The target's side of a comparison.
+    ReadTarget {
+        comparison: usize,
+        digest: MultisetDigest,
+        hashed: bool,
+    },
+    /// A side could not be read.
+    Unreadable { comparison: usize, because: String },
+    /// Large objects went through the relay; they are known by the first of them.
+    LargeObjectsCopied { first: Oid, digest: MultisetDigest },
+    /// Large objects were read from the target.
+    LargeObjectsRead { first: Oid, digest: MultisetDigest },
+}
+
+/// Why a job could not be done at all: its connection was lost.
+pub(super) type Ended = Result<Outcome, PgError>;
+
+impl Outcome {
+    /// Adds what another part of the same job did.
+    pub fn merge(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.bytes += other.bytes;
+        self.failures.extend(other.failures);
+        self.broken.extend(other.broken);
+        self.found.extend(other.found);
+    }
+
+    /// Notes a failure and what it breaks.
+    pub fn fail(&mut self, failure: JobFailure) {
+        self.broken
+            .extend(failure.entry.as_ref().map(|entry| entry.dump_id));
+        self.failures.push(failure);
+    }
+}
+
+/// A failure out of an error, with the statement whole. Lost connections are no failures of a job.
+pub(super) fn failure(entry: Option<EntryRef>, error: PgError) -> Result<JobFailure, PgError> {
+    if error.is_lost_connection() {
+        return Err(error);
+    }
+    let message = error.to_string();
+    let (statement, server_error) = match error {
+        PgError::Server { statement, error } => (Some(statement.to_string()), Some(*error)),
+        _ => (None, None),
+    };
+    let message = server_error
+        .as_ref()
+        .map_or(message, |error| error.message.clone());
+    let hint = server_error
+        .as_ref()
+        .and_then(|error| hint(&error.code))
+        .map(str::to_owned);
+    Ok(JobFailure {
+        entry,
+        statement,
+        message,
+        server_error,
+        hint,
+        file: None,
+    })
+}
+
+/// What a person can do about the usual errors of a restore, by SQLSTATE.
+fn hint(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "42501" => {
+            "The target's role lacks this right; connect as a role that has it, or leave it out (--no-owner, --no-acl)."
+        }
+        "42704" => {
+            "Something this statement names does not exist on the target; create it there first."
+        }
+        "42883" | "42P01" => {
+            "A function or table was not found. Statements run with an empty search_path: qualify the name inside the function, or give the function a SET search_path."
+        }
+        "23503" => {
+            "The source holds rows that violate this foreign key; look at them there before deciding."
+        }
+        "23505" => {
+            "The source holds duplicates that its damaged index hides; look at them there before deciding."
+        }
+        "53100" => "The target's disk is full.",
+        "53200" => "The target is out of shared memory; raise max_locks_per_transaction there.",
+        "53300" => "The server has no connection left; run with fewer --jobs.",
+        "57014" => "Somebody cancelled the statement.",
+        _ => return None,
+    })
+}

@@ -1,0 +1,102 @@
+//! Sessions of one side, to be used again.
+//!
+//! A job takes a wire and gives it back when its transaction is over and all is well; otherwise the wire is dropped, which
+//! rolls back on the server, and the next job opens a new one.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use crate::pg::stream::Peer;
+use crate::pg::wire::Wire;
+use crate::pg::{Connector, PgError};
+
+/// The pool of one side.
+pub(super) struct Pool {
+    connector: Connector,
+    /// The snapshot that every session's transaction sees: the source's side.
+    snapshot: Option<String>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    idle: Vec<Wire>,
+    /// Backends that are working, for a cancel request.
+    busy: HashMap<(i32, i32), Peer>,
+    drained: bool,
+}
+
+impl Pool {
+    /// A pool of sessions that see a snapshot.
+    pub fn of_source(connector: Connector, snapshot: String) -> Self {
+        Self {
+            connector,
+            snapshot: Some(snapshot),
+            state: Mutex::default(),
+        }
+    }
+
+    /// A pool of ordinary sessions.
+    pub fn of_target(connector: Connector) -> Self {
+        Self {
+            connector,
+            snapshot: None,
+            state: Mutex::default(),
+        }
+    }
+
+    /// An idle session, or a new one.
+    pub async fn take(&self) -> Result<Wire, PgError> {
+        let idle = self.state().idle.pop();
+        let wire = match (idle, &self.snapshot) {
+            (Some(wire), _) => wire,
+            (None, Some(snapshot)) => self.connector.wire_in(snapshot, "read").await?,
+            (None, None) => self.connector.wire("write").await?,
+        };
+        self.state()
+            .busy
+            .insert(wire.backend(), wire.peer().clone());
+        Ok(wire)
+    }
+
+    /// A session that is well, and outside of any transaction of its own.
+    pub fn give_back(&self, wire: Wire) {
+        let mut state = self.state();
+        state.busy.remove(&wire.backend());
+        if !wire.is_broken() && !state.drained {
+            state.idle.push(wire);
+        }
+    }
+
+    /// A session that is not: it is closed.
+    pub fn give_up(&self, wire: Wire) {
+        self.state().busy.remove(&wire.backend());
+        drop(wire);
+    }
+
+    /// Closes all idle sessions, and from now on every session that is given back.
+    pub async fn drain(&self) {
+        let idle = {
+            let mut state = self.state();
+            state.drained = true;
+            std::mem::take(&mut state.idle)
+        };
+        for wire in idle {
+            wire.close().await;
+        }
+    }
+
+    /// Asks the server to cancel whatever its sessions are doing.
+    pub async fn cancel(&self) {
+        let busy: Vec<((i32, i32), Peer)> = self.state().busy.drain().collect();
+        for (backend, peer) in busy {
+            self.connector.cancel(&peer, backend).await;
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock; if something did, the pool would still be whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,351 @@
+//! Starts jobs, hears of their ends, decides what is skipped, and gives the snapshot back.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::{Id, JoinSet};
+
+use super::evidence::Evidence;
+use super::outcome::{Ended, Outcome};
+use super::pool::Pool;
+use super::{ExecuteError, Run, compare, copy, large_objects, statements};
+use crate::event::{Emit, What};
+use crate::model::{Bytes, DumpId, JobId, Rows};
+use crate::pg::Snapshot;
+use crate::pg::wire::{Gauge, Wire};
+use crate::plan::{Job, Plan, Work};
+use crate::schedule::{Limits, Node, Schedule};
+
+/// How often the progress of running jobs is told.
+const TICK: Duration = Duration::from_millis(500);
+
+/// What every job can reach.
+pub(super) struct Context {
+    pub plan: Arc<Plan>,
+    pub source: Pool,
+    pub target: Pool,
+    pub emit: Arc<dyn Emit>,
+}
+
+/// A job under way.
+struct Running {
+    job: JobId,
+    slot: u32,
+    started: Instant,
+    gauge: Arc<Gauge>,
+    told: (Rows, Bytes),
+}
+
+struct Supervisor {
+    context: Arc<Context>,
+    schedule: Schedule<JobId>,
+    tasks: JoinSet<Ended>,
+    running: HashMap<Id, Running>,
+    free_slots: BTreeSet<u32>,
+    /// Entries that are not there although they should be, and the job that is the cause.
+    broken: HashMap<DumpId, JobId>,
+    evidence: Evidence,
+    snapshot: Option<Snapshot>,
+    /// Jobs that read the source and have not ended yet.
+    readers: usize,
+}
+
+/// Runs all jobs of a plan. Failed statements are events; an error is what kept the run from going on.
+pub async fn run(run: Run) -> Result<(), ExecuteError> {
+    let Run {
+        plan,
+        source,
+        target,
+        snapshot,
+        emit,
+        mut stop,
+    } = run;
+    let context = Arc::new(Context {
+        source: Pool::of_source(
+            source.with_encoding(&plan.client_encoding),
+            snapshot.id.clone(),
+        ),
+        target: Pool::of_target(target.with_encoding(&plan.client_encoding)),
+        plan: Arc::clone(&plan),
+        emit,
+    });
+    let mut supervisor = Supervisor {
+        schedule: Schedule::new(
+            plan.jobs.iter().map(node),
+            Limits {
+                memory: plan.memory.0,
+            },
+        )?,
+        tasks: JoinSet::new(),
+        running: HashMap::new(),
+        free_slots: (0..plan.workers.max(1)).collect(),
+        broken: HashMap::new(),
+        evidence: Evidence::default(),
+        snapshot: Some(snapshot),
+        readers: plan
+            .jobs
+            .iter()
+            .filter(|job| job.work.reads_source())
+            .count(),
+        context,
+    };
+    let ended = tokio::select! {
+        ended = supervisor.work() => ended,
+        _ = stop.wait_for(|stop| *stop) => Err(ExecuteError::Stopped),
+    };
+    if ended.is_err() {
+        supervisor.abort().await;
+    }
+    supervisor.context.source.drain().await;
+    supervisor.context.target.drain().await;
+    ended
+}
+
+impl Supervisor {
+    async fn work(&mut self) -> Result<(), ExecuteError> {
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            self.release_snapshot_if_unused().await;
+            self.start_what_can();
+            if self.tasks.is_empty() {
+                self.evidence
+                    .unjudged(&self.context.plan, self.context.emit.as_ref());
+                return Ok(());
+            }
+            tokio::select! {
+                Some(ended) = self.tasks.join_next_with_id() => self.end(ended)?,
+                _ = tick.tick() => self.tell_progress(),
+            }
+        }
+    }
+
+    fn start_what_can(&mut self) {
+        while let Some(&slot) = self.free_slots.first() {
+            let Some(id) = self.schedule.start_next() else {
+                return;
+            };
+            let context = Arc::clone(&self.context);
+            let Some(job) = context.plan.job(id) else {
+                continue;
+            };
+            if let Some(&because_of) = job.needs.iter().find_map(|entry| self.broken.get(entry)) {
+                self.skip(job, because_of);
+                continue;
+            }
+            self.free_slots.remove(&slot);
+            self.context.emit.emit(What::JobStarted {
+                job: id,
+                worker: slot,
+            });
+            let gauge = Arc::new(Gauge::default());
+            let broken: HashSet<DumpId> = self.broken.keys().copied().collect();
+            let task = Task {
+                context: Arc::clone(&context),
+                id,
+                broken,
+                gauge: Arc::clone(&gauge),
+            };
+            let handle = self.tasks.spawn(Box::pin(task.perform()));
+            let running = Running {
+                job: id,
+                slot,
+                started: Instant::now(),
+                gauge,
+                told: Default::default(),
+            };
+            self.running.insert(handle.id(), running);
+        }
+    }
+
+    /// A job that needs what is broken is not started; what it would have made is broken, too.
+    fn skip(&mut self, job: &Job, because_of: JobId) {
+        self.context.emit.emit(What::JobSkipped {
+            job: job.id,
+            because_of,
+        });
+        for entry in entries_of(&job.work) {
+            self.broken.entry(entry).or_insert(because_of);
+        }
+        self.over(job);
+    }
+
+    fn end(
+        &mut self,
+        ended: Result<(Id, Ended), tokio::task::JoinError>,
+    ) -> Result<(), ExecuteError> {
+        let (task, outcome) = match ended {
+            Ok((task, outcome)) => (task, Ok(outcome)),
+            Err(error) => (error.id(), Err(error)),
+        };
+        let Some(running) = self.running.remove(&task) else {
+            return Ok(());
+        };
+        let context = Arc::clone(&self.context);
+        let Some(job) = context.plan.job(running.job) else {
+            return Ok(());
+        };
+        let name = || job.label.clone();
+        let outcome = outcome.map_err(|source| ExecuteError::Panicked {
+            job: name(),
+            source,
+        })?;
+        let outcome = outcome.map_err(|source| ExecuteError::Lost {
+            job: name(),
+            source,
+        })?;
+        self.conclude(job, &running, outcome);
+        self.free_slots.insert(running.slot);
+        self.over(job);
+        Ok(())
+    }
+
+    fn conclude(&mut self, job: &Job, running: &Running, outcome: Outcome) {
+        let emit = Arc::clone(&self.context.emit);
+        for found in outcome.found {
+            self.evidence.take(&self.context.plan, found, emit.as_ref());
+        }
+        for entry in outcome.broken {
+            self.broken.entry(entry).or_insert(job.id);
+        }
+        if outcome.failures.is_empty() {
+            let duration_ms =
+                u64::try_from(running.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            emit.emit(What::JobFinished {
+                job: job.id,
+                rows: outcome.rows,
+                bytes: outcome.bytes,
+                duration_ms,
+            });
+        }
+        for failure in outcome.failures {
+            emit.emit(What::JobFailed {
+                job: job.id,
+                failure: Box::new(failure),
+            });
+        }
+    }
+
+    fn over(&mut self, job: &Job) {
+        self.schedule.finish(job.id);
+        if job.work.reads_source() {
+            self.readers -= 1;
+        }
+    }
+
+    /// The source holds back its vacuum for as long as the snapshot lives: not a moment longer than it is read.
+    async fn release_snapshot_if_unused(&mut self) {
+        if self.readers > 0 {
+            return;
+        }
+        if let Some(snapshot) = self.snapshot.take() {
+            self.context.source.drain().await;
+            match snapshot.release().await {
+                Ok(()) => self.context.emit.emit(What::SnapshotReleased),
+                // Everything has been read by now, so it is no loss; but the operator may want to know.
+                Err(error) => self.context.emit.emit(What::Note {
+                    text: format!("the snapshot's session ended early: {error}"),
+                }),
+            }
+        }
+    }
+
+    fn tell_progress(&mut self) {
+        for running in self.running.values_mut() {
+            let so_far = running.gauge.read();
+            if so_far != running.told {
+                running.told = so_far;
+                let (rows, bytes) = so_far;
+                self.context.emit.emit(What::JobAdvanced {
+                    job: running.job,
+                    rows,
+                    bytes,
+                });
+            }
+        }
+    }
+
+    /// Ends whatever is running on both servers: no backend goes on working for a run that is over.
+    async fn abort(&mut self) {
+        self.context.source.cancel().await;
+        self.context.target.cancel().await;
+        self.tasks.shutdown().await;
+    }
+}
+
+/// A job on its way to a worker.
+struct Task {
+    context: Arc<Context>,
+    id: JobId,
+    broken: HashSet<DumpId>,
+    gauge: Arc<Gauge>,
+}
+
+impl Task {
+    async fn perform(self) -> Ended {
+        let Self {
+            context,
+            id,
+            broken,
+            gauge,
+        } = self;
+        let Some(job) = context.plan.job(id) else {
+            return Ok(Outcome::default());
+        };
+        match &job.work {
+            Work::Run {
+                statements,
+                settings,
+            } => statements::run(&context, job, (statements, settings), &broken).await,
+            Work::RunAlone { statement } => statements::run_alone(&context, job, statement).await,
+            Work::Copy { tables } => copy::tables(&context, job, tables, &broken, &gauge).await,
+            Work::CopyChunk { table, range } => {
+                copy::chunk(&context, job, (*table, range), &gauge).await
+            }
+            Work::Count { table } => copy::count(&context, *table).await,
+            Work::ReadSource { comparison } => compare::source(&context, *comparison, &gauge).await,
+            Work::Compare { comparisons } => compare::target(&context, comparisons, &gauge).await,
+            Work::LargeObjects {
+                objects,
+                statements,
+            } => large_objects::copy(&context, job, (objects, statements), &gauge).await,
+            Work::CompareLargeObjects { objects } => {
+                large_objects::read(&context, objects, &gauge).await
+            }
+        }
+    }
+}
+
+impl Context {
+    /// Passes on what the server remarked while a job ran, warnings only: a restore is full of notices.
+    pub fn remark(&self, job: &Job, wire: &mut Wire) {
+        for notice in wire.notices.take() {
+            if notice.severity == "WARNING" {
+                self.emit.emit(What::Note {
+                    text: format!("{}: the server warns: {}", job.label, notice.message),
+                });
+            }
+        }
+    }
+}
+
+fn node(job: &Job) -> Node<JobId, crate::model::QualifiedName> {
+    Node {
+        key: job.id,
+        cost: job.cost,
+        after: job.after.clone(),
+        locks: job.locks.clone(),
+        memory: job.memory.0,
+    }
+}
+
+fn entries_of(work: &Work) -> Vec<DumpId> {
+    match work {
+        Work::Run { statements, .. } => statements
+            .iter()
+            .filter_map(|statement| statement.entry.as_ref())
+            .map(|entry| entry.dump_id)
+            .collect(),
+        _ => Vec::new(),
+    }
+}
