@@ -78,7 +78,7 @@ pub async fn source_facts(session: &Session) -> Result<SourceFacts, PgError> {
         constraints: constraints(session).await?,
         sequences: sequences(session).await?,
         large_objects: large_objects(session).await?,
-        extensions: extensions(session, &queries::INSTALLED_EXTENSIONS, "version").await?,
+        extensions: installed_extensions(session).await?,
         tables,
         matviews,
     })
@@ -113,6 +113,7 @@ pub async fn target_facts(session: &Session) -> Result<TargetFacts, PgError> {
         roles: roles(session).await?,
         tablespaces: names(session, &queries::TABLESPACES).await?,
         extensions: extensions(session, &queries::AVAILABLE_EXTENSIONS, "default_version").await?,
+        installed: installed_extensions(session).await?,
     })
 }
 

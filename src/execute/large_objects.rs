@@ -45,7 +45,7 @@ pub(super) async fn copy(
                 measured,
             }];
             Ok(Outcome {
-                rows: crate::model::Rows(oids.len() as u64),
+                rows: Rows(oids.len() as u64),
                 bytes,
                 found,
                 ..Outcome::default()
@@ -80,7 +80,7 @@ pub(super) async fn read(context: &Context, oids: &[Oid], gauge: &Gauge) -> Ende
                 measured,
             }];
             Ok(Outcome {
-                rows: crate::model::Rows(oids.len() as u64),
+                rows: Rows(oids.len() as u64),
                 bytes,
                 found,
                 ..Outcome::default()
