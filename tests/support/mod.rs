@@ -18,6 +18,7 @@
 )]
 
 pub mod binary;
+pub mod moving;
 pub mod server;
 
 /// Keeps the expectation above true in a binary that happens to use everything.

@@ -1,0 +1,6 @@
+//! Whole moves, by the real binary between real servers.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod versions;

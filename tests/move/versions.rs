@@ -1,0 +1,206 @@
+//! From version to version: what arrives is equal, by a check that shares no code with us, and the source was only read.
+
+use regex::Regex;
+
+use crate::support::moving::{
+    Untouched, assert_equal, assert_no_ledger, assert_proven, build, move_with,
+};
+use crate::support::server::Server;
+
+/// A database to move.
+struct Case {
+    database: &'static str,
+    fixture: &'static str,
+    variables: &'static str,
+    encoding: &'static str,
+    target_encoding: &'static str,
+    options: &'static [&'static str],
+}
+
+const UTF8: Case = Case {
+    database: "",
+    fixture: "",
+    variables: "",
+    encoding: "UTF8",
+    target_encoding: "UTF8",
+    options: &[],
+};
+
+const MASTODON: Case = Case {
+    database: "mastodon",
+    fixture: "mastodon.sql",
+    variables: "scale=0.02",
+    ..UTF8
+};
+
+const LATIN1: Case = Case {
+    database: "latin1",
+    fixture: "latin1.sql",
+    encoding: "LATIN1",
+    target_encoding: "LATIN1",
+    ..UTF8
+};
+
+const SQL_ASCII: Case = Case {
+    database: "sql_ascii",
+    fixture: "sql_ascii.sql",
+    encoding: "SQL_ASCII",
+    target_encoding: "SQL_ASCII",
+    ..UTF8
+};
+
+fn zoo(variables: &'static str) -> Case {
+    Case {
+        database: "zoo",
+        fixture: "zoo.sql",
+        variables,
+        ..UTF8
+    }
+}
+
+/// A source that writes down every statement, and on which nobody but us does anything; and a target.
+fn servers(source: u32, target: u32) -> Option<(Server, Server)> {
+    let source = Server::start_with(source, |options| {
+        options
+            .setting("autovacuum", "off")
+            .setting("wal_level", "logical")
+            .setting("log_line_prefix", "\u{1}%a\u{2}")
+    })?;
+    let target = Server::start_with(target, |options| options.setting("wal_level", "logical"))?;
+    build(&target, "postgres", "zoo-roles.sql", "");
+    Some((source, target))
+}
+
+fn create(server: &Server, database: &str, encoding: &str) -> String {
+    server.psql(
+        "postgres",
+        &format!("create database \"{database}\" template template0 encoding '{encoding}' lc_collate 'C' lc_ctype 'C'"),
+    );
+    server.conninfo(database)
+}
+
+/// Moves each, and has each compared.
+fn moves(source: &Server, target: &Server, cases: &[Case]) {
+    for case in cases {
+        println!("{}", case.database);
+        let from = create(source, case.database, case.encoding);
+        let to = create(target, case.database, case.target_encoding);
+        build(source, case.database, case.fixture, case.variables);
+        source.psql(case.database, "alter system set log_statement = 'all'; select pg_reload_conf(), pg_sleep(0.2)");
+        let before = Untouched::of(source, case.database);
+        let said_before = log(source).len();
+        let run = move_with(&from, &to, case.options);
+        let said = log(source).split_off(said_before);
+        assert_eq!(Untouched::of(source, case.database), before, "{run}");
+        assert_only_reads(&said);
+        assert_proven(&run);
+        assert_no_ledger(target, case.database);
+        assert_equal(case.database, &from, &to, &[]);
+    }
+}
+
+fn log(server: &Server) -> String {
+    let bytes = std::fs::read(server.cluster.dir().join("log")).expect("the server has a log");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Every statement in a log is one that reads, or is about the session alone.
+fn assert_only_reads(log: &str) {
+    let statement = Regex::new(
+        r"(?s)^(?<who>[^\x02]*)\x02LOG:  (?:statement|execute [^:]*): (?<statement>.*)$",
+    )
+    .expect("valid");
+    let reading = Regex::new(
+        r"(?isx)^(?:\s | --[^\n]*\n)*(?:
+            select\b | with\b | show\b | values\b | set\b | reset\b | begin\b | start\s+transaction\b | commit\b | rollback\b | abort\b
+            | prepare\b | execute\b | deallocate\b | declare\b | fetch\b | close\b | discard\b
+            | copy\b.*\bto\s+stdout\b | lock\s+table\b.*\bin\s+access\s+share\s+mode$ )",
+    )
+    .expect("valid");
+    let mut ours = 0;
+    for entry in log.split('\u{1}') {
+        let Some(found) = statement.captures(entry) else {
+            continue;
+        };
+        ours += u32::from(found["who"].starts_with("pgconvoy"));
+        assert!(
+            reading.is_match(found["statement"].trim_end().trim_end_matches(';')),
+            "not only read: {entry}"
+        );
+    }
+    assert!(ours > 10, "the log shows our statements:\n{log}");
+}
+
+#[test]
+fn from_15_to_15() {
+    let Some((source, target)) = servers(15, 15) else {
+        return;
+    };
+    let contrib = Case {
+        database: "contrib",
+        fixture: "zoo-contrib.sql",
+        ..UTF8
+    };
+    let zoo = zoo("target=15 pg_dump=18");
+    moves(
+        &source,
+        &target,
+        &[zoo, MASTODON, contrib, LATIN1, SQL_ASCII],
+    );
+}
+
+#[test]
+fn from_15_to_18() {
+    let Some((source, target)) = servers(15, 18) else {
+        return;
+    };
+    // Small enough that most tables are cut into ranges of blocks.
+    let chunked = Case {
+        options: &["--chunk-size", "1MB"],
+        ..MASTODON
+    };
+    moves(&source, &target, &[zoo("target=18"), chunked]);
+}
+
+#[test]
+fn from_10_to_18() {
+    let Some((source, target)) = servers(10, 18) else {
+        return;
+    };
+    // Before 14 a range of blocks is read by reading the whole table: there it is cut by ranges of keys.
+    let chunked = Case {
+        options: &["--chunk-size", "1MB"],
+        ..MASTODON
+    };
+    let to_utf8 = Case {
+        database: "latin1 to utf8",
+        target_encoding: "UTF8",
+        ..LATIN1
+    };
+    moves(
+        &source,
+        &target,
+        &[zoo("target=18"), chunked, LATIN1, SQL_ASCII, to_utf8],
+    );
+}
+
+#[test]
+fn from_18_to_18() {
+    let Some((source, target)) = servers(18, 18) else {
+        return;
+    };
+    moves(&source, &target, &[zoo("target=18"), MASTODON]);
+}
+
+/// A server whose encoding lacks a character refuses the whole statement, even if it is in a comment.
+#[test]
+fn our_own_statements_are_ascii() {
+    let sql = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
+    for directory in ["catalog", "ledger", "verify"] {
+        let entries = std::fs::read_dir(sql.join(directory)).expect("a directory");
+        for path in entries.map(|entry| entry.expect("an entry").path()) {
+            let text = std::fs::read_to_string(&path).expect("readable");
+            assert!(text.is_ascii(), "{}", path.display());
+        }
+    }
+}
