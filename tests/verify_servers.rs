@@ -187,3 +187,112 @@ async fn a_move_from_12_to_17_is_the_same() {
 async fn a_move_from_18_to_18_is_the_same() {
     a_move_is_the_same(18, 18).await;
 }
+
+/// A zoo and its copy, on one server of version 15.
+async fn copied_zoo(server: &Server) -> Move<'_> {
+    server.database("zoo");
+    build(server, "zoo", "zoo.sql", "\\set pg_dump 18");
+    let copied = Move {
+        source: (server, "zoo"),
+        target: (server, "copy"),
+        restore: RestoreOptions::default(),
+    };
+    copied.run(&[]);
+    copied
+}
+
+#[tokio::test]
+async fn each_damage_is_found_by_name() {
+    let Some(server) = Server::start(15) else {
+        return;
+    };
+    let copied = copied_zoo(&server).await;
+    let script = include_str!("verify_damage.sql");
+    let damages: Vec<&str> = script.split("\n-- damage: ").skip(1).collect();
+    assert!(damages.len() > 50);
+    let mut expected = Vec::new();
+    for damage in damages {
+        server.psql("copy", &format!("-- {damage}"));
+        let said = damage
+            .lines()
+            .filter_map(|line| line.strip_prefix("-- expect: "));
+        expected.extend(said.map(str::to_owned));
+    }
+    expected.sort();
+    let found = named(&copied.verify().await);
+    let only = |these: &[String], those: &[String]| -> Vec<String> {
+        let these = these.iter().filter(|one| !those.contains(one));
+        these.cloned().collect()
+    };
+    let (unexpected, not_found) = (only(&found, &expected), only(&expected, &found));
+    assert!(
+        found == expected,
+        "not found: {not_found:#?}\nnot expected: {unexpected:#?}"
+    );
+}
+
+#[tokio::test]
+async fn what_was_left_out_on_request_is_not_missed() {
+    let Some(server) = Server::start(15) else {
+        return;
+    };
+    let mut copied = copied_zoo(&server).await;
+    copied.target.1 = "bare";
+    let options = [
+        "--no-owner",
+        "--no-acl",
+        "--no-comments",
+        "--no-publications",
+    ];
+    copied.run(&options);
+    copied.restore = RestoreOptions {
+        no_owner: true,
+        no_acl: true,
+        no_comments: true,
+        no_publications: true,
+        ..RestoreOptions::default()
+    };
+    assert_same(&copied.verify().await, "without owners and grants");
+    copied.restore = RestoreOptions::default();
+    let found = named(&copied.verify().await);
+    for missed in [
+        "Different large object 990001",
+        "Different table zoo.chicken",
+        "Missing acl TABLE egg in schema zoo",
+        "Missing comment VIEW plain in schema zoo",
+        "Missing publication zoo_some",
+    ] {
+        assert!(
+            found.iter().any(|one| one == missed),
+            "{missed}: {found:#?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn excluded_tables_must_be_empty() {
+    let Some(server) = Server::start(15) else {
+        return;
+    };
+    server.database("shop");
+    server.psql(
+        "shop",
+        "create table \"Full\" (a int); insert into \"Full\" values (1);
+         create table empty (a int); create table child () inherits (empty); insert into child values (1);",
+    );
+    let session = session(&server, "shop").await;
+    let name = |table: &str| QualifiedName::new("public", table);
+    let outcome = excluded_are_empty(&session, &[name("empty")]).await;
+    assert!(outcome.is_same(), "{outcome:?}");
+    assert_eq!(outcome.checked, [("tables left empty".to_owned(), 1)]);
+    let all = [name("empty"), name("Full"), name("child"), name("gone")];
+    let found = named(&excluded_are_empty(&session, &all).await);
+    assert_eq!(
+        found,
+        [
+            "Extra table data public.\"Full\"",
+            "Extra table data public.child",
+            "Missing table public.gone"
+        ]
+    );
+}
