@@ -78,9 +78,9 @@ const RULES: &[Rule] = &[
         ],
         rewrite: Rewrite::Both(without_names_of_casts),
     },
-    // A trigger executes a function; 10 calls it a procedure.
+    // A trigger executes a function; before, it was called a procedure.
     Rule {
-        since: Some(11),
+        since: Some(12),
         kinds: &["TRIGGER"],
         rewrite: Rewrite::Older(execute_function),
     },
@@ -549,7 +549,9 @@ mod tests {
         let later = "CREATE TRIGGER t BEFORE INSERT ON a.b FOR EACH ROW EXECUTE FUNCTION s.f('x');";
         assert!(same("TRIGGER", ten, later, (10, 18)));
         assert!(same("TRIGGER", later, ten, (18, 10)));
+        assert!(same("TRIGGER", ten, later, (11, 12)));
         assert!(!same("TRIGGER", ten, later, (15, 18)), "both say FUNCTION");
+        assert!(!same("TRIGGER", ten, later, (10, 11)), "both say PROCEDURE");
         assert!(!same(
             "TRIGGER",
             ten,
