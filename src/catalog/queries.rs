@@ -40,6 +40,8 @@ macro_rules! queries {
 
 queries! {
     SERVER = "server.sql";
+    RELATIONS = "relations.sql";
+    SCHEMAS = "schemas.sql";
     READABLE_TABLES = "readable_tables.sql";
     TABLES = "tables.sql";
     COLUMNS = "columns.sql", up to 11 = "columns.11.sql";
@@ -57,4 +59,7 @@ queries! {
     AVAILABLE_EXTENSIONS = "extensions.sql";
     INSTALLED_EXTENSIONS = "installed_extensions.sql";
     ACTIVITY = "activity.sql";
+    ASSUMABLE_ROLES = "assumable_roles.sql", up to 15 = "assumable_roles.15.sql";
+    DATABASE_SETTINGS = "database_settings.sql";
+    UNREADABLE = "unreadable.sql";
 }
