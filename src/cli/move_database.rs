@@ -8,6 +8,8 @@ use super::arguments::{
 use super::output::Output;
 use crate::failure::Failure;
 use crate::model::ExitStatus;
+use crate::pg::conninfo::Environment;
+use crate::pg::{Connector, Side};
 
 /// Copy a database to another server and prove the copy
 ///
@@ -65,10 +67,18 @@ impl MoveArgs {
 
 /// Moves.
 pub async fn run(args: MoveArgs, output: Output) -> Result<ExitStatus, Failure> {
-    let environment = crate::pg::conninfo::Environment::of_process();
-    let resolved = args.connection.resolve(&environment);
-    let filters = args.selection.filters();
+    let ended = connect(&args).await;
     output.abandon().await;
-    let _ = (resolved?, filters?);
+    ended?;
     Err(Failure::defect("move is not built yet"))
+}
+
+async fn connect(args: &MoveArgs) -> Result<(), Failure> {
+    let environment = Environment::of_process();
+    let (source, target) = args.connection.resolve(&environment)?;
+    args.selection.filters()?;
+    for (conninfo, side) in [(source, Side::Source), (target, Side::Target)] {
+        Connector::new(conninfo, side)?.session("questions").await?;
+    }
+    Ok(())
 }
