@@ -311,13 +311,6 @@ impl From<SplitError> for Failure {
     }
 }
 
-impl From<PlanError> for Failure {
-    fn from(error: PlanError) -> Self {
-        let hint = hints::for_plan(&error);
-        Self::of(FailureKind::Archive, ExitStatus::Failed, &error).with_hint(Some(hint))
-    }
-}
-
 impl From<ExecuteError> for Failure {
     fn from(error: ExecuteError) -> Self {
         match error {
@@ -335,6 +328,13 @@ impl From<ExecuteError> for Failure {
                 }
             }
         }
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        let hint = hints::for_plan(&error);
+        Self::of(FailureKind::Archive, ExitStatus::Failed, &error).with_hint(Some(hint))
     }
 }
 

@@ -15,6 +15,6 @@ pub use facts::{
 pub use queries::{QUERIES, VersionedQuery};
 pub use read::{
     activity, assumable_roles, constraints, database_settings, holdings, indexes,
-    large_object_content, large_objects, readable_tables, roles, sequences, server_facts,
-    source_facts, target_facts, unreadable,
+    installed_extensions, large_object_content, large_objects, readable_tables, relations, roles,
+    schemas, sequences, server_facts, source_facts, target_facts, unreadable,
 };

@@ -40,6 +40,8 @@ macro_rules! queries {
 
 queries! {
     SERVER = "server.sql";
+    RELATIONS = "relations.sql";
+    SCHEMAS = "schemas.sql";
     READABLE_TABLES = "readable_tables.sql";
     TABLES = "tables.sql";
     COLUMNS = "columns.sql", up to 11 = "columns.11.sql";

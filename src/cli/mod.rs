@@ -9,17 +9,23 @@
 //! | file | |
 //! |---|---|
 //! | `arguments` | groups of options that several commands have |
+//! | `inspect` | the first steps: who both ends are, what the source holds, what speaks against the move |
+//! | `prove` | the last steps: what the jobs did not compare, and writes since the snapshot |
+//! | `signals` | SIGINT and SIGTERM |
 //! | `secrets` | takes a password out of the process list |
 //! | `output` | everything between a run and the world |
 //! | `run_dir` | the directory that keeps what happened |
 
 pub mod arguments;
 mod demo;
+mod inspect;
 mod move_database;
 pub mod output;
 mod plan;
+mod prove;
 pub mod run_dir;
 mod secrets;
+mod signals;
 
 use std::ffi::OsString;
 

@@ -5,8 +5,15 @@
 //! entries it is for, and is as narrow as it can be made, because a rule that is too wide hides a difference.
 //! Definitions are compared as sequences of tokens; white space between tokens never means anything in SQL.
 
+mod alias;
+mod maintain;
+
+use std::borrow::Cow;
+
 use super::Text;
 use super::tokens::{Kind, Tokens};
+use alias::without_names_of_casts;
+use maintain::with_maintain;
 
 /// The servers' major versions, the older one first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +65,19 @@ const RULES: &[Rule] = &[
         kinds: &[],
         rewrite: Rewrite::Both(casts_of_elements),
     },
+    // A column without a name, that is a cast, is read again as one that is named after its type.
+    Rule {
+        since: None,
+        kinds: &[
+            "VIEW",
+            "MATERIALIZED VIEW",
+            "RULE",
+            "POLICY",
+            "FUNCTION",
+            "PROCEDURE",
+        ],
+        rewrite: Rewrite::Both(without_names_of_casts),
+    },
     // A trigger executes a function; 10 calls it a procedure.
     Rule {
         since: Some(11),
@@ -70,11 +90,23 @@ const RULES: &[Rule] = &[
         kinds: &["TYPE"],
         rewrite: Rewrite::Older(with_multirange),
     },
+    // A procedure's arguments have a mode, also if it is IN.
+    Rule {
+        since: Some(14),
+        kinds: &["PROCEDURE", "ACL", "COMMENT", "SECURITY LABEL"],
+        rewrite: Rewrite::Older(with_in_mode),
+    },
     // A view of only one relation does not qualify its columns.
     Rule {
         since: Some(16),
         kinds: &["VIEW", "MATERIALIZED VIEW", "RULE"],
         rewrite: Rewrite::Older(without_qualification),
+    },
+    // There is a privilege more, and an owner from whom all others were revoked keeps it.
+    Rule {
+        since: Some(17),
+        kinds: &["ACL", "DEFAULT ACL"],
+        rewrite: Rewrite::Older(with_maintain),
     },
     // Not-null constraints have names, which are shown where they are not the obvious ones.
     Rule {
@@ -95,6 +127,29 @@ pub(super) fn same_access_method(
         _ => false,
     };
     source == target || (unnamed && versions.straddle(12))
+}
+
+/// What an entry's tag is called in both versions. Tags of grants and comments on procedures name the arguments with their
+/// modes, and since 14 that includes `IN`.
+pub(super) fn same_tag<'a>(desc: &str, tag: &'a [u8], versions: Versions) -> Cow<'a, [u8]> {
+    let names_arguments = matches!(desc, "ACL" | "COMMENT" | "SECURITY LABEL")
+        && tag.starts_with(b"PROCEDURE ")
+        && versions.straddle(14);
+    if !names_arguments {
+        return Cow::Borrowed(tag);
+    }
+    let mut without = Vec::with_capacity(tag.len());
+    let mut rest = tag;
+    while let Some((&byte, behind)) = rest.split_first() {
+        let begins = without.ends_with(b"(") || without.ends_with(b", ");
+        if begins && rest.starts_with(b"IN ") {
+            rest = &rest[3..];
+        } else {
+            without.push(byte);
+            rest = behind;
+        }
+    }
+    Cow::Owned(without)
 }
 
 /// Whether two definitions of one kind of entry, the source's and the target's, mean the same.
@@ -153,6 +208,20 @@ fn execute_function<'a>(older: &[Word<'a>], newer: &[Word<'a>]) -> Vec<Word<'a>>
         {
             words[at] = (Kind::Word, b"FUNCTION");
         }
+    }
+    words
+}
+
+/// `p("B b" text)` → `p(IN "B b" text)`, where the newer one has that.
+fn with_in_mode<'a>(older: &[Word<'a>], newer: &[Word<'a>]) -> Vec<Word<'a>> {
+    let mut words: Vec<Word> = Vec::with_capacity(newer.len());
+    for &word in older {
+        let begins = is_symbol(words.last(), b"(") || is_symbol(words.last(), b",");
+        let there = newer.get(words.len());
+        if begins && is_word(there, b"IN") && newer.get(words.len() + 1) == Some(&word) {
+            words.push((Kind::Word, b"IN"));
+        }
+        words.push(word);
     }
     words
 }
