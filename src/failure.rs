@@ -347,7 +347,13 @@ impl<K: fmt::Debug + fmt::Display> From<ScheduleError<K>> for Failure {
 impl From<FilterError> for Failure {
     fn from(error: FilterError) -> Self {
         let hint = hints::for_filter(&error);
-        Self::of(FailureKind::Usage, ExitStatus::Usage, &error).with_hint(Some(hint))
+        let mut failure = Self::of(FailureKind::Usage, ExitStatus::Usage, &error);
+        // The option or line alone says nothing: what is wrong with it belongs into the same sentence.
+        if !failure.details.is_empty() {
+            let cause = failure.details.remove(0);
+            failure.message = format!("{}: {cause}", failure.message);
+        }
+        failure.with_hint(Some(hint))
     }
 }
 

@@ -23,7 +23,7 @@ const DATABASE: &str = "shop";
 
 /// Move a sample database between two throw-away servers, prove it, then damage it to show the alarm
 ///
-/// Needs a PostgreSQL server installed on this machine, and nothing else: the two servers it starts are its own, reachable
+/// Needs a Postgres server installed on this machine, and nothing else: the two servers it starts are its own, reachable
 /// through a private socket only, and are removed at the end.
 #[derive(Debug, Clone, Args)]
 pub struct DemoArgs {

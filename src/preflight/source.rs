@@ -87,8 +87,10 @@ mod tests {
 
     #[test]
     fn tables_that_may_not_be_read_are_named() {
-        let mut world = World::default();
-        world.unreadable = vec![QualifiedName::new("public", "secrets")];
+        let world = World {
+            unreadable: vec![QualifiedName::new("public", "secrets")],
+            ..World::default()
+        };
         let found = findings(&world.facts());
         assert_eq!(rules(&found), ["source-unreadable"]);
         assert!(!is_go(&found));
