@@ -223,7 +223,7 @@ pub async fn indexes(session: &Session) -> Result<Vec<Index>, PgError> {
             valid: row.get("valid")?,
             ready: row.get("ready")?,
             bytes: row.bytes("bytes")?,
-            definition: row.get("definition")?,
+            definition: lossy(row.get("definition")?),
             constraint: row.get("constraint_name")?,
             constraint_kind: row.optional_char("constraint_kind")?,
             deferrable: row.get("deferrable")?,
@@ -330,6 +330,22 @@ async fn tables(session: &Session) -> Result<Vec<Table>, PgError> {
     rows.iter().map(&mut table).collect()
 }
 
+/// What is no UTF-8 becomes U+FFFD: a statement made from it fails or differs, and is never taken for the same.
+fn lossy(definition: &[u8]) -> String {
+    String::from_utf8_lossy(definition).into_owned()
+}
+
+/// What is no UTF-8 is written in hexadecimal, so that what differs stays different.
+fn in_full(comment: &[u8]) -> String {
+    let hex = || {
+        comment.iter().fold("\\x".to_owned(), |mut hex, byte| {
+            let _infallible = write!(hex, "{byte:02x}");
+            hex
+        })
+    };
+    std::str::from_utf8(comment).map_or_else(|_| hex(), str::to_owned)
+}
+
 async fn matviews(session: &Session) -> Result<Vec<Matview>, PgError> {
     let rows = ask(session, &queries::MATVIEWS, &[]).await?;
     let matview = |row: &Answer| {
@@ -337,7 +353,7 @@ async fn matviews(session: &Session) -> Result<Vec<Matview>, PgError> {
             oid: row.oid("oid")?,
             name: row.name("schema", "name")?,
             populated: row.get("populated")?,
-            definition: row.get("definition")?,
+            definition: lossy(row.get("definition")?),
             bytes: row.bytes("bytes")?,
             row_estimate: row.estimate("row_estimate")?,
             inputs: row.oids("inputs")?,
@@ -411,7 +427,7 @@ pub async fn large_objects(session: &Session) -> Result<Vec<LargeObject>, PgErro
         Ok(LargeObject {
             oid,
             owner: row.get("owner")?,
-            comment: row.get("comment")?,
+            comment: row.get::<Option<&[u8]>>("comment")?.map(in_full),
             grants,
         })
     };

@@ -1,0 +1,457 @@
+//! When something goes wrong it is said, whole and by name, and never with exit status 0.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use pgconvoy::pg::cluster::StopMode;
+use serde_json::Value;
+
+use crate::support::binary::{Finished, Running};
+use crate::support::moving::{
+    RUN_DIR, assert_equal, assert_no_ledger, assert_proven, move_with, prepare, report,
+};
+use crate::support::server::Server;
+
+/// Large enough for several chunks and several buffers.
+const LARGE: &str = "
+    create table large (id int primary key, filling text);
+    insert into large select i, repeat(md5(i::text), 20) from generate_series(1, 10000) i;
+    create table small as select i from generate_series(1, 10) i;
+    analyze;
+";
+
+fn named(report: &Value) -> Vec<String> {
+    let differences = report["differences"].as_array().expect("a list");
+    let objects = differences.iter().map(|difference| &difference["object"]);
+    objects
+        .map(|object| object.as_str().expect("a name").to_owned())
+        .collect()
+}
+
+#[test]
+fn a_copy_with_a_hole_is_found_and_one_that_is_cut_short_fails() {
+    let (Some(source), Some(target)) = (Server::start(15), Server::start(15)) else {
+        return;
+    };
+    let from = source.database("db");
+    source.psql("db", LARGE);
+
+    let to = target.database("hole");
+    let hole = prepare(&from, &to, &["--chunk-size", "1MB"])
+        .env("PGCONVOY_FAULT", "hole-between-chunks")
+        .run();
+    assert_eq!(hole.status, 3, "{hole}");
+    assert_eq!(named(&report(&hole)), ["public.large"], "{hole}");
+    assert!(
+        hole.stdout.contains("public.large") && hole.stdout.contains("10,000"),
+        "{hole}"
+    );
+
+    let to = target.database("cut");
+    for (attempt, arguments) in [["-j", "1"], ["--chunk-size", "1MB"]].iter().enumerate() {
+        let to = if attempt == 0 {
+            to.clone()
+        } else {
+            target.database("cut again")
+        };
+        let cut = prepare(&from, &to, arguments)
+            .env("PGCONVOY_FAULT", "relay-cut-short")
+            .run();
+        assert_eq!(cut.status, 1, "{cut}");
+        assert!(cut.stderr.contains("public.large"), "{cut}");
+    }
+    // Half a table would be worse than none.
+    assert_eq!(target.psql("cut", "select count(*) from large"), "0");
+
+    let to = target.database("whole");
+    assert_proven(&move_with(&from, &to, &["--chunk-size", "1MB"]));
+}
+
+/// What can be wrong with a source: each statement that fails, and the SQLSTATE with which.
+const BROKEN: [(&str, &str); 4] = [
+    (
+        "ADD CONSTRAINT children_parent_fkey FOREIGN KEY (parent) REFERENCES public.parents(id)",
+        "23503",
+    ),
+    (
+        "CREATE UNIQUE INDEX twice_a_key ON public.twice USING btree (a)",
+        "23505",
+    ),
+    (
+        "CREATE INDEX named_shout ON public.named USING btree (public.shout(a))",
+        "42883",
+    ),
+    ("REFRESH MATERIALIZED VIEW public.seen", "42P01"),
+];
+
+fn break_source(source: &Server) {
+    source.psql(
+        "db",
+        "
+        create table parents (id int primary key);
+        create table children (id int primary key, parent int);
+        insert into parents values (1), (2);
+        alter table children add constraint children_parent_fkey foreign key (parent) references parents;
+        set session_replication_role = replica;
+        insert into children values (1, 1), (2, 3);
+        set session_replication_role = origin;
+
+        create table twice (a int not null, note text);
+        create unique index twice_a_key on twice (a);
+        update pg_index set indisready = false where indexrelid = 'twice_a_key'::regclass;
+        insert into twice values (7, 'one'), (7, 'two'), (8, 'three');
+        update pg_index set indisready = true where indexrelid = 'twice_a_key'::regclass;
+
+        -- Both find what they use by a search_path that pg_dump does not have.
+        create table named (a text);
+        insert into named values ('x'), ('y');
+        create function loud(text) returns text language sql immutable as 'select upper($1)';
+        create function shout(a text) returns text language plpgsql immutable as 'begin return loud(a); end';
+        create index named_shout on named (shout(a));
+        create function names() returns setof text language plpgsql as 'begin return query select a from named; end';
+        create materialized view seen as select a from names() a;
+        create index seen_a on seen (a);
+
+        create table fine (id int primary key, parent int references parents);
+        insert into fine values (1, 1), (2, 2);
+        create index fine_parent on fine (parent);
+        create view nice as select * from fine;
+        comment on view nice is 'nice';
+        ",
+    );
+}
+
+#[test]
+fn what_fails_is_shown_whole_and_kept_and_all_else_goes_on() {
+    let (Some(source), Some(target)) = (Server::start(15), Server::start(15)) else {
+        return;
+    };
+    let from = source.database("db");
+    break_source(&source);
+    let to = target.database("db");
+    let run = move_with(&from, &to, &[]);
+    assert_eq!(run.status, 1, "{run}");
+    assert_eq!(report(&run)["status"], "failed", "{run}");
+    let kept = kept_files(&run);
+    assert_eq!(kept.len(), BROKEN.len(), "{kept:#?}\n{run}");
+    for (statement, code) in BROKEN {
+        assert!(
+            run.stderr.contains(statement),
+            "{statement} is not shown: {run}"
+        );
+        let file = kept.iter().find(|text| text.contains(statement));
+        let file = file.unwrap_or_else(|| panic!("{statement} is not kept: {kept:#?}"));
+        for part in [code, "-- what to do: "] {
+            assert!(file.contains(part), "no {part:?} in {file}");
+        }
+    }
+    assert!(
+        run.stderr
+            .contains("Key (parent)=(3) is not present in table \"parents\"."),
+        "{run}"
+    );
+    assert!(run.stderr.contains("Key (a)=(7) is duplicated."), "{run}");
+    assert!(run.stderr.contains("search_path"), "{run}");
+
+    // Everything else is there.
+    for (table, rows) in [
+        ("parents", "2"),
+        ("children", "2"),
+        ("twice", "3"),
+        ("named", "2"),
+        ("fine", "2"),
+        ("nice", "2"),
+    ] {
+        assert_eq!(
+            target.psql("db", &format!("select count(*) from {table}")),
+            rows,
+            "{table}"
+        );
+    }
+    let there = target.psql(
+        "db",
+        "select to_regclass('fine_parent'), to_regclass('fine_pkey'), obj_description('nice'::regclass),
+                (select convalidated from pg_constraint where conname = 'fine_parent_fkey')",
+    );
+    assert_eq!(there, "fine_parent|fine_pkey|nice|t");
+}
+
+/// What is under `failed/`.
+fn kept_files(run: &Finished) -> Vec<String> {
+    let entries = fs::read_dir(run.path(RUN_DIR).join("failed"))
+        .unwrap_or_else(|error| panic!("nothing was kept: {error}: {run}"));
+    entries
+        .map(|entry| fs::read_to_string(entry.expect("an entry").path()).expect("text"))
+        .collect()
+}
+
+#[test]
+fn what_failed_can_be_repeated_alone_when_its_cause_is_gone() {
+    let (Some(source), Some(target)) = (Server::start(15), Server::start(18)) else {
+        return;
+    };
+    let from = source.database("db");
+    source.psql(
+        "db",
+        "create table parents (id int primary key); create table children (parent int);
+         insert into parents values (1);
+         alter table children add foreign key (parent) references parents on delete cascade;
+         set session_replication_role = replica; insert into children values (1), (3)",
+    );
+    let to = target.database("db");
+    let run = move_with(&from, &to, &[]);
+    assert_eq!(run.status, 1, "{run}");
+    let kept = kept_files(&run);
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert!(target.try_psql("db", &kept[0]).is_err(), "it still fails");
+    target.psql("db", "delete from children where parent = 3");
+    target.psql("db", &kept[0]);
+    let key = "select conname, convalidated, confdeltype from pg_constraint where contype = 'f'";
+    assert_eq!(target.psql("db", key), "children_parent_fkey|t|c");
+}
+
+/// Roles, databases and server settings may have any of these; a session of ours has none.
+const HOSTILE: [&str; 20] = [
+    "statement_timeout = '1ms'",
+    "lock_timeout = '1ms'",
+    "idle_in_transaction_session_timeout = '1ms'",
+    "search_path = hostile",
+    "\"DateStyle\" = 'SQL, DMY'",
+    "\"IntervalStyle\" = 'sql_standard'",
+    "\"TimeZone\" = 'Asia/Kathmandu'",
+    "extra_float_digits = -15",
+    "bytea_output = 'escape'",
+    "lc_monetary = 'C'",
+    "client_encoding = 'LATIN1'",
+    "standard_conforming_strings = off",
+    "quote_all_identifiers = on",
+    "array_nulls = off",
+    "xmloption = 'document'",
+    "transform_null_equals = on",
+    "check_function_bodies = on",
+    "default_transaction_isolation = 'serializable'",
+    "default_transaction_deferrable = on",
+    "row_security = off",
+];
+
+const VALUES: &str = r"
+    create table v (id int primary key, f float8, d timestamptz, i interval, b bytea, x xml, a int[], t text default E'back\\slash', m money);
+    insert into v values
+        (1, 0.1::float8 + 0.2::float8, '2001-02-03 04:05:06.789+00', '1 mon -2 days 03:04:05.6', '\x00ff5c', 'a<b/>c', '{1,NULL,3}', 'it''s \ ü', 12.34),
+        (2, '-0', 'infinity', '-1 year', '', '<a/>', '{NULL}', E'\n\t\\N', -5),
+        (3, 'NaN', '0044-03-15 12:00:00+00 BC', '0', null, null, null, null, null);
+    create table moments (at date primary key, check (at > '03/02/2001'));
+    insert into moments values ('2001-03-04');
+    create index on v (d) where t = E'\\';
+    create function backslash() returns text language sql as $$ select '\' $$;
+    create table hostile_to_null (a int, check (a is null or a > 0));
+    insert into hostile_to_null values (null), (1);
+";
+
+#[test]
+fn settings_of_the_role_do_not_reach_our_sessions() {
+    let (Some(source), Some(target)) = (Server::start(15), Server::start(18)) else {
+        return;
+    };
+    let from = source.database("db");
+    source.psql("db", VALUES);
+    let to = target.database("db");
+    for (server, read_only) in [(&source, "on"), (&target, "on")] {
+        let mut sql = "create role mover superuser login;\n".to_owned();
+        for setting in HOSTILE {
+            sql.push_str(&format!("alter role mover set {setting};\n"));
+        }
+        sql.push_str(&format!(
+            "alter role mover set default_transaction_read_only = {read_only};\n"
+        ));
+        server.psql("postgres", &sql);
+    }
+    target.psql(
+        "postgres",
+        "alter role mover set transaction_timeout = '1ms'",
+    );
+    let run = move_with(
+        &format!("{from} user=mover"),
+        &format!("{to} user=mover"),
+        &["--no-owner"],
+    );
+    assert_proven(&run);
+    assert_no_ledger(&target, "db");
+    assert_equal("db", &from, &to, &["--no-owner"]);
+}
+
+#[test]
+fn writes_to_the_source_meanwhile_are_told_by_table() {
+    let (Some(source), Some(target)) = (Server::start(15), Server::start(15)) else {
+        return;
+    };
+    let from = source.database("db");
+    source.psql("db", LARGE);
+    source.psql(
+        "db",
+        "create table busy (i int, at timestamptz default now()); create table quiet (i int)",
+    );
+    let to = target.database("db");
+    let mut run = prepare(&from, &to, &["-j", "1", "--chunk-size", "1MB"]).start();
+    let mut written = 0;
+    while run.is_running() {
+        source.psql("db", "insert into busy select generate_series(1, 100)");
+        written += 100;
+    }
+    let run = run.finish();
+    let report = assert_proven(&run);
+    let tables = report["source_moved_on"]["tables"]
+        .as_array()
+        .expect("it was noticed");
+    assert_eq!(tables.len(), 1, "{tables:?}");
+    assert_eq!(tables[0][0], "public.busy");
+    assert!(run.stdout.contains("public.busy"), "{run}");
+    // One moment of it has arrived, whole inserts and no more.
+    let arrived: u64 = target
+        .psql("db", "select count(*) from busy")
+        .parse()
+        .expect("a number");
+    assert!(
+        arrived % 100 == 0 && arrived < written,
+        "{arrived} of {written}"
+    );
+}
+
+#[test]
+fn a_materialized_view_that_was_stale_is_a_note() {
+    let (Some(source), Some(target)) = (Server::start(15), Server::start(15)) else {
+        return;
+    };
+    let from = source.database("db");
+    source.psql(
+        "db",
+        "create table t (a int); insert into t values (1), (2); create materialized view stale as select a from t;
+         create materialized view fresh as select max(a) from t; insert into t values (1)",
+    );
+    let to = target.database("db");
+    let run = move_with(&from, &to, &[]);
+    let report = assert_proven(&run);
+    let notes = report["notes"].to_string();
+    assert!(
+        notes.contains("public.stale") && !notes.contains("public.fresh"),
+        "{notes}\n{run}"
+    );
+}
+
+/// Takes a minute wherever one of our sessions evaluates it.
+const SLOW: &str = "
+    create function slow(a int) returns int language plpgsql immutable as $$
+    begin
+        if current_setting('application_name') like 'pgconvoy%' then
+            perform pg_catalog.pg_sleep(60);
+        end if;
+        return a;
+    end $$;
+    create table t (a int);
+    insert into t values (1);
+";
+
+/// What a run can be in the middle of.
+const IN_THE_MIDDLE: [(&str, &str); 3] = [
+    ("a COPY", "alter table t add check (public.slow(a) > 0)"),
+    ("an index build", "create index on t (public.slow(a))"),
+    (
+        "reading the source",
+        "create materialized view m as select public.slow(a) from t",
+    ),
+];
+
+/// Waits until one of our sessions sleeps.
+fn wait_for_sleep(run: &mut Running, servers: [&Server; 2]) {
+    let sleeping = "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and application_name like 'pgconvoy%'";
+    let began = Instant::now();
+    while servers
+        .iter()
+        .all(|server| server.psql("postgres", sleeping) == "0")
+    {
+        assert!(run.is_running(), "it ended before it slept");
+        assert!(began.elapsed() < Duration::from_secs(40), "it never slept");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn assert_nobody_left(server: &Server) {
+    let ours = "select coalesce(string_agg(application_name || ': ' || query, E'\\n'), '') from pg_stat_activity
+                where application_name like 'pgconvoy%' or application_name = 'pg_dump'";
+    let began = Instant::now();
+    loop {
+        let left = server.psql("postgres", ours);
+        if left.is_empty() {
+            return;
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "still there: {left}"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn send(run: &Running, signal: Signal) {
+    let pid = i32::try_from(run.pid()).expect("a process id");
+    kill(Pid::from_raw(pid), signal).expect("it is there");
+}
+
+#[test]
+fn a_signal_ends_everything_on_both_servers() {
+    let (Some(source), Some(target)) = (Server::start(15), Server::start(18)) else {
+        return;
+    };
+    let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGINT];
+    for (number, ((what, sql), signal)) in IN_THE_MIDDLE.into_iter().zip(signals).enumerate() {
+        let database = format!("db{number}");
+        let from = source.database(&database);
+        source.psql(&database, &format!("{SLOW}; {sql}"));
+        let to = target.database(&database);
+        let mut run = prepare(&from, &to, &[]).start();
+        wait_for_sleep(&mut run, [&source, &target]);
+        let asked = Instant::now();
+        send(&run, signal);
+        let run = run.finish();
+        assert!(asked.elapsed() < Duration::from_secs(10), "{what}: {run}");
+        assert_eq!(run.status, 5, "{what}: {run}");
+        assert!(run.stderr.contains(signal.as_str()), "{what}: {run}");
+        assert_eq!(report(&run)["status"], "interrupted", "{what}: {run}");
+        assert_nobody_left(&source);
+        assert_nobody_left(&target);
+        let ledger = target.psql(
+            &database,
+            "select count(*) from pg_namespace where nspname = 'pgconvoy'",
+        );
+        assert_eq!(ledger, "1", "{what}: {run}");
+    }
+}
+
+#[test]
+fn a_server_that_goes_away_is_an_interruption() {
+    let (Some(mut source), Some(mut target)) = (Server::start(15), Server::start(15)) else {
+        return;
+    };
+    let from = source.database("db");
+    source.psql("db", &format!("{SLOW}; {}", IN_THE_MIDDLE[0].1));
+    for (database, is_source) in [("one", false), ("two", true)] {
+        let to = target.database(database);
+        let mut run = prepare(&from, &to, &[]).start();
+        wait_for_sleep(&mut run, [&source, &target]);
+        let (gone, stays) = if is_source {
+            (&mut source, &mut target)
+        } else {
+            (&mut target, &mut source)
+        };
+        gone.cluster.stop(StopMode::Immediate).expect("stopped");
+        let asked = Instant::now();
+        let run = run.finish();
+        assert!(asked.elapsed() < Duration::from_secs(20), "{run}");
+        assert_eq!(run.status, 5, "{run}");
+        assert!(run.stderr.contains("connection"), "{run}");
+        assert_nobody_left(stays);
+        gone.cluster.resume().expect("started again");
+    }
+}
