@@ -29,9 +29,10 @@ fn build(server: &Server, database: &str, fixture: &str, variables: &str) {
     server.psql(database, &script);
 }
 
-fn schema(server: &Server, database: &str) -> Toc {
+fn schema(server: &Server, database: &str, selection: &[&str]) -> Toc {
     let dump = server
         .tool("pg_dump")
+        .args(selection)
         .args(["-Fc", "--schema-only", "-d"])
         .arg(server.conninfo(database))
         .output()
@@ -46,16 +47,23 @@ struct Move<'a> {
     source: (&'a Server, &'a str),
     target: (&'a Server, &'a str),
     restore: RestoreOptions,
+    /// Options of pg_dump that select a part of the source.
+    selection: &'static [&'static str],
 }
 
 impl Move<'_> {
     /// Moves everything with the stock tools.
     fn run(&self, arguments: &[&str]) {
+        self.target.0.database(self.target.1);
+        self.run_into_existing(arguments);
+    }
+
+    fn run_into_existing(&self, arguments: &[&str]) {
         let ((source, from), (target, to)) = (self.source, self.target);
-        target.database(to);
         let archive = source.cluster.dir().join(format!("{from}.dump"));
         let dump = source
             .tool("pg_dump")
+            .args(self.selection)
             .args(["-Fc", "-Z0", "-f"])
             .arg(&archive)
             .arg("-d")
@@ -86,8 +94,8 @@ impl Move<'_> {
             session(self.target.0, self.target.1).await,
         );
         let (left, right) = (
-            schema(self.source.0, self.source.1),
-            schema(self.target.0, self.target.1),
+            schema(self.source.0, self.source.1, self.selection),
+            schema(self.target.0, self.target.1, self.selection),
         );
         let options = CompareOptions {
             restore: self.restore,
@@ -100,7 +108,8 @@ impl Move<'_> {
         let settings = states(&source).await.expect("settings");
         let ours = Observed::in_snapshot(&facts, settings);
         let theirs = Observed::read(&target).await.expect("facts");
-        let scope = Scope::of(&left);
+        let mut scope = Scope::of(&left);
+        scope.large_objects = self.selection.is_empty();
         outcome.extend(compare_catalogs(&ours, &theirs, &scope, &self.restore));
         outcome
     }
@@ -147,9 +156,13 @@ async fn a_move_is_the_same(from: u32, to: u32) {
             source: (&source, fixture),
             target: (&target, fixture),
             restore: RestoreOptions::default(),
+            selection: &[],
         };
         moved.run(&[]);
-        let outcome = moved.verify().await;
+        let mut outcome = moved.verify().await;
+        if fixture == "zoo" && from < 15 && to < 15 {
+            public_is_open_again(&mut outcome);
+        }
         assert_same(&outcome, &format!("{fixture} {from} to {to}"));
         if fixture == "zoo" {
             let about = |note: &&String| note.contains("zoo.invalid_index_id");
@@ -158,32 +171,217 @@ async fn a_move_is_the_same(from: u32, to: u32) {
     }
 }
 
-#[tokio::test]
-async fn a_move_from_15_to_15_is_the_same() {
-    a_move_is_the_same(15, 15).await;
+/// A difference that the stock tools make: everybody may create tables in the schema public of an old server, and a newer
+/// pg_dump, whose own servers don't allow it, writes nothing to take that away.
+fn public_is_open_again(outcome: &mut Outcome) {
+    assert_eq!(named(outcome), ["Different acl SCHEMA public"]);
+    outcome.differences.clear();
+}
+
+macro_rules! moves {
+    ($($test:ident: $from:literal to $to:literal;)*) => {
+        $(#[tokio::test]
+        async fn $test() {
+            a_move_is_the_same($from, $to).await;
+        })*
+    };
+}
+
+// Each version is a source, and most are a target: every change in wording lies between some two of these.
+moves! {
+    a_move_from_10_to_15_is_the_same: 10 to 15;
+    a_move_from_10_to_18_is_the_same: 10 to 18;
+    a_move_from_11_to_12_is_the_same: 11 to 12;
+    a_move_from_11_to_18_is_the_same: 11 to 18;
+    a_move_from_12_to_17_is_the_same: 12 to 17;
+    a_move_from_13_to_14_is_the_same: 13 to 14;
+    a_move_from_13_to_18_is_the_same: 13 to 18;
+    a_move_from_14_to_16_is_the_same: 14 to 16;
+    a_move_from_15_to_15_is_the_same: 15 to 15;
+    a_move_from_15_to_18_is_the_same: 15 to 18;
+    a_move_from_16_to_17_is_the_same: 16 to 17;
+    a_move_from_17_to_18_is_the_same: 17 to 18;
+    a_move_from_18_to_18_is_the_same: 18 to 18;
+}
+
+/// A zoo and its copy, on one server of version 15.
+async fn copied_zoo(server: &Server) -> Move<'_> {
+    server.database("zoo");
+    build(server, "zoo", "zoo.sql", "\\set pg_dump 18");
+    let copied = Move {
+        source: (server, "zoo"),
+        target: (server, "copy"),
+        restore: RestoreOptions::default(),
+        selection: &[],
+    };
+    copied.run(&[]);
+    copied
 }
 
 #[tokio::test]
-async fn a_move_from_15_to_18_is_the_same() {
-    a_move_is_the_same(15, 18).await;
+async fn each_damage_is_found_by_name() {
+    let Some(server) = Server::start(15) else {
+        return;
+    };
+    let copied = copied_zoo(&server).await;
+    let script = include_str!("verify_damage.sql");
+    let damages: Vec<&str> = script.split("\n-- damage: ").skip(1).collect();
+    assert!(damages.len() > 50);
+    let mut expected = Vec::new();
+    for damage in damages {
+        server.psql("copy", &format!("-- {damage}"));
+        let said = damage
+            .lines()
+            .filter_map(|line| line.strip_prefix("-- expect: "));
+        expected.extend(said.map(str::to_owned));
+    }
+    expected.sort();
+    let found = named(&copied.verify().await);
+    let only = |these: &[String], those: &[String]| -> Vec<String> {
+        let these = these.iter().filter(|one| !those.contains(one));
+        these.cloned().collect()
+    };
+    let (unexpected, not_found) = (only(&found, &expected), only(&expected, &found));
+    assert!(
+        found == expected,
+        "not found: {not_found:#?}\nnot expected: {unexpected:#?}"
+    );
 }
 
 #[tokio::test]
-async fn a_move_from_10_to_18_is_the_same() {
-    a_move_is_the_same(10, 18).await;
+async fn what_was_left_out_on_request_is_not_missed() {
+    let Some(server) = Server::start(15) else {
+        return;
+    };
+    let mut copied = copied_zoo(&server).await;
+    copied.target.1 = "bare";
+    let options = [
+        "--no-owner",
+        "--no-acl",
+        "--no-comments",
+        "--no-publications",
+    ];
+    copied.run(&options);
+    copied.restore = RestoreOptions {
+        no_owner: true,
+        no_acl: true,
+        no_comments: true,
+        no_publications: true,
+        ..RestoreOptions::default()
+    };
+    assert_same(&copied.verify().await, "without owners and grants");
+    copied.restore = RestoreOptions::default();
+    let found = named(&copied.verify().await);
+    for missed in [
+        "Different large object 990001",
+        "Different table zoo.chicken",
+        "Missing acl TABLE egg in schema zoo",
+        "Missing comment VIEW plain in schema zoo",
+        "Missing publication zoo_some",
+    ] {
+        assert!(
+            found.iter().any(|one| one == missed),
+            "{missed}: {found:#?}"
+        );
+    }
 }
 
 #[tokio::test]
-async fn a_move_from_10_to_15_is_the_same() {
-    a_move_is_the_same(10, 15).await;
+async fn excluded_tables_must_be_empty() {
+    let Some(server) = Server::start(15) else {
+        return;
+    };
+    server.database("shop");
+    server.psql(
+        "shop",
+        "create table \"Full\" (a int); insert into \"Full\" values (1);
+         create table empty (a int); create table child () inherits (empty); insert into child values (1);",
+    );
+    let session = session(&server, "shop").await;
+    let name = |table: &str| QualifiedName::new("public", table);
+    let outcome = excluded_are_empty(&session, &[name("empty")]).await;
+    assert!(outcome.is_same(), "{outcome:?}");
+    assert_eq!(outcome.checked, [("tables left empty".to_owned(), 1)]);
+    let all = [name("empty"), name("Full"), name("child"), name("gone")];
+    let found = named(&excluded_are_empty(&session, &all).await);
+    assert_eq!(
+        found,
+        [
+            "Extra table data public.\"Full\"",
+            "Extra table data public.child",
+            "Missing table public.gone"
+        ]
+    );
 }
 
 #[tokio::test]
-async fn a_move_from_12_to_17_is_the_same() {
-    a_move_is_the_same(12, 17).await;
+async fn only_the_selected_part_is_compared() {
+    let Some(server) = Server::start(15) else {
+        return;
+    };
+    server.database("m");
+    build(&server, "m", "mastodon.sql", "\\set scale 0.001");
+    server.psql("m", "select lo_create(7)");
+    let part = Move {
+        source: (&server, "m"),
+        target: (&server, "part"),
+        restore: RestoreOptions::default(),
+        selection: &["-t", "public.tags"],
+    };
+    server.database("part");
+    server.psql(
+        "part",
+        "create table elsewhere (id int primary key); create sequence alone; select setval('alone', 9)",
+    );
+    part.run_into_existing(&[]);
+    let outcome = part.verify().await;
+    assert!(outcome.is_same(), "{outcome:#?}");
+    let checked = |name: &str| {
+        outcome
+            .checked
+            .iter()
+            .any(|(what, n)| what == name && *n > 0)
+    };
+    assert!(checked("indexes") && checked("sequences") && !checked("large objects"));
+    server.psql(
+        "part",
+        "drop index index_tags_on_name_lower_btree; select setval('tags_id_seq', 3);",
+    );
+    assert_eq!(
+        named(&part.verify().await),
+        [
+            "Different sequence public.tags_id_seq",
+            "Missing index public.index_tags_on_name_lower_btree"
+        ]
+    );
 }
 
+/// What the stock tools bring over otherwise than it was, and what they can bring over but with extensions.
 #[tokio::test]
-async fn a_move_from_18_to_18_is_the_same() {
-    a_move_is_the_same(18, 18).await;
+async fn traps_are_found_and_extensions_are_not_in_the_way() {
+    let Some(server) = Server::start(15) else {
+        return;
+    };
+    server.database("zoo");
+    build(&server, "zoo", "zoo.sql", "\\set pg_dump 18");
+    build(&server, "zoo", "zoo-contrib.sql", "");
+    build(&server, "zoo", "zoo-foreign-trees.sql", "");
+    let copied = Move {
+        source: (&server, "zoo"),
+        target: (&server, "copy"),
+        restore: RestoreOptions::default(),
+        selection: &[],
+    };
+    copied.run(&[]);
+    assert_same(&copied.verify().await, "with extensions and foreign trees");
+    build(&server, "zoo", "zoo-traps.sql", "");
+    let trapped = Move {
+        target: (&server, "trapped"),
+        ..copied
+    };
+    trapped.run(&[]);
+    assert_eq!(
+        named(&trapped.verify().await),
+        ["Extra default zoo.trap_grandchild born"]
+    );
 }

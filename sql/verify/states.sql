@@ -55,7 +55,7 @@ select class, nspname::text, relname::text, null, 'data', 'not populated'
 from relation
 where relkind = 'm' and not relispopulated
 union all
-select class, nspname::text, relname::text, null, 'row security', 'enabled'
+select 'row security', nspname::text, relname::text, null, 'row security', 'enabled'
 from relation
 where relrowsecurity
 union all

@@ -405,7 +405,9 @@ pub async fn large_objects(session: &Session) -> Result<Vec<LargeObject>, PgErro
     let mut object = |row: &Answer| {
         let oid = row.oid("oid")?;
         let mut grants = grants.remove(&oid);
-        grants.iter_mut().for_each(|grants| grants.sort());
+        if let Some(grants) = &mut grants {
+            grants.sort();
+        }
         Ok(LargeObject {
             oid,
             owner: row.get("owner")?,

@@ -25,12 +25,22 @@ impl Piece {
 pub(super) fn roles_in(sql: &str) -> Vec<String> {
     let pieces = pieces(sql);
     let mut roles = Vec::new();
+    // Inside of parentheses are columns, signatures and a policy's expressions, which may have a FROM of their own.
+    let (mut depth, mut revokes) = (0_u32, false);
     let mut at = 0;
     while at < pieces.len() {
+        match &pieces[at] {
+            Piece::Sign('(') => depth += 1,
+            Piece::Sign(')') => depth = depth.saturating_sub(1),
+            Piece::Sign(';') => revokes = false,
+            piece if depth == 0 => revokes |= piece.is("revoke"),
+            _ => {}
+        }
         let before = at.checked_sub(1).and_then(|before| pieces.get(before));
         let introduces = match &pieces[at] {
-            Piece::Word(word) => match word.as_str() {
-                "to" | "from" => true,
+            Piece::Word(word) if depth == 0 => match word.as_str() {
+                "to" => true,
+                "from" => revokes,
                 "role" => before.is_some_and(|piece| piece.is("for")),
                 "authorization" => before.is_some_and(|piece| piece.is("session")),
                 "for" => before.is_some_and(|piece| piece.is("mapping")),
@@ -149,6 +159,10 @@ mod tests {
             (
                 "CREATE POLICY p ON t FOR SELECT TO a, \"B\" USING ((x = 'sold to c'::text));",
                 &["B", "a"],
+            ),
+            (
+                "CREATE POLICY p ON t TO a USING ((EXISTS ( SELECT 1 FROM zoo.keepers)));",
+                &["a"],
             ),
             (
                 "CREATE USER MAPPING FOR dave SERVER s OPTIONS (\"user\" 'x');",

@@ -285,6 +285,13 @@ fn has_plain_name(entry: &Entry) -> bool {
             | "SUBSCRIPTION"
             | "SERVER"
             | "EVENT TRIGGER"
+            | "FOREIGN DATA WRAPPER"
+            | "PROCEDURAL LANGUAGE"
+            | "ACCESS METHOD"
+            | "TEXT SEARCH CONFIGURATION"
+            | "TEXT SEARCH DICTIONARY"
+            | "TEXT SEARCH PARSER"
+            | "TEXT SEARCH TEMPLATE"
     )
 }
 

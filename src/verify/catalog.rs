@@ -337,9 +337,9 @@ fn compare_sequences(source: &Observed, target: &Observed, scope: &Scope, outcom
         }
         compared += 1;
         if (found.last_value, found.is_called) != (sequence.last_value, sequence.is_called) {
-            let stands = |one: &Sequence| match one.is_called {
-                true => format!("at {}", one.last_value),
-                false => format!("before {}", one.last_value),
+            let stands = |one: &Sequence| {
+                let place = if one.is_called { "at" } else { "before" };
+                format!("{place} {}", one.last_value)
             };
             let detail = format!(
                 "it stands {} on the source, and {} on the target",

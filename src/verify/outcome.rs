@@ -60,20 +60,14 @@ impl Outcome {
         }
         for new in differences {
             let key = (new.class.clone(), new.object.clone());
-            match places
-                .get(&key)
-                .and_then(|place| self.differences.get_mut(*place))
-            {
-                Some(known) => {
-                    if let Some(contradiction) = join(known, new) {
-                        self.differences.push(contradiction);
-                    }
-                }
-                None => {
-                    places.insert(key, self.differences.len());
-                    self.differences.push(new);
-                }
-            }
+            let known = places.get(&key);
+            let Some(known) = known.and_then(|place| self.differences.get_mut(*place)) else {
+                places.insert(key, self.differences.len());
+                self.differences.push(new);
+                continue;
+            };
+            let contradiction = join(known, new);
+            self.differences.extend(contradiction);
         }
     }
 }
@@ -82,18 +76,16 @@ impl Outcome {
 fn join(known: &mut Difference, new: Difference) -> Option<Difference> {
     use DifferenceKind::{Different, Extra, Invalid, Missing};
     match (known.kind, new.kind) {
-        // The same said twice. An object that is not there has no properties either.
-        (Missing, Missing | Different) | (Extra, Extra | Different) => {}
-        // pg_dump does not see an invalid index, so to it the index is missing. The catalog knows better.
+        // The same said twice. An object that is not there has no properties either. To pg_dump an invalid index is missing:
+        // the catalog knows better.
+        (Missing | Invalid, Missing) | (Missing, Different) | (Extra, Extra | Different) => {}
         (Missing, Invalid) | (Different, Missing | Extra) => *known = new,
-        (Invalid, Missing) => {}
-        (Different, Different) | (Invalid, Invalid) => add_detail(known, &new),
+        (Different, Different) | (Invalid, Invalid | Different) => add_detail(known, &new),
         (Different, Invalid) => {
             known.kind = Invalid;
             add_detail(known, &new);
         }
-        (Invalid, Different) => add_detail(known, &new),
-        (Missing, Extra) | (Extra, Missing | Invalid) | (Invalid, Extra) => return Some(new),
+        (Missing | Invalid, Extra) | (Extra, Missing | Invalid) => return Some(new),
     }
     None
 }

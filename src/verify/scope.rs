@@ -70,8 +70,8 @@ impl Scope {
     /// In an archive of another encoding than our session's, a name that is not ASCII is not the name that we know. It is
     /// better to compare what should not have been than to pass over what should.
     fn has(&self, space: Space, schema: &str, name: &str) -> bool {
-        let is_unknown = !self.knows_all_names && !(schema.is_ascii() && name.is_ascii());
-        is_unknown
+        let is_known = self.knows_all_names || (schema.is_ascii() && name.is_ascii());
+        !is_known
             || self
                 .names
                 .contains(&(space, schema.to_owned(), name.to_owned()))
