@@ -189,13 +189,14 @@ impl Road {
         Ok(facts)
     }
 
-    /// What can be found without reading the source's schema.
-    pub fn first_findings(
+    /// What can be found without reading the source's schema; also what would keep `pg_dump` from reading it.
+    pub async fn first_findings(
         &self,
         requested: &Requested,
         target_facts: &TargetFacts,
-    ) -> Vec<Finding> {
-        preflight::findings(&PreflightFacts {
+    ) -> Result<Vec<Finding>, Failure> {
+        let unreadable = catalog::unreadable(&self.source.session).await?;
+        Ok(preflight::findings(&PreflightFacts {
             source: &self.source.facts,
             target: &self.target.facts,
             source_facts: &SourceFacts::default(),
@@ -205,10 +206,10 @@ impl Road {
             overwrite: requested.overwrite.as_deref(),
             create: requested.create,
             selective: !requested.filters.is_empty(),
-            unreadable: &[],
+            unreadable: &unreadable,
             database_settings: &[],
             assumable_roles: &[],
-        })
+        }))
     }
 
     /// Takes the snapshot and reads everything about the source in it.

@@ -132,7 +132,7 @@ async fn prepare(
     });
     step(emitter, "looking at the target");
     let target_facts = road.view_target(&requested).await?;
-    refuse_blockers(&road.first_findings(&requested, &target_facts))?;
+    refuse_blockers(&road.first_findings(&requested, &target_facts).await?)?;
     step(emitter, "reading the schema of the source");
     let inspection = road.inspect(requested, target_facts).await?;
     emitter.emit(What::SnapshotTaken {
