@@ -241,6 +241,46 @@ fn a_tablespace_that_the_target_does_not_have() {
 }
 
 #[test]
+fn a_target_in_which_nothing_may_be_created() {
+    let Some((server, source, target)) = stage() else {
+        return;
+    };
+    server.psql("new", "create role mover login");
+    let target = target.replace("user='postgres'", "user=mover");
+    let said = [
+        "lacks privileges",
+        "GRANT CREATE ON DATABASE new TO \"mover\";",
+    ];
+    refused(
+        &server,
+        run(&source, &target, &["--no-owner", "-x"]),
+        4,
+        &said,
+    );
+}
+
+#[test]
+fn a_refusal_is_json_where_json_is_wanted() {
+    let Some((server, source, target)) = stage() else {
+        return;
+    };
+    server.psql("new", "create table mine (i int)");
+    let run = refused(
+        &server,
+        run(&source, &target, &["--json"]),
+        4,
+        &["not empty"],
+    );
+    let last = run.stdout.lines().last().expect("a report");
+    let report: serde_json::Value = serde_json::from_str(last).expect("JSON");
+    assert_eq!(report["status"], "no_go", "{last}");
+    assert!(
+        report["notes"].to_string().contains("--overwrite new"),
+        "{last}"
+    );
+}
+
+#[test]
 fn a_source_that_may_not_be_read_as_a_whole() {
     let Some((server, source, target)) = stage() else {
         return;

@@ -61,5 +61,6 @@ queries! {
     ACTIVITY = "activity.sql";
     ASSUMABLE_ROLES = "assumable_roles.sql", up to 15 = "assumable_roles.15.sql";
     DATABASE_SETTINGS = "database_settings.sql";
+    MISSING_PRIVILEGES = "missing_privileges.sql";
     UNREADABLE = "unreadable.sql";
 }

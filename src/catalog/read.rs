@@ -114,6 +114,7 @@ pub async fn target_facts(session: &Session) -> Result<TargetFacts, PgError> {
         tablespaces: names(session, &queries::TABLESPACES).await?,
         extensions: extensions(session, &queries::AVAILABLE_EXTENSIONS, "default_version").await?,
         installed: installed_extensions(session).await?,
+        missing_privileges: names(session, &queries::MISSING_PRIVILEGES).await?,
     })
 }
 

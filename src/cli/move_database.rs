@@ -96,19 +96,13 @@ pub async fn run(args: MoveArgs, output: Output) -> Result<ExitStatus, Failure> 
         Ok(prepared) => prepared,
         // Nothing was touched, so there is nothing to keep a record of.
         Err(failure) => {
-            output.abandon().await;
+            output.abandon(&failure).await;
             return Err(failure);
         }
     };
     match carry_out(prepared, &args, &output, stop).await {
         Ok(done) => conclude(done, output).await,
-        Err(failure) => {
-            let ending = Ending::Stopped {
-                status: failure.status,
-                why: failure.to_string(),
-            };
-            Ok(output.finish(ending).await)
-        }
+        Err(failure) => Ok(output.fail(failure).await),
     }
 }
 
