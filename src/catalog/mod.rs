@@ -4,10 +4,15 @@
 //! the suffix (`columns.11.sql`: up to 11). [`QUERIES`] lists them all, and a test prepares each against every supported
 //! server. Facts say what is; what to do about it is decided in `preflight` and `plan`.
 
+mod database;
 mod facts;
 mod queries;
 mod read;
 
+pub use database::{
+    DatabaseFacts, DatabaseGrant, DatabaseSetting, Droppable, LocaleProvider, MissingDefault,
+    database_facts, database_settings, droppable, missing_defaults, subscriptions,
+};
 pub use facts::{
     Activity, Column, Constraint, Extension, Holding, Index, LargeObject, LargeObjectGrant,
     Matview, Sequence, ServerFacts, SourceFacts, Table, TargetFacts, Type,

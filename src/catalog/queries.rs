@@ -57,4 +57,11 @@ queries! {
     AVAILABLE_EXTENSIONS = "extensions.sql";
     INSTALLED_EXTENSIONS = "installed_extensions.sql";
     ACTIVITY = "activity.sql";
+    DATABASE = "database.sql";
+    DATABASE_SETTINGS = "database_settings.sql";
+    DATABASE_GRANTS = "database_grants.sql";
+    DATABASE_LABELS = "database_labels.sql";
+    SUBSCRIPTIONS = "subscriptions.sql";
+    DROPPABLE = "droppable.sql";
+    NEW_DATABASE = "new_database.sql";
 }

@@ -378,7 +378,10 @@ async fn extensions(
         .collect()
 }
 
-async fn names(session: &Session, query: &VersionedQuery) -> Result<Vec<String>, PgError> {
+pub(super) async fn names(
+    session: &Session,
+    query: &VersionedQuery,
+) -> Result<Vec<String>, PgError> {
     ask(session, query, &[])
         .await?
         .iter()
@@ -386,7 +389,7 @@ async fn names(session: &Session, query: &VersionedQuery) -> Result<Vec<String>,
         .collect()
 }
 
-async fn ask(
+pub(super) async fn ask(
     session: &Session,
     query: &VersionedQuery,
     params: &[&(dyn ToSql + Sync)],

@@ -22,11 +22,13 @@
 //! | `foreign_keys` | NOT VALID first, validated side by side later |
 //! | `matviews` | refresh in order |
 //! | `finish` | everything else, in `pg_restore`'s order |
+//! | `database` | how the target database is created, and what is set on it when |
 //! | `cost` | how long a job may take |
 
 mod builder;
 mod cost;
 mod data;
+mod database;
 mod finish;
 mod foreign_keys;
 mod format;
@@ -46,6 +48,7 @@ use crate::model::LockMode;
 use crate::model::{Bytes, DumpId, JobId, Oid, QualifiedName, Rows, SqlText, VerifyLevel};
 use crate::toc::{RestoreOptions, Toc};
 
+pub use database::{DatabaseError, NewDatabase, Property};
 pub use tables::{Comparison, CopyUnit, Range};
 
 /// What the operator asked for, as far as the plan depends on it.

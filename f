@@ -1,1 +1,0 @@
-include table "foo1". "a"
