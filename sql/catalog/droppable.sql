@@ -39,20 +39,23 @@ with member as (
     join pg_catalog.pg_roles r on r.oid = d.defaclrole
     left join pg_catalog.pg_namespace n on n.oid = d.defaclnamespace
 ), acl_of_system as (
+    -- What pg_dump looks at as well. Not the information schema: from 17 on, its initial privileges are not on record.
     select c.tableoid as classid, c.oid, 0 as subid, c.relowner as owner, c.relacl as acl, '' as columns,
            case c.relkind when 'S' then 'sequence ' else 'table ' end || c.oid::regclass::text as object,
            pg_catalog.acldefault(case c.relkind when 'S' then 's'::"char" else 'r' end, c.relowner) as usual
-    from pg_catalog.pg_class c where c.oid < 16384 and c.relacl is not null
+    from pg_catalog.pg_class c
+    where c.oid < 16384 and c.relacl is not null and c.relnamespace = 'pg_catalog'::regnamespace
     union all
     select c.tableoid, c.oid, a.attnum, c.relowner, a.attacl, pg_catalog.format(' (%I)', a.attname),
-           'table ' || c.oid::regclass::text, '{}'
+           'table ' || c.oid::regclass::text, pg_catalog.acldefault('c', c.relowner)
     from pg_catalog.pg_attribute a
     join pg_catalog.pg_class c on c.oid = a.attrelid
-    where c.oid < 16384 and a.attacl is not null
+    where c.oid < 16384 and a.attacl is not null and c.relnamespace = 'pg_catalog'::regnamespace
     union all
     select p.tableoid, p.oid, 0, p.proowner, p.proacl, '',
            'function ' || p.oid::regprocedure::text, pg_catalog.acldefault('f', p.proowner)
-    from pg_catalog.pg_proc p where p.oid < 16384 and p.proacl is not null
+    from pg_catalog.pg_proc p
+    where p.oid < 16384 and p.proacl is not null and p.pronamespace = 'pg_catalog'::regnamespace
     union all
     select l.tableoid, l.oid, 0, l.lanowner, l.lanacl, '',
            pg_catalog.format('language %I', l.lanname), pg_catalog.acldefault('l', l.lanowner)
@@ -156,14 +159,18 @@ with member as (
     where not exists (select from member m where m.classid = x.classid and m.objid = x.objid)
     union all
     -- Whoever owns one of the types may drop a cast or transform; DROP knows best.
-    select 103, 0, x.oid, i.type, i.identity, true, pg_catalog.format('drop %s if exists %s cascade', i.type, i.identity)
+    select 103, 0, x.oid, x.kind, x.identity, true, pg_catalog.format('drop %s if exists %s cascade', x.kind, x.identity)
     from (
-        select c.tableoid, c.oid from pg_catalog.pg_cast c where c.oid >= 16384
+        select c.tableoid as classid, c.oid, 'cast' as kind,
+               pg_catalog.format('(%s as %s)', c.castsource::regtype, c.casttarget::regtype) as identity
+        from pg_catalog.pg_cast c where c.oid >= 16384
         union all
-        select t.tableoid, t.oid from pg_catalog.pg_transform t where t.oid >= 16384
+        select t.tableoid, t.oid, 'transform', pg_catalog.format('for %s language %I', t.trftype::regtype, l.lanname)
+        from pg_catalog.pg_transform t
+        join pg_catalog.pg_language l on l.oid = t.trflang
+        where t.oid >= 16384
     ) x
-    cross join lateral pg_catalog.pg_identify_object(x.tableoid, x.oid, 0) i
-    where not exists (select from member m where m.classid = x.tableoid and m.objid = x.oid)
+    where not exists (select from member m where m.classid = x.classid and m.objid = x.oid)
     union all
     select 110, 0, 0, 'grants on a system object', a.object, true,
            pg_catalog.string_agg(a.statement, '; ' order by a.place)
@@ -173,7 +180,7 @@ with member as (
     -- Run again and again, until nothing is left: each is locked until the end of its transaction.
     select 120, 0, 0, 'large object', count(*)::text || ' of them',
            pg_catalog.bool_and(pg_catalog.pg_has_role(l.lomowner, 'usage')),
-           'select pg_catalog.count(pg_catalog.lo_unlink(l.oid)) as count from (select oid from pg_catalog.pg_largeobject_metadata limit 300) l'
+           'select pg_catalog.count(pg_catalog.lo_unlink(l.oid)) as count from (select oid from pg_catalog.pg_largeobject_metadata limit 100) l'
     from pg_catalog.pg_largeobject_metadata l
     having count(*) > 0
 )

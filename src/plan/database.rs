@@ -5,6 +5,8 @@
 //! is only known to the target (settings, roles, locales) is found out at the start all the same, because
 //! `execute::prepare` rehearses the last statements in a transaction that is rolled back.
 
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{DatabaseFacts, DatabaseGrant, DatabaseSetting, LocaleProvider};
@@ -217,9 +219,10 @@ fn privileges(source: &DatabaseFacts, name: &str, options: &RestoreOptions) -> V
     let mut sql = String::new();
     for privilege in PUBLIC_DEFAULT {
         if !is_there(None, privilege) {
-            sql.push_str(&format!(
-                "revoke {privilege} on database {database} from public;\n"
-            ));
+            let _ = writeln!(
+                sql,
+                "revoke {privilege} on database {database} from public;"
+            );
         }
     }
     // Without the source's owner there is nobody to take the owner's privileges from.
@@ -228,9 +231,10 @@ fn privileges(source: &DatabaseFacts, name: &str, options: &RestoreOptions) -> V
             && !is_there(Some(owner), privilege)
         {
             let owner = quote_ident(owner);
-            sql.push_str(&format!(
-                "revoke {privilege} on database {database} from {owner};\n"
-            ));
+            let _ = writeln!(
+                sql,
+                "revoke {privilege} on database {database} from {owner};"
+            );
         }
     }
     for grant in grants.iter().filter(|grant| !is_default(grant, owner)) {
