@@ -1,4 +1,4 @@
--- Constraints of user tables and domains, with the state that a dump hides. Servers of version 10, which know no
+-- Constraints of user tables, with the state that a dump hides. Servers of version 10, which know no
 -- constraints inherited from a partitioned parent.
 select k.oid,
        n.nspname::text as schema,

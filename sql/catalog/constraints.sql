@@ -1,4 +1,5 @@
--- Constraints of user tables and domains, with the state that a dump hides.
+-- Constraints of user tables, with the state that a dump hides. A foreign key to a partitioned table is one constraint for
+-- each of that table's partitions, too, under names that the server makes up; these are not listed.
 select k.oid,
        n.nspname::text as schema,
        c.relname::text as table_name,
@@ -20,4 +21,5 @@ where n.nspname !~ '^pg_'
   and n.nspname not in ('information_schema', 'pgconvoy')
   and c.relpersistence <> 't'
   and k.contype in ('c', 'f', 'p', 'u', 'x')
+  and not exists (select from pg_catalog.pg_constraint p where p.oid = k.conparentid and p.conrelid = k.conrelid)
 order by k.oid

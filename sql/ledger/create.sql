@@ -13,10 +13,11 @@ create table pgconvoy.run (
 );
 
 create table pgconvoy.done (
-    job int4 not null primary key,
+    job int4 not null,
     what text not null,
     rows int8 not null,
     bytes int8 not null,
     hash text,
-    finished_at timestamptz not null default pg_catalog.clock_timestamp()
+    finished_at timestamptz not null default pg_catalog.clock_timestamp(),
+    primary key (job, what)
 );

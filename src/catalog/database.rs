@@ -1,9 +1,12 @@
 //! The database itself: what it was created with, and what there is to empty it of.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::queries;
 use super::read::{ask, names};
+use crate::model::quote_ident;
 use crate::pg::{PgError, Session};
 
 /// Who compares text in a database (`pg_database.datlocprovider`).
@@ -75,6 +78,15 @@ pub struct DatabaseSetting {
     pub value: String,
 }
 
+impl fmt::Display for DatabaseSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(role) = &self.role {
+            write!(f, "{}: ", quote_ident(role))?;
+        }
+        write!(f, "{}={}", self.name, self.value)
+    }
+}
+
 /// Something that emptying a database drops.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Droppable {
@@ -131,7 +143,7 @@ pub async fn database_facts(session: &Session) -> Result<DatabaseFacts, PgError>
         } else {
             None
         },
-        settings: database_settings(session).await?,
+        settings: settings(session).await?,
         labels: database_labels(session).await?,
     })
 }
@@ -150,8 +162,13 @@ async fn database_grants(session: &Session) -> Result<Vec<DatabaseGrant>, PgErro
         .collect()
 }
 
-/// Settings of the connected database, and of roles in it.
-pub async fn database_settings(session: &Session) -> Result<Vec<DatabaseSetting>, PgError> {
+/// Settings of the connected database, and of roles in it, as a person reads them: `role: name=value`.
+pub async fn database_settings(session: &Session) -> Result<Vec<String>, PgError> {
+    let settings = settings(session).await?;
+    Ok(settings.iter().map(ToString::to_string).collect())
+}
+
+async fn settings(session: &Session) -> Result<Vec<DatabaseSetting>, PgError> {
     let rows = ask(session, &queries::DATABASE_SETTINGS, &[]).await?;
     rows.iter()
         .map(|row| {

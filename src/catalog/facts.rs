@@ -270,6 +270,8 @@ pub struct TargetFacts {
     pub tablespaces: Vec<String>,
     /// Extensions that can be created.
     pub extensions: Vec<Extension>,
+    /// Extensions that are there already.
+    pub installed: Vec<Extension>,
 }
 
 /// Rows written to a table since the statistics were reset.

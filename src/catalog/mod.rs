@@ -19,6 +19,7 @@ pub use facts::{
 };
 pub use queries::{QUERIES, VersionedQuery};
 pub use read::{
-    activity, constraints, holdings, indexes, large_object_content, large_objects, readable_tables,
-    roles, sequences, server_facts, source_facts, target_facts,
+    activity, assumable_roles, constraints, holdings, indexes, installed_extensions,
+    large_object_content, large_objects, readable_tables, relations, roles, schemas, sequences,
+    server_facts, source_facts, target_facts, unreadable,
 };

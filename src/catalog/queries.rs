@@ -40,6 +40,8 @@ macro_rules! queries {
 
 queries! {
     SERVER = "server.sql";
+    RELATIONS = "relations.sql";
+    SCHEMAS = "schemas.sql";
     READABLE_TABLES = "readable_tables.sql";
     TABLES = "tables.sql";
     COLUMNS = "columns.sql", up to 11 = "columns.11.sql";
@@ -64,4 +66,6 @@ queries! {
     SUBSCRIPTIONS = "subscriptions.sql";
     DROPPABLE = "droppable.sql";
     NEW_DATABASE = "new_database.sql";
+    ASSUMABLE_ROLES = "assumable_roles.sql", up to 15 = "assumable_roles.15.sql";
+    UNREADABLE = "unreadable.sql";
 }

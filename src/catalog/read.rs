@@ -10,7 +10,7 @@ use super::facts::{
     Matview, Sequence, ServerFacts, SourceFacts, Table, TargetFacts, Type,
 };
 use super::queries::{self, VersionedQuery};
-use crate::model::{Bytes, Oid, QualifiedName, ServerVersion, quote_ident};
+use crate::model::{Bytes, Oid, QualifiedName, Relation, ServerVersion, quote_ident};
 use crate::pg::{Answer, PgError, Query, Session};
 
 /// How many sequences are read in one statement.
@@ -78,7 +78,7 @@ pub async fn source_facts(session: &Session) -> Result<SourceFacts, PgError> {
         constraints: constraints(session).await?,
         sequences: sequences(session).await?,
         large_objects: large_objects(session).await?,
-        extensions: extensions(session, &queries::INSTALLED_EXTENSIONS, "version").await?,
+        extensions: installed_extensions(session).await?,
         tables,
         matviews,
     })
@@ -113,6 +113,7 @@ pub async fn target_facts(session: &Session) -> Result<TargetFacts, PgError> {
         roles: roles(session).await?,
         tablespaces: names(session, &queries::TABLESPACES).await?,
         extensions: extensions(session, &queries::AVAILABLE_EXTENSIONS, "default_version").await?,
+        installed: installed_extensions(session).await?,
     })
 }
 
@@ -122,6 +123,38 @@ pub async fn readable_tables(session: &Session) -> Result<Vec<(Oid, QualifiedNam
     rows.iter()
         .map(|row| Ok((row.oid("oid")?, row.name("schema", "name")?)))
         .collect()
+}
+
+/// Everything that a pattern can match. Asked under the role's own `search_path`, which is put back to empty afterwards.
+pub async fn relations(session: &Session) -> Result<Vec<Relation>, PgError> {
+    const OWN_PATH: &str = "select pg_catalog.set_config('search_path', reset_val, false) \
+                            from pg_catalog.pg_settings where name = 'search_path'";
+    session.execute(OWN_PATH).await?;
+    let rows = ask(session, &queries::RELATIONS, &[]).await;
+    session.execute("set search_path = ''").await?;
+    let rows = rows?;
+    let mut names = BTreeMap::new();
+    for row in &rows {
+        names.insert(row.oid("oid")?, row.name("schema", "name")?);
+    }
+    let relation = |row: &Answer| {
+        let parents = row.oids("parents")?;
+        Ok(Relation {
+            name: row.name("schema", "name")?,
+            visible: row.get("visible")?,
+            parents: parents
+                .iter()
+                .filter_map(|parent| names.get(parent))
+                .cloned()
+                .collect(),
+        })
+    };
+    rows.iter().map(relation).collect()
+}
+
+/// Names of all schemas that are not the system's.
+pub async fn schemas(session: &Session) -> Result<Vec<String>, PgError> {
+    names(session, &queries::SCHEMAS).await
 }
 
 /// What a database holds that a move would collide with or bury.
@@ -140,6 +173,22 @@ pub async fn holdings(session: &Session) -> Result<Vec<Holding>, PgError> {
 /// Names of all roles.
 pub async fn roles(session: &Session) -> Result<Vec<String>, PgError> {
     names(session, &queries::ROLES).await
+}
+
+/// Extensions of the database.
+pub async fn installed_extensions(session: &Session) -> Result<Vec<Extension>, PgError> {
+    extensions(session, &queries::INSTALLED_EXTENSIONS, "version").await
+}
+
+/// Roles that the connected role can become, and so give objects to.
+pub async fn assumable_roles(session: &Session) -> Result<Vec<String>, PgError> {
+    names(session, &queries::ASSUMABLE_ROLES).await
+}
+
+/// Tables, materialized views and sequences that the connected role may not read, wholly or row by row.
+pub async fn unreadable(session: &Session) -> Result<Vec<QualifiedName>, PgError> {
+    let rows = ask(session, &queries::UNREADABLE, &[]).await?;
+    rows.iter().map(|row| row.name("schema", "name")).collect()
 }
 
 /// Rows written to each table so far.
@@ -351,7 +400,9 @@ pub async fn large_objects(session: &Session) -> Result<Vec<LargeObject>, PgErro
     let mut object = |row: &Answer| {
         let oid = row.oid("oid")?;
         let mut grants = grants.remove(&oid);
-        grants.iter_mut().for_each(|grants| grants.sort());
+        if let Some(grants) = &mut grants {
+            grants.sort();
+        }
         Ok(LargeObject {
             oid,
             owner: row.get("owner")?,

@@ -1,1 +1,135 @@
-//! (being built)
+//! The command line: one file per command, each with its arguments and its `run()`; the only user of clap.
+//!
+//! ```text
+//!   main ─► Cli::from_process ─► Cli::run ─┬─► move_database ─┐
+//!                                          ├─► plan           ├─► Output: display, run directory, report, exit status
+//!                                          └─► demo ──────────┘
+//! ```
+//!
+//! | file | |
+//! |---|---|
+//! | `arguments` | groups of options that several commands have |
+//! | `inspect` | the first steps: who both ends are, what the source holds, what speaks against the move |
+//! | `prove` | the last steps: what the jobs did not compare, and writes since the snapshot |
+//! | `signals` | SIGINT and SIGTERM |
+//! | `secrets` | takes a password out of the process list |
+//! | `output` | everything between a run and the world |
+//! | `run_dir` | the directory that keeps what happened |
+
+pub mod arguments;
+mod demo;
+mod inspect;
+mod move_database;
+pub mod output;
+mod plan;
+mod prove;
+pub mod run_dir;
+mod secrets;
+mod signals;
+
+use std::ffi::OsString;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::failure::{Failure, FailureKind};
+use crate::model::ExitStatus;
+
+pub use move_database::MoveArgs;
+
+const AFTER_HELP: &str = "\
+Exit status:
+  0  finished and proven
+  1  failed; the message says what
+  2  wrong usage or configuration; nothing was touched
+  3  finished, but source and target differ; the report says where
+  4  no-go: the check before the move refused; nothing was touched
+  5  interrupted (signal, lost connection)
+  6  finished, but not everything was to be proven (--verify counts, --verify none)
+
+Connections are those of libpq: URIs or keyword=value, PG* variables, ~/.pgpass, pg_service.conf, sslmode.
+Try it without any database of your own: pgconvoy demo";
+
+/// Copies a whole Postgres database to another server, on all cores, and proves that what arrived is what was sent.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pgconvoy",
+    version,
+    about,
+    after_help = AFTER_HELP,
+    max_term_width = 110,
+    disable_help_subcommand = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Move(Box<MoveArgs>),
+    Plan(Box<plan::PlanArgs>),
+    Demo(demo::DemoArgs),
+}
+
+impl Cli {
+    /// From the process's arguments. A password in them is taken out of the process list first. What clap has to say,
+    /// help or a complaint, is printed here, and the status to exit with is the error.
+    pub fn from_process() -> Result<Self, ExitStatus> {
+        let arguments: Vec<OsString> = std::env::args_os().collect();
+        if let Err(failure) = secrets::hide(&arguments) {
+            print_failure(&failure);
+            return Err(failure.status);
+        }
+        let parsed = Self::command()
+            .try_get_matches_from(&arguments)
+            .and_then(|mut matches| Self::from_arg_matches_mut(&mut matches));
+        parsed.map_err(|error| {
+            if error.use_stderr() {
+                secrets::print_usage_error(&error, &arguments);
+                ExitStatus::Usage
+            } else {
+                // Nobody is left to tell if stdout cannot be written to.
+                let _ = error.print();
+                ExitStatus::Proven
+            }
+        })
+    }
+
+    /// Runs the command. A failure that the command has not shown itself is printed.
+    pub fn run(self) -> ExitStatus {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .thread_name("pgconvoy")
+            .build();
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                print_failure(&Failure::defect(format!("starting threads: {error}")));
+                return ExitStatus::Failed;
+            }
+        };
+        let ended = runtime.block_on(async {
+            match self.command {
+                Command::Move(args) => args.start().await,
+                Command::Plan(args) => args.start().await,
+                Command::Demo(args) => demo::run(args).await,
+            }
+        });
+        ended.unwrap_or_else(|failure| {
+            print_failure(&failure);
+            failure.status
+        })
+    }
+}
+
+/// On stderr, in red where it is a terminal that wants colour.
+fn print_failure(failure: &Failure) {
+    let style = output::style_of_stderr();
+    let word = if failure.kind == FailureKind::Interrupted {
+        "pgconvoy:"
+    } else {
+        "error:"
+    };
+    eprintln!("{} {failure}", style.bad(word));
+}

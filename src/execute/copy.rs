@@ -34,14 +34,15 @@ pub(super) async fn tables(
             .is_none_or(|entry| !broken.contains(&entry))
     };
     let tables: Vec<usize> = tables.iter().filter(is_whole).copied().collect();
-    match together(context, job, &tables, gauge).await {
+    match together(context, job, (&tables, &job.label), gauge).await {
         Ok(outcome) => Ok(outcome),
         Err(error) if error.is_lost_connection() => Err(error),
         Err(error) if tables.len() == 1 => Ok(failed(context, tables[0], error)?),
         Err(_) => {
             let mut outcome = Outcome::default();
             for table in tables {
-                match together(context, job, &[table], gauge).await {
+                let part = format!("{}: {}", job.label, context.plan.tables[table].table);
+                match together(context, job, (&[table], &part), gauge).await {
                     Ok(one) => outcome.merge(one),
                     Err(error) => outcome.merge(failed(context, table, error)?),
                 }
@@ -71,7 +72,7 @@ pub(super) async fn chunk(
     let done = async {
         wires.target.execute(&begin(job, &[])).await?;
         let (found, relayed) = wires.copy(unit, table, Some(range), gauge).await?;
-        wires.commit(job, relayed).await?;
+        wires.commit(job, &job.label, relayed).await?;
         Ok::<_, PgError>(Outcome {
             rows: relayed.digest.rows,
             bytes: relayed.bytes,
@@ -113,7 +114,7 @@ pub(super) async fn count(context: &Context, table: usize) -> Ended {
 async fn together(
     context: &Context,
     job: &Job,
-    tables: &[usize],
+    (tables, what): (&[usize], &str),
     gauge: &Gauge,
 ) -> Result<Outcome, PgError> {
     let mut outcome = Outcome::default();
@@ -139,7 +140,7 @@ async fn together(
                 outcome.found.push(Found::Counted { table, rows });
             }
         }
-        wires.commit(job, total).await?;
+        wires.commit(job, what, total).await?;
         Ok::<_, PgError>(total)
     };
     match done.await {
@@ -206,16 +207,13 @@ impl Wires {
     }
 
     /// The commit point: rows and done-mark together.
-    async fn commit(&mut self, job: &Job, relayed: Relayed) -> Result<(), PgError> {
+    async fn commit(&mut self, job: &Job, what: &str, relayed: Relayed) -> Result<(), PgError> {
         let mark = Mark {
             rows: relayed.digest.rows,
             bytes: relayed.bytes,
             digest: Some(relayed.digest),
         };
-        let statements = [
-            ledger::mark(job.id, &job.label, &mark),
-            SqlText::from("commit"),
-        ];
+        let statements = [ledger::mark(job.id, what, &mark), SqlText::from("commit")];
         self.target
             .execute_all(&statements)
             .await

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::outcome::Found;
+use super::outcome::{Found, Measured};
 use crate::event::{Emit, What};
 use crate::model::{
     Bytes, Difference, DifferenceKind, MultisetDigest, Oid, Rows, TableVerdict, Unverified,
@@ -17,7 +17,7 @@ pub(super) struct Evidence {
     copied: HashMap<usize, Copied>,
     counted: HashMap<usize, Rows>,
     read_again: HashMap<usize, Vec<MultisetDigest>>,
-    large_objects: HashMap<Oid, MultisetDigest>,
+    large_objects: HashMap<Oid, (MultisetDigest, Measured)>,
 }
 
 #[derive(Default)]
@@ -81,11 +81,19 @@ impl Evidence {
                     because,
                 }));
             }
-            Found::LargeObjectsCopied { first, digest } => {
-                self.large_objects.insert(first, digest);
+            Found::LargeObjectsCopied {
+                first,
+                digest,
+                measured,
+            } => {
+                self.large_objects.insert(first, (digest, measured));
             }
-            Found::LargeObjectsRead { first, digest } => {
-                self.judge_large_objects(first, digest, emit)
+            Found::LargeObjectsRead {
+                first,
+                digest,
+                measured,
+            } => {
+                self.judge_large_objects(first, (digest, measured), emit);
             }
         }
     }
@@ -225,27 +233,39 @@ impl Evidence {
         });
     }
 
-    fn judge_large_objects(&self, first: Oid, read: MultisetDigest, emit: &dyn Emit) {
+    fn judge_large_objects(&self, first: Oid, read: (MultisetDigest, Measured), emit: &dyn Emit) {
+        let class = || "large objects' contents".to_owned();
         let object = format!("{first} and those after it");
-        match self.large_objects.get(&first) {
-            Some(copied) if *copied == read => emit.emit(What::Checked {
-                what: "batches of large objects".into(),
-                count: 1,
-            }),
-            Some(copied) => emit.emit(What::Difference(Difference {
-                kind: DifferenceKind::Different,
-                class: "large objects".into(),
+        let Some(copied) = self.large_objects.get(&first) else {
+            let because = "they were not copied".to_owned();
+            return emit.emit(What::Unverified(Unverified {
+                class: class(),
                 object,
-                detail: format!("the source has parts of 1 MB: {copied}; the target: {read}"),
-            })),
-            None => {
-                let because = "they were not copied".to_owned();
-                emit.emit(What::Unverified(Unverified {
-                    class: "large objects".into(),
-                    object,
-                    because,
-                }));
-            }
+                because,
+            }));
+        };
+        if *copied == read {
+            return emit.emit(What::Checked {
+                what: class(),
+                count: read.1.objects,
+            });
         }
+        let side = |(digest, measured): &(MultisetDigest, Measured)| {
+            format!(
+                "{} objects of {} bytes in parts of 1 MB ({digest})",
+                measured.objects, measured.bytes
+            )
+        };
+        let detail = format!(
+            "the source has {}; the target has {}",
+            side(copied),
+            side(&read)
+        );
+        emit.emit(What::Difference(Difference {
+            kind: DifferenceKind::Different,
+            class: class(),
+            object,
+            detail,
+        }));
     }
 }

@@ -1,11 +1,11 @@
 //! Large objects, through the same relay: into a temporary table, and from there, on the server, into being.
 
-use super::outcome::{Ended, Found, Outcome, failure};
+use super::outcome::{Ended, Found, Measured, Outcome, failure};
 use super::statements::begin;
 use super::supervisor::Context;
 use crate::catalog::{LargeObject, large_object_content};
 use crate::ledger::{self, Mark};
-use crate::model::{CopyFormat, Oid, SqlText};
+use crate::model::{CopyFormat, Oid, Rows, SqlText};
 use crate::pg::PgError;
 use crate::pg::wire::{Ends, Gauge, Relayed, Wire, read_copy, relay};
 use crate::plan::{Job, Statement};
@@ -35,13 +35,17 @@ pub(super) async fn copy(
     let copied =
         copy_in_transaction(&mut source, &mut target, job, (&oids, statements), gauge).await;
     match copied {
-        Ok(Relayed { digest, bytes }) => {
+        Ok((Relayed { digest, bytes }, measured)) => {
             context.remark(job, &mut target);
             context.source.give_back(source);
             context.target.give_back(target);
-            let found = vec![Found::LargeObjectsCopied { first, digest }];
+            let found = vec![Found::LargeObjectsCopied {
+                first,
+                digest,
+                measured,
+            }];
             Ok(Outcome {
-                rows: crate::model::Rows(oids.len() as u64),
+                rows: Rows(oids.len() as u64),
                 bytes,
                 found,
                 ..Outcome::default()
@@ -63,12 +67,20 @@ pub(super) async fn read(context: &Context, oids: &[Oid], gauge: &Gauge) -> Ende
         return Ok(Outcome::default());
     };
     let mut target = context.target.take().await?;
-    match read_copy(&mut target, &copy_out(oids), &CopyFormat::Binary, gauge).await {
-        Ok(Relayed { digest, bytes }) => {
+    let read = async {
+        let relayed = read_copy(&mut target, &copy_out(oids), &CopyFormat::Binary, gauge).await?;
+        Ok::<_, PgError>((relayed, measure(&mut target, oids).await?))
+    };
+    match read.await {
+        Ok((Relayed { digest, bytes }, measured)) => {
             context.target.give_back(target);
-            let found = vec![Found::LargeObjectsRead { first, digest }];
+            let found = vec![Found::LargeObjectsRead {
+                first,
+                digest,
+                measured,
+            }];
             Ok(Outcome {
-                rows: crate::model::Rows(oids.len() as u64),
+                rows: Rows(oids.len() as u64),
                 bytes,
                 found,
                 ..Outcome::default()
@@ -96,12 +108,13 @@ async fn copy_in_transaction(
     job: &Job,
     (oids, statements): (&[Oid], &[Statement]),
     gauge: &Gauge,
-) -> Result<Relayed, PgError> {
+) -> Result<(Relayed, Measured), PgError> {
     let opening = [begin(job, &[]), SqlText::from(STAGE)];
     target
         .execute_all(&opening)
         .await
         .map_err(|(_, error)| error)?;
+    let measured = measure(source, oids).await?;
     let ends = Ends {
         source,
         copy_out: &copy_out(oids),
@@ -110,7 +123,7 @@ async fn copy_in_transaction(
     };
     let relayed = relay(ends, &CopyFormat::Binary, gauge).await?;
     let mark = Mark {
-        rows: crate::model::Rows(oids.len() as u64),
+        rows: Rows(oids.len() as u64),
         bytes: relayed.bytes,
         digest: Some(relayed.digest),
     };
@@ -122,5 +135,23 @@ async fn copy_in_transaction(
         .execute_all(&closing)
         .await
         .map_err(|(_, error)| error)?;
-    Ok(relayed)
+    Ok((relayed, measured))
+}
+
+/// Number and size of large objects, by another way than the one that copies them.
+async fn measure(wire: &mut Wire, oids: &[Oid]) -> Result<Measured, PgError> {
+    const QUERY: &str = include_str!("../../sql/verify/large_object_sizes.sql");
+    let list: Vec<String> = oids.iter().map(ToString::to_string).collect();
+    let sql = QUERY.replace(":oids::", &format!("'{{{}}}'::", list.join(",")));
+    let rows = wire.query(&SqlText::from(sql)).await?;
+    let number = |column: usize| {
+        let text = rows.first()?.get(column)?.as_deref()?;
+        std::str::from_utf8(text).ok()?.parse::<u64>().ok()
+    };
+    let numbers = number(0).zip(number(1));
+    let (objects, bytes) = numbers.ok_or_else(|| PgError::Answer {
+        query: "large_object_sizes.sql",
+        what: "no numbers".into(),
+    })?;
+    Ok(Measured { objects, bytes })
 }

@@ -18,6 +18,13 @@ pub(super) struct Outcome {
     pub found: Vec<Found>,
 }
 
+/// How many large objects there are, and how many bytes they hold together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Measured {
+    pub objects: u64,
+    pub bytes: u64,
+}
+
 /// A piece of evidence.
 #[derive(Debug)]
 pub(super) enum Found {
@@ -45,9 +52,17 @@ pub(super) enum Found {
     /// A side could not be read.
     Unreadable { comparison: usize, because: String },
     /// Large objects went through the relay; they are known by the first of them.
-    LargeObjectsCopied { first: Oid, digest: MultisetDigest },
+    LargeObjectsCopied {
+        first: Oid,
+        digest: MultisetDigest,
+        measured: Measured,
+    },
     /// Large objects were read from the target.
-    LargeObjectsRead { first: Oid, digest: MultisetDigest },
+    LargeObjectsRead {
+        first: Oid,
+        digest: MultisetDigest,
+        measured: Measured,
+    },
 }
 
 /// Why a job could not be done at all: its connection was lost.

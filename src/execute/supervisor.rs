@@ -319,8 +319,9 @@ impl Task {
 impl Context {
     /// Passes on what the server remarked while a job ran, warnings only: a restore is full of notices.
     pub fn remark(&self, job: &Job, wire: &mut Wire) {
+        let mut said: HashSet<String> = HashSet::new();
         for notice in wire.notices.take() {
-            if notice.severity == "WARNING" {
+            if notice.severity == "WARNING" && said.insert(notice.message.clone()) {
                 self.emit.emit(What::Note {
                     text: format!("{}: the server warns: {}", job.label, notice.message),
                 });

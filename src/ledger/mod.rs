@@ -69,6 +69,14 @@ pub fn mark(job: JobId, what: &str, mark: &Mark) -> SqlText {
     ))
 }
 
+/// Commits once and waits for it: what was committed before without waiting is on disk then, too.
+pub fn flush() -> SqlText {
+    SqlText::from(
+        "begin; set local synchronous_commit = on; \
+         insert into pgconvoy.done (job, what, rows, bytes) values (-1, 'flushed', 0, 0); commit",
+    )
+}
+
 /// Drops the ledger. The commit is synchronous, and with it everything before it is on disk.
 ///
 /// Event triggers of the moved database are in place by now; a superuser keeps them from firing on this.

@@ -46,6 +46,8 @@ pub(super) struct Builder<'a> {
     pub entry_jobs: HashMap<DumpId, JobId>,
     /// The last batch of pre-data; everything else comes after it.
     pub schema_done: Vec<JobId>,
+    /// The jobs after which the indexes of partitioned tables are complete.
+    pub partitioned_indexes: Vec<JobId>,
     /// Jobs by table.
     pub tables: BTreeMap<QualifiedName, TableJobs>,
     pub units: Vec<CopyUnit>,
@@ -91,6 +93,7 @@ impl<'a> Builder<'a> {
             placed: HashSet::new(),
             entry_jobs: HashMap::new(),
             schema_done: Vec::new(),
+            partitioned_indexes: Vec::new(),
             tables: BTreeMap::new(),
             units: Vec::new(),
             comparisons: Vec::new(),

@@ -5,7 +5,7 @@
 //!   (after indexes and foreign keys)   (after the tables were read back: row security would hide rows from an owner)
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::builder::{Builder, Draft, Group};
 use super::{PlanError, Statement};
@@ -77,8 +77,12 @@ impl<'a> Builder<'a> {
                 .copied()
                 .filter(move |entry| entry.restore_pass() == pass)
         };
-        let (policies, main): (Vec<&'a Entry>, Vec<&'a Entry>) =
-            in_pass(RestorePass::Main).partition(|entry| belongs_to_row_security(entry));
+        let waiting = self.waiting_for_late_matviews();
+        let (behind, main): (Vec<&'a Entry>, Vec<&'a Entry>) =
+            in_pass(RestorePass::Main).partition(|entry| waiting.contains(&entry.dump_id));
+        let (policies, main): (Vec<&'a Entry>, Vec<&'a Entry>) = main
+            .into_iter()
+            .partition(|entry| belongs_to_row_security(entry));
         let grants: Vec<&'a Entry> = in_pass(RestorePass::Acl).collect();
         let late: Vec<&'a Entry> = in_pass(RestorePass::PostAcl).collect();
 
@@ -104,8 +108,37 @@ impl<'a> Builder<'a> {
         let granted = self.plan_last("grants", grants, done.clone())?;
         done.extend(granted);
         self.plan_late_matviews(&done)?;
+        self.plan_last(
+            "what belongs to late materialized views",
+            behind,
+            self.jobs_of(&BUILDING),
+        )?;
         self.plan_last("event triggers", late, self.jobs_of(&BUILDING))?;
         Ok(())
+    }
+
+    /// Entries on materialized views that can only be refreshed after the grants, and entries that need one of these.
+    fn waiting_for_late_matviews(&self) -> HashSet<DumpId> {
+        let late = self.late_matviews();
+        let mut waiting: HashSet<DumpId> = HashSet::new();
+        // The archive is sorted: what an entry needs stands before it.
+        for entry in self
+            .inputs
+            .toc
+            .entries
+            .iter()
+            .filter(|entry| !self.placed.contains(&entry.dump_id))
+        {
+            let is_index =
+                entry.is("INDEX") && entry.dependencies.iter().any(|id| late.contains(id));
+            if is_index
+                || late.contains(&entry.dump_id)
+                || entry.dependencies.iter().any(|id| waiting.contains(id))
+            {
+                waiting.insert(entry.dump_id);
+            }
+        }
+        waiting
     }
 
     fn plan_last(

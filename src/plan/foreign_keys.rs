@@ -93,7 +93,10 @@ impl<'a> Builder<'a> {
                 .map(|table| (table.clone(), mode))
                 .collect::<Vec<_>>()
         };
-        let ready = self.ready_for_checks(&tables);
+        let mut ready = self.ready_for_checks(&tables);
+        if constraint.on_partitioned || constraint.references_partitioned {
+            ready.extend(self.whole_trees());
+        }
         let whole = Draft {
             after: [self.after_dependencies(entry), ready.clone()].concat(),
             needs: self.needs(entry),
@@ -129,6 +132,11 @@ impl<'a> Builder<'a> {
         let validate = statement(SqlText::from(validate));
         let add = Draft {
             after: [
+                if constraint.on_partitioned || constraint.references_partitioned {
+                    self.whole_trees()
+                } else {
+                    Vec::new()
+                },
                 self.after_dependencies(entry),
                 tables.iter().flat_map(|table| self.loaded(table)).collect(),
             ]
@@ -201,6 +209,16 @@ impl<'a> Builder<'a> {
                 .chain(jobs.analyzed)
         })
         .collect()
+    }
+
+    /// The jobs after which every partitioned table has all its rows and indexes: a foreign key of a partitioned table
+    /// concerns, and locks, its whole tree.
+    fn whole_trees(&self) -> Vec<JobId> {
+        [
+            self.jobs_of(&[Phase::Data]),
+            self.partitioned_indexes.clone(),
+        ]
+        .concat()
     }
 
     /// The entry's statement with `NOT VALID`; `None` where the server would not take it, or where nothing is to be

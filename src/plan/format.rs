@@ -13,8 +13,9 @@ use crate::model::{CopyFormat, Oid, ServerVersion, quote_ident};
 /// `initdb` itself, from 12000 on, can differ between versions, and no column type that matters has one).
 const FIRST_NORMAL_OID: u32 = 16_384;
 
-/// Built-in types whose binary form is not the value's own: OIDs, or text in an encoding of its own choice.
-const NOT_PORTABLE: [&str; 13] = [
+/// Built-in types whose binary form is not the value's own: OIDs, or text in an encoding of its own choice; and three
+/// whose receive function refuses what their send function makes of an empty value.
+const NOT_PORTABLE: [&str; 16] = [
     "regclass",
     "regcollation",
     "regconfig",
@@ -28,6 +29,9 @@ const NOT_PORTABLE: [&str; 13] = [
     "regtype",
     "regdatabase",
     "xml",
+    "int2vector",
+    "oidvector",
+    "tsquery",
 ];
 
 /// The first version that prints the shortest decimal that reads back as the same float.
@@ -94,6 +98,9 @@ impl Formats<'_> {
         if !facts.has_binary {
             return Some(format!("{} has no binary format", facts.name));
         }
+        if built_in(oid) && NOT_PORTABLE.contains(&facts.name.as_str()) {
+            return Some(format!("{} has no portable binary format", facts.name));
+        }
         match facts.kind {
             'd' => facts.base.and_then(part),
             'e' => None,
@@ -118,9 +125,6 @@ impl Formats<'_> {
                 )),
                 None if !built_in(oid) => {
                     Some(format!("{} is a user-defined base type", facts.name))
-                }
-                None if NOT_PORTABLE.contains(&facts.name.as_str()) => {
-                    Some(format!("{} has no portable binary format", facts.name))
                 }
                 None => None,
             },

@@ -67,7 +67,7 @@ impl<'a> Builder<'a> {
             entries,
             after,
         };
-        self.plan_group(group)?;
+        self.partitioned_indexes = self.plan_group(group)?;
         Ok(())
     }
 
@@ -304,6 +304,10 @@ impl<'a> Builder<'a> {
         let mut after: Vec<JobId> = Vec::new();
         let mut needs: Vec<DumpId> = Vec::new();
         let mut bytes = Bytes(0);
+        if matches!(group, Analyzed::Root(_)) {
+            // Both lock the whole tree, each in its own order.
+            after.extend(&self.partitioned_indexes);
+        }
         for member in members {
             let jobs = &self.tables[member];
             after.extend(jobs.loaded.iter().chain(&jobs.indexed));

@@ -4,14 +4,14 @@
 //! others, and would quietly see them half loaded. It waits for the grants as well if it reads what belongs to another
 //! role, because it runs with its owner's rights.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::builder::{Builder, Draft};
 use super::{Comparison, PlanError, Statement, Work, cost};
 use crate::catalog::Matview;
 use crate::event::Phase;
 use crate::model::LockMode;
-use crate::model::{CopyFormat, JobId, Oid, SqlText, VerifyLevel, quote_ident};
+use crate::model::{CopyFormat, DumpId, JobId, Oid, SqlText, VerifyLevel, quote_ident};
 use crate::toc::Entry;
 
 impl<'a> Builder<'a> {
@@ -23,6 +23,20 @@ impl<'a> Builder<'a> {
     /// The materialized views that read what belongs to other roles, once the grants are in place.
     pub fn plan_late_matviews(&mut self, grants: &[JobId]) -> Result<(), PlanError> {
         self.plan_refreshes(grants, true)
+    }
+
+    /// The entries of those materialized views.
+    pub fn late_matviews(&self) -> HashSet<DumpId> {
+        let facts = self.inputs.facts;
+        let by_oid: BTreeMap<Oid, &'a Matview> =
+            facts.matviews.iter().map(|view| (view.oid, view)).collect();
+        let late = facts
+            .matviews
+            .iter()
+            .filter(|view| needs_grants(view, &by_oid));
+        late.filter_map(|view| self.relations.get(&view.name))
+            .copied()
+            .collect()
     }
 
     fn plan_refreshes(&mut self, grants: &[JobId], late: bool) -> Result<(), PlanError> {

@@ -1,1 +1,131 @@
-//! (being built)
+//! Looks before the leap: facts → findings (severity, what, remedy) → go or no-go.
+//!
+//! Every rule is a function of facts, so it can be tested without a server. A rule that finds something says what to do
+//! about it. One blocker is enough for a no-go: nothing is touched then.
+//!
+//! | file | looks at |
+//! |---|---|
+//! | `source` | whether everything can be read |
+//! | `target` | whether it can be written, and is empty |
+//! | `offers` | extensions, tablespaces, encoding and settings: what the target lacks |
+//! | `roles` | owners and grantees that the target does not have |
+//! | `grantees` | the roles that a statement names |
+//! | `superuser` | what only a superuser can create |
+//!
+//! Deliberately not here: patterns that match nothing, and source = target, which are wrong usage and not findings
+//! ([`same_database`] says whether it is so).
+
+mod grantees;
+mod offers;
+mod roles;
+mod source;
+mod superuser;
+mod target;
+#[cfg(test)]
+mod testing;
+
+use crate::catalog::{ServerFacts, SourceFacts, TargetFacts};
+use crate::model::{Finding, QualifiedName, Severity};
+use crate::toc::{Entry, RestoreOptions, Toc};
+
+pub use target::same_database;
+
+/// Everything that rules look at.
+#[derive(Debug, Clone, Copy)]
+pub struct PreflightFacts<'a> {
+    /// Who the source is.
+    pub source: &'a ServerFacts,
+    /// Who the target is. With `create`, the database connected to is not the one that will be filled.
+    pub target: &'a ServerFacts,
+    /// What the source holds.
+    pub source_facts: &'a SourceFacts,
+    /// What the target holds and offers.
+    pub target_facts: &'a TargetFacts,
+    /// The schema; `None` as long as it has not been read: then only what does not need it is looked at.
+    pub toc: Option<&'a Toc>,
+    /// What is left out.
+    pub restore: &'a RestoreOptions,
+    /// The name given with `--overwrite`.
+    pub overwrite: Option<&'a str>,
+    /// The target database is to be created.
+    pub create: bool,
+    /// Only a part of the database was selected.
+    pub selective: bool,
+    /// Tables and sequences of the source that the connected role may not read, wholly or row by row.
+    pub unreadable: &'a [QualifiedName],
+    /// `ALTER DATABASE … SET` and `ALTER ROLE … IN DATABASE … SET` of the source, as `name=value`.
+    pub database_settings: &'a [String],
+    /// Roles of the target to whom the connected role can give objects.
+    pub assumable_roles: &'a [String],
+}
+
+impl<'a> PreflightFacts<'a> {
+    /// The entries that will be restored.
+    fn entries(&self) -> impl Iterator<Item = &'a Entry> + use<'a> {
+        let restore = self.restore;
+        let entries = self.toc.map_or(&[][..], |toc| &toc.entries);
+        entries
+            .iter()
+            .filter(move |entry| restore.leaves_out(entry).is_none())
+    }
+
+    /// Whether the target's role has what managed services give instead of superuser: it may do some of the same, and
+    /// only trying tells which.
+    fn nearly_superuser(&self) -> bool {
+        const MANAGED: [&str; 4] = [
+            "rds_superuser",
+            "cloudsqlsuperuser",
+            "azure_pg_admin",
+            "neon_superuser",
+        ];
+        self.assumable_roles
+            .iter()
+            .any(|role| MANAGED.contains(&role.as_str()))
+    }
+}
+
+/// All findings, the worst first.
+pub fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(target::findings(facts));
+    findings.extend(source::findings(facts));
+    findings.extend(roles::findings(facts));
+    findings.extend(offers::findings(facts));
+    findings.extend(superuser::findings(facts));
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings
+}
+
+/// Whether a run may start.
+pub fn is_go(findings: &[Finding]) -> bool {
+    findings
+        .iter()
+        .all(|finding| finding.severity < Severity::Blocker)
+}
+
+fn finding(severity: Severity, rule: &str, what: String, remedy: impl Into<String>) -> Finding {
+    Finding {
+        severity,
+        rule: rule.to_owned(),
+        what,
+        remedy: remedy.into(),
+    }
+}
+
+fn blocker(rule: &str, what: String, remedy: impl Into<String>) -> Finding {
+    finding(Severity::Blocker, rule, what, remedy)
+}
+
+fn warning(rule: &str, what: String, remedy: impl Into<String>) -> Finding {
+    finding(Severity::Warning, rule, what, remedy)
+}
+
+/// `a`, `a and b`, `a, b and c`: all of them.
+fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    match items.as_slice() {
+        [] => "nothing".to_owned(),
+        [one] => one.clone(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}

@@ -8,11 +8,12 @@
 //! Not compared is what others compare with better means: rows, sequence values, large objects, planner statistics, and the
 //! database's own properties.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::model::{Difference, DifferenceKind, quote_ident};
 
-use super::normalise::{Versions, same_access_method, same_definition};
+use super::normalise::{Versions, same_access_method, same_definition, same_tag};
 use super::{Entry, RestoreOptions, Text, Toc, lines, owner_statement};
 
 /// What was left out on purpose, and what is being compared.
@@ -41,23 +42,26 @@ impl Default for CompareOptions {
 }
 
 /// By what an entry is recognised: schema, tag, kind, and for default privileges the role that they are for.
-type Identity<'a> = (&'a [u8], &'a [u8], &'a str, &'a [u8]);
+type Identity<'a> = (&'a [u8], Cow<'a, [u8]>, &'a str, &'a [u8]);
 
 /// Every difference, ordered by schema and name. Empty if the schemas are the same.
 pub fn compare(source: &Toc, target: &Toc, options: &CompareOptions) -> Vec<Difference> {
     let mut differences = Vec::new();
     differences.extend(encodings(source, target));
+    let versions = Versions::of(options.source_major, options.target_major);
     let mut sides: BTreeMap<Identity, (Vec<&Entry>, Vec<&Entry>)> = BTreeMap::new();
     for entry in source.entries.iter().filter(|entry| options.takes(entry)) {
-        sides.entry(identity(entry)).or_default().0.push(entry);
+        let name = identity(entry, versions);
+        sides.entry(name).or_default().0.push(entry);
     }
     for entry in target.entries.iter().filter(|entry| options.takes(entry)) {
-        sides.entry(identity(entry)).or_default().1.push(entry);
+        let name = identity(entry, versions);
+        sides.entry(name).or_default().1.push(entry);
     }
     let pair = Pair {
         options,
         std_strings: source.std_strings(),
-        versions: Versions::of(options.source_major, options.target_major),
+        versions,
     };
     for (left, right) in sides.into_values() {
         differences.extend(pair.group(left, right));
@@ -66,7 +70,8 @@ pub fn compare(source: &Toc, target: &Toc, options: &CompareOptions) -> Vec<Diff
 }
 
 impl CompareOptions {
-    fn takes(&self, entry: &Entry) -> bool {
+    /// Whether an entry is compared at all.
+    pub fn takes(&self, entry: &Entry) -> bool {
         let left_out = self.restore.leaves_out(entry).is_some()
             || (self.restore.no_owner && only_names_an_owner(entry));
         let others_compare_it = is_data(entry) || is_of_the_database(entry);
@@ -114,13 +119,14 @@ fn only_names_an_owner(entry: &Entry) -> bool {
     entry.is("SCHEMA") && entry.defn_bytes().starts_with(b"--")
 }
 
-fn identity(entry: &Entry) -> Identity<'_> {
+fn identity(entry: &Entry, versions: Versions) -> Identity<'_> {
     let namespace = entry.namespace.as_ref().map_or(&b""[..], |text| &**text);
     let role = match &entry.owner {
         Some(owner) if entry.is("DEFAULT ACL") => &**owner,
         _ => b"",
     };
-    (namespace, &*entry.tag, entry.desc.as_str(), role)
+    let tag = same_tag(&entry.desc, &entry.tag, versions);
+    (namespace, tag, entry.desc.as_str(), role)
 }
 
 /// Text in different encodings cannot be compared byte by byte, so this comes first.
@@ -279,6 +285,13 @@ fn has_plain_name(entry: &Entry) -> bool {
             | "SUBSCRIPTION"
             | "SERVER"
             | "EVENT TRIGGER"
+            | "FOREIGN DATA WRAPPER"
+            | "PROCEDURAL LANGUAGE"
+            | "ACCESS METHOD"
+            | "TEXT SEARCH CONFIGURATION"
+            | "TEXT SEARCH DICTIONARY"
+            | "TEXT SEARCH PARSER"
+            | "TEXT SEARCH TEMPLATE"
     )
 }
 

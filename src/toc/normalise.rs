@@ -5,8 +5,15 @@
 //! entries it is for, and is as narrow as it can be made, because a rule that is too wide hides a difference.
 //! Definitions are compared as sequences of tokens; white space between tokens never means anything in SQL.
 
+mod alias;
+mod maintain;
+
+use std::borrow::Cow;
+
 use super::Text;
 use super::tokens::{Kind, Tokens};
+use alias::without_names_of_casts;
+use maintain::with_maintain;
 
 /// The servers' major versions, the older one first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,9 +65,22 @@ const RULES: &[Rule] = &[
         kinds: &[],
         rewrite: Rewrite::Both(casts_of_elements),
     },
-    // A trigger executes a function; 10 calls it a procedure.
+    // A column without a name, that is a cast, is read again as one that is named after its type.
     Rule {
-        since: Some(11),
+        since: None,
+        kinds: &[
+            "VIEW",
+            "MATERIALIZED VIEW",
+            "RULE",
+            "POLICY",
+            "FUNCTION",
+            "PROCEDURE",
+        ],
+        rewrite: Rewrite::Both(without_names_of_casts),
+    },
+    // A trigger executes a function; before, it was called a procedure.
+    Rule {
+        since: Some(12),
         kinds: &["TRIGGER"],
         rewrite: Rewrite::Older(execute_function),
     },
@@ -70,11 +90,23 @@ const RULES: &[Rule] = &[
         kinds: &["TYPE"],
         rewrite: Rewrite::Older(with_multirange),
     },
+    // A procedure's arguments have a mode, also if it is IN.
+    Rule {
+        since: Some(14),
+        kinds: &["PROCEDURE", "ACL", "COMMENT", "SECURITY LABEL"],
+        rewrite: Rewrite::Older(with_in_mode),
+    },
     // A view of only one relation does not qualify its columns.
     Rule {
         since: Some(16),
         kinds: &["VIEW", "MATERIALIZED VIEW", "RULE"],
         rewrite: Rewrite::Older(without_qualification),
+    },
+    // There is a privilege more, and an owner from whom all others were revoked keeps it.
+    Rule {
+        since: Some(17),
+        kinds: &["ACL", "DEFAULT ACL"],
+        rewrite: Rewrite::Older(with_maintain),
     },
     // Not-null constraints have names, which are shown where they are not the obvious ones.
     Rule {
@@ -95,6 +127,29 @@ pub(super) fn same_access_method(
         _ => false,
     };
     source == target || (unnamed && versions.straddle(12))
+}
+
+/// What an entry's tag is called in both versions. Tags of grants and comments on procedures name the arguments with their
+/// modes, and since 14 that includes `IN`.
+pub(super) fn same_tag<'a>(desc: &str, tag: &'a [u8], versions: Versions) -> Cow<'a, [u8]> {
+    let names_arguments = matches!(desc, "ACL" | "COMMENT" | "SECURITY LABEL")
+        && tag.starts_with(b"PROCEDURE ")
+        && versions.straddle(14);
+    if !names_arguments {
+        return Cow::Borrowed(tag);
+    }
+    let mut without = Vec::with_capacity(tag.len());
+    let mut rest = tag;
+    while let Some((&byte, behind)) = rest.split_first() {
+        let begins = without.ends_with(b"(") || without.ends_with(b", ");
+        if begins && rest.starts_with(b"IN ") {
+            rest = &rest[3..];
+        } else {
+            without.push(byte);
+            rest = behind;
+        }
+    }
+    Cow::Owned(without)
 }
 
 /// Whether two definitions of one kind of entry, the source's and the target's, mean the same.
@@ -153,6 +208,20 @@ fn execute_function<'a>(older: &[Word<'a>], newer: &[Word<'a>]) -> Vec<Word<'a>>
         {
             words[at] = (Kind::Word, b"FUNCTION");
         }
+    }
+    words
+}
+
+/// `p("B b" text)` → `p(IN "B b" text)`, where the newer one has that.
+fn with_in_mode<'a>(older: &[Word<'a>], newer: &[Word<'a>]) -> Vec<Word<'a>> {
+    let mut words: Vec<Word> = Vec::with_capacity(newer.len());
+    for &word in older {
+        let begins = is_symbol(words.last(), b"(") || is_symbol(words.last(), b",");
+        let there = newer.get(words.len());
+        if begins && is_word(there, b"IN") && newer.get(words.len() + 1) == Some(&word) {
+            words.push((Kind::Word, b"IN"));
+        }
+        words.push(word);
     }
     words
 }
@@ -383,12 +452,106 @@ mod tests {
     }
 
     #[test]
+    fn a_cast_need_not_be_named_after_its_type() {
+        let union = |second: &str| {
+            format!(
+                "CREATE VIEW v AS\n SELECT u.a\n FROM ( SELECT 1 AS a UNION SELECT {second} FROM t) u;"
+            )
+        };
+        for (cast, name) in [
+            ("'x'::text", "text"),
+            ("(1)::bigint", "int8"),
+            ("(1)::numeric(10,2)", "\"numeric\""),
+            ("NULL::character varying(5)", "\"varchar\""),
+            ("'x'::s.\"My type\"", "\"My type\""),
+            ("'{}'::text[]", "text"),
+            ("'x'::timestamp(3) with time zone", "timestamptz"),
+        ] {
+            let (bare, named) = (union(cast), union(&format!("{cast} AS {name}")));
+            assert!(same("VIEW", &bare, &named, (15, 15)), "{named}");
+            assert!(same("VIEW", &named, &bare, (10, 18)), "{named}");
+            let other = union(&format!("{cast} AS other"));
+            assert!(!same("VIEW", &bare, &other, (15, 15)), "{other}");
+            assert!(!same("VIEW", &named, &other, (15, 15)), "{other}");
+            assert!(!same("TABLE", &bare, &named, (15, 15)), "no query");
+        }
+        let of_a_column = |name: &str| union(&format!("t.c AS {name}"));
+        assert!(!same("VIEW", &of_a_column("text"), &union("t.c"), (15, 15)));
+    }
+
+    #[test]
+    fn an_owner_from_whom_all_was_revoked_keeps_maintain() {
+        let before =
+            "REVOKE SELECT,INSERT,REFERENCES,DELETE,TRIGGER,TRUNCATE,UPDATE ON TABLE s.t FROM o;";
+        let since = "REVOKE ALL ON TABLE s.t FROM o;\nGRANT MAINTAIN ON TABLE s.t TO o;";
+        assert!(same("ACL", before, since, (15, 18)));
+        assert!(same("ACL", since, before, (17, 16)));
+        assert!(!same("ACL", before, since, (15, 16)));
+        assert!(!same(
+            "ACL",
+            before,
+            "REVOKE ALL ON TABLE s.t FROM p;",
+            (15, 18)
+        ));
+        let grants = |first: &str, own: &str, others: &str| {
+            format!("{first}\n{own}\nGRANT {others} ON TABLE s.t TO x;")
+        };
+        let revoke_all = "REVOKE ALL ON TABLE s.t FROM o;";
+        let older = grants(before, "GRANT SELECT,UPDATE ON TABLE s.t TO o;", "SELECT");
+        let newer = |own: &str, others: &str| grants(revoke_all, own, others);
+        let own = "GRANT SELECT,MAINTAIN,UPDATE ON TABLE s.t TO o;";
+        assert!(same("ACL", &older, &newer(own, "SELECT"), (15, 18)));
+        for (own, others) in [
+            (own, "INSERT"),
+            (own, "SELECT,MAINTAIN"),
+            ("GRANT SELECT,MAINTAIN ON TABLE s.t TO o;", "SELECT"),
+            ("GRANT MAINTAIN ON TABLE s.t TO o;", "SELECT"),
+            ("GRANT SELECT,MAINTAIN,UPDATE ON TABLE s.t TO y;", "SELECT"),
+            ("GRANT SELECT,DELETE,UPDATE ON TABLE s.t TO o;", "SELECT"),
+        ] {
+            let other = newer(own, others);
+            assert!(!same("ACL", &older, &other, (15, 18)), "{other}");
+        }
+        let default = |what: &str| format!("ALTER DEFAULT PRIVILEGES FOR ROLE o {what}");
+        let older = default(
+            "REVOKE SELECT,INSERT,REFERENCES,DELETE,TRIGGER,TRUNCATE,UPDATE ON TABLES FROM o;",
+        );
+        let newer =
+            default("REVOKE ALL ON TABLES FROM o;") + &default("GRANT MAINTAIN ON TABLES TO o;");
+        assert!(same("DEFAULT ACL", &older, &newer, (16, 17)));
+    }
+
+    #[test]
+    fn a_procedure_s_arguments_are_in_anyhow() {
+        let older = "CREATE PROCEDURE s.p(INOUT a integer, \"B b\" text) LANGUAGE sql AS $$x$$;";
+        let newer = "CREATE PROCEDURE s.p(INOUT a integer, IN \"B b\" text) LANGUAGE sql AS $$x$$;";
+        assert!(same("PROCEDURE", older, newer, (13, 14)));
+        assert!(same("PROCEDURE", newer, older, (18, 11)));
+        assert!(!same("PROCEDURE", older, newer, (14, 18)));
+        let other = newer.replace("IN \"B", "OUT \"B");
+        assert!(!same("PROCEDURE", older, &other, (13, 14)));
+        let tag = |tag: &'static str, majors: (u32, u32)| {
+            let versions = Versions::of(majors.0, majors.1);
+            String::from_utf8(same_tag("COMMENT", tag.as_bytes(), versions).into_owned())
+                .expect("UTF-8")
+        };
+        assert_eq!(
+            tag("PROCEDURE p(IN a integer, INOUT b text, IN c x)", (13, 14)),
+            "PROCEDURE p(a integer, INOUT b text, c x)"
+        );
+        assert_eq!(tag("PROCEDURE p(IN a x)", (14, 18)), "PROCEDURE p(IN a x)");
+        assert_eq!(tag("FUNCTION p(IN a x)", (13, 18)), "FUNCTION p(IN a x)");
+    }
+
+    #[test]
     fn a_trigger_s_procedure_is_a_function() {
         let ten = "CREATE TRIGGER t BEFORE INSERT ON a.b FOR EACH ROW EXECUTE PROCEDURE s.f('x');";
         let later = "CREATE TRIGGER t BEFORE INSERT ON a.b FOR EACH ROW EXECUTE FUNCTION s.f('x');";
         assert!(same("TRIGGER", ten, later, (10, 18)));
         assert!(same("TRIGGER", later, ten, (18, 10)));
+        assert!(same("TRIGGER", ten, later, (11, 12)));
         assert!(!same("TRIGGER", ten, later, (15, 18)), "both say FUNCTION");
+        assert!(!same("TRIGGER", ten, later, (10, 11)), "both say PROCEDURE");
         assert!(!same(
             "TRIGGER",
             ten,

@@ -6,5 +6,44 @@
 //! | file | compares |
 //! |---|---|
 //! | `content` | rows of a table: count and multiset hash |
+//! | `schema` | what `pg_dump` says of both sides: every object's definition, owner, grants, comment |
+//! | `catalog` | what a dump does not say: whether all of it is there and in force, and where sequences stand |
+//! | `large_objects` | large objects without their content |
+//! | `excluded` | that what was left out is not there |
+//!
+//! What they find is an [`Outcome`]; several are folded into one, because a missing index is missed by more than one of them.
 
 pub mod content;
+
+mod catalog;
+mod excluded;
+mod large_objects;
+mod outcome;
+mod schema;
+mod scope;
+
+pub use catalog::{Observed, QUERIES, State, compare as compare_catalogs, states};
+pub use excluded::excluded_are_empty;
+pub use outcome::Outcome;
+pub use schema::compare as compare_schemas;
+pub use scope::Scope;
+
+use crate::model::{QualifiedName, quote_ident};
+
+/// A name, quoted where it must be, as differences show it.
+fn shown(name: &QualifiedName) -> String {
+    format!("{}.{}", ident(&name.schema), ident(&name.name))
+}
+
+fn ident(name: &str) -> String {
+    let first = name.chars().next();
+    let plain = first.is_some_and(|first| first.is_ascii_lowercase() || first == '_')
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if plain {
+        name.to_owned()
+    } else {
+        quote_ident(name)
+    }
+}

@@ -351,7 +351,7 @@ pub fn failed() -> Run {
     run.start(7).wait(700);
     run.push(What::JobFailed {
         job: JobId(7),
-        failure: failure(),
+        failure: failure().into(),
     });
     run.push(What::JobSkipped {
         job: JobId(9),

@@ -158,7 +158,8 @@ where n.nspname <> 'information_schema' and n.nspname !~ '^pg_(catalog|toast|tem
 select replace('event trigger ' || quote_ident(e.evtname) || ' on ' || e.evtevent || ' enabled ' || e.evtenabled::text || ' calls ' || e.evtfoid::regprocedure::text, E'\n', '\n') as fact from pg_catalog.pg_event_trigger e;
 select replace('inheritance ' || h.inhrelid::regclass::text || ' of ' || h.inhparent::regclass::text || ' place ' || h.inhseqno, E'\n', '\n') as fact from pg_catalog.pg_inherits h;
 select replace('enum ' || e.enumtypid::regtype::text || ' place ' || row_number() over (partition by e.enumtypid order by e.enumsortorder) || ' ' || quote_literal(e.enumlabel), E'\n', '\n') as fact from pg_catalog.pg_enum e;
-select replace('extension ' || quote_ident(e.extname) || ' version ' || e.extversion || ' schema ' || quote_ident(n.nspname), E'\n', '\n') as fact
+-- (Between versions of the server an extension has the version that comes with the newer one.)
+select replace('extension ' || quote_ident(e.extname) || ' version ' || case when :'ends_differ' = 'on' then '-' else e.extversion end || ' schema ' || quote_ident(n.nspname), E'\n', '\n') as fact
 from pg_catalog.pg_extension e join pg_catalog.pg_namespace n on n.oid = e.extnamespace
 -- plpgsql comes with the server.
 where e.extname <> 'plpgsql';

@@ -1,0 +1,6 @@
+-- Names of all schemas that are not the system's.
+select nspname::text as name
+from pg_catalog.pg_namespace
+where nspname !~ '^pg_'
+  and nspname not in ('information_schema', 'pgconvoy')
+order by nspname

@@ -1,0 +1,93 @@
+//! What is proven, and how a run is told about.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use chrono::{Local, Offset as _, Utc};
+use clap::{ArgAction, Args, ValueEnum};
+
+use crate::cli::output::{OutputOptions, color_wanted};
+use crate::cli::run_dir;
+use crate::model::VerifyLevel;
+use crate::progress::{DisplayOptions, Size, Verbosity};
+
+/// What to prove.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Verification")]
+pub struct VerifyArgs {
+    /// What to compare once it has arrived
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Level::Content)]
+    verify: Level,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Level {
+    /// Every row's content, and everything else
+    Content,
+    /// Numbers of rows, and everything else; exit status 6 at best
+    Counts,
+    /// Nothing; exit status 6 at best
+    None,
+}
+
+impl VerifyArgs {
+    /// What to prove.
+    pub fn level(self) -> VerifyLevel {
+        match self.verify {
+            Level::Content => VerifyLevel::Content,
+            Level::Counts => VerifyLevel::Counts,
+            Level::None => VerifyLevel::None,
+        }
+    }
+}
+
+/// How a run is told about.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Where plan, events, failed statements and report are kept [default: ./pgconvoy-TIME-ID]
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+
+    /// One event per line on stdout, as JSON, and the report as the last line
+    #[arg(long)]
+    json: bool,
+
+    /// Say only what went wrong, and how it ended
+    #[arg(short = 'q', long, conflicts_with = "verbose")]
+    quiet: bool,
+
+    /// Say each job and each table
+    #[arg(short = 'v', long, action = ArgAction::SetTrue)]
+    verbose: bool,
+
+    /// No colours; a variable `NO_COLOR` does the same
+    #[arg(long)]
+    no_color: bool,
+}
+
+impl OutputArgs {
+    /// What this and the surroundings say; reads the clock for the name of the run directory.
+    pub fn options(&self) -> OutputOptions {
+        let verbosity = match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        };
+        let stderr_is_terminal = std::io::stderr().is_terminal();
+        OutputOptions {
+            run_dir: self
+                .run_dir
+                .clone()
+                .unwrap_or_else(|| run_dir::default_path(Utc::now(), std::process::id())),
+            display: DisplayOptions {
+                json: self.json,
+                verbosity,
+                color: !self.no_color && stderr_is_terminal && color_wanted(),
+                stderr_is_terminal,
+                size: Size::of_stderr,
+                zone: Local::now().offset().fix(),
+            },
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! How many workers, how large a chunk, how much memory.
+
+use clap::Args;
+
+use super::size;
+use crate::catalog::ServerFacts;
+use crate::model::Bytes;
+
+/// What index builds may use of a target that says nothing else.
+const LEAST_MEMORY: Bytes = Bytes(512 << 20);
+
+/// How to go about it.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Speed")]
+pub struct SpeedArgs {
+    /// Number of workers; each has a connection to the source and one to the target [default: all cores]
+    #[arg(short = 'j', long, value_name = "N", value_parser = parse_jobs)]
+    jobs: Option<u32>,
+
+    /// Tables larger than this are copied in chunks, for example 512MB [default: by the sizes of all]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub chunk_size: Option<Bytes>,
+
+    /// Memory on the target for all index builds together [default: half of its `shared_buffers`, at least 512MB]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    memory: Option<Bytes>,
+}
+
+impl SpeedArgs {
+    /// Number of workers.
+    pub fn jobs(&self) -> u32 {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.jobs
+            .unwrap_or_else(|| u32::try_from(cores()).unwrap_or(1))
+    }
+
+    /// Memory for all index builds together, on this target.
+    pub fn memory(&self, target: &ServerFacts) -> Bytes {
+        self.memory.unwrap_or_else(|| {
+            LEAST_MEMORY
+                .max(Bytes(target.shared_buffers.0 / 2))
+                .max(target.maintenance_work_mem)
+        })
+    }
+}
+
+fn parse_jobs(text: &str) -> Result<u32, String> {
+    const MOST: u32 = 1000;
+    match text.parse() {
+        Ok(0) => Err(
+            "nothing would ever be done: give at least 1, or leave -j out to use all cores"
+                .to_owned(),
+        ),
+        Ok(jobs) if jobs <= MOST => Ok(jobs),
+        _ => Err(format!("it must be a number from 1 to {MOST}")),
+    }
+}

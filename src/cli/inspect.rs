@@ -1,0 +1,434 @@
+//! The first steps of every command that has a source and a target: who they are, what they hold, what is to be moved.
+//!
+//! ```text
+//!   Requested ─► Road (both ends connected) ─► Inspection (the source in one snapshot) ─► Plan
+//! ```
+//!
+//! Nothing here changes either of them, except [`Inspection::ready_target`], whose name says so.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use super::arguments::{ConnectionArgs, LeaveOutArgs, SelectionArgs};
+use super::output::Emitter;
+use super::prove::Proof;
+use crate::catalog::{self, Activity, ServerFacts, SourceFacts, TargetFacts};
+use crate::failure::Failure;
+use crate::ledger;
+use crate::model::{
+    Bytes, Endpoint, FilterKind, Filters, Finding, Objects, QualifiedName, ServerVersion,
+    VerifyLevel,
+};
+use crate::pg::client_tools::{ChildEnvironment, ClientTool, Search};
+use crate::pg::conninfo::{Conninfo, Environment};
+use crate::pg::{Connector, Session, Side, Snapshot};
+use crate::plan::{Inputs, Plan, PlanOptions};
+use crate::preflight::{self, PreflightFacts};
+use crate::toc::{RestoreOptions, Toc};
+use crate::verify;
+
+/// The database that every cluster has, to be connected to while the target does not exist yet.
+const MAINTENANCE_DATABASE: &str = "postgres";
+
+/// What was asked for, resolved.
+pub struct Requested {
+    environment: Environment,
+    source: Conninfo,
+    target: Conninfo,
+    filters: Filters,
+    restore: RestoreOptions,
+    /// Create the target database.
+    pub create: bool,
+    /// Empty the target database of this name.
+    pub overwrite: Option<String>,
+    /// Number of workers.
+    pub jobs: u32,
+    /// What to prove.
+    pub verify: VerifyLevel,
+}
+
+/// One end of the road, connected.
+pub struct Server {
+    /// Opens further sessions on the same server.
+    pub connector: Connector,
+    /// A session for questions.
+    pub session: Session,
+    /// Who it is.
+    pub facts: ServerFacts,
+    /// What people are shown.
+    pub endpoint: Endpoint,
+}
+
+/// Both ends.
+pub struct Road {
+    /// Where from.
+    pub source: Server,
+    /// Where to; with `--create`, the maintenance database of that server.
+    pub target: Server,
+    /// The database that will be filled.
+    target_conninfo: Conninfo,
+    pg_dump: ClientTool,
+}
+
+/// The source in one snapshot: its schema archive, and what the catalog says.
+pub struct SourceView {
+    /// Held until nothing reads the source any more.
+    pub snapshot: Snapshot,
+    /// The schema archive, as `pg_dump` wrote it.
+    pub archive: Vec<u8>,
+    toc: Toc,
+    facts: SourceFacts,
+    states: Vec<verify::State>,
+    /// Rows written to each table until then.
+    activity: Vec<Activity>,
+    exclude_data: BTreeSet<QualifiedName>,
+}
+
+/// Everything there is to know before a plan is made.
+pub struct Inspection {
+    /// Both ends.
+    pub road: Road,
+    /// The source.
+    pub view: SourceView,
+    requested: Requested,
+    target_facts: TargetFacts,
+    unreadable: Vec<QualifiedName>,
+    database_settings: Vec<String>,
+    assumable_roles: Vec<String>,
+}
+
+impl Requested {
+    /// From the arguments that all commands share.
+    pub fn new(
+        connection: &ConnectionArgs,
+        selection: &SelectionArgs,
+        leave_out: &LeaveOutArgs,
+    ) -> Result<Self, Failure> {
+        let environment = Environment::of_process();
+        let (source, target) = connection.resolve(&environment)?;
+        Ok(Self {
+            source,
+            target,
+            environment,
+            filters: selection.filters()?,
+            restore: leave_out.restore_options(false),
+            create: false,
+            overwrite: None,
+            jobs: 1,
+            verify: VerifyLevel::Content,
+        })
+    }
+}
+
+impl Server {
+    /// Connects, and asks who it is.
+    pub async fn connect(conninfo: Conninfo, side: Side) -> Result<Self, Failure> {
+        let connector = Connector::new(conninfo, side)?;
+        let session = connector.session("questions").await?;
+        let connector = connector.pinned_to(session.peer());
+        let facts = catalog::server_facts(&session).await?;
+        let endpoint = connector.endpoint(session.peer(), Some(facts.version));
+        Ok(Self {
+            connector,
+            session,
+            facts,
+            endpoint,
+        })
+    }
+
+    fn child_environment(&self) -> ChildEnvironment {
+        ChildEnvironment::new(self.connector.conninfo(), self.session.peer())
+    }
+}
+
+impl Road {
+    /// Connects to both ends, and finds the `pg_dump` for them.
+    pub async fn connect(requested: &Requested) -> Result<Self, Failure> {
+        let source = Server::connect(requested.source.clone(), Side::Source).await;
+        let source = source.map_err(|failure| failure.while_doing("the source"))?;
+        let conninfo = if requested.create {
+            requested.target.clone().with_database(MAINTENANCE_DATABASE)
+        } else {
+            requested.target.clone()
+        };
+        let target = Server::connect(conninfo, Side::Target).await;
+        let target = target.map_err(|failure| failure.while_doing("the target"))?;
+        if !requested.create && preflight::same_database(&source.facts, &target.facts) {
+            return Err(Failure::usage(
+                format!(
+                    "source and target are the same database: {}",
+                    source.endpoint
+                ),
+                "Give --target another database; nothing was touched.",
+            ));
+        }
+        let pg_dump = find_pg_dump(&requested.environment, &[&source, &target]).await?;
+        Ok(Self {
+            source,
+            target,
+            target_conninfo: requested.target.clone(),
+            pg_dump,
+        })
+    }
+
+    /// The database that will be filled, as people are shown it.
+    pub fn target_endpoint(&self) -> Endpoint {
+        Endpoint {
+            database: self.target_conninfo.database.clone(),
+            ..self.target.endpoint.clone()
+        }
+    }
+
+    /// What the target holds and offers. A database that is yet to be created holds nothing.
+    pub async fn view_target(&self, requested: &Requested) -> Result<TargetFacts, Failure> {
+        let mut facts = catalog::target_facts(&self.target.session).await?;
+        if requested.create {
+            facts.holdings.clear();
+        }
+        Ok(facts)
+    }
+
+    /// What can be found without reading the source's schema.
+    pub fn first_findings(
+        &self,
+        requested: &Requested,
+        target_facts: &TargetFacts,
+    ) -> Vec<Finding> {
+        preflight::findings(&PreflightFacts {
+            source: &self.source.facts,
+            target: &self.target.facts,
+            source_facts: &SourceFacts::default(),
+            target_facts,
+            toc: None,
+            restore: &requested.restore,
+            overwrite: requested.overwrite.as_deref(),
+            create: requested.create,
+            selective: !requested.filters.is_empty(),
+            unreadable: &[],
+            database_settings: &[],
+            assumable_roles: &[],
+        })
+    }
+
+    /// Takes the snapshot and reads everything about the source in it.
+    pub async fn inspect(
+        self,
+        requested: Requested,
+        target_facts: TargetFacts,
+    ) -> Result<Inspection, Failure> {
+        let view = self.view_source(&requested.filters).await?;
+        let source = &self.source.session;
+        Ok(Inspection {
+            unreadable: catalog::unreadable(source).await?,
+            database_settings: catalog::database_settings(source).await?,
+            assumable_roles: catalog::assumable_roles(&self.target.session).await?,
+            road: self,
+            view,
+            requested,
+            target_facts,
+        })
+    }
+
+    async fn view_source(&self, filters: &Filters) -> Result<SourceView, Failure> {
+        let Self {
+            source, pg_dump, ..
+        } = self;
+        filters.check_database(&source.facts.database)?;
+        filters.check_pg_dump(pg_dump.version.major())?;
+        let exclude_data = check_patterns(source, filters).await?;
+        let activity = catalog::activity(&source.session).await?;
+        let snapshot = Snapshot::take(&source.connector, catalog::readable_tables).await?;
+        let archive = dump_schema(source, pg_dump, (Some(&snapshot.id), filters)).await?;
+        let toc = Toc::parse(&archive)?;
+        let mut facts = catalog::source_facts(snapshot.session()).await?;
+        let states = verify::states(snapshot.session()).await?;
+        // As pg_dump has it: who selects schemas or tables does not mean large objects.
+        if filters.iter().any(|filter| selects(filter.kind)) {
+            facts.large_objects.clear();
+        }
+        Ok(SourceView {
+            snapshot,
+            archive,
+            toc,
+            facts,
+            states,
+            activity,
+            exclude_data,
+        })
+    }
+}
+
+impl Inspection {
+    /// What speaks against the move.
+    pub fn findings(&self) -> Vec<Finding> {
+        preflight::findings(&PreflightFacts {
+            source: &self.road.source.facts,
+            target: &self.road.target.facts,
+            source_facts: &self.view.facts,
+            target_facts: &self.target_facts,
+            toc: Some(&self.view.toc),
+            restore: &self.requested.restore,
+            overwrite: self.requested.overwrite.as_deref(),
+            create: self.requested.create,
+            selective: !self.requested.filters.is_empty(),
+            unreadable: &self.unreadable,
+            database_settings: &self.database_settings,
+            assumable_roles: &self.assumable_roles,
+        })
+    }
+
+    /// The plan.
+    pub fn plan(&self, memory: Bytes, chunk_size: Option<Bytes>) -> Result<Plan, Failure> {
+        let options = PlanOptions {
+            jobs: self.requested.jobs,
+            verify: self.requested.verify,
+            restore: self.requested.restore,
+            exclude_data: self.view.exclude_data.clone(),
+            chunk_size,
+            memory,
+        };
+        Ok(Plan::make(&Inputs {
+            toc: &self.view.toc,
+            source: &self.road.source.facts,
+            facts: &self.view.facts,
+            target: &self.road.target.facts,
+            options: &options,
+        })?)
+    }
+
+    /// Empties or creates the target where that was asked for. Returns what opens its sessions.
+    pub async fn ready_target(self, _emitter: &Emitter) -> Result<(Self, Connector), Failure> {
+        let connector = self.road.target.connector.clone();
+        Ok((self, connector))
+    }
+
+    /// The snapshot for those who copy, and what is needed afterwards to prove that they did.
+    pub fn split(self, plan: Arc<Plan>) -> (SourceViewRest, Proof) {
+        let Self {
+            road,
+            view,
+            requested,
+            target_facts,
+            ..
+        } = self;
+        let Road {
+            source,
+            target,
+            pg_dump,
+            ..
+        } = road;
+        let transactions = view.snapshot.transactions.clone();
+        let proof = Proof {
+            source,
+            target,
+            pg_dump,
+            plan,
+            observed: verify::Observed::in_snapshot(&view.facts, view.states),
+            source_toc: view.toc,
+            restore: requested.restore,
+            target_facts,
+            activity: view.activity,
+            transactions,
+        };
+        let rest = SourceViewRest {
+            snapshot: view.snapshot,
+        };
+        (rest, proof)
+    }
+}
+
+/// What is left of a view once the rest has gone to the proof.
+pub struct SourceViewRest {
+    /// The snapshot.
+    pub snapshot: Snapshot,
+}
+
+/// How many tables must get a verdict before anything is proven.
+pub fn tables_to_judge(plan: &Plan) -> u32 {
+    let tables = if plan.verify == VerifyLevel::None {
+        plan.tables.len()
+    } else {
+        let is_table = |comparison: &&crate::plan::Comparison| comparison.definition.is_none();
+        plan.comparisons.iter().filter(is_table).count()
+    };
+    u32::try_from(tables).unwrap_or(u32::MAX)
+}
+
+/// The `pg_dump` for this pair of servers: not older than either, so that it can compare both, and otherwise the oldest
+/// there is, because a newer one may write SQL that the target does not know yet.
+async fn find_pg_dump(
+    environment: &Environment,
+    servers: &[&Server],
+) -> Result<ClientTool, Failure> {
+    let versions = servers.iter().map(|server| server.facts.version);
+    let needed = versions.max().unwrap_or(ServerVersion::OLDEST);
+    let search = Search::run("pg_dump", environment).await;
+    let suits = |tool: &&ClientTool| tool.version.major() >= needed.major();
+    let found = search.found.iter().filter(suits);
+    let closest = found.map(|tool| tool.version.major()).min();
+    let is_closest = |tool: &&ClientTool| Some(tool.version.major()) == closest;
+    match search.found.iter().find(is_closest).cloned() {
+        Some(tool) => Ok(tool),
+        None => Ok(search.newest_for(needed)?),
+    }
+}
+
+/// The schema archive of a server, by `pg_dump`, in a snapshot, filtered.
+pub async fn dump_schema(
+    server: &Server,
+    pg_dump: &ClientTool,
+    (snapshot, filters): (Option<&str>, &Filters),
+) -> Result<Vec<u8>, Failure> {
+    let mut arguments: Vec<OsString> = vec!["--format=custom".into(), "--schema-only".into()];
+    arguments.push(format!("--exclude-schema={}", ledger::SCHEMA).into());
+    arguments.extend(snapshot.map(|id| OsString::from(format!("--snapshot={id}"))));
+    // Where the database has an encoding, its names and definitions travel in UTF-8; otherwise as the bytes they are.
+    if server.facts.encoding != "SQL_ASCII" {
+        arguments.push("--encoding=UTF8".into());
+    }
+    arguments.extend(filters.pg_dump_args().into_iter().map(OsString::from));
+    let connection = server.child_environment();
+    Ok(pg_dump.run(&arguments, Some(&connection)).await?.stdout)
+}
+
+/// Patterns that match nothing are an error, found before anything is done. Returns the tables whose rows are left out.
+async fn check_patterns(
+    source: &Server,
+    filters: &Filters,
+) -> Result<BTreeSet<QualifiedName>, Failure> {
+    if filters.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let relations = catalog::relations(&source.session).await?;
+    let schemas = catalog::schemas(&source.session).await?;
+    let extensions = catalog::installed_extensions(&source.session).await?;
+    let extensions: Vec<String> = extensions
+        .into_iter()
+        .map(|extension| extension.name)
+        .collect();
+    let unmatched = filters.unmatched(&Objects {
+        relations: &relations,
+        schemas: &schemas,
+        extensions: &extensions,
+        foreign_servers: &[],
+    });
+    if !unmatched.is_empty() {
+        return Err(Failure::unmatched(&unmatched, &source.facts.database));
+    }
+    Ok(filters
+        .data_excluded(&relations)
+        .into_iter()
+        .cloned()
+        .collect())
+}
+
+fn selects(kind: FilterKind) -> bool {
+    matches!(
+        kind,
+        FilterKind::Schema
+            | FilterKind::Table
+            | FilterKind::TableAndChildren
+            | FilterKind::Extension
+    )
+}

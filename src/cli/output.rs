@@ -1,0 +1,328 @@
+//! Everything between a run and the world: display, run directory, report, and the status that comes of it.
+//!
+//! ```text
+//!   Emitter ──► channel ──► one thread ─┬─► failed/NNN-label.sql
+//!   (stamps the time)                   ├─► events.jsonl
+//!                                       ├─► the display, and its clock
+//!                                       └─► the report ──► report.json, the final table, the exit status
+//! ```
+//!
+//! The thread is one of our own, so that a slow disk or terminal never holds up whoever copies. A run whose record could
+//! not be written is not a proven one: it says so, and does not exit 0.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use chrono::Utc;
+use tokio::sync::oneshot;
+
+use super::run_dir::RunDir;
+use crate::event::{Emit, Event, What};
+use crate::failure::Failure;
+use crate::model::{ExitStatus, JobId};
+use crate::progress::{Display, DisplayOptions, Style, Verbosity};
+use crate::report::terminal::{View, render};
+use crate::report::{Conclusion, Ending, Report, ReportBuilder, conclude, json};
+
+/// How often the display may show something new.
+const TICK: Duration = Duration::from_millis(200);
+
+/// What a run is told about with.
+#[derive(Debug, Clone)]
+pub struct OutputOptions {
+    /// Its directory.
+    pub run_dir: PathBuf,
+    /// Its display.
+    pub display: DisplayOptions,
+}
+
+enum Message {
+    Event(Box<Event>),
+    Finish(Ending, oneshot::Sender<ExitStatus>),
+    Abandon(oneshot::Sender<()>),
+}
+
+/// Says what happens; as many copies as wanted.
+#[derive(Debug, Clone)]
+pub struct Emitter {
+    sender: Sender<Message>,
+}
+
+impl Emit for Emitter {
+    fn emit(&self, what: What) {
+        let event = Event {
+            at: Utc::now(),
+            what,
+        };
+        // After the end nobody listens any more, and nothing is left to say.
+        let _ = self.sender.send(Message::Event(Box::new(event)));
+    }
+}
+
+/// What stands between a run and the world.
+pub struct Output {
+    emitter: Emitter,
+    run_dir: RunDir,
+}
+
+impl Output {
+    /// Makes the run directory and begins to listen.
+    pub fn start(options: &OutputOptions) -> Result<Self, Failure> {
+        let run_dir = RunDir::create(&options.run_dir)?;
+        let events = run_dir.open_events().map_err(|error| {
+            Failure::file("opening", &options.run_dir.join("events.jsonl"), &error)
+        })?;
+        let (sender, receiver) = channel();
+        let display = Display::choose(
+            options.display,
+            Box::new(io::stdout()),
+            Box::new(io::stderr()),
+        );
+        let listener = Listener {
+            options: options.display,
+            display,
+            run_dir: run_dir.clone(),
+            events,
+            report: ReportBuilder::default(),
+            labels: HashMap::new(),
+            failures: 0,
+            trouble: None,
+        };
+        std::thread::Builder::new()
+            .name("output".to_owned())
+            .spawn(move || listener.listen(&receiver))
+            .map_err(|error| Failure::defect(format!("starting a thread: {error}")))?;
+        Ok(Self {
+            emitter: Emitter { sender },
+            run_dir,
+        })
+    }
+
+    /// For whoever has something to say.
+    pub fn emitter(&self) -> Emitter {
+        self.emitter.clone()
+    }
+
+    /// The run's directory.
+    pub fn run_dir(&self) -> &RunDir {
+        &self.run_dir
+    }
+
+    /// Concludes: last event, report, final table. Call it when nobody emits any more.
+    pub async fn finish(self, ending: Ending) -> ExitStatus {
+        let (reply, status) = oneshot::channel();
+        // A listener that is gone gives no reply either.
+        let _ = self.emitter.sender.send(Message::Finish(ending, reply));
+        status.await.unwrap_or(ExitStatus::Failed)
+    }
+
+    /// For a run that ended before it touched anything and has nothing to report, such as a wrong password: takes the run
+    /// directory back. The failure is printed by whoever gets it.
+    pub async fn abandon(self) {
+        let (reply, done) = oneshot::channel();
+        let _ = self.emitter.sender.send(Message::Abandon(reply));
+        // A listener that is gone cannot write into the directory any more.
+        let _ = done.await;
+        self.run_dir.remove();
+    }
+}
+
+/// The other end of the channel.
+struct Listener {
+    options: DisplayOptions,
+    display: Display,
+    run_dir: RunDir,
+    events: File,
+    report: ReportBuilder,
+    labels: HashMap<JobId, String>,
+    failures: usize,
+    /// The first thing that could not be written.
+    trouble: Option<String>,
+}
+
+impl Listener {
+    fn listen(mut self, receiver: &Receiver<Message>) {
+        loop {
+            match receiver.recv_timeout(TICK) {
+                Ok(Message::Event(event)) => self.event(*event),
+                Ok(Message::Finish(ending, reply)) => {
+                    let status = self.finish(&ending);
+                    // Whoever asked may have been cancelled.
+                    let _ = reply.send(status);
+                    return;
+                }
+                Ok(Message::Abandon(reply)) => {
+                    self.display.clear();
+                    let _ = reply.send(());
+                    return;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.display.clear();
+                    return;
+                }
+            }
+            // Also when events keep coming; the display knows itself when it is time.
+            self.display.tick(Utc::now());
+        }
+    }
+
+    fn event(&mut self, mut event: Event) {
+        match &mut event.what {
+            What::Planned { jobs, .. } => {
+                let labels = jobs.iter().map(|job| (job.id, job.label.clone()));
+                self.labels.extend(labels);
+            }
+            What::JobFailed { job, failure } => {
+                self.failures += 1;
+                let label = self
+                    .labels
+                    .get(job)
+                    .cloned()
+                    .unwrap_or_else(|| format!("job {job}"));
+                match self.run_dir.keep_failed(self.failures, &label, failure) {
+                    Ok(file) => failure.file = Some(file),
+                    Err(error) => self.cannot_write("failed/", &error.to_string()),
+                }
+            }
+            _ => {}
+        }
+        self.report.apply(&event);
+        self.record(&event);
+        self.display.event(&event);
+    }
+
+    /// One line, in one write.
+    fn record(&mut self, event: &Event) {
+        let line = serde_json::to_string(event).map_err(io::Error::from);
+        let written = line.and_then(|line| self.events.write_all(format!("{line}\n").as_bytes()));
+        if let Err(error) = written {
+            self.cannot_write("events.jsonl", &error.to_string());
+        }
+    }
+
+    /// Says it at once, and makes sure that it counts at the end.
+    fn cannot_write(&mut self, file: &str, error: &str) {
+        if self.trouble.is_none() {
+            let path = self.run_dir.path().join(file);
+            let text = format!("{} cannot be written: {error}", path.display());
+            let note = Event {
+                at: Utc::now(),
+                what: What::Note { text: text.clone() },
+            };
+            self.display.event(&note);
+            self.trouble = Some(text);
+        }
+    }
+
+    fn finish(&mut self, ending: &Ending) -> ExitStatus {
+        let mut conclusion = self.conclude(conclude(&self.report.clone().build(), ending));
+        let mut report = self.report_with(&conclusion);
+        // The report is written before anybody is told how the run ended: without it, it did not end well.
+        if let Err(error) = json::write(&report, &self.run_dir.report_path()) {
+            let failure = Failure::from(error);
+            self.cannot_write("report.json", &failure.details.join(": "));
+            conclusion = self.conclude(conclusion);
+            report = self.report_with(&conclusion);
+        }
+        let last = Event {
+            at: report.ended_at.unwrap_or_else(Utc::now),
+            what: finished(&conclusion),
+        };
+        self.record(&last);
+        if let Err(error) = self.events.sync_all() {
+            self.cannot_write("events.jsonl", &error.to_string());
+        }
+        self.display.event(&last);
+        self.show(&report);
+        // The record of the very last event may be what failed.
+        self.conclude(conclusion).status
+    }
+
+    /// The conclusion, unless the record of the run is not whole: then nobody could check it later.
+    fn conclude(&self, conclusion: Conclusion) -> Conclusion {
+        let well = matches!(conclusion.status, ExitStatus::Proven | ExitStatus::Waived);
+        match &self.trouble {
+            Some(trouble) if well => Conclusion {
+                status: ExitStatus::Failed,
+                sentence: format!(
+                    "Failed: {trouble}. What was copied is in the target, but this run left no whole record."
+                ),
+                next: Some(
+                    "Make room, or name a directory elsewhere with --run-dir, and move again."
+                        .to_owned(),
+                ),
+            },
+            _ => conclusion,
+        }
+    }
+
+    fn report_with(&self, conclusion: &Conclusion) -> Report {
+        let mut builder = self.report.clone();
+        builder.apply(&Event {
+            at: Utc::now(),
+            what: finished(conclusion),
+        });
+        builder.build()
+    }
+
+    /// The final table and sentence on stderr, or the report as the last line of JSON on stdout.
+    fn show(&mut self, report: &Report) {
+        let mut stderr = io::stderr();
+        if self.options.json {
+            let line = json::line(report).map_err(io::Error::other);
+            let written = line.and_then(|line| {
+                let mut stdout = io::stdout();
+                writeln!(stdout, "{line}").and_then(|()| stdout.flush())
+            });
+            let error = written.err().map(|error| error.to_string());
+            if let Some(error) = self.display.write_error().or(error) {
+                let text = format!("the events cannot be written to stdout: {error}");
+                let _ = writeln!(stderr, "error: {text}");
+                self.trouble.get_or_insert(text);
+            }
+        } else if self.options.verbosity > Verbosity::Quiet
+            || report.status != Some(ExitStatus::Proven)
+        {
+            let view = View {
+                columns: (self.options.size)().columns,
+                style: Style {
+                    color: self.options.color,
+                },
+                whole_failures: false,
+            };
+            for line in render(report, view) {
+                // Nobody is left to tell if stderr is gone.
+                let _ = writeln!(stderr, "{line}");
+            }
+        }
+        if let Some(trouble) = self.trouble.as_ref().filter(|_| !self.options.json) {
+            let _ = writeln!(stderr, "error: {trouble}");
+        }
+    }
+}
+
+fn finished(conclusion: &Conclusion) -> What {
+    What::RunFinished {
+        status: conclusion.status,
+        sentence: conclusion.sentence.clone(),
+        next: conclusion.next.clone(),
+    }
+}
+
+/// Whether the surroundings want colour: `NO_COLOR` (no-color.org) is not set.
+pub(super) fn color_wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// The style of what is written to stderr outside of a run.
+pub(super) fn style_of_stderr() -> Style {
+    let refused = std::env::args_os().any(|argument| argument == "--no-color");
+    Style {
+        color: io::stderr().is_terminal() && color_wanted() && !refused,
+    }
+}

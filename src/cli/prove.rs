@@ -1,0 +1,173 @@
+//! The last steps of a move: what the jobs did not compare is compared, and writes since the snapshot are told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::inspect::{Server, dump_schema};
+use super::output::Emitter;
+use crate::catalog::{self, Activity, Extension, TargetFacts};
+use crate::event::{Emit as _, What};
+use crate::failure::Failure;
+use crate::model::{Bytes, CopyFormat, Filters, MultisetDigest, Oid, TableVerdict, Verdict};
+use crate::pg::client_tools::ClientTool;
+use crate::pg::{Connector, current_transactions};
+use crate::plan::Plan;
+use crate::toc::{CompareOptions, Entry, RestoreOptions, Toc};
+use crate::verify::{self, Observed, Outcome, Scope};
+
+/// What the source was, and both ends as they are now.
+pub struct Proof {
+    pub(super) source: Server,
+    pub(super) target: Server,
+    pub(super) pg_dump: ClientTool,
+    pub(super) plan: Arc<Plan>,
+    pub(super) observed: Observed,
+    pub(super) source_toc: Toc,
+    pub(super) restore: RestoreOptions,
+    /// What the target held and offered before.
+    pub(super) target_facts: TargetFacts,
+    /// Rows written to each table of the source before the snapshot.
+    pub(super) activity: Vec<Activity>,
+    /// The transactions that the snapshot sees.
+    pub(super) transactions: String,
+}
+
+impl Proof {
+    /// Opens sessions of the source.
+    pub fn source_connector(&self) -> Connector {
+        self.source.connector.clone()
+    }
+
+    /// Whether we are superuser on the target.
+    pub fn target_superuser(&self) -> bool {
+        self.target.facts.superuser
+    }
+
+    /// What is done to the target last of all, because it would get in the way of the move itself.
+    pub async fn finish_target(&self, _emitter: &Emitter) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// Compares everything but rows, and tells what is found.
+pub async fn compare(proof: &Proof, emitter: &Emitter) -> Result<(), Failure> {
+    let mut outcome = compare_schemas(proof).await?;
+    let target = Observed::read(&proof.target.session).await?;
+    let scope = Scope::of(&proof.source_toc);
+    outcome.extend(verify::compare_catalogs(
+        &proof.observed,
+        &target,
+        &scope,
+        &proof.restore,
+    ));
+    let excluded = &proof.plan.excluded;
+    outcome.extend(verify::excluded_are_empty(&proof.target.session, excluded).await);
+    tell(outcome, emitter);
+    for table in excluded {
+        emitter.emit(What::TableVerified(TableVerdict {
+            table: table.clone(),
+            format: CopyFormat::Binary,
+            read: None,
+            source_count: None,
+            target: Some(MultisetDigest::default()),
+            bytes: Bytes(0),
+            copy_ms: 0,
+            verdict: Verdict::Excluded,
+        }));
+    }
+    Ok(())
+}
+
+async fn compare_schemas(proof: &Proof) -> Result<Outcome, Failure> {
+    let archive = dump_schema(&proof.target, &proof.pg_dump, (None, &Filters::default())).await?;
+    let mut target_toc = Toc::parse(&archive)?;
+    forget_what_was_there(&mut target_toc, proof);
+    let options = CompareOptions {
+        restore: proof.restore,
+        source_major: proof.source.facts.version.major(),
+        target_major: proof.target.facts.version.major(),
+        ..CompareOptions::default()
+    };
+    Ok(verify::compare_schemas(
+        &proof.source_toc,
+        &target_toc,
+        &options,
+    ))
+}
+
+/// Extensions that the target had before, and the source has not, are none of our business.
+fn forget_what_was_there(target: &mut Toc, proof: &Proof) {
+    let ours = |tag: &[u8]| {
+        let same = |entry: &&Entry| entry.is("EXTENSION") && &*entry.tag == tag;
+        proof.source_toc.entries.iter().find(same).is_some()
+    };
+    let had = |tag: &[u8]| {
+        let installed = |extension: &&Extension| extension.name.as_bytes() == tag;
+        proof
+            .target_facts
+            .installed
+            .iter()
+            .find(installed)
+            .is_some()
+    };
+    target.entries.retain(|entry| {
+        let tag: &[u8] = match entry.desc.as_str() {
+            "EXTENSION" => &entry.tag,
+            "COMMENT" => entry.tag.strip_prefix(b"EXTENSION ").unwrap_or_default(),
+            _ => return true,
+        };
+        let bare = tag
+            .strip_prefix(b"\"")
+            .and_then(|tag| tag.strip_suffix(b"\""))
+            .unwrap_or(tag);
+        ours(bare) || !had(bare)
+    });
+}
+
+fn tell(outcome: Outcome, emitter: &Emitter) {
+    for (what, count) in outcome.checked {
+        emitter.emit(What::Checked { what, count });
+    }
+    for text in outcome.notes {
+        emitter.emit(What::Note { text });
+    }
+    outcome
+        .differences
+        .into_iter()
+        .for_each(|difference| emitter.emit(What::Difference(difference)));
+    outcome
+        .unverified
+        .into_iter()
+        .for_each(|unverified| emitter.emit(What::Unverified(unverified)));
+}
+
+/// A copy is of the snapshot, not of now: says whether the source has been written to since, and which tables.
+pub async fn tell_writes_since(proof: &Proof, emitter: &Emitter) -> Result<(), Failure> {
+    let session = proof
+        .source
+        .connector
+        .session("writes since the snapshot")
+        .await?;
+    if current_transactions(&session).await? == proof.transactions {
+        emitter.emit(What::SourceUnchanged);
+        return Ok(());
+    }
+    let before: BTreeMap<Oid, u64> = proof
+        .activity
+        .iter()
+        .map(|table| (table.oid, table.written))
+        .collect();
+    let now = catalog::activity(&session).await?;
+    let mut tables: Vec<(String, u64)> = now
+        .iter()
+        .filter_map(|table| {
+            let written = table
+                .written
+                .saturating_sub(before.get(&table.oid).copied().unwrap_or(0));
+            (written > 0).then(|| (table.table.to_string(), written))
+        })
+        .collect();
+    tables.sort_by_key(|(_, written)| std::cmp::Reverse(*written));
+    emitter.emit(What::SourceMovedOn { tables });
+    Ok(())
+}

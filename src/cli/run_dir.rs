@@ -1,0 +1,295 @@
+//! The directory that keeps what happened in a run, readable for its owner alone.
+//!
+//! ```text
+//!   plan.json       what was planned, immutable once written
+//!   events.jsonl    everything that happened, one event a line
+//!   schema/         the schema archive that was used
+//!   failed/         one .sql for each failed entry, with the error as a comment
+//!   report.json     what it came to
+//! ```
+
+use std::fmt::Write as _;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::event::JobFailure;
+use crate::failure::Failure;
+
+/// A file name may have 255 bytes; this leaves room and can still be read in a listing.
+const LONGEST_LABEL: usize = 80;
+
+/// A run's directory.
+#[derive(Debug, Clone)]
+pub struct RunDir {
+    path: PathBuf,
+    /// It did not exist before.
+    ours: bool,
+}
+
+/// `./pgconvoy-20260102T030405Z-0c4f`: the time, and enough of the process id and the clock that two runs which start in
+/// the same second do not meet.
+pub fn default_path(now: DateTime<Utc>, process_id: u32) -> PathBuf {
+    let id = (process_id ^ (now.timestamp_subsec_micros() << 3)) & 0xffff;
+    PathBuf::from(format!(
+        "./pgconvoy-{}-{id:04x}",
+        now.format("%Y%m%dT%H%M%SZ")
+    ))
+}
+
+impl RunDir {
+    /// Creates it, mode 0700. A directory that is there already must be empty.
+    pub fn create(path: &Path) -> Result<Self, Failure> {
+        let failed = |error: io::Error| {
+            Failure::usage(
+                format!(
+                    "the run directory {} cannot be used: {error}",
+                    path.display()
+                ),
+                "Name a new or empty directory that may be written to with --run-dir.",
+            )
+        };
+        let mut builder = DirBuilder::new();
+        builder.mode(0o700);
+        let ours = match builder.create(path) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let mut entries = fs::read_dir(path).map_err(failed)?;
+                if entries.next().is_some() {
+                    return Err(failed(io::Error::other("it is not empty")));
+                }
+                false
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let run_dir = Self {
+            path: path.to_owned(),
+            ours,
+        };
+        // What cannot be written to is found now, and not when there is something to write.
+        run_dir.open_events().map_err(failed)?;
+        Ok(run_dir)
+    }
+
+    /// Its path, as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Keeps the schema archive that `pg_dump -Fc` wrote, as `schema/source.dump`.
+    pub fn write_schema(&self, archive: &[u8]) -> Result<(), Failure> {
+        let dir = self.path.join("schema");
+        let path = dir.join("source.dump");
+        let write = || {
+            DirBuilder::new().mode(0o700).create(&dir)?;
+            let mut file = new_file(&path)?;
+            file.write_all(archive)?;
+            file.sync_all()
+        };
+        write().map_err(|error| Failure::file("writing", &path, &error))
+    }
+
+    /// Where the report goes.
+    pub fn report_path(&self) -> PathBuf {
+        self.path.join("report.json")
+    }
+
+    /// Writes `plan.json`; a second plan is refused.
+    pub fn write_plan(&self, plan: &impl Serialize) -> Result<(), Failure> {
+        let path = self.path.join("plan.json");
+        let text = serde_json::to_vec_pretty(plan)
+            .map_err(|error| Failure::defect(format!("putting the plan into JSON: {error}")))?;
+        let write = || {
+            let mut file = new_file(&path)?;
+            file.write_all(&text)?;
+            file.write_all(b"\n")?;
+            file.sync_all()
+        };
+        write().map_err(|error| Failure::file("writing", &path, &error))
+    }
+
+    /// `events.jsonl`, to be appended to.
+    pub(super) fn open_events(&self) -> io::Result<File> {
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(self.path.join("events.jsonl"))
+    }
+
+    /// Keeps a failed entry in a file of its own, and says its name relative to this directory. `number` counts failures
+    /// from 1.
+    pub(super) fn keep_failed(
+        &self,
+        number: usize,
+        label: &str,
+        failure: &JobFailure,
+    ) -> io::Result<String> {
+        let dir = self.path.join("failed");
+        match DirBuilder::new().mode(0o700).create(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let name = format!("failed/{number:03}-{}.sql", file_name(label));
+        let mut file = new_file(&self.path.join(&name))?;
+        file.write_all(failed_script(label, failure).as_bytes())?;
+        Ok(name)
+    }
+
+    /// Takes back what was made, for a run that touched nothing: only files of ours, and the directory only if it was not
+    /// there before.
+    pub(super) fn remove(self) {
+        // Best effort: what stays behind does no harm.
+        for file in ["events.jsonl", "plan.json", "report.json"] {
+            let _ = fs::remove_file(self.path.join(file));
+        }
+        let _ = fs::remove_dir_all(self.path.join("schema"));
+        if self.ours {
+            let _ = fs::remove_dir(&self.path);
+        }
+    }
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+}
+
+/// Letters, digits and a few signs, so that no shell needs quotes.
+fn file_name(label: &str) -> String {
+    let mut name = String::new();
+    for c in label.chars() {
+        if c.is_ascii_alphanumeric() || matches!(c, '_' | '.') {
+            name.push(c);
+        } else if !name.ends_with('-') {
+            name.push('-');
+        }
+    }
+    name.truncate(LONGEST_LABEL);
+    name.trim_matches(['-', '.']).to_owned()
+}
+
+/// A script for psql: the error as comments, then the statement, whole.
+fn failed_script(label: &str, failure: &JobFailure) -> String {
+    let mut script = String::new();
+    let mut comment = |text: &str| {
+        // Both end a comment in psql.
+        for line in text.split(['\n', '\r']) {
+            let _infallible = writeln!(script, "-- {line}");
+        }
+    };
+    comment(&format!("failed: {label}"));
+    if let Some(entry) = &failure.entry {
+        comment(&format!(
+            "entry {}; {} {} {}",
+            entry.dump_id, entry.desc, entry.tag, entry.owner
+        ));
+    }
+    comment(&failure.message);
+    if let Some(error) = &failure.server_error {
+        comment(&error.to_string());
+    }
+    if let Some(hint) = &failure.hint {
+        comment(&format!("what to do: {hint}"));
+    }
+    match &failure.statement {
+        Some(statement) => {
+            comment("");
+            // What pg_dump writes names every object with its schema, and expects this.
+            script.push_str("set search_path = '';\n\n");
+            script.push_str(statement);
+            if !statement.trim_end().ends_with(';') {
+                script.push_str("\n;");
+            }
+            script.push('\n');
+        }
+        None => comment("It has no statement of its own that could be run again."),
+    }
+    script
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::model::ServerError;
+
+    fn failure() -> JobFailure {
+        JobFailure {
+            entry: None,
+            statement: Some("create index i on t (a)\n  where 'x' <> ''".into()),
+            message: "it\rdrop table t".into(),
+            server_error: Some(ServerError {
+                severity: "ERROR".into(),
+                code: "23505".into(),
+                message: "first\nsecond".into(),
+                ..ServerError::default()
+            }),
+            hint: None,
+            file: None,
+        }
+    }
+
+    #[test]
+    fn a_failed_statement_is_kept_whole_and_nothing_else_in_the_file_is_executed() {
+        let script = failed_script("index \"i\n;\"", &failure());
+        let executed: Vec<&str> = script
+            .lines()
+            .filter(|line| !line.starts_with("--"))
+            .collect();
+        assert_eq!(
+            executed,
+            [
+                "set search_path = '';",
+                "",
+                "create index i on t (a)",
+                "  where 'x' <> ''",
+                ";"
+            ]
+        );
+        assert!(
+            script.contains("-- ERROR:  23505: first\n-- second\n"),
+            "{script}"
+        );
+        assert!(!script.contains('\r'));
+    }
+
+    #[test]
+    fn the_directory_is_private_new_or_empty_and_can_be_taken_back() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("run");
+        let run_dir = RunDir::create(&path).expect("created");
+        let mode = fs::metadata(&path).expect("exists").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        let again = RunDir::create(&path).expect_err("not empty");
+        assert_eq!(again.status.code(), 2);
+        let name = run_dir
+            .keep_failed(3, "index public.\"a b/c\"", &failure())
+            .expect("kept");
+        assert_eq!(name, "failed/003-index-public.-a-b-c.sql");
+        assert!(path.join(name).exists());
+        fs::remove_dir_all(path.join("failed")).expect("removed");
+        run_dir.remove();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_plan_is_never_written_over() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let run_dir = RunDir::create(dir.path()).expect("empty");
+        run_dir.write_plan(&[1, 2]).expect("written");
+        run_dir.write_schema(b"PGDMP").expect("written");
+        assert!(run_dir.write_plan(&[3]).is_err());
+        run_dir.remove();
+        let left = fs::read_dir(dir.path()).expect("it was there before");
+        assert_eq!(left.count(), 0);
+    }
+}

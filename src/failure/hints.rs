@@ -1,0 +1,322 @@
+//! What to do next: one sentence for each error that a person can do something about.
+//!
+//! An SQLSTATE is one of the manual's appendix of error codes.
+
+use std::io;
+
+use crate::model::{ExitStatus, FilterError};
+use crate::pg::PgError;
+use crate::pg::client_tools::{BIN_VARIABLE, ClientToolError};
+use crate::pg::cluster::ClusterError;
+use crate::pg::connect_error::ConnectError;
+use crate::pg::conninfo::ConninfoError;
+use crate::plan::PlanError;
+
+pub(super) const DEFECT: &str = "This should not happen whatever the databases hold: it is a defect of pgconvoy, please report it.";
+pub(super) const TLS: &str = "Check sslmode, sslrootcert, sslcert and sslkey in the connection string (or PGSSLMODE, …) against \
+                              what the server offers.";
+pub(super) const ARCHIVE: &str = "The schema was written by pg_dump just now: if another, newer pg_dump is installed, name its \
+                                  directory in PGCONVOY_PG_BIN; if not, please report this.";
+pub(super) const PATTERN: &str =
+    "Patterns are those of pg_dump -n and -t: see \"Patterns\" in the manual page of psql.";
+const PASSWORD: &str = "The password is looked for in the connection string, PGCONVOY_SOURCE_PASSWORD or \
+                        PGCONVOY_TARGET_PASSWORD, PGPASSWORD, and ~/.pgpass (or PGPASSFILE), which must be \
+                        readable for its owner alone (chmod 600).";
+
+/// SQLSTATEs, and what helps whatever the statement was.
+const BY_SQLSTATE: &[(&[&str], &str)] = &[
+    (&["28P01"], PASSWORD),
+    (
+        &["28000"],
+        "The server's pg_hba.conf has no rule that lets this role in from here, or the role may not log in: ask for a \
+             line there, or try another sslmode, host or user.",
+    ),
+    (
+        &["3D000"],
+        "Give --create to have the target database created like the source, or create it first; if it is the \
+             source, check the name.",
+    ),
+    (
+        &["53300"],
+        "The server has no connection slots left: use fewer workers (-j), or raise max_connections.",
+    ),
+    (
+        &["53200"],
+        "If it says \"out of shared memory\", raise max_locks_per_transaction on that server and restart it; otherwise \
+             use less --memory or fewer workers (-j).",
+    ),
+    (
+        &["53100"],
+        "The server's disk is full: make room there, then move again.",
+    ),
+    (
+        &["42501"],
+        "Have a superuser or the owner grant what the message names to the role that is connected, or connect as \
+             another role; for owners and grants on the target, --no-owner and -x leave them out.",
+    ),
+    (
+        &["55000"],
+        "The object is not in a state in which this works: DETAIL and HINT above say which; a setting of the server \
+             may have to be changed.",
+    ),
+    (
+        &["55006", "55P03"],
+        "Somebody else is using the object: find the session in pg_stat_activity, end it, and try again.",
+    ),
+    (
+        &["0A000"],
+        "The server cannot do this, most often because it is older than the source or lacks an extension: leave the \
+             object out (-T, -N), or move to a newer server.",
+    ),
+    (
+        &["42704", "42883", "42P01", "3F000"],
+        "Something it refers to does not exist on that server: it was left out, failed earlier, or is not part of a \
+             database (roles, tablespaces, extensions' files).",
+    ),
+    (
+        &["42710", "42P07", "42723", "42P06"],
+        "It exists on the target already: move into an empty database, or give --overwrite.",
+    ),
+    (
+        &["58P01", "58030", "XX001", "XX002"],
+        "The server cannot read its own files: stop writing to it, make a copy of its data directory, and look at its \
+             log before anything else.",
+    ),
+    (
+        &["25006"],
+        "The server only allows reading: it is a standby, or default_transaction_read_only is on.",
+    ),
+    (
+        &["40001"],
+        "On a standby, a query was cancelled by recovery: set hot_standby_feedback = on there, or read from the primary.",
+    ),
+    (
+        &["57014"],
+        "Somebody or a timeout cancelled the statement: look for statement_timeout in the role's or a pooler's settings.",
+    ),
+    (
+        &["57P03"],
+        "The server is starting up, shutting down or recovering: wait until it accepts connections.",
+    ),
+    (
+        &["23503"],
+        "The source itself breaks this foreign key: find the rows on the source with the query that the message \
+             implies, and mend them, or mark the constraint NOT VALID there.",
+    ),
+    (
+        &["23505", "23514", "23P01", "23502"],
+        "The source itself breaks this constraint, or sorts text differently (a newer collation): look at the rows \
+             on the source; REINDEX tells whether its index agrees.",
+    ),
+    (
+        &["22P05", "22021"],
+        "Source and target databases have different encodings: create the target with the source's (--create does).",
+    ),
+];
+
+/// For an SQLSTATE, whatever the statement was.
+pub fn for_sqlstate(code: &str) -> Option<String> {
+    let found = BY_SQLSTATE.iter().find(|(codes, _)| codes.contains(&code));
+    found.map(|(_, hint)| (*hint).to_owned())
+}
+
+/// For an error of a job, or of any session that was open.
+pub fn for_job_error(error: &PgError) -> Option<String> {
+    if error.is_lost_connection() {
+        return Some(
+            "Look at that server's log: whether it was restarted, crashed, or its network or a pooler cut the connection; then \
+             move again."
+                .to_owned(),
+        );
+    }
+    match error {
+        PgError::Connect(error) => for_connect(error),
+        PgError::Server { error, .. } => for_sqlstate(&error.code),
+        PgError::PasswordMissing { .. } | PgError::AuthenticationMethod { .. } => {
+            for_authentication(error)
+        }
+        PgError::Protocol { .. } | PgError::Scan(_) => Some(
+            "If there is a pooler or proxy in between, connect to the server itself; if not, please report this."
+                .to_owned(),
+        ),
+        PgError::CountMismatch { .. } => Some(
+            "Rows were lost or made up on the way; nothing of this table was kept. Please report this, and move again."
+                .to_owned(),
+        ),
+        PgError::Answer { .. } => Some(DEFECT.to_owned()),
+        PgError::Io { .. } | PgError::Closed { .. } => None,
+    }
+}
+
+pub(super) fn for_connect(error: &ConnectError) -> Option<String> {
+    if let Some(server_error) = error.server_error() {
+        return for_sqlstate(&server_error.code);
+    }
+    error.each().iter().find_map(for_one_host)
+}
+
+fn for_one_host(error: &ConnectError) -> Option<String> {
+    let hint = match error {
+        ConnectError::Unreachable { .. } => {
+            "Check host and port, that the server runs and listens there (listen_addresses), and that no firewall is in \
+             between."
+        }
+        ConnectError::UnknownHost { .. } => {
+            "Check the host's name, or give its address with hostaddr."
+        }
+        ConnectError::TimedOut { .. } => {
+            "Check that no firewall is in between, or give it more time with connect_timeout."
+        }
+        ConnectError::NoTls { .. } => {
+            "Switch TLS on at the server, or use sslmode=prefer or disable if the network between can be trusted."
+        }
+        ConnectError::OddAnswer { .. } => {
+            "Check host and port: something else may be listening there."
+        }
+        ConnectError::Tls { .. } => TLS,
+        ConnectError::WrongPeer { .. } => {
+            "Make sure that the socket is the server's you mean, or change requirepeer."
+        }
+        ConnectError::Unsuitable { .. } => "Name the right host, or change target_session_attrs.",
+        ConnectError::Broken { source, .. } => return for_broken(source.as_ref()),
+        ConnectError::Refused { .. } | ConnectError::All(_) => return None,
+    };
+    Some(hint.to_owned())
+}
+
+/// A session that ended before it began: the password may be what is missing.
+fn for_broken(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<String> {
+    let mut chain: Vec<String> = vec![source.to_string()];
+    let mut cause = source.source();
+    while let Some(error) = cause {
+        chain.push(error.to_string());
+        cause = error.source();
+    }
+    if let Some(error @ PgError::AuthenticationMethod { .. }) = source.downcast_ref::<PgError>() {
+        return for_authentication(error);
+    }
+    let hint = if chain.iter().any(|text| text.contains("password")) {
+        PASSWORD
+    } else {
+        "Look at that server's log for the reason."
+    };
+    Some(hint.to_owned())
+}
+
+pub(super) fn for_authentication(error: &PgError) -> Option<String> {
+    let hint = match error {
+        PgError::PasswordMissing { .. } => PASSWORD,
+        PgError::AuthenticationMethod { .. } => {
+            "Have a line with scram-sha-256, md5, cert, peer or trust in the server's pg_hba.conf for this role and host."
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+pub(super) fn for_conninfo(error: &ConninfoError) -> String {
+    let hint = match error {
+        ConninfoError::ServiceFile { .. }
+        | ConninfoError::ServiceLine { .. }
+        | ConninfoError::NoService { .. } => {
+            "Service files are those of libpq: ~/.pg_service.conf, or the one that PGSERVICEFILE names."
+        }
+        ConninfoError::NoUser => "Give user= in the connection string.",
+        _ => {
+            "A connection string is a URI (postgresql://user@host:5432/database) or keyword=value pairs (\"host=… \
+             dbname=… user=…\"), as for psql."
+        }
+    };
+    hint.to_owned()
+}
+
+pub(super) fn for_client_tool(error: &ClientToolError) -> (ExitStatus, Option<String>) {
+    match error {
+        ClientToolError::NoneSuits { needed, .. } => (
+            ExitStatus::Usage,
+            Some(format!(
+                "Install postgresql-client-{}, or name the directory of a newer pg_dump in {BIN_VARIABLE}.",
+                needed.major()
+            )),
+        ),
+        ClientToolError::Start { .. } => (
+            ExitStatus::Usage,
+            Some(format!(
+                "Check the file's permissions, or name another directory in {BIN_VARIABLE}."
+            )),
+        ),
+        ClientToolError::Failed { stderr, .. } => {
+            let hint = if stderr.contains("permission denied") {
+                "pg_dump needs to read every object it describes: connect to the source as a role that may (for example a \
+                 member of pg_read_all_data), or leave those out with -N and -T."
+            } else {
+                "What it said is above, whole; the same command can be run by hand."
+            };
+            (ExitStatus::Failed, Some(hint.to_owned()))
+        }
+    }
+}
+
+pub(super) fn for_plan(error: &PlanError) -> String {
+    match error {
+        PlanError::Entry { .. } => ARCHIVE.to_owned(),
+        PlanError::NameNotUtf8 { .. } => {
+            "Rename it on the source, or leave it out with -T or -N.".to_owned()
+        }
+        PlanError::TableNotVisible { table, role } => format!(
+            "On the source: GRANT SELECT ON {table} TO \"{}\"; (or leave the table out with -T).",
+            role.replace('"', "\"\"")
+        ),
+    }
+}
+
+pub(super) fn for_filter(error: &FilterError) -> String {
+    match error {
+        FilterError::Line { .. } => {
+            "A line of a filter file is \"include\" or \"exclude\", then schema, table, table_data, extension, …, then a \
+             pattern: as for pg_dump --filter."
+                .to_owned()
+        }
+        FilterError::Option { .. } => PATTERN.to_owned(),
+        FilterError::OtherDatabase { connected, .. } => {
+            format!("Leave the database out of the pattern, or write {connected}.")
+        }
+        FilterError::OldPgDump { needs, .. } => {
+            format!("Install postgresql-client-{needs} or newer.")
+        }
+    }
+}
+
+pub(super) fn for_cluster(error: &ClusterError) -> Option<String> {
+    let hint = match error {
+        ClusterError::Install { .. } => {
+            "Install a PostgreSQL server (Debian: apt-get install postgresql), or name the directory of its programs in \
+             PGCONVOY_PG_BIN."
+        }
+        ClusterError::NoUnprivilegedUser => "Run it as a user other than root.",
+        ClusterError::File { source, .. } => return for_io(source),
+        ClusterError::SocketPath { .. } | ClusterError::Port(_) => return None,
+        ClusterError::Spawn { .. }
+        | ClusterError::Initdb { .. }
+        | ClusterError::Ended { .. }
+        | ClusterError::Late { .. }
+        | ClusterError::Signal { .. } => {
+            "The whole command is above; it can be run by hand to see more."
+        }
+    };
+    Some(hint.to_owned())
+}
+
+pub(super) fn for_io(error: &io::Error) -> Option<String> {
+    let hint = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "The disk is full: make room, or name a directory elsewhere with --run-dir."
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "Name a directory that may be written to with --run-dir."
+        }
+        io::ErrorKind::NotFound => "Check that the path exists.",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}

@@ -1,0 +1,89 @@
+//! What a person reads when something fails.
+
+use super::*;
+use crate::model::{FilterKind, Filters, ServerError, SqlText};
+
+fn server_error(code: &str) -> PgError {
+    let error = ServerError {
+        severity: "ERROR".into(),
+        code: code.into(),
+        message: "permission denied for table t".into(),
+        detail: Some("first\nsecond".into()),
+        ..ServerError::default()
+    };
+    PgError::server(&SqlText::from("select 1\nfrom t"), error)
+}
+
+#[test]
+fn a_server_error_is_shown_with_every_field_the_statement_and_a_hint() {
+    let failure = Failure::from(server_error("42501")).while_doing("counting rows");
+    assert_eq!(failure.status, ExitStatus::Failed);
+    let text = failure.to_string();
+    assert!(
+        text.starts_with(
+            "counting rows: ERROR:  42501: permission denied for table t\n  DETAIL:  first\n  second\n  \
+             STATEMENT:  select 1\n  from t\nhint: "
+        ),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_cannot_be_retried_without_a_change_is_usage_and_what_was_cut_off_is_interrupted() {
+    let closed = PgError::Closed {
+        doing: "copying".into(),
+    };
+    assert_eq!(Failure::from(closed).status, ExitStatus::Interrupted);
+    assert_eq!(
+        Failure::from(server_error("57P01")).status,
+        ExitStatus::Interrupted
+    );
+    let refused = ConnectError::Refused {
+        host: "db:5432".into(),
+        user: "u".into(),
+        database: "d".into(),
+        encrypted: false,
+        error: Box::new(ServerError {
+            code: "28P01".into(),
+            message: "password authentication failed for user \"u\"".into(),
+            ..ServerError::default()
+        }),
+    };
+    let failure = Failure::from(PgError::Connect(refused));
+    assert_eq!(failure.status, ExitStatus::Usage);
+    assert!(failure.hint.expect("a hint").contains(".pgpass"));
+}
+
+#[test]
+fn a_pattern_that_matches_nothing_is_named() {
+    let mut filters = Filters::default();
+    filters
+        .add(FilterKind::Table, "acounts")
+        .expect("a pattern");
+    let all: Vec<&Filter> = filters.iter().collect();
+    let failure = Failure::unmatched(&all, "shop");
+    assert_eq!(
+        failure.message,
+        "--table acounts matches nothing in database \"shop\""
+    );
+    assert_eq!(failure.status, ExitStatus::Usage);
+}
+
+#[test]
+fn a_no_go_names_each_blocker_with_its_remedy() {
+    let finding = |severity, rule: &str| Finding {
+        severity,
+        rule: rule.into(),
+        what: format!("what of {rule}"),
+        remedy: format!("remedy of {rule}"),
+    };
+    let failure = Failure::no_go(&[
+        finding(Severity::Warning, "a"),
+        finding(Severity::Blocker, "b"),
+    ]);
+    assert_eq!(failure.status, ExitStatus::NoGo);
+    assert_eq!(
+        failure.to_string(),
+        "no-go: 1 finding forbids the move; nothing was touched\n  what of b [b]\n    what to do: remedy of b"
+    );
+}

@@ -1,0 +1,119 @@
+//! Whether everything on the source can be read.
+
+use super::{PreflightFacts, blocker, finding, listed, warning};
+use crate::model::{Finding, Rows, ServerVersion, Severity, quote_ident};
+
+pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
+    [
+        too_old(facts),
+        unreadable(facts),
+        standby(facts),
+        too_few_locks(facts),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn too_old(facts: &PreflightFacts<'_>) -> Option<Finding> {
+    let version = facts.source.version;
+    (version < ServerVersion::OLDEST).then(|| {
+        blocker(
+            "source-too-old",
+            format!("the source is PostgreSQL {version}; versions before 10 are not supported"),
+            "Use that version's own pg_dump and pg_restore.",
+        )
+    })
+}
+
+/// `pg_dump` locks and we copy every table: one that may not be read ends both.
+fn unreadable(facts: &PreflightFacts<'_>) -> Option<Finding> {
+    let first = facts.unreadable.first()?;
+    // What was not selected need not be readable; if it was, pg_dump says so before anything is touched.
+    let severity = if facts.selective {
+        Severity::Warning
+    } else {
+        Severity::Blocker
+    };
+    let role = quote_ident(&facts.source.role);
+    Some(finding(
+        severity,
+        "source-unreadable",
+        format!(
+            "role {role} may not read all of the source: {}",
+            listed(facts.unreadable)
+        ),
+        format!(
+            "Connect to the source as a superuser or the owner; or there: GRANT pg_read_all_data TO {role}; (14 and later), or \
+             GRANT USAGE ON SCHEMA and GRANT SELECT ON {first}, …; for tables with row-level security also ALTER ROLE {role} \
+             BYPASSRLS; or leave them out with -T."
+        ),
+    ))
+}
+
+fn standby(facts: &PreflightFacts<'_>) -> Option<Finding> {
+    facts.source.in_recovery.then(|| {
+        warning(
+            "source-standby",
+            "the source is a standby: recovery may cancel long reads".to_owned(),
+            "Set hot_standby_feedback = on there, or max_standby_streaming_delay = -1 for the time of the move.",
+        )
+    })
+}
+
+/// The snapshot's session and `pg_dump` each lock every table, in a table of locks that all sessions share.
+fn too_few_locks(facts: &PreflightFacts<'_>) -> Option<Finding> {
+    let tables = facts.source_facts.tables.len() as u64;
+    let slots = facts.source.lock_slots;
+    (slots > 0 && tables.saturating_mul(2) > slots).then(|| {
+        warning(
+            "source-locks",
+            format!(
+                "the source has {} tables, and room for about {} locks",
+                Rows(tables),
+                Rows(slots)
+            ),
+            "If it says \"out of shared memory\", raise max_locks_per_transaction on the source and restart it.",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{World, rules};
+    use super::super::{findings, is_go};
+    use super::*;
+    use crate::model::QualifiedName;
+
+    #[test]
+    fn tables_that_may_not_be_read_are_named() {
+        let world = World {
+            unreadable: vec![QualifiedName::new("public", "secrets")],
+            ..World::default()
+        };
+        let found = findings(&world.facts());
+        assert_eq!(rules(&found), ["source-unreadable"]);
+        assert!(!is_go(&found));
+        assert!(
+            found[0]
+                .what
+                .ends_with(&QualifiedName::new("public", "secrets").to_string())
+        );
+        let selective = PreflightFacts {
+            selective: true,
+            ..world.facts()
+        };
+        assert!(is_go(&findings(&selective)), "it may have been left out");
+    }
+
+    #[test]
+    fn a_standby_and_a_small_lock_table_are_warned_of() {
+        let mut world = World::default();
+        world.source.in_recovery = true;
+        world.source.lock_slots = 1;
+        world.table("t");
+        let found = findings(&world.facts());
+        assert_eq!(rules(&found), ["source-standby", "source-locks"]);
+        assert!(is_go(&found));
+    }
+}

@@ -1,0 +1,220 @@
+//! Whether the target can be written, and is empty.
+
+use super::{PreflightFacts, blocker, finding, listed, warning};
+use crate::catalog::ServerFacts;
+use crate::model::{Finding, Rows, ServerVersion, Severity, quote_ident};
+
+/// Whether both are the same database: the same cluster, or a standby of it, and the same database in it.
+///
+/// A cluster that was cloned from the other's files has the same identity and cannot be told apart by it.
+pub fn same_database(source: &ServerFacts, target: &ServerFacts) -> bool {
+    source.system_identifier.is_some()
+        && source.system_identifier == target.system_identifier
+        && source.database_oid == target.database_oid
+}
+
+pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
+    [
+        standby(facts),
+        too_old(facts),
+        older_than_source(facts),
+        not_empty(facts),
+        overwrite(facts),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn standby(facts: &PreflightFacts<'_>) -> Option<Finding> {
+    facts.target.in_recovery.then(|| {
+        blocker(
+            "target-read-only",
+            "the target is a standby, which only allows reading".to_owned(),
+            "Connect to its primary: name several hosts and add target_session_attrs=read-write, for example.",
+        )
+    })
+}
+
+fn too_old(facts: &PreflightFacts<'_>) -> Option<Finding> {
+    let version = facts.target.version;
+    (version < ServerVersion::OLDEST).then(|| {
+        blocker(
+            "target-too-old",
+            format!("the target is PostgreSQL {version}; versions before 10 are not supported"),
+            "Move to a newer server.",
+        )
+    })
+}
+
+fn older_than_source(facts: &PreflightFacts<'_>) -> Option<Finding> {
+    let (source, target) = (facts.source.version, facts.target.version);
+    (target.major() < source.major()).then(|| {
+        warning(
+            "target-older",
+            format!("the target (PostgreSQL {target}) is older than the source (PostgreSQL {source})"),
+            "What only the newer version knows will fail, by name; move to a server that is at least as new if you can.",
+        )
+    })
+}
+
+fn not_empty(facts: &PreflightFacts<'_>) -> Option<Finding> {
+    let holdings = &facts.target_facts.holdings;
+    if holdings.is_empty() || facts.create {
+        return None;
+    }
+    let database = &facts.target.database;
+    let parts = holdings.iter().map(|holding| {
+        let more = holding.count.saturating_sub(holding.examples.len() as u64);
+        let and_more = if more > 0 && holding.kind != "large object" {
+            format!(" and {} more", Rows(more))
+        } else {
+            String::new()
+        };
+        format!(
+            "{} ({}{and_more})",
+            counted(holding.count, &holding.kind),
+            holding.examples.join(", ")
+        )
+    });
+    let held = listed(parts);
+    if facts.overwrite == Some(database.as_str()) {
+        return Some(finding(
+            Severity::Note,
+            "target-emptied",
+            format!("the target database \"{database}\" holds {held}; all of it will be dropped"),
+            "",
+        ));
+    }
+    Some(blocker(
+        "target-not-empty",
+        format!("the target database \"{database}\" is not empty: it holds {held}"),
+        format!(
+            "Move into an empty database, or give --overwrite {} to have all of that dropped first.",
+            shell_word(database)
+        ),
+    ))
+}
+
+fn overwrite(facts: &PreflightFacts<'_>) -> Option<Finding> {
+    let named = facts.overwrite?;
+    let database = &facts.target.database;
+    (named != database).then(|| {
+        blocker(
+            "overwrite-name",
+            format!("--overwrite names \"{named}\", but the target database is \"{database}\""),
+            format!(
+                "If you mean to lose everything in {}, give its own name.",
+                quote_ident(database)
+            ),
+        )
+    })
+}
+
+fn counted(count: u64, kind: &str) -> String {
+    let plural = match kind.strip_suffix('y') {
+        _ if count == 1 => kind.to_owned(),
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{kind}s"),
+    };
+    format!("{} {plural}", Rows(count))
+}
+
+/// As a shell takes it.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::findings;
+    use super::super::testing::{World, rules};
+    use super::*;
+    use crate::catalog::Holding;
+
+    fn with_holdings() -> World {
+        let mut world = World::default();
+        world.target.database = "it's".into();
+        let mut hold = |kind: &str, count, examples: &[&str]| {
+            world.target_facts.holdings.push(Holding {
+                kind: kind.into(),
+                count,
+                examples: examples.iter().map(ToString::to_string).collect(),
+            });
+        };
+        hold("table", 7, &["public.a", "public.b"]);
+        hold("schema", 1, &["app"]);
+        world
+    }
+
+    #[test]
+    fn an_empty_world_is_a_go() {
+        assert_eq!(findings(&World::default().facts()), []);
+    }
+
+    #[test]
+    fn a_target_that_holds_anything_is_refused_with_names_and_the_way_out() {
+        let world = with_holdings();
+        let found = findings(&world.facts());
+        assert_eq!(rules(&found), ["target-not-empty"]);
+        assert_eq!(found[0].severity, Severity::Blocker);
+        assert_eq!(
+            found[0].what,
+            "the target database \"it's\" is not empty: it holds 7 tables (public.a, public.b and 5 more) and 1 schema (app)"
+        );
+        assert!(
+            found[0].remedy.contains(r"--overwrite 'it'\''s'"),
+            "{}",
+            found[0].remedy
+        );
+    }
+
+    #[test]
+    fn only_its_own_name_lets_it_be_overwritten() {
+        let world = with_holdings();
+        let named = PreflightFacts {
+            overwrite: Some("it's"),
+            ..world.facts()
+        };
+        assert!(super::super::is_go(&findings(&named)));
+        let misnamed = PreflightFacts {
+            overwrite: Some("its"),
+            ..world.facts()
+        };
+        assert_eq!(
+            rules(&findings(&misnamed)),
+            ["target-not-empty", "overwrite-name"]
+        );
+        let created = PreflightFacts {
+            create: true,
+            ..world.facts()
+        };
+        assert_eq!(findings(&created), [], "another database is created");
+    }
+
+    #[test]
+    fn a_standby_and_an_old_server_are_refused() {
+        let mut world = World::default();
+        world.target.in_recovery = true;
+        world.target.version = ServerVersion(90_624);
+        assert_eq!(
+            rules(&findings(&world.facts())),
+            ["target-read-only", "target-too-old", "target-older"]
+        );
+    }
+
+    #[test]
+    fn the_same_database_is_one_of_the_same_cluster() {
+        let world = World::default();
+        let mut other = world.source.clone();
+        assert!(same_database(&world.source, &other));
+        other.database_oid.0 += 1;
+        assert!(!same_database(&world.source, &other));
+        assert!(!same_database(&world.source, &world.target));
+    }
+}

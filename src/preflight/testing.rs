@@ -1,0 +1,169 @@
+//! Facts for the tests of rules: two servers and a schema, to which each test adds what its rule is about.
+
+use super::PreflightFacts;
+use crate::catalog::{ServerFacts, SourceFacts, Table, TargetFacts};
+use crate::model::{Bytes, DumpId, Finding, Oid, QualifiedName, Rows, ServerVersion, SqlText};
+use crate::toc::{
+    ArchiveFormat, ArchiveVersion, Compression, CreatedAt, DataPlace, Entry, Header,
+    RestoreOptions, Section, Text, Toc,
+};
+
+/// Owns what [`PreflightFacts`] borrows. The default has nothing to find.
+pub(super) struct World {
+    pub source: ServerFacts,
+    pub target: ServerFacts,
+    pub source_facts: SourceFacts,
+    pub target_facts: TargetFacts,
+    pub toc: Toc,
+    pub restore: RestoreOptions,
+    pub unreadable: Vec<QualifiedName>,
+    pub settings: Vec<String>,
+    pub assumable: Vec<String>,
+}
+
+fn server(system_identifier: i64) -> ServerFacts {
+    ServerFacts {
+        version: ServerVersion(150_018),
+        system_identifier: Some(system_identifier),
+        database_oid: Oid(16_384),
+        database: "shop".into(),
+        role: "me".into(),
+        superuser: true,
+        in_recovery: false,
+        encoding: "UTF8".into(),
+        block_size: 8192,
+        shared_buffers: Bytes(128 << 20),
+        maintenance_work_mem: Bytes(64 << 20),
+        lock_slots: 6400,
+    }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        let header = Header {
+            version: ArchiveVersion(1, 14, 0),
+            int_size: 4,
+            offset_size: 8,
+            format: ArchiveFormat::Directory { code: 3 },
+            compression: Compression::Level(0),
+            created_at: CreatedAt {
+                second: 0,
+                minute: 0,
+                hour: 0,
+                day: 1,
+                month0: 0,
+                year_since_1900: 126,
+                is_dst: 0,
+            },
+            database: None,
+            server_version: None,
+            dump_version: None,
+        };
+        Self {
+            source: server(1),
+            target: server(2),
+            source_facts: SourceFacts::default(),
+            target_facts: TargetFacts {
+                roles: vec!["me".into()],
+                ..TargetFacts::default()
+            },
+            toc: Toc {
+                header,
+                entries: Vec::new(),
+            },
+            restore: RestoreOptions::default(),
+            unreadable: Vec::new(),
+            settings: Vec::new(),
+            assumable: Vec::new(),
+        }
+    }
+}
+
+impl World {
+    pub fn facts(&self) -> PreflightFacts<'_> {
+        PreflightFacts {
+            source: &self.source,
+            target: &self.target,
+            source_facts: &self.source_facts,
+            target_facts: &self.target_facts,
+            toc: Some(&self.toc),
+            restore: &self.restore,
+            overwrite: None,
+            create: false,
+            selective: false,
+            unreadable: &self.unreadable,
+            database_settings: &self.settings,
+            assumable_roles: &self.assumable,
+        }
+    }
+
+    /// Adds an entry; what it returns can be told more about it.
+    pub fn entry(&mut self, desc: &str, tag: &str, defn: &str) -> Added<'_> {
+        let id = i32::try_from(self.toc.entries.len()).expect("few") + 1;
+        self.toc.entries.push(Entry {
+            dump_id: DumpId(id),
+            had_dumper: false,
+            table_oid: Oid(0),
+            oid: Oid(0),
+            tag: Text::from(tag),
+            desc: desc.into(),
+            section: Section::PreData,
+            defn: Some(SqlText::from(defn)),
+            drop_stmt: Some(SqlText::from(format!("DROP {desc} {tag};\n"))),
+            copy_stmt: None,
+            namespace: Some(Text::from("public")),
+            tablespace: None,
+            table_am: None,
+            relkind: None,
+            owner: None,
+            with_oids: false,
+            dependencies: Vec::new(),
+            data: DataPlace::File(Text::default()),
+        });
+        let last = self.toc.entries.len() - 1;
+        Added(&mut self.toc.entries[last])
+    }
+
+    /// Adds a table to what the source holds.
+    pub fn table(&mut self, name: &str) {
+        self.source_facts.tables.push(Table {
+            oid: Oid(1),
+            name: QualifiedName::new("public", name),
+            unlogged: false,
+            has_children: false,
+            heap: Bytes(0),
+            total: Bytes(0),
+            row_estimate: Rows(0),
+            extension: None,
+            extension_condition: None,
+            partition_root: None,
+            load_via_root: false,
+            columns: Vec::new(),
+            integer_key: None,
+            key_range: None,
+        });
+    }
+}
+
+/// An entry that was just added.
+pub(super) struct Added<'a>(&'a mut Entry);
+
+impl Added<'_> {
+    pub fn owner(self, owner: &str) -> Self {
+        self.0.owner = Some(Text::from(owner));
+        self
+    }
+
+    pub fn tablespace(self, name: &str) -> Self {
+        self.0.tablespace = Some(Text::from(name));
+        self
+    }
+}
+
+/// The names of the rules, in order.
+pub(super) fn rules(findings: &[Finding]) -> Vec<&str> {
+    findings
+        .iter()
+        .map(|finding| finding.rule.as_str())
+        .collect()
+}

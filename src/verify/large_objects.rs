@@ -1,0 +1,195 @@
+//! Large objects, without their content: that each is there, whose it is, who may use it, and what is said of it.
+
+use std::collections::BTreeMap;
+
+use crate::catalog::LargeObject;
+use crate::model::{DifferenceKind, Oid};
+use crate::toc::RestoreOptions;
+
+use super::Outcome;
+
+/// Who (`None` is everybody) may do what, and whether they may grant it on.
+type Privileges<'a> = BTreeMap<(Option<&'a str>, &'a str), bool>;
+
+/// Compares the large objects of both sides; what the options leave out is not missed.
+pub(super) fn compare(
+    source: &[LargeObject],
+    target: &[LargeObject],
+    options: &RestoreOptions,
+) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut there: BTreeMap<Oid, &LargeObject> =
+        target.iter().map(|object| (object.oid, object)).collect();
+    for object in source {
+        match there.remove(&object.oid) {
+            None => {
+                let detail = "it is on the source, and not on the target".into();
+                outcome.differ(DifferenceKind::Missing, named(object.oid), detail);
+            }
+            Some(found) => {
+                let details = details(object, found, options);
+                if !details.is_empty() {
+                    let detail = details.join("\n");
+                    outcome.differ(DifferenceKind::Different, named(object.oid), detail);
+                }
+            }
+        }
+    }
+    for oid in there.into_keys() {
+        let detail = "it is on the target, and not on the source".into();
+        outcome.differ(DifferenceKind::Extra, named(oid), detail);
+    }
+    outcome.count("large objects", source.len());
+    outcome
+}
+
+fn named(oid: Oid) -> (&'static str, String) {
+    ("large object", oid.to_string())
+}
+
+fn details(source: &LargeObject, target: &LargeObject, options: &RestoreOptions) -> Vec<String> {
+    let mut details = Vec::new();
+    let mut property = |name: &str, ours: String, theirs: String| {
+        if ours != theirs {
+            details.push(format!(
+                "{name}: {ours} on the source, {theirs} on the target"
+            ));
+        }
+    };
+    if !options.no_owner {
+        property("owner", source.owner.clone(), target.owner.clone());
+    }
+    if !options.no_acl {
+        let privileges = |object| in_words(&privileges(object, !options.no_owner));
+        property("grants", privileges(source), privileges(target));
+    }
+    if !options.no_comments {
+        let comment = |object: &LargeObject| match &object.comment {
+            Some(text) => format!("{text:?}"),
+            None => "none".to_owned(),
+        };
+        property("comment", comment(source), comment(target));
+    }
+    details
+}
+
+/// What is granted. No entry in the catalog means what the owner has by default, and is the same as that spelled out. Where
+/// owners may differ, what the owner has is not compared.
+fn privileges(object: &LargeObject, with_owner: bool) -> Privileges<'_> {
+    let mut privileges = Privileges::new();
+    match &object.grants {
+        None => {
+            for privilege in ["SELECT", "UPDATE"] {
+                privileges.insert((Some(&object.owner), privilege), false);
+            }
+        }
+        Some(grants) => {
+            for grant in grants {
+                let key = (grant.grantee.as_deref(), grant.privilege.as_str());
+                *privileges.entry(key).or_default() |= grant.grantable;
+            }
+        }
+    }
+    if !with_owner {
+        privileges.retain(|(grantee, _), _| *grantee != Some(object.owner.as_str()));
+    }
+    privileges
+}
+
+fn in_words(privileges: &Privileges) -> String {
+    let words: Vec<String> = privileges
+        .iter()
+        .map(|((grantee, privilege), grantable)| {
+            let to = grantee.map_or_else(|| "public".to_owned(), super::ident);
+            let option = if *grantable { " with grant option" } else { "" };
+            format!("{privilege} to {to}{option}")
+        })
+        .collect();
+    if words.is_empty() {
+        "none".to_owned()
+    } else {
+        words.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::LargeObjectGrant;
+
+    fn object(oid: u32, owner: &str, grants: Option<&[(Option<&str>, &str)]>) -> LargeObject {
+        let grant = |&(grantee, privilege): &(Option<&str>, &str)| LargeObjectGrant {
+            grantee: grantee.map(str::to_owned),
+            privilege: privilege.to_owned(),
+            grantable: false,
+        };
+        LargeObject {
+            oid: Oid(oid),
+            owner: owner.to_owned(),
+            comment: None,
+            grants: grants.map(|grants| grants.iter().map(grant).collect()),
+        }
+    }
+
+    fn found(source: &LargeObject, target: &LargeObject, options: RestoreOptions) -> Vec<String> {
+        let outcome = compare(
+            std::slice::from_ref(source),
+            std::slice::from_ref(target),
+            &options,
+        );
+        outcome
+            .differences
+            .into_iter()
+            .map(|one| format!("{:?} {} {}", one.kind, one.object, one.detail))
+            .collect()
+    }
+
+    #[test]
+    fn no_grants_are_what_the_owner_has_by_default() {
+        let implied = object(1, "ann", None);
+        let spelled: &[_] = &[(Some("ann"), "SELECT"), (Some("ann"), "UPDATE")];
+        let all = RestoreOptions::default();
+        assert_eq!(
+            found(&implied, &object(1, "ann", Some(spelled)), all),
+            [""; 0]
+        );
+        assert_eq!(
+            found(&implied, &object(1, "ann", Some(&[])), all),
+            ["Different 1 grants: SELECT to ann, UPDATE to ann on the source, none on the target"]
+        );
+    }
+
+    #[test]
+    fn owners_and_grants_count_unless_they_were_left_out() {
+        let source = object(1, "ann", Some(&[(Some("ann"), "SELECT"), (None, "SELECT")]));
+        let target = object(1, "bob", Some(&[(None, "SELECT")]));
+        let no_owner = RestoreOptions {
+            no_owner: true,
+            ..RestoreOptions::default()
+        };
+        assert_eq!(found(&source, &target, no_owner), [""; 0]);
+        assert_eq!(found(&source, &target, RestoreOptions::default()).len(), 1);
+        let ungranted = object(1, "bob", None);
+        assert_eq!(
+            found(&source, &ungranted, no_owner),
+            ["Different 1 grants: SELECT to public on the source, none on the target"]
+        );
+        let no_acl = RestoreOptions {
+            no_acl: true,
+            ..no_owner
+        };
+        assert_eq!(found(&source, &ungranted, no_acl), [""; 0]);
+    }
+
+    #[test]
+    fn each_must_be_there_and_no_other() {
+        let (one, two) = (object(1, "ann", None), object(2, "ann", None));
+        assert_eq!(
+            found(&one, &two, RestoreOptions::default()),
+            [
+                "Missing 1 it is on the source, and not on the target",
+                "Extra 2 it is on the target, and not on the source"
+            ]
+        );
+    }
+}

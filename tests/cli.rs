@@ -1,0 +1,328 @@
+//! The command line, by the real binary: help, wrong usage, passwords, servers that cannot be reached, run directories.
+
+mod support;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use pgconvoy::pg::cluster::ClusterOptions;
+use support::binary::{Finished, Pgconvoy};
+use support::server::Server;
+
+const SECRET: &str = "s3cr3t-and-l0ng";
+
+fn pgconvoy(args: &[&str]) -> Finished {
+    Pgconvoy::new(args).run()
+}
+
+/// A move between servers that nobody needs to reach.
+fn move_with(args: &[&str]) -> Finished {
+    let ends = [
+        "move",
+        "--source",
+        "host=/nonexistent dbname=a",
+        "--target",
+        "host=/nonexistent dbname=b",
+    ];
+    pgconvoy(&[&ends[..], args].concat())
+}
+
+#[test]
+fn the_help_is_what_was_reviewed() {
+    for (name, args) in [
+        ("help", &["--help"][..]),
+        ("help_move", &["move", "--help"]),
+        ("help_move_short", &["move", "-h"]),
+        ("help_plan", &["plan", "--help"]),
+        ("help_demo", &["demo", "--help"]),
+    ] {
+        let run = pgconvoy(args);
+        assert_eq!(run.status, 0, "{run}");
+        assert_eq!(run.stderr, "", "{run}");
+        insta::assert_snapshot!(name, run.stdout);
+    }
+}
+
+#[test]
+fn the_help_offers_nothing_that_does_not_exist() {
+    let help = pgconvoy(&["--help"]).stdout;
+    for absent in [
+        "dump", "restore", "verify", "check", "resume", "watch", "report", "salvage",
+    ] {
+        assert!(
+            !help.contains(&format!("\n  {absent} ")),
+            "{absent}: {help}"
+        );
+        assert_eq!(pgconvoy(&[absent]).status, 2, "{absent}");
+    }
+    let compress = move_with(&["-Z", "zstd"]);
+    assert_eq!(compress.status, 2, "-Z belongs to dump: {compress}");
+}
+
+#[test]
+fn the_help_never_shows_what_is_in_the_environment() {
+    let run = Pgconvoy::new(["move", "--help"])
+        .env("PGCONVOY_SOURCE", format!("postgres://u:{SECRET}@h/d"))
+        .run();
+    assert!(!run.stdout.contains(SECRET), "{run}");
+    assert!(run.stdout.contains("PGCONVOY_SOURCE"), "{run}");
+}
+
+#[test]
+fn the_version_is_the_crates() {
+    let run = pgconvoy(&["--version"]);
+    assert_eq!(
+        run.stdout,
+        format!("pgconvoy {}\n", env!("CARGO_PKG_VERSION"))
+    );
+    assert_eq!(run.status, 0);
+}
+
+#[test]
+fn wrong_usage_is_status_2_and_says_what_to_do() {
+    let mut all = String::new();
+    let mut push = |what: &str, run: &Finished| {
+        assert_eq!(run.status, 2, "{run}");
+        assert_eq!(run.stdout, "", "{run}");
+        let _infallible = writeln!(all, "$ {what}\n{}", run.stderr);
+    };
+    push("pgconvoy", &pgconvoy(&[]));
+    for args in [
+        &["move"][..],
+        &["move", "--source", "dbname=a"],
+        &["mvoe"],
+        &["plan", "--create"],
+    ] {
+        push(&args.join(" "), &pgconvoy(args));
+    }
+    for args in [
+        &["-j", "0"][..],
+        &["-j", "many"],
+        &["--verify", "maybe"],
+        &["--chunk-size", "12 parsecs"],
+        &["--memory", "0"],
+        &["-q", "-v"],
+        &["--create", "--overwrite", "b"],
+        &["-t", "a.b.c.d"],
+        &["-t", "a[["],
+        &["--filter", "does-not-exist"],
+        &["--frobnicate"],
+    ] {
+        push(&format!("move … {}", args.join(" ")), &move_with(args));
+    }
+    for ends in [
+        ["hots=x", "dbname=b"],
+        ["dbname=a", "host=a,b,c port=1,2"],
+        ["postgres://h:port/d", "dbname=b"],
+        ["service=nowhere", "dbname=b"],
+    ] {
+        let args = ["move", "--source", ends[0], "--target", ends[1]];
+        push(&args.join(" "), &pgconvoy(&args));
+    }
+    let places = regex::Regex::new("/[^ ]*/pgconvoy-test-run-[^/]+").expect("a pattern");
+    insta::assert_snapshot!("wrong_usage", places.replace_all(&all, "[HOME]"));
+}
+
+#[test]
+fn a_bad_line_of_a_filter_file_is_named() {
+    let run = Pgconvoy::new([
+        "move", "--source", "host=/x", "--target", "host=/y", "--filter", "f",
+    ]);
+    fs::write(
+        run.dir().join("f"),
+        "# fine\ninclude table a\nexclude tabel b\n",
+    )
+    .expect("written");
+    let run = run.run();
+    assert_eq!(run.status, 2, "{run}");
+    assert!(run.stderr.contains("filter file f, line 3"), "{run}");
+}
+
+#[test]
+fn wrong_usage_leaves_no_run_directory_behind() {
+    let run = move_with(&["-t", "a.b.c.d"]);
+    let left: Vec<_> = fs::read_dir(run.path(".")).expect("exists").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_run_directory_that_holds_something_is_refused_and_kept() {
+    let run = Pgconvoy::new([
+        "move",
+        "--source",
+        "host=/x",
+        "--target",
+        "host=/y",
+        "--run-dir",
+        "run",
+    ]);
+    fs::create_dir(run.dir().join("run")).expect("created");
+    fs::write(run.dir().join("run/mine"), "mine").expect("written");
+    let run = run.run();
+    assert_eq!(run.status, 2, "{run}");
+    assert!(run.stderr.contains("not empty"), "{run}");
+    assert_eq!(
+        fs::read_to_string(run.path("run/mine")).expect("kept"),
+        "mine"
+    );
+}
+
+/// The arguments of a process, as everybody on the machine can read them.
+fn process_list(pid: u32) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).replace('\0', " ")
+}
+
+#[test]
+fn a_password_in_the_arguments_leaves_the_process_list() {
+    let source = format!("postgres://u:{SECRET}@localhost/a");
+    let target = format!("--target=host=localhost dbname=b password='{SECRET}'");
+    // Whoever reads a pipe that nobody writes to has time to be looked at.
+    let run = Pgconvoy::new(["move", "--source", &source, &target, "--filter", "pipe"]);
+    let made = Command::new("mkfifo").arg(run.dir().join("pipe")).status();
+    assert!(made.expect("mkfifo runs").success());
+    let mut run = run.start();
+    let environment = format!("/proc/{}/environ", run.pid());
+    let variable = format!("PGCONVOY_SOURCE_PASSWORD={SECRET}");
+    let began = Instant::now();
+    loop {
+        let environment = fs::read(&environment).unwrap_or_default();
+        if String::from_utf8_lossy(&environment).contains(&variable) {
+            break;
+        }
+        assert!(run.is_running(), "{}", run.finish());
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "{}",
+            process_list(run.pid())
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let listed = process_list(run.pid());
+    assert!(!listed.contains(SECRET), "{listed}");
+    assert!(
+        listed.contains("postgres://u@localhost/a") || listed.contains("postgres://u:@localhost/a"),
+        "{listed}"
+    );
+    run.kill();
+    let run = run.finish();
+    assert!(!run.stderr.contains(SECRET) && !run.stdout.contains(SECRET));
+}
+
+#[test]
+fn no_message_repeats_a_password() {
+    let uri = format!("postgres://u:{SECRET}@localhost:1/a");
+    let broken = format!("postgres://u:{SECRET}@localhost:1/a?nonsense=1");
+    for args in [
+        // Not where it belongs.
+        vec!["move", &uri],
+        vec!["move", &format!("--sauce={uri}")],
+        vec!["move", "--source", &broken, "--target", &uri],
+        vec!["move", "--source", &uri, "--target", &uri],
+        vec!["move", "--source", &uri, "--target", &uri, "-j", "0"],
+    ] {
+        let run = pgconvoy(&args);
+        assert_eq!(run.status, 2, "{run}");
+        assert!(
+            !run.stderr.contains(SECRET) && !run.stdout.contains(SECRET),
+            "{}",
+            run.stderr
+        );
+    }
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_given_up_in_time() {
+    // It accepts connections, in the kernel, and never says a word.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("bound").port();
+    let source = format!("host=127.0.0.1 port={port} dbname=a user=u connect_timeout=2");
+    let began = Instant::now();
+    let run = pgconvoy(&["move", "--source", &source, "--target", "host=/nonexistent"]);
+    assert_eq!(run.status, 2, "{run}");
+    assert!(began.elapsed() < Duration::from_secs(10), "{run}");
+    assert!(run.stderr.contains("did not answer within 2 s"), "{run}");
+    assert!(run.stderr.contains("hint: "), "{run}");
+}
+
+#[test]
+fn nobody_there_is_status_2_with_a_hint() {
+    let run = pgconvoy(&[
+        "move",
+        "--source",
+        "host=127.0.0.1 port=1 user=u",
+        "--target",
+        "dbname=b",
+    ]);
+    assert_eq!(run.status, 2, "{run}");
+    assert!(run.stderr.contains("cannot reach 127.0.0.1:1"), "{run}");
+    assert!(run.stderr.contains("hint: Check host and port"), "{run}");
+    let unknown = pgconvoy(&[
+        "move",
+        "--source",
+        "host=no-such-host.invalid user=u",
+        "--target",
+        "dbname=b",
+    ]);
+    assert_eq!(unknown.status, 2, "{unknown}");
+    assert!(unknown.stderr.contains("no-such-host.invalid"), "{unknown}");
+}
+
+#[test]
+fn a_wrong_or_missing_password_is_status_2_and_says_where_it_is_looked_for() {
+    let Some(server) = Server::start_with(15, |options| ClusterOptions {
+        auth_method: "scram-sha-256".into(),
+        password: Some(SECRET.into()),
+        ..options
+    }) else {
+        return;
+    };
+    let conninfo = server.conninfo("postgres");
+    let target = "host=/nonexistent dbname=b";
+    for source in [format!("{conninfo} password=wrong"), conninfo.clone()] {
+        let run = pgconvoy(&["move", "--source", &source, "--target", target]);
+        assert_eq!(run.status, 2, "{run}");
+        assert!(run.stderr.contains(".pgpass"), "{run}");
+        let left: Vec<_> = fs::read_dir(run.path(".")).expect("exists").collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+    // In the arguments, in a variable of ours, and in .pgpass: each lets us in, so that the target is what fails.
+    let given = format!("{conninfo} password={SECRET}");
+    let in_arguments = pgconvoy(&["move", "--source", &given, "--target", target]);
+    let args = ["move", "--source", &conninfo, "--target", target];
+    let in_variable = Pgconvoy::new(args)
+        .env("PGCONVOY_SOURCE_PASSWORD", SECRET)
+        .run();
+    let with_file = Pgconvoy::new(args);
+    password_file(with_file.dir(), &format!("*:*:*:*:{SECRET}\n"));
+    for run in [in_arguments, in_variable, with_file.run()] {
+        assert_eq!(run.status, 2, "{run}");
+        assert!(run.stderr.contains("/nonexistent"), "{run}");
+        assert!(!run.stderr.contains(SECRET), "{run}");
+    }
+}
+
+fn password_file(home: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = home.join(".pgpass");
+    fs::write(&path, text).expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("permitted");
+}
+
+#[test]
+fn a_database_that_does_not_exist_is_status_2_and_names_create() {
+    let Some(server) = Server::start(15) else {
+        return;
+    };
+    let source = server.conninfo("postgres");
+    let target = server.conninfo("nowhere");
+    let run = pgconvoy(&["move", "--source", &source, "--target", &target]);
+    assert_eq!(run.status, 2, "{run}");
+    assert!(
+        run.stderr.contains("nowhere") && run.stderr.contains("--create"),
+        "{run}"
+    );
+}
