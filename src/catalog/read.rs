@@ -186,11 +186,6 @@ pub async fn assumable_roles(session: &Session) -> Result<Vec<String>, PgError> 
     names(session, &queries::ASSUMABLE_ROLES).await
 }
 
-/// Settings that belong to the database itself, as `name=value`, or `role: name=value`.
-pub async fn database_settings(session: &Session) -> Result<Vec<String>, PgError> {
-    names(session, &queries::DATABASE_SETTINGS).await
-}
-
 /// Tables, materialized views and sequences that the connected role may not read, wholly or row by row.
 pub async fn unreadable(session: &Session) -> Result<Vec<QualifiedName>, PgError> {
     let rows = ask(session, &queries::UNREADABLE, &[]).await?;
@@ -435,7 +430,10 @@ async fn extensions(
         .collect()
 }
 
-async fn names(session: &Session, query: &VersionedQuery) -> Result<Vec<String>, PgError> {
+pub(super) async fn names(
+    session: &Session,
+    query: &VersionedQuery,
+) -> Result<Vec<String>, PgError> {
     ask(session, query, &[])
         .await?
         .iter()
@@ -443,7 +441,7 @@ async fn names(session: &Session, query: &VersionedQuery) -> Result<Vec<String>,
         .collect()
 }
 
-async fn ask(
+pub(super) async fn ask(
     session: &Session,
     query: &VersionedQuery,
     params: &[&(dyn ToSql + Sync)],
