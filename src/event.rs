@@ -200,6 +200,9 @@ pub enum What {
         /// Tables with writes since the snapshot and how many, where the statistics say so; may be empty.
         tables: Vec<(String, u64)>,
     },
+    /// Nothing was written to the source since the snapshot, up to the moment of this event: no transaction has begun
+    /// anywhere on its server. For certain, and cheap to know.
+    SourceUnchanged,
     /// Something worth a line.
     Note {
         /// A sentence.

@@ -149,10 +149,7 @@ pub async fn tell_writes_since(proof: &Proof, emitter: &Emitter) -> Result<(), F
         .session("writes since the snapshot")
         .await?;
     if current_transactions(&session).await? == proof.transactions {
-        let text =
-            "nothing was written to the source since the snapshot: no transaction has begun there"
-                .to_owned();
-        emitter.emit(What::Note { text });
+        emitter.emit(What::SourceUnchanged);
         return Ok(());
     }
     let before: BTreeMap<Oid, u64> = proof

@@ -234,7 +234,7 @@ impl Evidence {
     }
 
     fn judge_large_objects(&self, first: Oid, read: (MultisetDigest, Measured), emit: &dyn Emit) {
-        let class = || "large objects".to_owned();
+        let class = || "large objects' contents".to_owned();
         let object = format!("{first} and those after it");
         let Some(copied) = self.large_objects.get(&first) else {
             let because = "they were not copied".to_owned();

@@ -81,6 +81,9 @@ fn course(what: &What, style: Style) -> Vec<String> {
             vec!["everything is read; the source's snapshot is given back".to_owned()]
         }
         What::SourceMovedOn { tables } => vec![moved_on(tables, style)],
+        What::SourceUnchanged => {
+            vec!["nothing was written to the source since the snapshot: no transaction has begun there".to_owned()]
+        }
         What::Note { text } => vec![words::harmless(text)],
         _ => Vec::new(),
     }

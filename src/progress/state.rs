@@ -203,6 +203,7 @@ impl State {
             | What::SnapshotReleased
             | What::Checked { .. }
             | What::SourceMovedOn { .. }
+            | What::SourceUnchanged
             | What::Note { .. } => {}
         }
     }

@@ -59,6 +59,9 @@ pub struct Report {
     pub unverified: Vec<Unverified>,
     /// Writes on the source after the snapshot; `None` if none were seen.
     pub source_moved_on: Option<MovedOn>,
+    /// When it was certain that nothing had been written to the source since the snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_unchanged_at: Option<DateTime<Utc>>,
     /// What the look before the leap found.
     pub findings: Vec<Finding>,
     /// What was worth a line.
@@ -264,10 +267,16 @@ impl ReportBuilder {
             }
             What::Finding(finding) => report.findings.push(finding.clone()),
             What::TableVerified(table) => report.tables.push(table.clone()),
-            What::Checked { what, count } => report.checked.push(Checked {
-                what: what.clone(),
-                count: *count,
-            }),
+            What::Checked { what, count } => {
+                let same = |checked: &&mut Checked| checked.what == *what;
+                match report.checked.iter_mut().find(same) {
+                    Some(checked) => checked.count += count,
+                    None => report.checked.push(Checked {
+                        what: what.clone(),
+                        count: *count,
+                    }),
+                }
+            }
             What::Difference(difference) => report.differences.push(difference.clone()),
             What::Unverified(unverified) => report.unverified.push(unverified.clone()),
             What::SourceMovedOn { tables } => {
@@ -275,6 +284,7 @@ impl ReportBuilder {
                     tables: tables.clone(),
                 });
             }
+            What::SourceUnchanged => report.source_unchanged_at = Some(event.at),
             What::Note { text } => report.notes.push(text.clone()),
             What::RunFinished {
                 status,

@@ -174,7 +174,7 @@ impl<'a> Facts<'a> {
         let mut items = Vec::new();
         match &self.report.source_moved_on {
             Some(moved) if moved.tables.is_empty() => {
-                items.push("what was written to the source since then (there were writes; its statistics do not say where)".to_owned());
+                items.push("what may have been written to the source since then (transactions have begun on its server; no table's statistics show writes)".to_owned());
             }
             Some(moved) => {
                 let names: Vec<String> = moved
@@ -187,6 +187,7 @@ impl<'a> Facts<'a> {
                     listed(&names)
                 ));
             }
+            None if self.report.source_unchanged_at.is_some() => {}
             None => items.push("anything written to the source since then".to_owned()),
         }
         let excluded: Vec<String> = self

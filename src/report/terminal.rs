@@ -268,16 +268,20 @@ fn findings_of_verification(lines: &mut Vec<String>, report: &Report, view: View
         push_indented(lines, &unverified.because);
     }
     if let Some(moved) = &report.source_moved_on {
-        lines.push(
-            view.style
-                .warning("written to on the source since the snapshot, and not in the copy:"),
-        );
+        if moved.tables.is_empty() {
+            let text = "transactions have begun on the source's server since the snapshot; what they wrote is not in the copy";
+            lines.push(view.style.warning(text));
+            lines.push(
+                "    (no table's statistics show writes; they may be in another database)"
+                    .to_owned(),
+            );
+        } else {
+            let text = "written to on the source since the snapshot, and not in the copy:";
+            lines.push(view.style.warning(text));
+        }
         for (table, rows) in &moved.tables {
             let rows = words::count(*rows, "row", "rows");
             lines.push(format!("    {}  {rows}", words::one_line(table)));
-        }
-        if moved.tables.is_empty() {
-            lines.push("    (in which tables, the source's statistics do not say)".to_owned());
         }
     }
     if lines.len() > before {
