@@ -47,7 +47,7 @@ struct Move<'a> {
     source: (&'a Server, &'a str),
     target: (&'a Server, &'a str),
     restore: RestoreOptions,
-    /// Options of pg_dump that select a part of the source.
+    /// Options of `pg_dump` that select a part of the source.
     selection: &'static [&'static str],
 }
 
@@ -172,7 +172,7 @@ async fn a_move_is_the_same(from: u32, to: u32) {
 }
 
 /// A difference that the stock tools make: everybody may create tables in the schema public of an old server, and a newer
-/// pg_dump, whose own servers don't allow it, writes nothing to take that away.
+/// `pg_dump`, whose own servers don't allow it, writes nothing to take that away.
 fn public_is_open_again(outcome: &mut Outcome) {
     assert_eq!(named(outcome), ["Different acl SCHEMA public"]);
     outcome.differences.clear();
@@ -205,7 +205,7 @@ moves! {
 }
 
 /// A zoo and its copy, on one server of version 15.
-async fn copied_zoo(server: &Server) -> Move<'_> {
+fn copied_zoo(server: &Server) -> Move<'_> {
     server.database("zoo");
     build(server, "zoo", "zoo.sql", "\\set pg_dump 18");
     let copied = Move {
@@ -223,7 +223,7 @@ async fn each_damage_is_found_by_name() {
     let Some(server) = Server::start(15) else {
         return;
     };
-    let copied = copied_zoo(&server).await;
+    let copied = copied_zoo(&server);
     let script = include_str!("verify_damage.sql");
     let damages: Vec<&str> = script.split("\n-- damage: ").skip(1).collect();
     assert!(damages.len() > 50);
@@ -253,7 +253,7 @@ async fn what_was_left_out_on_request_is_not_missed() {
     let Some(server) = Server::start(15) else {
         return;
     };
-    let mut copied = copied_zoo(&server).await;
+    let mut copied = copied_zoo(&server);
     copied.target.1 = "bare";
     let options = [
         "--no-owner",
