@@ -233,7 +233,7 @@ async fn compare_table(
     } else {
         "NOT the same"
     };
-    say(&format!("  {}: {word}", words::name(&table.name)));
+    say(&format!("  {}: {word}", table.name.shown()));
     Ok(differences)
 }
 

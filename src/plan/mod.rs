@@ -23,11 +23,13 @@
 //! | `matviews` | refresh in order |
 //! | `finish` | everything else, in `pg_restore`'s order |
 //! | `cost` | how long a job may take |
+//! | `forecast` | how long all of them may take, and which of them matter |
 
 mod builder;
 mod cost;
 mod data;
 mod finish;
+mod forecast;
 mod foreign_keys;
 mod format;
 mod indexes;
@@ -46,6 +48,7 @@ use crate::model::LockMode;
 use crate::model::{Bytes, DumpId, JobId, Oid, QualifiedName, Rows, SqlText, VerifyLevel};
 use crate::toc::{RestoreOptions, Toc};
 
+pub use forecast::Forecast;
 pub use tables::{Comparison, CopyUnit, Range};
 
 /// What the operator asked for, as far as the plan depends on it.
