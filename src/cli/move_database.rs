@@ -71,7 +71,7 @@ impl MoveArgs {
     /// From the command line: with a display and a run directory of its own.
     pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
         let output = Output::start(&self.output.options())?;
-        run(self, output).await
+        Box::pin(run(self, output)).await
     }
 
     fn requested(&self) -> Result<Requested, Failure> {
@@ -100,7 +100,7 @@ pub async fn run(args: MoveArgs, output: Output) -> Result<ExitStatus, Failure> 
             return Err(failure);
         }
     };
-    match carry_out(prepared, &args, &output, stop).await {
+    match Box::pin(carry_out(prepared, &args, &output, stop)).await {
         Ok(done) => conclude(done, output).await,
         Err(failure) => Ok(output.fail(failure).await),
     }

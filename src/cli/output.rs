@@ -211,11 +211,12 @@ impl Listener {
             }
             What::JobFailed { job, failure } => {
                 self.failures += 1;
-                let label = self
-                    .labels
-                    .get(job)
-                    .cloned()
-                    .unwrap_or_else(|| format!("job {job}"));
+                let label = match (&failure.entry, self.labels.get(job)) {
+                    // A job may have many statements: the entry says which.
+                    (Some(entry), _) => format!("{} {}", entry.desc.to_lowercase(), entry.tag),
+                    (None, Some(label)) => label.clone(),
+                    (None, None) => format!("job {job}"),
+                };
                 match self.run_dir.keep_failed(self.failures, &label, failure) {
                     Ok(file) => failure.file = Some(file),
                     Err(error) => self.cannot_write("failed/", &error.to_string()),
