@@ -197,7 +197,7 @@ async fn prove(proof: Proof, ledger: &mut Wire, emitter: &Emitter) -> Result<boo
         emitter,
         "comparing schemas, indexes, constraints and sequences",
     );
-    proof.finish_target(emitter).await?;
+    proof.finish_target().await?;
     prove::compare(&proof, emitter).await?;
     prove::tell_writes_since(&proof, emitter).await?;
     // Until here commits were not waited for; what is called proven is on disk.
