@@ -12,6 +12,7 @@ use std::io;
 use std::path::Path;
 
 use crate::execute::ExecuteError;
+use crate::execute::prepare::PrepareError;
 use crate::model::{Endpoint, ExitStatus, Filter, FilterError, Finding, PatternError, Severity};
 use crate::pg::PgError;
 use crate::pg::client_tools::ClientToolError;
@@ -19,7 +20,7 @@ use crate::pg::cluster::ClusterError;
 use crate::pg::connect_error::ConnectError;
 use crate::pg::conninfo::ConninfoError;
 use crate::pg::tls::TlsError;
-use crate::plan::PlanError;
+use crate::plan::{DatabaseError, PlanError};
 use crate::report::json::WriteError;
 use crate::schedule::ScheduleError;
 use crate::toc::{SplitError, TocError};
@@ -328,6 +329,35 @@ impl From<ExecuteError> for Failure {
                 }
             }
         }
+    }
+}
+
+impl From<PrepareError> for Failure {
+    fn from(error: PrepareError) -> Self {
+        let hint = match &error {
+            PrepareError::Exists { database } => {
+                format!("Leave --create out, or name it with --overwrite {database} to empty it first.")
+            }
+            PrepareError::Subscriptions { .. } => {
+                "Drop the subscriptions yourself (DROP SUBSCRIPTION), then try again.".to_owned()
+            }
+            PrepareError::NotYours { .. } => {
+                "Connect as their owner or as a superuser, or move into a new database with --create.".to_owned()
+            }
+            _ => "Look at what the server says; the target may be partly emptied or created by now.".to_owned(),
+        };
+        let status = match &error {
+            PrepareError::Exists { .. } => ExitStatus::NoGo,
+            _ => ExitStatus::Failed,
+        };
+        Self::of(FailureKind::Server, status, &error).with_hint(Some(hint))
+    }
+}
+
+impl From<DatabaseError> for Failure {
+    fn from(error: DatabaseError) -> Self {
+        let hint = "Create the target database yourself, with what its server can do, and leave --create out.";
+        Self::of(FailureKind::NoGo, ExitStatus::NoGo, &error).with_hint(Some(hint.to_owned()))
     }
 }
 

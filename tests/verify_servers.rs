@@ -47,7 +47,7 @@ struct Move<'a> {
     source: (&'a Server, &'a str),
     target: (&'a Server, &'a str),
     restore: RestoreOptions,
-    /// Options of pg_dump that select a part of the source.
+    /// Options of `pg_dump` that select a part of the source.
     selection: &'static [&'static str],
 }
 
@@ -172,7 +172,7 @@ async fn a_move_is_the_same(from: u32, to: u32) {
 }
 
 /// A difference that the stock tools make: everybody may create tables in the schema public of an old server, and a newer
-/// pg_dump, whose own servers don't allow it, writes nothing to take that away.
+/// `pg_dump`, whose own servers don't allow it, writes nothing to take that away.
 fn public_is_open_again(outcome: &mut Outcome) {
     assert_eq!(named(outcome), ["Different acl SCHEMA public"]);
     outcome.differences.clear();
@@ -205,7 +205,7 @@ moves! {
 }
 
 /// A zoo and its copy, on one server of version 15.
-async fn copied_zoo(server: &Server) -> Move<'_> {
+fn copied_zoo(server: &Server) -> Move<'_> {
     server.database("zoo");
     build(server, "zoo", "zoo.sql", "\\set pg_dump 18");
     let copied = Move {
@@ -223,7 +223,7 @@ async fn each_damage_is_found_by_name() {
     let Some(server) = Server::start(15) else {
         return;
     };
-    let copied = copied_zoo(&server).await;
+    let copied = copied_zoo(&server);
     let script = include_str!("verify_damage.sql");
     let damages: Vec<&str> = script.split("\n-- damage: ").skip(1).collect();
     assert!(damages.len() > 50);
@@ -253,7 +253,7 @@ async fn what_was_left_out_on_request_is_not_missed() {
     let Some(server) = Server::start(15) else {
         return;
     };
-    let mut copied = copied_zoo(&server).await;
+    let mut copied = copied_zoo(&server);
     copied.target.1 = "bare";
     let options = [
         "--no-owner",
@@ -342,7 +342,11 @@ async fn only_the_selected_part_is_compared() {
             .iter()
             .any(|(what, n)| what == name && *n > 0)
     };
-    assert!(checked("indexes") && checked("sequences") && !checked("large objects"));
+    assert!(
+        checked("indexes")
+            && checked("sequences")
+            && !checked("owners and grants of large objects")
+    );
     server.psql(
         "part",
         "drop index index_tags_on_name_lower_btree; select setval('tags_id_seq', 3);",
@@ -354,6 +358,47 @@ async fn only_the_selected_part_is_compared() {
             "Missing index public.index_tags_on_name_lower_btree"
         ]
     );
+}
+
+/// Asked for the schema public, `pg_dump` says of it what it else passes over. The target is dumped whole.
+#[tokio::test]
+async fn a_move_of_the_schema_public_is_the_same() {
+    let Some(server) = Server::start(15) else {
+        return;
+    };
+    server.database("m");
+    build(&server, "m", "mastodon.sql", "\\set scale 0.001");
+    server.database("whole");
+    let dump = |database: &str, selection: &[&str]| schema(&server, database, selection);
+    let options = CompareOptions::default();
+    let compare = |source: &Toc, target: &Toc| compare_schemas(source, target, &options);
+    let empty = dump("whole", &[]);
+    assert!(
+        compare(&dump("whole", &["-n", "public"]), &empty).is_same(),
+        "an empty schema"
+    );
+    let asked = dump("m", &["-n", "public"]);
+    assert!(compare(&asked, &dump("m", &[])).is_same(), "a full one");
+
+    server.psql(
+        "whole",
+        "comment on schema public is 'ours'; alter schema public owner to pg_monitor",
+    );
+    let changed = dump("whole", &["-n", "public"]);
+    let expected = ["comment SCHEMA public", "schema public"];
+    for (source, target) in [(&changed, &empty), (&empty, &changed)] {
+        let found = named(&compare(source, target));
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(
+            found
+                .iter()
+                .zip(expected)
+                .all(|(found, name)| found.ends_with(name)),
+            "{found:?}"
+        );
+    }
+    let whole = dump("whole", &[]);
+    assert!(compare(&changed, &whole).is_same(), "changed on both sides");
 }
 
 /// What the stock tools bring over otherwise than it was, and what they can bring over but with extensions.

@@ -3,9 +3,11 @@
 with member as (
     select d.classid, d.objid from pg_catalog.pg_depend d where d.deptype = 'e'
 ), held as (
-    select 'schema' as kind, quote_ident(n.nspname) as name
+    -- A schema that holds an extension of somebody else stays with it; public may have been dropped and made anew.
+    select case n.nspname when 'pgconvoy' then 'ledger of an unfinished run' else 'schema' end as kind, quote_ident(n.nspname) as name
     from pg_catalog.pg_namespace n
-    where n.oid >= 16384 and n.nspname !~ '^pg_'
+    where n.oid >= 16384 and n.nspname !~ '^pg_' and n.nspname <> 'public'
+      and not exists (select from pg_catalog.pg_extension e where e.extnamespace = n.oid and not pg_catalog.pg_has_role(e.extowner, 'usage'))
       and not exists (select from member m where m.classid = 'pg_catalog.pg_namespace'::regclass and m.objid = n.oid)
     union all
     select case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence'
@@ -14,7 +16,7 @@ with member as (
     from pg_catalog.pg_class c
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.oid >= 16384 and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f', 'c') and c.relpersistence <> 't'
-      and n.nspname !~ '^pg_'
+      and n.nspname !~ '^pg_' and n.nspname <> 'pgconvoy'
       and not exists (select from member m where m.classid = 'pg_catalog.pg_class'::regclass and m.objid = c.oid)
     union all
     select 'function', p.oid::regprocedure::text
@@ -37,6 +39,9 @@ with member as (
     select 'foreign-data wrapper', quote_ident(fdwname) from pg_catalog.pg_foreign_data_wrapper w
     where not exists (select from member m
                       where m.classid = 'pg_catalog.pg_foreign_data_wrapper'::regclass and m.objid = w.oid)
+    union all
+    select 'foreign server', quote_ident(srvname) from pg_catalog.pg_foreign_server s
+    where not exists (select from member m where m.classid = 'pg_catalog.pg_foreign_server'::regclass and m.objid = s.oid)
     union all
     select 'large object', count(*)::text || ' of them' from pg_catalog.pg_largeobject_metadata having count(*) > 0
 )

@@ -70,6 +70,10 @@ select o, l, 1 + (o * 31 + l * 977) % 3000, 1 + (o + l) % 5, ((o * 37 + l) % 990
 from generate_series(1, 120000) as o,
      lateral generate_series(1, 1 + (o % 4)::integer) as l;
 
+insert into shop.carts
+select 1 + i * 31 % 40000, 1 + i * 17 % 3000
+from generate_series(1, 5000) as i;
+
 create index orders_by_customer on shop.orders (customer_id, placed desc);
 create index orders_open on shop.orders (placed) where state = 'open';
 create index order_lines_by_product on shop.order_lines (product_id);
@@ -107,3 +111,4 @@ analyze shop.customers;
 analyze shop.products;
 analyze shop.orders;
 analyze shop.order_lines;
+analyze shop.carts;

@@ -272,6 +272,8 @@ pub struct TargetFacts {
     pub extensions: Vec<Extension>,
     /// Extensions that are there already.
     pub installed: Vec<Extension>,
+    /// Privileges that the connected role lacks to create things, as GRANT names them.
+    pub missing_privileges: Vec<String>,
 }
 
 /// Rows written to a table since the statistics were reset.

@@ -4,17 +4,22 @@
 //! the suffix (`columns.11.sql`: up to 11). [`QUERIES`] lists them all, and a test prepares each against every supported
 //! server. Facts say what is; what to do about it is decided in `preflight` and `plan`.
 
+mod database;
 mod facts;
 mod queries;
 mod read;
 
+pub use database::{
+    DatabaseFacts, DatabaseGrant, DatabaseSetting, Droppable, LocaleProvider, MissingDefault,
+    database_facts, database_settings, droppable, missing_defaults, subscriptions,
+};
 pub use facts::{
     Activity, Column, Constraint, Extension, Holding, Index, LargeObject, LargeObjectGrant,
     Matview, Sequence, ServerFacts, SourceFacts, Table, TargetFacts, Type,
 };
 pub use queries::{QUERIES, VersionedQuery};
 pub use read::{
-    activity, assumable_roles, constraints, database_settings, holdings, indexes,
-    installed_extensions, large_object_content, large_objects, readable_tables, relations, roles,
-    schemas, sequences, server_facts, source_facts, target_facts, unreadable,
+    activity, assumable_roles, constraints, holdings, indexes, installed_extensions,
+    large_object_content, large_objects, readable_tables, relations, roles, schemas, sequences,
+    server_facts, source_facts, target_facts, unreadable,
 };

@@ -59,7 +59,14 @@ queries! {
     AVAILABLE_EXTENSIONS = "extensions.sql";
     INSTALLED_EXTENSIONS = "installed_extensions.sql";
     ACTIVITY = "activity.sql";
-    ASSUMABLE_ROLES = "assumable_roles.sql", up to 15 = "assumable_roles.15.sql";
+    DATABASE = "database.sql";
     DATABASE_SETTINGS = "database_settings.sql";
+    MISSING_PRIVILEGES = "missing_privileges.sql";
+    DATABASE_GRANTS = "database_grants.sql";
+    DATABASE_LABELS = "database_labels.sql";
+    SUBSCRIPTIONS = "subscriptions.sql";
+    DROPPABLE = "droppable.sql";
+    NEW_DATABASE = "new_database.sql";
+    ASSUMABLE_ROLES = "assumable_roles.sql", up to 15 = "assumable_roles.15.sql";
     UNREADABLE = "unreadable.sql";
 }

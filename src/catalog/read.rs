@@ -114,6 +114,7 @@ pub async fn target_facts(session: &Session) -> Result<TargetFacts, PgError> {
         tablespaces: names(session, &queries::TABLESPACES).await?,
         extensions: extensions(session, &queries::AVAILABLE_EXTENSIONS, "default_version").await?,
         installed: installed_extensions(session).await?,
+        missing_privileges: names(session, &queries::MISSING_PRIVILEGES).await?,
     })
 }
 
@@ -183,11 +184,6 @@ pub async fn installed_extensions(session: &Session) -> Result<Vec<Extension>, P
 /// Roles that the connected role can become, and so give objects to.
 pub async fn assumable_roles(session: &Session) -> Result<Vec<String>, PgError> {
     names(session, &queries::ASSUMABLE_ROLES).await
-}
-
-/// Settings that belong to the database itself, as `name=value`, or `role: name=value`.
-pub async fn database_settings(session: &Session) -> Result<Vec<String>, PgError> {
-    names(session, &queries::DATABASE_SETTINGS).await
 }
 
 /// Tables, materialized views and sequences that the connected role may not read, wholly or row by row.
@@ -450,7 +446,10 @@ async fn extensions(
         .collect()
 }
 
-async fn names(session: &Session, query: &VersionedQuery) -> Result<Vec<String>, PgError> {
+pub(super) async fn names(
+    session: &Session,
+    query: &VersionedQuery,
+) -> Result<Vec<String>, PgError> {
     ask(session, query, &[])
         .await?
         .iter()
@@ -458,7 +457,7 @@ async fn names(session: &Session, query: &VersionedQuery) -> Result<Vec<String>,
         .collect()
 }
 
-async fn ask(
+pub(super) async fn ask(
     session: &Session,
     query: &VersionedQuery,
     params: &[&(dyn ToSql + Sync)],

@@ -54,7 +54,7 @@ pub(super) async fn run(args: DemoArgs) -> Result<ExitStatus, Failure> {
     fill_source(&stage, style).await?;
 
     heading(style, "Moving it: this is what you see in a real move");
-    let status = move_it(&stage, &args).await?;
+    let status = Box::pin(move_it(&stage, &args)).await?;
     if status != ExitStatus::Proven {
         return Err(unexpected("the move is not proven", status));
     }
@@ -186,7 +186,7 @@ async fn move_it(stage: &Stage, args: &DemoArgs) -> Result<ExitStatus, Failure> 
         .try_get_matches_from(typed)
         .and_then(|matches| MoveArgs::from_arg_matches(&matches));
     match parsed {
-        Ok(args) => args.start().await,
+        Ok(args) => Box::pin(args.start()).await,
         Err(error) => Err(Failure::usage(error.to_string(), "Leave the option out.")),
     }
 }
@@ -233,7 +233,7 @@ async fn compare_table(
     } else {
         "NOT the same"
     };
-    say(&format!("  {}: {word}", words::name(&table.name)));
+    say(&format!("  {}: {word}", table.name.shown()));
     Ok(differences)
 }
 

@@ -14,6 +14,8 @@ use super::arguments::{ConnectionArgs, LeaveOutArgs, SelectionArgs};
 use super::output::Emitter;
 use super::prove::Proof;
 use crate::catalog::{self, Activity, ServerFacts, SourceFacts, TargetFacts};
+use crate::event::{Emit as _, What};
+use crate::execute::prepare::{self, PrepareError};
 use crate::failure::Failure;
 use crate::ledger;
 use crate::model::{
@@ -23,7 +25,7 @@ use crate::model::{
 use crate::pg::client_tools::{ChildEnvironment, ClientTool, Search};
 use crate::pg::conninfo::{Conninfo, Environment};
 use crate::pg::{Connector, Session, Side, Snapshot};
-use crate::plan::{Inputs, Plan, PlanOptions};
+use crate::plan::{Inputs, NewDatabase, Plan, PlanOptions};
 use crate::preflight::{self, PreflightFacts};
 use crate::toc::{RestoreOptions, Toc};
 use crate::verify;
@@ -96,6 +98,8 @@ pub struct Inspection {
     unreadable: Vec<QualifiedName>,
     database_settings: Vec<String>,
     assumable_roles: Vec<String>,
+    /// The target database, if it is to be created.
+    new_database: Option<NewDatabase>,
 }
 
 impl Requested {
@@ -189,13 +193,14 @@ impl Road {
         Ok(facts)
     }
 
-    /// What can be found without reading the source's schema.
-    pub fn first_findings(
+    /// What can be found without reading the source's schema; also what would keep `pg_dump` from reading it.
+    pub async fn first_findings(
         &self,
         requested: &Requested,
         target_facts: &TargetFacts,
-    ) -> Vec<Finding> {
-        preflight::findings(&PreflightFacts {
+    ) -> Result<Vec<Finding>, Failure> {
+        let unreadable = catalog::unreadable(&self.source.session).await?;
+        Ok(preflight::findings(&PreflightFacts {
             source: &self.source.facts,
             target: &self.target.facts,
             source_facts: &SourceFacts::default(),
@@ -205,10 +210,10 @@ impl Road {
             overwrite: requested.overwrite.as_deref(),
             create: requested.create,
             selective: !requested.filters.is_empty(),
-            unreadable: &[],
+            unreadable: &unreadable,
             database_settings: &[],
             assumable_roles: &[],
-        })
+        }))
     }
 
     /// Takes the snapshot and reads everything about the source in it.
@@ -223,11 +228,32 @@ impl Road {
             unreadable: catalog::unreadable(source).await?,
             database_settings: catalog::database_settings(source).await?,
             assumable_roles: catalog::assumable_roles(&self.target.session).await?,
+            new_database: self.new_database(&requested).await?,
             road: self,
             view,
             requested,
             target_facts,
         })
+    }
+
+    /// What is to be created, if anything is; an error if it is there already, or cannot be made on that server.
+    async fn new_database(&self, requested: &Requested) -> Result<Option<NewDatabase>, Failure> {
+        if !requested.create {
+            return Ok(None);
+        }
+        let name = &self.target_conninfo.database;
+        if prepare::database_exists(&self.target.session, name).await? {
+            let database = name.clone();
+            return Err(PrepareError::Exists { database }.into());
+        }
+        let source = catalog::database_facts(&self.source.session).await?;
+        let version = self.target.facts.version;
+        Ok(Some(NewDatabase::like(
+            &source,
+            name,
+            version,
+            &requested.restore,
+        )?))
     }
 
     async fn view_source(&self, filters: &Filters) -> Result<SourceView, Failure> {
@@ -298,7 +324,21 @@ impl Inspection {
     }
 
     /// Empties or creates the target where that was asked for. Returns what opens its sessions.
-    pub async fn ready_target(self, _emitter: &Emitter) -> Result<(Self, Connector), Failure> {
+    pub async fn ready_target(mut self, emitter: &Emitter) -> Result<(Self, Connector), Failure> {
+        if let Some(new) = &self.new_database {
+            prepare::create_database(&self.road.target.session, new).await?;
+            let conninfo = self.road.target_conninfo.clone();
+            self.road.target = Server::connect(conninfo, Side::Target).await?;
+            let text = format!("created database {} on the target", new.name);
+            emitter.emit(What::Note { text });
+        } else if self.requested.overwrite.is_some() {
+            let emptied = prepare::empty(&self.road.target.session).await?;
+            for text in emptied.notes() {
+                emitter.emit(What::Note { text });
+            }
+        }
+        self.target_facts.installed =
+            catalog::installed_extensions(&self.road.target.session).await?;
         let connector = self.road.target.connector.clone();
         Ok((self, connector))
     }
@@ -310,6 +350,7 @@ impl Inspection {
             view,
             requested,
             target_facts,
+            new_database,
             ..
         } = self;
         let Road {
@@ -328,6 +369,7 @@ impl Inspection {
             source_toc: view.toc,
             restore: requested.restore,
             target_facts,
+            new_database,
             activity: view.activity,
             transactions,
         };

@@ -111,9 +111,9 @@ impl Cli {
         };
         let ended = runtime.block_on(async {
             match self.command {
-                Command::Move(args) => args.start().await,
+                Command::Move(args) => Box::pin(args.start()).await,
                 Command::Plan(args) => args.start().await,
-                Command::Demo(args) => demo::run(args).await,
+                Command::Demo(args) => Box::pin(demo::run(args)).await,
             }
         });
         ended.unwrap_or_else(|failure| {

@@ -71,7 +71,7 @@ impl MoveArgs {
     /// From the command line: with a display and a run directory of its own.
     pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
         let output = Output::start(&self.output.options())?;
-        run(self, output).await
+        Box::pin(run(self, output)).await
     }
 
     fn requested(&self) -> Result<Requested, Failure> {
@@ -96,19 +96,13 @@ pub async fn run(args: MoveArgs, output: Output) -> Result<ExitStatus, Failure> 
         Ok(prepared) => prepared,
         // Nothing was touched, so there is nothing to keep a record of.
         Err(failure) => {
-            output.abandon().await;
+            output.abandon(&failure).await;
             return Err(failure);
         }
     };
-    match carry_out(prepared, &args, &output, stop).await {
+    match Box::pin(carry_out(prepared, &args, &output, stop)).await {
         Ok(done) => conclude(done, output).await,
-        Err(failure) => {
-            let ending = Ending::Stopped {
-                status: failure.status,
-                why: failure.to_string(),
-            };
-            Ok(output.finish(ending).await)
-        }
+        Err(failure) => Ok(output.fail(failure).await),
     }
 }
 
@@ -132,7 +126,7 @@ async fn prepare(
     });
     step(emitter, "looking at the target");
     let target_facts = road.view_target(&requested).await?;
-    refuse_blockers(&road.first_findings(&requested, &target_facts))?;
+    refuse_blockers(&road.first_findings(&requested, &target_facts).await?)?;
     step(emitter, "reading the schema of the source");
     let inspection = road.inspect(requested, target_facts).await?;
     emitter.emit(What::SnapshotTaken {
@@ -203,7 +197,7 @@ async fn prove(proof: Proof, ledger: &mut Wire, emitter: &Emitter) -> Result<boo
         emitter,
         "comparing schemas, indexes, constraints and sequences",
     );
-    proof.finish_target(emitter).await?;
+    proof.finish_target().await?;
     prove::compare(&proof, emitter).await?;
     prove::tell_writes_since(&proof, emitter).await?;
     // Until here commits were not waited for; what is called proven is on disk.

@@ -42,8 +42,15 @@ pub struct OutputOptions {
 
 enum Message {
     Event(Box<Event>),
-    Finish(Ending, oneshot::Sender<ExitStatus>),
-    Abandon(oneshot::Sender<()>),
+    Finish(Box<Finish>),
+    Abandon(Box<Failure>, oneshot::Sender<()>),
+}
+
+struct Finish {
+    ending: Ending,
+    /// What to show besides.
+    failure: Option<Failure>,
+    reply: oneshot::Sender<ExitStatus>,
 }
 
 /// Says what happens; as many copies as wanted.
@@ -114,20 +121,42 @@ impl Output {
 
     /// Concludes: last event, report, final table. Call it when nobody emits any more.
     pub async fn finish(self, ending: Ending) -> ExitStatus {
+        self.end(ending, None).await
+    }
+
+    /// The same for a run that could not go on: shows the failure whole, keeps it in the record, and concludes.
+    pub async fn fail(self, failure: Failure) -> ExitStatus {
+        self.end(stopped(&failure), Some(failure)).await
+    }
+
+    async fn end(self, ending: Ending, failure: Option<Failure>) -> ExitStatus {
         let (reply, status) = oneshot::channel();
+        let finish = Finish {
+            ending,
+            failure,
+            reply,
+        };
         // A listener that is gone gives no reply either.
-        let _ = self.emitter.sender.send(Message::Finish(ending, reply));
+        let _ = self.emitter.sender.send(Message::Finish(Box::new(finish)));
         status.await.unwrap_or(ExitStatus::Failed)
     }
 
-    /// For a run that ended before it touched anything and has nothing to report, such as a wrong password: takes the run
-    /// directory back. The failure is printed by whoever gets it.
-    pub async fn abandon(self) {
+    /// For a run that ended before it touched anything, such as by a wrong password: takes the run directory back.
+    /// Whoever gets the failure prints it; only with `--json` it is in the events and in the report as well.
+    pub async fn abandon(self, failure: &Failure) {
         let (reply, done) = oneshot::channel();
-        let _ = self.emitter.sender.send(Message::Abandon(reply));
+        let message = Message::Abandon(Box::new(failure.clone()), reply);
+        let _ = self.emitter.sender.send(message);
         // A listener that is gone cannot write into the directory any more.
         let _ = done.await;
         self.run_dir.remove();
+    }
+}
+
+fn stopped(failure: &Failure) -> Ending {
+    Ending::Stopped {
+        status: failure.status,
+        why: failure.message.clone(),
     }
 }
 
@@ -149,14 +178,17 @@ impl Listener {
         loop {
             match receiver.recv_timeout(TICK) {
                 Ok(Message::Event(event)) => self.event(*event),
-                Ok(Message::Finish(ending, reply)) => {
-                    let status = self.finish(&ending);
+                Ok(Message::Finish(finish)) => {
+                    if let Some(failure) = &finish.failure {
+                        self.failure(failure);
+                    }
+                    let status = self.finish(&finish.ending);
                     // Whoever asked may have been cancelled.
-                    let _ = reply.send(status);
+                    let _ = finish.reply.send(status);
                     return;
                 }
-                Ok(Message::Abandon(reply)) => {
-                    self.display.clear();
+                Ok(Message::Abandon(failure, reply)) => {
+                    self.abandon(&failure);
                     let _ = reply.send(());
                     return;
                 }
@@ -179,11 +211,12 @@ impl Listener {
             }
             What::JobFailed { job, failure } => {
                 self.failures += 1;
-                let label = self
-                    .labels
-                    .get(job)
-                    .cloned()
-                    .unwrap_or_else(|| format!("job {job}"));
+                let label = match (&failure.entry, self.labels.get(job)) {
+                    // A job may have many statements: the entry says which.
+                    (Some(entry), _) => format!("{} {}", entry.desc.to_lowercase(), entry.tag),
+                    (None, Some(label)) => label.clone(),
+                    (None, None) => format!("job {job}"),
+                };
                 match self.run_dir.keep_failed(self.failures, &label, failure) {
                     Ok(file) => failure.file = Some(file),
                     Err(error) => self.cannot_write("failed/", &error.to_string()),
@@ -202,6 +235,47 @@ impl Listener {
         let written = line.and_then(|line| self.events.write_all(format!("{line}\n").as_bytes()));
         if let Err(error) = written {
             self.cannot_write("events.jsonl", &error.to_string());
+        }
+    }
+
+    /// Whole, at once, and in the record.
+    fn failure(&mut self, failure: &Failure) {
+        let note = Event {
+            at: Utc::now(),
+            what: What::Note {
+                text: failure.to_string(),
+            },
+        };
+        self.report.apply(&note);
+        self.record(&note);
+        if self.options.json {
+            self.display.event(&note);
+        } else {
+            self.display.clear();
+            let word = self.style().bad("error:");
+            // Nobody is left to tell if stderr is gone.
+            let _ = writeln!(io::stderr(), "{word} {failure}\n");
+        }
+    }
+
+    fn abandon(&mut self, failure: &Failure) {
+        if !self.options.json {
+            self.display.clear();
+            return;
+        }
+        self.failure(failure);
+        let conclusion = conclude(&self.report.clone().build(), &stopped(failure));
+        let report = self.report_with(&conclusion);
+        self.display.event(&Event {
+            at: Utc::now(),
+            what: finished(&conclusion),
+        });
+        self.show(&report);
+    }
+
+    fn style(&self) -> Style {
+        Style {
+            color: self.options.color,
         }
     }
 
@@ -290,9 +364,7 @@ impl Listener {
         {
             let view = View {
                 columns: (self.options.size)().columns,
-                style: Style {
-                    color: self.options.color,
-                },
+                style: self.style(),
                 whole_failures: false,
             };
             for line in render(report, view) {

@@ -1,14 +1,21 @@
 //! `pgconvoy plan`: dry run; touches nothing.
 
+use std::io::Write as _;
+
 use clap::Args;
 
-use super::arguments::{
-    ConnectionArgs, LeaveOutArgs, OutputArgs, SelectionArgs, SpeedArgs, VerifyArgs,
-};
+use super::arguments::{ConnectionArgs, LeaveOutArgs, SelectionArgs, SpeedArgs, VerifyArgs};
+use super::inspect::{Requested, Road};
+use super::output::style_of_stderr;
 use crate::failure::Failure;
-use crate::model::ExitStatus;
+use crate::model::{ExitStatus, Severity};
+use crate::preflight;
+use crate::report::plan::render;
 
 /// Show what a move would do, in which order, and touch nothing
+///
+/// Reads both servers as a move would, and prints which tables are copied how, how many jobs there are, and what the
+/// duration hangs on. With findings that would forbid the move it says so, and exits with 4.
 #[derive(Debug, Clone, Args)]
 pub struct PlanArgs {
     /// Source and target.
@@ -31,15 +38,47 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub verify: VerifyArgs,
 
-    /// How to tell.
-    #[command(flatten)]
-    pub output: OutputArgs,
+    /// The whole plan as JSON on stdout, as a move would write it to plan.json
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
 }
 
 impl PlanArgs {
     /// From the command line.
-    #[expect(clippy::unused_async, reason = "it will ask two servers")]
     pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
-        Err(Failure::defect("plan is not built yet"))
+        let mut requested = Requested::new(&self.connection, &self.selection, &self.leave_out)?;
+        requested.jobs = self.speed.jobs();
+        requested.verify = self.verify.level();
+        let road = Road::connect(&requested).await?;
+        let target_facts = road.view_target(&requested).await?;
+        let inspection = road.inspect(requested, target_facts).await?;
+        let findings = inspection.findings();
+        let style = style_of_stderr();
+        for finding in &findings {
+            let word = match finding.severity {
+                Severity::Blocker => style.bad("no-go:"),
+                Severity::Warning => style.warning("warning:"),
+                Severity::Note => "note:".to_owned(),
+            };
+            eprintln!(
+                "{word} {} [{}]\n  what to do: {}",
+                finding.what, finding.rule, finding.remedy
+            );
+        }
+        let memory = self.speed.memory(&inspection.road.target.facts);
+        let plan = inspection.plan(memory, self.speed.chunk_size)?;
+        let text = if self.json {
+            serde_json::to_string(&plan)
+                .map_err(|error| Failure::defect(format!("putting the plan into JSON: {error}")))?
+        } else {
+            render(&plan, &plan.forecast()?).join("\n")
+        };
+        // A reader that has seen enough closes the pipe; that is no failure of the plan.
+        let _ = writeln!(std::io::stdout(), "{text}");
+        Ok(if preflight::is_go(&findings) {
+            ExitStatus::Proven
+        } else {
+            ExitStatus::NoGo
+        })
     }
 }

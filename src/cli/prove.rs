@@ -7,11 +7,12 @@ use super::inspect::{Server, dump_schema};
 use super::output::Emitter;
 use crate::catalog::{self, Activity, Extension, TargetFacts};
 use crate::event::{Emit as _, What};
+use crate::execute::prepare::apply_properties;
 use crate::failure::Failure;
 use crate::model::{Bytes, CopyFormat, Filters, MultisetDigest, Oid, TableVerdict, Verdict};
 use crate::pg::client_tools::ClientTool;
 use crate::pg::{Connector, current_transactions};
-use crate::plan::Plan;
+use crate::plan::{NewDatabase, Plan};
 use crate::toc::{CompareOptions, Entry, RestoreOptions, Toc};
 use crate::verify::{self, Observed, Outcome, Scope};
 
@@ -26,6 +27,8 @@ pub struct Proof {
     pub(super) restore: RestoreOptions,
     /// What the target held and offered before.
     pub(super) target_facts: TargetFacts,
+    /// The target database, if the run created it.
+    pub(super) new_database: Option<NewDatabase>,
     /// Rows written to each table of the source before the snapshot.
     pub(super) activity: Vec<Activity>,
     /// The transactions that the snapshot sees.
@@ -43,8 +46,12 @@ impl Proof {
         self.target.facts.superuser
     }
 
-    /// What is done to the target last of all, because it would get in the way of the move itself.
-    pub async fn finish_target(&self, _emitter: &Emitter) -> Result<(), Failure> {
+    /// What is done to the target last of all, because it would get in the way of the move itself: settings and
+    /// privileges of a database that was created.
+    pub async fn finish_target(&self) -> Result<(), Failure> {
+        if let Some(new) = &self.new_database {
+            apply_properties(&self.target.session, new).await?;
+        }
         Ok(())
     }
 }

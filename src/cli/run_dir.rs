@@ -204,11 +204,19 @@ fn failed_script(label: &str, failure: &JobFailure) -> String {
             comment("");
             // What pg_dump writes names every object with its schema, and expects this.
             script.push_str("set search_path = '';\n\n");
+            // What is set for one transaction only needs one.
+            let in_transaction = statement.starts_with("set local ");
+            if in_transaction {
+                script.push_str("begin;\n");
+            }
             script.push_str(statement);
             if !statement.trim_end().ends_with(';') {
                 script.push_str("\n;");
             }
             script.push('\n');
+            if in_transaction {
+                script.push_str("commit;\n");
+            }
         }
         None => comment("It has no statement of its own that could be run again."),
     }

@@ -10,6 +10,7 @@
 //!
 //! | file | what it does |
 //! |---|---|
+//! | `prepare` | creates or empties the target database, before there is a plan |
 //! | `supervisor` | starts jobs, hears of their ends, decides what is skipped |
 //! | `pool` | sessions of each side, to be used again |
 //! | `statements` | statements in one transaction; one by one when one of them fails |
@@ -27,6 +28,7 @@ mod evidence;
 mod large_objects;
 mod outcome;
 mod pool;
+pub mod prepare;
 mod statements;
 mod supervisor;
 

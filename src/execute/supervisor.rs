@@ -15,7 +15,7 @@ use crate::model::{Bytes, DumpId, JobId, Rows};
 use crate::pg::Snapshot;
 use crate::pg::wire::{Gauge, Wire};
 use crate::plan::{Job, Plan, Work};
-use crate::schedule::{Limits, Node, Schedule};
+use crate::schedule::Schedule;
 
 /// How often the progress of running jobs is told.
 const TICK: Duration = Duration::from_millis(500);
@@ -71,12 +71,7 @@ pub async fn run(run: Run) -> Result<(), ExecuteError> {
         emit,
     });
     let mut supervisor = Supervisor {
-        schedule: Schedule::new(
-            plan.jobs.iter().map(node),
-            Limits {
-                memory: plan.memory.0,
-            },
-        )?,
+        schedule: Schedule::new(plan.nodes(), plan.limits())?,
         tasks: JoinSet::new(),
         running: HashMap::new(),
         free_slots: (0..plan.workers.max(1)).collect(),
@@ -327,16 +322,6 @@ impl Context {
                 });
             }
         }
-    }
-}
-
-fn node(job: &Job) -> Node<JobId, crate::model::QualifiedName> {
-    Node {
-        key: job.id,
-        cost: job.cost,
-        after: job.after.clone(),
-        locks: job.locks.clone(),
-        memory: job.memory.0,
     }
 }
 

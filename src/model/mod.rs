@@ -24,7 +24,7 @@ pub use exit::ExitStatus;
 pub use filter::{Filter, FilterError, FilterKind, FilterProblem, Filters, Objects, Relation};
 pub use finding::{Finding, Severity};
 pub use lock::LockMode;
-pub use name::{DumpId, JobId, Oid, QualifiedName};
+pub use name::{DumpId, JobId, Oid, QualifiedName, shown_ident};
 pub use pattern::{NameKind, Pattern, PatternError};
 pub use quantity::{Bytes, Rows};
 pub use server_error::ServerError;

@@ -23,6 +23,11 @@ impl QualifiedName {
             name: name.into(),
         }
     }
+
+    /// For people: quoted only where it must be. `Display` is for SQL.
+    pub fn shown(&self) -> String {
+        format!("{}.{}", shown_ident(&self.schema), shown_ident(&self.name))
+    }
 }
 
 impl fmt::Display for QualifiedName {
@@ -63,3 +68,32 @@ number!(
     /// The identifier that `pg_dump` gave an entry of its table of contents.
     DumpId(i32)
 );
+
+/// An identifier for people: in quotes only where SQL would ask for them (keywords apart).
+pub fn shown_ident(name: &str) -> String {
+    let first = name.chars().next();
+    let plain = first.is_some_and(|first| first.is_ascii_lowercase() || first == '_')
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '$'));
+    if plain {
+        name.to_owned()
+    } else {
+        quote_ident(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_for_people_are_quoted_only_where_they_must_be() {
+        assert_eq!(QualifiedName::new("public", "a_1$").shown(), "public.a_1$");
+        assert_eq!(QualifiedName::new("1", "A b").shown(), "\"1\".\"A b\"");
+        assert_eq!(
+            QualifiedName::new("s", "a\"b").to_string(),
+            "\"s\".\"a\"\"b\""
+        );
+    }
+}

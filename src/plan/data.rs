@@ -137,8 +137,12 @@ impl<'a> Builder<'a> {
         let rows: Rows = units.iter().map(|&unit| self.units[unit].rows).sum();
         let first = &self.units[units[0]];
         let label = match units.len() {
-            1 => format!("copy {}", first.table),
-            count => format!("copy {} and {} more small tables", first.table, count - 1),
+            1 => format!("copy {}", first.table.shown()),
+            count => format!(
+                "copy {} and {} more small tables",
+                first.table.shown(),
+                count - 1
+            ),
         };
         let lock = |&unit: &usize| (self.units[unit].into.clone(), LockMode::AccessExclusive);
         let draft = Draft {
@@ -193,7 +197,7 @@ impl<'a> Builder<'a> {
         let needs: Vec<DumpId> = entry.into_iter().collect();
         let mut copied: Vec<JobId> = Vec::new();
         for (index, range) in ranges.into_iter().enumerate() {
-            let label = format!("copy {table} {}/{count}", index + 1);
+            let label = format!("copy {} {}/{count}", table.shown(), index + 1);
             copied.push(self.add(Draft {
                 after: self.schema_done.clone(),
                 needs: needs.clone(),
@@ -212,7 +216,7 @@ impl<'a> Builder<'a> {
             bytes,
             ..Draft::new(
                 Phase::Finish,
-                format!("freeze {table}"),
+                format!("freeze {}", table.shown()),
                 Work::RunAlone { statement },
             )
         });
@@ -224,7 +228,7 @@ impl<'a> Builder<'a> {
                 bytes,
                 ..Draft::new(
                     Phase::Verify,
-                    format!("count {table} on the source"),
+                    format!("count {} on the source", table.shown()),
                     Work::Count { table: unit },
                 )
             }));
@@ -252,7 +256,7 @@ impl<'a> Builder<'a> {
             }
             let index = self.comparisons.len();
             if comparison.reads_source {
-                let label = format!("read {} on the source again", comparison.table);
+                let label = format!("read {} on the source again", comparison.table.shown());
                 after.push(self.add(Draft {
                     cost: cost::verify(comparison.bytes),
                     bytes: comparison.bytes,
@@ -278,8 +282,12 @@ impl<'a> Builder<'a> {
             .map(|&index| self.comparisons[index].table.clone())
             .collect();
         let label = match tables.len() {
-            1 => format!("verify {}", tables[0]),
-            count => format!("verify {} and {} more small tables", tables[0], count - 1),
+            1 => format!("verify {}", tables[0].shown()),
+            count => format!(
+                "verify {} and {} more small tables",
+                tables[0].shown(),
+                count - 1
+            ),
         };
         let job = self.add(Draft {
             after,

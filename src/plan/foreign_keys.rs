@@ -11,7 +11,7 @@ use super::{PlanError, Statement, Work, cost};
 use crate::catalog::Constraint;
 use crate::event::Phase;
 use crate::model::LockMode;
-use crate::model::{Bytes, JobId, QualifiedName, SqlText, quote_ident};
+use crate::model::{Bytes, JobId, QualifiedName, SqlText, quote_ident, shown_ident};
 use crate::toc::{Entry, Text, split_statements};
 
 /// The first major version that adds a foreign key to a partitioned table without checking it.
@@ -81,7 +81,11 @@ impl<'a> Builder<'a> {
             return Ok(());
         }
         let tables = tables_of(constraint);
-        let label = format!("{} of {}", quote_ident(&constraint.name), constraint.table);
+        let label = format!(
+            "{} of {}",
+            shown_ident(&constraint.name),
+            constraint.table.shown()
+        );
         let bytes: Bytes = self
             .tables
             .get(&constraint.table)

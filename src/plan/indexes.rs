@@ -115,7 +115,11 @@ impl<'a> Builder<'a> {
             cost: cost::index(&index.method, index.bytes),
             memory: self.memory_for(index.bytes),
             bytes: index.bytes,
-            ..Draft::run(Phase::Indexes, format!("index {}", index.name), statements)
+            ..Draft::run(
+                Phase::Indexes,
+                format!("index {}", index.name.shown()),
+                statements,
+            )
         };
         let job = match self.two_steps(found)? {
             None => {
@@ -143,7 +147,7 @@ impl<'a> Builder<'a> {
                     locks: vec![(index.table.clone(), LockMode::AccessExclusive)],
                     ..Draft::run(
                         Phase::Indexes,
-                        format!("key {}", index.name),
+                        format!("key {}", index.name.shown()),
                         vec![constraint],
                     )
                 })
@@ -315,8 +319,8 @@ impl<'a> Builder<'a> {
             bytes += jobs.bytes;
         }
         let (targets, label) = match &group {
-            Analyzed::Root(root) => (vec![root.clone()], format!("analyze {root}")),
-            Analyzed::Alone(table) => (vec![table.clone()], format!("analyze {table}")),
+            Analyzed::Root(root) => (vec![root.clone()], format!("analyze {}", root.shown())),
+            Analyzed::Alone(table) => (vec![table.clone()], format!("analyze {}", table.shown())),
             Analyzed::Bundle(_) => (
                 members.to_vec(),
                 format!("analyze {} small tables", members.len()),

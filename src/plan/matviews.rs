@@ -65,7 +65,7 @@ impl<'a> Builder<'a> {
             let statements = self.statements(entry)?;
             let create = Draft::run(
                 Phase::Finish,
-                format!("materialized view {}", matview.name),
+                format!("materialized view {}", matview.name.shown()),
                 statements,
             );
             created = vec![self.add(Draft {
@@ -121,7 +121,7 @@ impl<'a> Builder<'a> {
             rows: matview.row_estimate,
             ..Draft::run(
                 Phase::Finish,
-                format!("refresh {}", matview.name),
+                format!("refresh {}", matview.name.shown()),
                 vec![statement],
             )
         })
@@ -169,7 +169,7 @@ impl<'a> Builder<'a> {
                 locks: vec![(matview.name.clone(), LockMode::ShareUpdateExclusive)],
                 ..Draft::run(
                     Phase::Finish,
-                    format!("analyze {}", matview.name),
+                    format!("analyze {}", matview.name.shown()),
                     vec![Statement {
                         entry: None,
                         needs: Vec::new(),
@@ -221,7 +221,7 @@ impl<'a> Builder<'a> {
             bytes: matview.bytes,
             ..Draft::new(
                 Phase::Verify,
-                format!("run the query of {} on the source", matview.name),
+                format!("run the query of {} on the source", matview.name.shown()),
                 Work::ReadSource { comparison: index },
             )
         });

@@ -22,12 +22,16 @@
 //! | `foreign_keys` | NOT VALID first, validated side by side later |
 //! | `matviews` | refresh in order |
 //! | `finish` | everything else, in `pg_restore`'s order |
+//! | `database` | how the target database is created, and what is set on it when |
 //! | `cost` | how long a job may take |
+//! | `forecast` | how long all of them may take, and which of them matter |
 
 mod builder;
 mod cost;
 mod data;
+mod database;
 mod finish;
+mod forecast;
 mod foreign_keys;
 mod format;
 mod indexes;
@@ -46,6 +50,8 @@ use crate::model::LockMode;
 use crate::model::{Bytes, DumpId, JobId, Oid, QualifiedName, Rows, SqlText, VerifyLevel};
 use crate::toc::{RestoreOptions, Toc};
 
+pub use database::{DatabaseError, NewDatabase, Property};
+pub use forecast::Forecast;
 pub use tables::{Comparison, CopyUnit, Range};
 
 /// What the operator asked for, as far as the plan depends on it.

@@ -20,6 +20,7 @@ pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
         older_than_source(facts),
         not_empty(facts),
         overwrite(facts),
+        may_not_create(facts),
     ]
     .into_iter()
     .flatten()
@@ -111,6 +112,34 @@ fn overwrite(facts: &PreflightFacts<'_>) -> Option<Finding> {
     })
 }
 
+/// Without CREATE on the database there can be no schema, not even for the ledger.
+fn may_not_create(facts: &PreflightFacts<'_>) -> Option<Finding> {
+    let missing = &facts.target_facts.missing_privileges;
+    if missing.is_empty() || facts.create {
+        return None;
+    }
+    let role = quote_ident(&facts.target.role);
+    let grants: Vec<String> = missing
+        .iter()
+        .map(|privilege| format!("GRANT {privilege} TO {role};"))
+        .collect();
+    let without_database = missing.iter().any(|one| one.contains(" ON DATABASE "));
+    let what = format!(
+        "role {role} lacks privileges on the target: {}",
+        listed(missing)
+    );
+    let remedy = format!(
+        "Connect as the owner of the target database, or have that role grant:\n{}",
+        grants.join("\n")
+    );
+    // The schema public may stay as it is where nothing goes into it.
+    Some(if without_database {
+        blocker("target-privileges", what, remedy)
+    } else {
+        warning("target-privileges", what, remedy)
+    })
+}
+
 fn counted(count: u64, kind: &str) -> String {
     let plural = match kind.strip_suffix('y') {
         _ if count == 1 => kind.to_owned(),
@@ -195,6 +224,24 @@ mod tests {
             ..world.facts()
         };
         assert_eq!(findings(&created), [], "another database is created");
+    }
+
+    #[test]
+    fn who_may_not_create_anything_is_told_before() {
+        let mut world = World::default();
+        world.target_facts.missing_privileges = vec!["CREATE ON SCHEMA public".into()];
+        assert!(super::super::is_go(&findings(&world.facts())));
+        let database = "CREATE ON DATABASE shop".to_owned();
+        world.target_facts.missing_privileges.push(database);
+        let found = findings(&world.facts());
+        assert!(!super::super::is_go(&found));
+        assert!(
+            found[0]
+                .remedy
+                .contains("GRANT CREATE ON DATABASE shop TO \"me\";"),
+            "{}",
+            found[0].remedy
+        );
     }
 
     #[test]

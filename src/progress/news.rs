@@ -110,7 +110,7 @@ fn job(what: &What, state: &State) -> Option<String> {
             label(because_of)
         )),
         What::TableVerified(table) if table.verdict == Verdict::Identical => {
-            Some(format!("identical: {}", words::name(&table.table)))
+            Some(format!("identical: {}", table.table.shown()))
         }
         What::Checked { what, count } => Some(format!("the same: {} {what}", Rows(*count))),
         _ => None,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::event::Phase;
-use crate::model::{Bytes, QualifiedName};
+use crate::model::Bytes;
 
 /// A measured time: `0.4 s`, `12.3 s`, `1 min 20 s`, `2 h 05 min`.
 pub fn duration(ms: u64) -> String {
@@ -59,24 +59,6 @@ pub fn rate(bytes_per_second: f64) -> String {
 pub fn count(number: u64, one: &str, many: &str) -> String {
     let noun = if number == 1 { one } else { many };
     format!("{} {noun}", crate::model::Rows(number))
-}
-
-/// `public.statuses`, with double quotes only where psql would need them: for reading, not for executing.
-pub fn name(name: &QualifiedName) -> String {
-    format!("{}.{}", ident(&name.schema), ident(&name.name))
-}
-
-fn ident(name: &str) -> String {
-    let mut chars = name.chars();
-    let plain = chars
-        .next()
-        .is_some_and(|c| c.is_ascii_lowercase() || c == '_')
-        && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '$');
-    if plain {
-        name.to_owned()
-    } else {
-        crate::model::quote_ident(name)
-    }
 }
 
 /// Control characters written out, so that a name with a newline, or with an escape sequence, is still one harmless line.
@@ -166,9 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_quoted_only_where_needed_and_stay_on_one_line() {
-        assert_eq!(name(&QualifiedName::new("public", "a_1$")), "public.a_1$");
-        assert_eq!(name(&QualifiedName::new("1", "A b")), "\"1\".\"A b\"");
+    fn control_characters_are_written_out() {
         assert_eq!(one_line("a\nb\x1b[31m"), "a\\nb\\u{1b}[31m");
         assert_eq!(harmless("a\n\tb\x1b[31m"), "a\n\tb\\u{1b}[31m");
     }

@@ -10,6 +10,7 @@
 
 pub mod json;
 mod model;
+pub mod plan;
 pub mod recorded;
 mod sentence;
 pub mod terminal;

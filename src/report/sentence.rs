@@ -195,7 +195,7 @@ impl<'a> Facts<'a> {
             .tables
             .iter()
             .filter(|table| table.verdict == Verdict::Excluded)
-            .map(|table| words::name(&table.table))
+            .map(|table| table.table.shown())
             .collect();
         if !excluded.is_empty() {
             items.push(format!(
@@ -212,7 +212,7 @@ impl<'a> Facts<'a> {
         let tables = self.report.tables.iter();
         let names: Vec<String> = tables
             .filter(|table| wanted(table))
-            .map(|table| words::name(&table.table))
+            .map(|table| table.table.shown())
             .collect();
         listed(&names)
     }

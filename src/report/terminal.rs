@@ -119,7 +119,7 @@ fn line(table: &TableVerdict) -> Line<'_> {
     let rows = table.target.or(table.read).map(|digest| digest.rows);
     let copied = table.read.is_some();
     Line {
-        name: words::one_line(&words::name(&table.table)),
+        name: words::one_line(&table.table.shown()),
         cells: [
             rows.or(table.source_count)
                 .map_or_else(|| "?".to_owned(), |rows| rows.to_string()),

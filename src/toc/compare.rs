@@ -164,16 +164,45 @@ impl Pair<'_> {
         let mut right = right.into_iter();
         let mut differences = Vec::new();
         loop {
-            differences.push(match (left.next(), right.next()) {
+            let (kind, entry, detail) = match (left.next(), right.next()) {
                 (Some(entry), Some(other)) => {
                     let detail = self.details(entry, other).join("\n");
-                    difference(DifferenceKind::Different, entry, detail)
+                    (DifferenceKind::Different, entry, detail)
                 }
-                (Some(entry), None) => difference(DifferenceKind::Missing, entry, whole(entry)),
-                (None, Some(other)) => difference(DifferenceKind::Extra, other, whole(other)),
+                (Some(entry), None) => (DifferenceKind::Missing, entry, whole(entry)),
+                (None, Some(other)) => (DifferenceKind::Extra, other, whole(other)),
                 (None, None) => return differences,
-            });
+            };
+            if kind == DifferenceKind::Different || !self.is_the_usual_public(entry) {
+                differences.push(difference(kind, entry, detail));
+            }
         }
+    }
+
+    /// Whether the entry says of the schema `public` what goes without saying: `pg_dump` only writes it when asked for just
+    /// that schema, and who was not asked says nothing.
+    fn is_the_usual_public(&self, entry: &Entry) -> bool {
+        // Its owner from 15 on, and the usual name of the one before.
+        let usual_owner = |owner: &Text| *owner == "pg_database_owner" || *owner == "postgres";
+        let usual = match (entry.desc.as_str(), &*entry.tag) {
+            ("SCHEMA", b"public") => b"CREATE SCHEMA public;".as_slice(),
+            ("COMMENT", b"SCHEMA public") => {
+                b"COMMENT ON SCHEMA public IS 'standard public schema';"
+            }
+            _ => return false,
+        };
+        let owned_as_usual = self.options.restore.no_owner
+            || entry.is("COMMENT")
+            || entry.owner.as_ref().is_some_and(usual_owner);
+        entry.defn_bytes().trim_ascii_end() == usual && owned_as_usual
+    }
+
+    /// Whether both say that there is a schema `public`; one was asked for it, and the other only names its owner.
+    fn both_have_public(source: &Entry, target: &Entry) -> bool {
+        (only_names_an_owner(source) || only_names_an_owner(target))
+            && [source, target]
+                .iter()
+                .all(|entry| entry.is("SCHEMA") && entry.tag == "public")
     }
 
     /// One text for each property that differs.
@@ -181,6 +210,7 @@ impl Pair<'_> {
         let mut details = Vec::new();
         let (left, right) = (source.defn_bytes(), target.defn_bytes());
         if left != right
+            && !Self::both_have_public(source, target)
             && !same_definition(&source.desc, (left, right), self.versions, self.std_strings)
         {
             let text = |defn| String::from_utf8_lossy(defn).trim_end().to_owned();

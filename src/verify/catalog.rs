@@ -424,3 +424,134 @@ fn compare_extensions(source: &Observed, target: &Observed, outcome: &mut Outcom
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Bytes, Oid};
+
+    fn name(name: &str) -> QualifiedName {
+        QualifiedName::new("s", name)
+    }
+
+    fn index(of: &str, valid: bool, constraint: Option<&str>) -> Index {
+        Index {
+            oid: Oid(1),
+            name: name(of),
+            table: name("t"),
+            relation: Oid(2),
+            method: "btree".into(),
+            partitioned: false,
+            valid,
+            ready: true,
+            bytes: Bytes(0),
+            definition: format!("CREATE INDEX {of}"),
+            constraint: constraint.map(str::to_owned),
+            constraint_kind: constraint.map(|_| 'u'),
+            deferrable: false,
+            deferred: false,
+        }
+    }
+
+    fn constraint(table: &str, of: &str, kind: char, inherited: bool) -> Constraint {
+        Constraint {
+            table: name(table),
+            name: of.into(),
+            kind,
+            validated: true,
+            on_partitioned: false,
+            inherited,
+            references: (kind == 'f').then(|| name("r")),
+            references_partitioned: false,
+        }
+    }
+
+    fn found(source: &Observed, target: &Observed) -> Vec<String> {
+        let scope = Scope::of_relations([name("t"), name("p")]);
+        let outcome = compare(source, target, &scope, &RestoreOptions::default());
+        let named =
+            |one: &crate::model::Difference| format!("{:?} {} {}", one.kind, one.class, one.object);
+        outcome.differences.iter().map(named).collect()
+    }
+
+    #[test]
+    fn what_is_not_valid_on_the_source_is_not_missed_but_noted() {
+        let source = Observed {
+            indexes: vec![
+                index("broken", false, None),
+                index("key", false, Some("key")),
+            ],
+            constraints: vec![constraint("t", "key", 'u', false)],
+            ..Observed::default()
+        };
+        let scope = Scope::of_relations([name("t")]);
+        let target = Observed::default();
+        let outcome = compare(&source, &target, &scope, &RestoreOptions::default());
+        assert!(outcome.is_same(), "{outcome:?}");
+        assert_eq!(outcome.notes.len(), 2);
+
+        let parent = Index {
+            partitioned: true,
+            ..index("parent", false, None)
+        };
+        let source = Observed {
+            indexes: vec![parent.clone()],
+            ..Observed::default()
+        };
+        assert_eq!(found(&source, &target), ["Missing index s.parent"]);
+        let valid = Index {
+            valid: true,
+            ..parent
+        };
+        let target = Observed {
+            indexes: vec![valid],
+            ..Observed::default()
+        };
+        assert_eq!(found(&source, &target), [""; 0]);
+        assert_eq!(found(&target, &source), ["Invalid index s.parent"]);
+    }
+
+    #[test]
+    fn foreign_keys_of_partitions_are_counted_whatever_they_are_called() {
+        let side = |keys: &[Constraint]| Observed {
+            constraints: keys.to_vec(),
+            ..Observed::default()
+        };
+        let (one, two) = (
+            constraint("p", "one", 'f', true),
+            constraint("p", "two", 'f', true),
+        );
+        let not_validated = Constraint {
+            validated: false,
+            ..two.clone()
+        };
+        let of_one = side(std::slice::from_ref(&one));
+        assert_eq!(found(&of_one, &side(std::slice::from_ref(&two))), [""; 0]);
+        let object = "fk constraint s.p from its parent, to s.r";
+        for (target, kind) in [
+            (side(&[]), "Missing"),
+            (side(&[one, two]), "Extra"),
+            (side(&[not_validated]), "Invalid"),
+        ] {
+            assert_eq!(found(&of_one, &target), [format!("{kind} {object}")]);
+        }
+    }
+
+    #[test]
+    fn other_tables_do_not_take_part() {
+        let elsewhere = Observed {
+            constraints: vec![constraint("elsewhere", "c", 'c', false)],
+            ..Observed::default()
+        };
+        assert_eq!(found(&elsewhere, &Observed::default()), [""; 0]);
+        assert_eq!(found(&Observed::default(), &elsewhere), [""; 0]);
+        let here = Observed {
+            constraints: vec![constraint("t", "c", 'c', false)],
+            ..Observed::default()
+        };
+        assert_eq!(
+            found(&Observed::default(), &here),
+            ["Extra check constraint s.t c"]
+        );
+    }
+}

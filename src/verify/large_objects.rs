@@ -39,7 +39,7 @@ pub(super) fn compare(
         let detail = "it is on the target, and not on the source".into();
         outcome.differ(DifferenceKind::Extra, named(oid), detail);
     }
-    outcome.count("large objects", source.len());
+    outcome.count("owners and grants of large objects", source.len());
     outcome
 }
 

@@ -51,6 +51,20 @@ impl Scope {
         }
     }
 
+    /// Just these relations.
+    #[cfg(test)]
+    pub(super) fn of_relations(relations: impl IntoIterator<Item = QualifiedName>) -> Self {
+        let relations = relations.into_iter();
+        Self {
+            names: relations
+                .map(|name| (Space::Relation, name.schema, name.name))
+                .collect(),
+            knows_all_names: true,
+            large_objects: false,
+            without_value: BTreeSet::new(),
+        }
+    }
+
     /// Whether a table, view, materialized view, foreign table or sequence takes part.
     pub fn has_relation(&self, name: &QualifiedName) -> bool {
         self.has(Space::Relation, &name.schema, &name.name)
@@ -87,5 +101,25 @@ fn space(entry: &Entry) -> Option<Space> {
         "STATISTICS" => Some(Space::Statistics),
         "EVENT TRIGGER" => Some(Space::EventTrigger),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_recognised_takes_part() {
+        let known = Scope::of_relations([QualifiedName::new("s", "t")]);
+        let other_encoding = Scope {
+            knows_all_names: false,
+            ..known.clone()
+        };
+        for (name, here, there) in [("t", true, true), ("u", false, false), ("ü", false, true)] {
+            let name = QualifiedName::new("s", name);
+            assert_eq!(known.has_relation(&name), here, "{name}");
+            assert_eq!(other_encoding.has_relation(&name), there, "{name}");
+        }
+        assert!(known.has_object("trigger", "s", "t") && !known.has_object("domain", "s", "t"));
     }
 }

@@ -53,7 +53,7 @@ pub struct OutputArgs {
     #[arg(long)]
     json: bool,
 
-    /// Say only what went wrong, and how it ended
+    /// Say nothing unless something goes wrong, or is left unproven
     #[arg(short = 'q', long, conflicts_with = "verbose")]
     quiet: bool,
 

@@ -1,0 +1,134 @@
+//! What a plan may take: the same ready queue, with every job taking exactly its cost.
+//!
+//! The costs are rough (see [`super::cost`]), so the forecast says which jobs matter, and only about how long they take.
+
+use super::{Job, Plan};
+use crate::model::{JobId, QualifiedName};
+use crate::schedule::{Limits, Node, ScheduleError, simulate};
+
+/// A plan's expected course, in microseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forecast {
+    /// From the first job to the end of the last.
+    pub duration_us: u64,
+    /// The sum of all jobs: what one worker would take.
+    pub work_us: u64,
+    /// The longest chain of jobs that wait for each other: no number of workers is faster than it.
+    pub critical_path: Vec<JobId>,
+    /// What that chain takes.
+    pub critical_us: u64,
+}
+
+impl Plan {
+    /// The jobs as the ready queue knows them.
+    pub fn nodes(&self) -> impl Iterator<Item = Node<JobId, QualifiedName>> + '_ {
+        self.jobs.iter().map(|job| Node {
+            key: job.id,
+            cost: job.cost,
+            after: job.after.clone(),
+            locks: job.locks.clone(),
+            memory: job.memory.0,
+        })
+    }
+
+    /// What all jobs together may use.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            memory: self.memory.0,
+        }
+    }
+
+    /// The expected course with the plan's number of workers.
+    pub fn forecast(&self) -> Result<Forecast, ScheduleError<JobId>> {
+        let nodes: Vec<_> = self.nodes().collect();
+        let workers = usize::try_from(self.workers).unwrap_or(usize::MAX);
+        let critical_path = self.critical_path();
+        let cost = |id: &JobId| self.job(*id).map_or(0, |job| job.cost);
+        Ok(Forecast {
+            duration_us: simulate(&nodes, self.limits(), workers)?,
+            work_us: self.jobs.iter().map(|job| job.cost).sum(),
+            critical_us: critical_path.iter().map(cost).sum(),
+            critical_path,
+        })
+    }
+
+    /// The longest chain. A job waits only for jobs that stand before it in the plan, so one pass is enough.
+    fn critical_path(&self) -> Vec<JobId> {
+        let mut best: Vec<(u64, Option<JobId>)> = Vec::with_capacity(self.jobs.len());
+        let position = |id: JobId| usize::try_from(id.0).unwrap_or(usize::MAX);
+        for job in &self.jobs {
+            let chains = job
+                .after
+                .iter()
+                .filter_map(|&id| Some((best.get(position(id))?.0, id)));
+            let longest = chains.max();
+            best.push((
+                longest.map_or(0, |(cost, _)| cost) + job.cost,
+                longest.map(|(_, id)| id),
+            ));
+        }
+        let last = best.iter().enumerate().max_by_key(|(_, (cost, _))| *cost);
+        let mut next = last
+            .and_then(|(index, _)| self.jobs.get(index))
+            .map(|job: &Job| job.id);
+        let mut path = Vec::new();
+        while let Some(id) = next {
+            path.push(id);
+            next = best.get(position(id)).and_then(|(_, before)| *before);
+        }
+        path.reverse();
+        path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Phase;
+    use crate::model::{Bytes, Rows, VerifyLevel};
+    use crate::plan::Work;
+
+    fn job(id: u32, after: &[u32], cost: u64) -> Job {
+        Job {
+            id: JobId(id),
+            phase: Phase::Data,
+            label: format!("job {id}"),
+            work: Work::Copy { tables: Vec::new() },
+            after: after.iter().copied().map(JobId).collect(),
+            needs: Vec::new(),
+            cost,
+            locks: Vec::new(),
+            memory: Bytes(0),
+            bytes: Bytes(0),
+            rows: Rows(0),
+        }
+    }
+
+    #[test]
+    fn the_critical_path_is_the_longest_chain() {
+        let plan = Plan {
+            format: 1,
+            workers: 2,
+            verify: VerifyLevel::Content,
+            client_encoding: "UTF8".into(),
+            memory: Bytes(0),
+            tables: Vec::new(),
+            comparisons: Vec::new(),
+            excluded: Vec::new(),
+            left_out: Vec::new(),
+            jobs: vec![
+                job(0, &[], 1),
+                job(1, &[0], 10),
+                job(2, &[0], 4),
+                job(3, &[2], 5),
+                job(4, &[1, 3], 2),
+            ],
+        };
+        let forecast = plan.forecast().expect("a plan");
+        assert_eq!(forecast.critical_path, [JobId(0), JobId(1), JobId(4)]);
+        assert_eq!(
+            (forecast.critical_us, forecast.duration_us, forecast.work_us),
+            (13, 13, 22)
+        );
+    }
+}
