@@ -249,6 +249,7 @@ impl ChildEnvironment {
     /// For a program that must reach the very server at the other end of a connection of ours.
     pub fn new(conninfo: &Conninfo, peer: &Peer) -> Self {
         let mut variables: Vec<(&'static str, String)> = conninfo.child_settings.clone();
+        pin_settings(&mut variables);
         let mut set = |name, value: String| variables.push((name, value));
         match &peer.host.place {
             Place::Unix { directory } => set("PGHOST", directory.display().to_string()),
@@ -291,6 +292,19 @@ impl ChildEnvironment {
             variables.push(("PGSSLROOTCERT", bundle));
         }
         variables
+    }
+}
+
+/// What `pg_dump` writes depends on these, and it does not set them itself; our own sessions, which run what it wrote,
+/// pin them to the same. The last of several options of one name counts.
+fn pin_settings(variables: &mut Vec<(&'static str, String)>) {
+    const OPTIONS: &str = "-c standard_conforming_strings=on -c quote_all_identifiers=off";
+    match variables.iter_mut().find(|(name, _)| *name == "PGOPTIONS") {
+        Some((_, options)) => {
+            options.push(' ');
+            options.push_str(OPTIONS);
+        }
+        None => variables.push(("PGOPTIONS", OPTIONS.to_owned())),
     }
 }
 
@@ -493,7 +507,10 @@ mod tests {
             ("PGDATABASE", "d"),
             ("PGHOST", "b"),
             ("PGHOSTADDR", "192.0.2.2"),
-            ("PGOPTIONS", "-cx=1"),
+            (
+                "PGOPTIONS",
+                "-cx=1 -c standard_conforming_strings=on -c quote_all_identifiers=off",
+            ),
             ("PGPASSWORD", "se cret"),
             ("PGPORT", "2"),
             ("PGSSLMODE", "require"),

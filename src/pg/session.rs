@@ -206,7 +206,7 @@ impl Answer {
 /// The statement that pins a session's settings. `encoding` is the client encoding: the source database's own where
 /// rows travel, so that both servers convert from the same bytes, and UTF-8 where questions are asked.
 pub(super) fn pinned_settings(side: Side, version: ServerVersion, encoding: &str) -> String {
-    const BOTH_SIDES: [(&str, &str); 15] = [
+    const BOTH_SIDES: [(&str, &str); 20] = [
         ("search_path", ""),
         ("row_security", "off"),
         ("DateStyle", "ISO, YMD"),
@@ -218,6 +218,11 @@ pub(super) fn pinned_settings(side: Side, version: ServerVersion, encoding: &str
         ("lc_monetary", "C"),
         ("synchronize_seqscans", "off"),
         ("standard_conforming_strings", "on"),
+        ("quote_all_identifiers", "off"),
+        ("array_nulls", "on"),
+        ("transform_null_equals", "off"),
+        ("default_transaction_isolation", "read committed"),
+        ("default_transaction_deferrable", "off"),
         ("check_function_bodies", "off"),
         ("statement_timeout", "0"),
         ("lock_timeout", "0"),
