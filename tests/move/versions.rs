@@ -203,7 +203,10 @@ fn from_latin1_to_utf8() {
         "{cut}"
     );
 
-    source.psql("latin1", &format!("drop table \"Größe\".\"{long}\""));
+    source.psql(
+        "latin1",
+        &format!("set client_encoding = 'UTF8'; drop table \"Größe\".\"{long}\""),
+    );
     let to = create(&target, "whole", "UTF8");
     assert_proven(&move_with(&from, &to, &[]));
     assert_equal("latin1 to utf8", &from, &to, &[]);
