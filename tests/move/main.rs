@@ -7,6 +7,9 @@ mod authority;
 mod support;
 
 mod alarms;
+mod counts;
+mod memory;
 mod refusals;
 mod rights;
+mod selection;
 mod versions;

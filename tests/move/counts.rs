@@ -1,0 +1,79 @@
+//! Every count that there is of a table's rows is the same: what was read, what the source counts, what was found on the
+//! target, and what psql counts on either side.
+
+use serde_json::Value;
+
+use crate::support::moving::{assert_proven, build, move_with};
+use crate::support::server::Server;
+
+/// Name (quoted), kind, and the name of the topmost partitioned table, for each that has or could have rows of its own.
+const TABLES: &str = "
+    with recursive up as (
+        select c.oid as leaf, c.oid as top from pg_class c where c.relkind in ('r', 'p')
+        union all
+        select up.leaf, i.inhparent from up join pg_inherits i on i.inhrelid = up.top
+        join pg_class p on p.oid = i.inhparent and p.relkind = 'p'
+    )
+    select quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind,
+           (select json_agg(json_build_array(tn.nspname, t.relname)) from up
+            join pg_class t on t.oid = up.top join pg_namespace tn on tn.oid = t.relnamespace where up.leaf = c.oid)
+    from pg_class c
+    join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p') and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+    order by c.oid";
+
+/// Schema and name of a table in the report.
+fn key(table: &Value) -> (String, String) {
+    let part = |name: &str| table["table"][name].as_str().expect("a name").to_owned();
+    (part("schema"), part("name"))
+}
+
+fn count(server: &Server, name: &str, only: bool) -> u64 {
+    let only = if only { "only " } else { "" };
+    let rows = server.psql("zoo", &format!("select count(*) from {only}{name}"));
+    rows.parse().expect("a number")
+}
+
+#[test]
+fn of_every_table_of_the_zoo() {
+    let (Some(source), Some(target)) = (Server::start(15), Server::start(18)) else {
+        return;
+    };
+    let from = source.database("zoo");
+    build(&source, "zoo", "zoo.sql", "target=18 subscription=off");
+    build(&target, "postgres", "zoo-roles.sql", "");
+    let to = target.database("zoo");
+    let report = assert_proven(&move_with(&from, &to, &[]));
+    let verdicts = report["tables"].as_array().expect("a list");
+
+    let tables = source.psql(
+        "zoo",
+        &format!(
+            "select json_agg(json_build_array(name, kind, up)) from ({TABLES}) t (name, kind, up)"
+        ),
+    );
+    let tables: Vec<(String, String, Vec<(String, String)>)> =
+        serde_json::from_str(&tables).expect("a list");
+    assert!(tables.len() > 100, "{}", tables.len());
+    let mut seen = 0;
+    for (name, kind, up) in &tables {
+        let own = up.first().expect("itself");
+        let covered = verdicts.iter().any(|verdict| up.contains(&key(verdict)));
+        assert!(covered || kind == "p", "no verdict for {name}");
+        let Some(verdict) = verdicts.iter().find(|verdict| &key(verdict) == own) else {
+            continue;
+        };
+        seen += 1;
+        let only = kind == "r";
+        let rows = count(&source, name, only);
+        assert_eq!(verdict["read"]["rows"], rows, "{name}: {verdict}");
+        assert_eq!(verdict["source_count"], rows, "{name}: {verdict}");
+        assert_eq!(verdict["target"]["rows"], rows, "{name}: {verdict}");
+        assert_eq!(count(&target, name, only), rows, "{name}");
+    }
+    assert_eq!(
+        seen,
+        verdicts.len(),
+        "each verdict is of a table that there is"
+    );
+}
