@@ -47,17 +47,17 @@ fn an_ordinary_owner_moves_what_a_reader_may_read() {
     target.psql("postgres", "create role owner login");
     for (database, fixture) in [("shop", None), ("mastodon", Some("mastodon.sql"))] {
         let from = source.database(database);
-        match fixture {
-            Some(fixture) => build(&source, database, fixture, "scale=0.005"),
-            None => {
-                source.psql(database, SHOP);
-                // A role that the target does not have is no obstacle when neither owners nor grants are moved.
-                source.psql(
-                    database,
-                    "alter table shop.orders owner to seller; grant select on shop.products to seller;
-                     select lo_unlink(oid) from pg_largeobject_metadata",
-                );
-            }
+        if let Some(fixture) = fixture {
+            build(&source, database, fixture, "scale=0.005");
+        } else {
+            source.psql(database, SHOP);
+            // A role that the target does not have is no obstacle when neither owners nor grants are moved; a large object
+            // that belongs to somebody else would be.
+            source.psql(
+                database,
+                "alter table shop.orders owner to seller; grant select on shop.products to seller;
+                 select lo_unlink(oid) from pg_largeobject_metadata",
+            );
         }
         let to = target.database(database);
         target.psql(

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::moving::{assert_equal, move_with};
+use crate::support::moving::{independent_check, move_with};
 use crate::support::server::Server;
 
 const DATABASE: &str = "
@@ -29,7 +29,7 @@ const DATABASE: &str = "
     alter default privileges for role sel_owner grant select on tables to sel_reader;
     create policy own on archive.things to sel_reader using (id > 0);
     comment on schema archive is 'old things';
-    create publication sel_publication for table public.customers, archive.things;
+    create publication sel_publication for table public.customers;
     create publication sel_all for all tables;
     create subscription sel_subscription connection 'host=/nowhere' publication p with (connect = false, slot_name = none);
     create table public.\"Odd Name\" (a int);
@@ -93,10 +93,16 @@ const SELECTIONS: [(&[&str], &[&str]); 12] = [
 
 const FILTER: &str = "# what is kept\nexclude table_data log_2020\nexclude table measured_new\nexclude schema \"archive\" # gone\n";
 
-fn succeeds(command: &mut Command) {
+/// With `-n public`, the stock tools also want to create a schema that every database has.
+fn restores(command: &mut Command) {
     let output = command.output().expect("it starts");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {said}");
+    let only_public = said.contains("schema \"public\" already exists")
+        && said.contains("errors ignored on restore: 1");
+    assert!(
+        output.status.success() || only_public,
+        "{command:?}: {said}"
+    );
 }
 
 #[test]
@@ -118,6 +124,7 @@ fn what_arrives_is_what_the_stock_tools_bring() {
     let filter = filter.display().to_string();
     let archive = files.path().join("archive");
 
+    let mut wrong = Vec::new();
     for (number, (choose, leave_out)) in SELECTIONS.iter().enumerate() {
         let choose: Vec<&str> = choose
             .iter()
@@ -147,7 +154,7 @@ fn what_arrives_is_what_the_stock_tools_bring() {
             "{}",
             String::from_utf8_lossy(&dump.stderr)
         );
-        succeeds(
+        restores(
             server
                 .tool("pg_restore")
                 .args(*leave_out)
@@ -156,7 +163,10 @@ fn what_arrives_is_what_the_stock_tools_bring() {
         );
         let options = [&choose[..], leave_out].concat();
         let run = move_with(&from, &ours, &options);
-        assert_eq!(run.status, 0, "{run}");
-        assert_equal(&format!("{options:?}"), &stock, &ours, &[]);
+        let (equal, said) = independent_check(&stock, &ours, &[]);
+        if run.status != 0 || !equal {
+            wrong.push(format!("{options:?}: {run}\n{said}"));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
