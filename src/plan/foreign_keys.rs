@@ -81,30 +81,30 @@ impl<'a> Builder<'a> {
             return Ok(());
         }
         let check = Check::new(self, constraint);
-        let job = match self.not_valid(entry, constraint) {
-            Some(not_valid) => self.plan_in_two_steps(entry, check, not_valid),
-            None => {
-                let after = [self.after_dependencies(entry), check.ready].concat();
-                let locks = at_once(&check.tables, LockMode::ShareRowExclusive);
-                let settings = merge_join();
-                let work = Work::Run {
-                    statements,
-                    settings,
-                };
-                self.add(Draft {
-                    after,
-                    needs: self.needs(entry),
-                    cost: cost::read(check.bytes) * 2,
-                    locks,
-                    memory: self.memory_for(check.bytes),
-                    bytes: check.bytes,
-                    ..Draft::new(
-                        Phase::ForeignKeys,
-                        format!("foreign key {}", check.label),
-                        work,
-                    )
-                })
-            }
+        let not_valid = self.not_valid(entry, constraint);
+        let job = if let Some(not_valid) = not_valid {
+            self.plan_in_two_steps(entry, check, not_valid)
+        } else {
+            let after = [self.after_dependencies(entry), check.ready].concat();
+            let locks = at_once(&check.tables, LockMode::ShareRowExclusive);
+            let settings = merge_join();
+            let work = Work::Run {
+                statements,
+                settings,
+            };
+            self.add(Draft {
+                after,
+                needs: self.needs(entry),
+                cost: cost::read(check.bytes) * 2,
+                locks,
+                memory: self.memory_for(check.bytes),
+                bytes: check.bytes,
+                ..Draft::new(
+                    Phase::ForeignKeys,
+                    format!("foreign key {}", check.label),
+                    work,
+                )
+            })
         };
         self.entry_jobs.insert(entry.dump_id, job);
         Ok(())

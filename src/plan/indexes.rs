@@ -213,10 +213,8 @@ impl<'a> Builder<'a> {
             return None;
         }
         let split = split_statements(entry.defn_bytes(), self.inputs.toc.std_strings());
-        let Ok(parts) = split else { return None };
-        let Some((_, rest)) = parts.split_first() else {
-            return None;
-        };
+        let parts = split.ok()?;
+        let (_, rest) = parts.split_first()?;
         let name = quote_ident(&index.name.name);
         let mut sql = format!(
             "alter table only {} add constraint {name} {kind} using index {name}",

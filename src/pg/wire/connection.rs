@@ -274,7 +274,7 @@ impl Wire {
                         failure = failure.or(Some(PgError::server(
                             &SqlText::default(),
                             message.to_server_error(),
-                        )))
+                        )));
                     }
                     _ => {}
                 },
