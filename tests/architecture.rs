@@ -12,7 +12,8 @@ use std::path::Path;
 use source::Source;
 
 const LONGEST_FUNCTION_LINES: usize = 70;
-const LONGEST_FILE_LINES: usize = 500;
+/// "About 500", as the house style has it.
+const LONGEST_FILE_LINES: usize = 520;
 
 /// Modules where decisions are made: they have neither a socket nor a file, a process, a clock or dice. A name stands for the
 /// file and for the directory.
@@ -29,7 +30,7 @@ const PURE: [&str; 10] = [
     "salvage/probe",
 ];
 /// The files within them that open what the others then think about.
-const IMPURE: [&str; 1] = ["toc/reader"];
+const IMPURE: [&str; 1] = ["toc/open"];
 
 const EVERYWHERE: &str = "";
 
@@ -253,7 +254,13 @@ fn lengths(source: &Source, broken: &mut impl FnMut(usize, &str, &str)) {
         let rule = format!("files have at most {LONGEST_FILE_LINES} lines before their tests");
         broken(lines, &rule, &format!("{lines} lines"));
     }
-    for function in source.functions() {
+    // A table of cases is as long as it has cases.
+    let functions = if source.is_test() {
+        Vec::new()
+    } else {
+        source.functions()
+    };
+    for function in functions {
         if function.length_lines > LONGEST_FUNCTION_LINES {
             let rule = format!("functions have at most {LONGEST_FUNCTION_LINES} lines");
             let what = format!("{} has {}", function.name, function.length_lines);
@@ -551,12 +558,15 @@ fn lengths_are_counted_without_tests() {
     );
 
     let tests = "#[cfg(test)]\nmod tests {\n}\n";
-    assert_kept("pg/a.rs", &format!("{}{tests}", "\n".repeat(499)));
+    assert_kept(
+        "pg/a.rs",
+        &format!("{}{tests}", "\n".repeat(LONGEST_FILE_LINES - 1)),
+    );
     assert_broken(
         "pg/a.rs",
-        &format!("{}{tests}", "\n".repeat(500)),
-        501,
-        "files have at most 500",
+        &format!("{}{tests}", "\n".repeat(LONGEST_FILE_LINES)),
+        LONGEST_FILE_LINES + 1,
+        "files have at most 520",
     );
 }
 

@@ -370,6 +370,8 @@ impl Inspection {
             restore: requested.restore,
             target_facts,
             new_database,
+            large_objects: !requested.filters.iter().any(|filter| selects(filter.kind)),
+            exclude_data: view.exclude_data,
             activity: view.activity,
             transactions,
         };

@@ -112,7 +112,7 @@ impl Cli {
         let ended = runtime.block_on(async {
             match self.command {
                 Command::Move(args) => Box::pin(args.start()).await,
-                Command::Plan(args) => args.start().await,
+                Command::Plan(args) => Box::pin(args.start()).await,
                 Command::Demo(args) => Box::pin(demo::run(args)).await,
             }
         });

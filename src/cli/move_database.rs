@@ -128,7 +128,7 @@ async fn prepare(
     let target_facts = road.view_target(&requested).await?;
     refuse_blockers(&road.first_findings(&requested, &target_facts).await?)?;
     step(emitter, "reading the schema of the source");
-    let inspection = road.inspect(requested, target_facts).await?;
+    let inspection = Box::pin(road.inspect(requested, target_facts)).await?;
     emitter.emit(What::SnapshotTaken {
         snapshot: inspection.view.snapshot.id.clone(),
         lsn: inspection.view.snapshot.lsn.clone(),
@@ -162,7 +162,14 @@ async fn carry_out(
     let plan = Arc::new(inspection.plan(memory, args.speed.chunk_size)?);
     output.run_dir().write_schema(&inspection.view.archive)?;
     output.run_dir().write_plan(&*plan)?;
-    let (inspection, target) = inspection.ready_target(&emitter).await?;
+    for (matview, because) in &plan.uncompared {
+        let text = format!(
+            "materialized view {} is not compared: {because}",
+            matview.shown()
+        );
+        emitter.emit(What::Note { text });
+    }
+    let (inspection, target) = Box::pin(inspection.ready_target(&emitter)).await?;
     let mut ledger = open_ledger(&inspection, &plan, output).await?;
     emitter.emit(What::Planned {
         jobs: plan.announced(),

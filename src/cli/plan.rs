@@ -51,7 +51,7 @@ impl PlanArgs {
         requested.verify = self.verify.level();
         let road = Road::connect(&requested).await?;
         let target_facts = road.view_target(&requested).await?;
-        let inspection = road.inspect(requested, target_facts).await?;
+        let inspection = Box::pin(road.inspect(requested, target_facts)).await?;
         let findings = inspection.findings();
         let style = style_of_stderr();
         for finding in &findings {

@@ -1,6 +1,6 @@
 //! The last steps of a move: what the jobs did not compare is compared, and writes since the snapshot are told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::inspect::{Server, dump_schema};
@@ -9,7 +9,9 @@ use crate::catalog::{self, Activity, Extension, TargetFacts};
 use crate::event::{Emit as _, What};
 use crate::execute::prepare::apply_properties;
 use crate::failure::Failure;
-use crate::model::{Bytes, CopyFormat, Filters, MultisetDigest, Oid, TableVerdict, Verdict};
+use crate::model::{
+    Bytes, CopyFormat, Filters, MultisetDigest, Oid, QualifiedName, TableVerdict, Verdict,
+};
 use crate::pg::client_tools::ClientTool;
 use crate::pg::{Connector, current_transactions};
 use crate::plan::{NewDatabase, Plan};
@@ -27,6 +29,10 @@ pub struct Proof {
     pub(super) restore: RestoreOptions,
     /// What the target held and offered before.
     pub(super) target_facts: TargetFacts,
+    /// Whether large objects are part of the move.
+    pub(super) large_objects: bool,
+    /// Tables whose rows, and sequences whose values, were left out.
+    pub(super) exclude_data: BTreeSet<QualifiedName>,
     /// The target database, if the run created it.
     pub(super) new_database: Option<NewDatabase>,
     /// Rows written to each table of the source before the snapshot.
@@ -60,7 +66,9 @@ impl Proof {
 pub async fn compare(proof: &Proof, emitter: &Emitter) -> Result<(), Failure> {
     let mut outcome = compare_schemas(proof).await?;
     let target = Observed::read(&proof.target.session).await?;
-    let scope = Scope::of(&proof.source_toc);
+    let mut scope = Scope::of(&proof.source_toc);
+    scope.large_objects = proof.large_objects;
+    scope.without_value.clone_from(&proof.exclude_data);
     outcome.extend(verify::compare_catalogs(
         &proof.observed,
         &target,

@@ -184,9 +184,9 @@ impl Evidence {
                 because,
             }));
         }
-        differences
-            .into_iter()
-            .for_each(|difference| emit.emit(What::Difference(difference)));
+        for difference in differences {
+            emit.emit(What::Difference(difference));
+        }
     }
 
     /// A refreshed view equals the result of its query; one that does not may still equal what the source's holds.

@@ -1,6 +1,7 @@
 //! Statements in one transaction, all sent at once; one by one when one of them fails.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 
 use super::outcome::{Ended, Outcome, failure};
 use super::supervisor::Context;
@@ -60,13 +61,14 @@ pub(super) fn begin(job: &Job, settings: &[(String, String)]) -> SqlText {
         quote_literal(&format!("pgconvoy:{}", job.label))
     );
     if job.memory.0 > 0 {
-        sql.push_str(&format!(
+        let _ = write!(
+            sql,
             "; set local maintenance_work_mem = '{}kB'",
             job.memory.0 / 1024
-        ));
+        );
     }
     for (name, value) in settings {
-        sql.push_str(&format!("; set local {name} = {}", quote_literal(value)));
+        let _ = write!(sql, "; set local {name} = {}", quote_literal(value));
     }
     SqlText::from(sql)
 }

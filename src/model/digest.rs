@@ -56,10 +56,6 @@ impl fmt::Display for MultisetDigest {
     }
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature serde asks for"
-)]
 fn to_hex<S: Serializer>(sum: &u128, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&format!("{sum:032x}"))
 }
@@ -77,7 +73,9 @@ mod tests {
     fn equal_rows_do_not_cancel_and_order_does_not_matter() {
         let digest = |hashes: &[u128]| {
             let mut digest = MultisetDigest::default();
-            hashes.iter().for_each(|&hash| digest.add_row(hash));
+            for &hash in hashes {
+                digest.add_row(hash);
+            }
             digest
         };
         assert_ne!(digest(&[7, 7]), digest(&[]));

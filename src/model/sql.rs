@@ -3,7 +3,7 @@
 //! Statements from a table of contents are bytes in the dump's encoding and need not be UTF-8 (a `SQL_ASCII`
 //! database stores what it was given), so [`SqlText`] is bytes; it prints and serialises as text whenever it can.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -66,7 +66,10 @@ impl Serialize for SqlText {
         let on_disk = match std::str::from_utf8(&self.0) {
             Ok(text) => OnDisk::Text(text.to_owned()),
             Err(_) => OnDisk::Hex {
-                hex: self.0.iter().map(|byte| format!("{byte:02x}")).collect(),
+                hex: self.0.iter().fold(String::new(), |mut hex, byte| {
+                    let _ = write!(hex, "{byte:02x}");
+                    hex
+                }),
             },
         };
         on_disk.serialize(serializer)

@@ -1,7 +1,7 @@
 //! Opens the sessions of one side, with everything pinned that must not differ between them.
 
 use super::connect_error::OpenError;
-use super::conninfo::{Conninfo, ServerState, TargetSessionAttrs};
+use super::conninfo::{Conninfo, Password, ServerState, TargetSessionAttrs};
 use super::dial::{CancelKey, Dialer, Open};
 use super::session::pinned_settings;
 use super::stream::{AlreadyNegotiated, Peer, Stream};
@@ -187,11 +187,7 @@ impl Open for WireOpener<'_> {
         let start = WireStart {
             user: &conninfo.user,
             database: &conninfo.database,
-            password: peer
-                .host
-                .password
-                .as_ref()
-                .map(|password| password.expose()),
+            password: peer.host.password.as_ref().map(Password::expose),
             application_name: &application_name(self.purpose),
             options: conninfo.options.as_deref(),
             channel_binding: conninfo.channel_binding,

@@ -243,7 +243,7 @@ pub(super) fn pinned_settings(side: Side, version: ServerVersion, encoding: &str
         // Work and its ledger line travel in one transaction: a crash loses both or neither. The end of a run commits
         // once with it on, which flushes everything before.
         Side::Target => {
-            sql.push_str("; set default_transaction_read_only = off; set synchronous_commit = off")
+            sql.push_str("; set default_transaction_read_only = off; set synchronous_commit = off");
         }
     }
     sql

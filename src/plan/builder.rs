@@ -53,6 +53,7 @@ pub(super) struct Builder<'a> {
     pub units: Vec<CopyUnit>,
     pub comparisons: Vec<Comparison>,
     pub excluded: Vec<QualifiedName>,
+    pub uncompared: Vec<(QualifiedName, String)>,
     pub left_out: Vec<(EntryRef, String)>,
     jobs: Vec<Job>,
 }
@@ -98,6 +99,7 @@ impl<'a> Builder<'a> {
             units: Vec::new(),
             comparisons: Vec::new(),
             excluded: Vec::new(),
+            uncompared: Vec::new(),
             left_out: Vec::new(),
             jobs: Vec::new(),
         })
@@ -124,6 +126,7 @@ impl<'a> Builder<'a> {
             tables: self.units,
             comparisons: self.comparisons,
             excluded: self.excluded,
+            uncompared: self.uncompared,
             left_out: self.left_out,
             jobs: self.jobs,
         })

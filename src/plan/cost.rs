@@ -9,9 +9,9 @@ use crate::model::Bytes;
 const COPY_NS_PER_BYTE: u64 = 9;
 /// Sorting and writing a byte of a finished b-tree.
 const BTREE_NS_PER_BYTE: u64 = 22;
-/// The same for GIN, GiST and the others.
+/// The same for `GIN`, `GiST` and the others.
 const OTHER_INDEX_NS_PER_BYTE: u64 = 60;
-/// Sequential reading, for VACUUM, ANALYZE, count(*) and checks.
+/// Sequential reading, for `VACUUM`, `ANALYZE`, `count(*)` and checks.
 const READ_NS_PER_BYTE: u64 = 1;
 /// Reading with COPY and hashing.
 const VERIFY_NS_PER_BYTE: u64 = 5;

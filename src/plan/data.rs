@@ -10,6 +10,7 @@ use crate::model::LockMode;
 use crate::model::{
     Bytes, CopyFormat, DumpId, JobId, QualifiedName, Rows, SqlText, VerifyLevel, quote_ident,
 };
+use crate::toc::Entry;
 
 /// A table up to this size is small: what it costs is round trips, so it travels with others in one transaction.
 const SMALL: Bytes = Bytes(2 << 20);
@@ -65,7 +66,7 @@ impl<'a> Builder<'a> {
         for (name, &entry) in &self.relations {
             // A partitioned table has no rows of its own, and neither has a materialized view that COPY could load.
             let Some(table) = self.facts_by_name.get(name) else {
-                if self.inputs.toc_says_rows(self.entries[&entry]) {
+                if has_rows(self.entries[&entry]) {
                     return Err(PlanError::TableNotVisible {
                         table: name.clone(),
                         role: self.inputs.source.role.clone(),
@@ -92,7 +93,8 @@ impl<'a> Builder<'a> {
         });
         for (table, _) in excluded {
             self.excluded.push(table.name.clone());
-            self.tables.entry(table.name.clone()).or_default().loaded = self.schema_done.clone();
+            let jobs = self.tables.entry(table.name.clone()).or_default();
+            jobs.loaded.clone_from(&self.schema_done);
         }
         Ok(copied)
     }
@@ -375,15 +377,13 @@ impl<'a> Builder<'a> {
     }
 }
 
-impl super::Inputs<'_> {
-    /// Whether a `TABLE` entry is one whose rows `pg_dump` would dump: not partitioned, not foreign, not temporary.
-    ///
-    /// Archives before 1.16 do not say what kind of relation it is; the definition of a partitioned table does.
-    fn toc_says_rows(&self, entry: &crate::toc::Entry) -> bool {
-        let partitioned = entry.relkind == Some(b'p')
-            || String::from_utf8_lossy(entry.defn_bytes())
-                .lines()
-                .any(|line| line.starts_with("PARTITION BY"));
-        entry.is("TABLE") && !partitioned
-    }
+/// Whether a `TABLE` entry is one whose rows `pg_dump` would dump: not partitioned, not foreign, not temporary.
+///
+/// Archives before 1.16 do not say what kind of relation it is; the definition of a partitioned table does.
+fn has_rows(entry: &Entry) -> bool {
+    let partitioned = entry.relkind == Some(b'p')
+        || String::from_utf8_lossy(entry.defn_bytes())
+            .lines()
+            .any(|line| line.starts_with("PARTITION BY"));
+    entry.is("TABLE") && !partitioned
 }

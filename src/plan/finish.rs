@@ -42,6 +42,9 @@ impl<'a> Builder<'a> {
             let Some(&entry) = dumped.get(&sequence.name) else {
                 continue;
             };
+            if self.inputs.options.exclude_data.contains(&sequence.name) {
+                continue;
+            }
             let name = quote_literal(&sequence.name.to_string());
             let sql = format!(
                 "select pg_catalog.setval({name}, {}, {})",

@@ -80,99 +80,70 @@ impl<'a> Builder<'a> {
         if statements.is_empty() {
             return Ok(());
         }
-        let tables = tables_of(constraint);
-        let label = format!(
-            "{} of {}",
-            shown_ident(&constraint.name),
-            constraint.table.shown()
-        );
-        let bytes: Bytes = self
-            .tables
-            .get(&constraint.table)
-            .map(|jobs| jobs.bytes)
-            .unwrap_or_default();
-        let both = |mode| {
-            tables
-                .iter()
-                .map(|table| (table.clone(), mode))
-                .collect::<Vec<_>>()
-        };
-        let mut ready = self.ready_for_checks(&tables);
-        if constraint.on_partitioned || constraint.references_partitioned {
-            ready.extend(self.whole_trees());
-        }
-        let whole = Draft {
-            after: [self.after_dependencies(entry), ready.clone()].concat(),
-            needs: self.needs(entry),
-            cost: cost::read(bytes) * 2,
-            locks: both(LockMode::ShareRowExclusive),
-            memory: self.memory_for(bytes),
-            bytes,
-            work: Work::Run {
+        let check = Check::new(self, constraint);
+        let not_valid = self.not_valid(entry, constraint);
+        let job = if let Some(not_valid) = not_valid {
+            self.plan_in_two_steps(entry, check, not_valid)
+        } else {
+            let after = [self.after_dependencies(entry), check.ready].concat();
+            let locks = at_once(&check.tables, LockMode::ShareRowExclusive);
+            let settings = merge_join();
+            let work = Work::Run {
                 statements,
-                settings: merge_join(),
-            },
-            ..Draft::run(
-                Phase::ForeignKeys,
-                format!("foreign key {label}"),
-                Vec::new(),
-            )
+                settings,
+            };
+            self.add(Draft {
+                after,
+                needs: self.needs(entry),
+                cost: cost::read(check.bytes) * 2,
+                locks,
+                memory: self.memory_for(check.bytes),
+                bytes: check.bytes,
+                ..Draft::new(
+                    Phase::ForeignKeys,
+                    format!("foreign key {}", check.label),
+                    work,
+                )
+            })
         };
-        let Some(not_valid) = self.not_valid(entry, constraint) else {
-            let job = self.add(whole);
-            self.entry_jobs.insert(entry.dump_id, job);
-            return Ok(());
-        };
-        let statement = |sql: SqlText| Statement {
-            entry: Some(entry_ref(entry)),
-            needs: self.needs(entry),
-            sql,
-        };
-        let validate = format!(
-            "alter table {} validate constraint {}",
-            constraint.table,
-            quote_ident(&constraint.name)
-        );
-        let validate = statement(SqlText::from(validate));
-        let add = Draft {
-            after: [
-                if constraint.on_partitioned || constraint.references_partitioned {
-                    self.whole_trees()
-                } else {
-                    Vec::new()
-                },
-                self.after_dependencies(entry),
-                tables.iter().flat_map(|table| self.loaded(table)).collect(),
-            ]
-            .concat(),
-            needs: self.needs(entry),
-            locks: both(LockMode::ShareRowExclusive),
-            ..Draft::run(
-                Phase::ForeignKeys,
-                format!("add foreign key {label}"),
-                vec![statement(not_valid)],
-            )
-        };
-        let added = self.add(add);
-        let mut locks = vec![(constraint.table.clone(), LockMode::ShareUpdateExclusive)];
-        locks.extend(
-            constraint
-                .references
-                .clone()
-                .map(|table| (table, LockMode::RowShare)),
-        );
-        let job = self.add(Draft {
-            after: [vec![added], ready].concat(),
-            locks,
-            work: Work::Run {
-                statements: vec![validate],
-                settings: merge_join(),
-            },
-            label: format!("validate foreign key {label}"),
-            ..whole
-        });
         self.entry_jobs.insert(entry.dump_id, job);
         Ok(())
+    }
+
+    /// Adds the key without a check, and validates it when the check is cheap. Returns the job that does the latter.
+    fn plan_in_two_steps(&mut self, entry: &'a Entry, check: Check, not_valid: SqlText) -> JobId {
+        let needs = self.needs(entry);
+        let statement = |sql: SqlText| Statement {
+            entry: Some(entry_ref(entry)),
+            needs: needs.clone(),
+            sql,
+        };
+        let added = self.add(Draft {
+            after: [self.after_dependencies(entry), check.loaded].concat(),
+            needs: needs.clone(),
+            locks: at_once(&check.tables, LockMode::ShareRowExclusive),
+            ..Draft::run(
+                Phase::ForeignKeys,
+                format!("add foreign key {}", check.label),
+                vec![statement(not_valid)],
+            )
+        });
+        let mut locks = at_once(&check.tables, LockMode::RowShare);
+        locks[0].1 = LockMode::ShareUpdateExclusive;
+        let work = Work::Run {
+            statements: vec![statement(check.validate)],
+            settings: merge_join(),
+        };
+        let label = format!("validate foreign key {}", check.label);
+        self.add(Draft {
+            after: [vec![added], check.ready].concat(),
+            needs: needs.clone(),
+            cost: cost::read(check.bytes) * 2,
+            locks,
+            memory: self.memory_for(check.bytes),
+            bytes: check.bytes,
+            ..Draft::new(Phase::ForeignKeys, label, work)
+        })
     }
 
     fn plan_small(&mut self, batch: &[(&'a Entry, &'a Constraint)]) -> Result<(), PlanError> {
@@ -245,6 +216,57 @@ impl<'a> Builder<'a> {
         }
         Some(SqlText::from([bare, b" NOT VALID"].concat()))
     }
+}
+
+/// What adding and checking a foreign key needs to know.
+struct Check {
+    /// The referencing table, then the referenced one if it is another.
+    tables: Vec<QualifiedName>,
+    label: String,
+    validate: SqlText,
+    /// Jobs after which the key can be added: the rows are in.
+    loaded: Vec<JobId>,
+    /// Jobs after which the check is cheap.
+    ready: Vec<JobId>,
+    bytes: Bytes,
+}
+
+impl Check {
+    fn new(builder: &Builder<'_>, constraint: &Constraint) -> Self {
+        let tables = tables_of(constraint);
+        let mut loaded: Vec<JobId> = tables
+            .iter()
+            .flat_map(|table| builder.loaded(table))
+            .collect();
+        let mut ready = builder.ready_for_checks(&tables);
+        if constraint.on_partitioned || constraint.references_partitioned {
+            loaded.extend(builder.whole_trees());
+            ready.extend(builder.whole_trees());
+        }
+        let name = quote_ident(&constraint.name);
+        let validate = format!(
+            "alter table {} validate constraint {name}",
+            constraint.table
+        );
+        let jobs = builder.tables.get(&constraint.table);
+        Self {
+            label: format!(
+                "{} of {}",
+                shown_ident(&constraint.name),
+                constraint.table.shown()
+            ),
+            validate: SqlText::from(validate),
+            loaded,
+            ready,
+            bytes: jobs.map(|jobs| jobs.bytes).unwrap_or_default(),
+            tables,
+        }
+    }
+}
+
+/// The same lock on several tables.
+fn at_once(tables: &[QualifiedName], mode: LockMode) -> Vec<(QualifiedName, LockMode)> {
+    tables.iter().map(|table| (table.clone(), mode)).collect()
 }
 
 fn tables_of(constraint: &Constraint) -> Vec<QualifiedName> {

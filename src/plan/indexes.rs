@@ -121,7 +121,7 @@ impl<'a> Builder<'a> {
                 statements,
             )
         };
-        let job = match self.two_steps(found)? {
+        let job = match self.two_steps(found) {
             None => {
                 // ADD CONSTRAINT locks everybody out for as long as it takes to build the index.
                 let mode = if entry.is("INDEX") {
@@ -136,13 +136,13 @@ impl<'a> Builder<'a> {
             }
             Some((unique_index, constraint)) => {
                 let locks = vec![(index.table.clone(), LockMode::Share)];
-                let built = self.add(Draft {
+                let unique = self.add(Draft {
                     locks,
                     work: run(vec![unique_index]),
                     ..build
                 });
                 self.add(Draft {
-                    after: vec![built],
+                    after: vec![unique],
                     needs: self.needs(entry),
                     locks: vec![(index.table.clone(), LockMode::AccessExclusive)],
                     ..Draft::run(
@@ -198,28 +198,23 @@ impl<'a> Builder<'a> {
     }
 
     /// The two statements for a key that can be made in two steps.
-    fn two_steps(
-        &self,
-        found: &IndexEntry<'_>,
-    ) -> Result<Option<(Statement, Statement)>, PlanError> {
+    fn two_steps(&self, found: &IndexEntry<'_>) -> Option<(Statement, Statement)> {
         let IndexEntry { entry, index } = found;
         let kind = match index.constraint_kind {
             Some('p') => "primary key",
             Some('u') => "unique",
-            _ => return Ok(None),
+            _ => return None,
         };
         // A temporal key (18) stands on a GiST index, which USING INDEX does not take.
         if !entry.is("CONSTRAINT")
             || index.method != "btree"
             || !index.definition.is_ascii() && self.inputs.source.encoding == "SQL_ASCII"
         {
-            return Ok(None);
+            return None;
         }
         let split = split_statements(entry.defn_bytes(), self.inputs.toc.std_strings());
-        let Ok(parts) = split else { return Ok(None) };
-        let Some((_, rest)) = parts.split_first() else {
-            return Ok(None);
-        };
+        let parts = split.ok()?;
+        let (_, rest) = parts.split_first()?;
         let name = quote_ident(&index.name.name);
         let mut sql = format!(
             "alter table only {} add constraint {name} {kind} using index {name}",
@@ -253,10 +248,10 @@ impl<'a> Builder<'a> {
             unique_index.extend_from_slice(b";\n");
         }
         unique_index.extend_from_slice(index.definition.as_bytes());
-        Ok(Some((
+        Some((
             statement(SqlText::from(unique_index)),
             statement(SqlText::from(constraint)),
-        )))
+        ))
     }
 
     /// `maintenance_work_mem` for an index of this size: enough to sort it in memory, within the worker's share.
@@ -300,11 +295,11 @@ impl<'a> Builder<'a> {
             groups.entry(group).or_default().push(name.clone());
         }
         for (group, members) in groups {
-            self.plan_analyze_group(group, &members);
+            self.plan_analyze_group(&group, &members);
         }
     }
 
-    fn plan_analyze_group(&mut self, group: Analyzed, members: &[QualifiedName]) {
+    fn plan_analyze_group(&mut self, group: &Analyzed, members: &[QualifiedName]) {
         let mut after: Vec<JobId> = Vec::new();
         let mut needs: Vec<DumpId> = Vec::new();
         let mut bytes = Bytes(0);
@@ -318,7 +313,7 @@ impl<'a> Builder<'a> {
             needs.extend(self.relations.get(member));
             bytes += jobs.bytes;
         }
-        let (targets, label) = match &group {
+        let (targets, label) = match group {
             Analyzed::Root(root) => (vec![root.clone()], format!("analyze {}", root.shown())),
             Analyzed::Alone(table) => (vec![table.clone()], format!("analyze {}", table.shown())),
             Analyzed::Bundle(_) => (

@@ -135,6 +135,8 @@ pub struct Plan {
     pub comparisons: Vec<Comparison>,
     /// Tables whose rows are left out on request.
     pub excluded: Vec<QualifiedName>,
+    /// Materialized views that are refreshed and not compared, and why.
+    pub uncompared: Vec<(QualifiedName, String)>,
     /// Entries that are left out, and why.
     pub left_out: Vec<(EntryRef, String)>,
     /// The jobs, by number.

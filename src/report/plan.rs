@@ -1,6 +1,7 @@
 //! A plan for people: what would be done, how, in which order, and what it hangs on.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use crate::event::Phase;
 use crate::model::{Bytes, CopyFormat, Rows};
@@ -73,7 +74,7 @@ fn tables(plan: &Plan, lines: &mut Vec<String>) {
 fn how(unit: &CopyUnit) -> String {
     let mut how = unit.format.keyword().to_owned();
     if unit.chunks > 1 {
-        how.push_str(&format!(", {} chunks", unit.chunks));
+        let _ = write!(how, ", {} chunks", unit.chunks);
     }
     if unit.freeze {
         how.push_str(", frozen");

@@ -274,7 +274,7 @@ impl Wire {
                         failure = failure.or(Some(PgError::server(
                             &SqlText::default(),
                             message.to_server_error(),
-                        )))
+                        )));
                     }
                     _ => {}
                 },
@@ -389,17 +389,15 @@ impl Wire {
                 .split(|&byte| byte == 0)
                 .any(|offered| offered == name.as_bytes())
         };
-        if let Some(end_point) = self
+        let bound = self
             .end_point
             .clone()
-            .filter(|_| wanted != Binding::Disable)
-        {
-            if is_offered(sasl::SCRAM_SHA_256_PLUS) {
-                return Ok((
-                    sasl::SCRAM_SHA_256_PLUS,
-                    ChannelBinding::tls_server_end_point(end_point),
-                ));
-            }
+            .filter(|_| wanted != Binding::Disable && is_offered(sasl::SCRAM_SHA_256_PLUS));
+        if let Some(end_point) = bound {
+            return Ok((
+                sasl::SCRAM_SHA_256_PLUS,
+                ChannelBinding::tls_server_end_point(end_point),
+            ));
         }
         let refused = |what: &str| PgError::Protocol {
             what: what.to_owned(),

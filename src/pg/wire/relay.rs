@@ -69,7 +69,7 @@ pub async fn relay(ends: Ends<'_>, format: &CopyFormat, gauge: &Gauge) -> Result
         );
         tokio::select! {
             biased;
-            refusal = first_error(&mut target.reader, &mut target.buffer) => refusal.map(Forwarded::TargetFailed),
+            refusal = first_error(&mut target.reader, &mut target.buffer) => refusal.map(Box::new).map(Forwarded::TargetFailed),
             ended = forward => ended.map(Forwarded::SourceEnded),
         }
     };
@@ -80,12 +80,12 @@ pub async fn relay(ends: Ends<'_>, format: &CopyFormat, gauge: &Gauge) -> Result
             // The source is in the middle of its COPY: there is no polite way to stop it but to hang up.
             source.broken = true;
             target.await_ready().await?;
-            Err(PgError::server(copy_in, error))
+            Err(PgError::server(copy_in, *error))
         }
         Forwarded::SourceEnded(Ended::Error(error)) => {
             source.await_ready().await?;
             target.fail_copy("the source's COPY failed").await;
-            Err(PgError::server(copy_out, error))
+            Err(PgError::server(copy_out, *error))
         }
         Forwarded::SourceEnded(Ended::Done) => {
             if let Err(cut_short) = pump.scanner.finish() {
@@ -128,7 +128,7 @@ pub async fn read_copy(
     match ended.inspect_err(|_| wire.broken = true)? {
         Ended::Error(error) => {
             wire.await_ready().await?;
-            Err(PgError::server(copy_out, error))
+            Err(PgError::server(copy_out, *error))
         }
         Ended::Done => {
             let tag = wire.end_copy(copy_out).await?;
@@ -149,13 +149,13 @@ pub async fn read_copy(
 }
 
 enum Forwarded {
-    TargetFailed(ServerError),
+    TargetFailed(Box<ServerError>),
     SourceEnded(Ended),
 }
 
 enum Ended {
     Done,
-    Error(ServerError),
+    Error(Box<ServerError>),
 }
 
 /// Reads buffers, has them scanned, passes them on.
@@ -222,7 +222,7 @@ impl Pump<'_> {
         let message = next_message(source, leftover, "reading rows").await?;
         match message.tag {
             b'c' => Ok(Some(Ended::Done)),
-            b'E' => Ok(Some(Ended::Error(message.to_server_error()))),
+            b'E' => Ok(Some(Ended::Error(Box::new(message.to_server_error())))),
             b'N' | b'S' | b'A' => Ok(None),
             tag => Err(PgError::Protocol {
                 what: format!("message {:?} in the middle of a COPY", char::from(tag)),

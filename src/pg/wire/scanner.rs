@@ -316,7 +316,9 @@ mod tests {
             binary: bool,
         ) {
             let mut expected = MultisetDigest::default();
-            rows.iter().for_each(|row| expected.add_row(xxh3_128(row)));
+            for row in &rows {
+                expected.add_row(xxh3_128(row));
+            }
             let (format, stream) = if binary {
                 let mut payloads = rows.clone();
                 payloads.push(BINARY_TRAILER.to_vec());
