@@ -22,8 +22,11 @@ const TABLES: &str = "
     where c.relkind in ('r', 'p') and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
     order by c.oid";
 
-/// Schema and name of a table in the report.
-fn key(table: &Value) -> (String, String) {
+/// Schema and name.
+type Name = (String, String);
+
+/// Of a table in the report.
+fn key(table: &Value) -> Name {
     let part = |name: &str| table["table"][name].as_str().expect("a name").to_owned();
     (part("schema"), part("name"))
 }
@@ -52,8 +55,7 @@ fn of_every_table_of_the_zoo() {
             "select json_agg(json_build_array(name, kind, up)) from ({TABLES}) t (name, kind, up)"
         ),
     );
-    let tables: Vec<(String, String, Vec<(String, String)>)> =
-        serde_json::from_str(&tables).expect("a list");
+    let tables: Vec<(String, String, Vec<Name>)> = serde_json::from_str(&tables).expect("a list");
     assert!(tables.len() > 100, "{}", tables.len());
     let mut seen = 0;
     for (name, kind, up) in &tables {

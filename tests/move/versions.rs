@@ -3,7 +3,7 @@
 use regex::Regex;
 
 use crate::support::moving::{
-    Untouched, assert_equal, assert_no_ledger, assert_proven, build, move_with,
+    RUN_DIR, Untouched, assert_equal, assert_no_ledger, assert_proven, build, move_with,
 };
 use crate::support::server::Server;
 
@@ -14,6 +14,8 @@ struct Case {
     variables: &'static str,
     encoding: &'static str,
     options: &'static [&'static str],
+    /// By what at least one table is cut, as the plan says it.
+    cut_by: Option<&'static str>,
 }
 
 const UTF8: Case = Case {
@@ -22,6 +24,7 @@ const UTF8: Case = Case {
     variables: "",
     encoding: "UTF8",
     options: &[],
+    cut_by: None,
 };
 
 const MASTODON: Case = Case {
@@ -93,6 +96,14 @@ fn moves(source: &Server, target: &Server, cases: &[Case]) {
         assert_eq!(Untouched::of(source, case.database), before, "{run}");
         assert_only_reads(&said);
         assert_proven(&run);
+        if let Some(cut_by) = case.cut_by {
+            let plan = std::fs::read_to_string(run.path(RUN_DIR).join("plan.json"));
+            let parts = plan
+                .expect("a plan")
+                .matches(&format!("\"by\": \"{cut_by}\""))
+                .count();
+            assert!(parts > 5, "{parts} parts by {cut_by}");
+        }
         assert_no_ledger(target, case.database);
         assert_equal(case.database, &from, &to, &[]);
     }
@@ -156,6 +167,7 @@ fn from_15_to_18() {
     // Small enough that most tables are cut into ranges of blocks.
     let chunked = Case {
         options: &["--chunk-size", "1MB"],
+        cut_by: Some("block"),
         ..MASTODON
     };
     moves(&source, &target, &[zoo("target=18"), chunked]);
@@ -169,6 +181,7 @@ fn from_10_to_18() {
     // Before 14 a range of blocks is read by reading the whole table: there it is cut by ranges of keys.
     let chunked = Case {
         options: &["--chunk-size", "1MB"],
+        cut_by: Some("key"),
         ..MASTODON
     };
     moves(
