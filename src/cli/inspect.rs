@@ -344,7 +344,7 @@ impl Inspection {
     }
 
     /// The snapshot for those who copy, and what is needed afterwards to prove that they did.
-    pub fn split(self, plan: Arc<Plan>) -> (SourceViewRest, Proof) {
+    pub fn split(self, plan: Arc<Plan>) -> (Snapshot, Proof) {
         let Self {
             road,
             view,
@@ -375,17 +375,8 @@ impl Inspection {
             activity: view.activity,
             transactions,
         };
-        let rest = SourceViewRest {
-            snapshot: view.snapshot,
-        };
-        (rest, proof)
+        (view.snapshot, proof)
     }
-}
-
-/// What is left of a view once the rest has gone to the proof.
-pub struct SourceViewRest {
-    /// The snapshot.
-    pub snapshot: Snapshot,
 }
 
 /// How many tables must get a verdict before anything is proven.

@@ -177,12 +177,12 @@ async fn carry_out(
         bytes: plan.data_bytes(),
     });
     step(&emitter, "copying and building");
-    let (view, proof) = inspection.split(Arc::clone(&plan));
+    let (snapshot, proof) = inspection.split(Arc::clone(&plan));
     let run = Run {
         plan,
         source: proof.source_connector(),
         target,
-        snapshot: view.snapshot,
+        snapshot,
         emit: Arc::new(emitter.clone()),
         stop: super::signals::as_flag(stop.clone()),
     };

@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::catalog::{
     self, Constraint, Extension, Index, LargeObject, Sequence, SourceFacts, VersionedQuery,
 };
-use crate::model::{DifferenceKind, QualifiedName};
+use crate::model::{DifferenceKind, QualifiedName, shown_ident};
 use crate::pg::{PgError, Query, Session};
 use crate::toc::RestoreOptions;
 
-use super::{Outcome, Scope, ident, large_objects, shown};
+use super::{Outcome, Scope, large_objects};
 
 const STATES: VersionedQuery = VersionedQuery {
     newest: Query::new("states.sql", include_str!("../../sql/verify/states.sql")),
@@ -146,12 +146,12 @@ fn compare_indexes<'a>(
         .collect();
     let takes_part = |index: &&Index| scope.has_relation(&index.table);
     for index in source.indexes.iter().filter(takes_part) {
-        let object = || ("index", shown(&index.name));
+        let object = || ("index", index.name.shown());
         if !is_dumped(index) {
             never_dumped.extend(index.constraint.as_deref().map(|name| (&index.table, name)));
             outcome.notes.push(format!(
                 "The index {} is not valid on the source. It is of no use there, pg_dump leaves it out, and so it is not on the target.",
-                shown(&index.name)
+                index.name.shown()
             ));
             continue;
         }
@@ -163,8 +163,8 @@ fn compare_indexes<'a>(
             Some(found) if found.table != index.table => {
                 let detail = format!(
                     "it is on {} on the source, and on {} on the target",
-                    shown(&index.table),
-                    shown(&found.table)
+                    index.table.shown(),
+                    found.table.shown()
                 );
                 outcome.differ(DifferenceKind::Different, object(), detail);
             }
@@ -177,7 +177,7 @@ fn compare_indexes<'a>(
     }
     let extra = |index: &&Index| !expected.contains(&index.name) && index.constraint.is_none();
     for index in target.indexes.iter().filter(takes_part).filter(extra) {
-        let object = ("index", shown(&index.name));
+        let object = ("index", index.name.shown());
         outcome.differ(DifferenceKind::Extra, object, index.definition.clone());
     }
     outcome.count("indexes", expected.len());
@@ -202,7 +202,7 @@ fn constraint_object(constraint: &Constraint) -> (&'static str, String) {
     let table = &constraint.table;
     let name = format!(
         "{}.{} {}",
-        ident(&table.schema),
+        shown_ident(&table.schema),
         table.name,
         constraint.name
     );
@@ -303,8 +303,11 @@ fn compare_inherited_keys(
             (_, std::cmp::Ordering::Greater) => DifferenceKind::Different,
             _ => continue,
         };
-        let to = referenced.as_ref().map(shown).unwrap_or_default();
-        let object = format!("{} from its parent, to {to}", shown(table));
+        let to = referenced
+            .as_ref()
+            .map(QualifiedName::shown)
+            .unwrap_or_default();
+        let object = format!("{} from its parent, to {to}", table.shown());
         let detail = format!(
             "{number} on the source, {valid} of them validated; {found} on the target, {found_valid} of them validated"
         );
@@ -326,7 +329,7 @@ fn compare_sequences(source: &Observed, target: &Observed, scope: &Scope, outcom
         if !scope.has_relation(&sequence.name) {
             continue;
         }
-        let object = ("sequence", shown(&sequence.name));
+        let object = ("sequence", sequence.name.shown());
         let Some(found) = there.get(&sequence.name) else {
             let detail = "it is on the source, and not on the target".into();
             outcome.differ(DifferenceKind::Missing, object, detail);
@@ -397,11 +400,11 @@ impl State {
     fn object(&self) -> String {
         match (&self.part, self.schema.as_str()) {
             (Some(part), schema) if self.class == "index" => {
-                format!("{}.{}", ident(schema), ident(part))
+                format!("{}.{}", shown_ident(schema), shown_ident(part))
             }
-            (Some(part), schema) => format!("{}.{} {part}", ident(schema), self.name),
-            (None, "") => ident(&self.name),
-            (None, schema) => format!("{}.{}", ident(schema), ident(&self.name)),
+            (Some(part), schema) => format!("{}.{} {part}", shown_ident(schema), self.name),
+            (None, "") => shown_ident(&self.name),
+            (None, schema) => format!("{}.{}", shown_ident(schema), shown_ident(&self.name)),
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::model::{DifferenceKind, QualifiedName, Unverified, quote_literal};
 use crate::pg::{PgError, Session};
 
-use super::{Outcome, shown};
+use super::Outcome;
 
 /// Checks that these tables are there, and empty. A table that cannot be read is reported as not verified.
 pub async fn excluded_are_empty(session: &Session, tables: &[QualifiedName]) -> Outcome {
@@ -13,17 +13,17 @@ pub async fn excluded_are_empty(session: &Session, tables: &[QualifiedName]) -> 
             Ok(Some(false)) => {}
             Ok(Some(true)) => outcome.differ(
                 DifferenceKind::Extra,
-                ("table data", shown(table)),
+                ("table data", table.shown()),
                 "its rows were left out on request, but on the target it is not empty".into(),
             ),
             Ok(None) => outcome.differ(
                 DifferenceKind::Missing,
-                ("table", shown(table)),
+                ("table", table.shown()),
                 "it is not on the target".into(),
             ),
             Err(error) => outcome.unverified.push(Unverified {
                 class: "table data".into(),
-                object: shown(table),
+                object: table.shown(),
                 because: format!("it could not be read: {error}"),
             }),
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::catalog::LargeObject;
-use crate::model::{DifferenceKind, Oid};
+use crate::model::{DifferenceKind, Oid, shown_ident};
 use crate::toc::RestoreOptions;
 
 use super::Outcome;
@@ -100,7 +100,7 @@ fn in_words(privileges: &Privileges) -> String {
     let words: Vec<String> = privileges
         .iter()
         .map(|((grantee, privilege), grantable)| {
-            let to = grantee.map_or_else(|| "public".to_owned(), super::ident);
+            let to = grantee.map_or_else(|| "public".to_owned(), shown_ident);
             let option = if *grantable { " with grant option" } else { "" };
             format!("{privilege} to {to}{option}")
         })

@@ -27,23 +27,3 @@ pub use excluded::excluded_are_empty;
 pub use outcome::Outcome;
 pub use schema::compare as compare_schemas;
 pub use scope::Scope;
-
-use crate::model::{QualifiedName, quote_ident};
-
-/// A name, quoted where it must be, as differences show it.
-fn shown(name: &QualifiedName) -> String {
-    format!("{}.{}", ident(&name.schema), ident(&name.name))
-}
-
-fn ident(name: &str) -> String {
-    let first = name.chars().next();
-    let plain = first.is_some_and(|first| first.is_ascii_lowercase() || first == '_')
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if plain {
-        name.to_owned()
-    } else {
-        quote_ident(name)
-    }
-}
