@@ -234,6 +234,12 @@ pub(super) fn pinned_settings(side: Side, version: ServerVersion, encoding: &str
     }
     if version.major() >= 14 {
         sql.push_str("; set idle_session_timeout = 0");
+        // A session that computes or waits for a lock would otherwise not notice for as long that we are gone. Servers on
+        // other systems may refuse the setting.
+        sql.push_str(
+            "; select pg_catalog.set_config('client_connection_check_interval', '2s', false) \
+             where pg_catalog.version() ~ 'linux'",
+        );
     }
     if version.major() >= 17 {
         sql.push_str("; set transaction_timeout = 0");

@@ -108,7 +108,9 @@ impl<'a> Builder<'a> {
         if !self.inputs.target.superuser {
             done.extend(self.jobs_of(&[Phase::Verify]));
         }
-        let granted = self.plan_last("grants", grants, done.clone())?;
+        let mut before_grants = done.clone();
+        before_grants.extend(self.plan_public(&grants, &done));
+        let granted = self.plan_last("grants", grants, before_grants)?;
         done.extend(granted);
         self.plan_late_matviews(&done)?;
         self.plan_last(
@@ -118,6 +120,32 @@ impl<'a> Builder<'a> {
         )?;
         self.plan_last("event triggers", late, self.jobs_of(&BUILDING))?;
         Ok(())
+    }
+
+    /// Since 15, `pg_dump` writes grants on schema public as what differs from a new database of 15, in which not everybody
+    /// may create things there. An older target is made like that first, or everybody still may.
+    fn plan_public(&mut self, grants: &[&'a Entry], after: &[JobId]) -> Option<JobId> {
+        let dumped_by = self.inputs.toc.header.dump_version.as_deref()?;
+        let dumped_by = std::str::from_utf8(dumped_by).ok()?;
+        let major: u32 = dumped_by.split('.').next()?.trim().parse().ok()?;
+        if major < 15 || self.inputs.target.version.major() >= 15 {
+            return None;
+        }
+        let on_public = |entry: &&&Entry| entry.is("ACL") && &*entry.tag == b"SCHEMA public";
+        let entry = grants.iter().find(on_public)?;
+        let revoke = Statement {
+            entry: None,
+            needs: entry.dependencies.clone(),
+            sql: SqlText::from("revoke create on schema public from public"),
+        };
+        Some(self.add(Draft {
+            after: after.to_vec(),
+            ..Draft::run(
+                Phase::Finish,
+                "schema public as pg_dump takes it to be".to_owned(),
+                vec![revoke],
+            )
+        }))
     }
 
     /// Entries on materialized views that can only be refreshed after the grants, and entries that need one of these.

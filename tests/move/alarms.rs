@@ -458,3 +458,116 @@ fn a_server_that_goes_away_is_an_interruption() {
         gone.cluster.resume().expect("started again");
     }
 }
+
+#[test]
+fn a_killed_run_leaves_no_session() {
+    let (Some(source), Some(target)) = (Server::start(15), Server::start(18)) else {
+        return;
+    };
+    let from = source.database("db");
+    source.psql("db", &format!("{SLOW}; {}", IN_THE_MIDDLE[1].1));
+    let mut run = prepare(&from, &target.database("db"), &[]).start();
+    wait_for_sleep(&mut run, [&source, &target]);
+    run.kill();
+    assert_eq!(run.finish().status, -1);
+    assert_nobody_left(&source);
+    assert_nobody_left(&target);
+}
+
+/// Whoever of us waits for a lock on the source must not go on waiting.
+#[test]
+fn a_signal_before_anything_was_touched_leaves_nothing() {
+    let (Some(source), Some(target)) = (Server::start(15), Server::start(15)) else {
+        return;
+    };
+    let from = source.database("db");
+    source.psql("db", "create table t (a int)");
+    let to = target.database("db");
+    let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'";
+    std::thread::scope(|scope| {
+        // Until it is cancelled.
+        let holder =
+            scope.spawn(|| source.try_psql("db", "begin; lock table t; select pg_sleep(20)"));
+        let mut run = prepare(&from, &to, &[]).start();
+        let began = Instant::now();
+        while source.psql("postgres", waiting) == "0" {
+            assert!(
+                run.is_running() && began.elapsed() < Duration::from_secs(30),
+                "nobody waits"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        send(&run, Signal::SIGTERM);
+        let run = run.finish();
+        assert_eq!(run.status, 5, "{run}");
+        assert!(!run.path(RUN_DIR).exists(), "{run}");
+        assert_nobody_left(&source);
+        assert_nobody_left(&target);
+        source.psql(
+            "postgres",
+            "select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'",
+        );
+        assert!(holder.join().expect("it ends").is_err());
+    });
+    let objects = target.psql("db", "select count(*) from pg_class where oid >= 16384");
+    assert_eq!(objects, "0");
+}
+
+/// An administrator, a pooler or a firewall ends one session of many.
+#[test]
+fn a_session_that_is_ended_is_an_interruption() {
+    let (Some(source), Some(target)) = (Server::start(15), Server::start(18)) else {
+        return;
+    };
+    for (number, (what, sql)) in IN_THE_MIDDLE.into_iter().enumerate() {
+        let database = format!("db{number}");
+        let from = source.database(&database);
+        source.psql(&database, &format!("{SLOW}; {sql}"));
+        let to = target.database(&database);
+        let mut run = prepare(&from, &to, &[]).start();
+        wait_for_sleep(&mut run, [&source, &target]);
+        for server in [&source, &target] {
+            server.psql(
+                "postgres",
+                "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep' and application_name like 'pgconvoy%'",
+            );
+        }
+        let run = run.finish();
+        assert_eq!(run.status, 5, "{what}: {run}");
+        assert_nobody_left(&source);
+        assert_nobody_left(&target);
+    }
+}
+
+#[test]
+fn too_few_connections_are_said() {
+    let (Some(source), Some(target)) = (Server::start(15), Server::start(18)) else {
+        return;
+    };
+    let from = source.database("db");
+    source.psql("db", LARGE);
+    source.psql(
+        "postgres",
+        "create role few login connection limit 4; grant pg_read_all_data to few",
+    );
+    target.psql("postgres", "create role few login connection limit 4");
+    for (database, source_role, target_role) in
+        [("one", "few", "postgres"), ("two", "postgres", "few")]
+    {
+        let to = target.database(database);
+        target.psql(
+            "postgres",
+            &format!("alter database {database} owner to few"),
+        );
+        let run = move_with(
+            &format!("{from} user={source_role}"),
+            &format!("{to} user={target_role}"),
+            &["-j", "8", "--chunk-size", "256kB", "--no-owner"],
+        );
+        if run.status == 0 {
+            assert_equal(database, &from, &to, &["--no-owner"]);
+        } else {
+            assert!(run.stderr.contains("too many connections"), "{run}");
+        }
+    }
+}

@@ -199,6 +199,43 @@ fn from_18_to_18() {
     moves(&source, &target, &[zoo("target=18"), MASTODON]);
 }
 
+/// The zoo, between the versions that the other tests leave out.
+fn zoo_from(version: u32, target: u32, variables: &'static str) {
+    if let Some((source, target)) = servers(version, target) {
+        moves(&source, &target, &[zoo(variables)]);
+    }
+}
+
+#[test]
+fn from_11_to_18() {
+    zoo_from(11, 18, "target=18");
+}
+
+#[test]
+fn from_12_to_17() {
+    zoo_from(12, 17, "target=17 pg_dump=18");
+}
+
+#[test]
+fn from_13_to_16() {
+    zoo_from(13, 16, "target=16 pg_dump=18");
+}
+
+#[test]
+fn from_14_to_14() {
+    zoo_from(14, 14, "target=14 pg_dump=18");
+}
+
+#[test]
+fn from_16_to_18() {
+    zoo_from(16, 18, "target=18");
+}
+
+#[test]
+fn from_17_to_17() {
+    zoo_from(17, 17, "target=17 pg_dump=18");
+}
+
 /// In UTF8 a name of 63 letters beyond ASCII is too long, and the server cuts it: then it is not the same database.
 #[test]
 fn from_latin1_to_utf8() {
