@@ -17,7 +17,7 @@ pub const FORMAT: u32 = 1;
 /// A run, from its first event to its last. This is `report.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// [`FORMAT`].
+    /// `FORMAT`.
     pub format: u32,
     /// pgconvoy's version.
     pub version: String,

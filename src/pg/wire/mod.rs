@@ -8,7 +8,7 @@
 //!
 //! The framing of COPY is the same in both directions (`'d'`, length, payload), so whole buffers are forwarded verbatim
 //! and only looked at in passing. Everything that is a question with an answer goes through `tokio-postgres` (see
-//! [`super::session`]); what is here is start-up, the simple query protocol for statements given as bytes, and COPY.
+//! [`Session`](crate::pg::Session)); what is here is start-up, the simple query protocol for statements given as bytes, and COPY.
 //!
 //! Deliberately absent: prepared statements, typed values, the extended protocol.
 
