@@ -15,6 +15,15 @@ with recursive ancestor as (
     select distinct on (a.leaf) a.leaf, a.relid
     from ancestor a
     order by a.leaf, a.depth desc
+), above_foreign as (
+    -- What ANALYZE of a parent reaches is read from the foreign server.
+    select i.inhparent as relid
+    from pg_catalog.pg_inherits i
+    join pg_catalog.pg_class c on c.oid = i.inhrelid and c.relkind = 'f'
+    union
+    select i.inhparent
+    from above_foreign a
+    join pg_catalog.pg_inherits i on i.inhrelid = a.relid
 ), unsafe as (
     select distinct a.leaf
     from ancestor a
@@ -38,7 +47,8 @@ select c.oid,
        x.condition as extension_condition,
        rn.nspname::text as root_schema,
        rc.relname::text as root_name,
-       u.leaf is not null as load_via_root
+       u.leaf is not null as load_via_root,
+       exists (select from above_foreign a where a.relid in (c.oid, r.relid)) as reaches_foreign
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 left join configuration x on x.relid = c.oid

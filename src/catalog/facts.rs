@@ -98,6 +98,8 @@ pub struct Table {
     pub partition_root: Option<QualifiedName>,
     /// Its rows must be loaded through that root, because a row's partition can differ between servers.
     pub load_via_root: bool,
+    /// It, or the root above it, has a foreign table below: what reads the tree reads the foreign server.
+    pub reaches_foreign: bool,
     /// All columns, in attribute order.
     pub columns: Vec<Column>,
     /// The only column of the primary key, if that is one column of an integer type.

@@ -318,6 +318,7 @@ async fn tables(session: &Session) -> Result<Vec<Table>, PgError> {
             extension_condition: row.get("extension_condition")?,
             partition_root,
             load_via_root: row.get("load_via_root")?,
+            reaches_foreign: row.get("reaches_foreign")?,
             columns: Vec::new(),
             integer_key: keys.remove(&oid),
             key_range: None,

@@ -162,11 +162,7 @@ async fn carry_out(
     let plan = Arc::new(inspection.plan(memory, args.speed.chunk_size)?);
     output.run_dir().write_schema(&inspection.view.archive)?;
     output.run_dir().write_plan(&*plan)?;
-    for (matview, because) in &plan.uncompared {
-        let text = format!(
-            "materialized view {} is not compared: {because}",
-            matview.shown()
-        );
+    for text in plan.notes.clone() {
         emitter.emit(What::Note { text });
     }
     let (inspection, target) = Box::pin(inspection.ready_target(&emitter)).await?;

@@ -53,7 +53,7 @@ pub(super) struct Builder<'a> {
     pub units: Vec<CopyUnit>,
     pub comparisons: Vec<Comparison>,
     pub excluded: Vec<QualifiedName>,
-    pub uncompared: Vec<(QualifiedName, String)>,
+    pub notes: Vec<String>,
     pub left_out: Vec<(EntryRef, String)>,
     jobs: Vec<Job>,
 }
@@ -99,7 +99,7 @@ impl<'a> Builder<'a> {
             units: Vec::new(),
             comparisons: Vec::new(),
             excluded: Vec::new(),
-            uncompared: Vec::new(),
+            notes: Vec::new(),
             left_out: Vec::new(),
             jobs: Vec::new(),
         })
@@ -126,7 +126,7 @@ impl<'a> Builder<'a> {
             tables: self.units,
             comparisons: self.comparisons,
             excluded: self.excluded,
-            uncompared: self.uncompared,
+            notes: self.notes,
             left_out: self.left_out,
             jobs: self.jobs,
         })

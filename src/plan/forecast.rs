@@ -115,7 +115,7 @@ mod tests {
             tables: Vec::new(),
             comparisons: Vec::new(),
             excluded: Vec::new(),
-            uncompared: Vec::new(),
+            notes: Vec::new(),
             left_out: Vec::new(),
             jobs: vec![
                 job(0, &[], 1),

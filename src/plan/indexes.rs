@@ -19,6 +19,9 @@ const LEAST_MEMORY: u64 = 64 << 20;
 /// `maintenance_work_mem` beyond this is not used by a sort that fits (and servers before 17 take no more than 2 GB − 1 kB).
 const MOST_MEMORY: u64 = (2 << 30) - 1024;
 
+/// The first major version with `ANALYZE ONLY`.
+const ANALYZE_ONLY: u32 = 18;
+
 /// An entry that makes an index, with what the catalog says of that index.
 struct IndexEntry<'a> {
     entry: &'a Entry,
@@ -270,7 +273,7 @@ impl<'a> Builder<'a> {
     }
 
     /// ANALYZE, once all indexes of a table are there: statistics of expressions need the index. Partitions are analyzed
-    /// through their root, which has statistics of its own; small tables in bundles.
+    /// through their root, which has statistics of its own, unless a foreign table is below it; small tables in bundles.
     pub fn plan_analyze(&mut self) {
         let facts = self.inputs.facts;
         let roots: BTreeMap<&QualifiedName, &QualifiedName> = facts
@@ -278,15 +281,24 @@ impl<'a> Builder<'a> {
             .iter()
             .filter_map(|table| Some((&table.name, table.partition_root.as_ref()?)))
             .collect();
+        let mut notes: Vec<String> = Vec::new();
         let mut groups: BTreeMap<Analyzed, Vec<QualifiedName>> = BTreeMap::new();
         for (name, jobs) in self
             .tables
             .iter()
             .filter(|(_, jobs)| !jobs.copied.is_empty())
         {
+            let reaches_foreign = self.reaches_foreign(name);
+            if reaches_foreign && !roots.contains_key(name) && !self.knows_analyze_only() {
+                notes.push(format!(
+                    "{} is not analyzed: below it is a foreign table, which ANALYZE would read",
+                    name.shown()
+                ));
+                continue;
+            }
             let root = roots
                 .get(name)
-                .filter(|root| self.relations.contains_key(**root));
+                .filter(|root| self.relations.contains_key(**root) && !reaches_foreign);
             let group = match (root, jobs.bundle) {
                 (Some(root), _) => Analyzed::Root((*root).clone()),
                 (None, Some(bundle)) => Analyzed::Bundle(bundle),
@@ -294,9 +306,20 @@ impl<'a> Builder<'a> {
             };
             groups.entry(group).or_default().push(name.clone());
         }
+        self.notes.append(&mut notes);
         for (group, members) in groups {
             self.plan_analyze_group(&group, &members);
         }
+    }
+
+    fn reaches_foreign(&self, table: &QualifiedName) -> bool {
+        let facts = self.facts_by_name.get(table);
+        facts.is_some_and(|facts| facts.reaches_foreign)
+    }
+
+    /// `ANALYZE ONLY`, which leaves out what inherits from the table.
+    fn knows_analyze_only(&self) -> bool {
+        self.inputs.target.version.major() >= ANALYZE_ONLY
     }
 
     fn plan_analyze_group(&mut self, group: &Analyzed, members: &[QualifiedName]) {
@@ -324,7 +347,13 @@ impl<'a> Builder<'a> {
         let statement = |table: &QualifiedName| Statement {
             entry: None,
             needs: self.relations.get(table).copied().into_iter().collect(),
-            sql: SqlText::from(format!("analyze {table}")),
+            sql: SqlText::from(
+                if self.reaches_foreign(table) && self.knows_analyze_only() {
+                    format!("analyze only {table}")
+                } else {
+                    format!("analyze {table}")
+                },
+            ),
         };
         let job = self.add(Draft {
             after,

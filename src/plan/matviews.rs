@@ -205,8 +205,10 @@ impl<'a> Builder<'a> {
         }
         // Without the rows of a table that it reads, it cannot be what it is on the source.
         if let Some(table) = self.excluded_input(matview) {
-            let because = format!("it reads {}, whose rows were left out", table.shown());
-            self.uncompared.push((matview.name.clone(), because));
+            let (view, table) = (matview.name.shown(), table.shown());
+            self.notes.push(format!(
+                "materialized view {view} is refreshed, but not compared: it reads {table}, whose rows are left out"
+            ));
             return;
         }
         let entry = self.relations[&matview.name];

@@ -135,8 +135,8 @@ pub struct Plan {
     pub comparisons: Vec<Comparison>,
     /// Tables whose rows are left out on request.
     pub excluded: Vec<QualifiedName>,
-    /// Materialized views that are refreshed and not compared, and why.
-    pub uncompared: Vec<(QualifiedName, String)>,
+    /// What is not done, or not compared, and why: sentences for the operator.
+    pub notes: Vec<String>,
     /// Entries that are left out, and why.
     pub left_out: Vec<(EntryRef, String)>,
     /// The jobs, by number.

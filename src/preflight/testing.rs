@@ -138,6 +138,7 @@ impl World {
             extension_condition: None,
             partition_root: None,
             load_via_root: false,
+            reaches_foreign: false,
             columns: Vec::new(),
             integer_key: None,
             key_range: None,

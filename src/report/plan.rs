@@ -104,6 +104,7 @@ fn phases(plan: &Plan, lines: &mut Vec<String>) {
 }
 
 fn left_out(plan: &Plan, lines: &mut Vec<String>) {
+    lines.extend(plan.notes.iter().map(|note| words::one_line(note)));
     for table in &plan.excluded {
         lines.push(format!("without its rows: {}", table.shown()));
     }

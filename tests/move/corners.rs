@@ -111,7 +111,6 @@ fn what_pg_dump_itself_gets_wrong_is_found() {
 }
 
 #[test]
-#[ignore = "bug: ANALYZE of a parent of foreign tables reaches for the foreign server, and fails with it"]
 fn foreign_tables_in_trees_are_left_alone() {
     if let Some((run, equal, said)) = zoo_with("zoo-foreign-trees.sql") {
         assert_proven(&run);
