@@ -18,6 +18,14 @@ with recursive reads as (
     join reads r on r.view = i.relation
 )
 select c.oid,
+       -- User-defined functions and operators: running the view's query runs them.
+       exists (select
+               from pg_catalog.pg_rewrite r
+               join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
+               where (r.ev_class = c.oid
+                      or r.ev_class in (select i.relation from input i where i.matview = c.oid))
+                 and d.refclassid in ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass)
+                 and d.refobjid >= 16384) as calls_user_code,
        n.nspname::text as schema,
        c.relname::text as name,
        c.relispopulated as populated,

@@ -1,7 +1,8 @@
--- Sequences; their values are read one by one, because they are rows of their own relations.
+-- Sequences, with the extension whose configuration they are; their values are read one by one, because they are rows of their own relations.
 select c.oid,
        n.nspname::text as schema,
-       c.relname::text as name
+       c.relname::text as name,
+       (select e.extname::text from pg_catalog.pg_extension e where c.oid = any (e.extconfig)) as extension
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where c.relkind = 'S'

@@ -10,6 +10,7 @@ select current_setting('server_version_num')::int4 as version,
        current_setting('block_size')::int4 as block_size,
        (select setting::int8 * 8192 from pg_catalog.pg_settings where name = 'shared_buffers') as shared_buffers_bytes,
        (select setting::int8 * 1024 from pg_catalog.pg_settings where name = 'maintenance_work_mem') as maintenance_work_mem_bytes,
+       exists (select from pg_catalog.pg_namespace where nspname = 'pgconvoy') as has_pgconvoy_schema,
        current_setting('max_locks_per_transaction')::int8
          * (current_setting('max_connections')::int8 + current_setting('max_prepared_transactions')::int8) as lock_slots
 from pg_catalog.pg_database d

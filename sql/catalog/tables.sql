@@ -47,7 +47,8 @@ select c.oid,
        x.condition as extension_condition,
        rn.nspname::text as root_schema,
        rc.relname::text as root_name,
-       u.leaf is not null as load_via_root,
+       -- One such partition makes it all of them: the root is loaded, and compared, as a whole.
+       r.relid is not null and bool_or(u.leaf is not null) over (partition by r.relid) as load_via_root,
        exists (select from above_foreign a where a.relid in (c.oid, r.relid)) as reaches_foreign
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace

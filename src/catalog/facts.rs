@@ -31,6 +31,8 @@ pub struct ServerFacts {
     pub shared_buffers: Bytes,
     /// `maintenance_work_mem`.
     pub maintenance_work_mem: Bytes,
+    /// Whether there is a schema `pgconvoy`, the name that a ledger has.
+    pub has_pgconvoy_schema: bool,
     /// How many relation locks the shared lock table is laid out for.
     pub lock_slots: u64,
 }
@@ -169,6 +171,8 @@ pub struct Sequence {
     pub name: QualifiedName,
     /// `last_value`.
     pub last_value: i64,
+    /// The extension whose configuration it belongs to.
+    pub extension: Option<String>,
     /// `is_called`: whether `last_value` was handed out.
     pub is_called: bool,
 }
@@ -182,6 +186,8 @@ pub struct Matview {
     pub name: QualifiedName,
     /// Whether it holds data.
     pub populated: bool,
+    /// Whether that query runs user-defined functions.
+    pub calls_user_code: bool,
     /// The query it holds the result of, as the source prints it.
     pub definition: String,
     /// Size.

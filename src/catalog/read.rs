@@ -42,6 +42,7 @@ pub async fn server_facts(session: &Session) -> Result<ServerFacts, PgError> {
         block_size: u64::try_from(row.get::<i32>("block_size")?).unwrap_or(8192),
         shared_buffers: row.bytes("shared_buffers_bytes")?,
         maintenance_work_mem: row.bytes("maintenance_work_mem_bytes")?,
+        has_pgconvoy_schema: row.get("has_pgconvoy_schema")?,
         lock_slots: row.count("lock_slots")?,
     })
 }
@@ -255,14 +256,14 @@ pub async fn constraints(session: &Session) -> Result<Vec<Constraint>, PgError> 
 pub async fn sequences(session: &Session) -> Result<Vec<Sequence>, PgError> {
     const NAME: &str = "the values of sequences";
     let rows = ask(session, &queries::SEQUENCES, &[]).await?;
-    let names: Vec<QualifiedName> = rows
+    let names: Vec<(QualifiedName, Option<String>)> = rows
         .iter()
-        .map(|row| row.name("schema", "name"))
-        .collect::<Result<_, _>>()?;
+        .map(|row| Ok((row.name("schema", "name")?, row.get("extension")?)))
+        .collect::<Result<_, PgError>>()?;
     let mut sequences = Vec::with_capacity(names.len());
     for batch in names.chunks(SEQUENCES_PER_QUERY) {
         let mut sql = String::new();
-        for (index, name) in batch.iter().enumerate() {
+        for (index, (name, _)) in batch.iter().enumerate() {
             let union = if index == 0 { "" } else { " union all " };
             let _ = write!(
                 sql,
@@ -273,12 +274,13 @@ pub async fn sequences(session: &Session) -> Result<Vec<Sequence>, PgError> {
             let index = usize::try_from(row.get::<i32>("index")?)
                 .ok()
                 .and_then(|index| batch.get(index));
-            let name = index.ok_or_else(|| PgError::Answer {
+            let (name, extension) = index.ok_or_else(|| PgError::Answer {
                 query: NAME,
                 what: "an unknown sequence".into(),
             })?;
             sequences.push(Sequence {
                 name: name.clone(),
+                extension: extension.clone(),
                 last_value: row.get("last_value")?,
                 is_called: row.get("is_called")?,
             });
@@ -350,6 +352,7 @@ async fn matviews(session: &Session) -> Result<Vec<Matview>, PgError> {
             oid: row.oid("oid")?,
             name: row.name("schema", "name")?,
             populated: row.get("populated")?,
+            calls_user_code: row.get("calls_user_code")?,
             definition: lossy(row.get("definition")?),
             bytes: row.bytes("bytes")?,
             row_estimate: row.estimate("row_estimate")?,

@@ -384,7 +384,7 @@ pub fn tables_to_judge(plan: &Plan) -> u32 {
     let tables = if plan.verify == VerifyLevel::None {
         plan.tables.len()
     } else {
-        let is_table = |comparison: &&crate::plan::Comparison| comparison.definition.is_none();
+        let is_table = |comparison: &&crate::plan::Comparison| !comparison.matview;
         plan.comparisons.iter().filter(is_table).count()
     };
     u32::try_from(tables).unwrap_or(u32::MAX)
@@ -415,7 +415,11 @@ pub async fn dump_schema(
     pg_dump: &ClientTool,
     (snapshot, filters): (Option<&str>, &Filters),
 ) -> Result<Vec<u8>, Failure> {
-    let mut arguments: Vec<OsString> = vec!["--format=custom".into(), "--schema-only".into()];
+    let mut arguments: Vec<OsString> = vec![
+        "--format=custom".into(),
+        "--schema-only".into(),
+        "--lock-wait-timeout=10s".into(),
+    ];
     arguments.push(format!("--exclude-schema={}", ledger::SCHEMA).into());
     arguments.extend(snapshot.map(|id| OsString::from(format!("--snapshot={id}"))));
     // Where the database has an encoding, its names and definitions travel in UTF-8; otherwise as the bytes they are.

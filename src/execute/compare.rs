@@ -8,16 +8,12 @@ use crate::pg::wire::{Gauge, Relayed, Wire};
 use crate::plan::Comparison;
 use crate::verify::content::Reading;
 
-/// Reads the source's side. For a materialized view: the result of its query first, then what it holds.
+/// Reads the source's side. For a materialized view: what it holds, then the result of its query, if that may be run.
 pub(super) async fn source(context: &Context, index: usize, gauge: &Gauge) -> Ended {
     let comparison = &context.plan.comparisons[index];
     let mut wire = context.source.take().await?;
-    let mut sides: Vec<String> = comparison
-        .definition
-        .iter()
-        .map(|query| format!("({query}) as definition"))
-        .collect();
-    sides.push(from(comparison));
+    let mut sides = vec![from(comparison)];
+    sides.extend(by_query(comparison));
     let mut outcome = Outcome::default();
     let mut digests = Vec::new();
     for side in sides {
@@ -57,6 +53,16 @@ pub(super) async fn target(context: &Context, comparisons: &[usize], gauge: &Gau
             Ok(relayed) => {
                 outcome.rows += relayed.digest.rows;
                 outcome.bytes += relayed.bytes;
+                if let Some(query) = by_query(comparison).filter(|_| comparison.reads_matview) {
+                    // Best effort: without it, the view is only compared with the source's side.
+                    if let Ok(fresh) = read(context, &mut wire, comparison, &query, gauge).await {
+                        let digest = fresh.digest;
+                        outcome.found.push(Found::QueriedTarget {
+                            comparison: index,
+                            digest,
+                        });
+                    }
+                }
                 let hashed = context.plan.verify == VerifyLevel::Content;
                 outcome.found.push(Found::ReadTarget {
                     comparison: index,
@@ -73,6 +79,11 @@ pub(super) async fn target(context: &Context, comparisons: &[usize], gauge: &Gau
     }
     context.target.give_back(wire);
     Ok(outcome)
+}
+
+fn by_query(comparison: &Comparison) -> Option<String> {
+    let query = comparison.definition.as_ref()?;
+    Some(format!("({query}) as definition"))
 }
 
 fn from(comparison: &Comparison) -> String {

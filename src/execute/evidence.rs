@@ -17,6 +17,7 @@ pub(super) struct Evidence {
     copied: HashMap<usize, Copied>,
     counted: HashMap<usize, Rows>,
     read_again: HashMap<usize, Vec<MultisetDigest>>,
+    queried_target: HashMap<usize, MultisetDigest>,
     large_objects: HashMap<Oid, (MultisetDigest, Measured)>,
 }
 
@@ -53,6 +54,9 @@ impl Evidence {
             } => {
                 self.read_again.insert(comparison, digests);
             }
+            Found::QueriedTarget { comparison, digest } => {
+                self.queried_target.insert(comparison, digest);
+            }
             Found::ReadTarget {
                 comparison,
                 digest,
@@ -70,7 +74,7 @@ impl Evidence {
                 because,
             } => {
                 let comparison = &plan.comparisons[comparison];
-                let class = if comparison.definition.is_some() {
+                let class = if comparison.matview {
                     "materialized view"
                 } else {
                     "table data"
@@ -128,7 +132,7 @@ impl Evidence {
         (index, target, hashed): (usize, MultisetDigest, bool),
         emit: &dyn Emit,
     ) {
-        if comparison.definition.is_some() {
+        if comparison.matview {
             return self.judge_matview(comparison, (index, target), emit);
         }
         let copied: Vec<&Copied> = comparison
@@ -189,39 +193,49 @@ impl Evidence {
         }
     }
 
-    /// A refreshed view equals the result of its query; one that does not may still equal what the source's holds.
+    /// A refreshed view equals what its query gives on the source, in the snapshot. It may also equal what the source's view
+    /// holds, or, if it reads another view that is out of date there, what its query gives on the target, whose tables
+    /// are compared one by one.
     fn judge_matview(
         &self,
         comparison: &Comparison,
         (index, target): (usize, MultisetDigest),
         emit: &dyn Emit,
     ) {
-        let object = comparison.table.to_string();
-        let sides = self
-            .read_again
-            .get(&index)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let [by_query, held] = *sides else {
-            let because = "the source's side could not be read".to_owned();
-            return emit.emit(What::Unverified(Unverified {
-                class: "materialized view".into(),
-                object,
-                because,
+        let object = comparison.table.shown();
+        let class = || "materialized view".to_owned();
+        let unverified = |because: &str| {
+            emit.emit(What::Unverified(Unverified {
+                class: class(),
+                object: object.clone(),
+                because: because.to_owned(),
             }));
         };
-        if target != by_query && target != held {
+        let sides = self.read_again.get(&index).map(Vec::as_slice);
+        let (held, by_query) = match sides.unwrap_or_default() {
+            [held, by_query] => (*held, Some(*by_query)),
+            [held] => (*held, None),
+            _ => return unverified("the source's side could not be read"),
+        };
+        let on_target = self.queried_target.get(&index).copied();
+        if target != held && Some(target) != by_query && Some(target) != on_target {
+            let Some(by_query) = by_query else {
+                return unverified(
+                    "it is not what the source's view holds, which may be out of date; its query, which would tell, \
+                     runs user-defined functions, and not with a superuser's rights",
+                );
+            };
             let detail = format!(
                 "the target holds {target}; the view's query gives {by_query} on the source, whose own view holds {held}"
             );
             return emit.emit(What::Difference(Difference {
                 kind: DifferenceKind::Different,
-                class: "materialized view".into(),
+                class: class(),
                 object,
                 detail,
             }));
         }
-        if by_query != held {
+        if target != held {
             let text = format!(
                 "materialized view {object} was out of date on the source ({held}); on the target it is fresh ({target})"
             );

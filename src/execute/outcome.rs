@@ -37,11 +37,16 @@ pub(super) enum Found {
     },
     /// `count(*)` of a table on the source.
     Counted { table: usize, rows: Rows },
-    /// The source's side of a comparison, read again. For a materialized view there are two: the result of its query, and
-    /// what it holds.
+    /// The source's side of a comparison, read again. For a materialized view: what it holds and,
+    /// if that may be run, the result of its query.
     ReadSource {
         comparison: usize,
         digests: Vec<MultisetDigest>,
+    },
+    /// What a materialized view's query gives on the target.
+    QueriedTarget {
+        comparison: usize,
+        digest: MultisetDigest,
     },
     /// The target's side of a comparison.
     ReadTarget {

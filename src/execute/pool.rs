@@ -6,10 +6,16 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::time::Duration;
+
+use futures_util::future::join_all;
 
 use crate::pg::stream::Peer;
 use crate::pg::wire::Wire;
 use crate::pg::{Connector, PgError};
+
+/// How long all cancel requests together may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The pool of one side.
 pub(super) struct Pool {
@@ -90,9 +96,11 @@ impl Pool {
     /// Asks the server to cancel whatever its sessions are doing.
     pub async fn cancel(&self) {
         let busy: Vec<((i32, i32), Peer)> = self.state().busy.drain().collect();
-        for (backend, peer) in busy {
-            self.connector.cancel(&peer, backend).await;
-        }
+        let requests = busy
+            .iter()
+            .map(|(backend, peer)| self.connector.cancel(peer, *backend));
+        // A server that does not answer will not cancel anything either.
+        let _ = tokio::time::timeout(PATIENCE, join_all(requests)).await;
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

@@ -262,8 +262,7 @@ impl Supervisor {
 
     /// Ends whatever is running on both servers: no backend goes on working for a run that is over.
     async fn abort(&mut self) {
-        self.context.source.cancel().await;
-        self.context.target.cancel().await;
+        tokio::join!(self.context.source.cancel(), self.context.target.cancel());
         self.tasks.shutdown().await;
     }
 }

@@ -206,7 +206,7 @@ impl Answer {
 /// The statement that pins a session's settings. `encoding` is the client encoding: the source database's own where
 /// rows travel, so that both servers convert from the same bytes, and UTF-8 where questions are asked.
 pub(super) fn pinned_settings(side: Side, version: ServerVersion, encoding: &str) -> String {
-    const BOTH_SIDES: [(&str, &str); 20] = [
+    const BOTH_SIDES: [(&str, &str); 19] = [
         ("search_path", ""),
         ("row_security", "off"),
         ("DateStyle", "ISO, YMD"),
@@ -225,7 +225,6 @@ pub(super) fn pinned_settings(side: Side, version: ServerVersion, encoding: &str
         ("default_transaction_deferrable", "off"),
         ("check_function_bodies", "off"),
         ("statement_timeout", "0"),
-        ("lock_timeout", "0"),
         ("idle_in_transaction_session_timeout", "0"),
     ];
     let mut sql = format!("set client_encoding = {}", quote_literal(encoding));
@@ -245,11 +244,15 @@ pub(super) fn pinned_settings(side: Side, version: ServerVersion, encoding: &str
         sql.push_str("; set transaction_timeout = 0");
     }
     match side {
-        Side::Source => sql.push_str("; set default_transaction_read_only = on"),
+        // Somebody's DDL that waits for the locks of our snapshot makes every later reader wait behind it: ours, which the
+        // snapshot waits for, and the application's. Nobody would ever give way, so we do.
+        Side::Source => {
+            sql.push_str("; set lock_timeout = '10s'; set default_transaction_read_only = on");
+        }
         // Work and its ledger line travel in one transaction: a crash loses both or neither. The end of a run commits
         // once with it on, which flushes everything before.
         Side::Target => {
-            sql.push_str("; set default_transaction_read_only = off; set synchronous_commit = off");
+            sql.push_str("; set lock_timeout = 0; set default_transaction_read_only = off; set synchronous_commit = off");
         }
     }
     sql

@@ -360,7 +360,9 @@ impl<'a> Builder<'a> {
             .filter(|_| format != CopyFormat::Binary);
         Comparison {
             only: table == unit.table,
+            matview: false,
             definition: None,
+            reads_matview: false,
             table,
             entries: copied
                 .iter()

@@ -37,9 +37,16 @@ impl<'a> Builder<'a> {
         let dumped: BTreeMap<QualifiedName, DumpId> = entries
             .filter_map(|entry| Some((entry.qualified_name()?, entry.dump_id)))
             .collect();
+        let entries = self.inputs.toc.entries.iter();
+        let extensions: BTreeMap<&[u8], DumpId> = entries
+            .filter(|entry| entry.is("EXTENSION"))
+            .map(|entry| (&*entry.tag, entry.dump_id))
+            .collect();
         let mut statements: Vec<Statement> = Vec::new();
         for sequence in &self.inputs.facts.sequences {
-            let Some(&entry) = dumped.get(&sequence.name) else {
+            // A sequence of an extension has no entry; the extension makes it, and its value is the user's.
+            let by_extension = || extensions.get(sequence.extension.as_ref()?.as_bytes());
+            let Some(&entry) = dumped.get(&sequence.name).or_else(by_extension) else {
                 continue;
             };
             if self.inputs.options.exclude_data.contains(&sequence.name) {

@@ -187,14 +187,22 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// A table whose rows are left out, among those that it reads.
+    /// A table whose rows are left out, among those that it reads, also through other materialized views.
     fn excluded_input(&self, matview: &Matview) -> Option<&'a QualifiedName> {
-        let tables = self.inputs.facts.tables.iter();
-        let mut excluded =
-            tables.filter(|table| self.inputs.options.exclude_data.contains(&table.name));
-        excluded
-            .find(|table| matview.inputs.contains(&table.oid))
+        let facts = self.inputs.facts;
+        let excluded = |name: &QualifiedName| self.inputs.options.exclude_data.contains(name);
+        let mut tables = facts.tables.iter().filter(|table| excluded(&table.name));
+        let direct = tables.find(|table| matview.inputs.contains(&table.oid));
+        // A view cannot read itself, so this ends.
+        let views = || {
+            facts
+                .matviews
+                .iter()
+                .filter(|view| matview.inputs.contains(&view.oid))
+        };
+        direct
             .map(|table| &table.name)
+            .or_else(|| views().find_map(|view| self.excluded_input(view)))
     }
 
     /// The source's side is the result of the view's query in the snapshot, which a refreshed view must equal; what the
@@ -221,11 +229,24 @@ impl<'a> Builder<'a> {
         let encoding = &self.inputs.source.encoding;
         let converted =
             format != CopyFormat::Binary && !matches!(encoding.as_str(), "UTF8" | "SQL_ASCII");
+        // REFRESH runs it with its owner's rights; we would run it with ours. What other people's functions do with a
+        // superuser's rights is not for us to find out.
+        let superuser = self.inputs.source.superuser || self.inputs.target.superuser;
+        let may_run = !(matview.calls_user_code && superuser);
+        let matviews: HashSet<Oid> = self
+            .inputs
+            .facts
+            .matviews
+            .iter()
+            .map(|view| view.oid)
+            .collect();
         let comparison = Comparison {
             table: matview.name.clone(),
             entries: vec![entry],
             copied: Vec::new(),
-            definition: Some(matview.definition.clone()),
+            matview: true,
+            definition: may_run.then(|| matview.definition.clone()),
+            reads_matview: matview.inputs.iter().any(|oid| matviews.contains(oid)),
             columns: matview.columns.iter().map(expression).collect(),
             only: false,
             encoding: converted.then(|| encoding.clone()),
@@ -241,7 +262,7 @@ impl<'a> Builder<'a> {
             bytes: matview.bytes,
             ..Draft::new(
                 Phase::Verify,
-                format!("run the query of {} on the source", matview.name.shown()),
+                format!("read {} on the source", matview.name.shown()),
                 Work::ReadSource { comparison: index },
             )
         });

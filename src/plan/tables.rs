@@ -69,8 +69,13 @@ pub struct Comparison {
     pub entries: Vec<DumpId>,
     /// Indexes into [`super::Plan::tables`]: what was copied into it.
     pub copied: Vec<usize>,
-    /// For a materialized view: the query it holds the result of.
+    /// It is a materialized view.
+    pub matview: bool,
+    /// For a materialized view whose query may be run: that query.
     pub definition: Option<String>,
+    /// The view reads another materialized view, which is fresh on the target and may be out of date on the source: its
+    /// query is run on the target, too.
+    pub reads_matview: bool,
     /// The expressions to read.
     pub columns: Vec<String>,
     /// Whether the table is read without its children.
@@ -106,7 +111,7 @@ impl CopyUnit {
             into: root.unwrap_or(&table.name).clone(),
             table: table.name.clone(),
             entry,
-            columns: copied_columns(&table.columns),
+            columns: copied_columns(&table.columns, root.is_some()),
             format,
             encoding,
             condition: table
@@ -226,12 +231,17 @@ impl Range {
     }
 }
 
-fn copied_columns(columns: &[Column]) -> Vec<String> {
-    columns
+/// In attribute order; by name for what goes through a partitioned root, whose partitions may each have another order.
+fn copied_columns(columns: &[Column], by_name: bool) -> Vec<String> {
+    let mut names: Vec<String> = columns
         .iter()
         .filter(|column| !column.generated)
         .map(|column| column.name.clone())
-        .collect()
+        .collect();
+    if by_name {
+        names.sort();
+    }
+    names
 }
 
 /// A table without columns to copy takes no list, not an empty one.

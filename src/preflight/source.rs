@@ -6,6 +6,7 @@ use crate::model::{Finding, Rows, ServerVersion, Severity, quote_ident};
 pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
     [
         too_old(facts),
+        reserved_schema(facts),
         unreadable(facts),
         standby(facts),
         too_few_locks(facts),
@@ -22,6 +23,18 @@ fn too_old(facts: &PreflightFacts<'_>) -> Option<Finding> {
             "source-too-old",
             format!("the source is PostgreSQL {version}; versions before 10 are not supported"),
             "Use that version's own pg_dump and pg_restore.",
+        )
+    })
+}
+
+/// That schema is never dumped, copied or compared, so there must be nothing in it that anybody wants.
+fn reserved_schema(facts: &PreflightFacts<'_>) -> Option<Finding> {
+    facts.source.has_pgconvoy_schema.then(|| {
+        blocker(
+            "source-has-ledger",
+            "the source has a schema pgconvoy, which is what the ledger of a move into it is called, and would be left behind".to_owned(),
+            "If it is what an unfinished move left there: DROP SCHEMA pgconvoy CASCADE; if it is yours: ALTER SCHEMA pgconvoy \
+             RENAME TO something else.",
         )
     })
 }

@@ -34,6 +34,7 @@ fn server(system_identifier: i64) -> ServerFacts {
         block_size: 8192,
         shared_buffers: Bytes(128 << 20),
         maintenance_work_mem: Bytes(64 << 20),
+        has_pgconvoy_schema: false,
         lock_slots: 6400,
     }
 }

@@ -326,7 +326,10 @@ fn compare_sequences(source: &Observed, target: &Observed, scope: &Scope, outcom
         .collect();
     let mut compared = 0;
     for sequence in &source.sequences {
-        if !scope.has_relation(&sequence.name) {
+        let configures = |extension: &String| scope.has_extension(extension);
+        if !scope.has_relation(&sequence.name)
+            && !sequence.extension.as_ref().is_some_and(configures)
+        {
             continue;
         }
         let object = ("sequence", sequence.name.shown());

@@ -15,6 +15,7 @@ enum Space {
     Domain,
     Statistics,
     EventTrigger,
+    Extension,
 }
 
 /// The objects that take part in a comparison.
@@ -70,6 +71,11 @@ impl Scope {
         self.has(Space::Relation, &name.schema, &name.name)
     }
 
+    /// Whether an extension takes part.
+    pub(super) fn has_extension(&self, name: &str) -> bool {
+        self.has(Space::Extension, "", name)
+    }
+
     /// Whether the object of a row of `states.sql` takes part.
     pub(super) fn has_object(&self, class: &str, schema: &str, name: &str) -> bool {
         let space = match class {
@@ -100,6 +106,7 @@ fn space(entry: &Entry) -> Option<Space> {
         "DOMAIN" => Some(Space::Domain),
         "STATISTICS" => Some(Space::Statistics),
         "EVENT TRIGGER" => Some(Space::EventTrigger),
+        "EXTENSION" => Some(Space::Extension),
         _ => None,
     }
 }

@@ -79,11 +79,12 @@ pub async fn relay(ends: Ends<'_>, format: &CopyFormat, gauge: &Gauge) -> Result
         Forwarded::TargetFailed(error) => {
             // The source is in the middle of its COPY: there is no polite way to stop it but to hang up.
             source.broken = true;
-            target.await_ready().await?;
+            // What the server said is the news, not how its session ended.
+            let _ = target.await_ready().await;
             Err(PgError::server(copy_in, *error))
         }
         Forwarded::SourceEnded(Ended::Error(error)) => {
-            source.await_ready().await?;
+            let _ = source.await_ready().await;
             target.fail_copy("the source's COPY failed").await;
             Err(PgError::server(copy_out, *error))
         }
@@ -127,7 +128,7 @@ pub async fn read_copy(
     let ended = pump.run(&mut wire.reader, &mut wire.buffer, None).await;
     match ended.inspect_err(|_| wire.broken = true)? {
         Ended::Error(error) => {
-            wire.await_ready().await?;
+            let _ = wire.await_ready().await;
             Err(PgError::server(copy_out, *error))
         }
         Ended::Done => {
@@ -265,7 +266,7 @@ impl Wire {
         let message = self.receive("starting a COPY").await?;
         match message.tag {
             b'E' => {
-                self.await_ready().await?;
+                let _ = self.await_ready().await;
                 Err(PgError::server(sql, message.to_server_error()))
             }
             tag if tag == expected => Ok(()),
