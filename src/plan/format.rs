@@ -176,6 +176,7 @@ impl Formats<'_> {
             _ => match facts.name.as_str() {
                 "real" => Some("float4send".into()),
                 "double precision" => Some("float8send".into()),
+                "polygon" => Some("poly_send".into()),
                 geometric => Some(format!("{geometric}_send")),
             },
         }

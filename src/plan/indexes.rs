@@ -19,9 +19,6 @@ const LEAST_MEMORY: u64 = 64 << 20;
 /// `maintenance_work_mem` beyond this is not used by a sort that fits (and servers before 17 take no more than 2 GB − 1 kB).
 const MOST_MEMORY: u64 = (2 << 30) - 1024;
 
-/// The first major version with `ANALYZE ONLY`.
-const ANALYZE_ONLY: u32 = 18;
-
 /// An entry that makes an index, with what the catalog says of that index.
 struct IndexEntry<'a> {
     entry: &'a Entry,
@@ -289,7 +286,7 @@ impl<'a> Builder<'a> {
             .filter(|(_, jobs)| !jobs.copied.is_empty())
         {
             let reaches_foreign = self.reaches_foreign(name);
-            if reaches_foreign && !roots.contains_key(name) && !self.knows_analyze_only() {
+            if reaches_foreign && !roots.contains_key(name) {
                 notes.push(format!(
                     "{} is not analyzed: below it is a foreign table, which ANALYZE would read",
                     name.shown()
@@ -317,11 +314,6 @@ impl<'a> Builder<'a> {
         facts.is_some_and(|facts| facts.reaches_foreign)
     }
 
-    /// `ANALYZE ONLY`, which leaves out what inherits from the table.
-    fn knows_analyze_only(&self) -> bool {
-        self.inputs.target.version.major() >= ANALYZE_ONLY
-    }
-
     fn plan_analyze_group(&mut self, group: &Analyzed, members: &[QualifiedName]) {
         let mut after: Vec<JobId> = Vec::new();
         let mut needs: Vec<DumpId> = Vec::new();
@@ -347,13 +339,7 @@ impl<'a> Builder<'a> {
         let statement = |table: &QualifiedName| Statement {
             entry: None,
             needs: self.relations.get(table).copied().into_iter().collect(),
-            sql: SqlText::from(
-                if self.reaches_foreign(table) && self.knows_analyze_only() {
-                    format!("analyze only {table}")
-                } else {
-                    format!("analyze {table}")
-                },
-            ),
+            sql: SqlText::from(format!("analyze {table}")),
         };
         let job = self.add(Draft {
             after,
