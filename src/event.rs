@@ -12,8 +12,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Bytes, Difference, DumpId, Endpoint, ExitStatus, Finding, JobId, Rows, ServerError,
-    TableVerdict, Unverified, VerifyLevel,
+    Bytes, Difference, DumpId, Endpoint, ExitStatus, Finding, JobId, Rows, RowsDiffer, ServerError,
+    TableVerdict, Unverified, VerifyLevel, Waiver,
 };
 
 /// One thing that happened, and when. One line of `events.jsonl`.
@@ -195,6 +195,15 @@ pub enum What {
     Difference(Difference),
     /// Something could not be verified.
     Unverified(Unverified),
+    /// Which rows of a table differ; follows the table's verdict.
+    RowsDiffer(Box<RowsDiffer>),
+    /// What is passed over because the operator said so by name.
+    Waived(Waiver),
+    /// Differences that were found at first, and no longer when they were looked at again.
+    InFlux {
+        /// What differed for a while.
+        differences: Vec<Difference>,
+    },
     /// The source was written to after the snapshot: the copy is of the snapshot, not of now.
     SourceMovedOn {
         /// Tables with writes since the snapshot and how many, where the statistics say so; may be empty.

@@ -88,6 +88,7 @@ pub async fn compare(proof: &Proof, emitter: &Emitter) -> Result<(), Failure> {
             bytes: Bytes(0),
             copy_ms: 0,
             verdict: Verdict::Excluded,
+            forms: Vec::new(),
         }));
     }
     Ok(())

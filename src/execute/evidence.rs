@@ -121,6 +121,7 @@ impl Evidence {
                 bytes: copied.map(|copied| copied.bytes).unwrap_or_default(),
                 copy_ms: copied.map_or(0, |copied| copied.duration_ms),
                 verdict: Verdict::NotVerified,
+                forms: Vec::new(),
             }));
         }
     }
@@ -179,6 +180,7 @@ impl Evidence {
             bytes: copied.iter().map(|copied| copied.bytes).sum(),
             copy_ms: copied.iter().map(|copied| copied.duration_ms).sum(),
             verdict,
+            forms: Vec::new(),
         }));
         if verdict == Verdict::NotVerified {
             let because = "a part of it was not copied or not counted".to_owned();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, CopyFormat, MultisetDigest, QualifiedName, Rows};
+use super::{Bytes, ColumnForm, CopyFormat, MultisetDigest, QualifiedName, Rows};
 
 /// In what way the target is not what the source is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -77,4 +77,18 @@ pub struct TableVerdict {
     pub copy_ms: u64,
     /// The conclusion.
     pub verdict: Verdict,
+    /// Columns that were compared otherwise than by the bytes that the server sends, or not at all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forms: Vec<ColumnForm>,
+}
+
+/// Something that the operator wanted to be passed over, by name. It is told, and takes away the word "proven".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiver {
+    /// As it was asked for: `table:public.sessions`.
+    pub rule: String,
+    /// What was not compared because of it, a clause each: `the rows of public.sessions`.
+    pub not_compared: Vec<String>,
+    /// The differences that were found and are passed over.
+    pub differences: Vec<Difference>,
 }

@@ -13,11 +13,12 @@ mod lock;
 mod name;
 mod pattern;
 mod quantity;
+mod rows;
 mod server_error;
 mod sql;
 mod version;
 
-pub use difference::{Difference, DifferenceKind, TableVerdict, Unverified, Verdict};
+pub use difference::{Difference, DifferenceKind, TableVerdict, Unverified, Verdict, Waiver};
 pub use digest::MultisetDigest;
 pub use endpoint::Endpoint;
 pub use exit::ExitStatus;
@@ -27,6 +28,7 @@ pub use lock::LockMode;
 pub use name::{DumpId, JobId, Oid, QualifiedName, shown_ident};
 pub use pattern::{NameKind, Pattern, PatternError};
 pub use quantity::{Bytes, Rows};
+pub use rows::{ColumnDifference, ColumnForm, RowDifference, RowKind, RowsDiffer, ShownValue};
 pub use server_error::ServerError;
 pub use sql::{SqlText, quote_ident, quote_literal};
 pub use version::ServerVersion;
@@ -64,6 +66,8 @@ impl CopyFormat {
 pub enum VerifyLevel {
     /// Nothing: the run ends with status 6, because nothing was proven.
     None,
+    /// Everything but rows; of `verify` only.
+    Schema,
     /// Row counts of every table, besides everything that is not rows.
     Counts,
     /// Row counts and a hash of every row's content.

@@ -199,7 +199,10 @@ impl State {
                     next: next.clone(),
                 });
             }
-            What::SnapshotTaken { .. }
+            What::RowsDiffer(_)
+            | What::Waived(_)
+            | What::InFlux { .. }
+            | What::SnapshotTaken { .. }
             | What::SnapshotReleased
             | What::Checked { .. }
             | What::SourceMovedOn { .. }

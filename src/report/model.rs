@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, JobFailure, Phase, PlannedJob, What};
 use crate::model::{
-    Bytes, Difference, Endpoint, ExitStatus, Finding, JobId, Rows, TableVerdict, Unverified,
-    Verdict, VerifyLevel,
+    Bytes, Difference, Endpoint, ExitStatus, Finding, JobId, Rows, RowsDiffer, TableVerdict,
+    Unverified, Verdict, VerifyLevel, Waiver,
 };
 
 /// The version of the report's format. It grows when a field changes its meaning or goes; new fields do not count.
@@ -57,6 +57,15 @@ pub struct Report {
     pub differences: Vec<Difference>,
     /// What could not be verified.
     pub unverified: Vec<Unverified>,
+    /// Which rows of the tables that differ.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rows: Vec<RowsDiffer>,
+    /// What was passed over on request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waivers: Vec<Waiver>,
+    /// What differed at first, and no longer when it was looked at again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub in_flux: Vec<Difference>,
     /// Writes on the source after the snapshot; `None` if none were seen.
     pub source_moved_on: Option<MovedOn>,
     /// When it was certain that nothing had been written to the source since the snapshot.
@@ -279,6 +288,9 @@ impl ReportBuilder {
             }
             What::Difference(difference) => report.differences.push(difference.clone()),
             What::Unverified(unverified) => report.unverified.push(unverified.clone()),
+            What::RowsDiffer(rows) => report.rows.push(rows.as_ref().clone()),
+            What::Waived(waiver) => report.waivers.push(waiver.clone()),
+            What::InFlux { differences } => report.in_flux.extend(differences.iter().cloned()),
             What::SourceMovedOn { tables } => {
                 report.source_moved_on = Some(MovedOn {
                     tables: tables.clone(),
