@@ -125,6 +125,7 @@ pub fn table_verdict(
         bytes: Bytes(bytes),
         copy_ms: bytes / 90_000,
         verdict,
+        forms: Vec::new(),
     }
 }
 
