@@ -70,8 +70,6 @@ fn what_differs_is_told_worst_first_with_its_rows() {
         "verify_different_120",
         shown(comparison::different(), 120).1
     );
-    // On a terminal too narrow for anything, it is still told.
-    let _ = shown(comparison::different(), 60);
 }
 
 #[test]
@@ -128,15 +126,14 @@ fn schema_only() -> Run {
 fn a_wrong_database_does_not_flood_the_terminal() {
     let (status, text) = shown(comparison::wrong_database(), 80);
     assert_eq!(status, ExitStatus::Different);
-    assert!(text.lines().count() < 1000, "{}", text.lines().count());
+    assert!(text.lines().count() < 800, "{}", text.lines().count());
     // Nothing is dropped without being counted.
     for counted in [
-        "… and 155 more tables, all DIFFERENT",
+        "… and 155 more tables: 150 DIFFERENT, 5 NOT VERIFIED",
         "… and 125 more tables, all identical",
-        "… and 150 more tables have rows that differ",
+        "… and 200 more tables have rows that differ",
         "… and 200 more differences; report.json has them all:",
-        "    133 × missing: comment",
-        "    67 × missing: index",
+        "    200 × missing: comment",
     ] {
         assert!(text.contains(counted), "{counted}\n{text}");
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{DifferenceKind, ExitStatus, Rows, Severity, Verdict, VerifyLevel};
+use crate::model::{DifferenceKind, ExitStatus, Rows, RowsDiffer, Severity, Verdict, VerifyLevel};
 use crate::progress::words;
 
 use super::evidence::{Evidence, TABLE_DATA, of_object};
@@ -175,10 +175,11 @@ fn different(evidence: &Evidence<'_>) -> Conclusion {
 /// The tables whose rows differ, each with how many.
 fn differing_tables(evidence: &Evidence<'_>) -> Vec<String> {
     let report = evidence.facts.report;
-    let mut names: Vec<String> = report
-        .rows
+    let mut told: Vec<&RowsDiffer> = report.rows.iter().collect();
+    told.retain(|rows| rows.total() > Rows(0));
+    told.sort_by_key(|rows| std::cmp::Reverse(rows.total()));
+    let mut names: Vec<String> = told
         .iter()
-        .filter(|rows| rows.total() > Rows(0))
         .map(|differ| format!("{} ({})", differ.table.shown(), rows::counts(differ)))
         .collect();
     let told: BTreeSet<String> = report.rows.iter().map(|rows| rows.table.shown()).collect();

@@ -23,6 +23,9 @@ const MOST_LINES: usize = 30;
 /// Most columns that are named of those that were compared in one form.
 const MOST_COLUMNS: usize = 8;
 
+/// Classes of what nothing else rests on; they come last.
+const MINOR: [&str; 2] = ["comment", "security label"];
+
 /// Adds all of it.
 pub(super) fn add(lines: &mut Vec<String>, report: &Report, view: View) {
     rows::add(lines, report, view);
@@ -55,8 +58,10 @@ fn differences(lines: &mut Vec<String>, report: &Report, view: View) {
         differences.filter(|difference| !told(difference)).collect();
     differences.sort_by_key(|difference| {
         let not_data = difference.class != TABLE_DATA;
+        let minor = MINOR.contains(&&*difference.class);
         (
             not_data,
+            minor,
             badness(difference.kind),
             &difference.class,
             &difference.object,

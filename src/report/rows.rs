@@ -10,10 +10,10 @@ use super::Report;
 use super::terminal::{View, head, width};
 
 /// Most rows that the terminal is given in full, over all tables; `report.json` has as many as were asked for.
-const MOST_ROWS: usize = 200;
+const MOST_ROWS: usize = 100;
 
 /// Most tables that are told of.
-const MOST_TABLES: usize = 100;
+const MOST_TABLES: usize = 50;
 
 /// What is shown of a value before the first character that differs.
 const BEFORE: usize = 10;
@@ -163,7 +163,10 @@ fn row(lines: &mut Vec<String>, key: &[String], row: &RowDifference, width: usiz
     }
     lines.extend(words::hang(&head, "    ", width));
     for (column, name) in row.columns.iter().zip(&names) {
-        lines.extend(values(column, name, width));
+        // The key's values are there already.
+        if !key.contains(&column.column) {
+            lines.extend(values(column, name, width));
+        }
     }
 }
 
@@ -234,7 +237,7 @@ fn values(column: &ColumnDifference, name: &str, width: usize) -> Vec<String> {
         lines.push(format!("        {line}"));
     } else {
         lines.extend(words::hang(&format!("{name}:"), "        ", width));
-        for ((side, _), text) in told.iter().zip(short(width.saturating_sub(40))) {
+        for ((side, _), text) in told.iter().zip(short(width.saturating_sub(48))) {
             lines.extend(words::hang(&format!("{side} {text}"), "          ", width));
         }
     }
