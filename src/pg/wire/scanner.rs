@@ -29,6 +29,11 @@ pub const HEAD: usize = 64 << 10;
 pub trait RowSink {
     /// One row: its hash, and its first bytes, [`HEAD`] of them or all there are.
     fn row(&mut self, hash: u128, head: &[u8]);
+
+    /// How many of a row's first bytes are left out of its hash.
+    fn unhashed(&self) -> usize {
+        0
+    }
 }
 
 /// For who only counts and hashes.
@@ -189,7 +194,7 @@ impl<S: RowSink> RowScanner<S> {
     }
 
     fn add_row(&mut self, row: &[u8]) {
-        let hash = xxh3_128(row);
+        let hash = xxh3_128(row.get(self.sink.unhashed()..).unwrap_or_default());
         self.digest.add_row(hash);
         self.sink.row(hash, row);
     }
@@ -203,7 +208,8 @@ impl<S: RowSink> RowScanner<S> {
             row = self.after_header(so_far)?;
         }
         self.hasher.reset();
-        self.hasher.update(row);
+        self.hasher
+            .update(row.get(self.sink.unhashed()..).unwrap_or_default());
         self.large_message = Some(LargeMessage {
             remaining: payload - so_far.len(),
             head: row[..row.len().min(HEAD)].to_vec(),
