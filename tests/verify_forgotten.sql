@@ -110,7 +110,7 @@ create table f.granted (a int, b int);
 grant select (a) on f.granted to forgetful;
 -- damage
 grant select (b) on f.granted to forgetful;
--- expect: Extra acl f.COLUMN granted.b
+-- expect: Extra acl COLUMN granted.b in schema f
 
 -- object: default privileges
 alter default privileges in schema f grant select on tables to forgetful;
@@ -233,7 +233,8 @@ alter event trigger f_ddl enable replica;
 -- expect: Different event trigger f_ddl
 
 -- object: a procedural language
-create language f_language handler plpgsql_call_handler;
+create function f.handler() returns language_handler language c as '$libdir/plpgsql', 'plpgsql_call_handler';
+create language f_language handler f.handler;
 -- damage
 drop language f_language;
 -- expect: Missing procedural language f_language
@@ -252,7 +253,7 @@ create function f.same(f.pair, f.pair) returns boolean language sql as 'select t
 create operator f.=== (leftarg = f.pair, rightarg = f.pair, function = f.same, commutator = operator(f.===), restrict = eqsel);
 -- damage
 alter operator f.=== (f.pair, f.pair) set (restrict = none);
--- expect: Different operator f.=== (f.pair, f.pair)
+-- expect: Different operator f.===
 
 -- object: an operator class
 create function f.compare(f.pair, f.pair) returns int language sql as 'select 0';
@@ -270,10 +271,11 @@ create or replace aggregate f.total(int) (sfunc = int4pl, stype = int, initcond 
 
 -- object: a transform
 create function f.from_sql(internal) returns internal language internal strict immutable as 'varchar_support';
-create transform for f.pair language sql (from sql with function f.from_sql(internal));
+create type f.transformed as (a int);
+create transform for f.transformed language sql (from sql with function f.from_sql(internal));
 -- damage
-drop transform for f.pair language sql;
--- expect: Missing transform TRANSFORM FOR f.pair LANGUAGE sql
+drop transform for f.transformed language sql;
+-- expect: Missing transform TRANSFORM FOR f.transformed LANGUAGE sql
 
 -- object: an access method
 create access method f_heap type table handler heap_tableam_handler;
@@ -296,6 +298,7 @@ create collation f.sorted (provider = libc, locale = 'POSIX');
 -- expect: Different collation f.sorted
 
 -- object: a subscription
+-- since: 18
 create subscription f_subscription connection 'host=nowhere.invalid' publication p with (connect = false, slot_name = none);
 -- damage
 alter subscription f_subscription set (synchronous_commit = 'local');
