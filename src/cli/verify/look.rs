@@ -61,8 +61,8 @@ impl Look {
             filters.add(FilterKind::ExcludeTable, &name.to_string())?;
         }
         let (source, target) = tokio::try_join!(
-            view(&both.source, source, &both.pg_dump, (&filters, true)),
-            view(&both.target, target, &both.pg_dump, (&filters, false))
+            view(&both.source, source, (&both.pg_dump, &filters)),
+            view(&both.target, target, (&both.pg_dump, &filters))
         )?;
         let mut scope = Scope::of(&source.toc);
         scope.large_objects = !asked.is_part();
@@ -182,14 +182,9 @@ async fn closed(
 async fn view(
     server: &Server,
     snapshot: Snapshot,
-    pg_dump: &ClientTool,
-    (filters, is_source): (&Filters, bool),
+    (pg_dump, filters): (&ClientTool, &Filters),
 ) -> Result<SideView, Failure> {
-    let toc = if is_source {
-        Toc::parse(&dump_schema(server, pg_dump, (Some(&snapshot.id), filters)).await?)?
-    } else {
-        dump_target(server, pg_dump, (&snapshot, filters)).await?
-    };
+    let toc = dump(server, pg_dump, (&snapshot, filters)).await?;
     let session = snapshot.session();
     Ok(SideView {
         facts: catalog::source_facts(session).await?,
@@ -200,8 +195,8 @@ async fn view(
     })
 }
 
-/// The target may lack all of what was selected, which `pg_dump` takes for a mistake.
-async fn dump_target(
+/// One side may lack all of what was selected, which `pg_dump` takes for a mistake; that the other has it is known by now.
+async fn dump(
     server: &Server,
     pg_dump: &ClientTool,
     (snapshot, filters): (&Snapshot, &Filters),
@@ -209,7 +204,7 @@ async fn dump_target(
     let dumped = dump_schema(server, pg_dump, (Some(&snapshot.id), filters)).await;
     match dumped {
         Ok(archive) => Ok(Toc::parse(&archive)?),
-        Err(failure) if failure.message.contains("no matching") => {
+        Err(failure) if failure.to_string().contains("no matching") => {
             let all = Filters::default();
             let whole = dump_schema(server, pg_dump, (Some(&snapshot.id), &all)).await?;
             let mut toc = Toc::parse(&whole)?;
