@@ -22,14 +22,17 @@ pub mod content;
 mod attempt;
 mod catalog;
 mod constraints;
+pub mod drill;
 mod excluded;
 mod extensions;
 mod large_objects;
 mod outcome;
 mod readiness;
+pub mod rows;
 mod schema;
 mod scope;
 mod sequences;
+mod waiver;
 
 pub use catalog::{Hidden, Observed, QUERIES, State, compare as compare_catalogs, states};
 pub use constraints::KeyTriggers;
@@ -39,6 +42,7 @@ pub use readiness::{Readiness, findings as readiness_findings};
 pub use schema::compare as compare_schemas;
 pub use scope::Scope;
 pub use sequences::Feed;
+pub use waiver::{Ignore, IgnoreError, waive};
 
 /// How many names a sentence may hold.
 const NAMES_IN_A_SENTENCE: usize = 5;
