@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use super::Asked;
 use crate::catalog::{self, SourceFacts};
 use crate::cli::inspect::{Server, dump_schema};
+use crate::cli::prove::readiness;
 use crate::failure::Failure;
 use crate::model::{FilterKind, Filters, Finding, QualifiedName, Unverified};
 use crate::pg::client_tools::ClientTool;
 use crate::pg::{Pool, Snapshot};
 use crate::toc::{CompareOptions, Toc};
 use crate::verify::rows::{self, Ends};
-use crate::verify::{self, Observed, Outcome, Readiness, Scope};
+use crate::verify::{self, Observed, Outcome, Scope};
 
 /// Both databases, connected.
 pub struct Both {
@@ -109,11 +110,8 @@ impl Look {
 
     /// What would make the target slow or wrong after cut-over, although it holds the same.
     pub async fn findings(&self) -> Result<Vec<Finding>, Failure> {
-        let (source, target) = tokio::try_join!(
-            Readiness::read(self.source.snapshot.session()),
-            Readiness::read(self.target.snapshot.session())
-        )?;
-        Ok(verify::readiness_findings(&source, &target, &self.scope))
+        let (source, target) = (&self.source.snapshot, &self.target.snapshot);
+        readiness(source.session(), target.session(), &self.scope).await
     }
 
     /// Sessions that see the two snapshots, for reading rows.
