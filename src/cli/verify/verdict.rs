@@ -99,6 +99,9 @@ async fn take_look(
         for rule in &asked.ignore {
             rule.check((&look.source.facts, &look.target.facts), &classes)?;
         }
+        for finding in look.findings().await? {
+            emit.emit(What::Finding(finding));
+        }
     }
     let outcome = look.compare(both, asked);
     if only.is_none() && asked.level != VerifyLevel::Schema {
