@@ -185,7 +185,7 @@ fn compare_indexes<'a>(
 }
 
 /// A foreign key that a partition has from its parent: its name is the server's choice.
-fn has_no_name_of_its_own(constraint: &Constraint) -> bool {
+pub(super) fn has_no_name_of_its_own(constraint: &Constraint) -> bool {
     constraint.inherited && constraint.kind == 'f'
 }
 
@@ -197,7 +197,7 @@ fn constraint_class(kind: char) -> &'static str {
     }
 }
 
-fn constraint_object(constraint: &Constraint) -> (&'static str, String) {
+pub(super) fn constraint_object(constraint: &Constraint) -> (&'static str, String) {
     // As pg_dump's table of contents names it.
     let table = &constraint.table;
     let name = format!(
@@ -400,7 +400,7 @@ fn settings<'a>(states: &'a [State], scope: &Scope, options: &RestoreOptions) ->
 
 impl State {
     /// The object's name, as the table of contents has it.
-    fn object(&self) -> String {
+    pub(super) fn object(&self) -> String {
         match (&self.part, self.schema.as_str()) {
             (Some(part), schema) if self.class == "index" => {
                 format!("{}.{}", shown_ident(schema), shown_ident(part))

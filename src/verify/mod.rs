@@ -10,10 +10,12 @@
 //! | `catalog` | what a dump does not say: whether all of it is there and in force, and where sequences stand |
 //! | `large_objects` | large objects without their content |
 //! | `excluded` | that what was left out is not there |
+//! | `repair` | nothing: it writes the SQL that would make the differences go away |
 //!
 //! What they find is an [`Outcome`]; several are folded into one, because a missing index is missed by more than one of them.
 
 pub mod content;
+pub mod repair;
 
 mod catalog;
 mod excluded;
