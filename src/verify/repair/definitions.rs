@@ -3,7 +3,7 @@
 use crate::model::SqlText;
 use crate::toc::{Entry, owner_statement, split_statements};
 
-use super::draft::Draft;
+use super::draft::{Draft, phase_of};
 use super::graph::{is_attached, must_stay};
 use super::step::{Phase, Statement, Step};
 use super::text::{before, between, joined, pieces};
@@ -79,19 +79,19 @@ impl<'a> Draft<'a> {
                 self.create(place, about);
                 Vec::new()
             }
-            "INDEX" | "CONSTRAINT" => {
-                let (left, right) = (self.split(ours), self.split(theirs));
-                let settings_only = left.first() == right.first()
-                    && right
-                        .iter()
-                        .all(|one| left.contains(one) || is_setting(one));
-                if !settings_only {
-                    return self.recreate(ours, theirs, about);
+            "INDEX" | "CONSTRAINT" | "TRIGGER" | "RULE" | "EVENT TRIGGER" | "STATISTICS" => {
+                if self.set_again(ours, theirs, about) {
+                    Vec::new()
+                } else {
+                    self.recreate(ours, theirs, about)
                 }
-                let new = left.into_iter().filter(|one| !right.contains(one));
-                let new = new.map(Statement::of_dump).collect();
-                self.step(Phase::Finish, place, about, new);
-                Vec::new()
+            }
+            "TEXT SEARCH CONFIGURATION" => {
+                if self.map_again(ours, theirs, about) {
+                    Vec::new()
+                } else {
+                    self.recreate(ours, theirs, about)
+                }
             }
             "FK CONSTRAINT" | "CHECK CONSTRAINT" if only_less_valid(ours, theirs) => Vec::new(),
             "TABLE ATTACH" | "PUBLICATION TABLE" | "PUBLICATION TABLES IN SCHEMA" => {
@@ -107,6 +107,39 @@ impl<'a> Draft<'a> {
             }
             _ => self.recreate(ours, theirs, about),
         }
+    }
+
+    /// Whether the object itself is the same, and only what it is set to differs. What the target alone sets is undone by who
+    /// looks at the catalogs.
+    fn set_again(&mut self, ours: &'a Entry, theirs: &'a Entry, about: &str) -> bool {
+        let (left, right) = (self.split(ours), self.split(theirs));
+        let is_known = |one: &&[u8]| left.contains(one) || is_setting(one);
+        if left.first() != right.first() || !right.iter().skip(1).all(|one| is_known(one)) {
+            return false;
+        }
+        let new = left.iter().filter(|one| !right.contains(one));
+        let new = new.map(|one| Statement::of_dump(*one)).collect();
+        self.step(phase_of(ours), self.source.place(ours), about, new);
+        true
+    }
+
+    /// The same for a search configuration, which is set to dictionaries.
+    fn map_again(&mut self, ours: &'a Entry, theirs: &'a Entry, about: &str) -> bool {
+        let (left, right) = (self.split(ours), self.split(theirs));
+        if left.first() != right.first() {
+            return false;
+        }
+        let unmapped = right.iter().filter(|one| !left.contains(one)).map(|one| {
+            let (head, rest) = (before(one, &["ADD"])?, between(one, "ADD", &["WITH"])?);
+            Some(Statement::of_dump(joined(&[head, b" DROP ", rest])))
+        });
+        let Some(mut statements) = unmapped.collect::<Option<Vec<_>>>() else {
+            return false;
+        };
+        let new = left.iter().filter(|one| !right.contains(one));
+        statements.extend(new.map(|one| Statement::of_dump(*one)));
+        self.step(Phase::Define, self.source.place(ours), about, statements);
+        true
     }
 
     /// Drops it and what depends on it, and makes all of that again as it is on the source.
@@ -205,16 +238,16 @@ impl<'a> Draft<'a> {
             ];
         }
         let mut statements = Vec::new();
-        let options = if is_plain(create) {
-            between(create, "SEQUENCE", &[]).map(|rest| skip_name(rest).to_vec())
-        } else {
-            statements.extend(set_generated(create));
-            super::text::around_parentheses(create)
-                .map(|(_, options, _)| without_sequence_name(options))
-        };
-        let Some(mut options) = options else {
+        statements.extend(set_generated(create).filter(|_| !is_plain(create)));
+        let (Some(mut options), Some(theirs)) =
+            (sequence_options(create), sequence_options(created))
+        else {
             return vec!["its definition could not be taken apart".to_owned()];
         };
+        if is_plain(create) && options == theirs {
+            // It is logged or not, which is among its settings.
+            return Vec::new();
+        }
         let has = |word: &str| {
             pieces(create)
                 .iter()
@@ -283,8 +316,15 @@ impl<'a> Draft<'a> {
             .constraints
             .iter()
             .filter(|one| !right.constraints.contains(one));
-        let mut added: Vec<Statement> =
-            added.map(|(_, text)| statement(&[b"ADD ", text])).collect();
+        let checkable = self.can_be_checked(place, ours);
+        let not_valid: &[u8] = if checkable { b"" } else { b" NOT VALID" };
+        let mut added: Vec<Statement> = added
+            .map(|(_, text)| statement(&[b"ADD ", text, not_valid]))
+            .collect();
+        let mut gaps = Vec::new();
+        if !checkable && !added.is_empty() {
+            gaps.push("its constraint is added for new values only: the server cannot check those within arrays and rows".to_owned());
+        }
         let mut defined = Vec::new();
         if left.default != right.default {
             defined.push(match left.default {
@@ -303,7 +343,24 @@ impl<'a> Draft<'a> {
         self.step(Phase::Drop, usize::MAX, about, dropped);
         self.step(Phase::Define, place, about, defined);
         self.step(Phase::Finish, place, about, added);
-        Vec::new()
+        gaps
+    }
+
+    /// Whether all columns of a domain are of just that type: within an array or a row the server does not look for its values
+    /// (`get_rels_with_domain`).
+    fn can_be_checked(&self, place: usize, domain: &Entry) -> bool {
+        let array = format!("{}[", domain.tag_lossy());
+        let holds =
+            |entry: &Entry| matches!(entry.desc.as_str(), "TABLE" | "TYPE" | "MATERIALIZED VIEW");
+        self.source.dependents(place).into_iter().all(|dependent| {
+            let Some(entry) = self.source.at(dependent).filter(|entry| holds(entry)) else {
+                return true;
+            };
+            let is_direct = self.source.needs(entry).any(|needed| needed == place);
+            is_direct
+                && !entry.is("TYPE")
+                && !String::from_utf8_lossy(entry.defn_bytes()).contains(&array)
+        })
     }
 
     /// The statements of an entry's definition.
@@ -363,7 +420,11 @@ fn replacement(ours: &Entry, theirs: &Entry) -> Option<Statement> {
     if before(left, &["LANGUAGE"])? != before(right, &["LANGUAGE"])? {
         return None;
     }
-    let rest = left.strip_prefix(b"CREATE ")?;
+    let left = left.trim_ascii();
+    let rest = left
+        .strip_suffix(b";")
+        .unwrap_or(left)
+        .strip_prefix(b"CREATE ")?;
     Some(Statement::of_dump(joined(&[b"CREATE OR REPLACE ", rest])))
 }
 
@@ -426,6 +487,15 @@ fn set_generated(create: &[u8]) -> Option<Statement> {
         b" SET GENERATED ",
         how,
     ])))
+}
+
+/// `START WITH 1 INCREMENT BY 1 …`, of a sequence or an identity column's.
+fn sequence_options(create: &[u8]) -> Option<Vec<u8>> {
+    if create.starts_with(b"CREATE ") {
+        return between(create, "SEQUENCE", &[]).map(|rest| skip_name(rest).to_vec());
+    }
+    let (_, options, _) = super::text::around_parentheses(create)?;
+    Some(without_sequence_name(options))
 }
 
 fn without_sequence_name(options: &[u8]) -> Vec<u8> {

@@ -344,11 +344,16 @@ impl<'a> Draft<'a> {
             let value = value.filter(|value| !value.is_empty())?;
             Some((name.to_owned(), value.quoted()))
         };
+        // Version 12 brought them.
+        let knows_access_methods = !(1..12).contains(&self.input.options.target_major);
         let settings = [
             set("default_tablespace", restore.tablespace.as_ref()),
             set(
                 "default_table_access_method",
-                restore.table_access_method.as_ref(),
+                restore
+                    .table_access_method
+                    .as_ref()
+                    .filter(|_| knows_access_methods),
             ),
         ];
         let settings: Vec<(String, Vec<u8>)> = settings.into_iter().flatten().collect();
@@ -395,7 +400,7 @@ impl<'a> Draft<'a> {
             .any(|other| other.is("ACL") && other.dependencies.contains(&entry.dump_id));
         let no_acl = self.input.options.restore.no_acl;
         if let Some(granted) = grantable(entry).filter(|_| !has_grants && !no_acl) {
-            let everybody = self.by_default();
+            let everybody = self.by_default(&granted, entry);
             if !everybody.is_empty() {
                 let owner = entry
                     .owner
@@ -407,14 +412,21 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Everybody that the target's default privileges give something to.
-    fn by_default(&self) -> Grantees {
-        let defaults = self
-            .target
-            .toc
-            .entries
-            .iter()
-            .filter(|entry| entry.is("DEFAULT ACL"));
+    /// Everybody that the target's default privileges give something to, on a new object of this kind in this schema.
+    fn by_default(&self, granted_on: &Granted, entry: &Entry) -> Grantees {
+        let kind = granted_on.object.split(|&byte| byte == b' ').next();
+        let kind: &[u8] = match kind.unwrap_or_default() {
+            b"PROCEDURE" => b"FUNCTION",
+            kind => kind,
+        };
+        let tag = joined(&[b"DEFAULT PRIVILEGES FOR ", kind, b"S"]);
+        let schema = |entry: &Entry| entry.namespace.clone().unwrap_or_default();
+        let defaults = self.target.toc.entries.iter().filter(|default| {
+            let everywhere = schema(default).is_empty();
+            default.is("DEFAULT ACL")
+                && *default.tag == *tag
+                && (everywhere || schema(default) == schema(entry))
+        });
         defaults
             .flat_map(|entry| granted(entry, self.target.toc.std_strings()).grantees)
             .collect()
@@ -435,7 +447,7 @@ impl<'a> Draft<'a> {
             grants.column = grants.column.or(there.column);
         }
         if !ours.is("DEFAULT ACL") && grants.column.is_none() {
-            everybody.extend(self.by_default());
+            everybody.extend(self.by_default(&grants, ours));
         }
         let no_owner = self.input.options.restore.no_owner;
         let owner = if no_owner {
@@ -488,7 +500,7 @@ fn is_holder(entry: &Entry) -> bool {
 }
 
 /// When a source's entry is made.
-fn phase_of(entry: &Entry) -> Phase {
+pub(super) fn phase_of(entry: &Entry) -> Phase {
     use crate::toc::{RestorePass, Section};
     match (entry.restore_pass(), entry.section) {
         (RestorePass::Acl, _) => Phase::Grants,

@@ -413,8 +413,12 @@ fn section(script: &mut Script, phase: Phase, steps: &[&Step]) -> io::Result<()>
     if together {
         script.say("begin")?;
     }
+    let mut before = "";
     for step in steps {
-        script.comment(&step.about)?;
+        if step.about != before {
+            script.comment(&step.about)?;
+        }
+        before = &step.about;
         let alone = step.transaction && !together;
         if alone {
             script.say("begin")?;
