@@ -251,7 +251,14 @@ fn runs() -> Vec<Run> {
         "x",
     )));
     let mut unreached = Run::begin_comparison(VerifyLevel::Schema);
-    if let What::RunStarted { source, target, .. } = &mut unreached.events[0].what {
+    if let What::RunStarted {
+        source,
+        target,
+        narrowed_by,
+        ..
+    } = &mut unreached.events[0].what
+    {
+        narrowed_by.push("--no-owner".to_owned());
         (source.version, target.version) = (None, None);
     }
     let mut runs = vec![
