@@ -71,7 +71,7 @@ pub struct VerifyArgs {
     /// Pass over something, by name; it is recorded, and the exit status is 6 at best. May be given several times
     ///
     /// schema:NAME, table:SCHEMA.NAME, column:SCHEMA.TABLE.COLUMN, class:CLASS (a class of differences, as reports name
-    /// it: class:comment), or CLASS:OBJECT (one difference: index:public.by_name).
+    /// it: class:comment), or CLASS:OBJECT (one difference: `index:public.by_name`).
     #[arg(long, value_name = "WHAT:NAME", help_heading = "Verification")]
     pub ignore: Vec<String>,
 

@@ -35,7 +35,7 @@ pub(super) async fn reach(
         sequences: catalog::sequences(&both.source.session).await?,
         transactions: String::new(),
     };
-    let (look, mut found) = take_look(both, asked, (reading, emit), None).await?;
+    let (look, mut found) = Box::pin(take_look(both, asked, (reading, emit), None)).await?;
     let before = Before {
         transactions: look.source.snapshot.transactions.clone(),
         sequences: look.source.facts.sequences.clone(),
@@ -58,7 +58,7 @@ pub(super) async fn reach(
         );
         tokio::time::sleep(asked.pause).await;
         let only = found.objects();
-        let (again, seen) = take_look(both, asked, (reading, emit), Some(&only)).await?;
+        let (again, seen) = Box::pin(take_look(both, asked, (reading, emit), Some(&only))).await?;
         look = again;
         found = found.lasting(seen, &mut in_flux);
     }
@@ -192,7 +192,7 @@ fn rows_that_last(
     described.missing = Rows(lasting.missing);
     described.extra = Rows(lasting.extra);
     described.changed = Rows(lasting.changed);
-    described.in_flux = described.in_flux + Rows(gone);
+    described.in_flux += Rows(gone);
     again.difference.detail = compare_rows::detail(&lasting, described);
     *now = lasting;
     Some(again)
