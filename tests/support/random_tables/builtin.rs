@@ -328,7 +328,11 @@ pub const EXTENSIONS: &[(&str, Builtin)] = &[
     ),
     (
         "lo",
-        plain("public.lo", |dice, _| dice.below(1 << 31).to_string()),
+        // A domain, of which there are no arrays before.
+        since(
+            11,
+            plain("public.lo", |dice, _| dice.below(1 << 31).to_string()),
+        ),
     ),
 ];
 

@@ -80,7 +80,7 @@ impl Pool {
             version,
             script: "create table public.\"a target\" (a int);\n".to_owned(),
         };
-        for (extension, builtin) in EXTENSIONS {
+        for (extension, builtin) in EXTENSIONS.iter().filter(|(_, one)| one.since <= version) {
             let _ = writeln!(
                 pool.script,
                 "create extension if not exists {extension} schema public;"
@@ -169,7 +169,7 @@ impl Pool {
 
     /// A new type, and the statements that create it.
     fn make(&mut self, dice: &mut Dice, number: u64) -> Type {
-        let name = QualifiedName::new("public", format!("{} {number}", nasty_name(dice)));
+        let name = QualifiedName::new("public", format!("{} t{number}", nasty_name(dice)));
         let name = name.to_string();
         match dice.below(5) {
             0 => self.make_enum(dice, name),
