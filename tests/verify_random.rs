@@ -64,22 +64,34 @@ fn travel(route: &Route) {
     };
     let seed = number_from("PGCONVOY_RANDOM_SEED", SEED);
     println!("to see this again: PGCONVOY_RANDOM_SEED={seed}");
+    let dice = |part| Dice::of_part(seed, route.number * 1000 + part);
+    let each = Database::of_each_type(dice(0).next(), route.source);
+    one_database((&source, &target), route, &each, dice(1));
     let mut left = number_from("PGCONVOY_RANDOM_TABLES", TABLES).div_ceil(ROUTES);
-    let mut part = route.number * 1000;
+    let mut part = 2;
     while left > 0 {
         let tables = left.min(TABLES_PER_DATABASE);
         left -= tables;
-        let mut dice = Dice::of_part(seed, part);
-        one_database(&source, &target, route, (&mut dice, tables));
-        part += 1;
+        let database = Database::random(dice(part).next(), tables, route.source);
+        one_database((&source, &target), route, &database, dice(part + 1));
+        part += 2;
     }
 }
 
-fn one_database(source: &Server, target: &Server, route: &Route, (dice, tables): (&mut Dice, u64)) {
+fn one_database(
+    (source, target): (&Server, &Server),
+    route: &Route,
+    database: &Database,
+    mut dice: Dice,
+) {
     let name = format!("random {}", dice.next());
-    let database = Database::random(dice.next(), tables, route.source);
     let (from, to) = (source.database(&name), target.database(&name));
-    build(source, &name, &database);
+    std::fs::write(
+        format!("/tmp/script-{}-{}.sql", route.number, database.tables.len()),
+        &database.script,
+    )
+    .ok(); // TEMP
+    build(source, &name, database);
     match route.by {
         By::Pgconvoy => {
             assert_proven(&move_with(&from, &to, &[]));
@@ -90,7 +102,7 @@ fn one_database(source: &Server, target: &Server, route: &Route, (dice, tables):
         return;
     } // TEMP
     let run = verify(&from, &to);
-    assert_all_identical(&run, &database);
+    assert_all_identical(&run, database);
 
     target.psql(
         "postgres",
@@ -101,7 +113,7 @@ fn one_database(source: &Server, target: &Server, route: &Route, (dice, tables):
         .iter()
         .filter(|table| !table.columns.is_empty() || table.name.name != "a target");
     let victims: Vec<_> = victims.filter(|_| dice.below(5) < 2).collect();
-    let plan = Plan::new(victims.iter().copied(), &database.pool, dice);
+    let plan = Plan::new(victims.iter().copied(), &database.pool, &mut dice);
     let injuries = plan.done(&target.psql("damaged", &plan.script));
     assert!(
         injuries.len() * 10 >= victims.len() * 9,

@@ -67,30 +67,53 @@ enum Tree {
 impl Database {
     /// A number of tables for a server of a major version.
     pub fn random(seed: u64, tables: u64, version: u32) -> Self {
+        let mut database = Self::empty(seed, version);
+        for number in 1..=tables {
+            let mut one =
+                Draft::random(Dice::of_part(seed, number), &database.pool, version, number);
+            one.write();
+            let (script, tables) = (one.script, one.tables);
+            database.add(script, tables);
+        }
+        database
+    }
+
+    /// A table for each type, and one for arrays of it.
+    pub fn of_each_type(seed: u64, version: u32) -> Self {
+        let mut database = Self::empty(seed, version);
+        for (number, of) in (1..).zip(database.pool.each()) {
+            let dice = Dice::of_part(seed, number);
+            let mut one = Draft::of_type(dice, &database.pool, version, (number, of));
+            one.write_alone();
+            let (script, tables) = (one.script, one.tables);
+            database.add(script, tables);
+        }
+        database
+    }
+
+    fn add(&mut self, script: String, mut tables: Vec<Table>) {
+        self.script.push_str(&script);
+        self.tables.append(&mut tables);
+    }
+
+    fn empty(seed: u64, version: u32) -> Self {
         let mut dice = Dice::of_part(seed, 0);
         let pool = Pool::new(&mut dice, version);
-        let mut database = Self {
-            script: "set search_path = ''; set datestyle = 'ISO, YMD'; set lc_monetary = 'C';\n"
-                .to_owned(),
+        let mut script =
+            "set search_path = ''; set datestyle = 'ISO, YMD'; set lc_monetary = 'C';\n".to_owned();
+        for schema in &SCHEMAS[1..] {
+            let _ = writeln!(script, "create schema {};", quote_ident(schema));
+        }
+        script.push_str(&pool.script);
+        Self {
+            script,
             tables: vec![Table {
                 name: QualifiedName::new("public", "a target"),
                 columns: vec![],
                 has_plain_key: false,
             }],
             pool,
-        };
-        for schema in &SCHEMAS[1..] {
-            let _ = writeln!(database.script, "create schema {};", quote_ident(schema));
         }
-        database.script.push_str(&database.pool.script);
-        for number in 1..=tables {
-            let mut one =
-                Draft::random(Dice::of_part(seed, number), &database.pool, version, number);
-            one.write();
-            database.script.push_str(&one.script);
-            database.tables.append(&mut one.tables);
-        }
-        database
     }
 }
 
@@ -115,6 +138,7 @@ impl<'a> Draft<'a> {
     fn random(mut dice: Dice, pool: &'a Pool, version: u32, number: u64) -> Self {
         let schema = dice.pick(&SCHEMAS);
         let name = format!("{} {number}", nasty_name(&mut dice));
+        let name = QualifiedName::new(schema, name);
         let tree = match dice.below(12) {
             0 => Tree::Inherited,
             1 => Tree::List,
@@ -122,22 +146,35 @@ impl<'a> Draft<'a> {
             3 if version >= 11 => Tree::Hash,
             _ => Tree::Alone,
         };
-        let mut draft = Self {
+        let mut draft = Self::new(dice, pool, version, name);
+        draft.tree = tree;
+        draft.choose_key();
+        draft.choose_columns();
+        draft
+    }
+
+    fn of_type(dice: Dice, pool: &'a Pool, version: u32, (number, of): (u64, Rc<Type>)) -> Self {
+        let of_what: String = of.sql.chars().filter(|one| *one != '"').take(40).collect();
+        let name = QualifiedName::new("public", format!("{number} {of_what}"));
+        let mut draft = Self::new(dice, pool, version, name);
+        draft.push(of, false);
+        draft
+    }
+
+    fn new(dice: Dice, pool: &'a Pool, version: u32, name: QualifiedName) -> Self {
+        Self {
             pool,
             version,
-            name: QualifiedName::new(schema, name),
+            name,
             columns: Vec::new(),
             key: Key::None,
             key_columns: Vec::new(),
-            tree,
+            tree: Tree::Alone,
             filled: 0,
             script: String::new(),
             tables: Vec::new(),
             dice,
-        };
-        draft.choose_key();
-        draft.choose_columns();
-        draft
+        }
     }
 
     fn choose_key(&mut self) {

@@ -123,6 +123,12 @@ impl Pool {
         );
     }
 
+    /// Every type, and arrays of each.
+    pub fn each(&self) -> Vec<Rc<Type>> {
+        let arrays = self.types.iter().map(|one| self.array_of(one));
+        self.types.iter().cloned().chain(arrays).collect()
+    }
+
     /// Any type, perhaps an array of it.
     pub fn any(&self, dice: &mut Dice) -> Rc<Type> {
         let found = &self.types[dice.index(self.types.len())];
