@@ -253,7 +253,7 @@ fn a_part_of_it() {
             Case {
                 selection: &[
                     "--exclude-table-data",
-                    "public.statuses",
+                    "public.favourites",
                     "--exclude-table-data",
                     "public.media*",
                 ],
