@@ -251,7 +251,7 @@ async fn connect(args: &VerifyArgs, output: &Output) -> Result<(Both, Asked), Fa
     } = road;
     asked.filters.check_database(&source.facts.database)?;
     asked.filters.check_pg_dump(pg_dump.version.major())?;
-    let exclude_data = check_patterns(&source, &asked.filters).await?;
+    let exclude_data = check_patterns(&[&source, &target], &asked.filters).await?;
     let both = Both {
         source,
         target,
