@@ -91,12 +91,7 @@ impl Look {
 
     /// Compares everything but rows.
     pub fn compare(&self, both: &Both, asked: &Asked) -> Outcome {
-        let options = CompareOptions {
-            restore: asked.restore,
-            source_major: both.source.facts.version.major(),
-            target_major: both.target.facts.version.major(),
-            ..CompareOptions::default()
-        };
+        let options = options(both, asked);
         let mut outcome = verify::compare_schemas(&self.source.toc, &self.target.toc, &options);
         outcome.extend(verify::compare_catalogs(
             &self.source.observed,
@@ -139,6 +134,16 @@ impl Look {
             self.source.snapshot.release(),
             self.target.snapshot.release()
         );
+    }
+}
+
+/// How the definitions of both are compared.
+pub fn options(both: &Both, asked: &Asked) -> CompareOptions {
+    CompareOptions {
+        restore: asked.restore,
+        source_major: both.source.facts.version.major(),
+        target_major: both.target.facts.version.major(),
+        ..CompareOptions::default()
     }
 }
 

@@ -8,10 +8,12 @@
 //! |---|---|
 //! | `look` | both databases at one moment each: everything but rows |
 //! | `compare_rows` | the rows, and of the tables that differ the rows that do |
+//! | `repair` | hands what was found to the module that thinks out the SQL |
 //! | `verdict` | several looks, and what they come to |
 
 mod compare_rows;
 mod look;
+mod repair;
 mod verdict;
 
 use std::path::PathBuf;
