@@ -81,7 +81,7 @@ impl Format {
         format
     }
 
-    /// Of `job` integer, `rows` integer`, or of `those of a Finding`.
+    /// Of a list of fields and their types, or of the words `those of a Finding`.
     fn fields_of_event(&self, text: &str) -> Fields {
         if let Some(object) = text.strip_prefix("those of a") {
             return self.objects[object.trim_start_matches('n').trim()].clone();
@@ -176,6 +176,7 @@ impl Format {
 }
 
 /// Runs that have, all together, everything that can be.
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn runs() -> Vec<Run> {
     let mut moved = recorded::failed();
     recorded::different(&mut moved);
