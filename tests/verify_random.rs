@@ -100,15 +100,12 @@ fn one_database(
         "postgres",
         &format!("create database damaged template \"{name}\""),
     );
-    let victims = database
-        .tables
-        .iter()
-        .filter(|table| !table.columns.is_empty() || table.name.name != "a target");
-    let victims: Vec<_> = victims.filter(|_| dice.below(5) < 2).collect();
+    let victims = database.tables.iter().filter(|_| dice.below(5) < 2);
+    let victims: Vec<_> = victims.collect();
     let plan = Plan::new(victims.iter().copied(), &database.pool, &mut dice);
     let injuries = plan.done(&target.psql("damaged", &plan.script));
     assert!(
-        injuries.len() * 10 >= victims.len() * 9,
+        injuries.len() * 4 >= victims.len() * 3,
         "{} of {} were changed",
         injuries.len(),
         victims.len()
