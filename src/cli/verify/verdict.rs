@@ -204,8 +204,10 @@ async fn tell(
     (look, both, asked): (&Look, &Both, &Asked),
     emit: &Arc<dyn Emit>,
 ) -> Result<(), Failure> {
-    let Found { mut outcome, rows } = found;
-    let mut drilled = Vec::new();
+    let Found {
+        mut outcome,
+        mut rows,
+    } = found;
     let mut by_rows = Outcome {
         differences: rows.others,
         unverified: rows.unverified,
@@ -215,17 +217,8 @@ async fn tell(
     for (what, count) in rows.same {
         by_rows.checked.push((what.to_owned(), count));
     }
-    let facts = &look.source.facts;
-    let tables = rows
-        .tables
-        .iter()
-        .filter_map(|table| repair::of_table(table, facts));
-    let to_repair: Vec<TableRepair> = tables.collect();
-    for table in rows.tables {
-        emit.emit(What::TableVerified(table.verdict));
-        by_rows.differences.push(table.difference);
-        drilled.extend(table.found.map(|(_, described)| described));
-    }
+    let of_tables = rows.tables.iter().map(|table| &table.difference);
+    by_rows.differences.extend(of_tables.cloned());
     outcome.extend(by_rows);
     let (waivers, unneeded) = verify::waive(
         &asked.ignore,
@@ -233,6 +226,21 @@ async fn tell(
         (&look.source.observed, &look.target.observed),
         &rows.not_compared,
     );
+    // A table whose rows are passed over is told by its waiver alone.
+    let passed_over = waivers.iter().flat_map(|waiver| &waiver.differences);
+    rows.tables
+        .retain(|table| !passed_over.clone().any(|one| *one == table.difference));
+    let facts = &look.source.facts;
+    let tables = rows
+        .tables
+        .iter()
+        .filter_map(|table| repair::of_table(table, facts));
+    let to_repair: Vec<TableRepair> = tables.collect();
+    let mut drilled = Vec::new();
+    for table in rows.tables {
+        emit.emit(What::TableVerified(table.verdict));
+        drilled.extend(table.found.map(|(_, described)| described));
+    }
     if let Some(path) = &asked.repair {
         step(emit, "writing the repair".to_owned());
         let ends = Arc::new(look.ends(both));
