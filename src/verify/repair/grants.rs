@@ -104,7 +104,9 @@ pub(super) fn reset(
     // Default privileges of a schema only ever add to the others: nothing is what goes without saying.
     let is_of_schema = between(&granted.prefix, "SCHEMA", &[]).is_some();
     if is_of_schema {
-        owner.iter().for_each(|owner| revoke(owner));
+        if let Some(owner) = &owner {
+            revoke(owner);
+        }
     }
     if granted.column.is_none() && !is_of_schema {
         let grant = |what: &[u8], role: &[u8]| {
