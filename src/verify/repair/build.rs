@@ -9,46 +9,13 @@ use super::step::{Phase, Statement, Step};
 use super::text::{around_parentheses, before, joined};
 
 impl<'a> Draft<'a> {
-    /// Without a semicolon.
-    pub(super) fn drop_statement(&self, entry: &Entry) -> Option<Statement> {
-        let definition = entry.defn_bytes().trim_ascii();
-        let definition = definition.strip_suffix(b";").unwrap_or(definition);
-        let special = match entry.desc.as_str() {
-            "TABLE ATTACH" => {
-                let (head, rest) = split_at_word(definition, "ATTACH")?;
-                let partition = before(rest, &["FOR", "DEFAULT"])?;
-                Some(joined(&[head, b" DETACH", &partition[b"ATTACH".len()..]]))
-            }
-            "PUBLICATION TABLE" | "PUBLICATION TABLES IN SCHEMA" => {
-                let (head, rest) = split_at_word(definition, "ADD")?;
-                let rest = before(rest, &["WHERE"]).unwrap_or(rest);
-                let rest = around_parentheses(rest).map_or(rest, |(name, _, _)| name);
-                Some(joined(&[head, b" DROP", &rest[b"ADD".len()..]]))
-            }
-            "ROW SECURITY" => {
-                let head = before(definition, &["ENABLE"])?;
-                Some(joined(&[head, b" DISABLE ROW LEVEL SECURITY"]))
-            }
-            "SEQUENCE OWNED BY" => {
-                let head = before(definition, &["OWNED"])?;
-                Some(joined(&[head, b" OWNED BY NONE"]))
-            }
-            _ => None,
-        };
-        let sql = special.or_else(|| {
-            let text = entry.drop_stmt.as_ref()?.as_bytes().trim_ascii();
-            Some(text.strip_suffix(b";").unwrap_or(text).to_vec())
-        })?;
-        (!sql.is_empty()).then(|| Statement::of_dump(sql))
-    }
-
     /// Makes steps of everything that is to be dropped and made.
     pub(super) fn drop_and_create(&mut self) {
         for (place, about) in self.drops.clone() {
             let Some(entry) = self.target.at(place) else {
                 continue;
             };
-            if let Some(statement) = self.drop_statement(entry) {
+            if let Some(statement) = drop_statement(entry) {
                 self.steps.push(Step {
                     phase: Phase::Drop,
                     // What depends on others stands behind them, and goes first.
@@ -250,4 +217,37 @@ fn split_at_word<'s>(sql: &'s [u8], word: &str) -> Option<(&'s [u8], &'s [u8])> 
     let head = before(sql, &[word])?;
     let rest = sql.get(head.len()..)?.trim_ascii_start();
     Some((head, rest))
+}
+
+/// Without a semicolon.
+pub(super) fn drop_statement(entry: &Entry) -> Option<Statement> {
+    let definition = entry.defn_bytes().trim_ascii();
+    let definition = definition.strip_suffix(b";").unwrap_or(definition);
+    let special = match entry.desc.as_str() {
+        "TABLE ATTACH" => {
+            let (head, rest) = split_at_word(definition, "ATTACH")?;
+            let partition = before(rest, &["FOR", "DEFAULT"])?;
+            Some(joined(&[head, b" DETACH", &partition[b"ATTACH".len()..]]))
+        }
+        "PUBLICATION TABLE" | "PUBLICATION TABLES IN SCHEMA" => {
+            let (head, rest) = split_at_word(definition, "ADD")?;
+            let rest = before(rest, &["WHERE"]).unwrap_or(rest);
+            let rest = around_parentheses(rest).map_or(rest, |(name, _, _)| name);
+            Some(joined(&[head, b" DROP", &rest[b"ADD".len()..]]))
+        }
+        "ROW SECURITY" => {
+            let head = before(definition, &["ENABLE"])?;
+            Some(joined(&[head, b" DISABLE ROW LEVEL SECURITY"]))
+        }
+        "SEQUENCE OWNED BY" => {
+            let head = before(definition, &["OWNED"])?;
+            Some(joined(&[head, b" OWNED BY NONE"]))
+        }
+        _ => None,
+    };
+    let sql = special.or_else(|| {
+        let text = entry.drop_stmt.as_ref()?.as_bytes().trim_ascii();
+        Some(text.strip_suffix(b";").unwrap_or(text).to_vec())
+    })?;
+    (!sql.is_empty()).then(|| Statement::of_dump(sql))
 }

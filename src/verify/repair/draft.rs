@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::model::{Difference, DifferenceKind};
 use crate::toc::{Entry, EntryDifference, compare_entries, restore_statements};
 
+use super::build::drop_statement;
 use super::grants::granted;
 use super::graph::{Graph, is_attached};
 use super::step::{Phase, Statement, Step};
@@ -173,7 +174,7 @@ impl<'a> Draft<'a> {
     fn remove(&mut self, theirs: &'a Entry, about: &str) -> Vec<String> {
         let place = self.target.place(theirs);
         if let Some(holder) = self.kept.get(&place).cloned() {
-            if let Some(drop) = self.drop_statement(theirs) {
+            if let Some(drop) = drop_statement(theirs) {
                 self.suggest(vec![drop]);
             }
             return vec![if is_holder(theirs) {
@@ -218,7 +219,7 @@ impl<'a> Draft<'a> {
                 Vec::new()
             }
             _ if self.goes_with_its_parent(theirs) => Vec::new(),
-            _ if self.drop_statement(theirs).is_none() => {
+            _ if drop_statement(theirs).is_none() => {
                 vec!["it is not known how to drop this".to_owned()]
             }
             _ => {

@@ -333,7 +333,7 @@ async fn whole_table(
         if found.is_empty() {
             break;
         }
-        let values: Vec<Vec<Literal>> = found.iter().map(|row| literals(row)).collect();
+        let values: Vec<Vec<Literal>> = found.iter().map(literals).collect();
         insert(script, table, &values)?;
     }
     ask(servers.source, &format!("close {CURSOR}"), &table.table).await?;
