@@ -24,6 +24,7 @@ use crate::plan::{DatabaseError, PlanError};
 use crate::report::json::WriteError;
 use crate::schedule::ScheduleError;
 use crate::toc::{SplitError, TocError};
+use crate::verify::IgnoreError;
 
 pub use hints::{for_job_error, for_sqlstate};
 
@@ -384,6 +385,16 @@ impl From<FilterError> for Failure {
             failure.message = format!("{}: {cause}", failure.message);
         }
         failure.with_hint(Some(hint))
+    }
+}
+
+impl From<IgnoreError> for Failure {
+    fn from(error: IgnoreError) -> Self {
+        Self::usage(
+            error.to_string(),
+            "Rules are schema:NAME, table:SCHEMA.NAME, column:SCHEMA.TABLE.COLUMN, class:CLASS and CLASS:OBJECT, with classes \
+             and objects as a report names them.",
+        )
     }
 }
 

@@ -48,6 +48,8 @@ pub struct Requested {
     pub jobs: u32,
     /// What to prove.
     pub verify: VerifyLevel,
+    /// Neither side is written to.
+    pub only_reads: bool,
 }
 
 /// One end of the road, connected.
@@ -70,7 +72,8 @@ pub struct Road {
     pub target: Server,
     /// The database that will be filled.
     target_conninfo: Conninfo,
-    pg_dump: ClientTool,
+    /// The `pg_dump` for this pair.
+    pub pg_dump: ClientTool,
 }
 
 /// The source in one snapshot: its schema archive, and what the catalog says.
@@ -121,6 +124,7 @@ impl Requested {
             overwrite: None,
             jobs: 1,
             verify: VerifyLevel::Content,
+            only_reads: false,
         })
     }
 }
@@ -156,7 +160,12 @@ impl Road {
         } else {
             requested.target.clone()
         };
-        let target = Server::connect(conninfo, Side::Target).await;
+        let side = if requested.only_reads {
+            Side::Source
+        } else {
+            Side::Target
+        };
+        let target = Server::connect(conninfo, side).await;
         let target = target.map_err(|failure| failure.while_doing("the target"))?;
         if !requested.create && preflight::same_database(&source.facts, &target.facts) {
             return Err(Failure::usage(
@@ -432,7 +441,7 @@ pub async fn dump_schema(
 }
 
 /// Patterns that match nothing are an error, found before anything is done. Returns the tables whose rows are left out.
-async fn check_patterns(
+pub async fn check_patterns(
     source: &Server,
     filters: &Filters,
 ) -> Result<BTreeSet<QualifiedName>, Failure> {
@@ -462,7 +471,8 @@ async fn check_patterns(
         .collect())
 }
 
-fn selects(kind: FilterKind) -> bool {
+/// Whether such a filter selects a part of the database.
+pub fn selects(kind: FilterKind) -> bool {
     matches!(
         kind,
         FilterKind::Schema

@@ -202,7 +202,7 @@ async fn prove(proof: Proof, ledger: &mut Wire, emitter: &Emitter) -> Result<boo
     );
     proof.finish_target().await?;
     prove::compare(&proof, emitter).await?;
-    prove::tell_writes_since(&proof, emitter).await?;
+    prove::tell_writes_since(&proof.before(), emitter).await?;
     // Until here commits were not waited for; what is called proven is on disk.
     ledger.execute(&ledger::flush()).await?;
     Ok(proof.target_superuser())

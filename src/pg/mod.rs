@@ -16,6 +16,7 @@ pub mod conninfo;
 pub mod dial;
 mod error;
 mod pgpass;
+mod pool;
 mod reexec;
 mod service;
 mod session;
@@ -27,6 +28,7 @@ pub mod wire;
 
 pub use connector::{Connector, Side};
 pub use error::PgError;
+pub use pool::Pool;
 pub use reexec::replace_process;
 pub use session::{Answer, Query, Session};
 pub use snapshot::{Snapshot, current_transactions};

@@ -16,14 +16,18 @@
 pub mod content;
 
 mod catalog;
+pub mod drill;
 mod excluded;
 mod large_objects;
 mod outcome;
+pub mod rows;
 mod schema;
 mod scope;
+mod waiver;
 
 pub use catalog::{Observed, QUERIES, State, compare as compare_catalogs, states};
 pub use excluded::excluded_are_empty;
 pub use outcome::Outcome;
 pub use schema::compare as compare_schemas;
 pub use scope::Scope;
+pub use waiver::{Ignore, IgnoreError, waive};

@@ -18,8 +18,8 @@ mod relay;
 mod scanner;
 
 pub use connection::{Notices, Wire, WireStart};
-pub use relay::{Ends, Relayed, read_copy, relay};
-pub use scanner::{RowScanner, ScanError};
+pub use relay::{Ends, Relayed, read_copy, read_rows, relay};
+pub use scanner::{RowScanner, RowSink, ScanError};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

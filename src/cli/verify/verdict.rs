@@ -1,0 +1,275 @@
+//! Several looks, and what they come to: what differs every time counts, and the rest is in flux.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
+
+use super::compare_rows::{self, RowsLook, TableDiffers};
+use super::look::{Both, Look};
+use super::{Asked, Reading};
+use crate::catalog;
+use crate::cli::prove::{Before, tell_writes_since};
+use crate::event::{Emit, What};
+use crate::failure::Failure;
+use crate::model::{
+    Bytes, CopyFormat, Difference, MultisetDigest, Rows, TableVerdict, Verdict, VerifyLevel,
+};
+use crate::verify::{self, Outcome};
+
+/// Everything that was found in one look.
+struct Found {
+    outcome: Outcome,
+    rows: RowsLook,
+}
+
+/// Looks, looks again if that was asked for, and tells what has been found.
+pub(super) async fn reach(
+    both: &Both,
+    asked: &Asked,
+    reading: &Reading,
+    emit: &Arc<dyn Emit>,
+) -> Result<(), Failure> {
+    let before = Before {
+        connector: both.source.connector.clone(),
+        activity: catalog::activity(&both.source.session).await?,
+        sequences: catalog::sequences(&both.source.session).await?,
+        transactions: String::new(),
+    };
+    let (look, mut found) = take_look(both, asked, (reading, emit), None).await?;
+    let before = Before {
+        transactions: look.source.snapshot.transactions.clone(),
+        sequences: look.source.facts.sequences.clone(),
+        ..before
+    };
+    let mut look = look;
+    let mut in_flux = Vec::new();
+    for number in 1..=asked.recheck {
+        if !found.differs() {
+            break;
+        }
+        look.release().await;
+        step(
+            emit,
+            format!(
+                "waiting {} s, then looking again at what differs ({number} of {})",
+                asked.pause.as_secs(),
+                asked.recheck
+            ),
+        );
+        tokio::time::sleep(asked.pause).await;
+        let only = found.objects();
+        let (again, seen) = take_look(both, asked, (reading, emit), Some(&only)).await?;
+        look = again;
+        found = found.lasting(seen, &mut in_flux);
+    }
+    tell(found, in_flux, (&look, both, asked), emit)?;
+    tell_writes_since(&before, emit.as_ref()).await?;
+    look.release().await;
+    Ok(())
+}
+
+async fn take_look(
+    both: &Both,
+    asked: &Asked,
+    (reading, emit): (&Reading, &Arc<dyn Emit>),
+    only: Option<&BTreeSet<String>>,
+) -> Result<(Look, Found), Failure> {
+    if only.is_none() {
+        step(
+            emit,
+            "reading and comparing the schemas of both sides".to_owned(),
+        );
+    }
+    let look = Look::take(both, asked).await?;
+    if only.is_none() {
+        for (side, snapshot) in [
+            ("source", &look.source.snapshot),
+            ("target", &look.target.snapshot),
+        ] {
+            let _ = side;
+            emit.emit(What::SnapshotTaken {
+                snapshot: snapshot.id.clone(),
+                lsn: snapshot.lsn.clone(),
+            });
+        }
+        let classes: BTreeSet<String> = [&look.source.toc, &look.target.toc]
+            .into_iter()
+            .flat_map(|toc| &toc.entries)
+            .map(|entry| entry.desc.to_lowercase())
+            .collect();
+        for rule in &asked.ignore {
+            rule.check((&look.source.facts, &look.target.facts), &classes)?;
+        }
+    }
+    let outcome = look.compare(both, asked);
+    if only.is_none() && asked.level != VerifyLevel::Schema {
+        step(emit, "reading the rows of both sides".to_owned());
+    }
+    let ends = Arc::new(look.ends(both));
+    *reading.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&ends));
+    let rows = compare_rows::compare((both, &look, &ends), asked, only, emit).await;
+    *reading.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    for pool in &ends.pools {
+        pool.drain().await;
+    }
+    Ok((look, Found { outcome, rows }))
+}
+
+impl Found {
+    fn differs(&self) -> bool {
+        !self.outcome.differences.is_empty()
+            || !self.rows.tables.is_empty()
+            || !self.rows.others.is_empty()
+    }
+
+    /// What is to be looked at again.
+    fn objects(&self) -> BTreeSet<String> {
+        let tables = self.rows.tables.iter().map(|table| &table.difference);
+        let others = tables.chain(&self.rows.others);
+        others.map(|difference| difference.object.clone()).collect()
+    }
+
+    /// What another look has found as well. What it has not goes to `in_flux`.
+    fn lasting(self, again: Self, in_flux: &mut Vec<Difference>) -> Self {
+        let Self {
+            mut outcome,
+            mut rows,
+        } = self;
+        let has = |differences: &[Difference], one: &Difference| {
+            let same =
+                |other: &Difference| (&other.class, &other.object) == (&one.class, &one.object);
+            differences.iter().any(same)
+        };
+        let seen = &again.outcome.differences;
+        in_flux.extend(outcome.differences.extract_if(.., |one| !has(seen, one)));
+        let seen = &again.rows.others;
+        in_flux.extend(rows.others.extract_if(.., |one| !has(seen, one)));
+        let mut lasting = Vec::new();
+        let mut later = again.rows.tables;
+        for table in rows.tables {
+            let place = later
+                .iter()
+                .position(|other| other.difference.object == table.difference.object);
+            match place.map(|place| later.swap_remove(place)) {
+                None => {
+                    in_flux.push(table.difference);
+                    // Equal in the later look: what that has read was told then.
+                }
+                Some(other) => lasting.extend(rows_that_last(table, other, in_flux)),
+            }
+        }
+        rows.tables = lasting;
+        rows.unverified.extend(again.rows.unverified);
+        for (what, count) in again.rows.same {
+            *rows.same.entry(what).or_default() += count;
+        }
+        rows.notes.extend(again.rows.notes);
+        Self { outcome, rows }
+    }
+}
+
+/// The rows of a table that differ in both looks; `None` if there are none.
+fn rows_that_last(
+    first: TableDiffers,
+    mut again: TableDiffers,
+    in_flux: &mut Vec<Difference>,
+) -> Option<TableDiffers> {
+    let (Some((before, _)), Some((now, described))) = (&first.found, &mut again.found) else {
+        // Only the number of rows is known: it differs, and did so before.
+        return Some(again);
+    };
+    let (lasting, gone) = before.lasting(now);
+    if lasting.total() == 0 {
+        in_flux.push(first.difference);
+        again.verdict.verdict = Verdict::NotVerified;
+        return None;
+    }
+    let names: BTreeSet<&Vec<String>> = lasting.rows.iter().map(|row| &row.key).collect();
+    described.examples.retain(|row| names.contains(&row.key));
+    described.missing = Rows(lasting.missing);
+    described.extra = Rows(lasting.extra);
+    described.changed = Rows(lasting.changed);
+    described.in_flux = described.in_flux + Rows(gone);
+    again.difference.detail = compare_rows::detail(&lasting, described);
+    *now = lasting;
+    Some(again)
+}
+
+fn tell(
+    found: Found,
+    in_flux: Vec<Difference>,
+    (look, both, asked): (&Look, &Both, &Asked),
+    emit: &Arc<dyn Emit>,
+) -> Result<(), Failure> {
+    let Found { mut outcome, rows } = found;
+    let mut drilled = Vec::new();
+    let mut by_rows = Outcome {
+        differences: rows.others,
+        unverified: rows.unverified,
+        notes: rows.notes,
+        ..Outcome::default()
+    };
+    for (what, count) in rows.same {
+        by_rows.checked.push((what.to_owned(), count));
+    }
+    for table in rows.tables {
+        emit.emit(What::TableVerified(table.verdict));
+        by_rows.differences.push(table.difference);
+        drilled.extend(table.found.map(|(_, described)| described));
+    }
+    outcome.extend(by_rows);
+    let (waivers, unneeded) = verify::waive(
+        &asked.ignore,
+        &mut outcome.differences,
+        (&look.source.observed, &look.target.observed),
+        &rows.not_compared,
+    );
+    for table in &both.exclude_data {
+        emit.emit(What::TableVerified(left_out(table)));
+    }
+    for (what, count) in outcome.checked {
+        emit.emit(What::Checked { what, count });
+    }
+    let unneeded = unneeded
+        .into_iter()
+        .map(|rule| format!("--ignore {rule} was not needed: it covers nothing that differs"));
+    for text in outcome.notes.into_iter().chain(unneeded) {
+        emit.emit(What::Note { text });
+    }
+    for waiver in waivers {
+        emit.emit(What::Waived(waiver));
+    }
+    if !in_flux.is_empty() {
+        emit.emit(What::InFlux {
+            differences: in_flux,
+        });
+    }
+    for difference in outcome.differences {
+        emit.emit(What::Difference(difference));
+    }
+    for rows in drilled {
+        emit.emit(What::RowsDiffer(Box::new(rows)));
+    }
+    for unverified in outcome.unverified {
+        emit.emit(What::Unverified(unverified));
+    }
+    Ok(())
+}
+
+/// The line of a table whose rows were left out on request.
+fn left_out(table: &crate::model::QualifiedName) -> TableVerdict {
+    TableVerdict {
+        table: table.clone(),
+        format: CopyFormat::Binary,
+        read: None,
+        source_count: None,
+        target: Some(MultisetDigest::default()),
+        bytes: Bytes(0),
+        copy_ms: 0,
+        verdict: Verdict::Excluded,
+        forms: Vec::new(),
+    }
+}
+
+fn step(emit: &Arc<dyn Emit>, step: String) {
+    emit.emit(What::StepStarted { step });
+}
