@@ -1517,15 +1517,18 @@ comment on constraint "no overlap" on zoo.constrained is null;
 -- damage: an extension is gone
 -- on: contrib
 -- expect: Missing extension pg_trgm
+-- expect: Missing comment EXTENSION pg_trgm
+-- expect: Missing index contrib.things_trgm
 drop extension pg_trgm cascade;
 
 -- damage: an extension too many
 -- expect: Extra extension tcn
+-- expect: Extra comment EXTENSION tcn
 create extension tcn with schema "empty schema";
 
 -- damage: an extension's function with other grants
 -- on: contrib
--- expect: Missing acl "Ext sch"
+-- expect: Missing acl FUNCTION hstore_to_json("Ext sch".hstore) in schema "Ext sch"
 grant execute on function "Ext sch".hstore_to_json("Ext sch".hstore) to public;
 revoke execute on function "Ext sch".hstore_to_json("Ext sch".hstore) from "zoo Keeper";
 

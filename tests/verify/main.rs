@@ -3,5 +3,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod library;
 mod list;
+mod matrix;
+mod verified;

@@ -104,7 +104,7 @@ impl Verified {
         if !self.report.unverified.is_empty() {
             return Err(format!("not verified: {:#?}", self.report.unverified));
         }
-        if self.run.status != expected.code() || self.report.status != Some(expected) {
+        if self.run.status != i32::from(expected.code()) || self.report.status != Some(expected) {
             return Err(format!("the status is not {expected:?}: {}", self.run));
         }
         Ok(())
