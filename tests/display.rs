@@ -308,7 +308,7 @@ fn the_estimate_is_right_where_the_future_is_like_the_past() {
         (12_000..13_000).contains(&ms),
         "{ms} ms; 12,500 would be exact"
     );
-    let rate = state.copy_rate().expect("was measured") / MB as f64;
+    let rate = state.rate().expect("was measured") / MB as f64;
     assert!(
         (36.0..44.0).contains(&rate),
         "{rate} MB/s; 40 would be exact"
@@ -318,11 +318,11 @@ fn the_estimate_is_right_where_the_future_is_like_the_past() {
 #[test]
 fn a_stalled_run_shows_a_sinking_rate() {
     let mut state = state(&recorded::under_way());
-    let before = state.copy_rate().expect("was measured");
+    let before = state.rate().expect("was measured");
     for second in 9..60 {
         state.tick(at(second * 1000));
     }
-    assert!(state.copy_rate().expect("was measured") < before / 50.0);
+    assert!(state.rate().expect("was measured") < before / 50.0);
 }
 
 #[test]

@@ -84,7 +84,7 @@ pub struct SourceView {
     pub archive: Vec<u8>,
     toc: Toc,
     facts: SourceFacts,
-    states: Vec<verify::State>,
+    hidden: verify::Hidden,
     /// Rows written to each table until then.
     activity: Vec<Activity>,
     exclude_data: BTreeSet<QualifiedName>,
@@ -277,7 +277,7 @@ impl Road {
         let archive = dump_schema(source, pg_dump, (Some(&snapshot.id), filters)).await?;
         let toc = Toc::parse(&archive)?;
         let mut facts = catalog::source_facts(snapshot.session()).await?;
-        let states = verify::states(snapshot.session()).await?;
+        let hidden = verify::Hidden::read(snapshot.session()).await?;
         // As pg_dump has it: who selects schemas or tables does not mean large objects.
         if filters.iter().any(|filter| selects(filter.kind)) {
             facts.large_objects.clear();
@@ -287,7 +287,7 @@ impl Road {
             archive,
             toc,
             facts,
-            states,
+            hidden,
             activity,
             exclude_data,
         })
@@ -374,7 +374,7 @@ impl Inspection {
             target,
             pg_dump,
             plan,
-            observed: verify::Observed::in_snapshot(&view.facts, view.states),
+            observed: verify::Observed::in_snapshot(&view.facts, view.hidden),
             source_toc: view.toc,
             restore: requested.restore,
             target_facts,

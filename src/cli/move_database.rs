@@ -15,7 +15,7 @@ use crate::event::{Emit as _, What};
 use crate::execute::{self, ExecuteError, Run};
 use crate::failure::Failure;
 use crate::ledger::{self, RunRecord};
-use crate::model::{ExitStatus, Finding, Severity};
+use crate::model::{ExitStatus, Finding, Severity, Side};
 use crate::pg::wire::Wire;
 use crate::plan::Plan;
 use crate::preflight;
@@ -130,6 +130,7 @@ async fn prepare(
     step(emitter, "reading the schema of the source");
     let inspection = Box::pin(road.inspect(requested, target_facts)).await?;
     emitter.emit(What::SnapshotTaken {
+        side: Side::Source,
         snapshot: inspection.view.snapshot.id.clone(),
         lsn: inspection.view.snapshot.lsn.clone(),
     });
@@ -202,6 +203,7 @@ async fn prove(proof: Proof, ledger: &mut Wire, emitter: &Emitter) -> Result<boo
     );
     proof.finish_target().await?;
     prove::compare(&proof, emitter).await?;
+    prove::tell_readiness(&proof, emitter).await?;
     prove::tell_writes_since(&proof.before(), emitter).await?;
     // Until here commits were not waited for; what is called proven is on disk.
     ledger.execute(&ledger::flush()).await?;

@@ -16,7 +16,7 @@ use crate::pg::client_tools::ClientTool;
 use crate::pg::{Connector, current_transactions};
 use crate::plan::{NewDatabase, Plan};
 use crate::toc::{CompareOptions, Entry, RestoreOptions, Toc};
-use crate::verify::{self, Observed, Outcome, Scope};
+use crate::verify::{self, Observed, Outcome, Readiness, Scope};
 
 /// What the source was, and both ends as they are now.
 pub struct Proof {
@@ -165,6 +165,22 @@ fn tell(outcome: Outcome, emitter: &Emitter) {
         .unverified
         .into_iter()
         .for_each(|unverified| emitter.emit(What::Unverified(unverified)));
+}
+
+/// Tells what makes the copy slow or wrong after cut-over although it is the same. What was said before the move is not said
+/// again.
+pub async fn tell_readiness(proof: &Proof, emitter: &Emitter) -> Result<(), Failure> {
+    const SAID_BEFORE: [&str; 2] = ["database-settings", "encoding-differs"];
+    let session = proof.source.connector.session("settings").await?;
+    let source = Readiness::read(&session).await?;
+    let target = Readiness::read(&proof.target.session).await?;
+    let scope = Scope::of(&proof.source_toc);
+    let findings = verify::readiness_findings(&source, &target, &scope);
+    findings
+        .into_iter()
+        .filter(|finding| !SAID_BEFORE.contains(&finding.rule.as_str()))
+        .for_each(|finding| emitter.emit(What::Finding(finding)));
+    Ok(())
 }
 
 /// What the source was like in the snapshot, as far as it tells whether it has been written to since.

@@ -26,7 +26,8 @@ pub mod tls;
 mod transport;
 pub mod wire;
 
-pub use connector::{Connector, Side};
+pub use crate::model::Side;
+pub use connector::Connector;
 pub use error::PgError;
 pub use pool::Pool;
 pub use reexec::replace_process;

@@ -9,9 +9,8 @@ use tokio_postgres::types::{FromSql, ToSql};
 use tokio_postgres::{Client, Row};
 
 use super::PgError;
-use super::connector::Side;
 use super::stream::{AlreadyNegotiated, Peer, Stream};
-use crate::model::{Bytes, Oid, QualifiedName, Rows, ServerVersion, quote_literal};
+use crate::model::{Bytes, Oid, QualifiedName, Rows, ServerVersion, Side, quote_literal};
 
 /// A query from a file in `sql/`: its name for messages, and its text.
 #[derive(Debug, Clone, Copy)]

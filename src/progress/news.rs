@@ -1,18 +1,24 @@
 //! What is said at once and stays on the screen: findings, failures, differences, and the steps of the command.
 
-use crate::event::{Event, What};
-use crate::model::{Finding, JobId, Rows, Severity, Verdict};
+use std::cmp::Ordering;
+
+use crate::event::{Event, PlannedJob, What};
+use crate::model::{Bytes, Finding, JobId, Rows, Severity, Verdict};
 
 use super::failure;
 use super::state::State;
 use super::style::Style;
 use super::{Verbosity, words};
 
+/// Differences of a comparison that are told when they are found; of a wrong database there are thousands, and the report
+/// at the end sorts and counts them.
+const MOST_DIFFERENCES: u64 = 100;
+
 /// The lines that an event is worth; `state` has folded it in already.
 pub fn lines(event: &Event, state: &State, verbosity: Verbosity, style: Style) -> Vec<String> {
     let mut lines = trouble(&event.what, state, style);
     if verbosity >= Verbosity::Normal {
-        lines.extend(course(&event.what, style));
+        lines.extend(course(&event.what, state, style));
     }
     if verbosity >= Verbosity::Verbose {
         lines.extend(job(&event.what, state).map(|line| style.faint(&line)));
@@ -23,31 +29,44 @@ pub fn lines(event: &Event, state: &State, verbosity: Verbosity, style: Style) -
 /// What even a quiet run says. Verdicts on tables need no word here: a bad one comes with a `Difference` or an
 /// `Unverified` that says more.
 fn trouble(what: &What, state: &State, style: Style) -> Vec<String> {
-    match what {
+    let (word, class, object, why) = match what {
         What::JobFailed { job, failure } => {
-            failure::lines(&state.label(*job), failure, &state.run_dir, style)
+            return failure::lines(&state.label(*job), failure, &state.run_dir, style);
         }
-        What::Finding(finding) if finding.severity == Severity::Blocker => found(finding, style),
-        What::Difference(difference) => vec![format!(
-            "{} {} {}: {}",
-            style.bad("differs:"),
-            difference.class,
-            words::one_line(&difference.object),
-            indented(&difference.detail)
-        )],
-        What::Unverified(unverified) => vec![format!(
-            "{} {} {}: {}",
+        What::Finding(finding) if finding.severity == Severity::Blocker => {
+            return found(finding, style);
+        }
+        What::Difference(one) => (style.bad("differs:"), &one.class, &one.object, &one.detail),
+        What::Unverified(one) => (
             style.warning("not verified:"),
-            unverified.class,
-            words::one_line(&unverified.object),
-            indented(&unverified.because)
-        )],
-        _ => Vec::new(),
+            &one.class,
+            &one.object,
+            &one.because,
+        ),
+        _ => return Vec::new(),
+    };
+    let told = state.differences + state.unverified;
+    match told.cmp(&(MOST_DIFFERENCES + 1)) {
+        Ordering::Greater if state.compares() => return Vec::new(),
+        Ordering::Equal if state.compares() => {
+            return vec![format!(
+                "{} more than {MOST_DIFFERENCES} things; the others are in the report at the end",
+                style.bad("differs:")
+            )];
+        }
+        _ => {}
     }
+    // A comparison tells the rest in its report; of a move, this is the place where it is told whole.
+    let why = if state.compares() {
+        words::one_line(why.lines().next().unwrap_or_default())
+    } else {
+        indented(why)
+    };
+    vec![format!("{word} {class} {}: {why}", words::one_line(object))]
 }
 
 /// How the run goes on.
-fn course(what: &What, style: Style) -> Vec<String> {
+fn course(what: &What, state: &State, style: Style) -> Vec<String> {
     match what {
         What::RunStarted {
             source,
@@ -69,23 +88,58 @@ fn course(what: &What, style: Style) -> Vec<String> {
             jobs,
             tables,
             bytes,
-        } => vec![format!(
-            "planned: {}; {} with {bytes} of rows",
-            words::count(jobs.len() as u64, "job", "jobs"),
-            words::count(u64::from(*tables), "table", "tables"),
-        )],
-        What::SnapshotTaken { snapshot, lsn } => vec![words::one_line(&format!(
-            "snapshot {snapshot} at {lsn}: the copy will be of the source as it is now"
-        ))],
+        } => vec![planned(jobs, *tables, *bytes, state)],
+        What::SnapshotTaken {
+            side,
+            snapshot,
+            lsn,
+        } => {
+            let what = if state.compares() {
+                format!("snapshot {snapshot} of the {side} at {lsn}: it is compared as it is now")
+            } else {
+                format!("snapshot {snapshot} at {lsn}: the copy will be of the source as it is now")
+            };
+            vec![words::one_line(&what)]
+        }
+        What::SnapshotReleased if state.compares() => {
+            vec!["everything is read; the snapshots are given back".to_owned()]
+        }
         What::SnapshotReleased => {
             vec!["everything is read; the source's snapshot is given back".to_owned()]
         }
-        What::SourceMovedOn { tables } => vec![moved_on(tables, style)],
+        What::SourceMovedOn { tables } => vec![moved_on(tables, state, style)],
         What::SourceUnchanged => {
             vec!["nothing was written to the source since the snapshot: no transaction has begun there".to_owned()]
         }
+        What::Waived(waiver) => vec![format!(
+            "{} --ignore {}",
+            style.warning("passed over:"),
+            words::one_line(&waiver.rule)
+        )],
+        What::InFlux { differences } if !differences.is_empty() => vec![format!(
+            "{} {} no longer when looked at again",
+            style.warning("in flux:"),
+            words::count(differences.len() as u64, "thing differs", "things differ")
+        )],
         What::Note { text } => vec![words::harmless(text)],
         _ => Vec::new(),
+    }
+}
+
+fn planned(jobs: &[PlannedJob], tables: u32, bytes: Bytes, state: &State) -> String {
+    let tables = words::count(u64::from(tables), "table", "tables");
+    let jobs_of = |one, many| words::count(jobs.len() as u64, one, many);
+    if state.compares() {
+        let both: Bytes = jobs.iter().map(|job| job.bytes).sum();
+        format!(
+            "planned: {} of {tables}, {both} on both sides together",
+            jobs_of("read", "reads")
+        )
+    } else {
+        format!(
+            "planned: {}; {tables} with {bytes} of rows",
+            jobs_of("job", "jobs")
+        )
     }
 }
 
@@ -134,7 +188,7 @@ fn found(finding: &Finding, style: Style) -> Vec<String> {
     lines
 }
 
-fn moved_on(tables: &[(String, u64)], style: Style) -> String {
+fn moved_on(tables: &[(String, u64)], state: &State, style: Style) -> String {
     let head = style.warning("the source has been written to since the snapshot");
     let mut named: Vec<String> = tables
         .iter()
@@ -146,7 +200,12 @@ fn moved_on(tables: &[(String, u64)], style: Style) -> String {
     if named.is_empty() {
         named.push("in which tables, its statistics do not say".to_owned());
     }
-    format!("{head}: {}; the copy does not have that", named.join(", "))
+    let consequence = if state.compares() {
+        "what is compared is the snapshot"
+    } else {
+        "the copy does not have that"
+    };
+    format!("{head}: {}; {consequence}", named.join(", "))
 }
 
 /// A text of several lines, set so that it reads as one item.

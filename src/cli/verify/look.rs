@@ -6,12 +6,12 @@ use super::Asked;
 use crate::catalog::{self, SourceFacts};
 use crate::cli::inspect::{Server, dump_schema};
 use crate::failure::Failure;
-use crate::model::{FilterKind, Filters, QualifiedName, Unverified};
+use crate::model::{FilterKind, Filters, Finding, QualifiedName, Unverified};
 use crate::pg::client_tools::ClientTool;
 use crate::pg::{Pool, Snapshot};
 use crate::toc::{CompareOptions, Toc};
 use crate::verify::rows::{self, Ends};
-use crate::verify::{self, Observed, Outcome, Scope};
+use crate::verify::{self, Observed, Outcome, Readiness, Scope};
 
 /// Both databases, connected.
 pub struct Both {
@@ -105,6 +105,15 @@ impl Look {
         ));
         outcome.unverified.extend(self.unreadable.iter().cloned());
         outcome
+    }
+
+    /// What would make the target slow or wrong after cut-over, although it holds the same.
+    pub async fn findings(&self) -> Result<Vec<Finding>, Failure> {
+        let (source, target) = tokio::try_join!(
+            Readiness::read(self.source.snapshot.session()),
+            Readiness::read(self.target.snapshot.session())
+        )?;
+        Ok(verify::readiness_findings(&source, &target, &self.scope))
     }
 
     /// Sessions that see the two snapshots, for reading rows.

@@ -11,7 +11,7 @@ use crate::cli::prove::{Before, tell_writes_since};
 use crate::event::{Emit, What};
 use crate::failure::Failure;
 use crate::model::{
-    Bytes, CopyFormat, Difference, MultisetDigest, Rows, TableVerdict, Verdict, VerifyLevel,
+    Bytes, CopyFormat, Difference, MultisetDigest, Rows, Side, TableVerdict, Verdict, VerifyLevel,
 };
 use crate::verify::{self, Outcome};
 
@@ -82,11 +82,11 @@ async fn take_look(
     let look = Look::take(both, asked).await?;
     if only.is_none() {
         for (side, snapshot) in [
-            ("source", &look.source.snapshot),
-            ("target", &look.target.snapshot),
+            (Side::Source, &look.source.snapshot),
+            (Side::Target, &look.target.snapshot),
         ] {
-            let _ = side;
             emit.emit(What::SnapshotTaken {
+                side,
                 snapshot: snapshot.id.clone(),
                 lsn: snapshot.lsn.clone(),
             });
@@ -98,6 +98,9 @@ async fn take_look(
             .collect();
         for rule in &asked.ignore {
             rule.check((&look.source.facts, &look.target.facts), &classes)?;
+        }
+        for finding in look.findings().await? {
+            emit.emit(What::Finding(finding));
         }
     }
     let outcome = look.compare(both, asked);
