@@ -20,6 +20,10 @@ const NO_SUBSCRIPTION: &str = r#"select format('drop subscription %I', subname) 
     where subdbid = (select oid from pg_catalog.pg_database where datname = current_database())
     \gexec"#;
 
+/// Settings of the database, which a copy of it has not either.
+const SETTINGS: &str = r#"alter database :"DBNAME" set work_mem = '7MB';
+    alter role zoo_owner in database :"DBNAME" set statement_timeout = '3min';"#;
+
 /// No row without a replica identity can be changed while it is published.
 const HUSH: &str = "update pg_catalog.pg_publication set pubupdate = false, pubdelete = false
     where pubname in ('zoo All', 'zoo of schema')";
@@ -61,9 +65,11 @@ impl Moved {
         if self.is_zoo() {
             server.psql("source", include_str!("unruly.sql"));
         }
-        if self.fixture == Fixture::Zoo18 {
-            server.psql("source", SUBSCRIPTION);
-        }
+        match self.fixture {
+            Fixture::Zoo => server.psql("source", SETTINGS),
+            Fixture::Zoo18 => server.psql("source", SUBSCRIPTION),
+            _ => String::new(),
+        };
     }
 
     fn is_zoo(&self) -> bool {
@@ -76,13 +82,15 @@ impl Moved {
 
     /// Makes a fresh copy and does the damage to it.
     fn damaged(&self, sql: &str) -> Result<(), String> {
-        self.server.psql(
-            "postgres",
-            "drop database if exists damaged with (force); create database damaged template moved",
-        );
+        // Copying the files takes a third of the time of copying them by way of the log.
+        let sql = "create database damaged template moved strategy file_copy";
+        self.server.psql("postgres", sql);
         let mut script = String::new();
         if self.fixture == Fixture::Zoo18 {
             script.push_str(SUBSCRIPTION);
+        }
+        if self.fixture == Fixture::Zoo {
+            script.push_str(SETTINGS);
         }
         script.push_str(sql);
         script.push('\n');
@@ -111,6 +119,9 @@ impl Moved {
         let found = self.verify();
         found.is_just(damage)?;
         if damage.expected.is_empty() {
+            return Ok(());
+        }
+        if std::env::var_os("NO_REPAIR").is_some() {
             return Ok(());
         }
         if let Some(reason) = &damage.not_covered {
@@ -174,12 +185,14 @@ macro_rules! shards {
 
 // As many parts as keep a small machine busy to the end: each starts a server, builds, and moves.
 shards! {
-    damages_of_the_zoo_0: 0 of 6, Zoo;
-    damages_of_the_zoo_1: 1 of 6, Zoo;
-    damages_of_the_zoo_2: 2 of 6, Zoo;
-    damages_of_the_zoo_3: 3 of 6, Zoo;
-    damages_of_the_zoo_4: 4 of 6, Zoo;
-    damages_of_the_zoo_5: 5 of 6, Zoo;
+    damages_of_the_zoo_0: 0 of 8, Zoo;
+    damages_of_the_zoo_1: 1 of 8, Zoo;
+    damages_of_the_zoo_2: 2 of 8, Zoo;
+    damages_of_the_zoo_3: 3 of 8, Zoo;
+    damages_of_the_zoo_4: 4 of 8, Zoo;
+    damages_of_the_zoo_5: 5 of 8, Zoo;
+    damages_of_the_zoo_6: 6 of 8, Zoo;
+    damages_of_the_zoo_7: 7 of 8, Zoo;
     damages_of_the_zoo_on_18: 0 of 1, Zoo18;
     damages_of_contrib: 0 of 1, Contrib;
     damages_of_mastodon: 0 of 1, Mastodon;

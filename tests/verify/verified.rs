@@ -83,11 +83,11 @@ impl Verified {
         Ok(())
     }
 
-    /// What it warns of: what is wrong and what to do.
+    /// What it warns of.
     fn warnings(&self) -> Vec<String> {
         let findings = self.report.findings.iter();
         let warnings = findings.filter(|one| one.severity >= Severity::Warning);
-        warnings.map(|one| format!("{} {}", one.what, one.remedy)).collect()
+        warnings.map(|one| format!("{}: {}", one.rule, one.what)).collect()
     }
 
     /// Whether source and target are the same, and that is what it says.
@@ -122,12 +122,5 @@ impl Verified {
             return Ok(());
         }
         Err(format!("the repair does not say {reason:?}:\n{repair}"))
-    }
-
-    /// The keys of the rows that differ in a table, as they are shown.
-    pub fn keys(&self, table: &str) -> BTreeSet<String> {
-        let found = self.report.rows.iter().map(rows);
-        let mut found = found.filter(|one| one.table == table);
-        found.next().map(|one| one.keys).unwrap_or_default()
     }
 }
