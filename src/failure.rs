@@ -25,6 +25,7 @@ use crate::report::json::WriteError;
 use crate::schedule::ScheduleError;
 use crate::toc::{SplitError, TocError};
 use crate::verify::IgnoreError;
+use crate::verify::repair::RepairError;
 
 pub use hints::{for_job_error, for_sqlstate};
 
@@ -395,6 +396,12 @@ impl From<IgnoreError> for Failure {
             "Rules are schema:NAME, table:SCHEMA.NAME, column:SCHEMA.TABLE.COLUMN, class:CLASS and CLASS:OBJECT, with classes \
              and objects as a report names them.",
         )
+    }
+}
+
+impl From<RepairError> for Failure {
+    fn from(error: RepairError) -> Self {
+        Self::of(FailureKind::Server, ExitStatus::Failed, &error)
     }
 }
 

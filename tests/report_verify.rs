@@ -35,7 +35,8 @@ fn shown(run: Run, columns: u16) -> (ExitStatus, String) {
     let view = View {
         columns,
         style: Style { color: false },
-        whole_failures: false,
+        // The wide one is of a record: whoever reads that has not seen the notes of the run.
+        whole_failures: columns > 80,
     };
     let report = Report::from_events(&run.events);
     let lines = render(&report, view);

@@ -271,7 +271,7 @@ impl Road {
         } = self;
         filters.check_database(&source.facts.database)?;
         filters.check_pg_dump(pg_dump.version.major())?;
-        let exclude_data = check_patterns(source, filters).await?;
+        let exclude_data = check_patterns(&[source], filters).await?;
         let activity = catalog::activity(&source.session).await?;
         let snapshot = Snapshot::take(&source.connector, catalog::readable_tables).await?;
         let archive = dump_schema(source, pg_dump, (Some(&snapshot.id), filters)).await?;
@@ -440,21 +440,21 @@ pub async fn dump_schema(
     Ok(pg_dump.run(&arguments, Some(&connection)).await?.stdout)
 }
 
-/// Patterns that match nothing are an error, found before anything is done. Returns the tables whose rows are left out.
+/// Patterns that match nothing on any of the servers are an error, found before anything is done. Returns the tables whose rows are left out.
 pub async fn check_patterns(
-    source: &Server,
+    servers: &[&Server],
     filters: &Filters,
 ) -> Result<BTreeSet<QualifiedName>, Failure> {
     if filters.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let relations = catalog::relations(&source.session).await?;
-    let schemas = catalog::schemas(&source.session).await?;
-    let extensions = catalog::installed_extensions(&source.session).await?;
-    let extensions: Vec<String> = extensions
-        .into_iter()
-        .map(|extension| extension.name)
-        .collect();
+    let (mut relations, mut schemas, mut extensions) = (Vec::new(), Vec::new(), Vec::new());
+    for server in servers {
+        relations.extend(catalog::relations(&server.session).await?);
+        schemas.extend(catalog::schemas(&server.session).await?);
+        let installed = catalog::installed_extensions(&server.session).await?;
+        extensions.extend(installed.into_iter().map(|extension| extension.name));
+    }
     let unmatched = filters.unmatched(&Objects {
         relations: &relations,
         schemas: &schemas,
@@ -462,7 +462,12 @@ pub async fn check_patterns(
         foreign_servers: &[],
     });
     if !unmatched.is_empty() {
-        return Err(Failure::unmatched(&unmatched, &source.facts.database));
+        let databases: BTreeSet<&str> = servers
+            .iter()
+            .map(|server| server.facts.database.as_str())
+            .collect();
+        let databases: Vec<&str> = databases.into_iter().collect();
+        return Err(Failure::unmatched(&unmatched, &databases.join("\" and \"")));
     }
     Ok(filters
         .data_excluded(&relations)

@@ -10,10 +10,10 @@ use crate::event::{Emit, What};
 use crate::execute::prepare::apply_properties;
 use crate::failure::Failure;
 use crate::model::{
-    Bytes, CopyFormat, Filters, MultisetDigest, Oid, QualifiedName, TableVerdict, Verdict,
+    Bytes, CopyFormat, Filters, Finding, MultisetDigest, Oid, QualifiedName, TableVerdict, Verdict,
 };
 use crate::pg::client_tools::ClientTool;
-use crate::pg::{Connector, current_transactions};
+use crate::pg::{Connector, Session, current_transactions};
 use crate::plan::{NewDatabase, Plan};
 use crate::toc::{CompareOptions, Entry, RestoreOptions, Toc};
 use crate::verify::{self, Observed, Outcome, Readiness, Scope};
@@ -167,15 +167,22 @@ fn tell(outcome: Outcome, emitter: &Emitter) {
         .for_each(|unverified| emitter.emit(What::Unverified(unverified)));
 }
 
-/// Tells what makes the copy slow or wrong after cut-over although it is the same. What was said before the move is not said
-/// again.
+/// What makes a copy slow or wrong after cut-over although it is the same.
+pub async fn readiness(
+    source: &Session,
+    target: &Session,
+    scope: &Scope,
+) -> Result<Vec<Finding>, Failure> {
+    let (source, target) = tokio::try_join!(Readiness::read(source), Readiness::read(target))?;
+    Ok(verify::readiness_findings(&source, &target, scope))
+}
+
+/// Tells it of a move. What was said before the move is not said again.
 pub async fn tell_readiness(proof: &Proof, emitter: &Emitter) -> Result<(), Failure> {
     const SAID_BEFORE: [&str; 2] = ["database-settings", "encoding-differs"];
-    let session = proof.source.connector.session("settings").await?;
-    let source = Readiness::read(&session).await?;
-    let target = Readiness::read(&proof.target.session).await?;
+    let source = proof.source.connector.session("settings").await?;
     let scope = Scope::of(&proof.source_toc);
-    let findings = verify::readiness_findings(&source, &target, &scope);
+    let findings = readiness(&source, &proof.target.session, &scope).await?;
     findings
         .into_iter()
         .filter(|finding| !SAID_BEFORE.contains(&finding.rule.as_str()))

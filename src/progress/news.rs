@@ -1,7 +1,5 @@
 //! What is said at once and stays on the screen: findings, failures, differences, and the steps of the command.
 
-use std::cmp::Ordering;
-
 use crate::event::{Event, PlannedJob, What};
 use crate::model::{Bytes, Finding, JobId, Rows, Severity, Verdict};
 
@@ -9,10 +7,6 @@ use super::failure;
 use super::state::State;
 use super::style::Style;
 use super::{Verbosity, words};
-
-/// Differences of a comparison that are told when they are found; of a wrong database there are thousands, and the report
-/// at the end sorts and counts them.
-const MOST_DIFFERENCES: u64 = 100;
 
 /// The lines that an event is worth; `state` has folded it in already.
 pub fn lines(event: &Event, state: &State, verbosity: Verbosity, style: Style) -> Vec<String> {
@@ -29,40 +23,29 @@ pub fn lines(event: &Event, state: &State, verbosity: Verbosity, style: Style) -
 /// What even a quiet run says. Verdicts on tables need no word here: a bad one comes with a `Difference` or an
 /// `Unverified` that says more.
 fn trouble(what: &What, state: &State, style: Style) -> Vec<String> {
-    let (word, class, object, why) = match what {
+    match what {
         What::JobFailed { job, failure } => {
-            return failure::lines(&state.label(*job), failure, &state.run_dir, style);
+            failure::lines(&state.label(*job), failure, &state.run_dir, style)
         }
-        What::Finding(finding) if finding.severity == Severity::Blocker => {
-            return found(finding, style);
-        }
-        What::Difference(one) => (style.bad("differs:"), &one.class, &one.object, &one.detail),
-        What::Unverified(one) => (
+        What::Finding(finding) if finding.severity == Severity::Blocker => found(finding, style),
+        // A comparison tells them in its report, sorted and counted: of a wrong database there are thousands.
+        What::Difference(_) | What::Unverified(_) if state.compares() => Vec::new(),
+        What::Difference(difference) => vec![format!(
+            "{} {} {}: {}",
+            style.bad("differs:"),
+            difference.class,
+            words::one_line(&difference.object),
+            indented(&difference.detail)
+        )],
+        What::Unverified(unverified) => vec![format!(
+            "{} {} {}: {}",
             style.warning("not verified:"),
-            &one.class,
-            &one.object,
-            &one.because,
-        ),
-        _ => return Vec::new(),
-    };
-    let told = state.differences + state.unverified;
-    match told.cmp(&(MOST_DIFFERENCES + 1)) {
-        Ordering::Greater if state.compares() => return Vec::new(),
-        Ordering::Equal if state.compares() => {
-            return vec![format!(
-                "{} more than {MOST_DIFFERENCES} things; the others are in the report at the end",
-                style.bad("differs:")
-            )];
-        }
-        _ => {}
+            unverified.class,
+            words::one_line(&unverified.object),
+            indented(&unverified.because)
+        )],
+        _ => Vec::new(),
     }
-    // A comparison tells the rest in its report; of a move, this is the place where it is told whole.
-    let why = if state.compares() {
-        words::one_line(why.lines().next().unwrap_or_default())
-    } else {
-        indented(why)
-    };
-    vec![format!("{word} {class} {}: {why}", words::one_line(object))]
 }
 
 /// How the run goes on.
@@ -111,16 +94,6 @@ fn course(what: &What, state: &State, style: Style) -> Vec<String> {
         What::SourceUnchanged => {
             vec!["nothing was written to the source since the snapshot: no transaction has begun there".to_owned()]
         }
-        What::Waived(waiver) => vec![format!(
-            "{} --ignore {}",
-            style.warning("passed over:"),
-            words::one_line(&waiver.rule)
-        )],
-        What::InFlux { differences } if !differences.is_empty() => vec![format!(
-            "{} {} no longer when looked at again",
-            style.warning("in flux:"),
-            words::count(differences.len() as u64, "thing differs", "things differ")
-        )],
         What::Note { text } => vec![words::harmless(text)],
         _ => Vec::new(),
     }

@@ -187,9 +187,17 @@ fn differing_tables(evidence: &Evidence<'_>) -> Vec<String> {
         .names(|table| table.verdict == Verdict::Different)
         .into_iter()
         .collect();
-    let differences = report.differences.iter();
-    let of_rows = differences.filter(|difference| difference.class == TABLE_DATA);
-    others.extend(of_rows.map(|difference| difference.object.clone()));
+    // A table that is not there at all has a difference of its own.
+    let (of_rows, of_others): (Vec<_>, Vec<_>) = report
+        .differences
+        .iter()
+        .partition(|difference| difference.class == TABLE_DATA);
+    others.retain(|name| {
+        !of_others
+            .iter()
+            .any(|difference| difference.object == *name)
+    });
+    others.extend(of_rows.iter().map(|difference| difference.object.clone()));
     names.extend(others.into_iter().filter(|name| !told.contains(name)));
     names
 }

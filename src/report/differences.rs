@@ -252,16 +252,11 @@ fn findings(lines: &mut Vec<String>, report: &Report, view: View) {
 }
 
 fn notes(lines: &mut Vec<String>, report: &Report, view: View) {
-    // Why a run was stopped is in its last sentence, and was shown whole when it happened.
-    let is_told = |note: &&String| {
-        let first = note
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .trim_end_matches('.');
-        !view.whole_failures && !first.is_empty() && report.sentence.contains(first)
-    };
-    let notes: Vec<&String> = report.notes.iter().filter(|note| !is_told(note)).collect();
+    // Whoever watched the run has just read them.
+    if !view.whole_failures {
+        return;
+    }
+    let notes = &report.notes;
     for note in notes.iter().take(MOST) {
         let text = words::harmless(note);
         let mut paragraphs = text.trim_end().split('\n');

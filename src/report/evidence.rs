@@ -211,13 +211,18 @@ impl<'a> Evidence<'a> {
         let mut columns = Vec::new();
         for table in &report.tables {
             let forms = table.forms.iter().filter(|form| form.form == NOT_AT_ALL);
-            columns.extend(forms.map(|form| format!("{}.{}", table.table.shown(), form.column)));
+            columns.extend(forms.map(|form| {
+                let name = format!("{}.{}", table.table.shown(), form.column);
+                format!("{} ({})", words::one_line(&name), form.because)
+            }));
         }
         if !columns.is_empty() {
-            items.push(format!(
-                "the columns {}, for which there is no right way to",
-                listed(&columns)
-            ));
+            let noun = if columns.len() == 1 {
+                "column"
+            } else {
+                "columns"
+            };
+            items.push(format!("{noun} {}", listed(&columns)));
         }
         items.push("roles and tablespaces, which belong to the whole server".to_owned());
         format!(" Not compared: {}.", items.join("; "))

@@ -44,10 +44,35 @@ impl Default for CompareOptions {
 /// By what an entry is recognised: schema, tag, kind, and for default privileges the role that they are for.
 type Identity<'a> = (&'a [u8], Cow<'a, [u8]>, &'a str, &'a [u8]);
 
+/// A difference, and the entries that it is between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryDifference<'a> {
+    /// What differs.
+    pub difference: Difference,
+    /// The source's entry, if it has one.
+    pub source: Option<&'a Entry>,
+    /// The target's.
+    pub target: Option<&'a Entry>,
+    /// Whether it is the definitions that differ, and not only the owner or the place.
+    pub of_definition: bool,
+}
+
 /// Every difference, ordered by schema and name. Empty if the schemas are the same.
 pub fn compare(source: &Toc, target: &Toc, options: &CompareOptions) -> Vec<Difference> {
+    let found = compare_entries(source, target, options).into_iter();
+    encodings(source, target)
+        .into_iter()
+        .chain(found.map(|one| one.difference))
+        .collect()
+}
+
+/// The same, each with its entries; what is not about an entry is left out.
+pub fn compare_entries<'a>(
+    source: &'a Toc,
+    target: &'a Toc,
+    options: &CompareOptions,
+) -> Vec<EntryDifference<'a>> {
     let mut differences = Vec::new();
-    differences.extend(encodings(source, target));
     let versions = Versions::of(options.source_major, options.target_major);
     let mut sides: BTreeMap<Identity, (Vec<&Entry>, Vec<&Entry>)> = BTreeMap::new();
     for entry in source.entries.iter().filter(|entry| options.takes(entry)) {
@@ -149,7 +174,11 @@ struct Pair<'a> {
 
 impl Pair<'_> {
     /// Entries of one identity; more than one on a side is rare. What is the same belongs together, whatever the order.
-    fn group(&self, left: Vec<&Entry>, mut right: Vec<&Entry>) -> Vec<Difference> {
+    fn group<'e>(
+        &self,
+        left: Vec<&'e Entry>,
+        mut right: Vec<&'e Entry>,
+    ) -> Vec<EntryDifference<'e>> {
         let mut unmatched = Vec::new();
         for entry in left {
             let same = right
@@ -164,7 +193,8 @@ impl Pair<'_> {
         let mut right = right.into_iter();
         let mut differences = Vec::new();
         loop {
-            let (kind, entry, detail) = match (left.next(), right.next()) {
+            let (source, target) = (left.next(), right.next());
+            let (kind, entry, detail) = match (source, target) {
                 (Some(entry), Some(other)) => {
                     let detail = self.details(entry, other).join("\n");
                     (DifferenceKind::Different, entry, detail)
@@ -174,7 +204,13 @@ impl Pair<'_> {
                 (None, None) => return differences,
             };
             if kind == DifferenceKind::Different || !self.is_the_usual_public(entry) {
-                differences.push(difference(kind, entry, detail));
+                let pair = source.zip(target);
+                differences.push(EntryDifference {
+                    of_definition: pair.is_none_or(|(ours, theirs)| self.redefined(ours, theirs)),
+                    difference: difference(kind, entry, detail),
+                    source,
+                    target,
+                });
             }
         }
     }
@@ -205,14 +241,18 @@ impl Pair<'_> {
                 .all(|entry| entry.is("SCHEMA") && entry.tag == "public")
     }
 
+    fn redefined(&self, source: &Entry, target: &Entry) -> bool {
+        let (left, right) = (source.defn_bytes(), target.defn_bytes());
+        left != right
+            && !Self::both_have_public(source, target)
+            && !same_definition(&source.desc, (left, right), self.versions, self.std_strings)
+    }
+
     /// One text for each property that differs.
     fn details(&self, source: &Entry, target: &Entry) -> Vec<String> {
         let mut details = Vec::new();
-        let (left, right) = (source.defn_bytes(), target.defn_bytes());
-        if left != right
-            && !Self::both_have_public(source, target)
-            && !same_definition(&source.desc, (left, right), self.versions, self.std_strings)
-        {
+        if self.redefined(source, target) {
+            let (left, right) = (source.defn_bytes(), target.defn_bytes());
             let text = |defn| String::from_utf8_lossy(defn).trim_end().to_owned();
             details.push(lines::diff(&text(left), &text(right)));
         }

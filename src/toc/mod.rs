@@ -35,7 +35,7 @@ mod text;
 mod tokens;
 mod writer;
 
-pub use compare::{CompareOptions, compare};
+pub use compare::{CompareOptions, EntryDifference, compare, compare_entries};
 pub use entries::{RestorePass, Section};
 pub use error::{Place, TocError};
 pub use filter::RestoreOptions;
@@ -47,3 +47,4 @@ pub use owner::owner_statement;
 pub use split::{SplitError, split_statements};
 pub use statements::{Restore, restore_statements};
 pub use text::Text;
+pub(crate) use tokens::{Kind, Tokens};

@@ -7,7 +7,7 @@
 
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A keyword, an identifier without quotes, or a number.
     Word,
     /// `"…"`, with a `U&` prefix if it has one.
@@ -22,7 +22,7 @@ pub(super) enum Kind {
 
 /// A token: `sql[start..end]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Token {
+pub(crate) struct Token {
     pub kind: Kind,
     pub start: usize,
     pub end: usize,
@@ -30,19 +30,19 @@ pub(super) struct Token {
 
 /// A string, name or comment that does not end; it begins at `start`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unterminated {
+pub(crate) struct Unterminated {
     pub start: usize,
 }
 
 /// An iterator over the tokens of `sql`; white space between them is left out.
-pub(super) struct Tokens<'a> {
+pub(crate) struct Tokens<'a> {
     sql: &'a [u8],
     at: usize,
     std_strings: bool,
 }
 
 impl<'a> Tokens<'a> {
-    pub(super) fn new(sql: &'a [u8], std_strings: bool) -> Self {
+    pub(crate) fn new(sql: &'a [u8], std_strings: bool) -> Self {
         Self {
             sql,
             at: 0,

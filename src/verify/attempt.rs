@@ -13,14 +13,22 @@ pub(super) async fn attempt(
     session: &Session,
     query: &VersionedQuery,
 ) -> Result<Result<Vec<Answer>, PgError>, PgError> {
+    let query = query.for_server(session.version());
+    attempt_text(session, query.name, query.sql).await
+}
+
+/// The same with a query built around identifiers.
+pub(super) async fn attempt_text(
+    session: &Session,
+    name: &'static str,
+    sql: &str,
+) -> Result<Result<Vec<Answer>, PgError>, PgError> {
     let in_transaction = match session.execute("savepoint attempt").await {
         Ok(()) => true,
         Err(error) if error.code() == Some(NO_TRANSACTION) => false,
         Err(error) => return Err(error),
     };
-    let answer = session
-        .query(query.for_server(session.version()), &[])
-        .await;
+    let answer = session.query_text(name, sql, &[]).await;
     let refused = match answer {
         Err(error) if error.code().is_none() || error.is_lost_connection() => return Err(error),
         other => other,

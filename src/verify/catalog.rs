@@ -217,7 +217,7 @@ fn settings<'a>(states: &'a [State], scope: &Scope, options: &RestoreOptions) ->
 
 impl State {
     /// The object's name, as the table of contents has it.
-    fn object(&self) -> String {
+    pub(super) fn object(&self) -> String {
         match (&self.part, self.schema.as_str()) {
             (Some(part), schema) if self.class == "index" => {
                 format!("{}.{}", shown_ident(schema), shown_ident(part))

@@ -132,7 +132,7 @@ fn compare_indexes<'a>(
 }
 
 /// A foreign key that a partition has from its parent: its name is the server's choice.
-fn has_no_name_of_its_own(constraint: &Constraint) -> bool {
+pub(super) fn has_no_name_of_its_own(constraint: &Constraint) -> bool {
     constraint.inherited && constraint.kind == 'f'
 }
 
@@ -144,7 +144,7 @@ fn constraint_class(kind: char) -> &'static str {
     }
 }
 
-fn constraint_object(constraint: &Constraint) -> (&'static str, String) {
+pub(super) fn constraint_object(constraint: &Constraint) -> (&'static str, String) {
     named(&constraint.table, &constraint.name, constraint.kind)
 }
 

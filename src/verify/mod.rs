@@ -14,10 +14,12 @@
 //! | `readiness` | what makes a good copy slow or wrong all the same: statistics, settings, locales |
 //! | `large_objects` | large objects without their content |
 //! | `excluded` | that what was left out is not there |
+//! | `repair` | nothing: it writes the SQL that would make the differences go away |
 //!
 //! What they find is an [`Outcome`]; several are folded into one, because a missing index is missed by more than one of them.
 
 pub mod content;
+pub mod repair;
 
 mod attempt;
 mod catalog;

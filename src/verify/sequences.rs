@@ -10,6 +10,7 @@ use crate::catalog::{Sequence, VersionedQuery};
 use crate::model::{DifferenceKind, QualifiedName, quote_ident, shown_ident};
 use crate::pg::{Answer, PgError, Query, Session};
 
+use super::attempt::attempt_text;
 use super::{Observed, Outcome, Scope};
 
 pub(super) const FEEDS: VersionedQuery = VersionedQuery {
@@ -35,34 +36,53 @@ pub struct Feed {
     pub farthest: Option<i64>,
 }
 
-/// Reads what of each column the sequence must be beyond; columns for which that takes a scan are left out.
+/// Reads what of each column the sequence must be beyond. Columns for which that takes a scan are left out, and those of
+/// tables that cannot be read: what there is to say of these their rows say.
 pub(super) async fn feeds(session: &Session) -> Result<Vec<Feed>, PgError> {
-    const NAME: &str = "the largest values of columns";
     let rows = session
         .query(FEEDS.for_server(session.version()), &[])
         .await?;
     let mut feeds: Vec<(Feed, bool)> = rows.iter().map(feed).collect::<Result<_, _>>()?;
+    let mut known = Vec::with_capacity(feeds.len());
     for batch in feeds.chunks_mut(COLUMNS_PER_QUERY) {
-        let mut sql = String::new();
-        for (index, (feed, partitioned)) in batch.iter().enumerate() {
-            let union = if index == 0 { "" } else { " union all " };
-            let farthest = if feed.increment < 0 { "min" } else { "max" };
-            let only = if *partitioned { "" } else { "only " };
-            let _ = write!(
-                sql,
-                "{union}select {index}::int4 as index, pg_catalog.{farthest}({})::int8 as farthest from {only}{}",
-                quote_ident(&feed.column),
-                feed.table
-            );
+        if read_farthest(session, batch).await? {
+            known.extend_from_slice(batch);
+            continue;
         }
-        for row in session.query_text(NAME, &sql, &[]).await? {
-            let place = usize::try_from(row.get::<i32>("index")?).ok();
-            if let Some((feed, _)) = place.and_then(|place| batch.get_mut(place)) {
-                feed.farthest = row.get("farthest")?;
+        // One is locked, or was dropped meanwhile: the others can still be read.
+        for one in batch.chunks_mut(1) {
+            if read_farthest(session, one).await? {
+                known.extend_from_slice(one);
             }
         }
     }
-    Ok(feeds.into_iter().map(|(feed, _)| feed).collect())
+    Ok(known.into_iter().map(|(feed, _)| feed).collect())
+}
+
+/// Whether all of these could be read.
+async fn read_farthest(session: &Session, feeds: &mut [(Feed, bool)]) -> Result<bool, PgError> {
+    let mut sql = String::new();
+    for (index, (feed, partitioned)) in feeds.iter().enumerate() {
+        let union = if index == 0 { "" } else { " union all " };
+        let farthest = if feed.increment < 0 { "min" } else { "max" };
+        let only = if *partitioned { "" } else { "only " };
+        let _ = write!(
+            sql,
+            "{union}select {index}::int4 as index, pg_catalog.{farthest}({})::int8 as farthest from {only}{}",
+            quote_ident(&feed.column),
+            feed.table
+        );
+    }
+    let Ok(rows) = attempt_text(session, "the largest values of columns", &sql).await? else {
+        return Ok(false);
+    };
+    for row in rows {
+        let place = usize::try_from(row.get::<i32>("index")?).ok();
+        if let Some((feed, _)) = place.and_then(|place| feeds.get_mut(place)) {
+            feed.farthest = row.get("farthest")?;
+        }
+    }
+    Ok(true)
 }
 
 /// A column, and whether its table is partitioned.
@@ -82,7 +102,7 @@ impl Feed {
         format!("{}.{}", self.table.shown(), shown_ident(&self.column))
     }
 
-    /// What the sequence would give out next, if the column is there already. The other side, if it is not known, is `None`.
+    /// What the sequence would give out next, if the column is there already.
     fn behind(&self, sequence: &Sequence) -> Option<(i64, i64)> {
         let farthest = self.farthest?;
         // At the end of its range a sequence gives out nothing more, and says so.
@@ -191,7 +211,7 @@ fn compare_feeds(source: &Observed, target: &Observed, scope: &Scope, outcome: &
     }
     if !behind_on_both.is_empty() {
         outcome.notes.push(format!(
-            "Sequences stand behind a column that they feed, as on the source: {}. The next insert may fail there, too.",
+            "The next insert may fail: sequences stand behind a column that they feed, and nothing shows that the source's stand better: {}.",
             super::some_of(&behind_on_both)
         ));
     }
@@ -203,4 +223,85 @@ fn compare_feeds(source: &Observed, target: &Observed, scope: &Scope, outcome: &
 fn by_name(side: &Observed) -> BTreeMap<&QualifiedName, &Sequence> {
     let sequences = side.sequences.iter();
     sequences.map(|one| (&one.name, one)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &str) -> QualifiedName {
+        QualifiedName::new("s", name)
+    }
+
+    /// A sequence that has given out its last value, and the column it feeds, if that is known.
+    fn side(last_value: i64, increment: i64, farthest: Option<Option<i64>>) -> Observed {
+        let feed = |farthest| Feed {
+            sequence: name("q"),
+            table: name("t"),
+            column: "id".into(),
+            increment,
+            farthest,
+        };
+        Observed {
+            sequences: vec![Sequence {
+                name: name("q"),
+                last_value,
+                extension: None,
+                is_called: true,
+            }],
+            feeds: farthest.map(feed).into_iter().collect(),
+            ..Observed::default()
+        }
+    }
+
+    fn found(source: &Observed, target: &Observed) -> Outcome {
+        compare(source, target, &Scope::of_relations([name("q"), name("t")]))
+    }
+
+    #[test]
+    fn a_sequence_must_be_beyond_its_column_unless_the_sources_is_not_either() {
+        let good = side(10, 1, Some(Some(10)));
+        assert!(found(&good, &good).is_same() && found(&good, &good).notes.is_empty());
+        let outcome = found(&good, &side(10, 1, Some(Some(11))));
+        let [difference] = outcome.differences.as_slice() else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(
+            (difference.class.as_str(), difference.object.as_str()),
+            ("sequence", "s.q")
+        );
+        assert!(
+            difference
+                .detail
+                .contains("next value is 11, but s.t.id is at 11"),
+            "{difference:?}"
+        );
+        // Where it stands and that it is behind is one difference.
+        let outcome = found(&good, &side(9, 1, Some(Some(10))));
+        assert_eq!(outcome.differences.len(), 1, "{outcome:?}");
+        for source in [side(10, 1, Some(Some(99))), side(10, 1, None)] {
+            let outcome = found(&source, &side(10, 1, Some(Some(11))));
+            assert!(outcome.is_same() && outcome.notes.len() == 1, "{outcome:?}");
+        }
+        assert!(found(&good, &side(10, 1, Some(None))).notes.is_empty());
+        assert!(found(&good, &side(10, 1, None)).is_same());
+    }
+
+    #[test]
+    fn direction_and_the_end_of_the_range_count() {
+        let down = side(-10, -1, Some(Some(-10)));
+        assert!(found(&down, &down).is_same());
+        assert!(!found(&down, &side(-10, -1, Some(Some(-11)))).is_same());
+        // There is no next value that could collide.
+        let full = side(i64::MAX, 1, Some(Some(i64::MAX)));
+        assert!(found(&full, &full).notes.is_empty());
+        let not_called = |last_value, farthest| {
+            let mut side = side(last_value, 1, Some(Some(farthest)));
+            side.sequences[0].is_called = false;
+            side
+        };
+        let good = not_called(11, 10);
+        assert!(found(&good, &good).notes.is_empty());
+        assert!(!found(&good, &not_called(11, 11)).is_same());
+    }
 }

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use super::Asked;
 use crate::catalog::{self, SourceFacts};
 use crate::cli::inspect::{Server, dump_schema};
+use crate::cli::prove::readiness;
 use crate::failure::Failure;
 use crate::model::{FilterKind, Filters, Finding, QualifiedName, Unverified};
 use crate::pg::client_tools::ClientTool;
 use crate::pg::{Pool, Snapshot};
 use crate::toc::{CompareOptions, Toc};
 use crate::verify::rows::{self, Ends};
-use crate::verify::{self, Observed, Outcome, Readiness, Scope};
+use crate::verify::{self, Observed, Outcome, Scope};
 
 /// Both databases, connected.
 pub struct Both {
@@ -61,8 +62,8 @@ impl Look {
             filters.add(FilterKind::ExcludeTable, &name.to_string())?;
         }
         let (source, target) = tokio::try_join!(
-            view(&both.source, source, &both.pg_dump, (&filters, true)),
-            view(&both.target, target, &both.pg_dump, (&filters, false))
+            view(&both.source, source, (&both.pg_dump, &filters)),
+            view(&both.target, target, (&both.pg_dump, &filters))
         )?;
         let mut scope = Scope::of(&source.toc);
         scope.large_objects = !asked.is_part();
@@ -90,12 +91,7 @@ impl Look {
 
     /// Compares everything but rows.
     pub fn compare(&self, both: &Both, asked: &Asked) -> Outcome {
-        let options = CompareOptions {
-            restore: asked.restore,
-            source_major: both.source.facts.version.major(),
-            target_major: both.target.facts.version.major(),
-            ..CompareOptions::default()
-        };
+        let options = options(both, asked);
         let mut outcome = verify::compare_schemas(&self.source.toc, &self.target.toc, &options);
         outcome.extend(verify::compare_catalogs(
             &self.source.observed,
@@ -109,11 +105,8 @@ impl Look {
 
     /// What would make the target slow or wrong after cut-over, although it holds the same.
     pub async fn findings(&self) -> Result<Vec<Finding>, Failure> {
-        let (source, target) = tokio::try_join!(
-            Readiness::read(self.source.snapshot.session()),
-            Readiness::read(self.target.snapshot.session())
-        )?;
-        Ok(verify::readiness_findings(&source, &target, &self.scope))
+        let (source, target) = (&self.source.snapshot, &self.target.snapshot);
+        readiness(source.session(), target.session(), &self.scope).await
     }
 
     /// Sessions that see the two snapshots, for reading rows.
@@ -141,6 +134,16 @@ impl Look {
             self.source.snapshot.release(),
             self.target.snapshot.release()
         );
+    }
+}
+
+/// How the definitions of both are compared.
+pub fn options(both: &Both, asked: &Asked) -> CompareOptions {
+    CompareOptions {
+        restore: asked.restore,
+        source_major: both.source.facts.version.major(),
+        target_major: both.target.facts.version.major(),
+        ..CompareOptions::default()
     }
 }
 
@@ -182,14 +185,9 @@ async fn closed(
 async fn view(
     server: &Server,
     snapshot: Snapshot,
-    pg_dump: &ClientTool,
-    (filters, is_source): (&Filters, bool),
+    (pg_dump, filters): (&ClientTool, &Filters),
 ) -> Result<SideView, Failure> {
-    let toc = if is_source {
-        Toc::parse(&dump_schema(server, pg_dump, (Some(&snapshot.id), filters)).await?)?
-    } else {
-        dump_target(server, pg_dump, (&snapshot, filters)).await?
-    };
+    let toc = dump(server, pg_dump, (&snapshot, filters)).await?;
     let session = snapshot.session();
     Ok(SideView {
         facts: catalog::source_facts(session).await?,
@@ -200,8 +198,8 @@ async fn view(
     })
 }
 
-/// The target may lack all of what was selected, which `pg_dump` takes for a mistake.
-async fn dump_target(
+/// One side may lack all of what was selected, which `pg_dump` takes for a mistake; that the other has it is known by now.
+async fn dump(
     server: &Server,
     pg_dump: &ClientTool,
     (snapshot, filters): (&Snapshot, &Filters),
@@ -209,7 +207,7 @@ async fn dump_target(
     let dumped = dump_schema(server, pg_dump, (Some(&snapshot.id), filters)).await;
     match dumped {
         Ok(archive) => Ok(Toc::parse(&archive)?),
-        Err(failure) if failure.message.contains("no matching") => {
+        Err(failure) if failure.to_string().contains("no matching") => {
             let all = Filters::default();
             let whole = dump_schema(server, pg_dump, (Some(&snapshot.id), &all)).await?;
             let mut toc = Toc::parse(&whole)?;

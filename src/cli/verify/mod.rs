@@ -8,10 +8,12 @@
 //! |---|---|
 //! | `look` | both databases at one moment each: everything but rows |
 //! | `compare_rows` | the rows, and of the tables that differ the rows that do |
+//! | `repair` | hands what was found to the module that thinks out the SQL |
 //! | `verdict` | several looks, and what they come to |
 
 mod compare_rows;
 mod look;
+mod repair;
 mod verdict;
 
 use std::path::PathBuf;
@@ -251,7 +253,7 @@ async fn connect(args: &VerifyArgs, output: &Output) -> Result<(Both, Asked), Fa
     } = road;
     asked.filters.check_database(&source.facts.database)?;
     asked.filters.check_pg_dump(pg_dump.version.major())?;
-    let exclude_data = check_patterns(&source, &asked.filters).await?;
+    let exclude_data = check_patterns(&[&source, &target], &asked.filters).await?;
     let both = Both {
         source,
         target,

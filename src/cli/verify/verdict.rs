@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
 use super::compare_rows::{self, RowsLook, TableDiffers};
-use super::look::{Both, Look};
-use super::{Asked, Reading};
+use super::look::{self, Both, Look};
+use super::{Asked, Reading, repair};
 use crate::catalog;
 use crate::cli::prove::{Before, tell_writes_since};
 use crate::event::{Emit, What};
@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::model::{
     Bytes, CopyFormat, Difference, MultisetDigest, Rows, Side, TableVerdict, Verdict, VerifyLevel,
 };
+use crate::verify::repair::TableRepair;
 use crate::verify::{self, Outcome};
 
 /// Everything that was found in one look.
@@ -61,7 +62,7 @@ pub(super) async fn reach(
         look = again;
         found = found.lasting(seen, &mut in_flux);
     }
-    tell(found, in_flux, (&look, both, asked), emit)?;
+    tell(found, in_flux, (&look, both, asked), emit).await?;
     tell_writes_since(&before, emit.as_ref()).await?;
     look.release().await;
     Ok(())
@@ -197,7 +198,7 @@ fn rows_that_last(
     Some(again)
 }
 
-fn tell(
+async fn tell(
     found: Found,
     in_flux: Vec<Difference>,
     (look, both, asked): (&Look, &Both, &Asked),
@@ -214,6 +215,12 @@ fn tell(
     for (what, count) in rows.same {
         by_rows.checked.push((what.to_owned(), count));
     }
+    let facts = &look.source.facts;
+    let tables = rows
+        .tables
+        .iter()
+        .filter_map(|table| repair::of_table(table, facts));
+    let to_repair: Vec<TableRepair> = tables.collect();
     for table in rows.tables {
         emit.emit(What::TableVerified(table.verdict));
         by_rows.differences.push(table.difference);
@@ -226,6 +233,22 @@ fn tell(
         (&look.source.observed, &look.target.observed),
         &rows.not_compared,
     );
+    if let Some(path) = &asked.repair {
+        step(emit, "writing the repair".to_owned());
+        let ends = Arc::new(look.ends(both));
+        let found = (&outcome.differences[..], &to_repair[..]);
+        let options = look::options(both, asked);
+        let written = repair::write(path, found, (look, both, &options), (&ends, emit)).await;
+        // What was found is told all the same.
+        if let Err(failure) = written {
+            emit.emit(What::Note {
+                text: format!("error: there is no repair in {}: {failure}", path.display()),
+            });
+        }
+        for pool in &ends.pools {
+            pool.drain().await;
+        }
+    }
     for table in &both.exclude_data {
         emit.emit(What::TableVerified(left_out(table)));
     }

@@ -1,0 +1,138 @@
+//! Differences → the SQL that would bring the target in line with the source, for a person to read and to run.
+//!
+//! ```text
+//!   differences ─┐
+//!   both TOCs ───┼─▶ draft ──▶ steps, in phases ──▶ script ──▶ the file
+//!   both catalogs┘     │                              ▲
+//!   rows, by key ──────┴──▶ rows: questions ──▶ values┘
+//! ```
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | `draft` | what each difference is met with; what is left to a person, and why |
+//! | `definitions`, `table`, `enums` | what changes an object that is defined otherwise |
+//! | `grants` | grants, and large objects' owners |
+//! | `catalog`, `states` | what is not in force, settings, where sequences stand |
+//! | `graph`, `order` | what depends on what; which table's rows come first |
+//! | `rows` | the statements that ask for values and write them |
+//! | `write` | the only I/O: reads values from an open snapshot while it writes the file |
+//!
+//! Nothing is run here, and nothing that holds data is dropped by what is written: such statements are comments.
+//! Deliberately absent: doing without the second look. Whoever has run the file verifies again.
+
+mod catalog;
+mod definitions;
+mod draft;
+mod enums;
+mod grants;
+mod graph;
+mod order;
+mod rows;
+mod script;
+mod states;
+mod step;
+mod table;
+mod text;
+mod write;
+
+use crate::model::{Difference, Endpoint, Oid, QualifiedName};
+use crate::toc::{CompareOptions, Toc};
+
+use super::Observed;
+use draft::Draft;
+use order::Order;
+use step::{Statement, Step};
+
+pub use rows::{RepairColumn, RepairRow, TableRepair};
+pub use write::RepairError;
+
+/// One side of the comparison.
+#[derive(Debug, Clone, Copy)]
+pub struct RepairSide<'a> {
+    /// Where it is.
+    pub endpoint: &'a Endpoint,
+    /// What `pg_dump` says of it.
+    pub toc: &'a Toc,
+    /// What its catalogs say.
+    pub observed: &'a Observed,
+}
+
+/// What a repair is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct RepairInput<'a> {
+    /// What was found, as verification reports it.
+    pub differences: &'a [Difference],
+    /// What it should be like.
+    pub source: RepairSide<'a>,
+    /// What it is like.
+    pub target: RepairSide<'a>,
+    /// How the two were compared.
+    pub options: &'a CompareOptions,
+    /// Rows that differ.
+    pub tables: &'a [TableRepair],
+    /// Whether the role that will run the file is a superuser, who can keep triggers from firing.
+    pub target_superuser: bool,
+    /// When the comparison was made, for the head of the file.
+    pub made_at: &'a str,
+}
+
+/// A difference that the file does not make go away, or not all of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotCovered {
+    /// The difference.
+    pub difference: Difference,
+    /// Why not, and what to do, in clauses.
+    pub because: String,
+    /// Statements that stand in the file as comments.
+    suggestions: Vec<Statement>,
+}
+
+/// A large object whose content is to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Content {
+    oid: Oid,
+    exists: bool,
+    about: String,
+}
+
+/// A repair, thought out; [`Repair::write`] makes the file of it.
+#[derive(Debug)]
+pub struct Repair<'a> {
+    input: &'a RepairInput<'a>,
+    steps: Vec<Step>,
+    contents: Vec<Content>,
+    order: Order,
+    /// Schema and `table trigger` of the triggers and rules that are gone when rows are written.
+    dropped: Vec<(String, String)>,
+    not_covered: Vec<NotCovered>,
+}
+
+/// Thinks out the repair. Pure; what is not covered is known from here on.
+pub fn plan<'a>(input: &'a RepairInput<'a>) -> Repair<'a> {
+    let draft = Draft::of(input);
+    let tables: Vec<&QualifiedName> = input.tables.iter().map(|table| &table.table).collect();
+    let mut above = order::partitions(input.source.toc);
+    above.extend(order::partitions(input.target.toc));
+    let mut keys = input.source.observed.constraints.clone();
+    keys.extend(input.target.observed.constraints.iter().cloned());
+    Repair {
+        input,
+        order: order::by_foreign_keys(&tables, &keys, &above),
+        dropped: draft.dropped_parts(),
+        contents: draft.contents,
+        steps: draft.steps,
+        not_covered: draft.not_covered,
+    }
+}
+
+impl Repair<'_> {
+    /// How many of the differences are gone when the file has been run.
+    pub fn covered(&self) -> usize {
+        self.input.differences.len() - self.not_covered.len()
+    }
+
+    /// The others, each with the reason.
+    pub fn not_covered(&self) -> &[NotCovered] {
+        &self.not_covered
+    }
+}

@@ -1,0 +1,348 @@
+//! Rows: the statements that ask for values, and those that write them.
+//!
+//! Values travel as literals without a type, which the column they are assigned to reads with its own input function: what
+//! the type's output function prints, it reads. The server makes the literals, so it is its quoting and its notion of NULL
+//! (a row of NULLs is no NULL) that count.
+
+use std::fmt::Write as _;
+
+use crate::model::{QualifiedName, RowKind, quote_ident, quote_literal};
+
+/// A table with rows that differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableRepair {
+    /// The table or partition that holds the rows.
+    pub table: QualifiedName,
+    /// All columns, in attribute order.
+    pub columns: Vec<RepairColumn>,
+    /// The columns that tell one row from another; empty if there is no key.
+    pub key: Vec<String>,
+    /// The rows.
+    pub rows: Vec<RepairRow>,
+    /// How many more rows differ than are listed: these are not covered, and that is said.
+    pub more: u64,
+    /// Every row of the source is missing: the table is, too, or it is empty. `rows` is then empty.
+    pub whole: bool,
+}
+
+/// A column of such a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepairColumn {
+    /// Name, unquoted.
+    pub name: String,
+    /// Computed by the server, so not written.
+    pub generated: bool,
+    /// An identity that wants to be overridden.
+    pub identity_always: bool,
+    /// Of a key's column whose type is an extension's: the schema of that type's `=`. `None` is `pg_catalog`.
+    pub equals_in: Option<String>,
+}
+
+/// A row that differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepairRow {
+    /// In what way.
+    pub kind: RowKind,
+    /// The key's values as text; without a key, the row's `ctid` on the side that has it.
+    pub key: Vec<String>,
+    /// How many copies too few or too many; 1 where there is a key.
+    pub copies: u64,
+    /// Of a changed row, the columns that differ; empty if that is not known.
+    pub columns: Vec<String>,
+}
+
+/// A value as the server printed it, quoted, or `NULL`.
+pub(super) type Literal = Vec<u8>;
+
+/// What the table is called while its rows are looked at as wholes: a name that no column hides.
+const ROW: &str = "pgconvoy_row";
+
+impl TableRepair {
+    /// Columns that are written.
+    pub(super) fn written(&self) -> Vec<&str> {
+        let columns = self.columns.iter().filter(|column| !column.generated);
+        columns.map(|column| column.name.as_str()).collect()
+    }
+
+    /// Columns of a changed row that are written: those that differ, as far as they can be; otherwise all but the key, or even
+    /// that, because any write makes the server compute what is generated.
+    pub(super) fn updated(&self, row: &RepairRow) -> Vec<&str> {
+        let of_row = |name: &&str| row.columns.iter().any(|column| column == name);
+        let written = self.written();
+        let changed: Vec<&str> = written.iter().copied().filter(of_row).collect();
+        if !changed.is_empty() {
+            return changed;
+        }
+        let beside: Vec<&str> = written
+            .iter()
+            .copied()
+            .filter(|name| !self.key.iter().any(|key| key == name))
+            .collect();
+        if beside.is_empty() { written } else { beside }
+    }
+
+    /// How many rows of a kind there are.
+    pub(super) fn count(&self, kind: RowKind) -> u64 {
+        let rows = self.rows.iter().filter(|row| row.kind == kind);
+        rows.map(|row| row.copies).sum()
+    }
+
+    fn equals(&self, column: &str) -> String {
+        let schema = self
+            .columns
+            .iter()
+            .find(|one| one.name == column)
+            .and_then(|one| one.equals_in.as_deref())
+            .unwrap_or("pg_catalog");
+        if schema == "pg_catalog" {
+            " = ".to_owned()
+        } else {
+            format!(" operator({}.=) ", quote_ident(schema))
+        }
+    }
+
+    /// `"a" = 'x' and "b" = 'y'`, from literals that are quoted already.
+    fn is_row(&self, literals: &[Literal]) -> Vec<u8> {
+        let mut sql = Vec::new();
+        for (column, literal) in self.key.iter().zip(literals) {
+            if !sql.is_empty() {
+                sql.extend(b" and ");
+            }
+            sql.extend(quote_ident(column).bytes());
+            sql.extend(self.equals(column).bytes());
+            sql.extend_from_slice(literal);
+        }
+        sql
+    }
+
+    /// One condition for all of them.
+    fn is_one_of(&self, rows: &[&RepairRow]) -> String {
+        if self.key.is_empty() {
+            let places: Vec<String> = rows
+                .iter()
+                .map(|row| quote_literal(first_key(row)))
+                .collect();
+            return format!(
+                "ctid = any (array[{}]::pg_catalog.tid[])",
+                places.join(", ")
+            );
+        }
+        if let ([column], " = ") = (self.key.as_slice(), self.equals(&self.key[0]).as_str()) {
+            let values: Vec<String> = rows
+                .iter()
+                .map(|row| quote_literal(first_key(row)))
+                .collect();
+            return format!("{} in ({})", quote_ident(column), values.join(", "));
+        }
+        let each: Vec<String> = rows
+            .iter()
+            .map(|row| {
+                let literals: Vec<Literal> = row
+                    .key
+                    .iter()
+                    .map(|key| quote_literal(key).into_bytes())
+                    .collect();
+                String::from_utf8_lossy(&self.is_row(&literals)).into_owned()
+            })
+            .collect();
+        format!("({})", each.join(") or ("))
+    }
+
+    /// Asks for some columns of some rows, as literals; before them the row's place in its table.
+    pub(super) fn select(&self, columns: &[&str], rows: &[&RepairRow]) -> String {
+        let mut sql = self.select_all(columns);
+        let _ = write!(sql, " where {}", self.is_one_of(rows));
+        sql
+    }
+
+    /// The same of all rows.
+    pub(super) fn select_all(&self, columns: &[&str]) -> String {
+        let mut sql = "select pg_catalog.format('%s', ctid)".to_owned();
+        for column in columns {
+            let column = quote_ident(column);
+            // Not IS NULL, which is true of a row of NULLs.
+            let _ = write!(
+                sql,
+                ", case when {column} is distinct from null \
+                 then pg_catalog.quote_literal(pg_catalog.format('%s', {column})) else 'NULL' end"
+            );
+        }
+        let _ = write!(sql, " from only {}", self.table);
+        sql
+    }
+
+    /// Asks the target what is in the rows that are to be deleted by their place.
+    pub(super) fn select_fingerprints(&self, rows: &[&RepairRow]) -> String {
+        format!(
+            "select pg_catalog.format('%s', ctid), {} from only {} as {ROW} where {}",
+            Self::fingerprint(),
+            self.table,
+            self.is_one_of(rows)
+        )
+    }
+
+    fn fingerprint() -> String {
+        format!("pg_catalog.md5(pg_catalog.format('%s', {ROW}.*))")
+    }
+
+    /// Deletes rows by key.
+    pub(super) fn delete(&self, rows: &[&RepairRow]) -> String {
+        format!(
+            "delete from only {} where {}",
+            self.table,
+            self.is_one_of(rows)
+        )
+    }
+
+    /// Deletes as many copies of a row as are too many, if it is still what it was.
+    pub(super) fn delete_copies(&self, row: &RepairRow, fingerprint: &str) -> String {
+        let is_it = format!("{} = {}", Self::fingerprint(), quote_literal(fingerprint));
+        if row.copies == 1 {
+            let place = quote_literal(first_key(row));
+            return format!(
+                "delete from only {} as {ROW} where ctid = {place} and {is_it}",
+                self.table
+            );
+        }
+        format!(
+            "delete from only {table} where ctid = any (array(select ctid from only {table} as {ROW} where {is_it} limit {}))",
+            row.copies,
+            table = self.table
+        )
+    }
+
+    /// `values` are the key's literals, then those of `columns`.
+    pub(super) fn update(&self, columns: &[&str], values: &[Literal]) -> Vec<u8> {
+        let (key, values) = values.split_at(self.key.len().min(values.len()));
+        let mut sql = format!("update only {} set ", self.table).into_bytes();
+        for (at, (column, value)) in columns.iter().zip(values).enumerate() {
+            if at > 0 {
+                sql.extend(b", ");
+            }
+            sql.extend(quote_ident(column).bytes());
+            sql.extend(b" = ");
+            sql.extend_from_slice(value);
+        }
+        sql.extend(b" where ");
+        sql.extend(self.is_row(key));
+        sql
+    }
+
+    /// One statement for several rows, each the literals of [`Self::written`].
+    pub(super) fn insert(&self, rows: &[Vec<Literal>]) -> Vec<u8> {
+        let columns: Vec<String> = self.written().into_iter().map(quote_ident).collect();
+        let overriding = if self.columns.iter().any(|column| column.identity_always) {
+            " overriding system value"
+        } else {
+            ""
+        };
+        let mut sql = format!(
+            "insert into {} ({}){overriding} values",
+            self.table,
+            columns.join(", ")
+        )
+        .into_bytes();
+        for (at, row) in rows.iter().enumerate() {
+            sql.extend(if at == 0 { &b"\n  ("[..] } else { b",\n  (" });
+            sql.extend(row.join(&b", "[..]));
+            sql.push(b')');
+        }
+        sql
+    }
+
+    /// For a table without columns that could be written.
+    pub(super) fn insert_defaults(&self) -> String {
+        format!("insert into {} default values", self.table)
+    }
+}
+
+fn first_key(row: &RepairRow) -> &str {
+    row.key.first().map_or("", String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(name: &str) -> RepairColumn {
+        RepairColumn {
+            name: name.to_owned(),
+            generated: name == "g",
+            identity_always: name == "id",
+            equals_in: (name == "ci").then(|| "ext".to_owned()),
+        }
+    }
+
+    fn table(columns: &[&str], key: &[&str]) -> TableRepair {
+        TableRepair {
+            table: QualifiedName::new("s", "t\"x"),
+            columns: columns.iter().map(|name| column(name)).collect(),
+            key: key.iter().map(|&name| name.to_owned()).collect(),
+            rows: Vec::new(),
+            more: 0,
+            whole: false,
+        }
+    }
+
+    fn row(kind: RowKind, key: &[&str], columns: &[&str], copies: u64) -> RepairRow {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        RepairRow {
+            kind,
+            key: owned(key),
+            copies,
+            columns: owned(columns),
+        }
+    }
+
+    #[test]
+    fn keys_are_literals_without_a_type() {
+        let rows = [
+            row(RowKind::Extra, &["it's"], &[], 1),
+            row(RowKind::Extra, &["b\\"], &[], 1),
+        ];
+        let both: Vec<&RepairRow> = rows.iter().collect();
+        assert_eq!(
+            table(&["a"], &["a"]).delete(&both),
+            r#"delete from only "s"."t""x" where "a" in ('it''s',  E'b\\')"#
+        );
+        let two = [row(RowKind::Extra, &["1", "x"], &[], 1)];
+        assert_eq!(
+            table(&["a", "ci"], &["a", "ci"]).delete(&[&two[0]]),
+            r#"delete from only "s"."t""x" where ("a" = '1' and "ci" operator("ext".=) 'x')"#
+        );
+    }
+
+    #[test]
+    fn a_row_without_a_key_is_only_deleted_if_it_is_what_it_was() {
+        let table = table(&["a"], &[]);
+        let delete = table.delete_copies(&row(RowKind::Extra, &["(0,1)"], &[], 1), "abc");
+        assert!(
+            delete.contains("ctid = '(0,1)' and pg_catalog.md5(") && delete.ends_with("= 'abc'"),
+            "{delete}"
+        );
+        let delete = table.delete_copies(&row(RowKind::Extra, &["(0,1)"], &[], 3), "abc");
+        assert!(
+            delete.contains("limit 3") && !delete.contains("(0,1)"),
+            "{delete}"
+        );
+    }
+
+    #[test]
+    fn generated_columns_are_not_written() {
+        let table = table(&["id", "a", "g"], &["id"]);
+        let changed = |columns: &[&str]| table.updated(&row(RowKind::Changed, &["1"], columns, 1));
+        assert_eq!(changed(&["a", "g"]), ["a"]);
+        assert_eq!(changed(&["g"]), ["a"]);
+        assert_eq!(changed(&[]), ["a"]);
+        let insert = table.insert(&[vec![b"'1'".to_vec(), b"NULL".to_vec()]]);
+        assert_eq!(
+            String::from_utf8_lossy(&insert),
+            "insert into \"s\".\"t\"\"x\" (\"id\", \"a\") overriding system value values\n  ('1', NULL)"
+        );
+        let update = table.update(&["a"], &[b"'1'".to_vec(), b"NULL".to_vec()]);
+        assert_eq!(
+            String::from_utf8_lossy(&update),
+            "update only \"s\".\"t\"\"x\" set \"a\" = NULL where \"id\" = '1'"
+        );
+    }
+}

@@ -1,0 +1,627 @@
+//! Writes the file; values are read from the two servers while it is written, a batch at a time, so that memory stays flat.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use bytes::Bytes;
+
+use crate::model::{Oid, QualifiedName, RowKind, SqlText, quote_ident};
+use crate::pg::PgError;
+use crate::pg::wire::Wire;
+
+use super::rows::{Literal, RepairRow, TableRepair};
+use super::script::{Encodings, Script};
+use super::step::{Phase, Statement, Step};
+use super::{Content, Repair, draft, states};
+
+/// Rows asked for, deleted or inserted by one statement.
+const BATCH: usize = 100;
+
+/// Bytes of a large object in one statement.
+const PART: i64 = 512 << 10;
+
+/// `INV_READ | INV_WRITE`.
+const READ_AND_WRITE: u32 = 0x0006_0000;
+
+/// Why a file could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum RepairError {
+    /// A question to a server failed.
+    #[error("could not read the values of {what} for the repair")]
+    Read {
+        /// A table, or `large object 7`.
+        what: String,
+        /// Why.
+        #[source]
+        source: PgError,
+    },
+    /// In the snapshot in which the difference was found, the row must be there.
+    #[error(
+        "could not write the repair of {table}: of {asked} rows that differ, only {found} were found again"
+    )]
+    Gone {
+        /// The table.
+        table: String,
+        /// How many were asked for.
+        asked: usize,
+        /// How many came.
+        found: usize,
+    },
+    /// The disk is full, or the like.
+    #[error("could not write the repair file")]
+    Write(#[from] io::Error),
+}
+
+/// The two servers, each on a connection with the snapshot open in which the differences were found.
+struct Servers<'w> {
+    source: &'w mut Wire,
+    target: &'w mut Wire,
+}
+
+impl Repair<'_> {
+    /// Writes the file. Both connections must be in an open transaction, with the snapshot that was compared; their client
+    /// encoding is set for the rest of it.
+    pub async fn write(
+        &self,
+        source: &mut Wire,
+        target: &mut Wire,
+        out: &mut dyn Write,
+    ) -> Result<(), RepairError> {
+        let encodings = Encodings::of(self.input.source.toc);
+        let mut servers = Servers { source, target };
+        servers.speak(&encodings.session).await?;
+        let mut script = Script::new(out, encodings);
+        self.head(&mut script)?;
+        script.preamble(&self.input.target.endpoint.database)?;
+        let phases = [
+            Phase::Enums,
+            Phase::Drop,
+            Phase::Define,
+            Phase::Rows,
+            Phase::Values,
+            Phase::Finish,
+            Phase::Comments,
+            Phase::Grants,
+            Phase::Last,
+        ];
+        for phase in phases {
+            if phase == Phase::Rows {
+                self.rows(&mut script, &mut servers).await?;
+                continue;
+            }
+            let steps: Vec<&Step> = self
+                .steps
+                .iter()
+                .filter(|step| step.phase == phase)
+                .collect();
+            let contents = if phase == Phase::Values {
+                self.contents.as_slice()
+            } else {
+                &[]
+            };
+            if steps.is_empty() && contents.is_empty() {
+                continue;
+            }
+            script.section(phase.title())?;
+            section(&mut script, phase, &steps)?;
+            for content in contents {
+                large_object(&mut script, &mut servers, content).await?;
+            }
+        }
+        script.section("The end")?;
+        script
+            .comment("Verify again: only that tells whether source and target are the same now.")?;
+        Ok(())
+    }
+
+    fn head(&self, script: &mut Script) -> io::Result<()> {
+        let (source, target) = (self.input.source.endpoint, self.input.target.endpoint);
+        script.comment(&format!(
+            "What would bring the target in line with the source, as pgconvoy verify saw them at {}.\n\n  source: {source}\n  target: {target}\n",
+            self.input.made_at
+        ))?;
+        script.comment(
+            "Read it before you run it, on the target, while nobody writes to either side:\n\n  \
+             psql -X -d TARGET -f THIS_FILE\n\n\
+             It stops at the first error. Definitions, rows and grants are transactions of their own; indexes, constraints and\n\
+             settings are done one by one, so that none that is finished is lost. After an error, verify again with --repair:\n\
+             the new file holds what is left to do. When it has run, verify again.\n",
+        )?;
+        script.comment(&format!(
+            "Of {} differences this file covers {}.",
+            self.input.differences.len(),
+            self.covered()
+        ))?;
+        if !self.not_covered.is_empty() {
+            script.comment("\nIt does not, or not wholly, cover:\n")?;
+        }
+        for one in &self.not_covered {
+            script.comment(&format!("  {}", one_difference(one)))?;
+            script.comment(&format!("    {}", one.because.replace('\n', " ")))?;
+            for statement in &one.suggestions {
+                script.suggestion(statement)?;
+            }
+        }
+        script.blank()
+    }
+
+    /// Whether it is a trigger or rule that was dropped above.
+    fn is_gone(&self, state: &super::super::State) -> bool {
+        let part = format!(
+            "{} {}",
+            state.name,
+            state.part.as_deref().unwrap_or_default()
+        );
+        self.dropped
+            .iter()
+            .any(|(schema, tag)| *schema == state.schema && *tag == part)
+    }
+
+    async fn rows(
+        &self,
+        script: &mut Script<'_>,
+        servers: &mut Servers<'_>,
+    ) -> Result<(), RepairError> {
+        let by_name: BTreeMap<&QualifiedName, &TableRepair> = self
+            .input
+            .tables
+            .iter()
+            .map(|table| (&table.table, table))
+            .collect();
+        let ordered = self
+            .order
+            .tables
+            .iter()
+            .filter_map(|name| by_name.get(name).copied());
+        let tables: Vec<&TableRepair> = ordered
+            .filter(|table| table.whole || !table.rows.is_empty())
+            .collect();
+        if tables.is_empty() {
+            return Ok(());
+        }
+        script.section(Phase::Rows.title())?;
+        script.say("begin")?;
+        self.quiet(script, &tables)?;
+        for table in tables.iter().rev() {
+            self.deletes(script, servers, table).await?;
+        }
+        for table in &tables {
+            if !self.replaces(table) {
+                updates(script, servers, table).await?;
+            }
+        }
+        for table in &tables {
+            if table.whole {
+                whole_table(script, servers, table).await?;
+            } else {
+                self.inserts(script, servers, table).await?;
+            }
+        }
+        self.loud_again(script, &tables)?;
+        script.say("commit")?;
+        Ok(())
+    }
+
+    /// Keeps triggers and rules from changing what is written.
+    fn quiet(&self, script: &mut Script, tables: &[&TableRepair]) -> io::Result<()> {
+        let circular: Vec<String> = self
+            .order
+            .circular
+            .iter()
+            .map(QualifiedName::shown)
+            .collect();
+        if self.input.target_superuser {
+            script.comment(
+                "Triggers, rules and foreign keys are not in force in this transaction: rows are written as they are on the source.\n\
+                 Nothing else checks the foreign keys of these rows: verify again afterwards.",
+            )?;
+            script.say("set local session_replication_role = replica")?;
+        } else {
+            script.comment("Triggers and rules are disabled in this transaction: rows are written as they are on the source. Foreign keys are checked.")?;
+            if !circular.is_empty() {
+                script.comment(&format!(
+                    "Foreign keys point in a circle at {}: if one of them is not deferrable, this must be run by a superuser.",
+                    circular.join(", ")
+                ))?;
+            }
+            script.say("set constraints all deferred")?;
+        }
+        script.say("set local row_security = off")?;
+        for table in tables {
+            for statement in self.silenced(table) {
+                script.say(&statement)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Triggers and rules of a table that would fire nevertheless, each with the word for its kind.
+    fn silenced(&self, table: &TableRepair) -> Vec<String> {
+        let alter = format!("alter table only {}", table.table);
+        if self.input.target_superuser {
+            let states = self
+                .states_of(table)
+                .filter(|state| state.state != "disabled");
+            return states
+                .map(|state| {
+                    let part = quote_ident(state.part.as_deref().unwrap_or_default());
+                    format!("{alter} disable {} {part}", state.class)
+                })
+                .collect();
+        }
+        let mut statements = vec![format!("{alter} disable trigger user")];
+        statements.extend(
+            self.rules_of(table)
+                .map(|rule| format!("{alter} disable rule {}", quote_ident(&rule))),
+        );
+        statements
+    }
+
+    fn loud_again(&self, script: &mut Script, tables: &[&TableRepair]) -> io::Result<()> {
+        if !self.input.target_superuser {
+            script.say("set constraints all immediate")?;
+        }
+        for table in tables {
+            if !self.input.target_superuser {
+                let alter = format!("alter table only {}", table.table);
+                script.say(&format!("{alter} enable trigger user"))?;
+                for rule in self.rules_of(table) {
+                    script.say(&format!("{alter} enable rule {}", quote_ident(&rule)))?;
+                }
+            }
+            for statement in states::as_they_are(self.states_of(table)) {
+                script.statement(&statement)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Triggers and rules of the target's table that are not just enabled.
+    fn states_of<'s>(
+        &'s self,
+        table: &'s TableRepair,
+    ) -> impl Iterator<Item = &'s super::super::State> {
+        self.input.target.observed.states.iter().filter(|state| {
+            state.property == "state"
+                && matches!(state.class.as_str(), "trigger" | "rule")
+                && state.schema == table.table.schema
+                && state.name == table.table.name
+                && !self.is_gone(state)
+        })
+    }
+
+    fn rules_of<'s>(&'s self, table: &'s TableRepair) -> impl Iterator<Item = String> {
+        self.input.target.toc.entries.iter().filter_map(|entry| {
+            let schema = entry.namespace.as_ref()?.to_str()?;
+            let tag = entry.tag.to_str()?;
+            let is_gone = self
+                .dropped
+                .iter()
+                .any(|(in_schema, part)| in_schema == schema && part == tag);
+            let rule = tag
+                .strip_prefix(table.table.name.as_str())?
+                .strip_prefix(' ')?;
+            (entry.is("RULE") && schema == table.table.schema && !is_gone).then(|| rule.to_owned())
+        })
+    }
+
+    /// Whether changed rows are deleted and inserted: where another unique key than the one that tells them apart could object to
+    /// an update of one row before that of the next. Foreign keys would notice, so only where they are not in force.
+    fn replaces(&self, table: &TableRepair) -> bool {
+        let unique = self.input.target.observed.indexes.iter().filter(|index| {
+            let is_unique =
+                index.definition.starts_with("CREATE UNIQUE") || index.constraint_kind == Some('x');
+            is_unique && index.table == table.table
+        });
+        self.input.target_superuser && unique.count() > 1
+    }
+
+    async fn deletes(
+        &self,
+        script: &mut Script<'_>,
+        servers: &mut Servers<'_>,
+        table: &TableRepair,
+    ) -> Result<(), RepairError> {
+        let replaces = self.replaces(table);
+        let goes = |row: &&RepairRow| {
+            row.kind == RowKind::Extra || (row.kind == RowKind::Changed && replaces)
+        };
+        let rows: Vec<&RepairRow> = table.rows.iter().filter(goes).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        script.comment(&format!(
+            "{}: {} rows that the source does not have, or not so",
+            table.table.shown(),
+            rows.iter().map(|row| row.copies).sum::<u64>()
+        ))?;
+        for batch in rows.chunks(BATCH) {
+            if !table.key.is_empty() {
+                script.say(&table.delete(batch))?;
+                continue;
+            }
+            let seen = ask(
+                servers.target,
+                &table.select_fingerprints(batch),
+                &table.table,
+            )
+            .await?;
+            let prints: BTreeMap<String, String> = seen
+                .iter()
+                .map(|row| (text(row, 0), text(row, 1)))
+                .collect();
+            for row in batch {
+                let place = row.key.first().cloned().unwrap_or_default();
+                let print = prints
+                    .get(&place)
+                    .ok_or_else(|| gone(table, batch.len(), prints.len()))?;
+                script.say(&table.delete_copies(row, print))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn inserts(
+        &self,
+        script: &mut Script<'_>,
+        servers: &mut Servers<'_>,
+        table: &TableRepair,
+    ) -> Result<(), RepairError> {
+        let replaces = self.replaces(table);
+        let comes = |row: &&RepairRow| {
+            row.kind == RowKind::Missing || (row.kind == RowKind::Changed && replaces)
+        };
+        let rows: Vec<&RepairRow> = table.rows.iter().filter(comes).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        script.comment(&format!(
+            "{}: {} rows as they are on the source",
+            table.table.shown(),
+            rows.iter().map(|row| row.copies).sum::<u64>()
+        ))?;
+        let columns = table.written();
+        for batch in rows.chunks(BATCH) {
+            let found = ask(servers.source, &table.select(&columns, batch), &table.table).await?;
+            if found.len() != batch.len() {
+                return Err(gone(table, batch.len(), found.len()));
+            }
+            let copies: BTreeMap<&str, u64> = batch
+                .iter()
+                .filter(|_| table.key.is_empty())
+                .filter_map(|row| Some((row.key.first()?.as_str(), row.copies)))
+                .collect();
+            let mut values: Vec<Vec<Literal>> = Vec::new();
+            for row in &found {
+                let times = copies.get(text(row, 0).as_str()).copied().unwrap_or(1);
+                for _ in 0..times {
+                    values.push(literals(row));
+                }
+            }
+            insert(script, table, &values)?;
+        }
+        Ok(())
+    }
+}
+
+fn one_difference(one: &super::NotCovered) -> String {
+    draft::about(&one.difference)
+}
+
+fn section(script: &mut Script, phase: Phase, steps: &[&Step]) -> io::Result<()> {
+    let together = phase.is_one_transaction() && !steps.is_empty();
+    if together {
+        script.say("begin")?;
+    }
+    let mut before = "";
+    for step in steps {
+        if step.about != before {
+            script.comment(&step.about)?;
+        }
+        before = &step.about;
+        let alone = step.transaction && !together;
+        if alone {
+            script.say("begin")?;
+        }
+        for statement in &step.statements {
+            script.statement(statement)?;
+        }
+        if alone {
+            script.say("commit")?;
+        }
+    }
+    if together {
+        script.say("commit")?;
+    }
+    Ok(())
+}
+
+async fn updates(
+    script: &mut Script<'_>,
+    servers: &mut Servers<'_>,
+    table: &TableRepair,
+) -> Result<(), RepairError> {
+    let changed = table.rows.iter().filter(|row| row.kind == RowKind::Changed);
+    // Rows that differ in the same columns are asked for together.
+    let mut groups: BTreeMap<Vec<&str>, Vec<&RepairRow>> = BTreeMap::new();
+    for row in changed {
+        groups.entry(table.updated(row)).or_default().push(row);
+    }
+    if !groups.is_empty() {
+        let count = table.count(RowKind::Changed);
+        script.comment(&format!(
+            "{}: {count} rows with other values",
+            table.table.shown()
+        ))?;
+    }
+    for (columns, rows) in groups {
+        let mut asked: Vec<&str> = table.key.iter().map(String::as_str).collect();
+        asked.extend(&columns);
+        for batch in rows.chunks(BATCH) {
+            let found = ask(servers.source, &table.select(&asked, batch), &table.table).await?;
+            if found.len() != batch.len() {
+                return Err(gone(table, batch.len(), found.len()));
+            }
+            for row in &found {
+                script.say_bytes(&table.update(&columns, &literals(row)))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// All rows of the source, by way of a cursor.
+async fn whole_table(
+    script: &mut Script<'_>,
+    servers: &mut Servers<'_>,
+    table: &TableRepair,
+) -> Result<(), RepairError> {
+    const CURSOR: &str = "pgconvoy_rows";
+    let columns = table.written();
+    script.comment(&format!("{}: every row of the source", table.table.shown()))?;
+    let declare = format!(
+        "declare {CURSOR} no scroll cursor for {}",
+        table.select_all(&columns)
+    );
+    ask(servers.source, &declare, &table.table).await?;
+    loop {
+        let found = ask(
+            servers.source,
+            &format!("fetch {BATCH} from {CURSOR}"),
+            &table.table,
+        )
+        .await?;
+        if found.is_empty() {
+            break;
+        }
+        let values: Vec<Vec<Literal>> = found.iter().map(|row| literals(row)).collect();
+        insert(script, table, &values)?;
+    }
+    ask(servers.source, &format!("close {CURSOR}"), &table.table).await?;
+    Ok(())
+}
+
+fn insert(script: &mut Script, table: &TableRepair, values: &[Vec<Literal>]) -> io::Result<()> {
+    if !table.written().is_empty() {
+        return script.say_bytes(&table.insert(values));
+    }
+    for _ in values {
+        script.say(&table.insert_defaults())?;
+    }
+    Ok(())
+}
+
+/// Creates or empties it, and writes it in parts.
+async fn large_object(
+    script: &mut Script<'_>,
+    servers: &mut Servers<'_>,
+    content: &Content,
+) -> Result<(), RepairError> {
+    let oid = content.oid;
+    script.comment(&content.about)?;
+    script.say("begin")?;
+    script.say(&if content.exists {
+        format!("select pg_catalog.lo_truncate64(pg_catalog.lo_open({oid}, {READ_AND_WRITE}), 0)")
+    } else {
+        format!("select pg_catalog.lo_create({oid})")
+    })?;
+    let mut offset = 0;
+    loop {
+        let part = servers.large_object(oid, offset).await?;
+        let bytes = i64::try_from(part.len() / 2).unwrap_or(0);
+        if bytes == 0 {
+            break;
+        }
+        let hex = String::from_utf8_lossy(&part).into_owned();
+        script.say(&format!(
+            "select pg_catalog.lo_put({oid}, {offset}, pg_catalog.decode('{hex}', 'hex'))"
+        ))?;
+        offset += bytes;
+        if bytes < PART {
+            break;
+        }
+    }
+    script.say("commit")?;
+    Ok(())
+}
+
+impl Servers<'_> {
+    async fn speak(&mut self, encoding: &str) -> Result<(), RepairError> {
+        let sql = SqlText::from(format!("set local client_encoding = '{encoding}'"));
+        for wire in [&mut *self.source, &mut *self.target] {
+            let set = wire.execute(&sql).await;
+            set.map_err(|source| RepairError::Read {
+                what: "both sides".to_owned(),
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A part of it, as hexadecimal digits.
+    async fn large_object(&mut self, oid: Oid, offset: i64) -> Result<Bytes, RepairError> {
+        let sql =
+            format!("select pg_catalog.encode(pg_catalog.lo_get({oid}, {offset}, {PART}), 'hex')");
+        let rows = self
+            .source
+            .query(&SqlText::from(sql))
+            .await
+            .map_err(|source| RepairError::Read {
+                what: format!("large object {oid}"),
+                source,
+            })?;
+        let value = rows
+            .into_iter()
+            .next()
+            .and_then(|row| row.into_iter().next());
+        Ok(value.flatten().unwrap_or_default())
+    }
+}
+
+type Answer = Vec<Option<Bytes>>;
+
+async fn ask(
+    wire: &mut Wire,
+    sql: &str,
+    table: &QualifiedName,
+) -> Result<Vec<Answer>, RepairError> {
+    let answer = wire.query(&SqlText::from(sql)).await;
+    answer.map_err(|source| RepairError::Read {
+        what: table.shown(),
+        source,
+    })
+}
+
+/// The literals of a row: all but its place, which comes first.
+fn literals(row: &Answer) -> Vec<Literal> {
+    let values = row.iter().skip(1);
+    values
+        .map(|value| {
+            value
+                .as_ref()
+                .map_or_else(|| b"NULL".to_vec(), |bytes| bytes.to_vec())
+        })
+        .collect()
+}
+
+fn text(row: &Answer, column: usize) -> String {
+    let value = row.get(column).and_then(Option::as_ref);
+    value
+        .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+        .unwrap_or_default()
+}
+
+fn gone(table: &TableRepair, asked: usize, found: usize) -> RepairError {
+    RepairError::Gone {
+        table: table.table.shown(),
+        asked,
+        found,
+    }
+}
+
+/// So that a step's statements can be read in a test's failure.
+impl std::fmt::Display for Statement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.to_string_lossy())
+    }
+}
