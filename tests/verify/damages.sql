@@ -1,4 +1,17 @@
--- Rows, sequences, materialized views and large objects that are not what they were. How to read it: see damages.sql.
+-- What can be wrong with a copy, and what `pgconvoy verify` must say of it. Each damage is done to a fresh copy of what was
+-- moved, by psql, as a superuser:
+--
+--     damage   what is wrong, for a person
+--     on       what it is done to: the zoo (if nothing is said; with what unruly.sql changes about it), contrib, mastodon,
+--              zoo on 18
+--     expect   a difference that must be found: its kind, its class and its object, with ⏎ for a line break. All of them, and no
+--              other, and exit status 3. `nothing`: there is none, and exit status 0.
+--     rows     which rows of a table differ: how many, and perhaps their keys, the parts of each joined by /
+--     warning  the name of a warning's rule, or words of it
+--     repair   `not covered: …`, with words of the reason that the repair gives. Otherwise it covers the damage: it is run, and
+--              then there is no difference any more.
+
+-- Rows, sequences, materialized views and large objects that are not what they were.
 
 -- damage: a row is gone
 -- expect: Missing table data zoo.keyed
@@ -644,7 +657,7 @@ update zoo.arrays set i[1] = 2 where id = 2;
 update zoo.keyed set a = a where id in (3, 9, 27);
 update zoo.holes set a = a where b < 50;
 vacuum full zoo.keyed;
--- Objects of a schema that are gone, too many, or not what they were. How to read it: see damages.sql.
+-- Objects of a schema that are gone, too many, or not what they were.
 
 -- damage: a table is gone
 -- expect: Missing table zoo.no_columns_no_rows
