@@ -115,6 +115,9 @@ pub enum What {
         verify: VerifyLevel,
         /// The run directory.
         run_dir: String,
+        /// The options that leave a part of the database out, as they would be given: `--table=public.users`, `--no-owner`.
+        #[serde(default)]
+        narrowed_by: Vec<String>,
     },
     /// A named step of the command began: `reading the schema`, `copying and building`, …
     StepStarted {

@@ -219,9 +219,10 @@ const LEFT_BEHIND: [(&str, &str, &str); 12] = [
         "public.item_kinds",
     ),
     (
-        "update pg_catalog.pg_database set datcollversion = '0.1', datcollate = 'C.UTF-8' where datname = 'shop'",
+        "create collation dutch (provider = icu, locale = 'nl'); create table said (a text collate dutch); \
+         update pg_catalog.pg_collation set collversion = '0.1' where collname = 'dutch'",
         "collation-version-outdated",
-        "the database's own collation (made with 0.1, now ",
+        "the collation public.dutch (made with 0.1, now ",
     ),
     (
         "update pg_catalog.pg_database set datctype = 'de_DE.UTF-8' where datname = 'shop'",

@@ -4,8 +4,9 @@ mod support;
 
 use std::path::Path;
 
-use pgconvoy::catalog::source_facts;
-use pgconvoy::model::{Difference, Endpoint, QualifiedName, RowKind};
+use pgconvoy::model::{
+    Difference, DifferenceKind, Endpoint, QualifiedName, RowKind, quote_literal,
+};
 use pgconvoy::pg::conninfo::{Conninfo, Environment};
 use pgconvoy::pg::wire::Wire;
 use pgconvoy::pg::{Connector, Session, Side};
@@ -13,7 +14,7 @@ use pgconvoy::toc::{CompareOptions, Toc};
 use pgconvoy::verify::repair::{
     self, RepairColumn, RepairInput, RepairRow, RepairSide, TableRepair,
 };
-use pgconvoy::verify::{Observed, Outcome, Scope, compare_catalogs, compare_schemas, states};
+use pgconvoy::verify::{Observed, Outcome, Scope, compare_catalogs, compare_schemas};
 use support::server::Server;
 
 fn connector(server: &Server, database: &str) -> Connector {
@@ -67,11 +68,9 @@ struct Known {
 impl Known {
     async fn of(server: &Server, database: &str) -> Self {
         let session = session(server, database).await;
-        let facts = source_facts(&session).await.expect("facts");
-        let settings = states(&session).await.expect("settings");
         Self {
             toc: schema(server, database),
-            observed: Observed::in_snapshot(&facts, settings),
+            observed: Observed::read(&session).await.expect("facts"),
             endpoint: Endpoint {
                 host: "/tmp".to_owned(),
                 port: 5432,
@@ -232,14 +231,20 @@ async fn every_damage_is_repaired_or_said_to_be_left() {
     }
     let pair = Pair::new(&server, "zoo", "copy");
     let written = pair.written(&[], &[]).await;
-    println!("{}", written.text);
-    println!("{:#?}", written.left);
+    assert_eq!(written.found.len(), 62, "{:#?}", written.found);
+    assert!(
+        written.text.contains("me\\n; drop") || !written.text.contains("me\n; drop"),
+        "{}",
+        written.text
+    );
     server.psql("copy", &written.text);
     let left: Vec<&str> = written.left.iter().map(|(name, _)| name.as_str()).collect();
     let found = pair.differences().await;
     let unexpected: Vec<&String> = found
         .iter()
         .filter(|one| !left.contains(&one.as_str()))
+        // The domain that is left has its constraint, but not validated.
+        .filter(|one| *one != "Extra check constraint zoo.labels labels_check")
         .collect();
     assert!(
         unexpected.is_empty(),
@@ -248,4 +253,311 @@ async fn every_damage_is_repaired_or_said_to_be_left() {
     for one in left {
         assert!(LEFT.contains(&one), "not covered: {one}");
     }
+}
+
+/// What a file may leave of the damages of `repair_damage.sql`.
+const LEFT_OF_KINDS: [&str; 3] = [
+    "Different foreign table r.foreign_table",
+    "Different server srv",
+    "Different table r.daughter",
+];
+
+#[tokio::test]
+async fn every_kind_of_object_is_repaired() {
+    let Some(server) = Server::start(15) else {
+        return;
+    };
+    server.database("source");
+    let script = include_str!("repair_damage.sql");
+    let (before, damage) = script.split_once("\n-----").expect("two parts");
+    server.psql("source", before);
+    server.psql("postgres", "create database target template source");
+    server.psql("target", damage.trim_start_matches('-'));
+    let content = Difference {
+        kind: DifferenceKind::Different,
+        class: "large object".to_owned(),
+        object: "502".to_owned(),
+        detail: "content: 7 bytes on the source, 3 on the target".to_owned(),
+    };
+    let pair = Pair::new(&server, "source", "target");
+    let written = pair.written(&[content], &[]).await;
+    println!("{}", written.text);
+    println!("{:#?}", written.found);
+    server.psql("target", &written.text);
+    let mut left: Vec<&str> = written.left.iter().map(|(name, _)| name.as_str()).collect();
+    left.sort_unstable();
+    let found = pair.differences().await;
+    assert_eq!(found, left, "{:#?}", written.left);
+    assert_eq!(left, LEFT_OF_KINDS);
+    let objects = "select oid, md5(lo_get(oid)) from pg_largeobject_metadata order by 1";
+    assert_eq!(
+        server.psql("target", objects),
+        server.psql("source", objects)
+    );
+}
+
+fn column(name: &str) -> RepairColumn {
+    RepairColumn {
+        name: name.to_owned(),
+        generated: name == "generated",
+        identity_always: name == "identity",
+        equals_in: None,
+    }
+}
+
+fn table(name: &str, columns: &[&str], key: &[&str], rows: Vec<RepairRow>) -> TableRepair {
+    TableRepair {
+        table: QualifiedName::new("s", name),
+        columns: columns.iter().map(|name| column(name)).collect(),
+        key: key.iter().map(|&name| name.to_owned()).collect(),
+        rows,
+        more: 0,
+        whole: false,
+    }
+}
+
+fn row(kind: RowKind, key: &[&str]) -> RepairRow {
+    RepairRow {
+        kind,
+        key: key.iter().map(|&value| value.to_owned()).collect(),
+        copies: 1,
+        columns: Vec::new(),
+    }
+}
+
+/// Every row of every table, with the settings under which nothing is rounded.
+fn content(server: &Server, database: &str, tables: &[TableRepair]) -> Vec<String> {
+    let select = |table: &TableRepair| {
+        let sql = format!(
+            "set extra_float_digits = 3; select {}, x.*::text from only {} x order by 2",
+            quote_literal(&table.table.name),
+            table.table
+        );
+        server.psql(database, &sql)
+    };
+    tables.iter().map(select).collect()
+}
+
+/// Types whose values are easily lost, and what can be in the way of writing them.
+const NASTY: &str = r##"
+create schema s;
+create type s.mood as enum ('sad', 'it''s', 'a,b "c"');
+create domain s.short as text check (length(value) < 40);
+create type s.pair as (a int, b text);
+create table s."Nasty ""t""" (
+    identity int generated always as identity primary key,
+    "Quo""ted" text, b bytea, f4 float4, f8 float8, n numeric, m s.mood, ms s.mood[], d s.short,
+    p s.pair, ps s.pair[], j json, jb jsonb, x XML, r int4range, rs tsrange[], t timestamptz, i interval, c char(5),
+    bits varbit, net inet, "char" "char", money money, vector tsvector, point point, flag boolean,
+    generated int generated always as (length("Quo""ted")) stored
+);
+insert into s."Nasty ""t""" ("Quo""ted", b, f4, f8, n, m, ms, d, p, ps, j, jb, x, r, rs, t, i, c, bits, net, "char", money, vector, point, flag) values
+    (E'\\ '' :x :''x'' $$ ; \n\t -- /* ü', '\x00ff5c27', '-0', 'NaN', '1.2300', 'it''s', array['a,b "c"', null]::s.mood[], 'x',
+     row(null, null), array[row(1, E'a"b\\'), null]::s.pair[], '{"a" :  1, "a": "\u0001"}', '{"b": [1.00]}', 'text', '[1,5)',
+     array['[2000-01-01,)', 'empty']::tsrange[], '1999-12-31 23:59:59.999999-11', '-1 year 2 days -00:00:01', 'a', B'0101', '10.0.0.1/8', E'\\', '12.34',
+     'a:1A ''b c''', '(1e-300,-0)', true),
+    ('', '', '1.17549435e-38', '-Infinity', 'NaN', null, '{}', null, row('1', ''), '{}', 'null', 'null', '', 'empty', '{}', 'infinity', '0', '', '', '::1', '', '-1', '', '(0,0)', false),
+    (null, null, null, 0.1, 1e-30, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null),
+    ('same', null, null, 4.9e-324, -0.00, null, '[0:1]={sad,sad}', null, row(null, ''), null, null, null, null, null, null, '4713-01-01 BC', null, null, null, null, null, null, null, null, null);
+create table s.keyless (a int, b text);
+insert into s.keyless values (1, 'one'), (1, 'one'), (2, null), (2, null), (2, null), (3, E'it''s \\'), (4, 'four');
+create table s.two (a text, b int, c text default 'd', d text, primary key (a, b), unique (d));
+insert into s.two values ('x', 1, 'c', 'p'), ('x', 2, 'c', 'q'), ('it''s', 1, 'c', 'r'), (E'\\', 1, null, 's');
+create table s.parent (id int primary key, v text);
+create table s.child (id int primary key, parent int references s.parent on delete cascade, v text);
+insert into s.parent values (1, 'a'), (2, 'b'), (3, 'c');
+insert into s.child values (1, 1, 'x'), (2, 2, 'y'), (3, 3, 'z');
+create table s.bare ();
+insert into s.bare default values;
+insert into s.bare default values;
+create function s.meddle() returns trigger language plpgsql as $$ begin if tg_op = 'DELETE' then return null; end if; new.v = 'meddled'; return new; end $$;
+create trigger plain before insert or update or delete on s.parent for each row execute function s.meddle();
+create trigger always before insert or update on s.child for each row execute function s.meddle();
+alter table s.child enable always trigger always;
+create trigger off before insert or update on s.child for each row execute function s.meddle();
+alter table s.child disable trigger off;
+create rule elsewhere as on insert to s.child where new.id = 1 do instead nothing;
+create rule always as on insert to s.child where new.id = 2 do instead nothing;
+alter table s.child enable always rule always;
+"##;
+
+const DAMAGE: &str = r#"
+alter table s.child disable trigger always;
+set session_replication_role = replica;
+delete from s."Nasty ""t""" where identity = 1;
+update s."Nasty ""t""" set n = 'NaN', f8 = 1, c = 'zz', "Quo""ted" = 'longer' where identity in (2, 3);
+insert into s."Nasty ""t""" (identity, n) overriding system value values (99, 1);
+delete from s.keyless where a in (1, 3);
+insert into s.keyless values (2, null), (2, null), (5, 'five');
+update s.two set d = 'z' where a = 'x' and b = 1;
+update s.two set d = 'p' where a = 'x' and b = 2;
+update s.two set d = 'q' where a = 'x' and b = 1;
+delete from s.two where b = 1 and a <> 'x';
+delete from s.parent where id = 2;
+delete from s.child where id in (1, 2);
+insert into s.parent values (7, 'extra');
+insert into s.child values (7, 7, 'extra');
+update s.parent set v = 'changed' where id = 3;
+update s.child set v = 'changed' where id = 3;
+delete from s.bare;
+set session_replication_role = origin;
+alter table s.child enable always trigger always;
+"#;
+
+/// Where a row without a key is.
+fn place(server: &Server, database: &str, condition: &str) -> String {
+    let sql = format!("select ctid from s.keyless where {condition} limit 1");
+    server.psql(database, &sql)
+}
+
+fn all_columns(server: &Server, name: &str) -> Vec<String> {
+    let table = quote_literal(&QualifiedName::new("s", name).to_string());
+    let sql = format!(
+        "select attname from pg_attribute where attrelid = {table}::regclass and attnum > 0 order by attnum"
+    );
+    let names = server.psql("source", &sql);
+    names.lines().map(str::to_owned).collect()
+}
+
+fn damaged_tables(server: &Server) -> Vec<TableRepair> {
+    use RowKind::{Changed, Extra, Missing};
+    let name = "Nasty \"t\"";
+    let columns = all_columns(server, name);
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let mut changed = row(Changed, &["2"]);
+    changed.columns = ["n", "f8", "c", "Quo\"ted", "generated"]
+        .map(str::to_owned)
+        .to_vec();
+    let nasty = vec![
+        row(Missing, &["1"]),
+        changed,
+        row(Changed, &["3"]),
+        row(Extra, &["99"]),
+    ];
+    let times = |copies, kind, place: String| RepairRow {
+        copies,
+        ..row(kind, &[place.as_str()])
+    };
+    let keyless = vec![
+        times(2, Missing, place(server, "source", "a = 1")),
+        times(1, Missing, place(server, "source", "a = 3")),
+        times(2, Extra, place(server, "target", "a = 2")),
+        times(1, Extra, place(server, "target", "a = 5")),
+    ];
+    let two = vec![
+        row(Changed, &["x", "1"]),
+        row(Changed, &["x", "2"]),
+        row(Missing, &["it's", "1"]),
+        row(Missing, &["\\", "1"]),
+    ];
+    let whole = TableRepair {
+        whole: true,
+        ..table("bare", &[], &[], Vec::new())
+    };
+    let child = vec![
+        row(Missing, &["1"]),
+        row(Missing, &["2"]),
+        row(Extra, &["7"]),
+        row(Changed, &["3"]),
+    ];
+    let parent = vec![
+        row(Missing, &["2"]),
+        row(Extra, &["7"]),
+        row(Changed, &["3"]),
+    ];
+    vec![
+        table("child", &["id", "parent", "v"], &["id"], child),
+        table(name, &columns, &["identity"], nasty),
+        table("keyless", &["a", "b"], &[], keyless),
+        table("two", &["a", "b", "c", "d"], &["a", "b"], two),
+        table("parent", &["id", "v"], &["id"], parent),
+        whole,
+    ]
+}
+
+#[tokio::test]
+async fn rows_come_back_as_they_were() {
+    let Some(server) = Server::start(15) else {
+        return;
+    };
+    server.database("source");
+    // Not every server is built with libxml.
+    let has_xml = server.try_psql("source", "select '<a/>'::xml").is_ok();
+    let nasty = NASTY.replace("XML", if has_xml { "xml" } else { "text" });
+    server.psql("source", &nasty);
+    server.psql("postgres", "create database target template source");
+    server.psql("target", DAMAGE);
+    let tables = damaged_tables(&server);
+    let wanted = content(&server, "source", &tables);
+    assert_ne!(content(&server, "target", &tables), wanted);
+    let pair = Pair::new(&server, "source", "target");
+    let written = pair.written(&[], &tables).await;
+    server.psql("target", &written.text);
+    let found = content(&server, "target", &tables);
+    assert_eq!(found, wanted, "{}", written.text);
+    assert_eq!(pair.differences().await, [""; 0], "triggers are as before");
+    assert_eq!(content(&server, "source", &tables), wanted);
+}
+
+/// A role that owns the tables but is no superuser: foreign keys hold, so the order must be right.
+#[tokio::test]
+async fn who_is_no_superuser_writes_in_the_order_of_foreign_keys() {
+    let Some(server) = Server::start(15) else {
+        return;
+    };
+    server.psql("postgres", "create role owner login");
+    server.database("source");
+    server.psql("source", &NASTY.replace("XML", "text"));
+    server.psql(
+        "source",
+        "do $$ declare one record; begin
+           for one in select c.oid::regclass as name from pg_class c where relnamespace = 's'::regnamespace and relkind = 'r' loop
+             execute format('alter table %s owner to owner', one.name);
+           end loop; end $$;
+         grant usage on schema s to owner;",
+    );
+    server.psql("postgres", "create database target template source");
+    server.psql("target", DAMAGE);
+    let mut tables = damaged_tables(&server);
+    // Swapped values of a unique column need a superuser.
+    tables.retain(|table| table.table.name != "two");
+    let wanted = content(&server, "source", &tables);
+    let mut pair = Pair::new(&server, "source", "target");
+    pair.superuser = false;
+    let written = pair.written(&[], &tables).await;
+    server.psql(
+        "target",
+        &format!("set session authorization owner;\n{}", written.text),
+    );
+    let found = content(&server, "target", &tables);
+    assert_eq!(found, wanted, "{}", written.text);
+    assert_eq!(pair.differences().await, [""; 0], "triggers are as before");
+}
+
+#[tokio::test]
+async fn a_row_that_has_moved_is_left_alone() {
+    let Some(server) = Server::start(15) else {
+        return;
+    };
+    server.database("source");
+    server.psql(
+        "source",
+        "create schema s; create table s.keyless (a int, b text); insert into s.keyless values (1, 'one')",
+    );
+    server.psql("postgres", "create database target template source");
+    server.psql("target", "insert into s.keyless values (2, 'two')");
+    let extra = row(
+        RowKind::Extra,
+        &[place(&server, "target", "a = 2").as_str()],
+    );
+    let tables = [table("keyless", &["a", "b"], &[], vec![extra])];
+    let pair = Pair::new(&server, "source", "target");
+    let written = pair.written(&[], &tables).await;
+    server.psql(
+        "target",
+        "truncate s.keyless; insert into s.keyless values (3, 'three'), (4, 'four')",
+    );
+    server.psql("target", &written.text);
+    let left = server.psql("target", "select count(*) from s.keyless");
+    assert_eq!(left, "2");
 }

@@ -143,6 +143,7 @@ fn a_wrong_database_does_not_flood_the_terminal() {
 
 /// Each sentence, with its status and what to do next, to be read as an operator would.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn the_sentences_of_a_comparison() {
     let with = |add: fn(&mut Run)| {
         let mut run = comparison::same();
@@ -331,13 +332,13 @@ fn a_verdict_without_equal_digests_proves_nothing() {
         (
             "only counted",
             twist(content, Verdict::Identical, |table| {
-                table.verdict = Verdict::SameCount
+                table.verdict = Verdict::SameCount;
             }),
         ),
         (
             "another count",
             twist(counts, Verdict::SameCount, |table| {
-                table.source_count = Some(Rows(77))
+                table.source_count = Some(Rows(77));
             }),
         ),
         (
@@ -351,10 +352,26 @@ fn a_verdict_without_equal_digests_proves_nothing() {
     }
 }
 
+#[test]
+fn a_column_that_was_not_compared_is_named_in_the_same_breath() {
+    let mut run = comparison::same();
+    let mut table = comparison::verdict("statuses", 1, Verdict::Identical);
+    table.forms = vec![pgconvoy::model::ColumnForm {
+        column: "odd".to_owned(),
+        form: "not at all".to_owned(),
+        because: "the target has no such column".to_owned(),
+    }];
+    run.push(What::TableVerified(table));
+    let sentence = concluded(&run).sentence;
+    let named = "Not compared: column public.statuses.odd (the target has no such column); roles";
+    assert!(sentence.contains(named), "{sentence}");
+}
+
 /// What takes a proof away, whatever else is there.
 #[test]
 fn anything_found_takes_the_proof_away() {
-    let cases: [(fn(&mut Run), ExitStatus); 6] = [
+    type Add = fn(&mut Run);
+    let cases: [(Add, ExitStatus); 6] = [
         (comparison::schema_differs, ExitStatus::Different),
         (
             |run| comparison::rows(run, comparison::rows_of_statuses()),

@@ -129,6 +129,15 @@ impl Requested {
     }
 }
 
+impl Requested {
+    /// The options that leave a part of the database out.
+    pub fn narrowed_by(&self) -> Vec<String> {
+        let mut options = self.filters.pg_dump_args();
+        options.extend(self.restore.options().map(str::to_owned));
+        options
+    }
+}
+
 impl Server {
     /// Connects, and asks who it is.
     pub async fn connect(conninfo: Conninfo, side: Side) -> Result<Self, Failure> {

@@ -123,6 +123,7 @@ async fn prepare(
         jobs: requested.jobs,
         verify: requested.verify,
         run_dir: output.run_dir().path().display().to_string(),
+        narrowed_by: requested.narrowed_by(),
     });
     step(emitter, "looking at the target");
     let target_facts = road.view_target(&requested).await?;

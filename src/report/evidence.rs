@@ -224,6 +224,7 @@ impl<'a> Evidence<'a> {
             };
             items.push(format!("{noun} {}", listed(&columns)));
         }
+        items.extend(self.facts.narrowed());
         items.push("roles and tablespaces, which belong to the whole server".to_owned());
         format!(" Not compared: {}.", items.join("; "))
     }

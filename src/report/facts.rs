@@ -112,6 +112,12 @@ impl<'a> Facts<'a> {
         }
     }
 
+    /// What the options of the run left out, as a clause.
+    pub fn narrowed(&self) -> Option<String> {
+        let options = &self.report.narrowed_by;
+        (!options.is_empty()).then(|| format!("what was left out by {}", options.join(" ")))
+    }
+
     /// What no move has, and what this one left out.
     pub fn not_included(&self) -> String {
         let mut items = Vec::new();
@@ -146,6 +152,7 @@ impl<'a> Facts<'a> {
                 listed(&excluded)
             ));
         }
+        items.extend(self.narrowed());
         items.push("roles and tablespaces, which belong to the whole server".to_owned());
         format!(" Not included: {}.", items.join("; "))
     }

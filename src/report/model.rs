@@ -34,6 +34,9 @@ pub struct Report {
     pub verify: Option<VerifyLevel>,
     /// The run directory.
     pub run_dir: String,
+    /// The options that left a part of the database out, as they would be given: `--table=public.users`.
+    #[serde(default)]
+    pub narrowed_by: Vec<String>,
     /// Time of the first event.
     pub started_at: Option<DateTime<Utc>>,
     /// Time of the last event; of a run that was killed, too.
@@ -343,6 +346,7 @@ impl ReportBuilder {
             jobs,
             verify,
             run_dir,
+            narrowed_by,
         } = what
         {
             let report = &mut self.report;
@@ -353,6 +357,7 @@ impl ReportBuilder {
             report.workers = *jobs;
             report.verify = Some(*verify);
             report.run_dir.clone_from(run_dir);
+            report.narrowed_by.clone_from(narrowed_by);
         }
     }
 

@@ -234,7 +234,7 @@ mod tests {
     }
 
     /// A sequence that has given out its last value, and the column it feeds, if that is known.
-    fn side(last_value: i64, increment: i64, farthest: Option<Option<i64>>) -> Observed {
+    fn side(last_value: i64, increment: i64, farthest: &[Option<i64>]) -> Observed {
         let feed = |farthest| Feed {
             sequence: name("q"),
             table: name("t"),
@@ -249,7 +249,7 @@ mod tests {
                 extension: None,
                 is_called: true,
             }],
-            feeds: farthest.map(feed).into_iter().collect(),
+            feeds: farthest.iter().copied().map(feed).collect(),
             ..Observed::default()
         }
     }
@@ -260,9 +260,9 @@ mod tests {
 
     #[test]
     fn a_sequence_must_be_beyond_its_column_unless_the_sources_is_not_either() {
-        let good = side(10, 1, Some(Some(10)));
+        let good = side(10, 1, &[Some(10)]);
         assert!(found(&good, &good).is_same() && found(&good, &good).notes.is_empty());
-        let outcome = found(&good, &side(10, 1, Some(Some(11))));
+        let outcome = found(&good, &side(10, 1, &[Some(11)]));
         let [difference] = outcome.differences.as_slice() else {
             panic!("{outcome:?}");
         };
@@ -277,26 +277,26 @@ mod tests {
             "{difference:?}"
         );
         // Where it stands and that it is behind is one difference.
-        let outcome = found(&good, &side(9, 1, Some(Some(10))));
+        let outcome = found(&good, &side(9, 1, &[Some(10)]));
         assert_eq!(outcome.differences.len(), 1, "{outcome:?}");
-        for source in [side(10, 1, Some(Some(99))), side(10, 1, None)] {
-            let outcome = found(&source, &side(10, 1, Some(Some(11))));
+        for source in [side(10, 1, &[Some(99)]), side(10, 1, &[])] {
+            let outcome = found(&source, &side(10, 1, &[Some(11)]));
             assert!(outcome.is_same() && outcome.notes.len() == 1, "{outcome:?}");
         }
-        assert!(found(&good, &side(10, 1, Some(None))).notes.is_empty());
-        assert!(found(&good, &side(10, 1, None)).is_same());
+        assert!(found(&good, &side(10, 1, &[None])).notes.is_empty());
+        assert!(found(&good, &side(10, 1, &[])).is_same());
     }
 
     #[test]
     fn direction_and_the_end_of_the_range_count() {
-        let down = side(-10, -1, Some(Some(-10)));
+        let down = side(-10, -1, &[Some(-10)]);
         assert!(found(&down, &down).is_same());
-        assert!(!found(&down, &side(-10, -1, Some(Some(-11)))).is_same());
+        assert!(!found(&down, &side(-10, -1, &[Some(-11)])).is_same());
         // There is no next value that could collide.
-        let full = side(i64::MAX, 1, Some(Some(i64::MAX)));
+        let full = side(i64::MAX, 1, &[Some(i64::MAX)]);
         assert!(found(&full, &full).notes.is_empty());
         let not_called = |last_value, farthest| {
-            let mut side = side(last_value, 1, Some(Some(farthest)));
+            let mut side = side(last_value, 1, &[Some(farthest)]);
             side.sequences[0].is_called = false;
             side
         };

@@ -144,6 +144,7 @@ pub fn difference(kind: DifferenceKind, class: &str, object: &str, detail: &str)
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a value of a side that has one")]
 fn shown(text: &str) -> Option<ShownValue> {
     Some(ShownValue {
         text: Some(text.to_owned()),

@@ -56,6 +56,7 @@ impl Run {
             jobs: 4,
             verify,
             run_dir: "pgconvoy-20260925-120000".to_owned(),
+            narrowed_by: Vec::new(),
         });
         run
     }

@@ -244,6 +244,7 @@ async fn connect(args: &VerifyArgs, output: &Output) -> Result<(Both, Asked), Fa
         jobs: asked.jobs,
         verify: asked.level,
         run_dir: output.run_dir().path().display().to_string(),
+        narrowed_by: requested.narrowed_by(),
     });
     let Road {
         source,

@@ -19,7 +19,7 @@ pub struct Locale {
     /// `c` for libc, `i` for ICU, `b` for the server itself.
     pub provider: String,
     /// The provider's own locale; none for libc.
-    pub locale: Option<String>,
+    pub own: Option<String>,
     /// `LC_COLLATE`.
     pub lc_collate: Option<String>,
     /// `LC_CTYPE`.
@@ -37,7 +37,7 @@ impl Locale {
             name: row.get("name")?,
             encoding: row.get("encoding")?,
             provider: row.get("provider")?,
-            locale: row.get("locale")?,
+            own: row.get("locale")?,
             lc_collate: row.get("lc_collate")?,
             lc_ctype: row.get("lc_ctype")?,
             recorded: row.get("recorded")?,
@@ -76,7 +76,7 @@ impl Locale {
             _ => "libc",
         };
         let locale = |name: &Option<String>| name.as_deref().map(canonical).unwrap_or_default();
-        let own = match &self.locale {
+        let own = match &self.own {
             Some(own) => format!(" {own}"),
             None => String::new(),
         };
@@ -263,7 +263,7 @@ mod tests {
             (|it: &mut Locale| it.lc_collate = Some("C".into())) as fn(&mut Locale),
             |it| it.lc_ctype = Some("de_DE.utf8".into()),
             |it| it.provider = "i".into(),
-            |it| it.locale = Some("en-US".into()),
+            |it| it.own = Some("en-US".into()),
         ] {
             assert_eq!(
                 rules(&source, &database(change)),

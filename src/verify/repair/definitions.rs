@@ -198,7 +198,8 @@ impl<'a> Draft<'a> {
             return vec!["its definition could not be taken apart".to_owned()];
         };
         let alter = joined(&[b"ALTER ", ours.desc.as_bytes(), b" ", &name_of(ours)]);
-        let changes = table::changes(&alter, create, created);
+        let mut changes = table::changes(&alter, create, created);
+        self.leave_to_parent(ours, &alter, &mut changes);
         let mut gaps = changes.gaps;
         self.suggest(changes.suggestions);
         self.step(Phase::Drop, usize::MAX, about, changes.drop);
@@ -223,6 +224,41 @@ impl<'a> Draft<'a> {
         );
         self.step(Phase::Finish, place, about, more);
         gaps
+    }
+
+    /// What is done to a partitioned table is done to its partitions as well, and would fail when done again.
+    fn leave_to_parent(&self, ours: &Entry, alter: &[u8], changes: &mut table::TableChanges) {
+        let is_attach = |one: &&Entry| {
+            one.is("TABLE ATTACH") && one.namespace == ours.namespace && one.tag == ours.tag
+        };
+        let Some(attach) = self.source.toc.entries.iter().find(is_attach) else {
+            return;
+        };
+        let parents = self
+            .source
+            .needs(attach)
+            .filter_map(|place| self.source.at(place));
+        let is_attached = self.target.same_as(attach).is_some();
+        for parent in parents.filter(|parent| parent.dump_id != ours.dump_id) {
+            let there = self
+                .target
+                .same_as(parent)
+                .and_then(|place| self.target.at(place));
+            let (left, right) = (self.split(parent), there.map(|entry| self.split(entry)));
+            let (Some(create), Some(created)) =
+                (left.first(), right.as_ref().and_then(|right| right.first()))
+            else {
+                continue;
+            };
+            let of_parent = table::changes(alter, create, created);
+            changes
+                .constrain
+                .retain(|one| !of_parent.constrain.contains(one));
+            if is_attached {
+                changes.drop.retain(|one| !of_parent.drop.contains(one));
+                changes.define.retain(|one| !of_parent.define.contains(one));
+            }
+        }
     }
 
     fn alter_sequence(&mut self, ours: &'a Entry, theirs: &'a Entry, about: &str) -> Vec<String> {

@@ -285,6 +285,10 @@ impl<'a> Draft<'a> {
                 let rest = super::text::around_parentheses(rest).map_or(rest, |(name, _, _)| name);
                 Some(joined(&[head, b" DROP", &rest[b"ADD".len()..]]))
             }
+            "ROW SECURITY" => {
+                let head = before(definition, &["ENABLE"])?;
+                Some(joined(&[head, b" DISABLE ROW LEVEL SECURITY"]))
+            }
             "SEQUENCE OWNED BY" => {
                 let head = before(definition, &["OWNED"])?;
                 Some(joined(&[head, b" OWNED BY NONE"]))

@@ -104,90 +104,117 @@ pub async fn read(
     emit: &Arc<dyn Emit>,
     judge: &mut (dyn FnMut(&Comparand, &Sides) + Send),
 ) -> Vec<(Comparand, Sides)> {
-    let Reading {
-        comparands,
-        level,
-        readers,
-        judged_without,
-        is_first,
-    } = reading;
-    let tasks = plan(&comparands, ends, readers);
-    if is_first {
-        announce(&comparands, &tasks, judged_without, emit.as_ref());
+    let tasks = plan(&reading.comparands, ends, reading.readers);
+    if reading.is_first {
+        announce(&reading, &tasks, emit.as_ref());
     }
-    let mut bucketing = Vec::with_capacity(comparands.len());
-    for comparand in &comparands {
-        bucketing.push(if level == VerifyLevel::Content {
-            bucketing_of(comparand, ends).await
-        } else {
-            Bucketing::One
+    let mut bucketing = Vec::with_capacity(reading.comparands.len());
+    for comparand in &reading.comparands {
+        bucketing.push(match reading.level {
+            VerifyLevel::Content => bucketing_of(comparand, ends).await,
+            _ => Bucketing::One,
         });
     }
-    let mut open = vec![[0_usize; 2]; comparands.len()];
-    let mut queues = [VecDeque::new(), VecDeque::new()];
-    for task in tasks {
-        open[task.comparand][task.side] += 1;
-        queues[task.side].push_back(task);
-    }
-    let mut found: Vec<Sides> = bucketing
-        .iter()
-        .map(|by| [empty(by.clone()), empty(by.clone())])
-        .collect();
+    let mut progress = Progress::new(&bucketing, &tasks);
+    let queue = |side: usize| {
+        let tasks = tasks.iter().filter(|task| task.side == side);
+        Mutex::new(tasks.cloned().collect())
+    };
     let shared = Arc::new(Shared {
-        comparands,
+        comparands: reading.comparands,
         bucketing,
         ends: Arc::clone(ends),
-        level,
-        queues: queues.map(Mutex::new),
-        emit: is_first.then(|| Arc::clone(emit)),
+        level: reading.level,
+        queues: [queue(0), queue(1)],
+        emit: reading.is_first.then(|| Arc::clone(emit)),
     });
     let (sender, mut said) = unbounded_channel();
     let mut workers = JoinSet::new();
-    for number in 0..2 * readers.max(1) {
+    for number in 0..2 * reading.readers.max(1) {
         workers.spawn(work(Arc::clone(&shared), number, sender.clone()));
     }
     drop(sender);
-    let mut gauges: Vec<(JobId, Arc<Gauge>)> = Vec::new();
     let mut tick = tokio::time::interval(TICK);
     loop {
-        let next = tokio::select! {
-            next = said.recv() => next,
-            _ = tick.tick() => {
-                if is_first {
-                    tell_progress(&gauges, emit.as_ref());
+        tokio::select! {
+            next = said.recv() => match next {
+                None => break,
+                Some(Said::Started(job, gauge)) => progress.gauges.push((job, gauge)),
+                Some(Said::Ended(task, ended)) => {
+                    if let Some(index) = progress.end(&task, ended) {
+                        judge(&shared.comparands[index], &progress.found[index]);
+                    }
                 }
-                continue;
-            }
-        };
-        match next {
-            None => break,
-            Some(Said::Started(job, gauge)) => gauges.push((job, gauge)),
-            Some(Said::Ended(task, ended)) => {
-                gauges.retain(|(job, _)| *job != task.job);
-                let (index, side) = (task.comparand, task.side);
-                add(&mut found[index][side], ended);
-                open[index][side] -= 1;
-                if open[index] == [0, 0] {
-                    judge(&shared.comparands[index], &found[index]);
-                }
-            }
+            },
+            _ = tick.tick() => progress.tell(&shared),
         }
     }
-    // A reader that died took its task with it: what it was to read is not known.
-    for (sides, left) in found.iter_mut().zip(&open) {
-        for (side, left) in sides.iter_mut().zip(left) {
-            if *left > 0 {
+    for index in progress.abandon() {
+        judge(&shared.comparands[index], &progress.found[index]);
+    }
+    shared
+        .comparands
+        .iter()
+        .cloned()
+        .zip(progress.found)
+        .collect()
+}
+
+/// What is there so far, and what is still to come.
+struct Progress {
+    found: Vec<Sides>,
+    /// Reads of each comparand and side that have not ended.
+    open: Vec<[usize; 2]>,
+    gauges: Vec<(JobId, Arc<Gauge>)>,
+}
+
+impl Progress {
+    fn new(bucketing: &[Bucketing], tasks: &[Task]) -> Self {
+        let mut open = vec![[0_usize; 2]; bucketing.len()];
+        for task in tasks {
+            open[task.comparand][task.side] += 1;
+        }
+        let sides = |by: &Bucketing| [empty(by.clone()), empty(by.clone())];
+        Self {
+            found: bucketing.iter().map(sides).collect(),
+            open,
+            gauges: Vec::new(),
+        }
+    }
+
+    /// Takes in what a read came to. Says which comparand is complete with it.
+    fn end(&mut self, task: &Task, ended: Result<SideRead, String>) -> Option<usize> {
+        self.gauges.retain(|(job, _)| *job != task.job);
+        add(&mut self.found[task.comparand][task.side], ended);
+        let open = &mut self.open[task.comparand];
+        open[task.side] = open[task.side].saturating_sub(1);
+        (*open == [0, 0]).then_some(task.comparand)
+    }
+
+    /// A reader that died took its task with it: what it was to read is not known. Says whose.
+    fn abandon(&mut self) -> Vec<usize> {
+        let mut abandoned = Vec::new();
+        for (index, (sides, open)) in self.found.iter_mut().zip(&self.open).enumerate() {
+            for (side, _) in sides.iter_mut().zip(open).filter(|(_, open)| **open > 0) {
                 *side = Err("its reader stopped without an answer".to_owned());
             }
+            if *open != [0, 0] {
+                abandoned.push(index);
+            }
+        }
+        abandoned
+    }
+
+    fn tell(&self, shared: &Shared) {
+        for (job, gauge) in &self.gauges {
+            let (rows, bytes) = gauge.read();
+            shared.tell(What::JobAdvanced {
+                job: *job,
+                rows,
+                bytes,
+            });
         }
     }
-    let comparands = shared.comparands.clone();
-    for (index, left) in open.iter().enumerate() {
-        if *left != [0, 0] {
-            judge(&comparands[index], &found[index]);
-        }
-    }
-    comparands.into_iter().zip(found).collect()
 }
 
 fn empty(by: Bucketing) -> Result<SideRead, String> {
@@ -248,7 +275,8 @@ fn plan(comparands: &[Comparand], ends: &Ends, readers: u32) -> Vec<Task> {
     tasks
 }
 
-fn announce(comparands: &[Comparand], tasks: &[Task], judged_without: u32, emit: &dyn Emit) {
+fn announce(reading: &Reading, tasks: &[Task], emit: &dyn Emit) {
+    let comparands = &reading.comparands;
     let is_table = |comparand: &&Comparand| comparand.subject == Subject::Table;
     let tables = comparands.iter().filter(is_table).count();
     emit.emit(What::Planned {
@@ -264,20 +292,9 @@ fn announce(comparands: &[Comparand], tasks: &[Task], judged_without: u32, emit:
             .collect(),
         tables: u32::try_from(tables)
             .unwrap_or(u32::MAX)
-            .saturating_add(judged_without),
+            .saturating_add(reading.judged_without),
         bytes: tasks.iter().map(|task| task.bytes).sum(),
     });
-}
-
-fn tell_progress(gauges: &[(JobId, Arc<Gauge>)], emit: &dyn Emit) {
-    for (job, gauge) in gauges {
-        let (rows, bytes) = gauge.read();
-        emit.emit(What::JobAdvanced {
-            job: *job,
-            rows,
-            bytes,
-        });
-    }
 }
 
 /// The same on both sides. If the key's ends cannot be read, neither can the table: its own reads will say so.
