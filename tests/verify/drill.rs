@@ -160,13 +160,24 @@ fn assert_keys(server: &Server, table: &Table, differ: &RowsDiffer, changes: &Ch
         let what = format!("{kind:?} rows of {}", table.name);
         assert_eq!(total, length(numbers), "{what}");
         let (found, expected) = (keys(differ, kind), table.keys(server, numbers));
-        assert!(found == expected, "{what}: {} keys, some not those", found.len());
+        assert!(
+            found == expected,
+            "{what}: {} keys, some not those",
+            found.len()
+        );
     }
     let columns = |row: &pgconvoy::model::RowDifference| -> Vec<String> {
         row.columns.iter().map(|one| one.column.clone()).collect()
     };
-    let changed = differ.examples.iter().filter(|row| row.kind == RowKind::Changed);
-    assert!(changed.into_iter().all(|row| columns(row) == ["v"]), "{}", table.name);
+    let changed = differ
+        .examples
+        .iter()
+        .filter(|row| row.kind == RowKind::Changed);
+    assert!(
+        changed.into_iter().all(|row| columns(row) == ["v"]),
+        "{}",
+        table.name
+    );
 }
 
 /// Without a key a changed row is one missing and one extra, and their places say which.

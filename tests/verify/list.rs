@@ -74,7 +74,9 @@ fn parse(text: &str) -> Damage {
         rows: said("rows").iter().map(|text| rows(text)).collect(),
         not_covered: said("repair").first().map(|text| {
             let reason = text.strip_prefix("not covered: ");
-            reason.unwrap_or_else(|| panic!("{title}: {text}")).to_owned()
+            reason
+                .unwrap_or_else(|| panic!("{title}: {text}"))
+                .to_owned()
         }),
     }
 }
@@ -113,11 +115,17 @@ fn the_list_is_sound() {
         assert!(damage.sql.contains(';'), "{title}: no statement");
         for one in &damage.expected {
             let kinds = ["Missing ", "Extra ", "Different ", "Invalid "];
-            assert!(kinds.iter().any(|kind| one.starts_with(kind)), "{title}: {one}");
+            assert!(
+                kinds.iter().any(|kind| one.starts_with(kind)),
+                "{title}: {one}"
+            );
         }
         for rows in &damage.rows {
             let object = format!(" table data {}", rows.table);
-            assert!(damage.expected.iter().any(|one| one.ends_with(&object)), "{title}: {object}");
+            assert!(
+                damage.expected.iter().any(|one| one.ends_with(&object)),
+                "{title}: {object}"
+            );
         }
     }
 }

@@ -43,7 +43,10 @@ fn rows(differ: &RowsDiffer) -> Rows {
     let keys = differ.examples.iter().map(|row| row.key.join("/"));
     Rows {
         table: differ.table.shown(),
-        totals: format!("{} missing, {} extra, {} changed", missing.0, extra.0, changed.0),
+        totals: format!(
+            "{} missing, {} extra, {} changed",
+            missing.0, extra.0, changed.0
+        ),
         keys: keys.collect(),
     }
 }
@@ -60,9 +63,16 @@ impl Verified {
     pub fn is_just(&self, damage: &Damage) -> Result<(), String> {
         let found = self.named();
         if found != damage.expected {
-            return Err(format!("found: {found:#?}\nexpected: {:#?}", damage.expected));
+            return Err(format!(
+                "found: {found:#?}\nexpected: {:#?}",
+                damage.expected
+            ));
         }
-        self.ended(if found.is_empty() { ExitStatus::Proven } else { ExitStatus::Different })?;
+        self.ended(if found.is_empty() {
+            ExitStatus::Proven
+        } else {
+            ExitStatus::Different
+        })?;
         for expected in &damage.rows {
             let found = self.report.rows.iter().map(rows);
             let found: Vec<Rows> = found.filter(|one| one.table == expected.table).collect();
@@ -87,14 +97,18 @@ impl Verified {
     fn warnings(&self) -> Vec<String> {
         let findings = self.report.findings.iter();
         let warnings = findings.filter(|one| one.severity >= Severity::Warning);
-        warnings.map(|one| format!("{}: {}", one.rule, one.what)).collect()
+        warnings
+            .map(|one| format!("{}: {}", one.rule, one.what))
+            .collect()
     }
 
     /// Whether source and target are the same, and that is what it says.
     pub fn is_clean(&self) -> Result<(), String> {
         let found = &self.report.differences;
         if !found.is_empty() {
-            let said = found.iter().map(|one| format!("{}: {}", named(one), one.detail));
+            let said = found
+                .iter()
+                .map(|one| format!("{}: {}", named(one), one.detail));
             return Err(said.collect::<Vec<_>>().join("\n"));
         }
         self.ended(ExitStatus::Proven)
