@@ -1,4 +1,5 @@
-//! The final check, on real servers: what the stock tools moved is the same, and each kind of damage is found, by name.
+//! The final check, on real servers: what the stock tools moved is the same, and what they leave out or change is found. What
+//! else can be wrong with a copy is the matter of `verify`.
 
 mod support;
 
@@ -216,36 +217,6 @@ fn copied_zoo(server: &Server) -> Move<'_> {
     };
     copied.run(&[]);
     copied
-}
-
-#[tokio::test]
-async fn each_damage_is_found_by_name() {
-    let Some(server) = Server::start(15) else {
-        return;
-    };
-    let copied = copied_zoo(&server);
-    let script = include_str!("verify_damage.sql");
-    let damages: Vec<&str> = script.split("\n-- damage: ").skip(1).collect();
-    assert!(damages.len() > 50);
-    let mut expected = Vec::new();
-    for damage in damages {
-        server.psql("copy", &format!("-- {damage}"));
-        let said = damage
-            .lines()
-            .filter_map(|line| line.strip_prefix("-- expect: "));
-        expected.extend(said.map(str::to_owned));
-    }
-    expected.sort();
-    let found = named(&copied.verify().await);
-    let only = |these: &[String], those: &[String]| -> Vec<String> {
-        let these = these.iter().filter(|one| !those.contains(one));
-        these.cloned().collect()
-    };
-    let (unexpected, not_found) = (only(&found, &expected), only(&expected, &found));
-    assert!(
-        found == expected,
-        "not found: {not_found:#?}\nnot expected: {unexpected:#?}"
-    );
 }
 
 #[tokio::test]

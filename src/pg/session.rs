@@ -230,6 +230,11 @@ pub(super) fn pinned_settings(side: Side, version: ServerVersion, encoding: &str
     for (name, value) in BOTH_SIDES {
         let _ = write!(sql, "; set {name} = {}", quote_literal(value));
     }
+    if version.major() >= 11 {
+        // Our questions to the catalogs look expensive to the planner: compiling one took a second, answering it two
+        // thousandths.
+        sql.push_str("; set jit = off");
+    }
     if version.major() >= 14 {
         sql.push_str("; set idle_session_timeout = 0");
         // A session that computes or waits for a lock would otherwise not notice for as long that we are gone. Servers on
@@ -271,6 +276,7 @@ mod tests {
         assert!(
             !old.contains("transaction_timeout = 0; ")
                 && !old.contains("; set transaction_timeout")
+                && !old.contains("jit")
         );
         assert!(
             pinned_settings(Side::Target, ServerVersion(180_000), "UTF8")

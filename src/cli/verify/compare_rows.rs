@@ -253,6 +253,11 @@ fn table_differs(
             (by_count, detail, None)
         }
     };
+    // A materialized view that lacks rows is there, and not what it was.
+    let kind = match comparand.subject {
+        Subject::Matview { .. } => DifferenceKind::Different,
+        _ => kind,
+    };
     TableDiffers {
         difference: Difference {
             kind,

@@ -160,7 +160,11 @@ pub(super) fn grantable(entry: &Entry) -> Option<Granted> {
                 .strip_prefix(b"DROP FUNCTION ")
                 .or_else(|| drop.strip_prefix(b"DROP AGGREGATE "));
             match (signature, drop.strip_prefix(b"DROP PROCEDURE ")) {
-                (Some(signature), _) => Some(joined(&[b"FUNCTION ", signature])),
+                // The star of an aggregate of all rows is not for grants.
+                (Some(signature), _) => match signature.strip_suffix(b"(*)") {
+                    Some(name) => Some(joined(&[b"FUNCTION ", name, b"()"])),
+                    None => Some(joined(&[b"FUNCTION ", signature])),
+                },
                 (None, Some(signature)) => Some(joined(&[b"PROCEDURE ", signature])),
                 (None, None) => None,
             }
