@@ -9,11 +9,13 @@
 //! | `look` | both databases at one moment each: everything but rows |
 //! | `compare_rows` | the rows, and of the tables that differ the rows that do |
 //! | `repair` | hands what was found to the module that thinks out the SQL |
+//! | `tell` | what was found, after the rules that pass something over |
 //! | `verdict` | several looks, and what they come to |
 
 mod compare_rows;
 mod look;
 mod repair;
+mod tell;
 mod verdict;
 
 use std::path::PathBuf;

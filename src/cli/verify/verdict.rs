@@ -4,22 +4,20 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
 use super::compare_rows::{self, RowsLook, TableDiffers};
-use super::look::{self, Both, Look};
-use super::{Asked, Reading, repair};
+use super::look::{Both, Look};
+use super::tell::tell;
+use super::{Asked, Reading};
 use crate::catalog;
 use crate::cli::prove::{Before, tell_writes_since};
 use crate::event::{Emit, What};
 use crate::failure::Failure;
-use crate::model::{
-    Bytes, CopyFormat, Difference, MultisetDigest, Rows, Side, TableVerdict, Verdict, VerifyLevel,
-};
-use crate::verify::repair::TableRepair;
-use crate::verify::{self, Outcome};
+use crate::model::{Difference, Rows, Side, Verdict, VerifyLevel};
+use crate::verify::Outcome;
 
 /// Everything that was found in one look.
-struct Found {
-    outcome: Outcome,
-    rows: RowsLook,
+pub(super) struct Found {
+    pub outcome: Outcome,
+    pub rows: RowsLook,
 }
 
 /// Looks, looks again if that was asked for, and tells what has been found.
@@ -62,7 +60,7 @@ pub(super) async fn reach(
         look = again;
         found = found.lasting(seen, &mut in_flux);
     }
-    tell(found, in_flux, (&look, both, asked), emit).await?;
+    Box::pin(tell(found, in_flux, (&look, both, asked), emit)).await;
     tell_writes_since(&before, emit.as_ref()).await?;
     look.release().await;
     Ok(())
@@ -196,112 +194,6 @@ fn rows_that_last(
     again.difference.detail = compare_rows::detail(&lasting, described);
     *now = lasting;
     Some(again)
-}
-
-async fn tell(
-    found: Found,
-    in_flux: Vec<Difference>,
-    (look, both, asked): (&Look, &Both, &Asked),
-    emit: &Arc<dyn Emit>,
-) -> Result<(), Failure> {
-    let Found {
-        mut outcome,
-        mut rows,
-    } = found;
-    let mut by_rows = Outcome {
-        differences: rows.others,
-        unverified: rows.unverified,
-        notes: rows.notes,
-        ..Outcome::default()
-    };
-    for (what, count) in rows.same {
-        by_rows.checked.push((what.to_owned(), count));
-    }
-    let of_tables = rows.tables.iter().map(|table| &table.difference);
-    by_rows.differences.extend(of_tables.cloned());
-    outcome.extend(by_rows);
-    let (waivers, unneeded) = verify::waive(
-        &asked.ignore,
-        &mut outcome.differences,
-        (&look.source.observed, &look.target.observed),
-        &rows.not_compared,
-    );
-    // A table whose rows are passed over is told by its waiver alone.
-    let passed_over = waivers.iter().flat_map(|waiver| &waiver.differences);
-    rows.tables
-        .retain(|table| !passed_over.clone().any(|one| *one == table.difference));
-    let facts = &look.source.facts;
-    let tables = rows
-        .tables
-        .iter()
-        .filter_map(|table| repair::of_table(table, facts));
-    let to_repair: Vec<TableRepair> = tables.collect();
-    let mut drilled = Vec::new();
-    for table in rows.tables {
-        emit.emit(What::TableVerified(table.verdict));
-        drilled.extend(table.found.map(|(_, described)| described));
-    }
-    if let Some(path) = &asked.repair {
-        step(emit, "writing the repair".to_owned());
-        let ends = Arc::new(look.ends(both));
-        let found = (&outcome.differences[..], &to_repair[..]);
-        let options = look::options(both, asked);
-        let written = repair::write(path, found, (look, both, &options), (&ends, emit)).await;
-        // What was found is told all the same.
-        if let Err(failure) = written {
-            emit.emit(What::Note {
-                text: format!("error: there is no repair in {}: {failure}", path.display()),
-            });
-        }
-        for pool in &ends.pools {
-            pool.drain().await;
-        }
-    }
-    for table in &both.exclude_data {
-        emit.emit(What::TableVerified(left_out(table)));
-    }
-    for (what, count) in outcome.checked {
-        emit.emit(What::Checked { what, count });
-    }
-    let unneeded = unneeded
-        .into_iter()
-        .map(|rule| format!("--ignore {rule} was not needed: it covers nothing that differs"));
-    for text in outcome.notes.into_iter().chain(unneeded) {
-        emit.emit(What::Note { text });
-    }
-    for waiver in waivers {
-        emit.emit(What::Waived(waiver));
-    }
-    if !in_flux.is_empty() {
-        emit.emit(What::InFlux {
-            differences: in_flux,
-        });
-    }
-    for difference in outcome.differences {
-        emit.emit(What::Difference(difference));
-    }
-    for rows in drilled {
-        emit.emit(What::RowsDiffer(Box::new(rows)));
-    }
-    for unverified in outcome.unverified {
-        emit.emit(What::Unverified(unverified));
-    }
-    Ok(())
-}
-
-/// The line of a table whose rows were left out on request.
-fn left_out(table: &crate::model::QualifiedName) -> TableVerdict {
-    TableVerdict {
-        table: table.clone(),
-        format: CopyFormat::Binary,
-        read: None,
-        source_count: None,
-        target: Some(MultisetDigest::default()),
-        bytes: Bytes(0),
-        copy_ms: 0,
-        verdict: Verdict::Excluded,
-        forms: Vec::new(),
-    }
 }
 
 fn step(emit: &Arc<dyn Emit>, step: String) {
