@@ -369,7 +369,7 @@ fn tables_that_others_want_to_change_meanwhile() {
             .start();
         hold(&mut run, &server, database);
         std::thread::scope(|scope| {
-            let changed = scope.spawn(|| server.try_psql(database, sql));
+            let psql = scope.spawn(|| server.try_psql(database, sql));
             let waits = format!(
                 "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query = '{sql}'"
             );
@@ -392,7 +392,7 @@ fn tables_that_others_want_to_change_meanwhile() {
                 "{sql}: {run}"
             );
             assert_eq!(
-                changed.join().expect("psql ends"),
+                psql.join().expect("psql ends"),
                 Ok(String::new()),
                 "{sql}: {run}"
             );

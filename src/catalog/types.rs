@@ -116,7 +116,9 @@ impl Types<'_> {
             .into_iter()
             .flatten()
             .chain(facts.fields.iter().copied());
+        let is_cube = facts.extension.as_deref() == Some("cube");
         (is_float && oid.0 < FIRST_NORMAL_OID)
+            || is_cube
             || parts.any(|part| self.holds_floats_at(part, depth + 1))
     }
 
@@ -139,4 +141,15 @@ impl Types<'_> {
             },
         }
     }
+}
+
+/// Text of a value that holds floats deep inside, the same from any server: all of it whole, and its floats rounded to the digits
+/// that every version prints alike (15, or 6 of a `real`). The setting is put back behind each value.
+pub fn text_with_rounded_floats(column: &str) -> String {
+    format!(
+        "case when pg_catalog.num_nulls({column}) = 0 \
+         and pg_catalog.set_config('extra_float_digits', '0', true) is not null \
+         then pg_catalog.concat(pg_catalog.format('%s', {column}), \
+         pg_catalog.substr(pg_catalog.set_config('extra_float_digits', '3', true), 2)) end"
+    )
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::catalog::{Column, Type, Types};
+use crate::catalog::{Column, Type, Types, text_with_rounded_floats};
 use crate::model::{CopyFormat, Oid, ServerVersion, quote_ident};
 
 /// The first version that prints the shortest decimal that reads back as the same float.
@@ -52,21 +52,21 @@ impl Formats<'_> {
             return None;
         }
         if let Some(element) = self.known().element_of(column.type_oid) {
-            let (send, column) = (
-                self.known().send_function(element)?,
-                quote_ident(&column.name),
-            );
+            let column = quote_ident(&column.name);
+            let Some(send) = self.known().send_function(element) else {
+                return Some(text_with_rounded_floats(&column));
+            };
             return Some(format!(
                 "case when {column} is not null then pg_catalog.concat(pg_catalog.array_dims({column}), \
                  array(select pg_catalog.encode(pg_catalog.{send}(element), 'hex') \
                  from pg_catalog.unnest({column}) as element)) end"
             ));
         }
-        let send = self.known().send_function(column.type_oid)?;
-        Some(format!(
-            "pg_catalog.encode(pg_catalog.{send}({}), 'hex')",
-            quote_ident(&column.name)
-        ))
+        let name = quote_ident(&column.name);
+        Some(match self.known().send_function(column.type_oid) {
+            Some(send) => format!("pg_catalog.encode(pg_catalog.{send}({name}), 'hex')"),
+            None => text_with_rounded_floats(&name),
+        })
     }
 
     fn known(&self) -> Types<'_> {

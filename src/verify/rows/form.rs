@@ -3,7 +3,7 @@
 //! The bytes that the server sends are the value's own for most types. Where they are not, the text that the type's output
 //! function prints is compared; and where that differs between versions although the value does not, its bits.
 
-use crate::catalog::{Column, Types};
+use crate::catalog::{Column, Types, text_with_rounded_floats};
 use crate::model::{ColumnForm, ServerVersion, quote_ident};
 
 /// The first version that prints the shortest decimal that reads back as the same float.
@@ -49,7 +49,10 @@ impl Forms<'_> {
         if self.text_of_floats_differs() && self.source.holds_floats(source.type_oid) {
             return match self.by_bits(source, &name) {
                 Some(expression) => (expression, told("by its bits", because)),
-                None => (as_text(&name), told("as text", because)),
+                None => (
+                    text_with_rounded_floats(&name),
+                    told("as text, floats in it to 15 digits", because),
+                ),
             };
         }
         (as_text(&name), told("as text", because))

@@ -3,6 +3,7 @@
 use super::dice::Dice;
 
 /// A scalar type.
+#[derive(Clone, Copy)]
 pub struct Builtin {
     /// As in a column definition.
     pub sql: &'static str,

@@ -1,5 +1,7 @@
 //! Random numbers from a seed, the same everywhere and in every version of this code.
 
+use std::fmt::Write as _;
+
 /// A generator that is good enough for choosing test data (`SplitMix64`).
 #[derive(Debug, Clone)]
 pub struct Dice(u64);
@@ -57,7 +59,7 @@ impl Dice {
     pub fn hex(&mut self, digits: usize) -> String {
         let mut text = String::with_capacity(digits + 16);
         while text.len() < digits {
-            text.push_str(&format!("{:016x}", self.next()));
+            let _ = write!(text, "{:016x}", self.next());
         }
         text.truncate(digits);
         text

@@ -73,7 +73,7 @@ impl Database {
                 Draft::random(Dice::of_part(seed, number), &database.pool, version, number);
             one.write();
             let (script, tables) = (one.script, one.tables);
-            database.add(script, tables);
+            database.add(&script, tables);
         }
         database
     }
@@ -86,13 +86,13 @@ impl Database {
             let mut one = Draft::of_type(dice, &database.pool, version, (number, of));
             one.write_alone();
             let (script, tables) = (one.script, one.tables);
-            database.add(script, tables);
+            database.add(&script, tables);
         }
         database
     }
 
-    fn add(&mut self, script: String, mut tables: Vec<Table>) {
-        self.script.push_str(&script);
+    fn add(&mut self, script: &str, mut tables: Vec<Table>) {
+        self.script.push_str(script);
         self.tables.append(&mut tables);
     }
 
