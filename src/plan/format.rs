@@ -69,6 +69,12 @@ impl Formats<'_> {
         })
     }
 
+    /// Whether a column's floats are compared in fewer digits than they have, which is worth saying.
+    pub fn is_rounded(&self, column: &Column, format: &CopyFormat) -> bool {
+        let rounded = text_with_rounded_floats(&quote_ident(&column.name));
+        self.comparable(column, format) == Some(rounded)
+    }
+
     fn known(&self) -> Types<'_> {
         Types(self.types)
     }

@@ -14,6 +14,7 @@ use crate::model::{
     Verdict, VerifyLevel,
 };
 use crate::pg::PgError;
+use crate::toc::Entry;
 use crate::verify::drill::{self, Found, Limits};
 use crate::verify::rows::{
     self, Comparand, Ends, Inputs, Judgement, Pairing, Reading, Sides, Subject,
@@ -68,6 +69,9 @@ pub async fn compare(
         pairing.missing.clear();
     }
     let is_first = only.is_none();
+    if is_first && level_reads_rows(asked) {
+        found.unverified.extend(unknown_tables(look));
+    }
     let reading = Reading {
         comparands: pairing.comparands,
         level: asked.level,
@@ -168,6 +172,37 @@ fn pair(
         pairing.comparands.retain(has_rows);
     }
     pairing
+}
+
+fn level_reads_rows(asked: &Asked) -> bool {
+    asked.level != VerifyLevel::Schema
+}
+
+/// Tables that `pg_dump` lists and the catalog queries do not: their rows are not read, so they must not go unsaid.
+fn unknown_tables(look: &Look) -> Vec<Unverified> {
+    let known: BTreeSet<&QualifiedName> = look
+        .source
+        .facts
+        .tables
+        .iter()
+        .map(|table| &table.name)
+        .collect();
+    let listed = look
+        .source
+        .toc
+        .entries
+        .iter()
+        .filter(|entry| entry.has_rows());
+    let names = listed.filter_map(Entry::qualified_name);
+    names
+        .filter(|name| !known.contains(name))
+        .map(|name| Unverified {
+            class: "table data".to_owned(),
+            object: name.shown(),
+            because: "pg_dump lists it on the source, but the source's catalog shows no such table"
+                .to_owned(),
+        })
+        .collect()
 }
 
 /// What became of something that differs.

@@ -17,6 +17,7 @@ mod message;
 mod relay;
 mod scanner;
 
+pub(super) use connection::parse_version;
 pub use connection::{Notices, Wire, WireStart};
 pub use relay::{Ends, Relayed, read_copy, read_rows, relay};
 pub use scanner::{RowScanner, RowSink, ScanError};

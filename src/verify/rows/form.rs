@@ -51,7 +51,7 @@ impl Forms<'_> {
                 Some(expression) => (expression, told("by its bits", because)),
                 None => (
                     text_with_rounded_floats(&name),
-                    told("as text, floats in it to 15 digits", because),
+                    told("as text, floats in it to 15 digits (6 of a real)", because),
                 ),
             };
         }
