@@ -1,7 +1,5 @@
 //! A run of `pgconvoy verify`, and what its report says.
 
-use std::collections::BTreeSet;
-
 use pgconvoy::model::{Difference, ExitStatus, RowsDiffer, Severity};
 use pgconvoy::report::Report;
 

@@ -6,7 +6,7 @@ use crate::model::{Difference, DifferenceKind};
 use crate::toc::{Entry, EntryDifference, compare_entries, restore_statements};
 
 use super::definitions::is_data;
-use super::grants::{Granted, Grantees, grantable, granted, reset};
+use super::grants::{Granted, Grantees, grantable, granted, is_of_the_server, reset};
 use super::graph::{Graph, is_attached};
 use super::step::{Phase, Statement, Step};
 use super::text::{before, joined};
@@ -200,6 +200,9 @@ impl<'a> Draft<'a> {
                     self.step(Phase::Comments, place, about, vec![Statement::of_dump(sql)]);
                 }
                 Vec::new()
+            }
+            "ACL" if is_of_the_server(theirs) => {
+                vec!["it is about what came with the server: take it back by hand".to_owned()]
             }
             "ACL" | "DEFAULT ACL" => {
                 let gone = self.target.needs(theirs).any(|place| {
@@ -439,6 +442,11 @@ impl<'a> Draft<'a> {
     /// The source's grants on an object, after what the target has is taken back.
     fn grants(&mut self, ours: &'a Entry, about: &str) {
         let place = self.source.place(ours);
+        if is_of_the_server(ours) {
+            let given = self.creation(ours);
+            self.step(Phase::Grants, place, about, given);
+            return;
+        }
         let mut grants = granted(ours, self.source.toc.std_strings());
         let theirs = self
             .target
