@@ -40,11 +40,11 @@ pub struct Types<'a>(pub &'a BTreeMap<Oid, Type>);
 impl Types<'_> {
     /// Why values of a type are not to be compared, or sent to another server, in their binary form, as a clause; `None` if
     /// they may.
-    pub fn not_binary_because(&self, oid: Oid) -> Option<String> {
+    pub fn not_binary_because(self, oid: Oid) -> Option<String> {
         self.not_binary_at(oid, 0)
     }
 
-    fn not_binary_at(&self, oid: Oid, depth: u32) -> Option<String> {
+    fn not_binary_at(self, oid: Oid, depth: u32) -> Option<String> {
         let Some(facts) = self.0.get(&oid).filter(|_| depth < 64) else {
             return Some("its type is not known".into());
         };
@@ -92,7 +92,7 @@ impl Types<'_> {
     }
 
     /// The element type of an array, or of a domain over one.
-    pub fn element_of(&self, oid: Oid) -> Option<Oid> {
+    pub fn element_of(self, oid: Oid) -> Option<Oid> {
         let facts = self.0.get(&oid)?;
         match (facts.kind, facts.base) {
             ('d', Some(base)) if base != oid => self.element_of(base),
@@ -101,11 +101,11 @@ impl Types<'_> {
     }
 
     /// Whether a float is somewhere in a type: its text changed with version 12, though not its value.
-    pub fn holds_floats(&self, oid: Oid) -> bool {
+    pub fn holds_floats(self, oid: Oid) -> bool {
         self.holds_floats_at(oid, 0)
     }
 
-    fn holds_floats_at(&self, oid: Oid, depth: u32) -> bool {
+    fn holds_floats_at(self, oid: Oid, depth: u32) -> bool {
         let Some(facts) = self.0.get(&oid).filter(|_| depth < 64) else {
             return false;
         };
@@ -121,7 +121,7 @@ impl Types<'_> {
     }
 
     /// The function that gives a value's binary form, for types whose binary form is the same on both servers.
-    pub fn send_function(&self, oid: Oid) -> Option<String> {
+    pub fn send_function(self, oid: Oid) -> Option<String> {
         if self.not_binary_because(oid).is_some() {
             return None;
         }

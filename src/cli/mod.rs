@@ -47,7 +47,7 @@ Exit status:
   3  finished, but source and target differ; the report says where
   4  no-go: the check before the move refused; nothing was touched
   5  interrupted (signal, lost connection)
-  6  finished, but not everything was to be proven (--verify counts, --verify none)
+  6  finished, but not everything was to be proven (--verify or --level less than content, --ignore)
 
 Connections are those of libpq: URIs or keyword=value, PG* variables, ~/.pgpass, pg_service.conf, sslmode.
 Try it without any database of your own: pgconvoy demo";

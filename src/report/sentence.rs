@@ -164,7 +164,8 @@ fn different(facts: &Facts<'_>) -> Conclusion {
             facts.proven_part()
         ),
         next: Some(format!(
-            "Do not switch over to this target. Every difference is listed above, and in {}.",
+            "Do not switch over to this target. Every difference is listed above, and in {}. Which rows differ, and the SQL \
+             that would bring the target in line, is told by pgconvoy verify with the same --source and --target.",
             facts.in_run_dir("report.json")
         )),
     }

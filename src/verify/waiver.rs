@@ -237,28 +237,25 @@ fn parts(name: &str) -> Option<Vec<String>> {
     let mut parts = Vec::new();
     let mut rest = name;
     loop {
-        let (part, after) = match rest.strip_prefix('"') {
-            Some(quoted) => {
-                let mut part = String::new();
-                let mut left = quoted;
-                loop {
-                    let end = left.find('"')?;
-                    part.push_str(&left[..end]);
-                    left = &left[end + 1..];
-                    match left.strip_prefix('"') {
-                        Some(more) => {
-                            part.push('"');
-                            left = more;
-                        }
-                        None => break,
+        let (part, after) = if let Some(quoted) = rest.strip_prefix('"') {
+            let mut part = String::new();
+            let mut left = quoted;
+            loop {
+                let end = left.find('"')?;
+                part.push_str(&left[..end]);
+                left = &left[end + 1..];
+                match left.strip_prefix('"') {
+                    Some(more) => {
+                        part.push('"');
+                        left = more;
                     }
+                    None => break,
                 }
-                (part, left)
             }
-            None => {
-                let end = rest.find('.').unwrap_or(rest.len());
-                (rest[..end].to_owned(), &rest[end..])
-            }
+            (part, left)
+        } else {
+            let end = rest.find('.').unwrap_or(rest.len());
+            (rest[..end].to_owned(), &rest[end..])
         };
         if part.is_empty() {
             return None;

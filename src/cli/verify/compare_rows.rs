@@ -1,6 +1,7 @@
 //! The rows of both databases, and of the tables that differ the rows that do.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
@@ -304,10 +305,11 @@ pub fn detail(found: &Found, described: &RowsDiffer) -> String {
             .collect();
         let more = found.total() > keys.len() as u64;
         let (names, keys) = (described.key.join(", "), keys.join("; "));
-        detail.push_str(&format!(
+        let _ = write!(
+            detail,
             ": {names} = {keys}{}",
             if more { "; …" } else { "" }
-        ));
+        );
     }
     detail
 }

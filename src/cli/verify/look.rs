@@ -147,11 +147,10 @@ pub fn options(both: &Both, asked: &Asked) -> CompareOptions {
     }
 }
 
-/// The client encoding in which text is the same bytes on both sides: without any conversion if both databases have the same,
-/// or one has none; in UTF-8 otherwise, to which every encoding can be converted.
-fn common_encoding<'a>(source: &'a str, target: &'a str) -> &'a str {
+/// The client encoding in which text is the same bytes on both sides: UTF-8, to which every encoding can be converted, and in
+/// which our statements are; without any conversion if one of the databases has no encoding.
+fn common_encoding(source: &str, target: &str) -> &'static str {
     match (source, target) {
-        (one, other) if one == other => one,
         ("SQL_ASCII", _) | (_, "SQL_ASCII") => "SQL_ASCII",
         _ => "UTF8",
     }
@@ -226,7 +225,7 @@ mod tests {
 
     #[test]
     fn text_is_converted_only_where_it_must_be() {
-        assert_eq!(common_encoding("LATIN1", "LATIN1"), "LATIN1");
+        assert_eq!(common_encoding("LATIN1", "LATIN1"), "UTF8");
         assert_eq!(common_encoding("SQL_ASCII", "UTF8"), "SQL_ASCII");
         assert_eq!(common_encoding("LATIN1", "SQL_ASCII"), "SQL_ASCII");
         assert_eq!(common_encoding("LATIN1", "UTF8"), "UTF8");

@@ -9,11 +9,13 @@
 //! | `look` | both databases at one moment each: everything but rows |
 //! | `compare_rows` | the rows, and of the tables that differ the rows that do |
 //! | `repair` | hands what was found to the module that thinks out the SQL |
+//! | `tell` | what was found, after the rules that pass something over |
 //! | `verdict` | several looks, and what they come to |
 
 mod compare_rows;
 mod look;
 mod repair;
+mod tell;
 mod verdict;
 
 use std::path::PathBuf;
@@ -71,7 +73,7 @@ pub struct VerifyArgs {
     /// Pass over something, by name; it is recorded, and the exit status is 6 at best. May be given several times
     ///
     /// schema:NAME, table:SCHEMA.NAME, column:SCHEMA.TABLE.COLUMN, class:CLASS (a class of differences, as reports name
-    /// it: class:comment), or CLASS:OBJECT (one difference: index:public.by_name).
+    /// it: class:comment), or CLASS:OBJECT (one difference: `index:public.by_name`).
     #[arg(long, value_name = "WHAT:NAME", help_heading = "Verification")]
     pub ignore: Vec<String>,
 

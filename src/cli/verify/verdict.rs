@@ -4,22 +4,20 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
 use super::compare_rows::{self, RowsLook, TableDiffers};
-use super::look::{self, Both, Look};
-use super::{Asked, Reading, repair};
+use super::look::{Both, Look};
+use super::tell::tell;
+use super::{Asked, Reading};
 use crate::catalog;
 use crate::cli::prove::{Before, tell_writes_since};
 use crate::event::{Emit, What};
 use crate::failure::Failure;
-use crate::model::{
-    Bytes, CopyFormat, Difference, MultisetDigest, Rows, Side, TableVerdict, Verdict, VerifyLevel,
-};
-use crate::verify::repair::TableRepair;
-use crate::verify::{self, Outcome};
+use crate::model::{Difference, Rows, Side, Verdict, VerifyLevel};
+use crate::verify::Outcome;
 
 /// Everything that was found in one look.
-struct Found {
-    outcome: Outcome,
-    rows: RowsLook,
+pub(super) struct Found {
+    pub outcome: Outcome,
+    pub rows: RowsLook,
 }
 
 /// Looks, looks again if that was asked for, and tells what has been found.
@@ -35,7 +33,7 @@ pub(super) async fn reach(
         sequences: catalog::sequences(&both.source.session).await?,
         transactions: String::new(),
     };
-    let (look, mut found) = take_look(both, asked, (reading, emit), None).await?;
+    let (look, mut found) = Box::pin(take_look(both, asked, (reading, emit), None)).await?;
     let before = Before {
         transactions: look.source.snapshot.transactions.clone(),
         sequences: look.source.facts.sequences.clone(),
@@ -58,11 +56,11 @@ pub(super) async fn reach(
         );
         tokio::time::sleep(asked.pause).await;
         let only = found.objects();
-        let (again, seen) = take_look(both, asked, (reading, emit), Some(&only)).await?;
+        let (again, seen) = Box::pin(take_look(both, asked, (reading, emit), Some(&only))).await?;
         look = again;
         found = found.lasting(seen, &mut in_flux);
     }
-    tell(found, in_flux, (&look, both, asked), emit).await?;
+    Box::pin(tell(found, in_flux, (&look, both, asked), emit)).await;
     tell_writes_since(&before, emit.as_ref()).await?;
     look.release().await;
     Ok(())
@@ -192,108 +190,10 @@ fn rows_that_last(
     described.missing = Rows(lasting.missing);
     described.extra = Rows(lasting.extra);
     described.changed = Rows(lasting.changed);
-    described.in_flux = described.in_flux + Rows(gone);
+    described.in_flux += Rows(gone);
     again.difference.detail = compare_rows::detail(&lasting, described);
     *now = lasting;
     Some(again)
-}
-
-async fn tell(
-    found: Found,
-    in_flux: Vec<Difference>,
-    (look, both, asked): (&Look, &Both, &Asked),
-    emit: &Arc<dyn Emit>,
-) -> Result<(), Failure> {
-    let Found { mut outcome, rows } = found;
-    let mut drilled = Vec::new();
-    let mut by_rows = Outcome {
-        differences: rows.others,
-        unverified: rows.unverified,
-        notes: rows.notes,
-        ..Outcome::default()
-    };
-    for (what, count) in rows.same {
-        by_rows.checked.push((what.to_owned(), count));
-    }
-    let facts = &look.source.facts;
-    let tables = rows
-        .tables
-        .iter()
-        .filter_map(|table| repair::of_table(table, facts));
-    let to_repair: Vec<TableRepair> = tables.collect();
-    for table in rows.tables {
-        emit.emit(What::TableVerified(table.verdict));
-        by_rows.differences.push(table.difference);
-        drilled.extend(table.found.map(|(_, described)| described));
-    }
-    outcome.extend(by_rows);
-    let (waivers, unneeded) = verify::waive(
-        &asked.ignore,
-        &mut outcome.differences,
-        (&look.source.observed, &look.target.observed),
-        &rows.not_compared,
-    );
-    if let Some(path) = &asked.repair {
-        step(emit, "writing the repair".to_owned());
-        let ends = Arc::new(look.ends(both));
-        let found = (&outcome.differences[..], &to_repair[..]);
-        let options = look::options(both, asked);
-        let written = repair::write(path, found, (look, both, &options), (&ends, emit)).await;
-        // What was found is told all the same.
-        if let Err(failure) = written {
-            emit.emit(What::Note {
-                text: format!("error: there is no repair in {}: {failure}", path.display()),
-            });
-        }
-        for pool in &ends.pools {
-            pool.drain().await;
-        }
-    }
-    for table in &both.exclude_data {
-        emit.emit(What::TableVerified(left_out(table)));
-    }
-    for (what, count) in outcome.checked {
-        emit.emit(What::Checked { what, count });
-    }
-    let unneeded = unneeded
-        .into_iter()
-        .map(|rule| format!("--ignore {rule} was not needed: it covers nothing that differs"));
-    for text in outcome.notes.into_iter().chain(unneeded) {
-        emit.emit(What::Note { text });
-    }
-    for waiver in waivers {
-        emit.emit(What::Waived(waiver));
-    }
-    if !in_flux.is_empty() {
-        emit.emit(What::InFlux {
-            differences: in_flux,
-        });
-    }
-    for difference in outcome.differences {
-        emit.emit(What::Difference(difference));
-    }
-    for rows in drilled {
-        emit.emit(What::RowsDiffer(Box::new(rows)));
-    }
-    for unverified in outcome.unverified {
-        emit.emit(What::Unverified(unverified));
-    }
-    Ok(())
-}
-
-/// The line of a table whose rows were left out on request.
-fn left_out(table: &crate::model::QualifiedName) -> TableVerdict {
-    TableVerdict {
-        table: table.clone(),
-        format: CopyFormat::Binary,
-        read: None,
-        source_count: None,
-        target: Some(MultisetDigest::default()),
-        bytes: Bytes(0),
-        copy_ms: 0,
-        verdict: Verdict::Excluded,
-        forms: Vec::new(),
-    }
 }
 
 fn step(emit: &Arc<dyn Emit>, step: String) {

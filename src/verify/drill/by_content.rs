@@ -78,8 +78,14 @@ fn compare(source: &Rows, target: &Rows, found: &mut Found, remembered: usize) {
 }
 
 /// `(12,3)`
-fn in_words([a, b, c, d, e, f]: Place) -> String {
-    let (block, line) = (u32::from_be_bytes([a, b, c, d]), u16::from_be_bytes([e, f]));
+fn in_words(place: Place) -> String {
+    let (block, line) = place.split_at(size_of::<u32>());
+    let number = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | u32::from(*byte))
+    };
+    let (block, line) = (number(block), number(line));
     format!("({block},{line})")
 }
 

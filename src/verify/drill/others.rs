@@ -5,7 +5,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::model::{CopyFormat, MultisetDigest, Oid};
 use crate::pg::wire::{Gauge, read_rows};
 use crate::pg::{PgError, Pool};
-use crate::verify::rows::{Bucketing, Buckets, Comparand, Ends, Sides, Subject};
+use crate::verify::rows::{Bucketing, Buckets, Comparand, Ends, SideRead, Sides, Subject};
 
 /// Which of the large objects of a batch have another content on the target.
 pub async fn large_objects(oids: &[Oid], sides: &Sides, ends: &Ends) -> Result<Vec<Oid>, PgError> {
@@ -51,7 +51,7 @@ pub async fn is_fresh(comparand: &Comparand, sides: &Sides, ends: &Ends) -> bool
         ..comparand.clone()
     };
     let by_query = digest(&query, &ends.pools[0]).await;
-    let held = sides[1].as_ref().map(|target| target.digest());
+    let held = sides[1].as_ref().map(SideRead::digest);
     matches!((by_query, held), (Ok(by_query), Ok(held)) if by_query == held)
 }
 

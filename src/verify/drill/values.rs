@@ -18,13 +18,15 @@ use crate::verify::rows::{Comparand, Ends, ReadColumn, as_text};
 /// Characters that are compared as they are.
 const COMPARED: usize = 1000;
 /// Characters of a value that are shown.
-const SHOWN: usize = 200;
+const SHOWN: usize = 1000;
 /// Rows of one statement.
 const ROWS: usize = 50;
 /// Result columns for each column: beginning, length and hash of what is compared; beginning and length of what is shown.
 const PARTS: usize = 5;
 
 type Row = Vec<Option<Bytes>>;
+/// Rows by the texts of their keys.
+type Rows = HashMap<Vec<String>, Row>;
 
 /// The first of the rows that were found.
 pub(super) async fn examples(
@@ -59,28 +61,19 @@ pub(super) async fn examples(
 }
 
 /// The rows of one side that have certain keys, by these.
-async fn fetch(
-    comparand: &Comparand,
-    pool: &Pool,
-    keys: &[Vec<String>],
-) -> Result<HashMap<Vec<String>, Row>, PgError> {
+async fn fetch(comparand: &Comparand, pool: &Pool, keys: &[Vec<String>]) -> Result<Rows, PgError> {
     if keys.is_empty() {
         return Ok(HashMap::new());
     }
-    let (names, condition) = match &comparand.key {
-        Some(key) => {
-            let texts = key.columns.iter().map(|name| as_text(&quote_ident(name)));
-            (texts.collect(), key_condition(key, keys))
-        }
-        None => {
-            let places = keys.iter().flatten().map(|place| quote_literal(place));
-            let places: Vec<String> = places.collect();
-            let condition = format!(
-                "ctid = any (array[{}]::pg_catalog.tid[])",
-                places.join(", ")
-            );
-            (vec!["ctid::pg_catalog.text".to_owned()], condition)
-        }
+    let (names, condition) = if let Some(key) = &comparand.key {
+        let texts = key.columns.iter().map(|name| as_text(&quote_ident(name)));
+        (texts.collect(), key_condition(key, keys))
+    } else {
+        let places = keys.iter().flatten().map(|place| quote_literal(place));
+        let places: Vec<String> = places.collect();
+        let places = places.join(", ");
+        let condition = format!("ctid = any (array[{places}]::pg_catalog.tid[])");
+        (vec!["ctid::pg_catalog.text".to_owned()], condition)
     };
     let columns = comparand.columns.iter().map(parts);
     let list: Vec<String> = names.iter().cloned().chain(columns).collect();
@@ -123,7 +116,7 @@ fn parts(column: &ReadColumn) -> String {
 fn example(
     comparand: &Comparand,
     row: &DifferingRow,
-    (source, target): (&HashMap<Vec<String>, Row>, &HashMap<Vec<String>, Row>),
+    (source, target): (&Rows, &Rows),
     with_values: bool,
 ) -> RowDifference {
     let (ours, theirs) = (source.get(&row.key), target.get(&row.key));

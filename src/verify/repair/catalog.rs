@@ -33,10 +33,10 @@ impl<'a> Draft<'a> {
             "index" if difference.kind == DifferenceKind::Invalid => {
                 return self.rebuild(difference, about, gaps);
             }
-            "constraint" | "fk constraint" | "check constraint" => {
-                if self.of_constraint(difference, about, gaps) {
-                    return true;
-                }
+            "constraint" | "fk constraint" | "check constraint"
+                if self.of_constraint(difference, about, gaps) =>
+            {
+                return true;
             }
             _ => {}
         }
@@ -288,15 +288,15 @@ impl<'a> Draft<'a> {
             })
         });
         if known {
-            self.set_value(&name, about);
+            self.set_value(name.as_ref(), about);
         }
         known
     }
 
     /// `setval`, once, as the source has it.
-    pub(super) fn set_value(&mut self, name: &Option<QualifiedName>, about: &str) {
+    pub(super) fn set_value(&mut self, name: Option<&QualifiedName>, about: &str) {
         let mut sequences = self.input.source.observed.sequences.iter();
-        let wanted = sequences.find(|one| Some(&one.name) == name.as_ref());
+        let wanted = sequences.find(|one| Some(&one.name) == name);
         let Some(wanted) = wanted else {
             return;
         };

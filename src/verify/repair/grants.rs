@@ -103,8 +103,8 @@ pub(super) fn reset(
     }
     // Default privileges of a schema only ever add to the others: nothing is what goes without saying.
     let is_of_schema = between(&granted.prefix, "SCHEMA", &[]).is_some();
-    if is_of_schema {
-        owner.iter().for_each(|owner| revoke(owner));
+    if let Some(owner) = owner.as_ref().filter(|_| is_of_schema) {
+        revoke(owner);
     }
     if granted.column.is_none() && !is_of_schema {
         let grant = |what: &[u8], role: &[u8]| {
@@ -200,7 +200,6 @@ pub(super) fn of_large_object(
     let object = format!("large object {}", wanted.oid);
     let mut statements = Vec::new();
     let mut say = |sql: String| statements.push(Statement::ours(sql));
-    let role = |name: Option<&str>| name.map_or_else(|| "public".to_owned(), quote_ident);
     if !options.no_owner {
         say(format!(
             "alter {object} owner to {}",
@@ -208,58 +207,65 @@ pub(super) fn of_large_object(
         ));
     }
     if !options.no_acl {
-        let grants = |one: Option<&LargeObject>| -> BTreeSet<Option<String>> {
-            let grants = one
-                .and_then(|one| one.grants.as_ref())
-                .into_iter()
-                .flatten();
-            grants.map(|grant| grant.grantee.clone()).collect()
-        };
-        // What the owner had goes along with the object to its new owner. Where owners may differ, theirs is left alone.
-        let mut everybody = grants(found);
-        if options.no_owner {
-            everybody.retain(|role| role.as_ref() != found.map(|one| &one.owner));
-        } else {
-            everybody.insert(Some(wanted.owner.clone()));
-        }
-        for grantee in everybody {
-            say(format!(
-                "revoke all on {object} from {} cascade",
-                role(grantee.as_deref())
-            ));
-        }
-        match &wanted.grants {
-            None if !options.no_owner => {
-                say(format!(
-                    "grant all on {object} to {}",
-                    role(Some(&wanted.owner))
-                ));
-            }
-            None => {}
-            Some(grants) => {
-                let is_owner = |role: Option<&str>| role == Some(wanted.owner.as_str());
-                let mut wanted = grants.clone();
-                wanted.retain(|grant| !(options.no_owner && is_owner(grant.grantee.as_deref())));
-                for grant in &wanted {
-                    let option = if grant.grantable {
-                        " with grant option"
-                    } else {
-                        ""
-                    };
-                    say(format!(
-                        "grant {} on {object} to {}{option}",
-                        grant.privilege.to_lowercase(),
-                        role(grant.grantee.as_deref())
-                    ));
-                }
-            }
-        }
+        privileges(wanted, found, options.no_owner)
+            .into_iter()
+            .for_each(&mut say);
     }
     if !options.no_comments {
         let comment = wanted.comment.as_deref().map(crate::model::quote_literal);
         say(format!(
             "comment on {object} is {}",
             comment.as_deref().unwrap_or("null")
+        ));
+    }
+    statements
+}
+
+/// What takes back what the target's has, and grants what the source's has.
+fn privileges(wanted: &LargeObject, found: Option<&LargeObject>, no_owner: bool) -> Vec<String> {
+    let object = format!("large object {}", wanted.oid);
+    let role = |name: Option<&str>| name.map_or_else(|| "public".to_owned(), quote_ident);
+    let granted = found
+        .and_then(|one| one.grants.as_ref())
+        .into_iter()
+        .flatten();
+    let mut everybody: BTreeSet<Option<String>> =
+        granted.map(|grant| grant.grantee.clone()).collect();
+    // What the owner had goes along with the object to its new owner. Where owners may differ, theirs is left alone.
+    if no_owner {
+        everybody.retain(|role| role.as_ref() != found.map(|one| &one.owner));
+    } else {
+        everybody.insert(Some(wanted.owner.clone()));
+    }
+    let revoke = |grantee: &Option<String>| {
+        let role = role(grantee.as_deref());
+        format!("revoke all on {object} from {role} cascade")
+    };
+    let mut statements: Vec<String> = everybody.iter().map(revoke).collect();
+    let Some(grants) = &wanted.grants else {
+        if !no_owner {
+            statements.push(format!(
+                "grant all on {object} to {}",
+                quote_ident(&wanted.owner)
+            ));
+        }
+        return statements;
+    };
+    let of_owner = |grantee: Option<&str>| grantee == Some(wanted.owner.as_str());
+    for grant in grants {
+        let to = grant.grantee.as_deref();
+        if no_owner && of_owner(to) {
+            continue;
+        }
+        let option = if grant.grantable {
+            " with grant option"
+        } else {
+            ""
+        };
+        let privilege = grant.privilege.to_lowercase();
+        statements.push(format!(
+            "grant {privilege} on {object} to {}{option}",
+            role(to)
         ));
     }
     statements

@@ -10,16 +10,18 @@
 //! | file | what it decides |
 //! |---|---|
 //! | `draft` | what each difference is met with; what is left to a person, and why |
-//! | `definitions`, `table`, `enums` | what changes an object that is defined otherwise |
+//! | `definitions`, `table`, `sequences`, `enums` | what changes an object that is defined otherwise |
 //! | `grants` | grants, and large objects' owners |
 //! | `catalog`, `states` | what is not in force, settings, where sequences stand |
 //! | `graph`, `order` | what depends on what; which table's rows come first |
 //! | `rows` | the statements that ask for values and write them |
-//! | `write` | the only I/O: reads values from an open snapshot while it writes the file |
+//! | `build` | what drops an entry, what makes it, and what comes with it |
+//! | `write`, `write_rows` | the only I/O: values are read from open snapshots while the file is written |
 //!
 //! Nothing is run here, and nothing that holds data is dropped by what is written: such statements are comments.
 //! Deliberately absent: doing without the second look. Whoever has run the file verifies again.
 
+mod build;
 mod catalog;
 mod definitions;
 mod draft;
@@ -29,11 +31,13 @@ mod graph;
 mod order;
 mod rows;
 mod script;
+mod sequences;
 mod states;
 mod step;
 mod table;
 mod text;
 mod write;
+mod write_rows;
 
 use crate::model::{Difference, Endpoint, Oid, QualifiedName};
 use crate::toc::{CompareOptions, Toc};

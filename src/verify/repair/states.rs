@@ -31,7 +31,6 @@ impl Alter<'_> {
         let (name, wanted) = (&self.name, self.wanted);
         let table = format!("alter {} only {name}", self.kind());
         let property = self.setting.property.as_str();
-        let column = |prefix: &str| property.strip_prefix(prefix);
         match property {
             "state" => return self.enabled(),
             "persistence" => {
@@ -83,7 +82,14 @@ impl Alter<'_> {
             }
             _ => {}
         }
-        if let Some(constraint) = column("constraint ").filter(|_| self.setting.class == "domain") {
+        self.by_part(property)
+    }
+
+    /// Settings of one column or constraint, which the property names, quoted where it must be.
+    fn by_part(&self, property: &str) -> Result<String, String> {
+        let (name, wanted, whole) = (&self.name, self.wanted, self.whole());
+        let after = |prefix: &str| property.strip_prefix(prefix);
+        if let Some(constraint) = after("constraint ").filter(|_| self.setting.class == "domain") {
             return match wanted {
                 None => Ok(format!(
                     "alter domain {name} validate constraint {constraint}"
@@ -94,32 +100,25 @@ impl Alter<'_> {
                 ),
             };
         }
-        if let Some(column) = column("statistics target of column ") {
+        if let Some(column) = after("statistics target of column ") {
             let target = wanted.unwrap_or("-1");
             return Ok(match &self.setting.part {
                 Some(index) => {
                     let index = QualifiedName::new(&self.setting.schema, index);
                     format!("alter index {index} alter column {column} set statistics {target}")
                 }
-                None => format!(
-                    "{} alter column {column} set statistics {target}",
-                    self.whole()
-                ),
+                None => format!("{whole} alter column {column} set statistics {target}"),
             });
         }
-        if let Some(column) = column("compression of column ") {
+        if let Some(column) = after("compression of column ") {
             let method = wanted.unwrap_or("default");
             return Ok(format!(
-                "{} alter column {column} set compression {method}",
-                self.whole()
+                "{whole} alter column {column} set compression {method}"
             ));
         }
-        if let Some(column) = column("storage of column ") {
+        if let Some(column) = after("storage of column ") {
             return Ok(match wanted {
-                Some(storage) => format!(
-                    "{} alter column {column} set storage {storage}",
-                    self.whole()
-                ),
+                Some(storage) => format!("{whole} alter column {column} set storage {storage}"),
                 None => self.default_storage(column),
             });
         }

@@ -51,10 +51,10 @@ pub struct Scale {
 impl Scale {
     /// The number behind a field: an integer, or the bits of a `uuid`.
     pub fn number(field: &[u8]) -> Option<i128> {
-        Some(match *field {
-            [a, b] => i16::from_be_bytes([a, b]).into(),
-            [a, b, c, d] => i32::from_be_bytes([a, b, c, d]).into(),
-            [a, b, c, d, e, f, g, h] => i64::from_be_bytes([a, b, c, d, e, f, g, h]).into(),
+        Some(match field.len() {
+            2 => i16::from_be_bytes(field.try_into().ok()?).into(),
+            4 => i32::from_be_bytes(field.try_into().ok()?).into(),
+            8 => i64::from_be_bytes(field.try_into().ok()?).into(),
             _ => {
                 let bits = u128::from_be_bytes(field.try_into().ok()?);
                 i128::try_from(bits >> 1).ok()?
@@ -225,17 +225,14 @@ pub fn fields(row: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
     let mut rest = row.get(FIELD_COUNT..).unwrap_or_default();
     std::iter::from_fn(move || {
         let (length, after) = rest.split_first_chunk::<4>()?;
-        match usize::try_from(i32::from_be_bytes(*length)) {
-            Ok(length) => {
-                let field = after.get(..length)?;
-                rest = &after[length..];
-                Some(Some(field))
-            }
-            Err(_) => {
-                rest = after;
-                Some(None)
-            }
-        }
+        // NULL has the length -1.
+        let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
+            rest = after;
+            return Some(None);
+        };
+        let field = after.get(..length)?;
+        rest = &after[length..];
+        Some(Some(field))
     })
 }
 

@@ -16,6 +16,9 @@ const LARGE_OBJECTS: usize = 500;
 /// Tables with fewer rows are read whole a second time if they differ.
 const FEW_ROWS: u64 = 10_000;
 
+/// A table, and columns that tell its rows apart.
+pub type TableKey = (QualifiedName, Vec<String>);
+
 /// What is known of both databases, each in its snapshot.
 #[derive(Debug, Clone, Copy)]
 pub struct Inputs<'a> {
@@ -26,10 +29,7 @@ pub struct Inputs<'a> {
     /// Their versions.
     pub versions: (ServerVersion, ServerVersion),
     /// Each table's keys, the best first, on the source and on the target.
-    pub keys: (
-        &'a [(QualifiedName, Vec<String>)],
-        &'a [(QualifiedName, Vec<String>)],
-    ),
+    pub keys: (&'a [TableKey], &'a [TableKey]),
     /// Which objects take part.
     pub scope: &'a Scope,
     /// Relations whose rows are not to be looked at.
@@ -476,7 +476,7 @@ impl Comparand {
             version,
             heap,
             total,
-            block_size,
+            block_bytes: block_size,
             readers,
         })
     }

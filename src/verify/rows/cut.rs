@@ -17,7 +17,7 @@ pub(super) struct Size {
     pub heap: Bytes,
     /// With TOAST: what there is to read.
     pub total: Bytes,
-    pub block_size: u64,
+    pub block_bytes: u64,
     pub readers: u32,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct Size {
 /// open-ended: a table may have grown since it was measured.
 pub(super) fn conditions(size: Size) -> Vec<String> {
     let readers = u64::from(size.readers.max(1));
-    let blocks = size.heap.0 / size.block_size.max(1);
+    let blocks = size.heap.0 / size.block_bytes.max(1);
     let wanted = (size.total.0 / SMALLEST_CHUNK).min(readers * CHUNKS_PER_READER);
     let count = wanted.min(blocks);
     if size.version.major() < TID_RANGE_SCANS || readers < 2 || count < 2 {
@@ -52,7 +52,7 @@ mod tests {
             version: ServerVersion(150_000),
             heap: Bytes(total),
             total: Bytes(total),
-            block_size: 8192,
+            block_bytes: 8192,
             readers: 2,
         }
     }

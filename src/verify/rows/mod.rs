@@ -25,7 +25,7 @@ mod readers;
 
 pub use buckets::{Bucketing, Buckets, Scale};
 pub(super) use buckets::{FIELD_COUNT, fields, first_fields};
-pub use comparand::{Comparand, Inputs, Key, Pairing, ReadColumn, Subject};
+pub use comparand::{Comparand, Inputs, Key, Pairing, ReadColumn, Subject, TableKey};
 pub use form::Forms;
 pub(super) use form::as_text;
 pub use judge::{Judgement, class, judge, object, unverified, verdict};
@@ -33,7 +33,6 @@ pub(super) use readers::key_range;
 pub use readers::{Ends, Reading, SideRead, Sides, read};
 
 use crate::catalog::VersionedQuery;
-use crate::model::QualifiedName;
 use crate::pg::{PgError, Query, Session};
 
 /// Lists every table's keys.
@@ -49,7 +48,7 @@ pub(super) const KEYS: VersionedQuery = VersionedQuery {
 };
 
 /// Which columns tell the rows of a table apart, the best first for each table.
-pub async fn keys(session: &Session) -> Result<Vec<(QualifiedName, Vec<String>)>, PgError> {
+pub async fn keys(session: &Session) -> Result<Vec<TableKey>, PgError> {
     let rows = session
         .query(KEYS.for_server(session.version()), &[])
         .await?;

@@ -174,7 +174,7 @@ impl Progress {
         for task in tasks {
             open[task.comparand][task.side] += 1;
         }
-        let sides = |by: &Bucketing| [empty(by.clone()), empty(by.clone())];
+        let sides = |by: &Bucketing| [Ok(nothing_read(by)), Ok(nothing_read(by))];
         Self {
             found: bucketing.iter().map(sides).collect(),
             open,
@@ -217,12 +217,12 @@ impl Progress {
     }
 }
 
-fn empty(by: Bucketing) -> Result<SideRead, String> {
-    Ok(SideRead {
-        buckets: Buckets::new(by),
+fn nothing_read(by: &Bucketing) -> SideRead {
+    SideRead {
+        buckets: Buckets::new(by.clone()),
         bytes: Bytes(0),
         duration_ms: 0,
-    })
+    }
 }
 
 /// Adds a chunk; one that could not be read spoils the whole.
