@@ -684,11 +684,13 @@ insert into zoo.one_more values (1);
 -- damage: a table of another name
 -- expect: Missing table zoo.no_columns_no_rows
 -- expect: Extra table zoo.no_columns_at_all
+-- repair: not covered: dropping it would drop what it holds
 alter table zoo.no_columns_no_rows rename to no_columns_at_all;
 
 -- damage: a table in another schema
 -- expect: Missing table zoo.no_columns_no_rows
 -- expect: Extra table "empty schema".no_columns_no_rows
+-- repair: not covered: dropping it would drop what it holds
 alter table zoo.no_columns_no_rows set schema "empty schema";
 
 -- damage: a column is gone
@@ -697,6 +699,7 @@ alter table zoo.nulls drop column "no name";
 
 -- damage: a column too many
 -- expect: Different table zoo.nulls
+-- repair: not covered: its column more is not on the source
 alter table zoo.nulls add column more int;
 
 -- damage: a column of another name
@@ -723,10 +726,12 @@ alter table zoo.unruly alter c type varchar(8);
 
 -- damage: a column of another precision
 -- expect: Different table zoo."v numeric(10,3)"
+-- repair: not covered: its column v is of another type
 alter table zoo."v numeric(10,3)" alter v type numeric(11,3);
 
 -- damage: a column of another collation
 -- expect: Different table zoo.unruly
+-- repair: not covered: its column c is of another type
 alter table zoo.unruly alter c type varchar(10) collate "C";
 
 -- damage: another default
@@ -791,11 +796,12 @@ alter table zoo.defaults alter t set storage external;
 alter table zoo.compressed alter p set compression default;
 
 -- damage: another fillfactor
--- expect: Different table zoo.unique_by_index
-alter table zoo.unique_by_index set (fillfactor = 79);
+-- expect: Different table zoo.loose_sum
+alter table zoo.loose_sum set (fillfactor = 79);
 
 -- damage: another access method
 -- expect: Different table zoo.in_zoo_heap
+-- repair: not covered: another access method would rewrite the table
 alter table zoo.in_zoo_heap set access method heap;
 
 -- damage: another tablespace
@@ -831,6 +837,7 @@ alter table zoo.adopted no inherit zoo.animal;
 
 -- damage: parents in another order
 -- expect: Different table zoo.fish
+-- repair: not covered: what follows the list of columns (parents, partition key, server) differs
 alter table zoo.fish no inherit zoo.animal;
 alter table zoo.fish inherit zoo.animal;
 
@@ -841,12 +848,12 @@ alter table zoo.measured detach partition zoo.measured_null;
 -- damage: a partition is gone
 -- expect: Missing table zoo.measured_null
 -- expect: Missing table attach zoo.measured_null
--- expect: Missing table data zoo.measured_null
 drop table zoo.measured_null;
 
 -- damage: a partition too many
 -- expect: Extra table zoo.measured_oslo
 -- expect: Extra table attach zoo.measured_oslo
+-- repair: not covered: dropping it would drop what it holds
 create table zoo.measured_oslo partition of zoo.measured for values in ('Oslo');
 
 -- damage: another partition bound
@@ -909,7 +916,8 @@ alter table zoo.measured_new drop constraint sane;
 alter table zoo.measured_new add constraint sane check (value < 1e7);
 
 -- damage: a check constraint is validated that was not
--- expect: Different check constraint zoo.constrained more
+-- expect: Different table zoo.constrained
+-- expect: Missing check constraint zoo.constrained more
 update pg_catalog.pg_constraint set convalidated = true where conname = 'more' and conrelid = 'zoo.constrained'::regclass;
 
 -- damage: an exclusion constraint is gone
@@ -1106,9 +1114,9 @@ create aggregate zoo.count_stars(*) (sfunc = int8inc, stype = bigint, initcond =
 -- expect: Different table data zoo."v regoper"
 drop operator zoo.%#@ (none, zoo.textonly);
 
--- damage: an operator without its estimators
--- expect: Different operator zoo.<
-alter operator zoo.< (zoo.textonly, zoo.textonly) set (restrict = none);
+-- damage: another owner of an operator
+-- expect: Different operator zoo.%#@
+alter operator zoo.%#@ (none, zoo.textonly) owner to zoo_visitor;
 
 -- damage: an operator class is gone
 -- expect: Missing operator class zoo.other_int_ops
@@ -1152,6 +1160,8 @@ update pg_catalog.pg_enum set enumsortorder = 100 where enumtypid = 'zoo.mood'::
 
 -- damage: an enum's value of another name
 -- expect: Different type zoo.mood
+-- expect: Different table data zoo.by_mood
+-- repair: not covered: a value cannot be taken from an enum, and its order cannot be changed
 alter type zoo.mood rename value 'zz \ %' to 'zz';
 
 -- damage: a shell type is gone
@@ -1164,6 +1174,7 @@ drop type zoo.empty_enum;
 
 -- damage: a range of another collation
 -- expect: Different type zoo.textrange
+-- repair: not covered: it would have to be dropped and made again
 update pg_catalog.pg_range set rngcollation = (select oid from pg_catalog.pg_collation where collname = 'POSIX' and collnamespace = 'pg_catalog'::regnamespace) where rngtypid = 'zoo.textrange'::regtype;
 
 -- damage: a base type that is stored otherwise
@@ -1226,6 +1237,7 @@ create text search configuration zoo.one_more (copy = simple);
 
 -- damage: another search dictionary
 -- expect: Different text search dictionary zoo.german_dict
+-- repair: not covered: it would have to be dropped and made again, and table search_settings needs it
 alter text search dictionary zoo.german_dict (stopwords);
 
 -- damage: a search dictionary too many
@@ -1326,6 +1338,7 @@ drop schema "empty schema";
 
 -- damage: a schema too many
 -- expect: Extra schema more
+-- repair: not covered: dropping it would drop what it holds
 create schema more;
 
 -- damage: a language with what was written in it is gone
@@ -1372,10 +1385,12 @@ alter user mapping for "zoo Keeper" server "zoo Server" options (set password 'z
 
 -- damage: a foreign table with other options
 -- expect: Different foreign table zoo.far
+-- repair: not covered: what follows the list of columns (parents, partition key, server) differs
 alter foreign table zoo.far options (set table_name 'near.by');
 
 -- damage: a foreign table's column with other options
 -- expect: Different foreign table zoo.far
+-- repair: not covered: it is not known how to undo
 alter foreign table zoo.far alter id options (set column_name 'id');
 
 -- damage: a foreign table is gone
@@ -1551,6 +1566,7 @@ drop extension pg_trgm cascade;
 -- damage: an extension too many
 -- expect: Extra extension tcn
 -- expect: Extra comment EXTENSION tcn
+-- repair: not covered: dropping it would drop what it holds
 create extension tcn with schema "empty schema";
 
 -- damage: an extension's function with other grants
@@ -1698,20 +1714,16 @@ alter table public.statuses_tags disable trigger all;
 -- expect: Missing index public.index_statuses_20190820
 drop index public.index_statuses_20190820;
 
--- damage: a column is generated virtually by another expression
--- on: zoo on 18
--- expect: Different table zoo.virtual
-alter table zoo.virtual alter column twice set expression as (a * 3);
-
 -- damage: a stored column is generated by another expression
 -- on: zoo on 18
 -- expect: Different table zoo.virtual
 -- expect: Different table data zoo.virtual
+-- repair: not covered: its column stored is generated otherwise
 alter table zoo.virtual alter column stored set expression as (a * 4);
 
 -- damage: a check constraint is enforced that was not
 -- on: zoo on 18
--- expect: Different table zoo.not_enforced
+-- expect: Different check constraint zoo.not_enforced not_enforced_check
 alter table zoo.not_enforced drop constraint not_enforced_check;
 alter table zoo.not_enforced add constraint not_enforced_check check (id > 100) not valid;
 
@@ -1734,6 +1746,7 @@ alter table zoo.not_null_names rename constraint not_null_names_c_not_null to c_
 -- damage: a not-null constraint is validated that was not
 -- on: zoo on 18
 -- expect: Different table zoo.not_null_not_valid
+-- expect: Missing constraint zoo.not_null_not_valid a_at_last
 update pg_catalog.pg_constraint set convalidated = true where conname = 'a_at_last';
 
 -- damage: a not-null constraint that children inherit
@@ -1744,11 +1757,13 @@ alter table zoo.not_null_no_inherit alter constraint a_here inherit;
 -- damage: a temporal key is gone
 -- on: zoo on 18
 -- expect: Missing constraint zoo.temporal temporal_pk
+-- expect: Missing fk constraint zoo.temporal_ref temporal_ref_id_valid_fkey
 alter table zoo.temporal drop constraint temporal_pk cascade;
 
 -- damage: a foreign key of a partitioned table is validated that was not
 -- on: zoo on 18
 -- expect: Different fk constraint zoo.parts_not_valid parts_not_valid_fk
+-- expect: Different fk constraint zoo.parts_not_valid_1 from its parent, to zoo.region
 alter table zoo.parts_not_valid validate constraint parts_not_valid_fk;
 
 -- damage: generated columns are not published
@@ -1760,21 +1775,25 @@ alter publication zoo_generated set (publish_generated_columns = none);
 -- on: zoo on 18
 -- expect: Missing comment SUBSCRIPTION "zoo Sub"
 -- expect: Missing subscription "zoo Sub"
+-- repair: not covered: a subscription connects to another server as soon as it is made
 drop subscription "zoo Sub";
 
 -- damage: a subscription to other publications
 -- on: zoo on 18
 -- expect: Different subscription "zoo Sub"
+-- repair: not covered: it cannot be changed in place
 alter subscription "zoo Sub" set publication zoo_some with (refresh = false);
 
 -- damage: a subscription to another server
 -- on: zoo on 18
 -- expect: Different subscription "zoo Sub"
+-- repair: not covered: it cannot be changed in place
 alter subscription "zoo Sub" connection 'host=elsewhere.invalid user=me dbname=x';
 
 -- damage: a subscription too many
 -- on: zoo on 18
 -- expect: Extra subscription one_more
+-- repair: not covered: dropping it would drop what it holds
 create subscription one_more connection 'host=nowhere.invalid dbname=x' publication p with (connect = false, slot_name = none);
 
 -- damage: a login event trigger is enabled that was not
@@ -1790,6 +1809,7 @@ revoke maintain on zoo.keyed from "zoo Keeper";
 -- damage: another access method of a partitioned table
 -- on: zoo on 18
 -- expect: Different table zoo.access_method_parts
+-- repair: not covered: another access method would rewrite the table
 alter table zoo.access_method_parts set access method heap;
 
 -- damage: default privileges on large objects are gone

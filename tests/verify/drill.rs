@@ -169,18 +169,18 @@ fn assert_keys(server: &Server, table: &Table, differ: &RowsDiffer, changes: &Ch
     let columns = |row: &pgconvoy::model::RowDifference| -> Vec<String> {
         row.columns.iter().map(|one| one.column.clone()).collect()
     };
-    let changed = differ
+    let rows = differ
         .examples
         .iter()
         .filter(|row| row.kind == RowKind::Changed);
     assert!(
-        changed.into_iter().all(|row| columns(row) == ["v"]),
+        rows.into_iter().all(|row| columns(row) == ["v"]),
         "{}",
         table.name
     );
 }
 
-/// Without a key a changed row is one missing and one extra, and their places say which.
+/// Without a key a rows row is one missing and one extra, and their places say which.
 #[track_caller]
 fn assert_places(server: &Server, table: &Table, differ: &RowsDiffer, changes: &Changes) {
     assert!(differ.exact && differ.key.is_empty(), "{}", table.name);

@@ -16,9 +16,9 @@ const SUBSCRIPTION: &str = r#"set client_min_messages = error;
     create subscription "zoo Sub" connection 'host=nowhere.invalid user=me dbname=x' publication "zoo All", zoo_some
         with (connect = false, slot_name = none, enabled = false, synchronous_commit = off);
     comment on subscription "zoo Sub" is 'a subscription''s comment';"#;
-const NO_SUBSCRIPTION: &str = r#"select format('drop subscription %I', subname) from pg_catalog.pg_subscription
+const NO_SUBSCRIPTION: &str = r"select format('drop subscription %I', subname) from pg_catalog.pg_subscription
     where subdbid = (select oid from pg_catalog.pg_database where datname = current_database())
-    \gexec"#;
+    \gexec";
 
 /// Settings of the database, which a copy of it has not either.
 const SETTINGS: &str = r#"alter database :"DBNAME" set work_mem = '7MB';
