@@ -12,7 +12,7 @@ use crate::pg::client_tools::ClientTool;
 use crate::pg::{Pool, Snapshot};
 use crate::toc::{CompareOptions, Toc};
 use crate::verify::rows::{self, Ends};
-use crate::verify::{self, Observed, Outcome, Scope};
+use crate::verify::{self, Hidden, Observed, Outcome, Scope};
 
 /// Both databases, connected.
 pub struct Both {
@@ -188,9 +188,10 @@ async fn view(
 ) -> Result<SideView, Failure> {
     let toc = dump(server, pg_dump, (&snapshot, filters)).await?;
     let session = snapshot.session();
+    let facts = catalog::source_facts(session).await?;
     Ok(SideView {
-        facts: catalog::source_facts(session).await?,
-        observed: Observed::read(session).await?,
+        observed: Observed::in_snapshot(&facts, Hidden::read(session).await?),
+        facts,
         keys: rows::keys(session).await?,
         toc,
         snapshot,
