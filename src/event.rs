@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Bytes, Difference, DumpId, Endpoint, ExitStatus, Finding, JobId, Rows, RowsDiffer, ServerError,
-    TableVerdict, Unverified, VerifyLevel, Waiver,
+    Side, TableVerdict, Unverified, VerifyLevel, Waiver,
 };
 
 /// One thing that happened, and when. One line of `events.jsonl`.
@@ -99,11 +99,11 @@ pub trait Emit: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum What {
-    /// First event: who moves what where.
+    /// First event: what is moved, or compared with what.
     RunStarted {
         /// pgconvoy's own version.
         version: String,
-        /// The command: `move`.
+        /// The command: `move` or `verify`.
         command: String,
         /// Where from.
         source: Endpoint,
@@ -115,6 +115,9 @@ pub enum What {
         verify: VerifyLevel,
         /// The run directory.
         run_dir: String,
+        /// The options that leave a part of the database out, as they would be given: `--table=public.users`, `--no-owner`.
+        #[serde(default)]
+        narrowed_by: Vec<String>,
     },
     /// A named step of the command began: `reading the schema`, `copying and building`, …
     StepStarted {
@@ -123,20 +126,23 @@ pub enum What {
     },
     /// The preflight found something.
     Finding(Finding),
-    /// All reads of the source will see this snapshot.
+    /// All reads of one side will see this snapshot: those of the source in a move, those of each side in a comparison.
     SnapshotTaken {
+        /// Whose; a record without it is of the source's.
+        #[serde(default)]
+        side: Side,
         /// As `pg_export_snapshot` names it.
         snapshot: String,
         /// Write-ahead log position at that moment.
         lsn: String,
     },
-    /// The last read of the source has ended; its snapshot is given back.
+    /// The last read in the snapshots has ended; they are given back.
     SnapshotReleased,
     /// The plan is made.
     Planned {
         /// Every job.
         jobs: Vec<PlannedJob>,
-        /// Number of tables whose rows will be copied.
+        /// Number of tables whose rows will be copied, or compared.
         tables: u32,
         /// Estimated bytes of table data, as stored on the source.
         bytes: Bytes,

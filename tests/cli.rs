@@ -37,6 +37,7 @@ fn the_help_is_what_was_reviewed() {
         ("help_move", &["move", "--help"]),
         ("help_move_short", &["move", "-h"]),
         ("help_plan", &["plan", "--help"]),
+        ("help_verify", &["verify", "--help"]),
         ("help_demo", &["demo", "--help"]),
     ] {
         let run = pgconvoy(args);
@@ -50,7 +51,7 @@ fn the_help_is_what_was_reviewed() {
 fn the_help_offers_nothing_that_does_not_exist() {
     let help = pgconvoy(&["--help"]).stdout;
     for absent in [
-        "dump", "restore", "verify", "check", "resume", "watch", "report", "salvage",
+        "dump", "restore", "check", "resume", "watch", "report", "salvage",
     ] {
         assert!(
             !help.contains(&format!("\n  {absent} ")),

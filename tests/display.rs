@@ -163,6 +163,28 @@ fn the_picture_of_the_end_has_no_full_bar_for_what_was_lost() {
     insta::assert_snapshot!(lines.join("\n"));
 }
 
+#[test]
+fn a_comparison_tells_what_is_read_and_says_nothing_of_copying() {
+    let mut run = recorded::comparison::different();
+    recorded::moved_on(&mut run);
+    let (stdout, stderr) = replay(options(), &run.events);
+    assert_eq!(stdout, "");
+    for word in ["cop", "move"] {
+        assert!(!stderr.contains(word), "{word}: {stderr}");
+    }
+    // What differs stands in the report, in order; said here, it would be said twice.
+    assert!(!stderr.contains("differs"), "{stderr}");
+    insta::assert_snapshot!("comparison_plain", stderr);
+
+    let reading = state(&recorded::comparison::under_way(VerifyLevel::Content));
+    assert!(matches!(reading.estimate(), Estimate::Left(_)));
+    let lines = picture(&reading, size(), Style { color: false });
+    insta::assert_snapshot!("comparison_picture", lines.join("\n"));
+    let read = state(&recorded::comparison::same());
+    let lines = picture(&read, size(), Style { color: false });
+    insta::assert_snapshot!("comparison_picture_at_the_end", lines.join("\n"));
+}
+
 /// What a terminal of 80 columns shows after these bytes; it knows the few sequences that are used.
 fn screen(bytes: &str) -> String {
     let mut lines: Vec<Vec<char>> = vec![Vec::new()];
@@ -308,7 +330,7 @@ fn the_estimate_is_right_where_the_future_is_like_the_past() {
         (12_000..13_000).contains(&ms),
         "{ms} ms; 12,500 would be exact"
     );
-    let rate = state.copy_rate().expect("was measured") / MB as f64;
+    let rate = state.rate().expect("was measured") / MB as f64;
     assert!(
         (36.0..44.0).contains(&rate),
         "{rate} MB/s; 40 would be exact"
@@ -318,11 +340,11 @@ fn the_estimate_is_right_where_the_future_is_like_the_past() {
 #[test]
 fn a_stalled_run_shows_a_sinking_rate() {
     let mut state = state(&recorded::under_way());
-    let before = state.copy_rate().expect("was measured");
+    let before = state.rate().expect("was measured");
     for second in 9..60 {
         state.tick(at(second * 1000));
     }
-    assert!(state.copy_rate().expect("was measured") < before / 50.0);
+    assert!(state.rate().expect("was measured") < before / 50.0);
 }
 
 #[test]

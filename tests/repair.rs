@@ -4,7 +4,6 @@ mod support;
 
 use std::path::Path;
 
-use pgconvoy::catalog::source_facts;
 use pgconvoy::model::{
     Difference, DifferenceKind, Endpoint, QualifiedName, RowKind, quote_literal,
 };
@@ -15,7 +14,7 @@ use pgconvoy::toc::{CompareOptions, Toc};
 use pgconvoy::verify::repair::{
     self, RepairColumn, RepairInput, RepairRow, RepairSide, TableRepair,
 };
-use pgconvoy::verify::{Observed, Outcome, Scope, compare_catalogs, compare_schemas, states};
+use pgconvoy::verify::{Observed, Outcome, Scope, compare_catalogs, compare_schemas};
 use support::server::Server;
 
 fn connector(server: &Server, database: &str) -> Connector {
@@ -69,11 +68,9 @@ struct Known {
 impl Known {
     async fn of(server: &Server, database: &str) -> Self {
         let session = session(server, database).await;
-        let facts = source_facts(&session).await.expect("facts");
-        let settings = states(&session).await.expect("settings");
         Self {
             toc: schema(server, database),
-            observed: Observed::in_snapshot(&facts, settings),
+            observed: Observed::read(&session).await.expect("facts"),
             endpoint: Endpoint {
                 host: "/tmp\ndrop everything;".to_owned(),
                 port: 5432,

@@ -8,6 +8,7 @@ mod database;
 mod facts;
 mod queries;
 mod read;
+mod types;
 
 pub use database::{
     DatabaseFacts, DatabaseGrant, DatabaseSetting, Droppable, LocaleProvider, MissingDefault,
@@ -23,3 +24,4 @@ pub use read::{
     large_object_content, large_objects, readable_tables, relations, roles, schemas, sequences,
     server_facts, source_facts, target_facts, unreadable,
 };
+pub use types::{Types, text_with_rounded_floats};

@@ -48,6 +48,8 @@ pub struct Requested {
     pub jobs: u32,
     /// What to prove.
     pub verify: VerifyLevel,
+    /// Neither side is written to.
+    pub only_reads: bool,
 }
 
 /// One end of the road, connected.
@@ -70,7 +72,8 @@ pub struct Road {
     pub target: Server,
     /// The database that will be filled.
     target_conninfo: Conninfo,
-    pg_dump: ClientTool,
+    /// The `pg_dump` for this pair.
+    pub pg_dump: ClientTool,
 }
 
 /// The source in one snapshot: its schema archive, and what the catalog says.
@@ -81,7 +84,7 @@ pub struct SourceView {
     pub archive: Vec<u8>,
     toc: Toc,
     facts: SourceFacts,
-    states: Vec<verify::State>,
+    hidden: verify::Hidden,
     /// Rows written to each table until then.
     activity: Vec<Activity>,
     exclude_data: BTreeSet<QualifiedName>,
@@ -121,7 +124,17 @@ impl Requested {
             overwrite: None,
             jobs: 1,
             verify: VerifyLevel::Content,
+            only_reads: false,
         })
+    }
+}
+
+impl Requested {
+    /// The options that leave a part of the database out.
+    pub fn narrowed_by(&self) -> Vec<String> {
+        let mut options = self.filters.pg_dump_args();
+        options.extend(self.restore.options().map(str::to_owned));
+        options
     }
 }
 
@@ -156,7 +169,12 @@ impl Road {
         } else {
             requested.target.clone()
         };
-        let target = Server::connect(conninfo, Side::Target).await;
+        let side = if requested.only_reads {
+            Side::Source
+        } else {
+            Side::Target
+        };
+        let target = Server::connect(conninfo, side).await;
         let target = target.map_err(|failure| failure.while_doing("the target"))?;
         if !requested.create && preflight::same_database(&source.facts, &target.facts) {
             return Err(Failure::usage(
@@ -262,13 +280,13 @@ impl Road {
         } = self;
         filters.check_database(&source.facts.database)?;
         filters.check_pg_dump(pg_dump.version.major())?;
-        let exclude_data = check_patterns(source, filters).await?;
+        let exclude_data = check_patterns(&[source], filters).await?;
         let activity = catalog::activity(&source.session).await?;
         let snapshot = Snapshot::take(&source.connector, catalog::readable_tables).await?;
         let archive = dump_schema(source, pg_dump, (Some(&snapshot.id), filters)).await?;
         let toc = Toc::parse(&archive)?;
         let mut facts = catalog::source_facts(snapshot.session()).await?;
-        let states = verify::states(snapshot.session()).await?;
+        let hidden = verify::Hidden::read(snapshot.session()).await?;
         // As pg_dump has it: who selects schemas or tables does not mean large objects.
         if filters.iter().any(|filter| selects(filter.kind)) {
             facts.large_objects.clear();
@@ -278,7 +296,7 @@ impl Road {
             archive,
             toc,
             facts,
-            states,
+            hidden,
             activity,
             exclude_data,
         })
@@ -365,7 +383,7 @@ impl Inspection {
             target,
             pg_dump,
             plan,
-            observed: verify::Observed::in_snapshot(&view.facts, view.states),
+            observed: verify::Observed::in_snapshot(&view.facts, view.hidden),
             source_toc: view.toc,
             restore: requested.restore,
             target_facts,
@@ -431,21 +449,21 @@ pub async fn dump_schema(
     Ok(pg_dump.run(&arguments, Some(&connection)).await?.stdout)
 }
 
-/// Patterns that match nothing are an error, found before anything is done. Returns the tables whose rows are left out.
-async fn check_patterns(
-    source: &Server,
+/// Patterns that match nothing on any of the servers are an error, found before anything is done. Returns the tables whose rows are left out.
+pub async fn check_patterns(
+    servers: &[&Server],
     filters: &Filters,
 ) -> Result<BTreeSet<QualifiedName>, Failure> {
     if filters.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let relations = catalog::relations(&source.session).await?;
-    let schemas = catalog::schemas(&source.session).await?;
-    let extensions = catalog::installed_extensions(&source.session).await?;
-    let extensions: Vec<String> = extensions
-        .into_iter()
-        .map(|extension| extension.name)
-        .collect();
+    let (mut relations, mut schemas, mut extensions) = (Vec::new(), Vec::new(), Vec::new());
+    for server in servers {
+        relations.extend(catalog::relations(&server.session).await?);
+        schemas.extend(catalog::schemas(&server.session).await?);
+        let installed = catalog::installed_extensions(&server.session).await?;
+        extensions.extend(installed.into_iter().map(|extension| extension.name));
+    }
     let unmatched = filters.unmatched(&Objects {
         relations: &relations,
         schemas: &schemas,
@@ -453,7 +471,12 @@ async fn check_patterns(
         foreign_servers: &[],
     });
     if !unmatched.is_empty() {
-        return Err(Failure::unmatched(&unmatched, &source.facts.database));
+        let databases: BTreeSet<&str> = servers
+            .iter()
+            .map(|server| server.facts.database.as_str())
+            .collect();
+        let databases: Vec<&str> = databases.into_iter().collect();
+        return Err(Failure::unmatched(&unmatched, &databases.join("\" and \"")));
     }
     Ok(filters
         .data_excluded(&relations)
@@ -462,7 +485,8 @@ async fn check_patterns(
         .collect())
 }
 
-fn selects(kind: FilterKind) -> bool {
+/// Whether such a filter selects a part of the database.
+pub fn selects(kind: FilterKind) -> bool {
     matches!(
         kind,
         FilterKind::Schema

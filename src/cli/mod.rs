@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   main ─► Cli::from_process ─► Cli::run ─┬─► move_database ─┐
-//!                                          ├─► plan           ├─► Output: display, run directory, report, exit status
+//!                                          ├─► verify         ├─► Output: display, run directory, report, exit status
+//!                                          ├─► plan           │
 //!                                          └─► demo ──────────┘
 //! ```
 //!
@@ -10,6 +11,7 @@
 //! |---|---|
 //! | `arguments` | groups of options that several commands have |
 //! | `inspect` | the first steps: who both ends are, what the source holds, what speaks against the move |
+//! | `verify` | compares two servers |
 //! | `prove` | the last steps: what the jobs did not compare, and writes since the snapshot |
 //! | `signals` | SIGINT and SIGTERM |
 //! | `secrets` | takes a password out of the process list |
@@ -26,6 +28,7 @@ mod prove;
 pub mod run_dir;
 mod secrets;
 mod signals;
+mod verify;
 
 use std::ffi::OsString;
 
@@ -44,7 +47,7 @@ Exit status:
   3  finished, but source and target differ; the report says where
   4  no-go: the check before the move refused; nothing was touched
   5  interrupted (signal, lost connection)
-  6  finished, but not everything was to be proven (--verify counts, --verify none)
+  6  finished, but not everything was to be proven (--verify or --level less than content, --ignore)
 
 Connections are those of libpq: URIs or keyword=value, PG* variables, ~/.pgpass, pg_service.conf, sslmode.
 Try it without any database of your own: pgconvoy demo";
@@ -69,6 +72,7 @@ pub struct Cli {
 enum Command {
     Move(Box<MoveArgs>),
     Plan(Box<plan::PlanArgs>),
+    Verify(Box<verify::VerifyArgs>),
     Demo(demo::DemoArgs),
 }
 
@@ -113,6 +117,7 @@ impl Cli {
             match self.command {
                 Command::Move(args) => Box::pin(args.start()).await,
                 Command::Plan(args) => Box::pin(args.start()).await,
+                Command::Verify(args) => Box::pin(args.start()).await,
                 Command::Demo(args) => Box::pin(demo::run(args)).await,
             }
         });

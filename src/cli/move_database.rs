@@ -15,7 +15,7 @@ use crate::event::{Emit as _, What};
 use crate::execute::{self, ExecuteError, Run};
 use crate::failure::Failure;
 use crate::ledger::{self, RunRecord};
-use crate::model::{ExitStatus, Finding, Severity};
+use crate::model::{ExitStatus, Finding, Severity, Side};
 use crate::pg::wire::Wire;
 use crate::plan::Plan;
 use crate::preflight;
@@ -123,6 +123,7 @@ async fn prepare(
         jobs: requested.jobs,
         verify: requested.verify,
         run_dir: output.run_dir().path().display().to_string(),
+        narrowed_by: requested.narrowed_by(),
     });
     step(emitter, "looking at the target");
     let target_facts = road.view_target(&requested).await?;
@@ -130,6 +131,7 @@ async fn prepare(
     step(emitter, "reading the schema of the source");
     let inspection = Box::pin(road.inspect(requested, target_facts)).await?;
     emitter.emit(What::SnapshotTaken {
+        side: Side::Source,
         snapshot: inspection.view.snapshot.id.clone(),
         lsn: inspection.view.snapshot.lsn.clone(),
     });
@@ -202,7 +204,8 @@ async fn prove(proof: Proof, ledger: &mut Wire, emitter: &Emitter) -> Result<boo
     );
     proof.finish_target().await?;
     prove::compare(&proof, emitter).await?;
-    prove::tell_writes_since(&proof, emitter).await?;
+    prove::tell_readiness(&proof, emitter).await?;
+    prove::tell_writes_since(&proof.before(), emitter).await?;
     // Until here commits were not waited for; what is called proven is on disk.
     ledger.execute(&ledger::flush()).await?;
     Ok(proof.target_superuser())

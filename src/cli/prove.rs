@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use super::inspect::{Server, dump_schema};
 use super::output::Emitter;
-use crate::catalog::{self, Activity, Extension, TargetFacts};
-use crate::event::{Emit as _, What};
+use crate::catalog::{self, Activity, Extension, Sequence, TargetFacts};
+use crate::event::{Emit, What};
 use crate::execute::prepare::apply_properties;
 use crate::failure::Failure;
 use crate::model::{
-    Bytes, CopyFormat, Filters, MultisetDigest, Oid, QualifiedName, TableVerdict, Verdict,
+    Bytes, CopyFormat, Filters, Finding, MultisetDigest, Oid, QualifiedName, TableVerdict, Verdict,
 };
 use crate::pg::client_tools::ClientTool;
-use crate::pg::{Connector, current_transactions};
+use crate::pg::{Connector, Session, current_transactions};
 use crate::plan::{NewDatabase, Plan};
 use crate::toc::{CompareOptions, Entry, RestoreOptions, Toc};
-use crate::verify::{self, Observed, Outcome, Scope};
+use crate::verify::{self, Observed, Outcome, Readiness, Scope};
 
 /// What the source was, and both ends as they are now.
 pub struct Proof {
@@ -42,6 +42,16 @@ pub struct Proof {
 }
 
 impl Proof {
+    /// The source as it was in the snapshot.
+    pub fn before(&self) -> Before {
+        Before {
+            connector: self.source.connector.clone(),
+            sequences: self.observed.sequences.clone(),
+            activity: self.activity.clone(),
+            transactions: self.transactions.clone(),
+        }
+    }
+
     /// Opens sessions of the source.
     pub fn source_connector(&self) -> Connector {
         self.source.connector.clone()
@@ -157,21 +167,55 @@ fn tell(outcome: Outcome, emitter: &Emitter) {
         .for_each(|unverified| emitter.emit(What::Unverified(unverified)));
 }
 
+/// What makes a copy slow or wrong after cut-over although it is the same.
+pub async fn readiness(
+    source: &Session,
+    target: &Session,
+    scope: &Scope,
+) -> Result<Vec<Finding>, Failure> {
+    let (source, target) = tokio::try_join!(Readiness::read(source), Readiness::read(target))?;
+    Ok(verify::readiness_findings(&source, &target, scope))
+}
+
+/// Tells it of a move. What was said before the move is not said again.
+pub async fn tell_readiness(proof: &Proof, emitter: &Emitter) -> Result<(), Failure> {
+    const SAID_BEFORE: [&str; 2] = ["database-settings", "encoding-differs"];
+    let source = proof.source.connector.session("settings").await?;
+    let scope = Scope::of(&proof.source_toc);
+    let findings = readiness(&source, &proof.target.session, &scope).await?;
+    findings
+        .into_iter()
+        .filter(|finding| !SAID_BEFORE.contains(&finding.rule.as_str()))
+        .for_each(|finding| emitter.emit(What::Finding(finding)));
+    Ok(())
+}
+
+/// What the source was like in the snapshot, as far as it tells whether it has been written to since.
+pub struct Before {
+    /// Opens a session of it.
+    pub connector: Connector,
+    /// Where its sequences stood.
+    pub sequences: Vec<Sequence>,
+    /// Rows written to each table until then.
+    pub activity: Vec<Activity>,
+    /// The transactions that the snapshot sees.
+    pub transactions: String,
+}
+
 /// A copy is of the snapshot, not of now: says whether the source has been written to since, and which tables.
-pub async fn tell_writes_since(proof: &Proof, emitter: &Emitter) -> Result<(), Failure> {
-    let session = proof
-        .source
+pub async fn tell_writes_since(before: &Before, emitter: &dyn Emit) -> Result<(), Failure> {
+    let session = before
         .connector
         .session("writes since the snapshot")
         .await?;
     // nextval() begins a transaction only now and then, but it moves the sequence every time.
     let sequences = catalog::sequences(&session).await?;
-    let same_sequences = sequences == proof.observed.sequences;
-    if same_sequences && current_transactions(&session).await? == proof.transactions {
+    let same_sequences = sequences == before.sequences;
+    if same_sequences && current_transactions(&session).await? == before.transactions {
         emitter.emit(What::SourceUnchanged);
         return Ok(());
     }
-    let before: BTreeMap<Oid, u64> = proof
+    let written_before: BTreeMap<Oid, u64> = before
         .activity
         .iter()
         .map(|table| (table.oid, table.written))
@@ -180,9 +224,8 @@ pub async fn tell_writes_since(proof: &Proof, emitter: &Emitter) -> Result<(), F
     let mut tables: Vec<(String, u64)> = now
         .iter()
         .filter_map(|table| {
-            let written = table
-                .written
-                .saturating_sub(before.get(&table.oid).copied().unwrap_or(0));
+            let before = written_before.get(&table.oid).copied().unwrap_or(0);
+            let written = table.written.saturating_sub(before);
             (written > 0).then(|| (table.table.to_string(), written))
         })
         .collect();

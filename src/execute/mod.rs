@@ -12,7 +12,6 @@
 //! |---|---|
 //! | `prepare` | creates or empties the target database, before there is a plan |
 //! | `supervisor` | starts jobs, hears of their ends, decides what is skipped |
-//! | `pool` | sessions of each side, to be used again |
 //! | `statements` | statements in one transaction; one by one when one of them fails |
 //! | `copy` | tables and chunks through the relay |
 //! | `large_objects` | large objects, through the same relay |
@@ -27,7 +26,6 @@ mod copy;
 mod evidence;
 mod large_objects;
 mod outcome;
-mod pool;
 pub mod prepare;
 mod statements;
 mod supervisor;

@@ -8,12 +8,11 @@ use tokio::task::{Id, JoinSet};
 
 use super::evidence::Evidence;
 use super::outcome::{Ended, Outcome};
-use super::pool::Pool;
 use super::{ExecuteError, Run, compare, copy, large_objects, statements};
 use crate::event::{Emit, What};
 use crate::model::{Bytes, DumpId, JobId, Rows};
-use crate::pg::Snapshot;
 use crate::pg::wire::{Gauge, Wire};
+use crate::pg::{Pool, Snapshot};
 use crate::plan::{Job, Plan, Work};
 use crate::schedule::Schedule;
 
@@ -62,11 +61,11 @@ pub async fn run(run: Run) -> Result<(), ExecuteError> {
         mut stop,
     } = run;
     let context = Arc::new(Context {
-        source: Pool::of_source(
+        source: Pool::in_snapshot(
             source.with_encoding(&plan.client_encoding),
             snapshot.id.clone(),
         ),
-        target: Pool::of_target(target.with_encoding(&plan.client_encoding)),
+        target: Pool::without_snapshot(target.with_encoding(&plan.client_encoding)),
         plan: Arc::clone(&plan),
         emit,
     });

@@ -20,7 +20,7 @@ mod version;
 
 pub use difference::{Difference, DifferenceKind, TableVerdict, Unverified, Verdict, Waiver};
 pub use digest::MultisetDigest;
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, Side};
 pub use exit::ExitStatus;
 pub use filter::{Filter, FilterError, FilterKind, FilterProblem, Filters, Objects, Relation};
 pub use finding::{Finding, Severity};

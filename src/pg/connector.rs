@@ -8,21 +8,12 @@ use super::stream::{AlreadyNegotiated, Peer, Stream};
 use super::tls::TlsError;
 use super::wire::{Wire, WireStart};
 use super::{PgError, Query, Session};
-use crate::model::{Endpoint, ServerVersion, SqlText, quote_literal};
+use crate::model::{Endpoint, ServerVersion, Side, SqlText, quote_literal};
 
 const SERVER_STATE: Query = Query::new(
     "the state of the server",
     "select current_setting('default_transaction_read_only')::bool as read_only, pg_catalog.pg_is_in_recovery() as in_recovery",
 );
-
-/// Which end of the road a session is at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// Only read: every session is `READ ONLY`.
-    Source,
-    /// Written.
-    Target,
-}
 
 /// Opens sessions. All sessions of a run come from one connector a side, pinned to one server.
 #[derive(Clone)]

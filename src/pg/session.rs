@@ -9,9 +9,9 @@ use tokio_postgres::types::{FromSql, ToSql};
 use tokio_postgres::{Client, Row};
 
 use super::PgError;
-use super::connector::Side;
 use super::stream::{AlreadyNegotiated, Peer, Stream};
-use crate::model::{Bytes, Oid, QualifiedName, Rows, ServerVersion, quote_literal};
+use super::wire::parse_version;
+use crate::model::{Bytes, Oid, QualifiedName, Rows, ServerVersion, Side, quote_literal};
 
 /// A query from a file in `sql/`: its name for messages, and its text.
 #[derive(Debug, Clone, Copy)]
@@ -47,30 +47,18 @@ impl Session {
         let connected = config.connect_raw(stream, tls).await;
         let (client, connection) =
             connected.map_err(|error| PgError::from_client("the start of a session", error))?;
+        // Reported at start-up, so that nothing has to be asked before the settings are pinned: a role may have a timeout
+        // that cuts off even that.
+        let version = connection
+            .parameter("server_version")
+            .map_or(ServerVersion(0), parse_version);
         // Ends with the client; an error in it reaches whoever waits for an answer.
         tokio::spawn(connection);
-        let mut session = Self {
+        Ok(Self {
             client,
             peer,
-            version: ServerVersion(0),
-        };
-        let version = session
-            .query_text(
-                "the server's version",
-                "select current_setting('server_version_num')::int4 as version",
-                &[],
-            )
-            .await?;
-        let number = version
-            .first()
-            .map(|row| row.get::<i32>("version"))
-            .transpose()?;
-        session.version = ServerVersion(
-            number
-                .and_then(|number| u32::try_from(number).ok())
-                .unwrap_or(0),
-        );
-        Ok(session)
+            version,
+        })
     }
 
     /// `server_version_num`.
@@ -206,7 +194,7 @@ impl Answer {
 /// The statement that pins a session's settings. `encoding` is the client encoding: the source database's own where
 /// rows travel, so that both servers convert from the same bytes, and UTF-8 where questions are asked.
 pub(super) fn pinned_settings(side: Side, version: ServerVersion, encoding: &str) -> String {
-    const BOTH_SIDES: [(&str, &str); 19] = [
+    const BOTH_SIDES: [(&str, &str); 18] = [
         ("search_path", ""),
         ("row_security", "off"),
         ("DateStyle", "ISO, YMD"),
@@ -224,12 +212,21 @@ pub(super) fn pinned_settings(side: Side, version: ServerVersion, encoding: &str
         ("default_transaction_isolation", "read committed"),
         ("default_transaction_deferrable", "off"),
         ("check_function_bodies", "off"),
-        ("statement_timeout", "0"),
         ("idle_in_transaction_session_timeout", "0"),
     ];
-    let mut sql = format!("set client_encoding = {}", quote_literal(encoding));
+    // Timeouts first: what follows may take longer than they allow.
+    let mut sql = String::from("set statement_timeout = 0");
+    if version.major() >= 17 {
+        sql.push_str("; set transaction_timeout = 0");
+    }
+    let _ = write!(sql, "; set client_encoding = {}", quote_literal(encoding));
     for (name, value) in BOTH_SIDES {
         let _ = write!(sql, "; set {name} = {}", quote_literal(value));
+    }
+    if version.major() >= 11 {
+        // Our questions to the catalogs look expensive to the planner: compiling one took a second, answering it two
+        // thousandths.
+        sql.push_str("; set jit = off");
     }
     if version.major() >= 14 {
         sql.push_str("; set idle_session_timeout = 0");
@@ -239,9 +236,6 @@ pub(super) fn pinned_settings(side: Side, version: ServerVersion, encoding: &str
             "; select pg_catalog.set_config('client_connection_check_interval', '2s', false) \
              where pg_catalog.version() ~ 'linux'",
         );
-    }
-    if version.major() >= 17 {
-        sql.push_str("; set transaction_timeout = 0");
     }
     match side {
         // Somebody's DDL that waits for the locks of our snapshot makes every later reader wait behind it: ours, which the
@@ -272,6 +266,7 @@ mod tests {
         assert!(
             !old.contains("transaction_timeout = 0; ")
                 && !old.contains("; set transaction_timeout")
+                && !old.contains("jit")
         );
         assert!(
             pinned_settings(Side::Target, ServerVersion(180_000), "UTF8")

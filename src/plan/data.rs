@@ -10,7 +10,6 @@ use crate::model::LockMode;
 use crate::model::{
     Bytes, CopyFormat, DumpId, JobId, QualifiedName, Rows, SqlText, VerifyLevel, quote_ident,
 };
-use crate::toc::Entry;
 
 /// A table up to this size is small: what it costs is round trips, so it travels with others in one transaction.
 const SMALL: Bytes = Bytes(2 << 20);
@@ -66,7 +65,7 @@ impl<'a> Builder<'a> {
         for (name, &entry) in &self.relations {
             // A partitioned table has no rows of its own, and neither has a materialized view that COPY could load.
             let Some(table) = self.facts_by_name.get(name) else {
-                if has_rows(self.entries[&entry]) {
+                if self.entries[&entry].has_rows() {
                     return Err(PlanError::TableNotVisible {
                         table: name.clone(),
                         role: self.inputs.source.role.clone(),
@@ -252,6 +251,7 @@ impl<'a> Builder<'a> {
         let mut by_job: BTreeMap<Vec<JobId>, Vec<usize>> = BTreeMap::new();
         for (table, copied) in by_target {
             let comparison = self.comparison(table, copied);
+            self.tell_rounded(&comparison);
             let mut after: Vec<JobId> = Vec::new();
             for &unit in &comparison.copied {
                 after.extend(&self.tables[&self.units[unit].table].copied);
@@ -271,6 +271,32 @@ impl<'a> Builder<'a> {
         }
         for (after, comparisons) in by_job {
             self.plan_compare(after, comparisons);
+        }
+    }
+
+    /// What is compared less strictly than by its bytes.
+    fn tell_rounded(&mut self, comparison: &Comparison) {
+        let tables = comparison
+            .copied
+            .iter()
+            .map(|&unit| &self.units[unit].table);
+        let Some(table) = tables.clone().find_map(|name| self.facts_by_name.get(name)) else {
+            return;
+        };
+        let rounded =
+            |column: &&crate::catalog::Column| self.formats.is_rounded(column, &comparison.format);
+        let columns: Vec<String> = table
+            .columns
+            .iter()
+            .filter(rounded)
+            .map(|column| quote_ident(&column.name))
+            .collect();
+        if !columns.is_empty() {
+            self.notes.push(format!(
+                "{}: floats inside of {} are compared in 15 digits (6 of a real), because the two versions print them differently",
+                comparison.table.shown(),
+                columns.join(", ")
+            ));
         }
     }
 
@@ -377,15 +403,4 @@ impl<'a> Builder<'a> {
             copied,
         }
     }
-}
-
-/// Whether a `TABLE` entry is one whose rows `pg_dump` would dump: not partitioned, not foreign, not temporary.
-///
-/// Archives before 1.16 do not say what kind of relation it is; the definition of a partitioned table does.
-fn has_rows(entry: &Entry) -> bool {
-    let partitioned = entry.relkind == Some(b'p')
-        || String::from_utf8_lossy(entry.defn_bytes())
-            .lines()
-            .any(|line| line.starts_with("PARTITION BY"));
-    entry.is("TABLE") && !partitioned
 }

@@ -1,38 +1,12 @@
 //! Text or binary, and in which form a column can be compared.
 //!
-//! Binary COPY is cheaper on both servers, but not always safe: equal arrays may differ, composites of user-defined types carry their
-//! OIDs, `reg*` values are OIDs, some types have no send or receive function, and an extension may change its types'
-//! format between versions. Decided per table; the reason for text is kept and shown.
+//! Binary COPY is cheaper on both servers, but not always safe (see [`Types`]). Decided per table; the reason for text is
+//! kept and shown.
 
 use std::collections::BTreeMap;
 
-use crate::catalog::{Column, Type};
+use crate::catalog::{Column, Type, Types, text_with_rounded_floats};
 use crate::model::{CopyFormat, Oid, ServerVersion, quote_ident};
-
-/// OIDs from here on are given out at run time and differ between servers (`FirstNormalObjectId` in transam.h; those of
-/// `initdb` itself, from 12000 on, can differ between versions, and no column type that matters has one).
-const FIRST_NORMAL_OID: u32 = 16_384;
-
-/// Built-in types whose binary form is not the value's own: OIDs, or text in an encoding of its own choice; and three
-/// whose receive function refuses what their send function makes of an empty value.
-const NOT_PORTABLE: [&str; 16] = [
-    "regclass",
-    "regcollation",
-    "regconfig",
-    "regdictionary",
-    "regnamespace",
-    "regoper",
-    "regoperator",
-    "regproc",
-    "regprocedure",
-    "regrole",
-    "regtype",
-    "regdatabase",
-    "xml",
-    "int2vector",
-    "oidvector",
-    "tsquery",
-];
 
 /// The first version that prints the shortest decimal that reads back as the same float.
 const SHORTEST_FLOATS: u32 = 12;
@@ -59,7 +33,7 @@ impl Formats<'_> {
         }
         let copied = columns.iter().filter(|column| !column.generated);
         for column in copied {
-            if let Some(reason) = self.unsafe_because(column.type_oid, 0) {
+            if let Some(reason) = self.known().not_binary_because(column.type_oid) {
                 return CopyFormat::Text {
                     because: format!("column {}: {reason}", quote_ident(&column.name)),
                 };
@@ -73,113 +47,36 @@ impl Formats<'_> {
     pub fn comparable(&self, column: &Column, format: &CopyFormat) -> Option<String> {
         let crosses =
             (self.source.major() < SHORTEST_FLOATS) != (self.target.major() < SHORTEST_FLOATS);
-        if *format == CopyFormat::Binary || !crosses || !self.holds_floats(column.type_oid, 0) {
+        if *format == CopyFormat::Binary || !crosses || !self.known().holds_floats(column.type_oid)
+        {
             return None;
         }
-        if let Some(element) = self.element_of(column.type_oid) {
-            let (send, column) = (self.send_function(element)?, quote_ident(&column.name));
+        if let Some(element) = self.known().element_of(column.type_oid) {
+            let column = quote_ident(&column.name);
+            let Some(send) = self.known().send_function(element) else {
+                return Some(text_with_rounded_floats(&column));
+            };
             return Some(format!(
                 "case when {column} is not null then pg_catalog.concat(pg_catalog.array_dims({column}), \
                  array(select pg_catalog.encode(pg_catalog.{send}(element), 'hex') \
                  from pg_catalog.unnest({column}) as element)) end"
             ));
         }
-        let send = self.send_function(column.type_oid)?;
-        Some(format!(
-            "pg_catalog.encode(pg_catalog.{send}({}), 'hex')",
-            quote_ident(&column.name)
-        ))
+        let name = quote_ident(&column.name);
+        Some(match self.known().send_function(column.type_oid) {
+            Some(send) => format!("pg_catalog.encode(pg_catalog.{send}({name}), 'hex')"),
+            None => text_with_rounded_floats(&name),
+        })
     }
 
-    fn unsafe_because(&self, oid: Oid, depth: u32) -> Option<String> {
-        let Some(facts) = self.types.get(&oid).filter(|_| depth < 64) else {
-            return Some("its type is not known".into());
-        };
-        let part = |part: Oid| self.unsafe_because(part, depth + 1);
-        let built_in = |oid: Oid| oid.0 < FIRST_NORMAL_OID;
-        if let Some(extension) = &facts.extension {
-            return Some(format!(
-                "{} belongs to extension {extension}, whose binary format may change",
-                facts.name
-            ));
-        }
-        if !facts.has_binary {
-            return Some(format!("{} has no binary format", facts.name));
-        }
-        if built_in(oid) && NOT_PORTABLE.contains(&facts.name.as_str()) {
-            return Some(format!("{} has no portable binary format", facts.name));
-        }
-        match facts.kind {
-            'd' => facts.base.and_then(part),
-            'e' => None,
-            'r' => facts
-                .subtype
-                .map_or(Some("a range of unknown subtype".into()), part),
-            'm' => facts
-                .range
-                .map_or(Some("a multirange of unknown range".into()), part),
-            'c' => facts.fields.iter().find_map(|&field| {
-                if built_in(field) {
-                    part(field)
-                } else {
-                    Some(format!("{} carries OIDs of user-defined types", facts.name))
-                }
-            }),
-            'b' => match facts.element {
-                // The binary form says whether there is room for NULLs, which an array keeps when its last NULL is gone and
-                // a copy of it does not: equal arrays, different bytes. (And it carries the element type's OID.)
-                Some(_) => Some(format!("{} has no single binary form", facts.name)),
-                None if !built_in(oid) => {
-                    Some(format!("{} is a user-defined base type", facts.name))
-                }
-                None => None,
-            },
-            _ => Some(format!("{} is not a type for columns", facts.name)),
-        }
+    /// Whether a column's floats are compared in fewer digits than they have, which is worth saying.
+    pub fn is_rounded(&self, column: &Column, format: &CopyFormat) -> bool {
+        let rounded = text_with_rounded_floats(&quote_ident(&column.name));
+        self.comparable(column, format) == Some(rounded)
     }
 
-    /// The element type of an array, or of a domain over one.
-    fn element_of(&self, oid: Oid) -> Option<Oid> {
-        let facts = self.types.get(&oid)?;
-        match (facts.kind, facts.base) {
-            ('d', Some(base)) if base != oid => self.element_of(base),
-            _ => facts.element,
-        }
-    }
-
-    fn holds_floats(&self, oid: Oid, depth: u32) -> bool {
-        let Some(facts) = self.types.get(&oid).filter(|_| depth < 64) else {
-            return false;
-        };
-        let geometric = ["point", "line", "lseg", "box", "path", "polygon", "circle"];
-        let is_float = matches!(facts.name.as_str(), "real" | "double precision")
-            || geometric.contains(&facts.name.as_str());
-        let mut parts = [facts.element, facts.base, facts.subtype, facts.range]
-            .into_iter()
-            .flatten()
-            .chain(facts.fields.iter().copied());
-        (is_float && oid.0 < FIRST_NORMAL_OID)
-            || parts.any(|part| self.holds_floats(part, depth + 1))
-    }
-
-    /// The function that gives a value's binary form, for types whose binary form is the same on both servers.
-    fn send_function(&self, oid: Oid) -> Option<String> {
-        if self.unsafe_because(oid, 0).is_some() {
-            return None;
-        }
-        let facts = self.types.get(&oid)?;
-        match (facts.kind, facts.element) {
-            ('d', _) => facts.base.and_then(|base| self.send_function(base)),
-            ('c', _) => Some("record_send".into()),
-            ('r', _) => Some("range_send".into()),
-            ('m', _) => Some("multirange_send".into()),
-            _ => match facts.name.as_str() {
-                "real" => Some("float4send".into()),
-                "double precision" => Some("float8send".into()),
-                "polygon" => Some("poly_send".into()),
-                geometric => Some(format!("{geometric}_send")),
-            },
-        }
+    fn known(&self) -> Types<'_> {
+        Types(self.types)
     }
 }
 

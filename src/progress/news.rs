@@ -1,7 +1,7 @@
 //! What is said at once and stays on the screen: findings, failures, differences, and the steps of the command.
 
-use crate::event::{Event, What};
-use crate::model::{Finding, JobId, Rows, Severity, Verdict};
+use crate::event::{Event, PlannedJob, What};
+use crate::model::{Bytes, Finding, JobId, Rows, Severity, Verdict};
 
 use super::failure;
 use super::state::State;
@@ -12,7 +12,7 @@ use super::{Verbosity, words};
 pub fn lines(event: &Event, state: &State, verbosity: Verbosity, style: Style) -> Vec<String> {
     let mut lines = trouble(&event.what, state, style);
     if verbosity >= Verbosity::Normal {
-        lines.extend(course(&event.what, style));
+        lines.extend(course(&event.what, state, style));
     }
     if verbosity >= Verbosity::Verbose {
         lines.extend(job(&event.what, state).map(|line| style.faint(&line)));
@@ -28,6 +28,8 @@ fn trouble(what: &What, state: &State, style: Style) -> Vec<String> {
             failure::lines(&state.label(*job), failure, &state.run_dir, style)
         }
         What::Finding(finding) if finding.severity == Severity::Blocker => found(finding, style),
+        // A comparison tells them in its report, sorted and counted: of a wrong database there are thousands.
+        What::Difference(_) | What::Unverified(_) if state.compares() => Vec::new(),
         What::Difference(difference) => vec![format!(
             "{} {} {}: {}",
             style.bad("differs:"),
@@ -47,7 +49,7 @@ fn trouble(what: &What, state: &State, style: Style) -> Vec<String> {
 }
 
 /// How the run goes on.
-fn course(what: &What, style: Style) -> Vec<String> {
+fn course(what: &What, state: &State, style: Style) -> Vec<String> {
     match what {
         What::RunStarted {
             source,
@@ -69,23 +71,48 @@ fn course(what: &What, style: Style) -> Vec<String> {
             jobs,
             tables,
             bytes,
-        } => vec![format!(
-            "planned: {}; {} with {bytes} of rows",
-            words::count(jobs.len() as u64, "job", "jobs"),
-            words::count(u64::from(*tables), "table", "tables"),
-        )],
-        What::SnapshotTaken { snapshot, lsn } => vec![words::one_line(&format!(
-            "snapshot {snapshot} at {lsn}: the copy will be of the source as it is now"
-        ))],
+        } => vec![planned(jobs, *tables, *bytes, state)],
+        What::SnapshotTaken {
+            side,
+            snapshot,
+            lsn,
+        } => {
+            let what = if state.compares() {
+                format!("snapshot {snapshot} of the {side} at {lsn}: it is compared as it is now")
+            } else {
+                format!("snapshot {snapshot} at {lsn}: the copy will be of the source as it is now")
+            };
+            vec![words::one_line(&what)]
+        }
+        What::SnapshotReleased if state.compares() => {
+            vec!["everything is read; the snapshots are given back".to_owned()]
+        }
         What::SnapshotReleased => {
             vec!["everything is read; the source's snapshot is given back".to_owned()]
         }
-        What::SourceMovedOn { tables } => vec![moved_on(tables, style)],
+        What::SourceMovedOn { tables } => vec![moved_on(tables, state, style)],
         What::SourceUnchanged => {
             vec!["nothing was written to the source since the snapshot: no transaction has begun there".to_owned()]
         }
         What::Note { text } => vec![words::harmless(text)],
         _ => Vec::new(),
+    }
+}
+
+fn planned(jobs: &[PlannedJob], tables: u32, bytes: Bytes, state: &State) -> String {
+    let tables = words::count(u64::from(tables), "table", "tables");
+    let jobs_of = |one, many| words::count(jobs.len() as u64, one, many);
+    if state.compares() {
+        let both: Bytes = jobs.iter().map(|job| job.bytes).sum();
+        format!(
+            "planned: {} of {tables}, {both} on both sides together",
+            jobs_of("read", "reads")
+        )
+    } else {
+        format!(
+            "planned: {}; {tables} with {bytes} of rows",
+            jobs_of("job", "jobs")
+        )
     }
 }
 
@@ -134,7 +161,7 @@ fn found(finding: &Finding, style: Style) -> Vec<String> {
     lines
 }
 
-fn moved_on(tables: &[(String, u64)], style: Style) -> String {
+fn moved_on(tables: &[(String, u64)], state: &State, style: Style) -> String {
     let head = style.warning("the source has been written to since the snapshot");
     let mut named: Vec<String> = tables
         .iter()
@@ -146,7 +173,12 @@ fn moved_on(tables: &[(String, u64)], style: Style) -> String {
     if named.is_empty() {
         named.push("in which tables, its statistics do not say".to_owned());
     }
-    format!("{head}: {}; the copy does not have that", named.join(", "))
+    let consequence = if state.compares() {
+        "what is compared is the snapshot"
+    } else {
+        "the copy does not have that"
+    };
+    format!("{head}: {}; {consequence}", named.join(", "))
 }
 
 /// A text of several lines, set so that it reads as one item.

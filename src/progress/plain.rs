@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::event::{Event, Phase};
+use crate::event::Event;
 use crate::model::Verdict;
 
 use super::estimate::millis_between;
@@ -67,26 +67,31 @@ impl Plain {
     }
 }
 
-/// `copying 41% · 530.2 MB of 1.3 GB · 88.1 MB/s · indexes 3/40 · … · about 1 min 20 s left`; `None` without a plan.
+/// `copying 41% · 530.2 MB of 1.3 GB · 88.1 MB/s · indexes 3/40 · … · about 1 min 20 s left`; of a comparison `reading 41% ·
+/// 1.1 GB of 2.6 GB · 210.0 MB/s · 7/23 · 3 of 12 tables the same · about 10 s left`. `None` without a plan.
 pub fn line(state: &State) -> Option<String> {
     let mut parts: Vec<String> = Vec::new();
     for (phase, progress) in state.phases() {
-        if phase == Phase::Data && !progress.is_over() {
-            parts.push(format!(
-                "{} {}",
-                words::phase(phase),
-                percent(state.fraction(phase))
-            ));
-            parts.extend(bytes_and_rate(state, &progress));
-        } else if phase == Phase::Data {
-            parts.push(format!("copied {}", progress.bytes));
+        let jobs = format!("{}/{}", progress.finished, progress.jobs);
+        if phase != state.measured() {
+            parts.push(format!("{} {jobs}", words::phase(phase)));
+            continue;
+        }
+        let word = if state.compares() {
+            "reading"
         } else {
-            parts.push(format!(
-                "{} {}/{}",
-                words::phase(phase),
-                progress.finished,
-                progress.jobs
-            ));
+            words::phase(phase)
+        };
+        if progress.is_over() {
+            let word = if state.compares() { "read" } else { "copied" };
+            parts.push(format!("{word} {}", progress.bytes));
+        } else {
+            parts.push(format!("{word} {}", percent(state.fraction(phase))));
+            parts.extend(bytes_and_rate(state, &progress));
+        }
+        if state.compares() {
+            parts.push(jobs);
+            parts.push(same(state));
         }
     }
     if parts.is_empty() {
@@ -95,6 +100,15 @@ pub fn line(state: &State) -> Option<String> {
     parts.extend(trouble(state));
     parts.extend(left(state));
     Some(parts.join(" · "))
+}
+
+/// How many tables of a comparison are known to be the same.
+pub fn same(state: &State) -> String {
+    format!(
+        "{} of {} tables the same",
+        state.tables_same(),
+        state.tables
+    )
 }
 
 /// Rounded down, so that 100% is said only when it is true.
@@ -110,7 +124,7 @@ pub fn percent(fraction: f64) -> String {
 /// How far a phase that is measured in bytes is, and how fast.
 pub fn bytes_and_rate(state: &State, progress: &PhaseProgress) -> Vec<String> {
     let mut parts = vec![format!("{} of {}", progress.done, progress.bytes)];
-    parts.extend(state.copy_rate().map(words::rate));
+    parts.extend(state.rate().map(words::rate));
     parts
 }
 

@@ -132,17 +132,19 @@ pub struct State {
     started: Option<DateTime<Utc>>,
     first_job: Option<DateTime<Utc>>,
     workers: u32,
+    /// Nothing is copied: both sides are read.
+    compares: bool,
     plans: HashMap<JobId, PlannedJob>,
     over: HashSet<JobId>,
     phases: BTreeMap<Phase, Account>,
     running: BTreeMap<JobId, RunningJob>,
-    copied: Option<Meter>,
-    copied_bytes: u64,
+    moved: Option<Meter>,
+    moved_bytes: u64,
     /// The run directory.
     pub run_dir: String,
     /// Step of the command that goes on.
     pub step: Option<String>,
-    /// Tables whose rows are copied.
+    /// Tables whose rows are copied, or compared.
     pub tables: u32,
     /// How many tables have which verdict.
     pub verdicts: BTreeMap<Verdict, u64>,
@@ -165,8 +167,14 @@ impl State {
     pub fn apply(&mut self, event: &Event) {
         self.tick(event.at);
         match &event.what {
-            What::RunStarted { jobs, run_dir, .. } => {
+            What::RunStarted {
+                jobs,
+                run_dir,
+                command,
+                ..
+            } => {
                 self.run_dir.clone_from(run_dir);
+                self.compares = command == "verify";
                 self.started = Some(event.at);
                 self.workers = *jobs;
             }
@@ -220,8 +228,8 @@ impl State {
         for job in self.running.values_mut() {
             job.meter.read(now, job.bytes.0);
         }
-        if let Some(meter) = &mut self.copied {
-            meter.read(now, self.copied_bytes);
+        if let Some(meter) = &mut self.moved {
+            meter.read(now, self.moved_bytes);
         }
     }
 
@@ -277,9 +285,29 @@ impl State {
         }
     }
 
-    /// Smoothed rate of copying, in bytes per second, over all jobs.
-    pub fn copy_rate(&self) -> Option<f64> {
-        self.copied.as_ref().and_then(Meter::per_second)
+    /// Whether this is a comparison: nothing is copied, both sides are read.
+    pub fn compares(&self) -> bool {
+        self.compares
+    }
+
+    /// The phase whose progress is told in bytes: that in which rows travel.
+    pub fn measured(&self) -> Phase {
+        if self.compares {
+            Phase::Verify
+        } else {
+            Phase::Data
+        }
+    }
+
+    /// Smoothed rate at which rows travel, in bytes per second, over all jobs of the measured phase.
+    pub fn rate(&self) -> Option<f64> {
+        self.moved.as_ref().and_then(Meter::per_second)
+    }
+
+    /// Tables that were found to be the same, as far as was asked for.
+    pub fn tables_same(&self) -> u64 {
+        let of = |verdict| self.verdicts.get(&verdict).copied().unwrap_or(0);
+        of(Verdict::Identical) + of(Verdict::SameCount)
     }
 
     /// When it will be over.
@@ -360,8 +388,8 @@ impl State {
         }
         self.first_job.get_or_insert(at);
         self.take_from_open(&plan);
-        if plan.phase == Phase::Data {
-            self.copied.get_or_insert_with(|| Meter::new(at));
+        if plan.phase == self.measured() {
+            self.moved.get_or_insert_with(|| Meter::new(at));
         }
         let running = RunningJob {
             plan,
@@ -374,12 +402,13 @@ impl State {
     }
 
     fn advance(&mut self, job: JobId, rows: Rows, bytes: Bytes, at: DateTime<Utc>) {
+        let measured = self.measured();
         let Some(running) = self.running.get_mut(&job) else {
             return;
         };
-        if running.plan.phase == Phase::Data {
+        if running.plan.phase == measured {
             let more = bytes.0.saturating_sub(running.bytes.0);
-            self.copied_bytes = self.copied_bytes.saturating_add(more);
+            self.moved_bytes = self.moved_bytes.saturating_add(more);
         }
         running.rows = rows;
         running.bytes = bytes;
@@ -390,9 +419,9 @@ impl State {
         let Some((plan, told)) = self.end(job) else {
             return;
         };
-        if plan.phase == Phase::Data {
+        if plan.phase == self.measured() {
             let untold = bytes.0.saturating_sub(told.0);
-            self.copied_bytes = self.copied_bytes.saturating_add(untold);
+            self.moved_bytes = self.moved_bytes.saturating_add(untold);
         }
         let phase = self.phases.entry(plan.phase).or_default();
         phase.progress.finished += 1;

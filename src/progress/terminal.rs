@@ -139,13 +139,14 @@ fn phase_line(
         _ => bar(fraction, 30),
     };
     let mut details = Vec::new();
-    if phase == Phase::Data && !progress.is_over() {
+    let measured = phase == state.measured();
+    if measured && !progress.is_over() {
         details.extend(plain::bytes_and_rate(state, progress));
-    } else if phase == Phase::Data {
+    } else if measured {
         details.push(format!("{}", progress.bytes));
     }
     details.push(format!("{}/{}", progress.finished, progress.jobs));
-    if phase == Phase::Verify {
+    if phase == Phase::Verify && !state.compares() {
         let identical = state
             .verdicts
             .get(&Verdict::Identical)
@@ -160,7 +161,11 @@ fn phase_line(
     }
     format!(
         "  {:<12}  {} {:>4}  {}",
-        words::phase(phase),
+        if state.compares() {
+            "reading"
+        } else {
+            words::phase(phase)
+        },
         bar,
         plain::percent(fraction),
         details.join(" · ")
@@ -180,6 +185,7 @@ fn bar(fraction: f64, width: usize) -> String {
 fn total_line(state: &State, style: Style) -> String {
     let mut parts = vec![format!("{} gone", words::clock(state.elapsed_ms()))];
     parts.extend(plain::left(state));
+    parts.extend(state.compares().then(|| plain::same(state)));
     let time = style.strong(&parts.join(" · "));
     let trouble = plain::trouble(state).into_iter();
     let trouble = trouble.map(|part| format!(" · {}", style.bad(&part)));

@@ -112,6 +112,25 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// One line of a text, in lines of at most `width` that all begin with `indent`; what its own indentation is stays so, and
+/// what does not fit on its first line hangs below it.
+pub fn hang(line: &str, indent: &str, width: usize) -> Vec<String> {
+    let text = line.trim_start_matches([' ', '\t']);
+    let own = &line[..line.len() - text.len()];
+    // A tab is as wide as the terminal likes: eight columns at most.
+    let taken = console::measure_text_width(indent)
+        + own
+            .chars()
+            .map(|c| if c == '\t' { 8 } else { 1 })
+            .sum::<usize>();
+    let room = width.saturating_sub(taken + 2).max(20);
+    let mut lines = wrap(text, room).into_iter();
+    let first = lines.next().unwrap_or_default();
+    std::iter::once(format!("{indent}{own}{first}"))
+        .chain(lines.map(|line| format!("{indent}{own}  {line}")))
+        .collect()
+}
+
 /// A phase while it goes on.
 pub fn phase(phase: Phase) -> &'static str {
     match phase {

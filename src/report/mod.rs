@@ -8,11 +8,17 @@
 //!
 //! The model and the sentences are pure: a run that was recorded gives the same report as one that was watched.
 
+mod comparison;
+mod differences;
+mod evidence;
+mod facts;
 pub mod json;
 mod model;
 pub mod plan;
 pub mod recorded;
+mod rows;
 mod sentence;
+mod tables;
 pub mod terminal;
 
 pub use model::{

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, JobFailure, Phase, PlannedJob, What};
 use crate::model::{
-    Bytes, Difference, Endpoint, ExitStatus, Finding, JobId, Rows, RowsDiffer, TableVerdict,
+    Bytes, Difference, Endpoint, ExitStatus, Finding, JobId, Rows, RowsDiffer, Side, TableVerdict,
     Unverified, Verdict, VerifyLevel, Waiver,
 };
 
 /// The version of the report's format. It grows when a field changes its meaning or goes; new fields do not count.
+/// Every field is described in `report-json.md`, beside this file, and a test holds the two together.
 pub const FORMAT: u32 = 1;
 
 /// A run, from its first event to its last. This is `report.json`.
@@ -21,7 +22,7 @@ pub struct Report {
     pub format: u32,
     /// pgconvoy's version.
     pub version: String,
-    /// The command: `move`.
+    /// The command: `move` or `verify`.
     pub command: String,
     /// Where from.
     pub source: Option<Endpoint>,
@@ -33,6 +34,9 @@ pub struct Report {
     pub verify: Option<VerifyLevel>,
     /// The run directory.
     pub run_dir: String,
+    /// The options that left a part of the database out, as they would be given: `--table=public.users`.
+    #[serde(default)]
+    pub narrowed_by: Vec<String>,
     /// Time of the first event.
     pub started_at: Option<DateTime<Utc>>,
     /// Time of the last event; of a run that was killed, too.
@@ -43,9 +47,12 @@ pub struct Report {
     pub sentence: String,
     /// What to do next.
     pub next: Option<String>,
-    /// The snapshot that was copied.
+    /// The source's snapshot: the one that was copied, or compared. Of several, the first: the others are second looks.
     pub snapshot: Option<SnapshotReport>,
-    /// Tables whose rows were to be copied, by the plan; `None` without a plan.
+    /// The target's snapshot, of a comparison; likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_snapshot: Option<SnapshotReport>,
+    /// Tables whose rows were to be copied or compared, by the plan; `None` without a plan.
     pub planned_tables: Option<u32>,
     /// Bytes of table data, by the plan.
     pub planned_bytes: Bytes,
@@ -81,7 +88,7 @@ pub struct Report {
     pub jobs: Vec<JobReport>,
 }
 
-/// The snapshot that all reads of the source saw.
+/// The snapshot that all reads of one side saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotReport {
     /// As `pg_export_snapshot` names it.
@@ -219,6 +226,13 @@ impl Report {
         by_root
     }
 
+    fn snapshot_of(&mut self, side: Side) -> &mut Option<SnapshotReport> {
+        match side {
+            Side::Source => &mut self.snapshot,
+            Side::Target => &mut self.target_snapshot,
+        }
+    }
+
     /// How many tables have this verdict.
     pub fn verdicts(&self, verdict: Verdict) -> u64 {
         let tables = self.tables.iter();
@@ -261,8 +275,12 @@ impl ReportBuilder {
             | What::JobFinished { .. }
             | What::JobFailed { .. }
             | What::JobSkipped { .. } => self.job_event(event),
-            What::SnapshotTaken { snapshot, lsn } => {
-                report.snapshot = Some(SnapshotReport {
+            What::SnapshotTaken {
+                side,
+                snapshot,
+                lsn,
+            } => {
+                report.snapshot_of(*side).get_or_insert(SnapshotReport {
                     name: snapshot.clone(),
                     lsn: lsn.clone(),
                     taken_at: event.at,
@@ -270,8 +288,9 @@ impl ReportBuilder {
                 });
             }
             What::SnapshotReleased => {
-                if let Some(snapshot) = &mut report.snapshot {
-                    snapshot.released_at = Some(event.at);
+                let taken = [&mut report.snapshot, &mut report.target_snapshot];
+                for snapshot in taken.into_iter().flatten() {
+                    snapshot.released_at.get_or_insert(event.at);
                 }
             }
             What::Finding(finding) => report.findings.push(finding.clone()),
@@ -327,6 +346,7 @@ impl ReportBuilder {
             jobs,
             verify,
             run_dir,
+            narrowed_by,
         } = what
         {
             let report = &mut self.report;
@@ -337,6 +357,7 @@ impl ReportBuilder {
             report.workers = *jobs;
             report.verify = Some(*verify);
             report.run_dir.clone_from(run_dir);
+            report.narrowed_by.clone_from(narrowed_by);
         }
     }
 

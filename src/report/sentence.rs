@@ -4,10 +4,11 @@
 //! as many verdicts as the plan has tables, each of them `identical`, every job finished, nothing different and nothing
 //! left unverified. One missing verdict is enough to take the word away.
 
-use crate::model::{Bytes, ExitStatus, Rows, Severity, TableVerdict, Verdict, VerifyLevel};
+use crate::model::{Bytes, ExitStatus, Rows, Severity, Verdict, VerifyLevel};
 use crate::progress::words;
 
-use super::{Outcome, Report};
+use super::facts::{Facts, listed};
+use super::{Report, comparison};
 
 /// How the command came to its end, which events alone do not tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,12 +35,12 @@ pub struct Conclusion {
     pub next: Option<String>,
 }
 
-/// Most names that a sentence gives before it counts the rest; the report has them all.
-const MOST_NAMES: usize = 8;
-
 /// Concludes from a report of everything but the last event.
 pub fn conclude(report: &Report, ending: &Ending) -> Conclusion {
     let facts = Facts::new(report);
+    if report.command == "verify" {
+        return comparison::conclude(&facts, ending);
+    }
     if let Ending::Stopped { status, why } = ending {
         return stopped(&facts, *status, why);
     }
@@ -62,200 +63,6 @@ pub fn conclude(report: &Report, ending: &Ending) -> Conclusion {
         _ if facts.open_questions() => unproven(&facts),
         Some(VerifyLevel::Counts) => counted(&facts),
         _ => proven(&facts),
-    }
-}
-
-/// What the sentences are made of, counted once.
-struct Facts<'a> {
-    report: &'a Report,
-    /// Verdicts `identical`, and the rows and bytes behind them.
-    identical: u64,
-    identical_rows: Rows,
-    same_count: u64,
-    counted_rows: Rows,
-    different_tables: u64,
-    /// Tables of the plan that have no verdict, or the verdict that they were not verified.
-    silent: u64,
-    jobs: u64,
-    started: u64,
-    failed: u64,
-    skipped: u64,
-    /// Jobs that are not finished, for whatever reason.
-    unfinished: u64,
-}
-
-impl<'a> Facts<'a> {
-    fn new(report: &'a Report) -> Self {
-        let outcomes = |wanted: fn(&Outcome) -> bool| {
-            report
-                .jobs
-                .iter()
-                .filter(|job| wanted(&job.outcome))
-                .count() as u64
-        };
-        let rows = |verdict| {
-            let tables = report.tables.iter();
-            tables
-                .filter(|table| table.verdict == verdict)
-                .filter_map(|table| table.target.map(|digest| digest.rows))
-                .sum()
-        };
-        let identical = report.verdicts(Verdict::Identical);
-        let same_count = report.verdicts(Verdict::SameCount);
-        let different_tables = report.verdicts(Verdict::Different);
-        let planned = u64::from(report.planned_tables.unwrap_or(0));
-        let jobs = report.jobs.len() as u64;
-        Self {
-            report,
-            identical,
-            identical_rows: rows(Verdict::Identical),
-            same_count,
-            counted_rows: rows(Verdict::SameCount),
-            different_tables,
-            silent: planned
-                .saturating_sub(identical + same_count + different_tables)
-                .max(report.verdicts(Verdict::NotVerified)),
-            jobs,
-            started: jobs - outcomes(|outcome| *outcome == Outcome::Open),
-            failed: outcomes(|outcome| matches!(outcome, Outcome::Failed { .. })),
-            skipped: outcomes(|outcome| matches!(outcome, Outcome::Skipped { .. })),
-            unfinished: jobs - outcomes(|outcome| *outcome == Outcome::Finished),
-        }
-    }
-
-    fn different(&self) -> bool {
-        self.different_tables > 0 || !self.report.differences.is_empty()
-    }
-
-    /// Something that ought to have been verified was not.
-    fn open_questions(&self) -> bool {
-        let wants_content = self.report.verify != Some(VerifyLevel::Counts);
-        self.silent > 0
-            || !self.report.unverified.is_empty()
-            || self.report.planned_tables.is_none()
-            || self.report.snapshot.is_none()
-            || self.report.checked.is_empty()
-            || (wants_content && self.same_count > 0)
-    }
-
-    /// `at snapshot 00000003-0000001B-1 (LSN 0/1A2B3C4D)`.
-    fn at_snapshot(&self) -> String {
-        match &self.report.snapshot {
-            Some(snapshot) => format!("at snapshot {} (LSN {})", snapshot.name, snapshot.lsn),
-            None => "at a snapshot that was not recorded".to_owned(),
-        }
-    }
-
-    /// `14 tables, 5,123,456 rows`.
-    fn identical_tables(&self) -> String {
-        format!(
-            "{}, {}",
-            words::count(self.identical, "table", "tables"),
-            words::count(self.identical_rows.0, "row", "rows")
-        )
-    }
-
-    /// `Also the same: 40 indexes, 17 foreign keys.`, or nothing.
-    fn also_the_same(&self) -> String {
-        let items = self.report.checked.iter();
-        let items: Vec<String> = items
-            .filter(|checked| checked.count > 0)
-            .map(|checked| format!("{} {}", Rows(checked.count), checked.what))
-            .collect();
-        if items.is_empty() {
-            String::new()
-        } else {
-            format!(" Also the same: {}.", items.join(", "))
-        }
-    }
-
-    /// What no move has, and what this one left out.
-    fn not_included(&self) -> String {
-        let mut items = Vec::new();
-        match &self.report.source_moved_on {
-            Some(moved) if moved.tables.is_empty() => {
-                items.push("what may have been written to the source since then (transactions have begun on its server; no table's statistics show writes)".to_owned());
-            }
-            Some(moved) => {
-                let names: Vec<String> = moved
-                    .tables
-                    .iter()
-                    .map(|(table, _)| table.clone())
-                    .collect();
-                items.push(format!(
-                    "what was written to the source since then, in {}",
-                    listed(&names)
-                ));
-            }
-            None if self.report.source_unchanged_at.is_some() => {}
-            None => items.push("anything written to the source since then".to_owned()),
-        }
-        let excluded: Vec<String> = self
-            .report
-            .tables
-            .iter()
-            .filter(|table| table.verdict == Verdict::Excluded)
-            .map(|table| table.table.shown())
-            .collect();
-        if !excluded.is_empty() {
-            items.push(format!(
-                "the rows of {}, left out on request",
-                listed(&excluded)
-            ));
-        }
-        items.push("roles and tablespaces, which belong to the whole server".to_owned());
-        format!(" Not included: {}.", items.join("; "))
-    }
-
-    /// The names of tables with this verdict.
-    fn named(&self, wanted: fn(&TableVerdict) -> bool) -> String {
-        let tables = self.report.tables.iter();
-        let names: Vec<String> = tables
-            .filter(|table| wanted(table))
-            .map(|table| table.table.shown())
-            .collect();
-        listed(&names)
-    }
-
-    fn in_run_dir(&self, file: &str) -> String {
-        words::in_dir(&self.report.run_dir, file)
-    }
-
-    /// What to type next time: the target is not empty any more, and is not emptied unasked.
-    fn again(&self) -> String {
-        match &self.report.target {
-            Some(target) => format!(
-                "with --overwrite {}, which empties the target first",
-                target.database
-            ),
-            None => "into an emptied target".to_owned(),
-        }
-    }
-
-    /// What can be relied on although the whole cannot.
-    fn proven_part(&self) -> String {
-        if self.identical == 0 {
-            return "Nothing is proven.".to_owned();
-        }
-        format!(
-            "Proven nevertheless: {} hold exactly what the source held {}.",
-            self.identical_tables(),
-            self.at_snapshot()
-        )
-    }
-}
-
-/// `a, b and c`, or the first few `and 17 more`.
-fn listed(names: &[String]) -> String {
-    match names {
-        [] => "nothing".to_owned(),
-        [one] => one.clone(),
-        _ if names.len() > MOST_NAMES => format!(
-            "{} and {} more",
-            names[..MOST_NAMES].join(", "),
-            Rows((names.len() - MOST_NAMES) as u64)
-        ),
-        [most @ .., last] => format!("{} and {last}", most.join(", ")),
     }
 }
 
@@ -357,7 +164,8 @@ fn different(facts: &Facts<'_>) -> Conclusion {
             facts.proven_part()
         ),
         next: Some(format!(
-            "Do not switch over to this target. Every difference is listed above, and in {}.",
+            "Do not switch over to this target. Every difference is listed above, and in {}. Which rows differ, and the SQL \
+             that would bring the target in line, is told by pgconvoy verify with the same --source and --target.",
             facts.in_run_dir("report.json")
         )),
     }

@@ -1,18 +1,10 @@
 //! The report for whoever stands before it at the end: a table of tables, worst first; what failed, what was skipped,
 //! what differs; then one sentence that says what is proven and what is not, and what to do next.
 
-use std::fmt::Write as _;
-
-use crate::model::{ExitStatus, Rows, TableVerdict, Verdict};
+use crate::model::ExitStatus;
 use crate::progress::{Style, failure_lines, words};
 
-use super::Report;
-
-/// As long as there are no more tables than this, each has its line.
-const MOST_TABLES: usize = 40;
-
-/// Of more tables, as many of the largest are shown besides those that need a look.
-const LARGEST: usize = 20;
+use super::{Report, differences, tables};
 
 /// Names of skipped jobs that are given for one failure; the report has them all.
 const MOST_SKIPPED: usize = 10;
@@ -28,179 +20,38 @@ pub struct View {
     pub whole_failures: bool,
 }
 
+/// How a word is set off.
+pub(super) type Paint = fn(Style, &str) -> String;
+
+/// The width that running text is set in.
+pub(super) fn width(view: View) -> usize {
+    usize::from(view.columns).clamp(40, 120)
+}
+
+/// A word and what it is about, wrapped; the word is painted afterwards, because colour has no width.
+pub(super) fn head(lines: &mut Vec<String>, word: (&str, Paint), text: &str, view: View) {
+    let (word, paint) = word;
+    let mut wrapped = words::hang(&format!("{word} {text}"), "", width(view));
+    if let Some(first) = wrapped.first_mut()
+        && let Some(rest) = first.strip_prefix(word)
+    {
+        *first = format!("{}{rest}", paint(view.style, word));
+    }
+    lines.extend(wrapped);
+}
+
 /// The lines of the report.
 pub fn render(report: &Report, view: View) -> Vec<String> {
     let mut lines = Vec::new();
-    tables(&mut lines, report, view);
+    tables::add(&mut lines, report, view);
     failures(&mut lines, report, view);
-    findings_of_verification(&mut lines, report, view);
+    if report.command == "verify" {
+        differences::add(&mut lines, report, view);
+    } else {
+        findings_of_verification(&mut lines, report, view);
+    }
     closing(&mut lines, report, view);
     lines
-}
-
-/// The cells of one line.
-struct Line<'a> {
-    name: String,
-    cells: [String; 3],
-    table: &'a TableVerdict,
-}
-
-fn tables(lines: &mut Vec<String>, report: &Report, view: View) {
-    let mut all: Vec<&TableVerdict> = report.tables.iter().collect();
-    all.sort_by_key(|table| {
-        let needs_no_look = !needs_a_look(table);
-        let worst_first = std::cmp::Reverse(table.verdict);
-        let badness = (needs_no_look, (!needs_no_look).then_some(worst_first));
-        (badness, std::cmp::Reverse(table.bytes), &table.table)
-    });
-    let shown = if all.len() > MOST_TABLES {
-        let urgent = all.iter().filter(|table| needs_a_look(table)).count();
-        urgent + LARGEST.min(all.len() - urgent)
-    } else {
-        all.len()
-    };
-    if all.is_empty() {
-        return;
-    }
-    let rows: Vec<Line<'_>> = all[..shown].iter().map(|table| line(table)).collect();
-    let heads = ["rows", "bytes", "copy time"];
-    let widths: [usize; 3] = std::array::from_fn(|column| {
-        let cells = rows.iter().map(|row| row.cells[column].len());
-        cells.max().unwrap_or(0).max(heads[column].len())
-    });
-    let verdicts: Vec<String> = rows.iter().map(|row| verdict(row.table)).collect();
-    let last = verdicts.iter().map(String::len).max().unwrap_or(0);
-    // Two spaces between columns.
-    let others = widths.iter().map(|width| width + 2).sum::<usize>() + 2 + last;
-    let room = usize::from(view.columns).saturating_sub(others).max(10);
-    let longest = rows
-        .iter()
-        .map(|row| console::measure_text_width(&row.name))
-        .max();
-    let name_width = longest.unwrap_or(0).clamp("table".len(), room);
-    let layout = |name: &str, cells: [&str; 3], last: &str| {
-        let mut text = String::new();
-        // A name too long for its column has a line of its own: it is never cut.
-        if console::measure_text_width(name) > name_width {
-            text.push_str(name);
-            text.push('\n');
-            text.push_str(&" ".repeat(name_width));
-        } else {
-            text.push_str(&console::pad_str(
-                name,
-                name_width,
-                console::Alignment::Left,
-                None,
-            ));
-        }
-        for (cell, width) in cells.iter().zip(widths) {
-            let _ = write!(text, "  {cell:>width$}");
-        }
-        format!("{text}  {last}")
-    };
-    let head = layout("table", heads, "verdict");
-    lines.push(view.style.strong(&head));
-    for (row, verdict) in rows.iter().zip(&verdicts) {
-        let cells = std::array::from_fn(|column| row.cells[column].as_str());
-        let text = layout(
-            &row.name,
-            cells,
-            &paint(row.table.verdict, verdict, view.style),
-        );
-        lines.extend(text.split('\n').map(str::to_owned));
-    }
-    if shown < all.len() {
-        lines.push(rest(&all[shown..]));
-    }
-    lines.push(String::new());
-}
-
-fn line(table: &TableVerdict) -> Line<'_> {
-    let rows = table.target.or(table.read).map(|digest| digest.rows);
-    let copied = table.read.is_some();
-    Line {
-        name: words::one_line(&table.table.shown()),
-        cells: [
-            rows.or(table.source_count)
-                .map_or_else(|| "?".to_owned(), |rows| rows.to_string()),
-            if copied {
-                table.bytes.to_string()
-            } else {
-                "-".to_owned()
-            },
-            if copied {
-                words::duration(table.copy_ms)
-            } else {
-                "-".to_owned()
-            },
-        ],
-        table,
-    }
-}
-
-/// Different, or not verified.
-fn needs_a_look(table: &TableVerdict) -> bool {
-    matches!(table.verdict, Verdict::Different | Verdict::NotVerified)
-}
-
-/// In words, and for a different table how many rows there are too many or too few.
-fn verdict(table: &TableVerdict) -> String {
-    match table.verdict {
-        Verdict::Identical => "identical".to_owned(),
-        Verdict::SameCount => "same count".to_owned(),
-        Verdict::Excluded => "left out".to_owned(),
-        Verdict::NotVerified => "NOT VERIFIED".to_owned(),
-        Verdict::Different => {
-            let source = table.source_count.or(table.read.map(|digest| digest.rows));
-            let target = table.target.map(|digest| digest.rows);
-            match (source, target) {
-                (Some(source), Some(target)) if source != target => {
-                    let sign = if source > target { '-' } else { '+' };
-                    let rows = words::count(source.0.abs_diff(target.0), "row", "rows");
-                    format!("DIFFERENT, {sign}{rows}")
-                }
-                _ => "DIFFERENT".to_owned(),
-            }
-        }
-    }
-}
-
-fn paint(verdict: Verdict, text: &str, style: Style) -> String {
-    match verdict {
-        Verdict::Identical => style.good(text),
-        Verdict::SameCount => text.to_owned(),
-        Verdict::Excluded => style.faint(text),
-        Verdict::NotVerified => style.warning(text),
-        Verdict::Different => style.bad(text),
-    }
-}
-
-/// `… and 2,957 more tables, all identical`.
-fn rest(tables: &[&TableVerdict]) -> String {
-    let kinds = [
-        (Verdict::Identical, "identical"),
-        (Verdict::SameCount, "with the same count"),
-        (Verdict::Excluded, "left out"),
-    ];
-    let counts: Vec<(usize, &str)> = kinds
-        .into_iter()
-        .map(|(verdict, word)| {
-            let of_kind = tables.iter().filter(|table| table.verdict == verdict);
-            (of_kind.count(), word)
-        })
-        .filter(|(count, _)| *count > 0)
-        .collect();
-    let total = words::count(tables.len() as u64, "more table", "more tables");
-    match counts.as_slice() {
-        [(_, word)] => format!("… and {total}, all {word}"),
-        several => {
-            let parts: Vec<String> = several
-                .iter()
-                .map(|(count, word)| format!("{} {word}", Rows(*count as u64)))
-                .collect();
-            format!("… and {total}: {}", parts.join(", "))
-        }
-    }
 }
 
 fn failures(lines: &mut Vec<String>, report: &Report, view: View) {
@@ -299,7 +150,7 @@ fn push_indented(lines: &mut Vec<String>, text: &str) {
 }
 
 fn closing(lines: &mut Vec<String>, report: &Report, view: View) {
-    let width = usize::from(view.columns).clamp(40, 120);
+    let width = width(view);
     let sentence = if report.status.is_some() {
         report.sentence.clone()
     } else {

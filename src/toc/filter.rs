@@ -33,6 +33,22 @@ pub struct RestoreOptions {
 }
 
 impl RestoreOptions {
+    /// The options of the command line that are set.
+    pub fn options(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let all = [
+            (self.no_owner, "--no-owner"),
+            (self.no_acl, "--no-acl"),
+            (self.no_tablespaces, "--no-tablespaces"),
+            (self.no_comments, "--no-comments"),
+            (self.no_publications, "--no-publications"),
+            (self.no_subscriptions, "--no-subscriptions"),
+            (self.no_security_labels, "--no-security-labels"),
+        ];
+        all.into_iter()
+            .filter(|(is_set, _)| *is_set)
+            .map(|(_, option)| option)
+    }
+
     /// Why the entry is not restored, as a clause; `None` if it is.
     pub fn leaves_out(&self, entry: &Entry) -> Option<&'static str> {
         let desc = entry.desc.as_str();

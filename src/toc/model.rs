@@ -167,6 +167,17 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Whether it is a table whose rows `pg_dump` would dump: not partitioned, not foreign, not temporary.
+    ///
+    /// Archives before 1.16 do not say what kind of relation it is; the definition of a partitioned table does.
+    pub fn has_rows(&self) -> bool {
+        let partitioned = self.relkind == Some(b'p')
+            || String::from_utf8_lossy(self.defn_bytes())
+                .lines()
+                .any(|line| line.starts_with("PARTITION BY"));
+        self.is("TABLE") && !partitioned
+    }
+
     /// Whether it is of this kind, in `pg_dump`'s words.
     pub fn is(&self, desc: &str) -> bool {
         self.desc == desc

@@ -316,9 +316,19 @@ fn with_multirange<'a>(older: &[Word<'a>], newer: &[Word<'a>]) -> Vec<Word<'a>> 
         return older.to_vec();
     };
     let option = &newer[begin..];
-    let end = option.iter().position(|word| is_symbol(Some(word), b","));
-    let option = &option[..end.map_or(0, |end| end + 1)];
-    [&older[..begin], option, &older[begin..]].concat()
+    let comma = option.iter().position(|word| is_symbol(Some(word), b","));
+    if let Some(comma) = comma {
+        return [&older[..begin], &option[..=comma], &older[begin..]].concat();
+    }
+    // The last option has its comma in front, and the parenthesis that ends all of them behind it.
+    let end = option.iter().position(|word| is_symbol(Some(word), b")"));
+    match (begin.checked_sub(1), end) {
+        (Some(comma), Some(end)) => {
+            let option = &newer[comma..begin + end];
+            [&older[..comma], option, &older[comma..]].concat()
+        }
+        _ => older.to_vec(),
+    }
 }
 
 /// `(ARRAY[a, b])::t[]` → `ARRAY[(a)::t, (b)::t]`.
@@ -622,6 +632,16 @@ mod tests {
         assert!(same("TYPE", older, &newer, (13, 14)));
         assert!(!same("TYPE", older, &newer, (14, 18)));
         assert!(!same("TYPE", older, &newer.replace("= f", "= g"), (13, 14)));
+        let older = "CREATE TYPE s.r AS RANGE (\n    subtype = integer\n);";
+        let newer = older.replace("integer", "integer,\n    multirange_type_name = s.m");
+        assert!(same("TYPE", older, &newer, (13, 14)));
+        assert!(!same("TYPE", older, &newer, (14, 18)));
+        assert!(!same(
+            "TYPE",
+            older,
+            &newer.replace("= integer", "= bigint"),
+            (13, 14)
+        ));
     }
 
     #[test]

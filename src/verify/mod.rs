@@ -8,6 +8,10 @@
 //! | `content` | rows of a table: count and multiset hash |
 //! | `schema` | what `pg_dump` says of both sides: every object's definition, owner, grants, comment |
 //! | `catalog` | what a dump does not say: whether all of it is there and in force, and where sequences stand |
+//! | `constraints` | that each index and constraint is there and in force |
+//! | `sequences` | where sequences stand, and whether that is beyond the columns they feed |
+//! | `extensions` | versions of extensions |
+//! | `readiness` | what makes a good copy slow or wrong all the same: statistics, settings, locales |
 //! | `large_objects` | large objects without their content |
 //! | `excluded` | that what was left out is not there |
 //! | `repair` | nothing: it writes the SQL that would make the differences go away |
@@ -17,15 +21,40 @@
 pub mod content;
 pub mod repair;
 
+mod attempt;
 mod catalog;
+mod constraints;
+pub mod drill;
 mod excluded;
+mod extensions;
 mod large_objects;
 mod outcome;
+mod readiness;
+pub mod rows;
 mod schema;
 mod scope;
+mod sequences;
+mod waiver;
 
-pub use catalog::{Observed, QUERIES, State, compare as compare_catalogs, states};
+pub use catalog::{Hidden, Observed, QUERIES, State, compare as compare_catalogs, states};
+pub use constraints::KeyTriggers;
 pub use excluded::excluded_are_empty;
 pub use outcome::Outcome;
+pub use readiness::{Readiness, findings as readiness_findings};
 pub use schema::compare as compare_schemas;
 pub use scope::Scope;
+pub use sequences::Feed;
+pub use waiver::{Ignore, IgnoreError, waive};
+
+/// How many names a sentence may hold.
+const NAMES_IN_A_SENTENCE: usize = 5;
+
+/// The first few, and how many more there are.
+fn some_of(names: &[String]) -> String {
+    let some = names.len().min(NAMES_IN_A_SENTENCE);
+    let shown = names.get(..some).unwrap_or_default().join(", ");
+    match names.len() - some {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

@@ -1,10 +1,12 @@
-//! Recorded runs, made up: sequences of events as a move would emit them, for displays and reports to replay.
+//! Recorded runs, made up: sequences of events as a move or a comparison would emit them, for displays and reports to replay.
+
+pub mod comparison;
 
 use chrono::{DateTime, Utc};
 use pgconvoy::event::{EntryRef, Event, JobFailure, Phase, PlannedJob, What};
 use pgconvoy::model::{
     Bytes, CopyFormat, Difference, DifferenceKind, DumpId, Endpoint, ExitStatus, Finding, JobId,
-    MultisetDigest, QualifiedName, Rows, ServerError, ServerVersion, Severity, TableVerdict,
+    MultisetDigest, QualifiedName, Rows, ServerError, ServerVersion, Severity, Side, TableVerdict,
     Unverified, Verdict, VerifyLevel,
 };
 
@@ -54,12 +56,23 @@ impl Run {
             jobs: 4,
             verify,
             run_dir: "pgconvoy-20260925-120000".to_owned(),
+            narrowed_by: Vec::new(),
         });
+        run
+    }
+
+    /// The same, for a comparison.
+    pub fn begin_comparison(level: VerifyLevel) -> Self {
+        let mut run = Self::begin(level);
+        if let What::RunStarted { command, .. } = &mut run.events[0].what {
+            "verify".clone_into(command);
+        }
         run
     }
 
     pub fn snapshot(&mut self) -> &mut Self {
         self.push(What::SnapshotTaken {
+            side: Side::Source,
             snapshot: "00000003-0000001B-1".to_owned(),
             lsn: "0/1A2B3C4D".to_owned(),
         })

@@ -23,9 +23,10 @@ pub struct ConnectionArgs {
     )]
     pub source: String,
 
-    /// The database to fill: a URI or keyword=value pairs, as for psql
+    /// The other database: a URI or keyword=value pairs, as for psql
     ///
-    /// It must exist, unless --create is given, and be empty, unless --overwrite names it.
+    /// A move fills it: it must exist, unless --create is given, and be empty, unless --overwrite names it. A comparison only
+    /// reads it.
     #[arg(
         long,
         value_name = "CONNINFO",

@@ -436,7 +436,7 @@ impl Wire {
 }
 
 /// `15.18 (Debian 15.18-0+deb12u1)`, `18beta1`: the numbers in front.
-fn parse_version(text: &str) -> ServerVersion {
+pub(in crate::pg) fn parse_version(text: &str) -> ServerVersion {
     let number = |part: &str| {
         part.chars()
             .take_while(char::is_ascii_digit)

@@ -17,9 +17,10 @@ mod message;
 mod relay;
 mod scanner;
 
+pub(super) use connection::parse_version;
 pub use connection::{Notices, Wire, WireStart};
-pub use relay::{Ends, Relayed, read_copy, relay};
-pub use scanner::{RowScanner, ScanError};
+pub use relay::{Ends, Relayed, read_copy, read_rows, relay};
+pub use scanner::{RowScanner, RowSink, ScanError};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

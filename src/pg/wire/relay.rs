@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use super::Gauge;
 use super::connection::Wire;
 use super::message::{Message, next_message};
-use super::scanner::RowScanner;
+use super::scanner::{RowScanner, RowSink};
 use crate::fault;
 use crate::model::{Bytes, CopyFormat, MultisetDigest, Rows, ServerError, SqlText};
 use crate::pg::{PgError, stream::Stream};
@@ -57,7 +57,7 @@ pub async fn relay(ends: Ends<'_>, format: &CopyFormat, gauge: &Gauge) -> Result
         return Err(error);
     }
     let mut pump = Pump {
-        scanner: RowScanner::new(format),
+        scanner: RowScanner::new(format, ()),
         gauge,
         bytes: 0,
     };
@@ -119,9 +119,20 @@ pub async fn read_copy(
     format: &CopyFormat,
     gauge: &Gauge,
 ) -> Result<Relayed, PgError> {
+    let (relayed, ()) = read_rows(wire, copy_out, format, (gauge, ())).await?;
+    Ok(relayed)
+}
+
+/// Reads one COPY to its end, and shows each row to a sink, which is given back.
+pub async fn read_rows<S: RowSink>(
+    wire: &mut Wire,
+    copy_out: &SqlText,
+    format: &CopyFormat,
+    (gauge, sink): (&Gauge, S),
+) -> Result<(Relayed, S), PgError> {
     wire.begin_copy(copy_out, b'H').await?;
     let mut pump = Pump {
-        scanner: RowScanner::new(format),
+        scanner: RowScanner::new(format, sink),
         gauge,
         bytes: 0,
     };
@@ -141,10 +152,11 @@ pub async fn read_copy(
                     target_tag: tag,
                 });
             }
-            Ok(Relayed {
+            let relayed = Relayed {
                 digest,
                 bytes: Bytes(pump.bytes),
-            })
+            };
+            Ok((relayed, pump.scanner.into_sink()))
         }
     }
 }
@@ -160,13 +172,13 @@ enum Ended {
 }
 
 /// Reads buffers, has them scanned, passes them on.
-struct Pump<'a> {
-    scanner: RowScanner,
+struct Pump<'a, S> {
+    scanner: RowScanner<S>,
     gauge: &'a Gauge,
     bytes: u64,
 }
 
-impl Pump<'_> {
+impl<S: RowSink> Pump<'_, S> {
     /// Runs until the source says that it is done, or fails. What it said afterwards is left in `leftover`.
     async fn run(
         &mut self,

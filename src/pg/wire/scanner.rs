@@ -6,6 +6,7 @@
 //! are checked and not hashed; a binary stream without its trailer was cut short.
 //!
 //! A message that does not fit into the caller's buffer is hashed piece by piece, so that a row of 1 GB costs no memory.
+//! Whoever wants to look at the rows themselves gives a [`RowSink`], which is shown the beginning of each.
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
@@ -19,6 +20,26 @@ const BINARY_HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 /// The field count that ends a binary stream.
 const BINARY_TRAILER: &[u8; 2] = b"\xff\xff";
+
+/// How much of a row is shown to a [`RowSink`] at least, if the row has as much: more than any key can be long, because an
+/// index entry fits into a third of a page.
+pub const HEAD: usize = 64 << 10;
+
+/// Looks at the rows of a COPY stream as they pass by.
+pub trait RowSink {
+    /// One row: its hash, and its first bytes, [`HEAD`] of them or all there are.
+    fn row(&mut self, hash: u128, head: &[u8]);
+
+    /// How many of a row's first bytes are left out of its hash.
+    fn unhashed(&self) -> usize {
+        0
+    }
+}
+
+/// For who only counts and hashes.
+impl RowSink for () {
+    fn row(&mut self, _hash: u128, _head: &[u8]) {}
+}
 
 /// A COPY stream that is not what the protocol promises.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -44,7 +65,8 @@ pub enum ScanError {
 }
 
 /// The state between two buffers of one COPY stream.
-pub struct RowScanner {
+pub struct RowScanner<S = ()> {
+    sink: S,
     binary: bool,
     header_seen: bool,
     trailer_seen: bool,
@@ -57,13 +79,16 @@ pub struct RowScanner {
 struct LargeMessage {
     /// Payload bytes still to come.
     remaining: usize,
+    /// The row's first bytes.
+    head: Vec<u8>,
 }
 
-impl RowScanner {
+impl<S: RowSink> RowScanner<S> {
     /// For a stream of this format that has not started.
-    pub fn new(format: &CopyFormat) -> Self {
+    pub fn new(format: &CopyFormat, sink: S) -> Self {
         let binary = matches!(format, CopyFormat::Binary);
         Self {
+            sink,
             binary,
             header_seen: !binary,
             trailer_seen: !binary,
@@ -91,9 +116,12 @@ impl RowScanner {
             if large.remaining > 0 {
                 return Ok(piece);
             }
-            self.large_message = None;
-            self.digest.add_row(self.hasher.digest128());
             at = piece;
+            if let Some(large) = self.large_message.take() {
+                let hash = self.hasher.digest128();
+                self.digest.add_row(hash);
+                self.sink.row(hash, &large.head);
+            }
         }
         while let Some(&[tag, a, b, c, d]) = buffer[at..].first_chunk::<MESSAGE_HEADER>() {
             if tag != b'd' {
@@ -109,7 +137,7 @@ impl RowScanner {
                 self.whole_message(message)?;
                 at = start + payload;
             } else if MESSAGE_HEADER + payload > capacity
-                && buffer.len() - start >= self.header_left()
+                && buffer.len() - start >= self.beginning(payload, capacity)
             {
                 self.begin_large_message(&buffer[start..], payload)?;
                 return Ok(buffer.len());
@@ -118,6 +146,11 @@ impl RowScanner {
             }
         }
         Ok(at)
+    }
+
+    /// What looked at the rows.
+    pub fn into_sink(self) -> S {
+        self.sink
     }
 
     /// Whether the last byte taken in was the last of a message: only then may another message follow.
@@ -142,7 +175,7 @@ impl RowScanner {
 
     fn whole_message(&mut self, message: &[u8]) -> Result<(), ScanError> {
         if !self.binary {
-            self.digest.add_row(xxh3_128(message));
+            self.add_row(message);
             return Ok(());
         }
         let row = self.after_header(message)?;
@@ -155,9 +188,15 @@ impl RowScanner {
         if row == BINARY_TRAILER {
             self.trailer_seen = true;
         } else {
-            self.digest.add_row(xxh3_128(row));
+            self.add_row(row);
         }
         Ok(())
+    }
+
+    fn add_row(&mut self, row: &[u8]) {
+        let hash = xxh3_128(row.get(self.sink.unhashed()..).unwrap_or_default());
+        self.digest.add_row(hash);
+        self.sink.row(hash, row);
     }
 
     fn begin_large_message(&mut self, so_far: &[u8], payload: usize) -> Result<(), ScanError> {
@@ -169,20 +208,26 @@ impl RowScanner {
             row = self.after_header(so_far)?;
         }
         self.hasher.reset();
-        self.hasher.update(row);
+        self.hasher
+            .update(row.get(self.sink.unhashed()..).unwrap_or_default());
         self.large_message = Some(LargeMessage {
             remaining: payload - so_far.len(),
+            head: row[..row.len().min(HEAD)].to_vec(),
         });
         Ok(())
     }
 
-    /// How much of the file header is still to come.
-    fn header_left(&self) -> usize {
-        if self.header_seen {
+    /// How much of a message must be there before it is taken in piece by piece: the file header, if it is still to come,
+    /// and the head that a sink is shown. A small buffer, as tests have, holds no such head.
+    fn beginning(&self, payload: usize, capacity: usize) -> usize {
+        let header = if self.header_seen {
             0
         } else {
             BINARY_HEADER.len()
-        }
+        };
+        (header + HEAD)
+            .min(payload)
+            .min((capacity - MESSAGE_HEADER).max(header))
     }
 
     /// Takes the file header off the first message of a binary stream.
@@ -223,7 +268,7 @@ mod tests {
         capacity: usize,
         step: usize,
     ) -> Result<MultisetDigest, ScanError> {
-        let mut scanner = RowScanner::new(format);
+        let mut scanner = RowScanner::new(format, ());
         let mut buffer: Vec<u8> = Vec::new();
         let mut rest = stream;
         while !rest.is_empty() {
@@ -281,11 +326,11 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         assert_eq!(
-            RowScanner::new(&text()).scan(b"d\0\0\0\x03", 64),
+            RowScanner::new(&text(), ()).scan(b"d\0\0\0\x03", 64),
             Err(ScanError::ImpossibleLength { length: 3 })
         );
         assert_eq!(
-            RowScanner::new(&CopyFormat::Binary).scan(&message(b"PGCOPY\r\n"), 64),
+            RowScanner::new(&CopyFormat::Binary, ()).scan(&message(b"PGCOPY\r\n"), 64),
             Err(ScanError::NoBinaryHeader)
         );
         let late = [
@@ -294,7 +339,7 @@ mod tests {
         ]
         .concat();
         assert_eq!(
-            RowScanner::new(&CopyFormat::Binary).scan(&late, 128),
+            RowScanner::new(&CopyFormat::Binary, ()).scan(&late, 128),
             Err(ScanError::DataAfterTrailer)
         );
     }
@@ -302,7 +347,7 @@ mod tests {
     #[test]
     fn it_stops_at_the_first_other_message() {
         let stream = [message(b"row\n"), b"c\0\0\0\x04".to_vec()].concat();
-        let mut scanner = RowScanner::new(&text());
+        let mut scanner = RowScanner::new(&text(), ());
         assert_eq!(scanner.scan(&stream, 64), Ok(9));
         assert!(scanner.between_messages());
     }

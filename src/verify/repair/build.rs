@@ -4,7 +4,7 @@ use crate::toc::{Entry, RestorePass, Section, Text, restore_statements, split_st
 
 use super::definitions::is_data;
 use super::draft::Draft;
-use super::grants::{Granted, Grantees, grantable, granted, reset};
+use super::grants::{Granted, Grantees, grantable, granted, is_of_the_server, reset};
 use super::step::{Phase, Statement, Step};
 use super::text::{around_parentheses, before, joined};
 
@@ -145,6 +145,11 @@ impl<'a> Draft<'a> {
     /// The source's grants on an object, after what the target has is taken back.
     fn grants(&mut self, ours: &'a Entry, about: &str) {
         let place = self.source.place(ours);
+        if is_of_the_server(ours) {
+            let given = self.creation(ours);
+            self.step(Phase::Grants, place, about, given);
+            return;
+        }
         let mut grants = granted(ours, self.source.toc.std_strings());
         let theirs = self
             .target

@@ -7,7 +7,7 @@ use crate::model::{Difference, DifferenceKind, QualifiedName, quote_ident, quote
 use crate::toc::Entry;
 
 use super::super::State;
-use super::super::catalog::{constraint_object, has_no_name_of_its_own};
+use super::super::constraints::{constraint_object, has_no_name_of_its_own};
 use super::draft::Draft;
 use super::grants;
 use super::states;
@@ -144,13 +144,12 @@ impl<'a> Draft<'a> {
             constraint.table,
             quote_ident(&constraint.name)
         );
+        let mut statements = vec![Statement::ours(sql)];
+        if constraint.kind == 'f' {
+            statements.push(Statement::ours(enabled_triggers(constraint)));
+        }
         // Behind everything that is built.
-        self.step(
-            Phase::Finish,
-            usize::MAX / 4,
-            about,
-            vec![Statement::ours(sql)],
-        );
+        self.step(Phase::Finish, usize::MAX / 4, about, statements);
     }
 
     /// Foreign keys that a partition has from its parent, under names that the server makes up.
@@ -386,4 +385,18 @@ impl<'a> Draft<'a> {
             });
         }
     }
+}
+
+/// A foreign key is not in force either while its triggers, which the server names, are disabled.
+fn enabled_triggers(constraint: &Constraint) -> String {
+    let block = format!(
+        "declare one record; begin for one in \
+         select t.tgrelid::pg_catalog.regclass as relation, t.tgname from pg_catalog.pg_trigger t \
+         join pg_catalog.pg_constraint k on k.oid = t.tgconstraint \
+         where t.tgenabled <> 'O' and k.contype = 'f' and k.conrelid = {}::pg_catalog.regclass and k.conname = {} loop \
+         execute pg_catalog.format('alter table %s enable trigger %I', one.relation, one.tgname); end loop; end",
+        quote_literal(&constraint.table.to_string()),
+        quote_literal(&constraint.name),
+    );
+    format!("do {}", quote_literal(&block))
 }

@@ -6,7 +6,7 @@ use crate::model::{Difference, DifferenceKind};
 use crate::toc::{Entry, EntryDifference, compare_entries, restore_statements};
 
 use super::build::drop_statement;
-use super::grants::granted;
+use super::grants::{granted, is_of_the_server};
 use super::graph::{Graph, is_attached};
 use super::step::{Phase, Statement, Step};
 use super::text::{before, joined};
@@ -201,6 +201,9 @@ impl<'a> Draft<'a> {
                     self.step(Phase::Comments, place, about, vec![Statement::of_dump(sql)]);
                 }
                 Vec::new()
+            }
+            "ACL" if is_of_the_server(theirs) => {
+                vec!["it is about what came with the server: take it back by hand".to_owned()]
             }
             "ACL" | "DEFAULT ACL" => {
                 let gone = self.target.needs(theirs).any(|place| {

@@ -136,6 +136,19 @@ fn same_role(quoted: &[u8], written: &[u8]) -> bool {
     quoted == written || inner == Some(written)
 }
 
+/// A type that is only announced: nobody can be granted anything on it.
+fn is_shell(entry: &Entry) -> bool {
+    let definition = entry.defn_bytes();
+    !definition.contains(&b'(') && !definition.windows(4).any(|word| word == b" AS ")
+}
+
+/// Whether an object came with the server: its grants are told as what was changed about those it came with, so that they
+/// must not be taken back to what goes without saying for an object of our own.
+pub(super) fn is_of_the_server(entry: &Entry) -> bool {
+    let of_server = |schema: &Text| *schema == "pg_catalog" || *schema == "information_schema";
+    entry.namespace.as_ref().is_some_and(of_server)
+}
+
 /// What to call an entry's object in GRANT, if it is of a kind that default privileges are given on.
 pub(super) fn grantable(entry: &Entry) -> Option<Granted> {
     let schema = entry.namespace.as_ref().filter(|schema| !schema.is_empty());
@@ -149,6 +162,7 @@ pub(super) fn grantable(entry: &Entry) -> Option<Granted> {
         Some(object)
     };
     let object = match entry.desc.as_str() {
+        "TYPE" if is_shell(entry) => None,
         "TABLE" | "VIEW" | "MATERIALIZED VIEW" | "FOREIGN TABLE" => named(b"TABLE"),
         "SEQUENCE" => named(b"SEQUENCE"),
         "TYPE" | "DOMAIN" => named(b"TYPE"),
@@ -160,7 +174,11 @@ pub(super) fn grantable(entry: &Entry) -> Option<Granted> {
                 .strip_prefix(b"DROP FUNCTION ")
                 .or_else(|| drop.strip_prefix(b"DROP AGGREGATE "));
             match (signature, drop.strip_prefix(b"DROP PROCEDURE ")) {
-                (Some(signature), _) => Some(joined(&[b"FUNCTION ", signature])),
+                // The star of an aggregate of all rows is not for grants.
+                (Some(signature), _) => match signature.strip_suffix(b"(*)") {
+                    Some(name) => Some(joined(&[b"FUNCTION ", name, b"()"])),
+                    None => Some(joined(&[b"FUNCTION ", signature])),
+                },
                 (None, Some(signature)) => Some(joined(&[b"PROCEDURE ", signature])),
                 (None, None) => None,
             }

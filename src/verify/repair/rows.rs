@@ -64,8 +64,8 @@ impl TableRepair {
         columns.map(|column| column.name.as_str()).collect()
     }
 
-    /// Columns of a changed row that are written: those that differ, as far as they can be; otherwise all but the key, or even
-    /// that, because any write makes the server compute what is generated.
+    /// Columns of a changed row that are written: those that differ, as far as they can be; otherwise all, so that the server
+    /// computes what is generated.
     pub(super) fn updated(&self, row: &RepairRow) -> Vec<&str> {
         let of_row = |name: &&str| row.columns.iter().any(|column| column == name);
         let written = self.written();
@@ -73,12 +73,13 @@ impl TableRepair {
         if !changed.is_empty() {
             return changed;
         }
-        let beside: Vec<&str> = written
-            .iter()
-            .copied()
-            .filter(|name| !self.key.iter().any(|key| key == name))
-            .collect();
-        if beside.is_empty() { written } else { beside }
+        // What is generated is computed anew only if a column is written that it is made of, be it a key's.
+        let is_free = |name: &&str| {
+            let mut columns = self.columns.iter();
+            !columns.any(|column| column.name == *name && column.identity_always)
+        };
+        let free: Vec<&str> = written.iter().copied().filter(is_free).collect();
+        if free.is_empty() { written } else { free }
     }
 
     /// How many rows of a kind there are.

@@ -105,8 +105,43 @@ impl Repair<'_> {
             for statement in self.silenced(table) {
                 script.say(&statement)?;
             }
+            if self.unidentified(table).is_some() {
+                script.comment("A published table needs an identity of its rows, for as long as they are changed.")?;
+                script.say(&format!(
+                    "alter table only {} replica identity full",
+                    table.table
+                ))?;
+            }
         }
         Ok(())
+    }
+
+    /// The replica identity of a table whose rows could not be changed or deleted with it: the server refuses that if a
+    /// publication has the table, and publications are many, of one table or of all.
+    fn unidentified(&self, table: &TableRepair) -> Option<&'static str> {
+        let target = self.input.target;
+        let is_published = target
+            .toc
+            .entries
+            .iter()
+            .any(|entry| entry.is("PUBLICATION"));
+        if !is_published || table.count(RowKind::Extra) + table.count(RowKind::Changed) == 0 {
+            return None;
+        }
+        let state = target.observed.states.iter().find(|state| {
+            state.property == "replica identity"
+                && state.schema == table.table.schema
+                && state.name == table.table.name
+        });
+        let has_primary_key = || {
+            let mut constraints = target.observed.constraints.iter();
+            constraints.any(|one| one.kind == 'p' && one.table == table.table)
+        };
+        match state.map(|state| state.state.as_str()) {
+            None => (!has_primary_key()).then_some("default"),
+            Some("nothing") => Some("nothing"),
+            Some(_) => None,
+        }
     }
 
     /// Triggers and rules of a table that would fire nevertheless, each with the word for its kind.
@@ -136,6 +171,12 @@ impl Repair<'_> {
             script.say("set constraints all immediate")?;
         }
         for table in tables {
+            if let Some(identity) = self.unidentified(table) {
+                script.say(&format!(
+                    "alter table only {} replica identity {identity}",
+                    table.table
+                ))?;
+            }
             if !self.input.target_superuser {
                 let alter = format!("alter table only {}", table.table);
                 script.say(&format!("{alter} enable trigger user"))?;

@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::pg::stream::Peer;
-use crate::pg::wire::Wire;
-use crate::pg::{Connector, PgError};
+use super::stream::Peer;
+use super::wire::Wire;
+use super::{Connector, PgError};
 
 /// How long all cancel requests together may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The pool of one side.
-pub(super) struct Pool {
+pub struct Pool {
     connector: Connector,
     /// The snapshot that every session's transaction sees: the source's side.
     snapshot: Option<String>,
@@ -35,7 +35,7 @@ struct State {
 
 impl Pool {
     /// A pool of sessions that see a snapshot.
-    pub fn of_source(connector: Connector, snapshot: String) -> Self {
+    pub fn in_snapshot(connector: Connector, snapshot: String) -> Self {
         Self {
             connector,
             snapshot: Some(snapshot),
@@ -44,7 +44,7 @@ impl Pool {
     }
 
     /// A pool of ordinary sessions.
-    pub fn of_target(connector: Connector) -> Self {
+    pub fn without_snapshot(connector: Connector) -> Self {
         Self {
             connector,
             snapshot: None,

@@ -1,0 +1,25 @@
+-- By which columns the rows of each table can be told from one another: valid unique indexes on columns that cannot be
+-- NULL, without expression or condition; the primary key first, then the shortest.
+select n.nspname::text as schema,
+       c.relname::text as name,
+       key.columns
+from pg_catalog.pg_index i
+join pg_catalog.pg_class c on c.oid = i.indrelid
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+cross join lateral (
+    select array_agg(a.attname::text order by k.place) as columns,
+           bool_and(a.attnotnull) as never_null
+    from unnest(i.indkey::int2[]) with ordinality as k (attnum, place)
+    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+    where k.place <= i.indnkeyatts
+) key
+where c.relkind = 'r'
+  and c.relpersistence <> 't'
+  and n.nspname !~ '^pg_'
+  and n.nspname not in ('information_schema', 'pgconvoy')
+  and i.indisunique
+  and i.indisvalid
+  and i.indpred is null
+  and i.indexprs is null
+  and key.never_null
+order by n.nspname, c.relname, i.indisprimary desc, array_length(key.columns, 1), i.indexrelid

@@ -1,0 +1,155 @@
+//! What is known of types by their names and kinds: whether their binary form is the value's own, and what they hold.
+//!
+//! Binary COPY is not always safe: equal arrays may differ, composites of user-defined types carry their OIDs, `reg*` values are
+//! OIDs, some types have no send or receive function, and an extension may change its types' format between versions.
+
+use std::collections::BTreeMap;
+
+use super::Type;
+use crate::model::Oid;
+
+/// OIDs from here on are given out at run time and differ between servers (`FirstNormalObjectId` in transam.h; those of
+/// `initdb` itself, from 12000 on, can differ between versions, and no column type that matters has one).
+const FIRST_NORMAL_OID: u32 = 16_384;
+
+/// Built-in types whose binary form is not the value's own: OIDs, or text in an encoding of its own choice; and three
+/// whose receive function refuses what their send function makes of an empty value.
+const NOT_PORTABLE: [&str; 16] = [
+    "regclass",
+    "regcollation",
+    "regconfig",
+    "regdictionary",
+    "regnamespace",
+    "regoper",
+    "regoperator",
+    "regproc",
+    "regprocedure",
+    "regrole",
+    "regtype",
+    "regdatabase",
+    "xml",
+    "int2vector",
+    "oidvector",
+    "tsquery",
+];
+
+/// Types of one server, by OID.
+#[derive(Debug, Clone, Copy)]
+pub struct Types<'a>(pub &'a BTreeMap<Oid, Type>);
+
+impl Types<'_> {
+    /// Why values of a type are not to be compared, or sent to another server, in their binary form, as a clause; `None` if
+    /// they may.
+    pub fn not_binary_because(self, oid: Oid) -> Option<String> {
+        self.not_binary_at(oid, 0)
+    }
+
+    fn not_binary_at(self, oid: Oid, depth: u32) -> Option<String> {
+        let Some(facts) = self.0.get(&oid).filter(|_| depth < 64) else {
+            return Some("its type is not known".into());
+        };
+        let part = |part: Oid| self.not_binary_at(part, depth + 1);
+        let built_in = |oid: Oid| oid.0 < FIRST_NORMAL_OID;
+        if let Some(extension) = &facts.extension {
+            return Some(format!(
+                "{} belongs to extension {extension}, whose binary format may change",
+                facts.name
+            ));
+        }
+        if !facts.has_binary {
+            return Some(format!("{} has no binary format", facts.name));
+        }
+        if built_in(oid) && NOT_PORTABLE.contains(&facts.name.as_str()) {
+            return Some(format!("{} has no portable binary format", facts.name));
+        }
+        match facts.kind {
+            'd' => facts.base.and_then(part),
+            'e' => None,
+            'r' => facts
+                .subtype
+                .map_or(Some("a range of unknown subtype".into()), part),
+            'm' => facts
+                .range
+                .map_or(Some("a multirange of unknown range".into()), part),
+            'c' => facts.fields.iter().find_map(|&field| {
+                if built_in(field) {
+                    part(field)
+                } else {
+                    Some(format!("{} carries OIDs of user-defined types", facts.name))
+                }
+            }),
+            'b' => match facts.element {
+                // The binary form says whether there is room for NULLs, which an array keeps when its last NULL is gone and
+                // a copy of it does not: equal arrays, different bytes. (And it carries the element type's OID.)
+                Some(_) => Some(format!("{} has no single binary form", facts.name)),
+                None if !built_in(oid) => {
+                    Some(format!("{} is a user-defined base type", facts.name))
+                }
+                None => None,
+            },
+            _ => Some(format!("{} is not a type for columns", facts.name)),
+        }
+    }
+
+    /// The element type of an array, or of a domain over one.
+    pub fn element_of(self, oid: Oid) -> Option<Oid> {
+        let facts = self.0.get(&oid)?;
+        match (facts.kind, facts.base) {
+            ('d', Some(base)) if base != oid => self.element_of(base),
+            _ => facts.element,
+        }
+    }
+
+    /// Whether a float is somewhere in a type: its text changed with version 12, though not its value.
+    pub fn holds_floats(self, oid: Oid) -> bool {
+        self.holds_floats_at(oid, 0)
+    }
+
+    fn holds_floats_at(self, oid: Oid, depth: u32) -> bool {
+        let Some(facts) = self.0.get(&oid).filter(|_| depth < 64) else {
+            return false;
+        };
+        let geometric = ["point", "line", "lseg", "box", "path", "polygon", "circle"];
+        let is_float = matches!(facts.name.as_str(), "real" | "double precision")
+            || geometric.contains(&facts.name.as_str());
+        let mut parts = [facts.element, facts.base, facts.subtype, facts.range]
+            .into_iter()
+            .flatten()
+            .chain(facts.fields.iter().copied());
+        let is_cube = facts.extension.as_deref() == Some("cube");
+        (is_float && oid.0 < FIRST_NORMAL_OID)
+            || is_cube
+            || parts.any(|part| self.holds_floats_at(part, depth + 1))
+    }
+
+    /// The function that gives a value's binary form, for types whose binary form is the same on both servers.
+    pub fn send_function(self, oid: Oid) -> Option<String> {
+        if self.not_binary_because(oid).is_some() {
+            return None;
+        }
+        let facts = self.0.get(&oid)?;
+        match (facts.kind, facts.element) {
+            ('d', _) => facts.base.and_then(|base| self.send_function(base)),
+            ('c', _) => Some("record_send".into()),
+            ('r', _) => Some("range_send".into()),
+            ('m', _) => Some("multirange_send".into()),
+            _ => match facts.name.as_str() {
+                "real" => Some("float4send".into()),
+                "double precision" => Some("float8send".into()),
+                "polygon" => Some("poly_send".into()),
+                geometric => Some(format!("{geometric}_send")),
+            },
+        }
+    }
+}
+
+/// Text of a value that holds floats deep inside, the same from any server: all of it whole, and its floats rounded to the digits
+/// that every version prints alike (15, or 6 of a `real`). The setting is put back behind each value.
+pub fn text_with_rounded_floats(column: &str) -> String {
+    format!(
+        "case when pg_catalog.num_nulls({column}) = 0 \
+         and pg_catalog.set_config('extra_float_digits', '0', true) is not null \
+         then pg_catalog.concat(pg_catalog.format('%s', {column}), \
+         pg_catalog.substr(pg_catalog.set_config('extra_float_digits', '3', true), 2)) end"
+    )
+}

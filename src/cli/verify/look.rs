@@ -1,0 +1,234 @@
+//! One look at both databases, each in a snapshot of its own: everything but rows.
+
+use std::collections::BTreeSet;
+
+use super::Asked;
+use crate::catalog::{self, SourceFacts};
+use crate::cli::inspect::{Server, dump_schema};
+use crate::cli::prove::readiness;
+use crate::failure::Failure;
+use crate::model::{FilterKind, Filters, Finding, QualifiedName, Unverified};
+use crate::pg::client_tools::ClientTool;
+use crate::pg::{Pool, Snapshot};
+use crate::toc::{CompareOptions, Toc};
+use crate::verify::rows::{self, Ends};
+use crate::verify::{self, Hidden, Observed, Outcome, Scope};
+
+/// Both databases, connected.
+pub struct Both {
+    /// The source.
+    pub source: Server,
+    /// The target.
+    pub target: Server,
+    /// The program that describes both.
+    pub pg_dump: ClientTool,
+    /// Relations whose rows are left out.
+    pub exclude_data: BTreeSet<QualifiedName>,
+}
+
+/// One database in a snapshot.
+pub struct SideView {
+    /// Held for as long as the side is read.
+    pub snapshot: Snapshot,
+    /// Its schema archive.
+    pub toc: Toc,
+    /// What the catalog says.
+    pub facts: SourceFacts,
+    /// The same, as far as it is compared.
+    pub observed: Observed,
+    /// By which columns rows are told apart.
+    pub keys: Vec<(QualifiedName, Vec<String>)>,
+}
+
+/// Both databases, each at one moment.
+pub struct Look {
+    /// The source.
+    pub source: SideView,
+    /// The target.
+    pub target: SideView,
+    /// Which objects take part.
+    pub scope: Scope,
+    /// Relations of which we may not even read the definition.
+    pub unreadable: Vec<Unverified>,
+}
+
+impl Look {
+    /// Takes both snapshots and reads everything but rows.
+    pub async fn take(both: &Both, asked: &Asked) -> Result<Self, Failure> {
+        let (source, target) = tokio::try_join!(snapshot(&both.source), snapshot(&both.target))?;
+        let unreadable = closed(&source, &target).await?;
+        let mut filters = asked.filters.clone();
+        for (name, _) in &unreadable {
+            filters.add(FilterKind::ExcludeTable, &name.to_string())?;
+        }
+        let (source, target) = tokio::try_join!(
+            view(&both.source, source, (&both.pg_dump, &filters)),
+            view(&both.target, target, (&both.pg_dump, &filters))
+        )?;
+        let mut scope = Scope::of(&source.toc);
+        scope.large_objects = !asked.is_part();
+        scope.without_value.clone_from(&both.exclude_data);
+        let takes_part = |name: &QualifiedName| {
+            let matches = asked.filters.is_empty() || !asked.is_part();
+            matches || scope.has_relation(name)
+        };
+        let unreadable = unreadable
+            .into_iter()
+            .filter(|(name, _)| takes_part(name))
+            .map(|(name, because)| Unverified {
+                class: "table".to_owned(),
+                object: name.shown(),
+                because,
+            })
+            .collect();
+        Ok(Self {
+            source,
+            target,
+            scope,
+            unreadable,
+        })
+    }
+
+    /// Compares everything but rows.
+    pub fn compare(&self, both: &Both, asked: &Asked) -> Outcome {
+        let options = options(both, asked);
+        let mut outcome = verify::compare_schemas(&self.source.toc, &self.target.toc, &options);
+        outcome.extend(verify::compare_catalogs(
+            &self.source.observed,
+            &self.target.observed,
+            &self.scope,
+            &asked.restore,
+        ));
+        outcome.unverified.extend(self.unreadable.iter().cloned());
+        outcome
+    }
+
+    /// What would make the target slow or wrong after cut-over, although it holds the same.
+    pub async fn findings(&self) -> Result<Vec<Finding>, Failure> {
+        let (source, target) = (&self.source.snapshot, &self.target.snapshot);
+        readiness(source.session(), target.session(), &self.scope).await
+    }
+
+    /// Sessions that see the two snapshots, for reading rows.
+    pub fn ends(&self, both: &Both) -> Ends {
+        let encoding = common_encoding(&both.source.facts.encoding, &both.target.facts.encoding);
+        let pool = |server: &Server, view: &SideView| {
+            Pool::in_snapshot(
+                server.connector.with_encoding(encoding),
+                view.snapshot.id.clone(),
+            )
+        };
+        Ends {
+            pools: [
+                pool(&both.source, &self.source),
+                pool(&both.target, &self.target),
+            ],
+            versions: [both.source.facts.version, both.target.facts.version],
+            block_sizes: [both.source.facts.block_size, both.target.facts.block_size],
+        }
+    }
+
+    /// Gives both snapshots back. What is read by now has been read; a session that ended before is no loss.
+    pub async fn release(self) {
+        let _ = tokio::join!(
+            self.source.snapshot.release(),
+            self.target.snapshot.release()
+        );
+    }
+}
+
+/// How the definitions of both are compared.
+pub fn options(both: &Both, asked: &Asked) -> CompareOptions {
+    CompareOptions {
+        restore: asked.restore,
+        source_major: both.source.facts.version.major(),
+        target_major: both.target.facts.version.major(),
+        ..CompareOptions::default()
+    }
+}
+
+/// The client encoding in which text is the same bytes on both sides: UTF-8, to which every encoding can be converted, and in
+/// which our statements are; without any conversion if one of the databases has no encoding.
+fn common_encoding(source: &str, target: &str) -> &'static str {
+    match (source, target) {
+        ("SQL_ASCII", _) | (_, "SQL_ASCII") => "SQL_ASCII",
+        _ => "UTF8",
+    }
+}
+
+async fn snapshot(server: &Server) -> Result<Snapshot, Failure> {
+    Ok(Snapshot::take(&server.connector, catalog::readable_tables).await?)
+}
+
+/// Relations that one side does not let us read at all: not even their definition can be dumped.
+async fn closed(
+    source: &Snapshot,
+    target: &Snapshot,
+) -> Result<Vec<(QualifiedName, String)>, Failure> {
+    let mut closed: Vec<(QualifiedName, String)> = Vec::new();
+    for (snapshot, side) in [(source, "source"), (target, "target")] {
+        let readable: BTreeSet<QualifiedName> = catalog::readable_tables(snapshot.session())
+            .await?
+            .into_iter()
+            .map(|(_, name)| name)
+            .collect();
+        for name in catalog::unreadable(snapshot.session()).await? {
+            if !readable.contains(&name) && !closed.iter().any(|(known, _)| *known == name) {
+                closed.push((name, format!("on the {side}: permission denied")));
+            }
+        }
+    }
+    Ok(closed)
+}
+
+async fn view(
+    server: &Server,
+    snapshot: Snapshot,
+    (pg_dump, filters): (&ClientTool, &Filters),
+) -> Result<SideView, Failure> {
+    let toc = dump(server, pg_dump, (&snapshot, filters)).await?;
+    let session = snapshot.session();
+    let facts = catalog::source_facts(session).await?;
+    Ok(SideView {
+        observed: Observed::in_snapshot(&facts, Hidden::read(session).await?),
+        facts,
+        keys: rows::keys(session).await?,
+        toc,
+        snapshot,
+    })
+}
+
+/// One side may lack all of what was selected, which `pg_dump` takes for a mistake; that the other has it is known by now.
+async fn dump(
+    server: &Server,
+    pg_dump: &ClientTool,
+    (snapshot, filters): (&Snapshot, &Filters),
+) -> Result<Toc, Failure> {
+    let dumped = dump_schema(server, pg_dump, (Some(&snapshot.id), filters)).await;
+    match dumped {
+        Ok(archive) => Ok(Toc::parse(&archive)?),
+        Err(failure) if failure.to_string().contains("no matching") => {
+            let all = Filters::default();
+            let whole = dump_schema(server, pg_dump, (Some(&snapshot.id), &all)).await?;
+            let mut toc = Toc::parse(&whole)?;
+            // Of what was selected there is nothing; what describes the archive itself stays.
+            let describes = |desc: &str| matches!(desc, "ENCODING" | "STDSTRINGS" | "SEARCHPATH");
+            toc.entries.retain(|entry| describes(entry.desc.as_str()));
+            Ok(toc)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::common_encoding;
+
+    #[test]
+    fn text_is_converted_only_where_it_must_be() {
+        assert_eq!(common_encoding("LATIN1", "LATIN1"), "UTF8");
+        assert_eq!(common_encoding("SQL_ASCII", "UTF8"), "SQL_ASCII");
+        assert_eq!(common_encoding("LATIN1", "SQL_ASCII"), "SQL_ASCII");
+        assert_eq!(common_encoding("LATIN1", "UTF8"), "UTF8");
+    }
+}

@@ -1,0 +1,267 @@
+//! `pgconvoy verify`: compares two servers, whoever did the copying.
+//!
+//! ```text
+//!   Asked ─► Both (connected) ─► Look (two snapshots) ─► differences ─► again, if asked for ─► waivers, repair, conclusion
+//! ```
+//!
+//! | file | |
+//! |---|---|
+//! | `look` | both databases at one moment each: everything but rows |
+//! | `compare_rows` | the rows, and of the tables that differ the rows that do |
+//! | `repair` | hands what was found to the module that thinks out the SQL |
+//! | `tell` | what was found, after the rules that pass something over |
+//! | `verdict` | several looks, and what they come to |
+
+mod compare_rows;
+mod look;
+mod repair;
+mod tell;
+mod verdict;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::arguments::{ConnectionArgs, LeaveOutArgs, OutputArgs, SelectionArgs};
+use super::inspect::{Requested, Road, check_patterns, selects};
+use super::output::Output;
+use crate::event::{Emit, What};
+use crate::failure::Failure;
+use crate::model::{ExitStatus, Filters, VerifyLevel};
+use crate::report::Ending;
+use crate::toc::RestoreOptions;
+use crate::verify::Ignore;
+use crate::verify::rows::Ends;
+use look::Both;
+
+/// Compare two databases, and name what differs
+///
+/// Reads both databases, each in one snapshot, and compares everything: every row's content, every object's definition,
+/// owner and grants, sequences, large objects, and what a dump does not say. It does not matter who did the copying. Nothing
+/// is changed on either side. Exits with 0 only if all of it is the same.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = super::AFTER_HELP)]
+pub struct VerifyArgs {
+    /// Source and target.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+
+    /// What to compare
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Level::Content, help_heading = "Verification")]
+    pub level: Level,
+
+    /// Look N times more at what differs, each time in new snapshots; only what differs every time counts
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        help_heading = "Verification"
+    )]
+    pub recheck: u32,
+
+    /// Seconds to wait before each such look
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 5,
+        help_heading = "Verification"
+    )]
+    pub recheck_pause: u64,
+
+    /// Pass over something, by name; it is recorded, and the exit status is 6 at best. May be given several times
+    ///
+    /// schema:NAME, table:SCHEMA.NAME, column:SCHEMA.TABLE.COLUMN, class:CLASS (a class of differences, as reports name
+    /// it: class:comment), or CLASS:OBJECT (one difference: `index:public.by_name`).
+    #[arg(long, value_name = "WHAT:NAME", help_heading = "Verification")]
+    pub ignore: Vec<String>,
+
+    /// Rows of a table to show in full, if they differ
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 20,
+        help_heading = "Verification"
+    )]
+    pub max_rows: usize,
+
+    /// Show the values of rows that differ: they are your users' data
+    #[arg(long, help_heading = "Verification")]
+    pub show_values: bool,
+
+    /// Write the SQL that would make the target what the source is, to be read and run by a person
+    #[arg(long, value_name = "FILE", help_heading = "Verification")]
+    pub repair: Option<PathBuf>,
+
+    /// Which objects.
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+
+    /// What to leave out of them.
+    #[command(flatten)]
+    pub leave_out: LeaveOutArgs,
+
+    /// Number of sessions that read each server at the same time [default: number of cores]
+    #[arg(short = 'j', long, value_name = "N", help_heading = "Speed", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub jobs: Option<u32>,
+
+    /// How to tell.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// What to compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Level {
+    /// Every row's content, and everything else
+    Content,
+    /// Numbers of rows, and everything else; exit status 6 at best
+    Counts,
+    /// Everything but rows; exit status 6 at best
+    Schema,
+}
+
+/// What was asked for, resolved.
+pub struct Asked {
+    /// Which objects.
+    pub filters: Filters,
+    /// What to leave out of them.
+    pub restore: RestoreOptions,
+    /// What to compare.
+    pub level: VerifyLevel,
+    /// Readers of each side.
+    pub jobs: u32,
+    /// What to pass over.
+    pub ignore: Vec<Ignore>,
+    /// Rows to show in full.
+    pub max_rows: usize,
+    /// Whether with their values.
+    pub show_values: bool,
+    /// Further looks at what differs.
+    pub recheck: u32,
+    /// How long to wait before each.
+    pub pause: Duration,
+    /// Where a repair is to be written.
+    pub repair: Option<PathBuf>,
+}
+
+impl Asked {
+    /// Whether only some schemas or tables are to be compared.
+    pub fn is_part(&self) -> bool {
+        self.filters.iter().any(|filter| selects(filter.kind))
+    }
+}
+
+/// The sessions that are reading, for a cancel request.
+type Reading = Arc<Mutex<Option<Arc<Ends>>>>;
+
+impl VerifyArgs {
+    /// From the command line.
+    pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
+        let output = Output::start(&self.output.options())?;
+        Box::pin(run(self, output)).await
+    }
+
+    fn asked(&self) -> Result<Asked, Failure> {
+        let ignore = self.ignore.iter().map(|rule| Ignore::parse(rule));
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Asked {
+            filters: self.selection.filters()?,
+            restore: self.leave_out.restore_options(false),
+            level: match self.level {
+                Level::Content => VerifyLevel::Content,
+                Level::Counts => VerifyLevel::Counts,
+                Level::Schema => VerifyLevel::Schema,
+            },
+            jobs: self
+                .jobs
+                .unwrap_or_else(|| u32::try_from(cores()).unwrap_or(1)),
+            ignore: ignore.collect::<Result<_, _>>()?,
+            max_rows: self.max_rows,
+            show_values: self.show_values,
+            recheck: self.recheck,
+            pause: Duration::from_secs(self.recheck_pause),
+            repair: self.repair.clone(),
+        })
+    }
+}
+
+/// Compares.
+pub async fn run(args: VerifyArgs, output: Output) -> Result<ExitStatus, Failure> {
+    let stop = super::signals::watch();
+    let reading = Reading::default();
+    let connected = tokio::select! {
+        connected = connect(&args, &output) => connected,
+        name = super::signals::wait(stop.clone()) => Err(Failure::interrupted(&name)),
+    };
+    let (both, asked) = match connected {
+        Ok(connected) => connected,
+        // Nothing was looked at, so there is nothing to keep a record of.
+        Err(failure) => {
+            output.abandon(&failure).await;
+            return Err(failure);
+        }
+    };
+    let emit: Arc<dyn Emit> = Arc::new(output.emitter());
+    let ended = tokio::select! {
+        ended = Box::pin(verdict::reach(&both, &asked, &reading, &emit)) => ended,
+        name = super::signals::wait(stop.clone()) => Err(Failure::interrupted(&name)),
+    };
+    match ended {
+        Ok(()) => Ok(output.finish(Ending::Complete).await),
+        Err(failure) => {
+            let ends = reading
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            if let Some(ends) = ends {
+                let [source, target] = &ends.pools;
+                tokio::join!(source.cancel(), target.cancel());
+            }
+            if failure.status == ExitStatus::Usage {
+                output.abandon(&failure).await;
+                return Err(failure);
+            }
+            Ok(output.fail(failure).await)
+        }
+    }
+}
+
+/// Both ends, and what was asked for in terms of them.
+async fn connect(args: &VerifyArgs, output: &Output) -> Result<(Both, Asked), Failure> {
+    let asked = args.asked()?;
+    let emitter = output.emitter();
+    emitter.emit(What::StepStarted {
+        step: "connecting".to_owned(),
+    });
+    let mut requested = Requested::new(&args.connection, &args.selection, &args.leave_out)?;
+    requested.only_reads = true;
+    let road = Road::connect(&requested).await?;
+    emitter.emit(What::RunStarted {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        command: "verify".to_owned(),
+        source: road.source.endpoint.clone(),
+        target: road.target_endpoint(),
+        jobs: asked.jobs,
+        verify: asked.level,
+        run_dir: output.run_dir().path().display().to_string(),
+        narrowed_by: requested.narrowed_by(),
+    });
+    let Road {
+        source,
+        target,
+        pg_dump,
+        ..
+    } = road;
+    asked.filters.check_database(&source.facts.database)?;
+    asked.filters.check_pg_dump(pg_dump.version.major())?;
+    let exclude_data = check_patterns(&[&source, &target], &asked.filters).await?;
+    let both = Both {
+        source,
+        target,
+        pg_dump,
+        exclude_data,
+    };
+    Ok((both, asked))
+}

@@ -1,0 +1,156 @@
+//! What was found, told: after the rules that pass something over, and with a repair, if one is wanted.
+
+use std::sync::Arc;
+
+use super::compare_rows::{RowsLook, TableDiffers};
+use super::look::{self, Both, Look};
+use super::verdict::Found;
+use super::{Asked, repair};
+use crate::event::{Emit, What};
+use crate::model::{
+    Bytes, CopyFormat, Difference, MultisetDigest, QualifiedName, TableVerdict, Verdict, Waiver,
+};
+use crate::verify::repair::TableRepair;
+use crate::verify::{self, Outcome};
+
+/// What is left once the rules have been applied.
+struct Telling {
+    outcome: Outcome,
+    tables: Vec<TableDiffers>,
+    waivers: Vec<Waiver>,
+    /// Rules that cover nothing that differs.
+    unneeded: Vec<String>,
+}
+
+/// Tells everything.
+pub(super) async fn tell(
+    found: Found,
+    in_flux: Vec<Difference>,
+    (look, both, asked): (&Look, &Both, &Asked),
+    emit: &Arc<dyn Emit>,
+) {
+    let telling = Telling::of(found, look, asked);
+    write_repair(&telling, (look, both, asked), emit).await;
+    for table in &both.exclude_data {
+        emit.emit(What::TableVerified(left_out(table)));
+    }
+    telling.emit(in_flux, emit.as_ref());
+}
+
+impl Telling {
+    fn of(found: Found, look: &Look, asked: &Asked) -> Self {
+        let Found { mut outcome, rows } = found;
+        let RowsLook {
+            mut tables,
+            others,
+            unverified,
+            same,
+            notes,
+            not_compared,
+        } = rows;
+        let of_tables = tables.iter().map(|table| &table.difference);
+        outcome.extend(Outcome {
+            differences: others.iter().chain(of_tables).cloned().collect(),
+            unverified,
+            notes,
+            checked: same
+                .into_iter()
+                .map(|(what, count)| (what.to_owned(), count))
+                .collect(),
+        });
+        let (waivers, unneeded) = verify::waive(
+            &asked.ignore,
+            &mut outcome.differences,
+            (&look.source.observed, &look.target.observed),
+            &not_compared,
+        );
+        // A table whose rows are passed over is told by its waiver alone.
+        let passed_over = waivers.iter().flat_map(|waiver| &waiver.differences);
+        tables.retain(|table| !passed_over.clone().any(|one| *one == table.difference));
+        Self {
+            outcome,
+            tables,
+            waivers,
+            unneeded,
+        }
+    }
+
+    fn emit(self, in_flux: Vec<Difference>, emit: &dyn Emit) {
+        let mut drilled = Vec::new();
+        for table in self.tables {
+            emit.emit(What::TableVerified(table.verdict));
+            drilled.extend(table.found.map(|(_, described)| described));
+        }
+        for (what, count) in self.outcome.checked {
+            emit.emit(What::Checked { what, count });
+        }
+        let unneeded = self.unneeded.into_iter();
+        let unneeded = unneeded
+            .map(|rule| format!("--ignore {rule} was not needed: it covers nothing that differs"));
+        for text in self.outcome.notes.into_iter().chain(unneeded) {
+            emit.emit(What::Note { text });
+        }
+        for waiver in self.waivers {
+            emit.emit(What::Waived(waiver));
+        }
+        if !in_flux.is_empty() {
+            emit.emit(What::InFlux {
+                differences: in_flux,
+            });
+        }
+        for difference in self.outcome.differences {
+            emit.emit(What::Difference(difference));
+        }
+        for rows in drilled {
+            emit.emit(What::RowsDiffer(Box::new(rows)));
+        }
+        for unverified in self.outcome.unverified {
+            emit.emit(What::Unverified(unverified));
+        }
+    }
+}
+
+/// If it cannot be written, what was found is told all the same.
+async fn write_repair(
+    telling: &Telling,
+    (look, both, asked): (&Look, &Both, &Asked),
+    emit: &Arc<dyn Emit>,
+) {
+    let Some(path) = &asked.repair else { return };
+    emit.emit(What::StepStarted {
+        step: "writing the repair".to_owned(),
+    });
+    let facts = &look.source.facts;
+    let tables: Vec<TableRepair> = telling
+        .tables
+        .iter()
+        .filter_map(|table| repair::of_table(table, facts))
+        .collect();
+    let ends = Arc::new(look.ends(both));
+    let found = (&telling.outcome.differences[..], &tables[..]);
+    let options = look::options(both, asked);
+    let written = repair::write(path, found, (look, both, &options), (&ends, emit)).await;
+    if let Err(failure) = written {
+        emit.emit(What::Note {
+            text: format!("error: there is no repair in {}: {failure}", path.display()),
+        });
+    }
+    for pool in &ends.pools {
+        pool.drain().await;
+    }
+}
+
+/// The line of a table whose rows were left out on request.
+fn left_out(table: &QualifiedName) -> TableVerdict {
+    TableVerdict {
+        table: table.clone(),
+        format: CopyFormat::Binary,
+        read: None,
+        source_count: None,
+        target: Some(MultisetDigest::default()),
+        bytes: Bytes(0),
+        copy_ms: 0,
+        verdict: Verdict::Excluded,
+        forms: Vec::new(),
+    }
+}

@@ -1,0 +1,80 @@
+//! What has no rows of its own: large objects one by one, and materialized views that are fresher than the source's.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::model::{CopyFormat, MultisetDigest, Oid};
+use crate::pg::wire::{Gauge, read_rows};
+use crate::pg::{PgError, Pool};
+use crate::verify::rows::{Bucketing, Buckets, Comparand, Ends, SideRead, Sides, Subject};
+
+/// Which of the large objects of a batch have another content on the target.
+pub async fn large_objects(oids: &[Oid], sides: &Sides, ends: &Ends) -> Result<Vec<Oid>, PgError> {
+    let [Ok(source), Ok(target)] = sides else {
+        return Ok(Vec::new());
+    };
+    let differing = source.buckets.differing(&target.buckets);
+    let Bucketing::ByKey { buckets, .. } = source.buckets.by() else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    for oid in oids {
+        // The first column of each part, as it is in the binary format.
+        let field = [&4_i32.to_be_bytes()[..], &oid.0.to_be_bytes()].concat();
+        let bucket = usize::try_from(xxh3_64(&field) % (*buckets as u64)).unwrap_or(0);
+        if !differing.contains(&bucket) {
+            continue;
+        }
+        let one = Comparand::of_large_objects(&[*oid]);
+        let [source, target] = &ends.pools;
+        let (left, right) = tokio::try_join!(digest(&one, source), digest(&one, target))?;
+        if left != right {
+            found.push(*oid);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a materialized view holds on the target what its query gives on the source, whose own view is older than that.
+/// Best effort: if the query cannot be run, it is compared with what the source's view holds, and that only.
+pub async fn is_fresh(comparand: &Comparand, sides: &Sides, ends: &Ends) -> bool {
+    let Subject::Matview {
+        definition: Some(definition),
+    } = &comparand.subject
+    else {
+        return false;
+    };
+    let query = Comparand {
+        from: format!(
+            "({}) as definition",
+            definition.trim().trim_end_matches(';')
+        ),
+        ..comparand.clone()
+    };
+    let by_query = digest(&query, &ends.pools[0]).await;
+    let held = sides[1].as_ref().map(SideRead::digest);
+    matches!((by_query, held), (Ok(by_query), Ok(held)) if by_query == held)
+}
+
+async fn digest(comparand: &Comparand, pool: &Pool) -> Result<MultisetDigest, PgError> {
+    let buckets = Buckets::new(Bucketing::One);
+    let gauge = Gauge::default();
+    let mut wire = pool.take().await?;
+    let statement = comparand.copy_out(&[], "");
+    let read = read_rows(
+        &mut wire,
+        &statement,
+        &CopyFormat::Binary,
+        (&gauge, buckets),
+    )
+    .await;
+    match read {
+        Ok((_, buckets)) => {
+            pool.give_back(wire);
+            Ok(buckets.total())
+        }
+        Err(error) => {
+            pool.give_up(wire);
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Versions of extensions: between servers of one version they must be the same, unless the target's server has no other.
+
+use std::cmp::Ordering;
+
+use crate::catalog::{Extension, VersionedQuery};
+use crate::model::{DifferenceKind, quote_ident, shown_ident};
+use crate::pg::{PgError, Query, Session};
+
+use super::attempt::attempt;
+use super::{Observed, Outcome, Scope};
+
+pub(super) const DEFAULT_VERSIONS: VersionedQuery = VersionedQuery {
+    newest: Query::new(
+        "default_versions.sql",
+        include_str!("../../sql/verify/default_versions.sql"),
+    ),
+    older: None,
+};
+
+/// The versions that the server would create; none if one of its control files is broken, because then it names none.
+pub(super) async fn default_versions(session: &Session) -> Result<Vec<Extension>, PgError> {
+    let Ok(rows) = attempt(session, &DEFAULT_VERSIONS).await? else {
+        return Ok(Vec::new());
+    };
+    rows.iter()
+        .map(|row| {
+            Ok(Extension {
+                name: row.get("name")?,
+                version: row.get("version")?,
+            })
+        })
+        .collect()
+}
+
+/// An extension that is missing is found by its definition.
+pub(super) fn compare(source: &Observed, target: &Observed, scope: &Scope) -> Outcome {
+    let mut outcome = Outcome::default();
+    for extension in &source.extensions {
+        let same_name = |other: &&Extension| other.name == extension.name;
+        let Some(found) = target.extensions.iter().find(same_name) else {
+            continue;
+        };
+        if !scope.has_extension(&extension.name) || found.version == extension.version {
+            continue;
+        }
+        let default = target.default_versions.iter().find(same_name);
+        let versions = Versions {
+            source: extension.version.as_deref().unwrap_or_default(),
+            target: found.version.as_deref().unwrap_or_default(),
+            default: default.and_then(|default| default.version.as_deref()),
+        };
+        if versions.differ(source.major == target.major) {
+            let object = ("extension", shown_ident(&extension.name));
+            outcome.differ(DifferenceKind::Different, object, versions.in_words());
+        } else {
+            outcome
+                .notes
+                .push(versions.note(&extension.name, source.major == target.major));
+        }
+    }
+    outcome
+}
+
+struct Versions<'a> {
+    source: &'a str,
+    target: &'a str,
+    /// What the target's server would create, if it says.
+    default: Option<&'a str>,
+}
+
+impl Versions<'_> {
+    /// A newer server brings newer extensions, and there is nothing to be done about that. What is older than on the
+    /// source, or chosen by somebody, is not what the source has.
+    fn differ(&self, same_major: bool) -> bool {
+        let is_default = self.default == Some(self.target);
+        let is_older = compare_versions(self.target, self.source) == Ordering::Less;
+        !is_default && (is_older || same_major && self.default.is_some())
+    }
+
+    fn in_words(&self) -> String {
+        let (source, target) = (self.source, self.target);
+        let default = match self.default {
+            Some(default) => format!(", whose server would create {default}"),
+            None => String::new(),
+        };
+        format!("version {source} on the source, {target} on the target{default}")
+    }
+
+    fn note(&self, name: &str, same_major: bool) -> String {
+        let (source, target, name) = (self.source, self.target, quote_ident(name));
+        let remedy = if same_major && compare_versions(source, target) == Ordering::Less {
+            format!(
+                " ALTER EXTENSION {name} UPDATE on the source would make it the same where its server has that version."
+            )
+        } else {
+            String::new()
+        };
+        format!(
+            "The extension {name} is {source} on the source and {target} on the target.{remedy}"
+        )
+    }
+}
+
+/// Number by number where there are numbers: 1.10 comes after 1.9.
+fn compare_versions(left: &str, right: &str) -> Ordering {
+    let parts = |version: &str| -> Vec<(u64, String)> {
+        let parts = version.split(['.', '-', '_', '+']);
+        parts
+            .map(|part| {
+                let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+                let (number, rest) = part.split_at(digits);
+                (number.parse().unwrap_or(0), rest.to_owned())
+            })
+            .collect()
+    };
+    parts(left).cmp(&parts(right))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_counts_unless_the_server_has_no_other() {
+        let differ = |source, target, default, same_major| {
+            let versions = Versions {
+                source,
+                target,
+                default,
+            };
+            versions.differ(same_major)
+        };
+        // The same major version.
+        assert!(differ("1.9", "1.8", Some("1.9"), true));
+        assert!(differ("1.8", "1.9", Some("1.10"), true));
+        assert!(!differ("1.8", "1.9", Some("1.9"), true));
+        assert!(!differ("1.9", "1.8", Some("1.8"), true));
+        // Another one.
+        assert!(!differ("1.8", "1.10", Some("1.10"), false));
+        assert!(!differ("1.8", "1.9", Some("1.10"), false));
+        assert!(differ("1.8", "1.7", Some("1.10"), false));
+        // Nobody knows the default.
+        assert!(differ("1.10", "1.9", None, true));
+        assert!(!differ("1.9", "1.10", None, true));
+    }
+
+    #[test]
+    fn versions_are_compared_number_by_number() {
+        for (older, newer) in [
+            ("1.9", "1.10"),
+            ("1.9.1", "1.10"),
+            ("3.3", "3.3.1"),
+            ("2.0beta", "2.1"),
+        ] {
+            assert_eq!(compare_versions(older, newer), Ordering::Less);
+        }
+        assert_eq!(compare_versions("1.0", "1.0"), Ordering::Equal);
+    }
+}

@@ -1,0 +1,303 @@
+//! Encodings, locales and versions of collations: what decides which text comes first, and which index can be believed.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Finding, QualifiedName, quote_ident};
+use crate::pg::{Answer, PgError};
+
+use super::{Readiness, note, some_of, warning};
+
+/// A locale: the database's own, or a collation's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Locale {
+    /// The collation's schema; none for the database's own locale.
+    pub schema: Option<String>,
+    /// Name of the collation, or of the database.
+    pub name: String,
+    /// Encoding of the database.
+    pub encoding: Option<String>,
+    /// `c` for libc, `i` for ICU, `b` for the server itself.
+    pub provider: String,
+    /// The provider's own locale; none for libc.
+    pub own: Option<String>,
+    /// `LC_COLLATE`.
+    pub lc_collate: Option<String>,
+    /// `LC_CTYPE`.
+    pub lc_ctype: Option<String>,
+    /// The version with which indexes were made, as the catalog has it.
+    pub recorded: Option<String>,
+    /// The version that there is now.
+    pub actual: Option<String>,
+}
+
+impl Locale {
+    pub(super) fn from_answer(row: &Answer) -> Result<Self, PgError> {
+        Ok(Self {
+            schema: row.get("schema")?,
+            name: row.get("name")?,
+            encoding: row.get("encoding")?,
+            provider: row.get("provider")?,
+            own: row.get("locale")?,
+            lc_collate: row.get("lc_collate")?,
+            lc_ctype: row.get("lc_ctype")?,
+            recorded: row.get("recorded")?,
+            actual: row.get("actual")?,
+        })
+    }
+
+    fn shown(&self) -> String {
+        match &self.schema {
+            Some(schema) => {
+                let name = QualifiedName::new(schema.clone(), self.name.clone());
+                format!("the collation {}", name.shown())
+            }
+            None => "the database's own collation".to_owned(),
+        }
+    }
+
+    fn refresh(&self) -> String {
+        match &self.schema {
+            Some(schema) => {
+                let name = QualifiedName::new(schema.clone(), self.name.clone());
+                format!("ALTER COLLATION {name} REFRESH VERSION;")
+            }
+            None => format!(
+                "ALTER DATABASE {} REFRESH COLLATION VERSION;",
+                quote_ident(&self.name)
+            ),
+        }
+    }
+
+    /// Who compares text, and by which rules, in words that are the same wherever the rules are.
+    fn rules(&self) -> String {
+        let provider = match self.provider.as_str() {
+            "i" => "ICU",
+            "b" => "built in",
+            _ => "libc",
+        };
+        let locale = |name: &Option<String>| name.as_deref().map(canonical).unwrap_or_default();
+        let own = match &self.own {
+            Some(own) => format!(" {own}"),
+            None => String::new(),
+        };
+        format!(
+            "{provider}{own}, collate {}, ctype {}",
+            locale(&self.lc_collate),
+            locale(&self.lc_ctype)
+        )
+    }
+}
+
+/// `en_US.UTF-8` and `en_US.utf8` are one locale, `POSIX` is `C`.
+pub(super) fn canonical(locale: &str) -> String {
+    if locale == "POSIX" {
+        return "C".to_owned();
+    }
+    match locale.split_once('.') {
+        Some((language, encoding)) => {
+            let (encoding, modifier) = encoding.split_once('@').unwrap_or((encoding, ""));
+            let encoding = encoding.to_lowercase().replace('-', "");
+            let at = if modifier.is_empty() { "" } else { "@" };
+            format!("{language}.{encoding}{at}{modifier}")
+        }
+        None => locale.to_owned(),
+    }
+}
+
+pub(super) fn findings(source: &Readiness, target: &Readiness) -> Vec<Finding> {
+    let of_database = |side: &'_ Readiness| {
+        side.locales
+            .iter()
+            .find(|one| one.schema.is_none())
+            .cloned()
+    };
+    let (ours, theirs) = (of_database(source), of_database(target));
+    let mut findings = Vec::new();
+    if let (Some(ours), Some(theirs)) = (&ours, &theirs) {
+        findings.extend(encoding(ours, theirs));
+        findings.extend(rules(ours, theirs));
+    }
+    findings.extend(outdated(target));
+    findings.extend(other_versions(source, target));
+    findings
+}
+
+fn encoding(ours: &Locale, theirs: &Locale) -> Option<Finding> {
+    let (source, target) = (ours.encoding.as_deref()?, theirs.encoding.as_deref()?);
+    (source != target).then(|| {
+        note(
+            "encoding-differs",
+            format!("the source is in {source}, the target in {target}"),
+            format!(
+                "Text was compared after conversion. If the application relies on {source} (lengths in bytes, what can be \
+                 stored), create the target database with ENCODING '{source}' and move again."
+            ),
+        )
+    })
+}
+
+fn rules(ours: &Locale, theirs: &Locale) -> Option<Finding> {
+    let (source, target) = (ours.rules(), theirs.rules());
+    (source != target).then(|| {
+        warning(
+            "locale-differs",
+            format!("text is compared otherwise: {source} on the source, {target} on the target"),
+            "ORDER BY, comparisons, upper() and lower() may give other results than before. Indexes are fine, because they \
+             were built there. If that matters, create the target database with the source's locale and move again.",
+        )
+    })
+}
+
+fn outdated(target: &Readiness) -> Option<Finding> {
+    let outdated: Vec<&Locale> = target
+        .locales
+        .iter()
+        .filter(|one| match (&one.recorded, &one.actual) {
+            (Some(recorded), Some(actual)) => recorded != actual,
+            _ => false,
+        })
+        .collect();
+    let shown = |one: &&Locale| {
+        let version = |version: &Option<String>| version.clone().unwrap_or_default();
+        let (recorded, actual) = (version(&one.recorded), version(&one.actual));
+        format!("{} (made with {recorded}, now {actual})", one.shown())
+    };
+    let names: Vec<String> = outdated.iter().map(shown).collect();
+    let refresh: Vec<String> = outdated.iter().map(|one| one.refresh()).collect();
+    (!outdated.is_empty()).then(|| {
+        warning(
+            "collation-version-outdated",
+            format!(
+                "the operating system's collations have changed since the target's were recorded: {}",
+                some_of(&names)
+            ),
+            format!(
+                "Indexes on text that are older than the change may miss rows. Run on the target: REINDEX DATABASE; then {}",
+                some_of(&refresh)
+            ),
+        )
+    })
+}
+
+/// Other rules under the same name. Versions of different providers cannot be compared.
+fn other_versions(source: &Readiness, target: &Readiness) -> Option<Finding> {
+    let there: BTreeMap<_, &Locale> = source.locales.iter().map(|one| (key(one), one)).collect();
+    let mut different = Vec::new();
+    for found in &target.locales {
+        let Some(ours) = there.get(&key(found)) else {
+            continue;
+        };
+        if let (Some(source), Some(target)) = (&ours.actual, &found.actual)
+            && source != target
+            && ours.rules() == found.rules()
+        {
+            different.push(format!(
+                "{} ({source} on the source, {target} on the target)",
+                found.shown()
+            ));
+        }
+    }
+    (!different.is_empty()).then(|| {
+        note(
+            "collation-versions-differ",
+            format!(
+                "the same collation has other versions on the two machines: {}",
+                some_of(&different)
+            ),
+            "Text may sort slightly otherwise than before. Indexes are fine, because they were built there; do not copy the \
+             target's files to the source's machine or back.",
+        )
+    })
+}
+
+/// The database's own locale is the same one whatever the database is called.
+fn key(locale: &Locale) -> (Option<&str>, &str) {
+    let name = match &locale.schema {
+        Some(_) => locale.name.as_str(),
+        None => "",
+    };
+    (locale.schema.as_deref(), name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Severity;
+
+    fn database(change: impl FnOnce(&mut Locale)) -> Readiness {
+        let mut locale = Locale {
+            name: "shop".into(),
+            encoding: Some("UTF8".into()),
+            provider: "c".into(),
+            lc_collate: Some("en_US.UTF-8".into()),
+            lc_ctype: Some("en_US.UTF-8".into()),
+            actual: Some("2.36".into()),
+            ..Locale::default()
+        };
+        change(&mut locale);
+        Readiness {
+            locales: vec![locale],
+            ..Readiness::default()
+        }
+    }
+
+    fn rules(source: &Readiness, target: &Readiness) -> Vec<(Severity, String)> {
+        let found = findings(source, target).into_iter();
+        found.map(|one| (one.severity, one.rule)).collect()
+    }
+
+    #[test]
+    fn each_kind_of_difference_is_told_and_spelling_is_none() {
+        let source = database(|_| ());
+        let spelled = database(|locale| {
+            locale.name = "other".into();
+            locale.lc_collate = Some("en_US.utf8".into());
+        });
+        assert_eq!(rules(&source, &spelled), []);
+        let one = |severity, rule: &str| vec![(severity, rule.to_owned())];
+        assert_eq!(
+            rules(&source, &database(|it| it.encoding = Some("LATIN1".into()))),
+            one(Severity::Note, "encoding-differs")
+        );
+        for change in [
+            (|it: &mut Locale| it.lc_collate = Some("C".into())) as fn(&mut Locale),
+            |it| it.lc_ctype = Some("de_DE.utf8".into()),
+            |it| it.provider = "i".into(),
+            |it| it.own = Some("en-US".into()),
+        ] {
+            assert_eq!(
+                rules(&source, &database(change)),
+                one(Severity::Warning, "locale-differs")
+            );
+        }
+        assert_eq!(
+            rules(&source, &database(|it| it.actual = Some("2.31".into()))),
+            one(Severity::Note, "collation-versions-differ")
+        );
+        let outdated = database(|it| it.recorded = Some("2.31".into()));
+        assert_eq!(
+            rules(&source, &outdated),
+            one(Severity::Warning, "collation-version-outdated")
+        );
+        assert_eq!(rules(&outdated, &source), []);
+        let remedy = &findings(&source, &outdated)[0].remedy;
+        assert!(
+            remedy.contains("ALTER DATABASE \"shop\" REFRESH COLLATION VERSION;"),
+            "{remedy}"
+        );
+    }
+
+    #[test]
+    fn names_of_locales_have_many_spellings() {
+        for (name, same) in [
+            ("en_US.UTF-8", "en_US.utf8"),
+            ("de_DE.UTF-8@euro", "de_DE.utf8@euro"),
+            ("POSIX", "C"),
+            ("C.UTF-8", "C.utf8"),
+        ] {
+            assert_eq!(canonical(name), canonical(same));
+        }
+        assert_ne!(canonical("C.UTF-8"), canonical("C"));
+        assert_ne!(canonical("de_DE.UTF-8@euro"), canonical("de_DE.UTF-8"));
+    }
+}

@@ -1,0 +1,167 @@
+//! What makes a good copy slow or wrong after cut-over, although every row is the same: planner statistics that are missing,
+//! settings that were not brought along, another locale.
+//!
+//! None of it is a difference between what the databases hold, so none of it is one in the report: each is a finding with its
+//! remedy. Reading needs no rights that an owner has not; what a server refuses to tell is named, and the rest still told.
+
+mod locale;
+mod settings;
+mod statistics;
+
+use crate::catalog::{self, VersionedQuery};
+use crate::model::{Finding, Severity};
+use crate::pg::{Answer, PgError, Query, Session};
+
+use super::attempt::attempt;
+use super::{Scope, some_of};
+
+pub use locale::Locale;
+pub use settings::{RoleSetting, Setting};
+pub use statistics::{ExtendedStatistics, Statistics};
+
+macro_rules! queries {
+    ($($name:ident = $file:literal $(, up to $last:literal = $older:literal)?;)*) => {
+        $(pub(super) const $name: VersionedQuery = VersionedQuery {
+            newest: Query::new($file, include_str!(concat!("../../../sql/verify/", $file))),
+            older: queries!(@older $($last, $older)?),
+        };)*
+    };
+    (@older) => { None };
+    (@older $last:literal, $older:literal) => {
+        Some(($last, Query::new($older, include_str!(concat!("../../../sql/verify/", $older)))))
+    };
+}
+
+queries! {
+    LOCALES = "locales.sql", up to 14 = "locales.14.sql";
+    SETTINGS = "settings.sql";
+    ROLE_SETTINGS = "role_settings.sql";
+    STATISTICS = "statistics.sql";
+    EXTENDED_STATISTICS = "extended_statistics.sql", up to 11 = "extended_statistics.11.sql";
+}
+
+/// What is looked at on one side.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Readiness {
+    /// The major version of the server.
+    pub major: u32,
+    /// Locales: the database's own, and those of the collations in use.
+    pub locales: Vec<Locale>,
+    /// What a session begins with.
+    pub settings: Vec<Setting>,
+    /// What is set on the database, and on roles.
+    pub role_settings: Vec<RoleSetting>,
+    /// The roles that there are.
+    pub roles: Vec<String>,
+    /// Planner statistics.
+    pub statistics: Vec<Statistics>,
+    /// Extended statistics.
+    pub extended: Vec<ExtendedStatistics>,
+    /// What the server refused to tell, and why.
+    pub refused: Vec<(String, String)>,
+}
+
+impl Readiness {
+    /// Reads it. Only a lost connection is an error.
+    pub async fn read(session: &Session) -> Result<Self, PgError> {
+        let mut refused = Vec::new();
+        let mut reading = Reading {
+            session,
+            refused: &mut refused,
+        };
+        Ok(Self {
+            major: session.version().major(),
+            locales: reading
+                .of("the locales", &LOCALES, Locale::from_answer)
+                .await?,
+            settings: reading
+                .of("the settings", &SETTINGS, Setting::from_answer)
+                .await?,
+            role_settings: reading
+                .of(
+                    "settings of the database and of roles",
+                    &ROLE_SETTINGS,
+                    RoleSetting::from_answer,
+                )
+                .await?,
+            roles: catalog::roles(session).await?,
+            statistics: reading
+                .of("planner statistics", &STATISTICS, Statistics::from_answer)
+                .await?,
+            extended: reading
+                .of(
+                    "extended statistics",
+                    &EXTENDED_STATISTICS,
+                    ExtendedStatistics::from_answer,
+                )
+                .await?,
+            refused,
+        })
+    }
+}
+
+struct Reading<'a> {
+    session: &'a Session,
+    refused: &'a mut Vec<(String, String)>,
+}
+
+impl Reading<'_> {
+    async fn of<T>(
+        &mut self,
+        what: &str,
+        query: &VersionedQuery,
+        read: impl Fn(&Answer) -> Result<T, PgError>,
+    ) -> Result<Vec<T>, PgError> {
+        match attempt(self.session, query).await? {
+            Ok(rows) => rows.iter().map(read).collect(),
+            Err(error) => {
+                self.refused.push((what.to_owned(), error.to_string()));
+                Ok(Vec::new())
+            }
+        }
+    }
+}
+
+/// What a person should know before the application is pointed to the target; warnings first.
+pub fn findings(source: &Readiness, target: &Readiness, scope: &Scope) -> Vec<Finding> {
+    let mut findings = statistics::findings(source, target, scope);
+    findings.extend(locale::findings(source, target));
+    findings.extend(settings::findings(source, target));
+    findings.extend(refusals(source, target));
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings
+}
+
+fn refusals(source: &Readiness, target: &Readiness) -> Vec<Finding> {
+    let said = |side: &str, readiness: &Readiness| {
+        let refused = readiness.refused.iter();
+        let said = refused.map(|(what, why)| format!("{what} on the {side} ({why})"));
+        said.collect::<Vec<_>>()
+    };
+    let refused = [said("source", source), said("target", target)].concat();
+    if refused.is_empty() {
+        return Vec::new();
+    }
+    vec![note(
+        "not-looked-at",
+        format!("could not be looked at: {}", some_of(&refused)),
+        "Nothing is said about these. Run `pgconvoy verify` as a role that may read them to know.",
+    )]
+}
+
+fn note(rule: &str, what: String, remedy: impl Into<String>) -> Finding {
+    finding(Severity::Note, rule, what, remedy.into())
+}
+
+fn warning(rule: &str, what: String, remedy: impl Into<String>) -> Finding {
+    finding(Severity::Warning, rule, what, remedy.into())
+}
+
+fn finding(severity: Severity, rule: &str, what: String, remedy: String) -> Finding {
+    Finding {
+        severity,
+        rule: rule.to_owned(),
+        what,
+        remedy,
+    }
+}

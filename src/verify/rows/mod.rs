@@ -1,0 +1,58 @@
+//! The rows of two databases: how many, and a hash of the multiset, table by table, on both sides at once.
+//!
+//! ```text
+//!   facts of both sides ──► Comparand (what to read, in which form) ──► readers of the source ──┐
+//!                                                              └──────► readers of the target ──┴─► Sides ──► verdict
+//! ```
+//!
+//! | file | |
+//! |---|---|
+//! | `form` | in which form a column is compared |
+//! | `comparand` | which tables and views, and what is read of them |
+//! | `cut` | a large table in chunks |
+//! | `buckets` | a digest for each part of a table, so that a difference need not be looked for in all of it |
+//! | `judge` | what both sides come to |
+//! | `readers` | the work of both sides, and what came of it |
+//!
+//! Rows are read in one format only, binary COPY; a column whose binary form would not do is sent as text in it.
+
+mod buckets;
+mod comparand;
+mod cut;
+mod form;
+mod judge;
+mod readers;
+
+pub use buckets::{Bucketing, Buckets, Scale};
+pub(super) use buckets::{FIELD_COUNT, fields, first_fields};
+pub use comparand::{Comparand, Inputs, Key, Pairing, ReadColumn, Subject, TableKey};
+pub use form::Forms;
+pub(super) use form::as_text;
+pub use judge::{Judgement, class, judge, object, unverified, verdict};
+pub(super) use readers::key_range;
+pub use readers::{Ends, Reading, SideRead, Sides, read};
+
+use crate::catalog::VersionedQuery;
+use crate::pg::{PgError, Query, Session};
+
+/// Lists every table's keys.
+pub(super) const KEYS: VersionedQuery = VersionedQuery {
+    newest: Query::new("keys.sql", include_str!("../../../sql/verify/keys.sql")),
+    older: Some((
+        10,
+        Query::new(
+            "keys.10.sql",
+            include_str!("../../../sql/verify/keys.10.sql"),
+        ),
+    )),
+};
+
+/// Which columns tell the rows of a table apart, the best first for each table.
+pub async fn keys(session: &Session) -> Result<Vec<TableKey>, PgError> {
+    let rows = session
+        .query(KEYS.for_server(session.version()), &[])
+        .await?;
+    rows.iter()
+        .map(|row| Ok((row.name("schema", "name")?, row.get("columns")?)))
+        .collect()
+}

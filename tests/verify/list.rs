@@ -1,0 +1,131 @@
+//! The list of damages, as damages.sql has it.
+
+use std::collections::BTreeSet;
+
+/// What is built on the source, moved, and then damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fixture {
+    /// The zoo on 15.
+    Zoo,
+    /// Extensions and what uses them, on 15.
+    Contrib,
+    /// The social network, on 15.
+    Mastodon,
+    /// The zoo on 18.
+    Zoo18,
+}
+
+/// One entry of the list.
+#[derive(Debug, Clone)]
+pub struct Damage {
+    /// What is wrong, for a person.
+    pub title: String,
+    /// What is damaged.
+    pub fixture: Fixture,
+    /// How.
+    pub sql: String,
+    /// Every difference that verify must report, as `Missing index zoo.keyed_a`, sorted.
+    pub expected: Vec<String>,
+    /// Words of the warnings that it must give.
+    pub warnings: Vec<String>,
+    /// Which rows differ, of tables that the list says it of.
+    pub rows: Vec<Rows>,
+    /// A part of the reason why the repair does not cover it.
+    pub not_covered: Option<String>,
+}
+
+/// Which rows of a table differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rows {
+    /// As the differences name it.
+    pub table: String,
+    /// `1 missing, 0 extra, 2 changed`.
+    pub totals: String,
+    /// The keys; empty if they are not said.
+    pub keys: BTreeSet<String>,
+}
+
+/// The whole list, in its order.
+pub fn damages() -> Vec<Damage> {
+    let text = include_str!("damages.sql");
+    text.split("\n-- damage: ").skip(1).map(parse).collect()
+}
+
+fn parse(text: &str) -> Damage {
+    let (title, rest) = text.split_once('\n').expect("a title and more");
+    let said = |what: &str| -> Vec<String> {
+        let prefix = format!("-- {what}: ");
+        let said = rest.lines().filter_map(|line| line.strip_prefix(&prefix));
+        said.map(str::to_owned).collect()
+    };
+    let mut expected = said("expect");
+    assert!(!expected.is_empty(), "{title}: nothing is expected");
+    expected.retain(|one| one != "nothing");
+    expected.sort();
+    // A heading of the next section is no statement, and does no harm.
+    let is_said = |line: &&str| line.starts_with("-- ") && line.contains(": ");
+    let sql = rest.lines().filter(|line| !is_said(line));
+    Damage {
+        title: title.to_owned(),
+        fixture: fixture(said("on").first().map_or("zoo", String::as_str)),
+        sql: sql.collect::<Vec<_>>().join("\n"),
+        expected,
+        warnings: said("warning"),
+        rows: said("rows").iter().map(|text| rows(text)).collect(),
+        not_covered: said("repair").first().map(|text| {
+            let reason = text.strip_prefix("not covered: ");
+            reason
+                .unwrap_or_else(|| panic!("{title}: {text}"))
+                .to_owned()
+        }),
+    }
+}
+
+fn fixture(name: &str) -> Fixture {
+    match name {
+        "zoo" => Fixture::Zoo,
+        "contrib" => Fixture::Contrib,
+        "mastodon" => Fixture::Mastodon,
+        "zoo on 18" => Fixture::Zoo18,
+        other => panic!("no fixture: {other}"),
+    }
+}
+
+fn rows(text: &str) -> Rows {
+    let at = text.find(" missing, ").expect("totals");
+    let at = text[..at].rfind(' ').expect("a table and totals");
+    let (table, rest) = (&text[..at], &text[at + 1..]);
+    let (totals, keys) = rest.split_once(": ").unwrap_or((rest, ""));
+    let keys = keys.split(", ").filter(|key| !key.is_empty());
+    Rows {
+        table: table.to_owned(),
+        totals: totals.to_owned(),
+        keys: keys.map(str::to_owned).collect(),
+    }
+}
+
+#[test]
+fn the_list_is_sound() {
+    let damages = damages();
+    assert!(damages.len() > 100);
+    let titles: BTreeSet<_> = damages.iter().map(|one| &one.title).collect();
+    assert_eq!(titles.len(), damages.len(), "a title is there twice");
+    for damage in &damages {
+        let title = &damage.title;
+        assert!(damage.sql.contains(';'), "{title}: no statement");
+        for one in &damage.expected {
+            let kinds = ["Missing ", "Extra ", "Different ", "Invalid "];
+            assert!(
+                kinds.iter().any(|kind| one.starts_with(kind)),
+                "{title}: {one}"
+            );
+        }
+        for rows in &damage.rows {
+            let object = format!(" table data {}", rows.table);
+            assert!(
+                damage.expected.iter().any(|one| one.ends_with(&object)),
+                "{title}: {object}"
+            );
+        }
+    }
+}

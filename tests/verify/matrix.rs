@@ -1,0 +1,221 @@
+//! The damage matrix: every damage of the list, each done to a fresh copy of what was moved, must be found by name, and
+//! nothing else with it; then the repair that was offered is run, and nothing may be left to be found.
+//!
+//! A copy is made by `create database … template …`, which takes a tenth of a second. What belongs to a database and is not
+//! in it (its settings, its subscriptions) does not come with it.
+
+use std::time::{Duration, Instant};
+
+use crate::list::{Damage, Fixture, damages};
+use crate::support::moving::{self, assert_proven, move_with};
+use crate::support::server::Server;
+use crate::verified::{Verified, verify};
+
+/// The fixture's subscription, which connects to nothing. A copy of a database has none.
+const SUBSCRIPTION: &str = r#"set client_min_messages = error;
+    create subscription "zoo Sub" connection 'host=nowhere.invalid user=me dbname=x' publication "zoo All", zoo_some
+        with (connect = false, slot_name = none, enabled = false, synchronous_commit = off);
+    comment on subscription "zoo Sub" is 'a subscription''s comment';"#;
+const NO_SUBSCRIPTION: &str = r"select format('drop subscription %I', subname) from pg_catalog.pg_subscription
+    where subdbid = (select oid from pg_catalog.pg_database where datname = current_database())
+    \gexec";
+
+/// Settings of the database, which a copy of it has not either.
+const SETTINGS: &str = r#"alter database :"DBNAME" set work_mem = '7MB';
+    alter role zoo_owner in database :"DBNAME" set statement_timeout = '3min';"#;
+
+/// No row without a replica identity can be changed while it is published.
+const HUSH: &str = "update pg_catalog.pg_publication set pubupdate = false, pubdelete = false
+    where pubname in ('zoo All', 'zoo of schema')";
+const UNHUSH: &str = "reset session_replication_role;
+    update pg_catalog.pg_publication set pubupdate = pubname = 'zoo of schema', pubdelete = true
+    where pubname in ('zoo All', 'zoo of schema');";
+
+/// A server with a source, and a database that it was moved to.
+struct Moved {
+    server: Server,
+    fixture: Fixture,
+}
+
+impl Moved {
+    fn start(fixture: Fixture) -> Option<Self> {
+        let major = if fixture == Fixture::Zoo18 { 18 } else { 15 };
+        let server = Server::start(major)?;
+        let moved = Self { server, fixture };
+        moved.build();
+        let run = move_with(&moved.of("source"), &moved.of("moved"), &[]);
+        assert_proven(&run);
+        if moved.is_zoo() {
+            moved.server.psql("moved", HUSH);
+        }
+        Some(moved)
+    }
+
+    fn build(&self) {
+        let server = &self.server;
+        server.database("source");
+        server.database("moved");
+        let (script, variables) = match self.fixture {
+            Fixture::Zoo => ("zoo.sql", "pg_dump=18 subscription=off"),
+            Fixture::Zoo18 => ("zoo.sql", "subscription=off"),
+            Fixture::Contrib => ("zoo-contrib.sql", ""),
+            Fixture::Mastodon => ("mastodon.sql", "scale=0.001"),
+        };
+        moving::build(server, "source", script, variables);
+        if self.is_zoo() {
+            server.psql("source", include_str!("unruly.sql"));
+        }
+        match self.fixture {
+            Fixture::Zoo => server.psql("source", SETTINGS),
+            Fixture::Zoo18 => server.psql("source", SUBSCRIPTION),
+            _ => String::new(),
+        };
+    }
+
+    fn is_zoo(&self) -> bool {
+        matches!(self.fixture, Fixture::Zoo | Fixture::Zoo18)
+    }
+
+    fn of(&self, database: &str) -> String {
+        self.server.conninfo(database)
+    }
+
+    /// Makes a fresh copy and does the damage to it.
+    fn damaged(&self, sql: &str) -> Result<(), String> {
+        // Copying the files takes a third of the time of copying them by way of the log.
+        let copy = "create database damaged template moved strategy file_copy";
+        self.server.psql("postgres", copy);
+        let mut script = String::new();
+        if self.fixture == Fixture::Zoo18 {
+            script.push_str(SUBSCRIPTION);
+        }
+        if self.fixture == Fixture::Zoo {
+            script.push_str(SETTINGS);
+        }
+        script.push_str(sql);
+        script.push('\n');
+        if self.is_zoo() {
+            script.push_str(UNHUSH);
+        }
+        self.server.try_psql("damaged", &script).map(drop)
+    }
+
+    fn drop_copy(&self) {
+        if self.fixture == Fixture::Zoo18 {
+            self.server.psql("damaged", NO_SUBSCRIPTION);
+        }
+        let sql = "drop database damaged with (force)";
+        self.server.psql("postgres", sql);
+    }
+
+    fn verify(&self) -> Verified {
+        verify(&self.of("source"), &self.of("damaged"), &[])
+    }
+
+    /// Everything that is wrong with what is said of a damage.
+    fn look(&self, damage: &Damage) -> Result<(), String> {
+        self.damaged(&damage.sql)
+            .map_err(|said| format!("the damage can't be done: {said}"))?;
+        let found = self.verify();
+        found.is_just(damage)?;
+        if damage.expected.is_empty() {
+            return Ok(());
+        }
+        if let Some(reason) = &damage.not_covered {
+            return found.repair_says(reason);
+        }
+        let repair = found.repair();
+        self.server
+            .try_psql("damaged", &repair)
+            .map_err(|said| format!("the repair fails: {said}\n{}", beginning(&repair)))?;
+        let after = self.verify();
+        after
+            .is_clean()
+            .map_err(|said| format!("after the repair: {said}\n{}", beginning(&repair)))
+    }
+}
+
+/// Enough of a repair for a person: what is its own, and not megabytes of values.
+fn beginning(repair: &str) -> String {
+    let cut = |line: &str| line.chars().take(300).collect::<String>();
+    let own = repair
+        .lines()
+        .skip_while(|line| !line.starts_with("-- Of "))
+        .filter(|line| !line.starts_with("set ") && !line.is_empty());
+    own.take(40).map(cut).collect::<Vec<_>>().join("\n")
+}
+
+/// Every `of`th damage of a fixture, beginning with `number`. One damage alone: `PGCONVOY_TEST_DAMAGE="one byte"`.
+fn every(of: usize, number: usize, fixture: Fixture) {
+    let Some(moved) = Moved::start(fixture) else {
+        return;
+    };
+    let wanted = std::env::var("PGCONVOY_TEST_DAMAGE").unwrap_or_default();
+    let mine = damages()
+        .into_iter()
+        .filter(|damage| damage.fixture == fixture)
+        .skip(number)
+        .step_by(of)
+        .filter(|damage| damage.title.contains(&wanted));
+    let (mut count, mut failures) = (0, Vec::new());
+    for damage in mine {
+        let began = Instant::now();
+        if let Err(said) = moved.look(&damage) {
+            failures.push(format!("# {}\n{said}", damage.title));
+        }
+        moved.drop_copy();
+        count += 1;
+        let spent = began.elapsed();
+        if spent > Duration::from_secs(10) {
+            println!("slow: {} took {spent:?}", damage.title);
+        }
+    }
+    println!("{count} damages, {} not as they should be", failures.len());
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+macro_rules! shards {
+    ($($test:ident: $number:literal of $of:literal, $fixture:ident;)*) => {
+        $(#[test]
+        fn $test() {
+            every($of, $number, Fixture::$fixture);
+        })*
+    };
+}
+
+// As many parts as keep a small machine busy to the end: each starts a server, builds, and moves.
+shards! {
+    damages_of_the_zoo_0: 0 of 8, Zoo;
+    damages_of_the_zoo_1: 1 of 8, Zoo;
+    damages_of_the_zoo_2: 2 of 8, Zoo;
+    damages_of_the_zoo_3: 3 of 8, Zoo;
+    damages_of_the_zoo_4: 4 of 8, Zoo;
+    damages_of_the_zoo_5: 5 of 8, Zoo;
+    damages_of_the_zoo_6: 6 of 8, Zoo;
+    damages_of_the_zoo_7: 7 of 8, Zoo;
+    damages_of_the_zoo_on_18: 0 of 1, Zoo18;
+    damages_of_contrib: 0 of 1, Contrib;
+    damages_of_mastodon: 0 of 1, Mastodon;
+}
+
+fn undamaged(fixture: Fixture) {
+    let Some(moved) = Moved::start(fixture) else {
+        return;
+    };
+    moved.damaged("").expect("no damage can be done");
+    let found = moved.verify();
+    found.is_clean().unwrap_or_else(|said| panic!("{said}"));
+    moved.drop_copy();
+}
+
+#[test]
+fn an_undamaged_zoo_is_the_same() {
+    undamaged(Fixture::Zoo);
+    undamaged(Fixture::Zoo18);
+}
+
+#[test]
+fn an_undamaged_network_and_undamaged_extensions_are_the_same() {
+    undamaged(Fixture::Mastodon);
+    undamaged(Fixture::Contrib);
+}
