@@ -1385,12 +1385,10 @@ alter user mapping for "zoo Keeper" server "zoo Server" options (set password 'z
 
 -- damage: a foreign table with other options
 -- expect: Different foreign table zoo.far
--- repair: not covered: what follows the list of columns (parents, partition key, server) differs
 alter foreign table zoo.far options (set table_name 'near.by');
 
 -- damage: a foreign table's column with other options
 -- expect: Different foreign table zoo.far
--- repair: not covered: it is not known how to undo
 alter foreign table zoo.far alter id options (set column_name 'id');
 
 -- damage: a foreign table is gone

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `draft` | what each difference is met with; what is left to a person, and why |
 //! | `definitions`, `table`, `sequences`, `enums` | what changes an object that is defined otherwise |
+//! | `options` | options of foreign tables and their columns |
 //! | `grants` | grants, and large objects' owners |
 //! | `catalog`, `states` | what is not in force, settings, where sequences stand |
 //! | `graph`, `order` | what depends on what; which table's rows come first |
@@ -28,6 +29,7 @@ mod draft;
 mod enums;
 mod grants;
 mod graph;
+mod options;
 mod order;
 mod rows;
 mod script;
