@@ -26,6 +26,9 @@ impl<'a> Draft<'a> {
                 self.of_rows(difference, gaps);
                 return true;
             }
+            "extension" if self.of_version(difference, about, gaps) => {
+                return true;
+            }
             "large object" => {
                 self.of_large_object(difference, about);
                 return true;

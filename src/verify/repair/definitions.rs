@@ -87,6 +87,7 @@ impl<'a> Draft<'a> {
                     self.recreate(ours, theirs, about)
                 }
             }
+            "OPERATOR" => self.alter_operator(ours, theirs, about),
             "TEXT SEARCH CONFIGURATION" => {
                 if self.map_again(ours, theirs, about) {
                     Vec::new()
@@ -144,7 +145,12 @@ impl<'a> Draft<'a> {
     }
 
     /// Drops it and what depends on it, and makes all of that again as it is on the source.
-    fn recreate(&mut self, ours: &'a Entry, theirs: &'a Entry, about: &str) -> Vec<String> {
+    pub(super) fn recreate(
+        &mut self,
+        ours: &'a Entry,
+        theirs: &'a Entry,
+        about: &str,
+    ) -> Vec<String> {
         let (here, there) = (self.source.place(ours), self.target.place(theirs));
         let attached_to_parent = |entry: &Entry| {
             let attach = |other: &&Entry| {

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `draft` | what each difference is met with; what is left to a person, and why |
 //! | `definitions`, `table`, `sequences`, `enums` | what changes an object that is defined otherwise |
+//! | `extensions`, `operators` | versions of extensions; estimators of operators |
 //! | `options` | options of foreign tables and their columns |
 //! | `grants` | grants, and large objects' owners |
 //! | `catalog`, `states` | what is not in force, settings, where sequences stand |
@@ -27,8 +28,10 @@ mod catalog;
 mod definitions;
 mod draft;
 mod enums;
+mod extensions;
 mod grants;
 mod graph;
+mod operators;
 mod options;
 mod order;
 mod rows;
