@@ -6,10 +6,10 @@ SHELL := /bin/bash
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SKIPPED := $(TARGET_DIR)/tmp/skipped-tests.txt
 
-.PHONY: help demo test lint
+.PHONY: help demo test test-matrix lint
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
 
 demo: ## move a sample database between two throw-away servers, prove it, then damage it to show the alarm
 	@tests/support/install-servers one
@@ -24,6 +24,10 @@ test: ## all tests, against every supported server version
 	if [ $$status -eq 0 ]; then cargo test --quiet --doc --features faults || status=$$?; fi; \
 	tests/support/test-summary $(SKIPPED); \
 	exit $$status
+
+test-matrix: ## the whole damage matrix
+	@tests/support/install-servers all
+	PGCONVOY_MATRIX=whole cargo nextest run --config-file .ci/nextest.toml --features faults --test verify $(or $(ARGS),damages_of)
 
 lint: ## formatting, clippy and documentation, without warnings
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy

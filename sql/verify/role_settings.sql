@@ -1,4 +1,4 @@
--- ALTER DATABASE … SET of the connected database (no role), ALTER ROLE … IN DATABASE … SET for it, and ALTER ROLE … SET;
+-- ALTER DATABASE ... SET of the connected database (no role), ALTER ROLE ... IN DATABASE ... SET for it, and ALTER ROLE ... SET;
 -- and whether it applies to our own sessions.
 select r.rolname::text as role,
        s.setdatabase <> 0 as in_database,

@@ -7,6 +7,7 @@
 
 mod alias;
 mod maintain;
+mod order;
 
 use std::borrow::Cow;
 
@@ -14,6 +15,7 @@ use super::Text;
 use super::tokens::{Kind, Tokens};
 use alias::without_names_of_casts;
 use maintain::with_maintain;
+use order::{sorted_grants, sorted_options};
 
 /// The servers' major versions, the older one first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +80,12 @@ const RULES: &[Rule] = &[
         ],
         rewrite: Rewrite::Both(without_names_of_casts),
     },
+    // Options stand in the order in which they were set.
+    Rule {
+        since: None,
+        kinds: &["TABLE", "INDEX", "CONSTRAINT", "VIEW", "MATERIALIZED VIEW"],
+        rewrite: Rewrite::Both(sorted_options),
+    },
     // A trigger executes a function; before, it was called a procedure.
     Rule {
         since: Some(12),
@@ -113,6 +121,12 @@ const RULES: &[Rule] = &[
         since: Some(18),
         kinds: &["TABLE", "FOREIGN TABLE"],
         rewrite: Rewrite::Older(with_named_not_null),
+    },
+    // Grants stand in the order in which they were given. Last, because the rules above look for words where they were.
+    Rule {
+        since: None,
+        kinds: &["ACL", "DEFAULT ACL"],
+        rewrite: Rewrite::Both(sorted_grants),
     },
 ];
 

@@ -123,7 +123,7 @@ fn assert_only_reads(log: &str) {
     let reading = Regex::new(
         r"(?isx)^(?:\s | --[^\n]*\n)*(?:
             select\b | with\b | show\b | values\b | set\b | reset\b | begin\b | start\s+transaction\b | commit\b | rollback\b | abort\b
-            | prepare\b | execute\b | deallocate\b | declare\b | fetch\b | close\b | discard\b
+            | savepoint\b | release\b | prepare\b | execute\b | deallocate\b | declare\b | fetch\b | close\b | discard\b
             | copy\b.*\bto\s+stdout\b | lock\s+table\b.*\bin\s+access\s+share\s+mode$ )",
     )
     .expect("valid");

@@ -186,13 +186,18 @@ async fn view(
     snapshot: Snapshot,
     (pg_dump, filters): (&ClientTool, &Filters),
 ) -> Result<SideView, Failure> {
-    let toc = dump(server, pg_dump, (&snapshot, filters)).await?;
     let session = snapshot.session();
-    let facts = catalog::source_facts(session).await?;
+    let ask = async {
+        let facts = catalog::source_facts(session).await?;
+        let hidden = Hidden::read(session).await?;
+        Ok::<_, Failure>((facts, hidden, rows::keys(session).await?))
+    };
+    let (toc, (facts, hidden, keys)) =
+        tokio::try_join!(dump(server, pg_dump, (&snapshot, filters)), ask)?;
     Ok(SideView {
-        observed: Observed::in_snapshot(&facts, Hidden::read(session).await?),
+        observed: Observed::in_snapshot(&facts, hidden),
         facts,
-        keys: rows::keys(session).await?,
+        keys,
         toc,
         snapshot,
     })

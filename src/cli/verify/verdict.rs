@@ -98,9 +98,6 @@ async fn take_look(
         for rule in &asked.ignore {
             rule.check((&look.source.facts, &look.target.facts), &classes)?;
         }
-        for finding in look.findings().await? {
-            emit.emit(What::Finding(finding));
-        }
     }
     let outcome = look.compare(both, asked);
     if only.is_none() && asked.level != VerifyLevel::Schema {
@@ -108,10 +105,32 @@ async fn take_look(
     }
     let ends = Arc::new(look.ends(both));
     *reading.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&ends));
-    let rows = compare_rows::compare((both, &look, &ends), asked, only, emit).await;
+    let findings = async {
+        // The snapshots' own sessions have nothing else to do meanwhile.
+        match only {
+            None => look.findings().await,
+            Some(_) => Ok(Vec::new()),
+        }
+    };
+    let (rows, findings) = tokio::join!(
+        compare_rows::compare((both, &look, &ends), asked, only, emit),
+        findings
+    );
     *reading.lock().unwrap_or_else(PoisonError::into_inner) = None;
     for pool in &ends.pools {
         pool.drain().await;
+    }
+    match findings {
+        Ok(findings) => findings
+            .into_iter()
+            .for_each(|finding| emit.emit(What::Finding(finding))),
+        // No difference hides there.
+        Err(failure) => emit.emit(What::Note {
+            text: format!(
+                "settings and planner statistics could not be looked at: {}",
+                failure.message
+            ),
+        }),
     }
     Ok((look, Found { outcome, rows }))
 }
