@@ -102,7 +102,7 @@ impl Versions<'_> {
 }
 
 /// Number by number where there are numbers: 1.10 comes after 1.9.
-fn compare_versions(left: &str, right: &str) -> Ordering {
+pub(super) fn compare_versions(left: &str, right: &str) -> Ordering {
     let parts = |version: &str| -> Vec<(u64, String)> {
         let parts = version.split(['.', '-', '_', '+']);
         parts

@@ -842,7 +842,7 @@ alter table zoo.typed not of;
 -- repair: not covered: what follows the list of columns (parents, partition key, server) differs
 alter table zoo.adopted no inherit zoo.animal;
 
--- damage: parents in another order
+-- damage*: parents in another order
 -- expect: Different table zoo.fish
 -- repair: not covered: what follows the list of columns (parents, partition key, server) differs
 alter table zoo.fish no inherit zoo.animal;
@@ -1131,6 +1131,10 @@ alter operator zoo.%#@ (none, zoo.textonly) owner to zoo_visitor;
 drop index zoo.typed_values_other_ops;
 drop operator class zoo.other_int_ops using btree;
 
+-- damage*: an operator without an estimator
+-- expect: Different operator zoo.<
+alter operator zoo.< (zoo.textonly, zoo.textonly) set (restrict = none);
+
 -- damage*: an operator family is gone
 -- expect: Missing operator family zoo.empty_family
 drop operator family zoo.empty_family using gist;
@@ -1392,12 +1396,10 @@ alter user mapping for "zoo Keeper" server "zoo Server" options (set password 'z
 
 -- damage*: a foreign table with other options
 -- expect: Different foreign table zoo.far
--- repair: not covered: what follows the list of columns (parents, partition key, server) differs
 alter foreign table zoo.far options (set table_name 'near.by');
 
--- damage: a foreign table's column with other options
+-- damage*: a foreign table's column with other options
 -- expect: Different foreign table zoo.far
--- repair: not covered: it is not known how to undo
 alter foreign table zoo.far alter id options (set column_name 'id');
 
 -- damage*: a foreign table is gone
@@ -1846,11 +1848,18 @@ select lo_put(990002, 3, '\x00');
 
 -- What makes a good copy slow, or a surprise after the change-over. It is no difference, and verify warns of it.
 
--- damage*: an extension of another version
+-- damage: an extension of a version that its server does not offer
 -- on: contrib
 -- expect: Different extension hstore
--- repair: not covered: it is not known how to change this
-update pg_catalog.pg_extension set extversion = '1.7' where extname = 'hstore';
+-- repair: not covered: the target's version 9.9 is newer, and an extension cannot go back
+update pg_catalog.pg_extension set extversion = '9.9' where extname = 'hstore';
+
+-- damage*: an extension of an older version
+-- on: contrib
+-- expect: Different extension pg_trgm
+drop extension pg_trgm cascade;
+create extension pg_trgm with schema "Ext sch" version '1.5';
+create index things_trgm on contrib.things using gin ((c::text) "Ext sch".gin_trgm_ops);
 
 -- damage*: a table without planner statistics
 -- expect: nothing

@@ -133,6 +133,9 @@ impl Verified {
         if repair.contains(reason) {
             return Ok(());
         }
-        Err(format!("the repair does not say {reason:?}:\n{repair}"))
+        let run = &self.run;
+        Err(format!(
+            "the repair does not say {reason:?}:\n{repair}\n{run}"
+        ))
     }
 }

@@ -23,7 +23,10 @@ impl<'a> Draft<'a> {
     ) -> bool {
         match difference.class.as_str() {
             "table data" => {
-                gaps.extend(self.of_rows(difference));
+                self.of_rows(difference, gaps);
+                return true;
+            }
+            "extension" if self.of_version(difference, about, gaps) => {
                 return true;
             }
             "large object" => {
@@ -53,19 +56,19 @@ impl<'a> Draft<'a> {
         known
     }
 
-    fn of_rows(&self, difference: &Difference) -> Option<String> {
+    fn of_rows(&mut self, difference: &Difference, gaps: &mut Vec<String>) {
         let table = self
             .input
             .tables
             .iter()
             .find(|table| table.table.shown() == difference.object);
         match table {
-            None => Some("its rows were not told one by one: copy the table again, or verify it alone with --table".to_owned()),
-            Some(table) if table.more > 0 => Some(format!(
+            None => gaps.push("its rows were not told one by one: copy the table again, or verify it alone with --table".to_owned()),
+            Some(table) if table.more > 0 => self.partly.push(format!(
                 "{} more rows differ than are in this file: run it, then write a new one, or copy the table again",
                 table.more
             )),
-            Some(_) => None,
+            Some(_) => {}
         }
     }
 
@@ -127,7 +130,9 @@ impl<'a> Draft<'a> {
                         && other.object != difference.object
                         && other.object.ends_with(&suffix)
                 });
-                if !of_table && !of_another {
+                if of_table {
+                    self.with_table.push((difference.clone(), table));
+                } else if !of_another {
                     gaps.push(
                         "it is inherited, or written into a table that is otherwise the same"
                             .to_owned(),

@@ -8,7 +8,7 @@ use super::draft::Draft;
 use super::graph::{is_attached, must_stay};
 use super::step::{Phase, Statement, Step};
 use super::text::{before, between, joined, pieces};
-use super::{enums, table};
+use super::{enums, options, table};
 
 /// Kinds that a settings query sees better than a dump: what only the target's definition says of these is undone there.
 const SETTINGS: [&str; 8] = [
@@ -87,6 +87,7 @@ impl<'a> Draft<'a> {
                     self.recreate(ours, theirs, about)
                 }
             }
+            "OPERATOR" => self.alter_operator(ours, theirs, about),
             "TEXT SEARCH CONFIGURATION" => {
                 if self.map_again(ours, theirs, about) {
                     Vec::new()
@@ -144,7 +145,12 @@ impl<'a> Draft<'a> {
     }
 
     /// Drops it and what depends on it, and makes all of that again as it is on the source.
-    fn recreate(&mut self, ours: &'a Entry, theirs: &'a Entry, about: &str) -> Vec<String> {
+    pub(super) fn recreate(
+        &mut self,
+        ours: &'a Entry,
+        theirs: &'a Entry,
+        about: &str,
+    ) -> Vec<String> {
         let (here, there) = (self.source.place(ours), self.target.place(theirs));
         let attached_to_parent = |entry: &Entry| {
             let attach = |other: &&Entry| {
@@ -201,13 +207,26 @@ impl<'a> Draft<'a> {
         let alter = joined(&[b"ALTER ", ours.desc.as_bytes(), b" ", &name_of(ours)]);
         let mut changes = table::changes(&alter, create, created);
         self.leave_to_parent(ours, &alter, &mut changes);
+        if changes.is_another {
+            return changes.gaps;
+        }
         let mut gaps = changes.gaps;
+        self.partly.append(&mut changes.partly);
         self.suggest(changes.suggestions);
         self.step(Phase::Drop, usize::MAX, about, changes.drop);
         self.step(Phase::Define, place, about, changes.define);
         self.step(Phase::Finish, place, about, changes.constrain);
-        let mut more = Vec::new();
-        for statement in right.iter().skip(1).filter(|one| !left.contains(one)) {
+        let mut more: Vec<Statement> = options::of_statements(&left, &right)
+            .into_iter()
+            .map(Statement::of_dump)
+            .collect();
+        let is_other = |one: &&&[u8]| options::head(one).is_none();
+        for statement in right
+            .iter()
+            .skip(1)
+            .filter(|one| !left.contains(one))
+            .filter(is_other)
+        {
             match inverse(statement) {
                 Some(undo) => more.push(undo),
                 None if is_setting(statement) => {}
@@ -220,7 +239,7 @@ impl<'a> Draft<'a> {
         let new = left.iter().skip(1).filter(|one| !right.contains(one));
         // What refers to an index must wait for it.
         more.extend(
-            new.filter(|one| !needs_an_index(one))
+            new.filter(|one| is_other(one) && !needs_an_index(one))
                 .map(|one| Statement::of_dump(*one)),
         );
         self.step(Phase::Finish, place, about, more);
@@ -308,9 +327,8 @@ impl<'a> Draft<'a> {
         let mut added: Vec<Statement> = added
             .map(|(_, text)| statement(&[b"ADD ", text, not_valid]))
             .collect();
-        let mut gaps = Vec::new();
         if !checkable && !added.is_empty() {
-            gaps.push("its constraint is added for new values only: the server cannot check those within arrays and rows".to_owned());
+            self.partly.push("its constraint is added for new values only: the server cannot check those within arrays and rows".to_owned());
         }
         let mut defined = Vec::new();
         if left.default != right.default {
@@ -330,7 +348,7 @@ impl<'a> Draft<'a> {
         self.step(Phase::Drop, usize::MAX, about, dropped);
         self.step(Phase::Define, place, about, defined);
         self.step(Phase::Finish, place, about, added);
-        gaps
+        Vec::new()
     }
 
     /// Whether all columns of a domain are of just that type: within an array or a row the server does not look for its values

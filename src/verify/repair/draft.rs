@@ -1,6 +1,6 @@
 //! The repair as it is being thought out: each difference gets its steps, or a reason why there are none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Difference, DifferenceKind};
 use crate::toc::{Entry, EntryDifference, compare_entries, restore_statements};
@@ -25,6 +25,10 @@ pub(super) struct Draft<'a> {
     pub steps: Vec<Step>,
     pub not_covered: Vec<NotCovered>,
     pub contents: Vec<Content>,
+    /// What is left open of the difference that is being thought about although the rest of it is done, a clause each.
+    pub partly: Vec<String>,
+    /// Differences that are met by what is done about a table, and that table.
+    pub with_table: Vec<(Difference, String)>,
     /// What the difference that is being thought about could be met with, if a person wants that.
     suggestions: Vec<Statement>,
     /// Extra entries that hold data, and what depends on them.
@@ -44,24 +48,98 @@ impl<'a> Draft<'a> {
             steps: Vec::new(),
             not_covered: Vec::new(),
             contents: Vec::new(),
+            partly: Vec::new(),
+            with_table: Vec::new(),
             suggestions: Vec::new(),
             kept: BTreeMap::new(),
         };
         draft.keep_what_holds_data();
+        let mut undone = BTreeSet::new();
         for difference in input.differences {
-            let gaps = draft.remedy(difference);
+            let mut gaps = draft.remedy(difference);
+            if !gaps.is_empty() {
+                draft.undo(difference);
+                undone.insert(about(difference));
+            }
+            gaps.append(&mut draft.partly);
             let suggestions = std::mem::take(&mut draft.suggestions);
             if !gaps.is_empty() {
-                draft.not_covered.push(NotCovered {
-                    difference: difference.clone(),
-                    because: gaps.join("; "),
-                    suggestions,
-                });
+                draft.leave(difference, gaps.join("; "), suggestions);
             }
         }
+        while draft.leave_what_needs(&mut undone) {}
         draft.drop_and_create();
         draft.steps.sort_by_key(|step| (step.phase, step.position));
         draft
+    }
+
+    fn leave(&mut self, difference: &Difference, because: String, suggestions: Vec<Statement>) {
+        self.not_covered.push(NotCovered {
+            difference: difference.clone(),
+            because,
+            suggestions,
+        });
+    }
+
+    /// What is not wholly understood is not begun: a statement that is right by itself could fail without those that are
+    /// missing, and end the file for all that follows.
+    fn undo(&mut self, difference: &Difference) {
+        let about = about(difference);
+        let steps = std::mem::take(&mut self.steps);
+        let (of_it, others) = steps.into_iter().partition(|step| step.about == about);
+        self.steps = others;
+        let of_it: Vec<Step> = of_it;
+        self.suggest(of_it.into_iter().flat_map(|step| step.statements).collect());
+        self.drops.retain(|_, dropped_for| *dropped_for != about);
+        self.creates.retain(|_, made_for| *made_for != about);
+        self.contents.retain(|content| content.about != about);
+    }
+
+    /// Leaves out what cannot be made because something that it needs is not. Whether there was such a thing.
+    fn leave_what_needs(&mut self, undone: &mut BTreeSet<String>) -> bool {
+        if undone.is_empty() {
+            return false;
+        }
+        let missing: BTreeMap<usize, String> = self
+            .entries
+            .iter()
+            .filter(|one| one.target.is_none())
+            .filter_map(|one| Some((self.source.place(one.source?), about(&one.difference))))
+            .collect();
+        let is_undone = |place: &usize| missing.get(place).filter(|one| undone.contains(*one));
+        let needs_it = missing.iter().filter_map(|(&place, about)| {
+            let entry = self.source.at(place)?;
+            let needed = self.source.needs(entry).find(|needed| {
+                *needed != place && is_undone(needed).is_some_and(|other| other != about)
+            })?;
+            Some((about.clone(), is_undone(&needed)?.clone()))
+        });
+        let with_table = self.with_table.iter().filter_map(|(difference, table)| {
+            let is_table = |one: &&String| {
+                ["different table ", "different foreign table "]
+                    .iter()
+                    .any(|kind| one.strip_prefix(kind) == Some(table))
+            };
+            Some((about(difference), undone.iter().find(is_table)?.clone()))
+        });
+        let because: BTreeMap<String, String> = needs_it.chain(with_table).collect();
+        let mut found = false;
+        for difference in self.input.differences {
+            let about = about(difference);
+            let Some(needed) = because.get(&about).filter(|_| !undone.contains(&about)) else {
+                continue;
+            };
+            self.undo(difference);
+            let suggestions = std::mem::take(&mut self.suggestions);
+            self.leave(
+                difference,
+                format!("it waits for what is not covered: {needed}"),
+                suggestions,
+            );
+            undone.insert(about);
+            found = true;
+        }
+        found
     }
 
     /// Tables, schemas and extensions that the target has on its own are a person's to drop, with what is in them or on them.
@@ -150,7 +228,8 @@ impl<'a> Draft<'a> {
                 "a subscription connects to another server as soon as it is made: make it by hand"
                     .to_owned(),
             );
-            self.suggest(vec![Statement::of_dump(ours.defn_bytes().trim_ascii_end())]);
+            let statements = self.split(ours).into_iter().map(Statement::of_dump);
+            self.suggest(statements.collect());
             return gaps;
         }
         if let Err(error) = restore_statements(self.source.toc, ours, &self.input.options.restore) {
@@ -163,7 +242,7 @@ impl<'a> Draft<'a> {
                 .iter()
                 .any(|table| ours.qualified_name().as_ref() == Some(&table.table))
         {
-            gaps.push(
+            self.partly.push(
                 "the table is made, but its rows, if it has any, are not in this file: copy them with pg_dump --data-only --table, and verify again".to_owned(),
             );
         }

@@ -11,6 +11,8 @@
 //! |---|---|
 //! | `draft` | what each difference is met with; what is left to a person, and why |
 //! | `definitions`, `table`, `sequences`, `enums` | what changes an object that is defined otherwise |
+//! | `extensions`, `operators` | versions of extensions; estimators of operators |
+//! | `options` | options of foreign tables and their columns |
 //! | `grants` | grants, and large objects' owners |
 //! | `catalog`, `states` | what is not in force, settings, where sequences stand |
 //! | `graph`, `order` | what depends on what; which table's rows come first |
@@ -26,8 +28,11 @@ mod catalog;
 mod definitions;
 mod draft;
 mod enums;
+mod extensions;
 mod grants;
 mod graph;
+mod operators;
+mod options;
 mod order;
 mod rows;
 mod script;

@@ -3,6 +3,7 @@
 //!
 //! What would touch rows that are there (a column too many, another type) is not done, but said.
 
+use super::options;
 use super::step::Statement;
 use super::text::{around_parentheses, at_commas, before, joined, pieces};
 
@@ -15,8 +16,12 @@ pub(super) struct TableChanges {
     pub define: Vec<Statement>,
     /// Once the rows are right: what they must satisfy.
     pub constrain: Vec<Statement>,
-    /// What cannot be done, a sentence each.
+    /// What cannot be done, a clause each.
     pub gaps: Vec<String>,
+    /// What is left to do when all of this is done.
+    pub partly: Vec<String>,
+    /// It is another kind of table, or elsewhere in a tree of tables: nothing else about it can be compared.
+    pub is_another: bool,
     /// Statements that would do what `gaps` speaks of, if a person wants them.
     pub suggestions: Vec<Statement>,
 }
@@ -75,6 +80,9 @@ impl Alter<'_> {
 
     fn compare(mut self, ours: &Parts, theirs: &Parts) -> TableChanges {
         self.head_and_tail(ours, theirs);
+        if self.changes.is_another {
+            return self.changes;
+        }
         self.columns(&ours.columns, &theirs.columns);
         for (name, text) in &theirs.constraints {
             if !ours.constraints.iter().any(|(_, other)| other == text) {
@@ -101,12 +109,19 @@ impl Alter<'_> {
         // Whether it is logged is among its settings.
         if unlogged(ours.head) == unlogged(theirs.head) && kind(ours.head) != kind(theirs.head) {
             self.changes.gap("it is another kind of table");
+            self.changes.is_another = true;
         }
         if ours.tail == theirs.tail {
             return;
         }
         let (Some(left), Some(right)) = (storage_options(ours.tail), storage_options(theirs.tail))
         else {
+            if let Some(change) = options::of_server(ours.tail, theirs.tail) {
+                let statement = self.statement(&[&change]);
+                self.changes.define.push(statement);
+                return;
+            }
+            self.changes.is_another = true;
             self.changes.gap(
                 "what follows the list of columns (parents, partition key, server) differs, and is not changed on a table that exists",
             );
@@ -173,7 +188,7 @@ impl Alter<'_> {
         if is_last {
             self.changes.define.push(add);
             if column.generated.is_none() {
-                self.changes.gap(&format!(
+                self.changes.partly.push(format!(
                     "its column {name} is added here, but with the default in every row: write a new repair file when this one has been run"
                 ));
             }
@@ -341,7 +356,8 @@ mod tests {
                 "ALTER TABLE t ADD CONSTRAINT x CHECK ((a > 1))"
             ]
         );
-        assert_eq!(found.gaps.len(), 1, "{:?}", found.gaps);
+        assert_eq!(found.partly.len(), 1, "{:?}", found.partly);
+        assert!(found.gaps.is_empty(), "{:?}", found.gaps);
     }
 
     #[test]
@@ -363,6 +379,36 @@ mod tests {
             "CREATE TABLE t (\n    b int\n)",
         );
         assert!(inner.define.is_empty() && inner.gaps.len() == 1);
+    }
+
+    #[test]
+    fn of_other_parents_nothing_else_is_said() {
+        let found = compared(
+            "CREATE TABLE t (\n    c text,\n    CONSTRAINT own CHECK ((c > ''))\n)\nINHERITS (a, b)",
+            "CREATE TABLE t (\n    a int,\n    c text,\n    CONSTRAINT inherited CHECK ((a > 1))\n)\nINHERITS (b, a)",
+        );
+        assert_eq!(found.gaps.len(), 1, "{:?}", found.gaps);
+        assert!(found.is_another);
+        let nothing = TableChanges {
+            gaps: found.gaps.clone(),
+            is_another: true,
+            ..TableChanges::default()
+        };
+        assert_eq!(found, nothing);
+    }
+
+    #[test]
+    fn options_of_a_foreign_table_are_changed() {
+        let found = changes(
+            b"ALTER FOREIGN TABLE t",
+            b"CREATE FOREIGN TABLE t (\n    a int\n)\nSERVER s\nOPTIONS (\n    x '1',\n    y 'a, b'\n)",
+            b"CREATE FOREIGN TABLE t (\n    a int\n)\nSERVER s\nOPTIONS (\n    x '2',\n    z ''\n)",
+        );
+        assert_eq!(
+            texts(&found.define),
+            ["ALTER FOREIGN TABLE t OPTIONS (DROP z, SET x '1', ADD y 'a, b')"]
+        );
+        assert!(found.gaps.is_empty() && !found.is_another);
     }
 
     #[test]
