@@ -70,7 +70,7 @@ pub struct VerifyArgs {
     )]
     pub recheck_pause: u64,
 
-    /// Pass over something, by name; it is recorded, and the exit status is 6 at best. May be given several times
+    /// Pass over something, by name; it is recorded, and the exit status is 6 if anything was. May be given several times
     ///
     /// schema:NAME, table:SCHEMA.NAME, column:SCHEMA.TABLE.COLUMN, class:CLASS (a class of differences, as reports name
     /// it: class:comment), or CLASS:OBJECT (one difference: `index:public.by_name`).
