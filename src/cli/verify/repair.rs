@@ -79,9 +79,10 @@ fn side<'a>(endpoint: &'a Endpoint, view: &'a SideView) -> RepairSide<'a> {
 /// What the repair has to know of a table whose rows differ.
 pub(super) fn of_table(differs: &TableDiffers, facts: &SourceFacts) -> Option<TableRepair> {
     let name = &differs.comparand.name;
-    let is_it = |table: &&Table| {
-        table.name == *name || (table.load_via_root && table.partition_root.as_ref() == Some(name))
-    };
+    let is_in_it =
+        |table: &&Table| table.load_via_root && table.partition_root.as_ref() == Some(name);
+    let is_root = facts.tables.iter().any(|table| is_in_it(&table));
+    let is_it = |table: &&Table| table.name == *name || is_in_it(table);
     let known = facts.tables.iter().find(is_it)?;
     let columns = known.columns.iter().map(|column| {
         let facts = facts.types.get(&column.type_oid);
@@ -102,6 +103,8 @@ pub(super) fn of_table(differs: &TableDiffers, facts: &SourceFacts) -> Option<Ta
         .target
         .is_none_or(|digest| digest.rows == Rows(0));
     let (rows, more) = match &differs.found {
+        // Rows of several partitions can have the same place.
+        Some(_) if !target_is_empty && is_root && differs.comparand.key.is_none() => return None,
         Some((found, described)) if !target_is_empty => {
             let named: u64 = found.rows.iter().map(|row| row.copies).sum();
             let columns = |key: &Vec<String>| {
@@ -122,6 +125,7 @@ pub(super) fn of_table(differs: &TableDiffers, facts: &SourceFacts) -> Option<Ta
     };
     Some(TableRepair {
         table: name.clone(),
+        is_root,
         columns: columns.collect(),
         key: differs
             .comparand

@@ -13,6 +13,8 @@ use crate::model::{QualifiedName, RowKind, quote_ident, quote_literal};
 pub struct TableRepair {
     /// The table or partition that holds the rows.
     pub table: QualifiedName,
+    /// It is the root of partitions that were compared as one table: its rows are in those.
+    pub is_root: bool,
     /// All columns, in attribute order.
     pub columns: Vec<RepairColumn>,
     /// The columns that tell one row from another; empty if there is no key.
@@ -116,6 +118,11 @@ impl TableRepair {
         sql
     }
 
+    /// A table's own rows, and not those of its children.
+    fn only(&self) -> &'static str {
+        if self.is_root { "" } else { "only " }
+    }
+
     /// One condition for all of them.
     fn is_one_of(&self, rows: &[&RepairRow]) -> String {
         if self.key.is_empty() {
@@ -168,7 +175,7 @@ impl TableRepair {
                  then pg_catalog.quote_literal(pg_catalog.format('%s', {column})) else 'NULL' end"
             );
         }
-        let _ = write!(sql, " from only {}", self.table);
+        let _ = write!(sql, " from {}{}", self.only(), self.table);
         sql
     }
 
@@ -189,7 +196,8 @@ impl TableRepair {
     /// Deletes rows by key.
     pub(super) fn delete(&self, rows: &[&RepairRow]) -> String {
         format!(
-            "delete from only {} where {}",
+            "delete from {}{} where {}",
+            self.only(),
             self.table,
             self.is_one_of(rows)
         )
@@ -215,7 +223,7 @@ impl TableRepair {
     /// `values` are the key's literals, then those of `columns`.
     pub(super) fn update(&self, columns: &[&str], values: &[Literal]) -> Vec<u8> {
         let (key, values) = values.split_at(self.key.len().min(values.len()));
-        let mut sql = format!("update only {} set ", self.table).into_bytes();
+        let mut sql = format!("update {}{} set ", self.only(), self.table).into_bytes();
         for (at, (column, value)) in columns.iter().zip(values).enumerate() {
             if at > 0 {
                 sql.extend(b", ");
@@ -282,6 +290,7 @@ mod tests {
             rows: Vec::new(),
             more: 0,
             whole: false,
+            is_root: false,
         }
     }
 
@@ -345,5 +354,21 @@ mod tests {
             String::from_utf8_lossy(&update),
             "update only \"s\".\"t\"\"x\" set \"a\" = NULL where \"id\" = '1'"
         );
+    }
+
+    #[test]
+    fn the_rows_of_a_root_are_in_its_partitions() {
+        let mut root = TableRepair {
+            table: QualifiedName::new("s", "r"),
+            is_root: true,
+            columns: Vec::new(),
+            key: Vec::new(),
+            rows: Vec::new(),
+            more: 0,
+            whole: true,
+        };
+        assert!(root.select_all(&[]).ends_with(" from \"s\".\"r\""));
+        root.is_root = false;
+        assert!(root.select_all(&[]).ends_with(" from only \"s\".\"r\""));
     }
 }
