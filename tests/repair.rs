@@ -318,6 +318,7 @@ fn table(name: &str, columns: &[&str], key: &[&str], rows: Vec<RepairRow>) -> Ta
         rows,
         more: 0,
         whole: false,
+        is_root: false,
     }
 }
 

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use crate::model::{Difference, DifferenceKind, quote_ident};
 
+use super::apart::is_there_as_well;
 use super::normalise::{Versions, same_access_method, same_definition, same_tag};
 use super::{Entry, RestoreOptions, Text, Toc, lines, owner_statement};
 
@@ -90,6 +91,17 @@ pub fn compare_entries<'a>(
     };
     for (left, right) in sides.into_values() {
         differences.extend(pair.group(left, right));
+    }
+    for one in &mut differences {
+        let (entry, other, side) = match (one.source, one.target) {
+            (Some(entry), None) => (entry, target, "source"),
+            (None, Some(entry)) => (entry, source, "target"),
+            _ => continue,
+        };
+        if is_there_as_well(entry, other) {
+            one.difference.kind = DifferenceKind::Different;
+            one.difference.detail = format!("only on the {side}:\n{}", one.difference.detail);
+        }
     }
     differences
 }

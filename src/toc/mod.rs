@@ -19,6 +19,7 @@
 //! Facts about the format are from `src/bin/pg_dump/pg_backup_archiver.c`, `pg_backup_custom.c` and
 //! `pg_backup_directory.c` of Postgres 9.0 to 18.
 
+mod apart;
 mod compare;
 mod entries;
 mod error;

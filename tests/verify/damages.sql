@@ -924,8 +924,13 @@ alter table zoo.measured_new add constraint sane check (value < 1e7);
 
 -- damage*: a check constraint is validated that was not
 -- expect: Different table zoo.constrained
--- expect: Missing check constraint zoo.constrained more
+-- expect: Different check constraint zoo.constrained more
 update pg_catalog.pg_constraint set convalidated = true where conname = 'more' and conrelid = 'zoo.constrained'::regclass;
+
+-- damage*: a check constraint is not validated
+-- expect: Different table zoo.measured_new
+-- expect: Invalid check constraint zoo.measured_new sane
+update pg_catalog.pg_constraint set convalidated = false where conname = 'sane' and conrelid = 'zoo.measured_new'::regclass;
 
 -- damage*: an exclusion constraint is gone
 -- expect: Missing constraint zoo.constrained apart
@@ -1213,7 +1218,7 @@ alter domain zoo.c_text add constraint later check (value <> 'later') not valid;
 
 -- damage*: a domain's constraint is validated that was not
 -- expect: Different domain zoo.loose
--- expect: Missing check constraint zoo.loose short
+-- expect: Different check constraint zoo.loose short
 update pg_catalog.pg_constraint set convalidated = true where conname = 'short' and contypid = 'zoo.loose'::regtype;
 
 -- damage: a domain with another default
@@ -1289,8 +1294,12 @@ drop trigger transition on zoo.triggered;
 create trigger transition after insert on zoo.triggered referencing new table as new_rows for each statement execute procedure zoo.fire();
 
 -- damage*: a trigger of a partition is enabled that was not
--- expect: Missing trigger zoo.sales_2023 sales_fire
+-- expect: Different trigger zoo.sales_2023 sales_fire
 alter table zoo.sales_2023 enable trigger sales_fire;
+
+-- damage*: a trigger of a partition is disabled
+-- expect: Different trigger zoo.sales_rest sales_fire
+alter table zoo.sales_rest disable trigger sales_fire;
 
 -- damage*: an event trigger is enabled that was not
 -- expect: Different event trigger zoo_disabled
@@ -1760,7 +1769,7 @@ alter table zoo.not_null_names rename constraint not_null_names_c_not_null to c_
 -- damage*: a not-null constraint is validated that was not
 -- on: zoo on 18
 -- expect: Different table zoo.not_null_not_valid
--- expect: Missing constraint zoo.not_null_not_valid a_at_last
+-- expect: Different constraint zoo.not_null_not_valid a_at_last
 update pg_catalog.pg_constraint set convalidated = true where conname = 'a_at_last';
 
 -- damage: a not-null constraint that children inherit

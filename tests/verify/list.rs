@@ -166,7 +166,7 @@ const INDISPENSABLE: &[&str] = &[
     "a pair of changes that compensate each other",
     "an index is not valid",
     "a foreign key is not validated",
-    "a check constraint is validated that was not",
+    "a check constraint is not validated",
     "a trigger is disabled",
     "a sequence is behind",
     "a materialized view is not populated",

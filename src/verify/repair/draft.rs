@@ -210,7 +210,13 @@ impl<'a> Draft<'a> {
                 (Some(ours), Some(theirs)) => {
                     gaps.extend(self.change(ours, theirs, one.of_definition, &about));
                 }
-                (Some(ours), None) => gaps.extend(self.make(ours, &about)),
+                (Some(ours), None) => {
+                    gaps.extend(self.make(ours, &about));
+                    // The target has it in another form, which goes, and what was said about it with it.
+                    if one.difference.kind == DifferenceKind::Different {
+                        self.create_with_attached(self.source.place(ours), &about);
+                    }
+                }
                 (None, Some(theirs)) => gaps.extend(self.remove(theirs, &about)),
                 (None, None) => {}
             }
@@ -298,6 +304,15 @@ impl<'a> Draft<'a> {
             }
             // It goes with the index of the partitioned table.
             "INDEX ATTACH" if about_entry(self, "INDEX") || about_entry(self, "CONSTRAINT") => {
+                Vec::new()
+            }
+            // A partition's trigger that fires otherwise than its parent's: who looks at the catalogs says how it should.
+            "TRIGGER"
+                if theirs
+                    .defn_bytes()
+                    .trim_ascii()
+                    .starts_with(b"ALTER TABLE ") =>
+            {
                 Vec::new()
             }
             _ if self.goes_with_its_parent(theirs) => Vec::new(),
