@@ -38,7 +38,7 @@ create table f.valid_required (a int constraint must not null);
 -- damage
 alter table f.valid_required drop constraint must, add constraint must not null a not valid;
 -- expect: Different table f.valid_required
--- expect: Extra constraint f.valid_required must
+-- expect: Different constraint f.valid_required must
 
 -- object: a foreign key that is enforced
 -- since: 18

@@ -15,7 +15,7 @@ use crate::toc::RestoreOptions;
 
 use super::constraints::{KeyTriggers, key_triggers};
 use super::sequences::{Feed, feeds};
-use super::{Outcome, Scope, constraints, extensions, large_objects, readiness, sequences};
+use super::{Outcome, Scope, constraints, extensions, large_objects, readiness, rows, sequences};
 
 const STATES: VersionedQuery = VersionedQuery {
     newest: Query::new("states.sql", include_str!("../../sql/verify/states.sql")),
@@ -25,6 +25,8 @@ const STATES: VersionedQuery = VersionedQuery {
 /// Every query, for the test that prepares each on every supported server.
 pub const QUERIES: &[VersionedQuery] = &[
     STATES,
+    rows::KEYS,
+    rows::IDENTITIES,
     constraints::KEY_TRIGGERS,
     sequences::FEEDS,
     extensions::DEFAULT_VERSIONS,

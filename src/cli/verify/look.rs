@@ -36,6 +36,8 @@ pub struct SideView {
     pub facts: SourceFacts,
     /// The same, as far as it is compared.
     pub observed: Observed,
+    /// Columns that are `GENERATED ALWAYS AS IDENTITY`.
+    pub identities: BTreeSet<(QualifiedName, String)>,
     /// By which columns rows are told apart.
     pub keys: Vec<(QualifiedName, Vec<String>)>,
 }
@@ -190,13 +192,15 @@ async fn view(
     let ask = async {
         let facts = catalog::source_facts(session).await?;
         let hidden = Hidden::read(session).await?;
-        Ok::<_, Failure>((facts, hidden, rows::keys(session).await?))
+        let identities = rows::identities(session).await?;
+        Ok::<_, Failure>((facts, hidden, identities, rows::keys(session).await?))
     };
-    let (toc, (facts, hidden, keys)) =
+    let (toc, (facts, hidden, identities, keys)) =
         tokio::try_join!(dump(server, pg_dump, (&snapshot, filters)), ask)?;
     Ok(SideView {
         observed: Observed::in_snapshot(&facts, hidden),
         facts,
+        identities,
         keys,
         toc,
         snapshot,

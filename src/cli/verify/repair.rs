@@ -9,7 +9,7 @@ use chrono::{SecondsFormat, Utc};
 
 use super::compare_rows::TableDiffers;
 use super::look::{Both, Look, SideView};
-use crate::catalog::{SourceFacts, Table};
+use crate::catalog::Table;
 use crate::event::{Emit, What};
 use crate::failure::Failure;
 use crate::model::{Difference, Endpoint, Rows};
@@ -77,8 +77,8 @@ fn side<'a>(endpoint: &'a Endpoint, view: &'a SideView) -> RepairSide<'a> {
 }
 
 /// What the repair has to know of a table whose rows differ.
-pub(super) fn of_table(differs: &TableDiffers, facts: &SourceFacts) -> Option<TableRepair> {
-    let name = &differs.comparand.name;
+pub(super) fn of_table(differs: &TableDiffers, source: &SideView) -> Option<TableRepair> {
+    let (name, facts) = (&differs.comparand.name, &source.facts);
     let is_in_it =
         |table: &&Table| table.load_via_root && table.partition_root.as_ref() == Some(name);
     let is_root = facts.tables.iter().any(|table| is_in_it(&table));
@@ -89,10 +89,9 @@ pub(super) fn of_table(differs: &TableDiffers, facts: &SourceFacts) -> Option<Ta
         RepairColumn {
             name: column.name.clone(),
             generated: column.generated,
-            // Only these can be an identity; to override one that is none does no harm.
-            identity_always: facts.is_some_and(|facts| {
-                matches!(facts.name.as_str(), "smallint" | "integer" | "bigint")
-            }),
+            identity_always: source
+                .identities
+                .contains(&(known.name.clone(), column.name.clone())),
             equals_in: facts
                 .filter(|facts| facts.extension.is_some())
                 .map(|facts| facts.schema.clone()),

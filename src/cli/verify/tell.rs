@@ -120,11 +120,10 @@ async fn write_repair(
     emit.emit(What::StepStarted {
         step: "writing the repair".to_owned(),
     });
-    let facts = &look.source.facts;
     let tables: Vec<TableRepair> = telling
         .tables
         .iter()
-        .filter_map(|table| repair::of_table(table, facts))
+        .filter_map(|table| repair::of_table(table, &look.source))
         .collect();
     let ends = Arc::new(look.ends(both));
     let found = (&telling.outcome.differences[..], &tables[..]);

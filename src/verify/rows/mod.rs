@@ -32,7 +32,10 @@ pub use judge::{Judgement, class, judge, object, unverified, verdict};
 pub(super) use readers::key_range;
 pub use readers::{Ends, Reading, SideRead, Sides, read};
 
+use std::collections::BTreeSet;
+
 use crate::catalog::VersionedQuery;
+use crate::model::QualifiedName;
 use crate::pg::{PgError, Query, Session};
 
 /// Lists every table's keys.
@@ -46,6 +49,24 @@ pub(super) const KEYS: VersionedQuery = VersionedQuery {
         ),
     )),
 };
+
+/// Lists identity columns that are always generated.
+pub(super) const IDENTITIES: VersionedQuery = VersionedQuery {
+    newest: Query::new(
+        "identities.sql",
+        include_str!("../../../sql/verify/identities.sql"),
+    ),
+    older: None,
+};
+
+/// Which columns are `GENERATED ALWAYS AS IDENTITY`.
+pub async fn identities(session: &Session) -> Result<BTreeSet<(QualifiedName, String)>, PgError> {
+    let query = IDENTITIES.for_server(session.version());
+    let rows = session.query(query, &[]).await?;
+    rows.iter()
+        .map(|row| Ok((row.name("schema", "name")?, row.get("column_name")?)))
+        .collect()
+}
 
 /// Which columns tell the rows of a table apart, the best first for each table.
 pub async fn keys(session: &Session) -> Result<Vec<TableKey>, PgError> {
