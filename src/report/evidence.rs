@@ -243,13 +243,17 @@ impl<'a> Evidence<'a> {
             .map(|waiver| format!("--ignore {}", words::one_line(&waiver.rule)))
             .collect();
         let differences: usize = waivers.iter().map(|waiver| waiver.differences.len()).sum();
-        let found = match differences as u64 {
-            0 => "no difference was found there".to_owned(),
-            count => format!(
+        let unread = waivers.iter().any(|waiver| !waiver.not_compared.is_empty());
+        let counted = match differences as u64 {
+            0 => None,
+            count => Some(format!(
                 "{} found and not counted",
                 words::count(count, "difference was", "differences were")
-            ),
+            )),
         };
+        let unread = unread.then(|| "not all of it was read".to_owned());
+        let found: Vec<String> = unread.into_iter().chain(counted).collect();
+        let found = found.join("; ");
         format!(" Passed over on request, with {}: {found}.", listed(&rules))
     }
 
