@@ -27,7 +27,7 @@ pub const HEAD: usize = 64 << 10;
 
 /// Looks at the rows of a COPY stream as they pass by.
 pub trait RowSink {
-    /// One row: its hash, and its first bytes, [`HEAD`] of them or all there are.
+    /// One row: its hash, and its first 64 kB, or all of it.
     fn row(&mut self, hash: u128, head: &[u8]);
 
     /// How many of a row's first bytes are left out of its hash.
