@@ -24,4 +24,4 @@ pub use read::{
     large_object_content, large_objects, readable_tables, relations, roles, schemas, sequences,
     server_facts, source_facts, target_facts, unreadable,
 };
-pub use types::{Types, text_with_rounded_floats};
+pub use types::{Types, print_floats_differently, text_with_rounded_floats};

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::Type;
-use crate::model::Oid;
+use crate::model::{Oid, ServerVersion};
 
 /// OIDs from here on are given out at run time and differ between servers (`FirstNormalObjectId` in transam.h; those of
 /// `initdb` itself, from 12000 on, can differ between versions, and no column type that matters has one).
@@ -91,6 +91,16 @@ impl Types<'_> {
         }
     }
 
+    /// An array's bounds, and each element's binary form; `None` for what is no array, or one of elements without such a form.
+    pub fn array_by_bits(self, oid: Oid, column: &str) -> Option<String> {
+        let send = self.send_function(self.element_of(oid)?)?;
+        Some(format!(
+            "case when {column} is not null then pg_catalog.concat(pg_catalog.array_dims({column}), \
+             array(select pg_catalog.encode(pg_catalog.{send}(element), 'hex') \
+             from pg_catalog.unnest({column}) as element)) end"
+        ))
+    }
+
     /// The element type of an array, or of a domain over one.
     pub fn element_of(self, oid: Oid) -> Option<Oid> {
         let facts = self.0.get(&oid)?;
@@ -141,6 +151,14 @@ impl Types<'_> {
             },
         }
     }
+}
+
+/// The first version that prints the shortest decimal that reads back as the same float.
+const SHORTEST_FLOATS: u32 = 12;
+
+/// Whether two servers print the same float differently.
+pub fn print_floats_differently(one: ServerVersion, other: ServerVersion) -> bool {
+    (one.major() < SHORTEST_FLOATS) != (other.major() < SHORTEST_FLOATS)
 }
 
 /// Text of a value that holds floats deep inside, the same from any server: all of it whole, and its floats rounded to the digits

@@ -19,8 +19,7 @@ use crate::execute::prepare::{self, PrepareError};
 use crate::failure::Failure;
 use crate::ledger;
 use crate::model::{
-    Bytes, Endpoint, FilterKind, Filters, Finding, Objects, QualifiedName, ServerVersion,
-    VerifyLevel,
+    Bytes, Endpoint, Filters, Finding, Objects, QualifiedName, Relation, ServerVersion, VerifyLevel,
 };
 use crate::pg::client_tools::{ChildEnvironment, ClientTool, Search};
 use crate::pg::conninfo::{Conninfo, Environment};
@@ -288,7 +287,7 @@ impl Road {
         let mut facts = catalog::source_facts(snapshot.session()).await?;
         let hidden = verify::Hidden::read(snapshot.session()).await?;
         // As pg_dump has it: who selects schemas or tables does not mean large objects.
-        if filters.iter().any(|filter| selects(filter.kind)) {
+        if filters.iter().any(|filter| filter.kind.selects()) {
             facts.large_objects.clear();
         }
         Ok(SourceView {
@@ -388,7 +387,7 @@ impl Inspection {
             restore: requested.restore,
             target_facts,
             new_database,
-            large_objects: !requested.filters.iter().any(|filter| selects(filter.kind)),
+            large_objects: !requested.filters.iter().any(|filter| filter.kind.selects()),
             exclude_data: view.exclude_data,
             activity: view.activity,
             transactions,
@@ -457,19 +456,11 @@ pub async fn check_patterns(
     if filters.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let (mut relations, mut schemas, mut extensions) = (Vec::new(), Vec::new(), Vec::new());
+    let mut names = Names::default();
     for server in servers {
-        relations.extend(catalog::relations(&server.session).await?);
-        schemas.extend(catalog::schemas(&server.session).await?);
-        let installed = catalog::installed_extensions(&server.session).await?;
-        extensions.extend(installed.into_iter().map(|extension| extension.name));
+        names.add(&server.session).await?;
     }
-    let unmatched = filters.unmatched(&Objects {
-        relations: &relations,
-        schemas: &schemas,
-        extensions: &extensions,
-        foreign_servers: &[],
-    });
+    let unmatched = filters.unmatched(&names.objects());
     if !unmatched.is_empty() {
         let databases: BTreeSet<&str> = servers
             .iter()
@@ -479,19 +470,38 @@ pub async fn check_patterns(
         return Err(Failure::unmatched(&unmatched, &databases.join("\" and \"")));
     }
     Ok(filters
-        .data_excluded(&relations)
+        .data_excluded(&names.relations)
         .into_iter()
         .cloned()
         .collect())
 }
 
-/// Whether such a filter selects a part of the database.
-pub fn selects(kind: FilterKind) -> bool {
-    matches!(
-        kind,
-        FilterKind::Schema
-            | FilterKind::Table
-            | FilterKind::TableAndChildren
-            | FilterKind::Extension
-    )
+/// What patterns are matched against.
+#[derive(Default)]
+pub struct Names {
+    relations: Vec<Relation>,
+    schemas: Vec<String>,
+    extensions: Vec<String>,
+}
+
+impl Names {
+    /// Adds those of a database.
+    pub async fn add(&mut self, session: &Session) -> Result<(), Failure> {
+        self.relations.extend(catalog::relations(session).await?);
+        self.schemas.extend(catalog::schemas(session).await?);
+        let installed = catalog::installed_extensions(session).await?;
+        let names = installed.into_iter().map(|extension| extension.name);
+        self.extensions.extend(names);
+        Ok(())
+    }
+
+    /// For the filters.
+    pub fn objects(&self) -> Objects<'_> {
+        Objects {
+            relations: &self.relations,
+            schemas: &self.schemas,
+            extensions: &self.extensions,
+            foreign_servers: &[],
+        }
+    }
 }

@@ -9,9 +9,7 @@ use crate::catalog::{self, Activity, Extension, Sequence, TargetFacts};
 use crate::event::{Emit, What};
 use crate::execute::prepare::apply_properties;
 use crate::failure::Failure;
-use crate::model::{
-    Bytes, CopyFormat, Filters, Finding, MultisetDigest, Oid, QualifiedName, TableVerdict, Verdict,
-};
+use crate::model::{Filters, Finding, Oid, QualifiedName, TableVerdict};
 use crate::pg::client_tools::ClientTool;
 use crate::pg::{Connector, Session, current_transactions};
 use crate::plan::{NewDatabase, Plan};
@@ -89,17 +87,7 @@ pub async fn compare(proof: &Proof, emitter: &Emitter) -> Result<(), Failure> {
     outcome.extend(verify::excluded_are_empty(&proof.target.session, excluded).await);
     tell(outcome, emitter);
     for table in excluded {
-        emitter.emit(What::TableVerified(TableVerdict {
-            table: table.clone(),
-            format: CopyFormat::Binary,
-            read: None,
-            source_count: None,
-            target: Some(MultisetDigest::default()),
-            bytes: Bytes(0),
-            copy_ms: 0,
-            verdict: Verdict::Excluded,
-            forms: Vec::new(),
-        }));
+        emitter.emit(What::TableVerified(TableVerdict::excluded(table)));
     }
     Ok(())
 }

@@ -249,21 +249,8 @@ impl Context {
 /// Counts a table regardless of how it is read, so that a hole between two chunks shows.
 async fn count_rows(source: &mut Wire, unit: &CopyUnit) -> Result<Rows, PgError> {
     let condition = unit.condition.as_deref().unwrap_or_default();
-    let rows = source
-        .query(&SqlText::from(format!(
-            "select count(*) from only {} {condition}",
-            unit.table
-        )))
-        .await?;
-    let text = rows
-        .first()
-        .and_then(|row| row.first()?.as_deref())
-        .and_then(|text| std::str::from_utf8(text).ok());
-    let count = text.and_then(|text| text.parse().ok());
-    count.map(Rows).ok_or_else(|| PgError::Answer {
-        query: "count(*)",
-        what: "no number".into(),
-    })
+    let sql = format!("select count(*) from only {} {condition}", unit.table);
+    source.count(&SqlText::from(sql)).await
 }
 
 /// A table that did not arrive breaks its entry, and with it everything that is built on it.

@@ -82,6 +82,23 @@ pub struct TableVerdict {
     pub forms: Vec<ColumnForm>,
 }
 
+impl TableVerdict {
+    /// Of a table whose rows were left out on request.
+    pub fn excluded(table: &QualifiedName) -> Self {
+        Self {
+            table: table.clone(),
+            format: CopyFormat::Binary,
+            read: None,
+            source_count: None,
+            target: Some(MultisetDigest::default()),
+            bytes: Bytes(0),
+            copy_ms: 0,
+            verdict: Verdict::Excluded,
+            forms: Vec::new(),
+        }
+    }
+}
+
 /// Something that the operator wanted to be passed over, by name. It is told, and takes away the word "proven".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiver {

@@ -5,11 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::catalog::{Column, Type, Types, text_with_rounded_floats};
+use crate::catalog::{Column, Type, Types, print_floats_differently, text_with_rounded_floats};
 use crate::model::{CopyFormat, Oid, ServerVersion, quote_ident};
-
-/// The first version that prints the shortest decimal that reads back as the same float.
-const SHORTEST_FLOATS: u32 = 12;
 
 /// Decides for one server pair.
 pub(super) struct Formats<'a> {
@@ -45,25 +42,17 @@ impl Formats<'_> {
     /// The expression that compares a column whose text form differs between the two versions although the value does
     /// not; `None` where the value as COPY prints it will do.
     pub fn comparable(&self, column: &Column, format: &CopyFormat) -> Option<String> {
-        let crosses =
-            (self.source.major() < SHORTEST_FLOATS) != (self.target.major() < SHORTEST_FLOATS);
-        if *format == CopyFormat::Binary || !crosses || !self.known().holds_floats(column.type_oid)
-        {
+        let crosses = print_floats_differently(self.source, self.target);
+        let (known, oid) = (self.known(), column.type_oid);
+        if *format == CopyFormat::Binary || !crosses || !known.holds_floats(oid) {
             return None;
         }
-        if let Some(element) = self.known().element_of(column.type_oid) {
-            let column = quote_ident(&column.name);
-            let Some(send) = self.known().send_function(element) else {
-                return Some(text_with_rounded_floats(&column));
-            };
-            return Some(format!(
-                "case when {column} is not null then pg_catalog.concat(pg_catalog.array_dims({column}), \
-                 array(select pg_catalog.encode(pg_catalog.{send}(element), 'hex') \
-                 from pg_catalog.unnest({column}) as element)) end"
-            ));
-        }
         let name = quote_ident(&column.name);
-        Some(match self.known().send_function(column.type_oid) {
+        if known.element_of(oid).is_some() {
+            let by_bits = known.array_by_bits(oid, &name);
+            return Some(by_bits.unwrap_or_else(|| text_with_rounded_floats(&name)));
+        }
+        Some(match known.send_function(oid) {
             Some(send) => format!("pg_catalog.encode(pg_catalog.{send}({name}), 'hex')"),
             None => text_with_rounded_floats(&name),
         })

@@ -66,16 +66,7 @@ impl Reading<'_> {
             self.from,
             self.condition.unwrap_or_default()
         );
-        let rows = wire.query(&SqlText::from(sql)).await?;
-        let text = rows
-            .first()
-            .and_then(|row| row.first()?.as_deref())
-            .and_then(|text| std::str::from_utf8(text).ok());
-        let count = text.and_then(|text| text.parse().ok());
-        count.map(Rows).ok_or_else(|| PgError::Answer {
-            query: "count(*)",
-            what: "no number".into(),
-        })
+        wire.count(&SqlText::from(sql)).await
     }
 }
 

@@ -69,7 +69,7 @@ pub async fn compare(
         pairing.missing.clear();
     }
     let is_first = only.is_none();
-    if is_first && level_reads_rows(asked) {
+    if is_first && asked.level != VerifyLevel::Schema {
         found.unverified.extend(unknown_tables(look));
     }
     let reading = Reading {
@@ -172,10 +172,6 @@ fn pair(
         pairing.comparands.retain(has_rows);
     }
     pairing
-}
-
-fn level_reads_rows(asked: &Asked) -> bool {
-    asked.level != VerifyLevel::Schema
 }
 
 /// Tables that `pg_dump` lists and the catalog queries do not: their rows are not read, so they must not go unsaid.

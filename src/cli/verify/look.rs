@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Asked;
 use crate::catalog::{self, SourceFacts};
-use crate::cli::inspect::{Server, dump_schema};
+use crate::cli::inspect::{Names, Server, dump_schema};
 use crate::cli::prove::readiness;
 use crate::failure::Failure;
 use crate::model::{FilterKind, Filters, Finding, QualifiedName, Unverified};
@@ -207,26 +207,31 @@ async fn view(
     })
 }
 
-/// One side may lack all of what was selected, which `pg_dump` takes for a mistake; that the other has it is known by now.
+/// One side may lack what was selected, which `pg_dump` takes for a mistake; that the other has it is known by now.
 async fn dump(
     server: &Server,
     pg_dump: &ClientTool,
     (snapshot, filters): (&Snapshot, &Filters),
 ) -> Result<Toc, Failure> {
-    let dumped = dump_schema(server, pg_dump, (Some(&snapshot.id), filters)).await;
-    match dumped {
-        Ok(archive) => Ok(Toc::parse(&archive)?),
-        Err(failure) if failure.to_string().contains("no matching") => {
-            let all = Filters::default();
-            let whole = dump_schema(server, pg_dump, (Some(&snapshot.id), &all)).await?;
-            let mut toc = Toc::parse(&whole)?;
-            // Of what was selected there is nothing; what describes the archive itself stays.
-            let describes = |desc: &str| matches!(desc, "ENCODING" | "STDSTRINGS" | "SEARCHPATH");
-            toc.entries.retain(|entry| describes(entry.desc.as_str()));
-            Ok(toc)
-        }
-        Err(failure) => Err(failure),
+    let found = if filters.iter().any(|filter| filter.kind.selects()) {
+        let mut names = Names::default();
+        names.add(&server.session).await?;
+        filters.found_in(&names.objects())
+    } else {
+        Some(filters.clone())
+    };
+    let snapshot = Some(snapshot.id.as_str());
+    if let Some(filters) = found {
+        return Ok(Toc::parse(
+            &dump_schema(server, pg_dump, (snapshot, &filters)).await?,
+        )?);
     }
+    let whole = dump_schema(server, pg_dump, (snapshot, &Filters::default())).await?;
+    let mut toc = Toc::parse(&whole)?;
+    // Of what was selected there is nothing; what describes the archive itself stays.
+    let describes = |desc: &str| matches!(desc, "ENCODING" | "STDSTRINGS" | "SEARCHPATH");
+    toc.entries.retain(|entry| describes(entry.desc.as_str()));
+    Ok(toc)
 }
 
 #[cfg(test)]

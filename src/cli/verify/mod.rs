@@ -25,7 +25,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::arguments::{ConnectionArgs, LeaveOutArgs, OutputArgs, SelectionArgs};
-use super::inspect::{Requested, Road, check_patterns, selects};
+use super::inspect::{Requested, Road, check_patterns};
 use super::output::Output;
 use crate::event::{Emit, What};
 use crate::failure::Failure;
@@ -149,7 +149,7 @@ pub struct Asked {
 impl Asked {
     /// Whether only some schemas or tables are to be compared.
     pub fn is_part(&self) -> bool {
-        self.filters.iter().any(|filter| selects(filter.kind))
+        self.filters.iter().any(|filter| filter.kind.selects())
     }
 }
 

@@ -7,9 +7,7 @@ use super::look::{self, Both, Look};
 use super::verdict::Found;
 use super::{Asked, repair};
 use crate::event::{Emit, What};
-use crate::model::{
-    Bytes, CopyFormat, Difference, MultisetDigest, QualifiedName, TableVerdict, Verdict, Waiver,
-};
+use crate::model::{Difference, TableVerdict, Waiver};
 use crate::verify::repair::TableRepair;
 use crate::verify::{self, Outcome};
 
@@ -32,7 +30,7 @@ pub(super) async fn tell(
     let telling = Telling::of(found, look, asked);
     write_repair(&telling, (look, both, asked), emit).await;
     for table in &both.exclude_data {
-        emit.emit(What::TableVerified(left_out(table)));
+        emit.emit(What::TableVerified(TableVerdict::excluded(table)));
     }
     telling.emit(in_flux, emit.as_ref());
 }
@@ -136,20 +134,5 @@ async fn write_repair(
     }
     for pool in &ends.pools {
         pool.drain().await;
-    }
-}
-
-/// The line of a table whose rows were left out on request.
-fn left_out(table: &QualifiedName) -> TableVerdict {
-    TableVerdict {
-        table: table.clone(),
-        format: CopyFormat::Binary,
-        read: None,
-        source_count: None,
-        target: Some(MultisetDigest::default()),
-        bytes: Bytes(0),
-        copy_ms: 0,
-        verdict: Verdict::Excluded,
-        forms: Vec::new(),
     }
 }

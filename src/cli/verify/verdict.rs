@@ -11,7 +11,7 @@ use crate::catalog;
 use crate::cli::prove::{Before, tell_writes_since};
 use crate::event::{Emit, What};
 use crate::failure::Failure;
-use crate::model::{Difference, Rows, Side, Verdict, VerifyLevel};
+use crate::model::{Difference, Rows, Side, VerifyLevel};
 use crate::verify::Outcome;
 
 /// Everything that was found in one look.
@@ -201,7 +201,6 @@ fn rows_that_last(
     let (lasting, gone) = before.lasting(now);
     if lasting.total() == 0 {
         in_flux.push(first.difference);
-        again.verdict.verdict = Verdict::NotVerified;
         return None;
     }
     let names: BTreeSet<&Vec<String>> = lasting.rows.iter().map(|row| &row.key).collect();

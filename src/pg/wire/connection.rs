@@ -12,7 +12,7 @@ use postgres_protocol::message::frontend;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::message::{Message, next_message};
-use crate::model::{ServerError, ServerVersion, SqlText};
+use crate::model::{Rows, ServerError, ServerVersion, SqlText};
 use crate::pg::PgError;
 use crate::pg::conninfo::ChannelBinding as Binding;
 use crate::pg::stream::{Peer, Stream};
@@ -145,6 +145,17 @@ impl Wire {
             None => Ok(rows),
             Some(error) => Err(PgError::server(sql, error)),
         }
+    }
+
+    /// Runs a `SELECT count(*)`.
+    pub async fn count(&mut self, sql: &SqlText) -> Result<Rows, PgError> {
+        let rows = self.query(sql).await?;
+        let text = rows.first().and_then(|row| row.first()?.as_deref());
+        let count = text.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+        count.map(Rows).ok_or_else(|| PgError::Answer {
+            query: "count(*)",
+            what: "no number".into(),
+        })
     }
 
     /// Sends many statements at once and reads the answers as they come: one round trip for all of them.

@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{DifferingRow, Found};
-use crate::model::{CopyFormat, RowKind};
-use crate::pg::wire::{Gauge, RowSink, read_rows};
+use super::{DifferingRow, Found, read};
+use crate::model::RowKind;
+use crate::pg::wire::RowSink;
 use crate::pg::{PgError, Pool};
 use crate::verify::rows::{Bucketing, Buckets, Comparand, Ends, FIELD_COUNT, fields};
 
@@ -46,8 +46,8 @@ pub(super) async fn find(
         };
         let [left, right] = &ends.pools;
         let (left, right) = tokio::try_join!(
-            read(comparand, left, &filter),
-            read(comparand, right, &filter)
+            rows_of(comparand, left, &filter),
+            rows_of(comparand, right, &filter)
         )?;
         compare(&left, &right, &mut found, remembered);
     }
@@ -95,17 +95,13 @@ struct Filter<'a> {
     part: (u64, u64),
 }
 
-async fn read(comparand: &Comparand, pool: &Pool, filter: &Filter<'_>) -> Result<Rows, PgError> {
+async fn rows_of(comparand: &Comparand, pool: &Pool, filter: &Filter<'_>) -> Result<Rows, PgError> {
     let statement = comparand.copy_out(&["ctid".to_owned()], "");
     let sink = Surplus {
         filter,
         rows: Rows::new(),
     };
-    let mut wire = pool.take().await?;
-    let gauge = Gauge::default();
-    let (_, sink) = read_rows(&mut wire, &statement, &CopyFormat::Binary, (&gauge, sink)).await?;
-    pool.give_back(wire);
-    Ok(sink.rows)
+    Ok(read(pool, &statement, sink).await?.rows)
 }
 
 struct Surplus<'a> {

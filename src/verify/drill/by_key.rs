@@ -6,9 +6,9 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::pieces::{self, PIECE_ROWS, Piece};
-use super::{DifferingRow, Found};
-use crate::model::{CopyFormat, RowKind, quote_ident, quote_literal};
-use crate::pg::wire::{Gauge, RowSink, read_rows};
+use super::{DifferingRow, Found, read};
+use crate::model::{RowKind, quote_ident, quote_literal};
+use crate::pg::wire::RowSink;
 use crate::pg::{PgError, Pool};
 use crate::verify::rows::{
     Bucketing, Buckets, Comparand, Ends, Key, ReadColumn, Scale, as_text, fields, first_fields,
@@ -115,17 +115,7 @@ impl Search<'_> {
         let statement = self.comparand.copy_out(&[], condition);
         let side = async |pool: &Pool| {
             let buckets = Buckets::new(Bucketing::ByOrder(scale));
-            let mut wire = pool.take().await?;
-            let gauge = Gauge::default();
-            let (_, buckets) = read_rows(
-                &mut wire,
-                &statement,
-                &CopyFormat::Binary,
-                (&gauge, buckets),
-            )
-            .await?;
-            pool.give_back(wire);
-            Ok::<_, PgError>(buckets)
+            read(pool, &statement, buckets).await
         };
         let (left, right) = tokio::try_join!(side(source), side(target))?;
         let pieces = pieces::differing(scale, &left, &right);
@@ -207,12 +197,7 @@ impl Search<'_> {
                 count,
                 found: HashSet::new(),
             };
-            let mut wire = pool.take().await?;
-            let gauge = Gauge::default();
-            let (_, sink) =
-                read_rows(&mut wire, &statement, &CopyFormat::Binary, (&gauge, sink)).await?;
-            pool.give_back(wire);
-            Ok::<_, PgError>(sink.found)
+            Ok::<_, PgError>(read(pool, &statement, sink).await?.found)
         };
         let [source, target] = &self.ends.pools;
         let (mut left, right) = tokio::try_join!(side(source), side(target))?;
@@ -237,12 +222,7 @@ impl Search<'_> {
                 filter: filter.as_ref(),
                 rows: HashMap::new(),
             };
-            let mut wire = pool.take().await?;
-            let gauge = Gauge::default();
-            let (_, sink) =
-                read_rows(&mut wire, &statement, &CopyFormat::Binary, (&gauge, sink)).await?;
-            pool.give_back(wire);
-            Ok::<_, PgError>(sink.rows)
+            Ok::<_, PgError>(read(pool, &statement, sink).await?.rows)
         };
         let [source, target] = &self.ends.pools;
         let (left, right) = tokio::try_join!(side(source), side(target))?;

@@ -28,8 +28,9 @@ use std::collections::BTreeMap;
 pub use others::{is_fresh, large_objects};
 
 use super::rows::{Comparand, Ends, Sides};
-use crate::model::{RowKind, Rows, RowsDiffer};
-use crate::pg::PgError;
+use crate::model::{CopyFormat, RowKind, Rows, RowsDiffer, SqlText};
+use crate::pg::wire::{Gauge, RowSink, read_rows};
+use crate::pg::{PgError, Pool};
 
 /// How far to go.
 #[derive(Debug, Clone, Copy)]
@@ -124,6 +125,23 @@ impl Found {
             lasting.clone(),
             self.total().saturating_sub(lasting.total()),
         )
+    }
+}
+
+/// Reads one side, in its snapshot. After an error its transaction is spoilt, and the session goes with it.
+async fn read<S: RowSink>(pool: &Pool, statement: &SqlText, sink: S) -> Result<S, PgError> {
+    let mut wire = pool.take().await?;
+    let gauge = Gauge::default();
+    let read = read_rows(&mut wire, statement, &CopyFormat::Binary, (&gauge, sink)).await;
+    match read {
+        Ok((_, sink)) => {
+            pool.give_back(wire);
+            Ok(sink)
+        }
+        Err(error) => {
+            pool.give_up(wire);
+            Err(error)
+        }
     }
 }
 

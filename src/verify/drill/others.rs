@@ -2,8 +2,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::model::{CopyFormat, MultisetDigest, Oid};
-use crate::pg::wire::{Gauge, read_rows};
+use super::read;
+use crate::model::{MultisetDigest, Oid};
 use crate::pg::{PgError, Pool};
 use crate::verify::rows::{Bucketing, Buckets, Comparand, Ends, SideRead, Sides, Subject};
 
@@ -56,25 +56,7 @@ pub async fn is_fresh(comparand: &Comparand, sides: &Sides, ends: &Ends) -> bool
 }
 
 async fn digest(comparand: &Comparand, pool: &Pool) -> Result<MultisetDigest, PgError> {
-    let buckets = Buckets::new(Bucketing::One);
-    let gauge = Gauge::default();
-    let mut wire = pool.take().await?;
     let statement = comparand.copy_out(&[], "");
-    let read = read_rows(
-        &mut wire,
-        &statement,
-        &CopyFormat::Binary,
-        (&gauge, buckets),
-    )
-    .await;
-    match read {
-        Ok((_, buckets)) => {
-            pool.give_back(wire);
-            Ok(buckets.total())
-        }
-        Err(error) => {
-            pool.give_up(wire);
-            Err(error)
-        }
-    }
+    let buckets = read(pool, &statement, Buckets::new(Bucketing::One)).await?;
+    Ok(buckets.total())
 }

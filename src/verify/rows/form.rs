@@ -3,11 +3,8 @@
 //! The bytes that the server sends are the value's own for most types. Where they are not, the text that the type's output
 //! function prints is compared; and where that differs between versions although the value does not, its bits.
 
-use crate::catalog::{Column, Types, text_with_rounded_floats};
+use crate::catalog::{Column, Types, print_floats_differently, text_with_rounded_floats};
 use crate::model::{ColumnForm, ServerVersion, quote_ident};
-
-/// The first version that prints the shortest decimal that reads back as the same float.
-const SHORTEST_FLOATS: u32 = 12;
 
 /// Decides for one pair of servers.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +44,7 @@ impl Forms<'_> {
             return (name, None);
         };
         if self.text_of_floats_differs() && self.source.holds_floats(source.type_oid) {
-            return match self.by_bits(source, &name) {
+            return match self.source.array_by_bits(source.type_oid, &name) {
                 Some(expression) => (expression, told("by its bits", because)),
                 None => (
                     text_with_rounded_floats(&name),
@@ -78,19 +75,7 @@ impl Forms<'_> {
     }
 
     fn text_of_floats_differs(&self) -> bool {
-        let prints_shortest = |version: ServerVersion| version.major() >= SHORTEST_FLOATS;
-        prints_shortest(self.versions.0) != prints_shortest(self.versions.1)
-    }
-
-    /// An array's bounds, and each element's binary form.
-    fn by_bits(&self, column: &Column, name: &str) -> Option<String> {
-        let element = self.source.element_of(column.type_oid)?;
-        let send = self.source.send_function(element)?;
-        Some(format!(
-            "case when {name} is not null then pg_catalog.concat(pg_catalog.array_dims({name}), \
-             array(select pg_catalog.encode(pg_catalog.{send}(element), 'hex') \
-             from pg_catalog.unnest({name}) as element)) end"
-        ))
+        print_floats_differently(self.versions.0, self.versions.1)
     }
 }
 

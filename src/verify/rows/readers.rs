@@ -4,15 +4,14 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt as _, stream};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 use super::buckets::{Bucketing, Buckets};
 use super::comparand::{Comparand, Subject};
 use crate::event::{Emit, Phase, PlannedJob, What};
-use crate::model::{
-    Bytes, CopyFormat, JobId, MultisetDigest, Rows, ServerVersion, SqlText, VerifyLevel,
-};
+use crate::model::{Bytes, CopyFormat, JobId, MultisetDigest, ServerVersion, SqlText, VerifyLevel};
 use crate::pg::wire::{Gauge, Relayed, Wire, read_rows};
 use crate::pg::{PgError, Pool};
 
@@ -108,13 +107,7 @@ pub async fn read(
     if reading.is_first {
         announce(&reading, &tasks, emit.as_ref());
     }
-    let mut bucketing = Vec::with_capacity(reading.comparands.len());
-    for comparand in &reading.comparands {
-        bucketing.push(match reading.level {
-            VerifyLevel::Content => bucketing_of(comparand, ends).await,
-            _ => Bucketing::One,
-        });
-    }
+    let bucketing = bucketing_of_all(&reading, ends).await;
     let mut progress = Progress::new(&bucketing, &tasks);
     let queue = |side: usize| {
         let tasks = tasks.iter().filter(|task| task.side == side);
@@ -297,6 +290,20 @@ fn announce(reading: &Reading, tasks: &[Task], emit: &dyn Emit) {
     });
 }
 
+/// Asked side by side: over a long road each answer takes as long as many rows.
+async fn bucketing_of_all(reading: &Reading, ends: &Ends) -> Vec<Bucketing> {
+    let comparands = &reading.comparands;
+    if reading.level != VerifyLevel::Content {
+        return vec![Bucketing::One; comparands.len()];
+    }
+    let asked: Vec<_> = comparands
+        .iter()
+        .map(|comparand| bucketing_of(comparand, ends))
+        .collect();
+    let at_once = usize::try_from(reading.readers.max(1)).unwrap_or(1);
+    stream::iter(asked).buffered(at_once).collect().await
+}
+
 /// The same on both sides. If the key's ends cannot be read, neither can the table: its own reads will say so.
 async fn bucketing_of(comparand: &Comparand, ends: &Ends) -> Bucketing {
     let mut range = None;
@@ -322,30 +329,25 @@ pub(in crate::verify) async fn key_range(
     column: &str,
     condition: &str,
 ) -> Result<Option<(i128, i128)>, PgError> {
-    let mut wire = pool.take().await?;
-    let mut ends = Vec::new();
-    for direction in ["asc", "desc"] {
-        let sql = SqlText::from(format!(
-            "select {column} from {}{} order by {column} {direction} limit 1",
+    let end = |direction: &str| {
+        format!(
+            "(select {column} from {}{} order by {column} {direction} limit 1)",
             comparand.from,
             comparand.filter(condition)
-        ));
-        match wire.query(&sql).await {
-            Ok(rows) => {
-                let first = rows.first().and_then(|row| row.first()?.as_deref());
-                ends.extend(first.and_then(number));
-            }
-            Err(error) => {
-                pool.give_up(wire);
-                return Err(error);
-            }
+        )
+    };
+    let sql = SqlText::from(format!("select {}, {}", end("asc"), end("desc")));
+    let mut wire = pool.take().await?;
+    let rows = match wire.query(&sql).await {
+        Ok(rows) => rows,
+        Err(error) => {
+            pool.give_up(wire);
+            return Err(error);
         }
-    }
+    };
     pool.give_back(wire);
-    Ok(match ends[..] {
-        [low, high] => Some((low, high)),
-        _ => None,
-    })
+    let end = |column: usize| number(rows.first()?.get(column)?.as_deref()?);
+    Ok(end(0).zip(end(1)))
 }
 
 /// The number behind the text of an integer or a `uuid`.
@@ -433,7 +435,7 @@ async fn read_one(
         buckets = filled;
         relayed
     } else {
-        let rows = count(wire, &comparand.count(&task.condition)).await?;
+        let rows = wire.count(&comparand.count(&task.condition)).await?;
         gauge.advance(rows, Bytes(0));
         buckets.add_rows(rows);
         Relayed::default()
@@ -442,16 +444,6 @@ async fn read_one(
         buckets,
         bytes,
         duration_ms: 0,
-    })
-}
-
-async fn count(wire: &mut Wire, sql: &SqlText) -> Result<Rows, PgError> {
-    let rows = wire.query(sql).await?;
-    let text = rows.first().and_then(|row| row.first()?.as_deref());
-    let count = text.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-    count.map(Rows).ok_or_else(|| PgError::Answer {
-        query: "count(*)",
-        what: "no number".into(),
     })
 }
 
