@@ -89,6 +89,31 @@ pub struct JobFailure {
     pub file: Option<String>,
 }
 
+/// Where a job stands when a run is resumed, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Which.
+    pub job: JobId,
+    /// Done, to be done again, or left.
+    pub state: StandingState,
+    /// Why: a clause.
+    pub why: String,
+}
+
+/// What there is to do for a job of a resumed run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StandingState {
+    /// An earlier session did it; it stays.
+    Done,
+    /// An earlier session did it, and it is done again.
+    Redo,
+    /// Nobody has done it.
+    Left,
+    /// It failed in an earlier session, and is not tried again in this one.
+    Failed,
+}
+
 /// Takes events in. Whoever works is given one, and knows nothing of what is behind it.
 pub trait Emit: Send + Sync {
     /// Something happened, now.
@@ -187,6 +212,40 @@ pub enum What {
         job: JobId,
         /// Because of which.
         because_of: JobId,
+    },
+    /// A session goes on with an earlier one's work: where each job of the plan stands. Follows `Planned`.
+    Resumed {
+        /// Every job of the plan.
+        standing: Vec<Standing>,
+    },
+    /// A job was broken off by something that may pass, was rolled back, and will be tried again.
+    JobRetried {
+        /// Which.
+        job: JobId,
+        /// How many times it has been tried so far.
+        attempt: u32,
+        /// What broke it off: one sentence.
+        because: String,
+        /// How long we wait before the next attempt.
+        wait_ms: u64,
+    },
+    /// A running job has not moved for a while, and this is what the server says about it; said again when that changes.
+    JobWaits {
+        /// Which.
+        job: JobId,
+        /// The server that was asked.
+        side: Side,
+        /// A sentence for a person: `waits for a lock on public.users that pid 123 (psql, role bob) holds`.
+        what: String,
+    },
+    /// Asked to stop, the run lets what is running come to an end, for a while.
+    Draining {
+        /// The signal.
+        signal: String,
+        /// Jobs that are running.
+        jobs: u32,
+        /// Seconds that they are given.
+        seconds: u64,
     },
     /// A table was compared.
     TableVerified(TableVerdict),

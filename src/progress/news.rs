@@ -94,6 +94,29 @@ fn course(what: &What, state: &State, style: Style) -> Vec<String> {
         What::SourceUnchanged => {
             vec!["nothing was written to the source since the snapshot: no transaction has begun there".to_owned()]
         }
+        What::JobRetried {
+            job,
+            attempt,
+            because,
+            wait_ms,
+        } => vec![words::one_line(&format!(
+            "{}: {because}; attempt {} in {}",
+            state.label(*job),
+            attempt + 1,
+            words::duration(*wait_ms)
+        ))],
+        What::JobWaits { job, side, what } => vec![words::one_line(&format!(
+            "{} ({side}): {what}",
+            state.label(*job)
+        ))],
+        What::Draining {
+            signal,
+            jobs,
+            seconds,
+        } => vec![format!(
+            "{signal}: {} may finish within {seconds} s; once more stops at once",
+            words::count(u64::from(*jobs), "running job", "running jobs")
+        )],
         What::Note { text } => vec![words::harmless(text)],
         _ => Vec::new(),
     }

@@ -212,6 +212,10 @@ impl State {
             | What::InFlux { .. }
             | What::SnapshotTaken { .. }
             | What::SnapshotReleased
+            | What::Resumed { .. }
+            | What::JobRetried { .. }
+            | What::JobWaits { .. }
+            | What::Draining { .. }
             | What::Checked { .. }
             | What::SourceMovedOn { .. }
             | What::SourceUnchanged

@@ -326,7 +326,11 @@ impl ReportBuilder {
                 report.sentence.clone_from(sentence);
                 report.next.clone_from(next);
             }
-            What::StepStarted { .. } => {}
+            What::StepStarted { .. }
+            | What::Resumed { .. }
+            | What::JobRetried { .. }
+            | What::JobWaits { .. }
+            | What::Draining { .. } => {}
         }
     }
 
