@@ -277,6 +277,12 @@ impl From<PgError> for Failure {
                 failure.with_hint(for_sqlstate(&error.code))
             }
             PgError::Io { .. } | PgError::Closed { .. } => lost(&error),
+            PgError::SnapshotLost { .. } => Self::of(
+                FailureKind::LostConnection,
+                ExitStatus::Interrupted,
+                &error,
+            )
+            .with_hint(for_job_error(&error)),
             PgError::Protocol { .. }
             | PgError::Scan(_)
             | PgError::CountMismatch { .. }
@@ -322,6 +328,8 @@ impl From<ExecuteError> for Failure {
             ExecuteError::Lost { job, source } => Self::from(source)
                 .while_doing(&job)
                 .with_status(ExitStatus::Interrupted),
+            // Its own error says whether somebody has to make room, or a resumed run helps itself.
+            ExecuteError::Stuck { job, source } => Self::from(source).while_doing(&job),
             ExecuteError::Stopped => Self::interrupted("a signal"),
             ExecuteError::Panicked { job, source } => {
                 let failure = Self::defect(format!("{job} ended abnormally"));

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `prepare` | creates or empties the target database, before there is a plan |
 //! | `supervisor` | starts jobs, hears of their ends, decides what is skipped |
+//! | `attempt` | one job, tried again after what may pass |
 //! | `statements` | statements in one transaction; one by one when one of them fails |
 //! | `copy` | tables and chunks through the relay |
 //! | `large_objects` | large objects, through the same relay |
@@ -21,6 +22,7 @@
 //! What fails is an entry of the table of contents, not the run: what needs a broken entry is skipped and is broken as
 //! well, everything else goes on to the end. It emits events and knows nothing of displays.
 
+mod attempt;
 mod compare;
 mod copy;
 mod evidence;
@@ -30,9 +32,12 @@ pub mod prepare;
 mod statements;
 mod supervisor;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::event::Emit;
+use crate::event::{Emit, JobFailure};
+use crate::ledger::Marks;
+use crate::model::JobId;
 use crate::pg::{Connector, PgError, Snapshot};
 use crate::plan::Plan;
 use crate::schedule::ScheduleError;
@@ -53,6 +58,19 @@ pub struct Run {
     pub emit: Arc<dyn Emit>,
     /// Becomes true when the run is to be given up.
     pub stop: tokio::sync::watch::Receiver<bool>,
+    /// What earlier sessions have done.
+    pub earlier: Earlier,
+    /// How many times a job is tried again after an error that may pass.
+    pub max_retries: u32,
+}
+
+/// What earlier sessions of the run have done.
+#[derive(Debug, Clone, Default)]
+pub struct Earlier {
+    /// Their done-marks.
+    pub marks: Marks,
+    /// What failed for good, by job and part, and is not tried again in this session: it fails as it did before.
+    pub failed: BTreeMap<JobId, BTreeMap<u32, JobFailure>>,
 }
 
 /// Why a run could not go on. Failed statements do not end up here: they are events.
@@ -60,13 +78,21 @@ pub struct Run {
 pub enum ExecuteError {
     /// The plan is not one.
     #[error(transparent)]
-    Schedule(#[from] ScheduleError<crate::model::JobId>),
+    Schedule(#[from] ScheduleError<JobId>),
     /// A connection was lost.
     #[error("{job}: {source}")]
     Lost {
         /// The job that noticed.
         job: String,
         /// How.
+        source: PgError,
+    },
+    /// Nothing can go on until a person has done something: a disk is full, the snapshot is lost.
+    #[error("{job}: {source}")]
+    Stuck {
+        /// The job that noticed.
+        job: String,
+        /// What the matter is.
         source: PgError,
     },
     /// Somebody asked us to stop.

@@ -228,6 +228,21 @@ pub enum Work {
 }
 
 impl Work {
+    /// Whether it changes the target: then its mark is in the ledger when it is done.
+    pub fn changes_target(&self) -> bool {
+        match self {
+            Self::Run { .. }
+            | Self::RunAlone { .. }
+            | Self::Copy { .. }
+            | Self::CopyChunk { .. }
+            | Self::LargeObjects { .. } => true,
+            Self::Count { .. }
+            | Self::ReadSource { .. }
+            | Self::Compare { .. }
+            | Self::CompareLargeObjects { .. } => false,
+        }
+    }
+
     /// Whether it reads the source: the snapshot must be held until all such jobs are done.
     pub fn reads_source(&self) -> bool {
         match self {
