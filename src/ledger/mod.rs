@@ -10,15 +10,18 @@
 //! | `record` | what a run was asked for, and what it saw before it touched the target |
 //! | `read` | the ledger as it is found |
 //! | `marks` | what is done, by job and part |
+//! | `adopt` | what of a new plan is done already, in another snapshot |
 //! | `standing` | a plan and its marks → what is done, done again, or left, and why |
 //!
 //! Verification does not look here: a resumed run reads both databases anew.
 
+mod adopt;
 mod marks;
 mod read;
 mod record;
 mod standing;
 
+pub use adopt::{Held, There, adopt, comparable, held, statements_run};
 pub use marks::{DoneMark, Marks};
 pub use read::{FailedBefore, Ledger, LedgerError, read, read_marks};
 pub use record::{Identity, Memory, Request};

@@ -1,0 +1,280 @@
+//! One session of a run, from a plan to an exit status. `move` begins the first, `resume` every other.
+//!
+//! ```text
+//!   move:    look ─► begin ──┐
+//!                            ├─► carry out ─► conclude
+//!   resume:  look ─► take up ┘
+//! ```
+//!
+//! `begin` is where the target is first touched; what was asked for, the plan and the schema are written down before, in the
+//! run directory, and right after it in the ledger. The ledger goes last of all.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::inspect::{self, Inspection};
+use super::output::{Emitter, Output};
+use super::prove::{self, Proof};
+use crate::event::{Emit as _, What};
+use crate::execute::{self, Earlier, ExecuteError, Run};
+use crate::failure::Failure;
+use crate::fault;
+use crate::ledger::{self, Marks, Request, RunRow};
+use crate::model::ExitStatus;
+use crate::pg::wire::Wire;
+use crate::pg::{Claim, Kept};
+use crate::plan::Plan;
+use crate::report::Ending;
+
+/// What a session needs besides what it does.
+pub(super) struct Session<'a> {
+    /// Where it is told.
+    pub output: &'a Output,
+    /// Becomes the name of a signal.
+    pub stop: watch::Receiver<Option<String>>,
+    /// How often a job is tried again.
+    pub max_retries: u32,
+}
+
+/// A target that is ours, a ledger in it, and a plan.
+pub(super) struct Ready {
+    pub inspection: Inspection,
+    pub plan: Arc<Plan>,
+    pub earlier: Earlier,
+    /// The session of the target that drops the ledger in the end.
+    pub ledger: Wire,
+    /// Given up last of all.
+    pub claim: Claim,
+}
+
+/// A session that has done all its jobs, with what proves it.
+pub(super) struct Done {
+    target_superuser: bool,
+    ledger: Wire,
+    claim: Claim,
+}
+
+/// The snapshot as the ledger keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SnapshotRecord {
+    /// As `pg_export_snapshot` names it.
+    pub id: String,
+    /// Position in the write-ahead log.
+    pub lsn: String,
+    /// The process that holds it, if it is one of its own.
+    pub kept: Option<Kept>,
+}
+
+impl SnapshotRecord {
+    /// Of the inspection's snapshot.
+    pub fn of(inspection: &Inspection) -> Self {
+        let snapshot = &inspection.view.snapshot;
+        Self {
+            id: snapshot.id.clone(),
+            lsn: snapshot.lsn.clone(),
+            kept: snapshot.kept_by(),
+        }
+    }
+}
+
+impl Session<'_> {
+    /// For whoever has something to say.
+    pub fn emitter(&self) -> Emitter {
+        self.output.emitter()
+    }
+
+    /// Says what is being done.
+    pub fn step(&self, what: &str) {
+        step(&self.emitter(), what);
+    }
+
+    /// The first time that the target is touched: empties or creates it where that was asked for, and makes the ledger.
+    pub async fn begin(
+        &self,
+        inspection: Inspection,
+        claim: Option<Claim>,
+        request: &Request,
+    ) -> Result<Ready, Failure> {
+        self.step("planning");
+        let plan = inspection.plan(request.memory, request.chunk_size)?;
+        self.write_down(&inspection, &plan)?;
+        let emitter = self.emitter();
+        let (inspection, claim) =
+            Box::pin(inspection.ready_target(&emitter, claim)).await?;
+        let connector = Claim::worker(&inspection.road.target.connector);
+        let mut wire = connector.wire("ledger").await?;
+        let texts = RowTexts::new(&inspection, &plan, request)?;
+        let created = wire
+            .execute(&ledger::create(&texts.row(request, &inspection)))
+            .await;
+        created.map_err(|error| {
+            Failure::from(error).while_doing("creating the ledger on the target")
+        })?;
+        fault::point("ledger-created");
+        Ok(Ready {
+            inspection,
+            plan: Arc::new(plan),
+            earlier: Earlier::default(),
+            ledger: wire,
+            claim,
+        })
+    }
+
+    /// Plan and schema, in the run directory.
+    pub fn write_down(&self, inspection: &Inspection, plan: &Plan) -> Result<(), Failure> {
+        let run_dir = self.output.run_dir();
+        run_dir.write_schema(&inspection.view.archive)?;
+        run_dir.write_plan(plan)?;
+        for text in plan.notes.clone() {
+            self.emitter().emit(What::Note { text });
+        }
+        Ok(())
+    }
+
+    /// Everything that is planned and not done, and the proof.
+    pub async fn carry_out(&self, ready: Ready) -> Result<Done, Failure> {
+        let Ready {
+            inspection,
+            plan,
+            earlier,
+            mut ledger,
+            claim,
+        } = ready;
+        let emitter = self.emitter();
+        self.step("copying and building");
+        let target = Claim::worker(&inspection.road.target.connector);
+        let (snapshot, proof) = inspection.split(Arc::clone(&plan));
+        let run = Run {
+            plan,
+            source: proof.source_connector(),
+            target,
+            snapshot,
+            emit: Arc::new(emitter.clone()),
+            stop: super::signals::as_flag(self.stop.clone()),
+            earlier,
+            max_retries: self.max_retries,
+        };
+        let marks = execute::run(run)
+            .await
+            .map_err(|error| self.stopped(error))?;
+        let proven = tokio::select! {
+            proven = prove(proof, &mut ledger, &marks, &emitter) => proven,
+            name = super::signals::wait(self.stop.clone()) => Err(Failure::interrupted(&name)),
+        };
+        proven.map(|target_superuser| Done {
+            target_superuser,
+            ledger,
+            claim,
+        })
+    }
+
+    fn stopped(&self, error: ExecuteError) -> Failure {
+        match error {
+            ExecuteError::Stopped => {
+                Failure::interrupted(self.stop.borrow().as_deref().unwrap_or("a signal"))
+            }
+            other => Failure::from(other),
+        }
+    }
+}
+
+/// Tells what the jobs of a plan are.
+pub(super) fn announce(plan: &Plan, emitter: &Emitter) {
+    emitter.emit(What::Planned {
+        jobs: plan.announced(),
+        tables: inspect::tables_to_judge(plan),
+        bytes: plan.data_bytes(),
+    });
+}
+
+/// The texts of the ledger's row.
+pub(super) struct RowTexts {
+    request: String,
+    memory: String,
+    snapshot: String,
+    plan: String,
+}
+
+impl RowTexts {
+    /// Puts everything into JSON.
+    pub fn new(
+        inspection: &Inspection,
+        plan: &Plan,
+        request: &Request,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            request: json("the request", request)?,
+            memory: json("what was seen", &inspection.memory())?,
+            snapshot: json("the snapshot", &SnapshotRecord::of(inspection))?,
+            plan: json("the plan", plan)?,
+        })
+    }
+
+    /// The row.
+    pub fn row<'a>(&'a self, request: &'a Request, inspection: &'a Inspection) -> RunRow<'a> {
+        RunRow {
+            run: &request.run,
+            request: &self.request,
+            memory: &self.memory,
+            snapshot: &self.snapshot,
+            plan: &self.plan,
+            archive: &inspection.view.archive,
+        }
+    }
+}
+
+fn json(what: &str, value: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value)
+        .map_err(|error| Failure::defect(format!("putting {what} into JSON: {error}")))
+}
+
+async fn prove(
+    proof: Proof,
+    ledger: &mut Wire,
+    marks: &Marks,
+    emitter: &Emitter,
+) -> Result<bool, Failure> {
+    step(
+        emitter,
+        "comparing schemas, indexes, constraints and sequences",
+    );
+    proof.finish_target().await?;
+    prove::compare(&proof, emitter).await?;
+    prove::tell_readiness(&proof, emitter).await?;
+    prove::tell_writes_since(&proof.before(), emitter).await?;
+    // Until here commits were not waited for; what is called proven is on disk.
+    ledger.execute(&ledger::flush()).await?;
+    prove::nothing_was_lost(&proof, marks).await?;
+    Ok(proof.target_superuser())
+}
+
+/// The end: report first, and the ledger goes last, when nothing can ask for it any more.
+pub(super) async fn conclude(mut done: Done, output: Output) -> Result<ExitStatus, Failure> {
+    let run_dir = output.run_dir().path().display().to_string();
+    let status = output.finish(Ending::Complete).await;
+    if matches!(status, ExitStatus::Proven | ExitStatus::Waived) {
+        let dropped = done
+            .ledger
+            .execute(&ledger::drop(done.target_superuser))
+            .await;
+        dropped.map_err(|error| {
+            Failure::from(error)
+                .with_status(ExitStatus::Failed)
+                .while_doing(&format!(
+                    "dropping the ledger (schema pgconvoy) after the run in {run_dir} was complete"
+                ))
+        })?;
+    }
+    done.ledger.close().await;
+    drop(done.claim);
+    Ok(status)
+}
+
+/// Says what is being done.
+pub(super) fn step(emitter: &Emitter, what: &str) {
+    emitter.emit(What::StepStarted {
+        step: what.to_owned(),
+    });
+}
