@@ -19,6 +19,7 @@ use crate::pg::client_tools::ClientToolError;
 use crate::pg::cluster::ClusterError;
 use crate::pg::connect_error::ConnectError;
 use crate::pg::conninfo::ConninfoError;
+use crate::pg::keeper::{HoldError, KeeperError};
 use crate::pg::tls::TlsError;
 use crate::plan::{DatabaseError, PlanError};
 use crate::report::json::WriteError;
@@ -38,6 +39,8 @@ pub enum FailureKind {
     Connection,
     /// `pg_dump` is missing, too old, or failed.
     ClientTool,
+    /// The process that holds the snapshot is missing, or does not do what it should.
+    Keeper,
     /// The look before the leap found something that forbids it.
     NoGo,
     /// The server refused a statement.
@@ -297,6 +300,22 @@ impl From<PgError> for Failure {
 fn lost(error: &PgError) -> Failure {
     Failure::of(FailureKind::LostConnection, ExitStatus::Interrupted, error)
         .with_hint(for_job_error(error))
+}
+
+impl From<KeeperError> for Failure {
+    fn from(error: KeeperError) -> Self {
+        match error {
+            KeeperError::Session(error) => error.into(),
+            error => Self::of(FailureKind::Keeper, ExitStatus::Failed, &error)
+                .with_hint(Some(hints::KEEPER.to_owned())),
+        }
+    }
+}
+
+impl From<HoldError> for Failure {
+    fn from(error: HoldError) -> Self {
+        Self::of(FailureKind::Keeper, ExitStatus::Failed, &error)
+    }
 }
 
 impl From<ClientToolError> for Failure {

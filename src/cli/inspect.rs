@@ -9,8 +9,10 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::arguments::{ConnectionArgs, LeaveOutArgs, SelectionArgs};
+use super::keeper;
 use super::output::Emitter;
 use super::prove::Proof;
 use crate::catalog::{self, Activity, ServerFacts, SourceFacts, TargetFacts};
@@ -49,6 +51,8 @@ pub struct Requested {
     pub verify: VerifyLevel,
     /// Neither side is written to.
     pub only_reads: bool,
+    /// How long a process of its own holds the snapshot without us; `None` is no such process.
+    pub keep_snapshot: Option<Duration>,
 }
 
 /// One end of the road, connected.
@@ -124,6 +128,7 @@ impl Requested {
             jobs: 1,
             verify: VerifyLevel::Content,
             only_reads: false,
+            keep_snapshot: None,
         })
     }
 }
@@ -153,7 +158,8 @@ impl Server {
         })
     }
 
-    fn child_environment(&self) -> ChildEnvironment {
+    /// For a program that must reach the same server.
+    pub fn child_environment(&self) -> ChildEnvironment {
         ChildEnvironment::new(self.connector.conninfo(), self.session.peer())
     }
 }
@@ -239,7 +245,7 @@ impl Road {
         requested: Requested,
         target_facts: TargetFacts,
     ) -> Result<Inspection, Failure> {
-        let view = self.view_source(&requested.filters).await?;
+        let view = self.view_source(&requested).await?;
         let source = &self.source.session;
         Ok(Inspection {
             unreadable: catalog::unreadable(source).await?,
@@ -273,7 +279,8 @@ impl Road {
         )?))
     }
 
-    async fn view_source(&self, filters: &Filters) -> Result<SourceView, Failure> {
+    async fn view_source(&self, requested: &Requested) -> Result<SourceView, Failure> {
+        let filters = &requested.filters;
         let Self {
             source, pg_dump, ..
         } = self;
@@ -281,7 +288,7 @@ impl Road {
         filters.check_pg_dump(pg_dump.version.major())?;
         let exclude_data = check_patterns(&[source], filters).await?;
         let activity = catalog::activity(&source.session).await?;
-        let snapshot = Snapshot::take(&source.connector, catalog::readable_tables).await?;
+        let snapshot = keeper::snapshot(source, requested.keep_snapshot).await?;
         let archive = dump_schema(source, pg_dump, (Some(&snapshot.id), filters)).await?;
         let toc = Toc::parse(&archive)?;
         let mut facts = catalog::source_facts(snapshot.session()).await?;

@@ -14,6 +14,7 @@
 //! | `verify` | compares two servers |
 //! | `prove` | the last steps: what the jobs did not compare, and writes since the snapshot |
 //! | `signals` | SIGINT and SIGTERM |
+//! | `keeper` | the process that holds the source's snapshot for a move |
 //! | `secrets` | takes a password out of the process list |
 //! | `output` | everything between a run and the world |
 //! | `run_dir` | the directory that keeps what happened |
@@ -21,6 +22,7 @@
 pub mod arguments;
 mod demo;
 mod inspect;
+mod keeper;
 mod move_database;
 pub mod output;
 mod plan;
@@ -74,6 +76,8 @@ enum Command {
     Plan(Box<plan::PlanArgs>),
     Verify(Box<verify::VerifyArgs>),
     Demo(demo::DemoArgs),
+    #[command(hide = true)]
+    Keeper(keeper::KeeperArgs),
 }
 
 impl Cli {
@@ -119,6 +123,7 @@ impl Cli {
                 Command::Plan(args) => Box::pin(args.start()).await,
                 Command::Verify(args) => Box::pin(args.start()).await,
                 Command::Demo(args) => Box::pin(demo::run(args)).await,
+                Command::Keeper(args) => Box::pin(args.start()).await,
             }
         });
         ended.unwrap_or_else(|failure| {

@@ -6,7 +6,7 @@ use clap::Args;
 use tokio::sync::watch;
 
 use super::arguments::{
-    ConnectionArgs, LeaveOutArgs, OutputArgs, SelectionArgs, SpeedArgs, VerifyArgs,
+    ConnectionArgs, KeeperOptions, LeaveOutArgs, OutputArgs, SelectionArgs, SpeedArgs, VerifyArgs,
 };
 use super::inspect::{self, Inspection, Requested, Road};
 use super::output::{Emitter, Output};
@@ -62,6 +62,10 @@ pub struct MoveArgs {
     #[command(flatten)]
     pub verify: VerifyArgs,
 
+    /// What survives a crash.
+    #[command(flatten)]
+    pub keeper: KeeperOptions,
+
     /// How to tell.
     #[command(flatten)]
     pub output: OutputArgs,
@@ -80,6 +84,7 @@ impl MoveArgs {
         requested.overwrite.clone_from(&self.overwrite);
         requested.jobs = self.speed.jobs();
         requested.verify = self.verify.level();
+        requested.keep_snapshot = self.keeper.keep_snapshot();
         Ok(requested)
     }
 }
@@ -167,8 +172,10 @@ async fn carry_out(
     for text in plan.notes.clone() {
         emitter.emit(What::Note { text });
     }
-    let (inspection, target) = Box::pin(inspection.ready_target(&emitter)).await?;
+    let (mut inspection, target) = Box::pin(inspection.ready_target(&emitter)).await?;
     let mut ledger = open_ledger(&inspection, &plan, output).await?;
+    // From here on there is something that can be resumed, in this snapshot.
+    inspection.view.snapshot.keep().await?;
     emitter.emit(What::Planned {
         jobs: plan.announced(),
         tables: inspect::tables_to_judge(&plan),

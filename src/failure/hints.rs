@@ -15,6 +15,7 @@ use crate::plan::PlanError;
 pub(super) const DEFECT: &str = "This should not happen whatever the databases hold: it is a defect of pgconvoy, please report it.";
 pub(super) const TLS: &str = "Check sslmode, sslrootcert, sslcert and sslkey in the connection string (or PGSSLMODE, …) against \
                               what the server offers.";
+pub(super) const KEEPER: &str = "Give --no-keeper to do without it: a move that is killed must then be resumed in a new snapshot.";
 pub(super) const ARCHIVE: &str = "The schema was written by pg_dump just now: if another, newer pg_dump is installed, name its \
                                   directory in PGCONVOY_PG_BIN; if not, please report this.";
 pub(super) const PATTERN: &str =

@@ -96,7 +96,7 @@ impl Connector {
     /// A session for questions whose transaction sees a snapshot.
     pub async fn session_in(&self, snapshot: &str, purpose: &str) -> Result<Session, PgError> {
         let session = self.session(purpose).await?;
-        session.execute(&in_snapshot(snapshot)).await?;
+        session.enter(snapshot).await?;
         Ok(session)
     }
 
@@ -109,7 +109,7 @@ impl Connector {
     }
 }
 
-fn in_snapshot(snapshot: &str) -> String {
+pub(super) fn in_snapshot(snapshot: &str) -> String {
     format!(
         "begin transaction isolation level repeatable read, read only; set transaction snapshot {}",
         quote_literal(snapshot)

@@ -15,6 +15,7 @@ mod connector;
 pub mod conninfo;
 pub mod dial;
 mod error;
+pub mod keeper;
 mod pgpass;
 mod pool;
 mod reexec;

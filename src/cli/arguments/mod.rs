@@ -3,6 +3,8 @@
 //! Names and meanings are those of `pg_dump` wherever it has them.
 
 mod connection;
+pub mod duration;
+mod keeper;
 mod leave_out;
 mod reporting;
 mod selection;
@@ -10,6 +12,7 @@ mod size;
 mod speed;
 
 pub use connection::ConnectionArgs;
+pub use keeper::KeeperOptions;
 pub use leave_out::LeaveOutArgs;
 pub use reporting::{OutputArgs, VerifyArgs};
 pub use selection::SelectionArgs;

@@ -89,6 +89,23 @@ pub struct TcpSettings {
     pub user_timeout: Option<Duration>,
 }
 
+/// As a connection string says it.
+impl fmt::Display for TcpSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // 0 is the system's default.
+        let seconds = |length: Option<Duration>| length.unwrap_or_default().as_secs();
+        write!(
+            f,
+            "keepalives={} keepalives_idle={} keepalives_interval={} keepalives_count={} tcp_user_timeout={}",
+            u8::from(self.keepalives),
+            seconds(self.idle),
+            seconds(self.interval),
+            self.count.unwrap_or_default(),
+            self.user_timeout.unwrap_or_default().as_millis()
+        )
+    }
+}
+
 /// What is asked of TLS. Files are named here and read by [`super::tls`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsSettings {
