@@ -126,7 +126,9 @@ pub(super) async fn chunk(
             found: vec![found],
             ..Outcome::default()
         };
-        wires.commit(attempt, &lines, &mut outcome).await?;
+        wires
+            .commit(attempt, Vec::new(), &lines, &mut outcome)
+            .await?;
         Ok::<_, PgError>(outcome)
     };
     match copied.await {
@@ -231,6 +233,9 @@ fn opening(context: &Context, job: &Job, parts: &[Part]) -> Vec<SqlText> {
         .map(|unit| format!("only {}", unit.into))
         .collect();
     let mut statements = vec![begin(job, &[])];
+    for part in parts {
+        statements.extend(context.plan.tables[part.table].shield.before.clone());
+    }
     if !names.is_empty() {
         statements.push(SqlText::from(format!(
             "truncate table {}",
@@ -289,19 +294,23 @@ impl Wires {
             lines.push(line(WHOLE, &attempt.job.label, &total));
         }
         (outcome.rows, outcome.bytes) = (total.digest.rows, total.bytes);
-        self.commit(attempt, &lines, outcome).await
+        let units = load.parts.iter().map(|part| &context.plan.tables[part.table]);
+        let shielded = units.flat_map(|unit| unit.shield.after.clone()).collect();
+        self.commit(attempt, shielded, &lines, outcome).await
     }
 
-    /// The commit point: rows and done-marks together.
+    /// The commit point: rows and done-marks together, after what takes a shield away.
     async fn commit(
         &mut self,
         attempt: &Attempt<'_>,
+        mut shielded: Vec<SqlText>,
         lines: &[Line<'_>],
         outcome: &mut Outcome,
     ) -> Result<(), PgError> {
-        let statements = [attempt.mark(lines, outcome), SqlText::from("commit")];
+        shielded.push(attempt.mark(lines, outcome));
+        shielded.push(SqlText::from("commit"));
         self.target
-            .execute_all(&statements)
+            .execute_all(&shielded)
             .await
             .map_err(|(_, error)| error)
     }

@@ -11,6 +11,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `prepare` | creates or empties the target database, before there is a plan |
+//! | `rebase` | brings what earlier sessions left to another snapshot, before there is a plan for that |
 //! | `supervisor` | starts jobs, hears of their ends, decides what is skipped |
 //! | `attempt` | one job, tried again after what may pass |
 //! | `statements` | statements in one transaction; one by one when one of them fails |
@@ -29,6 +30,7 @@ mod evidence;
 mod large_objects;
 mod outcome;
 pub mod prepare;
+pub mod rebase;
 mod statements;
 mod supervisor;
 

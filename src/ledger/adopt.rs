@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{DoneMark, Mark, Marks, WHOLE};
-use crate::model::{Bytes, DumpId, MultisetDigest, QualifiedName, SqlText};
+use crate::model::{Bytes, DumpId, JobId, MultisetDigest, QualifiedName, SqlText};
 use crate::plan::{CopyUnit, Job, Plan, Statement, Work};
 
 /// What the target has that need not be made again.
@@ -59,6 +59,29 @@ pub fn held(plan: &Plan, marks: &Marks) -> BTreeMap<QualifiedName, MultisetDiges
         .into_iter()
         .filter_map(|(table, (count, sum))| Some((is_whole(table, count)?.table.clone(), sum)))
         .collect()
+}
+
+/// The jobs and parts that brought rows to a table of the target, by the marks.
+pub fn brought(plan: &Plan, marks: &Marks, table: &QualifiedName) -> Vec<(JobId, u32)> {
+    let mut brought = Vec::new();
+    let is_it = |index: usize| plan.tables.get(index).is_some_and(|unit| unit.into == *table);
+    for job in &plan.jobs {
+        let mut add = |part: u32| {
+            let rows = marks.part(job.id, part).map(|mark| mark.mark.rows);
+            if rows.is_some_and(|rows| rows.0 > 0) {
+                brought.push((job.id, part));
+            }
+        };
+        match &job.work {
+            Work::Copy { tables } => {
+                let parts = tables.iter().zip(1..).filter(|(table, _)| is_it(**table));
+                parts.for_each(|(_, part)| add(part));
+            }
+            Work::CopyChunk { table, .. } if is_it(*table) => add(WHOLE),
+            _ => {}
+        }
+    }
+    brought
 }
 
 /// Statements of no entry that are done by the old plan's marks.

@@ -21,7 +21,7 @@ mod read;
 mod record;
 mod standing;
 
-pub use adopt::{Held, There, adopt, comparable, held, statements_run};
+pub use adopt::{Held, There, adopt, brought, comparable, held, statements_run};
 pub use marks::{DoneMark, Marks};
 pub use read::{FailedBefore, Ledger, LedgerError, read, read_marks};
 pub use record::{Identity, Memory, Request};
@@ -142,12 +142,15 @@ pub fn mark(job: JobId, attempt: u32, lines: &[Line<'_>]) -> SqlText {
     ))
 }
 
-/// Takes the marks of jobs back: what they made is about to be undone, in the same transaction.
-pub fn unmark(jobs: &[JobId]) -> SqlText {
-    let jobs: Vec<String> = jobs.iter().map(ToString::to_string).collect();
+/// Takes the marks of jobs' parts back, and of these jobs as a whole: what they made is undone in the same transaction.
+pub fn unmark(parts: &[(JobId, u32)]) -> SqlText {
+    let parts: Vec<String> = parts
+        .iter()
+        .flat_map(|(job, part)| [format!("({job}, {part})"), format!("({job}, {WHOLE})")])
+        .collect();
     SqlText::from(format!(
-        "delete from pgconvoy.done where job = any ('{{{}}}')",
-        jobs.join(",")
+        "delete from pgconvoy.done where (job, part) in ({})",
+        parts.join(", ")
     ))
 }
 
