@@ -15,6 +15,7 @@ use crate::execute::ExecuteError;
 use crate::execute::prepare::PrepareError;
 use crate::model::{Endpoint, ExitStatus, Filter, FilterError, Finding, PatternError, Severity};
 use crate::pg::PgError;
+use crate::pg::claim::ClaimError;
 use crate::pg::client_tools::ClientToolError;
 use crate::pg::cluster::ClusterError;
 use crate::pg::connect_error::ConnectError;
@@ -280,12 +281,10 @@ impl From<PgError> for Failure {
                 failure.with_hint(for_sqlstate(&error.code))
             }
             PgError::Io { .. } | PgError::Closed { .. } => lost(&error),
-            PgError::SnapshotLost { .. } => Self::of(
-                FailureKind::LostConnection,
-                ExitStatus::Interrupted,
-                &error,
-            )
-            .with_hint(for_job_error(&error)),
+            PgError::SnapshotLost { .. } => {
+                Self::of(FailureKind::LostConnection, ExitStatus::Interrupted, &error)
+                    .with_hint(for_job_error(&error))
+            }
             PgError::Protocol { .. }
             | PgError::Scan(_)
             | PgError::CountMismatch { .. }
@@ -380,6 +379,22 @@ impl From<PrepareError> for Failure {
             _ => ExitStatus::Failed,
         };
         Self::of(FailureKind::Server, status, &error).with_hint(Some(hint))
+    }
+}
+
+impl From<ClaimError> for Failure {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::Held { .. } => Self::of(FailureKind::NoGo, ExitStatus::NoGo, &error)
+                .with_hint(Some(hints::HELD.to_owned())),
+            ClaimError::Asking(source) => {
+                Self::from(source).while_doing("claiming the target database")
+            }
+            ClaimError::Terminate { .. } | ClaimError::StillThere { .. } => {
+                Self::of(FailureKind::Server, ExitStatus::NoGo, &error)
+                    .with_hint(Some(hints::LEFTOVER.to_owned()))
+            }
+        }
     }
 }
 

@@ -14,18 +14,19 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::inspect::{self, Inspection};
+use super::inspect::{self, Inspection, Requested, Road, Server, Sizes};
 use super::output::{Emitter, Output};
 use super::prove::{self, Proof};
 use crate::event::{Emit as _, What};
 use crate::execute::{self, Earlier, ExecuteError, Run};
 use crate::failure::Failure;
-use crate::fault;
 use crate::ledger::{self, Marks, Request, RunRow};
-use crate::model::ExitStatus;
+use crate::model::{ExitStatus, Finding, Severity, Side};
+use crate::pg::claim::Claim;
+use crate::pg::keeper::Kept;
 use crate::pg::wire::Wire;
-use crate::pg::{Claim, Kept};
-use crate::plan::Plan;
+use crate::plan::{Left, Plan};
+use crate::preflight;
 use crate::report::Ending;
 
 /// What a session needs besides what it does.
@@ -36,6 +37,13 @@ pub(super) struct Session<'a> {
     pub stop: watch::Receiver<Option<String>>,
     /// How often a job is tried again.
     pub max_retries: u32,
+}
+
+/// What is known before anything is changed.
+pub(super) struct Prepared {
+    pub inspection: Inspection,
+    /// `None` as long as there is no target database.
+    pub claim: Option<Claim>,
 }
 
 /// A target that is ours, a ledger in it, and a plan.
@@ -90,19 +98,82 @@ impl Session<'_> {
         step(&self.emitter(), what);
     }
 
-    /// The first time that the target is touched: empties or creates it where that was asked for, and makes the ledger.
-    pub async fn begin(
-        &self,
-        inspection: Inspection,
-        claim: Option<Claim>,
-        request: &Request,
-    ) -> Result<Ready, Failure> {
-        self.step("planning");
-        let plan = inspection.plan(request.memory, request.chunk_size)?;
-        self.write_down(&inspection, &plan)?;
+    /// What identifies the run: the name of its directory.
+    pub fn run_id(&self) -> String {
+        let path = self.output.run_dir().path();
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        path.display().to_string()
+    }
+
+    /// The first event of a session.
+    pub fn tell_start(&self, command: &str, road: &Road, requested: &Requested) {
+        self.emitter().emit(What::RunStarted {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            command: command.to_owned(),
+            source: road.source.endpoint.clone(),
+            target: road.target_endpoint(),
+            jobs: requested.jobs,
+            verify: requested.verify,
+            run_dir: self.output.run_dir().path().display().to_string(),
+            narrowed_by: requested.narrowed_by(),
+        });
+    }
+
+    /// The look before the leap: everything that could speak against it. Only reads, and claims the target.
+    pub async fn look(&self, road: Road, requested: Requested) -> Result<Prepared, Failure> {
         let emitter = self.emitter();
-        let (inspection, claim) =
-            Box::pin(inspection.ready_target(&emitter, claim)).await?;
+        // A database that is yet to be created is claimed then.
+        let claim = if requested.create {
+            None
+        } else {
+            Some(self.claim(&road.target).await?)
+        };
+        self.step("looking at the target");
+        let target_facts = road.view_target(&requested).await?;
+        refuse_blockers(&road.first_findings(&requested, &target_facts).await?)?;
+        self.step("reading the schema of the source");
+        let inspection = Box::pin(road.inspect(requested, target_facts)).await?;
+        self.tell_snapshot(&inspection);
+        let findings = inspection.findings();
+        refuse_blockers(&findings)?;
+        let worth_telling = findings
+            .into_iter()
+            .filter(|finding| finding.severity < Severity::Blocker);
+        worth_telling.for_each(|finding| emitter.emit(What::Finding(finding)));
+        Ok(Prepared { inspection, claim })
+    }
+
+    /// Which snapshot everything is read in.
+    pub fn tell_snapshot(&self, inspection: &Inspection) {
+        self.emitter().emit(What::SnapshotTaken {
+            side: Side::Source,
+            snapshot: inspection.view.snapshot.id.clone(),
+            lsn: inspection.view.snapshot.lsn.clone(),
+        });
+    }
+
+    /// Makes the target ours alone: no other run fills it, and nothing that one has left behind still works on it.
+    pub async fn claim(&self, target: &Server) -> Result<Claim, Failure> {
+        let claim = Claim::take(&target.connector).await?;
+        for ended in claim.end_leftovers().await? {
+            let text = format!("ended a session that an earlier run left on the target: {ended}");
+            self.emitter().emit(What::Note { text });
+        }
+        claim.cover(&target.session).await?;
+        Ok(claim)
+    }
+
+    /// The first time that the target is touched: empties or creates it where that was asked for, and makes the ledger.
+    pub async fn begin(&self, prepared: Prepared, request: &Request) -> Result<Ready, Failure> {
+        let Prepared { inspection, claim } = prepared;
+        self.step("planning");
+        let plan = inspection.plan(Sizes::of(request), Left::default())?;
+        self.write_down(&inspection, &plan)?;
+        let mut inspection = Box::pin(inspection.ready_target(&self.emitter())).await?;
+        let claim = match claim {
+            Some(claim) => claim,
+            None => self.claim(&inspection.road.target).await?,
+        };
         let connector = Claim::worker(&inspection.road.target.connector);
         let mut wire = connector.wire("ledger").await?;
         let texts = RowTexts::new(&inspection, &plan, request)?;
@@ -112,7 +183,9 @@ impl Session<'_> {
         created.map_err(|error| {
             Failure::from(error).while_doing("creating the ledger on the target")
         })?;
-        fault::point("ledger-created");
+        // From here on there is something that can be resumed, in this snapshot.
+        inspection.view.snapshot.keep().await?;
+        announce(&plan, &self.emitter());
         Ok(Ready {
             inspection,
             plan: Arc::new(plan),
@@ -270,6 +343,14 @@ pub(super) async fn conclude(mut done: Done, output: Output) -> Result<ExitStatu
     done.ledger.close().await;
     drop(done.claim);
     Ok(status)
+}
+
+fn refuse_blockers(findings: &[Finding]) -> Result<(), Failure> {
+    if preflight::is_go(findings) {
+        Ok(())
+    } else {
+        Err(Failure::no_go(findings))
+    }
 }
 
 /// Says what is being done.

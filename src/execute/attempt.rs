@@ -164,9 +164,7 @@ async fn once(context: &Context, attempt: &Attempt<'_>) -> Ended {
         Work::Copy { tables } => copy::tables(context, attempt, tables).await,
         Work::CopyChunk { table, range } => copy::chunk(context, attempt, (*table, range)).await,
         Work::Count { table } => copy::count(context, attempt, *table).await,
-        Work::ReadSource { comparison } => {
-            compare::source(context, attempt, *comparison).await
-        }
+        Work::ReadSource { comparison } => compare::source(context, attempt, *comparison).await,
         Work::Compare { comparisons } => compare::target(context, attempt, comparisons).await,
         Work::LargeObjects {
             objects,

@@ -294,7 +294,10 @@ impl Wires {
             lines.push(line(WHOLE, &attempt.job.label, &total));
         }
         (outcome.rows, outcome.bytes) = (total.digest.rows, total.bytes);
-        let units = load.parts.iter().map(|part| &context.plan.tables[part.table]);
+        let units = load
+            .parts
+            .iter()
+            .map(|part| &context.plan.tables[part.table]);
         let shielded = units.flat_map(|unit| unit.shield.after.clone()).collect();
         self.commit(attempt, shielded, &lines, outcome).await
     }

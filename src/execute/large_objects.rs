@@ -7,8 +7,8 @@ use super::supervisor::Context;
 use crate::catalog::{LargeObject, large_object_content};
 use crate::ledger::{Line, Mark, WHOLE};
 use crate::model::{CopyFormat, MultisetDigest, Oid, Rows, SqlText};
-use crate::pg::{PgError, Pool};
 use crate::pg::wire::{Ends, Gauge, Relayed, Wire, read_copy, relay};
+use crate::pg::{PgError, Pool};
 use crate::plan::Statement;
 
 const STAGE: &str =

@@ -46,7 +46,13 @@ const UNLOGGED: Query = Query::new(
 );
 
 /// All of them, for the test that prepares each on every supported server.
-pub const QUERIES: [Query; 5] = [CONSTRAINTS, EVENT_TRIGGERS, SHIELDS, LARGE_OBJECTS, UNLOGGED];
+pub const QUERIES: [Query; 5] = [
+    CONSTRAINTS,
+    EVENT_TRIGGERS,
+    SHIELDS,
+    LARGE_OBJECTS,
+    UNLOGGED,
+];
 
 /// Reads on the source, in the new snapshot, the tables that the ledger calls whole, and says which are as they were. `draft`
 /// is a plan of the new snapshot. A table that shares its target with others stays only if all of them do.
@@ -80,7 +86,11 @@ pub async fn unchanged(
         .filter(|unit| !same.contains_key(&unit.table))
         .map(|unit| &unit.into)
         .collect();
-    for unit in draft.tables.iter().filter(|unit| spoilt.contains(&unit.into)) {
+    for unit in draft
+        .tables
+        .iter()
+        .filter(|unit| spoilt.contains(&unit.into))
+    {
         same.remove(&unit.table);
     }
     Ok(same)
@@ -198,7 +208,10 @@ impl Clearing<'_> {
                 names.join(", ")
             )
         };
-        Ok((!names.is_empty()).then(|| note(&names)).into_iter().collect())
+        Ok((!names.is_empty())
+            .then(|| note(&names))
+            .into_iter()
+            .collect())
     }
 
     async fn drop_half_made(&self) -> Result<Vec<String>, PgError> {
@@ -302,8 +315,12 @@ pub async fn shields(
                 "R" => "enable replica",
                 _ => "enable",
             };
-            shield.before.push(alter(&format!("disable trigger {name}")));
-            shield.after.push(alter(&format!("{enable} trigger {name}")));
+            shield
+                .before
+                .push(alter(&format!("disable trigger {name}")));
+            shield
+                .after
+                .push(alter(&format!("{enable} trigger {name}")));
         }
         shields.insert(table, shield);
     }

@@ -61,7 +61,13 @@ pub(super) async fn run(
             if runnable.len() <= 1 {
                 fail(attempt, &mut outcome, (&runnable, index), error)
             } else {
-                one_by_one(&mut wire, attempt, (&begin, &runnable, skipped), &mut outcome).await
+                one_by_one(
+                    &mut wire,
+                    attempt,
+                    (&begin, &runnable, skipped),
+                    &mut outcome,
+                )
+                .await
             }
         }
     };

@@ -64,7 +64,11 @@ pub fn held(plan: &Plan, marks: &Marks) -> BTreeMap<QualifiedName, MultisetDiges
 /// The jobs and parts that brought rows to a table of the target, by the marks.
 pub fn brought(plan: &Plan, marks: &Marks, table: &QualifiedName) -> Vec<(JobId, u32)> {
     let mut brought = Vec::new();
-    let is_it = |index: usize| plan.tables.get(index).is_some_and(|unit| unit.into == *table);
+    let is_it = |index: usize| {
+        plan.tables
+            .get(index)
+            .is_some_and(|unit| unit.into == *table)
+    };
     for job in &plan.jobs {
         let mut add = |part: u32| {
             let rows = marks.part(job.id, part).map(|mark| mark.mark.rows);
@@ -106,9 +110,9 @@ pub fn adopt(plan: &Plan, there: &There) -> Marks {
     for job in &plan.jobs {
         match &job.work {
             Work::Run { statements, .. } => {
-                let done = statements.iter().map(|statement| {
-                    is_there(statement, there).then(Mark::default)
-                });
+                let done = statements
+                    .iter()
+                    .map(|statement| is_there(statement, there).then(Mark::default));
                 mark_parts(job, done, &mut marks);
             }
             Work::Copy { tables } => {

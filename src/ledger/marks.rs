@@ -54,7 +54,10 @@ impl Marks {
     }
 
     /// Jobs and parts that this has and another has not: `(job, part, what)`.
-    pub fn missing_from<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (JobId, u32, &'a str)> {
+    pub fn missing_from<'a>(
+        &'a self,
+        other: &'a Self,
+    ) -> impl Iterator<Item = (JobId, u32, &'a str)> {
         self.0.iter().flat_map(move |(job, parts)| {
             parts
                 .iter()

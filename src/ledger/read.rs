@@ -26,7 +26,9 @@ pub enum LedgerError {
     #[error("the ledger (schema pgconvoy of the target) holds {0} runs instead of one")]
     Runs(usize),
     /// Another version of pgconvoy wrote it.
-    #[error("the ledger was written by pgconvoy {version} (format {format}), which this version cannot go on with")]
+    #[error(
+        "the ledger was written by pgconvoy {version} (format {format}), which this version cannot go on with"
+    )]
     Format {
         /// Whose it is.
         version: String,
@@ -122,7 +124,11 @@ pub async fn read_marks(session: &Session, job: Option<JobId>) -> Result<Marks, 
             digest: sum.map(|sum| MultisetDigest { rows, sum }),
         };
         let what = row.get("what")?;
-        marks.add(JobId(number(&row, "job")?), number(&row, "part")?, DoneMark { what, mark });
+        marks.add(
+            JobId(number(&row, "job")?),
+            number(&row, "part")?,
+            DoneMark { what, mark },
+        );
     }
     Ok(marks)
 }

@@ -38,8 +38,8 @@ pub struct Request {
     pub memory: Option<Bytes>,
     /// Chunk size, if the operator said so.
     pub chunk_size: Option<Bytes>,
-    /// Whether a process of its own holds the snapshot.
-    pub keeper: bool,
+    /// For how many seconds a process of its own holds the snapshot of an interrupted run; `None` is no such process.
+    pub keep_snapshot_s: Option<u64>,
 }
 
 /// What does not change when a server is restarted, fails over to a standby or gets another address.
