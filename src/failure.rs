@@ -15,6 +15,7 @@ use crate::execute::ExecuteError;
 use crate::execute::prepare::PrepareError;
 use crate::model::{Endpoint, ExitStatus, Filter, FilterError, Finding, PatternError, Severity};
 use crate::pg::PgError;
+use crate::pg::claim::ClaimError;
 use crate::pg::client_tools::ClientToolError;
 use crate::pg::cluster::ClusterError;
 use crate::pg::connect_error::ConnectError;
@@ -353,6 +354,22 @@ impl From<PrepareError> for Failure {
             _ => ExitStatus::Failed,
         };
         Self::of(FailureKind::Server, status, &error).with_hint(Some(hint))
+    }
+}
+
+impl From<ClaimError> for Failure {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::Held { .. } => Self::of(FailureKind::NoGo, ExitStatus::NoGo, &error)
+                .with_hint(Some(hints::HELD.to_owned())),
+            ClaimError::Asking(source) => {
+                Self::from(source).while_doing("claiming the target database")
+            }
+            ClaimError::Terminate { .. } | ClaimError::StillThere { .. } => {
+                Self::of(FailureKind::Server, ExitStatus::NoGo, &error)
+                    .with_hint(Some(hints::LEFTOVER.to_owned()))
+            }
+        }
     }
 }
 

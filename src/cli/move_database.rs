@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::arguments::{
     ConnectionArgs, LeaveOutArgs, OutputArgs, SelectionArgs, SpeedArgs, VerifyArgs,
 };
-use super::inspect::{self, Inspection, Requested, Road};
+use super::inspect::{self, Inspection, Requested, Road, Server};
 use super::output::{Emitter, Output};
 use super::prove::{self, Proof};
 use crate::event::{Emit as _, What};
@@ -16,6 +16,7 @@ use crate::execute::{self, ExecuteError, Run};
 use crate::failure::Failure;
 use crate::ledger::{self, RunRecord};
 use crate::model::{ExitStatus, Finding, Severity, Side};
+use crate::pg::claim::Claim;
 use crate::pg::wire::Wire;
 use crate::plan::Plan;
 use crate::preflight;
@@ -107,11 +108,7 @@ pub async fn run(args: MoveArgs, output: Output) -> Result<ExitStatus, Failure> 
 }
 
 /// The look before the leap: everything up to here only reads.
-async fn prepare(
-    args: &MoveArgs,
-    output: &Output,
-    emitter: &Emitter,
-) -> Result<Inspection, Failure> {
+async fn prepare(args: &MoveArgs, output: &Output, emitter: &Emitter) -> Result<Prepared, Failure> {
     let requested = args.requested()?;
     step(emitter, "connecting");
     let road = Road::connect(&requested).await?;
@@ -125,6 +122,12 @@ async fn prepare(
         run_dir: output.run_dir().path().display().to_string(),
         narrowed_by: requested.narrowed_by(),
     });
+    // A database that is yet to be created is claimed then.
+    let claim = if requested.create {
+        None
+    } else {
+        Some(claim_target(&road.target, emitter).await?)
+    };
     step(emitter, "looking at the target");
     let target_facts = road.view_target(&requested).await?;
     refuse_blockers(&road.first_findings(&requested, &target_facts).await?)?;
@@ -141,7 +144,25 @@ async fn prepare(
         .into_iter()
         .filter(|finding| finding.severity < Severity::Blocker);
     worth_telling.for_each(|finding| emitter.emit(What::Finding(finding)));
-    Ok(inspection)
+    Ok(Prepared { inspection, claim })
+}
+
+/// Makes the target ours alone: no other run fills it, and nothing that one has left behind still works on it.
+async fn claim_target(target: &Server, emitter: &Emitter) -> Result<Claim, Failure> {
+    let claim = Claim::take(&target.connector).await?;
+    for ended in claim.end_leftovers().await? {
+        let text = format!("ended a session that an earlier run left on the target: {ended}");
+        emitter.emit(What::Note { text });
+    }
+    claim.cover(&target.session).await?;
+    Ok(claim)
+}
+
+/// What is known before anything is changed.
+struct Prepared {
+    inspection: Inspection,
+    /// `None` as long as there is no target database.
+    claim: Option<Claim>,
 }
 
 /// A run that has done all its jobs, with what proves it.
@@ -149,11 +170,13 @@ struct Done {
     target_superuser: bool,
     /// A session of the target that drops the ledger.
     ledger: Wire,
+    /// Given up last of all.
+    claim: Claim,
 }
 
 /// Everything that changes the target.
 async fn carry_out(
-    inspection: Inspection,
+    Prepared { inspection, claim }: Prepared,
     args: &MoveArgs,
     output: &Output,
     stop: watch::Receiver<Option<String>>,
@@ -168,6 +191,10 @@ async fn carry_out(
         emitter.emit(What::Note { text });
     }
     let (inspection, target) = Box::pin(inspection.ready_target(&emitter)).await?;
+    let claim = match claim {
+        Some(claim) => claim,
+        None => claim_target(&inspection.road.target, &emitter).await?,
+    };
     let mut ledger = open_ledger(&inspection, &plan, output).await?;
     emitter.emit(What::Planned {
         jobs: plan.announced(),
@@ -179,7 +206,7 @@ async fn carry_out(
     let run = Run {
         plan,
         source: proof.source_connector(),
-        target,
+        target: Claim::worker(&target),
         snapshot,
         emit: Arc::new(emitter.clone()),
         stop: super::signals::as_flag(stop.clone()),
@@ -194,6 +221,7 @@ async fn carry_out(
     .map(|target_superuser| Done {
         target_superuser,
         ledger,
+        claim,
     })
 }
 
@@ -229,6 +257,7 @@ async fn conclude(mut done: Done, output: Output) -> Result<ExitStatus, Failure>
         })?;
     }
     done.ledger.close().await;
+    drop(done.claim);
     Ok(status)
 }
 
@@ -246,7 +275,9 @@ async fn open_ledger(
         lsn: &inspection.view.snapshot.lsn,
         plan: &plan,
     };
-    let mut wire = inspection.road.target.connector.wire("ledger").await?;
+    let mut wire = Claim::worker(&inspection.road.target.connector)
+        .wire("ledger")
+        .await?;
     let created = wire.execute(&ledger::create(&record)).await;
     created
         .map_err(|error| Failure::from(error).while_doing("creating the ledger on the target"))?;
