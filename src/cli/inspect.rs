@@ -44,6 +44,8 @@ pub struct Requested {
     restore: RestoreOptions,
     /// Create the target database.
     pub create: bool,
+    /// It was to be created by a session that was interrupted, and is there: it gets the properties that are still missing.
+    pub adopt: bool,
     /// Empty the target database of this name.
     pub overwrite: Option<String>,
     /// Number of workers.
@@ -152,6 +154,7 @@ impl Requested {
             filters: selection.filters()?,
             restore: leave_out.restore_options(false),
             create: false,
+            adopt: false,
             overwrite: None,
             jobs: 1,
             verify: VerifyLevel::Content,
@@ -171,6 +174,14 @@ impl Requested {
 }
 
 impl Requested {
+    /// Whether the target database is there: one that was to be created may or may not be.
+    pub async fn target_exists(&self) -> Result<bool, Failure> {
+        let maintenance = self.target.clone().with_database(MAINTENANCE_DATABASE);
+        let server = Server::connect(maintenance, Side::Target).await;
+        let server = server.map_err(|failure| failure.while_doing("the target"))?;
+        Ok(prepare::database_exists(&server.session, &self.target.database).await?)
+    }
+
     /// The same as it is written down for later sessions, once it is known where it leads.
     pub fn record(&self, road: &Road, run: &str, sizes: Sizes) -> Request {
         let target = road.target.session.peer();
@@ -213,6 +224,7 @@ impl Requested {
             filters: request.filters.clone(),
             restore: request.restore,
             create: false,
+            adopt: false,
             overwrite: None,
             jobs: request.jobs,
             verify: request.verify,
@@ -352,11 +364,11 @@ impl Road {
 
     /// What is to be created, if anything is; an error if it is there already, or cannot be made on that server.
     async fn new_database(&self, requested: &Requested) -> Result<Option<NewDatabase>, Failure> {
-        if !requested.create {
+        if !requested.create && !requested.adopt {
             return Ok(None);
         }
         let name = &self.target_conninfo.database;
-        if prepare::database_exists(&self.target.session, name).await? {
+        if requested.create && prepare::database_exists(&self.target.session, name).await? {
             let database = name.clone();
             return Err(PrepareError::Exists { database }.into());
         }
@@ -404,6 +416,13 @@ impl Road {
             activity,
             exclude_data,
         })
+    }
+}
+
+impl SourceView {
+    /// Its table of contents.
+    pub fn toc(&self) -> &Toc {
+        &self.toc
     }
 }
 
@@ -467,9 +486,18 @@ impl Inspection {
         }
     }
 
+    /// What an earlier session may not have set on a database that it created.
+    pub async fn recall_database(&mut self, created: bool) -> Result<(), Failure> {
+        self.requested.adopt = created;
+        self.new_database = self.road.new_database(&self.requested).await?;
+        Ok(())
+    }
+
     /// Empties or creates the target where that was asked for.
     pub async fn ready_target(mut self, emitter: &Emitter) -> Result<Self, Failure> {
-        if let Some(new) = &self.new_database {
+        if let Some(new) = self.new_database.as_ref().filter(|_| self.requested.adopt) {
+            prepare::adopt_database(&self.road.target.session, new).await?;
+        } else if let Some(new) = &self.new_database {
             prepare::create_database(&self.road.target.session, new).await?;
             let conninfo = self.road.target_conninfo.clone();
             self.road.target = Server::connect(conninfo, Side::Target).await?;

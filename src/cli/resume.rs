@@ -20,7 +20,6 @@ use super::run_dir::RunDir;
 use super::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
 use super::session::{self, Ready, Session};
 use super::take_up::take_up;
-use crate::catalog;
 use crate::failure::Failure;
 use crate::ledger::{self, Identity, Ledger, Request};
 use crate::model::{ExitStatus, Side};
@@ -261,14 +260,3 @@ async fn request_from_ledger(target: &Conninfo) -> Result<Request, Failure> {
         )),
     }
 }
-
-impl Requested {
-    /// Whether the target database is there: one that was to be created may or may not be.
-    async fn target_exists(&self) -> Result<bool, Failure> {
-        let maintenance = self.maintenance_database();
-        let server = Server::connect(maintenance, Side::Target).await;
-        let server = server.map_err(|failure| failure.while_doing("the target"))?;
-        Ok(catalog::database_exists(&server.session, self.target_database()).await?)
-    }
-}
-

@@ -121,13 +121,23 @@ impl Session<'_> {
 
     /// The look before the leap: everything that could speak against it. Only reads, and claims the target.
     pub async fn look(&self, road: Road, requested: Requested) -> Result<Prepared, Failure> {
-        let emitter = self.emitter();
         // A database that is yet to be created is claimed then.
         let claim = if requested.create {
             None
         } else {
             Some(self.claim(&road.target).await?)
         };
+        self.look_with(claim, road, requested).await
+    }
+
+    /// The same with a claim.
+    pub async fn look_with(
+        &self,
+        claim: Option<Claim>,
+        road: Road,
+        requested: Requested,
+    ) -> Result<Prepared, Failure> {
+        let emitter = self.emitter();
         self.step("looking at the target");
         let target_facts = road.view_target(&requested).await?;
         refuse_blockers(&road.first_findings(&requested, &target_facts).await?)?;

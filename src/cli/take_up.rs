@@ -10,13 +10,13 @@ use crate::event::{Emit as _, JobFailure, Standing, StandingState, What};
 use crate::execute::rebase::{self, Clearing};
 use crate::execute::{Earlier, known_failures};
 use crate::failure::Failure;
-use crate::ledger::{self, FailedBefore, Held, Ledger, Line, Marks, There};
+use crate::ledger::{self, FailedBefore, Held, Ledger, Marks, There};
 use crate::model::{DumpId, Filters, JobId, QualifiedName};
 use crate::pg::claim::Claim;
 use crate::pg::wire::Wire;
 use crate::pg::{Connector, Pool, Snapshot};
 use crate::plan::{Left, Plan};
-use crate::toc::{CompareOptions, EntryDifference, Toc, compare, compare_entries};
+use crate::toc::{CompareOptions, Entry, EntryDifference, Toc, compare, compare_entries};
 
 /// Finds out what is done, clears away what does not hold any more, and says where every job stands.
 pub(super) async fn take_up(
@@ -291,16 +291,21 @@ impl Rebasing<'_, '_> {
         let target = self.target_toc().await?;
         let options = self.compare_options();
         let found = compare_entries(self.inspection.view.toc(), &target, &options);
-        let missing: BTreeSet<QualifiedName> = found
+        let missing: Vec<&Entry> = found
             .iter()
             .filter(|one| one.target.is_none())
             .filter_map(|one| one.source.filter(|entry| entry.is("CONSTRAINT")))
-            .filter_map(crate::toc::Entry::constraint_name)
             .collect();
         let extra = found.iter().filter(|one| one.source.is_none());
         let indexes = extra.filter_map(|one| one.target.filter(|entry| entry.is("INDEX")));
-        let names = indexes.filter_map(crate::toc::Entry::qualified_name);
-        Ok(names.filter(|name| missing.contains(name)).collect())
+        let of_missing_key = |index: &&Entry| {
+            let ends = [b" ".as_slice(), &index.tag].concat();
+            let is_it =
+                |key: &&Entry| key.namespace == index.namespace && key.tag.ends_with(&ends);
+            missing.iter().any(is_it)
+        };
+        let half_made = indexes.filter(of_missing_key);
+        Ok(half_made.filter_map(Entry::qualified_name).collect())
     }
 
     /// What need not be made again, once everything is cleared.
@@ -340,15 +345,8 @@ impl Rebasing<'_, '_> {
     async fn write_ledger(&mut self, plan: &Plan, marks: &Marks) -> Result<(), Failure> {
         let request = &self.ledger.request;
         let texts = RowTexts::new(self.inspection, plan, request)?;
-        let done = marks.by_job();
-        let done: Vec<(JobId, Vec<Line<'_>>)> = done
-            .map(|(job, parts)| {
-                let line = |(part, mark): (u32, _)| Line::of(part, mark);
-                (job, parts.map(line).collect())
-            })
-            .collect();
         let row = texts.row(request, self.inspection);
-        self.wire.execute(&ledger::rebase(&row, &done)).await?;
+        self.wire.execute(&ledger::rebase(&row, marks)).await?;
         Ok(())
     }
 }

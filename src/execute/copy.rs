@@ -12,7 +12,7 @@ use crate::ledger::{Line, Mark, WHOLE};
 use crate::model::{Rows, SqlText, VerifyLevel};
 use crate::pg::PgError;
 use crate::pg::wire::{Ends, Gauge, Relayed, Wire, read_copy, relay};
-use crate::plan::{CopyUnit, Job, Range};
+use crate::plan::{CopyUnit, Job, Plan, Range};
 
 /// Both ends of the road.
 struct Wires {
@@ -174,8 +174,16 @@ async fn read_again(
     let started = Instant::now();
     let mut source = context.source.take().await?;
     let read = async {
-        let copy_out = unit.copy_out(range);
-        let relayed = read_copy(&mut source, &copy_out, &unit.format, attempt.gauge).await?;
+        let relayed = match context.earlier.known.get(&unit.table) {
+            Some(known) => Relayed {
+                digest: known.digest,
+                bytes: known.bytes,
+            },
+            None => {
+                let copy_out = unit.copy_out(range);
+                read_copy(&mut source, &copy_out, &unit.format, attempt.gauge).await?
+            }
+        };
         let mut found = vec![copied(table, &relayed, started)];
         if range.is_none() && context.plan.verify != VerifyLevel::None {
             let rows = count_rows(&mut source, unit).await?;
@@ -374,14 +382,19 @@ async fn count_rows(source: &mut Wire, unit: &CopyUnit) -> Result<Rows, PgError>
 
 /// A table that did not arrive breaks its entry, and with it everything that is built on it.
 fn failed(context: &Context, attempt: &Attempt<'_>, part: Part, error: PgError) -> Ended {
-    let unit = &context.plan.tables[part.table];
-    let entry = unit.entry.map(|dump_id| EntryRef {
-        dump_id,
-        desc: "TABLE DATA".into(),
-        tag: format!("{} {}", unit.table.schema, unit.table.name),
-        owner: String::new(),
-    });
+    let entry = entry_of(&context.plan, part.table);
     let mut outcome = Outcome::default();
     outcome.fail_part(part.number, failure(attempt, entry, error)?);
     Ok(outcome)
+}
+
+/// The entry of a table's rows.
+pub(super) fn entry_of(plan: &Plan, table: usize) -> Option<EntryRef> {
+    let unit = plan.tables.get(table)?;
+    Some(EntryRef {
+        dump_id: unit.entry?,
+        desc: "TABLE DATA".into(),
+        tag: format!("{} {}", unit.table.schema, unit.table.name),
+        owner: String::new(),
+    })
 }

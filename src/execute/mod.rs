@@ -37,11 +37,11 @@ mod supervisor;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::event::{Emit, JobFailure};
-use crate::ledger::Marks;
-use crate::model::JobId;
+use crate::event::{Emit, EntryRef, JobFailure};
+use crate::ledger::{FailedBefore, Held, Marks};
+use crate::model::{JobId, QualifiedName};
 use crate::pg::{Connector, PgError, Snapshot};
-use crate::plan::Plan;
+use crate::plan::{Job, Plan, Work};
 use crate::schedule::ScheduleError;
 
 pub use supervisor::run;
@@ -73,6 +73,39 @@ pub struct Earlier {
     pub marks: Marks,
     /// What failed for good, by job and part, and is not tried again in this session: it fails as it did before.
     pub failed: BTreeMap<JobId, BTreeMap<u32, JobFailure>>,
+    /// Tables that need not be read again: this session has read them, in its snapshot.
+    pub known: BTreeMap<QualifiedName, Held>,
+}
+
+/// Failures of earlier sessions, as the ledger has them, by job and part.
+pub fn known_failures(
+    plan: &Plan,
+    failed: &[FailedBefore],
+) -> BTreeMap<JobId, BTreeMap<u32, JobFailure>> {
+    let mut known: BTreeMap<JobId, BTreeMap<u32, JobFailure>> = BTreeMap::new();
+    for before in failed {
+        let failure = JobFailure {
+            entry: plan.job(before.job).and_then(|job| entry_of(plan, job, before.part)),
+            statement: before.statement.clone(),
+            message: before.message.clone(),
+            server_error: None,
+            hint: Some("It failed in an earlier session. When its cause is mended, resume with --retry-failed.".to_owned()),
+            file: None,
+        };
+        known.entry(before.job).or_default().insert(before.part, failure);
+    }
+    known
+}
+
+/// The entry that a part of a job is about.
+fn entry_of(plan: &Plan, job: &Job, part: u32) -> Option<EntryRef> {
+    let place = usize::try_from(part).ok()?.checked_sub(1);
+    match &job.work {
+        Work::Run { statements, .. } => statements.get(place?)?.entry.clone(),
+        Work::Copy { tables } => copy::entry_of(plan, *tables.get(place?)?),
+        Work::CopyChunk { table, .. } => copy::entry_of(plan, *table),
+        _ => None,
+    }
 }
 
 /// Why a run could not go on. Failed statements do not end up here: they are events.

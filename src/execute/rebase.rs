@@ -128,8 +128,10 @@ async fn read(source: &Pool, unit: &CopyUnit) -> Result<Held, PgError> {
 
 /// What is to be cleared away.
 pub struct Clearing<'a> {
-    /// A session of the target; event triggers do not fire on it if that can be helped.
+    /// A session of the target.
     pub target: &'a Session,
+    /// Whether it is a superuser's, who can keep event triggers and others from firing.
+    pub superuser: bool,
     /// The old plan.
     pub old: &'a Plan,
     /// What of it is done.
@@ -143,6 +145,21 @@ pub struct Clearing<'a> {
 impl Clearing<'_> {
     /// Clears. Returns what was done, in sentences.
     pub async fn clear(&self) -> Result<Vec<String>, PgError> {
+        if self.superuser {
+            self.target
+                .execute("set session_replication_role = replica")
+                .await?;
+        }
+        let notes = self.clear_away().await?;
+        if self.superuser {
+            self.target
+                .execute("reset session_replication_role")
+                .await?;
+        }
+        Ok(notes)
+    }
+
+    async fn clear_away(&self) -> Result<Vec<String>, PgError> {
         let mut notes = self.drop_event_triggers().await?;
         notes.extend(self.drop_half_made().await?);
         let stale = self.stale();

@@ -46,6 +46,19 @@ impl Marks {
         })
     }
 
+    /// Takes the mark of a part back, and that of the whole.
+    pub fn take_back(&mut self, job: JobId, part: u32) {
+        if let Some(parts) = self.0.get_mut(&job) {
+            parts.remove(&part);
+            parts.remove(&WHOLE);
+        }
+    }
+
+    /// All marks, job by job.
+    pub fn by_job(&self) -> impl Iterator<Item = (JobId, &BTreeMap<u32, DoneMark>)> {
+        self.0.iter().map(|(job, parts)| (*job, parts))
+    }
+
     /// Takes in what another has.
     pub fn extend(&mut self, other: Self) {
         for (job, parts) in other.0 {

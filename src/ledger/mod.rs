@@ -85,13 +85,22 @@ pub fn create(row: &RunRow<'_>) -> SqlText {
 }
 
 /// Writes another plan, in another snapshot, in the place of the old one, with what of it is done already; in one transaction.
-pub fn rebase(row: &RunRow<'_>, done: &[(JobId, Vec<Line<'_>>)]) -> SqlText {
+pub fn rebase(row: &RunRow<'_>, done: &Marks) -> SqlText {
     let mut sql = format!(
         "begin;\ndelete from pgconvoy.done;\ndelete from pgconvoy.trouble;\ndelete from pgconvoy.run;\n{};\n",
         insert_run(row)
     );
-    for (job, lines) in done {
-        sql.push_str(&mark(*job, 1, lines).to_string_lossy());
+    for (job, parts) in done.by_job() {
+        let line = |(&part, done)| {
+            let DoneMark { what, mark } = done;
+            Line {
+                part,
+                what,
+                mark: *mark,
+            }
+        };
+        let lines: Vec<Line<'_>> = parts.iter().map(line).collect();
+        sql.push_str(&mark(job, 1, &lines).to_string_lossy());
         sql.push_str(";\n");
     }
     sql.push_str("commit");

@@ -240,6 +240,12 @@ pub enum Work {
 }
 
 impl Work {
+    /// Whether it does nothing but say where sequences stand.
+    pub fn sets_sequences(&self) -> bool {
+        let sets = |statement: &Statement| statement.sql.as_bytes().starts_with(b"select pg_catalog.setval(");
+        matches!(self, Self::Run { statements, .. } if !statements.is_empty() && statements.iter().all(sets))
+    }
+
     /// Whether it changes the target: then its mark is in the ledger when it is done.
     pub fn changes_target(&self) -> bool {
         match self {

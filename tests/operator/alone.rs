@@ -14,7 +14,7 @@ fn a_run_directory_and_a_target_belong_to_one_run_at_a_time() {
     let pid = first.pid();
 
     let same_dir = first.dir().join(RUN_DIR).display().to_string();
-    let refused = scene.moving(&["--run-dir", &same_dir]).run();
+    let refused = scene.moving_in(&same_dir, &[]).run();
     assert_eq!(refused.status, 2, "{refused}");
     let says = format!("{same_dir} cannot be used: it is in use by pgconvoy, pid {pid}, since ");
     assert!(refused.stderr.contains(&says), "{refused}");
@@ -39,7 +39,7 @@ fn a_run_directory_and_a_target_belong_to_one_run_at_a_time() {
     first.kill();
     drop(first.finish());
     let left = scene.backends("query ilike '%slow_index%'");
-    assert_eq!(left, "pgconvoy:write", "a killed run leaves it behind");
+    assert_ne!(left, "", "a killed run leaves it behind");
     let again = scene
         .moving(&["--overwrite", "dst", "--exclude-table=slow"])
         .run();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::binary::{Pgconvoy, Running};
-use crate::support::moving::prepare;
+use crate::support::moving::RUN_DIR;
 use crate::support::server::Server;
 
 /// One server with the databases `src` and `dst`.
@@ -40,8 +40,22 @@ impl Scene {
 
     /// A move to be.
     pub fn moving(&self, more: &[&str]) -> Pgconvoy {
+        self.moving_in(RUN_DIR, more)
+    }
+
+    /// The same in a certain run directory.
+    pub fn moving_in(&self, run_dir: &str, more: &[&str]) -> Pgconvoy {
         let (source, target) = (self.server.conninfo("src"), self.server.conninfo("dst"));
-        prepare(&source, &target, more)
+        let fixed = [
+            "move",
+            "--source",
+            &source,
+            "--target",
+            &target,
+            "--run-dir",
+            run_dir,
+        ];
+        Pgconvoy::new(fixed.iter().chain(more))
     }
 
     /// Waits until the slow index is being built.

@@ -12,7 +12,7 @@ mod selection;
 mod size;
 mod speed;
 
-pub use connection::ConnectionArgs;
+pub use connection::{ConnectionArgs, resolve_connection};
 pub use keeper::KeeperOptions;
 pub use leave_out::LeaveOutArgs;
 pub use reporting::{OutputArgs, VerifyArgs};
