@@ -14,7 +14,10 @@ use std::path::Path;
 use crate::execute::ExecuteError;
 use crate::execute::prepare::PrepareError;
 use crate::ledger::LedgerError;
-use crate::model::{Endpoint, ExitStatus, Filter, FilterError, Finding, PatternError, Severity};
+use crate::model::{
+    Difference, DifferenceKind, Endpoint, ExitStatus, Filter, FilterError, Finding, PatternError,
+    Severity,
+};
 use crate::pg::PgError;
 use crate::pg::claim::ClaimError;
 use crate::pg::client_tools::ClientToolError;
@@ -387,7 +390,7 @@ impl Failure {
                 "{} {}: {}\n{}",
                 difference.class,
                 difference.object,
-                difference.kind.word(),
+                kind_in_words(difference.kind),
                 difference.detail
             )
         });
@@ -420,6 +423,14 @@ impl Failure {
             "Look at the target's log for why it crashed; then resume: what is missing is done again."
                 .to_owned(),
         ))
+    }
+}
+
+fn kind_in_words(kind: DifferenceKind) -> &'static str {
+    match kind {
+        DifferenceKind::Missing => "is not there any more",
+        DifferenceKind::Extra => "is new",
+        DifferenceKind::Different | DifferenceKind::Invalid => "is different",
     }
 }
 

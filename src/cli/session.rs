@@ -282,11 +282,7 @@ pub(super) struct RowTexts {
 
 impl RowTexts {
     /// Puts everything into JSON.
-    pub fn new(
-        inspection: &Inspection,
-        plan: &Plan,
-        request: &Request,
-    ) -> Result<Self, Failure> {
+    pub fn new(inspection: &Inspection, plan: &Plan, request: &Request) -> Result<Self, Failure> {
         Ok(Self {
             request: json("the request", request)?,
             memory: json("what was seen", &inspection.memory())?,

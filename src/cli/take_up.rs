@@ -65,14 +65,19 @@ async fn held_snapshot(
     ledger: &Ledger,
 ) -> Result<Option<Snapshot>, Failure> {
     let record: SnapshotRecord = serde_json::from_str(&ledger.snapshot).map_err(|error| {
-        Failure::defect(format!("the ledger's snapshot cannot be understood: {error}"))
+        Failure::defect(format!(
+            "the ledger's snapshot cannot be understood: {error}"
+        ))
     })?;
     let held = match &record.kept {
         Some(kept) => Snapshot::resume(source, kept).await?,
         None => None,
     };
     let text = if held.is_some() {
-        format!("snapshot {} is still held: the run goes on in it", record.id)
+        format!(
+            "snapshot {} is still held: the run goes on in it",
+            record.id
+        )
     } else {
         format!(
             "snapshot {} is not held any more: everything is brought to a new one",
@@ -181,13 +186,19 @@ async fn in_same_snapshot(inspection: &Inspection, ledger: Ledger) -> Result<Res
         target.execute(&sql).await.map_err(Failure::from)?;
         for (job, part) in brought {
             marks.take_back(job, part);
-            let why = format!("{} is unlogged, and empty since the target crashed", table.shown());
+            let why = format!(
+                "{} is unlogged, and empty since the target crashed",
+                table.shown()
+            );
             again.insert(job, why);
         }
     }
     let positions = plan.jobs.iter().filter(|job| job.work.sets_sequences());
-    let positions: Vec<JobId> = positions.map(|job| job.id).collect();
-    for job in positions.into_iter().filter(|job| marks.whole(*job)) {
+    let done: Vec<JobId> = positions
+        .map(|job| job.id)
+        .filter(|job| marks.whole(*job))
+        .collect();
+    for job in done {
         target
             .execute(&ledger::unmark(&[(job, ledger::WHOLE)]).to_string_lossy())
             .await
@@ -300,8 +311,7 @@ impl Rebasing<'_, '_> {
         let indexes = extra.filter_map(|one| one.target.filter(|entry| entry.is("INDEX")));
         let of_missing_key = |index: &&Entry| {
             let ends = [b" ".as_slice(), &index.tag].concat();
-            let is_it =
-                |key: &&Entry| key.namespace == index.namespace && key.tag.ends_with(&ends);
+            let is_it = |key: &&Entry| key.namespace == index.namespace && key.tag.ends_with(&ends);
             missing.iter().any(is_it)
         };
         let half_made = indexes.filter(of_missing_key);

@@ -92,7 +92,10 @@ pub fn known_failures(
             hint: Some("It failed in an earlier session. When its cause is mended, resume with --retry-failed.".to_owned()),
             file: None,
         };
-        known.entry(before.job).or_default().insert(before.part, failure);
+        known
+            .entry(before.job)
+            .or_default()
+            .insert(before.part, failure);
     }
     known
 }

@@ -91,15 +91,14 @@ pub fn rebase(row: &RunRow<'_>, done: &Marks) -> SqlText {
         insert_run(row)
     );
     for (job, parts) in done.by_job() {
-        let line = |(&part, done)| {
-            let DoneMark { what, mark } = done;
-            Line {
+        let lines: Vec<Line<'_>> = parts
+            .iter()
+            .map(|(&part, done)| Line {
                 part,
-                what,
-                mark: *mark,
-            }
-        };
-        let lines: Vec<Line<'_>> = parts.iter().map(line).collect();
+                what: &done.what,
+                mark: done.mark,
+            })
+            .collect();
         sql.push_str(&mark(job, 1, &lines).to_string_lossy());
         sql.push_str(";\n");
     }

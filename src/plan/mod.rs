@@ -242,7 +242,12 @@ pub enum Work {
 impl Work {
     /// Whether it does nothing but say where sequences stand.
     pub fn sets_sequences(&self) -> bool {
-        let sets = |statement: &Statement| statement.sql.as_bytes().starts_with(b"select pg_catalog.setval(");
+        let sets = |statement: &Statement| {
+            statement
+                .sql
+                .as_bytes()
+                .starts_with(b"select pg_catalog.setval(")
+        };
         matches!(self, Self::Run { statements, .. } if !statements.is_empty() && statements.iter().all(sets))
     }
 
