@@ -17,6 +17,7 @@ use crate::catalog::{self, Activity, ServerFacts, SourceFacts, TargetFacts};
 use crate::event::{Emit as _, What};
 use crate::execute::prepare::{self, PrepareError};
 use crate::failure::Failure;
+use crate::fault;
 use crate::ledger;
 use crate::model::{
     Bytes, Endpoint, Filters, Finding, Objects, QualifiedName, Relation, ServerVersion, VerifyLevel,
@@ -282,7 +283,9 @@ impl Road {
         let exclude_data = check_patterns(&[source], filters).await?;
         let activity = catalog::activity(&source.session).await?;
         let snapshot = Snapshot::take(&source.connector, catalog::readable_tables).await?;
+        fault::point("snapshot-taken");
         let archive = dump_schema(source, pg_dump, (Some(&snapshot.id), filters)).await?;
+        fault::point("schema-dumped");
         let toc = Toc::parse(&archive)?;
         let mut facts = catalog::source_facts(snapshot.session()).await?;
         let hidden = verify::Hidden::read(snapshot.session()).await?;
@@ -344,12 +347,14 @@ impl Inspection {
     pub async fn ready_target(mut self, emitter: &Emitter) -> Result<(Self, Connector), Failure> {
         if let Some(new) = &self.new_database {
             prepare::create_database(&self.road.target.session, new).await?;
+            fault::point("target-created");
             let conninfo = self.road.target_conninfo.clone();
             self.road.target = Server::connect(conninfo, Side::Target).await?;
             let text = format!("created database {} on the target", new.name);
             emitter.emit(What::Note { text });
         } else if self.requested.overwrite.is_some() {
             let emptied = prepare::empty(&self.road.target.session).await?;
+            fault::point("target-emptied");
             for text in emptied.notes() {
                 emitter.emit(What::Note { text });
             }

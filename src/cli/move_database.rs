@@ -14,6 +14,7 @@ use super::prove::{self, Proof};
 use crate::event::{Emit as _, What};
 use crate::execute::{self, ExecuteError, Run};
 use crate::failure::Failure;
+use crate::fault;
 use crate::ledger::{self, RunRecord};
 use crate::model::{ExitStatus, Finding, Severity, Side};
 use crate::pg::wire::Wire;
@@ -115,6 +116,7 @@ async fn prepare(
     let requested = args.requested()?;
     step(emitter, "connecting");
     let road = Road::connect(&requested).await?;
+    fault::point("connected");
     emitter.emit(What::RunStarted {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         command: "move".to_owned(),
@@ -141,6 +143,7 @@ async fn prepare(
         .into_iter()
         .filter(|finding| finding.severity < Severity::Blocker);
     worth_telling.for_each(|finding| emitter.emit(What::Finding(finding)));
+    fault::point("go");
     Ok(inspection)
 }
 
@@ -162,18 +165,24 @@ async fn carry_out(
     step(&emitter, "planning");
     let memory = args.speed.memory(&inspection.road.target.facts);
     let plan = Arc::new(inspection.plan(memory, args.speed.chunk_size)?);
+    fault::point("planned");
     output.run_dir().write_schema(&inspection.view.archive)?;
+    fault::point("schema-archive-written");
     output.run_dir().write_plan(&*plan)?;
+    fault::point("plan-written");
     for text in plan.notes.clone() {
         emitter.emit(What::Note { text });
     }
     let (inspection, target) = Box::pin(inspection.ready_target(&emitter)).await?;
+    fault::point("target-ready");
     let mut ledger = open_ledger(&inspection, &plan, output).await?;
+    fault::point("ledger-made");
     emitter.emit(What::Planned {
         jobs: plan.announced(),
         tables: inspect::tables_to_judge(&plan),
         bytes: plan.data_bytes(),
     });
+    fault::point("announced");
     step(&emitter, "copying and building");
     let (snapshot, proof) = inspection.split(Arc::clone(&plan));
     let run = Run {
@@ -187,6 +196,7 @@ async fn carry_out(
     execute::run(run)
         .await
         .map_err(|error| stopped(error, &stop))?;
+    fault::point("jobs-done");
     tokio::select! {
         proven = prove(proof, &mut ledger, &emitter) => proven,
         name = super::signals::wait(stop.clone()) => Err(Failure::interrupted(&name)),
@@ -203,11 +213,16 @@ async fn prove(proof: Proof, ledger: &mut Wire, emitter: &Emitter) -> Result<boo
         "comparing schemas, indexes, constraints and sequences",
     );
     proof.finish_target().await?;
+    fault::point("properties-applied");
     prove::compare(&proof, emitter).await?;
+    fault::point("schemas-compared");
     prove::tell_readiness(&proof, emitter).await?;
+    fault::point("readiness-told");
     prove::tell_writes_since(&proof.before(), emitter).await?;
+    fault::point("writes-told");
     // Until here commits were not waited for; what is called proven is on disk.
     ledger.execute(&ledger::flush()).await?;
+    fault::point("flushed");
     Ok(proof.target_superuser())
 }
 
@@ -215,6 +230,7 @@ async fn prove(proof: Proof, ledger: &mut Wire, emitter: &Emitter) -> Result<boo
 async fn conclude(mut done: Done, output: Output) -> Result<ExitStatus, Failure> {
     let run_dir = output.run_dir().path().display().to_string();
     let status = output.finish(Ending::Complete).await;
+    fault::point("report-kept");
     if matches!(status, ExitStatus::Proven | ExitStatus::Waived) {
         let dropped = done
             .ledger
@@ -228,6 +244,7 @@ async fn conclude(mut done: Done, output: Output) -> Result<ExitStatus, Failure>
                 ))
         })?;
     }
+    fault::point("ledger-dropped");
     done.ledger.close().await;
     Ok(status)
 }

@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use super::run_dir::RunDir;
 use crate::event::{Emit, Event, What};
 use crate::failure::Failure;
+use crate::fault;
 use crate::model::{ExitStatus, JobId};
 use crate::progress::{Display, DisplayOptions, Style, Verbosity};
 use crate::report::terminal::{View, render};
@@ -80,6 +81,7 @@ impl Output {
     /// Makes the run directory and begins to listen.
     pub fn start(options: &OutputOptions) -> Result<Self, Failure> {
         let run_dir = RunDir::create(&options.run_dir)?;
+        fault::point("run-directory-made");
         let events = run_dir.open_events().map_err(|error| {
             Failure::file("opening", &options.run_dir.join("events.jsonl"), &error)
         })?;
@@ -236,6 +238,7 @@ impl Listener {
         if let Err(error) = written {
             self.cannot_write("events.jsonl", &error.to_string());
         }
+        fault::point("event-written");
     }
 
     /// Whole, at once, and in the record.
@@ -303,6 +306,7 @@ impl Listener {
             conclusion = self.conclude(conclusion);
             report = self.report_with(&conclusion);
         }
+        fault::point("report-written");
         let last = Event {
             at: report.ended_at.unwrap_or_else(Utc::now),
             what: finished(&conclusion),
@@ -311,6 +315,7 @@ impl Listener {
         if let Err(error) = self.events.sync_all() {
             self.cannot_write("events.jsonl", &error.to_string());
         }
+        fault::point("last-event-written");
         self.display.event(&last);
         self.show(&report);
         // The record of the very last event may be what failed.

@@ -71,8 +71,11 @@ pub(super) async fn chunk(
     let mut wires = context.wires().await?;
     let done = async {
         wires.target.execute(&begin(job, &[])).await?;
+        fault::point_of("chunk-opened", || &job.label);
         let (found, relayed) = wires.copy(unit, table, Some(range), gauge).await?;
+        fault::point_of("chunk-ended", || &job.label);
         wires.commit(job, &job.label, relayed).await?;
+        fault::point_of("chunk-committed", || &job.label);
         Ok::<_, PgError>(Outcome {
             rows: relayed.digest.rows,
             bytes: relayed.bytes,
@@ -97,6 +100,7 @@ pub(super) async fn count(context: &Context, table: usize) -> Ended {
     let mut source = context.source.take().await?;
     match count_rows(&mut source, &context.plan.tables[table]).await {
         Ok(rows) => {
+            fault::point("counted");
             context.source.give_back(source);
             Ok(Outcome {
                 rows,
@@ -128,8 +132,12 @@ async fn together(
             .execute_all(&opening(context, job, tables))
             .await
             .map_err(|(_, error)| error)?;
+        fault::point_of("copy-opened", || what);
         let mut total = Relayed::default();
         for &table in tables {
+            if !outcome.found.is_empty() {
+                fault::point_of("copy-between-tables", || what);
+            }
             let unit = &context.plan.tables[table];
             let (found, relayed) = wires.copy(unit, table, None, gauge).await?;
             total.digest += relayed.digest;
@@ -140,7 +148,9 @@ async fn together(
                 outcome.found.push(Found::Counted { table, rows });
             }
         }
+        fault::point_of("copy-ended", || what);
         wires.commit(job, what, total).await?;
+        fault::point_of("copy-committed", || what);
         Ok::<_, PgError>(total)
     };
     match done.await {
@@ -213,7 +223,9 @@ impl Wires {
             bytes: relayed.bytes,
             digest: Some(relayed.digest),
         };
-        let statements = [ledger::mark(job.id, what, &mark), SqlText::from("commit")];
+        let mut statements = vec![ledger::mark(job.id, what, &mark)];
+        statements.extend(fault::stall("copy-uncommitted", what).map(SqlText::from));
+        statements.push(SqlText::from("commit"));
         self.target
             .execute_all(&statements)
             .await

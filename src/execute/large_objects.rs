@@ -4,6 +4,7 @@ use super::outcome::{Ended, Found, Measured, Outcome, failure};
 use super::statements::begin;
 use super::supervisor::Context;
 use crate::catalog::{LargeObject, large_object_content};
+use crate::fault;
 use crate::ledger::{self, Mark};
 use crate::model::{CopyFormat, Oid, Rows, SqlText};
 use crate::pg::PgError;
@@ -114,6 +115,7 @@ async fn copy_in_transaction(
         .execute_all(&opening)
         .await
         .map_err(|(_, error)| error)?;
+    fault::point("large-objects-opened");
     let measured = measure(source, oids).await?;
     let ends = Ends {
         source,
@@ -122,19 +124,23 @@ async fn copy_in_transaction(
         copy_in: &SqlText::from("copy pg_temp.pgconvoy_stage from stdin (format binary)"),
     };
     let relayed = relay(ends, &CopyFormat::Binary, gauge).await?;
+    fault::point("large-objects-staged");
     let mark = Mark {
         rows: Rows(oids.len() as u64),
         bytes: relayed.bytes,
         digest: Some(relayed.digest),
     };
     let mut closing: Vec<SqlText> = UNSTAGE.map(SqlText::from).to_vec();
+    closing.extend(fault::stall("large-objects-made", "").map(SqlText::from));
     closing.extend(statements.iter().map(|statement| statement.sql.clone()));
     closing.push(ledger::mark(job.id, &job.label, &mark));
+    closing.extend(fault::stall("large-objects-uncommitted", "").map(SqlText::from));
     closing.push(SqlText::from("commit"));
     target
         .execute_all(&closing)
         .await
         .map_err(|(_, error)| error)?;
+    fault::point("large-objects-committed");
     Ok((relayed, measured))
 }
 

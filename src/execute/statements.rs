@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::outcome::{Ended, Outcome, failure};
 use super::supervisor::Context;
+use crate::fault;
 use crate::ledger::{self, Mark};
 use crate::model::{DumpId, SqlText, quote_literal};
 use crate::pg::PgError;
@@ -32,6 +33,7 @@ pub(super) async fn run(
         Err((index, error)) if runnable.len() <= 1 => fail(&mut outcome, &runnable, index, error)?,
         Err(_) => one_by_one(&mut wire, job, &begin, &runnable, &mut outcome).await?,
     }
+    fault::point_of("statements-done", || &job.label);
     context.remark(job, &mut wire);
     context.target.give_back(wire);
     Ok(outcome)
@@ -43,12 +45,14 @@ pub(super) async fn run_alone(context: &Context, job: &Job, statement: &SqlText)
     let mut wire = context.target.take().await?;
     let done = async {
         wire.execute(statement).await?;
+        fault::point_of("alone-unmarked", || &job.label);
         wire.execute(&ledger::mark(job.id, &job.label, &Mark::default()))
             .await
     };
     if let Err(error) = done.await {
         outcome.fail(failure(None, error)?);
     }
+    fault::point_of("alone-marked", || &job.label);
     context.remark(job, &mut wire);
     context.target.give_back(wire);
     Ok(outcome)
@@ -88,9 +92,14 @@ fn skip(statement: &Statement, broken: &HashSet<DumpId>, outcome: &mut Outcome) 
 }
 
 fn transaction(begin: &SqlText, statements: &[&Statement], mark: Option<&Job>) -> Vec<SqlText> {
+    let subject = mark.map_or("", |job| &job.label);
+    let stall = |name| fault::stall(name, subject).map(SqlText::from);
     let mut all = vec![begin.clone()];
+    all.extend(stall("statements-begun"));
     all.extend(statements.iter().map(|statement| statement.sql.clone()));
+    all.extend(stall("statements-unmarked"));
     all.extend(mark.map(|job| ledger::mark(job.id, &job.label, &Mark::default())));
+    all.extend(stall("statements-uncommitted"));
     all.push(SqlText::from("commit"));
     all
 }

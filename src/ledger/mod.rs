@@ -6,6 +6,7 @@
 //! This module only knows what to say; the executor says it, in the transaction that does the work. Verification does not
 //! look here.
 
+use crate::fault;
 use crate::model::{Bytes, Endpoint, JobId, MultisetDigest, Rows, SqlText, quote_literal};
 
 /// The schema's name; it is never dumped, compared or counted as content.
@@ -51,8 +52,9 @@ pub fn create(record: &RunRecord<'_>) -> SqlText {
     ]
     .map(quote_literal)
     .join(", ");
+    let stall = fault::stall("ledger-half-made", "").unwrap_or_default();
     SqlText::from(format!(
-        "begin;\n{CREATE};\ninsert into pgconvoy.run (run, pgconvoy_version, source, snapshot, snapshot_lsn, plan) values ({values});\ncommit"
+        "begin;\n{CREATE};\ninsert into pgconvoy.run (run, pgconvoy_version, source, snapshot, snapshot_lsn, plan) values ({values});\n{stall};\ncommit"
     ))
 }
 
@@ -86,8 +88,9 @@ pub fn drop(superuser: bool) -> SqlText {
     } else {
         ""
     };
+    let stall = fault::stall("ledger-half-dropped", "").unwrap_or_default();
     SqlText::from(format!(
-        "begin; set local synchronous_commit = on; {silence} set local client_min_messages = warning; drop schema pgconvoy cascade; commit"
+        "begin; set local synchronous_commit = on; {silence} set local client_min_messages = warning; drop schema pgconvoy cascade; {stall}; commit"
     ))
 }
 
