@@ -46,6 +46,10 @@ impl Row {
             _ => self.kill(lab, &case)?,
         };
         figures.faults += 1;
+        if let Some(moment) = &self.then {
+            self.kill_again(&case, moment)?;
+            figures.faults += 1;
+        }
         match struck {
             Struck::Stopped => drop(case.finish(lab, figures)?),
             Struck::Survived => figures.survived += 1,
@@ -68,6 +72,19 @@ impl Row {
             _ => {}
         }
         Ok(Struck::Stopped)
+    }
+
+    /// The resumption, too.
+    fn kill_again(&self, case: &Case, moment: &str) -> Result<(), String> {
+        let run = case
+            .resume()
+            .env("PGCONVOY_FAULT", format!("kill@{moment}"))
+            .run();
+        if run.status == -1 {
+            Ok(())
+        } else {
+            Err(case.said("the resumption was not killed: the moment never came", &run))
+        }
     }
 
     /// All connections to the target end around a COMMIT.

@@ -78,6 +78,8 @@ pub struct Row {
     pub fault: Fault,
     /// When: a point's name, perhaps with a subject and a number.
     pub moment: String,
+    /// When the resumption is killed as well.
+    pub then: Option<String>,
     /// The target, before the move.
     pub before: Before,
     /// The line.
@@ -124,12 +126,17 @@ fn parse(line: &str, phase: &str) -> Vec<Row> {
         "both" => &[Fixture::Zoo, Fixture::Mastodon],
         _ => panic!("no database: {line}"),
     };
+    let (first, then) = match moment.split_once(", then ") {
+        Some((first, then)) => (first, Some(then)),
+        None => (moment, None),
+    };
     let row = |&fixture: &Fixture| Row {
         phase: phase.to_owned(),
         by_default,
         fixture,
         fault: fault(what).unwrap_or_else(|| panic!("no fault: {line}")),
-        moment: moment.to_owned(),
+        moment: first.to_owned(),
+        then: then.map(str::to_owned),
         before: match before {
             "" => Before::Empty,
             "create" => Before::Missing,
@@ -200,11 +207,9 @@ fn the_table_is_sound() {
     assert!(rows.iter().all(|row| !row.phase.is_empty()));
 
     let is_kill = |row: &&Row| row.fault == Fault::Kill;
-    let points: BTreeSet<&str> = rows
-        .iter()
-        .filter(is_kill)
-        .map(|row| point(&row.moment))
-        .collect();
+    let moments = rows.iter().filter(is_kill).map(|row| &row.moment);
+    let moments = moments.chain(rows.iter().filter_map(|row| row.then.as_ref()));
+    let points: BTreeSet<&str> = moments.map(|moment| point(moment)).collect();
     let all: BTreeSet<&str> = pgconvoy::fault::POINTS
         .iter()
         .map(|point| point.name)
