@@ -47,7 +47,7 @@ impl Row {
         };
         figures.faults += 1;
         if let Some(moment) = &self.then {
-            self.kill_again(&case, moment)?;
+            kill_again(&case, moment)?;
             figures.faults += 1;
         }
         match struck {
@@ -72,19 +72,6 @@ impl Row {
             _ => {}
         }
         Ok(Struck::Stopped)
-    }
-
-    /// The resumption, too.
-    fn kill_again(&self, case: &Case, moment: &str) -> Result<(), String> {
-        let run = case
-            .resume()
-            .env("PGCONVOY_FAULT", format!("kill@{moment}"))
-            .run();
-        if run.status == -1 {
-            Ok(())
-        } else {
-            Err(case.said("the resumption was not killed: the moment never came", &run))
-        }
     }
 
     /// All connections to the target end around a COMMIT.
@@ -205,6 +192,19 @@ impl Roads {
 
 const WHO_IS_THERE: &str = "
     select application_name from pg_catalog.pg_stat_activity where pid <> pg_catalog.pg_backend_pid()";
+
+/// The resumption, too.
+fn kill_again(case: &Case, moment: &str) -> Result<(), String> {
+    let run = case
+        .resume()
+        .env("PGCONVOY_FAULT", format!("kill@{moment}"))
+        .run();
+    if run.status == -1 {
+        Ok(())
+    } else {
+        Err(case.said("the resumption was not killed: the moment never came", &run))
+    }
+}
 
 /// Ends our sessions by the beginning of their name, and says how many.
 fn terminate(name: &str) -> String {
