@@ -96,12 +96,17 @@ points! {
     }
     "cli/move_database.rs": {
         "connected": "both servers answer",
+        "request-written": "run.json is written, neither server has been looked at",
+    }
+    "cli/session.rs": {
+        "claimed": "the target is claimed, and rid of what an earlier session left",
         "go": "nothing speaks against the move",
         "planned": "there is a plan, nothing of it is written down",
         "schema-archive-written": "schema/source.dump is written, plan.json is not",
         "plan-written": "plan.json is written, the target is as it was",
         "target-ready": "the target is empty, there is no ledger yet",
-        "ledger-made": "the ledger is made, no job has begun",
+        "ledger-made": "the ledger is made, nobody has been told to keep the snapshot",
+        "snapshot-kept": "the snapshot will be kept if we die, no job has begun",
         "announced": "displays know the jobs, none has begun",
         "jobs-done": "the last job has ended",
         "properties-applied": "settings and privileges of a database that was created are set",
@@ -111,6 +116,18 @@ points! {
         "flushed": "everything is on the target's disk",
         "report-kept": "the report is written, the ledger is still there",
         "ledger-dropped": "the ledger is gone, the process has not ended",
+    }
+    "cli/take_up.rs": {
+        "changes-known": "it is known which tables have changed since the lost snapshot",
+        "cleared": "what does not hold in the new snapshot is cleared away",
+        "plan-replaced": "plan.json is that of the new snapshot, the ledger is not",
+        "ledger-rebased": "the ledger is that of the new snapshot",
+        "taken-up": "a resumed session knows what is left, and has done nothing of it",
+    }
+    "execute/rebase.rs": {
+        "constraints-dropped": "constraints in the way of a new snapshot are gone, the rows are still there",
+        "tables-emptied": "tables that have changed since the lost snapshot are empty, and not marked",
+        "large-objects-removed": "some large objects of the lost snapshot are gone, others are not",
     }
     "cli/inspect.rs": {
         "snapshot-taken": "the snapshot is taken, nothing is read in it",
@@ -129,6 +146,7 @@ points! {
     }
     "ledger/mod.rs": {
         "ledger-half-made": "the ledger is made and not committed",
+        "ledger-half-rebased": "another plan is written in the place of the old one, and not committed",
         "ledger-half-dropped": "the ledger is dropped, and that is not committed",
     }
     "execute/supervisor.rs": {
@@ -155,6 +173,7 @@ points! {
         "chunk-opened": "a chunk's transaction has begun",
         "chunk-ended": "a chunk's rows have arrived, there is no mark",
         "chunk-committed": "a chunk's rows and mark are committed",
+        "copy-read-again": "what an earlier session copied was read on the source once more",
         "counted": "a table that is copied in chunks was counted on the source",
     }
     "execute/large_objects.rs": {

@@ -7,6 +7,7 @@ use std::path::Path;
 use pgconvoy::catalog::{self, VersionedQuery, source_facts};
 use pgconvoy::model::QualifiedName;
 use pgconvoy::pg::conninfo::{Conninfo, Environment};
+use pgconvoy::pg::keeper;
 use pgconvoy::pg::{Connector, Session, Side};
 use pgconvoy::verify;
 use support::server::{Server, servers};
@@ -37,6 +38,11 @@ async fn every_server_understands_every_query() {
         let queries = catalog::QUERIES.iter().chain(verify::QUERIES);
         for query in queries {
             let query = VersionedQuery::for_server(query, session.version());
+            if let Err(error) = session.prepare(query).await {
+                panic!("{} on {major}: {error}", query.name);
+            }
+        }
+        for query in &keeper::QUERIES {
             if let Err(error) = session.prepare(query).await {
                 panic!("{} on {major}: {error}", query.name);
             }

@@ -14,6 +14,7 @@
 //! | `verify` | compares two servers |
 //! | `prove` | the last steps: what the jobs did not compare, and writes since the snapshot |
 //! | `signals` | SIGINT and SIGTERM |
+//! | `keeper` | the process that holds the source's snapshot for a move |
 //! | `secrets` | takes a password out of the process list |
 //! | `output` | everything between a run and the world |
 //! | `run_dir` | the directory that keeps what happened |
@@ -21,13 +22,17 @@
 pub mod arguments;
 mod demo;
 mod inspect;
+mod keeper;
 mod move_database;
 pub mod output;
 mod plan;
 mod prove;
+mod resume;
 pub mod run_dir;
 mod secrets;
+mod session;
 mod signals;
+mod take_up;
 mod verify;
 
 use std::ffi::OsString;
@@ -71,9 +76,12 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Move(Box<MoveArgs>),
+    Resume(Box<resume::ResumeArgs>),
     Plan(Box<plan::PlanArgs>),
     Verify(Box<verify::VerifyArgs>),
     Demo(demo::DemoArgs),
+    #[command(hide = true)]
+    Keeper(keeper::KeeperArgs),
 }
 
 impl Cli {
@@ -116,9 +124,11 @@ impl Cli {
         let ended = runtime.block_on(async {
             match self.command {
                 Command::Move(args) => Box::pin(args.start()).await,
+                Command::Resume(args) => Box::pin(args.start()).await,
                 Command::Plan(args) => Box::pin(args.start()).await,
                 Command::Verify(args) => Box::pin(args.start()).await,
                 Command::Demo(args) => Box::pin(demo::run(args)).await,
+                Command::Keeper(args) => Box::pin(args.start()).await,
             }
         });
         ended.unwrap_or_else(|failure| {

@@ -21,6 +21,9 @@ use crate::model::ServerVersion;
 /// Names the only directories to look in, separated by `:`.
 pub const BIN_VARIABLE: &str = "PGCONVOY_PG_BIN";
 
+/// Tells a program that is ourselves what libpq has no variable for: TCP's watch over the connection, as a connection string.
+pub const TCP_VARIABLE: &str = "PGCONVOY_TCP";
+
 /// How long a program may take to say its version.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -232,10 +235,11 @@ fn parse_version(text: &str) -> Option<ServerVersion> {
 }
 
 /// The environment that tells a client program where to connect. It holds the password, so it cannot be printed.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct ChildEnvironment {
     variables: Vec<(&'static str, String)>,
     system_roots: bool,
+    tcp: String,
 }
 
 impl fmt::Debug for ChildEnvironment {
@@ -264,16 +268,26 @@ impl ChildEnvironment {
         set("PGUSER", conninfo.user.clone());
         set("PGDATABASE", conninfo.database.clone());
         set("PGSSLMODE", conninfo.tls.mode.to_string());
-        if let Some(timeout) = conninfo.connect_timeout {
-            set("PGCONNECT_TIMEOUT", timeout.as_secs().to_string());
-        }
+        // 0 is without limit.
+        let timeout = conninfo.connect_timeout.unwrap_or_default();
+        set("PGCONNECT_TIMEOUT", timeout.as_secs().to_string());
         if let Some(password) = &peer.host.password {
             set("PGPASSWORD", password.expose().to_owned());
         }
         Self {
             variables,
             system_roots: conninfo.tls.root == RootSource::System,
+            tcp: conninfo.tcp.to_string(),
         }
+    }
+
+    /// The variables for a program that is ourselves: what libpq has no variable for as well.
+    pub(super) fn for_ourselves(&self) -> Vec<(&'static str, OsString)> {
+        let own = [(TCP_VARIABLE, self.tcp.clone())];
+        let variables = self.variables.iter().chain(&own);
+        variables
+            .map(|(name, value)| (*name, OsString::from(value)))
+            .collect()
     }
 
     /// The variables, for a version of the program.
@@ -344,11 +358,7 @@ impl ClientTool {
             .args(arguments)
             .stdin(Stdio::null())
             .kill_on_drop(true);
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("PG") {
-                command.env_remove(name);
-            }
-        }
+        without_libpq_variables(&mut command);
         if let Some(connection) = connection {
             command
                 .arg("--no-password")
@@ -381,7 +391,16 @@ impl ClientTool {
     }
 }
 
-fn in_words(status: ExitStatus) -> String {
+/// A program must not connect to where our own environment says, nor see the passwords in it.
+pub(super) fn without_libpq_variables(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("PG") {
+            command.env_remove(name);
+        }
+    }
+}
+
+pub(super) fn in_words(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
         (None, Some(signal)) => format!("killed by signal {signal}"),

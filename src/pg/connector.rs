@@ -21,6 +21,8 @@ pub struct Connector {
     dialer: Dialer,
     side: Side,
     client_encoding: String,
+    /// What every session does first of all.
+    opening: Option<String>,
 }
 
 impl Connector {
@@ -30,6 +32,7 @@ impl Connector {
             dialer: Dialer::new(conninfo)?,
             side,
             client_encoding: "UTF8".to_owned(),
+            opening: None,
         })
     }
 
@@ -54,6 +57,25 @@ impl Connector {
             client_encoding: client_encoding.to_owned(),
             ..self.clone()
         }
+    }
+
+    /// The same with statements that every session runs when its settings are pinned.
+    #[must_use]
+    pub fn with_opening(&self, sql: &str) -> Self {
+        Self {
+            opening: Some(sql.to_owned()),
+            ..self.clone()
+        }
+    }
+
+    /// What a session runs before anybody is given it.
+    fn first_statements(&self, version: ServerVersion, encoding: &str) -> String {
+        let mut sql = pinned_settings(self.side, version, encoding);
+        if let Some(opening) = &self.opening {
+            sql.push_str("; ");
+            sql.push_str(opening);
+        }
+        sql
     }
 
     /// What a person is shown.
@@ -96,7 +118,7 @@ impl Connector {
     /// A session for questions whose transaction sees a snapshot.
     pub async fn session_in(&self, snapshot: &str, purpose: &str) -> Result<Session, PgError> {
         let session = self.session(purpose).await?;
-        session.execute(&in_snapshot(snapshot)).await?;
+        session.enter(snapshot).await?;
         Ok(session)
     }
 
@@ -109,7 +131,7 @@ impl Connector {
     }
 }
 
-fn in_snapshot(snapshot: &str) -> String {
+pub(super) fn in_snapshot(snapshot: &str) -> String {
     format!(
         "begin transaction isolation level repeatable read, read only; set transaction snapshot {}",
         quote_literal(snapshot)
@@ -153,7 +175,7 @@ impl Open for SessionOpener<'_> {
                 .accepts(state)
                 .map_err(|because| OpenError::Unsuitable(because.to_owned()))?;
         }
-        let settings = pinned_settings(self.connector.side, session.version(), "UTF8");
+        let settings = self.connector.first_statements(session.version(), "UTF8");
         session.execute(&settings).await.map_err(open_error)?;
         Ok(session)
     }
@@ -184,11 +206,9 @@ impl Open for WireOpener<'_> {
             channel_binding: conninfo.channel_binding,
         };
         let mut wire = Wire::start(stream, &start).await.map_err(open_error)?;
-        let settings = pinned_settings(
-            self.connector.side,
-            wire.server_version(),
-            &self.connector.client_encoding,
-        );
+        let settings = self
+            .connector
+            .first_statements(wire.server_version(), &self.connector.client_encoding);
         wire.execute(&SqlText::from(settings))
             .await
             .map_err(open_error)?;

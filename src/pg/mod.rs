@@ -8,6 +8,7 @@
 //! Only this module opens connections and starts processes.
 
 mod certificate;
+pub mod claim;
 pub mod client_tools;
 pub mod cluster;
 pub mod connect_error;
@@ -15,6 +16,7 @@ mod connector;
 pub mod conninfo;
 pub mod dial;
 mod error;
+pub mod keeper;
 mod pgpass;
 mod pool;
 mod reexec;

@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 
 use super::stream::Peer;
 use super::wire::Wire;
-use super::{Connector, PgError};
+use super::{Connector, PgError, Session};
 
 /// How long all cancel requests together may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,6 +30,8 @@ struct State {
     idle: Vec<Wire>,
     /// Backends that are working, for a cancel request.
     busy: HashMap<(i32, i32), Peer>,
+    /// Backends whose sessions were given up: they may be at work still, for all we know.
+    given_up: Vec<i32>,
     drained: bool,
 }
 
@@ -57,7 +59,11 @@ impl Pool {
         let idle = self.state().idle.pop();
         let wire = match (idle, &self.snapshot) {
             (Some(wire), _) => wire,
-            (None, Some(snapshot)) => self.connector.wire_in(snapshot, "read").await?,
+            (None, Some(snapshot)) => self
+                .connector
+                .wire_in(snapshot, "read")
+                .await
+                .map_err(|error| snapshot_lost(snapshot, error))?,
             (None, None) => self.connector.wire("write").await?,
         };
         self.state()
@@ -77,8 +83,21 @@ impl Pool {
 
     /// A session that is not: it is closed.
     pub fn give_up(&self, wire: Wire) {
-        self.state().busy.remove(&wire.backend());
+        let mut state = self.state();
+        state.busy.remove(&wire.backend());
+        state.given_up.push(wire.backend().0);
         drop(wire);
+    }
+
+    /// Process ids of the backends whose sessions were given up and that no session of ours has; each is returned once.
+    pub fn take_given_up(&self) -> Vec<i32> {
+        let mut state = self.state();
+        let given_up = std::mem::take(&mut state.given_up);
+        let ours = |pid: &i32| {
+            let is_it = |backend: &(i32, i32)| backend.0 == *pid;
+            state.busy.keys().any(is_it) || state.idle.iter().any(|wire| is_it(&wire.backend()))
+        };
+        given_up.into_iter().filter(|pid| !ours(pid)).collect()
     }
 
     /// Closes all idle sessions, and from now on every session that is given back.
@@ -103,8 +122,26 @@ impl Pool {
         let _ = tokio::time::timeout(PATIENCE, join_all(requests)).await;
     }
 
+    /// Opens a session for questions on the same server; it is the caller's.
+    pub async fn session(&self, purpose: &str) -> Result<Session, PgError> {
+        self.connector.session(purpose).await
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         // Nothing panics while it holds the lock; if something did, the pool would still be whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// SQLSTATE `invalid_parameter_value`: what the server says of a snapshot that it does not know.
+const NO_SUCH_SNAPSHOT: &str = "22023";
+
+fn snapshot_lost(snapshot: &str, error: PgError) -> PgError {
+    match error {
+        PgError::Server { error, .. } if error.code == NO_SUCH_SNAPSHOT => PgError::SnapshotLost {
+            snapshot: snapshot.to_owned(),
+            error,
+        },
+        other => other,
     }
 }

@@ -9,6 +9,7 @@ use tokio_postgres::types::{FromSql, ToSql};
 use tokio_postgres::{Client, Row};
 
 use super::PgError;
+use super::connector::in_snapshot;
 use super::stream::{AlreadyNegotiated, Peer, Stream};
 use super::wire::parse_version;
 use crate::model::{Bytes, Oid, QualifiedName, Rows, ServerVersion, Side, quote_literal};
@@ -104,6 +105,16 @@ impl Session {
             .batch_execute(sql)
             .await
             .map_err(|error| PgError::from_client(sql, error))
+    }
+
+    /// Begins a transaction that sees a snapshot.
+    pub(super) async fn enter(&self, snapshot: &str) -> Result<(), PgError> {
+        self.execute(&in_snapshot(snapshot)).await
+    }
+
+    /// Whether the connection is known to have ended; nothing is asked.
+    pub(super) fn is_closed(&self) -> bool {
+        self.client.is_closed()
     }
 
     /// Checks that a query can be prepared on this server.

@@ -3,7 +3,13 @@
 //! Rows are locked against DDL *before* the snapshot is taken: a table that is truncated or rewritten after the snapshot,
 //! but before it is locked, reads as empty, without an error. So: list the tables, lock them, take the snapshot, list
 //! again; if the list has changed, start over.
+//!
+//! Whoever holds it locks the tables and exports the snapshot: a session of ours, which ends with us, or that of a keeper,
+//! a process of its own, which need not.
 
+use tokio_postgres::types::ToSql;
+
+use super::keeper::{ALIVE, BACKEND, Keeper, KeeperError, Kept, PURPOSE, TERMINATE};
 use super::{Connector, PgError, Session};
 use crate::model::{Oid, QualifiedName};
 
@@ -16,9 +22,14 @@ const ATTEMPTS: u32 = 10;
 /// SQLSTATE `undefined_table`: dropped between listing and locking.
 const GONE: &str = "42P01";
 
-/// A snapshot, held by the transaction of a session.
+/// What a server answers to an import if the snapshot is not there any more (`ImportSnapshot` in `snapmgr.c`): no such file
+/// (22023, later 42704), its process has ended (55000), or another database's has its name by now (0A000).
+const LOST: [&str; 4] = ["22023", "42704", "55000", "0A000"];
+
+/// A snapshot. When it is dropped, or left, its own session ends; a keeper does what it was last told.
 pub struct Snapshot {
     session: Session,
+    holder: Holder,
     /// As `pg_export_snapshot` names it; any session of the same database can import it.
     pub id: String,
     /// Position of the write-ahead log at that moment.
@@ -27,13 +38,56 @@ pub struct Snapshot {
     pub transactions: String,
 }
 
+/// Who holds it.
+enum Holder {
+    /// Its own session.
+    Itself,
+    /// A keeper that we started; its own session imported it.
+    Keeper(Box<Keeper>),
+    /// A keeper that an earlier process of ours started; its own session imported it.
+    Elsewhere(Kept),
+}
+
 impl Snapshot {
-    /// Takes a snapshot. `list_tables` says which tables to lock against being changed by DDL.
+    /// Takes a snapshot, held by a session of its own. `list_tables` says which tables to lock against being changed by DDL.
     pub async fn take<F>(connector: &Connector, list_tables: F) -> Result<Self, PgError>
     where
         F: AsyncFn(&Session) -> Result<Vec<(Oid, QualifiedName)>, PgError>,
     {
-        let session = connector.session("snapshot").await?;
+        Self::take_in(connector.session("snapshot").await?, list_tables).await
+    }
+
+    /// The same in a keeper's process; with what the others need to find it.
+    pub(super) async fn take_for_others<F>(
+        connector: &Connector,
+        list_tables: F,
+    ) -> Result<(Self, Kept), PgError>
+    where
+        F: AsyncFn(&Session) -> Result<Vec<(Oid, QualifiedName)>, PgError>,
+    {
+        let session = connector.session(PURPOSE).await?;
+        let rows = session.query(&BACKEND, &[]).await?;
+        let backend = rows.first().ok_or_else(|| PgError::Answer {
+            query: BACKEND.name,
+            what: "no row".into(),
+        })?;
+        let (backend_pid, backend_start) =
+            (backend.get("backend_pid")?, backend.get("backend_start")?);
+        let taken = Self::take_in(session, list_tables).await?;
+        let kept = Kept {
+            snapshot: taken.id.clone(),
+            lsn: taken.lsn.clone(),
+            transactions: taken.transactions.clone(),
+            backend_pid,
+            backend_start,
+        };
+        Ok((taken, kept))
+    }
+
+    async fn take_in<F>(session: Session, list_tables: F) -> Result<Self, PgError>
+    where
+        F: AsyncFn(&Session) -> Result<Vec<(Oid, QualifiedName)>, PgError>,
+    {
         let mut attempts = 0;
         loop {
             attempts += 1;
@@ -53,6 +107,7 @@ impl Snapshot {
                 let [id, lsn, transactions] = snapshot;
                 return Ok(Self {
                     session,
+                    holder: Holder::Itself,
                     id,
                     lsn,
                     transactions,
@@ -70,15 +125,103 @@ impl Snapshot {
         }
     }
 
-    /// The session that holds it; questions asked on it see the snapshot.
+    /// The snapshot that a keeper of ours has just taken.
+    pub async fn kept(connector: &Connector, keeper: Keeper) -> Result<Self, PgError> {
+        let kept = keeper.kept().clone();
+        let session = connector.session_in(&kept.snapshot, "snapshot").await?;
+        if current_transactions(&session).await? != kept.transactions {
+            return Err(PgError::Answer {
+                query: "the snapshot",
+                what: format!("{} is not the one that was taken", kept.snapshot),
+            });
+        }
+        Ok(Self::imported(
+            session,
+            kept,
+            Holder::Keeper(Box::new(keeper)),
+        ))
+    }
+
+    /// The snapshot that a keeper held when an earlier process of ours ended; `None` if it is lost. Names of snapshots are
+    /// used again after the server has been restarted: what counts is which transactions it sees.
+    pub async fn resume(connector: &Connector, kept: &Kept) -> Result<Option<Self>, PgError> {
+        let session = connector.session("snapshot").await?;
+        if session.query(&ALIVE, &backend(kept)).await?.is_empty() {
+            return Ok(None);
+        }
+        match session.enter(&kept.snapshot).await {
+            Err(error) if error.code().is_some_and(|code| LOST.contains(&code)) => return Ok(None),
+            imported => imported?,
+        }
+        if current_transactions(&session).await? != kept.transactions {
+            return Ok(None);
+        }
+        let holder = Holder::Elsewhere(kept.clone());
+        Ok(Some(Self::imported(session, kept.clone(), holder)))
+    }
+
+    fn imported(session: Session, kept: Kept, holder: Holder) -> Self {
+        Self {
+            session,
+            holder,
+            id: kept.snapshot,
+            lsn: kept.lsn,
+            transactions: kept.transactions,
+        }
+    }
+
+    /// A session that sees it: questions asked on it see the snapshot.
     pub fn session(&self) -> &Session {
         &self.session
     }
 
+    /// Which keeper holds it, if one does: what a later process needs to go on with it.
+    pub fn kept_by(&self) -> Option<Kept> {
+        match &self.holder {
+            Holder::Itself => None,
+            Holder::Keeper(keeper) => Some(keeper.kept().clone()),
+            Holder::Elsewhere(kept) => Some(kept.clone()),
+        }
+    }
+
+    /// From now on it survives us, if a keeper holds it: there is something that could be resumed. Until then the keeper
+    /// ends with us.
+    pub async fn keep(&mut self) -> Result<(), KeeperError> {
+        match &mut self.holder {
+            Holder::Keeper(keeper) => keeper.keep().await,
+            Holder::Itself | Holder::Elsewhere(_) => Ok(()),
+        }
+    }
+
+    /// Leaves it to its keeper, for a later process of ours; without a keeper, it ends.
+    pub fn leave(self) {
+        // The keeper notices that nobody is at the other end of its pipe.
+        drop(self);
+    }
+
     /// Gives it back: the source may clean up again what only this snapshot could see.
     pub async fn release(self) -> Result<(), PgError> {
-        self.session.execute("commit").await
+        self.session.execute("commit").await?;
+        let kept = match self.holder {
+            Holder::Itself => return Ok(()),
+            Holder::Elsewhere(kept) => kept,
+            Holder::Keeper(keeper) => {
+                let kept = keeper.kept().clone();
+                if keeper.release().await {
+                    return Ok(());
+                }
+                kept
+            }
+        };
+        self.session
+            .query(&TERMINATE, &backend(&kept))
+            .await
+            .map(drop)
     }
+}
+
+fn backend(kept: &Kept) -> [&(dyn ToSql + Sync); 2] {
+    [&kept.backend_pid, &kept.backend_start]
 }
 
 /// Which transactions a new snapshot would see, for comparison with [`Snapshot::transactions`].

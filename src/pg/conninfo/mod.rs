@@ -17,6 +17,7 @@ mod keywords;
 mod layers;
 mod parse;
 mod password;
+mod record;
 mod values;
 
 use std::fmt;
@@ -86,6 +87,23 @@ pub struct TcpSettings {
     pub count: Option<u32>,
     /// How long sent data may stay unacknowledged; `None` is the system's default.
     pub user_timeout: Option<Duration>,
+}
+
+/// As a connection string says it.
+impl fmt::Display for TcpSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // 0 is the system's default.
+        let seconds = |length: Option<Duration>| length.unwrap_or_default().as_secs();
+        write!(
+            f,
+            "keepalives={} keepalives_idle={} keepalives_interval={} keepalives_count={} tcp_user_timeout={}",
+            u8::from(self.keepalives),
+            seconds(self.idle),
+            seconds(self.interval),
+            self.count.unwrap_or_default(),
+            self.user_timeout.unwrap_or_default().as_millis()
+        )
+    }
 }
 
 /// What is asked of TLS. Files are named here and read by [`super::tls`].

@@ -1,0 +1,32 @@
+//! Whether a process of its own holds the source's snapshot, and for how long.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::duration;
+
+/// What survives a crash of the move.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Resuming")]
+pub struct KeeperOptions {
+    /// Do not have a process of its own hold the source's snapshot
+    ///
+    /// That process survives a crash of the move, so that it can be resumed in the same snapshot. Without it, a move that
+    /// was killed is resumed in a new snapshot, and everything that has changed is copied again.
+    #[arg(long, conflicts_with = "keep_snapshot")]
+    no_keeper: bool,
+
+    /// How long the snapshot of an interrupted move is held on the source for a resumption, for example 8h or 30min
+    ///
+    /// The source cannot clean up behind a snapshot that is held.
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "8h")]
+    keep_snapshot: Duration,
+}
+
+impl KeeperOptions {
+    /// How long a keeper holds the snapshot without us; `None` is no keeper.
+    pub fn keep_snapshot(&self) -> Option<Duration> {
+        (!self.no_keeper).then_some(self.keep_snapshot)
+    }
+}

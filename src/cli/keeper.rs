@@ -1,0 +1,69 @@
+//! `pgconvoy keeper`: started by a move, not by people; holds the snapshot of the source (see [`crate::pg::keeper`]).
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::arguments::duration;
+use super::inspect::Server;
+use crate::catalog;
+use crate::failure::Failure;
+use crate::model::{ExitStatus, Side};
+use crate::pg::conninfo::{Conninfo, Environment};
+use crate::pg::keeper::{self, Holding, Keeper};
+use crate::pg::{Connector, Snapshot, client_tools};
+
+/// Hold a snapshot of the source for a move
+#[derive(Debug, Clone, Args)]
+pub struct KeeperArgs {
+    /// How long to hold it without anybody who uses it
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    keep_snapshot: Duration,
+}
+
+impl KeeperArgs {
+    /// From the command line; where to connect is in the environment.
+    pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
+        // Away from the terminal and from the supervisor's process group. It fails for the leader of a group, who was
+        // started by hand.
+        let _ = nix::unistd::setsid();
+        let mut say = |line: &str| {
+            let mut stdout = io::stdout().lock();
+            writeln!(stdout, "{line}")?;
+            stdout.flush()
+        };
+        let connector = match connector() {
+            Ok(connector) => connector,
+            Err(failure) => {
+                // If nobody listens any more, nobody needs to know.
+                let _ = say(&keeper::refusal(&failure.to_string()));
+                return Err(failure);
+            }
+        };
+        let holding = Holding {
+            connector: &connector,
+            keep_for: self.keep_snapshot,
+            say: &mut say,
+        };
+        keeper::hold(holding, catalog::readable_tables).await?;
+        Ok(ExitStatus::Proven)
+    }
+}
+
+/// Where our supervisor is connected.
+fn connector() -> Result<Connector, Failure> {
+    let environment = Environment::of_process();
+    let settings = environment.variable(client_tools::TCP_VARIABLE);
+    let conninfo = Conninfo::resolve(settings.unwrap_or_default(), &environment)?;
+    Ok(Connector::new(conninfo, Side::Source)?)
+}
+
+/// Takes the snapshot of a source, held by a keeper, or without one by a session of our own.
+pub async fn snapshot(source: &Server, keep_for: Option<Duration>) -> Result<Snapshot, Failure> {
+    let Some(keep_for) = keep_for else {
+        return Ok(Snapshot::take(&source.connector, catalog::readable_tables).await?);
+    };
+    let keeper = Keeper::spawn_ourselves(&source.child_environment(), keep_for).await?;
+    Ok(Snapshot::kept(&source.connector, keeper).await?)
+}
