@@ -1,7 +1,7 @@
 //! Opens the sessions of one side, with everything pinned that must not differ between them.
 
 use super::connect_error::OpenError;
-use super::conninfo::{Conninfo, Password, ServerState, TargetSessionAttrs};
+use super::conninfo::{Conninfo, Password, ServerState, TargetSessionAttrs, TcpSettings};
 use super::dial::{CancelKey, Dialer, Open};
 use super::session::pinned_settings;
 use super::stream::{AlreadyNegotiated, Peer, Stream};
@@ -100,6 +100,12 @@ impl Connector {
         Ok(session)
     }
 
+    /// How the server is to watch over its end: as we do over ours, unless somebody wants no watch at all.
+    fn watched(&self, peer: &Peer) -> Option<TcpSettings> {
+        let tcp = self.conninfo().tcp;
+        (peer.address.is_some() && tcp.keepalives).then_some(tcp)
+    }
+
     /// Asks the server to cancel what a wire is doing. Best effort, as the protocol has it: the server does not answer.
     pub async fn cancel(&self, peer: &Peer, (process_id, secret): (i32, i32)) {
         let _ = self
@@ -153,7 +159,12 @@ impl Open for SessionOpener<'_> {
                 .accepts(state)
                 .map_err(|because| OpenError::Unsuitable(because.to_owned()))?;
         }
-        let settings = pinned_settings(self.connector.side, session.version(), "UTF8");
+        let settings = pinned_settings(
+            self.connector.side,
+            session.version(),
+            "UTF8",
+            self.connector.watched(session.peer()),
+        );
         session.execute(&settings).await.map_err(open_error)?;
         Ok(session)
     }
@@ -188,6 +199,7 @@ impl Open for WireOpener<'_> {
             self.connector.side,
             wire.server_version(),
             &self.connector.client_encoding,
+            self.connector.watched(wire.peer()),
         );
         wire.execute(&SqlText::from(settings))
             .await
