@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `prepare` | creates or empties the target database, before there is a plan |
 //! | `supervisor` | starts jobs, hears of their ends, decides what is skipped |
+//! | `watchdog` | tells a slow job from one whose server is dead |
 //! | `statements` | statements in one transaction; one by one when one of them fails |
 //! | `copy` | tables and chunks through the relay |
 //! | `large_objects` | large objects, through the same relay |
@@ -29,6 +30,7 @@ mod outcome;
 pub mod prepare;
 mod statements;
 mod supervisor;
+mod watchdog;
 
 use std::sync::Arc;
 
@@ -38,6 +40,7 @@ use crate::plan::Plan;
 use crate::schedule::ScheduleError;
 
 pub use supervisor::run;
+pub use watchdog::queries;
 
 /// What a run needs.
 pub struct Run {

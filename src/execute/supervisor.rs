@@ -8,6 +8,7 @@ use tokio::task::{Id, JoinSet};
 
 use super::evidence::Evidence;
 use super::outcome::{Ended, Outcome};
+use super::watchdog::{self, Watchdog};
 use super::{ExecuteError, Run, compare, copy, large_objects, statements};
 use crate::event::{Emit, What};
 use crate::model::{Bytes, DumpId, JobId, Rows};
@@ -25,6 +26,7 @@ pub(super) struct Context {
     pub source: Pool,
     pub target: Pool,
     pub emit: Arc<dyn Emit>,
+    pub watchdog: Watchdog,
 }
 
 /// A job under way.
@@ -68,7 +70,9 @@ pub async fn run(run: Run) -> Result<(), ExecuteError> {
         target: Pool::without_snapshot(target.with_encoding(&plan.client_encoding)),
         plan: Arc::clone(&plan),
         emit,
+        watchdog: Watchdog::default(),
     });
+    let watched = Arc::clone(&context);
     let mut supervisor = Supervisor {
         schedule: Schedule::new(plan.nodes(), plan.limits())?,
         tasks: JoinSet::new(),
@@ -87,6 +91,7 @@ pub async fn run(run: Run) -> Result<(), ExecuteError> {
     let ended = tokio::select! {
         ended = supervisor.work() => ended,
         _ = stop.wait_for(|stop| *stop) => Err(ExecuteError::Stopped),
+        never = watchdog::watch(&watched) => match never {},
     };
     if ended.is_err() {
         supervisor.abort().await;
@@ -285,27 +290,28 @@ impl Task {
         let Some(job) = context.plan.job(id) else {
             return Ok(Outcome::default());
         };
-        match &job.work {
-            Work::Run {
-                statements,
-                settings,
-            } => statements::run(&context, job, (statements, settings), &broken).await,
-            Work::RunAlone { statement } => statements::run_alone(&context, job, statement).await,
-            Work::Copy { tables } => copy::tables(&context, job, tables, &broken, &gauge).await,
-            Work::CopyChunk { table, range } => {
-                copy::chunk(&context, job, (*table, range), &gauge).await
-            }
-            Work::Count { table } => copy::count(&context, *table).await,
-            Work::ReadSource { comparison } => compare::source(&context, *comparison, &gauge).await,
-            Work::Compare { comparisons } => compare::target(&context, comparisons, &gauge).await,
-            Work::LargeObjects {
-                objects,
-                statements,
-            } => large_objects::copy(&context, job, (objects, statements), &gauge).await,
-            Work::CompareLargeObjects { objects } => {
-                large_objects::read(&context, objects, &gauge).await
-            }
-        }
+        let work = once(&context, job, &broken, &gauge);
+        context.watchdog.over(id, &gauge, work).await
+    }
+}
+
+async fn once(context: &Context, job: &Job, broken: &HashSet<DumpId>, gauge: &Gauge) -> Ended {
+    match &job.work {
+        Work::Run {
+            statements,
+            settings,
+        } => statements::run(context, job, (statements, settings), broken).await,
+        Work::RunAlone { statement } => statements::run_alone(context, job, statement).await,
+        Work::Copy { tables } => copy::tables(context, job, tables, broken, gauge).await,
+        Work::CopyChunk { table, range } => copy::chunk(context, job, (*table, range), gauge).await,
+        Work::Count { table } => copy::count(context, *table).await,
+        Work::ReadSource { comparison } => compare::source(context, *comparison, gauge).await,
+        Work::Compare { comparisons } => compare::target(context, comparisons, gauge).await,
+        Work::LargeObjects {
+            objects,
+            statements,
+        } => large_objects::copy(context, job, (objects, statements), gauge).await,
+        Work::CompareLargeObjects { objects } => large_objects::read(context, objects, gauge).await,
     }
 }
 
