@@ -69,4 +69,6 @@ queries! {
     NEW_DATABASE = "new_database.sql";
     ASSUMABLE_ROLES = "assumable_roles.sql", up to 15 = "assumable_roles.15.sql";
     UNREADABLE = "unreadable.sql";
+    LOCKS = "locks.sql";
+    CONNECTIONS = "connections.sql";
 }

@@ -114,7 +114,8 @@ impl Task {
                 broken: &self.broken,
                 gauge: &self.gauge,
             };
-            let mut error = match once(&context, &attempt).await {
+            let work = once(&context, &attempt);
+            let mut error = match context.watchdog.over(job.id, &self.gauge, work).await {
                 Ok(outcome) => {
                     context.note_failures(&attempt, &outcome).await;
                     return Ok(outcome);
@@ -190,6 +191,7 @@ impl Context {
         if !job.work.changes_target() {
             return Ok(Marks::default());
         }
+        self.target.abandon(job.id);
         let session = self.target.session("ledger").await?;
         end_backends(&session, self.target.take_given_up()).await?;
         ledger::read_marks(&session, Some(job.id)).await

@@ -14,6 +14,7 @@
 //! | `rebase` | brings what earlier sessions left to another snapshot, before there is a plan for that |
 //! | `supervisor` | starts jobs, hears of their ends, decides what is skipped |
 //! | `attempt` | one job, tried again after what may pass |
+//! | `watchdog` | tells a slow job from one whose server is dead |
 //! | `statements` | statements in one transaction; one by one when one of them fails |
 //! | `copy` | tables and chunks through the relay |
 //! | `large_objects` | large objects, through the same relay |
@@ -33,6 +34,7 @@ pub mod prepare;
 pub mod rebase;
 mod statements;
 mod supervisor;
+mod watchdog;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,6 +47,7 @@ use crate::plan::{Job, Plan, Work};
 use crate::schedule::ScheduleError;
 
 pub use supervisor::run;
+pub use watchdog::queries;
 
 /// What a run needs.
 pub struct Run {

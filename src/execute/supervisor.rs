@@ -9,6 +9,7 @@ use tokio::task::{Id, JoinSet};
 use super::attempt::Task;
 use super::evidence::Evidence;
 use super::outcome::{Ended, Outcome};
+use super::watchdog::{self, Watchdog};
 use super::{Earlier, ExecuteError, Run};
 use crate::event::{Emit, What};
 use crate::fault;
@@ -32,6 +33,7 @@ pub(super) struct Context {
     pub earlier: Arc<Earlier>,
     /// How many times a job is tried again after an error that may pass.
     pub max_retries: u32,
+    pub watchdog: Watchdog,
 }
 
 /// A job under way.
@@ -82,7 +84,9 @@ pub async fn run(run: Run) -> Result<Marks, ExecuteError> {
         emit,
         earlier: Arc::new(earlier),
         max_retries,
+        watchdog: Watchdog::default(),
     });
+    let watched = Arc::clone(&context);
     let mut supervisor = Supervisor {
         schedule: Schedule::new(plan.nodes(), plan.limits())?,
         tasks: JoinSet::new(),
@@ -102,6 +106,7 @@ pub async fn run(run: Run) -> Result<Marks, ExecuteError> {
     let ended = tokio::select! {
         ended = supervisor.work() => ended,
         _ = stop.wait_for(|stop| *stop) => Err(ExecuteError::Stopped),
+        never = watchdog::watch(&watched) => match never {},
     };
     if ended.is_err() {
         supervisor.abort().await;

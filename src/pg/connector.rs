@@ -1,7 +1,7 @@
 //! Opens the sessions of one side, with everything pinned that must not differ between them.
 
 use super::connect_error::OpenError;
-use super::conninfo::{Conninfo, Password, ServerState, TargetSessionAttrs};
+use super::conninfo::{Conninfo, Password, ServerState, TargetSessionAttrs, TcpSettings};
 use super::dial::{CancelKey, Dialer, Open};
 use super::session::pinned_settings;
 use super::stream::{AlreadyNegotiated, Peer, Stream};
@@ -69,8 +69,8 @@ impl Connector {
     }
 
     /// What a session runs before anybody is given it.
-    fn first_statements(&self, version: ServerVersion, encoding: &str) -> String {
-        let mut sql = pinned_settings(self.side, version, encoding);
+    fn first_statements(&self, version: ServerVersion, encoding: &str, peer: &Peer) -> String {
+        let mut sql = pinned_settings(self.side, version, encoding, self.watched(peer));
         if let Some(opening) = &self.opening {
             sql.push_str("; ");
             sql.push_str(opening);
@@ -120,6 +120,12 @@ impl Connector {
         let session = self.session(purpose).await?;
         session.enter(snapshot).await?;
         Ok(session)
+    }
+
+    /// How the server is to watch over its end: as we do over ours, unless somebody wants no watch at all.
+    fn watched(&self, peer: &Peer) -> Option<TcpSettings> {
+        let tcp = self.conninfo().tcp;
+        (peer.address.is_some() && tcp.keepalives).then_some(tcp)
     }
 
     /// Asks the server to cancel what a wire is doing. Best effort, as the protocol has it: the server does not answer.
@@ -175,7 +181,9 @@ impl Open for SessionOpener<'_> {
                 .accepts(state)
                 .map_err(|because| OpenError::Unsuitable(because.to_owned()))?;
         }
-        let settings = self.connector.first_statements(session.version(), "UTF8");
+        let settings = self
+            .connector
+            .first_statements(session.version(), "UTF8", session.peer());
         session.execute(&settings).await.map_err(open_error)?;
         Ok(session)
     }
@@ -206,9 +214,11 @@ impl Open for WireOpener<'_> {
             channel_binding: conninfo.channel_binding,
         };
         let mut wire = Wire::start(stream, &start).await.map_err(open_error)?;
-        let settings = self
-            .connector
-            .first_statements(wire.server_version(), &self.connector.client_encoding);
+        let settings = self.connector.first_statements(
+            wire.server_version(),
+            &self.connector.client_encoding,
+            wire.peer(),
+        );
         wire.execute(&SqlText::from(settings))
             .await
             .map_err(open_error)?;

@@ -31,7 +31,7 @@ pub mod wire;
 pub use crate::model::Side;
 pub use connector::Connector;
 pub use error::PgError;
-pub use pool::Pool;
+pub use pool::{Pool, serving};
 pub use reexec::replace_process;
 pub use session::{Answer, Query, Session};
 pub use snapshot::{Snapshot, current_transactions};

@@ -4,6 +4,7 @@
 //! rolls back on the server, and the next job opens a new one.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use futures_util::future::join_all;
 use super::stream::Peer;
 use super::wire::Wire;
 use super::{Connector, PgError, Session};
+use crate::model::JobId;
 
 /// How long all cancel requests together may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,11 +30,26 @@ pub struct Pool {
 #[derive(Default)]
 struct State {
     idle: Vec<Wire>,
-    /// Backends that are working, for a cancel request.
-    busy: HashMap<(i32, i32), Peer>,
     /// Backends whose sessions were given up: they may be at work still, for all we know.
     given_up: Vec<i32>,
+    /// Backends that are working, for a cancel request, and for which job.
+    busy: HashMap<(i32, i32), Busy>,
     drained: bool,
+}
+
+struct Busy {
+    peer: Peer,
+    job: Option<JobId>,
+}
+
+tokio::task_local! {
+    /// The job that takes sessions.
+    static JOB: JobId;
+}
+
+/// Does something for a job: sessions that it takes are known to serve that job.
+pub async fn serving<T>(job: JobId, work: impl Future<Output = T>) -> T {
+    JOB.scope(job, work).await
 }
 
 impl Pool {
@@ -66,10 +83,31 @@ impl Pool {
                 .map_err(|error| snapshot_lost(snapshot, error))?,
             (None, None) => self.connector.wire("write").await?,
         };
-        self.state()
-            .busy
-            .insert(wire.backend(), wire.peer().clone());
+        let busy = Busy {
+            peer: wire.peer().clone(),
+            job: JOB.try_with(|job| *job).ok(),
+        };
+        self.state().busy_with(wire.backend(), busy);
         Ok(wire)
+    }
+
+    /// Which backend serves which job, as far as sessions were taken for one.
+    pub fn backends(&self) -> Vec<(JobId, i32)> {
+        let state = self.state();
+        let busy = state.busy.iter();
+        busy.filter_map(|((pid, _), busy)| Some((busy.job?, *pid)))
+            .collect()
+    }
+
+    /// The sessions that serve a job are given up; whoever has them will not give them back.
+    pub fn abandon(&self, job: JobId) {
+        self.state().abandon(job);
+    }
+
+    /// Closes all idle sessions; new ones will be opened.
+    pub fn forget_idle(&self) {
+        let idle = std::mem::take(&mut self.state().idle);
+        drop(idle);
     }
 
     /// A session that is well, and outside of any transaction of its own.
@@ -114,10 +152,10 @@ impl Pool {
 
     /// Asks the server to cancel whatever its sessions are doing.
     pub async fn cancel(&self) {
-        let busy: Vec<((i32, i32), Peer)> = self.state().busy.drain().collect();
+        let busy: Vec<((i32, i32), Busy)> = self.state().busy.drain().collect();
         let requests = busy
             .iter()
-            .map(|(backend, peer)| self.connector.cancel(peer, *backend));
+            .map(|(backend, busy)| self.connector.cancel(&busy.peer, *backend));
         // A server that does not answer will not cancel anything either.
         let _ = tokio::time::timeout(PATIENCE, join_all(requests)).await;
     }
@@ -143,5 +181,30 @@ fn snapshot_lost(snapshot: &str, error: PgError) -> PgError {
             error,
         },
         other => other,
+    }
+}
+
+impl State {
+    /// A job has one session at a time of each side: one that it had before and did not give back is not its any more.
+    fn busy_with(&mut self, backend: (i32, i32), new: Busy) {
+        if let Some(job) = new.job {
+            self.abandon(job);
+        }
+        self.busy.insert(backend, new);
+    }
+
+    /// Sessions that a job has and will not give back: it was broken off.
+    fn abandon(&mut self, job: JobId) {
+        let is_its = |busy: &Busy| busy.job == Some(job);
+        let had: Vec<(i32, i32)> = self
+            .busy
+            .iter()
+            .filter(|(_, busy)| is_its(busy))
+            .map(|(backend, _)| *backend)
+            .collect();
+        for backend in had {
+            self.busy.remove(&backend);
+            self.given_up.push(backend.0);
+        }
     }
 }

@@ -4,12 +4,14 @@
 //! sides, also after a reconnect, because every session is opened here.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use tokio_postgres::types::{FromSql, ToSql};
 use tokio_postgres::{Client, Row};
 
 use super::PgError;
 use super::connector::in_snapshot;
+use super::conninfo::TcpSettings;
 use super::stream::{AlreadyNegotiated, Peer, Stream};
 use super::wire::parse_version;
 use crate::model::{Bytes, Oid, QualifiedName, Rows, ServerVersion, Side, quote_literal};
@@ -204,7 +206,13 @@ impl Answer {
 
 /// The statement that pins a session's settings. `encoding` is the client encoding: the source database's own where
 /// rows travel, so that both servers convert from the same bytes, and UTF-8 where questions are asked.
-pub(super) fn pinned_settings(side: Side, version: ServerVersion, encoding: &str) -> String {
+/// `watched` says how the server's end of the socket is to be watched over, if that is a TCP socket.
+pub(super) fn pinned_settings(
+    side: Side,
+    version: ServerVersion,
+    encoding: &str,
+    watched: Option<TcpSettings>,
+) -> String {
     const BOTH_SIDES: [(&str, &str); 18] = [
         ("search_path", ""),
         ("row_security", "off"),
@@ -248,6 +256,10 @@ pub(super) fn pinned_settings(side: Side, version: ServerVersion, encoding: &str
              where pg_catalog.version() ~ 'linux'",
         );
     }
+    if let Some(tcp) = watched {
+        sql.push_str("; ");
+        sql.push_str(&tcp_watch(version, tcp));
+    }
     match side {
         // Somebody's DDL that waits for the locks of our snapshot makes every later reader wait behind it: ours, which the
         // snapshot waits for, and the application's. Nobody would ever give way, so we do.
@@ -263,13 +275,62 @@ pub(super) fn pinned_settings(side: Side, version: ServerVersion, encoding: &str
     sql
 }
 
+/// Has the server notice as well that we are gone: a backend whose client has vanished holds its locks, and a snapshot,
+/// for as long as its system waits, which is two hours. 0 is the system's default. Elsewhere than on Linux, the server
+/// writes into its log what it cannot do.
+fn tcp_watch(version: ServerVersion, tcp: TcpSettings) -> String {
+    let seconds = |length: Option<Duration>| length.unwrap_or_default().as_secs();
+    let mut settings = vec![
+        ("tcp_keepalives_idle", seconds(tcp.idle).to_string()),
+        ("tcp_keepalives_interval", seconds(tcp.interval).to_string()),
+        (
+            "tcp_keepalives_count",
+            tcp.count.unwrap_or_default().to_string(),
+        ),
+    ];
+    if version.major() >= 12 {
+        let limit = tcp.user_timeout.unwrap_or_default().as_millis();
+        settings.push(("tcp_user_timeout", limit.to_string()));
+    }
+    let settings: Vec<String> = settings
+        .iter()
+        .map(|(name, value)| format!("('{name}', '{value}')"))
+        .collect();
+    format!(
+        "select pg_catalog.set_config(s.name, s.value, false) from (values {}) as s(name, value) \
+         where pg_catalog.version() ~ 'linux'",
+        settings.join(", ")
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn the_server_watches_over_tcp_as_we_do() {
+        let tcp = TcpSettings {
+            count: None,
+            ..TcpSettings::default()
+        };
+        let new = pinned_settings(Side::Source, ServerVersion(120_000), "UTF8", Some(tcp));
+        for setting in [
+            "('tcp_keepalives_idle', '30')",
+            "('tcp_keepalives_interval', '10')",
+            "('tcp_keepalives_count', '0')",
+            "('tcp_user_timeout', '120000')",
+        ] {
+            assert!(new.contains(setting), "{setting}: {new}");
+        }
+        let old = pinned_settings(Side::Source, ServerVersion(110_000), "UTF8", Some(tcp));
+        assert!(old.contains("tcp_keepalives_idle") && !old.contains("tcp_user_timeout"));
+        let socket = pinned_settings(Side::Source, ServerVersion(180_000), "UTF8", None);
+        assert!(!socket.contains("tcp_"));
+    }
+
+    #[test]
     fn the_source_is_read_only_and_new_settings_are_not_sent_to_old_servers() {
-        let old = pinned_settings(Side::Source, ServerVersion(100_023), "LATIN1");
+        let old = pinned_settings(Side::Source, ServerVersion(100_023), "LATIN1", None);
         assert!(
             old.contains("default_transaction_read_only = on")
                 && old.contains("client_encoding = 'LATIN1'")
@@ -280,7 +341,7 @@ mod tests {
                 && !old.contains("jit")
         );
         assert!(
-            pinned_settings(Side::Target, ServerVersion(180_000), "UTF8")
+            pinned_settings(Side::Target, ServerVersion(180_000), "UTF8", None)
                 .contains("; set transaction_timeout = 0")
         );
     }

@@ -179,10 +179,10 @@ impl Layers {
         &self,
         keyword: &'static str,
         unit: Duration,
-        default: Duration,
+        default: Option<Duration>,
     ) -> Result<Option<Duration>, ConninfoError> {
         Ok(match self.integer(keyword)? {
-            None => Some(default),
+            None => default,
             Some(number) => u32::try_from(number)
                 .ok()
                 .filter(|number| *number > 0)

@@ -89,6 +89,21 @@ pub struct TcpSettings {
     pub user_timeout: Option<Duration>,
 }
 
+/// What holds where nothing is said, on both ends of a connection: whoever does not answer for two minutes is gone. libpq
+/// and the server leave it to the system, which waits for two hours. Not much less, because a network that freezes for a
+/// minute is a nuisance, and a snapshot that is lost is hours of work.
+impl Default for TcpSettings {
+    fn default() -> Self {
+        Self {
+            keepalives: true,
+            idle: Some(Duration::from_secs(30)),
+            interval: Some(Duration::from_secs(10)),
+            count: Some(9),
+            user_timeout: Some(Duration::from_secs(120)),
+        }
+    }
+}
+
 /// As a connection string says it.
 impl fmt::Display for TcpSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -186,7 +201,7 @@ impl Conninfo {
             connect_timeout: layers.duration(
                 "connect_timeout",
                 Duration::from_secs(1),
-                DEFAULT_CONNECT_TIMEOUT,
+                Some(DEFAULT_CONNECT_TIMEOUT),
             )?,
             application_name: layers
                 .text("application_name")
@@ -308,17 +323,21 @@ pub fn take_password(text: &str) -> Result<WithoutPassword, ParseError> {
 }
 
 fn tcp_settings(layers: &Layers) -> Result<TcpSettings, ConninfoError> {
-    let second = Duration::from_secs(1);
-    let seconds = |keyword, default| layers.duration(keyword, second, second * default);
+    let default = TcpSettings::default();
+    let seconds = |keyword, default| layers.duration(keyword, Duration::from_secs(1), default);
     Ok(TcpSettings {
         keepalives: layers.integer("keepalives")?.is_none_or(|value| value != 0),
-        idle: seconds("keepalives_idle", 60)?,
-        interval: seconds("keepalives_interval", 10)?,
+        idle: seconds("keepalives_idle", default.idle)?,
+        interval: seconds("keepalives_interval", default.interval)?,
         count: match layers.integer("keepalives_count")? {
-            None => Some(6),
+            None => default.count,
             Some(count) => u32::try_from(count).ok().filter(|count| *count > 0),
         },
-        user_timeout: layers.duration("tcp_user_timeout", Duration::from_millis(1), second * 60)?,
+        user_timeout: layers.duration(
+            "tcp_user_timeout",
+            Duration::from_millis(1),
+            default.user_timeout,
+        )?,
     })
 }
 

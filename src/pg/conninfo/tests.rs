@@ -638,10 +638,10 @@ fn timeouts_and_keepalives() {
     assert_eq!(
         (tcp.idle, tcp.interval, tcp.count, tcp.user_timeout),
         (
-            Some(second * 60),
+            Some(second * 30),
             Some(second * 10),
-            Some(6),
-            Some(second * 60)
+            Some(9),
+            Some(second * 120)
         )
     );
     let tcp = resolved(
@@ -659,6 +659,10 @@ fn timeouts_and_keepalives() {
             Some(Duration::from_millis(1500))
         )
     );
+    // Handed on to a process of our own, it comes out as it went in.
+    for tcp in [tcp, resolved("", &[]).tcp] {
+        assert_eq!(resolved(&tcp.to_string(), &[]).tcp, tcp);
+    }
 }
 
 #[test]

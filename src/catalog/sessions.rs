@@ -1,0 +1,222 @@
+//! Other people's sessions, as far as they are in our way: who holds a lock, and who has all the connections.
+
+use std::fmt;
+
+use super::queries::{CONNECTIONS, LOCKS};
+use crate::model::QualifiedName;
+use crate::pg::{Answer, PgError, Session};
+
+/// Whoever is in the way, as far as we may see it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Holder {
+    /// The server's process; 0 is a prepared transaction, which has none.
+    pub pid: i32,
+    /// `application_name`.
+    pub application: Option<String>,
+    /// Its role.
+    pub role: Option<String>,
+    /// Where it connects from; `None` over a Unix socket.
+    pub address: Option<String>,
+    /// `client backend`, `autovacuum worker`, …
+    pub kind: Option<String>,
+    /// `active`, `idle in transaction`, …
+    pub state: Option<String>,
+    /// For how long it has been in that state.
+    pub seconds: u64,
+    /// The statement it runs, or ran last, whole.
+    pub query: Option<String>,
+    /// The locks that it holds where we wait.
+    pub held: Option<String>,
+}
+
+impl Holder {
+    /// From a row of `waits.sql` or `locks.sql`.
+    pub fn from_row(row: &Answer) -> Result<Self, PgError> {
+        let text = |column| {
+            let found = row.get::<Option<String>>(column)?;
+            Ok::<_, PgError>(found.filter(|text| !text.trim().is_empty()))
+        };
+        Ok(Self {
+            pid: row.get::<Option<i32>>("holder")?.unwrap_or_default(),
+            application: text("application")?,
+            role: text("role")?,
+            address: text("address")?,
+            kind: text("kind")?,
+            state: text("state")?,
+            seconds: row.count("seconds")?,
+            query: text("query")?,
+            held: text("held")?,
+        })
+    }
+}
+
+/// `pid 123 (psql, role bob, from 10.0.0.5, idle in transaction for 12 min; its last statement: …)`.
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.pid == 0 {
+            return f.write_str("a prepared transaction (see pg_prepared_xacts)");
+        }
+        write!(f, "pid {}", self.pid)?;
+        let is_client = self
+            .kind
+            .as_deref()
+            .is_none_or(|kind| kind == "client backend");
+        let mut known: Vec<String> = Vec::new();
+        known.extend(self.application.clone());
+        known.extend(self.kind.clone().filter(|_| !is_client));
+        known.extend(self.role.as_ref().map(|role| format!("role {role}")));
+        known.extend(
+            self.address
+                .as_ref()
+                .map(|address| format!("from {address}")),
+        );
+        known.extend(
+            self.state
+                .as_ref()
+                .map(|state| format!("{state} for {}", how_long(self.seconds))),
+        );
+        if known.is_empty() && self.query.is_none() {
+            return Ok(());
+        }
+        write!(f, " ({}", known.join(", "))?;
+        if let Some(query) = &self.query {
+            let which = match self.state.as_deref() {
+                Some("active") => "its statement",
+                _ => "its last statement",
+            };
+            write!(f, "; {which}: {}", query.trim())?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// A lock on a relation that keeps everybody out who wants to read it: one that somebody has, or waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BarringLock {
+    /// On what.
+    pub relation: QualifiedName,
+    /// Whether it is there already; those who come later wait also behind one that is only waited for.
+    pub granted: bool,
+    /// Whose.
+    pub holder: Holder,
+}
+
+impl fmt::Display for BarringLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let has = if self.granted {
+            "has locked"
+        } else {
+            "waits to lock"
+        };
+        write!(
+            f,
+            "{} {has} {} against everybody",
+            self.holder, self.relation
+        )
+    }
+}
+
+/// Everybody else's locks in this database that even readers wait for.
+pub async fn barring_locks(session: &Session) -> Result<Vec<BarringLock>, PgError> {
+    let rows = session
+        .query(LOCKS.for_server(session.version()), &[])
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(BarringLock {
+                relation: row.name("schema", "relation")?,
+                granted: row.get("granted")?,
+                holder: Holder::from_row(row)?,
+            })
+        })
+        .collect()
+}
+
+/// How many sessions there are, and whose: as a sentence.
+pub async fn connections(session: &Session) -> Result<String, PgError> {
+    let rows = session
+        .query(CONNECTIONS.for_server(session.version()), &[])
+        .await?;
+    let mut whose = Vec::new();
+    let (mut all, mut limit) = (0, String::new());
+    for row in &rows {
+        let sessions = row.count("sessions")?;
+        all += sessions;
+        limit = row.get("max_connections")?;
+        let text = |column| row.get::<Option<String>>(column);
+        let database = text("database")?.map(|name| format!(" in {name}"));
+        whose.push(format!(
+            "{sessions} of role {}{} ({})",
+            text("role")?.unwrap_or_default(),
+            database.unwrap_or_default(),
+            text("application")?
+                .filter(|name| !name.is_empty())
+                .unwrap_or_else(|| "without a name".to_owned()),
+        ));
+    }
+    Ok(format!(
+        "{all} connections are open, max_connections is {limit}: {}",
+        whose.join(", ")
+    ))
+}
+
+/// A length of time in its largest unit: `40 s`, `12 min`, `3 h`.
+pub fn how_long(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_in_the_way_is_named_as_far_as_we_may_see() {
+        let holder = Holder {
+            pid: 123,
+            application: Some("psql".to_owned()),
+            role: Some("bob".to_owned()),
+            address: Some("10.0.0.5".to_owned()),
+            kind: Some("client backend".to_owned()),
+            state: Some("idle in transaction".to_owned()),
+            seconds: 720,
+            query: Some("lock table users\n".to_owned()),
+            held: Some("AccessExclusiveLock".to_owned()),
+        };
+        assert_eq!(
+            holder.to_string(),
+            "pid 123 (psql, role bob, from 10.0.0.5, idle in transaction for 12 min; its last statement: lock table users)"
+        );
+        let vacuum = Holder {
+            pid: 9,
+            kind: Some("autovacuum worker".to_owned()),
+            state: Some("active".to_owned()),
+            seconds: 4,
+            query: Some("autovacuum: VACUUM public.a".to_owned()),
+            ..Holder::default()
+        };
+        assert_eq!(
+            vacuum.to_string(),
+            "pid 9 (autovacuum worker, active for 4 s; its statement: autovacuum: VACUUM public.a)"
+        );
+        let hidden = Holder {
+            pid: 7,
+            ..Holder::default()
+        };
+        assert_eq!(hidden.to_string(), "pid 7");
+        let prepared = Holder::default().to_string();
+        assert!(prepared.contains("prepared transaction"), "{prepared}");
+        let lock = BarringLock {
+            relation: QualifiedName::new("public", "a"),
+            granted: false,
+            holder: hidden,
+        };
+        assert_eq!(
+            lock.to_string(),
+            "pid 7 waits to lock public.a against everybody"
+        );
+    }
+}
