@@ -41,6 +41,11 @@ async fn every_server_understands_every_query() {
                 panic!("{} on {major}: {error}", query.name);
             }
         }
+        for query in pgconvoy::pg::QUERIES {
+            if let Err(error) = session.prepare(query).await {
+                panic!("{} on {major}: {error}", query.name);
+            }
+        }
     }
 }
 

@@ -31,6 +31,7 @@ mod signals;
 mod verify;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -136,5 +137,6 @@ fn print_failure(failure: &Failure) {
     } else {
         "error:"
     };
-    eprintln!("{} {failure}", style.bad(word));
+    // The terminal may be gone, and then nobody is left to tell.
+    let _ = writeln!(std::io::stderr(), "{} {failure}", style.bad(word));
 }

@@ -6,13 +6,13 @@ use clap::Args;
 use tokio::sync::watch;
 
 use super::arguments::{
-    ConnectionArgs, LeaveOutArgs, OutputArgs, SelectionArgs, SpeedArgs, VerifyArgs,
+    ConnectionArgs, LeaveOutArgs, OutputArgs, RunningArgs, SelectionArgs, SpeedArgs, VerifyArgs,
 };
 use super::inspect::{self, Inspection, Requested, Road, Server};
 use super::output::{Emitter, Output};
 use super::prove::{self, Proof};
 use crate::event::{Emit as _, What};
-use crate::execute::{self, ExecuteError, Run};
+use crate::execute::{self, ExecuteError, Run, Stop};
 use crate::failure::Failure;
 use crate::ledger::{self, RunRecord};
 use crate::model::{ExitStatus, Finding, Severity, Side};
@@ -63,6 +63,10 @@ pub struct MoveArgs {
     #[command(flatten)]
     pub verify: VerifyArgs,
 
+    /// How to start and stop it.
+    #[command(flatten)]
+    pub running: RunningArgs,
+
     /// How to tell.
     #[command(flatten)]
     pub output: OutputArgs,
@@ -88,10 +92,10 @@ impl MoveArgs {
 /// Moves.
 pub async fn run(args: MoveArgs, output: Output) -> Result<ExitStatus, Failure> {
     let emitter = output.emitter();
-    let stop = super::signals::watch();
+    let stop = super::signals::watch(&output);
     let prepared = tokio::select! {
         prepared = prepare(&args, &output, &emitter) => prepared,
-        name = super::signals::wait(stop.clone()) => Err(Failure::interrupted(&name)),
+        failure = super::signals::stopped(stop.clone()) => Err(failure),
     };
     let prepared = match prepared {
         Ok(prepared) => prepared,
@@ -179,7 +183,7 @@ async fn carry_out(
     Prepared { inspection, claim }: Prepared,
     args: &MoveArgs,
     output: &Output,
-    stop: watch::Receiver<Option<String>>,
+    stop: watch::Receiver<Stop>,
 ) -> Result<Done, Failure> {
     let emitter = output.emitter();
     step(&emitter, "planning");
@@ -209,14 +213,15 @@ async fn carry_out(
         target: Claim::worker(&target),
         snapshot,
         emit: Arc::new(emitter.clone()),
-        stop: super::signals::as_flag(stop.clone()),
+        stop: stop.clone(),
+        patience: args.running.patience(),
     };
-    execute::run(run)
+    Box::pin(execute::run(run))
         .await
         .map_err(|error| stopped(error, &stop))?;
     tokio::select! {
         proven = prove(proof, &mut ledger, &emitter) => proven,
-        name = super::signals::wait(stop.clone()) => Err(Failure::interrupted(&name)),
+        failure = super::signals::stopped(stop.clone()) => Err(failure),
     }
     .map(|target_superuser| Done {
         target_superuser,
@@ -292,12 +297,10 @@ fn refuse_blockers(findings: &[Finding]) -> Result<(), Failure> {
     }
 }
 
-fn stopped(error: ExecuteError, stop: &watch::Receiver<Option<String>>) -> Failure {
-    match error {
-        ExecuteError::Stopped => {
-            Failure::interrupted(stop.borrow().as_deref().unwrap_or("a signal"))
-        }
-        other => Failure::from(other),
+fn stopped(error: ExecuteError, stop: &watch::Receiver<Stop>) -> Failure {
+    match (error, stop.borrow().cause()) {
+        (ExecuteError::Stopped, Some(cause)) => Failure::stopped(cause),
+        (error, _) => Failure::from(error),
     }
 }
 

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `prepare` | creates or empties the target database, before there is a plan |
 //! | `supervisor` | starts jobs, hears of their ends, decides what is skipped |
+//! | `stop` | being asked to stop: first it drains, then it is given up |
 //! | `statements` | statements in one transaction; one by one when one of them fails |
 //! | `copy` | tables and chunks through the relay |
 //! | `large_objects` | large objects, through the same relay |
@@ -28,15 +29,18 @@ mod large_objects;
 mod outcome;
 pub mod prepare;
 mod statements;
+mod stop;
 mod supervisor;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::event::Emit;
 use crate::pg::{Connector, PgError, Snapshot};
 use crate::plan::Plan;
 use crate::schedule::ScheduleError;
 
+pub use stop::{Cause, Stop, asked};
 pub use supervisor::run;
 
 /// What a run needs.
@@ -51,8 +55,10 @@ pub struct Run {
     pub snapshot: Snapshot,
     /// Who hears of it.
     pub emit: Arc<dyn Emit>,
-    /// Becomes true when the run is to be given up.
-    pub stop: tokio::sync::watch::Receiver<bool>,
+    /// Says when the run is to be stopped.
+    pub stop: tokio::sync::watch::Receiver<Stop>,
+    /// How long running jobs may go on then.
+    pub patience: Duration,
 }
 
 /// Why a run could not go on. Failed statements do not end up here: they are events.
@@ -69,8 +75,8 @@ pub enum ExecuteError {
         /// How.
         source: PgError,
     },
-    /// Somebody asked us to stop.
-    #[error("stopped by a signal")]
+    /// We were asked to stop; why, knows who asked.
+    #[error("stopped on request")]
     Stopped,
     /// A job ended in a way that no job should.
     #[error("{job} ended abnormally")]

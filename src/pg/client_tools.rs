@@ -343,6 +343,8 @@ impl ClientTool {
         command
             .args(arguments)
             .stdin(Stdio::null())
+            // What a terminal sends is for us, who may go on without it.
+            .process_group(0)
             .kill_on_drop(true);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("PG") {

@@ -5,6 +5,7 @@
 mod connection;
 mod leave_out;
 mod reporting;
+mod running;
 mod selection;
 mod size;
 mod speed;
@@ -12,5 +13,6 @@ mod speed;
 pub use connection::ConnectionArgs;
 pub use leave_out::LeaveOutArgs;
 pub use reporting::{OutputArgs, VerifyArgs};
+pub use running::RunningArgs;
 pub use selection::SelectionArgs;
 pub use speed::SpeedArgs;
