@@ -5,6 +5,7 @@ mod support;
 use std::path::Path;
 
 use pgconvoy::catalog::{self, VersionedQuery, source_facts};
+use pgconvoy::execute::rebase;
 use pgconvoy::model::QualifiedName;
 use pgconvoy::pg::conninfo::{Conninfo, Environment};
 use pgconvoy::pg::keeper;
@@ -42,7 +43,13 @@ async fn every_server_understands_every_query() {
                 panic!("{} on {major}: {error}", query.name);
             }
         }
-        for query in &keeper::QUERIES {
+        let ours = [
+            &keeper::QUERIES[..],
+            &rebase::QUERIES,
+            pgconvoy::pg::QUERIES,
+        ]
+        .concat();
+        for query in &ours {
             if let Err(error) = session.prepare(query).await {
                 panic!("{} on {major}: {error}", query.name);
             }

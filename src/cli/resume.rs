@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::arguments::{OutputArgs, RetryArgs, resolve_connection};
+use super::arguments::{OutputArgs, RetryArgs, RunningArgs, resolve_connection};
 use super::inspect::{Requested, Road, Server};
 use super::output::Output;
 use super::run_dir::RunDir;
@@ -64,6 +64,10 @@ pub struct ResumeArgs {
     /// What is tried again.
     #[command(flatten)]
     pub retry: RetryArgs,
+
+    /// How to start and stop it.
+    #[command(flatten)]
+    pub running: RunningArgs,
 
     /// How to tell.
     #[command(flatten)]
@@ -125,13 +129,14 @@ async fn run(
 ) -> Result<ExitStatus, Failure> {
     let session = Session {
         output: &output,
-        stop: super::signals::watch(),
+        stop: super::signals::watch(&output),
+        patience: args.running.patience(),
         max_retries: args.retry.max_retries,
     };
     let from_elsewhere = request.is_none();
     let found = tokio::select! {
         found = look(&args, &session, request) => found,
-        name = super::signals::wait(session.stop.clone()) => Err(Failure::interrupted(&name)),
+        failure = super::signals::stopped(session.stop.clone()) => Err(failure),
     };
     let (request, found) = match found {
         Ok(found) => found,
@@ -168,7 +173,7 @@ async fn ready(
     };
     tokio::select! {
         ready = Box::pin(take_up) => ready,
-        name = super::signals::wait(session.stop.clone()) => Err(Failure::interrupted(&name)),
+        failure = super::signals::stopped(session.stop.clone()) => Err(failure),
     }
 }
 
