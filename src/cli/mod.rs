@@ -25,6 +25,7 @@ mod inspect;
 mod keeper;
 mod move_database;
 pub mod output;
+mod past;
 mod plan;
 mod prove;
 mod resume;

@@ -239,7 +239,8 @@ impl Listener {
                 let labels = jobs.iter().map(|job| (job.id, job.label.clone()));
                 self.labels.extend(labels);
             }
-            What::JobFailed { job, failure } => {
+            // What failed in an earlier session has its file already.
+            What::JobFailed { job, failure } if failure.file.is_none() => {
                 self.failures += 1;
                 let label = match (&failure.entry, self.labels.get(job)) {
                     // A job may have many statements: the entry says which.

@@ -334,7 +334,7 @@ async fn prove(
     );
     proof.finish_target().await?;
     fault::point("properties-applied");
-    prove::compare(&proof, emitter).await?;
+    prove::compare(&proof, marks, emitter).await?;
     fault::point("schemas-compared");
     prove::tell_readiness(&proof, emitter).await?;
     fault::point("readiness-told");

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::copy;
 use crate::event::{EntryRef, JobFailure};
 use crate::ledger::{FailedBefore, Held, Marks};
-use crate::model::{JobId, QualifiedName};
-use crate::plan::{Job, Plan, Work};
+use crate::model::{JobId, QualifiedName, SqlText};
+use crate::plan::{Plan, Work};
 
 /// What earlier sessions of the run have done.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +15,8 @@ pub struct Earlier {
     pub marks: Marks,
     /// What failed for good, by job and part, and is not tried again in this session: it fails as it did before.
     pub failed: BTreeMap<JobId, BTreeMap<u32, JobFailure>>,
+    /// What is run in the place of statements that failed, by job and part; and what that is called in the ledger.
+    pub edited: BTreeMap<(JobId, u32), (SqlText, String)>,
     /// Tables that need not be read again: this session has read them, in its snapshot.
     pub known: BTreeMap<QualifiedName, Held>,
 }
@@ -27,7 +29,7 @@ pub fn known_failures(
     let mut known: BTreeMap<JobId, BTreeMap<u32, JobFailure>> = BTreeMap::new();
     for before in failed {
         let failure = JobFailure {
-            entry: plan.job(before.job).and_then(|job| entry_of(plan, job, before.part)),
+            entry: entry_of(plan, before.job, before.part),
             statement: before.statement.clone(),
             message: before.message.clone(),
             server_error: None,
@@ -43,9 +45,9 @@ pub fn known_failures(
 }
 
 /// The entry that a part of a job is about.
-fn entry_of(plan: &Plan, job: &Job, part: u32) -> Option<EntryRef> {
+pub fn entry_of(plan: &Plan, job: JobId, part: u32) -> Option<EntryRef> {
     let place = usize::try_from(part).ok()?.checked_sub(1);
-    match &job.work {
+    match &plan.job(job)?.work {
         Work::Run { statements, .. } => statements.get(place?)?.entry.clone(),
         Work::Copy { tables } => copy::entry_of(plan, *tables.get(place?)?),
         Work::CopyChunk { table, .. } => copy::entry_of(plan, *table),

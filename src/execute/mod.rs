@@ -49,7 +49,7 @@ use crate::pg::{Connector, PgError, Snapshot};
 use crate::plan::Plan;
 use crate::schedule::ScheduleError;
 
-pub use earlier::{Earlier, known_failures};
+pub use earlier::{Earlier, entry_of, known_failures};
 pub use stop::{Cause, Stop, asked};
 pub use supervisor::run;
 pub use watchdog::queries;

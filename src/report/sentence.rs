@@ -62,6 +62,7 @@ pub fn conclude(report: &Report, ending: &Ending) -> Conclusion {
         Some(VerifyLevel::None) => not_verified(&facts),
         _ if facts.open_questions() => unproven(&facts),
         Some(VerifyLevel::Counts) => counted(&facts),
+        _ if !facts.report.waivers.is_empty() => edited(&facts),
         _ => proven(&facts),
     }
 }
@@ -92,6 +93,26 @@ fn proven(facts: &Facts<'_>) -> Conclusion {
             facts.not_included()
         ),
         next,
+    }
+}
+
+/// Everything is the same but what the operator has made otherwise, by editing a statement that had failed.
+fn edited(facts: &Facts<'_>) -> Conclusion {
+    let rules: Vec<String> = facts
+        .report
+        .waivers
+        .iter()
+        .map(|waiver| words::one_line(waiver.rule.trim_start_matches("edited:")))
+        .collect();
+    let proven = proven(facts);
+    Conclusion {
+        status: ExitStatus::Waived,
+        sentence: format!(
+            "{} Except for what was run as edited after it had failed: {}.",
+            proven.sentence,
+            listed(&rules)
+        ),
+        next: proven.next,
     }
 }
 
