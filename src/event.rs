@@ -124,11 +124,11 @@ pub trait Emit: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum What {
-    /// First event: what is moved, or compared with what.
+    /// First event of a session: what is moved, or compared with what.
     RunStarted {
         /// pgconvoy's own version.
         version: String,
-        /// The command: `move` or `verify`.
+        /// The command: `move`, `resume` or `verify`.
         command: String,
         /// Where from.
         source: Endpoint,
@@ -240,7 +240,7 @@ pub enum What {
     },
     /// Asked to stop, the run lets what is running come to an end, for a while.
     Draining {
-        /// The signal.
+        /// The signal, or another reason.
         signal: String,
         /// Jobs that are running.
         jobs: u32,
@@ -282,7 +282,7 @@ pub enum What {
         /// A sentence.
         text: String,
     },
-    /// Last event.
+    /// Last event of a session.
     RunFinished {
         /// What the process will exit with.
         status: ExitStatus,

@@ -96,6 +96,35 @@ fn plain_lines_tell_the_whole_story_on_stderr() {
     insta::assert_snapshot!(stderr);
 }
 
+/// What a session that is stopped tells, and the one that goes on after it.
+#[test]
+fn a_session_that_stops_and_one_that_goes_on() {
+    let run = recorded::resumed();
+    let told = run
+        .events
+        .iter()
+        .position(|event| matches!(event.what, What::JobRetried { .. }));
+    let since = &run.events[told.expect("is there")..];
+    let options = DisplayOptions {
+        verbosity: Verbosity::Verbose,
+        ..options()
+    };
+    let mut events = recorded::under_way().events;
+    let before = replay(options, &events).1;
+    events.extend_from_slice(since);
+    let (_, whole) = replay(options, &events);
+    insta::assert_snapshot!(whole.strip_prefix(&*before).expect("goes on"));
+    let look = |run: &Run| picture(&state(run), size(), Style { color: false }).join("\n");
+    insta::assert_snapshot!("picture_of_a_stop", look(&recorded::stopped()));
+    insta::assert_snapshot!("picture_of_a_resumed_run", look(&run));
+    assert_eq!(state(&recorded::stopped()).retries, 1);
+    assert_eq!(
+        state(&run).retries,
+        0,
+        "a later session tells everything anew"
+    );
+}
+
 #[test]
 fn verbose_names_each_job_and_quiet_only_what_went_wrong() {
     let run = recorded::failed();

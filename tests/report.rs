@@ -8,8 +8,8 @@ mod recorded;
 
 use std::fmt::Write as _;
 
-use pgconvoy::event::What;
-use pgconvoy::model::{ExitStatus, Finding, QualifiedName, Severity, Verdict, VerifyLevel};
+use pgconvoy::event::{Standing, StandingState, What};
+use pgconvoy::model::{ExitStatus, Finding, JobId, QualifiedName, Severity, Verdict, VerifyLevel};
 use pgconvoy::progress::Style;
 use pgconvoy::report::terminal::{View, render};
 use pgconvoy::report::{Conclusion, Ending, Report, conclude, json, recorded as record};
@@ -184,6 +184,88 @@ fn the_sentences() {
     insta::assert_snapshot!(text);
 }
 
+/// Of a run of several sessions, the report is about the last; what an earlier one did counts, and no verdict of it does.
+#[test]
+fn a_resumed_run_is_judged_by_its_last_session() {
+    let report = Report::from_events(&recorded::resumed().events);
+    assert_eq!(report.command, "resume");
+    assert_eq!(report.tables, [], "verdicts are found anew");
+    let sessions: Vec<(&str, Option<ExitStatus>, i64)> = report
+        .sessions
+        .iter()
+        .map(|session| {
+            let length = session.ended_at - session.started_at;
+            (&*session.command, session.status, length.num_milliseconds())
+        })
+        .collect();
+    assert_eq!(sessions, [("move", None, 11_300), ("resume", None, 1000)]);
+    let resumed = report.resumed.expect("it was");
+    assert_eq!(
+        (resumed.done, resumed.redo, resumed.left, resumed.failed),
+        (2, 1, 7, 1)
+    );
+    assert_eq!(report.retries.len(), 1, "those of all sessions");
+    assert_eq!(report.failures().count(), 1);
+
+    // A proof of an earlier session is none of a later one.
+    let mut run = proven();
+    let start = run.events[0].what.clone();
+    run.push(start).snapshot();
+    let again = recorded::plan(&mut run);
+    assert_eq!(concluded(again).status, ExitStatus::Failed);
+
+    // But what it did is done.
+    let mut run = Run::default();
+    run.events = recorded::stopped().events;
+    let mut whole = proven().events;
+    let jobs = (0..11).map(|job| Standing {
+        job: JobId(job),
+        state: StandingState::Done,
+        why: "the ledger has it".to_owned(),
+    });
+    let planned = whole
+        .iter()
+        .position(|event| matches!(event.what, What::Planned { .. }))
+        .expect("is there");
+    whole.retain(|event| {
+        !matches!(
+            event.what,
+            What::JobStarted { .. } | What::JobFinished { .. }
+        )
+    });
+    let resumed = What::Resumed {
+        standing: jobs.collect(),
+    };
+    whole.insert(
+        planned + 1,
+        pgconvoy::event::Event {
+            at: whole[planned].at,
+            what: resumed,
+        },
+    );
+    run.events.extend(whole);
+    assert_eq!(concluded(&run).status, ExitStatus::Proven);
+}
+
+#[test]
+fn the_last_line_of_a_run_that_was_stopped_goes_on_with_it() {
+    let mut run = recorded::stopped();
+    if let What::RunStarted { run_dir, .. } = &mut run.events[0].what {
+        "./Bob's run".clone_into(run_dir);
+    }
+    let ending = Ending::Stopped {
+        status: ExitStatus::Interrupted,
+        why: "interrupted by SIGTERM".to_owned(),
+    };
+    let Conclusion {
+        status,
+        sentence,
+        next,
+    } = conclude(&Report::from_events(&run.events), &ending);
+    let run = recorded::finished(run, status, sentence, next);
+    insta::assert_snapshot!(shown(&run, 80, false));
+}
+
 /// Take any single piece of evidence away, and the run is not proven any more.
 #[test]
 fn proven_needs_every_piece_of_evidence() {
@@ -268,6 +350,11 @@ fn a_record_is_read_as_far_as_it_goes() {
             "no event can be read in line 2: the record is damaged"
         ]
     );
+    // Nor is it damage where a session was killed and another one began behind it.
+    let two = format!("{}\n{text}", &text[..text.len() - 20]);
+    let two = record::read(two.as_bytes()).expect("memory can be read");
+    assert_eq!(two.events.len(), 2 * run.events.len() - 1);
+    assert_eq!(two.remarks(), [""; 0]);
     // A last line that lacks nothing but its line end is whole.
     let trimmed = record::read(text.trim_end().as_bytes()).expect("memory can be read");
     assert_eq!(trimmed, whole);

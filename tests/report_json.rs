@@ -263,6 +263,7 @@ fn runs() -> Vec<Run> {
     }
     let mut runs = vec![
         moved,
+        recorded::resumed(),
         recorded::under_way(),
         compared,
         unreached,

@@ -15,18 +15,19 @@ use super::arguments::{ConnectionArgs, LeaveOutArgs, SelectionArgs};
 use super::keeper;
 use super::output::Emitter;
 use super::prove::Proof;
+use super::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
 use crate::catalog::{self, Activity, ServerFacts, SourceFacts, TargetFacts};
 use crate::event::{Emit as _, What};
 use crate::execute::prepare::{self, PrepareError};
 use crate::failure::Failure;
-use crate::ledger;
+use crate::ledger::{self, Identity, Memory, Request};
 use crate::model::{
     Bytes, Endpoint, Filters, Finding, Objects, QualifiedName, Relation, ServerVersion, VerifyLevel,
 };
 use crate::pg::client_tools::{ChildEnvironment, ClientTool, Search};
-use crate::pg::conninfo::{Conninfo, Environment};
+use crate::pg::conninfo::{Conninfo, Environment, Password};
 use crate::pg::{Connector, Session, Side, Snapshot};
-use crate::plan::{Inputs, NewDatabase, Plan, PlanOptions};
+use crate::plan::{Inputs, Left, NewDatabase, Plan, PlanOptions};
 use crate::preflight::{self, PreflightFacts};
 use crate::toc::{RestoreOptions, Toc};
 use crate::verify;
@@ -43,6 +44,8 @@ pub struct Requested {
     restore: RestoreOptions,
     /// Create the target database.
     pub create: bool,
+    /// It was to be created by a session that was interrupted, and is there: it gets the properties that are still missing.
+    pub adopt: bool,
     /// Empty the target database of this name.
     pub overwrite: Option<String>,
     /// Number of workers.
@@ -53,6 +56,33 @@ pub struct Requested {
     pub only_reads: bool,
     /// How long a process of its own holds the snapshot without us; `None` is no such process.
     pub keep_snapshot: Option<Duration>,
+}
+
+/// Sizes that the operator may name.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sizes {
+    /// Memory on the target for all index builds together.
+    pub memory: Option<Bytes>,
+    /// Tables larger than this are copied in chunks.
+    pub chunk_size: Option<Bytes>,
+}
+
+impl Sizes {
+    /// Those that were named when the run began.
+    pub fn of(request: &Request) -> Self {
+        Self {
+            memory: request.memory,
+            chunk_size: request.chunk_size,
+        }
+    }
+}
+
+/// What index builds may use of a target if nobody says anything else.
+fn memory_for_indexes(target: &ServerFacts) -> Bytes {
+    const LEAST: Bytes = Bytes(512 << 20);
+    LEAST
+        .max(Bytes(target.shared_buffers.0 / 2))
+        .max(target.maintenance_work_mem)
 }
 
 /// One end of the road, connected.
@@ -124,6 +154,7 @@ impl Requested {
             filters: selection.filters()?,
             restore: leave_out.restore_options(false),
             create: false,
+            adopt: false,
             overwrite: None,
             jobs: 1,
             verify: VerifyLevel::Content,
@@ -139,6 +170,68 @@ impl Requested {
         let mut options = self.filters.pg_dump_args();
         options.extend(self.restore.options().map(str::to_owned));
         options
+    }
+}
+
+impl Requested {
+    /// Whether the target database is there: one that was to be created may or may not be.
+    pub async fn target_exists(&self) -> Result<bool, Failure> {
+        let maintenance = self.target.clone().with_database(MAINTENANCE_DATABASE);
+        let server = Server::connect(maintenance, Side::Target).await;
+        let server = server.map_err(|failure| failure.while_doing("the target"))?;
+        Ok(prepare::database_exists(&server.session, &self.target.database).await?)
+    }
+
+    /// The same as it is written down for later sessions, once it is known where it leads.
+    pub fn record(&self, road: &Road, run: &str, sizes: Sizes) -> Request {
+        let target = road.target.session.peer();
+        Request {
+            run: run.to_owned(),
+            source: self.source.record(&road.source.session.peer().host),
+            target: self.target.record(&target.host),
+            source_identity: Identity::of(&road.source.facts),
+            target_database: self.target.database.clone(),
+            filters: self.filters.clone(),
+            restore: self.restore,
+            create: self.create,
+            overwrite: self.overwrite.clone(),
+            jobs: self.jobs,
+            verify: self.verify,
+            memory: sizes.memory,
+            chunk_size: sizes.chunk_size,
+            keep_snapshot_s: self.keep_snapshot.map(|keep_for| keep_for.as_secs()),
+        }
+    }
+
+    /// From what was written down. A connection string that is given now counts instead of the recorded one.
+    pub fn recorded(
+        request: &Request,
+        (source, target): (Option<Conninfo>, Option<Conninfo>),
+        environment: Environment,
+    ) -> Result<Self, Failure> {
+        let then = |given: Option<Conninfo>, record, (side, variable): (&str, &str)| match given {
+            Some(given) => Ok(given),
+            None => Conninfo::from_record(record, &environment)
+                .map(|found| match environment.variable(variable) {
+                    Some(password) => found.with_password(&Password::new(password)),
+                    None => found,
+                })
+                .map_err(|error| Failure::from(error).while_doing(side)),
+        };
+        Ok(Self {
+            source: then(source, &request.source, ("the source", SOURCE_PASSWORD))?,
+            target: then(target, &request.target, ("the target", TARGET_PASSWORD))?,
+            filters: request.filters.clone(),
+            restore: request.restore,
+            create: false,
+            adopt: false,
+            overwrite: None,
+            jobs: request.jobs,
+            verify: request.verify,
+            keep_snapshot: request.keep_snapshot_s.map(Duration::from_secs),
+            only_reads: false,
+            environment,
+        })
     }
 }
 
@@ -245,7 +338,17 @@ impl Road {
         requested: Requested,
         target_facts: TargetFacts,
     ) -> Result<Inspection, Failure> {
-        let view = self.view_source(&requested).await?;
+        self.inspect_in(None, requested, target_facts).await
+    }
+
+    /// The same in a snapshot that is held already.
+    pub async fn inspect_in(
+        self,
+        held: Option<Snapshot>,
+        requested: Requested,
+        target_facts: TargetFacts,
+    ) -> Result<Inspection, Failure> {
+        let view = self.view_source(&requested, held).await?;
         let source = &self.source.session;
         Ok(Inspection {
             unreadable: catalog::unreadable(source).await?,
@@ -261,11 +364,11 @@ impl Road {
 
     /// What is to be created, if anything is; an error if it is there already, or cannot be made on that server.
     async fn new_database(&self, requested: &Requested) -> Result<Option<NewDatabase>, Failure> {
-        if !requested.create {
+        if !requested.create && !requested.adopt {
             return Ok(None);
         }
         let name = &self.target_conninfo.database;
-        if prepare::database_exists(&self.target.session, name).await? {
+        if requested.create && prepare::database_exists(&self.target.session, name).await? {
             let database = name.clone();
             return Err(PrepareError::Exists { database }.into());
         }
@@ -279,7 +382,11 @@ impl Road {
         )?))
     }
 
-    async fn view_source(&self, requested: &Requested) -> Result<SourceView, Failure> {
+    async fn view_source(
+        &self,
+        requested: &Requested,
+        held: Option<Snapshot>,
+    ) -> Result<SourceView, Failure> {
         let filters = &requested.filters;
         let Self {
             source, pg_dump, ..
@@ -288,7 +395,10 @@ impl Road {
         filters.check_pg_dump(pg_dump.version.major())?;
         let exclude_data = check_patterns(&[source], filters).await?;
         let activity = catalog::activity(&source.session).await?;
-        let snapshot = keeper::snapshot(source, requested.keep_snapshot).await?;
+        let snapshot = match held {
+            Some(snapshot) => snapshot,
+            None => keeper::snapshot(source, requested.keep_snapshot).await?,
+        };
         let archive = dump_schema(source, pg_dump, (Some(&snapshot.id), filters)).await?;
         let toc = Toc::parse(&archive)?;
         let mut facts = catalog::source_facts(snapshot.session()).await?;
@@ -306,6 +416,13 @@ impl Road {
             activity,
             exclude_data,
         })
+    }
+}
+
+impl SourceView {
+    /// Its table of contents.
+    pub fn toc(&self) -> &Toc {
+        &self.toc
     }
 }
 
@@ -328,15 +445,18 @@ impl Inspection {
         })
     }
 
-    /// The plan.
-    pub fn plan(&self, memory: Bytes, chunk_size: Option<Bytes>) -> Result<Plan, Failure> {
+    /// The plan, for a target on which an earlier session may have left something. Sizes that nobody named are chosen.
+    pub fn plan(&self, sizes: Sizes, left: Left) -> Result<Plan, Failure> {
         let options = PlanOptions {
             jobs: self.requested.jobs,
             verify: self.requested.verify,
             restore: self.requested.restore,
             exclude_data: self.view.exclude_data.clone(),
-            chunk_size,
-            memory,
+            chunk_size: sizes.chunk_size,
+            memory: sizes
+                .memory
+                .unwrap_or_else(|| memory_for_indexes(&self.road.target.facts)),
+            left,
         };
         Ok(Plan::make(&Inputs {
             toc: &self.view.toc,
@@ -347,9 +467,37 @@ impl Inspection {
         })?)
     }
 
-    /// Empties or creates the target where that was asked for. Returns what opens its sessions.
-    pub async fn ready_target(mut self, emitter: &Emitter) -> Result<(Self, Connector), Failure> {
-        if let Some(new) = &self.new_database {
+    /// What was seen and cannot be seen again.
+    pub fn memory(&self) -> Memory {
+        Memory {
+            installed: self.target_facts.installed.clone(),
+            sequences: self.view.facts.sequences.clone(),
+            activity: self.view.activity.clone(),
+        }
+    }
+
+    /// Puts what the first session saw in the place of what is seen now. Sequences only if the snapshot is still that
+    /// session's: they do not follow snapshots.
+    pub fn recall(&mut self, memory: Memory, same_snapshot: bool) {
+        self.target_facts.installed = memory.installed;
+        if same_snapshot {
+            self.view.facts.sequences = memory.sequences;
+            self.view.activity = memory.activity;
+        }
+    }
+
+    /// What an earlier session may not have set on a database that it created.
+    pub async fn recall_database(&mut self, created: bool) -> Result<(), Failure> {
+        self.requested.adopt = created;
+        self.new_database = self.road.new_database(&self.requested).await?;
+        Ok(())
+    }
+
+    /// Empties or creates the target where that was asked for.
+    pub async fn ready_target(mut self, emitter: &Emitter) -> Result<Self, Failure> {
+        if let Some(new) = self.new_database.as_ref().filter(|_| self.requested.adopt) {
+            prepare::adopt_database(&self.road.target.session, new).await?;
+        } else if let Some(new) = &self.new_database {
             prepare::create_database(&self.road.target.session, new).await?;
             let conninfo = self.road.target_conninfo.clone();
             self.road.target = Server::connect(conninfo, Side::Target).await?;
@@ -363,8 +511,7 @@ impl Inspection {
         }
         self.target_facts.installed =
             catalog::installed_extensions(&self.road.target.session).await?;
-        let connector = self.road.target.connector.clone();
-        Ok((self, connector))
+        Ok(self)
     }
 
     /// The snapshot for those who copy, and what is needed afterwards to prove that they did.

@@ -27,9 +27,12 @@ mod move_database;
 pub mod output;
 mod plan;
 mod prove;
+mod resume;
 pub mod run_dir;
 mod secrets;
+mod session;
 mod signals;
+mod take_up;
 mod verify;
 
 use std::ffi::OsString;
@@ -73,6 +76,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Move(Box<MoveArgs>),
+    Resume(Box<resume::ResumeArgs>),
     Plan(Box<plan::PlanArgs>),
     Verify(Box<verify::VerifyArgs>),
     Demo(demo::DemoArgs),
@@ -120,6 +124,7 @@ impl Cli {
         let ended = runtime.block_on(async {
             match self.command {
                 Command::Move(args) => Box::pin(args.start()).await,
+                Command::Resume(args) => Box::pin(args.start()).await,
                 Command::Plan(args) => Box::pin(args.start()).await,
                 Command::Verify(args) => Box::pin(args.start()).await,
                 Command::Demo(args) => Box::pin(demo::run(args)).await,

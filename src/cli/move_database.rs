@@ -1,25 +1,17 @@
 //! `pgconvoy move`: source server → target server, directly, verified.
 
-use std::sync::Arc;
-
 use clap::Args;
-use tokio::sync::watch;
 
 use super::arguments::{
-    ConnectionArgs, KeeperOptions, LeaveOutArgs, OutputArgs, SelectionArgs, SpeedArgs, VerifyArgs,
+    ConnectionArgs, KeeperOptions, LeaveOutArgs, OutputArgs, RetryArgs, SelectionArgs, SpeedArgs,
+    VerifyArgs,
 };
-use super::inspect::{self, Inspection, Requested, Road};
-use super::output::{Emitter, Output};
-use super::prove::{self, Proof};
-use crate::event::{Emit as _, What};
-use crate::execute::{self, ExecuteError, Run};
+use super::inspect::{Requested, Road};
+use super::output::Output;
+use super::session::{self, Prepared, Session};
 use crate::failure::Failure;
-use crate::ledger::{self, RunRecord};
-use crate::model::{ExitStatus, Finding, Severity, Side};
-use crate::pg::wire::Wire;
-use crate::plan::Plan;
-use crate::preflight;
-use crate::report::Ending;
+use crate::ledger::Request;
+use crate::model::ExitStatus;
 
 /// Copy a database to another server and prove the copy
 ///
@@ -66,6 +58,10 @@ pub struct MoveArgs {
     #[command(flatten)]
     pub keeper: KeeperOptions,
 
+    /// What is tried again.
+    #[command(flatten)]
+    pub retry: RetryArgs,
+
     /// How to tell.
     #[command(flatten)]
     pub output: OutputArgs,
@@ -91,13 +87,16 @@ impl MoveArgs {
 
 /// Moves.
 pub async fn run(args: MoveArgs, output: Output) -> Result<ExitStatus, Failure> {
-    let emitter = output.emitter();
-    let stop = super::signals::watch();
-    let prepared = tokio::select! {
-        prepared = prepare(&args, &output, &emitter) => prepared,
-        name = super::signals::wait(stop.clone()) => Err(Failure::interrupted(&name)),
+    let session = Session {
+        output: &output,
+        stop: super::signals::watch(),
+        max_retries: args.retry.max_retries,
     };
-    let prepared = match prepared {
+    let prepared = tokio::select! {
+        prepared = prepare(&args, &session) => prepared,
+        name = super::signals::wait(session.stop.clone()) => Err(Failure::interrupted(&name)),
+    };
+    let (prepared, request) = match prepared {
         Ok(prepared) => prepared,
         // Nothing was touched, so there is nothing to keep a record of.
         Err(failure) => {
@@ -105,180 +104,25 @@ pub async fn run(args: MoveArgs, output: Output) -> Result<ExitStatus, Failure> 
             return Err(failure);
         }
     };
-    match Box::pin(carry_out(prepared, &args, &output, stop)).await {
-        Ok(done) => conclude(done, output).await,
+    let done = async {
+        let ready = Box::pin(session.begin(prepared, &request)).await?;
+        Box::pin(session.carry_out(ready)).await
+    };
+    match done.await {
+        Ok(done) => session::conclude(done, output).await,
         Err(failure) => Ok(output.fail(failure).await),
     }
 }
 
 /// The look before the leap: everything up to here only reads.
-async fn prepare(
-    args: &MoveArgs,
-    output: &Output,
-    emitter: &Emitter,
-) -> Result<Inspection, Failure> {
+async fn prepare(args: &MoveArgs, session: &Session<'_>) -> Result<(Prepared, Request), Failure> {
     let requested = args.requested()?;
-    step(emitter, "connecting");
+    session.step("connecting");
     let road = Road::connect(&requested).await?;
-    emitter.emit(What::RunStarted {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        command: "move".to_owned(),
-        source: road.source.endpoint.clone(),
-        target: road.target_endpoint(),
-        jobs: requested.jobs,
-        verify: requested.verify,
-        run_dir: output.run_dir().path().display().to_string(),
-        narrowed_by: requested.narrowed_by(),
-    });
-    step(emitter, "looking at the target");
-    let target_facts = road.view_target(&requested).await?;
-    refuse_blockers(&road.first_findings(&requested, &target_facts).await?)?;
-    step(emitter, "reading the schema of the source");
-    let inspection = Box::pin(road.inspect(requested, target_facts)).await?;
-    emitter.emit(What::SnapshotTaken {
-        side: Side::Source,
-        snapshot: inspection.view.snapshot.id.clone(),
-        lsn: inspection.view.snapshot.lsn.clone(),
-    });
-    let findings = inspection.findings();
-    refuse_blockers(&findings)?;
-    let worth_telling = findings
-        .into_iter()
-        .filter(|finding| finding.severity < Severity::Blocker);
-    worth_telling.for_each(|finding| emitter.emit(What::Finding(finding)));
-    Ok(inspection)
-}
-
-/// A run that has done all its jobs, with what proves it.
-struct Done {
-    target_superuser: bool,
-    /// A session of the target that drops the ledger.
-    ledger: Wire,
-}
-
-/// Everything that changes the target.
-async fn carry_out(
-    inspection: Inspection,
-    args: &MoveArgs,
-    output: &Output,
-    stop: watch::Receiver<Option<String>>,
-) -> Result<Done, Failure> {
-    let emitter = output.emitter();
-    step(&emitter, "planning");
-    let memory = args.speed.memory(&inspection.road.target.facts);
-    let plan = Arc::new(inspection.plan(memory, args.speed.chunk_size)?);
-    output.run_dir().write_schema(&inspection.view.archive)?;
-    output.run_dir().write_plan(&*plan)?;
-    for text in plan.notes.clone() {
-        emitter.emit(What::Note { text });
-    }
-    let (mut inspection, target) = Box::pin(inspection.ready_target(&emitter)).await?;
-    let mut ledger = open_ledger(&inspection, &plan, output).await?;
-    // From here on there is something that can be resumed, in this snapshot.
-    inspection.view.snapshot.keep().await?;
-    emitter.emit(What::Planned {
-        jobs: plan.announced(),
-        tables: inspect::tables_to_judge(&plan),
-        bytes: plan.data_bytes(),
-    });
-    step(&emitter, "copying and building");
-    let (snapshot, proof) = inspection.split(Arc::clone(&plan));
-    let run = Run {
-        plan,
-        source: proof.source_connector(),
-        target,
-        snapshot,
-        emit: Arc::new(emitter.clone()),
-        stop: super::signals::as_flag(stop.clone()),
-    };
-    execute::run(run)
-        .await
-        .map_err(|error| stopped(error, &stop))?;
-    tokio::select! {
-        proven = prove(proof, &mut ledger, &emitter) => proven,
-        name = super::signals::wait(stop.clone()) => Err(Failure::interrupted(&name)),
-    }
-    .map(|target_superuser| Done {
-        target_superuser,
-        ledger,
-    })
-}
-
-async fn prove(proof: Proof, ledger: &mut Wire, emitter: &Emitter) -> Result<bool, Failure> {
-    step(
-        emitter,
-        "comparing schemas, indexes, constraints and sequences",
-    );
-    proof.finish_target().await?;
-    prove::compare(&proof, emitter).await?;
-    prove::tell_readiness(&proof, emitter).await?;
-    prove::tell_writes_since(&proof.before(), emitter).await?;
-    // Until here commits were not waited for; what is called proven is on disk.
-    ledger.execute(&ledger::flush()).await?;
-    Ok(proof.target_superuser())
-}
-
-/// The end: report first, and the ledger goes last, when nothing can ask for it any more.
-async fn conclude(mut done: Done, output: Output) -> Result<ExitStatus, Failure> {
-    let run_dir = output.run_dir().path().display().to_string();
-    let status = output.finish(Ending::Complete).await;
-    if matches!(status, ExitStatus::Proven | ExitStatus::Waived) {
-        let dropped = done
-            .ledger
-            .execute(&ledger::drop(done.target_superuser))
-            .await;
-        dropped.map_err(|error| {
-            Failure::from(error)
-                .with_status(ExitStatus::Failed)
-                .while_doing(&format!(
-                    "dropping the ledger (schema pgconvoy) after the run in {run_dir} was complete"
-                ))
-        })?;
-    }
-    done.ledger.close().await;
-    Ok(status)
-}
-
-async fn open_ledger(
-    inspection: &Inspection,
-    plan: &Plan,
-    output: &Output,
-) -> Result<Wire, Failure> {
-    let plan = serde_json::to_string(plan)
-        .map_err(|error| Failure::defect(format!("putting the plan into JSON: {error}")))?;
-    let record = RunRecord {
-        run: &output.run_dir().path().display().to_string(),
-        source: &inspection.road.source.endpoint,
-        snapshot: &inspection.view.snapshot.id,
-        lsn: &inspection.view.snapshot.lsn,
-        plan: &plan,
-    };
-    let mut wire = inspection.road.target.connector.wire("ledger").await?;
-    let created = wire.execute(&ledger::create(&record)).await;
-    created
-        .map_err(|error| Failure::from(error).while_doing("creating the ledger on the target"))?;
-    Ok(wire)
-}
-
-fn refuse_blockers(findings: &[Finding]) -> Result<(), Failure> {
-    if preflight::is_go(findings) {
-        Ok(())
-    } else {
-        Err(Failure::no_go(findings))
-    }
-}
-
-fn stopped(error: ExecuteError, stop: &watch::Receiver<Option<String>>) -> Failure {
-    match error {
-        ExecuteError::Stopped => {
-            Failure::interrupted(stop.borrow().as_deref().unwrap_or("a signal"))
-        }
-        other => Failure::from(other),
-    }
-}
-
-fn step(emitter: &Emitter, what: &str) {
-    emitter.emit(What::StepStarted {
-        step: what.to_owned(),
-    });
+    session.tell_start("move", &road, &requested);
+    let request = requested.record(&road, &session.run_id(), args.speed.sizes());
+    // From here on, a session that resumes the run knows what it is about.
+    session.output.run_dir().write_request(&request)?;
+    let prepared = session.look(road, requested).await?;
+    Ok((prepared, request))
 }

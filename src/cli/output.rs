@@ -12,7 +12,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, BufReader, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::failure::Failure;
 use crate::model::{ExitStatus, JobId};
 use crate::progress::{Display, DisplayOptions, Style, Verbosity};
 use crate::report::terminal::{View, render};
-use crate::report::{Conclusion, Ending, Report, ReportBuilder, conclude, json};
+use crate::report::{Conclusion, Ending, Report, ReportBuilder, conclude, json, recorded};
 
 /// How often the display may show something new.
 const TICK: Duration = Duration::from_millis(200);
@@ -79,24 +79,29 @@ pub struct Output {
 impl Output {
     /// Makes the run directory and begins to listen.
     pub fn start(options: &OutputOptions) -> Result<Self, Failure> {
-        let run_dir = RunDir::create(&options.run_dir)?;
+        Self::listen(RunDir::create(&options.run_dir)?, options.display)
+    }
+
+    /// Goes on in the directory of a run that has had its sessions: their record stays, and this one's is added to it.
+    pub fn go_on(run_dir: RunDir, display: DisplayOptions) -> Result<Self, Failure> {
+        Self::listen(run_dir, display)
+    }
+
+    fn listen(run_dir: RunDir, options: DisplayOptions) -> Result<Self, Failure> {
+        let report = earlier_sessions(&run_dir)?;
         let events = run_dir.open_events().map_err(|error| {
-            Failure::file("opening", &options.run_dir.join("events.jsonl"), &error)
+            Failure::file("opening", &run_dir.path().join("events.jsonl"), &error)
         })?;
         let (sender, receiver) = channel();
-        let display = Display::choose(
-            options.display,
-            Box::new(io::stdout()),
-            Box::new(io::stderr()),
-        );
+        let display = Display::choose(options, Box::new(io::stdout()), Box::new(io::stderr()));
         let listener = Listener {
-            options: options.display,
+            options,
             display,
+            failures: run_dir.failed_so_far(),
             run_dir: run_dir.clone(),
             events,
-            report: ReportBuilder::default(),
+            report,
             labels: HashMap::new(),
-            failures: 0,
             trouble: None,
         };
         std::thread::Builder::new()
@@ -151,6 +156,14 @@ impl Output {
         let _ = done.await;
         self.run_dir.remove();
     }
+}
+
+/// What earlier sessions have left in the record, for the report of this one; nothing if this is the first.
+fn earlier_sessions(run_dir: &RunDir) -> Result<ReportBuilder, Failure> {
+    let path = run_dir.look().events_path();
+    let recording = File::open(&path).and_then(|file| recorded::read(BufReader::new(file)));
+    let recording = recording.map_err(|error| Failure::file("reading", &path, &error))?;
+    Ok(ReportBuilder::after(&recording.events))
 }
 
 fn stopped(failure: &Failure) -> Ending {

@@ -9,6 +9,7 @@ use super::inspect::{Requested, Road};
 use super::output::style_of_stderr;
 use crate::failure::Failure;
 use crate::model::{ExitStatus, Severity};
+use crate::plan::Left;
 use crate::preflight;
 use crate::report::plan::render;
 
@@ -65,8 +66,7 @@ impl PlanArgs {
                 finding.what, finding.rule, finding.remedy
             );
         }
-        let memory = self.speed.memory(&inspection.road.target.facts);
-        let plan = inspection.plan(memory, self.speed.chunk_size)?;
+        let plan = inspection.plan(self.speed.sizes(), Left::default())?;
         let text = if self.json {
             serde_json::to_string(&plan)
                 .map_err(|error| Failure::defect(format!("putting the plan into JSON: {error}")))?

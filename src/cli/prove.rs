@@ -8,7 +8,9 @@ use super::output::Emitter;
 use crate::catalog::{self, Activity, Extension, Sequence, TargetFacts};
 use crate::event::{Emit, What};
 use crate::execute::prepare::apply_properties;
+use crate::execute::rebase;
 use crate::failure::Failure;
+use crate::ledger::{self, Marks};
 use crate::model::{Filters, Finding, Oid, QualifiedName, TableVerdict};
 use crate::pg::client_tools::ClientTool;
 use crate::pg::{Connector, Session, current_transactions};
@@ -176,6 +178,25 @@ pub async fn tell_readiness(proof: &Proof, emitter: &Emitter) -> Result<(), Fail
         .filter(|finding| !SAID_BEFORE.contains(&finding.rule.as_str()))
         .for_each(|finding| emitter.emit(What::Finding(finding)));
     Ok(())
+}
+
+/// Commits were not waited for. If the target has crashed in the meantime, it may have lost some, and has emptied its unlogged
+/// tables: then what was compared is not what is there now. What the ledger says after a commit that was waited for is on
+/// disk.
+pub async fn nothing_was_lost(proof: &Proof, expected: &Marks) -> Result<(), Failure> {
+    let session = &proof.target.session;
+    let found = ledger::read_marks(session, None).await?;
+    let lost: Vec<String> = expected
+        .missing_from(&found)
+        .map(|(_, _, what)| what.to_owned())
+        .collect();
+    let emptied = rebase::emptied(session, &proof.plan, &found).await?;
+    let emptied = emptied.iter().map(|(table, _)| table.shown());
+    let lost: Vec<String> = lost.into_iter().chain(emptied).collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::lost_work(&lost))
 }
 
 /// What the source was like in the snapshot, as far as it tells whether it has been written to since.

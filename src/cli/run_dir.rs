@@ -1,34 +1,66 @@
 //! The directory that keeps what happened in a run, readable for its owner alone.
 //!
 //! ```text
+//!   lock            who works in it; locked for as long as that process lives
+//!   run.json        what was asked for, for a session that resumes it
 //!   plan.json       what was planned, immutable once written
-//!   events.jsonl    everything that happened, one event a line
+//!   events.jsonl    everything that happened, one event a line; sessions follow one another
 //!   schema/         the schema archive that was used
 //!   failed/         one .sql for each failed entry, with the error as a comment
 //!   report.json     what it came to
 //! ```
+//!
+//! [`RunDir`] is for whoever writes, one process at a time. [`Look`] is for whoever only reads, as many as like.
+
+mod lock;
 
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::event::JobFailure;
 use crate::failure::Failure;
+use crate::model::run_command;
+use lock::{LockError, RunLock};
+
+pub use lock::Holder;
 
 /// A file name may have 255 bytes; this leaves room and can still be read in a listing.
 const LONGEST_LABEL: usize = 80;
 
-/// A run's directory.
+const EVENTS: &str = "events.jsonl";
+const REQUEST: &str = "run.json";
+
+/// A run's directory, for the one process that writes to it; locked until the last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct RunDir {
     path: PathBuf,
-    /// It did not exist before.
-    ours: bool,
+    before: Before,
+    _lock: Arc<RunLock>,
+}
+
+/// What was there before us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    EmptyDirectory,
+    /// Earlier sessions of the run, with a record of so many bytes.
+    Sessions {
+        events_bytes: u64,
+    },
+}
+
+/// A run's directory, for those who only read.
+#[derive(Debug, Clone)]
+pub struct Look {
+    path: PathBuf,
 }
 
 /// `./pgconvoy-20260102T030405Z-0c4f`: the time, and enough of the process id and the clock that two runs which start in
@@ -44,35 +76,64 @@ pub fn default_path(now: DateTime<Utc>, process_id: u32) -> PathBuf {
 impl RunDir {
     /// Creates it, mode 0700. A directory that is there already must be empty.
     pub fn create(path: &Path) -> Result<Self, Failure> {
-        let failed = |error: io::Error| {
-            Failure::usage(
-                format!(
-                    "the run directory {} cannot be used: {error}",
-                    path.display()
-                ),
-                "Name a new or empty directory that may be written to with --run-dir.",
-            )
-        };
+        let failed = |error: &dyn std::fmt::Display| cannot_be_used(path, error);
         let mut builder = DirBuilder::new();
         builder.mode(0o700);
-        let ours = match builder.create(path) {
-            Ok(()) => true,
+        let before = match builder.create(path) {
+            Ok(()) => Before::Nothing,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let mut entries = fs::read_dir(path).map_err(failed)?;
+                let mut entries = fs::read_dir(path).map_err(|error| failed(&error))?;
                 if entries.next().is_some() {
-                    return Err(failed(io::Error::other("it is not empty")));
+                    return Err(occupied(path));
                 }
-                false
+                Before::EmptyDirectory
             }
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(failed(&error)),
         };
+        let lock = RunLock::take(path).map_err(|error| locked(path, &error))?;
         let run_dir = Self {
             path: path.to_owned(),
-            ours,
+            before,
+            _lock: Arc::new(lock),
         };
         // What cannot be written to is found now, and not when there is something to write.
-        run_dir.open_events().map_err(failed)?;
+        run_dir.open_events().map_err(|error| failed(&error))?;
         Ok(run_dir)
+    }
+
+    /// Opens the directory of a run that has had its sessions, to go on in it.
+    pub fn open_existing(path: &Path) -> Result<Self, Failure> {
+        let failed = |error: io::Error| cannot_be_used(path, &error);
+        Look::at(path)?;
+        let lock = RunLock::take(path).map_err(|error| locked(path, &error))?;
+        let mut run_dir = Self {
+            path: path.to_owned(),
+            before: Before::Nothing,
+            _lock: Arc::new(lock),
+        };
+        let events_bytes = run_dir.end_torn_line().map_err(failed)?;
+        run_dir.before = Before::Sessions { events_bytes };
+        Ok(run_dir)
+    }
+
+    /// A session that was killed may have left half a line behind: the next one begins on a line of its own. Returns the
+    /// length of the record.
+    fn end_torn_line(&self) -> io::Result<u64> {
+        let mut events = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .open(self.path.join(EVENTS))?;
+        let length = events.metadata()?.len();
+        let mut last = [b'\n'];
+        if length > 0 {
+            events.seek(SeekFrom::Start(length - 1))?;
+            events.read_exact(&mut last)?;
+        }
+        if last == [b'\n'] {
+            return Ok(length);
+        }
+        events.write_all(b"\n")?;
+        Ok(length + 1)
     }
 
     /// Its path, as it was given.
@@ -80,17 +141,24 @@ impl RunDir {
         &self.path
     }
 
-    /// Keeps the schema archive that `pg_dump -Fc` wrote, as `schema/source.dump`.
+    /// The same for reading.
+    pub fn look(&self) -> Look {
+        Look {
+            path: self.path.clone(),
+        }
+    }
+
+    /// Keeps the schema archive that `pg_dump -Fc` wrote, as `schema/source.dump`; that of a later session in another
+    /// snapshot as `source-2.dump`, and so on.
     pub fn write_schema(&self, archive: &[u8]) -> Result<(), Failure> {
         let dir = self.path.join("schema");
-        let path = dir.join("source.dump");
-        let write = || {
-            DirBuilder::new().mode(0o700).create(&dir)?;
-            let mut file = new_file(&path)?;
-            file.write_all(archive)?;
-            file.sync_all()
-        };
-        write().map_err(|error| Failure::file("writing", &path, &error))
+        match DirBuilder::new().mode(0o700).create(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(Failure::file("making", &dir, &error));
+            }
+            _ => {}
+        }
+        write_whole(&unused(&dir, "source", "dump"), archive)
     }
 
     /// Where the report goes.
@@ -98,18 +166,32 @@ impl RunDir {
         self.path.join("report.json")
     }
 
-    /// Writes `plan.json`; a second plan is refused.
+    /// Writes `plan.json`, which is never written over: the plan of a later session in another snapshot becomes
+    /// `plan-2.json`, and so on.
     pub fn write_plan(&self, plan: &impl Serialize) -> Result<(), Failure> {
-        let path = self.path.join("plan.json");
-        let text = serde_json::to_vec_pretty(plan)
-            .map_err(|error| Failure::defect(format!("putting the plan into JSON: {error}")))?;
-        let write = || {
-            let mut file = new_file(&path)?;
-            file.write_all(&text)?;
-            file.write_all(b"\n")?;
-            file.sync_all()
+        write_json(&unused(&self.path, "plan", "json"), "the plan", plan)
+    }
+
+    /// Writes `run.json`: what was asked for. The first session's stays.
+    pub fn write_request(&self, request: &impl Serialize) -> Result<(), Failure> {
+        let path = self.path.join(REQUEST);
+        if path.exists() {
+            return Ok(());
+        }
+        write_json(&path, "what was asked for", request)
+    }
+
+    /// Reads `run.json`; `None` if the run ended before it was written.
+    pub fn read_request<T: DeserializeOwned>(&self) -> Result<Option<T>, Failure> {
+        let path = self.path.join(REQUEST);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Failure::file("reading", &path, &error)),
         };
-        write().map_err(|error| Failure::file("writing", &path, &error))
+        serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|error| Failure::file("understanding", &path, &io::Error::from(error)))
     }
 
     /// `events.jsonl`, to be appended to.
@@ -118,7 +200,21 @@ impl RunDir {
             .append(true)
             .create(true)
             .mode(0o600)
-            .open(self.path.join("events.jsonl"))
+            .open(self.path.join(EVENTS))
+    }
+
+    /// How many failed entries it keeps already: the next one is given the number after the highest.
+    pub(super) fn failed_so_far(&self) -> usize {
+        let Ok(entries) = fs::read_dir(self.path.join("failed")) else {
+            // Not there, in the first place.
+            return 0;
+        };
+        let numbers = entries.flatten().filter_map(|entry| {
+            let name = entry.file_name();
+            let (number, _) = name.to_str()?.split_once('-')?;
+            number.parse().ok()
+        });
+        numbers.max().unwrap_or(0)
     }
 
     /// Keeps a failed entry in a file of its own, and says its name relative to this directory. `number` counts failures
@@ -140,18 +236,152 @@ impl RunDir {
         Ok(name)
     }
 
-    /// Takes back what was made, for a run that touched nothing: only files of ours, and the directory only if it was not
-    /// there before.
+    /// Takes back what was made, for a session that touched nothing: only files of ours, and the directory only if it was
+    /// not there before. Of a run that has had sessions, nothing but what this one has added to the record.
     pub(super) fn remove(self) {
         // Best effort: what stays behind does no harm.
-        for file in ["events.jsonl", "plan.json", "report.json"] {
+        if let Before::Sessions { events_bytes } = self.before {
+            let _ = self
+                .open_events()
+                .and_then(|events| events.set_len(events_bytes));
+            return;
+        }
+        for file in [EVENTS, "plan.json", "report.json"] {
             let _ = fs::remove_file(self.path.join(file));
         }
         let _ = fs::remove_dir_all(self.path.join("schema"));
-        if self.ours {
+        // Last of the files: while it is locked, nobody else begins.
+        let _ = fs::remove_file(self.path.join(lock::FILE));
+        if self.before == Before::Nothing {
             let _ = fs::remove_dir(&self.path);
         }
     }
+}
+
+impl Look {
+    /// Looks at a run's directory, whether anybody works in it or not. What is none is refused.
+    pub fn at(path: &Path) -> Result<Self, Failure> {
+        match fs::metadata(path.join(EVENTS)) {
+            Ok(events) if events.is_file() => Ok(Self {
+                path: path.to_owned(),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err(cannot_be_used(path, &error))
+            }
+            _ if path.exists() => Err(Failure::usage(
+                format!(
+                    "{} is not the directory of a run: it has no {EVENTS}",
+                    path.display()
+                ),
+                NAME_A_RUN,
+            )),
+            _ => Err(Failure::usage(
+                format!("there is no run directory {}", path.display()),
+                NAME_A_RUN,
+            )),
+        }
+    }
+
+    /// Its path, as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Everything that happened.
+    pub fn events_path(&self) -> PathBuf {
+        self.path.join(EVENTS)
+    }
+
+    /// Who works in it now, if anybody does. Disturbs nobody.
+    pub fn holder(&self) -> Result<Option<Holder>, Failure> {
+        lock::holder(&self.path)
+            .map_err(|error| Failure::file("looking at", &self.path.join(lock::FILE), &error))
+    }
+}
+
+const NAME_A_RUN: &str = "Name the directory that the run was given with --run-dir, or that it named at its start: ./pgconvoy-TIME-ID.";
+
+fn cannot_be_used(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::usage(
+        format!(
+            "the run directory {} cannot be used: {error}",
+            path.display()
+        ),
+        "Name a new or empty directory that may be written to with --run-dir.",
+    )
+}
+
+fn locked(path: &Path, error: &LockError) -> Failure {
+    match error {
+        LockError::Held(_) => Failure::usage(
+            format!(
+                "the run directory {} cannot be used: {error}",
+                path.display()
+            ),
+            format!(
+                "Only one at a time can work in it. To see how it goes: {}",
+                run_command("watch", &path.display().to_string())
+            ),
+        ),
+        LockError::File(error) => cannot_be_used(path, error),
+    }
+}
+
+/// A directory that is not empty: somebody works in it, it keeps an earlier run, or it is something else.
+fn occupied(path: &Path) -> Failure {
+    if let Ok(Some(holder)) = lock::holder(path) {
+        return locked(path, &LockError::Held(holder));
+    }
+    let failure = cannot_be_used(path, &"it is not empty");
+    match Look::at(path) {
+        Ok(_) => Failure::usage(
+            failure.message,
+            format!(
+                "It keeps an earlier run, which {} goes on with. For another one, name a new directory with --run-dir.",
+                run_command("resume", &path.display().to_string())
+            ),
+        ),
+        Err(_) => failure,
+    }
+}
+
+/// `plan.json`, or the first of `plan-2.json`, `plan-3.json`, … that does not exist.
+fn unused(dir: &Path, stem: &str, extension: &str) -> PathBuf {
+    let first = dir.join(format!("{stem}.{extension}"));
+    if !first.exists() {
+        return first;
+    }
+    let mut number = 2;
+    loop {
+        let path = dir.join(format!("{stem}-{number}.{extension}"));
+        if !path.exists() {
+            return path;
+        }
+        number += 1;
+    }
+}
+
+fn write_json(path: &Path, what: &str, value: &impl Serialize) -> Result<(), Failure> {
+    let mut text = serde_json::to_vec_pretty(value)
+        .map_err(|error| Failure::defect(format!("putting {what} into JSON: {error}")))?;
+    text.push(b'\n');
+    write_whole(path, &text)
+}
+
+/// Under another name first: whoever is killed in the middle leaves nothing that looks whole.
+fn write_whole(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    let unfinished = path.with_extension("unfinished");
+    let write = || {
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = new_file(&unfinished)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)
+    };
+    write().map_err(|error| Failure::file("writing", path, &error))
 }
 
 fn new_file(path: &Path) -> io::Result<File> {
@@ -287,6 +517,37 @@ mod tests {
         fs::remove_dir_all(path.join("failed")).expect("removed");
         run_dir.remove();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_later_session_adds_to_the_record_and_begins_on_a_line_of_its_own() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("run");
+        let none = RunDir::open_existing(&path).expect_err("nothing there");
+        assert_eq!(none.status.code(), 2);
+        let first = RunDir::create(&path).expect("created");
+        first.keep_failed(41, "x", &failure()).expect("kept");
+        let write = |run_dir: &RunDir, text: &str| {
+            let mut events = run_dir.open_events().expect("opened");
+            events.write_all(text.as_bytes()).expect("written");
+        };
+        write(&first, "one\ntwo, torn");
+        let busy = RunDir::open_existing(&path).expect_err("in use");
+        assert!(
+            busy.message.contains("is in use by pgconvoy, pid "),
+            "{busy}"
+        );
+        drop(first);
+        let second = RunDir::open_existing(&path).expect("free");
+        assert_eq!(second.failed_so_far(), 41);
+        write(&second, "three\n");
+        let record = || fs::read_to_string(path.join(EVENTS)).expect("read");
+        assert_eq!(record(), "one\ntwo, torn\nthree\n");
+        second.remove();
+        assert_eq!(record(), "one\ntwo, torn\n", "as if it had not been");
+        let kept = RunDir::create(&path).expect_err("an earlier run is never written over");
+        let hint = kept.hint.unwrap_or_default();
+        assert!(hint.contains("pgconvoy resume "), "{hint}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Reads one side of a comparison.
 
+use super::attempt::Attempt;
 use super::outcome::{Ended, Found, Outcome};
 use super::supervisor::Context;
 use crate::model::{MultisetDigest, VerifyLevel};
@@ -9,7 +10,7 @@ use crate::plan::Comparison;
 use crate::verify::content::Reading;
 
 /// Reads the source's side. For a materialized view: what it holds, then the result of its query, if that may be run.
-pub(super) async fn source(context: &Context, index: usize, gauge: &Gauge) -> Ended {
+pub(super) async fn source(context: &Context, attempt: &Attempt<'_>, index: usize) -> Ended {
     let comparison = &context.plan.comparisons[index];
     let mut wire = context.source.take().await?;
     let mut sides = vec![from(comparison)];
@@ -17,13 +18,16 @@ pub(super) async fn source(context: &Context, index: usize, gauge: &Gauge) -> En
     let mut outcome = Outcome::default();
     let mut digests = Vec::new();
     for side in sides {
-        match read(context, &mut wire, comparison, &side, gauge).await {
+        match read(context, &mut wire, comparison, &side, attempt.gauge).await {
             Ok(relayed) => {
                 outcome.rows = relayed.digest.rows;
                 outcome.bytes += relayed.bytes;
                 digests.push(relayed.digest);
             }
-            Err(error) if error.is_lost_connection() => return Err(error),
+            Err(error) if attempt.is_undecided(&error) => {
+                context.source.give_up(wire);
+                return Err(error);
+            }
             Err(error) => {
                 // The transaction is spoilt; the session with it.
                 context.source.give_up(wire);
@@ -44,7 +48,12 @@ pub(super) async fn source(context: &Context, index: usize, gauge: &Gauge) -> En
 }
 
 /// Reads the target's side of several comparisons. What cannot be read is evidence, too, and does not stop the others.
-pub(super) async fn target(context: &Context, comparisons: &[usize], gauge: &Gauge) -> Ended {
+pub(super) async fn target(
+    context: &Context,
+    attempt: &Attempt<'_>,
+    comparisons: &[usize],
+) -> Ended {
+    let gauge = attempt.gauge;
     let mut outcome = Outcome::default();
     let mut wire = context.target.take().await?;
     for &index in comparisons {
@@ -70,7 +79,10 @@ pub(super) async fn target(context: &Context, comparisons: &[usize], gauge: &Gau
                     hashed,
                 });
             }
-            Err(error) if error.is_lost_connection() => return Err(error),
+            Err(error) if attempt.is_undecided(&error) => {
+                context.target.give_up(wire);
+                return Err(error);
+            }
             Err(error) => outcome.found.push(Found::Unreadable {
                 comparison: index,
                 because: format!("on the target: {error}"),

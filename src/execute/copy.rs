@@ -1,18 +1,18 @@
 //! Tables and chunks through the relay.
 
-use std::collections::HashSet;
 use std::time::Instant;
 
+use super::attempt::Attempt;
 use super::outcome::{Ended, Found, Outcome, failure};
 use super::statements::begin;
 use super::supervisor::Context;
 use crate::event::EntryRef;
 use crate::fault;
-use crate::ledger::{self, Mark};
-use crate::model::{DumpId, Rows, SqlText, VerifyLevel};
+use crate::ledger::{Line, Mark, WHOLE};
+use crate::model::{Rows, SqlText, VerifyLevel};
 use crate::pg::PgError;
-use crate::pg::wire::{Ends, Gauge, Relayed, Wire, relay};
-use crate::plan::{CopyUnit, Job, Range};
+use crate::pg::wire::{Ends, Gauge, Relayed, Wire, read_copy, relay};
+use crate::plan::{CopyUnit, Job, Plan, Range};
 
 /// Both ends of the road.
 struct Wires {
@@ -20,45 +20,92 @@ struct Wires {
     target: Wire,
 }
 
-/// Copies tables whole, in one transaction; each in its own when one of them fails.
-pub(super) async fn tables(
-    context: &Context,
-    job: &Job,
-    tables: &[usize],
-    broken: &HashSet<DumpId>,
-    gauge: &Gauge,
-) -> Ended {
-    let is_whole = |table: &&usize| {
-        context.plan.tables[**table]
-            .entry
-            .is_none_or(|entry| !broken.contains(&entry))
+/// A table of a job, and which part of it that is.
+#[derive(Clone, Copy)]
+struct Part {
+    number: u32,
+    table: usize,
+}
+
+/// What one transaction copies.
+struct Load<'a> {
+    parts: &'a [Part],
+    /// It is the whole job.
+    whole: bool,
+}
+
+/// Copies tables whole, in one transaction; each in its own when one of them fails. What an earlier session copied is
+/// read again on the source: a proof takes nobody's word.
+pub(super) async fn tables(context: &Context, attempt: &Attempt<'_>, tables: &[usize]) -> Ended {
+    let is_whole = |part: &Part| {
+        let entry = context.plan.tables[part.table].entry;
+        entry.is_none_or(|entry| !attempt.broken.contains(&entry))
     };
-    let tables: Vec<usize> = tables.iter().filter(is_whole).copied().collect();
-    match together(context, job, (&tables, &job.label), gauge).await {
-        Ok(outcome) => Ok(outcome),
-        Err(error) if error.is_lost_connection() => Err(error),
-        Err(error) if tables.len() == 1 => Ok(failed(context, tables[0], error)?),
+    let parts = tables.iter().zip(1..);
+    let parts = parts.map(|(&table, number)| Part { number, table });
+    let (done, left): (Vec<Part>, Vec<Part>) = parts
+        .filter(is_whole)
+        .partition(|part| attempt.is_done(part.number));
+    let mut outcome = Outcome::default();
+    let (failed_before, left) = left
+        .into_iter()
+        .partition::<Vec<Part>, _>(|part| attempt.failed_before(part.number).is_some());
+    let all_here = done.len() + left.len() == tables.len();
+    for part in failed_before {
+        let failure = attempt.failed_before(part.number).cloned();
+        outcome.fail_part_if(part.number, failure);
+    }
+    for part in done {
+        outcome.merge(read_again(context, attempt, part.table, None).await?);
+    }
+    if attempt.is_done(WHOLE) {
+        return Ok(outcome);
+    }
+    let load = Load {
+        parts: &left,
+        whole: all_here,
+    };
+    match together(context, attempt, &load).await {
+        Ok(copied) => outcome.merge(copied),
+        Err(error) if attempt.is_undecided(&error) => return Err(error),
+        Err(error) if left.len() == 1 => {
+            outcome.merge(failed(context, attempt, left[0], error)?);
+        }
         Err(_) => {
-            let mut outcome = Outcome::default();
-            for table in tables {
-                let part = format!("{}: {}", job.label, context.plan.tables[table].table);
-                match together(context, job, (&[table], &part), gauge).await {
-                    Ok(one) => outcome.merge(one),
-                    Err(error) => outcome.merge(failed(context, table, error)?),
+            for part in left {
+                let load = Load {
+                    parts: &[part],
+                    whole: false,
+                };
+                match together(context, attempt, &load).await {
+                    Ok(copied) => outcome.merge(copied),
+                    Err(error) => outcome.merge(failed(context, attempt, part, error)?),
                 }
             }
-            Ok(outcome)
         }
     }
+    Ok(outcome)
 }
 
 /// Copies a part of a table.
 pub(super) async fn chunk(
     context: &Context,
-    job: &Job,
+    attempt: &Attempt<'_>,
     (table, range): (usize, &Range),
-    gauge: &Gauge,
 ) -> Ended {
+    if attempt.is_done(WHOLE) {
+        return read_again(context, attempt, table, Some(range)).await;
+    }
+    let part = Part {
+        number: WHOLE,
+        table,
+    };
+    if let Some(failure) = attempt.failed_before(WHOLE) {
+        let mut outcome = Outcome::default();
+        outcome.fail(failure.clone());
+        return Ok(outcome);
+    }
+    let job = attempt.job;
     let unit = &context.plan.tables[table];
     let range = if fault::strikes("hole-between-chunks") {
         &Range::Block {
@@ -69,31 +116,35 @@ pub(super) async fn chunk(
         range
     };
     let mut wires = context.wires().await?;
-    let done = async {
+    let copied = async {
         wires.target.execute(&begin(job, &[])).await?;
-        let (found, relayed) = wires.copy(unit, table, Some(range), gauge).await?;
-        wires.commit(job, &job.label, relayed).await?;
-        Ok::<_, PgError>(Outcome {
+        let (found, relayed) = wires.copy(unit, table, Some(range), attempt.gauge).await?;
+        let lines = [line(WHOLE, &job.label, &relayed)];
+        let mut outcome = Outcome {
             rows: relayed.digest.rows,
             bytes: relayed.bytes,
             found: vec![found],
             ..Outcome::default()
-        })
+        };
+        wires
+            .commit(attempt, Vec::new(), &lines, &mut outcome)
+            .await?;
+        Ok::<_, PgError>(outcome)
     };
-    match done.await {
+    match copied.await {
         Ok(outcome) => {
             context.give_back(job, wires);
             Ok(outcome)
         }
         Err(error) => {
             context.give_up(wires);
-            failed(context, table, error)
+            failed(context, attempt, part, error)
         }
     }
 }
 
 /// Counts a table on the source, in the snapshot.
-pub(super) async fn count(context: &Context, table: usize) -> Ended {
+pub(super) async fn count(context: &Context, attempt: &Attempt<'_>, table: usize) -> Ended {
     let mut source = context.source.take().await?;
     match count_rows(&mut source, &context.plan.tables[table]).await {
         Ok(rows) => {
@@ -106,51 +157,72 @@ pub(super) async fn count(context: &Context, table: usize) -> Ended {
         }
         Err(error) => {
             context.source.give_up(source);
-            failed(context, table, error)
+            let number = WHOLE;
+            failed(context, attempt, Part { number, table }, error)
+        }
+    }
+}
+
+/// Reads on the source what an earlier session, or an attempt of this one, has copied.
+async fn read_again(
+    context: &Context,
+    attempt: &Attempt<'_>,
+    table: usize,
+    range: Option<&Range>,
+) -> Ended {
+    let unit = &context.plan.tables[table];
+    let started = Instant::now();
+    let mut source = context.source.take().await?;
+    let read = async {
+        let relayed = match context.earlier.known.get(&unit.table) {
+            Some(known) => Relayed {
+                digest: known.digest,
+                bytes: known.bytes,
+            },
+            None => {
+                let copy_out = unit.copy_out(range);
+                read_copy(&mut source, &copy_out, &unit.format, attempt.gauge).await?
+            }
+        };
+        let mut found = vec![copied(table, &relayed, started)];
+        if range.is_none() && context.plan.verify != VerifyLevel::None {
+            let rows = count_rows(&mut source, unit).await?;
+            found.push(Found::Counted { table, rows });
+        }
+        Ok::<_, PgError>(Outcome {
+            rows: relayed.digest.rows,
+            bytes: relayed.bytes,
+            found,
+            ..Outcome::default()
+        })
+    };
+    match read.await {
+        Ok(outcome) => {
+            context.source.give_back(source);
+            Ok(outcome)
+        }
+        Err(error) => {
+            context.source.give_up(source);
+            let number = WHOLE;
+            failed(context, attempt, Part { number, table }, error)
         }
     }
 }
 
 async fn together(
     context: &Context,
-    job: &Job,
-    (tables, what): (&[usize], &str),
-    gauge: &Gauge,
+    attempt: &Attempt<'_>,
+    load: &Load<'_>,
 ) -> Result<Outcome, PgError> {
     let mut outcome = Outcome::default();
-    if tables.is_empty() {
+    if load.parts.is_empty() {
         return Ok(outcome);
     }
     let mut wires = context.wires().await?;
-    let done = async {
-        wires
-            .target
-            .execute_all(&opening(context, job, tables))
-            .await
-            .map_err(|(_, error)| error)?;
-        let mut total = Relayed::default();
-        for &table in tables {
-            let unit = &context.plan.tables[table];
-            let (found, relayed) = wires.copy(unit, table, None, gauge).await?;
-            total.digest += relayed.digest;
-            total.bytes += relayed.bytes;
-            outcome.found.push(found);
-            if context.plan.verify != VerifyLevel::None {
-                let rows = count_rows(&mut wires.source, unit).await?;
-                outcome.found.push(Found::Counted { table, rows });
-            }
-        }
-        wires.commit(job, what, total).await?;
-        Ok::<_, PgError>(total)
-    };
-    match done.await {
-        Ok(total) => {
-            context.give_back(job, wires);
-            Ok(Outcome {
-                rows: total.digest.rows,
-                bytes: total.bytes,
-                ..outcome
-            })
+    match wires.load(context, attempt, load, &mut outcome).await {
+        Ok(()) => {
+            context.give_back(attempt.job, wires);
+            Ok(outcome)
         }
         Err(error) => {
             context.give_up(wires);
@@ -160,15 +232,18 @@ async fn together(
 }
 
 /// BEGIN, and TRUNCATE for what is loaded with FREEZE, which asks for a table that this transaction created or emptied.
-fn opening(context: &Context, job: &Job, tables: &[usize]) -> Vec<SqlText> {
-    let freezable = tables
+fn opening(context: &Context, job: &Job, parts: &[Part]) -> Vec<SqlText> {
+    let freezable = parts
         .iter()
-        .map(|&table| &context.plan.tables[table])
+        .map(|part| &context.plan.tables[part.table])
         .filter(|unit| unit.freeze);
     let names: Vec<String> = freezable
         .map(|unit| format!("only {}", unit.into))
         .collect();
     let mut statements = vec![begin(job, &[])];
+    for part in parts {
+        statements.extend(context.plan.tables[part.table].shield.before.clone());
+    }
     if !names.is_empty() {
         statements.push(SqlText::from(format!(
             "truncate table {}",
@@ -194,30 +269,82 @@ impl Wires {
             copy_in: &unit.copy_in(),
         };
         let relayed = relay(ends, &unit.format, gauge).await?;
-        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok((
-            Found::Copied {
-                table,
-                digest: relayed.digest,
-                bytes: relayed.bytes,
-                duration_ms,
-            },
-            relayed,
-        ))
+        Ok((copied(table, &relayed, started), relayed))
     }
 
-    /// The commit point: rows and done-mark together.
-    async fn commit(&mut self, job: &Job, what: &str, relayed: Relayed) -> Result<(), PgError> {
-        let mark = Mark {
+    /// One transaction: tables, and their marks.
+    async fn load(
+        &mut self,
+        context: &Context,
+        attempt: &Attempt<'_>,
+        load: &Load<'_>,
+        outcome: &mut Outcome,
+    ) -> Result<(), PgError> {
+        self.target
+            .execute_all(&opening(context, attempt.job, load.parts))
+            .await
+            .map_err(|(_, error)| error)?;
+        let mut total = Relayed::default();
+        let mut lines = Vec::new();
+        for &Part { number, table } in load.parts {
+            let unit = &context.plan.tables[table];
+            let (found, relayed) = self.copy(unit, table, None, attempt.gauge).await?;
+            total.digest += relayed.digest;
+            total.bytes += relayed.bytes;
+            lines.push(line(number, &unit.table.name, &relayed));
+            outcome.found.push(found);
+            if context.plan.verify != VerifyLevel::None {
+                let rows = count_rows(&mut self.source, unit).await?;
+                outcome.found.push(Found::Counted { table, rows });
+            }
+        }
+        if load.whole {
+            lines.push(line(WHOLE, &attempt.job.label, &total));
+        }
+        (outcome.rows, outcome.bytes) = (total.digest.rows, total.bytes);
+        let units = load
+            .parts
+            .iter()
+            .map(|part| &context.plan.tables[part.table]);
+        let shielded = units.flat_map(|unit| unit.shield.after.clone()).collect();
+        self.commit(attempt, shielded, &lines, outcome).await
+    }
+
+    /// The commit point: rows and done-marks together, after what takes a shield away.
+    async fn commit(
+        &mut self,
+        attempt: &Attempt<'_>,
+        mut shielded: Vec<SqlText>,
+        lines: &[Line<'_>],
+        outcome: &mut Outcome,
+    ) -> Result<(), PgError> {
+        shielded.push(attempt.mark(lines, outcome));
+        shielded.push(SqlText::from("commit"));
+        self.target
+            .execute_all(&shielded)
+            .await
+            .map_err(|(_, error)| error)
+    }
+}
+
+fn line<'a>(part: u32, what: &'a str, relayed: &Relayed) -> Line<'a> {
+    Line {
+        part,
+        what,
+        mark: Mark {
             rows: relayed.digest.rows,
             bytes: relayed.bytes,
             digest: Some(relayed.digest),
-        };
-        let statements = [ledger::mark(job.id, what, &mark), SqlText::from("commit")];
-        self.target
-            .execute_all(&statements)
-            .await
-            .map_err(|(_, error)| error)
+        },
+    }
+}
+
+fn copied(table: usize, relayed: &Relayed, started: Instant) -> Found {
+    Found::Copied {
+        table,
+        digest: relayed.digest,
+        bytes: relayed.bytes,
+        duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     }
 }
 
@@ -254,15 +381,20 @@ async fn count_rows(source: &mut Wire, unit: &CopyUnit) -> Result<Rows, PgError>
 }
 
 /// A table that did not arrive breaks its entry, and with it everything that is built on it.
-fn failed(context: &Context, table: usize, error: PgError) -> Ended {
-    let unit = &context.plan.tables[table];
-    let entry = unit.entry.map(|dump_id| EntryRef {
-        dump_id,
+fn failed(context: &Context, attempt: &Attempt<'_>, part: Part, error: PgError) -> Ended {
+    let entry = entry_of(&context.plan, part.table);
+    let mut outcome = Outcome::default();
+    outcome.fail_part(part.number, failure(attempt, entry, error)?);
+    Ok(outcome)
+}
+
+/// The entry of a table's rows.
+pub(super) fn entry_of(plan: &Plan, table: usize) -> Option<EntryRef> {
+    let unit = plan.tables.get(table)?;
+    Some(EntryRef {
+        dump_id: unit.entry?,
         desc: "TABLE DATA".into(),
         tag: format!("{} {}", unit.table.schema, unit.table.name),
         owner: String::new(),
-    });
-    let mut outcome = Outcome::default();
-    outcome.fail(failure(entry, error)?);
-    Ok(outcome)
+    })
 }

@@ -1,14 +1,15 @@
 //! Large objects, through the same relay: into a temporary table, and from there, on the server, into being.
 
+use super::attempt::Attempt;
 use super::outcome::{Ended, Found, Measured, Outcome, failure};
 use super::statements::begin;
 use super::supervisor::Context;
 use crate::catalog::{LargeObject, large_object_content};
-use crate::ledger::{self, Mark};
-use crate::model::{CopyFormat, Oid, Rows, SqlText};
-use crate::pg::PgError;
+use crate::ledger::{Line, Mark, WHOLE};
+use crate::model::{CopyFormat, MultisetDigest, Oid, Rows, SqlText};
 use crate::pg::wire::{Ends, Gauge, Relayed, Wire, read_copy, relay};
-use crate::plan::{Job, Statement};
+use crate::pg::{PgError, Pool};
+use crate::plan::Statement;
 
 const STAGE: &str =
     "create temporary table pgconvoy_stage (oid oid, part int4, data bytea) on commit drop";
@@ -19,80 +20,128 @@ const UNSTAGE: [&str; 2] = [
     "select pg_catalog.lo_put(oid, part::int8 * 1048576, data) from pg_temp.pgconvoy_stage where part > 0",
 ];
 
-/// Copies large objects with their owners, grants and comments.
+/// Copies large objects with their owners, grants and comments; reads them again on the source if that was done before.
 pub(super) async fn copy(
     context: &Context,
-    job: &Job,
+    attempt: &Attempt<'_>,
     (objects, statements): (&[LargeObject], &[Statement]),
-    gauge: &Gauge,
 ) -> Ended {
     let oids: Vec<Oid> = objects.iter().map(|object| object.oid).collect();
     let Some(&first) = oids.first() else {
         return Ok(Outcome::default());
     };
+    if attempt.is_done(WHOLE) {
+        return read_again(context, attempt, &oids).await;
+    }
+    if let Some(failure) = attempt.failed_before(WHOLE) {
+        let mut outcome = Outcome::default();
+        outcome.fail(failure.clone());
+        return Ok(outcome);
+    }
     let mut source = context.source.take().await?;
-    let mut target = context.target.take().await?;
-    let copied =
-        copy_in_transaction(&mut source, &mut target, job, (&oids, statements), gauge).await;
+    let mut target = match context.target.take().await {
+        Ok(target) => target,
+        Err(error) => {
+            context.source.give_back(source);
+            return Err(error);
+        }
+    };
+    let mut outcome = Outcome::default();
+    let mut wires = (&mut source, &mut target);
+    let copied = copy_in_transaction(&mut wires, attempt, (&oids, statements), &mut outcome).await;
     match copied {
         Ok((Relayed { digest, bytes }, measured)) => {
-            context.remark(job, &mut target);
+            context.remark(attempt.job, &mut target);
             context.source.give_back(source);
             context.target.give_back(target);
-            let found = vec![Found::LargeObjectsCopied {
+            outcome.rows = Rows(oids.len() as u64);
+            outcome.bytes = bytes;
+            outcome.found.push(Found::LargeObjectsCopied {
                 first,
                 digest,
                 measured,
-            }];
-            Ok(Outcome {
-                rows: Rows(oids.len() as u64),
-                bytes,
-                found,
-                ..Outcome::default()
-            })
+            });
+            Ok(outcome)
         }
         Err(error) => {
             context.source.give_up(source);
             context.target.give_up(target);
             let mut outcome = Outcome::default();
-            outcome.fail(failure(None, error)?);
+            outcome.fail(failure(attempt, None, error)?);
             Ok(outcome)
         }
     }
 }
 
+/// One side's large objects, by content and by size.
+async fn content(
+    wire: &mut Wire,
+    oids: &[Oid],
+    gauge: &Gauge,
+) -> Result<(Relayed, Measured), PgError> {
+    let relayed = read_copy(wire, &copy_out(oids), &CopyFormat::Binary, gauge).await?;
+    Ok((relayed, measure(wire, oids).await?))
+}
+
+/// What an earlier session, or an attempt of this one, has copied: the source's side of the evidence.
+async fn read_again(context: &Context, attempt: &Attempt<'_>, oids: &[Oid]) -> Ended {
+    let mut source = context.source.take().await?;
+    let read = content(&mut source, oids, attempt.gauge).await;
+    settle_reading(&context.source, source, attempt, (oids, read), |side| {
+        Found::LargeObjectsCopied {
+            first: side.first,
+            digest: side.digest,
+            measured: side.measured,
+        }
+    })
+}
+
 /// Reads large objects of the target.
-pub(super) async fn read(context: &Context, oids: &[Oid], gauge: &Gauge) -> Ended {
-    let Some(&first) = oids.first() else {
-        return Ok(Outcome::default());
-    };
+pub(super) async fn read(context: &Context, attempt: &Attempt<'_>, oids: &[Oid]) -> Ended {
     let mut target = context.target.take().await?;
-    let read = async {
-        let relayed = read_copy(&mut target, &copy_out(oids), &CopyFormat::Binary, gauge).await?;
-        Ok::<_, PgError>((relayed, measure(&mut target, oids).await?))
-    };
-    match read.await {
+    let read = content(&mut target, oids, attempt.gauge).await;
+    settle_reading(&context.target, target, attempt, (oids, read), |side| {
+        Found::LargeObjectsRead {
+            first: side.first,
+            digest: side.digest,
+            measured: side.measured,
+        }
+    })
+}
+
+/// What was read of one side.
+struct SideRead {
+    first: Oid,
+    digest: MultisetDigest,
+    measured: Measured,
+}
+
+fn settle_reading(
+    pool: &Pool,
+    wire: Wire,
+    attempt: &Attempt<'_>,
+    (oids, read): (&[Oid], Result<(Relayed, Measured), PgError>),
+    found: impl FnOnce(SideRead) -> Found,
+) -> Ended {
+    let mut outcome = Outcome::default();
+    match read {
         Ok((Relayed { digest, bytes }, measured)) => {
-            context.target.give_back(target);
-            let found = vec![Found::LargeObjectsRead {
+            pool.give_back(wire);
+            outcome.rows = Rows(oids.len() as u64);
+            outcome.bytes = bytes;
+            let side = oids.first().map(|&first| SideRead {
                 first,
                 digest,
                 measured,
-            }];
-            Ok(Outcome {
-                rows: Rows(oids.len() as u64),
-                bytes,
-                found,
-                ..Outcome::default()
-            })
+            });
+            outcome.found.extend(side.map(found));
         }
         Err(error) => {
-            context.target.give_up(target);
-            let mut outcome = Outcome::default();
-            outcome.fail(failure(None, error)?);
-            Ok(outcome)
+            pool.give_up(wire);
+            outcome.fail(failure(attempt, None, error)?);
         }
     }
+    Ok(outcome)
 }
 
 fn copy_out(oids: &[Oid]) -> SqlText {
@@ -103,12 +152,12 @@ fn copy_out(oids: &[Oid]) -> SqlText {
 }
 
 async fn copy_in_transaction(
-    source: &mut Wire,
-    target: &mut Wire,
-    job: &Job,
+    (source, target): &mut (&mut Wire, &mut Wire),
+    attempt: &Attempt<'_>,
     (oids, statements): (&[Oid], &[Statement]),
-    gauge: &Gauge,
+    outcome: &mut Outcome,
 ) -> Result<(Relayed, Measured), PgError> {
+    let job = attempt.job;
     let opening = [begin(job, &[]), SqlText::from(STAGE)];
     target
         .execute_all(&opening)
@@ -118,18 +167,22 @@ async fn copy_in_transaction(
     let ends = Ends {
         source,
         copy_out: &copy_out(oids),
-        target: &mut *target,
+        target,
         copy_in: &SqlText::from("copy pg_temp.pgconvoy_stage from stdin (format binary)"),
     };
-    let relayed = relay(ends, &CopyFormat::Binary, gauge).await?;
-    let mark = Mark {
-        rows: Rows(oids.len() as u64),
-        bytes: relayed.bytes,
-        digest: Some(relayed.digest),
+    let relayed = relay(ends, &CopyFormat::Binary, attempt.gauge).await?;
+    let line = Line {
+        part: WHOLE,
+        what: &job.label,
+        mark: Mark {
+            rows: Rows(oids.len() as u64),
+            bytes: relayed.bytes,
+            digest: Some(relayed.digest),
+        },
     };
     let mut closing: Vec<SqlText> = UNSTAGE.map(SqlText::from).to_vec();
     closing.extend(statements.iter().map(|statement| statement.sql.clone()));
-    closing.push(ledger::mark(job.id, &job.label, &mark));
+    closing.push(attempt.mark(&[line], outcome));
     closing.push(SqlText::from("commit"));
     target
         .execute_all(&closing)

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
+use super::attempt::Attempt;
 use crate::event::{EntryRef, JobFailure};
+use crate::ledger::{Marks, WHOLE};
 use crate::model::{Bytes, DumpId, MultisetDigest, Oid, Rows};
 use crate::pg::PgError;
 
@@ -11,11 +13,13 @@ use crate::pg::PgError;
 pub(super) struct Outcome {
     pub rows: Rows,
     pub bytes: Bytes,
-    /// What failed. Empty: the job is done, and marked as done.
-    pub failures: Vec<JobFailure>,
+    /// What failed, and which part of the job that is. Empty: the job is done, and marked as done.
+    pub failures: Vec<(u32, JobFailure)>,
     /// Entries that are broken now: those that failed, and those that need one that did.
     pub broken: HashSet<DumpId>,
     pub found: Vec<Found>,
+    /// What the ledger says of it, if COMMIT got through.
+    pub marks: Marks,
 }
 
 /// How many large objects there are, and how many bytes they hold together.
@@ -81,19 +85,36 @@ impl Outcome {
         self.failures.extend(other.failures);
         self.broken.extend(other.broken);
         self.found.extend(other.found);
+        self.marks.extend(other.marks);
     }
 
-    /// Notes a failure and what it breaks.
+    /// Notes a failure of the job as a whole, and what it breaks.
     pub fn fail(&mut self, failure: JobFailure) {
+        self.fail_part(WHOLE, failure);
+    }
+
+    /// The same of an earlier session's failure, if there is one.
+    pub fn fail_part_if(&mut self, part: u32, failure: Option<JobFailure>) {
+        if let Some(failure) = failure {
+            self.fail_part(part, failure);
+        }
+    }
+
+    /// Notes a failure of a part of the job, and what it breaks.
+    pub fn fail_part(&mut self, part: u32, failure: JobFailure) {
         self.broken
             .extend(failure.entry.as_ref().map(|entry| entry.dump_id));
-        self.failures.push(failure);
+        self.failures.push((part, failure));
     }
 }
 
-/// A failure out of an error, with the statement whole. Lost connections are no failures of a job.
-pub(super) fn failure(entry: Option<EntryRef>, error: PgError) -> Result<JobFailure, PgError> {
-    if error.is_lost_connection() {
+/// A failure out of an error, with the statement whole; the error itself if it is none yet.
+pub(super) fn failure(
+    attempt: &Attempt<'_>,
+    entry: Option<EntryRef>,
+    error: PgError,
+) -> Result<JobFailure, PgError> {
+    if attempt.is_undecided(&error) {
         return Err(error);
     }
     let message = error.to_string();

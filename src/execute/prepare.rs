@@ -192,6 +192,13 @@ pub async fn create_database(maintenance: &Session, new: &NewDatabase) -> Result
     complete
 }
 
+/// For a database that an interrupted run has created, but perhaps not finished: sets again what is set first. All of it may be set
+/// twice.
+pub async fn adopt_database(session: &Session, new: &NewDatabase) -> Result<(), PrepareError> {
+    in_transaction(session, new, &new.early, "commit").await?;
+    in_transaction(session, new, &new.late, "rollback").await
+}
+
 /// Sets what comes last, all of it or nothing; `session` may be connected to any database of the target.
 pub async fn apply_properties(session: &Session, new: &NewDatabase) -> Result<(), PrepareError> {
     in_transaction(session, new, &new.late, "commit").await

@@ -3,51 +3,114 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
+use super::attempt::Attempt;
 use super::outcome::{Ended, Outcome, failure};
 use super::supervisor::Context;
-use crate::ledger::{self, Mark};
+use crate::ledger::{Line, Mark, Marks, WHOLE};
 use crate::model::{DumpId, SqlText, quote_literal};
 use crate::pg::PgError;
 use crate::pg::wire::Wire;
 use crate::plan::{Job, Statement};
 
-/// Runs a job's statements. `broken` are the entries that are not there although they should be.
+/// A statement of a job, and which part of it that is.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    number: u32,
+    statement: &'a Statement,
+}
+
+/// Runs a job's statements, but for those that are done already.
 pub(super) async fn run(
     context: &Context,
-    job: &Job,
+    attempt: &Attempt<'_>,
     (statements, settings): (&[Statement], &[(String, String)]),
-    broken: &HashSet<DumpId>,
 ) -> Ended {
     let mut outcome = Outcome::default();
-    let runnable: Vec<&Statement> = statements
-        .iter()
-        .filter(|statement| !skip(statement, broken, &mut outcome))
-        .collect();
+    if attempt.is_done(WHOLE) {
+        return Ok(outcome);
+    }
+    let mut skipped = false;
+    let mut runnable: Vec<Part<'_>> = Vec::new();
+    for (statement, number) in statements.iter().zip(1..) {
+        if attempt.is_done(number) {
+            continue;
+        }
+        if let Some(failure) = attempt.failed_before(number) {
+            outcome.fail_part(number, failure.clone());
+            skipped = true;
+        } else if skip(statement, attempt.broken, &mut outcome) {
+            skipped = true;
+        } else {
+            runnable.push(Part { number, statement });
+        }
+    }
+    let job = attempt.job;
     let mut wire = context.target.take().await?;
     let begin = begin(job, settings);
-    let all_at_once = transaction(&begin, &runnable, Some(job));
-    match wire.execute_all(&all_at_once).await {
-        Ok(()) => {}
-        Err((_, error)) if error.is_lost_connection() => return Err(error),
-        Err((index, error)) if runnable.len() <= 1 => fail(&mut outcome, &runnable, index, error)?,
-        Err(_) => one_by_one(&mut wire, job, &begin, &runnable, &mut outcome).await?,
+    let lines = if skipped {
+        runnable.iter().map(|part| line(job, part.number)).collect()
+    } else {
+        vec![line(job, WHOLE)]
+    };
+    let all_at_once = transaction(attempt, &begin, (&runnable, &lines), &mut outcome);
+    let ended = match wire.execute_all(&all_at_once).await {
+        Ok(()) => Ok(()),
+        Err((_, error)) if attempt.is_undecided(&error) => Err(error),
+        Err((index, error)) => {
+            outcome.marks = Marks::default();
+            if runnable.len() <= 1 {
+                fail(attempt, &mut outcome, (&runnable, index), error)
+            } else {
+                one_by_one(
+                    &mut wire,
+                    attempt,
+                    (&begin, &runnable, skipped),
+                    &mut outcome,
+                )
+                .await
+            }
+        }
+    };
+    // A transaction may be open, or the connection dead.
+    if let Err(error) = ended {
+        context.target.give_up(wire);
+        return Err(error);
     }
     context.remark(job, &mut wire);
     context.target.give_back(wire);
     Ok(outcome)
 }
 
-/// Runs a single statement outside of a transaction, and marks it as done afterwards.
-pub(super) async fn run_alone(context: &Context, job: &Job, statement: &SqlText) -> Ended {
+/// Runs a single statement outside of a transaction, and marks it as done afterwards. It is one that may be run twice.
+pub(super) async fn run_alone(
+    context: &Context,
+    attempt: &Attempt<'_>,
+    statement: &SqlText,
+) -> Ended {
     let mut outcome = Outcome::default();
+    if attempt.is_done(WHOLE) {
+        return Ok(outcome);
+    }
+    if let Some(failure) = attempt.failed_before(WHOLE) {
+        outcome.fail(failure.clone());
+        return Ok(outcome);
+    }
+    let job = attempt.job;
     let mut wire = context.target.take().await?;
+    let mark = attempt.mark(&[line(job, WHOLE)], &mut outcome);
     let done = async {
         wire.execute(statement).await?;
-        wire.execute(&ledger::mark(job.id, &job.label, &Mark::default()))
-            .await
+        wire.execute(&mark).await
     };
     if let Err(error) = done.await {
-        outcome.fail(failure(None, error)?);
+        outcome.marks = Marks::default();
+        match failure(attempt, None, error) {
+            Ok(failure) => outcome.fail(failure),
+            Err(error) => {
+                context.target.give_up(wire);
+                return Err(error);
+            }
+        }
     }
     context.remark(job, &mut wire);
     context.target.give_back(wire);
@@ -87,55 +150,72 @@ fn skip(statement: &Statement, broken: &HashSet<DumpId>, outcome: &mut Outcome) 
     skipped
 }
 
-fn transaction(begin: &SqlText, statements: &[&Statement], mark: Option<&Job>) -> Vec<SqlText> {
+fn line(job: &Job, part: u32) -> Line<'_> {
+    Line {
+        part,
+        what: &job.label,
+        mark: Mark::default(),
+    }
+}
+
+fn transaction(
+    attempt: &Attempt<'_>,
+    begin: &SqlText,
+    (parts, lines): (&[Part<'_>], &[Line<'_>]),
+    outcome: &mut Outcome,
+) -> Vec<SqlText> {
     let mut all = vec![begin.clone()];
-    all.extend(statements.iter().map(|statement| statement.sql.clone()));
-    all.extend(mark.map(|job| ledger::mark(job.id, &job.label, &Mark::default())));
+    all.extend(parts.iter().map(|part| part.statement.sql.clone()));
+    if !lines.is_empty() {
+        all.push(attempt.mark(lines, outcome));
+    }
     all.push(SqlText::from("commit"));
     all
 }
 
 /// The failure of a transaction's statement number `index`; 0 is its BEGIN.
 fn fail(
+    attempt: &Attempt<'_>,
     outcome: &mut Outcome,
-    statements: &[&Statement],
-    index: usize,
+    (parts, index): (&[Part<'_>], usize),
     error: PgError,
 ) -> Result<(), PgError> {
-    let entry = index
+    let part = index
         .checked_sub(1)
-        .and_then(|index| statements.get(index))
-        .or(statements.last());
-    outcome.fail(failure(
-        entry.and_then(|statement| statement.entry.clone()),
-        error,
-    )?);
+        .and_then(|index| parts.get(index))
+        .or(parts.last());
+    let entry = part.and_then(|part| part.statement.entry.clone());
+    let number = part.map_or(WHOLE, |part| part.number);
+    let failure = failure(attempt, entry, error)?;
+    outcome.fail_part(number, failure);
     Ok(())
 }
 
-/// One of them fails: each has a transaction of its own, so that the others are done, and the one is named.
+/// One of them fails: each has a transaction and a mark of its own, so that the others are done, and the one is named.
 async fn one_by_one(
     wire: &mut Wire,
-    job: &Job,
-    begin: &SqlText,
-    statements: &[&Statement],
+    attempt: &Attempt<'_>,
+    (begin, parts, skipped_before): (&SqlText, &[Part<'_>], bool),
     outcome: &mut Outcome,
 ) -> Result<(), PgError> {
-    for statement in statements {
-        if skip(statement, &HashSet::new(), outcome) {
+    let mut skipped = skipped_before;
+    for part in parts {
+        if skip(part.statement, &HashSet::new(), outcome) {
+            skipped = true;
             continue;
         }
-        if let Err((index, error)) = wire
-            .execute_all(&transaction(begin, &[statement], None))
-            .await
-        {
-            fail(outcome, &[statement], index, error)?;
+        let mut done = Outcome::default();
+        let lines = [line(attempt.job, part.number)];
+        let statements = transaction(attempt, begin, (&[*part], &lines), &mut done);
+        match wire.execute_all(&statements).await {
+            Ok(()) => outcome.marks.extend(done.marks),
+            Err((index, error)) => fail(attempt, outcome, (&[*part], index), error)?,
         }
     }
-    if outcome.failures.is_empty() {
+    if outcome.failures.is_empty() && !skipped {
         // They failed together and succeed alone: two of them disagree about a lock or a name only within one transaction.
-        wire.execute(&ledger::mark(job.id, &job.label, &Mark::default()))
-            .await?;
+        let mark = attempt.mark(&[line(attempt.job, WHOLE)], outcome);
+        wire.execute(&mark).await?;
     }
     Ok(())
 }

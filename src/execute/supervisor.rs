@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use tokio::task::{Id, JoinSet};
 
+use super::attempt::Task;
 use super::evidence::Evidence;
 use super::outcome::{Ended, Outcome};
 use super::watchdog::{self, Watchdog};
-use super::{ExecuteError, Run, compare, copy, large_objects, statements};
+use super::{Earlier, ExecuteError, Run};
 use crate::event::{Emit, What};
+use crate::ledger::Marks;
 use crate::model::{Bytes, DumpId, JobId, Rows};
 use crate::pg::wire::{Gauge, Wire};
 use crate::pg::{Pool, Snapshot};
@@ -26,6 +28,10 @@ pub(super) struct Context {
     pub source: Pool,
     pub target: Pool,
     pub emit: Arc<dyn Emit>,
+    /// What earlier sessions have done.
+    pub earlier: Arc<Earlier>,
+    /// How many times a job is tried again after an error that may pass.
+    pub max_retries: u32,
     pub watchdog: Watchdog,
 }
 
@@ -47,13 +53,16 @@ struct Supervisor {
     /// Entries that are not there although they should be, and the job that is the cause.
     broken: HashMap<DumpId, JobId>,
     evidence: Evidence,
+    /// What must be in the ledger by now.
+    marks: Marks,
     snapshot: Option<Snapshot>,
     /// Jobs that read the source and have not ended yet.
     readers: usize,
 }
 
-/// Runs all jobs of a plan. Failed statements are events; an error is what kept the run from going on.
-pub async fn run(run: Run) -> Result<(), ExecuteError> {
+/// Runs all jobs of a plan, but for what earlier sessions have done. Failed statements are events; an error is what kept the
+/// run from going on. Returns what must be in the ledger now.
+pub async fn run(run: Run) -> Result<Marks, ExecuteError> {
     let Run {
         plan,
         source,
@@ -61,6 +70,8 @@ pub async fn run(run: Run) -> Result<(), ExecuteError> {
         snapshot,
         emit,
         mut stop,
+        earlier,
+        max_retries,
     } = run;
     let context = Arc::new(Context {
         source: Pool::in_snapshot(
@@ -70,6 +81,8 @@ pub async fn run(run: Run) -> Result<(), ExecuteError> {
         target: Pool::without_snapshot(target.with_encoding(&plan.client_encoding)),
         plan: Arc::clone(&plan),
         emit,
+        earlier: Arc::new(earlier),
+        max_retries,
         watchdog: Watchdog::default(),
     });
     let watched = Arc::clone(&context);
@@ -80,6 +93,7 @@ pub async fn run(run: Run) -> Result<(), ExecuteError> {
         free_slots: (0..plan.workers.max(1)).collect(),
         broken: HashMap::new(),
         evidence: Evidence::default(),
+        marks: context.earlier.marks.clone(),
         snapshot: Some(snapshot),
         readers: plan
             .jobs
@@ -98,7 +112,7 @@ pub async fn run(run: Run) -> Result<(), ExecuteError> {
     }
     supervisor.context.source.drain().await;
     supervisor.context.target.drain().await;
-    ended
+    ended.map(|()| supervisor.marks)
 }
 
 impl Supervisor {
@@ -128,6 +142,10 @@ impl Supervisor {
             let Some(job) = context.plan.job(id) else {
                 continue;
             };
+            if self.is_kept(job) {
+                self.over(job);
+                continue;
+            }
             if let Some(&because_of) = job.needs.iter().find_map(|entry| self.broken.get(entry)) {
                 self.skip(job, because_of);
                 continue;
@@ -155,6 +173,12 @@ impl Supervisor {
             };
             self.running.insert(handle.id(), running);
         }
+    }
+
+    /// Statements that an earlier session has run stay as they are. What it copied is read again.
+    fn is_kept(&self, job: &Job) -> bool {
+        matches!(job.work, Work::Run { .. } | Work::RunAlone { .. })
+            && self.context.earlier.marks.whole(job.id)
     }
 
     /// A job that needs what is broken is not started; what it would have made is broken, too.
@@ -189,9 +213,13 @@ impl Supervisor {
             job: name(),
             source,
         })?;
-        let outcome = outcome.map_err(|source| ExecuteError::Lost {
-            job: name(),
-            source,
+        let outcome = outcome.map_err(|source| {
+            let job = name();
+            if source.stops_run() {
+                ExecuteError::Stuck { job, source }
+            } else {
+                ExecuteError::Lost { job, source }
+            }
         })?;
         self.conclude(job, &running, outcome);
         self.free_slots.insert(running.slot);
@@ -204,6 +232,7 @@ impl Supervisor {
         for found in outcome.found {
             self.evidence.take(&self.context.plan, found, emit.as_ref());
         }
+        self.marks.extend(outcome.marks);
         for entry in outcome.broken {
             self.broken.entry(entry).or_insert(job.id);
         }
@@ -217,7 +246,7 @@ impl Supervisor {
                 duration_ms,
             });
         }
-        for failure in outcome.failures {
+        for (_, failure) in outcome.failures {
             emit.emit(What::JobFailed {
                 job: job.id,
                 failure: Box::new(failure),
@@ -268,50 +297,6 @@ impl Supervisor {
     async fn abort(&mut self) {
         tokio::join!(self.context.source.cancel(), self.context.target.cancel());
         self.tasks.shutdown().await;
-    }
-}
-
-/// A job on its way to a worker.
-struct Task {
-    context: Arc<Context>,
-    id: JobId,
-    broken: HashSet<DumpId>,
-    gauge: Arc<Gauge>,
-}
-
-impl Task {
-    async fn perform(self) -> Ended {
-        let Self {
-            context,
-            id,
-            broken,
-            gauge,
-        } = self;
-        let Some(job) = context.plan.job(id) else {
-            return Ok(Outcome::default());
-        };
-        let work = once(&context, job, &broken, &gauge);
-        context.watchdog.over(id, &gauge, work).await
-    }
-}
-
-async fn once(context: &Context, job: &Job, broken: &HashSet<DumpId>, gauge: &Gauge) -> Ended {
-    match &job.work {
-        Work::Run {
-            statements,
-            settings,
-        } => statements::run(context, job, (statements, settings), broken).await,
-        Work::RunAlone { statement } => statements::run_alone(context, job, statement).await,
-        Work::Copy { tables } => copy::tables(context, job, tables, broken, gauge).await,
-        Work::CopyChunk { table, range } => copy::chunk(context, job, (*table, range), gauge).await,
-        Work::Count { table } => copy::count(context, *table).await,
-        Work::ReadSource { comparison } => compare::source(context, *comparison, gauge).await,
-        Work::Compare { comparisons } => compare::target(context, comparisons, gauge).await,
-        Work::LargeObjects {
-            objects,
-            statements,
-        } => large_objects::copy(context, job, (objects, statements), gauge).await,
-        Work::CompareLargeObjects { objects } => large_objects::read(context, objects, gauge).await,
     }
 }
 

@@ -18,6 +18,10 @@ pub(super) const TLS: &str = "Check sslmode, sslrootcert, sslcert and sslkey in 
 pub(super) const KEEPER: &str = "Give --no-keeper to do without it: a move that is killed must then be resumed in a new snapshot.";
 pub(super) const ARCHIVE: &str = "The schema was written by pg_dump just now: if another, newer pg_dump is installed, name its \
                                   directory in PGCONVOY_PG_BIN; if not, please report this.";
+pub(super) const HELD: &str = "One run at a time fills a database: wait for the other one to end, or stop it first. Nothing was \
+     touched.";
+pub(super) const LEFTOVER: &str = "End it yourself, as its own role or as a superuser: select pg_terminate_backend(PID). Until \
+     then it may still write to the target.";
 pub(super) const PATTERN: &str =
     "Patterns are those of pg_dump -n and -t: see \"Patterns\" in the manual page of psql.";
 const PASSWORD: &str = "The password is looked for in the connection string, PGCONVOY_SOURCE_PASSWORD or \
@@ -145,6 +149,10 @@ pub fn for_job_error(error: &PgError) -> Option<String> {
                 .to_owned(),
         ),
         PgError::Answer { .. } => Some(DEFECT.to_owned()),
+        PgError::SnapshotLost { .. } => Some(
+            "Resume the run: it takes a new snapshot of the source and brings everything to it; what has not changed stays."
+                .to_owned(),
+        ),
         PgError::Io { .. } | PgError::Closed { .. } => None,
     }
 }

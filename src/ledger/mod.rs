@@ -1,34 +1,63 @@
-//! Done-marks, committed with the work.
+//! Done-marks, committed with the work; and what is done, what is left, and why.
 //!
 //! The ledger is a schema of the target. A job's rows and its mark are in one transaction, so they are both there or
-//! neither is, even when the connection dies while COMMIT is under way: whoever asks the ledger gets the truth.
+//! neither is, even when the connection dies while COMMIT is under way: whoever asks the ledger gets the truth. Its primary
+//! key is a second lock on the same door: of two transactions that do one job, the later one fails.
 //!
-//! This module only knows what to say; the executor says it, in the transaction that does the work. Verification does not
-//! look here.
+//! | file | |
+//! |---|---|
+//! | `mod` | the statements that write it; the executor runs them, in the transaction that does the work |
+//! | `record` | what a run was asked for, and what it saw before it touched the target |
+//! | `read` | the ledger as it is found |
+//! | `marks` | what is done, by job and part |
+//! | `adopt` | what of a new plan is done already, in another snapshot |
+//! | `standing` | a plan and its marks → what is done, done again, or left, and why |
+//!
+//! Verification does not look here: a resumed run reads both databases anew.
 
-use crate::model::{Bytes, Endpoint, JobId, MultisetDigest, Rows, SqlText, quote_literal};
+mod adopt;
+mod marks;
+mod read;
+mod record;
+mod standing;
+
+pub use adopt::{Held, There, adopt, brought, comparable, held, statements_run};
+pub use marks::{DoneMark, Marks};
+pub use read::{FailedBefore, Ledger, LedgerError, read, read_marks};
+pub use record::{Identity, Memory, Request};
+pub use standing::{reasons, standing};
+
+use crate::model::{Bytes, JobId, MultisetDigest, Rows, ServerError, SqlText, quote_literal};
 
 /// The schema's name; it is never dumped, compared or counted as content.
 pub const SCHEMA: &str = "pgconvoy";
 
+/// Version of the ledger's own tables and of what is in them.
+pub const FORMAT: i32 = 1;
+
+/// The part of a job that is the whole of it.
+pub const WHOLE: u32 = 0;
+
 const CREATE: &str = include_str!("../../sql/ledger/create.sql");
 
-/// What identifies a run.
+/// What the ledger says of a run, as texts.
 #[derive(Debug, Clone)]
-pub struct RunRecord<'a> {
-    /// Its name: that of its run directory.
+pub struct RunRow<'a> {
+    /// What identifies the run.
     pub run: &'a str,
-    /// Where it reads.
-    pub source: &'a Endpoint,
-    /// The snapshot it reads in.
+    /// The [`Request`], as JSON.
+    pub request: &'a str,
+    /// The [`Memory`], as JSON.
+    pub memory: &'a str,
+    /// The snapshot and who holds it, as JSON.
     pub snapshot: &'a str,
-    /// The snapshot's position in the write-ahead log.
-    pub lsn: &'a str,
     /// The plan, as JSON.
     pub plan: &'a str,
+    /// The schema archive.
+    pub archive: &'a [u8],
 }
 
-/// What a job did.
+/// What a job, or a part of one, did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mark {
     /// Rows it handled.
@@ -39,41 +68,144 @@ pub struct Mark {
     pub digest: Option<MultisetDigest>,
 }
 
+/// A mark and what it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// [`WHOLE`], or a part's number, from 1.
+    pub part: u32,
+    /// What was done, for a person.
+    pub what: &'a str,
+    /// What came of it.
+    pub mark: Mark,
+}
+
 /// Makes the ledger and writes the run into it; in one transaction.
-pub fn create(record: &RunRecord<'_>) -> SqlText {
+pub fn create(row: &RunRow<'_>) -> SqlText {
+    SqlText::from(format!("begin;\n{CREATE};\n{};\ncommit", insert_run(row)))
+}
+
+/// Writes another plan, in another snapshot, in the place of the old one, with what of it is done already; in one transaction.
+pub fn rebase(row: &RunRow<'_>, done: &Marks) -> SqlText {
+    let mut sql = format!(
+        "begin;\ndelete from pgconvoy.done;\ndelete from pgconvoy.trouble;\ndelete from pgconvoy.run;\n{};\n",
+        insert_run(row)
+    );
+    for (job, parts) in done.by_job() {
+        let lines: Vec<Line<'_>> = parts
+            .iter()
+            .map(|(&part, done)| Line {
+                part,
+                what: &done.what,
+                mark: done.mark,
+            })
+            .collect();
+        sql.push_str(&mark(job, 1, &lines).to_string_lossy());
+        sql.push_str(";\n");
+    }
+    sql.push_str("commit");
+    SqlText::from(sql)
+}
+
+fn insert_run(row: &RunRow<'_>) -> String {
     let values = [
-        record.run,
+        row.run,
         env!("CARGO_PKG_VERSION"),
-        &record.source.to_string(),
-        record.snapshot,
-        record.lsn,
-        record.plan,
+        row.request,
+        row.memory,
+        row.snapshot,
+        row.plan,
     ]
     .map(quote_literal)
     .join(", ");
+    let mut archive = String::with_capacity(row.archive.len() * 2);
+    for byte in row.archive {
+        archive.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
+        archive.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
+    }
+    format!(
+        "insert into pgconvoy.run (run, pgconvoy_version, request, memory, snapshot, plan, format, archive) \
+         values ({values}, {FORMAT}, pg_catalog.decode('{archive}', 'hex'))"
+    )
+}
+
+/// Marks a job, or parts of it, as done; to be run in the transaction of the work.
+pub fn mark(job: JobId, attempt: u32, lines: &[Line<'_>]) -> SqlText {
+    let values: Vec<String> = lines
+        .iter()
+        .map(|Line { part, what, mark }| {
+            let hash = mark
+                .digest
+                .map_or("null".to_owned(), |digest| format!("'{:032x}'", digest.sum));
+            format!(
+                "({job}, {part}, {}, {}, {}, {hash}, {attempt})",
+                quote_literal(what),
+                mark.rows.0,
+                mark.bytes.0,
+            )
+        })
+        .collect();
     SqlText::from(format!(
-        "begin;\n{CREATE};\ninsert into pgconvoy.run (run, pgconvoy_version, source, snapshot, snapshot_lsn, plan) values ({values});\ncommit"
+        "insert into pgconvoy.done (job, part, what, rows, bytes, hash, attempt) values {}",
+        values.join(", ")
     ))
 }
 
-/// Marks a job as done; to be run in the transaction of its work.
-pub fn mark(job: JobId, what: &str, mark: &Mark) -> SqlText {
-    let hash = mark
-        .digest
-        .map_or("null".to_owned(), |digest| format!("'{:032x}'", digest.sum));
+/// Takes the marks of jobs' parts back, and of these jobs as a whole: what they made is undone in the same transaction.
+pub fn unmark(parts: &[(JobId, u32)]) -> SqlText {
+    let parts: Vec<String> = parts
+        .iter()
+        .flat_map(|(job, part)| [format!("({job}, {part})"), format!("({job}, {WHOLE})")])
+        .collect();
     SqlText::from(format!(
-        "insert into pgconvoy.done (job, what, rows, bytes, hash) values ({job}, {}, {}, {}, {hash})",
-        quote_literal(what),
-        mark.rows.0,
-        mark.bytes.0,
+        "delete from pgconvoy.done where (job, part) in ({})",
+        parts.join(", ")
     ))
+}
+
+/// Something that went wrong with a job.
+#[derive(Debug, Clone, Copy)]
+pub struct Trouble<'a> {
+    /// The job.
+    pub job: JobId,
+    /// Its part, from 1, or [`WHOLE`].
+    pub part: u32,
+    /// Which attempt it was.
+    pub attempt: u32,
+    /// Nobody will try again by himself.
+    pub is_final: bool,
+    /// What the server said.
+    pub message: &'a str,
+    /// The statement, whole.
+    pub statement: Option<&'a str>,
+}
+
+/// Notes what went wrong; a transaction of its own.
+pub fn trouble(trouble: &Trouble<'_>) -> SqlText {
+    let text = |text: Option<&str>| text.map_or("null".to_owned(), quote_literal);
+    SqlText::from(format!(
+        "insert into pgconvoy.trouble (job, part, attempt, final, message, statement) values ({}, {}, {}, {}, {}, {})",
+        trouble.job,
+        trouble.part,
+        trouble.attempt,
+        trouble.is_final,
+        text(Some(trouble.message)),
+        text(trouble.statement),
+    ))
+}
+
+/// Whether a statement failed because somebody else has done the same job: an earlier attempt whose COMMIT got through
+/// after all.
+pub fn is_duplicate(error: &ServerError) -> bool {
+    error.code == "23505"
+        && error.schema.as_deref() == Some(SCHEMA)
+        && error.constraint.as_deref() == Some("done_pkey")
 }
 
 /// Commits once and waits for it: what was committed before without waiting is on disk then, too.
 pub fn flush() -> SqlText {
     SqlText::from(
         "begin; set local synchronous_commit = on; \
-         insert into pgconvoy.done (job, what, rows, bytes) values (-1, 'flushed', 0, 0); commit",
+         update pgconvoy.run set format = format; commit",
     )
 }
 
@@ -101,19 +233,20 @@ mod tests {
             rows: Rows(2),
             sum: 255,
         };
-        let mark = mark(
-            JobId(7),
-            "copy \"it's\"",
-            &Mark {
+        let line = |part, what| Line {
+            part,
+            what,
+            mark: Mark {
                 rows: Rows(2),
                 bytes: Bytes(9),
-                digest: Some(digest),
+                digest: (part == 1).then_some(digest),
             },
-        );
+        };
+        let mark = mark(JobId(7), 3, &[line(WHOLE, "copy \"it's\""), line(1, "t")]);
         assert_eq!(
             mark.to_string(),
-            "insert into pgconvoy.done (job, what, rows, bytes, hash) values \
-             (7, 'copy \"it''s\"', 2, 9, '000000000000000000000000000000ff')"
+            "insert into pgconvoy.done (job, part, what, rows, bytes, hash, attempt) values \
+             (7, 0, 'copy \"it''s\"', 2, 9, null, 3), (7, 1, 't', 2, 9, '000000000000000000000000000000ff', 3)"
         );
     }
 }

@@ -15,6 +15,7 @@ mod pattern;
 mod quantity;
 mod rows;
 mod server_error;
+mod shell;
 mod sql;
 mod version;
 
@@ -30,6 +31,7 @@ pub use pattern::{NameKind, Pattern, PatternError};
 pub use quantity::{Bytes, Rows};
 pub use rows::{ColumnDifference, ColumnForm, RowDifference, RowKind, RowsDiffer, ShownValue};
 pub use server_error::ServerError;
+pub use shell::{run_command, shell_word};
 pub use sql::{SqlText, quote_ident, quote_literal};
 pub use version::ServerVersion;
 

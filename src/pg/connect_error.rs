@@ -109,6 +109,29 @@ pub enum ConnectError {
     All(Vec<ConnectError>),
 }
 
+impl ConnectError {
+    /// Whether it may work if it is tried again in a while: nobody answers, or the server has no room or no time. A wrong
+    /// password stays wrong.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::UnknownHost { .. }
+            | Self::TimedOut { .. }
+            | Self::Broken { .. }
+            | Self::Unsuitable { .. } => true,
+            // too_many_connections, admin_shutdown, crash_shutdown, cannot_connect_now
+            Self::Refused { error, .. } => {
+                matches!(error.code.as_str(), "53300" | "57P01" | "57P02" | "57P03")
+            }
+            Self::All(errors) => errors.iter().any(Self::may_pass),
+            Self::NoTls { .. }
+            | Self::OddAnswer { .. }
+            | Self::Tls { .. }
+            | Self::WrongPeer { .. } => false,
+        }
+    }
+}
+
 /// One address that did not answer.
 #[derive(Debug)]
 pub struct Tried {

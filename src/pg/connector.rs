@@ -21,6 +21,8 @@ pub struct Connector {
     dialer: Dialer,
     side: Side,
     client_encoding: String,
+    /// What every session does first of all.
+    opening: Option<String>,
 }
 
 impl Connector {
@@ -30,6 +32,7 @@ impl Connector {
             dialer: Dialer::new(conninfo)?,
             side,
             client_encoding: "UTF8".to_owned(),
+            opening: None,
         })
     }
 
@@ -54,6 +57,25 @@ impl Connector {
             client_encoding: client_encoding.to_owned(),
             ..self.clone()
         }
+    }
+
+    /// The same with statements that every session runs when its settings are pinned.
+    #[must_use]
+    pub fn with_opening(&self, sql: &str) -> Self {
+        Self {
+            opening: Some(sql.to_owned()),
+            ..self.clone()
+        }
+    }
+
+    /// What a session runs before anybody is given it.
+    fn first_statements(&self, version: ServerVersion, encoding: &str, peer: &Peer) -> String {
+        let mut sql = pinned_settings(self.side, version, encoding, self.watched(peer));
+        if let Some(opening) = &self.opening {
+            sql.push_str("; ");
+            sql.push_str(opening);
+        }
+        sql
     }
 
     /// What a person is shown.
@@ -159,12 +181,9 @@ impl Open for SessionOpener<'_> {
                 .accepts(state)
                 .map_err(|because| OpenError::Unsuitable(because.to_owned()))?;
         }
-        let settings = pinned_settings(
-            self.connector.side,
-            session.version(),
-            "UTF8",
-            self.connector.watched(session.peer()),
-        );
+        let settings = self
+            .connector
+            .first_statements(session.version(), "UTF8", session.peer());
         session.execute(&settings).await.map_err(open_error)?;
         Ok(session)
     }
@@ -195,11 +214,10 @@ impl Open for WireOpener<'_> {
             channel_binding: conninfo.channel_binding,
         };
         let mut wire = Wire::start(stream, &start).await.map_err(open_error)?;
-        let settings = pinned_settings(
-            self.connector.side,
+        let settings = self.connector.first_statements(
             wire.server_version(),
             &self.connector.client_encoding,
-            self.connector.watched(wire.peer()),
+            wire.peer(),
         );
         wire.execute(&SqlText::from(settings))
             .await

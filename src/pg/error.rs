@@ -67,6 +67,14 @@ pub enum PgError {
         /// The target's command tag.
         target_tag: Rows,
     },
+    /// The snapshot that all reads of the source share is gone: its holder ended, or the server was restarted.
+    #[error("the source's snapshot {snapshot} is gone: {error}")]
+    SnapshotLost {
+        /// Its name.
+        snapshot: String,
+        /// What the server says.
+        error: Box<ServerError>,
+    },
     /// An answer that does not have the form we asked for.
     #[error("unexpected answer to {query}: {what}")]
     Answer {
@@ -99,8 +107,41 @@ impl PgError {
         match self {
             Self::Io { .. } | Self::Closed { .. } => true,
             Self::Server { error, .. } => {
-                error.code.starts_with("08") || error.code.starts_with("57P")
+                error.code.starts_with("08")
+                    || (error.code.starts_with("57P") && error.code != "57P04")
             }
+            _ => false,
+        }
+    }
+
+    /// Whether the same may succeed if it is tried again in a while, on another connection: the connection was lost, the
+    /// server is starting up or full, a lock or a deadlock was in the way, or somebody else is doing the very same.
+    pub fn may_pass(&self) -> bool {
+        const PASSING: [&str; 4] = [
+            "40001", // serialization_failure: also a conflict with recovery, on a standby
+            "40P01", // deadlock_detected
+            "53300", // too_many_connections
+            "55P03", // lock_not_available
+        ];
+        match self {
+            Self::Connect(error) => error.may_pass(),
+            Self::Server { error, .. } => {
+                self.is_lost_connection() || PASSING.contains(&error.code.as_str())
+            }
+            other => other.is_lost_connection(),
+        }
+    }
+
+    /// Whether nothing else can succeed either until a person has done something about it: a disk is full, the database or
+    /// the snapshot is gone.
+    pub fn stops_run(&self) -> bool {
+        const HOPELESS: [&str; 2] = [
+            "53100", // disk_full
+            "57P04", // database_dropped
+        ];
+        match self {
+            Self::SnapshotLost { .. } => true,
+            Self::Server { error, .. } => HOPELESS.contains(&error.code.as_str()),
             _ => false,
         }
     }

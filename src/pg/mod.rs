@@ -8,6 +8,7 @@
 //! Only this module opens connections and starts processes.
 
 mod certificate;
+pub mod claim;
 pub mod client_tools;
 pub mod cluster;
 pub mod connect_error;

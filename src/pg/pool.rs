@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use super::snapshot::LOST;
 use super::stream::Peer;
 use super::wire::Wire;
 use super::{Connector, PgError, Session};
@@ -32,6 +33,8 @@ struct State {
     idle: Vec<Wire>,
     /// Backends that are working, for a cancel request, and for which job.
     busy: HashMap<(i32, i32), Busy>,
+    /// Backends whose sessions were given up: they may be at work still, for all we know.
+    given_up: Vec<i32>,
     drained: bool,
 }
 
@@ -74,7 +77,11 @@ impl Pool {
         let idle = self.state().idle.pop();
         let wire = match (idle, &self.snapshot) {
             (Some(wire), _) => wire,
-            (None, Some(snapshot)) => self.connector.wire_in(snapshot, "read").await?,
+            (None, Some(snapshot)) => self
+                .connector
+                .wire_in(snapshot, "read")
+                .await
+                .map_err(|error| snapshot_lost(snapshot, error))?,
             (None, None) => self.connector.wire("write").await?,
         };
         let busy = Busy {
@@ -93,10 +100,9 @@ impl Pool {
             .collect()
     }
 
-    /// The sessions that serve a job are given up; whoever has them will not give them back.
+    /// Sessions that a job has not given back are given up: it has none any more.
     pub fn abandon(&self, job: JobId) {
-        let mut state = self.state();
-        state.busy.retain(|_, busy| busy.job != Some(job));
+        self.state().abandon(job);
     }
 
     /// Closes all idle sessions; new ones will be opened.
@@ -121,8 +127,21 @@ impl Pool {
 
     /// A session that is not: it is closed.
     pub fn give_up(&self, wire: Wire) {
-        self.state().busy.remove(&wire.backend());
+        let mut state = self.state();
+        state.busy.remove(&wire.backend());
+        state.given_up.push(wire.backend().0);
         drop(wire);
+    }
+
+    /// Process ids of the backends whose sessions were given up and that no session of ours has; each is returned once.
+    pub fn take_given_up(&self) -> Vec<i32> {
+        let mut state = self.state();
+        let given_up = std::mem::take(&mut state.given_up);
+        let ours = |pid: &i32| {
+            let is_it = |backend: &(i32, i32)| backend.0 == *pid;
+            state.busy.keys().any(is_it) || state.idle.iter().any(|wire| is_it(&wire.backend()))
+        };
+        given_up.into_iter().filter(|pid| !ours(pid)).collect()
     }
 
     /// Closes all idle sessions, and from now on every session that is given back.
@@ -156,10 +175,27 @@ impl Pool {
 impl State {
     /// A job has one session at a time of each side: one that it had before and did not give back is not its any more.
     fn busy_with(&mut self, backend: (i32, i32), new: Busy) {
-        if new.job.is_some() {
-            let had = self.busy.values_mut().filter(|busy| busy.job == new.job);
-            had.for_each(|busy| busy.job = None);
+        if let Some(job) = new.job {
+            self.abandon(job);
         }
         self.busy.insert(backend, new);
+    }
+
+    fn abandon(&mut self, job: JobId) {
+        let is_its = |_: &(i32, i32), busy: &mut Busy| busy.job == Some(job);
+        let abandoned = self.busy.extract_if(is_its);
+        self.given_up.extend(abandoned.map(|((pid, _), _)| pid));
+    }
+}
+
+fn snapshot_lost(snapshot: &str, error: PgError) -> PgError {
+    match error {
+        PgError::Server { error, .. } if LOST.contains(&error.code.as_str()) => {
+            PgError::SnapshotLost {
+                snapshot: snapshot.to_owned(),
+                error,
+            }
+        }
+        other => other,
     }
 }

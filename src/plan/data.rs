@@ -34,6 +34,7 @@ impl<'a> Builder<'a> {
         for (table, entry) in tables {
             let unit = self.units.len();
             self.units.push(CopyUnit::new(table, entry, &self.formats));
+            self.shield(unit);
             self.tables.entry(table.name.clone()).or_default().bytes = table.total;
             let ranges = self.chunks(table, total);
             if ranges.len() > 1 {
@@ -56,6 +57,15 @@ impl<'a> Builder<'a> {
         }
         self.plan_comparisons();
         Ok(())
+    }
+
+    /// What is set aside while a table is loaded that an earlier session has finished.
+    fn shield(&mut self, unit: usize) {
+        let shields = &self.inputs.options.left.shields;
+        let unit = &mut self.units[unit];
+        if let Some(shield) = shields.get(&unit.into) {
+            unit.shield = shield.clone();
+        }
     }
 
     /// Tables of the archive as the catalog knows them, and configuration tables of extensions.
@@ -100,7 +110,10 @@ impl<'a> Builder<'a> {
 
     /// The chunks of a table; none or one if it is better copied whole.
     fn chunks(&self, table: &Table, total: Bytes) -> Vec<Range> {
-        if table.load_via_root || table.extension.is_some() {
+        let left = &self.inputs.options.left;
+        let in_one_piece =
+            left.copied.contains(&table.name) || left.shields.contains_key(&table.name);
+        if table.load_via_root || table.extension.is_some() || in_one_piece {
             return Vec::new();
         }
         let workers = u64::from(self.inputs.options.jobs);

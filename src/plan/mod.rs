@@ -40,7 +40,7 @@ mod matviews;
 mod schema;
 mod tables;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +52,7 @@ use crate::toc::{RestoreOptions, Toc};
 
 pub use database::{DatabaseError, NewDatabase, Property};
 pub use forecast::Forecast;
-pub use tables::{Comparison, CopyUnit, Range};
+pub use tables::{Comparison, CopyUnit, Range, Shield};
 
 /// What the operator asked for, as far as the plan depends on it.
 #[derive(Debug, Clone)]
@@ -69,6 +69,18 @@ pub struct PlanOptions {
     pub chunk_size: Option<Bytes>,
     /// Memory for all index builds together, on the target.
     pub memory: Bytes,
+    /// What an earlier session has left on the target.
+    pub left: Left,
+}
+
+/// What an earlier session has left on the target, as far as a plan depends on it.
+#[derive(Debug, Clone, Default)]
+pub struct Left {
+    /// Tables of the source that are copied already: in one piece, as far as this plan is concerned.
+    pub copied: BTreeSet<QualifiedName>,
+    /// Tables of the target that are finished but for their rows, and what is set aside while these are loaded: in one
+    /// transaction, and so in one piece.
+    pub shields: BTreeMap<QualifiedName, Shield>,
 }
 
 /// Everything a plan is made from.
@@ -228,6 +240,32 @@ pub enum Work {
 }
 
 impl Work {
+    /// Whether it does nothing but say where sequences stand.
+    pub fn sets_sequences(&self) -> bool {
+        let sets = |statement: &Statement| {
+            statement
+                .sql
+                .as_bytes()
+                .starts_with(b"select pg_catalog.setval(")
+        };
+        matches!(self, Self::Run { statements, .. } if !statements.is_empty() && statements.iter().all(sets))
+    }
+
+    /// Whether it changes the target: then its mark is in the ledger when it is done.
+    pub fn changes_target(&self) -> bool {
+        match self {
+            Self::Run { .. }
+            | Self::RunAlone { .. }
+            | Self::Copy { .. }
+            | Self::CopyChunk { .. }
+            | Self::LargeObjects { .. } => true,
+            Self::Count { .. }
+            | Self::ReadSource { .. }
+            | Self::Compare { .. }
+            | Self::CompareLargeObjects { .. } => false,
+        }
+    }
+
     /// Whether it reads the source: the snapshot must be held until all such jobs are done.
     pub fn reads_source(&self) -> bool {
         match self {

@@ -35,6 +35,25 @@ pub struct CopyUnit {
     pub bytes: Bytes,
     /// How many parts it is cut into.
     pub chunks: u32,
+    /// What is set aside on the target while it is loaded.
+    #[serde(default, skip_serializing_if = "Shield::is_empty")]
+    pub shield: Shield,
+}
+
+/// Statements around a load into a table that is finished already, in the same transaction: its triggers must not fire.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shield {
+    /// Before the load.
+    pub before: Vec<SqlText>,
+    /// After it: puts everything back as it was.
+    pub after: Vec<SqlText>,
+}
+
+impl Shield {
+    /// Whether there is nothing to be set aside.
+    pub fn is_empty(&self) -> bool {
+        self.before.is_empty() && self.after.is_empty()
+    }
 }
 
 /// A part of a table.
@@ -122,6 +141,7 @@ impl CopyUnit {
             rows: table.row_estimate,
             bytes: table.total,
             chunks: 1,
+            shield: Shield::default(),
         }
     }
 

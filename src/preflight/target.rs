@@ -2,7 +2,7 @@
 
 use super::{PreflightFacts, blocker, finding, listed, warning};
 use crate::catalog::ServerFacts;
-use crate::model::{Finding, Rows, ServerVersion, Severity, quote_ident};
+use crate::model::{Finding, Rows, ServerVersion, Severity, quote_ident, shell_word};
 
 /// Whether both are the same database: the same cluster, or a standby of it, and the same database in it.
 ///
@@ -147,16 +147,6 @@ fn counted(count: u64, kind: &str) -> String {
         None => format!("{kind}s"),
     };
     format!("{} {plural}", Rows(count))
-}
-
-/// As a shell takes it.
-fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What is said at once and stays on the screen: findings, failures, differences, and the steps of the command.
 
-use crate::event::{Event, PlannedJob, What};
+use crate::event::{Event, PlannedJob, Standing, StandingState, What};
 use crate::model::{Bytes, Finding, JobId, Rows, Severity, Verdict};
 
 use super::failure;
@@ -16,6 +16,7 @@ pub fn lines(event: &Event, state: &State, verbosity: Verbosity, style: Style) -
     }
     if verbosity >= Verbosity::Verbose {
         lines.extend(job(&event.what, state).map(|line| style.faint(&line)));
+        lines.extend(standing(&event.what, state).map(|line| style.faint(&line)));
     }
     lines
 }
@@ -94,6 +95,7 @@ fn course(what: &What, state: &State, style: Style) -> Vec<String> {
         What::SourceUnchanged => {
             vec!["nothing was written to the source since the snapshot: no transaction has begun there".to_owned()]
         }
+        What::Resumed { standing } => vec![resumed(standing)],
         What::JobRetried {
             job,
             attempt,
@@ -113,12 +115,44 @@ fn course(what: &What, state: &State, style: Style) -> Vec<String> {
             signal,
             jobs,
             seconds,
-        } => vec![format!(
-            "{signal}: {} may finish within {seconds} s; once more stops at once",
-            words::count(u64::from(*jobs), "running job", "running jobs")
-        )],
+        } => vec![draining(signal, u64::from(*jobs), *seconds)],
         What::Note { text } => vec![words::harmless(text)],
         _ => Vec::new(),
+    }
+}
+
+/// `resuming: 120 jobs are done, 3 are done again, 45 are left`.
+fn resumed(standing: &[Standing]) -> String {
+    let of = |wanted| {
+        let jobs = standing.iter();
+        jobs.filter(|standing| standing.state == wanted).count() as u64
+    };
+    let mut parts = vec![words::count(
+        of(StandingState::Done),
+        "job is done",
+        "jobs are done",
+    )];
+    for (count, one, many) in [
+        (of(StandingState::Redo), "is done again", "are done again"),
+        (of(StandingState::Failed), "has failed", "have failed"),
+    ] {
+        if count > 0 {
+            parts.push(words::count(count, one, many));
+        }
+    }
+    parts.push(words::count(of(StandingState::Left), "is left", "are left"));
+    format!("resuming: {}", parts.join(", "))
+}
+
+fn draining(because: &str, jobs: u64, seconds: u64) -> String {
+    let because = words::one_line(because);
+    match (jobs, seconds) {
+        (0, _) => format!("{because}: stopping; nothing is running"),
+        (_, 0) => format!("{because}: stopping at once"),
+        _ => format!(
+            "{because}: no new job starts; {} may finish within {seconds} s (a signal stops at once)",
+            words::count(jobs, "running job", "running jobs")
+        ),
     }
 }
 
@@ -137,6 +171,32 @@ fn planned(jobs: &[PlannedJob], tables: u32, bytes: Bytes, state: &State) -> Str
             jobs_of("job", "jobs")
         )
     }
+}
+
+/// What is done again or left of a resumed run, job by job, with why.
+fn standing<'a>(what: &'a What, state: &'a State) -> impl Iterator<Item = String> + 'a {
+    let standing = match what {
+        What::Resumed { standing } => standing.as_slice(),
+        _ => &[],
+    };
+    standing.iter().filter_map(
+        |Standing {
+             job,
+             state: stands,
+             why,
+         }| {
+            let word = match stands {
+                StandingState::Done => return None,
+                StandingState::Redo => "again",
+                StandingState::Left => "left",
+                StandingState::Failed => "failed",
+            };
+            Some(words::one_line(&format!(
+                "{word}: {}: {why}",
+                state.label(*job)
+            )))
+        },
+    )
 }
 
 /// Each single job and table, for whoever asks.

@@ -98,7 +98,7 @@ pub fn line(state: &State) -> Option<String> {
         return None;
     }
     parts.extend(trouble(state));
-    parts.extend(left(state));
+    parts.extend(stopping(state).or_else(|| left(state)));
     Some(parts.join(" · "))
 }
 
@@ -142,6 +142,13 @@ pub fn trouble(state: &State) -> Vec<String> {
         .filter(|(count, _)| *count > 0)
         .map(|(count, word)| format!("{count} {word}"))
         .collect()
+}
+
+/// That it stops, and how long its running jobs may take.
+pub fn stopping(state: &State) -> Option<String> {
+    let (_, until) = state.draining.as_ref()?;
+    let left = state.now().map_or(0, |now| millis_between(now, *until));
+    Some(format!("stopping within {} s", left.div_ceil(1000)))
 }
 
 /// How long it will go on, in words.

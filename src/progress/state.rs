@@ -1,19 +1,22 @@
 //! Where a run stands: the events so far, folded into one state.
 //!
 //! Pure: the time is the events' own, or that of the last [`State::tick`]. A recorded run gives the same state as a
-//! live one did. No order of events makes it panic: a recording may begin or end anywhere.
+//! live one did. No order of events makes it panic: a recording may begin or end anywhere. Of a run of several sessions it
+//! is the state of the last one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod account;
 
-use chrono::{DateTime, Utc};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::event::{Event, Phase, PlannedJob, What};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::event::{Event, Phase, PlannedJob, Standing, StandingState, What};
 use crate::model::{Bytes, ExitStatus, JobId, Rows, Verdict};
 
 use super::estimate::{self, Meter, PhaseLoad};
+use account::{Account, weight};
 
-/// What any job costs besides its bytes: as much as copying this many.
-const OVERHEAD: u64 = 256 * 1024;
+pub use account::PhaseProgress;
 
 /// Before this much work an estimate would be a guess.
 const EVIDENCE_MS: u64 = 3000;
@@ -29,46 +32,6 @@ fn prior(phase: Phase) -> f64 {
     }
 }
 
-/// How much of a phase is planned, done and lost.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct PhaseProgress {
-    /// Jobs planned.
-    pub jobs: u64,
-    /// Jobs finished.
-    pub finished: u64,
-    /// Jobs failed.
-    pub failed: u64,
-    /// Jobs that will not start, because one they need failed.
-    pub skipped: u64,
-    /// Bytes planned, without those of failed and skipped jobs.
-    pub bytes: Bytes,
-    /// Bytes done, on the scale of the plan; running jobs count as far as they are.
-    pub done: Bytes,
-    /// Rows handled by finished jobs.
-    pub rows: Rows,
-}
-
-impl PhaseProgress {
-    /// Nothing of it is left to do, well or badly.
-    pub fn is_over(&self) -> bool {
-        self.finished + self.failed + self.skipped >= self.jobs
-    }
-}
-
-/// What the estimate needs to know of a phase besides.
-#[derive(Debug, Clone, Default)]
-struct Account {
-    progress: PhaseProgress,
-    /// Of all jobs but the failed and skipped ones.
-    weight: u64,
-    weight_finished: u64,
-    /// Worker time of the finished ones.
-    busy_ms: u64,
-    /// Jobs that nobody has begun, by weight.
-    open: BTreeSet<(u64, JobId)>,
-    open_weight: u64,
-}
-
 /// A job that runs now.
 #[derive(Debug, Clone)]
 pub struct RunningJob {
@@ -80,6 +43,8 @@ pub struct RunningJob {
     pub rows: Rows,
     /// Bytes so far.
     pub bytes: Bytes,
+    /// What keeps it from going on, if that is known.
+    pub waits: Option<String>,
     meter: Meter,
 }
 
@@ -97,10 +62,6 @@ impl RunningJob {
     fn done(&self) -> u64 {
         self.bytes.0.min(self.plan.bytes.0 / 100 * 99)
     }
-}
-
-fn weight(plan: &PlannedJob) -> u64 {
-    plan.bytes.0.saturating_add(OVERHEAD)
 }
 
 /// How a run ended.
@@ -152,6 +113,10 @@ pub struct State {
     pub failures: u64,
     /// Jobs that will never start.
     pub skipped: u64,
+    /// How often jobs were broken off, and tried again.
+    pub retries: u64,
+    /// What it was asked to stop by, and until when its running jobs may go on.
+    pub draining: Option<(String, DateTime<Utc>)>,
     /// Differences found.
     pub differences: u64,
     /// Things that could not be verified.
@@ -173,6 +138,13 @@ impl State {
                 command,
                 ..
             } => {
+                if self.started.is_some() {
+                    // A later session tells everything anew.
+                    *self = Self {
+                        now: self.now,
+                        ..Self::default()
+                    };
+                }
                 self.run_dir.clone_from(run_dir);
                 self.compares = command == "verify";
                 self.started = Some(event.at);
@@ -193,6 +165,19 @@ impl State {
             } => self.finish(*job, *rows, *bytes, *duration_ms),
             What::JobFailed { job, .. } => self.lose(*job, true),
             What::JobSkipped { job, .. } => self.lose(*job, false),
+            What::Resumed { standing } => self.resume(standing),
+            What::JobRetried { job, .. } => self.retry(*job),
+            What::JobWaits { job, what, .. } => {
+                if let Some(running) = self.running.get_mut(job) {
+                    running.waits = Some(what.clone());
+                }
+            }
+            What::Draining {
+                signal, seconds, ..
+            } => {
+                let seconds = TimeDelta::seconds(i64::try_from(*seconds).unwrap_or(0));
+                self.draining = Some((signal.clone(), event.at + seconds));
+            }
             What::TableVerified(verdict) => *self.verdicts.entry(verdict.verdict).or_default() += 1,
             What::Difference(_) => self.differences += 1,
             What::Unverified(_) => self.unverified += 1,
@@ -212,10 +197,6 @@ impl State {
             | What::InFlux { .. }
             | What::SnapshotTaken { .. }
             | What::SnapshotReleased
-            | What::Resumed { .. }
-            | What::JobRetried { .. }
-            | What::JobWaits { .. }
-            | What::Draining { .. }
             | What::Checked { .. }
             | What::SourceMovedOn { .. }
             | What::SourceUnchanged
@@ -272,7 +253,8 @@ impl State {
             return account.progress.finished as f64 / account.progress.jobs as f64;
         }
         let under_way = self.running_in(phase).map(RunningJob::done).sum::<u64>();
-        let done = account.weight_finished.saturating_add(under_way) as f64;
+        let done = account.weight_finished.saturating_add(account.weight_kept);
+        let done = done.saturating_add(under_way) as f64;
         (done / account.weight as f64).clamp(0.0, 1.0)
     }
 
@@ -400,9 +382,44 @@ impl State {
             started: at,
             rows: Rows(0),
             bytes: Bytes(0),
+            waits: None,
             meter: Meter::new(at),
         };
         self.running.insert(job, running);
+    }
+
+    /// What an earlier session has done counts as done, and what failed in one as failed.
+    fn resume(&mut self, standing: &[Standing]) {
+        for Standing { job, state, .. } in standing {
+            match state {
+                StandingState::Done => self.keep(*job),
+                StandingState::Failed => self.lose(*job, true),
+                StandingState::Redo | StandingState::Left => {}
+            }
+        }
+    }
+
+    fn keep(&mut self, job: JobId) {
+        let Some((plan, _)) = self.end(job) else {
+            return;
+        };
+        let phase = self.phases.entry(plan.phase).or_default();
+        phase.progress.finished += 1;
+        phase.progress.done += plan.bytes;
+        phase.weight_kept = phase.weight_kept.saturating_add(weight(&plan));
+    }
+
+    /// A job that was broken off waits for its next attempt as if nobody had begun it.
+    fn retry(&mut self, job: JobId) {
+        self.retries += 1;
+        let Some(running) = self.running.remove(&job) else {
+            return;
+        };
+        let plan = running.plan;
+        let phase = self.phases.entry(plan.phase).or_default();
+        if phase.open.insert((weight(&plan), plan.id)) {
+            phase.open_weight = phase.open_weight.saturating_add(weight(&plan));
+        }
     }
 
     fn advance(&mut self, job: JobId, rows: Rows, bytes: Bytes, at: DateTime<Utc>) {
@@ -413,6 +430,9 @@ impl State {
         if running.plan.phase == measured {
             let more = bytes.0.saturating_sub(running.bytes.0);
             self.moved_bytes = self.moved_bytes.saturating_add(more);
+        }
+        if bytes != running.bytes || rows != running.rows {
+            running.waits = None;
         }
         running.rows = rows;
         running.bytes = bytes;

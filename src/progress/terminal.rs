@@ -184,7 +184,7 @@ fn bar(fraction: f64, width: usize) -> String {
 
 fn total_line(state: &State, style: Style) -> String {
     let mut parts = vec![format!("{} gone", words::clock(state.elapsed_ms()))];
-    parts.extend(plain::left(state));
+    parts.extend(plain::stopping(state).or_else(|| plain::left(state)));
     parts.extend(state.compares().then(|| plain::same(state)));
     let time = style.strong(&parts.join(" · "));
     let trouble = plain::trouble(state).into_iter();
@@ -200,12 +200,17 @@ fn job_line(state: &State, job: &RunningJob, label: &str, label_width: usize) ->
             job.bytes,
             job.plan.bytes.max(job.bytes)
         ));
-        details.extend(job.rate().map(words::rate));
-        if job.rows.0 > 0 {
-            details.push(words::count(job.rows.0, "row", "rows"));
-        }
-    } else if job.plan.bytes.0 > 0 {
+    } else if job.plan.bytes.0 > 0 && job.waits.is_none() {
         details.push(format!("{} to do", job.plan.bytes));
+    }
+    match &job.waits {
+        // In place of a rate, which would be sinking to nothing.
+        Some(waits) => details.push(words::one_line(waits)),
+        None if job.bytes.0 > 0 => {
+            details.extend(job.rate().map(words::rate));
+            details.extend((job.rows.0 > 0).then(|| words::count(job.rows.0, "row", "rows")));
+        }
+        None => {}
     }
     let label = console::truncate_str(label, label_width, "…");
     let label = console::pad_str(&label, label_width, console::Alignment::Left, None);

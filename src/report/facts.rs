@@ -1,6 +1,6 @@
 //! What the last sentences are made of: the evidence of a report, counted once.
 
-use crate::model::{Rows, TableVerdict, Verdict, VerifyLevel};
+use crate::model::{Rows, TableVerdict, Verdict, VerifyLevel, run_command};
 use crate::progress::words;
 
 use super::{Outcome, Report};
@@ -62,7 +62,8 @@ impl<'a> Facts<'a> {
             started: jobs - outcomes(|outcome| *outcome == Outcome::Open),
             failed: outcomes(|outcome| matches!(outcome, Outcome::Failed { .. })),
             skipped: outcomes(|outcome| matches!(outcome, Outcome::Skipped { .. })),
-            unfinished: jobs - outcomes(|outcome| *outcome == Outcome::Finished),
+            unfinished: jobs
+                - outcomes(|outcome| matches!(outcome, Outcome::Finished | Outcome::Kept { .. })),
         }
     }
 
@@ -169,6 +170,16 @@ impl<'a> Facts<'a> {
 
     pub fn in_run_dir(&self, file: &str) -> String {
         words::in_dir(&self.report.run_dir, file)
+    }
+
+    /// The command that goes on with this run.
+    pub fn resume(&self, command: &str) -> String {
+        run_command(command, &self.report.run_dir)
+    }
+
+    /// What to do after a run that did not come to its end.
+    pub fn go_on(&self) -> String {
+        format!("Go on where it stopped: {}", self.resume("resume"))
     }
 
     /// What to type next time: the target is not empty any more, and is not emptied unasked.

@@ -14,14 +14,16 @@ mod evidence;
 mod facts;
 pub mod json;
 mod model;
+mod phases;
 pub mod plan;
 pub mod recorded;
 mod rows;
 mod sentence;
+mod sessions;
 mod tables;
 pub mod terminal;
 
-pub use model::{
-    Checked, JobReport, MovedOn, Outcome, PhaseReport, Report, ReportBuilder, SnapshotReport,
-};
+pub use model::{Checked, JobReport, MovedOn, Outcome, Report, ReportBuilder, SnapshotReport};
+pub use phases::PhaseReport;
 pub use sentence::{Conclusion, Ending, conclude};
+pub use sessions::{ResumedReport, RetryReport, SessionReport};

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, JobFailure, Phase, PlannedJob, What};
+use super::phases::PhaseReport;
+use super::sessions::{Past, ResumedReport, RetryReport, SessionReport};
+use crate::event::{Event, JobFailure, PlannedJob, Standing, StandingState, What};
 use crate::model::{
     Bytes, Difference, Endpoint, ExitStatus, Finding, JobId, Rows, RowsDiffer, Side, TableVerdict,
     Unverified, Verdict, VerifyLevel, Waiver,
@@ -22,7 +24,7 @@ pub struct Report {
     pub format: u32,
     /// pgconvoy's version.
     pub version: String,
-    /// The command: `move` or `verify`.
+    /// The command: `move`, `resume` or `verify`.
     pub command: String,
     /// Where from.
     pub source: Option<Endpoint>,
@@ -86,6 +88,15 @@ pub struct Report {
     pub phases: Vec<PhaseReport>,
     /// Every job, in the order of the plan.
     pub jobs: Vec<JobReport>,
+    /// Every session of the run, in order; everything else here, except for `retries`, is about the last of them.
+    #[serde(default)]
+    pub sessions: Vec<SessionReport>,
+    /// Where the jobs stood when the last session began, if it was not the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<ResumedReport>,
+    /// What was tried again, in all sessions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retries: Vec<RetryReport>,
 }
 
 /// The snapshot that all reads of one side saw.
@@ -117,27 +128,6 @@ pub struct MovedOn {
     pub tables: Vec<(String, u64)>,
 }
 
-/// One phase in numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PhaseReport {
-    /// Which.
-    pub phase: Phase,
-    /// Jobs planned.
-    pub jobs: u64,
-    /// Of them, finished.
-    pub finished: u64,
-    /// Of them, failed.
-    pub failed: u64,
-    /// Of them, not started because one they need failed.
-    pub skipped: u64,
-    /// When the first one started.
-    pub started_at: Option<DateTime<Utc>>,
-    /// When the last one ended.
-    pub ended_at: Option<DateTime<Utc>>,
-    /// Worker time in milliseconds: more than the clock shows when several work at once.
-    pub busy_ms: u64,
-}
-
 /// How far a job came.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
@@ -158,6 +148,11 @@ pub enum Outcome {
     Skipped {
         /// That job.
         because_of: JobId,
+    },
+    /// Done and committed in an earlier session; it stays.
+    Kept {
+        /// Why: a clause.
+        why: String,
     },
 }
 
@@ -259,22 +254,51 @@ impl Report {
 pub struct ReportBuilder {
     report: Report,
     places: HashMap<JobId, usize>,
+    past: Past,
 }
 
 impl ReportBuilder {
+    /// Goes on after the sessions of a record: what comes now is another one, and proves what it proves by itself.
+    pub fn after<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
+        let mut builder = Self::default();
+        events.into_iter().for_each(|event| builder.apply(event));
+        builder.next_session();
+        builder
+    }
+
     /// Folds in one event.
     pub fn apply(&mut self, event: &Event) {
+        if matches!(event.what, What::RunStarted { .. }) && !self.report.version.is_empty() {
+            self.next_session();
+        }
         let report = &mut self.report;
         report.started_at.get_or_insert(event.at);
-        report.ended_at = Some(event.at);
+        self.past.meet(event, &mut report.ended_at);
         match &event.what {
-            What::RunStarted { .. } => self.run_started(&event.what),
+            What::RunStarted { .. } => {
+                if !report.sessions.is_empty() {
+                    report.started_at = Some(event.at);
+                }
+                self.run_started(&event.what);
+            }
             What::Planned { .. }
             | What::JobStarted { .. }
             | What::JobAdvanced { .. }
             | What::JobFinished { .. }
             | What::JobFailed { .. }
             | What::JobSkipped { .. } => self.job_event(event),
+            What::Resumed { standing } => self.resumed(standing),
+            What::JobRetried {
+                job,
+                attempt,
+                because,
+                ..
+            } => report.retries.push(RetryReport {
+                job: *job,
+                attempt: *attempt,
+                because: because.clone(),
+                at: event.at,
+            }),
             What::SnapshotTaken {
                 side,
                 snapshot,
@@ -326,19 +350,45 @@ impl ReportBuilder {
                 report.sentence.clone_from(sentence);
                 report.next.clone_from(next);
             }
-            What::StepStarted { .. }
-            | What::Resumed { .. }
-            | What::JobRetried { .. }
-            | What::JobWaits { .. }
-            | What::Draining { .. } => {}
+            What::StepStarted { .. } | What::JobWaits { .. } | What::Draining { .. } => {}
         }
     }
 
     /// The report of the events so far.
     pub fn build(mut self) -> Report {
         self.report.format = FORMAT;
-        self.report.phases = phases(&self.report.jobs);
+        self.report.phases = PhaseReport::of(&self.report.jobs);
+        self.report.sessions.extend(SessionReport::of(&self.report));
         self.report
+    }
+
+    /// A later session tells everything anew, except for what is about all of them.
+    fn next_session(&mut self) {
+        self.past.remember(&mut self.report);
+        let mut sessions = std::mem::take(&mut self.report.sessions);
+        sessions.extend(SessionReport::of(&self.report));
+        self.report = Report {
+            sessions,
+            retries: std::mem::take(&mut self.report.retries),
+            ..Report::default()
+        };
+        self.places.clear();
+    }
+
+    fn resumed(&mut self, standing: &[Standing]) {
+        self.report.resumed = Some(ResumedReport::of(standing));
+        for Standing { job, state, why } in standing {
+            let outcome = match state {
+                StandingState::Done => Outcome::Kept { why: why.clone() },
+                StandingState::Failed => Outcome::Failed {
+                    failure: self.past.failure(*job, why),
+                },
+                StandingState::Redo | StandingState::Left => Outcome::Open,
+            };
+            if let Some(job) = self.job(*job) {
+                job.outcome = outcome;
+            }
+        }
     }
 
     fn run_started(&mut self, what: &What) {
@@ -439,34 +489,4 @@ impl ReportBuilder {
         let place = *self.places.get(&job)?;
         self.report.jobs.get_mut(place)
     }
-}
-
-fn phases(jobs: &[JobReport]) -> Vec<PhaseReport> {
-    let mut phases: BTreeMap<Phase, PhaseReport> = BTreeMap::new();
-    for job in jobs {
-        let phase = phases.entry(job.plan.phase).or_insert(PhaseReport {
-            phase: job.plan.phase,
-            jobs: 0,
-            finished: 0,
-            failed: 0,
-            skipped: 0,
-            started_at: None,
-            ended_at: None,
-            busy_ms: 0,
-        });
-        phase.jobs += 1;
-        match job.outcome {
-            Outcome::Finished => phase.finished += 1,
-            Outcome::Failed { .. } => phase.failed += 1,
-            Outcome::Skipped { .. } => phase.skipped += 1,
-            Outcome::Open | Outcome::Running => {}
-        }
-        phase.started_at = [phase.started_at, job.started_at]
-            .into_iter()
-            .flatten()
-            .min();
-        phase.ended_at = phase.ended_at.max(job.ended_at);
-        phase.busy_ms = phase.busy_ms.saturating_add(job.duration_ms);
-    }
-    phases.into_values().collect()
 }

@@ -1,12 +1,12 @@
 //! Reads a recorded run, `events.jsonl`, as far as it goes.
 //!
-//! A run may have been killed in the middle of a line, and may have been written by a newer pgconvoy with kinds of events
-//! that this one does not know. Neither keeps the rest from being read; both are said.
+//! A session may have been killed in the middle of a line, and a run may have been written by a newer pgconvoy with kinds of
+//! events that this one does not know. Neither keeps the rest from being read; both are said.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
-use crate::event::Event;
+use crate::event::{Event, What};
 use crate::progress::words;
 
 /// What was read.
@@ -20,6 +20,10 @@ pub struct Recording {
     pub damaged: Vec<u64>,
     /// The last line was not written to its end.
     pub torn: bool,
+    /// Lines read so far.
+    lines: u64,
+    /// The last line, if it is not an event: damage, unless a later session begins after it.
+    suspect: Option<u64>,
 }
 
 impl Recording {
@@ -53,31 +57,53 @@ impl Recording {
     }
 }
 
+impl Recording {
+    /// Takes the next line in, with its line end if it has one, and returns the event in it.
+    pub fn line(&mut self, line: &[u8]) -> Option<&Event> {
+        self.lines += 1;
+        let suspect = self.suspect.take();
+        if line.trim_ascii().is_empty() {
+            self.damaged.extend(suspect);
+            return None;
+        }
+        let event = serde_json::from_slice::<Event>(line).ok();
+        let begins = event.as_ref().is_some_and(begins_a_session);
+        self.damaged.extend(suspect.filter(|_| !begins));
+        if let Some(event) = event {
+            self.events.push(event);
+            return self.events.last();
+        }
+        if let Some(kind) = kind(line) {
+            *self.unknown.entry(kind).or_default() += 1;
+        } else if line.ends_with(b"\n") {
+            self.suspect = Some(self.lines);
+        } else {
+            self.torn = true;
+        }
+        None
+    }
+}
+
+/// A session that was killed in the middle of a line is no damage: the next one begins on a line of its own, with a step or
+/// with its start.
+fn begins_a_session(event: &Event) -> bool {
+    matches!(
+        event.what,
+        What::RunStarted { .. } | What::StepStarted { .. }
+    )
+}
+
 /// Reads a record. Fails only if reading itself fails.
 pub fn read(mut record: impl BufRead) -> io::Result<Recording> {
     let mut recording = Recording::default();
     let mut line = Vec::new();
-    let mut number = 0;
-    loop {
+    while record.read_until(b'\n', &mut line)? > 0 {
+        recording.line(&line);
         line.clear();
-        if record.read_until(b'\n', &mut line)? == 0 {
-            return Ok(recording);
-        }
-        number += 1;
-        let whole = line.last() == Some(&b'\n');
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        if let Ok(event) = serde_json::from_slice::<Event>(&line) {
-            recording.events.push(event);
-        } else if let Some(kind) = kind(&line) {
-            *recording.unknown.entry(kind).or_default() += 1;
-        } else if whole {
-            recording.damaged.push(number);
-        } else {
-            recording.torn = true;
-        }
     }
+    let suspect = recording.suspect.take();
+    recording.damaged.extend(suspect);
+    Ok(recording)
 }
 
 /// What a line calls itself, if it is JSON and has the form of an event.

@@ -266,12 +266,12 @@ fn unfinished(facts: &Facts<'_>) -> Conclusion {
         ),
         next: Some(if facts.failed > 0 {
             format!(
-                "Each failed statement is shown above and kept whole under {}. Remove its cause, then move again {}.",
+                "Each failed statement is shown above and kept whole under {}. Remove its cause, then try these again: {}",
                 facts.in_run_dir("failed/"),
-                facts.again()
+                facts.resume("resume --retry-failed")
             )
         } else {
-            format!("Move again {}.", facts.again())
+            facts.go_on()
         }),
     }
 }
@@ -309,7 +309,9 @@ fn stopped(facts: &Facts<'_>, status: ExitStatus, why: &str) -> Conclusion {
             facts.proven_part()
         )
     };
-    let next = (facts.started > 0).then(|| format!("Move again {}.", facts.again()));
+    // Before there is a plan there is nothing to go on with.
+    let planned = facts.report.planned_tables.is_some() && !nothing_touched;
+    let next = planned.then(|| facts.go_on());
     // Whoever stops in spite of everything being proven must not be told that it is.
     let status = match status {
         ExitStatus::Proven | ExitStatus::Waived => ExitStatus::Failed,

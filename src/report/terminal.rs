@@ -167,16 +167,51 @@ fn closing(lines: &mut Vec<String>, report: &Report, view: View) {
             .iter()
             .map(colored),
     );
-    if let Some(next) = &report.next {
-        let next = format!("Next: {}", words::one_line(next));
-        lines.extend(words::wrap(&next, width));
+    let (next, command) = next_step(report);
+    if let Some(next) = next.as_ref().filter(|_| command.is_none()) {
+        lines.extend(words::wrap(&format!("Next: {next}"), width));
     }
     let run_dir = match report.run_dir.as_str() {
         "" => String::new(),
         dir => format!(" · {}", words::one_line(dir)),
     };
     lines.push(view.style.faint(&format!(
-        "{} in all{run_dir}",
-        words::duration(report.elapsed_ms())
+        "{}{}{run_dir}",
+        words::duration(report.elapsed_ms()),
+        in_sessions(report)
     )));
+    // Last of all, and whole, so that it is seen and can be copied.
+    if let Some(command) = command {
+        let next = format!("Next: {}", next.unwrap_or_default());
+        lines.extend(words::wrap(next.trim_end(), width));
+        lines.push(command);
+    }
+}
+
+/// What to do next, and the command that goes on with the run, if it is that.
+fn next_step(report: &Report) -> (Option<String>, Option<String>) {
+    const COMMAND: &str = "pgconvoy resume ";
+    let next = report.next.as_deref().map(words::one_line);
+    match next.as_deref().and_then(|next| next.split_once(COMMAND)) {
+        Some((before, arguments)) => (
+            Some(before.to_owned()),
+            Some(format!("{COMMAND}{arguments}")),
+        ),
+        None => (next, None),
+    }
+}
+
+/// Of a run that was resumed, how many sessions there were.
+fn in_sessions(report: &Report) -> String {
+    match report.sessions.as_slice() {
+        [] | [_] => " in all".to_owned(),
+        [first, .., last] => {
+            let span = (last.ended_at - first.started_at).num_milliseconds();
+            format!(
+                " in session {}, {} after the first began",
+                report.sessions.len(),
+                words::duration(u64::try_from(span).unwrap_or(0))
+            )
+        }
+    }
 }

@@ -3,7 +3,9 @@
 pub mod comparison;
 
 use chrono::{DateTime, Utc};
-use pgconvoy::event::{EntryRef, Event, JobFailure, Phase, PlannedJob, What};
+use pgconvoy::event::{
+    EntryRef, Event, JobFailure, Phase, PlannedJob, Standing, StandingState, What,
+};
 use pgconvoy::model::{
     Bytes, CopyFormat, Difference, DifferenceKind, DumpId, Endpoint, ExitStatus, Finding, JobId,
     MultisetDigest, QualifiedName, Rows, ServerError, ServerVersion, Severity, Side, TableVerdict,
@@ -372,6 +374,70 @@ pub fn failed() -> Run {
         because_of: JobId(7),
     });
     run.verdict("accounts", 902_110, 301 * MB, Verdict::Identical);
+    run
+}
+
+/// A session that was asked to stop, and was killed before it could.
+pub fn stopped() -> Run {
+    let mut run = under_way();
+    run.push(What::JobRetried {
+        job: JobId(3),
+        attempt: 1,
+        because: "the connection to the source was lost".to_owned(),
+        wait_ms: 2000,
+    });
+    run.wait(2000).start(3).wait(500);
+    run.push(What::JobWaits {
+        job: JobId(3),
+        side: Side::Target,
+        what: "waits for a lock on public.accounts that pid 4711 (psql, role bob) holds".to_owned(),
+    });
+    run.push(What::Draining {
+        signal: "SIGTERM".to_owned(),
+        jobs: 3,
+        seconds: 30,
+    });
+    run.wait(1000).advance(1, 1_200_000, 222 * MB);
+    run
+}
+
+/// What a later session begins with: the schema and the small tables are done, one half of `statuses` is done again.
+pub fn resumed() -> Run {
+    let mut run = stopped();
+    run.wait(3_600_000);
+    run.push(What::StepStarted {
+        step: "connecting".to_owned(),
+    });
+    let mut start = run.events[0].what.clone();
+    if let What::RunStarted { command, .. } = &mut start {
+        "resume".clone_into(command);
+    }
+    run.wait(100).push(start);
+    run.snapshot();
+    plan(&mut run);
+    let standing = |job, state, why: &str| Standing {
+        job: JobId(job),
+        state,
+        why: why.to_owned(),
+    };
+    let mut standings = vec![
+        standing(0, StandingState::Done, "the ledger has it"),
+        standing(1, StandingState::Redo, "the source was written to since"),
+        standing(4, StandingState::Done, "the ledger has it"),
+        standing(
+            6,
+            StandingState::Failed,
+            "it failed, and was not asked for again",
+        ),
+    ];
+    let left = [2, 3, 5, 7, 8, 9, 10];
+    standings
+        .extend(left.map(|job| standing(job, StandingState::Left, "the ledger does not have it")));
+    run.push(What::Resumed {
+        standing: standings,
+    });
+    run.start(1).start(2).wait(1000);
+    run.advance(1, 160_000, 30 * MB);
     run
 }
 

@@ -39,22 +39,26 @@ pub struct ConnectionArgs {
 impl ConnectionArgs {
     /// Source and target, resolved, with what else the environment says.
     pub fn resolve(&self, environment: &Environment) -> Result<(Conninfo, Conninfo), Failure> {
-        let one = |text: &str, variable: &str, side: &str| {
-            let found = Conninfo::resolve(text, environment)
-                .map_err(|error| Failure::from(error).while_doing(side))?;
-            Ok::<_, Failure>(match environment.variable(variable) {
-                // What stands in the connection string itself is stronger.
-                Some(password) if !has_password(text) => {
-                    found.with_password(&Password::new(password))
-                }
-                _ => found,
-            })
-        };
         Ok((
-            one(&self.source, SOURCE_PASSWORD, "--source")?,
-            one(&self.target, TARGET_PASSWORD, "--target")?,
+            resolve_connection(&self.source, environment, ("--source", SOURCE_PASSWORD))?,
+            resolve_connection(&self.target, environment, ("--target", TARGET_PASSWORD))?,
         ))
     }
+}
+
+/// One connection string, with what else the environment says; `side` is the option's name and the variable of its password.
+pub fn resolve_connection(
+    text: &str,
+    environment: &Environment,
+    (side, variable): (&str, &str),
+) -> Result<Conninfo, Failure> {
+    let found = Conninfo::resolve(text, environment)
+        .map_err(|error| Failure::from(error).while_doing(side))?;
+    Ok(match environment.variable(variable) {
+        // What stands in the connection string itself is stronger.
+        Some(password) if !has_password(text) => found.with_password(&Password::new(password)),
+        _ => found,
+    })
 }
 
 #[cfg(test)]

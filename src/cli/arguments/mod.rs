@@ -7,13 +7,15 @@ pub mod duration;
 mod keeper;
 mod leave_out;
 mod reporting;
+mod retry;
 mod selection;
 mod size;
 mod speed;
 
-pub use connection::ConnectionArgs;
+pub use connection::{ConnectionArgs, resolve_connection};
 pub use keeper::KeeperOptions;
 pub use leave_out::LeaveOutArgs;
 pub use reporting::{OutputArgs, VerifyArgs};
+pub use retry::RetryArgs;
 pub use selection::SelectionArgs;
 pub use speed::SpeedArgs;

@@ -3,11 +3,8 @@
 use clap::Args;
 
 use super::size;
-use crate::catalog::ServerFacts;
+use crate::cli::inspect::Sizes;
 use crate::model::Bytes;
-
-/// What index builds may use of a target that says nothing else.
-const LEAST_MEMORY: Bytes = Bytes(512 << 20);
 
 /// How to go about it.
 #[derive(Debug, Clone, Default, Args)]
@@ -19,7 +16,7 @@ pub struct SpeedArgs {
 
     /// Tables larger than this are copied in chunks, for example 512MB [default: by the sizes of all]
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
-    pub chunk_size: Option<Bytes>,
+    chunk_size: Option<Bytes>,
 
     /// Memory on the target for all index builds together [default: half of its `shared_buffers`, at least 512MB]
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
@@ -34,13 +31,12 @@ impl SpeedArgs {
             .unwrap_or_else(|| u32::try_from(cores()).unwrap_or(1))
     }
 
-    /// Memory for all index builds together, on this target.
-    pub fn memory(&self, target: &ServerFacts) -> Bytes {
-        self.memory.unwrap_or_else(|| {
-            LEAST_MEMORY
-                .max(Bytes(target.shared_buffers.0 / 2))
-                .max(target.maintenance_work_mem)
-        })
+    /// Sizes that were named.
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            memory: self.memory,
+            chunk_size: self.chunk_size,
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod keywords;
 mod layers;
 mod parse;
 mod password;
+mod record;
 mod values;
 
 use std::fmt;

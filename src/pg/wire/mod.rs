@@ -40,6 +40,12 @@ impl Gauge {
         self.bytes.fetch_add(bytes.0, Ordering::Relaxed);
     }
 
+    /// Begins anew, for another attempt.
+    pub fn reset(&self) {
+        self.rows.store(0, Ordering::Relaxed);
+        self.bytes.store(0, Ordering::Relaxed);
+    }
+
     /// Rows and bytes so far.
     pub fn read(&self) -> (Rows, Bytes) {
         (

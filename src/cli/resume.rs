@@ -1,0 +1,262 @@
+//! `pgconvoy resume`: goes on with an interrupted run, from its directory or, on another machine, from the target's ledger.
+//!
+//! ```text
+//!   run.json, or the ledger ─► what was asked for ─► both ends ─► claim ─► ledger ─┬─ none: nothing was begun ─► begin
+//!                                                                                  └─ take up:
+//!   the keeper still holds the snapshot ─► the old plan, with what of it is done
+//!   it is lost ─► a new snapshot ─► what has not changed stays, the rest is cleared away ─► a new plan
+//! ```
+//!
+//! A session trusts the ledger for what is done, and for nothing else: what the proof needs is read anew on both sides.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::arguments::{OutputArgs, RetryArgs, resolve_connection};
+use super::inspect::{Requested, Road, Server};
+use super::output::Output;
+use super::run_dir::RunDir;
+use super::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
+use super::session::{self, Ready, Session};
+use super::take_up::take_up;
+use crate::failure::Failure;
+use crate::ledger::{self, Identity, Ledger, Request};
+use crate::model::{ExitStatus, Side};
+use crate::pg::conninfo::{Conninfo, Environment};
+
+/// Go on with an interrupted move
+///
+/// Says for each job whether it is done, done again or left, and why; does what is left, and proves the whole. If the snapshot
+/// of the source is still held, it goes on in that; otherwise it takes a new one and brings everything to it. With RUN_DIR it
+/// needs nothing else. From another machine, or without the run directory, --target leads to the ledger, which has all.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = super::AFTER_HELP)]
+pub struct ResumeArgs {
+    /// The directory of the interrupted run
+    #[arg(value_name = "RUN_DIR", conflicts_with = "run_dir")]
+    pub directory: Option<PathBuf>,
+
+    /// The source, if it is to be reached otherwise than then
+    #[arg(
+        long,
+        value_name = "CONNINFO",
+        env = "PGCONVOY_SOURCE",
+        hide_env_values = true,
+        help_heading = "Connections"
+    )]
+    pub source: Option<String>,
+
+    /// The target, if it is to be reached otherwise than then, or if there is no run directory
+    #[arg(
+        long,
+        value_name = "CONNINFO",
+        env = "PGCONVOY_TARGET",
+        hide_env_values = true,
+        help_heading = "Connections"
+    )]
+    pub target: Option<String>,
+
+    /// Try failed statements again, after their cause was mended; one whose file under failed/ was edited is run as edited
+    #[arg(long, help_heading = "Resuming")]
+    pub retry_failed: bool,
+
+    /// What is tried again.
+    #[command(flatten)]
+    pub retry: RetryArgs,
+
+    /// How to tell.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// What is known before the target is touched.
+enum Found {
+    /// The run was interrupted before it touched the target.
+    Nothing(Box<session::Prepared>),
+    /// Its ledger.
+    Ledger(Box<Interrupted>),
+}
+
+/// An interrupted run, found.
+pub(super) struct Interrupted {
+    pub road: Road,
+    pub requested: Requested,
+    pub ledger: Ledger,
+    pub claim: crate::pg::claim::Claim,
+}
+
+impl ResumeArgs {
+    /// From the command line.
+    pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
+        let options = self.output.options();
+        let (output, request) = if let Some(directory) = &self.directory {
+            let run_dir = RunDir::open_existing(directory)?;
+            let request = run_dir.read_request()?;
+            let request: Request = request.ok_or_else(|| nothing_asked(directory))?;
+            (Output::go_on(run_dir, options.display)?, Some(request))
+        } else if self.target.is_some() {
+            (Output::start(&options)?, None)
+        } else {
+            return Err(Failure::usage(
+                "which run is to be resumed?",
+                "Name its directory, or the target database with --target: the ledger is there.",
+            ));
+        };
+        Box::pin(run(self, output, request)).await
+    }
+}
+
+fn nothing_asked(directory: &std::path::Path) -> Failure {
+    Failure::usage(
+        format!(
+            "the run in {} was interrupted before it had looked at both servers; nothing was touched",
+            directory.display()
+        ),
+        "There is nothing to resume: start the move again.",
+    )
+}
+
+/// Resumes.
+async fn run(
+    args: ResumeArgs,
+    output: Output,
+    request: Option<Request>,
+) -> Result<ExitStatus, Failure> {
+    let session = Session {
+        output: &output,
+        stop: super::signals::watch(),
+        max_retries: args.retry.max_retries,
+    };
+    let from_elsewhere = request.is_none();
+    let found = tokio::select! {
+        found = look(&args, &session, request) => found,
+        name = super::signals::wait(session.stop.clone()) => Err(Failure::interrupted(&name)),
+    };
+    let (request, found) = match found {
+        Ok(found) => found,
+        // This session has touched nothing. The record of the others stays.
+        Err(failure) if from_elsewhere => {
+            output.abandon(&failure).await;
+            return Err(failure);
+        }
+        Err(failure) => return Ok(output.fail(failure).await),
+    };
+    let done = async {
+        let ready = ready(&args, &session, &request, found).await?;
+        Box::pin(session.carry_out(ready)).await
+    };
+    match done.await {
+        Ok(done) => session::conclude(done, output).await,
+        Err(failure) => Ok(output.fail(failure).await),
+    }
+}
+
+async fn ready(
+    args: &ResumeArgs,
+    session: &Session<'_>,
+    request: &Request,
+    found: Found,
+) -> Result<Ready, Failure> {
+    let take_up = async {
+        match found {
+            Found::Nothing(prepared) => session.begin(*prepared, request).await,
+            Found::Ledger(interrupted) => {
+                Box::pin(take_up(session, *interrupted, args.retry_failed)).await
+            }
+        }
+    };
+    tokio::select! {
+        ready = Box::pin(take_up) => ready,
+        name = super::signals::wait(session.stop.clone()) => Err(Failure::interrupted(&name)),
+    }
+}
+
+/// Finds both ends and the ledger; touches nothing, but that it ends what an earlier session has left running.
+async fn look(
+    args: &ResumeArgs,
+    session: &Session<'_>,
+    request: Option<Request>,
+) -> Result<(Request, Found), Failure> {
+    let environment = Environment::of_process();
+    let given = |text: &Option<String>, side: (&str, &str)| {
+        let resolve = |text: &String| resolve_connection(text, &environment, side);
+        text.as_ref().map(resolve).transpose()
+    };
+    let source = given(&args.source, ("--source", SOURCE_PASSWORD))?;
+    let target = given(&args.target, ("--target", TARGET_PASSWORD))?;
+    session.step("connecting");
+    let (request, from_elsewhere) = match (request, &target) {
+        (Some(request), _) => (request, false),
+        (None, Some(target)) => (request_from_ledger(target).await?, true),
+        (None, None) => return Err(Failure::defect("a run without a name")),
+    };
+    if from_elsewhere {
+        session.output.run_dir().write_request(&request)?;
+    }
+    let mut requested = Requested::recorded(&request, (source, target), environment)?;
+    if request.create && !requested.target_exists().await? {
+        requested.create = true;
+    }
+    let road = Road::connect(&requested).await?;
+    session.tell_start("resume", &road, &requested);
+    let now = Identity::of(&road.source.facts);
+    if !request.source_identity.may_be(&now) {
+        return Err(Failure::usage(
+            format!(
+                "{} is not the database that the run was moving (another server, or another database of that name)",
+                road.source.endpoint
+            ),
+            "Lead --source to the database that the run began with; to move another one, start a move.",
+        ));
+    }
+    let found = find(session, road, requested, &request).await?;
+    Ok((request, found))
+}
+
+async fn find(
+    session: &Session<'_>,
+    road: Road,
+    mut requested: Requested,
+    request: &Request,
+) -> Result<Found, Failure> {
+    if requested.create {
+        let prepared = session.look(road, requested).await?;
+        return Ok(Found::Nothing(Box::new(prepared)));
+    }
+    let claim = session.claim(&road.target).await?;
+    let Some(ledger) = ledger::read(&road.target.session).await? else {
+        requested.overwrite.clone_from(&request.overwrite);
+        requested.adopt = request.create;
+        let prepared = session.look_with(Some(claim), road, requested).await?;
+        return Ok(Found::Nothing(Box::new(prepared)));
+    };
+    if ledger.request.run != request.run {
+        return Err(Failure::usage(
+            format!(
+                "the ledger in {} belongs to another run: {}",
+                road.target.endpoint, ledger.request.run
+            ),
+            "Resume that run, or lead --target to the database that this one was filling.",
+        ));
+    }
+    Ok(Found::Ledger(Box::new(Interrupted {
+        road,
+        requested,
+        ledger,
+        claim,
+    })))
+}
+
+/// Without a run directory, what was asked for is in the ledger.
+async fn request_from_ledger(target: &Conninfo) -> Result<Request, Failure> {
+    let server = Server::connect(target.clone(), Side::Target).await;
+    let server = server.map_err(|failure| failure.while_doing("the target"))?;
+    match ledger::read(&server.session).await? {
+        Some(ledger) => Ok(ledger.request),
+        None => Err(Failure::usage(
+            format!("{} has no ledger of an unfinished run", server.endpoint),
+            "There is nothing to resume there: either the run was finished, or it never touched this database.",
+        )),
+    }
+}

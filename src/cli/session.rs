@@ -1,0 +1,367 @@
+//! One session of a run, from a plan to an exit status. `move` begins the first, `resume` every other.
+//!
+//! ```text
+//!   move:    look ─► begin ──┐
+//!                            ├─► carry out ─► conclude
+//!   resume:  look ─► take up ┘
+//! ```
+//!
+//! `begin` is where the target is first touched; what was asked for, the plan and the schema are written down before, in the
+//! run directory, and right after it in the ledger. The ledger goes last of all.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::inspect::{self, Inspection, Requested, Road, Server, Sizes};
+use super::output::{Emitter, Output};
+use super::prove::{self, Proof};
+use crate::event::{Emit as _, What};
+use crate::execute::{self, Earlier, ExecuteError, Run};
+use crate::failure::Failure;
+use crate::ledger::{self, Marks, Request, RunRow};
+use crate::model::{ExitStatus, Finding, Severity, Side};
+use crate::pg::claim::Claim;
+use crate::pg::keeper::Kept;
+use crate::pg::wire::Wire;
+use crate::plan::{Left, Plan};
+use crate::preflight;
+use crate::report::Ending;
+
+/// What a session needs besides what it does.
+pub(super) struct Session<'a> {
+    /// Where it is told.
+    pub output: &'a Output,
+    /// Becomes the name of a signal.
+    pub stop: watch::Receiver<Option<String>>,
+    /// How often a job is tried again.
+    pub max_retries: u32,
+}
+
+/// What is known before anything is changed.
+pub(super) struct Prepared {
+    pub inspection: Inspection,
+    /// `None` as long as there is no target database.
+    pub claim: Option<Claim>,
+}
+
+/// A target that is ours, a ledger in it, and a plan.
+pub(super) struct Ready {
+    pub inspection: Inspection,
+    pub plan: Arc<Plan>,
+    pub earlier: Earlier,
+    /// The session of the target that drops the ledger in the end.
+    pub ledger: Wire,
+    /// Given up last of all.
+    pub claim: Claim,
+}
+
+/// A session that has done all its jobs, with what proves it.
+pub(super) struct Done {
+    target_superuser: bool,
+    ledger: Wire,
+    claim: Claim,
+}
+
+/// The snapshot as the ledger keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SnapshotRecord {
+    /// As `pg_export_snapshot` names it.
+    pub id: String,
+    /// Position in the write-ahead log.
+    pub lsn: String,
+    /// The process that holds it, if it is one of its own.
+    pub kept: Option<Kept>,
+}
+
+impl SnapshotRecord {
+    /// Of the inspection's snapshot.
+    pub fn of(inspection: &Inspection) -> Self {
+        let snapshot = &inspection.view.snapshot;
+        Self {
+            id: snapshot.id.clone(),
+            lsn: snapshot.lsn.clone(),
+            kept: snapshot.kept_by(),
+        }
+    }
+}
+
+impl Session<'_> {
+    /// For whoever has something to say.
+    pub fn emitter(&self) -> Emitter {
+        self.output.emitter()
+    }
+
+    /// Says what is being done.
+    pub fn step(&self, what: &str) {
+        step(&self.emitter(), what);
+    }
+
+    /// What identifies the run: the name of its directory.
+    pub fn run_id(&self) -> String {
+        let path = self.output.run_dir().path();
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        path.display().to_string()
+    }
+
+    /// The first event of a session.
+    pub fn tell_start(&self, command: &str, road: &Road, requested: &Requested) {
+        self.emitter().emit(What::RunStarted {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            command: command.to_owned(),
+            source: road.source.endpoint.clone(),
+            target: road.target_endpoint(),
+            jobs: requested.jobs,
+            verify: requested.verify,
+            run_dir: self.output.run_dir().path().display().to_string(),
+            narrowed_by: requested.narrowed_by(),
+        });
+    }
+
+    /// The look before the leap: everything that could speak against it. Only reads, and claims the target.
+    pub async fn look(&self, road: Road, requested: Requested) -> Result<Prepared, Failure> {
+        // A database that is yet to be created is claimed then.
+        let claim = if requested.create {
+            None
+        } else {
+            Some(self.claim(&road.target).await?)
+        };
+        self.look_with(claim, road, requested).await
+    }
+
+    /// The same with a claim.
+    pub async fn look_with(
+        &self,
+        claim: Option<Claim>,
+        road: Road,
+        requested: Requested,
+    ) -> Result<Prepared, Failure> {
+        let emitter = self.emitter();
+        self.step("looking at the target");
+        let target_facts = road.view_target(&requested).await?;
+        refuse_blockers(&road.first_findings(&requested, &target_facts).await?)?;
+        self.step("reading the schema of the source");
+        let inspection = Box::pin(road.inspect(requested, target_facts)).await?;
+        self.tell_snapshot(&inspection);
+        let findings = inspection.findings();
+        refuse_blockers(&findings)?;
+        let worth_telling = findings
+            .into_iter()
+            .filter(|finding| finding.severity < Severity::Blocker);
+        worth_telling.for_each(|finding| emitter.emit(What::Finding(finding)));
+        Ok(Prepared { inspection, claim })
+    }
+
+    /// Which snapshot everything is read in.
+    pub fn tell_snapshot(&self, inspection: &Inspection) {
+        self.emitter().emit(What::SnapshotTaken {
+            side: Side::Source,
+            snapshot: inspection.view.snapshot.id.clone(),
+            lsn: inspection.view.snapshot.lsn.clone(),
+        });
+    }
+
+    /// Makes the target ours alone: no other run fills it, and nothing that one has left behind still works on it.
+    pub async fn claim(&self, target: &Server) -> Result<Claim, Failure> {
+        let claim = Claim::take(&target.connector).await?;
+        for ended in claim.end_leftovers().await? {
+            let text = format!("ended a session that an earlier run left on the target: {ended}");
+            self.emitter().emit(What::Note { text });
+        }
+        claim.cover(&target.session).await?;
+        Ok(claim)
+    }
+
+    /// The first time that the target is touched: empties or creates it where that was asked for, and makes the ledger.
+    pub async fn begin(&self, prepared: Prepared, request: &Request) -> Result<Ready, Failure> {
+        let Prepared { inspection, claim } = prepared;
+        self.step("planning");
+        let plan = inspection.plan(Sizes::of(request), Left::default())?;
+        self.write_down(&inspection, &plan)?;
+        let mut inspection = Box::pin(inspection.ready_target(&self.emitter())).await?;
+        let claim = match claim {
+            Some(claim) => claim,
+            None => self.claim(&inspection.road.target).await?,
+        };
+        let connector = Claim::worker(&inspection.road.target.connector);
+        let mut wire = connector.wire("ledger").await?;
+        let texts = RowTexts::new(&inspection, &plan, request)?;
+        let created = wire
+            .execute(&ledger::create(&texts.row(request, &inspection)))
+            .await;
+        created.map_err(|error| {
+            Failure::from(error).while_doing("creating the ledger on the target")
+        })?;
+        // From here on there is something that can be resumed, in this snapshot.
+        inspection.view.snapshot.keep().await?;
+        announce(&plan, &self.emitter());
+        Ok(Ready {
+            inspection,
+            plan: Arc::new(plan),
+            earlier: Earlier::default(),
+            ledger: wire,
+            claim,
+        })
+    }
+
+    /// Plan and schema, in the run directory.
+    pub fn write_down(&self, inspection: &Inspection, plan: &Plan) -> Result<(), Failure> {
+        let run_dir = self.output.run_dir();
+        run_dir.write_schema(&inspection.view.archive)?;
+        run_dir.write_plan(plan)?;
+        for text in plan.notes.clone() {
+            self.emitter().emit(What::Note { text });
+        }
+        Ok(())
+    }
+
+    /// Everything that is planned and not done, and the proof.
+    pub async fn carry_out(&self, ready: Ready) -> Result<Done, Failure> {
+        let Ready {
+            inspection,
+            plan,
+            earlier,
+            mut ledger,
+            claim,
+        } = ready;
+        let emitter = self.emitter();
+        self.step("copying and building");
+        let target = Claim::worker(&inspection.road.target.connector);
+        let (snapshot, proof) = inspection.split(Arc::clone(&plan));
+        let run = Run {
+            plan,
+            source: proof.source_connector(),
+            target,
+            snapshot,
+            emit: Arc::new(emitter.clone()),
+            stop: super::signals::as_flag(self.stop.clone()),
+            earlier,
+            max_retries: self.max_retries,
+        };
+        let marks = execute::run(run)
+            .await
+            .map_err(|error| self.stopped(error))?;
+        let proven = tokio::select! {
+            proven = prove(proof, &mut ledger, &marks, &emitter) => proven,
+            name = super::signals::wait(self.stop.clone()) => Err(Failure::interrupted(&name)),
+        };
+        proven.map(|target_superuser| Done {
+            target_superuser,
+            ledger,
+            claim,
+        })
+    }
+
+    fn stopped(&self, error: ExecuteError) -> Failure {
+        match error {
+            ExecuteError::Stopped => {
+                Failure::interrupted(self.stop.borrow().as_deref().unwrap_or("a signal"))
+            }
+            other => Failure::from(other),
+        }
+    }
+}
+
+/// Tells what the jobs of a plan are.
+pub(super) fn announce(plan: &Plan, emitter: &Emitter) {
+    emitter.emit(What::Planned {
+        jobs: plan.announced(),
+        tables: inspect::tables_to_judge(plan),
+        bytes: plan.data_bytes(),
+    });
+}
+
+/// The texts of the ledger's row.
+pub(super) struct RowTexts {
+    request: String,
+    memory: String,
+    snapshot: String,
+    plan: String,
+}
+
+impl RowTexts {
+    /// Puts everything into JSON.
+    pub fn new(inspection: &Inspection, plan: &Plan, request: &Request) -> Result<Self, Failure> {
+        Ok(Self {
+            request: json("the request", request)?,
+            memory: json("what was seen", &inspection.memory())?,
+            snapshot: json("the snapshot", &SnapshotRecord::of(inspection))?,
+            plan: json("the plan", plan)?,
+        })
+    }
+
+    /// The row.
+    pub fn row<'a>(&'a self, request: &'a Request, inspection: &'a Inspection) -> RunRow<'a> {
+        RunRow {
+            run: &request.run,
+            request: &self.request,
+            memory: &self.memory,
+            snapshot: &self.snapshot,
+            plan: &self.plan,
+            archive: &inspection.view.archive,
+        }
+    }
+}
+
+fn json(what: &str, value: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value)
+        .map_err(|error| Failure::defect(format!("putting {what} into JSON: {error}")))
+}
+
+async fn prove(
+    proof: Proof,
+    ledger: &mut Wire,
+    marks: &Marks,
+    emitter: &Emitter,
+) -> Result<bool, Failure> {
+    step(
+        emitter,
+        "comparing schemas, indexes, constraints and sequences",
+    );
+    proof.finish_target().await?;
+    prove::compare(&proof, emitter).await?;
+    prove::tell_readiness(&proof, emitter).await?;
+    prove::tell_writes_since(&proof.before(), emitter).await?;
+    // Until here commits were not waited for; what is called proven is on disk.
+    ledger.execute(&ledger::flush()).await?;
+    prove::nothing_was_lost(&proof, marks).await?;
+    Ok(proof.target_superuser())
+}
+
+/// The end: report first, and the ledger goes last, when nothing can ask for it any more.
+pub(super) async fn conclude(mut done: Done, output: Output) -> Result<ExitStatus, Failure> {
+    let run_dir = output.run_dir().path().display().to_string();
+    let status = output.finish(Ending::Complete).await;
+    if matches!(status, ExitStatus::Proven | ExitStatus::Waived) {
+        let dropped = done
+            .ledger
+            .execute(&ledger::drop(done.target_superuser))
+            .await;
+        dropped.map_err(|error| {
+            Failure::from(error)
+                .with_status(ExitStatus::Failed)
+                .while_doing(&format!(
+                    "dropping the ledger (schema pgconvoy) after the run in {run_dir} was complete"
+                ))
+        })?;
+    }
+    done.ledger.close().await;
+    drop(done.claim);
+    Ok(status)
+}
+
+fn refuse_blockers(findings: &[Finding]) -> Result<(), Failure> {
+    if preflight::is_go(findings) {
+        Ok(())
+    } else {
+        Err(Failure::no_go(findings))
+    }
+}
+
+/// Says what is being done.
+pub(super) fn step(emitter: &Emitter, what: &str) {
+    emitter.emit(What::StepStarted {
+        step: what.to_owned(),
+    });
+}

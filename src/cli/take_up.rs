@@ -1,0 +1,377 @@
+//! Takes up what earlier sessions of a run have left on the target: in their snapshot, or in a new one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::inspect::{Inspection, Sizes, dump_schema};
+use super::resume::Interrupted;
+use super::session::{Ready, RowTexts, Session, SnapshotRecord, announce};
+use crate::event::{Emit as _, JobFailure, Standing, StandingState, What};
+use crate::execute::rebase::{self, Clearing};
+use crate::execute::{Earlier, known_failures};
+use crate::failure::Failure;
+use crate::ledger::{self, FailedBefore, Held, Ledger, Marks, There};
+use crate::model::{DumpId, Filters, JobId, QualifiedName};
+use crate::pg::claim::Claim;
+use crate::pg::wire::Wire;
+use crate::pg::{Connector, Pool, Snapshot};
+use crate::plan::{Left, Plan};
+use crate::toc::{CompareOptions, Entry, EntryDifference, Toc, compare, compare_entries};
+
+/// Finds out what is done, clears away what does not hold any more, and says where every job stands.
+pub(super) async fn take_up(
+    session: &Session<'_>,
+    interrupted: Interrupted,
+    retry_failed: bool,
+) -> Result<Ready, Failure> {
+    let Interrupted {
+        road,
+        requested,
+        mut ledger,
+        claim,
+    } = interrupted;
+    session.step("reading the schema of the source");
+    let held = held_snapshot(session, &road.source.connector, &ledger).await?;
+    let same_snapshot = held.is_some();
+    let target_facts = road.view_target(&requested).await?;
+    let mut inspection = Box::pin(road.inspect_in(held, requested, target_facts)).await?;
+    inspection.recall(std::mem::take(&mut ledger.memory), same_snapshot);
+    inspection.recall_database(ledger.request.create).await?;
+    session.tell_snapshot(&inspection);
+    refuse_another_schema(&ledger, &inspection)?;
+    let connector = Claim::worker(&inspection.road.target.connector);
+    let mut wire = connector.wire("ledger").await?;
+    // What the ledger says is what a crash of the target would leave.
+    wire.execute(&ledger::flush()).await?;
+    let resumption = if same_snapshot {
+        in_same_snapshot(&inspection, ledger).await?
+    } else {
+        let mut rebasing = Rebasing {
+            session,
+            inspection: &inspection,
+            ledger: &ledger,
+            wire: &mut wire,
+        };
+        rebasing.run().await?
+    };
+    inspection.view.snapshot.keep().await?;
+    Ok(resumption.ready(session, inspection, (wire, claim), retry_failed))
+}
+
+/// The snapshot of the earlier sessions, if somebody still holds it.
+async fn held_snapshot(
+    session: &Session<'_>,
+    source: &Connector,
+    ledger: &Ledger,
+) -> Result<Option<Snapshot>, Failure> {
+    let record: SnapshotRecord = serde_json::from_str(&ledger.snapshot).map_err(|error| {
+        Failure::defect(format!(
+            "the ledger's snapshot cannot be understood: {error}"
+        ))
+    })?;
+    let held = match &record.kept {
+        Some(kept) => Snapshot::resume(source, kept).await?,
+        None => None,
+    };
+    let text = if held.is_some() {
+        format!(
+            "snapshot {} is still held: the run goes on in it",
+            record.id
+        )
+    } else {
+        format!(
+            "snapshot {} is not held any more: everything is brought to a new one",
+            record.id
+        )
+    };
+    session.emitter().emit(What::Note { text });
+    Ok(held)
+}
+
+/// What was planned for one schema cannot be finished with another.
+fn refuse_another_schema(ledger: &Ledger, inspection: &Inspection) -> Result<(), Failure> {
+    let then = Toc::parse(&ledger.archive)?;
+    let major = inspection.road.source.facts.version.major();
+    let options = CompareOptions {
+        source_major: major,
+        target_major: major,
+        ..CompareOptions::default()
+    };
+    let differences = compare(&then, inspection.view.toc(), &options);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::schema_changed(&differences))
+}
+
+/// A plan, what of it is done, and where its jobs stand.
+struct Resumption {
+    plan: Plan,
+    marks: Marks,
+    failed: Vec<FailedBefore>,
+    known: BTreeMap<QualifiedName, Held>,
+    /// Jobs that an earlier session did, and why they are done again.
+    again: BTreeMap<JobId, String>,
+}
+
+impl Resumption {
+    fn ready(
+        self,
+        session: &Session<'_>,
+        inspection: Inspection,
+        (ledger, claim): (Wire, Claim),
+        retry_failed: bool,
+    ) -> Ready {
+        let Self {
+            plan,
+            marks,
+            failed,
+            known,
+            again,
+        } = self;
+        let failed = if retry_failed {
+            BTreeMap::new()
+        } else {
+            known_failures(&plan, &failed)
+        };
+        announce(&plan, &session.emitter());
+        let standing = standing(&plan, &marks, &failed, &again);
+        session.emitter().emit(What::Resumed { standing });
+        Ready {
+            inspection,
+            plan: Arc::new(plan),
+            earlier: Earlier {
+                marks,
+                failed,
+                known,
+            },
+            ledger,
+            claim,
+        }
+    }
+}
+
+fn standing(
+    plan: &Plan,
+    marks: &Marks,
+    failed: &BTreeMap<JobId, BTreeMap<u32, JobFailure>>,
+    again: &BTreeMap<JobId, String>,
+) -> Vec<Standing> {
+    let failed: BTreeSet<JobId> = failed.keys().copied().collect();
+    let mut standing = ledger::standing(plan, marks, &failed);
+    for one in &mut standing {
+        if let Some(why) = again.get(&one.job)
+            && one.state == StandingState::Left
+        {
+            one.state = StandingState::Redo;
+            one.why.clone_from(why);
+        }
+    }
+    standing
+}
+
+/// The old plan goes on, but for what may be done twice and could have been lost: sequences' values, and unlogged tables that
+/// a crash of the target has emptied.
+async fn in_same_snapshot(inspection: &Inspection, ledger: Ledger) -> Result<Resumption, Failure> {
+    let Ledger {
+        plan,
+        mut marks,
+        failed,
+        ..
+    } = ledger;
+    let target = &inspection.road.target.session;
+    let mut again = BTreeMap::new();
+    for (table, brought) in rebase::emptied(target, &plan, &marks).await? {
+        let sql = format!("begin; {}; commit", ledger::unmark(&brought));
+        target.execute(&sql).await.map_err(Failure::from)?;
+        for (job, part) in brought {
+            marks.take_back(job, part);
+            let why = format!(
+                "{} is unlogged, and empty since the target crashed",
+                table.shown()
+            );
+            again.insert(job, why);
+        }
+    }
+    let positions = plan.jobs.iter().filter(|job| job.work.sets_sequences());
+    let done: Vec<JobId> = positions
+        .map(|job| job.id)
+        .filter(|job| marks.whole(*job))
+        .collect();
+    for job in done {
+        target
+            .execute(&ledger::unmark(&[(job, ledger::WHOLE)]).to_string_lossy())
+            .await
+            .map_err(Failure::from)?;
+        marks.take_back(job, ledger::WHOLE);
+        let why = "where sequences stand may be set twice, and is not safe from a crash";
+        again.insert(job, why.to_owned());
+    }
+    Ok(Resumption {
+        plan,
+        marks,
+        failed,
+        known: BTreeMap::new(),
+        again,
+    })
+}
+
+/// Bringing everything to a new snapshot.
+struct Rebasing<'a, 'b> {
+    session: &'a Session<'b>,
+    inspection: &'a Inspection,
+    ledger: &'a Ledger,
+    wire: &'a mut Wire,
+}
+
+impl Rebasing<'_, '_> {
+    async fn run(&mut self) -> Result<Resumption, Failure> {
+        let Self {
+            session,
+            inspection,
+            ledger,
+            ..
+        } = *self;
+        let request = &ledger.request;
+        let draft = inspection.plan(Sizes::of(request), Left::default())?;
+        session.step("looking which tables have changed on the source");
+        let source = self.source_pool(&draft);
+        let unchanged = rebase::unchanged(&source, (&ledger.plan, &ledger.marks), &draft).await;
+        source.drain().await;
+        let unchanged = unchanged?;
+        session.step("clearing the target of what does not hold any more");
+        self.clear(&unchanged).await?;
+        let there = self.there(unchanged).await?;
+        let left = self.left(&draft, &there).await?;
+        let plan = inspection.plan(Sizes::of(request), left)?;
+        let marks = ledger::adopt(&plan, &there);
+        session.write_down(inspection, &plan)?;
+        self.write_ledger(&plan, &marks).await?;
+        let again = again(&plan, ledger);
+        Ok(Resumption {
+            plan,
+            marks,
+            // Whatever failed then is simply not there, and is tried in the new snapshot like everything else.
+            failed: Vec::new(),
+            known: there.rows,
+            again,
+        })
+    }
+
+    fn source_pool(&self, draft: &Plan) -> Pool {
+        let source = &self.inspection.road.source.connector;
+        let snapshot = self.inspection.view.snapshot.id.clone();
+        Pool::in_snapshot(source.with_encoding(&draft.client_encoding), snapshot)
+    }
+
+    async fn clear(&self, unchanged: &BTreeMap<QualifiedName, Held>) -> Result<(), Failure> {
+        let half_made = self.half_made().await?;
+        let clearing = Clearing {
+            target: &self.inspection.road.target.session,
+            superuser: self.inspection.road.target.facts.superuser,
+            old: &self.ledger.plan,
+            marks: &self.ledger.marks,
+            unchanged,
+            half_made: &half_made,
+        };
+        for text in clearing.clear().await? {
+            self.session.emitter().emit(What::Note { text });
+        }
+        Ok(())
+    }
+
+    async fn target_toc(&self) -> Result<Toc, Failure> {
+        let road = &self.inspection.road;
+        let everything = Filters::default();
+        let archive = dump_schema(&road.target, &road.pg_dump, (None, &everything)).await?;
+        Ok(Toc::parse(&archive)?)
+    }
+
+    fn compare_options(&self) -> CompareOptions {
+        let road = &self.inspection.road;
+        CompareOptions {
+            restore: self.ledger.request.restore,
+            source_major: road.source.facts.version.major(),
+            target_major: road.target.facts.version.major(),
+            ..CompareOptions::default()
+        }
+    }
+
+    /// Indexes on the target that bear the name of a key of the source that is not there.
+    async fn half_made(&self) -> Result<Vec<QualifiedName>, Failure> {
+        let target = self.target_toc().await?;
+        let options = self.compare_options();
+        let found = compare_entries(self.inspection.view.toc(), &target, &options);
+        let missing: Vec<&Entry> = found
+            .iter()
+            .filter(|one| one.target.is_none())
+            .filter_map(|one| one.source.filter(|entry| entry.is("CONSTRAINT")))
+            .collect();
+        let extra = found.iter().filter(|one| one.source.is_none());
+        let indexes = extra.filter_map(|one| one.target.filter(|entry| entry.is("INDEX")));
+        let of_missing_key = |index: &&Entry| {
+            let ends = [b" ".as_slice(), &index.tag].concat();
+            let is_it = |key: &&Entry| key.namespace == index.namespace && key.tag.ends_with(&ends);
+            missing.iter().any(is_it)
+        };
+        let half_made = indexes.filter(of_missing_key);
+        Ok(half_made.filter_map(Entry::qualified_name).collect())
+    }
+
+    /// What need not be made again, once everything is cleared.
+    async fn there(&self, rows: BTreeMap<QualifiedName, Held>) -> Result<There, Failure> {
+        let target = self.target_toc().await?;
+        let source = self.inspection.view.toc();
+        let options = self.compare_options();
+        let found = compare_entries(source, &target, &options);
+        let wanting = |one: &EntryDifference<'_>| Some(one.source?.dump_id);
+        let wanting: BTreeSet<DumpId> = found.iter().filter_map(wanting).collect();
+        let entries = source
+            .entries
+            .iter()
+            .map(|entry| entry.dump_id)
+            .filter(|id| !wanting.contains(id))
+            .collect();
+        Ok(There {
+            entries,
+            statements: ledger::statements_run(&self.ledger.plan, &self.ledger.marks),
+            rows,
+        })
+    }
+
+    async fn left(&self, draft: &Plan, there: &There) -> Result<Left, Failure> {
+        let anew = draft.tables.iter().map(|unit| (&unit.table, &unit.into));
+        let anew: Vec<&QualifiedName> = anew
+            .filter(|(table, _)| !there.rows.contains_key(*table))
+            .map(|(_, into)| into)
+            .collect();
+        Ok(Left {
+            copied: there.rows.keys().cloned().collect(),
+            shields: rebase::shields(&self.inspection.road.target.session, &anew).await?,
+        })
+    }
+
+    /// From here on the ledger is of the new plan, in the new snapshot.
+    async fn write_ledger(&mut self, plan: &Plan, marks: &Marks) -> Result<(), Failure> {
+        let request = &self.ledger.request;
+        let texts = RowTexts::new(self.inspection, plan, request)?;
+        let row = texts.row(request, self.inspection);
+        self.wire.execute(&ledger::rebase(&row, marks)).await?;
+        Ok(())
+    }
+}
+
+/// What of the new plan an earlier session had done: tables that were copied, and have changed.
+fn again(plan: &Plan, ledger: &Ledger) -> BTreeMap<JobId, String> {
+    let before = ledger::held(&ledger.plan, &ledger.marks);
+    let changed = |job: &crate::plan::Job| {
+        let crate::plan::Work::Copy { tables } = &job.work else {
+            return None;
+        };
+        let mut names = tables.iter().map(|&table| &plan.tables[table].table);
+        let table = names.find(|table| before.contains_key(*table))?;
+        let why = format!("{} has changed on the source since", table.shown());
+        Some((job.id, why))
+    };
+    plan.jobs.iter().filter_map(changed).collect()
+}

@@ -1,0 +1,264 @@
+//! One job, tried until it is done, has failed for good, or nothing more can be hoped for.
+//!
+//! ```text
+//!   try ──► done
+//!    ▲  └─► an error that may pass ──► wait ──► end the old backends ──► ask the ledger ──┐
+//!    │                                                                                    │
+//!    └────────────────── with what is done by now, by part ◄──────────────────────────────┘
+//! ```
+//!
+//! The ledger is asked because the connection may have died while COMMIT was under way: then the work is done, and doing it
+//! again would do it twice. It is asked when the old backends are gone, so that its answer does not change any more.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::outcome::{Ended, Outcome};
+use super::supervisor::Context;
+use super::{compare, copy, large_objects, statements};
+use crate::event::{JobFailure, What};
+use crate::ledger::{self, DoneMark, Line, Marks, Trouble};
+use crate::model::{DumpId, JobId, SqlText};
+use crate::pg::wire::Gauge;
+use crate::pg::{PgError, Query, Session};
+use crate::plan::{Job, Work};
+
+/// The wait before the second attempt; it doubles from one to the next …
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// … up to this.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+/// How long old backends may take to go.
+const FAREWELL: Duration = Duration::from_secs(60);
+
+const END_BACKENDS: Query = Query::new(
+    "ledger/end_backends.sql",
+    include_str!("../../sql/ledger/end_backends.sql"),
+);
+
+/// A job on its way to a worker.
+pub(super) struct Task {
+    pub context: Arc<Context>,
+    pub id: JobId,
+    pub broken: HashSet<DumpId>,
+    pub gauge: Arc<Gauge>,
+}
+
+/// What a job has to know about the attempt it is in.
+pub(super) struct Attempt<'a> {
+    /// The job.
+    pub job: &'a Job,
+    /// Counted from 1.
+    pub number: u32,
+    /// There will be no other.
+    pub last: bool,
+    /// What is done already.
+    pub done: &'a Marks,
+    /// What failed in an earlier session.
+    pub failed: Option<&'a BTreeMap<u32, JobFailure>>,
+    /// Entries that are not there although they should be.
+    pub broken: &'a HashSet<DumpId>,
+    /// How far it is.
+    pub gauge: &'a Gauge,
+}
+
+impl Attempt<'_> {
+    /// Whether an earlier attempt, or session, did a part of the job. Parts count from 1.
+    pub fn is_done(&self, part: u32) -> bool {
+        self.done.has(self.job.id, part)
+    }
+
+    /// How a part failed in an earlier session: it is not tried again.
+    pub fn failed_before(&self, part: u32) -> Option<&JobFailure> {
+        self.failed?.get(&part)
+    }
+
+    /// The statement that marks what was done, and is said of the outcome as well.
+    pub fn mark(&self, lines: &[Line<'_>], outcome: &mut Outcome) -> SqlText {
+        for line in lines {
+            let mark = DoneMark {
+                what: line.what.to_owned(),
+                mark: line.mark,
+            };
+            outcome.marks.add(self.job.id, line.part, mark);
+        }
+        ledger::mark(self.job.id, self.number, lines)
+    }
+
+    /// Whether an error is no failure of the job yet: it will be tried again, or the whole run is over.
+    pub fn is_undecided(&self, error: &PgError) -> bool {
+        error.is_lost_connection()
+            || error.stops_run()
+            || matches!(error, PgError::Connect(_))
+            || (!self.last && may_pass(error))
+    }
+}
+
+impl Task {
+    /// Performs the job.
+    pub async fn perform(self) -> Ended {
+        let context = Arc::clone(&self.context);
+        let Some(job) = context.plan.job(self.id) else {
+            return Ok(Outcome::default());
+        };
+        let mut done = Cow::Borrowed(&context.earlier.marks);
+        let mut number = 1;
+        loop {
+            let attempt = Attempt {
+                job,
+                number,
+                last: number > context.max_retries,
+                done: &done,
+                failed: context.earlier.failed.get(&job.id),
+                broken: &self.broken,
+                gauge: &self.gauge,
+            };
+            let work = once(&context, &attempt);
+            let mut error = match context.watched(job.id, &self.gauge, work).await {
+                Ok(outcome) => {
+                    context.note_failures(&attempt, &outcome).await;
+                    return Ok(outcome);
+                }
+                Err(error) => error,
+            };
+            done = loop {
+                if number > context.max_retries || !may_pass(&error) {
+                    return Err(error);
+                }
+                self.wait(job, number, &error).await;
+                number += 1;
+                match context.settle(job).await {
+                    Ok(marks) => break Cow::Owned(marks),
+                    // The server that is to be asked is away, too.
+                    Err(away) => error = away,
+                }
+            };
+        }
+    }
+
+    /// Says what happened, notes it in the ledger, and lets time pass.
+    async fn wait(&self, job: &Job, number: u32, error: &PgError) {
+        let wait = FIRST_WAIT
+            .saturating_mul(1 << number.saturating_sub(1).min(10))
+            .min(LONGEST_WAIT);
+        self.context.emit.emit(What::JobRetried {
+            job: job.id,
+            attempt: number,
+            because: error.to_string(),
+            wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+        });
+        tokio::time::sleep(wait).await;
+        self.gauge.reset();
+        self.context.note_trouble(job, number, error).await;
+    }
+}
+
+/// One attempt.
+async fn once(context: &Context, attempt: &Attempt<'_>) -> Ended {
+    match &attempt.job.work {
+        Work::Run {
+            statements,
+            settings,
+        } => statements::run(context, attempt, (statements, settings)).await,
+        Work::RunAlone { statement } => statements::run_alone(context, attempt, statement).await,
+        Work::Copy { tables } => copy::tables(context, attempt, tables).await,
+        Work::CopyChunk { table, range } => copy::chunk(context, attempt, (*table, range)).await,
+        Work::Count { table } => copy::count(context, attempt, *table).await,
+        Work::ReadSource { comparison } => compare::source(context, attempt, *comparison).await,
+        Work::Compare { comparisons } => compare::target(context, attempt, comparisons).await,
+        Work::LargeObjects {
+            objects,
+            statements,
+        } => large_objects::copy(context, attempt, (objects, statements)).await,
+        Work::CompareLargeObjects { objects } => {
+            large_objects::read(context, attempt, objects).await
+        }
+    }
+}
+
+fn may_pass(error: &PgError) -> bool {
+    let is_duplicate = match error {
+        PgError::Server { error, .. } => ledger::is_duplicate(error),
+        _ => false,
+    };
+    error.may_pass() || is_duplicate
+}
+
+impl Context {
+    /// What is done of a job, once nobody can add to it any more.
+    async fn settle(&self, job: &Job) -> Result<Marks, PgError> {
+        if !job.work.changes_target() {
+            return Ok(Marks::default());
+        }
+        let session = self.target.session("ledger").await?;
+        end_backends(&session, self.target.take_given_up()).await?;
+        ledger::read_marks(&session, Some(job.id)).await
+    }
+
+    /// Best effort: what counts is in the record of the run.
+    async fn note_trouble(&self, job: &Job, attempt: u32, error: &PgError) {
+        let message = error.to_string();
+        let statement = ledger::trouble(&Trouble {
+            job: job.id,
+            part: ledger::WHOLE,
+            attempt,
+            is_final: false,
+            message: &message,
+            statement: None,
+        });
+        self.write_in_ledger(&statement).await;
+    }
+
+    /// So that another session knows what not to try again, unless it is told to.
+    async fn note_failures(&self, attempt: &Attempt<'_>, outcome: &Outcome) {
+        for (part, failure) in &outcome.failures {
+            if attempt.failed_before(*part).is_some() {
+                continue;
+            }
+            let statement = ledger::trouble(&Trouble {
+                job: attempt.job.id,
+                part: *part,
+                attempt: attempt.number,
+                is_final: true,
+                message: &failure.message,
+                statement: failure.statement.as_deref(),
+            });
+            self.write_in_ledger(&statement).await;
+        }
+    }
+
+    /// Best effort, for what nobody relies on.
+    pub async fn write_in_ledger(&self, statement: &SqlText) {
+        if let Ok(mut wire) = self.target.take().await {
+            if wire.execute(statement).await.is_ok() {
+                self.target.give_back(wire);
+            } else {
+                self.target.give_up(wire);
+            }
+        }
+    }
+}
+
+/// Ends backends whose sessions were given up, and waits until they are gone.
+async fn end_backends(session: &Session, backends: Vec<i32>) -> Result<(), PgError> {
+    const PAUSE: Duration = Duration::from_millis(100);
+    let begun = tokio::time::Instant::now();
+    while !backends.is_empty() {
+        let left = session.query(&END_BACKENDS, &[&backends]).await?;
+        if left.is_empty() {
+            break;
+        }
+        if begun.elapsed() > FAREWELL {
+            return Err(PgError::Answer {
+                query: END_BACKENDS.name,
+                what: format!(
+                    "a backend of ours does not end although it was told to {} s ago",
+                    FAREWELL.as_secs()
+                ),
+            });
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! What of a new plan is done already, when a run goes on in another snapshot. Pure.
+//!
+//! The new plan has other numbers, sizes and bundles than the old one, so done-marks cannot be carried over by job. What
+//! counts is what is there: rows by their digest, objects by their entry as the target's own dump shows it, and statements that
+//! belong to no entry by their text.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::{DoneMark, Mark, Marks, WHOLE};
+use crate::model::{Bytes, DumpId, JobId, MultisetDigest, QualifiedName, SqlText};
+use crate::plan::{CopyUnit, Job, Plan, Statement, Work};
+
+/// What the target has that need not be made again.
+#[derive(Debug, Clone, Default)]
+pub struct There {
+    /// Entries of the new table of contents.
+    pub entries: HashSet<DumpId>,
+    /// Statements of no entry that were run.
+    pub statements: HashSet<SqlText>,
+    /// Tables of the source whose rows are there as they are in the new snapshot.
+    pub rows: BTreeMap<QualifiedName, Held>,
+}
+
+/// What was read of a table in the new snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// The rows.
+    pub digest: MultisetDigest,
+    /// Bytes that were read.
+    pub bytes: Bytes,
+}
+
+/// What the old plan's marks say of each table that is whole: source table → digest of its rows.
+pub fn held(plan: &Plan, marks: &Marks) -> BTreeMap<QualifiedName, MultisetDigest> {
+    let mut parts: BTreeMap<usize, (u32, MultisetDigest)> = BTreeMap::new();
+    let mut add = |table: usize, mark: Option<&DoneMark>| {
+        if let Some(digest) = mark.and_then(|mark| mark.mark.digest) {
+            let (count, sum) = parts.entry(table).or_default();
+            *count += 1;
+            *sum += digest;
+        }
+    };
+    for job in &plan.jobs {
+        match &job.work {
+            Work::Copy { tables } => {
+                for (&table, part) in tables.iter().zip(1..) {
+                    add(table, marks.part(job.id, part));
+                }
+            }
+            Work::CopyChunk { table, .. } => add(*table, marks.part(job.id, WHOLE)),
+            _ => {}
+        }
+    }
+    let is_whole = |table: usize, count: u32| {
+        let unit = plan.tables.get(table);
+        unit.filter(|unit| unit.chunks == count)
+    };
+    parts
+        .into_iter()
+        .filter_map(|(table, (count, sum))| Some((is_whole(table, count)?.table.clone(), sum)))
+        .collect()
+}
+
+/// The jobs and parts that brought rows to a table of the target, by the marks.
+pub fn brought(plan: &Plan, marks: &Marks, table: &QualifiedName) -> Vec<(JobId, u32)> {
+    let mut brought = Vec::new();
+    let is_it = |index: usize| {
+        plan.tables
+            .get(index)
+            .is_some_and(|unit| unit.into == *table)
+    };
+    for job in &plan.jobs {
+        let mut add = |part: u32| {
+            let rows = marks.part(job.id, part).map(|mark| mark.mark.rows);
+            if rows.is_some_and(|rows| rows.0 > 0) {
+                brought.push((job.id, part));
+            }
+        };
+        match &job.work {
+            Work::Copy { tables } => {
+                let parts = tables.iter().zip(1..).filter(|(table, _)| is_it(**table));
+                parts.for_each(|(_, part)| add(part));
+            }
+            Work::CopyChunk { table, .. } if is_it(*table) => add(WHOLE),
+            _ => {}
+        }
+    }
+    brought
+}
+
+/// Statements of no entry that are done by the old plan's marks.
+pub fn statements_run(plan: &Plan, marks: &Marks) -> HashSet<SqlText> {
+    let mut run = HashSet::new();
+    for job in &plan.jobs {
+        let Work::Run { statements, .. } = &job.work else {
+            continue;
+        };
+        for (statement, part) in statements.iter().zip(1..) {
+            if statement.entry.is_none() && marks.has(job.id, part) {
+                run.insert(statement.sql.clone());
+            }
+        }
+    }
+    run
+}
+
+/// The marks of a new plan for what is there.
+pub fn adopt(plan: &Plan, there: &There) -> Marks {
+    let mut marks = Marks::default();
+    for job in &plan.jobs {
+        match &job.work {
+            Work::Run { statements, .. } => {
+                let done = statements
+                    .iter()
+                    .map(|statement| is_there(statement, there).then(Mark::default));
+                mark_parts(job, done, &mut marks);
+            }
+            Work::Copy { tables } => {
+                let held = |table: &usize| there.rows.get(&plan.tables[*table].table);
+                let done = tables.iter().map(|table| held(table).map(mark_of));
+                mark_parts(job, done, &mut marks);
+            }
+            _ => {}
+        }
+    }
+    marks
+}
+
+/// Whether two units read the same columns of the same table in the same form, so that their digests can be compared.
+pub fn comparable(old: &CopyUnit, new: &CopyUnit) -> bool {
+    old.table == new.table
+        && old.into == new.into
+        && old.columns == new.columns
+        && old.format == new.format
+        && old.encoding == new.encoding
+        && old.condition == new.condition
+}
+
+fn mark_of(held: &Held) -> Mark {
+    Mark {
+        rows: held.digest.rows,
+        bytes: held.bytes,
+        digest: Some(held.digest),
+    }
+}
+
+/// Marks the parts that are done; the whole, too, if all of them are.
+fn mark_parts(job: &Job, parts: impl Iterator<Item = Option<Mark>>, marks: &mut Marks) {
+    let mut whole = true;
+    let mut add = |part: u32, mark: Mark| {
+        let what = job.label.clone();
+        marks.add(job.id, part, DoneMark { what, mark });
+    };
+    for (mark, part) in parts.zip(1..) {
+        match mark {
+            Some(mark) => add(part, mark),
+            None => whole = false,
+        }
+    }
+    if whole {
+        add(WHOLE, Mark::default());
+    }
+}
+
+/// What computes something from rows is done again, always: it is cheap to say and hard to be sure of otherwise.
+fn is_there(statement: &Statement, there: &There) -> bool {
+    const COMPUTED: [&[u8]; 3] = [
+        b"refresh materialized view ",
+        b"analyze ",
+        b"select pg_catalog.setval(",
+    ];
+    let sql = statement.sql.as_bytes();
+    if COMPUTED.iter().any(|begin| sql.starts_with(begin)) {
+        return false;
+    }
+    match &statement.entry {
+        Some(entry) => there.entries.contains(&entry.dump_id),
+        None => there.statements.contains(&statement.sql),
+    }
+}

@@ -1,0 +1,108 @@
+//! What a run was asked for, and what it saw before it touched the target: all that another session, or another machine,
+//! needs besides the plan.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::{Activity, Extension, Sequence, ServerFacts};
+use crate::model::{Bytes, Filters, Oid, VerifyLevel};
+use crate::toc::RestoreOptions;
+
+/// What was asked for. Holds no password.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// What identifies the run: when it began, and a little more.
+    pub run: String,
+    /// Where from, as `PG*` variables.
+    pub source: BTreeMap<String, String>,
+    /// Where to, likewise.
+    pub target: BTreeMap<String, String>,
+    /// Who the source is.
+    pub source_identity: Identity,
+    /// The target database's name.
+    pub target_database: String,
+    /// Patterns.
+    pub filters: Filters,
+    /// What is left out.
+    pub restore: RestoreOptions,
+    /// Create the target database.
+    pub create: bool,
+    /// Empty the target database of this name.
+    pub overwrite: Option<String>,
+    /// Number of workers.
+    pub jobs: u32,
+    /// What to prove.
+    pub verify: VerifyLevel,
+    /// Memory for index builds, if the operator said so.
+    pub memory: Option<Bytes>,
+    /// Chunk size, if the operator said so.
+    pub chunk_size: Option<Bytes>,
+    /// For how many seconds a process of its own holds the snapshot of an interrupted run; `None` is no such process.
+    pub keep_snapshot_s: Option<u64>,
+}
+
+/// What does not change when a server is restarted, fails over to a standby or gets another address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Made by `initdb`; not visible to everybody.
+    pub system_identifier: Option<i64>,
+    /// The database's OID.
+    pub database_oid: Oid,
+    /// The database's name.
+    pub database: String,
+}
+
+impl Identity {
+    /// Of a database.
+    pub fn of(facts: &ServerFacts) -> Self {
+        Self {
+            system_identifier: facts.system_identifier,
+            database_oid: facts.database_oid,
+            database: facts.database.clone(),
+        }
+    }
+
+    /// Whether it may be the same database: what is not known does not speak against it.
+    pub fn may_be(&self, other: &Self) -> bool {
+        let known = self.system_identifier.zip(other.system_identifier);
+        known.is_none_or(|(one, two)| one == two)
+            && self.database_oid == other.database_oid
+            && self.database == other.database
+    }
+}
+
+/// What was seen before anything was done, and cannot be seen again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Extensions that the target had.
+    pub installed: Vec<Extension>,
+    /// Where the source's sequences stood: they do not follow snapshots.
+    pub sequences: Vec<Sequence>,
+    /// Rows written to each table of the source before the snapshot.
+    pub activity: Vec<Activity>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_known_by_what_does_not_change() {
+        let one = Identity {
+            system_identifier: Some(7),
+            database_oid: Oid(16384),
+            database: "app".into(),
+        };
+        let hidden = Identity {
+            system_identifier: None,
+            ..one.clone()
+        };
+        let other = Identity {
+            system_identifier: Some(8),
+            ..one.clone()
+        };
+        assert!(one.may_be(&hidden) && hidden.may_be(&other));
+        assert!(!one.may_be(&other));
+    }
+}

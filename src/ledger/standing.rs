@@ -1,0 +1,48 @@
+//! A plan and its marks → what is done, done again, or left, and why. Pure.
+
+use std::collections::BTreeSet;
+
+use super::Marks;
+use crate::event::{Standing, StandingState};
+use crate::model::JobId;
+use crate::plan::{Plan, Work};
+
+/// Why a job stands where it does.
+pub mod reasons {
+    /// Its mark is in the ledger.
+    pub const COMMITTED: &str = "committed, with its mark in the ledger";
+    /// It was copied, and the comparison needs the source's side.
+    pub const READ_AGAIN: &str = "committed; its rows are read again on the source, to be compared";
+    /// Nobody has done it.
+    pub const NOT_DONE: &str = "no mark in the ledger: not begun, or rolled back";
+    /// It only reads, and what an earlier session read proves nothing.
+    pub const ONLY_READS: &str = "only reads; a resumed run is proven by its own reading";
+    /// Some of it is done.
+    pub const PARTLY: &str = "some of its parts are committed; the others are left";
+    /// It failed before.
+    pub const FAILED: &str = "failed in an earlier session; resume --retry-failed tries it again";
+}
+
+/// Where every job of a plan stands. `failed` are jobs that are not tried again.
+pub fn standing(plan: &Plan, marks: &Marks, failed: &BTreeSet<JobId>) -> Vec<Standing> {
+    let stand = |job: &crate::plan::Job| {
+        let (state, why) = match &job.work {
+            _ if failed.contains(&job.id) => (StandingState::Failed, reasons::FAILED),
+            work if !work.changes_target() => (StandingState::Left, reasons::ONLY_READS),
+            work if marks.whole(job.id) => match work {
+                Work::Copy { .. } | Work::CopyChunk { .. } | Work::LargeObjects { .. } => {
+                    (StandingState::Done, reasons::READ_AGAIN)
+                }
+                _ => (StandingState::Done, reasons::COMMITTED),
+            },
+            _ if marks.parts(job.id) > 0 => (StandingState::Left, reasons::PARTLY),
+            _ => (StandingState::Left, reasons::NOT_DONE),
+        };
+        Standing {
+            job: job.id,
+            state,
+            why: why.to_owned(),
+        }
+    };
+    plan.jobs.iter().map(stand).collect()
+}

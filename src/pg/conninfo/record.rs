@@ -1,0 +1,93 @@
+//! A connection string as it is written down for a later session, without a secret: as `PG*` variables.
+//!
+//! Variables, because they say all that was resolved (also from a service file, and from the environment of that day), and
+//! because what reads them is there already.
+
+use std::collections::BTreeMap;
+
+use super::{Conninfo, ConninfoError, Environment, HostTarget, Place};
+
+/// Where passwords come from, on the day.
+const SECRETS: [&str; 2] = ["PGPASSWORD", "PGPASSFILE"];
+
+impl Conninfo {
+    /// What a later session needs to find the same database on the same host. No password: that is looked up anew.
+    pub fn record(&self, host: &HostTarget) -> BTreeMap<String, String> {
+        let mut record: BTreeMap<String, String> = self
+            .child_settings
+            .iter()
+            .filter(|(name, _)| !SECRETS.contains(name))
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect();
+        let mut set = |name: &str, value: String| record.insert(name.to_owned(), value);
+        match &host.place {
+            Place::Unix { directory } => {
+                set("PGHOST", directory.display().to_string());
+            }
+            // An address may have been given instead of a name; a name may lead elsewhere by then, as it should.
+            Place::Tcp {
+                host: Some(host), ..
+            } => {
+                set("PGHOST", host.clone());
+            }
+            Place::Tcp {
+                address: Some(address),
+                ..
+            } => {
+                set("PGHOSTADDR", address.to_string());
+            }
+            Place::Tcp { .. } => {}
+        }
+        set("PGPORT", host.port.to_string());
+        set("PGUSER", self.user.clone());
+        set("PGDATABASE", self.database.clone());
+        set("PGSSLMODE", self.tls.mode.to_string());
+        record
+    }
+
+    /// From what [`Conninfo::record`] wrote down, with the passwords and the home directory of this day.
+    pub fn from_record(
+        record: &BTreeMap<String, String>,
+        environment: &Environment,
+    ) -> Result<Self, ConninfoError> {
+        let secrets = SECRETS
+            .iter()
+            .filter_map(|name| Some((*name, environment.non_empty(name)?)));
+        let secrets = secrets.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut then = Environment::new(record.clone().into_iter().chain(secrets));
+        if let Some(home) = environment.home() {
+            then = then.with_home(home);
+        }
+        if let Some(user) = environment.os_user() {
+            then = then.with_os_user(user);
+        }
+        Self::resolve("", &then)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_leads_to_the_same_place_and_holds_no_password() {
+        let environment = Environment::new([("PGSSLROOTCERT", "/ca.pem"), ("PGUSER", "app")])
+            .with_home("/nonexistent")
+            .with_os_user("me");
+        let text = "host=db.example port=5433 dbname=shop password=secret sslmode=verify-full options='-c geqo=off'";
+        let conninfo = Conninfo::resolve(text, &environment).expect("resolves");
+        let record = conninfo.record(&conninfo.hosts[0]);
+        assert!(
+            !record.values().any(|value| value.contains("secret")),
+            "{record:?}"
+        );
+        let elsewhere = Environment::new([("PGPASSWORD", "other"), ("PGHOST", "wrong")])
+            .with_home("/nonexistent")
+            .with_os_user("you");
+        let again = Conninfo::from_record(&record, &elsewhere).expect("resolves");
+        assert_eq!(again.to_string(), conninfo.to_string());
+        assert_eq!(again.tls, conninfo.tls);
+        assert_eq!(again.options, conninfo.options);
+        assert!(again.hosts[0].password.is_some());
+    }
+}

@@ -1,0 +1,134 @@
+//! A run of several sessions, each of which began where the one before it had ended: what stays of the earlier ones.
+//!
+//! Pure, as the model is. A session begins with a `run_started`. One that was killed never says how it ended: it lasted up
+//! to its last event, and not up to the first of the next one, which tells of a step before it says that it has started.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{Outcome, Report};
+use crate::event::{Event, JobFailure, Standing, StandingState, What};
+use crate::model::{ExitStatus, JobId};
+
+/// One session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionReport {
+    /// The command: `move`, `resume` or `verify`.
+    pub command: String,
+    /// Time of its first event.
+    pub started_at: DateTime<Utc>,
+    /// Time of its last event.
+    pub ended_at: DateTime<Utc>,
+    /// What the process exited with; `None` if it never said so.
+    pub status: Option<ExitStatus>,
+}
+
+/// How many jobs stood where when a later session began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResumedReport {
+    /// Done by an earlier session, and kept.
+    pub done: u64,
+    /// Done by an earlier session, and done again.
+    pub redo: u64,
+    /// Done by nobody yet.
+    pub left: u64,
+    /// Failed in an earlier session, and not tried again.
+    pub failed: u64,
+}
+
+/// A job that was broken off and tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryReport {
+    /// Which.
+    pub job: JobId,
+    /// How many times it had been tried by then.
+    pub attempt: u32,
+    /// What broke it off.
+    pub because: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+impl SessionReport {
+    /// Of the session that a report is about; `None` if nothing has happened in it.
+    pub(super) fn of(report: &Report) -> Option<Self> {
+        Some(Self {
+            command: report.command.clone(),
+            started_at: report.started_at?,
+            ended_at: report.ended_at?,
+            status: report.status,
+        })
+    }
+}
+
+impl ResumedReport {
+    /// Counts.
+    pub fn of(standing: &[Standing]) -> Self {
+        let count = |wanted| {
+            let jobs = standing.iter();
+            jobs.filter(|standing| standing.state == wanted).count() as u64
+        };
+        Self {
+            done: count(StandingState::Done),
+            redo: count(StandingState::Redo),
+            left: count(StandingState::Left),
+            failed: count(StandingState::Failed),
+        }
+    }
+}
+
+/// What a later session may need to know of the earlier ones.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Past {
+    /// The last word on each job that failed.
+    failures: HashMap<JobId, Box<JobFailure>>,
+    /// When the session ended, unless the steps that came last are its own.
+    before_last_steps: Option<DateTime<Utc>>,
+}
+
+impl Past {
+    /// Moves the end of a session on to this event. What follows its last event is not its own.
+    pub fn meet(&mut self, event: &Event, ended_at: &mut Option<DateTime<Utc>>) {
+        if matches!(event.what, What::StepStarted { .. }) {
+            self.before_last_steps = self.before_last_steps.or(*ended_at);
+        } else {
+            self.before_last_steps = None;
+        }
+        *ended_at = Some(event.at);
+    }
+
+    /// A report's session is over: keeps what is needed of it.
+    pub fn remember(&mut self, report: &mut Report) {
+        if let Some(ended_at) = self.before_last_steps.take() {
+            report.ended_at = Some(ended_at);
+        }
+        for job in &report.jobs {
+            match &job.outcome {
+                Outcome::Failed { failure } => {
+                    self.failures.insert(job.plan.id, failure.clone());
+                }
+                Outcome::Finished => {
+                    self.failures.remove(&job.plan.id);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Why a job failed in an earlier session; all that there is to say about it if that is not in the record.
+    pub fn failure(&self, job: JobId, why: &str) -> Box<JobFailure> {
+        let known = self.failures.get(&job).cloned();
+        known.unwrap_or_else(|| {
+            Box::new(JobFailure {
+                entry: None,
+                statement: None,
+                message: why.to_owned(),
+                server_error: None,
+                hint: None,
+                file: None,
+            })
+        })
+    }
+}
