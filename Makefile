@@ -6,7 +6,7 @@ SHELL := /bin/bash
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SKIPPED := $(TARGET_DIR)/tmp/skipped-tests.txt
 
-.PHONY: help demo test test-matrix lint
+.PHONY: help demo test test-matrix test-faults lint
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -28,6 +28,17 @@ test: ## all tests, against every supported server version
 test-matrix: ## the whole damage matrix
 	@tests/support/install-servers all
 	PGCONVOY_MATRIX=whole cargo nextest run --config-file .ci/nextest.toml --features faults --test verify $(or $(ARGS),damages_of)
+
+test-faults: ## the whole fault-injection suite: kills at every point, lost sessions, servers, networks and disks, each resumed
+	@tests/support/install-servers all
+	@rm -f $(SKIPPED) $(TARGET_DIR)/tmp/faults-figures.txt
+	@status=0; \
+	PGCONVOY_FAULTS=whole cargo nextest run --config-file .ci/nextest.toml --features faults --test faults $(ARGS) || status=$$?; \
+	tests/support/test-summary $(SKIPPED); \
+	awk '{ faults += $$1; survived += $$4; resumed += $$7; anew += $$9; differences += $$12 } \
+	     END { printf "%d faults injected, %d runs survived, %d resumed, %d begun anew, %d differences found\n", \
+	           faults, survived, resumed, anew, differences }' $(TARGET_DIR)/tmp/faults-figures.txt; \
+	exit $$status
 
 lint: ## formatting, clippy and documentation, without warnings
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy

@@ -2,7 +2,7 @@
 -- are not valid; besides them, every foreign key that nobody has validated. $1 and $2: schemas and names of the tables.
 with recursive above as (
     select c.oid
-      from pg_catalog.unnest($1::text[], $2::text[]) as wanted (schema, name)
+      from rows from (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) as wanted (schema, name)
       join pg_catalog.pg_namespace n on n.nspname = wanted.schema
       join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
      union

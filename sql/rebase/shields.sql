@@ -9,7 +9,7 @@ select n.nspname::text as schema, c.relname::text as name, c.relforcerowsecurity
                from pg_catalog.pg_trigger t
               where t.tgrelid = c.oid and not t.tgisinternal and t.tgenabled <> 'D'
               order by t.tgname) as states
-  from pg_catalog.unnest($1::text[], $2::text[]) as wanted (schema, name)
+  from rows from (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) as wanted (schema, name)
   join pg_catalog.pg_namespace n on n.nspname = wanted.schema
   join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
  where c.relforcerowsecurity

@@ -20,6 +20,7 @@ use crate::catalog::{self, Activity, ServerFacts, SourceFacts, TargetFacts};
 use crate::event::{Emit as _, What};
 use crate::execute::prepare::{self, PrepareError};
 use crate::failure::Failure;
+use crate::fault;
 use crate::ledger::{self, Identity, Memory, Request};
 use crate::model::{
     Bytes, Endpoint, Filters, Finding, Objects, QualifiedName, Relation, ServerVersion, VerifyLevel,
@@ -399,7 +400,9 @@ impl Road {
             Some(snapshot) => snapshot,
             None => keeper::snapshot(source, requested.keep_snapshot).await?,
         };
+        fault::point("snapshot-taken");
         let archive = dump_schema(source, pg_dump, (Some(&snapshot.id), filters)).await?;
+        fault::point("schema-dumped");
         let toc = Toc::parse(&archive)?;
         let mut facts = catalog::source_facts(snapshot.session()).await?;
         let hidden = verify::Hidden::read(snapshot.session()).await?;
@@ -499,12 +502,14 @@ impl Inspection {
             prepare::adopt_database(&self.road.target.session, new).await?;
         } else if let Some(new) = &self.new_database {
             prepare::create_database(&self.road.target.session, new).await?;
+            fault::point("target-created");
             let conninfo = self.road.target_conninfo.clone();
             self.road.target = Server::connect(conninfo, Side::Target).await?;
             let text = format!("created database {} on the target", new.name);
             emitter.emit(What::Note { text });
         } else if self.requested.overwrite.is_some() {
             let emptied = prepare::empty(&self.road.target.session).await?;
+            fault::point("target-emptied");
             for text in emptied.notes() {
                 emitter.emit(What::Note { text });
             }

@@ -10,6 +10,7 @@ use super::inspect::{Requested, Road};
 use super::output::Output;
 use super::session::{self, Prepared, Session};
 use crate::failure::Failure;
+use crate::fault;
 use crate::ledger::Request;
 use crate::model::ExitStatus;
 
@@ -119,10 +120,12 @@ async fn prepare(args: &MoveArgs, session: &Session<'_>) -> Result<(Prepared, Re
     let requested = args.requested()?;
     session.step("connecting");
     let road = Road::connect(&requested).await?;
+    fault::point("connected");
     session.tell_start("move", &road, &requested);
     let request = requested.record(&road, &session.run_id(), args.speed.sizes());
     // From here on, a session that resumes the run knows what it is about.
     session.output.run_dir().write_request(&request)?;
+    fault::point("request-written");
     let prepared = session.look(road, requested).await?;
     Ok((prepared, request))
 }

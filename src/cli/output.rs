@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use super::run_dir::RunDir;
 use crate::event::{Emit, Event, What};
 use crate::failure::Failure;
+use crate::fault;
 use crate::model::{ExitStatus, JobId};
 use crate::progress::{Display, DisplayOptions, Style, Verbosity};
 use crate::report::terminal::{View, render};
@@ -88,6 +89,7 @@ impl Output {
     }
 
     fn listen(run_dir: RunDir, options: DisplayOptions) -> Result<Self, Failure> {
+        fault::point("run-directory-made");
         let report = earlier_sessions(&run_dir)?;
         let events = run_dir.open_events().map_err(|error| {
             Failure::file("opening", &run_dir.path().join("events.jsonl"), &error)
@@ -249,6 +251,7 @@ impl Listener {
         if let Err(error) = written {
             self.cannot_write("events.jsonl", &error.to_string());
         }
+        fault::point("event-written");
     }
 
     /// Whole, at once, and in the record.
@@ -316,6 +319,7 @@ impl Listener {
             conclusion = self.conclude(conclusion);
             report = self.report_with(&conclusion);
         }
+        fault::point("report-written");
         let last = Event {
             at: report.ended_at.unwrap_or_else(Utc::now),
             what: finished(&conclusion),
@@ -324,6 +328,7 @@ impl Listener {
         if let Err(error) = self.events.sync_all() {
             self.cannot_write("events.jsonl", &error.to_string());
         }
+        fault::point("last-event-written");
         self.display.event(&last);
         self.show(&report);
         // The record of the very last event may be what failed.

@@ -10,6 +10,7 @@ use crate::event::{Emit, What};
 use crate::execute::prepare::apply_properties;
 use crate::execute::rebase;
 use crate::failure::Failure;
+use crate::fault;
 use crate::ledger::{self, Marks};
 use crate::model::{Filters, Finding, Oid, QualifiedName, TableVerdict};
 use crate::pg::client_tools::ClientTool;
@@ -76,6 +77,7 @@ impl Proof {
 pub async fn compare(proof: &Proof, emitter: &Emitter) -> Result<(), Failure> {
     let mut outcome = compare_schemas(proof).await?;
     let target = Observed::read(&proof.target.session).await?;
+    fault::point("target-observed");
     let mut scope = Scope::of(&proof.source_toc);
     scope.large_objects = proof.large_objects;
     scope.without_value.clone_from(&proof.exclude_data);
@@ -96,6 +98,7 @@ pub async fn compare(proof: &Proof, emitter: &Emitter) -> Result<(), Failure> {
 
 async fn compare_schemas(proof: &Proof) -> Result<Outcome, Failure> {
     let archive = dump_schema(&proof.target, &proof.pg_dump, (None, &Filters::default())).await?;
+    fault::point("target-schema-dumped");
     let mut target_toc = Toc::parse(&archive)?;
     forget_what_was_there(&mut target_toc, proof);
     let options = CompareOptions {

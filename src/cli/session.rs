@@ -20,6 +20,7 @@ use super::prove::{self, Proof};
 use crate::event::{Emit as _, What};
 use crate::execute::{self, Earlier, ExecuteError, Run};
 use crate::failure::Failure;
+use crate::fault;
 use crate::ledger::{self, Marks, Request, RunRow};
 use crate::model::{ExitStatus, Finding, Severity, Side};
 use crate::pg::claim::Claim;
@@ -150,6 +151,7 @@ impl Session<'_> {
             .into_iter()
             .filter(|finding| finding.severity < Severity::Blocker);
         worth_telling.for_each(|finding| emitter.emit(What::Finding(finding)));
+        fault::point("go");
         Ok(Prepared { inspection, claim })
     }
 
@@ -170,6 +172,7 @@ impl Session<'_> {
             self.emitter().emit(What::Note { text });
         }
         claim.cover(&target.session).await?;
+        fault::point("claimed");
         Ok(claim)
     }
 
@@ -178,8 +181,10 @@ impl Session<'_> {
         let Prepared { inspection, claim } = prepared;
         self.step("planning");
         let plan = inspection.plan(Sizes::of(request), Left::default())?;
+        fault::point("planned");
         self.write_down(&inspection, &plan)?;
         let mut inspection = Box::pin(inspection.ready_target(&self.emitter())).await?;
+        fault::point("target-ready");
         let claim = match claim {
             Some(claim) => claim,
             None => self.claim(&inspection.road.target).await?,
@@ -193,9 +198,12 @@ impl Session<'_> {
         created.map_err(|error| {
             Failure::from(error).while_doing("creating the ledger on the target")
         })?;
+        fault::point("ledger-made");
         // From here on there is something that can be resumed, in this snapshot.
         inspection.view.snapshot.keep().await?;
+        fault::point("snapshot-kept");
         announce(&plan, &self.emitter());
+        fault::point("announced");
         Ok(Ready {
             inspection,
             plan: Arc::new(plan),
@@ -209,7 +217,9 @@ impl Session<'_> {
     pub fn write_down(&self, inspection: &Inspection, plan: &Plan) -> Result<(), Failure> {
         let run_dir = self.output.run_dir();
         run_dir.write_schema(&inspection.view.archive)?;
+        fault::point("schema-archive-written");
         run_dir.write_plan(plan)?;
+        fault::point("plan-written");
         for text in plan.notes.clone() {
             self.emitter().emit(What::Note { text });
         }
@@ -242,6 +252,7 @@ impl Session<'_> {
         let marks = execute::run(run)
             .await
             .map_err(|error| self.stopped(error))?;
+        fault::point("jobs-done");
         let proven = tokio::select! {
             proven = prove(proof, &mut ledger, &marks, &emitter) => proven,
             name = super::signals::wait(self.stop.clone()) => Err(Failure::interrupted(&name)),
@@ -320,11 +331,16 @@ async fn prove(
         "comparing schemas, indexes, constraints and sequences",
     );
     proof.finish_target().await?;
+    fault::point("properties-applied");
     prove::compare(&proof, emitter).await?;
+    fault::point("schemas-compared");
     prove::tell_readiness(&proof, emitter).await?;
+    fault::point("readiness-told");
     prove::tell_writes_since(&proof.before(), emitter).await?;
+    fault::point("writes-told");
     // Until here commits were not waited for; what is called proven is on disk.
     ledger.execute(&ledger::flush()).await?;
+    fault::point("flushed");
     prove::nothing_was_lost(&proof, marks).await?;
     Ok(proof.target_superuser())
 }
@@ -333,6 +349,7 @@ async fn prove(
 pub(super) async fn conclude(mut done: Done, output: Output) -> Result<ExitStatus, Failure> {
     let run_dir = output.run_dir().path().display().to_string();
     let status = output.finish(Ending::Complete).await;
+    fault::point("report-kept");
     if matches!(status, ExitStatus::Proven | ExitStatus::Waived) {
         let dropped = done
             .ledger
@@ -346,6 +363,7 @@ pub(super) async fn conclude(mut done: Done, output: Output) -> Result<ExitStatu
                 ))
         })?;
     }
+    fault::point("ledger-dropped");
     done.ledger.close().await;
     drop(done.claim);
     Ok(status)

@@ -10,6 +10,7 @@ use crate::event::{Emit as _, JobFailure, Standing, StandingState, What};
 use crate::execute::rebase::{self, Clearing};
 use crate::execute::{Earlier, known_failures};
 use crate::failure::Failure;
+use crate::fault;
 use crate::ledger::{self, FailedBefore, Held, Ledger, Marks, There};
 use crate::model::{DumpId, Filters, JobId, QualifiedName};
 use crate::pg::claim::Claim;
@@ -54,6 +55,7 @@ pub(super) async fn take_up(
         };
         rebasing.run().await?
     };
+    fault::point("taken-up");
     inspection.view.snapshot.keep().await?;
     Ok(resumption.ready(session, inspection, (wire, claim), retry_failed))
 }
@@ -239,14 +241,18 @@ impl Rebasing<'_, '_> {
         let unchanged = rebase::unchanged(&source, (&ledger.plan, &ledger.marks), &draft).await;
         source.drain().await;
         let unchanged = unchanged?;
+        fault::point("changes-known");
         session.step("clearing the target of what does not hold any more");
         self.clear(&unchanged).await?;
+        fault::point("cleared");
         let there = self.there(unchanged).await?;
         let left = self.left(&draft, &there).await?;
         let plan = inspection.plan(Sizes::of(request), left)?;
         let marks = ledger::adopt(&plan, &there);
         session.write_down(inspection, &plan)?;
+        fault::point("plan-replaced");
         self.write_ledger(&plan, &marks).await?;
+        fault::point("ledger-rebased");
         let again = again(&plan, ledger);
         Ok(Resumption {
             plan,

@@ -3,6 +3,7 @@
 use super::attempt::Attempt;
 use super::outcome::{Ended, Found, Outcome};
 use super::supervisor::Context;
+use crate::fault;
 use crate::model::{MultisetDigest, VerifyLevel};
 use crate::pg::PgError;
 use crate::pg::wire::{Gauge, Relayed, Wire};
@@ -39,6 +40,7 @@ pub(super) async fn source(context: &Context, attempt: &Attempt<'_>, index: usiz
             }
         }
     }
+    fault::point("source-read-again");
     context.source.give_back(wire);
     outcome.found.push(Found::ReadSource {
         comparison: index,
@@ -60,6 +62,7 @@ pub(super) async fn target(
         let comparison = &context.plan.comparisons[index];
         match read(context, &mut wire, comparison, &from(comparison), gauge).await {
             Ok(relayed) => {
+                fault::point("target-read");
                 outcome.rows += relayed.digest.rows;
                 outcome.bytes += relayed.bytes;
                 if let Some(query) = by_query(comparison).filter(|_| comparison.reads_matview) {

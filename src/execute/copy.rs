@@ -118,6 +118,7 @@ pub(super) async fn chunk(
     let mut wires = context.wires().await?;
     let copied = async {
         wires.target.execute(&begin(job, &[])).await?;
+        fault::point_of("chunk-opened", || &job.label);
         let (found, relayed) = wires.copy(unit, table, Some(range), attempt.gauge).await?;
         let lines = [line(WHOLE, &job.label, &relayed)];
         let mut outcome = Outcome {
@@ -126,9 +127,11 @@ pub(super) async fn chunk(
             found: vec![found],
             ..Outcome::default()
         };
+        fault::point_of("chunk-ended", || &job.label);
         wires
             .commit(attempt, Vec::new(), &lines, &mut outcome)
             .await?;
+        fault::point_of("chunk-committed", || &job.label);
         Ok::<_, PgError>(outcome)
     };
     match copied.await {
@@ -148,6 +151,7 @@ pub(super) async fn count(context: &Context, attempt: &Attempt<'_>, table: usize
     let mut source = context.source.take().await?;
     match count_rows(&mut source, &context.plan.tables[table]).await {
         Ok(rows) => {
+            fault::point("counted");
             context.source.give_back(source);
             Ok(Outcome {
                 rows,
@@ -184,6 +188,7 @@ async fn read_again(
                 read_copy(&mut source, &copy_out, &unit.format, attempt.gauge).await?
             }
         };
+        fault::point_of("copy-read-again", || &attempt.job.label);
         let mut found = vec![copied(table, &relayed, started)];
         if range.is_none() && context.plan.verify != VerifyLevel::None {
             let rows = count_rows(&mut source, unit).await?;
@@ -286,7 +291,11 @@ impl Wires {
             .map_err(|(_, error)| error)?;
         let mut total = Relayed::default();
         let mut lines = Vec::new();
+        fault::point_of("copy-opened", || &attempt.job.label);
         for &Part { number, table } in load.parts {
+            if !lines.is_empty() {
+                fault::point_of("copy-between-tables", || &attempt.job.label);
+            }
             let unit = &context.plan.tables[table];
             let (found, relayed) = self.copy(unit, table, None, attempt.gauge).await?;
             total.digest += relayed.digest;
@@ -307,7 +316,10 @@ impl Wires {
             .iter()
             .map(|part| &context.plan.tables[part.table]);
         let shielded = units.flat_map(|unit| unit.shield.after.clone()).collect();
-        self.commit(attempt, shielded, &lines, outcome).await
+        fault::point_of("copy-ended", || &attempt.job.label);
+        self.commit(attempt, shielded, &lines, outcome).await?;
+        fault::point_of("copy-committed", || &attempt.job.label);
+        Ok(())
     }
 
     /// The commit point: rows and done-marks together, after what takes a shield away.
@@ -319,6 +331,7 @@ impl Wires {
         outcome: &mut Outcome,
     ) -> Result<(), PgError> {
         shielded.push(attempt.mark(lines, outcome));
+        shielded.extend(fault::stall("copy-uncommitted", &attempt.job.label).map(SqlText::from));
         shielded.push(SqlText::from("commit"));
         self.target
             .execute_all(&shielded)

@@ -5,6 +5,7 @@ use super::outcome::{Ended, Found, Measured, Outcome, failure};
 use super::statements::begin;
 use super::supervisor::Context;
 use crate::catalog::{LargeObject, large_object_content};
+use crate::fault;
 use crate::ledger::{Line, Mark, WHOLE};
 use crate::model::{CopyFormat, MultisetDigest, Oid, Rows, SqlText};
 use crate::pg::wire::{Ends, Gauge, Relayed, Wire, read_copy, relay};
@@ -163,6 +164,7 @@ async fn copy_in_transaction(
         .execute_all(&opening)
         .await
         .map_err(|(_, error)| error)?;
+    fault::point("large-objects-opened");
     let measured = measure(source, oids).await?;
     let ends = Ends {
         source,
@@ -171,6 +173,7 @@ async fn copy_in_transaction(
         copy_in: &SqlText::from("copy pg_temp.pgconvoy_stage from stdin (format binary)"),
     };
     let relayed = relay(ends, &CopyFormat::Binary, attempt.gauge).await?;
+    fault::point("large-objects-staged");
     let line = Line {
         part: WHOLE,
         what: &job.label,
@@ -181,13 +184,16 @@ async fn copy_in_transaction(
         },
     };
     let mut closing: Vec<SqlText> = UNSTAGE.map(SqlText::from).to_vec();
+    closing.extend(fault::stall("large-objects-made", "").map(SqlText::from));
     closing.extend(statements.iter().map(|statement| statement.sql.clone()));
     closing.push(attempt.mark(&[line], outcome));
+    closing.extend(fault::stall("large-objects-uncommitted", "").map(SqlText::from));
     closing.push(SqlText::from("commit"));
     target
         .execute_all(&closing)
         .await
         .map_err(|(_, error)| error)?;
+    fault::point("large-objects-committed");
     Ok((relayed, measured))
 }
 

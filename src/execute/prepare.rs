@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 
 use crate::catalog::{self, Droppable, Holding};
+use crate::fault;
 use crate::model::quote_ident;
 use crate::pg::{PgError, Query, Session};
 use crate::plan::{NewDatabase, Property};
@@ -178,6 +179,7 @@ pub async fn create_database(maintenance: &Session, new: &NewDatabase) -> Result
             source,
         },
     })?;
+    fault::point("database-bare");
     let complete = async {
         in_transaction(maintenance, new, &new.early, "commit").await?;
         in_transaction(maintenance, new, &new.late, "rollback").await
@@ -262,6 +264,7 @@ pub async fn empty(session: &Session) -> Result<Emptied, PrepareError> {
         dropped: counted(&drops),
         left,
     };
+    fault::point("defaults-missing");
     emptying.restore_defaults(&mut emptied.left).await?;
     emptying.quietly("notice").await?;
     emptying.nothing_remains().await?;
@@ -337,6 +340,7 @@ impl Emptying<'_> {
         let mut size = BATCH;
         let mut rest = drops;
         while !rest.is_empty() {
+            fault::point("target-half-empty");
             let (batch, later) = rest.split_at(size.min(rest.len()));
             match self.drop_batch(batch).await {
                 Ok(()) => rest = later,

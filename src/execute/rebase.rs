@@ -15,6 +15,7 @@ use std::fmt::Write as _;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
+use crate::fault;
 use crate::ledger::{self, Held, Marks, comparable};
 use crate::model::{Bytes, JobId, MultisetDigest, Oid, QualifiedName, Rows, SqlText, quote_ident};
 use crate::pg::wire::{Gauge, read_copy};
@@ -165,8 +166,10 @@ impl Clearing<'_> {
         let stale = self.stale();
         let names: Vec<&QualifiedName> = stale.iter().map(|(unit, _)| &unit.into).collect();
         notes.extend(self.drop_constraints(&names).await?);
+        fault::point("constraints-dropped");
         for batch in stale.chunks(BATCH) {
             self.empty(batch).await?;
+            fault::point("tables-emptied");
         }
         if !stale.is_empty() {
             notes.push(format!(
@@ -298,6 +301,7 @@ impl Clearing<'_> {
             removed += self.unlink(&oids).await?;
             let unmark = ledger::unmark(&[(job.id, ledger::WHOLE)]);
             self.target.execute(&format!("{unmark}; commit")).await?;
+            fault::point("large-objects-removed");
         }
         Ok(removed)
     }

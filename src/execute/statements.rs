@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use super::attempt::Attempt;
 use super::outcome::{Ended, Outcome, failure};
 use super::supervisor::Context;
+use crate::fault;
 use crate::ledger::{Line, Mark, Marks, WHOLE};
 use crate::model::{DumpId, SqlText, quote_literal};
 use crate::pg::PgError;
@@ -76,6 +77,7 @@ pub(super) async fn run(
         context.target.give_up(wire);
         return Err(error);
     }
+    fault::point_of("statements-done", || &job.label);
     context.remark(job, &mut wire);
     context.target.give_back(wire);
     Ok(outcome)
@@ -100,6 +102,7 @@ pub(super) async fn run_alone(
     let mark = attempt.mark(&[line(job, WHOLE)], &mut outcome);
     let done = async {
         wire.execute(statement).await?;
+        fault::point_of("alone-unmarked", || &job.label);
         wire.execute(&mark).await
     };
     if let Err(error) = done.await {
@@ -112,6 +115,7 @@ pub(super) async fn run_alone(
             }
         }
     }
+    fault::point_of("alone-marked", || &job.label);
     context.remark(job, &mut wire);
     context.target.give_back(wire);
     Ok(outcome)
@@ -164,11 +168,15 @@ fn transaction(
     (parts, lines): (&[Part<'_>], &[Line<'_>]),
     outcome: &mut Outcome,
 ) -> Vec<SqlText> {
+    let stall = |name| fault::stall(name, &attempt.job.label).map(SqlText::from);
     let mut all = vec![begin.clone()];
+    all.extend(stall("statements-begun"));
     all.extend(parts.iter().map(|part| part.statement.sql.clone()));
+    all.extend(stall("statements-unmarked"));
     if !lines.is_empty() {
         all.push(attempt.mark(lines, outcome));
     }
+    all.extend(stall("statements-uncommitted"));
     all.push(SqlText::from("commit"));
     all
 }

@@ -12,6 +12,7 @@ use super::outcome::{Ended, Outcome};
 use super::watchdog::{self, Watchdog};
 use super::{Earlier, ExecuteError, Run};
 use crate::event::{Emit, What};
+use crate::fault;
 use crate::ledger::Marks;
 use crate::model::{Bytes, DumpId, JobId, Rows};
 use crate::pg::wire::{Gauge, Wire};
@@ -155,6 +156,7 @@ impl Supervisor {
                 job: id,
                 worker: slot,
             });
+            fault::point_of("job-started", || &job.label);
             let gauge = Arc::new(Gauge::default());
             let broken: HashSet<DumpId> = self.broken.keys().copied().collect();
             let task = Task {
@@ -221,7 +223,9 @@ impl Supervisor {
                 ExecuteError::Lost { job, source }
             }
         })?;
+        fault::point_of("job-ended", || &job.label);
         self.conclude(job, &running, outcome);
+        fault::point_of("job-told", || &job.label);
         self.free_slots.insert(running.slot);
         self.over(job);
         Ok(())
@@ -267,8 +271,11 @@ impl Supervisor {
             return;
         }
         if let Some(snapshot) = self.snapshot.take() {
+            fault::point("snapshot-unused");
             self.context.source.drain().await;
-            match snapshot.release().await {
+            let released = snapshot.release().await;
+            fault::point("snapshot-released");
+            match released {
                 Ok(()) => self.context.emit.emit(What::SnapshotReleased),
                 // Everything has been read by now, so it is no loss; but the operator may want to know.
                 Err(error) => self.context.emit.emit(What::Note {

@@ -27,6 +27,7 @@ pub use read::{FailedBefore, Ledger, LedgerError, read, read_marks};
 pub use record::{Identity, Memory, Request};
 pub use standing::{reasons, standing};
 
+use crate::fault;
 use crate::model::{Bytes, JobId, MultisetDigest, Rows, ServerError, SqlText, quote_literal};
 
 /// The schema's name; it is never dumped, compared or counted as content.
@@ -81,7 +82,9 @@ pub struct Line<'a> {
 
 /// Makes the ledger and writes the run into it; in one transaction.
 pub fn create(row: &RunRow<'_>) -> SqlText {
-    SqlText::from(format!("begin;\n{CREATE};\n{};\ncommit", insert_run(row)))
+    let stall = fault::stall("ledger-half-made", "").unwrap_or_default();
+    let row = insert_run(row);
+    SqlText::from(format!("begin;\n{CREATE};\n{row};\n{stall};\ncommit"))
 }
 
 /// Writes another plan, in another snapshot, in the place of the old one, with what of it is done already; in one transaction.
@@ -102,7 +105,8 @@ pub fn rebase(row: &RunRow<'_>, done: &Marks) -> SqlText {
         sql.push_str(&mark(job, 1, &lines).to_string_lossy());
         sql.push_str(";\n");
     }
-    sql.push_str("commit");
+    sql.push_str(fault::stall("ledger-half-rebased", "").unwrap_or_default());
+    sql.push_str(";\ncommit");
     SqlText::from(sql)
 }
 
@@ -218,8 +222,9 @@ pub fn drop(superuser: bool) -> SqlText {
     } else {
         ""
     };
+    let stall = fault::stall("ledger-half-dropped", "").unwrap_or_default();
     SqlText::from(format!(
-        "begin; set local synchronous_commit = on; {silence} set local client_min_messages = warning; drop schema pgconvoy cascade; commit"
+        "begin; set local synchronous_commit = on; {silence} set local client_min_messages = warning; drop schema pgconvoy cascade; {stall}; commit"
     ))
 }
 

@@ -162,6 +162,11 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// The command, with its environment.
+    pub fn command(&self) -> &str {
+        &self.command
+    }
+
     /// A path below the directory it ran in, which lives as long as this value.
     pub fn path(&self, relative: &str) -> PathBuf {
         self.dir.path().join(relative)

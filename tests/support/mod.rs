@@ -19,6 +19,7 @@
 
 pub mod binary;
 pub mod moving;
+pub mod proxy;
 pub mod server;
 
 /// Keeps the expectation above true in a binary that happens to use everything.

@@ -50,7 +50,8 @@ pub fn require_server(major: u32) -> Option<ServerInstall> {
     found
 }
 
-fn record_skip(reason: &str) {
+/// Records that this test was skipped, and why; fails where no test may be.
+pub fn record_skip(reason: &str) {
     let is_set =
         |name| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "false");
     assert!(

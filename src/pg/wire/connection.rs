@@ -12,6 +12,7 @@ use postgres_protocol::message::frontend;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::message::{Message, next_message};
+use crate::fault;
 use crate::model::{Rows, ServerError, ServerVersion, SqlText};
 use crate::pg::PgError;
 use crate::pg::conninfo::ChannelBinding as Binding;
@@ -129,6 +130,7 @@ impl Wire {
     /// Runs one statement and returns its rows, each column as text.
     pub async fn query(&mut self, sql: &SqlText) -> Result<Vec<Vec<Option<Bytes>>>, PgError> {
         self.send_query(sql).await?;
+        fault::point_of("query-sent", || sql.to_string());
         let mut rows = Vec::new();
         let mut failure = None;
         loop {
@@ -188,7 +190,11 @@ impl Wire {
                         source,
                     },
                 )
-            })
+            })?;
+            fault::point_of("batch-sent", || {
+                statements.first().map_or(String::new(), SqlText::to_string)
+            });
+            Ok(())
         };
         let receive = async {
             let mut failure = None;

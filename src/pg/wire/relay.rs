@@ -94,6 +94,7 @@ pub async fn relay(ends: Ends<'_>, format: &CopyFormat, gauge: &Gauge) -> Result
                 return Err(cut_short.into());
             }
             target.send_copy_done().await?;
+            fault::point("copy-done-sent");
             let source_tag = source.end_copy(copy_out).await?;
             let target_tag = target.end_copy(copy_in).await?;
             let digest = pump.scanner.finish()?;
@@ -194,6 +195,11 @@ impl<S: RowSink> Pump<'_, S> {
             if taken > 0 {
                 if fault::strikes("relay-cut-short") && self.bytes > 0 {
                     target = None;
+                }
+                if target.is_some() {
+                    fault::point("rows-relayed");
+                } else {
+                    fault::point("rows-read");
                 }
                 if let Some(target) = &mut target {
                     target

@@ -1,0 +1,214 @@
+//! A TCP proxy between the binary and a server: it can be cut, frozen, slowed down, and cut just before or after a COMMIT.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Small enough that a slow road is slow from the first row on.
+const BUFFER: usize = 64 << 10;
+
+/// What a server has seen it shall do, before it notices that nobody is there any more.
+const UNTIL_COMMITTED: Duration = Duration::from_millis(300);
+
+/// Where a connection is cut around a COMMIT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Around {
+    /// The server has not seen it.
+    Before,
+    /// The server has seen it, the client will not see the answer.
+    After,
+}
+
+/// A cut that waits for its COMMIT.
+#[derive(Debug)]
+struct Trap {
+    around: Around,
+    /// What is sent together with it.
+    words: String,
+}
+
+/// A running proxy. It ends with the process.
+#[derive(Debug)]
+pub struct Proxy {
+    port: u16,
+    road: Arc<Road>,
+}
+
+#[derive(Debug, Default)]
+struct Road {
+    server_port: u16,
+    frozen: Mutex<bool>,
+    thawed: Condvar,
+    /// 0: as fast as it gets.
+    bytes_per_second: AtomicU64,
+    open: Mutex<Vec<TcpStream>>,
+    trap: Mutex<Option<Trap>>,
+    sprung: AtomicBool,
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Proxy {
+    /// To a server on this machine.
+    pub fn start(server_port: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+        let port = listener.local_addr().expect("it has an address").port();
+        let road = Arc::new(Road {
+            server_port,
+            ..Road::default()
+        });
+        let accepting = Arc::clone(&road);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                // A server that is away refuses, and so do we.
+                let _ = accepting.connect(client);
+            }
+        });
+        Self { port, road }
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Ends all connections, at both ends. New ones are let through.
+    pub fn cut(&self) {
+        self.road.cut();
+    }
+
+    /// Nothing passes any more, in either direction, and nobody is told.
+    pub fn freeze(&self) {
+        *held(&self.road.frozen) = true;
+    }
+
+    /// Everything passes again.
+    pub fn thaw(&self) {
+        *held(&self.road.frozen) = false;
+        self.road.thawed.notify_all();
+    }
+
+    /// So much passes in a second, of each connection in each direction.
+    pub fn slow_down(&self, bytes_per_second: u64) {
+        let rate = &self.road.bytes_per_second;
+        rate.store(bytes_per_second, Ordering::Relaxed);
+    }
+
+    /// Cuts all connections around the first COMMIT that is sent together with these words.
+    pub fn cut_at_commit(&self, around: Around, words: &str) {
+        *held(&self.road.trap) = Some(Trap {
+            around,
+            words: words.to_owned(),
+        });
+    }
+
+    /// Whether that COMMIT came.
+    pub fn has_cut_at_commit(&self) -> bool {
+        self.road.sprung.load(Ordering::Relaxed)
+    }
+}
+
+impl Road {
+    fn connect(self: &Arc<Self>, client: TcpStream) -> std::io::Result<()> {
+        let server = TcpStream::connect((Ipv4Addr::LOCALHOST, self.server_port))?;
+        for stream in [&client, &server] {
+            stream.set_nodelay(true)?;
+            held(&self.open).push(stream.try_clone()?);
+        }
+        for (from, to, is_request) in [
+            (client.try_clone()?, server.try_clone()?, true),
+            (server, client, false),
+        ] {
+            let road = Arc::clone(self);
+            std::thread::spawn(move || {
+                // Either end may go at any time: that is what a proxy is for.
+                let _ = road.pass(&from, &to, is_request);
+                let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+            });
+        }
+        Ok(())
+    }
+
+    fn pass(
+        &self,
+        mut from: &TcpStream,
+        mut to: &TcpStream,
+        is_request: bool,
+    ) -> std::io::Result<()> {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let read = from.read(&mut buffer)?;
+            self.wait_until_thawed();
+            if read == 0 {
+                return Ok(());
+            }
+            let bytes = &buffer[..read];
+            match self.sprung_by(bytes).filter(|_| is_request) {
+                None => to.write_all(bytes)?,
+                Some(around) => {
+                    // No answer passes any more.
+                    *held(&self.frozen) = true;
+                    to.write_all(&bytes[..end_of_what_passes(bytes, around)])?;
+                    std::thread::sleep(UNTIL_COMMITTED);
+                    self.cut();
+                    *held(&self.frozen) = false;
+                    self.thawed.notify_all();
+                    return Ok(());
+                }
+            }
+            let rate = self.bytes_per_second.load(Ordering::Relaxed);
+            if let Some(millis) = (read as u64 * 1000).checked_div(rate) {
+                std::thread::sleep(Duration::from_millis(millis));
+            }
+        }
+    }
+
+    /// The trap that these bytes spring; it springs once.
+    fn sprung_by(&self, bytes: &[u8]) -> Option<Around> {
+        let mut trap = held(&self.trap);
+        let waiting = trap.as_ref()?;
+        if position(bytes, waiting.words.as_bytes()).is_none() || position(bytes, COMMIT).is_none()
+        {
+            return None;
+        }
+        let around = waiting.around;
+        *trap = None;
+        self.sprung.store(true, Ordering::Relaxed);
+        Some(around)
+    }
+
+    fn wait_until_thawed(&self) {
+        let mut frozen = held(&self.frozen);
+        while *frozen {
+            frozen = self
+                .thawed
+                .wait(frozen)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn cut(&self) {
+        for stream in held(&self.open).drain(..) {
+            // It may be gone already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+const COMMIT: &[u8] = b"commit\0";
+
+/// A statement begins with a tag and a length; half of one does nothing.
+fn end_of_what_passes(bytes: &[u8], around: Around) -> usize {
+    match around {
+        Around::Before => position(bytes, COMMIT).map_or(0, |at| at.saturating_sub(5)),
+        Around::After => bytes.len(),
+    }
+}
+
+fn position(bytes: &[u8], words: &[u8]) -> Option<usize> {
+    bytes.windows(words.len().max(1)).position(|at| at == words)
+}
