@@ -47,7 +47,7 @@ use crate::plan::{Job, Plan, Work};
 use crate::schedule::ScheduleError;
 
 pub use supervisor::run;
-pub use watchdog::queries;
+pub use watchdog::queries as progress_queries;
 
 /// What a run needs.
 pub struct Run {

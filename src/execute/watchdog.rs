@@ -359,3 +359,41 @@ impl Watched {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BACKEND: (Side, i32) = (Side::Target, 7);
+
+    #[test]
+    fn a_backend_that_was_there_and_is_not_is_gone_at_the_second_look() {
+        let (watchdog, job, gauge) = (Watchdog::default(), JobId(1), Arc::default());
+        let _verdict = watchdog.begin(job, &gauge);
+        // Behind a pooler the server never shows it.
+        assert!(!watchdog.is_gone(job, BACKEND) && !watchdog.is_gone(job, BACKEND));
+        watchdog.is_there(job, BACKEND);
+        assert!(!watchdog.is_gone(job, BACKEND));
+        watchdog.is_there(job, BACKEND);
+        assert!(!watchdog.is_gone(job, BACKEND), "not in a row");
+        assert!(watchdog.is_gone(job, BACKEND));
+        // The job moves after all: it has ended while we looked.
+        gauge.advance(Rows(1), Bytes(1));
+        assert!(!watchdog.is_gone(job, BACKEND));
+    }
+
+    #[test]
+    fn the_same_is_said_once_and_what_is_new_at_once() {
+        let (watchdog, job, gauge) = (Watchdog::default(), JobId(1), Arc::default());
+        let _verdict = watchdog.begin(job, &gauge);
+        let is_news = |side, what| watchdog.is_news(job, side, what);
+        assert!(is_news(Side::Target, "12 % of it"));
+        assert!(!is_news(Side::Target, "13 % of it"));
+        assert!(is_news(Side::Source, "13 % of it"));
+        assert!(is_news(Side::Target, "waits"));
+        assert!(watchdog.stalled(Duration::ZERO).contains(&job));
+        gauge.advance(Rows(1), Bytes(1));
+        assert!(!watchdog.is_stalled(job, Duration::from_secs(1)));
+        assert!(is_news(Side::Target, "waits"), "it waits again");
+    }
+}
