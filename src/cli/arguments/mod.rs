@@ -12,7 +12,7 @@ mod speed;
 
 pub use connection::ConnectionArgs;
 pub use leave_out::LeaveOutArgs;
-pub use reporting::{OutputArgs, VerifyArgs};
+pub use reporting::{DisplayArgs, OutputArgs, VerifyArgs};
 pub use running::RunningArgs;
 pub use selection::SelectionArgs;
 pub use speed::SpeedArgs;
