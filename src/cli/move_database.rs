@@ -1,6 +1,7 @@
 //! `pgconvoy move`: source server → target server, directly, verified.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::sync::watch;
@@ -103,7 +104,10 @@ pub async fn run(args: MoveArgs, output: Output) -> Result<ExitStatus, Failure> 
         prepared = prepare(&args, &output, &emitter) => prepared,
         failure = super::signals::stopped(stop.clone()) => Err(failure),
     };
-    let prepared = match prepared {
+    let Prepared {
+        inspection,
+        mut claim,
+    } = match prepared {
         Ok(prepared) => prepared,
         // Nothing was touched, so there is nothing to keep a record of.
         Err(failure) => {
@@ -111,9 +115,25 @@ pub async fn run(args: MoveArgs, output: Output) -> Result<ExitStatus, Failure> 
             return Err(failure);
         }
     };
-    match Box::pin(carry_out(prepared, &args, &output, stop)).await {
-        Ok(done) => conclude(done, output).await,
-        Err(failure) => Ok(output.fail(failure).await),
+    match Box::pin(carry_out(inspection, &mut claim, &args, &output, stop)).await {
+        Ok(done) => {
+            // Both are ours until the very end.
+            let (_claim, _run_dir) = (claim, output.run_dir().clone());
+            conclude(done, output).await
+        }
+        Err(failure) => {
+            give_up(claim).await;
+            Ok(output.fail(failure).await)
+        }
+    }
+}
+
+/// What was given up in the middle of a question may still be at work on the target: no backend goes on for a run that is over.
+async fn give_up(claim: Option<Claim>) {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    if let Some(claim) = claim {
+        // If the server cannot be asked any more, the next run that claims the target ends them.
+        let _ = tokio::time::timeout(PATIENCE, claim.end_leftovers()).await;
     }
 }
 
@@ -180,13 +200,12 @@ struct Done {
     target_superuser: bool,
     /// A session of the target that drops the ledger.
     ledger: Wire,
-    /// Given up last of all.
-    claim: Claim,
 }
 
 /// Everything that changes the target.
 async fn carry_out(
-    Prepared { inspection, claim }: Prepared,
+    inspection: Inspection,
+    claim: &mut Option<Claim>,
     args: &MoveArgs,
     output: &Output,
     stop: watch::Receiver<Stop>,
@@ -200,11 +219,13 @@ async fn carry_out(
     for text in plan.notes.clone() {
         emitter.emit(What::Note { text });
     }
-    let (inspection, target) = Box::pin(inspection.ready_target(&emitter)).await?;
-    let claim = match claim {
-        Some(claim) => claim,
-        None => claim_target(&inspection.road.target, &emitter).await?,
+    let (inspection, target) = tokio::select! {
+        ready = Box::pin(inspection.ready_target(&emitter)) => ready?,
+        failure = super::signals::stopped(stop.clone()) => return Err(failure),
     };
+    if claim.is_none() {
+        *claim = Some(claim_target(&inspection.road.target, &emitter).await?);
+    }
     let mut ledger = open_ledger(&inspection, &plan, output).await?;
     emitter.emit(What::Planned {
         jobs: plan.announced(),
@@ -232,7 +253,6 @@ async fn carry_out(
     .map(|target_superuser| Done {
         target_superuser,
         ledger,
-        claim,
     })
 }
 
@@ -268,7 +288,6 @@ async fn conclude(mut done: Done, output: Output) -> Result<ExitStatus, Failure>
         })?;
     }
     done.ledger.close().await;
-    drop(done.claim);
     Ok(status)
 }
 

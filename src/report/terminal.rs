@@ -191,6 +191,11 @@ pub fn closing(report: &Report, view: View) -> Vec<String> {
     lines
 }
 
+/// The command that goes on with the run, if that is what to do next.
+pub fn resume_command(report: &Report) -> Option<String> {
+    next_step(report).1
+}
+
 /// What to do next, and the command that goes on with the run, if it is that.
 fn next_step(report: &Report) -> (Option<String>, Option<String>) {
     const COMMAND: &str = "pgconvoy resume ";
