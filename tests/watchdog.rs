@@ -2,11 +2,33 @@
 
 mod support;
 
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use pgconvoy::event::{Event, What};
 use pgconvoy::model::SqlText;
 use pgconvoy::pg::cluster::ClusterOptions;
 use pgconvoy::pg::conninfo::{Conninfo, Environment};
 use pgconvoy::pg::{Connector, Query, Side};
+use support::binary::Running;
+use support::moving::{RUN_DIR, assert_proven, prepare};
+use support::proxy::Proxy;
 use support::server::{Server, servers};
+
+/// The watchdog looks ten times as often, and takes a server for dead after six seconds.
+const HASTY: (&str, &str) = ("PGCONVOY_FAULT", "hasty-watchdog");
+
+/// A table that takes a while to be filled by us, and by nobody else, and whose index does as well.
+const SLOW: &str = "
+    create function slow(id int) returns int immutable language plpgsql as $$
+    begin
+        perform pg_catalog.pg_sleep(case when pg_catalog.current_setting('application_name') like 'pgconvoy:%' then 0.03 else 0 end);
+        return id;
+    end $$;
+    create table slow (id int, check (public.slow(id) >= 0));
+    insert into slow select generate_series(1, 100);
+    create index slow_index on slow (public.slow(id));
+";
 
 fn majors() -> Vec<u32> {
     let mut majors: Vec<u32> = servers()
@@ -77,5 +99,151 @@ async fn every_server_watches_over_its_end_of_a_connection() {
         assert_ne!(none[0], "30", "{major}: the system's");
         let socket = watched(&server.conninfo("postgres")).await;
         assert_eq!(socket[..3], ["0", "0", "0"], "{major}");
+    }
+}
+
+fn events(run_dir: &Path) -> Vec<What> {
+    let text = std::fs::read_to_string(run_dir.join(RUN_DIR).join("events.jsonl"));
+    let text = text.unwrap_or_default();
+    text.lines()
+        .filter_map(|line| serde_json::from_str::<Event>(line).ok())
+        .map(|event| event.what)
+        .collect()
+}
+
+/// What was said of jobs that did not move.
+fn waits(run_dir: &Path) -> Vec<(Side, String)> {
+    let events = events(run_dir).into_iter();
+    events
+        .filter_map(|what| match what {
+            What::JobWaits { side, what, .. } => Some((side, what)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[track_caller]
+fn assert_said(waits: &[(Side, String)], side: Side, words: &[&str]) {
+    let is_it = |(whose, said): &(Side, String)| {
+        *whose == side && words.iter().all(|word| said.contains(word))
+    };
+    assert!(waits.iter().any(is_it), "{words:?} in {waits:#?}");
+}
+
+fn retries(run_dir: &Path) -> usize {
+    let is_retry = |what: &&What| matches!(what, What::JobRetried { .. });
+    events(run_dir).iter().filter(is_retry).count()
+}
+
+/// Waits until rows of the slow table are on their way.
+fn until_it_copies(run: &mut Running, target: &Server) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let sleeps = "select count(*) from pg_stat_activity where application_name like 'pgconvoy:copy %' and wait_event = 'PgSleep'";
+    while target.psql("postgres", sleeps) == "0" {
+        assert!(
+            run.is_running() && Instant::now() < deadline,
+            "no rows are copied"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_job_that_is_slow_says_what_its_server_does() {
+    for (major, words) in [
+        (18, ["building index: scanning table", "PgSleep"]),
+        (11, ["the server is at it", "PgSleep"]),
+    ] {
+        let (Some(source), Some(target)) = (Server::start(11), Server::start(major)) else {
+            continue;
+        };
+        source.database("shop");
+        source.psql("shop", SLOW);
+        let run = prepare(&source.conninfo("shop"), &target.database("shop"), &[])
+            .env(HASTY.0, HASTY.1)
+            .run();
+        assert_proven(&run);
+        let waits = waits(&run.path(""));
+        assert_said(&waits, Side::Target, &words);
+        assert!(
+            waits.iter().all(|(side, _)| *side == Side::Target),
+            "the source waits for us: {waits:?}"
+        );
+        assert_eq!(retries(&run.path("")), 0);
+        assert!(run.stderr.contains(words[0]), "{run}");
+        assert_eq!(
+            target.psql(
+                "postgres",
+                "select count(*) from pg_stat_activity where application_name like 'pgconvoy%'"
+            ),
+            "0"
+        );
+    }
+}
+
+#[test]
+fn a_foreign_lock_is_named_with_its_holder_and_waited_for() {
+    let (Some(source), Some(target)) = (Server::start(16), Server::start(16)) else {
+        return;
+    };
+    source.database("shop");
+    source.psql("shop", SLOW);
+    let into = target.database("shop");
+    let mut run = prepare(&source.conninfo("shop"), &into, &[])
+        .env(HASTY.0, HASTY.1)
+        .start();
+    until_it_copies(&mut run, &target);
+    std::thread::scope(|scope| {
+        // It gets the lock when the rows are committed, before anybody of ours asks for the next.
+        let lock =
+            "begin; lock table slow in access exclusive mode; select 'mine' from pg_sleep(6)";
+        scope.spawn(move || target.psql("shop", lock));
+        let finished = run.finish();
+        assert_proven(&finished);
+        let words = [
+            "waits for a lock on public.slow",
+            "psql, role postgres",
+            "pg_sleep(6)",
+            "holds",
+        ];
+        assert_said(&waits(&finished.path("")), Side::Target, &words);
+    });
+}
+
+/// Frozen for less than it takes to be dead, a network costs nothing but time; for longer, the job is tried again.
+#[test]
+fn a_frozen_network_is_waited_for_until_the_server_counts_as_dead() {
+    for (frozen_s, retried) in [(3, false), (13, true)] {
+        let (Some(source), Some(target)) = (Server::start(17), over_tcp(17)) else {
+            return;
+        };
+        source.database("shop");
+        source.psql("shop", SLOW);
+        target.database("shop");
+        let proxy = Proxy::start(target.cluster.port());
+        let into = format!(
+            "{} port={}",
+            target.cluster.tcp_conninfo("shop"),
+            proxy.port()
+        );
+        let mut run = prepare(&source.conninfo("shop"), &into, &[])
+            .env(HASTY.0, HASTY.1)
+            .start();
+        until_it_copies(&mut run, &target);
+        proxy.freeze();
+        std::thread::sleep(Duration::from_secs(frozen_s));
+        proxy.thaw();
+        let finished = run.finish();
+        assert_proven(&finished);
+        let waits = waits(&finished.path(""));
+        assert_said(
+            &waits,
+            Side::Target,
+            &["no answer for", "the connection is given up"],
+        );
+        assert_eq!(retries(&finished.path("")) > 0, retried, "{waits:#?}");
+        if retried {
+            assert_said(&waits, Side::Target, &["6 s: the connection is given up"]);
+        }
     }
 }

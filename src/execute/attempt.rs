@@ -107,7 +107,7 @@ impl Task {
                 gauge: &self.gauge,
             };
             let work = once(&context, &attempt);
-            let mut error = match context.watchdog.over(job.id, &self.gauge, work).await {
+            let mut error = match context.watched(job.id, &self.gauge, work).await {
                 Ok(outcome) => {
                     context.note_failures(&attempt, &outcome).await;
                     return Ok(outcome);

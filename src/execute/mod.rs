@@ -52,7 +52,7 @@ use crate::schedule::ScheduleError;
 pub use earlier::{Earlier, entry_of, known_failures};
 pub use stop::{Cause, Stop, asked};
 pub use supervisor::run;
-pub use watchdog::queries;
+pub use watchdog::queries as progress_queries;
 
 /// What a run needs.
 pub struct Run {

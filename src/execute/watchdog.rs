@@ -92,14 +92,32 @@ struct Watched {
     dead: oneshot::Sender<PgError>,
 }
 
-impl Watchdog {
-    /// Has a job done, and watches it: if its server turns out to be dead, the error is that of a lost connection.
-    pub async fn over<T>(
+impl Context {
+    /// Has a job done, and watches it: if its server turns out to be dead, the error is that of a lost connection. After an
+    /// error the job has no session any more.
+    pub async fn watched<T>(
         &self,
         job: JobId,
         gauge: &Arc<Gauge>,
         work: impl Future<Output = Result<T, PgError>>,
     ) -> Result<T, PgError> {
+        let verdict = self.watchdog.begin(job, gauge);
+        let ended = tokio::select! {
+            ended = serving(job, work) => ended,
+            // Without a verdict nobody watches any more.
+            Ok(error) = verdict => Err(error),
+        };
+        self.watchdog.jobs().remove(&job);
+        if ended.is_err() {
+            self.source.abandon(job);
+            self.target.abandon(job);
+        }
+        ended
+    }
+}
+
+impl Watchdog {
+    fn begin(&self, job: JobId, gauge: &Arc<Gauge>) -> oneshot::Receiver<PgError> {
         let (dead, verdict) = oneshot::channel();
         let watched = Watched {
             gauge: Arc::clone(gauge),
@@ -111,13 +129,7 @@ impl Watchdog {
             dead,
         };
         self.jobs().insert(job, watched);
-        let ended = tokio::select! {
-            ended = serving(job, work) => ended,
-            // Without a verdict nobody watches any more.
-            Ok(error) = verdict => Err(error),
-        };
-        self.jobs().remove(&job);
-        ended
+        verdict
     }
 
     fn jobs(&self) -> MutexGuard<'_, HashMap<JobId, Watched>> {
@@ -252,7 +264,7 @@ impl Round<'_> {
         }
     }
 
-    /// Gives the job's connections up, so that it ends as if they had been lost.
+    /// Ends the job as if its connections had been lost.
     fn bury(&self, job: JobId, side: Side, why: &str) {
         let context = self.context;
         let Some(watched) = context.watchdog.jobs().remove(&job) else {
@@ -263,9 +275,6 @@ impl Round<'_> {
             side,
             what: format!("{why}: the connection is given up"),
         });
-        for pool in [&context.source, &context.target] {
-            pool.abandon(job);
-        }
         // Idle sessions of the same server are as dead as this one.
         pool_of(context, side).forget_idle();
         let error = PgError::Io {
@@ -348,5 +357,43 @@ impl Watched {
             self.told.clear();
             self.gone.clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BACKEND: (Side, i32) = (Side::Target, 7);
+
+    #[test]
+    fn a_backend_that_was_there_and_is_not_is_gone_at_the_second_look() {
+        let (watchdog, job, gauge) = (Watchdog::default(), JobId(1), Arc::default());
+        let _verdict = watchdog.begin(job, &gauge);
+        // Behind a pooler the server never shows it.
+        assert!(!watchdog.is_gone(job, BACKEND) && !watchdog.is_gone(job, BACKEND));
+        watchdog.is_there(job, BACKEND);
+        assert!(!watchdog.is_gone(job, BACKEND));
+        watchdog.is_there(job, BACKEND);
+        assert!(!watchdog.is_gone(job, BACKEND), "not in a row");
+        assert!(watchdog.is_gone(job, BACKEND));
+        // The job moves after all: it has ended while we looked.
+        gauge.advance(Rows(1), Bytes(1));
+        assert!(!watchdog.is_gone(job, BACKEND));
+    }
+
+    #[test]
+    fn the_same_is_said_once_and_what_is_new_at_once() {
+        let (watchdog, job, gauge) = (Watchdog::default(), JobId(1), Arc::default());
+        let _verdict = watchdog.begin(job, &gauge);
+        let is_news = |side, what| watchdog.is_news(job, side, what);
+        assert!(is_news(Side::Target, "12 % of it"));
+        assert!(!is_news(Side::Target, "13 % of it"));
+        assert!(is_news(Side::Source, "13 % of it"));
+        assert!(is_news(Side::Target, "waits"));
+        assert!(watchdog.stalled(Duration::ZERO).contains(&job));
+        gauge.advance(Rows(1), Bytes(1));
+        assert!(!watchdog.is_stalled(job, Duration::from_secs(1)));
+        assert!(is_news(Side::Target, "waits"), "it waits again");
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 
 use super::claim::TERMINATE;
+use super::snapshot::LOST;
 use super::stream::Peer;
 use super::wire::Wire;
 use super::{Connector, PgError, Query, Session};
@@ -38,10 +39,10 @@ pub struct Pool {
 #[derive(Default)]
 struct State {
     idle: Vec<Wire>,
-    /// Backends whose sessions were given up: they may be at work still, for all we know.
-    given_up: Vec<i32>,
     /// Backends that are working, for a cancel request, and for which job.
     busy: HashMap<(i32, i32), Busy>,
+    /// Backends whose sessions were given up: they may be at work still, for all we know.
+    given_up: Vec<i32>,
     drained: bool,
 }
 
@@ -107,7 +108,7 @@ impl Pool {
             .collect()
     }
 
-    /// The sessions that serve a job are given up; whoever has them will not give them back.
+    /// Sessions that a job has not given back are given up: it has none any more.
     pub fn abandon(&self, job: JobId) {
         self.state().abandon(job);
     }
@@ -213,19 +214,6 @@ impl Pool {
     }
 }
 
-/// SQLSTATE `invalid_parameter_value`: what the server says of a snapshot that it does not know.
-const NO_SUCH_SNAPSHOT: &str = "22023";
-
-fn snapshot_lost(snapshot: &str, error: PgError) -> PgError {
-    match error {
-        PgError::Server { error, .. } if error.code == NO_SUCH_SNAPSHOT => PgError::SnapshotLost {
-            snapshot: snapshot.to_owned(),
-            error,
-        },
-        other => other,
-    }
-}
-
 impl State {
     /// A job has one session at a time of each side: one that it had before and did not give back is not its any more.
     fn busy_with(&mut self, backend: (i32, i32), new: Busy) {
@@ -237,16 +225,20 @@ impl State {
 
     /// Sessions that a job has and will not give back: it was broken off.
     fn abandon(&mut self, job: JobId) {
-        let is_its = |busy: &Busy| busy.job == Some(job);
-        let had: Vec<(i32, i32)> = self
-            .busy
-            .iter()
-            .filter(|(_, busy)| is_its(busy))
-            .map(|(backend, _)| *backend)
-            .collect();
-        for backend in had {
-            self.busy.remove(&backend);
-            self.given_up.push(backend.0);
+        let is_its = |_: &(i32, i32), busy: &mut Busy| busy.job == Some(job);
+        let abandoned = self.busy.extract_if(is_its);
+        self.given_up.extend(abandoned.map(|((pid, _), _)| pid));
+    }
+}
+
+fn snapshot_lost(snapshot: &str, error: PgError) -> PgError {
+    match error {
+        PgError::Server { error, .. } if LOST.contains(&error.code.as_str()) => {
+            PgError::SnapshotLost {
+                snapshot: snapshot.to_owned(),
+                error,
+            }
         }
+        other => other,
     }
 }

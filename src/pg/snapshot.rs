@@ -24,7 +24,7 @@ const GONE: &str = "42P01";
 
 /// What a server answers to an import if the snapshot is not there any more (`ImportSnapshot` in `snapmgr.c`): no such file
 /// (22023, later 42704), its process has ended (55000), or another database's has its name by now (0A000).
-const LOST: [&str; 4] = ["22023", "42704", "55000", "0A000"];
+pub(super) const LOST: [&str; 4] = ["22023", "42704", "55000", "0A000"];
 
 /// A snapshot. When it is dropped, or left, its own session ends; a keeper does what it was last told.
 pub struct Snapshot {
