@@ -24,10 +24,11 @@ use crate::execute::{self, Earlier, ExecuteError, Run, Stop};
 use crate::failure::Failure;
 use crate::fault;
 use crate::ledger::{self, Marks, Request, RunRow};
-use crate::model::{ExitStatus, Finding, Severity, Side};
+use crate::model::{ExitStatus, Finding, Severity, Side, run_command};
 use crate::pg::claim::Claim;
 use crate::pg::keeper::Kept;
 use crate::pg::wire::Wire;
+use crate::pg::{Connector, PgError};
 use crate::plan::{Left, Plan};
 use crate::preflight;
 use crate::report::Ending;
@@ -58,7 +59,23 @@ pub(super) struct Ready {
 /// A session that has done all its jobs, with what proves it.
 pub(super) struct Done {
     target_superuser: bool,
+    /// Opens sessions of the target.
+    target: Connector,
     ledger: Wire,
+}
+
+impl Done {
+    /// Drops the ledger: by way of another session if the one that was kept for it has gone, as long as the target is ours.
+    async fn drop_ledger(&mut self) -> Result<(), PgError> {
+        let statement = ledger::drop(self.target_superuser);
+        match self.ledger.execute(&statement).await {
+            Err(error) if error.may_pass() && self.claim.is_alive().await => {
+                self.ledger = self.target.wire("ledger").await?;
+                self.ledger.execute(&statement).await
+            }
+            ended => ended,
+        }
+    }
 }
 
 /// The snapshot as the ledger keeps it.
@@ -256,7 +273,7 @@ impl<'a> Session<'a> {
         let run = Run {
             plan,
             source: proof.source_connector(),
-            target,
+            target: target.clone(),
             snapshot,
             emit: Arc::new(emitter.clone()),
             stop: self.stop.clone(),
@@ -274,6 +291,7 @@ impl<'a> Session<'a> {
         };
         proven.map(|target_superuser| Done {
             target_superuser,
+            target,
             ledger,
         })
     }
@@ -373,21 +391,32 @@ pub(super) async fn conclude(
     let status = output.finish(Ending::Complete).await;
     fault::point("report-kept");
     if matches!(status, ExitStatus::Proven | ExitStatus::Waived) {
-        let dropped = done
-            .ledger
-            .execute(&ledger::drop(done.target_superuser))
-            .await;
-        dropped.map_err(|error| {
-            Failure::from(error)
-                .with_status(ExitStatus::Failed)
-                .while_doing(&format!(
-                    "dropping the ledger (schema pgconvoy) after the run in {run_dir} was complete"
-                ))
-        })?;
+        let dropped = done.drop_ledger().await;
+        dropped.map_err(|error| ledger_left(error, &run_dir))?;
     }
     fault::point("ledger-dropped");
     done.ledger.close().await;
     Ok(status)
+}
+
+/// The copy is proven, and the target is not clean.
+fn ledger_left(error: PgError, run_dir: &str) -> Failure {
+    let status = if error.may_pass() {
+        ExitStatus::Interrupted
+    } else {
+        ExitStatus::Failed
+    };
+    let resume = run_command("resume", run_dir);
+    Failure {
+        hint: Some(format!(
+            "The copy is complete; to be rid of the ledger: {resume}"
+        )),
+        ..Failure::from(error)
+            .with_status(status)
+            .while_doing(&format!(
+                "dropping the ledger (schema pgconvoy) after the run in {run_dir} was complete"
+            ))
+    }
 }
 
 fn refuse_blockers(findings: &[Finding]) -> Result<(), Failure> {

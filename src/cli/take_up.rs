@@ -256,7 +256,8 @@ impl Rebasing<'_, '_> {
         let source = self.source_pool(&draft);
         let unchanged = rebase::unchanged(&source, (&ledger.plan, &ledger.marks), &draft).await;
         source.drain().await;
-        let unchanged = unchanged?;
+        let mut unchanged = unchanged?;
+        self.forget_emptied(&draft, &mut unchanged).await?;
         fault::point("changes-known");
         session.step("clearing the target of what does not hold any more");
         self.clear(&unchanged).await?;
@@ -278,6 +279,22 @@ impl Rebasing<'_, '_> {
             known: there.rows,
             again,
         })
+    }
+
+    /// Rows that the ledger knows of and a crash of the target took are not there, however little the source has changed.
+    async fn forget_emptied(
+        &self,
+        draft: &Plan,
+        unchanged: &mut BTreeMap<QualifiedName, Held>,
+    ) -> Result<(), Failure> {
+        let Ledger { plan, marks, .. } = self.ledger;
+        let target = &self.inspection.road.target.session;
+        for (table, _) in rebase::emptied(target, plan, marks).await? {
+            for unit in draft.tables.iter().filter(|unit| unit.into == table) {
+                unchanged.remove(&unit.table);
+            }
+        }
+        Ok(())
     }
 
     fn source_pool(&self, draft: &Plan) -> Pool {

@@ -80,17 +80,20 @@ pub struct Line<'a> {
     pub mark: Mark,
 }
 
+/// Its own commits are waited for: a ledger that a crash of the target takes along could say nothing of what is left.
+const BEGIN: &str = "begin; set local synchronous_commit = on";
+
 /// Makes the ledger and writes the run into it; in one transaction.
 pub fn create(row: &RunRow<'_>) -> SqlText {
     let stall = fault::stall("ledger-half-made", "").unwrap_or_default();
     let row = insert_run(row);
-    SqlText::from(format!("begin;\n{CREATE};\n{row};\n{stall};\ncommit"))
+    SqlText::from(format!("{BEGIN};\n{CREATE};\n{row};\n{stall};\ncommit"))
 }
 
 /// Writes another plan, in another snapshot, in the place of the old one, with what of it is done already; in one transaction.
 pub fn rebase(row: &RunRow<'_>, done: &Marks, failed: &[FailedBefore]) -> SqlText {
     let mut sql = format!(
-        "begin;\ndelete from pgconvoy.done;\ndelete from pgconvoy.trouble;\ndelete from pgconvoy.run;\n{};\n",
+        "{BEGIN};\ndelete from pgconvoy.done;\ndelete from pgconvoy.trouble;\ndelete from pgconvoy.run;\n{};\n",
         insert_run(row)
     );
     for (job, parts) in done.by_job() {
@@ -227,7 +230,8 @@ pub fn flush() -> SqlText {
 
 /// Drops the ledger. The commit is synchronous, and with it everything before it is on disk.
 ///
-/// Event triggers of the moved database are in place by now; a superuser keeps them from firing on this.
+/// Event triggers of the moved database are in place by now; a superuser keeps them from firing on this. It may be gone: the
+/// first attempt may have lost nothing but the answer.
 pub fn drop(superuser: bool) -> SqlText {
     let silence = if superuser {
         "set local session_replication_role = replica;"
@@ -236,7 +240,7 @@ pub fn drop(superuser: bool) -> SqlText {
     };
     let stall = fault::stall("ledger-half-dropped", "").unwrap_or_default();
     SqlText::from(format!(
-        "begin; set local synchronous_commit = on; {silence} set local client_min_messages = warning; drop schema pgconvoy cascade; {stall}; commit"
+        "begin; set local synchronous_commit = on; {silence} set local client_min_messages = warning; drop schema if exists pgconvoy cascade; {stall}; commit"
     ))
 }
 

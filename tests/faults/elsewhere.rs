@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use pgconvoy::pg::cluster::StopMode;
+
 use crate::case::{Before, Case};
 use crate::figures::Figures;
 use crate::lab::{Fixture, Lab};
@@ -158,6 +160,29 @@ fn faults_after_which_the_schema_is_another() {
     case.clean_up(&lab);
     figures.faults += 1;
     figures.resumed += 1;
+    figures.conclude();
+}
+
+/// What an unlogged table held is gone after a crash: without a transaction, and on the source as well.
+#[test]
+fn faults_after_which_unlogged_rows_of_the_source_are_gone() {
+    let Some(mut lab) = Lab::start(&[Fixture::Zoo]) else {
+        return;
+    };
+    let mut figures = Figures::default();
+    let title = "the source crashes after its unlogged tables were copied";
+    let mut case = Case::new(&mut lab, Fixture::Zoo, title, Before::Empty);
+    killed(&case, "kill@jobs-done");
+    assert_eq!(lab.source.psql("zoo", "select count(*) from zoo.unlogged"), "30");
+    let restarted = lab.source.cluster.restart(StopMode::Immediate);
+    restarted.expect("the source can be restarted");
+    assert_eq!(lab.source.psql("zoo", "select count(*) from zoo.unlogged"), "0");
+    figures.faults += 1;
+    let run = case.finish(&lab, &mut figures);
+    let run = run.unwrap_or_else(|said| panic!("{said}"));
+    let well = case.is_equal(&lab).and_then(|()| case.nobody_is_left(&lab));
+    well.unwrap_or_else(|said| panic!("{said}\n{run}"));
+    case.clean_up(&lab);
     figures.conclude();
 }
 
