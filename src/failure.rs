@@ -11,8 +11,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use crate::execute::ExecuteError;
 use crate::execute::prepare::PrepareError;
+use crate::execute::{Cause, ExecuteError};
 use crate::ledger::LedgerError;
 use crate::model::{
     Difference, DifferenceKind, Endpoint, ExitStatus, Filter, FilterError, Finding, PatternError,
@@ -171,6 +171,14 @@ impl Failure {
             ExitStatus::Interrupted,
             format!("interrupted by {signal}"),
         )
+    }
+
+    /// The run was asked to stop.
+    pub fn stopped(cause: &Cause) -> Self {
+        match cause {
+            Cause::Signal(name) => Self::interrupted(name),
+            Cause::Trouble(why) => Self::new(FailureKind::File, ExitStatus::Failed, why),
+        }
     }
 
     /// A file or directory could not be used: `doing` as in "writing", "creating".

@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 
 use pgconvoy::catalog::{self, VersionedQuery, source_facts};
-use pgconvoy::execute;
+use pgconvoy::execute::{self, rebase};
 use pgconvoy::model::QualifiedName;
 use pgconvoy::pg::conninfo::{Conninfo, Environment};
 use pgconvoy::pg::keeper;
@@ -43,8 +43,14 @@ async fn every_server_understands_every_query() {
                 panic!("{} on {major}: {error}", query.name);
             }
         }
-        let others = keeper::QUERIES.map(|query| (0, query));
-        for (since, query) in others.into_iter().chain(execute::progress_queries()) {
+        let ours = [
+            &keeper::QUERIES[..],
+            &rebase::QUERIES,
+            pgconvoy::pg::QUERIES,
+        ]
+        .concat();
+        let ours = ours.into_iter().map(|query| (0, query));
+        for (since, query) in ours.chain(execute::progress_queries()) {
             if since > major {
                 continue;
             }

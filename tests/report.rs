@@ -215,8 +215,7 @@ fn a_resumed_run_is_judged_by_its_last_session() {
     assert_eq!(concluded(again).status, ExitStatus::Failed);
 
     // But what it did is done.
-    let mut run = Run::default();
-    run.events = recorded::stopped().events;
+    let mut run = recorded::stopped();
     let mut whole = proven().events;
     let jobs = (0..11).map(|job| Standing {
         job: JobId(job),

@@ -108,11 +108,8 @@ impl fmt::Display for BarringLock {
         } else {
             "waits to lock"
         };
-        write!(
-            f,
-            "{} {has} {} against everybody",
-            self.holder, self.relation
-        )
+        let relation = self.relation.shown();
+        write!(f, "{} {has} {relation} against everybody", self.holder)
     }
 }
 

@@ -180,6 +180,8 @@ async fn move_it(stage: &Stage, args: &DemoArgs) -> Result<ExitStatus, Failure> 
         // It goes with the servers.
         format!("--run-dir={}", stage.source.dir().join("run").display()),
     ];
+    // Nobody will go on with it.
+    typed.push("--drain-seconds=0".to_owned());
     typed.extend(args.jobs.map(|jobs| format!("--jobs={jobs}")));
     typed.extend(args.no_color.then(|| "--no-color".to_owned()));
     let parsed = MoveArgs::augment_args(Command::new("move"))

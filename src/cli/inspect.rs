@@ -175,6 +175,11 @@ impl Requested {
 }
 
 impl Requested {
+    /// Where to.
+    pub fn target(&self) -> &Conninfo {
+        &self.target
+    }
+
     /// Whether the target database is there: one that was to be created may or may not be.
     pub async fn target_exists(&self) -> Result<bool, Failure> {
         let maintenance = self.target.clone().with_database(MAINTENANCE_DATABASE);

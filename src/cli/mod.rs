@@ -25,6 +25,7 @@ mod inspect;
 mod keeper;
 mod move_database;
 pub mod output;
+mod past;
 mod plan;
 mod prove;
 mod resume;
@@ -36,6 +37,7 @@ mod take_up;
 mod verify;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -146,5 +148,6 @@ fn print_failure(failure: &Failure) {
     } else {
         "error:"
     };
-    eprintln!("{} {failure}", style.bad(word));
+    // The terminal may be gone, and then nobody is left to tell.
+    let _ = writeln!(std::io::stderr(), "{} {failure}", style.bad(word));
 }

@@ -3,8 +3,8 @@
 use clap::Args;
 
 use super::arguments::{
-    ConnectionArgs, KeeperOptions, LeaveOutArgs, OutputArgs, RetryArgs, SelectionArgs, SpeedArgs,
-    VerifyArgs,
+    ConnectionArgs, KeeperOptions, LeaveOutArgs, OutputArgs, RetryArgs, RunningArgs, SelectionArgs,
+    SpeedArgs, VerifyArgs,
 };
 use super::inspect::{Requested, Road};
 use super::output::Output;
@@ -63,6 +63,10 @@ pub struct MoveArgs {
     #[command(flatten)]
     pub retry: RetryArgs,
 
+    /// How to start and stop it.
+    #[command(flatten)]
+    pub running: RunningArgs,
+
     /// How to tell.
     #[command(flatten)]
     pub output: OutputArgs,
@@ -90,12 +94,13 @@ impl MoveArgs {
 pub async fn run(args: MoveArgs, output: Output) -> Result<ExitStatus, Failure> {
     let session = Session {
         output: &output,
-        stop: super::signals::watch(),
+        stop: super::signals::watch(&output),
+        patience: args.running.patience(),
         max_retries: args.retry.max_retries,
     };
     let prepared = tokio::select! {
         prepared = prepare(&args, &session) => prepared,
-        name = super::signals::wait(session.stop.clone()) => Err(Failure::interrupted(&name)),
+        failure = super::signals::stopped(session.stop.clone()) => Err(failure),
     };
     let (prepared, request) = match prepared {
         Ok(prepared) => prepared,

@@ -7,8 +7,9 @@
 //!                                       └─► the report ──► report.json, the final table, the exit status
 //! ```
 //!
-//! The thread is one of our own, so that a slow disk or terminal never holds up whoever copies. A run whose record could
-//! not be written is not a proven one: it says so, and does not exit 0.
+//! The thread is one of our own, so that a slow disk or terminal never holds up whoever copies. A run whose record cannot
+//! be written is stopped: it could not prove anything to anybody, and could not be gone on with. A terminal that is gone,
+//! however, stops nobody; only with `--json`, where stdout is what was asked for, does it count.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -18,13 +19,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use chrono::Utc;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::run_dir::RunDir;
 use crate::event::{Emit, Event, What};
-use crate::failure::Failure;
+use crate::execute::{Cause, Stop};
+use crate::failure::{Failure, FailureKind};
 use crate::fault;
-use crate::model::{ExitStatus, JobId};
+use crate::model::{ExitStatus, JobId, run_command};
 use crate::progress::{Display, DisplayOptions, Style, Verbosity};
 use crate::report::terminal::{View, render};
 use crate::report::{Conclusion, Ending, Report, ReportBuilder, conclude, json, recorded};
@@ -75,6 +77,7 @@ impl Emit for Emitter {
 pub struct Output {
     emitter: Emitter,
     run_dir: RunDir,
+    stop: watch::Sender<Stop>,
 }
 
 impl Output {
@@ -96,7 +99,9 @@ impl Output {
         })?;
         let (sender, receiver) = channel();
         let display = Display::choose(options, Box::new(io::stdout()), Box::new(io::stderr()));
+        let (stop, _) = watch::channel(Stop::Go);
         let listener = Listener {
+            stop: stop.clone(),
             options,
             display,
             failures: run_dir.failed_so_far(),
@@ -104,6 +109,7 @@ impl Output {
             events,
             report,
             labels: HashMap::new(),
+            record_ends: false,
             trouble: None,
         };
         std::thread::Builder::new()
@@ -113,7 +119,13 @@ impl Output {
         Ok(Self {
             emitter: Emitter { sender },
             run_dir,
+            stop,
         })
+    }
+
+    /// What asks the run to stop.
+    pub fn stop(&self) -> &watch::Sender<Stop> {
+        &self.stop
     }
 
     /// For whoever has something to say.
@@ -177,6 +189,7 @@ fn stopped(failure: &Failure) -> Ending {
 
 /// The other end of the channel.
 struct Listener {
+    stop: watch::Sender<Stop>,
     options: DisplayOptions,
     display: Display,
     run_dir: RunDir,
@@ -184,6 +197,8 @@ struct Listener {
     report: ReportBuilder,
     labels: HashMap<JobId, String>,
     failures: usize,
+    /// Nothing more is written into the record: it may end in half a line, which only a later session knows how to deal with.
+    record_ends: bool,
     /// The first thing that could not be written.
     trouble: Option<String>,
 }
@@ -224,7 +239,8 @@ impl Listener {
                 let labels = jobs.iter().map(|job| (job.id, job.label.clone()));
                 self.labels.extend(labels);
             }
-            What::JobFailed { job, failure } => {
+            // What failed in an earlier session has its file already.
+            What::JobFailed { job, failure } if failure.file.is_none() => {
                 self.failures += 1;
                 let label = match (&failure.entry, self.labels.get(job)) {
                     // A job may have many statements: the entry says which.
@@ -246,9 +262,13 @@ impl Listener {
 
     /// One line, in one write.
     fn record(&mut self, event: &Event) {
+        if self.record_ends {
+            return;
+        }
         let line = serde_json::to_string(event).map_err(io::Error::from);
         let written = line.and_then(|line| self.events.write_all(format!("{line}\n").as_bytes()));
         if let Err(error) = written {
+            self.record_ends = true;
             self.cannot_write("events.jsonl", &error.to_string());
         }
         fault::point("event-written");
@@ -266,9 +286,13 @@ impl Listener {
         self.record(&note);
         if self.options.json {
             self.display.event(&note);
-        } else {
+        } else if self.trouble.as_ref() != Some(&failure.message) {
             self.display.clear();
-            let word = self.style().bad("error:");
+            let word = match failure.kind {
+                FailureKind::Interrupted => "pgconvoy:",
+                _ => "error:",
+            };
+            let word = self.style().bad(word);
             // Nobody is left to tell if stderr is gone.
             let _ = writeln!(io::stderr(), "{word} {failure}\n");
         }
@@ -295,7 +319,7 @@ impl Listener {
         }
     }
 
-    /// Says it at once, and makes sure that it counts at the end.
+    /// Says it at once, asks the run to stop, and makes sure that it counts at the end.
     fn cannot_write(&mut self, file: &str, error: &str) {
         if self.trouble.is_none() {
             let path = self.run_dir.path().join(file);
@@ -305,6 +329,7 @@ impl Listener {
                 what: What::Note { text: text.clone() },
             };
             self.display.event(&note);
+            Stop::ask(&self.stop, Cause::Trouble(text.clone()));
             self.trouble = Some(text);
         }
     }
@@ -325,7 +350,9 @@ impl Listener {
             what: finished(&conclusion),
         };
         self.record(&last);
-        if let Err(error) = self.events.sync_all() {
+        if let Err(error) = self.events.sync_all()
+            && !self.record_ends
+        {
             self.cannot_write("events.jsonl", &error.to_string());
         }
         fault::point("last-event-written");
@@ -337,19 +364,34 @@ impl Listener {
 
     /// The conclusion, unless the record of the run is not whole: then nobody could check it later.
     fn conclude(&self, conclusion: Conclusion) -> Conclusion {
-        let well = matches!(conclusion.status, ExitStatus::Proven | ExitStatus::Waived);
-        match &self.trouble {
-            Some(trouble) if well => Conclusion {
-                status: ExitStatus::Failed,
-                sentence: format!(
-                    "Failed: {trouble}. What was copied is in the target, but this run left no whole record."
-                ),
-                next: Some(
-                    "Make room, or name a directory elsewhere with --run-dir, and move again."
-                        .to_owned(),
-                ),
-            },
-            _ => conclusion,
+        let Some(trouble) = &self.trouble else {
+            return conclusion;
+        };
+        let report = self.report.clone().build();
+        let compares = report.command == "verify";
+        let next = if report.planned_tables.is_none() || compares {
+            let again = if compares { "compare" } else { "move" };
+            format!("Make room, or name a directory elsewhere with --run-dir, and {again} again.")
+        } else {
+            let dir = self.run_dir.path().display().to_string();
+            let go_on = run_command("resume", &dir);
+            format!("Make room, then go on where it stopped: {go_on}")
+        };
+        let left = if compares {
+            "What was found is told, but this comparison left no whole record."
+        } else {
+            "What was copied is in the target, but this run left no whole record."
+        };
+        let sentence = match conclusion.status {
+            ExitStatus::Proven | ExitStatus::Waived => format!("Failed: {trouble}. {left}"),
+            // Whatever else it came to is worth more than that.
+            ExitStatus::Different | ExitStatus::NoGo | ExitStatus::Usage => return conclusion,
+            ExitStatus::Failed | ExitStatus::Interrupted => conclusion.sentence,
+        };
+        Conclusion {
+            status: ExitStatus::Failed,
+            sentence,
+            next: Some(next),
         }
     }
 
@@ -380,6 +422,11 @@ impl Listener {
         } else if self.options.verbosity > Verbosity::Quiet
             || report.status != Some(ExitStatus::Proven)
         {
+            if let Some(trouble) = &self.trouble
+                && !report.sentence.contains(trouble.as_str())
+            {
+                let _ = writeln!(stderr, "error: {trouble}");
+            }
             let view = View {
                 columns: (self.options.size)().columns,
                 style: self.style(),
@@ -389,9 +436,6 @@ impl Listener {
                 // Nobody is left to tell if stderr is gone.
                 let _ = writeln!(stderr, "{line}");
             }
-        }
-        if let Some(trouble) = self.trouble.as_ref().filter(|_| !self.options.json) {
-            let _ = writeln!(stderr, "error: {trouble}");
         }
     }
 }

@@ -8,15 +8,15 @@ use super::output::Emitter;
 use crate::catalog::{self, Activity, Extension, Sequence, TargetFacts};
 use crate::event::{Emit, What};
 use crate::execute::prepare::apply_properties;
-use crate::execute::rebase;
+use crate::execute::{self, rebase};
 use crate::failure::Failure;
 use crate::fault;
 use crate::ledger::{self, Marks};
-use crate::model::{Filters, Finding, Oid, QualifiedName, TableVerdict};
+use crate::model::{Difference, Filters, Finding, Oid, QualifiedName, TableVerdict, Waiver};
 use crate::pg::client_tools::ClientTool;
 use crate::pg::{Connector, Session, current_transactions};
 use crate::plan::{NewDatabase, Plan};
-use crate::toc::{CompareOptions, Entry, RestoreOptions, Toc};
+use crate::toc::{CompareOptions, Entry, RestoreOptions, Toc, object_name};
 use crate::verify::{self, Observed, Outcome, Readiness, Scope};
 
 /// What the source was, and both ends as they are now.
@@ -74,7 +74,7 @@ impl Proof {
 }
 
 /// Compares everything but rows, and tells what is found.
-pub async fn compare(proof: &Proof, emitter: &Emitter) -> Result<(), Failure> {
+pub async fn compare(proof: &Proof, marks: &Marks, emitter: &Emitter) -> Result<(), Failure> {
     let mut outcome = compare_schemas(proof).await?;
     let target = Observed::read(&proof.target.session).await?;
     fault::point("target-observed");
@@ -89,11 +89,34 @@ pub async fn compare(proof: &Proof, emitter: &Emitter) -> Result<(), Failure> {
     ));
     let excluded = &proof.plan.excluded;
     outcome.extend(verify::excluded_are_empty(&proof.target.session, excluded).await);
+    waive_edited(&mut outcome, proof, marks, emitter);
     tell(outcome, emitter);
     for table in excluded {
         emitter.emit(What::TableVerified(TableVerdict::excluded(table)));
     }
     Ok(())
+}
+
+/// An object whose statement the operator has edited, after it failed, is not as it is on the source: that is passed over,
+/// and said by name.
+fn waive_edited(outcome: &mut Outcome, proof: &Proof, marks: &Marks, emitter: &Emitter) {
+    for (job, part, file) in marks.edited() {
+        let entry = execute::entry_of(&proof.plan, job, part);
+        let entries = &proof.source_toc.entries;
+        let entry = entry.and_then(|entry| entries.iter().find(|one| one.dump_id == entry.dump_id));
+        let is_its = |difference: &Difference| {
+            entry.is_some_and(|entry| object_name(entry) == difference.object)
+        };
+        let (waived, rest) = std::mem::take(&mut outcome.differences)
+            .into_iter()
+            .partition(is_its);
+        outcome.differences = rest;
+        emitter.emit(What::Waived(Waiver {
+            rule: format!("edited:{file}"),
+            not_compared: Vec::new(),
+            differences: waived,
+        }));
+    }
 }
 
 async fn compare_schemas(proof: &Proof) -> Result<Outcome, Failure> {

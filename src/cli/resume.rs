@@ -13,9 +13,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::arguments::{OutputArgs, RetryArgs, resolve_connection};
+use super::arguments::{OutputArgs, RetryArgs, RunningArgs, resolve_connection};
 use super::inspect::{Requested, Road, Server};
 use super::output::Output;
+use super::past::Past;
 use super::run_dir::RunDir;
 use super::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
 use super::session::{self, Ready, Session};
@@ -65,6 +66,10 @@ pub struct ResumeArgs {
     #[command(flatten)]
     pub retry: RetryArgs,
 
+    /// How to start and stop it.
+    #[command(flatten)]
+    pub running: RunningArgs,
+
     /// How to tell.
     #[command(flatten)]
     pub output: OutputArgs,
@@ -90,20 +95,64 @@ impl ResumeArgs {
     /// From the command line.
     pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
         let options = self.output.options();
-        let (output, request) = if let Some(directory) = &self.directory {
+        let (output, request, past) = if let Some(directory) = &self.directory {
             let run_dir = RunDir::open_existing(directory)?;
+            let past = Past::read(&run_dir.look())?;
             let request = run_dir.read_request()?;
             let request: Request = request.ok_or_else(|| nothing_asked(directory))?;
-            (Output::go_on(run_dir, options.display)?, Some(request))
+            if let Some(status) = self.finished_before(&request, &past).await? {
+                return Ok(status);
+            }
+            (
+                Output::go_on(run_dir, options.display)?,
+                Some(request),
+                past,
+            )
         } else if self.target.is_some() {
-            (Output::start(&options)?, None)
+            (Output::start(&options)?, None, Past::default())
         } else {
             return Err(Failure::usage(
                 "which run is to be resumed?",
                 "Name its directory, or the target database with --target: the ledger is there.",
             ));
         };
-        Box::pin(run(self, output, request)).await
+        Box::pin(run(self, output, request, past)).await
+    }
+}
+
+impl ResumeArgs {
+    /// A run that was proven, and whose ledger is gone, is over: says so, and with which status. It may have been killed in
+    /// between, and then the ledger is still there.
+    async fn finished_before(
+        &self,
+        request: &Request,
+        past: &Past,
+    ) -> Result<Option<ExitStatus>, Failure> {
+        let Some((status @ (ExitStatus::Proven | ExitStatus::Waived), sentence)) = &past.ended
+        else {
+            return Ok(None);
+        };
+        let environment = Environment::of_process();
+        let target = self.given_target(&environment)?;
+        let requested = Requested::recorded(request, (None, target), environment)?;
+        let target = Server::connect(requested.target().clone(), Side::Target).await?;
+        if ledger::read(&target.session).await?.is_some() {
+            return Ok(None);
+        }
+        eprintln!("There is nothing to resume: this run was finished.\n{sentence}");
+        Ok(Some(*status))
+    }
+
+    fn given_target(&self, environment: &Environment) -> Result<Option<Conninfo>, Failure> {
+        let side = ("--target", TARGET_PASSWORD);
+        let resolve = |text: &String| resolve_connection(text, environment, side);
+        self.target.as_ref().map(resolve).transpose()
+    }
+
+    fn given_source(&self, environment: &Environment) -> Result<Option<Conninfo>, Failure> {
+        let side = ("--source", SOURCE_PASSWORD);
+        let resolve = |text: &String| resolve_connection(text, environment, side);
+        self.source.as_ref().map(resolve).transpose()
     }
 }
 
@@ -122,16 +171,18 @@ async fn run(
     args: ResumeArgs,
     output: Output,
     request: Option<Request>,
+    past: Past,
 ) -> Result<ExitStatus, Failure> {
     let session = Session {
         output: &output,
-        stop: super::signals::watch(),
+        stop: super::signals::watch(&output),
+        patience: args.running.patience(),
         max_retries: args.retry.max_retries,
     };
     let from_elsewhere = request.is_none();
     let found = tokio::select! {
         found = look(&args, &session, request) => found,
-        name = super::signals::wait(session.stop.clone()) => Err(Failure::interrupted(&name)),
+        failure = super::signals::stopped(session.stop.clone()) => Err(failure),
     };
     let (request, found) = match found {
         Ok(found) => found,
@@ -143,7 +194,7 @@ async fn run(
         Err(failure) => return Ok(output.fail(failure).await),
     };
     let done = async {
-        let ready = ready(&args, &session, &request, found).await?;
+        let ready = ready((&past, args.retry_failed), &session, &request, found).await?;
         Box::pin(session.carry_out(ready)).await
     };
     match done.await {
@@ -153,7 +204,7 @@ async fn run(
 }
 
 async fn ready(
-    args: &ResumeArgs,
+    past: (&Past, bool),
     session: &Session<'_>,
     request: &Request,
     found: Found,
@@ -161,14 +212,12 @@ async fn ready(
     let take_up = async {
         match found {
             Found::Nothing(prepared) => session.begin(*prepared, request).await,
-            Found::Ledger(interrupted) => {
-                Box::pin(take_up(session, *interrupted, args.retry_failed)).await
-            }
+            Found::Ledger(interrupted) => Box::pin(take_up(session, *interrupted, past)).await,
         }
     };
     tokio::select! {
         ready = Box::pin(take_up) => ready,
-        name = super::signals::wait(session.stop.clone()) => Err(Failure::interrupted(&name)),
+        failure = super::signals::stopped(session.stop.clone()) => Err(failure),
     }
 }
 
@@ -179,12 +228,8 @@ async fn look(
     request: Option<Request>,
 ) -> Result<(Request, Found), Failure> {
     let environment = Environment::of_process();
-    let given = |text: &Option<String>, side: (&str, &str)| {
-        let resolve = |text: &String| resolve_connection(text, &environment, side);
-        text.as_ref().map(resolve).transpose()
-    };
-    let source = given(&args.source, ("--source", SOURCE_PASSWORD))?;
-    let target = given(&args.target, ("--target", TARGET_PASSWORD))?;
+    let source = args.given_source(&environment)?;
+    let target = args.given_target(&environment)?;
     session.step("connecting");
     let (request, from_elsewhere) = match (request, &target) {
         (Some(request), _) => (request, false),

@@ -246,7 +246,7 @@ impl RunDir {
                 .and_then(|events| events.set_len(events_bytes));
             return;
         }
-        for file in [EVENTS, "plan.json", "report.json"] {
+        for file in [REQUEST, EVENTS, "plan.json", "report.json"] {
             let _ = fs::remove_file(self.path.join(file));
         }
         let _ = fs::remove_dir_all(self.path.join("schema"));
@@ -404,6 +404,21 @@ fn file_name(label: &str) -> String {
     }
     name.truncate(LONGEST_LABEL);
     name.trim_matches(['-', '.']).to_owned()
+}
+
+/// What a script under `failed/` executes, without what only psql needs around it: comments, and a transaction.
+pub(super) fn statements_of_script(script: &str) -> String {
+    let is_around = |line: &&str| {
+        let line = line.trim_end();
+        !line.starts_with("--") && !matches!(line, "begin;" | "commit;")
+    };
+    let lines: Vec<&str> = script.lines().filter(is_around).collect();
+    lines.join("\n").trim().to_owned()
+}
+
+/// The same of the script as it was written.
+pub(super) fn statements_to_run(failure: &JobFailure) -> String {
+    statements_of_script(&failed_script("", failure))
 }
 
 /// A script for psql: the error as comments, then the statement, whole.

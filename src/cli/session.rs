@@ -10,6 +10,7 @@
 //! run directory, and right after it in the ledger. The ledger goes last of all.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -18,7 +19,7 @@ use super::inspect::{self, Inspection, Requested, Road, Server, Sizes};
 use super::output::{Emitter, Output};
 use super::prove::{self, Proof};
 use crate::event::{Emit as _, What};
-use crate::execute::{self, Earlier, ExecuteError, Run};
+use crate::execute::{self, Earlier, ExecuteError, Run, Stop};
 use crate::failure::Failure;
 use crate::fault;
 use crate::ledger::{self, Marks, Request, RunRow};
@@ -34,8 +35,10 @@ use crate::report::Ending;
 pub(super) struct Session<'a> {
     /// Where it is told.
     pub output: &'a Output,
-    /// Becomes the name of a signal.
-    pub stop: watch::Receiver<Option<String>>,
+    /// Says when the run is to be stopped.
+    pub stop: watch::Receiver<Stop>,
+    /// How long running jobs may go on then.
+    pub patience: Duration,
     /// How often a job is tried again.
     pub max_retries: u32,
 }
@@ -245,17 +248,18 @@ impl Session<'_> {
             target,
             snapshot,
             emit: Arc::new(emitter.clone()),
-            stop: super::signals::as_flag(self.stop.clone()),
+            stop: self.stop.clone(),
+            patience: self.patience,
             earlier,
             max_retries: self.max_retries,
         };
-        let marks = execute::run(run)
+        let marks = Box::pin(execute::run(run))
             .await
             .map_err(|error| self.stopped(error))?;
         fault::point("jobs-done");
         let proven = tokio::select! {
             proven = prove(proof, &mut ledger, &marks, &emitter) => proven,
-            name = super::signals::wait(self.stop.clone()) => Err(Failure::interrupted(&name)),
+            failure = super::signals::stopped(self.stop.clone()) => Err(failure),
         };
         proven.map(|target_superuser| Done {
             target_superuser,
@@ -265,11 +269,9 @@ impl Session<'_> {
     }
 
     fn stopped(&self, error: ExecuteError) -> Failure {
-        match error {
-            ExecuteError::Stopped => {
-                Failure::interrupted(self.stop.borrow().as_deref().unwrap_or("a signal"))
-            }
-            other => Failure::from(other),
+        match (error, self.stop.borrow().cause()) {
+            (ExecuteError::Stopped, Some(cause)) => Failure::stopped(cause),
+            (error, _) => Failure::from(error),
         }
     }
 }
@@ -332,7 +334,7 @@ async fn prove(
     );
     proof.finish_target().await?;
     fault::point("properties-applied");
-    prove::compare(&proof, emitter).await?;
+    prove::compare(&proof, marks, emitter).await?;
     fault::point("schemas-compared");
     prove::tell_readiness(&proof, emitter).await?;
     fault::point("readiness-told");

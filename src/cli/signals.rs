@@ -1,48 +1,53 @@
-//! SIGINT and SIGTERM: the run is given up in good order, with nothing left running on either server.
+//! SIGINT and SIGTERM stop a run in good order, with nothing left running on either server; SIGHUP does not stop it.
+//!
+//! A terminal that is closed says so with SIGHUP to whoever was started from it. A move that takes hours is not to be lost
+//! with an ssh session: it goes on, and can be watched from elsewhere.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// Becomes the name of the first signal that arrives.
-pub fn watch() -> watch::Receiver<Option<String>> {
-    let (sender, receiver) = watch::channel(None);
+use super::output::Output;
+use crate::event::{Emit as _, What};
+use crate::execute::{Cause, Stop};
+use crate::failure::Failure;
+use crate::model::run_command;
+
+/// Listens from now on. What is asked of the run, by signals and by its own output, is what the receiver says.
+pub fn watch(output: &Output) -> watch::Receiver<Stop> {
     for (kind, name) in [
         (SignalKind::interrupt(), "SIGINT"),
         (SignalKind::terminate(), "SIGTERM"),
     ] {
-        let sender = sender.clone();
+        let stop = output.stop().clone();
         // Without a handler the signal does what it always does, which ends the process as well.
         if let Ok(mut signals) = signal(kind) {
             tokio::spawn(async move {
-                if signals.recv().await.is_some() {
-                    sender.send_replace(Some(name.to_owned()));
+                while signals.recv().await.is_some() {
+                    Stop::ask(&stop, Cause::Signal(name.to_owned()));
                 }
             });
         }
     }
-    receiver
+    survive_hang_up(output);
+    output.stop().subscribe()
 }
 
-/// Waits for a signal, and says which.
-pub async fn wait(mut stop: watch::Receiver<Option<String>>) -> String {
-    loop {
-        let name = stop.borrow_and_update().clone();
-        if let Some(name) = name {
-            return name;
-        }
-        if stop.changed().await.is_err() {
-            // Nobody can send one any more.
-            std::future::pending::<()>().await;
-        }
+fn survive_hang_up(output: &Output) {
+    let emitter = output.emitter();
+    let watch = run_command("watch", &output.run_dir().path().display().to_string());
+    if let Ok(mut signals) = signal(SignalKind::hangup()) {
+        tokio::spawn(async move {
+            if signals.recv().await.is_some() {
+                let text = format!("the terminal is gone (SIGHUP); the run goes on: {watch}");
+                emitter.emit(What::Note { text });
+            }
+            // The handler stays, and whatever comes later is not worth another line.
+            while signals.recv().await.is_some() {}
+        });
     }
 }
 
-/// The same for those who need no name.
-pub fn as_flag(stop: watch::Receiver<Option<String>>) -> watch::Receiver<bool> {
-    let (sender, receiver) = watch::channel(false);
-    tokio::spawn(async move {
-        wait(stop).await;
-        sender.send_replace(true);
-    });
-    receiver
+/// Waits until the run is asked to stop, and says so as its failure: for steps that have nothing to bring to an end.
+pub async fn stopped(stop: watch::Receiver<Stop>) -> Failure {
+    Failure::stopped(&crate::execute::asked(stop).await)
 }

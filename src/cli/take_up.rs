@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::inspect::{Inspection, Sizes, dump_schema};
+use super::past::{self, Edited, Failures, Past};
 use super::resume::Interrupted;
 use super::session::{Ready, RowTexts, Session, SnapshotRecord, announce};
-use crate::event::{Emit as _, JobFailure, Standing, StandingState, What};
+use crate::event::{Emit as _, Standing, StandingState, What};
 use crate::execute::rebase::{self, Clearing};
 use crate::execute::{Earlier, known_failures};
 use crate::failure::Failure;
@@ -23,7 +24,7 @@ use crate::toc::{CompareOptions, Entry, EntryDifference, Toc, compare, compare_e
 pub(super) async fn take_up(
     session: &Session<'_>,
     interrupted: Interrupted,
-    retry_failed: bool,
+    (past, retry_failed): (&Past, bool),
 ) -> Result<Ready, Failure> {
     let Interrupted {
         road,
@@ -57,7 +58,13 @@ pub(super) async fn take_up(
     };
     fault::point("taken-up");
     inspection.view.snapshot.keep().await?;
-    Ok(resumption.ready(session, inspection, (wire, claim), retry_failed))
+    let failures = past.enrich(known_failures(&resumption.plan, &resumption.failed));
+    let failures = if retry_failed {
+        Known::Again(past::edited(&session.output.run_dir().look(), &failures)?)
+    } else {
+        Known::Stand(failures)
+    };
+    Ok(resumption.ready(session, inspection, (wire, claim), failures))
 }
 
 /// The snapshot of the earlier sessions, if somebody still holds it.
@@ -106,6 +113,14 @@ fn refuse_another_schema(ledger: &Ledger, inspection: &Inspection) -> Result<(),
     Err(Failure::schema_changed(&differences))
 }
 
+/// Failures of earlier sessions.
+enum Known {
+    /// They stand: what failed is not tried again.
+    Stand(Failures),
+    /// It is, and some of it as the operator has edited it.
+    Again(BTreeMap<(JobId, u32), Edited>),
+}
+
 /// A plan, what of it is done, and where its jobs stand.
 struct Resumption {
     plan: Plan,
@@ -122,20 +137,22 @@ impl Resumption {
         session: &Session<'_>,
         inspection: Inspection,
         (ledger, claim): (Wire, Claim),
-        retry_failed: bool,
+        failures: Known,
     ) -> Ready {
         let Self {
             plan,
             marks,
-            failed,
             known,
             again,
+            ..
         } = self;
-        let failed = if retry_failed {
-            BTreeMap::new()
-        } else {
-            known_failures(&plan, &failed)
+        let (failed, edited) = match failures {
+            Known::Stand(failed) => (failed, BTreeMap::new()),
+            Known::Again(edited) => (BTreeMap::new(), edited),
         };
+        let in_ledger = |edited: Edited| (edited.sql, format!("{}{}", ledger::EDITED, edited.file));
+        let edited = edited.into_iter();
+        let edited = edited.map(|(part, edited)| (part, in_ledger(edited)));
         announce(&plan, &session.emitter());
         let standing = standing(&plan, &marks, &failed, &again);
         session.emitter().emit(What::Resumed { standing });
@@ -145,6 +162,7 @@ impl Resumption {
             earlier: Earlier {
                 marks,
                 failed,
+                edited: edited.collect(),
                 known,
             },
             ledger,
@@ -156,7 +174,7 @@ impl Resumption {
 fn standing(
     plan: &Plan,
     marks: &Marks,
-    failed: &BTreeMap<JobId, BTreeMap<u32, JobFailure>>,
+    failed: &Failures,
     again: &BTreeMap<JobId, String>,
 ) -> Vec<Standing> {
     let failed: BTreeSet<JobId> = failed.keys().copied().collect();

@@ -21,22 +21,14 @@ use super::{compare, copy, large_objects, statements};
 use crate::event::{JobFailure, What};
 use crate::ledger::{self, DoneMark, Line, Marks, Trouble};
 use crate::model::{DumpId, JobId, SqlText};
+use crate::pg::PgError;
 use crate::pg::wire::Gauge;
-use crate::pg::{PgError, Query, Session};
 use crate::plan::{Job, Work};
 
 /// The wait before the second attempt; it doubles from one to the next …
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// … up to this.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
-/// How long old backends may take to go.
-const FAREWELL: Duration = Duration::from_secs(60);
-
-const END_BACKENDS: Query = Query::new(
-    "ledger/end_backends.sql",
-    include_str!("../../sql/ledger/end_backends.sql"),
-);
-
 /// A job on its way to a worker.
 pub(super) struct Task {
     pub context: Arc<Context>,
@@ -191,8 +183,16 @@ impl Context {
         if !job.work.changes_target() {
             return Ok(Marks::default());
         }
+        self.target.abandon(job.id);
         let session = self.target.session("ledger").await?;
-        end_backends(&session, self.target.take_given_up()).await?;
+        let left = self.target.see_off(&self.target.take_given_up()).await;
+        if !left.is_empty() {
+            return Err(PgError::Closed {
+                doing: format!(
+                    "waiting for our own backends on the target to end, which were told to: {left:?}"
+                ),
+            });
+        }
         ledger::read_marks(&session, Some(job.id)).await
     }
 
@@ -238,27 +238,4 @@ impl Context {
             }
         }
     }
-}
-
-/// Ends backends whose sessions were given up, and waits until they are gone.
-async fn end_backends(session: &Session, backends: Vec<i32>) -> Result<(), PgError> {
-    const PAUSE: Duration = Duration::from_millis(100);
-    let begun = tokio::time::Instant::now();
-    while !backends.is_empty() {
-        let left = session.query(&END_BACKENDS, &[&backends]).await?;
-        if left.is_empty() {
-            break;
-        }
-        if begun.elapsed() > FAREWELL {
-            return Err(PgError::Answer {
-                query: END_BACKENDS.name,
-                what: format!(
-                    "a backend of ours does not end although it was told to {} s ago",
-                    FAREWELL.as_secs()
-                ),
-            });
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-    Ok(())
 }

@@ -18,6 +18,10 @@ use crate::plan::{Job, Statement};
 struct Part<'a> {
     number: u32,
     statement: &'a Statement,
+    /// What is run: the statement, unless the operator has edited it.
+    sql: &'a SqlText,
+    /// What the ledger calls it, if it was edited.
+    edited: Option<&'a str>,
 }
 
 /// Runs a job's statements, but for those that are done already.
@@ -42,17 +46,26 @@ pub(super) async fn run(
         } else if skip(statement, attempt.broken, &mut outcome) {
             skipped = true;
         } else {
-            runnable.push(Part { number, statement });
+            let edited = context.earlier.edited.get(&(attempt.job.id, number));
+            runnable.push(Part {
+                number,
+                statement,
+                sql: edited.map_or(&statement.sql, |(sql, _)| sql),
+                edited: edited.map(|(_, what)| what.as_str()),
+            });
         }
     }
     let job = attempt.job;
     let mut wire = context.target.take().await?;
     let begin = begin(job, settings);
-    let lines = if skipped {
-        runnable.iter().map(|part| line(job, part.number)).collect()
-    } else {
-        vec![line(job, WHOLE)]
-    };
+    let mut lines: Vec<Line<'_>> = runnable
+        .iter()
+        .filter(|part| skipped || part.edited.is_some())
+        .map(|part| part.line(job))
+        .collect();
+    if !skipped {
+        lines.push(line(job, WHOLE));
+    }
     let all_at_once = transaction(attempt, &begin, (&runnable, &lines), &mut outcome);
     let ended = match wire.execute_all(&all_at_once).await {
         Ok(()) => Ok(()),
@@ -154,6 +167,15 @@ fn skip(statement: &Statement, broken: &HashSet<DumpId>, outcome: &mut Outcome) 
     skipped
 }
 
+impl<'a> Part<'a> {
+    fn line(&self, job: &'a Job) -> Line<'a> {
+        Line {
+            what: self.edited.unwrap_or(&job.label),
+            ..line(job, self.number)
+        }
+    }
+}
+
 fn line(job: &Job, part: u32) -> Line<'_> {
     Line {
         part,
@@ -171,7 +193,7 @@ fn transaction(
     let stall = |name| fault::stall(name, &attempt.job.label).map(SqlText::from);
     let mut all = vec![begin.clone()];
     all.extend(stall("statements-begun"));
-    all.extend(parts.iter().map(|part| part.statement.sql.clone()));
+    all.extend(parts.iter().map(|part| part.sql.clone()));
     all.extend(stall("statements-unmarked"));
     if !lines.is_empty() {
         all.push(attempt.mark(lines, outcome));
@@ -213,7 +235,7 @@ async fn one_by_one(
             continue;
         }
         let mut done = Outcome::default();
-        let lines = [line(attempt.job, part.number)];
+        let lines = [part.line(attempt.job)];
         let statements = transaction(attempt, begin, (&[*part], &lines), &mut done);
         match wire.execute_all(&statements).await {
             Ok(()) => outcome.marks.extend(done.marks),

@@ -9,6 +9,7 @@ use tokio::task::{Id, JoinSet};
 use super::attempt::Task;
 use super::evidence::Evidence;
 use super::outcome::{Ended, Outcome};
+use super::stop::{self, Drain, Turn};
 use super::watchdog::{self, Watchdog};
 use super::{Earlier, ExecuteError, Run};
 use crate::event::{Emit, What};
@@ -57,6 +58,7 @@ struct Supervisor {
     /// What must be in the ledger by now.
     marks: Marks,
     snapshot: Option<Snapshot>,
+    drain: Drain,
     /// Jobs that read the source and have not ended yet.
     readers: usize,
 }
@@ -70,7 +72,8 @@ pub async fn run(run: Run) -> Result<Marks, ExecuteError> {
         target,
         snapshot,
         emit,
-        mut stop,
+        stop,
+        patience,
         earlier,
         max_retries,
     } = run;
@@ -96,6 +99,7 @@ pub async fn run(run: Run) -> Result<Marks, ExecuteError> {
         evidence: Evidence::default(),
         marks: context.earlier.marks.clone(),
         snapshot: Some(snapshot),
+        drain: Drain::new(stop.clone(), patience),
         readers: plan
             .jobs
             .iter()
@@ -105,7 +109,7 @@ pub async fn run(run: Run) -> Result<Marks, ExecuteError> {
     };
     let ended = tokio::select! {
         ended = supervisor.work() => ended,
-        _ = stop.wait_for(|stop| *stop) => Err(ExecuteError::Stopped),
+        () = stop::aborted(stop) => Err(ExecuteError::Stopped),
         never = watchdog::watch(&watched) => match never {},
     };
     if ended.is_err() {
@@ -122,6 +126,9 @@ impl Supervisor {
         loop {
             self.release_snapshot_if_unused().await;
             self.start_what_can();
+            if self.tasks.is_empty() && self.drain.is_asked_for() {
+                return Err(ExecuteError::Stopped);
+            }
             if self.tasks.is_empty() {
                 self.evidence
                     .unjudged(&self.context.plan, self.context.emit.as_ref());
@@ -130,11 +137,28 @@ impl Supervisor {
             tokio::select! {
                 Some(ended) = self.tasks.join_next_with_id() => self.end(ended)?,
                 _ = tick.tick() => self.tell_progress(),
+                turn = self.drain.turn() => self.stop(turn)?,
             }
         }
     }
 
+    /// The first time it is only told: what is running goes on, and nothing new is started. Then the time is up.
+    fn stop(&self, turn: Turn) -> Result<(), ExecuteError> {
+        let Turn::Begins(cause) = turn else {
+            return Err(ExecuteError::Stopped);
+        };
+        self.context.emit.emit(What::Draining {
+            signal: cause.to_string(),
+            jobs: u32::try_from(self.running.len()).unwrap_or(u32::MAX),
+            seconds: self.drain.patience().as_secs(),
+        });
+        Ok(())
+    }
+
     fn start_what_can(&mut self) {
+        if self.drain.is_asked_for() {
+            return;
+        }
         while let Some(&slot) = self.free_slots.first() {
             let Some(id) = self.schedule.start_next() else {
                 return;
@@ -300,10 +324,19 @@ impl Supervisor {
         }
     }
 
-    /// Ends whatever is running on both servers: no backend goes on working for a run that is over.
+    /// Ends whatever is running on both servers, and waits until it has ended: no backend goes on working for a run that is
+    /// over.
     async fn abort(&mut self) {
-        tokio::join!(self.context.source.cancel(), self.context.target.cancel());
+        let (source, target) = (&self.context.source, &self.context.target);
+        let (reading, writing) = tokio::join!(source.cancel(), target.cancel());
         self.tasks.shutdown().await;
+        let left = tokio::join!(source.see_off(&reading), target.see_off(&writing));
+        for (side, left) in [("source", left.0), ("target", left.1)] {
+            for pid in left {
+                let text = format!("a session on the {side} has not ended yet: pid {pid}");
+                self.context.emit.emit(What::Note { text });
+            }
+        }
     }
 }
 

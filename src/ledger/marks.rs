@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use super::{Mark, WHOLE};
 use crate::model::JobId;
 
+/// How the mark of a statement begins that the operator has edited; the file follows.
+pub const EDITED: &str = "edited: ";
+
 /// What the ledger says of a job, or of a part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DoneMark {
@@ -57,6 +60,16 @@ impl Marks {
     /// All marks, job by job.
     pub fn by_job(&self) -> impl Iterator<Item = (JobId, &BTreeMap<u32, DoneMark>)> {
         self.0.iter().map(|(job, parts)| (*job, parts))
+    }
+
+    /// Parts that were done otherwise than planned, and what the ledger calls that.
+    pub fn edited(&self) -> impl Iterator<Item = (JobId, u32, &str)> {
+        self.0.iter().flat_map(|(job, parts)| {
+            let edited = parts
+                .iter()
+                .filter_map(|(part, mark)| Some((*part, mark.what.strip_prefix(EDITED)?)));
+            edited.map(|(part, file)| (*job, part, file))
+        })
     }
 
     /// Takes in what another has.

@@ -22,7 +22,7 @@ mod record;
 mod standing;
 
 pub use adopt::{Held, There, adopt, brought, comparable, held, statements_run};
-pub use marks::{DoneMark, Marks};
+pub use marks::{DoneMark, EDITED, Marks};
 pub use read::{FailedBefore, Ledger, LedgerError, read, read_marks};
 pub use record::{Identity, Memory, Request};
 pub use standing::{reasons, standing};

@@ -32,14 +32,17 @@ const PGCO: i32 = i32::from_be_bytes(*b"pgco");
 const CLAIM: i32 = i32::from_be_bytes(*b"nvoy");
 const WORK: i32 = i32::from_be_bytes(*b"work");
 
-const TAKE: Query = Query::new("claim/take.sql", include_str!("../../sql/claim/take.sql"));
-const HOLDERS: Query = Query::new(
-    "claim/holders.sql",
-    include_str!("../../sql/claim/holders.sql"),
+pub(super) const TAKE: Query = Query::new(
+    "sessions/take.sql",
+    include_str!("../../sql/sessions/take.sql"),
 );
-const TERMINATE: Query = Query::new(
-    "claim/terminate.sql",
-    include_str!("../../sql/claim/terminate.sql"),
+pub(super) const HOLDERS: Query = Query::new(
+    "sessions/holders.sql",
+    include_str!("../../sql/sessions/holders.sql"),
+);
+pub(super) const TERMINATE: Query = Query::new(
+    "sessions/terminate.sql",
+    include_str!("../../sql/sessions/terminate.sql"),
 );
 /// The claim's session may be idle for hours: a server that cannot reach us any more is to notice, and to give the claim up.
 const KEEP_ALIVE: &str =

@@ -357,6 +357,8 @@ impl ClientTool {
         command
             .args(arguments)
             .stdin(Stdio::null())
+            // What a terminal sends is for us, who may go on without it.
+            .process_group(0)
             .kill_on_drop(true);
         without_libpq_variables(&mut command);
         if let Some(connection) = connection {

@@ -35,3 +35,11 @@ pub use pool::{Pool, serving};
 pub use reexec::replace_process;
 pub use session::{Answer, Query, Session};
 pub use snapshot::{Snapshot, current_transactions};
+
+/// What is asked about sessions themselves, for the test that shows every query to every server.
+pub const QUERIES: &[Query] = &[
+    claim::TAKE,
+    claim::HOLDERS,
+    claim::TERMINATE,
+    pool::STILL_THERE,
+];

@@ -7,18 +7,26 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
+use super::claim::TERMINATE;
 use super::snapshot::LOST;
 use super::stream::Peer;
 use super::wire::Wire;
-use super::{Connector, PgError, Session};
+use super::{Connector, PgError, Query, Session};
 use crate::model::JobId;
 
 /// How long all cancel requests together may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked whether they have ended.
+const PAUSE: Duration = Duration::from_millis(50);
+
+pub(super) const STILL_THERE: Query = Query::new(
+    "sessions/still_there.sql",
+    include_str!("../../sql/sessions/still_there.sql"),
+);
 
 /// The pool of one side.
 pub struct Pool {
@@ -31,10 +39,10 @@ pub struct Pool {
 #[derive(Default)]
 struct State {
     idle: Vec<Wire>,
-    /// Backends that are working, for a cancel request, and for which job.
-    busy: HashMap<(i32, i32), Busy>,
     /// Backends whose sessions were given up: they may be at work still, for all we know.
     given_up: Vec<i32>,
+    /// Backends that are working, for a cancel request, and for which job.
+    busy: HashMap<(i32, i32), Busy>,
     drained: bool,
 }
 
@@ -111,11 +119,6 @@ impl Pool {
         drop(idle);
     }
 
-    /// Opens a session for questions on the same server; it is the caller's.
-    pub async fn session(&self, purpose: &str) -> Result<Session, PgError> {
-        self.connector.session(purpose).await
-    }
-
     /// A session that is well, and outside of any transaction of its own.
     pub fn give_back(&self, wire: Wire) {
         let mut state = self.state();
@@ -156,14 +159,53 @@ impl Pool {
         }
     }
 
-    /// Asks the server to cancel whatever its sessions are doing.
-    pub async fn cancel(&self) {
+    /// Asks the server to cancel whatever its sessions are doing. Returns the server processes that were at work.
+    pub async fn cancel(&self) -> Vec<i32> {
         let busy: Vec<((i32, i32), Busy)> = self.state().busy.drain().collect();
         let requests = busy
             .iter()
             .map(|(backend, busy)| self.connector.cancel(&busy.peer, *backend));
         // A server that does not answer will not cancel anything either.
         let _ = tokio::time::timeout(PATIENCE, join_all(requests)).await;
+        busy.iter().map(|((pid, _), _)| *pid).collect()
+    }
+
+    /// Waits until these server processes, whose sessions were given up, have ended; after a while they are told to. Returns
+    /// those that have not; none as well if the server cannot be asked.
+    pub async fn see_off(&self, backends: &[i32]) -> Vec<i32> {
+        if backends.is_empty() {
+            return Vec::new();
+        }
+        let mut left = Vec::new();
+        let seen_off = tokio::time::timeout(3 * PATIENCE, self.watch_leave(backends, &mut left));
+        let in_time = seen_off.await.is_ok();
+        if in_time { Vec::new() } else { left }
+    }
+
+    async fn watch_leave(&self, backends: &[i32], left: &mut Vec<i32>) -> Result<(), PgError> {
+        let session = self.connector.session("end").await?;
+        let began = Instant::now();
+        let mut told = false;
+        loop {
+            let rows = session.query(&STILL_THERE, &[&backends]).await?;
+            let pids: Result<_, _> = rows.iter().map(|row| row.get("pid")).collect();
+            *left = pids?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            if !told && began.elapsed() > PATIENCE {
+                for pid in left.iter() {
+                    session.query(&TERMINATE, &[pid]).await?;
+                }
+                told = true;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Opens a session for questions on the same server; it is the caller's.
+    pub async fn session(&self, purpose: &str) -> Result<Session, PgError> {
+        self.connector.session(purpose).await
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

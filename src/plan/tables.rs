@@ -290,6 +290,7 @@ mod tests {
             rows: Rows(0),
             bytes: Bytes(0),
             chunks: 1,
+            shield: Shield::default(),
         }
     }
 

@@ -132,24 +132,7 @@ impl State {
     pub fn apply(&mut self, event: &Event) {
         self.tick(event.at);
         match &event.what {
-            What::RunStarted {
-                jobs,
-                run_dir,
-                command,
-                ..
-            } => {
-                if self.started.is_some() {
-                    // A later session tells everything anew.
-                    *self = Self {
-                        now: self.now,
-                        ..Self::default()
-                    };
-                }
-                self.run_dir.clone_from(run_dir);
-                self.compares = command == "verify";
-                self.started = Some(event.at);
-                self.workers = *jobs;
-            }
+            What::RunStarted { .. } => self.begin(&event.what, event.at),
             What::StepStarted { step } => self.step = Some(step.clone()),
             What::Finding(finding) => {
                 self.warnings += u64::from(finding.severity > crate::model::Severity::Note);
@@ -201,6 +184,28 @@ impl State {
             | What::SourceMovedOn { .. }
             | What::SourceUnchanged
             | What::Note { .. } => {}
+        }
+    }
+
+    /// A later session tells everything anew.
+    fn begin(&mut self, what: &What, at: DateTime<Utc>) {
+        if let What::RunStarted {
+            jobs,
+            run_dir,
+            command,
+            ..
+        } = what
+        {
+            if self.started.is_some() {
+                *self = Self {
+                    now: self.now,
+                    ..Self::default()
+                };
+            }
+            self.run_dir.clone_from(run_dir);
+            self.compares = command == "verify";
+            self.started = Some(at);
+            self.workers = *jobs;
         }
     }
 

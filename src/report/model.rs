@@ -286,37 +286,10 @@ impl ReportBuilder {
             | What::JobAdvanced { .. }
             | What::JobFinished { .. }
             | What::JobFailed { .. }
-            | What::JobSkipped { .. } => self.job_event(event),
+            | What::JobSkipped { .. }
+            | What::JobRetried { .. } => self.job_event(event),
             What::Resumed { standing } => self.resumed(standing),
-            What::JobRetried {
-                job,
-                attempt,
-                because,
-                ..
-            } => report.retries.push(RetryReport {
-                job: *job,
-                attempt: *attempt,
-                because: because.clone(),
-                at: event.at,
-            }),
-            What::SnapshotTaken {
-                side,
-                snapshot,
-                lsn,
-            } => {
-                report.snapshot_of(*side).get_or_insert(SnapshotReport {
-                    name: snapshot.clone(),
-                    lsn: lsn.clone(),
-                    taken_at: event.at,
-                    released_at: None,
-                });
-            }
-            What::SnapshotReleased => {
-                let taken = [&mut report.snapshot, &mut report.target_snapshot];
-                for snapshot in taken.into_iter().flatten() {
-                    snapshot.released_at.get_or_insert(event.at);
-                }
-            }
+            What::SnapshotTaken { .. } | What::SnapshotReleased => self.snapshot_event(event),
             What::Finding(finding) => report.findings.push(finding.clone()),
             What::TableVerified(table) => report.tables.push(table.clone()),
             What::Checked { what, count } => {
@@ -415,6 +388,28 @@ impl ReportBuilder {
         }
     }
 
+    fn snapshot_event(&mut self, event: &Event) {
+        if let What::SnapshotTaken {
+            side,
+            snapshot,
+            lsn,
+        } = &event.what
+        {
+            let of_side = self.report.snapshot_of(*side);
+            of_side.get_or_insert(SnapshotReport {
+                name: snapshot.clone(),
+                lsn: lsn.clone(),
+                taken_at: event.at,
+                released_at: None,
+            });
+            return;
+        }
+        let taken = [&mut self.report.snapshot, &mut self.report.target_snapshot];
+        for snapshot in taken.into_iter().flatten() {
+            snapshot.released_at.get_or_insert(event.at);
+        }
+    }
+
     fn job_event(&mut self, event: &Event) {
         match &event.what {
             What::Planned {
@@ -456,6 +451,17 @@ impl ReportBuilder {
                     };
                 }
             }
+            What::JobRetried {
+                job,
+                attempt,
+                because,
+                ..
+            } => self.report.retries.push(RetryReport {
+                job: *job,
+                attempt: *attempt,
+                because: because.clone(),
+                at: event.at,
+            }),
             What::JobSkipped { job, because_of } => {
                 if let Some(job) = self.job(*job) {
                     job.outcome = Outcome::Skipped {

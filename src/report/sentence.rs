@@ -62,6 +62,7 @@ pub fn conclude(report: &Report, ending: &Ending) -> Conclusion {
         Some(VerifyLevel::None) => not_verified(&facts),
         _ if facts.open_questions() => unproven(&facts),
         Some(VerifyLevel::Counts) => counted(&facts),
+        _ if !facts.report.waivers.is_empty() => edited(&facts),
         _ => proven(&facts),
     }
 }
@@ -92,6 +93,26 @@ fn proven(facts: &Facts<'_>) -> Conclusion {
             facts.not_included()
         ),
         next,
+    }
+}
+
+/// Everything is the same but what the operator has made otherwise, by editing a statement that had failed.
+fn edited(facts: &Facts<'_>) -> Conclusion {
+    let rules: Vec<String> = facts
+        .report
+        .waivers
+        .iter()
+        .map(|waiver| words::one_line(waiver.rule.trim_start_matches("edited:")))
+        .collect();
+    let proven = proven(facts);
+    Conclusion {
+        status: ExitStatus::Waived,
+        sentence: format!(
+            "{} Except for what was run as edited after it had failed: {}.",
+            proven.sentence,
+            listed(&rules)
+        ),
+        next: proven.next,
     }
 }
 
@@ -290,20 +311,21 @@ fn no_go(blockers: usize) -> Conclusion {
 fn stopped(facts: &Facts<'_>, status: ExitStatus, why: &str) -> Conclusion {
     let why = why.trim_end_matches('.');
     let done = facts.jobs - facts.unfinished;
-    let word = match status {
-        ExitStatus::Interrupted => "Interrupted",
-        ExitStatus::NoGo => "No-go",
-        ExitStatus::Usage => "Not started",
-        _ => "Failed",
+    let (word, why) = match (status, why.strip_prefix("interrupted by ")) {
+        (ExitStatus::Interrupted, Some(by)) => ("Interrupted by", by.to_owned()),
+        (ExitStatus::Interrupted, None) => ("Interrupted:", why.to_owned()),
+        (ExitStatus::NoGo, _) => ("No-go:", why.to_owned()),
+        (ExitStatus::Usage, _) => ("Not started:", why.to_owned()),
+        _ => ("Failed:", why.to_owned()),
     };
     let nothing_touched = matches!(status, ExitStatus::NoGo | ExitStatus::Usage);
     let sentence = if nothing_touched {
-        format!("{word}: {why}. Nothing was touched.")
+        format!("{word} {why}. Nothing was touched.")
     } else if facts.started == 0 {
-        format!("{word}: {why}. No job had begun; nothing is proven.")
+        format!("{word} {why}. No job had begun; nothing is proven.")
     } else {
         format!(
-            "{word}: {why}. {} of {} done; the target is not a copy of the source. {}",
+            "{word} {why}. {} of {} done; the target is not a copy of the source. {}",
             Rows(done),
             words::count(facts.jobs, "job was", "jobs were"),
             facts.proven_part()

@@ -330,7 +330,7 @@ fn difference(kind: DifferenceKind, entry: &Entry, detail: String) -> Difference
 }
 
 /// `s."a table"`, `s.f(integer)`; for grants and comments, whose tag says what they are on, `TABLE t in schema s`.
-fn object_name(entry: &Entry) -> String {
+pub fn object_name(entry: &Entry) -> String {
     let schema = entry.namespace.as_ref().filter(|schema| !schema.is_empty());
     let tag = if has_plain_name(entry) {
         quote_if_needed(&entry.tag_lossy())

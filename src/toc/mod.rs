@@ -36,7 +36,7 @@ mod text;
 mod tokens;
 mod writer;
 
-pub use compare::{CompareOptions, EntryDifference, compare, compare_entries};
+pub use compare::{CompareOptions, EntryDifference, compare, compare_entries, object_name};
 pub use entries::{RestorePass, Section};
 pub use error::{Place, TocError};
 pub use filter::RestoreOptions;

@@ -6,3 +6,4 @@ mod support;
 
 mod alone;
 mod scene;
+mod stop;

@@ -1,10 +1,35 @@
 //! A move that can be caught in the act: one of its indexes takes as long as is wanted, on the target only.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
 
 use crate::support::binary::{Pgconvoy, Running};
 use crate::support::moving::RUN_DIR;
 use crate::support::server::Server;
+
+/// What a run has written down so far.
+pub fn events(run_dir: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(run_dir.join("events.jsonl")).expect("a record");
+    let event = |line: &str| serde_json::from_str(line).expect("an event");
+    text.lines().map(event).collect()
+}
+
+/// Where in a record an event of a kind is first.
+#[track_caller]
+pub fn position(events: &[Value], kind: &str) -> usize {
+    let found = events.iter().position(|event| event["event"] == kind);
+    found.unwrap_or_else(|| panic!("no {kind} in {events:#?}"))
+}
+
+/// Sends a signal.
+pub fn send(run: &Running, signal: Signal) {
+    let pid = i32::try_from(run.pid()).expect("a process id");
+    kill(Pid::from_raw(pid), signal).expect("it is there");
+}
 
 /// One server with the databases `src` and `dst`.
 pub struct Scene {

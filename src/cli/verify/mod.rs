@@ -189,11 +189,11 @@ impl VerifyArgs {
 
 /// Compares.
 pub async fn run(args: VerifyArgs, output: Output) -> Result<ExitStatus, Failure> {
-    let stop = super::signals::watch();
+    let stop = super::signals::watch(&output);
     let reading = Reading::default();
     let connected = tokio::select! {
         connected = connect(&args, &output) => connected,
-        name = super::signals::wait(stop.clone()) => Err(Failure::interrupted(&name)),
+        failure = super::signals::stopped(stop.clone()) => Err(failure),
     };
     let (both, asked) = match connected {
         Ok(connected) => connected,
@@ -206,7 +206,7 @@ pub async fn run(args: VerifyArgs, output: Output) -> Result<ExitStatus, Failure
     let emit: Arc<dyn Emit> = Arc::new(output.emitter());
     let ended = tokio::select! {
         ended = Box::pin(verdict::reach(&both, &asked, &reading, &emit)) => ended,
-        name = super::signals::wait(stop.clone()) => Err(Failure::interrupted(&name)),
+        failure = super::signals::stopped(stop.clone()) => Err(failure),
     };
     match ended {
         Ok(()) => Ok(output.finish(Ending::Complete).await),
@@ -217,7 +217,8 @@ pub async fn run(args: VerifyArgs, output: Output) -> Result<ExitStatus, Failure
                 .take();
             if let Some(ends) = ends {
                 let [source, target] = &ends.pools;
-                tokio::join!(source.cancel(), target.cancel());
+                let at_work = tokio::join!(source.cancel(), target.cancel());
+                tokio::join!(source.see_off(&at_work.0), target.see_off(&at_work.1));
             }
             if failure.status == ExitStatus::Usage {
                 output.abandon(&failure).await;

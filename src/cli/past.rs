@@ -1,0 +1,109 @@
+//! What earlier sessions of a run have left in its directory: how the last one ended, and which statements failed.
+//!
+//! Where the ledger and the record say different things of what is done, the ledger is right. The record only adds to it: the
+//! server's whole error, and the file that keeps the statement, which the operator may have edited.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::BufReader;
+
+use super::run_dir::{Look, statements_of_script, statements_to_run};
+use crate::event::{Event, JobFailure, What};
+use crate::failure::Failure;
+use crate::model::{ExitStatus, JobId, SqlText};
+use crate::report::recorded;
+
+/// Failures by job and part.
+pub(super) type Failures = BTreeMap<JobId, BTreeMap<u32, JobFailure>>;
+
+/// What the record of a run says.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    /// How the last session ended, if it came to its end: its exit status, and its last sentence.
+    pub ended: Option<(ExitStatus, String)>,
+    failures: Vec<(JobId, JobFailure)>,
+}
+
+/// A statement that the operator has edited after it failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Edited {
+    /// What to run instead.
+    pub sql: SqlText,
+    /// The file that it is in, relative to the run directory.
+    pub file: String,
+}
+
+impl Past {
+    /// Reads it.
+    pub fn read(look: &Look) -> Result<Self, Failure> {
+        let path = look.events_path();
+        let recording = File::open(&path).and_then(|file| recorded::read(BufReader::new(file)));
+        let recording = recording.map_err(|error| Failure::file("reading", &path, &error))?;
+        Ok(Self::of(&recording.events))
+    }
+
+    fn of(events: &[Event]) -> Self {
+        let mut past = Self::default();
+        for event in events {
+            match &event.what {
+                What::RunStarted { .. } => past.ended = None,
+                What::RunFinished {
+                    status, sentence, ..
+                } => past.ended = Some((*status, sentence.clone())),
+                What::JobFailed { job, failure } => {
+                    past.failures.push((*job, failure.as_ref().clone()));
+                }
+                _ => {}
+            }
+        }
+        past
+    }
+
+    /// The same failures, with all that the record knows of them.
+    pub fn enrich(&self, failures: Failures) -> Failures {
+        let whole = |job: JobId, failure: JobFailure| {
+            let is_it = |(other, recorded): &&(JobId, JobFailure)| {
+                *other == job && same(recorded, &failure)
+            };
+            let found = self.failures.iter().rev().find(is_it);
+            found.map_or(failure, |(_, recorded)| recorded.clone())
+        };
+        failures
+            .into_iter()
+            .map(|(job, parts)| {
+                let parts = parts.into_iter();
+                let parts = parts.map(|(part, failure)| (part, whole(job, failure)));
+                (job, parts.collect())
+            })
+            .collect()
+    }
+}
+
+fn same(one: &JobFailure, other: &JobFailure) -> bool {
+    let entry = |failure: &JobFailure| failure.entry.as_ref().map(|entry| entry.dump_id);
+    entry(one) == entry(other) && one.statement == other.statement
+}
+
+/// Which of the failed statements were edited in their files.
+pub(super) fn edited(
+    look: &Look,
+    failures: &Failures,
+) -> Result<BTreeMap<(JobId, u32), Edited>, Failure> {
+    let mut edited = BTreeMap::new();
+    for (job, parts) in failures {
+        for (part, failure) in parts {
+            let Some(file) = &failure.file else {
+                continue;
+            };
+            let path = look.path().join(file);
+            let text = fs::read_to_string(&path)
+                .map_err(|error| Failure::file("reading", &path, &error))?;
+            if statements_of_script(&text) != statements_to_run(failure) {
+                let sql = SqlText::from(statements_of_script(&text));
+                let file = file.clone();
+                edited.insert((*job, *part), Edited { sql, file });
+            }
+        }
+    }
+    Ok(edited)
+}
