@@ -285,8 +285,18 @@ fn a_lock_on_the_source_is_told_as_without_a_keeper() {
             assert!(run.stderr.contains("55P03"), "{run}");
             assert!(run.stderr.contains("lock table"), "{run}");
         }
-        let words = |text: &str| text[text.find("error:").expect("an error")..].to_owned();
+        // But for how long it has been held by now.
+        let words = |text: &str| {
+            let error = &text[text.find("error:").expect("an error")..];
+            error.replace(|c: char| c.is_ascii_digit(), "")
+        };
         assert_eq!(words(&said[0].stderr), words(&said[1].stderr));
+        for holder in [
+            "psql, role postgres, active for",
+            "has locked public.quick against everybody",
+        ] {
+            assert!(said[0].stderr.contains(holder), "{}", said[0]);
+        }
         lock.join()
     });
     lock.expect("the lock was held");

@@ -14,6 +14,7 @@
 //! | `verify` | compares two servers |
 //! | `prove` | the last steps: what the jobs did not compare, and writes since the snapshot |
 //! | `signals` | SIGINT and SIGTERM |
+//! | `explain` | who stands behind an error that names nobody: locks, connections |
 //! | `keeper` | the process that holds the source's snapshot for a move |
 //! | `secrets` | takes a password out of the process list |
 //! | `output` | everything between a run and the world |
@@ -21,6 +22,7 @@
 
 pub mod arguments;
 mod demo;
+mod explain;
 mod inspect;
 mod keeper;
 mod move_database;
