@@ -108,7 +108,7 @@ impl Task {
                 broken: &self.broken,
                 gauge: &self.gauge,
             };
-            let work = once(&context, &attempt);
+            let work = Box::pin(once(&context, &attempt));
             let mut error = match context.watched(job.id, &self.gauge, work).await {
                 Ok(mut outcome) => {
                     context.explain_failures(&mut outcome).await;

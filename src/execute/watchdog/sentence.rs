@@ -120,9 +120,8 @@ fn locked(locks: &[LockWait]) -> String {
     let holders: Vec<String> = locks
         .iter()
         .map(|lock| match &lock.holder.held {
-            Some(_) => format!("{} holds", lock.holder),
             None if lock.relation.is_some() => format!("{} asked for earlier", lock.holder),
-            None => format!("{} holds", lock.holder),
+            _ => format!("{} holds", lock.holder),
         })
         .collect();
     format!("waits for {what} that {}", holders.join(", and "))
