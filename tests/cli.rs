@@ -38,6 +38,8 @@ fn the_help_is_what_was_reviewed() {
         ("help_move_short", &["move", "-h"]),
         ("help_plan", &["plan", "--help"]),
         ("help_verify", &["verify", "--help"]),
+        ("help_watch", &["watch", "--help"]),
+        ("help_status", &["status", "--help"]),
         ("help_demo", &["demo", "--help"]),
     ] {
         let run = pgconvoy(args);
@@ -50,9 +52,7 @@ fn the_help_is_what_was_reviewed() {
 #[test]
 fn the_help_offers_nothing_that_does_not_exist() {
     let help = pgconvoy(&["--help"]).stdout;
-    for absent in [
-        "dump", "restore", "check", "resume", "watch", "report", "salvage",
-    ] {
+    for absent in ["dump", "restore", "check", "resume", "report", "salvage"] {
         assert!(
             !help.contains(&format!("\n  {absent} ")),
             "{absent}: {help}"

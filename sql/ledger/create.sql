@@ -38,3 +38,5 @@ create table pgconvoy.trouble (
     statement text,
     happened_at timestamptz not null default pg_catalog.clock_timestamp()
 );
+-- It has no key, and a publication of all tables that came with the move would keep us from deleting from it.
+alter table pgconvoy.trouble replica identity full;

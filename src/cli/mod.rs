@@ -4,7 +4,8 @@
 //!   main ─► Cli::from_process ─► Cli::run ─┬─► move_database ─┐
 //!                                          ├─► verify         ├─► Output: display, run directory, report, exit status
 //!                                          ├─► plan           │
-//!                                          └─► demo ──────────┘
+//!                                          ├─► demo ──────────┘
+//!                                          └─► watch, status ─► what another process wrote into a run directory
 //! ```
 //!
 //! | file | |
@@ -13,16 +14,23 @@
 //! | `inspect` | the first steps: who both ends are, what the source holds, what speaks against the move |
 //! | `verify` | compares two servers |
 //! | `prove` | the last steps: what the jobs did not compare, and writes since the snapshot |
-//! | `signals` | SIGINT and SIGTERM |
+//! | `session` | one session of a run, from a plan to an exit status: what `move` and `resume` have in common |
+//! | `take_up`, `past` | what earlier sessions have left on the target, and in the run directory |
 //! | `explain` | who stands behind an error that names nobody: locks, connections |
 //! | `keeper` | the process that holds the source's snapshot for a move |
+//! | `signals` | SIGINT, SIGTERM and SIGHUP |
+//! | `detach` | a run in a process of its own, apart from the terminal |
+//! | `watch`, `status` | what a run's directory says, while it runs or afterwards |
+//! | `follow` | reads the record that another process writes |
 //! | `secrets` | takes a password out of the process list |
 //! | `output` | everything between a run and the world |
 //! | `run_dir` | the directory that keeps what happened |
 
 pub mod arguments;
 mod demo;
+mod detach;
 mod explain;
+mod follow;
 mod inspect;
 mod keeper;
 mod move_database;
@@ -35,8 +43,10 @@ pub mod run_dir;
 mod secrets;
 mod session;
 mod signals;
+mod status;
 mod take_up;
 mod verify;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -45,6 +55,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::{Failure, FailureKind};
 use crate::model::ExitStatus;
+use crate::pg::detached::leave_terminal;
 
 pub use move_database::MoveArgs;
 
@@ -83,6 +94,8 @@ enum Command {
     Resume(Box<resume::ResumeArgs>),
     Plan(Box<plan::PlanArgs>),
     Verify(Box<verify::VerifyArgs>),
+    Watch(watch::WatchArgs),
+    Status(status::StatusArgs),
     Demo(demo::DemoArgs),
     #[command(hide = true)]
     Keeper(keeper::KeeperArgs),
@@ -114,6 +127,7 @@ impl Cli {
 
     /// Runs the command. A failure that the command has not shown itself is printed.
     pub fn run(self) -> ExitStatus {
+        leave_terminal();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .thread_name("pgconvoy")
@@ -131,6 +145,8 @@ impl Cli {
                 Command::Resume(args) => Box::pin(args.start()).await,
                 Command::Plan(args) => Box::pin(args.start()).await,
                 Command::Verify(args) => Box::pin(args.start()).await,
+                Command::Watch(args) => Box::pin(args.start()).await,
+                Command::Status(args) => args.start(),
                 Command::Demo(args) => Box::pin(demo::run(args)).await,
                 Command::Keeper(args) => Box::pin(args.start()).await,
             }

@@ -6,6 +6,7 @@ use super::arguments::{
     ConnectionArgs, KeeperOptions, LeaveOutArgs, OutputArgs, RetryArgs, RunningArgs, SelectionArgs,
     SpeedArgs, VerifyArgs,
 };
+use super::detach;
 use super::inspect::{Requested, Road};
 use super::output::Output;
 use super::session::{self, Prepared, Session};
@@ -75,7 +76,12 @@ pub struct MoveArgs {
 impl MoveArgs {
     /// From the command line: with a display and a run directory of its own.
     pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
-        let output = Output::start(&self.output.options())?;
+        let options = self.output.options();
+        if self.running.detach {
+            let more = self.output.run_dir_as_argument(&options);
+            return Box::pin(detach::start(&options, &more)).await;
+        }
+        let output = Output::start(&options)?;
         Box::pin(run(self, output)).await
     }
 

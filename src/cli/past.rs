@@ -21,7 +21,7 @@ pub(super) type Failures = BTreeMap<JobId, BTreeMap<u32, JobFailure>>;
 pub(super) struct Past {
     /// How the last session ended, if it came to its end: its exit status, and its last sentence.
     pub ended: Option<(ExitStatus, String)>,
-    failures: Vec<(JobId, JobFailure)>,
+    failures: Vec<JobFailure>,
 }
 
 /// A statement that the operator has edited after it failed.
@@ -50,9 +50,7 @@ impl Past {
                 What::RunFinished {
                     status, sentence, ..
                 } => past.ended = Some((*status, sentence.clone())),
-                What::JobFailed { job, failure } => {
-                    past.failures.push((*job, failure.as_ref().clone()));
-                }
+                What::JobFailed { failure, .. } => past.failures.push(failure.as_ref().clone()),
                 _ => {}
             }
         }
@@ -61,26 +59,28 @@ impl Past {
 
     /// The same failures, with all that the record knows of them.
     pub fn enrich(&self, failures: Failures) -> Failures {
-        let whole = |job: JobId, failure: JobFailure| {
-            let is_it = |(other, recorded): &&(JobId, JobFailure)| {
-                *other == job && same(recorded, &failure)
-            };
-            let found = self.failures.iter().rev().find(is_it);
-            found.map_or(failure, |(_, recorded)| recorded.clone())
+        let whole = |failure: JobFailure| {
+            let recorded = self.failures.iter().rev();
+            let found = recorded.clone().find(|recorded| same(recorded, &failure));
+            found.cloned().unwrap_or(failure)
         };
         failures
             .into_iter()
             .map(|(job, parts)| {
                 let parts = parts.into_iter();
-                let parts = parts.map(|(part, failure)| (part, whole(job, failure)));
+                let parts = parts.map(|(part, failure)| (part, whole(failure)));
                 (job, parts.collect())
             })
             .collect()
     }
 }
 
+/// Numbers of jobs and entries may have changed in between.
 fn same(one: &JobFailure, other: &JobFailure) -> bool {
-    let entry = |failure: &JobFailure| failure.entry.as_ref().map(|entry| entry.dump_id);
+    let entry = |failure: &JobFailure| {
+        let entry = failure.entry.as_ref()?;
+        Some((entry.desc.clone(), entry.tag.clone()))
+    };
     entry(one) == entry(other) && one.statement == other.statement
 }
 

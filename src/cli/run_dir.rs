@@ -282,6 +282,31 @@ impl Look {
         }
     }
 
+    /// The same for a directory that somebody is about to make.
+    pub fn ahead(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+        }
+    }
+
+    /// The run here that was at work last, of those with the names that runs have by default.
+    pub fn newest_here() -> Result<Self, Failure> {
+        let entries = fs::read_dir(".");
+        let entries = entries.map_err(|error| Failure::file("reading", Path::new("."), &error))?;
+        let runs = entries.flatten().filter_map(|entry| {
+            let name = entry.file_name();
+            let path = Path::new(".").join(&name);
+            let is_one = name.to_str()?.starts_with("pgconvoy-");
+            let look = Self::at(&path).ok().filter(|_| is_one)?;
+            let written = fs::metadata(look.events_path()).and_then(|events| events.modified());
+            Some((written.ok()?, look))
+        });
+        let newest = runs.max_by_key(|(written, _)| *written);
+        newest.map(|(_, look)| look).ok_or_else(|| {
+            Failure::usage("there is no run directory ./pgconvoy-* here", NAME_A_RUN)
+        })
+    }
+
     /// Its path, as it was given.
     pub fn path(&self) -> &Path {
         &self.path

@@ -269,14 +269,14 @@ impl Rebasing<'_, '_> {
         let marks = ledger::adopt(&plan, &there);
         session.write_down(inspection, &plan)?;
         fault::point("plan-replaced");
-        self.write_ledger(&plan, &marks).await?;
+        let failed = ledger::failed_in(&ledger.plan, &ledger.failed, &plan);
+        self.write_ledger(&plan, &marks, &failed).await?;
         fault::point("ledger-rebased");
         let again = again(&plan, ledger);
         Ok(Resumption {
             plan,
             marks,
-            // Whatever failed then is simply not there, and is tried in the new snapshot like everything else.
-            failed: Vec::new(),
+            failed,
             known: there.rows,
             again,
         })
@@ -359,6 +359,7 @@ impl Rebasing<'_, '_> {
         Ok(There {
             entries,
             statements: ledger::statements_run(&self.ledger.plan, &self.ledger.marks),
+            edited: ledger::edited(&self.ledger.plan, &self.ledger.marks),
             rows,
         })
     }
@@ -376,11 +377,18 @@ impl Rebasing<'_, '_> {
     }
 
     /// From here on the ledger is of the new plan, in the new snapshot.
-    async fn write_ledger(&mut self, plan: &Plan, marks: &Marks) -> Result<(), Failure> {
+    async fn write_ledger(
+        &mut self,
+        plan: &Plan,
+        marks: &Marks,
+        failed: &[FailedBefore],
+    ) -> Result<(), Failure> {
         let request = &self.ledger.request;
         let texts = RowTexts::new(self.inspection, plan, request)?;
         let row = texts.row(request, self.inspection);
-        self.wire.execute(&ledger::rebase(&row, marks)).await?;
+        self.wire
+            .execute(&ledger::rebase(&row, marks, failed))
+            .await?;
         Ok(())
     }
 }

@@ -4,9 +4,9 @@
 //! counts is what is there: rows by their digest, objects by their entry as the target's own dump shows it, and statements that
 //! belong to no entry by their text.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{DoneMark, Mark, Marks, WHOLE};
+use super::{DoneMark, EDITED, FailedBefore, Mark, Marks, WHOLE};
 use crate::model::{Bytes, DumpId, JobId, MultisetDigest, QualifiedName, SqlText};
 use crate::plan::{CopyUnit, Job, Plan, Statement, Work};
 
@@ -17,6 +17,8 @@ pub struct There {
     pub entries: HashSet<DumpId>,
     /// Statements of no entry that were run.
     pub statements: HashSet<SqlText>,
+    /// Statements in whose place others were run that the operator had edited, and what the ledger calls these.
+    pub edited: HashMap<SqlText, String>,
     /// Tables of the source whose rows are there as they are in the new snapshot.
     pub rows: BTreeMap<QualifiedName, Held>,
 }
@@ -110,14 +112,22 @@ pub fn adopt(plan: &Plan, there: &There) -> Marks {
     for job in &plan.jobs {
         match &job.work {
             Work::Run { statements, .. } => {
-                let done = statements
-                    .iter()
-                    .map(|statement| is_there(statement, there).then(Mark::default));
+                let done = statements.iter().map(|statement| {
+                    let edited = there.edited.get(&statement.sql).cloned();
+                    let what =
+                        edited.or_else(|| is_there(statement, there).then(|| job.label.clone()));
+                    let mark = Mark::default();
+                    what.map(|what| DoneMark { what, mark })
+                });
                 mark_parts(job, done, &mut marks);
             }
             Work::Copy { tables } => {
                 let held = |table: &usize| there.rows.get(&plan.tables[*table].table);
-                let done = tables.iter().map(|table| held(table).map(mark_of));
+                let done = tables.iter().map(|table| {
+                    let mark = held(table).map(mark_of)?;
+                    let what = job.label.clone();
+                    Some(DoneMark { what, mark })
+                });
                 mark_parts(job, done, &mut marks);
             }
             _ => {}
@@ -145,21 +155,77 @@ fn mark_of(held: &Held) -> Mark {
 }
 
 /// Marks the parts that are done; the whole, too, if all of them are.
-fn mark_parts(job: &Job, parts: impl Iterator<Item = Option<Mark>>, marks: &mut Marks) {
+fn mark_parts(job: &Job, parts: impl Iterator<Item = Option<DoneMark>>, marks: &mut Marks) {
     let mut whole = true;
-    let mut add = |part: u32, mark: Mark| {
-        let what = job.label.clone();
-        marks.add(job.id, part, DoneMark { what, mark });
-    };
     for (mark, part) in parts.zip(1..) {
         match mark {
-            Some(mark) => add(part, mark),
+            Some(mark) => marks.add(job.id, part, mark),
             None => whole = false,
         }
     }
     if whole {
-        add(WHOLE, Mark::default());
+        let what = job.label.clone();
+        let mark = Mark::default();
+        marks.add(job.id, WHOLE, DoneMark { what, mark });
     }
+}
+
+/// What stood in the place of the old plan's statements, by their text.
+pub fn edited(plan: &Plan, marks: &Marks) -> HashMap<SqlText, String> {
+    let edited = marks.edited().filter_map(|(job, part, file)| {
+        let statement = statement_of(plan, job, part)?;
+        Some((statement.sql.clone(), format!("{EDITED}{file}")))
+    });
+    edited.collect()
+}
+
+/// The old plan's failures in the new one, where they have a place in it.
+pub fn failed_in(old: &Plan, failed: &[FailedBefore], new: &Plan) -> Vec<FailedBefore> {
+    let mut by_sql: HashMap<&SqlText, (JobId, u32)> = HashMap::new();
+    let mut by_table: HashMap<&QualifiedName, (JobId, u32)> = HashMap::new();
+    for job in &new.jobs {
+        match &job.work {
+            Work::Run { statements, .. } => {
+                let parts = statements.iter().zip(1..);
+                by_sql.extend(parts.map(|(statement, part)| (&statement.sql, (job.id, part))));
+            }
+            Work::Copy { tables } => {
+                let parts = tables.iter().zip(1..);
+                let name = |table: usize| &new.tables[table].table;
+                by_table.extend(parts.map(|(&table, part)| (name(table), (job.id, part))));
+            }
+            _ => {}
+        }
+    }
+    let place = |before: &FailedBefore| match &old.job(before.job)?.work {
+        Work::Run { .. } => {
+            let statement = statement_of(old, before.job, before.part)?;
+            by_sql.get(&statement.sql).copied()
+        }
+        Work::Copy { tables } => {
+            let place = usize::try_from(before.part).ok()?.checked_sub(1)?;
+            let unit = old.tables.get(*tables.get(place)?)?;
+            by_table.get(&unit.table).copied()
+        }
+        _ => None,
+    };
+    let moved = |before: &FailedBefore| {
+        let (job, part) = place(before)?;
+        let before = before.clone();
+        Some(FailedBefore {
+            job,
+            part,
+            ..before
+        })
+    };
+    failed.iter().filter_map(moved).collect()
+}
+
+fn statement_of(plan: &Plan, job: JobId, part: u32) -> Option<&Statement> {
+    let Work::Run { statements, .. } = &plan.job(job)?.work else {
+        return None;
+    };
+    statements.get(usize::try_from(part).ok()?.checked_sub(1)?)
 }
 
 /// What computes something from rows is done again, always: it is cheap to say and hard to be sure of otherwise.

@@ -21,7 +21,7 @@ mod read;
 mod record;
 mod standing;
 
-pub use adopt::{Held, There, adopt, brought, comparable, held, statements_run};
+pub use adopt::{Held, There, adopt, brought, comparable, edited, failed_in, held, statements_run};
 pub use marks::{DoneMark, EDITED, Marks};
 pub use read::{FailedBefore, Ledger, LedgerError, read, read_marks};
 pub use record::{Identity, Memory, Request};
@@ -88,7 +88,7 @@ pub fn create(row: &RunRow<'_>) -> SqlText {
 }
 
 /// Writes another plan, in another snapshot, in the place of the old one, with what of it is done already; in one transaction.
-pub fn rebase(row: &RunRow<'_>, done: &Marks) -> SqlText {
+pub fn rebase(row: &RunRow<'_>, done: &Marks, failed: &[FailedBefore]) -> SqlText {
     let mut sql = format!(
         "begin;\ndelete from pgconvoy.done;\ndelete from pgconvoy.trouble;\ndelete from pgconvoy.run;\n{};\n",
         insert_run(row)
@@ -103,6 +103,18 @@ pub fn rebase(row: &RunRow<'_>, done: &Marks) -> SqlText {
             })
             .collect();
         sql.push_str(&mark(job, 1, &lines).to_string_lossy());
+        sql.push_str(";\n");
+    }
+    for before in failed {
+        let line = trouble(&Trouble {
+            job: before.job,
+            part: before.part,
+            attempt: 1,
+            is_final: true,
+            message: &before.message,
+            statement: before.statement.as_deref(),
+        });
+        sql.push_str(&line.to_string_lossy());
         sql.push_str(";\n");
     }
     sql.push_str(fault::stall("ledger-half-rebased", "").unwrap_or_default());

@@ -35,4 +35,19 @@ impl ExitStatus {
             Self::Waived => 6,
         }
     }
+
+    /// The status with this number. Any other number is a failure, whatever it was.
+    pub fn of_code(code: i32) -> Self {
+        const ALL: [ExitStatus; 7] = [
+            ExitStatus::Proven,
+            ExitStatus::Failed,
+            ExitStatus::Usage,
+            ExitStatus::Different,
+            ExitStatus::NoGo,
+            ExitStatus::Interrupted,
+            ExitStatus::Waived,
+        ];
+        let same = |status: &Self| i32::from(status.code()) == code;
+        ALL.into_iter().find(same).unwrap_or(Self::Failed)
+    }
 }

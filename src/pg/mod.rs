@@ -14,6 +14,7 @@ pub mod cluster;
 pub mod connect_error;
 mod connector;
 pub mod conninfo;
+pub mod detached;
 pub mod dial;
 mod error;
 pub mod keeper;

@@ -39,10 +39,10 @@ pub struct Pool {
 #[derive(Default)]
 struct State {
     idle: Vec<Wire>,
-    /// Backends whose sessions were given up: they may be at work still, for all we know.
-    given_up: Vec<i32>,
     /// Backends that are working, for a cancel request, and for which job.
     busy: HashMap<(i32, i32), Busy>,
+    /// Backends whose sessions were given up: they may be at work still, for all we know.
+    given_up: Vec<i32>,
     drained: bool,
 }
 
@@ -223,6 +223,7 @@ impl State {
         self.busy.insert(backend, new);
     }
 
+    /// Sessions that a job has and will not give back: it was broken off.
     fn abandon(&mut self, job: JobId) {
         let is_its = |_: &(i32, i32), busy: &mut Busy| busy.job == Some(job);
         let abandoned = self.busy.extract_if(is_its);

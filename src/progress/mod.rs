@@ -95,6 +95,14 @@ impl Display {
         }
     }
 
+    /// Something that happened before anybody looked: what lasts is shown, and how far it was then is not.
+    pub fn past(&mut self, event: &Event) {
+        match self {
+            Self::Plain(display) => display.past(event),
+            _ => self.event(event),
+        }
+    }
+
     /// Time goes by. Call it a few times a second; a display decides by itself how often it has something to show.
     pub fn tick(&mut self, now: DateTime<Utc>) {
         match self {

@@ -32,6 +32,16 @@ impl Plain {
     }
 
     pub(super) fn event(&mut self, event: &Event) {
+        self.lasting(event);
+        self.tick(event.at);
+    }
+
+    pub(super) fn past(&mut self, event: &Event) {
+        self.lasting(event);
+        self.last = Some(event.at);
+    }
+
+    fn lasting(&mut self, event: &Event) {
         self.state.apply(event);
         let style = Style {
             color: self.options.color && self.options.stderr_is_terminal,
@@ -39,7 +49,6 @@ impl Plain {
         for line in news::lines(event, &self.state, self.options.verbosity, style) {
             self.line(event.at, &line);
         }
-        self.tick(event.at);
     }
 
     pub(super) fn tick(&mut self, now: DateTime<Utc>) {

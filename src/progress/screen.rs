@@ -23,6 +23,12 @@ impl Size {
         let (rows, columns) = console::Term::stderr().size();
         Self { columns, rows }
     }
+
+    /// That of the terminal that stdout is connected to, likewise.
+    pub fn of_stdout() -> Self {
+        let (rows, columns) = console::Term::stdout().size();
+        Self { columns, rows }
+    }
 }
 
 /// What indicatif draws on. Clones share the writer.

@@ -50,7 +50,7 @@ pub fn render(report: &Report, view: View) -> Vec<String> {
     } else {
         findings_of_verification(&mut lines, report, view);
     }
-    closing(&mut lines, report, view);
+    lines.extend(closing(report, view));
     lines
 }
 
@@ -149,7 +149,9 @@ fn push_indented(lines: &mut Vec<String>, text: &str) {
     );
 }
 
-fn closing(lines: &mut Vec<String>, report: &Report, view: View) {
+/// What is proven and what is not, how long it took, and what to do next: the last lines.
+pub fn closing(report: &Report, view: View) -> Vec<String> {
+    let mut lines = Vec::new();
     let width = width(view);
     let sentence = if report.status.is_some() {
         report.sentence.clone()
@@ -186,6 +188,7 @@ fn closing(lines: &mut Vec<String>, report: &Report, view: View) {
         lines.extend(words::wrap(next.trim_end(), width));
         lines.push(command);
     }
+    lines
 }
 
 /// What to do next, and the command that goes on with the run, if it is that.

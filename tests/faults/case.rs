@@ -248,8 +248,10 @@ impl Case {
 
     /// What is wrong, with the run that shows it.
     pub fn said(&self, what: &str, run: &Finished) -> String {
-        let tail: Vec<&str> = run.stderr.lines().rev().take(40).collect();
-        let tail: Vec<&str> = tail.into_iter().rev().collect();
+        // A statement may be as long as a schema.
+        let cut = |line: &str| line.chars().take(300).collect::<String>();
+        let mut tail: Vec<String> = run.stderr.lines().rev().take(40).map(cut).collect();
+        tail.reverse();
         format!(
             "{}\n{}\nended with status {}\n--- the end of stderr\n{}",
             self.said_of(what),

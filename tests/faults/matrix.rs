@@ -287,14 +287,18 @@ macro_rules! shards {
 
 // As many parts as keep each below the time that one test may take.
 shards! {
-    faults_of_the_table_0: 0 of 10;
-    faults_of_the_table_1: 1 of 10;
-    faults_of_the_table_2: 2 of 10;
-    faults_of_the_table_3: 3 of 10;
-    faults_of_the_table_4: 4 of 10;
-    faults_of_the_table_5: 5 of 10;
-    faults_of_the_table_6: 6 of 10;
-    faults_of_the_table_7: 7 of 10;
-    faults_of_the_table_8: 8 of 10;
-    faults_of_the_table_9: 9 of 10;
+    faults_of_the_table_0: 0 of 14;
+    faults_of_the_table_1: 1 of 14;
+    faults_of_the_table_2: 2 of 14;
+    faults_of_the_table_3: 3 of 14;
+    faults_of_the_table_4: 4 of 14;
+    faults_of_the_table_5: 5 of 14;
+    faults_of_the_table_6: 6 of 14;
+    faults_of_the_table_7: 7 of 14;
+    faults_of_the_table_8: 8 of 14;
+    faults_of_the_table_9: 9 of 14;
+    faults_of_the_table_10: 10 of 14;
+    faults_of_the_table_11: 11 of 14;
+    faults_of_the_table_12: 12 of 14;
+    faults_of_the_table_13: 13 of 14;
 }

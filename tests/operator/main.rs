@@ -5,5 +5,6 @@
 mod support;
 
 mod alone;
+mod elsewhere;
 mod scene;
 mod stop;

@@ -16,7 +16,7 @@ mod speed;
 pub use connection::{ConnectionArgs, resolve_connection};
 pub use keeper::KeeperOptions;
 pub use leave_out::LeaveOutArgs;
-pub use reporting::{OutputArgs, VerifyArgs};
+pub use reporting::{DisplayArgs, OutputArgs, VerifyArgs};
 pub use retry::RetryArgs;
 pub use running::RunningArgs;
 pub use selection::SelectionArgs;

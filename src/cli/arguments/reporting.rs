@@ -1,5 +1,6 @@
 //! What is proven, and how a run is told about.
 
+use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use crate::cli::output::{OutputOptions, color_wanted};
 use crate::cli::run_dir;
 use crate::model::VerifyLevel;
+use crate::pg::detached::is_detached;
 use crate::progress::{DisplayOptions, Size, Verbosity};
 
 /// What to prove.
@@ -49,6 +51,15 @@ pub struct OutputArgs {
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
 
+    /// How it is shown.
+    #[command(flatten)]
+    pub display: DisplayArgs,
+}
+
+/// How a run is shown.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Output")]
+pub struct DisplayArgs {
     /// One event per line on stdout, as JSON, and the report as the last line
     #[arg(long)]
     json: bool,
@@ -67,27 +78,47 @@ pub struct OutputArgs {
 }
 
 impl OutputArgs {
+    /// The run directory as an argument for whoever carries the run out, if it was not named.
+    pub fn run_dir_as_argument(&self, options: &OutputOptions) -> Vec<OsString> {
+        match self.run_dir {
+            Some(_) => Vec::new(),
+            None => vec!["--run-dir".into(), options.run_dir.clone().into()],
+        }
+    }
+
     /// What this and the surroundings say; reads the clock for the name of the run directory.
     pub fn options(&self) -> OutputOptions {
-        let verbosity = match (self.quiet, self.verbose) {
-            (true, _) => Verbosity::Quiet,
-            (_, true) => Verbosity::Verbose,
-            _ => Verbosity::Normal,
-        };
-        let stderr_is_terminal = std::io::stderr().is_terminal();
         OutputOptions {
             run_dir: self
                 .run_dir
                 .clone()
                 .unwrap_or_else(|| run_dir::default_path(Utc::now(), std::process::id())),
-            display: DisplayOptions {
-                json: self.json,
-                verbosity,
-                color: !self.no_color && stderr_is_terminal && color_wanted(),
-                stderr_is_terminal,
-                size: Size::of_stderr,
-                zone: Local::now().offset().fix(),
-            },
+            display: self.display.options(),
+        }
+    }
+}
+
+impl DisplayArgs {
+    /// Whether events and the report go to stdout as JSON.
+    pub fn json(&self) -> bool {
+        self.json
+    }
+
+    /// What this and the surroundings say.
+    pub fn options(&self) -> DisplayOptions {
+        let verbosity = match (self.quiet || is_detached(), self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        };
+        let stderr_is_terminal = std::io::stderr().is_terminal();
+        DisplayOptions {
+            json: self.json,
+            verbosity,
+            color: !self.no_color && stderr_is_terminal && color_wanted(),
+            stderr_is_terminal,
+            size: Size::of_stderr,
+            zone: Local::now().offset().fix(),
         }
     }
 }

@@ -1,0 +1,213 @@
+//! `pgconvoy status`: one screen about a run, while it runs or afterwards, and that is all.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+
+use chrono::Utc;
+use clap::Args;
+use serde::Serialize;
+
+use super::follow::{Follower, last_session};
+use super::output::color_wanted;
+use super::run_dir::{Holder, Look};
+use super::watch::{self, LastWords};
+use crate::event::Event;
+use crate::failure::Failure;
+use crate::model::ExitStatus;
+use crate::progress::{Ended, Size, State, Style, picture, words};
+use crate::report::terminal::{View, closing};
+use crate::report::{Report, ReportBuilder};
+
+/// Of retries and failures, as many are told as fit beside the rest; the report has them all.
+const MOST: usize = 5;
+
+/// Say in one screen how a run stands, while it runs or afterwards
+///
+/// What is done, what is running and for how long, what waits, what failed or was tried again, and how long it will take. The exit
+/// status is 0 if that could be told, and says nothing about the run.
+#[derive(Debug, Clone, Args)]
+#[command(name = "status")]
+pub struct StatusArgs {
+    /// The run's directory [default: the ./pgconvoy-* that was written to last]
+    #[arg(value_name = "RUN_DIR")]
+    run_dir: Option<PathBuf>,
+
+    /// One JSON object on stdout: the report so far, and who works on the run
+    #[arg(long)]
+    json: bool,
+
+    /// No colours; a variable `NO_COLOR` does the same
+    #[arg(long)]
+    no_color: bool,
+}
+
+/// How a run stands.
+struct Standing {
+    state: State,
+    report: Report,
+    /// Who works on it.
+    running: Option<Holder>,
+}
+
+/// The same for programs.
+#[derive(Serialize)]
+struct Told<'a> {
+    running: Option<Holder>,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+impl StatusArgs {
+    /// Tells it.
+    pub(super) fn start(self) -> Result<ExitStatus, Failure> {
+        let look = watch::find(self.run_dir.clone())?;
+        let standing = Standing::read(&look)?;
+        let text = if self.json {
+            let told = Told {
+                running: standing.running,
+                report: &standing.report,
+            };
+            serde_json::to_string_pretty(&told)
+                .map_err(|error| Failure::defect(format!("putting it into JSON: {error}")))?
+        } else {
+            let style = Style {
+                color: !self.no_color && io::stdout().is_terminal() && color_wanted(),
+            };
+            standing.lines(style).join("\n")
+        };
+        writeln!(io::stdout(), "{text}")
+            .map_err(|error| Failure::file("writing", "stdout".as_ref(), &error))?;
+        Ok(ExitStatus::Proven)
+    }
+}
+
+impl Standing {
+    fn read(look: &Look) -> Result<Self, Failure> {
+        // First who, then what: a run that ends in between is told of as ended.
+        let running = look.holder()?;
+        let lines = Follower::new(look).lines()?;
+        let events: Vec<Event> = lines.into_iter().filter_map(|line| line.event).collect();
+        let mut report = ReportBuilder::default();
+        for event in &events {
+            report.apply(event);
+        }
+        let mut state = State::default();
+        for event in &events[last_session(&events)..] {
+            state.apply(event);
+        }
+        let mut report = report.build();
+        let run_dir = look.path().display().to_string();
+        if running.is_some() && state.ended.is_none() {
+            state.tick(Utc::now());
+            report.run_dir = run_dir;
+        } else {
+            let killed = state.ended.is_none();
+            let last_words = if killed {
+                LastWords::Killed
+            } else {
+                LastWords::Own
+            };
+            watch::settle(&mut report, &run_dir, last_words);
+            // Nothing is to come any more.
+            state.ended = report.status.map(|status| Ended {
+                status,
+                sentence: report.sentence.clone(),
+                next: report.next.clone(),
+            });
+        }
+        Ok(Self {
+            state,
+            report,
+            running,
+        })
+    }
+
+    fn lines(&self, style: Style) -> Vec<String> {
+        let size = Size::of_stdout();
+        let mut lines = self.heading(style);
+        let picture = picture(&self.state, size, style);
+        if !picture.is_empty() {
+            lines.push(String::new());
+            lines.extend(picture);
+        }
+        let trouble = self.trouble(style);
+        if !trouble.is_empty() {
+            lines.push(String::new());
+            lines.extend(trouble);
+        }
+        if self.report.status.is_some() {
+            let view = View {
+                columns: size.columns,
+                style,
+                whole_failures: false,
+            };
+            lines.push(String::new());
+            lines.extend(closing(&self.report, view));
+        }
+        lines
+    }
+
+    /// What it is, whether it runs, and what it is doing.
+    fn heading(&self, style: Style) -> Vec<String> {
+        let report = &self.report;
+        let mut lines = Vec::new();
+        if let (Some(source), Some(target)) = (&report.source, &report.target) {
+            let ends = format!("{}: {source} → {target}", report.command);
+            lines.push(style.strong(&words::one_line(&ends)));
+        }
+        let ended = report.status.is_some();
+        let mut parts = vec![match (&self.running, ended) {
+            (Some(holder), false) => format!("running: {holder}"),
+            (_, true) | (None, false) => match report.ended_at {
+                Some(at) => format!("not running since {}", at.format("%Y-%m-%d %H:%M UTC")),
+                None => "not running".to_owned(),
+            },
+        }];
+        if report.sessions.len() > 1 {
+            parts.push(format!("session {}", report.sessions.len()));
+        }
+        parts.push(words::one_line(&report.run_dir));
+        lines.push(parts.join(" · "));
+        if !ended {
+            lines.extend(self.state.step.as_deref().map(words::one_line));
+        }
+        lines
+    }
+
+    /// What was tried again, and what failed: the latest of each.
+    fn trouble(&self, style: Style) -> Vec<String> {
+        let report = &self.report;
+        let mut lines = Vec::new();
+        let more = |all: usize| (all > MOST).then(|| format!("… and {} more before", all - MOST));
+        let retries = report.retries.iter().rev().take(MOST);
+        lines.extend(retries.map(|retry| {
+            let text = format!(
+                "{}: attempt {} was broken off: {}",
+                report.label(retry.job),
+                retry.attempt,
+                retry.because
+            );
+            format!(
+                "{} {}",
+                style.warning("tried again:"),
+                words::one_line(&text)
+            )
+        }));
+        lines.extend(more(report.retries.len()));
+        let failures: Vec<_> = report.failures().collect();
+        lines.extend(failures.iter().rev().take(MOST).map(|(job, failure)| {
+            let text = format!("{}: {}", job.plan.label, failure.message);
+            let kept = failure.file.as_ref().map_or_else(String::new, |file| {
+                format!(" (whole in {})", words::in_dir(&report.run_dir, file))
+            });
+            format!("{} {}{kept}", style.bad("failed:"), words::one_line(&text))
+        }));
+        lines.extend(more(failures.len()));
+        let differences = report.differences.len() as u64;
+        if differences > 0 {
+            let count = words::count(differences, "difference", "differences");
+            lines.push(style.bad(&format!("{count} found")));
+        }
+        lines
+    }
+}

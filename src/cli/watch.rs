@@ -1,0 +1,252 @@
+//! `pgconvoy watch`: attaches to a run, from any terminal, while it runs or afterwards.
+//!
+//! ```text
+//!   events.jsonl ──► Follower ─┬─► the same displays as those of the run itself
+//!                              └─► the report ──► the final table, the run's own exit status
+//! ```
+//!
+//! It only reads, and needs no server: what is watched may as well be over, or have been killed.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::Utc;
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::arguments::DisplayArgs;
+use super::follow::{Follower, Line, last_session};
+use super::run_dir::Look;
+use crate::event::{Event, What};
+use crate::failure::Failure;
+use crate::model::{ExitStatus, run_command};
+use crate::progress::{Display, DisplayOptions, Style, Verbosity};
+use crate::report::terminal::{View, render};
+use crate::report::{Ending, Report, ReportBuilder, conclude, json};
+
+/// How often the record is asked for more.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Attach to a run, from any terminal, while it runs or afterwards
+///
+/// Shows the same as the run itself would, from the beginning of its last session, and ends with it: with its last words and its
+/// exit status. Ctrl-C ends the watching, not the run (exit status 5). Of a run that was killed it shows how far it was.
+#[derive(Debug, Clone, Args)]
+#[command(name = "watch", after_help = super::AFTER_HELP)]
+pub struct WatchArgs {
+    /// The run's directory [default: the ./pgconvoy-* that was written to last]
+    #[arg(value_name = "RUN_DIR")]
+    run_dir: Option<PathBuf>,
+
+    /// How to show it.
+    #[command(flatten)]
+    display: DisplayArgs,
+}
+
+impl WatchArgs {
+    /// Watches to the end, or until nobody wants to see more.
+    pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
+        let look = find(self.run_dir)?;
+        let mut watching = Watching::new(&look, self.display.options());
+        let interrupted = async {
+            match signal(SignalKind::interrupt()) {
+                Ok(mut signals) => signals.recv().await,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        let ended = tokio::select! {
+            ended = watching.follow(&look) => Some(ended?),
+            _ = interrupted => None,
+        };
+        if let Some(last_words) = ended {
+            return Ok(watching.close(last_words));
+        }
+        watching.display.clear();
+        let again = run_command("watch", &look.path().display().to_string());
+        // Nobody is left to tell if stderr is gone.
+        let _ = writeln!(
+            io::stderr(),
+            "no longer watching; the run goes on without that: {again}"
+        );
+        Ok(ExitStatus::Interrupted)
+    }
+}
+
+/// The directory that was named, or the newest here.
+pub fn find(named: Option<PathBuf>) -> Result<Look, Failure> {
+    if let Some(path) = named {
+        return Look::at(&path);
+    }
+    let look = Look::newest_here()?;
+    let path = look.path().display();
+    let _ = writeln!(io::stderr(), "run directory {path}, the newest here");
+    Ok(look)
+}
+
+/// How a run has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastWords {
+    /// It has said so itself.
+    Own,
+    /// Nobody works on it any more, and it never said how it ended.
+    Killed,
+}
+
+/// A run that is being watched.
+pub struct Watching {
+    options: DisplayOptions,
+    follower: Follower,
+    display: Display,
+    report: ReportBuilder,
+    run_dir: String,
+    caught_up: bool,
+    /// The last event was the last of a session.
+    ended: bool,
+    /// The first job has begun.
+    leapt: bool,
+}
+
+impl Watching {
+    /// From the beginning.
+    pub fn new(look: &Look, options: DisplayOptions) -> Self {
+        Self {
+            options,
+            follower: Follower::new(look),
+            display: Display::choose(options, Box::new(io::stdout()), Box::new(io::stderr())),
+            report: ReportBuilder::default(),
+            run_dir: look.path().display().to_string(),
+            caught_up: false,
+            ended: false,
+            leapt: false,
+        }
+    }
+
+    async fn follow(&mut self, look: &Look) -> Result<LastWords, Failure> {
+        loop {
+            let new = self.look()?;
+            if self.ended {
+                return Ok(LastWords::Own);
+            }
+            // Whoever has ended since we looked has left the rest of the record behind.
+            if !new && look.holder()?.is_none() && !self.look()? {
+                return Ok(LastWords::Killed);
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    /// Shows what is new; whether there was anything.
+    pub fn look(&mut self) -> Result<bool, Failure> {
+        let lines = self.follower.lines()?;
+        let new = !lines.is_empty();
+        if self.options.json {
+            pass_on(&lines)?;
+        }
+        let events: Vec<Event> = lines.into_iter().filter_map(|line| line.event).collect();
+        // What earlier sessions said is in the record; what they did is in the last one's report.
+        let shown_from = if self.caught_up {
+            0
+        } else {
+            last_session(&events)
+        };
+        for (place, event) in events.iter().enumerate() {
+            self.report.apply(event);
+            self.ended = matches!(event.what, What::RunFinished { .. });
+            if matches!(event.what, What::RunStarted { .. }) {
+                self.leapt = false;
+            }
+            self.leapt |= matches!(event.what, What::JobStarted { .. });
+            if self.options.json || place < shown_from {
+                continue;
+            }
+            if self.caught_up {
+                self.display.event(event);
+            } else {
+                self.display.past(event);
+            }
+        }
+        self.caught_up |= new;
+        if !self.options.json {
+            self.display.tick(Utc::now());
+        }
+        Ok(new)
+    }
+
+    /// Whether the first job has begun: the look before the leap is over.
+    pub fn has_leapt(&self) -> bool {
+        self.leapt
+    }
+
+    /// Whether the run has said how it ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Takes down what does not last.
+    pub fn clear(&mut self) {
+        self.display.clear();
+    }
+
+    /// The final table, or the report as the last line of JSON; and what the run itself ended with.
+    pub fn close(mut self, last_words: LastWords) -> ExitStatus {
+        self.display.clear();
+        let mut report = self.report.build();
+        settle(&mut report, &self.run_dir, last_words);
+        let status = report.status.unwrap_or(ExitStatus::Interrupted);
+        if self.options.json {
+            // A report that came out of JSON goes into it; and nobody is left to tell if stdout is gone.
+            if let Ok(line) = json::line(&report) {
+                let _ = writeln!(io::stdout(), "{line}");
+            }
+        } else if self.options.verbosity > Verbosity::Quiet || status != ExitStatus::Proven {
+            let view = View {
+                columns: (self.options.size)().columns,
+                style: Style {
+                    color: self.options.color,
+                },
+                whole_failures: false,
+            };
+            for line in render(&report, view) {
+                let _ = writeln!(io::stderr(), "{line}");
+            }
+        }
+        status
+    }
+}
+
+/// Says of a run that was killed how far it was, and of all what to type here to go on with it: a record may name its directory
+/// relative to another place.
+pub fn settle(report: &mut Report, run_dir: &str, last_words: LastWords) {
+    run_dir.clone_into(&mut report.run_dir);
+    // What a later session has taken back again leaves the words of the one before it.
+    if last_words == LastWords::Killed && report.status.is_none() {
+        let conclusion = conclude(
+            report,
+            &Ending::Stopped {
+                status: ExitStatus::Interrupted,
+                why: "nobody works on it any more, and it never said how it ended".to_owned(),
+            },
+        );
+        report.status = Some(conclusion.status);
+        report.sentence = conclusion.sentence;
+        report.next = conclusion.next;
+    } else if let Some(next) = &mut report.next {
+        for command in ["resume --retry-failed", "resume"] {
+            if let Some(at) = next.find(&format!("pgconvoy {command} ")) {
+                next.truncate(at);
+                next.push_str(&run_command(command, run_dir));
+                return;
+            }
+        }
+    }
+}
+
+fn pass_on(lines: &[Line]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    let written = lines
+        .iter()
+        .try_for_each(|line| writeln!(stdout, "{}", line.text))
+        .and_then(|()| stdout.flush());
+    written.map_err(|error| Failure::file("writing", "stdout".as_ref(), &error))
+}
