@@ -66,15 +66,17 @@ pub(super) struct Done {
 
 impl Done {
     /// Drops the ledger: by way of another session if the one that was kept for it has gone, as long as the target is ours.
-    async fn drop_ledger(&mut self) -> Result<(), PgError> {
+    async fn drop_ledger(&mut self, claim: Option<&Claim>) -> Result<(), PgError> {
         let statement = ledger::drop(self.target_superuser);
-        match self.ledger.execute(&statement).await {
-            Err(error) if error.may_pass() && self.claim.is_alive().await => {
-                self.ledger = self.target.wire("ledger").await?;
-                self.ledger.execute(&statement).await
-            }
-            ended => ended,
+        let dropped = self.ledger.execute(&statement).await;
+        let (Err(error), Some(claim)) = (&dropped, claim) else {
+            return dropped;
+        };
+        if !error.may_pass() || !claim.is_alive().await {
+            return dropped;
         }
+        self.ledger = self.target.wire("ledger").await?;
+        self.ledger.execute(&statement).await
     }
 }
 
@@ -386,12 +388,12 @@ pub(super) async fn conclude(
         Ok(done) => done,
         Err(failure) => return Ok(output.fail(failure).await),
     };
-    let (_claim, _run_dir) = (claim, output.run_dir().clone());
+    let _run_dir = output.run_dir().clone();
     let run_dir = output.run_dir().path().display().to_string();
     let status = output.finish(Ending::Complete).await;
     fault::point("report-kept");
     if matches!(status, ExitStatus::Proven | ExitStatus::Waived) {
-        let dropped = done.drop_ledger().await;
+        let dropped = done.drop_ledger(claim.as_ref()).await;
         dropped.map_err(|error| ledger_left(error, &run_dir))?;
     }
     fault::point("ledger-dropped");
