@@ -15,9 +15,10 @@ use clap::Args;
 
 use super::arguments::{OutputArgs, RetryArgs, RunningArgs, resolve_connection};
 use super::detach;
-use super::inspect::{Inspection, Requested, Road, Server};
+use super::inspect::{Inspection, Road, Server};
 use super::output::Output;
 use super::past::Past;
+use super::requested::Requested;
 use super::run_dir::RunDir;
 use super::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
 use super::session::{self, Ready, Session};

@@ -173,10 +173,16 @@ fn faults_after_which_unlogged_rows_of_the_source_are_gone() {
     let title = "the source crashes after its unlogged tables were copied";
     let mut case = Case::new(&mut lab, Fixture::Zoo, title, Before::Empty);
     killed(&case, "kill@jobs-done");
-    assert_eq!(lab.source.psql("zoo", "select count(*) from zoo.unlogged"), "30");
+    assert_eq!(
+        lab.source.psql("zoo", "select count(*) from zoo.unlogged"),
+        "30"
+    );
     let restarted = lab.source.cluster.restart(StopMode::Immediate);
     restarted.expect("the source can be restarted");
-    assert_eq!(lab.source.psql("zoo", "select count(*) from zoo.unlogged"), "0");
+    assert_eq!(
+        lab.source.psql("zoo", "select count(*) from zoo.unlogged"),
+        "0"
+    );
     figures.faults += 1;
     let run = case.finish(&lab, &mut figures);
     let run = run.unwrap_or_else(|said| panic!("{said}"));

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::Asked;
 use crate::catalog::{self, SourceFacts};
-use crate::cli::inspect::{Names, Server, dump_schema};
+use crate::cli::inspect::{Server, dump_schema};
+use crate::cli::patterns::Names;
 use crate::cli::prove::readiness;
 use crate::failure::Failure;
 use crate::model::{FilterKind, Filters, Finding, QualifiedName, Unverified};
