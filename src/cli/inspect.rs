@@ -198,7 +198,7 @@ impl Road {
         requested: Requested,
         target_facts: TargetFacts,
     ) -> Result<Inspection, Failure> {
-        self.inspect_in(None, requested, target_facts).await
+        Box::pin(self.inspect_in(None, requested, target_facts)).await
     }
 
     /// The same in a snapshot that is held already.
