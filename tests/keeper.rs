@@ -268,6 +268,7 @@ fn a_lock_on_the_source_is_told_as_without_a_keeper() {
     let Some((source, target)) = shop(18) else {
         return;
     };
+    target.database("other");
     let begin = Instant::now();
     let lock = std::thread::scope(|scope| {
         let lock =
@@ -275,18 +276,28 @@ fn a_lock_on_the_source_is_told_as_without_a_keeper() {
         wait_until("the lock is held", || {
             source.psql("shop", "select count(*) from pg_locks where mode = 'AccessExclusiveLock' and granted and relation = 'quick'::regclass") == "1"
         });
-        let start = |more: &[&str]| {
-            prepare(&source.conninfo("shop"), &target.conninfo("shop"), more).start()
+        let start = |into: &str, more: &[&str]| {
+            prepare(&source.conninfo("shop"), &target.conninfo(into), more).start()
         };
-        let runs = [start(&[]), start(&["--no-keeper"])];
+        let runs = [start("shop", &[]), start("other", &["--no-keeper"])];
         let said = runs.map(Running::finish);
         for run in &said {
             assert_eq!(run.status, 1, "{run}");
             assert!(run.stderr.contains("55P03"), "{run}");
             assert!(run.stderr.contains("lock table"), "{run}");
         }
-        let words = |text: &str| text[text.find("error:").expect("an error")..].to_owned();
+        // But for how long it has been held by now.
+        let words = |text: &str| {
+            let error = &text[text.find("error:").expect("an error")..];
+            error.replace(|c: char| c.is_ascii_digit(), "")
+        };
         assert_eq!(words(&said[0].stderr), words(&said[1].stderr));
+        for holder in [
+            "psql, role postgres, active for",
+            "has locked public.quick against everybody",
+        ] {
+            assert!(said[0].stderr.contains(holder), "{}", said[0]);
+        }
         lock.join()
     });
     lock.expect("the lock was held");

@@ -197,7 +197,7 @@ fn a_foreign_lock_is_named_with_its_holder_and_waited_for() {
         // It gets the lock when the rows are committed, before anybody of ours asks for the next.
         let lock =
             "begin; lock table slow in access exclusive mode; select 'mine' from pg_sleep(6)";
-        scope.spawn(move || target.psql("shop", lock));
+        scope.spawn(|| target.psql("shop", lock));
         let finished = run.finish();
         assert_proven(&finished);
         let words = [

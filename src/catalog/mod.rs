@@ -25,5 +25,5 @@ pub use read::{
     large_object_content, large_objects, readable_tables, relations, roles, schemas, sequences,
     server_facts, source_facts, target_facts, unreadable,
 };
-pub use sessions::{BarringLock, Holder, barring_locks, connections, how_long};
+pub use sessions::{BarringLock, Holder, LockTable, barring_locks, connections, how_long};
 pub use types::{Types, print_floats_differently, text_with_rounded_floats};

@@ -71,4 +71,5 @@ queries! {
     UNREADABLE = "unreadable.sql";
     LOCKS = "locks.sql";
     CONNECTIONS = "connections.sql";
+    LOCK_TABLE = "lock_table.sql";
 }

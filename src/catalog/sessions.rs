@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::queries::{CONNECTIONS, LOCKS};
-use crate::model::QualifiedName;
+use super::queries::{CONNECTIONS, LOCK_TABLE, LOCKS};
+use crate::model::{QualifiedName, Rows};
 use crate::pg::{Answer, PgError, Session};
 
 /// Whoever is in the way, as far as we may see it.
@@ -108,11 +108,8 @@ impl fmt::Display for BarringLock {
         } else {
             "waits to lock"
         };
-        write!(
-            f,
-            "{} {has} {} against everybody",
-            self.holder, self.relation
-        )
+        let relation = self.relation.shown();
+        write!(f, "{} {has} {relation} against everybody", self.holder)
     }
 }
 
@@ -160,6 +157,50 @@ pub async fn connections(session: &Session) -> Result<String, PgError> {
     ))
 }
 
+/// The room that a server has for locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LockTable {
+    /// `max_locks_per_transaction`.
+    pub per_session: u64,
+    /// Sessions and prepared transactions that there may be.
+    pub sessions: u64,
+    /// Tables of the database.
+    pub tables: u64,
+}
+
+impl LockTable {
+    /// Asks a server.
+    pub async fn read(session: &Session) -> Result<Option<Self>, PgError> {
+        let query = LOCK_TABLE.for_server(session.version());
+        let rows = session.query(query, &[]).await?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            per_session: row.count("per_session")?,
+            sessions: row.count("sessions")?,
+            tables: row.count("tables")?,
+        }))
+    }
+
+    /// What `max_locks_per_transaction` has to be for so many locks at a time; never less than the default.
+    pub fn setting_for(&self, locks: u64) -> u64 {
+        locks.div_ceil(self.sessions.max(1)).max(64)
+    }
+}
+
+/// `max_locks_per_transaction is 10, which is room for about 200 locks of all sessions together`.
+impl fmt::Display for LockTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "max_locks_per_transaction is {}, which is room for about {} locks of all sessions together",
+            self.per_session,
+            Rows(self.per_session * self.sessions)
+        )
+    }
+}
+
 /// A length of time in its largest unit: `40 s`, `12 min`, `3 h`.
 pub fn how_long(seconds: u64) -> String {
     match seconds {
@@ -172,6 +213,21 @@ pub fn how_long(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_room_for_locks_is_worded_with_what_is_needed() {
+        let table = LockTable {
+            per_session: 10,
+            sessions: 120,
+            tables: 3000,
+        };
+        assert_eq!(
+            table.to_string(),
+            "max_locks_per_transaction is 10, which is room for about 1,200 locks of all sessions together"
+        );
+        assert_eq!(table.setting_for(12_001), 101);
+        assert_eq!(table.setting_for(10), 64);
+    }
 
     #[test]
     fn whoever_is_in_the_way_is_named_as_far_as_we_may_see() {

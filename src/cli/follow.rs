@@ -7,13 +7,15 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 
+use serde::de::IgnoredAny;
+
 use super::run_dir::Look;
 use crate::event::{Event, What};
 use crate::failure::Failure;
 
 /// One line of a record.
 pub struct Line {
-    /// As it was written.
+    /// As it was written: JSON.
     pub text: String,
     /// What it says, if that is an event of a kind that is known here.
     pub event: Option<Event>,
@@ -52,8 +54,7 @@ impl Follower {
         let rest = self.half.split_off(end + 1);
         let whole = std::mem::replace(&mut self.half, rest);
         let lines = whole.split(|byte| *byte == b'\n');
-        let lines = lines.filter(|line| !line.trim_ascii().is_empty());
-        Ok(lines.map(|line| self.line(line)).collect())
+        Ok(lines.filter_map(|line| self.line(line)).collect())
     }
 
     fn added(&mut self) -> io::Result<Vec<u8>> {
@@ -78,7 +79,9 @@ impl Follower {
         Ok(bytes)
     }
 
-    fn line(&self, line: &[u8]) -> Line {
+    /// A line that a session which was killed has left unfinished is none.
+    fn line(&self, line: &[u8]) -> Option<Line> {
+        serde_json::from_slice::<IgnoredAny>(line).ok()?;
         let mut event = serde_json::from_slice::<Event>(line).ok();
         if let Some(Event {
             what: What::RunStarted { run_dir, .. },
@@ -87,10 +90,10 @@ impl Follower {
         {
             run_dir.clone_from(&self.run_dir);
         }
-        Line {
+        Some(Line {
             text: String::from_utf8_lossy(line).into_owned(),
             event,
-        }
+        })
     }
 }
 
@@ -124,15 +127,15 @@ mod tests {
         };
         assert_eq!(texts(), [""; 0], "not there yet");
         let mut file = File::create(look.events_path()).expect("created");
-        file.write_all(b"one\ntwo\nthr").expect("written");
-        assert_eq!(texts(), ["one", "two"]);
-        file.write_all(b"ee\n").expect("written");
-        assert_eq!(texts(), ["three"]);
+        file.write_all(b"1\n{\"half\n2\n3").expect("written");
+        assert_eq!(texts(), ["1", "2"]);
+        file.write_all(b"3\n").expect("written");
+        assert_eq!(texts(), ["33"]);
         assert_eq!(texts(), [""; 0]);
-        file.set_len(4).expect("taken back");
-        file.seek(SeekFrom::Start(4)).expect("moved");
+        file.set_len(2).expect("taken back");
+        file.seek(SeekFrom::Start(2)).expect("moved");
         assert_eq!(texts(), [""; 0]);
-        file.write_all(b"again\n").expect("written");
-        assert_eq!(texts(), ["again"]);
+        file.write_all(b"4\n").expect("written");
+        assert_eq!(texts(), ["4"]);
     }
 }

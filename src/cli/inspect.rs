@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::arguments::{ConnectionArgs, LeaveOutArgs, SelectionArgs};
+use super::explain::explained;
 use super::keeper;
 use super::output::Emitter;
 use super::prove::Proof;
@@ -609,7 +610,10 @@ pub async fn dump_schema(
     }
     arguments.extend(filters.pg_dump_args().into_iter().map(OsString::from));
     let connection = server.child_environment();
-    Ok(pg_dump.run(&arguments, Some(&connection)).await?.stdout)
+    match pg_dump.run(&arguments, Some(&connection)).await {
+        Ok(output) => Ok(output.stdout),
+        Err(error) => Err(explained(error.into(), server).await),
+    }
 }
 
 /// Patterns that match nothing on any of the servers are an error, found before anything is done. Returns the tables whose rows are left out.

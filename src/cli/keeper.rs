@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::arguments::duration;
+use super::explain::explained;
 use super::inspect::Server;
 use crate::catalog;
 use crate::failure::Failure;
@@ -61,6 +62,13 @@ fn connector() -> Result<Connector, Failure> {
 
 /// Takes the snapshot of a source, held by a keeper, or without one by a session of our own.
 pub async fn snapshot(source: &Server, keep_for: Option<Duration>) -> Result<Snapshot, Failure> {
+    match take(source, keep_for).await {
+        Ok(snapshot) => Ok(snapshot),
+        Err(failure) => Err(explained(failure, source).await),
+    }
+}
+
+async fn take(source: &Server, keep_for: Option<Duration>) -> Result<Snapshot, Failure> {
     let Some(keep_for) = keep_for else {
         return Ok(Snapshot::take(&source.connector, catalog::readable_tables).await?);
     };

@@ -16,6 +16,7 @@
 //! | `prove` | the last steps: what the jobs did not compare, and writes since the snapshot |
 //! | `session` | one session of a run, from a plan to an exit status: what `move` and `resume` have in common |
 //! | `take_up`, `past` | what earlier sessions have left on the target, and in the run directory |
+//! | `explain` | who stands behind an error that names nobody: locks, connections |
 //! | `keeper` | the process that holds the source's snapshot for a move |
 //! | `signals` | SIGINT, SIGTERM and SIGHUP |
 //! | `detach` | a run in a process of its own, apart from the terminal |
@@ -28,6 +29,7 @@
 pub mod arguments;
 mod demo;
 mod detach;
+mod explain;
 mod follow;
 mod inspect;
 mod keeper;

@@ -7,9 +7,9 @@ use super::arguments::{
     SpeedArgs, VerifyArgs,
 };
 use super::detach;
-use super::inspect::{Requested, Road};
+use super::inspect::{Inspection, Requested, Road};
 use super::output::Output;
-use super::session::{self, Prepared, Session};
+use super::session::{self, Session};
 use crate::failure::Failure;
 use crate::fault;
 use crate::ledger::Request;
@@ -98,17 +98,12 @@ impl MoveArgs {
 
 /// Moves.
 pub async fn run(args: MoveArgs, output: Output) -> Result<ExitStatus, Failure> {
-    let session = Session {
-        output: &output,
-        stop: super::signals::watch(&output),
-        patience: args.running.patience(),
-        max_retries: args.retry.max_retries,
-    };
+    let session = Session::new(&output, args.running, args.retry);
     let prepared = tokio::select! {
         prepared = prepare(&args, &session) => prepared,
-        failure = super::signals::stopped(session.stop.clone()) => Err(failure),
+        failure = session.stopped() => Err(failure),
     };
-    let (prepared, request) = match prepared {
+    let (inspection, request) = match prepared {
         Ok(prepared) => prepared,
         // Nothing was touched, so there is nothing to keep a record of.
         Err(failure) => {
@@ -117,17 +112,16 @@ pub async fn run(args: MoveArgs, output: Output) -> Result<ExitStatus, Failure> 
         }
     };
     let done = async {
-        let ready = Box::pin(session.begin(prepared, &request)).await?;
+        let ready = Box::pin(session.begin(inspection, &request)).await?;
         Box::pin(session.carry_out(ready)).await
     };
-    match done.await {
-        Ok(done) => session::conclude(done, output).await,
-        Err(failure) => Ok(output.fail(failure).await),
-    }
+    let done = done.await;
+    let claim = session.end(&done).await;
+    session::conclude(done, claim, output).await
 }
 
 /// The look before the leap: everything up to here only reads.
-async fn prepare(args: &MoveArgs, session: &Session<'_>) -> Result<(Prepared, Request), Failure> {
+async fn prepare(args: &MoveArgs, session: &Session<'_>) -> Result<(Inspection, Request), Failure> {
     let requested = args.requested()?;
     session.step("connecting");
     let road = Road::connect(&requested).await?;
@@ -137,6 +131,6 @@ async fn prepare(args: &MoveArgs, session: &Session<'_>) -> Result<(Prepared, Re
     // From here on, a session that resumes the run knows what it is about.
     session.output.run_dir().write_request(&request)?;
     fault::point("request-written");
-    let prepared = session.look(road, requested).await?;
-    Ok((prepared, request))
+    let inspection = session.look(road, requested).await?;
+    Ok((inspection, request))
 }

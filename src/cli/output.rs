@@ -28,7 +28,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::fault;
 use crate::model::{ExitStatus, JobId, run_command};
 use crate::progress::{Display, DisplayOptions, Style, Verbosity};
-use crate::report::terminal::{View, render};
+use crate::report::terminal::{View, render, resume_command};
 use crate::report::{Conclusion, Ending, Report, ReportBuilder, conclude, json, recorded};
 
 /// How often the display may show something new.
@@ -418,6 +418,9 @@ impl Listener {
                 let text = format!("the events cannot be written to stdout: {error}");
                 let _ = writeln!(stderr, "error: {text}");
                 self.trouble.get_or_insert(text);
+            }
+            if let Some(command) = resume_command(report) {
+                let _ = writeln!(stderr, "{command}");
             }
         } else if self.options.verbosity > Verbosity::Quiet
             || report.status != Some(ExitStatus::Proven)

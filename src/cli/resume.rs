@@ -14,7 +14,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::arguments::{OutputArgs, RetryArgs, RunningArgs, resolve_connection};
-use super::inspect::{Requested, Road, Server};
+use super::detach;
+use super::inspect::{Inspection, Requested, Road, Server};
 use super::output::Output;
 use super::past::Past;
 use super::run_dir::RunDir;
@@ -78,7 +79,7 @@ pub struct ResumeArgs {
 /// What is known before the target is touched.
 enum Found {
     /// The run was interrupted before it touched the target.
-    Nothing(Box<session::Prepared>),
+    Nothing(Box<Inspection>),
     /// Its ledger.
     Ledger(Box<Interrupted>),
 }
@@ -88,13 +89,20 @@ pub(super) struct Interrupted {
     pub road: Road,
     pub requested: Requested,
     pub ledger: Ledger,
-    pub claim: crate::pg::claim::Claim,
 }
 
 impl ResumeArgs {
     /// From the command line.
     pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
-        let options = self.output.options();
+        let mut options = self.output.options();
+        if let Some(directory) = &self.directory {
+            options.run_dir.clone_from(directory);
+        }
+        if self.running.detach {
+            let fixed = || self.output.run_dir_as_argument(&options);
+            let more = self.directory.is_none().then(fixed).unwrap_or_default();
+            return Box::pin(detach::start(&options, &more)).await;
+        }
         let (output, request, past) = if let Some(directory) = &self.directory {
             let run_dir = RunDir::open_existing(directory)?;
             let past = Past::read(&run_dir.look())?;
@@ -173,16 +181,11 @@ async fn run(
     request: Option<Request>,
     past: Past,
 ) -> Result<ExitStatus, Failure> {
-    let session = Session {
-        output: &output,
-        stop: super::signals::watch(&output),
-        patience: args.running.patience(),
-        max_retries: args.retry.max_retries,
-    };
+    let session = Session::new(&output, args.running, args.retry);
     let from_elsewhere = request.is_none();
     let found = tokio::select! {
         found = look(&args, &session, request) => found,
-        failure = super::signals::stopped(session.stop.clone()) => Err(failure),
+        failure = session.stopped() => Err(failure),
     };
     let (request, found) = match found {
         Ok(found) => found,
@@ -197,10 +200,9 @@ async fn run(
         let ready = ready((&past, args.retry_failed), &session, &request, found).await?;
         Box::pin(session.carry_out(ready)).await
     };
-    match done.await {
-        Ok(done) => session::conclude(done, output).await,
-        Err(failure) => Ok(output.fail(failure).await),
-    }
+    let done = done.await;
+    let claim = session.end(&done).await;
+    session::conclude(done, claim, output).await
 }
 
 async fn ready(
@@ -211,13 +213,13 @@ async fn ready(
 ) -> Result<Ready, Failure> {
     let take_up = async {
         match found {
-            Found::Nothing(prepared) => session.begin(*prepared, request).await,
+            Found::Nothing(inspection) => session.begin(*inspection, request).await,
             Found::Ledger(interrupted) => Box::pin(take_up(session, *interrupted, past)).await,
         }
     };
     tokio::select! {
         ready = Box::pin(take_up) => ready,
-        failure = super::signals::stopped(session.stop.clone()) => Err(failure),
+        failure = session.stopped() => Err(failure),
     }
 }
 
@@ -266,15 +268,15 @@ async fn find(
     request: &Request,
 ) -> Result<Found, Failure> {
     if requested.create {
-        let prepared = session.look(road, requested).await?;
-        return Ok(Found::Nothing(Box::new(prepared)));
+        let inspection = session.look(road, requested).await?;
+        return Ok(Found::Nothing(Box::new(inspection)));
     }
-    let claim = session.claim(&road.target).await?;
+    session.claim(&road.target).await?;
     let Some(ledger) = ledger::read(&road.target.session).await? else {
         requested.overwrite.clone_from(&request.overwrite);
         requested.adopt = request.create;
-        let prepared = session.look_with(Some(claim), road, requested).await?;
-        return Ok(Found::Nothing(Box::new(prepared)));
+        let inspection = session.look(road, requested).await?;
+        return Ok(Found::Nothing(Box::new(inspection)));
     };
     if ledger.request.run != request.run {
         return Err(Failure::usage(
@@ -289,7 +291,6 @@ async fn find(
         road,
         requested,
         ledger,
-        claim,
     })))
 }
 

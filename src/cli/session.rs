@@ -9,12 +9,13 @@
 //! `begin` is where the target is first touched; what was asked for, the plan and the schema are written down before, in the
 //! run directory, and right after it in the ledger. The ledger goes last of all.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::arguments::{RetryArgs, RunningArgs};
 use super::inspect::{self, Inspection, Requested, Road, Server, Sizes};
 use super::output::{Emitter, Output};
 use super::prove::{self, Proof};
@@ -39,16 +40,11 @@ pub(super) struct Session<'a> {
     /// Says when the run is to be stopped.
     pub stop: watch::Receiver<Stop>,
     /// How long running jobs may go on then.
-    pub patience: Duration,
+    patience: Duration,
     /// How often a job is tried again.
-    pub max_retries: u32,
-}
-
-/// What is known before anything is changed.
-pub(super) struct Prepared {
-    pub inspection: Inspection,
-    /// `None` as long as there is no target database.
-    pub claim: Option<Claim>,
+    max_retries: u32,
+    /// What makes the target ours alone, once there is a target.
+    claim: OnceLock<Claim>,
 }
 
 /// A target that is ours, a ledger in it, and a plan.
@@ -58,8 +54,6 @@ pub(super) struct Ready {
     pub earlier: Earlier,
     /// The session of the target that drops the ledger in the end.
     pub ledger: Wire,
-    /// Given up last of all.
-    pub claim: Claim,
 }
 
 /// A session that has done all its jobs, with what proves it.
@@ -68,20 +62,21 @@ pub(super) struct Done {
     /// Opens sessions of the target.
     target: Connector,
     ledger: Wire,
-    claim: Claim,
 }
 
 impl Done {
     /// Drops the ledger: by way of another session if the one that was kept for it has gone, as long as the target is ours.
-    async fn drop_ledger(&mut self) -> Result<(), PgError> {
+    async fn drop_ledger(&mut self, claim: Option<&Claim>) -> Result<(), PgError> {
         let statement = ledger::drop(self.target_superuser);
-        match self.ledger.execute(&statement).await {
-            Err(error) if error.may_pass() && self.claim.is_alive().await => {
-                self.ledger = self.target.wire("ledger").await?;
-                self.ledger.execute(&statement).await
-            }
-            ended => ended,
+        let dropped = self.ledger.execute(&statement).await;
+        let (Err(error), Some(claim)) = (&dropped, claim) else {
+            return dropped;
+        };
+        if !error.may_pass() || !claim.is_alive().await {
+            return dropped;
         }
+        self.ledger = self.target.wire("ledger").await?;
+        self.ledger.execute(&statement).await
     }
 }
 
@@ -108,7 +103,35 @@ impl SnapshotRecord {
     }
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
+    /// Listens to signals from now on.
+    pub fn new(output: &'a Output, running: RunningArgs, retry: RetryArgs) -> Self {
+        Self {
+            output,
+            stop: super::signals::watch(output),
+            patience: running.patience(),
+            max_retries: retry.max_retries,
+            claim: OnceLock::new(),
+        }
+    }
+
+    /// Waits until the run is asked to stop, for steps that have nothing to bring to an end.
+    pub async fn stopped(&self) -> Failure {
+        super::signals::stopped(self.stop.clone()).await
+    }
+
+    /// The end of it. What was given up in the middle of a question may still be at work on the target: no backend goes on for
+    /// a run that is over.
+    pub async fn end(self, done: &Result<Done, Failure>) -> Option<Claim> {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let claim = self.claim.into_inner()?;
+        if done.is_err() {
+            // If the server cannot be asked any more, the next run that claims the target ends them.
+            let _ = tokio::time::timeout(PATIENCE, claim.end_leftovers()).await;
+        }
+        Some(claim)
+    }
+
     /// For whoever has something to say.
     pub fn emitter(&self) -> Emitter {
         self.output.emitter()
@@ -141,23 +164,11 @@ impl Session<'_> {
     }
 
     /// The look before the leap: everything that could speak against it. Only reads, and claims the target.
-    pub async fn look(&self, road: Road, requested: Requested) -> Result<Prepared, Failure> {
+    pub async fn look(&self, road: Road, requested: Requested) -> Result<Inspection, Failure> {
         // A database that is yet to be created is claimed then.
-        let claim = if requested.create {
-            None
-        } else {
-            Some(self.claim(&road.target).await?)
-        };
-        self.look_with(claim, road, requested).await
-    }
-
-    /// The same with a claim.
-    pub async fn look_with(
-        &self,
-        claim: Option<Claim>,
-        road: Road,
-        requested: Requested,
-    ) -> Result<Prepared, Failure> {
+        if !requested.create {
+            self.claim(&road.target).await?;
+        }
         let emitter = self.emitter();
         self.step("looking at the target");
         let target_facts = road.view_target(&requested).await?;
@@ -172,7 +183,7 @@ impl Session<'_> {
             .filter(|finding| finding.severity < Severity::Blocker);
         worth_telling.for_each(|finding| emitter.emit(What::Finding(finding)));
         fault::point("go");
-        Ok(Prepared { inspection, claim })
+        Ok(inspection)
     }
 
     /// Which snapshot everything is read in.
@@ -185,7 +196,10 @@ impl Session<'_> {
     }
 
     /// Makes the target ours alone: no other run fills it, and nothing that one has left behind still works on it.
-    pub async fn claim(&self, target: &Server) -> Result<Claim, Failure> {
+    pub async fn claim(&self, target: &Server) -> Result<(), Failure> {
+        if self.claim.get().is_some() {
+            return Ok(());
+        }
         let claim = Claim::take(&target.connector).await?;
         for ended in claim.end_leftovers().await? {
             let text = format!("ended a session that an earlier run left on the target: {ended}");
@@ -193,22 +207,23 @@ impl Session<'_> {
         }
         claim.cover(&target.session).await?;
         fault::point("claimed");
-        Ok(claim)
+        self.claim.get_or_init(|| claim);
+        Ok(())
     }
 
     /// The first time that the target is touched: empties or creates it where that was asked for, and makes the ledger.
-    pub async fn begin(&self, prepared: Prepared, request: &Request) -> Result<Ready, Failure> {
-        let Prepared { inspection, claim } = prepared;
+    pub async fn begin(&self, inspection: Inspection, request: &Request) -> Result<Ready, Failure> {
         self.step("planning");
         let plan = inspection.plan(Sizes::of(request), Left::default())?;
         fault::point("planned");
         self.write_down(&inspection, &plan)?;
-        let mut inspection = Box::pin(inspection.ready_target(&self.emitter())).await?;
-        fault::point("target-ready");
-        let claim = match claim {
-            Some(claim) => claim,
-            None => self.claim(&inspection.road.target).await?,
+        let emitter = self.emitter();
+        let mut inspection = tokio::select! {
+            ready = Box::pin(inspection.ready_target(&emitter)) => ready?,
+            failure = self.stopped() => return Err(failure),
         };
+        fault::point("target-ready");
+        self.claim(&inspection.road.target).await?;
         let connector = Claim::worker(&inspection.road.target.connector);
         let mut wire = connector.wire("ledger").await?;
         let texts = RowTexts::new(&inspection, &plan, request)?;
@@ -229,7 +244,6 @@ impl Session<'_> {
             plan: Arc::new(plan),
             earlier: Earlier::default(),
             ledger: wire,
-            claim,
         })
     }
 
@@ -253,7 +267,6 @@ impl Session<'_> {
             plan,
             earlier,
             mut ledger,
-            claim,
         } = ready;
         let emitter = self.emitter();
         self.step("copying and building");
@@ -272,21 +285,20 @@ impl Session<'_> {
         };
         let marks = Box::pin(execute::run(run))
             .await
-            .map_err(|error| self.stopped(error))?;
+            .map_err(|error| self.why_stopped(error))?;
         fault::point("jobs-done");
         let proven = tokio::select! {
             proven = prove(proof, &mut ledger, &marks, &emitter) => proven,
-            failure = super::signals::stopped(self.stop.clone()) => Err(failure),
+            failure = self.stopped() => Err(failure),
         };
         proven.map(|target_superuser| Done {
             target_superuser,
             target,
             ledger,
-            claim,
         })
     }
 
-    fn stopped(&self, error: ExecuteError) -> Failure {
+    fn why_stopped(&self, error: ExecuteError) -> Failure {
         match (error, self.stop.borrow().cause()) {
             (ExecuteError::Stopped, Some(cause)) => Failure::stopped(cause),
             (error, _) => Failure::from(error),
@@ -365,18 +377,27 @@ async fn prove(
     Ok(proof.target_superuser())
 }
 
-/// The end: report first, and the ledger goes last, when nothing can ask for it any more.
-pub(super) async fn conclude(mut done: Done, output: Output) -> Result<ExitStatus, Failure> {
+/// The end: report first, and the ledger goes last, when nothing can ask for it any more. Claim and run directory are ours
+/// until then.
+pub(super) async fn conclude(
+    done: Result<Done, Failure>,
+    claim: Option<Claim>,
+    output: Output,
+) -> Result<ExitStatus, Failure> {
+    let mut done = match done {
+        Ok(done) => done,
+        Err(failure) => return Ok(output.fail(failure).await),
+    };
+    let _run_dir = output.run_dir().clone();
     let run_dir = output.run_dir().path().display().to_string();
     let status = output.finish(Ending::Complete).await;
     fault::point("report-kept");
     if matches!(status, ExitStatus::Proven | ExitStatus::Waived) {
-        let dropped = done.drop_ledger().await;
+        let dropped = done.drop_ledger(claim.as_ref()).await;
         dropped.map_err(|error| ledger_left(error, &run_dir))?;
     }
     fault::point("ledger-dropped");
     done.ledger.close().await;
-    drop(done.claim);
     Ok(status)
 }
 

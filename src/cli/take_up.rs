@@ -30,7 +30,6 @@ pub(super) async fn take_up(
         road,
         requested,
         mut ledger,
-        claim,
     } = interrupted;
     session.step("reading the schema of the source");
     let held = held_snapshot(session, &road.source.connector, &ledger).await?;
@@ -64,7 +63,7 @@ pub(super) async fn take_up(
     } else {
         Known::Stand(failures)
     };
-    Ok(resumption.ready(session, inspection, (wire, claim), failures))
+    Ok(resumption.ready(session, inspection, wire, failures))
 }
 
 /// The snapshot of the earlier sessions, if somebody still holds it.
@@ -136,7 +135,7 @@ impl Resumption {
         self,
         session: &Session<'_>,
         inspection: Inspection,
-        (ledger, claim): (Wire, Claim),
+        ledger: Wire,
         failures: Known,
     ) -> Ready {
         let Self {
@@ -166,7 +165,6 @@ impl Resumption {
                 known,
             },
             ledger,
-            claim,
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::event::{Event, What};
 use crate::failure::Failure;
 use crate::model::{ExitStatus, run_command};
 use crate::progress::{Display, DisplayOptions, Style, Verbosity};
-use crate::report::terminal::{View, render};
+use crate::report::terminal::{View, render, resume_command};
 use crate::report::{Ending, Report, ReportBuilder, conclude, json};
 
 /// How often the record is asked for more.
@@ -198,6 +198,9 @@ impl Watching {
             // A report that came out of JSON goes into it; and nobody is left to tell if stdout is gone.
             if let Ok(line) = json::line(&report) {
                 let _ = writeln!(io::stdout(), "{line}");
+            }
+            if let Some(command) = resume_command(&report) {
+                let _ = writeln!(io::stderr(), "{command}");
             }
         } else if self.options.verbosity > Verbosity::Quiet || status != ExitStatus::Proven {
             let view = View {

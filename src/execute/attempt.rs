@@ -12,11 +12,13 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::outcome::{Ended, Outcome};
 use super::supervisor::Context;
+use super::watchdog::DEAD_AFTER;
 use super::{compare, copy, large_objects, statements};
 use crate::event::{JobFailure, What};
 use crate::ledger::{self, DoneMark, Line, Marks, Trouble};
@@ -106,9 +108,10 @@ impl Task {
                 broken: &self.broken,
                 gauge: &self.gauge,
             };
-            let work = once(&context, &attempt);
+            let work = Box::pin(once(&context, &attempt));
             let mut error = match context.watched(job.id, &self.gauge, work).await {
-                Ok(outcome) => {
+                Ok(mut outcome) => {
+                    context.explain_failures(&mut outcome).await;
                     context.note_failures(&attempt, &outcome).await;
                     return Ok(outcome);
                 }
@@ -120,7 +123,7 @@ impl Task {
                 }
                 self.wait(job, number, &error).await;
                 number += 1;
-                match context.settle(job).await {
+                match in_time(context.settle(job)).await {
                     Ok(marks) => break Cow::Owned(marks),
                     // The server that is to be asked is away, too.
                     Err(away) => error = away,
@@ -134,16 +137,31 @@ impl Task {
         let wait = FIRST_WAIT
             .saturating_mul(1 << number.saturating_sub(1).min(10))
             .min(LONGEST_WAIT);
+        let mut because = error.to_string();
+        if let Some(explained) = self.context.explain(error.code()).await {
+            because = format!("{because}; {explained}");
+        }
         self.context.emit.emit(What::JobRetried {
             job: job.id,
             attempt: number,
-            because: error.to_string(),
+            because,
             wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
         });
         tokio::time::sleep(wait).await;
         self.gauge.reset();
         self.context.note_trouble(job, number, error).await;
     }
+}
+
+/// A server that does not answer is no more to be waited for here than in the job itself.
+async fn in_time(asked: impl Future<Output = Result<Marks, PgError>>) -> Result<Marks, PgError> {
+    let answer = tokio::time::timeout(2 * DEAD_AFTER, asked).await;
+    answer.unwrap_or_else(|_| {
+        Err(PgError::Io {
+            doing: "asking the ledger what is done".to_owned(),
+            source: std::io::ErrorKind::TimedOut.into(),
+        })
+    })
 }
 
 /// One attempt.

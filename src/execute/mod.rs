@@ -17,6 +17,7 @@
 //! | `attempt` | one job, tried again after what may pass |
 //! | `watchdog` | tells a slow job from one whose server is dead |
 //! | `stop` | being asked to stop: first it drains, then it is given up |
+//! | `explain` | who stands behind an error that names nobody |
 //! | `statements` | statements in one transaction; one by one when one of them fails |
 //! | `copy` | tables and chunks through the relay |
 //! | `large_objects` | large objects, through the same relay |
@@ -31,6 +32,7 @@ mod compare;
 mod copy;
 mod earlier;
 mod evidence;
+mod explain;
 mod large_objects;
 mod outcome;
 pub mod prepare;

@@ -37,7 +37,7 @@ use sentence::{Doing, shape};
 pub use probe::queries;
 
 /// How long nobody may answer before a connection is given up.
-const DEAD_AFTER: Duration = Duration::from_secs(120);
+pub(super) const DEAD_AFTER: Duration = Duration::from_secs(120);
 
 /// How often the same sentence, but for its numbers, is said again.
 const SAY_AGAIN: Duration = Duration::from_secs(60);

@@ -1,13 +1,18 @@
 //! The report for whoever stands before it at the end: a table of tables, worst first; what failed, what was skipped,
 //! what differs; then one sentence that says what is proven and what is not, and what to do next.
 
-use crate::model::ExitStatus;
+use std::collections::BTreeMap;
+
+use crate::model::{ExitStatus, JobId};
 use crate::progress::{Style, failure_lines, words};
 
 use super::{Report, differences, tables};
 
 /// Names of skipped jobs that are given for one failure; the report has them all.
 const MOST_SKIPPED: usize = 10;
+
+/// Names of jobs that were tried again; likewise.
+const MOST_RETRIED: usize = 5;
 
 /// How to render it.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +50,7 @@ pub fn render(report: &Report, view: View) -> Vec<String> {
     let mut lines = Vec::new();
     tables::add(&mut lines, report, view);
     failures(&mut lines, report, view);
+    retries(&mut lines, report, view);
     if report.command == "verify" {
         differences::add(&mut lines, report, view);
     } else {
@@ -96,6 +102,32 @@ fn failures(lines: &mut Vec<String>, report: &Report, view: View) {
         }
         lines.push(String::new());
     }
+}
+
+/// What was broken off and tried again, in one line: it went well in the end, or is told above.
+fn retries(lines: &mut Vec<String>, report: &Report, view: View) {
+    let mut jobs: BTreeMap<JobId, u64> = BTreeMap::new();
+    for retry in &report.retries {
+        *jobs.entry(retry.job).or_default() += 1;
+    }
+    if jobs.is_empty() {
+        return;
+    }
+    let named = jobs.iter().take(MOST_RETRIED).map(|(job, times)| {
+        let label = words::one_line(&report.label(*job));
+        match times {
+            1 => label,
+            times => format!("{label} ({times} times)"),
+        }
+    });
+    let named: Vec<String> = named.collect();
+    let more = match jobs.len().saturating_sub(MOST_RETRIED) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    let text = format!("{}{more}; report.json says why", named.join(", "));
+    head(lines, ("tried again:", Style::warning), &text, view);
+    lines.push(String::new());
 }
 
 fn findings_of_verification(lines: &mut Vec<String>, report: &Report, view: View) {
@@ -189,6 +221,11 @@ pub fn closing(report: &Report, view: View) -> Vec<String> {
         lines.push(command);
     }
     lines
+}
+
+/// The command that goes on with the run, if that is what to do next.
+pub fn resume_command(report: &Report) -> Option<String> {
+    next_step(report).1
 }
 
 /// What to do next, and the command that goes on with the run, if it is that.

@@ -412,7 +412,7 @@ fn a_signal_ends_everything_on_both_servers() {
         let from = source.database(&database);
         source.psql(&database, &format!("{SLOW}; {sql}"));
         let to = target.database(&database);
-        let mut run = prepare(&from, &to, &[]).start();
+        let mut run = prepare(&from, &to, &["--drain-seconds=0"]).start();
         wait_for_sleep(&mut run, [&source, &target]);
         let asked = Instant::now();
         send(&run, signal);

@@ -113,6 +113,40 @@ fn a_detached_run_is_watched_to_its_proof() {
     insta::assert_snapshot!("status_of_a_proven_run", steady(&status.stdout));
 }
 
+/// A session that was killed in the middle of a line, and one that went on to the proof: the record is one, and the second session
+/// is what is shown.
+#[test]
+fn a_run_of_several_sessions_is_watched_from_its_last_one_on() {
+    let Some(scene) = Scene::set(18, 0) else {
+        return;
+    };
+    let run = scene.moving(&[]).run();
+    assert_eq!(run.status, 0, "{run}");
+    let path = run.path(RUN_DIR).join("events.jsonl");
+    let record = std::fs::read_to_string(&path).expect("a record");
+    let killed = record
+        .lines()
+        .position(|line| line.contains("job_finished"));
+    let lines: Vec<&str> = record.lines().take(killed.expect("one")).collect();
+    let first = format!("{}\n{}", lines.join("\n"), r#"{"at":"2026-01-02T03:"#);
+    std::fs::write(&path, format!("{first}\n{record}")).expect("written");
+    let dir = run.path(RUN_DIR).display().to_string();
+    let watched = shown("watch", &dir, &[]);
+    assert_eq!(watched.status, 0, "{watched}");
+    assert_eq!(watched.stderr.matches("planned: ").count(), 1, "{watched}");
+    assert!(watched.stderr.contains(" in session 2, "), "{watched}");
+    let status = shown("status", &dir, &[]);
+    assert!(status.stdout.contains(" · session 2 · "), "{status}");
+    let passed_on = shown("watch", &dir, &["--json"]);
+    let mut lines = passed_on.stdout.lines();
+    let report: Value = serde_json::from_str(lines.next_back().expect("a report")).expect("JSON");
+    assert_eq!(report["sessions"].as_array().map(Vec::len), Some(2));
+    assert_eq!(report["sessions"][0]["status"], Value::Null);
+    for line in lines {
+        serde_json::from_str::<Value>(line).expect("what is no JSON is left out");
+    }
+}
+
 #[test]
 fn what_goes_wrong_before_a_detached_run_is_on_its_way_is_said_here() {
     let Some(scene) = Scene::set(18, 0) else {

@@ -87,6 +87,44 @@ fn the_second_signal_ends_a_run_at_once() {
     assert_stopped(&scene, &run, "SIGINT");
 }
 
+/// Emptying the target waits for somebody's lock; whoever asks to stop there does not wait for it.
+#[test]
+fn a_run_that_empties_the_target_stops_as_well() {
+    let Some(scene) = Scene::set(13, 0) else {
+        return;
+    };
+    scene.server.psql("dst", "create table in_use (id int)");
+    let locker = scene
+        .server
+        .tool("psql")
+        .args(["-X", "-d", &scene.server.conninfo("dst"), "-c"])
+        .arg("begin; lock table in_use in row share mode; select pg_sleep(60)")
+        .stdout(Stdio::null())
+        .spawn();
+    let mut locker = locker.expect("psql starts");
+    let mut run = scene.moving(&["--overwrite", "dst", "--json"]).start();
+    let began = Instant::now();
+    while scene.backends("wait_event_type = 'Lock'").is_empty() {
+        assert!(run.is_running() && began.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    send(&run, Signal::SIGINT);
+    let run = run.finish();
+    scene.assert_no_backends();
+    locker.kill().expect("it runs");
+    locker.wait().expect("it ends");
+    assert_eq!(run.status, 5, "{run}");
+    assert_eq!(run.stderr, "", "nothing that could be gone on with: {run}");
+    let report: serde_json::Value =
+        serde_json::from_str(run.stdout.lines().last().unwrap_or_default()).expect("the report");
+    assert_eq!(
+        report["sentence"],
+        "Interrupted by SIGINT. No job had begun; nothing is proven."
+    );
+    let there = "select count(*) from pg_class where relname = 'in_use'";
+    assert_eq!(scene.server.psql("dst", there), "1", "{run}");
+}
+
 #[test]
 fn a_run_that_has_touched_nothing_leaves_nothing_behind() {
     let Some(scene) = Scene::set(18, 0) else {

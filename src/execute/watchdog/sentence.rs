@@ -107,7 +107,7 @@ fn locked(locks: &[LockWait]) -> String {
     let first = &locks[0];
     let mode = first.mode.trim_end_matches("Lock");
     let what = match (&first.relation, first.lock_type.as_str()) {
-        (Some(relation), _) => format!("a lock on {relation} ({mode})"),
+        (Some(relation), _) => format!("a lock on {} ({mode})", relation.shown()),
         (None, "transactionid" | "virtualxid") => {
             let whose: Vec<String> = locks.iter().map(|lock| lock.holder.to_string()).collect();
             return format!(
@@ -120,9 +120,8 @@ fn locked(locks: &[LockWait]) -> String {
     let holders: Vec<String> = locks
         .iter()
         .map(|lock| match &lock.holder.held {
-            Some(_) => format!("{} holds", lock.holder),
             None if lock.relation.is_some() => format!("{} asked for earlier", lock.holder),
-            None => format!("{} holds", lock.holder),
+            _ => format!("{} holds", lock.holder),
         })
         .collect();
     format!("waits for {what} that {}", holders.join(", and "))

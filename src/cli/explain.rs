@@ -1,0 +1,109 @@
+//! What stands behind an error that names a resource and nobody: who holds the lock, who has the connections, how much room
+//! there is for locks. Asked right after the error, on a session that was open before; best effort.
+
+use std::time::Duration;
+
+use super::inspect::Server;
+use crate::catalog::{self, LockTable};
+use crate::failure::Failure;
+use crate::model::Rows;
+use crate::pg::PgError;
+
+/// How long the failure may be kept from whoever waits for it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Locks for each table of the source: the snapshot's, `pg_dump`'s, and those of the sessions that read it, on the table and
+/// on an index.
+const LOCKS_PER_TABLE: u64 = 4;
+
+/// What was not to be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Lock,
+    Connection,
+    RoomForLocks,
+}
+
+impl Missing {
+    /// By SQLSTATE where it is said, otherwise (`pg_dump` does not say it) by the server's words.
+    fn of(said: &str) -> Option<Self> {
+        const SIGNS: [(&str, Missing); 7] = [
+            (" 55P03: ", Missing::Lock),
+            ("due to lock timeout", Missing::Lock),
+            (" 53300: ", Missing::Connection),
+            ("too many clients", Missing::Connection),
+            ("remaining connection slots", Missing::Connection),
+            (" 53200: ", Missing::RoomForLocks),
+            ("max_locks_per_transaction", Missing::RoomForLocks),
+        ];
+        let found = SIGNS.iter().find(|(sign, _)| said.contains(sign));
+        found.map(|(_, missing)| *missing)
+    }
+}
+
+/// The failure with what the server says about its cause, where it is one of these.
+pub async fn explained(mut failure: Failure, server: &Server) -> Failure {
+    if let Some(missing) = Missing::of(&failure.to_string()) {
+        let asked = tokio::time::timeout(PATIENCE, ask(missing, server)).await;
+        // A server that does not answer leaves the error as it is.
+        failure
+            .details
+            .extend(asked.ok().and_then(Result::ok).unwrap_or_default());
+    }
+    failure
+}
+
+async fn ask(missing: Missing, server: &Server) -> Result<Vec<String>, PgError> {
+    let session = &server.session;
+    Ok(match missing {
+        Missing::Lock => {
+            let locks = catalog::barring_locks(session).await?;
+            locks.iter().map(ToString::to_string).collect()
+        }
+        Missing::Connection => vec![catalog::connections(session).await?],
+        Missing::RoomForLocks => {
+            let found = LockTable::read(session).await?;
+            found.iter().map(room_for_locks).collect()
+        }
+    })
+}
+
+fn room_for_locks(table: &LockTable) -> String {
+    let locks = table.tables * LOCKS_PER_TABLE;
+    format!(
+        "{table}; {} tables take about {}: set it to {} or more and restart the server",
+        Rows(table.tables),
+        Rows(locks),
+        table.setting_for(locks)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_known_by_code_or_by_words() {
+        for (said, missing) in [
+            (
+                "ERROR:  55P03: canceling statement due to lock timeout",
+                Some(Missing::Lock),
+            ),
+            (
+                "pg_dump: error: query failed: ERROR:  canceling statement due to lock timeout",
+                Some(Missing::Lock),
+            ),
+            (
+                "FATAL:  sorry, too many clients already",
+                Some(Missing::Connection),
+            ),
+            (
+                "ERROR:  53200: out of shared memory\nHINT:  You might need to increase max_locks_per_transaction.",
+                Some(Missing::RoomForLocks),
+            ),
+            ("ERROR:  42501: permission denied for table locks", None),
+        ] {
+            assert_eq!(Missing::of(said), missing, "{said}");
+        }
+    }
+}

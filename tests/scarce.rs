@@ -1,0 +1,117 @@
+//! What there is not enough of is named, with who has it: connections, and room for locks.
+
+mod support;
+
+use std::fmt::Write as _;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use pgconvoy::pg::cluster::ClusterOptions;
+use support::moving::prepare;
+use support::server::Server;
+
+const TABLES: usize = 3000;
+
+/// A server with room for about 200 locks.
+fn with_few_locks(major: u32) -> Option<Server> {
+    Server::start_with(major, |options| {
+        let few: ClusterOptions = options.setting("max_locks_per_transaction", "10");
+        few.setting("max_connections", "20")
+    })
+}
+
+/// A database with thousands of tables, each made in a transaction of its own.
+fn many_tables(server: &Server) -> String {
+    let conninfo = server.database("shop");
+    let mut sql = String::new();
+    for number in 0..TABLES {
+        let _ = writeln!(sql, "create table t{number} (id int primary key);");
+    }
+    server.psql("shop", &sql);
+    conninfo
+}
+
+#[test]
+fn a_source_without_room_for_locks_is_told_how_much_it_needs() {
+    let (Some(source), Some(target)) = (with_few_locks(16), Server::start(16)) else {
+        return;
+    };
+    let from = many_tables(&source);
+    let run = prepare(&from, &target.database("shop"), &[]).run();
+    assert_eq!(run.status, 1, "{run}");
+    for words in [
+        "53200",
+        "max_locks_per_transaction is 10, which is room for about 200 locks",
+        "3,000 tables take about 12,000: set it to 600 or more and restart the server",
+    ] {
+        assert!(run.stderr.contains(words), "{words}: {run}");
+    }
+}
+
+/// Where thousands of objects do not fit into one transaction, each has its own; only to read all of the schema there is no
+/// other way.
+#[test]
+fn a_target_without_room_for_locks_is_filled_and_told_what_the_proof_needs() {
+    let (Some(source), Some(target)) = (Server::start(16), with_few_locks(16)) else {
+        return;
+    };
+    let from = many_tables(&source);
+    let run = prepare(&from, &target.database("shop"), &[])
+        .timeout(Duration::from_secs(240))
+        .run();
+    assert_eq!(run.status, 1, "{run}");
+    for words in [
+        "max_locks_per_transaction is 10, which is room for about 200 locks",
+        "set it to 601 or more and restart the server",
+    ] {
+        assert!(run.stderr.contains(words), "{words}: {run}");
+    }
+    let tables = "select count(*) from pg_class where relkind = 'r' and relname ~ '^t[0-9]+$'";
+    assert_eq!(target.psql("shop", tables), "3000", "{run}");
+}
+
+struct Sleeper(Child);
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn whoever_has_all_the_connections_is_named() {
+    let with_few_connections = |options: ClusterOptions| {
+        let few = options.setting("max_connections", "6");
+        few.setting("superuser_reserved_connections", "0")
+            .setting("max_wal_senders", "0")
+    };
+    let Some(source) = Server::start_with(16, with_few_connections) else {
+        return;
+    };
+    let Some(target) = Server::start(16) else {
+        return;
+    };
+    let from = source.database("shop");
+    let sleep = || {
+        let mut psql = source.tool("psql");
+        psql.args(["-X", "-d", &from, "-c", "select pg_sleep(60)"])
+            .env("PGAPPNAME", "sleeper")
+            .stdout(Stdio::null());
+        Sleeper(psql.spawn().expect("psql starts"))
+    };
+    let _sleepers: Vec<Sleeper> = (0..4).map(|_| sleep()).collect();
+    let asleep = "select count(*) from pg_stat_activity where application_name = 'sleeper'";
+    while source.psql("shop", asleep) != "4" {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let run = prepare(&from, &target.database("shop"), &[]).run();
+    assert_eq!(run.status, 2, "{run}");
+    for words in [
+        "sorry, too many clients already",
+        "connections are open, max_connections is 6: 4 of role postgres in shop (sleeper)",
+        "use fewer workers (-j), or raise max_connections",
+    ] {
+        assert!(run.stderr.contains(words), "{words}: {run}");
+    }
+}
