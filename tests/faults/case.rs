@@ -84,6 +84,13 @@ impl Case {
         self
     }
 
+    /// The same with further arguments of the move.
+    #[must_use]
+    pub fn with(mut self, more: &[&str]) -> Self {
+        self.more.extend(more.iter().map(|&one| one.to_owned()));
+        self
+    }
+
     /// The move.
     pub fn move_it(&self) -> Pgconvoy {
         fs::create_dir_all(kept()).expect("a directory for what is kept");

@@ -150,10 +150,15 @@ fn faults_of_a_full_wal_disk() {
     if !may_mount() {
         return;
     }
-    // Of the smallest pieces, and none of them is ever used again.
+    // Of the smallest pieces, none of them is ever used again, and whoever makes it writes it: the WAL writer has no client that
+    // it could tell what is wrong.
     let small = |options: ClusterOptions| ClusterOptions {
         initdb_args: vec!["--wal-segsize=1".to_owned()],
-        ..options.setting("wal_keep_size", "1GB")
+        ..options
+            .setting("wal_keep_size", "1GB")
+            .setting("wal_buffers", "64kB")
+            .setting("wal_writer_delay", "10s")
+            .setting("wal_writer_flush_after", "1GB")
     };
     let Some(mut lab) = Lab::start_with(&[Fixture::Mastodon], small) else {
         return;
@@ -179,6 +184,7 @@ fn faults_of_a_full_wal_disk() {
         "a full WAL disk",
         Before::Empty,
     );
+    let case = case.with(&["--max-retries", "2"]);
     lab.target.psql("postgres", "checkpoint");
     disk.leave(2 << 20);
     let run = case.move_it().run();

@@ -192,6 +192,49 @@ fn faults_after_which_unlogged_rows_of_the_source_are_gone() {
     figures.conclude();
 }
 
+#[test]
+fn faults_of_servers_that_stay_away() {
+    let Some(mut lab) = Lab::start(&[Fixture::Mastodon]) else {
+        return;
+    };
+    let mut figures = Figures::default();
+    for (side, mode) in [("target", StopMode::Immediate), ("source", StopMode::Fast)] {
+        let title = format!("the {side} goes away, and comes back after the run has given up");
+        let case = Case::new(&mut lab, Fixture::Mastodon, &title, Before::Empty);
+        let mut case = case.with(&["--max-retries", "2"]);
+        let run = case.move_it();
+        let file = run.dir().join("held");
+        let run = run
+            .env("PGCONVOY_FAULT", "hold@chunk-ended:4")
+            .env("PGCONVOY_FAULT_FILE", &file);
+        let mut running = run.start();
+        assert!(comes(&file, &mut running), "{}", running.finish());
+        let server = if side == "target" {
+            &mut lab.target
+        } else {
+            &mut lab.source
+        };
+        server.cluster.stop(mode).expect("it can be stopped");
+        remove(&file);
+        let run = running.finish();
+        assert_eq!(run.status, 5, "{}", case.said(&title, &run));
+        let last = run.stderr.lines().last().unwrap_or_default();
+        assert!(last.contains("pgconvoy resume "), "{run}");
+        let server = if side == "target" {
+            &mut lab.target
+        } else {
+            &mut lab.source
+        };
+        server.cluster.resume().expect("it can be started");
+        figures.faults += 1;
+        let run = case.finish(&lab, &mut figures);
+        let run = run.unwrap_or_else(|said| panic!("{said}"));
+        assert_looks_well(&case, &lab, &run);
+        case.clean_up(&lab);
+    }
+    figures.conclude();
+}
+
 fn assert_refused(run: &Finished, words: &str) {
     assert!(matches!(run.status, 1 | 2 | 4), "{run}");
     assert!(run.stderr.contains(words), "{words}: {run}");

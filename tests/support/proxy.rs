@@ -25,7 +25,7 @@ pub enum Around {
 #[derive(Debug)]
 struct Trap {
     around: Around,
-    /// What is sent together with it.
+    /// What is sent before it, on the same connection.
     words: String,
 }
 
@@ -98,7 +98,7 @@ impl Proxy {
         rate.store(bytes_per_second, Ordering::Relaxed);
     }
 
-    /// Cuts all connections around the first COMMIT that is sent together with these words.
+    /// Cuts all connections around the first COMMIT that is sent after these words.
     pub fn cut_at_commit(&self, around: Around, words: &str) {
         *held(&self.road.trap) = Some(Trap {
             around,
@@ -140,6 +140,7 @@ impl Road {
         is_request: bool,
     ) -> std::io::Result<()> {
         let mut buffer = vec![0; BUFFER];
+        let mut words_seen = false;
         loop {
             let read = from.read(&mut buffer)?;
             self.wait_until_thawed();
@@ -147,7 +148,8 @@ impl Road {
                 return Ok(());
             }
             let bytes = &buffer[..read];
-            match self.sprung_by(bytes).filter(|_| is_request) {
+            let sprung = is_request.then(|| self.sprung_by(bytes, &mut words_seen));
+            match sprung.flatten() {
                 None => to.write_all(bytes)?,
                 Some(around) => {
                     // No answer passes any more.
@@ -167,12 +169,12 @@ impl Road {
         }
     }
 
-    /// The trap that these bytes spring; it springs once.
-    fn sprung_by(&self, bytes: &[u8]) -> Option<Around> {
+    /// The trap that these bytes spring; it springs once. The words may have come before them.
+    fn sprung_by(&self, bytes: &[u8], words_seen: &mut bool) -> Option<Around> {
         let mut trap = held(&self.trap);
         let waiting = trap.as_ref()?;
-        if position(bytes, waiting.words.as_bytes()).is_none() || position(bytes, COMMIT).is_none()
-        {
+        *words_seen |= position(bytes, waiting.words.as_bytes()).is_some();
+        if !*words_seen || position(bytes, COMMIT).is_none() {
             return None;
         }
         let around = waiting.around;

@@ -134,7 +134,13 @@ impl Wire {
         let mut rows = Vec::new();
         let mut failure = None;
         loop {
-            let message = self.receive("running a statement").await?;
+            let message = match self.receive("running a statement").await {
+                Ok(message) => message,
+                // A FATAL error is followed by the end of the connection: the error is the news, not the end.
+                Err(error) => {
+                    return Err(failure.map_or(error, |fatal| PgError::server(sql, fatal)));
+                }
+            };
             match message.tag {
                 b'D' => rows.push(message.to_columns()?),
                 b'E' => failure = failure.or(Some(message.to_server_error())),
@@ -200,9 +206,11 @@ impl Wire {
             let mut failure = None;
             for (index, sql) in statements.iter().enumerate() {
                 loop {
-                    let message = next_message(reader, buffer, doing)
-                        .await
-                        .map_err(|error| (index, error))?;
+                    let message = match next_message(reader, buffer, doing).await {
+                        Ok(message) => message,
+                        // As above: what the server said before it hung up.
+                        Err(error) => return Err(failure.unwrap_or((index, error))),
+                    };
                     match message.tag {
                         b'E' if failure.is_none() => {
                             failure =

@@ -316,7 +316,13 @@ impl Wire {
         let mut tag: Option<Message> = None;
         let mut failure = None;
         loop {
-            let message = self.receive("ending a COPY").await?;
+            let message = match self.receive("ending a COPY").await {
+                Ok(message) => message,
+                // A FATAL error is followed by the end of the connection: the error is the news, not the end.
+                Err(error) => {
+                    return Err(failure.map_or(error, |fatal| PgError::server(sql, fatal)));
+                }
+            };
             match message.tag {
                 b'C' => tag = Some(message),
                 b'E' => failure = Some(message.to_server_error()),
