@@ -289,7 +289,7 @@ impl From<PgError> for Failure {
                 failure.with_hint(for_sqlstate(&error.code))
             }
             PgError::Io { .. } | PgError::Closed { .. } => lost(&error),
-            PgError::SnapshotLost { .. } => {
+            PgError::SnapshotLost { .. } | PgError::WorkLost { .. } => {
                 Self::of(FailureKind::LostConnection, ExitStatus::Interrupted, &error)
                     .with_hint(for_job_error(&error))
             }

@@ -1,7 +1,7 @@
 //! Starts jobs, hears of their ends, decides what is skipped, and gives the snapshot back.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::task::{Id, JoinSet};
@@ -32,6 +32,8 @@ pub(super) struct Context {
     pub emit: Arc<dyn Emit>,
     /// What earlier sessions have done.
     pub earlier: Arc<Earlier>,
+    /// What they and we have done: it must be in the ledger.
+    pub done: Mutex<Marks>,
     /// How many times a job is tried again after an error that may pass.
     pub max_retries: u32,
     pub watchdog: Watchdog,
@@ -55,8 +57,6 @@ struct Supervisor {
     /// Entries that are not there although they should be, and the job that is the cause.
     broken: HashMap<DumpId, JobId>,
     evidence: Evidence,
-    /// What must be in the ledger by now.
-    marks: Marks,
     snapshot: Option<Snapshot>,
     drain: Drain,
     /// Jobs that read the source and have not ended yet.
@@ -85,6 +85,7 @@ pub async fn run(run: Run) -> Result<Marks, ExecuteError> {
         target: Pool::without_snapshot(target.with_encoding(&plan.client_encoding)),
         plan: Arc::clone(&plan),
         emit,
+        done: Mutex::new(earlier.marks.clone()),
         earlier: Arc::new(earlier),
         max_retries,
         watchdog: Watchdog::default(),
@@ -97,7 +98,6 @@ pub async fn run(run: Run) -> Result<Marks, ExecuteError> {
         free_slots: (0..plan.workers.max(1)).collect(),
         broken: HashMap::new(),
         evidence: Evidence::default(),
-        marks: context.earlier.marks.clone(),
         snapshot: Some(snapshot),
         drain: Drain::new(stop.clone(), patience),
         readers: plan
@@ -117,7 +117,7 @@ pub async fn run(run: Run) -> Result<Marks, ExecuteError> {
     }
     supervisor.context.source.drain().await;
     supervisor.context.target.drain().await;
-    ended.map(|()| supervisor.marks)
+    ended.map(|()| supervisor.context.done())
 }
 
 impl Supervisor {
@@ -260,7 +260,7 @@ impl Supervisor {
         for found in outcome.found {
             self.evidence.take(&self.context.plan, found, emit.as_ref());
         }
-        self.marks.extend(outcome.marks);
+        self.context.believe(outcome.marks);
         for entry in outcome.broken {
             self.broken.entry(entry).or_insert(job.id);
         }

@@ -75,6 +75,12 @@ pub enum PgError {
         /// How that shows: what the server says, or who is missing.
         because: String,
     },
+    /// The target has crashed, and lost what was committed and not yet on its disk.
+    #[error("the target has crashed, and lost work that was done: {}", shown(lost))]
+    WorkLost {
+        /// What is not there any more, a few words each.
+        lost: Vec<String>,
+    },
     /// An answer that does not have the form we asked for.
     #[error("unexpected answer to {query}: {what}")]
     Answer {
@@ -140,7 +146,7 @@ impl PgError {
             "57P04", // database_dropped
         ];
         match self {
-            Self::SnapshotLost { .. } => true,
+            Self::SnapshotLost { .. } | Self::WorkLost { .. } => true,
             Self::Server { error, .. } => HOPELESS.contains(&error.code.as_str()),
             _ => false,
         }
@@ -159,6 +165,21 @@ impl PgError {
             },
         }
     }
+}
+
+/// The first of them; the rest is counted.
+fn shown(lost: &[String]) -> String {
+    const MOST: usize = 20;
+    let mut text = lost
+        .iter()
+        .take(MOST)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("; ");
+    if lost.len() > MOST {
+        text.push_str(&format!("; and {} more", lost.len() - MOST));
+    }
+    text
 }
 
 /// The query client's notion of a server error, in ours.
