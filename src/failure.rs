@@ -5,6 +5,7 @@
 //! Nothing is cut, and no secret comes in: the errors it is made from hold none.
 
 mod hints;
+mod sessions;
 
 use std::error::Error;
 use std::fmt;
@@ -13,13 +14,8 @@ use std::path::Path;
 
 use crate::execute::prepare::PrepareError;
 use crate::execute::{Cause, ExecuteError};
-use crate::ledger::LedgerError;
-use crate::model::{
-    Difference, DifferenceKind, Endpoint, ExitStatus, Filter, FilterError, Finding, PatternError,
-    Severity,
-};
+use crate::model::{Endpoint, ExitStatus, Filter, FilterError, Finding, PatternError, Severity};
 use crate::pg::PgError;
-use crate::pg::claim::ClaimError;
 use crate::pg::client_tools::ClientToolError;
 use crate::pg::cluster::ClusterError;
 use crate::pg::connect_error::ConnectError;
@@ -372,76 +368,6 @@ impl From<ExecuteError> for Failure {
     }
 }
 
-impl From<LedgerError> for Failure {
-    fn from(error: LedgerError) -> Self {
-        match error {
-            LedgerError::Read(source) => {
-                Self::from(source).while_doing("reading the ledger (schema pgconvoy of the target)")
-            }
-            other => Self::of(FailureKind::Server, ExitStatus::Failed, &other).with_hint(Some(
-                "Use the version of pgconvoy that began the run, or start a move anew with --overwrite."
-                    .to_owned(),
-            )),
-        }
-    }
-}
-
-impl Failure {
-    /// A run cannot be finished with another schema than it was planned for.
-    pub fn schema_changed(differences: &[Difference]) -> Self {
-        let message = format!(
-            "the schema of the source has changed since the run began: {} differences",
-            differences.len()
-        );
-        let details = differences.iter().map(|difference| {
-            format!(
-                "{} {}: {}\n{}",
-                difference.class,
-                difference.object,
-                kind_in_words(difference.kind),
-                difference.detail
-            )
-        });
-        Self {
-            details: details.collect(),
-            ..Self::new(FailureKind::NoGo, ExitStatus::NoGo, message)
-        }
-        .with_hint(Some(
-            "Take the change back on the source and resume again, or start the move anew with --overwrite."
-                .to_owned(),
-        ))
-    }
-
-    /// The target has lost work that was committed, because it crashed before that was on disk.
-    pub fn lost_work(lost: &[String]) -> Self {
-        const SHOWN: usize = 20;
-        let mut details: Vec<String> = lost.iter().take(SHOWN).cloned().collect();
-        if lost.len() > SHOWN {
-            details.push(format!("… and {} more", lost.len() - SHOWN));
-        }
-        Self {
-            details,
-            ..Self::new(
-                FailureKind::LostConnection,
-                ExitStatus::Interrupted,
-                "the target has crashed in the meantime, and lost work that was done: nothing is proven",
-            )
-        }
-        .with_hint(Some(
-            "Look at the target's log for why it crashed; then resume: what is missing is done again."
-                .to_owned(),
-        ))
-    }
-}
-
-fn kind_in_words(kind: DifferenceKind) -> &'static str {
-    match kind {
-        DifferenceKind::Missing => "is not there any more",
-        DifferenceKind::Extra => "is new",
-        DifferenceKind::Different | DifferenceKind::Invalid => "is different",
-    }
-}
-
 impl From<PrepareError> for Failure {
     fn from(error: PrepareError) -> Self {
         let hint = match &error {
@@ -461,22 +387,6 @@ impl From<PrepareError> for Failure {
             _ => ExitStatus::Failed,
         };
         Self::of(FailureKind::Server, status, &error).with_hint(Some(hint))
-    }
-}
-
-impl From<ClaimError> for Failure {
-    fn from(error: ClaimError) -> Self {
-        match error {
-            ClaimError::Held { .. } => Self::of(FailureKind::NoGo, ExitStatus::NoGo, &error)
-                .with_hint(Some(hints::HELD.to_owned())),
-            ClaimError::Asking(source) => {
-                Self::from(source).while_doing("claiming the target database")
-            }
-            ClaimError::Terminate { .. } | ClaimError::StillThere { .. } => {
-                Self::of(FailureKind::Server, ExitStatus::NoGo, &error)
-                    .with_hint(Some(hints::LEFTOVER.to_owned()))
-            }
-        }
     }
 }
 

@@ -52,7 +52,7 @@ fn the_help_is_what_was_reviewed() {
 #[test]
 fn the_help_offers_nothing_that_does_not_exist() {
     let help = pgconvoy(&["--help"]).stdout;
-    for absent in ["dump", "restore", "check", "resume", "report", "salvage"] {
+    for absent in ["dump", "restore", "check", "report", "salvage"] {
         assert!(
             !help.contains(&format!("\n  {absent} ")),
             "{absent}: {help}"

@@ -9,75 +9,30 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::arguments::{ConnectionArgs, LeaveOutArgs, SelectionArgs};
 use super::explain::explained;
 use super::keeper;
 use super::output::Emitter;
+use super::patterns::check_patterns;
 use super::prove::Proof;
-use super::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
+use super::requested::{Requested, Sizes};
 use crate::catalog::{self, Activity, ServerFacts, SourceFacts, TargetFacts};
 use crate::event::{Emit as _, What};
 use crate::execute::prepare::{self, PrepareError};
 use crate::failure::Failure;
 use crate::fault;
-use crate::ledger::{self, Identity, Memory, Request};
-use crate::model::{
-    Bytes, Endpoint, Filters, Finding, Objects, QualifiedName, Relation, ServerVersion, VerifyLevel,
-};
+use crate::ledger::{self, Memory};
+use crate::model::{Bytes, Endpoint, Filters, Finding, QualifiedName, ServerVersion, VerifyLevel};
 use crate::pg::client_tools::{ChildEnvironment, ClientTool, Search};
-use crate::pg::conninfo::{Conninfo, Environment, Password};
+use crate::pg::conninfo::{Conninfo, Environment};
 use crate::pg::{Connector, Session, Side, Snapshot};
 use crate::plan::{Inputs, Left, NewDatabase, Plan, PlanOptions};
 use crate::preflight::{self, PreflightFacts};
-use crate::toc::{RestoreOptions, Toc};
+use crate::toc::Toc;
 use crate::verify;
 
 /// The database that every cluster has, to be connected to while the target does not exist yet.
-const MAINTENANCE_DATABASE: &str = "postgres";
-
-/// What was asked for, resolved.
-pub struct Requested {
-    environment: Environment,
-    source: Conninfo,
-    target: Conninfo,
-    filters: Filters,
-    restore: RestoreOptions,
-    /// Create the target database.
-    pub create: bool,
-    /// It was to be created by a session that was interrupted, and is there: it gets the properties that are still missing.
-    pub adopt: bool,
-    /// Empty the target database of this name.
-    pub overwrite: Option<String>,
-    /// Number of workers.
-    pub jobs: u32,
-    /// What to prove.
-    pub verify: VerifyLevel,
-    /// Neither side is written to.
-    pub only_reads: bool,
-    /// How long a process of its own holds the snapshot without us; `None` is no such process.
-    pub keep_snapshot: Option<Duration>,
-}
-
-/// Sizes that the operator may name.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Sizes {
-    /// Memory on the target for all index builds together.
-    pub memory: Option<Bytes>,
-    /// Tables larger than this are copied in chunks.
-    pub chunk_size: Option<Bytes>,
-}
-
-impl Sizes {
-    /// Those that were named when the run began.
-    pub fn of(request: &Request) -> Self {
-        Self {
-            memory: request.memory,
-            chunk_size: request.chunk_size,
-        }
-    }
-}
+pub(super) const MAINTENANCE_DATABASE: &str = "postgres";
 
 /// What index builds may use of a target if nobody says anything else.
 fn memory_for_indexes(target: &ServerFacts) -> Bytes {
@@ -138,108 +93,6 @@ pub struct Inspection {
     assumable_roles: Vec<String>,
     /// The target database, if it is to be created.
     new_database: Option<NewDatabase>,
-}
-
-impl Requested {
-    /// From the arguments that all commands share.
-    pub fn new(
-        connection: &ConnectionArgs,
-        selection: &SelectionArgs,
-        leave_out: &LeaveOutArgs,
-    ) -> Result<Self, Failure> {
-        let environment = Environment::of_process();
-        let (source, target) = connection.resolve(&environment)?;
-        Ok(Self {
-            source,
-            target,
-            environment,
-            filters: selection.filters()?,
-            restore: leave_out.restore_options(false),
-            create: false,
-            adopt: false,
-            overwrite: None,
-            jobs: 1,
-            verify: VerifyLevel::Content,
-            only_reads: false,
-            keep_snapshot: None,
-        })
-    }
-}
-
-impl Requested {
-    /// The options that leave a part of the database out.
-    pub fn narrowed_by(&self) -> Vec<String> {
-        let mut options = self.filters.pg_dump_args();
-        options.extend(self.restore.options().map(str::to_owned));
-        options
-    }
-}
-
-impl Requested {
-    /// Where to.
-    pub fn target(&self) -> &Conninfo {
-        &self.target
-    }
-
-    /// Whether the target database is there: one that was to be created may or may not be.
-    pub async fn target_exists(&self) -> Result<bool, Failure> {
-        let maintenance = self.target.clone().with_database(MAINTENANCE_DATABASE);
-        let server = Server::connect(maintenance, Side::Target).await;
-        let server = server.map_err(|failure| failure.while_doing("the target"))?;
-        Ok(prepare::database_exists(&server.session, &self.target.database).await?)
-    }
-
-    /// The same as it is written down for later sessions, once it is known where it leads.
-    pub fn record(&self, road: &Road, run: &str, sizes: Sizes) -> Request {
-        let target = road.target.session.peer();
-        Request {
-            run: run.to_owned(),
-            source: self.source.record(&road.source.session.peer().host),
-            target: self.target.record(&target.host),
-            source_identity: Identity::of(&road.source.facts),
-            target_database: self.target.database.clone(),
-            filters: self.filters.clone(),
-            restore: self.restore,
-            create: self.create,
-            overwrite: self.overwrite.clone(),
-            jobs: self.jobs,
-            verify: self.verify,
-            memory: sizes.memory,
-            chunk_size: sizes.chunk_size,
-            keep_snapshot_s: self.keep_snapshot.map(|keep_for| keep_for.as_secs()),
-        }
-    }
-
-    /// From what was written down. A connection string that is given now counts instead of the recorded one.
-    pub fn recorded(
-        request: &Request,
-        (source, target): (Option<Conninfo>, Option<Conninfo>),
-        environment: Environment,
-    ) -> Result<Self, Failure> {
-        let then = |given: Option<Conninfo>, record, (side, variable): (&str, &str)| match given {
-            Some(given) => Ok(given),
-            None => Conninfo::from_record(record, &environment)
-                .map(|found| match environment.variable(variable) {
-                    Some(password) => found.with_password(&Password::new(password)),
-                    None => found,
-                })
-                .map_err(|error| Failure::from(error).while_doing(side)),
-        };
-        Ok(Self {
-            source: then(source, &request.source, ("the source", SOURCE_PASSWORD))?,
-            target: then(target, &request.target, ("the target", TARGET_PASSWORD))?,
-            filters: request.filters.clone(),
-            restore: request.restore,
-            create: false,
-            adopt: false,
-            overwrite: None,
-            jobs: request.jobs,
-            verify: request.verify,
-            keep_snapshot: request.keep_snapshot_s.map(Duration::from_secs),
-            only_reads: false,
-            environment,
-        })
-    }
 }
 
 impl Server {
@@ -345,7 +198,7 @@ impl Road {
         requested: Requested,
         target_facts: TargetFacts,
     ) -> Result<Inspection, Failure> {
-        self.inspect_in(None, requested, target_facts).await
+        Box::pin(self.inspect_in(None, requested, target_facts)).await
     }
 
     /// The same in a snapshot that is held already.
@@ -613,63 +466,5 @@ pub async fn dump_schema(
     match pg_dump.run(&arguments, Some(&connection)).await {
         Ok(output) => Ok(output.stdout),
         Err(error) => Err(explained(error.into(), server).await),
-    }
-}
-
-/// Patterns that match nothing on any of the servers are an error, found before anything is done. Returns the tables whose rows are left out.
-pub async fn check_patterns(
-    servers: &[&Server],
-    filters: &Filters,
-) -> Result<BTreeSet<QualifiedName>, Failure> {
-    if filters.is_empty() {
-        return Ok(BTreeSet::new());
-    }
-    let mut names = Names::default();
-    for server in servers {
-        names.add(&server.session).await?;
-    }
-    let unmatched = filters.unmatched(&names.objects());
-    if !unmatched.is_empty() {
-        let databases: BTreeSet<&str> = servers
-            .iter()
-            .map(|server| server.facts.database.as_str())
-            .collect();
-        let databases: Vec<&str> = databases.into_iter().collect();
-        return Err(Failure::unmatched(&unmatched, &databases.join("\" and \"")));
-    }
-    Ok(filters
-        .data_excluded(&names.relations)
-        .into_iter()
-        .cloned()
-        .collect())
-}
-
-/// What patterns are matched against.
-#[derive(Default)]
-pub struct Names {
-    relations: Vec<Relation>,
-    schemas: Vec<String>,
-    extensions: Vec<String>,
-}
-
-impl Names {
-    /// Adds those of a database.
-    pub async fn add(&mut self, session: &Session) -> Result<(), Failure> {
-        self.relations.extend(catalog::relations(session).await?);
-        self.schemas.extend(catalog::schemas(session).await?);
-        let installed = catalog::installed_extensions(session).await?;
-        let names = installed.into_iter().map(|extension| extension.name);
-        self.extensions.extend(names);
-        Ok(())
-    }
-
-    /// For the filters.
-    pub fn objects(&self) -> Objects<'_> {
-        Objects {
-            relations: &self.relations,
-            schemas: &self.schemas,
-            extensions: &self.extensions,
-            foreign_servers: &[],
-        }
     }
 }

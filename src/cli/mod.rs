@@ -11,6 +11,7 @@
 //! | file | |
 //! |---|---|
 //! | `arguments` | groups of options that several commands have |
+//! | `requested`, `patterns` | what was asked for, and whether there is any of it |
 //! | `inspect` | the first steps: who both ends are, what the source holds, what speaks against the move |
 //! | `verify` | compares two servers |
 //! | `prove` | the last steps: what the jobs did not compare, and writes since the snapshot |
@@ -36,8 +37,10 @@ mod keeper;
 mod move_database;
 pub mod output;
 mod past;
+mod patterns;
 mod plan;
 mod prove;
+mod requested;
 mod resume;
 pub mod run_dir;
 mod secrets;

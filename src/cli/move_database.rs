@@ -7,8 +7,9 @@ use super::arguments::{
     SpeedArgs, VerifyArgs,
 };
 use super::detach;
-use super::inspect::{Inspection, Requested, Road};
+use super::inspect::{Inspection, Road};
 use super::output::Output;
+use super::requested::Requested;
 use super::session::{self, Session};
 use crate::failure::Failure;
 use crate::fault;

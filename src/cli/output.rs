@@ -240,7 +240,7 @@ impl Listener {
                 self.labels.extend(labels);
             }
             // What failed in an earlier session has its file already.
-            What::JobFailed { job, failure } if failure.file.is_none() => {
+            What::JobFailed { job, failure } if !self.run_dir.keeps(failure) => {
                 self.failures += 1;
                 let label = match (&failure.entry, self.labels.get(job)) {
                     // A job may have many statements: the entry says which.

@@ -5,8 +5,9 @@ use std::io::Write as _;
 use clap::Args;
 
 use super::arguments::{ConnectionArgs, LeaveOutArgs, SelectionArgs, SpeedArgs, VerifyArgs};
-use super::inspect::{Requested, Road};
+use super::inspect::Road;
 use super::output::style_of_stderr;
+use super::requested::Requested;
 use crate::failure::Failure;
 use crate::model::{ExitStatus, Severity};
 use crate::plan::Left;

@@ -15,9 +15,10 @@ use clap::Args;
 
 use super::arguments::{OutputArgs, RetryArgs, RunningArgs, resolve_connection};
 use super::detach;
-use super::inspect::{Inspection, Requested, Road, Server};
+use super::inspect::{Inspection, Road, Server};
 use super::output::Output;
 use super::past::Past;
+use super::requested::Requested;
 use super::run_dir::RunDir;
 use super::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
 use super::session::{self, Ready, Session};
@@ -30,8 +31,8 @@ use crate::pg::conninfo::{Conninfo, Environment};
 /// Go on with an interrupted move
 ///
 /// Says for each job whether it is done, done again or left, and why; does what is left, and proves the whole. If the snapshot
-/// of the source is still held, it goes on in that; otherwise it takes a new one and brings everything to it. With RUN_DIR it
-/// needs nothing else. From another machine, or without the run directory, --target leads to the ledger, which has all.
+/// of the source is still held, it goes on in that; otherwise it takes a new one and brings everything to it. With the run directory
+/// it needs nothing else. From another machine, or without the run directory, --target leads to the ledger, which has all.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = super::AFTER_HELP)]
 pub struct ResumeArgs {
@@ -213,7 +214,7 @@ async fn ready(
 ) -> Result<Ready, Failure> {
     let take_up = async {
         match found {
-            Found::Nothing(inspection) => session.begin(*inspection, request).await,
+            Found::Nothing(inspection) => Box::pin(session.begin(*inspection, request)).await,
             Found::Ledger(interrupted) => Box::pin(take_up(session, *interrupted, past)).await,
         }
     };
@@ -257,7 +258,7 @@ async fn look(
             "Lead --source to the database that the run began with; to move another one, start a move.",
         ));
     }
-    let found = find(session, road, requested, &request).await?;
+    let found = Box::pin(find(session, road, requested, &request)).await?;
     Ok((request, found))
 }
 

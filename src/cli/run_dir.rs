@@ -217,6 +217,12 @@ impl RunDir {
         numbers.max().unwrap_or(0)
     }
 
+    /// Whether a failed entry has its file already: since an earlier session.
+    pub(super) fn keeps(&self, failure: &JobFailure) -> bool {
+        let file = failure.file.as_ref();
+        file.is_some_and(|file| self.path.join(file).exists())
+    }
+
     /// Keeps a failed entry in a file of its own, and says its name relative to this directory. `number` counts failures
     /// from 1.
     pub(super) fn keep_failed(
@@ -596,7 +602,12 @@ mod tests {
         let run_dir = RunDir::create(dir.path()).expect("empty");
         run_dir.write_plan(&[1, 2]).expect("written");
         run_dir.write_schema(b"PGDMP").expect("written");
-        assert!(run_dir.write_plan(&[3]).is_err());
+        run_dir.write_plan(&[3]).expect("written elsewhere");
+        let plan = |name| fs::read_to_string(dir.path().join(name)).expect("is there");
+        let squeezed = |text: String| text.split_whitespace().collect::<String>();
+        assert_eq!(squeezed(plan("plan.json")), "[1,2]");
+        assert_eq!(squeezed(plan("plan-2.json")), "[3]");
+        fs::remove_file(dir.path().join("plan-2.json")).expect("removed");
         run_dir.remove();
         let left = fs::read_dir(dir.path()).expect("it was there before");
         assert_eq!(left.count(), 0);

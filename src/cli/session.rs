@@ -16,9 +16,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::arguments::{RetryArgs, RunningArgs};
-use super::inspect::{self, Inspection, Requested, Road, Server, Sizes};
+use super::inspect::{self, Inspection, Road, Server};
 use super::output::{Emitter, Output};
 use super::prove::{self, Proof};
+use super::requested::{Requested, Sizes};
 use crate::event::{Emit as _, What};
 use crate::execute::{self, Earlier, ExecuteError, Run, Stop};
 use crate::failure::Failure;

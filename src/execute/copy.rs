@@ -178,15 +178,14 @@ async fn read_again(
     let started = Instant::now();
     let mut source = context.source.take().await?;
     let read = async {
-        let relayed = match context.earlier.known.get(&unit.table) {
-            Some(known) => Relayed {
+        let relayed = if let Some(known) = context.earlier.known.get(&unit.table) {
+            Relayed {
                 digest: known.digest,
                 bytes: known.bytes,
-            },
-            None => {
-                let copy_out = unit.copy_out(range);
-                read_copy(&mut source, &copy_out, &unit.format, attempt.gauge).await?
             }
+        } else {
+            let copy_out = unit.copy_out(range);
+            read_copy(&mut source, &copy_out, &unit.format, attempt.gauge).await?
         };
         fault::point_of("copy-read-again", || &attempt.job.label);
         let mut found = vec![copied(table, &relayed, started)];

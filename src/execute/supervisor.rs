@@ -124,7 +124,7 @@ impl Supervisor {
     async fn work(&mut self) -> Result<(), ExecuteError> {
         let mut tick = tokio::time::interval(TICK);
         loop {
-            self.release_snapshot_if_unused().await;
+            self.release_snapshot_if_unused().await?;
             self.start_what_can();
             if self.tasks.is_empty() && self.drain.is_asked_for() {
                 return Err(ExecuteError::Stopped);
@@ -290,23 +290,22 @@ impl Supervisor {
     }
 
     /// The source holds back its vacuum for as long as the snapshot lives: not a moment longer than it is read.
-    async fn release_snapshot_if_unused(&mut self) {
+    async fn release_snapshot_if_unused(&mut self) -> Result<(), ExecuteError> {
         if self.readers > 0 {
-            return;
+            return Ok(());
         }
         if let Some(snapshot) = self.snapshot.take() {
             fault::point("snapshot-unused");
             self.context.source.drain().await;
             let released = snapshot.release().await;
             fault::point("snapshot-released");
-            match released {
-                Ok(()) => self.context.emit.emit(What::SnapshotReleased),
-                // Everything has been read by now, so it is no loss; but the operator may want to know.
-                Err(error) => self.context.emit.emit(What::Note {
-                    text: format!("the snapshot's session ended early: {error}"),
-                }),
-            }
+            released.map_err(|source| ExecuteError::Stuck {
+                job: "giving the source's snapshot back".to_owned(),
+                source,
+            })?;
+            self.context.emit.emit(What::SnapshotReleased);
         }
+        Ok(())
     }
 
     fn tell_progress(&mut self) {

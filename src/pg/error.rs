@@ -68,12 +68,12 @@ pub enum PgError {
         target_tag: Rows,
     },
     /// The snapshot that all reads of the source share is gone: its holder ended, or the server was restarted.
-    #[error("the source's snapshot {snapshot} is gone: {error}")]
+    #[error("the source's snapshot {snapshot} is gone: {because}")]
     SnapshotLost {
         /// Its name.
         snapshot: String,
-        /// What the server says.
-        error: Box<ServerError>,
+        /// How that shows: what the server says, or who is missing.
+        because: String,
     },
     /// An answer that does not have the form we asked for.
     #[error("unexpected answer to {query}: {what}")]

@@ -236,7 +236,7 @@ fn snapshot_lost(snapshot: &str, error: PgError) -> PgError {
         PgError::Server { error, .. } if LOST.contains(&error.code.as_str()) => {
             PgError::SnapshotLost {
                 snapshot: snapshot.to_owned(),
-                error,
+                because: error.to_string(),
             }
         }
         other => other,

@@ -200,19 +200,32 @@ impl Snapshot {
     }
 
     /// Gives it back: the source may clean up again what only this snapshot could see.
+    ///
+    /// An error if its holder has ended before: from then on nothing kept tables that were not being read from being emptied,
+    /// and what is emptied then reads as empty, without an error.
     pub async fn release(self) -> Result<(), PgError> {
         self.session.execute("commit").await?;
-        let kept = match self.holder {
+        let kept = match &self.holder {
             Holder::Itself => return Ok(()),
-            Holder::Elsewhere(kept) => kept,
-            Holder::Keeper(keeper) => {
-                let kept = keeper.kept().clone();
-                if keeper.release().await {
-                    return Ok(());
-                }
-                kept
-            }
+            Holder::Elsewhere(kept) => kept.clone(),
+            Holder::Keeper(keeper) => keeper.kept().clone(),
         };
+        if self
+            .session
+            .query(&ALIVE, &backend(&kept))
+            .await?
+            .is_empty()
+        {
+            return Err(PgError::SnapshotLost {
+                snapshot: kept.snapshot,
+                because: "the session that held it, and the locks on all tables, has ended".into(),
+            });
+        }
+        if let Holder::Keeper(keeper) = self.holder
+            && keeper.release().await
+        {
+            return Ok(());
+        }
         self.session
             .query(&TERMINATE, &backend(&kept))
             .await

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::size;
-use crate::cli::inspect::Sizes;
+use crate::cli::requested::Sizes;
 use crate::model::Bytes;
 
 /// How to go about it.

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::Asked;
 use crate::catalog::{self, SourceFacts};
-use crate::cli::inspect::{Names, Server, dump_schema};
+use crate::cli::inspect::{Server, dump_schema};
+use crate::cli::patterns::Names;
 use crate::cli::prove::readiness;
 use crate::failure::Failure;
 use crate::model::{FilterKind, Filters, Finding, QualifiedName, Unverified};
@@ -130,12 +131,15 @@ impl Look {
         }
     }
 
-    /// Gives both snapshots back. What is read by now has been read; a session that ended before is no loss.
-    pub async fn release(self) {
-        let _ = tokio::join!(
+    /// Gives both snapshots back. A session that ended before is a failure: its locks ended with it, and a table that was
+    /// emptied then reads as empty.
+    pub async fn release(self) -> Result<(), Failure> {
+        let (source, target) = tokio::join!(
             self.source.snapshot.release(),
             self.target.snapshot.release()
         );
+        source.map_err(|error| Failure::from(error).while_doing("the source's snapshot"))?;
+        target.map_err(|error| Failure::from(error).while_doing("the target's snapshot"))
     }
 }
 

@@ -25,8 +25,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::arguments::{ConnectionArgs, LeaveOutArgs, OutputArgs, SelectionArgs};
-use super::inspect::{Requested, Road, check_patterns};
+use super::inspect::Road;
 use super::output::Output;
+use super::patterns::check_patterns;
+use super::requested::Requested;
 use crate::event::{Emit, What};
 use crate::failure::Failure;
 use crate::model::{ExitStatus, Filters, VerifyLevel};

@@ -45,7 +45,7 @@ pub(super) async fn reach(
         if !found.differs() {
             break;
         }
-        look.release().await;
+        look.release().await?;
         step(
             emit,
             format!(
@@ -62,8 +62,7 @@ pub(super) async fn reach(
     }
     Box::pin(tell(found, in_flux, (&look, both, asked), emit)).await;
     tell_writes_since(&before, emit.as_ref()).await?;
-    look.release().await;
-    Ok(())
+    look.release().await
 }
 
 async fn take_look(

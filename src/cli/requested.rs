@@ -1,0 +1,158 @@
+//! What was asked for: from the command line, or from what an earlier session wrote down.
+
+use std::time::Duration;
+
+use super::arguments::{ConnectionArgs, LeaveOutArgs, SelectionArgs};
+use super::inspect::{MAINTENANCE_DATABASE, Road, Server};
+use super::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
+use crate::execute::prepare;
+use crate::failure::Failure;
+use crate::ledger::{Identity, Request};
+use crate::model::{Bytes, Filters, VerifyLevel};
+use crate::pg::Side;
+use crate::pg::conninfo::{Conninfo, Environment, Password};
+use crate::toc::RestoreOptions;
+
+/// What was asked for, resolved.
+pub struct Requested {
+    pub(super) environment: Environment,
+    pub(super) source: Conninfo,
+    pub(super) target: Conninfo,
+    pub(super) filters: Filters,
+    pub(super) restore: RestoreOptions,
+    /// Create the target database.
+    pub create: bool,
+    /// It was to be created by a session that was interrupted, and is there: it gets the properties that are still missing.
+    pub adopt: bool,
+    /// Empty the target database of this name.
+    pub overwrite: Option<String>,
+    /// Number of workers.
+    pub jobs: u32,
+    /// What to prove.
+    pub verify: VerifyLevel,
+    /// Neither side is written to.
+    pub only_reads: bool,
+    /// How long a process of its own holds the snapshot without us; `None` is no such process.
+    pub keep_snapshot: Option<Duration>,
+}
+
+/// Sizes that the operator may name.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sizes {
+    /// Memory on the target for all index builds together.
+    pub memory: Option<Bytes>,
+    /// Tables larger than this are copied in chunks.
+    pub chunk_size: Option<Bytes>,
+}
+
+impl Sizes {
+    /// Those that were named when the run began.
+    pub fn of(request: &Request) -> Self {
+        Self {
+            memory: request.memory,
+            chunk_size: request.chunk_size,
+        }
+    }
+}
+
+impl Requested {
+    /// From the arguments that all commands share.
+    pub fn new(
+        connection: &ConnectionArgs,
+        selection: &SelectionArgs,
+        leave_out: &LeaveOutArgs,
+    ) -> Result<Self, Failure> {
+        let environment = Environment::of_process();
+        let (source, target) = connection.resolve(&environment)?;
+        Ok(Self {
+            source,
+            target,
+            environment,
+            filters: selection.filters()?,
+            restore: leave_out.restore_options(false),
+            create: false,
+            adopt: false,
+            overwrite: None,
+            jobs: 1,
+            verify: VerifyLevel::Content,
+            only_reads: false,
+            keep_snapshot: None,
+        })
+    }
+}
+
+impl Requested {
+    /// The options that leave a part of the database out.
+    pub fn narrowed_by(&self) -> Vec<String> {
+        let mut options = self.filters.pg_dump_args();
+        options.extend(self.restore.options().map(str::to_owned));
+        options
+    }
+}
+
+impl Requested {
+    /// Where to.
+    pub fn target(&self) -> &Conninfo {
+        &self.target
+    }
+
+    /// Whether the target database is there: one that was to be created may or may not be.
+    pub async fn target_exists(&self) -> Result<bool, Failure> {
+        let maintenance = self.target.clone().with_database(MAINTENANCE_DATABASE);
+        let server = Server::connect(maintenance, Side::Target).await;
+        let server = server.map_err(|failure| failure.while_doing("the target"))?;
+        Ok(prepare::database_exists(&server.session, &self.target.database).await?)
+    }
+
+    /// The same as it is written down for later sessions, once it is known where it leads.
+    pub fn record(&self, road: &Road, run: &str, sizes: Sizes) -> Request {
+        let target = road.target.session.peer();
+        Request {
+            run: run.to_owned(),
+            source: self.source.record(&road.source.session.peer().host),
+            target: self.target.record(&target.host),
+            source_identity: Identity::of(&road.source.facts),
+            target_database: self.target.database.clone(),
+            filters: self.filters.clone(),
+            restore: self.restore,
+            create: self.create,
+            overwrite: self.overwrite.clone(),
+            jobs: self.jobs,
+            verify: self.verify,
+            memory: sizes.memory,
+            chunk_size: sizes.chunk_size,
+            keep_snapshot_s: self.keep_snapshot.map(|keep_for| keep_for.as_secs()),
+        }
+    }
+
+    /// From what was written down. A connection string that is given now counts instead of the recorded one.
+    pub fn recorded(
+        request: &Request,
+        (source, target): (Option<Conninfo>, Option<Conninfo>),
+        environment: Environment,
+    ) -> Result<Self, Failure> {
+        let then = |given: Option<Conninfo>, record, (side, variable): (&str, &str)| match given {
+            Some(given) => Ok(given),
+            None => Conninfo::from_record(record, &environment)
+                .map(|found| match environment.variable(variable) {
+                    Some(password) => found.with_password(&Password::new(password)),
+                    None => found,
+                })
+                .map_err(|error| Failure::from(error).while_doing(side)),
+        };
+        Ok(Self {
+            source: then(source, &request.source, ("the source", SOURCE_PASSWORD))?,
+            target: then(target, &request.target, ("the target", TARGET_PASSWORD))?,
+            filters: request.filters.clone(),
+            restore: request.restore,
+            create: false,
+            adopt: false,
+            overwrite: None,
+            jobs: request.jobs,
+            verify: request.verify,
+            keep_snapshot: request.keep_snapshot_s.map(Duration::from_secs),
+            only_reads: false,
+            environment,
+        })
+    }
+}
