@@ -44,6 +44,8 @@ pub struct Case {
     from: String,
     to: String,
     more: Vec<String>,
+    /// What the independent check is to pass over.
+    passed_over: &'static [&'static str],
     before: Before,
     tag: String,
 }
@@ -72,6 +74,7 @@ impl Case {
             fixture,
             database,
             more,
+            passed_over: &[],
             before,
             tag,
         }
@@ -82,6 +85,15 @@ impl Case {
     pub fn by_way_of(mut self, from: String, to: String) -> Self {
         (self.from, self.to) = (from, to);
         self
+    }
+
+    /// The same by ordinary roles, without owners and grants.
+    #[must_use]
+    pub fn by_roles(mut self, source: &str, target: &str) -> Self {
+        let from = format!("{} user={source}", self.from);
+        let to = format!("{} user={target}", self.to);
+        self.passed_over = &["--no-owner", "--no-acl"];
+        self.by_way_of(from, to).with(&["--no-owner", "-x"])
     }
 
     /// The same with further arguments of the move.
@@ -205,7 +217,7 @@ impl Case {
         self.proven()?;
         let from = lab.source.conninfo(self.fixture.name());
         let to = lab.target.conninfo(&self.database);
-        let (equal, said) = independent_check(&from, &to, &[]);
+        let (equal, said) = independent_check(&from, &to, self.passed_over);
         if !equal {
             return Err(format!("source and target differ: {said}"));
         }

@@ -103,7 +103,7 @@ const WRITES: &str = "
     update statuses set text = text || ' (edited)' where id in (select id from statuses order by id limit 3);
     delete from mentions where id in (select id from mentions order by id desc limit 2);
     insert into conversations (id, uri, created_at, updated_at)
-        select max(id) + 1, 'tag:new', now(), now() from conversations;
+        select max(id) + 1, 'tag:new:' || max(id), now(), now() from conversations;
     select nextval('conversations_id_seq');
 ";
 const WRITTEN: [&str; 3] = ["conversations", "mentions", "statuses"];
@@ -189,6 +189,44 @@ fn faults_after_which_unlogged_rows_of_the_source_are_gone() {
     let well = case.is_equal(&lab).and_then(|()| case.nobody_is_left(&lab));
     well.unwrap_or_else(|said| panic!("{said}\n{run}"));
     case.clean_up(&lab);
+    figures.conclude();
+}
+
+/// Who is no superuser cannot switch triggers off for a session, and owns no event trigger.
+#[test]
+fn faults_of_ordinary_roles() {
+    let Some(mut lab) = Lab::start(&[Fixture::Mastodon]) else {
+        return;
+    };
+    let reader = "create role reader login; grant pg_read_all_data to reader";
+    lab.source.psql("postgres", reader);
+    lab.target.psql("postgres", "create role owner login");
+    let mut figures = Figures::default();
+    for (fault, snapshot_is_lost) in [
+        ("kill@copy-uncommitted[statuses 2/]", false),
+        ("kill@chunk-committed:7", true),
+        (LATE, false),
+        (LATE, true),
+        ("kill@report-kept", true),
+    ] {
+        let title = format!("{fault} by ordinary roles");
+        let case = Case::new(&mut lab, Fixture::Mastodon, &title, Before::Empty);
+        let give = format!("alter database \"{}\" owner to owner", case.database);
+        lab.target.psql("postgres", &give);
+        let mut case = case.by_roles("reader", "owner");
+        if snapshot_is_lost {
+            without_snapshot(&lab, &case, fault);
+            lab.source.psql("mastodon", WRITES);
+        } else {
+            killed(&case, fault);
+        }
+        figures.faults += 1;
+        let run = case.finish(&lab, &mut figures);
+        let run = run.unwrap_or_else(|said| panic!("{said}"));
+        let well = case.is_equal(&lab).and_then(|()| case.nobody_is_left(&lab));
+        well.unwrap_or_else(|said| panic!("{title}: {said}\n{run}"));
+        case.clean_up(&lab);
+    }
     figures.conclude();
 }
 

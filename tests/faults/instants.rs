@@ -9,7 +9,7 @@ use crate::support::binary::{Finished, Pgconvoy};
 
 /// Instants in all, when everything is asked for.
 const INSTANTS: u64 = 100;
-const PARTS: u64 = 4;
+const PARTS: u64 = 5;
 /// By default.
 const SELECTED: u64 = 6;
 /// Of three runs, one is killed once, one twice, one three times.
@@ -126,4 +126,9 @@ fn faults_at_random_instants_2() {
 #[test]
 fn faults_at_random_instants_3() {
     part(3);
+}
+
+#[test]
+fn faults_at_random_instants_4() {
+    part(4);
 }

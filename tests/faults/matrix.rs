@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use pgconvoy::pg::cluster::StopMode;
+
 use crate::case::Case;
 use crate::figures::{Figures, whole};
 use crate::lab::{Fixture, Lab};
@@ -32,6 +34,13 @@ enum Struck {
 }
 
 impl Row {
+    fn crashes_source(&self) -> bool {
+        matches!(
+            self.fault,
+            Fault::Restart { side: Side::Source | Side::Both, mode: StopMode::Immediate }
+        )
+    }
+
     fn perform(&self, lab: &mut Lab, figures: &mut Figures) -> Result<(), String> {
         let mut case = Case::new(lab, self.fixture, &self.title, self.before);
         let roads = self.fault.is_on_the_road().then(|| Roads::of(lab));
@@ -251,8 +260,20 @@ fn every(of: usize, number: usize) {
     if number >= of {
         return;
     }
-    let rows = wanted();
-    let mine: Vec<&Row> = rows.iter().skip(number).step_by(of).collect();
+    let mut rows = wanted();
+    rows.retain(|row| !row.crashes_source());
+    perform(rows.iter().skip(number).step_by(of).collect());
+}
+
+/// On servers of their own: the source of all others keeps its unlogged rows.
+#[test]
+fn faults_of_the_table_that_crash_the_source() {
+    let mut rows = wanted();
+    rows.retain(Row::crashes_source);
+    perform(rows.iter().collect());
+}
+
+fn perform(mine: Vec<&Row>) {
     if mine.is_empty() {
         return;
     }
