@@ -269,10 +269,9 @@ impl Context {
             return Ok(());
         }
         if let Ok(session) = self.target.session("ledger").await {
-            match self.look_for_losses(&session).await {
-                Err(lost @ PgError::WorkLost { .. }) => return Err(lost),
-                // Whoever cannot be asked now is asked at the end of the run.
-                Ok(()) | Err(_) => {}
+            // Whoever cannot be asked now is asked at the end of the run.
+            if let Err(lost @ PgError::WorkLost { .. }) = self.look_for_losses(&session).await {
+                return Err(lost);
             }
         }
         for (part, failure) in new {
