@@ -170,16 +170,11 @@ impl PgError {
 /// The first of them; the rest is counted.
 fn shown(lost: &[String]) -> String {
     const MOST: usize = 20;
-    let mut text = lost
-        .iter()
-        .take(MOST)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join("; ");
+    let mut shown: Vec<String> = lost.iter().take(MOST).cloned().collect();
     if lost.len() > MOST {
-        text.push_str(&format!("; and {} more", lost.len() - MOST));
+        shown.push(format!("and {} more", lost.len() - MOST));
     }
-    text
+    shown.join("; ")
 }
 
 /// The query client's notion of a server error, in ours.
