@@ -37,7 +37,10 @@ impl Row {
     fn crashes_source(&self) -> bool {
         matches!(
             self.fault,
-            Fault::Restart { side: Side::Source | Side::Both, mode: StopMode::Immediate }
+            Fault::Restart {
+                side: Side::Source | Side::Both,
+                mode: StopMode::Immediate
+            }
         )
     }
 
