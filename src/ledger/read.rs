@@ -5,6 +5,9 @@ use crate::model::{Bytes, JobId, MultisetDigest, Rows};
 use crate::pg::{Answer, PgError, Query, Session};
 use crate::plan::Plan;
 
+/// `undefined_table`.
+const UNDEFINED_TABLE: &str = "42P01";
+
 const EXISTS: Query = Query::new(
     "ledger/exists.sql",
     include_str!("../../sql/ledger/exists.sql"),
@@ -87,7 +90,11 @@ pub async fn read(session: &Session) -> Result<Option<Ledger>, LedgerError> {
     if !found {
         return Ok(None);
     }
-    let rows = session.query(&RUN, &[]).await.map_err(LedgerError::Read)?;
+    let rows = match session.query(&RUN, &[]).await {
+        // Whoever was dropping it has come to his COMMIT, which we have waited for.
+        Err(error) if error.code() == Some(UNDEFINED_TABLE) => return Ok(None),
+        rows => rows.map_err(LedgerError::Read)?,
+    };
     let [row] = rows.as_slice() else {
         return Err(LedgerError::Runs(rows.len()));
     };
