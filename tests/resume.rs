@@ -221,6 +221,7 @@ const WRITES: &str = "
     update parent set note = 'changed' where id = 7;
     insert into tree values (100, 'a');
     alter table child enable always trigger t_always;
+    refresh materialized view sizes;
 ";
 
 #[test]

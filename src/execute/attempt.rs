@@ -123,6 +123,10 @@ impl Task {
                 }
                 self.wait(job, number, &error).await;
                 number += 1;
+                // Without a session nothing was begun that would have to be settled.
+                if matches!(error, PgError::Connect(_)) {
+                    break done;
+                }
                 match in_time(context.settle(job)).await {
                     Ok(marks) => break Cow::Owned(marks),
                     // The server that is to be asked is away, too.

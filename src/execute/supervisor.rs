@@ -15,7 +15,7 @@ use super::{Earlier, ExecuteError, Run};
 use crate::event::{Emit, What};
 use crate::fault;
 use crate::ledger::Marks;
-use crate::model::{Bytes, DumpId, JobId, Rows};
+use crate::model::{Bytes, DumpId, JobId, Rows, Side};
 use crate::pg::wire::{Gauge, Wire};
 use crate::pg::{Pool, Snapshot};
 use crate::plan::{Job, Plan, Work};
@@ -308,7 +308,22 @@ impl Supervisor {
         Ok(())
     }
 
+    fn tell_scarcity(&self) {
+        let sides = [
+            (Side::Source, &self.context.source),
+            (Side::Target, &self.context.target),
+        ];
+        for (side, _) in sides.iter().filter(|(_, pool)| pool.has_become_scarce()) {
+            let text = format!(
+                "the {side} has no room for as many connections as there are workers: they wait for each other's (fewer --jobs, or a \
+                 higher max_connections or CONNECTION LIMIT there)"
+            );
+            self.context.emit.emit(What::Note { text });
+        }
+    }
+
     fn tell_progress(&mut self) {
+        self.tell_scarcity();
         for running in self.running.values_mut() {
             let so_far = running.gauge.read();
             if so_far != running.told {

@@ -138,6 +138,18 @@ impl PgError {
         }
     }
 
+    /// Whether the server has no room for another session.
+    pub fn is_about_room(&self) -> bool {
+        const TOO_MANY_CONNECTIONS: &str = "53300";
+        match self {
+            Self::Connect(error) => {
+                let said = error.server_error();
+                said.is_some_and(|error| error.code == TOO_MANY_CONNECTIONS)
+            }
+            other => other.code() == Some(TOO_MANY_CONNECTIONS),
+        }
+    }
+
     /// Whether nothing else can succeed either until a person has done something about it: a disk is full, the database or
     /// the snapshot is gone.
     pub fn stops_run(&self) -> bool {
