@@ -355,6 +355,7 @@ impl From<ExecuteError> for Failure {
                 .while_doing(&job)
                 .with_status(ExitStatus::Interrupted),
             // Its own error says whether somebody has to make room, or a resumed run helps itself.
+            ExecuteError::LostWork { lost } => Self::lost_work(&lost),
             ExecuteError::Stuck { job, source } => Self::from(source).while_doing(&job),
             ExecuteError::Stopped => Self::interrupted("a signal"),
             ExecuteError::Panicked { job, source } => {

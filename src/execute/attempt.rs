@@ -111,6 +111,9 @@ impl Task {
             let work = Box::pin(once(&context, &attempt));
             let mut error = match context.watched(job.id, &self.gauge, work).await {
                 Ok(mut outcome) => {
+                    if !outcome.failures.is_empty() {
+                        in_time(context.nothing_is_lost()).await?;
+                    }
                     context.explain_failures(&mut outcome).await;
                     context.note_failures(&attempt, &outcome).await;
                     return Ok(outcome);
@@ -125,6 +128,7 @@ impl Task {
                 number += 1;
                 match in_time(context.settle(job)).await {
                     Ok(marks) => break Cow::Owned(marks),
+                    Err(away) if context.losses.found().is_some() => return Err(away),
                     // The server that is to be asked is away, too.
                     Err(away) => error = away,
                 }
@@ -211,7 +215,7 @@ impl Context {
                 ),
             });
         }
-        ledger::read_marks(&session, Some(job.id)).await
+        self.done_by_now(&session).await
     }
 
     /// Best effort: what counts is in the record of the run.

@@ -8,6 +8,7 @@ use tokio::task::{Id, JoinSet};
 
 use super::attempt::Task;
 use super::evidence::Evidence;
+use super::losses::Losses;
 use super::outcome::{Ended, Outcome};
 use super::stop::{self, Drain, Turn};
 use super::watchdog::{self, Watchdog};
@@ -35,6 +36,7 @@ pub(super) struct Context {
     /// How many times a job is tried again after an error that may pass.
     pub max_retries: u32,
     pub watchdog: Watchdog,
+    pub losses: Losses,
 }
 
 /// A job under way.
@@ -56,7 +58,6 @@ struct Supervisor {
     broken: HashMap<DumpId, JobId>,
     evidence: Evidence,
     /// What must be in the ledger by now.
-    marks: Marks,
     snapshot: Option<Snapshot>,
     drain: Drain,
     /// Jobs that read the source and have not ended yet.
@@ -85,6 +86,7 @@ pub async fn run(run: Run) -> Result<Marks, ExecuteError> {
         target: Pool::without_snapshot(target.with_encoding(&plan.client_encoding)),
         plan: Arc::clone(&plan),
         emit,
+        losses: Losses::since(earlier.marks.clone()),
         earlier: Arc::new(earlier),
         max_retries,
         watchdog: Watchdog::default(),
@@ -97,7 +99,6 @@ pub async fn run(run: Run) -> Result<Marks, ExecuteError> {
         free_slots: (0..plan.workers.max(1)).collect(),
         broken: HashMap::new(),
         evidence: Evidence::default(),
-        marks: context.earlier.marks.clone(),
         snapshot: Some(snapshot),
         drain: Drain::new(stop.clone(), patience),
         readers: plan
@@ -117,7 +118,7 @@ pub async fn run(run: Run) -> Result<Marks, ExecuteError> {
     }
     supervisor.context.source.drain().await;
     supervisor.context.target.drain().await;
-    ended.map(|()| supervisor.marks)
+    ended.map(|()| supervisor.context.losses.committed())
 }
 
 impl Supervisor {
@@ -241,7 +242,11 @@ impl Supervisor {
         })?;
         let outcome = outcome.map_err(|source| {
             let job = name();
-            if source.stops_run() {
+            if let Some(lost) = context.losses.found() {
+                ExecuteError::LostWork {
+                    lost: lost.to_vec(),
+                }
+            } else if source.stops_run() {
                 ExecuteError::Stuck { job, source }
             } else {
                 ExecuteError::Lost { job, source }
@@ -260,7 +265,7 @@ impl Supervisor {
         for found in outcome.found {
             self.evidence.take(&self.context.plan, found, emit.as_ref());
         }
-        self.marks.extend(outcome.marks);
+        self.context.losses.commit(outcome.marks);
         for entry in outcome.broken {
             self.broken.entry(entry).or_insert(job.id);
         }
