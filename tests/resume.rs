@@ -37,7 +37,11 @@ impl Scene {
     }
 
     fn move_until(&self, fault: &str) -> Finished {
-        let run = prepare(&self.source, &self.target, &[])
+        self.move_with(fault, &[])
+    }
+
+    fn move_with(&self, fault: &str, more: &[&str]) -> Finished {
+        let run = prepare(&self.source, &self.target, more)
             .env("PGCONVOY_FAULT", fault)
             .run();
         assert_eq!(run.status, -1, "{run}");
@@ -134,7 +138,8 @@ fn another_schema_cannot_be_finished_and_is_named() {
     let Some(scene) = Scene::build("create table fish (id int primary key)") else {
         return;
     };
-    let killed = scene.move_until(EARLY);
+    // As long as the snapshot is held, what comes later is not in it.
+    let killed = scene.move_with(EARLY, &["--no-keeper"]);
     scene.server.psql(
         "source",
         "create function fresh() returns int language sql as 'select 1'",

@@ -248,6 +248,7 @@ impl Supervisor {
             }
         })?;
         fault::point_of("job-ended", || &job.label);
+        self.tell_scarcity();
         self.conclude(job, &running, outcome);
         fault::point_of("job-told", || &job.label);
         self.free_slots.insert(running.slot);
@@ -323,7 +324,6 @@ impl Supervisor {
     }
 
     fn tell_progress(&mut self) {
-        self.tell_scarcity();
         for running in self.running.values_mut() {
             let so_far = running.gauge.read();
             if so_far != running.told {

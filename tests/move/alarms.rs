@@ -267,7 +267,7 @@ fn settings_of_the_role_do_not_reach_our_sessions() {
     }
     target.psql(
         "postgres",
-        "alter role mover set transaction_timeout = '1ms'",
+        "alter role mover set transaction_timeout = '20ms'",
     );
     let run = move_with(
         &format!("{from} user=mover"),
