@@ -1,14 +1,25 @@
 -- Constraints of the target that are in the way of loading tables anew: foreign keys from and to them, and checks that
--- are not valid; besides them, every foreign key that nobody has validated. $1 and $2: schemas and names of the tables.
-with recursive above as (
+-- are not valid; besides them, every foreign key that nobody has validated. Not those of extensions: nobody would make them again.
+-- $1 and $2: schemas and names of the tables.
+with recursive wanted as (
     select c.oid
-      from rows from (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) as wanted (schema, name)
-      join pg_catalog.pg_namespace n on n.nspname = wanted.schema
-      join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
+      from rows from (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) as named (schema, name)
+      join pg_catalog.pg_namespace n on n.nspname = named.schema
+      join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = named.name
+), above as (
+    select oid from wanted
      union
     select i.inhparent
       from above
       join pg_catalog.pg_inherits i on i.inhrelid = above.oid
+), below as (
+    select oid from wanted
+     union
+    select i.inhrelid
+      from below
+      join pg_catalog.pg_inherits i on i.inhparent = below.oid
+), tree as (
+    select oid from above union select oid from below
 )
 select n.nspname::text as schema, c.relname::text as name, con.conname::text as constraint_name
   from pg_catalog.pg_constraint con
@@ -16,7 +27,11 @@ select n.nspname::text as schema, c.relname::text as name, con.conname::text as 
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where con.coninhcount = 0
    and (   (con.contype = 'f' and (   not con.convalidated
-                                   or con.conrelid in (select oid from above)
-                                   or con.confrelid in (select oid from above)))
-        or (con.contype = 'c' and not con.convalidated and con.conrelid in (select oid from above)))
+                                   or con.conrelid in (select oid from tree)
+                                   or con.confrelid in (select oid from tree)))
+        or (con.contype in ('c', 'n') and not con.convalidated and con.conrelid in (select oid from tree)))
+   and not exists (select from pg_catalog.pg_depend d
+                    where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                      and d.objid = con.conrelid
+                      and d.deptype = 'e')
  order by 1, 2, 3;

@@ -21,6 +21,8 @@ pub(super) type Failures = BTreeMap<JobId, BTreeMap<u32, JobFailure>>;
 pub(super) struct Past {
     /// How the last session ended, if it came to its end: its exit status, and its last sentence.
     pub ended: Option<(ExitStatus, String)>,
+    /// Whether there was a ledger: jobs were announced.
+    pub begun: bool,
     failures: Vec<JobFailure>,
 }
 
@@ -47,6 +49,7 @@ impl Past {
         for event in events {
             match &event.what {
                 What::RunStarted { .. } => past.ended = None,
+                What::Planned { .. } => past.begun = true,
                 What::RunFinished {
                     status, sentence, ..
                 } => past.ended = Some((*status, sentence.clone())),

@@ -74,7 +74,7 @@ impl Proof {
 }
 
 /// Compares everything but rows, and tells what is found.
-pub async fn compare(proof: &Proof, marks: &Marks, emitter: &Emitter) -> Result<(), Failure> {
+pub async fn compare(proof: &Proof, emitter: &Emitter) -> Result<(), Failure> {
     let mut outcome = compare_schemas(proof).await?;
     let target = Observed::read(&proof.target.session).await?;
     fault::point("target-observed");
@@ -89,7 +89,8 @@ pub async fn compare(proof: &Proof, marks: &Marks, emitter: &Emitter) -> Result<
     ));
     let excluded = &proof.plan.excluded;
     outcome.extend(verify::excluded_are_empty(&proof.target.session, excluded).await);
-    waive_edited(&mut outcome, proof, marks, emitter);
+    let marks = ledger::read_marks(&proof.target.session, None).await?;
+    waive_edited(&mut outcome, proof, &marks, emitter);
     tell(outcome, emitter);
     for table in excluded {
         emitter.emit(What::TableVerified(TableVerdict::excluded(table)));

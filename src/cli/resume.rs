@@ -185,7 +185,7 @@ async fn run(
     let session = Session::new(&output, args.running, args.retry);
     let from_elsewhere = request.is_none();
     let found = tokio::select! {
-        found = look(&args, &session, request) => found,
+        found = look(&args, &session, request, past.begun) => found,
         failure = session.stopped() => Err(failure),
     };
     let (request, found) = match found {
@@ -229,6 +229,7 @@ async fn look(
     args: &ResumeArgs,
     session: &Session<'_>,
     request: Option<Request>,
+    begun: bool,
 ) -> Result<(Request, Found), Failure> {
     let environment = Environment::of_process();
     let source = args.given_source(&environment)?;
@@ -258,7 +259,7 @@ async fn look(
             "Lead --source to the database that the run began with; to move another one, start a move.",
         ));
     }
-    let found = Box::pin(find(session, road, requested, &request)).await?;
+    let found = Box::pin(find(session, road, requested, (&request, begun))).await?;
     Ok((request, found))
 }
 
@@ -266,14 +267,20 @@ async fn find(
     session: &Session<'_>,
     road: Road,
     mut requested: Requested,
-    request: &Request,
+    (request, begun): (&Request, bool),
 ) -> Result<Found, Failure> {
     if requested.create {
+        if begun {
+            return Err(ledger_gone(&road));
+        }
         let inspection = session.look(road, requested).await?;
         return Ok(Found::Nothing(Box::new(inspection)));
     }
     session.claim(&road.target).await?;
     let Some(ledger) = ledger::read(&road.target.session).await? else {
+        if begun {
+            return Err(ledger_gone(&road));
+        }
         requested.overwrite.clone_from(&request.overwrite);
         requested.adopt = request.create;
         let inspection = session.look(road, requested).await?;
@@ -293,6 +300,17 @@ async fn find(
         requested,
         ledger,
     })))
+}
+
+/// Whoever finished the run in the meantime, or did away with it, may be using the database by now.
+fn ledger_gone(road: &Road) -> Failure {
+    Failure::usage(
+        format!(
+            "{} has no ledger any more: the run was finished from elsewhere, or somebody has removed it",
+            road.target_endpoint()
+        ),
+        "Nothing was touched. If the run was not finished, start a move anew.",
+    )
 }
 
 /// Without a run directory, what was asked for is in the ledger.

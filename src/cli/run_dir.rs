@@ -437,14 +437,19 @@ fn file_name(label: &str) -> String {
     name.trim_matches(['-', '.']).to_owned()
 }
 
-/// What a script under `failed/` executes, without what only psql needs around it: comments, and a transaction.
+/// What a script under `failed/` executes, without what only psql needs around it: the comments at its head, and a transaction.
 pub(super) fn statements_of_script(script: &str) -> String {
-    let is_around = |line: &&str| {
-        let line = line.trim_end();
-        !line.starts_with("--") && !matches!(line, "begin;" | "commit;")
-    };
-    let lines: Vec<&str> = script.lines().filter(is_around).collect();
-    lines.join("\n").trim().to_owned()
+    let is_head = |line: &&str| line.starts_with("--") || line.trim().is_empty();
+    let body: Vec<&str> = script.lines().skip_while(is_head).collect();
+    let mut body = body.join("\n").trim().to_owned();
+    // As failed_script writes it: what the session says, then perhaps the transaction.
+    if let Some((before, rest)) = body.split_once("\nbegin;\n")
+        && before.lines().count() <= 2
+        && let Some(inside) = rest.strip_suffix("\ncommit;")
+    {
+        body = format!("{before}\n{inside}");
+    }
+    body.trim().to_owned()
 }
 
 /// The same of the script as it was written.

@@ -213,6 +213,14 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Opens sessions that work on the target, as long as it is ours.
+    pub fn worker(&self, inspection: &Inspection) -> Connector {
+        let target = &inspection.road.target.connector;
+        self.claim
+            .get()
+            .map_or_else(|| target.clone(), |claim| claim.worker(target))
+    }
+
     /// The first time that the target is touched: empties or creates it where that was asked for, and makes the ledger.
     pub async fn begin(&self, inspection: Inspection, request: &Request) -> Result<Ready, Failure> {
         self.step("planning");
@@ -226,7 +234,7 @@ impl<'a> Session<'a> {
         };
         fault::point("target-ready");
         self.claim(&inspection.road.target).await?;
-        let connector = Claim::worker(&inspection.road.target.connector);
+        let connector = self.worker(&inspection);
         let mut wire = connector.wire("ledger").await?;
         let texts = RowTexts::new(&inspection, &plan, request)?;
         let created = wire
@@ -272,7 +280,7 @@ impl<'a> Session<'a> {
         } = ready;
         let emitter = self.emitter();
         self.step("copying and building");
-        let target = Claim::worker(&inspection.road.target.connector);
+        let target = self.worker(&inspection);
         let (snapshot, proof) = inspection.split(Arc::clone(&plan));
         let run = Run {
             plan,
@@ -382,7 +390,7 @@ async fn prove(
     );
     proof.finish_target().await?;
     fault::point("properties-applied");
-    prove::compare(&proof, marks, emitter).await?;
+    prove::compare(&proof, emitter).await?;
     fault::point("schemas-compared");
     prove::tell_readiness(&proof, emitter).await?;
     fault::point("readiness-told");

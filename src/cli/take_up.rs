@@ -15,7 +15,6 @@ use crate::failure::Failure;
 use crate::fault;
 use crate::ledger::{self, FailedBefore, Held, Ledger, Marks, There};
 use crate::model::{DumpId, Filters, JobId, QualifiedName};
-use crate::pg::claim::Claim;
 use crate::pg::wire::Wire;
 use crate::pg::{Connector, Pool, Snapshot};
 use crate::plan::{Left, Plan};
@@ -41,11 +40,13 @@ pub(super) async fn take_up(
     inspection.recall_database(ledger.request.create).await?;
     session.tell_snapshot(&inspection);
     refuse_another_schema(&ledger, &inspection)?;
-    let connector = Claim::worker(&inspection.road.target.connector);
+    let connector = session.worker(&inspection);
     let mut wire = connector.wire("ledger").await?;
     // What the ledger says is what a crash of the target would leave.
     wire.execute(&ledger::flush()).await?;
-    let resumption = if same_snapshot {
+    let target = &inspection.road.target.session;
+    let emptied = rebase::emptied(target, &ledger.plan, &ledger.marks).await?;
+    let resumption = if same_snapshot && emptied.is_empty() {
         in_same_snapshot(&inspection, ledger).await?
     } else {
         let mut rebasing = Rebasing {
@@ -189,8 +190,7 @@ fn standing(
     standing
 }
 
-/// The old plan goes on, but for what may be done twice and could have been lost: sequences' values, and unlogged tables that
-/// a crash of the target has emptied.
+/// The old plan goes on, but for what may be done twice and could have been lost: where sequences stand.
 async fn in_same_snapshot(inspection: &Inspection, ledger: Ledger) -> Result<Resumption, Failure> {
     let Ledger {
         plan,
@@ -200,18 +200,6 @@ async fn in_same_snapshot(inspection: &Inspection, ledger: Ledger) -> Result<Res
     } = ledger;
     let target = &inspection.road.target.session;
     let mut again = BTreeMap::new();
-    for (table, brought) in rebase::emptied(target, &plan, &marks).await? {
-        let sql = format!("begin; {}; commit", ledger::unmark(&brought));
-        target.execute(&sql).await.map_err(Failure::from)?;
-        for (job, part) in brought {
-            marks.take_back(job, part);
-            let why = format!(
-                "{} is unlogged, and empty since the target crashed",
-                table.shown()
-            );
-            again.insert(job, why);
-        }
-    }
     let positions = plan.jobs.iter().filter(|job| job.work.sets_sequences());
     let done: Vec<JobId> = positions
         .map(|job| job.id)
@@ -261,7 +249,7 @@ impl Rebasing<'_, '_> {
         self.forget_emptied(&draft, &mut unchanged).await?;
         fault::point("changes-known");
         session.step("clearing the target of what does not hold any more");
-        self.clear(&unchanged).await?;
+        self.clear(&draft, &unchanged).await?;
         fault::point("cleared");
         let there = self.there(unchanged).await?;
         let left = self.left(&draft, &there).await?;
@@ -304,13 +292,18 @@ impl Rebasing<'_, '_> {
         Pool::in_snapshot(source.with_encoding(&draft.client_encoding), snapshot)
     }
 
-    async fn clear(&self, unchanged: &BTreeMap<QualifiedName, Held>) -> Result<(), Failure> {
+    async fn clear(
+        &self,
+        draft: &Plan,
+        unchanged: &BTreeMap<QualifiedName, Held>,
+    ) -> Result<(), Failure> {
         let half_made = self.half_made().await?;
         let clearing = Clearing {
             target: &self.inspection.road.target.session,
             superuser: self.inspection.road.target.facts.superuser,
             old: &self.ledger.plan,
             marks: &self.ledger.marks,
+            draft,
             unchanged,
             half_made: &half_made,
         };
@@ -364,20 +357,37 @@ impl Rebasing<'_, '_> {
         let source = self.inspection.view.toc();
         let options = self.compare_options();
         let found = compare_entries(source, &target, &options);
-        let wanting = |one: &EntryDifference<'_>| Some(one.source?.dump_id);
-        let wanting: BTreeSet<DumpId> = found.iter().filter_map(wanting).collect();
-        let entries = source
-            .entries
-            .iter()
-            .map(|entry| entry.dump_id)
-            .filter(|id| !wanting.contains(id))
-            .collect();
-        Ok(There {
-            entries,
+        let mut there = There {
+            entries: source.entries.iter().map(|entry| entry.dump_id).collect(),
             statements: ledger::statements_run(&self.ledger.plan, &self.ledger.marks),
-            edited: ledger::edited(&self.ledger.plan, &self.ledger.marks),
             rows,
-        })
+            ..There::default()
+        };
+        let mut absent: BTreeSet<DumpId> = BTreeSet::new();
+        for EntryDifference {
+            source,
+            target,
+            of_definition,
+            ..
+        } in &found
+        {
+            let Some(entry) = source else {
+                continue;
+            };
+            there.entries.remove(&entry.dump_id);
+            if target.is_none() {
+                absent.insert(entry.dump_id);
+            } else if !of_definition {
+                there.without_owner.insert(entry.dump_id);
+            }
+        }
+        // What was run as edited is there in its own way; what has been dropped since is to be made again.
+        there.edited = ledger::edited(&self.ledger.plan, &self.ledger.marks)
+            .into_iter()
+            .filter(|edited| edited.entry.is_none_or(|entry| !absent.contains(&entry)))
+            .map(|edited| (edited.sql, edited.what))
+            .collect();
+        Ok(there)
     }
 
     async fn left(&self, draft: &Plan, there: &There) -> Result<Left, Failure> {

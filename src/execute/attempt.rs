@@ -128,7 +128,11 @@ impl Task {
                     break done;
                 }
                 match in_time(context.settle(job)).await {
-                    Ok(marks) => break Cow::Owned(marks),
+                    Ok(marks) => {
+                        // A COMMIT whose answer was lost may have got through.
+                        context.believe(marks.clone());
+                        break Cow::Owned(marks);
+                    }
                     // The server that is to be asked is away, too.
                     Err(away) => error = away,
                 }

@@ -29,6 +29,10 @@ const CONSTRAINTS: Query = Query::new(
     "rebase/constraints.sql",
     include_str!("../../sql/rebase/constraints.sql"),
 );
+const TRIGGERS: Query = Query::new(
+    "rebase/triggers.sql",
+    include_str!("../../sql/rebase/triggers.sql"),
+);
 const EVENT_TRIGGERS: Query = Query::new(
     "rebase/event_triggers.sql",
     include_str!("../../sql/rebase/event_triggers.sql"),
@@ -47,8 +51,9 @@ const UNLOGGED: Query = Query::new(
 );
 
 /// All of them, for the test that prepares each on every supported server.
-pub const QUERIES: [Query; 5] = [
+pub const QUERIES: [Query; 6] = [
     CONSTRAINTS,
+    TRIGGERS,
     EVENT_TRIGGERS,
     SHIELDS,
     LARGE_OBJECTS,
@@ -137,6 +142,8 @@ pub struct Clearing<'a> {
     pub old: &'a Plan,
     /// What of it is done.
     pub marks: &'a Marks,
+    /// A plan of the new snapshot.
+    pub draft: &'a Plan,
     /// Tables of the source whose rows stay.
     pub unchanged: &'a BTreeMap<QualifiedName, Held>,
     /// Indexes that were made to become keys and did not.
@@ -164,9 +171,15 @@ impl Clearing<'_> {
         let mut notes = self.drop_event_triggers().await?;
         notes.extend(self.drop_half_made().await?);
         let stale = self.stale();
-        let names: Vec<&QualifiedName> = stale.iter().map(|(unit, _)| &unit.into).collect();
+        let anew = self.draft.tables.iter();
+        let anew = anew.filter(|unit| !self.unchanged.contains_key(&unit.table));
+        let names: BTreeSet<&QualifiedName> = anew
+            .map(|unit| &unit.into)
+            .chain(stale.iter().map(|(unit, _)| &unit.into))
+            .collect();
+        let names: Vec<&QualifiedName> = names.into_iter().collect();
         notes.extend(self.drop_constraints(&names).await?);
-        fault::point("constraints-dropped");
+        notes.extend(self.drop_triggers(&names).await?);
         for batch in stale.chunks(BATCH) {
             self.empty(batch).await?;
             fault::point("tables-emptied");
@@ -174,7 +187,7 @@ impl Clearing<'_> {
         if !stale.is_empty() {
             notes.push(format!(
                 "emptied on the target, to be copied again: {}",
-                listed(names.iter().map(|name| name.shown()))
+                listed(stale.iter().map(|(unit, _)| unit.into.shown()))
             ));
         }
         let removed = self.remove_large_objects().await?;
@@ -260,6 +273,23 @@ impl Clearing<'_> {
         Ok(notes)
     }
 
+    /// Triggers that would fire on what is emptied and loaded; whatever they are set to, they are made again as they were.
+    async fn drop_triggers(&self, tables: &[&QualifiedName]) -> Result<Vec<String>, PgError> {
+        let (schemas, names) = columns(tables);
+        let mut notes = Vec::new();
+        for row in self.target.query(&TRIGGERS, &[&schemas, &names]).await? {
+            let table = row.name("schema", "name")?;
+            let trigger = quote_ident(&row.get::<String>("trigger_name")?);
+            let sql = format!("drop trigger if exists {trigger} on {table}");
+            self.target.execute(&sql).await?;
+            notes.push(format!(
+                "dropped trigger {trigger} of {}, to be made again",
+                table.shown()
+            ));
+        }
+        Ok(notes)
+    }
+
     /// Empties tables, and takes their marks back with them.
     async fn empty(&self, batch: &[(&CopyUnit, Vec<(JobId, u32)>)]) -> Result<(), PgError> {
         let mut truncated: BTreeSet<String> = BTreeSet::new();
@@ -269,6 +299,10 @@ impl Clearing<'_> {
                 // The other rows came with the extension.
                 Some(condition) => {
                     let _ = write!(sql, "; delete from only {} {condition}", unit.into);
+                }
+                // Others of the extension may refer to it.
+                None if unit.entry.is_none() => {
+                    let _ = write!(sql, "; delete from only {}", unit.into);
                 }
                 None if unit.into == unit.table => {
                     truncated.insert(format!("only {}", unit.into));
@@ -312,7 +346,7 @@ impl Clearing<'_> {
     }
 }
 
-/// What is set aside while tables are loaded whose triggers, or forced row security, are in place already.
+/// What is set aside while tables are loaded whose row security is in place already, and holds for their owner.
 pub async fn shields(
     target: &Session,
     tables: &[&QualifiedName],
@@ -321,35 +355,18 @@ pub async fn shields(
     let mut shields = BTreeMap::new();
     for row in target.query(&SHIELDS, &[&schemas, &names]).await? {
         let table = row.name("schema", "name")?;
-        let mut shield = Shield::default();
         let alter = |what: &str| SqlText::from(format!("alter table only {table} {what}"));
-        if row.get("forced")? {
-            shield.before.push(alter("no force row level security"));
-            shield.after.push(alter("force row level security"));
-        }
-        let triggers: Vec<String> = row.get("triggers")?;
-        let states: Vec<String> = row.get("states")?;
-        for (trigger, state) in triggers.iter().zip(&states) {
-            let name = quote_ident(trigger);
-            let enable = match state.as_str() {
-                "A" => "enable always",
-                "R" => "enable replica",
-                _ => "enable",
-            };
-            shield
-                .before
-                .push(alter(&format!("disable trigger {name}")));
-            shield
-                .after
-                .push(alter(&format!("{enable} trigger {name}")));
-        }
+        let shield = Shield {
+            before: vec![alter("no force row level security")],
+            after: vec![alter("force row level security")],
+        };
         shields.insert(table, shield);
     }
     Ok(shields)
 }
 
-/// Unlogged tables that are empty although rows of theirs were committed: the target has crashed since. Each with the job
-/// and the part that brought them.
+/// Unlogged tables that do not hold what was committed into them: the target has crashed since. Each with the jobs and the parts
+/// that brought it.
 pub async fn emptied(
     target: &Session,
     plan: &Plan,
@@ -359,13 +376,22 @@ pub async fn emptied(
     for row in target.query(&UNLOGGED, &[]).await? {
         let table = row.name("schema", "name")?;
         let brought = ledger::brought(plan, marks, &table);
+        let rows = brought
+            .iter()
+            .filter_map(|(job, part)| marks.part(*job, *part));
+        let expected: Rows = rows.map(|mark| mark.mark.rows).sum();
         if brought.is_empty() {
             continue;
         }
-        let sql = format!("select exists (select from only {table}) as found");
-        let rows = target.query_text("an unlogged table", &sql, &[]).await?;
-        let has_rows: bool = rows.first().map_or(Ok(false), |row| row.get("found"))?;
-        if !has_rows {
+        let is_whole = if row.get("hidden")? {
+            row.count("bytes")? > 0
+        } else {
+            let sql = format!("select count(*) as found from only {table}");
+            let rows = target.query_text("an unlogged table", &sql, &[]).await?;
+            let found = rows.first().map_or(Ok(0), |row| row.count("found"))?;
+            Rows(found) == expected
+        };
+        if !is_whole {
             emptied.push((table, brought));
         }
     }

@@ -15,6 +15,8 @@ use crate::plan::{CopyUnit, Job, Plan, Statement, Work};
 pub struct There {
     /// Entries of the new table of contents.
     pub entries: HashSet<DumpId>,
+    /// Entries that are there, and have another owner or place than they should.
+    pub without_owner: HashSet<DumpId>,
     /// Statements of no entry that were run.
     pub statements: HashSet<SqlText>,
     /// Statements in whose place others were run that the operator had edited, and what the ledger calls these.
@@ -170,11 +172,26 @@ fn mark_parts(job: &Job, parts: impl Iterator<Item = Option<DoneMark>>, marks: &
     }
 }
 
-/// What stood in the place of the old plan's statements, by their text.
-pub fn edited(plan: &Plan, marks: &Marks) -> HashMap<SqlText, String> {
+/// A statement in whose place another was run, that the operator had edited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replaced {
+    /// As it was planned.
+    pub sql: SqlText,
+    /// Its entry, by the number that it had then.
+    pub entry: Option<DumpId>,
+    /// What the ledger calls it.
+    pub what: String,
+}
+
+/// What stood in the place of the old plan's statements.
+pub fn edited(plan: &Plan, marks: &Marks) -> Vec<Replaced> {
     let edited = marks.edited().filter_map(|(job, part, file)| {
         let statement = statement_of(plan, job, part)?;
-        Some((statement.sql.clone(), format!("{EDITED}{file}")))
+        Some(Replaced {
+            sql: statement.sql.clone(),
+            entry: statement.entry.as_ref().map(|entry| entry.dump_id),
+            what: format!("{EDITED}{file}"),
+        })
     });
     edited.collect()
 }
@@ -229,20 +246,34 @@ fn statement_of(plan: &Plan, job: JobId, part: u32) -> Option<&Statement> {
 }
 
 /// What computes something from rows is done again, always: it is cheap to say and hard to be sure of otherwise.
-fn is_there(statement: &Statement, there: &There) -> bool {
+fn is_computed(statement: &Statement) -> bool {
     const COMPUTED: [&[u8]; 3] = [
         b"refresh materialized view ",
         b"analyze ",
         b"select pg_catalog.setval(",
     ];
     let sql = statement.sql.as_bytes();
-    if COMPUTED.iter().any(|begin| sql.starts_with(begin)) {
+    COMPUTED.iter().any(|begin| sql.starts_with(begin))
+}
+
+fn is_there(statement: &Statement, there: &There) -> bool {
+    if is_computed(statement) {
         return false;
     }
     match &statement.entry {
+        Some(entry) if there.without_owner.contains(&entry.dump_id) => !gives_away(statement),
         Some(entry) => there.entries.contains(&entry.dump_id),
         None => there.statements.contains(&statement.sql),
     }
+}
+
+/// Whether a statement says who owns an object, or where and how it is stored, and nothing else.
+fn gives_away(statement: &Statement) -> bool {
+    let text = statement.sql.to_string_lossy();
+    let last = text.rsplit(";\n").find(|part| !part.trim().is_empty());
+    let says = |words: &str| last.is_some_and(|part| part.contains(words));
+    last.is_some_and(|part| part.trim_start().starts_with("ALTER "))
+        && (says(" OWNER TO ") || says(" SET TABLESPACE ") || says(" SET ACCESS METHOD "))
 }
 
 #[cfg(test)]
@@ -372,6 +403,10 @@ mod tests {
             statement(None, "select pg_catalog.setval('s', 3, true)"),
             statement(Some(7), "refresh materialized view v"),
         ];
+        let half = vec![
+            statement(Some(9), "create type mood as enum ();\n"),
+            statement(Some(9), "ALTER TYPE public.mood OWNER TO app;\n"),
+        ];
         let run = |statements| Work::Run {
             statements,
             settings: Vec::new(),
@@ -380,6 +415,7 @@ mod tests {
             run(statements),
             run(computed),
             Work::Copy { tables: vec![0, 1] },
+            run(half),
         ];
         let plan = plan(vec![unit("same", 1), unit("changed", 1)], work);
         let same = Held {
@@ -388,6 +424,7 @@ mod tests {
         };
         let there = There {
             entries: HashSet::from([DumpId(7)]),
+            without_owner: HashSet::from([DumpId(9)]),
             statements: HashSet::from([SqlText::from("analyze t")]),
             edited: HashMap::from([(
                 SqlText::from("create index j on t (b)"),
@@ -400,6 +437,10 @@ mod tests {
         let edited: Vec<_> = marks.edited().collect();
         assert_eq!(edited, [(JobId(0), 2, "failed/001.sql")]);
         assert_eq!(marks.parts(JobId(1)), 0, "{marks:?}");
+        assert!(
+            marks.has(JobId(3), 1) && !marks.has(JobId(3), 2),
+            "{marks:?}"
+        );
         assert!(marks.has(JobId(2), 1) && !marks.has(JobId(2), 2) && !marks.whole(JobId(2)));
     }
 

@@ -21,7 +21,9 @@ mod read;
 mod record;
 mod standing;
 
-pub use adopt::{Held, There, adopt, brought, comparable, edited, failed_in, held, statements_run};
+pub use adopt::{
+    Held, Replaced, There, adopt, brought, comparable, edited, failed_in, held, statements_run,
+};
 pub use marks::{DoneMark, EDITED, Marks};
 pub use read::{FailedBefore, Ledger, LedgerError, read, read_marks};
 pub use record::{Identity, Memory, Request};

@@ -125,13 +125,16 @@ pub enum ClaimError {
 /// The target is ours for as long as this lives, and its session with it.
 pub struct Claim {
     session: Session,
+    /// The server process that holds it.
+    pid: i32,
 }
 
 impl Claim {
     /// Claims the database that the connector leads to. Changes nothing in it.
     pub async fn take(target: &Connector) -> Result<Self, ClaimError> {
         let session = target.session("claim").await.map_err(ClaimError::Asking)?;
-        let claim = Self { session };
+        let pid = own_pid(&session).await.map_err(ClaimError::Asking)?;
+        let claim = Self { session, pid };
         let set = claim.session.execute(KEEP_ALIVE).await;
         set.map_err(ClaimError::Asking)?;
         let deadline = Instant::now() + PATIENCE;
@@ -150,10 +153,11 @@ impl Claim {
         }
     }
 
-    /// The same connector, for sessions that work for the run on the target: should we be killed, they can be found.
+    /// The same connector, for sessions that work for the run on the target: should we be killed, they can be found. None is
+    /// opened once the claim is lost: somebody else may have it by then, and work on the same tables.
     #[must_use]
-    pub fn worker(target: &Connector) -> Connector {
-        target.with_opening(&mark())
+    pub fn worker(&self, target: &Connector) -> Connector {
+        target.with_opening(&format!("{}; {}", still_claimed(self.pid), mark()))
     }
 
     /// Does the same with a session that is open already.
@@ -211,6 +215,22 @@ impl Claim {
         };
         rows.iter().map(holder).collect()
     }
+}
+
+/// Fails unless the claim is held by that server process. As a cast that only fails when it is reached: the database may have no
+/// language that could raise an error.
+fn still_claimed(pid: i32) -> String {
+    format!(
+        "select case when count(*) > 0 then 0 else ('the claim on this database is lost: ' || count(*))::int4 end \
+         from pg_catalog.pg_locks l where l.locktype = 'advisory' and l.granted and l.objsubid = 2 \
+         and l.classid::int8 = {PGCO} and l.objid::int8 = {CLAIM} and l.pid = {pid}"
+    )
+}
+
+async fn own_pid(session: &Session) -> Result<i32, PgError> {
+    let sql = "select pg_catalog.pg_backend_pid() as pid";
+    let rows = session.query_text("the claim's process", sql, &[]).await?;
+    rows.first().map_or(Ok(0), |row| row.get("pid"))
 }
 
 fn mark() -> String {
