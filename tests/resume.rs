@@ -25,7 +25,11 @@ struct Scene {
 
 impl Scene {
     fn build(sql: &str) -> Option<Self> {
-        let server = Server::start(15)?;
+        Self::build_on(15, sql)
+    }
+
+    fn build_on(major: u32, sql: &str) -> Option<Self> {
+        let server = Server::start(major)?;
         server.psql("postgres", "create database source");
         server.psql("postgres", "create database target template template0");
         server.psql("source", sql);
@@ -229,9 +233,8 @@ const WRITES: &str = "
     refresh materialized view sizes;
 ";
 
-#[test]
-fn finished_tables_are_loaded_anew_and_nothing_fires() {
-    let Some(scene) = Scene::build(WARY) else {
+fn finished_tables_are_loaded_anew(major: u32) {
+    let Some(scene) = Scene::build_on(major, WARY) else {
         return;
     };
     let killed = scene.move_until(AT_THE_END);
@@ -252,4 +255,40 @@ fn finished_tables_are_loaded_anew_and_nothing_fires() {
         )
     };
     assert_eq!(states("source"), states("target"), "{resumed}");
+}
+
+#[test]
+fn finished_tables_are_loaded_anew_and_nothing_fires_on_11() {
+    finished_tables_are_loaded_anew(11);
+}
+
+#[test]
+fn finished_tables_are_loaded_anew_and_nothing_fires_on_18() {
+    finished_tables_are_loaded_anew(18);
+}
+
+#[test]
+fn a_target_whose_ledger_is_gone_is_left_alone() {
+    let Some(scene) =
+        Scene::build("create table fish (id int primary key); insert into fish values (1)")
+    else {
+        return;
+    };
+    scene.server.psql("target", "create table before (id int)");
+    let run = prepare(&scene.source, &scene.target, &["--overwrite", "target"])
+        .env("PGCONVOY_FAULT", "kill@jobs-done")
+        .run();
+    assert_eq!(run.status, -1, "{run}");
+    scene.server.psql(
+        "target",
+        "drop schema pgconvoy cascade; insert into fish values (2)",
+    );
+    let refused = resume(&run, &[]);
+    assert_eq!(refused.status, 2, "{refused}");
+    assert!(
+        refused.stderr.contains("has no ledger any more"),
+        "{refused}"
+    );
+    let rows = scene.server.psql("target", "select count(*) from fish");
+    assert_eq!(rows, "2", "{refused}");
 }
