@@ -289,7 +289,7 @@ impl From<PgError> for Failure {
                 failure.with_hint(for_sqlstate(&error.code))
             }
             PgError::Io { .. } | PgError::Closed { .. } => lost(&error),
-            PgError::SnapshotLost { .. } => {
+            PgError::SnapshotLost { .. } | PgError::WorkLost { .. } => {
                 Self::of(FailureKind::LostConnection, ExitStatus::Interrupted, &error)
                     .with_hint(for_job_error(&error))
             }
@@ -355,7 +355,6 @@ impl From<ExecuteError> for Failure {
                 .while_doing(&job)
                 .with_status(ExitStatus::Interrupted),
             // Its own error says whether somebody has to make room, or a resumed run helps itself.
-            ExecuteError::LostWork { lost } => Self::lost_work(&lost),
             ExecuteError::Stuck { job, source } => Self::from(source).while_doing(&job),
             ExecuteError::Stopped => Self::interrupted("a signal"),
             ExecuteError::Panicked { job, source } => {

@@ -15,7 +15,7 @@ create table pgconvoy.run (
     archive bytea not null
 );
 
--- One row for each job that is done (part 0), and for each of its parts (1, 2, …) that has a result of its own.
+-- One row for each job that is done (part 0), and for each of its parts (1, 2, and so on) that has a result of its own.
 create table pgconvoy.done (
     job int4 not null,
     part int4 not null,

@@ -14,7 +14,7 @@ use crate::fault;
 use crate::ledger::{self, Marks};
 use crate::model::{Difference, Filters, Finding, Oid, QualifiedName, TableVerdict, Waiver};
 use crate::pg::client_tools::ClientTool;
-use crate::pg::{Connector, Session, current_transactions};
+use crate::pg::{Connector, PgError, Session, current_transactions};
 use crate::plan::{NewDatabase, Plan};
 use crate::toc::{CompareOptions, Entry, RestoreOptions, Toc, object_name};
 use crate::verify::{self, Observed, Outcome, Readiness, Scope};
@@ -222,7 +222,7 @@ pub async fn nothing_was_lost(proof: &Proof, expected: &Marks) -> Result<(), Fai
     if lost.is_empty() {
         return Ok(());
     }
-    Err(Failure::lost_work(&lost))
+    Err(PgError::WorkLost { lost }.into())
 }
 
 /// What the source was like in the snapshot, as far as it tells whether it has been written to since.

@@ -9,6 +9,7 @@
 //! `begin` is where the target is first touched; what was asked for, the plan and the schema are written down before, in the
 //! run directory, and right after it in the ledger. The ledger goes last of all.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -349,8 +350,24 @@ impl RowTexts {
 }
 
 fn json(what: &str, value: &impl Serialize) -> Result<String, Failure> {
-    serde_json::to_string(value)
-        .map_err(|error| Failure::defect(format!("putting {what} into JSON: {error}")))
+    let text = serde_json::to_string(value)
+        .map_err(|error| Failure::defect(format!("putting {what} into JSON: {error}")))?;
+    Ok(ascii(&text))
+}
+
+/// JSON that a database of any encoding can hold: within its strings, other characters are escaped.
+fn ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() {
+            text.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _infallible = write!(text, "\\u{unit:04x}");
+            }
+        }
+    }
+    text
 }
 
 async fn prove(
@@ -435,4 +452,18 @@ pub(super) fn step(emitter: &Emitter, what: &str) {
     emitter.emit(What::StepStarted {
         step: what.to_owned(),
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_for_the_ledger_is_ascii_and_says_the_same() {
+        let value = vec!["größe \u{1f42c} \"…\"".to_owned()];
+        let text = json("a test", &value).expect("JSON");
+        assert!(text.is_ascii(), "{text}");
+        let again: Vec<String> = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(again, value);
+    }
 }

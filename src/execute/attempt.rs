@@ -13,7 +13,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::outcome::{Ended, Outcome};
@@ -23,8 +23,8 @@ use super::{compare, copy, large_objects, statements};
 use crate::event::{JobFailure, What};
 use crate::ledger::{self, DoneMark, Line, Marks, Trouble};
 use crate::model::{DumpId, JobId, SqlText};
-use crate::pg::PgError;
 use crate::pg::wire::Gauge;
+use crate::pg::{PgError, Session};
 use crate::plan::{Job, Work};
 
 /// The wait before the second attempt; it doubles from one to the next …
@@ -111,11 +111,8 @@ impl Task {
             let work = Box::pin(once(&context, &attempt));
             let mut error = match context.watched(job.id, &self.gauge, work).await {
                 Ok(mut outcome) => {
-                    if !outcome.failures.is_empty() {
-                        in_time(context.nothing_is_lost()).await?;
-                    }
                     context.explain_failures(&mut outcome).await;
-                    context.note_failures(&attempt, &outcome).await;
+                    context.note_failures(&attempt, &outcome).await?;
                     return Ok(outcome);
                 }
                 Err(error) => error,
@@ -126,9 +123,12 @@ impl Task {
                 }
                 self.wait(job, number, &error).await;
                 number += 1;
+                // Without a session nothing was begun that would have to be settled.
+                if matches!(error, PgError::Connect(_)) {
+                    break done;
+                }
                 match in_time(context.settle(job)).await {
                     Ok(marks) => break Cow::Owned(marks),
-                    Err(away) if context.losses.found().is_some() => return Err(away),
                     // The server that is to be asked is away, too.
                     Err(away) => error = away,
                 }
@@ -202,7 +202,7 @@ fn may_pass(error: &PgError) -> bool {
 impl Context {
     /// What is done of a job, once nobody can add to it any more.
     async fn settle(&self, job: &Job) -> Result<Marks, PgError> {
-        if !job.work.changes_target() {
+        if !job.work.needs_target() {
             return Ok(Marks::default());
         }
         self.target.abandon(job.id);
@@ -215,7 +215,39 @@ impl Context {
                 ),
             });
         }
-        self.done_by_now(&session).await
+        self.look_for_losses(&session).await?;
+        ledger::read_marks(&session, Some(job.id)).await
+    }
+
+    /// A target that crashes loses the last commits, which nobody waited for. What is built on them after that would fail, or be
+    /// built on nothing.
+    async fn look_for_losses(&self, session: &Session) -> Result<(), PgError> {
+        let expected = self.done();
+        let found = ledger::read_marks(session, None).await?;
+        let lost: Vec<String> = expected
+            .missing_from(&found)
+            .map(|(_, _, what)| what.to_owned())
+            .collect();
+        if lost.is_empty() {
+            Ok(())
+        } else {
+            Err(PgError::WorkLost { lost })
+        }
+    }
+
+    /// What must be in the ledger by now.
+    pub fn done(&self) -> Marks {
+        self.believed().clone()
+    }
+
+    /// Takes in what a job has done.
+    pub fn believe(&self, marks: Marks) {
+        self.believed().extend(marks);
+    }
+
+    fn believed(&self) -> MutexGuard<'_, Marks> {
+        // Nothing panics while it holds the lock; if something did, the marks would still be whole.
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Best effort: what counts is in the record of the run.
@@ -232,12 +264,21 @@ impl Context {
         self.write_in_ledger(&statement).await;
     }
 
-    /// So that another session knows what not to try again, unless it is told to.
-    async fn note_failures(&self, attempt: &Attempt<'_>, outcome: &Outcome) {
-        for (part, failure) in &outcome.failures {
-            if attempt.failed_before(*part).is_some() {
-                continue;
+    /// So that another session knows what not to try again, unless it is told to. What failed because the target has lost what it
+    /// is built on has not failed.
+    async fn note_failures(&self, attempt: &Attempt<'_>, outcome: &Outcome) -> Result<(), PgError> {
+        let is_new = |(part, _): &&(u32, JobFailure)| attempt.failed_before(*part).is_none();
+        let new: Vec<&(u32, JobFailure)> = outcome.failures.iter().filter(is_new).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        if let Ok(session) = self.target.session("ledger").await {
+            // Whoever cannot be asked now is asked at the end of the run.
+            if let Err(lost @ PgError::WorkLost { .. }) = self.look_for_losses(&session).await {
+                return Err(lost);
             }
+        }
+        for (part, failure) in new {
             let statement = ledger::trouble(&Trouble {
                 job: attempt.job.id,
                 part: *part,
@@ -248,6 +289,7 @@ impl Context {
             });
             self.write_in_ledger(&statement).await;
         }
+        Ok(())
     }
 
     /// Best effort, for what nobody relies on.

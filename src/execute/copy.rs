@@ -15,9 +15,9 @@ use crate::pg::wire::{Ends, Gauge, Relayed, Wire, read_copy, relay};
 use crate::plan::{CopyUnit, Job, Plan, Range};
 
 /// Both ends of the road.
-struct Wires {
-    source: Wire,
-    target: Wire,
+pub(super) struct Wires {
+    pub source: Wire,
+    pub target: Wire,
 }
 
 /// A table of a job, and which part of it that is.
@@ -361,7 +361,9 @@ fn copied(table: usize, relayed: &Relayed, started: Instant) -> Found {
 }
 
 impl Context {
-    async fn wires(&self) -> Result<Wires, PgError> {
+    /// A session of each side. Always the target's first: where sessions are scarce, two jobs that each have one and wait for
+    /// the other would wait for ever.
+    pub async fn wires(&self) -> Result<Wires, PgError> {
         let target = self.target.take().await?;
         match self.source.take().await {
             Ok(source) => Ok(Wires { source, target }),

@@ -1,6 +1,7 @@
 //! Large objects, through the same relay: into a temporary table, and from there, on the server, into being.
 
 use super::attempt::Attempt;
+use super::copy;
 use super::outcome::{Ended, Found, Measured, Outcome, failure};
 use super::statements::begin;
 use super::supervisor::Context;
@@ -39,14 +40,10 @@ pub(super) async fn copy(
         outcome.fail(failure.clone());
         return Ok(outcome);
     }
-    let mut source = context.source.take().await?;
-    let mut target = match context.target.take().await {
-        Ok(target) => target,
-        Err(error) => {
-            context.source.give_back(source);
-            return Err(error);
-        }
-    };
+    let copy::Wires {
+        mut source,
+        mut target,
+    } = context.wires().await?;
     let mut outcome = Outcome::default();
     let mut wires = (&mut source, &mut target);
     let copied = copy_in_transaction(&mut wires, attempt, (&oids, statements), &mut outcome).await;

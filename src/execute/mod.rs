@@ -20,7 +20,6 @@
 //! | `explain` | who stands behind an error that names nobody |
 //! | `statements` | statements in one transaction; one by one when one of them fails |
 //! | `copy` | tables and chunks through the relay |
-//! | `losses` | whether the target has lost what was committed |
 //! | `large_objects` | large objects, through the same relay |
 //! | `compare` | reads a side for the comparison |
 //! | `evidence` | sums up what jobs read, and has it judged |
@@ -35,7 +34,6 @@ mod earlier;
 mod evidence;
 mod explain;
 mod large_objects;
-mod losses;
 mod outcome;
 pub mod prepare;
 pub mod rebase;
@@ -101,12 +99,6 @@ pub enum ExecuteError {
         job: String,
         /// What the matter is.
         source: PgError,
-    },
-    /// The target has crashed, and what was committed right before that is gone.
-    #[error("the target has lost work that was committed: {}", lost.join(", "))]
-    LostWork {
-        /// What was done, as the ledger had it.
-        lost: Vec<String>,
     },
     /// We were asked to stop; why, knows who asked.
     #[error("stopped on request")]

@@ -1,14 +1,13 @@
 //! Starts jobs, hears of their ends, decides what is skipped, and gives the snapshot back.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::task::{Id, JoinSet};
 
 use super::attempt::Task;
 use super::evidence::Evidence;
-use super::losses::Losses;
 use super::outcome::{Ended, Outcome};
 use super::stop::{self, Drain, Turn};
 use super::watchdog::{self, Watchdog};
@@ -16,7 +15,7 @@ use super::{Earlier, ExecuteError, Run};
 use crate::event::{Emit, What};
 use crate::fault;
 use crate::ledger::Marks;
-use crate::model::{Bytes, DumpId, JobId, Rows};
+use crate::model::{Bytes, DumpId, JobId, Rows, Side};
 use crate::pg::wire::{Gauge, Wire};
 use crate::pg::{Pool, Snapshot};
 use crate::plan::{Job, Plan, Work};
@@ -33,10 +32,11 @@ pub(super) struct Context {
     pub emit: Arc<dyn Emit>,
     /// What earlier sessions have done.
     pub earlier: Arc<Earlier>,
+    /// What they and we have done: it must be in the ledger.
+    pub done: Mutex<Marks>,
     /// How many times a job is tried again after an error that may pass.
     pub max_retries: u32,
     pub watchdog: Watchdog,
-    pub losses: Losses,
 }
 
 /// A job under way.
@@ -57,7 +57,6 @@ struct Supervisor {
     /// Entries that are not there although they should be, and the job that is the cause.
     broken: HashMap<DumpId, JobId>,
     evidence: Evidence,
-    /// What must be in the ledger by now.
     snapshot: Option<Snapshot>,
     drain: Drain,
     /// Jobs that read the source and have not ended yet.
@@ -86,7 +85,7 @@ pub async fn run(run: Run) -> Result<Marks, ExecuteError> {
         target: Pool::without_snapshot(target.with_encoding(&plan.client_encoding)),
         plan: Arc::clone(&plan),
         emit,
-        losses: Losses::since(earlier.marks.clone()),
+        done: Mutex::new(earlier.marks.clone()),
         earlier: Arc::new(earlier),
         max_retries,
         watchdog: Watchdog::default(),
@@ -118,7 +117,7 @@ pub async fn run(run: Run) -> Result<Marks, ExecuteError> {
     }
     supervisor.context.source.drain().await;
     supervisor.context.target.drain().await;
-    ended.map(|()| supervisor.context.losses.committed())
+    ended.map(|()| supervisor.context.done())
 }
 
 impl Supervisor {
@@ -242,17 +241,14 @@ impl Supervisor {
         })?;
         let outcome = outcome.map_err(|source| {
             let job = name();
-            if let Some(lost) = context.losses.found() {
-                ExecuteError::LostWork {
-                    lost: lost.to_vec(),
-                }
-            } else if source.stops_run() {
+            if source.stops_run() {
                 ExecuteError::Stuck { job, source }
             } else {
                 ExecuteError::Lost { job, source }
             }
         })?;
         fault::point_of("job-ended", || &job.label);
+        self.tell_scarcity();
         self.conclude(job, &running, outcome);
         fault::point_of("job-told", || &job.label);
         self.free_slots.insert(running.slot);
@@ -265,7 +261,7 @@ impl Supervisor {
         for found in outcome.found {
             self.evidence.take(&self.context.plan, found, emit.as_ref());
         }
-        self.context.losses.commit(outcome.marks);
+        self.context.believe(outcome.marks);
         for entry in outcome.broken {
             self.broken.entry(entry).or_insert(job.id);
         }
@@ -311,6 +307,20 @@ impl Supervisor {
             self.context.emit.emit(What::SnapshotReleased);
         }
         Ok(())
+    }
+
+    fn tell_scarcity(&self) {
+        let sides = [
+            (Side::Source, &self.context.source),
+            (Side::Target, &self.context.target),
+        ];
+        for (side, _) in sides.iter().filter(|(_, pool)| pool.has_become_scarce()) {
+            let text = format!(
+                "the {side} has no room for as many connections as there are workers: they wait for each other's (fewer --jobs, or a \
+                 higher max_connections or CONNECTION LIMIT there)"
+            );
+            self.context.emit.emit(What::Note { text });
+        }
     }
 
     fn tell_progress(&mut self) {

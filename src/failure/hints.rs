@@ -149,6 +149,10 @@ pub fn for_job_error(error: &PgError) -> Option<String> {
                 .to_owned(),
         ),
         PgError::Answer { .. } => Some(DEFECT.to_owned()),
+        PgError::WorkLost { .. } => Some(
+            "Look at the target's log for why it crashed; then resume: what is missing is done again."
+                .to_owned(),
+        ),
         PgError::SnapshotLost { .. } => Some(
             "Resume the run: it takes a new snapshot of the source and brings everything to it; what has not changed stays."
                 .to_owned(),

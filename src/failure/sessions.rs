@@ -60,27 +60,6 @@ impl Failure {
                 .to_owned(),
         ))
     }
-
-    /// The target has lost work that was committed, because it crashed before that was on disk.
-    pub fn lost_work(lost: &[String]) -> Self {
-        const SHOWN: usize = 20;
-        let mut details: Vec<String> = lost.iter().take(SHOWN).cloned().collect();
-        if lost.len() > SHOWN {
-            details.push(format!("… and {} more", lost.len() - SHOWN));
-        }
-        Self {
-            details,
-            ..Self::new(
-                FailureKind::LostConnection,
-                ExitStatus::Interrupted,
-                "the target has crashed in the meantime, and lost work that was done: nothing is proven",
-            )
-        }
-        .with_hint(Some(
-            "Look at the target's log for why it crashed; then resume: what is missing is done again."
-                .to_owned(),
-        ))
-    }
 }
 
 fn kind_in_words(kind: DifferenceKind) -> &'static str {

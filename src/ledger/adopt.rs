@@ -244,3 +244,187 @@ fn is_there(statement: &Statement, there: &There) -> bool {
         None => there.statements.contains(&statement.sql),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EntryRef, Phase};
+    use crate::model::{CopyFormat, Rows, VerifyLevel};
+    use crate::plan::{Range, Shield};
+
+    fn name(table: &str) -> QualifiedName {
+        QualifiedName::new("public", table)
+    }
+
+    fn unit(table: &str, chunks: u32) -> CopyUnit {
+        CopyUnit {
+            table: name(table),
+            into: name(table),
+            entry: Some(DumpId(1)),
+            columns: vec!["id".into()],
+            format: CopyFormat::Binary,
+            encoding: None,
+            condition: None,
+            freeze: true,
+            rows: Rows(0),
+            bytes: Bytes(0),
+            chunks,
+            shield: Shield::default(),
+        }
+    }
+
+    fn statement(entry: Option<i32>, sql: &str) -> Statement {
+        let entry = entry.map(|dump_id| EntryRef {
+            dump_id: DumpId(dump_id),
+            desc: "INDEX".into(),
+            tag: "public i".into(),
+            owner: String::new(),
+        });
+        Statement {
+            entry,
+            needs: Vec::new(),
+            sql: SqlText::from(sql),
+        }
+    }
+
+    fn plan(tables: Vec<CopyUnit>, work: Vec<Work>) -> Plan {
+        let job = |(id, work)| Job {
+            id: JobId(id),
+            phase: Phase::Data,
+            label: format!("job {id}"),
+            work,
+            after: Vec::new(),
+            needs: Vec::new(),
+            cost: 0,
+            locks: Vec::new(),
+            memory: Bytes(0),
+            bytes: Bytes(0),
+            rows: Rows(0),
+        };
+        Plan {
+            format: 1,
+            workers: 2,
+            verify: VerifyLevel::Content,
+            client_encoding: "UTF8".into(),
+            memory: Bytes(0),
+            tables,
+            comparisons: Vec::new(),
+            excluded: Vec::new(),
+            notes: Vec::new(),
+            left_out: Vec::new(),
+            jobs: (0..).zip(work).map(job).collect(),
+        }
+    }
+
+    fn mark(rows: u64) -> DoneMark {
+        let digest = MultisetDigest {
+            rows: Rows(rows),
+            sum: u128::from(rows),
+        };
+        DoneMark {
+            what: "done".into(),
+            mark: Mark {
+                rows: Rows(rows),
+                bytes: Bytes(1),
+                digest: Some(digest),
+            },
+        }
+    }
+
+    fn chunk(table: usize) -> Work {
+        let range = Range::Block { from: 0, to: None };
+        Work::CopyChunk { table, range }
+    }
+
+    #[test]
+    fn a_table_is_held_when_all_of_its_parts_are() {
+        let tables = vec![unit("whole", 1), unit("cut", 2), unit("half", 2)];
+        let work = vec![
+            Work::Copy { tables: vec![0] },
+            chunk(1),
+            chunk(1),
+            chunk(2),
+            chunk(2),
+        ];
+        let plan = plan(tables, work);
+        let mut marks = Marks::default();
+        marks.add(JobId(0), 1, mark(3));
+        for job in [1, 2, 3] {
+            marks.add(JobId(job), WHOLE, mark(2));
+        }
+        let held = held(&plan, &marks);
+        let rows: Vec<(&str, u64)> = held
+            .iter()
+            .map(|(table, digest)| (table.name.as_str(), digest.rows.0))
+            .collect();
+        assert_eq!(rows, [("cut", 4), ("whole", 3)]);
+        assert_eq!(brought(&plan, &marks, &name("half")), [(JobId(3), WHOLE)]);
+    }
+
+    #[test]
+    fn what_is_there_is_done_but_not_what_is_computed_from_rows() {
+        let statements = vec![
+            statement(Some(7), "create index i on t (a)"),
+            statement(Some(8), "create index j on t (b)"),
+        ];
+        let computed = vec![
+            statement(None, "analyze t"),
+            statement(None, "select pg_catalog.setval('s', 3, true)"),
+            statement(Some(7), "refresh materialized view v"),
+        ];
+        let run = |statements| Work::Run {
+            statements,
+            settings: Vec::new(),
+        };
+        let work = vec![
+            run(statements),
+            run(computed),
+            Work::Copy { tables: vec![0, 1] },
+        ];
+        let plan = plan(vec![unit("same", 1), unit("changed", 1)], work);
+        let same = Held {
+            digest: MultisetDigest::default(),
+            bytes: Bytes(5),
+        };
+        let there = There {
+            entries: HashSet::from([DumpId(7)]),
+            statements: HashSet::from([SqlText::from("analyze t")]),
+            edited: HashMap::from([(
+                SqlText::from("create index j on t (b)"),
+                format!("{EDITED}failed/001.sql"),
+            )]),
+            rows: BTreeMap::from([(name("same"), same)]),
+        };
+        let marks = adopt(&plan, &there);
+        assert!(marks.whole(JobId(0)), "{marks:?}");
+        let edited: Vec<_> = marks.edited().collect();
+        assert_eq!(edited, [(JobId(0), 2, "failed/001.sql")]);
+        assert_eq!(marks.parts(JobId(1)), 0, "{marks:?}");
+        assert!(marks.has(JobId(2), 1) && !marks.has(JobId(2), 2) && !marks.whole(JobId(2)));
+    }
+
+    #[test]
+    fn a_failure_keeps_its_place_by_what_failed() {
+        let run = |sqls: &[&str]| Work::Run {
+            statements: sqls.iter().map(|sql| statement(Some(1), sql)).collect(),
+            settings: Vec::new(),
+        };
+        let old = plan(
+            vec![unit("t", 1)],
+            vec![run(&["a", "b"]), Work::Copy { tables: vec![0] }],
+        );
+        let new = plan(
+            vec![unit("u", 1), unit("t", 1)],
+            vec![Work::Copy { tables: vec![0, 1] }, run(&["b"])],
+        );
+        let failed = |job, part| FailedBefore {
+            job: JobId(job),
+            part,
+            message: String::new(),
+            statement: None,
+        };
+        let moved = failed_in(&old, &[failed(0, 1), failed(0, 2), failed(1, 1)], &new);
+        let places: Vec<_> = moved.iter().map(|one| (one.job.0, one.part)).collect();
+        assert_eq!(places, [(1, 1), (0, 2)]);
+    }
+}

@@ -75,6 +75,12 @@ pub enum PgError {
         /// How that shows: what the server says, or who is missing.
         because: String,
     },
+    /// The target has crashed, and lost what was committed and not yet on its disk.
+    #[error("the target has crashed, and lost work that was done: {}", shown(lost))]
+    WorkLost {
+        /// What is not there any more, a few words each.
+        lost: Vec<String>,
+    },
     /// An answer that does not have the form we asked for.
     #[error("unexpected answer to {query}: {what}")]
     Answer {
@@ -132,6 +138,18 @@ impl PgError {
         }
     }
 
+    /// Whether the server has no room for another session.
+    pub fn is_about_room(&self) -> bool {
+        const TOO_MANY_CONNECTIONS: &str = "53300";
+        match self {
+            Self::Connect(error) => {
+                let said = error.server_error();
+                said.is_some_and(|error| error.code == TOO_MANY_CONNECTIONS)
+            }
+            other => other.code() == Some(TOO_MANY_CONNECTIONS),
+        }
+    }
+
     /// Whether nothing else can succeed either until a person has done something about it: a disk is full, the database or
     /// the snapshot is gone.
     pub fn stops_run(&self) -> bool {
@@ -140,7 +158,7 @@ impl PgError {
             "57P04", // database_dropped
         ];
         match self {
-            Self::SnapshotLost { .. } => true,
+            Self::SnapshotLost { .. } | Self::WorkLost { .. } => true,
             Self::Server { error, .. } => HOPELESS.contains(&error.code.as_str()),
             _ => false,
         }
@@ -159,6 +177,16 @@ impl PgError {
             },
         }
     }
+}
+
+/// The first of them; the rest is counted.
+fn shown(lost: &[String]) -> String {
+    const MOST: usize = 20;
+    let mut shown: Vec<String> = lost.iter().take(MOST).cloned().collect();
+    if lost.len() > MOST {
+        shown.push(format!("and {} more", lost.len() - MOST));
+    }
+    shown.join("; ")
 }
 
 /// The query client's notion of a server error, in ours.

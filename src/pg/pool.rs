@@ -10,6 +10,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use tokio::sync::Notify;
 
 use super::claim::TERMINATE;
 use super::snapshot::LOST;
@@ -34,6 +35,8 @@ pub struct Pool {
     /// The snapshot that every session's transaction sees: the source's side.
     snapshot: Option<String>,
     state: Mutex<State>,
+    /// A session was given back, or up.
+    freed: Notify,
 }
 
 #[derive(Default)]
@@ -44,6 +47,9 @@ struct State {
     /// Backends whose sessions were given up: they may be at work still, for all we know.
     given_up: Vec<i32>,
     drained: bool,
+    /// There was no room for as many sessions as there are workers.
+    scarce: bool,
+    scarce_told: bool,
 }
 
 struct Busy {
@@ -68,6 +74,7 @@ impl Pool {
             connector,
             snapshot: Some(snapshot),
             state: Mutex::default(),
+            freed: Notify::new(),
         }
     }
 
@@ -77,20 +84,26 @@ impl Pool {
             connector,
             snapshot: None,
             state: Mutex::default(),
+            freed: Notify::new(),
         }
     }
 
-    /// An idle session, or a new one.
+    /// An idle session, or a new one. Where the server has no room for another one, one of ours is waited for.
     pub async fn take(&self) -> Result<Wire, PgError> {
-        let idle = self.state().idle.pop();
-        let wire = match (idle, &self.snapshot) {
-            (Some(wire), _) => wire,
-            (None, Some(snapshot)) => self
-                .connector
-                .wire_in(snapshot, "read")
-                .await
-                .map_err(|error| snapshot_lost(snapshot, error))?,
-            (None, None) => self.connector.wire("write").await?,
+        let wire = loop {
+            let idle = self.state().idle.pop();
+            if let Some(wire) = idle {
+                break wire;
+            }
+            let freed = self.freed.notified();
+            match self.open().await {
+                Ok(wire) => break wire,
+                Err(error) if error.is_about_room() && self.state().waits_for_room() => {
+                    // Others come and go as well: now and then there is room without one of ours.
+                    let _ = tokio::time::timeout(PATIENCE, freed).await;
+                }
+                Err(error) => return Err(error),
+            }
         };
         let busy = Busy {
             peer: wire.peer().clone(),
@@ -119,6 +132,24 @@ impl Pool {
         drop(idle);
     }
 
+    async fn open(&self) -> Result<Wire, PgError> {
+        match &self.snapshot {
+            None => self.connector.wire("write").await,
+            Some(snapshot) => {
+                let wire = self.connector.wire_in(snapshot, "read").await;
+                wire.map_err(|error| snapshot_lost(snapshot, error))
+            }
+        }
+    }
+
+    /// Whether jobs had to wait for each other's sessions, because the server had no room for more: true only once.
+    pub fn has_become_scarce(&self) -> bool {
+        let mut state = self.state();
+        let is_news = state.scarce && !state.scarce_told;
+        state.scarce_told |= is_news;
+        is_news
+    }
+
     /// A session that is well, and outside of any transaction of its own.
     pub fn give_back(&self, wire: Wire) {
         let mut state = self.state();
@@ -126,6 +157,7 @@ impl Pool {
         if !wire.is_broken() && !state.drained {
             state.idle.push(wire);
         }
+        self.freed.notify_one();
     }
 
     /// A session that is not: it is closed.
@@ -134,6 +166,7 @@ impl Pool {
         state.busy.remove(&wire.backend());
         state.given_up.push(wire.backend().0);
         drop(wire);
+        self.freed.notify_one();
     }
 
     /// Process ids of the backends whose sessions were given up and that no session of ours has; each is returned once.
@@ -215,6 +248,12 @@ impl Pool {
 }
 
 impl State {
+    /// Whether there is a session of ours that will come back.
+    fn waits_for_room(&mut self) -> bool {
+        self.scarce |= !self.busy.is_empty();
+        !self.busy.is_empty()
+    }
+
     /// A job has one session at a time of each side: one that it had before and did not give back is not its any more.
     fn busy_with(&mut self, backend: (i32, i32), new: Busy) {
         if let Some(job) = new.job {

@@ -251,6 +251,11 @@ impl Work {
         matches!(self, Self::Run { statements, .. } if !statements.is_empty() && statements.iter().all(sets))
     }
 
+    /// Whether it has anything to do with the target.
+    pub fn needs_target(&self) -> bool {
+        !matches!(self, Self::Count { .. } | Self::ReadSource { .. })
+    }
+
     /// Whether it changes the target: then its mark is in the ledger when it is done.
     pub fn changes_target(&self) -> bool {
         match self {
