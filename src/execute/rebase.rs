@@ -179,6 +179,7 @@ impl Clearing<'_> {
             .collect();
         let names: Vec<&QualifiedName> = names.into_iter().collect();
         notes.extend(self.drop_constraints(&names).await?);
+        fault::point("constraints-dropped");
         notes.extend(self.drop_triggers(&names).await?);
         for batch in stale.chunks(BATCH) {
             self.empty(batch).await?;
