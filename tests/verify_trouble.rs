@@ -229,18 +229,17 @@ fn the_snapshot_is_lost() {
         assert_eq!(ended, "1");
         send(&run, Signal::SIGCONT);
         let run = run.finish();
-        // What had the snapshot by then may go on with it; nothing is different, and nothing is proven that was not read.
-        assert!([0, 1].contains(&run.status), "{run}");
+        // What had the snapshot by then may go on with it, but without its locks: nothing is different, and nothing is proven.
+        assert_eq!(run.status, 1, "{run}");
         let report = report(&run);
         assert_eq!(objects(&report, "differences"), [""; 0], "{run}");
-        let identical = list(&report, "tables")
-            .iter()
-            .filter(|one| one["verdict"] == "identical")
-            .count();
-        assert_eq!(run.status == 0, identical == TABLES.len(), "{run}");
-        assert_eq!(
-            run.status == 0,
-            list(&report, "unverified").is_empty(),
+        let side = if database == "shop" {
+            "source"
+        } else {
+            "target"
+        };
+        assert!(
+            objects(&report, "unverified").contains(&side.to_owned()),
             "{run}"
         );
     }

@@ -8,7 +8,7 @@ use crate::cli::inspect::{Server, dump_schema};
 use crate::cli::patterns::Names;
 use crate::cli::prove::readiness;
 use crate::failure::Failure;
-use crate::model::{FilterKind, Filters, Finding, QualifiedName, Unverified};
+use crate::model::{FilterKind, Filters, Finding, QualifiedName, Side, Unverified};
 use crate::pg::client_tools::ClientTool;
 use crate::pg::{Pool, Snapshot};
 use crate::toc::{CompareOptions, Toc};
@@ -131,15 +131,25 @@ impl Look {
         }
     }
 
-    /// Gives both snapshots back. A session that ended before is a failure: its locks ended with it, and a table that was
-    /// emptied then reads as empty.
-    pub async fn release(self) -> Result<(), Failure> {
+    /// Gives both snapshots back. A session that ended before took its locks along: a table that was emptied after that has
+    /// read as empty, so nothing that was found is certain.
+    pub async fn release(self) -> Vec<Unverified> {
         let (source, target) = tokio::join!(
             self.source.snapshot.release(),
             self.target.snapshot.release()
         );
-        source.map_err(|error| Failure::from(error).while_doing("the source's snapshot"))?;
-        target.map_err(|error| Failure::from(error).while_doing("the target's snapshot"))
+        let sides = [(Side::Source, source), (Side::Target, target)];
+        let lost = sides.into_iter().filter_map(|(side, released)| {
+            let error = released.err()?;
+            Some(Unverified {
+                class: "snapshot".into(),
+                object: side.to_string(),
+                because: format!(
+                    "the session that held it, and the locks on all tables, has ended too early: {error}"
+                ),
+            })
+        });
+        lost.collect()
     }
 }
 

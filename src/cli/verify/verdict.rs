@@ -45,7 +45,8 @@ pub(super) async fn reach(
         if !found.differs() {
             break;
         }
-        look.release().await?;
+        // What is looked at again is looked at in snapshots of its own.
+        drop(look.release().await);
         step(
             emit,
             format!(
@@ -62,7 +63,10 @@ pub(super) async fn reach(
     }
     Box::pin(tell(found, in_flux, (&look, both, asked), emit)).await;
     tell_writes_since(&before, emit.as_ref()).await?;
-    look.release().await
+    for unverified in look.release().await {
+        emit.emit(What::Unverified(unverified));
+    }
+    Ok(())
 }
 
 async fn take_look(
