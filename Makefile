@@ -27,13 +27,13 @@ test: ## all tests, against every supported server version
 
 test-matrix: ## the whole damage matrix
 	@tests/support/install-servers all
-	PGCONVOY_MATRIX=whole cargo nextest run --config-file .ci/nextest.toml --features faults --test verify $(or $(ARGS),damages_of)
+	PGCONVOY_MATRIX=whole cargo nextest run --config-file .ci/nextest.toml --profile whole --features faults --test verify $(or $(ARGS),damages_of)
 
 test-faults: ## the whole fault-injection suite: kills at every point, lost sessions, servers, networks and disks, each resumed
 	@tests/support/install-servers all
 	@rm -f $(SKIPPED) $(TARGET_DIR)/tmp/faults-figures.txt
 	@status=0; \
-	PGCONVOY_FAULTS=whole cargo nextest run --config-file .ci/nextest.toml --features faults --test faults $(ARGS) || status=$$?; \
+	PGCONVOY_FAULTS=whole cargo nextest run --config-file .ci/nextest.toml --profile whole --features faults --test faults $(ARGS) || status=$$?; \
 	tests/support/test-summary $(SKIPPED); \
 	awk '{ faults += $$1; survived += $$4; resumed += $$7; anew += $$9; differences += $$12 } \
 	     END { printf "%d faults injected, %d runs survived, %d resumed, %d begun anew, %d differences found\n", \
