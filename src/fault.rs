@@ -165,8 +165,8 @@ points! {
         "alone-marked": "a statement that must not be in a transaction is done and marked",
     }
     "execute/copy.rs": {
-        "copy-opened": "a copy's transaction has begun, its table is truncated",
-        "copy-between-tables": "a table of a bundle has arrived, the next one has not",
+        "copy-opened": "a copy's transaction has begun, and its table is truncated if it is a large one",
+        "copy-between-tables": "the target has all of a table of a bundle, and not yet all of the next one",
         "copy-ended": "all rows have arrived, there is no mark",
         "copy-uncommitted": "rows and mark are there and not committed (the server waits)",
         "copy-committed": "rows and mark are committed, the session is still with the job",
@@ -187,10 +187,12 @@ points! {
         "source-read-again": "the source is read for a comparison",
         "target-read": "the target is read for a comparison, and not compared",
     }
-    "pg/wire/relay.rs": {
+    "pg/wire/answers.rs": {
         "rows-relayed": "rows of a COPY were read and passed on, more are to come",
         "rows-read": "rows of a COPY were read to be compared, more are to come",
-        "copy-done-sent": "the target was sent the end of a COPY, and has not answered",
+    }
+    "pg/wire/relay.rs": {
+        "copy-done-sent": "the target is being sent the end of a COPY, and has not answered",
     }
     "pg/wire/connection.rs": {
         "query-sent": "a statement is sent, and not answered",

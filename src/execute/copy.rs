@@ -9,9 +9,9 @@ use super::supervisor::Context;
 use crate::event::EntryRef;
 use crate::fault;
 use crate::ledger::{Line, Mark, WHOLE};
-use crate::model::{Rows, SqlText, VerifyLevel};
+use crate::model::{SqlText, VerifyLevel};
 use crate::pg::PgError;
-use crate::pg::wire::{Ends, Gauge, Relayed, Wire, read_copy, relay};
+use crate::pg::wire::{Bundle, Ends, Leg, Moment, Passed, Question, Relayed, Wire, ask_all, relay};
 use crate::plan::{CopyUnit, Job, Plan, Range};
 
 /// Both ends of the road.
@@ -55,9 +55,7 @@ pub(super) async fn tables(context: &Context, attempt: &Attempt<'_>, tables: &[u
         let failure = attempt.failed_before(part.number).cloned();
         outcome.fail_part_if(part.number, failure);
     }
-    for part in done {
-        outcome.merge(read_again(context, attempt, part.table, None).await?);
-    }
+    outcome.merge(all_again(context, attempt, &done).await?);
     if attempt.is_done(WHOLE) {
         return Ok(outcome);
     }
@@ -117,14 +115,22 @@ pub(super) async fn chunk(
     };
     let mut wires = context.wires().await?;
     let copied = async {
-        wires.target.execute(&begin(job, &[])).await?;
-        fault::point_of("chunk-opened", || &job.label);
-        let (found, relayed) = wires.copy(unit, table, Some(range), attempt.gauge).await?;
+        let bundle = Bundle {
+            opening: &[begin(job, &[])],
+            legs: &[leg(unit, Some(range), VerifyLevel::None)],
+            tell: &|moment| {
+                if moment == Moment::Opened {
+                    fault::point_of("chunk-opened", || &job.label);
+                }
+            },
+        };
+        let passed = relay(wires.ends(), &bundle, attempt.gauge).await?;
+        let relayed: Relayed = passed.iter().map(|leg| leg.relayed).sum();
         let lines = [line(WHOLE, &job.label, &relayed)];
         let mut outcome = Outcome {
             rows: relayed.digest.rows,
             bytes: relayed.bytes,
-            found: vec![found],
+            found: passed.iter().flat_map(|leg| found(table, leg)).collect(),
             ..Outcome::default()
         };
         fault::point_of("chunk-ended", || &job.label);
@@ -149,7 +155,7 @@ pub(super) async fn chunk(
 /// Counts a table on the source, in the snapshot.
 pub(super) async fn count(context: &Context, attempt: &Attempt<'_>, table: usize) -> Ended {
     let mut source = context.source.take().await?;
-    match count_rows(&mut source, &context.plan.tables[table]).await {
+    match source.count(&count_of(&context.plan.tables[table])).await {
         Ok(rows) => {
             fault::point("counted");
             context.source.give_back(source);
@@ -167,50 +173,97 @@ pub(super) async fn count(context: &Context, attempt: &Attempt<'_>, table: usize
     }
 }
 
-/// Reads on the source what an earlier session, or an attempt of this one, has copied.
+/// Reads on the source what an earlier session, or an attempt of this one, has copied: all tables at once, or, if that fails,
+/// one after the other, so that the one is named.
+async fn all_again(context: &Context, attempt: &Attempt<'_>, parts: &[Part]) -> Ended {
+    let mut outcome = Outcome::default();
+    if parts.is_empty() {
+        return Ok(outcome);
+    }
+    let tables: Vec<usize> = parts.iter().map(|part| part.table).collect();
+    match once_more(context, attempt, &tables, None).await {
+        Ok(read) => return Ok(read),
+        Err(error) if attempt.is_undecided(&error) => return Err(error),
+        Err(_) => attempt.gauge.reset(),
+    }
+    for table in tables {
+        outcome.merge(read_again(context, attempt, table, None).await?);
+    }
+    Ok(outcome)
+}
+
 async fn read_again(
     context: &Context,
     attempt: &Attempt<'_>,
     table: usize,
     range: Option<&Range>,
 ) -> Ended {
-    let unit = &context.plan.tables[table];
+    let number = WHOLE;
+    match once_more(context, attempt, &[table], range).await {
+        Ok(outcome) => Ok(outcome),
+        Err(error) => failed(context, attempt, Part { number, table }, error),
+    }
+}
+
+/// Reads tables on the source, but for those that this session has read already; the first failure is that of all.
+async fn once_more(
+    context: &Context,
+    attempt: &Attempt<'_>,
+    tables: &[usize],
+    range: Option<&Range>,
+) -> Ended {
     let started = Instant::now();
-    let mut source = context.source.take().await?;
-    let read = async {
-        let relayed = if let Some(known) = context.earlier.known.get(&unit.table) {
-            Relayed {
-                digest: known.digest,
-                bytes: known.bytes,
-            }
-        } else {
-            let copy_out = unit.copy_out(range);
-            read_copy(&mut source, &copy_out, &unit.format, attempt.gauge).await?
-        };
-        fault::point_of("copy-read-again", || &attempt.job.label);
-        let mut found = vec![copied(table, &relayed, started)];
-        if range.is_none() && context.plan.verify != VerifyLevel::None {
-            let rows = count_rows(&mut source, unit).await?;
-            found.push(Found::Counted { table, rows });
+    let counts = range.is_none() && context.plan.verify != VerifyLevel::None;
+    let unit = |table: usize| &context.plan.tables[table];
+    let known = |table: usize| context.earlier.known.get(&unit(table).table);
+    let mut questions = Vec::new();
+    for &table in tables {
+        let unit = unit(table);
+        if known(table).is_none() {
+            questions.push(Question::Copy(unit.copy_out(range), &unit.format));
         }
-        Ok::<_, PgError>(Outcome {
-            rows: relayed.digest.rows,
-            bytes: relayed.bytes,
-            found,
-            ..Outcome::default()
-        })
-    };
-    match read.await {
-        Ok(outcome) => {
-            context.source.give_back(source);
-            Ok(outcome)
-        }
-        Err(error) => {
-            context.source.give_up(source);
-            let number = WHOLE;
-            failed(context, attempt, Part { number, table }, error)
+        if counts {
+            questions.push(Question::Count(count_of(unit)));
         }
     }
+    let mut source = context.source.take().await?;
+    let asked = ask_all(&mut source, &questions, attempt.gauge).await;
+    let answers: Result<Vec<Relayed>, PgError> =
+        asked.and_then(|answers| answers.into_iter().collect());
+    let answers = match answers {
+        Ok(answers) => answers,
+        Err(error) => {
+            context.source.give_up(source);
+            return Err(error);
+        }
+    };
+    fault::point_of("copy-read-again", || &attempt.job.label);
+    context.source.give_back(source);
+    let mut answers = answers.into_iter();
+    let mut outcome = Outcome::default();
+    for &table in tables {
+        let known = known(table).map(|known| Relayed {
+            digest: known.digest,
+            bytes: known.bytes,
+        });
+        let mut next = || {
+            answers.next().ok_or_else(|| PgError::Answer {
+                query: "reading tables again",
+                what: "one of them was not answered".into(),
+            })
+        };
+        let read = known.map_or_else(&mut next, Ok)?;
+        let counted = if counts { Some(next()?) } else { None };
+        let leg = Passed {
+            relayed: read,
+            counted: counted.map(|answer| answer.digest.rows),
+            duration: started.elapsed(),
+        };
+        outcome.rows += read.digest.rows;
+        outcome.bytes += read.bytes;
+        outcome.found.extend(found(table, &leg));
+    }
+    Ok(outcome)
 }
 
 async fn together(
@@ -258,25 +311,14 @@ fn opening(context: &Context, job: &Job, parts: &[Part]) -> Vec<SqlText> {
 }
 
 impl Wires {
-    async fn copy(
-        &mut self,
-        unit: &CopyUnit,
-        table: usize,
-        range: Option<&Range>,
-        gauge: &Gauge,
-    ) -> Result<(Found, Relayed), PgError> {
-        let started = Instant::now();
-        let ends = Ends {
+    fn ends(&mut self) -> Ends<'_> {
+        Ends {
             source: &mut self.source,
-            copy_out: &unit.copy_out(range),
             target: &mut self.target,
-            copy_in: &unit.copy_in(),
-        };
-        let relayed = relay(ends, &unit.format, gauge).await?;
-        Ok((copied(table, &relayed, started), relayed))
+        }
     }
 
-    /// One transaction: tables, and their marks.
+    /// One transaction: tables, and their marks. Its COMMIT is not sent before everybody's counts of every table agree.
     async fn load(
         &mut self,
         context: &Context,
@@ -284,40 +326,39 @@ impl Wires {
         load: &Load<'_>,
         outcome: &mut Outcome,
     ) -> Result<(), PgError> {
-        self.target
-            .execute_all(&opening(context, attempt.job, load.parts))
-            .await
-            .map_err(|(_, error)| error)?;
-        let mut total = Relayed::default();
+        let job = attempt.job;
+        let units = || {
+            load.parts
+                .iter()
+                .map(|part| &context.plan.tables[part.table])
+        };
+        let legs: Vec<Leg<'_>> = units()
+            .map(|unit| leg(unit, None, context.plan.verify))
+            .collect();
+        let bundle = Bundle {
+            opening: &opening(context, job, load.parts),
+            legs: &legs,
+            tell: &|moment| match moment {
+                Moment::Opened => fault::point_of("copy-opened", || &job.label),
+                Moment::BetweenLegs => fault::point_of("copy-between-tables", || &job.label),
+            },
+        };
+        let passed = relay(self.ends(), &bundle, attempt.gauge).await?;
         let mut lines = Vec::new();
-        fault::point_of("copy-opened", || &attempt.job.label);
-        for &Part { number, table } in load.parts {
-            if !lines.is_empty() {
-                fault::point_of("copy-between-tables", || &attempt.job.label);
-            }
-            let unit = &context.plan.tables[table];
-            let (found, relayed) = self.copy(unit, table, None, attempt.gauge).await?;
-            total.digest += relayed.digest;
-            total.bytes += relayed.bytes;
-            lines.push(line(number, &unit.table.name, &relayed));
-            outcome.found.push(found);
-            if context.plan.verify != VerifyLevel::None {
-                let rows = count_rows(&mut self.source, unit).await?;
-                outcome.found.push(Found::Counted { table, rows });
-            }
+        for (&Part { number, table }, leg) in load.parts.iter().zip(&passed) {
+            let name = &context.plan.tables[table].table.name;
+            lines.push(line(number, name, &leg.relayed));
+            outcome.found.extend(found(table, leg));
         }
+        let total: Relayed = passed.iter().map(|leg| leg.relayed).sum();
         if load.whole {
-            lines.push(line(WHOLE, &attempt.job.label, &total));
+            lines.push(line(WHOLE, &job.label, &total));
         }
         (outcome.rows, outcome.bytes) = (total.digest.rows, total.bytes);
-        let units = load
-            .parts
-            .iter()
-            .map(|part| &context.plan.tables[part.table]);
-        let shielded = units.flat_map(|unit| unit.shield.after.clone()).collect();
-        fault::point_of("copy-ended", || &attempt.job.label);
+        let shielded = units().flat_map(|unit| unit.shield.after.clone()).collect();
+        fault::point_of("copy-ended", || &job.label);
         self.commit(attempt, shielded, &lines, outcome).await?;
-        fault::point_of("copy-committed", || &attempt.job.label);
+        fault::point_of("copy-committed", || &job.label);
         Ok(())
     }
 
@@ -351,13 +392,25 @@ fn line<'a>(part: u32, what: &'a str, relayed: &Relayed) -> Line<'a> {
     }
 }
 
-fn copied(table: usize, relayed: &Relayed, started: Instant) -> Found {
-    Found::Copied {
-        table,
-        digest: relayed.digest,
-        bytes: relayed.bytes,
-        duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+/// A table, or a part of one, from one end of the road to the other; the whole of it is counted as well, so that a hole shows.
+fn leg<'a>(unit: &'a CopyUnit, range: Option<&Range>, verify: VerifyLevel) -> Leg<'a> {
+    Leg {
+        copy_out: unit.copy_out(range),
+        copy_in: unit.copy_in(),
+        format: &unit.format,
+        count: (verify != VerifyLevel::None).then(|| count_of(unit)),
     }
+}
+
+fn found(table: usize, leg: &Passed) -> impl Iterator<Item = Found> + use<> {
+    let copied = Found::Copied {
+        table,
+        digest: leg.relayed.digest,
+        bytes: leg.relayed.bytes,
+        duration_ms: u64::try_from(leg.duration.as_millis()).unwrap_or(u64::MAX),
+    };
+    let counted = leg.counted.map(|rows| Found::Counted { table, rows });
+    [copied].into_iter().chain(counted)
 }
 
 impl Context {
@@ -388,10 +441,12 @@ impl Context {
 }
 
 /// Counts a table regardless of how it is read, so that a hole between two chunks shows.
-async fn count_rows(source: &mut Wire, unit: &CopyUnit) -> Result<Rows, PgError> {
+fn count_of(unit: &CopyUnit) -> SqlText {
     let condition = unit.condition.as_deref().unwrap_or_default();
-    let sql = format!("select count(*) from only {} {condition}", unit.table);
-    source.count(&SqlText::from(sql)).await
+    SqlText::from(format!(
+        "select count(*) from only {} {condition}",
+        unit.table
+    ))
 }
 
 /// A table that did not arrive breaks its entry, and with it everything that is built on it.

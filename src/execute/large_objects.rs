@@ -9,7 +9,7 @@ use crate::catalog::{LargeObject, large_object_content};
 use crate::fault;
 use crate::ledger::{Line, Mark, WHOLE};
 use crate::model::{CopyFormat, MultisetDigest, Oid, Rows, SqlText};
-use crate::pg::wire::{Ends, Gauge, Relayed, Wire, read_copy, relay};
+use crate::pg::wire::{Bundle, Ends, Gauge, Leg, Moment, Relayed, Wire, read_copy, relay};
 use crate::pg::{PgError, Pool};
 use crate::plan::Statement;
 
@@ -156,20 +156,25 @@ async fn copy_in_transaction(
     outcome: &mut Outcome,
 ) -> Result<(Relayed, Measured), PgError> {
     let job = attempt.job;
-    let opening = [begin(job, &[]), SqlText::from(STAGE)];
-    target
-        .execute_all(&opening)
-        .await
-        .map_err(|(_, error)| error)?;
-    fault::point("large-objects-opened");
     let measured = measure(source, oids).await?;
-    let ends = Ends {
-        source,
-        copy_out: &copy_out(oids),
-        target,
-        copy_in: &SqlText::from("copy pg_temp.pgconvoy_stage from stdin (format binary)"),
+    let leg = Leg {
+        copy_out: copy_out(oids),
+        copy_in: SqlText::from("copy pg_temp.pgconvoy_stage from stdin (format binary)"),
+        format: &CopyFormat::Binary,
+        count: None,
     };
-    let relayed = relay(ends, &CopyFormat::Binary, attempt.gauge).await?;
+    let bundle = Bundle {
+        opening: &[begin(job, &[]), SqlText::from(STAGE)],
+        legs: &[leg],
+        tell: &|moment| {
+            if moment == Moment::Opened {
+                fault::point("large-objects-opened");
+            }
+        },
+    };
+    let ends = Ends { source, target };
+    let passed = relay(ends, &bundle, attempt.gauge).await?;
+    let relayed: Relayed = passed.iter().map(|leg| leg.relayed).sum();
     fault::point("large-objects-staged");
     let line = Line {
         part: WHOLE,

@@ -61,12 +61,16 @@ impl Reading<'_> {
 
     /// Counts all rows.
     pub async fn count(&self, wire: &mut Wire) -> Result<Rows, PgError> {
-        let sql = format!(
+        wire.count(&self.count_statement()).await
+    }
+
+    /// `SELECT count(*)`.
+    pub fn count_statement(&self) -> SqlText {
+        SqlText::from(format!(
             "select count(*) from {} {}",
             self.from,
             self.condition.unwrap_or_default()
-        );
-        wire.count(&SqlText::from(sql)).await
+        ))
     }
 }
 

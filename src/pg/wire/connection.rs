@@ -44,7 +44,7 @@ pub struct Notices {
 }
 
 impl Notices {
-    fn push(&mut self, message: &Message) {
+    pub(super) fn push(&mut self, message: &Message) {
         if self.kept.len() < NOTICES_KEPT {
             self.kept.push(message.to_server_error());
         }
@@ -484,7 +484,8 @@ fn required<'a>(start: &WireStart<'a>) -> Result<&'a str, PgError> {
     })
 }
 
-fn put_query(sql: &SqlText, out: &mut BytesMut) {
+/// A `Query` message.
+pub(super) fn put_query(sql: &SqlText, out: &mut BytesMut) {
     let length = u32::try_from(sql.as_bytes().len() + 5).unwrap_or(u32::MAX);
     out.put_u8(b'Q');
     out.put_u32(length);

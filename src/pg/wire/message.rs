@@ -7,7 +7,7 @@ use crate::model::ServerError;
 use crate::pg::PgError;
 
 /// No message that we ask for, other than `CopyData`, comes near this; a length beyond it is line noise.
-const LARGEST_MESSAGE: usize = 256 << 20;
+pub(super) const LARGEST_MESSAGE: usize = 256 << 20;
 
 /// A message: its tag, and its body without the length.
 #[derive(Debug)]
@@ -111,6 +111,13 @@ impl Message {
             .next()?
             .parse()
             .ok()
+    }
+
+    /// The first column of a `DataRow`, if it is a number.
+    pub fn first_number(&self) -> Result<Option<u64>, PgError> {
+        let columns = self.to_columns()?;
+        let text = columns.first().and_then(Option::as_deref);
+        Ok(text.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok()))
     }
 
     /// The columns of a `DataRow`, in text format.

@@ -10,21 +10,54 @@
 //! and only looked at in passing. Everything that is a question with an answer goes through `tokio-postgres` (see
 //! [`Session`](crate::pg::Session)); what is here is start-up, the simple query protocol for statements given as bytes, and COPY.
 //!
+//! | file | |
+//! |---|---|
+//! | `connection` | start-up, authentication, statements as bytes |
+//! | `answers` | what a server answers to statements that were sent without waiting; the buffer |
+//! | `relay` | a bundle of tables from one server to the other |
+//! | `read` | tables that are only read |
+//! | `scanner` | counts and hashes rows as they pass by |
+//! | `message` | everything that is no row |
+//!
 //! Deliberately absent: prepared statements, typed values, the extended protocol.
 
+mod answers;
 mod connection;
 mod message;
+mod read;
 mod relay;
 mod scanner;
+#[cfg(test)]
+mod testing;
 
 pub(super) use connection::parse_version;
 pub use connection::{Notices, Wire, WireStart};
-pub use relay::{Ends, Relayed, read_copy, read_rows, relay};
+pub use read::{Question, ask_all, read_copy, read_rows};
+pub use relay::{Bundle, Ends, Leg, Moment, Passed, relay};
 pub use scanner::{RowScanner, RowSink, ScanError};
 
+use std::iter::Sum;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::model::{Bytes, Rows};
+use crate::model::{Bytes, MultisetDigest, Rows};
+
+/// A COPY that whoever took part in it counted alike.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Relayed {
+    /// What went through.
+    pub digest: MultisetDigest,
+    /// `CopyData` bytes, framing included.
+    pub bytes: Bytes,
+}
+
+impl Sum for Relayed {
+    fn sum<I: Iterator<Item = Self>>(parts: I) -> Self {
+        parts.fold(Self::default(), |sum, part| Self {
+            digest: sum.digest + part.digest,
+            bytes: sum.bytes + part.bytes,
+        })
+    }
+}
 
 /// How far a COPY is: written by the relay once per buffer, read by whoever shows progress.
 #[derive(Debug, Default)]

@@ -1,340 +1,463 @@
-//! The COPY relay: from one server's COPY TO into another's COPY FROM, without touching disk.
+//! The COPY relay: from one server's COPY TO into another's COPY FROM, without touching disk; one table, or many in a row.
 //!
-//! One buffer, read from the source and written to the target as it is. That is all the memory a relay takes, and all
-//! the backpressure it needs: while the target does not take the buffer, the source is not read.
+//! Nobody waits for an answer. The source is asked for everything at once, and the target is sent the next table while it
+//! is still busy with the one before:
 //!
-//! While rows flow, the target's side of the conversation is listened to as well. A target that fails early (disk full,
-//! a constraint) says so at once and then swallows whatever is sent; without listening, a failed COPY would go on for
-//! hours.
+//! ```text
+//!   ask     COPY a TO, count a, COPY b TO, count b, … ──► source
+//!   pump    source ──► rows of a, number, rows of b, … ──► COPY a FROM, rows, end, COPY b FROM, rows, end, … ──► target
+//!   listen  target ──► a has so many rows, b so many, …
+//! ```
+//!
+//! A bundle of a hundred small tables takes no more round trips than a single one. That is safe because the server ignores
+//! rows that come outside of a COPY (manual, "COPY Operations"; `PostgresMain`): what is sent after a refusal does
+//! nothing, and a COPY behind it in the same transaction is refused as well. It only counts as arrived when each table had
+//! an answer of its own, with the number of rows that the source said, and that went through our hands. Who commits does so
+//! afterwards.
+//!
+//! The pump has one buffer, read from the source and written to the target as it is. That is all the memory a relay takes,
+//! and all the backpressure it needs: while the target does not take the buffer, the source is not read. A target that fails
+//! early (disk full, a constraint) says so at once and then swallows whatever is sent; because it is listened to
+//! meanwhile, a failed COPY does not go on for hours.
+
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use postgres_protocol::message::frontend;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter};
 
-use super::Gauge;
-use super::connection::Wire;
-use super::message::{Message, next_message};
-use super::scanner::{RowScanner, RowSink};
+use super::answers::Answers;
+use super::connection::{Wire, put_query};
+use super::{Gauge, Relayed};
 use crate::fault;
-use crate::model::{Bytes, CopyFormat, MultisetDigest, Rows, ServerError, SqlText};
-use crate::pg::{PgError, stream::Stream};
+use crate::model::{CopyFormat, Rows, SqlText};
+use crate::pg::PgError;
 
-/// Large enough that a system call is cheap against the copying it does, small enough to stay in the cache.
-const BUFFER: usize = 256 << 10;
+/// Pieces smaller than this are sent to the target together; it is what a server sends at once.
+const OUTBOX: usize = 8 << 10;
 
-/// A COPY that both servers and our own count agree on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Relayed {
-    /// What went through.
-    pub digest: MultisetDigest,
-    /// `CopyData` bytes, framing included.
-    pub bytes: Bytes,
-}
+/// `CopyDone`.
+const COPY_DONE: &[u8] = b"c\0\0\0\x04";
 
-/// The two ends of a relay: the statements, and the sessions they run on.
+/// The two ends of a relay.
 pub struct Ends<'a> {
     /// A session of the source, inside its transaction.
     pub source: &'a mut Wire,
-    /// `COPY … TO STDOUT`.
-    pub copy_out: &'a SqlText,
-    /// A session of the target, inside its transaction.
+    /// A session of the target.
     pub target: &'a mut Wire,
+}
+
+/// One COPY: out of the source, into the target.
+pub struct Leg<'a> {
+    /// `COPY … TO STDOUT`.
+    pub copy_out: SqlText,
     /// `COPY … FROM STDIN`.
-    pub copy_in: &'a SqlText,
+    pub copy_in: SqlText,
+    /// Format of both.
+    pub format: &'a CopyFormat,
+    /// `SELECT count(*)`, which the source is asked as well.
+    pub count: Option<SqlText>,
 }
 
-/// Relays one COPY. On error the target's transaction must be rolled back, or its session thrown away if broken.
-pub async fn relay(ends: Ends<'_>, format: &CopyFormat, gauge: &Gauge) -> Result<Relayed, PgError> {
-    let Ends {
-        source,
-        copy_out,
-        target,
-        copy_in,
-    } = ends;
-    target.begin_copy(copy_in, b'G').await?;
-    if let Err(error) = source.begin_copy(copy_out, b'H').await {
-        target.fail_copy("the source refused its COPY").await;
-        return Err(error);
-    }
-    let mut pump = Pump {
-        scanner: RowScanner::new(format, ()),
-        gauge,
-        bytes: 0,
-    };
-    let forwarded = {
-        let forward = pump.run(
-            &mut source.reader,
-            &mut source.buffer,
-            Some(&mut target.writer),
-        );
-        tokio::select! {
-            biased;
-            refusal = first_error(&mut target.reader, &mut target.buffer) => refusal.map(Box::new).map(Forwarded::TargetFailed),
-            ended = forward => ended.map(Forwarded::SourceEnded),
-        }
-    };
-    // Unless both servers know how the COPY ended, neither session is in a state to go on from.
-    let forwarded = forwarded.inspect_err(|_| (source.broken, target.broken) = (true, true))?;
-    match forwarded {
-        Forwarded::TargetFailed(error) => {
-            // The source is in the middle of its COPY: there is no polite way to stop it but to hang up.
-            source.broken = true;
-            // What the server said is the news, not how its session ended.
-            let _ = target.await_ready().await;
-            Err(PgError::server(copy_in, *error))
-        }
-        Forwarded::SourceEnded(Ended::Error(error)) => {
-            let _ = source.await_ready().await;
-            target.fail_copy("the source's COPY failed").await;
-            Err(PgError::server(copy_out, *error))
-        }
-        Forwarded::SourceEnded(Ended::Done) => {
-            if let Err(cut_short) = pump.scanner.finish() {
-                target.fail_copy("the source's COPY was cut short").await;
-                return Err(cut_short.into());
-            }
-            target.send_copy_done().await?;
-            fault::point("copy-done-sent");
-            let source_tag = source.end_copy(copy_out).await?;
-            let target_tag = target.end_copy(copy_in).await?;
-            let digest = pump.scanner.finish()?;
-            if digest.rows != source_tag || digest.rows != target_tag {
-                return Err(PgError::CountMismatch {
-                    ours: digest.rows,
-                    source_tag,
-                    target_tag,
-                });
-            }
-            Ok(Relayed {
-                digest,
-                bytes: Bytes(pump.bytes),
-            })
-        }
-    }
+/// What goes through in one transaction of the target.
+pub struct Bundle<'a> {
+    /// What the target is told first: its BEGIN, unless it has one, and whatever makes it ready.
+    pub opening: &'a [SqlText],
+    /// One after the other.
+    pub legs: &'a [Leg<'a>],
+    /// Is told of what happens.
+    pub tell: &'a (dyn Fn(Moment) + Sync),
 }
 
-/// Reads one COPY to its end, counting and hashing, and keeps nothing.
-pub async fn read_copy(
-    wire: &mut Wire,
-    copy_out: &SqlText,
-    format: &CopyFormat,
+/// Something happens to a bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// The target has done what comes before the first COPY.
+    Opened,
+    /// The target has all of a table, and not yet all of the next.
+    BetweenLegs,
+}
+
+/// A leg that both servers and our own count agree on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passed {
+    /// What went through.
+    pub relayed: Relayed,
+    /// What the source counts, if it was asked.
+    pub counted: Option<Rows>,
+    /// How long the source took for it.
+    pub duration: Duration,
+}
+
+/// Relays a bundle. Commits nothing. On error both sessions are in the middle of something and must be thrown away: what was
+/// begun on the target is then rolled back.
+pub async fn relay(
+    ends: Ends<'_>,
+    bundle: &Bundle<'_>,
     gauge: &Gauge,
-) -> Result<Relayed, PgError> {
-    let (relayed, ()) = read_rows(wire, copy_out, format, (gauge, ())).await?;
-    Ok(relayed)
+) -> Result<Vec<Passed>, PgError> {
+    let Ends { source, target } = ends;
+    let outbox = BufWriter::with_capacity(OUTBOX, &mut target.writer);
+    let mut from_source = Answers::passed_on(
+        &mut source.reader,
+        &mut source.buffer,
+        &mut source.notices,
+        Some(outbox),
+    );
+    let mut from_target = Answers::new(&mut target.reader, &mut target.buffer, &mut target.notices);
+    let ended = tokio::try_join!(
+        biased;
+        listen(&mut from_target, bundle),
+        pump(&mut from_source, bundle, gauge),
+        ask(&mut source.writer, bundle),
+    );
+    match ended {
+        Ok((arrived, passed, ())) => {
+            from_source.close();
+            from_target.close();
+            agree(&passed, &arrived)?;
+            Ok(passed.into_iter().map(|(passed, _)| passed).collect())
+        }
+        Err(error) => {
+            // What a server said before it hung up is the news, not that it hung up.
+            let said = from_target.complaint().or(from_source.complaint());
+            (source.broken, target.broken) = (true, true);
+            Err(said.filter(|_| error.is_lost_connection()).unwrap_or(error))
+        }
+    }
 }
 
-/// Reads one COPY to its end, and shows each row to a sink, which is given back.
-pub async fn read_rows<S: RowSink>(
-    wire: &mut Wire,
-    copy_out: &SqlText,
-    format: &CopyFormat,
-    (gauge, sink): (&Gauge, S),
-) -> Result<(Relayed, S), PgError> {
-    wire.begin_copy(copy_out, b'H').await?;
-    let mut pump = Pump {
-        scanner: RowScanner::new(format, sink),
-        gauge,
-        bytes: 0,
+/// Asks the source for everything. Its answers are read meanwhile: it takes no further question while it cannot get rid of
+/// its rows.
+async fn ask(source: &mut (impl AsyncWrite + Unpin), bundle: &Bundle<'_>) -> Result<(), PgError> {
+    let mut questions = BytesMut::new();
+    for leg in bundle.legs {
+        put_query(&leg.copy_out, &mut questions);
+        if let Some(count) = &leg.count {
+            put_query(count, &mut questions);
+        }
+    }
+    let asked = async {
+        source.write_all(&questions).await?;
+        source.flush().await
     };
-    let ended = pump.run(&mut wire.reader, &mut wire.buffer, None).await;
-    match ended.inspect_err(|_| wire.broken = true)? {
-        Ended::Error(error) => {
-            let _ = wire.await_ready().await;
-            Err(PgError::server(copy_out, *error))
-        }
-        Ended::Done => {
-            let tag = wire.end_copy(copy_out).await?;
-            let digest = pump.scanner.finish()?;
-            if digest.rows != tag {
-                return Err(PgError::CountMismatch {
-                    ours: digest.rows,
-                    source_tag: tag,
-                    target_tag: tag,
-                });
-            }
-            let relayed = Relayed {
-                digest,
-                bytes: Bytes(pump.bytes),
-            };
-            Ok((relayed, pump.scanner.into_sink()))
-        }
-    }
-}
-
-enum Forwarded {
-    TargetFailed(Box<ServerError>),
-    SourceEnded(Ended),
-}
-
-enum Ended {
-    Done,
-    Error(Box<ServerError>),
-}
-
-/// Reads buffers, has them scanned, passes them on.
-struct Pump<'a, S> {
-    scanner: RowScanner<S>,
-    gauge: &'a Gauge,
-    bytes: u64,
-}
-
-impl<S: RowSink> Pump<'_, S> {
-    /// Runs until the source says that it is done, or fails. What it said afterwards is left in `leftover`.
-    async fn run(
-        &mut self,
-        source: &mut ReadHalf<Stream>,
-        leftover: &mut BytesMut,
-        mut target: Option<&mut WriteHalf<Stream>>,
-    ) -> Result<Ended, PgError> {
-        let mut buffer = BytesMut::with_capacity(BUFFER);
-        buffer.extend_from_slice(&leftover.split());
-        loop {
-            let before = self.scanner.digest().rows;
-            let taken = self.scanner.scan(&buffer, BUFFER)?;
-            if taken > 0 {
-                if fault::strikes("relay-cut-short") && self.bytes > 0 {
-                    target = None;
-                }
-                if target.is_some() {
-                    fault::point("rows-relayed");
-                } else {
-                    fault::point("rows-read");
-                }
-                if let Some(target) = &mut target {
-                    target
-                        .write_all(&buffer[..taken])
-                        .await
-                        .map_err(|source| lost("writing rows to the target", source))?;
-                }
-                self.bytes += taken as u64;
-                let rows = Rows(self.scanner.digest().rows.0 - before.0);
-                self.gauge.advance(rows, Bytes(taken as u64));
-                shift(&mut buffer, taken);
-            }
-            if self.scanner.between_messages() && buffer.first().is_some_and(|&tag| tag != b'd') {
-                *leftover = buffer.split();
-                match self.other_message(source, leftover).await? {
-                    Some(ended) => return Ok(ended),
-                    None => buffer.extend_from_slice(&leftover.split()),
-                }
-                continue;
-            }
-            buffer.reserve(BUFFER.saturating_sub(buffer.len()).max(1));
-            let read = source
-                .read_buf(&mut buffer)
-                .await
-                .map_err(|source| lost("reading rows", source))?;
-            if read == 0 {
-                return Err(PgError::Closed {
-                    doing: "reading rows".into(),
-                });
-            }
-        }
-    }
-
-    async fn other_message(
-        &self,
-        source: &mut ReadHalf<Stream>,
-        leftover: &mut BytesMut,
-    ) -> Result<Option<Ended>, PgError> {
-        let message = next_message(source, leftover, "reading rows").await?;
-        match message.tag {
-            b'c' => Ok(Some(Ended::Done)),
-            b'E' => Ok(Some(Ended::Error(Box::new(message.to_server_error())))),
-            b'N' | b'S' | b'A' => Ok(None),
-            tag => Err(PgError::Protocol {
-                what: format!("message {:?} in the middle of a COPY", char::from(tag)),
-            }),
-        }
-    }
-}
-
-/// Moves what was not taken to the front, in the same allocation.
-fn shift(buffer: &mut BytesMut, taken: usize) {
-    let length = buffer.len();
-    buffer.copy_within(taken..length, 0);
-    buffer.truncate(length - taken);
-}
-
-/// Waits until the target complains. Never returns otherwise.
-async fn first_error(
-    reader: &mut ReadHalf<Stream>,
-    buffer: &mut BytesMut,
-) -> Result<ServerError, PgError> {
-    loop {
-        let message = next_message(reader, buffer, "writing rows to the target").await?;
-        if message.tag == b'E' {
-            return Ok(message.to_server_error());
-        }
-    }
-}
-
-fn lost(doing: &str, source: std::io::Error) -> PgError {
-    PgError::Io {
-        doing: doing.to_owned(),
+    asked.await.map_err(|source| PgError::Io {
+        doing: "sending a statement".to_owned(),
         source,
-    }
+    })
 }
 
-impl Wire {
-    /// Sends a COPY statement and waits for the server to agree: `H` (out) or `G` (in).
-    async fn begin_copy(&mut self, sql: &SqlText, expected: u8) -> Result<(), PgError> {
-        self.send_query(sql).await?;
-        let message = self.receive("starting a COPY").await?;
-        match message.tag {
-            b'E' => {
-                let _ = self.await_ready().await;
-                Err(PgError::server(sql, message.to_server_error()))
+/// Passes on what the source answers, each table between its COPY FROM and its end. Returns with each what the source's
+/// command tag says.
+async fn pump<R, W>(
+    source: &mut Answers<'_, R, W>,
+    bundle: &Bundle<'_>,
+    gauge: &Gauge,
+) -> Result<Vec<(Passed, Rows)>, PgError>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let mut request = BytesMut::new();
+    for sql in bundle.opening {
+        put_query(sql, &mut request);
+    }
+    source.pass(&request).await?;
+    let mut passed = Vec::with_capacity(bundle.legs.len());
+    for leg in bundle.legs {
+        let started = Instant::now();
+        source.begin(&leg.copy_out, b'H').await?;
+        request.clear();
+        put_query(&leg.copy_in, &mut request);
+        source.pass(&request).await?;
+        let question = (&leg.copy_out, leg.format);
+        // A stream that was cut short is an error here, before the target is told that this is the end.
+        let taken = source.rows(question, (gauge, ())).await?;
+        source.pass(COPY_DONE).await?;
+        fault::point("copy-done-sent");
+        let source_tag = source.end(&leg.copy_out).await?;
+        let mut counted = None;
+        if let Some(count) = &leg.count {
+            counted = Some(source.count(count).await?);
+        }
+        let relayed = Relayed {
+            digest: taken.digest,
+            bytes: taken.bytes,
+        };
+        let duration = started.elapsed();
+        let leg = Passed {
+            relayed,
+            counted,
+            duration,
+        };
+        passed.push((leg, source_tag));
+    }
+    source.flush().await?;
+    Ok(passed)
+}
+
+/// Hears the target out, in the order of what it is sent. Returns what its command tags say.
+async fn listen<R>(target: &mut Answers<'_, R>, bundle: &Bundle<'_>) -> Result<Vec<Rows>, PgError>
+where
+    R: AsyncRead + Unpin,
+{
+    for sql in bundle.opening {
+        target.done(sql).await?;
+    }
+    (bundle.tell)(Moment::Opened);
+    let mut arrived = Vec::with_capacity(bundle.legs.len());
+    for leg in bundle.legs {
+        if !arrived.is_empty() {
+            (bundle.tell)(Moment::BetweenLegs);
+        }
+        target.begin(&leg.copy_in, b'G').await?;
+        arrived.push(target.end(&leg.copy_in).await?);
+    }
+    Ok(arrived)
+}
+
+/// Three counts of every table: our own, the source's and the target's.
+fn agree(passed: &[(Passed, Rows)], arrived: &[Rows]) -> Result<(), PgError> {
+    if passed.len() != arrived.len() {
+        return Err(PgError::Protocol {
+            what: "a table had no answer".to_owned(),
+        });
+    }
+    for (&(leg, source_tag), &target_tag) in passed.iter().zip(arrived) {
+        let ours = leg.relayed.digest.rows;
+        if ours != source_tag || ours != target_tag {
+            return Err(PgError::CountMismatch {
+                ours,
+                source_tag,
+                target_tag,
+            });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::connection::Notices;
+    use super::super::testing::{
+        Depot, Road, asked, complaint, counted, framed, given_out, message, ready, refused, sql,
+        tag, taken_in, text,
+    };
+    use super::*;
+
+    fn legs<'a>(names: &[&str], format: &'a CopyFormat) -> Vec<Leg<'a>> {
+        let leg = |name: &&str| Leg {
+            copy_out: sql(&format!("copy {name} to stdout")),
+            copy_in: sql(&format!("copy {name} from stdin")),
+            format,
+            count: Some(sql(&format!("select count(*) from {name}"))),
+        };
+        names.iter().map(leg).collect()
+    }
+
+    /// What a target is sent for what a source answers, and how that ended.
+    async fn pumped(
+        legs: &[Leg<'_>],
+        said: &[Vec<u8>],
+    ) -> (Vec<u8>, usize, Result<Vec<(Passed, Rows)>, PgError>) {
+        let opening = [sql("begin")];
+        let bundle = Bundle {
+            opening: &opening,
+            legs,
+            tell: &|_| {},
+        };
+        let said = said.concat();
+        let mut road = Road {
+            bytes: &said,
+            at_once: 5000,
+            reads: 0,
+        };
+        let mut depot = Depot::default();
+        let (mut leftover, mut notices) = (BytesMut::new(), Notices::default());
+        let outbox = Some(BufWriter::with_capacity(OUTBOX, &mut depot));
+        let mut answers = Answers::passed_on(&mut road, &mut leftover, &mut notices, outbox);
+        let ended = pump(&mut answers, &bundle, &Gauge::default()).await;
+        answers.flush().await.expect("what was held back");
+        (depot.bytes, depot.writes, ended)
+    }
+
+    /// How a target's answers to three tables are taken.
+    async fn heard(said: &[Vec<u8>]) -> Result<Vec<Rows>, PgError> {
+        let format = text();
+        let opening = [sql("begin"), sql("truncate table a")];
+        let bundle = Bundle {
+            opening: &opening,
+            legs: &legs(&["a", "b", "c"], &format),
+            tell: &|_| {},
+        };
+        let said = said.concat();
+        let (mut leftover, mut notices) = (BytesMut::new(), Notices::default());
+        let mut reader = said.as_slice();
+        let mut answers = Answers::new(&mut reader, &mut leftover, &mut notices);
+        listen(&mut answers, &bundle).await
+    }
+
+    fn opened() -> Vec<u8> {
+        [tag("BEGIN"), ready(), tag("TRUNCATE TABLE"), ready()].concat()
+    }
+
+    #[tokio::test]
+    async fn the_target_is_sent_one_table_after_the_other() {
+        let format = text();
+        let said = [
+            given_out(&["1\n", "2\n"]),
+            counted(2),
+            given_out(&[]),
+            counted(0),
+        ];
+        let (sent, _, ended) = pumped(&legs(&["a", "b"], &format), &said).await;
+        let expected = [
+            asked("begin"),
+            asked("copy a from stdin"),
+            framed(&["1\n", "2\n"]),
+            COPY_DONE.to_vec(),
+            asked("copy b from stdin"),
+            COPY_DONE.to_vec(),
+        ];
+        assert_eq!(sent, expected.concat());
+        let passed = ended.expect("both went through");
+        let counts = passed.iter().map(|(leg, tag)| {
+            let ours = leg.relayed.digest.rows.0;
+            (ours, leg.counted.map(|rows| rows.0), tag.0)
+        });
+        assert_eq!(
+            counts.collect::<Vec<_>>(),
+            [(2, Some(2), 2), (0, Some(0), 0)]
+        );
+    }
+
+    /// A thousand tables of a row each cost as many system calls as their bytes do, not as there are tables.
+    #[tokio::test]
+    async fn small_tables_travel_together() {
+        let format = text();
+        let names: Vec<String> = (0..1000).map(|number| format!("t{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let said = vec![[given_out(&["1\n"]), counted(1)].concat(); 1000];
+        let (sent, writes, ended) = pumped(&legs(&names, &format), &said).await;
+        assert_eq!(ended.expect("all went through").len(), 1000);
+        let reads = said.concat().len() / 5000 + 2;
+        assert!(writes <= reads + sent.len() / OUTBOX, "{writes} writes");
+    }
+
+    #[tokio::test]
+    async fn what_the_source_refuses_does_not_begin_on_the_target() {
+        let format = text();
+        let said = [
+            given_out(&["1\n"]),
+            counted(1),
+            refused("42501"),
+            refused("25P02"),
+        ];
+        let (sent, _, ended) = pumped(&legs(&["a", "b"], &format), &said).await;
+        let Err(PgError::Server { statement, error }) = ended else {
+            panic!("{ended:?}");
+        };
+        assert_eq!(
+            (statement, error.code.as_str()),
+            (sql("copy b to stdout"), "42501")
+        );
+        assert!(sent.ends_with(COPY_DONE));
+        let needle = asked("copy b from stdin");
+        assert!(!sent.windows(needle.len()).any(|sent| sent == needle));
+    }
+
+    #[tokio::test]
+    async fn what_was_cut_short_has_no_end() {
+        let binary = CopyFormat::Binary;
+        let (sent, _, ended) = pumped(&legs(&["a"], &binary), &[given_out(&[])]).await;
+        assert!(matches!(ended, Err(PgError::Scan(_))), "{ended:?}");
+        assert!(!sent.ends_with(COPY_DONE));
+
+        let format = text();
+        let begun = [
+            message(b'H', b""),
+            framed(&["1\n"]),
+            complaint("58030"),
+            ready(),
+        ];
+        let (sent, _, ended) = pumped(&legs(&["a"], &format), &begun).await;
+        assert_eq!(ended.expect_err("it failed").code(), Some("58030"));
+        assert!(!sent.ends_with(COPY_DONE));
+    }
+
+    #[tokio::test]
+    async fn every_table_has_an_answer_of_its_own() {
+        let said = [opened(), taken_in(1), taken_in(0), taken_in(7)];
+        assert_eq!(
+            heard(&said).await.expect("all is well"),
+            [Rows(1), Rows(0), Rows(7)]
+        );
+        let without_g = [tag("COPY 1"), ready()].concat();
+        let without_tag = [message(b'G', b""), ready()].concat();
+        let without_count = [message(b'G', b""), tag("COPY"), ready()].concat();
+        let twice = [message(b'G', b""), tag("COPY 1"), tag("COPY 1"), ready()].concat();
+        let rows = [message(b'G', b""), framed(&["1"]), tag("COPY 1"), ready()].concat();
+        for not_one in [
+            without_g,
+            without_tag,
+            without_count,
+            twice,
+            rows,
+            ready(),
+            vec![],
+        ] {
+            for place in 1..=3 {
+                let mut said = said.clone();
+                said[place].clone_from(&not_one);
+                let ended = heard(&said).await;
+                assert!(ended.is_err(), "{not_one:?} for table {place}: {ended:?}");
             }
-            tag if tag == expected => Ok(()),
-            _ => Err(self.lost("the server did not start the COPY")),
+        }
+        for end in 0..said.concat().len() {
+            let ended = heard(&[said.concat()[..end].to_vec()]).await;
+            assert!(ended.is_err(), "{end} bytes: {ended:?}");
         }
     }
 
-    async fn send_copy_done(&mut self) -> Result<(), PgError> {
-        let mut message = BytesMut::new();
-        frontend::copy_done(&mut message);
-        self.send(&message, "ending a COPY").await
-    }
-
-    /// Makes the target give up its COPY; its transaction is then to be rolled back.
-    async fn fail_copy(&mut self, reason: &str) {
-        let mut message = BytesMut::new();
-        let written = frontend::copy_fail(reason, &mut message).is_ok();
-        // Whether the server takes it or not, the COPY has no effect: it answers with an error, or the session is gone.
-        if !written
-            || self.send(&message, "giving up a COPY").await.is_err()
-            || self.await_ready().await.is_ok()
-        {
-            self.broken = true;
-        }
-    }
-
-    /// Reads the command tag that ends a COPY and returns its row count.
-    async fn end_copy(&mut self, sql: &SqlText) -> Result<Rows, PgError> {
-        let mut tag: Option<Message> = None;
-        let mut failure = None;
-        loop {
-            let message = match self.receive("ending a COPY").await {
-                Ok(message) => message,
-                // A FATAL error is followed by the end of the connection: the error is the news, not the end.
-                Err(error) => {
-                    return Err(failure.map_or(error, |fatal| PgError::server(sql, fatal)));
-                }
+    /// After the first refusal the transaction is spoilt: what the others are refused for is no news.
+    #[tokio::test]
+    async fn the_first_refusal_is_the_one_that_is_named() {
+        let in_the_middle = [message(b'G', b""), refused("23514")].concat();
+        for first in [refused("23514"), in_the_middle] {
+            let said = [opened(), taken_in(1), first, refused("25P02")];
+            let ended = heard(&said).await;
+            let Err(PgError::Server { statement, error }) = ended else {
+                panic!("{ended:?}");
             };
-            match message.tag {
-                b'C' => tag = Some(message),
-                b'E' => failure = Some(message.to_server_error()),
-                b'Z' => break,
-                _ => {}
-            }
+            assert_eq!(
+                (statement, error.code.as_str()),
+                (sql("copy b from stdin"), "23514")
+            );
         }
-        if let Some(error) = failure {
-            return Err(PgError::server(sql, error));
-        }
-        let rows = tag.and_then(|tag| tag.tag_rows());
-        rows.map(Rows)
-            .ok_or_else(|| self.lost("the COPY ended without a row count"))
+        let spoilt = [tag("BEGIN"), ready(), refused("42501"), refused("25P02")];
+        let ended = heard(&spoilt).await;
+        let Err(PgError::Server { statement, .. }) = ended else {
+            panic!("{ended:?}");
+        };
+        assert_eq!(statement, sql("truncate table a"));
+    }
+
+    #[tokio::test]
+    async fn what_a_server_says_before_it_hangs_up_is_the_news() {
+        let said = [opened(), message(b'G', b""), complaint("57P01")];
+        assert_eq!(heard(&said).await.expect_err("gone").code(), Some("57P01"));
+    }
+
+    #[test]
+    fn three_counts_must_agree() {
+        let leg = Passed {
+            relayed: Relayed::default(),
+            counted: None,
+            duration: Duration::ZERO,
+        };
+        let passed = [(leg, Rows(0)), (leg, Rows(0))];
+        assert!(agree(&passed, &[Rows(0), Rows(0)]).is_ok());
+        assert!(agree(&passed, &[Rows(0), Rows(1)]).is_err());
+        assert!(agree(&[(leg, Rows(0)), (leg, Rows(1))], &[Rows(0), Rows(0)]).is_err());
+        assert!(agree(&passed, &[Rows(0)]).is_err());
     }
 }

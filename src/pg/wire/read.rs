@@ -1,0 +1,177 @@
+//! Reads tables by COPY, and keeps nothing: counts and hashes, of one table or of many that are asked for at once.
+
+use bytes::BytesMut;
+use tokio::io::AsyncWriteExt;
+
+use super::answers::Answers;
+use super::connection::{Wire, put_query};
+use super::scanner::RowSink;
+use super::{Gauge, Relayed};
+use crate::model::{CopyFormat, MultisetDigest, Rows, SqlText};
+use crate::pg::PgError;
+
+/// What a server is asked.
+pub enum Question<'a> {
+    /// `COPY … TO STDOUT`, and the format it is in.
+    Copy(SqlText, &'a CopyFormat),
+    /// `SELECT count(*)`; the answer is a digest of nothing but the number of rows.
+    Count(SqlText),
+}
+
+impl Question<'_> {
+    fn sql(&self) -> &SqlText {
+        match self {
+            Self::Copy(sql, _) | Self::Count(sql) => sql,
+        }
+    }
+}
+
+/// Asks everything at once, each in a statement of its own, and reads the answers as they come: one round trip for all of
+/// them. A refusal stands in the place of its answer, and stops none of the others, unless they are in one transaction.
+///
+/// An error is that of the connection; it must be thrown away.
+pub async fn ask_all(
+    wire: &mut Wire,
+    questions: &[Question<'_>],
+    gauge: &Gauge,
+) -> Result<Vec<Result<Relayed, PgError>>, PgError> {
+    let mut request = BytesMut::new();
+    for question in questions {
+        put_query(question.sql(), &mut request);
+    }
+    let mut answers = Answers::new(&mut wire.reader, &mut wire.buffer, &mut wire.notices);
+    // Together: a server takes no further question while it cannot get rid of its rows.
+    let send = async {
+        let sent = async {
+            wire.writer.write_all(&request).await?;
+            wire.writer.flush().await
+        };
+        sent.await.map_err(|source| PgError::Io {
+            doing: "sending a statement".to_owned(),
+            source,
+        })
+    };
+    let receive = async {
+        let mut heard = Vec::with_capacity(questions.len());
+        for question in questions {
+            let answer = answer(&mut answers, question, gauge).await;
+            match answer {
+                Err(error) if answers.is_lost() => return Err(error),
+                answer => heard.push(answer),
+            }
+        }
+        Ok(heard)
+    };
+    match tokio::try_join!(biased; receive, send) {
+        Ok((heard, ())) => {
+            answers.close();
+            Ok(heard)
+        }
+        Err(error) => {
+            let said = answers.complaint();
+            wire.broken = true;
+            Err(said.filter(|_| error.is_lost_connection()).unwrap_or(error))
+        }
+    }
+}
+
+async fn answer<R: tokio::io::AsyncRead + Unpin>(
+    answers: &mut Answers<'_, R>,
+    question: &Question<'_>,
+    gauge: &Gauge,
+) -> Result<Relayed, PgError> {
+    match question {
+        Question::Copy(sql, format) => copy(answers, (sql, format), (gauge, ()))
+            .await
+            .map(|(relayed, ())| relayed),
+        Question::Count(sql) => {
+            let rows = answers.count(sql).await?;
+            Ok(Relayed {
+                digest: MultisetDigest { rows, sum: 0 },
+                ..Relayed::default()
+            })
+        }
+    }
+}
+
+/// One COPY from its beginning to its end.
+async fn copy<R: tokio::io::AsyncRead + Unpin, S: RowSink>(
+    answers: &mut Answers<'_, R>,
+    (sql, format): (&SqlText, &CopyFormat),
+    (gauge, sink): (&Gauge, S),
+) -> Result<(Relayed, S), PgError> {
+    answers.begin(sql, b'H').await?;
+    let taken = answers.rows((sql, format), (gauge, sink)).await?;
+    let tag: Rows = answers.end(sql).await?;
+    let ours = taken.digest.rows;
+    if ours != tag {
+        return Err(PgError::CountMismatch {
+            ours,
+            source_tag: tag,
+            target_tag: tag,
+        });
+    }
+    let relayed = Relayed {
+        digest: taken.digest,
+        bytes: taken.bytes,
+    };
+    Ok((relayed, taken.sink))
+}
+
+/// Reads one COPY to its end, counting and hashing.
+pub async fn read_copy(
+    wire: &mut Wire,
+    copy_out: &SqlText,
+    format: &CopyFormat,
+    gauge: &Gauge,
+) -> Result<Relayed, PgError> {
+    let (relayed, ()) = read_rows(wire, copy_out, format, (gauge, ())).await?;
+    Ok(relayed)
+}
+
+/// Reads one COPY to its end, and shows each row to a sink, which is given back.
+pub async fn read_rows<S: RowSink>(
+    wire: &mut Wire,
+    copy_out: &SqlText,
+    format: &CopyFormat,
+    (gauge, sink): (&Gauge, S),
+) -> Result<(Relayed, S), PgError> {
+    wire.send_query(copy_out).await?;
+    let mut answers = Answers::new(&mut wire.reader, &mut wire.buffer, &mut wire.notices);
+    let read = copy(&mut answers, (copy_out, format), (gauge, sink)).await;
+    let is_lost = answers.is_lost();
+    answers.close();
+    wire.broken |= is_lost;
+    read
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::connection::Notices;
+    use super::super::testing::{counted, given_out, refused, sql, text};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_refusal_stands_in_the_place_of_its_answer() {
+        let format = text();
+        let said = [given_out(&["1", "2"]), refused("42501"), counted(4)].concat();
+        let questions = [
+            Question::Copy(sql("copy a to stdout"), &format),
+            Question::Copy(sql("copy b to stdout"), &format),
+            Question::Count(sql("select count(*) from c")),
+        ];
+        let (mut leftover, mut notices) = (BytesMut::new(), Notices::default());
+        let mut reader = said.as_slice();
+        let mut answers = Answers::new(&mut reader, &mut leftover, &mut notices);
+        let mut heard = Vec::new();
+        for question in &questions {
+            let answered = answer(&mut answers, question, &Gauge::default()).await;
+            heard.push(answered.map(|relayed| relayed.digest.rows.0));
+        }
+        assert!(matches!(heard[..], [Ok(2), Err(_), Ok(4)]), "{heard:?}");
+        let Err(PgError::Server { statement, .. }) = &heard[1] else {
+            panic!("{heard:?}");
+        };
+        assert_eq!(*statement, sql("copy b to stdout"));
+    }
+}
