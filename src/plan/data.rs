@@ -11,12 +11,17 @@ use crate::model::{
     Bytes, CopyFormat, DumpId, JobId, QualifiedName, Rows, SqlText, VerifyLevel, quote_ident,
 };
 
-/// A table up to this size is small: what it costs is round trips, so it travels with others in one transaction.
+/// A table up to this size is small: what it costs is what it costs to begin and to end with it, so it travels with others in one
+/// transaction. It is not frozen: TRUNCATE, which COPY FREEZE asks for, gives it a new file, and takes longer than the
+/// rows; and its foreign keys are checked in no time anyway.
 const SMALL: Bytes = Bytes(2 << 20);
 /// A bundle of small tables is full at this size …
 const BUNDLE_BYTES: Bytes = Bytes(16 << 20);
-/// … or at this many tables: each holds an `AccessExclusive` lock until the bundle commits.
+/// … or at this many tables: the locks on each, and later on its indexes, are held until the bundle commits …
 const BUNDLE_TABLES: usize = 64;
+/// … or earlier, so that every worker has some; but what costs nothing per table costs the more per bundle.
+const SMALLEST_BUNDLE: usize = 8;
+const BUNDLES_PER_WORKER: usize = 4;
 /// No chunk is smaller, unless the operator says so: a chunked table loses FREEZE and pays a VACUUM for it.
 const SMALLEST_CHUNK: Bytes = Bytes(64 << 20);
 /// More chunks than this for a worker do not even out the work any better.
@@ -30,6 +35,8 @@ impl<'a> Builder<'a> {
         let mut tables = self.tables_to_copy()?;
         tables.sort_by(|(a, _), (b, _)| b.total.cmp(&a.total).then_with(|| a.name.cmp(&b.name)));
         let total: Bytes = tables.iter().map(|(table, _)| table.total).sum();
+        let small = tables.iter().filter(|(table, _)| table.total <= SMALL);
+        let most = bundle_tables(small.count(), self.inputs.options.jobs);
         let mut bundle: Vec<usize> = Vec::new();
         for (table, entry) in tables {
             let unit = self.units.len();
@@ -41,13 +48,13 @@ impl<'a> Builder<'a> {
                 self.plan_chunks(unit, ranges);
                 continue;
             }
-            self.units[unit].freeze = !table.load_via_root && table.extension.is_none();
             if table.total > SMALL {
+                self.units[unit].freeze = !table.load_via_root && table.extension.is_none();
                 self.plan_copy(vec![unit]);
                 continue;
             }
             let size: Bytes = bundle.iter().map(|&unit| self.units[unit].bytes).sum();
-            if bundle.len() >= BUNDLE_TABLES || size + table.total > BUNDLE_BYTES {
+            if bundle.len() >= most || size + table.total > BUNDLE_BYTES {
                 self.plan_copy(std::mem::take(&mut bundle));
             }
             bundle.push(unit);
@@ -159,13 +166,14 @@ impl<'a> Builder<'a> {
             ),
         };
         let lock = |&unit: &usize| (self.units[unit].into.clone(), LockMode::AccessExclusive);
+        // TRUNCATE and ALTER TABLE let nobody else at it; COPY does.
+        let alone = |&&unit: &&usize| {
+            let unit = &self.units[unit];
+            unit.freeze || !unit.shield.is_empty()
+        };
         let draft = Draft {
             after: self.schema_done.clone(),
-            locks: units
-                .iter()
-                .filter(|&&unit| self.units[unit].freeze)
-                .map(lock)
-                .collect(),
+            locks: units.iter().filter(alone).map(lock).collect(),
             needs: if units.len() == 1 {
                 first.entry.into_iter().collect()
             } else {
@@ -415,5 +423,26 @@ impl<'a> Builder<'a> {
             bytes: copied.iter().map(|&unit| self.units[unit].bytes).sum(),
             copied,
         }
+    }
+}
+
+/// The most tables of a bundle, when there are so many small ones.
+fn bundle_tables(small: usize, workers: u32) -> usize {
+    let workers = usize::try_from(workers).unwrap_or(usize::MAX).max(1);
+    let share = small.div_ceil(workers.saturating_mul(BUNDLES_PER_WORKER));
+    share.clamp(SMALLEST_BUNDLE, BUNDLE_TABLES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bundles_are_as_large_as_leaves_some_for_every_worker() {
+        assert_eq!(bundle_tables(3, 2), 8);
+        assert_eq!(bundle_tables(100, 2), 13);
+        assert_eq!(bundle_tables(3000, 2), 64);
+        assert_eq!(bundle_tables(3000, 32), 24);
+        assert_eq!(bundle_tables(0, 0), 8);
     }
 }
