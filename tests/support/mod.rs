@@ -21,6 +21,7 @@ pub mod binary;
 pub mod moving;
 pub mod proxy;
 pub mod server;
+pub mod tally;
 
 /// Keeps the expectation above true in a binary that happens to use everything.
 fn nobody_calls_this() {}
