@@ -6,7 +6,7 @@ SHELL := /bin/bash
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SKIPPED := $(TARGET_DIR)/tmp/skipped-tests.txt
 
-.PHONY: help demo test test-matrix test-faults lint
+.PHONY: help demo test test-matrix test-faults bench lint
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -39,6 +39,13 @@ test-faults: ## the whole fault-injection suite: kills at every point, lost sess
 	     END { printf "%d faults injected, %d runs survived, %d resumed, %d begun anew, %d differences found\n", \
 	           faults, survived, resumed, anew, differences }' $(TARGET_DIR)/tmp/faults-figures.txt; \
 	exit $$status
+
+# What is given to make is given to the benchmark, by the same name.
+BENCH := SCENARIO SETTING TOOLS ROUNDS SCALE FROM TO JOBS PROFILE BASE
+
+bench: ## pgconvoy and other tools side by side: SCENARIO="mix giant" TOOLS="move stock" SETTING=tuned ROUNDS=5 SCALE=1 (benches/README.md)
+	@tests/support/install-servers bench
+	cargo bench --bench tools -- $(foreach name,$(BENCH),$(if $($(name)),'$(name)=$($(name))'))
 
 lint: ## formatting, clippy and documentation, without warnings
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy

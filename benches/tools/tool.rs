@@ -1,0 +1,128 @@
+//! The tools, each a line of shell that can be typed by hand.
+//!
+//! What the lines name: `SOURCE` and `TARGET` are conninfos, `JOBS` is a number, `SCRATCH` an empty directory that
+//! is removed afterwards, on the same disk as the servers' data. The newest client tools are first in `PATH`.
+
+use std::process::{Command, Stdio};
+
+use crate::options::Options;
+
+/// One way to bring a database from one server to another.
+#[derive(Debug, Clone, Copy)]
+pub struct Tool {
+    pub name: &'static str,
+    pub about: &'static str,
+    /// For bash, which ends at the first command that fails.
+    pub script: &'static str,
+    /// Whether it is run if no tools are named.
+    pub is_usual: bool,
+    needs: Need,
+}
+
+/// What has to be there for a tool.
+#[derive(Debug, Clone, Copy)]
+enum Need {
+    Nothing,
+    Base,
+    /// A command that succeeds where the tool can be run.
+    Command(&'static [&'static str]),
+}
+
+const USUAL: Tool = Tool {
+    name: "",
+    about: "",
+    script: "",
+    is_usual: true,
+    needs: Need::Nothing,
+};
+
+/// The tool that the others are measured against.
+pub const STOCK: &str = "stock";
+
+pub const TOOLS: [Tool; 9] = [
+    Tool {
+        name: "move",
+        about: "pgconvoy move, proven by content (its default)",
+        script: r#"pgconvoy move --source "$SOURCE" --target "$TARGET" --run-dir "$SCRATCH/run" -j "$JOBS""#,
+        ..USUAL
+    },
+    Tool {
+        name: "move-counts",
+        about: "pgconvoy move --verify counts",
+        script: r#"pgconvoy move --source "$SOURCE" --target "$TARGET" --run-dir "$SCRATCH/run" -j "$JOBS" --verify counts"#,
+        ..USUAL
+    },
+    Tool {
+        name: "move-none",
+        about: "pgconvoy move --verify none",
+        script: r#"pgconvoy move --source "$SOURCE" --target "$TARGET" --run-dir "$SCRATCH/run" -j "$JOBS" --verify none"#,
+        ..USUAL
+    },
+    Tool {
+        name: STOCK,
+        about: "pg_dump -Fd -Z0, then pg_restore, in parallel both: unverified, no statistics",
+        script: r#"pg_dump -Fd -Z0 -j "$JOBS" -f "$SCRATCH/dump" -d "$SOURCE"
+            pg_restore -j "$JOBS" -d "$TARGET" "$SCRATCH/dump""#,
+        ..USUAL
+    },
+    Tool {
+        name: "stock-analyze",
+        about: "stock, then vacuumdb --analyze-only",
+        script: r#"pg_dump -Fd -Z0 -j "$JOBS" -f "$SCRATCH/dump" -d "$SOURCE"
+            pg_restore -j "$JOBS" -d "$TARGET" "$SCRATCH/dump"
+            vacuumdb --quiet --analyze-only -j "$JOBS" -d "$TARGET""#,
+        ..USUAL
+    },
+    Tool {
+        name: "pipe",
+        about: "pg_dump | psql",
+        script: r#"pg_dump -d "$SOURCE" | psql -X -q -v ON_ERROR_STOP=1 -o /dev/null -d "$TARGET""#,
+        ..USUAL
+    },
+    Tool {
+        name: "pgcopydb",
+        about: "pgcopydb clone, whichever version is installed",
+        script: r#"pgcopydb clone --source "$SOURCE" --target "$TARGET" --dir "$SCRATCH/pgcopydb" --table-jobs "$JOBS" --index-jobs "$JOBS""#,
+        needs: Need::Command(&["pgcopydb", "--version"]),
+        ..USUAL
+    },
+    Tool {
+        name: "pgcopydb-compare",
+        about: "pgcopydb clone, then pgcopydb compare data",
+        script: r#"pgcopydb clone --source "$SOURCE" --target "$TARGET" --dir "$SCRATCH/pgcopydb" --table-jobs "$JOBS" --index-jobs "$JOBS"
+            pgcopydb compare data --source "$SOURCE" --target "$TARGET" --dir "$SCRATCH/pgcopydb""#,
+        needs: Need::Command(&["pgcopydb", "compare", "data", "--help"]),
+        ..USUAL
+    },
+    Tool {
+        name: "base",
+        about: "move by another build of pgconvoy, BASE=path",
+        script: r#""$BASE" move --source "$SOURCE" --target "$TARGET" --run-dir "$SCRATCH/run" -j "$JOBS""#,
+        is_usual: false,
+        needs: Need::Base,
+    },
+];
+
+impl Tool {
+    /// Why it cannot be run here, if it can't.
+    pub fn missing(&self, options: &Options) -> Option<String> {
+        match self.needs {
+            Need::Nothing => None,
+            Need::Base => options
+                .base
+                .is_none()
+                .then(|| "no BASE=path is given".to_owned()),
+            Need::Command(words) => {
+                let output = Command::new(words[0])
+                    .args(&words[1..])
+                    .stdin(Stdio::null())
+                    .output();
+                match output {
+                    Err(_) => Some(format!("{} is not installed", words[0])),
+                    Ok(output) if output.status.success() => None,
+                    Ok(_) => Some(format!("the installed {} has no {}", words[0], words[1])),
+                }
+            }
+        }
+    }
+}
