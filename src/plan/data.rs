@@ -22,6 +22,9 @@ const BUNDLE_TABLES: usize = 64;
 /// … or earlier, so that every worker has some; but what costs nothing per table costs the more per bundle.
 const SMALLEST_BUNDLE: usize = 8;
 const BUNDLES_PER_WORKER: usize = 4;
+/// Chunks are for more workers than this. One COPY keeps a core of either server busy; two at once gain about what
+/// the chunked table then pays for VACUUM, which FREEZE would have saved it.
+const WORKERS_WITHOUT_CHUNKS: u64 = 2;
 /// No chunk is smaller, unless the operator says so: a chunked table loses FREEZE and pays a VACUUM for it.
 const SMALLEST_CHUNK: Bytes = Bytes(64 << 20);
 /// More chunks than this for a worker do not even out the work any better.
@@ -129,7 +132,10 @@ impl<'a> Builder<'a> {
         let worth_it = match asked_for {
             Some(size) => table.total > size,
             // Only a table that would keep one worker busy while the others have nothing left to do.
-            None => workers > 1 && table.total.0 > fair_share.max(2 * SMALLEST_CHUNK.0),
+            None => {
+                workers > WORKERS_WITHOUT_CHUNKS
+                    && table.total.0 > fair_share.max(2 * SMALLEST_CHUNK.0)
+            }
         };
         if !worth_it {
             return Vec::new();
