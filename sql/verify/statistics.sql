@@ -35,7 +35,11 @@ select r.nspname::text as schema,
        r.reltuples::float8 as rows_then,
        r.relpages::int8 as pages_then,
        coalesce(pg_catalog.pg_relation_size(r.oid), 0) / current_setting('block_size')::int8 as pages,
-       coalesce(pg_catalog.pg_stat_get_mod_since_analyze(r.oid), 0) as modified
+       -- Changes are counted from an ANALYZE on. Where there was none and there are statistics all the same (18+ can be given
+       -- some), what was written before counts as well, and says nothing.
+       case when coalesce(pg_catalog.pg_stat_get_last_analyze_time(r.oid),
+                          pg_catalog.pg_stat_get_last_autoanalyze_time(r.oid)) is not null
+            then coalesce(pg_catalog.pg_stat_get_mod_since_analyze(r.oid), 0) else 0 end as modified
 from relation r
 left join statistic s on s.schemaname = r.nspname and s.tablename = r.relname
 union all

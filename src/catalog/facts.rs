@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::statistics::Sampled;
 use crate::model::{Bytes, Oid, QualifiedName, Rows, ServerVersion};
 
 /// Who and what a server is.
@@ -245,6 +246,9 @@ pub struct SourceFacts {
     pub large_objects: Vec<LargeObject>,
     /// Extensions of the database.
     pub extensions: Vec<Extension>,
+    /// The planner's statistics of tables whose statistics are worth taking over.
+    #[serde(default)]
+    pub sampled: BTreeMap<QualifiedName, Sampled>,
 }
 
 /// Something a database holds: a kind of object, how many, and a few names.

@@ -9,6 +9,7 @@ mod facts;
 mod queries;
 mod read;
 mod sessions;
+mod statistics;
 mod types;
 
 pub use database::{
@@ -26,4 +27,5 @@ pub use read::{
     server_facts, source_facts, target_facts, unreadable,
 };
 pub use sessions::{BarringLock, Holder, LockTable, barring_locks, connections, how_long};
+pub use statistics::{ColumnStatistics, Sampled, sampled};
 pub use types::{Types, print_floats_differently, text_with_rounded_floats};

@@ -49,6 +49,8 @@ queries! {
     TYPES = "types.sql";
     INDEXES = "indexes.sql";
     CONSTRAINTS = "constraints.sql", up to 10 = "constraints.10.sql";
+    SAMPLED = "sampled.sql";
+    COLUMN_STATISTICS = "column_statistics.sql";
     SEQUENCES = "sequences.sql";
     MATVIEWS = "matviews.sql";
     LARGE_OBJECTS = "large_objects.sql";

@@ -80,6 +80,7 @@ pub async fn source_facts(session: &Session) -> Result<SourceFacts, PgError> {
         sequences: sequences(session).await?,
         large_objects: large_objects(session).await?,
         extensions: installed_extensions(session).await?,
+        sampled: BTreeMap::new(),
         tables,
         matviews,
     })

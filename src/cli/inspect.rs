@@ -264,6 +264,8 @@ impl Road {
         fault::point("schema-dumped");
         let toc = Toc::parse(&archive)?;
         let mut facts = catalog::source_facts(snapshot.session()).await?;
+        let worth_taking = Plan::worth_sampling(&facts, &self.target.facts);
+        facts.sampled = catalog::sampled(snapshot.session(), &worth_taking).await?;
         let hidden = verify::Hidden::read(snapshot.session()).await?;
         // As pg_dump has it: who selects schemas or tables does not mean large objects.
         if filters.iter().any(|filter| filter.kind.selects()) {

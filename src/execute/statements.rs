@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use super::attempt::Attempt;
 use super::outcome::{Ended, Outcome, failure};
 use super::supervisor::Context;
+use crate::event::What;
 use crate::fault;
 use crate::ledger::{Line, Mark, Marks, WHOLE};
 use crate::model::{DumpId, SqlText, quote_literal};
@@ -72,11 +73,11 @@ pub(super) async fn run(
         Err((_, error)) if attempt.is_undecided(&error) => Err(error),
         Err((index, error)) => {
             outcome.marks = Marks::default();
-            if runnable.len() <= 1 {
+            if runnable.len() <= 1 && runnable.iter().all(|part| part.otherwise().is_none()) {
                 fail(attempt, &mut outcome, (&runnable, index), error)
             } else {
                 one_by_one(
-                    &mut wire,
+                    (context, &mut wire),
                     attempt,
                     (&begin, &runnable, skipped),
                     &mut outcome,
@@ -168,6 +169,12 @@ fn skip(statement: &Statement, broken: &HashSet<DumpId>, outcome: &mut Outcome) 
 }
 
 impl<'a> Part<'a> {
+    /// The other way to do it, if there is one, and if the operator has not said how.
+    fn otherwise(self) -> Option<Self> {
+        let sql = self.statement.otherwise.as_ref()?;
+        self.edited.is_none().then_some(Self { sql, ..self })
+    }
+
     fn line(&self, job: &'a Job) -> Line<'a> {
         Line {
             what: self.edited.unwrap_or(&job.label),
@@ -221,9 +228,24 @@ fn fail(
     Ok(())
 }
 
+/// One of them, in a transaction of its own.
+async fn alone(
+    wire: &mut Wire,
+    attempt: &Attempt<'_>,
+    (begin, part): (&SqlText, Part<'_>),
+    outcome: &mut Outcome,
+) -> Result<(), (usize, PgError)> {
+    let mut done = Outcome::default();
+    let lines = [part.line(attempt.job)];
+    let statements = transaction(attempt, begin, (&[part], &lines), &mut done);
+    wire.execute_all(&statements).await?;
+    outcome.marks.extend(done.marks);
+    Ok(())
+}
+
 /// One of them fails: each has a transaction and a mark of its own, so that the others are done, and the one is named.
 async fn one_by_one(
-    wire: &mut Wire,
+    (context, wire): (&Context, &mut Wire),
     attempt: &Attempt<'_>,
     (begin, parts, skipped_before): (&SqlText, &[Part<'_>], bool),
     outcome: &mut Outcome,
@@ -234,12 +256,23 @@ async fn one_by_one(
             skipped = true;
             continue;
         }
-        let mut done = Outcome::default();
-        let lines = [part.line(attempt.job)];
-        let statements = transaction(attempt, begin, (&[*part], &lines), &mut done);
-        match wire.execute_all(&statements).await {
-            Ok(()) => outcome.marks.extend(done.marks),
-            Err((index, error)) => fail(attempt, outcome, (&[*part], index), error)?,
+        let ended = match alone(wire, attempt, (begin, *part), outcome).await {
+            Err((_, error)) if !attempt.is_undecided(&error) => match part.otherwise() {
+                Some(otherwise) => {
+                    context.remark(attempt.job, wire);
+                    let text = format!(
+                        "{}: the quicker way failed ({error}), the other is taken",
+                        attempt.job.label
+                    );
+                    context.emit.emit(What::Note { text });
+                    alone(wire, attempt, (begin, otherwise), outcome).await
+                }
+                None => Err((1, error)),
+            },
+            ended => ended,
+        };
+        if let Err((index, error)) = ended {
+            fail(attempt, outcome, (&[*part], index), error)?;
         }
     }
     if outcome.failures.is_empty() && !skipped {

@@ -247,9 +247,10 @@ fn statement_of(plan: &Plan, job: JobId, part: u32) -> Option<&Statement> {
 
 /// What computes something from rows is done again, always: it is cheap to say and hard to be sure of otherwise.
 fn is_computed(statement: &Statement) -> bool {
-    const COMPUTED: [&[u8]; 3] = [
+    const COMPUTED: [&[u8]; 4] = [
         b"refresh materialized view ",
         b"analyze ",
+        b"select 1 / (pg_catalog.pg_restore_attribute_stats(",
         b"select pg_catalog.setval(",
     ];
     let sql = statement.sql.as_bytes();
@@ -315,6 +316,7 @@ mod tests {
             entry,
             needs: Vec::new(),
             sql: SqlText::from(sql),
+            otherwise: None,
         }
     }
 

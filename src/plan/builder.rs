@@ -111,7 +111,7 @@ impl<'a> Builder<'a> {
         self.plan_data()?;
         self.plan_large_objects();
         self.plan_indexes()?;
-        self.plan_analyze();
+        self.plan_statistics();
         self.plan_foreign_keys()?;
         self.plan_matviews()?;
         self.plan_sequences();
@@ -197,6 +197,7 @@ impl<'a> Builder<'a> {
                 entry: Some(entry_ref(entry)),
                 needs: needs.clone(),
                 sql,
+                otherwise: None,
             }
         };
         Ok(restore.statements.into_iter().map(statement).collect())

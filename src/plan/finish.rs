@@ -61,6 +61,7 @@ impl<'a> Builder<'a> {
                 entry: None,
                 needs: vec![entry],
                 sql: SqlText::from(sql),
+                otherwise: None,
             });
         }
         for batch in statements.chunks(SEQUENCES_PER_JOB) {
@@ -144,6 +145,7 @@ impl<'a> Builder<'a> {
             entry: None,
             needs: entry.dependencies.clone(),
             sql: SqlText::from("revoke create on schema public from public"),
+            otherwise: None,
         };
         Some(self.add(Draft {
             after: after.to_vec(),

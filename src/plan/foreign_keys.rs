@@ -117,6 +117,7 @@ impl<'a> Builder<'a> {
             entry: Some(entry_ref(entry)),
             needs: needs.clone(),
             sql,
+            otherwise: None,
         };
         let added = self.add(Draft {
             after: [self.after_dependencies(entry), check.loaded].concat(),

@@ -1,4 +1,4 @@
-//! Indexes, the constraints that stand on an index, and ANALYZE.
+//! Indexes, and the constraints that stand on an index.
 //!
 //! A primary key or unique constraint of a large table is made in two steps: `CREATE UNIQUE INDEX`, which several
 //! sessions can do on one table at once, then `ADD CONSTRAINT … USING INDEX`, which takes an instant. What the entry said
@@ -236,6 +236,7 @@ impl<'a> Builder<'a> {
             entry: Some(entry_ref(entry)),
             needs: self.needs(entry),
             sql,
+            otherwise: None,
         };
         let tablespace = entry
             .tablespace
@@ -268,110 +269,6 @@ impl<'a> Builder<'a> {
             .map(|jobs| jobs.loaded.clone())
             .unwrap_or_default()
     }
-
-    /// ANALYZE, once all indexes of a table are there: statistics of expressions need the index. Partitions are analyzed
-    /// through their root, which has statistics of its own, unless a foreign table is below it; small tables in bundles.
-    pub fn plan_analyze(&mut self) {
-        let facts = self.inputs.facts;
-        let roots: BTreeMap<&QualifiedName, &QualifiedName> = facts
-            .tables
-            .iter()
-            .filter_map(|table| Some((&table.name, table.partition_root.as_ref()?)))
-            .collect();
-        let mut notes: Vec<String> = Vec::new();
-        let mut groups: BTreeMap<Analyzed, Vec<QualifiedName>> = BTreeMap::new();
-        for (name, jobs) in self
-            .tables
-            .iter()
-            .filter(|(_, jobs)| !jobs.copied.is_empty())
-        {
-            let reaches_foreign = self.reaches_foreign(name);
-            if reaches_foreign && !roots.contains_key(name) {
-                notes.push(format!(
-                    "{} is not analyzed: below it is a foreign table, which ANALYZE would read",
-                    name.shown()
-                ));
-                continue;
-            }
-            let root = roots
-                .get(name)
-                .filter(|root| self.relations.contains_key(**root) && !reaches_foreign);
-            let group = match (root, jobs.bundle) {
-                (Some(root), _) => Analyzed::Root((*root).clone()),
-                (None, Some(bundle)) => Analyzed::Bundle(bundle),
-                (None, None) => Analyzed::Alone(name.clone()),
-            };
-            groups.entry(group).or_default().push(name.clone());
-        }
-        self.notes.append(&mut notes);
-        for (group, members) in groups {
-            self.plan_analyze_group(&group, &members);
-        }
-    }
-
-    fn reaches_foreign(&self, table: &QualifiedName) -> bool {
-        let facts = self.facts_by_name.get(table);
-        facts.is_some_and(|facts| facts.reaches_foreign)
-    }
-
-    fn plan_analyze_group(&mut self, group: &Analyzed, members: &[QualifiedName]) {
-        let mut after: Vec<JobId> = Vec::new();
-        let mut needs: Vec<DumpId> = Vec::new();
-        let mut bytes = Bytes(0);
-        if matches!(group, Analyzed::Root(_)) {
-            // Both lock the whole tree, each in its own order.
-            after.extend(&self.partitioned_indexes);
-        }
-        for member in members {
-            let jobs = &self.tables[member];
-            after.extend(jobs.loaded.iter().chain(&jobs.indexed));
-            needs.extend(self.relations.get(member));
-            bytes += jobs.bytes;
-        }
-        let (targets, label) = match group {
-            Analyzed::Root(root) => (vec![root.clone()], format!("analyze {}", root.shown())),
-            Analyzed::Alone(table) => (vec![table.clone()], format!("analyze {}", table.shown())),
-            Analyzed::Bundle(_) => (
-                members.to_vec(),
-                format!("analyze {} small tables", members.len()),
-            ),
-        };
-        let statement = |table: &QualifiedName| Statement {
-            entry: None,
-            needs: self.relations.get(table).copied().into_iter().collect(),
-            sql: SqlText::from(format!("analyze {table}")),
-        };
-        let job = self.add(Draft {
-            after,
-            needs: if matches!(group, Analyzed::Bundle(_)) {
-                Vec::new()
-            } else {
-                needs
-            },
-            cost: cost::read(bytes) / 4 + cost::statements(members.len()),
-            locks: members
-                .iter()
-                .map(|member| (member.clone(), LockMode::ShareUpdateExclusive))
-                .collect(),
-            bytes,
-            ..Draft::run(
-                Phase::Finish,
-                label,
-                targets.iter().map(statement).collect(),
-            )
-        });
-        for member in members.iter().chain(&targets) {
-            self.tables.entry(member.clone()).or_default().analyzed = Some(job);
-        }
-    }
-}
-
-/// Which tables are analyzed by one job.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Analyzed {
-    Root(QualifiedName),
-    Alone(QualifiedName),
-    Bundle(usize),
 }
 
 fn run(statements: Vec<Statement>) -> Work {

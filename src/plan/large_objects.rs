@@ -106,5 +106,6 @@ fn metadata(object: &LargeObject, options: &RestoreOptions) -> Option<Statement>
         entry: None,
         needs: Vec::new(),
         sql: SqlText::from(sql),
+        otherwise: None,
     })
 }

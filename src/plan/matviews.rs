@@ -112,6 +112,7 @@ impl<'a> Builder<'a> {
             entry: Some(super::builder::entry_ref(self.entries[&entry])),
             needs: vec![entry],
             sql: SqlText::from(format!("refresh materialized view {}", matview.name)),
+            otherwise: None,
         };
         self.add(Draft {
             after,
@@ -176,6 +177,7 @@ impl<'a> Builder<'a> {
                         entry: None,
                         needs: Vec::new(),
                         sql,
+                        otherwise: None,
                     }],
                 )
             });

@@ -17,7 +17,8 @@
 //! | `builder` | numbers jobs and remembers which table and entry they serve |
 //! | `schema` | pre-data, and the statements around an entry |
 //! | `data` | copy, freeze, count and verify jobs |
-//! | `indexes` | indexes and the constraints that stand on one; ANALYZE |
+//! | `indexes` | indexes and the constraints that stand on one |
+//! | `statistics` | whose statistics the planner gets: the source's, or those of an ANALYZE |
 //! | `large_objects` | batches of them, with owners, grants and comments |
 //! | `foreign_keys` | NOT VALID first, validated side by side later |
 //! | `matviews` | refresh in order |
@@ -38,6 +39,7 @@ mod indexes;
 mod large_objects;
 mod matviews;
 mod schema;
+mod statistics;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -296,6 +298,9 @@ pub struct Statement {
     pub needs: Vec<DumpId>,
     /// What to execute; it may be several statements, separated by `;`.
     pub sql: SqlText,
+    /// What to execute in its place if it fails: it is only the quicker of two ways.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub otherwise: Option<SqlText>,
 }
 
 impl Plan {

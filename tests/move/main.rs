@@ -13,4 +13,5 @@ mod memory;
 mod refusals;
 mod rights;
 mod selection;
+mod statistics;
 mod versions;

@@ -35,7 +35,7 @@ pub struct Statistics {
     pub pages_then: u64,
     /// How many pages the table has now.
     pub pages: u64,
-    /// Rows written since, as far as the server has kept count.
+    /// Rows written since, as far as the server has kept count: 0 if it knows of no ANALYZE.
     pub modified: u64,
 }
 

@@ -1,0 +1,159 @@
+//! What the planner of the target knows when a move is done: what it knew on the source, or what it learned anew.
+
+use crate::support::moving::{assert_equal, assert_proven, move_with};
+use crate::support::server::Server;
+
+/// Tables that are large enough for their statistics to be taken over, and one that is not.
+const SHOP: &str = r#"
+    create schema "a b";
+    create table "a b"."it's" (id bigint primary key, name text, kind int, at timestamptz, tags text[], doc jsonb, nothing float8);
+    create index on "a b"."it's" (lower(name));
+    create index shut on "a b"."it's" ((kind * 2), id, (lower(name))) where kind > 3;
+    insert into "a b"."it's"
+        select i, case i % 3 when 0 then E'it''s \\ "' || i % 50 else 'n' || i end, i % 7, timestamptz '2020-01-01' + i * interval '1 s',
+               array['x' || i % 3, 'y,'], jsonb_build_object('a', i % 20)
+        from generate_series(1, 20000) i;
+    create table bare (a int, b text);
+    insert into bare select i, 'row ' || i % 10 from generate_series(1, 20000) i;
+    create table small (a int primary key);
+    insert into small select generate_series(1, 100);
+    create table parts (a int, b text) partition by range (a);
+    create table parts_1 partition of parts for values from (0) to (15000);
+    create table parts_2 partition of parts for values from (15000) to (100000);
+    insert into parts select i, 'row ' || i % 5 from generate_series(1, 30000) i;
+    create table stale (a int, b text);
+    insert into stale select i, 'row ' || i from generate_series(1, 20000) i;
+    create table extended (a int, b int, c text);
+    insert into extended select i % 10, i % 10, 'row ' || i from generate_series(1, 20000) i;
+    create statistics both_columns on a, b from extended;
+    create table never (a int, b text);
+    insert into never select i, 'row ' || i from generate_series(1, 20000) i;
+    create table parent (a int, b text);
+    create table child () inherits (parent);
+    insert into parent select i, 'row ' || i from generate_series(1, 20000) i;
+    insert into child select i, 'row ' || i from generate_series(1, 20000) i;
+    -- Where autovacuum is off, CREATE INDEX counts nothing.
+    create table shut_off (a int primary key, b text) with (autovacuum_enabled = off);
+    insert into shut_off select i, 'row ' || i from generate_series(1, 20000) i;
+    vacuum;
+    analyze "a b"."it's"; analyze bare; analyze small; analyze parts; analyze stale; analyze extended; analyze parent; analyze child;
+    analyze shut_off;
+    update stale set b = 'other' where a < 6000;
+    analyze pg_catalog.pg_class;
+"#;
+
+/// Everything that is known of the columns of some tables and of their indexes.
+const KNOWN: &str = r#"
+    select s.schemaname, s.tablename, s.attname, s.inherited, s.null_frac, s.avg_width, s.n_distinct, s.most_common_vals,
+           s.most_common_freqs, s.histogram_bounds, s.correlation, s.most_common_elems, s.most_common_elem_freqs,
+           s.elem_count_histogram
+    from pg_stats s
+    where s.tablename in ('it''s', 'it''s_lower_idx', 'shut', 'bare', 'parts', 'parts_1', 'parts_2', 'shut_off')
+    order by 1, 2, 3, 4
+"#;
+
+/// Tables that the target analyzed itself.
+const ANALYZED: &str = "
+    select string_agg(relname, ' ' order by relname) from pg_stat_user_tables
+    where coalesce(last_analyze, last_autoanalyze) is not null";
+
+fn start(source: u32) -> Option<(Server, Server)> {
+    let quiet = |server: Server| {
+        let setting = ("autovacuum_naptime".to_owned(), "1d".to_owned());
+        server.cluster.configure(&[setting]).expect("configured");
+        server.cluster.reload().expect("reloaded");
+        server
+    };
+    Some((quiet(Server::start(source)?), quiet(Server::start(18)?)))
+}
+
+fn moves_statistics_from(major: u32) {
+    let Some((source, target)) = start(major) else {
+        return;
+    };
+    let from = source.database("shop");
+    source.psql("shop", SHOP);
+    // The counters are behind by up to half a second, before 15.
+    source.psql("shop", "select pg_sleep(1)");
+    let to = target.database("shop");
+    let run = move_with(&from, &to, &[]);
+    let report = assert_proven(&run);
+    assert_equal("shop", &from, &to, &[]);
+    let findings = &report["findings"];
+    assert!(!findings.to_string().contains("statistics"), "{findings}");
+    let notes = report["notes"].to_string();
+    assert!(notes.contains("planner statistics of"), "{notes}");
+
+    // Before 14 no partitioned table knows how many rows it has, so nobody can say whether what is known of them is still true.
+    let rooted = major >= 14;
+    let taken = if rooted {
+        KNOWN.to_owned()
+    } else {
+        KNOWN.replace("'parts', ", "")
+    };
+    let known = source.psql("shop", &taken);
+    assert!(known.lines().count() > 15, "{known}");
+    assert_eq!(target.psql("shop", &taken), known);
+    let root = if rooted { "" } else { " parts" };
+    assert_eq!(
+        target.psql("shop", ANALYZED),
+        format!("child extended never parent{root} small stale")
+    );
+    let sizes = "select relname, relpages, relallvisible from pg_class
+                 where relname in ('it''s', 'bare', 'shut_off', 'parts_1') order by 1";
+    let truth =
+        "select relname, pg_relation_size(oid) / 8192, pg_relation_size(oid) / 8192 from pg_class
+                 where relname in ('it''s', 'bare', 'shut_off', 'parts_1') order by 1";
+    assert_eq!(target.psql("shop", sizes), target.psql("shop", truth));
+    assert_eq!(
+        target.psql(
+            "shop",
+            "select count(*) from pg_class where relname in ('it''s', 'bare', 'shut_off', 'shut_off_pkey') and reltuples = 20000"
+        ),
+        "4"
+    );
+}
+
+#[test]
+fn the_sources_statistics_are_taken_over_from_10() {
+    moves_statistics_from(10);
+}
+
+#[test]
+fn the_sources_statistics_are_taken_over_from_15() {
+    moves_statistics_from(15);
+}
+
+#[test]
+fn the_sources_statistics_are_taken_over_from_18() {
+    moves_statistics_from(18);
+}
+
+#[test]
+fn what_the_target_does_not_take_is_analyzed() {
+    let Some((source, target)) = start(18) else {
+        return;
+    };
+    let from = source.database("shop");
+    source.psql(
+        "shop",
+        "create table bare (a int, b text);
+         insert into bare select i, 'row ' || i % 10 from generate_series(1, 20000) i;
+         create table good (a int);
+         insert into good select generate_series(1, 20000);
+         analyze;
+         -- Twice as many values as frequencies are no statistics.
+         update pg_statistic set stanumbers1 = '{0.5}', stakind1 = 1, stavalues1 = array_in('{x,y}', 25, -1)
+         where starelid = 'bare'::regclass and staattnum = 2",
+    );
+    let to = target.database("shop");
+    target.psql("postgres", "create role owner login");
+    target.psql("postgres", "alter database shop owner to owner");
+    let run = move_with(&from, &format!("{to} user=owner"), &["--no-owner"]);
+    let report = assert_proven(&run);
+    let findings = &report["findings"];
+    assert!(!findings.to_string().contains("statistics"), "{findings}");
+    assert_eq!(target.psql("shop", ANALYZED), "bare");
+    let values = "select count(*) from pg_stats where tablename = 'bare' and attname = 'b' and cardinality(most_common_freqs) = 10";
+    assert_eq!(target.psql("shop", values), "1");
+}
