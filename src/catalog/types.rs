@@ -1,7 +1,9 @@
 //! What is known of types by their names and kinds: whether their binary form is the value's own, and what they hold.
 //!
-//! Binary COPY is not always safe: equal arrays may differ, composites of user-defined types carry their OIDs, `reg*` values are
-//! OIDs, some types have no send or receive function, and an extension may change its types' format between versions.
+//! Binary COPY is not always safe: arrays and composites of user-defined types carry their OIDs, `reg*` values are OIDs, some
+//! types have no send or receive function, and an extension may change its types' format between versions. And equal arrays
+//! may differ in their headers: who compares rows by their bytes has to know which of them are arrays
+//! ([`Types::element_of`]), and none may be hidden inside another value.
 
 use std::collections::BTreeMap;
 
@@ -41,14 +43,16 @@ impl Types<'_> {
     /// Why values of a type are not to be compared, or sent to another server, in their binary form, as a clause; `None` if
     /// they may.
     pub fn not_binary_because(self, oid: Oid) -> Option<String> {
-        self.not_binary_at(oid, 0)
+        self.not_binary_at(oid, (0, false))
     }
 
-    fn not_binary_at(self, oid: Oid, depth: u32) -> Option<String> {
+    /// `is_part`: it is the type of a part of a value.
+    fn not_binary_at(self, oid: Oid, (depth, is_part): (u32, bool)) -> Option<String> {
         let Some(facts) = self.0.get(&oid).filter(|_| depth < 64) else {
             return Some("its type is not known".into());
         };
-        let part = |part: Oid| self.not_binary_at(part, depth + 1);
+        let base = |base: Oid| self.not_binary_at(base, (depth + 1, is_part));
+        let part = |part: Oid| self.not_binary_at(part, (depth + 1, true));
         let built_in = |oid: Oid| oid.0 < FIRST_NORMAL_OID;
         if let Some(extension) = &facts.extension {
             return Some(format!(
@@ -63,7 +67,7 @@ impl Types<'_> {
             return Some(format!("{} has no portable binary format", facts.name));
         }
         match facts.kind {
-            'd' => facts.base.and_then(part),
+            'd' => facts.base.and_then(base),
             'e' => None,
             'r' => facts
                 .subtype
@@ -80,8 +84,17 @@ impl Types<'_> {
             }),
             'b' => match facts.element {
                 // The binary form says whether there is room for NULLs, which an array keeps when its last NULL is gone and
-                // a copy of it does not: equal arrays, different bytes. (And it carries the element type's OID.)
-                Some(_) => Some(format!("{} has no single binary form", facts.name)),
+                // a copy of it does not: equal arrays, different bytes. Of a column these are left out when rows are
+                // compared, but nobody looks for them inside of a value.
+                Some(_) if is_part => Some(format!(
+                    "{} inside of another type has no single binary form",
+                    facts.name
+                )),
+                Some(element) if built_in(oid) && self.is_plain(element) => part(element),
+                Some(_) => Some(format!(
+                    "{} carries the OID of its elements' type",
+                    facts.name
+                )),
                 None if !built_in(oid) => {
                     Some(format!("{} is a user-defined base type", facts.name))
                 }
@@ -89,6 +102,12 @@ impl Types<'_> {
             },
             _ => Some(format!("{} is not a type for columns", facts.name)),
         }
+    }
+
+    /// Whether it is a base type or a range, which have the same OID on every server if they are built in.
+    fn is_plain(self, element: Oid) -> bool {
+        let facts = self.0.get(&element);
+        element.0 < FIRST_NORMAL_OID && facts.is_some_and(|facts| "brm".contains(facts.kind))
     }
 
     /// An array's bounds, and each element's binary form; `None` for what is no array, or one of elements without such a form.
@@ -108,6 +127,15 @@ impl Types<'_> {
             ('d', Some(base)) if base != oid => self.element_of(base),
             _ => facts.element,
         }
+    }
+
+    /// The places of the arrays in a list of columns of these types.
+    pub fn arrays_among(self, types: impl IntoIterator<Item = Oid>) -> Vec<u16> {
+        let places = (0..).zip(types);
+        places
+            .filter(|&(_, oid)| self.element_of(oid).is_some())
+            .map(|(place, _)| place)
+            .collect()
     }
 
     /// Whether a float is somewhere in a type: its text changed with version 12, though not its value.
@@ -132,7 +160,8 @@ impl Types<'_> {
             || parts.any(|part| self.holds_floats_at(part, depth + 1))
     }
 
-    /// The function that gives a value's binary form, for types whose binary form is the same on both servers.
+    /// The function that gives a value's binary form, for types whose binary form is the same on both servers. Not for arrays,
+    /// whose binary form says more than the value.
     pub fn send_function(self, oid: Oid) -> Option<String> {
         if self.not_binary_because(oid).is_some() {
             return None;
@@ -143,6 +172,7 @@ impl Types<'_> {
             ('c', _) => Some("record_send".into()),
             ('r', _) => Some("range_send".into()),
             ('m', _) => Some("multirange_send".into()),
+            (_, Some(_)) => None,
             _ => match facts.name.as_str() {
                 "real" => Some("float4send".into()),
                 "double precision" => Some("float8send".into()),

@@ -7,7 +7,7 @@ use clap::{Args, Command, FromArgMatches as _};
 
 use super::move_database::MoveArgs;
 use super::output::style_of_stderr;
-use crate::catalog::{self, Table};
+use crate::catalog::{self, Table, Types};
 use crate::failure::Failure;
 use crate::model::{CopyFormat, Difference, ExitStatus, Rows, Verdict, quote_ident};
 use crate::pg::cluster::{ClusterOptions, ServerInstall, ThrowawayCluster, installed_servers};
@@ -200,15 +200,18 @@ async fn compare(stage: &Stage) -> Result<Vec<Difference>, Failure> {
     let facts = catalog::source_facts(&source.session).await?;
     let mut differences = Vec::new();
     for table in &facts.tables {
-        differences.extend(compare_table(table, &mut source.wire, &mut target.wire).await?);
+        let types = table.columns.iter().map(|column| column.type_oid);
+        let arrays = Types(&facts.types).arrays_among(types);
+        let wires = (&mut source.wire, &mut target.wire);
+        differences.extend(compare_table(table, &arrays, wires).await?);
     }
     Ok(differences)
 }
 
 async fn compare_table(
     table: &Table,
-    source: &mut Wire,
-    target: &mut Wire,
+    arrays: &[u16],
+    (source, target): (&mut Wire, &mut Wire),
 ) -> Result<Vec<Difference>, Failure> {
     let columns: Vec<String> = table
         .columns
@@ -220,6 +223,7 @@ async fn compare_table(
         columns: &columns,
         condition: None,
         format: &CopyFormat::Binary,
+        arrays,
         encoding: None,
     };
     let gauge = Gauge::default();

@@ -143,10 +143,12 @@ fn question<'a>(context: &Context, comparison: &'a Comparison, from: &str) -> Qu
         columns: &comparison.columns,
         condition: comparison.condition.as_deref(),
         format: &comparison.format,
+        arrays: &comparison.arrays,
         encoding: comparison.encoding.as_deref(),
     };
     if context.plan.verify == VerifyLevel::Content {
-        Question::Copy(reading.statement(), &comparison.format)
+        let layout = comparison.format.layout(&comparison.arrays);
+        Question::Copy(reading.statement(), layout)
     } else {
         Question::Count(reading.count_statement())
     }

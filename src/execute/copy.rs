@@ -220,7 +220,7 @@ async fn once_more(
     for &table in tables {
         let unit = unit(table);
         if known(table).is_none() {
-            questions.push(Question::Copy(unit.copy_out(range), &unit.format));
+            questions.push(Question::Copy(unit.copy_out(range), unit.layout()));
         }
         if counts {
             questions.push(Question::Count(count_of(unit)));
@@ -397,7 +397,7 @@ fn leg<'a>(unit: &'a CopyUnit, range: Option<&Range>, verify: VerifyLevel) -> Le
     Leg {
         copy_out: unit.copy_out(range),
         copy_in: unit.copy_in(),
-        format: &unit.format,
+        layout: unit.layout(),
         count: (verify != VerifyLevel::None).then(|| count_of(unit)),
     }
 }

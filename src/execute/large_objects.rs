@@ -8,7 +8,7 @@ use super::supervisor::Context;
 use crate::catalog::{LargeObject, large_object_content};
 use crate::fault;
 use crate::ledger::{Line, Mark, WHOLE};
-use crate::model::{CopyFormat, MultisetDigest, Oid, Rows, SqlText};
+use crate::model::{MultisetDigest, Oid, RowLayout, Rows, SqlText};
 use crate::pg::wire::{Bundle, Ends, Gauge, Leg, Moment, Relayed, Wire, read_copy, relay};
 use crate::pg::{PgError, Pool};
 use crate::plan::Statement;
@@ -77,7 +77,7 @@ async fn content(
     oids: &[Oid],
     gauge: &Gauge,
 ) -> Result<(Relayed, Measured), PgError> {
-    let relayed = read_copy(wire, &copy_out(oids), &CopyFormat::Binary, gauge).await?;
+    let relayed = read_copy(wire, &copy_out(oids), RowLayout::PLAIN, gauge).await?;
     Ok((relayed, measure(wire, oids).await?))
 }
 
@@ -160,7 +160,7 @@ async fn copy_in_transaction(
     let leg = Leg {
         copy_out: copy_out(oids),
         copy_in: SqlText::from("copy pg_temp.pgconvoy_stage from stdin (format binary)"),
-        format: &CopyFormat::Binary,
+        layout: RowLayout::PLAIN,
         count: None,
     };
     let bundle = Bundle {

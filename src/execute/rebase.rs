@@ -105,7 +105,7 @@ pub async fn unchanged(
 async fn read(source: &Pool, unit: &CopyUnit) -> Result<Held, PgError> {
     let mut wire = source.take().await?;
     let gauge = Gauge::default();
-    let read = read_copy(&mut wire, &unit.copy_out(None), &unit.format, &gauge).await;
+    let read = read_copy(&mut wire, &unit.copy_out(None), unit.layout(), &gauge).await;
     match read {
         Ok(relayed) => {
             source.give_back(wire);

@@ -144,6 +144,7 @@ pub fn comparable(old: &CopyUnit, new: &CopyUnit) -> bool {
         && old.into == new.into
         && old.columns == new.columns
         && old.format == new.format
+        && old.arrays == new.arrays
         && old.encoding == new.encoding
         && old.condition == new.condition
 }
@@ -295,6 +296,7 @@ mod tests {
             entry: Some(DumpId(1)),
             columns: vec!["id".into()],
             format: CopyFormat::Binary,
+            arrays: vec![],
             encoding: None,
             condition: None,
             freeze: true,

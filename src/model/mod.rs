@@ -58,6 +58,31 @@ impl CopyFormat {
             Self::Text { .. } => "text",
         }
     }
+
+    /// What its rows look like, given the places of the columns that are arrays.
+    pub fn layout<'a>(&self, arrays: &'a [u16]) -> RowLayout<'a> {
+        match self {
+            Self::Binary => RowLayout::Binary { arrays },
+            Self::Text { .. } => RowLayout::Text,
+        }
+    }
+}
+
+/// What the rows of one COPY look like to who hashes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowLayout<'a> {
+    /// Lines of text.
+    Text,
+    /// Fields, each with its length.
+    Binary {
+        /// Places of those that are arrays, from 0 on, in ascending order: not every byte of these is the value's own.
+        arrays: &'a [u16],
+    },
+}
+
+impl RowLayout<'_> {
+    /// Fields, none of them an array.
+    pub const PLAIN: Self = Self::Binary { arrays: &[] };
 }
 
 /// How much a move proves before it may exit 0.

@@ -407,6 +407,12 @@ impl<'a> Builder<'a> {
         } else {
             unit.format.clone()
         };
+        let arrays = if reads_source {
+            let columns: Vec<_> = columns.iter().collect();
+            self.formats.arrays(&columns, &format)
+        } else {
+            unit.arrays.clone()
+        };
         let encoding = unit
             .encoding
             .clone()
@@ -422,6 +428,7 @@ impl<'a> Builder<'a> {
                 .filter_map(|&unit| self.units[unit].entry)
                 .collect(),
             columns: expressions,
+            arrays,
             format,
             encoding,
             condition: unit.condition.clone(),

@@ -39,6 +39,15 @@ impl Formats<'_> {
         CopyFormat::Binary
     }
 
+    /// Places of the arrays among what is read in this format: not all of their binary form is the value's own.
+    pub fn arrays(&self, columns: &[&Column], format: &CopyFormat) -> Vec<u16> {
+        if *format != CopyFormat::Binary {
+            return Vec::new();
+        }
+        let types = columns.iter().map(|column| column.type_oid);
+        self.known().arrays_among(types)
+    }
+
     /// The expression that compares a column whose text form differs between the two versions although the value does
     /// not; `None` where the value as COPY prints it will do.
     pub fn comparable(&self, column: &Column, format: &CopyFormat) -> Option<String> {
@@ -150,6 +159,34 @@ mod tests {
                     ..facts("aclitem", 'b')
                 },
             ),
+            (
+                Oid(20_008),
+                Type {
+                    base: Some(Oid(1007)),
+                    ..facts("public.numbers", 'd')
+                },
+            ),
+            (
+                Oid(20_009),
+                Type {
+                    fields: vec![Oid(1007)],
+                    ..facts("public.holds_numbers", 'c')
+                },
+            ),
+            (
+                Oid(20_010),
+                Type {
+                    subtype: Some(Oid(20_008)),
+                    ..facts("public.range_of_numbers", 'r')
+                },
+            ),
+            (
+                Oid(1008),
+                Type {
+                    element: Some(Oid(2205)),
+                    ..facts("regclass[]", 'b')
+                },
+            ),
             // A domain over itself cannot exist, but a damaged catalog may say so.
             (
                 Oid(20_007),
@@ -181,7 +218,7 @@ mod tests {
         };
         for (oid, binary) in [
             (23, true),
-            (1007, false),
+            (1007, true),
             (20_000, true),
             (20_003, true),
             (20_006, true),
@@ -192,6 +229,10 @@ mod tests {
             (20_005, false),
             (1033, false),
             (20_007, false),
+            (20_008, true),
+            (20_009, false),
+            (20_010, false),
+            (1008, false),
             (999, false),
         ] {
             assert_eq!(
@@ -209,6 +250,24 @@ mod tests {
             CopyFormat::Binary,
             "generated columns are not copied"
         );
+    }
+
+    #[test]
+    fn arrays_are_known_by_their_places() {
+        let types = types();
+        let formats = Formats {
+            types: &types,
+            encoding: "UTF8",
+            source: ServerVersion(150_000),
+            target: ServerVersion(180_000),
+        };
+        let columns = [column(1007), column(23), column(20_008)];
+        let columns: Vec<&Column> = columns.iter().collect();
+        assert_eq!(formats.arrays(&columns, &CopyFormat::Binary), [0, 2]);
+        let text = CopyFormat::Text {
+            because: "a test".into(),
+        };
+        assert_eq!(formats.arrays(&columns, &text), [0_u16; 0]);
     }
 
     #[test]

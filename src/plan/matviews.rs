@@ -228,6 +228,8 @@ impl<'a> Builder<'a> {
                 .comparable(column, &format)
                 .unwrap_or_else(|| quote_ident(&column.name))
         };
+        let columns: Vec<_> = matview.columns.iter().collect();
+        let arrays = self.formats.arrays(&columns, &format);
         let encoding = &self.inputs.source.encoding;
         let converted =
             format != CopyFormat::Binary && !matches!(encoding.as_str(), "UTF8" | "SQL_ASCII");
@@ -252,6 +254,7 @@ impl<'a> Builder<'a> {
             columns: matview.columns.iter().map(expression).collect(),
             only: false,
             encoding: converted.then(|| encoding.clone()),
+            arrays,
             format,
             condition: None,
             reads_source: true,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::format::Formats;
 use crate::catalog::{Column, Table};
 use crate::model::{
-    Bytes, CopyFormat, DumpId, QualifiedName, Rows, SqlText, quote_ident, quote_literal,
+    Bytes, CopyFormat, DumpId, QualifiedName, RowLayout, Rows, SqlText, quote_ident, quote_literal,
 };
 
 /// A table whose rows are copied.
@@ -23,6 +23,9 @@ pub struct CopyUnit {
     pub columns: Vec<String>,
     /// Text or binary, and why.
     pub format: CopyFormat,
+    /// Places of the columns that are arrays, in the binary format.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arrays: Vec<u16>,
     /// Encoding of the rows in text format, when it is not the session's.
     pub encoding: Option<String>,
     /// A `WHERE` clause, for configuration tables of extensions.
@@ -101,6 +104,9 @@ pub struct Comparison {
     pub only: bool,
     /// Format of both reads.
     pub format: CopyFormat,
+    /// Places of the expressions that are arrays, in the binary format.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arrays: Vec<u16>,
     /// Encoding of text.
     pub encoding: Option<String>,
     /// A `WHERE` clause.
@@ -126,11 +132,13 @@ impl CopyUnit {
             .partition_root
             .as_ref()
             .filter(|_| table.load_via_root);
+        let columns = copied_columns(&table.columns, root.is_some());
         Self {
             into: root.unwrap_or(&table.name).clone(),
             table: table.name.clone(),
             entry,
-            columns: copied_columns(&table.columns, root.is_some()),
+            columns: columns.iter().map(|column| column.name.clone()).collect(),
+            arrays: formats.arrays(&columns, &format),
             format,
             encoding,
             condition: table
@@ -143,6 +151,11 @@ impl CopyUnit {
             chunks: 1,
             shield: Shield::default(),
         }
+    }
+
+    /// What its rows look like on their way.
+    pub fn layout(&self) -> RowLayout<'_> {
+        self.format.layout(&self.arrays)
     }
 
     /// `COPY … TO STDOUT` for the whole table, or for a part of it.
@@ -252,16 +265,13 @@ impl Range {
 }
 
 /// In attribute order; by name for what goes through a partitioned root, whose partitions may each have another order.
-fn copied_columns(columns: &[Column], by_name: bool) -> Vec<String> {
-    let mut names: Vec<String> = columns
-        .iter()
-        .filter(|column| !column.generated)
-        .map(|column| column.name.clone())
-        .collect();
+fn copied_columns(columns: &[Column], by_name: bool) -> Vec<&Column> {
+    let copied = columns.iter().filter(|column| !column.generated);
+    let mut copied: Vec<&Column> = copied.collect();
     if by_name {
-        names.sort();
+        copied.sort_by_key(|column| &column.name);
     }
-    names
+    copied
 }
 
 /// A table without columns to copy takes no list, not an empty one.
@@ -284,6 +294,7 @@ mod tests {
             entry: None,
             columns: vec!["a".into(), "b\"c".into()],
             format: CopyFormat::Binary,
+            arrays: vec![],
             encoding: None,
             condition: None,
             freeze: true,

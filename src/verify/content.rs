@@ -21,6 +21,8 @@ pub struct Reading<'a> {
     pub condition: Option<&'a str>,
     /// Format.
     pub format: &'a CopyFormat,
+    /// Places of the expressions that are arrays, for the binary format.
+    pub arrays: &'a [u16],
     /// Encoding of text, when it is not the session's.
     pub encoding: Option<&'a str>,
 }
@@ -56,7 +58,8 @@ impl Reading<'_> {
 
     /// Reads and hashes all rows.
     pub async fn hash(&self, wire: &mut Wire, gauge: &Gauge) -> Result<Relayed, PgError> {
-        read_copy(wire, &self.statement(), self.format, gauge).await
+        let layout = self.format.layout(self.arrays);
+        read_copy(wire, &self.statement(), layout, gauge).await
     }
 
     /// Counts all rows.

@@ -7,6 +7,7 @@ mod authority;
 mod support;
 
 mod alarms;
+mod arrays;
 mod corners;
 mod counts;
 mod memory;

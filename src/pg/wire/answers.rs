@@ -20,7 +20,7 @@ use super::connection::Notices;
 use super::message::{LARGEST_MESSAGE, Message};
 use super::scanner::{RowScanner, RowSink};
 use crate::fault;
-use crate::model::{Bytes, CopyFormat, MultisetDigest, Rows, ServerError, SqlText};
+use crate::model::{Bytes, MultisetDigest, RowLayout, Rows, ServerError, SqlText};
 use crate::pg::PgError;
 
 /// Large enough that a system call is cheap against the copying it does, small enough to stay in the cache.
@@ -131,10 +131,10 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Answers<'a, R, W> {
     /// The rows of a COPY that has begun, up to `CopyDone`.
     pub async fn rows<S: RowSink>(
         &mut self,
-        (sql, format): (&SqlText, &CopyFormat),
+        (sql, layout): (&SqlText, RowLayout<'_>),
         (gauge, sink): (&Gauge, S),
     ) -> Result<Taken<S>, PgError> {
-        let mut scanner = RowScanner::new(format, sink);
+        let mut scanner = RowScanner::new(layout, sink);
         let mut bytes = 0;
         loop {
             bytes += self.rows_in_a_row(&mut scanner, gauge, bytes).await?;
@@ -383,7 +383,7 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{
-        Depot, Road, complaint, counted, framed, given_out, message, ready, refused, sql, text,
+        Depot, Road, complaint, counted, framed, given_out, message, ready, refused, sql,
     };
     use super::*;
 
@@ -407,7 +407,7 @@ mod tests {
         let copy = sql("copy t to stdout");
         let gauge = Gauge::default();
         answers.begin(&copy, b'H').await.expect("it begins");
-        let taken = answers.rows((&copy, &text()), (&gauge, ())).await;
+        let taken = answers.rows((&copy, RowLayout::Text), (&gauge, ())).await;
         let taken = taken.expect("it goes through");
         let tag = answers.end(&copy).await.expect("it ends");
         assert_eq!(taken.digest.rows, tag);
@@ -496,7 +496,7 @@ mod tests {
         let copy = sql("copy t to stdout");
         answers.begin(&copy, b'H').await.expect("it begins");
         let gauge = Gauge::default();
-        let taken = answers.rows((&copy, &text()), (&gauge, ())).await;
+        let taken = answers.rows((&copy, RowLayout::Text), (&gauge, ())).await;
         assert_eq!(taken.expect("it ends").digest.rows, Rows(2));
         assert_eq!(notices.take().len(), 1);
     }

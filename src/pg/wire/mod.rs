@@ -17,11 +17,13 @@
 //! | `relay` | a bundle of tables from one server to the other |
 //! | `read` | tables that are only read |
 //! | `scanner` | counts and hashes rows as they pass by |
+//! | `arrays` | what of an array is no part of its value |
 //! | `message` | everything that is no row |
 //!
 //! Deliberately absent: prepared statements, typed values, the extended protocol.
 
 mod answers;
+mod arrays;
 mod connection;
 mod message;
 mod read;

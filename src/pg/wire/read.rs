@@ -7,13 +7,13 @@ use super::answers::Answers;
 use super::connection::{Wire, put_query};
 use super::scanner::RowSink;
 use super::{Gauge, Relayed};
-use crate::model::{CopyFormat, MultisetDigest, Rows, SqlText};
+use crate::model::{MultisetDigest, RowLayout, Rows, SqlText};
 use crate::pg::PgError;
 
 /// What a server is asked.
 pub enum Question<'a> {
-    /// `COPY … TO STDOUT`, and the format it is in.
-    Copy(SqlText, &'a CopyFormat),
+    /// `COPY … TO STDOUT`, and what its rows look like.
+    Copy(SqlText, RowLayout<'a>),
     /// `SELECT count(*)`; the answer is a digest of nothing but the number of rows.
     Count(SqlText),
 }
@@ -81,7 +81,7 @@ async fn answer<R: tokio::io::AsyncRead + Unpin>(
     gauge: &Gauge,
 ) -> Result<Relayed, PgError> {
     match question {
-        Question::Copy(sql, format) => copy(answers, (sql, format), (gauge, ()))
+        Question::Copy(sql, layout) => copy(answers, (sql, *layout), (gauge, ()))
             .await
             .map(|(relayed, ())| relayed),
         Question::Count(sql) => {
@@ -97,11 +97,11 @@ async fn answer<R: tokio::io::AsyncRead + Unpin>(
 /// One COPY from its beginning to its end.
 async fn copy<R: tokio::io::AsyncRead + Unpin, S: RowSink>(
     answers: &mut Answers<'_, R>,
-    (sql, format): (&SqlText, &CopyFormat),
+    (sql, layout): (&SqlText, RowLayout<'_>),
     (gauge, sink): (&Gauge, S),
 ) -> Result<(Relayed, S), PgError> {
     answers.begin(sql, b'H').await?;
-    let taken = answers.rows((sql, format), (gauge, sink)).await?;
+    let taken = answers.rows((sql, layout), (gauge, sink)).await?;
     let tag: Rows = answers.end(sql).await?;
     let ours = taken.digest.rows;
     if ours != tag {
@@ -122,10 +122,10 @@ async fn copy<R: tokio::io::AsyncRead + Unpin, S: RowSink>(
 pub async fn read_copy(
     wire: &mut Wire,
     copy_out: &SqlText,
-    format: &CopyFormat,
+    layout: RowLayout<'_>,
     gauge: &Gauge,
 ) -> Result<Relayed, PgError> {
-    let (relayed, ()) = read_rows(wire, copy_out, format, (gauge, ())).await?;
+    let (relayed, ()) = read_rows(wire, copy_out, layout, (gauge, ())).await?;
     Ok(relayed)
 }
 
@@ -133,12 +133,12 @@ pub async fn read_copy(
 pub async fn read_rows<S: RowSink>(
     wire: &mut Wire,
     copy_out: &SqlText,
-    format: &CopyFormat,
+    layout: RowLayout<'_>,
     (gauge, sink): (&Gauge, S),
 ) -> Result<(Relayed, S), PgError> {
     wire.send_query(copy_out).await?;
     let mut answers = Answers::new(&mut wire.reader, &mut wire.buffer, &mut wire.notices);
-    let read = copy(&mut answers, (copy_out, format), (gauge, sink)).await;
+    let read = copy(&mut answers, (copy_out, layout), (gauge, sink)).await;
     let is_lost = answers.is_lost();
     answers.close();
     wire.broken |= is_lost;
@@ -153,11 +153,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_stands_in_the_place_of_its_answer() {
-        let format = text();
         let said = [given_out(&["1", "2"]), refused("42501"), counted(4)].concat();
         let questions = [
-            Question::Copy(sql("copy a to stdout"), &format),
-            Question::Copy(sql("copy b to stdout"), &format),
+            Question::Copy(sql("copy a to stdout"), RowLayout::Text),
+            Question::Copy(sql("copy b to stdout"), RowLayout::Text),
             Question::Count(sql("select count(*) from c")),
         ];
         let (mut leftover, mut notices) = (BytesMut::new(), Notices::default());

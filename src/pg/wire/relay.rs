@@ -29,7 +29,7 @@ use super::answers::Answers;
 use super::connection::{Wire, put_query};
 use super::{Gauge, Relayed};
 use crate::fault;
-use crate::model::{CopyFormat, Rows, SqlText};
+use crate::model::{RowLayout, Rows, SqlText};
 use crate::pg::PgError;
 
 /// Pieces smaller than this are sent to the target together; it is what a server sends at once.
@@ -52,8 +52,8 @@ pub struct Leg<'a> {
     pub copy_out: SqlText,
     /// `COPY … FROM STDIN`.
     pub copy_in: SqlText,
-    /// Format of both.
-    pub format: &'a CopyFormat,
+    /// What the rows look like.
+    pub layout: RowLayout<'a>,
     /// `SELECT count(*)`, which the source is asked as well.
     pub count: Option<SqlText>,
 }
@@ -169,7 +169,7 @@ where
         request.clear();
         put_query(&leg.copy_in, &mut request);
         source.pass(&request).await?;
-        let question = (&leg.copy_out, leg.format);
+        let question = (&leg.copy_out, leg.layout);
         // A stream that was cut short is an error here, before the target is told that this is the end.
         let taken = source.rows(question, (gauge, ())).await?;
         source.pass(COPY_DONE).await?;
@@ -240,15 +240,15 @@ mod tests {
     use super::super::connection::Notices;
     use super::super::testing::{
         Depot, Road, asked, complaint, counted, framed, given_out, message, ready, refused, sql,
-        tag, taken_in, text,
+        tag, taken_in,
     };
     use super::*;
 
-    fn legs<'a>(names: &[&str], format: &'a CopyFormat) -> Vec<Leg<'a>> {
+    fn legs(names: &[&str]) -> Vec<Leg<'static>> {
         let leg = |name: &&str| Leg {
             copy_out: sql(&format!("copy {name} to stdout")),
             copy_in: sql(&format!("copy {name} from stdin")),
-            format,
+            layout: RowLayout::Text,
             count: Some(sql(&format!("select count(*) from {name}"))),
         };
         names.iter().map(leg).collect()
@@ -282,11 +282,10 @@ mod tests {
 
     /// How a target's answers to three tables are taken.
     async fn heard(said: &[Vec<u8>]) -> Result<Vec<Rows>, PgError> {
-        let format = text();
         let opening = [sql("begin"), sql("truncate table a")];
         let bundle = Bundle {
             opening: &opening,
-            legs: &legs(&["a", "b", "c"], &format),
+            legs: &legs(&["a", "b", "c"]),
             tell: &|_| {},
         };
         let said = said.concat();
@@ -302,14 +301,13 @@ mod tests {
 
     #[tokio::test]
     async fn the_target_is_sent_one_table_after_the_other() {
-        let format = text();
         let said = [
             given_out(&["1\n", "2\n"]),
             counted(2),
             given_out(&[]),
             counted(0),
         ];
-        let (sent, _, ended) = pumped(&legs(&["a", "b"], &format), &said).await;
+        let (sent, _, ended) = pumped(&legs(&["a", "b"]), &said).await;
         let expected = [
             asked("begin"),
             asked("copy a from stdin"),
@@ -333,11 +331,10 @@ mod tests {
     /// A thousand tables of a row each cost as many system calls as their bytes do, not as there are tables.
     #[tokio::test]
     async fn small_tables_travel_together() {
-        let format = text();
         let names: Vec<String> = (0..1000).map(|number| format!("t{number}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let said = vec![[given_out(&["1\n"]), counted(1)].concat(); 1000];
-        let (sent, writes, ended) = pumped(&legs(&names, &format), &said).await;
+        let (sent, writes, ended) = pumped(&legs(&names), &said).await;
         assert_eq!(ended.expect("all went through").len(), 1000);
         let reads = said.concat().len() / 5000 + 2;
         assert!(writes <= reads + sent.len() / OUTBOX, "{writes} writes");
@@ -345,14 +342,13 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_source_refuses_does_not_begin_on_the_target() {
-        let format = text();
         let said = [
             given_out(&["1\n"]),
             counted(1),
             refused("42501"),
             refused("25P02"),
         ];
-        let (sent, _, ended) = pumped(&legs(&["a", "b"], &format), &said).await;
+        let (sent, _, ended) = pumped(&legs(&["a", "b"]), &said).await;
         let Err(PgError::Server { statement, error }) = ended else {
             panic!("{ended:?}");
         };
@@ -367,19 +363,19 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_cut_short_has_no_end() {
-        let binary = CopyFormat::Binary;
-        let (sent, _, ended) = pumped(&legs(&["a"], &binary), &[given_out(&[])]).await;
+        let mut binary = legs(&["a"]);
+        binary[0].layout = RowLayout::PLAIN;
+        let (sent, _, ended) = pumped(&binary, &[given_out(&[])]).await;
         assert!(matches!(ended, Err(PgError::Scan(_))), "{ended:?}");
         assert!(!sent.ends_with(COPY_DONE));
 
-        let format = text();
         let begun = [
             message(b'H', b""),
             framed(&["1\n"]),
             complaint("58030"),
             ready(),
         ];
-        let (sent, _, ended) = pumped(&legs(&["a"], &format), &begun).await;
+        let (sent, _, ended) = pumped(&legs(&["a"]), &begun).await;
         assert_eq!(ended.expect_err("it failed").code(), Some("58030"));
         assert!(!sent.ends_with(COPY_DONE));
     }

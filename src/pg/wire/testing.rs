@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::model::{CopyFormat, SqlText};
+use crate::model::SqlText;
 
 pub fn message(tag: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).expect("short").to_be_bytes();
@@ -70,12 +70,6 @@ pub fn asked(sql: &str) -> Vec<u8> {
 
 pub fn sql(text: &str) -> SqlText {
     SqlText::from(text)
-}
-
-pub fn text() -> CopyFormat {
-    CopyFormat::Text {
-        because: "a test".into(),
-    }
 }
 
 /// Gives so many bytes at a time, and counts the times.

@@ -188,6 +188,7 @@ impl Search<'_> {
                 expression: as_text(&quote_ident(name)),
                 text: String::new(),
                 generated: false,
+                is_array: false,
             }));
         let statement = bare.copy_out(&[], "");
         let side = async |pool: &Pool| {

@@ -27,8 +27,8 @@ use std::collections::BTreeMap;
 
 pub use others::{is_fresh, large_objects};
 
-use super::rows::{Comparand, Ends, Sides};
-use crate::model::{CopyFormat, RowKind, Rows, RowsDiffer, SqlText};
+use super::rows::{Comparand, CopyOut, Ends, Sides};
+use crate::model::{RowKind, Rows, RowsDiffer};
 use crate::pg::wire::{Gauge, RowSink, read_rows};
 use crate::pg::{PgError, Pool};
 
@@ -129,10 +129,10 @@ impl Found {
 }
 
 /// Reads one side, in its snapshot. After an error its transaction is spoilt, and the session goes with it.
-async fn read<S: RowSink>(pool: &Pool, statement: &SqlText, sink: S) -> Result<S, PgError> {
+async fn read<S: RowSink>(pool: &Pool, copy_out: &CopyOut, sink: S) -> Result<S, PgError> {
     let mut wire = pool.take().await?;
     let gauge = Gauge::default();
-    let read = read_rows(&mut wire, statement, &CopyFormat::Binary, (&gauge, sink)).await;
+    let read = read_rows(&mut wire, &copy_out.sql, copy_out.layout(), (&gauge, sink)).await;
     match read {
         Ok((_, sink)) => {
             pool.give_back(wire);

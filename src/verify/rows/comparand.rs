@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::buckets::{Bucketing, Scale};
+use super::copy_out::CopyOut;
 use super::cut::{self, Size};
 use super::form::Forms;
 use crate::catalog::{Column, Matview, SourceFacts, Table, Type, Types, large_object_content};
@@ -72,6 +73,8 @@ pub struct ReadColumn {
     pub text: String,
     /// The server computes it.
     pub generated: bool,
+    /// It is an array.
+    pub is_array: bool,
 }
 
 /// What tells one row from another.
@@ -271,13 +274,19 @@ impl Inputs<'_> {
                 });
                 continue;
             };
-            let (expression, told) = forms.of(column, found);
-            comparand.forms.extend(told);
+            let key = comparand.key.as_ref();
+            let form = if key.is_some_and(|key| key.columns.contains(&column.name)) {
+                forms.of_key(column, found)
+            } else {
+                forms.of(column, found)
+            };
+            comparand.forms.extend(form.told);
             comparand.columns.push(ReadColumn {
                 name: column.name.clone(),
-                text: forms.text_of(column, &expression),
-                expression,
+                text: forms.text_of(column, &form.expression),
+                expression: form.expression,
                 generated: column.generated,
+                is_array: form.is_array,
             });
         }
         if let Some(key) = &comparand.key {
@@ -329,7 +338,7 @@ impl Inputs<'_> {
         let number = numbers.0.filter(|_| numbers.0 == numbers.1);
         let same_type = |name: &String| {
             let told = Some(column(source, name)?).zip(column(target, name));
-            told.map(|(ours, theirs)| self.forms().of(&ours, &theirs).1.is_none())
+            told.map(|(ours, theirs)| self.forms().of(&ours, &theirs).told.is_none())
         };
         let is_plain = columns.first().and_then(same_type).unwrap_or(false);
         Some(Key {
@@ -366,6 +375,7 @@ impl Comparand {
                 expression: "*".to_owned(),
                 text: "*".to_owned(),
                 generated: false,
+                is_array: false,
             }],
             rows: Rows(oids.len() as u64),
             ..Self::named(&QualifiedName::new("", first.to_string()))
@@ -401,15 +411,18 @@ impl Comparand {
     }
 
     /// `COPY … TO STDOUT` of the rows for which a condition holds (empty: all), with more columns in front.
-    pub fn copy_out(&self, in_front: &[String], condition: &str) -> SqlText {
+    pub fn copy_out(&self, in_front: &[String], condition: &str) -> CopyOut {
         let columns = self.columns.iter().map(|column| column.expression.clone());
         let list: Vec<String> = in_front.iter().cloned().chain(columns).collect();
-        SqlText::from(format!(
+        let sql = SqlText::from(format!(
             "copy (select {} from {}{}) to stdout (format binary)",
             list.join(", "),
             self.from,
             self.filter(condition)
-        ))
+        ));
+        let in_front = in_front.iter().map(|_| false);
+        let columns = self.columns.iter().map(|column| column.is_array);
+        CopyOut::new(sql, in_front.chain(columns))
     }
 
     /// `SELECT count(*)` of the rows for which a condition holds.

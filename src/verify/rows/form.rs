@@ -17,16 +17,37 @@ pub struct Forms<'a> {
     pub versions: (ServerVersion, ServerVersion),
 }
 
-impl Forms<'_> {
-    /// The expression that is read on both sides, and what to say about it if it is not the column itself.
-    pub fn of(&self, source: &Column, target: &Column) -> (String, Option<ColumnForm>) {
-        let name = quote_ident(&source.name);
-        let told = |form: &str, because: String| {
-            Some(ColumnForm {
-                column: source.name.clone(),
+/// How a column is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Form {
+    /// The expression that is read on both sides.
+    pub expression: String,
+    /// It is an array, of whose binary form not every byte is the value's own.
+    pub is_array: bool,
+    /// What to say about it if it is not the column itself.
+    pub told: Option<ColumnForm>,
+}
+
+impl Form {
+    fn instead_of(column: &Column, expression: String, form: &str, because: String) -> Self {
+        Self {
+            expression,
+            is_array: false,
+            told: Some(ColumnForm {
+                column: column.name.clone(),
                 form: form.to_owned(),
                 because,
-            })
+            }),
+        }
+    }
+}
+
+impl Forms<'_> {
+    /// How a column is read on both sides.
+    pub fn of(&self, source: &Column, target: &Column) -> Form {
+        let name = quote_ident(&source.name);
+        let read = |expression: String, form: &str, because: String| {
+            Form::instead_of(source, expression, form, because)
         };
         let (ours, theirs) = (
             type_name(self.source, source),
@@ -34,25 +55,47 @@ impl Forms<'_> {
         );
         if ours != theirs {
             let because = format!("it is {ours} on the source, and {theirs} on the target");
-            return (as_text(&name), told("as text", because));
+            return read(as_text(&name), "as text", because);
+        }
+        let is_array = self.source.element_of(source.type_oid).is_some();
+        if is_array != self.target.element_of(target.type_oid).is_some() {
+            let because = format!("{ours} is an array on one side only");
+            return read(as_text(&name), "as text", because);
         }
         let not_binary = self
             .source
             .not_binary_because(source.type_oid)
             .or_else(|| self.target.not_binary_because(target.type_oid));
         let Some(because) = not_binary else {
-            return (name, None);
+            return Form {
+                expression: name,
+                is_array,
+                told: None,
+            };
         };
         if self.text_of_floats_differs() && self.source.holds_floats(source.type_oid) {
             return match self.source.array_by_bits(source.type_oid, &name) {
-                Some(expression) => (expression, told("by its bits", because)),
-                None => (
+                Some(expression) => read(expression, "by its bits", because),
+                None => read(
                     text_with_rounded_floats(&name),
-                    told("as text, floats in it to 15 digits (6 of a real)", because),
+                    "as text, floats in it to 15 digits (6 of a real)",
+                    because,
                 ),
             };
         }
-        (as_text(&name), told("as text", because))
+        read(as_text(&name), "as text", because)
+    }
+
+    /// How a column of a key is read. Rows are sorted by the bytes of their keys, which must be the value's own: an array
+    /// is read as text.
+    pub fn of_key(&self, source: &Column, target: &Column) -> Form {
+        let form = self.of(source, target);
+        if !form.is_array {
+            return form;
+        }
+        let because = "equal arrays may have different binary forms, and it is in the key";
+        let expression = as_text(&form.expression);
+        Form::instead_of(source, expression, "as text", because.to_owned())
     }
 
     /// Whether the text of the same value is the same on both servers: it must be, to tell rows apart by it.
@@ -65,6 +108,11 @@ impl Forms<'_> {
         let name = quote_ident(&column.name);
         if self.has_same_text(column) {
             return as_text(&name);
+        }
+        if expression == name
+            && let Some(by_bits) = self.source.array_by_bits(column.type_oid, &name)
+        {
+            return by_bits;
         }
         match self.source.send_function(column.type_oid) {
             Some(send) if expression == name => {
@@ -120,6 +168,15 @@ mod tests {
             (Oid(23), base("integer", None)),
             (Oid(1007), base(array_name, Some(Oid(23)))),
             (Oid(2205), base("regclass", None)),
+            (
+                Oid(20_000),
+                Type {
+                    kind: 'r',
+                    subtype: Some(Oid(701)),
+                    ..base("public.floatrange", None)
+                },
+            ),
+            (Oid(20_001), base("public.floatrange[]", Some(Oid(20_000)))),
         ])
     }
 
@@ -141,14 +198,16 @@ mod tests {
             versions: (ServerVersion(source), ServerVersion(target)),
         };
         let form = |oid, source, target| {
-            let (expression, told) = forms(source, target).of(&column(oid), &column(oid));
-            (expression, told.map(|told| told.form))
+            let form = forms(source, target).of(&column(oid), &column(oid));
+            (form.expression, form.told.map(|told| told.form))
         };
         assert_eq!(form(701, 100_000, 180_000), ("\"c\"".to_owned(), None));
         assert_eq!(form(2205, 150_000, 150_000).1.as_deref(), Some("as text"));
-        assert_eq!(form(1022, 150_000, 150_000).1.as_deref(), Some("as text"));
+        assert_eq!(form(1022, 150_000, 150_000), ("\"c\"".to_owned(), None));
+        assert_eq!(form(1022, 100_000, 180_000), ("\"c\"".to_owned(), None));
+        assert_eq!(form(20_001, 150_000, 150_000).1.as_deref(), Some("as text"));
         assert_eq!(
-            form(1022, 100_000, 180_000).1.as_deref(),
+            form(20_001, 100_000, 180_000).1.as_deref(),
             Some("by its bits")
         );
         assert!(!forms(110_000, 120_000).has_same_text(&column(701)));
@@ -163,11 +222,44 @@ mod tests {
             target: Types(&right),
             versions: (ServerVersion(150_000), ServerVersion(150_000)),
         };
-        let (expression, told) = forms.of(&column(1007), &column(1007));
+        let form = forms.of(&column(1007), &column(1007));
         assert_eq!(
-            expression,
+            form.expression,
             "case when \"c\" is distinct from null then pg_catalog.format('%s', \"c\") end"
         );
-        assert!(told.is_some_and(|told| told.because.contains("bigint[] on the target")));
+        assert!(!form.is_array);
+        let told = form.told.expect("it is told");
+        assert!(told.because.contains("bigint[] on the target"));
+    }
+
+    #[test]
+    fn an_array_is_known_as_one_and_its_text_is_the_values_own() {
+        let (left, mut right) = (types("integer[]"), types("integer[]"));
+        let versions = (ServerVersion(100_000), ServerVersion(180_000));
+        let forms = Forms {
+            source: Types(&left),
+            target: Types(&left),
+            versions,
+        };
+        assert!(forms.of(&column(1007), &column(1007)).is_array);
+        assert!(!forms.of(&column(701), &column(701)).is_array);
+        // Its flags, which are not the value's, are in what array_send gives.
+        assert!(!forms.text_of(&column(1022), "\"c\"").contains("array_send"));
+        let key = forms.of_key(&column(1007), &column(1007));
+        assert!(
+            !key.is_array && key.expression == as_text("\"c\""),
+            "{key:?}"
+        );
+        assert!(forms.of_key(&column(23), &column(23)).told.is_none());
+
+        if let Some(facts) = right.get_mut(&Oid(1007)) {
+            facts.element = None;
+        }
+        let forms = Forms {
+            target: Types(&right),
+            ..forms
+        };
+        let form = forms.of(&column(1007), &column(1007));
+        assert!(!form.is_array && form.told.is_some(), "{form:?}");
     }
 }

@@ -9,15 +9,18 @@
 //! |---|---|
 //! | `form` | in which form a column is compared |
 //! | `comparand` | which tables and views, and what is read of them |
+//! | `copy_out` | the statement that reads them, and what its rows look like |
 //! | `cut` | a large table in chunks |
 //! | `buckets` | a digest for each part of a table, so that a difference need not be looked for in all of it |
 //! | `judge` | what both sides come to |
 //! | `readers` | the work of both sides, and what came of it |
 //!
-//! Rows are read in one format only, binary COPY; a column whose binary form would not do is sent as text in it.
+//! Rows are read in one format only, binary COPY; a column whose binary form would not do is sent as text in it. Of an array's
+//! binary form, what is not the value's own is left out of the hash.
 
 mod buckets;
 mod comparand;
+mod copy_out;
 mod cut;
 mod form;
 mod judge;
@@ -26,8 +29,9 @@ mod readers;
 pub use buckets::{Bucketing, Buckets, Scale};
 pub(super) use buckets::{FIELD_COUNT, fields, first_fields};
 pub use comparand::{Comparand, Inputs, Key, Pairing, ReadColumn, Subject, TableKey};
-pub use form::Forms;
+pub use copy_out::CopyOut;
 pub(super) use form::as_text;
+pub use form::{Form, Forms};
 pub use judge::{Judgement, class, judge, object, unverified, verdict};
 pub(super) use readers::key_range;
 pub use readers::{Ends, Reading, SideRead, Sides, read};

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::buckets::{Bucketing, Buckets};
 use super::comparand::{Comparand, Subject};
 use crate::event::{Emit, Phase, PlannedJob, What};
-use crate::model::{Bytes, CopyFormat, JobId, MultisetDigest, ServerVersion, SqlText, VerifyLevel};
+use crate::model::{Bytes, JobId, MultisetDigest, ServerVersion, SqlText, VerifyLevel};
 use crate::pg::wire::{Gauge, Relayed, Wire, read_rows};
 use crate::pg::{PgError, Pool};
 
@@ -429,9 +429,9 @@ async fn read_one(
     let comparand = &shared.comparands[task.comparand];
     let mut buckets = Buckets::new(shared.bucketing[task.comparand].clone());
     let Relayed { bytes, .. } = if shared.level == VerifyLevel::Content {
-        let statement = comparand.copy_out(&[], &task.condition);
+        let copy_out = comparand.copy_out(&[], &task.condition);
         let (relayed, filled) =
-            read_rows(wire, &statement, &CopyFormat::Binary, (gauge, buckets)).await?;
+            read_rows(wire, &copy_out.sql, copy_out.layout(), (gauge, buckets)).await?;
         buckets = filled;
         relayed
     } else {
