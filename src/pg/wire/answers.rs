@@ -203,8 +203,8 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Answers<'a, R, W> {
         loop {
             let rows_before = scanner.digest().rows;
             let unread = self.window.unread();
-            let scanned = scanner.scan(unread, WINDOW);
-            let taken = scanned.inspect_err(|_| self.lost = true)?;
+            let taken = scanner.scan(unread, WINDOW);
+            let taken = taken.inspect_err(|_| self.lost = true)?;
             if taken > 0 {
                 if let Some(outlet) = &mut self.outlet {
                     fault::point("rows-relayed");
