@@ -91,7 +91,8 @@ fn cost(source: &Side, target: &Side, count: usize) -> [u64; 4] {
     tables(&source.server, &name, count);
     target.server.database(&name);
     let before = [statements(&source.server), statements(&target.server)];
-    (source.tally.take(), target.tally.take());
+    source.tally.take();
+    target.tally.take();
     // A process of its own that keeps the snapshot would be counted at its end, which is later.
     let arguments = ["-j", "1", "--no-keeper"];
     let run = prepare(&source.conninfo(&name), &target.conninfo(&name), &arguments).run();
