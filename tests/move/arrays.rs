@@ -132,5 +132,5 @@ fn arrays_from_an_old_server_to_a_new_one() {
 
 #[test]
 fn arrays_from_a_new_server_to_an_older_one() {
-    travel(18, 16);
+    travel(18, 15);
 }
