@@ -32,7 +32,8 @@ const LONGEST_AFTERMATH: Duration = Duration::from_secs(30);
 /// What a run of a tool cost its client.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Metered {
-    pub succeeded: bool,
+    /// Its exit status; `None` if a signal ended it.
+    pub status: Option<i32>,
     pub wall_s: f64,
     /// Of the tool and of everything that it started.
     pub cpu_s: f64,
@@ -107,7 +108,7 @@ fn measure(script: &str) -> std::io::Result<Metered> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let cpu = usage.user_time() + usage.system_time();
     Ok(Metered {
-        succeeded: status.success(),
+        status: status.code(),
         wall_s: wall.as_secs_f64(),
         cpu_s: cpu.num_microseconds() as f64 / 1e6,
         // Linux counts it in kB.

@@ -64,9 +64,19 @@ impl<'a> Conditions<'a> {
     /// Runs a tool into a fresh target.
     pub fn run(&mut self, tool: &Tool) -> Outcome {
         let measured = self.measure(tool);
-        match measured.and_then(|figures| self.check.ask().map(|()| figures)) {
+        match measured.and_then(|figures| self.checked(figures)) {
             Ok(figures) => Outcome::Equal(figures),
-            Err(said) => Outcome::Failed(last_lines(&said)),
+            Err(said) => Outcome::Failed(said),
+        }
+    }
+
+    fn checked(&mut self, figures: Figures) -> Result<Figures, String> {
+        match self.check.ask() {
+            Ok(()) => Ok(figures),
+            Err(said) => Err(format!(
+                "the independent check says:\n{}",
+                last_lines(&said)
+            )),
         }
     }
 
@@ -86,9 +96,16 @@ impl<'a> Conditions<'a> {
         if let Some(profile) = profile {
             println!("{}:\n{}", tool.name, profile.end());
         }
-        if !metered.succeeded {
+        if metered.status != Some(0) {
             let said = std::fs::read(&output).unwrap_or_default();
-            return Err(String::from_utf8_lossy(&said).into_owned());
+            let status = metered.status.map_or_else(
+                || "a signal".to_owned(),
+                |status| format!("status {status}"),
+            );
+            return Err(format!(
+                "it ended with {status} and said at last:\n{}",
+                last_lines(&String::from_utf8_lossy(&said))
+            ));
         }
         let began = Instant::now();
         self.pair.target.try_psql("postgres", "checkpoint")?;
@@ -127,6 +144,7 @@ impl<'a> Conditions<'a> {
             ("TARGET", target),
             ("JOBS", self.options.jobs.to_string()),
             ("SCRATCH", scratch.display().to_string()),
+            ("CHECKOUT", env!("CARGO_MANIFEST_DIR").to_owned()),
             ("BASE", base.display().to_string()),
         ]
     }
