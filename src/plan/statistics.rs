@@ -394,7 +394,7 @@ fn take(sampled: &Sampled, table: &QualifiedName, version: u32) -> String {
     let mut sql = format!("select 1 / ({})::integer", calls.join("\n and "));
     let of = quote_literal(&table.to_string());
     let rows = sampled.rows_then;
-    // COPY with FREEZE makes a visibility map, and leaves no page out of it.
+    // COPY with FREEZE makes a visibility map, and leaves hardly a page out of it.
     let _ = write!(
         sql,
         ";\n\

@@ -35,18 +35,21 @@ const SHOP: &str = r#"
     -- Where autovacuum is off, CREATE INDEX counts nothing.
     create table shut_off (a int primary key, b text) with (autovacuum_enabled = off);
     insert into shut_off select i, 'row ' || i from generate_series(1, 20000) i;
+"#;
+
+/// In a session of its own: what a session wrote is only counted when it ends, and would count as written since.
+const ANALYZE: &str = r#"
     vacuum;
     analyze "a b"."it's"; analyze bare; analyze small; analyze parts; analyze stale; analyze extended; analyze parent; analyze child;
     analyze shut_off;
     update stale set b = 'other' where a < 6000;
-    analyze pg_catalog.pg_class;
 "#;
 
-/// Everything that is known of the columns of some tables and of their indexes.
+/// Everything that is known of the columns of some tables and of their indexes; numbers as they are, for old servers round them.
 const KNOWN: &str = r#"
-    select s.schemaname, s.tablename, s.attname, s.inherited, s.null_frac, s.avg_width, s.n_distinct, s.most_common_vals,
-           s.most_common_freqs, s.histogram_bounds, s.correlation, s.most_common_elems, s.most_common_elem_freqs,
-           s.elem_count_histogram
+    select s.schemaname, s.tablename, s.attname, s.inherited, float4send(s.null_frac), s.avg_width, float4send(s.n_distinct),
+           s.most_common_vals, array_send(s.most_common_freqs), s.histogram_bounds, float4send(s.correlation),
+           s.most_common_elems, array_send(s.most_common_elem_freqs), array_send(s.elem_count_histogram)
     from pg_stats s
     where s.tablename in ('it''s', 'it''s_lower_idx', 'shut', 'bare', 'parts', 'parts_1', 'parts_2', 'shut_off')
     order by 1, 2, 3, 4
@@ -73,6 +76,7 @@ fn moves_statistics_from(major: u32) {
     };
     let from = source.database("shop");
     source.psql("shop", SHOP);
+    source.psql("shop", ANALYZE);
     // The counters are behind by up to half a second, before 15.
     source.psql("shop", "select pg_sleep(1)");
     let to = target.database("shop");
@@ -99,12 +103,11 @@ fn moves_statistics_from(major: u32) {
         target.psql("shop", ANALYZED),
         format!("child extended never parent{root} small stale")
     );
-    let sizes = "select relname, relpages, relallvisible from pg_class
-                 where relname in ('it''s', 'bare', 'shut_off', 'parts_1') order by 1";
-    let truth =
-        "select relname, pg_relation_size(oid) / 8192, pg_relation_size(oid) / 8192 from pg_class
-                 where relname in ('it''s', 'bare', 'shut_off', 'parts_1') order by 1";
-    assert_eq!(target.psql("shop", sizes), target.psql("shop", truth));
+    // COPY with FREEZE leaves a few pages out of the visibility map, which CREATE INDEX sees.
+    let untrue = "select relname, relpages, relallvisible from pg_class
+                  where relname in ('it''s', 'bare', 'shut_off', 'parts_1')
+                    and (relpages <> pg_relation_size(oid) / 8192 or relallvisible < relpages * 0.9)";
+    assert_eq!(target.psql("shop", untrue), "");
     assert_eq!(
         target.psql(
             "shop",
@@ -140,8 +143,11 @@ fn what_the_target_does_not_take_is_analyzed() {
         "create table bare (a int, b text);
          insert into bare select i, 'row ' || i % 10 from generate_series(1, 20000) i;
          create table good (a int);
-         insert into good select generate_series(1, 20000);
-         analyze;
+         insert into good select generate_series(1, 20000)",
+    );
+    source.psql(
+        "shop",
+        "analyze;
          -- Twice as many values as frequencies are no statistics.
          update pg_statistic set stanumbers1 = '{0.5}', stakind1 = 1, stavalues1 = array_in('{x,y}', 25, -1)
          where starelid = 'bare'::regclass and staattnum = 2",
