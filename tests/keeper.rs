@@ -327,7 +327,8 @@ async fn what_ends_a_keeper() {
     let mut keeper = spawn(&connector, HOUR).await.expect("a keeper");
     let process = pid(&keeper);
     keeper.keep().await.expect("told");
-    let snapshot = Snapshot::kept(&connector, keeper).await.expect("imported");
+    let session = connector.session("snapshot").await.expect("a session");
+    let snapshot = Snapshot::kept(session, keeper).await.expect("imported");
     snapshot.release().await.expect("released");
     assert!(!lives(process));
 
@@ -358,7 +359,8 @@ async fn what_ends_a_keeper() {
     keeper.keep().await.expect("told");
     let process = pid(&keeper);
     let user = connector.session("read").await.expect("a session");
-    Snapshot::kept(&connector, keeper)
+    let session = connector.session("snapshot").await.expect("a session");
+    Snapshot::kept(session, keeper)
         .await
         .expect("imported")
         .leave();

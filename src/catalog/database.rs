@@ -111,7 +111,12 @@ pub struct MissingDefault {
 
 /// What the connected database was created with, and what was set on it since.
 pub async fn database_facts(session: &Session) -> Result<DatabaseFacts, PgError> {
-    let rows = ask(session, &queries::DATABASE, &[]).await?;
+    let (rows, settings, labels) = tokio::try_join!(
+        biased;
+        ask(session, &queries::DATABASE, &[]),
+        settings(session),
+        database_labels(session),
+    )?;
     let unexpected = |what: String| PgError::Answer {
         query: queries::DATABASE.newest.name,
         what,
@@ -143,8 +148,8 @@ pub async fn database_facts(session: &Session) -> Result<DatabaseFacts, PgError>
         } else {
             None
         },
-        settings: settings(session).await?,
-        labels: database_labels(session).await?,
+        settings,
+        labels,
     })
 }
 

@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use tokio_postgres::types::ToSql;
-
 use super::facts::{
     Activity, Column, Constraint, Extension, Holding, Index, LargeObject, LargeObjectGrant,
     Matview, Sequence, ServerFacts, SourceFacts, Table, TargetFacts, Type,
 };
 use super::queries::{self, VersionedQuery};
 use crate::model::{Bytes, Oid, QualifiedName, Relation, ServerVersion, quote_ident};
-use crate::pg::{Answer, PgError, Query, Session};
+use crate::pg::{Answer, Parameter, PgError, Query, Session};
 
 /// How many sequences are read in one statement.
 const SEQUENCES_PER_QUERY: usize = 200;
@@ -49,8 +47,17 @@ pub async fn server_facts(session: &Session) -> Result<ServerFacts, PgError> {
 
 /// Everything the plan needs to know of the source. The session is inside the run's snapshot.
 pub async fn source_facts(session: &Session) -> Result<SourceFacts, PgError> {
-    let mut tables = tables(session).await?;
-    let mut matviews = matviews(session).await?;
+    // What asks twice comes last: after a failure, its second question fails because of that.
+    let (mut tables, mut matviews, indexes, constraints, large_objects, extensions, sequences) = tokio::try_join!(
+        biased;
+        tables(session),
+        matviews(session),
+        indexes(session),
+        constraints(session),
+        large_objects(session),
+        installed_extensions(session),
+        sequences(session),
+    )?;
     if session.version().major() < TID_RANGE_SCANS {
         key_ranges(session, &mut tables).await?;
     }
@@ -75,11 +82,11 @@ pub async fn source_facts(session: &Session) -> Result<SourceFacts, PgError> {
     type_oids.dedup();
     Ok(SourceFacts {
         types: types(session, &type_oids).await?,
-        indexes: indexes(session).await?,
-        constraints: constraints(session).await?,
-        sequences: sequences(session).await?,
-        large_objects: large_objects(session).await?,
-        extensions: installed_extensions(session).await?,
+        indexes,
+        constraints,
+        sequences,
+        large_objects,
+        extensions,
         sampled: BTreeMap::new(),
         tables,
         matviews,
@@ -110,13 +117,22 @@ async fn key_ranges(session: &Session, tables: &mut [Table]) -> Result<(), PgErr
 
 /// What the target holds and offers.
 pub async fn target_facts(session: &Session) -> Result<TargetFacts, PgError> {
+    let (holdings, roles, tablespaces, extensions, installed, missing_privileges) = tokio::try_join!(
+        biased;
+        holdings(session),
+        roles(session),
+        names(session, &queries::TABLESPACES),
+        extensions(session, &queries::AVAILABLE_EXTENSIONS, "default_version"),
+        installed_extensions(session),
+        names(session, &queries::MISSING_PRIVILEGES),
+    )?;
     Ok(TargetFacts {
-        holdings: holdings(session).await?,
-        roles: roles(session).await?,
-        tablespaces: names(session, &queries::TABLESPACES).await?,
-        extensions: extensions(session, &queries::AVAILABLE_EXTENSIONS, "default_version").await?,
-        installed: installed_extensions(session).await?,
-        missing_privileges: names(session, &queries::MISSING_PRIVILEGES).await?,
+        holdings,
+        roles,
+        tablespaces,
+        extensions,
+        installed,
+        missing_privileges,
     })
 }
 
@@ -132,9 +148,14 @@ pub async fn readable_tables(session: &Session) -> Result<Vec<(Oid, QualifiedNam
 pub async fn relations(session: &Session) -> Result<Vec<Relation>, PgError> {
     const OWN_PATH: &str = "select pg_catalog.set_config('search_path', reset_val, false) \
                             from pg_catalog.pg_settings where name = 'search_path'";
-    session.execute(OWN_PATH).await?;
-    let rows = ask(session, &queries::RELATIONS, &[]).await;
-    session.execute("set search_path = ''").await?;
+    // Sent without a pause, so that no other question comes in between.
+    let (set, rows, put_back) = tokio::join!(
+        biased;
+        session.execute(OWN_PATH),
+        ask(session, &queries::RELATIONS, &[]),
+        session.execute("set search_path = ''"),
+    );
+    set.and(put_back)?;
     let rows = rows?;
     let mut names = BTreeMap::new();
     for row in &rows {
@@ -299,10 +320,14 @@ pub fn large_object_content(oids: &[Oid]) -> String {
 
 async fn tables(session: &Session) -> Result<Vec<Table>, PgError> {
     let mut keys = BTreeMap::new();
-    for row in ask(session, &queries::INTEGER_KEYS, &[]).await? {
+    let (key_rows, rows) = tokio::try_join!(
+        biased;
+        ask(session, &queries::INTEGER_KEYS, &[]),
+        ask(session, &queries::TABLES, &[]),
+    )?;
+    for row in key_rows {
         keys.insert(row.oid("relation")?, row.get::<String>("name")?);
     }
-    let rows = ask(session, &queries::TABLES, &[]).await?;
     let mut table = |row: &Answer| {
         let partition_root = match row.get::<Option<String>>("root_schema")? {
             Some(_) => Some(row.name("root_schema", "root_name")?),
@@ -407,7 +432,12 @@ async fn types(session: &Session, oids: &[u32]) -> Result<BTreeMap<Oid, Type>, P
 /// Large objects with their owners, grants and comments.
 pub async fn large_objects(session: &Session) -> Result<Vec<LargeObject>, PgError> {
     let mut grants: BTreeMap<Oid, Vec<LargeObjectGrant>> = BTreeMap::new();
-    for row in ask(session, &queries::LARGE_OBJECT_GRANTS, &[]).await? {
+    let (grant_rows, rows) = tokio::try_join!(
+        biased;
+        ask(session, &queries::LARGE_OBJECT_GRANTS, &[]),
+        ask(session, &queries::LARGE_OBJECTS, &[]),
+    )?;
+    for row in grant_rows {
         let entry = grants.entry(row.oid("oid")?).or_default();
         // An object whose last privilege was revoked has a row without one.
         if let Some(privilege) = row.get::<Option<String>>("privilege")? {
@@ -418,7 +448,6 @@ pub async fn large_objects(session: &Session) -> Result<Vec<LargeObject>, PgErro
             });
         }
     }
-    let rows = ask(session, &queries::LARGE_OBJECTS, &[]).await?;
     let mut object = |row: &Answer| {
         let oid = row.oid("oid")?;
         let mut grants = grants.remove(&oid);
@@ -465,7 +494,7 @@ pub(super) async fn names(
 pub(super) async fn ask(
     session: &Session,
     query: &VersionedQuery,
-    params: &[&(dyn ToSql + Sync)],
+    params: &[&dyn Parameter],
 ) -> Result<Vec<Answer>, PgError> {
     let query: &Query = query.for_server(session.version());
     session.query(query, params).await

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::arguments::duration;
+use super::at_once::at_once;
 use super::explain::explained;
 use super::inspect::Server;
 use crate::catalog;
@@ -72,6 +73,10 @@ async fn take(source: &Server, keep_for: Option<Duration>) -> Result<Snapshot, F
     let Some(keep_for) = keep_for else {
         return Ok(Snapshot::take(&source.connector, catalog::readable_tables).await?);
     };
-    let keeper = Keeper::spawn_ourselves(&source.child_environment(), keep_for).await?;
-    Ok(Snapshot::kept(&source.connector, keeper).await?)
+    let environment = source.child_environment();
+    // The session that imports it is opened while the keeper opens its own.
+    let keeper = Keeper::spawn_ourselves(&environment, keep_for);
+    let session = async { Ok(source.connector.session("snapshot").await?) };
+    let (keeper, session) = at_once(async { Ok(keeper.await?) }, session).await?;
+    Ok(Snapshot::kept(session, keeper).await?)
 }

@@ -28,6 +28,7 @@
 //! | `run_dir` | the directory that keeps what happened |
 
 pub mod arguments;
+mod at_once;
 mod demo;
 mod detach;
 mod explain;

@@ -133,10 +133,9 @@ impl Claim {
     /// Claims the database that the connector leads to. Changes nothing in it.
     pub async fn take(target: &Connector) -> Result<Self, ClaimError> {
         let session = target.session("claim").await.map_err(ClaimError::Asking)?;
-        let pid = own_pid(&session).await.map_err(ClaimError::Asking)?;
+        let asked = tokio::try_join!(biased; own_pid(&session), session.execute(KEEP_ALIVE));
+        let (pid, ()) = asked.map_err(ClaimError::Asking)?;
         let claim = Self { session, pid };
-        let set = claim.session.execute(KEEP_ALIVE).await;
-        set.map_err(ClaimError::Asking)?;
         let deadline = Instant::now() + PATIENCE;
         loop {
             if claim.try_take().await.map_err(ClaimError::Asking)? {
@@ -169,6 +168,9 @@ impl Claim {
     /// of this run works on the target. Returns whom it ended.
     pub async fn end_leftovers(&self) -> Result<Vec<Holder>, ClaimError> {
         let found = self.holders(WORK).await.map_err(ClaimError::Asking)?;
+        if found.is_empty() {
+            return Ok(found);
+        }
         for holder in &found {
             let ended = self.session.query(&TERMINATE, &[&holder.pid]).await;
             ended.map_err(|source| ClaimError::Terminate {

@@ -104,22 +104,22 @@ impl Connector {
             .connect(&mut WireOpener {
                 connector: self,
                 purpose,
+                snapshot: None,
+                entered: Ok(()),
             })
             .await?)
     }
 
     /// A wire whose transaction sees a snapshot.
     pub async fn wire_in(&self, snapshot: &str, purpose: &str) -> Result<Wire, PgError> {
-        let mut wire = self.wire(purpose).await?;
-        wire.execute(&SqlText::from(in_snapshot(snapshot))).await?;
-        Ok(wire)
-    }
-
-    /// A session for questions whose transaction sees a snapshot.
-    pub async fn session_in(&self, snapshot: &str, purpose: &str) -> Result<Session, PgError> {
-        let session = self.session(purpose).await?;
-        session.enter(snapshot).await?;
-        Ok(session)
+        let mut opener = WireOpener {
+            connector: self,
+            purpose,
+            snapshot: Some(snapshot),
+            entered: Ok(()),
+        };
+        let wire = self.dialer.connect(&mut opener).await?;
+        opener.entered.map(|()| wire)
     }
 
     /// How the server is to watch over its end: as we do over ours, unless somebody wants no watch at all.
@@ -192,6 +192,10 @@ impl Open for SessionOpener<'_> {
 struct WireOpener<'a> {
     connector: &'a Connector,
     purpose: &'a str,
+    /// What its transaction is to see.
+    snapshot: Option<&'a str>,
+    /// Whether it does: no other way to connect, and no other server, would change that.
+    entered: Result<(), PgError>,
 }
 
 impl Open for WireOpener<'_> {
@@ -219,9 +223,14 @@ impl Open for WireOpener<'_> {
             &self.connector.client_encoding,
             wire.peer(),
         );
-        wire.execute(&SqlText::from(settings))
-            .await
-            .map_err(open_error)?;
+        // Sent at once, and done one after the other.
+        let mut statements = vec![SqlText::from(settings)];
+        statements.extend(self.snapshot.map(in_snapshot).map(SqlText::from));
+        self.entered = match wire.execute_all(&statements).await {
+            Ok(()) => Ok(()),
+            Err((0, error)) => return Err(open_error(error)),
+            Err((_, error)) => Err(error),
+        };
         Ok(wire)
     }
 }

@@ -34,7 +34,7 @@ pub use connector::Connector;
 pub use error::PgError;
 pub use pool::{Pool, serving};
 pub use reexec::replace_process;
-pub use session::{Answer, Query, Session};
+pub use session::{Answer, Parameter, Query, Session};
 pub use snapshot::{Snapshot, current_transactions};
 
 /// What is asked about sessions themselves, for the test that shows every query to every server.

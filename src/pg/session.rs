@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use tokio_postgres::types::{FromSql, ToSql};
+use tokio_postgres::types::{FromSql, ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use super::PgError;
@@ -32,7 +32,36 @@ impl Query {
     }
 }
 
-/// An open session.
+/// The value of a query's parameter, of a type that is known here. If the server had to be asked for it first, every question
+/// would take two round trips.
+pub trait Parameter: Sync {
+    /// The value, and its type on the server.
+    fn typed(&self) -> (&(dyn ToSql + Sync), Type);
+}
+
+macro_rules! parameters {
+    ($($rust:ty = $sql:ident;)*) => {
+        $(impl Parameter for $rust {
+            fn typed(&self) -> (&(dyn ToSql + Sync), Type) {
+                (self, Type::$sql)
+            }
+        })*
+    };
+}
+
+parameters! {
+    i32 = INT4;
+    Option<i32> = INT4;
+    &[i32] = INT4_ARRAY;
+    &[u32] = OID_ARRAY;
+    Vec<u32> = OID_ARRAY;
+    &str = TEXT;
+    String = TEXT;
+    Vec<String> = TEXT_ARRAY;
+}
+
+/// An open session. Questions that are asked at once are sent at once, and answered in the order in which they were asked: they
+/// take one round trip together.
 pub struct Session {
     client: Client,
     peer: Peer,
@@ -78,7 +107,7 @@ impl Session {
     pub async fn query(
         &self,
         query: &Query,
-        params: &[&(dyn ToSql + Sync)],
+        params: &[&dyn Parameter],
     ) -> Result<Vec<Answer>, PgError> {
         self.query_text(query.name, query.sql, params).await
     }
@@ -88,11 +117,12 @@ impl Session {
         &self,
         name: &'static str,
         sql: &str,
-        params: &[&(dyn ToSql + Sync)],
+        params: &[&dyn Parameter],
     ) -> Result<Vec<Answer>, PgError> {
+        let params: Vec<_> = params.iter().map(|value| value.typed()).collect();
         let rows = self
             .client
-            .query(sql, params)
+            .query_typed(sql, &params)
             .await
             .map_err(|error| PgError::from_client(sql, error))?;
         Ok(rows

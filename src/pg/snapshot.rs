@@ -7,10 +7,10 @@
 //! Whoever holds it locks the tables and exports the snapshot: a session of ours, which ends with us, or that of a keeper,
 //! a process of its own, which need not.
 
-use tokio_postgres::types::ToSql;
+use futures_util::future::join_all;
 
 use super::keeper::{ALIVE, BACKEND, Keeper, KeeperError, Kept, PURPOSE, TERMINATE};
-use super::{Connector, PgError, Session};
+use super::{Connector, Parameter, PgError, Session};
 use crate::model::{Oid, QualifiedName};
 
 /// Tables named in one LOCK statement.
@@ -54,7 +54,9 @@ impl Snapshot {
     where
         F: AsyncFn(&Session) -> Result<Vec<(Oid, QualifiedName)>, PgError>,
     {
-        Self::take_in(connector.session("snapshot").await?, list_tables).await
+        let session = connector.session("snapshot").await?;
+        let tables = list_tables(&session).await?;
+        Self::take_in(session, tables, list_tables).await
     }
 
     /// The same in a keeper's process; with what the others need to find it.
@@ -66,14 +68,15 @@ impl Snapshot {
         F: AsyncFn(&Session) -> Result<Vec<(Oid, QualifiedName)>, PgError>,
     {
         let session = connector.session(PURPOSE).await?;
-        let rows = session.query(&BACKEND, &[]).await?;
+        let (rows, tables) =
+            tokio::try_join!(biased; session.query(&BACKEND, &[]), list_tables(&session))?;
         let backend = rows.first().ok_or_else(|| PgError::Answer {
             query: BACKEND.name,
             what: "no row".into(),
         })?;
         let (backend_pid, backend_start) =
             (backend.get("backend_pid")?, backend.get("backend_start")?);
-        let taken = Self::take_in(session, list_tables).await?;
+        let taken = Self::take_in(session, tables, list_tables).await?;
         let kept = Kept {
             snapshot: taken.id.clone(),
             lsn: taken.lsn.clone(),
@@ -84,26 +87,38 @@ impl Snapshot {
         Ok((taken, kept))
     }
 
-    async fn take_in<F>(session: Session, list_tables: F) -> Result<Self, PgError>
+    /// `tables` is the list as it was a moment ago.
+    async fn take_in<F>(
+        session: Session,
+        mut tables: Vec<(Oid, QualifiedName)>,
+        list_tables: F,
+    ) -> Result<Self, PgError>
     where
         F: AsyncFn(&Session) -> Result<Vec<(Oid, QualifiedName)>, PgError>,
     {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let tables = list_tables(&session).await?;
-            session
-                .execute("begin transaction isolation level repeatable read, read only")
-                .await?;
-            match lock(&session, &tables).await {
+            // All is sent at once, and done one after the other: the snapshot is taken when the locks are there, and the list
+            // is read again in it. If the locks cannot be had, their error is the first.
+            let taken = tokio::try_join!(
+                biased;
+                lock(&session, &tables),
+                export(&session),
+                list_tables(&session),
+            );
+            let (snapshot, listed) = match taken {
                 Err(error) if error.code() == Some(GONE) && attempts < ATTEMPTS => {
                     session.execute("rollback").await?;
+                    tables = list_tables(&session).await?;
                     continue;
                 }
-                locked => locked?,
-            }
-            let snapshot = export(&session).await?;
-            if list_tables(&session).await? == tables {
+                taken => {
+                    let ((), snapshot, listed) = taken?;
+                    (snapshot, listed)
+                }
+            };
+            if listed == tables {
                 let [id, lsn, transactions] = snapshot;
                 return Ok(Self {
                     session,
@@ -122,14 +137,19 @@ impl Snapshot {
                     ),
                 });
             }
+            tables = list_tables(&session).await?;
         }
     }
 
-    /// The snapshot that a keeper of ours has just taken.
-    pub async fn kept(connector: &Connector, keeper: Keeper) -> Result<Self, PgError> {
+    /// The snapshot that a keeper of ours has just taken, imported by a session that was opened for it.
+    pub async fn kept(session: Session, keeper: Keeper) -> Result<Self, PgError> {
         let kept = keeper.kept().clone();
-        let session = connector.session_in(&kept.snapshot, "snapshot").await?;
-        if current_transactions(&session).await? != kept.transactions {
+        let ((), transactions) = tokio::try_join!(
+            biased;
+            session.enter(&kept.snapshot),
+            current_transactions(&session),
+        )?;
+        if transactions != kept.transactions {
             return Err(PgError::Answer {
                 query: "the snapshot",
                 what: format!("{} is not the one that was taken", kept.snapshot),
@@ -204,18 +224,18 @@ impl Snapshot {
     /// An error if its holder has ended before: from then on nothing kept tables that were not being read from being emptied,
     /// and what is emptied then reads as empty, without an error.
     pub async fn release(self) -> Result<(), PgError> {
-        self.session.execute("commit").await?;
         let kept = match &self.holder {
-            Holder::Itself => return Ok(()),
+            Holder::Itself => return self.session.execute("commit").await,
             Holder::Elsewhere(kept) => kept.clone(),
             Holder::Keeper(keeper) => keeper.kept().clone(),
         };
-        if self
-            .session
-            .query(&ALIVE, &backend(&kept))
-            .await?
-            .is_empty()
-        {
+        let holder = backend(&kept);
+        let ((), alive) = tokio::try_join!(
+            biased;
+            self.session.execute("commit"),
+            self.session.query(&ALIVE, &holder),
+        )?;
+        if alive.is_empty() {
             return Err(PgError::SnapshotLost {
                 snapshot: kept.snapshot,
                 because: "the session that held it, and the locks on all tables, has ended".into(),
@@ -233,7 +253,7 @@ impl Snapshot {
     }
 }
 
-fn backend(kept: &Kept) -> [&(dyn ToSql + Sync); 2] {
+fn backend(kept: &Kept) -> [&dyn Parameter; 2] {
     [&kept.backend_pid, &kept.backend_start]
 }
 
@@ -245,20 +265,20 @@ pub async fn current_transactions(session: &Session) -> Result<String, PgError> 
         .map_or(Ok(String::new()), |row| row.get("transactions"))
 }
 
+/// Begins the transaction and locks the tables in it: everything is sent before the first answer is waited for.
 async fn lock(session: &Session, tables: &[(Oid, QualifiedName)]) -> Result<(), PgError> {
-    for batch in tables.chunks(TABLES_PER_LOCK) {
+    let begin = "begin transaction isolation level repeatable read, read only".to_owned();
+    let locks = tables.chunks(TABLES_PER_LOCK).map(|batch| {
         let names: Vec<String> = batch
             .iter()
             .map(|(_, name)| format!("only {name}"))
             .collect();
-        session
-            .execute(&format!(
-                "lock table {} in access share mode",
-                names.join(", ")
-            ))
-            .await?;
-    }
-    Ok(())
+        format!("lock table {} in access share mode", names.join(", "))
+    });
+    let statements: Vec<String> = [begin].into_iter().chain(locks).collect();
+    // After the first failure, the others fail because of it.
+    let done = join_all(statements.iter().map(|sql| session.execute(sql))).await;
+    done.into_iter().collect()
 }
 
 async fn export(session: &Session) -> Result<[String; 3], PgError> {

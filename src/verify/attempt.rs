@@ -23,12 +23,17 @@ pub(super) async fn attempt_text(
     name: &'static str,
     sql: &str,
 ) -> Result<Result<Vec<Answer>, PgError>, PgError> {
-    let in_transaction = match session.execute("savepoint attempt").await {
+    // Sent at once. Nothing else may be asked on the session meanwhile, if it is in a transaction: it would fail along.
+    let (saved, answer) = tokio::join!(
+        biased;
+        session.execute("savepoint attempt"),
+        session.query_text(name, sql, &[]),
+    );
+    let in_transaction = match saved {
         Ok(()) => true,
         Err(error) if error.code() == Some(NO_TRANSACTION) => false,
         Err(error) => return Err(error),
     };
-    let answer = session.query_text(name, sql, &[]).await;
     let refused = match answer {
         Err(error) if error.code().is_none() || error.is_lost_connection() => return Err(error),
         other => other,

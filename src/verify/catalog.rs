@@ -92,9 +92,12 @@ pub struct Hidden {
 impl Hidden {
     /// Reads it.
     pub async fn read(session: &Session) -> Result<Self, PgError> {
+        let (states, key_triggers) =
+            tokio::try_join!(biased; states(session), key_triggers(session))?;
+        // What a server may refuse is asked alone.
         Ok(Self {
-            states: states(session).await?,
-            key_triggers: key_triggers(session).await?,
+            states,
+            key_triggers,
             feeds: feeds(session).await?,
             major: session.version().major(),
             default_versions: extensions::default_versions(session).await?,
@@ -118,12 +121,21 @@ impl Observed {
 
     /// Reads it anew.
     pub async fn read(session: &Session) -> Result<Self, PgError> {
+        // What asks twice comes last: after a failure, its second question fails because of that.
+        let (indexes, constraints, large_objects, extensions, sequences) = tokio::try_join!(
+            biased;
+            catalog::indexes(session),
+            catalog::constraints(session),
+            catalog::large_objects(session),
+            catalog::installed_extensions(session),
+            catalog::sequences(session),
+        )?;
         let known = Self {
-            indexes: catalog::indexes(session).await?,
-            constraints: catalog::constraints(session).await?,
-            sequences: catalog::sequences(session).await?,
-            large_objects: catalog::large_objects(session).await?,
-            extensions: catalog::installed_extensions(session).await?,
+            indexes,
+            constraints,
+            sequences,
+            large_objects,
+            extensions,
             ..Self::default()
         };
         Ok(known.with(Hidden::read(session).await?))
