@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::sync::Arc;
 
+use super::at_once::at_once;
 use super::explain::explained;
 use super::keeper;
 use super::output::Emitter;
@@ -22,9 +23,9 @@ use crate::execute::prepare::{self, PrepareError};
 use crate::failure::Failure;
 use crate::fault;
 use crate::ledger::{self, Memory};
-use crate::model::{Bytes, Endpoint, Filters, Finding, QualifiedName, ServerVersion, VerifyLevel};
+use crate::model::{Bytes, Endpoint, Filters, Finding, QualifiedName, VerifyLevel};
 use crate::pg::client_tools::{ChildEnvironment, ClientTool, Search};
-use crate::pg::conninfo::{Conninfo, Environment};
+use crate::pg::conninfo::Conninfo;
 use crate::pg::{Connector, Session, Side, Snapshot};
 use crate::plan::{Inputs, Left, NewDatabase, Plan, PlanOptions};
 use crate::preflight::{self, PreflightFacts};
@@ -80,6 +81,23 @@ pub struct SourceView {
     exclude_data: BTreeSet<QualifiedName>,
 }
 
+/// What was seen of the source, and of the target as far as it does not matter what that holds.
+pub struct Seen {
+    view: SourceView,
+    unreadable: Vec<QualifiedName>,
+    database_settings: Vec<String>,
+    assumable_roles: Vec<String>,
+    new_database: Option<NewDatabase>,
+}
+
+/// What the roles on both sides may not read and may become, what is set on the source, and what is to be created.
+type Rest = (
+    Vec<QualifiedName>,
+    Vec<String>,
+    Vec<String>,
+    Option<NewDatabase>,
+);
+
 /// Everything there is to know before a plan is made.
 pub struct Inspection {
     /// Both ends.
@@ -120,20 +138,17 @@ impl Server {
 impl Road {
     /// Connects to both ends, and finds the `pg_dump` for them.
     pub async fn connect(requested: &Requested) -> Result<Self, Failure> {
-        let source = Server::connect(requested.source.clone(), Side::Source).await;
-        let source = source.map_err(|failure| failure.while_doing("the source"))?;
-        let conninfo = if requested.create {
-            requested.target.clone().with_database(MAINTENANCE_DATABASE)
-        } else {
-            requested.target.clone()
+        let source = async {
+            let source = Server::connect(requested.source.clone(), Side::Source).await;
+            source.map_err(|failure| failure.while_doing("the source"))
         };
-        let side = if requested.only_reads {
-            Side::Source
-        } else {
-            Side::Target
+        let target = async {
+            let target = Server::connect(requested.first_database(), requested.target_side()).await;
+            target.map_err(|failure| failure.while_doing("the target"))
         };
-        let target = Server::connect(conninfo, side).await;
-        let target = target.map_err(|failure| failure.while_doing("the target"))?;
+        let search = async { Ok(Search::run("pg_dump", &requested.environment).await) };
+        let servers = Box::pin(at_once(source, target));
+        let ((source, target), search) = at_once(servers, search).await?;
         if !requested.create && preflight::same_database(&source.facts, &target.facts) {
             return Err(Failure::usage(
                 format!(
@@ -143,12 +158,12 @@ impl Road {
                 "Give --target another database; nothing was touched.",
             ));
         }
-        let pg_dump = find_pg_dump(&requested.environment, &[&source, &target]).await?;
+        let needed = source.facts.version.max(target.facts.version);
         Ok(Self {
             source,
             target,
             target_conninfo: requested.target.clone(),
-            pg_dump,
+            pg_dump: search.closest_for(needed)?,
         })
     }
 
@@ -208,18 +223,59 @@ impl Road {
         requested: Requested,
         target_facts: TargetFacts,
     ) -> Result<Inspection, Failure> {
-        let view = self.view_source(&requested, held).await?;
-        let source = &self.source.session;
-        Ok(Inspection {
-            unreadable: catalog::unreadable(source).await?,
-            database_settings: catalog::database_settings(source).await?,
-            assumable_roles: catalog::assumable_roles(&self.target.session).await?,
-            new_database: self.new_database(&requested).await?,
-            road: self,
+        let seen = self.see(&requested, held).await?;
+        Ok(self.inspected(requested, target_facts, seen))
+    }
+
+    /// Everything there is to know, as far as it does not depend on what the target holds: while `pg_dump` is reading the
+    /// schema, the rest is asked.
+    pub async fn see(
+        &self,
+        requested: &Requested,
+        held: Option<Snapshot>,
+    ) -> Result<Seen, Failure> {
+        let view = Box::pin(self.view_source(requested, held));
+        let rest = Box::pin(self.ask_the_rest(requested));
+        let (view, rest) = at_once(view, rest).await?;
+        let (unreadable, database_settings, assumable_roles, new_database) = rest;
+        Ok(Seen {
             view,
+            unreadable,
+            database_settings,
+            assumable_roles,
+            new_database,
+        })
+    }
+
+    /// What was seen, put together.
+    pub fn inspected(
+        self,
+        requested: Requested,
+        target_facts: TargetFacts,
+        seen: Seen,
+    ) -> Inspection {
+        Inspection {
+            unreadable: seen.unreadable,
+            database_settings: seen.database_settings,
+            assumable_roles: seen.assumable_roles,
+            new_database: seen.new_database,
+            road: self,
+            view: seen.view,
             requested,
             target_facts,
-        })
+        }
+    }
+
+    async fn ask_the_rest(&self, requested: &Requested) -> Result<Rest, Failure> {
+        let source = &self.source.session;
+        let (unreadable, settings, roles) = tokio::try_join!(
+            biased;
+            catalog::unreadable(source),
+            catalog::database_settings(source),
+            catalog::assumable_roles(&self.target.session),
+        )?;
+        let new_database = self.new_database(requested).await?;
+        Ok((unreadable, settings, roles, new_database))
     }
 
     /// What is to be created, if anything is; an error if it is there already, or cannot be made on that server.
@@ -260,13 +316,23 @@ impl Road {
             None => keeper::snapshot(source, requested.keep_snapshot).await?,
         };
         fault::point("snapshot-taken");
-        let archive = dump_schema(source, pg_dump, (Some(&snapshot.id), filters)).await?;
-        fault::point("schema-dumped");
+        let archive = async {
+            let archive = dump_schema(source, pg_dump, (Some(&snapshot.id), filters)).await?;
+            fault::point("schema-dumped");
+            Ok(archive)
+        };
+        let facts = async {
+            let mut facts = catalog::source_facts(snapshot.session()).await?;
+            let worth_taking = Plan::worth_sampling(&facts, &self.target.facts);
+            let (sampled, hidden) = tokio::try_join!(
+                catalog::sampled(snapshot.session(), &worth_taking),
+                verify::Hidden::read(snapshot.session()),
+            )?;
+            facts.sampled = sampled;
+            Ok((facts, hidden))
+        };
+        let (archive, (mut facts, hidden)) = at_once(Box::pin(archive), Box::pin(facts)).await?;
         let toc = Toc::parse(&archive)?;
-        let mut facts = catalog::source_facts(snapshot.session()).await?;
-        let worth_taking = Plan::worth_sampling(&facts, &self.target.facts);
-        facts.sampled = catalog::sampled(snapshot.session(), &worth_taking).await?;
-        let hidden = verify::Hidden::read(snapshot.session()).await?;
         // As pg_dump has it: who selects schemas or tables does not mean large objects.
         if filters.iter().any(|filter| filter.kind.selects()) {
             facts.large_objects.clear();
@@ -359,6 +425,10 @@ impl Inspection {
 
     /// Empties or creates the target where that was asked for.
     pub async fn ready_target(mut self, emitter: &Emitter) -> Result<Self, Failure> {
+        if self.new_database.is_none() && self.requested.overwrite.is_none() {
+            // It is as it was looked at.
+            return Ok(self);
+        }
         if let Some(new) = self.new_database.as_ref().filter(|_| self.requested.adopt) {
             prepare::adopt_database(&self.road.target.session, new).await?;
         } else if let Some(new) = &self.new_database {
@@ -425,25 +495,6 @@ pub fn tables_to_judge(plan: &Plan) -> u32 {
         plan.comparisons.iter().filter(is_table).count()
     };
     u32::try_from(tables).unwrap_or(u32::MAX)
-}
-
-/// The `pg_dump` for this pair of servers: not older than either, so that it can compare both, and otherwise the oldest
-/// there is, because a newer one may write SQL that the target does not know yet.
-async fn find_pg_dump(
-    environment: &Environment,
-    servers: &[&Server],
-) -> Result<ClientTool, Failure> {
-    let versions = servers.iter().map(|server| server.facts.version);
-    let needed = versions.max().unwrap_or(ServerVersion::OLDEST);
-    let search = Search::run("pg_dump", environment).await;
-    let suits = |tool: &&ClientTool| tool.version.major() >= needed.major();
-    let found = search.found.iter().filter(suits);
-    let closest = found.map(|tool| tool.version.major()).min();
-    let is_closest = |tool: &&ClientTool| Some(tool.version.major()) == closest;
-    match search.found.iter().find(is_closest).cloned() {
-        Some(tool) => Ok(tool),
-        None => Ok(search.newest_for(needed)?),
-    }
 }
 
 /// The schema archive of a server, by `pg_dump`, in a snapshot, filtered.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::at_once::at_once;
 use super::inspect::{Server, dump_schema};
 use super::output::Emitter;
 use crate::catalog::{self, Activity, Extension, Sequence, TargetFacts};
@@ -73,29 +74,74 @@ impl Proof {
     }
 }
 
-/// Compares everything but rows, and tells what is found.
-pub async fn compare(proof: &Proof, emitter: &Emitter) -> Result<(), Failure> {
-    let mut outcome = compare_schemas(proof).await?;
-    let target = Observed::read(&proof.target.session).await?;
+/// Both ends as they are when all jobs are done, but for the rows.
+pub struct Found {
+    /// The target's table of contents.
+    toc: Toc,
+    /// What a dump does not say.
+    catalogs: Observed,
+    /// Of the tables whose rows were left out.
+    excluded: Outcome,
+    /// What the ledger says is done.
+    marks: Marks,
+    /// What makes a copy slow or wrong although it is the same.
+    readiness: Vec<Finding>,
+    /// A session of the source, outside of the snapshot.
+    pub(super) source: Session,
+}
+
+/// Looks at both ends. `pg_dump` takes longest: all the rest is asked while it runs.
+pub async fn look(proof: &Proof) -> Result<Found, Failure> {
+    let toc = Box::pin(target_toc(proof));
+    let target = Box::pin(look_at_target(proof));
+    let readiness = Box::pin(look_for_readiness(proof));
+    let (toc, (target, readiness)) = at_once(toc, at_once(target, readiness)).await?;
+    let (catalogs, excluded, marks) = target;
+    let (readiness, source) = readiness;
+    Ok(Found {
+        toc,
+        catalogs,
+        excluded,
+        marks,
+        readiness,
+        source,
+    })
+}
+
+async fn look_at_target(proof: &Proof) -> Result<(Observed, Outcome, Marks), Failure> {
+    let session = &proof.target.session;
+    let catalogs = Observed::read(session).await?;
     fault::point("target-observed");
+    let excluded = verify::excluded_are_empty(session, &proof.plan.excluded).await;
+    let marks = ledger::read_marks(session, None).await?;
+    Ok((catalogs, excluded, marks))
+}
+
+async fn look_for_readiness(proof: &Proof) -> Result<(Vec<Finding>, Session), Failure> {
+    let source = proof.source.connector.session("settings").await?;
+    let scope = Scope::of(&proof.source_toc);
+    let findings = readiness(&source, &proof.target.session, &scope).await?;
+    Ok((findings, source))
+}
+
+/// Compares everything but rows, and tells what is found.
+pub fn compare(proof: &Proof, found: &Found, emitter: &Emitter) {
+    let mut outcome = compare_schemas(proof, &found.toc);
     let mut scope = Scope::of(&proof.source_toc);
     scope.large_objects = proof.large_objects;
     scope.without_value.clone_from(&proof.exclude_data);
     outcome.extend(verify::compare_catalogs(
         &proof.observed,
-        &target,
+        &found.catalogs,
         &scope,
         &proof.restore,
     ));
-    let excluded = &proof.plan.excluded;
-    outcome.extend(verify::excluded_are_empty(&proof.target.session, excluded).await);
-    let marks = ledger::read_marks(&proof.target.session, None).await?;
-    waive_edited(&mut outcome, proof, &marks, emitter);
+    outcome.extend(found.excluded.clone());
+    waive_edited(&mut outcome, proof, &found.marks, emitter);
     tell(outcome, emitter);
-    for table in excluded {
+    for table in &proof.plan.excluded {
         emitter.emit(What::TableVerified(TableVerdict::excluded(table)));
     }
-    Ok(())
 }
 
 /// An object whose statement the operator has edited, after it failed, is not as it is on the source: that is passed over,
@@ -120,22 +166,22 @@ fn waive_edited(outcome: &mut Outcome, proof: &Proof, marks: &Marks, emitter: &E
     }
 }
 
-async fn compare_schemas(proof: &Proof) -> Result<Outcome, Failure> {
+async fn target_toc(proof: &Proof) -> Result<Toc, Failure> {
     let archive = dump_schema(&proof.target, &proof.pg_dump, (None, &Filters::default())).await?;
     fault::point("target-schema-dumped");
-    let mut target_toc = Toc::parse(&archive)?;
-    forget_what_was_there(&mut target_toc, proof);
+    let mut toc = Toc::parse(&archive)?;
+    forget_what_was_there(&mut toc, proof);
+    Ok(toc)
+}
+
+fn compare_schemas(proof: &Proof, target: &Toc) -> Outcome {
     let options = CompareOptions {
         restore: proof.restore,
         source_major: proof.source.facts.version.major(),
         target_major: proof.target.facts.version.major(),
         ..CompareOptions::default()
     };
-    Ok(verify::compare_schemas(
-        &proof.source_toc,
-        &target_toc,
-        &options,
-    ))
+    verify::compare_schemas(&proof.source_toc, target, &options)
 }
 
 /// Extensions that the target had before, and the source has not, are none of our business.
@@ -195,16 +241,12 @@ pub async fn readiness(
 }
 
 /// Tells it of a move. What was said before the move is not said again.
-pub async fn tell_readiness(proof: &Proof, emitter: &Emitter) -> Result<(), Failure> {
+pub fn tell_readiness(found: &Found, emitter: &Emitter) {
     const SAID_BEFORE: [&str; 2] = ["database-settings", "encoding-differs"];
-    let source = proof.source.connector.session("settings").await?;
-    let scope = Scope::of(&proof.source_toc);
-    let findings = readiness(&source, &proof.target.session, &scope).await?;
+    let findings = found.readiness.iter();
     findings
-        .into_iter()
         .filter(|finding| !SAID_BEFORE.contains(&finding.rule.as_str()))
-        .for_each(|finding| emitter.emit(What::Finding(finding)));
-    Ok(())
+        .for_each(|finding| emitter.emit(What::Finding(finding.clone())));
 }
 
 /// Commits were not waited for. If the target has crashed in the meantime, it may have lost some, and has emptied its unlogged
@@ -244,19 +286,24 @@ pub async fn tell_writes_since(before: &Before, emitter: &dyn Emit) -> Result<()
         .connector
         .session("writes since the snapshot")
         .await?;
+    emitter.emit(writes_since(&session, before).await?);
+    Ok(())
+}
+
+/// The same on a session of the source, outside of the snapshot.
+pub async fn writes_since(session: &Session, before: &Before) -> Result<What, Failure> {
     // nextval() begins a transaction only now and then, but it moves the sequence every time.
-    let sequences = catalog::sequences(&session).await?;
+    let sequences = catalog::sequences(session).await?;
     let same_sequences = sequences == before.sequences;
-    if same_sequences && current_transactions(&session).await? == before.transactions {
-        emitter.emit(What::SourceUnchanged);
-        return Ok(());
+    if same_sequences && current_transactions(session).await? == before.transactions {
+        return Ok(What::SourceUnchanged);
     }
     let written_before: BTreeMap<Oid, u64> = before
         .activity
         .iter()
         .map(|table| (table.oid, table.written))
         .collect();
-    let now = catalog::activity(&session).await?;
+    let now = catalog::activity(session).await?;
     let mut tables: Vec<(String, u64)> = now
         .iter()
         .filter_map(|table| {
@@ -266,6 +313,5 @@ pub async fn tell_writes_since(before: &Before, emitter: &dyn Emit) -> Result<()
         })
         .collect();
     tables.sort_by_key(|(_, written)| std::cmp::Reverse(*written));
-    emitter.emit(What::SourceMovedOn { tables });
-    Ok(())
+    Ok(What::SourceMovedOn { tables })
 }

@@ -96,6 +96,24 @@ impl Requested {
         &self.target
     }
 
+    /// Where the first session on the target's side is opened: a database that is yet to be created cannot be connected to.
+    pub fn first_database(&self) -> Conninfo {
+        if self.create {
+            self.target.clone().with_database(MAINTENANCE_DATABASE)
+        } else {
+            self.target.clone()
+        }
+    }
+
+    /// How its sessions are set: a target that is only compared is only read.
+    pub fn target_side(&self) -> Side {
+        if self.only_reads {
+            Side::Source
+        } else {
+            Side::Target
+        }
+    }
+
     /// Whether the target database is there: one that was to be created may or may not be.
     pub async fn target_exists(&self) -> Result<bool, Failure> {
         let maintenance = self.target.clone().with_database(MAINTENANCE_DATABASE);

@@ -9,6 +9,7 @@
 //! `begin` is where the target is first touched; what was asked for, the plan and the schema are written down before, in the
 //! run directory, and right after it in the ledger. The ledger goes last of all.
 
+use std::cell::Cell;
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::arguments::{RetryArgs, RunningArgs};
+use super::at_once::at_once;
 use super::inspect::{self, Inspection, Road, Server};
 use super::output::{Emitter, Output};
 use super::prove::{self, Proof};
@@ -47,7 +49,12 @@ pub(super) struct Session<'a> {
     max_retries: u32,
     /// What makes the target ours alone, once there is a target.
     claim: OnceLock<Claim>,
+    /// The session for the ledger, opened ahead of need.
+    ledger: Cell<Option<Wire>>,
 }
+
+/// What the session for the ledger is called.
+const LEDGER: &str = "ledger";
 
 /// A target that is ours, a ledger in it, and a plan.
 pub(super) struct Ready {
@@ -114,6 +121,7 @@ impl<'a> Session<'a> {
             patience: running.patience(),
             max_retries: retry.max_retries,
             claim: OnceLock::new(),
+            ledger: Cell::new(None),
         }
     }
 
@@ -126,6 +134,8 @@ impl<'a> Session<'a> {
     /// a run that is over.
     pub async fn end(self, done: &Result<Done, Failure>) -> Option<Claim> {
         const PATIENCE: Duration = Duration::from_secs(10);
+        // Its session counts as at work for the run.
+        drop(self.ledger.take());
         let claim = self.claim.into_inner()?;
         if done.is_err() {
             // If the server cannot be asked any more, the next run that claims the target ends them.
@@ -167,16 +177,23 @@ impl<'a> Session<'a> {
 
     /// The look before the leap: everything that could speak against it. Only reads, and claims the target.
     pub async fn look(&self, road: Road, requested: Requested) -> Result<Inspection, Failure> {
-        // A database that is yet to be created is claimed then.
-        if !requested.create {
-            self.claim(&road.target).await?;
-        }
         let emitter = self.emitter();
-        self.step("looking at the target");
-        let target_facts = road.view_target(&requested).await?;
-        refuse_blockers(&road.first_findings(&requested, &target_facts).await?)?;
-        self.step("reading the schema of the source");
-        let inspection = Box::pin(road.inspect(requested, target_facts)).await?;
+        let target = async {
+            // A database that is yet to be created is claimed then.
+            if !requested.create {
+                self.claim(&road.target).await?;
+            }
+            self.step("looking at the target");
+            let target_facts = road.view_target(&requested).await?;
+            refuse_blockers(&road.first_findings(&requested, &target_facts).await?)?;
+            self.step("reading the schema of the source");
+            self.open_ledger(&road.target).await;
+            Ok(target_facts)
+        };
+        // Reading the schema takes long. If the target is no good, it is given up.
+        let source = road.see(&requested, None);
+        let (target_facts, seen) = at_once(Box::pin(target), Box::pin(source)).await?;
+        let inspection = road.inspected(requested, target_facts, seen);
         self.tell_snapshot(&inspection);
         let findings = inspection.findings();
         refuse_blockers(&findings)?;
@@ -186,6 +203,15 @@ impl<'a> Session<'a> {
         worth_telling.for_each(|finding| emitter.emit(What::Finding(finding)));
         fault::point("go");
         Ok(inspection)
+    }
+
+    /// Opens the ledger's session ahead of need. Why it cannot be opened is told when it is needed.
+    async fn open_ledger(&self, target: &Server) {
+        if let Some(claim) = self.claim.get()
+            && let Ok(wire) = claim.worker(&target.connector).wire(LEDGER).await
+        {
+            self.ledger.set(Some(wire));
+        }
     }
 
     /// Which snapshot everything is read in.
@@ -234,8 +260,10 @@ impl<'a> Session<'a> {
         };
         fault::point("target-ready");
         self.claim(&inspection.road.target).await?;
-        let connector = self.worker(&inspection);
-        let mut wire = connector.wire("ledger").await?;
+        let mut wire = match self.ledger.take() {
+            Some(wire) => wire,
+            None => self.worker(&inspection).wire(LEDGER).await?,
+        };
         let texts = RowTexts::new(&inspection, &plan, request)?;
         let created = wire
             .execute(&ledger::create(&texts.row(request, &inspection)))
@@ -390,16 +418,23 @@ async fn prove(
     );
     proof.finish_target().await?;
     fault::point("properties-applied");
-    prove::compare(&proof, emitter).await?;
+    let found = prove::look(&proof).await?;
+    prove::compare(&proof, &found, emitter);
     fault::point("schemas-compared");
-    prove::tell_readiness(&proof, emitter).await?;
+    prove::tell_readiness(&found, emitter);
     fault::point("readiness-told");
-    prove::tell_writes_since(&proof.before(), emitter).await?;
+    let before = proof.before();
+    let written = prove::writes_since(&found.source, &before);
+    let kept = async {
+        // Until here commits were not waited for; what is called proven is on disk.
+        ledger.execute(&ledger::flush()).await?;
+        fault::point("flushed");
+        prove::nothing_was_lost(&proof, marks).await
+    };
+    let (written, kept) = tokio::join!(biased; written, kept);
+    emitter.emit(written?);
     fault::point("writes-told");
-    // Until here commits were not waited for; what is called proven is on disk.
-    ledger.execute(&ledger::flush()).await?;
-    fault::point("flushed");
-    prove::nothing_was_lost(&proof, marks).await?;
+    kept?;
     Ok(proof.target_superuser())
 }
 

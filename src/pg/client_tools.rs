@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::process::Command;
 
 use super::conninfo::{Conninfo, Environment, Place, RootSource};
@@ -124,17 +125,21 @@ impl Search {
             ..Self::default()
         };
         let mut seen = BTreeSet::new();
-        for directory in search.looked_in.clone() {
+        let mut paths = Vec::new();
+        for directory in &search.looked_in {
             let path = directory.join(name);
             // The same program by another name, or nothing there.
             let Ok(real) = path.canonicalize() else {
                 continue;
             };
             // Debian's wrapper chooses a version of its own by the environment; what it wraps is found elsewhere.
-            if !seen.insert(real.clone()) || real.file_name() == Some(OsStr::new("pg_wrapper")) {
-                continue;
+            if seen.insert(real.clone()) && real.file_name() != Some(OsStr::new("pg_wrapper")) {
+                paths.push(path);
             }
-            match ask_version(&path).await {
+        }
+        let versions = join_all(paths.iter().map(|path| ask_version(path))).await;
+        for (path, version) in paths.into_iter().zip(versions) {
+            match version {
                 Ok(version) => search.found.push(ClientTool {
                     name: name.to_owned(),
                     path,
@@ -148,6 +153,18 @@ impl Search {
             .found
             .sort_by_key(|tool| std::cmp::Reverse(tool.version));
         search
+    }
+
+    /// The one for servers of which the newest is of version `needed`: not older than that, so that it can read them all, and
+    /// otherwise the oldest there is, because a newer one may write SQL that the others do not know yet.
+    pub fn closest_for(self, needed: ServerVersion) -> Result<ClientTool, ClientToolError> {
+        let majors = self.found.iter().map(|tool| tool.version.major());
+        let closest = majors.filter(|major| *major >= needed.major()).min();
+        let is_closest = |tool: &&ClientTool| Some(tool.version.major()) == closest;
+        match self.found.iter().find(is_closest).cloned() {
+            Some(tool) => Ok(tool),
+            None => self.newest_for(needed),
+        }
     }
 
     /// The newest one, unless a server of version `needed` is too new for it.
