@@ -1,10 +1,11 @@
-//! A TCP proxy between the binary and a server: it can be cut, frozen, slowed down, and cut just before or after a COMMIT.
+//! A TCP proxy between the binary and a server: it can be cut, frozen, slowed down, be far away, and cut just before or after a
+//! COMMIT.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
 /// Small enough that a slow road is slow from the first row on.
 const BUFFER: usize = 64 << 10;
@@ -29,6 +30,47 @@ struct Trap {
     words: String,
 }
 
+/// How far away servers are, and when something was on the road to or from any of them.
+#[derive(Debug)]
+pub struct Distance {
+    one_way: Duration,
+    /// When something set out, and when it arrived.
+    on_the_road: Mutex<Vec<(Instant, Instant)>>,
+}
+
+impl Distance {
+    /// Servers that a question and its answer take so long to and from.
+    pub fn of_round_trip(round_trip: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            one_way: round_trip / 2,
+            on_the_road: Mutex::default(),
+        })
+    }
+
+    /// For how many round trips something was on the road: what was on it at the same time counts once, and what a server or
+    /// the client computed meanwhile does not count.
+    pub fn round_trips(&self) -> f64 {
+        let mut roads = held(&self.on_the_road).clone();
+        roads.sort_unstable();
+        let mut total = Duration::ZERO;
+        let mut until: Option<Instant> = None;
+        for (from, to) in roads {
+            let from = until.map_or(from, |until| from.max(until));
+            total += to.saturating_duration_since(from);
+            until = until.max(Some(to));
+        }
+        total.as_secs_f64() / (2 * self.one_way).as_secs_f64()
+    }
+
+    /// When something that sets out now arrives; nothing sets out before `open`, when the connection is there.
+    fn arrival(&self, open: Instant) -> Instant {
+        let now = Instant::now();
+        let arrival = now.max(open) + self.one_way;
+        held(&self.on_the_road).push((now, arrival));
+        arrival
+    }
+}
+
 /// A running proxy. It ends with the process.
 #[derive(Debug)]
 pub struct Proxy {
@@ -46,6 +88,8 @@ struct Road {
     open: Mutex<Vec<TcpStream>>,
     trap: Mutex<Option<Trap>>,
     sprung: AtomicBool,
+    /// Whatever passes arrives later, in the order in which it set out.
+    distance: OnceLock<Arc<Distance>>,
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -98,6 +142,11 @@ impl Proxy {
         rate.store(bytes_per_second, Ordering::Relaxed);
     }
 
+    /// The server is as far away as that. Nothing else can be done to such a road.
+    pub fn be_far(&self, distance: &Arc<Distance>) {
+        let _only_once = self.road.distance.set(Arc::clone(distance));
+    }
+
     /// Cuts all connections around the first COMMIT that is sent after these words.
     pub fn cut_at_commit(&self, around: Around, words: &str) {
         *held(&self.road.trap) = Some(Trap {
@@ -126,7 +175,10 @@ impl Road {
             let road = Arc::clone(self);
             std::thread::spawn(move || {
                 // Either end may go at any time: that is what a proxy is for.
-                let _ = road.pass(&from, &to, is_request);
+                let _ = match road.distance.get() {
+                    Some(distance) => pass_late(&from, &to, distance),
+                    None => road.pass(&from, &to, is_request),
+                };
                 let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
             });
         }
@@ -199,6 +251,32 @@ impl Road {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
+}
+
+/// A delay line: what has set out is on its way whatever sets out after it.
+fn pass_late(mut from: &TcpStream, mut to: &TcpStream, distance: &Distance) -> std::io::Result<()> {
+    // A connection is there after a round trip.
+    let open = distance.arrival(Instant::now()) + distance.one_way;
+    let (sender, receiver) = mpsc::channel::<(Instant, Vec<u8>)>();
+    std::thread::scope(|scope| {
+        let arriving = scope.spawn(move || {
+            for (arrival, bytes) in receiver {
+                std::thread::sleep(arrival.saturating_duration_since(Instant::now()));
+                to.write_all(&bytes)?;
+            }
+            Ok(())
+        });
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let read = from.read(&mut buffer)?;
+            let sent = sender.send((distance.arrival(open), buffer[..read].to_vec()));
+            if read == 0 || sent.is_err() {
+                break;
+            }
+        }
+        drop(sender);
+        arriving.join().unwrap_or(Ok(()))
+    })
 }
 
 const COMMIT: &[u8] = b"commit\0";
