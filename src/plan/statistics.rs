@@ -28,8 +28,8 @@ const TAKES_STATISTICS: u32 = 18;
 const SHOWS_RANGES: u32 = 17;
 /// Smaller tables are analyzed in less time than their statistics take to be read.
 const WORTH_TAKING: Bytes = Bytes(256 << 10);
-/// For the largest so many tables: the plan holds what is taken, some 10 kB for each.
-const MOST_TABLES: usize = 1000;
+/// For the largest so many tables: the plan holds what is taken, some 60 kB for each.
+const MOST_TABLES: usize = 200;
 /// What is known of one table may take up so much of the plan: more than a hundred values for each of some hundred columns.
 const MOST_BYTES: usize = 1 << 20;
 /// Changed rows that matter to no plan, whatever their share.
@@ -378,6 +378,7 @@ fn differ(one: f64, other: f64) -> bool {
 
 fn counted(tables: usize) -> String {
     match tables {
+        0 => "no table".to_owned(),
         1 => "one table".to_owned(),
         many => format!("{many} tables"),
     }
