@@ -1,4 +1,5 @@
-//! The ready queue: what may start now, longest remaining path first.
+//! The ready queue: what may start now, longest remaining path first, and jobs that exclude each other by their locks count
+//! as a path too.
 //!
 //! Generic in what a job is called and in what it locks; it starts nothing, waits for nothing and reads no clock. The
 //! owner asks [`Schedule::start_next`] for a job whenever a worker is free and says how it ended with
@@ -21,6 +22,11 @@ use std::fmt;
 use std::hash::Hash;
 
 use crate::model::LockMode;
+
+mod simulation;
+mod urgency;
+
+pub use simulation::simulate;
 
 /// One job, as far as the queue needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +92,7 @@ pub struct Skipped<K> {
 /// Jobs are numbered in the order of their keys, so comparing numbers compares keys.
 type Index = usize;
 
-/// Longest remaining path first, then the smallest key.
+/// The most urgent first, then the smallest key.
 type Rank = (u64, Reverse<Index>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +118,8 @@ struct Job<K> {
     key: K,
     /// Cost of the longest path from here to an end, this job included.
     path: u64,
+    /// The same along locks as well: what a job is ranked by.
+    urgency: u64,
     /// How many of the jobs it needs have not finished.
     missing: usize,
     dependents: Vec<Index>,
@@ -268,8 +276,9 @@ impl<K: Copy + Ord + Hash + fmt::Debug + fmt::Display> Schedule<K> {
         self.indexes.get(&key).map(|&index| self.jobs[index].path)
     }
 
-    /// Fills in dependents, the count of missing needs, and the path costs, from the ends of the plan backwards.
+    /// Fills in dependents, the count of missing needs, path costs and urgencies, from the ends of the plan backwards.
     fn link(&mut self, needs: &[Vec<Index>]) -> Result<(), ScheduleError<K>> {
+        let costs: Vec<u64> = self.jobs.iter().map(|job| job.path).collect();
         let mut open_dependents = vec![0_usize; self.jobs.len()];
         for (index, needed) in needs.iter().enumerate() {
             self.jobs[index].missing = needed.len();
@@ -296,6 +305,7 @@ impl<K: Copy + Ord + Hash + fmt::Debug + fmt::Display> Schedule<K> {
             }
         }
         if seen == self.jobs.len() {
+            urgency::fill_in(&mut self.jobs, &costs, needs, self.locks.len());
             return Ok(());
         }
         Err(ScheduleError::Cycle(self.find_circle(&open_dependents)))
@@ -323,7 +333,7 @@ impl<K: Copy + Ord + Hash + fmt::Debug + fmt::Display> Schedule<K> {
     }
 
     fn rank(&self, index: Index) -> Rank {
-        (self.jobs[index].path, Reverse(index))
+        (self.jobs[index].urgency, Reverse(index))
     }
 
     fn make_ready(&mut self, index: Index) {
@@ -455,6 +465,7 @@ fn number_locks<K, L: Eq + Hash>(nodes: Vec<Node<K, L>>) -> (Vec<Job<K>>, usize)
         .map(|node| Job {
             key: node.key,
             path: node.cost,
+            urgency: 0,
             missing: 0,
             dependents: Vec::new(),
             locks: node
@@ -471,38 +482,6 @@ fn number_locks<K, L: Eq + Hash>(nodes: Vec<Node<K, L>>) -> (Vec<Job<K>>, usize)
         })
         .collect();
     (jobs, numbers.len())
-}
-
-/// How long the plan would take on so many workers if every job took exactly its cost.
-///
-/// Fails as [`Schedule::new`] does. No workers at all take for ever: `u64::MAX`.
-pub fn simulate<K, L>(
-    nodes: &[Node<K, L>],
-    limits: Limits,
-    workers: usize,
-) -> Result<u64, ScheduleError<K>>
-where
-    K: Copy + Ord + Hash + fmt::Debug + fmt::Display,
-    L: Clone + Eq + Hash,
-{
-    let costs: HashMap<K, u64> = nodes.iter().map(|node| (node.key, node.cost)).collect();
-    let mut schedule = Schedule::new(nodes.iter().cloned(), limits)?;
-    let mut now = 0_u64;
-    let mut ends: BinaryHeap<Reverse<(u64, K)>> = BinaryHeap::new();
-    while !schedule.is_done() {
-        while schedule.running() < workers {
-            let Some(key) = schedule.start_next() else {
-                break;
-            };
-            ends.push(Reverse((now.saturating_add(costs[&key]), key)));
-        }
-        let Some(Reverse((end, key))) = ends.pop() else {
-            return Ok(u64::MAX);
-        };
-        now = end;
-        schedule.finish(key);
-    }
-    Ok(now)
 }
 
 #[cfg(test)]
@@ -535,6 +514,10 @@ mod tests {
             memory,
             ..node(key, cost, &[])
         }
+    }
+
+    fn own_cost(node: &Node<u32, u32>) -> u64 {
+        node.cost
     }
 
     fn start_all(schedule: &mut Schedule<u32>) -> Vec<u32> {
@@ -688,7 +671,7 @@ mod tests {
             .chain((1..=100_000).map(crowd))
             .collect();
         let began = std::time::Instant::now();
-        let makespan = simulate(&nodes, Limits { memory: 20 }, 4).expect("is a plan");
+        let makespan = simulate(&nodes, Limits { memory: 20 }, 4, own_cost).expect("is a plan");
         assert_eq!(makespan, 1 + 50_000);
         // A rescan at each end would be 5 * 10^9 steps.
         assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
@@ -831,11 +814,11 @@ mod tests {
             let total: u64 = case.nodes.iter().map(|node| node.cost).sum();
             let schedule = Schedule::new(case.nodes.clone(), BUDGET).expect("is a plan");
             let longest = case.nodes.iter().filter_map(|node| schedule.path(node.key)).max();
-            let makespan = simulate(&case.nodes, BUDGET, case.workers).expect("is a plan");
+            let makespan = simulate(&case.nodes, BUDGET, case.workers, own_cost).expect("is a plan");
             prop_assert!(makespan >= longest.expect("has nodes"));
             prop_assert!(makespan <= total);
             prop_assert!(makespan >= total.div_ceil(case.workers as u64));
-            prop_assert_eq!(simulate(&case.nodes, BUDGET, 1).expect("is a plan"), total);
+            prop_assert_eq!(simulate(&case.nodes, BUDGET, 1, own_cost).expect("is a plan"), total);
         }
 
         /// Without locks and memory, list scheduling is at most twice as long as the best (Graham's bound).
@@ -849,7 +832,7 @@ mod tests {
             let total: u64 = nodes.iter().map(|node| node.cost).sum();
             let schedule = Schedule::new(nodes.clone(), BUDGET).expect("is a plan");
             let longest = nodes.iter().filter_map(|node| schedule.path(node.key)).max();
-            let makespan = simulate(&nodes, BUDGET, case.workers).expect("is a plan");
+            let makespan = simulate(&nodes, BUDGET, case.workers, own_cost).expect("is a plan");
             prop_assert!(makespan <= total / case.workers as u64 + longest.expect("has nodes"));
         }
     }

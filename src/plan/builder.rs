@@ -154,13 +154,26 @@ impl<'a> Builder<'a> {
         id
     }
 
-    /// The jobs of these phases.
-    pub fn jobs_of(&self, phases: &[Phase]) -> Vec<JobId> {
-        self.jobs
-            .iter()
-            .filter(|job| phases.contains(&job.phase))
-            .map(|job| job.id)
-            .collect()
+    /// The jobs after which all jobs of these phases are over.
+    pub fn last_of(&self, phases: &[Phase]) -> Vec<JobId> {
+        let of_phases = self.jobs.iter().filter(|job| phases.contains(&job.phase));
+        self.last_among(of_phases.map(|job| job.id).collect())
+    }
+
+    /// The jobs after which all of these are over: those that no other of them waits for. Who waits for everything waits for
+    /// these, or a plan would be full of long lists of jobs that are waited for anyway.
+    pub fn last_among(&self, mut jobs: Vec<JobId>) -> Vec<JobId> {
+        let place = |id: JobId| usize::try_from(id.0).unwrap_or(usize::MAX);
+        let mut waited_for = vec![false; self.jobs.len()];
+        for job in jobs.iter().filter_map(|&id| self.jobs.get(place(id))) {
+            for &id in &job.after {
+                waited_for[place(id)] = true;
+            }
+        }
+        jobs.retain(|&id| !waited_for[place(id)]);
+        jobs.sort_unstable();
+        jobs.dedup();
+        jobs
     }
 
     /// How to restore an entry; `None` if it is left out, which is noted.
@@ -233,36 +246,30 @@ impl<'a> Builder<'a> {
             entries,
             mut after,
         } = group;
-        let mut statements = Vec::new();
-        let mut locks: Vec<(QualifiedName, LockMode)> = Vec::new();
+        let mut statements: Vec<(Statement, Option<QualifiedName>)> = Vec::new();
         for entry in entries {
             if self.placed.contains(&entry.dump_id) {
                 continue;
             }
-            statements.extend(self.statements(entry)?);
-            locks.extend(
-                self.table_of(entry)
-                    .map(|(_, table)| (table, LockMode::AccessExclusive)),
-            );
+            let table = self.table_of(entry).map(|(_, table)| table);
+            let made = self.statements(entry)?.into_iter();
+            statements.extend(made.map(|statement| (statement, table.clone())));
         }
-        locks.sort();
-        locks.dedup();
         for batch in statements.chunks(BATCH) {
-            let draft = Draft::run(
-                phase,
-                format!("{} statements: {label}", batch.len()),
-                batch.to_vec(),
-            );
+            let (batch, tables): (Vec<Statement>, Vec<_>) = batch.iter().cloned().unzip();
+            let lock = |table| (table, LockMode::AccessExclusive);
+            let mut locks: Vec<_> = tables.into_iter().flatten().map(lock).collect();
+            locks.sort();
+            locks.dedup();
+            let label = format!("{} statements: {label}", batch.len());
+            let made: Vec<DumpId> = entries_of(&batch).collect();
             let job = self.add(Draft {
                 after,
-                locks: locks.clone(),
-                ..draft
+                locks,
+                ..Draft::run(phase, label, batch)
             });
-            self.entry_jobs.extend(
-                batch
-                    .iter()
-                    .filter_map(|statement| Some((statement.entry.as_ref()?.dump_id, job))),
-            );
+            self.entry_jobs
+                .extend(made.into_iter().map(|entry| (entry, job)));
             after = vec![job];
         }
         Ok(after)
@@ -337,6 +344,11 @@ impl Draft {
             },
         )
     }
+}
+
+fn entries_of(statements: &[Statement]) -> impl Iterator<Item = DumpId> {
+    let entries = statements.iter().filter_map(|one| one.entry.as_ref());
+    entries.map(|entry| entry.dump_id)
 }
 
 /// How messages refer to an entry.

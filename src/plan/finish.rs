@@ -98,7 +98,7 @@ impl<'a> Builder<'a> {
         let late: Vec<&'a Entry> = in_pass(RestorePass::PostAcl).collect();
 
         let mut done =
-            self.plan_last("triggers, rules, comments", main, self.jobs_of(&BUILDING))?;
+            self.plan_last("triggers, rules, comments", main, self.last_of(&BUILDING))?;
         let mut after = done.clone();
         let tables: Vec<QualifiedName> = policies
             .iter()
@@ -114,7 +114,7 @@ impl<'a> Builder<'a> {
         done.extend(self.plan_last("row security", policies, after)?);
         // An owner may have taken rights from itself that reading the tables back needs; a superuser needs none.
         if !self.inputs.target.superuser {
-            done.extend(self.jobs_of(&[Phase::Verify]));
+            done.extend(self.last_of(&[Phase::Verify]));
         }
         let mut before_grants = done.clone();
         before_grants.extend(self.plan_public(&grants, &done));
@@ -124,9 +124,9 @@ impl<'a> Builder<'a> {
         self.plan_last(
             "what belongs to late materialized views",
             behind,
-            self.jobs_of(&BUILDING),
+            self.last_of(&BUILDING),
         )?;
-        self.plan_last("event triggers", late, self.jobs_of(&BUILDING))?;
+        self.plan_last("event triggers", late, self.last_of(&BUILDING))?;
         Ok(())
     }
 

@@ -45,7 +45,7 @@ impl Plan {
         let critical_path = self.critical_path();
         let cost = |id: &JobId| self.job(*id).map_or(0, |job| job.cost);
         Ok(Forecast {
-            duration_us: simulate(&nodes, self.limits(), workers)?,
+            duration_us: simulate(&nodes, self.limits(), workers, |node| node.cost)?,
             work_us: self.jobs.iter().map(|job| job.cost).sum(),
             critical_us: critical_path.iter().map(cost).sum(),
             critical_path,

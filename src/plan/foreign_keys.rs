@@ -4,7 +4,7 @@
 //! not. And the check is several times faster when both tables are frozen, analyzed and indexed, and the planner is kept
 //! from hashing: it becomes a merge join over two index-only scans.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::builder::{Builder, Draft, entry_ref};
 use super::{PlanError, Statement, Work, cost};
@@ -17,8 +17,11 @@ use crate::toc::{Entry, Text, split_statements};
 /// The first major version that adds a foreign key to a partitioned table without checking it.
 const NOT_VALID_ON_PARTITIONED: u32 = 18;
 
-/// Foreign keys between small tables that one transaction adds; each holds two locks.
-const BATCH: usize = 50;
+/// Foreign keys between small tables that one transaction adds, at least where there are that many: fewer are not worth the
+/// round trips …
+const SMALLEST_BUNDLE: usize = 4;
+/// … and at most: each holds two locks.
+const LARGEST_BUNDLE: usize = 50;
 
 impl<'a> Builder<'a> {
     /// Jobs for every FK CONSTRAINT entry.
@@ -38,7 +41,7 @@ impl<'a> Builder<'a> {
                 )
             })
             .collect();
-        let mut small: Vec<(&'a Entry, &'a Constraint)> = Vec::new();
+        let mut small: Vec<ForeignKey<'a>> = Vec::new();
         for entry in self
             .inputs
             .toc
@@ -65,8 +68,8 @@ impl<'a> Builder<'a> {
                 self.plan_foreign_key(entry, constraint)?;
             }
         }
-        for batch in small.chunks(BATCH) {
-            self.plan_small(batch)?;
+        for bundle in bundles(&small, self.inputs.options.jobs) {
+            self.plan_small(&bundle)?;
         }
         Ok(())
     }
@@ -95,7 +98,7 @@ impl<'a> Builder<'a> {
             self.add(Draft {
                 after,
                 needs: self.needs(entry),
-                cost: cost::read(check.bytes) * 2,
+                cost: cost::foreign_key(check.bytes),
                 locks,
                 memory: self.memory_for(check.bytes),
                 bytes: check.bytes,
@@ -139,7 +142,7 @@ impl<'a> Builder<'a> {
         self.add(Draft {
             after: [vec![added], check.ready].concat(),
             needs: needs.clone(),
-            cost: cost::read(check.bytes) * 2,
+            cost: cost::foreign_key(check.bytes),
             locks,
             memory: self.memory_for(check.bytes),
             bytes: check.bytes,
@@ -147,11 +150,11 @@ impl<'a> Builder<'a> {
         })
     }
 
-    fn plan_small(&mut self, batch: &[(&'a Entry, &'a Constraint)]) -> Result<(), PlanError> {
+    fn plan_small(&mut self, bundle: &[ForeignKey<'a>]) -> Result<(), PlanError> {
         let mut statements = Vec::new();
         let mut after: Vec<JobId> = Vec::new();
         let mut tables: Vec<QualifiedName> = Vec::new();
-        for (entry, constraint) in batch {
+        for (entry, constraint) in bundle {
             statements.extend(self.statements(entry)?);
             after.extend(self.after_dependencies(entry));
             tables.extend(tables_of(constraint));
@@ -159,7 +162,8 @@ impl<'a> Builder<'a> {
         tables.sort();
         tables.dedup();
         after.extend(self.ready_for_checks(&tables));
-        let label = format!("{} foreign keys of small tables", batch.len());
+        let after = self.last_among(after);
+        let label = format!("{} foreign keys of small tables", bundle.len());
         let locks = tables
             .iter()
             .map(|table| (table.clone(), LockMode::ShareRowExclusive))
@@ -170,7 +174,7 @@ impl<'a> Builder<'a> {
             ..Draft::run(Phase::ForeignKeys, label, statements)
         });
         self.entry_jobs
-            .extend(batch.iter().map(|(entry, _)| (entry.dump_id, job)));
+            .extend(bundle.iter().map(|(entry, _)| (entry.dump_id, job)));
         Ok(())
     }
 
@@ -191,7 +195,7 @@ impl<'a> Builder<'a> {
     /// concerns, and locks, its whole tree.
     fn whole_trees(&self) -> Vec<JobId> {
         [
-            self.jobs_of(&[Phase::Data]),
+            self.last_of(&[Phase::Data]),
             self.partitioned_indexes.clone(),
         ]
         .concat()
@@ -217,6 +221,60 @@ impl<'a> Builder<'a> {
         }
         Some(SqlText::from([bare, b" NOT VALID"].concat()))
     }
+}
+
+/// An FK CONSTRAINT entry, and what the catalog says of that key.
+type ForeignKey<'a> = (&'a Entry, &'a Constraint);
+
+/// Foreign keys between small tables, in bundles of neighbours: keys that share tables.
+///
+/// A bundle locks all its tables against every other bundle for as long as it takes. Of keys taken as they come, any two
+/// bundles would have a table in common, and all of them would run one after the other. Neighbours have fewer tables
+/// between them; and the fewer keys in a bundle, the fewer other bundles it excludes. With n keys of tables that point to each
+/// other at random, one of size s excludes some 2s of the n/s others, and all workers are busy if n/s ≥ 2s · workers.
+fn bundles<'a>(keys: &[ForeignKey<'a>], workers: u32) -> Vec<Vec<ForeignKey<'a>>> {
+    let workers = usize::try_from(workers.max(1)).unwrap_or(usize::MAX);
+    let size = (keys.len() / workers.saturating_mul(2)).isqrt();
+    let size = size.clamp(SMALLEST_BUNDLE, LARGEST_BUNDLE);
+    let mut by_table: BTreeMap<&QualifiedName, VecDeque<usize>> = BTreeMap::new();
+    for (index, (_, constraint)) in keys.iter().enumerate() {
+        for table in ends(constraint) {
+            by_table.entry(table).or_default().push_back(index);
+        }
+    }
+    let mut placed = vec![false; keys.len()];
+    let mut bundles: Vec<Vec<ForeignKey<'a>>> = Vec::new();
+    for first in 0..keys.len() {
+        let mut bundle: Vec<ForeignKey<'a>> = Vec::new();
+        let mut next = Some(first).filter(|&first| !placed[first]);
+        let mut reached: VecDeque<&QualifiedName> = VecDeque::new();
+        while let Some(index) = next {
+            placed[index] = true;
+            bundle.push(keys[index]);
+            reached.extend(ends(keys[index].1));
+            next = None;
+            while bundle.len() < size
+                && next.is_none()
+                && let Some(table) = reached.front()
+            {
+                // Each key is taken from the list of each of its tables once, so all of this is linear.
+                let of_table = by_table.get_mut(*table);
+                match of_table.and_then(VecDeque::pop_front) {
+                    Some(index) => next = Some(index).filter(|&index| !placed[index]),
+                    None => drop(reached.pop_front()),
+                }
+            }
+        }
+        if !bundle.is_empty() {
+            bundles.push(bundle);
+        }
+    }
+    bundles
+}
+
+/// The tables at both ends of a foreign key.
+fn ends(constraint: &Constraint) -> impl Iterator<Item = &QualifiedName> {
+    std::iter::once(&constraint.table).chain(&constraint.references)
 }
 
 /// What adding and checking a foreign key needs to know.

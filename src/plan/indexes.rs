@@ -60,7 +60,7 @@ impl<'a> Builder<'a> {
         let entries: Vec<&'a Entry> = rest
             .filter(|entry| !on_matview(self.table_of(entry)))
             .collect();
-        let after = self.jobs_of(&[Phase::Schema, Phase::Data, Phase::Indexes]);
+        let after = self.last_of(&[Phase::Schema, Phase::Data, Phase::Indexes]);
         let group = Group {
             phase: Phase::Indexes,
             label: "indexes of partitioned tables",

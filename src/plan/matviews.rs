@@ -96,12 +96,10 @@ impl<'a> Builder<'a> {
         by_oid: &BTreeMap<Oid, &'a Matview>,
         mut after: Vec<JobId>,
     ) -> JobId {
-        after.extend(self.jobs_of(&[Phase::Data]));
-        after.extend(
-            self.tables
-                .values()
-                .flat_map(|jobs| jobs.loaded.iter().copied().chain(jobs.analyzed)),
-        );
+        let tables = self.tables.values();
+        let mut before = self.last_of(&[Phase::Data]);
+        before.extend(tables.flat_map(|jobs| jobs.loaded.iter().copied().chain(jobs.analyzed)));
+        after.extend(self.last_among(before));
         let inputs = matview.inputs.iter().filter_map(|oid| by_oid.get(oid));
         let needs = inputs
             .filter_map(|input| self.relations.get(&input.name))
