@@ -148,7 +148,7 @@ pub async fn read_rows<S: RowSink>(
 #[cfg(test)]
 mod tests {
     use super::super::connection::Notices;
-    use super::super::testing::{counted, given_out, refused, sql, text};
+    use super::super::testing::{counted, given_out, refused, sql};
     use super::*;
 
     #[tokio::test]
