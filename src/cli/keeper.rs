@@ -75,8 +75,8 @@ async fn take(source: &Server, keep_for: Option<Duration>) -> Result<Snapshot, F
     };
     let environment = source.child_environment();
     // The session that imports it is opened while the keeper opens its own.
-    let keeper = Keeper::spawn_ourselves(&environment, keep_for);
-    let session = async { Ok(source.connector.session("snapshot").await?) };
-    let (keeper, session) = at_once(async { Ok(keeper.await?) }, session).await?;
+    let keeper = Box::pin(async { Ok(Keeper::spawn_ourselves(&environment, keep_for).await?) });
+    let session = Box::pin(async { Ok(source.connector.session("snapshot").await?) });
+    let (keeper, session) = at_once(keeper, session).await?;
     Ok(Snapshot::kept(session, keeper).await?)
 }

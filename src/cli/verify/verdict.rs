@@ -81,7 +81,7 @@ async fn take_look(
             "reading and comparing the schemas of both sides".to_owned(),
         );
     }
-    let look = Look::take(both, asked).await?;
+    let look = Box::pin(Look::take(both, asked)).await?;
     if only.is_none() {
         for (side, snapshot) in [
             (Side::Source, &look.source.snapshot),
