@@ -7,23 +7,22 @@
 //! Nothing here changes either of them, except [`Inspection::ready_target`], whose name says so.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::sync::Arc;
 
 use super::at_once::at_once;
-use super::explain::explained;
 use super::keeper;
 use super::output::Emitter;
 use super::patterns::check_patterns;
 use super::prove::Proof;
 use super::requested::{Requested, Sizes};
+use super::schema::dump_schema;
 use crate::catalog::{self, Activity, ServerFacts, SourceFacts, TargetFacts};
 use crate::event::{Emit as _, What};
 use crate::execute::prepare::{self, PrepareError};
 use crate::failure::Failure;
 use crate::fault;
-use crate::ledger::{self, Memory};
-use crate::model::{Bytes, Endpoint, Filters, Finding, QualifiedName, VerifyLevel};
+use crate::ledger::Memory;
+use crate::model::{Bytes, Endpoint, Finding, QualifiedName, VerifyLevel};
 use crate::pg::client_tools::{ChildEnvironment, ClientTool, Search};
 use crate::pg::conninfo::Conninfo;
 use crate::pg::{Connector, Session, Side, Snapshot};
@@ -495,29 +494,4 @@ pub fn tables_to_judge(plan: &Plan) -> u32 {
         plan.comparisons.iter().filter(is_table).count()
     };
     u32::try_from(tables).unwrap_or(u32::MAX)
-}
-
-/// The schema archive of a server, by `pg_dump`, in a snapshot, filtered.
-pub async fn dump_schema(
-    server: &Server,
-    pg_dump: &ClientTool,
-    (snapshot, filters): (Option<&str>, &Filters),
-) -> Result<Vec<u8>, Failure> {
-    let mut arguments: Vec<OsString> = vec![
-        "--format=custom".into(),
-        "--schema-only".into(),
-        "--lock-wait-timeout=10s".into(),
-    ];
-    arguments.push(format!("--exclude-schema={}", ledger::SCHEMA).into());
-    arguments.extend(snapshot.map(|id| OsString::from(format!("--snapshot={id}"))));
-    // Where the database has an encoding, its names and definitions travel in UTF-8; otherwise as the bytes they are.
-    if server.facts.encoding != "SQL_ASCII" {
-        arguments.push("--encoding=UTF8".into());
-    }
-    arguments.extend(filters.pg_dump_args().into_iter().map(OsString::from));
-    let connection = server.child_environment();
-    match pg_dump.run(&arguments, Some(&connection)).await {
-        Ok(output) => Ok(output.stdout),
-        Err(error) => Err(explained(error.into(), server).await),
-    }
 }

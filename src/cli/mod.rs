@@ -13,6 +13,8 @@
 //! | `arguments` | groups of options that several commands have |
 //! | `requested`, `patterns` | what was asked for, and whether there is any of it |
 //! | `inspect` | the first steps: who both ends are, what the source holds, what speaks against the move |
+//! | `schema` | a server's schema, by `pg_dump` |
+//! | `at_once` | two things that do not wait for each other |
 //! | `verify` | compares two servers |
 //! | `prove` | the last steps: what the jobs did not compare, and writes since the snapshot |
 //! | `session` | one session of a run, from a plan to an exit status: what `move` and `resume` have in common |
@@ -44,6 +46,7 @@ mod prove;
 mod requested;
 mod resume;
 pub mod run_dir;
+mod schema;
 mod secrets;
 mod session;
 mod signals;

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::at_once::at_once;
-use super::inspect::{Server, dump_schema};
+use super::inspect::Server;
 use super::output::Emitter;
+use super::schema::dump_schema;
 use crate::catalog::{self, Activity, Extension, Sequence, TargetFacts};
 use crate::event::{Emit, What};
 use crate::execute::prepare::apply_properties;

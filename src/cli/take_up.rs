@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::inspect::{Inspection, dump_schema};
+use super::inspect::Inspection;
 use super::past::{self, Edited, Failures, Past};
 use super::requested::Sizes;
 use super::resume::Interrupted;
+use super::schema::dump_schema;
 use super::session::{Ready, RowTexts, Session, SnapshotRecord, announce};
 use crate::event::{Emit as _, Standing, StandingState, What};
 use crate::execute::rebase::{self, Clearing};

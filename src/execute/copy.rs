@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::attempt::Attempt;
 use super::outcome::{Ended, Found, Outcome, failure};
-use super::statements::begin;
+use super::statements::begin_for_sure;
 use super::supervisor::Context;
 use crate::event::EntryRef;
 use crate::fault;
@@ -116,7 +116,7 @@ pub(super) async fn chunk(
     let mut wires = context.wires().await?;
     let copied = async {
         let bundle = Bundle {
-            opening: &[begin(job, &[])],
+            opening: &begin_for_sure(job),
             legs: &[leg(unit, Some(range), VerifyLevel::None)],
             tell: &|moment| {
                 if moment == Moment::Opened {
@@ -297,7 +297,7 @@ fn opening(context: &Context, job: &Job, parts: &[Part]) -> Vec<SqlText> {
     let names: Vec<String> = freezable
         .map(|unit| format!("only {}", unit.into))
         .collect();
-    let mut statements = vec![begin(job, &[])];
+    let mut statements = begin_for_sure(job).to_vec();
     for part in parts {
         statements.extend(context.plan.tables[part.table].shield.before.clone());
     }

@@ -3,7 +3,7 @@
 use super::attempt::Attempt;
 use super::copy;
 use super::outcome::{Ended, Found, Measured, Outcome, failure};
-use super::statements::begin;
+use super::statements::begin_for_sure;
 use super::supervisor::Context;
 use crate::catalog::{LargeObject, large_object_content};
 use crate::fault;
@@ -163,8 +163,10 @@ async fn copy_in_transaction(
         layout: RowLayout::PLAIN,
         count: None,
     };
+    let mut opening = begin_for_sure(job).to_vec();
+    opening.push(SqlText::from(STAGE));
     let bundle = Bundle {
-        opening: &[begin(job, &[]), SqlText::from(STAGE)],
+        opening: &opening,
         legs: &[leg],
         tell: &|moment| {
             if moment == Moment::Opened {

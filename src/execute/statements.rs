@@ -137,8 +137,19 @@ pub(super) async fn run_alone(
 
 /// The start of a job's transaction.
 pub(super) fn begin(job: &Job, settings: &[(String, String)]) -> SqlText {
+    SqlText::from(format!("begin; {}", settings_of(job, settings)))
+}
+
+/// The same in two statements, for who sends more before the answer has come. The first cannot fail in a session that goes
+/// on, so that nothing behind it can ever be a transaction of its own.
+pub(super) fn begin_for_sure(job: &Job) -> [SqlText; 2] {
+    [SqlText::from("begin"), SqlText::from(settings_of(job, &[]))]
+}
+
+/// What a job's transaction runs with.
+fn settings_of(job: &Job, settings: &[(String, String)]) -> String {
     let mut sql = format!(
-        "begin; set local application_name = {}",
+        "set local application_name = {}",
         quote_literal(&format!("pgconvoy:{}", job.label))
     );
     if job.memory.0 > 0 {
@@ -151,7 +162,7 @@ pub(super) fn begin(job: &Job, settings: &[(String, String)]) -> SqlText {
     for (name, value) in settings {
         let _ = write!(sql, "; set local {name} = {}", quote_literal(value));
     }
-    SqlText::from(sql)
+    sql
 }
 
 /// A statement whose needs are broken is not run, and breaks what needs it.

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use super::Asked;
 use crate::catalog::{self, SourceFacts};
-use crate::cli::inspect::{Server, dump_schema};
+use crate::cli::inspect::Server;
 use crate::cli::patterns::Names;
 use crate::cli::prove::readiness;
+use crate::cli::schema::dump_schema;
 use crate::failure::Failure;
 use crate::model::{FilterKind, Filters, Finding, QualifiedName, Side, Unverified};
 use crate::pg::client_tools::ClientTool;

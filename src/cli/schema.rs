@@ -1,0 +1,35 @@
+//! The schema of a server as an archive, by its own `pg_dump`.
+
+use std::ffi::OsString;
+
+use super::explain::explained;
+use super::inspect::Server;
+use crate::failure::Failure;
+use crate::ledger;
+use crate::model::Filters;
+use crate::pg::client_tools::ClientTool;
+
+/// The schema archive of a server, by `pg_dump`, in a snapshot, filtered.
+pub async fn dump_schema(
+    server: &Server,
+    pg_dump: &ClientTool,
+    (snapshot, filters): (Option<&str>, &Filters),
+) -> Result<Vec<u8>, Failure> {
+    let mut arguments: Vec<OsString> = vec![
+        "--format=custom".into(),
+        "--schema-only".into(),
+        "--lock-wait-timeout=10s".into(),
+    ];
+    arguments.push(format!("--exclude-schema={}", ledger::SCHEMA).into());
+    arguments.extend(snapshot.map(|id| OsString::from(format!("--snapshot={id}"))));
+    // Where the database has an encoding, its names and definitions travel in UTF-8; otherwise as the bytes they are.
+    if server.facts.encoding != "SQL_ASCII" {
+        arguments.push("--encoding=UTF8".into());
+    }
+    arguments.extend(filters.pg_dump_args().into_iter().map(OsString::from));
+    let connection = server.child_environment();
+    match pg_dump.run(&arguments, Some(&connection)).await {
+        Ok(output) => Ok(output.stdout),
+        Err(error) => Err(explained(error.into(), server).await),
+    }
+}
