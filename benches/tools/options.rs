@@ -65,10 +65,10 @@ impl Options {
         let number = |what: &str| format!("{name}={value} is not {what}");
         match name {
             "SCENARIO" => {
-                self.scenarios = listed(value, |word| find(word, &SCENARIOS, |s| s.name))?
+                self.scenarios = listed(value, |word| find(word, &SCENARIOS, |s| s.name))?;
             }
             "SETTING" => {
-                self.settings = listed(value, |word| find(word, &Setting::ALL, |s| s.name()))?
+                self.settings = listed(value, |word| find(word, &Setting::ALL, |s| s.name()))?;
             }
             "TOOLS" => self.tools = listed(value, |word| find(word, &TOOLS, |tool| tool.name))?,
             "ROUNDS" => self.rounds = value.parse().map_err(|_| number("a number of rounds"))?,

@@ -22,7 +22,7 @@ const SAMPLE: &str = "
     select case when backend_type = 'client backend' then coalesce(nullif(application_name, ''), '-') else backend_type end,
            state,
            case when state = 'active' or wait_event_type <> 'Client' then coalesce(wait_event_type || ' ' || wait_event, 'busy') else 'waits for its client' end,
-           case when state = 'active' then coalesce(regexp_replace(substring(regexp_replace(query, '^(\\s*--[^\\n]*\\n)+', '') from '^\\s*(\\S+(?:\\s+\\S+){0,2})'), '\\s+', ' ', 'g'), '') else '' end
+           case when state = 'active' then coalesce(regexp_replace(substring(regexp_replace(query, '^(\\s*--[^\\n]*\\n)+', '') from '^\\s*(\\S+(?:\\s+\\S+){0,1})'), '\\s+', ' ', 'g'), '') else '' end
     from pg_catalog.pg_stat_activity
     where state is not null and pid <> pg_catalog.pg_backend_pid()";
 
