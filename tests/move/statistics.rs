@@ -3,7 +3,8 @@
 use crate::support::moving::{assert_equal, assert_proven, move_with};
 use crate::support::server::Server;
 
-/// Tables that are large enough for their statistics to be taken over, and one that is not.
+/// Tables that are large enough for their statistics to be taken over, and one that is not. The wide ones are large enough to be
+/// loaded with FREEZE as well.
 const SHOP: &str = r#"
     create schema "a b";
     create table "a b"."it's" (id bigint primary key, name text, kind int, at timestamptz, tags text[], doc jsonb, nothing float8);
@@ -14,13 +15,13 @@ const SHOP: &str = r#"
                array['x' || i % 3, 'y,'], jsonb_build_object('a', i % 20)
         from generate_series(1, 20000) i;
     create table bare (a int, b text);
-    insert into bare select i, 'row ' || i % 10 from generate_series(1, 20000) i;
+    insert into bare select i, rpad('row ' || i % 10, 150) from generate_series(1, 20000) i;
     create table small (a int primary key);
     insert into small select generate_series(1, 100);
     create table parts (a int, b text) partition by range (a);
     create table parts_1 partition of parts for values from (0) to (15000);
     create table parts_2 partition of parts for values from (15000) to (100000);
-    insert into parts select i, 'row ' || i % 5 from generate_series(1, 30000) i;
+    insert into parts select i, rpad('row ' || i % 5, 150) from generate_series(1, 30000) i;
     create table stale (a int, b text);
     insert into stale select i, 'row ' || i from generate_series(1, 20000) i;
     create table extended (a int, b int, c text);
@@ -34,7 +35,7 @@ const SHOP: &str = r#"
     insert into child select i, 'row ' || i from generate_series(1, 20000) i;
     -- Where autovacuum is off, CREATE INDEX counts nothing.
     create table shut_off (a int primary key, b text) with (autovacuum_enabled = off);
-    insert into shut_off select i, 'row ' || i from generate_series(1, 20000) i;
+    insert into shut_off select i, rpad('row ' || i, 150) from generate_series(1, 20000) i;
 "#;
 
 /// In a session of its own: what a session wrote is only counted when it ends, and would count as written since.
@@ -46,14 +47,14 @@ const ANALYZE: &str = r#"
 "#;
 
 /// Everything that is known of the columns of some tables and of their indexes; numbers as they are, for old servers round them.
-const KNOWN: &str = r#"
+const KNOWN: &str = r"
     select s.schemaname, s.tablename, s.attname, s.inherited, float4send(s.null_frac), s.avg_width, float4send(s.n_distinct),
            s.most_common_vals, array_send(s.most_common_freqs), s.histogram_bounds, float4send(s.correlation),
            s.most_common_elems, array_send(s.most_common_elem_freqs), array_send(s.elem_count_histogram)
     from pg_stats s
     where s.tablename in ('it''s', 'it''s_lower_idx', 'shut', 'bare', 'parts', 'parts_1', 'parts_2', 'shut_off')
     order by 1, 2, 3, 4
-"#;
+";
 
 /// Tables that the target analyzed itself.
 const ANALYZED: &str = "
@@ -141,7 +142,7 @@ fn what_the_target_does_not_take_is_analyzed() {
     source.psql(
         "shop",
         "create table bare (a int, b text);
-         insert into bare select i, 'row ' || i % 10 from generate_series(1, 20000) i;
+         insert into bare select i, rpad('row ' || i % 10, 150) from generate_series(1, 20000) i;
          create table good (a int);
          insert into good select generate_series(1, 20000)",
     );
