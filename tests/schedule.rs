@@ -17,9 +17,19 @@ const WORKERS: [u32; 6] = [4, 8, 16, 32, 64, 128];
 /// How far above its floor a schedule may be.
 const MOST: f64 = 1.10;
 
-/// A fact table with twelve foreign keys: reading it back holds up its primary key, which wants the table for itself, and all
-/// twelve keys behind that.
-const READ_BEFORE_KEY: (&str, f64) = ("star", 1.32);
+/// Where it is more, and why.
+const ABOVE: [(&str, f64, &str); 2] = [
+    (
+        "star",
+        1.32,
+        "reading the fact table back holds up its primary key, which wants the table for itself, and twelve foreign keys behind that",
+    ),
+    (
+        "many, crowded",
+        1.27,
+        "comments are made last of all, and batch after batch, in the archive's order",
+    ),
+];
 
 /// Up to so many workers, a social network's database is above the plain floor by no more than [`MOST`] either. With more of
 /// them, what is left is the foreign keys of its largest table, which exclude each other.
@@ -30,11 +40,8 @@ fn no_schedule_is_far_above_its_floor() {
     let mut said = Vec::new();
     for scenario in scenarios::all() {
         let name = scenario.name;
-        let most = if name == READ_BEFORE_KEY.0 {
-            READ_BEFORE_KEY.1
-        } else {
-            MOST
-        };
+        let above = ABOVE.iter().find(|(scenario, ..)| *scenario == name);
+        let most = above.map_or(MOST, |(_, most, _)| *most);
         for workers in WORKERS {
             let course = course::run(&scenario.database.plan(workers));
             let ratio = course.strict_ratio();
