@@ -312,6 +312,10 @@ fn lost(error: &PgError) -> Failure {
 impl From<KeeperError> for Failure {
     fn from(error: KeeperError) -> Self {
         match error {
+            // It is the keeper's connection that was refused, or one of ours: whoever came last.
+            KeeperError::Session(error) if error.is_about_room() => {
+                Self::from(error).with_status(ExitStatus::Usage)
+            }
             KeeperError::Session(error) => error.into(),
             error => Self::of(FailureKind::Keeper, ExitStatus::Failed, &error)
                 .with_hint(Some(hints::KEEPER.to_owned())),
