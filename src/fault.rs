@@ -185,6 +185,7 @@ points! {
     }
     "execute/compare.rs": {
         "source-read-again": "the source is read for a comparison",
+        "views-read": "a materialized view is read on both sides, and not compared",
         "target-read": "the target is read for a comparison, and not compared",
     }
     "pg/wire/answers.rs": {

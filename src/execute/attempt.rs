@@ -184,6 +184,9 @@ async fn once(context: &Context, attempt: &Attempt<'_>) -> Ended {
         Work::CopyChunk { table, range } => copy::chunk(context, attempt, (*table, range)).await,
         Work::Count { table } => copy::count(context, attempt, *table).await,
         Work::ReadSource { comparison } => compare::source(context, attempt, *comparison).await,
+        Work::CompareMatview { comparison } => {
+            compare::matview(context, attempt, *comparison).await
+        }
         Work::Compare { comparisons } => compare::target(context, attempt, comparisons).await,
         Work::LargeObjects {
             objects,

@@ -1,53 +1,122 @@
 //! Reads one side of comparisons: all that a job has to read is asked for at once.
 
 use super::attempt::Attempt;
-use super::outcome::{Ended, Found, Outcome};
+use super::outcome::{Ended, Found, MatviewRead, Outcome};
 use super::supervisor::Context;
 use crate::fault;
 use crate::model::VerifyLevel;
-use crate::pg::PgError;
 use crate::pg::wire::{Question, Relayed, ask_all};
+use crate::pg::{PgError, Pool};
 use crate::plan::Comparison;
 use crate::verify::content::Reading;
 
-/// Reads the source's side. For a materialized view: what it holds, then the result of its query, if that may be run.
+/// Reads the source's side once more.
 pub(super) async fn source(context: &Context, attempt: &Attempt<'_>, index: usize) -> Ended {
     let comparison = &context.plan.comparisons[index];
-    let mut sides = vec![from(comparison)];
-    sides.extend(by_query(comparison));
-    let questions: Vec<Question<'_>> = sides
-        .iter()
-        .map(|side| question(context, comparison, side))
-        .collect();
+    let side = from(comparison);
     let mut outcome = Outcome::default();
-    let mut wire = context.source.take().await?;
-    let asked = ask_all(&mut wire, &questions, attempt.gauge).await;
-    // They are in one transaction: the first refusal is that of all.
-    let read: Result<Vec<Relayed>, PgError> =
-        asked.and_then(|answers| answers.into_iter().collect());
-    match read {
-        Ok(read) => {
-            fault::point("source-read-again");
-            context.source.give_back(wire);
-            outcome.rows = read.last().map(|side| side.digest.rows).unwrap_or_default();
-            outcome.bytes = read.iter().map(|side| side.bytes).sum();
-            outcome.found.push(Found::ReadSource {
+    let read = one(context, attempt, (&context.source, comparison, &side)).await?;
+    fault::point("source-read-again");
+    outcome.found.push(match read {
+        Ok(relayed) => {
+            outcome.rows = relayed.digest.rows;
+            outcome.bytes = relayed.bytes;
+            Found::ReadSource {
                 comparison: index,
-                digests: read.iter().map(|side| side.digest).collect(),
-            });
-            Ok(outcome)
+                digest: relayed.digest,
+            }
+        }
+        Err(error) => Found::Unreadable {
+            comparison: index,
+            because: format!("on the source: {error}"),
+        },
+    });
+    Ok(outcome)
+}
+
+/// Compares what a materialized view holds on both sides. Only where that differs are queries run, which may take long: what
+/// the view's own gives on the source tells whether the source's view was merely out of date.
+pub(super) async fn matview(context: &Context, attempt: &Attempt<'_>, index: usize) -> Ended {
+    let comparison = &context.plan.comparisons[index];
+    let (source, target) = (&context.source, &context.target);
+    let unreadable = |side: &str, error: &PgError| Outcome {
+        found: vec![Found::Unreadable {
+            comparison: index,
+            because: format!("on the {side}: {error}"),
+        }],
+        ..Outcome::default()
+    };
+    let view = from(comparison);
+    let (held, there) = tokio::try_join!(
+        Box::pin(one(context, attempt, (source, comparison, &view))),
+        Box::pin(one(context, attempt, (target, comparison, &view))),
+    )?;
+    fault::point("views-read");
+    let (held, there) = match (held, there) {
+        (Ok(held), Ok(there)) => (held, there),
+        (Err(error), _) => return Ok(unreadable("source", &error)),
+        (_, Err(error)) => return Ok(unreadable("target", &error)),
+    };
+    let mut read = MatviewRead {
+        held: held.digest,
+        target: there.digest,
+        by_query: None,
+        on_target: None,
+    };
+    if held.digest != there.digest
+        && let Some(query) = by_query(comparison)
+    {
+        match one(context, attempt, (source, comparison, &query)).await? {
+            Ok(relayed) => read.by_query = Some(relayed.digest),
+            Err(error) => return Ok(unreadable("source", &error)),
+        }
+        if comparison.reads_matview {
+            // Without it, the view is only compared with the source's side.
+            let fresh = one(context, attempt, (target, comparison, &query)).await?;
+            read.on_target = fresh.ok().map(|relayed| relayed.digest);
+        }
+    }
+    Ok(Outcome {
+        rows: there.digest.rows,
+        bytes: held.bytes + there.bytes,
+        found: vec![Found::ReadMatview {
+            comparison: index,
+            read,
+        }],
+        ..Outcome::default()
+    })
+}
+
+/// Reads one thing on one side. What the server refuses is the inner error; its session is given up, as its transaction is
+/// spoilt.
+async fn one(
+    context: &Context,
+    attempt: &Attempt<'_>,
+    (pool, comparison, side): (&Pool, &Comparison, &str),
+) -> Result<Result<Relayed, PgError>, PgError> {
+    let mut wire = pool.take().await?;
+    let asked = [question(context, comparison, side)];
+    let answers = ask_all(&mut wire, &asked, attempt.gauge).await;
+    let read = answers.and_then(|answers| {
+        let unanswered = || PgError::Protocol {
+            what: "a question was not answered".to_owned(),
+        };
+        answers
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| Err(unanswered()))
+    });
+    match read {
+        Ok(relayed) => {
+            pool.give_back(wire);
+            Ok(Ok(relayed))
         }
         Err(error) => {
-            // The transaction is spoilt; the session with it.
-            context.source.give_up(wire);
+            pool.give_up(wire);
             if attempt.is_undecided(&error) {
                 return Err(error);
             }
-            outcome.found.push(Found::Unreadable {
-                comparison: index,
-                because: format!("on the source: {error}"),
-            });
-            Ok(outcome)
+            Ok(Err(error))
         }
     }
 }
@@ -59,12 +128,11 @@ pub(super) async fn target(
     attempt: &Attempt<'_>,
     comparisons: &[usize],
 ) -> Ended {
-    let mut questions = Vec::new();
-    for &index in comparisons {
+    let question = |&index: &usize| {
         let comparison = &context.plan.comparisons[index];
-        questions.push(question(context, comparison, &from(comparison)));
-        questions.extend(fresh(comparison).map(|query| question(context, comparison, &query)));
-    }
+        question(context, comparison, &from(comparison))
+    };
+    let questions: Vec<Question<'_>> = comparisons.iter().map(question).collect();
     let mut wire = context.target.take().await?;
     let asked = ask_all(&mut wire, &questions, attempt.gauge).await;
     let outcome = asked.and_then(|answers| sort(context, attempt, (comparisons, answers)));
@@ -84,21 +152,11 @@ fn sort(
     let mut outcome = Outcome::default();
     let mut answers = answers.into_iter();
     for &index in comparisons {
-        let comparison = &context.plan.comparisons[index];
-        let read = answers.next();
-        // Best effort: without it, the view is only compared with the source's side.
-        let by_query = fresh(comparison).and_then(|_| answers.next()?.ok());
-        match read {
+        match answers.next() {
             Some(Ok(relayed)) => {
                 fault::point("target-read");
                 outcome.rows += relayed.digest.rows;
                 outcome.bytes += relayed.bytes;
-                outcome
-                    .found
-                    .extend(by_query.map(|relayed| Found::QueriedTarget {
-                        comparison: index,
-                        digest: relayed.digest,
-                    }));
                 outcome.found.push(Found::ReadTarget {
                     comparison: index,
                     digest: relayed.digest,
@@ -122,11 +180,6 @@ fn sort(
 fn by_query(comparison: &Comparison) -> Option<String> {
     let query = comparison.definition.as_ref()?;
     Some(format!("({query}) as definition"))
-}
-
-/// What gives a materialized view anew on the target, if that may be another than on the source.
-fn fresh(comparison: &Comparison) -> Option<String> {
-    by_query(comparison).filter(|_| comparison.reads_matview)
 }
 
 fn from(comparison: &Comparison) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::outcome::{Found, Measured};
+use super::outcome::{Found, MatviewRead, Measured};
 use crate::event::{Emit, What};
 use crate::model::{
     Bytes, Difference, DifferenceKind, MultisetDigest, Oid, Rows, TableVerdict, Unverified,
@@ -16,8 +16,7 @@ use crate::verify::content::{self, judge};
 pub(super) struct Evidence {
     copied: HashMap<usize, Copied>,
     counted: HashMap<usize, Rows>,
-    read_again: HashMap<usize, Vec<MultisetDigest>>,
-    queried_target: HashMap<usize, MultisetDigest>,
+    read_again: HashMap<usize, MultisetDigest>,
     large_objects: HashMap<Oid, (MultisetDigest, Measured)>,
 }
 
@@ -48,14 +47,11 @@ impl Evidence {
             Found::Counted { table, rows } => {
                 self.counted.insert(table, rows);
             }
-            Found::ReadSource {
-                comparison,
-                digests,
-            } => {
-                self.read_again.insert(comparison, digests);
+            Found::ReadSource { comparison, digest } => {
+                self.read_again.insert(comparison, digest);
             }
-            Found::QueriedTarget { comparison, digest } => {
-                self.queried_target.insert(comparison, digest);
+            Found::ReadMatview { comparison, read } => {
+                judge_matview(&plan.comparisons[comparison], read, emit);
             }
             Found::ReadTarget {
                 comparison,
@@ -133,9 +129,6 @@ impl Evidence {
         (index, target, hashed): (usize, MultisetDigest, bool),
         emit: &dyn Emit,
     ) {
-        if comparison.matview {
-            return self.judge_matview(comparison, (index, target), emit);
-        }
         let copied: Vec<&Copied> = comparison
             .copied
             .iter()
@@ -155,10 +148,7 @@ impl Evidence {
                 .all(|(&unit, copied)| plan.tables[unit].chunks == copied.parts);
         let copied_digest = all_copied.then(|| copied.iter().map(|copied| copied.digest).sum());
         let read = if comparison.reads_source {
-            self.read_again
-                .get(&index)
-                .and_then(|digests| digests.first())
-                .copied()
+            self.read_again.get(&index).copied()
         } else {
             copied_digest
         };
@@ -193,60 +183,6 @@ impl Evidence {
         for difference in differences {
             emit.emit(What::Difference(difference));
         }
-    }
-
-    /// A refreshed view equals what its query gives on the source, in the snapshot. It may also equal what the source's view
-    /// holds, or, if it reads another view that is out of date there, what its query gives on the target, whose tables
-    /// are compared one by one.
-    fn judge_matview(
-        &self,
-        comparison: &Comparison,
-        (index, target): (usize, MultisetDigest),
-        emit: &dyn Emit,
-    ) {
-        let object = comparison.table.shown();
-        let class = || "materialized view".to_owned();
-        let unverified = |because: &str| {
-            emit.emit(What::Unverified(Unverified {
-                class: class(),
-                object: object.clone(),
-                because: because.to_owned(),
-            }));
-        };
-        let sides = self.read_again.get(&index).map(Vec::as_slice);
-        let (held, by_query) = match sides.unwrap_or_default() {
-            [held, by_query] => (*held, Some(*by_query)),
-            [held] => (*held, None),
-            _ => return unverified("the source's side could not be read"),
-        };
-        let on_target = self.queried_target.get(&index).copied();
-        if target != held && Some(target) != by_query && Some(target) != on_target {
-            let Some(by_query) = by_query else {
-                return unverified(
-                    "it is not what the source's view holds, which may be out of date; its query, which would tell, \
-                     runs user-defined functions, and not with a superuser's rights",
-                );
-            };
-            let detail = format!(
-                "the target holds {target}; the view's query gives {by_query} on the source, whose own view holds {held}"
-            );
-            return emit.emit(What::Difference(Difference {
-                kind: DifferenceKind::Different,
-                class: class(),
-                object,
-                detail,
-            }));
-        }
-        if target != held {
-            let text = format!(
-                "materialized view {object} was out of date on the source ({held}); on the target it is fresh ({target})"
-            );
-            emit.emit(What::Note { text });
-        }
-        emit.emit(What::Checked {
-            what: "materialized views".into(),
-            count: 1,
-        });
     }
 
     fn judge_large_objects(&self, first: Oid, read: (MultisetDigest, Measured), emit: &dyn Emit) {
@@ -284,4 +220,48 @@ impl Evidence {
             detail,
         }));
     }
+}
+
+/// A refreshed view may equal what the source's view holds. If that is out of date, it equals what its query gives on the source,
+/// in the snapshot, or, if it reads another view that is out of date there, what its query gives on the target, whose tables
+/// are compared one by one.
+fn judge_matview(comparison: &Comparison, read: MatviewRead, emit: &dyn Emit) {
+    let object = comparison.table.shown();
+    let class = || "materialized view".to_owned();
+    let MatviewRead {
+        held,
+        target,
+        by_query,
+        on_target,
+    } = read;
+    if target != held && Some(target) != by_query && Some(target) != on_target {
+        let Some(by_query) = by_query else {
+            return emit.emit(What::Unverified(Unverified {
+                class: class(),
+                object,
+                because: "it is not what the source's view holds, which may be out of date; its query, which would tell, \
+                          runs user-defined functions, and not with a superuser's rights"
+                    .to_owned(),
+            }));
+        };
+        let detail = format!(
+            "the target holds {target}; the view's query gives {by_query} on the source, whose own view holds {held}"
+        );
+        return emit.emit(What::Difference(Difference {
+            kind: DifferenceKind::Different,
+            class: class(),
+            object,
+            detail,
+        }));
+    }
+    if target != held {
+        let text = format!(
+            "materialized view {object} was out of date on the source ({held}); on the target it is fresh ({target})"
+        );
+        emit.emit(What::Note { text });
+    }
+    emit.emit(What::Checked {
+        what: "materialized views".into(),
+        count: 1,
+    });
 }

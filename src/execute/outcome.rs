@@ -29,6 +29,19 @@ pub(super) struct Measured {
     pub bytes: u64,
 }
 
+/// What is known of a materialized view.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MatviewRead {
+    /// What the source's view holds.
+    pub held: MultisetDigest,
+    /// What the target's view holds.
+    pub target: MultisetDigest,
+    /// What its query gives on the source, if the two differ and it may be run.
+    pub by_query: Option<MultisetDigest>,
+    /// What its query gives on the target, if it reads another materialized view as well.
+    pub on_target: Option<MultisetDigest>,
+}
+
 /// A piece of evidence.
 #[derive(Debug)]
 pub(super) enum Found {
@@ -41,16 +54,15 @@ pub(super) enum Found {
     },
     /// `count(*)` of a table on the source.
     Counted { table: usize, rows: Rows },
-    /// The source's side of a comparison, read again. For a materialized view: what it holds and,
-    /// if that may be run, the result of its query.
+    /// The source's side of a comparison, read again.
     ReadSource {
         comparison: usize,
-        digests: Vec<MultisetDigest>,
-    },
-    /// What a materialized view's query gives on the target.
-    QueriedTarget {
-        comparison: usize,
         digest: MultisetDigest,
+    },
+    /// Both sides of a materialized view.
+    ReadMatview {
+        comparison: usize,
+        read: MatviewRead,
     },
     /// The target's side of a comparison.
     ReadTarget {

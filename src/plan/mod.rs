@@ -234,6 +234,11 @@ pub enum Work {
         /// Statements for owners, grants and comments.
         statements: Vec<Statement>,
     },
+    /// Reads a materialized view on both sides and compares.
+    CompareMatview {
+        /// Index into [`Plan::comparisons`].
+        comparison: usize,
+    },
     /// Reads large objects of the target anew and compares.
     CompareLargeObjects {
         /// Which.
@@ -269,6 +274,7 @@ impl Work {
             Self::Count { .. }
             | Self::ReadSource { .. }
             | Self::Compare { .. }
+            | Self::CompareMatview { .. }
             | Self::CompareLargeObjects { .. } => false,
         }
     }
@@ -280,6 +286,7 @@ impl Work {
             | Self::CopyChunk { .. }
             | Self::Count { .. }
             | Self::ReadSource { .. }
+            | Self::CompareMatview { .. }
             | Self::LargeObjects { .. } => true,
             Self::Run { .. }
             | Self::RunAlone { .. }
