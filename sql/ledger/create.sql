@@ -2,16 +2,16 @@
 create schema pgconvoy;
 comment on schema pgconvoy is 'Ledger of an unfinished pgconvoy run; gone when the run is proven.';
 
--- One row: the run. What another machine needs to go on with it is all here.
+-- One row: the run. What another machine needs to go on with it is all here; what is bytea is compressed with zstd.
 create table pgconvoy.run (
     run text not null primary key,
     format int4 not null,
     started_at timestamptz not null default pg_catalog.clock_timestamp(),
     pgconvoy_version text not null,
     request text not null,
-    memory text not null,
     snapshot text not null,
-    plan text not null,
+    memory bytea not null,
+    plan bytea not null,
     archive bytea not null
 );
 

@@ -21,6 +21,7 @@
 //! | `take_up`, `past` | what earlier sessions have left on the target, and in the run directory |
 //! | `explain` | who stands behind an error that names nobody: locks, connections |
 //! | `keeper` | the process that holds the source's snapshot for a move |
+//! | `ledger_row` | what a session writes into the ledger, for other machines |
 //! | `signals` | SIGINT, SIGTERM and SIGHUP |
 //! | `detach` | a run in a process of its own, apart from the terminal |
 //! | `watch`, `status` | what a run's directory says, while it runs or afterwards |
@@ -37,6 +38,7 @@ mod explain;
 mod follow;
 mod inspect;
 mod keeper;
+mod ledger_row;
 mod move_database;
 pub mod output;
 mod past;

@@ -16,7 +16,7 @@ mod lock;
 
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -393,23 +393,38 @@ fn unused(dir: &Path, stem: &str, extension: &str) -> PathBuf {
 }
 
 fn write_json(path: &Path, what: &str, value: &impl Serialize) -> Result<(), Failure> {
-    let mut text = serde_json::to_vec_pretty(value)
-        .map_err(|error| Failure::defect(format!("putting {what} into JSON: {error}")))?;
-    text.push(b'\n');
-    write_whole(path, &text)
+    write_with(path, |file| {
+        serde_json::to_writer_pretty(&mut *file, value).map_err(|error| {
+            let what = format!("putting {what} into JSON: {error}");
+            match error.io_error_kind() {
+                // The disk's own words.
+                Some(_) => error.into(),
+                None => io::Error::other(what),
+            }
+        })?;
+        file.write_all(b"\n")
+    })
+}
+
+fn write_whole(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    write_with(path, |file| file.write_all(content))
 }
 
 /// Under another name first: whoever is killed in the middle leaves nothing that looks whole.
-fn write_whole(path: &Path, content: &[u8]) -> Result<(), Failure> {
+fn write_with(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> Result<(), Failure> {
     let unfinished = path.with_extension("unfinished");
     let write = || {
         match fs::remove_file(&unfinished) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = new_file(&unfinished)?;
-        file.write_all(content)?;
-        file.sync_all()?;
+        let mut file = BufWriter::new(new_file(&unfinished)?);
+        write(&mut file)?;
+        file.flush()?;
+        file.get_ref().sync_all()?;
         fs::rename(&unfinished, path)
     };
     write().map_err(|error| Failure::file("writing", path, &error))

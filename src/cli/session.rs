@@ -10,16 +10,15 @@
 //! run directory, and right after it in the ledger. The ledger goes last of all.
 
 use std::cell::Cell;
-use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::arguments::{RetryArgs, RunningArgs};
 use super::at_once::at_once;
 use super::inspect::{self, Inspection, Road, Server};
+use super::ledger_row::LedgerRow;
 use super::output::{Emitter, Output};
 use super::prove::{self, Proof};
 use super::requested::{Requested, Sizes};
@@ -27,10 +26,9 @@ use crate::event::{Emit as _, What};
 use crate::execute::{self, Earlier, ExecuteError, Run, Stop};
 use crate::failure::Failure;
 use crate::fault;
-use crate::ledger::{self, Marks, Request, RunRow};
+use crate::ledger::{self, Marks, Request};
 use crate::model::{ExitStatus, Finding, Severity, Side, run_command};
 use crate::pg::claim::Claim;
-use crate::pg::keeper::Kept;
 use crate::pg::wire::Wire;
 use crate::pg::{Connector, PgError};
 use crate::plan::{Left, Plan};
@@ -86,29 +84,6 @@ impl Done {
         }
         self.ledger = self.target.wire("ledger").await?;
         self.ledger.execute(&statement).await
-    }
-}
-
-/// The snapshot as the ledger keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct SnapshotRecord {
-    /// As `pg_export_snapshot` names it.
-    pub id: String,
-    /// Position in the write-ahead log.
-    pub lsn: String,
-    /// The process that holds it, if it is one of its own.
-    pub kept: Option<Kept>,
-}
-
-impl SnapshotRecord {
-    /// Of the inspection's snapshot.
-    pub fn of(inspection: &Inspection) -> Self {
-        let snapshot = &inspection.view.snapshot;
-        Self {
-            id: snapshot.id.clone(),
-            lsn: snapshot.lsn.clone(),
-            kept: snapshot.kept_by(),
-        }
     }
 }
 
@@ -264,10 +239,8 @@ impl<'a> Session<'a> {
             Some(wire) => wire,
             None => self.worker(&inspection).wire(LEDGER).await?,
         };
-        let texts = RowTexts::new(&inspection, &plan, request)?;
-        let created = wire
-            .execute(&ledger::create(&texts.row(request, &inspection)))
-            .await;
+        let row = LedgerRow::new(&inspection, &plan, request)?;
+        let created = wire.execute(&ledger::create(&row.row(request))).await;
         created.map_err(|error| {
             Failure::from(error).while_doing("creating the ledger on the target")
         })?;
@@ -351,59 +324,6 @@ pub(super) fn announce(plan: &Plan, emitter: &Emitter) {
         tables: inspect::tables_to_judge(plan),
         bytes: plan.data_bytes(),
     });
-}
-
-/// The texts of the ledger's row.
-pub(super) struct RowTexts {
-    request: String,
-    memory: String,
-    snapshot: String,
-    plan: String,
-}
-
-impl RowTexts {
-    /// Puts everything into JSON.
-    pub fn new(inspection: &Inspection, plan: &Plan, request: &Request) -> Result<Self, Failure> {
-        Ok(Self {
-            request: json("the request", request)?,
-            memory: json("what was seen", &inspection.memory())?,
-            snapshot: json("the snapshot", &SnapshotRecord::of(inspection))?,
-            plan: json("the plan", plan)?,
-        })
-    }
-
-    /// The row.
-    pub fn row<'a>(&'a self, request: &'a Request, inspection: &'a Inspection) -> RunRow<'a> {
-        RunRow {
-            run: &request.run,
-            request: &self.request,
-            memory: &self.memory,
-            snapshot: &self.snapshot,
-            plan: &self.plan,
-            archive: &inspection.view.archive,
-        }
-    }
-}
-
-fn json(what: &str, value: &impl Serialize) -> Result<String, Failure> {
-    let text = serde_json::to_string(value)
-        .map_err(|error| Failure::defect(format!("putting {what} into JSON: {error}")))?;
-    Ok(ascii(&text))
-}
-
-/// JSON that a database of any encoding can hold: within its strings, other characters are escaped.
-fn ascii(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    for c in json.chars() {
-        if c.is_ascii() {
-            text.push(c);
-        } else {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                let _infallible = write!(text, "\\u{unit:04x}");
-            }
-        }
-    }
-    text
 }
 
 async fn prove(
@@ -495,18 +415,4 @@ pub(super) fn step(emitter: &Emitter, what: &str) {
     emitter.emit(What::StepStarted {
         step: what.to_owned(),
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_for_the_ledger_is_ascii_and_says_the_same() {
-        let value = vec!["größe \u{1f42c} \"…\"".to_owned()];
-        let text = json("a test", &value).expect("JSON");
-        assert!(text.is_ascii(), "{text}");
-        let again: Vec<String> = serde_json::from_str(&text).expect("JSON");
-        assert_eq!(again, value);
-    }
 }

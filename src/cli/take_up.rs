@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::inspect::Inspection;
+use super::ledger_row::{LedgerRow, SnapshotRecord};
 use super::past::{self, Edited, Failures, Past};
 use super::requested::Sizes;
 use super::resume::Interrupted;
 use super::schema::dump_schema;
-use super::session::{Ready, RowTexts, Session, SnapshotRecord, announce};
+use super::session::{Ready, Session, announce};
 use crate::event::{Emit as _, Standing, StandingState, What};
 use crate::execute::rebase::{self, Clearing};
 use crate::execute::{Earlier, known_failures};
@@ -411,11 +412,9 @@ impl Rebasing<'_, '_> {
         failed: &[FailedBefore],
     ) -> Result<(), Failure> {
         let request = &self.ledger.request;
-        let texts = RowTexts::new(self.inspection, plan, request)?;
-        let row = texts.row(request, self.inspection);
-        self.wire
-            .execute(&ledger::rebase(&row, marks, failed))
-            .await?;
+        let row = LedgerRow::new(self.inspection, plan, request)?;
+        let statement = ledger::rebase(&row.row(request), marks, failed);
+        self.wire.execute(&statement).await?;
         Ok(())
     }
 }

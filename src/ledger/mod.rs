@@ -10,6 +10,7 @@
 //! | `record` | what a run was asked for, and what it saw before it touched the target |
 //! | `read` | the ledger as it is found |
 //! | `marks` | what is done, by job and part |
+//! | `packed` | compresses what is large |
 //! | `adopt` | what of a new plan is done already, in another snapshot |
 //! | `standing` | a plan and its marks → what is done, done again, or left, and why |
 //!
@@ -17,6 +18,7 @@
 
 mod adopt;
 mod marks;
+mod packed;
 mod read;
 mod record;
 mod standing;
@@ -25,6 +27,7 @@ pub use adopt::{
     Held, Replaced, There, adopt, brought, comparable, edited, failed_in, held, statements_run,
 };
 pub use marks::{DoneMark, EDITED, Marks};
+pub use packed::{pack, pack_bytes};
 pub use read::{FailedBefore, Ledger, LedgerError, read, read_marks};
 pub use record::{Identity, Memory, Request};
 pub use standing::{reasons, standing};
@@ -36,27 +39,27 @@ use crate::model::{Bytes, JobId, MultisetDigest, Rows, ServerError, SqlText, quo
 pub const SCHEMA: &str = "pgconvoy";
 
 /// Version of the ledger's own tables and of what is in them.
-pub const FORMAT: i32 = 1;
+pub const FORMAT: i32 = 2;
 
 /// The part of a job that is the whole of it.
 pub const WHOLE: u32 = 0;
 
 const CREATE: &str = include_str!("../../sql/ledger/create.sql");
 
-/// What the ledger says of a run, as texts.
+/// What the ledger says of a run.
 #[derive(Debug, Clone)]
 pub struct RunRow<'a> {
     /// What identifies the run.
     pub run: &'a str,
     /// The [`Request`], as JSON.
     pub request: &'a str,
-    /// The [`Memory`], as JSON.
-    pub memory: &'a str,
     /// The snapshot and who holds it, as JSON.
     pub snapshot: &'a str,
-    /// The plan, as JSON.
-    pub plan: &'a str,
-    /// The schema archive.
+    /// The [`Memory`], [packed](pack).
+    pub memory: &'a [u8],
+    /// The plan, packed.
+    pub plan: &'a [u8],
+    /// The schema archive, [packed](pack_bytes).
     pub archive: &'a [u8],
 }
 
@@ -128,25 +131,28 @@ pub fn rebase(row: &RunRow<'_>, done: &Marks, failed: &[FailedBefore]) -> SqlTex
 }
 
 fn insert_run(row: &RunRow<'_>) -> String {
-    let values = [
+    let texts = [
         row.run,
         env!("CARGO_PKG_VERSION"),
         row.request,
-        row.memory,
         row.snapshot,
-        row.plan,
-    ]
-    .map(quote_literal)
-    .join(", ");
-    let mut archive = String::with_capacity(row.archive.len() * 2);
-    for byte in row.archive {
-        archive.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
-        archive.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
-    }
+    ];
+    let texts = texts.map(quote_literal).join(", ");
+    let packed = [row.memory, row.plan, row.archive].map(bytea).join(", ");
     format!(
-        "insert into pgconvoy.run (run, pgconvoy_version, request, memory, snapshot, plan, format, archive) \
-         values ({values}, {FORMAT}, pg_catalog.decode('{archive}', 'hex'))"
+        "insert into pgconvoy.run (run, pgconvoy_version, request, snapshot, memory, plan, archive, format) \
+         values ({texts}, {packed}, {FORMAT})"
     )
+}
+
+/// Whatever `standard_conforming_strings` is.
+fn bytea(bytes: &[u8]) -> String {
+    let mut hex = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        hex.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
+        hex.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
+    }
+    format!("pg_catalog.decode('{hex}', 'hex')")
 }
 
 /// Marks a job, or parts of it, as done; to be run in the transaction of the work.

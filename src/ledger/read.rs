@@ -1,5 +1,6 @@
 //! The ledger as it is found in a target.
 
+use super::packed::{unpack, unpack_bytes};
 use super::{DoneMark, FORMAT, Mark, Marks, Memory, Request};
 use crate::model::{Bytes, JobId, MultisetDigest, Rows};
 use crate::pg::{Answer, PgError, Query, Session};
@@ -107,10 +108,12 @@ pub async fn read(session: &Session) -> Result<Option<Ledger>, LedgerError> {
     let failed = failed.and_then(|rows| rows.iter().map(failed_before).collect());
     Ok(Some(Ledger {
         request: json(row, "request")?,
-        memory: json(row, "memory")?,
-        plan: json(row, "plan")?,
+        memory: packed(row, "memory", unpack)?,
+        plan: packed(row, "plan", unpack)?,
         snapshot: row.get("snapshot").map_err(LedgerError::Read)?,
-        archive: row.get("archive").map_err(LedgerError::Read)?,
+        archive: packed(row, "archive", |bytes| {
+            unpack_bytes(bytes).map_err(serde_json::Error::io)
+        })?,
         marks: read_marks(session, None).await.map_err(LedgerError::Read)?,
         failed: failed.map_err(LedgerError::Read)?,
     }))
@@ -163,6 +166,18 @@ fn json<T: serde::de::DeserializeOwned>(
 ) -> Result<T, LedgerError> {
     let text: String = row.get(column).map_err(LedgerError::Read)?;
     serde_json::from_str(&text).map_err(|source| LedgerError::Content {
+        what: column,
+        source,
+    })
+}
+
+fn packed<T>(
+    row: &Answer,
+    column: &'static str,
+    unpack: impl FnOnce(&[u8]) -> Result<T, serde_json::Error>,
+) -> Result<T, LedgerError> {
+    let bytes: &[u8] = row.get(column).map_err(LedgerError::Read)?;
+    unpack(bytes).map_err(|source| LedgerError::Content {
         what: column,
         source,
     })

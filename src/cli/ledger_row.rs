@@ -1,0 +1,109 @@
+//! What a session writes into the ledger's row, so that another machine can go on with the run.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use super::inspect::Inspection;
+use crate::failure::Failure;
+use crate::ledger::{self, Request, RunRow};
+use crate::pg::keeper::Kept;
+use crate::plan::Plan;
+
+/// What is in the ledger's row, as it is written there.
+pub(super) struct LedgerRow {
+    request: String,
+    snapshot: String,
+    memory: Vec<u8>,
+    plan: Vec<u8>,
+    archive: Vec<u8>,
+}
+
+impl LedgerRow {
+    /// Puts everything into JSON, and compresses what is large.
+    pub fn new(inspection: &Inspection, plan: &Plan, request: &Request) -> Result<Self, Failure> {
+        let memory = ledger::pack(&inspection.memory());
+        let plan = ledger::pack(plan);
+        let archive = ledger::pack_bytes(&inspection.view.archive);
+        Ok(Self {
+            request: json("the request", request)?,
+            snapshot: json("the snapshot", &SnapshotRecord::of(inspection))?,
+            memory: memory.map_err(|error| defect("what was seen", &error))?,
+            plan: plan.map_err(|error| defect("the plan", &error))?,
+            archive: archive.map_err(|error| defect("the schema", &error))?,
+        })
+    }
+
+    /// The row.
+    pub fn row<'a>(&'a self, request: &'a Request) -> RunRow<'a> {
+        RunRow {
+            run: &request.run,
+            request: &self.request,
+            snapshot: &self.snapshot,
+            memory: &self.memory,
+            plan: &self.plan,
+            archive: &self.archive,
+        }
+    }
+}
+
+/// The snapshot as the ledger keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SnapshotRecord {
+    /// As `pg_export_snapshot` names it.
+    pub id: String,
+    /// Position in the write-ahead log.
+    pub lsn: String,
+    /// The process that holds it, if it is one of its own.
+    pub kept: Option<Kept>,
+}
+
+impl SnapshotRecord {
+    /// Of the inspection's snapshot.
+    pub fn of(inspection: &Inspection) -> Self {
+        let snapshot = &inspection.view.snapshot;
+        Self {
+            id: snapshot.id.clone(),
+            lsn: snapshot.lsn.clone(),
+            kept: snapshot.kept_by(),
+        }
+    }
+}
+
+fn defect(what: &str, error: &dyn std::error::Error) -> Failure {
+    Failure::defect(format!("putting {what} into JSON: {error}"))
+}
+
+fn json(what: &str, value: &impl Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string(value).map_err(|error| defect(what, &error))?;
+    Ok(ascii(&text))
+}
+
+/// JSON that a database of any encoding can hold: within its strings, other characters are escaped.
+fn ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() {
+            text.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _infallible = write!(text, "\\u{unit:04x}");
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_for_the_ledger_is_ascii_and_says_the_same() {
+        let value = vec!["größe \u{1f42c} \"…\"".to_owned()];
+        let text = json("a test", &value).expect("JSON");
+        assert!(text.is_ascii(), "{text}");
+        let again: Vec<String> = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(again, value);
+    }
+}
