@@ -12,6 +12,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use crate::archive::ArchiveError;
+use crate::execute::dump::DumpError;
 use crate::execute::prepare::PrepareError;
 use crate::execute::{Cause, ExecuteError};
 use crate::model::{Endpoint, ExitStatus, Filter, FilterError, Finding, PatternError, Severity};
@@ -22,7 +24,7 @@ use crate::pg::connect_error::ConnectError;
 use crate::pg::conninfo::ConninfoError;
 use crate::pg::keeper::{HoldError, KeeperError};
 use crate::pg::tls::TlsError;
-use crate::plan::{DatabaseError, PlanError};
+use crate::plan::{DatabaseError, DumpPlanError, PlanError};
 use crate::report::json::WriteError;
 use crate::schedule::ScheduleError;
 use crate::toc::{SplitError, TocError};
@@ -307,6 +309,40 @@ impl From<PgError> for Failure {
 fn lost(error: &PgError) -> Failure {
     Failure::of(FailureKind::LostConnection, ExitStatus::Interrupted, error)
         .with_hint(for_job_error(error))
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        let (status, hint) = match &error {
+            ArchiveError::Exists { .. } => (
+                ExitStatus::Usage,
+                Some("Name another directory, or remove this one if nobody needs it.".to_owned()),
+            ),
+            ArchiveError::NoManifest { .. } | ArchiveError::Format { .. } => {
+                (ExitStatus::Usage, None)
+            }
+            ArchiveError::File { source, .. } => (ExitStatus::Failed, hints::for_io(source)),
+            ArchiveError::Manifest { .. } | ArchiveError::Data { .. } => (ExitStatus::Failed, None),
+        };
+        Self::of(FailureKind::File, status, &error).with_hint(hint)
+    }
+}
+
+impl From<DumpPlanError> for Failure {
+    fn from(error: DumpPlanError) -> Self {
+        Self::of(FailureKind::Archive, ExitStatus::Failed, &error)
+    }
+}
+
+impl From<DumpError> for Failure {
+    fn from(error: DumpError) -> Self {
+        match error {
+            DumpError::Source { job, source } => Self::from(source).while_doing(&job),
+            DumpError::Archive(error) => error.into(),
+            DumpError::Stopped => Self::interrupted("a request to stop"),
+            DumpError::Panicked(_) => Self::defect(error.to_string()),
+        }
+    }
 }
 
 impl From<KeeperError> for Failure {

@@ -14,6 +14,7 @@
 //! | [`pg`] | conninfo, TLS, sessions, snapshot, the COPY relay, client tools; the only opener of connections and processes |
 //! | [`catalog`] | `sql/catalog/*.sql` → typed facts about a server |
 //! | [`toc`] | read, split, compare and write an archive's table of contents |
+//! | [`archive`] | data files of an archive: compression, manifest, end marker |
 //! | [`preflight`] | facts → findings (severity, what, remedy) → go / no-go |
 //! | [`plan`] | facts + options → an immutable plan: jobs, edges, costs |
 //! | [`schedule`] | the ready queue: what may start now, longest remaining path first |
@@ -26,6 +27,7 @@
 //! Invariants, each with a test behind it: exit status 0 means proven; the source is only read; a target that is not
 //! empty is never written over unasked; nothing is cut short or swallowed; secrets stay secret.
 
+pub mod archive;
 pub mod catalog;
 pub mod cli;
 pub mod event;

@@ -72,6 +72,7 @@ impl Known {
             toc: schema(server, database),
             observed: Observed::read(&session).await.expect("facts"),
             endpoint: Endpoint {
+                archive: None,
                 host: "/tmp\ndrop everything;".to_owned(),
                 port: 5432,
                 database: database.to_owned(),

@@ -22,7 +22,7 @@ pub use facts::{
 };
 pub use queries::{QUERIES, VersionedQuery};
 pub use read::{
-    activity, assumable_roles, constraints, holdings, indexes, installed_extensions,
+    activity, assumable_roles, constraints, decoded_names, holdings, indexes, installed_extensions,
     large_object_content, large_objects, readable_tables, relations, roles, schemas, sequences,
     server_facts, source_facts, target_facts, unreadable,
 };

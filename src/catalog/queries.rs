@@ -42,6 +42,7 @@ queries! {
     SERVER = "server.sql";
     RELATIONS = "relations.sql";
     SCHEMAS = "schemas.sql";
+    DECODED_NAMES = "decoded_names.sql";
     READABLE_TABLES = "readable_tables.sql";
     TABLES = "tables.sql";
     COLUMNS = "columns.sql", up to 11 = "columns.11.sql";

@@ -15,6 +15,8 @@
 //! | `inspect` | the first steps: who both ends are, what the source holds, what speaks against the move |
 //! | `schema` | a server's schema, by `pg_dump` |
 //! | `at_once` | two things that do not wait for each other |
+//! | `dump` | a server into an archive |
+//! | `list` | what is in an archive |
 //! | `verify` | compares two servers |
 //! | `prove` | the last steps: what the jobs did not compare, and writes since the snapshot |
 //! | `session` | one session of a run, from a plan to an exit status: what `move` and `resume` have in common |
@@ -34,11 +36,13 @@ pub mod arguments;
 mod at_once;
 mod demo;
 mod detach;
+mod dump;
 mod explain;
 mod follow;
 mod inspect;
 mod keeper;
 mod ledger_row;
+mod list;
 mod move_database;
 pub mod output;
 mod past;
@@ -102,6 +106,8 @@ enum Command {
     Move(Box<MoveArgs>),
     Resume(Box<resume::ResumeArgs>),
     Plan(Box<plan::PlanArgs>),
+    Dump(Box<dump::DumpArgs>),
+    List(list::ListArgs),
     Verify(Box<verify::VerifyArgs>),
     Watch(watch::WatchArgs),
     Status(status::StatusArgs),
@@ -153,6 +159,8 @@ impl Cli {
                 Command::Move(args) => Box::pin(args.start()).await,
                 Command::Resume(args) => Box::pin(args.start()).await,
                 Command::Plan(args) => Box::pin(args.start()).await,
+                Command::Dump(args) => Box::pin(args.start()).await,
+                Command::List(args) => args.start(),
                 Command::Verify(args) => Box::pin(args.start()).await,
                 Command::Watch(args) => Box::pin(args.start()).await,
                 Command::Status(args) => args.start(),

@@ -15,6 +15,7 @@ use clap::Args;
 
 use super::arguments::{OutputArgs, RetryArgs, RunningArgs, resolve_connection};
 use super::detach;
+use super::dump;
 use super::inspect::{Inspection, Road, Server};
 use super::output::Output;
 use super::past::Past;
@@ -106,6 +107,11 @@ impl ResumeArgs {
         }
         let (output, request, past) = if let Some(directory) = &self.directory {
             let run_dir = RunDir::open_existing(directory)?;
+            if let Some(request) = dump::asked_for(&run_dir)? {
+                let output = Output::go_on(run_dir, options.display)?;
+                let dump = (request, self.running, self.retry);
+                return Box::pin(dump::resume(dump, output)).await;
+            }
             let past = Past::read(&run_dir.look())?;
             let request = run_dir.read_request()?;
             let request: Request = request.ok_or_else(|| nothing_asked(directory))?;

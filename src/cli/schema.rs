@@ -15,6 +15,21 @@ pub async fn dump_schema(
     pg_dump: &ClientTool,
     (snapshot, filters): (Option<&str>, &Filters),
 ) -> Result<Vec<u8>, Failure> {
+    // Where the database has an encoding, its names and definitions travel in UTF-8; otherwise as the bytes they are.
+    let encoding = match server.facts.encoding.as_str() {
+        "SQL_ASCII" => None,
+        _ => Some("UTF8"),
+    };
+    let options = filters.pg_dump_args();
+    describe(server, pg_dump, (snapshot, encoding, options)).await
+}
+
+/// The same in a named encoding, with options of `pg_dump`'s own.
+pub async fn describe(
+    server: &Server,
+    pg_dump: &ClientTool,
+    (snapshot, encoding, options): (Option<&str>, Option<&str>, Vec<String>),
+) -> Result<Vec<u8>, Failure> {
     let mut arguments: Vec<OsString> = vec![
         "--format=custom".into(),
         "--schema-only".into(),
@@ -22,11 +37,8 @@ pub async fn dump_schema(
     ];
     arguments.push(format!("--exclude-schema={}", ledger::SCHEMA).into());
     arguments.extend(snapshot.map(|id| OsString::from(format!("--snapshot={id}"))));
-    // Where the database has an encoding, its names and definitions travel in UTF-8; otherwise as the bytes they are.
-    if server.facts.encoding != "SQL_ASCII" {
-        arguments.push("--encoding=UTF8".into());
-    }
-    arguments.extend(filters.pg_dump_args().into_iter().map(OsString::from));
+    arguments.extend(encoding.map(|name| OsString::from(format!("--encoding={name}"))));
+    arguments.extend(options.into_iter().map(OsString::from));
     let connection = server.child_environment();
     match pg_dump.run(&arguments, Some(&connection)).await {
         Ok(output) => Ok(output.stdout),

@@ -155,7 +155,7 @@ pub(super) async fn chunk(
 /// Counts a table on the source, in the snapshot.
 pub(super) async fn count(context: &Context, attempt: &Attempt<'_>, table: usize) -> Ended {
     let mut source = context.source.take().await?;
-    match source.count(&count_of(&context.plan.tables[table])).await {
+    match source.count(&context.plan.tables[table].count()).await {
         Ok(rows) => {
             fault::point("counted");
             context.source.give_back(source);
@@ -223,7 +223,7 @@ async fn once_more(
             questions.push(Question::Copy(unit.copy_out(range), unit.layout()));
         }
         if counts {
-            questions.push(Question::Count(count_of(unit)));
+            questions.push(Question::Count(unit.count()));
         }
     }
     let mut source = context.source.take().await?;
@@ -398,7 +398,7 @@ fn leg<'a>(unit: &'a CopyUnit, range: Option<&Range>, verify: VerifyLevel) -> Le
         copy_out: unit.copy_out(range),
         copy_in: unit.copy_in(),
         layout: unit.layout(),
-        count: (verify != VerifyLevel::None).then(|| count_of(unit)),
+        count: (verify != VerifyLevel::None).then(|| unit.count()),
     }
 }
 
@@ -438,15 +438,6 @@ impl Context {
         self.source.give_up(wires.source);
         self.target.give_up(wires.target);
     }
-}
-
-/// Counts a table regardless of how it is read, so that a hole between two chunks shows.
-fn count_of(unit: &CopyUnit) -> SqlText {
-    let condition = unit.condition.as_deref().unwrap_or_default();
-    SqlText::from(format!(
-        "select count(*) from only {} {condition}",
-        unit.table
-    ))
 }
 
 /// A table that did not arrive breaks its entry, and with it everything that is built on it.

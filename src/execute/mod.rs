@@ -22,6 +22,7 @@
 //! | `copy` | tables and chunks through the relay |
 //! | `large_objects` | large objects, through the same relay |
 //! | `compare` | reads a side for the comparison |
+//! | `dump` | a dump, which has no target server |
 //! | `evidence` | sums up what jobs read, and has it judged |
 //!
 //! What fails is an entry of the table of contents, not the run: what needs a broken entry is skipped and is broken as
@@ -30,6 +31,7 @@
 mod attempt;
 mod compare;
 mod copy;
+pub mod dump;
 mod earlier;
 mod evidence;
 mod explain;

@@ -28,9 +28,12 @@ impl fmt::Display for Side {
     }
 }
 
-/// A server's database, without any secret.
+/// A server's database, without any secret; or an archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
+    /// Where the archive is, if this is one; there is no host then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<String>,
     /// Host name, address, or the directory of a Unix socket.
     pub host: String,
     /// Port.
@@ -43,8 +46,25 @@ pub struct Endpoint {
     pub version: Option<ServerVersion>,
 }
 
+impl Endpoint {
+    /// Of an archive.
+    pub fn archive(path: String, database: String) -> Self {
+        Self {
+            archive: Some(path),
+            host: String::new(),
+            port: 0,
+            database,
+            user: String::new(),
+            version: None,
+        }
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(archive) = &self.archive {
+            return write!(f, "the archive {archive}");
+        }
         write!(f, "{} at {}:{}", self.database, self.host, self.port)?;
         match self.version {
             Some(version) => write!(f, " (PostgreSQL {version})"),

@@ -308,7 +308,7 @@ impl ChildEnvironment {
     }
 
     /// The variables, for a version of the program.
-    fn for_version(&self, version: ServerVersion) -> Vec<(&'static str, OsString)> {
+    pub(super) fn for_version(&self, version: ServerVersion) -> Vec<(&'static str, OsString)> {
         let mut variables: Vec<(&'static str, OsString)> = self
             .variables
             .iter()

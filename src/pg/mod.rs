@@ -7,6 +7,7 @@
 //!
 //! Only this module opens connections and starts processes.
 
+mod beginning;
 mod certificate;
 pub mod claim;
 pub mod client_tools;
@@ -34,7 +35,7 @@ pub use connector::Connector;
 pub use error::PgError;
 pub use pool::{Pool, serving};
 pub use reexec::replace_process;
-pub use session::{Answer, Parameter, Query, Session};
+pub use session::{Answer, Parameter, Query, Session, VALUE_SETTINGS};
 pub use snapshot::{Snapshot, current_transactions};
 
 /// What is asked about sessions themselves, for the test that shows every query to every server.

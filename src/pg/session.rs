@@ -234,6 +234,17 @@ impl Answer {
     }
 }
 
+/// What decides how values print, the same in every session.
+pub const VALUE_SETTINGS: [(&str, &str); 7] = [
+    ("DateStyle", "ISO, YMD"),
+    ("IntervalStyle", "postgres"),
+    ("extra_float_digits", "3"),
+    ("TimeZone", "UTC"),
+    ("bytea_output", "hex"),
+    ("xmloption", "content"),
+    ("lc_monetary", "C"),
+];
+
 /// The statement that pins a session's settings. `encoding` is the client encoding: the source database's own where
 /// rows travel, so that both servers convert from the same bytes, and UTF-8 where questions are asked.
 /// `watched` says how the server's end of the socket is to be watched over, if that is a TCP socket.
@@ -243,16 +254,9 @@ pub(super) fn pinned_settings(
     encoding: &str,
     watched: Option<TcpSettings>,
 ) -> String {
-    const BOTH_SIDES: [(&str, &str); 18] = [
+    const BOTH_SIDES: [(&str, &str); 11] = [
         ("search_path", ""),
         ("row_security", "off"),
-        ("DateStyle", "ISO, YMD"),
-        ("IntervalStyle", "postgres"),
-        ("extra_float_digits", "3"),
-        ("TimeZone", "UTC"),
-        ("bytea_output", "hex"),
-        ("xmloption", "content"),
-        ("lc_monetary", "C"),
         ("synchronize_seqscans", "off"),
         ("standard_conforming_strings", "on"),
         ("quote_all_identifiers", "off"),
@@ -269,7 +273,7 @@ pub(super) fn pinned_settings(
         sql.push_str("; set transaction_timeout = 0");
     }
     let _ = write!(sql, "; set client_encoding = {}", quote_literal(encoding));
-    for (name, value) in BOTH_SIDES {
+    for (name, value) in VALUE_SETTINGS.into_iter().chain(BOTH_SIDES) {
         let _ = write!(sql, "; set {name} = {}", quote_literal(value));
     }
     if version.major() >= 11 {

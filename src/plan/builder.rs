@@ -367,7 +367,7 @@ pub(super) fn entry_ref(entry: &Entry) -> EntryRef {
 }
 
 /// Statements and COPY run in UTF-8, except where the source has no encoding and its bytes are just bytes.
-fn client_encoding(source: &str) -> &str {
+pub(super) fn client_encoding(source: &str) -> &str {
     if source == "SQL_ASCII" {
         "SQL_ASCII"
     } else {

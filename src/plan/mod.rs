@@ -24,6 +24,7 @@
 //! | `matviews` | refresh in order |
 //! | `finish` | everything else, in `pg_restore`'s order |
 //! | `database` | how the target database is created, and what is set on it when |
+//! | `dump` | what a dump reads, in which pieces |
 //! | `cost` | how long a job may take |
 //! | `forecast` | how long all of them may take, and which of them matter |
 
@@ -31,6 +32,7 @@ mod builder;
 mod cost;
 mod data;
 mod database;
+mod dump;
 mod finish;
 mod forecast;
 mod foreign_keys;
@@ -53,6 +55,7 @@ use crate::model::{Bytes, DumpId, JobId, Oid, QualifiedName, Rows, SqlText, Veri
 use crate::toc::{RestoreOptions, Toc};
 
 pub use database::{DatabaseError, NewDatabase, Property};
+pub use dump::{DumpJob, DumpPlan, DumpPlanError, DumpUnit, DumpWork};
 pub use forecast::Forecast;
 pub use tables::{Comparison, CopyUnit, Range, Shield};
 

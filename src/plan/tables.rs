@@ -153,6 +153,38 @@ impl CopyUnit {
         }
     }
 
+    /// The same in COPY's text format, in the database's own encoding: what an archive holds.
+    pub(super) fn as_text(table: &Table, entry: DumpId, encoding: &str) -> Self {
+        let columns = copied_columns(&table.columns, false);
+        let condition = table.extension_condition.clone();
+        Self {
+            table: table.name.clone(),
+            into: table.name.clone(),
+            entry: Some(entry),
+            columns: columns.iter().map(|column| column.name.clone()).collect(),
+            format: CopyFormat::Text {
+                because: "an archive holds text".to_owned(),
+            },
+            arrays: Vec::new(),
+            encoding: (!matches!(encoding, "UTF8" | "SQL_ASCII")).then(|| encoding.to_owned()),
+            condition: condition.filter(|condition| !condition.trim().is_empty()),
+            freeze: false,
+            rows: table.row_estimate,
+            bytes: table.total,
+            chunks: 1,
+            shield: Shield::default(),
+        }
+    }
+
+    /// `SELECT count(*)` of all rows, regardless of how they are read: a hole between two chunks shows.
+    pub fn count(&self) -> SqlText {
+        SqlText::from(format!(
+            "select count(*) from only {}{}",
+            self.table,
+            self.filter(None)
+        ))
+    }
+
     /// What its rows look like on their way.
     pub fn layout(&self) -> RowLayout<'_> {
         self.format.layout(&self.arrays)
@@ -163,24 +195,7 @@ impl CopyUnit {
         let from = if self.condition.is_none() && range.is_none() {
             format!("{}{}", self.table, column_list(&self.columns))
         } else {
-            let mut conditions: Vec<String> = Vec::new();
-            if let Some(condition) = &self.condition {
-                let bare = condition
-                    .trim()
-                    .strip_prefix("WHERE")
-                    .or_else(|| condition.trim().strip_prefix("where"));
-                conditions.push(format!("({})", bare.unwrap_or(condition)));
-            }
-            conditions.extend(
-                range
-                    .map(Range::condition)
-                    .filter(|condition| !condition.is_empty()),
-            );
-            let filter = if conditions.is_empty() {
-                String::new()
-            } else {
-                format!(" where {}", conditions.join(" and "))
-            };
+            let filter = self.filter(range);
             let quoted: Vec<String> = self
                 .columns
                 .iter()
@@ -196,6 +211,28 @@ impl CopyUnit {
             "copy {from} to stdout ({})",
             self.copy_options(false)
         ))
+    }
+
+    /// The `WHERE` clause for the whole table, or for a part of it.
+    fn filter(&self, range: Option<&Range>) -> String {
+        let mut conditions: Vec<String> = Vec::new();
+        if let Some(condition) = &self.condition {
+            let bare = condition
+                .trim()
+                .strip_prefix("WHERE")
+                .or_else(|| condition.trim().strip_prefix("where"));
+            conditions.push(format!("({})", bare.unwrap_or(condition)));
+        }
+        conditions.extend(
+            range
+                .map(Range::condition)
+                .filter(|condition| !condition.is_empty()),
+        );
+        if conditions.is_empty() {
+            String::new()
+        } else {
+            format!(" where {}", conditions.join(" and "))
+        }
     }
 
     /// `COPY … FROM STDIN`.

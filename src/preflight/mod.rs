@@ -96,6 +96,13 @@ pub fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
     findings
 }
 
+/// The same for a run that has no target server.
+pub fn source_findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
+    let mut findings = source::findings(facts);
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings
+}
+
 /// Whether a run may start.
 pub fn is_go(findings: &[Finding]) -> bool {
     findings

@@ -8,7 +8,7 @@ use crate::model::{Bytes, ExitStatus, Rows, Severity, Verdict, VerifyLevel};
 use crate::progress::words;
 
 use super::facts::{Facts, listed};
-use super::{Report, comparison};
+use super::{Report, archive, comparison};
 
 /// How the command came to its end, which events alone do not tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,9 @@ pub fn conclude(report: &Report, ending: &Ending) -> Conclusion {
     let facts = Facts::new(report);
     if report.command == "verify" {
         return comparison::conclude(&facts, ending);
+    }
+    if archive::is_dump(report) {
+        return archive::conclude(&facts, ending);
     }
     if let Ending::Stopped { status, why } = ending {
         return stopped(&facts, *status, why);

@@ -20,6 +20,7 @@
 //! `pg_backup_directory.c` of Postgres 9.0 to 18.
 
 mod apart;
+mod archive;
 mod compare;
 mod entries;
 mod error;
@@ -36,6 +37,7 @@ mod text;
 mod tokens;
 mod writer;
 
+pub use archive::{LargeObjectList, SequencePosition};
 pub use compare::{CompareOptions, EntryDifference, compare, compare_entries, object_name};
 pub use entries::{RestorePass, Section};
 pub use error::{Place, TocError};

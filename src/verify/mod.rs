@@ -6,6 +6,7 @@
 //! | file | compares |
 //! |---|---|
 //! | `content` | rows of a table: count and multiset hash |
+//! | `archived` | an archive's manifest with a server |
 //! | `schema` | what `pg_dump` says of both sides: every object's definition, owner, grants, comment |
 //! | `catalog` | what a dump does not say: whether all of it is there and in force, and where sequences stand |
 //! | `constraints` | that each index and constraint is there and in force |
@@ -18,6 +19,7 @@
 //!
 //! What they find is an [`Outcome`]; several are folded into one, because a missing index is missed by more than one of them.
 
+pub mod archived;
 pub mod content;
 pub mod repair;
 

@@ -44,6 +44,7 @@ impl Run {
     pub fn begin(verify: VerifyLevel) -> Self {
         let mut run = Self::default();
         let endpoint = |host: &str, version| Endpoint {
+            archive: None,
             host: host.to_owned(),
             port: 5432,
             database: "mastodon".to_owned(),

@@ -13,7 +13,7 @@ mod selection;
 mod size;
 mod speed;
 
-pub use connection::{ConnectionArgs, resolve_connection};
+pub use connection::{ComparedArgs, ConnectionArgs, SourceArgs, resolve_connection};
 pub use keeper::KeeperOptions;
 pub use leave_out::LeaveOutArgs;
 pub use reporting::{DisplayArgs, OutputArgs, VerifyArgs};

@@ -11,7 +11,7 @@ use crate::model::Bytes;
 #[command(next_help_heading = "Speed")]
 pub struct SpeedArgs {
     /// Number of workers; each has a connection to the source and one to the target [default: all cores]
-    #[arg(short = 'j', long, value_name = "N", value_parser = parse_jobs)]
+    #[arg(short = 'j', long, value_name = "N", value_parser = SpeedArgs::parse_jobs)]
     jobs: Option<u32>,
 
     /// Tables larger than this are copied in chunks, for example 512MB [default: by the sizes of all]
@@ -26,9 +26,26 @@ pub struct SpeedArgs {
 impl SpeedArgs {
     /// Number of workers.
     pub fn jobs(&self) -> u32 {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        self.jobs
-            .unwrap_or_else(|| u32::try_from(cores()).unwrap_or(1))
+        self.jobs.unwrap_or_else(Self::cores)
+    }
+
+    /// How many there are by default.
+    pub fn cores() -> u32 {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        u32::try_from(cores).unwrap_or(1)
+    }
+
+    /// A number of workers.
+    pub fn parse_jobs(text: &str) -> Result<u32, String> {
+        const MOST: u32 = 1000;
+        match text.parse() {
+            Ok(0) => Err(
+                "nothing would ever be done: give at least 1, or leave -j out to use all cores"
+                    .to_owned(),
+            ),
+            Ok(jobs) if jobs <= MOST => Ok(jobs),
+            _ => Err(format!("it must be a number from 1 to {MOST}")),
+        }
     }
 
     /// Sizes that were named.
@@ -37,17 +54,5 @@ impl SpeedArgs {
             memory: self.memory,
             chunk_size: self.chunk_size,
         }
-    }
-}
-
-fn parse_jobs(text: &str) -> Result<u32, String> {
-    const MOST: u32 = 1000;
-    match text.parse() {
-        Ok(0) => Err(
-            "nothing would ever be done: give at least 1, or leave -j out to use all cores"
-                .to_owned(),
-        ),
-        Ok(jobs) if jobs <= MOST => Ok(jobs),
-        _ => Err(format!("it must be a number from 1 to {MOST}")),
     }
 }

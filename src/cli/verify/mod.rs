@@ -6,12 +6,16 @@
 //!
 //! | file | |
 //! |---|---|
+//! | `archive` | an archive against its own manifest |
+//! | `archive_server` | a server against an archive's manifest |
 //! | `look` | both databases at one moment each: everything but rows |
 //! | `compare_rows` | the rows, and of the tables that differ the rows that do |
 //! | `repair` | hands what was found to the module that thinks out the SQL |
 //! | `tell` | what was found, after the rules that pass something over |
 //! | `verdict` | several looks, and what they come to |
 
+mod archive;
+mod archive_server;
 mod compare_rows;
 mod look;
 mod repair;
@@ -24,7 +28,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::arguments::{ConnectionArgs, LeaveOutArgs, OutputArgs, SelectionArgs};
+use super::arguments::{ComparedArgs, LeaveOutArgs, OutputArgs, SelectionArgs};
 use super::inspect::Road;
 use super::output::Output;
 use super::patterns::check_patterns;
@@ -46,9 +50,9 @@ use look::Both;
 #[derive(Debug, Clone, Args)]
 #[command(after_help = super::AFTER_HELP)]
 pub struct VerifyArgs {
-    /// Source and target.
+    /// What is compared.
     #[command(flatten)]
-    pub connection: ConnectionArgs,
+    pub connection: ComparedArgs,
 
     /// What to compare
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Level::Content, help_heading = "Verification")]
@@ -161,6 +165,9 @@ type Reading = Arc<Mutex<Option<Arc<Ends>>>>;
 impl VerifyArgs {
     /// From the command line.
     pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
+        if let Some(archive) = &self.connection.archive {
+            return Box::pin(archive::verify(archive, &self)).await;
+        }
         let output = Output::start(&self.output.options())?;
         Box::pin(run(self, output)).await
     }
@@ -238,7 +245,11 @@ async fn connect(args: &VerifyArgs, output: &Output) -> Result<(Both, Asked), Fa
     emitter.emit(What::StepStarted {
         step: "connecting".to_owned(),
     });
-    let mut requested = Requested::new(&args.connection, &args.selection, &args.leave_out)?;
+    let mut requested = Requested::new(
+        &args.connection.servers()?,
+        &args.selection,
+        &args.leave_out,
+    )?;
     requested.only_reads = true;
     let road = Road::connect(&requested).await?;
     emitter.emit(What::RunStarted {

@@ -265,6 +265,7 @@ impl Conninfo {
     /// What a person is shown of a connection that goes to one of the hosts.
     pub fn endpoint(&self, host: &HostTarget) -> Endpoint {
         Endpoint {
+            archive: None,
             host: host.name(),
             port: host.port,
             database: self.database.clone(),

@@ -16,6 +16,8 @@
 //! | `answers` | what a server answers to statements that were sent without waiting; the buffer |
 //! | `relay` | a bundle of tables from one server to the other |
 //! | `read` | tables that are only read |
+//! | `large_objects` | large objects that are read, taken apart |
+//! | `unframed` | tables that are read into a file |
 //! | `scanner` | counts and hashes rows as they pass by |
 //! | `arrays` | what of an array is no part of its value |
 //! | `message` | everything that is no row |
@@ -25,18 +27,22 @@
 mod answers;
 mod arrays;
 mod connection;
+mod large_objects;
 mod message;
 mod read;
 mod relay;
 mod scanner;
 #[cfg(test)]
 mod testing;
+mod unframed;
 
 pub(super) use connection::parse_version;
 pub use connection::{Notices, Wire, WireStart};
+pub use large_objects::{ObjectRows, ObjectSink};
 pub use read::{Question, ask_all, read_copy, read_rows};
 pub use relay::{Bundle, Ends, Leg, Moment, Passed, relay};
 pub use scanner::{RowScanner, RowSink, ScanError};
+pub use unframed::{Unframed, read_into};
 
 use std::iter::Sum;
 use std::sync::atomic::{AtomicU64, Ordering};

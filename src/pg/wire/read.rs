@@ -1,7 +1,7 @@
 //! Reads tables by COPY, and keeps nothing: counts and hashes, of one table or of many that are asked for at once.
 
 use bytes::BytesMut;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use super::answers::Answers;
 use super::connection::{Wire, put_query};
@@ -75,7 +75,7 @@ pub async fn ask_all(
     }
 }
 
-async fn answer<R: tokio::io::AsyncRead + Unpin>(
+async fn answer<R: AsyncRead + Unpin>(
     answers: &mut Answers<'_, R>,
     question: &Question<'_>,
     gauge: &Gauge,
@@ -95,11 +95,16 @@ async fn answer<R: tokio::io::AsyncRead + Unpin>(
 }
 
 /// One COPY from its beginning to its end.
-async fn copy<R: tokio::io::AsyncRead + Unpin, S: RowSink>(
-    answers: &mut Answers<'_, R>,
+pub(super) async fn copy<R, W, S>(
+    answers: &mut Answers<'_, R, W>,
     (sql, layout): (&SqlText, RowLayout<'_>),
     (gauge, sink): (&Gauge, S),
-) -> Result<(Relayed, S), PgError> {
+) -> Result<(Relayed, S), PgError>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+    S: RowSink,
+{
     answers.begin(sql, b'H').await?;
     let taken = answers.rows((sql, layout), (gauge, sink)).await?;
     let tag: Rows = answers.end(sql).await?;

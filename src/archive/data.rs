@@ -1,0 +1,234 @@
+//! What is in a data file once it is decompressed.
+//!
+//! A table's file is what COPY sends in its text format, a row a line: within a row a line feed is written as `\n`. After the
+//! rows comes a line `\.`, which no row can be, and two empty ones. `pg_dump` writes that before it has seen that COPY ended
+//! well, so it proves nothing; but a file without it is not whole.
+
+use std::io::{self, BufRead, Write};
+
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+
+use super::{Content, FileFacts};
+use crate::model::MultisetDigest;
+
+/// What `pg_dump` writes behind the rows of a table.
+pub const DATA_END: &[u8] = b"\\.\n\n\n";
+
+/// The line that ends the rows.
+const LAST_LINE: &[u8] = b"\\.\n";
+
+/// Reads the rows of a table to the end of what there is, and hashes each as the server sends it, with its line feed.
+pub struct DataReader {
+    content: Content,
+    /// The beginning of a row that is not whole yet.
+    head: Vec<u8>,
+    /// The whole of it.
+    hash: Box<Xxh3>,
+    /// How many of its bytes are there.
+    pending: u64,
+    ended: bool,
+    behind: Vec<u8>,
+}
+
+impl Default for DataReader {
+    fn default() -> Self {
+        Self {
+            content: Content::default(),
+            head: Vec::new(),
+            hash: Box::new(Xxh3::new()),
+            pending: 0,
+            ended: false,
+            behind: Vec::new(),
+        }
+    }
+}
+
+impl DataReader {
+    /// Takes in what comes next. Returns how many bytes of it, from the front, are rows.
+    pub fn take(&mut self, bytes: &[u8]) -> usize {
+        let mut at = 0;
+        while at < bytes.len() && !self.ended {
+            let rest = &bytes[at..];
+            let Some(end) = memchr::memchr(b'\n', rest) else {
+                self.begin(rest);
+                return bytes.len();
+            };
+            let line = &rest[..=end];
+            if self.pending == 0 {
+                if line == LAST_LINE {
+                    self.ended = true;
+                } else {
+                    self.row(xxh3_128(line), line.len() as u64);
+                }
+            } else {
+                self.begin(line);
+                if self.head == LAST_LINE {
+                    self.ended = true;
+                } else {
+                    self.row(self.hash.digest128(), self.pending);
+                }
+                self.pending = 0;
+                self.head.clear();
+            }
+            if self.ended {
+                self.behind.extend_from_slice(LAST_LINE);
+                self.rest(&rest[line.len()..]);
+                return at;
+            }
+            at += line.len();
+        }
+        if self.ended {
+            self.rest(&bytes[at..]);
+        }
+        at
+    }
+
+    /// What the rows were, if they ended as they should: with `\.`, or, if this is only a part of a file, without.
+    pub fn finish(self, is_part: bool) -> Result<Content, String> {
+        if self.pending > 0 {
+            return Err(format!(
+                "it ends in the middle of a row, after {} whole rows",
+                self.content.digest.rows
+            ));
+        }
+        match (is_part, self.ended, self.behind == DATA_END) {
+            (true, false, _) | (false, true, true) => Ok(self.content),
+            (true, true, _) => Err("there is an end of rows where none belongs".to_owned()),
+            (false, false, _) => Err(format!(
+                "it ends after {} rows, without the line \\. behind them",
+                self.content.digest.rows
+            )),
+            (false, true, false) => Err(format!(
+                "something else than two empty lines follows the end of its {} rows",
+                self.content.digest.rows
+            )),
+        }
+    }
+
+    fn begin(&mut self, piece: &[u8]) {
+        if self.pending == 0 {
+            self.hash.reset();
+        }
+        self.hash.update(piece);
+        self.pending += piece.len() as u64;
+        let room = (LAST_LINE.len() + 1).saturating_sub(self.head.len());
+        self.head.extend_from_slice(&piece[..piece.len().min(room)]);
+    }
+
+    fn row(&mut self, hash: u128, bytes: u64) {
+        self.content.digest.add_row(hash);
+        self.content.bytes += bytes;
+    }
+
+    /// Behind the end; no more of it is kept than tells that it is wrong.
+    fn rest(&mut self, bytes: &[u8]) {
+        let room = (DATA_END.len() + 1).saturating_sub(self.behind.len());
+        self.behind
+            .extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+}
+
+/// Reads rows to the end of what there is. The outer error is the file's, the inner one that of its content.
+pub fn read_rows(from: &mut impl BufRead, is_part: bool) -> io::Result<Result<Content, String>> {
+    let mut reader = DataReader::default();
+    loop {
+        let bytes = from.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(reader.finish(is_part));
+        }
+        let count = bytes.len();
+        reader.take(bytes);
+        from.consume(count);
+    }
+}
+
+/// Reads a large object to its end.
+pub fn read_large_object(from: &mut impl BufRead) -> io::Result<FileFacts> {
+    let mut summed = super::Summed::new(io::sink());
+    loop {
+        let bytes = from.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(summed.facts());
+        }
+        let count = bytes.len();
+        summed.write_all(bytes)?;
+        from.consume(count);
+    }
+}
+
+impl Content {
+    /// Two parts of one table.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            digest: self.digest + other.digest,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+
+    /// Of rows that were counted and hashed.
+    pub fn new(digest: MultisetDigest, bytes: u64) -> Self {
+        Self { digest, bytes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(pieces: &[&[u8]], is_part: bool) -> Result<Content, String> {
+        let mut reader = DataReader::default();
+        for piece in pieces {
+            reader.take(piece);
+        }
+        reader.finish(is_part)
+    }
+
+    #[test]
+    fn a_file_ends_as_pg_dump_ends_it() {
+        let content = read(&[b"1\ta\n2\t\\\\.\n\\.\n\n\n"], false).expect("whole");
+        assert_eq!(content.digest.rows.0, 2);
+        assert_eq!(content.bytes, 10);
+        let none = read(&[b"\\.\n\n\n"], false).expect("whole");
+        assert_eq!(none, Content::default());
+        for (file, why) in [
+            (&b"1\n2"[..], "in the middle of a row"),
+            (b"1\n", "without the line"),
+            (b"", "without the line"),
+            (b"1\n\\.\n", "something else"),
+            (b"1\n\\.\n\n", "something else"),
+            (b"1\n\\.\n\n\n\n", "something else"),
+            (b"1\n\\.\n1\n\n", "something else"),
+        ] {
+            let complaint = read(&[file], false).expect_err(why);
+            assert!(complaint.contains(why), "{complaint}");
+        }
+        assert!(read(&[b"1\n"], true).is_ok());
+        assert!(read(&[b"1\n\\.\n\n\n"], true).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn it_does_not_matter_where_the_pieces_are_cut(
+            rows in proptest::collection::vec("[a-z\\\\.]{0,6}", 0..8),
+            cuts in proptest::collection::vec(0..80_usize, 0..6),
+        ) {
+            let rows: Vec<String> = rows.iter().map(|row| row.replace('\\', "\\\\") + "\n").collect();
+            let file = [rows.concat().into_bytes(), DATA_END.to_vec()].concat();
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (file.len() + 1)).collect();
+            cuts.extend([0, file.len()]);
+            cuts.sort_unstable();
+            let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &file[pair[0]..pair[1]]).collect();
+            let mut expected = MultisetDigest::default();
+            for row in &rows {
+                expected.add_row(xxh3_128(row.as_bytes()));
+            }
+            let content = read(&pieces, false).expect("whole");
+            prop_assert_eq!(content.digest, expected);
+            let mut reader = DataReader::default();
+            let taken: usize = pieces.iter().map(|piece| reader.take(piece)).sum();
+            prop_assert!(taken >= rows.concat().len() && taken <= rows.concat().len() + 2);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Why an archive cannot be written, or read.
+
+use std::io;
+use std::path::PathBuf;
+
+/// An archive's trouble, always with the file it is about.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// There is something of that name.
+    #[error("{} exists already, and is not empty", path.display())]
+    Exists {
+        /// What.
+        path: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("{doing} {}", path.display())]
+    File {
+        /// What was tried, as a present participle.
+        doing: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// There is no manifest.
+    #[error("{} has no {}: it was made by pg_dump, or is not whole", path.display(), super::MANIFEST)]
+    NoManifest {
+        /// The archive.
+        path: PathBuf,
+    },
+    /// The manifest is not one.
+    #[error("{} cannot be understood", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Another version wrote it.
+    #[error("{} has format {format}, which this version does not know", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        format: u32,
+    },
+    /// A data file does not hold what it should.
+    #[error("{}: {what}", path.display())]
+    Data {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+impl ArchiveError {
+    /// For a call of the operating system that failed.
+    pub fn file(doing: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File {
+            doing,
+            path,
+            source,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The table of contents that `pg_dump` would write, all data included: it is asked for everything, and ended when it begins
+//! with the data.
+
+use std::ffi::OsString;
+
+use super::{DumpRequest, Source};
+use crate::archive::{Algorithm, Codec};
+use crate::cli::explain::explained;
+use crate::failure::Failure;
+use crate::ledger;
+use crate::pg::client_tools::ClientTool;
+use crate::toc::{Compression, Toc};
+
+/// The first `pg_dump` whose archives say how they are compressed.
+const NAMES_ALGORITHM: u32 = 16;
+
+/// Whether an archive by this `pg_dump` can be compressed like this.
+pub(super) fn check(pg_dump: &ClientTool, codec: Codec) -> Result<(), Failure> {
+    let is_new = matches!(codec.algorithm, Algorithm::Lz4 | Algorithm::Zstd);
+    if is_new && pg_dump.version.major() < NAMES_ALGORITHM {
+        return Err(Failure::usage(
+            format!(
+                "archives of pg_dump {} know no {codec}, only gzip and none",
+                pg_dump.version
+            ),
+            "Use -Z gzip, or install the client programs of PostgreSQL 16 or later.",
+        ));
+    }
+    Ok(())
+}
+
+/// Asks `pg_dump`, in the snapshot.
+pub(super) async fn contents(
+    source: &Source,
+    request: &DumpRequest,
+    codec: Codec,
+) -> Result<Toc, Failure> {
+    let Source {
+        server,
+        pg_dump,
+        snapshot,
+    } = source;
+    let mut arguments: Vec<OsString> = vec![
+        "--format=custom".into(),
+        "--compress=0".into(),
+        "--lock-wait-timeout=10s".into(),
+        format!("--snapshot={}", snapshot.id).into(),
+        format!("--exclude-schema={}", ledger::SCHEMA).into(),
+    ];
+    arguments.extend(request.narrowed_by().into_iter().map(OsString::from));
+    let connection = server.child_environment();
+    let toc = pg_dump
+        .beginning_of(&arguments, &connection, Toc::read)
+        .await;
+    let toc = match toc {
+        Ok(toc) => toc?,
+        Err(error) => return Err(explained(error.into(), server).await),
+    };
+    let compression = match codec.algorithm {
+        Algorithm::None => Compression::None,
+        Algorithm::Gzip => Compression::Gzip,
+        Algorithm::Lz4 => Compression::Lz4,
+        Algorithm::Zstd => Compression::Zstd,
+    };
+    toc.into_directory(compression)
+        .ok_or_else(|| Failure::defect(format!("an archive of {pg_dump} with {codec}")))
+}

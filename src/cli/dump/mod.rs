@@ -1,0 +1,296 @@
+//! `pgconvoy dump`: source server → archive directory, verified as written.
+//!
+//! ```text
+//!   connect ─► snapshot ─► pg_dump's table of contents ─► plan ─► dump ─► manifest, name
+//! ```
+//!
+//! | file | |
+//! |---|---|
+//! | `contents` | what `pg_dump` would write as its table of contents |
+//! | `request` | what was asked for, as a session that goes on needs it |
+//! | `write` | everything from the plan to the manifest |
+//!
+//! The commit point is the last step of `write`: the archive gets its name.
+
+mod contents;
+mod request;
+mod write;
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::arguments::{
+    KeeperOptions, LeaveOutArgs, OutputArgs, RetryArgs, RunningArgs, SelectionArgs, SourceArgs,
+    SpeedArgs, VerifyArgs,
+};
+use super::detach;
+use super::inspect::Server;
+use super::keeper;
+use super::output::Output;
+use super::patterns::check_patterns;
+use super::signals;
+use crate::archive::{Codec, Unfinished, is_finished};
+use crate::catalog;
+use crate::event::{Emit as _, What};
+use crate::execute::Stop;
+use crate::failure::Failure;
+use crate::model::{Endpoint, ExitStatus, Severity, Side};
+use crate::pg::Snapshot;
+use crate::pg::client_tools::{ClientTool, Search};
+use crate::pg::conninfo::Environment;
+use crate::preflight::{self, PreflightFacts};
+use crate::report::Ending;
+use crate::toc::RestoreOptions;
+
+pub(super) use request::{DumpRequest, asked_for};
+
+/// Dump a database into an archive that pg_restore can read, and prove that the archive holds it
+///
+/// Writes a directory in pg_dump's own format, with all cores, from one snapshot, and beside it a manifest of what each file
+/// must hold. Every file is read again after it was written. The archive gets its name when all of it is on disk: what is
+/// called DIR is whole. Exits with 0 only then.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = super::AFTER_HELP)]
+pub struct DumpArgs {
+    /// Source.
+    #[command(flatten)]
+    pub connection: SourceArgs,
+
+    /// The directory to write; there must be nothing of that name, or an empty directory
+    #[arg(long, value_name = "DIR", help_heading = "Archive")]
+    pub archive: PathBuf,
+
+    /// How to compress: none, gzip, lz4 or zstd, with a level if need be (zstd:9)
+    #[arg(
+        short = 'Z',
+        long,
+        value_name = "METHOD[:LEVEL]",
+        default_value = "gzip",
+        help_heading = "Archive"
+    )]
+    pub compress: Codec,
+
+    /// Which objects.
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+
+    /// What to leave out of them.
+    #[command(flatten)]
+    pub leave_out: LeaveOutArgs,
+
+    /// Number of workers, each with a connection to the source [default: all cores]
+    #[arg(short = 'j', long, value_name = "N", help_heading = "Speed", value_parser = SpeedArgs::parse_jobs)]
+    pub jobs: Option<u32>,
+
+    /// What to prove.
+    #[command(flatten)]
+    pub verify: VerifyArgs,
+
+    /// What survives a crash.
+    #[command(flatten)]
+    pub keeper: KeeperOptions,
+
+    /// What is tried again.
+    #[command(flatten)]
+    pub retry: RetryArgs,
+
+    /// How to start and stop it.
+    #[command(flatten)]
+    pub running: RunningArgs,
+
+    /// How to tell.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// A source that is looked at, in a snapshot.
+struct Source {
+    server: Server,
+    pg_dump: ClientTool,
+    snapshot: Snapshot,
+}
+
+impl DumpArgs {
+    /// From the command line: with a display and a run directory of its own.
+    pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
+        let options = self.output.options();
+        if self.running.detach {
+            let more = self.output.run_dir_as_argument(&options);
+            return Box::pin(detach::start(&options, &more)).await;
+        }
+        let output = Output::start(&options)?;
+        Box::pin(run(self, output)).await
+    }
+
+    fn jobs(&self) -> u32 {
+        self.jobs.unwrap_or_else(SpeedArgs::cores)
+    }
+}
+
+/// Dumps.
+async fn run(args: DumpArgs, output: Output) -> Result<ExitStatus, Failure> {
+    let stop = signals::watch(&output);
+    let prepared = tokio::select! {
+        prepared = Box::pin(prepare(&args, &output)) => prepared,
+        failure = signals::stopped(stop.clone()) => Err(failure),
+    };
+    let (source, request) = match prepared {
+        Ok(prepared) => prepared,
+        // Nothing was written, so there is nothing to keep a record of.
+        Err(failure) => {
+            output.abandon(&failure).await;
+            return Err(failure);
+        }
+    };
+    let session = Session {
+        output: &output,
+        stop,
+        running: args.running,
+        retry: args.retry,
+    };
+    let written = Box::pin(write::write(source, &request, &session, Vec::new())).await;
+    conclude(written, output).await
+}
+
+/// Goes on with a dump that was interrupted: in its snapshot with what is finished, or else anew.
+pub(super) async fn resume(
+    (request, running, retry): (DumpRequest, RunningArgs, RetryArgs),
+    output: Output,
+) -> Result<ExitStatus, Failure> {
+    if is_finished(&request.archive) {
+        let text = format!("{} is finished", request.archive.display());
+        output.emitter().emit(What::Note { text });
+    }
+    let stop = signals::watch(&output);
+    let taken_up = tokio::select! {
+        taken_up = Box::pin(request::take_up(&request, &output)) => taken_up,
+        failure = signals::stopped(stop.clone()) => Err(failure),
+    };
+    let (source, finished) = match taken_up {
+        Ok(taken_up) => taken_up,
+        Err(failure) => return Ok(output.fail(failure).await),
+    };
+    let session = Session {
+        output: &output,
+        stop,
+        running,
+        retry,
+    };
+    let written = Box::pin(write::write(source, &request, &session, finished)).await;
+    conclude(written, output).await
+}
+
+/// What a session of a dump needs besides what it does.
+struct Session<'a> {
+    output: &'a Output,
+    stop: tokio::sync::watch::Receiver<Stop>,
+    running: RunningArgs,
+    retry: RetryArgs,
+}
+
+async fn conclude(written: Result<(), Failure>, output: Output) -> Result<ExitStatus, Failure> {
+    Ok(match written {
+        Ok(()) => output.finish(Ending::Complete).await,
+        Err(failure) => output.fail(failure).await,
+    })
+}
+
+/// The look before the leap: everything up to here only reads.
+async fn prepare(args: &DumpArgs, output: &Output) -> Result<(Source, DumpRequest), Failure> {
+    let environment = Environment::of_process();
+    let archive = std::path::absolute(&args.archive)
+        .map_err(|error| Failure::file("finding", &args.archive, &error))?;
+    let conninfo = args.connection.resolve(&environment)?;
+    let filters = args.selection.filters()?;
+    let restore = args.leave_out.restore_options(false);
+    // Before anybody waits for anything: a name that is taken.
+    Unfinished::of(&archive).is_free()?;
+    let emitter = output.emitter();
+    let step = |step: &str| {
+        emitter.emit(What::StepStarted {
+            step: step.to_owned(),
+        });
+    };
+    step("connecting");
+    let server = Server::connect(conninfo.clone(), Side::Source)
+        .await
+        .map_err(|failure| failure.while_doing("the source"))?;
+    let pg_dump = Search::run("pg_dump", &environment).await;
+    let pg_dump = pg_dump.closest_for(server.facts.version)?;
+    let mut request = DumpRequest::new(&server, archive, (args.jobs(), args.verify.level()));
+    request.compression = args.compress.to_string();
+    request.filters = filters;
+    request.restore = restore;
+    request.keep_snapshot_s = args.keeper.keep_snapshot().map(|length| length.as_secs());
+    tell_start("dump", &server, &request, output);
+    contents::check(&pg_dump, args.compress)?;
+    request.filters.check_database(&server.facts.database)?;
+    request.filters.check_pg_dump(pg_dump.version.major())?;
+    check_patterns(&[&server], &request.filters).await?;
+    refuse_blockers(&server, &request, output).await?;
+    step("taking the snapshot");
+    let snapshot = keeper::snapshot(&server, args.keeper.keep_snapshot()).await?;
+    request.remember(&snapshot);
+    tell_snapshot(&snapshot, output);
+    output.run_dir().write_request(&request)?;
+    let source = Source {
+        server,
+        pg_dump,
+        snapshot,
+    };
+    Ok((source, request))
+}
+
+async fn refuse_blockers(
+    server: &Server,
+    request: &DumpRequest,
+    output: &Output,
+) -> Result<(), Failure> {
+    let unreadable = catalog::unreadable(&server.session).await?;
+    let findings = preflight::source_findings(&PreflightFacts {
+        source: &server.facts,
+        target: &server.facts,
+        source_facts: &catalog::SourceFacts::default(),
+        target_facts: &catalog::TargetFacts::default(),
+        toc: None,
+        restore: &RestoreOptions::default(),
+        overwrite: None,
+        create: false,
+        selective: !request.filters.is_empty(),
+        unreadable: &unreadable,
+        database_settings: &[],
+        assumable_roles: &[],
+    });
+    if !preflight::is_go(&findings) {
+        return Err(Failure::no_go(&findings));
+    }
+    let emitter = output.emitter();
+    findings
+        .into_iter()
+        .filter(|finding| finding.severity < Severity::Blocker)
+        .for_each(|finding| emitter.emit(What::Finding(finding)));
+    Ok(())
+}
+
+fn tell_start(command: &str, server: &Server, request: &DumpRequest, output: &Output) {
+    let path = request.archive.display().to_string();
+    output.emitter().emit(What::RunStarted {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        command: command.to_owned(),
+        source: server.endpoint.clone(),
+        target: Endpoint::archive(path, server.facts.database.clone()),
+        jobs: request.jobs,
+        verify: request.verify,
+        run_dir: output.run_dir().path().display().to_string(),
+        narrowed_by: request.narrowed_by(),
+    });
+}
+
+fn tell_snapshot(snapshot: &Snapshot, output: &Output) {
+    output.emitter().emit(What::SnapshotTaken {
+        side: Side::Source,
+        snapshot: snapshot.id.clone(),
+        lsn: snapshot.lsn.clone(),
+    });
+}

@@ -1,0 +1,191 @@
+//! What a dump was asked for, as `run.json` keeps it; and a dump taken up again.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Source, tell_snapshot, tell_start};
+use crate::archive::{Codec, Journal, Line, Unfinished, is_as_noted};
+use crate::cli::inspect::Server;
+use crate::cli::keeper;
+use crate::cli::output::Output;
+use crate::cli::run_dir::RunDir;
+use crate::cli::secrets::SOURCE_PASSWORD;
+use crate::event::{Emit as _, What};
+use crate::failure::Failure;
+use crate::ledger::Identity;
+use crate::model::{Filters, Side, VerifyLevel};
+use crate::pg::Snapshot;
+use crate::pg::client_tools::Search;
+use crate::pg::conninfo::{Conninfo, Environment, Password};
+use crate::pg::keeper::Kept;
+use crate::toc::RestoreOptions;
+
+/// What was asked for. Holds no password.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::cli) struct DumpRequest {
+    /// Always `dump`: other runs have none, or another.
+    pub command: String,
+    /// Where from, as `PG*` variables.
+    pub source: BTreeMap<String, String>,
+    /// Who the source is.
+    pub source_identity: Identity,
+    /// Where to: absolute.
+    pub archive: PathBuf,
+    /// As `-Z` has it.
+    pub compression: String,
+    /// Patterns.
+    pub filters: Filters,
+    /// What is left out.
+    pub restore: RestoreOptions,
+    /// Number of workers.
+    pub jobs: u32,
+    /// What to prove.
+    pub verify: VerifyLevel,
+    /// For how many seconds a process of its own holds the snapshot of an interrupted run; `None` is no such process.
+    pub keep_snapshot_s: Option<u64>,
+    /// Who holds the snapshot.
+    pub kept: Option<Kept>,
+}
+
+/// The command's name in the request.
+const COMMAND: &str = "dump";
+
+/// What a run was asked for, if it is a dump.
+pub(in crate::cli) fn asked_for(run_dir: &RunDir) -> Result<Option<DumpRequest>, Failure> {
+    /// Of any run.
+    #[derive(Deserialize)]
+    struct Any {
+        #[serde(default)]
+        command: String,
+    }
+    match run_dir.read_request::<Any>()? {
+        Some(any) if any.command == COMMAND => run_dir.read_request(),
+        _ => Ok(None),
+    }
+}
+
+impl DumpRequest {
+    /// Of a whole database, for a start.
+    pub fn new(server: &Server, archive: PathBuf, (jobs, verify): (u32, VerifyLevel)) -> Self {
+        Self {
+            command: COMMAND.to_owned(),
+            source: server
+                .connector
+                .conninfo()
+                .record(&server.session.peer().host),
+            source_identity: Identity::of(&server.facts),
+            archive,
+            compression: String::new(),
+            filters: Filters::default(),
+            restore: RestoreOptions::default(),
+            jobs,
+            verify,
+            keep_snapshot_s: None,
+            kept: None,
+        }
+    }
+
+    /// Which snapshot it is.
+    pub fn remember(&mut self, snapshot: &Snapshot) {
+        self.kept = snapshot.kept_by();
+    }
+
+    /// The options that leave a part of the database out.
+    pub fn narrowed_by(&self) -> Vec<String> {
+        let mut options = self.filters.pg_dump_args();
+        options.extend(self.restore.options().map(str::to_owned));
+        options
+    }
+
+    /// How to compress.
+    pub fn codec(&self) -> Result<Codec, Failure> {
+        self.compression
+            .parse()
+            .map_err(|error| Failure::defect(format!("the compression in run.json: {error}")))
+    }
+}
+
+/// The source again: in the snapshot of the session that was interrupted, with what that has finished, or in a new one.
+pub(super) async fn take_up(
+    request: &DumpRequest,
+    output: &Output,
+) -> Result<(Source, Vec<Line>), Failure> {
+    let environment = Environment::of_process();
+    let emitter = output.emitter();
+    emitter.emit(What::StepStarted {
+        step: "connecting".to_owned(),
+    });
+    let conninfo = Conninfo::from_record(&request.source, &environment)?;
+    let conninfo = match environment.variable(SOURCE_PASSWORD) {
+        Some(password) => conninfo.with_password(&Password::new(password)),
+        None => conninfo,
+    };
+    let server = Server::connect(conninfo, Side::Source)
+        .await
+        .map_err(|failure| failure.while_doing("the source"))?;
+    if !request.source_identity.may_be(&Identity::of(&server.facts)) {
+        return Err(Failure::usage(
+            format!(
+                "{} is not the database that the dump is of",
+                server.endpoint
+            ),
+            "Start a dump of it under another name.",
+        ));
+    }
+    tell_start("resume", &server, request, output);
+    let pg_dump = Search::run("pg_dump", &environment).await;
+    let pg_dump = pg_dump.closest_for(server.facts.version)?;
+    let held = match &request.kept {
+        Some(kept) => Snapshot::resume(&server.connector, kept).await?,
+        None => None,
+    };
+    let archive = Unfinished::of(&request.archive);
+    let (snapshot, finished) = match held {
+        Some(snapshot) if archive.exists() => {
+            let finished = unharmed(&archive, request, output)?;
+            (snapshot, finished)
+        }
+        _ => {
+            let text = "the snapshot of the session that was interrupted is gone: the dump begins anew, in another one".to_owned();
+            emitter.emit(What::Note { text });
+            if archive.exists() {
+                archive.clear()?;
+            }
+            let keep_for = request.keep_snapshot_s.map(Duration::from_secs);
+            (keeper::snapshot(&server, keep_for).await?, Vec::new())
+        }
+    };
+    tell_snapshot(&snapshot, output);
+    let source = Source {
+        server,
+        pg_dump,
+        snapshot,
+    };
+    Ok((source, finished))
+}
+
+/// What the journal says is finished, as far as the files are still what it says.
+fn unharmed(
+    archive: &Unfinished,
+    request: &DumpRequest,
+    output: &Output,
+) -> Result<Vec<Line>, Failure> {
+    let codec = request.codec()?;
+    let lines = Journal::read(archive)?;
+    let noted = lines.len();
+    let mut unharmed = Vec::with_capacity(noted);
+    for line in lines {
+        if is_as_noted(archive.path(), codec.algorithm, &line) {
+            unharmed.push(line);
+        }
+    }
+    let text = format!(
+        "{} of {noted} pieces of the archive that were finished are as they should be, and stay",
+        unharmed.len()
+    );
+    output.emitter().emit(What::Note { text });
+    Ok(unharmed)
+}

@@ -1,0 +1,205 @@
+//! Everything from the plan to the archive's name.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+
+use super::contents::contents;
+use super::{DumpRequest, Session, Source};
+use crate::archive::{
+    FileFacts, Journal, LargeObjectFacts, Line, Manifest, SequenceFacts, SourceFacts, TOC,
+    Unfinished,
+};
+use crate::catalog;
+use crate::event::{Emit, What};
+use crate::execute::dump::{self, Dump, DumpError, Dumped};
+use crate::failure::Failure;
+use crate::model::{QualifiedName, Unverified};
+use crate::pg::VALUE_SETTINGS;
+use crate::plan::DumpPlan;
+use crate::toc::{LargeObjectList, Text, Toc};
+
+/// Dumps what is not finished yet, and finishes the archive.
+pub(super) async fn write(
+    mut source: Source,
+    request: &DumpRequest,
+    session: &Session<'_>,
+    finished: Vec<Line>,
+) -> Result<(), Failure> {
+    let codec = request.codec()?;
+    let emitter = session.output.emitter();
+    let step = |step: &str| {
+        emitter.emit(What::StepStarted {
+            step: step.to_owned(),
+        });
+    };
+    step("reading the schema of the source");
+    let toc = Box::pin(contents(&source, request, codec));
+    let facts = async { Ok(catalog::source_facts(source.snapshot.session()).await?) };
+    let (toc, facts) = tokio::select! {
+        both = crate::cli::at_once::at_once(toc, Box::pin(facts)) => both?,
+        failure = crate::cli::signals::stopped(session.stop.clone()) => return Err(failure),
+    };
+    let plan = DumpPlan::make(
+        &toc,
+        (&source.server.facts, &facts),
+        (request.jobs, request.verify),
+    )?;
+    let plan = Arc::new(plan);
+    let archive = Unfinished::of(&request.archive);
+    if !archive.exists() {
+        Unfinished::begin(&request.archive)?;
+    }
+    // From here on there is something that can be resumed, in this snapshot.
+    source.snapshot.keep().await?;
+    emitter.emit(What::Planned {
+        jobs: plan.announced(),
+        tables: u32::try_from(plan.units.len()).unwrap_or(u32::MAX),
+        bytes: plan.data_bytes(),
+    });
+    step("dumping");
+    let dumped = dump::run(Dump {
+        plan: Arc::clone(&plan),
+        source: source.server.connector.clone(),
+        snapshot: source.snapshot.id.clone(),
+        archive: archive.clone(),
+        codec,
+        workers: request.jobs,
+        verify: request.verify,
+        emit: Arc::new(emitter.clone()),
+        stop: session.stop.clone(),
+        patience: session.running.patience(),
+        max_retries: session.retry.max_retries,
+        finished,
+    });
+    let dumped = Box::pin(dumped)
+        .await
+        .map_err(|error| why_stopped(error, session))?;
+    step("finishing the archive");
+    let lists = lists(&archive, &plan.lists, &dumped)?;
+    let bytes = toc.to_bytes()?;
+    let has_doubts = dumped.has_doubts | !is_the_same(&toc, &bytes, &emitter);
+    let mut manifest = manifest(&source, request, dumped);
+    manifest.toc = archive.write(TOC, &bytes)?;
+    manifest.large_object_lists = lists;
+    manifest.sequences = sequences(&source, &toc).await?;
+    emitter.emit(What::Checked {
+        what: "sequences".into(),
+        count: manifest.sequences.len() as u64,
+    });
+    // An error if its holder has ended before: then what was read last may be empty without having been.
+    source.snapshot.release().await?;
+    emitter.emit(What::SnapshotReleased);
+    if has_doubts {
+        let path = archive.path().display();
+        let text = format!("the archive does not get its name: what was written stays in {path}");
+        emitter.emit(What::Note { text });
+        return Ok(());
+    }
+    Journal::remove(&archive)?;
+    // The commit point.
+    archive.finish(&manifest)?;
+    Ok(())
+}
+
+/// What the archive holds, but for what is yet to be written.
+fn manifest(source: &Source, request: &DumpRequest, dumped: Dumped) -> Manifest {
+    let (server, snapshot) = (&source.server, &source.snapshot);
+    let endpoint = &server.endpoint;
+    let settings = VALUE_SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Manifest {
+        format: Manifest::FORMAT,
+        pgconvoy_version: env!("CARGO_PKG_VERSION").to_owned(),
+        finished_at: Utc::now(),
+        source: SourceFacts {
+            server: format!("{}:{}", endpoint.host, endpoint.port),
+            database: server.facts.database.clone(),
+            server_version_num: server.facts.version.0,
+            system_identifier: server.facts.system_identifier,
+            encoding: server.facts.encoding.clone(),
+            snapshot: snapshot.id.clone(),
+            lsn: snapshot.lsn.clone(),
+            settings: settings.to_vec(),
+        },
+        narrowed_by: request.narrowed_by(),
+        compression: request.compression.clone(),
+        toc: FileFacts::default(),
+        sequences: Vec::new(),
+        tables: dumped.tables,
+        large_objects: dumped.large_objects,
+        large_object_lists: Vec::new(),
+    }
+}
+
+fn why_stopped(error: DumpError, session: &Session<'_>) -> Failure {
+    match (error, session.stop.borrow().cause()) {
+        (DumpError::Stopped, Some(cause)) => Failure::stopped(cause),
+        (error, _) => Failure::from(error),
+    }
+}
+
+/// The lists of large objects: their numbers, and the files that they are in.
+fn lists(
+    archive: &Unfinished,
+    lists: &[LargeObjectList],
+    dumped: &Dumped,
+) -> Result<Vec<(String, FileFacts)>, Failure> {
+    let mut written = Vec::with_capacity(lists.len());
+    for list in lists {
+        let mut text = String::new();
+        for oid in &list.oids {
+            let found = dumped
+                .large_objects
+                .binary_search_by_key(oid, |object: &LargeObjectFacts| object.oid);
+            if found.is_ok() {
+                text.push_str(&format!("{oid} blob_{oid}.dat\n"));
+            }
+        }
+        let name = list.file.to_string_lossy();
+        let facts = archive.write(&name, text.as_bytes())?;
+        written.push((name, facts));
+    }
+    Ok(written)
+}
+
+/// Where sequences stand, by names in UTF-8: in the archive they are in the database's encoding.
+async fn sequences(source: &Source, toc: &Toc) -> Result<Vec<SequenceFacts>, Failure> {
+    let positions = toc.sequence_positions().map_err(|entry| {
+        Failure::defect(format!("{entry} does not say where the sequence stands"))
+    })?;
+    let texts = positions
+        .iter()
+        .flat_map(|position| [&position.schema, &position.name]);
+    let names: Vec<String> = match source.server.facts.encoding.as_str() {
+        "UTF8" | "SQL_ASCII" => texts.map(Text::to_string_lossy).collect(),
+        _ => {
+            let session = source.snapshot.session();
+            catalog::decoded_names(session, texts.map(|text| &**text)).await?
+        }
+    };
+    let named = positions.iter().zip(names.chunks_exact(2));
+    let facts = named.map(|(position, name)| SequenceFacts {
+        sequence: QualifiedName::new(&name[0], &name[1]),
+        last_value: position.last_value,
+        is_called: position.is_called,
+    });
+    Ok(facts.collect())
+}
+
+/// What is written must read as what it was.
+fn is_the_same(toc: &Toc, bytes: &[u8], emit: &dyn Emit) -> bool {
+    let is_the_same = Toc::parse(bytes).is_ok_and(|again| again == *toc);
+    emit.emit(if is_the_same {
+        What::Checked {
+            what: "entries of the table of contents".into(),
+            count: toc.entries.len() as u64,
+        }
+    } else {
+        What::Unverified(Unverified {
+            class: "table of contents".into(),
+            object: TOC.into(),
+            because: "it does not read as it was written".into(),
+        })
+    });
+    is_the_same
+}

@@ -1,0 +1,99 @@
+//! `pgconvoy verify --archive`: the files of an archive against its manifest, or a server against it.
+
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{VerifyArgs, archive_server};
+use crate::archive::{Manifest, Problem, check_files};
+use crate::cli::output::style_of_stderr;
+use crate::failure::Failure;
+use crate::model::{Bytes, ExitStatus, Rows};
+use crate::progress::words;
+
+/// Looks at every file; with a server, compares that with what the manifest says.
+pub(super) async fn verify(archive: &Path, args: &VerifyArgs) -> Result<ExitStatus, Failure> {
+    let manifest = Manifest::read(archive)?;
+    if let Some(server) = args.connection.server_of_archive()? {
+        return Box::pin(archive_server::verify((archive, manifest), server, args)).await;
+    }
+    let problems = check_files(archive, &manifest, |_, _| {})?;
+    let status = if problems.is_empty() {
+        ExitStatus::Proven
+    } else {
+        ExitStatus::Different
+    };
+    let sentence = sentence(archive, &manifest, &problems);
+    let told = if args.output.display.json() {
+        tell_json(&problems, (status, &sentence))
+    } else {
+        tell(&problems, &sentence)
+    };
+    told.map_err(|error| Failure::file("writing to", Path::new("the terminal"), &error))?;
+    Ok(status)
+}
+
+fn sentence(archive: &Path, manifest: &Manifest, problems: &[Problem]) -> String {
+    let rows: Rows = manifest
+        .tables
+        .iter()
+        .map(|table| table.content.digest.rows)
+        .sum();
+    let bytes: u64 = manifest.files().map(|(_, facts)| facts.bytes).sum();
+    let source = &manifest.source;
+    let path = archive.display();
+    if problems.is_empty() {
+        return format!(
+            "Proven: {path} is as it was written: {}, {}, {} ({}), dumped from {} at {} (LSN {}).",
+            words::count(manifest.tables.len() as u64, "table", "tables"),
+            words::count(rows.0, "row", "rows"),
+            words::count(
+                manifest.large_objects.len() as u64,
+                "large object",
+                "large objects"
+            ),
+            Bytes(bytes),
+            source.database,
+            source.server,
+            source.lsn
+        );
+    }
+    format!(
+        "NOT as it was written: {} of {path}. Do not restore from it; what is named above is damaged, the rest is whole.",
+        words::count(problems.len() as u64, "file", "files")
+    )
+}
+
+fn about(problem: &Problem) -> String {
+    match &problem.object {
+        Some(object) => format!("{} ({object})", problem.file),
+        None => problem.file.clone(),
+    }
+}
+
+fn tell(problems: &[Problem], sentence: &str) -> io::Result<()> {
+    let style = style_of_stderr();
+    let mut stderr = io::stderr();
+    for problem in problems {
+        let about = words::one_line(&about(problem));
+        writeln!(
+            stderr,
+            "{} {about}: {}",
+            style.bad("damaged:"),
+            problem.what
+        )?;
+    }
+    writeln!(stderr, "{sentence}")
+}
+
+fn tell_json(problems: &[Problem], (status, sentence): (ExitStatus, &str)) -> io::Result<()> {
+    let problems: Vec<_> = problems
+        .iter()
+        .map(|problem| {
+            json!({ "file": problem.file, "object": problem.object, "what": problem.what })
+        })
+        .collect();
+    let line = json!({ "status": status.code(), "sentence": sentence, "problems": problems });
+    writeln!(io::stdout(), "{line}")
+}

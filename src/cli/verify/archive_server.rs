@@ -1,0 +1,229 @@
+//! `pgconvoy verify --archive --source|--target`: what a server holds against an archive's manifest.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::VerifyArgs;
+use crate::archive::Manifest;
+use crate::catalog;
+use crate::cli::arguments::SpeedArgs;
+use crate::cli::inspect::Server;
+use crate::cli::output::Output;
+use crate::cli::schema::describe;
+use crate::cli::signals;
+use crate::event::{Emit, What};
+use crate::failure::Failure;
+use crate::model::{Endpoint, ExitStatus, Side, Unverified, VerifyLevel};
+use crate::pg::client_tools::{ClientTool, Search};
+use crate::pg::conninfo::{Conninfo, Environment};
+use crate::pg::{Pool, Snapshot};
+use crate::report::Ending;
+use crate::toc::{CompareOptions, Text, Toc};
+use crate::verify::archived::{self, Archived};
+use crate::verify::{self, Outcome};
+
+/// Compares.
+pub(super) async fn verify(
+    (archive, manifest): (&Path, Manifest),
+    (side, conninfo): (Side, Conninfo),
+    args: &VerifyArgs,
+) -> Result<ExitStatus, Failure> {
+    refuse_what_is_for_two_servers(args)?;
+    let toc = Toc::open(archive)?;
+    let output = Output::start(&args.output.options())?;
+    let stop = signals::watch(&output);
+    let path = archive.display().to_string();
+    let jobs = args.jobs.unwrap_or_else(SpeedArgs::cores);
+    let comparing = Comparing {
+        endpoint: Endpoint::archive(path, manifest.source.database.clone()),
+        manifest,
+        toc,
+        side,
+        jobs,
+        args,
+    };
+    let emit: Arc<dyn Emit> = Arc::new(output.emitter());
+    let ended = tokio::select! {
+        ended = Box::pin(comparing.compare(conninfo, &output, &emit)) => ended,
+        failure = signals::stopped(stop) => Err(failure),
+    };
+    Ok(match ended {
+        Ok(()) => output.finish(Ending::Complete).await,
+        Err(failure) => output.fail(failure).await,
+    })
+}
+
+/// What two servers can be asked for, and an archive cannot.
+fn refuse_what_is_for_two_servers(args: &VerifyArgs) -> Result<(), Failure> {
+    let is_given = [
+        (args.recheck > 0, "--recheck"),
+        (!args.ignore.is_empty(), "--ignore"),
+        (args.repair.is_some(), "--repair"),
+        (args.show_values, "--show-values"),
+        (
+            !args.selection.filters()?.is_empty(),
+            "the selection of objects",
+        ),
+        (args.level != super::Level::Content, "--level"),
+    ];
+    match is_given.into_iter().find(|(given, _)| *given) {
+        None => Ok(()),
+        Some((_, option)) => Err(Failure::usage(
+            format!("{option} is not supported in a comparison with an archive"),
+            "Leave it out; everything that is in the archive is compared.",
+        )),
+    }
+}
+
+struct Comparing<'a> {
+    manifest: Manifest,
+    toc: Toc,
+    endpoint: Endpoint,
+    side: Side,
+    jobs: u32,
+    args: &'a VerifyArgs,
+}
+
+impl Comparing<'_> {
+    async fn compare(
+        &self,
+        conninfo: Conninfo,
+        output: &Output,
+        emit: &Arc<dyn Emit>,
+    ) -> Result<(), Failure> {
+        let step = |step: &str| {
+            emit.emit(What::StepStarted {
+                step: step.to_owned(),
+            });
+        };
+        step("connecting");
+        let server = Server::connect(conninfo, Side::Source).await;
+        let server =
+            server.map_err(|failure| failure.while_doing(&format!("the {}", self.side)))?;
+        self.tell_start(&server, output, emit.as_ref());
+        let pg_dump = Search::run("pg_dump", &Environment::of_process()).await;
+        let pg_dump = pg_dump.closest_for(server.facts.version)?;
+        let snapshot = Snapshot::take(&server.connector, catalog::readable_tables).await?;
+        emit.emit(What::SnapshotTaken {
+            side: Side::Target,
+            snapshot: snapshot.id.clone(),
+            lsn: snapshot.lsn.clone(),
+        });
+        step("reading and comparing the schema");
+        let mut outcome = self.schema(&server, &pg_dump, &snapshot).await?;
+        let facts = catalog::source_facts(snapshot.session()).await?;
+        let encoding = match self.manifest.source.encoding.as_str() {
+            "SQL_ASCII" => "SQL_ASCII",
+            _ => "UTF8",
+        };
+        let connector = server.connector.with_encoding(encoding);
+        let pool = Pool::in_snapshot(connector, snapshot.id.clone());
+        let archived = Archived {
+            manifest: &self.manifest,
+            pool: &pool,
+            facts: &facts,
+            version: server.facts.version,
+            readers: usize::try_from(self.jobs).unwrap_or(1),
+        };
+        let subjects = archived.subjects();
+        emit.emit(What::Planned {
+            jobs: Vec::new(),
+            tables: u32::try_from(subjects.len()).unwrap_or(u32::MAX),
+            bytes: facts.tables.iter().map(|table| table.total).sum(),
+        });
+        step("reading the rows");
+        outcome.extend(Box::pin(archived::compare(&archived, subjects, emit)).await);
+        pool.drain().await;
+        if let Err(error) = snapshot.release().await {
+            outcome.unverified.push(Unverified {
+                class: "snapshot".into(),
+                object: self.side.to_string(),
+                because: format!("the session that held it has ended too early: {error}"),
+            });
+        }
+        tell(outcome, emit.as_ref());
+        Ok(())
+    }
+
+    fn tell_start(&self, server: &Server, output: &Output, emit: &dyn Emit) {
+        emit.emit(What::RunStarted {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            command: "verify".to_owned(),
+            source: self.endpoint.clone(),
+            target: server.endpoint.clone(),
+            jobs: self.jobs,
+            verify: VerifyLevel::Content,
+            run_dir: output.run_dir().path().display().to_string(),
+            narrowed_by: self.manifest.narrowed_by.clone(),
+        });
+        emit.emit(What::SnapshotTaken {
+            side: Side::Source,
+            snapshot: self.manifest.source.snapshot.clone(),
+            lsn: self.manifest.source.lsn.clone(),
+        });
+    }
+
+    /// Definitions can be compared if the same `pg_dump` describes both.
+    async fn schema(
+        &self,
+        server: &Server,
+        pg_dump: &ClientTool,
+        snapshot: &Snapshot,
+    ) -> Result<Outcome, Failure> {
+        let then = self
+            .toc
+            .header
+            .dump_version
+            .as_ref()
+            .map(Text::to_string_lossy);
+        let then = then.unwrap_or_default();
+        let major = then
+            .split(['.', ' '])
+            .next()
+            .and_then(|major| major.parse::<u32>().ok());
+        if major != Some(pg_dump.version.major()) {
+            let mut outcome = Outcome::default();
+            outcome.unverified.push(Unverified {
+                class: "schema".into(),
+                object: server.facts.database.clone(),
+                because: format!(
+                    "the archive was described by pg_dump {then}, and the server can only be described by {pg_dump}, which words \
+                     definitions in another way"
+                ),
+            });
+            return Ok(outcome);
+        }
+        let encoding = self.toc.encoding();
+        let options = self.manifest.narrowed_by.clone();
+        let dumped = describe(
+            server,
+            pg_dump,
+            (Some(&snapshot.id), encoding.as_deref(), options),
+        );
+        let there = Toc::parse(&dumped.await?)?;
+        let options = CompareOptions {
+            restore: self.args.leave_out.restore_options(false),
+            source_major: self.manifest.source.server_version_num / 10_000,
+            target_major: server.facts.version.major(),
+            ..CompareOptions::default()
+        };
+        Ok(verify::compare_schemas(&self.toc, &there, &options))
+    }
+}
+
+fn tell(outcome: Outcome, emit: &dyn Emit) {
+    for (what, count) in outcome.checked {
+        emit.emit(What::Checked { what, count });
+    }
+    for text in outcome.notes {
+        emit.emit(What::Note { text });
+    }
+    for difference in outcome.differences {
+        emit.emit(What::Difference(difference));
+    }
+    for unverified in outcome.unverified {
+        emit.emit(What::Unverified(unverified));
+    }
+    let text = "what materialized views hold is not in an archive, and was not compared".to_owned();
+    emit.emit(What::Note { text });
+}

@@ -1,0 +1,182 @@
+//! Large objects, each into a file of its own.
+//! They come as rows of a binary COPY, in parts of a megabyte: OID, number of the part, bytes. The first part of an object
+//! begins its file.
+
+use std::io::{self, BufReader, Write};
+
+use super::{Broken, Context, Ended};
+use crate::archive::{
+    ArchiveError, Decoder, Encoder, FileFacts, Growing, LargeObjectFacts, Line, Summed,
+    read_large_object,
+};
+use crate::catalog::large_object_content;
+use crate::event::What;
+use crate::model::{
+    Difference, DifferenceKind, Oid, RowLayout, Rows, SqlText, Unverified, VerifyLevel,
+};
+use crate::pg::wire::{Gauge, ObjectRows, ObjectSink, Unframed, read_into};
+
+/// Large objects of one list.
+pub(super) async fn dump(
+    context: &Context,
+    (_list, oids): (usize, &[Oid]),
+    gauge: &Gauge,
+) -> Result<Ended, Broken> {
+    let sql = SqlText::from(format!(
+        "copy ({}) to stdout (format binary)",
+        large_object_content(oids)
+    ));
+    let mut wire = context.source.take().await?;
+    let mut unframed = Unframed::new(ObjectRows::new(Files::new(context)));
+    let read = read_into(&mut wire, &sql, RowLayout::PLAIN, (gauge, &mut unframed)).await;
+    if let Some(error) = unframed.failure() {
+        context.source.give_up(wire);
+        let rows = unframed.into_inner();
+        return Err(ArchiveError::file("writing", &rows.sink().path())(error).into());
+    }
+    let relayed = match read {
+        Ok(relayed) => relayed,
+        Err(error) => {
+            context.source.give_up(wire);
+            return Err(error.into());
+        }
+    };
+    context.source.give_back(wire);
+    let rows = unframed.into_inner();
+    let path = rows.sink().path();
+    let files = rows
+        .finish()
+        .map_err(ArchiveError::file("writing", &path))?;
+    let facts = files.finished;
+    judge(context, oids, &facts)?;
+    let bytes = relayed.bytes;
+    let rows = Rows(facts.len() as u64);
+    let mut state = context.state();
+    state.journal.note(&Line::LargeObjects {
+        facts: facts.clone(),
+    })?;
+    state.large_objects.extend(facts);
+    Ok(Ended { rows, bytes })
+}
+
+/// Every object is there, and its file holds what was read.
+fn judge(context: &Context, oids: &[Oid], facts: &[LargeObjectFacts]) -> Result<(), ArchiveError> {
+    let class = || "large objects' contents".to_owned();
+    if context.verify == VerifyLevel::None {
+        return Ok(());
+    }
+    let mut count = 0;
+    for oid in oids {
+        let Some(facts) = facts.iter().find(|facts| facts.oid == *oid) else {
+            context.doubt(What::Unverified(Unverified {
+                class: class(),
+                object: oid.to_string(),
+                because: "pg_dump lists it, and it could not be read".to_owned(),
+            }));
+            continue;
+        };
+        if context.verify == VerifyLevel::Content {
+            let again = again(context, facts)?;
+            if again != facts.content {
+                context.doubt(What::Difference(Difference {
+                    kind: DifferenceKind::Different,
+                    class: class(),
+                    object: oid.to_string(),
+                    detail: format!(
+                        "{} bytes were read, hash {:032x}; its file holds {}, hash {:032x}",
+                        facts.content.bytes, facts.content.xxh3, again.bytes, again.xxh3
+                    ),
+                }));
+                continue;
+            }
+        }
+        count += 1;
+    }
+    context.emit.emit(What::Checked {
+        what: class(),
+        count,
+    });
+    Ok(())
+}
+
+fn again(context: &Context, facts: &LargeObjectFacts) -> Result<FileFacts, ArchiveError> {
+    let file = context.archive.read_from(&facts.file, 0)?;
+    let path = context.archive.path().join(&facts.file);
+    let read = || {
+        let raw = BufReader::new(file);
+        let mut decoder = Decoder::buffered(context.codec.algorithm, raw)?;
+        read_large_object(&mut decoder)
+    };
+    read().map_err(ArchiveError::file("reading again", &path))
+}
+
+/// Writes a file for each object.
+struct Files<'a> {
+    context: &'a Context,
+    open: Option<Open>,
+    finished: Vec<LargeObjectFacts>,
+}
+
+/// The object whose content is coming.
+struct Open {
+    oid: Oid,
+    file: String,
+    content: Summed<Encoder<Growing>>,
+}
+
+impl<'a> Files<'a> {
+    fn new(context: &'a Context) -> Self {
+        Self {
+            context,
+            open: None,
+            finished: Vec::new(),
+        }
+    }
+
+    /// The file that is being written.
+    fn path(&self) -> std::path::PathBuf {
+        let directory = self.context.archive.path();
+        match &self.open {
+            Some(open) => directory.join(&open.file),
+            None => directory.to_owned(),
+        }
+    }
+}
+
+impl ObjectSink for Files<'_> {
+    fn begin(&mut self, oid: Oid) -> io::Result<()> {
+        self.end()?;
+        let suffix = self.context.codec.algorithm.suffix();
+        let file = format!("blob_{oid}.dat{suffix}");
+        let growing = self.context.archive.file(&file).map_err(io::Error::other)?;
+        let encoder = Encoder::new(self.context.codec, growing)?;
+        self.open = Some(Open {
+            oid,
+            file,
+            content: Summed::new(encoder),
+        });
+        Ok(())
+    }
+
+    fn content(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.open {
+            Some(open) => open.content.write_all(bytes),
+            None => Ok(()),
+        }
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        let Some(open) = self.open.take() else {
+            return Ok(());
+        };
+        let content = open.content.facts();
+        let growing = open.content.into_inner().finish()?;
+        self.finished.push(LargeObjectFacts {
+            oid: open.oid,
+            file: open.file,
+            on_disk: growing.facts(),
+            content,
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,304 @@
+//! What a dump reads, in which pieces, and in which order: the largest first.
+//!
+//! ```text
+//!   a large table   part 1, part 2, …   each with a reader of its own; they go into one file, in this order
+//!   small tables    one after the other, many to a job
+//!   large objects   a few hundred to a job
+//! ```
+//!
+//! The rows are read in COPY's text format, which is what an archive holds. The pieces of a large table are many and small:
+//! who has read one waits for its turn to append it, and holds it in memory meanwhile.
+
+use std::collections::HashMap;
+
+use super::builder::client_encoding;
+use super::tables::{CopyUnit, Range};
+use crate::catalog::{ServerFacts, SourceFacts, Table};
+use crate::event::{Phase, PlannedJob};
+use crate::model::{Bytes, DumpId, JobId, Oid, QualifiedName, Rows, VerifyLevel};
+use crate::toc::{Entry, LargeObjectList, Text, Toc};
+
+/// About how much of a table a piece holds, as stored on the source.
+const PART: Bytes = Bytes(16 << 20);
+/// A table of less than this many pieces is read whole.
+const FEWEST_PARTS: u64 = 3;
+/// Tables up to this size share a job …
+const SMALL: Bytes = Bytes(2 << 20);
+/// … of about this size …
+const BUNDLE: Bytes = Bytes(16 << 20);
+/// … and of this many tables at most.
+const TABLES_PER_JOB: usize = 200;
+/// Large objects of one job.
+const OBJECTS_PER_JOB: usize = 500;
+/// Ranges of blocks can be read on their own from version 14 on.
+const TID_RANGE_SCANS: u32 = 14;
+
+/// What a dump reads. Immutable.
+#[derive(Debug, Clone)]
+pub struct DumpPlan {
+    /// Client encoding of the sessions that read.
+    pub client_encoding: String,
+    /// Tables, in the order of the archive.
+    pub units: Vec<DumpUnit>,
+    /// Lists of large objects.
+    pub lists: Vec<LargeObjectList>,
+    /// The jobs, by number, in the order in which they are to be begun.
+    pub jobs: Vec<DumpJob>,
+}
+
+/// A table whose rows are dumped.
+#[derive(Debug, Clone)]
+pub struct DumpUnit {
+    /// Its `TABLE DATA` entry.
+    pub dump_id: DumpId,
+    /// How it is read.
+    pub copy: CopyUnit,
+    /// The name of its file, without what a compression adds to it.
+    pub file: String,
+    /// Its parts; one, without bounds, if it is read whole.
+    pub parts: Vec<Option<Range>>,
+}
+
+/// The smallest thing that can be done again alone.
+#[derive(Debug, Clone)]
+pub struct DumpJob {
+    /// What it does, for a person.
+    pub label: String,
+    /// What it does.
+    pub work: DumpWork,
+    /// Bytes on the source.
+    pub bytes: Bytes,
+    /// Rows expected.
+    pub rows: Rows,
+}
+
+/// What a job does.
+#[derive(Debug, Clone)]
+pub enum DumpWork {
+    /// Whole tables, by index.
+    Tables(Vec<usize>),
+    /// A part of a table: the table's index, and the part's.
+    Part(usize, usize),
+    /// `count(*)` of a table that is read in parts, by its index.
+    Count(usize),
+    /// Large objects of one list, by its index.
+    LargeObjects(usize, Vec<Oid>),
+}
+
+/// Why no plan can be made.
+#[derive(Debug, thiserror::Error)]
+pub enum DumpPlanError {
+    /// The archive names a table that the catalog does not show.
+    #[error(
+        "planning: {entry} is in pg_dump's list, but the table cannot be read; is the role \"{role}\" allowed to?"
+    )]
+    NotVisible {
+        /// The entry.
+        entry: String,
+        /// The connected role.
+        role: String,
+    },
+    /// An entry that is not as `pg_dump` writes it.
+    #[error("planning: {entry} is not understood: {what}")]
+    Entry {
+        /// The entry.
+        entry: String,
+        /// What of it.
+        what: &'static str,
+    },
+}
+
+impl DumpPlan {
+    /// Makes it. `toc` is that of a directory.
+    pub fn make(
+        toc: &Toc,
+        (server, facts): (&ServerFacts, &SourceFacts),
+        (workers, verify): (u32, VerifyLevel),
+    ) -> Result<Self, DumpPlanError> {
+        let by_oid: HashMap<Oid, &Table> = facts
+            .tables
+            .iter()
+            .map(|table| (table.oid, table))
+            .collect();
+        let mut units = Vec::new();
+        for entry in toc.entries.iter().filter(|entry| entry.is_table_data()) {
+            let table = by_oid.get(&entry.oid).copied();
+            let table = table.ok_or_else(|| DumpPlanError::NotVisible {
+                entry: entry.to_string(),
+                role: server.role.clone(),
+            })?;
+            units.push(unit(entry, table, server, workers)?);
+        }
+        let misunderstood = |entry: &Entry| DumpPlanError::Entry {
+            entry: entry.to_string(),
+            what: "the large objects that it is about",
+        };
+        let lists = toc.large_object_lists().map_err(misunderstood)?;
+        let jobs = jobs(&units, &lists, verify != VerifyLevel::None);
+        let client_encoding = client_encoding(&server.encoding).to_owned();
+        Ok(Self {
+            client_encoding,
+            units,
+            lists,
+            jobs,
+        })
+    }
+
+    /// The jobs as displays need them.
+    pub fn announced(&self) -> Vec<PlannedJob> {
+        let numbered = (0..).map(JobId).zip(&self.jobs);
+        numbered
+            .map(|(id, job)| PlannedJob {
+                id,
+                phase: Phase::Data,
+                label: job.label.clone(),
+                bytes: job.bytes,
+                rows: job.rows,
+            })
+            .collect()
+    }
+
+    /// What is stored on the source of all tables.
+    pub fn data_bytes(&self) -> Bytes {
+        self.units.iter().map(|unit| unit.copy.bytes).sum()
+    }
+}
+
+fn unit(
+    entry: &Entry,
+    table: &Table,
+    server: &ServerFacts,
+    workers: u32,
+) -> Result<DumpUnit, DumpPlanError> {
+    let misunderstood = |what| DumpPlanError::Entry {
+        entry: entry.to_string(),
+        what,
+    };
+    let known: Vec<&str> = table
+        .columns
+        .iter()
+        .filter(|column| !column.generated)
+        .map(|column| column.name.as_str())
+        .collect();
+    let named = entry
+        .copied_columns()
+        .ok_or_else(|| misunderstood("its COPY statement"))?;
+    // Names that are not UTF-8 here are in the archive in the database's encoding.
+    let differs = |(text, name): (&Text, &&str)| text.to_str().is_some_and(|text| text != *name);
+    if named.len() != known.len() || named.iter().zip(&known).any(differs) {
+        return Err(misunderstood("its columns are not those of the catalog"));
+    }
+    let crate::toc::DataPlace::File(file) = &entry.data else {
+        return Err(misunderstood("its place in the archive"));
+    };
+    let file = file
+        .to_str()
+        .ok_or_else(|| misunderstood("its file's name"))?;
+    Ok(DumpUnit {
+        dump_id: entry.dump_id,
+        copy: CopyUnit::as_text(table, entry.dump_id, &server.encoding),
+        file: file.to_owned(),
+        parts: parts(table, server, workers),
+    })
+}
+
+/// The parts of a table, in the order in which a scan of the whole would find them.
+fn parts(table: &Table, server: &ServerFacts, workers: u32) -> Vec<Option<Range>> {
+    let whole = vec![None];
+    let count = table.total.0.div_ceil(PART.0);
+    if workers < 2 || count < FEWEST_PARTS {
+        return whole;
+    }
+    if server.version.major() >= TID_RANGE_SCANS {
+        let blocks = (table.heap.0 / server.block_size.max(1)).max(1);
+        let ranges = Range::of_blocks(blocks, count.min(blocks));
+        return ranges.into_iter().map(Some).collect();
+    }
+    match (&table.integer_key, table.key_range) {
+        (Some(column), Some(range)) => Range::of_keys(column, range, count)
+            .into_iter()
+            .map(Some)
+            .collect(),
+        _ => whole,
+    }
+}
+
+fn jobs(units: &[DumpUnit], lists: &[LargeObjectList], counts: bool) -> Vec<DumpJob> {
+    let mut order: Vec<usize> = (0..units.len()).collect();
+    order.sort_by_key(|&index| std::cmp::Reverse(units[index].copy.bytes));
+    let (large, small): (Vec<usize>, Vec<usize>) = order
+        .into_iter()
+        .partition(|&index| units[index].copy.bytes > SMALL);
+    let mut jobs: Vec<DumpJob> = large
+        .into_iter()
+        .flat_map(|index| jobs_of(units, index, counts))
+        .collect();
+    for (index, list) in lists.iter().enumerate() {
+        jobs.extend(list.oids.chunks(OBJECTS_PER_JOB).map(|oids| DumpJob {
+            label: match oids {
+                [one] => format!("large object {one}"),
+                oids => format!("{} large objects from {}", oids.len(), oids[0]),
+            },
+            work: DumpWork::LargeObjects(index, oids.to_vec()),
+            bytes: Bytes(0),
+            rows: Rows(oids.len() as u64),
+        }));
+    }
+    let mut bundle: Vec<usize> = Vec::new();
+    let mut size = Bytes(0);
+    for index in small {
+        if bundle.len() >= TABLES_PER_JOB || size > BUNDLE {
+            jobs.push(whole_tables(units, std::mem::take(&mut bundle)));
+            size = Bytes(0);
+        }
+        bundle.push(index);
+        size += units[index].copy.bytes;
+    }
+    if !bundle.is_empty() {
+        jobs.push(whole_tables(units, bundle));
+    }
+    jobs
+}
+
+fn jobs_of(units: &[DumpUnit], index: usize, counts: bool) -> Vec<DumpJob> {
+    let unit = &units[index];
+    let count = unit.parts.len();
+    if count == 1 {
+        return vec![whole_tables(units, vec![index])];
+    }
+    let of_each = |total: u64| total / count as u64;
+    let parts = (0..count).map(|part| DumpJob {
+        label: format!("dump {} {}/{count}", unit.copy.table.shown(), part + 1),
+        work: DumpWork::Part(index, part),
+        bytes: Bytes(of_each(unit.copy.bytes.0)),
+        rows: Rows(of_each(unit.copy.rows.0)),
+    });
+    let counted = counts.then(|| DumpJob {
+        label: format!("count {}", unit.copy.table.shown()),
+        work: DumpWork::Count(index),
+        bytes: Bytes(0),
+        rows: Rows(0),
+    });
+    parts.chain(counted).collect()
+}
+
+fn whole_tables(units: &[DumpUnit], tables: Vec<usize>) -> DumpJob {
+    let copies = || tables.iter().map(|&index| &units[index].copy);
+    let names: Vec<&QualifiedName> = copies().map(|copy| &copy.table).collect();
+    DumpJob {
+        label: match names.as_slice() {
+            [] => String::new(),
+            [one] => format!("dump {}", one.shown()),
+            [first, rest @ ..] => {
+                format!(
+                    "dump {} and {} more small tables",
+                    first.shown(),
+                    rest.len()
+                )
+            }
+        },
+        bytes: copies().map(|copy| copy.bytes).sum(),
+        rows: copies().map(|copy| copy.rows).sum(),
+        work: DumpWork::Tables(tables),
+    }
+}

@@ -1,0 +1,138 @@
+//! The last sentence of a dump: whether the archive is proven to hold the database.
+
+use crate::model::{Bytes, ExitStatus, Rows, VerifyLevel};
+use crate::progress::words;
+
+use super::facts::{Facts, listed};
+use super::{Conclusion, Ending, Report};
+
+/// Whether what is written is an archive.
+pub(super) fn is_dump(report: &Report) -> bool {
+    report
+        .target
+        .as_ref()
+        .is_some_and(|target| target.archive.is_some())
+}
+
+/// Concludes from a report of everything but the last event.
+pub(super) fn conclude(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
+    let archive = facts.report.target.as_ref();
+    let archive = archive.and_then(|target| target.archive.clone());
+    let archive = archive.unwrap_or_default();
+    match ending {
+        Ending::Stopped { status, why } => stopped(facts, (*status, why)),
+        Ending::Complete if facts.different() => broken(facts, &archive),
+        Ending::Complete if facts.unfinished > 0 => {
+            stopped(facts, (ExitStatus::Failed, "not every job was done"))
+        }
+        Ending::Complete => match facts.report.verify {
+            Some(VerifyLevel::None) => unproven(
+                "what was written was not read again, and nothing was counted (--verify none)",
+                (facts, &archive),
+            ),
+            _ if facts.open_questions() => open(facts, &archive),
+            Some(VerifyLevel::Counts) => unproven(
+                "the rows were counted, and what was written was not read again (--verify counts)",
+                (facts, &archive),
+            ),
+            _ => proven(facts, &archive),
+        },
+    }
+}
+
+fn proven(facts: &Facts<'_>, archive: &str) -> Conclusion {
+    let bytes: Bytes = facts.report.tables.iter().map(|table| table.bytes).sum();
+    Conclusion {
+        status: ExitStatus::Proven,
+        sentence: format!(
+            "Proven: {} ({bytes}): {archive} holds exactly what the source held {}. Also checked: {}.{}",
+            facts.identical_tables(),
+            facts.at_snapshot(),
+            checked(facts),
+            facts.not_included()
+        ),
+        next: None,
+    }
+}
+
+fn unproven(why: &str, (facts, archive): (&Facts<'_>, &str)) -> Conclusion {
+    Conclusion {
+        status: ExitStatus::Waived,
+        sentence: format!(
+            "Written, and not proven: {archive} is whole, but {why}.{}",
+            facts.not_included()
+        ),
+        next: Some("To prove that the archive holds what the source held, dump with --verify content, the default.".to_owned()),
+    }
+}
+
+fn broken(facts: &Facts<'_>, archive: &str) -> Conclusion {
+    let objects = facts.report.differences.iter();
+    let objects: Vec<String> = objects
+        .map(|difference| {
+            format!(
+                "{} {}",
+                difference.class,
+                words::one_line(&difference.object)
+            )
+        })
+        .collect();
+    Conclusion {
+        status: ExitStatus::Different,
+        sentence: format!(
+            "NOT an archive of the source: what was written is not what was read, or not all of it was read: {}. {archive} was \
+             not given its name.",
+            listed(&objects)
+        ),
+        next: Some("Look at the disk, and at the source's tables named above; then dump again under another name.".to_owned()),
+    }
+}
+
+fn open(facts: &Facts<'_>, archive: &str) -> Conclusion {
+    let unverified = facts.report.unverified.iter();
+    let unverified: Vec<String> = unverified
+        .map(|one| format!("{} {}", one.class, words::one_line(&one.object)))
+        .collect();
+    Conclusion {
+        status: ExitStatus::Failed,
+        sentence: format!(
+            "Not proven: this could not be verified: {}. {archive} was not given its name.",
+            listed(&unverified)
+        ),
+        next: Some(format!(
+            "The reasons are listed above, and in {}.",
+            facts.in_run_dir("report.json")
+        )),
+    }
+}
+
+fn stopped(facts: &Facts<'_>, (status, why): (ExitStatus, &str)) -> Conclusion {
+    let why = why.trim_end_matches('.');
+    let word = match status {
+        ExitStatus::Interrupted => "Interrupted:",
+        ExitStatus::NoGo => "No-go:",
+        ExitStatus::Usage => "Not started:",
+        _ => "Failed:",
+    };
+    let done = facts.jobs - facts.unfinished;
+    let sentence = format!(
+        "{word} {why}. {} of {} done; there is no archive yet.",
+        Rows(done),
+        words::count(facts.jobs, "job was", "jobs were"),
+    );
+    let goes_on = matches!(status, ExitStatus::Interrupted | ExitStatus::Failed);
+    Conclusion {
+        status,
+        sentence,
+        next: goes_on.then(|| facts.go_on()),
+    }
+}
+
+fn checked(facts: &Facts<'_>) -> String {
+    let items = facts.report.checked.iter();
+    let items: Vec<String> = items
+        .filter(|checked| checked.count > 0)
+        .map(|checked| format!("{} {}", Rows(checked.count), checked.what))
+        .collect();
+    listed(&items)
+}

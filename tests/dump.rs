@@ -1,0 +1,518 @@
+//! Archives that pgconvoy writes: stock pg_restore reads them, they hold the whole database, and damage to them is found.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use pgconvoy::pg::cluster::ServerInstall;
+use support::binary::{Finished, Pgconvoy};
+use support::moving::{RUN_DIR, assert_equal, build, report};
+use support::server::{Server, newest_tools, require_server};
+
+const ARCHIVE: &str = "archive";
+
+fn prepare(source: &str, more: &[&str]) -> Pgconvoy {
+    let fixed = [
+        "dump",
+        "--source",
+        source,
+        "--archive",
+        ARCHIVE,
+        "--run-dir",
+        RUN_DIR,
+    ];
+    Pgconvoy::new(fixed.iter().chain(more))
+}
+
+fn dump(source: &str, more: &[&str]) -> Finished {
+    prepare(source, more).run()
+}
+
+#[track_caller]
+fn assert_dumped(run: &Finished) -> Value {
+    assert_eq!(run.status, 0, "{run}");
+    let report = report(run);
+    assert_eq!(report["status"], "proven", "{run}");
+    assert!(!run.path("archive.unfinished").exists(), "{run}");
+    report
+}
+
+fn manifest(archive: &Path) -> Value {
+    let text = fs::read_to_string(archive.join("pgconvoy.manifest.json")).expect("a manifest");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn verify(archive: &Path) -> Finished {
+    let archive = archive.to_str().expect("UTF-8");
+    Pgconvoy::new(["verify", "--archive", archive]).run()
+}
+
+fn pg_restore(tools: &Path, archive: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(tools.join("pg_restore"))
+        .args(arguments)
+        .arg(archive)
+        .output()
+        .expect("pg_restore starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    // What a pg_restore from 17 on says to every older server.
+    let errors = said.lines().filter(|line| line.contains("error:"));
+    let errors: Vec<&str> = errors
+        .filter(|line| !line.contains("\"transaction_timeout\""))
+        .collect();
+    assert!(errors.is_empty(), "{said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Two lists are the same; the first line that is not is told.
+#[track_caller]
+fn assert_same_lines(what: &str, ours: &[String], theirs: &[String]) {
+    let differs = ours.iter().zip(theirs).find(|(one, other)| one != other);
+    assert!(differs.is_none(), "{what}: {differs:?}");
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+}
+
+/// The list without what differs from one dump to the next: when it was made.
+fn listed(tools: &Path, archive: &Path) -> Vec<String> {
+    let list = pg_restore(tools, archive, &["-l"]);
+    let is_entry = |line: &&str| !line.starts_with(';');
+    list.lines().filter(is_entry).map(str::to_owned).collect()
+}
+
+/// Restores with stock pg_restore, and asks the independent check.
+fn assert_restores(source: &Server, database: &str, (tools, archive): (&Path, &Path), jobs: &str) {
+    let major: u32 = source
+        .psql(database, "show server_version_num")
+        .trim()
+        .parse()
+        .expect("a number");
+    let target = Server::start_with(major / 10_000, |options| {
+        options.setting("wal_level", "logical")
+    });
+    let target = target.expect("it was there for the source");
+    build(&target, "postgres", "zoo-roles.sql", "");
+    let encoding = source.psql(database, "show server_encoding");
+    target.psql(
+        "postgres",
+        &format!(
+            "create database \"{database}\" template template0 encoding '{}' lc_collate 'C' lc_ctype 'C'",
+            encoding.trim()
+        ),
+    );
+    let to = target.conninfo(database);
+    pg_restore(tools, archive, &["-d", &to, jobs]);
+    assert_equal(jobs, &source.conninfo(database), &to, &[]);
+    let compared = Pgconvoy::new([
+        "verify",
+        "--source",
+        &source.conninfo(database),
+        "--target",
+        &to,
+    ]);
+    let compared = compared.run();
+    assert_eq!(compared.status, 0, "{compared}");
+    if archive.join("pgconvoy.manifest.json").exists() {
+        for side in ["--source", "--target"] {
+            let server = if side == "--source" {
+                source.conninfo(database)
+            } else {
+                to.clone()
+            };
+            let compared = verify_with(archive, tools, &[side, &server]);
+            assert_eq!(compared.status, 0, "{side}: {compared}");
+        }
+    }
+}
+
+fn verify_with(archive: &Path, tools: &Path, more: &[&str]) -> Finished {
+    let archive = archive.to_str().expect("UTF-8");
+    let fixed = ["verify", "--archive", archive];
+    let run = Pgconvoy::new(fixed.iter().chain(more));
+    run.env("PGCONVOY_PG_BIN", tools).run()
+}
+
+fn zoo(major: u32) -> Option<Server> {
+    let server = Server::start_with(major, |options| options.setting("wal_level", "logical"))?;
+    build(&server, "postgres", "zoo-roles.sql", "");
+    server.database("zoo");
+    build(&server, "zoo", "zoo.sql", "");
+    Some(server)
+}
+
+#[test]
+fn the_zoo_is_dumped_and_restored_by_stock_tools() {
+    for major in [15, 18] {
+        let Some(source) = zoo(major) else { continue };
+        for (compression, jobs) in [("none", "-j1"), ("gzip:1", "-j4")] {
+            // With the tools of its own version, where they are to be had.
+            let tools = require_server(major).filter(ServerInstall::has_client_tools);
+            let tools = tools.map_or_else(newest_tools, |install| install.bin_dir.clone());
+            let run = prepare(&source.conninfo("zoo"), &["-Z", compression, "-j4"]);
+            let run = run.env("PGCONVOY_PG_BIN", &tools).run();
+            let report = assert_dumped(&run);
+            let archive = run.path(ARCHIVE);
+            let tables = manifest(&archive)["tables"]
+                .as_array()
+                .expect("a list")
+                .len();
+            assert!(tables > 100, "{tables} tables");
+            assert_eq!(report["tables"].as_array().map(Vec::len), Some(tables));
+            assert_restores(&source, "zoo", (&tools, &archive), jobs);
+            let intact = verify(&archive);
+            assert_eq!(intact.status, 0, "{intact}");
+        }
+    }
+}
+
+#[test]
+fn the_list_is_that_of_pg_dump() {
+    for major in [10, 15, 18] {
+        let Some(source) = zoo(major) else { continue };
+        let run = dump(&source.conninfo("zoo"), &["-Z", "none"]);
+        assert_dumped(&run);
+        let tools = newest_tools();
+        let theirs = run.path("theirs");
+        let output = Command::new(tools.join("pg_dump"))
+            .args(["-Fd", "-Z0", "-f"])
+            .arg(&theirs)
+            .args(["-d", &source.conninfo("zoo")])
+            .output()
+            .expect("pg_dump starts");
+        assert!(output.status.success(), "{output:?}");
+        let ours = run.path(ARCHIVE);
+        assert_same_lines(
+            "pg_restore -l",
+            &listed(&tools, &ours),
+            &listed(&tools, &theirs),
+        );
+        // The same files, and in each of them the same rows, but for their order.
+        let names = |directory: &Path| {
+            let entries = fs::read_dir(directory).expect("a directory");
+            let names = entries.map(|entry| entry.expect("an entry").file_name());
+            let mut names: Vec<_> = names.collect();
+            names.retain(|name| name != "pgconvoy.manifest.json");
+            names.sort();
+            names
+        };
+        assert_eq!(names(&ours), names(&theirs));
+        for name in names(&ours) {
+            if name == "toc.dat" {
+                continue;
+            }
+            let lines = |directory: &Path| {
+                let text = fs::read(directory.join(&name)).expect("a file");
+                let mut lines: Vec<Vec<u8>> = text
+                    .split(|&byte| byte == b'\n')
+                    .map(<[u8]>::to_vec)
+                    .collect();
+                lines.sort();
+                lines
+            };
+            assert!(lines(&ours) == lines(&theirs), "{}", name.display());
+        }
+        // And pgconvoy's own list can be given to pg_restore -L.
+        let list = Pgconvoy::new(["list".as_ref(), ours.as_os_str()]).run();
+        assert_eq!(list.status, 0, "{list}");
+        let entries = list.stdout.lines().filter(|line| !line.starts_with(';'));
+        let entries: Vec<String> = entries.map(str::to_owned).collect();
+        assert_same_lines("list", &entries, &listed(&tools, &ours));
+    }
+}
+
+/// A table that is read in many parts, with large values, and a sequence and large objects beside it.
+fn large(major: u32) -> Option<Server> {
+    let server = Server::start(major)?;
+    server.database("large");
+    server.psql(
+        "large",
+        "create table t (id bigint primary key, v text, b bytea);
+         insert into t select i, repeat(md5(i::text), 4), decode(md5(i::text), 'hex')
+           from generate_series(1, 500000) i;
+         alter table t alter v set storage external;
+         insert into t select -i, repeat('x', 3000000 + i), null from generate_series(1, 8) i;
+         create table empty (a int);
+         create table no_columns ();
+         insert into no_columns default values;
+         create sequence s start 5;
+         select nextval('s'), lo_from_bytea(0, decode(repeat('00ff', 1500000), 'hex')), lo_create(0);
+         analyze;",
+    );
+    Some(server)
+}
+
+#[test]
+fn a_large_table_is_written_by_many_readers_into_one_file() {
+    for (major, compressions) in [(13, &["gzip:1"][..]), (18, &["none", "lz4", "zstd"][..])] {
+        let Some(source) = large(major) else { continue };
+        for &compression in compressions {
+            let run = dump(&source.conninfo("large"), &["-Z", compression, "-j3", "-v"]);
+            let report = assert_dumped(&run);
+            let parts = report["jobs"].as_array().expect("jobs");
+            let parts = parts.iter().filter(|job| {
+                job["label"]
+                    .as_str()
+                    .is_some_and(|label| label.contains("public.t "))
+            });
+            assert!(parts.count() >= 4, "{run}");
+            let archive = run.path(ARCHIVE);
+            let intact = verify(&archive);
+            assert_eq!(intact.status, 0, "{intact}");
+            let manifest = manifest(&archive);
+            let table = &manifest["tables"].as_array().expect("tables")[0];
+            for table in manifest["tables"].as_array().expect("tables") {
+                if table["table"]["name"] == "t" {
+                    assert_eq!(table["content"]["rows"], 500_008);
+                }
+            }
+            assert!(table["on_disk"]["bytes"].as_u64() > Some(0));
+            if matches!(compression, "none" | "gzip:1") {
+                assert_restores(&source, "large", (&newest_tools(), &archive), "-j2");
+            } else {
+                assert_decompresses(&run, &source, compression);
+            }
+        }
+    }
+}
+
+/// What the programs of these compressions make of our files is an archive without compression.
+fn assert_decompresses(run: &Finished, source: &Server, compression: &str) {
+    let plain = run.path("plain");
+    fs::create_dir(&plain).expect("made");
+    for entry in fs::read_dir(run.path(ARCHIVE)).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        let name = path
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        let bare = name.trim_end_matches(".zst").trim_end_matches(".lz4");
+        if bare == name {
+            fs::copy(&path, plain.join(&name)).expect("copied");
+            continue;
+        }
+        let output = Command::new(compression)
+            .args(["-d", "-q", "-c"])
+            .arg(&path)
+            .output()
+            .expect("the program is installed");
+        assert!(output.status.success(), "{compression} {name}: {output:?}");
+        fs::write(plain.join(bare), output.stdout).expect("written");
+    }
+    // The byte behind versions, sizes and format says how it is compressed.
+    let toc = plain.join("toc.dat");
+    let mut bytes = fs::read(&toc).expect("read");
+    assert!(matches!(bytes[11], 2 | 3), "{:?}", &bytes[..12]);
+    bytes[11] = 0;
+    fs::write(&toc, bytes).expect("written");
+    assert_restores(source, "large", (&newest_tools(), &plain), "-j2");
+}
+
+#[test]
+fn other_encodings_keep_their_bytes() {
+    for (database, encoding) in [("latin1", "LATIN1"), ("sql_ascii", "SQL_ASCII")] {
+        let Some(source) = Server::start(18) else {
+            continue;
+        };
+        source.psql(
+            "postgres",
+            &format!("create database {database} template template0 encoding '{encoding}' lc_collate 'C' lc_ctype 'C'"),
+        );
+        build(&source, database, &format!("{database}.sql"), "");
+        let run = dump(&source.conninfo(database), &["-Z", "none"]);
+        assert_dumped(&run);
+        assert_eq!(manifest(&run.path(ARCHIVE))["source"]["encoding"], encoding);
+        assert_restores(
+            &source,
+            database,
+            (&newest_tools(), &run.path(ARCHIVE)),
+            "-j2",
+        );
+    }
+}
+
+#[test]
+fn what_is_left_out_is_said() {
+    let Some(source) = large(18) else { return };
+    let run = dump(
+        &source.conninfo("large"),
+        &["-Z", "none", "-T", "t", "--no-comments"],
+    );
+    let report = assert_dumped(&run);
+    let sentence = report["sentence"].as_str().expect("a sentence");
+    assert!(sentence.contains("--exclude-table=t"), "{sentence}");
+    assert_eq!(
+        manifest(&run.path(ARCHIVE))["tables"]
+            .as_array()
+            .map(Vec::len),
+        Some(2)
+    );
+    let counted = dump(
+        &source.conninfo("large"),
+        &["-Z", "none", "--verify", "counts"],
+    );
+    assert_eq!(counted.status, 6, "{counted}");
+    assert_eq!(verify(&counted.path(ARCHIVE)).status, 0);
+}
+
+#[test]
+fn a_name_that_is_taken_and_a_compression_that_is_not_are_refused() {
+    let Some(source) = Server::start(18) else {
+        return;
+    };
+    let to = source.conninfo("postgres");
+    let run = prepare(&to, &[]);
+    fs::create_dir(run.dir().join(ARCHIVE)).expect("made");
+    fs::write(run.dir().join(ARCHIVE).join("precious"), "x").expect("written");
+    let refused = run.run();
+    assert_eq!(refused.status, 2, "{refused}");
+    assert!(refused.stderr.contains("exists already"), "{refused}");
+    assert!(refused.path(ARCHIVE).join("precious").exists());
+    let refused = dump(&to, &["-Z", "zstd:long"]);
+    assert_eq!(refused.status, 2, "{refused}");
+    assert!(refused.stderr.contains("only the level"), "{refused}");
+    let refused = dump("host=/nonexistent", &[]);
+    assert_eq!(refused.status, 2, "{refused}");
+    assert!(!refused.path("archive.unfinished").exists(), "{refused}");
+}
+
+/// Damage to any file is found, and the file and its table are named.
+#[test]
+fn damage_to_a_file_is_found() {
+    let Some(source) = large(18) else { return };
+    for compression in ["none", "gzip:1", "zstd"] {
+        let run = dump(
+            &source.conninfo("large"),
+            &["-Z", compression, "--exclude-table-data", "t"],
+        );
+        assert_dumped(&run);
+        let archive = run.path(ARCHIVE);
+        let found = |what: &str, file: &str| {
+            let found = verify(&archive);
+            assert_eq!(found.status, 3, "{what}: {found}");
+            assert!(found.stderr.contains(file), "{what}: {found}");
+        };
+        let manifest = manifest(&archive);
+        let names = |list: &str| -> Vec<String> {
+            let list = manifest[list].as_array().expect("a list").iter();
+            list.map(|one| one["file"].as_str().expect("a name").to_owned())
+                .collect()
+        };
+        let mut files = [names("tables"), names("large_objects")].concat();
+        files.push("toc.dat".to_owned());
+        for file in files {
+            let path = archive.join(&file);
+            let bytes = fs::read(&path).expect("read");
+            if !bytes.is_empty() {
+                for at in [0, bytes.len() / 2, bytes.len() - 1] {
+                    let mut flipped = bytes.clone();
+                    flipped[at] ^= 1;
+                    fs::write(&path, flipped).expect("written");
+                    found("a bit", &file);
+                    fs::write(&path, &bytes[..at]).expect("written");
+                    found("cut short", &file);
+                }
+            }
+            fs::write(&path, [&bytes[..], b"x"].concat()).expect("written");
+            found("longer", &file);
+            fs::remove_file(&path).expect("removed");
+            found("missing", &file);
+            fs::write(&path, bytes).expect("written");
+        }
+        fs::write(archive.join("9999.dat"), "x").expect("written");
+        found("added", "9999.dat");
+        fs::remove_file(archive.join("9999.dat")).expect("removed");
+        assert_eq!(verify(&archive).status, 0);
+        fs::remove_file(archive.join("pgconvoy.manifest.json")).expect("removed");
+        let not_whole = verify(&archive);
+        assert_eq!(not_whole.status, 2, "{not_whole}");
+        assert!(not_whole.stderr.contains("is not whole"), "{not_whole}");
+    }
+}
+
+/// What a server holds is compared with the manifest, and what differs is named.
+#[test]
+fn a_server_that_differs_from_the_archive_is_found() {
+    let Some(source) = large(18) else { return };
+    let run = dump(&source.conninfo("large"), &["-Z", "gzip:1"]);
+    assert_dumped(&run);
+    let archive = run.path(ARCHIVE);
+    let to = source.conninfo("large");
+    for (damage, object) in [
+        ("update t set v = v || 'x' where id = 4711", "public.t"),
+        ("delete from no_columns", "public.no_columns"),
+        ("insert into empty values (1)", "public.empty"),
+        ("select nextval('s')", "public.s"),
+        (
+            "select lo_put(loid, 0, 'x') from pg_largeobject limit 1",
+            "large object",
+        ),
+        ("select lo_create(0)", "large object"),
+        ("create index later on t (md5(v))", "later"),
+        ("drop table empty", "public.empty"),
+    ] {
+        source.psql("large", damage);
+        let found = verify_with(&archive, &newest_tools(), &["--target", &to]);
+        assert_eq!(found.status, 3, "{damage}: {found}");
+        assert!(found.stderr.contains(object), "{damage}: {found}");
+    }
+    let refused = verify_with(
+        &archive,
+        &newest_tools(),
+        &["--target", &to, "--recheck", "1"],
+    );
+    assert_eq!(refused.status, 2, "{refused}");
+    assert!(refused.stderr.contains("--recheck"), "{refused}");
+}
+
+/// Killed at some instant, a dump never looks whole, and is gone on with to the same end.
+#[test]
+fn a_killed_dump_is_resumed() {
+    let Some(source) = large(18) else { return };
+    let began = Instant::now();
+    assert_dumped(&dump(&source.conninfo("large"), &["-Z", "gzip:1", "-j2"]));
+    let took = began.elapsed();
+    let kills = if std::env::var_os("PGCONVOY_FAULTS").is_some() {
+        50
+    } else {
+        6
+    };
+    let mut resumed = 0;
+    for kill in 0..kills {
+        let mut run = prepare(&source.conninfo("large"), &["-Z", "gzip:1", "-j2"]).start();
+        let began = Instant::now();
+        while run.is_running() && began.elapsed() < took * kill / kills {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let was_running = run.is_running();
+        if was_running {
+            run.kill();
+        }
+        let killed = run.finish();
+        if was_running {
+            let whole = killed.path(ARCHIVE).join("pgconvoy.manifest.json").exists();
+            assert!(!killed.path(ARCHIVE).exists() || whole, "{killed}");
+        }
+        if !killed.path(RUN_DIR).join("run.json").exists() || killed.path(ARCHIVE).exists() {
+            continue;
+        }
+        let again = Pgconvoy::new(["resume".as_ref(), killed.path(RUN_DIR).as_os_str()]).run();
+        assert_eq!(again.status, 0, "killed at {kill}/{kills}: {again}");
+        resumed += 1;
+        let intact = verify(&killed.path(ARCHIVE));
+        assert_eq!(intact.status, 0, "{intact}");
+        let manifest = manifest(&killed.path(ARCHIVE));
+        let rows: u64 = manifest["tables"]
+            .as_array()
+            .expect("tables")
+            .iter()
+            .filter_map(|table| table["content"]["rows"].as_u64())
+            .sum();
+        assert_eq!(rows, 500_009, "{again}");
+        assert_eq!(manifest["large_objects"].as_array().map(Vec::len), Some(2));
+    }
+    assert!(resumed > kills / 3, "{resumed} of {kills} were resumed");
+}
