@@ -37,6 +37,8 @@ fn the_help_is_what_was_reviewed() {
         ("help_move", &["move", "--help"]),
         ("help_move_short", &["move", "-h"]),
         ("help_plan", &["plan", "--help"]),
+        ("help_dump", &["dump", "--help"]),
+        ("help_list", &["list", "--help"]),
         ("help_verify", &["verify", "--help"]),
         ("help_watch", &["watch", "--help"]),
         ("help_status", &["status", "--help"]),
@@ -52,7 +54,7 @@ fn the_help_is_what_was_reviewed() {
 #[test]
 fn the_help_offers_nothing_that_does_not_exist() {
     let help = pgconvoy(&["--help"]).stdout;
-    for absent in ["dump", "restore", "check", "report", "salvage"] {
+    for absent in ["restore", "rehearse", "sync", "salvage"] {
         assert!(
             !help.contains(&format!("\n  {absent} ")),
             "{absent}: {help}"

@@ -1,4 +1,4 @@
-//! Archives that pgconvoy writes: stock pg_restore reads them, they hold the whole database, and damage to them is found.
+//! Archives that pgconvoy writes: stock `pg_restore` reads them, they hold the whole database, and damage to them is found.
 
 mod support;
 
@@ -83,7 +83,7 @@ fn listed(tools: &Path, archive: &Path) -> Vec<String> {
     list.lines().filter(is_entry).map(str::to_owned).collect()
 }
 
-/// Restores with stock pg_restore, and asks the independent check.
+/// Restores with stock `pg_restore`, and asks the independent check.
 fn assert_restores(source: &Server, database: &str, (tools, archive): (&Path, &Path), jobs: &str) {
     let major: u32 = source
         .psql(database, "show server_version_num")

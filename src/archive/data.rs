@@ -158,6 +158,7 @@ pub fn read_large_object(from: &mut impl BufRead) -> io::Result<FileFacts> {
 
 impl Content {
     /// Two parts of one table.
+    #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
             digest: self.digest + other.digest,

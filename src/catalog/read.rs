@@ -214,7 +214,12 @@ pub async fn decoded_names(
     session: &Session,
     names: impl Iterator<Item = &[u8]>,
 ) -> Result<Vec<String>, PgError> {
-    let digits = |name: &[u8]| name.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = |name: &[u8]| {
+        name.iter().fold(String::new(), |mut digits, byte| {
+            let _infallible = write!(digits, "{byte:02x}");
+            digits
+        })
+    };
     let digits: Vec<String> = names.map(digits).collect();
     let rows = ask(session, &queries::DECODED_NAMES, &[&digits]).await?;
     rows.iter().map(|row| row.get("name")).collect()

@@ -14,8 +14,8 @@ use crate::toc::{Entry, RestoreOptions, Text, Toc};
 
 /// List what is in an archive: the table of contents, with rows and sizes where the archive says them
 ///
-/// Reads archives by pgconvoy dump and by pg_dump (-Fd, -Fc). A line is what pg_restore -l prints, so that it can be given to
-/// pg_restore -L; what is known of a table's data stands before it, as a comment.
+/// Reads archives by pgconvoy dump and by `pg_dump` (-Fd, -Fc). A line is what `pg_restore -l` prints, so that it can be given to
+/// `pg_restore -L`; what is known of a table's data stands before it, as a comment.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
     /// The directory, or the file
@@ -34,40 +34,40 @@ impl ListArgs {
             Err(ArchiveError::File { .. }) if self.archive.is_file() => None,
             Err(error) => return Err(error.into()),
         };
-        let written = self.write(&toc, manifest.as_ref());
+        let written = write(&toc, manifest.as_ref());
         written.map_err(|error| Failure::file("writing to", "stdout".as_ref(), &error))?;
         Ok(ExitStatus::Proven)
     }
+}
 
-    fn write(&self, toc: &Toc, manifest: Option<&Manifest>) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        for line in head(toc, manifest) {
-            writeln!(out, "; {line}")?;
-        }
-        let tables = manifest.map(|manifest| manifest.tables.as_slice());
-        let tables: HashMap<DumpId, &TableFacts> = tables
-            .unwrap_or_default()
-            .iter()
-            .map(|table| (table.dump_id, table))
-            .collect();
-        // As pg_restore has it: without what is not restored unless that is asked for.
-        let options = RestoreOptions::default();
-        let entries = toc.entries.iter();
-        for entry in entries.filter(|entry| options.leaves_out(entry).is_none()) {
-            if let Some(facts) = tables.get(&entry.dump_id) {
-                writeln!(
-                    out,
-                    "; {}, {} in {} ({})",
-                    words::count(facts.content.digest.rows.0, "row", "rows"),
-                    Bytes(facts.content.bytes),
-                    facts.file,
-                    Bytes(facts.on_disk.bytes)
-                )?;
-            }
-            writeln!(out, "{}", line(entry))?;
-        }
-        Ok(())
+fn write(toc: &Toc, manifest: Option<&Manifest>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for line in head(toc, manifest) {
+        writeln!(out, "; {line}")?;
     }
+    let tables = manifest.map(|manifest| manifest.tables.as_slice());
+    let tables: HashMap<DumpId, &TableFacts> = tables
+        .unwrap_or_default()
+        .iter()
+        .map(|table| (table.dump_id, table))
+        .collect();
+    // As pg_restore has it: without what is not restored unless that is asked for.
+    let options = RestoreOptions::default();
+    let entries = toc.entries.iter();
+    for entry in entries.filter(|entry| options.leaves_out(entry).is_none()) {
+        if let Some(facts) = tables.get(&entry.dump_id) {
+            writeln!(
+                out,
+                "; {}, {} in {} ({})",
+                words::count(facts.content.digest.rows.0, "row", "rows"),
+                Bytes(facts.content.bytes),
+                facts.file,
+                Bytes(facts.on_disk.bytes)
+            )?;
+        }
+        writeln!(out, "{}", line(entry))?;
+    }
+    Ok(())
 }
 
 fn head(toc: &Toc, manifest: Option<&Manifest>) -> Vec<String> {

@@ -395,12 +395,9 @@ fn unused(dir: &Path, stem: &str, extension: &str) -> PathBuf {
 fn write_json(path: &Path, what: &str, value: &impl Serialize) -> Result<(), Failure> {
     write_with(path, |file| {
         serde_json::to_writer_pretty(&mut *file, value).map_err(|error| {
-            let what = format!("putting {what} into JSON: {error}");
-            match error.io_error_kind() {
-                // The disk's own words.
-                Some(_) => error.into(),
-                None => io::Error::other(what),
-            }
+            // The disk's own words, if it is that.
+            let defect = io::Error::other(format!("putting {what} into JSON: {error}"));
+            error.io_error_kind().map_or(defect, |_| error.into())
         })?;
         file.write_all(b"\n")
     })

@@ -258,6 +258,10 @@ impl<'a> Builder<'a> {
             reads_source: true,
             bytes: matview.bytes,
         };
+        self.plan_to_compare(matview, comparison);
+    }
+
+    fn plan_to_compare(&mut self, matview: &Matview, comparison: Comparison) {
         let index = self.comparisons.len();
         self.comparisons.push(comparison);
         let name = &matview.name;

@@ -29,6 +29,7 @@ use super::inspect::Server;
 use super::keeper;
 use super::output::Output;
 use super::patterns::check_patterns;
+use super::session::step;
 use super::signals;
 use crate::archive::{Codec, Unfinished, is_finished};
 use crate::catalog;
@@ -45,9 +46,9 @@ use crate::toc::RestoreOptions;
 
 pub(super) use request::{DumpRequest, asked_for};
 
-/// Dump a database into an archive that pg_restore can read, and prove that the archive holds it
+/// Dump a database into an archive that `pg_restore` can read, and prove that the archive holds it
 ///
-/// Writes a directory in pg_dump's own format, with all cores, from one snapshot, and beside it a manifest of what each file
+/// Writes a directory in `pg_dump`'s own format, with all cores, from one snapshot, and beside it a manifest of what each file
 /// must hold. Every file is read again after it was written. The archive gets its name when all of it is on disk: what is
 /// called DIR is whole. Exits with 0 only then.
 #[derive(Debug, Clone, Args)]
@@ -207,12 +208,7 @@ async fn prepare(args: &DumpArgs, output: &Output) -> Result<(Source, DumpReques
     // Before anybody waits for anything: a name that is taken.
     Unfinished::of(&archive).is_free()?;
     let emitter = output.emitter();
-    let step = |step: &str| {
-        emitter.emit(What::StepStarted {
-            step: step.to_owned(),
-        });
-    };
-    step("connecting");
+    step(&emitter, "connecting");
     let server = Server::connect(conninfo.clone(), Side::Source)
         .await
         .map_err(|failure| failure.while_doing("the source"))?;
@@ -229,7 +225,7 @@ async fn prepare(args: &DumpArgs, output: &Output) -> Result<(Source, DumpReques
     request.filters.check_pg_dump(pg_dump.version.major())?;
     check_patterns(&[&server], &request.filters).await?;
     refuse_blockers(&server, &request, output).await?;
-    step("taking the snapshot");
+    step(&emitter, "taking the snapshot");
     let snapshot = keeper::snapshot(&server, args.keeper.keep_snapshot()).await?;
     request.remember(&snapshot);
     tell_snapshot(&snapshot, output);

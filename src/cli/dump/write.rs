@@ -1,5 +1,6 @@
 //! Everything from the plan to the archive's name.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use chrono::Utc;
@@ -7,10 +8,13 @@ use chrono::Utc;
 use super::contents::contents;
 use super::{DumpRequest, Session, Source};
 use crate::archive::{
-    FileFacts, Journal, LargeObjectFacts, Line, Manifest, SequenceFacts, SourceFacts, TOC,
+    Codec, FileFacts, Journal, LargeObjectFacts, Line, Manifest, SequenceFacts, SourceFacts, TOC,
     Unfinished,
 };
 use crate::catalog;
+use crate::cli::at_once::at_once;
+use crate::cli::session::step;
+use crate::cli::signals;
 use crate::event::{Emit, What};
 use crate::execute::dump::{self, Dump, DumpError, Dumped};
 use crate::failure::Failure;
@@ -28,24 +32,11 @@ pub(super) async fn write(
 ) -> Result<(), Failure> {
     let codec = request.codec()?;
     let emitter = session.output.emitter();
-    let step = |step: &str| {
-        emitter.emit(What::StepStarted {
-            step: step.to_owned(),
-        });
+    step(&emitter, "reading the schema of the source");
+    let (toc, plan) = tokio::select! {
+        made = Box::pin(plan(&source, request, codec)) => made?,
+        failure = signals::stopped(session.stop.clone()) => return Err(failure),
     };
-    step("reading the schema of the source");
-    let toc = Box::pin(contents(&source, request, codec));
-    let facts = async { Ok(catalog::source_facts(source.snapshot.session()).await?) };
-    let (toc, facts) = tokio::select! {
-        both = crate::cli::at_once::at_once(toc, Box::pin(facts)) => both?,
-        failure = crate::cli::signals::stopped(session.stop.clone()) => return Err(failure),
-    };
-    let plan = DumpPlan::make(
-        &toc,
-        (&source.server.facts, &facts),
-        (request.jobs, request.verify),
-    )?;
-    let plan = Arc::new(plan);
     let archive = Unfinished::of(&request.archive);
     if !archive.exists() {
         Unfinished::begin(&request.archive)?;
@@ -57,7 +48,7 @@ pub(super) async fn write(
         tables: u32::try_from(plan.units.len()).unwrap_or(u32::MAX),
         bytes: plan.data_bytes(),
     });
-    step("dumping");
+    step(&emitter, "dumping");
     let dumped = dump::run(Dump {
         plan: Arc::clone(&plan),
         source: source.server.connector.clone(),
@@ -75,7 +66,7 @@ pub(super) async fn write(
     let dumped = Box::pin(dumped)
         .await
         .map_err(|error| why_stopped(error, session))?;
-    step("finishing the archive");
+    step(&emitter, "finishing the archive");
     let lists = lists(&archive, &plan.lists, &dumped)?;
     let bytes = toc.to_bytes()?;
     let has_doubts = dumped.has_doubts | !is_the_same(&toc, &bytes, &emitter);
@@ -131,6 +122,20 @@ fn manifest(source: &Source, request: &DumpRequest, dumped: Dumped) -> Manifest 
     }
 }
 
+/// What is in the database, and how it is read.
+async fn plan(
+    source: &Source,
+    request: &DumpRequest,
+    codec: Codec,
+) -> Result<(Toc, Arc<DumpPlan>), Failure> {
+    let toc = Box::pin(contents(source, request, codec));
+    let facts = async { Ok(catalog::source_facts(source.snapshot.session()).await?) };
+    let (toc, facts) = at_once(toc, Box::pin(facts)).await?;
+    let how = (request.jobs, request.verify);
+    let plan = DumpPlan::make(&toc, (&source.server.facts, &facts), how)?;
+    Ok((toc, Arc::new(plan)))
+}
+
 fn why_stopped(error: DumpError, session: &Session<'_>) -> Failure {
     match (error, session.stop.borrow().cause()) {
         (DumpError::Stopped, Some(cause)) => Failure::stopped(cause),
@@ -152,7 +157,7 @@ fn lists(
                 .large_objects
                 .binary_search_by_key(oid, |object: &LargeObjectFacts| object.oid);
             if found.is_ok() {
-                text.push_str(&format!("{oid} blob_{oid}.dat\n"));
+                let _infallible = writeln!(text, "{oid} blob_{oid}.dat");
             }
         }
         let name = list.file.to_string_lossy();
@@ -177,8 +182,8 @@ async fn sequences(source: &Source, toc: &Toc) -> Result<Vec<SequenceFacts>, Fai
             catalog::decoded_names(session, texts.map(|text| &**text)).await?
         }
     };
-    let named = positions.iter().zip(names.chunks_exact(2));
-    let facts = named.map(|(position, name)| SequenceFacts {
+    let both = positions.iter().zip(names.chunks_exact(2));
+    let facts = both.map(|(position, name)| SequenceFacts {
         sequence: QualifiedName::new(&name[0], &name[1]),
         last_value: position.last_value,
         is_called: position.is_called,

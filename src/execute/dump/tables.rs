@@ -29,9 +29,9 @@ pub(super) async fn whole(
             continue;
         }
         match one(context, &mut wire, unit, gauge).await {
-            Ok(content) => {
-                ended.rows += content.digest.rows;
-                ended.bytes += Bytes(content.bytes);
+            Ok(read) => {
+                ended.rows += read.digest.rows;
+                ended.bytes += Bytes(read.bytes);
             }
             Err(broken) => {
                 context.source.give_up(wire);
@@ -55,7 +55,7 @@ async fn one(
     let name = context.file_name(index);
     let sql = unit.copy.copy_out(None);
     let mut file = context.archive.file(&name)?;
-    let (content, ended) = read(context, wire, (&sql, gauge), (&name, &mut file, true)).await?;
+    let (rows, ended) = read(context, wire, (&sql, gauge), (&name, &mut file, true)).await?;
     ended?;
     let counted = match context.verify {
         VerifyLevel::None => None,
@@ -63,9 +63,9 @@ async fn one(
     };
     let facts = file.facts();
     let again = again(context, &name, (0, facts.bytes), false)?;
-    let facts = facts_of(unit, name, facts, content);
+    let facts = facts_of(unit, name, facts, rows);
     context.finish_table(index, facts, (again, counted), began.elapsed())?;
-    Ok(content)
+    Ok(rows)
 }
 
 /// A part of a table: read, then appended when it is its turn.
@@ -94,8 +94,8 @@ pub(super) async fn part(
         (&name, &mut held, is_last),
     )
     .await;
-    let content = match read {
-        Ok((content, Ok(()))) => content,
+    let rows = match read {
+        Ok((rows, Ok(()))) => rows,
         Ok((_, Err(error))) => {
             context.source.give_up(wire);
             return Err(error.into());
@@ -110,16 +110,16 @@ pub(super) async fn part(
     let place = assembly.append(part, |file| held.append_to(file)).await?;
     let again = again(context, &name, place, !is_last)?;
     let appended = Appended {
-        read: content,
+        read: rows,
         again,
         took: began.elapsed(),
     };
     if let Some(whole) = assembly.take(appended).await {
-        finish(context, index, whole)?;
+        finish(context, index, &whole)?;
     }
     Ok(Ended {
-        rows: content.digest.rows,
-        bytes: Bytes(content.bytes),
+        rows: rows.digest.rows,
+        bytes: Bytes(rows.bytes),
     })
 }
 
@@ -138,7 +138,7 @@ pub(super) async fn count(context: &Context, index: usize) -> Result<Ended, Brok
     };
     context.source.give_back(wire);
     if let Some(whole) = assembly.counted(counted).await {
-        finish(context, index, whole)?;
+        finish(context, index, &whole)?;
     }
     Ok(Ended {
         rows: counted,
@@ -146,7 +146,7 @@ pub(super) async fn count(context: &Context, index: usize) -> Result<Ended, Brok
     })
 }
 
-fn finish(context: &Context, index: usize, whole: Whole) -> Result<(), ArchiveError> {
+fn finish(context: &Context, index: usize, whole: &Whole) -> Result<(), ArchiveError> {
     let unit = &context.plan.units[index];
     let facts = facts_of(unit, context.file_name(index), whole.on_disk, whole.read);
     let evidence = (whole.again, whole.counted);
@@ -189,8 +189,8 @@ async fn read<W: Write + Unpin>(
         encoder.finish().map(drop)
     };
     let ended = end().map_err(writing());
-    let content = Content::new(digest, bytes.0.saturating_sub(FRAME * digest.rows.0));
-    Ok((content, ended))
+    let rows = Content::new(digest, bytes.0.saturating_sub(FRAME * digest.rows.0));
+    Ok((rows, ended))
 }
 
 /// Reads again what was written: from the file, through the decompression. What cannot be understood there is no content at
@@ -212,7 +212,7 @@ fn again(
         read_rows(&mut Decoder::buffered(algorithm, raw)?, is_part)
     });
     match read.map_err(ArchiveError::file("reading again", &path))? {
-        Ok(content) => Ok(Some(content)),
+        Ok(rows) => Ok(Some(rows)),
         Err(what) => Err(ArchiveError::Data { path, what }),
     }
 }
