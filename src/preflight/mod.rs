@@ -108,6 +108,7 @@ fn finding(severity: Severity, rule: &str, what: String, remedy: impl Into<Strin
         severity,
         rule: rule.to_owned(),
         what,
+        evidence: Vec::new(),
         remedy: remedy.into(),
     }
 }

@@ -162,6 +162,7 @@ fn finding(severity: Severity, rule: &str, what: String, remedy: String) -> Find
         severity,
         rule: rule.to_owned(),
         what,
+        evidence: Vec::new(),
         remedy,
     }
 }
