@@ -12,9 +12,17 @@
 //! | `grantees` | the roles that a statement names |
 //! | `superuser` | what only a superuser can create |
 //!
+//! What takes longer to look at than a move has patience for, `pgconvoy check` looks at as well:
+//!
+//! | file | looks at |
+//! |---|---|
+//! | `activity` | who else is at work, and what could end the snapshot |
+//! | `verdict` | what all findings come to |
+//!
 //! Deliberately not here: patterns that match nothing, and source = target, which are wrong usage and not findings
 //! ([`same_database`] says whether it is so).
 
+mod activity;
 mod grantees;
 mod offers;
 mod roles;
@@ -23,12 +31,17 @@ mod superuser;
 mod target;
 #[cfg(test)]
 mod testing;
+mod verdict;
 
-use crate::catalog::{ServerFacts, SourceFacts, TargetFacts};
+use crate::catalog::{
+    Circumstances, DatabaseFacts, Orphans, Pulse, ServerFacts, SourceFacts, TargetFacts,
+};
 use crate::model::{Finding, QualifiedName, Severity};
+use crate::plan::Plan;
 use crate::toc::{Entry, RestoreOptions, Toc};
 
 pub use target::same_database;
+pub use verdict::{NOT_LOOKED_AT, Verdict};
 
 /// Everything that rules look at.
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +97,34 @@ impl<'a> PreflightFacts<'a> {
     }
 }
 
+/// What `pgconvoy check` looks at besides.
+#[derive(Debug, Clone, Copy)]
+pub struct CheckFacts<'a> {
+    /// What a move looks at.
+    pub basis: PreflightFacts<'a>,
+    /// How things stand on the source.
+    pub source: &'a Circumstances,
+    /// How things stand on the target.
+    pub target: &'a Circumstances,
+    /// Where the source was at two moments.
+    pub pulses: (Pulse, Pulse),
+    /// The source database itself.
+    pub source_database: &'a DatabaseFacts,
+    /// The target database itself, unless it is to be created.
+    pub target_database: Option<&'a DatabaseFacts>,
+    /// Rows that point nowhere, if they were looked for.
+    pub orphans: Option<&'a Orphans>,
+    /// What a move would do.
+    pub plan: &'a Plan,
+}
+
+/// Everything that `pgconvoy check` finds beyond what a move looks at, the worst first.
+pub fn further_findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
+    let mut findings = activity::findings(facts);
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings
+}
+
 /// All findings, the worst first.
 pub fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -119,6 +160,10 @@ fn blocker(rule: &str, what: String, remedy: impl Into<String>) -> Finding {
 
 fn warning(rule: &str, what: String, remedy: impl Into<String>) -> Finding {
     finding(Severity::Warning, rule, what, remedy)
+}
+
+fn note(rule: &str, what: String, remedy: impl Into<String>) -> Finding {
+    finding(Severity::Note, rule, what, remedy)
 }
 
 /// `a`, `a and b`, `a, b and c`: all of them.
