@@ -17,12 +17,14 @@
 //! | file | looks at |
 //! |---|---|
 //! | `activity` | who else is at work, and what could end the snapshot |
+//! | `capacity` | room for sessions, locks, temporary files and on disks |
 //! | `verdict` | what all findings come to |
 //!
 //! Deliberately not here: patterns that match nothing, and source = target, which are wrong usage and not findings
 //! ([`same_database`] says whether it is so).
 
 mod activity;
+mod capacity;
 mod grantees;
 mod offers;
 mod roles;
@@ -121,6 +123,7 @@ pub struct CheckFacts<'a> {
 /// Everything that `pgconvoy check` finds beyond what a move looks at, the worst first.
 pub fn further_findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
     let mut findings = activity::findings(facts);
+    findings.extend(capacity::findings(facts));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
 }
