@@ -18,6 +18,7 @@
 //! |---|---|
 //! | `activity` | who else is at work, and what could end the snapshot |
 //! | `capacity` | room for sessions, locks, temporary files and on disks |
+//! | `slow` | settings of the target that make the move slow, or keep it from ending |
 //! | `verdict` | what all findings come to |
 //!
 //! Deliberately not here: patterns that match nothing, and source = target, which are wrong usage and not findings
@@ -28,6 +29,7 @@ mod capacity;
 mod grantees;
 mod offers;
 mod roles;
+mod slow;
 mod source;
 mod superuser;
 mod target;
@@ -124,6 +126,7 @@ pub struct CheckFacts<'a> {
 pub fn further_findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
     let mut findings = activity::findings(facts);
     findings.extend(capacity::findings(facts));
+    findings.extend(slow::findings(facts));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
 }
