@@ -19,6 +19,7 @@
 //! | `activity` | who else is at work, and what could end the snapshot |
 //! | `capacity` | room for sessions, locks, temporary files and on disks |
 //! | `slow` | settings of the target that make the move slow, or keep it from ending |
+//! | `damage` | what is damaged or not in force on the source |
 //! | `verdict` | what all findings come to |
 //!
 //! Deliberately not here: patterns that match nothing, and source = target, which are wrong usage and not findings
@@ -26,6 +27,7 @@
 
 mod activity;
 mod capacity;
+mod damage;
 mod grantees;
 mod offers;
 mod roles;
@@ -125,6 +127,7 @@ pub struct CheckFacts<'a> {
 /// Everything that `pgconvoy check` finds beyond what a move looks at, the worst first.
 pub fn further_findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
     let mut findings = activity::findings(facts);
+    findings.extend(damage::findings(facts));
     findings.extend(capacity::findings(facts));
     findings.extend(slow::findings(facts));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
