@@ -20,6 +20,7 @@
 //! | `capacity` | room for sessions, locks, temporary files and on disks |
 //! | `slow` | settings of the target that make the move slow, or keep it from ending |
 //! | `damage` | what is damaged or not in force on the source |
+//! | `not_carried` | what is in no dump |
 //! | `verdict` | what all findings come to |
 //!
 //! Deliberately not here: patterns that match nothing, and source = target, which are wrong usage and not findings
@@ -29,6 +30,7 @@ mod activity;
 mod capacity;
 mod damage;
 mod grantees;
+mod not_carried;
 mod offers;
 mod roles;
 mod slow;
@@ -130,6 +132,7 @@ pub fn further_findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
     findings.extend(damage::findings(facts));
     findings.extend(capacity::findings(facts));
     findings.extend(slow::findings(facts));
+    findings.extend(not_carried::findings(facts));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
 }
