@@ -21,6 +21,7 @@
 //! | `slow` | settings of the target that make the move slow, or keep it from ending |
 //! | `damage` | what is damaged or not in force on the source |
 //! | `not_carried` | what is in no dump |
+//! | `rights` | large objects and collations |
 //! | `verdict` | what all findings come to |
 //!
 //! Deliberately not here: patterns that match nothing, and source = target, which are wrong usage and not findings
@@ -32,6 +33,7 @@ mod damage;
 mod grantees;
 mod not_carried;
 mod offers;
+mod rights;
 mod roles;
 mod slow;
 mod source;
@@ -130,6 +132,7 @@ pub struct CheckFacts<'a> {
 pub fn further_findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
     let mut findings = activity::findings(facts);
     findings.extend(damage::findings(facts));
+    findings.extend(rights::findings(facts));
     findings.extend(capacity::findings(facts));
     findings.extend(slow::findings(facts));
     findings.extend(not_carried::findings(facts));
