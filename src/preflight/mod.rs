@@ -22,6 +22,7 @@
 //! | `damage` | what is damaged or not in force on the source |
 //! | `not_carried` | what is in no dump |
 //! | `rights` | large objects and collations |
+//! | `window` | whether it fits into the time there is |
 //! | `verdict` | what all findings come to |
 //!
 //! Deliberately not here: patterns that match nothing, and source = target, which are wrong usage and not findings
@@ -42,6 +43,7 @@ mod target;
 #[cfg(test)]
 mod testing;
 mod verdict;
+mod window;
 
 use crate::catalog::{
     Circumstances, DatabaseFacts, Orphans, Pulse, ServerFacts, SourceFacts, TargetFacts,
@@ -52,6 +54,7 @@ use crate::toc::{Entry, RestoreOptions, Toc};
 
 pub use target::same_database;
 pub use verdict::{NOT_LOOKED_AT, Verdict};
+pub use window::finding as window_finding;
 
 /// Everything that rules look at.
 #[derive(Debug, Clone, Copy)]
