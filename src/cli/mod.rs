@@ -3,7 +3,7 @@
 //! ```text
 //!   main ─► Cli::from_process ─► Cli::run ─┬─► move_database ─┐
 //!                                          ├─► verify         ├─► Output: display, run directory, report, exit status
-//!                                          ├─► plan           │
+//!                                          ├─► plan, check    │
 //!                                          ├─► demo ──────────┘
 //!                                          └─► watch, status ─► what another process wrote into a run directory
 //! ```
@@ -15,6 +15,7 @@
 //! | `inspect` | the first steps: who both ends are, what the source holds, what speaks against the move |
 //! | `schema` | a server's schema, by `pg_dump` |
 //! | `at_once` | two things that do not wait for each other |
+//! | `check` | looks before leaping |
 //! | `verify` | compares two servers |
 //! | `prove` | the last steps: what the jobs did not compare, and writes since the snapshot |
 //! | `session` | one session of a run, from a plan to an exit status: what `move` and `resume` have in common |
@@ -31,6 +32,7 @@
 
 pub mod arguments;
 mod at_once;
+mod check;
 mod demo;
 mod detach;
 mod explain;
@@ -99,6 +101,7 @@ pub struct Cli {
 enum Command {
     Move(Box<MoveArgs>),
     Resume(Box<resume::ResumeArgs>),
+    Check(Box<check::CheckArgs>),
     Plan(Box<plan::PlanArgs>),
     Verify(Box<verify::VerifyArgs>),
     Watch(watch::WatchArgs),
@@ -150,6 +153,7 @@ impl Cli {
             match self.command {
                 Command::Move(args) => Box::pin(args.start()).await,
                 Command::Resume(args) => Box::pin(args.start()).await,
+                Command::Check(args) => Box::pin(args.start()).await,
                 Command::Plan(args) => Box::pin(args.start()).await,
                 Command::Verify(args) => Box::pin(args.start()).await,
                 Command::Watch(args) => Box::pin(args.start()).await,
