@@ -192,7 +192,9 @@ impl Road {
         let unreadable = catalog::unreadable(&self.source.session).await?;
         let nothing = SourceFacts::default();
         let facts = self.first_facts(requested, target_facts, (&unreadable, &nothing));
-        Ok(preflight::findings(&facts))
+        let mut findings = preflight::findings(&facts);
+        preflight::pass_over(&mut findings, &requested.skip_checks);
+        Ok(findings)
     }
 
     /// What rules look at as long as the schema has not been read.
@@ -370,7 +372,9 @@ impl SourceView {
 impl Inspection {
     /// What speaks against the move.
     pub fn findings(&self) -> Vec<Finding> {
-        preflight::findings(&self.preflight_facts())
+        let mut findings = preflight::findings(&self.preflight_facts());
+        preflight::pass_over(&mut findings, &self.requested.skip_checks);
+        findings
     }
 
     /// What rules look at.

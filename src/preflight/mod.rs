@@ -23,6 +23,7 @@
 //! | `not_carried` | what is in no dump |
 //! | `rights` | large objects and collations |
 //! | `window` | whether it fits into the time there is |
+//! | `skip` | blockers that the operator passes over |
 //! | `verdict` | what all findings come to |
 //!
 //! Deliberately not here: patterns that match nothing, and source = target, which are wrong usage and not findings
@@ -36,6 +37,7 @@ mod not_carried;
 mod offers;
 mod rights;
 mod roles;
+mod skip;
 mod slow;
 mod source;
 mod superuser;
@@ -52,6 +54,7 @@ use crate::model::{Finding, QualifiedName, Severity};
 use crate::plan::Plan;
 use crate::toc::{Entry, RestoreOptions, Toc};
 
+pub use skip::{SKIPPABLE, pass_over};
 pub use target::same_database;
 pub use verdict::{NOT_LOOKED_AT, Verdict};
 pub use window::finding as window_finding;

@@ -67,6 +67,7 @@ pub async fn look(requested: Requested, asked: &Asked) -> Result<Check, Failure>
             let nothing = SourceFacts::default();
             let basis = road.first_facts(&requested, &target_facts, (&unreadable, &nothing));
             findings.extend(preflight::findings(&basis));
+            preflight::pass_over(&mut findings, &requested.skip_checks);
             let plan = Plan::of_nothing(requested.jobs);
             let facts = before.facts(basis, (&plan, before.pulse, None));
             findings.extend(preflight::further_findings(&facts));

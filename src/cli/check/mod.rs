@@ -18,7 +18,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::arguments::{
-    ConnectionArgs, LeaveOutArgs, SelectionArgs, SpeedArgs, VerifyArgs, duration,
+    ConnectionArgs, LeaveOutArgs, SelectionArgs, SkipArgs, SpeedArgs, VerifyArgs, duration,
 };
 use super::output::style_of_stdout;
 use super::requested::Requested;
@@ -59,6 +59,10 @@ pub struct CheckArgs {
         conflicts_with = "create"
     )]
     pub overwrite: Option<String>,
+
+    /// What is passed over.
+    #[command(flatten)]
+    pub skip: SkipArgs,
 
     /// Which objects.
     #[command(flatten)]
@@ -118,6 +122,7 @@ impl CheckArgs {
         let mut requested = Requested::new(&self.connection, &self.selection, &self.leave_out)?;
         requested.create = self.create;
         requested.overwrite.clone_from(&self.overwrite);
+        requested.skip_checks.clone_from(&self.skip.skip_check);
         requested.jobs = self.speed.jobs();
         requested.verify = self.verify.level();
         requested.only_reads = true;
