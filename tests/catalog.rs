@@ -3,8 +3,9 @@
 mod support;
 
 use std::path::Path;
+use std::time::Duration;
 
-use pgconvoy::catalog::{self, VersionedQuery, source_facts};
+use pgconvoy::catalog::{self, Circumstances, Orphans, Pulse, VersionedQuery, source_facts};
 use pgconvoy::execute::{self, rebase};
 use pgconvoy::model::QualifiedName;
 use pgconvoy::pg::conninfo::{Conninfo, Environment};
@@ -36,7 +37,10 @@ async fn every_server_understands_every_query() {
             continue;
         };
         let session = session(&server.conninfo("postgres")).await;
-        let queries = catalog::QUERIES.iter().chain(verify::QUERIES);
+        let queries = catalog::QUERIES
+            .iter()
+            .chain(catalog::CIRCUMSTANCES_QUERIES)
+            .chain(verify::QUERIES);
         for query in queries {
             let query = VersionedQuery::for_server(query, session.version());
             if let Err(error) = session.prepare(query).await {
@@ -80,6 +84,22 @@ async fn every_query_is_answered_on_every_server() {
         }
         catalog::readable_tables(&session).await.expect("answers");
         catalog::activity(&session).await.expect("answers");
+        let now = Circumstances::read(&session).await.expect("answers");
+        assert_eq!(now.refused, [], "{major}");
+        assert!(
+            now.connections.most > 0 && now.settings.len() >= 7,
+            "{major}"
+        );
+        let pulse = Pulse::read(&session).await.expect("answers");
+        assert!(pulse.rows_written > 0, "{major}");
+        let orphans = Orphans::look(&session, Duration::from_secs(10)).await;
+        let orphans = orphans.expect("answers");
+        assert!(orphans.all > 0, "{major}");
+        assert_eq!(
+            (orphans.looked_at, &*orphans.found),
+            (orphans.all, &[][..]),
+            "{major}"
+        );
         let states = verify::states(&session).await.expect("answers");
         assert!(states.len() > 20, "{major}: {}", states.len());
     }

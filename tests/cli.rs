@@ -36,6 +36,7 @@ fn the_help_is_what_was_reviewed() {
         ("help", &["--help"][..]),
         ("help_move", &["move", "--help"]),
         ("help_move_short", &["move", "-h"]),
+        ("help_check", &["check", "--help"]),
         ("help_plan", &["plan", "--help"]),
         ("help_dump", &["dump", "--help"]),
         ("help_list", &["list", "--help"]),

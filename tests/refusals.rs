@@ -162,6 +162,38 @@ fn roles_that_the_target_does_not_have() {
 }
 
 #[test]
+fn a_blocker_that_is_passed_over_by_name_is_recorded() {
+    let Some((server, source, _)) = stage() else {
+        return;
+    };
+    let Some(other) = Server::start(15) else {
+        return;
+    };
+    let target = other.database("new");
+    server.psql(
+        "shop",
+        "create role keeper; alter table items owner to keeper",
+    );
+    let options = ["--skip-check", "roles-missing", "--run-dir", "run"];
+    let tried = run(&source, &target, &options).run();
+    // Its owner cannot be set, and that is told: nothing else ends with 0.
+    assert_eq!(tried.status, 1, "{tried}");
+    assert!(
+        tried.stderr.contains("role \"keeper\" does not exist"),
+        "{tried}"
+    );
+    let report = fs::read_to_string(tried.path("run/report.json")).expect("a report");
+    assert!(
+        report.contains("passed over: --skip-check roles-missing"),
+        "{report}"
+    );
+    // What protects the target cannot be passed over.
+    let emptied = ["--skip-check", "target-not-empty"];
+    let refused = run(&source, &target, &emptied).run();
+    assert_eq!(refused.status, 2, "{refused}");
+}
+
+#[test]
 fn owners_whom_an_ordinary_role_cannot_become() {
     let Some((server, source, _)) = stage() else {
         return;

@@ -155,6 +155,7 @@ fn the_sentences() {
                 severity: Severity::Blocker,
                 rule: "target-not-empty".to_owned(),
                 what: "the target has 12 tables".to_owned(),
+                evidence: Vec::new(),
                 remedy: "--overwrite mastodon".to_owned(),
             }));
             run

@@ -204,12 +204,14 @@ fn runs() -> Vec<Run> {
         severity: Severity::Blocker,
         rule: "x".to_owned(),
         what: "x".to_owned(),
+        evidence: vec!["a fact".into()],
         remedy: String::new(),
     }));
     moved.push(What::Finding(Finding {
         severity: Severity::Note,
         rule: "x".to_owned(),
         what: "x".to_owned(),
+        evidence: Vec::new(),
         remedy: String::new(),
     }));
     let mut bare = recorded::failure();

@@ -224,6 +224,7 @@ fn the_sentences_of_a_comparison() {
                 severity: Severity::Blocker,
                 rule: "same-database".to_owned(),
                 what: "source and target are one database".to_owned(),
+                evidence: Vec::new(),
                 remedy: "name two".to_owned(),
             }));
             run

@@ -2,16 +2,23 @@
 //!
 //! One complete query per file, runnable in psql; where a server version needs another text, its last major version is
 //! the suffix (`columns.11.sql`: up to 11). [`QUERIES`] lists them all, and a test prepares each against every supported
-//! server. Facts say what is; what to do about it is decided in `preflight` and `plan`.
+//! server; so are those of [`CIRCUMSTANCES_QUERIES`], in `sql/preflight/`. Facts say what is; what to do about it is decided in
+//! `preflight` and `plan`.
 
+mod circumstances;
 mod database;
 mod facts;
+mod orphans;
 mod queries;
 mod read;
 mod sessions;
 mod statistics;
 mod types;
 
+pub use circumstances::{
+    CIRCUMSTANCES_QUERIES, Circumstances, Connections, DatabaseState, Guest, LogConsumers,
+    Prepared, Pulse, Setting, Slot,
+};
 pub use database::{
     DatabaseFacts, DatabaseGrant, DatabaseSetting, Droppable, LocaleProvider, MissingDefault,
     database_facts, database_settings, droppable, missing_defaults, subscriptions,
@@ -20,6 +27,7 @@ pub use facts::{
     Activity, Column, Constraint, Extension, Holding, Index, LargeObject, LargeObjectGrant,
     Matview, Sequence, ServerFacts, SourceFacts, Table, TargetFacts, Type,
 };
+pub use orphans::{Orphan, Orphans};
 pub use queries::{QUERIES, VersionedQuery};
 pub use read::{
     activity, assumable_roles, constraints, decoded_names, holdings, indexes, installed_extensions,

@@ -190,20 +190,34 @@ impl Road {
         target_facts: &TargetFacts,
     ) -> Result<Vec<Finding>, Failure> {
         let unreadable = catalog::unreadable(&self.source.session).await?;
-        Ok(preflight::findings(&PreflightFacts {
+        let nothing = SourceFacts::default();
+        let facts = self.first_facts(requested, target_facts, (&unreadable, &nothing));
+        let mut findings = preflight::findings(&facts);
+        preflight::pass_over(&mut findings, &requested.skip_checks);
+        Ok(findings)
+    }
+
+    /// What rules look at as long as the schema has not been read.
+    pub fn first_facts<'a>(
+        &'a self,
+        requested: &'a Requested,
+        target_facts: &'a TargetFacts,
+        (unreadable, nothing): (&'a [QualifiedName], &'a SourceFacts),
+    ) -> PreflightFacts<'a> {
+        PreflightFacts {
             source: &self.source.facts,
             target: &self.target.facts,
-            source_facts: &SourceFacts::default(),
+            source_facts: nothing,
             target_facts,
             toc: None,
             restore: &requested.restore,
             overwrite: requested.overwrite.as_deref(),
             create: requested.create,
             selective: !requested.filters.is_empty(),
-            unreadable: &unreadable,
+            unreadable,
             database_settings: &[],
             assumable_roles: &[],
-        }))
+        }
     }
 
     /// Takes the snapshot and reads everything about the source in it.
@@ -358,7 +372,14 @@ impl SourceView {
 impl Inspection {
     /// What speaks against the move.
     pub fn findings(&self) -> Vec<Finding> {
-        preflight::findings(&PreflightFacts {
+        let mut findings = preflight::findings(&self.preflight_facts());
+        preflight::pass_over(&mut findings, &self.requested.skip_checks);
+        findings
+    }
+
+    /// What rules look at.
+    pub fn preflight_facts(&self) -> PreflightFacts<'_> {
+        PreflightFacts {
             source: &self.road.source.facts,
             target: &self.road.target.facts,
             source_facts: &self.view.facts,
@@ -371,7 +392,7 @@ impl Inspection {
             unreadable: &self.unreadable,
             database_settings: &self.database_settings,
             assumable_roles: &self.assumable_roles,
-        })
+        }
     }
 
     /// The plan, for a target on which an earlier session may have left something. Sizes that nobody named are chosen.

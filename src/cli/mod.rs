@@ -3,7 +3,7 @@
 //! ```text
 //!   main ─► Cli::from_process ─► Cli::run ─┬─► move_database ─┐
 //!                                          ├─► verify         ├─► Output: display, run directory, report, exit status
-//!                                          ├─► plan           │
+//!                                          ├─► plan, check    │
 //!                                          ├─► demo ──────────┘
 //!                                          └─► watch, status ─► what another process wrote into a run directory
 //! ```
@@ -15,6 +15,7 @@
 //! | `inspect` | the first steps: who both ends are, what the source holds, what speaks against the move |
 //! | `schema` | a server's schema, by `pg_dump` |
 //! | `at_once` | two things that do not wait for each other |
+//! | `check` | looks before leaping |
 //! | `dump` | a server into an archive |
 //! | `list` | what is in an archive |
 //! | `verify` | compares two servers |
@@ -34,6 +35,7 @@
 
 pub mod arguments;
 mod at_once;
+mod check;
 mod demo;
 mod detach;
 mod dump;
@@ -105,6 +107,7 @@ pub struct Cli {
 enum Command {
     Move(Box<MoveArgs>),
     Resume(Box<resume::ResumeArgs>),
+    Check(Box<check::CheckArgs>),
     Plan(Box<plan::PlanArgs>),
     Dump(Box<dump::DumpArgs>),
     List(list::ListArgs),
@@ -158,6 +161,7 @@ impl Cli {
             match self.command {
                 Command::Move(args) => Box::pin(args.start()).await,
                 Command::Resume(args) => Box::pin(args.start()).await,
+                Command::Check(args) => Box::pin(args.start()).await,
                 Command::Plan(args) => Box::pin(args.start()).await,
                 Command::Dump(args) => Box::pin(args.start()).await,
                 Command::List(args) => args.start(),

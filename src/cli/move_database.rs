@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::arguments::{
     ConnectionArgs, KeeperOptions, LeaveOutArgs, OutputArgs, RetryArgs, RunningArgs, SelectionArgs,
-    SpeedArgs, VerifyArgs,
+    SkipArgs, SpeedArgs, VerifyArgs,
 };
 use super::detach;
 use super::inspect::{Inspection, Road};
@@ -40,6 +40,10 @@ pub struct MoveArgs {
         conflicts_with = "create"
     )]
     pub overwrite: Option<String>,
+
+    /// What is passed over.
+    #[command(flatten)]
+    pub skip: SkipArgs,
 
     /// Which objects.
     #[command(flatten)]
@@ -90,6 +94,7 @@ impl MoveArgs {
         let mut requested = Requested::new(&self.connection, &self.selection, &self.leave_out)?;
         requested.create = self.create;
         requested.overwrite.clone_from(&self.overwrite);
+        requested.skip_checks.clone_from(&self.skip.skip_check);
         requested.jobs = self.speed.jobs();
         requested.verify = self.verify.level();
         requested.keep_snapshot = self.keeper.keep_snapshot();

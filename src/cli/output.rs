@@ -456,6 +456,13 @@ pub(super) fn color_wanted() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// The style of what is written to stdout outside of a run.
+pub(super) fn style_of_stdout() -> Style {
+    Style {
+        color: io::stdout().is_terminal() && color_wanted(),
+    }
+}
+
 /// The style of what is written to stderr outside of a run.
 pub(super) fn style_of_stderr() -> Style {
     let refused = std::env::args_os().any(|argument| argument == "--no-color");

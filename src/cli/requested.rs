@@ -32,6 +32,8 @@ pub struct Requested {
     pub verify: VerifyLevel,
     /// Neither side is written to.
     pub only_reads: bool,
+    /// Rules whose blockers are passed over.
+    pub skip_checks: Vec<String>,
     /// How long a process of its own holds the snapshot without us; `None` is no such process.
     pub keep_snapshot: Option<Duration>,
 }
@@ -76,6 +78,7 @@ impl Requested {
             jobs: 1,
             verify: VerifyLevel::Content,
             only_reads: false,
+            skip_checks: Vec::new(),
             keep_snapshot: None,
         })
     }
@@ -170,6 +173,7 @@ impl Requested {
             verify: request.verify,
             keep_snapshot: request.keep_snapshot_s.map(Duration::from_secs),
             only_reads: false,
+            skip_checks: Vec::new(),
             environment,
         })
     }

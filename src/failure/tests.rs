@@ -75,6 +75,7 @@ fn a_no_go_names_each_blocker_with_its_remedy() {
         severity,
         rule: rule.into(),
         what: format!("what of {rule}"),
+        evidence: Vec::new(),
         remedy: format!("remedy of {rule}"),
     };
     let failure = Failure::no_go(&[

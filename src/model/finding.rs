@@ -21,8 +21,22 @@ pub struct Finding {
     pub severity: Severity,
     /// The rule's stable name, for example `target-not-empty`.
     pub rule: String,
-    /// One sentence with the evidence.
+    /// One sentence.
     pub what: String,
+    /// What it was found by, one fact a line, where that is more than fits into the sentence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
     /// What to do about it: SQL to paste, a flag to give.
     pub remedy: String,
+}
+
+impl Finding {
+    /// The same with what it was found by.
+    #[must_use]
+    pub fn with_evidence(self, evidence: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            evidence: evidence.into_iter().collect(),
+            ..self
+        }
+    }
 }

@@ -27,6 +27,7 @@
 //! | `dump` | what a dump reads, in which pieces |
 //! | `cost` | how long a job may take |
 //! | `forecast` | how long all of them may take, and which of them matter |
+//! | `prediction` | how long on the night's own machines, and how far that can be believed |
 
 mod builder;
 mod cost;
@@ -40,6 +41,7 @@ mod format;
 mod indexes;
 mod large_objects;
 mod matviews;
+mod prediction;
 mod schema;
 mod statistics;
 mod tables;
@@ -57,6 +59,7 @@ use crate::toc::{RestoreOptions, Toc};
 pub use database::{DatabaseError, NewDatabase, Property};
 pub use dump::{DumpJob, DumpPlan, DumpPlanError, DumpUnit, DumpWork};
 pub use forecast::Forecast;
+pub use prediction::{Pace, Prediction};
 pub use tables::{Comparison, CopyUnit, Range, Shield};
 
 /// What the operator asked for, as far as the plan depends on it.
@@ -317,6 +320,23 @@ impl Plan {
     /// Makes the plan.
     pub fn make(inputs: &Inputs<'_>) -> Result<Self, PlanError> {
         builder::Builder::new(inputs)?.build()
+    }
+
+    /// A plan to do nothing, for rules that are looked at before there is one.
+    pub fn of_nothing(workers: u32) -> Self {
+        Self {
+            format: 1,
+            workers,
+            verify: VerifyLevel::Content,
+            client_encoding: String::new(),
+            memory: Bytes(0),
+            tables: Vec::new(),
+            comparisons: Vec::new(),
+            excluded: Vec::new(),
+            notes: Vec::new(),
+            left_out: Vec::new(),
+            jobs: Vec::new(),
+        }
     }
 
     /// The jobs as displays need them.

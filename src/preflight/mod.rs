@@ -12,23 +12,52 @@
 //! | `grantees` | the roles that a statement names |
 //! | `superuser` | what only a superuser can create |
 //!
+//! What takes longer to look at than a move has patience for, `pgconvoy check` looks at as well:
+//!
+//! | file | looks at |
+//! |---|---|
+//! | `activity` | who else is at work, and what could end the snapshot |
+//! | `capacity` | room for sessions, locks, temporary files and on disks |
+//! | `slow` | settings of the target that make the move slow, or keep it from ending |
+//! | `damage` | what is damaged or not in force on the source |
+//! | `not_carried` | what is in no dump |
+//! | `rights` | large objects and collations |
+//! | `window` | whether it fits into the time there is |
+//! | `skip` | blockers that the operator passes over |
+//! | `verdict` | what all findings come to |
+//!
 //! Deliberately not here: patterns that match nothing, and source = target, which are wrong usage and not findings
 //! ([`same_database`] says whether it is so).
 
+mod activity;
+mod capacity;
+mod damage;
 mod grantees;
+mod not_carried;
 mod offers;
+mod rights;
 mod roles;
+mod skip;
+mod slow;
 mod source;
 mod superuser;
 mod target;
 #[cfg(test)]
 mod testing;
+mod verdict;
+mod window;
 
-use crate::catalog::{ServerFacts, SourceFacts, TargetFacts};
+use crate::catalog::{
+    Circumstances, DatabaseFacts, Orphans, Pulse, ServerFacts, SourceFacts, TargetFacts,
+};
 use crate::model::{Finding, QualifiedName, Severity};
+use crate::plan::Plan;
 use crate::toc::{Entry, RestoreOptions, Toc};
 
+pub use skip::{SKIPPABLE, pass_over};
 pub use target::same_database;
+pub use verdict::{NOT_LOOKED_AT, Verdict};
+pub use window::finding as window_finding;
 
 /// Everything that rules look at.
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +113,39 @@ impl<'a> PreflightFacts<'a> {
     }
 }
 
+/// What `pgconvoy check` looks at besides.
+#[derive(Debug, Clone, Copy)]
+pub struct CheckFacts<'a> {
+    /// What a move looks at.
+    pub basis: PreflightFacts<'a>,
+    /// How things stand on the source.
+    pub source: &'a Circumstances,
+    /// How things stand on the target.
+    pub target: &'a Circumstances,
+    /// Where the source was at two moments.
+    pub pulses: (Pulse, Pulse),
+    /// The source database itself.
+    pub source_database: &'a DatabaseFacts,
+    /// The target database itself, unless it is to be created.
+    pub target_database: Option<&'a DatabaseFacts>,
+    /// Rows that point nowhere, if they were looked for.
+    pub orphans: Option<&'a Orphans>,
+    /// What a move would do.
+    pub plan: &'a Plan,
+}
+
+/// Everything that `pgconvoy check` finds beyond what a move looks at, the worst first.
+pub fn further_findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
+    let mut findings = activity::findings(facts);
+    findings.extend(damage::findings(facts));
+    findings.extend(rights::findings(facts));
+    findings.extend(capacity::findings(facts));
+    findings.extend(slow::findings(facts));
+    findings.extend(not_carried::findings(facts));
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings
+}
+
 /// All findings, the worst first.
 pub fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -115,6 +177,7 @@ fn finding(severity: Severity, rule: &str, what: String, remedy: impl Into<Strin
         severity,
         rule: rule.to_owned(),
         what,
+        evidence: Vec::new(),
         remedy: remedy.into(),
     }
 }
@@ -125,6 +188,10 @@ fn blocker(rule: &str, what: String, remedy: impl Into<String>) -> Finding {
 
 fn warning(rule: &str, what: String, remedy: impl Into<String>) -> Finding {
     finding(Severity::Warning, rule, what, remedy)
+}
+
+fn note(rule: &str, what: String, remedy: impl Into<String>) -> Finding {
+    finding(Severity::Note, rule, what, remedy)
 }
 
 /// `a`, `a and b`, `a, b and c`: all of them.

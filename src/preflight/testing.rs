@@ -1,8 +1,14 @@
 //! Facts for the tests of rules: two servers and a schema, to which each test adds what its rule is about.
 
-use super::PreflightFacts;
-use crate::catalog::{ServerFacts, SourceFacts, Table, TargetFacts};
-use crate::model::{Bytes, DumpId, Finding, Oid, QualifiedName, Rows, ServerVersion, SqlText};
+use super::{CheckFacts, PreflightFacts};
+use crate::catalog::{
+    Circumstances, DatabaseFacts, Index, LocaleProvider, Orphans, Pulse, ServerFacts, Setting,
+    SourceFacts, Table, TargetFacts,
+};
+use crate::model::{
+    Bytes, CopyFormat, DumpId, Finding, Oid, QualifiedName, Rows, ServerVersion, SqlText,
+};
+use crate::plan::{CopyUnit, Plan, Shield};
 use crate::toc::{
     ArchiveFormat, ArchiveVersion, Compression, CreatedAt, DataPlace, Entry, Header,
     RestoreOptions, Section, Text, Toc,
@@ -19,6 +25,13 @@ pub(super) struct World {
     pub unreadable: Vec<QualifiedName>,
     pub settings: Vec<String>,
     pub assumable: Vec<String>,
+    pub source_now: Circumstances,
+    pub target_now: Circumstances,
+    pub pulses: (Pulse, Pulse),
+    pub source_database: DatabaseFacts,
+    pub target_database: DatabaseFacts,
+    pub orphans: Option<Orphans>,
+    pub plan: Plan,
 }
 
 fn server(system_identifier: i64) -> ServerFacts {
@@ -36,6 +49,25 @@ fn server(system_identifier: i64) -> ServerFacts {
         maintenance_work_mem: Bytes(64 << 20),
         has_pgconvoy_schema: false,
         lock_slots: 6400,
+    }
+}
+
+fn database() -> DatabaseFacts {
+    DatabaseFacts {
+        name: "shop".into(),
+        owner: "owner".into(),
+        encoding: "UTF8".into(),
+        lc_collate: "C".into(),
+        lc_ctype: "C".into(),
+        provider: LocaleProvider::Libc,
+        locale: None,
+        icu_rules: None,
+        tablespace: "pg_default".into(),
+        connection_limit: -1,
+        comment: None,
+        grants: None,
+        settings: Vec::new(),
+        labels: Vec::new(),
     }
 }
 
@@ -76,6 +108,16 @@ impl Default for World {
             unreadable: Vec::new(),
             settings: Vec::new(),
             assumable: Vec::new(),
+            source_now: Circumstances::default(),
+            target_now: Circumstances::default(),
+            pulses: (Pulse::default(), Pulse::default()),
+            source_database: database(),
+            target_database: database(),
+            orphans: None,
+            plan: Plan {
+                memory: Bytes(512 << 20),
+                ..Plan::of_nothing(2)
+            },
         }
     }
 }
@@ -96,6 +138,75 @@ impl World {
             database_settings: &self.settings,
             assumable_roles: &self.assumable,
         }
+    }
+
+    pub fn check_facts(&self) -> CheckFacts<'_> {
+        CheckFacts {
+            basis: self.facts(),
+            source: &self.source_now,
+            target: &self.target_now,
+            pulses: self.pulses,
+            source_database: &self.source_database,
+            target_database: Some(&self.target_database),
+            orphans: self.orphans.as_ref(),
+            plan: &self.plan,
+        }
+    }
+
+    /// Sets a setting of the source.
+    pub fn source_setting(&mut self, name: &str, value: &str, amount: Option<i64>) {
+        let value = value.to_owned();
+        let setting = Setting { value, amount };
+        self.source_now.settings.insert(name.to_owned(), setting);
+    }
+
+    /// Sets a setting of the target.
+    pub fn target_setting(&mut self, name: &str, value: &str, amount: Option<i64>) {
+        let value = value.to_owned();
+        let setting = Setting { value, amount };
+        self.target_now.settings.insert(name.to_owned(), setting);
+    }
+
+    /// Adds a table to what will be copied.
+    pub fn copied(&mut self, name: &str, bytes: Bytes) {
+        let table = QualifiedName::new("public", name);
+        self.plan.tables.push(CopyUnit {
+            into: table.clone(),
+            table,
+            entry: None,
+            columns: Vec::new(),
+            format: CopyFormat::Binary,
+            arrays: Vec::new(),
+            encoding: None,
+            condition: None,
+            freeze: true,
+            rows: Rows(0),
+            bytes,
+            chunks: 1,
+            shield: Shield::default(),
+        });
+    }
+
+    /// Adds an index to what the source holds; it can be told more about it.
+    pub fn index(&mut self, name: &str, table: &str, bytes: Bytes) -> &mut Index {
+        self.source_facts.indexes.push(Index {
+            oid: Oid(2),
+            name: QualifiedName::new("public", name),
+            table: QualifiedName::new("public", table),
+            relation: Oid(1),
+            method: "btree".into(),
+            partitioned: false,
+            valid: true,
+            ready: true,
+            bytes,
+            definition: String::new(),
+            constraint: None,
+            constraint_kind: None,
+            deferrable: false,
+            deferred: false,
+        });
+        let last = self.source_facts.indexes.len() - 1;
+        &mut self.source_facts.indexes[last]
     }
 
     /// Adds an entry; what it returns can be told more about it.

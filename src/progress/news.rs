@@ -238,6 +238,8 @@ fn found(finding: &Finding, style: Style) -> Vec<String> {
         words::harmless(&finding.what),
         style.faint(&format!("[{}]", finding.rule))
     )];
+    let evidence = finding.evidence.iter();
+    lines.extend(evidence.map(|fact| format!("  {}", indented(fact))));
     if !finding.remedy.is_empty() {
         lines.push(format!("  what to do: {}", indented(&finding.remedy)));
     }

@@ -242,6 +242,9 @@ fn findings(lines: &mut Vec<String>, report: &Report, view: View) {
         for line in paragraphs {
             lines.extend(words::hang(line, "    ", width(view)));
         }
+        for fact in &finding.evidence {
+            detail(lines, fact, view);
+        }
         if !finding.remedy.is_empty() {
             detail(lines, &format!("what to do: {}", finding.remedy), view);
         }

@@ -9,6 +9,7 @@
 //! The model and the sentences are pure: a run that was recorded gives the same report as one that was watched.
 
 mod archive;
+pub mod check;
 mod comparison;
 mod differences;
 mod evidence;

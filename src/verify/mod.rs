@@ -42,7 +42,7 @@ pub use catalog::{Hidden, Observed, QUERIES, State, compare as compare_catalogs,
 pub use constraints::KeyTriggers;
 pub use excluded::excluded_are_empty;
 pub use outcome::Outcome;
-pub use readiness::{Readiness, findings as readiness_findings};
+pub use readiness::{Readiness, findings as readiness_findings, outlook};
 pub use schema::compare as compare_schemas;
 pub use scope::Scope;
 pub use sequences::Feed;

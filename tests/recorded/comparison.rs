@@ -363,6 +363,7 @@ pub fn warnings(run: &mut Run) {
         what:
             "2 tables of the target have no planner statistics: public.statuses, public.accounts."
                 .to_owned(),
+        evidence: Vec::new(),
         remedy: "VACUUM (ANALYZE) public.statuses, public.accounts;".to_owned(),
     }));
     run.push(What::Note {

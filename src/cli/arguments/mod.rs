@@ -11,6 +11,7 @@ mod retry;
 mod running;
 mod selection;
 mod size;
+mod skip;
 mod speed;
 
 pub use connection::{ComparedArgs, ConnectionArgs, SourceArgs, resolve_connection};
@@ -20,4 +21,5 @@ pub use reporting::{DisplayArgs, OutputArgs, VerifyArgs};
 pub use retry::RetryArgs;
 pub use running::RunningArgs;
 pub use selection::SelectionArgs;
+pub use skip::SkipArgs;
 pub use speed::SpeedArgs;

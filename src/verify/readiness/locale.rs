@@ -143,28 +143,33 @@ fn rules(ours: &Locale, theirs: &Locale) -> Option<Finding> {
             "locale-differs",
             format!("text is compared otherwise: {source} on the source, {target} on the target"),
             "ORDER BY, comparisons, upper() and lower() may give other results than before. Indexes are fine, because they \
-             were built there. If that matters, create the target database with the source's locale and move again.",
+             were built there. If that matters, create the target database with the source's locale, as move --create does.",
+        )
+    })
+}
+
+/// Of the source: what was found by such an index may be wrong, and unique ones may hold duplicates.
+pub(super) fn outdated_on_source(source: &Readiness) -> Option<Finding> {
+    let (names, refresh) = outdated_names(source);
+    (!names.is_empty()).then(|| {
+        warning(
+            "source-collations-outdated",
+            format!(
+                "the operating system's collations have changed since the source's were recorded: {}",
+                some_of(&names)
+            ),
+            format!(
+                "Unique indexes on text may hold duplicates, which the target will refuse, and foreign keys may miss their rows. To \
+                 know before the move, run on the source: REINDEX DATABASE; then {}",
+                some_of(&refresh)
+            ),
         )
     })
 }
 
 fn outdated(target: &Readiness) -> Option<Finding> {
-    let outdated: Vec<&Locale> = target
-        .locales
-        .iter()
-        .filter(|one| match (&one.recorded, &one.actual) {
-            (Some(recorded), Some(actual)) => recorded != actual,
-            _ => false,
-        })
-        .collect();
-    let shown = |one: &&Locale| {
-        let version = |version: &Option<String>| version.clone().unwrap_or_default();
-        let (recorded, actual) = (version(&one.recorded), version(&one.actual));
-        format!("{} (made with {recorded}, now {actual})", one.shown())
-    };
-    let names: Vec<String> = outdated.iter().map(shown).collect();
-    let refresh: Vec<String> = outdated.iter().map(|one| one.refresh()).collect();
-    (!outdated.is_empty()).then(|| {
+    let (names, refresh) = outdated_names(target);
+    (!names.is_empty()).then(|| {
         warning(
             "collation-version-outdated",
             format!(
@@ -177,6 +182,25 @@ fn outdated(target: &Readiness) -> Option<Finding> {
             ),
         )
     })
+}
+
+/// Collations whose version is not the recorded one, and the statements that record it.
+fn outdated_names(side: &Readiness) -> (Vec<String>, Vec<String>) {
+    let outdated: Vec<&Locale> = side
+        .locales
+        .iter()
+        .filter(|one| match (&one.recorded, &one.actual) {
+            (Some(recorded), Some(actual)) => recorded != actual,
+            _ => false,
+        })
+        .collect();
+    let shown = |one: &&Locale| {
+        let version = |version: &Option<String>| version.clone().unwrap_or_default();
+        let (recorded, actual) = (version(&one.recorded), version(&one.actual));
+        format!("{} (made with {recorded}, now {actual})", one.shown())
+    };
+    let names = outdated.iter().map(shown).collect();
+    (names, outdated.iter().map(|one| one.refresh()).collect())
 }
 
 /// Other rules under the same name. Versions of different providers cannot be compared.
@@ -280,6 +304,9 @@ mod tests {
             one(Severity::Warning, "collation-version-outdated")
         );
         assert_eq!(rules(&outdated, &source), []);
+        let of_source = outdated_on_source(&outdated).expect("a finding");
+        assert_eq!(of_source.rule, "source-collations-outdated");
+        assert_eq!(outdated_on_source(&source), None);
         let remedy = &findings(&source, &outdated)[0].remedy;
         assert!(
             remedy.contains("ALTER DATABASE \"shop\" REFRESH COLLATION VERSION;"),

@@ -132,6 +132,19 @@ pub fn findings(source: &Readiness, target: &Readiness, scope: &Scope) -> Vec<Fi
     findings
 }
 
+/// What can be told of both servers before there is a copy: everything but statistics. A database that is yet to be created gets the
+/// source's encoding, locale and settings.
+pub fn outlook(source: &Readiness, target: &Readiness, to_be_created: bool) -> Vec<Finding> {
+    // Of the source's own health, because the copy is made from it.
+    let mut findings: Vec<Finding> = locale::outdated_on_source(source).into_iter().collect();
+    if !to_be_created {
+        findings.extend(locale::findings(source, target));
+    }
+    findings.extend(settings::findings(source, target));
+    findings.extend(refusals(source, target));
+    findings
+}
+
 fn refusals(source: &Readiness, target: &Readiness) -> Vec<Finding> {
     let said = |side: &str, readiness: &Readiness| {
         let refused = readiness.refused.iter();
@@ -162,6 +175,7 @@ fn finding(severity: Severity, rule: &str, what: String, remedy: String) -> Find
         severity,
         rule: rule.to_owned(),
         what,
+        evidence: Vec::new(),
         remedy,
     }
 }

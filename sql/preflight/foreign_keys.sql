@@ -1,0 +1,38 @@
+-- Foreign keys that the database believes to hold, between tables with rows of their own, with their columns in the key's order;
+-- those of the smallest tables first.
+select k.conname::text as name,
+       n.nspname::text as schema,
+       c.relname::text as table_name,
+       fn.nspname::text as referenced_schema,
+       fc.relname::text as referenced_name,
+       fc.relkind = 'p' as referenced_partitioned,
+       k.confmatchtype = 'f' as match_full,
+       (select pg_catalog.array_agg(a.attname::text order by u.place)
+        from pg_catalog.unnest(k.conkey) with ordinality as u(number, place)
+        join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.number) as columns,
+       (select pg_catalog.array_agg(a.attname::text order by u.place)
+        from pg_catalog.unnest(k.confkey) with ordinality as u(number, place)
+        join pg_catalog.pg_attribute a on a.attrelid = k.confrelid and a.attnum = u.number) as referenced_columns,
+       (select pg_catalog.array_agg('operator(' || pg_catalog.quote_ident(ns.nspname) || '.' || op.oprname || ')' order by u.place)
+        from pg_catalog.unnest(k.conpfeqop) with ordinality as u(number, place)
+        join pg_catalog.pg_operator op on op.oid = u.number
+        join pg_catalog.pg_namespace ns on ns.oid = op.oprnamespace) as operators
+from pg_catalog.pg_constraint k
+join pg_catalog.pg_class c on c.oid = k.conrelid and c.relkind = 'r'
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+join pg_catalog.pg_class fc on fc.oid = k.confrelid and fc.relkind in ('r', 'p')
+join pg_catalog.pg_namespace fn on fn.oid = fc.relnamespace
+where k.contype = 'f'
+  and k.convalidated
+  -- A key to a partitioned table is one to each of its partitions as well, which no row has to meet.
+  and not exists (select from pg_catalog.pg_constraint p
+                  where p.oid = (pg_catalog.to_jsonb(k) ->> 'conparentid')::oid and p.conrelid = k.conrelid)
+  -- Those over periods of time (18+) ask another question.
+  and not coalesce((pg_catalog.to_jsonb(k) ->> 'conperiod')::bool, false)
+  and n.nspname !~ '^pg_'
+  and n.nspname <> 'information_schema'
+  and pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+  and pg_catalog.has_schema_privilege(fn.oid, 'USAGE')
+  and pg_catalog.has_table_privilege(c.oid, 'SELECT')
+  and pg_catalog.has_table_privilege(fc.oid, 'SELECT')
+order by pg_catalog.pg_relation_size(c.oid), n.nspname, c.relname, k.conname

@@ -1,0 +1,213 @@
+//! Everything that is looked at, one thing after the other, and what it comes to.
+
+use std::time::Duration;
+
+use super::measure;
+use crate::catalog::{self, Circumstances, DatabaseFacts, Orphans, Pulse, SourceFacts};
+use crate::cli::inspect::{Inspection, Road};
+use crate::cli::requested::{Requested, Sizes};
+use crate::failure::{Failure, FailureKind};
+use crate::model::{Finding, Severity, Side};
+use crate::pg::PgError;
+use crate::plan::{Left, Plan};
+use crate::preflight::{self, CheckFacts, NOT_LOOKED_AT, PreflightFacts};
+use crate::report::check::{Between, Check, Forecast, Measured};
+use crate::verify::{self, Readiness};
+
+/// Rows are counted by the server with a delay of up to a second.
+const BETWEEN_PULSES: Duration = Duration::from_millis(1500);
+
+/// How long orphans are looked for.
+const FOR_ORPHANS: Duration = Duration::from_secs(3);
+
+/// Said already by the rules that a move has.
+const SAID_ALREADY: [&str; 2] = ["database-settings", "encoding-differs"];
+
+/// What was asked for besides source, target and selection.
+pub struct Asked {
+    /// The time there is for the move.
+    pub window: Option<Duration>,
+    /// Measure the road, and look for orphans.
+    pub measure: bool,
+    /// Sizes that were named.
+    pub sizes: Sizes,
+}
+
+/// What was asked before the source's schema was read.
+struct Before {
+    pulse: Pulse,
+    source: Circumstances,
+    target: Circumstances,
+    source_database: DatabaseFacts,
+    target_database: Option<DatabaseFacts>,
+}
+
+/// Looks at both ends, and at what the source holds.
+pub async fn look(requested: Requested, asked: &Asked) -> Result<Check, Failure> {
+    let road = Road::connect(&requested).await?;
+    let between = Between {
+        source: road.source.endpoint.clone(),
+        target: road.target_endpoint(),
+        pg_dump: road.pg_dump.to_string(),
+    };
+    let before = Before::ask(&road, &requested).await?;
+    let mut findings = before.refused();
+    let target_facts = road.view_target(&requested).await?;
+    let seen = Box::pin(road.see(&requested, None)).await;
+    let (inspection, plan) = match seen {
+        Ok(seen) => {
+            let inspection = road.inspected(requested, target_facts, seen);
+            let plan = inspection.plan(asked.sizes, Left::default())?;
+            (inspection, plan)
+        }
+        Err(failure) if failure.kind == FailureKind::Usage => return Err(failure),
+        Err(failure) => {
+            // What kept pg_dump from reading the schema may be among what is known already.
+            let unreadable = catalog::unreadable(&road.source.session).await?;
+            let nothing = SourceFacts::default();
+            let basis = road.first_facts(&requested, &target_facts, (&unreadable, &nothing));
+            findings.extend(preflight::findings(&basis));
+            preflight::pass_over(&mut findings, &requested.skip_checks);
+            let plan = Plan::of_nothing(requested.jobs);
+            let facts = before.facts(basis, (&plan, before.pulse, None));
+            findings.extend(preflight::further_findings(&facts));
+            findings.push(not_looked_at("the source's schema", &failure.to_string()));
+            return Ok(Check::new(between, findings));
+        }
+    };
+    let orphans = if asked.measure {
+        look_for_orphans(&inspection, &mut findings).await
+    } else {
+        None
+    };
+    let (measured, forecast) = predict(&inspection, &plan, asked, &mut findings).await?;
+    findings.extend(inspection.findings());
+    findings.extend(outlook(&inspection).await?);
+    let pulse = second_pulse(&inspection, before.pulse).await?;
+    let facts = before.facts(
+        inspection.preflight_facts(),
+        (&plan, pulse, orphans.as_ref()),
+    );
+    findings.extend(preflight::further_findings(&facts));
+    Ok(Check::new(between, findings).with_forecast(forecast, measured))
+}
+
+impl Before {
+    async fn ask(road: &Road, requested: &Requested) -> Result<Self, Failure> {
+        let (source, target) = (&road.source.session, &road.target.session);
+        let pulse = Pulse::read(source).await?;
+        let ours = async {
+            tokio::try_join!(Circumstances::read(source), catalog::database_facts(source))
+        };
+        let theirs = async {
+            tokio::try_join!(Circumstances::read(target), catalog::database_facts(target))
+        };
+        let ((source, source_database), (target, target_database)) =
+            tokio::try_join!(ours, theirs)?;
+        Ok(Self {
+            pulse,
+            source,
+            target,
+            source_database,
+            target_database: (!requested.create).then_some(target_database),
+        })
+    }
+
+    fn refused(&self) -> Vec<Finding> {
+        let sides = [(Side::Source, &self.source), (Side::Target, &self.target)];
+        let refused = sides.iter().flat_map(|(side, now)| {
+            let refused = now.refused.iter();
+            refused.map(move |(what, why)| not_looked_at(&format!("{what} on the {side}"), why))
+        });
+        refused.collect()
+    }
+
+    fn facts<'a>(
+        &'a self,
+        basis: PreflightFacts<'a>,
+        (plan, pulse, orphans): (&'a Plan, Pulse, Option<&'a Orphans>),
+    ) -> CheckFacts<'a> {
+        CheckFacts {
+            basis,
+            source: &self.source,
+            target: &self.target,
+            pulses: (self.pulse, pulse),
+            source_database: &self.source_database,
+            target_database: self.target_database.as_ref(),
+            orphans,
+            plan,
+        }
+    }
+}
+
+/// What both servers are set to, as far as it makes the new one slower than the old, or text compare otherwise.
+async fn outlook(inspection: &Inspection) -> Result<Vec<Finding>, Failure> {
+    let (source, target) = (&inspection.road.source, &inspection.road.target);
+    let (ours, theirs) = tokio::try_join!(
+        Readiness::read(&source.session),
+        Readiness::read(&target.session)
+    )?;
+    let to_be_created = inspection.preflight_facts().create;
+    let mut findings = verify::outlook(&ours, &theirs, to_be_created);
+    findings.retain(|finding| !SAID_ALREADY.contains(&finding.rule.as_str()));
+    Ok(findings)
+}
+
+async fn second_pulse(inspection: &Inspection, first: Pulse) -> Result<Pulse, Failure> {
+    let session = &inspection.road.source.session;
+    let pulse = Pulse::read(session).await?;
+    let since = Duration::from_millis(pulse.at_ms.saturating_sub(first.at_ms));
+    if since >= BETWEEN_PULSES {
+        return Ok(pulse);
+    }
+    tokio::time::sleep(BETWEEN_PULSES.saturating_sub(since)).await;
+    Ok(Pulse::read(session).await?)
+}
+
+/// In a session of its own, because it is cut off. What it may not read, or if there is no room for it, it says.
+async fn look_for_orphans(inspection: &Inspection, findings: &mut Vec<Finding>) -> Option<Orphans> {
+    let connector = &inspection.road.source.connector;
+    let looked = async {
+        let session = connector.session("orphans").await?;
+        Orphans::look(&session, FOR_ORPHANS).await
+    };
+    looked
+        .await
+        .map_err(|error: PgError| {
+            findings.push(not_looked_at("orphans on the source", &error.to_string()));
+        })
+        .ok()
+}
+
+/// How long it may take; measured if that was not forbidden, and works.
+async fn predict(
+    inspection: &Inspection,
+    plan: &Plan,
+    asked: &Asked,
+    findings: &mut Vec<Finding>,
+) -> Result<(Option<Measured>, Forecast), Failure> {
+    let measured = if asked.measure {
+        let measured = Box::pin(measure::measure(inspection, plan)).await;
+        measured
+            .map_err(|error| findings.push(measure::not_measured(&error)))
+            .ok()
+    } else {
+        None
+    };
+    let pace = measured.as_ref().map(measure::pace);
+    let prediction = plan.predict(pace.as_ref())?;
+    let window = asked.window;
+    findings.extend(window.map(|window| preflight::window_finding(window, &prediction)));
+    Ok((measured, Forecast::new(&prediction, window)))
+}
+
+/// What could not be looked at: nothing is said about it, and so nobody may rely on it.
+fn not_looked_at(what: &str, because: &str) -> Finding {
+    Finding {
+        severity: Severity::Warning,
+        rule: NOT_LOOKED_AT.to_owned(),
+        what: format!("could not be looked at: {what}"),
+        evidence: vec![because.to_owned()],
+        remedy: "See to the reason above; what depends on it was not checked.".to_owned(),
+    }
+}

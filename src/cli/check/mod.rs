@@ -1,0 +1,131 @@
+//! `pgconvoy check`: looks before leaping; touches nothing.
+//!
+//! ```text
+//!   Road (both ends connected) ─► how things stand ─► Inspection ─► orphans, the road measured ─► findings ─► verdict
+//! ```
+//!
+//! | file | |
+//! |---|---|
+//! | `look` | what is looked at, in which order |
+//! | `measure` | how fast both servers are, for some seconds |
+
+mod look;
+mod measure;
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::arguments::{
+    ConnectionArgs, LeaveOutArgs, SelectionArgs, SkipArgs, SpeedArgs, VerifyArgs, duration,
+};
+use super::output::style_of_stdout;
+use super::requested::Requested;
+use crate::failure::Failure;
+use crate::model::ExitStatus;
+use crate::progress::Size;
+use crate::report::check::render;
+use look::{Asked, look};
+
+const AFTER_HELP: &str = "\
+Exit status:
+  0  go, also with warnings
+  1  something could not be looked at, so nobody knows
+  2  wrong usage or configuration (also: a server cannot be reached, no suitable pg_dump)
+  4  no-go";
+
+/// Look before leaping: everything that could spoil a move, each with its remedy; go or no-go
+///
+/// Reads both servers and changes neither. Every finding has a severity: a blocker forbids the move, a warning is likely to hurt,
+/// a note is worth knowing; each says what to do about it. Exits with 0 for go, also with warnings, with 4 for no-go, and
+/// with 1 if something could not be looked at.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct CheckArgs {
+    /// Source and target.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+
+    /// As with move: the target database is to be created
+    #[arg(long, help_heading = "Connections")]
+    pub create: bool,
+
+    /// As with move: the target database of this name is to be emptied first
+    #[arg(
+        long,
+        value_name = "NAME",
+        help_heading = "Connections",
+        conflicts_with = "create"
+    )]
+    pub overwrite: Option<String>,
+
+    /// What is passed over.
+    #[command(flatten)]
+    pub skip: SkipArgs,
+
+    /// Which objects.
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+
+    /// What to leave out of them.
+    #[command(flatten)]
+    pub leave_out: LeaveOutArgs,
+
+    /// How to go about it.
+    #[command(flatten)]
+    pub speed: SpeedArgs,
+
+    /// What to prove.
+    #[command(flatten)]
+    pub verify: VerifyArgs,
+
+    /// The time there is for the move, for example 2h or 90min: whether it can fit
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = "Time")]
+    pub window: Option<Duration>,
+
+    /// Only ask the catalogs: do not measure how fast both servers are, and do not look for rows whose foreign key points nowhere
+    ///
+    /// Both take some seconds. On the source, a part of the largest table is read; on the target, a temporary table is filled and
+    /// indexed in a transaction that is rolled back, so that nothing of it stays.
+    #[arg(long, help_heading = "Time")]
+    pub no_measure: bool,
+
+    /// All of it as one line of JSON on stdout
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+}
+
+impl CheckArgs {
+    /// From the command line.
+    pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
+        let requested = self.requested()?;
+        let asked = Asked {
+            window: self.window,
+            measure: !self.no_measure,
+            sizes: self.speed.sizes(),
+        };
+        let check = Box::pin(look(requested, &asked)).await?;
+        let text = if self.json {
+            serde_json::to_string(&check)
+                .map_err(|error| Failure::defect(format!("putting the check into JSON: {error}")))?
+        } else {
+            let width = usize::from(Size::of_stdout().columns);
+            render(&check, (width, style_of_stdout())).join("\n")
+        };
+        // A reader that has seen enough closes the pipe; that is no failure of the check.
+        let _ = writeln!(std::io::stdout(), "{text}");
+        Ok(check.verdict.status())
+    }
+
+    fn requested(&self) -> Result<Requested, Failure> {
+        let mut requested = Requested::new(&self.connection, &self.selection, &self.leave_out)?;
+        requested.create = self.create;
+        requested.overwrite.clone_from(&self.overwrite);
+        requested.skip_checks.clone_from(&self.skip.skip_check);
+        requested.jobs = self.speed.jobs();
+        requested.verify = self.verify.level();
+        requested.only_reads = true;
+        Ok(requested)
+    }
+}

@@ -1,0 +1,258 @@
+//! What is damaged on the source, or not in force there, and comes to light only when it is built anew.
+
+use super::{CheckFacts, blocker, listed, note, warning};
+use crate::catalog::{Constraint, Index, Orphan};
+use crate::model::{Finding, QualifiedName, Rows, quote_ident};
+
+pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
+    [
+        checksums(facts),
+        orphans(facts),
+        not_all_looked_at(facts),
+        invalid_indexes(facts),
+        not_validated(facts),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn checksums(facts: &CheckFacts<'_>) -> Option<Finding> {
+    let state = &facts.source.state;
+    let failures = state.checksum_failures.filter(|failures| *failures > 0)?;
+    let found = warning(
+        "source-checksums",
+        format!(
+            "the source has read {} pages whose checksum was wrong: its files are damaged, or were; a page that still is ends the \
+             copy of its table",
+            Rows(failures)
+        ),
+        "Look at the source's log for which files (\"page verification failed\"), make a copy of the data directory, and read the \
+         tables concerned as a whole (SELECT count(*)) before the move.",
+    );
+    Some(
+        found.with_evidence(
+            state
+                .last_checksum_failure
+                .as_ref()
+                .map(|at| format!("last at {at}")),
+        ),
+    )
+}
+
+/// The target checks every foreign key against all rows; the source did so only when they were written.
+fn orphans(facts: &CheckFacts<'_>) -> Option<Finding> {
+    let orphans = facts.orphans?;
+    let all = orphans.found.iter();
+    let found: Vec<&Orphan> = all.filter(|one| takes_part(facts, &one.table)).collect();
+    if found.is_empty() {
+        return None;
+    }
+    let queries: Vec<String> = found.iter().map(|one| format!("{};", one.query)).collect();
+    let named = found.iter().map(|one| {
+        format!(
+            "{} of {}, to {}",
+            quote_ident(&one.constraint),
+            one.table.shown(),
+            one.references.shown()
+        )
+    });
+    let looked_at = format!(
+        "{} of {} foreign keys were looked at in the time there was",
+        Rows(orphans.looked_at),
+        Rows(orphans.all)
+    );
+    Some(
+        blocker(
+            "source-orphans",
+            "rows of the source point to rows that are not there, although a foreign key says so: the target will refuse that key"
+                .to_owned(),
+            format!(
+                "These find the rows, to be mended or deleted on the source:\n{}\nor drop the key there, and add it again with NOT VALID.",
+                queries.join("\n")
+            ),
+        )
+        .with_evidence(named.chain([looked_at])),
+    )
+}
+
+/// Where nothing was found among some, nobody knows about the others.
+fn not_all_looked_at(facts: &CheckFacts<'_>) -> Option<Finding> {
+    let orphans = facts.orphans?;
+    let (looked_at, all) = (orphans.looked_at, orphans.all);
+    (looked_at < all && orphans.found.is_empty()).then(|| {
+        note(
+            "orphans-unknown",
+            format!(
+                "{} of {} foreign keys were looked at in the time there was, and hold; the others are checked by the target",
+                Rows(looked_at),
+                Rows(all)
+            ),
+            "A rehearsal tells.",
+        )
+    })
+}
+
+fn takes_part(facts: &CheckFacts<'_>, table: &QualifiedName) -> bool {
+    !facts.basis.selective || facts.plan.tables.iter().any(|unit| unit.table == *table)
+}
+
+/// `pg_dump` leaves them out, and says nothing. A partitioned index is only as good as its parts.
+fn invalid_indexes(facts: &CheckFacts<'_>) -> Option<Finding> {
+    let indexes = facts.basis.source_facts.indexes.iter();
+    let invalid: Vec<&Index> = indexes
+        .filter(|index| !index.valid && !index.partitioned && takes_part(facts, &index.table))
+        .collect();
+    let concurrently = if facts.basis.source.version.major() >= 12 {
+        "CONCURRENTLY "
+    } else {
+        ""
+    };
+    let statements: Vec<String> = invalid
+        .iter()
+        .map(|index| {
+            let name = &index.name;
+            format!("REINDEX INDEX {concurrently}{name}; -- or DROP INDEX {name};")
+        })
+        .collect();
+    (!invalid.is_empty()).then(|| {
+        warning(
+            "indexes-invalid",
+            format!(
+                "indexes of the source are invalid, and will not be on the target: {}",
+                listed(invalid.iter().map(|index| index.name.shown()))
+            ),
+            format!(
+                "If they are wanted, on the source (a unique one may turn out to have duplicates):\n{}",
+                statements.join("\n")
+            ),
+        )
+    })
+}
+
+fn not_validated(facts: &CheckFacts<'_>) -> Option<Finding> {
+    let constraints = facts.basis.source_facts.constraints.iter();
+    let open: Vec<&Constraint> = constraints
+        .filter(|one| !one.validated && !one.inherited && takes_part(facts, &one.table))
+        .collect();
+    let statements: Vec<String> = open
+        .iter()
+        .map(|one| {
+            format!(
+                "ALTER TABLE {} VALIDATE CONSTRAINT {};",
+                one.table,
+                quote_ident(&one.name)
+            )
+        })
+        .collect();
+    (!open.is_empty()).then(|| {
+        let names = open
+            .iter()
+            .map(|one| format!("{} of {}", quote_ident(&one.name), one.table.shown()));
+        note(
+            "constraints-not-valid",
+            format!(
+                "constraints of the source are NOT VALID, and will be so on the target: {}",
+                listed(names)
+            ),
+            format!(
+                "To have them hold for all rows, on either side:\n{}",
+                statements.join("\n")
+            ),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{World, rules};
+    use super::*;
+    use crate::catalog::Orphans;
+    use crate::model::{Bytes, Severity};
+
+    #[test]
+    fn checksum_failures_are_told_where_somebody_counts() {
+        for (failures, told) in [(None, 0), (Some(0), 0), (Some(1), 1)] {
+            let mut world = World::default();
+            world.source_now.state.checksum_failures = failures;
+            assert_eq!(findings(&world.check_facts()).len(), told, "{failures:?}");
+        }
+    }
+
+    #[test]
+    fn invalid_indexes_are_named_with_the_way_to_mend_them() {
+        let mut world = World::default();
+        world.index("good", "t", Bytes(1));
+        assert_eq!(findings(&world.check_facts()), []);
+        world.index("bad", "t", Bytes(1)).valid = false;
+        let part = world.index("parent", "t", Bytes(0));
+        part.valid = false;
+        part.partitioned = true;
+        let found = findings(&world.check_facts());
+        assert_eq!(rules(&found), ["indexes-invalid"]);
+        assert!(found[0].what.ends_with(": public.bad"), "{found:?}");
+        assert!(
+            found[0]
+                .remedy
+                .contains("REINDEX INDEX CONCURRENTLY \"public\".\"bad\";"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn constraints_that_are_not_valid_are_noted() {
+        let mut world = World::default();
+        let constraint = |name: &str, validated, inherited| Constraint {
+            table: QualifiedName::new("public", "t"),
+            name: name.into(),
+            kind: 'c',
+            validated,
+            on_partitioned: false,
+            inherited,
+            references: None,
+            references_partitioned: false,
+        };
+        world.source_facts.constraints = vec![
+            constraint("holds", true, false),
+            constraint("inherited", false, true),
+        ];
+        assert_eq!(findings(&world.check_facts()), []);
+        let open = constraint("open", false, false);
+        world.source_facts.constraints.push(open);
+        let found = findings(&world.check_facts());
+        assert_eq!(rules(&found), ["constraints-not-valid"]);
+        assert_eq!(found[0].severity, Severity::Note);
+        assert!(found[0].remedy.contains("VALIDATE CONSTRAINT \"open\";"));
+    }
+
+    #[test]
+    fn orphans_forbid() {
+        let mut world = World::default();
+        let orphan = Orphan {
+            table: QualifiedName::new("public", "child"),
+            constraint: "key".into(),
+            references: QualifiedName::new("public", "parent"),
+            query: "select 1".into(),
+        };
+        world.orphans = Some(Orphans {
+            looked_at: 2,
+            all: 2,
+            found: vec![],
+        });
+        assert_eq!(findings(&world.check_facts()), []);
+        world.orphans = Some(Orphans {
+            looked_at: 2,
+            all: 3,
+            found: vec![],
+        });
+        assert_eq!(rules(&findings(&world.check_facts())), ["orphans-unknown"]);
+        world.orphans = Some(Orphans {
+            looked_at: 2,
+            all: 3,
+            found: vec![orphan],
+        });
+        let found = findings(&world.check_facts());
+        assert_eq!(rules(&found), ["source-orphans"]);
+        assert_eq!(found[0].severity, Severity::Blocker);
+    }
+}

@@ -1,0 +1,257 @@
+//! What belongs to the server or to the database itself, or to somebody who follows it, and so is in no dump.
+//!
+//! Roles, settings and tablespaces have rules of their own.
+
+use std::collections::BTreeSet;
+
+use super::{CheckFacts, listed, note, warning};
+use crate::catalog::{DatabaseFacts, Slot};
+use crate::model::{Finding, Rows, quote_ident, quote_literal};
+
+pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
+    [
+        database_privileges(facts),
+        followers(facts),
+        subscriptions(facts),
+        foreign_servers(facts),
+        other_databases(facts),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// A privilege on the database: whose, which, and whether it can be passed on. `None` is `PUBLIC`.
+type Privilege<'a> = (Option<&'a str>, &'a str, bool);
+
+/// What others than the owner may do. Without a list, the server's default holds.
+fn privileges(database: &DatabaseFacts) -> BTreeSet<Privilege<'_>> {
+    match &database.grants {
+        None => BTreeSet::from([(None, "CONNECT", false), (None, "TEMPORARY", false)]),
+        Some(grants) => grants
+            .iter()
+            .filter(|grant| grant.grantee.as_deref() != Some(&database.owner))
+            .map(|grant| {
+                (
+                    grant.grantee.as_deref(),
+                    grant.privilege.as_str(),
+                    grant.grantable,
+                )
+            })
+            .collect(),
+    }
+}
+
+/// What would make the target's privileges the source's. The owner of the one is a grantee of the other at times.
+fn database_privileges(facts: &CheckFacts<'_>) -> Option<Finding> {
+    // A database that is created gets them.
+    let target = facts.target_database?;
+    let (ours, theirs) = (privileges(facts.source_database), privileges(target));
+    let database = quote_ident(&target.name);
+    let owner = target.owner.as_str();
+    let role = |grantee: Option<&str>| grantee.map_or_else(|| "PUBLIC".to_owned(), quote_ident);
+    let grants = ours
+        .difference(&theirs)
+        .filter(|(grantee, ..)| *grantee != Some(owner))
+        .map(|(grantee, privilege, grantable)| {
+            let option = if *grantable { " WITH GRANT OPTION" } else { "" };
+            format!(
+                "GRANT {privilege} ON DATABASE {database} TO {}{option};",
+                role(*grantee)
+            )
+        });
+    // Only what everybody may do is taken away: a role that may do more on the target was let in there by somebody.
+    let revokes = theirs
+        .difference(&ours)
+        .filter(|(grantee, ..)| grantee.is_none())
+        .map(|(_, privilege, _)| format!("REVOKE {privilege} ON DATABASE {database} FROM PUBLIC;"));
+    let statements: Vec<String> = grants.chain(revokes).collect();
+    (!statements.is_empty()).then(|| {
+        warning(
+            "database-privileges",
+            "privileges on the source database itself are not moved, and the target's are others"
+                .to_owned(),
+            format!(
+                "On the target (move --create brings them along):\n{}",
+                statements.join("\n")
+            ),
+        )
+    })
+}
+
+fn followers(facts: &CheckFacts<'_>) -> Option<Finding> {
+    let slots = facts.source.slots.iter();
+    let here: Vec<&Slot> = slots.filter(|slot| slot.logical && slot.here).collect();
+    let statements: Vec<String> = here
+        .iter()
+        .map(|slot| {
+            let name = quote_literal(&slot.name);
+            format!("SELECT pg_drop_replication_slot({name});")
+        })
+        .collect();
+    (!here.is_empty()).then(|| {
+        warning(
+            "slots-left-behind",
+            format!(
+                "logical replication slots follow the source database, and do not go along: {}",
+                listed(here.iter().map(|slot| &slot.name))
+            ),
+            format!(
+                "Have their readers (subscriptions, change data capture) start anew from the target after the switch, and then drop \
+                 the slots on the source, which keep its write-ahead log:\n{}",
+                statements.join("\n")
+            ),
+        )
+        .with_evidence(here.iter().map(|slot| {
+            let state = if slot.active { "is read" } else { "nobody reads it" };
+            format!("{} keeps {}; {state}", slot.name, slot.kept)
+        }))
+    })
+}
+
+/// They arrive disabled, because two of the same name on one publisher would rob each other.
+fn subscriptions(facts: &CheckFacts<'_>) -> Option<Finding> {
+    let names: Vec<String> = facts
+        .basis
+        .entries()
+        .filter(|entry| entry.is("SUBSCRIPTION"))
+        .map(crate::toc::Entry::tag_lossy)
+        .collect();
+    let of_each = |statements: fn(&str) -> String| {
+        let statements = names.iter().map(|name| statements(&quote_ident(name)));
+        statements.collect::<Vec<_>>().join("\n")
+    };
+    (!names.is_empty()).then(|| {
+        warning(
+            "subscriptions-disabled",
+            format!(
+                "subscriptions arrive disabled, and what is published in the meantime is on the source only: {}",
+                listed(&names)
+            ),
+            format!(
+                "Before the last move, on the source:\n{}\nand after it, on the target, which then goes on with the same slots:\n{}",
+                of_each(|name| format!("ALTER SUBSCRIPTION {name} DISABLE;")),
+                of_each(|name| format!(
+                    "ALTER SUBSCRIPTION {name} ENABLE; ALTER SUBSCRIPTION {name} REFRESH PUBLICATION WITH (copy_data = false);"
+                ))
+            ),
+        )
+    })
+}
+
+fn foreign_servers(facts: &CheckFacts<'_>) -> Option<Finding> {
+    let entries = || facts.basis.entries();
+    let servers: Vec<String> = entries()
+        .filter(|entry| entry.is("SERVER"))
+        .map(crate::toc::Entry::tag_lossy)
+        .collect();
+    let tables = entries().filter(|entry| entry.is("FOREIGN TABLE")).count() as u64;
+    (!servers.is_empty()).then(|| {
+        note(
+            "foreign-servers",
+            format!(
+                "foreign servers are moved as definitions; what their tables show stays where it is: {}",
+                listed(&servers)
+            ),
+            "See to it that the target's machine can reach them (firewall, pg_hba.conf and passwords there), and that no address in \
+             their options means the old machine.",
+        )
+        .with_evidence([format!("foreign tables: {}", Rows(tables))])
+    })
+}
+
+fn other_databases(facts: &CheckFacts<'_>) -> Option<Finding> {
+    let others = &facts.source.other_databases;
+    let shown = others.iter().map(|(name, bytes)| match bytes {
+        Some(bytes) => format!("{} ({bytes})", quote_ident(name)),
+        None => quote_ident(name),
+    });
+    (!others.is_empty()).then(|| {
+        note(
+            "other-databases",
+            format!(
+                "one database is moved; the source's server has others: {}",
+                listed(shown)
+            ),
+            "Each of them is a move of its own.",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{World, rules};
+    use super::*;
+    use crate::catalog::DatabaseGrant;
+    use crate::model::Bytes;
+
+    fn grant(grantee: Option<&str>, privilege: &str) -> DatabaseGrant {
+        DatabaseGrant {
+            grantor: "owner".into(),
+            grantee: grantee.map(str::to_owned),
+            privilege: privilege.into(),
+            grantable: false,
+        }
+    }
+
+    #[test]
+    fn privileges_on_the_database_are_written_as_statements() {
+        let mut world = World::default();
+        assert_eq!(findings(&world.check_facts()), []);
+        world.source_database.grants = Some(vec![
+            grant(Some("owner"), "CREATE"),
+            grant(Some("reader"), "CONNECT"),
+        ]);
+        let found = findings(&world.check_facts());
+        assert_eq!(rules(&found), ["database-privileges"]);
+        let statements: Vec<&str> = found[0].remedy.lines().skip(1).collect();
+        assert_eq!(
+            statements,
+            [
+                "GRANT CONNECT ON DATABASE \"shop\" TO \"reader\";",
+                "REVOKE CONNECT ON DATABASE \"shop\" FROM PUBLIC;",
+                "REVOKE TEMPORARY ON DATABASE \"shop\" FROM PUBLIC;",
+            ]
+        );
+        let grants = world.source_database.grants.clone();
+        world.target_database.grants = grants;
+        assert_eq!(findings(&world.check_facts()), []);
+    }
+
+    #[test]
+    fn whoever_follows_this_database_is_named() {
+        let mut world = World::default();
+        let slot = |name: &str, logical, here| Slot {
+            name: name.into(),
+            logical,
+            here,
+            ..Slot::default()
+        };
+        world.source_now.slots = vec![slot("physical", false, false), slot("other", true, false)];
+        assert_eq!(findings(&world.check_facts()), []);
+        world.source_now.slots.push(slot("cdc", true, true));
+        let found = findings(&world.check_facts());
+        assert_eq!(rules(&found), ["slots-left-behind"]);
+        assert!(found[0].what.ends_with(": cdc"), "{found:?}");
+    }
+
+    #[test]
+    fn what_reaches_out_is_named() {
+        let mut world = World::default();
+        world.entry("SUBSCRIPTION", "s", "CREATE SUBSCRIPTION s …;");
+        world.entry("SERVER", "far", "CREATE SERVER far …;");
+        world.source_now.other_databases = vec![("wiki".into(), Some(Bytes(1 << 20)))];
+        let found = findings(&world.check_facts());
+        assert_eq!(
+            rules(&found),
+            [
+                "subscriptions-disabled",
+                "foreign-servers",
+                "other-databases"
+            ]
+        );
+        assert!(found[2].what.ends_with(": \"wiki\" (1.0 MB)"), "{found:?}");
+        world.restore.no_subscriptions = true;
+        assert!(!rules(&findings(&world.check_facts())).contains(&"subscriptions-disabled"));
+    }
+}

@@ -1,0 +1,238 @@
+//! Settings of the target that make the move itself slow, or keep it from ending.
+//!
+//! Not here: `maintenance_work_mem`, `work_mem`, `synchronous_commit` and the like, which a move sets for its own sessions; and what
+//! makes the new server slow for the application, which is compared between both servers afterwards and before.
+
+use super::capacity::Amounts;
+use super::{CheckFacts, blocker, finding, note, warning};
+use crate::model::{Bytes, Finding, Rows, Severity};
+
+/// So many checkpoints that nobody asked for are worth a word.
+const MANY_CHECKPOINTS: u64 = 4;
+
+pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
+    [
+        synchronous_standbys(facts),
+        archiver(facts),
+        checkpoints(facts),
+        logged(facts),
+        memory_for_the_largest(facts),
+        without_checksums(facts),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Commits do not wait for standbys during a move, but the last one does: what is called proven is to last.
+fn synchronous_standbys(facts: &CheckFacts<'_>) -> Option<Finding> {
+    let names = facts.target.setting("synchronous_standby_names");
+    if names.is_empty() {
+        return None;
+    }
+    let consumers = facts.target.log_consumers;
+    let remedy = "On the target, for the time of the move: ALTER SYSTEM SET synchronous_standby_names = ''; SELECT pg_reload_conf();";
+    let found = if consumers.synchronous == 0 && consumers.hidden == 0 {
+        blocker(
+            "target-synchronous-standbys",
+            "commits on the target wait for a synchronous standby, and none is connected: the move's last commit would wait for ever"
+                .to_owned(),
+            remedy,
+        )
+    } else {
+        warning(
+            "target-synchronous-standbys",
+            "commits on the target wait for a synchronous standby: the move's last commit waits until it has all of the copy"
+                .to_owned(),
+            remedy,
+        )
+    };
+    Some(found.with_evidence([format!("synchronous_standby_names = '{names}'")]))
+}
+
+fn archiver(facts: &CheckFacts<'_>) -> Option<Finding> {
+    if !matches!(facts.target.setting("archive_mode"), "on" | "always") {
+        return None;
+    }
+    let consumers = facts.target.log_consumers;
+    let (severity, what) = if consumers.archiver_fails {
+        (
+            Severity::Warning,
+            "the target's archiver is failing: all of the write-ahead log of the move would stay on its disk",
+        )
+    } else {
+        (
+            Severity::Note,
+            "the target archives its write-ahead log: all that the move writes goes there as well",
+        )
+    };
+    let found = finding(
+        severity,
+        "target-archiver",
+        what.to_owned(),
+        "See to it that the archive has the room and the command works (SELECT * FROM pg_stat_archiver); or, on the target, until a \
+         first backup after the move: ALTER SYSTEM SET archive_mode = off; and a restart.",
+    );
+    Some(found.with_evidence([format!(
+        "the move writes about {}; the archiver has failed {} times",
+        Amounts::of(facts).total(),
+        Rows(consumers.archiver_failures)
+    )]))
+}
+
+/// How often a load of that size fills half of `max_wal_size`, at which the server begins the next checkpoint.
+fn forced_checkpoints(total: Bytes, max_wal_size: u64) -> u64 {
+    total.0 / (max_wal_size / 2).max(1)
+}
+
+fn checkpoints(facts: &CheckFacts<'_>) -> Option<Finding> {
+    let max_wal_size = facts.target.amount("max_wal_size")?;
+    let total = Amounts::of(facts).total();
+    let forced = forced_checkpoints(total, max_wal_size);
+    // A third of the load between two checkpoints is enough.
+    let advised = (total.0 / 3).next_power_of_two().clamp(1 << 30, 64 << 30) >> 20;
+    (forced >= MANY_CHECKPOINTS).then(|| {
+        warning(
+            "target-checkpoints",
+            format!(
+                "max_wal_size on the target is {}: writing about {total} forces about {} checkpoints, each of which writes out all \
+                 that was changed",
+                Bytes(max_wal_size),
+                Rows(forced)
+            ),
+            format!(
+                "On the target, if its disk has the room: ALTER SYSTEM SET max_wal_size = '{advised}MB'; ALTER SYSTEM SET \
+                 checkpoint_timeout = '30min'; SELECT pg_reload_conf();"
+            ),
+        )
+    })
+}
+
+/// Rows that are copied into a table in the transaction that emptied it need not be logged; only with `wal_level = minimal` are
+/// they not.
+fn logged(facts: &CheckFacts<'_>) -> Option<Finding> {
+    let target = facts.target;
+    let max_wal_size = target.amount("max_wal_size")?;
+    let total = Amounts::of(facts).total();
+    let is_alone = target.log_consumers.connected == 0
+        && target.slots.is_empty()
+        && target.setting("archive_mode") == "off";
+    let level = target.setting("wal_level");
+    let much = forced_checkpoints(total, max_wal_size) >= MANY_CHECKPOINTS;
+    (much && is_alone && !matches!(level, "" | "minimal")).then(|| {
+        note(
+            "target-logs-all",
+            format!(
+                "the target logs every row that is copied (wal_level = {level}), about {total}, and nobody reads that log"
+            ),
+            "To do without, on the target for the time of the move: ALTER SYSTEM SET wal_level = minimal; ALTER SYSTEM SET \
+             max_wal_senders = 0; and a restart. Set both back before the first standby or base backup.",
+        )
+    })
+}
+
+fn memory_for_the_largest(facts: &CheckFacts<'_>) -> Option<Finding> {
+    let memory = facts.plan.memory;
+    let largest = Amounts::of(facts).largest?;
+    (largest.bytes > memory).then(|| {
+        note(
+            "index-memory",
+            format!(
+                "all index builds together have {memory} of memory, and the index {} alone is {}: it is sorted on disk",
+                largest.name.shown(),
+                largest.bytes
+            ),
+            "If the target's machine has more to spare, give the move more: --memory SIZE.",
+        )
+    })
+}
+
+fn without_checksums(facts: &CheckFacts<'_>) -> Option<Finding> {
+    (facts.target.setting("data_checksums") == "off").then(|| {
+        note(
+            "target-checksums",
+            "the target has no data checksums: nobody would notice a disk that returns something else than was written".to_owned(),
+            "With the server stopped and the database still empty this takes seconds: pg_checksums --enable -D DATA_DIRECTORY (12 and \
+             later), or initdb --data-checksums.",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{World, rules};
+    use super::*;
+
+    fn found(change: impl FnOnce(&mut World)) -> Vec<(Severity, String)> {
+        let mut world = World::default();
+        change(&mut world);
+        let found = findings(&world.check_facts()).into_iter();
+        found.map(|one| (one.severity, one.rule)).collect()
+    }
+
+    fn one(severity: Severity, rule: &str) -> Vec<(Severity, String)> {
+        vec![(severity, rule.to_owned())]
+    }
+
+    #[test]
+    fn a_synchronous_standby_that_is_not_there_forbids() {
+        let rule = "target-synchronous-standbys";
+        let named = |world: &mut World| {
+            world.target_setting("synchronous_standby_names", "a", None);
+        };
+        assert_eq!(found(named), one(Severity::Blocker, rule));
+        let there = |world: &mut World| {
+            named(world);
+            world.target_now.log_consumers.synchronous = 1;
+        };
+        assert_eq!(found(there), one(Severity::Warning, rule));
+        let empty = |world: &mut World| world.target_setting("synchronous_standby_names", "", None);
+        assert_eq!(found(empty), []);
+    }
+
+    #[test]
+    fn an_archiver_is_told_of_and_a_failing_one_is_warned_of() {
+        let on = |world: &mut World| world.target_setting("archive_mode", "on", None);
+        assert_eq!(found(on), one(Severity::Note, "target-archiver"));
+        let fails = |world: &mut World| {
+            on(world);
+            world.target_now.log_consumers.archiver_fails = true;
+        };
+        assert_eq!(found(fails), one(Severity::Warning, "target-archiver"));
+    }
+
+    #[test]
+    fn many_forced_checkpoints_are_counted() {
+        let mut world = World::default();
+        world.copied("t", Bytes(10 << 30));
+        world.target_setting("max_wal_size", "1024", Some(1 << 30));
+        world.target_setting("wal_level", "replica", None);
+        world.target_setting("archive_mode", "off", None);
+        let found = findings(&world.check_facts());
+        assert_eq!(rules(&found), ["target-checkpoints", "target-logs-all"]);
+        assert!(found[0].what.contains("about 20 checkpoints"), "{found:?}");
+        assert!(
+            found[0].remedy.contains("max_wal_size = '4096MB'"),
+            "{found:?}"
+        );
+        world.target_setting("max_wal_size", "8192", Some(8 << 30));
+        assert_eq!(findings(&world.check_facts()), []);
+    }
+
+    #[test]
+    fn an_index_that_does_not_fit_into_memory_is_told() {
+        let mut world = World::default();
+        world.copied("t", Bytes(1));
+        world.index("i", "t", Bytes(2 << 30));
+        world.plan.memory = Bytes(1 << 30);
+        assert_eq!(rules(&findings(&world.check_facts())), ["index-memory"]);
+        world.plan.memory = Bytes(2 << 30);
+        assert_eq!(findings(&world.check_facts()), []);
+    }
+
+    #[test]
+    fn missing_checksums_are_told() {
+        let off = |world: &mut World| world.target_setting("data_checksums", "off", None);
+        assert_eq!(found(off), one(Severity::Note, "target-checksums"));
+    }
+}

@@ -1,0 +1,93 @@
+//! Whether a move fits into the time that there is.
+
+use std::time::Duration;
+
+use super::{blocker, note, warning};
+use crate::catalog::how_long;
+use crate::model::Finding;
+use crate::plan::Prediction;
+
+/// Which of both servers the prediction stands on.
+fn grounds(prediction: &Prediction) -> &'static str {
+    if prediction.measured {
+        "by rates that were measured just now, for some seconds"
+    } else {
+        "by rough rates of ordinary hardware, not measured on these servers"
+    }
+}
+
+fn seconds(us: u64) -> u64 {
+    us.div_ceil(1_000_000)
+}
+
+/// `from 20 min to 2 h`: no more exact than it is known.
+fn range(prediction: &Prediction) -> String {
+    format!(
+        "from {} to {}",
+        how_long(seconds(prediction.least_us)),
+        how_long(seconds(prediction.most_us))
+    )
+}
+
+/// The finding for a window.
+pub fn finding(window: Duration, prediction: &Prediction) -> Finding {
+    let likely = how_long(seconds(prediction.likely_us));
+    let window_text = how_long(window.as_secs());
+    let window_us = u64::try_from(window.as_micros()).unwrap_or(u64::MAX);
+    let evidence = [format!(
+        "predicted: {}, {}",
+        range(prediction),
+        grounds(prediction)
+    )];
+    let shorten = "Make it shorter: settings of the target (see the other findings), more workers (-j) if both servers have more \
+                   cores, --exclude-table-data for what can be moved later; or ask for more time.";
+    let found = if prediction.least_us > window_us {
+        blocker(
+            "window",
+            format!("the move does not fit into the window: about {likely} of {window_text}"),
+            shorten,
+        )
+    } else if prediction.most_us > window_us {
+        warning(
+            "window",
+            format!("the move may not fit into the window: about {likely} of {window_text}"),
+            format!("Rehearse it to know. {shorten}"),
+        )
+    } else {
+        note(
+            "window",
+            format!("the move should fit into the window: about {likely} of {window_text}"),
+            "",
+        )
+    };
+    found.with_evidence(evidence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Severity;
+
+    #[test]
+    fn what_cannot_fit_forbids_and_what_may_not_is_warned_of() {
+        let minutes = |minutes: u64| minutes * 60_000_000;
+        let prediction = Prediction {
+            least_us: minutes(20),
+            likely_us: minutes(41),
+            most_us: minutes(120),
+            measured: false,
+        };
+        for (window_min, severity) in [
+            (19, Severity::Blocker),
+            (20, Severity::Warning),
+            (119, Severity::Warning),
+            (120, Severity::Note),
+        ] {
+            let found = finding(Duration::from_secs(window_min * 60), &prediction);
+            assert_eq!(found.severity, severity, "{window_min}");
+        }
+        let found = finding(Duration::from_secs(7200), &prediction);
+        assert!(found.what.ends_with("about 41 min of 2 h"), "{found:?}");
+        assert!(found.evidence[0].contains("not measured"), "{found:?}");
+    }
+}
