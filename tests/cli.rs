@@ -40,6 +40,7 @@ fn the_help_is_what_was_reviewed() {
         ("help_verify", &["verify", "--help"]),
         ("help_watch", &["watch", "--help"]),
         ("help_status", &["status", "--help"]),
+        ("help_report", &["report", "--help"]),
         ("help_demo", &["demo", "--help"]),
     ] {
         let run = pgconvoy(args);
@@ -52,7 +53,7 @@ fn the_help_is_what_was_reviewed() {
 #[test]
 fn the_help_offers_nothing_that_does_not_exist() {
     let help = pgconvoy(&["--help"]).stdout;
-    for absent in ["dump", "restore", "check", "report", "salvage"] {
+    for absent in ["dump", "restore", "check", "salvage"] {
         assert!(
             !help.contains(&format!("\n  {absent} ")),
             "{absent}: {help}"

@@ -5,7 +5,7 @@
 //!                                          ├─► verify         ├─► Output: display, run directory, report, exit status
 //!                                          ├─► plan           │
 //!                                          ├─► demo ──────────┘
-//!                                          └─► watch, status ─► what another process wrote into a run directory
+//!                                          └─► watch, status, report ─► what another process wrote into a run directory
 //! ```
 //!
 //! | file | |
@@ -23,7 +23,7 @@
 //! | `keeper` | the process that holds the source's snapshot for a move |
 //! | `signals` | SIGINT, SIGTERM and SIGHUP |
 //! | `detach` | a run in a process of its own, apart from the terminal |
-//! | `watch`, `status` | what a run's directory says, while it runs or afterwards |
+//! | `watch`, `status`, `report` | what a run's directory says, while it runs or afterwards |
 //! | `follow` | reads the record that another process writes |
 //! | `secrets` | takes a password out of the process list |
 //! | `output` | everything between a run and the world |
@@ -43,6 +43,7 @@ mod past;
 mod patterns;
 mod plan;
 mod prove;
+mod report;
 mod requested;
 mod resume;
 pub mod run_dir;
@@ -103,6 +104,7 @@ enum Command {
     Verify(Box<verify::VerifyArgs>),
     Watch(watch::WatchArgs),
     Status(status::StatusArgs),
+    Report(report::ReportArgs),
     Demo(demo::DemoArgs),
     #[command(hide = true)]
     Keeper(keeper::KeeperArgs),
@@ -154,6 +156,7 @@ impl Cli {
                 Command::Verify(args) => Box::pin(args.start()).await,
                 Command::Watch(args) => Box::pin(args.start()).await,
                 Command::Status(args) => args.start(),
+                Command::Report(args) => args.start(),
                 Command::Demo(args) => Box::pin(demo::run(args)).await,
                 Command::Keeper(args) => Box::pin(args.start()).await,
             }

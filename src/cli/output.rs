@@ -4,7 +4,7 @@
 //!   Emitter ──► channel ──► one thread ─┬─► failed/NNN-label.sql
 //!   (stamps the time)                   ├─► events.jsonl
 //!                                       ├─► the display, and its clock
-//!                                       └─► the report ──► report.json, the final table, the exit status
+//!                                       └─► the report ──► report.json, report.html, the final table, the exit status
 //! ```
 //!
 //! The thread is one of our own, so that a slow disk or terminal never holds up whoever copies. A run whose record cannot
@@ -14,6 +14,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, IsTerminal as _, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -28,8 +29,11 @@ use crate::failure::{Failure, FailureKind};
 use crate::fault;
 use crate::model::{ExitStatus, JobId, run_command};
 use crate::progress::{Display, DisplayOptions, Style, Verbosity};
+use crate::report::course::CourseBuilder;
 use crate::report::terminal::{View, render, resume_command};
-use crate::report::{Conclusion, Ending, Report, ReportBuilder, conclude, json, recorded};
+use crate::report::{
+    Conclusion, Ending, Record, Report, ReportBuilder, conclude, html, json, recorded,
+};
 
 /// How often the display may show something new.
 const TICK: Duration = Duration::from_millis(200);
@@ -93,7 +97,7 @@ impl Output {
 
     fn listen(run_dir: RunDir, options: DisplayOptions) -> Result<Self, Failure> {
         fault::point("run-directory-made");
-        let report = earlier_sessions(&run_dir)?;
+        let (report, course) = earlier_sessions(&run_dir)?;
         let events = run_dir.open_events().map_err(|error| {
             Failure::file("opening", &run_dir.path().join("events.jsonl"), &error)
         })?;
@@ -108,6 +112,7 @@ impl Output {
             run_dir: run_dir.clone(),
             events,
             report,
+            course,
             labels: HashMap::new(),
             record_ends: false,
             trouble: None,
@@ -173,11 +178,16 @@ impl Output {
 }
 
 /// What earlier sessions have left in the record, for the report of this one; nothing if this is the first.
-fn earlier_sessions(run_dir: &RunDir) -> Result<ReportBuilder, Failure> {
+fn earlier_sessions(run_dir: &RunDir) -> Result<(ReportBuilder, CourseBuilder), Failure> {
     let path = run_dir.look().events_path();
     let recording = File::open(&path).and_then(|file| recorded::read(BufReader::new(file)));
     let recording = recording.map_err(|error| Failure::file("reading", &path, &error))?;
-    Ok(ReportBuilder::after(&recording.events))
+    let mut course = CourseBuilder::default();
+    recording
+        .events
+        .iter()
+        .for_each(|event| course.apply(event));
+    Ok((ReportBuilder::after(&recording.events), course))
 }
 
 fn stopped(failure: &Failure) -> Ending {
@@ -195,6 +205,8 @@ struct Listener {
     run_dir: RunDir,
     events: File,
     report: ReportBuilder,
+    /// For the page: report.json does without it.
+    course: CourseBuilder,
     labels: HashMap<JobId, String>,
     failures: usize,
     /// Nothing more is written into the record: it may end in half a line, which only a later session knows how to deal with.
@@ -256,6 +268,7 @@ impl Listener {
             _ => {}
         }
         self.report.apply(&event);
+        self.course.apply(&event);
         self.record(&event);
         self.display.event(&event);
     }
@@ -356,10 +369,35 @@ impl Listener {
             self.cannot_write("events.jsonl", &error.to_string());
         }
         fault::point("last-event-written");
+        self.write_page(&report);
         self.display.event(&last);
         self.show(&report);
         // The record of the very last event may be what failed.
         self.conclude(conclusion).status
+    }
+
+    /// For people. It can be made again of the record at any time, so nothing about it makes a run fail: not a disk without
+    /// room, and not a defect of the page.
+    fn write_page(&mut self, report: &Report) {
+        let course = std::mem::take(&mut self.course).build();
+        let written = catch_unwind(AssertUnwindSafe(|| {
+            let page = html::page(Record {
+                report,
+                course: &course,
+                running: None,
+                remarks: &[],
+            });
+            self.run_dir.look().write_page(&page)
+        }));
+        let text = match written {
+            Ok(Ok(_)) => return,
+            Ok(Err(failure)) => failure.to_string(),
+            Err(_) => "there is no report.html: making it failed".to_owned(),
+        };
+        self.display.event(&Event {
+            at: Utc::now(),
+            what: What::Note { text },
+        });
     }
 
     /// The conclusion, unless the record of the run is not whole: then nobody could check it later.
