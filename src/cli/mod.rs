@@ -25,12 +25,14 @@
 //! | `detach` | a run in a process of its own, apart from the terminal |
 //! | `watch`, `status`, `report` | what a run's directory says, while it runs or afterwards |
 //! | `follow` | reads the record that another process writes |
+//! | `completions` | completions for shells, and manual pages |
 //! | `secrets` | takes a password out of the process list |
 //! | `output` | everything between a run and the world |
 //! | `run_dir` | the directory that keeps what happened |
 
 pub mod arguments;
 mod at_once;
+mod completions;
 mod demo;
 mod detach;
 mod explain;
@@ -106,6 +108,8 @@ enum Command {
     Status(status::StatusArgs),
     Report(report::ReportArgs),
     Demo(demo::DemoArgs),
+    Completions(completions::CompletionsArgs),
+    Man(completions::ManArgs),
     #[command(hide = true)]
     Keeper(keeper::KeeperArgs),
 }
@@ -157,6 +161,8 @@ impl Cli {
                 Command::Watch(args) => Box::pin(args.start()).await,
                 Command::Status(args) => args.start(),
                 Command::Report(args) => args.start(),
+                Command::Completions(args) => args.start(),
+                Command::Man(args) => args.start(),
                 Command::Demo(args) => Box::pin(demo::run(args)).await,
                 Command::Keeper(args) => Box::pin(args.start()).await,
             }
