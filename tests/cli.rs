@@ -41,6 +41,7 @@ fn the_help_is_what_was_reviewed() {
         ("help_watch", &["watch", "--help"]),
         ("help_status", &["status", "--help"]),
         ("help_report", &["report", "--help"]),
+        ("help_resume", &["resume", "--help"]),
         ("help_demo", &["demo", "--help"]),
     ] {
         let run = pgconvoy(args);

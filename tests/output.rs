@@ -9,6 +9,7 @@ mod recorded;
 use std::fs;
 use std::path::Path;
 
+use pgconvoy::cli::hooks::Hooks;
 use pgconvoy::cli::output::{Output, OutputOptions};
 use pgconvoy::event::{Emit as _, Event, What};
 use pgconvoy::model::{ExitStatus, Verdict, VerifyLevel};
@@ -29,6 +30,8 @@ fn output_into(run_dir: &Path) -> Output {
             },
             zone: chrono::FixedOffset::east_opt(0).expect("a zone"),
         },
+        hooks: Hooks::default(),
+        metrics_file: None,
     })
     .expect("the run directory is new")
 }

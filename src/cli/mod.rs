@@ -21,6 +21,7 @@
 //! | `take_up`, `past` | what earlier sessions have left on the target, and in the run directory |
 //! | `explain` | who stands behind an error that names nobody: locks, connections |
 //! | `keeper` | the process that holds the source's snapshot for a move |
+//! | `hooks`, `metrics_file` | what a run does for whoever is not there to watch it |
 //! | `signals` | SIGINT, SIGTERM and SIGHUP |
 //! | `detach` | a run in a process of its own, apart from the terminal |
 //! | `watch`, `status`, `report` | what a run's directory says, while it runs or afterwards |
@@ -37,8 +38,10 @@ mod demo;
 mod detach;
 mod explain;
 mod follow;
+pub mod hooks;
 mod inspect;
 mod keeper;
+mod metrics_file;
 mod move_database;
 pub mod output;
 mod past;

@@ -11,10 +11,11 @@
 //! be written is stopped: it could not prove anything to anybody, and could not be gone on with. A terminal that is gone,
 //! however, stops nobody; only with `--json`, where stdout is what was asked for, does it count.
 
+mod extras;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, IsTerminal as _, Write as _};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -22,6 +23,8 @@ use std::time::Duration;
 use chrono::Utc;
 use tokio::sync::{oneshot, watch};
 
+use super::hooks::Hooks;
+use super::metrics_file::MetricsFile;
 use super::run_dir::RunDir;
 use crate::event::{Emit, Event, What};
 use crate::execute::{Cause, Stop};
@@ -31,9 +34,7 @@ use crate::model::{ExitStatus, JobId, run_command};
 use crate::progress::{Display, DisplayOptions, Style, Verbosity};
 use crate::report::course::CourseBuilder;
 use crate::report::terminal::{View, render, resume_command};
-use crate::report::{
-    Conclusion, Ending, Record, Report, ReportBuilder, conclude, html, json, recorded,
-};
+use crate::report::{Conclusion, Ending, Report, ReportBuilder, conclude, json, recorded};
 
 /// How often the display may show something new.
 const TICK: Duration = Duration::from_millis(200);
@@ -45,6 +46,10 @@ pub struct OutputOptions {
     pub run_dir: PathBuf,
     /// Its display.
     pub display: DisplayOptions,
+    /// What is run at its end.
+    pub hooks: Hooks,
+    /// What says in figures where it stands.
+    pub metrics_file: Option<PathBuf>,
 }
 
 enum Message {
@@ -82,20 +87,22 @@ pub struct Output {
     emitter: Emitter,
     run_dir: RunDir,
     stop: watch::Sender<Stop>,
+    hooks: Hooks,
 }
 
 impl Output {
     /// Makes the run directory and begins to listen.
     pub fn start(options: &OutputOptions) -> Result<Self, Failure> {
-        Self::listen(RunDir::create(&options.run_dir)?, options.display)
+        Self::listen(RunDir::create(&options.run_dir)?, options)
     }
 
     /// Goes on in the directory of a run that has had its sessions: their record stays, and this one's is added to it.
-    pub fn go_on(run_dir: RunDir, display: DisplayOptions) -> Result<Self, Failure> {
-        Self::listen(run_dir, display)
+    pub fn go_on(run_dir: RunDir, options: &OutputOptions) -> Result<Self, Failure> {
+        Self::listen(run_dir, options)
     }
 
-    fn listen(run_dir: RunDir, options: DisplayOptions) -> Result<Self, Failure> {
+    fn listen(run_dir: RunDir, all: &OutputOptions) -> Result<Self, Failure> {
+        let options = all.display;
         fault::point("run-directory-made");
         let (report, course) = earlier_sessions(&run_dir)?;
         let events = run_dir.open_events().map_err(|error| {
@@ -113,6 +120,7 @@ impl Output {
             events,
             report,
             course,
+            metrics: all.metrics_file.clone().map(MetricsFile::new),
             labels: HashMap::new(),
             record_ends: false,
             trouble: None,
@@ -125,6 +133,7 @@ impl Output {
             emitter: Emitter { sender },
             run_dir,
             stop,
+            hooks: all.hooks.clone(),
         })
     }
 
@@ -162,7 +171,12 @@ impl Output {
         };
         // A listener that is gone gives no reply either.
         let _ = self.emitter.sender.send(Message::Finish(Box::new(finish)));
-        status.await.unwrap_or(ExitStatus::Failed)
+        let status = status.await.unwrap_or(ExitStatus::Failed);
+        let path = self.run_dir.path().to_owned();
+        // Whoever is told may want to go on with the run.
+        drop(self.run_dir);
+        self.hooks.run(status, Some(&path)).await;
+        status
     }
 
     /// For a run that ended before it touched anything, such as by a wrong password: takes the run directory back.
@@ -174,6 +188,7 @@ impl Output {
         // A listener that is gone cannot write into the directory any more.
         let _ = done.await;
         self.run_dir.remove();
+        self.hooks.run(failure.status, None).await;
     }
 }
 
@@ -207,6 +222,7 @@ struct Listener {
     report: ReportBuilder,
     /// For the page: report.json does without it.
     course: CourseBuilder,
+    metrics: Option<MetricsFile>,
     labels: HashMap<JobId, String>,
     failures: usize,
     /// Nothing more is written into the record: it may end in half a line, which only a later session knows how to deal with.
@@ -242,6 +258,9 @@ impl Listener {
             }
             // Also when events keep coming; the display knows itself when it is time.
             self.display.tick(Utc::now());
+            if self.metrics.as_ref().is_some_and(MetricsFile::is_due) {
+                self.measure(None);
+            }
         }
     }
 
@@ -312,13 +331,14 @@ impl Listener {
     }
 
     fn abandon(&mut self, failure: &Failure) {
+        let conclusion = conclude(&self.report.clone().build(), &stopped(failure));
+        let report = self.report_with(&conclusion);
+        self.measure(Some(&report));
         if !self.options.json {
             self.display.clear();
             return;
         }
         self.failure(failure);
-        let conclusion = conclude(&self.report.clone().build(), &stopped(failure));
-        let report = self.report_with(&conclusion);
         self.display.event(&Event {
             at: Utc::now(),
             what: finished(&conclusion),
@@ -370,34 +390,11 @@ impl Listener {
         }
         fault::point("last-event-written");
         self.write_page(&report);
+        self.measure(Some(&report));
         self.display.event(&last);
         self.show(&report);
         // The record of the very last event may be what failed.
         self.conclude(conclusion).status
-    }
-
-    /// For people. It can be made again of the record at any time, so nothing about it makes a run fail: not a disk without
-    /// room, and not a defect of the page.
-    fn write_page(&mut self, report: &Report) {
-        let course = std::mem::take(&mut self.course).build();
-        let written = catch_unwind(AssertUnwindSafe(|| {
-            let page = html::page(Record {
-                report,
-                course: &course,
-                running: None,
-                remarks: &[],
-            });
-            self.run_dir.look().write_page(&page)
-        }));
-        let text = match written {
-            Ok(Ok(_)) => return,
-            Ok(Err(failure)) => failure.to_string(),
-            Err(_) => "there is no report.html: making it failed".to_owned(),
-        };
-        self.display.event(&Event {
-            at: Utc::now(),
-            what: What::Note { text },
-        });
     }
 
     /// The conclusion, unless the record of the run is not whole: then nobody could check it later.

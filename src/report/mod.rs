@@ -8,7 +8,7 @@
 //!                                            sentence: what is proven, what is not, what to do next
 //! ```
 //!
-//! All but what writes files is pure: a run that was recorded gives the same report as one that was watched. What the
+//! `metrics` says in figures where a run stands, while it goes on. All but what writes files is pure: a run that was recorded gives the same report as one that was watched. What the
 //! documents have in common is in `outline`.
 
 mod comparison;
@@ -19,6 +19,7 @@ mod facts;
 pub mod html;
 pub mod json;
 pub mod markdown;
+pub mod metrics;
 mod model;
 mod outline;
 mod phases;
