@@ -17,7 +17,7 @@ const LONGEST_FILE_LINES: usize = 520;
 
 /// Modules where decisions are made: they have neither a socket nor a file, a process, a clock or dice. A name stands for the
 /// file and for the directory.
-const PURE: [&str; 10] = [
+const PURE: [&str; 15] = [
     "model",
     "event",
     "preflight",
@@ -27,6 +27,11 @@ const PURE: [&str; 10] = [
     "progress/state",
     "progress/estimate",
     "report/model",
+    "report/course",
+    "report/outline",
+    "report/html",
+    "report/markdown",
+    "report/metrics",
     "salvage/probe",
 ];
 /// The files within them that open what the others then think about.

@@ -43,6 +43,8 @@ fn the_help_is_what_was_reviewed() {
         ("help_verify", &["verify", "--help"]),
         ("help_watch", &["watch", "--help"]),
         ("help_status", &["status", "--help"]),
+        ("help_report", &["report", "--help"]),
+        ("help_resume", &["resume", "--help"]),
         ("help_demo", &["demo", "--help"]),
     ] {
         let run = pgconvoy(args);
@@ -73,6 +75,92 @@ fn the_help_never_shows_what_is_in_the_environment() {
         .run();
     assert!(!run.stdout.contains(SECRET), "{run}");
     assert!(run.stdout.contains("PGCONVOY_SOURCE"), "{run}");
+}
+
+#[test]
+fn each_shell_is_told_every_command_and_option() {
+    for (shell, starts) in [
+        ("bash", "_pgconvoy()"),
+        ("zsh", "#compdef pgconvoy"),
+        ("fish", ""),
+    ] {
+        let run = Pgconvoy::new(["completions", shell])
+            .env("PGCONVOY_SOURCE", format!("postgres://u:{SECRET}@h/d"))
+            .run();
+        assert_eq!(run.status, 0, "{run}");
+        assert!(run.stdout.starts_with(starts), "{run}");
+        for word in [
+            "move",
+            "report",
+            "drain-seconds",
+            "exclude-table-data",
+            "markdown",
+        ] {
+            assert!(run.stdout.contains(word), "{shell}: {word}");
+        }
+        // It is for the program itself; an option is called after it.
+        let others = run.stdout.replace("no-keeper", "");
+        assert!(!others.contains("keeper"), "{shell}");
+        assert!(!run.stdout.contains(SECRET), "{shell}");
+    }
+    assert_eq!(pgconvoy(&["completions", "tcsh"]).status, 2);
+    // What the shell makes of it.
+    let run = pgconvoy(&["completions", "bash"]);
+    let script = run.path("script");
+    fs::write(&script, &run.stdout).expect("written");
+    let parsed = Command::new("bash").arg("-n").arg(&script).status();
+    assert!(parsed.expect("bash runs").success());
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let run = Pgconvoy::new(["man", "pages"]).env("PGCONVOY_TARGET", SECRET);
+    fs::create_dir(run.dir().join("pages")).expect("made");
+    let run = run.run();
+    assert_eq!(run.status, 0, "{run}");
+    let mut names: Vec<String> = fs::read_dir(run.path("pages"))
+        .expect("exists")
+        .map(|entry| {
+            entry
+                .expect("readable")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    names.sort_unstable();
+    let commands = [
+        "completions",
+        "demo",
+        "man",
+        "move",
+        "plan",
+        "report",
+        "resume",
+        "status",
+        "verify",
+        "watch",
+    ];
+    let mut pages = commands
+        .map(|command| format!("pgconvoy-{command}.1"))
+        .to_vec();
+    pages.push("pgconvoy.1".to_owned());
+    assert_eq!(names, pages);
+    let page = fs::read_to_string(run.path("pages/pgconvoy-move.1")).expect("a page");
+    assert!(
+        page.contains("pgconvoy\\-move") && page.contains("drain\\-seconds"),
+        "{page}"
+    );
+    assert!(!page.contains(SECRET), "{page}");
+    let whole = pgconvoy(&["man"]);
+    assert!(whole.stdout.contains(".TH pgconvoy 1"), "{whole}");
+    assert!(whole.stdout.contains("Exit status"), "{whole}");
+    let nowhere = pgconvoy(&["man", "nowhere"]);
+    assert_eq!(nowhere.status, 2, "{nowhere}");
+    assert!(
+        nowhere.stderr.contains("nowhere is not a directory"),
+        "{nowhere}"
+    );
 }
 
 #[test]

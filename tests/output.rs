@@ -9,6 +9,7 @@ mod recorded;
 use std::fs;
 use std::path::Path;
 
+use pgconvoy::cli::hooks::Hooks;
 use pgconvoy::cli::output::{Output, OutputOptions};
 use pgconvoy::event::{Emit as _, Event, What};
 use pgconvoy::model::{ExitStatus, Verdict, VerifyLevel};
@@ -29,6 +30,8 @@ fn output_into(run_dir: &Path) -> Output {
             },
             zone: chrono::FixedOffset::east_opt(0).expect("a zone"),
         },
+        hooks: Hooks::default(),
+        metrics_file: None,
     })
     .expect("the run directory is new")
 }
@@ -51,6 +54,9 @@ async fn a_proven_run_leaves_its_record_and_a_failed_one_its_statements() {
     assert_eq!(proven.finish(Ending::Complete).await, ExitStatus::Proven);
     let report = fs::read_to_string(dir.path().join("proven/report.json")).expect("a report");
     assert!(report.contains("\"status\": \"proven\""), "{report}");
+    let page = fs::read_to_string(dir.path().join("proven/report.html")).expect("a page");
+    assert!(page.contains("Proven"), "{page}");
+    assert!(page.contains("Who worked when"), "{page}");
 
     let failed = output_into(&dir.path().join("failed"));
     emit_all(&failed, &recorded::failed().events);
@@ -93,4 +99,15 @@ async fn a_run_whose_report_cannot_be_written_is_not_proven() {
     emit_all(&output, &run.events);
     fs::remove_dir_all(&path).expect("removed under its feet");
     assert_eq!(output.finish(Ending::Complete).await, ExitStatus::Failed);
+}
+
+#[tokio::test]
+async fn a_page_that_cannot_be_written_makes_no_run_fail() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("run");
+    let output = output_into(&path);
+    let run = recorded::verified(VerifyLevel::Content, Verdict::Identical, Verdict::Identical);
+    emit_all(&output, &run.events);
+    fs::create_dir(path.join("report.html")).expect("something is in its place");
+    assert_eq!(output.finish(Ending::Complete).await, ExitStatus::Proven);
 }

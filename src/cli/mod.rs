@@ -5,7 +5,7 @@
 //!                                          ├─► verify         ├─► Output: display, run directory, report, exit status
 //!                                          ├─► plan, check    │
 //!                                          ├─► demo ──────────┘
-//!                                          └─► watch, status ─► what another process wrote into a run directory
+//!                                          └─► watch, status, report ─► what another process wrote into a run directory
 //! ```
 //!
 //! | file | |
@@ -25,10 +25,12 @@
 //! | `explain` | who stands behind an error that names nobody: locks, connections |
 //! | `keeper` | the process that holds the source's snapshot for a move |
 //! | `ledger_row` | what a session writes into the ledger, for other machines |
+//! | `hooks`, `metrics_file` | what a run does for whoever is not there to watch it |
 //! | `signals` | SIGINT, SIGTERM and SIGHUP |
 //! | `detach` | a run in a process of its own, apart from the terminal |
-//! | `watch`, `status` | what a run's directory says, while it runs or afterwards |
+//! | `watch`, `status`, `report` | what a run's directory says, while it runs or afterwards |
 //! | `follow` | reads the record that another process writes |
+//! | `completions` | completions for shells, and manual pages |
 //! | `secrets` | takes a password out of the process list |
 //! | `output` | everything between a run and the world |
 //! | `run_dir` | the directory that keeps what happened |
@@ -36,21 +38,25 @@
 pub mod arguments;
 mod at_once;
 mod check;
+mod completions;
 mod demo;
 mod detach;
 mod dump;
 mod explain;
 mod follow;
+pub mod hooks;
 mod inspect;
 mod keeper;
 mod ledger_row;
 mod list;
+mod metrics_file;
 mod move_database;
 pub mod output;
 mod past;
 mod patterns;
 mod plan;
 mod prove;
+mod report;
 mod requested;
 mod resume;
 pub mod run_dir;
@@ -114,7 +120,10 @@ enum Command {
     Verify(Box<verify::VerifyArgs>),
     Watch(watch::WatchArgs),
     Status(status::StatusArgs),
+    Report(report::ReportArgs),
     Demo(demo::DemoArgs),
+    Completions(completions::CompletionsArgs),
+    Man(completions::ManArgs),
     #[command(hide = true)]
     Keeper(keeper::KeeperArgs),
 }
@@ -168,6 +177,9 @@ impl Cli {
                 Command::Verify(args) => Box::pin(args.start()).await,
                 Command::Watch(args) => Box::pin(args.start()).await,
                 Command::Status(args) => args.start(),
+                Command::Report(args) => args.start(),
+                Command::Completions(args) => args.start(),
+                Command::Man(args) => args.start(),
                 Command::Demo(args) => Box::pin(demo::run(args)).await,
                 Command::Keeper(args) => Box::pin(args.start()).await,
             }

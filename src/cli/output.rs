@@ -4,12 +4,14 @@
 //!   Emitter ──► channel ──► one thread ─┬─► failed/NNN-label.sql
 //!   (stamps the time)                   ├─► events.jsonl
 //!                                       ├─► the display, and its clock
-//!                                       └─► the report ──► report.json, the final table, the exit status
+//!                                       └─► the report ──► report.json, report.html, the final table, the exit status
 //! ```
 //!
 //! The thread is one of our own, so that a slow disk or terminal never holds up whoever copies. A run whose record cannot
 //! be written is stopped: it could not prove anything to anybody, and could not be gone on with. A terminal that is gone,
 //! however, stops nobody; only with `--json`, where stdout is what was asked for, does it count.
+
+mod extras;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -21,6 +23,8 @@ use std::time::Duration;
 use chrono::Utc;
 use tokio::sync::{oneshot, watch};
 
+use super::hooks::Hooks;
+use super::metrics_file::MetricsFile;
 use super::run_dir::RunDir;
 use crate::event::{Emit, Event, What};
 use crate::execute::{Cause, Stop};
@@ -28,6 +32,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::fault;
 use crate::model::{ExitStatus, JobId, run_command};
 use crate::progress::{Display, DisplayOptions, Style, Verbosity};
+use crate::report::course::CourseBuilder;
 use crate::report::terminal::{View, render, resume_command};
 use crate::report::{Conclusion, Ending, Report, ReportBuilder, conclude, json, recorded};
 
@@ -41,6 +46,10 @@ pub struct OutputOptions {
     pub run_dir: PathBuf,
     /// Its display.
     pub display: DisplayOptions,
+    /// What is run at its end.
+    pub hooks: Hooks,
+    /// What says in figures where it stands.
+    pub metrics_file: Option<PathBuf>,
 }
 
 enum Message {
@@ -78,22 +87,24 @@ pub struct Output {
     emitter: Emitter,
     run_dir: RunDir,
     stop: watch::Sender<Stop>,
+    hooks: Hooks,
 }
 
 impl Output {
     /// Makes the run directory and begins to listen.
     pub fn start(options: &OutputOptions) -> Result<Self, Failure> {
-        Self::listen(RunDir::create(&options.run_dir)?, options.display)
+        Self::listen(RunDir::create(&options.run_dir)?, options)
     }
 
     /// Goes on in the directory of a run that has had its sessions: their record stays, and this one's is added to it.
-    pub fn go_on(run_dir: RunDir, display: DisplayOptions) -> Result<Self, Failure> {
-        Self::listen(run_dir, display)
+    pub fn go_on(run_dir: RunDir, options: &OutputOptions) -> Result<Self, Failure> {
+        Self::listen(run_dir, options)
     }
 
-    fn listen(run_dir: RunDir, options: DisplayOptions) -> Result<Self, Failure> {
+    fn listen(run_dir: RunDir, all: &OutputOptions) -> Result<Self, Failure> {
+        let options = all.display;
         fault::point("run-directory-made");
-        let report = earlier_sessions(&run_dir)?;
+        let (report, course) = earlier_sessions(&run_dir)?;
         let events = run_dir.open_events().map_err(|error| {
             Failure::file("opening", &run_dir.path().join("events.jsonl"), &error)
         })?;
@@ -108,6 +119,8 @@ impl Output {
             run_dir: run_dir.clone(),
             events,
             report,
+            course,
+            metrics: all.metrics_file.clone().map(MetricsFile::new),
             labels: HashMap::new(),
             record_ends: false,
             trouble: None,
@@ -120,6 +133,7 @@ impl Output {
             emitter: Emitter { sender },
             run_dir,
             stop,
+            hooks: all.hooks.clone(),
         })
     }
 
@@ -157,7 +171,12 @@ impl Output {
         };
         // A listener that is gone gives no reply either.
         let _ = self.emitter.sender.send(Message::Finish(Box::new(finish)));
-        status.await.unwrap_or(ExitStatus::Failed)
+        let status = status.await.unwrap_or(ExitStatus::Failed);
+        let path = self.run_dir.path().to_owned();
+        // Whoever is told may want to go on with the run.
+        drop(self.run_dir);
+        self.hooks.run(status, Some(&path)).await;
+        status
     }
 
     /// For a run that ended before it touched anything, such as by a wrong password: takes the run directory back.
@@ -169,15 +188,21 @@ impl Output {
         // A listener that is gone cannot write into the directory any more.
         let _ = done.await;
         self.run_dir.remove();
+        self.hooks.run(failure.status, None).await;
     }
 }
 
 /// What earlier sessions have left in the record, for the report of this one; nothing if this is the first.
-fn earlier_sessions(run_dir: &RunDir) -> Result<ReportBuilder, Failure> {
+fn earlier_sessions(run_dir: &RunDir) -> Result<(ReportBuilder, CourseBuilder), Failure> {
     let path = run_dir.look().events_path();
     let recording = File::open(&path).and_then(|file| recorded::read(BufReader::new(file)));
     let recording = recording.map_err(|error| Failure::file("reading", &path, &error))?;
-    Ok(ReportBuilder::after(&recording.events))
+    let mut course = CourseBuilder::default();
+    recording
+        .events
+        .iter()
+        .for_each(|event| course.apply(event));
+    Ok((ReportBuilder::after(&recording.events), course))
 }
 
 fn stopped(failure: &Failure) -> Ending {
@@ -195,6 +220,9 @@ struct Listener {
     run_dir: RunDir,
     events: File,
     report: ReportBuilder,
+    /// For the page: report.json does without it.
+    course: CourseBuilder,
+    metrics: Option<MetricsFile>,
     labels: HashMap<JobId, String>,
     failures: usize,
     /// Nothing more is written into the record: it may end in half a line, which only a later session knows how to deal with.
@@ -230,6 +258,9 @@ impl Listener {
             }
             // Also when events keep coming; the display knows itself when it is time.
             self.display.tick(Utc::now());
+            if self.metrics.as_ref().is_some_and(MetricsFile::is_due) {
+                self.measure(None);
+            }
         }
     }
 
@@ -256,6 +287,7 @@ impl Listener {
             _ => {}
         }
         self.report.apply(&event);
+        self.course.apply(&event);
         self.record(&event);
         self.display.event(&event);
     }
@@ -299,13 +331,14 @@ impl Listener {
     }
 
     fn abandon(&mut self, failure: &Failure) {
+        let conclusion = conclude(&self.report.clone().build(), &stopped(failure));
+        let report = self.report_with(&conclusion);
+        self.measure(Some(&report));
         if !self.options.json {
             self.display.clear();
             return;
         }
         self.failure(failure);
-        let conclusion = conclude(&self.report.clone().build(), &stopped(failure));
-        let report = self.report_with(&conclusion);
         self.display.event(&Event {
             at: Utc::now(),
             what: finished(&conclusion),
@@ -356,6 +389,8 @@ impl Listener {
             self.cannot_write("events.jsonl", &error.to_string());
         }
         fault::point("last-event-written");
+        self.write_page(&report);
+        self.measure(Some(&report));
         self.display.event(&last);
         self.show(&report);
         // The record of the very last event may be what failed.

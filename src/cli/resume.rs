@@ -118,11 +118,7 @@ impl ResumeArgs {
             if let Some(status) = self.finished_before(&request, &past).await? {
                 return Ok(status);
             }
-            (
-                Output::go_on(run_dir, options.display)?,
-                Some(request),
-                past,
-            )
+            (Output::go_on(run_dir, &options)?, Some(request), past)
         } else if self.target.is_some() {
             (Output::start(&options)?, None, Past::default())
         } else {

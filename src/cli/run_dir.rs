@@ -8,9 +8,11 @@
 //!   schema/         the schema archive that was used
 //!   failed/         one .sql for each failed entry, with the error as a comment
 //!   report.json     what it came to
+//!   report.html     the same for people, as one page
 //! ```
 //!
-//! [`RunDir`] is for whoever writes, one process at a time. [`Look`] is for whoever only reads, as many as like.
+//! [`RunDir`] is for whoever writes, one process at a time. [`Look`] is for whoever only reads, as many as like; the page is made
+//! of what can be read, so whoever looks may write it anew.
 
 mod lock;
 
@@ -37,6 +39,7 @@ const LONGEST_LABEL: usize = 80;
 
 const EVENTS: &str = "events.jsonl";
 const REQUEST: &str = "run.json";
+const PAGE: &str = "report.html";
 
 /// A run's directory, for the one process that writes to it; locked until the last clone is dropped.
 #[derive(Debug, Clone)]
@@ -252,7 +255,7 @@ impl RunDir {
                 .and_then(|events| events.set_len(events_bytes));
             return;
         }
-        for file in [REQUEST, EVENTS, "plan.json", "report.json"] {
+        for file in [REQUEST, EVENTS, "plan.json", "report.json", PAGE] {
             let _ = fs::remove_file(self.path.join(file));
         }
         let _ = fs::remove_dir_all(self.path.join("schema"));
@@ -321,6 +324,13 @@ impl Look {
     /// Everything that happened.
     pub fn events_path(&self) -> PathBuf {
         self.path.join(EVENTS)
+    }
+
+    /// Writes `report.html`, in the place of an earlier one, and says where that is.
+    pub fn write_page(&self, page: &str) -> Result<PathBuf, Failure> {
+        let path = self.path.join(PAGE);
+        write_whole(&path, page.as_bytes())?;
+        Ok(path)
     }
 
     /// Who works in it now, if anybody does. Disturbs nobody.

@@ -23,6 +23,30 @@ pub enum ExitStatus {
 }
 
 impl ExitStatus {
+    /// Every one of them, by number.
+    pub const ALL: [Self; 7] = [
+        Self::Proven,
+        Self::Failed,
+        Self::Usage,
+        Self::Different,
+        Self::NoGo,
+        Self::Interrupted,
+        Self::Waived,
+    ];
+
+    /// In a word, as JSON has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Proven => "proven",
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::Different => "different",
+            Self::NoGo => "no_go",
+            Self::Interrupted => "interrupted",
+            Self::Waived => "waived",
+        }
+    }
+
     /// The number.
     pub fn code(self) -> u8 {
         match self {
@@ -38,16 +62,21 @@ impl ExitStatus {
 
     /// The status with this number. Any other number is a failure, whatever it was.
     pub fn of_code(code: i32) -> Self {
-        const ALL: [ExitStatus; 7] = [
-            ExitStatus::Proven,
-            ExitStatus::Failed,
-            ExitStatus::Usage,
-            ExitStatus::Different,
-            ExitStatus::NoGo,
-            ExitStatus::Interrupted,
-            ExitStatus::Waived,
-        ];
         let same = |status: &Self| i32::from(status.code()) == code;
-        ALL.into_iter().find(same).unwrap_or(Self::Failed)
+        Self::ALL.into_iter().find(same).unwrap_or(Self::Failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_has_one_word() {
+        for status in ExitStatus::ALL {
+            let json = serde_json::to_string(&status).expect("is JSON");
+            assert_eq!(json, format!("\"{}\"", status.word()));
+            assert_eq!(ExitStatus::of_code(i32::from(status.code())), status);
+        }
     }
 }

@@ -18,6 +18,7 @@ pub mod conninfo;
 pub mod detached;
 pub mod dial;
 mod error;
+pub mod hook;
 pub mod keeper;
 mod pgpass;
 mod pool;

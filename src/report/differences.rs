@@ -54,19 +54,7 @@ fn differences(lines: &mut Vec<String>, report: &Report, view: View) {
             && tables.any(|rows| rows.total() > Rows(0) && rows.table.shown() == difference.object)
     };
     let differences = report.differences.iter();
-    let mut differences: Vec<&Difference> =
-        differences.filter(|difference| !told(difference)).collect();
-    differences.sort_by_key(|difference| {
-        let not_data = difference.class != TABLE_DATA;
-        let minor = MINOR.contains(&&*difference.class);
-        (
-            not_data,
-            minor,
-            badness(difference.kind),
-            &difference.class,
-            &difference.object,
-        )
-    });
+    let differences = ordered(differences.filter(|difference| !told(difference)));
     for difference in differences.iter().take(MOST) {
         let word = (word(difference.kind), Style::bad as Paint);
         let what = format!(
@@ -82,6 +70,25 @@ fn differences(lines: &mut Vec<String>, report: &Report, view: View) {
     count_rest(lines, rest, "more difference", "more differences");
 }
 
+/// Rows first, then what nothing else rests on last; the worst of each first.
+pub(super) fn ordered<'a>(
+    differences: impl Iterator<Item = &'a Difference>,
+) -> Vec<&'a Difference> {
+    let mut differences: Vec<&Difference> = differences.collect();
+    differences.sort_by_key(|difference| {
+        let not_data = difference.class != TABLE_DATA;
+        let minor = MINOR.contains(&&*difference.class);
+        (
+            not_data,
+            minor,
+            badness(difference.kind),
+            &difference.class,
+            &difference.object,
+        )
+    });
+    differences
+}
+
 fn badness(kind: DifferenceKind) -> u8 {
     match kind {
         DifferenceKind::Missing => 0,
@@ -92,7 +99,7 @@ fn badness(kind: DifferenceKind) -> u8 {
 }
 
 /// Of what the target is, seen from the source.
-fn word(kind: DifferenceKind) -> &'static str {
+pub(super) fn word(kind: DifferenceKind) -> &'static str {
     match kind {
         DifferenceKind::Missing => "missing:",
         DifferenceKind::Invalid => "not in force:",

@@ -1,21 +1,29 @@
-//! What a run comes to: events → report → terminal, JSON.
+//! What a run comes to: events → report → terminal, JSON, a page, Markdown.
 //!
 //! ```text
-//!   events.jsonl ──► recorded ──► Event ──► model ──► Report ──► terminal   for whoever stands before it
-//!                                 (live) ──►              └────► json       report.json, for later
-//!                                              sentence: what is proven, what is not, what to do next
+//!   events.jsonl ──► recorded ──► Event ─┬─► model ──► Report ─┬─► terminal   for whoever stands before it
+//!                                 (live) ┘       │             ├─► json       report.json, for programs
+//!                                        └─► course ─► Course ─┼─► html       report.html, one file to keep and to print
+//!                                                │             └─► markdown   for a ticket
+//!                                            sentence: what is proven, what is not, what to do next
 //! ```
 //!
-//! The model and the sentences are pure: a run that was recorded gives the same report as one that was watched.
+//! `metrics` says in figures where a run stands, while it goes on. All but what writes files is pure: a run that was recorded gives the same report as one that was watched. What the
+//! documents have in common is in `outline`.
 
 mod archive;
 pub mod check;
 mod comparison;
+pub mod course;
 mod differences;
 mod evidence;
 mod facts;
+pub mod html;
 pub mod json;
+pub mod markdown;
+pub mod metrics;
 mod model;
+mod outline;
 mod phases;
 pub mod plan;
 pub mod recorded;
@@ -26,6 +34,7 @@ mod tables;
 pub mod terminal;
 
 pub use model::{Checked, JobReport, MovedOn, Outcome, Report, ReportBuilder, SnapshotReport};
+pub use outline::{Headline, Record, Running, Tone};
 pub use phases::PhaseReport;
 pub use sentence::{Conclusion, Ending, conclude};
 pub use sessions::{ResumedReport, RetryReport, SessionReport};

@@ -327,6 +327,11 @@ impl ReportBuilder {
         }
     }
 
+    /// The report of the events so far, as it stands: without what is counted at the end.
+    pub fn so_far(&self) -> &Report {
+        &self.report
+    }
+
     /// The report of the events so far.
     pub fn build(mut self) -> Report {
         self.report.format = FORMAT;

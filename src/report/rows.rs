@@ -171,7 +171,7 @@ fn row(lines: &mut Vec<String>, key: &[String], row: &RowDifference, width: usiz
 }
 
 /// `id=42`, `account=1, tag='a b'`, or where it is.
-fn identity(key: &[String], row: &RowDifference) -> String {
+pub(super) fn identity(key: &[String], row: &RowDifference) -> String {
     if key.is_empty() {
         let side = match row.kind {
             RowKind::Extra => "target",

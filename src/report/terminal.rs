@@ -229,7 +229,7 @@ pub fn resume_command(report: &Report) -> Option<String> {
 }
 
 /// What to do next, and the command that goes on with the run, if it is that.
-fn next_step(report: &Report) -> (Option<String>, Option<String>) {
+pub(super) fn next_step(report: &Report) -> (Option<String>, Option<String>) {
     const COMMAND: &str = "pgconvoy resume ";
     let next = report.next.as_deref().map(words::one_line);
     match next.as_deref().and_then(|next| next.split_once(COMMAND)) {

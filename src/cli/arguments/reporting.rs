@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use chrono::{Local, Offset as _, Utc};
 use clap::{ArgAction, Args, ValueEnum};
 
+use crate::cli::hooks::Hooks;
 use crate::cli::output::{OutputOptions, color_wanted};
 use crate::cli::run_dir;
 use crate::model::VerifyLevel;
@@ -51,6 +52,21 @@ pub struct OutputArgs {
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
 
+    /// Run a command when the run has ended, however it ended; it is told `PGCONVOY_STATUS`, `PGCONVOY_VERDICT` and `PGCONVOY_RUN_DIR`
+    ///
+    /// By sh -c, for at most a minute, with `PGCONVOY_REPORT` as well, the path of report.json, and without any password. A command
+    /// that fails is a warning.
+    #[arg(long, value_name = "CMD")]
+    on_finish: Option<OsString>,
+
+    /// The same if it ended with another status than 0 or 6
+    #[arg(long, value_name = "CMD")]
+    on_fail: Option<OsString>,
+
+    /// Keep a file up to date with where the run stands, in the text format of Prometheus
+    #[arg(long, value_name = "FILE")]
+    metrics_file: Option<PathBuf>,
+
     /// How it is shown.
     #[command(flatten)]
     pub display: DisplayArgs,
@@ -94,6 +110,11 @@ impl OutputArgs {
                 .clone()
                 .unwrap_or_else(|| run_dir::default_path(Utc::now(), std::process::id())),
             display: self.display.options(),
+            hooks: Hooks {
+                on_finish: self.on_finish.clone(),
+                on_fail: self.on_fail.clone(),
+            },
+            metrics_file: self.metrics_file.clone(),
         }
     }
 }

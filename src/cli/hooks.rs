@@ -1,0 +1,77 @@
+//! `--on-finish` and `--on-fail`: commands that are run when a run has ended, such as one that wakes somebody up.
+//!
+//! They come last, when the record is whole and the run directory is free. What becomes of them changes nothing about the run: a
+//! command that fails is a warning.
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use super::output::style_of_stderr;
+use super::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
+use crate::model::ExitStatus;
+use crate::pg::hook::Hook;
+use crate::progress::words;
+
+/// How long a command may take.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Variables that hold a password, or may: a connection string can have one in it.
+const WITHHELD: [&str; 6] = [
+    "PGPASSWORD",
+    "PGSSLPASSWORD",
+    "PGCONVOY_SOURCE",
+    "PGCONVOY_TARGET",
+    SOURCE_PASSWORD,
+    TARGET_PASSWORD,
+];
+
+/// What is to be run when a run has ended.
+#[derive(Debug, Clone, Default)]
+pub struct Hooks {
+    /// In any case.
+    pub on_finish: Option<OsString>,
+    /// Unless it ended with 0 or 6.
+    pub on_fail: Option<OsString>,
+}
+
+impl Hooks {
+    /// Runs those that are due. `run_dir` is `None` if the run left none behind.
+    pub(super) async fn run(&self, status: ExitStatus, run_dir: Option<&Path>) {
+        let failed = !matches!(status, ExitStatus::Proven | ExitStatus::Waived);
+        let on_fail = self.on_fail.as_ref().filter(|_| failed);
+        let due = [
+            ("--on-finish", self.on_finish.as_ref()),
+            ("--on-fail", on_fail),
+        ];
+        for (option, command) in due {
+            if let Some(command) = command {
+                let variables = variables(status, run_dir);
+                let hook = Hook {
+                    command,
+                    variables: &variables,
+                    withheld: &WITHHELD,
+                    limit: LIMIT,
+                };
+                if let Err(error) = hook.run().await {
+                    let word = style_of_stderr().warning("warning:");
+                    let text = format!("{option} {}: {error}", command.display());
+                    // Nobody is left to tell if stderr is gone.
+                    let _ = writeln!(io::stderr(), "{word} {}", words::harmless(&text));
+                }
+            }
+        }
+    }
+}
+
+fn variables(status: ExitStatus, run_dir: Option<&Path>) -> [(&'static str, OsString); 4] {
+    let absolute = run_dir.map(|dir| std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()));
+    let report = absolute.as_ref().map(|dir| dir.join("report.json"));
+    [
+        ("PGCONVOY_STATUS", status.code().to_string().into()),
+        ("PGCONVOY_VERDICT", status.word().into()),
+        ("PGCONVOY_RUN_DIR", absolute.unwrap_or_default().into()),
+        ("PGCONVOY_REPORT", report.unwrap_or_default().into()),
+    ]
+}
