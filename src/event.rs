@@ -128,7 +128,7 @@ pub enum What {
     RunStarted {
         /// pgconvoy's own version.
         version: String,
-        /// The command: `move`, `resume` or `verify`.
+        /// The command: `move`, `dump`, `resume` or `verify`.
         command: String,
         /// Where from.
         source: Endpoint,

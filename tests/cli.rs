@@ -130,8 +130,11 @@ fn every_command_has_a_manual_page() {
         .collect();
     names.sort_unstable();
     let commands = [
+        "check",
         "completions",
         "demo",
+        "dump",
+        "list",
         "man",
         "move",
         "plan",

@@ -108,8 +108,15 @@ impl ResumeArgs {
         let (output, request, past) = if let Some(directory) = &self.directory {
             let run_dir = RunDir::open_existing(directory)?;
             if let Some(request) = dump::asked_for(&run_dir)? {
-                let output = Output::go_on(run_dir, options.display)?;
-                let dump = (request, self.running, self.retry);
+                if self.retry_failed {
+                    return Err(Failure::usage(
+                        "a dump has no failed statements that could be tried again",
+                        "Leave --retry-failed out: what is not finished is done.",
+                    ));
+                }
+                let output = Output::go_on(run_dir, &options)?;
+                let source = self.given_source(&Environment::of_process())?;
+                let dump = (request, source, self.running, self.retry);
                 return Box::pin(dump::resume(dump, output)).await;
             }
             let past = Past::read(&run_dir.look())?;

@@ -14,11 +14,12 @@
 //! [`RunDir`] is for whoever writes, one process at a time. [`Look`] is for whoever only reads, as many as like; the page is made
 //! of what can be read, so whoever looks may write it anew.
 
+mod files;
 mod lock;
 
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use serde::de::DeserializeOwned;
 use crate::event::JobFailure;
 use crate::failure::Failure;
 use crate::model::run_command;
+use files::{new_file, write_json, write_whole};
 use lock::{LockError, RunLock};
 
 pub use lock::Holder;
@@ -400,49 +402,6 @@ fn unused(dir: &Path, stem: &str, extension: &str) -> PathBuf {
         }
         number += 1;
     }
-}
-
-fn write_json(path: &Path, what: &str, value: &impl Serialize) -> Result<(), Failure> {
-    write_with(path, |file| {
-        serde_json::to_writer_pretty(&mut *file, value).map_err(|error| {
-            // The disk's own words, if it is that.
-            let defect = io::Error::other(format!("putting {what} into JSON: {error}"));
-            error.io_error_kind().map_or(defect, |_| error.into())
-        })?;
-        file.write_all(b"\n")
-    })
-}
-
-fn write_whole(path: &Path, content: &[u8]) -> Result<(), Failure> {
-    write_with(path, |file| file.write_all(content))
-}
-
-/// Under another name first: whoever is killed in the middle leaves nothing that looks whole.
-fn write_with(
-    path: &Path,
-    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-) -> Result<(), Failure> {
-    let unfinished = path.with_extension("unfinished");
-    let write = || {
-        match fs::remove_file(&unfinished) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = BufWriter::new(new_file(&unfinished)?);
-        write(&mut file)?;
-        file.flush()?;
-        file.get_ref().sync_all()?;
-        fs::rename(&unfinished, path)
-    };
-    write().map_err(|error| Failure::file("writing", path, &error))
-}
-
-fn new_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
 }
 
 /// Letters, digits and a few signs, so that no shell needs quotes.

@@ -9,7 +9,7 @@
 //! The rows are read in COPY's text format, which is what an archive holds. The pieces of a large table are many and small:
 //! who has read one waits for its turn to append it, and holds it in memory meanwhile.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::builder::client_encoding;
 use super::tables::{CopyUnit, Range};
@@ -42,8 +42,21 @@ pub struct DumpPlan {
     pub units: Vec<DumpUnit>,
     /// Lists of large objects.
     pub lists: Vec<LargeObjectList>,
+    /// Tables that the catalog shows, and that `pg_dump` has not listed although it was asked for everything.
+    pub unlisted: Vec<QualifiedName>,
     /// The jobs, by number, in the order in which they are to be begun.
     pub jobs: Vec<DumpJob>,
+}
+
+/// What the operator asked for, as far as the plan depends on it.
+#[derive(Debug, Clone, Copy)]
+pub struct DumpOptions {
+    /// Number of workers.
+    pub workers: u32,
+    /// What will be proven.
+    pub verify: VerifyLevel,
+    /// Nothing was to be left out.
+    pub everything: bool,
 }
 
 /// A table whose rows are dumped.
@@ -113,7 +126,7 @@ impl DumpPlan {
     pub fn make(
         toc: &Toc,
         (server, facts): (&ServerFacts, &SourceFacts),
-        (workers, verify): (u32, VerifyLevel),
+        options: &DumpOptions,
     ) -> Result<Self, DumpPlanError> {
         let by_oid: HashMap<Oid, &Table> = facts
             .tables
@@ -127,19 +140,25 @@ impl DumpPlan {
                 entry: entry.to_string(),
                 role: server.role.clone(),
             })?;
-            units.push(unit(entry, table, server, workers)?);
+            units.push(unit(entry, table, server, options.workers)?);
         }
         let misunderstood = |entry: &Entry| DumpPlanError::Entry {
             entry: entry.to_string(),
             what: "the large objects that it is about",
         };
         let lists = toc.large_object_lists().map_err(misunderstood)?;
-        let jobs = jobs(&units, &lists, verify != VerifyLevel::None);
+        let jobs = jobs(&units, &lists, options.verify != VerifyLevel::None);
+        let unlisted = unlisted(&units, facts);
         let client_encoding = client_encoding(&server.encoding).to_owned();
         Ok(Self {
             client_encoding,
             units,
             lists,
+            unlisted: if options.everything {
+                unlisted
+            } else {
+                Vec::new()
+            },
             jobs,
         })
     }
@@ -162,6 +181,18 @@ impl DumpPlan {
     pub fn data_bytes(&self) -> Bytes {
         self.units.iter().map(|unit| unit.copy.bytes).sum()
     }
+}
+
+/// Members of extensions are made by these, and only some have rows that belong into a dump.
+fn unlisted(units: &[DumpUnit], facts: &SourceFacts) -> Vec<QualifiedName> {
+    let listed: HashSet<&QualifiedName> = units.iter().map(|unit| &unit.copy.table).collect();
+    let tables = facts.tables.iter();
+    let ours = tables.filter(|table| table.extension.is_none());
+    let names = ours.map(|table| &table.name);
+    names
+        .filter(|name| !listed.contains(name))
+        .cloned()
+        .collect()
 }
 
 fn unit(

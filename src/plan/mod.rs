@@ -57,7 +57,7 @@ use crate::model::{Bytes, DumpId, JobId, Oid, QualifiedName, Rows, SqlText, Veri
 use crate::toc::{RestoreOptions, Toc};
 
 pub use database::{DatabaseError, NewDatabase, Property};
-pub use dump::{DumpJob, DumpPlan, DumpPlanError, DumpUnit, DumpWork};
+pub use dump::{DumpJob, DumpOptions, DumpPlan, DumpPlanError, DumpUnit, DumpWork};
 pub use forecast::Forecast;
 pub use prediction::{Pace, Prediction};
 pub use tables::{Comparison, CopyUnit, Range, Shield};

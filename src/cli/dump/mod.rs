@@ -39,7 +39,7 @@ use crate::failure::Failure;
 use crate::model::{Endpoint, ExitStatus, Severity, Side};
 use crate::pg::Snapshot;
 use crate::pg::client_tools::{ClientTool, Search};
-use crate::pg::conninfo::Environment;
+use crate::pg::conninfo::{Conninfo, Environment};
 use crate::preflight::{self, PreflightFacts};
 use crate::report::Ending;
 use crate::toc::RestoreOptions;
@@ -156,7 +156,7 @@ async fn run(args: DumpArgs, output: Output) -> Result<ExitStatus, Failure> {
 
 /// Goes on with a dump that was interrupted: in its snapshot with what is finished, or else anew.
 pub(super) async fn resume(
-    (request, running, retry): (DumpRequest, RunningArgs, RetryArgs),
+    (request, given, running, retry): (DumpRequest, Option<Conninfo>, RunningArgs, RetryArgs),
     output: Output,
 ) -> Result<ExitStatus, Failure> {
     if is_finished(&request.archive) {
@@ -165,7 +165,7 @@ pub(super) async fn resume(
     }
     let stop = signals::watch(&output);
     let taken_up = tokio::select! {
-        taken_up = Box::pin(request::take_up(&request, &output)) => taken_up,
+        taken_up = Box::pin(request::take_up(&request, given, &output)) => taken_up,
         failure = signals::stopped(stop.clone()) => Err(failure),
     };
     let (source, finished) = match taken_up {

@@ -111,6 +111,7 @@ impl DumpRequest {
 /// The source again: in the snapshot of the session that was interrupted, with what that has finished, or in a new one.
 pub(super) async fn take_up(
     request: &DumpRequest,
+    given: Option<Conninfo>,
     output: &Output,
 ) -> Result<(Source, Vec<Line>), Failure> {
     let environment = Environment::of_process();
@@ -118,10 +119,9 @@ pub(super) async fn take_up(
     emitter.emit(What::StepStarted {
         step: "connecting".to_owned(),
     });
-    let conninfo = Conninfo::from_record(&request.source, &environment)?;
-    let conninfo = match environment.variable(SOURCE_PASSWORD) {
-        Some(password) => conninfo.with_password(&Password::new(password)),
-        None => conninfo,
+    let conninfo = match given {
+        Some(given) => given,
+        None => recorded(request, &environment)?,
     };
     let server = Server::connect(conninfo, Side::Source)
         .await
@@ -165,6 +165,15 @@ pub(super) async fn take_up(
         snapshot,
     };
     Ok((source, finished))
+}
+
+/// Where the interrupted session was connected.
+fn recorded(request: &DumpRequest, environment: &Environment) -> Result<Conninfo, Failure> {
+    let conninfo = Conninfo::from_record(&request.source, environment)?;
+    Ok(match environment.variable(SOURCE_PASSWORD) {
+        Some(password) => conninfo.with_password(&Password::new(password)),
+        None => conninfo,
+    })
 }
 
 /// What the journal says is finished, as far as the files are still what it says.

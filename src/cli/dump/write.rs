@@ -20,7 +20,7 @@ use crate::execute::dump::{self, Dump, DumpError, Dumped};
 use crate::failure::Failure;
 use crate::model::{QualifiedName, Unverified};
 use crate::pg::VALUE_SETTINGS;
-use crate::plan::DumpPlan;
+use crate::plan::{DumpOptions, DumpPlan};
 use crate::toc::{LargeObjectList, Text, Toc};
 
 /// Dumps what is not finished yet, and finishes the archive.
@@ -69,15 +69,12 @@ pub(super) async fn write(
     step(&emitter, "finishing the archive");
     let lists = lists(&archive, &plan.lists, &dumped)?;
     let bytes = toc.to_bytes()?;
-    let has_doubts = dumped.has_doubts | !is_the_same(&toc, &bytes, &emitter);
+    let is_whole = is_the_same(&toc, &bytes, &emitter) & is_everything(&plan, &emitter);
+    let has_doubts = dumped.has_doubts || !is_whole;
     let mut manifest = manifest(&source, request, dumped);
     manifest.toc = archive.write(TOC, &bytes)?;
     manifest.large_object_lists = lists;
     manifest.sequences = sequences(&source, &toc).await?;
-    emitter.emit(What::Checked {
-        what: "sequences".into(),
-        count: manifest.sequences.len() as u64,
-    });
     // An error if its holder has ended before: then what was read last may be empty without having been.
     source.snapshot.release().await?;
     emitter.emit(What::SnapshotReleased);
@@ -131,8 +128,12 @@ async fn plan(
     let toc = Box::pin(contents(source, request, codec));
     let facts = async { Ok(catalog::source_facts(source.snapshot.session()).await?) };
     let (toc, facts) = at_once(toc, Box::pin(facts)).await?;
-    let how = (request.jobs, request.verify);
-    let plan = DumpPlan::make(&toc, (&source.server.facts, &facts), how)?;
+    let options = DumpOptions {
+        workers: request.jobs,
+        verify: request.verify,
+        everything: request.narrowed_by().is_empty(),
+    };
+    let plan = DumpPlan::make(&toc, (&source.server.facts, &facts), &options)?;
     Ok((toc, Arc::new(plan)))
 }
 
@@ -189,6 +190,18 @@ async fn sequences(source: &Source, toc: &Toc) -> Result<Vec<SequenceFacts>, Fai
         is_called: position.is_called,
     });
     Ok(facts.collect())
+}
+
+/// Every table of the catalog is in the list, unless something was to be left out.
+fn is_everything(plan: &DumpPlan, emit: &dyn Emit) -> bool {
+    for table in &plan.unlisted {
+        emit.emit(What::Unverified(Unverified {
+            class: "table data".into(),
+            object: table.shown(),
+            because: "pg_dump has not listed its rows".into(),
+        }));
+    }
+    plan.unlisted.is_empty()
 }
 
 /// What is written must read as what it was.

@@ -146,12 +146,24 @@ struct Context {
 }
 
 struct State {
+    /// Jobs that nobody has begun.
     waiting: VecDeque<JobId>,
+    /// Jobs that are not done.
+    left: usize,
+    /// Nothing new is to be begun.
+    is_draining: bool,
     running: HashMap<JobId, Running>,
     journal: Journal,
     tables: BTreeMap<usize, TableFacts>,
     large_objects: Vec<LargeObjectFacts>,
     has_doubts: bool,
+}
+
+impl State {
+    fn finished(&mut self, job: JobId) {
+        self.running.remove(&job);
+        self.left -= 1;
+    }
 }
 
 struct Running {
@@ -192,7 +204,7 @@ async fn watch_over(
         tokio::select! {
             ended = tasks.join_next() => match ended {
                 Some(ended) => ended.map_err(DumpError::Panicked)??,
-                None if context.state().waiting.is_empty() => return Ok(()),
+                None if context.is_complete() => return Ok(()),
                 None => return Err(DumpError::Stopped),
             },
             _ = tick.tick() => context.tell_progress(),
@@ -212,7 +224,7 @@ async fn work(context: Arc<Context>, slot: u32) -> Result<(), DumpError> {
         };
         let started = Instant::now();
         let ended = serving(id, persist(&context, (id, job), &gauge)).await?;
-        context.state().running.remove(&id);
+        context.state().finished(id);
         context.emit.emit(What::JobFinished {
             job: id,
             rows: ended.rows,
@@ -290,6 +302,8 @@ impl Context {
             assemblies: HashMap::new(),
             state: Mutex::new(State {
                 waiting: (0..).map(JobId).take(plan.jobs.len()).collect(),
+                left: plan.jobs.len(),
+                is_draining: false,
                 running: HashMap::new(),
                 journal,
                 tables: BTreeMap::new(),
@@ -343,7 +357,11 @@ impl Context {
                 .map(|(id, _)| id)
                 .collect()
         };
-        self.state().waiting.retain(|id| !over.contains(id));
+        {
+            let mut state = self.state();
+            state.waiting.retain(|id| !over.contains(id));
+            state.left = state.waiting.len();
+        }
         for job in over {
             self.emit.emit(What::JobStarted { job, worker: 0 });
             self.emit.emit(What::JobFinished {
@@ -362,6 +380,9 @@ impl Context {
     /// Takes the next job. They are begun in order: whoever waits for his turn at a file waits for those who began before.
     fn start_next(&self, slot: u32) -> Option<(JobId, Arc<Gauge>)> {
         let mut state = self.state();
+        if state.is_draining {
+            return None;
+        }
         let id = state.waiting.pop_front()?;
         let gauge = Arc::new(Gauge::default());
         let running = Running {
@@ -379,9 +400,7 @@ impl Context {
     /// Nothing new is begun; what is running may come to its end.
     fn begin_to_drain(&self, signal: &str, patience: Duration) {
         let mut state = self.state();
-        // One that is never begun, so that the end is no end of the dump.
-        state.waiting.truncate(0);
-        state.waiting.push_back(JobId(u32::MAX));
+        state.is_draining = true;
         let jobs = u32::try_from(state.running.len()).unwrap_or(u32::MAX);
         drop(state);
         self.emit.emit(What::Draining {
@@ -480,6 +499,13 @@ impl Context {
     fn doubt(&self, what: What) {
         self.state().has_doubts = true;
         self.emit.emit(what);
+    }
+
+    /// Every job is done, and of every table of the plan it is known what its file holds.
+    fn is_complete(&self) -> bool {
+        let state = self.state();
+        let tables = state.tables.len();
+        state.left == 0 && tables == self.plan.units.len()
     }
 
     fn dumped(&self) -> Dumped {
