@@ -627,7 +627,7 @@ fn a_killed_dump_is_resumed() {
     let kills = if std::env::var_os("PGCONVOY_FAULTS").is_some() {
         50
     } else {
-        6
+        4
     };
     let mut resumed = 0;
     for kill in 0..kills {

@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::DateTime;
 use pgconvoy::event::What;
 use pgconvoy::model::{
-    ColumnForm, CopyFormat, DifferenceKind, ExitStatus, Finding, JobId, Severity, ShownValue,
-    Verdict, VerifyLevel,
+    ColumnForm, CopyFormat, DifferenceKind, Endpoint, ExitStatus, Finding, JobId, Severity,
+    ShownValue, Verdict, VerifyLevel,
 };
 use pgconvoy::report::{Ending, Report, conclude};
 use recorded::{MB, Run, comparison};
@@ -292,6 +292,11 @@ fn runs() -> Vec<Run> {
     let mut phases = Run::begin(VerifyLevel::Content);
     recorded::plan(&mut phases);
     runs.push(phases);
+    let mut dump = Run::begin(VerifyLevel::Content);
+    if let What::RunStarted { target, .. } = &mut dump.events[0].what {
+        *target = Endpoint::archive("/backup/shop".to_owned(), "shop".to_owned());
+    }
+    runs.push(dump);
     runs
 }
 

@@ -331,14 +331,17 @@ impl Listener {
     }
 
     fn abandon(&mut self, failure: &Failure) {
+        if self.options.json {
+            self.failure(failure);
+        } else {
+            self.display.clear();
+        }
         let conclusion = conclude(&self.report.clone().build(), &stopped(failure));
         let report = self.report_with(&conclusion);
         self.measure(Some(&report));
         if !self.options.json {
-            self.display.clear();
             return;
         }
-        self.failure(failure);
         self.display.event(&Event {
             at: Utc::now(),
             what: finished(&conclusion),

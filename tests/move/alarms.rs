@@ -359,9 +359,13 @@ const IN_THE_MIDDLE: [(&str, &str); 3] = [
     ("an index build", "create index on t (public.slow(a))"),
     (
         "reading the source",
-        // No function of ours: those are not run on the source with a superuser's rights.
-        "create materialized view m as
-         select case when current_setting('application_name') like 'pgconvoy%' then pg_sleep(60) is null end from t",
+        // A view that is out of date: then its query is run there. No function of ours: those are not run with a superuser's rights.
+        "create table here as select current_setting('unix_socket_directories') as directory;
+         create materialized view m as
+         select a, case when current_setting('application_name') like 'pgconvoy%'
+                         and current_setting('unix_socket_directories') = (select directory from here)
+                        then pg_sleep(60) is null end as slept from t;
+         insert into t values (2)",
     ),
 ];
 

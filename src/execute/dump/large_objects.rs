@@ -4,7 +4,8 @@
 
 use std::io::{self, BufReader, Write};
 
-use super::{Broken, Context, Ended};
+use super::context::Context;
+use super::{Broken, Ended};
 use crate::archive::{
     ArchiveError, Decoder, Encoder, FileFacts, Growing, LargeObjectFacts, Line, Summed,
     read_large_object,

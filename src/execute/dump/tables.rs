@@ -4,7 +4,8 @@ use std::io::{self, BufReader, Read as _, Write};
 use std::time::Instant;
 
 use super::assembly::{Appended, Whole};
-use super::{Broken, Context, Ended};
+use super::context::Context;
+use super::{Broken, Ended};
 use crate::archive::{
     ArchiveError, Content, DATA_END, Decoder, Encoder, FileFacts, Held, TableFacts, read_rows,
 };

@@ -1,0 +1,305 @@
+//! What all workers of a dump share: what is left, what is finished, and what that comes to.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::assembly::Assembly;
+use super::{Dump, DumpError, Dumped};
+use crate::archive::{
+    ArchiveError, Codec, Content, Journal, LargeObjectFacts, Line, TableFacts, Unfinished,
+};
+use crate::event::{Emit, What};
+use crate::model::{Bytes, JobId, Oid, Rows, TableVerdict, Unverified, Verdict, VerifyLevel};
+use crate::pg::Pool;
+use crate::pg::wire::Gauge;
+use crate::plan::{DumpJob, DumpPlan, DumpWork};
+use crate::verify::content::{Evidence, judge};
+
+/// What all workers share.
+pub(super) struct Context {
+    pub plan: Arc<DumpPlan>,
+    pub source: Pool,
+    pub archive: Unfinished,
+    pub codec: Codec,
+    pub verify: VerifyLevel,
+    pub emit: Arc<dyn Emit>,
+    pub max_retries: u32,
+    pub assemblies: HashMap<usize, Assembly>,
+    pub state: Mutex<State>,
+}
+
+pub(super) struct State {
+    /// Jobs that nobody has begun.
+    pub waiting: VecDeque<JobId>,
+    /// Jobs that are not done.
+    pub left: usize,
+    /// Nothing new is to be begun.
+    pub is_draining: bool,
+    pub running: HashMap<JobId, Running>,
+    pub journal: Journal,
+    pub tables: BTreeMap<usize, TableFacts>,
+    pub large_objects: Vec<LargeObjectFacts>,
+    pub has_doubts: bool,
+}
+
+impl State {
+    pub fn finished(&mut self, job: JobId) {
+        self.running.remove(&job);
+        self.left -= 1;
+    }
+}
+
+pub(super) struct Running {
+    pub gauge: Arc<Gauge>,
+    pub told: (Rows, Bytes),
+}
+
+impl Context {
+    pub fn new(dump: Dump) -> Result<Self, DumpError> {
+        let Dump {
+            plan,
+            source,
+            snapshot,
+            archive,
+            codec,
+            verify,
+            emit,
+            max_retries,
+            finished,
+            ..
+        } = dump;
+        let journal = Journal::open(&archive)?;
+        let mut context = Self {
+            source: Pool::in_snapshot(source.with_encoding(&plan.client_encoding), snapshot),
+            archive,
+            codec,
+            verify,
+            emit,
+            max_retries,
+            assemblies: HashMap::new(),
+            state: Mutex::new(State {
+                waiting: (0..).map(JobId).take(plan.jobs.len()).collect(),
+                left: plan.jobs.len(),
+                is_draining: false,
+                running: HashMap::new(),
+                journal,
+                tables: BTreeMap::new(),
+                large_objects: Vec::new(),
+                has_doubts: false,
+            }),
+            plan,
+        };
+        context.take_up(finished);
+        for (index, unit) in context.plan.units.iter().enumerate() {
+            if unit.parts.len() > 1 && !context.state().tables.contains_key(&index) {
+                let name = context.file_name(index);
+                let counts = usize::from(context.verify != VerifyLevel::None);
+                let pieces = unit.parts.len() + counts;
+                let assembly = Assembly::new(&context.archive, &name, pieces)?;
+                context.assemblies.insert(index, assembly);
+            }
+        }
+        Ok(context)
+    }
+
+    /// What an earlier session has finished is not done again; its jobs are over.
+    pub fn take_up(&self, finished: Vec<Line>) {
+        for line in finished {
+            match line {
+                Line::Table { facts, counted } => {
+                    let mut units = self.plan.units.iter();
+                    let Some(index) = units.position(|unit| unit.dump_id == facts.dump_id) else {
+                        continue;
+                    };
+                    let evidence = (Some(facts.content), counted.map(Rows));
+                    self.tell_verdict(index, &facts, evidence, Duration::ZERO);
+                    self.state().tables.insert(index, facts);
+                }
+                Line::LargeObjects { facts } => self.state().large_objects.extend(facts),
+            }
+        }
+        let over: Vec<JobId> = {
+            let state = self.state();
+            let is_over = |job: &DumpJob| match &job.work {
+                DumpWork::Tables(units) => units.iter().all(|unit| state.tables.contains_key(unit)),
+                DumpWork::Part(unit, _) | DumpWork::Count(unit) => state.tables.contains_key(unit),
+                DumpWork::LargeObjects(_, oids) => {
+                    let known =
+                        |oid: &Oid| state.large_objects.iter().any(|facts| facts.oid == *oid);
+                    oids.first().is_some_and(known)
+                }
+            };
+            let jobs = (0..).map(JobId).zip(&self.plan.jobs);
+            jobs.filter(|(_, job)| is_over(job))
+                .map(|(id, _)| id)
+                .collect()
+        };
+        {
+            let mut state = self.state();
+            state.waiting.retain(|id| !over.contains(id));
+            state.left = state.waiting.len();
+        }
+        for job in over {
+            self.emit.emit(What::JobStarted { job, worker: 0 });
+            self.emit.emit(What::JobFinished {
+                job,
+                rows: Rows(0),
+                bytes: Bytes(0),
+                duration_ms: 0,
+            });
+        }
+    }
+
+    pub fn job(&self, id: JobId) -> Option<&DumpJob> {
+        self.plan.jobs.get(usize::try_from(id.0).ok()?)
+    }
+
+    /// Takes the next job. They are begun in order: whoever waits for his turn at a file waits for those who began before.
+    pub fn start_next(&self, slot: u32) -> Option<(JobId, Arc<Gauge>)> {
+        let mut state = self.state();
+        if state.is_draining {
+            return None;
+        }
+        let id = state.waiting.pop_front()?;
+        let gauge = Arc::new(Gauge::default());
+        let running = Running {
+            gauge: Arc::clone(&gauge),
+            told: Default::default(),
+        };
+        state.running.insert(id, running);
+        self.emit.emit(What::JobStarted {
+            job: id,
+            worker: slot,
+        });
+        Some((id, gauge))
+    }
+
+    /// Nothing new is begun; what is running may come to its end.
+    pub fn begin_to_drain(&self, signal: &str, patience: Duration) {
+        let mut state = self.state();
+        state.is_draining = true;
+        let jobs = u32::try_from(state.running.len()).unwrap_or(u32::MAX);
+        drop(state);
+        self.emit.emit(What::Draining {
+            signal: signal.to_owned(),
+            jobs,
+            seconds: patience.as_secs(),
+        });
+    }
+
+    pub fn tell_progress(&self) {
+        for (job, running) in &mut self.state().running {
+            let so_far = running.gauge.read();
+            if so_far != running.told {
+                running.told = so_far;
+                let (rows, bytes) = so_far;
+                self.emit.emit(What::JobAdvanced {
+                    job: *job,
+                    rows,
+                    bytes,
+                });
+            }
+        }
+    }
+
+    /// The name of a table's file.
+    pub fn file_name(&self, unit: usize) -> String {
+        format!(
+            "{}{}",
+            self.plan.units[unit].file,
+            self.codec.algorithm.suffix()
+        )
+    }
+
+    /// A table's file is finished: notes it, and has it judged. What was read again of the file, and what the source counted.
+    pub fn finish_table(
+        &self,
+        unit: usize,
+        facts: TableFacts,
+        evidence: (Option<Content>, Option<Rows>),
+        took: Duration,
+    ) -> Result<(), ArchiveError> {
+        self.tell_verdict(unit, &facts, evidence, took);
+        let mut state = self.state();
+        state.journal.note(&Line::Table {
+            facts: facts.clone(),
+            counted: evidence.1.map(|rows| rows.0),
+        })?;
+        state.tables.insert(unit, facts);
+        Ok(())
+    }
+
+    pub fn tell_verdict(
+        &self,
+        unit: usize,
+        facts: &TableFacts,
+        (again, counted): (Option<Content>, Option<Rows>),
+        took: Duration,
+    ) {
+        let hashed = self.verify == VerifyLevel::Content;
+        let again = match (self.verify, again) {
+            (VerifyLevel::Content, again) => again.map(|content| content.digest),
+            (VerifyLevel::Counts, _) => Some(facts.content.digest),
+            _ => None,
+        };
+        let evidence = Evidence {
+            read: Some(facts.content.digest),
+            source_count: counted,
+            target: again,
+            hashed,
+        };
+        let (verdict, differences) = judge(&facts.table, &evidence);
+        self.emit.emit(What::TableVerified(TableVerdict {
+            table: facts.table.clone(),
+            format: self.plan.units[unit].copy.format.clone(),
+            read: evidence.read,
+            source_count: counted,
+            target: again,
+            bytes: Bytes(facts.content.bytes),
+            copy_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            verdict,
+            forms: Vec::new(),
+        }));
+        if verdict == Verdict::NotVerified && self.verify != VerifyLevel::None {
+            self.doubt(What::Unverified(Unverified {
+                class: "table data".into(),
+                object: facts.table.to_string(),
+                because: "its file was not read again, or its rows were not counted".to_owned(),
+            }));
+        }
+        for difference in differences {
+            self.doubt(What::Difference(difference));
+        }
+    }
+
+    /// Something that keeps the archive from being called whole.
+    pub fn doubt(&self, what: What) {
+        self.state().has_doubts = true;
+        self.emit.emit(what);
+    }
+
+    /// Every job is done, and of every table of the plan it is known what its file holds.
+    pub fn is_complete(&self) -> bool {
+        let state = self.state();
+        let tables = state.tables.len();
+        state.left == 0 && tables == self.plan.units.len()
+    }
+
+    pub fn dumped(&self) -> Dumped {
+        let mut state = self.state();
+        let tables = std::mem::take(&mut state.tables);
+        let mut large_objects = std::mem::take(&mut state.large_objects);
+        large_objects.sort_by_key(|object| object.oid);
+        Dumped {
+            tables: tables.into_values().collect(),
+            large_objects,
+            has_doubts: state.has_doubts,
+        }
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock; if something did, the state would still be whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
