@@ -318,6 +318,10 @@ impl From<ArchiveError> for Failure {
                 ExitStatus::Usage,
                 Some("Name another directory, or remove this one if nobody needs it.".to_owned()),
             ),
+            ArchiveError::Busy { .. } => (
+                ExitStatus::Usage,
+                Some("Wait for it, or watch it: pgconvoy watch.".to_owned()),
+            ),
             ArchiveError::NoManifest { .. } | ArchiveError::Format { .. } => {
                 (ExitStatus::Usage, None)
             }

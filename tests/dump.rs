@@ -216,12 +216,22 @@ fn the_list_is_that_of_pg_dump() {
             };
             assert!(lines(&ours) == lines(&theirs), "{}", name.display());
         }
-        // And pgconvoy's own list can be given to pg_restore -L.
-        let list = Pgconvoy::new(["list".as_ref(), ours.as_os_str()]).run();
-        assert_eq!(list.status, 0, "{list}");
-        let entries = list.stdout.lines().filter(|line| !line.starts_with(';'));
-        let entries: Vec<String> = entries.map(str::to_owned).collect();
-        assert_same_lines("list", &entries, &listed(&tools, &ours));
+        // And pgconvoy's own list can be given to pg_restore -L; also that of an archive by pg_dump.
+        let custom = run.path("theirs.dump");
+        let output = Command::new(tools.join("pg_dump"))
+            .args(["-Fc", "-f"])
+            .arg(&custom)
+            .args(["-d", &source.conninfo("zoo")])
+            .output()
+            .expect("pg_dump starts");
+        assert!(output.status.success(), "{output:?}");
+        for archive in [&ours, &theirs, &custom] {
+            let list = Pgconvoy::new(["list".as_ref(), archive.as_os_str()]).run();
+            assert_eq!(list.status, 0, "{list}");
+            let entries = list.stdout.lines().filter(|line| !line.starts_with(';'));
+            let entries: Vec<String> = entries.map(str::to_owned).collect();
+            assert_same_lines("list", &entries, &listed(&tools, archive));
+        }
     }
 }
 
@@ -352,6 +362,8 @@ fn what_is_left_out_is_said() {
             .map(Vec::len),
         Some(2)
     );
+    let unproven = dump(&source.conninfo("large"), &["--verify", "none"]);
+    assert_eq!(unproven.status, 6, "{unproven}");
     let counted = dump(
         &source.conninfo("large"),
         &["-Z", "none", "--verify", "counts"],
@@ -404,7 +416,7 @@ fn found_wherever(archive: &Path, files: &[String]) {
         flipped[at] ^= 1 << (place % 8);
         for damaged in [&flipped[..], &bytes[..at]] {
             fs::write(path, damaged).expect("written");
-            let problems = check_files(archive, &manifest, |_, _| {}).expect("looked at");
+            let problems = check_files(archive, &manifest).expect("looked at");
             let named: Vec<PathBuf> = problems.iter().map(|one| archive.join(&one.file)).collect();
             assert_eq!(
                 named.as_slice(),
@@ -481,6 +493,14 @@ fn a_server_that_differs_from_the_archive_is_found() {
     assert_dumped(&run);
     let archive = run.path(ARCHIVE);
     let to = source.conninfo("large");
+    // The data files are not needed for that.
+    let toc = run.path("toc-and-manifest");
+    fs::create_dir(&toc).expect("made");
+    for name in ["toc.dat", "pgconvoy.manifest.json"] {
+        fs::copy(archive.join(name), toc.join(name)).expect("copied");
+    }
+    let same = verify_with(&toc, &newest_tools(), &["--target", &to]);
+    assert_eq!(same.status, 0, "{same}");
     for (damage, object) in [
         ("update t set v = v || 'x' where id = 4711", "public.t"),
         ("delete from no_columns", "public.no_columns"),
@@ -562,6 +582,85 @@ fn what_cannot_be_compared_is_said() {
     }
 }
 
+fn resume(run: &Finished) -> Finished {
+    Pgconvoy::new(["resume".as_ref(), run.path(RUN_DIR).as_os_str()]).run()
+}
+
+/// A dump that is held in the middle, and killed there.
+fn killed_in_the_middle(source: &Server) -> Finished {
+    let mut run = prepare(&source.conninfo("large"), &["-Z", "gzip:9", "-j2"]).start();
+    let journal = run.dir().join("archive.unfinished.journal");
+    // The header, and a line.
+    while run.is_running()
+        && fs::read_to_string(&journal).map_or(0, |text| text.lines().count()) < 2
+    {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    run.kill();
+    let killed = run.finish();
+    assert_eq!(killed.status, -1, "{killed}");
+    killed
+}
+
+/// Without its snapshot a dump begins anew; with it, it stays as it is. What is under its name is nobody else's.
+#[test]
+fn a_dump_belongs_to_one_run_and_one_snapshot() {
+    let Some(source) = large(18) else { return };
+    let killed = killed_in_the_middle(&source);
+    // Another run's directory that leads to the same archive.
+    let text = fs::read_to_string(killed.path(RUN_DIR).join("run.json")).expect("read");
+    let mut request: Value = serde_json::from_str(&text).expect("JSON");
+    request["run"] = "/another/run".into();
+    fs::write(killed.path(RUN_DIR).join("run.json"), request.to_string()).expect("written");
+    let refused = resume(&killed);
+    assert_eq!(refused.status, 2, "{refused}");
+    assert!(
+        refused.stderr.contains("belongs to another dump"),
+        "{refused}"
+    );
+    fs::write(killed.path(RUN_DIR).join("run.json"), text).expect("written");
+    source.psql(
+        "large",
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pgconvoy:keeper'",
+    );
+    source.psql("large", "insert into empty values (1)");
+    let anew = resume(&killed);
+    assert_eq!(anew.status, 0, "{anew}");
+    assert!(anew.stderr.contains("the dump begins anew"), "{anew}");
+    let archive = killed.path(ARCHIVE);
+    let to = source.conninfo("large");
+    let compared = verify_with(&archive, &newest_tools(), &["--source", &to]);
+    assert_eq!(compared.status, 0, "of the later moment: {compared}");
+    let over = resume(&killed);
+    assert_eq!(over.status, 0, "{over}");
+    assert!(over.stderr.contains("nothing to resume"), "{over}");
+    assert!(!killed.path("archive.unfinished.journal").exists());
+}
+
+#[test]
+fn what_cannot_be_dumped_as_a_whole_is_refused() {
+    let Some(source) = large(18) else { return };
+    source.psql(
+        "large",
+        "create role reader login; grant select on t to reader",
+    );
+    let reader = source
+        .conninfo("large")
+        .replace("user='postgres'", "user=reader");
+    let refused = dump(&reader, &["-Z", "none"]);
+    assert_eq!(refused.status, 4, "{refused}");
+    assert!(refused.stderr.contains("no_columns"), "{refused}");
+    assert!(!refused.path("archive.unfinished").exists(), "{refused}");
+    for option in ["--no-owner", "--no-tablespaces"] {
+        let refused = dump(&source.conninfo("large"), &[option]);
+        assert_eq!(refused.status, 2, "{refused}");
+        assert!(
+            refused.stderr.contains("has no effect on an archive"),
+            "{refused}"
+        );
+    }
+}
+
 /// A list that lacks a table is no whole database, whoever made the mistake.
 #[test]
 fn a_table_that_pg_dump_forgets_is_found() {
@@ -602,7 +701,7 @@ fn an_interrupted_dump_is_resumed() {
     assert_eq!(stopped.status, 5, "{stopped}");
     assert!(stopped.stderr.contains("pgconvoy resume"), "{stopped}");
     assert!(!stopped.path(ARCHIVE).exists(), "{stopped}");
-    let again = Pgconvoy::new(["resume".as_ref(), stopped.path(RUN_DIR).as_os_str()]).run();
+    let again = resume(&stopped);
     assert_eq!(again.status, 0, "{again}");
     assert!(
         again.stderr.contains("are as they should be, and stay"),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufRead, BufReader, Read, Write as _};
 use std::path::Path;
 
 use super::{
@@ -29,12 +29,8 @@ enum Expected<'a> {
     Object(&'a str, FileFacts),
 }
 
-/// Compares every file; `tell` hears of each that was looked at, with its size.
-pub fn check_files(
-    archive: &Path,
-    manifest: &Manifest,
-    mut tell: impl FnMut(&str, u64),
-) -> Result<Vec<Problem>, ArchiveError> {
+/// Compares every file.
+pub fn check_files(archive: &Path, manifest: &Manifest) -> Result<Vec<Problem>, ArchiveError> {
     let codec: Result<Codec, _> = manifest.compression.parse();
     let algorithm = codec.map_or(Algorithm::None, |codec| codec.algorithm);
     let mut problems = surplus(archive, manifest)?;
@@ -75,7 +71,6 @@ pub fn check_files(
                 what,
             });
         }
-        tell(name, facts.bytes);
     }
     Ok(problems)
 }
@@ -147,17 +142,24 @@ fn compared(
             facts.bytes
         )));
     }
-    let mut raw = BufReader::with_capacity(128 << 10, file);
-    let mut summed = Summed::new(io::sink());
-    io::copy(&mut raw, &mut summed)?;
-    if summed.facts() != facts {
+    // In one pass: what is decompressed, and the hash of what it is decompressed from.
+    let mut raw = BufReader::with_capacity(128 << 10, SummedRead(file, Summed::new(io::sink())));
+    let said = content((algorithm, expected), &mut raw);
+    io::copy(&mut raw, &mut io::sink())?;
+    let read = raw.get_ref().1.facts();
+    if read != facts {
         return Ok(Some(format!(
             "its content has changed: its hash is {:032x} instead of {:032x}",
-            summed.facts().xxh3,
-            facts.xxh3
+            read.xxh3, facts.xxh3
         )));
     }
-    io::Seek::rewind(&mut raw)?;
+    said
+}
+
+fn content(
+    (algorithm, expected): (Algorithm, &Expected<'_>),
+    raw: impl BufRead,
+) -> io::Result<Option<String>> {
     Ok(match expected {
         Expected::Bytes => None,
         Expected::Rows(_, content) => {
@@ -181,4 +183,15 @@ fn compared(
             })
         }
     })
+}
+
+/// Hashes what is read of a file.
+struct SummedRead(File, Summed<io::Sink>);
+
+impl Read for SummedRead {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.0.read(into)?;
+        self.1.write_all(&into[..count])?;
+        Ok(count)
+    }
 }

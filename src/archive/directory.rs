@@ -69,8 +69,11 @@ impl Unfinished {
 
     /// Takes away what there is, for a dump that has to begin anew.
     pub fn clear(&self) -> Result<(), ArchiveError> {
-        let cleared = fs::remove_dir_all(&self.path)
-            .and_then(|()| DirBuilder::new().mode(0o700).create(&self.path));
+        let removed = match fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+        let cleared = removed.and_then(|()| DirBuilder::new().mode(0o700).create(&self.path));
         cleared.map_err(ArchiveError::file("emptying", &self.path))
     }
 

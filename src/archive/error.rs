@@ -12,6 +12,12 @@ pub enum ArchiveError {
         /// What.
         path: PathBuf,
     },
+    /// Another process writes it.
+    #[error("another dump is at work on this archive ({})", path.display())]
+    Busy {
+        /// What it has locked.
+        path: PathBuf,
+    },
     /// The operating system refused.
     #[error("{doing} {}", path.display())]
     File {

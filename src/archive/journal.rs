@@ -1,20 +1,33 @@
-//! Which files of an unfinished archive are finished, one line each: `pgconvoy.journal` beside them.
+//! Which files of an unfinished archive are finished, and in which snapshot: `NAME.unfinished.journal`, one line each, the first
+//! of which says whose dump it is.
 //!
-//! It is not flushed: what a crash of the machine has taken from a file shows when the file's hash is looked at, which
-//! whoever goes on does before anything else.
+//! It is locked for as long as somebody works on the archive. It stands beside the archive's directory, because there is a moment
+//! when that has its name already and the journal is not gone yet. It is not flushed: what a crash of the machine has taken
+//! from a file shows when the file's hash is looked at, which whoever goes on does before anything else.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use super::{ArchiveError, LargeObjectFacts, TableFacts, Unfinished};
 
-const NAME: &str = "pgconvoy.journal";
+/// Whose dump it is, and what it reads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// What identifies the run.
+    pub run: String,
+    /// Who holds the snapshot; whoever began knows what that means.
+    pub holder: serde_json::Value,
+}
 
-/// A line of it.
+/// A line of it, behind the first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "finished", rename_all = "snake_case")]
 pub enum Line {
@@ -32,25 +45,51 @@ pub enum Line {
     },
 }
 
-/// The journal, open for more.
+/// What is in a journal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Noted {
+    /// Whose it is.
+    pub header: Header,
+    /// What is finished.
+    pub lines: Vec<Line>,
+}
+
+/// The journal, open for more; nobody else can open it meanwhile.
 pub struct Journal {
-    file: File,
+    file: Flock<File>,
     path: PathBuf,
 }
 
 impl Journal {
-    /// Opens that of an archive.
-    pub fn open(archive: &Unfinished) -> Result<Self, ArchiveError> {
-        let path = archive.path().join(NAME);
-        let opened = OpenOptions::new().create(true).append(true).open(&path);
-        Ok(Self {
-            file: opened.map_err(ArchiveError::file("opening", &path))?,
-            path,
-        })
+    /// Opens that of an archive, or makes one without a line. Returns what is in it: a last line that is not whole is none.
+    pub fn open(archive: &Unfinished) -> Result<(Self, Option<Noted>), ArchiveError> {
+        let path = place(archive);
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true).mode(0o600);
+        let file = options.open(&path);
+        let file = file.map_err(ArchiveError::file("opening", &path))?;
+        let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(file) => file,
+            Err((_, Errno::EWOULDBLOCK)) => return Err(ArchiveError::Busy { path }),
+            Err((_, error)) => return Err(ArchiveError::file("locking", &path)(error.into())),
+        };
+        let found = read(&file).map_err(ArchiveError::file("reading", &path))?;
+        Ok((Self { file, path }, found))
+    }
+
+    /// Begins anew: whatever was in it is of no use any more.
+    pub fn begin(&mut self, header: &Header) -> Result<(), ArchiveError> {
+        let emptied = self.file.set_len(0).and_then(|()| self.file.rewind());
+        emptied.map_err(ArchiveError::file("emptying", &self.path))?;
+        self.write(header)
     }
 
     /// Notes what is finished.
     pub fn note(&mut self, line: &Line) -> Result<(), ArchiveError> {
+        self.write(line)
+    }
+
+    fn write(&mut self, line: &impl Serialize) -> Result<(), ArchiveError> {
         let write = |file: &mut File| -> io::Result<()> {
             let mut text = serde_json::to_vec(line)?;
             text.push(b'\n');
@@ -59,28 +98,9 @@ impl Journal {
         write(&mut self.file).map_err(ArchiveError::file("writing", &self.path))
     }
 
-    /// What an interrupted dump has finished. A last line that is not whole is none.
-    pub fn read(archive: &Unfinished) -> Result<Vec<Line>, ArchiveError> {
-        let path = archive.path().join(NAME);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(ArchiveError::file("reading", &path)(error)),
-        };
-        let mut lines: BTreeMap<String, Line> = BTreeMap::new();
-        for text in BufReader::new(file).lines() {
-            let text = text.map_err(ArchiveError::file("reading", &path))?;
-            let Ok(line) = serde_json::from_str::<Line>(&text) else {
-                break;
-            };
-            lines.insert(line.key(), line);
-        }
-        Ok(lines.into_values().collect())
-    }
-
-    /// It is of no use in a finished archive.
+    /// Takes it away: the archive has its name.
     pub fn remove(archive: &Unfinished) -> Result<(), ArchiveError> {
-        let path = archive.path().join(NAME);
+        let path = place(archive);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(ArchiveError::file("removing", &path)(error))
@@ -88,6 +108,31 @@ impl Journal {
             _ => Ok(()),
         }
     }
+}
+
+fn place(archive: &Unfinished) -> PathBuf {
+    let mut path = OsString::from(archive.path());
+    path.push(".journal");
+    path.into()
+}
+
+fn read(file: &File) -> io::Result<Option<Noted>> {
+    let mut texts = BufReader::new(file).lines();
+    let header = texts.next().transpose()?;
+    let Some(header) = header.and_then(|text| serde_json::from_str(&text).ok()) else {
+        return Ok(None);
+    };
+    let mut lines: BTreeMap<String, Line> = BTreeMap::new();
+    for text in texts {
+        let Ok(line) = serde_json::from_str::<Line>(&text?) else {
+            break;
+        };
+        lines.insert(line.key(), line);
+    }
+    Ok(Some(Noted {
+        header,
+        lines: lines.into_values().collect(),
+    }))
 }
 
 impl Line {

@@ -40,7 +40,7 @@ pub use data::{DATA_END, DataReader, read_large_object, read_rows};
 pub use directory::{Growing, Unfinished, is_finished};
 pub use error::ArchiveError;
 pub use held::Held;
-pub use journal::{Journal, Line};
+pub use journal::{Header, Journal, Line, Noted};
 pub use manifest::{
     Content, FileFacts, LargeObjectFacts, MANIFEST, Manifest, SequenceFacts, SourceFacts,
     TableFacts,

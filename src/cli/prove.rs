@@ -214,7 +214,8 @@ fn forget_what_was_there(target: &mut Toc, proof: &Proof) {
     });
 }
 
-fn tell(outcome: Outcome, emitter: &Emitter) {
+/// Tells what a comparison has found.
+pub(super) fn tell(outcome: Outcome, emitter: &dyn Emit) {
     for (what, count) in outcome.checked {
         emitter.emit(What::Checked { what, count });
     }

@@ -114,6 +114,9 @@ impl ResumeArgs {
                         "Leave --retry-failed out: what is not finished is done.",
                     ));
                 }
+                if let Some(status) = dump::finished_before(&request)? {
+                    return Ok(status);
+                }
                 let output = Output::go_on(run_dir, &options)?;
                 let source = self.given_source(&Environment::of_process())?;
                 let dump = (request, source, self.running, self.retry);

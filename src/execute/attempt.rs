@@ -142,9 +142,7 @@ impl Task {
 
     /// Says what happened, notes it in the ledger, and lets time pass.
     async fn wait(&self, job: &Job, number: u32, error: &PgError) {
-        let wait = FIRST_WAIT
-            .saturating_mul(1 << number.saturating_sub(1).min(10))
-            .min(LONGEST_WAIT);
+        let wait = pause_after(number);
         let mut because = error.to_string();
         if let Some(explained) = self.context.explain(error.code()).await {
             because = format!("{because}; {explained}");
@@ -159,6 +157,13 @@ impl Task {
         self.gauge.reset();
         self.context.note_trouble(job, number, error).await;
     }
+}
+
+/// How long to wait after this many attempts.
+pub(super) fn pause_after(attempts: u32) -> Duration {
+    FIRST_WAIT
+        .saturating_mul(1 << attempts.saturating_sub(1).min(10))
+        .min(LONGEST_WAIT)
 }
 
 /// A server that does not answer is no more to be waited for here than in the job itself.

@@ -12,11 +12,9 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::AsyncReadExt as _;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
-use super::client_tools::{
-    ChildEnvironment, ClientTool, ClientToolError, in_words, without_libpq_variables,
-};
+use super::client_tools::{ChildEnvironment, ClientTool, ClientToolError};
 
 /// How long a program may take to end when it is told to.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -34,22 +32,9 @@ impl ClientTool {
         T: Send + 'static,
         E: Send + 'static,
     {
-        let start = |source| ClientToolError::Start {
-            tool: self.to_string(),
-            source,
-        };
-        let mut command = Command::new(&self.path);
-        command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true);
-        without_libpq_variables(&mut command);
-        command
-            .arg("--no-password")
-            .envs(connection.for_version(self.version));
+        let start = |source| self.cannot_start(source);
+        let mut command = self.command(arguments, Some(connection));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(start)?;
         let (Some(stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(start(std::io::ErrorKind::BrokenPipe.into()));
@@ -74,16 +59,7 @@ impl ClientTool {
         if status.success() {
             return Ok(found);
         }
-        let arguments: Vec<_> = arguments
-            .iter()
-            .map(|argument| format!("{:?}", argument.to_string_lossy()))
-            .collect();
-        Err(ClientToolError::Failed {
-            tool: self.to_string(),
-            status: in_words(status),
-            arguments: arguments.join(" "),
-            stderr: String::from_utf8_lossy(&stderr).into_owned(),
-        })
+        Err(self.failed(arguments, status, &stderr))
     }
 }
 

@@ -308,7 +308,7 @@ impl ChildEnvironment {
     }
 
     /// The variables, for a version of the program.
-    pub(super) fn for_version(&self, version: ServerVersion) -> Vec<(&'static str, OsString)> {
+    fn for_version(&self, version: ServerVersion) -> Vec<(&'static str, OsString)> {
         let mut variables: Vec<(&'static str, OsString)> = self
             .variables
             .iter()
@@ -370,6 +370,22 @@ impl ClientTool {
         arguments: &[OsString],
         connection: Option<&ChildEnvironment>,
     ) -> Result<Output, ClientToolError> {
+        let output = self.command(arguments, connection).output().await;
+        let output = output.map_err(|source| self.cannot_start(source))?;
+        if !output.status.success() {
+            return Err(self.failed(arguments, output.status, &output.stderr));
+        }
+        Ok(Output {
+            stdout: output.stdout,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    pub(super) fn command(
+        &self,
+        arguments: &[OsString],
+        connection: Option<&ChildEnvironment>,
+    ) -> Command {
         let mut command = Command::new(&self.path);
         command
             .args(arguments)
@@ -383,30 +399,32 @@ impl ClientTool {
                 .arg("--no-password")
                 .envs(connection.for_version(self.version));
         }
-        let output = command
-            .output()
-            .await
-            .map_err(|source| ClientToolError::Start {
-                tool: self.to_string(),
-                source,
-            })?;
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        if output.status.success() {
-            return Ok(Output {
-                stdout: output.stdout,
-                stderr,
-            });
+        command
+    }
+
+    pub(super) fn cannot_start(&self, source: std::io::Error) -> ClientToolError {
+        ClientToolError::Start {
+            tool: self.to_string(),
+            source,
         }
+    }
+
+    pub(super) fn failed(
+        &self,
+        arguments: &[OsString],
+        status: ExitStatus,
+        stderr: &[u8],
+    ) -> ClientToolError {
         let arguments: Vec<_> = arguments
             .iter()
             .map(|argument| format!("{:?}", argument.to_string_lossy()))
             .collect();
-        Err(ClientToolError::Failed {
+        ClientToolError::Failed {
             tool: self.to_string(),
-            status: in_words(output.status),
+            status: in_words(status),
             arguments: arguments.join(" "),
-            stderr,
-        })
+            stderr: String::from_utf8_lossy(stderr).into_owned(),
+        }
     }
 }
 

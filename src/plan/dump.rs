@@ -94,8 +94,8 @@ pub enum DumpWork {
     Part(usize, usize),
     /// `count(*)` of a table that is read in parts, by its index.
     Count(usize),
-    /// Large objects of one list, by its index.
-    LargeObjects(usize, Vec<Oid>),
+    /// Large objects.
+    LargeObjects(Vec<Oid>),
 }
 
 /// Why no plan can be made.
@@ -264,13 +264,13 @@ fn jobs(units: &[DumpUnit], lists: &[LargeObjectList], counts: bool) -> Vec<Dump
         .into_iter()
         .flat_map(|index| jobs_of(units, index, counts))
         .collect();
-    for (index, list) in lists.iter().enumerate() {
+    for list in lists {
         jobs.extend(list.oids.chunks(OBJECTS_PER_JOB).map(|oids| DumpJob {
             label: match oids {
                 [one] => format!("large object {one}"),
                 oids => format!("{} large objects from {}", oids.len(), oids[0]),
             },
-            work: DumpWork::LargeObjects(index, oids.to_vec()),
+            work: DumpWork::LargeObjects(oids.to_vec()),
             bytes: Bytes(0),
             rows: Rows(oids.len() as u64),
         }));

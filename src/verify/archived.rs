@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Outcome;
-use super::content::{Evidence, judge};
+use super::content::{Evidence, Reading, judge};
 use crate::archive::{Content, FileFacts, LargeObjectFacts, Manifest, TableFacts};
 use crate::catalog::{
     Sequence, SourceFacts, Table, Types, large_object_content, print_floats_differently,
@@ -19,9 +19,9 @@ use crate::catalog::{
 use crate::event::{Emit, What};
 use crate::model::{
     Bytes, CopyFormat, Difference, DifferenceKind, MultisetDigest, Oid, QualifiedName, RowLayout,
-    ServerVersion, SqlText, TableVerdict, Unverified, Verdict, quote_ident, quote_literal,
+    ServerVersion, SqlText, TableVerdict, Unverified, Verdict, quote_ident,
 };
-use crate::pg::wire::{Gauge, ObjectRows, ObjectSink, Unframed, read_copy, read_into};
+use crate::pg::wire::{Gauge, ObjectRows, ObjectSink, Unframed, read_into};
 use crate::pg::{PgError, Pool};
 
 /// Large objects that are asked for at once.
@@ -42,24 +42,24 @@ pub struct Archived<'a> {
 }
 
 /// What is read at once, and what it must be: a table, or all partitions of one whose rows may be in others than they were.
-pub struct Subject {
-    table: QualifiedName,
-    columns: Vec<String>,
+pub struct Subject<'a> {
+    table: &'a QualifiedName,
+    columns: &'a [String],
     content: Content,
     /// Read with what is below it.
     is_tree: bool,
     /// What its columns are made of, and which rows belong to the archive.
-    like: Option<Table>,
+    like: Option<&'a Table>,
 }
 
-impl Subject {
-    fn of(facts: &TableFacts, table: Option<&Table>) -> Self {
+impl<'a> Subject<'a> {
+    fn of(facts: &'a TableFacts, table: Option<&'a Table>) -> Self {
         Self {
-            table: facts.table.clone(),
-            columns: facts.columns.clone(),
+            table: &facts.table,
+            columns: &facts.columns,
             content: facts.content,
             is_tree: false,
-            like: table.cloned(),
+            like: table,
         }
     }
 }
@@ -67,7 +67,7 @@ impl Subject {
 /// Compares, and tells the verdict of each subject.
 pub async fn compare(
     archived: &Archived<'_>,
-    subjects: Vec<Subject>,
+    subjects: Vec<Subject<'_>>,
     emit: &Arc<dyn Emit>,
 ) -> Outcome {
     let mut outcome = Outcome::default();
@@ -85,7 +85,7 @@ pub async fn compare(
 
 impl Archived<'_> {
     /// What there is to read.
-    pub fn subjects(&self) -> Vec<Subject> {
+    pub fn subjects(&self) -> Vec<Subject<'_>> {
         let tables: HashMap<&QualifiedName, &Table> = self
             .facts
             .tables
@@ -108,7 +108,7 @@ impl Archived<'_> {
             let alike = leaves.iter().all(|(leaf, _)| leaf.columns == first.columns);
             if alike {
                 subjects.push(Subject {
-                    table: root.clone(),
+                    table: root,
                     content: leaves
                         .iter()
                         .fold(Content::default(), |sum, (leaf, _)| sum.and(leaf.content)),
@@ -126,9 +126,9 @@ impl Archived<'_> {
         subjects
     }
 
-    async fn judge(&self, subject: Subject) -> (TableVerdict, Outcome) {
+    async fn judge(&self, subject: Subject<'_>) -> (TableVerdict, Outcome) {
         let mut outcome = Outcome::default();
-        let read = match (&subject.like, self.incomparable(&subject)) {
+        let read = match (subject.like, self.incomparable(&subject)) {
             (None, _) => Err("the server has no such table".to_owned()),
             (_, Some(because)) => Err(because),
             _ => self.rows(&subject).await.map_err(|error| error.to_string()),
@@ -140,7 +140,7 @@ impl Archived<'_> {
             target: read.as_ref().ok().copied(),
             hashed: true,
         };
-        let (mut verdict, differences) = judge(&subject.table, &evidence);
+        let (mut verdict, differences) = judge(subject.table, &evidence);
         outcome.differences.extend(differences);
         if subject.like.is_none() {
             verdict = Verdict::Different;
@@ -161,10 +161,8 @@ impl Archived<'_> {
             });
         }
         let verdict = TableVerdict {
-            table: subject.table,
-            format: CopyFormat::Text {
-                because: "an archive holds text".to_owned(),
-            },
+            table: subject.table.clone(),
+            format: archive_format(),
             read: evidence.read,
             source_count: evidence.source_count,
             target: evidence.target,
@@ -177,8 +175,8 @@ impl Archived<'_> {
     }
 
     /// Why its rows, read from this server, need not look as they did on the one that was dumped.
-    fn incomparable(&self, subject: &Subject) -> Option<String> {
-        let table = subject.like.as_ref()?;
+    fn incomparable(&self, subject: &Subject<'_>) -> Option<String> {
+        let table = subject.like?;
         if table.load_via_root && !subject.is_tree {
             return Some(
                 "its rows may be in other partitions than they were, and the partitions' columns are not in the same order"
@@ -199,27 +197,24 @@ impl Archived<'_> {
         })
     }
 
-    async fn rows(&self, subject: &Subject) -> Result<MultisetDigest, PgError> {
-        let columns: Vec<String> = subject
-            .columns
-            .iter()
-            .map(|name| quote_ident(name))
-            .collect();
-        let condition = subject.like.as_ref();
-        let condition = condition.and_then(|table| table.extension_condition.as_deref());
-        let encoding = match self.manifest.source.encoding.as_str() {
-            "UTF8" | "SQL_ASCII" => String::new(),
-            name => format!(", encoding {}", quote_literal(name)),
+    async fn rows(&self, subject: &Subject<'_>) -> Result<MultisetDigest, PgError> {
+        let columns = subject.columns.iter();
+        let columns: Vec<String> = columns.map(|name| quote_ident(name)).collect();
+        let only = if subject.is_tree { "" } else { "only " };
+        let format = archive_format();
+        let encoding = self.manifest.source.encoding.as_str();
+        let reading = Reading {
+            from: &format!("{only}{}", subject.table),
+            columns: &columns,
+            condition: subject
+                .like
+                .and_then(|table| table.extension_condition.as_deref()),
+            format: &format,
+            arrays: &[],
+            encoding: (!matches!(encoding, "UTF8" | "SQL_ASCII")).then_some(encoding),
         };
-        let sql = SqlText::from(format!(
-            "copy (select {} from {}{} {}) to stdout (format text{encoding})",
-            columns.join(", "),
-            if subject.is_tree { "" } else { "only " },
-            subject.table,
-            condition.unwrap_or_default(),
-        ));
         let mut wire = self.pool.take().await?;
-        match read_copy(&mut wire, &sql, RowLayout::Text, &Gauge::default()).await {
+        match reading.hash(&mut wire, &Gauge::default()).await {
             Ok(relayed) => {
                 self.pool.give_back(wire);
                 Ok(relayed.digest)
@@ -320,6 +315,12 @@ impl Archived<'_> {
             source,
         })?;
         Ok(hashes.done)
+    }
+}
+
+fn archive_format() -> CopyFormat {
+    CopyFormat::Text {
+        because: "an archive holds text".to_owned(),
     }
 }
 

@@ -31,7 +31,7 @@ use super::output::Output;
 use super::patterns::check_patterns;
 use super::session::step;
 use super::signals;
-use crate::archive::{Codec, Unfinished, is_finished};
+use crate::archive::{Codec, Unfinished};
 use crate::catalog;
 use crate::event::{Emit as _, What};
 use crate::execute::Stop;
@@ -44,7 +44,7 @@ use crate::preflight::{self, PreflightFacts};
 use crate::report::Ending;
 use crate::toc::RestoreOptions;
 
-pub(super) use request::{DumpRequest, asked_for};
+pub(super) use request::{DumpRequest, asked_for, finished_before};
 
 /// Dump a database into an archive that `pg_restore` can read, and prove that the archive holds it
 ///
@@ -150,7 +150,7 @@ async fn run(args: DumpArgs, output: Output) -> Result<ExitStatus, Failure> {
         running: args.running,
         retry: args.retry,
     };
-    let written = Box::pin(write::write(source, &request, &session, Vec::new())).await;
+    let written = Box::pin(write::write(source, &request, &session, None)).await;
     conclude(written, output).await
 }
 
@@ -159,16 +159,12 @@ pub(super) async fn resume(
     (request, given, running, retry): (DumpRequest, Option<Conninfo>, RunningArgs, RetryArgs),
     output: Output,
 ) -> Result<ExitStatus, Failure> {
-    if is_finished(&request.archive) {
-        let text = format!("{} is finished", request.archive.display());
-        output.emitter().emit(What::Note { text });
-    }
     let stop = signals::watch(&output);
     let taken_up = tokio::select! {
         taken_up = Box::pin(request::take_up(&request, given, &output)) => taken_up,
         failure = signals::stopped(stop.clone()) => Err(failure),
     };
-    let (source, finished) = match taken_up {
+    let (source, begun) = match taken_up {
         Ok(taken_up) => taken_up,
         Err(failure) => return Ok(output.fail(failure).await),
     };
@@ -178,7 +174,7 @@ pub(super) async fn resume(
         running,
         retry,
     };
-    let written = Box::pin(write::write(source, &request, &session, finished)).await;
+    let written = Box::pin(write::write(source, &request, &session, Some(begun))).await;
     conclude(written, output).await
 }
 
@@ -205,6 +201,7 @@ async fn prepare(args: &DumpArgs, output: &Output) -> Result<(Source, DumpReques
     let conninfo = args.connection.resolve(&environment)?;
     let filters = args.selection.filters()?;
     let restore = args.leave_out.restore_options(false);
+    refuse_what_stays(&restore)?;
     // Before anybody waits for anything: a name that is taken.
     Unfinished::of(&archive).is_free()?;
     let emitter = output.emitter();
@@ -214,7 +211,10 @@ async fn prepare(args: &DumpArgs, output: &Output) -> Result<(Source, DumpReques
         .map_err(|failure| failure.while_doing("the source"))?;
     let pg_dump = Search::run("pg_dump", &environment).await;
     let pg_dump = pg_dump.closest_for(server.facts.version)?;
-    let mut request = DumpRequest::new(&server, archive, (args.jobs(), args.verify.level()));
+    let run = output.run_dir().path();
+    let run = std::path::absolute(run).unwrap_or_else(|_| run.to_owned());
+    let places = (run.display().to_string(), archive);
+    let mut request = DumpRequest::new(&server, places, (args.jobs(), args.verify.level()));
     request.compression = args.compress.to_string();
     request.filters = filters;
     request.restore = restore;
@@ -226,8 +226,7 @@ async fn prepare(args: &DumpArgs, output: &Output) -> Result<(Source, DumpReques
     check_patterns(&[&server], &request.filters).await?;
     refuse_blockers(&server, &request, output).await?;
     step(&emitter, "taking the snapshot");
-    let snapshot = keeper::snapshot(&server, args.keeper.keep_snapshot()).await?;
-    request.remember(&snapshot);
+    let snapshot = keeper::snapshot(&server, request.keep_snapshot()).await?;
     tell_snapshot(&snapshot, output);
     output.run_dir().write_request(&request)?;
     let source = Source {
@@ -236,6 +235,21 @@ async fn prepare(args: &DumpArgs, output: &Output) -> Result<(Source, DumpReques
         snapshot,
     };
     Ok((source, request))
+}
+
+/// What `pg_dump` ignores when it writes an archive: it is left out when that is restored.
+fn refuse_what_stays(restore: &RestoreOptions) -> Result<(), Failure> {
+    let stays = [
+        (restore.no_owner, "--no-owner", "owners"),
+        (restore.no_tablespaces, "--no-tablespaces", "tablespaces"),
+    ];
+    match stays.into_iter().find(|(is_asked_for, ..)| *is_asked_for) {
+        None => Ok(()),
+        Some((_, option, what)) => Err(Failure::usage(
+            format!("{option} has no effect on an archive, which always has the {what}"),
+            "Leave it out here, and give it to pg_restore.",
+        )),
+    }
 }
 
 async fn refuse_blockers(

@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::write::Begun;
 use super::{Source, tell_snapshot, tell_start};
-use crate::archive::{Codec, Journal, Line, Unfinished, is_as_noted};
+use crate::archive::{Codec, Header, Journal, Line, Noted, Unfinished, is_as_noted, is_finished};
 use crate::cli::inspect::Server;
 use crate::cli::keeper;
 use crate::cli::output::Output;
 use crate::cli::run_dir::RunDir;
 use crate::cli::secrets::SOURCE_PASSWORD;
+use crate::cli::session::step;
+use crate::cli::verify::check_archive;
 use crate::event::{Emit as _, What};
 use crate::failure::Failure;
 use crate::ledger::Identity;
-use crate::model::{Filters, Side, VerifyLevel};
+use crate::model::{ExitStatus, Filters, Side, VerifyLevel};
 use crate::pg::Snapshot;
 use crate::pg::client_tools::Search;
 use crate::pg::conninfo::{Conninfo, Environment, Password};
@@ -28,6 +31,8 @@ use crate::toc::RestoreOptions;
 pub(in crate::cli) struct DumpRequest {
     /// Always `dump`: other runs have none, or another.
     pub command: String,
+    /// What identifies the run: its directory.
+    pub run: String,
     /// Where from, as `PG*` variables.
     pub source: BTreeMap<String, String>,
     /// Who the source is.
@@ -46,8 +51,6 @@ pub(in crate::cli) struct DumpRequest {
     pub verify: VerifyLevel,
     /// For how many seconds a process of its own holds the snapshot of an interrupted run; `None` is no such process.
     pub keep_snapshot_s: Option<u64>,
-    /// Who holds the snapshot.
-    pub kept: Option<Kept>,
 }
 
 /// The command's name in the request.
@@ -69,9 +72,14 @@ pub(in crate::cli) fn asked_for(run_dir: &RunDir) -> Result<Option<DumpRequest>,
 
 impl DumpRequest {
     /// Of a whole database, for a start.
-    pub fn new(server: &Server, archive: PathBuf, (jobs, verify): (u32, VerifyLevel)) -> Self {
+    pub fn new(
+        server: &Server,
+        (run, archive): (String, PathBuf),
+        (jobs, verify): (u32, VerifyLevel),
+    ) -> Self {
         Self {
             command: COMMAND.to_owned(),
+            run,
             source: server
                 .connector
                 .conninfo()
@@ -84,13 +92,22 @@ impl DumpRequest {
             jobs,
             verify,
             keep_snapshot_s: None,
-            kept: None,
         }
     }
 
-    /// Which snapshot it is.
-    pub fn remember(&mut self, snapshot: &Snapshot) {
-        self.kept = snapshot.kept_by();
+    /// The first line of the journal, in a snapshot.
+    pub fn header(&self, snapshot: &Snapshot) -> Result<Header, Failure> {
+        let holder = serde_json::to_value(snapshot.kept_by());
+        Ok(Header {
+            run: self.run.clone(),
+            holder: holder
+                .map_err(|error| Failure::defect(format!("a snapshot as JSON: {error}")))?,
+        })
+    }
+
+    /// How long a process of its own holds the snapshot without us.
+    pub fn keep_snapshot(&self) -> Option<Duration> {
+        self.keep_snapshot_s.map(Duration::from_secs)
     }
 
     /// The options that leave a part of the database out.
@@ -108,17 +125,34 @@ impl DumpRequest {
     }
 }
 
+/// A dump that was finished has nothing to resume. Says so, and whether the archive is still what it was.
+pub(in crate::cli) fn finished_before(
+    request: &DumpRequest,
+) -> Result<Option<ExitStatus>, Failure> {
+    let unfinished = Unfinished::of(&request.archive);
+    if unfinished.exists() || !is_finished(&request.archive) {
+        return Ok(None);
+    }
+    // It may have been killed before it came to that.
+    Journal::remove(&unfinished)?;
+    eprintln!("There is nothing to resume: this dump was finished.");
+    let status = check_archive(&request.archive, false)?;
+    let was_proven = request.verify == VerifyLevel::Content;
+    Ok(Some(match status {
+        ExitStatus::Proven if !was_proven => ExitStatus::Waived,
+        status => status,
+    }))
+}
+
 /// The source again: in the snapshot of the session that was interrupted, with what that has finished, or in a new one.
 pub(super) async fn take_up(
     request: &DumpRequest,
     given: Option<Conninfo>,
     output: &Output,
-) -> Result<(Source, Vec<Line>), Failure> {
+) -> Result<(Source, Begun), Failure> {
     let environment = Environment::of_process();
     let emitter = output.emitter();
-    emitter.emit(What::StepStarted {
-        step: "connecting".to_owned(),
-    });
+    step(&emitter, "connecting");
     let conninfo = match given {
         Some(given) => given,
         None => recorded(request, &environment)?,
@@ -138,33 +172,57 @@ pub(super) async fn take_up(
     tell_start("resume", &server, request, output);
     let pg_dump = Search::run("pg_dump", &environment).await;
     let pg_dump = pg_dump.closest_for(server.facts.version)?;
-    let held = match &request.kept {
-        Some(kept) => Snapshot::resume(&server.connector, kept).await?,
-        None => None,
-    };
     let archive = Unfinished::of(&request.archive);
-    let (snapshot, finished) = match held {
-        Some(snapshot) if archive.exists() => {
-            let finished = unharmed(&archive, request, output)?;
-            (snapshot, finished)
-        }
-        _ => {
-            let text = "the snapshot of the session that was interrupted is gone: the dump begins anew, in another one".to_owned();
-            emitter.emit(What::Note { text });
-            if archive.exists() {
-                archive.clear()?;
-            }
-            let keep_for = request.keep_snapshot_s.map(Duration::from_secs);
-            (keeper::snapshot(&server, keep_for).await?, Vec::new())
-        }
+    let (mut journal, noted) = Journal::open(&archive)?;
+    refuse_of_another(request, (&archive, noted.as_ref()))?;
+    let held = match noted.as_ref().and_then(|noted| kept(&noted.header)) {
+        Some(kept) if archive.exists() => Snapshot::resume(&server.connector, &kept).await?,
+        _ => None,
+    };
+    let (snapshot, finished) = if let Some(snapshot) = held {
+        let lines = noted.map(|noted| noted.lines).unwrap_or_default();
+        (snapshot, unharmed((&archive, lines), request, output)?)
+    } else {
+        let text = "the snapshot of the session that was interrupted is gone: the dump begins anew, in another one";
+        emitter.emit(What::Note {
+            text: text.to_owned(),
+        });
+        archive.clear()?;
+        let snapshot = keeper::snapshot(&server, request.keep_snapshot()).await?;
+        journal.begin(&request.header(&snapshot)?)?;
+        (snapshot, Vec::new())
     };
     tell_snapshot(&snapshot, output);
+    let begun = Begun {
+        archive,
+        journal,
+        finished,
+    };
     let source = Source {
         server,
         pg_dump,
         snapshot,
     };
-    Ok((source, finished))
+    Ok((source, begun))
+}
+
+/// What is there under the archive's name may be another dump's by now.
+fn refuse_of_another(
+    request: &DumpRequest,
+    (archive, noted): (&Unfinished, Option<&Noted>),
+) -> Result<(), Failure> {
+    match noted {
+        Some(noted) if noted.header.run == request.run => Ok(()),
+        None if archive.is_free().is_ok() => Ok(()),
+        _ => Err(Failure::usage(
+            format!("{} belongs to another dump", archive.path().display()),
+            "Resume that one; or, if nobody needs it, remove it with its journal, and start this dump anew.",
+        )),
+    }
+}
+
+fn kept(header: &Header) -> Option<Kept> {
+    serde_json::from_value(header.holder.clone()).ok()
 }
 
 /// Where the interrupted session was connected.
@@ -178,12 +236,11 @@ fn recorded(request: &DumpRequest, environment: &Environment) -> Result<Conninfo
 
 /// What the journal says is finished, as far as the files are still what it says.
 fn unharmed(
-    archive: &Unfinished,
+    (archive, lines): (&Unfinished, Vec<Line>),
     request: &DumpRequest,
     output: &Output,
 ) -> Result<Vec<Line>, Failure> {
     let codec = request.codec()?;
-    let lines = Journal::read(archive)?;
     let noted = lines.len();
     let mut unharmed = Vec::with_capacity(noted);
     for line in lines {

@@ -23,12 +23,36 @@ use crate::pg::VALUE_SETTINGS;
 use crate::plan::{DumpOptions, DumpPlan};
 use crate::toc::{LargeObjectList, Text, Toc};
 
+/// An archive that is begun, and ours alone.
+pub(super) struct Begun {
+    /// Where its files are.
+    pub archive: Unfinished,
+    /// Where what is finished is noted.
+    pub journal: Journal,
+    /// What an earlier session has finished, in the same snapshot.
+    pub finished: Vec<Line>,
+}
+
+impl Begun {
+    /// One that nobody has begun.
+    fn new(request: &DumpRequest, source: &Source) -> Result<Self, Failure> {
+        let archive = Unfinished::begin(&request.archive)?;
+        let (mut journal, _) = Journal::open(&archive)?;
+        journal.begin(&request.header(&source.snapshot)?)?;
+        Ok(Self {
+            archive,
+            journal,
+            finished: Vec::new(),
+        })
+    }
+}
+
 /// Dumps what is not finished yet, and finishes the archive.
 pub(super) async fn write(
     mut source: Source,
     request: &DumpRequest,
     session: &Session<'_>,
-    finished: Vec<Line>,
+    begun: Option<Begun>,
 ) -> Result<(), Failure> {
     let codec = request.codec()?;
     let emitter = session.output.emitter();
@@ -37,10 +61,14 @@ pub(super) async fn write(
         made = Box::pin(plan(&source, request, codec)) => made?,
         failure = signals::stopped(session.stop.clone()) => return Err(failure),
     };
-    let archive = Unfinished::of(&request.archive);
-    if !archive.exists() {
-        Unfinished::begin(&request.archive)?;
-    }
+    let Begun {
+        archive,
+        journal,
+        finished,
+    } = match begun {
+        Some(begun) => begun,
+        None => Begun::new(request, &source)?,
+    };
     // From here on there is something that can be resumed, in this snapshot.
     source.snapshot.keep().await?;
     emitter.emit(What::Planned {
@@ -61,6 +89,7 @@ pub(super) async fn write(
         stop: session.stop.clone(),
         patience: session.running.patience(),
         max_retries: session.retry.max_retries,
+        journal,
         finished,
     });
     let dumped = Box::pin(dumped)
@@ -84,9 +113,9 @@ pub(super) async fn write(
         emitter.emit(What::Note { text });
         return Ok(());
     }
-    Journal::remove(&archive)?;
     // The commit point.
     archive.finish(&manifest)?;
+    Journal::remove(&archive)?;
     Ok(())
 }
 
@@ -131,7 +160,7 @@ async fn plan(
     let options = DumpOptions {
         workers: request.jobs,
         verify: request.verify,
-        everything: request.narrowed_by().is_empty(),
+        everything: request.filters.is_empty(),
     };
     let plan = DumpPlan::make(&toc, (&source.server.facts, &facts), &options)?;
     Ok((toc, Arc::new(plan)))

@@ -18,14 +18,23 @@ pub(super) async fn verify(archive: &Path, args: &VerifyArgs) -> Result<ExitStat
     if let Some(server) = args.connection.server_of_archive()? {
         return Box::pin(archive_server::verify((archive, manifest), server, args)).await;
     }
-    let problems = check_files(archive, &manifest, |_, _| {})?;
+    tell_check((archive, &manifest), args.output.display.json())
+}
+
+/// Looks at every file of an archive, and tells what is wrong with it.
+pub(in crate::cli) fn check_archive(archive: &Path, json: bool) -> Result<ExitStatus, Failure> {
+    tell_check((archive, &Manifest::read(archive)?), json)
+}
+
+fn tell_check((archive, manifest): (&Path, &Manifest), json: bool) -> Result<ExitStatus, Failure> {
+    let problems = check_files(archive, manifest)?;
     let status = if problems.is_empty() {
         ExitStatus::Proven
     } else {
         ExitStatus::Different
     };
-    let sentence = sentence(archive, &manifest, &problems);
-    let told = if args.output.display.json() {
+    let sentence = sentence(archive, manifest, &problems);
+    let told = if json {
         tell_json(&problems, (status, &sentence))
     } else {
         tell(&problems, &sentence)

@@ -4,12 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::VerifyArgs;
+use super::look::common_encoding;
 use crate::archive::Manifest;
 use crate::catalog;
 use crate::cli::arguments::SpeedArgs;
 use crate::cli::inspect::Server;
 use crate::cli::output::Output;
+use crate::cli::prove::tell;
 use crate::cli::schema::describe;
+use crate::cli::session::step;
 use crate::cli::signals;
 use crate::event::{Emit, What};
 use crate::failure::Failure;
@@ -91,12 +94,8 @@ impl Comparing<'_> {
         output: &Output,
         emit: &Arc<dyn Emit>,
     ) -> Result<(), Failure> {
-        let step = |step: &str| {
-            emit.emit(What::StepStarted {
-                step: step.to_owned(),
-            });
-        };
-        step("connecting");
+        let emitter = output.emitter();
+        step(&emitter, "connecting");
         let server = Server::connect(conninfo, Side::Source).await;
         let server =
             server.map_err(|failure| failure.while_doing(&format!("the {}", self.side)))?;
@@ -109,13 +108,10 @@ impl Comparing<'_> {
             snapshot: snapshot.id.clone(),
             lsn: snapshot.lsn.clone(),
         });
-        step("reading and comparing the schema");
+        step(&emitter, "reading and comparing the schema");
         let mut outcome = self.schema(&server, &pg_dump, &snapshot).await?;
         let facts = catalog::source_facts(snapshot.session()).await?;
-        let encoding = match self.manifest.source.encoding.as_str() {
-            "SQL_ASCII" => "SQL_ASCII",
-            _ => "UTF8",
-        };
+        let encoding = common_encoding(&self.manifest.source.encoding, &server.facts.encoding);
         let connector = server.connector.with_encoding(encoding);
         let pool = Pool::in_snapshot(connector, snapshot.id.clone());
         let archived = Archived {
@@ -131,7 +127,7 @@ impl Comparing<'_> {
             tables: u32::try_from(subjects.len()).unwrap_or(u32::MAX),
             bytes: facts.tables.iter().map(|table| table.total).sum(),
         });
-        step("reading the rows");
+        step(&emitter, "reading the rows");
         outcome.extend(Box::pin(archived::compare(&archived, subjects, emit)).await);
         pool.drain().await;
         if let Err(error) = snapshot.release().await {
@@ -141,6 +137,9 @@ impl Comparing<'_> {
                 because: format!("the session that held it has ended too early: {error}"),
             });
         }
+        outcome.notes.push(
+            "what materialized views hold is not in an archive, and was not compared".to_owned(),
+        );
         tell(outcome, emit.as_ref());
         Ok(())
     }
@@ -209,21 +208,4 @@ impl Comparing<'_> {
         };
         Ok(verify::compare_schemas(&self.toc, &there, &options))
     }
-}
-
-fn tell(outcome: Outcome, emit: &dyn Emit) {
-    for (what, count) in outcome.checked {
-        emit.emit(What::Checked { what, count });
-    }
-    for text in outcome.notes {
-        emit.emit(What::Note { text });
-    }
-    for difference in outcome.differences {
-        emit.emit(What::Difference(difference));
-    }
-    for unverified in outcome.unverified {
-        emit.emit(What::Unverified(unverified));
-    }
-    let text = "what materialized views hold is not in an archive, and was not compared".to_owned();
-    emit.emit(What::Note { text });
 }

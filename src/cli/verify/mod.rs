@@ -28,6 +28,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+pub(super) use archive::check_archive;
+
 use super::arguments::{ComparedArgs, LeaveOutArgs, OutputArgs, SelectionArgs};
 use super::inspect::Road;
 use super::output::Output;

@@ -1,10 +1,11 @@
 //! What all workers of a dump share: what is left, what is finished, and what that comes to.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::assembly::Assembly;
+use super::large_objects;
 use super::{Dump, DumpError, Dumped};
 use crate::archive::{
     ArchiveError, Codec, Content, Journal, LargeObjectFacts, Line, TableFacts, Unfinished,
@@ -39,7 +40,7 @@ pub(super) struct State {
     pub running: HashMap<JobId, Running>,
     pub journal: Journal,
     pub tables: BTreeMap<usize, TableFacts>,
-    pub large_objects: Vec<LargeObjectFacts>,
+    pub large_objects: BTreeMap<Oid, LargeObjectFacts>,
     pub has_doubts: bool,
 }
 
@@ -47,6 +48,11 @@ impl State {
     pub fn finished(&mut self, job: JobId) {
         self.running.remove(&job);
         self.left -= 1;
+    }
+
+    pub fn add_objects(&mut self, facts: Vec<LargeObjectFacts>) {
+        let by_oid = facts.into_iter().map(|object| (object.oid, object));
+        self.large_objects.extend(by_oid);
     }
 }
 
@@ -66,10 +72,10 @@ impl Context {
             verify,
             emit,
             max_retries,
+            journal,
             finished,
             ..
         } = dump;
-        let journal = Journal::open(&archive)?;
         let mut context = Self {
             source: Pool::in_snapshot(source.with_encoding(&plan.client_encoding), snapshot),
             archive,
@@ -85,7 +91,7 @@ impl Context {
                 running: HashMap::new(),
                 journal,
                 tables: BTreeMap::new(),
-                large_objects: Vec::new(),
+                large_objects: BTreeMap::new(),
                 has_doubts: false,
             }),
             plan,
@@ -116,18 +122,17 @@ impl Context {
                     self.tell_verdict(index, &facts, evidence, Duration::ZERO);
                     self.state().tables.insert(index, facts);
                 }
-                Line::LargeObjects { facts } => self.state().large_objects.extend(facts),
+                Line::LargeObjects { facts } => self.state().add_objects(facts),
             }
         }
-        let over: Vec<JobId> = {
+        let over: BTreeSet<JobId> = {
             let state = self.state();
             let is_over = |job: &DumpJob| match &job.work {
                 DumpWork::Tables(units) => units.iter().all(|unit| state.tables.contains_key(unit)),
                 DumpWork::Part(unit, _) | DumpWork::Count(unit) => state.tables.contains_key(unit),
-                DumpWork::LargeObjects(_, oids) => {
-                    let known =
-                        |oid: &Oid| state.large_objects.iter().any(|facts| facts.oid == *oid);
-                    oids.first().is_some_and(known)
+                // One that could not be read is asked for again, so that it is told again.
+                DumpWork::LargeObjects(oids) => {
+                    oids.iter().all(|oid| state.large_objects.contains_key(oid))
                 }
             };
             let jobs = (0..).map(JobId).zip(&self.plan.jobs);
@@ -141,6 +146,9 @@ impl Context {
             state.left = state.waiting.len();
         }
         for job in over {
+            if let Some(DumpWork::LargeObjects(oids)) = self.job(job).map(|job| &job.work) {
+                self.emit.emit(large_objects::checked(oids.len()));
+            }
             self.emit.emit(What::JobStarted { job, worker: 0 });
             self.emit.emit(What::JobFinished {
                 job,
@@ -289,11 +297,10 @@ impl Context {
     pub fn dumped(&self) -> Dumped {
         let mut state = self.state();
         let tables = std::mem::take(&mut state.tables);
-        let mut large_objects = std::mem::take(&mut state.large_objects);
-        large_objects.sort_by_key(|object| object.oid);
+        let large_objects = std::mem::take(&mut state.large_objects);
         Dumped {
             tables: tables.into_values().collect(),
-            large_objects,
+            large_objects: large_objects.into_values().collect(),
             has_doubts: state.has_doubts,
         }
     }

@@ -17,12 +17,11 @@ use crate::model::{
 };
 use crate::pg::wire::{Gauge, ObjectRows, ObjectSink, Unframed, read_into};
 
-/// Large objects of one list.
-pub(super) async fn dump(
-    context: &Context,
-    (_list, oids): (usize, &[Oid]),
-    gauge: &Gauge,
-) -> Result<Ended, Broken> {
+/// What differences are about.
+const CLASS: &str = "large objects' contents";
+
+/// Large objects, as many as a job has.
+pub(super) async fn dump(context: &Context, oids: &[Oid], gauge: &Gauge) -> Result<Ended, Broken> {
     let sql = SqlText::from(format!(
         "copy ({}) to stdout (format binary)",
         large_object_content(oids)
@@ -56,13 +55,13 @@ pub(super) async fn dump(
     state.journal.note(&Line::LargeObjects {
         facts: facts.clone(),
     })?;
-    state.large_objects.extend(facts);
+    state.add_objects(facts);
     Ok(Ended { rows, bytes })
 }
 
 /// Every object is there, and its file holds what was read.
 fn judge(context: &Context, oids: &[Oid], facts: &[LargeObjectFacts]) -> Result<(), ArchiveError> {
-    let class = || "large objects' contents".to_owned();
+    let class = || CLASS.to_owned();
     if context.verify == VerifyLevel::None {
         return Ok(());
     }
@@ -93,11 +92,16 @@ fn judge(context: &Context, oids: &[Oid], facts: &[LargeObjectFacts]) -> Result<
         }
         count += 1;
     }
-    context.emit.emit(What::Checked {
-        what: class(),
-        count,
-    });
+    context.emit.emit(checked(count));
     Ok(())
+}
+
+/// So many are in their files as they were read.
+pub(super) fn checked(count: usize) -> What {
+    What::Checked {
+        what: CLASS.to_owned(),
+        count: count as u64,
+    }
 }
 
 fn again(context: &Context, facts: &LargeObjectFacts) -> Result<FileFacts, ArchiveError> {

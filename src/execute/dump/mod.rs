@@ -27,8 +27,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::attempt::pause_after;
 use super::stop::{self, Drain, Stop, Turn};
-use crate::archive::{ArchiveError, Codec, LargeObjectFacts, Line, TableFacts, Unfinished};
+use crate::archive::{
+    ArchiveError, Codec, Journal, LargeObjectFacts, Line, TableFacts, Unfinished,
+};
 use crate::event::{Emit, What};
 use crate::model::{Bytes, JobId, Rows, VerifyLevel};
 use crate::pg::wire::Gauge;
@@ -38,10 +41,6 @@ use context::Context;
 
 /// How often the progress of running jobs is told.
 const TICK: Duration = Duration::from_millis(500);
-/// The wait before the second attempt; it doubles from one to the next …
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// … up to this.
-const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
 /// What a dump needs.
 pub struct Dump {
@@ -67,6 +66,8 @@ pub struct Dump {
     pub patience: Duration,
     /// How many times a job is tried again after an error that may pass.
     pub max_retries: u32,
+    /// Where what is finished is noted.
+    pub journal: Journal,
     /// What an earlier session has finished in the same snapshot, and is as it was.
     pub finished: Vec<Line>,
 }
@@ -207,8 +208,8 @@ async fn persist(
                 Box::pin(tables::part(context, (*unit, *part), gauge)).await
             }
             DumpWork::Count(unit) => Box::pin(tables::count(context, *unit)).await,
-            DumpWork::LargeObjects(list, oids) => {
-                Box::pin(large_objects::dump(context, (*list, oids), gauge)).await
+            DumpWork::LargeObjects(oids) => {
+                Box::pin(large_objects::dump(context, oids, gauge)).await
             }
         };
         let source = match once {
@@ -220,9 +221,7 @@ async fn persist(
             let job = job.label.clone();
             return Err(DumpError::Source { job, source });
         }
-        let wait = FIRST_WAIT
-            .saturating_mul(1 << (attempt - 1).min(10))
-            .min(LONGEST_WAIT);
+        let wait = pause_after(attempt);
         context.emit.emit(What::JobRetried {
             job: id,
             attempt,

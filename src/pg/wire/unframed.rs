@@ -37,11 +37,6 @@ impl<W: Write> Unframed<W> {
         }
     }
 
-    /// Where it goes.
-    pub fn get_mut(&mut self) -> &mut W {
-        &mut self.into
-    }
-
     /// Where it went.
     pub fn into_inner(self) -> W {
         self.into
