@@ -242,9 +242,11 @@ pub async fn readiness(
     Ok(verify::readiness_findings(&source, &target, scope))
 }
 
+/// Rules of readiness that a move has among those that it looks at before.
+pub(super) const SAID_BEFORE: [&str; 2] = ["database-settings", "encoding-differs"];
+
 /// Tells it of a move. What was said before the move is not said again.
 pub fn tell_readiness(found: &Found, emitter: &Emitter) {
-    const SAID_BEFORE: [&str; 2] = ["database-settings", "encoding-differs"];
     let findings = found.readiness.iter();
     findings
         .filter(|finding| !SAID_BEFORE.contains(&finding.rule.as_str()))

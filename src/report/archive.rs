@@ -14,6 +14,25 @@ pub(super) fn is_dump(report: &Report) -> bool {
         .is_some_and(|target| target.archive.is_some())
 }
 
+/// What the end of a dump means for whoever has to decide; `None` for another run, or one that has not ended.
+pub(super) fn meaning(report: &Report) -> Option<&'static str> {
+    let status = report.status.filter(|_| is_dump(report))?;
+    Some(match status {
+        ExitStatus::Proven => {
+            "The archive holds what the source held at that moment, and each file was read again."
+        }
+        ExitStatus::Waived => "The archive is there, and not proven: that was asked for.",
+        ExitStatus::Different => {
+            "There is no archive: what was written is not what the source holds."
+        }
+        ExitStatus::Failed => "There is no archive that could be relied on.",
+        ExitStatus::Interrupted => {
+            "There is no archive yet; what is finished stays, and the dump can be resumed."
+        }
+        ExitStatus::Usage | ExitStatus::NoGo => "Nothing was written.",
+    })
+}
+
 /// Concludes from a report of everything but the last event.
 pub(super) fn conclude(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
     let archive = facts.report.target.as_ref();

@@ -10,7 +10,7 @@ use crate::model::{Difference, DifferenceKind, Finding, Rows, Severity};
 use crate::progress::{Style, words};
 
 use super::Report;
-use super::evidence::TABLE_DATA;
+use super::evidence::{TABLE_DATA, columns_by_form};
 use super::rows;
 use super::terminal::{Paint, View, head, width};
 
@@ -206,15 +206,7 @@ fn waivers(lines: &mut Vec<String>, report: &Report, view: View) {
 
 /// The columns that were not compared as the bytes that the servers send, by form and reason.
 fn forms(lines: &mut Vec<String>, report: &Report, view: View) {
-    let mut by_form: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
-    for table in &report.tables {
-        for form in &table.forms {
-            let column = format!("{}.{}", table.table.shown(), form.column);
-            let key = (&*form.form, &*form.because);
-            by_form.entry(key).or_default().push(column);
-        }
-    }
-    for ((form, because), columns) in &by_form {
+    for ((form, because), columns) in &columns_by_form(report) {
         let names: Vec<String> = columns
             .iter()
             .take(MOST_COLUMNS)

@@ -3,7 +3,7 @@
 //! A table counts as the same only if both sides' digests are in its verdict and are equal. A read that did not end, a
 //! side without a snapshot, a table of the plan without a verdict: each is a gap, and is named.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Difference, QualifiedName, Rows, TableVerdict, Verdict, VerifyLevel};
 use crate::progress::words;
@@ -264,6 +264,19 @@ impl<'a> Evidence<'a> {
             .map(|table| table.table.shown())
             .collect()
     }
+}
+
+/// Columns that were compared otherwise than as the bytes that the servers send, by form and reason.
+pub(super) fn columns_by_form(report: &Report) -> BTreeMap<(&str, &str), Vec<String>> {
+    let mut by_form: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+    for table in &report.tables {
+        for form in &table.forms {
+            let column = format!("{}.{}", table.table.shown(), form.column);
+            let key = (&*form.form, &*form.because);
+            by_form.entry(key).or_default().push(column);
+        }
+    }
+    by_form
 }
 
 /// Tables that something is said against besides a verdict: not verified, in flux, or with rows that differ.

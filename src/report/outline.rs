@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use chrono::{DateTime, Utc};
 
 use super::course::Course;
-use super::evidence::tables_in_flux;
-use super::{JobReport, Outcome, Report};
+use super::evidence::{columns_by_form, tables_in_flux};
+use super::{JobReport, Outcome, Report, archive};
 use crate::event::Phase;
 use crate::model::{ExitStatus, JobId, QualifiedName, Rows, TableVerdict, Verdict, VerifyLevel};
 use crate::progress::words;
@@ -124,7 +124,7 @@ impl Headline {
         Self {
             tone,
             word,
-            meaning,
+            meaning: archive::meaning(report).unwrap_or(meaning),
         }
     }
 }
@@ -384,15 +384,7 @@ fn left_out(report: &Report) -> Vec<(String, String)> {
 
 /// Columns that were compared otherwise than as the bytes that the servers send, by form and reason.
 fn forms(report: &Report) -> Vec<(String, String)> {
-    let mut by_form: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
-    for table in &report.tables {
-        for form in &table.forms {
-            let column = format!("{}.{}", table.table.shown(), form.column);
-            let key = (&*form.form, &*form.because);
-            by_form.entry(key).or_default().push(column);
-        }
-    }
-    by_form
+    columns_by_form(report)
         .into_iter()
         .map(|((form, because), columns)| {
             let noun = if columns.len() == 1 {

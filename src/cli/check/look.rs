@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::measure;
 use crate::catalog::{self, Circumstances, DatabaseFacts, Orphans, Pulse, SourceFacts};
 use crate::cli::inspect::{Inspection, Road};
+use crate::cli::prove::SAID_BEFORE;
 use crate::cli::requested::{Requested, Sizes};
 use crate::failure::{Failure, FailureKind};
 use crate::model::{Finding, Severity, Side};
@@ -19,9 +20,6 @@ const BETWEEN_PULSES: Duration = Duration::from_millis(1500);
 
 /// How long orphans are looked for.
 const FOR_ORPHANS: Duration = Duration::from_secs(3);
-
-/// Said already by the rules that a move has.
-const SAID_ALREADY: [&str; 2] = ["database-settings", "encoding-differs"];
 
 /// What was asked for besides source, target and selection.
 pub struct Asked {
@@ -149,7 +147,7 @@ async fn outlook(inspection: &Inspection) -> Result<Vec<Finding>, Failure> {
     )?;
     let to_be_created = inspection.preflight_facts().create;
     let mut findings = verify::outlook(&ours, &theirs, to_be_created);
-    findings.retain(|finding| !SAID_ALREADY.contains(&finding.rule.as_str()));
+    findings.retain(|finding| !SAID_BEFORE.contains(&finding.rule.as_str()));
     Ok(findings)
 }
 
