@@ -1,6 +1,6 @@
 //! Opens the sessions of one side, with everything pinned that must not differ between them.
 
-use super::connect_error::OpenError;
+use super::connect_error::{ConnectError, OpenError};
 use super::conninfo::{Conninfo, Password, ServerState, TargetSessionAttrs, TcpSettings};
 use super::dial::{CancelKey, Dialer, Open};
 use super::session::pinned_settings;
@@ -14,6 +14,11 @@ const SERVER_STATE: Query = Query::new(
     "the state of the server",
     "select current_setting('default_transaction_read_only')::bool as read_only, pg_catalog.pg_is_in_recovery() as in_recovery",
 );
+
+/// `query_canceled`.
+const CANCELLED: &str = "57014";
+/// How often a session is begun whose settings could not be pinned in time.
+const MOST_ATTEMPTS: u32 = 10;
 
 /// Opens sessions. All sessions of a run come from one connector a side, pinned to one server.
 #[derive(Clone)]
@@ -88,26 +93,22 @@ impl Connector {
 
     /// A session for questions. `purpose` is shown in `pg_stat_activity`.
     pub async fn session(&self, purpose: &str) -> Result<Session, PgError> {
-        Ok(self
-            .dialer
-            .connect(&mut SessionOpener {
-                connector: self,
-                purpose,
-            })
-            .await?)
+        self.connect(&mut SessionOpener {
+            connector: self,
+            purpose,
+        })
+        .await
     }
 
     /// A session for statements as bytes, and for COPY.
     pub async fn wire(&self, purpose: &str) -> Result<Wire, PgError> {
-        Ok(self
-            .dialer
-            .connect(&mut WireOpener {
-                connector: self,
-                purpose,
-                snapshot: None,
-                entered: Ok(()),
-            })
-            .await?)
+        self.connect(&mut WireOpener {
+            connector: self,
+            purpose,
+            snapshot: None,
+            entered: Ok(()),
+        })
+        .await
     }
 
     /// A wire whose transaction sees a snapshot.
@@ -118,8 +119,24 @@ impl Connector {
             snapshot: Some(snapshot),
             entered: Ok(()),
         };
-        let wire = self.dialer.connect(&mut opener).await?;
+        let wire = self.connect(&mut opener).await?;
         opener.entered.map(|()| wire)
+    }
+
+    /// Connects, and pins the settings. The statement that lifts a timeout is itself subject to it: a role whose
+    /// `statement_timeout` is a few milliseconds may need more than one attempt on a busy server.
+    async fn connect<O: Open>(&self, opener: &mut O) -> Result<O::Session, PgError> {
+        let mut attempts = 1;
+        loop {
+            match self.dialer.connect(opener).await {
+                Err(ConnectError::Refused { error, .. })
+                    if error.code == CANCELLED && attempts < MOST_ATTEMPTS =>
+                {
+                    attempts += 1;
+                }
+                connected => return Ok(connected?),
+            }
+        }
     }
 
     /// How the server is to watch over its end: as we do over ours, unless somebody wants no watch at all.
