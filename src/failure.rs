@@ -298,6 +298,7 @@ impl From<PgError> for Failure {
             PgError::Protocol { .. }
             | PgError::Scan(_)
             | PgError::CountMismatch { .. }
+            | PgError::Supply { .. }
             | PgError::Answer { .. } => {
                 let hint = for_job_error(&error);
                 Self::of(FailureKind::Server, ExitStatus::Failed, &error).with_hint(hint)
@@ -313,6 +314,10 @@ fn lost(error: &PgError) -> Failure {
 
 impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
+        let error = match error {
+            ArchiveError::Contents(error) => return error.into(),
+            error => error,
+        };
         let (status, hint) = match &error {
             ArchiveError::Exists { .. } => (
                 ExitStatus::Usage,
@@ -326,7 +331,9 @@ impl From<ArchiveError> for Failure {
                 (ExitStatus::Usage, None)
             }
             ArchiveError::File { source, .. } => (ExitStatus::Failed, hints::for_io(source)),
-            ArchiveError::Manifest { .. } | ArchiveError::Data { .. } => (ExitStatus::Failed, None),
+            ArchiveError::Manifest { .. }
+            | ArchiveError::Data { .. }
+            | ArchiveError::Contents(_) => (ExitStatus::Failed, None),
         };
         Self::of(FailureKind::File, status, &error).with_hint(hint)
     }

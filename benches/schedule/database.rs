@@ -179,6 +179,7 @@ impl Database {
             source: &source,
             facts: &facts,
             target: &target,
+            archive: None,
             options: &options,
         };
         Plan::make(&inputs).expect("a database that can be planned")

@@ -9,7 +9,7 @@ use std::io::{self, BufRead, Write};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::{Content, FileFacts};
-use crate::model::MultisetDigest;
+use crate::model::{MultisetDigest, Rows};
 
 /// What `pg_dump` writes behind the rows of a table.
 pub const DATA_END: &[u8] = b"\\.\n\n\n";
@@ -80,6 +80,17 @@ impl DataReader {
         }
     }
 
+    /// How many of the bytes that were taken in are rows for certain: the beginning of a line may be that of the end.
+    fn certain(&self) -> u64 {
+        let may_be_the_end = LAST_LINE.starts_with(&self.head);
+        self.content.bytes
+            + if may_be_the_end || self.ended {
+                0
+            } else {
+                self.pending
+            }
+    }
+
     /// What the rows were, if they ended as they should: with `\.`, or, if this is only a part of a file, without.
     pub fn finish(self, is_part: bool) -> Result<Content, String> {
         if self.pending > 0 {
@@ -136,6 +147,62 @@ pub fn read_rows(from: &mut impl BufRead, is_part: bool) -> io::Result<Result<Co
         let count = bytes.len();
         reader.take(bytes);
         from.consume(count);
+    }
+}
+
+/// The rows of a table's file, piece by piece, without what stands behind them.
+pub struct RowPieces<R> {
+    from: R,
+    reader: DataReader,
+    /// Taken in, and not given out yet: it may be the beginning of the end.
+    held: Vec<u8>,
+    given: u64,
+}
+
+impl<R: BufRead> RowPieces<R> {
+    /// From the beginning of a file.
+    pub fn new(from: R) -> Self {
+        Self {
+            from,
+            reader: DataReader::default(),
+            held: Vec::new(),
+            given: 0,
+        }
+    }
+
+    /// Appends the next piece to `into`; `false` if there is none. It may end in the middle of a row.
+    pub fn next(&mut self, into: &mut Vec<u8>) -> io::Result<bool> {
+        let piece = self.from.fill_buf()?;
+        if piece.is_empty() {
+            return Ok(false);
+        }
+        let count = piece.len();
+        self.reader.take(piece);
+        let certain = self.reader.certain().saturating_sub(self.given);
+        let mut left = usize::try_from(certain).unwrap_or(usize::MAX);
+        let of_held = left.min(self.held.len());
+        into.extend(self.held.drain(..of_held));
+        left = (left - of_held).min(count);
+        into.extend_from_slice(&piece[..left]);
+        // No more than the two characters that the end begins with; what follows the end is nobody's.
+        if self.reader.ended {
+            self.held.clear();
+        } else {
+            self.held.extend_from_slice(&piece[left..]);
+        }
+        self.given += certain;
+        self.from.consume(count);
+        Ok(true)
+    }
+
+    /// What the rows were; the error is what is wrong with the file.
+    pub fn finish(self) -> Result<Content, String> {
+        self.reader.finish(false)
+    }
+
+    /// How many rows there have been so far.
+    pub fn rows(&self) -> Rows {
+        self.reader.content.digest.rows
     }
 }
 
@@ -206,6 +273,25 @@ mod tests {
         assert!(read(&[b"1\n\\.\n\n\n"], true).is_err());
     }
 
+    /// What a reader gets in these pieces.
+    struct Cut<'a>(std::collections::VecDeque<&'a [u8]>);
+
+    impl io::Read for Cut<'_> {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            unreachable!("it is read as a buffer")
+        }
+    }
+
+    impl BufRead for Cut<'_> {
+        fn fill_buf(&mut self) -> io::Result<&[u8]> {
+            Ok(self.0.front().copied().unwrap_or_default())
+        }
+
+        fn consume(&mut self, _: usize) {
+            self.0.pop_front();
+        }
+    }
+
     proptest! {
         #[test]
         fn it_does_not_matter_where_the_pieces_are_cut(
@@ -224,6 +310,11 @@ mod tests {
             }
             let content = read(&pieces, false).expect("whole");
             prop_assert_eq!(content.digest, expected);
+            let mut rows = RowPieces::new(Cut(pieces.iter().copied().filter(|piece| !piece.is_empty()).collect()));
+            let mut given = Vec::new();
+            while rows.next(&mut given).expect("no file that could fail") {}
+            prop_assert_eq!(rows.finish().expect("whole"), content);
+            prop_assert_eq!(given, &file[..file.len() - DATA_END.len()]);
         }
     }
 }

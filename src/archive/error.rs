@@ -52,6 +52,9 @@ pub enum ArchiveError {
         /// Its format.
         format: u32,
     },
+    /// The table of contents cannot be read.
+    #[error(transparent)]
+    Contents(#[from] crate::toc::TocError),
     /// A data file does not hold what it should.
     #[error("{}: {what}", path.display())]
     Data {

@@ -21,10 +21,13 @@
 //! | `journal` | which of them are finished, for a dump that goes on with another |
 //! | `manifest` | what the archive holds, file by file |
 //! | `check` | the files against the manifest |
+//! | `stored` | a finished archive, whoever wrote it: where everything is |
+//! | `blocks`, `tar` | the data in archives that are one file |
 //!
 //! Nothing here connects to anything. Facts about the format are from `pg_backup_directory.c` and `compress_*.c` of
 //! Postgres 9.1 to 18.
 
+mod blocks;
 mod check;
 mod codec;
 mod data;
@@ -33,10 +36,12 @@ mod error;
 mod held;
 mod journal;
 mod manifest;
+mod stored;
+mod tar;
 
 pub use check::{Problem, check_files, is_as_noted};
 pub use codec::{Algorithm, Codec, CodecError, Decoder, Encoder};
-pub use data::{DATA_END, DataReader, read_large_object, read_rows};
+pub use data::{DATA_END, DataReader, RowPieces, read_large_object, read_rows};
 pub use directory::{Growing, Unfinished, is_finished};
 pub use error::ArchiveError;
 pub use held::Held;
@@ -45,6 +50,7 @@ pub use manifest::{
     Content, FileFacts, LargeObjectFacts, MANIFEST, Manifest, SequenceFacts, SourceFacts,
     TableFacts,
 };
+pub use stored::{Place, Stored};
 
 use xxhash_rust::xxh3::Xxh3;
 

@@ -7,6 +7,7 @@
 
 mod circumstances;
 mod database;
+mod decoded;
 mod facts;
 mod orphans;
 mod queries;
@@ -23,6 +24,7 @@ pub use database::{
     DatabaseFacts, DatabaseGrant, DatabaseSetting, Droppable, LocaleProvider, MissingDefault,
     database_facts, database_settings, droppable, missing_defaults, subscriptions,
 };
+pub use decoded::{decoded_names, decoded_texts};
 pub use facts::{
     Activity, Column, Constraint, Extension, Holding, Index, LargeObject, LargeObjectGrant,
     Matview, Sequence, ServerFacts, SourceFacts, Table, TargetFacts, Type,
@@ -30,7 +32,7 @@ pub use facts::{
 pub use orphans::{Orphan, Orphans};
 pub use queries::{QUERIES, VersionedQuery};
 pub use read::{
-    activity, assumable_roles, constraints, decoded_names, holdings, indexes, installed_extensions,
+    activity, assumable_roles, constraints, holdings, indexes, installed_extensions,
     large_object_content, large_objects, readable_tables, relations, roles, schemas, sequences,
     server_facts, source_facts, target_facts, unreadable,
 };

@@ -43,6 +43,7 @@ queries! {
     RELATIONS = "relations.sql";
     SCHEMAS = "schemas.sql";
     DECODED_NAMES = "decoded_names.sql";
+    DECODED_TEXTS = "decoded_texts.sql";
     READABLE_TABLES = "readable_tables.sql";
     TABLES = "tables.sql";
     COLUMNS = "columns.sql", up to 11 = "columns.11.sql";

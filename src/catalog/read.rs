@@ -209,22 +209,6 @@ pub async fn assumable_roles(session: &Session) -> Result<Vec<String>, PgError> 
     names(session, &queries::ASSUMABLE_ROLES).await
 }
 
-/// Names that are bytes in the database's encoding, such as `pg_dump` writes them.
-pub async fn decoded_names(
-    session: &Session,
-    names: impl Iterator<Item = &[u8]>,
-) -> Result<Vec<String>, PgError> {
-    let digits = |name: &[u8]| {
-        name.iter().fold(String::new(), |mut digits, byte| {
-            let _infallible = write!(digits, "{byte:02x}");
-            digits
-        })
-    };
-    let digits: Vec<String> = names.map(digits).collect();
-    let rows = ask(session, &queries::DECODED_NAMES, &[&digits]).await?;
-    rows.iter().map(|row| row.get("name")).collect()
-}
-
 /// Tables, materialized views and sequences that the connected role may not read, wholly or row by row.
 pub async fn unreadable(session: &Session) -> Result<Vec<QualifiedName>, PgError> {
     let rows = ask(session, &queries::UNREADABLE, &[]).await?;

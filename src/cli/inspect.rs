@@ -35,7 +35,7 @@ use crate::verify;
 pub(super) const MAINTENANCE_DATABASE: &str = "postgres";
 
 /// What index builds may use of a target if nobody says anything else.
-fn memory_for_indexes(target: &ServerFacts) -> Bytes {
+pub(super) fn memory_for_indexes(target: &ServerFacts) -> Bytes {
     const LEAST: Bytes = Bytes(512 << 20);
     LEAST
         .max(Bytes(target.shared_buffers.0 / 2))
@@ -413,6 +413,7 @@ impl Inspection {
             source: &self.road.source.facts,
             facts: &self.view.facts,
             target: &self.road.target.facts,
+            archive: None,
             options: &options,
         })?)
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::inspect::Inspection;
 use crate::failure::Failure;
-use crate::ledger::{self, Request, RunRow};
+use crate::ledger::{self, Memory, Request, RunRow};
 use crate::pg::keeper::Kept;
 use crate::plan::Plan;
 
@@ -20,14 +20,29 @@ pub(super) struct LedgerRow {
 }
 
 impl LedgerRow {
+    /// Of a move.
+    pub fn of_move(
+        inspection: &Inspection,
+        plan: &Plan,
+        request: &Request,
+    ) -> Result<Self, Failure> {
+        let snapshot = SnapshotRecord::of(inspection);
+        let seen = (&inspection.memory(), inspection.view.archive.as_slice());
+        Self::new(&snapshot, seen, (plan, request))
+    }
+
     /// Puts everything into JSON, and compresses what is large.
-    pub fn new(inspection: &Inspection, plan: &Plan, request: &Request) -> Result<Self, Failure> {
-        let memory = ledger::pack(&inspection.memory());
+    pub fn new(
+        snapshot: &SnapshotRecord,
+        (memory, archive): (&Memory, &[u8]),
+        (plan, request): (&Plan, &Request),
+    ) -> Result<Self, Failure> {
+        let memory = ledger::pack(memory);
         let plan = ledger::pack(plan);
-        let archive = ledger::pack_bytes(&inspection.view.archive);
+        let archive = ledger::pack_bytes(archive);
         Ok(Self {
             request: json("the request", request)?,
-            snapshot: json("the snapshot", &SnapshotRecord::of(inspection))?,
+            snapshot: json("the snapshot", snapshot)?,
             memory: memory.map_err(|error| defect("what was seen", &error))?,
             plan: plan.map_err(|error| defect("the plan", &error))?,
             archive: archive.map_err(|error| defect("the schema", &error))?,

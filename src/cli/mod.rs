@@ -17,6 +17,7 @@
 //! | `at_once` | two things that do not wait for each other |
 //! | `check` | looks before leaping |
 //! | `dump` | a server into an archive |
+//! | `restore` | an archive into a server |
 //! | `list` | what is in an archive |
 //! | `verify` | compares two servers |
 //! | `prove` | the last steps: what the jobs did not compare, and writes since the snapshot |
@@ -58,6 +59,7 @@ mod plan;
 mod prove;
 mod report;
 mod requested;
+mod restore;
 mod resume;
 pub mod run_dir;
 mod schema;
@@ -116,6 +118,7 @@ enum Command {
     Check(Box<check::CheckArgs>),
     Plan(Box<plan::PlanArgs>),
     Dump(Box<dump::DumpArgs>),
+    Restore(Box<restore::RestoreArgs>),
     List(list::ListArgs),
     Verify(Box<verify::VerifyArgs>),
     Watch(watch::WatchArgs),
@@ -173,6 +176,7 @@ impl Cli {
                 Command::Check(args) => Box::pin(args.start()).await,
                 Command::Plan(args) => Box::pin(args.start()).await,
                 Command::Dump(args) => Box::pin(args.start()).await,
+                Command::Restore(args) => Box::pin(args.start()).await,
                 Command::List(args) => args.start(),
                 Command::Verify(args) => Box::pin(args.start()).await,
                 Command::Watch(args) => Box::pin(args.start()).await,

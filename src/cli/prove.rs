@@ -171,7 +171,7 @@ async fn target_toc(proof: &Proof) -> Result<Toc, Failure> {
     let archive = dump_schema(&proof.target, &proof.pg_dump, (None, &Filters::default())).await?;
     fault::point("target-schema-dumped");
     let mut toc = Toc::parse(&archive)?;
-    forget_what_was_there(&mut toc, proof);
+    forget_what_was_there(&mut toc, (&proof.source_toc, &proof.target_facts.installed));
     Ok(toc)
 }
 
@@ -186,20 +186,12 @@ fn compare_schemas(proof: &Proof, target: &Toc) -> Outcome {
 }
 
 /// Extensions that the target had before, and the source has not, are none of our business.
-fn forget_what_was_there(target: &mut Toc, proof: &Proof) {
+pub(super) fn forget_what_was_there(target: &mut Toc, (source, had): (&Toc, &[Extension])) {
     let ours = |tag: &[u8]| {
         let same = |entry: &&Entry| entry.is("EXTENSION") && &*entry.tag == tag;
-        proof.source_toc.entries.iter().find(same).is_some()
+        source.entries.iter().find(same).is_some()
     };
-    let had = |tag: &[u8]| {
-        let installed = |extension: &&Extension| extension.name.as_bytes() == tag;
-        proof
-            .target_facts
-            .installed
-            .iter()
-            .find(installed)
-            .is_some()
-    };
+    let had = |tag: &[u8]| had.iter().any(|extension| extension.name.as_bytes() == tag);
     target.entries.retain(|entry| {
         let tag: &[u8] = match entry.desc.as_str() {
             "EXTENSION" => &entry.tag,
@@ -256,14 +248,17 @@ pub fn tell_readiness(found: &Found, emitter: &Emitter) {
 /// Commits were not waited for. If the target has crashed in the meantime, it may have lost some, and has emptied its unlogged
 /// tables: then what was compared is not what is there now. What the ledger says after a commit that was waited for is on
 /// disk.
-pub async fn nothing_was_lost(proof: &Proof, expected: &Marks) -> Result<(), Failure> {
-    let session = &proof.target.session;
+pub async fn nothing_was_lost(
+    session: &Session,
+    plan: &Plan,
+    expected: &Marks,
+) -> Result<(), Failure> {
     let found = ledger::read_marks(session, None).await?;
     let lost: Vec<String> = expected
         .missing_from(&found)
         .map(|(_, _, what)| what.to_owned())
         .collect();
-    let emptied = rebase::emptied(session, &proof.plan, &found).await?;
+    let emptied = rebase::emptied(session, plan, &found).await?;
     let emptied = emptied.iter().map(|(table, _)| table.shown());
     let lost: Vec<String> = lost.into_iter().chain(emptied).collect();
     if lost.is_empty() {

@@ -133,6 +133,7 @@ impl Requested {
             source: self.source.record(&road.source.session.peer().host),
             target: self.target.record(&target.host),
             source_identity: Identity::of(&road.source.facts),
+            archive: None,
             target_database: self.target.database.clone(),
             filters: self.filters.clone(),
             restore: self.restore,

@@ -20,6 +20,7 @@ use super::inspect::{Inspection, Road, Server};
 use super::output::Output;
 use super::past::Past;
 use super::requested::Requested;
+use super::restore::{self, Resume};
 use super::run_dir::RunDir;
 use super::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
 use super::session::{self, Ready, Session};
@@ -125,11 +126,28 @@ impl ResumeArgs {
             let past = Past::read(&run_dir.look())?;
             let request = run_dir.read_request()?;
             let request: Request = request.ok_or_else(|| nothing_asked(directory))?;
+            if request.archive.is_some() {
+                let target = self.given_target(&Environment::of_process())?;
+                if let Some(status) =
+                    restore::finished_before(&request, target.clone(), &past).await?
+                {
+                    return Ok(status);
+                }
+                let output = Output::go_on(run_dir, &options)?;
+                return self.restore((request, target, past), output).await;
+            }
             if let Some(status) = self.finished_before(&request, &past).await? {
                 return Ok(status);
             }
             (Output::go_on(run_dir, &options)?, Some(request), past)
-        } else if self.target.is_some() {
+        } else if let Some(target) = self.given_target(&Environment::of_process())? {
+            let request = request_from_ledger(&target).await?;
+            if request.archive.is_some() {
+                let output = Output::start(&options)?;
+                output.run_dir().write_request(&request)?;
+                let asked = (request, Some(target), Past::default());
+                return self.restore(asked, output).await;
+            }
             (Output::start(&options)?, None, Past::default())
         } else {
             return Err(Failure::usage(
@@ -142,6 +160,21 @@ impl ResumeArgs {
 }
 
 impl ResumeArgs {
+    /// Goes on with a restore.
+    async fn restore(
+        self,
+        (request, target, past): (Request, Option<Conninfo>, Past),
+        output: Output,
+    ) -> Result<ExitStatus, Failure> {
+        let resumed = Resume {
+            request,
+            target,
+            past,
+            retry_failed: self.retry_failed,
+        };
+        Box::pin(restore::resume(resumed, (self.running, self.retry), output)).await
+    }
+
     /// A run that was proven, and whose ledger is gone, is over: says so, and with which status. It may have been killed in
     /// between, and then the ledger is still there.
     async fn finished_before(

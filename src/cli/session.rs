@@ -23,7 +23,7 @@ use super::output::{Emitter, Output};
 use super::prove::{self, Proof};
 use super::requested::{Requested, Sizes};
 use crate::event::{Emit as _, What};
-use crate::execute::{self, Earlier, ExecuteError, Run, Stop};
+use crate::execute::{self, Earlier, ExecuteError, Origin, Run, Stop};
 use crate::failure::Failure;
 use crate::fault;
 use crate::ledger::{self, Marks, Request};
@@ -42,9 +42,9 @@ pub(super) struct Session<'a> {
     /// Says when the run is to be stopped.
     pub stop: watch::Receiver<Stop>,
     /// How long running jobs may go on then.
-    patience: Duration,
+    pub patience: Duration,
     /// How often a job is tried again.
-    max_retries: u32,
+    pub max_retries: u32,
     /// What makes the target ours alone, once there is a target.
     claim: OnceLock<Claim>,
     /// The session for the ledger, opened ahead of need.
@@ -65,10 +65,12 @@ pub(super) struct Ready {
 
 /// A session that has done all its jobs, with what proves it.
 pub(super) struct Done {
-    target_superuser: bool,
+    /// Whether we are superuser on the target.
+    pub target_superuser: bool,
     /// Opens sessions of the target.
-    target: Connector,
-    ledger: Wire,
+    pub target: Connector,
+    /// The session that drops the ledger.
+    pub ledger: Wire,
 }
 
 impl Done {
@@ -181,7 +183,7 @@ impl<'a> Session<'a> {
     }
 
     /// Opens the ledger's session ahead of need. Why it cannot be opened is told when it is needed.
-    async fn open_ledger(&self, target: &Server) {
+    pub async fn open_ledger(&self, target: &Server) {
         if let Some(claim) = self.claim.get()
             && let Ok(wire) = claim.worker(&target.connector).wire(LEDGER).await
         {
@@ -215,11 +217,34 @@ impl<'a> Session<'a> {
     }
 
     /// Opens sessions that work on the target, as long as it is ours.
-    pub fn worker(&self, inspection: &Inspection) -> Connector {
-        let target = &inspection.road.target.connector;
+    pub fn worker(&self, target: &Server) -> Connector {
+        let target = &target.connector;
         self.claim
             .get()
             .map_or_else(|| target.clone(), |claim| claim.worker(target))
+    }
+
+    /// The session for the ledger.
+    pub async fn ledger_wire(&self, target: &Server) -> Result<Wire, Failure> {
+        match self.ledger.take() {
+            Some(wire) => Ok(wire),
+            None => Ok(self.worker(target).wire(LEDGER).await?),
+        }
+    }
+
+    /// Makes the ledger, and writes the run into it.
+    pub async fn make_ledger(
+        &self,
+        target: &Server,
+        (row, request): (&LedgerRow, &Request),
+    ) -> Result<Wire, Failure> {
+        let mut wire = self.ledger_wire(target).await?;
+        let created = wire.execute(&ledger::create(&row.row(request))).await;
+        created.map_err(|error| {
+            Failure::from(error).while_doing("creating the ledger on the target")
+        })?;
+        fault::point("ledger-made");
+        Ok(wire)
     }
 
     /// The first time that the target is touched: empties or creates it where that was asked for, and makes the ledger.
@@ -227,7 +252,7 @@ impl<'a> Session<'a> {
         self.step("planning");
         let plan = inspection.plan(Sizes::of(request), Left::default())?;
         fault::point("planned");
-        self.write_down(&inspection, &plan)?;
+        self.write_down(&inspection.view.archive, &plan)?;
         let emitter = self.emitter();
         let mut inspection = tokio::select! {
             ready = Box::pin(inspection.ready_target(&emitter)) => ready?,
@@ -235,16 +260,10 @@ impl<'a> Session<'a> {
         };
         fault::point("target-ready");
         self.claim(&inspection.road.target).await?;
-        let mut wire = match self.ledger.take() {
-            Some(wire) => wire,
-            None => self.worker(&inspection).wire(LEDGER).await?,
-        };
-        let row = LedgerRow::new(&inspection, &plan, request)?;
-        let created = wire.execute(&ledger::create(&row.row(request))).await;
-        created.map_err(|error| {
-            Failure::from(error).while_doing("creating the ledger on the target")
-        })?;
-        fault::point("ledger-made");
+        let row = LedgerRow::of_move(&inspection, &plan, request)?;
+        let wire = self
+            .make_ledger(&inspection.road.target, (&row, request))
+            .await?;
         // From here on there is something that can be resumed, in this snapshot.
         inspection.view.snapshot.keep().await?;
         fault::point("snapshot-kept");
@@ -259,9 +278,9 @@ impl<'a> Session<'a> {
     }
 
     /// Plan and schema, in the run directory.
-    pub fn write_down(&self, inspection: &Inspection, plan: &Plan) -> Result<(), Failure> {
+    pub fn write_down(&self, schema: &[u8], plan: &Plan) -> Result<(), Failure> {
         let run_dir = self.output.run_dir();
-        run_dir.write_schema(&inspection.view.archive)?;
+        run_dir.write_schema(schema)?;
         fault::point("schema-archive-written");
         run_dir.write_plan(plan)?;
         fault::point("plan-written");
@@ -281,13 +300,15 @@ impl<'a> Session<'a> {
         } = ready;
         let emitter = self.emitter();
         self.step("copying and building");
-        let target = self.worker(&inspection);
+        let target = self.worker(&inspection.road.target);
         let (snapshot, proof) = inspection.split(Arc::clone(&plan));
         let run = Run {
             plan,
-            source: proof.source_connector(),
+            origin: Origin::Server {
+                source: proof.source_connector(),
+                snapshot,
+            },
             target: target.clone(),
-            snapshot,
             emit: Arc::new(emitter.clone()),
             stop: self.stop.clone(),
             patience: self.patience,
@@ -309,7 +330,8 @@ impl<'a> Session<'a> {
         })
     }
 
-    fn why_stopped(&self, error: ExecuteError) -> Failure {
+    /// An error of the jobs, or why they were given up.
+    pub fn why_stopped(&self, error: ExecuteError) -> Failure {
         match (error, self.stop.borrow().cause()) {
             (ExecuteError::Stopped, Some(cause)) => Failure::stopped(cause),
             (error, _) => Failure::from(error),
@@ -349,7 +371,7 @@ async fn prove(
         // Until here commits were not waited for; what is called proven is on disk.
         ledger.execute(&ledger::flush()).await?;
         fault::point("flushed");
-        prove::nothing_was_lost(&proof, marks).await
+        prove::nothing_was_lost(&proof.target.session, &proof.plan, marks).await
     };
     let (written, kept) = tokio::join!(biased; written, kept);
     emitter.emit(written?);
@@ -402,7 +424,8 @@ fn ledger_left(error: PgError, run_dir: &str) -> Failure {
     }
 }
 
-fn refuse_blockers(findings: &[Finding]) -> Result<(), Failure> {
+/// An error if one of them forbids the run.
+pub(super) fn refuse_blockers(findings: &[Finding]) -> Result<(), Failure> {
     if preflight::is_go(findings) {
         Ok(())
     } else {

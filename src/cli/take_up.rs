@@ -18,7 +18,7 @@ use crate::fault;
 use crate::ledger::{self, FailedBefore, Held, Ledger, Marks, There};
 use crate::model::{DumpId, Filters, JobId, QualifiedName};
 use crate::pg::wire::Wire;
-use crate::pg::{Connector, Pool, Snapshot};
+use crate::pg::{self, Connector, Pool, Snapshot};
 use crate::plan::{Left, Plan};
 use crate::toc::{CompareOptions, Entry, EntryDifference, Toc, compare, compare_entries};
 
@@ -42,14 +42,14 @@ pub(super) async fn take_up(
     inspection.recall_database(ledger.request.create).await?;
     session.tell_snapshot(&inspection);
     refuse_another_schema(&ledger, &inspection)?;
-    let connector = session.worker(&inspection);
+    let connector = session.worker(&inspection.road.target);
     let mut wire = connector.wire("ledger").await?;
     // What the ledger says is what a crash of the target would leave.
     wire.execute(&ledger::flush()).await?;
     let target = &inspection.road.target.session;
     let emptied = rebase::emptied(target, &ledger.plan, &ledger.marks).await?;
     let resumption = if same_snapshot && emptied.is_empty() {
-        in_same_snapshot(&inspection, ledger).await?
+        as_planned(target, ledger).await?
     } else {
         let mut rebasing = Rebasing {
             session,
@@ -61,13 +61,14 @@ pub(super) async fn take_up(
     };
     fault::point("taken-up");
     inspection.view.snapshot.keep().await?;
-    let failures = past.enrich(known_failures(&resumption.plan, &resumption.failed));
-    let failures = if retry_failed {
-        Known::Again(past::edited(&session.output.run_dir().look(), &failures)?)
-    } else {
-        Known::Stand(failures)
-    };
-    Ok(resumption.ready(session, inspection, wire, failures))
+    announce(&resumption.plan, &session.emitter());
+    let (plan, earlier) = resumption.earlier(session, (past, retry_failed))?;
+    Ok(Ready {
+        inspection,
+        plan,
+        earlier,
+        ledger: wire,
+    })
 }
 
 /// The snapshot of the earlier sessions, if somebody still holds it.
@@ -125,7 +126,7 @@ enum Known {
 }
 
 /// A plan, what of it is done, and where its jobs stand.
-struct Resumption {
+pub(super) struct Resumption {
     plan: Plan,
     marks: Marks,
     failed: Vec<FailedBefore>,
@@ -135,20 +136,30 @@ struct Resumption {
 }
 
 impl Resumption {
-    fn ready(
+    /// The plan that goes on.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Tells where the jobs stand, and puts together what is known of them.
+    pub fn earlier(
         self,
         session: &Session<'_>,
-        inspection: Inspection,
-        ledger: Wire,
-        failures: Known,
-    ) -> Ready {
+        (past, retry_failed): (&Past, bool),
+    ) -> Result<(Arc<Plan>, Earlier), Failure> {
         let Self {
             plan,
             marks,
+            failed,
             known,
             again,
-            ..
         } = self;
+        let failures = past.enrich(known_failures(&plan, &failed));
+        let failures = if retry_failed {
+            Known::Again(past::edited(&session.output.run_dir().look(), &failures)?)
+        } else {
+            Known::Stand(failures)
+        };
         let (failed, edited) = match failures {
             Known::Stand(failed) => (failed, BTreeMap::new()),
             Known::Again(edited) => (BTreeMap::new(), edited),
@@ -156,20 +167,15 @@ impl Resumption {
         let in_ledger = |edited: Edited| (edited.sql, format!("{}{}", ledger::EDITED, edited.file));
         let edited = edited.into_iter();
         let edited = edited.map(|(part, edited)| (part, in_ledger(edited)));
-        announce(&plan, &session.emitter());
         let standing = standing(&plan, &marks, &failed, &again);
         session.emitter().emit(What::Resumed { standing });
-        Ready {
-            inspection,
-            plan: Arc::new(plan),
-            earlier: Earlier {
-                marks,
-                failed,
-                edited: edited.collect(),
-                known,
-            },
-            ledger,
-        }
+        let earlier = Earlier {
+            marks,
+            failed,
+            edited: edited.collect(),
+            known,
+        };
+        Ok((Arc::new(plan), earlier))
     }
 }
 
@@ -193,14 +199,16 @@ fn standing(
 }
 
 /// The old plan goes on, but for what may be done twice and could have been lost: where sequences stand.
-async fn in_same_snapshot(inspection: &Inspection, ledger: Ledger) -> Result<Resumption, Failure> {
+pub(super) async fn as_planned(
+    target: &pg::Session,
+    ledger: Ledger,
+) -> Result<Resumption, Failure> {
     let Ledger {
         plan,
         mut marks,
         failed,
         ..
     } = ledger;
-    let target = &inspection.road.target.session;
     let mut again = BTreeMap::new();
     let positions = plan.jobs.iter().filter(|job| job.work.sets_sequences());
     let done: Vec<JobId> = positions
@@ -257,7 +265,7 @@ impl Rebasing<'_, '_> {
         let left = self.left(&draft, &there).await?;
         let plan = inspection.plan(Sizes::of(request), left)?;
         let marks = ledger::adopt(&plan, &there);
-        session.write_down(inspection, &plan)?;
+        session.write_down(&inspection.view.archive, &plan)?;
         fault::point("plan-replaced");
         let failed = ledger::failed_in(&ledger.plan, &ledger.failed, &plan);
         self.write_ledger(&plan, &marks, &failed).await?;
@@ -412,7 +420,7 @@ impl Rebasing<'_, '_> {
         failed: &[FailedBefore],
     ) -> Result<(), Failure> {
         let request = &self.ledger.request;
-        let row = LedgerRow::new(self.inspection, plan, request)?;
+        let row = LedgerRow::of_move(self.inspection, plan, request)?;
         let statement = ledger::rebase(&row.row(request), marks, failed);
         self.wire.execute(&statement).await?;
         Ok(())

@@ -22,16 +22,16 @@ pub(super) struct Wires {
 
 /// A table of a job, and which part of it that is.
 #[derive(Clone, Copy)]
-struct Part {
-    number: u32,
-    table: usize,
+pub(super) struct Part {
+    pub number: u32,
+    pub table: usize,
 }
 
 /// What one transaction copies.
-struct Load<'a> {
-    parts: &'a [Part],
+pub(super) struct Load<'a> {
+    pub parts: &'a [Part],
     /// It is the whole job.
-    whole: bool,
+    pub whole: bool,
 }
 
 /// Copies tables whole, in one transaction; each in its own when one of them fails. What an earlier session copied is
@@ -212,6 +212,10 @@ async fn once_more(
     tables: &[usize],
     range: Option<&Range>,
 ) -> Ended {
+    if context.archive.is_some() {
+        // The target is compared with the archive when everything is there; who brought it does not matter then.
+        return Ok(Outcome::default());
+    }
     let started = Instant::now();
     let counts = range.is_none() && context.plan.verify != VerifyLevel::None;
     let unit = |table: usize| &context.plan.tables[table];
@@ -275,6 +279,9 @@ async fn together(
     if load.parts.is_empty() {
         return Ok(outcome);
     }
+    if let Some(archive) = &context.archive {
+        return super::load::tables(context, attempt, load, archive).await;
+    }
     let mut wires = context.wires().await?;
     match wires.load(context, attempt, load, &mut outcome).await {
         Ok(()) => {
@@ -289,7 +296,7 @@ async fn together(
 }
 
 /// BEGIN, and TRUNCATE for what is loaded with FREEZE, which asks for a table that this transaction created or emptied.
-fn opening(context: &Context, job: &Job, parts: &[Part]) -> Vec<SqlText> {
+pub(super) fn opening(context: &Context, job: &Job, parts: &[Part]) -> Vec<SqlText> {
     let freezable = parts
         .iter()
         .map(|part| &context.plan.tables[part.table])
@@ -362,25 +369,32 @@ impl Wires {
         Ok(())
     }
 
-    /// The commit point: rows and done-marks together, after what takes a shield away.
     async fn commit(
         &mut self,
         attempt: &Attempt<'_>,
-        mut shielded: Vec<SqlText>,
+        shielded: Vec<SqlText>,
         lines: &[Line<'_>],
         outcome: &mut Outcome,
     ) -> Result<(), PgError> {
-        shielded.push(attempt.mark(lines, outcome));
-        shielded.extend(fault::stall("copy-uncommitted", &attempt.job.label).map(SqlText::from));
-        shielded.push(SqlText::from("commit"));
-        self.target
-            .execute_all(&shielded)
-            .await
-            .map_err(|(_, error)| error)
+        commit(&mut self.target, attempt, shielded, (lines, outcome)).await
     }
 }
 
-fn line<'a>(part: u32, what: &'a str, relayed: &Relayed) -> Line<'a> {
+/// The commit point: rows and done-marks together, after what takes a shield away.
+pub(super) async fn commit(
+    target: &mut Wire,
+    attempt: &Attempt<'_>,
+    mut shielded: Vec<SqlText>,
+    (lines, outcome): (&[Line<'_>], &mut Outcome),
+) -> Result<(), PgError> {
+    shielded.push(attempt.mark(lines, outcome));
+    shielded.extend(fault::stall("copy-uncommitted", &attempt.job.label).map(SqlText::from));
+    shielded.push(SqlText::from("commit"));
+    let committed = target.execute_all(&shielded).await;
+    committed.map_err(|(_, error)| error)
+}
+
+pub(super) fn line<'a>(part: u32, what: &'a str, relayed: &Relayed) -> Line<'a> {
     Line {
         part,
         what,

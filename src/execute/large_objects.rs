@@ -13,11 +13,11 @@ use crate::pg::wire::{Bundle, Ends, Gauge, Leg, Moment, Relayed, Wire, read_copy
 use crate::pg::{PgError, Pool};
 use crate::plan::Statement;
 
-const STAGE: &str =
+pub(super) const STAGE: &str =
     "create temporary table pgconvoy_stage (oid oid, part int4, data bytea) on commit drop";
 
 /// The first part makes the object, the others follow.
-const UNSTAGE: [&str; 2] = [
+pub(super) const UNSTAGE: [&str; 2] = [
     "select pg_catalog.lo_from_bytea(oid, data) from pg_temp.pgconvoy_stage where part = 0",
     "select pg_catalog.lo_put(oid, part::int8 * 1048576, data) from pg_temp.pgconvoy_stage where part > 0",
 ];
@@ -32,6 +32,9 @@ pub(super) async fn copy(
     let Some(&first) = oids.first() else {
         return Ok(Outcome::default());
     };
+    if attempt.is_done(WHOLE) && context.archive.is_some() {
+        return Ok(Outcome::default());
+    }
     if attempt.is_done(WHOLE) {
         return read_again(context, attempt, &oids).await;
     }
@@ -39,6 +42,9 @@ pub(super) async fn copy(
         let mut outcome = Outcome::default();
         outcome.fail(failure.clone());
         return Ok(outcome);
+    }
+    if let Some(archive) = &context.archive {
+        return super::load::large_objects(context, attempt, (&oids, statements), archive).await;
     }
     let copy::Wires {
         mut source,

@@ -21,6 +21,7 @@
 //! | `statements` | statements in one transaction; one by one when one of them fails |
 //! | `copy` | tables and chunks through the relay |
 //! | `large_objects` | large objects, through the same relay |
+//! | `load` | tables and large objects out of an archive |
 //! | `compare` | reads a side for the comparison |
 //! | `dump` | a dump, which has no target server |
 //! | `evidence` | sums up what jobs read, and has it judged |
@@ -36,6 +37,7 @@ mod earlier;
 mod evidence;
 mod explain;
 mod large_objects;
+mod load;
 mod outcome;
 pub mod prepare;
 pub mod rebase;
@@ -54,6 +56,7 @@ use crate::plan::Plan;
 use crate::schedule::ScheduleError;
 
 pub use earlier::{Earlier, entry_of, known_failures};
+pub use load::{Loaded, Loading};
 pub use stop::{Cause, Stop, asked};
 pub use supervisor::run;
 pub use watchdog::queries as progress_queries;
@@ -62,12 +65,10 @@ pub use watchdog::queries as progress_queries;
 pub struct Run {
     /// What to do.
     pub plan: Arc<Plan>,
-    /// Opens sessions of the source.
-    pub source: Connector,
+    /// Where the rows come from.
+    pub origin: Origin,
     /// Opens sessions of the target.
     pub target: Connector,
-    /// What the source's sessions see; given back when nothing reads the source any more.
-    pub snapshot: Snapshot,
     /// Who hears of it.
     pub emit: Arc<dyn Emit>,
     /// Says when the run is to be stopped.
@@ -78,6 +79,19 @@ pub struct Run {
     pub earlier: Earlier,
     /// How many times a job is tried again after an error that may pass.
     pub max_retries: u32,
+}
+
+/// Where the rows of a run come from.
+pub enum Origin {
+    /// A server.
+    Server {
+        /// Opens sessions of it.
+        source: Connector,
+        /// What these see; given back when nothing reads the source any more.
+        snapshot: Snapshot,
+    },
+    /// An archive.
+    Archive(Arc<Loading>),
 }
 
 /// Why a run could not go on. Failed statements do not end up here: they are events.

@@ -157,6 +157,10 @@ pub fn for_job_error(error: &PgError) -> Option<String> {
             "Resume the run: it takes a new snapshot of the source and brings everything to it; what has not changed stays."
                 .to_owned(),
         ),
+        PgError::Supply { .. } => Some(
+            "Use another copy of the archive, or dump again; nothing of this table was kept."
+                .to_owned(),
+        ),
         PgError::Io { .. } | PgError::Closed { .. } => None,
     }
 }
@@ -273,6 +277,9 @@ pub(super) fn for_client_tool(error: &ClientToolError) -> (ExitStatus, Option<St
 pub(super) fn for_plan(error: &PlanError) -> String {
     match error {
         PlanError::Entry { .. } => ARCHIVE.to_owned(),
+        PlanError::ArchivedEntry { .. } => {
+            "Only archives with COPY can be restored; for others use pg_restore.".to_owned()
+        }
         PlanError::NameNotUtf8 { .. } => {
             "Rename it on the source, or leave it out with -T or -N.".to_owned()
         }

@@ -294,6 +294,7 @@ mod tests {
             table: name(table),
             into: name(table),
             entry: Some(DumpId(1)),
+            rows_in: None,
             columns: vec!["id".into()],
             format: CopyFormat::Binary,
             arrays: vec![],

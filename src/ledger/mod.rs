@@ -29,7 +29,7 @@ pub use adopt::{
 pub use marks::{DoneMark, EDITED, Marks};
 pub use packed::{pack, pack_bytes};
 pub use read::{FailedBefore, Ledger, LedgerError, read, read_marks};
-pub use record::{Identity, Memory, Request};
+pub use record::{ArchiveRecord, Identity, Memory, Request};
 pub use standing::{reasons, standing};
 
 use crate::fault;

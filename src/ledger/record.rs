@@ -2,12 +2,13 @@
 //! needs besides the plan.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Activity, Extension, Sequence, ServerFacts};
 use crate::model::{Bytes, Filters, Oid, VerifyLevel};
-use crate::toc::RestoreOptions;
+use crate::toc::{RestoreOptions, Selection};
 
 /// What was asked for. Holds no password.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,8 +19,11 @@ pub struct Request {
     pub source: BTreeMap<String, String>,
     /// Where to, likewise.
     pub target: BTreeMap<String, String>,
-    /// Who the source is.
+    /// Who the source is; of an archive only the database's name is known.
     pub source_identity: Identity,
+    /// What is restored, if it is an archive: then `source` is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<ArchiveRecord>,
     /// The target database's name.
     pub target_database: String,
     /// Patterns.
@@ -40,6 +44,18 @@ pub struct Request {
     pub chunk_size: Option<Bytes>,
     /// For how many seconds a process of its own holds the snapshot of an interrupted run; `None` is no such process.
     pub keep_snapshot_s: Option<u64>,
+}
+
+/// An archive, and by what it is known to be the same again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchiveRecord {
+    /// Where it is: absolute.
+    pub path: PathBuf,
+    /// Hash (xxh3-128) of its table of contents, in hexadecimal digits.
+    pub contents: String,
+    /// What of it is restored.
+    #[serde(default)]
+    pub selection: Selection,
 }
 
 /// What does not change when a server is restarted, fails over to a standby or gets another address.

@@ -15,6 +15,18 @@ impl ServerVersion {
         self.0 / 10_000
     }
 
+    /// As a server reports it, or an archive has it: `15.18 (Debian 15.18-0+deb12u1)`, `18beta1`. 0 if there is no number in front.
+    pub fn reported(text: &str) -> Self {
+        let number = |part: &str| {
+            let digits = part.chars().take_while(char::is_ascii_digit);
+            digits.collect::<String>().parse::<u32>().unwrap_or(0)
+        };
+        let mut parts = text.split('.');
+        let major = parts.next().map_or(0, number);
+        let minor = parts.next().map_or(0, number);
+        Self(major.saturating_mul(10_000).saturating_add(minor))
+    }
+
     /// The oldest server that pgconvoy reads from or writes to.
     pub const OLDEST: Self = Self(100_000);
 }

@@ -167,6 +167,12 @@ impl Search {
         }
     }
 
+    /// The one of this major version.
+    pub fn of_major(&self, major: u32) -> Option<ClientTool> {
+        let mut found = self.found.iter();
+        found.find(|tool| tool.version.major() == major).cloned()
+    }
+
     /// The newest one, unless a server of version `needed` is too new for it.
     pub fn newest_for(self, needed: ServerVersion) -> Result<ClientTool, ClientToolError> {
         match self.found.first() {

@@ -81,6 +81,12 @@ pub enum PgError {
         /// What is not there any more, a few words each.
         lost: Vec<String>,
     },
+    /// What was to be sent could not be had; nothing is wrong with the server.
+    #[error("{what}")]
+    Supply {
+        /// Why not, whole.
+        what: String,
+    },
     /// An answer that does not have the form we asked for.
     #[error("unexpected answer to {query}: {what}")]
     Answer {

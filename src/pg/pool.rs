@@ -31,7 +31,8 @@ pub(super) const STILL_THERE: Query = Query::new(
 
 /// The pool of one side.
 pub struct Pool {
-    connector: Connector,
+    /// `None`: there is no server.
+    connector: Option<Connector>,
     /// The snapshot that every session's transaction sees: the source's side.
     snapshot: Option<String>,
     state: Mutex<State>,
@@ -71,7 +72,7 @@ impl Pool {
     /// A pool of sessions that see a snapshot.
     pub fn in_snapshot(connector: Connector, snapshot: String) -> Self {
         Self {
-            connector,
+            connector: Some(connector),
             snapshot: Some(snapshot),
             state: Mutex::default(),
             freed: Notify::new(),
@@ -81,7 +82,17 @@ impl Pool {
     /// A pool of ordinary sessions.
     pub fn without_snapshot(connector: Connector) -> Self {
         Self {
-            connector,
+            connector: Some(connector),
+            snapshot: None,
+            state: Mutex::default(),
+            freed: Notify::new(),
+        }
+    }
+
+    /// A pool of no sessions, for a side that is no server.
+    pub fn of_nothing() -> Self {
+        Self {
+            connector: None,
             snapshot: None,
             state: Mutex::default(),
             freed: Notify::new(),
@@ -133,10 +144,11 @@ impl Pool {
     }
 
     async fn open(&self) -> Result<Wire, PgError> {
+        let connector = self.connector()?;
         match &self.snapshot {
-            None => self.connector.wire("write").await,
+            None => connector.wire("write").await,
             Some(snapshot) => {
-                let wire = self.connector.wire_in(snapshot, "read").await;
+                let wire = connector.wire_in(snapshot, "read").await;
                 wire.map_err(|error| snapshot_lost(snapshot, error))
             }
         }
@@ -195,9 +207,10 @@ impl Pool {
     /// Asks the server to cancel whatever its sessions are doing. Returns the server processes that were at work.
     pub async fn cancel(&self) -> Vec<i32> {
         let busy: Vec<((i32, i32), Busy)> = self.state().busy.drain().collect();
-        let requests = busy
-            .iter()
-            .map(|(backend, busy)| self.connector.cancel(&busy.peer, *backend));
+        let requests = self.connector.iter().flat_map(|connector| {
+            let busy = busy.iter();
+            busy.map(|(backend, busy)| connector.cancel(&busy.peer, *backend))
+        });
         // A server that does not answer will not cancel anything either.
         let _ = tokio::time::timeout(PATIENCE, join_all(requests)).await;
         busy.iter().map(|((pid, _), _)| *pid).collect()
@@ -216,7 +229,7 @@ impl Pool {
     }
 
     async fn watch_leave(&self, backends: &[i32], left: &mut Vec<i32>) -> Result<(), PgError> {
-        let session = self.connector.session("end").await?;
+        let session = self.connector()?.session("end").await?;
         let began = Instant::now();
         let mut told = false;
         loop {
@@ -238,7 +251,13 @@ impl Pool {
 
     /// Opens a session for questions on the same server; it is the caller's.
     pub async fn session(&self, purpose: &str) -> Result<Session, PgError> {
-        self.connector.session(purpose).await
+        self.connector()?.session(purpose).await
+    }
+
+    fn connector(&self) -> Result<&Connector, PgError> {
+        self.connector.as_ref().ok_or_else(|| PgError::Supply {
+            what: "there is no server to be asked".to_owned(),
+        })
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

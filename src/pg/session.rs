@@ -13,7 +13,6 @@ use super::PgError;
 use super::connector::in_snapshot;
 use super::conninfo::TcpSettings;
 use super::stream::{AlreadyNegotiated, Peer, Stream};
-use super::wire::parse_version;
 use crate::model::{Bytes, Oid, QualifiedName, Rows, ServerVersion, Side, quote_literal};
 
 /// A query from a file in `sql/`: its name for messages, and its text.
@@ -83,7 +82,7 @@ impl Session {
         // that cuts off even that.
         let version = connection
             .parameter("server_version")
-            .map_or(ServerVersion(0), parse_version);
+            .map_or(ServerVersion(0), ServerVersion::reported);
         // Ends with the client; an error in it reaches whoever waits for an answer.
         tokio::spawn(connection);
         Ok(Self {

@@ -76,6 +76,7 @@ impl<'a> Builder<'a> {
                 encoding: &inputs.source.encoding,
                 source: inputs.source.version,
                 target: inputs.target.version,
+                archived: inputs.archive.is_some(),
             },
             entries: inputs
                 .toc
@@ -107,6 +108,7 @@ impl<'a> Builder<'a> {
 
     /// All steps, in the order in which each builds on the one before.
     pub fn build(mut self) -> Result<Plan, PlanError> {
+        self.place_large_objects();
         self.plan_schema()?;
         self.plan_data()?;
         self.plan_large_objects();

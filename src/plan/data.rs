@@ -43,7 +43,14 @@ impl<'a> Builder<'a> {
         let mut bundle: Vec<usize> = Vec::new();
         for (table, entry) in tables {
             let unit = self.units.len();
-            self.units.push(CopyUnit::new(table, entry, &self.formats));
+            self.units.push(CopyUnit {
+                rows_in: self
+                    .inputs
+                    .archive
+                    .and_then(|rows| rows.get(&table.name))
+                    .copied(),
+                ..CopyUnit::new(table, entry, &self.formats)
+            });
             self.shield(unit);
             self.tables.entry(table.name.clone()).or_default().bytes = table.total;
             let ranges = self.chunks(table, total);
@@ -82,10 +89,16 @@ impl<'a> Builder<'a> {
     fn tables_to_copy(&mut self) -> Result<Vec<(&'a Table, Option<DumpId>)>, PlanError> {
         let facts = self.inputs.facts;
         let mut tables = Vec::new();
+        let mut left_out = Vec::new();
         for (name, &entry) in &self.relations {
             // A partitioned table has no rows of its own, and neither has a materialized view that COPY could load.
             let Some(table) = self.facts_by_name.get(name) else {
-                if self.entries[&entry].has_rows() {
+                let has_rows = self.entries[&entry].has_rows();
+                if has_rows && self.inputs.archive.is_some() {
+                    left_out.push(name);
+                    continue;
+                }
+                if has_rows {
                     return Err(PlanError::TableNotVisible {
                         table: name.clone(),
                         role: self.inputs.source.role.clone(),
@@ -110,9 +123,10 @@ impl<'a> Builder<'a> {
         let (excluded, copied) = tables.into_iter().partition::<Vec<_>, _>(|(table, _)| {
             self.inputs.options.exclude_data.contains(&table.name)
         });
-        for (table, _) in excluded {
-            self.excluded.push(table.name.clone());
-            let jobs = self.tables.entry(table.name.clone()).or_default();
+        left_out.extend(excluded.into_iter().map(|(table, _)| &table.name));
+        for table in left_out {
+            self.excluded.push(table.clone());
+            let jobs = self.tables.entry(table.clone()).or_default();
             jobs.loaded.clone_from(&self.schema_done);
         }
         Ok(copied)
@@ -123,7 +137,8 @@ impl<'a> Builder<'a> {
         let left = &self.inputs.options.left;
         let in_one_piece =
             left.copied.contains(&table.name) || left.shields.contains_key(&table.name);
-        if table.load_via_root || table.extension.is_some() || in_one_piece {
+        let is_file = self.inputs.archive.is_some();
+        if table.load_via_root || table.extension.is_some() || in_one_piece || is_file {
             return Vec::new();
         }
         let workers = u64::from(self.inputs.options.jobs);

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use crate::catalog::{Column, Type, Types, print_floats_differently, text_with_rounded_floats};
 use crate::model::{CopyFormat, Oid, ServerVersion, quote_ident};
 
+/// Why what is in an archive is text.
+pub(super) const IN_ARCHIVES: &str = "an archive holds text";
+
 /// Decides for one server pair.
 pub(super) struct Formats<'a> {
     pub types: &'a BTreeMap<Oid, Type>,
@@ -15,11 +18,18 @@ pub(super) struct Formats<'a> {
     pub encoding: &'a str,
     pub source: ServerVersion,
     pub target: ServerVersion,
+    /// The rows are in an archive.
+    pub archived: bool,
 }
 
 impl Formats<'_> {
     /// How a table with these columns travels.
     pub fn of(&self, columns: &[Column]) -> CopyFormat {
+        if self.archived {
+            return CopyFormat::Text {
+                because: IN_ARCHIVES.to_owned(),
+            };
+        }
         // FORMAT binary converts to the client encoding whatever COPY's ENCODING says; text passes through unconverted.
         if !matches!(self.encoding, "UTF8" | "SQL_ASCII") {
             let because = format!(
@@ -215,6 +225,7 @@ mod tests {
             encoding: "UTF8",
             source: ServerVersion(150_000),
             target: ServerVersion(180_000),
+            archived: false,
         };
         for (oid, binary) in [
             (23, true),
@@ -260,6 +271,7 @@ mod tests {
             encoding: "UTF8",
             source: ServerVersion(150_000),
             target: ServerVersion(180_000),
+            archived: false,
         };
         let columns = [column(1007), column(23), column(20_008)];
         let columns: Vec<&Column> = columns.iter().collect();
@@ -278,6 +290,7 @@ mod tests {
             encoding: "LATIN1",
             source: ServerVersion(150_000),
             target: ServerVersion(150_000),
+            archived: false,
         };
         assert!(
             matches!(formats.of(&[column(23)]), CopyFormat::Text { because } if because.contains("LATIN1"))
@@ -295,6 +308,7 @@ mod tests {
             encoding: "UTF8",
             source: ServerVersion(100_000),
             target: ServerVersion(180_000),
+            archived: false,
         };
         assert_eq!(
             formats.comparable(&column(701), &text).as_deref(),

@@ -13,6 +13,13 @@ use crate::toc::RestoreOptions;
 const BATCH: usize = 500;
 
 impl Builder<'_> {
+    /// An archive describes them in entries of their own. They are made with their content, and not by these.
+    pub fn place_large_objects(&mut self) {
+        let entries = self.inputs.toc.entries.iter();
+        let described = entries.filter(|entry| entry.is("BLOB") || entry.is("BLOB METADATA"));
+        self.placed.extend(described.map(|entry| entry.dump_id));
+    }
+
     /// Large objects have no size in the catalog, and need nothing but the schema (roles may own them).
     pub fn plan_large_objects(&mut self) {
         let facts = self.inputs.facts;
@@ -63,7 +70,7 @@ fn metadata(object: &LargeObject, options: &RestoreOptions) -> Option<Statement>
         grants,
     } = object;
     let mut sql = String::new();
-    if !options.no_owner {
+    if !options.no_owner && !owner.is_empty() {
         let _ = writeln!(
             sql,
             "alter large object {oid} owner to {};",

@@ -12,6 +12,7 @@
 //!
 //! | file | decides |
 //! |---|---|
+//! | `archived` | what is known of a database of which there is only an archive |
 //! | `format` | text or binary, and which form of a column can be compared |
 //! | `tables` | what is copied whole, bundled or in chunks; the COPY statements |
 //! | `builder` | numbers jobs and remembers which table and entry they serve |
@@ -29,6 +30,7 @@
 //! | `forecast` | how long all of them may take, and which of them matter |
 //! | `prediction` | how long on the night's own machines, and how far that can be believed |
 
+mod archived;
 mod builder;
 mod cost;
 mod data;
@@ -56,6 +58,7 @@ use crate::model::LockMode;
 use crate::model::{Bytes, DumpId, JobId, Oid, QualifiedName, Rows, SqlText, VerifyLevel};
 use crate::toc::{RestoreOptions, Toc};
 
+pub use archived::{ArchiveData, Archived};
 pub use database::{DatabaseError, NewDatabase, Property};
 pub use dump::{DumpJob, DumpOptions, DumpPlan, DumpPlanError, DumpUnit, DumpWork};
 pub use forecast::Forecast;
@@ -102,6 +105,8 @@ pub struct Inputs<'a> {
     pub facts: &'a SourceFacts,
     /// Who the target is.
     pub target: &'a ServerFacts,
+    /// Where the rows of each table are, if they come from an archive: its `TABLE DATA` entry.
+    pub archive: Option<&'a BTreeMap<QualifiedName, DumpId>>,
     /// What was asked for.
     pub options: &'a PlanOptions,
 }
@@ -117,6 +122,14 @@ pub enum PlanError {
         /// What is wrong with it.
         #[source]
         source: crate::toc::TocError,
+    },
+    /// An entry of an archive says something else than `pg_dump` would.
+    #[error("planning: {entry} is not understood: {what}")]
+    ArchivedEntry {
+        /// The entry, for a person.
+        entry: String,
+        /// What of it.
+        what: &'static str,
     },
     /// A table of the schema archive has a name that is not UTF-8.
     #[error("planning: {what} has a name that is not UTF-8, which is not supported")]

@@ -17,7 +17,9 @@ impl Builder<'_> {
         let toc = self.inputs.toc;
         let mut statements: Vec<Statement> = Vec::new();
         for entry in &toc.entries {
-            if entry.section == Section::PreData && entry.restore_pass() == RestorePass::Main {
+            let is_placed = self.placed.contains(&entry.dump_id);
+            let is_first = entry.section == Section::PreData && !is_placed;
+            if is_first && entry.restore_pass() == RestorePass::Main {
                 statements.extend(self.statements(entry)?);
             }
         }

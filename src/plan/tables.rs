@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::format::Formats;
+use super::format::{Formats, IN_ARCHIVES};
 use crate::catalog::{Column, Table};
 use crate::model::{
     Bytes, CopyFormat, DumpId, QualifiedName, RowLayout, Rows, SqlText, quote_ident, quote_literal,
@@ -19,6 +19,9 @@ pub struct CopyUnit {
     pub into: QualifiedName,
     /// Its entry in the schema archive.
     pub entry: Option<DumpId>,
+    /// The entry of the archive that its rows are in, if they are in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_in: Option<DumpId>,
     /// The columns to copy, in the source's order. Empty: a table without columns.
     pub columns: Vec<String>,
     /// Text or binary, and why.
@@ -132,11 +135,13 @@ impl CopyUnit {
             .partition_root
             .as_ref()
             .filter(|_| table.load_via_root);
-        let columns = copied_columns(&table.columns, root.is_some());
+        // An archive has its own order.
+        let columns = copied_columns(&table.columns, root.is_some() && !formats.archived);
         Self {
             into: root.unwrap_or(&table.name).clone(),
             table: table.name.clone(),
             entry,
+            rows_in: None,
             columns: columns.iter().map(|column| column.name.clone()).collect(),
             arrays: formats.arrays(&columns, &format),
             format,
@@ -161,9 +166,10 @@ impl CopyUnit {
             table: table.name.clone(),
             into: table.name.clone(),
             entry: Some(entry),
+            rows_in: None,
             columns: columns.iter().map(|column| column.name.clone()).collect(),
             format: CopyFormat::Text {
-                because: "an archive holds text".to_owned(),
+                because: IN_ARCHIVES.to_owned(),
             },
             arrays: Vec::new(),
             encoding: (!matches!(encoding, "UTF8" | "SQL_ASCII")).then(|| encoding.to_owned()),
@@ -329,6 +335,7 @@ mod tests {
             table: QualifiedName::new("public", "t"),
             into: QualifiedName::new("public", "t"),
             entry: None,
+            rows_in: None,
             columns: vec!["a".into(), "b\"c".into()],
             format: CopyFormat::Binary,
             arrays: vec![],

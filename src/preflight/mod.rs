@@ -158,6 +158,17 @@ pub fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
     findings
 }
 
+/// The same for a run that has no source server: what it is from is known as far as an archive knows it.
+pub fn restore_findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(target::findings(facts));
+    findings.extend(roles::findings(facts));
+    findings.extend(offers::findings(facts));
+    findings.extend(superuser::findings(facts));
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings
+}
+
 /// The same for a run that has no target server.
 pub fn source_findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
     let mut findings = source::findings(facts);

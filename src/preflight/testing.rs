@@ -174,6 +174,7 @@ impl World {
             into: table.clone(),
             table,
             entry: None,
+            rows_in: None,
             columns: Vec::new(),
             format: CopyFormat::Binary,
             arrays: Vec::new(),

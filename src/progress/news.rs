@@ -1,7 +1,7 @@
 //! What is said at once and stays on the screen: findings, failures, differences, and the steps of the command.
 
 use crate::event::{Event, PlannedJob, Standing, StandingState, What};
-use crate::model::{Bytes, Finding, JobId, Rows, Severity, Verdict};
+use crate::model::{Bytes, Finding, JobId, Rows, Severity, Side, Verdict};
 
 use super::failure;
 use super::state::State;
@@ -77,14 +77,7 @@ fn course(what: &What, state: &State, style: Style) -> Vec<String> {
             side,
             snapshot,
             lsn,
-        } => {
-            let what = if state.compares() {
-                format!("snapshot {snapshot} of the {side} at {lsn}: it is compared as it is now")
-            } else {
-                format!("snapshot {snapshot} at {lsn}: the copy will be of the source as it is now")
-            };
-            vec![words::one_line(&what)]
-        }
+        } => vec![words::one_line(&taken(state, (*side, snapshot, lsn)))],
         What::SnapshotReleased if state.compares() => {
             vec!["everything is read; the snapshots are given back".to_owned()]
         }
@@ -244,6 +237,17 @@ fn found(finding: &Finding, style: Style) -> Vec<String> {
         lines.push(format!("  what to do: {}", indented(&finding.remedy)));
     }
     lines
+}
+
+/// What a snapshot means for the command that runs in it.
+fn taken(state: &State, (side, snapshot, lsn): (Side, &str, &str)) -> String {
+    if state.compares() {
+        format!("snapshot {snapshot} of the {side} at {lsn}: it is compared as it is now")
+    } else if state.restores() {
+        format!("the archive has a manifest, and was dumped at snapshot {snapshot}, {lsn}")
+    } else {
+        format!("snapshot {snapshot} at {lsn}: the copy will be of the source as it is now")
+    }
 }
 
 fn moved_on(tables: &[(String, u64)], state: &State, style: Style) -> String {

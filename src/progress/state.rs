@@ -95,6 +95,8 @@ pub struct State {
     workers: u32,
     /// Nothing is copied: both sides are read.
     compares: bool,
+    /// Where the archive is that is restored.
+    archive: Option<String>,
     plans: HashMap<JobId, PlannedJob>,
     over: HashSet<JobId>,
     phases: BTreeMap<Phase, Account>,
@@ -193,6 +195,7 @@ impl State {
             jobs,
             run_dir,
             command,
+            source,
             ..
         } = what
         {
@@ -204,6 +207,7 @@ impl State {
             }
             self.run_dir.clone_from(run_dir);
             self.compares = command == "verify";
+            self.archive.clone_from(&source.archive);
             self.started = Some(at);
             self.workers = *jobs;
         }
@@ -279,6 +283,11 @@ impl State {
     /// Whether this is a comparison: nothing is copied, both sides are read.
     pub fn compares(&self) -> bool {
         self.compares
+    }
+
+    /// Whether rows come out of an archive.
+    pub fn restores(&self) -> bool {
+        !self.compares && self.archive.is_some()
     }
 
     /// The phase whose progress is told in bytes: that in which rows travel.

@@ -3,7 +3,7 @@
 use crate::model::{Rows, TableVerdict, Verdict, VerifyLevel, run_command};
 use crate::progress::words;
 
-use super::{Outcome, Report};
+use super::{Outcome, Report, restored};
 
 /// Most names that a sentence gives before it counts the rest; the report has them all.
 const MOST_NAMES: usize = 8;
@@ -77,7 +77,7 @@ impl<'a> Facts<'a> {
         self.silent > 0
             || !self.report.unverified.is_empty()
             || self.report.planned_tables.is_none()
-            || self.report.snapshot.is_none()
+            || (self.report.snapshot.is_none() && !restored::is_restore(self.report))
             || self.report.checked.is_empty()
             || (wants_content && self.same_count > 0)
     }
@@ -85,6 +85,7 @@ impl<'a> Facts<'a> {
     /// `at snapshot 00000003-0000001B-1 (LSN 0/1A2B3C4D)`.
     pub fn at_snapshot(&self) -> String {
         match &self.report.snapshot {
+            _ if restored::is_restore(self.report) => "when it was dumped".to_owned(),
             Some(snapshot) => format!("at snapshot {} (LSN {})", snapshot.name, snapshot.lsn),
             None => "at a snapshot that was not recorded".to_owned(),
         }

@@ -27,6 +27,7 @@ mod outline;
 mod phases;
 pub mod plan;
 pub mod recorded;
+mod restored;
 mod rows;
 mod sentence;
 mod sessions;

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 
 use super::course::Course;
 use super::evidence::{columns_by_form, tables_in_flux};
-use super::{JobReport, Outcome, Report, archive};
+use super::{JobReport, Outcome, Report, archive, restored};
 use crate::event::Phase;
 use crate::model::{ExitStatus, JobId, QualifiedName, Rows, TableVerdict, Verdict, VerifyLevel};
 use crate::progress::words;
@@ -124,7 +124,9 @@ impl Headline {
         Self {
             tone,
             word,
-            meaning: archive::meaning(report).unwrap_or(meaning),
+            meaning: archive::meaning(report)
+                .or_else(|| restored::meaning(report))
+                .unwrap_or(meaning),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::model::{Bytes, ExitStatus, Rows, Severity, Verdict, VerifyLevel};
 use crate::progress::words;
 
 use super::facts::{Facts, listed};
-use super::{Report, archive, comparison};
+use super::{Report, archive, comparison, restored};
 
 /// How the command came to its end, which events alone do not tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,10 +58,17 @@ pub fn conclude(report: &Report, ending: &Ending) -> Conclusion {
     if facts.unfinished > 0 || facts.jobs == 0 {
         return unfinished(&facts);
     }
+    let is_restore = restored::is_restore(report);
     if facts.different() {
-        return different(&facts);
+        let different = different(&facts);
+        return if is_restore {
+            restored::different(&facts, different)
+        } else {
+            different
+        };
     }
     match report.verify {
+        Some(VerifyLevel::None) if is_restore => restored::not_verified(&facts),
         Some(VerifyLevel::None) => not_verified(&facts),
         _ if facts.open_questions() => unproven(&facts),
         Some(VerifyLevel::Counts) => counted(&facts),
@@ -71,6 +78,9 @@ pub fn conclude(report: &Report, ending: &Ending) -> Conclusion {
 }
 
 fn proven(facts: &Facts<'_>) -> Conclusion {
+    if restored::is_restore(facts.report) {
+        return restored::proven(facts);
+    }
     let bytes: Bytes = facts.report.tables.iter().map(|table| table.bytes).sum();
     let what = if facts.identical == 0 {
         "there are no rows to copy, and the target has none".to_owned()

@@ -2,6 +2,7 @@
 
 use crate::model::{DumpId, Oid, SqlText};
 
+use super::described::unquoted;
 use super::tokens::{Kind, Tokens};
 use super::{ArchiveFormat, ArchiveVersion, Compression, DataPlace, Entry, OffsetState, Text, Toc};
 
@@ -132,20 +133,6 @@ impl Entry {
     }
 }
 
-/// `"a""b"` → `a"b`.
-fn unquoted(name: &[u8]) -> Option<Text> {
-    let inner = name.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    let mut text = Vec::with_capacity(inner.len());
-    let mut bytes = inner.iter();
-    while let Some(&byte) = bytes.next() {
-        if byte == b'"' && bytes.next() != Some(&b'"') {
-            return None;
-        }
-        text.push(byte);
-    }
-    Some(Text::from(text))
-}
-
 /// `SELECT pg_catalog.setval('public.numbers', 42, true);`
 fn position(entry: &Entry) -> Option<SequencePosition> {
     let statement = entry.defn_bytes().trim_ascii();
@@ -205,31 +192,8 @@ fn literal(text: &[u8]) -> Option<Text> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::entry;
     use super::*;
-    use crate::toc::Section;
-
-    fn entry(desc: &str) -> Entry {
-        Entry {
-            dump_id: DumpId(7),
-            had_dumper: true,
-            table_oid: Oid(0),
-            oid: Oid(0),
-            tag: Text::from("t"),
-            desc: desc.to_owned(),
-            section: Section::Data,
-            defn: None,
-            drop_stmt: None,
-            copy_stmt: None,
-            namespace: Some(Text::from("public")),
-            tablespace: None,
-            table_am: None,
-            relkind: None,
-            owner: None,
-            with_oids: false,
-            dependencies: vec![],
-            data: DataPlace::File(Text::from("7.dat")),
-        }
-    }
 
     #[test]
     fn columns_are_those_of_the_statement() {

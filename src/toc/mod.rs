@@ -22,6 +22,8 @@
 mod apart;
 mod archive;
 mod compare;
+mod described;
+mod encoded;
 mod entries;
 mod error;
 mod filter;
@@ -31,14 +33,18 @@ mod normalise;
 mod open;
 mod owner;
 mod reader;
+mod select;
 mod split;
 mod statements;
+#[cfg(test)]
+pub(crate) mod testing;
 mod text;
 mod tokens;
 mod writer;
 
 pub use archive::{LargeObjectList, SequencePosition};
 pub use compare::{CompareOptions, EntryDifference, compare, compare_entries, object_name};
+pub use described::KeyDefinition;
 pub use entries::{RestorePass, Section};
 pub use error::{Place, TocError};
 pub use filter::RestoreOptions;
@@ -47,6 +53,7 @@ pub use model::{
     Toc,
 };
 pub use owner::owner_statement;
+pub use select::{SelectError, Selection};
 pub use split::{SplitError, split_statements};
 pub use statements::{Restore, restore_statements};
 pub use text::Text;

@@ -207,9 +207,8 @@ fn around_large_object(command: &[u8]) -> Option<(&[u8], &[u8])> {
 mod tests {
     use crate::model::{DumpId, Oid};
 
-    use super::super::{
-        ArchiveFormat, ArchiveVersion, Compression, CreatedAt, DataPlace, Header, Section,
-    };
+    use super::super::testing::toc;
+    use super::super::{DataPlace, Section};
     use super::*;
 
     fn entry(desc: &str, tag: &str, defn: &str, drop_stmt: &str) -> Entry {
@@ -233,30 +232,6 @@ mod tests {
             dependencies: Vec::new(),
             data: DataPlace::File("".into()),
         }
-    }
-
-    fn toc(entries: Vec<Entry>) -> Toc {
-        let created_at = CreatedAt {
-            second: 0,
-            minute: 0,
-            hour: 0,
-            day: 1,
-            month0: 0,
-            year_since_1900: 120,
-            is_dst: 0,
-        };
-        let header = Header {
-            version: ArchiveVersion(1, 12, 0),
-            int_size: 4,
-            offset_size: 8,
-            format: ArchiveFormat::Directory { code: 3 },
-            compression: Compression::Level(-1),
-            created_at,
-            database: None,
-            server_version: None,
-            dump_version: None,
-        };
-        Toc { header, entries }
     }
 
     fn restore(entry: Entry) -> Result<Restore, TocError> {

@@ -64,6 +64,32 @@ impl SourceArgs {
     }
 }
 
+/// Where to, for a command that reads no server.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Connections")]
+pub struct TargetArgs {
+    /// The database to fill: a URI or keyword=value pairs, as for psql; it must be empty, unless --overwrite names it
+    ///
+    /// What it leaves open is taken from a service file and the PG* variables. Put passwords into ~/.pgpass: one that is
+    /// given here is taken out of the process list at once, but has been there for a moment, and stays in the
+    /// shell's history.
+    #[arg(
+        long,
+        value_name = "CONNINFO",
+        env = "PGCONVOY_TARGET",
+        hide_env_values = true
+    )]
+    pub target: String,
+}
+
+impl TargetArgs {
+    /// The target, resolved.
+    pub fn resolve(&self) -> Result<Conninfo, Failure> {
+        let environment = Environment::of_process();
+        resolve_connection(&self.target, &environment, ("--target", TARGET_PASSWORD))
+    }
+}
+
 /// What is compared: two servers, or an archive with its own manifest.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connections")]

@@ -10,11 +10,11 @@ mod reporting;
 mod retry;
 mod running;
 mod selection;
-mod size;
+pub mod size;
 mod skip;
 mod speed;
 
-pub use connection::{ComparedArgs, ConnectionArgs, SourceArgs, resolve_connection};
+pub use connection::{ComparedArgs, ConnectionArgs, SourceArgs, TargetArgs, resolve_connection};
 pub use keeper::KeeperOptions;
 pub use leave_out::LeaveOutArgs;
 pub use reporting::{DisplayArgs, OutputArgs, VerifyArgs};

@@ -166,7 +166,7 @@ pub fn options(both: &Both, asked: &Asked) -> CompareOptions {
 
 /// The client encoding in which text is the same bytes on both sides: UTF-8, to which every encoding can be converted, and in
 /// which our statements are; without any conversion if one of the databases has no encoding.
-pub(super) fn common_encoding(source: &str, target: &str) -> &'static str {
+pub(in crate::cli) fn common_encoding(source: &str, target: &str) -> &'static str {
     match (source, target) {
         ("SQL_ASCII", _) | (_, "SQL_ASCII") => "SQL_ASCII",
         _ => "UTF8",

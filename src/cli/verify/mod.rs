@@ -29,6 +29,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 pub(super) use archive::check_archive;
+pub(super) use look::common_encoding;
 
 use super::arguments::{ComparedArgs, LeaveOutArgs, OutputArgs, SelectionArgs};
 use super::inspect::Road;

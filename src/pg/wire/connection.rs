@@ -329,7 +329,7 @@ impl Wire {
         let mut parts = body.split(|&byte| byte == 0);
         if parts.next() == Some(b"server_version") {
             self.server_version =
-                parse_version(&String::from_utf8_lossy(parts.next().unwrap_or_default()));
+                ServerVersion::reported(&String::from_utf8_lossy(parts.next().unwrap_or_default()));
         }
     }
 
@@ -458,24 +458,6 @@ impl Wire {
             _ => Err(self.lost("the server broke off the SCRAM exchange")),
         }
     }
-}
-
-/// `15.18 (Debian 15.18-0+deb12u1)`, `18beta1`: the numbers in front.
-pub(in crate::pg) fn parse_version(text: &str) -> ServerVersion {
-    let number = |part: &str| {
-        part.chars()
-            .take_while(char::is_ascii_digit)
-            .collect::<String>()
-            .parse::<u32>()
-            .unwrap_or(0)
-    };
-    let mut parts = text.split('.');
-    let major = parts.next().map_or(0, number);
-    ServerVersion(
-        major
-            .saturating_mul(10_000)
-            .saturating_add(parts.next().map_or(0, number)),
-    )
 }
 
 fn required<'a>(start: &WireStart<'a>) -> Result<&'a str, PgError> {

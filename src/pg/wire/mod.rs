@@ -15,6 +15,7 @@
 //! | `connection` | start-up, authentication, statements as bytes |
 //! | `answers` | what a server answers to statements that were sent without waiting; the buffer |
 //! | `relay` | a bundle of tables from one server to the other |
+//! | `feed` | a bundle of tables from elsewhere into a server |
 //! | `read` | tables that are only read |
 //! | `large_objects` | large objects that are read, taken apart |
 //! | `unframed` | tables that are read into a file |
@@ -27,6 +28,7 @@
 mod answers;
 mod arrays;
 mod connection;
+mod feed;
 mod large_objects;
 mod message;
 mod read;
@@ -36,8 +38,8 @@ mod scanner;
 mod testing;
 mod unframed;
 
-pub(super) use connection::parse_version;
 pub use connection::{Notices, Wire, WireStart};
+pub use feed::{Feed, Piece, Supply, feed, supply};
 pub use large_objects::{ObjectRows, ObjectSink};
 pub use read::{Question, ask_all, read_copy, read_rows};
 pub use relay::{Bundle, Ends, Leg, Moment, Passed, relay};

@@ -33,10 +33,10 @@ use crate::model::{RowLayout, Rows, SqlText};
 use crate::pg::PgError;
 
 /// Pieces smaller than this are sent to the target together; it is what a server sends at once.
-const OUTBOX: usize = 8 << 10;
+pub(super) const OUTBOX: usize = 8 << 10;
 
 /// `CopyDone`.
-const COPY_DONE: &[u8] = b"c\0\0\0\x04";
+pub(super) const COPY_DONE: &[u8] = b"c\0\0\0\x04";
 
 /// The two ends of a relay.
 pub struct Ends<'a> {
@@ -106,7 +106,7 @@ pub async fn relay(
     let mut from_target = Answers::new(&mut target.reader, &mut target.buffer, &mut target.notices);
     let ended = tokio::try_join!(
         biased;
-        listen(&mut from_target, bundle),
+        listen(&mut from_target, bundle.opening, (copies_in(bundle), bundle.tell)),
         pump(&mut from_source, bundle, gauge),
         ask(&mut source.writer, bundle),
     );
@@ -195,22 +195,30 @@ where
     Ok(passed)
 }
 
+fn copies_in<'a>(bundle: &'a Bundle<'_>) -> impl Iterator<Item = &'a SqlText> {
+    bundle.legs.iter().map(|leg| &leg.copy_in)
+}
+
 /// Hears the target out, in the order of what it is sent. Returns what its command tags say.
-async fn listen<R>(target: &mut Answers<'_, R>, bundle: &Bundle<'_>) -> Result<Vec<Rows>, PgError>
+pub(super) async fn listen<'a, R>(
+    target: &mut Answers<'_, R>,
+    opening: &[SqlText],
+    (copies_in, tell): (impl Iterator<Item = &'a SqlText>, &(dyn Fn(Moment) + Sync)),
+) -> Result<Vec<Rows>, PgError>
 where
     R: AsyncRead + Unpin,
 {
-    for sql in bundle.opening {
+    for sql in opening {
         target.done(sql).await?;
     }
-    (bundle.tell)(Moment::Opened);
-    let mut arrived = Vec::with_capacity(bundle.legs.len());
-    for leg in bundle.legs {
+    tell(Moment::Opened);
+    let mut arrived = Vec::new();
+    for copy_in in copies_in {
         if !arrived.is_empty() {
-            (bundle.tell)(Moment::BetweenLegs);
+            tell(Moment::BetweenLegs);
         }
-        target.begin(&leg.copy_in, b'G').await?;
-        arrived.push(target.end(&leg.copy_in).await?);
+        target.begin(copy_in, b'G').await?;
+        arrived.push(target.end(copy_in).await?);
     }
     Ok(arrived)
 }
@@ -292,7 +300,12 @@ mod tests {
         let (mut leftover, mut notices) = (BytesMut::new(), Notices::default());
         let mut reader = said.as_slice();
         let mut answers = Answers::new(&mut reader, &mut leftover, &mut notices);
-        listen(&mut answers, &bundle).await
+        listen(
+            &mut answers,
+            bundle.opening,
+            (copies_in(&bundle), bundle.tell),
+        )
+        .await
     }
 
     fn opened() -> Vec<u8> {

@@ -1,0 +1,457 @@
+//! A finished archive, opened for reading: where the rows of each table and the content of each large object are, whoever
+//! wrote it.
+//!
+//! ```text
+//!   pgconvoy dump, pg_dump -Fd   a directory: a file for each
+//!   pg_dump -Fc                  one file: a block for each (blocks)
+//!   pg_dump -Ft                  one file: a member for each (tar)
+//! ```
+//!
+//! Opening looks for everything that the table of contents names, so that what is missing is known before anything is done
+//! with the rest. What is in the files is known when they have been read.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::blocks::{Blocks, Holds, Packing, unpacked};
+use super::tar::{self, Member};
+use super::{Algorithm, ArchiveError, Decoder, MANIFEST, TOC};
+use crate::model::{Bytes, DumpId, Oid};
+use crate::toc::{Compression, DataPlace, Entry, Header, OffsetState, Toc};
+
+/// How much of a file is read at once.
+const BUFFER: usize = 128 << 10;
+
+/// How much of a file tells what it is.
+const SNIFF: u64 = 512;
+
+/// A list of large objects is a line for each: longer than this it is none.
+const LONGEST_LIST: u64 = 1 << 30;
+
+/// An archive.
+pub struct Stored {
+    /// Its table of contents.
+    pub toc: Toc,
+    rows: HashMap<DumpId, Place>,
+    objects: BTreeMap<Oid, Place>,
+}
+
+/// Where something is.
+#[derive(Debug, Clone)]
+pub struct Place {
+    path: PathBuf,
+    /// For people: `3541.dat.gz`, or `the block of entry 3541`.
+    name: String,
+    form: Form,
+    /// How long it is as it is stored; of a large object in a custom file that is not known.
+    stored: Option<Bytes>,
+}
+
+#[derive(Debug, Clone)]
+enum Form {
+    File(Algorithm),
+    Member(Member),
+    Chunks {
+        int_size: u8,
+        at: u64,
+        packing: Packing,
+    },
+}
+
+impl Stored {
+    /// Opens one: a directory, a custom file or a tar file.
+    pub fn open(path: &Path) -> Result<Self, ArchiveError> {
+        if path.is_dir() {
+            return directory(path);
+        }
+        let begins = || -> io::Result<Vec<u8>> {
+            let mut begins = Vec::new();
+            File::open(path)?.take(SNIFF).read_to_end(&mut begins)?;
+            Ok(begins)
+        };
+        if tar::is_tar(&begins().map_err(ArchiveError::file("opening", path))?) {
+            return tar_file(path);
+        }
+        custom_file(path)
+    }
+
+    /// Where the rows of a `TABLE DATA` entry are.
+    pub fn rows(&self, entry: DumpId) -> Option<&Place> {
+        self.rows.get(&entry)
+    }
+
+    /// Where the content of a large object is.
+    pub fn object(&self, oid: Oid) -> Option<&Place> {
+        self.objects.get(&oid)
+    }
+
+    /// All large objects.
+    pub fn objects(&self) -> impl Iterator<Item = Oid> {
+        self.objects.keys().copied()
+    }
+}
+
+impl Place {
+    /// Reads what is there, decompressed.
+    pub fn open(&self) -> io::Result<Box<dyn BufRead + Send>> {
+        match &self.form {
+            Form::File(algorithm) => {
+                let file = BufReader::with_capacity(BUFFER, File::open(&self.path)?);
+                Ok(Box::new(Decoder::buffered(*algorithm, file)?))
+            }
+            Form::Member(member) => {
+                let mut file = File::open(&self.path)?;
+                file.seek(SeekFrom::Start(member.offset))?;
+                Ok(Box::new(BufReader::with_capacity(
+                    BUFFER,
+                    file.take(member.bytes),
+                )))
+            }
+            Form::Chunks {
+                int_size,
+                at,
+                packing,
+            } => unpacked(&self.path, (*int_size, *at), *packing),
+        }
+    }
+
+    /// What it is called, for people.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How long it is as it is stored, where that is known.
+    pub fn stored(&self) -> Option<Bytes> {
+        self.stored
+    }
+
+    /// An error that is about it.
+    pub fn broken(&self, what: impl ToString) -> ArchiveError {
+        ArchiveError::Data {
+            path: self.path.clone(),
+            what: match &self.form {
+                Form::File(_) => what.to_string(),
+                _ => format!("{}: {}", self.name, what.to_string()),
+            },
+        }
+    }
+}
+
+/// What files there are, by name: in a directory or in a tar file.
+trait Files {
+    /// Where the file is that the table of contents calls so: it may have a compression's ending besides.
+    fn find(&self, name: &str) -> Result<Option<Place>, ArchiveError>;
+    fn path(&self) -> &Path;
+}
+
+struct InDirectory<'a> {
+    path: &'a Path,
+    names: BTreeSet<String>,
+}
+
+impl Files for InDirectory<'_> {
+    fn find(&self, name: &str) -> Result<Option<Place>, ArchiveError> {
+        let named = |algorithm: Algorithm| format!("{name}{}", algorithm.suffix());
+        let mut found = Algorithm::ALL
+            .into_iter()
+            .filter(|&algorithm| self.names.contains(&named(algorithm)));
+        let Some(algorithm) = found.next() else {
+            return Ok(None);
+        };
+        let path = self.path.join(named(algorithm));
+        if let Some(other) = found.next() {
+            let what = format!("{} is there as well: which of them is it?", named(other));
+            return Err(ArchiveError::Data { path, what });
+        }
+        let length = fs::metadata(&path).map_err(ArchiveError::file("looking at", &path))?;
+        Ok(Some(Place {
+            path,
+            name: named(algorithm),
+            form: Form::File(algorithm),
+            stored: Some(Bytes(length.len())),
+        }))
+    }
+
+    fn path(&self) -> &Path {
+        self.path
+    }
+}
+
+struct InTar<'a> {
+    path: &'a Path,
+    members: HashMap<String, Member>,
+}
+
+impl Files for InTar<'_> {
+    fn find(&self, name: &str) -> Result<Option<Place>, ArchiveError> {
+        Ok(self.members.get(name).map(|member| Place {
+            path: self.path.to_owned(),
+            name: name.to_owned(),
+            form: Form::Member(*member),
+            stored: Some(Bytes(member.bytes)),
+        }))
+    }
+
+    fn path(&self) -> &Path {
+        self.path
+    }
+}
+
+fn directory(path: &Path) -> Result<Stored, ArchiveError> {
+    let toc = Toc::open(path)?;
+    let looking = || ArchiveError::file("looking into", path);
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(path).map_err(looking())? {
+        let name = entry.map_err(looking())?.file_name();
+        names.insert(name.to_string_lossy().into_owned());
+    }
+    let files = InDirectory { path, names };
+    let (stored, used) = of_files(&files, toc)?;
+    let surplus = files.names.iter().find(|name| {
+        let known = [TOC, MANIFEST].contains(&name.as_str()) || used.contains(*name);
+        !known && is_like_data(name)
+    });
+    match surplus {
+        None => Ok(stored),
+        Some(name) => Err(ArchiveError::Data {
+            path: path.join(name),
+            what: "it is in no table of contents: is it from another archive?".to_owned(),
+        }),
+    }
+}
+
+/// `3541.dat.gz`, `blob_16411.dat`, `blobs_3542.toc`.
+fn is_like_data(name: &str) -> bool {
+    let bare = Algorithm::ALL
+        .iter()
+        .filter(|algorithm| !algorithm.suffix().is_empty())
+        .find_map(|algorithm| name.strip_suffix(algorithm.suffix()))
+        .unwrap_or(name);
+    let ending = Path::new(bare)
+        .extension()
+        .and_then(|ending| ending.to_str());
+    matches!(ending, Some("dat" | "toc"))
+}
+
+fn tar_file(path: &Path) -> Result<Stored, ArchiveError> {
+    let members = tar::members(path).map_err(ArchiveError::file("reading", path))?;
+    let files = InTar { path, members };
+    let toc = files.find(TOC)?.ok_or_else(|| ArchiveError::Data {
+        path: path.to_owned(),
+        what: format!("it has no {TOC}, so it was not made by pg_dump"),
+    })?;
+    let read = toc.open().map_err(ArchiveError::file("reading", path))?;
+    let (stored, _) = of_files(&files, Toc::read(read)?)?;
+    Ok(stored)
+}
+
+/// Everything that the table of contents names; and the names of the files.
+fn of_files(files: &dyn Files, toc: Toc) -> Result<(Stored, BTreeSet<String>), ArchiveError> {
+    let mut used = BTreeSet::new();
+    let mut find = |name: &str, of: String| {
+        let place = files.find(name)?.ok_or_else(|| ArchiveError::Data {
+            path: files.path().join(name),
+            what: format!("it is missing, and with it {of}"),
+        })?;
+        used.insert(place.name.clone());
+        Ok::<Place, ArchiveError>(place)
+    };
+    let mut rows = HashMap::new();
+    let mut objects = BTreeMap::new();
+    for entry in toc.entries.iter().filter(|entry| has_data(entry)) {
+        let Some(name) = entry.data_file() else {
+            continue;
+        };
+        let place = find(name, format!("the data of {entry}"))?;
+        if !entry.is("BLOBS") {
+            rows.insert(entry.dump_id, place);
+            continue;
+        }
+        for (oid, name) in listed(&place)? {
+            let of = format!("the content of large object {oid}");
+            if objects.insert(oid, find(&name, of)?).is_some() {
+                return Err(place.broken(format!("large object {oid} is in two lists")));
+            }
+        }
+    }
+    let stored = Stored { toc, rows, objects };
+    Ok((stored, used))
+}
+
+/// The lines of a list of large objects: `16411 blob_16411.dat`.
+fn listed(list: &Place) -> Result<Vec<(Oid, String)>, ArchiveError> {
+    let mut text = String::new();
+    let read = list.open();
+    let read = read.and_then(|from| from.take(LONGEST_LIST).read_to_string(&mut text));
+    read.map_err(|error| list.broken(error))?;
+    let line = |line: &str| {
+        let (oid, name) = line.split_once(' ')?;
+        // A name leads to a file of this archive and nowhere else.
+        let is_plain = !name.is_empty() && !name.contains('/');
+        is_plain.then_some((Oid(oid.parse().ok()?), name.to_owned()))
+    };
+    let broken = |text: &str| list.broken(format!("this is no line of it: {text}"));
+    if !text.is_empty() && !text.ends_with('\n') {
+        return Err(list.broken("it ends in the middle of a line"));
+    }
+    text.lines()
+        .map(|text| line(text).ok_or_else(|| broken(text)))
+        .collect()
+}
+
+fn has_data(entry: &Entry) -> bool {
+    match &entry.data {
+        DataPlace::File(name) => !name.is_empty(),
+        DataPlace::Offset { state, .. } => *state != OffsetState::NoData,
+    }
+}
+
+fn custom_file(path: &Path) -> Result<Stored, ArchiveError> {
+    let reading = || ArchiveError::file("reading", path);
+    let file = File::open(path).map_err(ArchiveError::file("opening", path))?;
+    let mut counted = Counted {
+        from: BufReader::with_capacity(BUFFER, file),
+        bytes: 0,
+    };
+    let toc = Toc::read(&mut counted)?;
+    let (begins, length) = (counted.bytes, fs::metadata(path).map_err(reading())?.len());
+    let custom = Custom {
+        path,
+        int_size: toc.header.int_size,
+        packing: packing(&toc.header),
+    };
+    let wanted: Vec<&Entry> = toc.entries.iter().filter(|entry| has_data(entry)).collect();
+    let mut found: HashMap<DumpId, Holds> = HashMap::new();
+    let unknown = |entry: &&&Entry| custom.block_at_place(entry, length).is_none();
+    if wanted.iter().any(|entry| unknown(&entry)) {
+        // It was written into a pipe: nobody could go back to say where things are.
+        custom.look_through(begins, &mut found).map_err(reading())?;
+    } else {
+        for entry in &wanted {
+            let holds = custom.block_of(entry, length)?;
+            found.insert(entry.dump_id, holds);
+        }
+    }
+    let mut begin: Vec<u64> = found.values().filter_map(Holds::begins).collect();
+    begin.push(length);
+    begin.sort_unstable();
+    let mut rows = HashMap::new();
+    let mut objects = BTreeMap::new();
+    for entry in wanted {
+        match found.remove(&entry.dump_id) {
+            Some(Holds::Rows(at)) => {
+                let name = format!("the rows of {entry}");
+                let next = begin.iter().find(|next| **next > at);
+                rows.insert(
+                    entry.dump_id,
+                    Place {
+                        stored: next.map(|next| Bytes(next - at)),
+                        ..custom.place(at, name)
+                    },
+                );
+            }
+            Some(Holds::Objects(list)) => {
+                for (oid, at) in list {
+                    let name = format!("large object {oid}");
+                    objects.insert(oid, custom.place(at, name));
+                }
+            }
+            None => {
+                return Err(ArchiveError::Data {
+                    path: path.to_owned(),
+                    what: format!("it ends before the data of {entry}"),
+                });
+            }
+        }
+    }
+    Ok(Stored { toc, rows, objects })
+}
+
+fn packing(header: &Header) -> Packing {
+    match header.compression {
+        Compression::None | Compression::Level(0) => Packing::As(Algorithm::None),
+        Compression::Gzip | Compression::Level(_) => Packing::Zlib,
+        Compression::Lz4 => Packing::As(Algorithm::Lz4),
+        Compression::Zstd => Packing::As(Algorithm::Zstd),
+    }
+}
+
+/// A custom file.
+struct Custom<'a> {
+    path: &'a Path,
+    int_size: u8,
+    packing: Packing,
+}
+
+impl Custom<'_> {
+    fn place(&self, at: u64, name: String) -> Place {
+        Place {
+            path: self.path.to_owned(),
+            name,
+            form: Form::Chunks {
+                int_size: self.int_size,
+                at,
+                packing: self.packing,
+            },
+            stored: None,
+        }
+    }
+
+    /// Where the table of contents says that an entry's block is; `None` if it does not say.
+    fn block_at_place(&self, entry: &Entry, length: u64) -> Option<u64> {
+        match entry.data {
+            DataPlace::Offset {
+                state: OffsetState::Set,
+                position,
+            } => Some(position.min(length)),
+            _ => None,
+        }
+    }
+
+    fn block_of(&self, entry: &Entry, length: u64) -> Result<Holds, ArchiveError> {
+        let at = self.block_at_place(entry, length).unwrap_or(length);
+        let reading = || ArchiveError::file("reading", self.path);
+        let block = Blocks::open(self.path, self.int_size, at)
+            .and_then(|mut blocks| blocks.next(false))
+            .map_err(reading())?;
+        match block {
+            Some((id, holds)) if id == i64::from(entry.dump_id.0) => Ok(holds),
+            Some(_) => Err(ArchiveError::Data {
+                path: self.path.to_owned(),
+                what: format!("at byte {at} there is not the data of {entry}"),
+            }),
+            None => Err(ArchiveError::Data {
+                path: self.path.to_owned(),
+                what: format!("it ends before the data of {entry}"),
+            }),
+        }
+    }
+
+    fn look_through(&self, begins: u64, found: &mut HashMap<DumpId, Holds>) -> io::Result<()> {
+        let mut blocks = Blocks::open(self.path, self.int_size, begins)?;
+        while let Some((id, holds)) = blocks.next(true)? {
+            let id = i32::try_from(id).map(DumpId);
+            let id = id.map_err(|_| io::Error::other("a block of no entry"))?;
+            if found.insert(id, holds).is_some() {
+                return Err(io::Error::other(format!("entry {id} has two blocks")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Counts what is read.
+struct Counted<R> {
+    from: R,
+    bytes: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(into)?;
+        self.bytes += read as u64;
+        Ok(read)
+    }
+}

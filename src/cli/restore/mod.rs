@@ -1,0 +1,169 @@
+//! `pgconvoy restore`: archive → target server, proven against what the archive holds.
+//!
+//! ```text
+//!   open the archive ─► connect ─► look ─► plan ─► ledger ─► load and build ─► read the target anew ─► report
+//! ```
+//!
+//! The jobs, the ledger and the supervisor are those of a move; only where the rows come from is another place.
+//!
+//! | file | |
+//! |---|---|
+//! | `opened` | the archive: what is in it, and whether all of its files are there |
+//! | `part` | which part of it |
+//! | `look` | both ends, and what speaks against it |
+//! | `carry` | everything from the plan to the last job |
+//! | `prove` | the target, read anew, against the archive |
+//! | `resume` | a restore that was interrupted |
+
+mod carry;
+mod look;
+mod opened;
+mod part;
+mod prove;
+mod resume;
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::arguments::{
+    LeaveOutArgs, OutputArgs, RetryArgs, RunningArgs, SkipArgs, SpeedArgs, TargetArgs, VerifyArgs,
+    size,
+};
+use super::detach;
+use super::output::Output;
+use super::session::{self, Session};
+use crate::failure::Failure;
+use crate::ledger::Request;
+use crate::model::{Bytes, ExitStatus, VerifyLevel};
+use look::{Looked, Wanted};
+use part::PartArgs;
+
+pub(super) use resume::{Resume, finished_before, resume};
+
+/// Restore an archive into a database, and prove that the database holds what the archive does
+///
+/// Reads archives by pgconvoy dump and by `pg_dump` (-Fd, -Fc, -Ft), loads them with all cores, and exits with 0 only if it has
+/// read the target anew and found there exactly what the archive holds. An archive by pgconvoy is known to be whole by its
+/// manifest. One by `pg_dump` has none: nobody can tell what is missing from it.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = super::AFTER_HELP)]
+pub struct RestoreArgs {
+    /// The archive: a directory, or a file in pg_dump's custom or tar format
+    #[arg(long, value_name = "PATH", help_heading = "Archive")]
+    pub archive: PathBuf,
+
+    /// Target.
+    #[command(flatten)]
+    pub connection: TargetArgs,
+
+    /// Empty the target database first; NAME must be its own name
+    #[arg(long, value_name = "NAME", help_heading = "Connections")]
+    pub overwrite: Option<String>,
+
+    /// Which part of it.
+    #[command(flatten)]
+    pub part: PartArgs,
+
+    /// What is passed over.
+    #[command(flatten)]
+    pub skip: SkipArgs,
+
+    /// What to leave out.
+    #[command(flatten)]
+    pub leave_out: LeaveOutArgs,
+
+    /// Number of workers, each with a connection to the target [default: all cores]
+    #[arg(short = 'j', long, value_name = "N", help_heading = "Speed", value_parser = SpeedArgs::parse_jobs)]
+    pub jobs: Option<u32>,
+
+    /// Memory on the target for all index builds together [default: half of its `shared_buffers`, at least 512MB]
+    #[arg(long, value_name = "SIZE", help_heading = "Speed", value_parser = size::parse)]
+    pub memory: Option<Bytes>,
+
+    /// What to prove.
+    #[command(flatten)]
+    pub verify: VerifyArgs,
+
+    /// What is tried again.
+    #[command(flatten)]
+    pub retry: RetryArgs,
+
+    /// How to start and stop it.
+    #[command(flatten)]
+    pub running: RunningArgs,
+
+    /// How to tell.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+impl RestoreArgs {
+    /// From the command line: with a display and a run directory of its own.
+    pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
+        if self.verify.level() == VerifyLevel::Counts {
+            return Err(Failure::usage(
+                "--verify counts is not supported in a restore",
+                "Use --verify content, the default, or --verify none.",
+            ));
+        }
+        let options = self.output.options();
+        if self.running.detach {
+            let more = self.output.run_dir_as_argument(&options);
+            return Box::pin(detach::start(&options, &more)).await;
+        }
+        let output = Output::start(&options)?;
+        Box::pin(run(self, output)).await
+    }
+
+    fn wanted(&self) -> Result<Wanted, Failure> {
+        Ok(Wanted {
+            overwrite: self.overwrite.clone(),
+            skip_checks: self.skip.skip_check.clone(),
+            restore: self.leave_out.restore_options(false),
+            jobs: self.jobs.unwrap_or_else(SpeedArgs::cores),
+            memory: self.memory,
+            verify: self.verify.level(),
+            selection: self.part.selection()?,
+        })
+    }
+}
+
+/// Restores.
+async fn run(args: RestoreArgs, output: Output) -> Result<ExitStatus, Failure> {
+    let session = Session::new(&output, args.running, args.retry);
+    let prepared = tokio::select! {
+        prepared = Box::pin(prepare(&args, &session)) => prepared,
+        failure = session.stopped() => Err(failure),
+    };
+    let (looked, request) = match prepared {
+        Ok(prepared) => prepared,
+        // Nothing was touched, so there is nothing to keep a record of.
+        Err(failure) => {
+            output.abandon(&failure).await;
+            return Err(failure);
+        }
+    };
+    let done = async {
+        let ready = Box::pin(carry::begin(&session, looked, &request)).await?;
+        Box::pin(carry::carry_out(&session, ready)).await
+    };
+    let done = done.await;
+    let claim = session.end(&done).await;
+    session::conclude(done, claim, output).await
+}
+
+/// The look before the leap: everything up to here only reads.
+async fn prepare(args: &RestoreArgs, session: &Session<'_>) -> Result<(Looked, Request), Failure> {
+    let wanted = args.wanted()?;
+    session.step("opening the archive");
+    let opened = opened::open(&args.archive)?;
+    session.step("connecting");
+    let conninfo = args.connection.resolve()?;
+    let target = look::connect(conninfo).await?;
+    let request = look::request(&session.run_id(), (&opened, &target), &wanted);
+    look::tell_start("restore", session, (&opened, &target), &wanted);
+    session.output.run_dir().write_request(&request)?;
+    let looked = look::look(session, (opened, target), wanted).await?;
+    Ok((looked, request))
+}

@@ -1,0 +1,166 @@
+//! An archive, opened: what is in it, and whether all of its files are there.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::archive::{ArchiveError, Manifest, Stored, TOC};
+use crate::failure::Failure;
+use crate::ledger::ArchiveRecord;
+use crate::model::{Bytes, ExitStatus, Rows};
+use crate::plan::ArchiveData;
+use crate::toc::{Selection, Toc};
+
+/// How much larger rows are than their file, if nobody has counted: a guess, for the plan alone.
+const UNPACKED: u64 = 3;
+
+/// An archive.
+pub(super) struct Opened {
+    /// Where it is: absolute.
+    pub path: PathBuf,
+    /// Where everything in it is.
+    pub stored: Stored,
+    /// What all of it must be; one by `pg_dump` has none.
+    pub manifest: Option<Manifest>,
+    /// The encoding of everything in it.
+    pub encoding: String,
+    /// By what it is known again.
+    pub record: ArchiveRecord,
+}
+
+/// Opens it. An archive of which something is missing is refused.
+pub(super) fn open(path: &Path) -> Result<Opened, Failure> {
+    let path = std::path::absolute(path).map_err(|error| Failure::file("finding", path, &error))?;
+    if !path.exists() {
+        let missing = io::Error::from(io::ErrorKind::NotFound);
+        return Err(Failure::file("opening", &path, &missing).with_status(ExitStatus::Usage));
+    }
+    let manifest = match Manifest::read(&path) {
+        Ok(manifest) => Some(manifest),
+        Err(ArchiveError::NoManifest { .. }) => None,
+        Err(ArchiveError::File { .. }) if path.is_file() => None,
+        Err(error) => return Err(refused(error)),
+    };
+    if let Some(manifest) = &manifest {
+        sizes(&path, manifest).map_err(refused)?;
+    }
+    let stored = Stored::open(&path).map_err(refused)?;
+    let encoding = stored.toc.encoding();
+    let encoding = encoding.unwrap_or_else(|| "SQL_ASCII".to_owned());
+    let contents = fingerprint(&path, &stored.toc)?;
+    Ok(Opened {
+        record: ArchiveRecord {
+            path: path.clone(),
+            contents,
+            selection: Selection::default(),
+        },
+        path,
+        stored,
+        manifest,
+        encoding,
+    })
+}
+
+/// Nothing was touched.
+fn refused(error: ArchiveError) -> Failure {
+    let is_broken = matches!(error, ArchiveError::Data { .. } | ArchiveError::Contents(_));
+    let failure = Failure::from(error);
+    if !is_broken {
+        return failure;
+    }
+    Failure {
+        hint: Some(
+            "Nothing was touched. Use another copy of the archive, or dump again.".to_owned(),
+        ),
+        ..failure.with_status(ExitStatus::NoGo)
+    }
+}
+
+/// Every file is there, and as long as the manifest says; the table of contents is what it was. What is in the others is known
+/// when they have been read.
+fn sizes(path: &Path, manifest: &Manifest) -> Result<(), ArchiveError> {
+    for (name, facts) in manifest.files() {
+        let file = path.join(name);
+        let broken = |what: String| ArchiveError::Data {
+            path: file.clone(),
+            what,
+        };
+        let there = match fs::metadata(&file) {
+            Ok(there) => there.len(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(broken(format!("it is missing{}", of_table(manifest, name))));
+            }
+            Err(error) => return Err(ArchiveError::file("looking at", &file)(error)),
+        };
+        if there != facts.bytes {
+            return Err(broken(format!(
+                "it has {there} bytes instead of {}{}",
+                facts.bytes,
+                of_table(manifest, name)
+            )));
+        }
+    }
+    let file = path.join(TOC);
+    let bytes = fs::read(&file).map_err(ArchiveError::file("reading", &file))?;
+    if xxh3_128(&bytes) != manifest.toc.xxh3 {
+        return Err(ArchiveError::Data {
+            path: file,
+            what: "its content has changed since the dump".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn of_table(manifest: &Manifest, file: &str) -> String {
+    let mut tables = manifest.tables.iter();
+    let table = tables.find(|table| table.file == file);
+    table.map_or(String::new(), |table| {
+        format!(" (the rows of {})", table.table.shown())
+    })
+}
+
+/// A hash of its table of contents: as it is in the file, or, of one that is part of a file, as it would be written.
+fn fingerprint(path: &Path, toc: &Toc) -> Result<String, Failure> {
+    let bytes = if path.is_dir() {
+        let file = path.join(TOC);
+        let mut bytes = Vec::new();
+        let read = File::open(&file).and_then(|mut file| file.read_to_end(&mut bytes));
+        read.map_err(|error| Failure::file("reading", &file, &error))?;
+        bytes
+    } else {
+        toc.to_bytes()?
+    };
+    Ok(format!("{:032x}", xxh3_128(&bytes)))
+}
+
+impl Opened {
+    /// What is known of the data before it is read.
+    pub fn data(&self) -> ArchiveData {
+        let counted = self.manifest.iter().flat_map(|manifest| &manifest.tables);
+        let counted = counted.map(|table| {
+            let content = table.content;
+            (table.dump_id, (content.digest.rows, Bytes(content.bytes)))
+        });
+        let entries = self.stored.toc.entries.iter();
+        let guessed = entries.filter_map(|entry| {
+            let stored = self.stored.rows(entry.dump_id)?.stored()?;
+            Some((
+                entry.dump_id,
+                (Rows(0), Bytes(stored.0.saturating_mul(UNPACKED))),
+            ))
+        });
+        ArchiveData {
+            sizes: guessed.chain(counted).collect(),
+            objects: self.stored.objects().collect(),
+            encoding: self.encoding.clone(),
+        }
+    }
+
+    /// What its manifest leaves out.
+    pub fn narrowed_by(&self) -> Vec<String> {
+        let manifest = self.manifest.as_ref();
+        manifest.map_or(Vec::new(), |manifest| manifest.narrowed_by.clone())
+    }
+}

@@ -1,0 +1,81 @@
+//! Which part of an archive: the names and meanings of the options are `pg_restore`'s.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::failure::Failure;
+use crate::toc::{Section, Selection};
+
+/// Which part. Nothing is everything.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Which part")]
+pub struct PartArgs {
+    /// Only what is in this schema, whose name is taken as it is; may be given several times
+    #[arg(short = 'n', long, value_name = "NAME")]
+    schema: Vec<String>,
+
+    /// Nothing of this schema
+    #[arg(short = 'N', long, value_name = "NAME")]
+    exclude_schema: Vec<String>,
+
+    /// Only this table, view or sequence, with its rows, and without its indexes and keys
+    #[arg(short = 't', long, value_name = "NAME")]
+    table: Vec<String>,
+
+    /// Only the entries in this file: what pgconvoy list has written, with a ; before each line that is not wanted
+    #[arg(short = 'L', long, value_name = "FILE")]
+    use_list: Option<PathBuf>,
+
+    /// No rows, no large objects, and sequences where they begin
+    #[arg(short = 's', long)]
+    schema_only: bool,
+
+    /// Only this section; pre-data alone, or with data
+    #[arg(long, value_name = "SECTION", value_enum)]
+    section: Vec<SectionName>,
+}
+
+/// A section, as `pg_restore` calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SectionName {
+    /// What must be there before the rows.
+    PreData,
+    /// Rows.
+    Data,
+    /// What is made after them.
+    PostData,
+}
+
+impl PartArgs {
+    /// What is chosen.
+    pub fn selection(&self) -> Result<Selection, Failure> {
+        let list = match &self.use_list {
+            None => None,
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| Failure::file("reading", path, &error))?;
+                let list = Selection::read_list(&text).map_err(|error| {
+                    Failure::usage(
+                        error.to_string(),
+                        "Let pgconvoy list write it, and edit that.",
+                    )
+                })?;
+                Some(list)
+            }
+        };
+        let sections = self.section.iter().map(|section| match section {
+            SectionName::PreData => Section::PreData,
+            SectionName::Data => Section::Data,
+            SectionName::PostData => Section::PostData,
+        });
+        Ok(Selection {
+            schemas: self.schema.clone(),
+            exclude_schemas: self.exclude_schema.clone(),
+            tables: self.table.clone(),
+            list,
+            schema_only: self.schema_only,
+            sections: sections.collect(),
+        })
+    }
+}

@@ -1,0 +1,186 @@
+//! A restore that was interrupted: the archive must still be the one that it was begun with.
+
+use std::sync::Arc;
+
+use super::carry::{self, Ready};
+use super::look::{self, Wanted};
+use super::opened::{self, Opened};
+use crate::cli::arguments::{RetryArgs, RunningArgs};
+use crate::cli::inspect::Server;
+use crate::cli::output::Output;
+use crate::cli::past::Past;
+use crate::cli::secrets::TARGET_PASSWORD;
+use crate::cli::session::{self, Session};
+use crate::cli::take_up::as_planned;
+use crate::execute::rebase;
+use crate::failure::Failure;
+use crate::fault;
+use crate::ledger::{self, Ledger, Request};
+use crate::model::ExitStatus;
+use crate::pg::conninfo::{Conninfo, Environment, Password};
+
+/// What is resumed, and how.
+pub(in crate::cli) struct Resume {
+    /// What was asked for.
+    pub request: Request,
+    /// The target, if it is to be reached otherwise than then.
+    pub target: Option<Conninfo>,
+    /// What the run directory says.
+    pub past: Past,
+    /// Try failed statements again.
+    pub retry_failed: bool,
+}
+
+/// Goes on with it.
+pub(in crate::cli) async fn resume(
+    asked: Resume,
+    (running, retry): (RunningArgs, RetryArgs),
+    output: Output,
+) -> Result<ExitStatus, Failure> {
+    let session = Session::new(&output, running, retry);
+    let ready = tokio::select! {
+        ready = Box::pin(ready(&asked, &session)) => ready,
+        failure = session.stopped() => Err(failure),
+    };
+    let done = match ready {
+        Ok(ready) => Box::pin(carry::carry_out(&session, ready)).await,
+        Err(failure) => Err(failure),
+    };
+    let claim = session.end(&done).await;
+    session::conclude(done, claim, output).await
+}
+
+/// The target that an interrupted restore was filling.
+fn recorded_target(request: &Request, given: Option<Conninfo>) -> Result<Conninfo, Failure> {
+    if let Some(given) = given {
+        return Ok(given);
+    }
+    let environment = Environment::of_process();
+    let found = Conninfo::from_record(&request.target, &environment)
+        .map_err(|error| Failure::from(error).while_doing("the target"))?;
+    Ok(match environment.variable(TARGET_PASSWORD) {
+        Some(password) => found.with_password(&Password::new(password)),
+        None => found,
+    })
+}
+
+async fn ready(asked: &Resume, session: &Session<'_>) -> Result<Ready, Failure> {
+    let request = &asked.request;
+    session.step("opening the archive");
+    let opened = the_same_archive(request)?;
+    session.step("connecting");
+    let conninfo = recorded_target(request, asked.target.clone())?;
+    let target = look::connect(conninfo).await?;
+    let wanted = Wanted {
+        overwrite: None,
+        skip_checks: Vec::new(),
+        restore: request.restore,
+        jobs: request.jobs,
+        memory: request.memory,
+        verify: request.verify,
+        selection: request
+            .archive
+            .as_ref()
+            .map(|archive| archive.selection.clone())
+            .unwrap_or_default(),
+    };
+    look::tell_start("resume", session, (&opened, &target), &wanted);
+    session.claim(&target).await?;
+    let Some(ledger) = ledger::read(&target.session).await? else {
+        if asked.past.begun {
+            return Err(Failure::usage(
+                format!(
+                    "{} has no ledger any more: the run was finished from elsewhere, or somebody has removed it",
+                    target.endpoint
+                ),
+                "Nothing was touched. If the run was not finished, start a restore anew.",
+            ));
+        }
+        let overwrite = request.overwrite.clone();
+        let wanted = Wanted {
+            overwrite,
+            ..wanted
+        };
+        let looked = look::look(session, (opened, target), wanted).await?;
+        return carry::begin(session, looked, request).await;
+    };
+    if ledger.request.run != request.run {
+        return Err(Failure::usage(
+            format!(
+                "the ledger in {} belongs to another run: {}",
+                target.endpoint, ledger.request.run
+            ),
+            "Resume that run, or lead --target to the database that this one was filling.",
+        ));
+    }
+    take_up(asked, session, (opened, target, wanted), ledger).await
+}
+
+/// Goes on with the plan that was begun.
+async fn take_up(
+    asked: &Resume,
+    session: &Session<'_>,
+    (opened, target, wanted): (Opened, Server, Wanted),
+    mut ledger: Ledger,
+) -> Result<Ready, Failure> {
+    session.step("looking what is done");
+    let mut wire = session.ledger_wire(&target).await?;
+    // What the ledger says is what a crash of the target would leave.
+    wire.execute(&ledger::flush()).await?;
+    let emptied = rebase::emptied(&target.session, &ledger.plan, &ledger.marks).await?;
+    if let Some((table, _)) = emptied.first() {
+        return Err(Failure::usage(
+            format!(
+                "the target has crashed since, and has emptied its unlogged tables, {} among them",
+                table.shown()
+            ),
+            "This restore cannot go on. Begin anew, with --overwrite and the name of the target database.",
+        ));
+    }
+    let mut looked = look::describe((opened, target), wanted).await?;
+    looked.target_facts.installed = std::mem::take(&mut ledger.memory.installed);
+    let resumption = as_planned(&looked.target.session, ledger).await?;
+    fault::point("taken-up");
+    carry::announce(session, resumption.plan());
+    let (plan, earlier) = resumption.earlier(session, (&asked.past, asked.retry_failed))?;
+    Ok(Ready {
+        looked,
+        plan: Arc::clone(&plan),
+        earlier,
+        ledger: wire,
+    })
+}
+
+fn the_same_archive(request: &Request) -> Result<Opened, Failure> {
+    let Some(record) = &request.archive else {
+        return Err(Failure::defect("a restore of no archive"));
+    };
+    let opened = opened::open(&record.path)?;
+    if opened.record.contents == record.contents {
+        return Ok(opened);
+    }
+    Err(Failure::usage(
+        format!(
+            "{} is not the archive that the restore was begun with: its table of contents is another one",
+            record.path.display()
+        ),
+        "Put that archive back; or restore this one, into an empty database.",
+    ))
+}
+
+/// A restore that was finished, and whose ledger is gone, has nothing to resume: says so, and with which status.
+pub(in crate::cli) async fn finished_before(
+    request: &Request,
+    given: Option<Conninfo>,
+    past: &Past,
+) -> Result<Option<ExitStatus>, Failure> {
+    let Some((status @ (ExitStatus::Proven | ExitStatus::Waived), sentence)) = &past.ended else {
+        return Ok(None);
+    };
+    let target = look::connect(recorded_target(request, given)?).await?;
+    if ledger::read(&target.session).await?.is_some() {
+        return Ok(None);
+    }
+    eprintln!("There is nothing to resume: this run was finished.\n{sentence}");
+    Ok(Some(*status))
+}

@@ -1,0 +1,121 @@
+//! The last sentence of a restore: whether the target is proven to hold what the archive does.
+//!
+//! An archive with a manifest is known to hold what its database held. Of one without, by `pg_dump`, only the archive itself can
+//! be asked: that something was left out of it, nobody can tell, and the sentence says so.
+
+use crate::model::{Bytes, ExitStatus, Verdict};
+use crate::progress::words;
+
+use super::facts::{Facts, listed};
+use super::{Conclusion, Report};
+
+/// Whether rows came out of an archive.
+pub(super) fn is_restore(report: &Report) -> bool {
+    let source = report.source.as_ref();
+    report.command != "verify" && source.is_some_and(|source| source.archive.is_some())
+}
+
+/// What the end of a restore means for whoever has to decide; `None` for another run, or an end that means the same for all.
+pub(super) fn meaning(report: &Report) -> Option<&'static str> {
+    let status = report.status.filter(|_| is_restore(report))?;
+    Some(match (status, report.snapshot.is_some()) {
+        (ExitStatus::Proven, true) => {
+            "The target holds what the archive does, and the archive holds what the database held when it was dumped."
+        }
+        (ExitStatus::Proven, false) => {
+            "The target holds what the archive does. Whether the archive held everything nobody can tell: it has no manifest."
+        }
+        (ExitStatus::Different, _) => "Do not use this target: it is not what the archive holds.",
+        _ => return None,
+    })
+}
+
+pub(super) fn proven(facts: &Facts<'_>) -> Conclusion {
+    let report = facts.report;
+    let bytes: Bytes = report.tables.iter().map(|table| table.bytes).sum();
+    let what = if facts.identical == 0 {
+        "there are no rows to load, and the target has none".to_owned()
+    } else {
+        format!(
+            "{} ({bytes}): the target holds exactly what {} holds",
+            facts.identical_tables(),
+            archive(report)
+        )
+    };
+    let whole = match &report.snapshot {
+        Some(snapshot) => format!(
+            ", which is what its database held at snapshot {} (LSN {})",
+            snapshot.name, snapshot.lsn
+        ),
+        None => {
+            ". The archive has no manifest: nobody can tell what pg_dump may have left out of it"
+                .to_owned()
+        }
+    };
+    Conclusion {
+        status: ExitStatus::Proven,
+        sentence: format!(
+            "Proven: {what}{whole}.{}{}",
+            facts.also_the_same(),
+            not_included(facts)
+        ),
+        next: None,
+    }
+}
+
+pub(super) fn different(facts: &Facts<'_>, conclusion: Conclusion) -> Conclusion {
+    let path = facts.report.source.as_ref();
+    let path = path
+        .and_then(|source| source.archive.clone())
+        .unwrap_or_default();
+    Conclusion {
+        sentence: conclusion
+            .sentence
+            .replace("source and target differ", "archive and target differ"),
+        next: Some(format!(
+            "Do not use this target. Every difference is listed above, and in {}. Whether the archive is what it was: pgconvoy \
+             verify --archive {}",
+            facts.in_run_dir("report.json"),
+            crate::model::shell_word(&path)
+        )),
+        ..conclusion
+    }
+}
+
+fn archive(report: &Report) -> String {
+    let source = report.source.as_ref();
+    source.map_or("the archive".to_owned(), |source| {
+        words::one_line(&source.to_string())
+    })
+}
+
+fn not_included(facts: &Facts<'_>) -> String {
+    let mut items = Vec::new();
+    let excluded = facts.named(|table| table.verdict == Verdict::Excluded);
+    if excluded != "nothing" {
+        items.push(format!(
+            "the rows of {excluded}, which the archive does not have"
+        ));
+    }
+    items.extend(facts.narrowed());
+    items.push("roles and tablespaces, which belong to the whole server".to_owned());
+    format!(" Not included: {}.", items.join("; "))
+}
+
+/// What a restore that nobody wanted to be proven comes to.
+pub(super) fn not_verified(facts: &Facts<'_>) -> Conclusion {
+    let planned = u64::from(facts.report.planned_tables.unwrap_or(0));
+    let tables = [words::count(planned, "table was", "tables were")];
+    Conclusion {
+        status: ExitStatus::Waived,
+        sentence: format!(
+            "Nothing is proven: {} loaded without an error, and nothing was compared (--verify none).{}",
+            listed(&tables),
+            not_included(facts)
+        ),
+        next: Some(
+            "To prove that everything arrived, restore with --verify content, the default."
+                .to_owned(),
+        ),
+    }
+}

@@ -1,0 +1,304 @@
+//! What the statements of an archive say of tables, keys and indexes: for who has an archive, and no server to ask.
+//!
+//! As much of SQL as `pg_dump` writes, and no more: what is not understood is `None`, and whoever asks has to do without it or
+//! to refuse the archive. Names in old archives stand without their schema, which is the entry's own then.
+
+use super::tokens::{Kind, Token, Tokens};
+use super::{Entry, Text, Toc};
+use crate::model::QualifiedName;
+
+/// A key, as its `ALTER TABLE … ADD CONSTRAINT` has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyDefinition {
+    /// `PRIMARY KEY`, and not `UNIQUE`.
+    pub primary: bool,
+    /// What stands behind `CREATE UNIQUE INDEX … ON … USING btree`.
+    pub index: Vec<u8>,
+    /// The constraint is deferrable.
+    pub deferrable: bool,
+    /// The constraint is initially deferred.
+    pub deferred: bool,
+}
+
+/// A statement as words.
+struct Words<'a> {
+    sql: &'a [u8],
+    tokens: Vec<Token>,
+}
+
+impl<'a> Words<'a> {
+    fn of(sql: &'a [u8], std_strings: bool) -> Option<Self> {
+        let mut tokens = Vec::new();
+        for token in Tokens::new(sql, std_strings) {
+            let token = token.ok()?;
+            if token.kind != Kind::Comment {
+                tokens.push(token);
+            }
+        }
+        Some(Self { sql, tokens })
+    }
+
+    fn text(&self, at: usize) -> &'a [u8] {
+        let token = self.tokens.get(at);
+        token
+            .and_then(|token| self.sql.get(token.start..token.end))
+            .unwrap_or_default()
+    }
+
+    fn is(&self, at: usize, word: &str) -> bool {
+        let is_word = |token: &Token| token.kind != Kind::QuotedName && token.kind != Kind::Literal;
+        self.tokens.get(at).is_some_and(is_word)
+            && self.text(at).eq_ignore_ascii_case(word.as_bytes())
+    }
+
+    /// Where these words stand one after the other, outside of parentheses.
+    fn find(&self, words: &[&str]) -> Option<usize> {
+        let mut depth = 0_u32;
+        for at in 0..self.tokens.len() {
+            if self.is(at, "(") {
+                depth += 1;
+            } else if self.is(at, ")") {
+                depth = depth.checked_sub(1)?;
+            } else if depth == 0
+                && words
+                    .iter()
+                    .enumerate()
+                    .all(|(further, word)| self.is(at + further, word))
+            {
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    /// The name that begins here, and where it ends.
+    fn name(&self, mut at: usize) -> Option<(Vec<Text>, usize)> {
+        let mut parts = Vec::new();
+        loop {
+            let token = self.tokens.get(at)?;
+            parts.push(match token.kind {
+                Kind::Word => Text::from(self.text(at).to_vec()),
+                Kind::QuotedName => unquoted(self.text(at))?,
+                _ => return None,
+            });
+            at += 1;
+            if !self.is(at, ".") {
+                return Some((parts, at));
+            }
+            at += 1;
+        }
+    }
+
+    /// The same as the name of something with a schema.
+    fn qualified(&self, at: usize, entry: &Entry) -> Option<QualifiedName> {
+        let (parts, _) = self.name(at)?;
+        match parts.as_slice() {
+            [schema, name] => Some(QualifiedName::new(schema.to_str()?, name.to_str()?)),
+            [name] => {
+                let schema = entry.namespace.as_ref()?.to_str()?;
+                Some(QualifiedName::new(schema, name.to_str()?))
+            }
+            _ => None,
+        }
+    }
+
+    /// What follows `ALTER TABLE`, `ONLY` passed over, and whether it was there.
+    fn altered(&self) -> Option<(usize, bool)> {
+        let at = self.find(&["ALTER", "TABLE"])? + 2;
+        let only = self.is(at, "ONLY");
+        Some((at + usize::from(only), only))
+    }
+}
+
+impl Toc {
+    fn words<'a>(&self, entry: &'a Entry) -> Option<Words<'a>> {
+        Words::of(entry.defn_bytes(), self.std_strings())
+    }
+
+    /// The table that a `COPY` of a `TABLE DATA` entry loads: the entry's own, or the partitioned root above it.
+    pub fn copied_into(&self, entry: &Entry) -> Option<QualifiedName> {
+        let statement = entry.copy_stmt.as_ref()?;
+        let words = Words::of(statement.as_bytes(), self.std_strings())?;
+        words.qualified(words.find(&["COPY"])? + 1, entry)
+    }
+
+    /// The partitioned table that a `TABLE ATTACH` entry attaches a partition to.
+    pub fn attached_to(&self, entry: &Entry) -> Option<QualifiedName> {
+        let words = self.words(entry)?;
+        let (at, _) = words.altered()?;
+        words.qualified(at, entry)
+    }
+
+    /// The table that an `FK CONSTRAINT` is on, and the one that it points to.
+    pub fn key_between(&self, entry: &Entry) -> Option<(QualifiedName, QualifiedName)> {
+        let words = self.words(entry)?;
+        let (at, _) = words.altered()?;
+        let references = words.find(&["REFERENCES"])? + 1;
+        Some((
+            words.qualified(at, entry)?,
+            words.qualified(references, entry)?,
+        ))
+    }
+
+    /// The table that a `CONSTRAINT` is on.
+    pub fn constrained(&self, entry: &Entry) -> Option<QualifiedName> {
+        let words = self.words(entry)?;
+        let (at, _) = words.altered()?;
+        words.qualified(at, entry)
+    }
+
+    /// The table that an `INDEX` is on, and its access method.
+    pub fn indexed(&self, entry: &Entry) -> Option<(QualifiedName, String)> {
+        let words = self.words(entry)?;
+        let on = words.find(&["ON"])? + 1;
+        let on = on + usize::from(words.is(on, "ONLY"));
+        let method = words.find(&["USING"])? + 1;
+        let method = String::from_utf8(words.text(method).to_vec()).ok()?;
+        Some((words.qualified(on, entry)?, method))
+    }
+
+    /// What a primary key or unique constraint is made of; `None` for other constraints, and for those that no index can be
+    /// made for beforehand.
+    pub fn key_definition(&self, entry: &Entry) -> Option<KeyDefinition> {
+        let words = self.words(entry)?;
+        let at = words.find(&["ADD", "CONSTRAINT"])? + 2;
+        let (_, at) = words.name(at)?;
+        let (primary, at) = match (words.is(at, "PRIMARY"), words.is(at, "UNIQUE")) {
+            (true, _) => (true, at + 2),
+            (_, true) => (false, at + 1),
+            _ => return None,
+        };
+        let distinct = ["NULLS", "NOT", "DISTINCT"];
+        let nulls_alike = (0..3).all(|word| words.is(at + word, distinct[word]));
+        let begins = at + if nulls_alike { 3 } else { 0 };
+        if !words.is(begins, "(") || words.sql.windows(8).any(|some| some == b"OVERLAPS") {
+            return None;
+        }
+        let deferrable = words.find(&["DEFERRABLE"]);
+        let ends = deferrable.or_else(|| words.find(&[";"]))?;
+        let slice = |from: usize, to: usize| {
+            let (from, to) = (words.tokens.get(from)?.start, words.tokens.get(to)?.start);
+            words.sql.get(from..to)
+        };
+        // In CREATE INDEX, NULLS NOT DISTINCT comes behind the columns, before the storage parameters.
+        let with = words.find(&["WITH"]).filter(|with| *with < ends);
+        let mut index = slice(begins, with.unwrap_or(ends))?.to_vec();
+        if nulls_alike {
+            index.extend_from_slice(b" nulls not distinct ");
+        }
+        if let Some(with) = with {
+            index.extend_from_slice(slice(with, ends)?);
+        }
+        Some(KeyDefinition {
+            primary,
+            index: index.trim_ascii().to_vec(),
+            deferrable: deferrable.is_some(),
+            deferred: words.find(&["INITIALLY", "DEFERRED"]).is_some(),
+        })
+    }
+
+    /// Whether a table's definition says that it is not logged.
+    pub fn is_unlogged(&self, entry: &Entry) -> bool {
+        entry
+            .defn_bytes()
+            .trim_ascii_start()
+            .starts_with(b"CREATE UNLOGGED TABLE")
+    }
+}
+
+/// `"a""b"` → `a"b`.
+pub(super) fn unquoted(name: &[u8]) -> Option<Text> {
+    let inner = name.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    let mut text = Vec::with_capacity(inner.len());
+    let mut bytes = inner.iter();
+    while let Some(&byte) = bytes.next() {
+        if byte == b'"' && bytes.next() != Some(&b'"') {
+            return None;
+        }
+        text.push(byte);
+    }
+    Some(Text::from(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{entry, toc};
+    use super::*;
+    use crate::model::SqlText;
+
+    fn with(desc: &str, defn: &str) -> (Toc, Entry) {
+        let entry = Entry {
+            namespace: Some("s".into()),
+            defn: Some(SqlText::from(defn)),
+            ..entry(desc)
+        };
+        (toc(vec![entry.clone()]), entry)
+    }
+
+    fn name(schema: &str, name: &str) -> QualifiedName {
+        QualifiedName::new(schema, name)
+    }
+
+    #[test]
+    fn tables_are_found_in_statements() {
+        let (toc, mut rows) = with("TABLE DATA", "");
+        for (statement, into) in [
+            ("COPY s.t (a, b) FROM stdin;\n", Some(name("s", "t"))),
+            (
+                "COPY \"S\"\"x\".\"t.u\" FROM stdin;",
+                Some(name("S\"x", "t.u")),
+            ),
+            ("COPY t (a) FROM stdin;", Some(name("s", "t"))),
+            ("INSERT INTO t", None),
+        ] {
+            rows.copy_stmt = Some(SqlText::from(statement));
+            assert_eq!(toc.copied_into(&rows), into, "{statement}");
+        }
+        let (toc, attach) = with(
+            "TABLE ATTACH",
+            "ALTER TABLE ONLY s.root ATTACH PARTITION s.leaf FOR VALUES IN ('a');\n",
+        );
+        assert_eq!(toc.attached_to(&attach), Some(name("s", "root")));
+        let (toc, key) = with(
+            "FK CONSTRAINT",
+            "ALTER TABLE ONLY s.child\n    ADD CONSTRAINT \"references\" FOREIGN KEY (\"references\") REFERENCES o.parent(id) ON DELETE CASCADE;\n",
+        );
+        let between = (name("s", "child"), name("o", "parent"));
+        assert_eq!(toc.key_between(&key), Some(between));
+        let (toc, index) = with(
+            "INDEX",
+            "CREATE INDEX \"on\" ON ONLY s.t USING gin (to_tsvector('a on b'::regconfig, x)) WHERE (a > 1);\n",
+        );
+        let found = Some((name("s", "t"), "gin".to_owned()));
+        assert_eq!(toc.indexed(&index), found);
+    }
+
+    #[test]
+    fn keys_are_taken_apart() {
+        let key = |rest: &str| {
+            let defn = format!("ALTER TABLE ONLY s.t\n    ADD CONSTRAINT \"unique\" {rest};\n");
+            let (toc, entry) = with("CONSTRAINT", &defn);
+            toc.key_definition(&entry)
+        };
+        let plain = key("PRIMARY KEY (a, \"B )\")").expect("a key");
+        assert_eq!(plain.index, b"(a, \"B )\")");
+        assert!(plain.primary && !plain.deferrable && !plain.deferred);
+        let rich = key(
+            "UNIQUE NULLS NOT DISTINCT (a) INCLUDE (b) WITH (fillfactor='70') DEFERRABLE INITIALLY DEFERRED",
+        );
+        let rich = rich.expect("a key");
+        assert_eq!(
+            String::from_utf8_lossy(&rich.index),
+            "(a) INCLUDE (b)  nulls not distinct WITH (fillfactor='70')"
+        );
+        assert!(!rich.primary && rich.deferrable && rich.deferred);
+        for other in [
+            "EXCLUDE USING gist (a WITH &&)",
+            "CHECK ((a > 0))",
+            "PRIMARY KEY (a, b WITHOUT OVERLAPS)",
+            "PRIMARY KEY USING INDEX x",
+        ] {
+            assert_eq!(key(other), None, "{other}");
+        }
+    }
+}

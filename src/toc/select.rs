@@ -1,0 +1,322 @@
+//! A part of an archive, chosen as `pg_restore`'s options choose it (`_tocEntryRequired` in `pg_backup_archiver.c`).
+//!
+//! Names are names here, and not patterns. What belongs to an object (grants, comments, labels) comes with it. `-t` means the table
+//! and its rows alone, without indexes, keys and schema, as with `pg_restore`.
+
+use std::collections::{BTreeSet, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Entry, Section, Text, Toc};
+use crate::model::DumpId;
+
+/// What is chosen. `Default` is everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selection {
+    /// Only what is in these schemas (`-n`).
+    pub schemas: Vec<String>,
+    /// Nothing that is in these (`-N`).
+    pub exclude_schemas: Vec<String>,
+    /// Only these tables, views and sequences (`-t`).
+    pub tables: Vec<String>,
+    /// Only these entries (`-L`).
+    pub list: Option<Vec<DumpId>>,
+    /// No rows, no positions of sequences, no large objects (`-s`).
+    pub schema_only: bool,
+    /// Only these sections (`--section`); none is all.
+    pub sections: Vec<Section>,
+}
+
+/// Something that is not in the archive.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SelectError {
+    /// A name that matches nothing.
+    #[error("{option} {name} matches nothing in the archive")]
+    Nothing {
+        /// The option.
+        option: &'static str,
+        /// What was given to it.
+        name: String,
+    },
+    /// A line of a list that is none.
+    #[error("line {line} of the list is not understood: {text}")]
+    Line {
+        /// Counted from 1.
+        line: usize,
+        /// What it says.
+        text: String,
+    },
+    /// Sections that cannot be restored without others.
+    #[error("only pre-data, or pre-data and data, can be restored without the rest")]
+    Sections,
+}
+
+/// Kinds that `-t` means.
+const TABLES: [&str; 8] = [
+    "TABLE",
+    "TABLE DATA",
+    "VIEW",
+    "FOREIGN TABLE",
+    "MATERIALIZED VIEW",
+    "MATERIALIZED VIEW DATA",
+    "SEQUENCE",
+    "SEQUENCE SET",
+];
+
+/// What says how the archive is to be read.
+const ABOUT_THE_ARCHIVE: [&str; 3] = ["ENCODING", "STDSTRINGS", "SEARCHPATH"];
+
+/// What is not definition.
+const DATA: [&str; 5] = [
+    "TABLE DATA",
+    "SEQUENCE SET",
+    "BLOBS",
+    "BLOB",
+    "BLOB METADATA",
+];
+
+impl Selection {
+    /// Whether nothing is left out.
+    pub fn is_everything(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The entries of a list as `pg_restore -l` writes it: a line that begins with `;` is left out.
+    pub fn read_list(text: &str) -> Result<Vec<DumpId>, SelectError> {
+        let mut entries = Vec::new();
+        for (line, text) in (1..).zip(text.lines()) {
+            let bare = text.trim();
+            if bare.is_empty() || bare.starts_with(';') {
+                continue;
+            }
+            let id = bare
+                .split_once(';')
+                .and_then(|(id, _)| id.trim().parse().ok());
+            let id = id.ok_or_else(|| SelectError::Line {
+                line,
+                text: text.to_owned(),
+            })?;
+            entries.push(DumpId(id));
+        }
+        Ok(entries)
+    }
+
+    /// As it would be given, for people.
+    pub fn options(&self) -> Vec<String> {
+        let named = |option: &'static str, names: &[String]| {
+            let names = names.iter();
+            names
+                .map(move |name| format!("{option}={name}"))
+                .collect::<Vec<_>>()
+        };
+        let mut options = named("--schema", &self.schemas);
+        options.extend(named("--exclude-schema", &self.exclude_schemas));
+        options.extend(named("--table", &self.tables));
+        options.extend(self.list.iter().map(|_| "--use-list".to_owned()));
+        options.extend(self.schema_only.then(|| "--schema-only".to_owned()));
+        options.extend(self.sections.iter().map(|section| {
+            let name = match section {
+                Section::PreData => "pre-data",
+                Section::Data => "data",
+                Section::PostData => "post-data",
+                Section::None => "none",
+            };
+            format!("--section={name}")
+        }));
+        options
+    }
+
+    /// Takes out of an archive what is not chosen.
+    pub fn narrow(&self, toc: &mut Toc) -> Result<(), SelectError> {
+        if self.is_everything() {
+            return Ok(());
+        }
+        self.check(toc)?;
+        let own: HashSet<DumpId> = toc
+            .entries
+            .iter()
+            .filter(|entry| self.takes(entry))
+            .map(|entry| entry.dump_id)
+            .collect();
+        toc.entries.retain(|entry| {
+            if ABOUT_THE_ARCHIVE.contains(&entry.desc.as_str()) {
+                return true;
+            }
+            let listed = self
+                .list
+                .as_ref()
+                .is_none_or(|list| list.contains(&entry.dump_id));
+            if belongs_to_another(entry) && !self.names_nothing() {
+                // Of large objects there may be many in one.
+                return listed
+                    && matches!(entry.dependencies.as_slice(), [object] if own.contains(object));
+            }
+            own.contains(&entry.dump_id)
+        });
+        Ok(())
+    }
+
+    fn names_nothing(&self) -> bool {
+        self.schemas.is_empty() && self.exclude_schemas.is_empty() && self.tables.is_empty()
+    }
+
+    fn check(&self, toc: &Toc) -> Result<(), SelectError> {
+        let sections: BTreeSet<Section> = self.sections.iter().copied().collect();
+        let whole = [Section::PreData, Section::Data, Section::PostData];
+        let first = (1..=3).any(|count| sections.iter().eq(whole.iter().take(count)));
+        if !sections.is_empty() && !first {
+            return Err(SelectError::Sections);
+        }
+        let has = |wanted: &dyn Fn(&Entry) -> bool| toc.entries.iter().any(wanted);
+        let nothing = |option, name: &str| SelectError::Nothing {
+            option,
+            name: name.to_owned(),
+        };
+        for (option, names) in [
+            ("--schema", &self.schemas),
+            ("--exclude-schema", &self.exclude_schemas),
+        ] {
+            for name in names {
+                if !has(&|entry| is_in(entry, name)) {
+                    return Err(nothing(option, name));
+                }
+            }
+        }
+        for name in &self.tables {
+            if !has(&|entry| TABLES.contains(&entry.desc.as_str()) && entry.tag == name.as_str()) {
+                return Err(nothing("--table", name));
+            }
+        }
+        for id in self.list.iter().flatten() {
+            if !has(&|entry| entry.dump_id == *id) {
+                return Err(nothing("--use-list", &id.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    fn takes(&self, entry: &Entry) -> bool {
+        let is_named = |names: &[String]| names.iter().any(|name| is_in(entry, name));
+        let of_kind = self.tables.is_empty()
+            || TABLES.contains(&entry.desc.as_str())
+                && self.tables.iter().any(|name| entry.tag == name.as_str());
+        let in_section = self.sections.is_empty()
+            || entry.section == Section::None
+            || self.sections.contains(&entry.section);
+        let is_wanted_data = !(self.schema_only && DATA.contains(&entry.desc.as_str()));
+        (self.schemas.is_empty() || is_named(&self.schemas))
+            && !is_named(&self.exclude_schemas)
+            && self
+                .list
+                .as_ref()
+                .is_none_or(|list| list.contains(&entry.dump_id))
+            && of_kind
+            && in_section
+            && is_wanted_data
+    }
+}
+
+fn is_in(entry: &Entry, schema: &str) -> bool {
+    let of_schema = |namespace: &Text| *namespace == schema;
+    entry.namespace.as_ref().is_some_and(of_schema)
+}
+
+fn belongs_to_another(entry: &Entry) -> bool {
+    matches!(entry.desc.as_str(), "ACL" | "COMMENT" | "SECURITY LABEL")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{entry, toc};
+    use super::*;
+
+    fn archive() -> Toc {
+        let one = |id: i32, desc: &str, schema: &str, tag: &str, section: Section| Entry {
+            dump_id: DumpId(id),
+            namespace: (!schema.is_empty()).then(|| schema.into()),
+            tag: tag.into(),
+            section,
+            ..entry(desc)
+        };
+        let comment = |id, schema: &str, of| Entry {
+            dependencies: vec![DumpId(of)],
+            ..one(id, "COMMENT", schema, "TABLE t", Section::None)
+        };
+        toc(vec![
+            one(1, "ENCODING", "", "ENCODING", Section::PreData),
+            one(2, "SCHEMA", "", "s", Section::PreData),
+            one(3, "TABLE", "s", "t", Section::PreData),
+            comment(4, "s", 3),
+            one(5, "TABLE", "public", "t", Section::PreData),
+            one(6, "TABLE", "public", "u", Section::PreData),
+            one(7, "TABLE DATA", "s", "t", Section::Data),
+            one(8, "TABLE DATA", "public", "t", Section::Data),
+            one(9, "INDEX", "public", "i", Section::PostData),
+        ])
+    }
+
+    fn left(selection: &Selection) -> Result<Vec<i32>, SelectError> {
+        let mut toc = archive();
+        selection.narrow(&mut toc)?;
+        Ok(toc.entries.iter().map(|entry| entry.dump_id.0).collect())
+    }
+
+    #[test]
+    fn a_part_is_what_pg_restore_takes_for_it() {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let everything = Selection::default();
+        assert_eq!(left(&everything).map(|left| left.len()), Ok(9));
+        let schema = Selection {
+            schemas: names(&["s"]),
+            ..Selection::default()
+        };
+        assert_eq!(left(&schema), Ok(vec![1, 3, 4, 7]));
+        let others = Selection {
+            exclude_schemas: names(&["s"]),
+            ..Selection::default()
+        };
+        assert_eq!(left(&others), Ok(vec![1, 2, 5, 6, 8, 9]));
+        let table = Selection {
+            schemas: names(&["public"]),
+            tables: names(&["t"]),
+            ..Selection::default()
+        };
+        assert_eq!(left(&table), Ok(vec![1, 5, 8]));
+        let listed = Selection {
+            list: Selection::read_list(";\n; x\n6; 0 0 TABLE public u o\n 4; 0 0 COMMENT\n").ok(),
+            ..Selection::default()
+        };
+        assert_eq!(left(&listed), Ok(vec![1, 4, 6]));
+        let schema_only = Selection {
+            schema_only: true,
+            ..Selection::default()
+        };
+        assert_eq!(left(&schema_only), Ok(vec![1, 2, 3, 4, 5, 6, 9]));
+        let pre_data = Selection {
+            sections: vec![Section::PreData],
+            ..Selection::default()
+        };
+        assert_eq!(left(&pre_data), Ok(vec![1, 2, 3, 4, 5, 6]));
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error() {
+        let mut selection = Selection {
+            tables: vec!["nothing".to_owned()],
+            ..Selection::default()
+        };
+        let error = left(&selection).expect_err("no such table").to_string();
+        assert_eq!(error, "--table nothing matches nothing in the archive");
+        selection = Selection {
+            list: Some(vec![DumpId(77)]),
+            ..Selection::default()
+        };
+        assert!(left(&selection).is_err());
+        selection = Selection {
+            sections: vec![Section::PostData],
+            ..Selection::default()
+        };
+        assert_eq!(left(&selection), Err(SelectError::Sections));
+        assert!(Selection::read_list("TABLE t").is_err());
+    }
+}

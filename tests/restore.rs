@@ -1,0 +1,582 @@
+//! Archives that are restored: those by pgconvoy and by `pg_dump`, in each of its formats; the target then holds what the source
+//! does, damage to an archive is never called proven, and what was interrupted goes on.
+
+mod support;
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use pgconvoy::pg::cluster::ServerInstall;
+use support::binary::{Finished, Pgconvoy};
+use support::moving::{RUN_DIR, assert_equal, assert_no_ledger, assert_proven, build, report};
+use support::server::{Server, newest_tools, require_server};
+
+fn prepare(archive: &Path, target: &str, more: &[&str]) -> Pgconvoy {
+    let archive = archive.to_str().expect("UTF-8");
+    let fixed = [
+        "restore",
+        "--archive",
+        archive,
+        "--target",
+        target,
+        "--run-dir",
+        RUN_DIR,
+    ];
+    Pgconvoy::new(fixed.iter().chain(more))
+}
+
+fn restore(archive: &Path, target: &str, more: &[&str]) -> Finished {
+    prepare(archive, target, more).run()
+}
+
+/// A directory that goes when the test ends.
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a directory")
+}
+
+/// By stock `pg_dump`.
+fn pg_dump(tools: &Path, source: &Server, database: &str, (format, to): (&[&str], &Path)) {
+    let output = Command::new(tools.join("pg_dump"))
+        .args(format)
+        .arg("-f")
+        .arg(to)
+        .args(["-d", &source.conninfo(database)])
+        .output()
+        .expect("pg_dump starts");
+    assert!(output.status.success(), "{format:?}: {output:?}");
+}
+
+/// By stock `pg_dump` into a pipe: nobody can go back in it to say where things are.
+fn pg_dump_into_pipe(tools: &Path, source: &Server, database: &str, to: &Path) {
+    let mut dumping = Command::new(tools.join("pg_dump"))
+        .args(["-Fc", "-d", &source.conninfo(database)])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("pg_dump starts");
+    let mut from = dumping.stdout.take().expect("a pipe");
+    std::io::copy(&mut from, &mut File::create(to).expect("made")).expect("copied");
+    assert!(dumping.wait().expect("ended").success());
+}
+
+/// By pgconvoy.
+fn our_dump(tools: &Path, source: &Server, database: &str, (format, to): (&[&str], &Path)) {
+    let to = to.to_str().expect("UTF-8");
+    let source = source.conninfo(database);
+    let fixed = ["dump", "--source", &source, "--archive", to];
+    let run = Pgconvoy::new(fixed.iter().chain(format));
+    let run = run.env("PGCONVOY_PG_BIN", tools).run();
+    assert_eq!(run.status, 0, "{run}");
+}
+
+/// The client tools of a server's own version, where they are to be had.
+fn tools_of(major: u32) -> PathBuf {
+    let tools = require_server(major).filter(ServerInstall::has_client_tools);
+    tools.map_or_else(newest_tools, |install| install.bin_dir.clone())
+}
+
+fn zoo(major: u32) -> Option<Server> {
+    let server = Server::start_with(major, |options| options.setting("wal_level", "logical"))?;
+    build(&server, "postgres", "zoo-roles.sql", "");
+    server.database("zoo");
+    build(&server, "zoo", "zoo.sql", "");
+    Some(server)
+}
+
+/// An empty database like the source's, on a server that has the zoo's roles.
+fn empty_like(source: &Server, database: &str, major: u32) -> Server {
+    let target = Server::start_with(major, |options| options.setting("wal_level", "logical"));
+    let target = target.expect("it was there for the source");
+    build(&target, "postgres", "zoo-roles.sql", "");
+    make_empty(source, &target, database);
+    target
+}
+
+fn make_empty(source: &Server, target: &Server, database: &str) {
+    let encoding = source.psql(database, "show server_encoding");
+    target.psql(
+        "postgres",
+        &format!("drop database if exists \"{database}\""),
+    );
+    target.psql(
+        "postgres",
+        &format!(
+            "create database \"{database}\" template template0 encoding '{}' lc_collate 'C' lc_ctype 'C'",
+            encoding.trim()
+        ),
+    );
+}
+
+/// Restores, and has both compared by the independent check and by `pgconvoy verify`.
+#[track_caller]
+fn assert_restores(
+    what: &str,
+    (source, target): (&Server, &Server),
+    (database, archive): (&str, &Path),
+    tools: &Path,
+) -> Finished {
+    make_empty(source, target, database);
+    let to = target.conninfo(database);
+    let run = prepare(archive, &to, &["-j2"])
+        .env("PGCONVOY_PG_BIN", tools)
+        .run();
+    assert_eq!(run.status, 0, "{what}: {run}");
+    assert_proven(&run);
+    assert_no_ledger(target, database);
+    assert_equal(what, &source.conninfo(database), &to, &[]);
+    let source = source.conninfo(database);
+    let compared = Pgconvoy::new(["verify", "--source", &source, "--target", &to]).run();
+    assert_eq!(compared.status, 0, "{what}: {compared}");
+    run
+}
+
+/// Every format and compression that the tools at hand can write.
+fn restores_whatever_wrote_it(major: u32) {
+    let Some(source) = zoo(major) else { return };
+    let target = empty_like(&source, "zoo", major);
+    let tools = tools_of(major);
+    let dir = scratch();
+    let stock: [(&str, &[&str]); 5] = [
+        ("directory", &["-Fd", "-Z0"]),
+        ("directory.gz", &["-Fd", "-Z1"]),
+        ("custom", &["-Fc"]),
+        ("custom.plain", &["-Fc", "-Z0"]),
+        ("tar", &["-Ft"]),
+    ];
+    let servers = (&source, &target);
+    for (name, format) in stock {
+        let archive = dir.path().join(name);
+        pg_dump(&tools, &source, "zoo", (format, &archive));
+        let run = assert_restores(name, servers, ("zoo", &archive), &tools);
+        let sentence = report(&run)["sentence"].as_str().map(str::to_owned);
+        let sentence = sentence.unwrap_or_default();
+        assert!(sentence.contains("no manifest"), "{sentence}");
+    }
+    let piped = dir.path().join("piped");
+    pg_dump_into_pipe(&tools, &source, "zoo", &piped);
+    assert_restores("custom from a pipe", servers, ("zoo", &piped), &tools);
+    let ours = dir.path().join("ours");
+    our_dump(&tools, &source, "zoo", (&["-Z", "gzip:1"], &ours));
+    let run = assert_restores("ours", servers, ("zoo", &ours), &tools);
+    let sentence = report(&run)["sentence"].as_str().map(str::to_owned);
+    let sentence = sentence.unwrap_or_default();
+    assert!(
+        sentence.contains("what its database held at snapshot"),
+        "{sentence}"
+    );
+}
+
+#[test]
+fn the_zoo_of_15_is_restored_whatever_wrote_it() {
+    restores_whatever_wrote_it(15);
+}
+
+#[test]
+fn the_zoo_of_18_is_restored_whatever_wrote_it() {
+    restores_whatever_wrote_it(18);
+}
+
+#[test]
+fn other_encodings_keep_their_bytes() {
+    let (Some(source), Some(target)) = (Server::start(18), Server::start(18)) else {
+        return;
+    };
+    let dir = scratch();
+    for (database, encoding) in [("latin1", "LATIN1"), ("sql_ascii", "SQL_ASCII")] {
+        source.psql(
+            "postgres",
+            &format!("create database {database} template template0 encoding '{encoding}' lc_collate 'C' lc_ctype 'C'"),
+        );
+        build(&source, database, &format!("{database}.sql"), "");
+        let tools = newest_tools();
+        let stock = dir.path().join(format!("{database}.custom"));
+        pg_dump(&tools, &source, database, (&["-Fc"], &stock));
+        let ours = dir.path().join(format!("{database}.ours"));
+        our_dump(&tools, &source, database, (&[], &ours));
+        for archive in [&stock, &ours] {
+            assert_restores(encoding, (&source, &target), (database, archive), &tools);
+        }
+    }
+}
+
+/// Tables with large values, of every small kind, sequences, and large objects of more than a part.
+const MIXED: &str = "
+    create table t (id bigint primary key, v text, b bytea);
+    insert into t select i, repeat(md5(i::text), 4), decode(md5(i::text), 'hex') from generate_series(1, 60000) i;
+    alter table t alter v set storage external;
+    insert into t select -i, repeat('x', 1500000 + i), null from generate_series(1, 4) i;
+    create table other (id int primary key references t, note text);
+    insert into other select i, E'\\\\.\\n\\\\N' from generate_series(1, 2000) i;
+    create unlogged table unlogged (a int);
+    insert into unlogged select generate_series(1, 100);
+    create table empty (a int);
+    create table no_columns ();
+    insert into no_columns default values;
+    create sequence s start 5;
+    select nextval('s'), lo_from_bytea(0, decode(repeat('00ff', 1500000), 'hex')), lo_create(0), lo_from_bytea(0, 'x');
+    create table parts (k text, n int) partition by list (k);
+    create table parts_a partition of parts for values in ('a');
+    create table parts_b partition of parts for values in ('b', 'c');
+    insert into parts select chr(97 + i % 3), i from generate_series(1, 300) i;
+    create materialized view counted as select k, count(*) from parts group by k;
+    analyze;
+";
+
+fn mixed(major: u32) -> Option<Server> {
+    let server = Server::start(major)?;
+    server.database("db");
+    server.psql("db", MIXED);
+    Some(server)
+}
+
+#[test]
+fn archives_of_old_servers_and_other_compressions_are_restored() {
+    for (from, to, compressions) in [(10, 18, &["none"][..]), (18, 18, &["lz4", "zstd:1"][..])] {
+        let (Some(source), Some(target)) = (mixed(from), Server::start(to)) else {
+            continue;
+        };
+        let dir = scratch();
+        let tools = newest_tools();
+        for compression in compressions {
+            let archive = dir.path().join(compression);
+            our_dump(&tools, &source, "db", (&["-Z", compression], &archive));
+            assert_restores(compression, (&source, &target), ("db", &archive), &tools);
+        }
+    }
+}
+
+/// Kills a restore at a moment, and goes on with it: from its directory, or, without that, from the ledger.
+fn goes_on(moments: &[&str], dumped_by_us: bool) {
+    let (Some(source), Some(target)) = (mixed(18), Server::start(18)) else {
+        return;
+    };
+    let tools = newest_tools();
+    let dir = scratch();
+    let archive = dir.path().join("archive");
+    if dumped_by_us {
+        our_dump(&tools, &source, "db", (&["-Z", "none"], &archive));
+    } else {
+        pg_dump(&tools, &source, "db", (&["-Fc"], &archive));
+    }
+    let to = target.conninfo("db");
+    for moment in moments {
+        make_empty(&source, &target, "db");
+        let run = prepare(&archive, &to, &["-j2"]);
+        let killed = run.env("PGCONVOY_FAULT", format!("kill@{moment}")).run();
+        assert_eq!(killed.status, -1, "{moment}: {killed}");
+        let run_dir = killed.path(RUN_DIR);
+        let run_dir = run_dir.to_str().expect("UTF-8");
+        let resumed = if *moment == BY_LEDGER {
+            Pgconvoy::new(["resume", "--target", &to, "--run-dir", "elsewhere"]).run()
+        } else {
+            Pgconvoy::new(["resume", run_dir]).run()
+        };
+        assert_eq!(resumed.status, 0, "{moment}: {killed}\n{resumed}");
+        assert_no_ledger(&target, "db");
+        assert_equal(moment, &source.conninfo("db"), &to, &[]);
+    }
+}
+
+/// After this moment the run directory is not used.
+const BY_LEDGER: &str = "copy-committed:2";
+
+#[test]
+fn a_restore_of_ours_goes_on_wherever_it_was_killed() {
+    let moments = [
+        "planned",
+        "copy-ended:1",
+        BY_LEDGER,
+        "large-objects-staged",
+        "schemas-compared",
+        "ledger-dropped",
+    ];
+    goes_on(&moments, true);
+}
+
+#[test]
+fn a_restore_of_a_stock_archive_goes_on_wherever_it_was_killed() {
+    let moments = [
+        "ledger-made",
+        "copy-opened:1",
+        "copy-committed:1",
+        BY_LEDGER,
+        "large-objects-committed",
+        "jobs-done",
+        "report-kept",
+    ];
+    goes_on(&moments, false);
+}
+
+/// Flips a bit.
+fn flip(path: &Path, at: u64) {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .expect("it is there");
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).expect("within");
+    byte[0] ^= 0x10;
+    file.write_all_at(&byte, at).expect("written");
+}
+
+fn copy_of(archive: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    fs::create_dir(to).expect("made");
+    for entry in fs::read_dir(archive).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        fs::copy(&path, to.join(path.file_name().expect("a name"))).expect("copied");
+    }
+}
+
+/// The file of a table's rows, by the manifest.
+fn file_of(archive: &Path, table: &str) -> String {
+    let text = fs::read_to_string(archive.join("pgconvoy.manifest.json")).expect("a manifest");
+    let manifest: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let tables = manifest["tables"].as_array().expect("a list");
+    let found = tables.iter().find(|one| one["table"]["name"] == table);
+    let file = found.expect("it is in it")["file"].as_str();
+    file.expect("a name").to_owned()
+}
+
+#[test]
+fn a_damaged_archive_of_ours_is_never_called_proven() {
+    let (Some(source), Some(target)) = (mixed(18), Server::start(18)) else {
+        return;
+    };
+    let dir = scratch();
+    let (whole, broken) = (dir.path().join("whole"), dir.path().join("broken"));
+    our_dump(&newest_tools(), &source, "db", (&["-Z", "none"], &whole));
+    let to = target.conninfo("db");
+    let (t, other) = (file_of(&whole, "t"), file_of(&whole, "other"));
+    let length = fs::metadata(whole.join(&t)).expect("it is there").len();
+    let damages: [(&str, &str, &dyn Fn()); 9] = [
+        ("missing", "is missing", &|| {
+            fs::remove_file(broken.join(&t)).expect("removed")
+        }),
+        ("cut", "bytes instead of", &|| {
+            let file = OpenOptions::new().write(true).open(broken.join(&t));
+            file.expect("it is there").set_len(length / 2).expect("cut");
+        }),
+        ("emptied", "bytes instead of", &|| {
+            drop(File::create(broken.join(&t)).expect("emptied"))
+        }),
+        ("swapped", "bytes instead of", &|| {
+            fs::copy(whole.join(&other), broken.join(&t)).expect("copied");
+        }),
+        ("doubled", "in no table of contents", &|| {
+            fs::copy(whole.join(&t), broken.join(format!("9{t}")))
+                .map(drop)
+                .expect("copied");
+        }),
+        ("another compression beside it", "as well", &|| {
+            fs::copy(whole.join(&t), broken.join(format!("{t}.gz")))
+                .map(drop)
+                .expect("copied");
+        }),
+        ("one bit of its rows", "the manifest says", &|| {
+            flip(&broken.join(&t), length / 3)
+        }),
+        ("one bit at its end", "\\.", &|| {
+            flip(&broken.join(&t), length - 5)
+        }),
+        ("one bit of the list", "has changed", &|| {
+            flip(&broken.join("toc.dat"), 700)
+        }),
+    ];
+    for (what, words, damage) in damages {
+        copy_of(&whole, &broken);
+        damage();
+        make_empty(&source, &target, "db");
+        let run = restore(&broken, &to, &["-j2"]);
+        assert!(matches!(run.status, 1 | 4), "{what}: {run}");
+        let said = format!("{}{}", run.stdout, run.stderr);
+        assert!(said.contains(words), "{what}: {run}");
+        let named = if what == "one bit of the list" {
+            "toc.dat"
+        } else {
+            t.as_str()
+        };
+        assert!(said.contains(named), "{what}: {run}");
+        if run.status == 4 {
+            let tables = target.psql(
+                "db",
+                "select count(*) from pg_class where relname in ('t', 'other')",
+            );
+            assert_eq!(tables, "0", "{what}: nothing was to be touched");
+        }
+    }
+}
+
+/// A thousand places are left to `verify --archive`; here each costs a restore.
+#[test]
+fn a_damaged_archive_by_pg_dump_is_not_called_proven_where_that_can_be_seen() {
+    let (Some(source), Some(target)) = (mixed(18), Server::start(18)) else {
+        return;
+    };
+    let dir = scratch();
+    let to = target.conninfo("db");
+    let tools = newest_tools();
+    let (custom, tar) = (dir.path().join("custom"), dir.path().join("tar"));
+    pg_dump(&tools, &source, "db", (&["-Fc", "-Z1"], &custom));
+    pg_dump(&tools, &source, "db", (&["-Ft"], &tar));
+    for archive in [&custom, &tar] {
+        let length = fs::metadata(archive).expect("it is there").len();
+        let broken = dir.path().join("broken");
+        for part in 1..8 {
+            fs::copy(archive, &broken).expect("copied");
+            let file = OpenOptions::new()
+                .write(true)
+                .open(&broken)
+                .expect("it is there");
+            file.set_len(length * part / 8).expect("cut");
+            make_empty(&source, &target, "db");
+            let run = restore(&broken, &to, &["-j2"]);
+            assert!(matches!(run.status, 1 | 4), "cut at {part}/8: {run}");
+        }
+        // What zlib has packed says itself that it is not what it was.
+        for part in 1..8 {
+            fs::copy(archive, &broken).expect("copied");
+            flip(&broken, length * part / 8);
+            make_empty(&source, &target, "db");
+            let run = restore(&broken, &to, &["-j2"]);
+            if run.status == 0 {
+                assert!(archive == &tar, "flipped at {part}/8: {run}");
+                let said = report(&run)["sentence"].as_str().map(str::to_owned);
+                assert!(
+                    said.is_some_and(|said| said.contains("no manifest")),
+                    "{run}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_restored_is_refused_and_nothing_is_touched() {
+    let Some(server) = Server::start(18) else {
+        return;
+    };
+    server.psql(
+        "postgres",
+        "create role app; create table public.t (a int); insert into t values (1)",
+    );
+    server.psql(
+        "postgres",
+        "create table public.owned (); alter table owned owner to app",
+    );
+    let dir = scratch();
+    let tools = newest_tools();
+    let archive = |name: &str, format: &[&str]| {
+        let path = dir.path().join(name);
+        pg_dump(&tools, &server, "postgres", (format, &path));
+        path
+    };
+    let empty = server.database("empty");
+    let plain = archive("plain", &["-Fp"]);
+    let run = restore(&plain, &empty, &[]);
+    assert!(matches!(run.status, 1 | 2 | 4), "{run}");
+    assert!(run.stderr.contains("psql"), "{run}");
+    let inserts = archive("inserts", &["-Fc", "--inserts"]);
+    let run = restore(&inserts, &empty, &[]);
+    assert_ne!(run.status, 0, "{run}");
+    assert!(run.stderr.contains("INSERT"), "{run}");
+    let run = restore(&dir.path().join("nothing"), &empty, &[]);
+    assert_eq!(run.status, 2, "{run}");
+    let custom = archive("custom", &["-Fc"]);
+    let full = server.database("full");
+    server.psql("full", "create table precious (a int)");
+    let run = restore(&custom, &full, &[]);
+    assert_eq!(run.status, 4, "{run}");
+    assert!(run.stderr.contains("not empty"), "{run}");
+    let run = restore(&custom, &full, &["--verify", "counts"]);
+    assert_eq!(run.status, 2, "{run}");
+    assert_eq!(server.psql("full", "select count(*) from precious"), "0");
+    let run = restore(&custom, &full, &["--overwrite", "full", "--no-owner"]);
+    assert_proven(&run);
+    assert_eq!(server.psql("full", "select count(*) from t"), "1");
+    let run = restore(&custom, &empty, &["--verify", "none"]);
+    assert_eq!(run.status, 6, "{run}");
+    let schema = archive("schema", &["-Fc", "--schema-only"]);
+    let run = restore(&schema, &server.database("bare"), &[]);
+    assert_proven(&run);
+    let sentence = report(&run)["sentence"].as_str().map(str::to_owned);
+    let sentence = sentence.unwrap_or_default();
+    assert!(sentence.contains("the archive does not have"), "{sentence}");
+}
+
+#[test]
+fn a_part_of_an_archive_is_added_to_what_is_there() {
+    let (Some(source), Some(target)) = (mixed(18), Server::start(18)) else {
+        return;
+    };
+    source.psql(
+        "db",
+        "create schema app; create table app.one (id int primary key, note text); insert into app.one values (1, 'x');
+         create index on app.one (note); comment on table app.one is 'kept';
+         create table app.two (id int references app.one); create view app.seen as select * from app.one",
+    );
+    let tools = newest_tools();
+    let dir = scratch();
+    let (ours, stock) = (dir.path().join("ours"), dir.path().join("stock"));
+    our_dump(&tools, &source, "db", (&["-Z", "none"], &ours));
+    pg_dump(&tools, &source, "db", (&["-Fc"], &stock));
+    for archive in [&ours, &stock] {
+        make_empty(&source, &target, "db");
+        let to = target.conninfo("db");
+        target.psql(
+            "db",
+            "create schema app; create table public.mine (a int); insert into mine values (7)",
+        );
+        // One table, as pg_restore -t has it: with its rows, and nothing else.
+        let run = restore(archive, &to, &["-n", "app", "-t", "one"]);
+        let report = assert_proven(&run);
+        let sentence = report["sentence"].as_str().unwrap_or_default();
+        assert!(sentence.contains("--table=one"), "{sentence}");
+        assert_eq!(target.psql("db", "select * from app.one"), "1|x");
+        assert_eq!(
+            target.psql(
+                "db",
+                "select count(*) from pg_index where indrelid = 'app.one'::regclass"
+            ),
+            "0"
+        );
+        let again = restore(archive, &to, &["-n", "app", "-t", "one"]);
+        assert_eq!(again.status, 4, "{again}");
+        assert!(again.stderr.contains("already has app.one"), "{again}");
+        target.psql("db", "drop table app.one");
+        let run = restore(archive, &to, &["-n", "app"]);
+        assert_proven(&run);
+        assert_eq!(
+            target.psql(
+                "db",
+                "select obj_description('app.one'::regclass), count(*) from app.seen"
+            ),
+            "kept|1"
+        );
+        assert_eq!(target.psql("db", "select count(*) from pg_constraint where conrelid = 'app.two'::regclass and contype = 'f'"), "1");
+        assert_eq!(target.psql("db", "select * from mine"), "7");
+        let nothing = restore(archive, &to, &["-t", "nothing"]);
+        assert_eq!(nothing.status, 2, "{nothing}");
+        let late = restore(archive, &to, &["--section", "post-data"]);
+        assert_eq!(late.status, 2, "{late}");
+        // An edited list: everything but one table's rows.
+        let list = Pgconvoy::new(["list".as_ref(), archive.as_os_str()]).run();
+        let kept = list.stdout.lines().map(|line| {
+            let is_out = line.contains(" TABLE DATA app one ");
+            if is_out {
+                format!(";{line}\n")
+            } else {
+                format!("{line}\n")
+            }
+        });
+        let path = dir.path().join("list");
+        fs::write(&path, kept.collect::<String>()).expect("written");
+        make_empty(&source, &target, "db");
+        let run = restore(archive, &to, &["-L", path.to_str().expect("UTF-8")]);
+        assert_proven(&run);
+        assert_eq!(target.psql("db", "select count(*) from app.one"), "0");
+        assert_eq!(target.psql("db", "select count(*) from t"), "60004");
+    }
+}
