@@ -11,6 +11,7 @@
 //! with the rest. What is in the files is known when they have been read.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -128,12 +129,12 @@ impl Place {
     }
 
     /// An error that is about it.
-    pub fn broken(&self, what: impl ToString) -> ArchiveError {
+    pub fn broken(&self, what: &(impl fmt::Display + ?Sized)) -> ArchiveError {
         ArchiveError::Data {
             path: self.path.clone(),
             what: match &self.form {
                 Form::File(_) => what.to_string(),
-                _ => format!("{}: {}", self.name, what.to_string()),
+                _ => format!("{}: {what}", self.name),
             },
         }
     }
@@ -143,6 +144,10 @@ impl Place {
 trait Files {
     /// Where the file is that the table of contents calls so: it may have a compression's ending besides.
     fn find(&self, name: &str) -> Result<Option<Place>, ArchiveError>;
+    /// What the list of an entry's large objects is called, if it is not what the table of contents says.
+    fn list_of(&self, _entry: &Entry) -> Option<String> {
+        None
+    }
     fn path(&self) -> &Path;
 }
 
@@ -192,6 +197,15 @@ impl Files for InTar<'_> {
             form: Form::Member(*member),
             stored: Some(Bytes(member.bytes)),
         }))
+    }
+
+    /// As `_StartLOs` in `pg_backup_tar.c` has it: since 17 there is a list for each entry.
+    fn list_of(&self, entry: &Entry) -> Option<String> {
+        let own = format!("blobs_{}.toc", entry.dump_id);
+        let names = [own, "blobs.toc".to_owned()];
+        names
+            .into_iter()
+            .find(|name| self.members.contains_key(name))
     }
 
     fn path(&self) -> &Path {
@@ -264,6 +278,8 @@ fn of_files(files: &dyn Files, toc: Toc) -> Result<(Stored, BTreeSet<String>), A
         let Some(name) = entry.data_file() else {
             continue;
         };
+        let list = entry.is("BLOBS").then(|| files.list_of(entry)).flatten();
+        let name = list.as_deref().unwrap_or(name);
         let place = find(name, format!("the data of {entry}"))?;
         if !entry.is("BLOBS") {
             rows.insert(entry.dump_id, place);
@@ -272,7 +288,7 @@ fn of_files(files: &dyn Files, toc: Toc) -> Result<(Stored, BTreeSet<String>), A
         for (oid, name) in listed(&place)? {
             let of = format!("the content of large object {oid}");
             if objects.insert(oid, find(&name, of)?).is_some() {
-                return Err(place.broken(format!("large object {oid} is in two lists")));
+                return Err(place.broken(&format!("large object {oid} is in two lists")));
             }
         }
     }
@@ -285,14 +301,14 @@ fn listed(list: &Place) -> Result<Vec<(Oid, String)>, ArchiveError> {
     let mut text = String::new();
     let read = list.open();
     let read = read.and_then(|from| from.take(LONGEST_LIST).read_to_string(&mut text));
-    read.map_err(|error| list.broken(error))?;
+    read.map_err(|error| list.broken(&error))?;
     let line = |line: &str| {
         let (oid, name) = line.split_once(' ')?;
         // A name leads to a file of this archive and nowhere else.
         let is_plain = !name.is_empty() && !name.contains('/');
         is_plain.then_some((Oid(oid.parse().ok()?), name.to_owned()))
     };
-    let broken = |text: &str| list.broken(format!("this is no line of it: {text}"));
+    let broken = |text: &str| list.broken(&format!("this is no line of it: {text}"));
     if !text.is_empty() && !text.ends_with('\n') {
         return Err(list.broken("it ends in the middle of a line"));
     }
@@ -324,7 +340,7 @@ fn custom_file(path: &Path) -> Result<Stored, ArchiveError> {
     };
     let wanted: Vec<&Entry> = toc.entries.iter().filter(|entry| has_data(entry)).collect();
     let mut found: HashMap<DumpId, Holds> = HashMap::new();
-    let unknown = |entry: &&&Entry| custom.block_at_place(entry, length).is_none();
+    let unknown = |entry: &&&Entry| Custom::block_at_place(entry, length).is_none();
     if wanted.iter().any(|entry| unknown(&entry)) {
         // It was written into a pipe: nobody could go back to say where things are.
         custom.look_through(begins, &mut found).map_err(reading())?;
@@ -400,7 +416,7 @@ impl Custom<'_> {
     }
 
     /// Where the table of contents says that an entry's block is; `None` if it does not say.
-    fn block_at_place(&self, entry: &Entry, length: u64) -> Option<u64> {
+    fn block_at_place(entry: &Entry, length: u64) -> Option<u64> {
         match entry.data {
             DataPlace::Offset {
                 state: OffsetState::Set,
@@ -411,7 +427,7 @@ impl Custom<'_> {
     }
 
     fn block_of(&self, entry: &Entry, length: u64) -> Result<Holds, ArchiveError> {
-        let at = self.block_at_place(entry, length).unwrap_or(length);
+        let at = Self::block_at_place(entry, length).unwrap_or(length);
         let reading = || ArchiveError::file("reading", self.path);
         let block = Blocks::open(self.path, self.int_size, at)
             .and_then(|mut blocks| blocks.next(false))

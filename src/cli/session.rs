@@ -305,8 +305,8 @@ impl<'a> Session<'a> {
         let run = Run {
             plan,
             origin: Origin::Server {
-                source: proof.source_connector(),
-                snapshot,
+                source: Box::new(proof.source_connector()),
+                snapshot: Box::new(snapshot),
             },
             target: target.clone(),
             emit: Arc::new(emitter.clone()),

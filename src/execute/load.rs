@@ -70,13 +70,19 @@ impl Loading {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn rows_of(&self, unit: &CopyUnit) -> Result<(DumpId, Place), PgError> {
-        let found = unit
-            .rows_in
-            .and_then(|entry| Some((entry, self.stored.rows(entry)?.clone())));
-        found.ok_or_else(|| PgError::Supply {
+    /// Where the rows of a table are, and what the manifest says of them, if there is one.
+    fn rows_of(&self, unit: &CopyUnit) -> Result<(DumpId, Place, Option<Content>), PgError> {
+        let missing = || PgError::Supply {
             what: format!("the rows of {} are not in the archive", unit.table.shown()),
-        })
+        };
+        let entry = unit.rows_in.ok_or_else(missing)?;
+        let place = self.stored.rows(entry).ok_or_else(missing)?.clone();
+        let said = self.expected.as_ref().map(|all| all.tables.get(&entry));
+        match said {
+            None => Ok((entry, place, None)),
+            Some(Some(expected)) => Ok((entry, place, Some(*expected))),
+            Some(None) => Err(supply_error(&place.broken("the manifest does not know it"))),
+        }
     }
 }
 
@@ -116,12 +122,10 @@ async fn load_tables(
     let mut read = Vec::with_capacity(load.parts.len());
     let mut copies = Vec::with_capacity(load.parts.len());
     for unit in units() {
-        let (entry, place) = archive.rows_of(unit)?;
-        let expected = archive.expected.as_ref();
-        let expected = expected.map(|all| all.tables.get(&entry).copied());
-        let content: Arc<OnceLock<Content>> = Arc::default();
-        copies.push((unit.copy_in(), rows(place, expected, Arc::clone(&content))));
-        read.push((entry, content));
+        let (entry, place, expected) = archive.rows_of(unit)?;
+        let noted: Arc<OnceLock<Content>> = Arc::default();
+        copies.push((unit.copy_in(), rows(place, expected, Arc::clone(&noted))));
+        read.push((entry, noted));
     }
     let feeding = Feed {
         opening: &opening(context, job, load.parts),
@@ -136,20 +140,20 @@ async fn load_tables(
     let mut lines = Vec::new();
     let mut total = Relayed::default();
     let mut contents = Vec::new();
-    for ((part, unit), ((entry, content), (_, bytes))) in load
+    for ((part, unit), ((entry, noted), (_, bytes))) in load
         .parts
         .iter()
         .zip(units())
         .zip(read.into_iter().zip(sent))
     {
-        let content = content.get().copied().unwrap_or_default();
+        let held = noted.get().copied().unwrap_or_default();
         let relayed = Relayed {
-            digest: content.digest,
+            digest: held.digest,
             bytes,
         };
         lines.push(line(part.number, &unit.table.name, &relayed));
         total = [total, relayed].into_iter().sum();
-        contents.push((entry, content));
+        contents.push((entry, held));
     }
     if load.whole {
         lines.push(line(WHOLE, &job.label, &total));
@@ -163,10 +167,10 @@ async fn load_tables(
     Ok(outcome)
 }
 
-/// The rows of a table. `expected` is what the manifest says, if there is one, and `None` within it, if that does not know them.
-fn rows(place: Place, expected: Option<Option<Content>>, noted: Arc<OnceLock<Content>>) -> Supply {
+/// The rows of a table, which must be what is expected, if anything is.
+fn rows(place: Place, expected: Option<Content>, noted: Arc<OnceLock<Content>>) -> Supply {
     supply(move |hand_out| {
-        let broken = |what: String| supply_error(&place.broken(what));
+        let broken = |what: String| supply_error(&place.broken(&what));
         let unreadable = |error: io::Error| broken(format!("it cannot be read: {error}"));
         let mut rows = RowPieces::new(place.open().map_err(unreadable)?);
         let mut told = Rows(0);
@@ -183,17 +187,14 @@ fn rows(place: Place, expected: Option<Option<Content>>, noted: Arc<OnceLock<Con
             }
         }
         let content = rows.finish().map_err(broken)?;
-        match expected {
-            Some(None) => Err(broken("the manifest does not know it".to_owned())),
-            Some(Some(expected)) if expected != content => Err(broken(format!(
+        if let Some(expected) = expected.filter(|expected| *expected != content) {
+            return Err(broken(format!(
                 "it holds {}, the manifest says {}",
                 content.digest, expected.digest
-            ))),
-            _ => {
-                let _ = noted.set(content);
-                Ok(content.digest.rows)
-            }
+            )));
         }
+        let _ = noted.set(content);
+        Ok(content.digest.rows)
     })
 }
 
@@ -317,7 +318,7 @@ fn object(
     let place = archive.stored.object(oid).ok_or_else(|| PgError::Supply {
         what: format!("large object {oid} is not in the archive"),
     })?;
-    let about = |what: String| place.broken(format!("large object {oid}: {what}"));
+    let about = |what: String| place.broken(&format!("large object {oid}: {what}"));
     let unreadable = |error: io::Error| supply_error(&about(format!("it cannot be read: {error}")));
     let mut from = place.open().map_err(unreadable)?;
     let mut hash = Xxh3::new();

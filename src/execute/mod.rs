@@ -86,9 +86,9 @@ pub enum Origin {
     /// A server.
     Server {
         /// Opens sessions of it.
-        source: Connector,
+        source: Box<Connector>,
         /// What these see; given back when nothing reads the source any more.
-        snapshot: Snapshot,
+        snapshot: Box<Snapshot>,
     },
     /// An archive.
     Archive(Arc<Loading>),

@@ -83,7 +83,7 @@ pub async fn run(run: Run) -> Result<Marks, ExecuteError> {
         Origin::Server { source, snapshot } => {
             let source = source.with_encoding(&plan.client_encoding);
             let pool = Pool::in_snapshot(source, snapshot.id.clone());
-            (pool, Some(snapshot), None)
+            (pool, Some(*snapshot), None)
         }
     };
     let context = Arc::new(Context {

@@ -63,7 +63,7 @@ pub(super) fn proven(facts: &Facts<'_>) -> Conclusion {
     }
 }
 
-pub(super) fn different(facts: &Facts<'_>, conclusion: Conclusion) -> Conclusion {
+pub(super) fn different(facts: &Facts<'_>, conclusion: &Conclusion) -> Conclusion {
     let path = facts.report.source.as_ref();
     let path = path
         .and_then(|source| source.archive.clone())
@@ -78,7 +78,7 @@ pub(super) fn different(facts: &Facts<'_>, conclusion: Conclusion) -> Conclusion
             facts.in_run_dir("report.json"),
             crate::model::shell_word(&path)
         )),
-        ..conclusion
+        status: conclusion.status,
     }
 }
 

@@ -62,7 +62,7 @@ pub fn conclude(report: &Report, ending: &Ending) -> Conclusion {
     if facts.different() {
         let different = different(&facts);
         return if is_restore {
-            restored::different(&facts, different)
+            restored::different(&facts, &different)
         } else {
             different
         };

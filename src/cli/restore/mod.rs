@@ -49,7 +49,7 @@ pub(super) use resume::{Resume, finished_before, resume};
 #[derive(Debug, Clone, Args)]
 #[command(after_help = super::AFTER_HELP)]
 pub struct RestoreArgs {
-    /// The archive: a directory, or a file in pg_dump's custom or tar format
+    /// The archive: a directory, or a file in `pg_dump`'s custom or tar format
     #[arg(long, value_name = "PATH", help_heading = "Archive")]
     pub archive: PathBuf,
 
@@ -164,6 +164,6 @@ async fn prepare(args: &RestoreArgs, session: &Session<'_>) -> Result<(Looked, R
     let request = look::request(&session.run_id(), (&opened, &target), &wanted);
     look::tell_start("restore", session, (&opened, &target), &wanted);
     session.output.run_dir().write_request(&request)?;
-    let looked = look::look(session, (opened, target), wanted).await?;
+    let looked = Box::pin(look::look(session, (opened, target), wanted)).await?;
     Ok((looked, request))
 }

@@ -66,12 +66,11 @@ pub(super) async fn prove(
         let tables = proof.plan.tables.iter();
         tables.for_each(|unit| emit.emit(What::TableVerified(not_verified(unit))));
     } else {
-        let manifest = match proof.manifest.take() {
-            Some(manifest) => of_the_part(&proof, manifest),
-            None => {
-                session.step("putting together what the archive holds");
-                found_in_files(&proof)?
-            }
+        let manifest = if let Some(manifest) = proof.manifest.take() {
+            of_the_part(&proof, manifest)
+        } else {
+            session.step("putting together what the archive holds");
+            found_in_files(&proof)?
         };
         session.step("comparing the target with the archive");
         let outcome = compare(&proof, &manifest, &emit).await?;
@@ -291,7 +290,7 @@ fn objects_in_files(proof: &Proof<'_>, loaded: &Loaded) -> Result<Vec<LargeObjec
                 let read = place
                     .open()
                     .and_then(|mut from| read_large_object(&mut from));
-                read.map_err(|error| place.broken(error))?
+                read.map_err(|error| place.broken(&error))?
             }
             (None, None) => continue,
         };
@@ -309,6 +308,6 @@ fn content_of(place: &Place) -> Result<Content, Failure> {
     let read = place
         .open()
         .and_then(|mut from| read_rows(&mut from, false));
-    let content = read.map_err(|error| place.broken(error))?;
-    Ok(content.map_err(|what| place.broken(what))?)
+    let content = read.map_err(|error| place.broken(&error))?;
+    Ok(content.map_err(|what| place.broken(&what))?)
 }

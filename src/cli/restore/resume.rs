@@ -101,7 +101,7 @@ async fn ready(asked: &Resume, session: &Session<'_>) -> Result<Ready, Failure> 
             overwrite,
             ..wanted
         };
-        let looked = look::look(session, (opened, target), wanted).await?;
+        let looked = Box::pin(look::look(session, (opened, target), wanted)).await?;
         return carry::begin(session, looked, request).await;
     };
     if ledger.request.run != request.run {
@@ -113,7 +113,7 @@ async fn ready(asked: &Resume, session: &Session<'_>) -> Result<Ready, Failure> 
             "Resume that run, or lead --target to the database that this one was filling.",
         ));
     }
-    take_up(asked, session, (opened, target, wanted), ledger).await
+    Box::pin(take_up(asked, session, (opened, target, wanted), ledger)).await
 }
 
 /// Goes on with the plan that was begun.
