@@ -359,7 +359,7 @@ fn custom_file(path: &Path) -> Result<Stored, ArchiveError> {
         match found.remove(&entry.dump_id) {
             Some(Holds::Rows(at)) => {
                 let name = format!("the rows of {entry}");
-                let next = begin.iter().find(|next| **next > at);
+                let next = begin.get(begin.partition_point(|next| *next <= at));
                 rows.insert(
                     entry.dump_id,
                     Place {

@@ -116,6 +116,8 @@ struct Reading<'a> {
     parents: BTreeMap<QualifiedName, QualifiedName>,
     /// `TABLE` entries of partitioned tables.
     partitioned: BTreeSet<QualifiedName>,
+    /// Foreign tables, or the partitioned tables above them.
+    above_foreign: BTreeSet<QualifiedName>,
 }
 
 impl<'a> Reading<'a> {
@@ -133,7 +135,7 @@ impl<'a> Reading<'a> {
             .filter(|entry| !entry.has_rows())
             .filter_map(Entry::qualified_name)
             .collect();
-        Ok(Self {
+        let mut reading = Self {
             by_id: toc
                 .entries
                 .iter()
@@ -144,7 +146,12 @@ impl<'a> Reading<'a> {
             rows,
             parents,
             partitioned,
-        })
+            above_foreign: BTreeSet::new(),
+        };
+        let foreign = reading.of_kind("FOREIGN TABLE");
+        let foreign = foreign.filter_map(Entry::qualified_name);
+        reading.above_foreign = foreign.map(|name| reading.top(&name)).collect();
+        Ok(reading)
     }
 
     fn of_kind(&self, desc: &'static str) -> impl Iterator<Item = &'a Entry> + use<'a> {
@@ -217,7 +224,7 @@ impl<'a> Reading<'a> {
                 self.root(name)
             },
             load_via_root,
-            reaches_foreign: self.reaches_foreign(name),
+            reaches_foreign: self.above_foreign.contains(&self.top(name)),
             columns: columns
                 .iter()
                 .map(column)
@@ -256,13 +263,8 @@ impl<'a> Reading<'a> {
         root
     }
 
-    fn reaches_foreign(&self, table: &QualifiedName) -> bool {
-        let top = |name: &QualifiedName| self.root(name).unwrap_or_else(|| name.clone());
-        let root = top(table);
-        let foreign = self
-            .of_kind("FOREIGN TABLE")
-            .filter_map(Entry::qualified_name);
-        foreign.into_iter().any(|foreign| top(&foreign) == root)
+    fn top(&self, name: &QualifiedName) -> QualifiedName {
+        self.root(name).unwrap_or_else(|| name.clone())
     }
 
     /// The size that an index is taken to have: a part of its table's.
