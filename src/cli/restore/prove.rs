@@ -1,7 +1,7 @@
 //! The target, read anew, against the archive: rows and large objects against the manifest, or, where there is none, against what
 //! came out of the files; definitions against the table of contents.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::archive::{
     Content, FileFacts, LargeObjectFacts, Manifest, Place, SequenceFacts, SourceFacts, TableFacts,
     read_large_object, read_rows,
 };
-use crate::catalog::{self, Extension};
+use crate::catalog::{self, Extension, LargeObject};
 use crate::cli::inspect::Server;
 use crate::cli::prove::{forget_what_was_there, nothing_was_lost, tell};
 use crate::cli::schema::describe;
@@ -105,6 +105,7 @@ async fn compare(
     let subjects = compared.subjects();
     outcome.extend(Box::pin(archived::compare(&compared, subjects, emit)).await);
     pool.drain().await;
+    outcome.extend(owners_of_large_objects(proof, &facts.large_objects));
     outcome.extend(verify::excluded_are_empty(snapshot.session(), &proof.plan.excluded).await);
     snapshot.release().await?;
     if !proof.archived.facts.matviews.is_empty() {
@@ -157,6 +158,36 @@ async fn schema(proof: &Proof<'_>, snapshot: &Snapshot) -> Result<Outcome, Failu
         doubt(&mut outcome, &because);
     }
     Ok(outcome)
+}
+
+/// Whose large objects are: a dump of definitions does not have them.
+fn owners_of_large_objects(proof: &Proof<'_>, there: &[LargeObject]) -> Outcome {
+    let mut outcome = Outcome::default();
+    if proof.wanted.restore.no_owner {
+        return outcome;
+    }
+    let owners: HashMap<Oid, &str> = there
+        .iter()
+        .map(|object| (object.oid, object.owner.as_str()))
+        .collect();
+    for wanted in &proof.archived.facts.large_objects {
+        let Some(&owner) = owners.get(&wanted.oid) else {
+            // That it is missing has been found with its content.
+            continue;
+        };
+        if !wanted.owner.is_empty() && owner != wanted.owner {
+            outcome.differences.push(Difference {
+                kind: DifferenceKind::Different,
+                class: "large object".to_owned(),
+                object: wanted.oid.to_string(),
+                detail: format!(
+                    "in the archive it belongs to {}, on the target to {owner}",
+                    wanted.owner
+                ),
+            });
+        }
+    }
+    outcome
 }
 
 /// What is there and worded otherwise is not known to be another thing.
