@@ -73,7 +73,7 @@ fn arrays_in_rows_cost_no_allocation_either() {
     }
     binary.extend(message(&[0xff, 0xff]));
     assert_few("binary", || {
-        scan(RowLayout::Binary { arrays: &[1] }, &binary)
+        scan(RowLayout::Binary { arrays: &[1] }, &binary);
     });
 }
 
