@@ -199,6 +199,29 @@ points! {
         "query-sent": "a statement is sent, and not answered",
         "batch-sent": "all statements of a batch are sent, its COMMIT among them, and none is answered",
     }
+    "cli/restore/carry.rs": {
+        "planned": "there is a plan, nothing of it is written down",
+        "target-emptied": "the target database is emptied, as was asked for",
+        "target-ready": "the target is empty, there is no ledger yet",
+        "announced": "displays know the jobs, none has begun",
+        "jobs-done": "the last job has ended",
+    }
+    "cli/restore/prove.rs": {
+        "schemas-compared": "everything but rows is compared",
+        "flushed": "everything is on the target's disk",
+    }
+    "cli/restore/resume.rs": {
+        "taken-up": "a resumed session knows what is left, and has done nothing of it",
+    }
+    "execute/load.rs": {
+        "copy-opened": "a copy's transaction has begun, and its table is truncated if it is a large one",
+        "copy-between-tables": "the target has all of a table of a bundle, and not yet all of the next one",
+        "copy-ended": "all rows have arrived, there is no mark",
+        "copy-committed": "rows and mark are committed, the session is still with the job",
+        "large-objects-opened": "the stage for large objects is made, and is empty",
+        "large-objects-staged": "large objects have arrived on their stage, and do not exist",
+        "large-objects-committed": "large objects are committed",
+    }
 }
 
 /// What the environment asks for.

@@ -39,6 +39,7 @@ fn the_help_is_what_was_reviewed() {
         ("help_check", &["check", "--help"]),
         ("help_plan", &["plan", "--help"]),
         ("help_dump", &["dump", "--help"]),
+        ("help_restore", &["restore", "--help"]),
         ("help_list", &["list", "--help"]),
         ("help_verify", &["verify", "--help"]),
         ("help_watch", &["watch", "--help"]),
@@ -57,7 +58,7 @@ fn the_help_is_what_was_reviewed() {
 #[test]
 fn the_help_offers_nothing_that_does_not_exist() {
     let help = pgconvoy(&["--help"]).stdout;
-    for absent in ["restore", "rehearse", "sync", "salvage"] {
+    for absent in ["rehearse", "sync", "salvage"] {
         assert!(
             !help.contains(&format!("\n  {absent} ")),
             "{absent}: {help}"
@@ -139,6 +140,7 @@ fn every_command_has_a_manual_page() {
         "move",
         "plan",
         "report",
+        "restore",
         "resume",
         "status",
         "verify",
