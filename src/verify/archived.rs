@@ -67,10 +67,12 @@ impl<'a> Subject<'a> {
 /// Compares, and tells the verdict of each subject.
 pub async fn compare(
     archived: &Archived<'_>,
-    subjects: Vec<Subject<'_>>,
+    mut subjects: Vec<Subject<'_>>,
     emit: &Arc<dyn Emit>,
 ) -> Outcome {
     let mut outcome = Outcome::default();
+    // The largest first, or the last of them would keep one reader busy and the others waiting.
+    subjects.sort_by_key(|subject| std::cmp::Reverse(subject.content.bytes));
     let reads = subjects.into_iter().map(|subject| archived.judge(subject));
     let mut read = futures_util::stream::iter(reads).buffer_unordered(archived.readers.max(1));
     while let Some((verdict, found)) = read.next().await {
