@@ -32,6 +32,7 @@ mod sentence;
 mod sessions;
 mod tables;
 pub mod terminal;
+pub mod timetable;
 
 pub use model::{Checked, JobReport, MovedOn, Outcome, Report, ReportBuilder, SnapshotReport};
 pub use outline::{Headline, Record, Running, Tone};

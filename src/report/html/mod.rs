@@ -17,6 +17,7 @@
 mod differences;
 mod failures;
 mod gantt;
+mod gantt_file;
 mod heading;
 mod jobs;
 mod tables;
@@ -25,6 +26,7 @@ mod timeline;
 mod unproven;
 pub(super) mod write;
 
+pub(super) use gantt_file::write as gantt_file;
 use write::Html;
 
 use super::outline::{Headline, Record};
