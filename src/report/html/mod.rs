@@ -7,6 +7,7 @@
 //!                    ├─ unproven      what was not verified, findings, waivers
 //!                    ├─ tables        every table
 //!                    ├─ timeline      who worked when (gantt), how fast (throughput)
+//!                    ├─ expected      the run beside the one it was measured by
 //!                    └─ jobs          phases, slowest jobs, retries, notes, sessions
 //! ```
 //!
@@ -15,6 +16,7 @@
 //! and `report.json` has it.
 
 mod differences;
+mod expected;
 mod failures;
 mod gantt;
 mod gantt_file;
@@ -55,6 +57,7 @@ pub fn page(record: Record<'_>) -> String {
                 unproven::write(html, record.report);
                 tables::write(html, record.report);
                 timeline::write(html, record.course);
+                expected::write(html, record.report);
                 jobs::write(html, record);
             });
             html.element("footer", &[], |html| heading::footer(html, record));
