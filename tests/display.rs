@@ -505,6 +505,8 @@ fn what_outlives_its_time_is_still_to_come() {
     run.push(What::StepStarted {
         step: "waiting".to_owned(),
     });
+    let drawn = picture(&state(&run), size(), Style { color: false }).join("\n");
+    assert!(drawn.contains("6.0 × the rehearsal"), "{drawn}");
     match state(&run).estimate() {
         Estimate::Left(ms) => assert!(ms < 10_000, "{ms}"),
         other => panic!("{other:?}"),

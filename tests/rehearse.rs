@@ -81,6 +81,8 @@ fn a_move_is_measured_by_its_rehearsal() {
     ] {
         assert!(run.stderr.contains(said), "{said}: {run}");
     }
+    let page = fs::read_to_string(run.path(RUN_DIR).join("report.html")).expect("a page");
+    assert!(page.contains("Against what was expected"), "{page}");
     // Every job of the one is a job of the other: nothing has changed in between.
     let jobs = moved["jobs"].as_array().expect("a list").len();
     let told = events(&run.path(RUN_DIR), "expected");

@@ -175,8 +175,6 @@ impl Format {
     }
 }
 
-/// Runs that have, all together, everything that can be.
-#[expect(clippy::too_many_lines, reason = "a list")]
 /// That every job takes an hour.
 fn expected() -> Expected {
     let job = |number| ExpectedJob {
@@ -192,6 +190,8 @@ fn expected() -> Expected {
     }
 }
 
+/// Runs that have, all together, everything that can be.
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn runs() -> Vec<Run> {
     let mut moved = recorded::failed();
     recorded::different(&mut moved);

@@ -48,7 +48,7 @@ pub struct Outlook {
     pub window_ms: Option<u64>,
 }
 
-/// A job that took much longer than it should have.
+/// A job that takes much longer than it should.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Slower {
     /// How many times as long.
@@ -151,7 +151,7 @@ impl State {
         (all - gone).max(0.0)
     }
 
-    /// Whether a job that has just finished took much longer than it should have.
+    /// Whether a job that has taken so long, and may go on, takes much longer than it should.
     pub fn slower(&self, job: JobId, duration_ms: u64) -> Option<Slower> {
         let expectation = self.expectation.as_ref()?;
         let expected_ms = expectation.jobs.get(&job).copied()?;
