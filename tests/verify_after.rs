@@ -8,7 +8,7 @@ use pgconvoy::pg::conninfo::{Conninfo, Environment};
 use pgconvoy::pg::{Connector, Side};
 use serde_json::Value;
 use support::binary::{Finished, Pgconvoy};
-use support::moving::{RUN_DIR, Untouched, report};
+use support::moving::{RUN_DIR, Untouched, assert_proven, move_with, report};
 use support::server::Server;
 
 const APP: &str = "
@@ -163,6 +163,24 @@ fn a_worse_plan_is_named_18() {
 #[test]
 fn a_worse_plan_is_named_13() {
     both_are_told(13);
+}
+
+/// One is asked by way of a prepared statement, the other is not, and their planners are five years apart: that alone is nothing to
+/// be warned of.
+#[test]
+fn another_version_is_no_worse_plan() {
+    let (Some((_source, from, _)), Some(target)) = (start(13), Server::start(18)) else {
+        return;
+    };
+    let to = target.database("app");
+    assert_proven(&move_with(&from, &to, &[]));
+    let run = verify(&from, &to, Some(STATEMENTS), &[]);
+    assert_eq!(run.status, 0, "{run}");
+    let report = report(&run);
+    for rule in ["plan-worse", "plans-not-compared", "statement-refused"] {
+        assert_eq!(told(&report, rule), [&Value::Null; 0], "{run}");
+    }
+    assert!(plans_that_are_the_same(&report) >= 4, "{run}");
 }
 
 #[test]
