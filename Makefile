@@ -6,7 +6,7 @@ SHELL := /bin/bash
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SKIPPED := $(TARGET_DIR)/tmp/skipped-tests.txt
 
-.PHONY: help demo test test-matrix test-faults bench lint
+.PHONY: help demo test test-matrix test-faults bench lint deb
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -46,6 +46,18 @@ BENCH := SCENARIO SETTING TOOLS ROUNDS SCALE FROM TO JOBS PROFILE BASE
 bench: ## pgconvoy and other tools side by side: SCENARIO="mix giant" TOOLS="move stock" SETTING=tuned ROUNDS=5 SCALE=1 (benches/README.md)
 	@tests/support/install-servers bench
 	cargo bench --bench tools -- $(foreach name,$(BENCH),$(if $($(name)),'$(name)=$($(name))'))
+
+PACKAGE := target/package
+
+deb: ## a Debian package, with manual pages and completions; needs cargo-deb
+	@cargo deb --version >/dev/null 2>&1 || { echo "cargo-deb is not installed: cargo install cargo-deb"; exit 1; }
+	CARGO_TARGET_DIR=target cargo build --release
+	rm -rf $(PACKAGE) && mkdir -p $(PACKAGE)/man $(PACKAGE)/completions
+	target/release/pgconvoy man $(PACKAGE)/man
+	target/release/pgconvoy completions bash > $(PACKAGE)/completions/pgconvoy
+	target/release/pgconvoy completions zsh > $(PACKAGE)/completions/_pgconvoy
+	target/release/pgconvoy completions fish > $(PACKAGE)/completions/pgconvoy.fish
+	CARGO_TARGET_DIR=target cargo deb --no-build
 
 lint: ## formatting, clippy and documentation, without warnings
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy

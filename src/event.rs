@@ -114,6 +114,30 @@ pub enum StandingState {
     Failed,
 }
 
+/// What an earlier run, or the clock, makes us expect of this one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expected {
+    /// What the earlier run was: `rehearsal` or `earlier run`; `None` without one.
+    pub by: Option<String>,
+    /// The earlier run's directory.
+    pub baseline: Option<String>,
+    /// From the first job to the end, on this plan's scale, in milliseconds.
+    pub total_ms: Option<u64>,
+    /// The time that there is for all of it, in milliseconds.
+    pub window_ms: Option<u64>,
+    /// How long each job should take.
+    pub jobs: Vec<ExpectedJob>,
+}
+
+/// How long a job should take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpectedJob {
+    /// Which.
+    pub job: JobId,
+    /// In milliseconds.
+    pub duration_ms: u64,
+}
+
 /// Takes events in. Whoever works is given one, and knows nothing of what is behind it.
 pub trait Emit: Send + Sync {
     /// Something happened, now.
@@ -128,7 +152,7 @@ pub enum What {
     RunStarted {
         /// pgconvoy's own version.
         version: String,
-        /// The command: `move`, `dump`, `resume` or `verify`.
+        /// The command: `move`, `rehearse`, `dump`, `resume` or `verify`.
         command: String,
         /// Where from.
         source: Endpoint,
@@ -172,6 +196,8 @@ pub enum What {
         /// Estimated bytes of table data, as stored on the source.
         bytes: Bytes,
     },
+    /// What an earlier run, or the clock, makes us expect. Follows `Planned`.
+    Expected(Box<Expected>),
     /// A worker took a job.
     JobStarted {
         /// Which.

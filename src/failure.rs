@@ -6,6 +6,7 @@
 
 mod hints;
 mod sessions;
+mod statements;
 
 use std::error::Error;
 use std::fmt;

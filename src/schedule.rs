@@ -26,7 +26,7 @@ use crate::model::LockMode;
 mod simulation;
 mod urgency;
 
-pub use simulation::simulate;
+pub use simulation::{Slot, simulate, timetable};
 
 /// One job, as far as the queue needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,7 +17,7 @@ const LONGEST_FILE_LINES: usize = 520;
 
 /// Modules where decisions are made: they have neither a socket nor a file, a process, a clock or dice. A name stands for the
 /// file and for the directory.
-const PURE: [&str; 15] = [
+const PURE: [&str; 20] = [
     "model",
     "event",
     "preflight",
@@ -26,12 +26,17 @@ const PURE: [&str; 15] = [
     "toc",
     "progress/state",
     "progress/estimate",
+    "progress/baseline",
     "report/model",
     "report/course",
     "report/outline",
     "report/html",
     "report/markdown",
     "report/metrics",
+    "report/expected",
+    "report/timetable",
+    "verify/statements/changes",
+    "verify/statements/shape",
     "salvage/probe",
 ];
 /// The files within them that open what the others then think about.

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use chrono::FixedOffset;
-use pgconvoy::event::{Event, What};
+use pgconvoy::event::{Event, Expected, ExpectedJob, What};
 use pgconvoy::model::{JobId, Verdict, VerifyLevel};
 use pgconvoy::progress::{
     Display, DisplayOptions, Estimate, Size, State, Style, Verbosity, failure_lines, picture,
@@ -423,4 +423,103 @@ proptest! {
             }
         }
     }
+}
+
+/// The plan of the recorded runs, of which every job is to take ten seconds, and all of it half a minute with four workers.
+fn measured(window_ms: Option<u64>) -> Run {
+    let mut run = Run::begin(VerifyLevel::Content);
+    recorded::plan(&mut run);
+    let job = |number| ExpectedJob {
+        job: JobId(number),
+        duration_ms: 10_000,
+    };
+    run.push(What::Expected(Box::new(Expected {
+        by: Some("rehearsal".to_owned()),
+        baseline: Some("pgconvoy-20260918-120000".to_owned()),
+        total_ms: Some(30_000),
+        window_ms,
+        jobs: (0..=10).map(job).collect(),
+    })));
+    run
+}
+
+fn left(run: &Run) -> String {
+    let line = pgconvoy::progress::plain_line(&state(run)).expect("there is a plan");
+    let left = line
+        .split(" · ")
+        .skip_while(|part| !part.ends_with(" in all"));
+    left.collect::<Vec<_>>().join(" · ")
+}
+
+#[test]
+fn an_earlier_run_tells_the_time_left() {
+    let mut run = measured(Some(60_000));
+    // It knows before anything has been done.
+    assert_eq!(
+        left(&run),
+        "0% in all · about 30 s left (rehearsal: about 30 s) · within the window by 30 s"
+    );
+    run.start(0).wait(10_000).finish(0, 0, 0, 10_000);
+    run.start(1).start(2).wait(10_000);
+    run.finish(1, 0, 0, 10_000).finish(2, 0, 0, 10_000);
+    // As then: three of eleven jobs in 20 s.
+    assert_eq!(
+        left(&run),
+        "27% in all · about 25 s left (rehearsal: about 25 s) · within the window by 15 s"
+    );
+    // What takes three times as long makes what is like it take longer, too.
+    run.start(3).start(4).wait(30_000);
+    run.finish(3, 0, 0, 30_000).finish(4, 0, 0, 30_000);
+    assert_eq!(
+        left(&run),
+        "45% in all · about 30 s left (rehearsal: about 20 s) · BEYOND THE WINDOW by 15 s"
+    );
+    let (_, stderr) = replay(options(), &run.events);
+    insta::assert_snapshot!(stderr);
+}
+
+#[test]
+fn a_window_alone_is_told_of_as_well() {
+    let mut run = recorded::under_way();
+    let window = Expected {
+        window_ms: Some(3_600_000),
+        ..Expected::default()
+    };
+    run.push(What::Expected(Box::new(window)));
+    let line = pgconvoy::progress::plain_line(&state(&run)).expect("there is a plan");
+    assert!(line.contains(" left · within the window by "), "{line}");
+    assert!(
+        !line.contains("in all") && !line.contains("rehearsal"),
+        "{line}"
+    );
+}
+
+/// A job that goes on and on is not over, and one that is expected of nobody does no harm.
+#[test]
+fn what_outlives_its_time_is_still_to_come() {
+    let mut run = measured(None);
+    for job in 0..=9 {
+        run.start(job).wait(10_000).finish(job, 0, 0, 10_000);
+    }
+    run.start(10).wait(60_000);
+    run.push(What::StepStarted {
+        step: "waiting".to_owned(),
+    });
+    let drawn = picture(&state(&run), size(), Style { color: false }).join("\n");
+    assert!(drawn.contains("6.0 × the rehearsal"), "{drawn}");
+    match state(&run).estimate() {
+        Estimate::Left(ms) => assert!(ms < 10_000, "{ms}"),
+        other => panic!("{other:?}"),
+    }
+    let mut strange = measured(None);
+    strange.push(What::Expected(Box::new(Expected {
+        total_ms: Some(0),
+        jobs: vec![ExpectedJob {
+            job: JobId(99),
+            duration_ms: u64::MAX,
+        }],
+        ..Expected::default()
+    })));
+    strange.start(0).wait(10).finish(0, 0, 0, 10);
+    let _ = state(&strange).outlook();
 }

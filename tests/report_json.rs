@@ -10,7 +10,7 @@ mod recorded;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::DateTime;
-use pgconvoy::event::What;
+use pgconvoy::event::{Event, Expected, ExpectedJob, What};
 use pgconvoy::model::{
     ColumnForm, CopyFormat, DifferenceKind, Endpoint, ExitStatus, Finding, JobId, Severity,
     ShownValue, Verdict, VerifyLevel,
@@ -175,6 +175,21 @@ impl Format {
     }
 }
 
+/// That every job takes an hour.
+fn expected() -> Expected {
+    let job = |number| ExpectedJob {
+        job: JobId(number),
+        duration_ms: 3_600_000,
+    };
+    Expected {
+        by: Some("rehearsal".to_owned()),
+        baseline: Some("x".to_owned()),
+        total_ms: Some(3_600_000),
+        window_ms: Some(3_600_000),
+        jobs: (0..8).map(job).collect(),
+    }
+}
+
 /// Runs that have, all together, everything that can be.
 #[expect(clippy::too_many_lines, reason = "a list")]
 fn runs() -> Vec<Run> {
@@ -234,6 +249,23 @@ fn runs() -> Vec<Run> {
         });
     }
 
+    let all = recorded::verified(VerifyLevel::Content, Verdict::Identical, Verdict::Identical);
+    let mut measured = recorded::finished(all, ExitStatus::Proven, "x".to_owned(), None);
+    let mut without = recorded::under_way();
+    for run in [&mut measured, &mut without] {
+        let planned = run
+            .events
+            .iter()
+            .position(|event| matches!(event.what, What::Planned { .. }));
+        let planned = planned.expect("has a plan");
+        let expected = Event {
+            at: run.events[planned].at,
+            what: What::Expected(Box::new(expected())),
+        };
+        run.events.insert(planned + 1, expected);
+    }
+    without.push(What::Expected(Box::default()));
+
     let mut compared = comparison::different();
     let mut rows = comparison::rows_with_values();
     let cut = ShownValue {
@@ -267,6 +299,8 @@ fn runs() -> Vec<Run> {
         moved,
         recorded::resumed(),
         recorded::under_way(),
+        measured,
+        without,
         compared,
         unreached,
         Run::begin(VerifyLevel::Counts),

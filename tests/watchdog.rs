@@ -181,6 +181,63 @@ fn a_job_that_is_slow_says_what_its_server_does() {
     }
 }
 
+/// Keys that are compared slowly, by us and by nobody else: an index, and then a foreign key, of which no server shows how far it is.
+const SLOW_KEYS: &str = "
+    create function slow_compare(a int, b int) returns int immutable language plpgsql as $$
+    begin
+        perform pg_catalog.pg_sleep(case when pg_catalog.current_setting('application_name') like 'pgconvoy:%' then 0.03 else 0 end);
+        return pg_catalog.btint4cmp(a, b);
+    end $$;
+    create function slow_equal(a int, b int) returns boolean immutable language plpgsql as $$
+    begin
+        return public.slow_compare(a, b) = 0;
+    end $$;
+    create operator === (leftarg = int, rightarg = int, function = slow_equal, commutator = ===);
+    create operator class slow_keys for type int using btree as
+        operator 1 <, operator 2 <=, operator 3 ===, operator 4 >=, operator 5 >, function 1 slow_compare(int, int);
+    create table owner (id int not null);
+    insert into owner select generate_series(1, 16);
+    create unique index owner_id on owner (id slow_keys);
+    create table pet (id int primary key, owner int);
+    insert into pet select i, 1 + i % 16 from generate_series(1, 40) i;
+    alter table pet add constraint pet_owner foreign key (owner) references owner (id);
+";
+
+/// What was said of a job whose label has these words.
+fn said_of(run_dir: &Path, words: &str) -> Vec<String> {
+    let events = events(run_dir);
+    let planned = events.iter().filter_map(|what| match what {
+        What::Planned { jobs, .. } => Some(jobs),
+        _ => None,
+    });
+    let jobs = planned.flatten().filter(|job| job.label.contains(words));
+    let jobs: Vec<_> = jobs.map(|job| job.id).collect();
+    let said = events.into_iter().filter_map(|what| match what {
+        What::JobWaits { job, what, .. } if jobs.contains(&job) => Some(what),
+        _ => None,
+    });
+    said.collect()
+}
+
+/// The key that seemed stalled: nothing shows how far it is, so it is said that the server is at it, and what it does.
+#[test]
+fn a_foreign_key_that_takes_long_is_not_taken_for_stalled() {
+    let (Some(source), Some(target)) = (Server::start(16), Server::start(18)) else {
+        return;
+    };
+    source.database("shop");
+    source.psql("shop", SLOW_KEYS);
+    let run = prepare(&source.conninfo("shop"), &target.database("shop"), &[])
+        .env(HASTY.0, HASTY.1)
+        .run();
+    assert_proven(&run);
+    let said = said_of(&run.path(""), "foreign key");
+    let at_it =
+        |said: &String| said.starts_with("the server is at it for ") && said.contains("PgSleep");
+    assert!(said.iter().any(at_it), "{said:?}: {run}");
+    assert_eq!(retries(&run.path("")), 0);
+}
+
 #[test]
 fn a_foreign_lock_is_named_with_its_holder_and_waited_for() {
     let (Some(source), Some(target)) = (Server::start(16), Server::start(16)) else {

@@ -398,7 +398,7 @@ impl Inspection {
     /// The plan, for a target on which an earlier session may have left something. Sizes that nobody named are chosen.
     pub fn plan(&self, sizes: Sizes, left: Left) -> Result<Plan, Failure> {
         let options = PlanOptions {
-            jobs: self.requested.jobs,
+            jobs: sizes.workers.unwrap_or(self.requested.jobs),
             verify: self.requested.verify,
             restore: self.requested.restore,
             exclude_data: self.view.exclude_data.clone(),

@@ -23,6 +23,7 @@
 //! | `prove` | the last steps: what the jobs did not compare, and writes since the snapshot |
 //! | `session` | one session of a run, from a plan to an exit status: what `move` and `resume` have in common |
 //! | `take_up`, `past` | what earlier sessions have left on the target, and in the run directory |
+//! | `expect` | what an earlier run, or the clock, makes us expect of one |
 //! | `explain` | who stands behind an error that names nobody: locks, connections |
 //! | `keeper` | the process that holds the source's snapshot for a move |
 //! | `ledger_row` | what a session writes into the ledger, for other machines |
@@ -43,6 +44,7 @@ mod completions;
 mod demo;
 mod detach;
 mod dump;
+mod expect;
 mod explain;
 mod follow;
 pub mod hooks;
@@ -114,6 +116,12 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Move(Box<MoveArgs>),
+    /// Move to a scratch target, to know what to expect of the move itself
+    ///
+    /// Does what a move does, with the same options, into a database that nobody needs afterwards: copies everything, and proves it. How
+    /// long each job took is in its run directory. A move that is given that directory, with --baseline, tells the time left by
+    /// it, and says what is slower than then.
+    Rehearse(Box<MoveArgs>),
     Resume(Box<resume::ResumeArgs>),
     Check(Box<check::CheckArgs>),
     Plan(Box<plan::PlanArgs>),
@@ -172,6 +180,7 @@ impl Cli {
         let ended = runtime.block_on(async {
             match self.command {
                 Command::Move(args) => Box::pin(args.start()).await,
+                Command::Rehearse(args) => Box::pin(args.rehearse()).await,
                 Command::Resume(args) => Box::pin(args.start()).await,
                 Command::Check(args) => Box::pin(args.start()).await,
                 Command::Plan(args) => Box::pin(args.start()).await,

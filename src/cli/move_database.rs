@@ -7,6 +7,7 @@ use super::arguments::{
     SkipArgs, SpeedArgs, VerifyArgs,
 };
 use super::detach;
+use super::expect::{ExpectArgs, Expectations};
 use super::inspect::{Inspection, Road};
 use super::output::Output;
 use super::requested::Requested;
@@ -15,6 +16,10 @@ use crate::failure::Failure;
 use crate::fault;
 use crate::ledger::Request;
 use crate::model::ExitStatus;
+
+/// What a run calls itself.
+const MOVE: &str = "move";
+const REHEARSE: &str = "rehearse";
 
 /// Copy a database to another server and prove the copy
 ///
@@ -61,6 +66,10 @@ pub struct MoveArgs {
     #[command(flatten)]
     pub verify: VerifyArgs,
 
+    /// What to expect.
+    #[command(flatten)]
+    pub expect: ExpectArgs,
+
     /// What survives a crash.
     #[command(flatten)]
     pub keeper: KeeperOptions,
@@ -79,15 +88,25 @@ pub struct MoveArgs {
 }
 
 impl MoveArgs {
-    /// From the command line: with a display and a run directory of its own.
+    /// From the command line.
     pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
+        self.start_as(MOVE).await
+    }
+
+    /// The same into a target that nobody needs afterwards: what is learned is what counts.
+    pub(super) async fn rehearse(self) -> Result<ExitStatus, Failure> {
+        self.start_as(REHEARSE).await
+    }
+
+    /// With a display and a run directory of its own.
+    async fn start_as(self, command: &'static str) -> Result<ExitStatus, Failure> {
         let options = self.output.options();
         if self.running.detach {
             let more = self.output.run_dir_as_argument(&options);
             return Box::pin(detach::start(&options, &more)).await;
         }
         let output = Output::start(&options)?;
-        Box::pin(run(self, output)).await
+        Box::pin(run((self, command), output)).await
     }
 
     fn requested(&self) -> Result<Requested, Failure> {
@@ -103,13 +122,16 @@ impl MoveArgs {
 }
 
 /// Moves.
-pub async fn run(args: MoveArgs, output: Output) -> Result<ExitStatus, Failure> {
+async fn run(
+    (args, command): (MoveArgs, &'static str),
+    output: Output,
+) -> Result<ExitStatus, Failure> {
     let session = Session::new(&output, args.running, args.retry);
     let prepared = tokio::select! {
-        prepared = prepare(&args, &session) => prepared,
+        prepared = prepare((&args, command), &session) => prepared,
         failure = session.stopped() => Err(failure),
     };
-    let (inspection, request) = match prepared {
+    let (inspection, request, expectations) = match prepared {
         Ok(prepared) => prepared,
         // Nothing was touched, so there is nothing to keep a record of.
         Err(failure) => {
@@ -119,6 +141,7 @@ pub async fn run(args: MoveArgs, output: Output) -> Result<ExitStatus, Failure> 
     };
     let done = async {
         let ready = Box::pin(session.begin(inspection, &request)).await?;
+        expectations.tell(&ready.plan, &session.emitter());
         Box::pin(session.carry_out(ready)).await
     };
     let done = done.await;
@@ -127,16 +150,20 @@ pub async fn run(args: MoveArgs, output: Output) -> Result<ExitStatus, Failure> 
 }
 
 /// The look before the leap: everything up to here only reads.
-async fn prepare(args: &MoveArgs, session: &Session<'_>) -> Result<(Inspection, Request), Failure> {
+async fn prepare(
+    (args, command): (&MoveArgs, &'static str),
+    session: &Session<'_>,
+) -> Result<(Inspection, Request, Expectations), Failure> {
     let requested = args.requested()?;
+    let expectations = args.expect.resolve()?;
     session.step("connecting");
     let road = Road::connect(&requested).await?;
     fault::point("connected");
-    session.tell_start("move", &road, &requested);
+    session.tell_start(command, &road, &requested);
     let request = requested.record(&road, &session.run_id(), args.speed.sizes());
     // From here on, a session that resumes the run knows what it is about.
     session.output.run_dir().write_request(&request)?;
     fault::point("request-written");
     let inspection = session.look(road, requested).await?;
-    Ok((inspection, request))
+    Ok((inspection, request, expectations))
 }

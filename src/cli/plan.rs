@@ -1,18 +1,21 @@
 //! `pgconvoy plan`: dry run; touches nothing.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use clap::Args;
 
 use super::arguments::{ConnectionArgs, LeaveOutArgs, SelectionArgs, SpeedArgs, VerifyArgs};
-use super::inspect::Road;
+use super::inspect::{Inspection, Road};
 use super::output::style_of_stderr;
-use super::requested::Requested;
+use super::requested::{Requested, Sizes};
 use crate::failure::Failure;
 use crate::model::{ExitStatus, Severity};
 use crate::plan::Left;
 use crate::preflight;
-use crate::report::plan::render;
+use crate::progress::Size;
+use crate::report::plan::{OnPaper, WithWorkers, render};
+use crate::report::timetable;
 
 /// Show what a move would do, in which order, and touch nothing
 ///
@@ -39,6 +42,21 @@ pub struct PlanArgs {
     /// What to prove.
     #[command(flatten)]
     pub verify: VerifyArgs,
+
+    /// Draw who would work on what when into a file, as SVG
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub gantt: Option<PathBuf>,
+
+    /// What other numbers of workers would come to, for example 4,8,16,32
+    #[arg(
+        long,
+        value_name = "N,N,…",
+        value_delimiter = ',',
+        value_parser = SpeedArgs::parse_jobs,
+        conflicts_with = "json",
+        help_heading = "Speed"
+    )]
+    pub compare_jobs: Vec<u32>,
 
     /// The whole plan as JSON on stdout, as a move would write it to plan.json
     #[arg(long, help_heading = "Output")]
@@ -68,11 +86,23 @@ impl PlanArgs {
             );
         }
         let plan = inspection.plan(self.speed.sizes(), Left::default())?;
+        let slots = plan.timetable()?;
+        if let Some(file) = &self.gantt {
+            std::fs::write(file, timetable::svg(&plan, &slots))
+                .map_err(|error| Failure::file("writing", file, &error))?;
+        }
         let text = if self.json {
             serde_json::to_string(&plan)
                 .map_err(|error| Failure::defect(format!("putting the plan into JSON: {error}")))?
         } else {
-            render(&plan, &plan.forecast()?).join("\n")
+            let paper = OnPaper {
+                plan: &plan,
+                forecast: &plan.forecast()?,
+                prediction: plan.predict(None)?,
+                timetable: &slots,
+                columns: usize::from(Size::of_stdout().columns),
+            };
+            render(&paper, &self.with_other_workers(&inspection)?).join("\n")
         };
         // A reader that has seen enough closes the pipe; that is no failure of the plan.
         let _ = writeln!(std::io::stdout(), "{text}");
@@ -81,5 +111,26 @@ impl PlanArgs {
         } else {
             ExitStatus::NoGo
         })
+    }
+    /// A plan depends on how many carry it out: each number has its own.
+    fn with_other_workers(&self, inspection: &Inspection) -> Result<Vec<WithWorkers>, Failure> {
+        let mut numbers = self.compare_jobs.clone();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let mut others = Vec::with_capacity(numbers.len());
+        for workers in numbers {
+            let sizes = Sizes {
+                workers: Some(workers),
+                ..self.speed.sizes()
+            };
+            let forecast = inspection.plan(sizes, Left::default())?.forecast()?;
+            others.push(WithWorkers {
+                workers,
+                duration_us: forecast.duration_us,
+                critical_us: forecast.critical_us,
+                work_us: forecast.work_us,
+            });
+        }
+        Ok(others)
     }
 }

@@ -45,6 +45,8 @@ pub struct Sizes {
     pub memory: Option<Bytes>,
     /// Tables larger than this are copied in chunks.
     pub chunk_size: Option<Bytes>,
+    /// As many workers, in place of those that were asked for: to see what other numbers would come to.
+    pub workers: Option<u32>,
 }
 
 impl Sizes {
@@ -53,6 +55,7 @@ impl Sizes {
         Self {
             memory: request.memory,
             chunk_size: request.chunk_size,
+            workers: None,
         }
     }
 }

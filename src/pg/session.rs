@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use tokio_postgres::types::{FromSql, ToSql, Type};
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{Client, Row, SimpleQueryMessage};
 
 use super::PgError;
 use super::connector::in_snapshot;
@@ -136,6 +136,26 @@ impl Session {
             .batch_execute(sql)
             .await
             .map_err(|error| PgError::from_client(sql, error))
+    }
+
+    /// How many parameters a statement has. The server is given the text by itself, and refuses one that is not exactly one
+    /// statement.
+    pub async fn parameters_of(&self, sql: &str) -> Result<usize, PgError> {
+        let prepared = self.client.prepare(sql).await;
+        let prepared = prepared.map_err(|error| PgError::from_client(sql, error))?;
+        Ok(prepared.params().len())
+    }
+
+    /// The first column of each row of an answer, as text. What is asked is sent as it is, without a place for parameters; if
+    /// it were several statements, all of them would be run.
+    pub async fn texts(&self, sql: &str) -> Result<Vec<String>, PgError> {
+        let answer = self.client.simple_query(sql).await;
+        let answer = answer.map_err(|error| PgError::from_client(sql, error))?;
+        let rows = answer.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        });
+        Ok(rows.collect())
     }
 
     /// Begins a transaction that sees a snapshot.

@@ -4,7 +4,7 @@
 
 use super::{Job, Plan};
 use crate::model::{JobId, QualifiedName};
-use crate::schedule::{Limits, Node, ScheduleError, simulate};
+use crate::schedule::{Limits, Node, ScheduleError, Slot, simulate, timetable};
 
 /// A plan's expected course, in microseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +50,13 @@ impl Plan {
             critical_us: critical_path.iter().map(cost).sum(),
             critical_path,
         })
+    }
+
+    /// Who would do what when, in microseconds, if every job took what it is expected to.
+    pub fn timetable(&self) -> Result<Vec<Slot<JobId>>, ScheduleError<JobId>> {
+        let nodes: Vec<_> = self.nodes().collect();
+        let workers = usize::try_from(self.workers).unwrap_or(usize::MAX);
+        timetable(&nodes, self.limits(), workers, |node| node.cost)
     }
 
     /// The longest chain. A job waits only for jobs that stand before it in the plan, so one pass is enough.

@@ -6,9 +6,10 @@
 //!        └──► news ───────┘   json      the events themselves, one a line, on stdout
 //! ```
 //!
-//! `state`, `estimate`, `news` and `failure` are pure; only the three displays write, to writers they are given. A
+//! `state`, `estimate`, `baseline`, `news` and `failure` are pure; only the three displays write, to writers they are given. A
 //! display never fails the run it shows: the first error of writing is kept, and can be asked for.
 
+mod baseline;
 mod estimate;
 mod failure;
 mod json;
@@ -26,10 +27,11 @@ use chrono::{DateTime, FixedOffset, Utc};
 
 use crate::event::Event;
 
+pub use baseline::{Baseline, NoBaseline};
 pub use failure::lines as failure_lines;
 pub use plain::line as plain_line;
 pub use screen::Size;
-pub use state::{Ended, Estimate, PhaseProgress, RunningJob, State};
+pub use state::{Ended, Estimate, Outlook, PhaseProgress, RunningJob, Slower, State};
 pub use style::Style;
 pub use terminal::picture;
 

@@ -1,10 +1,10 @@
 //! What is said at once and stays on the screen: findings, failures, differences, and the steps of the command.
 
-use crate::event::{Event, PlannedJob, Standing, StandingState, What};
+use crate::event::{Event, Expected, PlannedJob, Standing, StandingState, What};
 use crate::model::{Bytes, Finding, JobId, Rows, Severity, Side, Verdict};
 
 use super::failure;
-use super::state::State;
+use super::state::{Slower, State};
 use super::style::Style;
 use super::{Verbosity, words};
 
@@ -13,6 +13,7 @@ pub fn lines(event: &Event, state: &State, verbosity: Verbosity, style: Style) -
     let mut lines = trouble(&event.what, state, style);
     if verbosity >= Verbosity::Normal {
         lines.extend(course(&event.what, state, style));
+        lines.extend(measured(&event.what, state, style));
     }
     if verbosity >= Verbosity::Verbose {
         lines.extend(job(&event.what, state).map(|line| style.faint(&line)));
@@ -28,7 +29,7 @@ fn trouble(what: &What, state: &State, style: Style) -> Vec<String> {
         What::JobFailed { job, failure } => {
             failure::lines(&state.label(*job), failure, &state.run_dir, style)
         }
-        What::Finding(finding) if finding.severity == Severity::Blocker => found(finding, style),
+        What::Finding(it) if it.severity == Severity::Blocker => found(it, state, style),
         // A comparison tells them in its report, sorted and counted: of a wrong database there are thousands.
         What::Difference(_) | What::Unverified(_) if state.compares() => Vec::new(),
         What::Difference(difference) => vec![format!(
@@ -67,7 +68,7 @@ fn course(what: &What, state: &State, style: Style) -> Vec<String> {
             ))),
         ],
         What::StepStarted { step } => vec![words::one_line(step)],
-        What::Finding(finding) if finding.severity < Severity::Blocker => found(finding, style),
+        What::Finding(it) if it.severity < Severity::Blocker => found(it, state, style),
         What::Planned {
             jobs,
             tables,
@@ -114,6 +115,21 @@ fn course(what: &What, state: &State, style: Style) -> Vec<String> {
     }
 }
 
+/// How the run compares with what was expected of it.
+fn measured(what: &What, state: &State, style: Style) -> Vec<String> {
+    match what {
+        What::Expected(expected) => expectations(expected),
+        What::JobFinished {
+            job, duration_ms, ..
+        } => {
+            let slower = state.slower(*job, *duration_ms);
+            let told = slower.map(|slower| slow(&state.label(*job), *duration_ms, &slower));
+            told.map(|line| style.warning(&line)).into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// `resuming: 120 jobs are done, 3 are done again, 45 are left`.
 fn resumed(standing: &[Standing]) -> String {
     let of = |wanted| {
@@ -135,6 +151,36 @@ fn resumed(standing: &[Standing]) -> String {
     }
     parts.push(words::count(of(StandingState::Left), "is left", "are left"));
     format!("resuming: {}", parts.join(", "))
+}
+
+/// `expected by the rehearsal in pgconvoy-rehearsal-…: 44 min 10 s, from the first job to the end`.
+fn expectations(expected: &Expected) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let (Some(by), Some(from), Some(total_ms)) =
+        (&expected.by, &expected.baseline, expected.total_ms)
+    {
+        lines.push(words::one_line(&format!(
+            "expected by the {by} in {from}: {}, from the first job to the end",
+            words::duration(total_ms)
+        )));
+    }
+    lines.extend(expected.window_ms.map(|window_ms| {
+        format!(
+            "there are {} for it, from the start of this run on",
+            words::duration(window_ms)
+        )
+    }));
+    lines
+}
+
+fn slow(label: &str, duration_ms: u64, slower: &Slower) -> String {
+    words::one_line(&format!(
+        "{label} took {:.1} times as long as in the {}: {}, not {}",
+        slower.times,
+        slower.by,
+        words::duration(duration_ms),
+        words::duration(slower.expected_ms)
+    ))
 }
 
 fn draining(because: &str, jobs: u64, seconds: u64) -> String {
@@ -220,7 +266,7 @@ fn job(what: &What, state: &State) -> Option<String> {
     }
 }
 
-fn found(finding: &Finding, style: Style) -> Vec<String> {
+fn found(finding: &Finding, state: &State, style: Style) -> Vec<String> {
     let word = match finding.severity {
         Severity::Note => "note:".to_owned(),
         Severity::Warning => style.warning("warning:"),
@@ -231,7 +277,8 @@ fn found(finding: &Finding, style: Style) -> Vec<String> {
         words::harmless(&finding.what),
         style.faint(&format!("[{}]", finding.rule))
     )];
-    let evidence = finding.evidence.iter();
+    // A comparison tells all of it once more, in its report.
+    let evidence = finding.evidence.iter().filter(|_| !state.compares());
     lines.extend(evidence.map(|fact| format!("  {}", indented(fact))));
     if !finding.remedy.is_empty() {
         lines.push(format!("  what to do: {}", indented(&finding.remedy)));

@@ -160,11 +160,46 @@ pub fn stopping(state: &State) -> Option<String> {
     Some(format!("stopping within {} s", left.div_ceil(1000)))
 }
 
-/// How long it will go on, in words.
+/// How long it will go on, in words; and how that compares with an earlier run, and with the time that there is.
 pub fn left(state: &State) -> Option<String> {
-    match state.estimate() {
-        Estimate::None => None,
-        Estimate::Estimating => Some("estimating the time left".to_owned()),
-        Estimate::Left(ms) => Some(format!("{} left", words::about(ms))),
+    let left_ms = match state.estimate() {
+        Estimate::None => return None,
+        Estimate::Estimating => return Some("estimating the time left".to_owned()),
+        Estimate::Left(ms) => ms,
+    };
+    let left = format!("{} left", words::about(left_ms));
+    let Some(outlook) = state.outlook() else {
+        return Some(left);
+    };
+    let mut parts: Vec<String> = Vec::new();
+    parts.extend(outlook.done.map(|done| format!("{} in all", percent(done))));
+    parts.push(match (outlook.then_left_ms, &outlook.by) {
+        (Some(then_ms), Some(by)) => format!("{left} ({by}: {})", words::about(then_ms)),
+        _ => left,
+    });
+    parts.extend(
+        outlook
+            .window_ms
+            .map(|window_ms| within(window_ms, state.elapsed_ms().saturating_add(left_ms))),
+    );
+    Some(parts.join(" · "))
+}
+
+/// Whether what will have taken so long fits into the time there is.
+fn within(window_ms: u64, end_ms: u64) -> String {
+    match window_ms.checked_sub(end_ms) {
+        Some(spare_ms) => format!("within the window by {}", length(spare_ms)),
+        None => format!("BEYOND THE WINDOW by {}", length(end_ms - window_ms)),
+    }
+}
+
+/// No more exact than an estimate can be, and never more than there is.
+fn length(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match seconds {
+        0..5 => "a few seconds".to_owned(),
+        5..60 => format!("{} s", seconds / 5 * 5),
+        60..3600 => format!("{} min", seconds / 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
     }
 }

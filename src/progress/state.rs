@@ -5,6 +5,7 @@
 //! is the state of the last one.
 
 mod account;
+mod expectation;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -15,8 +16,10 @@ use crate::model::{Bytes, ExitStatus, JobId, Rows, Verdict};
 
 use super::estimate::{self, Meter, PhaseLoad};
 use account::{Account, weight};
+use expectation::Expectation;
 
 pub use account::PhaseProgress;
+pub use expectation::{Outlook, Slower};
 
 /// Before this much work an estimate would be a guess.
 const EVIDENCE_MS: u64 = 3000;
@@ -103,6 +106,7 @@ pub struct State {
     running: BTreeMap<JobId, RunningJob>,
     moved: Option<Meter>,
     moved_bytes: u64,
+    expectation: Option<Expectation>,
     /// The run directory.
     pub run_dir: String,
     /// Step of the command that goes on.
@@ -140,6 +144,7 @@ impl State {
                 self.warnings += u64::from(finding.severity > crate::model::Severity::Note);
             }
             What::Planned { jobs, tables, .. } => self.plan(jobs, *tables),
+            What::Expected(expected) => self.expect(expected),
             What::JobStarted { job, .. } => self.start(*job, event.at),
             What::JobAdvanced { job, rows, bytes } => self.advance(*job, *rows, *bytes, event.at),
             What::JobFinished {
@@ -316,6 +321,9 @@ impl State {
         if !open || self.ended.is_some() {
             return Estimate::None;
         }
+        if let Some(ms) = self.expected_left(true) {
+            return Estimate::Left(ms);
+        }
         if self.since(self.first_job) < EVIDENCE_MS {
             return Estimate::Estimating;
         }
@@ -461,6 +469,9 @@ impl State {
             let untold = bytes.0.saturating_sub(told.0);
             self.moved_bytes = self.moved_bytes.saturating_add(untold);
         }
+        if let Some(expectation) = &mut self.expectation {
+            expectation.finished(job, plan.phase, duration_ms);
+        }
         let phase = self.phases.entry(plan.phase).or_default();
         phase.progress.finished += 1;
         phase.progress.rows += rows;
@@ -491,6 +502,9 @@ impl State {
             return None;
         }
         self.take_from_open(&plan);
+        if let Some(expectation) = &mut self.expectation {
+            expectation.over(job, plan.phase);
+        }
         let told = self.running.remove(&job).map_or(Bytes(0), |job| job.bytes);
         Some((plan, told))
     }

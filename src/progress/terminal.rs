@@ -212,6 +212,9 @@ fn job_line(state: &State, job: &RunningJob, label: &str, label_width: usize) ->
         }
         None => {}
     }
+    let slower = state.slower(job.plan.id, state.running_ms(job));
+    // `2.4 × the rehearsal`: how much longer than then it has taken by now.
+    details.extend(slower.map(|slower| format!("{:.1} × the {}", slower.times, slower.by)));
     let label = console::truncate_str(label, label_width, "…");
     let label = console::pad_str(&label, label_width, console::Alignment::Left, None);
     format!("    {label}  {}", details.join(" · "))

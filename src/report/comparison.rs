@@ -15,6 +15,31 @@ use super::{Conclusion, Ending};
 
 /// Concludes from a report of everything but the last event.
 pub(super) fn conclude(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
+    let mut conclusion = judge(facts, ending);
+    if matches!(conclusion.status, ExitStatus::Proven | ExitStatus::Waived) {
+        let next = [conclusion.next, warned(facts)];
+        let next: Vec<String> = next.into_iter().flatten().collect();
+        conclusion.next = (!next.is_empty()).then(|| next.join(" "));
+    }
+    conclusion
+}
+
+/// What is no difference, and may hurt all the same, must not be overread because all the rest is well.
+fn warned(facts: &Facts<'_>) -> Option<String> {
+    let findings = facts.report.findings.iter();
+    let warnings = findings.filter(|finding| finding.severity == Severity::Warning);
+    let (count, verb) = match warnings.count() as u64 {
+        0 => return None,
+        1 => (1, "says"),
+        count => (count, "say"),
+    };
+    Some(format!(
+        "Before the doors open: {} above {verb} what may make the target slow or wrong in use, and what to do about it.",
+        words::count(count, "warning", "warnings")
+    ))
+}
+
+fn judge(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
     let evidence = Evidence::new(facts);
     if let Ending::Stopped { status, why } = ending {
         return stopped(&evidence, *status, why);

@@ -17,6 +17,7 @@ mod comparison;
 pub mod course;
 mod differences;
 mod evidence;
+mod expected;
 mod facts;
 pub mod html;
 pub mod json;
@@ -33,7 +34,9 @@ mod sentence;
 mod sessions;
 mod tables;
 pub mod terminal;
+pub mod timetable;
 
+pub use expected::{Deviation, ExpectedReport};
 pub use model::{Checked, JobReport, MovedOn, Outcome, Report, ReportBuilder, SnapshotReport};
 pub use outline::{Headline, Record, Running, Tone};
 pub use phases::PhaseReport;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::expected::ExpectedReport;
 use super::phases::PhaseReport;
 use super::sessions::{Past, ResumedReport, RetryReport, SessionReport};
 use crate::event::{Event, JobFailure, PlannedJob, Standing, StandingState, What};
@@ -24,7 +25,7 @@ pub struct Report {
     pub format: u32,
     /// pgconvoy's version.
     pub version: String,
-    /// The command: `move`, `resume` or `verify`.
+    /// The command: `move`, `rehearse`, `dump`, `resume` or `verify`.
     pub command: String,
     /// Where from.
     pub source: Option<Endpoint>,
@@ -97,6 +98,9 @@ pub struct Report {
     /// What was tried again, in all sessions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retries: Vec<RetryReport>,
+    /// What was expected, and what came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<ExpectedReport>,
 }
 
 /// The snapshot that all reads of one side saw.
@@ -289,6 +293,7 @@ impl ReportBuilder {
             | What::JobSkipped { .. }
             | What::JobRetried { .. } => self.job_event(event),
             What::Resumed { standing } => self.resumed(standing),
+            What::Expected(told) => report.expected = Some(ExpectedReport::of(told)),
             What::SnapshotTaken { .. } | What::SnapshotReleased => self.snapshot_event(event),
             What::Finding(finding) => report.findings.push(finding.clone()),
             What::TableVerified(table) => report.tables.push(table.clone()),
@@ -336,6 +341,10 @@ impl ReportBuilder {
     pub fn build(mut self) -> Report {
         self.report.format = FORMAT;
         self.report.phases = PhaseReport::of(&self.report.jobs);
+        if let Some(mut expected) = self.report.expected.take() {
+            expected.settle(&self.report);
+            self.report.expected = Some(expected);
+        }
         self.report.sessions.extend(SessionReport::of(&self.report));
         self.report
     }

@@ -4,23 +4,112 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::event::Phase;
-use crate::model::{Bytes, CopyFormat, Rows};
-use crate::plan::{CopyUnit, Forecast, Plan};
+use crate::model::{Bytes, CopyFormat, JobId, Rows};
+use crate::plan::{CopyUnit, Forecast, Plan, Prediction};
 use crate::progress::words;
+use crate::schedule::Slot;
+
+use super::timetable::picture;
 
 /// Tables shown before the rest is summed up.
 const TABLES_SHOWN: usize = 40;
 /// Jobs of the critical path shown.
 const PATH_SHOWN: usize = 12;
 
+/// A plan, and what would come of it on paper.
+#[derive(Debug, Clone, Copy)]
+pub struct OnPaper<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// How long it takes, and what that hangs on.
+    pub forecast: &'a Forecast,
+    /// How far that can be believed.
+    pub prediction: Prediction,
+    /// Who does what when.
+    pub timetable: &'a [Slot<JobId>],
+    /// Width of the picture.
+    pub columns: usize,
+}
+
+/// What another number of workers would come to.
+#[derive(Debug, Clone, Copy)]
+pub struct WithWorkers {
+    /// How many.
+    pub workers: u32,
+    /// How long it would take, in microseconds.
+    pub duration_us: u64,
+    /// The longest chain of jobs that wait for each other.
+    pub critical_us: u64,
+    /// The sum of all jobs.
+    pub work_us: u64,
+}
+
 /// The plan as lines of text.
-pub fn render(plan: &Plan, forecast: &Forecast) -> Vec<String> {
+pub fn render(paper: &OnPaper<'_>, others: &[WithWorkers]) -> Vec<String> {
+    let (plan, forecast) = (paper.plan, paper.forecast);
     let mut lines = Vec::new();
     tables(plan, &mut lines);
     phases(plan, &mut lines);
     left_out(plan, &mut lines);
-    course(plan, forecast, &mut lines);
+    disk(plan, &mut lines);
+    path(plan, forecast, &mut lines);
+    lines.push(String::new());
+    lines.push("Who would work on what when:".to_owned());
+    lines.extend(picture(plan, paper.timetable, paper.columns));
+    compared(others, &mut lines);
+    lines.push(String::new());
+    lines.push(format!(
+        "{} jobs on {}: about {}, from {} to {}, by rough rates of ordinary hardware, not measured here (pgconvoy check measures); \
+         nothing was touched.",
+        plan.jobs.len(),
+        words::count(u64::from(plan.workers), "worker", "workers"),
+        words::duration(forecast.duration_us / 1000),
+        words::duration(paper.prediction.least_us / 1000),
+        words::duration(paper.prediction.most_us / 1000),
+    ));
     lines
+}
+
+/// What it needs on the target's disk at most, as far as the source's sizes tell.
+fn disk(plan: &Plan, lines: &mut Vec<String>) {
+    let rows = plan.data_bytes();
+    let built = plan.jobs.iter().filter(|job| job.phase == Phase::Indexes);
+    let indexes: Bytes = built.clone().map(|job| job.bytes).sum();
+    // A sort needs as much again while it is at it, at its worst.
+    let largest = built.map(|job| job.bytes).max().unwrap_or(Bytes(0));
+    lines.push(String::new());
+    lines.push(format!(
+        "On the target's disk: {rows} of rows, {indexes} of indexes, up to {largest} more while the largest of these is sorted: {} at \
+         its peak, besides the write-ahead log.",
+        rows + indexes + largest
+    ));
+}
+
+fn compared(others: &[WithWorkers], lines: &mut Vec<String>) {
+    if others.is_empty() {
+        return;
+    }
+    lines.push(String::new());
+    lines.push("With other numbers of workers, if both servers have the cores:".to_owned());
+    lines.push(format!("  {:>5}  {:>13}  workers at work", "-j", "about"));
+    for one in others {
+        let available = one
+            .duration_us
+            .saturating_mul(u64::from(one.workers.max(1)));
+        let at_work = one.work_us as f64 / available.max(1) as f64 * 100.0;
+        // Within a twentieth of what no number of workers can beat.
+        let is_least = one.duration_us <= one.critical_us.saturating_add(one.critical_us / 20);
+        let held_up = if is_least {
+            "; more would not help: it is as long as the longest chain of jobs"
+        } else {
+            ""
+        };
+        lines.push(format!(
+            "  {:>5}  {:>13}  {at_work:.0}%{held_up}",
+            one.workers,
+            words::duration(one.duration_us / 1000)
+        ));
+    }
 }
 
 fn tables(plan: &Plan, lines: &mut Vec<String>) {
@@ -49,6 +138,13 @@ fn tables(plan: &Plan, lines: &mut Vec<String>) {
             rows.to_string(),
             rest.len()
         ));
+    }
+    if units.iter().any(|unit| unit.chunks > 1) {
+        lines.push(String::new());
+        lines.push(
+            "In chunks: tables that would keep one worker busy when the others have nothing left to do, or that --chunk-size cuts."
+                .to_owned(),
+        );
     }
     let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for unit in &plan.tables {
@@ -122,29 +218,22 @@ fn left_out(plan: &Plan, lines: &mut Vec<String>) {
     }
 }
 
-fn course(plan: &Plan, forecast: &Forecast, lines: &mut Vec<String>) {
+fn path(plan: &Plan, forecast: &Forecast, lines: &mut Vec<String>) {
     lines.push(String::new());
     lines.push("What it hangs on, one after the other:".to_owned());
-    let path: Vec<_> = forecast
+    let jobs: Vec<_> = forecast
         .critical_path
         .iter()
         .filter_map(|&id| plan.job(id))
         .collect();
-    let mut longest: Vec<u64> = path.iter().map(|job| job.cost).collect();
+    let mut longest: Vec<u64> = jobs.iter().map(|job| job.cost).collect();
     longest.sort_unstable_by(|a, b| b.cmp(a));
     let least = longest.get(PATH_SHOWN - 1).copied().unwrap_or(0);
-    for job in path.iter().filter(|job| job.cost >= least) {
+    for job in jobs.iter().filter(|job| job.cost >= least) {
         lines.push(format!(
             "  {:>10}  {}",
             words::duration(job.cost / 1000),
             words::one_line(&job.label)
         ));
     }
-    lines.push(String::new());
-    lines.push(format!(
-        "{} jobs on {}: about {} by rough rates of ordinary hardware, not measured here; nothing was touched.",
-        plan.jobs.len(),
-        words::count(u64::from(plan.workers), "worker", "workers"),
-        words::duration(forecast.duration_us / 1000),
-    ));
 }

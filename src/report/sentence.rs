@@ -4,7 +4,7 @@
 //! as many verdicts as the plan has tables, each of them `identical`, every job finished, nothing different and nothing
 //! left unverified. One missing verdict is enough to take the word away.
 
-use crate::model::{Bytes, ExitStatus, Rows, Severity, Verdict, VerifyLevel};
+use crate::model::{Bytes, ExitStatus, Rows, Severity, Verdict, VerifyLevel, shell_word};
 use crate::progress::words;
 
 use super::facts::{Facts, listed};
@@ -23,6 +23,9 @@ pub enum Ending {
         why: String,
     },
 }
+
+/// What a run into a target calls itself that nobody needs afterwards.
+const REHEARSAL: &str = "rehearse";
 
 /// What a run comes to; the fields of [`What::RunFinished`](crate::event::What::RunFinished).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +93,9 @@ fn proven(facts: &Facts<'_>) -> Conclusion {
             facts.identical_tables()
         )
     };
+    if facts.report.command == REHEARSAL {
+        return rehearsed(facts, &what);
+    }
     let next = facts.report.source_moved_on.as_ref().map(|_| {
         format!(
             "The copy does not have the later writes. Before you switch over, stop whatever writes to the source, and move \
@@ -106,6 +112,23 @@ fn proven(facts: &Facts<'_>) -> Conclusion {
             facts.not_included()
         ),
         next,
+    }
+}
+
+/// What was written to the source since then does not matter: nobody will use the copy.
+fn rehearsed(facts: &Facts<'_>, what: &str) -> Conclusion {
+    Conclusion {
+        status: ExitStatus::Proven,
+        sentence: format!(
+            "Rehearsed, and proven: {what} {}.{}{}",
+            facts.at_snapshot(),
+            facts.also_the_same(),
+            facts.not_included()
+        ),
+        next: Some(format!(
+            "The move itself will tell the time left by this one if it is given --baseline {}. The target of the rehearsal is of              no further use.",
+            shell_word(&facts.report.run_dir)
+        )),
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::model::{ExitStatus, JobId};
 use crate::progress::{Style, failure_lines, words};
 
-use super::{Report, differences, tables};
+use super::{Report, differences, expected, tables};
 
 /// Names of skipped jobs that are given for one failure; the report has them all.
 const MOST_SKIPPED: usize = 10;
@@ -56,6 +56,7 @@ pub fn render(report: &Report, view: View) -> Vec<String> {
     } else {
         findings_of_verification(&mut lines, report, view);
     }
+    expected::add(&mut lines, report, view);
     lines.extend(closing(report, view));
     lines
 }

@@ -15,7 +15,9 @@ use crate::toc::RestoreOptions;
 
 use super::constraints::{KeyTriggers, key_triggers};
 use super::sequences::{Feed, feeds};
-use super::{Outcome, Scope, constraints, extensions, large_objects, readiness, rows, sequences};
+use super::{
+    Outcome, Scope, constraints, extensions, large_objects, readiness, rows, sequences, statements,
+};
 
 const STATES: VersionedQuery = VersionedQuery {
     newest: Query::new("states.sql", include_str!("../../sql/verify/states.sql")),
@@ -35,6 +37,7 @@ pub const QUERIES: &[VersionedQuery] = &[
     readiness::ROLE_SETTINGS,
     readiness::STATISTICS,
     readiness::EXTENDED_STATISTICS,
+    statements::COUNTERS,
 ];
 
 /// One setting of an object that is not the default.

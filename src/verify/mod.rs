@@ -13,6 +13,8 @@
 //! | `sequences` | where sequences stand, and whether that is beyond the columns they feed |
 //! | `extensions` | versions of extensions |
 //! | `readiness` | what makes a good copy slow or wrong all the same: statistics, settings, locales |
+//! | `opening` | nothing: what of the target a person should know before it is used, as on the source or not |
+//! | `statements` | the plans of the application's statements |
 //! | `large_objects` | large objects without their content |
 //! | `excluded` | that what was left out is not there |
 //! | `repair` | nothing: it writes the SQL that would make the differences go away |
@@ -22,6 +24,7 @@
 pub mod archived;
 pub mod content;
 pub mod repair;
+pub mod statements;
 
 mod attempt;
 mod catalog;
@@ -30,6 +33,7 @@ pub mod drill;
 mod excluded;
 mod extensions;
 mod large_objects;
+mod opening;
 mod outcome;
 mod readiness;
 pub mod rows;
@@ -41,6 +45,7 @@ mod waiver;
 pub use catalog::{Hidden, Observed, QUERIES, State, compare as compare_catalogs, states};
 pub use constraints::KeyTriggers;
 pub use excluded::excluded_are_empty;
+pub use opening::before_opening;
 pub use outcome::Outcome;
 pub use readiness::{Readiness, findings as readiness_findings, outlook};
 pub use schema::compare as compare_schemas;

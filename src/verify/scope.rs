@@ -66,6 +66,16 @@ impl Scope {
         }
     }
 
+    /// Just these extensions.
+    #[cfg(test)]
+    pub(super) fn of_extensions<'a>(extensions: impl IntoIterator<Item = &'a str>) -> Self {
+        let named = |name: &str| (Space::Extension, String::new(), name.to_owned());
+        Self {
+            names: extensions.into_iter().map(named).collect(),
+            ..Self::of_relations([])
+        }
+    }
+
     /// Whether a table, view, materialized view, foreign table or sequence takes part.
     pub fn has_relation(&self, name: &QualifiedName) -> bool {
         self.has(Space::Relation, &name.schema, &name.name)

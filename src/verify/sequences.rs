@@ -220,6 +220,40 @@ fn compare_feeds(source: &Observed, target: &Observed, scope: &Scope, outcome: &
     }
 }
 
+/// A sequence whose next value is in a column already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Behind {
+    /// The sequence.
+    pub sequence: QualifiedName,
+    /// The column that it feeds, for people.
+    pub column: String,
+    /// What it would give out next.
+    pub next: i64,
+    /// How far the column is.
+    pub farthest: i64,
+}
+
+/// Those of one side, whatever the other's are.
+pub(super) fn behind(side: &Observed, scope: &Scope) -> Vec<Behind> {
+    let sequences = by_name(side);
+    let feeds = side.feeds.iter().filter(|feed| {
+        scope.has_relation(&feed.sequence)
+            && scope.has_relation(&feed.table)
+            && !scope.without_value.contains(&feed.sequence)
+    });
+    feeds
+        .filter_map(|feed| {
+            let (next, farthest) = feed.behind(sequences.get(&feed.sequence)?)?;
+            Some(Behind {
+                sequence: feed.sequence.clone(),
+                column: feed.shown(),
+                next,
+                farthest,
+            })
+        })
+        .collect()
+}
+
 fn by_name(side: &Observed) -> BTreeMap<&QualifiedName, &Sequence> {
     let sequences = side.sequences.iter();
     sequences.map(|one| (&one.name, one)).collect()

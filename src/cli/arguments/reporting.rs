@@ -77,6 +77,8 @@ pub struct OutputArgs {
 #[command(next_help_heading = "Output")]
 pub struct DisplayArgs {
     /// One event per line on stdout, as JSON, and the report as the last line
+    ///
+    /// What other programs call --log-format json is this. It is the same that events.jsonl and report.json in the run directory hold.
     #[arg(long)]
     json: bool,
 

@@ -53,6 +53,7 @@ impl SpeedArgs {
         Sizes {
             memory: self.memory,
             chunk_size: self.chunk_size,
+            workers: None,
         }
     }
 }

@@ -18,6 +18,12 @@ pub(super) async fn verify(archive: &Path, args: &VerifyArgs) -> Result<ExitStat
     if let Some(server) = args.connection.server_of_archive()? {
         return Box::pin(archive_server::verify((archive, manifest), server, args)).await;
     }
+    if args.after.after {
+        return Err(Failure::usage(
+            "--after is about a server, and an archive is none",
+            "Give it to pgconvoy verify --source … --target …, when the archive is restored.",
+        ));
+    }
     tell_check((archive, &manifest), args.output.display.json())
 }
 

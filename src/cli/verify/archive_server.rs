@@ -63,6 +63,7 @@ fn refuse_what_is_for_two_servers(args: &VerifyArgs) -> Result<(), Failure> {
         (!args.ignore.is_empty(), "--ignore"),
         (args.repair.is_some(), "--repair"),
         (args.show_values, "--show-values"),
+        (args.after.after, "--after"),
         (
             !args.selection.filters()?.is_empty(),
             "the selection of objects",

@@ -6,6 +6,7 @@
 //!
 //! | file | |
 //! |---|---|
+//! | `after` | what nobody compares and the first users would notice: plans of statements, and more |
 //! | `archive` | an archive against its own manifest |
 //! | `archive_server` | a server against an archive's manifest |
 //! | `look` | both databases at one moment each: everything but rows |
@@ -14,6 +15,7 @@
 //! | `tell` | what was found, after the rules that pass something over |
 //! | `verdict` | several looks, and what they come to |
 
+mod after;
 mod archive;
 mod archive_server;
 mod compare_rows;
@@ -43,6 +45,7 @@ use crate::report::Ending;
 use crate::toc::RestoreOptions;
 use crate::verify::Ignore;
 use crate::verify::rows::Ends;
+use after::{After, AfterArgs};
 use look::Both;
 
 /// Compare two databases, and name what differs
@@ -103,6 +106,10 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "FILE", help_heading = "Verification")]
     pub repair: Option<PathBuf>,
 
+    /// What to look at besides.
+    #[command(flatten)]
+    pub after: AfterArgs,
+
     /// Which objects.
     #[command(flatten)]
     pub selection: SelectionArgs,
@@ -153,6 +160,8 @@ pub struct Asked {
     pub pause: Duration,
     /// Where a repair is to be written.
     pub repair: Option<PathBuf>,
+    /// What to look at besides.
+    pub after: Option<After>,
 }
 
 impl Asked {
@@ -195,6 +204,7 @@ impl VerifyArgs {
             recheck: self.recheck,
             pause: Duration::from_secs(self.recheck_pause),
             repair: self.repair.clone(),
+            after: self.after.resolve()?,
         })
     }
 }

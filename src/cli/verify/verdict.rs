@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use super::compare_rows::{self, RowsLook, TableDiffers};
 use super::look::{Both, Look};
 use super::tell::tell;
-use super::{Asked, Reading};
+use super::{Asked, Reading, after};
 use crate::catalog;
 use crate::cli::prove::{Before, tell_writes_since};
 use crate::event::{Emit, What};
@@ -34,6 +34,9 @@ pub(super) async fn reach(
         transactions: String::new(),
     };
     let (look, mut found) = Box::pin(take_look(both, asked, (reading, emit), None)).await?;
+    if let Some(asked) = &asked.after {
+        Box::pin(after::tell((both, &look), asked, emit)).await;
+    }
     let before = Before {
         transactions: look.source.snapshot.transactions.clone(),
         sequences: look.source.facts.sequences.clone(),

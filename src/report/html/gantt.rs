@@ -53,13 +53,8 @@ struct Bar<'a> {
 /// Adds the picture and what its colours mean.
 pub(super) fn write(html: &mut Html, leg: &Leg) {
     let scale = Scale::of(leg);
-    let bars = bars(leg, scale);
     let lanes = leg.workers.max(1);
-    let lane: u32 = match lanes {
-        0..=16 => 18,
-        17..=48 => 10,
-        _ => 6,
-    };
+    let lane = lane_height(lanes);
     let height = lanes.saturating_mul(lane);
     html.element("figure", &[], |html| {
         html.element("figcaption", &[], |html| legend(html, leg));
@@ -95,13 +90,35 @@ pub(super) fn write(html: &mut Html, leg: &Leg) {
             ];
             html.element("svg", &attributes, |html| {
                 scale.grid(html, f64::from(height));
-                for bar in &bars {
-                    draw(html, bar, lane);
-                }
+                draw_bars(html, leg, scale);
             });
             scale.axis(html);
         });
     });
+}
+
+/// How high a lane is, if there are so many.
+pub(super) fn lane_height(lanes: u32) -> u32 {
+    match lanes {
+        0..=16 => 18,
+        17..=48 => 10,
+        _ => 6,
+    }
+}
+
+/// The phases that occur, each with the class of its colour and its word.
+pub(super) fn phases(leg: &Leg) -> Vec<(&'static str, &'static str)> {
+    let phases: BTreeSet<Phase> = leg.spans.iter().filter_map(|span| span.phase).collect();
+    let key = |phase| (class(Some(phase), SpanEnd::Finished), phase_word(phase));
+    phases.into_iter().map(key).collect()
+}
+
+/// The bars alone.
+pub(super) fn draw_bars(html: &mut Html, leg: &Leg, scale: Scale) {
+    let lane = lane_height(leg.workers.max(1));
+    for bar in &bars(leg, scale) {
+        draw(html, bar, lane);
+    }
 }
 
 fn draw(html: &mut Html, bar: &Bar<'_>, lane: u32) {
@@ -229,15 +246,10 @@ fn join<'a>(before: &mut Bar<'a>, bar: &Bar<'a>) {
 
 /// The phases and ends that occur, each with its colour.
 fn legend(html: &mut Html, leg: &Leg) {
-    let phases: BTreeSet<Phase> = leg.spans.iter().filter_map(|span| span.phase).collect();
     let ends: BTreeSet<SpanEnd> = leg.spans.iter().map(|span| span.end).collect();
     html.leaf("strong", &[], "Who worked when");
-    for phase in phases {
-        key(
-            html,
-            class(Some(phase), SpanEnd::Finished),
-            phase_word(phase),
-        );
+    for (class, word) in phases(leg) {
+        key(html, class, word);
     }
     for (end, word) in [
         (SpanEnd::BrokenOff, "broken off and tried again"),

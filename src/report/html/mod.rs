@@ -7,6 +7,7 @@
 //!                    ├─ unproven      what was not verified, findings, waivers
 //!                    ├─ tables        every table
 //!                    ├─ timeline      who worked when (gantt), how fast (throughput)
+//!                    ├─ expected      the run beside the one it was measured by
 //!                    └─ jobs          phases, slowest jobs, retries, notes, sessions
 //! ```
 //!
@@ -15,8 +16,10 @@
 //! and `report.json` has it.
 
 mod differences;
+mod expected;
 mod failures;
 mod gantt;
+mod gantt_file;
 mod heading;
 mod jobs;
 mod tables;
@@ -25,6 +28,7 @@ mod timeline;
 mod unproven;
 pub(super) mod write;
 
+pub(super) use gantt_file::write as gantt_file;
 use write::Html;
 
 use super::outline::{Headline, Record};
@@ -53,6 +57,7 @@ pub fn page(record: Record<'_>) -> String {
                 unproven::write(html, record.report);
                 tables::write(html, record.report);
                 timeline::write(html, record.course);
+                expected::write(html, record.report);
                 jobs::write(html, record);
             });
             html.element("footer", &[], |html| heading::footer(html, record));

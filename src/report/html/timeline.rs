@@ -68,6 +68,16 @@ impl Scale {
             .collect()
     }
 
+    /// What stands at a mark.
+    pub fn mark_in_words(self, mark: u64) -> String {
+        // Whole seconds would all be the same.
+        if self.length_ms < 6000 {
+            words::duration(mark)
+        } else {
+            words::clock(mark)
+        }
+    }
+
     /// Lines behind a picture, at the marks.
     pub fn grid(self, html: &mut Html, height: f64) {
         use std::fmt::Write as _;
@@ -92,11 +102,7 @@ impl Scale {
     pub fn axis(self, html: &mut Html) {
         html.element("div", &[("class", "axis")], |html| {
             for mark in self.marks() {
-                let text = match mark {
-                    // Whole seconds would all be the same.
-                    _ if self.length_ms < 6000 => words::duration(mark),
-                    mark => words::clock(mark),
-                };
+                let text = self.mark_in_words(mark);
                 // The last one would stick out.
                 let left = format!("left:{:.2}%", self.x(mark) * 100.0 / WIDTH);
                 let class = if self.x(mark) > WIDTH * 0.93 {

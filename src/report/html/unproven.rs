@@ -90,6 +90,9 @@ fn findings(html: &mut Html, report: &Report) {
                 html.leaf("code", &[], &finding.rule);
             });
             html.leaf("p", &[("class", "lines")], finding.what.trim_end());
+            for fact in &finding.evidence {
+                html.leaf("pre", &[], fact.trim_end());
+            }
             if !finding.remedy.is_empty() {
                 html.leaf("h4", &[], "What to do");
                 html.element("pre", &[], |html| {

@@ -27,6 +27,13 @@ impl Html {
         }
     }
 
+    /// An image, which stands alone; it is written like a page, and is as well-formed.
+    pub fn image() -> Self {
+        Self {
+            out: "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned(),
+        }
+    }
+
     /// What was written.
     pub fn finish(self) -> String {
         self.out

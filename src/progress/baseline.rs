@@ -1,0 +1,388 @@
+//! An earlier run as a measure for this one: how long its jobs took, and so how long these should take.
+//!
+//! The same job is found by what it is called, and scaled by its size. Of a table that was cut otherwise, all pieces together say what a
+//! byte takes; of what the earlier run did not have, all jobs of its phase do. How well its workers were used, nobody has
+//! to work out: the earlier run as a whole took so long for so much work, and this one is taken to do as well.
+//!
+//! Pure, from recorded events. It expects, and decides nothing.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use super::estimate::millis_between;
+use crate::event::{Event, Expected, ExpectedJob, Phase, PlannedJob, What};
+use crate::model::{ExitStatus, JobId};
+
+/// What any job costs besides its bytes: as much as handling this many.
+const OVERHEAD: u64 = 256 * 1024;
+
+/// A job that has grown or shrunk more than so many times is another job.
+const COMPARABLE: f64 = 100.0;
+
+/// Why a run is no measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoBaseline {
+    /// It copied nothing into a server.
+    #[error("it is no move")]
+    NoMove,
+    /// It did not come to its end.
+    #[error("it did not come to its end")]
+    Unfinished,
+}
+
+/// An earlier run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Baseline {
+    /// `rehearsal` or `earlier run`.
+    by: &'static str,
+    workers: u32,
+    /// From the first job to the end of the run; of several sessions, their sum.
+    total_ms: u64,
+    /// The jobs that were finished, by phase and name.
+    jobs: HashMap<(Phase, String), Spent>,
+    /// All pieces of what was cut into pieces, likewise.
+    whole: HashMap<(Phase, String), Spent>,
+    phases: HashMap<Phase, Spent>,
+}
+
+/// What was spent, and on how much.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Spent {
+    bytes: u64,
+    ms: u64,
+}
+
+impl Spent {
+    fn add(&mut self, bytes: u64, ms: u64) {
+        self.bytes = self.bytes.saturating_add(bytes.saturating_add(OVERHEAD));
+        self.ms = self.ms.saturating_add(ms);
+    }
+
+    /// What so many bytes should take; `None` if they are hardly comparable.
+    fn scaled(self, bytes: u64) -> Option<f64> {
+        let times = bytes.saturating_add(OVERHEAD) as f64 / self.bytes.max(1) as f64;
+        let comparable = times < COMPARABLE && times > 1.0 / COMPARABLE;
+        comparable.then_some(self.ms as f64 * times)
+    }
+}
+
+/// What is read from the events of a run.
+#[derive(Default)]
+struct Reading {
+    command: Option<String>,
+    workers: u32,
+    plans: HashMap<JobId, PlannedJob>,
+    began: Option<DateTime<Utc>>,
+    last: Option<DateTime<Utc>>,
+    total_ms: u64,
+    finished: HashMap<JobId, u64>,
+    status: Option<ExitStatus>,
+}
+
+impl Reading {
+    fn read(&mut self, event: &Event) {
+        match &event.what {
+            What::RunStarted { command, jobs, .. } => {
+                self.end_session();
+                // What a session that resumes the run does belongs to it.
+                self.command.get_or_insert_with(|| command.clone());
+                self.workers = *jobs;
+            }
+            What::Planned { jobs, .. } => {
+                self.plans = jobs.iter().map(|job| (job.id, job.clone())).collect();
+            }
+            What::JobStarted { .. } => {
+                self.began.get_or_insert(event.at);
+            }
+            What::JobFinished {
+                job, duration_ms, ..
+            } => {
+                self.finished.insert(*job, *duration_ms);
+            }
+            What::RunFinished { status, .. } => self.status = Some(*status),
+            _ => {}
+        }
+        self.last = Some(event.at);
+    }
+
+    fn end_session(&mut self) {
+        if let (Some(began), Some(last)) = (self.began.take(), self.last) {
+            let session_ms = millis_between(began, last);
+            self.total_ms = self.total_ms.saturating_add(session_ms);
+        }
+        self.status = None;
+    }
+}
+
+impl Baseline {
+    /// From the record of a run.
+    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<Self, NoBaseline> {
+        let mut reading = Reading::default();
+        events.into_iter().for_each(|event| reading.read(event));
+        let status = reading.status;
+        reading.end_session();
+        let by = match reading.command.as_deref() {
+            Some("rehearse") => "rehearsal",
+            Some("move" | "resume") => "earlier run",
+            _ => return Err(NoBaseline::NoMove),
+        };
+        // One that found differences did all its work; one that failed did not.
+        let ended = matches!(
+            status,
+            Some(ExitStatus::Proven | ExitStatus::Waived | ExitStatus::Different)
+        );
+        if !ended || reading.finished.is_empty() {
+            return Err(NoBaseline::Unfinished);
+        }
+        let mut baseline = Self {
+            by,
+            workers: reading.workers.max(1),
+            total_ms: reading.total_ms,
+            jobs: HashMap::new(),
+            whole: HashMap::new(),
+            phases: HashMap::new(),
+        };
+        for (job, ms) in &reading.finished {
+            if let Some(plan) = reading.plans.get(job) {
+                baseline.add(plan, *ms);
+            }
+        }
+        Ok(baseline)
+    }
+
+    fn add(&mut self, plan: &PlannedJob, ms: u64) {
+        let bytes = plan.bytes.0;
+        let name = |label: &str| (plan.phase, label.to_owned());
+        self.jobs
+            .entry(name(&plan.label))
+            .or_default()
+            .add(bytes, ms);
+        let whole = without_piece(&plan.label);
+        self.whole.entry(name(whole)).or_default().add(bytes, ms);
+        self.phases.entry(plan.phase).or_default().add(bytes, ms);
+    }
+
+    /// What it makes us expect of a plan that so many workers carry out; `baseline` says where it is from.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a cast from float saturates, and no time is negative"
+    )]
+    pub fn expect(&self, plan: &[PlannedJob], workers: u32, baseline: String) -> Expected {
+        let jobs = plan.iter().filter_map(|job| {
+            Some(ExpectedJob {
+                job: job.id,
+                duration_ms: self.expected_ms(job)?.round() as u64,
+            })
+        });
+        let jobs: Vec<ExpectedJob> = jobs.collect();
+        let work = jobs.iter().map(|job| job.duration_ms);
+        let work = work.fold(0, u64::saturating_add);
+        let then = self.phases.values().map(|spent| spent.ms);
+        let then = then.fold(0, u64::saturating_add);
+        let more_work = work as f64 / then.max(1) as f64;
+        let fewer_workers = f64::from(self.workers) / f64::from(workers.max(1));
+        let total_ms = (self.total_ms as f64 * more_work * fewer_workers).round() as u64;
+        // No number of workers makes one job shorter.
+        let longest = jobs.iter().map(|job| job.duration_ms).max().unwrap_or(0);
+        Expected {
+            by: Some(self.by.to_owned()),
+            baseline: Some(baseline),
+            total_ms: Some(total_ms.max(longest)),
+            window_ms: None,
+            jobs,
+        }
+    }
+
+    fn expected_ms(&self, job: &PlannedJob) -> Option<f64> {
+        let name = |label: &str| (job.phase, label.to_owned());
+        let known = [
+            self.jobs.get(&name(&job.label)),
+            self.whole.get(&name(without_piece(&job.label))),
+        ];
+        let scaled = |spent: &Spent| spent.scaled(job.bytes.0);
+        let by_name = known.into_iter().flatten().find_map(scaled);
+        by_name.or_else(|| {
+            let spent = self.phases.get(&job.phase)?;
+            let bytes = job.bytes.0.saturating_add(OVERHEAD) as f64;
+            Some(spent.ms as f64 * bytes / spent.bytes.max(1) as f64)
+        })
+    }
+}
+
+/// `copy public.statuses` of `copy public.statuses 3/7`.
+fn without_piece(label: &str) -> &str {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_piece = |text: &str| {
+        let numbers = text.split_once('/');
+        numbers.is_some_and(|(piece, of)| is_number(piece) && is_number(of))
+    };
+    match label.rsplit_once(' ') {
+        Some((whole, piece)) if is_piece(piece) => whole,
+        _ => label,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Bytes, Endpoint, Rows, VerifyLevel};
+
+    const MB: u64 = 1 << 20;
+
+    fn at(ms: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(1_700_000_000_000 + ms).expect("is a time")
+    }
+
+    fn job(id: u32, phase: Phase, label: &str, mb: u64) -> PlannedJob {
+        PlannedJob {
+            id: JobId(id),
+            phase,
+            label: label.to_owned(),
+            bytes: Bytes(mb * MB),
+            rows: Rows(0),
+        }
+    }
+
+    /// A run of these jobs, one after the other, each with what it took in seconds.
+    fn run(command: &str, jobs: &[(PlannedJob, u64)], status: Option<ExitStatus>) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut now = 0;
+        let mut push = |now: i64, what| events.push(Event { at: at(now), what });
+        push(
+            now,
+            What::RunStarted {
+                version: String::new(),
+                command: command.to_owned(),
+                source: Endpoint::archive(String::new(), String::new()),
+                target: Endpoint::archive(String::new(), String::new()),
+                jobs: 2,
+                verify: VerifyLevel::Content,
+                run_dir: String::new(),
+                narrowed_by: Vec::new(),
+            },
+        );
+        push(
+            now,
+            What::Planned {
+                jobs: jobs.iter().map(|(job, _)| job.clone()).collect(),
+                tables: 1,
+                bytes: Bytes(0),
+            },
+        );
+        for (job, seconds) in jobs {
+            let job = job.id;
+            push(now, What::JobStarted { job, worker: 0 });
+            now += i64::try_from(*seconds).expect("is small") * 1000;
+            let (rows, bytes, duration_ms) = (Rows(0), Bytes(0), seconds * 1000);
+            push(
+                now,
+                What::JobFinished {
+                    job,
+                    rows,
+                    bytes,
+                    duration_ms,
+                },
+            );
+        }
+        if let Some(status) = status {
+            let (sentence, next) = (String::new(), None);
+            push(
+                now,
+                What::RunFinished {
+                    status,
+                    sentence,
+                    next,
+                },
+            );
+        }
+        events
+    }
+
+    fn rehearsal() -> Baseline {
+        let jobs = [
+            (job(0, Phase::Data, "copy public.statuses 1/2", 100), 20),
+            (job(1, Phase::Data, "copy public.statuses 2/2", 100), 30),
+            (job(2, Phase::Indexes, "index by_uri", 50), 10),
+        ];
+        let events = run("rehearse", &jobs, Some(ExitStatus::Proven));
+        Baseline::of(&events).expect("a baseline")
+    }
+
+    fn seconds(expected: &Expected) -> Vec<u64> {
+        let jobs = expected.jobs.iter();
+        jobs.map(|job| (job.duration_ms + 500) / 1000).collect()
+    }
+
+    #[test]
+    fn a_job_takes_as_long_as_then_by_its_size() {
+        let plan = [
+            // The same, twice as large; cut otherwise; unheard of.
+            job(0, Phase::Data, "copy public.statuses 1/2", 200),
+            job(1, Phase::Data, "copy public.statuses 3/3", 100),
+            job(2, Phase::Indexes, "index by_name", 100),
+            job(3, Phase::Verify, "read back public.statuses", 100),
+        ];
+        let expected = rehearsal().expect(&plan, 2, "there".to_owned());
+        assert_eq!(seconds(&expected), [40, 25, 20]);
+        assert_eq!(expected.by.as_deref(), Some("rehearsal"));
+        // 60 s of work took 60 s; 85 s of work should take about 85, and half as long with twice the workers.
+        let total = expected.total_ms.expect("is known");
+        assert!((84_000..86_000).contains(&total), "{total}");
+        let wider = rehearsal().expect(&plan, 4, "there".to_owned());
+        let total = wider.total_ms.expect("is known");
+        assert!((42_000..43_000).contains(&total), "{total}");
+        // But never less than its longest job.
+        let widest = rehearsal().expect(&plan, 64, "there".to_owned());
+        assert_eq!(
+            widest.total_ms,
+            expected.jobs.iter().map(|job| job.duration_ms).max()
+        );
+    }
+
+    #[test]
+    fn what_did_not_come_to_its_end_is_no_measure() {
+        let jobs = [(job(0, Phase::Data, "copy public.a", 1), 1)];
+        let of = |command, jobs: &[_], status| {
+            let events = run(command, jobs, status);
+            Baseline::of(&events).map(|found| found.by)
+        };
+        let proven = Some(ExitStatus::Proven);
+        assert_eq!(of("move", &jobs, proven), Ok("earlier run"));
+        assert_eq!(of("move", &jobs, None), Err(NoBaseline::Unfinished));
+        let failed = Some(ExitStatus::Failed);
+        assert_eq!(of("move", &jobs, failed), Err(NoBaseline::Unfinished));
+        assert_eq!(of("move", &[], proven), Err(NoBaseline::Unfinished));
+        assert_eq!(of("verify", &jobs, proven), Err(NoBaseline::NoMove));
+        assert_eq!(Baseline::of([]), Err(NoBaseline::NoMove));
+    }
+
+    #[test]
+    fn the_sessions_of_a_run_are_one() {
+        let jobs = [
+            (job(0, Phase::Data, "copy public.a", 1), 10),
+            (job(1, Phase::Data, "copy public.b", 1), 10),
+        ];
+        let mut events = run("move", &jobs, Some(ExitStatus::Interrupted));
+        let later = run("resume", &jobs[1..], Some(ExitStatus::Proven));
+        events.extend(later.into_iter().map(|event| Event {
+            at: event.at + chrono::TimeDelta::hours(8),
+            ..event
+        }));
+        let baseline = Baseline::of(&events).expect("a baseline");
+        assert_eq!(baseline.total_ms, 30_000);
+    }
+
+    #[test]
+    fn a_piece_is_told_from_a_name() {
+        for (label, whole) in [
+            ("copy public.a 3/7", "copy public.a"),
+            ("copy public.\"a 3/b\"", "copy public.\"a 3/b\""),
+            ("copy 2 small tables", "copy 2 small tables"),
+            ("3/7", "3/7"),
+        ] {
+            assert_eq!(without_piece(label), whole);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What an earlier run makes us expect, corrected by what this one has shown so far.
+//!
+//! Each job has an expected time. What is left of these, by how much slower or faster each kind of job has been up to now, shared by
+//! the workers as well as the earlier run did: that is the time left. The same without the correction is what the earlier
+//! run had left at this point.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::State;
+use crate::event::{Expected, Phase};
+use crate::model::JobId;
+
+/// How much work speaks for the expectation before anything is known: a few jobs that are quick or slow by chance do not turn
+/// it over.
+const TRUST_MS: f64 = 5000.0;
+
+/// A job that takes less than this is not worth a word, and neither is one that takes so little more.
+const WORTH_TELLING_MS: u64 = 5000;
+
+/// As many times as long is not chance any more.
+const MUCH_LONGER: f64 = 2.0;
+
+/// What is expected.
+#[derive(Debug, Clone)]
+pub(super) struct Expectation {
+    by: Option<String>,
+    window_ms: Option<u64>,
+    jobs: HashMap<JobId, u64>,
+    /// By how much the whole is longer than its work divided by the workers.
+    stretch: Option<f64>,
+    /// Expected time of all jobs, and of those that are not over.
+    all_ms: u64,
+    open_ms: BTreeMap<Phase, u64>,
+    /// Of finished jobs: what was expected, and what they took.
+    shown: BTreeMap<Phase, (f64, f64)>,
+}
+
+/// How a run stands against what was expected.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outlook {
+    /// What the earlier run was; `None` without one.
+    pub by: Option<String>,
+    /// How much of the work is done, from 0 to 1; `None` without an earlier run.
+    pub done: Option<f64>,
+    /// What the earlier run had left at this point, in milliseconds.
+    pub then_left_ms: Option<u64>,
+    /// The time that there is, from the start of the run on, in milliseconds.
+    pub window_ms: Option<u64>,
+}
+
+/// A job that takes much longer than it should.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Slower {
+    /// How many times as long.
+    pub times: f64,
+    /// What was expected, in milliseconds.
+    pub expected_ms: u64,
+    /// What the earlier run was.
+    pub by: String,
+}
+
+impl State {
+    pub(super) fn expect(&mut self, expected: &Expected) {
+        let mut open_ms: BTreeMap<Phase, u64> = BTreeMap::new();
+        let mut jobs = HashMap::new();
+        for job in &expected.jobs {
+            let Some(plan) = self.plans.get(&job.job) else {
+                continue;
+            };
+            jobs.insert(job.job, job.duration_ms);
+            if !self.over.contains(&job.job) {
+                let open = open_ms.entry(plan.phase).or_default();
+                *open = open.saturating_add(job.duration_ms);
+            }
+        }
+        let all_ms = jobs.values().copied().fold(0, u64::saturating_add);
+        let shared = all_ms as f64 / f64::from(self.workers.max(1));
+        let stretch = expected.total_ms.filter(|_| all_ms > 0);
+        self.expectation = Some(Expectation {
+            by: expected.by.clone(),
+            window_ms: expected.window_ms,
+            jobs,
+            stretch: stretch.map(|total| total as f64 / shared.max(1.0)),
+            all_ms,
+            open_ms,
+            shown: BTreeMap::new(),
+        });
+    }
+
+    /// What is known beyond the run itself; `None` if nothing is.
+    pub fn outlook(&self) -> Option<Outlook> {
+        let expectation = self.expectation.as_ref()?;
+        let left = self.expected_left(false);
+        let done = left.map(|_| {
+            let open = self.open_ms(expectation, false);
+            (1.0 - open / expectation.all_ms.max(1) as f64).clamp(0.0, 1.0)
+        });
+        Some(Outlook {
+            by: expectation.by.clone(),
+            done,
+            then_left_ms: left,
+            window_ms: expectation.window_ms,
+        })
+    }
+
+    /// Milliseconds that are left, if an earlier run says what to expect; by its times alone, or corrected by what this run has shown.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a cast from float saturates, and no time is negative"
+    )]
+    pub(super) fn expected_left(&self, corrected: bool) -> Option<u64> {
+        let expectation = self.expectation.as_ref()?;
+        let stretch = expectation.stretch?;
+        let shared = self.open_ms(expectation, corrected) / f64::from(self.workers.max(1));
+        // The job that goes on longest is not shared with anybody.
+        let longest = self.running.values().map(|job| {
+            let expected = expectation.jobs.get(&job.plan.id).copied().unwrap_or(0);
+            let pace = if corrected {
+                expectation.pace(job.plan.phase)
+            } else {
+                1.0
+            };
+            expected as f64 * pace - self.running_ms(job) as f64
+        });
+        let longest = longest.fold(0.0, f64::max);
+        Some((shared * stretch).max(longest) as u64)
+    }
+
+    /// Worker time that is still to come.
+    fn open_ms(&self, expectation: &Expectation, corrected: bool) -> f64 {
+        let pace = |phase| {
+            if corrected {
+                expectation.pace(phase)
+            } else {
+                1.0
+            }
+        };
+        let open = expectation.open_ms.iter();
+        let all: f64 = open.map(|(phase, ms)| *ms as f64 * pace(*phase)).sum();
+        // A job that has outlived what was expected is not over.
+        let gone: f64 = self
+            .running
+            .values()
+            .map(|job| {
+                let expected = expectation.jobs.get(&job.plan.id).copied().unwrap_or(0);
+                let whole = expected as f64 * pace(job.plan.phase);
+                (self.running_ms(job) as f64).min(whole * 0.95)
+            })
+            .sum();
+        (all - gone).max(0.0)
+    }
+
+    /// Whether a job that has taken so long, and may go on, takes much longer than it should.
+    pub fn slower(&self, job: JobId, duration_ms: u64) -> Option<Slower> {
+        let expectation = self.expectation.as_ref()?;
+        let expected_ms = expectation.jobs.get(&job).copied()?;
+        let times = duration_ms as f64 / expected_ms.max(1) as f64;
+        let worth_telling = duration_ms.saturating_sub(expected_ms) >= WORTH_TELLING_MS;
+        (worth_telling && times >= MUCH_LONGER).then(|| Slower {
+            times,
+            expected_ms,
+            by: expectation.by.clone().unwrap_or_default(),
+        })
+    }
+}
+
+impl Expectation {
+    /// A job is over, however it ended.
+    pub fn over(&mut self, job: JobId, phase: Phase) {
+        if let Some(expected) = self.jobs.get(&job) {
+            let open = self.open_ms.entry(phase).or_default();
+            *open = open.saturating_sub(*expected);
+        }
+    }
+
+    /// A job took so long.
+    pub fn finished(&mut self, job: JobId, phase: Phase, duration_ms: u64) {
+        if let Some(expected) = self.jobs.get(&job) {
+            let (then, now) = self.shown.entry(phase).or_default();
+            *then += *expected as f64;
+            *now += duration_ms as f64;
+        }
+    }
+
+    /// How many times as long as expected a kind of job takes: as far as its own jobs have shown, and for the rest as all have.
+    fn pace(&self, phase: Phase) -> f64 {
+        let (then, now) = self.shown.values().fold((0.0, 0.0), |(then, now), shown| {
+            (then + shown.0, now + shown.1)
+        });
+        let overall = (now + TRUST_MS) / (then + TRUST_MS);
+        let (then, now) = self.shown.get(&phase).copied().unwrap_or_default();
+        (now + TRUST_MS * overall) / (then + TRUST_MS)
+    }
+}

@@ -1,0 +1,155 @@
+//! A rehearsal, and the move that is measured by it, on real servers; and what is refused as a measure.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use support::binary::{Finished, Pgconvoy};
+use support::moving::{RUN_DIR, assert_equal, assert_no_ledger, assert_proven, move_with};
+use support::server::Server;
+
+const SHOP: &str = "
+    create table item (id int primary key, name text, kind int);
+    insert into item select i, 'Item ' || i, i % 10 from generate_series(1, 50000) i;
+    create index item_kind on item (kind, name);
+    create table sale (id int primary key, item int references item);
+    insert into sale select i, 1 + i % 50000 from generate_series(1, 30000) i;
+";
+
+fn rehearse(source: &str, target: &str) -> Finished {
+    let fixed = [
+        "rehearse",
+        "--source",
+        source,
+        "--target",
+        target,
+        "--run-dir",
+        RUN_DIR,
+    ];
+    Pgconvoy::new(fixed).run()
+}
+
+/// The record of a run that was killed when it was half done.
+fn cut_in_half(run: &Path, into: &Path) {
+    let events = fs::read_to_string(run.join("events.jsonl")).expect("a record");
+    let lines: Vec<&str> = events.lines().collect();
+    fs::create_dir(into).expect("made");
+    fs::write(
+        into.join("events.jsonl"),
+        lines[..lines.len() / 2].join("\n"),
+    )
+    .expect("written");
+}
+
+#[test]
+fn a_move_is_measured_by_its_rehearsal() {
+    let (Some(source), Some(target)) = (Server::start(15), Server::start(18)) else {
+        return;
+    };
+    let from = source.database("shop");
+    source.psql("shop", SHOP);
+    let scratch = target.database("scratch");
+    let rehearsal = rehearse(&from, &scratch);
+    let rehearsed = assert_proven(&rehearsal);
+    assert_eq!(rehearsed["command"], "rehearse");
+    let next = rehearsed["next"].as_str().expect("what to do next");
+    assert!(
+        next.contains(&format!("--baseline {RUN_DIR}")),
+        "{rehearsal}"
+    );
+    assert_no_ledger(&target, "scratch");
+
+    let measure = rehearsal.path(RUN_DIR);
+    let measure = measure.to_str().expect("UTF-8");
+    let to = target.database("shop");
+    let run = move_with(&from, &to, &["--baseline", measure, "--window", "1h"]);
+    let moved = assert_proven(&run);
+    assert_equal("after the rehearsal", &from, &to, &[]);
+    let expected = &moved["expected"];
+    assert_eq!(expected["by"], "rehearsal", "{run}");
+    assert_eq!(expected["baseline"], measure, "{run}");
+    assert_eq!(expected["window_ms"], 3_600_000, "{run}");
+    for time in ["expected_ms", "took_ms"] {
+        assert!(expected[time].as_u64().is_some_and(|ms| ms > 0), "{run}");
+    }
+    for said in [
+        &format!("expected by the rehearsal in {measure}: "),
+        "there are 1 h 00 min for it",
+        "measured: expected by the rehearsal: ",
+    ] {
+        assert!(run.stderr.contains(said), "{said}: {run}");
+    }
+    let page = fs::read_to_string(run.path(RUN_DIR).join("report.html")).expect("a page");
+    assert!(page.contains("Against what was expected"), "{page}");
+    // Every job of the one is a job of the other: nothing has changed in between.
+    let jobs = moved["jobs"].as_array().expect("a list").len();
+    let told = events(&run.path(RUN_DIR), "expected");
+    assert_eq!(
+        told["jobs"].as_array().expect("a list").len(),
+        jobs,
+        "{run}"
+    );
+
+    let half = rehearsal.path("half");
+    cut_in_half(&rehearsal.path(RUN_DIR), &half);
+    let half = half.to_str().expect("UTF-8");
+    for (dir, why) in [
+        (half, "is no measure: it did not come to its end"),
+        ("nowhere", "there is no run directory nowhere"),
+    ] {
+        let refused = move_with(&from, &to, &["--baseline", dir]);
+        assert_eq!(refused.status, 2, "{refused}");
+        assert!(refused.stderr.contains(why), "{refused}");
+    }
+}
+
+/// The event of a kind, of which there is one.
+fn events(run_dir: &Path, kind: &str) -> Value {
+    let record = fs::read_to_string(run_dir.join("events.jsonl")).expect("a record");
+    let events = record
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let mut found = events.filter(|event| event["event"] == kind);
+    let event = found.next().expect("is there");
+    assert!(found.next().is_none(), "{kind} is there twice");
+    event
+}
+
+/// What a move would do is shown, drawn and compared, and nothing is touched.
+#[test]
+fn a_plan_is_drawn() {
+    let (Some(source), Some(target)) = (Server::start(15), Server::start(18)) else {
+        return;
+    };
+    let from = source.database("shop");
+    source.psql("shop", SHOP);
+    let to = target.database("shop");
+    let more = ["-j", "2", "--gantt", "plan.svg", "--compare-jobs", "8,1"];
+    let fixed = ["plan", "--source", &from, "--target", &to];
+    let run = Pgconvoy::new(fixed.iter().chain(&more)).run();
+    assert_eq!(run.status, 0, "{run}");
+    let file = fs::read_to_string(run.path("plan.svg")).expect("the picture");
+    assert!(file.starts_with("<?xml"), "{file}");
+    assert!(file.contains("copy") && file.contains("worker 1"), "{file}");
+    for said in [
+        "Who would work on what when:",
+        "On the target's disk: ",
+        "With other numbers of workers",
+        "nothing was touched",
+    ] {
+        assert!(run.stdout.contains(said), "{said}: {run}");
+    }
+    let position = |what: &str| {
+        run.stdout
+            .find(what)
+            .unwrap_or_else(|| panic!("{what}: {run}"))
+    };
+    assert!(position("\n      1 ") < position("\n      8 "), "{run}");
+    let tables = target.psql(
+        "shop",
+        "select count(*) from pg_class where relname in ('item', 'sale')",
+    );
+    assert_eq!(tables, "0");
+}
