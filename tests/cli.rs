@@ -45,6 +45,7 @@ fn the_help_is_what_was_reviewed() {
         ("help_status", &["status", "--help"]),
         ("help_report", &["report", "--help"]),
         ("help_resume", &["resume", "--help"]),
+        ("help_salvage", &["salvage", "--help"]),
         ("help_demo", &["demo", "--help"]),
     ] {
         let run = pgconvoy(args);

@@ -21,6 +21,7 @@ use super::output::Output;
 use super::past::Past;
 use super::requested::Requested;
 use super::run_dir::RunDir;
+use super::salvage;
 use super::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
 use super::session::{self, Ready, Session};
 use super::take_up::take_up;
@@ -259,7 +260,7 @@ async fn look(
     if request.create && !requested.target_exists().await? {
         requested.create = true;
     }
-    let road = Road::connect(&requested).await?;
+    let mut road = Road::connect(&requested).await?;
     session.tell_start("resume", &road, &requested);
     let now = Identity::of(&road.source.facts);
     if !request.source_identity.may_be(&now) {
@@ -270,6 +271,11 @@ async fn look(
             ),
             "Lead --source to the database that the run began with; to move another one, start a move.",
         ));
+    }
+    if request.salvage {
+        salvage::reads_damage(&mut road);
+        requested.salvage =
+            Some(Box::pin(salvage::look_for_damage(session, &road, request.jobs)).await?);
     }
     let found = Box::pin(find(session, road, requested, (&request, begun))).await?;
     Ok((request, found))

@@ -304,6 +304,7 @@ mod tests {
             bytes: Bytes(0),
             chunks,
             shield: Shield::default(),
+            around: None,
         }
     }
 

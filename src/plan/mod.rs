@@ -12,6 +12,7 @@
 //!
 //! | file | decides |
 //! |---|---|
+//! | `around` | how a damaged table is read |
 //! | `format` | text or binary, and which form of a column can be compared |
 //! | `tables` | what is copied whole, bundled or in chunks; the COPY statements |
 //! | `builder` | numbers jobs and remembers which table and entry they serve |
@@ -29,6 +30,7 @@
 //! | `forecast` | how long all of them may take, and which of them matter |
 //! | `prediction` | how long on the night's own machines, and how far that can be believed |
 
+mod around;
 mod builder;
 mod cost;
 mod data;
@@ -56,6 +58,7 @@ use crate::model::LockMode;
 use crate::model::{Bytes, DumpId, JobId, Oid, QualifiedName, Rows, SqlText, VerifyLevel};
 use crate::toc::{RestoreOptions, Toc};
 
+pub use around::{Around, MOST_ROWS_OF_A_BLOCK, Patched, Place, Salvaged, at, in_blocks, left_out};
 pub use database::{DatabaseError, NewDatabase, Property};
 pub use dump::{DumpJob, DumpOptions, DumpPlan, DumpPlanError, DumpUnit, DumpWork};
 pub use forecast::Forecast;
@@ -79,6 +82,8 @@ pub struct PlanOptions {
     pub memory: Bytes,
     /// What an earlier session has left on the target.
     pub left: Left,
+    /// What of a damaged source can be read, and what is lost.
+    pub salvaged: Salvaged,
 }
 
 /// What an earlier session has left on the target, as far as a plan depends on it.

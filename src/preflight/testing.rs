@@ -184,6 +184,7 @@ impl World {
             bytes,
             chunks: 1,
             shield: Shield::default(),
+            around: None,
         });
     }
 
