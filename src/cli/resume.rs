@@ -275,7 +275,7 @@ async fn look(
     if request.salvage {
         salvage::reads_damage(&mut road);
         requested.salvage =
-            Some(Box::pin(salvage::look_for_damage(session, &road, request.jobs)).await?);
+            Some(Box::pin(salvage::look_for_damage(session, &mut road, request.jobs)).await?);
     }
     let found = Box::pin(find(session, road, requested, (&request, begun))).await?;
     Ok((request, found))

@@ -248,7 +248,7 @@ async fn zeros(session: &Session, table: &TableFacts) -> Result<BTreeSet<u32>, S
         let count = PAGES.min(table.shape.reached - first);
         for (number, page) in (first..).zip(heap_pages(session, table, first, count).await?) {
             match page.as_deref().map(state) {
-                Some(PageState::Zeros) => drop(found.insert(number)),
+                Some(PageState::Zeros) => _ = found.insert(number),
                 Some(_) => last = Some(number),
                 None => {}
             }

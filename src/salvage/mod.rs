@@ -47,6 +47,7 @@ pub use account::{DamageMap, LeftConstraint, Losses, TableLosses};
 pub use constraints::{Key, keys as constraints};
 pub use facts::{Quiet, quiet};
 pub use keys::{csv_line, file_name};
+pub use sight::patient_session;
 pub use survey::{Survey, survey};
 
 use std::io;

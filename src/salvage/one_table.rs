@@ -97,30 +97,7 @@ impl TableSearch<'_> {
             }
             return Ok(around);
         }
-        let columns = u16::try_from(table.columns.len()).unwrap_or(u16::MAX);
-        let mut search = Search::after_failures(&progress.failed, columns);
-        while let Some(probe) = search.next_probe() {
-            let read = self.shared.ask(&mut sight, table, probe).await?;
-            search.told(probe, read.is_ok());
-            match read {
-                Ok(places) if matches!(probe, Probe::Blocks { .. } | Probe::Rows { .. }) => {
-                    for (block, offsets) in places.seen {
-                        let seen = progress.seen.entry(block).or_default();
-                        offsets.iter().for_each(|offset| drop(seen.insert(offset)));
-                    }
-                }
-                Ok(_) => {}
-                Err(cause) => {
-                    if matches!(
-                        probe,
-                        Probe::Page { .. } | Probe::Row { .. } | Probe::Column { .. }
-                    ) {
-                        losses.because(cause);
-                    }
-                }
-            }
-        }
-        let mut found = search.found();
+        let mut found = self.search(&mut sight, progress, losses).await?;
         self.patch(&mut found, &mut around, losses).await?;
         let failed: BTreeSet<u32> = progress
             .failed
@@ -146,6 +123,40 @@ impl TableSearch<'_> {
         found.lost_rows.extend(suspects);
         losses.lost_rows.certain = found.lost_rows.len().try_into().unwrap_or(u64::MAX);
         Ok(around)
+    }
+
+    /// Asks for what failed by halves, until it is known what of it can be read.
+    async fn search(
+        &self,
+        sight: &mut Sight,
+        progress: &mut Progress,
+        losses: &mut TableLosses,
+    ) -> Result<Found, SalvageError> {
+        let table = self.table;
+        let columns = u16::try_from(table.columns.len()).unwrap_or(u16::MAX);
+        let mut search = Search::after_failures(&progress.failed, columns);
+        while let Some(probe) = search.next_probe() {
+            let read = self.shared.ask(sight, table, probe).await?;
+            search.told(probe, read.is_ok());
+            match read {
+                Ok(places) if matches!(probe, Probe::Blocks { .. } | Probe::Rows { .. }) => {
+                    for (block, offsets) in places.seen {
+                        let seen = progress.seen.entry(block).or_default();
+                        offsets.iter().for_each(|offset| _ = seen.insert(offset));
+                    }
+                }
+                Ok(_) => {}
+                Err(cause) => {
+                    if matches!(
+                        probe,
+                        Probe::Page { .. } | Probe::Row { .. } | Probe::Column { .. }
+                    ) {
+                        losses.because(cause);
+                    }
+                }
+            }
+        }
+        Ok(search.found())
     }
 
     /// What stands in the place of columns that cannot be read; a row of which one cannot be replaced is lost.

@@ -82,6 +82,16 @@ impl Places {
     }
 }
 
+impl Places {
+    /// So many rows, of which nobody knows where they are.
+    pub fn without_places(rows: u64) -> Self {
+        Self {
+            rows,
+            ..Self::default()
+        }
+    }
+}
+
 impl RowSink for Places {
     fn row(&mut self, _hash: u128, head: &[u8]) {
         self.rows += 1;
@@ -202,27 +212,34 @@ impl Sight {
     }
 
     async fn open(&self) -> Result<Wire, SalvageError> {
-        patiently(async || self.connector.wire("salvage").await).await
+        let began = Instant::now();
+        loop {
+            match self.connector.wire("salvage").await {
+                Ok(wire) => return Ok(wire),
+                Err(error) => wait_unless_hopeless(error, began).await?,
+            }
+        }
     }
 }
 
 /// A session for questions, of a server that may just have crashed.
 pub async fn patient_session(source: &Connector) -> Result<Session, SalvageError> {
-    patiently(async || source.session("survey").await).await
+    let began = Instant::now();
+    loop {
+        match source.session("survey").await {
+            Ok(session) => return Ok(session),
+            Err(error) => wait_unless_hopeless(error, began).await?,
+        }
+    }
 }
 
 /// A server that has just crashed takes a while to come back.
-async fn patiently<T>(open: impl AsyncFn() -> Result<T, PgError>) -> Result<T, SalvageError> {
-    let began = Instant::now();
-    loop {
-        match open().await {
-            Ok(opened) => return Ok(opened),
-            Err(error) if error.may_pass() && began.elapsed() < RECOVERY => {
-                tokio::time::sleep(PAUSE).await;
-            }
-            Err(error) => return Err(error.into()),
-        }
+async fn wait_unless_hopeless(error: PgError, began: Instant) -> Result<(), SalvageError> {
+    if !error.may_pass() || began.elapsed() > RECOVERY {
+        return Err(error.into());
     }
+    tokio::time::sleep(PAUSE).await;
+    Ok(())
 }
 
 fn message_of(error: &PgError) -> String {

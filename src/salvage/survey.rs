@@ -139,7 +139,7 @@ fn tasks(facts: &Facts, major: u32) -> VecDeque<Task> {
         } else {
             u32::MAX
         };
-        let mut from = 0;
+        let mut from: u32 = 0;
         loop {
             let to = blocks.min(from.saturating_add(step));
             tasks.push_back(Task { table, from, to });
@@ -270,10 +270,7 @@ impl Shared {
         let read = if probe == Probe::Plain {
             let sql = format!("copy {} to stdout ({})", self.plain(table), self.encoding);
             let rows = sight.rows(&SqlText::from(sql), ()).await?;
-            rows.map(|(rows, ())| Places {
-                rows,
-                ..Places::default()
-            })
+            rows.map(|(rows, ())| Places::without_places(rows))
         } else {
             sight.places(&self.query(table, probe), options).await?
         };

@@ -137,6 +137,7 @@ fn a_row_that_crashes_the_server_is_lost_alone() {
     let options = |options: pgconvoy::pg::cluster::ClusterOptions| {
         options
             .setting("autovacuum", "off")
+            .setting("synchronous_commit", "on")
             .setting("shared_buffers", "1MB")
     };
     let (Some(mut source), Some(target)) = (Server::start_with(18, options), Server::start(18))
@@ -203,7 +204,7 @@ fn a_run_that_is_killed_goes_on_without_searching_again() {
     };
     for (case, point) in cases.iter().zip(["damage-mapped", "copy-committed"]) {
         let killed = lab
-            .prepare(case.name, &["--keep-snapshot", "off"])
+            .prepare(case.name, &[])
             .env("PGCONVOY_FAULT", format!("kill@{point}"))
             .run();
         assert_eq!(killed.status, -1, "{killed}");
@@ -251,7 +252,7 @@ fn what_is_not_supported_is_refused_by_name() {
     source.psql("postgres", "create role reader login");
     let conninfo = source
         .database("shop")
-        .replace("user=postgres", "user=reader");
+        .replace("user='postgres'", "user='reader'");
     let run = Pgconvoy::new(["salvage", "--survey", "--source", &conninfo]).run();
     assert_eq!(run.status, 2, "{run}");
     assert!(run.stderr.contains("superuser"), "{run}");

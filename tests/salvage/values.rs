@@ -74,8 +74,11 @@ fn values_out_of_line() {
 /// index, and told from rows that were deleted, of which the index knows as well.
 #[test]
 fn rows_of_transactions_to_come_are_told_from_deleted_ones() {
-    let options =
-        |options: pgconvoy::pg::cluster::ClusterOptions| options.setting("autovacuum", "off");
+    let options = |options: pgconvoy::pg::cluster::ClusterOptions| {
+        options
+            .setting("autovacuum", "off")
+            .setting("synchronous_commit", "on")
+    };
     let (Some(mut source), Some(target)) = (Server::start_with(18, options), Server::start(18))
     else {
         return;

@@ -35,7 +35,7 @@ use crate::fault;
 use crate::ledger::Request;
 use crate::model::{ExitStatus, Finding, Severity, Side};
 use crate::pg::conninfo::Environment;
-use crate::salvage::{DamageMap, Quiet, Survey, quiet, survey};
+use crate::salvage::{DamageMap, Quiet, Survey, patient_session, quiet, survey};
 
 pub(super) use settle::{Settled, settle};
 
@@ -285,7 +285,7 @@ async fn prepare(
     let target_facts = road.view_target(&requested).await?;
     session::refuse_blockers(&road.first_findings(&requested, &target_facts).await?)?;
     session.output.run_dir().write_request(&request)?;
-    let map = Box::pin(look_for_damage(session, &road, requested.jobs)).await?;
+    let map = Box::pin(look_for_damage(session, &mut road, requested.jobs)).await?;
     requested.salvage = Some(map);
     let inspection = session.look(road, requested).await?;
     Ok((inspection, request))
@@ -300,7 +300,7 @@ pub(super) fn reads_damage(road: &mut Road) {
 /// The damage of a source: as an earlier session found it, or by a search.
 pub(super) async fn look_for_damage(
     session: &Session<'_>,
-    road: &Road,
+    road: &mut Road,
     jobs: u32,
 ) -> Result<Arc<DamageMap>, Failure> {
     let directory = session.output.run_dir().path();
@@ -322,6 +322,8 @@ pub(super) async fn look_for_damage(
         tell: &|text| emitter.emit(What::Note { text }),
     };
     let map = survey(&search).await?;
+    // What was read may have brought down the server, and with it the session that was there before.
+    road.source.session = patient_session(&road.source.connector).await?;
     for text in tell::sentences(&map.losses) {
         emitter.emit(What::Note { text });
     }
