@@ -39,8 +39,10 @@ const WRITTEN_BY_ITSELF: i64 = 64 << 10;
 pub struct ColumnFacts {
     /// Its name.
     pub name: String,
-    /// What may stand in the place of a value that cannot be read: `Some(None)` is NULL. `None`: nothing may, and the row is lost.
-    pub replacement: Option<Option<String>>,
+    /// NULL may stand in the place of a value that cannot be read.
+    pub nullable: bool,
+    /// If not: what may, a literal. Without it, the row is lost.
+    pub empty: Option<String>,
 }
 
 /// A B-tree that holds an entry for each row.
@@ -256,17 +258,14 @@ async fn columns(session: &Session) -> Result<BTreeMap<Oid, Vec<ColumnFacts>>, P
         if row.get::<bool>("generated")? {
             continue;
         }
-        let replacement = if !row.get::<bool>("not_null")? {
-            Some(None)
-        } else if row.get::<bool>("is_domain")? {
-            None
-        } else {
-            let (category, name): (String, String) = (row.get("category")?, row.get("type_name")?);
-            empty_value(&category, &name).map(|literal| Some(literal.to_owned()))
-        };
+        let (category, name): (String, String) = (row.get("category")?, row.get("type_name")?);
+        let is_domain: bool = row.get("is_domain")?;
         of_table.push(ColumnFacts {
             name: row.get("name")?,
-            replacement,
+            nullable: !row.get::<bool>("not_null")?,
+            empty: empty_value(&category, &name)
+                .filter(|_| !is_domain)
+                .map(str::to_owned),
         });
     }
     Ok(columns)

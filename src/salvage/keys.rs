@@ -62,7 +62,7 @@ fn take(key: &[u8], at: &mut usize, column: &KeyColumn) -> Option<Vec<u8>> {
     let head = key.get(*at).copied()?;
     let (header, whole) = if head & 1 == 1 {
         (1, usize::from(head >> 1))
-    } else if head & 3 == 0 {
+    } else if head.trailing_zeros() >= 2 {
         let length: [u8; 4] = key.get(*at..*at + 4)?.try_into().ok()?;
         (4, usize::try_from(u32::from_le_bytes(length) >> 2).ok()?)
     } else {
@@ -183,6 +183,10 @@ mod tests {
         decode(&IndexEntry { place, key, nulls }, columns)
     }
 
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "it is compared with what is wrapped"
+    )]
     fn texts(values: &[Option<&str>]) -> Option<Vec<Option<String>>> {
         Some(
             values

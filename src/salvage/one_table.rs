@@ -172,7 +172,14 @@ impl TableSearch<'_> {
                 .iter()
                 .filter_map(|&column| self.table.columns.get(usize::from(column)));
             let replaced: Option<BTreeMap<String, Option<String>>> = facts
-                .map(|column| Some((column.name.clone(), column.replacement.clone()?)))
+                .map(|column| {
+                    let by = if column.nullable {
+                        None
+                    } else {
+                        Some(column.empty.clone()?)
+                    };
+                    Some((column.name.clone(), by))
+                })
                 .collect();
             let Some(replaced) = replaced else {
                 found.lost_rows.insert(place);

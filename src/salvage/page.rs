@@ -523,7 +523,8 @@ mod tests {
         assert_eq!(suspects(&sound, &COLUMNS[..1]), [1, 2, 3]);
         let mut bent = sound.clone();
         // The second line pointer leads to the last bytes of the page.
-        bent[HEADER + 4..HEADER + 8].copy_from_slice(&(8184u32 | 1 << 15 | 40 << 17).to_le_bytes());
+        bent[HEADER + 4..HEADER + 8]
+            .copy_from_slice(&(0x1ff8_u32 | 1 << 15 | 40 << 17).to_le_bytes());
         assert_eq!(suspects(&bent, &COLUMNS), [2]);
         let mut long = sound.clone();
         let at = BLOCK - 32 + 28;
@@ -587,7 +588,7 @@ mod tests {
                     leaf[BLOCK - 4] = 1;
                     leaf
                 }
-                _ => (0..BLOCK as u64).map(|at| (seed.wrapping_mul(at + 1) >> 32) as u8).collect(),
+                _ => (0..BLOCK as u64).map(|at| seed.wrapping_mul(at + 1).to_le_bytes()[4]).collect(),
             };
             for (at, byte) in noise {
                 bytes[at] = byte;

@@ -125,7 +125,7 @@ mod tests {
             journal.asks(1, blocks(8, 9)).expect("written");
             assert!(journal.verdict(1, blocks(8, 9)).is_none());
         }
-        std::fs::OpenOptions::new()
+        OpenOptions::new()
             .append(true)
             .open(&path)
             .and_then(|mut file| file.write_all(b"{\"what\":\"asked\",\"tab"))

@@ -203,8 +203,9 @@ impl Sight {
         let cause = error
             .code()
             .and_then(|code| Cause::of_error(code, &message_of(&error)));
-        // In the middle of a COPY or not: another session is cheap.
-        drop(wire);
+        if !wire.is_broken() {
+            self.wire = Some(wire);
+        }
         match cause {
             Some(cause) => Ok(Err(cause)),
             None => Err(error.into()),

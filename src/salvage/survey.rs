@@ -268,7 +268,7 @@ impl Shared {
         held(&self.journal).asks(oid, probe).map_err(noted)?;
         let options = (self.encoding.as_str(), self.utf8);
         let read = if probe == Probe::Plain {
-            let sql = format!("copy {} to stdout ({})", self.plain(table), self.encoding);
+            let sql = format!("copy {} to stdout ({})", plain(table), self.encoding);
             let rows = sight.rows(&SqlText::from(sql), ()).await?;
             rows.map(|(rows, ())| Places::without_places(rows))
         } else {
@@ -281,18 +281,6 @@ impl Shared {
                 .map_err(noted)?,
         }
         Ok(read)
-    }
-
-    fn plain(&self, table: &TableFacts) -> String {
-        let columns: Vec<String> = table
-            .columns
-            .iter()
-            .map(|column| quote_ident(&column.name))
-            .collect();
-        match columns.as_slice() {
-            [] => table.name.to_string(),
-            columns => format!("{} ({})", table.name, columns.join(", ")),
-        }
     }
 
     /// The query of a probe: the place of each row, and what is to be read of it.
@@ -336,5 +324,18 @@ impl Shared {
         };
         let branches: Vec<String> = conditions.iter().map(branch).collect();
         branches.join(" union all ")
+    }
+}
+
+/// The table and its columns, for COPY without a query.
+fn plain(table: &TableFacts) -> String {
+    let columns: Vec<String> = table
+        .columns
+        .iter()
+        .map(|column| quote_ident(&column.name))
+        .collect();
+    match columns.as_slice() {
+        [] => table.name.to_string(),
+        columns => format!("{} ({})", table.name, columns.join(", ")),
     }
 }

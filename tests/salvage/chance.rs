@@ -19,6 +19,11 @@ fn rounds() -> u64 {
 struct Dice(u64);
 
 impl Dice {
+    fn one_of<'a>(&mut self, all: &[&'a str]) -> &'a str {
+        let number = self.roll(all.len() as u64);
+        all[usize::try_from(number).expect("small")]
+    }
+
     fn roll(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -46,11 +51,7 @@ fn heavy_pages_overwritten_at_random() {
     );
     let relations: Vec<&str> = relations.lines().collect();
     for round in 0..rounds() {
-        let path = lab
-            .source
-            .cluster
-            .data_dir()
-            .join(relations[dice.roll(relations.len() as u64) as usize]);
+        let path = lab.source.cluster.data_dir().join(dice.one_of(&relations));
         lab.source.cluster.stop(StopMode::Fast).expect("it stops");
         let before = fs::read(&path).expect("read");
         let block = dice.roll(before.len() as u64 / PAGE);
@@ -64,7 +65,9 @@ fn heavy_pages_overwritten_at_random() {
             1 => (0, 24 + dice.roll(200)),
             _ => (dice.roll(PAGE - 64), 1 + dice.roll(63)),
         };
-        let noise: Vec<u8> = (0..length).map(|_| dice.roll(256) as u8).collect();
+        let noise: Vec<u8> = (0..length)
+            .map(|_| dice.roll(256).to_le_bytes()[0])
+            .collect();
         file.write_all_at(&noise, block * PAGE + at)
             .expect("written");
         drop(file);

@@ -91,7 +91,7 @@ fn rows() -> Vec<Case> {
                 files.write(
                     "accounts",
                     pointer,
-                    &(8184u32 | 1 << 15 | 60 << 17).to_le_bytes(),
+                    &(0x1ff8_u32 | 1 << 15 | 60 << 17).to_le_bytes(),
                 );
             },
             |place| place == (2, 5),

@@ -335,7 +335,7 @@ impl Lab {
                     other => panic!("which column is {other}?"),
                 };
                 let row = should.get_mut(key).expect("the row is there");
-                row[number] = "NULL".to_owned();
+                "NULL".clone_into(&mut row[number]);
             }
             let there = rows_of(&self.target, name, (table, key));
             let missing: Vec<_> = should
@@ -351,56 +351,7 @@ impl Lab {
                 "{name}, {table}: missing {missing:?}, extra {extra:?}\n{run}"
             );
             assert!(should == there, "{name}: {table} has other values\n{run}");
-            self.check_account((name, table), (&losses, &lost, expected), (run, directory));
-        }
-    }
-
-    /// The account names every lost row, and no other.
-    fn check_account(
-        &self,
-        (name, table): (&str, &str),
-        (losses, lost, expected): (&Value, &BTreeSet<String>, &Expected),
-        (run, directory): (&Finished, &Path),
-    ) {
-        let tables = losses["tables"].as_array().expect("a list");
-        let of_table = tables.iter().find(|one| one["table"]["name"] == table);
-        let Some(account) = of_table else {
-            assert!(
-                lost.is_empty(),
-                "{name}: {table} is not in the account\n{run}"
-            );
-            return;
-        };
-        let rows = &account["lost_rows"];
-        let number = lost.len() as u64;
-        let (certain, perhaps) = (rows["certain"].as_u64(), rows["perhaps"].as_u64());
-        let at_most = certain
-            .zip(perhaps)
-            .map(|(certain, perhaps)| certain + perhaps);
-        if expected.bounded {
-            assert!(
-                rows["unknown"] == true || at_most >= Some(number),
-                "{name}: {account:#}"
-            );
-        } else {
-            assert_eq!(
-                (certain, perhaps),
-                (Some(number), Some(0)),
-                "{name}: {account:#}\n{run}"
-            );
-            assert_eq!(rows["unknown"], false, "{name}: {account:#}");
-        }
-        if let Some(file) = account["keys_file"].as_str() {
-            let csv = fs::read_to_string(directory.join(file)).expect("the file is there");
-            let keys = csv
-                .lines()
-                .skip(1)
-                .filter_map(|line| line.split(',').nth(3));
-            let keys: BTreeSet<String> = keys.map(str::to_owned).collect();
-            assert!(lost.is_subset(&keys), "{name}: {csv}");
-            assert!(expected.bounded || keys == *lost, "{name}: {csv}");
-        } else {
-            assert!(lost.is_empty() || expected.bounded, "{name}: {account:#}");
+            check_account((name, table), (&losses, &lost, expected), (run, directory));
         }
     }
 
@@ -428,6 +379,54 @@ impl Lab {
             }
         }
         files
+    }
+}
+
+/// The account names every lost row, and no other.
+fn check_account(
+    (name, table): (&str, &str),
+    (losses, lost, expected): (&Value, &BTreeSet<String>, &Expected),
+    (run, directory): (&Finished, &Path),
+) {
+    let tables = losses["tables"].as_array().expect("a list");
+    let of_table = tables.iter().find(|one| one["table"]["name"] == table);
+    let Some(account) = of_table else {
+        assert!(
+            lost.is_empty(),
+            "{name}: {table} is not in the account\n{run}"
+        );
+        return;
+    };
+    let rows = &account["lost_rows"];
+    let number = lost.len() as u64;
+    let (certain, perhaps) = (rows["certain"].as_u64(), rows["perhaps"].as_u64());
+    let at_most = certain
+        .zip(perhaps)
+        .map(|(certain, perhaps)| certain + perhaps);
+    if expected.bounded {
+        assert!(
+            rows["unknown"] == true || at_most >= Some(number),
+            "{name}: {account:#}"
+        );
+    } else {
+        assert_eq!(
+            (certain, perhaps),
+            (Some(number), Some(0)),
+            "{name}: {account:#}\n{run}"
+        );
+        assert_eq!(rows["unknown"], false, "{name}: {account:#}");
+    }
+    if let Some(file) = account["keys_file"].as_str() {
+        let csv = fs::read_to_string(directory.join(file)).expect("the file is there");
+        let keys = csv
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split(',').nth(3));
+        let keys: BTreeSet<String> = keys.map(str::to_owned).collect();
+        assert!(lost.is_subset(&keys), "{name}: {csv}");
+        assert!(expected.bounded || keys == *lost, "{name}: {csv}");
+    } else {
+        assert!(lost.is_empty() || expected.bounded, "{name}: {account:#}");
     }
 }
 
@@ -465,7 +464,7 @@ fn files(server: &Server, database: &str) -> Files {
                 .expect("ASCII")
                 .to_owned()
         };
-        base = path.parent().expect("a directory").to_owned();
+        path.parent().expect("a directory").clone_into(&mut base);
         filenodes.insert(fields[0].to_owned(), name(&path));
         if !fields[2].is_empty() {
             filenodes.insert(format!("{} index", fields[0]), name(Path::new(fields[2])));

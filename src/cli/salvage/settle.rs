@@ -132,7 +132,12 @@ async fn add_up(proof: &Proof, map: &DamageMap, emitter: &Emitter) -> Result<(),
             .query_text("rows of a table", &sql, &[])
             .await?;
         let rows = rows.first().map_or(Ok(0), |row| row.count("rows"))?;
-        if rows != *expected {
+        if rows == *expected {
+            emitter.emit(What::Checked {
+                what: "damaged tables against their account".to_owned(),
+                count: 1,
+            });
+        } else {
             emitter.emit(What::Difference(Difference {
                 kind: DifferenceKind::Different,
                 class: "table data".to_owned(),
@@ -142,11 +147,6 @@ async fn add_up(proof: &Proof, map: &DamageMap, emitter: &Emitter) -> Result<(),
                      is more, or less, than the account says"
                 ),
             }));
-        } else {
-            emitter.emit(What::Checked {
-                what: "damaged tables against their account".to_owned(),
-                count: 1,
-            });
         }
     }
     Ok(())
