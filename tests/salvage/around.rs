@@ -202,7 +202,7 @@ fn a_run_that_is_killed_goes_on_without_searching_again() {
     let Some(lab) = Lab::start(18, false, &cases) else {
         return;
     };
-    for (case, point) in cases.iter().zip(["damage-mapped", "copy-committed"]) {
+    for (case, point) in cases.iter().zip(["planned", "copy-committed"]) {
         let killed = lab
             .prepare(case.name, &[])
             .env("PGCONVOY_FAULT", format!("kill@{point}"))

@@ -31,7 +31,6 @@ use super::run_dir::RunDir;
 use super::session::{self, Session};
 use crate::event::{Emit as _, What};
 use crate::failure::Failure;
-use crate::fault;
 use crate::ledger::Request;
 use crate::model::{ExitStatus, Finding, Severity, Side};
 use crate::pg::conninfo::Environment;
@@ -330,7 +329,6 @@ pub(super) async fn look_for_damage(
     tell::write(directory, &map.losses)?;
     // From here on nothing is searched again.
     tell::write_json(&directory.join(MAP), &map)?;
-    fault::point("damage-mapped");
     Ok(Arc::new(map))
 }
 
