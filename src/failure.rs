@@ -5,6 +5,7 @@
 //! Nothing is cut, and no secret comes in: the errors it is made from hold none.
 
 mod hints;
+mod salvage;
 mod sessions;
 mod statements;
 

@@ -20,6 +20,7 @@
 //! | [`schedule`] | the ready queue: what may start now, longest remaining path first |
 //! | [`execute`] | the supervisor, and one file per kind of job |
 //! | [`ledger`] | done-marks committed with the work |
+//! | [`salvage`] | what can still be read of a damaged source, and what is lost |
 //! | [`verify`] | source and target → differences, in one vocabulary |
 //! | [`progress`] | folds events into state once; renders it as terminal bars, plain lines or JSON |
 //! | [`report`] | events → report → terminal, JSON |
@@ -41,6 +42,7 @@ pub mod plan;
 pub mod preflight;
 pub mod progress;
 pub mod report;
+pub mod salvage;
 pub mod schedule;
 pub mod toc;
 pub mod verify;

@@ -17,7 +17,7 @@ const LONGEST_FILE_LINES: usize = 520;
 
 /// Modules where decisions are made: they have neither a socket nor a file, a process, a clock or dice. A name stands for the
 /// file and for the directory.
-const PURE: [&str; 20] = [
+const PURE: [&str; 24] = [
     "model",
     "event",
     "preflight",
@@ -38,6 +38,10 @@ const PURE: [&str; 20] = [
     "verify/statements/changes",
     "verify/statements/shape",
     "salvage/probe",
+    "salvage/page",
+    "salvage/keys",
+    "salvage/files",
+    "salvage/account",
 ];
 /// The files within them that open what the others then think about.
 const IMPURE: [&str; 1] = ["toc/open"];

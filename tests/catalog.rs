@@ -51,6 +51,7 @@ async fn every_server_understands_every_query() {
             &keeper::QUERIES[..],
             &rebase::QUERIES,
             pgconvoy::pg::QUERIES,
+            &pgconvoy::salvage::QUERIES,
         ]
         .concat();
         let ours = ours.into_iter().map(|query| (0, query));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pgconvoy::catalog::{Column, Constraint, Index, ServerFacts, SourceFacts, Table, Type};
 use pgconvoy::model::{Bytes, DumpId, Oid, QualifiedName, Rows, ServerVersion, VerifyLevel};
-use pgconvoy::plan::{Inputs, Left, Plan, PlanOptions};
+use pgconvoy::plan::{Inputs, Left, Plan, PlanOptions, Salvaged};
 use pgconvoy::toc::{
     ArchiveFormat, ArchiveVersion, Compression, CreatedAt, DataPlace, Entry, Header,
     RestoreOptions, Section, Toc,
@@ -173,6 +173,7 @@ impl Database {
             chunk_size: None,
             memory: Bytes(u64::from(workers) * (512 << 20)),
             left: Left::default(),
+            salvaged: Salvaged::default(),
         };
         let inputs = Inputs {
             toc: &toc,

@@ -4,7 +4,7 @@
 //!   Requested ─► Road (both ends connected) ─► Inspection (the source in one snapshot) ─► Plan
 //! ```
 //!
-//! Nothing here changes either of them, except [`Inspection::ready_target`], whose name says so.
+//! Nothing here changes either of them, except [`Inspection::ready_target`].
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,6 +28,7 @@ use crate::pg::conninfo::Conninfo;
 use crate::pg::{Connector, Session, Side, Snapshot};
 use crate::plan::{Inputs, Left, NewDatabase, Plan, PlanOptions};
 use crate::preflight::{self, PreflightFacts};
+use crate::salvage::DamageMap;
 use crate::toc::Toc;
 use crate::verify;
 
@@ -240,8 +241,7 @@ impl Road {
         Ok(self.inspected(requested, target_facts, seen))
     }
 
-    /// Everything there is to know, as far as it does not depend on what the target holds: while `pg_dump` is reading the
-    /// schema, the rest is asked.
+    /// Everything there is to know that does not depend on the target: while `pg_dump` reads the schema, the rest is asked.
     pub async fn see(
         &self,
         requested: &Requested,
@@ -407,6 +407,7 @@ impl Inspection {
                 .memory
                 .unwrap_or_else(|| memory_for_indexes(&self.road.target.facts)),
             left,
+            salvaged: DamageMap::for_plan(self.requested.salvage.as_deref()),
         };
         Ok(Plan::make(&Inputs {
             toc: &self.view.toc,
@@ -502,6 +503,7 @@ impl Inspection {
             exclude_data: view.exclude_data,
             activity: view.activity,
             transactions,
+            salvage: requested.salvage,
         };
         (view.snapshot, proof)
     }

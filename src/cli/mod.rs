@@ -20,6 +20,7 @@
 //! | `restore` | an archive into a server |
 //! | `list` | what is in an archive |
 //! | `verify` | compares two servers |
+//! | `salvage` | moves what can still be read of a damaged database |
 //! | `prove` | the last steps: what the jobs did not compare, and writes since the snapshot |
 //! | `session` | one session of a run, from a plan to an exit status: what `move` and `resume` have in common |
 //! | `take_up`, `past` | what earlier sessions have left on the target, and in the run directory |
@@ -64,6 +65,7 @@ mod requested;
 mod restore;
 mod resume;
 pub mod run_dir;
+mod salvage;
 mod schema;
 mod secrets;
 mod session;
@@ -92,7 +94,8 @@ Exit status:
   3  finished, but source and target differ; the report says where
   4  no-go: the check before the move refused; nothing was touched
   5  interrupted (signal, lost connection, lost snapshot); pgconvoy resume goes on
-  6  finished, but not everything was to be proven (--verify or --level less than content, --ignore)
+  6  finished, but not everything was to be proven (--verify or --level less than content, --ignore),
+     or not everything could be read (salvage)
 
 Connections are those of libpq: URIs or keyword=value, PG* variables, ~/.pgpass, pg_service.conf, sslmode.
 Try it without any database of your own: pgconvoy demo";
@@ -129,6 +132,7 @@ enum Command {
     Restore(Box<restore::RestoreArgs>),
     List(list::ListArgs),
     Verify(Box<verify::VerifyArgs>),
+    Salvage(Box<salvage::SalvageArgs>),
     Watch(watch::WatchArgs),
     Status(status::StatusArgs),
     Report(report::ReportArgs),
@@ -188,6 +192,7 @@ impl Cli {
                 Command::Restore(args) => Box::pin(args.start()).await,
                 Command::List(args) => args.start(),
                 Command::Verify(args) => Box::pin(args.start()).await,
+                Command::Salvage(args) => Box::pin(args.start()).await,
                 Command::Watch(args) => Box::pin(args.start()).await,
                 Command::Status(args) => args.start(),
                 Command::Report(args) => args.start(),

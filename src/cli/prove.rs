@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::at_once::at_once;
 use super::inspect::Server;
 use super::output::Emitter;
+use super::salvage::Settled;
 use super::schema::dump_schema;
 use crate::catalog::{self, Activity, Extension, Sequence, TargetFacts};
 use crate::event::{Emit, What};
@@ -18,6 +19,7 @@ use crate::model::{Difference, Filters, Finding, Oid, QualifiedName, TableVerdic
 use crate::pg::client_tools::ClientTool;
 use crate::pg::{Connector, PgError, Session, current_transactions};
 use crate::plan::{NewDatabase, Plan};
+use crate::salvage::DamageMap;
 use crate::toc::{CompareOptions, Entry, RestoreOptions, Toc, object_name};
 use crate::verify::{self, Observed, Outcome, Readiness, Scope};
 
@@ -42,6 +44,8 @@ pub struct Proof {
     pub(super) activity: Vec<Activity>,
     /// The transactions that the snapshot sees.
     pub(super) transactions: String,
+    /// What of a damaged source could be read.
+    pub(super) salvage: Option<Arc<DamageMap>>,
 }
 
 impl Proof {
@@ -126,7 +130,7 @@ async fn look_for_readiness(proof: &Proof) -> Result<(Vec<Finding>, Session), Fa
 }
 
 /// Compares everything but rows, and tells what is found.
-pub fn compare(proof: &Proof, found: &Found, emitter: &Emitter) {
+pub fn compare(proof: &Proof, found: &Found, settled: &Settled, emitter: &Emitter) {
     let mut outcome = compare_schemas(proof, &found.toc);
     let mut scope = Scope::of(&proof.source_toc);
     scope.large_objects = proof.large_objects;
@@ -139,6 +143,7 @@ pub fn compare(proof: &Proof, found: &Found, emitter: &Emitter) {
     ));
     outcome.extend(found.excluded.clone());
     waive_edited(&mut outcome, proof, &found.marks, emitter);
+    settled.waive(&mut outcome, emitter);
     tell(outcome, emitter);
     for table in &proof.plan.excluded {
         emitter.emit(What::TableVerified(TableVerdict::excluded(table)));

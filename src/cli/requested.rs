@@ -1,5 +1,6 @@
 //! What was asked for: from the command line, or from what an earlier session wrote down.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::arguments::{ConnectionArgs, LeaveOutArgs, SelectionArgs};
@@ -11,6 +12,7 @@ use crate::ledger::{Identity, Request};
 use crate::model::{Bytes, Filters, VerifyLevel};
 use crate::pg::Side;
 use crate::pg::conninfo::{Conninfo, Environment, Password};
+use crate::salvage::DamageMap;
 use crate::toc::RestoreOptions;
 
 /// What was asked for, resolved.
@@ -36,6 +38,8 @@ pub struct Requested {
     pub skip_checks: Vec<String>,
     /// How long a process of its own holds the snapshot without us; `None` is no such process.
     pub keep_snapshot: Option<Duration>,
+    /// What of a damaged source can be read.
+    pub salvage: Option<Arc<DamageMap>>,
 }
 
 /// Sizes that the operator may name.
@@ -83,6 +87,7 @@ impl Requested {
             only_reads: false,
             skip_checks: Vec::new(),
             keep_snapshot: None,
+            salvage: None,
         })
     }
 }
@@ -147,6 +152,7 @@ impl Requested {
             memory: sizes.memory,
             chunk_size: sizes.chunk_size,
             keep_snapshot_s: self.keep_snapshot.map(|keep_for| keep_for.as_secs()),
+            salvage: false,
         }
     }
 
@@ -176,6 +182,7 @@ impl Requested {
             jobs: request.jobs,
             verify: request.verify,
             keep_snapshot: request.keep_snapshot_s.map(Duration::from_secs),
+            salvage: None,
             only_reads: false,
             skip_checks: Vec::new(),
             environment,

@@ -22,6 +22,7 @@ use super::past::Past;
 use super::requested::Requested;
 use super::restore::{self, Resume};
 use super::run_dir::RunDir;
+use super::salvage;
 use super::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
 use super::session::{self, Ready, Session};
 use super::take_up::take_up;
@@ -292,7 +293,7 @@ async fn look(
     if request.create && !requested.target_exists().await? {
         requested.create = true;
     }
-    let road = Road::connect(&requested).await?;
+    let mut road = Road::connect(&requested).await?;
     session.tell_start("resume", &road, &requested);
     let now = Identity::of(&road.source.facts);
     if !request.source_identity.may_be(&now) {
@@ -303,6 +304,11 @@ async fn look(
             ),
             "Lead --source to the database that the run began with; to move another one, start a move.",
         ));
+    }
+    if request.salvage {
+        salvage::reads_damage(&mut road);
+        requested.salvage =
+            Some(Box::pin(salvage::look_for_damage(session, &mut road, request.jobs)).await?);
     }
     let found = Box::pin(find(session, road, requested, (&request, begun))).await?;
     Ok((request, found))

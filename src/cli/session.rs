@@ -22,6 +22,7 @@ use super::ledger_row::LedgerRow;
 use super::output::{Emitter, Output};
 use super::prove::{self, Proof};
 use super::requested::{Requested, Sizes};
+use super::salvage;
 use crate::event::{Emit as _, What};
 use crate::execute::{self, Earlier, ExecuteError, Origin, Run, Stop};
 use crate::failure::Failure;
@@ -320,7 +321,7 @@ impl<'a> Session<'a> {
             .map_err(|error| self.why_stopped(error))?;
         fault::point("jobs-done");
         let proven = tokio::select! {
-            proven = prove(proof, &mut ledger, &marks, &emitter) => proven,
+            proven = self.prove(proof, &mut ledger, &marks) => proven,
             failure = self.stopped() => Err(failure),
         };
         proven.map(|target_superuser| Done {
@@ -348,36 +349,35 @@ pub(super) fn announce(plan: &Plan, emitter: &Emitter) {
     });
 }
 
-async fn prove(
-    proof: Proof,
-    ledger: &mut Wire,
-    marks: &Marks,
-    emitter: &Emitter,
-) -> Result<bool, Failure> {
-    step(
-        emitter,
-        "comparing schemas, indexes, constraints and sequences",
-    );
-    proof.finish_target().await?;
-    fault::point("properties-applied");
-    let found = prove::look(&proof).await?;
-    prove::compare(&proof, &found, emitter);
-    fault::point("schemas-compared");
-    prove::tell_readiness(&found, emitter);
-    fault::point("readiness-told");
-    let before = proof.before();
-    let written = prove::writes_since(&found.source, &before);
-    let kept = async {
-        // Until here commits were not waited for; what is called proven is on disk.
-        ledger.execute(&ledger::flush()).await?;
-        fault::point("flushed");
-        prove::nothing_was_lost(&proof.target.session, &proof.plan, marks).await
-    };
-    let (written, kept) = tokio::join!(biased; written, kept);
-    emitter.emit(written?);
-    fault::point("writes-told");
-    kept?;
-    Ok(proof.target_superuser())
+impl Session<'_> {
+    async fn prove(&self, proof: Proof, ledger: &mut Wire, marks: &Marks) -> Result<bool, Failure> {
+        let emitter = &self.emitter();
+        step(
+            emitter,
+            "comparing schemas, indexes, constraints and sequences",
+        );
+        proof.finish_target().await?;
+        fault::point("properties-applied");
+        let found = prove::look(&proof).await?;
+        let settled = salvage::settle(&proof, self.output.run_dir().path(), emitter).await?;
+        prove::compare(&proof, &found, &settled, emitter);
+        fault::point("schemas-compared");
+        prove::tell_readiness(&found, emitter);
+        fault::point("readiness-told");
+        let before = proof.before();
+        let written = prove::writes_since(&found.source, &before);
+        let kept = async {
+            // Until here commits were not waited for; what is called proven is on disk.
+            ledger.execute(&ledger::flush()).await?;
+            fault::point("flushed");
+            prove::nothing_was_lost(&proof.target.session, &proof.plan, marks).await
+        };
+        let (written, kept) = tokio::join!(biased; written, kept);
+        emitter.emit(written?);
+        fault::point("writes-told");
+        kept?;
+        Ok(proof.target_superuser())
+    }
 }
 
 /// The end: report first, and the ledger goes last, when nothing can ask for it any more. Claim and run directory are ours

@@ -130,7 +130,10 @@ pub(super) async fn chunk(
         let mut outcome = Outcome {
             rows: relayed.digest.rows,
             bytes: relayed.bytes,
-            found: passed.iter().flat_map(|leg| found(table, leg)).collect(),
+            found: passed
+                .iter()
+                .flat_map(|leg| found((table, unit), leg))
+                .collect(),
             ..Outcome::default()
         };
         fault::point_of("chunk-ended", || &job.label);
@@ -217,7 +220,7 @@ async fn once_more(
         return Ok(Outcome::default());
     }
     let started = Instant::now();
-    let counts = range.is_none() && context.plan.verify != VerifyLevel::None;
+    let asks_counts = range.is_none() && context.plan.verify != VerifyLevel::None;
     let unit = |table: usize| &context.plan.tables[table];
     let known = |table: usize| context.earlier.known.get(&unit(table).table);
     let mut questions = Vec::new();
@@ -226,7 +229,7 @@ async fn once_more(
         if known(table).is_none() {
             questions.push(Question::Copy(unit.copy_out(range), unit.layout()));
         }
-        if counts {
+        if asks_counts && unit.can_be_counted() {
             questions.push(Question::Count(unit.count()));
         }
     }
@@ -257,6 +260,7 @@ async fn once_more(
             })
         };
         let read = known.map_or_else(&mut next, Ok)?;
+        let counts = asks_counts && unit(table).can_be_counted();
         let counted = if counts { Some(next()?) } else { None };
         let leg = Passed {
             relayed: read,
@@ -265,7 +269,7 @@ async fn once_more(
         };
         outcome.rows += read.digest.rows;
         outcome.bytes += read.bytes;
-        outcome.found.extend(found(table, &leg));
+        outcome.found.extend(found((table, unit(table)), &leg));
     }
     Ok(outcome)
 }
@@ -355,7 +359,8 @@ impl Wires {
         for (&Part { number, table }, leg) in load.parts.iter().zip(&passed) {
             let name = &context.plan.tables[table].table.name;
             lines.push(line(number, name, &leg.relayed));
-            outcome.found.extend(found(table, leg));
+            let unit = &context.plan.tables[table];
+            outcome.found.extend(found((table, unit), leg));
         }
         let total: Relayed = passed.iter().map(|leg| leg.relayed).sum();
         if load.whole {
@@ -412,18 +417,23 @@ fn leg<'a>(unit: &'a CopyUnit, range: Option<&Range>, verify: VerifyLevel) -> Le
         copy_out: unit.copy_out(range),
         copy_in: unit.copy_in(),
         layout: unit.layout(),
-        count: (verify != VerifyLevel::None).then(|| unit.count()),
+        count: (verify != VerifyLevel::None && unit.can_be_counted()).then(|| unit.count()),
     }
 }
 
-fn found(table: usize, leg: &Passed) -> impl Iterator<Item = Found> + use<> {
+/// Where the source cannot be asked to count, what was read is all there is to go by: a salvage knows how much that must be.
+fn found((table, unit): (usize, &CopyUnit), leg: &Passed) -> impl Iterator<Item = Found> + use<> {
+    let uncounted = (!unit.can_be_counted()).then_some(leg.relayed.digest.rows);
     let copied = Found::Copied {
         table,
         digest: leg.relayed.digest,
         bytes: leg.relayed.bytes,
         duration_ms: u64::try_from(leg.duration.as_millis()).unwrap_or(u64::MAX),
     };
-    let counted = leg.counted.map(|rows| Found::Counted { table, rows });
+    let counted = leg
+        .counted
+        .or(uncounted)
+        .map(|rows| Found::Counted { table, rows });
     [copied].into_iter().chain(counted)
 }
 

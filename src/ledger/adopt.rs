@@ -305,6 +305,7 @@ mod tests {
             bytes: Bytes(0),
             chunks,
             shield: Shield::default(),
+            around: None,
         }
     }
 

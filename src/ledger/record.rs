@@ -44,6 +44,9 @@ pub struct Request {
     pub chunk_size: Option<Bytes>,
     /// For how many seconds a process of its own holds the snapshot of an interrupted run; `None` is no such process.
     pub keep_snapshot_s: Option<u64>,
+    /// The source is damaged: what of it can be read was searched for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub salvage: bool,
 }
 
 /// An archive, and by what it is known to be the same again.

@@ -52,6 +52,7 @@ impl<'a> Builder<'a> {
                 ..CopyUnit::new(table, entry, &self.formats)
             });
             self.shield(unit);
+            self.read_around(unit);
             self.tables.entry(table.name.clone()).or_default().bytes = table.total;
             let ranges = self.chunks(table, total);
             if ranges.len() > 1 {
@@ -82,6 +83,15 @@ impl<'a> Builder<'a> {
         let unit = &mut self.units[unit];
         if let Some(shield) = shields.get(&unit.into) {
             unit.shield = shield.clone();
+        }
+    }
+
+    /// A damaged table is read otherwise.
+    fn read_around(&mut self, unit: usize) {
+        let around = &self.inputs.options.salvaged.around;
+        let unit = &mut self.units[unit];
+        if let Some(around) = around.get(&unit.table) {
+            unit.read_around(around.clone(), &self.inputs.source.encoding);
         }
     }
 
@@ -135,8 +145,14 @@ impl<'a> Builder<'a> {
     /// The chunks of a table; none or one if it is better copied whole.
     fn chunks(&self, table: &Table, total: Bytes) -> Vec<Range> {
         let left = &self.inputs.options.left;
-        let in_one_piece =
-            left.copied.contains(&table.name) || left.shields.contains_key(&table.name);
+        let in_one_piece = left.copied.contains(&table.name)
+            || left.shields.contains_key(&table.name)
+            || self
+                .inputs
+                .options
+                .salvaged
+                .around
+                .contains_key(&table.name);
         let is_file = self.inputs.archive.is_some();
         if table.load_via_root || table.extension.is_some() || in_one_piece || is_file {
             return Vec::new();
@@ -392,7 +408,10 @@ impl<'a> Builder<'a> {
             .map(|facts| facts.columns.as_slice())
             .unwrap_or_default();
         let content = self.inputs.options.verify == VerifyLevel::Content;
+        // What stands in the place of an unreadable value is on one side only: then what was copied is what is compared.
+        let is_damaged = copied.iter().any(|&unit| self.units[unit].around.is_some());
         let reads_source = content
+            && !is_damaged
             && columns.iter().any(|column| {
                 column.generated || self.formats.comparable(column, &unit.format).is_some()
             });

@@ -62,7 +62,11 @@ impl<'a> Builder<'a> {
                     .get(table)
                     .is_some_and(|jobs| jobs.bundle.is_some())
             };
-            if is_small(&constraint.table) && constraint.references.as_ref().is_some_and(is_small) {
+            let otherwise = self.otherwise(constraint);
+            if otherwise.is_none()
+                && is_small(&constraint.table)
+                && constraint.references.as_ref().is_some_and(is_small)
+            {
                 small.push((entry, constraint));
             } else {
                 self.plan_foreign_key(entry, constraint)?;
@@ -79,14 +83,18 @@ impl<'a> Builder<'a> {
         entry: &'a Entry,
         constraint: &Constraint,
     ) -> Result<(), PlanError> {
-        let statements = self.statements(entry)?;
+        let mut statements = self.statements(entry)?;
         if statements.is_empty() {
             return Ok(());
+        }
+        let otherwise = self.otherwise(constraint);
+        for statement in &mut statements {
+            statement.otherwise.clone_from(&otherwise);
         }
         let check = Check::new(self, constraint);
         let not_valid = self.not_valid(entry, constraint);
         let job = if let Some(not_valid) = not_valid {
-            self.plan_in_two_steps(entry, check, not_valid)
+            self.plan_in_two_steps(entry, check, (not_valid, otherwise))
         } else {
             let after = [self.after_dependencies(entry), check.ready].concat();
             let locks = at_once(&check.tables, LockMode::ShareRowExclusive);
@@ -114,13 +122,18 @@ impl<'a> Builder<'a> {
     }
 
     /// Adds the key without a check, and validates it when the check is cheap. Returns the job that does the latter.
-    fn plan_in_two_steps(&mut self, entry: &'a Entry, check: Check, not_valid: SqlText) -> JobId {
+    fn plan_in_two_steps(
+        &mut self,
+        entry: &'a Entry,
+        check: Check,
+        (not_valid, otherwise): (SqlText, Option<SqlText>),
+    ) -> JobId {
         let needs = self.needs(entry);
         let statement = |sql: SqlText| Statement {
             entry: Some(entry_ref(entry)),
             needs: needs.clone(),
             sql,
-            otherwise: None,
+            otherwise: otherwise.clone(),
         };
         let added = self.add(Draft {
             after: [self.after_dependencies(entry), check.loaded].concat(),
@@ -148,6 +161,12 @@ impl<'a> Builder<'a> {
             bytes: check.bytes,
             ..Draft::new(Phase::ForeignKeys, label, work)
         })
+    }
+
+    /// What is done instead, if rows that the key needs may be lost.
+    fn otherwise(&self, constraint: &Constraint) -> Option<SqlText> {
+        let tables: Vec<&QualifiedName> = ends(constraint).collect();
+        self.inputs.options.salvaged.otherwise(&tables)
     }
 
     fn plan_small(&mut self, bundle: &[ForeignKey<'a>]) -> Result<(), PlanError> {

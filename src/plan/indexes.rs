@@ -105,9 +105,13 @@ impl<'a> Builder<'a> {
     fn plan_index(&mut self, found: &IndexEntry<'a>) -> Result<(), PlanError> {
         let IndexEntry { entry, index } = found;
         let after = [self.after_dependencies(entry), self.loaded(&index.table)].concat();
-        let statements = self.statements(entry)?;
+        let mut statements = self.statements(entry)?;
         if statements.is_empty() {
             return Ok(());
+        }
+        let otherwise = self.inputs.options.salvaged.otherwise(&[&index.table]);
+        for statement in &mut statements {
+            statement.otherwise.clone_from(&otherwise);
         }
         let build = Draft {
             after,
@@ -164,7 +168,12 @@ impl<'a> Builder<'a> {
         for IndexEntry { entry, index } in entries {
             after.extend(self.after_dependencies(entry));
             after.extend(self.loaded(&index.table));
-            statements.extend(self.statements(entry)?);
+            let otherwise = self.inputs.options.salvaged.otherwise(&[&index.table]);
+            let made = self.statements(entry)?.into_iter();
+            statements.extend(made.map(|statement| Statement {
+                otherwise: otherwise.clone(),
+                ..statement
+            }));
         }
         let bytes: Bytes = entries.iter().map(|found| found.index.bytes).sum();
         let mut locks: Vec<_> = entries
@@ -236,7 +245,7 @@ impl<'a> Builder<'a> {
             entry: Some(entry_ref(entry)),
             needs: self.needs(entry),
             sql,
-            otherwise: None,
+            otherwise: self.inputs.options.salvaged.otherwise(&[&index.table]),
         };
         let tablespace = entry
             .tablespace

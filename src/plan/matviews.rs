@@ -187,10 +187,13 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// A table whose rows are left out, among those that it reads, also through other materialized views.
+    /// A table whose rows are left out, or not all there, among those that it reads, also through other materialized views.
     fn excluded_input(&self, matview: &Matview) -> Option<&'a QualifiedName> {
         let facts = self.inputs.facts;
-        let excluded = |name: &QualifiedName| self.inputs.options.exclude_data.contains(name);
+        let options = self.inputs.options;
+        let excluded = |name: &QualifiedName| {
+            options.exclude_data.contains(name) || options.salvaged.lossy.contains(name)
+        };
         let mut tables = facts.tables.iter().filter(|table| excluded(&table.name));
         let direct = tables.find(|table| matview.inputs.contains(&table.oid));
         // A view cannot read itself, so this ends.
@@ -215,7 +218,7 @@ impl<'a> Builder<'a> {
         if let Some(table) = self.excluded_input(matview) {
             let (view, table) = (matview.name.shown(), table.shown());
             self.notes.push(format!(
-                "materialized view {view} is refreshed, but not compared: it reads {table}, whose rows are left out"
+                "materialized view {view} is refreshed, but not compared: it reads {table}, whose rows are left out or lost"
             ));
             return;
         }

@@ -13,6 +13,7 @@
 //! | file | decides |
 //! |---|---|
 //! | `archived` | what is known of a database of which there is only an archive |
+//! | `around` | how a damaged table is read |
 //! | `format` | text or binary, and which form of a column can be compared |
 //! | `tables` | what is copied whole, bundled or in chunks; the COPY statements |
 //! | `builder` | numbers jobs and remembers which table and entry they serve |
@@ -31,6 +32,7 @@
 //! | `prediction` | how long on the night's own machines, and how far that can be believed |
 
 mod archived;
+mod around;
 mod builder;
 mod cost;
 mod data;
@@ -59,6 +61,7 @@ use crate::model::{Bytes, DumpId, JobId, Oid, QualifiedName, Rows, SqlText, Veri
 use crate::toc::{RestoreOptions, Toc};
 
 pub use archived::{ArchiveData, Archived};
+pub use around::{Around, MOST_ROWS_OF_A_BLOCK, Patched, Place, Salvaged, at, in_blocks, left_out};
 pub use database::{DatabaseError, NewDatabase, Property};
 pub use dump::{DumpJob, DumpOptions, DumpPlan, DumpPlanError, DumpUnit, DumpWork};
 pub use forecast::Forecast;
@@ -82,6 +85,8 @@ pub struct PlanOptions {
     pub memory: Bytes,
     /// What an earlier session has left on the target.
     pub left: Left,
+    /// What of a damaged source can be read, and what is lost.
+    pub salvaged: Salvaged,
 }
 
 /// What an earlier session has left on the target, as far as a plan depends on it.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use super::around::Around;
 use super::format::{Formats, IN_ARCHIVES};
 use crate::catalog::{Column, Table};
 use crate::model::{
@@ -44,6 +45,9 @@ pub struct CopyUnit {
     /// What is set aside on the target while it is loaded.
     #[serde(default, skip_serializing_if = "Shield::is_empty")]
     pub shield: Shield,
+    /// How it is read, if it is damaged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub around: Option<Around>,
 }
 
 /// Statements around a load into a table that is finished already, in the same transaction: its triggers must not fire.
@@ -155,6 +159,7 @@ impl CopyUnit {
             bytes: table.total,
             chunks: 1,
             shield: Shield::default(),
+            around: None,
         }
     }
 
@@ -179,11 +184,30 @@ impl CopyUnit {
             bytes: table.total,
             chunks: 1,
             shield: Shield::default(),
+            around: None,
         }
+    }
+
+    /// Reads around damage from now on: as text, since a value that is none may have a binary form that the target takes.
+    pub(super) fn read_around(&mut self, around: Around, encoding: &str) {
+        self.format = CopyFormat::Text {
+            because: "the table is damaged".to_owned(),
+        };
+        self.arrays = Vec::new();
+        self.encoding = (!matches!(encoding, "UTF8" | "SQL_ASCII")).then(|| encoding.to_owned());
+        self.around = Some(around);
+    }
+
+    /// Whether the source can be asked how many rows there are: not where no query can be planned.
+    pub fn can_be_counted(&self) -> bool {
+        self.around.as_ref().is_none_or(|around| !around.plain)
     }
 
     /// `SELECT count(*)` of all rows, regardless of how they are read: a hole between two chunks shows.
     pub fn count(&self) -> SqlText {
+        if let Some(query) = self.around_query(&[]) {
+            return SqlText::from(format!("select count(*) from ({query}) as read"));
+        }
         SqlText::from(format!(
             "select count(*) from only {}{}",
             self.table,
@@ -198,7 +222,9 @@ impl CopyUnit {
 
     /// `COPY … TO STDOUT` for the whole table, or for a part of it.
     pub fn copy_out(&self, range: Option<&Range>) -> SqlText {
-        let from = if self.condition.is_none() && range.is_none() {
+        let from = if let Some(query) = self.around_query(&self.columns) {
+            format!("({query})")
+        } else if self.condition.is_none() && range.is_none() {
             format!("{}{}", self.table, column_list(&self.columns))
         } else {
             let filter = self.filter(range);
@@ -219,15 +245,26 @@ impl CopyUnit {
         ))
     }
 
+    /// What is read instead of the table, if it is damaged.
+    fn around_query(&self, columns: &[String]) -> Option<String> {
+        let around = self.around.as_ref().filter(|around| !around.plain)?;
+        let table = self.table.to_string();
+        Some(around.query(&table, columns, self.bare_condition()))
+    }
+
+    fn bare_condition(&self) -> Option<&str> {
+        let condition = self.condition.as_deref()?.trim();
+        let bare = condition
+            .strip_prefix("WHERE")
+            .or_else(|| condition.strip_prefix("where"));
+        Some(bare.unwrap_or(condition))
+    }
+
     /// The `WHERE` clause for the whole table, or for a part of it.
     fn filter(&self, range: Option<&Range>) -> String {
         let mut conditions: Vec<String> = Vec::new();
-        if let Some(condition) = &self.condition {
-            let bare = condition
-                .trim()
-                .strip_prefix("WHERE")
-                .or_else(|| condition.trim().strip_prefix("where"));
-            conditions.push(format!("({})", bare.unwrap_or(condition)));
+        if let Some(bare) = self.bare_condition() {
+            conditions.push(format!("({bare})"));
         }
         conditions.extend(
             range
@@ -346,6 +383,7 @@ mod tests {
             bytes: Bytes(0),
             chunks: 1,
             shield: Shield::default(),
+            around: None,
         }
     }
 

@@ -185,6 +185,7 @@ impl World {
             bytes,
             chunks: 1,
             shield: Shield::default(),
+            around: None,
         });
     }
 

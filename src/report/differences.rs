@@ -171,7 +171,12 @@ fn moved_on(lines: &mut Vec<String>, report: &Report, view: View) {
 fn waivers(lines: &mut Vec<String>, report: &Report, view: View) {
     let word = ("passed over:", Style::warning as Paint);
     for waiver in report.waivers.iter().take(MOST) {
-        let mut what = format!("--ignore {}", words::one_line(&waiver.rule));
+        let lost = waiver.rule.strip_prefix("salvage:");
+        let word = lost.map_or(word, |_| ("lost:", Style::warning as Paint));
+        let mut what = lost.map_or_else(
+            || format!("--ignore {}", words::one_line(&waiver.rule)),
+            words::one_line,
+        );
         if !waiver.not_compared.is_empty() {
             let clauses: Vec<String> = waiver
                 .not_compared
@@ -183,7 +188,8 @@ fn waivers(lines: &mut Vec<String>, report: &Report, view: View) {
                 0 => String::new(),
                 more => format!(" and {} more", Rows(more as u64)),
             };
-            what = format!("{what}: not compared: {}{more}", clauses.join(", "));
+            let which = if lost.is_some() { "" } else { "not compared: " };
+            what = format!("{what}: {which}{}{more}", clauses.join(", "));
         }
         head(lines, word, &what, view);
         for difference in waiver.differences.iter().take(MOST_COLUMNS) {

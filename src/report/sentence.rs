@@ -4,7 +4,7 @@
 //! as many verdicts as the plan has tables, each of them `identical`, every job finished, nothing different and nothing
 //! left unverified. One missing verdict is enough to take the word away.
 
-use crate::model::{Bytes, ExitStatus, Rows, Severity, Verdict, VerifyLevel, shell_word};
+use crate::model::{Bytes, ExitStatus, Rows, Severity, Verdict, VerifyLevel, Waiver, shell_word};
 use crate::progress::words;
 
 use super::facts::{Facts, listed};
@@ -75,6 +75,7 @@ pub fn conclude(report: &Report, ending: &Ending) -> Conclusion {
         Some(VerifyLevel::None) => not_verified(&facts),
         _ if facts.open_questions() => unproven(&facts),
         Some(VerifyLevel::Counts) => counted(&facts),
+        _ if facts.report.waivers.iter().any(is_loss) => salvaged(&facts),
         _ if !facts.report.waivers.is_empty() => edited(&facts),
         _ => proven(&facts),
     }
@@ -126,8 +127,39 @@ fn rehearsed(facts: &Facts<'_>, what: &str) -> Conclusion {
             facts.not_included()
         ),
         next: Some(format!(
-            "The move itself will tell the time left by this one if it is given --baseline {}. The target of the rehearsal is of              no further use.",
+            "The move itself will tell the time left by this one if it is given --baseline {}. The target of the rehearsal is of no further use.",
             shell_word(&facts.report.run_dir)
+        )),
+    }
+}
+
+/// What could not be read of a damaged source.
+fn is_loss(waiver: &Waiver) -> bool {
+    waiver.rule.starts_with("salvage:")
+}
+
+/// What could be read of a damaged source is there, and what could not is accounted for.
+fn salvaged(facts: &Facts<'_>) -> Conclusion {
+    let losses: Vec<String> = facts
+        .report
+        .waivers
+        .iter()
+        .filter(|waiver| is_loss(waiver))
+        .map(|waiver| words::one_line(waiver.rule.trim_start_matches("salvage:")))
+        .collect();
+    let bytes: Bytes = facts.report.tables.iter().map(|table| table.bytes).sum();
+    Conclusion {
+        status: ExitStatus::Waived,
+        sentence: format!(
+            "Salvaged, with losses: {} ({bytes}): the target holds exactly what could be read of the source {}. Something is \
+             lost of, or because of: {}.",
+            facts.identical_tables(),
+            facts.at_snapshot(),
+            listed(&losses)
+        ),
+        next: Some(format!(
+            "What is lost is in {}/losses.json, row by row under lost/ and violations/.",
+            facts.report.run_dir
         )),
     }
 }

@@ -13,7 +13,7 @@ use crate::model::{
     Bytes, Endpoint, Filters, Finding, QualifiedName, ServerVersion, Severity, Side, VerifyLevel,
 };
 use crate::pg::conninfo::Conninfo;
-use crate::plan::{Archived, Inputs, Left, Plan, PlanOptions};
+use crate::plan::{Archived, Inputs, Left, Plan, PlanOptions, Salvaged};
 use crate::preflight::{self, PreflightFacts};
 use crate::toc::{Entry, RestoreOptions, Selection, Text, Toc};
 
@@ -82,6 +82,7 @@ pub(super) fn request(run: &str, (opened, target): (&Opened, &Server), wanted: &
         memory: wanted.memory,
         chunk_size: None,
         keep_snapshot_s: None,
+        salvage: false,
     }
 }
 
@@ -262,6 +263,7 @@ impl Looked {
                 .memory
                 .unwrap_or_else(|| memory_for_indexes(&self.target.facts)),
             left: Left::default(),
+            salvaged: Salvaged::default(),
         };
         Ok(Plan::make(&Inputs {
             toc: &self.archived.toc,

@@ -1,0 +1,25 @@
+-- Ordinary tables of users, with their files and those of their TOAST, and how each attribute is stored, also those of dropped
+-- columns.
+select c.oid as oid,
+       n.nspname::text as schema,
+       c.relname::text as name,
+       pg_catalog.pg_relation_filepath(c.oid) as path,
+       greatest(c.relpages, 0)::int8 as pages,
+       pg_catalog.pg_relation_filepath(t.oid) as toast_path,
+       greatest(coalesce(t.relpages, 0), 0)::int8 as toast_pages,
+       coalesce(a.lengths, '{}') as lengths,
+       coalesce(a.alignments, '{}') as alignments
+from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+left join pg_catalog.pg_class t on t.oid = c.reltoastrelid
+cross join lateral (
+  select pg_catalog.array_agg(a.attlen::int4 order by a.attnum) as lengths,
+         pg_catalog.array_agg(a.attalign::text order by a.attnum) as alignments
+  from pg_catalog.pg_attribute a
+  where a.attrelid = c.oid and a.attnum > 0
+) a
+where c.relkind = 'r'
+  and c.relpersistence <> 't'
+  and n.nspname !~ '^pg_'
+  and n.nspname not in ('information_schema', 'pgconvoy')
+order by c.oid

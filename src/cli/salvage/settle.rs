@@ -1,0 +1,248 @@
+//! Settles the account once everything that could be read is on the target: which constraints do not hold because of what is
+//! lost, and whether what is there is what the survey has read.
+//!
+//! A constraint that is not there, or not validated, is only passed over if rows violate it, which are written down, or if it
+//! needs one that is passed over. Anything else remains a difference.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use super::tell;
+use crate::cli::output::Emitter;
+use crate::cli::prove::Proof;
+use crate::event::{Emit as _, What};
+use crate::failure::Failure;
+use crate::model::{
+    Difference, DifferenceKind, QualifiedName, RowLayout, SqlText, Waiver, quote_literal,
+};
+use crate::pg::wire::{Gauge, Unframed, read_into};
+use crate::pg::{Connector, Session};
+use crate::salvage::{DamageMap, Key, LeftConstraint, Losses, constraints, csv_line, file_name};
+use crate::verify::Outcome;
+
+/// Constraints whose absence is accounted for, by class and object of the difference that says so.
+#[derive(Debug, Default)]
+pub(in crate::cli) struct Settled {
+    explained: BTreeMap<(String, String), String>,
+}
+
+impl Settled {
+    /// Passes over what is accounted for, and says so by name.
+    pub(in crate::cli) fn waive(&self, outcome: &mut Outcome, emitter: &Emitter) {
+        let is_explained = |one: &Difference| {
+            self.explained
+                .contains_key(&(one.class.clone(), one.object.clone()))
+        };
+        let (waived, rest) = std::mem::take(&mut outcome.differences)
+            .into_iter()
+            .partition::<Vec<_>, _>(is_explained);
+        outcome.differences = rest;
+        let mut by_rule: BTreeMap<&String, Vec<Difference>> = BTreeMap::new();
+        for difference in waived {
+            let place = (difference.class.clone(), difference.object.clone());
+            if let Some(rule) = self.explained.get(&place) {
+                by_rule.entry(rule).or_default().push(difference);
+            }
+        }
+        for (rule, differences) in by_rule {
+            emitter.emit(What::Waived(Waiver {
+                rule: rule.clone(),
+                not_compared: Vec::new(),
+                differences,
+            }));
+        }
+    }
+}
+
+/// Settles it; nothing to do unless the run is a salvage.
+pub(in crate::cli) async fn settle(
+    proof: &Proof,
+    directory: &Path,
+    emitter: &Emitter,
+) -> Result<Settled, Failure> {
+    let Some(map) = &proof.salvage else {
+        return Ok(Settled::default());
+    };
+    tell_losses(&map.losses, emitter);
+    add_up(proof, map, emitter).await?;
+    let lossy = map.lossy();
+    let mut settled = Settled::default();
+    let mut losses = map.losses.clone();
+    if !lossy.is_empty() {
+        let keys = constraints(&proof.source.session).await?;
+        let search = Violations {
+            session: &proof.target.session,
+            target: &proof.target.connector,
+            directory,
+            keys: &keys,
+        };
+        for (key, left) in search.all(&lossy).await? {
+            let rule = format!("salvage:constraint {}", key.object());
+            for class in ["constraint", "fk constraint"] {
+                let place = (class.to_owned(), key.object());
+                settled.explained.insert(place, rule.clone());
+            }
+            let index = QualifiedName::new(&key.table.schema, &key.name).shown();
+            settled.explained.insert(("index".to_owned(), index), rule);
+            losses.constraints.push(left);
+        }
+    }
+    tell::write(directory, &losses)?;
+    Ok(settled)
+}
+
+fn tell_losses(losses: &Losses, emitter: &Emitter) {
+    for table in losses.tables.iter().filter(|table| table.is_loss()) {
+        let mut clauses = vec![table.shown()];
+        clauses.extend(
+            table
+                .keys_file
+                .iter()
+                .map(|file| format!("their keys are in {file}")),
+        );
+        emitter.emit(What::Waived(Waiver {
+            rule: format!("salvage:{}", table.table.shown()),
+            not_compared: clauses,
+            differences: Vec::new(),
+        }));
+    }
+}
+
+/// What is on the target of a damaged table must be what the survey has read of it: together with what is accounted for as
+/// lost, that is all there was.
+async fn add_up(proof: &Proof, map: &DamageMap, emitter: &Emitter) -> Result<(), Failure> {
+    let damaged: BTreeSet<&QualifiedName> = map
+        .around
+        .iter()
+        .map(|(table, _)| table)
+        .chain(map.losses.tables.iter().map(|table| &table.table))
+        .collect();
+    for (table, expected) in map.rows.iter().filter(|(table, _)| damaged.contains(table)) {
+        let unit = proof.plan.tables.iter().find(|unit| unit.table == *table);
+        // What is not part of the move, or is loaded by way of its root, cannot be counted here.
+        if unit.is_none_or(|unit| unit.into != *table) {
+            continue;
+        }
+        let sql = format!("select count(*) as rows from only {table}");
+        let rows = proof
+            .target
+            .session
+            .query_text("rows of a table", &sql, &[])
+            .await?;
+        let rows = rows.first().map_or(Ok(0), |row| row.count("rows"))?;
+        if rows == *expected {
+            emitter.emit(What::Checked {
+                what: "damaged tables against their account".to_owned(),
+                count: 1,
+            });
+        } else {
+            emitter.emit(What::Difference(Difference {
+                kind: DifferenceKind::Different,
+                class: "table data".to_owned(),
+                object: table.to_string(),
+                detail: format!(
+                    "{expected} rows were read when the source was searched for damage, and {rows} are on the target: what is lost \
+                     is more, or less, than the account says"
+                ),
+            }));
+        }
+    }
+    Ok(())
+}
+
+/// The search for rows that violate constraints.
+struct Violations<'a> {
+    session: &'a Session,
+    target: &'a Connector,
+    directory: &'a Path,
+    keys: &'a [Key],
+}
+
+impl<'a> Violations<'a> {
+    /// Constraints that do not hold on the target because rows violate them, keys first.
+    async fn all(
+        &self,
+        lossy: &BTreeSet<QualifiedName>,
+    ) -> Result<Vec<(&'a Key, LeftConstraint)>, Failure> {
+        let mut found: Vec<(&Key, LeftConstraint)> = Vec::new();
+        for key in self.keys.iter().filter(|key| key.concerns(lossy)) {
+            let standing = self.standing(key).await?;
+            if standing == Some(true) {
+                continue;
+            }
+            let (violations, file) = self.write(key).await?;
+            let needs_one_that_is_left = key.references.as_ref().is_some_and(|(table, columns)| {
+                let is_it = |(left, _): &(&Key, LeftConstraint)| {
+                    left.kind != 'f' && left.table == *table && left.columns == *columns
+                };
+                found.iter().any(is_it)
+            });
+            if violations == 0 && !needs_one_that_is_left {
+                continue;
+            }
+            let left = LeftConstraint {
+                table: key.table.clone(),
+                constraint: key.name.clone(),
+                violations,
+                file,
+                sql: key.remedy(standing.is_some()),
+            };
+            found.push((key, left));
+        }
+        Ok(found)
+    }
+
+    /// Whether it is there and validated; `None` if it is not there.
+    async fn standing(&self, key: &Key) -> Result<Option<bool>, Failure> {
+        let sql = format!(
+            "select k.convalidated as validated from pg_catalog.pg_constraint k \
+             where k.conrelid = {}::pg_catalog.regclass and k.conname = {}",
+            quote_literal(&key.table.to_string()),
+            quote_literal(&key.name)
+        );
+        let rows = self.session.query_text("a constraint", &sql, &[]).await?;
+        Ok(rows.first().map(|row| row.get("validated")).transpose()?)
+    }
+
+    /// `violations/<constraint>.csv`: the rows that violate it, by their key and the constraint's columns.
+    async fn write(&self, key: &Key) -> Result<(u64, String), Failure> {
+        let primary = self
+            .keys
+            .iter()
+            .find(|other| other.kind == 'p' && other.table == key.table);
+        let mut columns: Vec<String> = primary.map(|key| key.columns.clone()).unwrap_or_default();
+        for column in &key.columns {
+            if !columns.contains(column) {
+                columns.push(column.clone());
+            }
+        }
+        let name = file_name(&format!("{}.{}", key.table.shown(), key.name));
+        let file = format!("violations/{name}.csv");
+        let path = self.directory.join(&file);
+        let failed = |error: io::Error| Failure::file("writing", &path, &error);
+        let create = || {
+            fs::create_dir_all(self.directory.join("violations"))?;
+            let mut out = io::BufWriter::new(File::create(&path)?);
+            out.write_all(csv_line(columns.iter().map(|column| Some(column.as_str()))).as_bytes())?;
+            Ok(out)
+        };
+        let mut out = Unframed::new(create().map_err(failed)?);
+        let query = key.violations(&columns);
+        let sql = SqlText::from(format!("copy ({query}) to stdout (format csv)"));
+        let mut wire = self.target.wire("violations").await?;
+        let gauge = Gauge::default();
+        let read = read_into(&mut wire, &sql, RowLayout::Text, (&gauge, &mut out)).await;
+        if let Some(error) = out.failure() {
+            return Err(failed(error));
+        }
+        let rows = read?.digest.rows.0;
+        let flushed = out.into_inner().into_inner();
+        flushed
+            .map_err(io::IntoInnerError::into_error)
+            .and_then(|file| file.sync_all())
+            .map_err(failed)?;
+        Ok((rows, file))
+    }
+}

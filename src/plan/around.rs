@@ -1,0 +1,208 @@
+//! What of a damaged table is read, and how: the statement that reads around the damage.
+//!
+//! A damaged table travels through the same relay as any other, in one transaction with its ledger line; only its COPY is
+//! another one. What can be read was found out beforehand, so that the statement meets no damage. Where that is, is decided
+//! elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{QualifiedName, SqlText, quote_ident};
+
+/// `TidRangeScan` came with 14; before, every line pointer that there may be is asked for.
+const TID_RANGE_SCANS: u32 = 14;
+/// How many blocks one branch of the statement asks for then: their line pointers are held in memory.
+const BLOCKS_PER_BRANCH: u32 = 2048;
+/// `MaxHeapTuplesPerPage` of a page of 8 kB (`htup_details.h`).
+pub const MOST_ROWS_OF_A_BLOCK: u16 = 291;
+
+/// What a salvage knows of a damaged source, as far as the plan depends on it.
+#[derive(Debug, Clone, Default)]
+pub struct Salvaged {
+    /// How damaged tables are read.
+    pub around: BTreeMap<QualifiedName, Around>,
+    /// Tables of which something is lost: what refers to them need not hold.
+    pub lossy: BTreeSet<QualifiedName>,
+}
+
+impl Salvaged {
+    /// What is run in the place of a statement that fails because of what is lost.
+    pub fn otherwise(&self, tables: &[&QualifiedName]) -> Option<SqlText> {
+        let concerned = tables.iter().any(|table| self.lossy.contains(*table));
+        concerned.then(left_out)
+    }
+}
+
+/// Does nothing: the constraint is left out, or not validated, and the account says which rows are in its way.
+pub fn left_out() -> SqlText {
+    SqlText::from("select 'left out'")
+}
+
+/// A row of a heap: its block, and its line pointer from 1.
+pub type Place = (u32, u16);
+
+/// What of a damaged table can be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Around {
+    /// The heap is whole, but no query can be planned, because an index is damaged: only COPY of the table as a whole.
+    #[serde(default)]
+    pub plain: bool,
+    /// The source's major version.
+    pub major: u32,
+    /// Runs of blocks that are read as a whole: the first, and the one behind the last.
+    pub blocks: Vec<(u32, u32)>,
+    /// Rows of other blocks.
+    pub rows: Vec<Place>,
+    /// Rows of which some columns cannot be read, and what stands in the place of each: `None` is NULL, otherwise a literal.
+    pub patched: Vec<Patched>,
+}
+
+/// A row of which some columns cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Patched {
+    /// Where it is.
+    pub place: Place,
+    /// What stands in the place of columns, by name: `None` is NULL.
+    pub columns: BTreeMap<String, Option<String>>,
+}
+
+impl Around {
+    /// A query for these columns of all that can be read; `filter` is a further condition.
+    pub fn query(&self, table: &str, columns: &[String], filter: Option<&str>) -> String {
+        let all = list(columns, &BTreeMap::new());
+        let mut branches: Vec<String> = self
+            .conditions()
+            .iter()
+            .map(|condition| branch(&all, table, condition, filter))
+            .collect();
+        let mut alike: BTreeMap<&BTreeMap<String, Option<String>>, Vec<Place>> = BTreeMap::new();
+        for row in &self.patched {
+            alike.entry(&row.columns).or_default().push(row.place);
+        }
+        for (replaced, places) in alike {
+            let columns = list(columns, replaced);
+            branches.push(branch(&columns, table, &at(&places), filter));
+        }
+        if branches.is_empty() {
+            // The table is not mentioned: perhaps it cannot even be opened.
+            let nulls = vec!["null"; columns.len()];
+            branches.push(format!("select {} where false", nulls.join(", ")));
+        }
+        branches.join(" union all ")
+    }
+
+    /// What selects the rows that are read as they are: each condition some of them, no two of them the same.
+    fn conditions(&self) -> Vec<String> {
+        let mut conditions: Vec<String> = Vec::new();
+        for &(from, to) in &self.blocks {
+            conditions.extend(in_blocks(self.major, from, Some(to)));
+        }
+        if !self.rows.is_empty() {
+            conditions.push(at(&self.rows));
+        }
+        conditions
+    }
+}
+
+/// The conditions for a run of blocks; without an end only for a server that scans ranges.
+pub fn in_blocks(major: u32, from: u32, to: Option<u32>) -> Vec<String> {
+    if major >= TID_RANGE_SCANS {
+        let mut condition = format!("ctid >= '({from},0)'::pg_catalog.tid");
+        if let Some(to) = to {
+            let _ = write!(condition, " and ctid < '({to},0)'::pg_catalog.tid");
+        }
+        return vec![condition];
+    }
+    let mut conditions = Vec::new();
+    let (mut first, end) = (from, to.unwrap_or(u32::MAX));
+    while first < end {
+        let last = end.min(first.saturating_add(BLOCKS_PER_BRANCH));
+        conditions.push(format!(
+            "ctid = any (array(select ('(' || b || ',' || o || ')')::pg_catalog.tid \
+             from pg_catalog.generate_series({first}::int8, {}::int8) b, \
+             pg_catalog.generate_series(1, {MOST_ROWS_OF_A_BLOCK}) o))",
+            u64::from(last) - 1
+        ));
+        first = last;
+    }
+    conditions
+}
+
+/// The condition for single rows.
+pub fn at(places: &[Place]) -> String {
+    let places: Vec<String> = places
+        .iter()
+        .map(|(block, offset)| format!("\"({block},{offset})\""))
+        .collect();
+    format!("ctid = any ('{{{}}}'::pg_catalog.tid[])", places.join(","))
+}
+
+fn branch(columns: &str, table: &str, condition: &str, filter: Option<&str>) -> String {
+    let filter = filter.map_or_else(String::new, |filter| format!(" and ({filter})"));
+    format!("select {columns} from only {table} where {condition}{filter}")
+}
+
+/// The columns; an unreadable one has its type from a `case` that the planner does away with before it is read.
+fn list(columns: &[String], replaced: &BTreeMap<String, Option<String>>) -> String {
+    let expressions: Vec<String> = columns
+        .iter()
+        .map(|column| {
+            let name = quote_ident(column);
+            match replaced.get(column) {
+                None => name,
+                Some(None) => format!("case when false then {name} end"),
+                Some(Some(literal)) => format!("case when true then {literal} else {name} end"),
+            }
+        })
+        .collect();
+    expressions.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn around() -> Around {
+        Around {
+            plain: false,
+            major: 18,
+            blocks: vec![(0, 3), (4, 9)],
+            rows: vec![(3, 1), (3, 7)],
+            patched: vec![Patched {
+                place: (3, 2),
+                columns: BTreeMap::from([("body".to_owned(), None)]),
+            }],
+        }
+    }
+
+    #[test]
+    fn the_statement_reads_ranges_rows_and_what_is_left_of_a_row() {
+        let columns = ["id".to_owned(), "body".to_owned()];
+        let query = around().query("\"public\".\"t\"", &columns, None);
+        assert_eq!(
+            query,
+            "select \"id\", \"body\" from only \"public\".\"t\" where ctid >= '(0,0)'::pg_catalog.tid and ctid < '(3,0)'::pg_catalog.tid \
+             union all select \"id\", \"body\" from only \"public\".\"t\" where ctid >= '(4,0)'::pg_catalog.tid and ctid < '(9,0)'::pg_catalog.tid \
+             union all select \"id\", \"body\" from only \"public\".\"t\" where ctid = any ('{\"(3,1)\",\"(3,7)\"}'::pg_catalog.tid[]) \
+             union all select \"id\", case when false then \"body\" end from only \"public\".\"t\" where ctid = any ('{\"(3,2)\"}'::pg_catalog.tid[])"
+        );
+    }
+
+    #[test]
+    fn a_table_of_which_nothing_is_left_is_read_as_nothing() {
+        let none = Around::default();
+        assert_eq!(
+            none.query("t", &["a".to_owned(), "b".to_owned()], None),
+            "select null, null where false"
+        );
+    }
+
+    #[test]
+    fn an_old_server_is_asked_for_each_line_pointer_in_pieces() {
+        assert_eq!(in_blocks(13, 0, Some(5000)).len(), 3);
+        assert_eq!(in_blocks(14, 0, Some(5000)).len(), 1);
+        assert!(in_blocks(10, 0, Some(1))[0].contains("generate_series(0::int8, 0::int8)"));
+    }
+}

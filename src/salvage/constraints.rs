@@ -1,0 +1,158 @@
+//! Constraints that may not hold where rows are lost: what they say, and the query for the rows that violate one.
+//!
+//! A foreign key to a row that is lost is violated by every row that points to it, and a damaged row may have come back twice.
+//! The queries run on the target, over what was salvaged.
+
+use std::collections::BTreeSet;
+
+use super::SalvageError;
+use crate::model::{QualifiedName, quote_ident};
+use crate::pg::{Answer, PgError, Query, Session};
+
+pub(super) const KEYS: Query = Query::new(
+    "salvage/keys.sql",
+    include_str!("../../sql/salvage/keys.sql"),
+);
+
+/// A primary key, a unique constraint or a foreign key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its table.
+    pub table: QualifiedName,
+    /// Its name.
+    pub name: String,
+    /// `pg_constraint.contype`.
+    pub kind: char,
+    /// Its columns.
+    pub columns: Vec<String>,
+    /// For a foreign key: the table it points to, and the columns there.
+    pub references: Option<(QualifiedName, Vec<String>)>,
+    /// As `ALTER TABLE … ADD CONSTRAINT name` takes it.
+    pub definition: String,
+}
+
+/// All of them, as the source has them.
+pub async fn keys(session: &Session) -> Result<Vec<Key>, SalvageError> {
+    let read = |row: &Answer| -> Result<Key, PgError> {
+        let references = match row.get::<Option<String>>("referenced_schema")? {
+            Some(_) => Some((
+                row.name("referenced_schema", "referenced_name")?,
+                row.get("referenced_columns")?,
+            )),
+            None => None,
+        };
+        Ok(Key {
+            table: row.name("schema", "table_name")?,
+            name: row.get("name")?,
+            kind: row.char("kind")?,
+            columns: row.get("columns")?,
+            references,
+            definition: row.get("definition")?,
+        })
+    };
+    let rows = session.query(&KEYS, &[]).await?;
+    let keys: Result<Vec<Key>, PgError> = rows.iter().map(read).collect();
+    Ok(keys?)
+}
+
+impl Key {
+    /// Whether it concerns any of these tables.
+    pub fn concerns(&self, tables: &BTreeSet<QualifiedName>) -> bool {
+        let referenced = self.references.as_ref().map(|(table, _)| table);
+        tables.contains(&self.table) || referenced.is_some_and(|table| tables.contains(table))
+    }
+
+    /// What a difference calls it.
+    pub fn object(&self) -> String {
+        let schema = crate::model::shown_ident(&self.table.schema);
+        format!("{schema}.{} {}", self.table.name, self.name)
+    }
+
+    /// The query for the rows that violate it; `of_row` are the columns that a row is told by.
+    pub fn violations(&self, of_row: &[String]) -> String {
+        let list = |columns: &[String], from: &str| -> Vec<String> {
+            columns
+                .iter()
+                .map(|column| format!("{from}.{}", quote_ident(column)))
+                .collect()
+        };
+        let there = |from: &str| {
+            let columns = list(&self.columns, from).into_iter();
+            let there: Vec<String> = columns
+                .map(|column| format!("{column} is not null"))
+                .collect();
+            there.join(" and ")
+        };
+        let shown = list(of_row, "r").join(", ");
+        match &self.references {
+            Some((referenced, columns)) => {
+                let pairs: Vec<String> = list(&self.columns, "r")
+                    .into_iter()
+                    .zip(list(columns, "k"))
+                    .map(|(ours, theirs)| format!("{ours} = {theirs}"))
+                    .collect();
+                format!(
+                    "select {shown} from {} as r where {} and not exists (select from {referenced} as k where {})",
+                    self.table,
+                    there("r"),
+                    pairs.join(" and ")
+                )
+            }
+            None => format!(
+                "select {shown} from {table} as r where ({}) in (select {} from {table} as k where {} group by {} having count(*) > 1)",
+                list(&self.columns, "r").join(", "),
+                list(&self.columns, "k").join(", "),
+                there("k"),
+                list(&self.columns, "k").join(", "),
+                table = self.table,
+            ),
+        }
+    }
+
+    /// What adds it when nothing violates it any more; or validates it, if it is there already.
+    pub fn remedy(&self, is_there: bool) -> String {
+        let name = quote_ident(&self.name);
+        if is_there {
+            format!("ALTER TABLE {} VALIDATE CONSTRAINT {name};", self.table)
+        } else {
+            format!(
+                "ALTER TABLE {} ADD CONSTRAINT {name} {};",
+                self.table, self.definition
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn violations_are_rows_that_point_to_nothing_or_are_there_twice() {
+        let table = QualifiedName::new("public", "posts");
+        let mut key = Key {
+            table: table.clone(),
+            name: "posts_author".into(),
+            kind: 'f',
+            columns: vec!["author".into()],
+            references: Some((QualifiedName::new("public", "accounts"), vec!["id".into()])),
+            definition: "FOREIGN KEY (author) REFERENCES public.accounts(id)".into(),
+        };
+        assert_eq!(
+            key.violations(&["id".to_owned()]),
+            "select r.\"id\" from \"public\".\"posts\" as r where r.\"author\" is not null and not exists \
+             (select from \"public\".\"accounts\" as k where r.\"author\" = k.\"id\")"
+        );
+        assert_eq!(key.object(), "public.posts posts_author");
+        key.references = None;
+        assert!(
+            key.violations(&["id".to_owned()])
+                .contains("having count(*) > 1")
+        );
+        assert!(
+            key.remedy(true)
+                .ends_with("VALIDATE CONSTRAINT \"posts_author\";")
+        );
+        assert!(key.concerns(&BTreeSet::from([table])));
+    }
+}

@@ -1,0 +1,298 @@
+//! What the catalog and the data directory of a damaged source say: tables, the files they are in, the indexes that know their
+//! rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::SalvageError;
+use super::files::{Listing, Shape, shape};
+use super::keys::KeyColumn;
+use super::page::Attribute;
+use crate::model::{Oid, QualifiedName};
+use crate::pg::{Answer, PgError, Query, Session};
+
+pub(super) const RELATIONS: Query = Query::new(
+    "salvage/relations.sql",
+    include_str!("../../sql/salvage/relations.sql"),
+);
+pub(super) const INDEXES: Query = Query::new(
+    "salvage/indexes.sql",
+    include_str!("../../sql/salvage/indexes.sql"),
+);
+pub(super) const COLUMNS: Query = Query::new(
+    "salvage/columns.sql",
+    include_str!("../../sql/salvage/columns.sql"),
+);
+pub(super) const FILES: Query = Query::new(
+    "salvage/files.sql",
+    include_str!("../../sql/salvage/files.sql"),
+);
+pub(super) const QUIET: Query = Query::new(
+    "salvage/quiet.sql",
+    include_str!("../../sql/salvage/quiet.sql"),
+);
+
+/// What a server that was shut down and started again has written before anybody does anything.
+const WRITTEN_BY_ITSELF: i64 = 64 << 10;
+
+/// A column that is copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnFacts {
+    /// Its name.
+    pub name: String,
+    /// NULL may stand in the place of a value that cannot be read.
+    pub nullable: bool,
+    /// If not: what may, a literal. Without it, the row is lost.
+    pub empty: Option<String>,
+}
+
+/// A B-tree that holds an entry for each row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexFacts {
+    /// Its name.
+    pub name: QualifiedName,
+    /// The path of its first file.
+    pub path: String,
+    /// Its columns.
+    pub columns: Vec<KeyColumn>,
+}
+
+/// A table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableFacts {
+    /// Its OID.
+    pub oid: Oid,
+    /// Its name.
+    pub name: QualifiedName,
+    /// The path of its first file.
+    pub path: String,
+    /// Its files.
+    pub shape: Shape,
+    /// Pages that it had when they were last counted.
+    pub pages: u32,
+    /// What is wrong with the files of its TOAST.
+    pub toast_wrong: Vec<String>,
+    /// Columns that are copied.
+    pub columns: Vec<ColumnFacts>,
+    /// How all of its attributes are stored, in their order.
+    pub attributes: Vec<Attribute>,
+    /// The best first.
+    pub indexes: Vec<IndexFacts>,
+}
+
+/// Whether anybody uses the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quiet {
+    /// Other clients.
+    pub others: u64,
+    /// The server cleans up by itself.
+    pub autovacuum: bool,
+    /// Bytes of the log since the last checkpoint: what is on disk may be as old as that.
+    pub written_bytes: i64,
+    /// Pages have checksums.
+    pub checksums: bool,
+    /// The number of the next transaction.
+    pub next_transaction: i64,
+}
+
+impl Quiet {
+    /// Whether the files are what the server shows.
+    pub fn is_cold(&self) -> bool {
+        self.others == 0 && self.written_bytes <= WRITTEN_BY_ITSELF
+    }
+}
+
+/// All facts.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Tables, by OID.
+    pub tables: Vec<TableFacts>,
+    /// The files of all relations, by directory.
+    pub listings: BTreeMap<String, Listing>,
+    /// Whether anybody uses it.
+    pub quiet: Quiet,
+}
+
+impl Facts {
+    /// The files of a relation whose first has this path.
+    pub fn shape_of(&self, path: &str) -> Shape {
+        shape_in(&self.listings, path)
+    }
+
+    /// Reads them.
+    pub async fn read(session: &Session) -> Result<Self, SalvageError> {
+        let quiet = quiet(session).await?;
+        let relations = session.query(&RELATIONS, &[]).await?;
+        let indexes = session.query(&INDEXES, &[]).await?;
+        let mut directories: BTreeSet<String> = BTreeSet::new();
+        for (rows, column) in [
+            (&relations, "path"),
+            (&relations, "toast_path"),
+            (&indexes, "path"),
+        ] {
+            for row in rows {
+                let path: Option<String> = row.get(column)?;
+                directories.extend(path.as_deref().map(|path| split(path).0.to_owned()));
+            }
+        }
+        let mut listings = BTreeMap::new();
+        for directory in directories {
+            let rows = session.query(&FILES, &[&directory]).await?;
+            let mut listing = Listing::new();
+            for row in &rows {
+                if let Some(size) = row.get::<Option<i64>>("size_bytes")? {
+                    listing.insert(row.get("name")?, u64::try_from(size).unwrap_or(0));
+                }
+            }
+            listings.insert(directory, listing);
+        }
+        let mut columns = columns(session).await?;
+        let mut by_table: BTreeMap<Oid, Vec<IndexFacts>> = BTreeMap::new();
+        for row in &indexes {
+            by_table
+                .entry(row.oid("relation")?)
+                .or_default()
+                .push(index(row)?);
+        }
+        let mut tables = Vec::with_capacity(relations.len());
+        for row in &relations {
+            let oid = row.oid("oid")?;
+            let table = table(row, &listings)?;
+            tables.push(TableFacts {
+                columns: columns.remove(&oid).unwrap_or_default(),
+                indexes: by_table.remove(&oid).unwrap_or_default(),
+                ..table
+            });
+        }
+        Ok(Self {
+            tables,
+            listings,
+            quiet,
+        })
+    }
+}
+
+/// The directory and the name of a file.
+pub fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or((".", path))
+}
+
+fn shape_in(listings: &BTreeMap<String, Listing>, path: &str) -> Shape {
+    let (directory, name) = split(path);
+    listings
+        .get(directory)
+        .map(|listing| shape(listing, name))
+        .unwrap_or_default()
+}
+
+fn table(row: &Answer, listings: &BTreeMap<String, Listing>) -> Result<TableFacts, PgError> {
+    let path: String = row.get("path")?;
+    let toast: Option<String> = row.get("toast_path")?;
+    let pages = |column| Ok::<_, PgError>(u32::try_from(row.count(column)?).unwrap_or(u32::MAX));
+    let toast_pages = pages("toast_pages")?;
+    let mut toast_wrong = Vec::new();
+    if let Some(toast) = &toast {
+        let shape = shape_in(listings, toast);
+        if shape.reached < toast_pages {
+            toast_wrong.push(format!(
+                "its TOAST has {} blocks, where there were {toast_pages} once",
+                shape.reached
+            ));
+        }
+        toast_wrong.extend(shape.wrong);
+    }
+    Ok(TableFacts {
+        oid: row.oid("oid")?,
+        name: row.name("schema", "name")?,
+        shape: shape_in(listings, &path),
+        path,
+        pages: pages("pages")?,
+        toast_wrong,
+        columns: Vec::new(),
+        attributes: attributes(row)?,
+        indexes: Vec::new(),
+    })
+}
+
+fn attributes(row: &Answer) -> Result<Vec<Attribute>, PgError> {
+    let lengths: Vec<i32> = row.get("lengths")?;
+    let alignments: Vec<String> = row.get("alignments")?;
+    let attribute = |(length, align): (i32, String)| Attribute {
+        length,
+        align: match align.as_str() {
+            "s" => 2,
+            "i" => 4,
+            "d" => 8,
+            _ => 1,
+        },
+    };
+    Ok(lengths.into_iter().zip(alignments).map(attribute).collect())
+}
+
+fn index(row: &Answer) -> Result<IndexFacts, PgError> {
+    let names: Vec<String> = row.get("columns")?;
+    let types: Vec<u32> = row.get("types")?;
+    let lengths: Vec<i32> = row.get("lengths")?;
+    let alignments: Vec<String> = row.get("alignments")?;
+    let columns = names
+        .into_iter()
+        .zip(types)
+        .zip(lengths)
+        .zip(alignments)
+        .map(|(((name, type_oid), length), align)| KeyColumn {
+            name,
+            type_oid,
+            length: i16::try_from(length).unwrap_or(-2),
+            align: align.chars().next().unwrap_or('c'),
+        });
+    Ok(IndexFacts {
+        name: row.name("schema", "name")?,
+        path: row.get("path")?,
+        columns: columns.collect(),
+    })
+}
+
+async fn columns(session: &Session) -> Result<BTreeMap<Oid, Vec<ColumnFacts>>, PgError> {
+    let mut columns: BTreeMap<Oid, Vec<ColumnFacts>> = BTreeMap::new();
+    for row in session.query(&COLUMNS, &[]).await? {
+        let of_table = columns.entry(row.oid("relation")?).or_default();
+        if row.get::<bool>("generated")? {
+            continue;
+        }
+        let (category, name): (String, String) = (row.get("category")?, row.get("type_name")?);
+        let is_domain: bool = row.get("is_domain")?;
+        of_table.push(ColumnFacts {
+            name: row.get("name")?,
+            nullable: !row.get::<bool>("not_null")?,
+            empty: empty_value(&category, &name)
+                .filter(|_| !is_domain)
+                .map(str::to_owned),
+        });
+    }
+    Ok(columns)
+}
+
+/// What an empty value of a type that is stored out of line looks like, where NULL is not allowed.
+fn empty_value(category: &str, name: &str) -> Option<&'static str> {
+    match (category, name) {
+        (_, "json" | "jsonb") => Some("'null'"),
+        ("S", _) | (_, "bytea") => Some("''"),
+        ("A", _) => Some("'{}'"),
+        _ => None,
+    }
+}
+
+/// Whether anybody uses the source now.
+pub async fn quiet(session: &Session) -> Result<Quiet, SalvageError> {
+    let rows = session.query(&QUIET, &[]).await?;
+    let row = rows.first().ok_or(PgError::Answer {
+        query: QUIET.name,
+        what: "no row".into(),
+    })?;
+    Ok(Quiet {
+        others: row.count("others")?,
+        autovacuum: row.get("autovacuum")?,
+        written_bytes: row.get("written_bytes")?,
+        checksums: row.get("checksums")?,
+        next_transaction: row.get("next_transaction")?,
+    })
+}

@@ -1,0 +1,88 @@
+//! What can still be read of a damaged source, and what cannot: the search, and the account.
+//!
+//! ```text
+//!   facts (catalog, files) ─► first pass: every row of every table, on all workers
+//!                                │ what cannot be read
+//!                                ▼
+//!                            probe plan ◄─► sight (one thing at a time; quarantine first)
+//!                                │
+//!                                ▼
+//!                            cross-check with the indexes' own bytes ─► map (how to read around it) + account (what is lost)
+//! ```
+//!
+//! All of that is done before the target is touched, and without a snapshot, which a crash of the source would take along. What
+//! then copies a damaged table is the ordinary run, with another COPY statement ([`crate::plan::Around`]).
+//!
+//! | file | |
+//! |---|---|
+//! | `facts` | tables, their files and indexes |
+//! | `files` | a relation's files against what there should be (pure) |
+//! | `probe` | what is read next (pure) |
+//! | `sight` | reads it |
+//! | `quarantine` | what was asked and never answered |
+//! | `survey` | the first pass over all tables |
+//! | `one_table` | the search of one of them |
+//! | `page` | pages of heaps and B-trees (pure) |
+//! | `keys` | keys from the bytes of an index (pure) |
+//! | `crosscheck` | rows that are missing without an error |
+//! | `constraints` | constraints that may not hold, and the rows in their way |
+//! | `account` | what is lost: the model of `losses.json` (pure) |
+//!
+//! Nothing here writes to the source, or shows anything to anybody.
+
+pub mod account;
+mod constraints;
+mod crosscheck;
+mod facts;
+mod files;
+mod keys;
+mod one_table;
+mod page;
+mod probe;
+mod quarantine;
+mod sight;
+mod survey;
+
+pub use account::{DamageMap, LeftConstraint, Losses, TableLosses};
+pub use constraints::{Key, keys as constraints};
+pub use facts::{Quiet, quiet};
+pub use keys::{csv_line, file_name};
+pub use sight::patient_session;
+pub use survey::{Survey, survey};
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::pg::{PgError, Query};
+
+/// For the test that shows every query to every server.
+pub const QUERIES: [Query; 6] = [
+    facts::RELATIONS,
+    facts::INDEXES,
+    facts::COLUMNS,
+    facts::FILES,
+    facts::QUIET,
+    constraints::KEYS,
+];
+
+/// Why a source could not be searched for damage.
+#[derive(Debug, thiserror::Error)]
+pub enum SalvageError {
+    /// Something that has nothing to do with damage.
+    #[error("looking for damage: {0}")]
+    Pg(#[from] PgError),
+    /// A file of the run directory.
+    #[error("{doing} {}", path.display())]
+    File {
+        /// What was being done.
+        doing: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The server shows rows in places where there can be none.
+    #[error("the server shows rows in places that a table does not have: {0}")]
+    Strange(String),
+}

@@ -1,0 +1,366 @@
+//! The search of one table, once the first pass is over: what could not be read is closed in on, one thing at a time, and the indexes
+//! are asked what is missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+
+use super::SalvageError;
+use super::account::{Cause, DamageMap, LostColumn, TableLosses, gaps, runs};
+use super::crosscheck::{CrossCheck, cross_check};
+use super::facts::TableFacts;
+use super::keys::{csv_line, file_name};
+use super::page::Standing;
+use super::probe::{Found, Probe, Search};
+use super::sight::{Sight, patient_session};
+use super::survey::{Progress, Shared, Survey, held};
+use crate::model::quote_ident;
+use crate::pg::{PgError, Session};
+use crate::plan::{Around, Patched, Place, at};
+
+/// The search of one table.
+pub(super) struct TableSearch<'a> {
+    pub survey: &'a Survey<'a>,
+    pub shared: &'a Shared,
+    pub table: &'a TableFacts,
+}
+
+impl TableSearch<'_> {
+    /// Finds out what can be read of it and what is lost, and adds it to the map.
+    pub async fn conclude(
+        &self,
+        mut progress: Progress,
+        map: &mut DamageMap,
+    ) -> Result<(), SalvageError> {
+        let table = self.table;
+        let mut losses = TableLosses::none_of(table.name.clone(), table.shape.reached);
+        let mut around = None;
+        if !progress.failed.is_empty() {
+            (self.survey.tell)(format!(
+                "{} is damaged ({}): looking for what of it can be read",
+                table.name.shown(),
+                progress.causes[0].message
+            ));
+            around = Some(self.close_in(&mut progress, &mut losses).await?);
+        }
+        let plain = around.as_ref().is_some_and(|around| around.plain);
+        if !plain {
+            losses.rows_read = progress.seen.values().map(|seen| seen.count()).sum();
+        }
+        let session = patient_session(self.survey.source).await?;
+        let seen = (!plain).then_some(&progress.seen);
+        let check = cross_check(&session, (&self.shared.facts, table), seen).await?;
+        self.account(&check, &mut losses)?;
+        let notes = check.damaged.iter();
+        map.losses
+            .notes
+            .extend(notes.map(|note| format!("{}: {note}", table.name.shown())));
+        map.losses.tables_looked_at += 1;
+        map.losses.rows_read += losses.rows_read;
+        map.rows.push((table.name.clone(), losses.rows_read));
+        if let Some(around) = around {
+            map.around.push((table.name.clone(), around));
+        }
+        if losses.is_loss() || !losses.causes.is_empty() {
+            map.losses.tables.push(losses);
+        }
+        Ok(())
+    }
+
+    /// Finds out what can be read of a table of which not everything can.
+    async fn close_in(
+        &self,
+        progress: &mut Progress,
+        losses: &mut TableLosses,
+    ) -> Result<Around, SalvageError> {
+        let mut sight = Sight::new(self.survey.source, self.survey.timeout);
+        let table = self.table;
+        let mut around = Around {
+            major: self.shared.major,
+            ..Around::default()
+        };
+        if let Err(cause) = self.shared.ask(&mut sight, table, Probe::Open).await? {
+            losses.because(cause);
+            match self.shared.ask(&mut sight, table, Probe::Plain).await? {
+                Ok(places) => {
+                    around.plain = true;
+                    losses.rows_read = places.rows;
+                }
+                Err(cause) => {
+                    losses.because(cause);
+                    progress.seen.clear();
+                    losses.lost_blocks = whole(table);
+                    if losses.lost_blocks.is_empty() {
+                        losses.lost_rows.unknown = true;
+                    }
+                }
+            }
+            return Ok(around);
+        }
+        let mut found = self.search(&mut sight, progress, losses).await?;
+        self.patch(&mut found, &mut around, losses).await?;
+        let failed: BTreeSet<u32> = progress
+            .failed
+            .iter()
+            .flat_map(|&(from, to)| from..to)
+            .collect();
+        let hurt: BTreeSet<u32> = failed.difference(&found.whole).copied().collect();
+        around.blocks = gaps(&hurt, table.shape.reached);
+        for &block in &hurt {
+            let seen = progress.seen.get(&block).copied().unwrap_or_default();
+            around
+                .rows
+                .extend(seen.iter().map(|offset| (block, offset)));
+        }
+        // They are there, in part.
+        for row in &around.patched {
+            let (block, offset) = row.place;
+            progress.seen.entry(block).or_default().insert(offset);
+        }
+        losses.lost_blocks = runs(&found.lost_blocks);
+        let everywhere = ((0, 0), (u32::MAX, 0));
+        let suspects = self.shared.suspects(table, everywhere.0, everywhere.1);
+        found.lost_rows.extend(suspects);
+        losses.lost_rows.certain = found.lost_rows.len().try_into().unwrap_or(u64::MAX);
+        Ok(around)
+    }
+
+    /// Asks for what failed by halves, until it is known what of it can be read.
+    async fn search(
+        &self,
+        sight: &mut Sight,
+        progress: &mut Progress,
+        losses: &mut TableLosses,
+    ) -> Result<Found, SalvageError> {
+        let table = self.table;
+        let columns = u16::try_from(table.columns.len()).unwrap_or(u16::MAX);
+        let mut search = Search::after_failures(&progress.failed, columns);
+        while let Some(probe) = search.next_probe() {
+            let read = self.shared.ask(sight, table, probe).await?;
+            search.told(probe, read.is_ok());
+            match read {
+                Ok(places) if matches!(probe, Probe::Blocks { .. } | Probe::Rows { .. }) => {
+                    for (block, offsets) in places.seen {
+                        let seen = progress.seen.entry(block).or_default();
+                        offsets.iter().for_each(|offset| _ = seen.insert(offset));
+                    }
+                }
+                Ok(_) => {}
+                Err(cause) => {
+                    if matches!(
+                        probe,
+                        Probe::Page { .. } | Probe::Row { .. } | Probe::Column { .. }
+                    ) {
+                        losses.because(cause);
+                    }
+                }
+            }
+        }
+        Ok(search.found())
+    }
+
+    /// What stands in the place of columns that cannot be read; a row of which one cannot be replaced is lost.
+    async fn patch(
+        &self,
+        found: &mut Found,
+        around: &mut Around,
+        losses: &mut TableLosses,
+    ) -> Result<(), SalvageError> {
+        let session = patient_session(self.survey.source).await?;
+        for (place, columns) in std::mem::take(&mut found.lost_columns) {
+            let facts = columns
+                .iter()
+                .filter_map(|&column| self.table.columns.get(usize::from(column)));
+            let replaced: Option<BTreeMap<String, Option<String>>> = facts
+                .map(|column| {
+                    let by = if column.nullable {
+                        None
+                    } else {
+                        Some(column.empty.clone()?)
+                    };
+                    Some((column.name.clone(), by))
+                })
+                .collect();
+            let Some(replaced) = replaced else {
+                found.lost_rows.insert(place);
+                continue;
+            };
+            let key = self.key_of(&session, place, &replaced).await?;
+            for (&column, (name, replaced_by)) in columns
+                .iter()
+                .zip(&replaced_in_order(self.table, &columns, &replaced))
+            {
+                let probe = Probe::Column { place, column };
+                let cause = held(&self.shared.journal)
+                    .verdict(self.table.oid.0, probe)
+                    .cloned();
+                losses.lost_columns.push(LostColumn {
+                    place,
+                    column: name.clone(),
+                    replaced_by: replaced_by.clone(),
+                    key: key.clone(),
+                    cause: cause.unwrap_or_else(Cause::interrupted),
+                });
+            }
+            around.patched.push(Patched {
+                place,
+                columns: replaced,
+            });
+        }
+        Ok(())
+    }
+
+    /// The key of a row that is there, as far as it can be read.
+    async fn key_of(
+        &self,
+        session: &Session,
+        place: Place,
+        lost: &BTreeMap<String, Option<String>>,
+    ) -> Result<BTreeMap<String, Option<String>>, SalvageError> {
+        let mut key = BTreeMap::new();
+        let Some(index) = self.table.indexes.first() else {
+            return Ok(key);
+        };
+        for column in index
+            .columns
+            .iter()
+            .filter(|column| !lost.contains_key(&column.name))
+        {
+            let sql = format!(
+                "select {}::text as value from only {} where {}",
+                quote_ident(&column.name),
+                self.table.name,
+                at(&[place])
+            );
+            match session.query_text("the key of a row", &sql, &[]).await {
+                Ok(rows) => {
+                    for row in &rows {
+                        key.insert(column.name.clone(), row.get("value")?);
+                    }
+                }
+                // The row is known by its place all the same.
+                Err(PgError::Server { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(key)
+    }
+
+    /// What the indexes say is missing.
+    fn account(&self, check: &CrossCheck, losses: &mut TableLosses) -> Result<(), SalvageError> {
+        let table = self.table;
+        for wrong in table.shape.wrong.iter().chain(&table.toast_wrong) {
+            losses.because(Cause::silent(wrong.clone()));
+        }
+        let file_wrong = !table.shape.wrong.is_empty();
+        losses
+            .lost_blocks
+            .extend(table.shape.cut_off.iter().copied());
+        let cold = self.shared.facts.quiet.is_cold();
+        let Some(index) = &check.index else {
+            let zeros = runs(&check.zeros);
+            if !zeros.is_empty() {
+                losses.because(Cause::silent(
+                    "blocks of zeros, and no index that tells whether there ever was a row in them",
+                ));
+                losses.lost_blocks.extend(zeros);
+            }
+            if table.shape.reached < table.pages {
+                losses.because(Cause::silent(format!(
+                    "{} blocks, where there were {} once, and no index that tells what was in the others",
+                    table.shape.reached, table.pages
+                )));
+                losses.lost_blocks.push((table.shape.reached, table.pages));
+            }
+            losses.lost_blocks.sort_unstable();
+            losses.lost_blocks.dedup();
+            losses.lost_rows.unknown |= file_wrong || !losses.lost_blocks.is_empty();
+            return Ok(());
+        };
+        losses.named_by = Some(index.name.shown());
+        let probed = losses.lost_rows.certain;
+        losses.key = index
+            .columns
+            .iter()
+            .map(|column| column.name.clone())
+            .collect();
+        let lost = |standing| {
+            let some = check.missing.iter().filter(|one| one.standing == standing);
+            some.count().try_into().unwrap_or(u64::MAX)
+        };
+        let (certain, perhaps): (u64, u64) = (lost(Standing::Lost), lost(Standing::Perhaps));
+        (losses.lost_rows.certain, losses.lost_rows.perhaps) = if cold {
+            (certain, perhaps)
+        } else {
+            (0, certain + perhaps)
+        };
+        // Rows that cannot be read, and that no entry leads to.
+        losses.lost_rows.perhaps += probed.saturating_sub(certain + perhaps);
+        if check.missing.is_empty() {
+            return Ok(());
+        }
+        if losses.causes.is_empty() {
+            losses.because(Cause::silent(
+                "rows that an index leads to are not there, and reading the table gives no error",
+            ));
+        }
+        losses.keys_file = Some(self.write_keys(check, &losses.key)?);
+        Ok(())
+    }
+
+    /// `lost/<table>.csv`: where each row was, whether it is lost for certain, and its key.
+    fn write_keys(&self, check: &CrossCheck, key: &[String]) -> Result<String, SalvageError> {
+        let name = &self.table.name;
+        let file = format!("lost/{}.csv", file_name(&name.shown()));
+        let path = self.survey.directory.join(&file);
+        let write = || -> io::Result<()> {
+            fs::create_dir_all(self.survey.directory.join("lost"))?;
+            let mut out = io::BufWriter::new(File::create(&path)?);
+            let head = ["block", "line_pointer", "lost"].into_iter();
+            let head = head.chain(key.iter().map(String::as_str));
+            out.write_all(csv_line(head.map(Some)).as_bytes())?;
+            for row in &check.missing {
+                let (block, offset) = (row.place.0.to_string(), row.place.1.to_string());
+                let lost = if row.standing == Standing::Lost && self.shared.facts.quiet.is_cold() {
+                    "certain"
+                } else {
+                    "perhaps"
+                };
+                let values = row.key.iter().flatten().map(Option::as_deref);
+                let fields = [Some(block.as_str()), Some(offset.as_str()), Some(lost)];
+                out.write_all(csv_line(fields.into_iter().chain(values)).as_bytes())?;
+            }
+            out.into_inner()
+                .map_err(io::IntoInnerError::into_error)?
+                .sync_all()
+        };
+        write().map_err(|source| SalvageError::File {
+            doing: "writing",
+            path: path.clone(),
+            source,
+        })?;
+        Ok(file)
+    }
+}
+
+/// All blocks that a table has, or had.
+fn whole(table: &TableFacts) -> Vec<(u32, u32)> {
+    let blocks = table.shape.reached.max(table.pages);
+    (blocks > 0).then_some((0, blocks)).into_iter().collect()
+}
+
+fn replaced_in_order(
+    table: &TableFacts,
+    columns: &BTreeSet<u16>,
+    replaced: &BTreeMap<String, Option<String>>,
+) -> Vec<(String, Option<String>)> {
+    let names = columns
+        .iter()
+        .filter_map(|&column| table.columns.get(usize::from(column)));
+    names
+        .map(|column| {
+            let by = replaced.get(&column.name).cloned().flatten();
+            (column.name.clone(), by)
+        })
+        .collect()
+}

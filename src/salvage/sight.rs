@@ -1,0 +1,270 @@
+//! Asks a damaged server one thing at a time: what comes of it is rows, damage, or something that has nothing to do with damage.
+//!
+//! A session that ends while it reads has come upon something that brings a server process down, and with it all others for a
+//! moment: the server is waited for, and what was asked is not asked again. Errors are asked for in English, whatever the
+//! server speaks: they stand in the account. Nothing is written: sessions of the source are read-only.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::SalvageError;
+use super::account::{Cause, DamageClass};
+use crate::model::{RowLayout, SqlText};
+use crate::pg::wire::{Gauge, RowSink, Wire, read_rows};
+use crate::pg::{Connector, PgError, Session};
+use crate::plan::Place;
+
+/// How long a server that crashed is waited for.
+const RECOVERY: Duration = Duration::from_secs(600);
+/// How often it is looked whether it is back.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How long a server that cancels nothing is waited for, beyond the time that a probe is given.
+const GRACE: Duration = Duration::from_secs(30);
+/// The first bytes of a row that a sink is shown ([`RowSink`]).
+const HEAD: usize = 64 << 10;
+
+/// Line pointers of a block, of which a page of 8 kB has at most 291.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Offsets([u64; 5]);
+
+impl Offsets {
+    /// Adds one; `false` if there is no such line pointer.
+    pub fn insert(&mut self, offset: u16) -> bool {
+        let Some(word) = self.0.get_mut(usize::from(offset / 64)) else {
+            return false;
+        };
+        *word |= 1 << (offset % 64);
+        true
+    }
+
+    /// Whether it is among them.
+    pub fn has(&self, offset: u16) -> bool {
+        let word = self.0.get(usize::from(offset / 64));
+        word.is_some_and(|word| word >> (offset % 64) & 1 == 1)
+    }
+
+    /// All of them.
+    pub fn iter(self) -> impl Iterator<Item = u16> {
+        (1..320).filter(move |&offset| self.has(offset))
+    }
+
+    /// How many.
+    pub fn count(self) -> u64 {
+        self.0.iter().map(|word| u64::from(word.count_ones())).sum()
+    }
+}
+
+/// Rows that were read, by block.
+pub type Seen = BTreeMap<u32, Offsets>;
+
+/// Takes note of where rows are, by their first column, and of text that is none.
+#[derive(Debug, Default)]
+pub struct Places {
+    /// Where rows were read.
+    pub seen: Seen,
+    /// How many.
+    pub rows: u64,
+    /// Whether text is looked at: it is UTF-8, if it is text.
+    utf8: bool,
+    /// A row that holds something else.
+    not_text: Option<Place>,
+    /// A row without a place: nobody else's.
+    strange: bool,
+}
+
+impl Places {
+    /// Of rows in UTF-8, or in an encoding that is not looked at.
+    pub fn new(utf8: bool) -> Self {
+        Self {
+            utf8,
+            ..Self::default()
+        }
+    }
+}
+
+impl Places {
+    /// So many rows, of which nobody knows where they are.
+    pub fn without_places(rows: u64) -> Self {
+        Self {
+            rows,
+            ..Self::default()
+        }
+    }
+}
+
+impl RowSink for Places {
+    fn row(&mut self, _hash: u128, head: &[u8]) {
+        self.rows += 1;
+        let Some(place) = place(head) else {
+            self.strange = true;
+            return;
+        };
+        if !self.seen.entry(place.0).or_default().insert(place.1) {
+            self.strange = true;
+        }
+        if self.utf8
+            && let Err(error) = std::str::from_utf8(head)
+            && (error.error_len().is_some() || head.len() < HEAD)
+        {
+            self.not_text.get_or_insert(place);
+        }
+    }
+}
+
+/// `(12,3)`, at the beginning of a line.
+fn place(line: &[u8]) -> Option<Place> {
+    let line = line.strip_prefix(b"(")?;
+    let end = line.iter().position(|&byte| byte == b')')?;
+    let text = std::str::from_utf8(&line[..end]).ok()?;
+    let (block, offset) = text.split_once(',')?;
+    Some((block.parse().ok()?, offset.parse().ok()?))
+}
+
+/// A session of the source for probes.
+pub struct Sight {
+    connector: Connector,
+    wire: Option<Wire>,
+    timeout: Duration,
+}
+
+impl Sight {
+    /// For a source; opens nothing yet.
+    pub fn new(connector: &Connector, timeout: Duration) -> Self {
+        let opening = format!(
+            "set statement_timeout = '{}ms'; set lc_messages = 'C'; set enable_indexonlyscan = off; \
+             set enable_indexscan = off; set enable_bitmapscan = off",
+            timeout.as_millis()
+        );
+        Self {
+            connector: connector.with_opening(&opening),
+            wire: None,
+            timeout,
+        }
+    }
+
+    /// Reads rows whose first column is their place.
+    pub async fn places(
+        &mut self,
+        query: &str,
+        (encoding, utf8): (&str, bool),
+    ) -> Result<Result<Places, Cause>, SalvageError> {
+        let sql = SqlText::from(format!("copy ({query}) to stdout ({encoding})"));
+        let places = match self.rows(&sql, Places::new(utf8)).await? {
+            Ok((_, places)) => places,
+            Err(cause) => return Ok(Err(cause)),
+        };
+        if places.strange {
+            return Err(SalvageError::Strange(query.to_owned()));
+        }
+        Ok(match places.not_text {
+            Some((block, offset)) => Err(Cause {
+                class: DamageClass::Value,
+                code: None,
+                message: format!("row ({block},{offset}) holds text that is not valid UTF-8"),
+            }),
+            None => Ok(places),
+        })
+    }
+
+    /// Reads rows, and shows each to a sink: how many there were, and the sink; or the damage that was met.
+    pub async fn rows<S: RowSink>(
+        &mut self,
+        sql: &SqlText,
+        sink: S,
+    ) -> Result<Result<(u64, S), Cause>, SalvageError> {
+        let mut wire = match self.wire.take() {
+            Some(wire) => wire,
+            None => self.open().await?,
+        };
+        let gauge = Gauge::default();
+        let read = read_rows(&mut wire, sql, RowLayout::Text, (&gauge, sink));
+        let Ok(read) = tokio::time::timeout(self.timeout + GRACE, read).await else {
+            return Ok(Err(Cause {
+                class: DamageClass::Timeout,
+                code: None,
+                message: "no answer in time, and it could not be cancelled".to_owned(),
+            }));
+        };
+        let error = match read {
+            Ok((relayed, sink)) => {
+                self.wire = Some(wire);
+                return Ok(Ok((relayed.digest.rows.0, sink)));
+            }
+            Err(error) => error,
+        };
+        if error.is_lost_connection() {
+            let message = format!("the server process that read it ended: {error}");
+            return Ok(Err(Cause {
+                class: DamageClass::Crash,
+                code: error.code().map(str::to_owned),
+                message,
+            }));
+        }
+        let cause = error
+            .code()
+            .and_then(|code| Cause::of_error(code, &message_of(&error)));
+        if !wire.is_broken() {
+            self.wire = Some(wire);
+        }
+        match cause {
+            Some(cause) => Ok(Err(cause)),
+            None => Err(error.into()),
+        }
+    }
+
+    async fn open(&self) -> Result<Wire, SalvageError> {
+        let began = Instant::now();
+        loop {
+            match self.connector.wire("salvage").await {
+                Ok(wire) => return Ok(wire),
+                Err(error) => wait_unless_hopeless(error, began).await?,
+            }
+        }
+    }
+}
+
+/// A session for questions, of a server that may just have crashed.
+pub async fn patient_session(source: &Connector) -> Result<Session, SalvageError> {
+    let began = Instant::now();
+    loop {
+        match source.session("survey").await {
+            Ok(session) => return Ok(session),
+            Err(error) => wait_unless_hopeless(error, began).await?,
+        }
+    }
+}
+
+/// A server that has just crashed takes a while to come back.
+async fn wait_unless_hopeless(error: PgError, began: Instant) -> Result<(), SalvageError> {
+    if !error.may_pass() || began.elapsed() > RECOVERY {
+        return Err(error.into());
+    }
+    tokio::time::sleep(PAUSE).await;
+    Ok(())
+}
+
+fn message_of(error: &PgError) -> String {
+    match error {
+        PgError::Server { error, .. } => error.message.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_read_from_the_first_column() {
+        assert_eq!(place(b"(12,3)\tx\n"), Some((12, 3)));
+        assert_eq!(place(b"(4294967295,65535)\n"), Some((u32::MAX, u16::MAX)));
+        assert_eq!(place(b"12,3)\n"), None);
+        let mut places = Places::new(true);
+        places.row(0, b"(1,2)\tgood\n");
+        places.row(0, b"(1,291)\tbad \xff\n");
+        assert_eq!(places.not_text, Some((1, 291)));
+        assert_eq!(places.seen[&1].iter().collect::<Vec<_>>(), [2, 291]);
+        assert_eq!(places.seen[&1].count(), 2);
+        assert!(!places.strange);
+    }
+}

@@ -1,0 +1,259 @@
+//! What stands around the rows: indexes and maps, constraints, a server that crashes, a run that is interrupted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use pgconvoy::pg::cluster::StopMode;
+
+use crate::lab::{Case, Expected, Lab, PAGE, harmless, loses, losses};
+use crate::support::binary::Pgconvoy;
+use crate::support::server::Server;
+
+fn indexes_and_maps() -> Vec<Case> {
+    vec![
+        harmless("untouched", |_| {}),
+        harmless("key_missing", |files| files.remove("accounts_pkey")),
+        harmless("key_meta", |files| files.scramble("accounts_pkey", 0)),
+        harmless("key_leaf", |files| files.scramble("accounts_pkey", 1)),
+        harmless("other_index", |files| files.remove("tags_tag_key")),
+        harmless("maps", |files| {
+            files.scramble("accounts_vm", 0);
+            files.scramble("posts_fsm", 0);
+        }),
+        Case {
+            name: "page_and_leaf",
+            damage: Box::new(|files| {
+                files.scramble("posts", 6);
+                files.scramble("posts_pkey", 1);
+            }),
+            // What was in the page is known to nobody any more.
+            expected: Box::new(|before| Expected {
+                status: 6,
+                lost: BTreeMap::from([("posts", before.at("posts", |(block, _)| block == 6))]),
+                bounded: true,
+                ..Expected::default()
+            }),
+        },
+    ]
+}
+
+#[test]
+fn indexes_and_maps_lose_nothing() {
+    let cases = indexes_and_maps();
+    let Some(mut lab) = Lab::start(18, false, &cases) else {
+        return;
+    };
+    lab.check(&cases);
+}
+
+#[test]
+fn keys_to_lost_rows_are_left_not_valid_with_the_rows_that_violate_them() {
+    let cases = [loses(
+        "lost_page",
+        "accounts",
+        |files| files.scramble("accounts", 1),
+        |(block, _)| block == 1,
+    )];
+    let Some(lab) = Lab::start(18, false, &cases) else {
+        return;
+    };
+    let run = lab.salvage("lost_page", &[]);
+    assert_eq!(run.status, 6, "{run}");
+    let lost = lab.before.at("accounts", |(block, _)| block == 1);
+    let account = losses(&run);
+    let constraint = &account["constraints"][0];
+    assert_eq!(
+        constraint["constraint"], "posts_account_id_fkey",
+        "{account:#}"
+    );
+    let csv = fs::read_to_string(run.path("run/violations/public.posts.posts_account_id_fkey.csv"))
+        .expect("a file");
+    let mut lines = csv.lines();
+    assert_eq!(lines.next(), Some("id,account_id"));
+    let pointed: BTreeSet<String> = lines
+        .filter_map(|line| line.split(',').nth(1))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(pointed, lost, "{csv}");
+    let query = "select convalidated from pg_constraint where conname = 'posts_account_id_fkey'";
+    assert_eq!(lab.target.psql("lost_page", query), "f");
+    // The SQL of the account does what it says, once the rows are gone.
+    lab.target.psql(
+        "lost_page",
+        "delete from posts where account_id not in (select id from accounts)",
+    );
+    lab.target
+        .psql("lost_page", constraint["sql"].as_str().expect("SQL"));
+    assert_eq!(lab.target.psql("lost_page", query), "t");
+    assert!(run.stderr.contains("Salvaged, with losses"), "{run}");
+    assert!(run.stderr.contains("losses.json"), "{run}");
+}
+
+#[test]
+fn a_survey_touches_nothing_and_says_the_same() {
+    let cases = [
+        loses(
+            "hurt",
+            "accounts",
+            |files| files.scramble("accounts", 1),
+            |(block, _)| block == 1,
+        ),
+        harmless("sound", |_| {}),
+    ];
+    let Some(lab) = Lab::start(18, false, &cases) else {
+        return;
+    };
+    for (database, status) in [("hurt", 6), ("sound", 0)] {
+        let source = lab.source.conninfo(database);
+        let run = Pgconvoy::new([
+            "salvage",
+            "--survey",
+            "--source",
+            &source,
+            "--run-dir",
+            "run",
+        ])
+        .run();
+        assert_eq!(run.status, status, "{run}");
+        let word = if status == 6 {
+            "public.accounts: lost: "
+        } else {
+            "no damage was found"
+        };
+        assert!(run.stdout.contains(word), "{run}");
+        let count = lab.before.at("accounts", |(block, _)| block == 1).len();
+        assert_eq!(
+            run.stdout.contains(&format!("lost: {count} rows, 1 of ")),
+            status == 6,
+            "{run}"
+        );
+    }
+}
+
+/// A path with an absurd number of points brings the server process down that prints it. It is asked for again, by halves, until it is
+/// closed in on; and never again after that, not even by a run that begins anew in the same directory.
+#[test]
+fn a_row_that_crashes_the_server_is_lost_alone() {
+    let options = |options: pgconvoy::pg::cluster::ClusterOptions| {
+        options
+            .setting("autovacuum", "off")
+            .setting("synchronous_commit", "on")
+            .setting("shared_buffers", "1MB")
+    };
+    let (Some(mut source), Some(target)) = (Server::start_with(18, options), Server::start(18))
+    else {
+        return;
+    };
+    let conninfo = source.database("shop");
+    source.psql(
+        "shop",
+        "create table shapes (id int primary key, shape path); \
+         insert into shapes select i, ('[' || repeat('(1,2),', 20) || '(3,' || i || ')]')::path from generate_series(1, 5) i; \
+         create table others as select i from generate_series(1, 1000) i; vacuum (freeze) shapes; vacuum (freeze) others",
+    );
+    let path = source.psql("shop", "select pg_relation_filepath('shapes')");
+    source.cluster.stop(StopMode::Fast).expect("it stops");
+    let file = source.cluster.data_dir().join(path);
+    let mut bytes = fs::read(&file).expect("read");
+    let item = u32::from_le_bytes(bytes[28..32].try_into().expect("four bytes"));
+    let tuple = (item & 0x7fff) as usize;
+    // Behind the header, the id, padding, and the value's length: the number of points. A path is aligned to 8 bytes.
+    bytes[tuple + 24 + 8 + 4..tuple + 24 + 8 + 8].copy_from_slice(&i32::MAX.to_le_bytes());
+    fs::write(&file, bytes).expect("written");
+    source.cluster.resume().expect("it starts");
+    let to = target.database("shop");
+    let run = Pgconvoy::new([
+        "salvage",
+        "--source",
+        &conninfo,
+        "--target",
+        &to,
+        "--run-dir",
+        "run",
+    ])
+    .run();
+    assert_eq!(run.status, 6, "{run}");
+    let there = target.psql("shop", "select string_agg(id || coalesce(right(shape::text, 5), '-'), ' ' order by id) from shapes");
+    assert_eq!(there, "13,1)] 2- 33,3)] 43,4)] 53,5)]", "{run}");
+    assert_eq!(target.psql("shop", "select count(*) from others"), "1000");
+    let column = &losses(&run)["tables"][0]["lost_columns"][0];
+    assert_eq!(column["column"], "shape", "{column:#}");
+    assert_eq!(column["key"]["id"], "2", "{column:#}");
+    assert_eq!(column["cause"]["class"], "crash", "{column:#}");
+}
+
+#[cfg(feature = "faults")]
+#[test]
+fn a_run_that_is_killed_goes_on_without_searching_again() {
+    let cases = [
+        loses(
+            "begun",
+            "accounts",
+            |files| files.scramble("accounts", 1),
+            |(block, _)| block == 1,
+        ),
+        loses(
+            "copied",
+            "accounts",
+            |files| files.write("accounts", 2 * PAGE, &[0; 8192]),
+            |(block, _)| block == 2,
+        ),
+    ];
+    let Some(lab) = Lab::start(18, false, &cases) else {
+        return;
+    };
+    for (case, point) in cases.iter().zip(["planned", "copy-committed"]) {
+        let killed = lab
+            .prepare(case.name, &[])
+            .env("PGCONVOY_FAULT", format!("kill@{point}"))
+            .run();
+        assert_eq!(killed.status, -1, "{killed}");
+        let run_dir = killed.path("run").display().to_string();
+        let journal = fs::read(killed.path("run/salvage.journal")).expect("a journal");
+        let run = Pgconvoy::new(["resume", &run_dir]).run();
+        assert_eq!(run.status, 6, "{run}");
+        assert_eq!(
+            fs::read(killed.path("run/salvage.journal")).expect("a journal"),
+            journal
+        );
+        let expected = (case.expected)(&lab.before);
+        lab.check_case(case.name, (&run, &killed.path("run")), &expected);
+    }
+}
+
+#[test]
+fn what_is_not_supported_is_refused_by_name() {
+    for option in [
+        "--archive=somewhere",
+        "--schema-from=elsewhere",
+        "--ignore-checksum-failure",
+        "--zero-damaged-pages",
+    ] {
+        let run = Pgconvoy::new([
+            "salvage",
+            "--source",
+            "host=/nowhere",
+            "--target",
+            "host=/nowhere",
+            option,
+        ])
+        .run();
+        assert_eq!(run.status, 2, "{run}");
+        let name = option.split('=').next().expect("a name");
+        assert!(
+            run.stderr
+                .contains(&format!("salvage {name} is not supported")),
+            "{run}"
+        );
+    }
+    let Some(source) = Server::start(18) else {
+        return;
+    };
+    source.psql("postgres", "create role reader login");
+    let conninfo = source
+        .database("shop")
+        .replace("user='postgres'", "user='reader'");
+    let run = Pgconvoy::new(["salvage", "--survey", "--source", &conninfo]).run();
+    assert_eq!(run.status, 2, "{run}");
+    assert!(run.stderr.contains("superuser"), "{run}");
+}

@@ -1,0 +1,178 @@
+//! Damaged pages and files of tables: every row that can be read arrives, and every other one is accounted for by its key.
+
+use crate::lab::{Case, Lab, PAGE, loses};
+
+/// A page of which nothing is left, in all the ways in which that can be.
+fn pages() -> Vec<Case> {
+    vec![
+        loses(
+            "zeros",
+            "accounts",
+            |files| files.write("accounts", 3 * PAGE, &[0; 8192]),
+            |(block, _)| block == 3,
+        ),
+        loses(
+            "random",
+            "accounts",
+            |files| files.scramble("accounts", 5),
+            |(block, _)| block == 5,
+        ),
+        // Where the free space begins: behind where it ends.
+        loses(
+            "header",
+            "accounts",
+            |files| files.write("accounts", 7 * PAGE + 12, &[0xff, 0x1f]),
+            |(block, _)| block == 7,
+        ),
+        loses(
+            "two_pages",
+            "posts",
+            |files| {
+                files.scramble("posts", 0);
+                files.write("posts", 4 * PAGE, &[0; 8192]);
+            },
+            |(block, _)| block == 0 || block == 4,
+        ),
+        loses(
+            "log_page",
+            "log",
+            |files| files.scramble("log", 2),
+            |(block, _)| block == 2,
+        ),
+        loses(
+            "log_zeros",
+            "log",
+            |files| files.write("log", PAGE, &[0; 8192]),
+            |(block, _)| block == 1,
+        ),
+    ]
+}
+
+/// Files that are cut off or not there.
+fn whole_files() -> Vec<Case> {
+    vec![
+        loses(
+            "cut",
+            "accounts",
+            |files| files.truncate("accounts", 6 * PAGE + 100),
+            |(block, _)| block >= 6,
+        ),
+        loses(
+            "missing",
+            "accounts",
+            |files| files.remove("accounts"),
+            |_| true,
+        ),
+        loses(
+            "emptied",
+            "posts",
+            |files| files.truncate("posts", 0),
+            |_| true,
+        ),
+        loses(
+            "log_cut",
+            "log",
+            |files| files.truncate("log", 3 * PAGE),
+            |(block, _)| block >= 3,
+        ),
+        loses("log_missing", "log", |files| files.remove("log"), |_| true),
+    ]
+}
+
+/// Single rows.
+fn rows() -> Vec<Case> {
+    vec![
+        loses(
+            "pointer",
+            "accounts",
+            |files| {
+                let (pointer, _) = files.tuple("accounts", (2, 5));
+                // To the last bytes of the page, and beyond.
+                files.write(
+                    "accounts",
+                    pointer,
+                    &(0x1ff8_u32 | 1 << 15 | 60 << 17).to_le_bytes(),
+                );
+            },
+            |place| place == (2, 5),
+        ),
+        loses(
+            "unused",
+            "accounts",
+            |files| {
+                let (pointer, _) = files.tuple("accounts", (2, 6));
+                files.write("accounts", pointer, &[0; 4]);
+            },
+            |place| place == (2, 6),
+        ),
+        loses(
+            "dead",
+            "accounts",
+            |files| {
+                let (pointer, _) = files.tuple("accounts", (2, 7));
+                files.write("accounts", pointer, &(3u32 << 15).to_le_bytes());
+            },
+            |place| place == (2, 7),
+        ),
+        loses(
+            "length",
+            "accounts",
+            |files| {
+                // The name's length, behind 24 bytes of header and an id: 1 GB less a byte.
+                let (_, tuple) = files.tuple("accounts", (4, 3));
+                files.write("accounts", tuple + 28, &0xffff_fffcu32.to_le_bytes());
+            },
+            |place| place == (4, 3),
+        ),
+        loses(
+            "attributes",
+            "accounts",
+            |files| {
+                let (_, tuple) = files.tuple("accounts", (4, 4));
+                files.write("accounts", tuple + 18, &[0xff, 0x03]);
+            },
+            |place| place == (4, 4),
+        ),
+    ]
+}
+
+#[test]
+fn pages_that_are_gone() {
+    let cases = pages();
+    let Some(mut lab) = Lab::start(18, false, &cases) else {
+        return;
+    };
+    lab.check(&cases);
+}
+
+#[test]
+fn pages_that_are_gone_on_an_old_server_and_with_checksums() {
+    let cases: Vec<Case> = pages().into_iter().take(3).collect();
+    let Some(mut lab) = Lab::start(13, false, &cases) else {
+        return;
+    };
+    lab.check(&cases);
+    drop(lab);
+    let Some(mut lab) = Lab::start(16, true, &cases) else {
+        return;
+    };
+    lab.check(&cases);
+}
+
+#[test]
+fn files_that_are_cut_or_gone() {
+    let cases = whole_files();
+    let Some(mut lab) = Lab::start(18, false, &cases) else {
+        return;
+    };
+    lab.check(&cases);
+}
+
+#[test]
+fn single_rows() {
+    let cases = rows();
+    let Some(mut lab) = Lab::start(18, false, &cases) else {
+        return;
+    };
+    lab.check(&cases);
+}
