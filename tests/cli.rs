@@ -60,7 +60,7 @@ fn the_help_is_what_was_reviewed() {
 #[test]
 fn the_help_offers_nothing_that_does_not_exist() {
     let help = pgconvoy(&["--help"]).stdout;
-    for absent in ["sync"] {
+    for absent in ["sync", "cutover"] {
         assert!(
             !help.contains(&format!("\n  {absent} ")),
             "{absent}: {help}"

@@ -397,15 +397,14 @@ impl Inspection {
 
     /// The plan, for a target on which an earlier session may have left something. Sizes that nobody named are chosen.
     pub fn plan(&self, sizes: Sizes, left: Left) -> Result<Plan, Failure> {
+        let by_default = memory_for_indexes(&self.road.target.facts);
         let options = PlanOptions {
             jobs: sizes.workers.unwrap_or(self.requested.jobs),
             verify: self.requested.verify,
             restore: self.requested.restore,
             exclude_data: self.view.exclude_data.clone(),
             chunk_size: sizes.chunk_size,
-            memory: sizes
-                .memory
-                .unwrap_or_else(|| memory_for_indexes(&self.road.target.facts)),
+            memory: sizes.memory.unwrap_or(by_default),
             left,
             salvaged: DamageMap::for_plan(self.requested.salvage.as_deref()),
         };

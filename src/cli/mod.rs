@@ -94,8 +94,7 @@ Exit status:
   3  finished, but source and target differ; the report says where
   4  no-go: the check before the move refused; nothing was touched
   5  interrupted (signal, lost connection, lost snapshot); pgconvoy resume goes on
-  6  finished, but not everything was to be proven (--verify or --level less than content, --ignore),
-     or not everything could be read (salvage)
+  6  finished, but not everything was to be proven (--verify, --level, --ignore) or could be read
 
 Connections are those of libpq: URIs or keyword=value, PG* variables, ~/.pgpass, pg_service.conf, sslmode.
 Try it without any database of your own: pgconvoy demo";
