@@ -408,9 +408,7 @@ impl<'a> Reading<'a> {
                 definition: String::new(),
                 bytes: Bytes(0),
                 row_estimate: Rows(0),
-                // As pg_restore has it, it is refreshed when everything else is there: also grants, and rules of views that are made
-                // late, which the table of contents does not say that it needs.
-                reads_foreign_property: true,
+                reads_foreign_property: inputs.iter().any(|input| input.owner != entry.owner),
                 inputs: inputs.iter().map(|input| input.oid).collect(),
                 columns: Vec::new(),
             })

@@ -2,7 +2,7 @@
 //!
 //! A refresh waits for the rows of all tables, not only of those that the catalog says it reads: a function may read
 //! others, and would quietly see them half loaded. It waits for the grants as well if it reads what belongs to another
-//! role, because it runs with its owner's rights.
+//! role, because it runs with its owner's rights; and for the rules if it reads a view that one of them makes.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -22,22 +22,60 @@ impl<'a> Builder<'a> {
         self.plan_refreshes(&[], false)
     }
 
-    /// The materialized views that read what belongs to other roles, once the grants are in place.
+    /// The others, once the grants and everything else is in place.
     pub fn plan_late_matviews(&mut self, grants: &[JobId]) -> Result<(), PlanError> {
         self.plan_refreshes(grants, true)
     }
 
     /// The entries of those materialized views.
     pub fn late_matviews(&self) -> HashSet<DumpId> {
-        let facts = self.inputs.facts;
-        let by_oid: BTreeMap<Oid, &'a Matview> =
-            facts.matviews.iter().map(|view| (view.oid, view)).collect();
-        let late = facts
-            .matviews
-            .iter()
-            .filter(|view| needs_grants(view, &by_oid));
+        let late = self.late();
+        let views = self.inputs.facts.matviews.iter();
+        let late = views.filter(|view| late.contains(&view.oid));
         late.filter_map(|view| self.relations.get(&view.name))
             .copied()
+            .collect()
+    }
+
+    /// The materialized views that are refreshed last: those that need grants, those that read a view which is made late, and
+    /// those that read one of these. Of an archive all of them, as `pg_restore` has it: nothing tells afterwards whether one was
+    /// filled too early.
+    fn late(&self) -> HashSet<Oid> {
+        let views = || self.inputs.facts.matviews.iter();
+        if self.inputs.archive.is_some() {
+            return views().map(|view| view.oid).collect();
+        }
+        let made_late = self.views_made_late();
+        let reads = |view: &Matview, oids: &HashSet<Oid>| {
+            view.inputs.iter().any(|input| oids.contains(input))
+        };
+        let mut late: HashSet<Oid> = views()
+            .filter(|view| view.reads_foreign_property || reads(view, &made_late))
+            .map(|view| view.oid)
+            .collect();
+        loop {
+            let before = late.len();
+            let further = views()
+                .filter(|view| reads(view, &late))
+                .map(|view| view.oid);
+            let further: Vec<Oid> = further.collect();
+            late.extend(further);
+            if late.len() == before {
+                return late;
+            }
+        }
+    }
+
+    /// Views whose query comes as a rule, behind the constraint that it needs (GROUP BY a primary key): until then they are
+    /// there, and give a row of NULLs.
+    fn views_made_late(&self) -> HashSet<Oid> {
+        let entries = self.inputs.toc.entries.iter();
+        let rules = entries.filter(|entry| entry.is("RULE") && entry.tag.ends_with(b" _RETURN"));
+        let dependencies = rules.flat_map(|rule| &rule.dependencies);
+        dependencies
+            .filter_map(|id| self.entries.get(id))
+            .filter(|entry| entry.is("VIEW"))
+            .map(|entry| entry.oid)
             .collect()
     }
 
@@ -45,8 +83,9 @@ impl<'a> Builder<'a> {
         let facts = self.inputs.facts;
         let by_oid: BTreeMap<Oid, &'a Matview> =
             facts.matviews.iter().map(|view| (view.oid, view)).collect();
+        let last = self.late();
         for matview in in_order(&facts.matviews, &by_oid) {
-            let is_late = needs_grants(matview, &by_oid);
+            let is_late = last.contains(&matview.oid);
             if is_late == late && self.relations.contains_key(&matview.name) {
                 self.plan_matview(matview, &by_oid, grants)?;
             }
@@ -285,16 +324,6 @@ impl<'a> Builder<'a> {
             .compared
             .push(job);
     }
-}
-
-/// Whether it, or a materialized view that it reads, can only be refreshed once the grants are in place.
-fn needs_grants(matview: &Matview, by_oid: &BTreeMap<Oid, &Matview>) -> bool {
-    let reads_late = |oid: &Oid| {
-        by_oid
-            .get(oid)
-            .is_some_and(|input| input.reads_foreign_property)
-    };
-    matview.reads_foreign_property || matview.inputs.iter().any(reads_late)
 }
 
 /// Each after those it reads. A materialized view cannot read itself, not even indirectly, so this ends.
