@@ -1,5 +1,6 @@
 //! What was asked for: from the command line, or from what an earlier session wrote down.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -162,18 +163,9 @@ impl Requested {
         (source, target): (Option<Conninfo>, Option<Conninfo>),
         environment: Environment,
     ) -> Result<Self, Failure> {
-        let then = |given: Option<Conninfo>, record, (side, variable): (&str, &str)| match given {
-            Some(given) => Ok(given),
-            None => Conninfo::from_record(record, &environment)
-                .map(|found| match environment.variable(variable) {
-                    Some(password) => found.with_password(&Password::new(password)),
-                    None => found,
-                })
-                .map_err(|error| Failure::from(error).while_doing(side)),
-        };
         Ok(Self {
-            source: then(source, &request.source, ("the source", SOURCE_PASSWORD))?,
-            target: then(target, &request.target, ("the target", TARGET_PASSWORD))?,
+            source: reached_again(source, &request.source, &environment, Side::Source)?,
+            target: reached_again(target, &request.target, &environment, Side::Target)?,
             filters: request.filters.clone(),
             restore: request.restore,
             create: false,
@@ -188,4 +180,26 @@ impl Requested {
             environment,
         })
     }
+}
+
+/// How an end is reached that an earlier session has recorded. A connection string that is given now counts instead of that.
+pub(super) fn reached_again(
+    given: Option<Conninfo>,
+    record: &BTreeMap<String, String>,
+    environment: &Environment,
+    side: Side,
+) -> Result<Conninfo, Failure> {
+    if let Some(given) = given {
+        return Ok(given);
+    }
+    let found = Conninfo::from_record(record, environment)
+        .map_err(|error| Failure::from(error).while_doing(&format!("the {side}")))?;
+    let variable = match side {
+        Side::Source => SOURCE_PASSWORD,
+        Side::Target => TARGET_PASSWORD,
+    };
+    Ok(match environment.variable(variable) {
+        Some(password) => found.with_password(&Password::new(password)),
+        None => found,
+    })
 }

@@ -28,7 +28,7 @@ use super::session::{self, Ready, Session};
 use super::take_up::take_up;
 use crate::failure::Failure;
 use crate::ledger::{self, Identity, Ledger, Request};
-use crate::model::{ExitStatus, Side};
+use crate::model::{Endpoint, ExitStatus, Side};
 use crate::pg::conninfo::{Conninfo, Environment};
 
 /// Go on with an interrupted move
@@ -322,7 +322,7 @@ async fn find(
 ) -> Result<Found, Failure> {
     if requested.create {
         if begun {
-            return Err(ledger_gone(&road));
+            return Err(ledger_gone(&road.target_endpoint()));
         }
         let inspection = session.look(road, requested).await?;
         return Ok(Found::Nothing(Box::new(inspection)));
@@ -330,22 +330,14 @@ async fn find(
     session.claim(&road.target).await?;
     let Some(ledger) = ledger::read(&road.target.session).await? else {
         if begun {
-            return Err(ledger_gone(&road));
+            return Err(ledger_gone(&road.target_endpoint()));
         }
         requested.overwrite.clone_from(&request.overwrite);
         requested.adopt = request.create;
         let inspection = session.look(road, requested).await?;
         return Ok(Found::Nothing(Box::new(inspection)));
     };
-    if ledger.request.run != request.run {
-        return Err(Failure::usage(
-            format!(
-                "the ledger in {} belongs to another run: {}",
-                road.target.endpoint, ledger.request.run
-            ),
-            "Resume that run, or lead --target to the database that this one was filling.",
-        ));
-    }
+    refuse_another_run(&ledger, request, &road.target.endpoint)?;
     Ok(Found::Ledger(Box::new(Interrupted {
         road,
         requested,
@@ -354,14 +346,31 @@ async fn find(
 }
 
 /// Whoever finished the run in the meantime, or did away with it, may be using the database by now.
-fn ledger_gone(road: &Road) -> Failure {
+pub(super) fn ledger_gone(target: &Endpoint) -> Failure {
     Failure::usage(
         format!(
-            "{} has no ledger any more: the run was finished from elsewhere, or somebody has removed it",
-            road.target_endpoint()
+            "{target} has no ledger any more: the run was finished from elsewhere, or somebody has removed it"
         ),
-        "Nothing was touched. If the run was not finished, start a move anew.",
+        "Nothing was touched. If the run was not finished, start it anew.",
     )
+}
+
+/// The ledger must be that of the run which is resumed.
+pub(super) fn refuse_another_run(
+    ledger: &Ledger,
+    request: &Request,
+    target: &Endpoint,
+) -> Result<(), Failure> {
+    if ledger.request.run == request.run {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        format!(
+            "the ledger in {target} belongs to another run: {}",
+            ledger.request.run
+        ),
+        "Resume that run, or lead --target to the database that this one was filling.",
+    ))
 }
 
 /// Without a run directory, what was asked for is in the ledger.

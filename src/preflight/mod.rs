@@ -55,7 +55,7 @@ use crate::plan::Plan;
 use crate::toc::{Entry, RestoreOptions, Toc};
 
 pub use skip::{SKIPPABLE, pass_over};
-pub use target::same_database;
+pub use target::{add_a_part, same_database};
 pub use verdict::{NOT_LOOKED_AT, Verdict};
 pub use window::finding as window_finding;
 

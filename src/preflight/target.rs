@@ -1,8 +1,13 @@
 //! Whether the target can be written, and is empty.
 
 use super::{PreflightFacts, blocker, finding, listed, warning};
+use std::collections::BTreeSet;
+
 use crate::catalog::ServerFacts;
-use crate::model::{Finding, Rows, ServerVersion, Severity, quote_ident, shell_word};
+use crate::model::{
+    Finding, QualifiedName, Rows, ServerVersion, Severity, quote_ident, shell_word,
+};
+use crate::toc::{Entry, Toc};
 
 /// Whether both are the same database: the same cluster, or a standby of it, and the same database in it.
 ///
@@ -11,6 +16,39 @@ pub fn same_database(source: &ServerFacts, target: &ServerFacts) -> bool {
     source.system_identifier.is_some()
         && source.system_identifier == target.system_identifier
         && source.database_oid == target.database_oid
+}
+
+/// Kinds of entries that share one space of names.
+const RELATIONS: [&str; 5] = [
+    "TABLE",
+    "VIEW",
+    "MATERIALIZED VIEW",
+    "SEQUENCE",
+    "FOREIGN TABLE",
+];
+
+/// A part of an archive may be added to what the target holds, as long as that has nothing of the same name, or is emptied
+/// first.
+pub fn add_a_part(
+    findings: &mut Vec<Finding>,
+    part: &Toc,
+    (there, emptied): (&BTreeSet<QualifiedName>, bool),
+) {
+    findings.retain(|finding| finding.rule != "target-not-empty");
+    let entries = part.entries.iter();
+    let taken: Vec<String> = entries
+        .filter(|entry| RELATIONS.contains(&entry.desc.as_str()))
+        .filter_map(Entry::qualified_name)
+        .filter(|name| there.contains(name))
+        .map(|name| name.shown())
+        .collect();
+    if !taken.is_empty() && !emptied {
+        findings.push(blocker(
+            "target-has-it",
+            format!("the target already has {}", listed(taken)),
+            "Drop it there, or rename it, or restore into another database.",
+        ));
+    }
 }
 
 pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {

@@ -12,8 +12,8 @@ use crate::archive::{Codec, Header, Journal, Line, Noted, Unfinished, is_as_note
 use crate::cli::inspect::Server;
 use crate::cli::keeper;
 use crate::cli::output::Output;
+use crate::cli::requested::reached_again;
 use crate::cli::run_dir::RunDir;
-use crate::cli::secrets::SOURCE_PASSWORD;
 use crate::cli::session::step;
 use crate::cli::verify::check_archive;
 use crate::event::{Emit as _, What};
@@ -22,7 +22,7 @@ use crate::ledger::Identity;
 use crate::model::{ExitStatus, Filters, Side, VerifyLevel};
 use crate::pg::Snapshot;
 use crate::pg::client_tools::Search;
-use crate::pg::conninfo::{Conninfo, Environment, Password};
+use crate::pg::conninfo::{Conninfo, Environment};
 use crate::pg::keeper::Kept;
 use crate::toc::RestoreOptions;
 
@@ -153,10 +153,7 @@ pub(super) async fn take_up(
     let environment = Environment::of_process();
     let emitter = output.emitter();
     step(&emitter, "connecting");
-    let conninfo = match given {
-        Some(given) => given,
-        None => recorded(request, &environment)?,
-    };
+    let conninfo = reached_again(given, &request.source, &environment, Side::Source)?;
     let server = Server::connect(conninfo, Side::Source)
         .await
         .map_err(|failure| failure.while_doing("the source"))?;
@@ -223,15 +220,6 @@ fn refuse_of_another(
 
 fn kept(header: &Header) -> Option<Kept> {
     serde_json::from_value(header.holder.clone()).ok()
-}
-
-/// Where the interrupted session was connected.
-fn recorded(request: &DumpRequest, environment: &Environment) -> Result<Conninfo, Failure> {
-    let conninfo = Conninfo::from_record(&request.source, environment)?;
-    Ok(match environment.variable(SOURCE_PASSWORD) {
-        Some(password) => conninfo.with_password(&Password::new(password)),
-        None => conninfo,
-    })
 }
 
 /// What the journal says is finished, as far as the files are still what it says.

@@ -15,7 +15,7 @@ use crate::model::{
 use crate::pg::conninfo::Conninfo;
 use crate::plan::{Archived, Inputs, Left, Plan, PlanOptions, Salvaged};
 use crate::preflight::{self, PreflightFacts};
-use crate::toc::{Entry, RestoreOptions, Selection, Text, Toc};
+use crate::toc::{RestoreOptions, Selection, Text, Toc};
 
 /// What was asked for.
 #[derive(Debug, Clone)]
@@ -199,35 +199,11 @@ async fn in_utf8(opened: &Opened, target: &Server) -> Result<Toc, Failure> {
 impl Looked {
     /// A part may be added to what is there, as long as nothing of it is there.
     async fn make_room_for_a_part(&self, findings: &mut Vec<Finding>) -> Result<(), Failure> {
-        findings.retain(|finding| finding.rule != "target-not-empty");
-        let there: BTreeSet<QualifiedName> = catalog::relations(&self.target.session)
-            .await?
-            .into_iter()
-            .map(|relation| relation.name)
-            .collect();
-        let relations = [
-            "TABLE",
-            "VIEW",
-            "MATERIALIZED VIEW",
-            "SEQUENCE",
-            "FOREIGN TABLE",
-        ];
-        let entries = self.archived.toc.entries.iter();
-        let taken: Vec<String> = entries
-            .filter(|entry| relations.contains(&entry.desc.as_str()))
-            .filter_map(Entry::qualified_name)
-            .filter(|name| there.contains(name))
-            .map(|name| name.shown())
-            .collect();
-        if !taken.is_empty() && self.wanted.overwrite.is_none() {
-            findings.push(Finding {
-                severity: Severity::Blocker,
-                rule: "target-has-it".to_owned(),
-                what: format!("the target already has {}", taken.join(", ")),
-                evidence: Vec::new(),
-                remedy: "Drop it there, or rename it, or restore into another database.".to_owned(),
-            });
-        }
+        let there = catalog::relations(&self.target.session).await?;
+        let there: BTreeSet<QualifiedName> =
+            there.into_iter().map(|relation| relation.name).collect();
+        let emptied = self.wanted.overwrite.is_some();
+        preflight::add_a_part(findings, &self.archived.toc, (&there, emptied));
         Ok(())
     }
 

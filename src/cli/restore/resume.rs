@@ -1,7 +1,5 @@
 //! A restore that was interrupted: the archive must still be the one that it was begun with.
 
-use std::sync::Arc;
-
 use super::carry::{self, Ready};
 use super::look::{self, Wanted};
 use super::opened::{self, Opened};
@@ -9,15 +7,16 @@ use crate::cli::arguments::{RetryArgs, RunningArgs};
 use crate::cli::inspect::Server;
 use crate::cli::output::Output;
 use crate::cli::past::Past;
-use crate::cli::secrets::TARGET_PASSWORD;
+use crate::cli::requested::reached_again;
+use crate::cli::resume::{ledger_gone, refuse_another_run};
 use crate::cli::session::{self, Session};
 use crate::cli::take_up::as_planned;
 use crate::execute::rebase;
 use crate::failure::Failure;
 use crate::fault;
 use crate::ledger::{self, Ledger, Request};
-use crate::model::ExitStatus;
-use crate::pg::conninfo::{Conninfo, Environment, Password};
+use crate::model::{ExitStatus, Side};
+use crate::pg::conninfo::{Conninfo, Environment};
 
 /// What is resumed, and how.
 pub(in crate::cli) struct Resume {
@@ -52,16 +51,8 @@ pub(in crate::cli) async fn resume(
 
 /// The target that an interrupted restore was filling.
 fn recorded_target(request: &Request, given: Option<Conninfo>) -> Result<Conninfo, Failure> {
-    if let Some(given) = given {
-        return Ok(given);
-    }
     let environment = Environment::of_process();
-    let found = Conninfo::from_record(&request.target, &environment)
-        .map_err(|error| Failure::from(error).while_doing("the target"))?;
-    Ok(match environment.variable(TARGET_PASSWORD) {
-        Some(password) => found.with_password(&Password::new(password)),
-        None => found,
-    })
+    reached_again(given, &request.target, &environment, Side::Target)
 }
 
 async fn ready(asked: &Resume, session: &Session<'_>) -> Result<Ready, Failure> {
@@ -88,13 +79,7 @@ async fn ready(asked: &Resume, session: &Session<'_>) -> Result<Ready, Failure> 
     session.claim(&target).await?;
     let Some(ledger) = ledger::read(&target.session).await? else {
         if asked.past.begun {
-            return Err(Failure::usage(
-                format!(
-                    "{} has no ledger any more: the run was finished from elsewhere, or somebody has removed it",
-                    target.endpoint
-                ),
-                "Nothing was touched. If the run was not finished, start a restore anew.",
-            ));
+            return Err(ledger_gone(&target.endpoint));
         }
         let overwrite = request.overwrite.clone();
         let wanted = Wanted {
@@ -104,15 +89,7 @@ async fn ready(asked: &Resume, session: &Session<'_>) -> Result<Ready, Failure> 
         let looked = Box::pin(look::look(session, (opened, target), wanted)).await?;
         return carry::begin(session, looked, request).await;
     };
-    if ledger.request.run != request.run {
-        return Err(Failure::usage(
-            format!(
-                "the ledger in {} belongs to another run: {}",
-                target.endpoint, ledger.request.run
-            ),
-            "Resume that run, or lead --target to the database that this one was filling.",
-        ));
-    }
+    refuse_another_run(&ledger, request, &target.endpoint)?;
     Box::pin(take_up(asked, session, (opened, target, wanted), ledger)).await
 }
 
@@ -145,7 +122,7 @@ async fn take_up(
     let (plan, earlier) = resumption.earlier(session, (&asked.past, asked.retry_failed))?;
     Ok(Ready {
         looked,
-        plan: Arc::clone(&plan),
+        plan,
         earlier,
         ledger: wire,
     })
