@@ -41,7 +41,7 @@ test-faults: ## the whole fault-injection suite: kills at every point, lost sess
 	exit $$status
 
 # What is given to make is given to the benchmark, by the same name.
-BENCH := SCENARIO SETTING TOOLS ROUNDS SCALE FROM TO JOBS PROFILE BASE
+BENCH := SCENARIO SETTING TOOLS ROUNDS SCALE FROM TO JOBS PROFILE COMPRESSION BASE
 
 bench: ## pgconvoy and other tools side by side: SCENARIO="mix giant" TOOLS="move stock" SETTING=tuned ROUNDS=5 SCALE=1 (benches/README.md)
 	@tests/support/install-servers bench

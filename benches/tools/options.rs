@@ -23,6 +23,8 @@ pub struct Options {
     pub jobs: usize,
     /// Whether sessions are sampled while the tools run.
     pub profile: bool,
+    /// What archives are compressed with, as `-Z` has it.
+    pub compression: String,
     /// Another build of pgconvoy, for the tool `base`.
     pub base: Option<PathBuf>,
     /// Where the JSON goes.
@@ -56,6 +58,7 @@ impl Options {
             to: 18,
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
             profile: false,
+            compression: "none".to_owned(),
             base: None,
             output_dir: target_dir.parent().unwrap_or(target_dir).join("bench"),
         }
@@ -82,6 +85,7 @@ impl Options {
             "TO" => self.to = value.parse().map_err(|_| number("a major version"))?,
             "JOBS" => self.jobs = value.parse().map_err(|_| number("a number of jobs"))?,
             "PROFILE" => self.profile = !matches!(value, "0" | "no" | "off"),
+            "COMPRESSION" => value.clone_into(&mut self.compression),
             "BASE" => self.base = Some(PathBuf::from(value)),
             _ => return Err(format!("there is no {name}")),
         }
@@ -101,6 +105,7 @@ pub fn usage() -> String {
          \x20 FROM, TO  major versions of the two servers (18)\n\
          \x20 JOBS      what every tool is told with -j (all cores)\n\
          \x20 PROFILE   1: sample the sessions of both servers while a tool runs\n\
+         \x20 COMPRESSION  of archives: none, gzip, lz4, zstd, each with a level or without (none)\n\
          \x20 BASE      another build of pgconvoy, for the tool base\n\
          scenarios:\n",
     );

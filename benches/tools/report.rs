@@ -10,7 +10,7 @@ use crate::options::Options;
 use crate::pair::Pair;
 use crate::run::{Figures, Outcome};
 use crate::scenario::{Scenario, Setting};
-use crate::tool::{STOCK, Tool};
+use crate::tool::Tool;
 
 /// A figure of a run: its name in the JSON, its head in the table, and how it is taken and shown.
 struct Column {
@@ -85,6 +85,8 @@ pub struct Report {
 /// The runs of one tool.
 struct Series {
     tool: &'static str,
+    /// The tool that it is measured against.
+    against: &'static str,
     /// Round and figures.
     counted: Vec<(usize, Figures)>,
     failed: Vec<(usize, String)>,
@@ -123,6 +125,7 @@ impl Report {
             "jobs": options.jobs,
             "cores": std::thread::available_parallelism().map_or(0, usize::from),
             "source_bytes": source_bytes,
+            "compression": options.compression,
         });
         Self {
             title,
@@ -140,6 +143,7 @@ impl Report {
         let at = known.unwrap_or_else(|| {
             self.tools.push(Series {
                 tool: tool.name,
+                against: tool.against,
                 counted: Vec::new(),
                 failed: Vec::new(),
             });
@@ -206,19 +210,20 @@ impl Report {
         Value::Object(whole)
     }
 
-    fn stock(&self) -> Option<&Series> {
-        self.tools.iter().find(|series| series.tool == STOCK)
+    /// The runs of the stock tools for the same work.
+    fn stock(&self, series: &Series) -> Option<&Series> {
+        self.tools.iter().find(|other| other.tool == series.against)
     }
 
     /// A median as a part of the stock tools' median.
     fn ratio(&self, series: &Series, column: &Column) -> Option<f64> {
-        let stock = self.stock()?.spread(column)?.median;
+        let stock = self.stock(series)?.spread(column)?.median;
         (stock > 0.0).then_some(series.spread(column)?.median / stock)
     }
 
     /// The wall time as a part of the stock tools' in the same round: what the machine did meanwhile falls out.
     fn by_round(&self, series: &Series) -> Option<Spread> {
-        let stock = &self.stock()?.counted;
+        let stock = &self.stock(series)?.counted;
         let ratios = series.counted.iter().filter_map(|(round, figures)| {
             let (_, theirs) = stock.iter().find(|(other, _)| other == round)?;
             Some(figures.wall_s / theirs.wall_s)
@@ -293,7 +298,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\n{}", self.title)?;
         self.write_figures(f)?;
-        if self.stock().is_some_and(|stock| !stock.counted.is_empty()) {
+        let is_measured = |series| self.ratio(series, WALL).is_some();
+        if self.tools.iter().any(is_measured) {
             writeln!(f)?;
             self.write_ratios(f)?;
         }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::check::Check;
-use crate::meter;
+use crate::meter::{self, Metered};
 use crate::options::Options;
 use crate::pair::Pair;
 use crate::profile::Profile;
@@ -85,6 +85,8 @@ impl<'a> Conditions<'a> {
         let scratch = scratch_dir()?;
         let environment = self.environment(scratch.path());
         let output = scratch.path().join("output");
+        meter::run(tool.before, &environment, scratch.path(), &output)
+            .and_then(|metered| succeeded(&metered, &output))?;
         let profile = self.options.profile.then(|| Profile::begin(self.pair));
         let wal_before = self.pair.target_wal_bytes()?;
         let (source_before, target_before) = self.pair.usages()?;
@@ -96,21 +98,13 @@ impl<'a> Conditions<'a> {
         if let Some(profile) = profile {
             println!("{}:\n{}", tool.name, profile.end());
         }
-        if metered.status != Some(0) {
-            let said = std::fs::read(&output).unwrap_or_default();
-            let status = metered.status.map_or_else(
-                || "a signal".to_owned(),
-                |status| format!("status {status}"),
-            );
-            return Err(format!(
-                "it ended with {status} and said at last:\n{}",
-                last_lines(&String::from_utf8_lossy(&said))
-            ));
-        }
+        succeeded(&metered, &output)?;
         let began = Instant::now();
         self.pair.target.try_psql("postgres", "checkpoint")?;
         let checkpoint_s = began.elapsed().as_secs_f64();
         let (_, target_settled) = self.pair.usages()?;
+        meter::run(tool.after, &environment, scratch.path(), &output)
+            .and_then(|metered| succeeded(&metered, &output))?;
         Ok(Figures {
             wall_s: metered.wall_s,
             client_cpu_s: metered.cpu_s,
@@ -145,9 +139,26 @@ impl<'a> Conditions<'a> {
             ("JOBS", self.options.jobs.to_string()),
             ("SCRATCH", scratch.display().to_string()),
             ("CHECKOUT", env!("CARGO_MANIFEST_DIR").to_owned()),
+            ("COMPRESSION", self.options.compression.clone()),
             ("BASE", base.display().to_string()),
         ]
     }
+}
+
+/// What a script said at last, if it did not end as it should.
+fn succeeded(metered: &Metered, output: &Path) -> Result<(), String> {
+    if metered.status == Some(0) {
+        return Ok(());
+    }
+    let said = std::fs::read(output).unwrap_or_default();
+    let status = metered.status.map_or_else(
+        || "a signal".to_owned(),
+        |status| format!("status {status}"),
+    );
+    Err(format!(
+        "it ended with {status} and said at last:\n{}",
+        last_lines(&String::from_utf8_lossy(&said))
+    ))
 }
 
 /// Beside the clusters' own directories, so that a dump is written to the disk that the servers write to.

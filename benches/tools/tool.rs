@@ -1,19 +1,26 @@
 //! The tools, each a line of shell that can be typed by hand.
 //!
 //! What the lines name: `SOURCE` and `TARGET` are conninfos, `JOBS` is a number, `SCRATCH` an empty directory that
-//! is removed afterwards, on the same disk as the servers' data, `CHECKOUT` is where this repository is. The newest client tools are first in `PATH`.
+//! is removed afterwards, on the same disk as the servers' data, `COMPRESSION` is what `-Z` takes, `CHECKOUT` is where this
+//! repository is. The newest client tools are first in `PATH`.
 
 use std::process::{Command, Stdio};
 
 use crate::options::Options;
 
-/// One way to bring a database from one server to another.
+/// One way to bring a database from one server to another, or a part of that way: into an archive, or out of one.
 #[derive(Debug, Clone, Copy)]
 pub struct Tool {
     pub name: &'static str,
     pub about: &'static str,
     /// For bash, which ends at the first command that fails.
     pub script: &'static str,
+    /// What has to be done before, and is not measured.
+    pub before: &'static str,
+    /// What has to be done before source and target can be compared, and is not measured.
+    pub after: &'static str,
+    /// The tool that it is measured against.
+    pub against: &'static str,
     /// Whether it is run if no tools are named.
     pub is_usual: bool,
     needs: Need,
@@ -32,14 +39,40 @@ const USUAL: Tool = Tool {
     name: "",
     about: "",
     script: "",
+    before: "",
+    after: "",
+    against: STOCK,
     is_usual: true,
     needs: Need::Nothing,
 };
 
-/// The tool that the others are measured against.
-pub const STOCK: &str = "stock";
+/// The tool that most others are measured against.
+const STOCK: &str = "stock";
 
-pub const TOOLS: [Tool; 10] = [
+/// An archive by the stock tool, in a directory.
+const STOCK_DUMP: &str =
+    r#"pg_dump -Fd -Z "$COMPRESSION" -j "$JOBS" -f "$SCRATCH/dump" -d "$SOURCE""#;
+
+/// The stock tool takes it.
+const STOCK_RESTORE: &str = r#"pg_restore -j "$JOBS" -d "$TARGET" "$SCRATCH/dump""#;
+
+/// Half of the way: into an archive. Whether it holds everything is seen when it is restored.
+const INTO_ARCHIVE: Tool = Tool {
+    after: STOCK_RESTORE,
+    against: "dump-stock",
+    is_usual: false,
+    ..USUAL
+};
+
+/// The other half. All restore what the stock tool has dumped.
+const OUT_OF_ARCHIVE: Tool = Tool {
+    before: STOCK_DUMP,
+    against: "restore-stock",
+    is_usual: false,
+    ..USUAL
+};
+
+pub const TOOLS: [Tool; 14] = [
     Tool {
         name: "move",
         about: "pgconvoy move, proven by content (its default)",
@@ -93,6 +126,30 @@ pub const TOOLS: [Tool; 10] = [
             pgcopydb compare data --source "$SOURCE" --target "$TARGET" --dir "$SCRATCH/pgcopydb""#,
         needs: Need::Command(&["pgcopydb", "compare", "data", "--help"]),
         ..USUAL
+    },
+    Tool {
+        name: "dump",
+        about: "pgconvoy dump, proven by content; COMPRESSION=",
+        script: r#"pgconvoy dump --source "$SOURCE" --archive "$SCRATCH/dump" -Z "$COMPRESSION" --run-dir "$SCRATCH/run" -j "$JOBS""#,
+        ..INTO_ARCHIVE
+    },
+    Tool {
+        name: "dump-stock",
+        about: "pg_dump -Fd, in parallel: unverified",
+        script: STOCK_DUMP,
+        ..INTO_ARCHIVE
+    },
+    Tool {
+        name: "restore",
+        about: "pgconvoy restore of an archive by pg_dump, proven by content",
+        script: r#"pgconvoy restore --archive "$SCRATCH/dump" --target "$TARGET" --run-dir "$SCRATCH/run" -j "$JOBS""#,
+        ..OUT_OF_ARCHIVE
+    },
+    Tool {
+        name: "restore-stock",
+        about: "pg_restore of the same, in parallel: unverified, no statistics",
+        script: STOCK_RESTORE,
+        ..OUT_OF_ARCHIVE
     },
     Tool {
         name: "floor",
