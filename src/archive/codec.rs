@@ -4,14 +4,14 @@
 //! one file. A file that ends in the middle of a frame is an error, also where the stock readers do not mind (lz4, zstd).
 
 use std::fmt;
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, BufWriter, IntoInnerError, Read, Write};
 use std::str::FromStr;
 
 use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
-/// How much is asked of a file at once.
+/// How much is asked of a file at once, and given to one.
 const BUFFER: usize = 128 << 10;
 
 /// A kind of compression.
@@ -162,21 +162,43 @@ impl fmt::Display for Codec {
     }
 }
 
-/// Compresses what is written to it, as one frame.
-pub enum Encoder<W: Write> {
-    /// As it is.
+/// Compresses what is written to it, as one frame. Rows come one by one, and are gathered: neither the libraries nor the
+/// operating system like to be called for each of them.
+pub struct Encoder<W: Write>(BufWriter<Frame<W>>);
+
+enum Frame<W: Write> {
     Plain(W),
-    /// gzip
     Gzip(GzEncoder<W>),
-    /// lz4
     Lz4(lz4::Encoder<W>),
-    /// zstd
     Zstd(zstd::Encoder<'static, W>),
 }
 
 impl<W: Write> Encoder<W> {
     /// Begins a frame.
     pub fn new(codec: Codec, into: W) -> io::Result<Self> {
+        let frame = Frame::new(codec, into)?;
+        Ok(Self(BufWriter::with_capacity(BUFFER, frame)))
+    }
+
+    /// Ends the frame.
+    pub fn finish(self) -> io::Result<W> {
+        let frame = self.0.into_inner();
+        frame.map_err(IntoInnerError::into_error)?.finish()
+    }
+}
+
+impl<W: Write> Write for Encoder<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl<W: Write> Frame<W> {
+    fn new(codec: Codec, into: W) -> io::Result<Self> {
         Ok(match codec.algorithm {
             Algorithm::None => Self::Plain(into),
             Algorithm::Gzip => {
@@ -203,8 +225,7 @@ impl<W: Write> Encoder<W> {
         })
     }
 
-    /// Ends the frame.
-    pub fn finish(self) -> io::Result<W> {
+    fn finish(self) -> io::Result<W> {
         match self {
             Self::Plain(into) => Ok(into),
             Self::Gzip(encoder) => encoder.finish(),
@@ -217,7 +238,7 @@ impl<W: Write> Encoder<W> {
     }
 }
 
-impl<W: Write> Write for Encoder<W> {
+impl<W: Write> Write for Frame<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(into) => into.write(bytes),
