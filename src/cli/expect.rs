@@ -7,9 +7,11 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use clap::Args;
 
 use super::arguments::duration;
+use super::past::Measure;
 use super::run_dir::Look;
 use crate::event::{Emit, Expected, What};
 use crate::failure::Failure;
@@ -37,6 +39,48 @@ pub struct Expectations {
 }
 
 impl ExpectArgs {
+    /// What is resumed is not a move: there is nothing to compare it with.
+    pub fn refuse_for(&self, what: &str) -> Result<(), Failure> {
+        if self.baseline.is_none() && self.window.is_none() {
+            return Ok(());
+        }
+        Err(Failure::usage(
+            format!("{what} is not compared with an earlier run or a window"),
+            "Leave --baseline and --window out.",
+        ))
+    }
+
+    /// For a session that goes on with a run: what is not said anew is as the sessions before it had it. Returns as well what of that
+    /// does not hold any more; a run that can go on is not kept from it by that.
+    pub(super) fn resume(
+        &self,
+        before: &Measure,
+        now: DateTime<Utc>,
+    ) -> Result<(Expectations, Vec<String>), Failure> {
+        let mut expectations = self.resolve()?;
+        let mut gone = Vec::new();
+        if let (None, Some(dir)) = (&self.baseline, &before.baseline) {
+            match read(dir) {
+                Ok(baseline) => expectations.baseline = Some((baseline, dir.display().to_string())),
+                Err(failure) => gone.push(format!(
+                    "the time left is not told by the earlier run any more: {}",
+                    failure.message
+                )),
+            }
+        }
+        if let (None, Some(until)) = (self.window, before.until) {
+            let left = u64::try_from((until - now).num_milliseconds());
+            match left {
+                Ok(left @ 1..) => expectations.window_ms = Some(left),
+                Ok(0) | Err(_) => gone.push(format!(
+                    "the window that the run was given was over at {}; --window says another one",
+                    until.format("%Y-%m-%d %H:%M:%S UTC")
+                )),
+            }
+        }
+        Ok((expectations, gone))
+    }
+
     /// Reads the record of the earlier run.
     pub fn resolve(&self) -> Result<Expectations, Failure> {
         let baseline = match &self.baseline {
@@ -70,16 +114,23 @@ fn read(dir: &Path) -> Result<Baseline, Failure> {
 impl Expectations {
     /// Tells it of a plan.
     pub fn tell(&self, plan: &Plan, emit: &dyn Emit) {
+        if let Some(expected) = self.of(plan) {
+            emit.emit(What::Expected(Box::new(expected)));
+        }
+    }
+
+    /// What is expected of a plan; `None` if nothing was asked for.
+    pub fn of(&self, plan: &Plan) -> Option<Expected> {
         if self.baseline.is_none() && self.window_ms.is_none() {
-            return;
+            return None;
         }
         let expected = match &self.baseline {
             Some((baseline, dir)) => baseline.expect(&plan.announced(), plan.workers, dir.clone()),
             None => Expected::default(),
         };
-        emit.emit(What::Expected(Box::new(Expected {
+        Some(Expected {
             window_ms: self.window_ms,
             ..expected
-        })));
+        })
     }
 }

@@ -6,9 +6,12 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::BufReader;
+use std::path::PathBuf;
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::run_dir::{Look, statements_of_script, statements_to_run};
-use crate::event::{Event, JobFailure, What};
+use crate::event::{Event, Expected, JobFailure, What};
 use crate::failure::Failure;
 use crate::model::{ExitStatus, JobId, SqlText};
 use crate::report::recorded;
@@ -23,7 +26,29 @@ pub(super) struct Past {
     pub ended: Option<(ExitStatus, String)>,
     /// Whether there was a ledger: jobs were announced.
     pub begun: bool,
+    /// What the last session went by, if it was told of anything.
+    pub measure: Measure,
     failures: Vec<JobFailure>,
+}
+
+/// What a session compares itself with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Measure {
+    /// The directory of an earlier run.
+    pub baseline: Option<PathBuf>,
+    /// When it should be over.
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl Measure {
+    fn of(expected: &Expected, began: DateTime<Utc>) -> Self {
+        let window =
+            |ms: u64| began.checked_add_signed(TimeDelta::milliseconds(i64::try_from(ms).ok()?));
+        Self {
+            baseline: expected.baseline.as_ref().map(PathBuf::from),
+            until: expected.window_ms.and_then(window),
+        }
+    }
 }
 
 /// A statement that the operator has edited after it failed.
@@ -46,9 +71,14 @@ impl Past {
 
     fn of(events: &[Event]) -> Self {
         let mut past = Self::default();
+        let mut began = DateTime::<Utc>::MIN_UTC;
         for event in events {
             match &event.what {
-                What::RunStarted { .. } => past.ended = None,
+                What::RunStarted { .. } => {
+                    past.ended = None;
+                    began = event.at;
+                }
+                What::Expected(expected) => past.measure = Measure::of(expected, began),
                 What::Planned { .. } => past.begun = true,
                 What::RunFinished {
                     status, sentence, ..

@@ -11,11 +11,13 @@
 
 use std::path::PathBuf;
 
+use chrono::Utc;
 use clap::Args;
 
 use super::arguments::{OutputArgs, RetryArgs, RunningArgs, resolve_connection};
 use super::detach;
 use super::dump;
+use super::expect::{ExpectArgs, Expectations};
 use super::inspect::{Inspection, Road, Server};
 use super::output::Output;
 use super::past::Past;
@@ -26,6 +28,7 @@ use super::salvage;
 use super::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
 use super::session::{self, Ready, Session};
 use super::take_up::take_up;
+use crate::event::{Emit, What};
 use crate::failure::Failure;
 use crate::ledger::{self, Identity, Ledger, Request};
 use crate::model::{Endpoint, ExitStatus, Side};
@@ -66,6 +69,10 @@ pub struct ResumeArgs {
     /// Try failed statements again, after their cause was mended; one whose file under failed/ was edited is run as edited
     #[arg(long, help_heading = "Resuming")]
     pub retry_failed: bool,
+
+    /// What to expect of it; as before, if nothing is said.
+    #[command(flatten)]
+    pub expect: ExpectArgs,
 
     /// What is tried again.
     #[command(flatten)]
@@ -116,6 +123,7 @@ impl ResumeArgs {
                         "Leave --retry-failed out: what is not finished is done.",
                     ));
                 }
+                self.expect.refuse_for("a dump")?;
                 if let Some(status) = dump::finished_before(&request)? {
                     return Ok(status);
                 }
@@ -128,6 +136,7 @@ impl ResumeArgs {
             let request = run_dir.read_request()?;
             let request: Request = request.ok_or_else(|| nothing_asked(directory))?;
             if request.archive.is_some() {
+                self.expect.refuse_for("a restore")?;
                 let target = self.given_target(&Environment::of_process())?;
                 if let Some(status) =
                     restore::finished_before(&request, target.clone(), &past).await?
@@ -144,6 +153,7 @@ impl ResumeArgs {
         } else if let Some(target) = self.given_target(&Environment::of_process())? {
             let request = request_from_ledger(&target).await?;
             if request.archive.is_some() {
+                self.expect.refuse_for("a restore")?;
                 let output = Output::start(&options)?;
                 output.run_dir().write_request(&request)?;
                 let asked = (request, Some(target), Past::default());
@@ -231,10 +241,10 @@ async fn run(
     let session = Session::new(&output, args.running, args.retry);
     let from_elsewhere = request.is_none();
     let found = tokio::select! {
-        found = look(&args, &session, request, past.begun) => found,
+        found = look((&args, &past), &session, request) => found,
         failure = session.stopped() => Err(failure),
     };
-    let (request, found) = match found {
+    let (request, found, expectations) = match found {
         Ok(found) => found,
         // This session has touched nothing. The record of the others stays.
         Err(failure) if from_elsewhere => {
@@ -245,6 +255,7 @@ async fn run(
     };
     let done = async {
         let ready = ready((&past, args.retry_failed), &session, &request, found).await?;
+        expectations.tell(&ready.plan, &session.emitter());
         Box::pin(session.carry_out(ready)).await
     };
     let done = done.await;
@@ -272,11 +283,11 @@ async fn ready(
 
 /// Finds both ends and the ledger; touches nothing, but that it ends what an earlier session has left running.
 async fn look(
-    args: &ResumeArgs,
+    (args, past): (&ResumeArgs, &Past),
     session: &Session<'_>,
     request: Option<Request>,
-    begun: bool,
-) -> Result<(Request, Found), Failure> {
+) -> Result<(Request, Found, Expectations), Failure> {
+    let (expectations, gone) = args.expect.resume(&past.measure, Utc::now())?;
     let environment = Environment::of_process();
     let source = args.given_source(&environment)?;
     let target = args.given_target(&environment)?;
@@ -310,8 +321,11 @@ async fn look(
         requested.salvage =
             Some(Box::pin(salvage::look_for_damage(session, &mut road, request.jobs)).await?);
     }
-    let found = Box::pin(find(session, road, requested, (&request, begun))).await?;
-    Ok((request, found))
+    let found = Box::pin(find(session, road, requested, (&request, past.begun))).await?;
+    for text in gone {
+        session.emitter().emit(What::Note { text });
+    }
+    Ok((request, found, expectations))
 }
 
 async fn find(
