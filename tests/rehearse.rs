@@ -92,6 +92,59 @@ fn a_move_is_measured_by_its_rehearsal() {
         "{run}"
     );
 
+    let paper = target.database("paper");
+    let fixed = ["plan", "--source", &from, "--target", &paper];
+    for (window, verdict) in [
+        ("1h", "within the window of 1 h 00 min"),
+        ("1s", "s from the first job on"),
+    ] {
+        let planned =
+            Pgconvoy::new(
+                fixed
+                    .iter()
+                    .chain(&["--baseline", measure, "--window", window]),
+            )
+            .run();
+        assert_eq!(planned.status, 0, "{planned}");
+        for said in [
+            &format!("Measured by the rehearsal in {measure}: about "),
+            verdict,
+        ] {
+            assert!(planned.stdout.contains(said), "{said}: {planned}");
+        }
+    }
+
+    // Killed and resumed, it is still measured by the rehearsal, and has what is left of the window.
+    let again = target.database("again");
+    let fixed = [
+        "move",
+        "--source",
+        &from,
+        "--target",
+        &again,
+        "--run-dir",
+        RUN_DIR,
+    ];
+    let killed = Pgconvoy::new(
+        fixed
+            .iter()
+            .chain(&["--baseline", measure, "--window", "1h"]),
+    )
+    .env("PGCONVOY_FAULT", "kill@job-started[copy ]")
+    .run();
+    let run_dir = killed.path(RUN_DIR);
+    let resumed = Pgconvoy::new(["resume", run_dir.to_str().expect("UTF-8")]).run();
+    assert_eq!(resumed.status, 0, "{resumed}");
+    let report = fs::read_to_string(run_dir.join("report.json")).expect("a report");
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    let expected = &report["expected"];
+    assert_eq!(expected["baseline"], measure, "{resumed}");
+    let left = expected["window_ms"].as_u64();
+    assert!(
+        left.is_some_and(|left| (3_000_000..3_600_000).contains(&left)),
+        "{resumed}"
+    );
+
     let half = rehearsal.path("half");
     cut_in_half(&rehearsal.path(RUN_DIR), &half);
     let half = half.to_str().expect("UTF-8");

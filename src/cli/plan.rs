@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::arguments::{ConnectionArgs, LeaveOutArgs, SelectionArgs, SpeedArgs, VerifyArgs};
+use super::expect::ExpectArgs;
 use super::inspect::{Inspection, Road};
 use super::output::style_of_stderr;
 use super::requested::{Requested, Sizes};
@@ -43,6 +44,10 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub verify: VerifyArgs,
 
+    /// What to measure it by.
+    #[command(flatten)]
+    pub expect: ExpectArgs,
+
     /// Draw who would work on what when into a file, as SVG
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub gantt: Option<PathBuf>,
@@ -66,6 +71,7 @@ pub struct PlanArgs {
 impl PlanArgs {
     /// From the command line.
     pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
+        let expectations = self.expect.resolve()?;
         let mut requested = Requested::new(&self.connection, &self.selection, &self.leave_out)?;
         requested.jobs = self.speed.jobs();
         requested.verify = self.verify.level();
@@ -95,10 +101,12 @@ impl PlanArgs {
             serde_json::to_string(&plan)
                 .map_err(|error| Failure::defect(format!("putting the plan into JSON: {error}")))?
         } else {
+            let expected = expectations.of(&plan);
             let paper = OnPaper {
                 plan: &plan,
                 forecast: &plan.forecast()?,
                 prediction: plan.predict(None)?,
+                expected: expected.as_ref(),
                 timetable: &slots,
                 columns: usize::from(Size::of_stdout().columns),
             };
@@ -112,6 +120,7 @@ impl PlanArgs {
             ExitStatus::NoGo
         })
     }
+
     /// A plan depends on how many carry it out: each number has its own.
     fn with_other_workers(&self, inspection: &Inspection) -> Result<Vec<WithWorkers>, Failure> {
         let mut numbers = self.compare_jobs.clone();

@@ -28,6 +28,7 @@ mod outline;
 mod phases;
 pub mod plan;
 pub mod recorded;
+mod rehearsed;
 mod restored;
 mod rows;
 mod sentence;

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 
 use super::course::Course;
 use super::evidence::{columns_by_form, tables_in_flux};
-use super::{JobReport, Outcome, Report, archive, restored};
+use super::{JobReport, Outcome, Report, archive, rehearsed, restored};
 use crate::event::Phase;
 use crate::model::{ExitStatus, JobId, QualifiedName, Rows, TableVerdict, Verdict, VerifyLevel};
 use crate::progress::words;
@@ -126,6 +126,7 @@ impl Headline {
             word,
             meaning: archive::meaning(report)
                 .or_else(|| restored::meaning(report))
+                .or_else(|| rehearsed::meaning(report))
                 .unwrap_or(meaning),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::event::Phase;
+use crate::event::{Expected, Phase};
 use crate::model::{Bytes, CopyFormat, JobId, Rows};
 use crate::plan::{CopyUnit, Forecast, Plan, Prediction};
 use crate::progress::words;
@@ -25,6 +25,8 @@ pub struct OnPaper<'a> {
     pub forecast: &'a Forecast,
     /// How far that can be believed.
     pub prediction: Prediction,
+    /// What an earlier run makes us expect, and the time that there is.
+    pub expected: Option<&'a Expected>,
     /// Who does what when.
     pub timetable: &'a [Slot<JobId>],
     /// Width of the picture.
@@ -67,7 +69,37 @@ pub fn render(paper: &OnPaper<'_>, others: &[WithWorkers]) -> Vec<String> {
         words::duration(paper.prediction.least_us / 1000),
         words::duration(paper.prediction.most_us / 1000),
     ));
+    lines.extend(
+        paper
+            .expected
+            .and_then(|expected| measured(expected, forecast)),
+    );
     lines
+}
+
+/// The same by what an earlier run took, and whether there is time for it.
+fn measured(expected: &Expected, forecast: &Forecast) -> Option<String> {
+    let by_rates_ms = forecast.duration_us / 1000;
+    let takes_ms = expected.total_ms.unwrap_or(by_rates_ms);
+    let mut line = match (&expected.by, &expected.baseline) {
+        (Some(by), Some(dir)) => format!(
+            "Measured by the {by} in {dir}: about {} from the first job on",
+            words::duration(takes_ms)
+        ),
+        _ => format!("By these rates about {}", words::duration(takes_ms)),
+    };
+    if let Some(window_ms) = expected.window_ms {
+        let (window, off) = (
+            words::duration(window_ms),
+            words::duration(window_ms.abs_diff(takes_ms)),
+        );
+        let _infallible = if takes_ms <= window_ms {
+            write!(line, ", within the window of {window} by {off}")
+        } else {
+            write!(line, ", BEYOND the window of {window} by {off}")
+        };
+    }
+    (expected.total_ms.is_some() || expected.window_ms.is_some()).then(|| line + ".")
 }
 
 /// What it needs on the target's disk at most, as far as the source's sizes tell.

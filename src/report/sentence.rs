@@ -4,11 +4,11 @@
 //! as many verdicts as the plan has tables, each of them `identical`, every job finished, nothing different and nothing
 //! left unverified. One missing verdict is enough to take the word away.
 
-use crate::model::{Bytes, ExitStatus, Rows, Severity, Verdict, VerifyLevel, Waiver, shell_word};
+use crate::model::{Bytes, ExitStatus, Rows, Severity, Verdict, VerifyLevel, Waiver};
 use crate::progress::words;
 
 use super::facts::{Facts, listed};
-use super::{Report, archive, comparison, restored};
+use super::{Report, archive, comparison, rehearsed, restored};
 
 /// How the command came to its end, which events alone do not tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,9 +23,6 @@ pub enum Ending {
         why: String,
     },
 }
-
-/// What a run into a target calls itself that nobody needs afterwards.
-const REHEARSAL: &str = "rehearse";
 
 /// What a run comes to; the fields of [`What::RunFinished`](crate::event::What::RunFinished).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,8 +91,8 @@ fn proven(facts: &Facts<'_>) -> Conclusion {
             facts.identical_tables()
         )
     };
-    if facts.report.command == REHEARSAL {
-        return rehearsed(facts, &what);
+    if rehearsed::is_rehearsal(facts.report) {
+        return rehearsed::proven(facts, &what);
     }
     let next = facts.report.source_moved_on.as_ref().map(|_| {
         format!(
@@ -113,23 +110,6 @@ fn proven(facts: &Facts<'_>) -> Conclusion {
             facts.not_included()
         ),
         next,
-    }
-}
-
-/// What was written to the source since then does not matter: nobody will use the copy.
-fn rehearsed(facts: &Facts<'_>, what: &str) -> Conclusion {
-    Conclusion {
-        status: ExitStatus::Proven,
-        sentence: format!(
-            "Rehearsed, and proven: {what} {}.{}{}",
-            facts.at_snapshot(),
-            facts.also_the_same(),
-            facts.not_included()
-        ),
-        next: Some(format!(
-            "The move itself will tell the time left by this one if it is given --baseline {}. The target of the rehearsal is of no further use.",
-            shell_word(&facts.report.run_dir)
-        )),
     }
 }
 
