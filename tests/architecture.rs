@@ -59,7 +59,7 @@ struct Ban {
     paths: &'static [&'static str],
 }
 
-const BANS: [Ban; 11] = [
+const BANS: [Ban; 12] = [
     Ban {
         rule: "pure modules know no runtime, file, socket, process, clock or dice, and nobody who does",
         within: &PURE,
@@ -137,6 +137,12 @@ const BANS: [Ban; 11] = [
             "tokio_postgres::connect",
             "tokio_postgres::Config",
         ],
+    },
+    Ban {
+        rule: "only archive/store talks to object storage",
+        within: &[EVERYWHERE],
+        except: &["archive/store"],
+        paths: &["object_store", "reqwest"],
     },
     Ban {
         rule: "only pg starts processes",
@@ -423,6 +429,11 @@ fn each_import_rule_catches_a_snippet_that_breaks_it() {
             "verify/rows.rs",
             "use tokio_postgres::{Client, Config};",
             "only pg opens connections",
+        ),
+        (
+            "archive/stored.rs",
+            "use object_store::ObjectStore;",
+            "only archive/store talks to object storage",
         ),
         (
             "catalog/mod.rs",
