@@ -53,7 +53,7 @@ fn what_keeps_a_store_from_being_used_is_said() {
             "another-s3cret",
             "SignatureDoesNotMatch",
         ),
-        ("AWS_ACCESS_KEY_ID", "NOBODY", "InvalidAccessKeyId"),
+        ("AWS_ACCESS_KEY_ID", "NOBODY", "NotSignedUp"),
     ] {
         for run in [dump(&archive), verify(&archive)] {
             let run = Store::tell(run, here).env(name, value).run();

@@ -17,12 +17,12 @@ use crate::support::server::{Server, newest_tools};
 /// memory; one of each small kind; and large objects.
 const MIXED: &str = "
     create table t (id bigint primary key, v text, b bytea);
-    insert into t select i, repeat(md5(i::text), 4), decode(md5(i::text), 'hex') from generate_series(1, 300000) i;
+    insert into t select i, repeat(md5(i::text), 4), decode(md5(i::text), 'hex') from generate_series(1, 120000) i;
     create table wide (id int primary key, v text, pad text);
     alter table wide alter v set storage external, alter pad set storage plain;
     insert into wide select i, null, repeat('y', 3000) from generate_series(1, 100) i;
-    insert into wide select i, repeat('x', 2500000 + i), null from generate_series(101, 130) i;
-    insert into wide select i, null, repeat('z', 3000) from generate_series(131, 300) i;
+    insert into wide select i, repeat('x', 2500000 + i), null from generate_series(101, 116) i;
+    insert into wide select i, null, repeat('z', 3000) from generate_series(117, 300) i;
     create table other (id int primary key, note text);
     insert into other select i, E'\\\\.\\n\\\\N' from generate_series(1, 2000) i;
     create table empty (a int);
@@ -124,10 +124,7 @@ fn an_archive_in_a_store_is_dumped_checked_listed_and_restored() {
     }
     let list = store.run(["list", &address("plain")]);
     assert_eq!(list.status, 0, "{list}");
-    assert!(
-        list.stdout.contains("300000 rows") || list.stdout.contains("300,000 rows"),
-        "{list}"
-    );
+    assert!(list.stdout.contains("120,000 rows"), "{list}");
     assert!(list.stdout.contains("TABLE DATA public t "), "{list}");
     let to = target.database("restored");
     let run = restore(&store, "a/zstd", &to);
@@ -139,7 +136,7 @@ fn an_archive_in_a_store_is_dumped_checked_listed_and_restored() {
         let compared = store.run(["verify", "--archive", &archive, side, &server]);
         assert_eq!(compared.status, 0, "{side}: {compared}");
     }
-    assert_stock_restores(&store, "a/zstd", &source, &target);
+    assert_stock_restores(&store, "plain", &source, &target);
     // A name that is taken.
     let taken = Store::tell(dump(&source, "a/zstd", &[]), store.port()).run();
     assert_eq!(taken.status, 2, "{taken}");
@@ -215,7 +212,7 @@ fn damage_is_found(store: &Store, target: &Server) {
 /// A connection that is cut in the middle of a file is no end of it.
 fn cut_connections_are_taken_up(store: &Store) {
     let proxy = Proxy::start(store.port());
-    proxy.slow_down(24 << 20);
+    proxy.slow_down(12 << 20);
     let archive = address("plain");
     let run = Pgconvoy::new(["verify", "--archive", &archive]);
     let began = Instant::now();

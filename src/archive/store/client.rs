@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::multipart::MultipartStore;
@@ -57,7 +57,9 @@ pub(super) fn connect(address: &Address) -> Result<Arc<dyn Client>, StoreError> 
 }
 
 fn s3(root: &str) -> object_store::Result<Arc<dyn Client>> {
+    // Objects are removed one by one: not all that speak as S3 does know how to remove many at once.
     let mut builder = AmazonS3Builder::new()
+        .with_config(AmazonS3ConfigKey::DisableBulkDelete, "true")
         .with_client_options(options())
         .with_retry(retries());
     for (name, value) in variables("AWS_") {
