@@ -44,13 +44,12 @@ impl Begun {
         })?;
         text.push(b'\n');
         let mut open = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut file = match open.take() {
-            Some(file) => file,
-            None => {
-                let mut options = OpenOptions::new();
-                options.append(true).create(true).mode(0o600);
-                options.open(&self.path)?
-            }
+        let mut file = if let Some(file) = open.take() {
+            file
+        } else {
+            let mut options = OpenOptions::new();
+            options.append(true).create(true).mode(0o600);
+            options.open(&self.path)?
         };
         file.write_all(&text)?;
         *open = Some(file);

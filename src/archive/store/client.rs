@@ -108,8 +108,8 @@ fn variables(begin: &'static str) -> impl Iterator<Item = (String, String)> {
 /// A stream may take hours, so that there is no limit for a request as a whole.
 fn options() -> ClientOptions {
     let is_plain =
-        |name: &&str| std::env::var(name).is_ok_and(|endpoint| endpoint.starts_with("http://"));
-    let plain = ENDPOINTS.iter().any(|name| is_plain(&name));
+        |name: &str| std::env::var(name).is_ok_and(|endpoint| endpoint.starts_with("http://"));
+    let plain = ENDPOINTS.into_iter().any(is_plain);
     ClientOptions::new()
         .with_timeout_disabled()
         .with_connect_timeout(CONNECT)

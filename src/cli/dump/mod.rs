@@ -50,7 +50,7 @@ pub(super) use request::{DumpRequest, asked_for, finished_before};
 ///
 /// Writes a directory in `pg_dump`'s own format, with all cores, from one snapshot, and beside it a manifest of what each file
 /// must hold. Every file is read again after it was written. The archive gets its name when all of it is on disk: what is
-/// called DIR is whole. Exits with 0 only then. In object storage (s3://bucket/prefix, gs://, az://) the same files are objects, of
+/// called DIR is whole. Exits with 0 only then. In object storage (`s3://bucket/prefix`, `gs://`, `az://`) the same files are objects, of
 /// which no copy is made on this machine, and the manifest comes last: without it there is no archive. Credentials come from the
 /// environment (`AWS_ACCESS_KEY_ID`, …).
 #[derive(Debug, Clone, Args)]
