@@ -4,6 +4,7 @@
 //! the server's error as details, one sentence that a person can act on, and the status that the process will exit with.
 //! Nothing is cut, and no secret comes in: the errors it is made from hold none.
 
+mod archive;
 mod hints;
 mod salvage;
 mod sessions;
@@ -14,8 +15,6 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use crate::archive::ArchiveError;
-use crate::execute::dump::DumpError;
 use crate::execute::prepare::PrepareError;
 use crate::execute::{Cause, ExecuteError};
 use crate::model::{Endpoint, ExitStatus, Filter, FilterError, Finding, PatternError, Severity};
@@ -314,47 +313,9 @@ fn lost(error: &PgError) -> Failure {
         .with_hint(for_job_error(error))
 }
 
-impl From<ArchiveError> for Failure {
-    fn from(error: ArchiveError) -> Self {
-        let error = match error {
-            ArchiveError::Contents(error) => return error.into(),
-            error => error,
-        };
-        let (status, hint) = match &error {
-            ArchiveError::Exists { .. } => (
-                ExitStatus::Usage,
-                Some("Name another directory, or remove this one if nobody needs it.".to_owned()),
-            ),
-            ArchiveError::Busy { .. } => (
-                ExitStatus::Usage,
-                Some("Wait for it, or watch it: pgconvoy watch.".to_owned()),
-            ),
-            ArchiveError::NoManifest { .. } | ArchiveError::Format { .. } => {
-                (ExitStatus::Usage, None)
-            }
-            ArchiveError::File { source, .. } => (ExitStatus::Failed, hints::for_io(source)),
-            ArchiveError::Manifest { .. }
-            | ArchiveError::Data { .. }
-            | ArchiveError::Contents(_) => (ExitStatus::Failed, None),
-        };
-        Self::of(FailureKind::File, status, &error).with_hint(hint)
-    }
-}
-
 impl From<DumpPlanError> for Failure {
     fn from(error: DumpPlanError) -> Self {
         Self::of(FailureKind::Archive, ExitStatus::Failed, &error)
-    }
-}
-
-impl From<DumpError> for Failure {
-    fn from(error: DumpError) -> Self {
-        match error {
-            DumpError::Source { job, source } => Self::from(source).while_doing(&job),
-            DumpError::Archive(error) => error.into(),
-            DumpError::Stopped => Self::interrupted("a request to stop"),
-            DumpError::Panicked(_) => Self::defect(error.to_string()),
-        }
     }
 }
 

@@ -59,7 +59,7 @@ struct Ban {
     paths: &'static [&'static str],
 }
 
-const BANS: [Ban; 11] = [
+const BANS: [Ban; 12] = [
     Ban {
         rule: "pure modules know no runtime, file, socket, process, clock or dice, and nobody who does",
         within: &PURE,
@@ -137,6 +137,12 @@ const BANS: [Ban; 11] = [
             "tokio_postgres::connect",
             "tokio_postgres::Config",
         ],
+    },
+    Ban {
+        rule: "only archive/store talks to object storage",
+        within: &[EVERYWHERE],
+        except: &["archive/store"],
+        paths: &["object_store", "reqwest"],
     },
     Ban {
         rule: "only pg starts processes",
@@ -462,6 +468,14 @@ fn each_import_rule_catches_a_snippet_that_breaks_it() {
     ] {
         assert_broken(path, code, 2, rule);
     }
+}
+
+#[test]
+fn object_storage_is_behind_one_door() {
+    let code = "use object_store::ObjectStore;";
+    let rule = "only archive/store talks to object storage";
+    assert_broken("archive/stored.rs", code, 2, rule);
+    assert_kept("archive/store/client.rs", code);
 }
 
 #[test]

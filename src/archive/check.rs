@@ -1,14 +1,17 @@
 //! The files of an archive against its manifest: nothing missing, cut short, changed or added, and in each file the rows
 //! that it must hold.
 
-use std::collections::BTreeMap;
-use std::fs::File;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader, Read, Write as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
+use super::prefix::MARK;
+use super::store::Store;
 use super::{
     Algorithm, ArchiveError, Codec, Content, Decoder, FileFacts, Line, MANIFEST, Manifest, Summed,
-    read_large_object, read_rows,
+    Unfinished, read_large_object, read_rows,
 };
 
 /// Something that is not as the manifest has it.
@@ -22,18 +25,65 @@ pub struct Problem {
     pub what: String,
 }
 
-/// What a file must be.
-enum Expected<'a> {
+/// What a file must hold.
+enum Expected {
     Bytes,
-    Rows(&'a str, Content),
-    Object(&'a str, FileFacts),
+    Rows(Content),
+    Object(FileFacts),
+}
+
+/// What a file belongs to, and what it must be.
+struct Subject<'a> {
+    file: &'a str,
+    facts: FileFacts,
+    object: Option<String>,
+    expected: Expected,
+}
+
+/// Compares every file of the archive of this name.
+pub fn check_files(archive: &Path, manifest: &Manifest) -> Result<Vec<Problem>, ArchiveError> {
+    check_files_of(&Store::at(archive)?, manifest)
 }
 
 /// Compares every file.
-pub fn check_files(archive: &Path, manifest: &Manifest) -> Result<Vec<Problem>, ArchiveError> {
+pub fn check_files_of(archive: &Store, manifest: &Manifest) -> Result<Vec<Problem>, ArchiveError> {
     let codec: Result<Codec, _> = manifest.compression.parse();
     let algorithm = codec.map_or(Algorithm::None, |codec| codec.algorithm);
-    let mut problems = surplus(archive, manifest)?;
+    let there = archive.files();
+    let there = there.map_err(ArchiveError::file("looking into", archive.shown()))?;
+    let mut problems = surplus(&there, manifest);
+    let subjects = subjects(manifest);
+    let next = AtomicUsize::new(0);
+    let found = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..archive.readers().min(subjects.len()) {
+            scope.spawn(|| {
+                while let Some((index, subject)) = take(&next, &subjects) {
+                    let length = there.get(subject.file).copied();
+                    if let Some(what) = complaint((archive, length), algorithm, subject) {
+                        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                        found.push((index, what));
+                    }
+                }
+            });
+        }
+    });
+    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    found.sort_unstable();
+    problems.extend(found.into_iter().map(|(index, what)| Problem {
+        file: subjects[index].file.to_owned(),
+        object: subjects[index].object.clone(),
+        what,
+    }));
+    Ok(problems)
+}
+
+fn take<'a, T>(next: &AtomicUsize, all: &'a [T]) -> Option<(usize, &'a T)> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    all.get(index).map(|one| (index, one))
+}
+
+fn subjects(manifest: &Manifest) -> Vec<Subject<'_>> {
     let tables: BTreeMap<&str, (String, Content)> = manifest
         .tables
         .iter()
@@ -54,94 +104,121 @@ pub fn check_files(archive: &Path, manifest: &Manifest) -> Result<Vec<Problem>, 
             )
         })
         .collect();
-    for (name, facts) in manifest.files() {
-        let expected = match (tables.get(name), objects.get(name)) {
-            (Some((table, content)), _) => Expected::Rows(table, *content),
-            (_, Some((object, content))) => Expected::Object(object, *content),
-            _ => Expected::Bytes,
+    let subject = |(file, facts)| {
+        let (object, expected) = match (tables.get(file), objects.get(file)) {
+            (Some((table, content)), _) => {
+                (Some(format!("table {table}")), Expected::Rows(*content))
+            }
+            (_, Some((object, content))) => (
+                Some(format!("large object {object}")),
+                Expected::Object(*content),
+            ),
+            _ => (None, Expected::Bytes),
         };
-        if let Some(what) = complaint(&archive.join(name), facts, (algorithm, &expected)) {
-            problems.push(Problem {
-                file: name.to_owned(),
-                object: match expected {
-                    Expected::Rows(table, _) => Some(format!("table {table}")),
-                    Expected::Object(object, _) => Some(format!("large object {object}")),
-                    Expected::Bytes => None,
-                },
-                what,
-            });
+        Subject {
+            file,
+            facts,
+            object,
+            expected,
         }
-    }
-    Ok(problems)
+    };
+    manifest.files().map(subject).collect()
 }
 
-/// Whether the files of a piece that an interrupted dump had finished are still what it says.
-pub fn is_as_noted(archive: &Path, algorithm: Algorithm, line: &Line) -> bool {
-    let is_well = |file: &str, facts, expected: &Expected<'_>| {
-        complaint(&archive.join(file), facts, (algorithm, expected)).is_none()
+/// Of the pieces that an interrupted dump had finished those of which the files are still what it says. A file that a store
+/// knows by the same tag is not read again.
+pub fn still_as_noted(
+    archive: &Unfinished,
+    algorithm: Algorithm,
+    lines: Vec<Line>,
+) -> Result<Vec<Line>, ArchiveError> {
+    let store = archive.store();
+    let there = store.files();
+    let there = there.map_err(ArchiveError::file("looking into", store.shown()))?;
+    let is_well = |subject: &Subject<'_>, tag: Option<&String>| {
+        let length = there.get(subject.file).copied();
+        if length == Some(subject.facts.bytes) && archive.has_tag(subject.file, tag)? {
+            return Ok(true);
+        }
+        Ok::<bool, ArchiveError>(complaint((&store, length), algorithm, subject).is_none())
+    };
+    let mut still = Vec::with_capacity(lines.len());
+    for line in lines {
+        let mut all = true;
+        for (subject, tag) in noted(&line) {
+            all = all && is_well(&subject, tag)?;
+        }
+        if all {
+            still.push(line);
+        }
+    }
+    Ok(still)
+}
+
+/// The files of a piece, with their tags.
+fn noted(line: &Line) -> Vec<(Subject<'_>, Option<&String>)> {
+    let subject = |file, facts, expected| Subject {
+        file,
+        facts,
+        object: None,
+        expected,
     };
     match line {
-        Line::Table { facts, .. } => {
-            let expected = Expected::Rows("", facts.content);
-            is_well(&facts.file, facts.on_disk, &expected)
+        Line::Table { facts, tags, .. } => {
+            let expected = Expected::Rows(facts.content);
+            let table = subject(facts.file.as_str(), facts.on_disk, expected);
+            vec![(table, tags.get(&facts.file))]
         }
-        Line::LargeObjects { facts } => facts.iter().all(|object| {
-            let expected = Expected::Object("", object.content);
-            is_well(&object.file, object.on_disk, &expected)
-        }),
+        Line::LargeObjects { facts, tags } => {
+            let each = facts.iter().map(|object| {
+                let expected = Expected::Object(object.content);
+                let file = subject(object.file.as_str(), object.on_disk, expected);
+                (file, tags.get(&object.file))
+            });
+            each.collect()
+        }
     }
 }
 
-/// What is in the directory and not in the manifest.
-fn surplus(archive: &Path, manifest: &Manifest) -> Result<Vec<Problem>, ArchiveError> {
-    let known: std::collections::BTreeSet<&str> = manifest.files().map(|(name, _)| name).collect();
-    let looking = || ArchiveError::file("looking into", archive);
-    let mut problems = Vec::new();
-    for entry in std::fs::read_dir(archive).map_err(looking())? {
-        let name = entry.map_err(looking())?.file_name();
-        let name = name.to_string_lossy();
-        if name != MANIFEST && !known.contains(&*name) {
-            problems.push(Problem {
-                file: name.into_owned(),
-                object: None,
-                what: "it is not in the manifest".to_owned(),
-            });
-        }
-    }
-    problems.sort_by(|one, other| one.file.cmp(&other.file));
-    Ok(problems)
+/// What is there and not in the manifest.
+fn surplus(there: &BTreeMap<String, u64>, manifest: &Manifest) -> Vec<Problem> {
+    let known: BTreeSet<&str> = manifest.files().map(|(name, _)| name).collect();
+    let is_ours = |name: &str| [MANIFEST, MARK].contains(&name) || known.contains(name);
+    let names = there.keys().filter(|name| !is_ours(name));
+    names
+        .map(|name| Problem {
+            file: name.clone(),
+            object: None,
+            what: "it is not in the manifest".to_owned(),
+        })
+        .collect()
 }
 
 fn complaint(
-    path: &Path,
-    facts: FileFacts,
-    (algorithm, expected): (Algorithm, &Expected<'_>),
+    (archive, length): (&Store, Option<u64>),
+    algorithm: Algorithm,
+    subject: &Subject<'_>,
 ) -> Option<String> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Some("it is missing".to_owned());
+    let facts = subject.facts;
+    match length {
+        None => return Some("it is missing".to_owned()),
+        Some(there) if there != facts.bytes => {
+            return Some(format!("it has {there} bytes instead of {}", facts.bytes));
         }
-        Err(error) => return Some(format!("it cannot be read: {error}")),
-    };
-    match compared(file, facts, (algorithm, expected)) {
+        Some(_) => {}
+    }
+    let opened = archive.open(subject.file, facts.bytes);
+    match opened.and_then(|file| compared(file, facts, (algorithm, &subject.expected))) {
         Ok(complaint) => complaint,
         Err(error) => Some(format!("it cannot be read: {error}")),
     }
 }
 
 fn compared(
-    file: File,
+    file: Box<dyn Read + Send>,
     facts: FileFacts,
-    (algorithm, expected): (Algorithm, &Expected<'_>),
+    (algorithm, expected): (Algorithm, &Expected),
 ) -> io::Result<Option<String>> {
-    let there = file.metadata()?.len();
-    if there != facts.bytes {
-        return Ok(Some(format!(
-            "it has {there} bytes instead of {}",
-            facts.bytes
-        )));
-    }
     // In one pass: what is decompressed, and the hash of what it is decompressed from.
     let mut raw = BufReader::with_capacity(128 << 10, SummedRead(file, Summed::new(io::sink())));
     let said = content((algorithm, expected), &mut raw);
@@ -157,12 +234,12 @@ fn compared(
 }
 
 fn content(
-    (algorithm, expected): (Algorithm, &Expected<'_>),
+    (algorithm, expected): (Algorithm, &Expected),
     raw: impl BufRead,
 ) -> io::Result<Option<String>> {
     Ok(match expected {
         Expected::Bytes => None,
-        Expected::Rows(_, content) => {
+        Expected::Rows(content) => {
             let read = read_rows(&mut Decoder::buffered(algorithm, raw)?, false)?;
             match read {
                 Err(what) => Some(what),
@@ -173,7 +250,7 @@ fn content(
                 Ok(_) => None,
             }
         }
-        Expected::Object(_, content) => {
+        Expected::Object(content) => {
             let read = read_large_object(&mut Decoder::buffered(algorithm, raw)?)?;
             (read != *content).then(|| {
                 format!(
@@ -186,7 +263,7 @@ fn content(
 }
 
 /// Hashes what is read of a file.
-struct SummedRead(File, Summed<io::Sink>);
+struct SummedRead(Box<dyn Read + Send>, Summed<io::Sink>);
 
 impl Read for SummedRead {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {

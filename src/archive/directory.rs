@@ -1,43 +1,25 @@
-//! The files of an archive while it is written.
+//! The directory of an archive while it is written.
 //!
-//! All of them are in `NAME.unfinished`. [`Unfinished::finish`] is the commit point: everything is on disk, the manifest is
+//! All files are in `NAME.unfinished`. [`Directory::finish`] is the commit point: everything is on disk, the manifest is
 //! written, and only then the directory gets its name.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufWriter, Read, Seek as _, SeekFrom, Write};
+use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{ArchiveError, FileFacts, MANIFEST, Manifest, Summed};
+use super::{ArchiveError, MANIFEST, Manifest};
 
-/// An archive that is being written.
+/// The directory of an archive that is being written.
 #[derive(Debug, Clone)]
-pub struct Unfinished {
+pub(super) struct Directory {
     name: PathBuf,
     path: PathBuf,
 }
 
-/// Whether there is an archive of this name.
-pub fn is_finished(name: &Path) -> bool {
-    name.join(MANIFEST).exists()
-}
-
-impl Unfinished {
-    /// Begins one. There may be an empty directory of that name, but nothing else.
-    pub fn begin(name: &Path) -> Result<Self, ArchiveError> {
-        let unfinished = Self::of(name);
-        unfinished.is_free()?;
-        let made = DirBuilder::new().mode(0o700).create(&unfinished.path);
-        match made {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                Err(ArchiveError::file("making", &unfinished.path)(error))
-            }
-            _ => Ok(unfinished),
-        }
-    }
-
-    /// The one that an interrupted dump has left.
+impl Directory {
+    /// That of a name, begun or not.
     pub fn of(name: &Path) -> Self {
         let mut path = OsString::from(name);
         path.push(".unfinished");
@@ -45,6 +27,26 @@ impl Unfinished {
             name: name.to_owned(),
             path: path.into(),
         }
+    }
+
+    /// Begins one. There may be an empty directory of that name, but nothing else.
+    pub fn begin(&self) -> Result<(), ArchiveError> {
+        self.is_free()?;
+        let made = DirBuilder::new().mode(0o700).create(&self.path);
+        match made {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(ArchiveError::file("making", &self.path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where what is finished is noted: beside it, because there is a moment when it has its name already and the note is not
+    /// gone yet.
+    pub fn journal(&self) -> PathBuf {
+        let mut path = OsString::from(&self.path);
+        path.push(".journal");
+        path.into()
     }
 
     /// An error if something else has its name, or that which it has until it is finished.
@@ -77,8 +79,8 @@ impl Unfinished {
         cleared.map_err(ArchiveError::file("emptying", &self.path))
     }
 
-    /// Begins a file, in the place of one that may be there.
-    pub fn file(&self, name: &str) -> Result<Growing, ArchiveError> {
+    /// Makes a file, in the place of one that may be there.
+    pub fn file(&self, name: &str) -> Result<File, ArchiveError> {
         let path = self.path.join(name);
         let opened = OpenOptions::new()
             .read(true)
@@ -86,18 +88,7 @@ impl Unfinished {
             .create(true)
             .truncate(true)
             .open(&path);
-        let file = opened.map_err(ArchiveError::file("making", &path))?;
-        Ok(Growing {
-            summed: Summed::new(file),
-            path,
-        })
-    }
-
-    /// Writes a small file whole.
-    pub fn write(&self, name: &str, content: &[u8]) -> Result<FileFacts, ArchiveError> {
-        let mut file = self.file(name)?;
-        file.append(content)?;
-        Ok(file.facts())
+        opened.map_err(ArchiveError::file("making", &path))
     }
 
     /// Opens a file from some byte on.
@@ -141,43 +132,6 @@ impl Unfinished {
         let synced = File::open(&self.path)
             .and_then(|directory| nix::unistd::syncfs(&directory).map_err(io::Error::from));
         synced.map_err(ArchiveError::file("flushing", &self.path))
-    }
-}
-
-/// A file that grows at its end.
-pub struct Growing {
-    summed: Summed<File>,
-    path: PathBuf,
-}
-
-impl Growing {
-    /// Appends.
-    pub fn append(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
-        let written = self.summed.write_all(bytes);
-        written.map_err(ArchiveError::file("writing", &self.path))
-    }
-
-    /// Appends all that another file holds.
-    pub fn append_from(&mut self, mut from: impl Read) -> Result<(), ArchiveError> {
-        let written = io::copy(&mut from, &mut self.summed);
-        written
-            .map(drop)
-            .map_err(ArchiveError::file("writing", &self.path))
-    }
-
-    /// What it is so far.
-    pub fn facts(&self) -> FileFacts {
-        self.summed.facts()
-    }
-}
-
-impl Write for Growing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.summed.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

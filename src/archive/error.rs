@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::store::StoreError;
+
 /// An archive's trouble, always with the file it is about.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -28,6 +30,28 @@ pub enum ArchiveError {
         /// Why not.
         #[source]
         source: io::Error,
+    },
+    /// A store does not do what it was asked for.
+    #[error("{doing} {}: {source}", path.display())]
+    Store {
+        /// What was tried, as a present participle.
+        doing: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why not.
+        source: StoreError,
+    },
+    /// There are no objects.
+    #[error("there is no archive {}", path.display())]
+    Nothing {
+        /// Its name.
+        path: PathBuf,
+    },
+    /// There are objects, and somebody has not finished them.
+    #[error("{} is not whole: its dump was not finished", path.display())]
+    NotFinished {
+        /// The archive.
+        path: PathBuf,
     },
     /// There is no manifest.
     #[error("{} has no {}: it was made by pg_dump, or is not whole", path.display(), super::MANIFEST)]
@@ -66,13 +90,20 @@ pub enum ArchiveError {
 }
 
 impl ArchiveError {
-    /// For a call of the operating system that failed.
+    /// For a call of the operating system that failed, or a request to a store.
     pub fn file(doing: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::File {
-            doing,
-            path,
-            source,
+        move |source| match source.downcast::<StoreError>() {
+            Ok(source) => Self::Store {
+                doing,
+                path,
+                source,
+            },
+            Err(source) => Self::File {
+                doing,
+                path,
+                source,
+            },
         }
     }
 }

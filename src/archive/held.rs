@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::{ArchiveError, Growing};
 
 /// More than this is not held in memory. A piece of a table is about half of it; rows with very large values may make one longer.
-const MOST: usize = 32 << 20;
+pub const MOST_HELD: usize = 32 << 20;
 
 /// What is held.
 pub struct Held {
@@ -41,7 +41,7 @@ impl Held {
 
 impl Write for Held {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.overflow.is_none() && self.memory.len() + bytes.len() <= MOST {
+        if self.overflow.is_none() && self.memory.len() + bytes.len() <= MOST_HELD {
             self.memory.extend_from_slice(bytes);
             return Ok(bytes.len());
         }

@@ -2,11 +2,11 @@
 //! of which says whose dump it is.
 //!
 //! It is locked for as long as somebody works on the archive. It stands beside the archive's directory, because there is a moment
-//! when that has its name already and the journal is not gone yet. It is not flushed: what a crash of the machine has taken
-//! from a file shows when the file's hash is looked at, which whoever goes on does before anything else.
+//! when that has its name already and the journal is not gone yet; that of an archive in object storage is in the directory of
+//! the run. It is not flushed: what a crash of the machine has taken from a file shows when the file's hash is looked at, which
+//! whoever goes on does before anything else.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -37,11 +37,17 @@ pub enum Line {
         facts: TableFacts,
         /// `count(*)` there, if it was counted.
         counted: Option<u64>,
+        /// The tags of objects in a store, by file: by them they are known again without being read.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        tags: BTreeMap<String, String>,
     },
     /// Large objects.
     LargeObjects {
         /// Each of them.
         facts: Vec<LargeObjectFacts>,
+        /// The tags of objects in a store, by file.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        tags: BTreeMap<String, String>,
     },
 }
 
@@ -63,7 +69,7 @@ pub struct Journal {
 impl Journal {
     /// Opens that of an archive, or makes one without a line. Returns what is in it: a last line that is not whole is none.
     pub fn open(archive: &Unfinished) -> Result<(Self, Option<Noted>), ArchiveError> {
-        let path = place(archive);
+        let path = archive.journal();
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true).mode(0o600);
         let file = options.open(&path);
@@ -100,7 +106,7 @@ impl Journal {
 
     /// Takes it away: the archive has its name.
     pub fn remove(archive: &Unfinished) -> Result<(), ArchiveError> {
-        let path = place(archive);
+        let path = archive.journal();
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(ArchiveError::file("removing", &path)(error))
@@ -108,12 +114,6 @@ impl Journal {
             _ => Ok(()),
         }
     }
-}
-
-fn place(archive: &Unfinished) -> PathBuf {
-    let mut path = OsString::from(archive.path());
-    path.push(".journal");
-    path.into()
 }
 
 fn read(file: &File) -> io::Result<Option<Noted>> {
@@ -140,7 +140,7 @@ impl Line {
     fn key(&self) -> String {
         match self {
             Self::Table { facts, .. } => facts.file.clone(),
-            Self::LargeObjects { facts } => facts
+            Self::LargeObjects { facts, .. } => facts
                 .first()
                 .map_or(String::new(), |object| object.file.clone()),
         }

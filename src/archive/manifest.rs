@@ -5,14 +5,15 @@
 //! text format, line feed included, in the sessions' settings that are named here: whoever reads the same columns of a server
 //! in the same way can compare without the files.
 
-use std::fs::File;
-use std::io::{self, BufReader};
+use std::io;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::ArchiveError;
+use super::prefix::MARK;
+use super::store::{Store, StoreError};
 use crate::model::{DumpId, MultisetDigest, Oid, QualifiedName};
 
 /// The manifest's name.
@@ -134,14 +135,18 @@ impl Manifest {
     /// The version of what is written here.
     pub const FORMAT: u32 = FORMAT;
 
-    /// Reads that of an archive.
+    /// Reads that of the archive of this name.
     pub fn read(archive: &Path) -> Result<Self, ArchiveError> {
-        let path = archive.join(MANIFEST);
-        let file = match File::open(&path) {
-            Ok(file) => file,
+        Self::of(&Store::at(archive)?)
+    }
+
+    /// Reads that of an archive.
+    pub fn of(archive: &Store) -> Result<Self, ArchiveError> {
+        let path = archive.path_of(MANIFEST);
+        let text = match archive.whole(MANIFEST) {
+            Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let path = archive.to_owned();
-                return Err(ArchiveError::NoManifest { path });
+                return Err(without_manifest(archive));
             }
             Err(error) => return Err(ArchiveError::file("opening", &path)(error)),
         };
@@ -149,8 +154,7 @@ impl Manifest {
             path: path.clone(),
             source,
         };
-        let value: serde_json::Value =
-            serde_json::from_reader(BufReader::new(file)).map_err(understand)?;
+        let value: serde_json::Value = serde_json::from_slice(&text).map_err(understand)?;
         let format = value.get("format").and_then(serde_json::Value::as_u64);
         match format.and_then(|format| u32::try_from(format).ok()) {
             Some(format) if format != FORMAT => Err(ArchiveError::Format {
@@ -171,6 +175,24 @@ impl Manifest {
             .chain(lists.map(|(name, facts)| (name.as_str(), *facts)))
             .chain(objects.map(|object| (object.file.as_str(), object.on_disk)))
     }
+}
+
+/// Why there is none. Objects have their names before there is one: then a mark is with them.
+fn without_manifest(archive: &Store) -> ArchiveError {
+    let path = archive.shown().to_owned();
+    let Store::Objects(objects) = archive else {
+        return ArchiveError::NoManifest { path };
+    };
+    let looked = || -> Result<ArchiveError, StoreError> {
+        Ok(if objects.head(MARK)?.is_some() {
+            ArchiveError::NotFinished { path: path.clone() }
+        } else if objects.is_empty()? {
+            ArchiveError::Nothing { path: path.clone() }
+        } else {
+            ArchiveError::NoManifest { path: path.clone() }
+        })
+    };
+    looked().unwrap_or_else(|error| ArchiveError::file("looking into", &path)(error.into()))
 }
 
 fn to_hex<S: Serializer>(hash: &u128, serializer: S) -> Result<S::Ok, S::Error> {

@@ -10,13 +10,14 @@
 //!
 //! Stock `pg_restore` reads everything but the manifest, and does not mind it. An archive comes into being under another
 //! name, `NAME.unfinished`, and gets its own when the manifest is in it and everything is on disk: what is called NAME
-//! is whole.
+//! is whole. In object storage nothing can be renamed: there the manifest alone makes an archive of what is under NAME.
 //!
 //! | file | |
 //! |---|---|
 //! | `codec` | the compressions that `pg_dump` knows, in frames that may stand one after the other |
 //! | `data` | rows in a data file: counted, hashed, and whole or not |
-//! | `directory` | the files while an archive is written |
+//! | `store` | where all of it lies: a directory, or object storage |
+//! | `unfinished` | the files while an archive is written: in a `directory`, or with a `prefix` in object storage |
 //! | `held` | a piece of a file that waits for its turn |
 //! | `journal` | which of them are finished, for a dump that goes on with another |
 //! | `manifest` | what the archive holds, file by file |
@@ -24,7 +25,7 @@
 //! | `stored` | a finished archive, whoever wrote it: where everything is |
 //! | `blocks`, `tar` | the data in archives that are one file |
 //!
-//! Nothing here connects to anything. Facts about the format are from `pg_backup_directory.c` and `compress_*.c` of
+//! Nothing here connects to anything but object storage. Facts about the format are from `pg_backup_directory.c` and `compress_*.c` of
 //! Postgres 9.1 to 18.
 
 mod blocks;
@@ -36,21 +37,25 @@ mod error;
 mod held;
 mod journal;
 mod manifest;
+mod prefix;
+mod store;
 mod stored;
 mod tar;
+mod unfinished;
 
-pub use check::{Problem, check_files, is_as_noted};
+pub use check::{Problem, check_files, check_files_of, still_as_noted};
 pub use codec::{Algorithm, Codec, CodecError, Decoder, Encoder};
 pub use data::{DATA_END, DataReader, RowPieces, read_large_object, read_rows};
-pub use directory::{Growing, Unfinished, is_finished};
 pub use error::ArchiveError;
-pub use held::Held;
+pub use held::{Held, MOST_HELD};
 pub use journal::{Header, Journal, Line, Noted};
 pub use manifest::{
     Content, FileFacts, LargeObjectFacts, MANIFEST, Manifest, SequenceFacts, SourceFacts,
     TableFacts,
 };
+pub use store::{Store, StoreError, absolute};
 pub use stored::{Place, Stored};
+pub use unfinished::{Growing, Unfinished, is_finished};
 
 use xxhash_rust::xxh3::Xxh3;
 

@@ -17,6 +17,8 @@ use std::io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::blocks::{Blocks, Holds, Packing, unpacked};
+use super::prefix::MARK;
+use super::store::{Objects, Store};
 use super::tar::{self, Member};
 use super::{Algorithm, ArchiveError, Decoder, MANIFEST, TOC};
 use crate::model::{Bytes, DumpId, Oid};
@@ -53,6 +55,7 @@ pub struct Place {
 #[derive(Debug, Clone)]
 enum Form {
     File(Algorithm),
+    Object(Algorithm, Objects),
     Member(Member),
     Chunks {
         int_size: u8,
@@ -62,11 +65,17 @@ enum Form {
 }
 
 impl Stored {
-    /// Opens one: a directory, a custom file or a tar file.
-    pub fn open(path: &Path) -> Result<Self, ArchiveError> {
-        if path.is_dir() {
-            return directory(path);
-        }
+    /// Opens that of a name: a directory, a custom file or a tar file, or objects that are the files of a directory.
+    pub fn open(name: &Path) -> Result<Self, ArchiveError> {
+        Self::of(&Store::at(name)?)
+    }
+
+    /// Opens one.
+    pub fn of(archive: &Store) -> Result<Self, ArchiveError> {
+        let path = match archive {
+            Store::Local(path) if !path.is_dir() => path,
+            _ => return in_files(archive),
+        };
         let begins = || -> io::Result<Vec<u8>> {
             let mut begins = Vec::new();
             File::open(path)?.take(SNIFF).read_to_end(&mut begins)?;
@@ -102,6 +111,12 @@ impl Place {
                 let file = BufReader::with_capacity(BUFFER, File::open(&self.path)?);
                 Ok(Box::new(Decoder::buffered(*algorithm, file)?))
             }
+            Form::Object(algorithm, objects) => {
+                let length = self.stored.map_or(0, |stored| stored.0);
+                let object = objects.read(&self.name, 0..length);
+                let object = BufReader::with_capacity(BUFFER, object);
+                Ok(Box::new(Decoder::buffered(*algorithm, object)?))
+            }
             Form::Member(member) => {
                 let mut file = File::open(&self.path)?;
                 file.seek(SeekFrom::Start(member.offset))?;
@@ -133,14 +148,14 @@ impl Place {
         ArchiveError::Data {
             path: self.path.clone(),
             what: match &self.form {
-                Form::File(_) => what.to_string(),
+                Form::File(_) | Form::Object(..) => what.to_string(),
                 _ => format!("{}: {what}", self.name),
             },
         }
     }
 }
 
-/// What files there are, by name: in a directory or in a tar file.
+/// What files there are, by name: in a directory, in a store or in a tar file.
 trait Files {
     /// Where the file is that the table of contents calls so: it may have a compression's ending besides.
     fn find(&self, name: &str) -> Result<Option<Place>, ArchiveError>;
@@ -151,36 +166,38 @@ trait Files {
     fn path(&self) -> &Path;
 }
 
-struct InDirectory<'a> {
-    path: &'a Path,
-    names: BTreeSet<String>,
+struct InStore<'a> {
+    store: &'a Store,
+    lengths: BTreeMap<String, u64>,
 }
 
-impl Files for InDirectory<'_> {
+impl Files for InStore<'_> {
     fn find(&self, name: &str) -> Result<Option<Place>, ArchiveError> {
         let named = |algorithm: Algorithm| format!("{name}{}", algorithm.suffix());
         let mut found = Algorithm::ALL
             .into_iter()
-            .filter(|&algorithm| self.names.contains(&named(algorithm)));
-        let Some(algorithm) = found.next() else {
+            .filter_map(|algorithm| Some((algorithm, *self.lengths.get(&named(algorithm))?)));
+        let Some((algorithm, length)) = found.next() else {
             return Ok(None);
         };
-        let path = self.path.join(named(algorithm));
-        if let Some(other) = found.next() {
+        let path = self.store.path_of(&named(algorithm));
+        if let Some((other, _)) = found.next() {
             let what = format!("{} is there as well: which of them is it?", named(other));
             return Err(ArchiveError::Data { path, what });
         }
-        let length = fs::metadata(&path).map_err(ArchiveError::file("looking at", &path))?;
         Ok(Some(Place {
             path,
             name: named(algorithm),
-            form: Form::File(algorithm),
-            stored: Some(Bytes(length.len())),
+            form: match self.store {
+                Store::Local(_) => Form::File(algorithm),
+                Store::Objects(objects) => Form::Object(algorithm, objects.clone()),
+            },
+            stored: Some(Bytes(length)),
         }))
     }
 
     fn path(&self) -> &Path {
-        self.path
+        self.store.shown()
     }
 }
 
@@ -213,24 +230,20 @@ impl Files for InTar<'_> {
     }
 }
 
-fn directory(path: &Path) -> Result<Stored, ArchiveError> {
-    let toc = Toc::open(path)?;
-    let looking = || ArchiveError::file("looking into", path);
-    let mut names = BTreeSet::new();
-    for entry in fs::read_dir(path).map_err(looking())? {
-        let name = entry.map_err(looking())?.file_name();
-        names.insert(name.to_string_lossy().into_owned());
-    }
-    let files = InDirectory { path, names };
+fn in_files(store: &Store) -> Result<Stored, ArchiveError> {
+    let toc = store.toc()?;
+    let lengths = store.files();
+    let lengths = lengths.map_err(ArchiveError::file("looking into", store.shown()))?;
+    let files = InStore { store, lengths };
     let (stored, used) = of_files(&files, toc)?;
-    let surplus = files.names.iter().find(|name| {
-        let known = [TOC, MANIFEST].contains(&name.as_str()) || used.contains(*name);
+    let surplus = files.lengths.keys().find(|name| {
+        let known = [TOC, MANIFEST, MARK].contains(&name.as_str()) || used.contains(*name);
         !known && is_like_data(name)
     });
     match surplus {
         None => Ok(stored),
         Some(name) => Err(ArchiveError::Data {
-            path: path.join(name),
+            path: store.path_of(name),
             what: "it is in no table of contents: is it from another archive?".to_owned(),
         }),
     }

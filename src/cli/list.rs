@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::archive::{ArchiveError, Manifest, TableFacts};
+use crate::archive::{ArchiveError, Manifest, Store, TableFacts};
 use crate::failure::Failure;
 use crate::model::{Bytes, DumpId, ExitStatus};
 use crate::progress::words;
@@ -18,7 +18,7 @@ use crate::toc::{Entry, RestoreOptions, Text, Toc};
 /// `pg_restore -L`; what is known of a table's data stands before it, as a comment.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
-    /// The directory, or the file
+    /// The directory, the file, or the address in object storage
     #[arg(value_name = "ARCHIVE")]
     archive: PathBuf,
 }
@@ -26,14 +26,15 @@ pub struct ListArgs {
 impl ListArgs {
     /// From the command line.
     pub(super) fn start(&self) -> Result<ExitStatus, Failure> {
-        let toc = Toc::open(&self.archive)?;
-        let manifest = match Manifest::read(&self.archive) {
+        let archive = Store::at(&self.archive)?;
+        let manifest = match Manifest::of(&archive) {
             Ok(manifest) => Some(manifest),
             // One by pg_dump has none, and a file is no directory.
             Err(ArchiveError::NoManifest { .. }) => None,
-            Err(ArchiveError::File { .. }) if self.archive.is_file() => None,
+            Err(ArchiveError::File { .. }) if !archive.has_files() => None,
             Err(error) => return Err(error.into()),
         };
+        let toc = archive.toc()?;
         let written = write(&toc, manifest.as_ref());
         written.map_err(|error| Failure::file("writing to", "stdout".as_ref(), &error))?;
         Ok(ExitStatus::Proven)

@@ -15,7 +15,7 @@ use super::large_objects::{STAGE, UNSTAGE};
 use super::outcome::{Ended, Outcome, failure};
 use super::statements::begin_for_sure;
 use super::supervisor::Context;
-use crate::archive::{ArchiveError, Content, FileFacts, Place, RowPieces, Stored};
+use crate::archive::{ArchiveError, Content, FileFacts, Place, RowPieces, StoreError, Stored};
 use crate::fault;
 use crate::ledger::WHOLE;
 use crate::model::{DumpId, MultisetDigest, Oid, Rows, SqlText};
@@ -171,7 +171,10 @@ async fn load_tables(
 fn rows(place: Place, expected: Option<Content>, noted: Arc<OnceLock<Content>>) -> Supply {
     supply(move |hand_out| {
         let broken = |what: String| supply_error(&place.broken(&what));
-        let unreadable = |error: io::Error| broken(format!("it cannot be read: {error}"));
+        let unreadable = |error: io::Error| match lost_store(&place, error) {
+            Ok(lost) => lost,
+            Err(error) => broken(format!("it cannot be read: {error}")),
+        };
         let mut rows = RowPieces::new(place.open().map_err(unreadable)?);
         let mut told = Rows(0);
         let mut is_more = true;
@@ -202,6 +205,20 @@ fn supply_error(error: &ArchiveError) -> PgError {
     PgError::Supply {
         what: error.to_string(),
     }
+}
+
+/// A store that nobody answers for may answer another time, as a server may.
+fn lost_store(place: &Place, error: io::Error) -> Result<PgError, io::Error> {
+    let inner = error.get_ref();
+    let of_store = inner.and_then(|inner| inner.downcast_ref::<StoreError>());
+    if !of_store.is_some_and(StoreError::may_pass) {
+        return Err(error);
+    }
+    let doing = format!("reading {}", place.name());
+    Ok(PgError::Io {
+        doing,
+        source: error,
+    })
 }
 
 /// Whoever was to take it has another error to tell.
@@ -319,7 +336,10 @@ fn object(
         what: format!("large object {oid} is not in the archive"),
     })?;
     let about = |what: String| place.broken(&format!("large object {oid}: {what}"));
-    let unreadable = |error: io::Error| supply_error(&about(format!("it cannot be read: {error}")));
+    let unreadable = |error: io::Error| match lost_store(place, error) {
+        Ok(lost) => lost,
+        Err(error) => supply_error(&about(format!("it cannot be read: {error}"))),
+    };
     let mut from = place.open().map_err(unreadable)?;
     let mut hash = Xxh3::new();
     let mut bytes = 0;

@@ -1,4 +1,4 @@
-//! `pgconvoy dump`: source server → archive directory, verified as written.
+//! `pgconvoy dump`: source server → archive, in a directory or in object storage, verified as written.
 //!
 //! ```text
 //!   connect ─► snapshot ─► pg_dump's table of contents ─► plan ─► dump ─► manifest, name
@@ -10,7 +10,7 @@
 //! | `request` | what was asked for, as a session that goes on needs it |
 //! | `write` | everything from the plan to the manifest |
 //!
-//! The commit point is the last step of `write`: the archive gets its name.
+//! The commit point is the last step of `write`: the archive gets its name, or in object storage its manifest.
 
 mod contents;
 mod request;
@@ -31,7 +31,7 @@ use super::output::Output;
 use super::patterns::check_patterns;
 use super::session::step;
 use super::signals;
-use crate::archive::{Codec, Unfinished};
+use crate::archive::{Codec, Unfinished, absolute};
 use crate::catalog;
 use crate::event::{Emit as _, What};
 use crate::execute::Stop;
@@ -50,7 +50,9 @@ pub(super) use request::{DumpRequest, asked_for, finished_before};
 ///
 /// Writes a directory in `pg_dump`'s own format, with all cores, from one snapshot, and beside it a manifest of what each file
 /// must hold. Every file is read again after it was written. The archive gets its name when all of it is on disk: what is
-/// called DIR is whole. Exits with 0 only then.
+/// called DIR is whole. Exits with 0 only then. In object storage (`s3://bucket/prefix`, `gs://`, `az://`) the same files are objects, of
+/// which no copy is made on this machine, and the manifest comes last: without it there is no archive. Credentials come from the
+/// environment (`AWS_ACCESS_KEY_ID`, …).
 #[derive(Debug, Clone, Args)]
 #[command(after_help = super::AFTER_HELP)]
 pub struct DumpArgs {
@@ -58,7 +60,7 @@ pub struct DumpArgs {
     #[command(flatten)]
     pub connection: SourceArgs,
 
-    /// The directory to write; there must be nothing of that name, or an empty directory
+    /// The directory to write, or an address in object storage; there must be nothing of that name, or an empty directory
     #[arg(long, value_name = "DIR", help_heading = "Archive")]
     pub archive: PathBuf,
 
@@ -196,14 +198,15 @@ async fn conclude(written: Result<(), Failure>, output: Output) -> Result<ExitSt
 /// The look before the leap: everything up to here only reads.
 async fn prepare(args: &DumpArgs, output: &Output) -> Result<(Source, DumpRequest), Failure> {
     let environment = Environment::of_process();
-    let archive = std::path::absolute(&args.archive)
-        .map_err(|error| Failure::file("finding", &args.archive, &error))?;
+    let archive = absolute(&args.archive)?;
     let conninfo = args.connection.resolve(&environment)?;
     let filters = args.selection.filters()?;
     let restore = args.leave_out.restore_options(false);
     refuse_what_stays(&restore)?;
-    // Before anybody waits for anything: a name that is taken.
-    Unfinished::of(&archive).is_free()?;
+    let run = output.run_dir().path();
+    let run = std::path::absolute(run).unwrap_or_else(|_| run.to_owned());
+    // Before anybody waits for anything: a name that is taken, or that nobody may write to.
+    Unfinished::of(&archive, &run)?.is_free()?;
     let emitter = output.emitter();
     step(&emitter, "connecting");
     let server = Server::connect(conninfo.clone(), Side::Source)
@@ -211,8 +214,6 @@ async fn prepare(args: &DumpArgs, output: &Output) -> Result<(Source, DumpReques
         .map_err(|failure| failure.while_doing("the source"))?;
     let pg_dump = Search::run("pg_dump", &environment).await;
     let pg_dump = pg_dump.closest_for(server.facts.version)?;
-    let run = output.run_dir().path();
-    let run = std::path::absolute(run).unwrap_or_else(|_| run.to_owned());
     let places = (run.display().to_string(), archive);
     let mut request = DumpRequest::new(&server, places, (args.jobs(), args.verify.level()));
     request.compression = args.compress.to_string();

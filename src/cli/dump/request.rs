@@ -1,14 +1,16 @@
 //! What a dump was asked for, as `run.json` keeps it; and a dump taken up again.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::write::Begun;
 use super::{Source, tell_snapshot, tell_start};
-use crate::archive::{Codec, Header, Journal, Line, Noted, Unfinished, is_as_noted, is_finished};
+use crate::archive::{
+    Codec, Header, Journal, Line, Noted, Unfinished, is_finished, still_as_noted,
+};
 use crate::cli::inspect::Server;
 use crate::cli::keeper;
 use crate::cli::output::Output;
@@ -117,6 +119,11 @@ impl DumpRequest {
         options
     }
 
+    /// The archive, begun or not.
+    pub fn unfinished(&self) -> Result<Unfinished, Failure> {
+        Ok(Unfinished::of(&self.archive, Path::new(&self.run))?)
+    }
+
     /// How to compress.
     pub fn codec(&self) -> Result<Codec, Failure> {
         self.compression
@@ -129,12 +136,12 @@ impl DumpRequest {
 pub(in crate::cli) fn finished_before(
     request: &DumpRequest,
 ) -> Result<Option<ExitStatus>, Failure> {
-    let unfinished = Unfinished::of(&request.archive);
-    if unfinished.exists() || !is_finished(&request.archive) {
+    let unfinished = request.unfinished()?;
+    if unfinished.exists()? || !is_finished(&request.archive)? {
         return Ok(None);
     }
     // It may have been killed before it came to that.
-    Journal::remove(&unfinished)?;
+    unfinished.put_away()?;
     eprintln!("There is nothing to resume: this dump was finished.");
     let status = check_archive(&request.archive, false)?;
     let was_proven = request.verify == VerifyLevel::Content;
@@ -169,14 +176,15 @@ pub(super) async fn take_up(
     tell_start("resume", &server, request, output);
     let pg_dump = Search::run("pg_dump", &environment).await;
     let pg_dump = pg_dump.closest_for(server.facts.version)?;
-    let archive = Unfinished::of(&request.archive);
+    let archive = request.unfinished()?;
     let (mut journal, noted) = Journal::open(&archive)?;
     refuse_of_another(request, (&archive, noted.as_ref()))?;
     let held = match noted.as_ref().and_then(|noted| kept(&noted.header)) {
-        Some(kept) if archive.exists() => Snapshot::resume(&server.connector, &kept).await?,
+        Some(kept) if archive.exists()? => Snapshot::resume(&server.connector, &kept).await?,
         _ => None,
     };
     let (snapshot, finished) = if let Some(snapshot) = held {
+        archive.give_up_uploads()?;
         let lines = noted.map(|noted| noted.lines).unwrap_or_default();
         (snapshot, unharmed((&archive, lines), request, output)?)
     } else {
@@ -208,14 +216,13 @@ fn refuse_of_another(
     request: &DumpRequest,
     (archive, noted): (&Unfinished, Option<&Noted>),
 ) -> Result<(), Failure> {
-    match noted {
-        Some(noted) if noted.header.run == request.run => Ok(()),
-        None if archive.is_free().is_ok() => Ok(()),
-        _ => Err(Failure::usage(
-            format!("{} belongs to another dump", archive.path().display()),
-            "Resume that one; or, if nobody needs it, remove it with its journal, and start this dump anew.",
-        )),
+    if archive.is_of_its_run(&request.run, noted)? {
+        return Ok(());
     }
+    Err(Failure::usage(
+        format!("{} belongs to another dump", archive.path().display()),
+        "Resume that one; or, if nobody needs it, remove it with its journal, and start this dump anew.",
+    ))
 }
 
 fn kept(header: &Header) -> Option<Kept> {
@@ -230,12 +237,7 @@ fn unharmed(
 ) -> Result<Vec<Line>, Failure> {
     let codec = request.codec()?;
     let noted = lines.len();
-    let mut unharmed = Vec::with_capacity(noted);
-    for line in lines {
-        if is_as_noted(archive.path(), codec.algorithm, &line) {
-            unharmed.push(line);
-        }
-    }
+    let unharmed = still_as_noted(archive, codec.algorithm, lines)?;
     let text = format!(
         "{} of {noted} pieces of the archive that were finished are as they should be, and stay",
         unharmed.len()

@@ -8,8 +8,8 @@ use chrono::Utc;
 use super::contents::contents;
 use super::{DumpRequest, Session, Source};
 use crate::archive::{
-    Codec, FileFacts, Journal, LargeObjectFacts, Line, Manifest, SequenceFacts, SourceFacts, TOC,
-    Unfinished,
+    ArchiveError, Codec, FileFacts, Journal, LargeObjectFacts, Line, Manifest, SequenceFacts,
+    SourceFacts, TOC, Unfinished,
 };
 use crate::catalog;
 use crate::cli::at_once::at_once;
@@ -36,7 +36,8 @@ pub(super) struct Begun {
 impl Begun {
     /// One that nobody has begun.
     fn new(request: &DumpRequest, source: &Source) -> Result<Self, Failure> {
-        let archive = Unfinished::begin(&request.archive)?;
+        let archive = request.unfinished()?;
+        archive.begin()?;
         let (mut journal, _) = Journal::open(&archive)?;
         journal.begin(&request.header(&source.snapshot)?)?;
         Ok(Self {
@@ -101,7 +102,7 @@ pub(super) async fn write(
     let is_whole = is_the_same(&toc, &bytes, &emitter) & is_everything(&plan, &emitter);
     let has_doubts = dumped.has_doubts || !is_whole;
     let mut manifest = manifest(&source, request, dumped);
-    manifest.toc = archive.write(TOC, &bytes)?;
+    manifest.toc = archive.write(TOC, &bytes).map_err(broken_off)?;
     manifest.large_object_lists = lists;
     manifest.sequences = sequences(&source, &toc).await?;
     // An error if its holder has ended before: then what was read last may be empty without having been.
@@ -114,9 +115,13 @@ pub(super) async fn write(
         return Ok(());
     }
     // The commit point.
-    archive.finish(&manifest)?;
-    Journal::remove(&archive)?;
+    archive.finish(&manifest).map_err(broken_off)?;
     Ok(())
+}
+
+/// Something is written already, and can be gone on with when the store does what it should.
+fn broken_off(error: ArchiveError) -> Failure {
+    DumpError::from(error).into()
 }
 
 /// What the archive holds, but for what is yet to be written.
@@ -191,7 +196,7 @@ fn lists(
             }
         }
         let name = list.file.to_string_lossy();
-        let facts = archive.write(&name, text.as_bytes())?;
+        let facts = archive.write(&name, text.as_bytes()).map_err(broken_off)?;
         written.push((name, facts));
     }
     Ok(written)

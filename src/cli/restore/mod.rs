@@ -49,7 +49,7 @@ pub(super) use resume::{Resume, finished_before, resume};
 #[derive(Debug, Clone, Args)]
 #[command(after_help = super::AFTER_HELP)]
 pub struct RestoreArgs {
-    /// The archive: a directory, or a file in `pg_dump`'s custom or tar format
+    /// The archive: a directory, a file in `pg_dump`'s custom or tar format, or an address in object storage
     #[arg(long, value_name = "PATH", help_heading = "Archive")]
     pub archive: PathBuf,
 

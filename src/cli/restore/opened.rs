@@ -1,12 +1,11 @@
 //! An archive, opened: what is in it, and whether all of its files are there.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::archive::{ArchiveError, Manifest, Stored, TOC};
+use crate::archive::{ArchiveError, Manifest, Store, Stored, TOC, absolute};
 use crate::failure::Failure;
 use crate::ledger::ArchiveRecord;
 use crate::model::{Bytes, ExitStatus, Rows};
@@ -18,7 +17,7 @@ const UNPACKED: u64 = 3;
 
 /// An archive.
 pub(super) struct Opened {
-    /// Where it is: absolute.
+    /// Its name: absolute.
     pub path: PathBuf,
     /// Where everything in it is.
     pub stored: Stored,
@@ -32,24 +31,31 @@ pub(super) struct Opened {
 
 /// Opens it. An archive of which something is missing is refused.
 pub(super) fn open(path: &Path) -> Result<Opened, Failure> {
-    let path = std::path::absolute(path).map_err(|error| Failure::file("finding", path, &error))?;
-    if !path.exists() {
+    let path = absolute(path)?;
+    let archive = Store::at(&path)?;
+    if !archive
+        .exists()
+        .map_err(ArchiveError::file("opening", &path))?
+    {
+        if archive.has_files() {
+            return Err(ArchiveError::Nothing { path }.into());
+        }
         let missing = io::Error::from(io::ErrorKind::NotFound);
         return Err(Failure::file("opening", &path, &missing).with_status(ExitStatus::Usage));
     }
-    let manifest = match Manifest::read(&path) {
+    let manifest = match Manifest::of(&archive) {
         Ok(manifest) => Some(manifest),
         Err(ArchiveError::NoManifest { .. }) => None,
-        Err(ArchiveError::File { .. }) if path.is_file() => None,
+        Err(ArchiveError::File { .. }) if !archive.has_files() => None,
         Err(error) => return Err(refused(error)),
     };
     if let Some(manifest) = &manifest {
-        sizes(&path, manifest).map_err(refused)?;
+        sizes(&archive, manifest).map_err(refused)?;
     }
-    let stored = Stored::open(&path).map_err(refused)?;
+    let stored = Stored::of(&archive).map_err(refused)?;
     let encoding = stored.toc.encoding();
     let encoding = encoding.unwrap_or_else(|| "SQL_ASCII".to_owned());
-    let contents = fingerprint(&path, &stored.toc)?;
+    let contents = fingerprint(&archive, &stored.toc)?;
     Ok(Opened {
         record: ArchiveRecord {
             path: path.clone(),
@@ -80,33 +86,32 @@ fn refused(error: ArchiveError) -> Failure {
 
 /// Every file is there, and as long as the manifest says; the table of contents is what it was. What is in the others is known
 /// when they have been read.
-fn sizes(path: &Path, manifest: &Manifest) -> Result<(), ArchiveError> {
+fn sizes(archive: &Store, manifest: &Manifest) -> Result<(), ArchiveError> {
+    let there = archive.files();
+    let there = there.map_err(ArchiveError::file("looking into", archive.shown()))?;
     for (name, facts) in manifest.files() {
-        let file = path.join(name);
         let broken = |what: String| ArchiveError::Data {
-            path: file.clone(),
+            path: archive.path_of(name),
             what,
         };
-        let there = match fs::metadata(&file) {
-            Ok(there) => there.len(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(broken(format!("it is missing{}", of_table(manifest, name))));
+        match there.get(name) {
+            Some(bytes) if *bytes == facts.bytes => {}
+            Some(bytes) => {
+                return Err(broken(format!(
+                    "it has {bytes} bytes instead of {}{}",
+                    facts.bytes,
+                    of_table(manifest, name)
+                )));
             }
-            Err(error) => return Err(ArchiveError::file("looking at", &file)(error)),
-        };
-        if there != facts.bytes {
-            return Err(broken(format!(
-                "it has {there} bytes instead of {}{}",
-                facts.bytes,
-                of_table(manifest, name)
-            )));
+            None => return Err(broken(format!("it is missing{}", of_table(manifest, name)))),
         }
     }
-    let file = path.join(TOC);
-    let bytes = fs::read(&file).map_err(ArchiveError::file("reading", &file))?;
+    let path = archive.path_of(TOC);
+    let bytes = archive.whole(TOC);
+    let bytes = bytes.map_err(ArchiveError::file("reading", &path))?;
     if xxh3_128(&bytes) != manifest.toc.xxh3 {
         return Err(ArchiveError::Data {
-            path: file,
+            path,
             what: "its content has changed since the dump".to_owned(),
         });
     }
@@ -122,13 +127,10 @@ fn of_table(manifest: &Manifest, file: &str) -> String {
 }
 
 /// A hash of its table of contents: as it is in the file, or, of one that is part of a file, as it would be written.
-fn fingerprint(path: &Path, toc: &Toc) -> Result<String, Failure> {
-    let bytes = if path.is_dir() {
-        let file = path.join(TOC);
-        let mut bytes = Vec::new();
-        let read = File::open(&file).and_then(|mut file| file.read_to_end(&mut bytes));
-        read.map_err(|error| Failure::file("reading", &file, &error))?;
-        bytes
+fn fingerprint(archive: &Store, toc: &Toc) -> Result<String, Failure> {
+    let bytes = if archive.has_files() {
+        let bytes = archive.whole(TOC);
+        bytes.map_err(ArchiveError::file("reading", &archive.path_of(TOC)))?
     } else {
         toc.to_bytes()?
     };

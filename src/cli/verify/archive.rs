@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{VerifyArgs, archive_server};
-use crate::archive::{Manifest, Problem, check_files};
+use crate::archive::{Manifest, Problem, Store, check_files_of};
 use crate::cli::output::style_of_stderr;
 use crate::failure::Failure;
 use crate::model::{Bytes, ExitStatus, Rows};
@@ -14,9 +14,10 @@ use crate::progress::words;
 
 /// Looks at every file; with a server, compares that with what the manifest says.
 pub(super) async fn verify(archive: &Path, args: &VerifyArgs) -> Result<ExitStatus, Failure> {
-    let manifest = Manifest::read(archive)?;
+    let store = Store::at(archive)?;
+    let manifest = Manifest::of(&store)?;
     if let Some(server) = args.connection.server_of_archive()? {
-        return Box::pin(archive_server::verify((archive, manifest), server, args)).await;
+        return Box::pin(archive_server::verify((store, manifest), server, args)).await;
     }
     if args.after.after {
         return Err(Failure::usage(
@@ -24,22 +25,23 @@ pub(super) async fn verify(archive: &Path, args: &VerifyArgs) -> Result<ExitStat
             "Give it to pgconvoy verify --source … --target …, when the archive is restored.",
         ));
     }
-    tell_check((archive, &manifest), args.output.display.json())
+    tell_check((&store, &manifest), args.output.display.json())
 }
 
 /// Looks at every file of an archive, and tells what is wrong with it.
 pub(in crate::cli) fn check_archive(archive: &Path, json: bool) -> Result<ExitStatus, Failure> {
-    tell_check((archive, &Manifest::read(archive)?), json)
+    let archive = Store::at(archive)?;
+    tell_check((&archive, &Manifest::of(&archive)?), json)
 }
 
-fn tell_check((archive, manifest): (&Path, &Manifest), json: bool) -> Result<ExitStatus, Failure> {
-    let problems = check_files(archive, manifest)?;
+fn tell_check((archive, manifest): (&Store, &Manifest), json: bool) -> Result<ExitStatus, Failure> {
+    let problems = check_files_of(archive, manifest)?;
     let status = if problems.is_empty() {
         ExitStatus::Proven
     } else {
         ExitStatus::Different
     };
-    let sentence = sentence(archive, manifest, &problems);
+    let sentence = sentence(archive.shown(), manifest, &problems);
     let told = if json {
         tell_json(&problems, (status, &sentence))
     } else {

@@ -1,11 +1,10 @@
 //! `pgconvoy verify --archive --source|--target`: what a server holds against an archive's manifest.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::VerifyArgs;
 use super::look::common_encoding;
-use crate::archive::Manifest;
+use crate::archive::{Manifest, Store};
 use crate::catalog;
 use crate::cli::arguments::SpeedArgs;
 use crate::cli::inspect::Server;
@@ -27,15 +26,15 @@ use crate::verify::{self, Outcome};
 
 /// Compares.
 pub(super) async fn verify(
-    (archive, manifest): (&Path, Manifest),
+    (archive, manifest): (Store, Manifest),
     (side, conninfo): (Side, Conninfo),
     args: &VerifyArgs,
 ) -> Result<ExitStatus, Failure> {
     refuse_what_is_for_two_servers(args)?;
-    let toc = Toc::open(archive)?;
+    let toc = archive.toc()?;
     let output = Output::start(&args.output.options())?;
     let stop = signals::watch(&output);
-    let path = archive.display().to_string();
+    let path = archive.shown().display().to_string();
     let jobs = args.jobs.unwrap_or_else(SpeedArgs::cores);
     let comparing = Comparing {
         endpoint: Endpoint::archive(path, manifest.source.database.clone()),

@@ -1,8 +1,11 @@
 //! The file of a table that is read in parts: each is appended when all before it are.
 
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::archive::{ArchiveError, Content, FileFacts, Growing, Unfinished};
 use crate::model::Rows;
@@ -11,36 +14,69 @@ use crate::model::Rows;
 pub(super) struct Assembly {
     state: Mutex<State>,
     turn: Notify,
+    /// The file, for people.
+    path: PathBuf,
+    /// Nobody's turn comes any more.
+    abandoned: AtomicBool,
 }
 
 struct State {
-    file: Growing,
+    /// Until it is whole.
+    file: Option<Growing>,
     /// The part whose turn it is.
     next: usize,
+    /// How long the file is with the parts before that.
+    length: u64,
     /// What was read of the source.
     read: Content,
     /// What was read again of the file.
     again: Option<Content>,
     counted: Option<Rows>,
+    /// Where each part is, if it cannot be read again yet.
+    unread: Vec<Place>,
     /// Parts, and the count, that are not there yet.
     missing: usize,
     took: Duration,
 }
 
+/// Where something is in a file: from which byte on, and how long it is.
+pub(super) type Place = (u64, u64);
+
 /// What is known of a part when it is in the file.
 pub(super) struct Appended {
+    pub place: Place,
     pub read: Content,
-    pub again: Option<Content>,
+    pub again: Again,
     pub took: Duration,
+}
+
+/// What was found when a part was read again.
+pub(super) enum Again {
+    /// It was not to be read again.
+    Never,
+    /// This.
+    Now(Content),
+    /// It can be read when the file is complete.
+    Later,
 }
 
 /// All of a table.
 pub(super) struct Whole {
-    pub on_disk: FileFacts,
+    /// Which nobody has ended yet.
+    pub file: Growing,
     pub read: Content,
     pub again: Option<Content>,
     pub counted: Option<Rows>,
+    /// What is to be read again when it is complete, in order.
+    pub unread: Vec<Place>,
     pub took: Duration,
+}
+
+/// A part's turn at the file: nobody else appends until it is over.
+pub(super) struct Turn<'a> {
+    state: MutexGuard<'a, State>,
+    over: &'a Notify,
+    begin: u64,
 }
 
 impl Assembly {
@@ -48,49 +84,77 @@ impl Assembly {
     pub fn new(archive: &Unfinished, name: &str, parts: usize) -> Result<Self, ArchiveError> {
         Ok(Self {
             state: Mutex::new(State {
-                file: archive.file(name)?,
+                file: Some(archive.file(name)?),
                 next: 0,
+                length: 0,
                 read: Content::default(),
                 again: Some(Content::default()),
                 counted: None,
+                unread: Vec::new(),
                 missing: parts,
                 took: Duration::ZERO,
             }),
             turn: Notify::new(),
+            path: archive.path().join(name),
+            abandoned: AtomicBool::new(false),
         })
     }
 
-    /// Waits for a part's turn, and appends it. Returns where it begins and how long it is.
-    pub async fn append(
-        &self,
-        part: usize,
-        append: impl FnOnce(&mut Growing) -> Result<(), ArchiveError>,
-    ) -> Result<(u64, u64), ArchiveError> {
+    /// Whoever waits for a turn waits no more: those before it are not going to be done.
+    pub fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+        self.turn.notify_waiters();
+    }
+
+    /// Waits for a part's turn.
+    pub async fn turn(&self, part: usize) -> io::Result<Turn<'_>> {
         loop {
             let turn = self.turn.notified();
             tokio::pin!(turn);
             // From here on no notice is missed.
             turn.as_mut().enable();
-            let mut state = self.state.lock().await;
+            if self.abandoned.load(Ordering::Relaxed) {
+                return Err(io::Error::other("the dump is stopped"));
+            }
+            let state = self.state.lock().await;
             if state.next == part {
-                let begin = state.file.facts().bytes;
-                tokio::task::block_in_place(|| append(&mut state.file))?;
-                state.next += 1;
-                let end = state.file.facts().bytes;
-                drop(state);
-                self.turn.notify_waiters();
-                return Ok((begin, end - begin));
+                return Ok(Turn {
+                    begin: state.length,
+                    state,
+                    over: &self.turn,
+                });
             }
             drop(state);
             turn.await;
         }
     }
 
+    /// Waits for a part's turn, and appends it. Returns where it is.
+    pub async fn append(
+        &self,
+        part: usize,
+        append: impl FnOnce(&mut Growing) -> Result<(), ArchiveError>,
+    ) -> Result<Place, ArchiveError> {
+        let turn = self.turn(part).await;
+        let mut turn = turn.map_err(ArchiveError::file("writing", &self.path))?;
+        if let Some(file) = turn.file() {
+            tokio::task::block_in_place(|| append(file))?;
+        }
+        Ok(turn.over())
+    }
+
     /// Takes in what is known of a part. Returns the whole if it was the last.
     pub async fn take(&self, part: Appended) -> Option<Whole> {
         let mut state = self.state.lock().await;
         state.read = state.read.and(part.read);
-        state.again = state.again.zip(part.again).map(|(all, part)| all.and(part));
+        match part.again {
+            Again::Now(again) => state.again = state.again.map(|all| all.and(again)),
+            Again::Never => state.again = None,
+            Again::Later => {
+                state.again = None;
+                state.unread.push(part.place);
+            }
+        }
         state.took += part.took;
         state.one_less()
     }
@@ -103,14 +167,38 @@ impl Assembly {
     }
 }
 
+impl Turn<'_> {
+    /// The file.
+    pub fn file(&mut self) -> Option<&mut Growing> {
+        self.state.file.as_mut()
+    }
+
+    /// The part is in the file, and the next may come. Returns where it is.
+    pub fn over(mut self) -> Place {
+        let end = self.state.file.as_ref().map(Growing::facts);
+        let end = end.map_or(self.begin, |facts: FileFacts| facts.bytes);
+        self.state.length = end;
+        self.state.next += 1;
+        drop(self.state);
+        self.over.notify_waiters();
+        (self.begin, end - self.begin)
+    }
+}
+
 impl State {
     fn one_less(&mut self) -> Option<Whole> {
         self.missing = self.missing.saturating_sub(1);
-        (self.missing == 0).then(|| Whole {
-            on_disk: self.file.facts(),
+        if self.missing > 0 {
+            return None;
+        }
+        let mut unread = std::mem::take(&mut self.unread);
+        unread.sort_unstable();
+        Some(Whole {
+            file: self.file.take()?,
             read: self.read,
             again: self.again,
             counted: self.counted,
+            unread,
             took: self.took,
         })
     }

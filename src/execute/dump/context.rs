@@ -26,6 +26,8 @@ pub(super) struct Context {
     pub verify: VerifyLevel,
     pub emit: Arc<dyn Emit>,
     pub max_retries: u32,
+    /// How many there are.
+    pub workers: usize,
     pub assemblies: HashMap<usize, Assembly>,
     pub state: Mutex<State>,
 }
@@ -74,6 +76,7 @@ impl Context {
             max_retries,
             journal,
             finished,
+            workers,
             ..
         } = dump;
         let mut context = Self {
@@ -83,6 +86,7 @@ impl Context {
             verify,
             emit,
             max_retries,
+            workers: usize::try_from(workers).unwrap_or(1),
             assemblies: HashMap::new(),
             state: Mutex::new(State {
                 waiting: (0..).map(JobId).take(plan.jobs.len()).collect(),
@@ -113,7 +117,7 @@ impl Context {
     pub fn take_up(&self, finished: Vec<Line>) {
         for line in finished {
             match line {
-                Line::Table { facts, counted } => {
+                Line::Table { facts, counted, .. } => {
                     let mut units = self.plan.units.iter();
                     let Some(index) = units.position(|unit| unit.dump_id == facts.dump_id) else {
                         continue;
@@ -122,7 +126,7 @@ impl Context {
                     self.tell_verdict(index, &facts, evidence, Duration::ZERO);
                     self.state().tables.insert(index, facts);
                 }
-                Line::LargeObjects { facts } => self.state().add_objects(facts),
+                Line::LargeObjects { facts, .. } => self.state().add_objects(facts),
             }
         }
         let over: BTreeSet<JobId> = {
@@ -233,9 +237,21 @@ impl Context {
         state.journal.note(&Line::Table {
             facts: facts.clone(),
             counted: evidence.1.map(|rows| rows.0),
+            tags: self.tags_of([facts.file.as_str()]),
         })?;
         state.tables.insert(unit, facts);
         Ok(())
+    }
+
+    /// The tags of files, as far as there are any.
+    pub fn tags_of<'a>(
+        &self,
+        files: impl IntoIterator<Item = &'a str>,
+    ) -> BTreeMap<String, String> {
+        let tagged = files
+            .into_iter()
+            .filter_map(|file| Some((file.to_owned(), self.archive.tag_of(file)?)));
+        tagged.collect()
     }
 
     pub fn tell_verdict(

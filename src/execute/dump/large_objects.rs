@@ -53,6 +53,7 @@ pub(super) async fn dump(context: &Context, oids: &[Oid], gauge: &Gauge) -> Resu
     let rows = Rows(facts.len() as u64);
     let mut state = context.state();
     state.journal.note(&Line::LargeObjects {
+        tags: context.tags_of(facts.iter().map(|object| object.file.as_str())),
         facts: facts.clone(),
     })?;
     state.add_objects(facts);
@@ -105,7 +106,8 @@ pub(super) fn checked(count: usize) -> What {
 }
 
 fn again(context: &Context, facts: &LargeObjectFacts) -> Result<FileFacts, ArchiveError> {
-    let file = context.archive.read_from(&facts.file, 0)?;
+    let all = (0, facts.on_disk.bytes);
+    let file = context.archive.read(&facts.file, all)?;
     let path = context.archive.path().join(&facts.file);
     let read = || {
         let raw = BufReader::new(file);
@@ -153,7 +155,7 @@ impl ObjectSink for Files<'_> {
         self.end()?;
         let suffix = self.context.codec.algorithm.suffix();
         let file = format!("blob_{oid}.dat{suffix}");
-        let growing = self.context.archive.file(&file).map_err(io::Error::other)?;
+        let growing = self.context.archive.file(&file).map_err(into_io)?;
         let encoder = Encoder::new(self.context.codec, growing)?;
         self.open = Some(Open {
             oid,
@@ -176,12 +178,21 @@ impl ObjectSink for Files<'_> {
         };
         let content = open.content.facts();
         let growing = open.content.into_inner().finish()?;
+        let on_disk = tokio::task::block_in_place(|| growing.end());
         self.finished.push(LargeObjectFacts {
             oid: open.oid,
             file: open.file,
-            on_disk: growing.facts(),
+            on_disk: on_disk.map_err(into_io)?,
             content,
         });
         Ok(())
+    }
+}
+
+/// What a store has said stays that.
+fn into_io(error: ArchiveError) -> io::Error {
+    match error {
+        ArchiveError::Store { source, .. } => source.into(),
+        other => io::Error::other(other),
     }
 }

@@ -11,6 +11,7 @@
 //! | `tables` | whole tables, and parts of large ones |
 //! | `context` | what all workers share |
 //! | `assembly` | the file of a table that is read in parts |
+//! | `piece` | a part until it is in there |
 //! | `large_objects` | each into a file of its own |
 //!
 //! All is read in one snapshot. A job that is broken off by something that may pass is done again, as long as nothing of it is
@@ -19,6 +20,7 @@
 mod assembly;
 mod context;
 mod large_objects;
+mod piece;
 mod tables;
 
 use std::sync::Arc;
@@ -37,6 +39,7 @@ use crate::model::{Bytes, JobId, Rows, VerifyLevel};
 use crate::pg::wire::Gauge;
 use crate::pg::{Connector, PgError, serving};
 use crate::plan::{DumpJob, DumpPlan, DumpWork};
+use assembly::Assembly;
 use context::Context;
 
 /// How often the progress of running jobs is told.
@@ -108,6 +111,8 @@ pub enum DumpError {
 /// What breaks a job off.
 enum Broken {
     Source(PgError),
+    /// The source, when some of what it had sent was in the file of a table already: that cannot be done again.
+    HalfWritten(PgError),
     Archive(ArchiveError),
 }
 
@@ -144,6 +149,8 @@ pub async fn run(dump: Dump) -> Result<Dumped, DumpError> {
         () = stop::aborted(stop) => Err(DumpError::Stopped),
     };
     if ended.is_err() {
+        context.assemblies.values().for_each(Assembly::abandon);
+        context.archive.stop();
         let reading = context.source.cancel().await;
         tasks.shutdown().await;
         context.source.see_off(&reading).await;
@@ -215,6 +222,10 @@ async fn persist(
         let source = match once {
             Ok(ended) => return Ok(ended),
             Err(Broken::Archive(error)) => return Err(error.into()),
+            Err(Broken::HalfWritten(source)) => {
+                let job = job.label.clone();
+                return Err(DumpError::Source { job, source });
+            }
             Err(Broken::Source(error)) => error,
         };
         if attempt > context.max_retries || !source.may_pass() {

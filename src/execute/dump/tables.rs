@@ -1,13 +1,17 @@
 //! Whole tables, and parts of large ones.
 
-use std::io::{self, BufReader, Read as _, Write};
+use std::io::{self, BufReader, Write};
 use std::time::Instant;
 
-use super::assembly::{Appended, Whole};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::assembly::{Again, Appended, Place, Whole};
 use super::context::Context;
+use super::piece::Piece;
 use super::{Broken, Ended};
 use crate::archive::{
-    ArchiveError, Content, DATA_END, Decoder, Encoder, FileFacts, Held, TableFacts, read_rows,
+    Algorithm, ArchiveError, Content, DATA_END, Decoder, Encoder, FileFacts, TableFacts,
+    Unfinished, read_rows,
 };
 use crate::model::{Bytes, RowLayout, SqlText, VerifyLevel};
 use crate::pg::wire::{Gauge, Relayed, Unframed, Wire, read_into};
@@ -62,7 +66,7 @@ async fn one(
         VerifyLevel::None => None,
         _ => Some(wire.count(&unit.copy.count()).await?),
     };
-    let facts = file.facts();
+    let facts = tokio::task::block_in_place(|| file.end())?;
     let again = again(context, &name, (0, facts.bytes), false)?;
     let facts = facts_of(unit, name, facts, rows);
     context.finish_table(index, facts, (again, counted), began.elapsed())?;
@@ -85,14 +89,14 @@ pub(super) async fn part(
         .copy
         .copy_out(unit.parts.get(part).and_then(Option::as_ref));
     let is_last = part + 1 == unit.parts.len();
-    let overflow = context.archive.path().join(format!("{name}.part-{part}"));
-    let mut held = Held::new(overflow);
+    let overflow = context.archive.overflow(&format!("{name}.part-{part}"));
+    let mut piece = Piece::new(assembly, part, overflow);
     let mut wire = context.source.take().await?;
     let read = read(
         context,
         &mut wire,
         (&sql, gauge),
-        (&name, &mut held, is_last),
+        (&name, &mut piece, is_last),
     )
     .await;
     let rows = match read {
@@ -103,20 +107,30 @@ pub(super) async fn part(
         }
         Err(broken) => {
             context.source.give_up(wire);
-            return Err(broken);
+            return Err(match broken {
+                Broken::Source(error) if piece.cannot_be_repeated() => Broken::HalfWritten(error),
+                broken => broken,
+            });
         }
     };
     // Others may need the session while this waits.
     context.source.give_back(wire);
-    let place = assembly.append(part, |file| held.append_to(file)).await?;
-    let again = again(context, &name, place, !is_last)?;
+    let place = piece.append().await?;
+    let again = if context.verify != VerifyLevel::Content {
+        Again::Never
+    } else if context.archive.can_be_read_as_it_grows() {
+        again(context, &name, place, !is_last)?.map_or(Again::Never, Again::Now)
+    } else {
+        Again::Later
+    };
     let appended = Appended {
+        place,
         read: rows,
         again,
         took: began.elapsed(),
     };
     if let Some(whole) = assembly.take(appended).await {
-        finish(context, index, &whole)?;
+        finish(context, index, whole).await?;
     }
     Ok(Ended {
         rows: rows.digest.rows,
@@ -139,7 +153,7 @@ pub(super) async fn count(context: &Context, index: usize) -> Result<Ended, Brok
     };
     context.source.give_back(wire);
     if let Some(whole) = assembly.counted(counted).await {
-        finish(context, index, &whole)?;
+        finish(context, index, whole).await?;
     }
     Ok(Ended {
         rows: counted,
@@ -147,11 +161,54 @@ pub(super) async fn count(context: &Context, index: usize) -> Result<Ended, Brok
     })
 }
 
-fn finish(context: &Context, index: usize, whole: &Whole) -> Result<(), ArchiveError> {
+async fn finish(context: &Context, index: usize, whole: Whole) -> Result<(), ArchiveError> {
     let unit = &context.plan.units[index];
-    let facts = facts_of(unit, context.file_name(index), whole.on_disk, whole.read);
-    let evidence = (whole.again, whole.counted);
-    context.finish_table(index, facts, evidence, whole.took)
+    let name = context.file_name(index);
+    let on_disk = tokio::task::block_in_place(|| whole.file.end())?;
+    let again = if whole.unread.is_empty() {
+        whole.again
+    } else {
+        Some(stretches_again(context, &name, &whole.unread).await?)
+    };
+    let facts = facts_of(unit, name, on_disk, whole.read);
+    context.finish_table(index, facts, (again, whole.counted), whole.took)
+}
+
+/// Reads again a file of many parts, which are one behind the other, with several readers.
+async fn stretches_again(
+    context: &Context,
+    name: &str,
+    parts: &[Place],
+) -> Result<Content, ArchiveError> {
+    let readers = context.workers.max(1);
+    let mut stretches: Vec<(Place, bool)> = parts
+        .chunks(parts.len().div_ceil(readers))
+        .map(|parts| {
+            let begin = parts.first().map_or(0, |(begin, _)| *begin);
+            ((begin, parts.iter().map(|(_, length)| length).sum()), true)
+        })
+        .collect();
+    if let Some((_, is_part)) = stretches.last_mut() {
+        // Behind it is the end of the file.
+        *is_part = false;
+    }
+    let readings = stretches.into_iter().map(|(place, is_part)| {
+        let (archive, name) = (context.archive.clone(), name.to_owned());
+        let algorithm = context.codec.algorithm;
+        let path = archive.path().join(&name);
+        let reading = tokio::task::spawn_blocking(move || {
+            content_again((&archive, algorithm), &name, place, is_part)
+        });
+        async move {
+            let read = reading.await.map_err(io::Error::other);
+            read.map_err(ArchiveError::file("reading again", &path))?
+        }
+    });
+    let contents: Vec<Content> = stream::iter(readings)
+        .buffered(readers)
+        .try_collect()
+        .await?;
+    Ok(contents.into_iter().fold(Content::default(), Content::and))
 }
 
 fn facts_of(unit: &DumpUnit, file: String, on_disk: FileFacts, content: Content) -> TableFacts {
@@ -194,26 +251,33 @@ async fn read<W: Write + Unpin>(
     Ok((rows, ended))
 }
 
-/// Reads again what was written: from the file, through the decompression. What cannot be understood there is no content at
-/// all, and will be a difference.
+/// Reads again what was written, if that is to be proven.
 fn again(
     context: &Context,
     name: &str,
-    (begin, length): (u64, u64),
+    place: Place,
     is_part: bool,
 ) -> Result<Option<Content>, ArchiveError> {
     if context.verify != VerifyLevel::Content {
         return Ok(None);
     }
-    let path = context.archive.path().join(name);
-    let file = context.archive.read_from(name, begin)?;
-    let algorithm = context.codec.algorithm;
-    let read = tokio::task::block_in_place(|| {
-        let raw = BufReader::with_capacity(128 << 10, file.take(length));
-        read_rows(&mut Decoder::buffered(algorithm, raw)?, is_part)
-    });
+    let archive = (&context.archive, context.codec.algorithm);
+    tokio::task::block_in_place(|| content_again(archive, name, place, is_part)).map(Some)
+}
+
+/// From the file, through the decompression. What cannot be understood there is no content at all.
+fn content_again(
+    (archive, algorithm): (&Unfinished, Algorithm),
+    name: &str,
+    place: Place,
+    is_part: bool,
+) -> Result<Content, ArchiveError> {
+    let path = archive.path().join(name);
+    let file = archive.read(name, place)?;
+    let raw = BufReader::with_capacity(128 << 10, file);
+    let read = Decoder::buffered(algorithm, raw).and_then(|mut from| read_rows(&mut from, is_part));
     match read.map_err(ArchiveError::file("reading again", &path))? {
-        Ok(rows) => Ok(Some(rows)),
+        Ok(rows) => Ok(rows),
         Err(what) => Err(ArchiveError::Data { path, what }),
     }
 }

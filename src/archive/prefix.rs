@@ -1,0 +1,203 @@
+//! The objects of an archive while it is written.
+//!
+//! ```text
+//!   PREFIX/pgconvoy.unfinished.json   the mark: somebody writes here, and whose run it is; first to come, last to go
+//!   PREFIX/3541.dat.zst               each has its name as soon as it is complete
+//!   PREFIX/pgconvoy.manifest.json     makes an archive of them
+//!   RUN/archive.journal               which of them are finished
+//!   RUN/archive.uploads               which were begun
+//! ```
+//!
+//! The journal and the note of what was begun are on this machine: a line is added to them for every table, and nothing can be
+//! added to an object. They are small, hold no rows, and whoever resumes the run has its directory. Without them what is in
+//! the store is of no use but to be removed, which the mark allows to the same run alone.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::store::{Begun, Objects, Store, StoreError, Upload};
+use super::{ArchiveError, MANIFEST};
+
+/// The mark's name.
+pub const MARK: &str = "pgconvoy.unfinished.json";
+
+/// What is in it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Mark {
+    /// The run that writes: its directory.
+    run: PathBuf,
+}
+
+/// The objects of an archive that is being written.
+#[derive(Debug, Clone)]
+pub(super) struct Prefix {
+    objects: Objects,
+    run: PathBuf,
+    begun: Arc<Begun>,
+    tags: Tags,
+}
+
+/// The tags of files that are complete.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tags(Arc<Mutex<BTreeMap<String, String>>>);
+
+impl Tags {
+    pub fn note(&self, name: &str, tag: Option<String>) {
+        if let Some(tag) = tag {
+            self.held().insert(name.to_owned(), tag);
+        }
+    }
+
+    pub fn of(&self, name: &str) -> Option<String> {
+        self.held().get(name).cloned()
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Prefix {
+    pub fn of(objects: Objects, run: &Path) -> Self {
+        Self {
+            begun: Arc::new(Begun::at(run.join("archive.uploads"))),
+            run: run.to_owned(),
+            objects,
+            tags: Tags::default(),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.objects.shown()
+    }
+
+    pub fn store(&self) -> Store {
+        Store::Objects(self.objects.clone())
+    }
+
+    pub fn journal(&self) -> PathBuf {
+        self.run.join("archive.journal")
+    }
+
+    pub fn tags(&self) -> Tags {
+        self.tags.clone()
+    }
+
+    fn while_doing<T>(
+        &self,
+        doing: &'static str,
+        done: Result<T, StoreError>,
+    ) -> Result<T, ArchiveError> {
+        done.map_err(|error| ArchiveError::file(doing, self.path())(error.into()))
+    }
+
+    pub fn is_free(&self) -> Result<(), ArchiveError> {
+        if self.while_doing("looking into", self.objects.is_empty())? {
+            return Ok(());
+        }
+        Err(ArchiveError::Exists {
+            path: self.path().to_owned(),
+        })
+    }
+
+    pub fn begin(&self) -> Result<(), ArchiveError> {
+        self.is_free()?;
+        self.set_mark()
+    }
+
+    fn set_mark(&self) -> Result<(), ArchiveError> {
+        let mark = Mark {
+            run: self.run.clone(),
+        };
+        let text = serde_json::to_vec(&mark).map_err(io::Error::from);
+        let text = text.map_err(ArchiveError::file("writing", self.path()))?;
+        let put = self.objects.put(MARK, Bytes::from(text));
+        self.while_doing("writing", put.map(drop))
+    }
+
+    /// Whose run it is that writes here, if any does.
+    fn mark(&self) -> Result<Option<Mark>, ArchiveError> {
+        match self.objects.whole(MARK) {
+            Err(StoreError::Missing) => Ok(None),
+            read => {
+                let text = self.while_doing("looking into", read)?;
+                // One that cannot be understood is nobody's.
+                Ok(serde_json::from_slice(&text).ok())
+            }
+        }
+    }
+
+    pub fn exists(&self) -> Result<bool, ArchiveError> {
+        let manifest = self.while_doing("looking into", self.objects.head(MANIFEST))?;
+        Ok(manifest.is_none() && self.mark()?.is_some())
+    }
+
+    pub fn is_ours(&self) -> Result<bool, ArchiveError> {
+        match self.mark()? {
+            Some(mark) => Ok(mark.run == self.run),
+            None => self.while_doing("looking into", self.objects.is_empty()),
+        }
+    }
+
+    /// An error if somebody else has taken the place meanwhile.
+    pub fn check_mark(&self) -> Result<(), ArchiveError> {
+        match self.mark()? {
+            Some(mark) if mark.run == self.run => Ok(()),
+            _ => Err(ArchiveError::Exists {
+                path: self.path().to_owned(),
+            }),
+        }
+    }
+
+    pub fn give_up_uploads(&self) -> Result<usize, ArchiveError> {
+        let begun = self.begun.read()?;
+        let count = begun.len();
+        for (name, upload) in begun {
+            self.while_doing("clearing up", self.objects.give_up(&name, upload))?;
+        }
+        self.begun.forget()?;
+        Ok(count)
+    }
+
+    pub fn stop(&self) {
+        self.objects.stop();
+    }
+
+    pub fn clear(&self) -> Result<(), ArchiveError> {
+        self.give_up_uploads()?;
+        self.set_mark()?;
+        let there = self.while_doing("looking into", self.objects.list())?;
+        for name in there.keys().filter(|name| *name != MARK) {
+            self.while_doing("emptying", self.objects.remove(name))?;
+        }
+        Ok(())
+    }
+
+    pub fn upload(&self, name: &str) -> Upload {
+        Upload::new(self.objects.clone(), name, Arc::clone(&self.begun))
+    }
+
+    pub fn read(&self, name: &str, range: Range<u64>) -> Box<dyn Read + Send> {
+        Box::new(self.objects.read(name, range))
+    }
+
+    pub fn has_tag(&self, name: &str, noted: &String) -> Result<bool, ArchiveError> {
+        let there = self.while_doing("looking at", self.objects.head(name))?;
+        let is_same = there.and_then(|there| there.tag).as_ref() == Some(noted);
+        if is_same {
+            self.tags.note(name, Some(noted.clone()));
+        }
+        Ok(is_same)
+    }
+
+    pub fn put_away(&self) -> Result<(), ArchiveError> {
+        self.begun.forget()?;
+        self.while_doing("clearing up", self.objects.remove(MARK))
+    }
+}

@@ -1,0 +1,255 @@
+//! The objects of one archive: all of which the names begin with its own.
+//!
+//! There are no directories there, and nothing can be renamed: an object has its name as soon as it is complete, and not before.
+//! Which of them make up an archive is what the manifest says, and that is written last.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use object_store::path::{Path as ObjectPath, PathPart};
+use object_store::{GetOptions, ObjectMeta, ObjectStoreExt as _, PutOptions};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+
+use super::StoreError;
+use super::client::{Client, connect};
+use super::download::{Download, Wanted};
+use super::name::{Address, Meaning, meaning, refused};
+use super::runtime::{handle, wait};
+use crate::archive::ArchiveError;
+
+/// Parts of all uploads that are on their way at once, each in memory.
+const PARTS_AT_ONCE: usize = 8;
+
+/// The objects of an archive. A clone is the same.
+#[derive(Clone)]
+pub struct Objects(Arc<Inner>);
+
+struct Inner {
+    client: Arc<dyn Client>,
+    runtime: Handle,
+    root: String,
+    shown: PathBuf,
+    prefix: ObjectPath,
+    permits: Arc<Semaphore>,
+    /// Nobody waits for anything any more.
+    stop: watch::Sender<bool>,
+}
+
+impl fmt::Debug for Objects {
+    /// Without credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Objects({})", self.0.shown.display())
+    }
+}
+
+/// What a store says of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::archive) struct Head {
+    pub bytes: u64,
+    /// Another content has another one; not every store has them.
+    pub tag: Option<String>,
+}
+
+impl From<ObjectMeta> for Head {
+    fn from(meta: ObjectMeta) -> Self {
+        Self {
+            bytes: meta.size,
+            tag: meta.e_tag,
+        }
+    }
+}
+
+impl Objects {
+    /// Those of a name; `None` if it means a path.
+    pub(super) fn named(name: &Path) -> Result<Option<Self>, ArchiveError> {
+        let refused = |error| refused(name, error);
+        match meaning(name).map_err(refused)? {
+            Meaning::Path(_) => Ok(None),
+            Meaning::Objects(address) => Self::at(&address).map(Some).map_err(refused),
+        }
+    }
+
+    fn at(address: &Address) -> Result<Self, StoreError> {
+        let prefix = ObjectPath::parse(&address.prefix).map_err(|error| StoreError::Settings {
+            store: address.root.clone(),
+            why: error.to_string(),
+        })?;
+        Ok(Self(Arc::new(Inner {
+            client: connect(address)?,
+            runtime: handle(&address.root)?,
+            root: address.root.clone(),
+            shown: address.shown(),
+            prefix,
+            permits: Arc::new(Semaphore::new(PARTS_AT_ONCE)),
+            stop: watch::Sender::new(false),
+        })))
+    }
+
+    /// The archive's name, for people.
+    pub(in crate::archive) fn shown(&self) -> &Path {
+        &self.0.shown
+    }
+
+    pub(super) fn client(&self) -> Arc<dyn Client> {
+        Arc::clone(&self.0.client)
+    }
+
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.0.runtime
+    }
+
+    pub(super) fn permits(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.0.permits)
+    }
+
+    /// The object of a name within the archive.
+    pub(super) fn object(&self, name: &str) -> ObjectPath {
+        self.0.prefix.clone().join(PathPart::from(name))
+    }
+
+    /// What an error of the library means.
+    pub(super) fn meaning_of(&self, error: &object_store::Error) -> StoreError {
+        StoreError::of(&self.0.root, error)
+    }
+
+    /// A request that was never answered, because of us.
+    pub(super) fn ended_abnormally(&self, error: &tokio::task::JoinError) -> StoreError {
+        StoreError::Answer {
+            store: self.0.root.clone(),
+            said: format!("nothing, because its request ended abnormally: {error}"),
+        }
+    }
+
+    /// Asks, and waits for the answer.
+    pub(super) fn ask<T: Send + 'static>(
+        &self,
+        request: impl Future<Output = object_store::Result<T>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match self.wait(self.0.runtime.spawn(request))? {
+            Ok(answer) => answer.map_err(|error| self.meaning_of(&error)),
+            Err(error) => Err(self.ended_abnormally(&error)),
+        }
+    }
+
+    /// Waits for something, as long as anybody waits.
+    pub(super) fn wait<F: Future>(&self, future: F) -> Result<F::Output, StoreError> {
+        wait(unless_stopped(&mut self.0.stop.subscribe(), future))
+    }
+
+    /// Nobody waits any more: whoever does is told so at once. What is on its way may arrive, or not.
+    pub(in crate::archive) fn stop(&self) {
+        self.0.stop.send_replace(true);
+    }
+
+    /// Whether there is nothing.
+    pub(in crate::archive) fn is_empty(&self) -> Result<bool, StoreError> {
+        let (client, prefix) = (self.client(), self.0.prefix.clone());
+        let first = self.ask(async move { client.list(Some(&prefix)).try_next().await })?;
+        Ok(first.is_none())
+    }
+
+    /// All of them, with their lengths.
+    pub(in crate::archive) fn list(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        let (client, prefix) = (self.client(), self.0.prefix.clone());
+        self.ask(async move {
+            let all = client.list(Some(&prefix));
+            let named = all.map_ok(|meta| (name_below(&prefix, &meta.location), meta.size));
+            named.try_collect().await
+        })
+    }
+
+    /// What there is of one; `None` if it is not there.
+    pub(in crate::archive) fn head(&self, name: &str) -> Result<Option<Head>, StoreError> {
+        let (client, object) = (self.client(), self.object(name));
+        match self.ask(async move { client.head(&object).await }) {
+            Ok(meta) => Ok(Some(meta.into())),
+            Err(StoreError::Missing) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A small one whole.
+    pub(in crate::archive) fn whole(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        let (client, object) = (self.client(), self.object(name));
+        let read = self.ask(async move {
+            let answer = client.get_opts(&object, GetOptions::default()).await?;
+            answer.bytes().await
+        });
+        read.map(Vec::from)
+    }
+
+    /// Reads a part of one.
+    pub(in crate::archive) fn read(&self, name: &str, range: Range<u64>) -> Download {
+        let wanted = Wanted {
+            client: self.client(),
+            root: self.0.root.clone(),
+            object: self.object(name),
+            range,
+        };
+        Download::begin(wanted, &self.0.runtime, self.0.stop.subscribe())
+    }
+
+    /// Writes a small one whole. Returns its tag, if the store has such.
+    pub(in crate::archive) fn put(
+        &self,
+        name: &str,
+        content: Bytes,
+    ) -> Result<Option<String>, StoreError> {
+        let (client, object) = (self.client(), self.object(name));
+        let put = async move {
+            let put = client.put_opts(&object, content.into(), PutOptions::default());
+            put.await
+        };
+        Ok(self.ask(put)?.e_tag)
+    }
+
+    /// Takes one away; it may be gone already.
+    pub(in crate::archive) fn remove(&self, name: &str) -> Result<(), StoreError> {
+        let (client, object) = (self.client(), self.object(name));
+        match self.ask(async move { client.delete(&object).await }) {
+            Err(StoreError::Missing) => Ok(()),
+            removed => removed,
+        }
+    }
+
+    /// Gives an upload up; it may be completed, or given up already.
+    pub(in crate::archive) fn give_up(&self, name: &str, upload: String) -> Result<(), StoreError> {
+        let (client, object) = (self.client(), self.object(name));
+        match self.ask(async move { client.abort_multipart(&object, &upload).await }) {
+            // Whatever it answers, it has understood; servers say many things of an upload that is not there.
+            Err(error) if !error.may_pass() => Ok(()),
+            given_up => given_up,
+        }
+    }
+}
+
+/// What something comes to, or that nobody waits for it any more.
+pub(super) async fn unless_stopped<F: Future>(
+    stop: &mut watch::Receiver<bool>,
+    future: F,
+) -> Result<F::Output, StoreError> {
+    let stopped = async {
+        // As long as there is somebody who could say so.
+        if stop.wait_for(|stopped| *stopped).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        output = future => Ok(output),
+        () = stopped => Err(StoreError::Stopped),
+    }
+}
+
+/// What is left of an object's name.
+fn name_below(prefix: &ObjectPath, object: &ObjectPath) -> String {
+    let (prefix, object) = (prefix.as_ref(), object.as_ref());
+    let below = object.strip_prefix(prefix).unwrap_or(object);
+    below.trim_start_matches('/').to_owned()
+}

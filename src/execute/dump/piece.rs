@@ -1,0 +1,90 @@
+//! A part of a table, compressed, until it is in the table's file.
+//!
+//! It is held in memory until it is its turn. What is longer than that may be is held in a file, where there may be one. There is
+//! none beside an archive in object storage: there the part stops reading until it is its turn, and goes into the file as it
+//! comes. Those before it do not need it for anything, so that its turn does come.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use tokio::runtime::Handle;
+
+use super::assembly::{Assembly, Place, Turn};
+use crate::archive::{ArchiveError, Held, MOST_HELD};
+
+/// A part.
+pub(super) struct Piece<'a> {
+    assembly: &'a Assembly,
+    part: usize,
+    held: Kept<'a>,
+}
+
+enum Kept<'a> {
+    /// With room in a file.
+    Anywhere(Held),
+    /// In memory.
+    Memory(Vec<u8>),
+    /// In the table's file.
+    InTurn(Turn<'a>),
+}
+
+impl<'a> Piece<'a> {
+    /// Nothing yet.
+    pub fn new(assembly: &'a Assembly, part: usize, overflow: Option<PathBuf>) -> Self {
+        let held = match overflow {
+            Some(path) => Kept::Anywhere(Held::new(path)),
+            None => Kept::Memory(Vec::new()),
+        };
+        Self {
+            assembly,
+            part,
+            held,
+        }
+    }
+
+    /// Some of it is in the file: it cannot be read once more from the beginning.
+    pub fn cannot_be_repeated(&self) -> bool {
+        matches!(self.held, Kept::InTurn(_))
+    }
+
+    /// All of it into the file, when it is its turn. Returns where it is.
+    pub async fn append(self) -> Result<Place, ArchiveError> {
+        let (assembly, part) = (self.assembly, self.part);
+        match self.held {
+            Kept::Anywhere(held) => assembly.append(part, |file| held.append_to(file)).await,
+            Kept::Memory(held) => assembly.append(part, |file| file.append(&held)).await,
+            Kept::InTurn(turn) => Ok(turn.over()),
+        }
+    }
+}
+
+impl Write for Piece<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.held {
+            Kept::Anywhere(held) => held.write(bytes),
+            Kept::InTurn(turn) => match turn.file() {
+                Some(file) => tokio::task::block_in_place(|| file.write(bytes)),
+                None => Err(io::Error::other("its file is complete already")),
+            },
+            Kept::Memory(held) if held.len() + bytes.len() <= MOST_HELD => {
+                held.extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            Kept::Memory(held) => {
+                let held = std::mem::take(held);
+                let turn = self.assembly.turn(self.part);
+                let mut turn =
+                    tokio::task::block_in_place(|| Handle::current().block_on(Box::pin(turn)))?;
+                if let Some(file) = turn.file() {
+                    tokio::task::block_in_place(|| file.write_all(&held))?;
+                }
+                self.held = Kept::InTurn(turn);
+                self.write(bytes)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+//! What keeps an archive from being written or read; of stores, whose credentials, names or networks they are.
+
+use super::{Failure, FailureKind, hints};
+use crate::archive::{ArchiveError, StoreError};
+use crate::execute::dump::DumpError;
+use crate::model::ExitStatus;
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        let error = match error {
+            ArchiveError::Contents(error) => return error.into(),
+            error => error,
+        };
+        let (status, hint) = match &error {
+            ArchiveError::Exists { .. } => (
+                ExitStatus::Usage,
+                Some("Name another directory, or remove this one if nobody needs it.".to_owned()),
+            ),
+            ArchiveError::Busy { .. } => (
+                ExitStatus::Usage,
+                Some("Wait for it, or watch it: pgconvoy watch.".to_owned()),
+            ),
+            ArchiveError::Nothing { .. } => (
+                ExitStatus::Usage,
+                Some("Check the bucket, and what stands behind it. An archive that is one object (pg_dump -Fc) has to be downloaded first.".to_owned()),
+            ),
+            ArchiveError::NotFinished { .. } => (
+                ExitStatus::Usage,
+                Some(
+                    "Finish it with pgconvoy resume and the directory of its run, or dump again under another name."
+                        .to_owned(),
+                ),
+            ),
+            ArchiveError::NoManifest { .. } | ArchiveError::Format { .. } => {
+                (ExitStatus::Usage, None)
+            }
+            ArchiveError::Store { source, .. } => of_store(source),
+            ArchiveError::File { source, .. } => (ExitStatus::Failed, hints::for_io(source)),
+            ArchiveError::Manifest { .. }
+            | ArchiveError::Data { .. }
+            | ArchiveError::Contents(_) => (ExitStatus::Failed, None),
+        };
+        let kind = match &error {
+            ArchiveError::Store { .. } => FailureKind::Connection,
+            _ => FailureKind::File,
+        };
+        Self::of(kind, status, &error).with_hint(hint)
+    }
+}
+
+impl From<DumpError> for Failure {
+    fn from(error: DumpError) -> Self {
+        match error {
+            DumpError::Source { job, source } => Self::from(source).while_doing(&job),
+            // Some of it is there already, and goes on when the store does what it should.
+            DumpError::Archive(error @ ArchiveError::Store { .. }) => {
+                Self::from(error).with_status(ExitStatus::Interrupted)
+            }
+            DumpError::Archive(error) => error.into(),
+            DumpError::Stopped => Self::interrupted("a request to stop"),
+            DumpError::Panicked(_) => Self::defect(error.to_string()),
+        }
+    }
+}
+
+/// Before anything was touched.
+fn of_store(error: &StoreError) -> (ExitStatus, Option<String>) {
+    let hint = match error {
+        StoreError::Name { .. } => {
+            "Name it like s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or file:///directory."
+        }
+        StoreError::Settings { .. } => {
+            "Check the variables that begin with AWS_, GOOGLE_ or AZURE_; what they mean is in the README."
+        }
+        StoreError::NoCredentials { .. } => {
+            "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (for Google GOOGLE_SERVICE_ACCOUNT, for Azure \
+             AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY) in the environment."
+        }
+        StoreError::Refused { .. } => {
+            "Check the credentials in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, …), AWS_REGION, this machine's clock, \
+             and that they may list, read, write and remove objects there."
+        }
+        StoreError::NoBucket { .. } => {
+            "Check its name, AWS_REGION and AWS_ENDPOINT; a bucket has to be made before, by whoever pays for it."
+        }
+        StoreError::Unreachable { .. } => {
+            "Check AWS_ENDPOINT (or AZURE_ENDPOINT), the network, and that a store answers there."
+        }
+        StoreError::Stopped => return (ExitStatus::Interrupted, None),
+        StoreError::Missing | StoreError::Answer { .. } | StoreError::NotAsSent { .. } => {
+            return (ExitStatus::Failed, None);
+        }
+    };
+    (ExitStatus::Usage, Some(hint.to_owned()))
+}

@@ -1,0 +1,129 @@
+//! Credentials, buckets and networks that are not as they should be: one sentence, a hint, and nothing touched.
+
+use std::time::{Duration, Instant};
+
+use crate::store::{SECRET, Store, address, assert_no_secret};
+use crate::support::binary::{Finished, Pgconvoy};
+use crate::support::server::Server;
+
+/// A port where nobody listens.
+fn nobody() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("it has an address").port()
+}
+
+#[track_caller]
+fn assert_refused(run: &Finished, words: &[&str]) {
+    assert_no_secret(run);
+    assert_eq!(run.status, 2, "{run}");
+    for word in words {
+        assert!(run.stderr.contains(word), "{word}: {run}");
+    }
+    assert!(run.stderr.contains("hint: "), "{run}");
+    assert!(!run.path("run").exists(), "something was kept: {run}");
+}
+
+#[test]
+fn what_keeps_a_store_from_being_used_is_said() {
+    let Some(source) = Server::start(18) else {
+        return;
+    };
+    let store = Store::start();
+    let from = source.conninfo("postgres");
+    let dump = |archive: &str| {
+        let fixed = ["dump", "--source", &from, "--archive", archive];
+        Pgconvoy::new(fixed.iter().chain(&["--run-dir", "run"]))
+    };
+    let verify = |archive: &str| Pgconvoy::new(["verify", "--archive", archive]);
+    let here = store.port();
+
+    let no_bucket = "s3://no-such-bucket/shop";
+    let run = Store::tell(dump(no_bucket), here).run();
+    assert_refused(&run, &["there is no bucket s3://no-such-bucket"]);
+    let run = Store::tell(verify(no_bucket), here).run();
+    assert_refused(&run, &["there is no bucket s3://no-such-bucket"]);
+
+    let archive = address("shop");
+    let run = Store::tell(verify(&archive), here).run();
+    assert_refused(&run, &["there is no archive s3://backups/shop"]);
+
+    for (name, value, code) in [
+        (
+            "AWS_SECRET_ACCESS_KEY",
+            "another-s3cret",
+            "SignatureDoesNotMatch",
+        ),
+        ("AWS_ACCESS_KEY_ID", "NOBODY", "NotSignedUp"),
+    ] {
+        for run in [dump(&archive), verify(&archive)] {
+            let run = Store::tell(run, here).env(name, value).run();
+            assert!(!run.stderr.contains("another-s3cret"), "{run}");
+            assert_refused(
+                &run,
+                &["s3://backups refuses it", code, "AWS_ACCESS_KEY_ID"],
+            );
+        }
+    }
+
+    // No endless tries.
+    let began = Instant::now();
+    for run in [dump(&archive), verify(&archive)] {
+        let run = Store::tell(run, nobody()).run();
+        assert_refused(
+            &run,
+            &["cannot be reached, after 6 retries", "AWS_ENDPOINT"],
+        );
+    }
+    let run = Store::tell(dump(&archive), here)
+        .without_env("AWS_ACCESS_KEY_ID")
+        .without_env("AWS_SECRET_ACCESS_KEY")
+        .env(
+            "AWS_METADATA_ENDPOINT",
+            format!("http://127.0.0.1:{}", nobody()),
+        )
+        .run();
+    assert_refused(
+        &run,
+        &[
+            "there are no credentials for s3://backups",
+            "AWS_ACCESS_KEY_ID",
+        ],
+    );
+    assert!(
+        began.elapsed() < Duration::from_secs(100),
+        "{:?}",
+        began.elapsed()
+    );
+
+    for (archive, word) in [
+        (
+            format!("s3://key:{SECRET}@backups/shop"),
+            "come from the environment",
+        ),
+        (
+            format!("az://c/shop?sig={SECRET}"),
+            "come from the environment",
+        ),
+        (
+            "http://127.0.0.1/shop".to_owned(),
+            "s3://, gs://, az:// and file://",
+        ),
+        ("s3:///shop".to_owned(), "names no bucket"),
+    ] {
+        assert_refused(&Store::tell(dump(&archive), here).run(), &[word]);
+        assert_refused(&Store::tell(verify(&archive), here).run(), &[word]);
+    }
+    // An address of a directory is that directory.
+    let directory = tempfile::tempdir().expect("a directory");
+    let archive = format!("file://{}/shop", directory.path().display());
+    let run = dump(&archive).run();
+    assert_eq!(run.status, 0, "{run}");
+    assert!(
+        directory
+            .path()
+            .join("shop/pgconvoy.manifest.json")
+            .exists()
+    );
+    let run = verify(&archive).run();
+    assert_eq!(run.status, 0, "{run}");
+}

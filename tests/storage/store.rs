@@ -1,0 +1,168 @@
+//! An S3 server over a directory, with one key pair; it can go away, and come back.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use s3s::auth::SimpleAuth;
+use s3s::service::S3ServiceBuilder;
+use s3s_fs::FileSystem;
+use tokio::runtime::Runtime;
+use tokio::sync::Notify;
+
+use crate::support::binary::{Finished, Pgconvoy};
+use crate::support::moving::RUN_DIR;
+
+pub const KEY: &str = "AKIDPGCONVOYTESTS";
+pub const SECRET: &str = "a-s3cret-that-n0body-may-see";
+pub const BUCKET: &str = "backups";
+
+/// A running server. It ends with the value.
+pub struct Store {
+    root: tempfile::TempDir,
+    port: u16,
+    road: Arc<Road>,
+    runtime: Option<Runtime>,
+}
+
+#[derive(Default)]
+struct Road {
+    away: AtomicBool,
+    cut: Notify,
+}
+
+impl Store {
+    /// With an empty bucket.
+    pub fn start() -> Self {
+        let root = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir(root.path().join(BUCKET)).expect("a bucket");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+        listener.set_nonblocking(true).expect("a socket");
+        let port = listener.local_addr().expect("it has an address").port();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let road = Arc::new(Road::default());
+        let files = FileSystem::new(root.path()).expect("a file system");
+        runtime.spawn(serve(listener, files, Arc::clone(&road)));
+        Self {
+            root,
+            port,
+            road,
+            runtime: Some(runtime),
+        }
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Ends all connections, and takes no new ones.
+    pub fn go_away(&self) {
+        self.road.away.store(true, Ordering::SeqCst);
+        self.road.cut.notify_waiters();
+    }
+
+    /// Takes connections again.
+    pub fn come_back(&self) {
+        self.road.away.store(false, Ordering::SeqCst);
+    }
+
+    /// The objects below a prefix, as files.
+    pub fn objects(&self, prefix: &str) -> PathBuf {
+        self.root.path().join(BUCKET).join(prefix)
+    }
+
+    /// Files of uploads that are not completed.
+    pub fn of_uploads(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.root.path()).expect("a directory");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        paths
+            .filter(|path| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                name.starts_with(".upload")
+            })
+            .collect()
+    }
+
+    /// Lets a run find it, by way of this port.
+    pub fn tell(run: Pgconvoy, port: u16) -> Pgconvoy {
+        run.env("AWS_ENDPOINT", format!("http://127.0.0.1:{port}"))
+            .env("AWS_ACCESS_KEY_ID", KEY)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET)
+            .env("AWS_REGION", "us-east-1")
+    }
+
+    /// Runs with these arguments.
+    pub fn run<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Finished {
+        let run = Self::tell(Pgconvoy::new(arguments), self.port).run();
+        assert_no_secret(&run);
+        run
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, files: FileSystem, road: Arc<Road>) {
+    let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+    let mut service = S3ServiceBuilder::new(files);
+    service.set_auth(SimpleAuth::from_single(KEY, SECRET));
+    let service = service.build().into_shared();
+    loop {
+        let Ok((socket, _)) = listener.accept().await else {
+            continue;
+        };
+        if road.away.load(Ordering::SeqCst) {
+            continue;
+        }
+        let (service, road) = (service.clone(), Arc::clone(&road));
+        tokio::spawn(async move {
+            let server = Builder::new(TokioExecutor::new());
+            let connection = server.serve_connection(TokioIo::new(socket), service);
+            tokio::select! {
+                _ = connection => {}
+                () = road.cut.notified() => {}
+            }
+        });
+    }
+}
+
+/// The address of a prefix.
+pub fn address(prefix: &str) -> String {
+    format!("s3://{BUCKET}/{prefix}")
+}
+
+/// In nothing that a run has said or written.
+pub fn assert_no_secret(run: &Finished) {
+    assert!(!run.stdout.contains(SECRET), "on stdout: {run}");
+    assert!(!run.stderr.contains(SECRET), "on stderr: {run}");
+    none_below(&run.path(RUN_DIR));
+}
+
+fn none_below(path: &Path) {
+    let Ok(entries) = std::fs::read_dir(path) else {
+        return;
+    };
+    for entry in entries {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            none_below(&path);
+        } else {
+            let text = std::fs::read(&path).expect("read");
+            let text = String::from_utf8_lossy(&text);
+            assert!(!text.contains(SECRET), "in {}", path.display());
+        }
+    }
+}
