@@ -6,7 +6,7 @@ SHELL := /bin/bash
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SKIPPED := $(TARGET_DIR)/tmp/skipped-tests.txt
 
-.PHONY: help demo test test-matrix test-faults bench lint deb
+.PHONY: help demo test test-matrix test-faults test-archives bench lint deb
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -39,6 +39,11 @@ test-faults: ## the whole fault-injection suite: kills at every point, lost sess
 	     END { printf "%d faults injected, %d runs survived, %d resumed, %d begun anew, %d differences found\n", \
 	           faults, survived, resumed, anew, differences }' $(TARGET_DIR)/tmp/faults-figures.txt; \
 	exit $$status
+
+test-archives: ## damage to archives at 1,000 places each, ours and pg_dump's; dumps and restores killed at 50 instants, and resumed
+	@tests/support/install-servers all
+	PGCONVOY_ARCHIVES=whole cargo nextest run --config-file .ci/nextest.toml --profile whole --features faults \
+	    --test archives --test dump --no-capture $(or $(ARGS),-E 'test(damage) or test(killed) or test(files_of)')
 
 # What is given to make is given to the benchmark, by the same name.
 BENCH := SCENARIO SETTING TOOLS ROUNDS SCALE FROM TO JOBS PROFILE COMPRESSION BASE

@@ -6,6 +6,7 @@
 
 mod archive;
 mod hints;
+mod prepare;
 mod salvage;
 mod sessions;
 mod statements;
@@ -15,7 +16,6 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use crate::execute::prepare::PrepareError;
 use crate::execute::{Cause, ExecuteError};
 use crate::model::{Endpoint, ExitStatus, Filter, FilterError, Finding, PatternError, Severity};
 use crate::pg::PgError;
@@ -379,28 +379,6 @@ impl From<ExecuteError> for Failure {
                 }
             }
         }
-    }
-}
-
-impl From<PrepareError> for Failure {
-    fn from(error: PrepareError) -> Self {
-        let hint = match &error {
-            PrepareError::Exists { database } => {
-                format!("Leave --create out, or name it with --overwrite {database} to empty it first.")
-            }
-            PrepareError::Subscriptions { .. } => {
-                "Drop the subscriptions yourself (DROP SUBSCRIPTION), then try again.".to_owned()
-            }
-            PrepareError::NotYours { .. } => {
-                "Connect as their owner or as a superuser, or move into a new database with --create.".to_owned()
-            }
-            _ => "Look at what the server says; the target may be partly emptied or created by now.".to_owned(),
-        };
-        let status = match &error {
-            PrepareError::Exists { .. } => ExitStatus::NoGo,
-            _ => ExitStatus::Failed,
-        };
-        Self::of(FailureKind::Server, status, &error).with_hint(Some(hint))
     }
 }
 

@@ -144,6 +144,9 @@ points! {
         "target-half-empty": "some objects of the target are dropped, others are not",
         "defaults-missing": "all objects of the target are dropped, schema public is not made anew",
     }
+    "execute/clear.rs": {
+        "target-uncleaned": "what the archive has is dropped on the target, and that is not committed",
+    }
     "ledger/mod.rs": {
         "ledger-half-made": "the ledger is made and not committed",
         "ledger-half-rebased": "another plan is written in the place of the old one, and not committed",
@@ -201,13 +204,16 @@ points! {
     }
     "cli/restore/carry.rs": {
         "planned": "there is a plan, nothing of it is written down",
+        "target-created": "the target database is created, we are not connected to it",
         "target-emptied": "the target database is emptied, as was asked for",
         "target-ready": "the target is empty, there is no ledger yet",
         "announced": "displays know the jobs, none has begun",
         "jobs-done": "the last job has ended",
+        "properties-applied": "settings and privileges of a database that was created are set",
     }
     "cli/restore/prove.rs": {
         "schemas-compared": "everything but rows is compared",
+        "source-compared": "the target is compared with the live source as well",
         "flushed": "everything is on the target's disk",
     }
     "cli/restore/resume.rs": {

@@ -44,14 +44,17 @@ pub(super) enum Holds {
     Objects(Vec<(Oid, u64)>),
 }
 
-impl Holds {
+/// A block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Block {
+    /// The number of its entry.
+    pub entry: i64,
     /// Where it begins.
-    pub fn begins(&self) -> Option<u64> {
-        match self {
-            Self::Rows(at) => Some(*at),
-            Self::Objects(objects) => objects.first().map(|(_, at)| *at),
-        }
-    }
+    pub start: u64,
+    /// Where it ends; known if all of it was passed over.
+    pub end: Option<u64>,
+    /// What it holds.
+    pub holds: Holds,
 }
 
 /// Reads a custom archive from some byte on.
@@ -69,12 +72,13 @@ impl Blocks {
         Ok(Self { file, int_size, at })
     }
 
-    /// The next block: its entry's number, and where its content is; its chunks are passed over only if that is asked for.
-    /// `None` at the end of the file.
-    pub fn next(&mut self, to_the_end: bool) -> io::Result<Option<(i64, Holds)>> {
+    /// The next block. The chunks of rows are passed over only if that is asked for. `None` at the end of the file.
+    pub fn next(&mut self, to_the_end: bool) -> io::Result<Option<Block>> {
         if self.file.fill_buf()?.is_empty() {
             return Ok(None);
         }
+        let start = self.at;
+        let mut is_passed = true;
         let kind = self.byte()?;
         let entry = self.number()?;
         let holds = match kind {
@@ -83,6 +87,7 @@ impl Blocks {
                 if to_the_end {
                     self.pass_over_chunks()?;
                 }
+                is_passed = to_the_end;
                 Holds::Rows(begins)
             }
             OBJECTS => Holds::Objects(self.objects()?),
@@ -93,7 +98,12 @@ impl Blocks {
                 )));
             }
         };
-        Ok(Some((entry, holds)))
+        Ok(Some(Block {
+            entry,
+            start,
+            end: is_passed.then_some(self.at),
+            holds,
+        }))
     }
 
     fn objects(&mut self) -> io::Result<Vec<(Oid, u64)>> {
@@ -156,6 +166,8 @@ struct Chunks {
     blocks: Blocks,
     left: u64,
     ended: bool,
+    /// Where they must end, if that is known: there the next block begins.
+    end: Option<u64>,
 }
 
 impl Read for Chunks {
@@ -166,7 +178,13 @@ impl Read for Chunks {
         if self.left == 0 {
             let Some(length) = self.blocks.chunk()? else {
                 self.ended = true;
-                return Ok(0);
+                return match self.end.filter(|end| *end != self.blocks.at) {
+                    None => Ok(0),
+                    Some(end) => Err(io::Error::other(format!(
+                        "it ends at byte {}, and up to byte {end} there is something that belongs to nothing",
+                        self.blocks.at
+                    ))),
+                };
             };
             self.left = length;
         }
@@ -176,6 +194,7 @@ impl Read for Chunks {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             read => {
                 self.left -= read as u64;
+                self.blocks.at += read as u64;
                 Ok(read)
             }
         }
@@ -197,16 +216,17 @@ impl Read for Zlib {
     }
 }
 
-/// What the chunks hold that begin at this byte.
+/// What the chunks hold that begin at this byte, and end at that, if it is known.
 pub(super) fn unpacked(
     path: &Path,
-    (int_size, at): (u8, u64),
+    (int_size, at, end): (u8, u64, Option<u64>),
     packing: Packing,
 ) -> io::Result<Box<dyn BufRead + Send>> {
     let chunks = Chunks {
         blocks: Blocks::open(path, int_size, at)?,
         left: 0,
         ended: false,
+        end,
     };
     let mut chunks = BufReader::with_capacity(BUFFER, chunks);
     // Of an empty table or object there may be nothing at all, not even the frame of a compression.
@@ -259,7 +279,7 @@ mod tests {
 
     fn content(path: &Path, at: u64, packing: Packing) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        unpacked(path, (4, at), packing)?.read_to_end(&mut bytes)?;
+        unpacked(path, (4, at, None), packing)?.read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -281,17 +301,30 @@ mod tests {
         let whole = file(&all);
         let mut blocks = Blocks::open(whole.path(), 4, 0).expect("it is there");
         let first = blocks.next(true).expect("reads").expect("rows");
-        assert_eq!(first, (7, Holds::Rows(6)));
-        let (entry, holds) = blocks.next(true).expect("reads").expect("objects");
-        let Holds::Objects(found) = holds else {
-            panic!("{holds:?}");
+        let end = rows.len() as u64;
+        let expected = Block {
+            entry: 7,
+            start: 0,
+            end: Some(end),
+            holds: Holds::Rows(6),
         };
-        assert_eq!(entry, 8);
+        assert_eq!(first, expected);
+        let block = blocks.next(true).expect("reads").expect("objects");
+        let Holds::Objects(found) = block.holds else {
+            panic!("{block:?}");
+        };
+        assert_eq!((block.entry, block.start), (8, end));
+        assert_eq!(block.end, Some(all.len() as u64));
         assert_eq!(blocks.next(true).expect("reads"), None);
         let oids: Vec<u32> = found.iter().map(|(oid, _)| oid.0).collect();
         assert_eq!(oids, [u32::MAX, 16_400]);
         let read = content(whole.path(), 6, Packing::Zlib).expect("reads");
         assert_eq!(read, b"1\n2\n\\.\n\n\n");
+        for (end, fits) in [(end, true), (end + 1, false)] {
+            let read = unpacked(whole.path(), (4, 6, Some(end)), Packing::Zlib)
+                .and_then(|mut from| from.read_to_end(&mut Vec::new()));
+            assert_eq!(read.is_ok(), fits, "{end}");
+        }
         let plain = Packing::As(Algorithm::None);
         assert_eq!(
             content(whole.path(), found[0].1, plain).expect("reads"),

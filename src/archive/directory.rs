@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -107,11 +107,9 @@ impl Directory {
         let part = self.path.join(format!("{MANIFEST}.unfinished"));
         let whole = self.path.join(MANIFEST);
         let write = || -> io::Result<()> {
-            let mut file = BufWriter::new(File::create(&part)?);
-            serde_json::to_writer_pretty(&mut file, manifest)?;
-            file.write_all(b"\n")?;
-            file.flush()?;
-            file.get_ref().sync_all()?;
+            let mut file = File::create(&part)?;
+            file.write_all(&manifest.to_bytes()?)?;
+            file.sync_all()?;
             fs::rename(&part, &whole)?;
             File::open(&self.path)?.sync_all()
         };

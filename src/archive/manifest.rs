@@ -4,12 +4,16 @@
 //! 32 hexadecimal digits. That of a table's content is the sum, modulo 2^128, of those of its rows as COPY sends them in its
 //! text format, line feed included, in the sessions' settings that are named here: whoever reads the same columns of a server
 //! in the same way can compare without the files.
+//!
+//! The last line is a hash, too: of all bytes of the manifest before its digits. What is changed in the manifest itself shows.
 
 use std::io;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::ArchiveError;
 use super::prefix::MARK;
@@ -21,6 +25,13 @@ pub const MANIFEST: &str = "pgconvoy.manifest.json";
 
 /// Version of the manifest's format.
 const FORMAT: u32 = 1;
+
+/// What stands before the digits of the hash.
+const HASH: &[u8] = b",\n  \"xxh3\": \"";
+/// And behind them.
+const END: &[u8] = b"\"\n}\n";
+/// How many digits.
+const DIGITS: usize = 32;
 
 /// What an archive holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -143,26 +154,48 @@ impl Manifest {
     /// Reads that of an archive.
     pub fn of(archive: &Store) -> Result<Self, ArchiveError> {
         let path = archive.path_of(MANIFEST);
-        let text = match archive.whole(MANIFEST) {
-            Ok(text) => text,
+        match archive.whole(MANIFEST) {
+            Ok(bytes) => Self::parse(&bytes, &path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(without_manifest(archive));
+                Err(without_manifest(archive))
             }
-            Err(error) => return Err(ArchiveError::file("opening", &path)(error)),
-        };
+            Err(error) => Err(ArchiveError::file("opening", &path)(error)),
+        }
+    }
+
+    /// Understands what was read; `path` is where from.
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, ArchiveError> {
         let understand = |source| ArchiveError::Manifest {
-            path: path.clone(),
+            path: path.to_owned(),
             source,
         };
-        let value: serde_json::Value = serde_json::from_slice(&text).map_err(understand)?;
+        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(understand)?;
         let format = value.get("format").and_then(serde_json::Value::as_u64);
         match format.and_then(|format| u32::try_from(format).ok()) {
-            Some(format) if format != FORMAT => Err(ArchiveError::Format {
-                path: path.clone(),
+            Some(format) if format != FORMAT && is_sealed(bytes) => Err(ArchiveError::Format {
+                path: path.to_owned(),
                 format,
             }),
-            _ => serde_json::from_value(value).map_err(understand),
+            _ if is_sealed(bytes) => serde_json::from_value(value).map_err(understand),
+            _ => Err(ArchiveError::Data {
+                path: path.to_owned(),
+                what: "it is not as it was written: its last line is not the hash of what stands before"
+                    .to_owned(),
+            }),
         }
+    }
+
+    /// As it is written.
+    pub fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
+        let mut bytes = serde_json::to_vec_pretty(self)?;
+        // The brace at the end stands behind the hash.
+        bytes.truncate(bytes.trim_ascii_end().len().saturating_sub(1));
+        bytes.truncate(bytes.trim_ascii_end().len());
+        bytes.extend_from_slice(HASH);
+        let hash = format!("{:032x}", xxh3_128(&bytes));
+        bytes.extend_from_slice(hash.as_bytes());
+        bytes.extend_from_slice(END);
+        Ok(bytes)
     }
 
     /// Every file that it names, with what that must be: `toc.dat` first.
@@ -195,6 +228,14 @@ fn without_manifest(archive: &Store) -> ArchiveError {
     looked().unwrap_or_else(|error| ArchiveError::file("looking into", &path)(error.into()))
 }
 
+/// Whether its last line is the hash of what stands before.
+fn is_sealed(bytes: &[u8]) -> bool {
+    let text = bytes.strip_suffix(END).unwrap_or_default();
+    let at = text.len().saturating_sub(DIGITS);
+    let (before, digits) = text.split_at(at);
+    before.ends_with(HASH) && format!("{:032x}", xxh3_128(before)).as_bytes() == digits
+}
+
 fn to_hex<S: Serializer>(hash: &u128, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&format!("{hash:032x}"))
 }
@@ -202,4 +243,56 @@ fn to_hex<S: Serializer>(hash: &u128, serializer: S) -> Result<S::Ok, S::Error> 
 fn from_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
     let digits = String::deserialize(deserializer)?;
     u128::from_str_radix(&digits, 16).map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        Manifest {
+            format: FORMAT,
+            pgconvoy_version: "0".to_owned(),
+            finished_at: DateTime::UNIX_EPOCH,
+            source: SourceFacts {
+                server: "a server".to_owned(),
+                database: "größe".to_owned(),
+                server_version_num: 180_000,
+                system_identifier: Some(7),
+                encoding: "UTF8".to_owned(),
+                snapshot: "1".to_owned(),
+                lsn: "0/1".to_owned(),
+                settings: vec![("datestyle".to_owned(), "iso".to_owned())],
+            },
+            narrowed_by: Vec::new(),
+            compression: "none".to_owned(),
+            toc: FileFacts::default(),
+            tables: Vec::new(),
+            sequences: Vec::new(),
+            large_objects: Vec::new(),
+            large_object_lists: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn whatever_is_changed_in_it_shows() {
+        let path = Path::new("manifest");
+        let bytes = manifest().to_bytes().expect("JSON");
+        assert_eq!(Manifest::parse(&bytes, path).expect("whole"), manifest());
+        for at in 0..bytes.len() {
+            assert!(Manifest::parse(&bytes[..at], path).is_err(), "cut at {at}");
+            for bit in 0..8 {
+                let mut changed = bytes.clone();
+                changed[at] ^= 1 << bit;
+                let read = Manifest::parse(&changed, path);
+                assert!(read.is_err(), "bit {bit} of {at}");
+            }
+        }
+        let later = Manifest {
+            format: 7,
+            ..manifest()
+        };
+        let read = Manifest::parse(&later.to_bytes().expect("JSON"), path);
+        assert!(matches!(read, Err(ArchiveError::Format { format: 7, .. })));
+    }
 }

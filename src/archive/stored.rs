@@ -10,19 +10,21 @@
 //! Opening looks for everything that the table of contents names, so that what is missing is known before anything is done
 //! with the rest. What is in the files is known when they have been read.
 
+mod custom;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::blocks::{Blocks, Holds, Packing, unpacked};
+use super::blocks::{Packing, unpacked};
 use super::prefix::MARK;
 use super::store::{Objects, Store};
 use super::tar::{self, Member};
 use super::{Algorithm, ArchiveError, Decoder, MANIFEST, TOC};
 use crate::model::{Bytes, DumpId, Oid};
-use crate::toc::{Compression, DataPlace, Entry, Header, OffsetState, Toc};
+use crate::toc::{DataPlace, Entry, OffsetState, Toc};
 
 /// How much of a file is read at once.
 const BUFFER: usize = 128 << 10;
@@ -60,6 +62,8 @@ enum Form {
     Chunks {
         int_size: u8,
         at: u64,
+        /// Where they end, if that is known before they are read.
+        end: Option<u64>,
         packing: Packing,
     },
 }
@@ -84,7 +88,7 @@ impl Stored {
         if tar::is_tar(&begins().map_err(ArchiveError::file("opening", path))?) {
             return tar_file(path);
         }
-        custom_file(path)
+        custom::open(path)
     }
 
     /// Where the rows of a `TABLE DATA` entry are.
@@ -128,8 +132,9 @@ impl Place {
             Form::Chunks {
                 int_size,
                 at,
+                end,
                 packing,
-            } => unpacked(&self.path, (*int_size, *at), *packing),
+            } => unpacked(&self.path, (*int_size, *at, *end), *packing),
         }
     }
 
@@ -270,8 +275,20 @@ fn tar_file(path: &Path) -> Result<Stored, ArchiveError> {
         what: format!("it has no {TOC}, so it was not made by pg_dump"),
     })?;
     let read = toc.open().map_err(ArchiveError::file("reading", path))?;
-    let (stored, _) = of_files(&files, Toc::read(read)?)?;
-    Ok(stored)
+    let (stored, used) = of_files(&files, Toc::read(read)?)?;
+    // Data that is in no table of contents is another archive's, or there twice.
+    let mut names = files.members.keys();
+    let surplus = names.find(|name| {
+        let known = name.as_str() == TOC || used.contains(*name);
+        !known && is_like_data(name)
+    });
+    match surplus {
+        None => Ok(stored),
+        Some(name) => Err(ArchiveError::Data {
+            path: path.join(name),
+            what: "it is in no table of contents: is it from another archive?".to_owned(),
+        }),
+    }
 }
 
 /// Everything that the table of contents names; and the names of the files.
@@ -334,153 +351,5 @@ fn has_data(entry: &Entry) -> bool {
     match &entry.data {
         DataPlace::File(name) => !name.is_empty(),
         DataPlace::Offset { state, .. } => *state != OffsetState::NoData,
-    }
-}
-
-fn custom_file(path: &Path) -> Result<Stored, ArchiveError> {
-    let reading = || ArchiveError::file("reading", path);
-    let file = File::open(path).map_err(ArchiveError::file("opening", path))?;
-    let mut counted = Counted {
-        from: BufReader::with_capacity(BUFFER, file),
-        bytes: 0,
-    };
-    let toc = Toc::read(&mut counted)?;
-    let (begins, length) = (counted.bytes, fs::metadata(path).map_err(reading())?.len());
-    let custom = Custom {
-        path,
-        int_size: toc.header.int_size,
-        packing: packing(&toc.header),
-    };
-    let wanted: Vec<&Entry> = toc.entries.iter().filter(|entry| has_data(entry)).collect();
-    let mut found: HashMap<DumpId, Holds> = HashMap::new();
-    let unknown = |entry: &&&Entry| Custom::block_at_place(entry, length).is_none();
-    if wanted.iter().any(|entry| unknown(&entry)) {
-        // It was written into a pipe: nobody could go back to say where things are.
-        custom.look_through(begins, &mut found).map_err(reading())?;
-    } else {
-        for entry in &wanted {
-            let holds = custom.block_of(entry, length)?;
-            found.insert(entry.dump_id, holds);
-        }
-    }
-    let mut begin: Vec<u64> = found.values().filter_map(Holds::begins).collect();
-    begin.push(length);
-    begin.sort_unstable();
-    let mut rows = HashMap::new();
-    let mut objects = BTreeMap::new();
-    for entry in wanted {
-        match found.remove(&entry.dump_id) {
-            Some(Holds::Rows(at)) => {
-                let name = format!("the rows of {entry}");
-                let next = begin.get(begin.partition_point(|next| *next <= at));
-                rows.insert(
-                    entry.dump_id,
-                    Place {
-                        stored: next.map(|next| Bytes(next - at)),
-                        ..custom.place(at, name)
-                    },
-                );
-            }
-            Some(Holds::Objects(list)) => {
-                for (oid, at) in list {
-                    let name = format!("large object {oid}");
-                    objects.insert(oid, custom.place(at, name));
-                }
-            }
-            None => {
-                return Err(ArchiveError::Data {
-                    path: path.to_owned(),
-                    what: format!("it ends before the data of {entry}"),
-                });
-            }
-        }
-    }
-    Ok(Stored { toc, rows, objects })
-}
-
-fn packing(header: &Header) -> Packing {
-    match header.compression {
-        Compression::None | Compression::Level(0) => Packing::As(Algorithm::None),
-        Compression::Gzip | Compression::Level(_) => Packing::Zlib,
-        Compression::Lz4 => Packing::As(Algorithm::Lz4),
-        Compression::Zstd => Packing::As(Algorithm::Zstd),
-    }
-}
-
-/// A custom file.
-struct Custom<'a> {
-    path: &'a Path,
-    int_size: u8,
-    packing: Packing,
-}
-
-impl Custom<'_> {
-    fn place(&self, at: u64, name: String) -> Place {
-        Place {
-            path: self.path.to_owned(),
-            name,
-            form: Form::Chunks {
-                int_size: self.int_size,
-                at,
-                packing: self.packing,
-            },
-            stored: None,
-        }
-    }
-
-    /// Where the table of contents says that an entry's block is; `None` if it does not say.
-    fn block_at_place(entry: &Entry, length: u64) -> Option<u64> {
-        match entry.data {
-            DataPlace::Offset {
-                state: OffsetState::Set,
-                position,
-            } => Some(position.min(length)),
-            _ => None,
-        }
-    }
-
-    fn block_of(&self, entry: &Entry, length: u64) -> Result<Holds, ArchiveError> {
-        let at = Self::block_at_place(entry, length).unwrap_or(length);
-        let reading = || ArchiveError::file("reading", self.path);
-        let block = Blocks::open(self.path, self.int_size, at)
-            .and_then(|mut blocks| blocks.next(false))
-            .map_err(reading())?;
-        match block {
-            Some((id, holds)) if id == i64::from(entry.dump_id.0) => Ok(holds),
-            Some(_) => Err(ArchiveError::Data {
-                path: self.path.to_owned(),
-                what: format!("at byte {at} there is not the data of {entry}"),
-            }),
-            None => Err(ArchiveError::Data {
-                path: self.path.to_owned(),
-                what: format!("it ends before the data of {entry}"),
-            }),
-        }
-    }
-
-    fn look_through(&self, begins: u64, found: &mut HashMap<DumpId, Holds>) -> io::Result<()> {
-        let mut blocks = Blocks::open(self.path, self.int_size, begins)?;
-        while let Some((id, holds)) = blocks.next(true)? {
-            let id = i32::try_from(id).map(DumpId);
-            let id = id.map_err(|_| io::Error::other("a block of no entry"))?;
-            if found.insert(id, holds).is_some() {
-                return Err(io::Error::other(format!("entry {id} has two blocks")));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Counts what is read.
-struct Counted<R> {
-    from: R,
-    bytes: u64,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.from.read(into)?;
-        self.bytes += read as u64;
-        Ok(read)
     }
 }

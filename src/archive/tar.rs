@@ -33,14 +33,20 @@ pub(super) fn members(path: &Path) -> io::Result<HashMap<String, Member>> {
         let mut header = [0; 512];
         file.seek(SeekFrom::Start(at))?;
         file.read_exact(&mut header)?;
-        if header.iter().all(|&byte| byte == 0) {
-            return Ok(members);
-        }
         let begins = at;
         let broken = |what: &str| {
             let what = format!("the tar header at byte {begins} {what}");
             io::Error::new(io::ErrorKind::InvalidData, what)
         };
+        if header.iter().all(|&byte| byte == 0) {
+            return if is_the_end(&mut file)? {
+                Ok(members)
+            } else {
+                Err(broken(
+                    "is empty, and not followed by one that is, and nothing else",
+                ))
+            };
+        }
         if !is_tar(&header) || !is_whole(&header) {
             return Err(broken("is damaged"));
         }
@@ -57,6 +63,19 @@ pub(super) fn members(path: &Path) -> io::Result<HashMap<String, Member>> {
             .is_some()
         {
             return Err(broken(&format!("is the second one of {name}")));
+        }
+    }
+}
+
+/// Behind an empty header: another, and nothing but what fills up.
+fn is_the_end(file: &mut File) -> io::Result<bool> {
+    let mut buffer = [0; 4096];
+    let mut behind = 0;
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(behind >= BLOCK),
+            count if buffer[..count].iter().any(|&byte| byte != 0) => return Ok(false),
+            count => behind += count as u64,
         }
     }
 }
@@ -143,10 +162,10 @@ mod tests {
     #[test]
     fn damage_is_an_error() {
         let whole = archive(b"00000000005\0");
-        for cut in [0, 100, 512, 700, 1024, 1100, 1536, 1600] {
+        for cut in [0, 100, 512, 700, 1024, 1100, 1536, 1600, 2048, 2500] {
             assert!(read(&whole[..cut]).is_err(), "cut at {cut}");
         }
-        for place in [0, 50, 125, 150, 260, 1030] {
+        for place in [0, 50, 125, 150, 260, 1030, 1600, 2200] {
             let mut changed = whole.clone();
             changed[place] ^= 4;
             assert!(read(&changed).is_err(), "changed at {place}");

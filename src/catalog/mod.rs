@@ -9,6 +9,7 @@ mod circumstances;
 mod database;
 mod decoded;
 mod facts;
+mod loaded;
 mod orphans;
 mod queries;
 mod read;
@@ -29,10 +30,11 @@ pub use facts::{
     Activity, Column, Constraint, Extension, Holding, Index, LargeObject, LargeObjectGrant,
     Matview, Sequence, ServerFacts, SourceFacts, Table, TargetFacts, Type,
 };
+pub use loaded::{Trigger, filled, firing_triggers};
 pub use orphans::{Orphan, Orphans};
 pub use queries::{QUERIES, VersionedQuery};
 pub use read::{
-    activity, assumable_roles, constraints, holdings, indexes, installed_extensions,
+    activity, assumable_roles, constraints, holdings, in_full, indexes, installed_extensions,
     large_object_content, large_objects, readable_tables, relations, roles, schemas, sequences,
     server_facts, source_facts, target_facts, unreadable,
 };

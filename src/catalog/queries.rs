@@ -76,4 +76,5 @@ queries! {
     LOCKS = "locks.sql";
     CONNECTIONS = "connections.sql";
     LOCK_TABLE = "lock_table.sql";
+    FIRING_TRIGGERS = "firing_triggers.sql";
 }

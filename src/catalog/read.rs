@@ -361,7 +361,7 @@ fn lossy(definition: &[u8]) -> String {
 }
 
 /// What is no UTF-8 is written in hexadecimal, so that what differs stays different.
-fn in_full(comment: &[u8]) -> String {
+pub fn in_full(comment: &[u8]) -> String {
     let hex = || {
         comment.iter().fold("\\x".to_owned(), |mut hex, byte| {
             let _infallible = write!(hex, "{byte:02x}");

@@ -142,7 +142,8 @@ pub fn compare(proof: &Proof, found: &Found, settled: &Settled, emitter: &Emitte
         &proof.restore,
     ));
     outcome.extend(found.excluded.clone());
-    waive_edited(&mut outcome, proof, &found.marks, emitter);
+    let planned = (&*proof.plan, &proof.source_toc);
+    waive_edited(&mut outcome, planned, &found.marks, emitter);
     settled.waive(&mut outcome, emitter);
     tell(outcome, emitter);
     for table in &proof.plan.excluded {
@@ -152,10 +153,15 @@ pub fn compare(proof: &Proof, found: &Found, settled: &Settled, emitter: &Emitte
 
 /// An object whose statement the operator has edited, after it failed, is not as it is on the source: that is passed over,
 /// and said by name.
-fn waive_edited(outcome: &mut Outcome, proof: &Proof, marks: &Marks, emitter: &Emitter) {
+pub(super) fn waive_edited(
+    outcome: &mut Outcome,
+    (plan, toc): (&Plan, &Toc),
+    marks: &Marks,
+    emitter: &dyn Emit,
+) {
     for (job, part, file) in marks.edited() {
-        let entry = execute::entry_of(&proof.plan, job, part);
-        let entries = &proof.source_toc.entries;
+        let entry = execute::entry_of(plan, job, part);
+        let entries = &toc.entries;
         let entry = entry.and_then(|entry| entries.iter().find(|one| one.dump_id == entry.dump_id));
         let is_its = |difference: &Difference| {
             entry.is_some_and(|entry| object_name(entry) == difference.object)

@@ -180,6 +180,7 @@ impl ResumeArgs {
         let resumed = Resume {
             request,
             target,
+            source: self.given_source(&Environment::of_process())?,
             past,
             retry_failed: self.retry_failed,
         };

@@ -409,6 +409,7 @@ impl Rebasing<'_, '_> {
         Ok(Left {
             copied: there.rows.keys().cloned().collect(),
             shields: rebase::shields(&self.inspection.road.target.session, &anew).await?,
+            existing: None,
         })
     }
 

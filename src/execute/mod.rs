@@ -11,6 +11,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `prepare` | creates or empties the target database, before there is a plan |
+//! | `clear` | drops or empties what an archive has, before it is restored |
 //! | `rebase` | brings what earlier sessions left to another snapshot, before there is a plan for that |
 //! | `supervisor` | starts jobs, hears of their ends, decides what is skipped |
 //! | `earlier` | what earlier sessions of the run have done |
@@ -30,6 +31,7 @@
 //! well, everything else goes on to the end. It emits events and knows nothing of displays.
 
 mod attempt;
+pub mod clear;
 mod compare;
 mod copy;
 pub mod dump;

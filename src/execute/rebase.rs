@@ -342,9 +342,14 @@ impl Clearing<'_> {
     }
 
     async fn unlink(&self, oids: &[Oid]) -> Result<usize, PgError> {
-        let oids: Vec<u32> = oids.iter().map(|oid| oid.0).collect();
-        Ok(self.target.query(&LARGE_OBJECTS, &[&oids]).await?.len())
+        remove_large_objects(self.target, oids).await
     }
+}
+
+/// Removes large objects, those of them that are there; says how many.
+pub async fn remove_large_objects(target: &Session, oids: &[Oid]) -> Result<usize, PgError> {
+    let oids: Vec<u32> = oids.iter().map(|oid| oid.0).collect();
+    Ok(target.query(&LARGE_OBJECTS, &[&oids]).await?.len())
 }
 
 /// What is set aside while tables are loaded whose row security is in place already, and holds for their owner.

@@ -21,7 +21,7 @@ pub struct Request {
     pub target: BTreeMap<String, String>,
     /// Who the source is; of an archive only the database's name is known.
     pub source_identity: Identity,
-    /// What is restored, if it is an archive: then `source` is empty.
+    /// What is restored, if it is an archive: then `source` is what the target is compared with besides, or empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive: Option<ArchiveRecord>,
     /// The target database's name.
@@ -59,6 +59,12 @@ pub struct ArchiveRecord {
     /// What of it is restored.
     #[serde(default)]
     pub selection: Selection,
+    /// What it has is dropped from the target first.
+    #[serde(default)]
+    pub clean: bool,
+    /// Triggers and foreign keys do not fire while rows are loaded.
+    #[serde(default)]
+    pub disable_triggers: bool,
 }
 
 /// What does not change when a server is restarted, fails over to a standby or gets another address.

@@ -31,6 +31,10 @@ pub struct Difference {
     pub detail: String,
 }
 
+/// How the class of a difference begins that is not between an archive and the target, but between the target and the source as it is
+/// now.
+pub const OF_LIVE_SOURCE: &str = "against the live source: ";
+
 /// Something that verification could not decide. Never the same as "no difference": the run cannot exit 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unverified {

@@ -19,7 +19,9 @@ mod shell;
 mod sql;
 mod version;
 
-pub use difference::{Difference, DifferenceKind, TableVerdict, Unverified, Verdict, Waiver};
+pub use difference::{
+    Difference, DifferenceKind, OF_LIVE_SOURCE, TableVerdict, Unverified, Verdict, Waiver,
+};
 pub use digest::MultisetDigest;
 pub use endpoint::{Endpoint, Side};
 pub use exit::ExitStatus;

@@ -109,15 +109,19 @@ impl<'a> Builder<'a> {
     /// All steps, in the order in which each builds on the one before.
     pub fn build(mut self) -> Result<Plan, PlanError> {
         self.place_large_objects();
-        self.plan_schema()?;
-        self.plan_data()?;
-        self.plan_large_objects();
-        self.plan_indexes()?;
-        self.plan_statistics();
-        self.plan_foreign_keys()?;
-        self.plan_matviews()?;
-        self.plan_sequences();
-        self.plan_finish()?;
+        if let Some(existing) = &self.inputs.options.left.existing {
+            self.plan_rows_only(existing)?;
+        } else {
+            self.plan_schema()?;
+            self.plan_data()?;
+            self.plan_large_objects();
+            self.plan_indexes()?;
+            self.plan_statistics();
+            self.plan_foreign_keys()?;
+            self.plan_matviews()?;
+            self.plan_sequences();
+            self.plan_finish()?;
+        }
         let options = self.inputs.options;
         Ok(Plan {
             format: 1,
@@ -154,6 +158,16 @@ impl<'a> Builder<'a> {
             rows: draft.rows,
         });
         id
+    }
+
+    /// Has a job wait for others.
+    pub fn wait(&mut self, job: JobId, others: &[JobId]) {
+        let place = usize::try_from(job.0).ok();
+        if let Some(job) = place.and_then(|place| self.jobs.get_mut(place)) {
+            job.after.extend(others);
+            job.after.sort_unstable();
+            job.after.dedup();
+        }
     }
 
     /// The jobs after which all jobs of these phases are over.

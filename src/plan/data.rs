@@ -59,8 +59,13 @@ impl<'a> Builder<'a> {
                 self.plan_chunks(unit, ranges);
                 continue;
             }
-            if table.total > SMALL {
-                self.units[unit].freeze = !table.load_via_root && table.extension.is_none();
+            if table.total > SMALL || self.is_in_order(&table.name) {
+                // What others refer to cannot be truncated.
+                let is_new = self.inputs.options.left.existing.is_none();
+                self.units[unit].freeze = is_new
+                    && table.total > SMALL
+                    && !table.load_via_root
+                    && table.extension.is_none();
                 self.plan_copy(vec![unit]);
                 continue;
             }
@@ -105,7 +110,10 @@ impl<'a> Builder<'a> {
             let Some(table) = self.facts_by_name.get(name) else {
                 let has_rows = self.entries[&entry].has_rows();
                 if has_rows && self.inputs.archive.is_some() {
-                    left_out.push(name);
+                    // What was there before is none of our business.
+                    if self.inputs.options.left.existing.is_none() {
+                        left_out.push(name);
+                    }
                     continue;
                 }
                 if has_rows {

@@ -55,6 +55,12 @@ pub enum DatabaseError {
         /// The target's version.
         target: ServerVersion,
     },
+    /// An archive of a part of a database, perhaps.
+    #[error("creating database \"{database}\": the archive does not say how its own was made")]
+    NotInArchive {
+        /// The database.
+        database: String,
+    },
     /// A list in the catalog is not one.
     #[error("creating database \"{database}\": setting {setting} is not a list: {value}")]
     List {

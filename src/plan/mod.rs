@@ -13,6 +13,7 @@
 //! | file | decides |
 //! |---|---|
 //! | `archived` | what is known of a database of which there is only an archive |
+//! | `archived_database` | how the target database is created as an archive has it |
 //! | `around` | how a damaged table is read |
 //! | `format` | text or binary, and which form of a column can be compared |
 //! | `tables` | what is copied whole, bundled or in chunks; the COPY statements |
@@ -26,12 +27,14 @@
 //! | `matviews` | refresh in order |
 //! | `finish` | everything else, in `pg_restore`'s order |
 //! | `database` | how the target database is created, and what is set on it when |
+//! | `rows_only` | what brings rows alone, into tables that are there |
 //! | `dump` | what a dump reads, in which pieces |
 //! | `cost` | how long a job may take |
 //! | `forecast` | how long all of them may take, and which of them matter |
 //! | `prediction` | how long on the night's own machines, and how far that can be believed |
 
 mod archived;
+mod archived_database;
 mod around;
 mod builder;
 mod cost;
@@ -46,6 +49,7 @@ mod indexes;
 mod large_objects;
 mod matviews;
 mod prediction;
+mod rows_only;
 mod schema;
 mod statistics;
 mod tables;
@@ -66,6 +70,7 @@ pub use database::{DatabaseError, NewDatabase, Property};
 pub use dump::{DumpJob, DumpOptions, DumpPlan, DumpPlanError, DumpUnit, DumpWork};
 pub use forecast::Forecast;
 pub use prediction::{Pace, Prediction};
+pub use rows_only::Existing;
 pub use tables::{Comparison, CopyUnit, Range, Shield};
 
 /// What the operator asked for, as far as the plan depends on it.
@@ -97,6 +102,8 @@ pub struct Left {
     /// Tables of the target that are finished but for their rows, and what is set aside while these are loaded: in one
     /// transaction, and so in one piece.
     pub shields: BTreeMap<QualifiedName, Shield>,
+    /// All tables are there, with all that belongs to them: nothing but rows is brought.
+    pub existing: Option<Existing>,
 }
 
 /// Everything a plan is made from.

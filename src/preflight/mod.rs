@@ -11,6 +11,8 @@
 //! | `roles` | owners and grantees that the target does not have |
 //! | `grantees` | the roles that a statement names |
 //! | `superuser` | what only a superuser can create |
+//! | `rows_only` | whether rows alone can be loaded |
+//! | `clean` | what is dropped before it is made anew |
 //!
 //! What takes longer to look at than a move has patience for, `pgconvoy check` looks at as well:
 //!
@@ -31,12 +33,14 @@
 
 mod activity;
 mod capacity;
+mod clean;
 mod damage;
 mod grantees;
 mod not_carried;
 mod offers;
 mod rights;
 mod roles;
+mod rows_only;
 mod skip;
 mod slow;
 mod source;
@@ -54,6 +58,8 @@ use crate::model::{Finding, QualifiedName, Severity};
 use crate::plan::Plan;
 use crate::toc::{Entry, RestoreOptions, Toc};
 
+pub use clean::clean;
+pub use rows_only::{RowsOnly, rows_only};
 pub use skip::{SKIPPABLE, pass_over};
 pub use target::{add_a_part, same_database};
 pub use verdict::{NOT_LOOKED_AT, Verdict};

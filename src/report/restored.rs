@@ -3,7 +3,7 @@
 //! An archive with a manifest is known to hold what its database held. Of one without, by `pg_dump`, only the archive itself can
 //! be asked: that something was left out of it, nobody can tell, and the sentence says so.
 
-use crate::model::{Bytes, ExitStatus, Verdict};
+use crate::model::{Bytes, ExitStatus, OF_LIVE_SOURCE, Verdict};
 use crate::progress::words;
 
 use super::facts::{Facts, listed};
@@ -24,6 +24,9 @@ pub(super) fn meaning(report: &Report) -> Option<&'static str> {
         }
         (ExitStatus::Proven, false) => {
             "The target holds what the archive does. Whether the archive held everything nobody can tell: it has no manifest."
+        }
+        (ExitStatus::Different, _) if is_only_of_live_source(report) => {
+            "The target holds what the archive does, but not what the source holds now: decide whether what differs was written since the dump."
         }
         (ExitStatus::Different, _) => "Do not use this target: it is not what the archive holds.",
         _ => return None,
@@ -63,7 +66,45 @@ pub(super) fn proven(facts: &Facts<'_>) -> Conclusion {
     }
 }
 
+/// Whether the target is what the archive holds, and differs from the source as it is now.
+fn is_only_of_live_source(report: &Report) -> bool {
+    let mut differences = report.differences.iter();
+    !report.differences.is_empty()
+        && differences.all(|one| one.class.starts_with(OF_LIVE_SOURCE))
+        && report.verdicts(Verdict::Different) == 0
+}
+
+/// What was written to the source since the dump is a difference, too.
+fn source_differs(facts: &Facts<'_>, status: ExitStatus) -> Conclusion {
+    let report = facts.report;
+    let differences = report.differences.iter();
+    let objects: Vec<String> = differences
+        .map(|one| {
+            let class = one.class.trim_start_matches(OF_LIVE_SOURCE);
+            format!("{class} {}", words::one_line(&one.object))
+        })
+        .collect();
+    Conclusion {
+        status,
+        sentence: format!(
+            "NOT what the live source holds: the target holds exactly what {} holds ({}), and source and target differ in {}: {}. \
+             What was written to the source since the dump is such a difference.",
+            archive(report),
+            facts.identical_tables(),
+            words::count(objects.len() as u64, "place", "places"),
+            listed(&objects)
+        ),
+        next: Some(format!(
+            "Decide whether what differs was written to the source since the dump; every difference is listed above, and in {}.",
+            facts.in_run_dir("report.json")
+        )),
+    }
+}
+
 pub(super) fn different(facts: &Facts<'_>, conclusion: &Conclusion) -> Conclusion {
+    if is_only_of_live_source(facts.report) {
+        return source_differs(facts, conclusion.status);
+    }
     let path = facts.report.source.as_ref();
     let path = path
         .and_then(|source| source.archive.clone())

@@ -173,7 +173,7 @@ fn identifiers(qualified: &[u8]) -> Option<Vec<Text>> {
 }
 
 /// `'a''b'` → `a'b`; with a backslash in it, `pg_dump` writes ` E'…\\…'`.
-fn literal(text: &[u8]) -> Option<Text> {
+pub(super) fn literal(text: &[u8]) -> Option<Text> {
     let text = text.trim_ascii();
     let escaped = text.strip_prefix(b"E");
     let inner = escaped.unwrap_or(text);

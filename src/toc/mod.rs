@@ -22,11 +22,14 @@
 mod apart;
 mod archive;
 mod compare;
+mod database;
 mod described;
+mod drops;
 mod encoded;
 mod entries;
 mod error;
 mod filter;
+mod large_objects;
 mod lines;
 mod model;
 mod normalise;
@@ -44,10 +47,13 @@ mod writer;
 
 pub use archive::{LargeObjectList, SequencePosition};
 pub use compare::{CompareOptions, EntryDifference, compare, compare_entries, object_name};
+pub use database::DatabaseEntries;
 pub use described::KeyDefinition;
+pub use drops::{Drop, drops};
 pub use entries::{RestorePass, Section};
 pub use error::{Place, TocError};
 pub use filter::RestoreOptions;
+pub use large_objects::{Granted, LargeObjectNotes};
 pub use model::{
     ArchiveFormat, ArchiveVersion, Compression, CreatedAt, DataPlace, Entry, Header, OffsetState,
     Toc,

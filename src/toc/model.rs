@@ -206,6 +206,12 @@ impl Entry {
         }
     }
 
+    /// Whether it is a grant, a comment or a label of large objects.
+    pub fn is_of_large_object(&self) -> bool {
+        matches!(self.desc.as_str(), "ACL" | "COMMENT" | "SECURITY LABEL")
+            && self.tag.starts_with(b"LARGE OBJECT")
+    }
+
     /// Whether it is a grant (`_tocEntryIsACL`); default privileges count, and `ACL LANGUAGE`, which only ancient dumps have.
     pub fn is_acl(&self) -> bool {
         matches!(self.desc.as_str(), "ACL" | "ACL LANGUAGE" | "DEFAULT ACL")

@@ -23,6 +23,9 @@ pub struct Selection {
     pub list: Option<Vec<DumpId>>,
     /// No rows, no positions of sequences, no large objects (`-s`).
     pub schema_only: bool,
+    /// Nothing else (`-a`).
+    #[serde(default)]
+    pub data_only: bool,
     /// Only these sections (`--section`); none is all.
     pub sections: Vec<Section>,
 }
@@ -114,6 +117,7 @@ impl Selection {
         options.extend(named("--table", &self.tables));
         options.extend(self.list.iter().map(|_| "--use-list".to_owned()));
         options.extend(self.schema_only.then(|| "--schema-only".to_owned()));
+        options.extend(self.data_only.then(|| "--data-only".to_owned()));
         options.extend(self.sections.iter().map(|section| {
             let name = match section {
                 Section::PreData => "pre-data",
@@ -126,7 +130,8 @@ impl Selection {
         options
     }
 
-    /// Takes out of an archive what is not chosen.
+    /// Takes out of an archive what is not chosen. Of data alone, definitions stay: they say what the rows belong to, and nobody
+    /// makes them.
     pub fn narrow(&self, toc: &mut Toc) -> Result<(), SelectError> {
         if self.is_everything() {
             return Ok(());
@@ -139,7 +144,9 @@ impl Selection {
             .map(|entry| entry.dump_id)
             .collect();
         toc.entries.retain(|entry| {
-            if ABOUT_THE_ARCHIVE.contains(&entry.desc.as_str()) {
+            if ABOUT_THE_ARCHIVE.contains(&entry.desc.as_str())
+                || (self.data_only && !is_of_data(entry))
+            {
                 return true;
             }
             let listed = self
@@ -203,7 +210,7 @@ impl Selection {
         let in_section = self.sections.is_empty()
             || entry.section == Section::None
             || self.sections.contains(&entry.section);
-        let is_wanted_data = !(self.schema_only && DATA.contains(&entry.desc.as_str()));
+        let is_wanted_data = !(self.schema_only && is_of_data(entry));
         (self.schemas.is_empty() || is_named(&self.schemas))
             && !is_named(&self.exclude_schemas)
             && self
@@ -219,6 +226,11 @@ impl Selection {
 fn is_in(entry: &Entry, schema: &str) -> bool {
     let of_schema = |namespace: &Text| *namespace == schema;
     entry.namespace.as_ref().is_some_and(of_schema)
+}
+
+/// Rows, positions of sequences, large objects, and what is said of these.
+fn is_of_data(entry: &Entry) -> bool {
+    DATA.contains(&entry.desc.as_str()) || entry.is_of_large_object()
 }
 
 fn belongs_to_another(entry: &Entry) -> bool {
@@ -297,6 +309,12 @@ mod tests {
             ..Selection::default()
         };
         assert_eq!(left(&pre_data), Ok(vec![1, 2, 3, 4, 5, 6]));
+        let data_only = Selection {
+            schemas: names(&["public"]),
+            data_only: true,
+            ..Selection::default()
+        };
+        assert_eq!(left(&data_only), Ok(vec![1, 2, 3, 4, 5, 6, 8, 9]));
     }
 
     #[test]

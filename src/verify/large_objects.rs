@@ -12,7 +12,7 @@ use super::Outcome;
 type Privileges<'a> = BTreeMap<(Option<&'a str>, &'a str), bool>;
 
 /// Compares the large objects of both sides; what the options leave out is not missed.
-pub(super) fn compare(
+pub fn compare(
     source: &[LargeObject],
     target: &[LargeObject],
     options: &RestoreOptions,

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::look::Looked;
+use super::look::{self, Looked};
 use super::prove::{self, Proof};
+use crate::archive::Manifest;
+use crate::catalog;
 use crate::cli::inspect::Server;
 use crate::cli::ledger_row::{LedgerRow, SnapshotRecord};
 use crate::cli::session::{Done, Session};
 use crate::event::{Emit as _, What};
-use crate::execute::{self, Earlier, Loaded, Loading, Origin, Run, prepare};
+use crate::execute::{self, Earlier, Loaded, Loading, Origin, Run, clear, prepare};
 use crate::failure::Failure;
 use crate::fault;
 use crate::ledger::{Memory, Request};
@@ -37,17 +39,9 @@ pub(super) async fn begin(
     fault::point("planned");
     let schema = looked.archived.toc.to_bytes()?;
     session.write_down(&schema, &plan)?;
-    if looked.wanted.overwrite.is_some() {
-        let emptied = tokio::select! {
-            emptied = prepare::empty(&looked.target.session) => emptied?,
-            failure = session.stopped() => return Err(failure),
-        };
-        fault::point("target-emptied");
-        for text in emptied.notes() {
-            session.emitter().emit(What::Note { text });
-        }
-        let installed = crate::catalog::installed_extensions(&looked.target.session);
-        looked.target_facts.installed = installed.await?;
+    tokio::select! {
+        ready = Box::pin(make_ready(session, &mut looked)) => ready?,
+        failure = session.stopped() => return Err(failure),
     }
     fault::point("target-ready");
     let memory = Memory {
@@ -73,6 +67,44 @@ pub(super) async fn begin(
     })
 }
 
+/// Creates, empties or clears the target where that was asked for.
+async fn make_ready(session: &Session<'_>, looked: &mut Looked) -> Result<(), Failure> {
+    let mut notes = Vec::new();
+    let overwrite = looked.wanted.overwrite.is_some();
+    if let Some(new) = &looked.new_database {
+        if looked.wanted.is_missing {
+            prepare::create_database(&looked.target.session, new).await?;
+            fault::point("target-created");
+            notes.push(format!("created database {} on the target", new.name));
+            looked.target = look::connect(looked.wanted.target.clone()).await?;
+            session.claim(&looked.target).await?;
+        } else {
+            prepare::adopt_database(&looked.target.session, new).await?;
+        }
+    } else if overwrite && looked.wanted.selection.data_only {
+        notes.extend(looked.empty_tables().await?);
+    } else if overwrite {
+        notes.extend(prepare::empty(&looked.target.session).await?.notes());
+        fault::point("target-emptied");
+    } else {
+        let drops = looked.drops().into_iter();
+        let drops: Vec<_> = drops
+            .map(|drop| (drop.entry.to_string(), drop.sql))
+            .collect();
+        if drops.is_empty() {
+            return Ok(());
+        }
+        clear::drop_objects(&looked.target.session, &drops).await?;
+        notes.push(format!("dropped {} objects on the target", drops.len()));
+    }
+    for text in notes {
+        session.emitter().emit(What::Note { text });
+    }
+    let installed = catalog::installed_extensions(&looked.target.session);
+    looked.target_facts.installed = installed.await?;
+    Ok(())
+}
+
 /// Tells what the jobs of a plan are. Of tables that are loaded through a partitioned one, that is compared.
 pub(super) fn announce(session: &Session<'_>, plan: &Plan) {
     let compared: BTreeSet<&QualifiedName> = plan.tables.iter().map(|unit| &unit.into).collect();
@@ -81,6 +113,16 @@ pub(super) fn announce(session: &Session<'_>, plan: &Plan) {
         tables: u32::try_from(compared.len()).unwrap_or(u32::MAX),
         bytes: plan.data_bytes(),
     });
+}
+
+/// What must come out of the files.
+fn expected(manifest: &Manifest) -> Loaded {
+    let tables = manifest.tables.iter();
+    let objects = manifest.large_objects.iter();
+    Loaded {
+        tables: tables.map(|table| (table.dump_id, table.content)).collect(),
+        objects: objects.map(|one| (one.oid, one.content)).collect(),
+    }
 }
 
 /// Everything that is planned and not done, and the proof.
@@ -94,20 +136,10 @@ pub(super) async fn carry_out(session: &Session<'_>, ready: Ready) -> Result<Don
     let emitter = session.emitter();
     session.step("loading and building");
     let target: Server = looked.target;
+    let new_database = looked.new_database;
     let worker = session.worker(&target);
     let opened = looked.opened;
-    let expected = opened.manifest.as_ref().map(|manifest| Loaded {
-        tables: manifest
-            .tables
-            .iter()
-            .map(|table| (table.dump_id, table.content))
-            .collect(),
-        objects: manifest
-            .large_objects
-            .iter()
-            .map(|object| (object.oid, object.content))
-            .collect(),
-    });
+    let expected = opened.manifest.as_ref().map(expected);
     let loading = Arc::new(Loading::new(opened.stored, expected));
     let run = Run {
         plan: Arc::clone(&plan),
@@ -123,6 +155,10 @@ pub(super) async fn carry_out(session: &Session<'_>, ready: Ready) -> Result<Don
         .await
         .map_err(|error| session.why_stopped(error))?;
     fault::point("jobs-done");
+    if let Some(new) = &new_database {
+        prepare::apply_properties(&target.session, new).await?;
+        fault::point("properties-applied");
+    }
     let proof = Proof {
         target: &target,
         plan: &plan,
@@ -133,9 +169,11 @@ pub(super) async fn carry_out(session: &Session<'_>, ready: Ready) -> Result<Don
         loading: &loading,
         wanted: &looked.wanted,
         installed: &looked.target_facts.installed,
+        new_database: new_database.as_ref(),
+        marks: &marks,
     };
     let proven = tokio::select! {
-        proven = Box::pin(prove::prove(session, proof, &mut ledger, &marks)) => proven,
+        proven = Box::pin(prove::prove(session, proof, &mut ledger)) => proven,
         failure = session.stopped() => Err(failure),
     };
     proven.map(|()| Done {

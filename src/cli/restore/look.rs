@@ -2,26 +2,40 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::existing::There;
 use super::opened::Opened;
 use crate::catalog::{self, TargetFacts};
-use crate::cli::inspect::{Server, memory_for_indexes};
+use crate::cli::inspect::{MAINTENANCE_DATABASE, Server, memory_for_indexes};
 use crate::cli::session::{Session, refuse_blockers};
 use crate::event::{Emit as _, What};
+use crate::execute::prepare::{self, PrepareError};
 use crate::failure::Failure;
 use crate::ledger::{ArchiveRecord, Identity, Request};
 use crate::model::{
     Bytes, Endpoint, Filters, Finding, QualifiedName, ServerVersion, Severity, Side, VerifyLevel,
 };
 use crate::pg::conninfo::Conninfo;
-use crate::plan::{Archived, Inputs, Left, Plan, PlanOptions, Salvaged};
+use crate::plan::{Archived, Inputs, Left, NewDatabase, Plan, PlanOptions, Salvaged};
 use crate::preflight::{self, PreflightFacts};
-use crate::toc::{RestoreOptions, Selection, Text, Toc};
+use crate::toc::{self, Drop, RestoreOptions, Selection, Text, Toc};
 
 /// What was asked for.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
-    /// Empty the target database of this name.
+    /// The database that is filled.
+    pub target: Conninfo,
+    /// The live source, which the target is compared with besides.
+    pub source: Option<Conninfo>,
+    /// Empty the target database of this name; of rows alone, their tables.
     pub overwrite: Option<String>,
+    /// Drop what the archive has.
+    pub clean: Option<Clean>,
+    /// The target database is made as the archive has it.
+    pub create: bool,
+    /// It is not there yet.
+    pub is_missing: bool,
+    /// Triggers and foreign keys do not fire while rows alone are loaded.
+    pub disable_triggers: bool,
     /// Rules whose blockers are passed over.
     pub skip_checks: Vec<String>,
     /// What is left out.
@@ -36,6 +50,48 @@ pub(super) struct Wanted {
     pub selection: Selection,
 }
 
+/// What the archive has is dropped first.
+#[derive(Debug, Clone)]
+pub(super) struct Clean {
+    /// The database's name, as it was given; empty if none was.
+    pub named: String,
+    /// What is not there is passed over.
+    pub if_exists: bool,
+}
+
+impl Wanted {
+    /// Where the first session is opened: a database that is yet to be created cannot be connected to.
+    pub fn first_database(&self) -> Conninfo {
+        let target = self.target.clone();
+        if self.is_missing {
+            target.with_database(MAINTENANCE_DATABASE)
+        } else {
+            target
+        }
+    }
+
+    /// What is to be created must not be there.
+    pub async fn refuse_what_exists(&self, target: &Server) -> Result<(), Failure> {
+        let database = self.target.database.clone();
+        if self.is_missing && prepare::database_exists(&target.session, &database).await? {
+            return Err(PrepareError::Exists { database }.into());
+        }
+        Ok(())
+    }
+
+    /// Whether the target may hold what the archive does not.
+    pub fn is_beside_others(&self) -> bool {
+        !self.beside_others().is_empty()
+    }
+
+    /// Why: the options, as they would be given.
+    pub fn beside_others(&self) -> Vec<String> {
+        let mut options = self.selection.options();
+        options.extend(self.clean.as_ref().map(|_| "--clean".to_owned()));
+        options
+    }
+}
+
 /// Both ends, looked at.
 pub(super) struct Looked {
     /// The archive's files.
@@ -46,6 +102,10 @@ pub(super) struct Looked {
     pub target: Server,
     /// What it held and offers.
     pub target_facts: TargetFacts,
+    /// The target database as the archive has it, if it is made like that.
+    pub new_database: Option<NewDatabase>,
+    /// Tables that are there, if rows alone are loaded.
+    pub existing: Option<There>,
     /// What was asked for.
     pub wanted: Wanted,
 }
@@ -58,7 +118,7 @@ pub(super) async fn connect(conninfo: Conninfo) -> Result<Server, Failure> {
 
 /// What was asked for, for later sessions.
 pub(super) fn request(run: &str, (opened, target): (&Opened, &Server), wanted: &Wanted) -> Request {
-    let conninfo = target.connector.conninfo();
+    let conninfo = &wanted.target;
     Request {
         run: run.to_owned(),
         source: BTreeMap::new(),
@@ -70,12 +130,14 @@ pub(super) fn request(run: &str, (opened, target): (&Opened, &Server), wanted: &
         },
         archive: Some(ArchiveRecord {
             selection: wanted.selection.clone(),
+            clean: wanted.clean.is_some(),
+            disable_triggers: wanted.disable_triggers,
             ..opened.record.clone()
         }),
         target_database: conninfo.database.clone(),
         filters: Filters::default(),
         restore: wanted.restore,
-        create: false,
+        create: wanted.create,
         overwrite: wanted.overwrite.clone(),
         jobs: wanted.jobs,
         verify: wanted.verify,
@@ -112,7 +174,10 @@ pub(super) fn tell_start(
             version,
             ..Endpoint::archive(opened.path.display().to_string(), database(toc))
         },
-        target: target.endpoint.clone(),
+        target: Endpoint {
+            database: wanted.target.database.clone(),
+            ..target.endpoint.clone()
+        },
         jobs: wanted.jobs,
         verify: wanted.verify,
         run_dir: session.output.run_dir().path().display().to_string(),
@@ -133,14 +198,23 @@ pub(super) async fn look(
     (opened, target): (Opened, Server),
     wanted: Wanted,
 ) -> Result<Looked, Failure> {
-    session.claim(&target).await?;
+    // A database that is yet to be created is claimed then.
+    if !wanted.is_missing {
+        session.claim(&target).await?;
+    }
     session.step("looking at the target");
-    let looked = describe((opened, target), wanted).await?;
+    let mut looked = Box::pin(describe((opened, target), wanted)).await?;
     let roles = catalog::assumable_roles(&looked.target.session).await?;
     let mut findings = looked.findings(&roles);
-    if !looked.wanted.selection.is_everything() {
+    if looked.wanted.selection.data_only {
+        // What is there is what the rows are for.
+        let not_here = ["target-not-empty", "target-emptied"];
+        findings.retain(|finding| !not_here.contains(&finding.rule.as_str()));
+        findings.extend(looked.look_at_tables().await?);
+    } else if looked.wanted.is_beside_others() {
         looked.make_room_for_a_part(&mut findings).await?;
     }
+    findings.extend(looked.what_is_dropped());
     refuse_blockers(&findings)?;
     session.open_ledger(&looked.target).await;
     let emitter = session.emitter();
@@ -157,19 +231,34 @@ pub(super) async fn describe(
     wanted: Wanted,
 ) -> Result<Looked, Failure> {
     let mut toc = in_utf8(&opened, &target).await?;
+    let name = &wanted.target.database;
+    let new_database = wanted
+        .create
+        .then(|| NewDatabase::of_archive(&toc, name, &wanted.restore))
+        .transpose()?;
     wanted.selection.narrow(&mut toc).map_err(|error| {
         Failure::usage(
             error.to_string(),
             "pgconvoy list shows what is in the archive.",
         )
     })?;
-    let archived = Archived::of(toc, &opened.data())?;
-    let target_facts = catalog::target_facts(&target.session).await?;
+    let mut archived = Archived::of(toc, &opened.data())?;
+    if wanted.selection.data_only {
+        // They are not refreshed, and tables of which no rows are wanted stay as they are.
+        archived.facts.matviews.clear();
+        archived.without_rows.clear();
+    }
+    let mut target_facts = catalog::target_facts(&target.session).await?;
+    if wanted.is_missing {
+        target_facts.holdings.clear();
+    }
     Ok(Looked {
         opened,
         archived,
         target,
         target_facts,
+        new_database,
+        existing: None,
         wanted,
     })
 }
@@ -202,9 +291,29 @@ impl Looked {
         let there = catalog::relations(&self.target.session).await?;
         let there: BTreeSet<QualifiedName> =
             there.into_iter().map(|relation| relation.name).collect();
-        let emptied = self.wanted.overwrite.is_some();
+        let emptied = self.wanted.overwrite.is_some() || self.wanted.clean.is_some();
         preflight::add_a_part(findings, &self.archived.toc, (&there, emptied));
         Ok(())
+    }
+
+    /// The statements that drop what the archive has; none unless that was asked for.
+    pub fn drops(&self) -> Vec<Drop<'_>> {
+        let clean = self.wanted.clean.as_ref();
+        clean.map_or_else(Vec::new, |clean| {
+            toc::drops(&self.archived.toc, &self.wanted.restore, clean.if_exists)
+        })
+    }
+
+    fn what_is_dropped(&self) -> Vec<Finding> {
+        let Some(clean) = &self.wanted.clean else {
+            return Vec::new();
+        };
+        let mut part = self.archived.toc.clone();
+        let restore = &self.wanted.restore;
+        part.entries
+            .retain(|entry| restore.leaves_out(entry).is_none());
+        let names = (clean.named.as_str(), self.target.facts.database.as_str());
+        preflight::clean(&self.drops(), &part, names)
     }
 
     fn findings(&self, assumable_roles: &[String]) -> Vec<Finding> {
@@ -213,10 +322,11 @@ impl Looked {
             target: &self.target.facts,
             source_facts: &self.archived.facts,
             target_facts: &self.target_facts,
-            toc: Some(&self.archived.toc),
+            // Rows alone need nothing of what is defined there.
+            toc: (!self.wanted.selection.data_only).then_some(&self.archived.toc),
             restore: &self.wanted.restore,
             overwrite: self.wanted.overwrite.as_deref(),
-            create: false,
+            create: self.wanted.is_missing,
             selective: !self.wanted.selection.is_everything(),
             unreadable: &[],
             database_settings: &[],
@@ -238,7 +348,10 @@ impl Looked {
                 .wanted
                 .memory
                 .unwrap_or_else(|| memory_for_indexes(&self.target.facts)),
-            left: Left::default(),
+            left: self
+                .existing
+                .as_ref()
+                .map_or_else(Left::default, There::left),
             salvaged: Salvaged::default(),
         };
         Ok(Plan::make(&Inputs {

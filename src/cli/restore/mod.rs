@@ -11,16 +11,24 @@
 //! | `opened` | the archive: what is in it, and whether all of its files are there |
 //! | `part` | which part of it |
 //! | `look` | both ends, and what speaks against it |
+//! | `existing` | tables that are there, if rows alone are wanted |
 //! | `carry` | everything from the plan to the last job |
 //! | `prove` | the target, read anew, against the archive |
+//! | `held` | what an archive without a manifest holds |
+//! | `beside` | what a dump of definitions does not say: large objects, the database itself, foreign keys that were set aside |
+//! | `with_source` | the target against the live source |
 //! | `resume` | a restore that was interrupted |
 
+mod beside;
 mod carry;
+mod existing;
+mod held;
 mod look;
 mod opened;
 mod part;
 mod prove;
 mod resume;
+mod with_source;
 
 use std::path::PathBuf;
 
@@ -28,15 +36,17 @@ use clap::Args;
 
 use super::arguments::{
     LeaveOutArgs, OutputArgs, RetryArgs, RunningArgs, SkipArgs, SpeedArgs, TargetArgs, VerifyArgs,
-    size,
+    resolve_connection, size,
 };
 use super::detach;
 use super::output::Output;
+use super::secrets::SOURCE_PASSWORD;
 use super::session::{self, Session};
 use crate::failure::Failure;
 use crate::ledger::Request;
 use crate::model::{Bytes, ExitStatus, VerifyLevel};
-use look::{Looked, Wanted};
+use crate::pg::conninfo::Environment;
+use look::{Clean, Looked, Wanted};
 use part::PartArgs;
 
 pub(super) use resume::{Resume, finished_before, resume};
@@ -60,6 +70,26 @@ pub struct RestoreArgs {
     /// Empty the target database first; NAME must be its own name
     #[arg(long, value_name = "NAME", help_heading = "Connections")]
     pub overwrite: Option<String>,
+
+    /// Drop what the archive has before it is made anew, and leave everything else; NAME must be the target database's own name
+    ///
+    /// Without NAME nothing is done but to say what would be dropped. All of it is one transaction, without CASCADE: if something that is
+    /// not in the archive needs what is, nothing is dropped.
+    #[arg(short = 'c', long, value_name = "NAME", num_args = 0..=1, default_missing_value = "", help_heading = "Connections",
+          conflicts_with_all = ["overwrite", "create", "data_only"])]
+    pub clean: Option<String>,
+
+    /// With --clean: what is not there need not be dropped
+    #[arg(long, requires = "clean", help_heading = "Connections")]
+    pub if_exists: bool,
+
+    /// Create the target database, with the encoding, locale, owner and settings that the archive has; it must not exist
+    #[arg(short = 'C', long, help_heading = "Connections", conflicts_with_all = ["overwrite", "data_only"])]
+    pub create: bool,
+
+    /// The database that was dumped, to be compared with the target as well: what was written to it since the dump is a difference
+    #[arg(long, value_name = "CONNINFO", help_heading = "Connections")]
+    pub source: Option<String>,
 
     /// Which part of it.
     #[command(flatten)]
@@ -117,8 +147,21 @@ impl RestoreArgs {
     }
 
     fn wanted(&self) -> Result<Wanted, Failure> {
+        let environment = Environment::of_process();
+        let side = ("--source", SOURCE_PASSWORD);
+        let source = self.source.as_ref();
+        let source = source.map(|text| resolve_connection(text, &environment, side));
         Ok(Wanted {
+            target: self.connection.resolve()?,
+            source: source.transpose()?,
             overwrite: self.overwrite.clone(),
+            clean: self.clean.as_ref().map(|named| Clean {
+                named: named.clone(),
+                if_exists: self.if_exists,
+            }),
+            create: self.create,
+            is_missing: self.create,
+            disable_triggers: self.part.disable_triggers,
             skip_checks: self.skip.skip_check.clone(),
             restore: self.leave_out.restore_options(false),
             jobs: self.jobs.unwrap_or_else(SpeedArgs::cores),
@@ -158,10 +201,13 @@ async fn prepare(args: &RestoreArgs, session: &Session<'_>) -> Result<(Looked, R
     let wanted = args.wanted()?;
     session.step("opening the archive");
     let opened = opened::open(&args.archive)?;
+    with_source::refuse_a_part(&wanted, &opened)?;
     session.step("connecting");
-    let conninfo = args.connection.resolve()?;
-    let target = look::connect(conninfo).await?;
-    let request = look::request(&session.run_id(), (&opened, &target), &wanted);
+    let target = look::connect(wanted.first_database()).await?;
+    wanted.refuse_what_exists(&target).await?;
+    let source = with_source::record(&wanted, &target).await?;
+    let mut request = look::request(&session.run_id(), (&opened, &target), &wanted);
+    request.source = source;
     look::tell_start("restore", session, (&opened, &target), &wanted);
     session.output.run_dir().write_request(&request)?;
     let looked = Box::pin(look::look(session, (opened, target), wanted)).await?;

@@ -61,6 +61,8 @@ pub(super) fn open(path: &Path) -> Result<Opened, Failure> {
             path: path.clone(),
             contents,
             selection: Selection::default(),
+            clean: false,
+            disable_triggers: false,
         },
         path,
         stored,

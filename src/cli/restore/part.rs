@@ -31,6 +31,17 @@ pub struct PartArgs {
     #[arg(short = 's', long)]
     schema_only: bool,
 
+    /// Rows, large objects and where sequences stand, and nothing else; the target has the tables, and they are empty
+    ///
+    /// With --overwrite they are emptied first. Tables are loaded in the order of their foreign keys. Indexes and keys stay in force, so it
+    /// takes longer than restoring everything. Definitions are not compared.
+    #[arg(short = 'a', long, conflicts_with_all = ["schema_only", "section"])]
+    data_only: bool,
+
+    /// With --data-only: triggers and foreign keys do not fire while rows are loaded; the keys are looked at afterwards. Needs a superuser
+    #[arg(long, requires = "data_only")]
+    pub disable_triggers: bool,
+
     /// Only this section; pre-data alone, or with data
     #[arg(long, value_name = "SECTION", value_enum)]
     section: Vec<SectionName>,
@@ -75,6 +86,7 @@ impl PartArgs {
             tables: self.table.clone(),
             list,
             schema_only: self.schema_only,
+            data_only: self.data_only,
             sections: sections.collect(),
         })
     }

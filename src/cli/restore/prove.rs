@@ -1,25 +1,21 @@
 //! The target, read anew, against the archive: rows and large objects against the manifest, or, where there is none, against what
 //! came out of the files; definitions against the table of contents.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use chrono::Utc;
-
 use super::look::Wanted;
-use crate::archive::{
-    Content, FileFacts, LargeObjectFacts, Manifest, Place, SequenceFacts, SourceFacts, TableFacts,
-    read_large_object, read_rows,
-};
-use crate::catalog::{self, Extension, LargeObject};
+use super::{beside, held, with_source};
+use crate::archive::Manifest;
+use crate::catalog::{self, Extension};
 use crate::cli::inspect::Server;
-use crate::cli::prove::{forget_what_was_there, nothing_was_lost, tell};
+use crate::cli::prove::{forget_what_was_there, nothing_was_lost, tell, waive_edited};
 use crate::cli::schema::describe;
 use crate::cli::session::Session;
 use crate::cli::verify::common_encoding;
 use crate::event::{Emit, What};
-use crate::execute::{Loaded, Loading};
+use crate::execute::Loading;
 use crate::failure::Failure;
 use crate::fault;
 use crate::ledger::{self, Marks};
@@ -30,8 +26,8 @@ use crate::model::{
 use crate::pg::client_tools::{ClientTool, Search};
 use crate::pg::conninfo::Environment;
 use crate::pg::wire::Wire;
-use crate::pg::{Pool, Snapshot, VALUE_SETTINGS};
-use crate::plan::{Archived, CopyUnit, Plan};
+use crate::pg::{Pool, Snapshot};
+use crate::plan::{Archived, CopyUnit, NewDatabase, Plan};
 use crate::toc::{CompareOptions, Text, Toc};
 use crate::verify::archived::{self, Archived as Compared};
 use crate::verify::{self, Outcome};
@@ -48,6 +44,10 @@ pub(super) struct Proof<'a> {
     pub wanted: &'a Wanted,
     /// Extensions that the target had before.
     pub installed: &'a [Extension],
+    /// The target database as the archive has it, if it was made like that.
+    pub new_database: Option<&'a NewDatabase>,
+    /// What the ledger says is done.
+    pub marks: &'a Marks,
 }
 
 /// Compares everything, and tells what is found.
@@ -55,7 +55,6 @@ pub(super) async fn prove(
     session: &Session<'_>,
     mut proof: Proof<'_>,
     ledger: &mut Wire,
-    marks: &Marks,
 ) -> Result<(), Failure> {
     let emitter = session.emitter();
     let emit: Arc<dyn Emit> = Arc::new(emitter.clone());
@@ -70,17 +69,19 @@ pub(super) async fn prove(
             of_the_part(&proof, manifest)
         } else {
             session.step("putting together what the archive holds");
-            found_in_files(&proof)?
+            held::in_files(&proof).await?
         };
         session.step("comparing the target with the archive");
         let outcome = compare(&proof, &manifest, &emit).await?;
         tell(outcome, emit.as_ref());
+        with_source::compare(session, (proof.wanted, proof.target), &emit).await?;
+        fault::point("source-compared");
     }
     fault::point("schemas-compared");
     // Until here commits were not waited for; what is called proven is on disk.
     ledger.execute(&ledger::flush()).await?;
     fault::point("flushed");
-    nothing_was_lost(&proof.target.session, proof.plan, marks).await
+    nothing_was_lost(&proof.target.session, proof.plan, proof.marks).await
 }
 
 async fn compare(
@@ -90,7 +91,15 @@ async fn compare(
 ) -> Result<Outcome, Failure> {
     let server = proof.target;
     let snapshot = Snapshot::take(&server.connector, catalog::readable_tables).await?;
-    let mut outcome = schema(proof, &snapshot).await?;
+    let mut outcome = if proof.wanted.selection.data_only {
+        let text = "rows alone were restored: the target's definitions are as they were, and not compared, and materialized views were not refreshed";
+        Outcome {
+            notes: vec![text.to_owned()],
+            ..Outcome::default()
+        }
+    } else {
+        schema(proof, &snapshot, emit.as_ref()).await?
+    };
     let facts = catalog::source_facts(snapshot.session()).await?;
     let encoding = common_encoding(proof.encoding, &server.facts.encoding);
     let connector = server.connector.with_encoding(encoding);
@@ -105,7 +114,10 @@ async fn compare(
     let subjects = compared.subjects();
     outcome.extend(Box::pin(archived::compare(&compared, subjects, emit)).await);
     pool.drain().await;
-    outcome.extend(owners_of_large_objects(proof, &facts.large_objects));
+    outcome.extend(beside::large_objects(proof, &facts.large_objects));
+    if proof.wanted.disable_triggers {
+        outcome.extend(beside::foreign_keys(proof, &facts).await?);
+    }
     outcome.extend(verify::excluded_are_empty(snapshot.session(), &proof.plan.excluded).await);
     snapshot.release().await?;
     if !proof.archived.facts.matviews.is_empty() {
@@ -117,7 +129,11 @@ async fn compare(
 
 /// Definitions, as `pg_dump` has them. One of another major version words some of them in another way: then a difference is
 /// none that anybody could rely on.
-async fn schema(proof: &Proof<'_>, snapshot: &Snapshot) -> Result<Outcome, Failure> {
+async fn schema(
+    proof: &Proof<'_>,
+    snapshot: &Snapshot,
+    emit: &dyn Emit,
+) -> Result<Outcome, Failure> {
     let server = proof.target;
     let then = proof.archived.toc.header.dump_version.as_ref();
     let then = then.map(Text::to_string_lossy).unwrap_or_default();
@@ -138,7 +154,7 @@ async fn schema(proof: &Proof<'_>, snapshot: &Snapshot) -> Result<Outcome, Failu
     let dumped = describe(server, &pg_dump, (Some(&snapshot.id), encoding, Vec::new()));
     let mut there = Toc::parse(&dumped.await?)?;
     forget_what_was_there(&mut there, (&proof.archived.toc, proof.installed));
-    let is_part = !proof.wanted.selection.is_everything();
+    let is_part = proof.wanted.is_beside_others();
     let options = CompareOptions {
         restore: proof.wanted.restore,
         source_major: proof.archived.source.version.major(),
@@ -151,6 +167,11 @@ async fn schema(proof: &Proof<'_>, snapshot: &Snapshot) -> Result<Outcome, Failu
         let differences = &mut outcome.differences;
         differences.retain(|difference| difference.kind != DifferenceKind::Extra);
     }
+    if let Some(new) = proof.new_database {
+        outcome.extend(beside::database(new, &there, proof.wanted));
+    }
+    let planned = (proof.plan, &proof.archived.toc);
+    waive_edited(&mut outcome, planned, proof.marks, emit);
     if !is_same {
         let because = format!(
             "its definition is worded in another way, perhaps because the archive was described by pg_dump {then} and the target by {pg_dump}"
@@ -158,36 +179,6 @@ async fn schema(proof: &Proof<'_>, snapshot: &Snapshot) -> Result<Outcome, Failu
         doubt(&mut outcome, &because);
     }
     Ok(outcome)
-}
-
-/// Whose large objects are: a dump of definitions does not have them.
-fn owners_of_large_objects(proof: &Proof<'_>, there: &[LargeObject]) -> Outcome {
-    let mut outcome = Outcome::default();
-    if proof.wanted.restore.no_owner {
-        return outcome;
-    }
-    let owners: HashMap<Oid, &str> = there
-        .iter()
-        .map(|object| (object.oid, object.owner.as_str()))
-        .collect();
-    for wanted in &proof.archived.facts.large_objects {
-        let Some(&owner) = owners.get(&wanted.oid) else {
-            // That it is missing has been found with its content.
-            continue;
-        };
-        if !wanted.owner.is_empty() && owner != wanted.owner {
-            outcome.differences.push(Difference {
-                kind: DifferenceKind::Different,
-                class: "large object".to_owned(),
-                object: wanted.oid.to_string(),
-                detail: format!(
-                    "in the archive it belongs to {}, on the target to {owner}",
-                    wanted.owner
-                ),
-            });
-        }
-    }
-    outcome
 }
 
 /// What is there and worded otherwise is not known to be another thing.
@@ -208,6 +199,8 @@ fn doubt(outcome: &mut Outcome, because: &str) {
 
 /// What the manifest says of the part that was chosen.
 fn of_the_part(proof: &Proof<'_>, mut manifest: Manifest) -> Manifest {
+    // The target may hold others besides.
+    manifest.narrowed_by.extend(proof.wanted.beside_others());
     if proof.wanted.selection.is_everything() {
         return manifest;
     }
@@ -234,9 +227,6 @@ fn of_the_part(proof: &Proof<'_>, mut manifest: Manifest) -> Manifest {
         .large_objects
         .retain(|object| objects.contains(&object.oid));
     manifest
-        .narrowed_by
-        .extend(proof.wanted.selection.options());
-    manifest
 }
 
 fn not_verified(unit: &CopyUnit) -> TableVerdict {
@@ -251,94 +241,4 @@ fn not_verified(unit: &CopyUnit) -> TableVerdict {
         verdict: Verdict::NotVerified,
         forms: Vec::new(),
     }
-}
-
-/// What the manifest of an archive without one would say. What an earlier session has loaded is read again.
-fn found_in_files(proof: &Proof<'_>) -> Result<Manifest, Failure> {
-    let loaded = proof.loading.loaded();
-    let sequences = proof.archived.facts.sequences.iter();
-    let sequences = sequences.map(|sequence| SequenceFacts {
-        sequence: sequence.name.clone(),
-        last_value: sequence.last_value,
-        is_called: sequence.is_called,
-    });
-    let source = &proof.archived.source;
-    let settings = VALUE_SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    Ok(Manifest {
-        format: Manifest::FORMAT,
-        pgconvoy_version: env!("CARGO_PKG_VERSION").to_owned(),
-        finished_at: Utc::now(),
-        source: SourceFacts {
-            server: proof.path.display().to_string(),
-            database: source.database.clone(),
-            server_version_num: source.version.0,
-            system_identifier: None,
-            encoding: proof.encoding.to_owned(),
-            snapshot: String::new(),
-            lsn: String::new(),
-            settings: settings.to_vec(),
-        },
-        narrowed_by: proof.wanted.selection.options(),
-        compression: "none".to_owned(),
-        toc: FileFacts::default(),
-        sequences: sequences.collect(),
-        tables: tables_in_files(proof, &loaded)?,
-        large_objects: objects_in_files(proof, &loaded)?,
-        large_object_lists: Vec::new(),
-    })
-}
-
-fn tables_in_files(proof: &Proof<'_>, loaded: &Loaded) -> Result<Vec<TableFacts>, Failure> {
-    let stored = &proof.loading.stored;
-    let mut facts = Vec::new();
-    for unit in &proof.plan.tables {
-        let Some(entry) = unit.rows_in else { continue };
-        let content = match (loaded.tables.get(&entry), stored.rows(entry)) {
-            (Some(content), _) => *content,
-            (None, Some(place)) => content_of(place)?,
-            (None, None) => continue,
-        };
-        facts.push(TableFacts {
-            dump_id: entry,
-            table: unit.table.clone(),
-            columns: unit.columns.clone(),
-            file: String::new(),
-            on_disk: FileFacts::default(),
-            content,
-        });
-    }
-    Ok(facts)
-}
-
-fn objects_in_files(proof: &Proof<'_>, loaded: &Loaded) -> Result<Vec<LargeObjectFacts>, Failure> {
-    let stored = &proof.loading.stored;
-    let mut facts = Vec::new();
-    for object in &proof.archived.facts.large_objects {
-        let oid = object.oid;
-        let content = match (loaded.objects.get(&oid), stored.object(oid)) {
-            (Some(content), _) => *content,
-            (None, Some(place)) => {
-                let read = place
-                    .open()
-                    .and_then(|mut from| read_large_object(&mut from));
-                read.map_err(|error| place.broken(&error))?
-            }
-            (None, None) => continue,
-        };
-        facts.push(LargeObjectFacts {
-            oid,
-            file: String::new(),
-            on_disk: FileFacts::default(),
-            content,
-        });
-    }
-    Ok(facts)
-}
-
-fn content_of(place: &Place) -> Result<Content, Failure> {
-    let read = place
-        .open()
-        .and_then(|mut from| read_rows(&mut from, false));
-    let content = read.map_err(|error| place.broken(&error))?;
-    Ok(content.map_err(|what| place.broken(&what))?)
 }

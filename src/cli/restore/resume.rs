@@ -1,17 +1,17 @@
 //! A restore that was interrupted: the archive must still be the one that it was begun with.
 
 use super::carry::{self, Ready};
-use super::look::{self, Wanted};
+use super::look::{self, Clean, Wanted};
 use super::opened::{self, Opened};
 use crate::cli::arguments::{RetryArgs, RunningArgs};
-use crate::cli::inspect::Server;
+use crate::cli::inspect::{MAINTENANCE_DATABASE, Server};
 use crate::cli::output::Output;
 use crate::cli::past::Past;
 use crate::cli::requested::reached_again;
 use crate::cli::resume::{ledger_gone, refuse_another_run};
 use crate::cli::session::{self, Session};
 use crate::cli::take_up::as_planned;
-use crate::execute::rebase;
+use crate::execute::{prepare, rebase};
 use crate::failure::Failure;
 use crate::fault;
 use crate::ledger::{self, Ledger, Request};
@@ -24,6 +24,8 @@ pub(in crate::cli) struct Resume {
     pub request: Request,
     /// The target, if it is to be reached otherwise than then.
     pub target: Option<Conninfo>,
+    /// The live source, likewise.
+    pub source: Option<Conninfo>,
     /// What the run directory says.
     pub past: Past,
     /// Try failed statements again.
@@ -55,27 +57,67 @@ fn recorded_target(request: &Request, given: Option<Conninfo>) -> Result<Conninf
     reached_again(given, &request.target, &environment, Side::Target)
 }
 
-async fn ready(asked: &Resume, session: &Session<'_>) -> Result<Ready, Failure> {
+/// The same as what was asked for then, without what the target was made ready by.
+fn wanted(asked: &Resume) -> Result<Wanted, Failure> {
     let request = &asked.request;
-    session.step("opening the archive");
-    let opened = the_same_archive(request)?;
-    session.step("connecting");
-    let conninfo = recorded_target(request, asked.target.clone())?;
-    let target = look::connect(conninfo).await?;
-    let wanted = Wanted {
+    let environment = Environment::of_process();
+    let source = if request.source.is_empty() {
+        None
+    } else {
+        let given = asked.source.clone();
+        Some(reached_again(
+            given,
+            &request.source,
+            &environment,
+            Side::Source,
+        )?)
+    };
+    let archive = request.archive.as_ref();
+    Ok(Wanted {
+        target: recorded_target(request, asked.target.clone())?,
+        source,
         overwrite: None,
+        // What an earlier session may have dropped already is not missed.
+        clean: archive.filter(|archive| archive.clean).map(|_| Clean {
+            named: request.target_database.clone(),
+            if_exists: true,
+        }),
+        create: request.create,
+        is_missing: false,
+        disable_triggers: archive.is_some_and(|archive| archive.disable_triggers),
         skip_checks: Vec::new(),
         restore: request.restore,
         jobs: request.jobs,
         memory: request.memory,
         verify: request.verify,
-        selection: request
-            .archive
-            .as_ref()
+        selection: archive
             .map(|archive| archive.selection.clone())
             .unwrap_or_default(),
-    };
+    })
+}
+
+async fn ready(asked: &Resume, session: &Session<'_>) -> Result<Ready, Failure> {
+    let request = &asked.request;
+    session.step("opening the archive");
+    let opened = the_same_archive(request)?;
+    session.step("connecting");
+    let mut wanted = wanted(asked)?;
+    if wanted.create {
+        // It may or may not have been created by then.
+        let first = wanted.target.clone().with_database(MAINTENANCE_DATABASE);
+        let first = look::connect(first).await?;
+        let name = &wanted.target.database;
+        wanted.is_missing = !prepare::database_exists(&first.session, name).await?;
+    }
+    let target = look::connect(wanted.first_database()).await?;
     look::tell_start("resume", session, (&opened, &target), &wanted);
+    if wanted.is_missing {
+        if asked.past.begun {
+            return Err(ledger_gone(&target.endpoint));
+        }
+        let looked = Box::pin(look::look(session, (opened, target), wanted)).await?;
+        return carry::begin(session, looked, request).await;
+    }
     session.claim(&target).await?;
     let Some(ledger) = ledger::read(&target.session).await? else {
         if asked.past.begun {

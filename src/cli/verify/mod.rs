@@ -24,6 +24,7 @@ mod repair;
 mod tell;
 mod verdict;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -34,13 +35,15 @@ pub(super) use archive::check_archive;
 pub(super) use look::common_encoding;
 
 use super::arguments::{ComparedArgs, LeaveOutArgs, OutputArgs, SelectionArgs};
-use super::inspect::Road;
+use super::inspect::{Road, Server};
 use super::output::Output;
 use super::patterns::check_patterns;
 use super::requested::Requested;
 use crate::event::{Emit, What};
 use crate::failure::Failure;
 use crate::model::{ExitStatus, Filters, VerifyLevel};
+use crate::pg::client_tools::Search;
+use crate::pg::conninfo::Environment;
 use crate::report::Ending;
 use crate::toc::RestoreOptions;
 use crate::verify::Ignore;
@@ -207,6 +210,36 @@ impl VerifyArgs {
             after: self.after.resolve()?,
         })
     }
+}
+
+/// Compares everything of two servers, the source and the target, for a command that has something else to tell as well.
+pub(super) async fn compare_all(
+    (source, target): (Server, Server),
+    (restore, jobs): (RestoreOptions, u32),
+    emit: &Arc<dyn Emit>,
+) -> Result<(), Failure> {
+    let needed = source.facts.version.max(target.facts.version);
+    let search = Search::run("pg_dump", &Environment::of_process()).await;
+    let both = Both {
+        source,
+        target,
+        pg_dump: search.closest_for(needed)?,
+        exclude_data: BTreeSet::new(),
+    };
+    let asked = Asked {
+        filters: Filters::default(),
+        restore,
+        level: VerifyLevel::Content,
+        jobs,
+        ignore: Vec::new(),
+        max_rows: 20,
+        show_values: false,
+        recheck: 0,
+        pause: Duration::ZERO,
+        repair: None,
+        after: None,
+    };
+    Box::pin(verdict::reach(&both, &asked, &Reading::default(), emit)).await
 }
 
 /// Compares.

@@ -1,0 +1,186 @@
+//! What a dump of definitions does not say of the target: who may use its large objects and what is said of them, what the database
+//! itself is like, and whether foreign keys hold that were set aside while rows were loaded.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Duration;
+
+use super::look::Wanted;
+use super::prove::Proof;
+use crate::catalog::{LargeObject, LargeObjectGrant, Orphans, SourceFacts, in_full};
+use crate::failure::Failure;
+use crate::model::{Difference, DifferenceKind, Oid, QualifiedName, Unverified, quote_ident};
+use crate::plan::NewDatabase;
+use crate::toc::Toc;
+use crate::verify::{self, Outcome};
+
+/// How long foreign keys may be looked at: there is no better limit than that of the statement itself.
+const LONGEST: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// Owners, grants and comments of large objects. That one is missing has been found with its content.
+pub(super) fn large_objects(proof: &Proof<'_>, there: &[LargeObject]) -> Outcome {
+    let notes = proof.archived.toc.large_object_notes();
+    let present: HashSet<Oid> = there.iter().map(|object| object.oid).collect();
+    let wanted: Vec<LargeObject> = proof
+        .archived
+        .facts
+        .large_objects
+        .iter()
+        .filter(|object| present.contains(&object.oid))
+        .map(|object| LargeObject {
+            oid: object.oid,
+            owner: object.owner.clone(),
+            comment: notes.comments.get(&object.oid).map(|text| in_full(text)),
+            grants: notes.grants.get(&object.oid).map(|granted| {
+                let granted = granted.iter();
+                granted
+                    .map(|((grantee, privilege), grantable)| LargeObjectGrant {
+                        grantee: grantee.clone(),
+                        privilege: privilege.clone(),
+                        grantable: *grantable,
+                    })
+                    .collect()
+            }),
+        })
+        .collect();
+    let mut outcome = Outcome::default();
+    if wanted.is_empty() {
+        return outcome;
+    }
+    let ours: HashSet<Oid> = wanted.iter().map(|object| object.oid).collect();
+    let owners: HashMap<Oid, &str> = wanted
+        .iter()
+        .map(|object| (object.oid, object.owner.as_str()))
+        .collect();
+    let found: Vec<LargeObject> = there
+        .iter()
+        .filter(|object| ours.contains(&object.oid))
+        .map(|object| {
+            let mut object = object.clone();
+            let then = owners.get(&object.oid).copied().unwrap_or_default();
+            // An archive without owners, whose objects are whose they may be.
+            if then.is_empty() {
+                object.owner.clear();
+            }
+            // What the owner then may do is nothing that is compared without owners.
+            if proof.wanted.restore.no_owner
+                && let Some(grants) = &mut object.grants
+            {
+                grants.retain(|grant| grant.grantee.as_deref() != Some(then));
+            }
+            object
+        })
+        .collect();
+    outcome.extend(verify::compare_large_objects(
+        &wanted,
+        &found,
+        &proof.wanted.restore,
+    ));
+    let unclear = notes
+        .not_understood
+        .iter()
+        .filter(|oid| oid.0 == 0 || ours.contains(oid));
+    outcome.unverified.extend(unclear.map(|oid| Unverified {
+        class: "large object".to_owned(),
+        object: oid.to_string(),
+        because: "what the archive says of its grants or its comment is not understood".to_owned(),
+    }));
+    outcome
+}
+
+/// The database itself, where it was made as the archive has it.
+pub(super) fn database(new: &NewDatabase, there: &Toc, wanted: &Wanted) -> Outcome {
+    let mut outcome = Outcome::default();
+    let found = match NewDatabase::of_archive(there, &new.name, &wanted.restore) {
+        Ok(found) => found,
+        Err(error) => {
+            outcome.unverified.push(Unverified {
+                class: "database".to_owned(),
+                object: quote_ident(&new.name),
+                because: error.to_string(),
+            });
+            return outcome;
+        }
+    };
+    let lines = |database: &NewDatabase| -> BTreeSet<String> {
+        let properties = database.early.iter().chain(&database.late);
+        let texts = properties.map(|property| property.sql.to_string_lossy());
+        let texts = texts.chain([database.create.to_string_lossy()]);
+        let lines = texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>());
+        lines
+            .map(|line| line.trim().to_owned())
+            .filter(|line| !line.is_empty())
+            .collect()
+    };
+    let (ours, theirs) = (lines(new), lines(&found));
+    let only = |sign: char, some: &BTreeSet<String>, others: &BTreeSet<String>| {
+        let lines = some.difference(others);
+        lines
+            .map(|line| format!("{sign} {line}"))
+            .collect::<Vec<_>>()
+    };
+    let details = [only('-', &ours, &theirs), only('+', &theirs, &ours)].concat();
+    if details.is_empty() {
+        outcome
+            .checked
+            .push(("databases' properties".to_owned(), 1));
+    } else {
+        outcome.differences.push(Difference {
+            kind: DifferenceKind::Different,
+            class: "database".to_owned(),
+            object: quote_ident(&new.name),
+            detail: details.join("\n"),
+        });
+    }
+    outcome
+}
+
+/// Foreign keys of tables that were loaded while nobody looked at them.
+pub(super) async fn foreign_keys(
+    proof: &Proof<'_>,
+    facts: &SourceFacts,
+) -> Result<Outcome, Failure> {
+    let mut outcome = Outcome::default();
+    let session = proof.target.connector.session("foreign keys").await?;
+    let orphans = Orphans::look(&session, LONGEST).await?;
+    let loaded: HashSet<&QualifiedName> = proof
+        .plan
+        .tables
+        .iter()
+        .flat_map(|unit| [&unit.table, &unit.into])
+        .collect();
+    let tables = facts.tables.iter();
+    let roots: HashSet<&QualifiedName> = tables
+        .filter(|table| loaded.contains(&table.name))
+        .filter_map(|table| table.partition_root.as_ref())
+        .collect();
+    let is_loaded = |table: &QualifiedName| loaded.contains(table) || roots.contains(table);
+    for orphan in &orphans.found {
+        if is_loaded(&orphan.table) || is_loaded(&orphan.references) {
+            outcome.differences.push(Difference {
+                kind: DifferenceKind::Invalid,
+                class: "fk constraint".to_owned(),
+                object: format!(
+                    "{}.{}",
+                    orphan.table.shown(),
+                    quote_ident(&orphan.constraint)
+                ),
+                detail: format!(
+                    "it does not hold: rows point to nothing in {}; they are found by\n{}",
+                    orphan.references.shown(),
+                    orphan.query
+                ),
+            });
+        }
+    }
+    if orphans.looked_at < orphans.all {
+        outcome.unverified.push(Unverified {
+            class: "fk constraint".to_owned(),
+            object: format!("{} of {}", orphans.all - orphans.looked_at, orphans.all),
+            because: "they could not be looked at after rows were loaded without them".to_owned(),
+        });
+    }
+    outcome
+        .checked
+        .push(("foreign keys looked at anew".to_owned(), orphans.looked_at));
+    Ok(outcome)
+}

@@ -1,0 +1,102 @@
+//! Clears a part of the target before an archive is restored into it: drops what the archive has (`--clean`), or empties the
+//! tables that it has rows of (`--data-only --overwrite`).
+//!
+//! Each is one transaction: what cannot be cleared as a whole is left as it was. Nothing is dropped with CASCADE, so what is not in
+//! the archive and needs what is keeps it from being dropped. Both may be done twice.
+
+use super::rebase;
+use crate::fault;
+use crate::model::{Oid, QualifiedName, SqlText};
+use crate::pg::{PgError, Session};
+
+/// Why a part of the target could not be cleared. It is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ClearError {
+    /// Something could not be dropped.
+    #[error("dropping {what} on the target")]
+    Drop {
+        /// What.
+        what: String,
+        /// Why not.
+        #[source]
+        source: PgError,
+    },
+    /// Tables could not be emptied.
+    #[error("emptying tables on the target")]
+    Empty {
+        /// Why not.
+        #[source]
+        source: PgError,
+    },
+}
+
+/// A table that is to be emptied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Emptied {
+    /// Which.
+    pub table: QualifiedName,
+    /// Only these rows of it, which an extension has for its users: a `WHERE` clause, or nothing.
+    pub of_extension: Option<String>,
+}
+
+/// Drops what an archive has, in this order; `(what, statement)`.
+pub async fn drop_objects(
+    session: &Session,
+    drops: &[(String, SqlText)],
+) -> Result<(), ClearError> {
+    let failed = |what: &str, source| ClearError::Drop {
+        what: what.to_owned(),
+        source,
+    };
+    let begin = session.execute("begin; set local synchronous_commit = on");
+    begin.await.map_err(|source| failed("nothing", source))?;
+    for (what, sql) in drops {
+        let dropped = session.execute(&sql.to_string_lossy()).await;
+        if let Err(source) = dropped {
+            // Should this fail as well, then the session is gone, and the transaction with it.
+            let _ = session.execute("rollback").await;
+            return Err(failed(what, source));
+        }
+    }
+    fault::point("target-uncleaned");
+    let committed = session.execute("commit").await;
+    committed.map_err(|source| failed("everything", source))
+}
+
+/// Empties tables, and removes large objects that are there. With `as_replica` no trigger fires.
+pub async fn empty_tables(
+    session: &Session,
+    (tables, objects): (&[Emptied], &[Oid]),
+    as_replica: bool,
+) -> Result<(), ClearError> {
+    let emptied = async {
+        session
+            .execute("begin; set local synchronous_commit = on")
+            .await?;
+        if as_replica {
+            session
+                .execute("set local session_replication_role = replica")
+                .await?;
+        }
+        for table in tables {
+            if let Some(condition) = &table.of_extension {
+                let sql = format!("delete from only {} {condition}", table.table);
+                session.execute(&sql).await?;
+            }
+        }
+        let whole = tables.iter().filter(|table| table.of_extension.is_none());
+        let whole: Vec<String> = whole.map(|table| format!("only {}", table.table)).collect();
+        if !whole.is_empty() {
+            // Together, since some refer to others.
+            let sql = format!("truncate table {}", whole.join(", "));
+            session.execute(&sql).await?;
+        }
+        rebase::remove_large_objects(session, objects).await?;
+        session.execute("commit").await
+    };
+    let emptied = emptied.await;
+    if emptied.is_err() {
+        let _ = session.execute("rollback").await;
+    }
+    emptied.map_err(|source| ClearError::Empty { source })
+}

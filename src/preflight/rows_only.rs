@@ -1,0 +1,534 @@
+//! Whether rows alone can be loaded into what the target has: the tables are there with their columns, are empty, and nothing fires.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{blocker, finding, listed, warning};
+use crate::catalog::{SourceFacts, Table, Trigger};
+use crate::model::{Finding, Oid, QualifiedName, Severity, shell_word, shown_ident};
+
+/// What is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct RowsOnly<'a> {
+    /// The tables of the archive, each with the one that it is loaded into, and the columns.
+    pub loaded: &'a [Table],
+    /// What the target holds.
+    pub there: &'a SourceFacts,
+    /// What would fire there.
+    pub triggers: &'a [Trigger],
+    /// Tables that hold rows.
+    pub filled: &'a [QualifiedName],
+    /// Sequences of the archive.
+    pub sequences: &'a [QualifiedName],
+    /// Large objects of the archive.
+    pub objects: &'a [Oid],
+    /// The target database.
+    pub database: &'a str,
+    /// Its name was given to have the tables emptied.
+    pub overwrite: Option<&'a str>,
+    /// Triggers and foreign keys are set aside while rows are loaded.
+    pub disable_triggers: bool,
+    /// The connected role is a superuser.
+    pub superuser: bool,
+}
+
+/// Everything that speaks against it.
+pub fn rows_only(facts: &RowsOnly<'_>) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = [
+        missing(facts),
+        columns(facts),
+        further_columns(facts),
+        sequences(facts),
+        not_empty(facts),
+        firing(facts),
+        no_superuser(facts),
+        deferrable(facts),
+        circle(facts),
+        referenced_by_others(facts),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings
+}
+
+impl<'a> RowsOnly<'a> {
+    fn there(&self) -> BTreeMap<&'a QualifiedName, &'a Table> {
+        let tables = self.there.tables.iter();
+        tables.map(|table| (&table.name, table)).collect()
+    }
+
+    /// Tables that are written to: those that are loaded, and what they are loaded through.
+    fn written(&self) -> BTreeSet<&'a QualifiedName> {
+        let roots = self.loaded.iter().filter(|table| table.load_via_root);
+        let roots = roots.filter_map(|table| table.partition_root.as_ref());
+        self.loaded
+            .iter()
+            .map(|table| &table.name)
+            .chain(roots)
+            .collect()
+    }
+
+    /// The loaded tables that a table of the target stands for: itself, or its partitions.
+    fn parts(&self) -> BTreeMap<&'a QualifiedName, Vec<&'a QualifiedName>> {
+        let there = self.there();
+        let mut parts: BTreeMap<&'a QualifiedName, Vec<&'a QualifiedName>> = BTreeMap::new();
+        for table in self.loaded {
+            parts.entry(&table.name).or_default().push(&table.name);
+            let found = there.get(&table.name);
+            if let Some(root) = found.and_then(|table| table.partition_root.as_ref()) {
+                parts.entry(root).or_default().push(&table.name);
+            }
+        }
+        parts
+    }
+
+    /// Foreign keys between different tables that are loaded both: who refers, and to whom.
+    fn pairs(&self) -> BTreeSet<(&'a QualifiedName, &'a QualifiedName)> {
+        let parts = self.parts();
+        let of = |table: &QualifiedName| parts.get(table).into_iter().flatten().copied();
+        let mut pairs = BTreeSet::new();
+        for key in self.there.constraints.iter().filter(|one| one.kind == 'f') {
+            let Some(references) = &key.references else {
+                continue;
+            };
+            for one in of(&key.table) {
+                let others = of(references).filter(|other| *other != one);
+                pairs.extend(others.map(|other| (one, other)));
+            }
+        }
+        pairs
+    }
+
+    /// In which order foreign keys let rows be loaded: each table with one that must be there before. Nothing if they are set aside.
+    pub fn order(&self) -> Vec<(QualifiedName, QualifiedName)> {
+        if self.disable_triggers {
+            return Vec::new();
+        }
+        let pairs = self.pairs().into_iter();
+        pairs
+            .map(|(one, other)| (one.clone(), other.clone()))
+            .collect()
+    }
+
+    fn is_emptied(&self) -> bool {
+        self.overwrite == Some(self.database)
+    }
+}
+
+fn shown<'a>(tables: impl IntoIterator<Item = &'a QualifiedName>) -> String {
+    listed(tables.into_iter().map(QualifiedName::shown))
+}
+
+fn missing(facts: &RowsOnly<'_>) -> Option<Finding> {
+    let there = facts.there();
+    let names = facts.loaded.iter().map(|table| &table.name);
+    let missing: Vec<&QualifiedName> = names.filter(|name| !there.contains_key(name)).collect();
+    (!missing.is_empty()).then(|| {
+        blocker(
+            "tables-missing",
+            format!(
+                "rows alone are to be loaded, and the target has no {}",
+                shown(missing)
+            ),
+            "Restore the definitions first (--schema-only), or everything (without --data-only).",
+        )
+    })
+}
+
+fn columns(facts: &RowsOnly<'_>) -> Option<Finding> {
+    let there = facts.there();
+    let mut wrong = Vec::new();
+    for table in facts.loaded {
+        let Some(found) = there.get(&table.name) else {
+            continue;
+        };
+        for column in &table.columns {
+            let same = found.columns.iter().find(|one| one.name == column.name);
+            let what = match same {
+                None => "is missing",
+                Some(same) if same.generated => "is computed by the target",
+                Some(_) => continue,
+            };
+            wrong.push(format!(
+                "{}.{} {what}",
+                table.name.shown(),
+                shown_ident(&column.name)
+            ));
+        }
+    }
+    (!wrong.is_empty()).then(|| {
+        blocker(
+            "columns-missing",
+            format!("columns of the archive cannot be loaded: {}", listed(wrong)),
+            "Give the tables the columns that the archive has, or restore everything (without --data-only).",
+        )
+    })
+}
+
+fn further_columns(facts: &RowsOnly<'_>) -> Option<Finding> {
+    let there = facts.there();
+    let mut further = Vec::new();
+    for table in facts.loaded {
+        let Some(found) = there.get(&table.name) else {
+            continue;
+        };
+        let is_new = |name: &str| table.columns.iter().all(|column| column.name != name);
+        let columns = found.columns.iter().filter(|column| !column.generated);
+        let new = columns.filter(|column| is_new(&column.name));
+        further.extend(
+            new.map(|column| format!("{}.{}", table.name.shown(), shown_ident(&column.name))),
+        );
+    }
+    (!further.is_empty()).then(|| {
+        warning(
+            "columns-beyond",
+            format!(
+                "the archive has nothing for {}: their defaults are taken, and not compared",
+                listed(further)
+            ),
+            "",
+        )
+    })
+}
+
+fn sequences(facts: &RowsOnly<'_>) -> Option<Finding> {
+    let there: BTreeSet<&QualifiedName> =
+        facts.there.sequences.iter().map(|one| &one.name).collect();
+    let missing: Vec<&QualifiedName> = facts
+        .sequences
+        .iter()
+        .filter(|name| !there.contains(name))
+        .collect();
+    (!missing.is_empty()).then(|| {
+        blocker(
+            "sequences-missing",
+            format!("the target has no sequence {}", shown(missing)),
+            "Restore the definitions first (--schema-only), or everything (without --data-only).",
+        )
+    })
+}
+
+fn not_empty(facts: &RowsOnly<'_>) -> Option<Finding> {
+    let objects: BTreeSet<Oid> = facts
+        .there
+        .large_objects
+        .iter()
+        .map(|one| one.oid)
+        .collect();
+    let objects = facts.objects.iter().filter(|oid| objects.contains(oid));
+    let objects = objects.map(|oid| format!("large object {oid}"));
+    let names = facts.filled.iter().map(QualifiedName::shown);
+    let filled: Vec<String> = names.chain(objects).collect();
+    if filled.is_empty() {
+        return None;
+    }
+    if facts.is_emptied() {
+        return Some(finding(
+            Severity::Warning,
+            "tables-emptied",
+            format!(
+                "what {} hold is thrown away before the archive's rows are loaded",
+                listed(filled)
+            ),
+            "",
+        ));
+    }
+    Some(blocker(
+        "tables-not-empty",
+        format!(
+            "rows alone are to be loaded, and there is something already in {}",
+            listed(filled)
+        ),
+        format!(
+            "Empty them, or give --overwrite {} to have that done first.",
+            shell_word(facts.database)
+        ),
+    ))
+}
+
+fn firing(facts: &RowsOnly<'_>) -> Option<Finding> {
+    let written = facts.written();
+    let fires = |trigger: &&Trigger| {
+        let now = if facts.disable_triggers {
+            trigger.on_replica
+        } else {
+            trigger.on_origin
+        };
+        now && written.contains(&trigger.table) && (trigger.on_insert || facts.is_emptied())
+    };
+    let found = facts.triggers.iter().filter(fires);
+    let names: Vec<String> = found
+        .map(|trigger| {
+            format!(
+                "{} on {}",
+                shown_ident(&trigger.name),
+                trigger.table.shown()
+            )
+        })
+        .collect();
+    let remedy = if facts.disable_triggers {
+        "They fire in every session (ENABLE ALWAYS, or REPLICA): disable them by ALTER TABLE … DISABLE TRIGGER, and enable them again afterwards."
+    } else {
+        "Give --disable-triggers, which keeps them from firing while rows are loaded; or disable them yourself."
+    };
+    (!names.is_empty()).then(|| {
+        blocker(
+            "triggers-fire",
+            format!(
+                "triggers of the target would fire on each row: {}",
+                listed(names)
+            ),
+            remedy,
+        )
+    })
+}
+
+fn no_superuser(facts: &RowsOnly<'_>) -> Option<Finding> {
+    (facts.disable_triggers && !facts.superuser).then(|| {
+        blocker(
+            "disable-triggers",
+            "only a superuser can keep triggers and foreign keys from firing".to_owned(),
+            "Connect as a superuser, or leave --disable-triggers out: tables are then loaded in the order of their foreign keys.",
+        )
+    })
+}
+
+/// Keys that are checked by a trigger at the end of a transaction would not be checked at all.
+fn deferrable(facts: &RowsOnly<'_>) -> Option<Finding> {
+    if !facts.disable_triggers {
+        return None;
+    }
+    let written = facts.written();
+    let indexes = facts.there.indexes.iter();
+    let keys: Vec<String> = indexes
+        .filter(|index| index.deferrable && written.contains(&index.table))
+        .map(|index| {
+            format!(
+                "{} of {}",
+                shown_ident(&index.name.name),
+                index.table.shown()
+            )
+        })
+        .collect();
+    (!keys.is_empty()).then(|| {
+        blocker(
+            "deferrable-keys",
+            format!(
+                "with --disable-triggers, keys that are deferrable are not checked by anybody: {}",
+                listed(keys)
+            ),
+            "Leave --disable-triggers out, or make these keys not deferrable for the time.",
+        )
+    })
+}
+
+fn circle(facts: &RowsOnly<'_>) -> Option<Finding> {
+    if facts.disable_triggers {
+        return None;
+    }
+    let mut pairs = facts.pairs();
+    // Whoever refers to nobody that is left can be loaded.
+    loop {
+        let waiting: BTreeSet<&QualifiedName> = pairs.iter().map(|(one, _)| *one).collect();
+        let before = pairs.len();
+        pairs.retain(|(_, first)| waiting.contains(first));
+        if pairs.len() == before {
+            break;
+        }
+    }
+    let tables: BTreeSet<&QualifiedName> = pairs.iter().map(|(one, _)| *one).collect();
+    (!tables.is_empty()).then(|| {
+        blocker(
+            "foreign-keys-in-a-circle",
+            format!(
+                "no order of loading satisfies the foreign keys of {}",
+                shown(tables)
+            ),
+            "Give --disable-triggers: the keys are looked at when all rows are there.",
+        )
+    })
+}
+
+fn referenced_by_others(facts: &RowsOnly<'_>) -> Option<Finding> {
+    if !facts.is_emptied() {
+        return None;
+    }
+    let parts = facts.parts();
+    let keys = facts.there.constraints.iter();
+    let others: BTreeSet<&QualifiedName> = keys
+        .filter(|key| {
+            let references = key.references.as_ref();
+            let is_emptied = references.is_some_and(|table| parts.contains_key(table));
+            key.kind == 'f' && is_emptied && !parts.contains_key(&key.table)
+        })
+        .map(|key| &key.table)
+        .collect();
+    (!others.is_empty()).then(|| {
+        blocker(
+            "referenced-by-others",
+            format!(
+                "tables that are to be emptied are referred to by {}, which the archive has no rows of",
+                shown(others)
+            ),
+            "Empty these tables and drop the keys yourself, or restore everything (without --data-only).",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Column, Constraint};
+    use crate::model::{Bytes, Rows};
+
+    fn table(name: &str, columns: &[&str]) -> Table {
+        let column = |name: &&str| Column {
+            name: (*name).to_owned(),
+            type_oid: Oid(23),
+            generated: false,
+            is_virtual: false,
+        };
+        Table {
+            oid: Oid(1),
+            name: QualifiedName::new("s", name),
+            unlogged: false,
+            has_children: false,
+            heap: Bytes(0),
+            total: Bytes(0),
+            row_estimate: Rows(0),
+            extension: None,
+            extension_condition: None,
+            partition_root: None,
+            load_via_root: false,
+            reaches_foreign: false,
+            columns: columns.iter().map(column).collect(),
+            integer_key: None,
+            key_range: None,
+        }
+    }
+
+    fn key(of: &str, to: &str) -> Constraint {
+        Constraint {
+            table: QualifiedName::new("s", of),
+            name: format!("{of}_{to}"),
+            kind: 'f',
+            validated: true,
+            on_partitioned: false,
+            inherited: false,
+            references: Some(QualifiedName::new("s", to)),
+            references_partitioned: false,
+        }
+    }
+
+    struct World {
+        loaded: Vec<Table>,
+        there: SourceFacts,
+        triggers: Vec<Trigger>,
+        filled: Vec<QualifiedName>,
+    }
+
+    fn world() -> World {
+        let loaded = vec![table("a", &["x"]), table("b", &["x"]), table("c", &["x"])];
+        World {
+            there: SourceFacts {
+                tables: loaded.clone(),
+                ..SourceFacts::default()
+            },
+            loaded,
+            triggers: Vec::new(),
+            filled: Vec::new(),
+        }
+    }
+
+    impl World {
+        fn facts(&self) -> RowsOnly<'_> {
+            RowsOnly {
+                loaded: &self.loaded,
+                there: &self.there,
+                triggers: &self.triggers,
+                filled: &self.filled,
+                sequences: &[],
+                objects: &[],
+                database: "db",
+                overwrite: None,
+                disable_triggers: false,
+                superuser: true,
+            }
+        }
+    }
+
+    fn rules(facts: &RowsOnly<'_>) -> Vec<String> {
+        rows_only(facts).into_iter().map(|one| one.rule).collect()
+    }
+
+    #[test]
+    fn tables_must_be_there_with_their_columns_and_empty() {
+        let mut world = world();
+        assert_eq!(rules(&world.facts()), [""; 0]);
+        world.there.tables.remove(2);
+        world.there.tables[0] = table("a", &["y"]);
+        world.filled.push(QualifiedName::new("s", "b"));
+        assert_eq!(
+            rules(&world.facts()),
+            [
+                "tables-missing",
+                "columns-missing",
+                "tables-not-empty",
+                "columns-beyond"
+            ]
+        );
+        let emptied = RowsOnly {
+            overwrite: Some("db"),
+            ..world.facts()
+        };
+        assert!(rules(&emptied).contains(&"tables-emptied".to_owned()));
+    }
+
+    #[test]
+    fn foreign_keys_give_the_order_unless_they_are_in_a_circle() {
+        let mut world = world();
+        world.there.constraints = vec![key("a", "b"), key("b", "c"), key("c", "c")];
+        let name = |name: &str| QualifiedName::new("s", name);
+        assert_eq!(rules(&world.facts()), [""; 0]);
+        assert_eq!(
+            world.facts().order(),
+            [(name("a"), name("b")), (name("b"), name("c"))]
+        );
+        world.there.constraints.push(key("c", "b"));
+        assert_eq!(rules(&world.facts()), ["foreign-keys-in-a-circle"]);
+        let disabled = RowsOnly {
+            disable_triggers: true,
+            ..world.facts()
+        };
+        assert_eq!(rules(&disabled), [""; 0]);
+        let ordinary = RowsOnly {
+            superuser: false,
+            ..disabled
+        };
+        assert_eq!(rules(&ordinary), ["disable-triggers"]);
+    }
+
+    #[test]
+    fn what_would_fire_is_named() {
+        let mut world = world();
+        world.triggers.push(Trigger {
+            table: QualifiedName::new("s", "a"),
+            name: "t".to_owned(),
+            on_replica: false,
+            on_origin: true,
+            on_insert: true,
+        });
+        assert_eq!(rules(&world.facts()), ["triggers-fire"]);
+        let disabled = |world: &World| {
+            let facts = RowsOnly {
+                disable_triggers: true,
+                ..world.facts()
+            };
+            rules(&facts)
+        };
+        assert_eq!(disabled(&world), [""; 0]);
+        world.triggers[0].on_replica = true;
+        assert_eq!(disabled(&world), ["triggers-fire"]);
+    }
+}

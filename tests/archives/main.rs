@@ -1,0 +1,18 @@
+//! Archives in a world that is not tidy: targets that hold something already, files that are damaged, runs that are killed.
+//!
+//! | file | |
+//! |---|---|
+//! | `scene` | a small database, dumps of it, and restores |
+//! | `into` | rows alone, objects dropped first, databases created, and what a restore proves besides |
+//! | `damage` | bits, cuts, files that are missing or another's: in our archives and in those of `pg_dump` |
+//! | `killed` | restores killed at any instant |
+//!
+//! Some of it is a sample here: `make test-archives` does all of it.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod damage;
+mod into;
+mod killed;
+mod scene;
