@@ -8,6 +8,7 @@ mod hints;
 mod salvage;
 mod sessions;
 mod statements;
+mod sync;
 
 use std::error::Error;
 use std::fmt;

@@ -43,6 +43,7 @@ fn the_help_is_what_was_reviewed() {
         ("help_restore", &["restore", "--help"]),
         ("help_list", &["list", "--help"]),
         ("help_verify", &["verify", "--help"]),
+        ("help_sync", &["sync", "--help"]),
         ("help_watch", &["watch", "--help"]),
         ("help_status", &["status", "--help"]),
         ("help_report", &["report", "--help"]),

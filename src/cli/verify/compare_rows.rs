@@ -20,8 +20,6 @@ use crate::verify::rows::{
     self, Comparand, Ends, Inputs, Judgement, Pairing, Reading, Sides, Subject,
 };
 
-/// Rows that are remembered by name of one table, for a repair or for another look.
-const REMEMBERED: usize = 100_000;
 /// Keys that a difference's detail gives.
 const MOST_KEYS: usize = 3;
 
@@ -64,7 +62,12 @@ pub async fn compare(
     let mut found = RowsLook::default();
     let mut pairing = pair(both, look, asked, &mut found.not_compared);
     if let Some(only) = only {
-        let again = |comparand: &Comparand| only.contains(&rows::object(comparand));
+        // Of large objects, which are read many at a time, those that differ are named one by one.
+        let one_of = |oids: &[Oid]| oids.iter().any(|oid| only.contains(&oid.to_string()));
+        let again = |comparand: &Comparand| {
+            let is_part = matches!(&comparand.subject, Subject::LargeObjects(oids) if one_of(oids));
+            is_part || only.contains(&rows::object(comparand))
+        };
         pairing.comparands.retain(again);
         pairing.missing.clear();
     }
@@ -110,7 +113,7 @@ pub async fn compare(
     let limits = Limits {
         shown: asked.max_rows,
         values: asked.show_values,
-        remembered: REMEMBERED,
+        remembered: asked.remembered,
     };
     let searches = differing
         .iter()

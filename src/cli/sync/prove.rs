@@ -1,0 +1,156 @@
+//! The proof of a sync: the target is looked at anew, in a snapshot taken after the commit, and compared with the source's.
+//!
+//! Everything but rows is compared as after a move. Of rows, those of every changed table are read again on the target, and what they
+//! come to must be what the source's came to, which its snapshot has kept as it was. A table that was not changed was read on
+//! both sides and found the same while it was locked against writers, and the lock was held until the commit: nobody can have
+//! changed it, and it is not read again. Large objects cannot be locked, so all of them are read again, and so is every
+//! materialized view that was refreshed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, stream};
+
+use super::carry_out::{Course, drain};
+use crate::cli::verify::{self as looks, Found, Look, RowsLook, TableDiffers};
+use crate::event::What;
+use crate::failure::Failure;
+use crate::model::{Bytes, MultisetDigest, Side, TableVerdict, Unverified, Verdict};
+use crate::pg::wire::{Gauge, read_rows};
+use crate::pg::{PgError, Pool};
+use crate::verify::rows::{Bucketing, Buckets, Ends};
+
+/// The name under which counts of large objects are told.
+const CONTENTS: &str = "large objects' contents";
+
+/// What was found before anything was changed.
+pub(super) struct Already {
+    rows: RowsLook,
+    ends: Arc<Ends>,
+}
+
+impl Already {
+    pub fn of(found: Found, ends: &Arc<Ends>) -> Self {
+        Self {
+            rows: found.rows,
+            ends: Arc::clone(ends),
+        }
+    }
+}
+
+/// Compares, and tells what is found. Gives back what could not be had to the end.
+pub(super) async fn prove(
+    course: Course<'_>,
+    before: Look,
+    already: Already,
+) -> Result<Vec<Unverified>, Failure> {
+    let Course {
+        both, asked, emit, ..
+    } = course;
+    course.step("proving: reading the schema of the target, and what was changed");
+    let Look {
+        source,
+        target,
+        scope,
+        unreadable,
+    } = before;
+    drop(target);
+    drain(&already.ends).await;
+    let snapshot = looks::snapshot(&both.target).await?;
+    course.snapshot_taken(Side::Target, &snapshot);
+    let seen = looks::view(&both.target, snapshot, (&both.pg_dump, &asked.filters));
+    let look = Look {
+        source,
+        target: Box::pin(seen).await?,
+        scope,
+        unreadable,
+    };
+    let outcome = look.compare(both, asked);
+    let ends = Arc::new(look.ends(both));
+    course.at_work.read_by(&ends);
+    let mut rows = already.rows;
+    let mut again = BTreeSet::new();
+    let changed = std::mem::take(&mut rows.tables);
+    for (table, read) in read_again(&changed, &ends, asked.jobs).await {
+        match read {
+            Ok(verdict) => emit.emit(What::TableVerified(verdict)),
+            Err(()) => {
+                again.insert(table.difference.object.clone());
+            }
+        }
+    }
+    let others = std::mem::take(&mut rows.others);
+    again.extend(others.into_iter().map(|other| other.object));
+    if look.scope.large_objects {
+        rows.same.remove(CONTENTS);
+        let objects = look.source.facts.large_objects.iter();
+        again.extend(objects.map(|object| object.oid.to_string()));
+    }
+    if !again.is_empty() {
+        let only = Some(&again);
+        let second = looks::compare_rows((both, &look, &ends), asked, only, emit).await;
+        rows = joined(rows, second);
+    }
+    if let Ok(findings) = look.findings().await {
+        findings
+            .into_iter()
+            .for_each(|finding| emit.emit(What::Finding(finding)));
+    }
+    looks::tell(Found { outcome, rows }, Vec::new(), (&look, both, asked), emit).await;
+    drain(&ends).await;
+    Ok(look.release().await)
+}
+
+/// What was the same before and was not read again, and what was.
+fn joined(before: RowsLook, again: RowsLook) -> RowsLook {
+    let mut rows = again;
+    for (what, count) in before.same {
+        *rows.same.entry(what).or_default() += count;
+    }
+    rows.notes.extend(before.notes);
+    rows
+}
+
+/// Reads changed tables on the target. A verdict if they hold what the source's do; otherwise both sides are compared once more.
+async fn read_again<'a>(
+    tables: &'a [TableDiffers],
+    ends: &Arc<Ends>,
+    jobs: u32,
+) -> Vec<(&'a TableDiffers, Result<TableVerdict, ()>)> {
+    let reads = tables.iter().map(|table| async move {
+        let read = read(table, &ends.pools[1]).await;
+        let same = read.ok().filter(|(digest, _)| Some(*digest) == table.verdict.read);
+        let verdict = same.map(|(digest, bytes)| verdict(table, digest, bytes));
+        (table, verdict.ok_or(()))
+    });
+    let reads: Vec<_> = reads.collect();
+    let at_once = usize::try_from(jobs.max(1)).unwrap_or(1);
+    stream::iter(reads).buffer_unordered(at_once).collect().await
+}
+
+async fn read(table: &TableDiffers, pool: &Pool) -> Result<(MultisetDigest, Bytes), PgError> {
+    let copy_out = table.comparand.copy_out(&[], "");
+    let mut wire = pool.take().await?;
+    // Sorted into buckets as before, be it only one: what counts as a row's content is the same then.
+    let sink = (&Gauge::default(), Buckets::new(Bucketing::One));
+    let read = read_rows(&mut wire, &copy_out.sql, copy_out.layout(), sink).await;
+    match read {
+        Ok((relayed, buckets)) => {
+            pool.give_back(wire);
+            Ok((buckets.total(), relayed.bytes))
+        }
+        Err(error) => {
+            pool.give_up(wire);
+            Err(error)
+        }
+    }
+}
+
+fn verdict(table: &TableDiffers, target: MultisetDigest, bytes: Bytes) -> TableVerdict {
+    TableVerdict {
+        target: Some(target),
+        bytes: table.verdict.bytes + bytes,
+        verdict: Verdict::Identical,
+        ..table.verdict.clone()
+    }
+}
