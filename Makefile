@@ -6,7 +6,7 @@ SHELL := /bin/bash
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SKIPPED := $(TARGET_DIR)/tmp/skipped-tests.txt
 
-.PHONY: help demo test test-matrix test-faults bench lint deb
+.PHONY: help demo test test-matrix test-faults test-sync bench lint deb
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ test-faults: ## the whole fault-injection suite: kills at every point, lost sess
 	     END { printf "%d faults injected, %d runs survived, %d resumed, %d begun anew, %d differences found\n", \
 	           faults, survived, resumed, anew, differences }' $(TARGET_DIR)/tmp/faults-figures.txt; \
 	exit $$status
+
+test-sync: ## what it costs to bring a gigabyte over, and many random tables that are
+	@tests/support/install-servers all
+	PGCONVOY_SYNC=whole cargo nextest run --config-file .ci/nextest.toml --profile whole --features faults --no-capture --test sync $(or $(ARGS),cost random)
 
 # What is given to make is given to the benchmark, by the same name.
 BENCH := SCENARIO SETTING TOOLS ROUNDS SCALE FROM TO JOBS PROFILE BASE

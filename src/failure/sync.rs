@@ -37,6 +37,12 @@ impl From<SyncError> for Failure {
                 "Bring the table that it points to over as well (leave -t and -n out); if the source's own rows violate it, mend \
                  them there.",
             ),
+            SyncError::WrittenAlong { .. } => of(
+                FailureKind::Server,
+                ExitStatus::Failed,
+                "An event trigger, or a function that a materialized view calls, does so: disable it on the target for as long as \
+                 the sync runs.",
+            ),
             SyncError::Lock(source) => told(Self::from(source)),
             SyncError::Step { source, .. } => told(Self::from(source)),
             SyncError::Commit(source) => {

@@ -19,7 +19,7 @@ pub(super) fn meaning(report: &Report) -> Option<&'static str> {
             "Nothing was changed: it was asked what would be."
         }
         (ExitStatus::Interrupted | ExitStatus::Failed, None) => {
-            "The target is as it was, unless it says otherwise; run the same again."
+            "The target is as it was, or as it is to be, and that is not proven: run the same again."
         }
         (ExitStatus::Interrupted | ExitStatus::Failed, Some(_)) => {
             "What differed is changed, but not all of it is proven; run the same again."

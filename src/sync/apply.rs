@@ -13,7 +13,7 @@ use crate::toc::RestoreOptions;
 use super::changes::Changes;
 use super::error::SyncError;
 use super::large_objects::{BATCH, describe};
-use super::obstacles::Obstacles;
+use super::obstacles::{Obstacles, WRITTEN};
 use super::table::TableChange;
 use super::writer::Writer;
 
@@ -47,6 +47,8 @@ pub struct Applied {
     pub bytes: BTreeMap<QualifiedName, Bytes>,
     /// Foreign keys that were checked.
     pub foreign_keys: u64,
+    /// Nothing else was written to; otherwise the server does not say.
+    pub nothing_else: bool,
 }
 
 impl Writer {
@@ -82,8 +84,30 @@ impl Writer {
             "putting triggers, rules and foreign keys in force again",
         ))?;
         self.views(changes, sides).await?;
+        applied.nothing_else = self.wrote_nothing_else(obstacles).await?;
         self.sequences(changes).await?;
         Ok(applied)
+    }
+
+    /// Tables that were found the same are not looked at again, so nothing may have written to them: an event trigger that keeps
+    /// a log would do so, and a function that a materialized view calls could. Whether the server can tell.
+    async fn wrote_nothing_else(&mut self, obstacles: &Obstacles) -> Result<bool, SyncError> {
+        let rows = self.wire.query(&SqlText::from(WRITTEN.sql)).await;
+        let rows = rows.map_err(step("looking for what was written besides"))?;
+        let text = |row: &[Option<bytes::Bytes>], column: usize| {
+            let value = row.get(column)?.as_deref()?;
+            Some(String::from_utf8_lossy(value).into_owned())
+        };
+        let counts = rows.first().and_then(|row| text(row, 2));
+        let written = rows
+            .iter()
+            .filter_map(|row| Some(QualifiedName::new(text(row, 0)?, text(row, 1)?)));
+        let others = written.filter(|table| !obstacles.members.contains(table));
+        let tables: Vec<String> = others.map(|table| table.shown()).collect();
+        if tables.is_empty() {
+            return Ok(counts.as_deref() == Some("on"));
+        }
+        Err(SyncError::WrittenAlong { tables })
     }
 
     async fn delete(

@@ -51,14 +51,11 @@ impl Changes {
         differences: &[Difference],
         content: &[Difference],
     ) -> Result<Self, SyncError> {
-        let of = |class: &str| -> BTreeSet<&str> {
-            let of_class = differences.iter().chain(content).filter(|one| one.class == class);
-            of_class.map(|one| one.object.as_str()).collect()
-        };
+        let all = [differences, content];
         let large_objects = numbers(differences)?;
         let rewritten = numbers(content)?;
         let known = (facts.source, facts.target);
-        let sequences = of("sequence");
+        let sequences = named("sequence", all);
         let stands = |sequence: &&Sequence| sequences.contains(sequence.name.shown().as_str());
         let objects = (&*facts.source.large_objects, &*facts.target.large_objects);
         Ok(Self {
@@ -72,7 +69,7 @@ impl Changes {
             } else {
                 ObjectChanges::default()
             },
-            views: views(facts, &of("materialized view")),
+            views: views(facts, &named("materialized view", all)),
         })
     }
 
@@ -100,6 +97,13 @@ impl Changes {
             materialized_views: self.views.iter().map(|view| view.name.clone()).collect(),
         }
     }
+}
+
+/// The names of what differs and is of a class.
+fn named<'a>(class: &str, found: [&'a [Difference]; 2]) -> BTreeSet<&'a str> {
+    let all = found.into_iter().flatten();
+    let of_class = all.filter(|one| one.class == class);
+    of_class.map(|one| one.object.as_str()).collect()
 }
 
 /// The numbers of large objects that differ.

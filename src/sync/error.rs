@@ -75,6 +75,16 @@ pub enum SyncError {
         /// How many.
         rows: Rows,
     },
+    /// Something on the target has written along.
+    #[error(
+        "changing the target has made something there write to other tables as well, which are not to be changed: {}; \
+         the target is as it was",
+        tables.join(", ")
+    )]
+    WrittenAlong {
+        /// The tables.
+        tables: Vec<String>,
+    },
     /// The connection was lost while COMMIT was under way.
     #[error("committing: whether the target was changed, all of it or nothing, is not known")]
     Commit(#[source] PgError),

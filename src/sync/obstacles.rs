@@ -19,8 +19,11 @@ const FOREIGN_KEYS: Query = Query::new(
     include_str!("../../sql/sync/foreign_keys.sql"),
 );
 
+pub(super) const WRITTEN: Query =
+    Query::new("sync/written.sql", include_str!("../../sql/sync/written.sql"));
+
 /// All of them, for the test that prepares each on every supported server.
-pub const QUERIES: [Query; 3] = [FIRING, TABLES, FOREIGN_KEYS];
+pub const QUERIES: [Query; 4] = [FIRING, TABLES, FOREIGN_KEYS, WRITTEN];
 
 /// A trigger or a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +56,8 @@ pub struct Obstacles {
     unidentified: Vec<(QualifiedName, char)>,
     /// Tables that a foreign key of another one points to.
     referenced: BTreeSet<QualifiedName>,
+    /// The tables themselves, and the partitions below.
+    pub(super) members: BTreeSet<QualifiedName>,
     pub(super) keys: Vec<ForeignKey>,
 }
 
@@ -77,8 +82,9 @@ impl Obstacles {
             });
         }
         for row in session.query(&TABLES, &[&schemas, &names]).await? {
+            let table = row.name("schema", "name")?;
+            found.members.insert(table.clone());
             if row.get("unidentified")? {
-                let table = row.name("schema", "name")?;
                 found.unidentified.push((table, row.char("identity")?));
             }
             if row.get("referenced")? {
@@ -185,6 +191,7 @@ mod tests {
             ],
             unidentified: vec![(QualifiedName::new("s", "bare"), 'n')],
             referenced: BTreeSet::new(),
+            members: BTreeSet::new(),
             keys: vec![ForeignKey {
                 name: "k".into(),
                 question: None,

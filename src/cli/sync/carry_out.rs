@@ -12,9 +12,9 @@ use crate::cli::verify::{self as looks, Asked, Both, Found, Look, RowsLook, Side
 use crate::event::{Emit, What};
 use crate::failure::Failure;
 use crate::fault;
-use crate::model::{Bytes, Difference, QualifiedName, Rows, Side};
+use crate::model::{Difference, QualifiedName, Rows, Side, Unverified};
 use crate::pg::{Pool, Snapshot};
-use crate::sync::{self, Changes, Differs, Obstacles, SyncError, TableChange, Writer};
+use crate::sync::{self, Applied, Changes, Differs, Obstacles, SyncError, TableChange, Writer};
 use crate::verify;
 use crate::verify::rows::Ends;
 
@@ -57,12 +57,7 @@ pub(super) async fn carry_out(
         at_work,
         emit,
     };
-    let before = Before {
-        connector: both.source.connector.clone(),
-        activity: catalog::activity(&both.source.session).await?,
-        sequences: Vec::new(),
-        transactions: String::new(),
-    };
+    let activity = catalog::activity(&both.source.session).await?;
     let (look, writer) = if dry_run {
         course.step("reading and comparing the schemas of both sides");
         (Box::pin(Look::take(both, asked)).await?, None)
@@ -72,9 +67,10 @@ pub(super) async fn carry_out(
     };
     course.snapshot_taken(Side::Source, &look.source.snapshot);
     let before = Before {
+        connector: both.source.connector.clone(),
+        activity,
         transactions: look.source.snapshot.transactions.clone(),
         sequences: look.source.facts.sequences.clone(),
-        ..before
     };
     refuse_other_schema(course, &look)?;
     let outcome = look.compare(both, asked);
@@ -88,30 +84,47 @@ pub(super) async fn carry_out(
     let found = Found { outcome, rows };
     let released = match writer {
         Some(writer) if !changes.is_empty() => {
-            let bytes = Box::pin(change(course, (&look, &ends), &changes, writer)).await?;
-            emit.emit(What::Synced(Box::new(changes.told(true, &bytes))));
-            gather_statistics(course, &changes, &found.rows).await;
-            Box::pin(prove(course, look, Already::of(found, &ends))).await?
-        }
-        // There is nothing to do, or it is not to be done: what was found is what there is to tell.
-        writer => {
-            let committed = writer.is_some();
-            let told = changes.told(committed, &BTreeMap::new());
+            let applied = Box::pin(change(course, (&look, &ends), &changes, writer)).await?;
+            let told = changes.told(true, &applied.bytes);
             emit.emit(What::Synced(Box::new(told)));
-            course.snapshot_taken(Side::Target, &look.target.snapshot);
-            looks::tell(found, Vec::new(), (&look, both, asked), emit).await;
-            drain(&ends).await;
-            let released = look.release().await;
-            if let Some(writer) = writer {
-                writer.give_way().await?.close().await;
-            }
-            released
+            gather_statistics(course, &changes, &found.rows).await;
+            let already = Already {
+                rows: found.rows,
+                ends: Arc::clone(&ends),
+                is_certain: applied.nothing_else,
+            };
+            Box::pin(prove(course, look, already)).await?
+        }
+        writer => {
+            let told = changes.told(writer.is_some(), &BTreeMap::new());
+            emit.emit(What::Synced(Box::new(told)));
+            Box::pin(leave_it(course, (look, &ends), found, writer)).await?
         }
     };
     for unverified in released {
         emit.emit(What::Unverified(unverified));
     }
     tell_writes_since(&before, emit.as_ref()).await
+}
+
+/// There is nothing to do, or it is not to be done: what was found is what there is to tell.
+async fn leave_it(
+    course: Course<'_>,
+    (look, ends): (Look, &Ends),
+    found: Found,
+    writer: Option<Writer>,
+) -> Result<Vec<Unverified>, Failure> {
+    let Course {
+        both, asked, emit, ..
+    } = course;
+    course.snapshot_taken(Side::Target, &look.target.snapshot);
+    looks::tell(found, Vec::new(), (&look, both, asked), emit).await;
+    drain(ends).await;
+    let released = look.release().await;
+    if let Some(writer) = writer {
+        writer.give_way().await?.close().await;
+    }
+    Ok(released)
 }
 
 /// Locks the target's tables, and looks at both sides, each in a snapshot: the target in that of the transaction that has the locks.
@@ -231,13 +244,13 @@ fn differs(table: &TableDiffers) -> Differs<'_> {
     }
 }
 
-/// Changes the target, and commits. Returns how many bytes were written of each table.
+/// Changes the target, and commits.
 async fn change(
     course: Course<'_>,
     (look, ends): (&Look, &Arc<Ends>),
     changes: &Changes,
     mut writer: Writer,
-) -> Result<BTreeMap<QualifiedName, Bytes>, Failure> {
+) -> Result<Applied, Failure> {
     let Course { both, asked, .. } = course;
     course.step("changing what differs on the target, in one transaction");
     // Whoever still reads the target would keep tables from being emptied.
@@ -269,7 +282,7 @@ async fn change(
         course.emit.emit(What::Note { text });
     }
     writer.commit().await?.close().await;
-    Ok(applied.bytes)
+    Ok(applied)
 }
 
 /// The planner ought to know what was changed much. That it cannot be done is worth a line, and no failure.

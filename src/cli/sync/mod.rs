@@ -36,7 +36,7 @@ use crate::report::Ending;
 use crate::verify::rows::Ends;
 
 /// Rows of a table that are changed one by one; of one in which more differ, all are copied anew. They are all in memory at once.
-const MOST_ROWS: usize = 500_000;
+const MOST_ROWS: usize = 200_000;
 
 /// Bring a target that was moved earlier to the source's present, copying only what differs
 ///
@@ -174,6 +174,11 @@ async fn run(args: SyncArgs, output: Output) -> Result<ExitStatus, Failure> {
         Ok(()) => Ok(output.finish(Ending::Complete).await),
         Err(failure) => {
             at_work.end().await;
+            // A connection that cannot be made is no wrong usage any more.
+            let failure = match failure.status {
+                ExitStatus::Usage => failure.with_status(ExitStatus::Interrupted),
+                _ => failure,
+            };
             Ok(output.fail(failure).await)
         }
     }
