@@ -163,7 +163,12 @@ const BANS: [Ban; 12] = [
         rule: "verify must not inherit the copier's mistakes: it never imports plan, execute, ledger or sync",
         within: &["verify"],
         except: &[],
-        paths: &["crate::plan", "crate::execute", "crate::ledger", "crate::sync"],
+        paths: &[
+            "crate::plan",
+            "crate::execute",
+            "crate::ledger",
+            "crate::sync",
+        ],
     },
     Ban {
         rule: "sync does what verify finds, and knows nothing of moves",

@@ -200,7 +200,7 @@ fn runs() -> Vec<Run> {
         moved.verdict("other", 1, MB, verdict);
     }
     let mut unread = recorded::table_verdict(
-        pgconvoy::model::QualifiedName::new("public", "unread"),
+        QualifiedName::new("public", "unread"),
         1,
         0,
         Verdict::NotVerified,

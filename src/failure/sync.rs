@@ -45,9 +45,8 @@ impl From<SyncError> for Failure {
             ),
             SyncError::Lock(source) => told(Self::from(source)),
             SyncError::Step { source, .. } => told(Self::from(source)),
-            SyncError::Commit(source) => {
-                told(Self::from(source)).with_hint(Some("Run the same again: it does what is left.".to_owned()))
-            }
+            SyncError::Commit(source) => told(Self::from(source))
+                .with_hint(Some("Run the same again: it does what is left.".to_owned())),
         }
     }
 }

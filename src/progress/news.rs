@@ -160,7 +160,10 @@ fn changed(synced: &Synced) -> Vec<String> {
         ("materialized views", &synced.materialized_views),
     ] {
         if !names.is_empty() {
-            let names: Vec<String> = names.iter().map(crate::model::QualifiedName::shown).collect();
+            let names: Vec<String> = names
+                .iter()
+                .map(crate::model::QualifiedName::shown)
+                .collect();
             lines.push(words::one_line(&format!("  {what}: {}", names.join(", "))));
         }
     }

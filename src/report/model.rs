@@ -10,8 +10,8 @@ use super::phases::PhaseReport;
 use super::sessions::{Past, ResumedReport, RetryReport, SessionReport};
 use crate::event::{Event, JobFailure, PlannedJob, Standing, StandingState, What};
 use crate::model::{
-    Bytes, Difference, Endpoint, ExitStatus, Finding, JobId, Rows, RowsDiffer, Side, TableVerdict,
-    Synced, Unverified, Verdict, VerifyLevel, Waiver,
+    Bytes, Difference, Endpoint, ExitStatus, Finding, JobId, Rows, RowsDiffer, Side, Synced,
+    TableVerdict, Unverified, Verdict, VerifyLevel, Waiver,
 };
 
 /// The version of the report's format. It grows when a field changes its meaning or goes; new fields do not count.

@@ -15,9 +15,7 @@ pub(super) const SYNC: &str = "sync";
 pub(super) fn meaning(report: &Report) -> Option<&'static str> {
     let status = report.status.filter(|_| report.command == SYNC)?;
     Some(match (status, committed(report)) {
-        (ExitStatus::Different, Some(false)) => {
-            "Nothing was changed: it was asked what would be."
-        }
+        (ExitStatus::Different, Some(false)) => "Nothing was changed: it was asked what would be.",
         (ExitStatus::Interrupted | ExitStatus::Failed, None) => {
             "The target is as it was, or as it is to be, and that is not proven: run the same again."
         }
@@ -212,7 +210,10 @@ mod tests {
         let after = concluded(Some(synced(true)), &ending);
         assert!(after.sentence.contains("committed"), "{}", after.sentence);
         let before = concluded(None, &ending);
-        assert_eq!(before.sentence, "Interrupted: interrupted by SIGINT. Nothing is proven.");
+        assert_eq!(
+            before.sentence,
+            "Interrupted: interrupted by SIGINT. Nothing is proven."
+        );
         assert_eq!(before.status, ExitStatus::Interrupted);
     }
 }

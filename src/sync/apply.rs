@@ -58,7 +58,10 @@ impl Writer {
         (changes, obstacles): (&Changes, &Obstacles),
         sides: &Sides<'_>,
     ) -> Result<Applied, SyncError> {
-        let replicates = self.replicate().await.map_err(step("preparing the target"))?;
+        let replicates = self
+            .replicate()
+            .await
+            .map_err(step("preparing the target"))?;
         let quiet = self.run_all(&obstacles.quiet(replicates)).await;
         quiet.map_err(step(
             "putting triggers, rules and foreign keys out of the way",
@@ -159,7 +162,8 @@ impl Writer {
             };
             let legs: Vec<Leg<'_>> = batch.iter().map(leg).collect();
             let passed = self.relay(sides.source, &legs).await;
-            let passed = passed.map_err(step(&format!("writing rows of {}", change.table.shown())))?;
+            let passed =
+                passed.map_err(step(&format!("writing rows of {}", change.table.shown())))?;
             for ((found, size), copy) in passed.into_iter().zip(batch) {
                 let expected = copy.expected.map_or(found, Rows);
                 if found != expected {
@@ -241,7 +245,10 @@ impl Writer {
             made.map_err(step("writing large objects"))?;
         }
         let new = objects.made.iter().map(|object| (object, None));
-        let old = objects.described.iter().map(|(ours, theirs)| (ours, Some(theirs)));
+        let old = objects
+            .described
+            .iter()
+            .map(|(ours, theirs)| (ours, Some(theirs)));
         for (object, now) in new.chain(old) {
             let described = self.run_all(&describe(object, now, sides.options)).await;
             described.map_err(step(&format!(
@@ -298,7 +305,9 @@ impl Writer {
             ))
         };
         let statements: Vec<SqlText> = changes.sequences.iter().map(set).collect();
-        self.run_all(&statements).await.map_err(step("setting sequences"))
+        self.run_all(&statements)
+            .await
+            .map_err(step("setting sequences"))
     }
 }
 

@@ -63,7 +63,13 @@ impl Changes {
                 .iter()
                 .filter_map(|differs| TableChange::decide(differs, known))
                 .collect(),
-            sequences: facts.source.sequences.iter().filter(stands).cloned().collect(),
+            sequences: facts
+                .source
+                .sequences
+                .iter()
+                .filter(stands)
+                .cloned()
+                .collect(),
             large_objects: if facts.scope.large_objects {
                 ObjectChanges::decide(objects, &large_objects, &rewritten)
             } else {
@@ -89,7 +95,11 @@ impl Changes {
         let of = |table: &TableChange| bytes.get(&table.table).copied().unwrap_or_default();
         Synced {
             committed,
-            tables: self.tables.iter().map(|table| table.told(of(table))).collect(),
+            tables: self
+                .tables
+                .iter()
+                .map(|table| table.told(of(table)))
+                .collect(),
             sequences: self.sequences.iter().map(|one| one.name.clone()).collect(),
             large_objects_added: number(objects.made.len() - rewritten),
             large_objects_changed: number(rewritten + objects.described.len()),
@@ -203,12 +213,20 @@ mod tests {
     #[test]
     fn a_view_comes_after_those_that_it_reads() {
         let target = SourceFacts {
-            matviews: vec![view(1, &[2, 9], true), view(2, &[3], true), view(3, &[], true)],
+            matviews: vec![
+                view(1, &[2, 9], true),
+                view(2, &[3], true),
+                view(3, &[], true),
+            ],
             ..SourceFacts::default()
         };
         let mut source = target.clone();
         source.matviews[2].populated = false;
-        let names: Vec<String> = target.matviews.iter().map(|view| view.name.shown()).collect();
+        let names: Vec<String> = target
+            .matviews
+            .iter()
+            .map(|view| view.name.shown())
+            .collect();
         let differing: BTreeSet<&str> = names.iter().map(String::as_str).collect();
         let scope = everything();
         let facts = Facts {

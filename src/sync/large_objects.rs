@@ -48,7 +48,10 @@ impl ObjectChanges {
             }
         }
         let ours: BTreeSet<Oid> = source.iter().map(|one| one.oid).collect();
-        changes.removed = there.into_keys().filter(|oid| !ours.contains(oid)).collect();
+        changes.removed = there
+            .into_keys()
+            .filter(|oid| !ours.contains(oid))
+            .collect();
         changes
     }
 
@@ -59,7 +62,12 @@ impl ObjectChanges {
 
     /// Those that go, be it to be made anew.
     pub(super) fn unlinked(&self) -> Vec<SqlText> {
-        let going: Vec<Oid> = self.removed.iter().chain(&self.rewritten).copied().collect();
+        let going: Vec<Oid> = self
+            .removed
+            .iter()
+            .chain(&self.rewritten)
+            .copied()
+            .collect();
         let unlink = |batch: &[Oid]| {
             let oids: Vec<String> = batch.iter().map(ToString::to_string).collect();
             SqlText::from(format!(
@@ -100,21 +108,28 @@ pub(super) fn describe(
 
 /// Nobody may do anything, then whoever may on the source may again. Where owners are left out, the owner keeps what goes without
 /// saying.
-fn grants(object: &LargeObject, now: Option<&LargeObject>, options: &RestoreOptions) -> Vec<String> {
+fn grants(
+    object: &LargeObject,
+    now: Option<&LargeObject>,
+    options: &RestoreOptions,
+) -> Vec<String> {
     let oid = object.oid;
     let is_owner = |role: Option<&str>| role == Some(object.owner.as_str());
     let mut revoked: BTreeSet<Option<&str>> = BTreeSet::new();
     if let Some(grants) = now.and_then(|now| now.grants.as_ref()) {
         let grantees = grants.iter().map(|grant| grant.grantee.as_deref());
         // On the target it may be another's, who keeps it where owners are left out.
-        let kept = now.map(|now| now.owner.as_str()).filter(|_| options.no_owner);
+        let kept = now
+            .map(|now| now.owner.as_str())
+            .filter(|_| options.no_owner);
         revoked.extend(grantees.filter(|role| role.is_none() || *role != kept));
     }
     let Some(granted) = &object.grants else {
         if now.is_none() {
             return Vec::new();
         }
-        let mut statements: Vec<String> = revoked.into_iter().map(|role| revoke(oid, role)).collect();
+        let mut statements: Vec<String> =
+            revoked.into_iter().map(|role| revoke(oid, role)).collect();
         if !options.no_owner {
             let owner = quote_ident(&object.owner);
             statements.push(format!("grant all on large object {oid} to {owner}"));
@@ -178,8 +193,7 @@ mod tests {
         let source = [one(1), one(2), one(3), one(4)];
         let target = [one(2), one(3), one(4), one(5)];
         let set = |oids: &[u32]| oids.iter().map(|oid| Oid(*oid)).collect();
-        let changes =
-            ObjectChanges::decide((&source, &target), &set(&[1, 3, 4, 5]), &set(&[2, 3]));
+        let changes = ObjectChanges::decide((&source, &target), &set(&[1, 3, 4, 5]), &set(&[2, 3]));
         let made: Vec<u32> = changes.made.iter().map(|one| one.oid.0).collect();
         assert_eq!(made, [1, 2, 3]);
         assert_eq!(changes.rewritten, set(&[2, 3]));
@@ -216,7 +230,9 @@ mod tests {
             ["alter large object 7 owner to \"o\""]
         );
         assert_eq!(
-            texts(describe(&nothing, Some(&now), &options)).last().map(String::as_str),
+            texts(describe(&nothing, Some(&now), &options))
+                .last()
+                .map(String::as_str),
             Some("grant all on large object 7 to \"o\"")
         );
     }

@@ -19,8 +19,10 @@ const FOREIGN_KEYS: Query = Query::new(
     include_str!("../../sql/sync/foreign_keys.sql"),
 );
 
-pub(super) const WRITTEN: Query =
-    Query::new("sync/written.sql", include_str!("../../sql/sync/written.sql"));
+pub(super) const WRITTEN: Query = Query::new(
+    "sync/written.sql",
+    include_str!("../../sql/sync/written.sql"),
+);
 
 /// All of them, for the test that prepares each on every supported server.
 pub const QUERIES: [Query; 4] = [FIRING, TABLES, FOREIGN_KEYS, WRITTEN];
@@ -88,7 +90,9 @@ impl Obstacles {
                 found.unidentified.push((table, row.char("identity")?));
             }
             if row.get("referenced")? {
-                found.referenced.insert(row.name("root_schema", "root_name")?);
+                found
+                    .referenced
+                    .insert(row.name("root_schema", "root_name")?);
             }
         }
         for row in session.query(&FOREIGN_KEYS, &[&schemas, &names]).await? {
@@ -116,7 +120,8 @@ impl Obstacles {
             .collect();
         let unidentified = self.unidentified.iter();
         statements.extend(
-            unidentified.map(|(table, _)| format!("alter table only {table} replica identity full")),
+            unidentified
+                .map(|(table, _)| format!("alter table only {table} replica identity full")),
         );
         if !replicates {
             statements.extend(self.keys.iter().map(|key| key.drop.clone()));
@@ -138,7 +143,9 @@ impl Obstacles {
             } else {
                 "default"
             };
-            statements.push(format!("alter table only {table} replica identity {identity}"));
+            statements.push(format!(
+                "alter table only {table} replica identity {identity}"
+            ));
         }
         let parts = self.firing(replicates);
         statements.extend(parts.map(|part| {
@@ -167,7 +174,10 @@ impl Part {
         let Self {
             table, kind, name, ..
         } = self;
-        format!("alter table only {table} {what} {kind} {}", quote_ident(name))
+        format!(
+            "alter table only {table} {what} {kind} {}",
+            quote_ident(name)
+        )
     }
 }
 
@@ -239,6 +249,9 @@ mod tests {
         );
         let loud = texts(obstacles().loud(false));
         assert_eq!(loud[..2], ["add k", "comment k"]);
-        assert!(loud[3].ends_with(r#"enable trigger "trigger O""#), "{loud:?}");
+        assert!(
+            loud[3].ends_with(r#"enable trigger "trigger O""#),
+            "{loud:?}"
+        );
     }
 }

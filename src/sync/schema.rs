@@ -78,7 +78,11 @@ mod tests {
             expected.sequences,
             [sequence("a", 7), sequence("of_target", 1)]
         );
-        let names: Vec<&str> = expected.states.iter().map(|one| one.name.as_str()).collect();
+        let names: Vec<&str> = expected
+            .states
+            .iter()
+            .map(|one| one.name.as_str())
+            .collect();
         assert_eq!(names, ["t", "empty_there"]);
     }
 }

@@ -181,7 +181,9 @@ impl TableChange {
     fn copy_out(&self, condition: &str, copies: u64) -> SqlText {
         // A subquery, so that no column's name can be mistaken for that of the series.
         let repeated = if copies > 1 {
-            format!(" cross join pg_catalog.generate_series(1, {copies}) as pgconvoy_copy (pgconvoy_number)")
+            format!(
+                " cross join pg_catalog.generate_series(1, {copies}) as pgconvoy_copy (pgconvoy_number)"
+            )
         } else {
             String::new()
         };
@@ -291,7 +293,10 @@ mod tests {
         assert!(copies[1].0.contains("generate_series(1, 3)"), "{copies:?}");
         let deletes = texts(&change.deletes(true));
         assert_eq!(deletes[0].1, Some(2));
-        assert!(deletes[0].0.contains("('(0,9)'::pg_catalog.tid, 2)"), "{deletes:?}");
+        assert!(
+            deletes[0].0.contains("('(0,9)'::pg_catalog.tid, 2)"),
+            "{deletes:?}"
+        );
     }
 
     #[test]
@@ -303,13 +308,23 @@ mod tests {
             },
             ..change(&[], Vec::new())
         };
-        assert_eq!(texts(&change.deletes(true))[0].0, "truncate only \"s\".\"t\"");
-        assert!(texts(&change.deletes(false))[0].0.contains("delete from only"));
+        assert_eq!(
+            texts(&change.deletes(true))[0].0,
+            "truncate only \"s\".\"t\""
+        );
+        assert!(
+            texts(&change.deletes(false))[0]
+                .0
+                .contains("delete from only")
+        );
         let of_extension = TableChange {
             condition: Some("(id > 9)".into()),
             ..change
         };
         let deletes = texts(&of_extension.deletes(true));
-        assert!(deletes[0].0.contains("where (id > 9) returning"), "{deletes:?}");
+        assert!(
+            deletes[0].0.contains("where (id > 9) returning"),
+            "{deletes:?}"
+        );
     }
 }

@@ -191,7 +191,12 @@ fn why_anew(differs: &Differs<'_>, is_root: bool, facts: &SourceFacts) -> Option
         .iter()
         .flat_map(|key| &key.columns)
         .find(|name| is_composite(comparand, name, facts))
-        .map(|name| format!("its key has a composite value, column {}", quote_ident(name)))
+        .map(|name| {
+            format!(
+                "its key has a composite value, column {}",
+                quote_ident(name)
+            )
+        })
 }
 
 /// The server reads no literal without a type as a composite value.
@@ -361,7 +366,11 @@ mod tests {
 
     #[test]
     fn what_is_cheaper_or_safer_anew_is_copied_anew() {
-        let third = found((0..400).map(|n| row(RowKind::Changed, &n.to_string())).collect());
+        let third = found(
+            (0..400)
+                .map(|n| row(RowKind::Changed, &n.to_string()))
+                .collect(),
+        );
         assert!(because(&decided("t", Some(&third), 1_100)).is_some());
         assert_eq!(because(&decided("t", Some(&third), 1_300)), None);
         // Of a small table it does not matter.

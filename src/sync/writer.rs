@@ -65,7 +65,10 @@ impl Writer {
     /// Makes our session count as one that replicates, if it may.
     pub(super) async fn replicate(&mut self) -> Result<bool, PgError> {
         self.run("savepoint replicating").await?;
-        match self.run("set local session_replication_role = replica").await {
+        match self
+            .run("set local session_replication_role = replica")
+            .await
+        {
             Ok(()) => {
                 self.run("release savepoint replicating").await?;
                 Ok(true)

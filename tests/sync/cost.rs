@@ -39,7 +39,10 @@ fn heavy_cost_of_a_gigabyte() {
     let began = Instant::now();
     let moved = move_prepared(&from, &to, &[]).timeout(std::time::Duration::from_secs(600));
     assert_proven(&moved.run());
-    println!("{size}; a move takes {:.1} s", began.elapsed().as_secs_f64());
+    println!(
+        "{size}; a move takes {:.1} s",
+        began.elapsed().as_secs_f64()
+    );
     for rows in [0_u64, 1, 1_000, 100_000] {
         change(&source, rows);
         for arguments in [&["--dry-run"][..], &[]] {
@@ -48,13 +51,22 @@ fn heavy_cost_of_a_gigabyte() {
             let run = run.run();
             let took = began.elapsed().as_secs_f64();
             let report = report(&run);
-            println!("{rows} rows, {arguments:?}: {took:.1} s; {}; {}", said(&report), report["synced"]);
-            let expected = if rows > 0 && !arguments.is_empty() { 3 } else { 0 };
+            println!(
+                "{rows} rows, {arguments:?}: {took:.1} s; {}; {}",
+                said(&report),
+                report["synced"]
+            );
+            let expected = if rows > 0 && !arguments.is_empty() {
+                3
+            } else {
+                0
+            };
             assert_eq!(run.status, expected, "{run}");
             let synced = &report["synced"];
             assert_eq!(is_nothing(synced), rows == 0, "{run}");
             if rows > 0 {
-                let (inserted, updated, deleted, anew) = figures(synced, "statuses").expect("it differs");
+                let (inserted, updated, deleted, anew) =
+                    figures(synced, "statuses").expect("it differs");
                 assert!(!anew && inserted + updated + deleted <= rows, "{run}");
             }
         }
@@ -68,7 +80,10 @@ fn change(server: &Server, rows: u64) {
         return;
     }
     if rows == 1 {
-        server.psql("giga", "update statuses set body = 'changed' where id = 1000000");
+        server.psql(
+            "giga",
+            "update statuses set body = 'changed' where id = 1000000",
+        );
         return;
     }
     let part = rows / 10;

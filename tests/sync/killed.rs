@@ -37,7 +37,10 @@ fn killed_at_any_moment_the_target_is_old_or_new_and_the_same_again_does_the_res
         let rows = "select count(*) from shop.slots where place < 4 and id <> place";
         let (new, swapped) = (target.psql("shop", is_new), target.psql("shop", rows));
         let whole = (new.as_str(), swapped.as_str());
-        assert!(matches!(whole, ("0", "0") | ("1", "3")), "{point}: {whole:?}");
+        assert!(
+            matches!(whole, ("0", "0") | ("1", "3")),
+            "{point}: {whole:?}"
+        );
         assert_eq!(new == "1", point == "sync-committed", "{point}");
         let done = scene.bring_over();
         assert_eq!(is_nothing(&done), new == "1", "{point}: {done}");

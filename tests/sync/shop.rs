@@ -44,7 +44,10 @@ fn what_differs_is_changed_and_nothing_else() {
     assert_eq!(done["large_objects_changed"], 3);
     assert_eq!(done["large_objects_removed"], 1);
     let views = done["materialized_views"].as_array().expect("a list");
-    assert!(views.iter().all(|view| view["name"] != "untouched"), "{views:?}");
+    assert!(
+        views.iter().all(|view| view["name"] != "untouched"),
+        "{views:?}"
+    );
 
     // Triggers of the target have not fired: what they write is what the source's have written.
     let audit = |server: &Server| count(server, "shop", "shop.audit");
@@ -87,7 +90,10 @@ fn another_schema_stops_it(scene: &Scene<'_>) {
         }
         assert!(report(&run)["synced"].is_null(), "{run}");
     }
-    assert_eq!(count(scene.target, database, "shop.slots where id = -1"), "0");
+    assert_eq!(
+        count(scene.target, database, "shop.slots where id = -1"),
+        "0"
+    );
     source.psql(
         database,
         "alter table shop.slots drop column extra; drop index shop.docs_body; delete from shop.slots where id = -1",
@@ -102,8 +108,18 @@ fn a_foreign_key_that_would_not_hold_stops_it(scene: &Scene<'_>) {
     );
     let run = scene.sync(&["-t", "shop.orders"]);
     assert_eq!(run.status, 1, "{run}");
-    assert!(run.stderr.contains("foreign key orders_customer_fkey"), "{run}");
-    assert_eq!(count(scene.target, scene.database, "shop.orders where customer = 300000"), "0");
+    assert!(
+        run.stderr.contains("foreign key orders_customer_fkey"),
+        "{run}"
+    );
+    assert_eq!(
+        count(
+            scene.target,
+            scene.database,
+            "shop.orders where customer = 300000"
+        ),
+        "0"
+    );
     let run = scene.sync(&["-t", "shop.customers", "-t", "shop.orders"]);
     assert_eq!(run.status, 0, "{run}");
     scene.bring_over();
@@ -120,14 +136,22 @@ fn an_ordinary_owner_does_it_as_well() {
     // For all tables it takes a superuser to publish.
     source.psql("shop", "drop publication everything");
     target.psql("postgres", "create role owner login");
-    target.psql("postgres", "create database shop owner owner template template0");
+    target.psql(
+        "postgres",
+        "create database shop owner owner template template0",
+    );
     let to = format!("{} user=owner", target.conninfo("shop"));
     assert_proven(&move_with(&from, &to, &["--no-owner"]));
     source.psql("shop", CHANGES);
     target.psql("shop", "set role owner; update shop.orders set note = 'tried' where id = 9; delete from shop.customers where id = 70");
     let run = prepare(&from, &to, &["--no-owner"]).run();
     assert_eq!(run.status, 0, "{run}");
-    assert_equal(&run.to_string(), &from, &target.conninfo("shop"), &["--no-owner", "--no-acl"]);
+    assert_equal(
+        &run.to_string(),
+        &from,
+        &target.conninfo("shop"),
+        &["--no-owner", "--no-acl"],
+    );
     let key = "select count(*) from pg_constraint where contype = 'f' and not convalidated";
     assert_eq!(target.psql("shop", key), "0", "{run}");
     let again = prepare(&from, &to, &["--no-owner"]).run();
@@ -156,7 +180,10 @@ fn readers_go_on_and_writers_wait() {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     assert_eq!(count(&target, "shop", "t"), "100");
-    let refused = target.try_psql("shop", "set lock_timeout = '200ms'; update t set v = 'z' where id = 8");
+    let refused = target.try_psql(
+        "shop",
+        "set lock_timeout = '200ms'; update t set v = 'z' where id = 8",
+    );
     assert!(refused.is_err_and(|said| said.contains("lock timeout")));
     // What is written to the source meanwhile is not in the snapshot.
     source.psql("shop", "update t set v = 'later' where id = 9");
@@ -165,7 +192,10 @@ fn readers_go_on_and_writers_wait() {
     std::fs::remove_file(&held).expect("it is there");
     let run = running.finish();
     assert_eq!(run.status, 0, "{run}");
-    assert_eq!(target.psql("shop", "select v from t where id in (7, 9) order by id"), "y\nx");
+    assert_eq!(
+        target.psql("shop", "select v from t where id in (7, 9) order by id"),
+        "y\nx"
+    );
     let moved_on = &report(&run)["source_moved_on"];
     assert_ne!(*moved_on, Value::Null, "{run}");
     let (equal, said) = independent_check(&from, &to, &[]);

@@ -10,7 +10,12 @@ fn the_zoo_is_brought_over_from_15_to_18() {
     };
     build(&target, "postgres", "zoo-roles.sql", "");
     let (from, to) = (source.database("zoo"), target.database("zoo"));
-    build(&source, "zoo", "zoo.sql", "target=18 pg_dump=18 subscription=off");
+    build(
+        &source,
+        "zoo",
+        "zoo.sql",
+        "target=18 pg_dump=18 subscription=off",
+    );
     assert_proven(&move_with(&from, &to, &[]));
     source.psql("zoo", include_str!("zoo.sql"));
     let scene = Scene {

@@ -8,7 +8,9 @@ use super::prove::{Already, prove};
 use crate::catalog;
 use crate::cli::explain::explained;
 use crate::cli::prove::{Before, tell_writes_since};
-use crate::cli::verify::{self as looks, Asked, Both, Found, Look, RowsLook, SideView, TableDiffers};
+use crate::cli::verify::{
+    self as looks, Asked, Both, Found, Look, RowsLook, SideView, TableDiffers,
+};
 use crate::event::{Emit, What};
 use crate::failure::Failure;
 use crate::fault;
@@ -178,13 +180,20 @@ async fn lock(course: Course<'_>) -> Result<(Look, Writer), Failure> {
 
 /// What differs and is none of a sync's business stops it, by name.
 fn refuse_other_schema(course: Course<'_>, look: &Look) -> Result<(), Failure> {
-    let Course { both, asked, emit, .. } = course;
+    let Course {
+        both, asked, emit, ..
+    } = course;
     let options = looks::options(both, asked);
     let mut outcome = verify::compare_schemas(&look.source.toc, &look.target.toc, &options);
     let (source, target) = (&look.source.observed, &look.target.observed);
     let as_if = sync::as_if_synced(source, target);
     let restore = &asked.restore;
-    outcome.extend(verify::compare_catalogs(source, &as_if, &look.scope, restore));
+    outcome.extend(verify::compare_catalogs(
+        source,
+        &as_if,
+        &look.scope,
+        restore,
+    ));
     outcome.unverified.extend(look.unreadable.iter().cloned());
     if outcome.is_same() {
         return Ok(());
@@ -218,11 +227,7 @@ fn refuse_unread(course: Course<'_>, rows: &RowsLook) -> Result<(), Failure> {
     .into())
 }
 
-fn decide(
-    look: &Look,
-    rows: &RowsLook,
-    differences: &[Difference],
-) -> Result<Changes, SyncError> {
+fn decide(look: &Look, rows: &RowsLook, differences: &[Difference]) -> Result<Changes, SyncError> {
     let tables: Vec<Differs<'_>> = rows.tables.iter().map(differs).collect();
     let facts = sync::Facts {
         source: &look.source.facts,
@@ -233,9 +238,8 @@ fn decide(
 }
 
 fn differs(table: &TableDiffers) -> Differs<'_> {
-    let rows = |digest: Option<crate::model::MultisetDigest>| {
-        digest.map_or(Rows(0), |digest| digest.rows)
-    };
+    let rows =
+        |digest: Option<crate::model::MultisetDigest>| digest.map_or(Rows(0), |digest| digest.rows);
     Differs {
         comparand: &table.comparand,
         found: table.found.as_ref().map(|(found, _)| found),
@@ -301,15 +305,29 @@ async fn gather_statistics(course: Course<'_>, changes: &Changes, rows: &RowsLoo
     };
     let tables = changes.tables.iter().filter(much);
     let mut names: Vec<&QualifiedName> = tables.map(|change| &change.table).collect();
-    names.extend(changes.views.iter().filter(|view| !view.empty).map(|view| &view.name));
+    names.extend(
+        changes
+            .views
+            .iter()
+            .filter(|view| !view.empty)
+            .map(|view| &view.name),
+    );
     if names.is_empty() {
         return;
     }
     course.step("gathering the planner's statistics of what was changed much");
     for name in names {
-        let analyzed = course.both.target.session.execute(&format!("analyze {name}")).await;
+        let analyzed = course
+            .both
+            .target
+            .session
+            .execute(&format!("analyze {name}"))
+            .await;
         if let Err(error) = analyzed {
-            let text = format!("the statistics of {} could not be gathered: {error}", name.shown());
+            let text = format!(
+                "the statistics of {} could not be gathered: {error}",
+                name.shown()
+            );
             course.emit.emit(What::Note { text });
         }
     }

@@ -112,8 +112,16 @@ impl AtWork {
 
     /// Ends them. What the writer has done is rolled back with it.
     async fn end(&self) {
-        let readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let readers = self
+            .readers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let writer = self
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let pools = readers.iter().flat_map(|ends| ends.pools.iter());
         for pool in pools.chain(writer.as_deref()) {
             let backends = [pool.cancel().await, pool.take_given_up()].concat();

@@ -95,7 +95,13 @@ pub(super) async fn prove(
             .into_iter()
             .for_each(|finding| emit.emit(What::Finding(finding)));
     }
-    looks::tell(Found { outcome, rows }, Vec::new(), (&look, both, asked), emit).await;
+    looks::tell(
+        Found { outcome, rows },
+        Vec::new(),
+        (&look, both, asked),
+        emit,
+    )
+    .await;
     drain(&ends).await;
     Ok(look.release().await)
 }
@@ -118,13 +124,18 @@ async fn read_again<'a>(
 ) -> Vec<(&'a TableDiffers, Option<TableVerdict>)> {
     let reads = tables.iter().map(|table| async move {
         let read = read(table, &ends.pools[1]).await;
-        let same = read.ok().filter(|(digest, _)| Some(*digest) == table.verdict.read);
+        let same = read
+            .ok()
+            .filter(|(digest, _)| Some(*digest) == table.verdict.read);
         let verdict = same.map(|(digest, bytes)| verdict(table, digest, bytes));
         (table, verdict)
     });
     let reads: Vec<_> = reads.collect();
     let at_once = usize::try_from(jobs.max(1)).unwrap_or(1);
-    stream::iter(reads).buffer_unordered(at_once).collect().await
+    stream::iter(reads)
+        .buffer_unordered(at_once)
+        .collect()
+        .await
 }
 
 async fn read(table: &TableDiffers, pool: &Pool) -> Result<(MultisetDigest, Bytes), PgError> {
