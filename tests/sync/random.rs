@@ -8,8 +8,8 @@ use crate::random_tables::tables::Database;
 use crate::scene::{Scene, figures, quiet};
 use crate::support::moving::{assert_proven, move_with};
 
-const TABLES: u64 = 40;
-const ROUNDS: u64 = 3;
+const TABLES: u64 = 30;
+const ROUNDS: u64 = 2;
 
 #[test]
 fn whatever_is_changed_on_either_side_is_brought_over() {
@@ -45,6 +45,6 @@ fn whatever_is_changed_on_either_side_is_brought_over() {
             println!("{name}, round {round}: {changed} changes so far, {done}");
             assert!(figures(&done, "no such table").is_none());
         }
-        assert!(changed > 50, "{changed}");
+        assert!(changed > 20, "{changed}");
     }
 }

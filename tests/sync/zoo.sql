@@ -40,7 +40,7 @@ do $$
     end loop;
   end
 $$;
-update zoo.sales set day = day + 400 where id in (7, 8, 9);
+update zoo.sales set day = day + 400 where id in (207, 208, 209);
 update zoo.chicken set a = -a, b = -b where id = 50 and not exists (select from zoo.egg where zoo.egg.a = 50);
 select nextval('zoo.down'), setval('zoo.tiny', 7), nextval('zoo.restarted');
 select lo_unlink(990002), lo_put(990003, 5, 'other'), lo_from_bytea(995000, 'new'), lo_unlink(991007);
