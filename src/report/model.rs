@@ -194,11 +194,6 @@ impl Report {
         builder.build()
     }
 
-    /// Whether it is about two servers that were compared, be it after one was brought to what the other holds.
-    pub fn compares(&self) -> bool {
-        matches!(self.command.as_str(), "verify" | "sync")
-    }
-
     /// The jobs that failed, with why.
     pub fn failures(&self) -> impl Iterator<Item = (&JobReport, &JobFailure)> {
         self.jobs.iter().filter_map(|job| match &job.outcome {

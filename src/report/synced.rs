@@ -11,6 +11,13 @@ use super::{Conclusion, Ending, Report, comparison};
 /// What the command calls itself.
 pub(super) const SYNC: &str = "sync";
 
+impl Report {
+    /// Whether it is about two servers that were compared, be it after one was brought to what the other holds.
+    pub fn compares(&self) -> bool {
+        matches!(self.command.as_str(), "verify" | SYNC)
+    }
+}
+
 /// What the end means for whoever has to decide; `None` for another command, and for an end that means the same for all.
 pub(super) fn meaning(report: &Report) -> Option<&'static str> {
     let status = report.status.filter(|_| report.command == SYNC)?;

@@ -4,8 +4,7 @@
 //! come to must be what the source's came to, which its snapshot has kept as it was. A table that was not changed was read on
 //! both sides and found the same while it was locked against writers, and the lock was held until the commit: nobody can have
 //! changed it (and that we have not, by way of a trigger or the like, is what the server's own counts say: where it keeps none,
-//! all is read again). It is not read once more. Large objects cannot be locked, so all of them are read again, and so is every
-//! materialized view that was refreshed.
+//! all is read again). It is not read once more. Large objects and materialized views cannot be locked, so all of them are compared again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,13 +15,10 @@ use super::carry_out::{Course, drain};
 use crate::cli::verify::{self as looks, Found, Look, RowsLook, TableDiffers};
 use crate::event::What;
 use crate::failure::Failure;
-use crate::model::{Bytes, MultisetDigest, Side, TableVerdict, Unverified, Verdict};
+use crate::model::{Bytes, MultisetDigest, QualifiedName, Side, TableVerdict, Unverified, Verdict};
 use crate::pg::wire::{Gauge, read_rows};
 use crate::pg::{PgError, Pool};
 use crate::verify::rows::{Bucketing, Buckets, Ends};
-
-/// The name under which counts of large objects are told.
-const CONTENTS: &str = "large objects' contents";
 
 /// What was found before anything was changed.
 pub(super) struct Already {
@@ -63,9 +59,9 @@ pub(super) async fn prove(
     let outcome = look.compare(both, asked);
     let ends = Arc::new(look.ends(both));
     course.at_work.read_by(&ends);
-    let mut rows = already.rows;
-    let mut again = BTreeSet::new();
-    let changed = std::mem::take(&mut rows.tables);
+    let mut again = always_again(&look, already.is_certain);
+    let changed = already.rows.tables;
+    let mut rows = RowsLook::default();
     for (table, read) in read_again(&changed, &ends, asked.jobs).await {
         match read {
             Some(verdict) => emit.emit(What::TableVerified(verdict)),
@@ -74,26 +70,13 @@ pub(super) async fn prove(
             }
         }
     }
-    let others = std::mem::take(&mut rows.others);
-    again.extend(others.into_iter().map(|other| other.object));
-    if look.scope.large_objects {
-        rows.same.remove(CONTENTS);
-        let objects = look.source.facts.large_objects.iter();
-        again.extend(objects.map(|object| object.oid.to_string()));
-    }
-    if !already.is_certain {
-        let tables = look.source.facts.tables.iter();
-        again.extend(tables.map(|table| table.name.shown()));
-    }
     if !again.is_empty() {
         let only = Some(&again);
-        let second = looks::compare_rows((both, &look, &ends), asked, only, emit).await;
-        rows = joined(rows, second);
+        rows = looks::compare_rows((both, &look, &ends), asked, only, emit).await;
     }
-    if let Ok(findings) = look.findings().await {
-        findings
-            .into_iter()
-            .for_each(|finding| emit.emit(What::Finding(finding)));
+    // Findings are no differences: without them the proof is none the less.
+    for finding in look.findings().await.unwrap_or_default() {
+        emit.emit(What::Finding(finding));
     }
     looks::tell(
         Found { outcome, rows },
@@ -106,14 +89,23 @@ pub(super) async fn prove(
     Ok(look.release().await)
 }
 
-/// What was the same before and was not read again, and what was.
-fn joined(before: RowsLook, again: RowsLook) -> RowsLook {
-    let mut rows = again;
-    for (what, count) in before.same {
-        *rows.same.entry(what).or_default() += count;
+/// What is compared once more in any case: what cannot be locked, and so could have been changed by somebody else. `is_certain`:
+/// nothing has written to any table but those that were to be changed.
+fn always_again(look: &Look, is_certain: bool) -> BTreeSet<String> {
+    let facts = &look.source.facts;
+    let views = facts.matviews.iter().map(|view| view.name.shown());
+    let mut again: BTreeSet<String> = views.collect();
+    if look.scope.large_objects {
+        let objects = facts.large_objects.iter();
+        again.extend(objects.map(|object| object.oid.to_string()));
     }
-    rows.notes.extend(before.notes);
-    rows
+    if !is_certain {
+        for table in &facts.tables {
+            again.insert(table.name.shown());
+            again.extend(table.partition_root.iter().map(QualifiedName::shown));
+        }
+    }
+    again
 }
 
 /// Reads changed tables on the target. A verdict if they hold what the source's do; otherwise both sides are compared once more.

@@ -62,13 +62,7 @@ pub async fn compare(
     let mut found = RowsLook::default();
     let mut pairing = pair(both, look, asked, &mut found.not_compared);
     if let Some(only) = only {
-        // Of large objects, which are read many at a time, those that differ are named one by one.
-        let one_of = |oids: &[Oid]| oids.iter().any(|oid| only.contains(&oid.to_string()));
-        let again = |comparand: &Comparand| {
-            let is_part = matches!(&comparand.subject, Subject::LargeObjects(oids) if one_of(oids));
-            is_part || only.contains(&rows::object(comparand))
-        };
-        pairing.comparands.retain(again);
+        pairing.comparands.retain(|one| is_among(one, only));
         pairing.missing.clear();
     }
     let is_first = only.is_none();
@@ -127,6 +121,16 @@ pub async fn compare(
         found.add(result);
     }
     found
+}
+
+/// Whether something is to be looked at again. Of large objects, which are read many at a time, those that differ are named one
+/// by one.
+fn is_among(comparand: &Comparand, only: &BTreeSet<String>) -> bool {
+    let is_part = match &comparand.subject {
+        Subject::LargeObjects(oids) => oids.iter().any(|oid| only.contains(&oid.to_string())),
+        Subject::Table | Subject::Matview { .. } => false,
+    };
+    is_part || only.contains(&rows::object(comparand))
 }
 
 fn pair(
