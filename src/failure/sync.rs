@@ -43,8 +43,7 @@ impl From<SyncError> for Failure {
                 "An event trigger, or a function that a materialized view calls, does so: disable it on the target for as long as \
                  the sync runs.",
             ),
-            SyncError::Lock(source) => told(Self::from(source)),
-            SyncError::Step { source, .. } => told(Self::from(source)),
+            SyncError::Lock(source) | SyncError::Step { source, .. } => told(Self::from(source)),
             SyncError::Commit(source) => told(Self::from(source))
                 .with_hint(Some("Run the same again: it does what is left.".to_owned())),
         }

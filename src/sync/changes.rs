@@ -151,7 +151,7 @@ fn views(facts: Facts<'_>, differing: &BTreeSet<&str>) -> Vec<ViewChange> {
     while !left.is_empty() {
         let waiting: BTreeSet<Oid> = left.iter().map(|view| view.oid).collect();
         let reads_none = |view: &&Matview| !view.inputs.iter().any(|oid| waiting.contains(oid));
-        let place = left.iter().position(|view| reads_none(view)).unwrap_or(0);
+        let place = left.iter().position(reads_none).unwrap_or(0);
         let view = left.remove(place);
         ordered.push(ViewChange {
             name: view.name.clone(),

@@ -124,7 +124,7 @@ fn grants(
             .filter(|_| options.no_owner);
         revoked.extend(grantees.filter(|role| role.is_none() || *role != kept));
     }
-    let Some(granted) = &object.grants else {
+    let Some(wanted) = &object.grants else {
         if now.is_none() {
             return Vec::new();
         }
@@ -140,7 +140,7 @@ fn grants(
         revoked.insert(Some(object.owner.as_str()));
     }
     let mut statements: Vec<String> = revoked.into_iter().map(|role| revoke(oid, role)).collect();
-    for grant in granted {
+    for grant in wanted {
         let grantee = grant.grantee.as_deref();
         if is_owner(grantee) && options.no_owner {
             continue;

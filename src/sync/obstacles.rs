@@ -212,14 +212,14 @@ mod tests {
         }
     }
 
-    fn texts(statements: Vec<SqlText>) -> Vec<String> {
+    fn texts(statements: &[SqlText]) -> Vec<String> {
         statements.iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn what_fires_even_in_replication_is_disabled_and_comes_back_as_it_was() {
         assert_eq!(
-            texts(obstacles().quiet(true)),
+            texts(&obstacles().quiet(true)),
             [
                 r#"alter table only "s"."t" disable trigger "trigger A""#,
                 r#"alter table only "s"."t" disable rule "rule R""#,
@@ -227,7 +227,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            texts(obstacles().loud(true)),
+            texts(&obstacles().loud(true)),
             [
                 r#"alter table only "s"."bare" replica identity nothing"#,
                 r#"alter table only "s"."t" enable always trigger "trigger A""#,
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn an_ordinary_owner_does_without_foreign_keys_for_a_while() {
         assert_eq!(
-            texts(obstacles().quiet(false)),
+            texts(&obstacles().quiet(false)),
             [
                 r#"alter table only "s"."t" disable trigger "trigger O""#,
                 r#"alter table only "s"."t" disable trigger "trigger A""#,
@@ -247,7 +247,7 @@ mod tests {
                 "drop k",
             ]
         );
-        let loud = texts(obstacles().loud(false));
+        let loud = texts(&obstacles().loud(false));
         assert_eq!(loud[..2], ["add k", "comment k"]);
         assert!(
             loud[3].ends_with(r#"enable trigger "trigger O""#),

@@ -71,7 +71,7 @@ impl TableChange {
     }
 
     fn at_places(rows: &[&DifferingRow]) -> String {
-        let places = rows.iter().flat_map(|row| row.key.first());
+        let places = rows.iter().filter_map(|row| row.key.first());
         let places: Vec<String> = places.map(|place| quote_literal(place)).collect();
         format!(
             "ctid = any (array[{}]::pg_catalog.tid[])",
@@ -136,8 +136,10 @@ impl TableChange {
             "with wanted (place, copies) as (values {}), \
              named as (select {print} as print, wanted.copies from wanted \
              join {table} as {ROW} on {ROW}.ctid = wanted.place), \
-             numbered as (select {ROW}.ctid as place, {print} as print, \
-             pg_catalog.row_number() over (partition by {print}) as number from {table} as {ROW}{filter}), \
+             printed as (select {ROW}.ctid as place, {print} as print from {table} as {ROW}{filter}), \
+             numbered as (select printed.place, printed.print, \
+             pg_catalog.row_number() over (partition by printed.print) as number \
+             from printed where printed.print in (select named.print from named)), \
              gone as (delete from {table} where ctid = any (array(select numbered.place from numbered \
              join named on named.print = numbered.print where numbered.number <= named.copies)) returning 1) \
              select count(*) from gone",

@@ -291,13 +291,13 @@ async fn change(
 
 /// The planner ought to know what was changed much. That it cannot be done is worth a line, and no failure.
 async fn gather_statistics(course: Course<'_>, changes: &Changes, rows: &RowsLook) {
-    let changed: BTreeMap<&QualifiedName, &TableDiffers> = rows
+    let found: BTreeMap<&QualifiedName, &TableDiffers> = rows
         .tables
         .iter()
         .map(|table| (&table.comparand.name, table))
         .collect();
     let much = |change: &&TableChange| {
-        let differs = changed.get(&change.table).map(|table| differs(table));
+        let differs = found.get(&change.table).map(|table| differs(table));
         let largest = differs.map_or(0, |one| one.source.0.max(one.target.0));
         let figures = change.figures;
         let touched = figures.inserted + figures.updated + figures.deleted;
