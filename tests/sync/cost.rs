@@ -1,11 +1,16 @@
 //! What it costs: a gigabyte, of which 0, 1, 1,000 and 100,000 rows have changed. Behind `PGCONVOY_SYNC=whole`; prints figures.
 
+use std::fmt::Write as _;
 use std::time::Instant;
 
+use chrono::DateTime;
 use serde_json::Value;
 
 use crate::scene::{figures, is_nothing, prepare};
-use crate::support::moving::{assert_equal, assert_proven, prepare as move_prepared, report};
+use crate::support::binary::Finished;
+use crate::support::moving::{
+    RUN_DIR, assert_equal, assert_proven, prepare as move_prepared, report,
+};
 use crate::support::server::Server;
 
 /// About a gigabyte: three tables with keys of three kinds, one without, and large objects.
@@ -52,9 +57,10 @@ fn heavy_cost_of_a_gigabyte() {
             let took = began.elapsed().as_secs_f64();
             let report = report(&run);
             println!(
-                "{rows} rows, {arguments:?}: {took:.1} s; {}; {}",
+                "{rows} rows, {arguments:?}: {took:.1} s; {}; {}{}",
                 said(&report),
-                report["synced"]
+                report["synced"],
+                steps(&run)
             );
             let expected = if rows > 0 && !arguments.is_empty() {
                 3
@@ -102,7 +108,27 @@ fn change(server: &Server, rows: u64) {
     );
 }
 
-/// How long the reading took, and the rest.
+/// When each step began, in seconds.
+fn steps(run: &Finished) -> String {
+    let events = std::fs::read_to_string(run.path(RUN_DIR).join("events.jsonl")).expect("a record");
+    let events = events
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let time = |event: &Value| {
+        DateTime::parse_from_rfc3339(event["at"].as_str().expect("a time")).expect("a time")
+    };
+    let mut began = None;
+    let mut told = String::new();
+    for event in events {
+        let at = time(&event);
+        let after = at - *began.get_or_insert(at);
+        if let Some(step) = event["step"].as_str() {
+            let _ = write!(told, "\n    {:.1} s {step}", after.as_seconds_f64());
+        }
+    }
+    told
+}
+
 fn said(report: &Value) -> String {
     let bytes = report["tables"].as_array().into_iter().flatten();
     let bytes: u64 = bytes.filter_map(|table| table["bytes"].as_u64()).sum();
