@@ -8,7 +8,7 @@ use crate::shop::{CHANGES, SHOP};
 use crate::support::moving::{assert_proven, move_with};
 
 /// The others are done when everything is asked for: `PGCONVOY_SYNC=whole`.
-const BY_DEFAULT: [&str; 3] = ["sync-deleted", "sync-uncommitted", "sync-committed"];
+const BY_DEFAULT: [&str; 2] = ["sync-uncommitted", "sync-committed"];
 
 #[test]
 fn killed_at_any_moment_the_target_is_old_or_new_and_the_same_again_does_the_rest() {
