@@ -6,7 +6,7 @@ SHELL := /bin/bash
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SKIPPED := $(TARGET_DIR)/tmp/skipped-tests.txt
 
-.PHONY: help demo test test-matrix test-faults test-archives bench lint deb
+.PHONY: help demo test test-matrix test-faults test-archives test-sync bench lint deb
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ test-archives: ## damage to archives at 1,000 places each, ours and pg_dump's; d
 	@tests/support/install-servers all
 	PGCONVOY_ARCHIVES=whole cargo nextest run --config-file .ci/nextest.toml --profile whole --features faults \
 	    --test archives --test dump --no-capture $(or $(ARGS),-E 'test(damage) or test(killed) or test(files_of)')
+
+test-sync: ## what it costs to bring a gigabyte over, and many random tables that are
+	@tests/support/install-servers all
+	PGCONVOY_SYNC=whole cargo nextest run --config-file .ci/nextest.toml --profile whole --features faults --no-capture --test sync $(or $(ARGS),cost random)
 
 # What is given to make is given to the benchmark, by the same name.
 BENCH := SCENARIO SETTING TOOLS ROUNDS SCALE FROM TO JOBS PROFILE COMPRESSION BASE

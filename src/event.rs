@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Bytes, Difference, DumpId, Endpoint, ExitStatus, Finding, JobId, Rows, RowsDiffer, ServerError,
-    Side, TableVerdict, Unverified, VerifyLevel, Waiver,
+    Side, Synced, TableVerdict, Unverified, VerifyLevel, Waiver,
 };
 
 /// One thing that happened, and when. One line of `events.jsonl`.
@@ -152,7 +152,7 @@ pub enum What {
     RunStarted {
         /// pgconvoy's own version.
         version: String,
-        /// The command: `move`, `rehearse`, `dump`, `resume` or `verify`.
+        /// The command: `move`, `rehearse`, `dump`, `resume`, `verify` or `sync`.
         command: String,
         /// Where from.
         source: Endpoint,
@@ -295,6 +295,8 @@ pub enum What {
         /// What differed for a while.
         differences: Vec<Difference>,
     },
+    /// What differed was changed on the target, all in one transaction, or would be.
+    Synced(Box<Synced>),
     /// The source was written to after the snapshot: the copy is of the snapshot, not of now.
     SourceMovedOn {
         /// Tables with writes since the snapshot and how many, where the statistics say so; may be empty.

@@ -5,11 +5,13 @@
 //! Nothing is cut, and no secret comes in: the errors it is made from hold none.
 
 mod archive;
+mod comparison;
 mod hints;
 mod prepare;
 mod salvage;
 mod sessions;
 mod statements;
+mod sync;
 
 use std::error::Error;
 use std::fmt;
@@ -29,8 +31,6 @@ use crate::plan::{DatabaseError, DumpPlanError, PlanError};
 use crate::report::json::WriteError;
 use crate::schedule::ScheduleError;
 use crate::toc::{SplitError, TocError};
-use crate::verify::IgnoreError;
-use crate::verify::repair::RepairError;
 
 pub use hints::{for_job_error, for_sqlstate};
 
@@ -412,22 +412,6 @@ impl From<FilterError> for Failure {
             failure.message = format!("{}: {cause}", failure.message);
         }
         failure.with_hint(Some(hint))
-    }
-}
-
-impl From<IgnoreError> for Failure {
-    fn from(error: IgnoreError) -> Self {
-        Self::usage(
-            error.to_string(),
-            "Rules are schema:NAME, table:SCHEMA.NAME, column:SCHEMA.TABLE.COLUMN, class:CLASS and CLASS:OBJECT, with classes \
-             and objects as a report names them.",
-        )
-    }
-}
-
-impl From<RepairError> for Failure {
-    fn from(error: RepairError) -> Self {
-        Self::of(FailureKind::Server, ExitStatus::Failed, &error)
     }
 }
 

@@ -179,6 +179,18 @@ points! {
         "copy-read-again": "what an earlier session copied was read on the source once more",
         "counted": "a table that is copied in chunks was counted on the source",
     }
+    "sync/writer.rs": {
+        "sync-locked": "the tables of a target that is to be brought over are locked, nothing is read",
+        "sync-uncommitted": "everything is changed that differed, and nothing of it is committed",
+        "sync-committed": "all that differed is changed and committed, nothing is proven",
+    }
+    "cli/sync/carry_out.rs": {
+        "sync-compared": "it is known which rows differ, none is changed",
+    }
+    "sync/apply.rs": {
+        "sync-deleted": "rows that the source has not are deleted, none has come, nothing is committed",
+        "sync-copied": "the rows of all tables are as on the source, nothing is committed",
+    }
     "execute/large_objects.rs": {
         "large-objects-opened": "the stage for large objects is made, and is empty",
         "large-objects-staged": "large objects have arrived on their stage, and do not exist",

@@ -17,7 +17,7 @@ const LONGEST_FILE_LINES: usize = 520;
 
 /// Modules where decisions are made: they have neither a socket nor a file, a process, a clock or dice. A name stands for the
 /// file and for the directory.
-const PURE: [&str; 24] = [
+const PURE: [&str; 29] = [
     "model",
     "event",
     "preflight",
@@ -42,6 +42,11 @@ const PURE: [&str; 24] = [
     "salvage/keys",
     "salvage/files",
     "salvage/account",
+    "sync/changes",
+    "sync/large_objects",
+    "sync/schema",
+    "sync/statements",
+    "sync/table",
 ];
 /// The files within them that open what the others then think about.
 const IMPURE: [&str; 1] = ["toc/open"];
@@ -161,8 +166,19 @@ const BANS: [Ban; 12] = [
         ],
     },
     Ban {
-        rule: "verify must not inherit the copier's mistakes: it never imports plan, execute or ledger",
+        rule: "verify must not inherit the copier's mistakes: it never imports plan, execute, ledger or sync",
         within: &["verify"],
+        except: &[],
+        paths: &[
+            "crate::plan",
+            "crate::execute",
+            "crate::ledger",
+            "crate::sync",
+        ],
+    },
+    Ban {
+        rule: "sync does what verify finds, and knows nothing of moves",
+        within: &["sync"],
         except: &[],
         paths: &["crate::plan", "crate::execute", "crate::ledger"],
     },
@@ -476,6 +492,20 @@ fn object_storage_is_behind_one_door() {
     let rule = "only archive/store talks to object storage";
     assert_broken("archive/stored.rs", code, 2, rule);
     assert_kept("archive/store/client.rs", code);
+}
+
+#[test]
+fn sync_and_verify_know_nothing_of_moves() {
+    for (path, code, rule) in [
+        (
+            "sync/apply.rs",
+            "use crate::execute::copy;",
+            "sync does what verify finds",
+        ),
+        ("verify/rows.rs", "use crate::sync;", "verify must not"),
+    ] {
+        assert_broken(path, code, 2, rule);
+    }
 }
 
 #[test]

@@ -50,6 +50,7 @@ async fn every_server_understands_every_query() {
         let ours = [
             &keeper::QUERIES[..],
             &rebase::QUERIES,
+            &pgconvoy::sync::QUERIES,
             pgconvoy::pg::QUERIES,
             &pgconvoy::salvage::QUERIES,
         ]

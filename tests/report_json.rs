@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::DateTime;
 use pgconvoy::event::{Event, Expected, ExpectedJob, What};
 use pgconvoy::model::{
-    ColumnForm, CopyFormat, DifferenceKind, Endpoint, ExitStatus, Finding, JobId, Severity,
-    ShownValue, Verdict, VerifyLevel,
+    Bytes, ColumnForm, CopyFormat, DifferenceKind, Endpoint, ExitStatus, Finding, JobId,
+    QualifiedName, Rows, Severity, ShownValue, Synced, SyncedTable, Verdict, VerifyLevel,
 };
 use pgconvoy::report::{Ending, Report, conclude};
 use recorded::{MB, Run, comparison};
@@ -200,7 +200,7 @@ fn runs() -> Vec<Run> {
         moved.verdict("other", 1, MB, verdict);
     }
     let mut unread = recorded::table_verdict(
-        pgconvoy::model::QualifiedName::new("public", "unread"),
+        QualifiedName::new("public", "unread"),
         1,
         0,
         Verdict::NotVerified,
@@ -331,7 +331,29 @@ fn runs() -> Vec<Run> {
         *target = Endpoint::archive("/backup/shop".to_owned(), "shop".to_owned());
     }
     runs.push(dump);
+    runs.push(synced());
     runs
+}
+
+/// A run that has changed one table row by row, and another one as a whole.
+fn synced() -> Run {
+    let table = |name: &str, anew: Option<&str>| SyncedTable {
+        table: QualifiedName::new("public", name),
+        inserted: Rows(1),
+        updated: Rows(2),
+        deleted: Rows(3),
+        anew: anew.map(str::to_owned),
+        bytes: Bytes(4),
+    };
+    let mut run = Run::begin_comparison(VerifyLevel::Content);
+    run.push(What::Synced(Box::new(Synced {
+        committed: true,
+        tables: vec![table("a", None), table("b", Some("x"))],
+        sequences: vec![QualifiedName::new("public", "a_id_seq")],
+        materialized_views: vec![QualifiedName::new("public", "v")],
+        ..Synced::default()
+    })));
+    run
 }
 
 #[test]

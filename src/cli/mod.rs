@@ -20,6 +20,7 @@
 //! | `restore` | an archive into a server |
 //! | `list` | what is in an archive |
 //! | `verify` | compares two servers |
+//! | `sync` | brings a target that was moved earlier to the source's present |
 //! | `salvage` | moves what can still be read of a damaged database |
 //! | `prove` | the last steps: what the jobs did not compare, and writes since the snapshot |
 //! | `session` | one session of a run, from a plan to an exit status: what `move` and `resume` have in common |
@@ -71,6 +72,7 @@ mod secrets;
 mod session;
 mod signals;
 mod status;
+mod sync;
 mod take_up;
 mod verify;
 mod watch;
@@ -131,6 +133,7 @@ enum Command {
     Restore(Box<restore::RestoreArgs>),
     List(list::ListArgs),
     Verify(Box<verify::VerifyArgs>),
+    Sync(Box<sync::SyncArgs>),
     Salvage(Box<salvage::SalvageArgs>),
     Watch(watch::WatchArgs),
     Status(status::StatusArgs),
@@ -191,6 +194,7 @@ impl Cli {
                 Command::Restore(args) => Box::pin(args.start()).await,
                 Command::List(args) => args.start(),
                 Command::Verify(args) => Box::pin(args.start()).await,
+                Command::Sync(args) => Box::pin(args.start()).await,
                 Command::Salvage(args) => Box::pin(args.start()).await,
                 Command::Watch(args) => Box::pin(args.start()).await,
                 Command::Status(args) => args.start(),

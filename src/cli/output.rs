@@ -406,7 +406,7 @@ impl Listener {
             return conclusion;
         };
         let report = self.report.clone().build();
-        let compares = report.command == "verify";
+        let compares = report.compares();
         let next = if report.planned_tables.is_none() || compares {
             let again = if compares { "compare" } else { "move" };
             format!("Make room, or name a directory elsewhere with --run-dir, and {again} again.")

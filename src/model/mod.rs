@@ -17,6 +17,7 @@ mod rows;
 mod server_error;
 mod shell;
 mod sql;
+mod synced;
 mod version;
 
 pub use difference::{
@@ -35,6 +36,7 @@ pub use rows::{ColumnDifference, ColumnForm, RowDifference, RowKind, RowsDiffer,
 pub use server_error::ServerError;
 pub use shell::{run_command, shell_word};
 pub use sql::{SqlText, quote_ident, quote_literal};
+pub use synced::{Synced, SyncedTable};
 pub use version::ServerVersion;
 
 /// How the rows of a table travel: the two formats of COPY that we use.

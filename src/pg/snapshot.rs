@@ -59,6 +59,24 @@ impl Snapshot {
         Self::take_in(session, tables, list_tables).await
     }
 
+    /// A snapshot that another session of ours exports, imported by a session that is opened for it. It lasts as long as that
+    /// session's transaction, which is also what holds locks, if anything does.
+    pub async fn exported(connector: &Connector, id: &str, lsn: &str) -> Result<Self, PgError> {
+        let session = connector.session("snapshot").await?;
+        let ((), transactions) = tokio::try_join!(
+            biased;
+            session.enter(id),
+            current_transactions(&session),
+        )?;
+        Ok(Self {
+            session,
+            holder: Holder::Itself,
+            id: id.to_owned(),
+            lsn: lsn.to_owned(),
+            transactions,
+        })
+    }
+
     /// The same in a keeper's process; with what the others need to find it.
     pub(super) async fn take_for_others<F>(
         connector: &Connector,

@@ -1,7 +1,7 @@
 //! What is said at once and stays on the screen: findings, failures, differences, and the steps of the command.
 
 use crate::event::{Event, Expected, PlannedJob, Standing, StandingState, What};
-use crate::model::{Bytes, Finding, JobId, Rows, Severity, Side, Verdict};
+use crate::model::{Bytes, Finding, JobId, Rows, Severity, Side, Synced, Verdict};
 
 use super::failure;
 use super::state::{Slower, State};
@@ -85,6 +85,7 @@ fn course(what: &What, state: &State, style: Style) -> Vec<String> {
         What::SnapshotReleased => {
             vec!["everything is read; the source's snapshot is given back".to_owned()]
         }
+        What::Synced(synced) => changed(synced),
         What::SourceMovedOn { tables } => vec![moved_on(tables, state, style)],
         What::SourceUnchanged => {
             vec!["nothing was written to the source since the snapshot: no transaction has begun there".to_owned()]
@@ -113,6 +114,60 @@ fn course(what: &What, state: &State, style: Style) -> Vec<String> {
         What::Note { text } => vec![words::harmless(text)],
         _ => Vec::new(),
     }
+}
+
+/// What a sync has changed, a line for each table: `public.orders: 12 rows inserted, 3 updated, 1 deleted`.
+fn changed(synced: &Synced) -> Vec<String> {
+    if synced.is_nothing() {
+        return vec!["there is nothing to change".to_owned()];
+    }
+    let head = if synced.committed {
+        "changed on the target, and committed:"
+    } else {
+        "would be changed on the target:"
+    };
+    let mut lines = vec![head.to_owned()];
+    for table in &synced.tables {
+        let anew = table.anew.as_deref().map_or_else(String::new, |because| {
+            format!(" (all rows copied anew: {because})")
+        });
+        let bytes = match table.bytes {
+            Bytes(0) => String::new(),
+            bytes => format!(", {bytes} written"),
+        };
+        lines.push(words::one_line(&format!(
+            "  {}: {} inserted, {} updated, {} deleted{bytes}{anew}",
+            table.table.shown(),
+            words::count(table.inserted.0, "row", "rows"),
+            table.updated,
+            table.deleted,
+        )));
+    }
+    let objects = [
+        (synced.large_objects_added, "added"),
+        (synced.large_objects_changed, "changed"),
+        (synced.large_objects_removed, "removed"),
+    ];
+    let objects = objects.iter().filter(|(count, _)| *count > 0);
+    let objects: Vec<String> = objects
+        .map(|(count, what)| format!("{} {what}", Rows(*count)))
+        .collect();
+    if !objects.is_empty() {
+        lines.push(format!("  large objects: {}", objects.join(", ")));
+    }
+    for (what, names) in [
+        ("sequences", &synced.sequences),
+        ("materialized views", &synced.materialized_views),
+    ] {
+        if !names.is_empty() {
+            let names: Vec<String> = names
+                .iter()
+                .map(crate::model::QualifiedName::shown)
+                .collect();
+            lines.push(words::one_line(&format!("  {what}: {}", names.join(", "))));
+        }
+    }
+    lines
 }
 
 /// How the run compares with what was expected of it.

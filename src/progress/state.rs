@@ -185,6 +185,7 @@ impl State {
             What::RowsDiffer(_)
             | What::Waived(_)
             | What::InFlux { .. }
+            | What::Synced(_)
             | What::SnapshotTaken { .. }
             | What::SnapshotReleased
             | What::Checked { .. }
@@ -211,7 +212,7 @@ impl State {
                 };
             }
             self.run_dir.clone_from(run_dir);
-            self.compares = command == "verify";
+            self.compares = matches!(command.as_str(), "verify" | "sync");
             self.archive.clone_from(&source.archive);
             self.started = Some(at);
             self.workers = *jobs;

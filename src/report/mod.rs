@@ -33,6 +33,7 @@ mod restored;
 mod rows;
 mod sentence;
 mod sessions;
+mod synced;
 mod tables;
 pub mod terminal;
 pub mod timetable;

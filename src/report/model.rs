@@ -10,8 +10,8 @@ use super::phases::PhaseReport;
 use super::sessions::{Past, ResumedReport, RetryReport, SessionReport};
 use crate::event::{Event, JobFailure, PlannedJob, Standing, StandingState, What};
 use crate::model::{
-    Bytes, Difference, Endpoint, ExitStatus, Finding, JobId, Rows, RowsDiffer, Side, TableVerdict,
-    Unverified, Verdict, VerifyLevel, Waiver,
+    Bytes, Difference, Endpoint, ExitStatus, Finding, JobId, Rows, RowsDiffer, Side, Synced,
+    TableVerdict, Unverified, Verdict, VerifyLevel, Waiver,
 };
 
 /// The version of the report's format. It grows when a field changes its meaning or goes; new fields do not count.
@@ -25,7 +25,7 @@ pub struct Report {
     pub format: u32,
     /// pgconvoy's version.
     pub version: String,
-    /// The command: `move`, `rehearse`, `dump`, `resume` or `verify`.
+    /// The command: `move`, `rehearse`, `dump`, `resume`, `verify` or `sync`.
     pub command: String,
     /// Where from.
     pub source: Option<Endpoint>,
@@ -76,6 +76,9 @@ pub struct Report {
     /// What differed at first, and no longer when it was looked at again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub in_flux: Vec<Difference>,
+    /// What a sync has changed, or would change; `None` if it did not come so far, and for every other command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synced: Option<Synced>,
     /// Writes on the source after the snapshot; `None` if none were seen.
     pub source_moved_on: Option<MovedOn>,
     /// When it was certain that nothing had been written to the source since the snapshot.
@@ -311,6 +314,7 @@ impl ReportBuilder {
             What::Unverified(unverified) => report.unverified.push(unverified.clone()),
             What::RowsDiffer(rows) => report.rows.push(rows.as_ref().clone()),
             What::Waived(waiver) => report.waivers.push(waiver.clone()),
+            What::Synced(synced) => report.synced = Some(synced.as_ref().clone()),
             What::InFlux { differences } => report.in_flux.extend(differences.iter().cloned()),
             What::SourceMovedOn { tables } => {
                 report.source_moved_on = Some(MovedOn {

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 
 use super::course::Course;
 use super::evidence::{columns_by_form, tables_in_flux};
-use super::{JobReport, Outcome, Report, archive, rehearsed, restored};
+use super::{JobReport, Outcome, Report, archive, rehearsed, restored, synced};
 use crate::event::Phase;
 use crate::model::{ExitStatus, JobId, QualifiedName, Rows, TableVerdict, Verdict, VerifyLevel};
 use crate::progress::words;
@@ -124,7 +124,8 @@ impl Headline {
         Self {
             tone,
             word,
-            meaning: archive::meaning(report)
+            meaning: synced::meaning(report)
+                .or_else(|| archive::meaning(report))
                 .or_else(|| restored::meaning(report))
                 .or_else(|| rehearsed::meaning(report))
                 .unwrap_or(meaning),
@@ -142,7 +143,7 @@ fn proven(report: &Report) -> &'static str {
 
 /// Whether nothing was copied, and two servers were compared.
 pub(super) fn compares(report: &Report) -> bool {
-    report.command == "verify"
+    report.compares()
 }
 
 /// `3, finished, but source and target differ`; nothing while it runs.

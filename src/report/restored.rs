@@ -12,7 +12,7 @@ use super::{Conclusion, Report};
 /// Whether rows came out of an archive.
 pub(super) fn is_restore(report: &Report) -> bool {
     let source = report.source.as_ref();
-    report.command != "verify" && source.is_some_and(|source| source.archive.is_some())
+    !report.compares() && source.is_some_and(|source| source.archive.is_some())
 }
 
 /// What the end of a restore means for whoever has to decide; `None` for another run, or an end that means the same for all.

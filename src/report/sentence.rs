@@ -8,7 +8,7 @@ use crate::model::{Bytes, ExitStatus, Rows, Severity, Verdict, VerifyLevel, Waiv
 use crate::progress::words;
 
 use super::facts::{Facts, listed};
-use super::{Report, archive, comparison, rehearsed, restored};
+use super::{Report, archive, comparison, rehearsed, restored, synced};
 
 /// How the command came to its end, which events alone do not tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,10 @@ pub struct Conclusion {
 /// Concludes from a report of everything but the last event.
 pub fn conclude(report: &Report, ending: &Ending) -> Conclusion {
     let facts = Facts::new(report);
-    if report.command == "verify" {
+    if report.command == synced::SYNC {
+        return synced::conclude(&facts, ending);
+    }
+    if report.compares() {
         return comparison::conclude(&facts, ending);
     }
     if archive::is_dump(report) {

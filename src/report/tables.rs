@@ -71,7 +71,7 @@ pub(super) fn add(lines: &mut Vec<String>, report: &Report, view: View) {
 }
 
 fn compares(report: &Report) -> bool {
-    report.command == "verify"
+    report.compares()
 }
 
 fn heads(report: &Report) -> &'static [&'static str] {

@@ -51,7 +51,7 @@ pub fn render(report: &Report, view: View) -> Vec<String> {
     tables::add(&mut lines, report, view);
     failures(&mut lines, report, view);
     retries(&mut lines, report, view);
-    if report.command == "verify" {
+    if report.compares() {
         differences::add(&mut lines, report, view);
     } else {
         findings_of_verification(&mut lines, report, view);

@@ -54,7 +54,7 @@ impl Scope {
 
     /// Just these relations.
     #[cfg(test)]
-    pub(super) fn of_relations(relations: impl IntoIterator<Item = QualifiedName>) -> Self {
+    pub(crate) fn of_relations(relations: impl IntoIterator<Item = QualifiedName>) -> Self {
         let relations = relations.into_iter();
         Self {
             names: relations

@@ -20,8 +20,6 @@ use crate::verify::rows::{
     self, Comparand, Ends, Inputs, Judgement, Pairing, Reading, Sides, Subject,
 };
 
-/// Rows that are remembered by name of one table, for a repair or for another look.
-const REMEMBERED: usize = 100_000;
 /// Keys that a difference's detail gives.
 const MOST_KEYS: usize = 3;
 
@@ -64,8 +62,7 @@ pub async fn compare(
     let mut found = RowsLook::default();
     let mut pairing = pair(both, look, asked, &mut found.not_compared);
     if let Some(only) = only {
-        let again = |comparand: &Comparand| only.contains(&rows::object(comparand));
-        pairing.comparands.retain(again);
+        pairing.comparands.retain(|one| is_among(one, only));
         pairing.missing.clear();
     }
     let is_first = only.is_none();
@@ -110,7 +107,7 @@ pub async fn compare(
     let limits = Limits {
         shown: asked.max_rows,
         values: asked.show_values,
-        remembered: REMEMBERED,
+        remembered: asked.remembered,
     };
     let searches = differing
         .iter()
@@ -124,6 +121,16 @@ pub async fn compare(
         found.add(result);
     }
     found
+}
+
+/// Whether something is to be looked at again. Of large objects, which are read many at a time, those that differ are named one
+/// by one.
+fn is_among(comparand: &Comparand, only: &BTreeSet<String>) -> bool {
+    let is_part = match &comparand.subject {
+        Subject::LargeObjects(oids) => oids.iter().any(|oid| only.contains(&oid.to_string())),
+        Subject::Table | Subject::Matview { .. } => false,
+    };
+    is_part || only.contains(&rows::object(comparand))
 }
 
 fn pair(

@@ -69,9 +69,7 @@ impl Look {
             view(&both.source, source, (&both.pg_dump, &filters)),
             view(&both.target, target, (&both.pg_dump, &filters))
         )?;
-        let mut scope = Scope::of(&source.toc);
-        scope.large_objects = !asked.is_part();
-        scope.without_value.clone_from(&both.exclude_data);
+        let scope = scope_of(&source.toc, both, asked);
         let takes_part = |name: &QualifiedName| {
             let matches = asked.filters.is_empty() || !asked.is_part();
             matches || scope.has_relation(name)
@@ -154,6 +152,14 @@ impl Look {
     }
 }
 
+/// Which objects take part.
+pub fn scope_of(source: &Toc, both: &Both, asked: &Asked) -> Scope {
+    let mut scope = Scope::of(source);
+    scope.large_objects = !asked.is_part();
+    scope.without_value.clone_from(&both.exclude_data);
+    scope
+}
+
 /// How the definitions of both are compared.
 pub fn options(both: &Both, asked: &Asked) -> CompareOptions {
     CompareOptions {
@@ -173,7 +179,8 @@ pub(in crate::cli) fn common_encoding(source: &str, target: &str) -> &'static st
     }
 }
 
-async fn snapshot(server: &Server) -> Result<Snapshot, Failure> {
+/// A snapshot of one side, with its tables locked against being changed.
+pub async fn snapshot(server: &Server) -> Result<Snapshot, Failure> {
     Ok(Snapshot::take(&server.connector, catalog::readable_tables).await?)
 }
 
@@ -198,7 +205,8 @@ async fn closed(
     Ok(closed)
 }
 
-async fn view(
+/// Everything but rows of one side.
+pub async fn view(
     server: &Server,
     snapshot: Snapshot,
     (pg_dump, filters): (&ClientTool, &Filters),

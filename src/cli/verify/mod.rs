@@ -32,7 +32,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 pub(super) use archive::check_archive;
-pub(super) use look::common_encoding;
+pub(super) use compare_rows::{RowsLook, TableDiffers, compare as compare_rows};
+pub(super) use look::{Both, Look, SideView, common_encoding, options, scope_of, snapshot, view};
+pub(super) use tell::tell;
+pub(super) use verdict::Found;
 
 use super::arguments::{ComparedArgs, LeaveOutArgs, OutputArgs, SelectionArgs};
 use super::inspect::{Road, Server};
@@ -49,7 +52,6 @@ use crate::toc::RestoreOptions;
 use crate::verify::Ignore;
 use crate::verify::rows::Ends;
 use after::{After, AfterArgs};
-use look::Both;
 
 /// Compare two databases, and name what differs
 ///
@@ -165,7 +167,12 @@ pub struct Asked {
     pub repair: Option<PathBuf>,
     /// What to look at besides.
     pub after: Option<After>,
+    /// Rows of a table that are remembered by name, for a repair, for another look, or to be changed.
+    pub remembered: usize,
 }
+
+/// Rows that are remembered by name of one table.
+const REMEMBERED: usize = 100_000;
 
 impl Asked {
     /// Whether only some schemas or tables are to be compared.
@@ -208,6 +215,7 @@ impl VerifyArgs {
             pause: Duration::from_secs(self.recheck_pause),
             repair: self.repair.clone(),
             after: self.after.resolve()?,
+            remembered: REMEMBERED,
         })
     }
 }

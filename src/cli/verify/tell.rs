@@ -21,7 +21,7 @@ struct Telling {
 }
 
 /// Tells everything.
-pub(super) async fn tell(
+pub(in crate::cli) async fn tell(
     found: Found,
     in_flux: Vec<Difference>,
     (look, both, asked): (&Look, &Both, &Asked),

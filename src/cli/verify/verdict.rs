@@ -15,7 +15,7 @@ use crate::model::{Difference, Rows, Side, VerifyLevel};
 use crate::verify::Outcome;
 
 /// Everything that was found in one look.
-pub(super) struct Found {
+pub(in crate::cli) struct Found {
     pub outcome: Outcome,
     pub rows: RowsLook,
 }

@@ -1,0 +1,70 @@
+-- Foreign keys from and to tables whose rows are changed, as far as they are valid and not inherited: the question that counts rows
+-- that point nowhere (null of one with PERIOD, where no single row need be pointed to), and the statements that take it away
+-- and make it again. $1 and $2: schemas and names of the tables.
+with recursive wanted as (
+    select c.oid
+      from rows from (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) as named (schema, name)
+      join pg_catalog.pg_namespace n on n.nspname = named.schema
+      join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = named.name
+), above as (
+    select oid from wanted
+     union
+    select i.inhparent
+      from above
+      join pg_catalog.pg_inherits i on i.inhrelid = above.oid
+), below as (
+    select oid from wanted
+     union
+    select i.inhrelid
+      from below
+      join pg_catalog.pg_inherits i on i.inhparent = below.oid
+), tree as (
+    select oid from above union select oid from below
+), touched as (
+    select k.oid,
+           k.conname,
+           k.convalidated,
+           k.confmatchtype,
+           c.relkind,
+           p.relkind as pointed_relkind,
+           pg_catalog.format('%I.%I', cn.nspname, c.relname) as child,
+           pg_catalog.format('%I.%I', pn.nspname, p.relname) as parent,
+           pg_catalog.pg_get_constraintdef(k.oid) as definition,
+           pg_catalog.obj_description(k.oid, 'pg_constraint') as comment,
+           (select pg_catalog.array_agg(fa.attname::text order by i)
+              from pg_catalog.generate_subscripts(k.conkey, 1) as i
+              join pg_catalog.pg_attribute fa on fa.attrelid = k.conrelid and fa.attnum = k.conkey[i]) as columns,
+           (select pg_catalog.string_agg(
+                       pg_catalog.format('pointed.%I operator(%I.%s) pointing.%I%s', pa.attname, opn.nspname, op.oprname, fa.attname,
+                                         case when pa.attcollation <> fa.attcollation then ' collate pg_catalog."C"' else '' end),
+                       ' and ' order by i)
+              from pg_catalog.generate_subscripts(k.conkey, 1) as i
+              join pg_catalog.pg_attribute fa on fa.attrelid = k.conrelid and fa.attnum = k.conkey[i]
+              join pg_catalog.pg_attribute pa on pa.attrelid = k.confrelid and pa.attnum = k.confkey[i]
+              join pg_catalog.pg_operator op on op.oid = k.conpfeqop[i]
+              join pg_catalog.pg_namespace opn on opn.oid = op.oprnamespace) as is_pointed_to
+      from pg_catalog.pg_constraint k
+      join pg_catalog.pg_class c on c.oid = k.conrelid
+      join pg_catalog.pg_namespace cn on cn.oid = c.relnamespace
+      join pg_catalog.pg_class p on p.oid = k.confrelid
+      join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
+     where k.contype = 'f'
+       and k.coninhcount = 0
+       and (k.conrelid in (select oid from tree) or k.confrelid in (select oid from tree))
+)
+select pg_catalog.format('%s of %s', t.conname, t.child) as name,
+       case when t.convalidated and t.definition !~ ' PERIOD ' then
+           pg_catalog.format('select count(*) from %s%s as pointing where %s and not exists (select from %s%s as pointed where %s)',
+                             case t.relkind when 'p' then '' else 'only ' end,
+                             t.child,
+                             (select '(' || pg_catalog.string_agg(pg_catalog.format('pointing.%I is not null', one), case t.confmatchtype when 'f' then ' or ' else ' and ' end) || ')'
+                                from pg_catalog.unnest(t.columns) as one),
+                             case t.pointed_relkind when 'p' then '' else 'only ' end,
+                             t.parent,
+                             t.is_pointed_to)
+       end as question,
+       pg_catalog.format('alter table %s drop constraint %I', t.child, t.conname) as drop_statement,
+       pg_catalog.format('alter table %s add constraint %I %s', t.child, t.conname, t.definition) as add_statement,
+       pg_catalog.format('comment on constraint %I on %s is %L', t.conname, t.child, t.comment) as comment_statement
+  from touched t
+ order by t.oid;

@@ -1,0 +1,340 @@
+//! The steps of a sync, from the first lock to the last comparison.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::AtWork;
+use super::prove::{Already, prove};
+use crate::catalog;
+use crate::cli::explain::explained;
+use crate::cli::prove::{Before, tell_writes_since};
+use crate::cli::verify::{
+    self as looks, Asked, Both, Found, Look, RowsLook, SideView, TableDiffers,
+};
+use crate::event::{Emit, What};
+use crate::failure::Failure;
+use crate::fault;
+use crate::model::{Difference, QualifiedName, Rows, Side, Unverified};
+use crate::pg::{Pool, Snapshot};
+use crate::sync::{self, Applied, Changes, Differs, Obstacles, SyncError, TableChange, Writer};
+use crate::verify;
+use crate::verify::rows::Ends;
+
+/// If at least one of so many rows of a table was changed, the planner's statistics are gathered anew.
+const ANALYZED_SHARE: u64 = 10;
+
+/// What every step needs.
+#[derive(Clone, Copy)]
+pub(super) struct Course<'a> {
+    pub both: &'a Both,
+    pub asked: &'a Asked,
+    pub at_work: &'a AtWork,
+    pub emit: &'a Arc<dyn Emit>,
+}
+
+impl Course<'_> {
+    pub fn step(&self, step: impl Into<String>) {
+        self.emit.emit(What::StepStarted { step: step.into() });
+    }
+
+    pub fn snapshot_taken(&self, side: Side, snapshot: &Snapshot) {
+        self.emit.emit(What::SnapshotTaken {
+            side,
+            snapshot: snapshot.id.clone(),
+            lsn: snapshot.lsn.clone(),
+        });
+    }
+}
+
+/// Does all of it.
+pub(super) async fn carry_out(
+    (both, asked): (&Both, &Asked),
+    dry_run: bool,
+    at_work: &AtWork,
+    emit: &Arc<dyn Emit>,
+) -> Result<(), Failure> {
+    let course = Course {
+        both,
+        asked,
+        at_work,
+        emit,
+    };
+    let activity = catalog::activity(&both.source.session).await?;
+    let (look, writer) = if dry_run {
+        course.step("reading and comparing the schemas of both sides");
+        (Box::pin(Look::take(both, asked)).await?, None)
+    } else {
+        let (look, writer) = Box::pin(lock(course)).await?;
+        (look, Some(writer))
+    };
+    course.snapshot_taken(Side::Source, &look.source.snapshot);
+    let before = Before {
+        connector: both.source.connector.clone(),
+        activity,
+        transactions: look.source.snapshot.transactions.clone(),
+        sequences: look.source.facts.sequences.clone(),
+    };
+    refuse_other_schema(course, &look)?;
+    let outcome = look.compare(both, asked);
+    course.step("reading the rows of both sides");
+    let ends = Arc::new(look.ends(both));
+    at_work.read_by(&ends);
+    let rows = looks::compare_rows((both, &look, &ends), asked, None, emit).await;
+    fault::point("sync-compared");
+    refuse_unread(course, &rows)?;
+    let changes = decide(&look, &rows, &outcome.differences)?;
+    let found = Found { outcome, rows };
+    let released = match writer {
+        Some(writer) if !changes.is_empty() => {
+            let applied = Box::pin(change(course, (&look, &ends), &changes, writer)).await?;
+            let told = changes.told(true, &applied.bytes);
+            emit.emit(What::Synced(Box::new(told)));
+            gather_statistics(course, &changes, &found.rows).await;
+            let already = Already {
+                rows: found.rows,
+                ends: Arc::clone(&ends),
+                is_certain: applied.nothing_else,
+            };
+            Box::pin(prove(course, look, already)).await?
+        }
+        writer => {
+            let told = changes.told(writer.is_some(), &BTreeMap::new());
+            emit.emit(What::Synced(Box::new(told)));
+            Box::pin(leave_it(course, (look, &ends), found, writer)).await?
+        }
+    };
+    for unverified in released {
+        emit.emit(What::Unverified(unverified));
+    }
+    tell_writes_since(&before, emit.as_ref()).await
+}
+
+/// There is nothing to do, or it is not to be done: what was found is what there is to tell.
+async fn leave_it(
+    course: Course<'_>,
+    (look, ends): (Look, &Ends),
+    found: Found,
+    writer: Option<Writer>,
+) -> Result<Vec<Unverified>, Failure> {
+    let Course {
+        both, asked, emit, ..
+    } = course;
+    course.snapshot_taken(Side::Target, &look.target.snapshot);
+    looks::tell(found, Vec::new(), (&look, both, asked), emit).await;
+    drain(ends).await;
+    let released = look.release().await;
+    if let Some(writer) = writer {
+        writer.give_way().await?.close().await;
+    }
+    Ok(released)
+}
+
+/// Locks the target's tables, and looks at both sides, each in a snapshot: the target in that of the transaction that has the locks.
+async fn lock(course: Course<'_>) -> Result<(Look, Writer), Failure> {
+    let Course { both, asked, .. } = course;
+    course.step("reading the schema of the source");
+    let snapshot = looks::snapshot(&both.source).await?;
+    let seen = looks::view(&both.source, snapshot, (&both.pg_dump, &asked.filters));
+    let source: SideView = Box::pin(seen).await?;
+    let scope = looks::scope_of(&source.toc, both, asked);
+    let ours: BTreeSet<&QualifiedName> = source.facts.tables.iter().map(|one| &one.name).collect();
+    let tables = catalog::readable_tables(&both.target.session).await?;
+    let tables: Vec<QualifiedName> = tables
+        .into_iter()
+        .map(|(_, name)| name)
+        .filter(|name| scope.has_relation(name) || ours.contains(name))
+        .collect();
+    course.step("locking the tables of the target against other writers, and reading its schema");
+    let encoding = looks::common_encoding(&both.source.facts.encoding, &both.target.facts.encoding);
+    let pool = Arc::new(Pool::without_snapshot(
+        both.target.connector.with_encoding(encoding),
+    ));
+    course.at_work.written_by(&pool);
+    let begun = Writer::begin(pool.take().await?, &tables).await;
+    let mut writer = match begun {
+        Ok(writer) => writer,
+        Err(error) => return Err(explained(error.into(), &both.target).await),
+    };
+    let exported = writer.export().await?;
+    let connector = &both.target.connector;
+    let snapshot = Snapshot::exported(connector, &exported.id, &exported.lsn).await?;
+    let seen = looks::view(&both.target, snapshot, (&both.pg_dump, &asked.filters));
+    let target: SideView = Box::pin(seen).await?;
+    let locked: BTreeSet<&QualifiedName> = tables.iter().collect();
+    let unlocked = target.facts.tables.iter().find(|table| {
+        (scope.has_relation(&table.name) || ours.contains(&table.name))
+            && !locked.contains(&table.name)
+    });
+    if let Some(table) = unlocked {
+        let table = table.name.shown();
+        return Err(SyncError::Unlocked { table }.into());
+    }
+    let look = Look {
+        source,
+        target,
+        scope,
+        unreadable: Vec::new(),
+    };
+    Ok((look, writer))
+}
+
+/// What differs and is none of a sync's business stops it, by name.
+fn refuse_other_schema(course: Course<'_>, look: &Look) -> Result<(), Failure> {
+    let Course {
+        both, asked, emit, ..
+    } = course;
+    let options = looks::options(both, asked);
+    let mut outcome = verify::compare_schemas(&look.source.toc, &look.target.toc, &options);
+    let (source, target) = (&look.source.observed, &look.target.observed);
+    let as_if = sync::as_if_synced(source, target);
+    let restore = &asked.restore;
+    outcome.extend(verify::compare_catalogs(
+        source,
+        &as_if,
+        &look.scope,
+        restore,
+    ));
+    outcome.unverified.extend(look.unreadable.iter().cloned());
+    if outcome.is_same() {
+        return Ok(());
+    }
+    let named = |one: &Difference| format!("{} {}", one.class, one.object);
+    let mut objects: Vec<String> = outcome.differences.iter().map(named).collect();
+    let unknown = outcome.unverified.iter();
+    objects.extend(unknown.map(|one| format!("{} {}: {}", one.class, one.object, one.because)));
+    for difference in outcome.differences {
+        emit.emit(What::Difference(difference));
+    }
+    for unverified in outcome.unverified {
+        emit.emit(What::Unverified(unverified));
+    }
+    Err(SyncError::Schema { objects }.into())
+}
+
+/// What could not be read cannot be brought over, and nothing is done by halves.
+fn refuse_unread(course: Course<'_>, rows: &RowsLook) -> Result<(), Failure> {
+    if rows.unverified.is_empty() {
+        return Ok(());
+    }
+    for unverified in &rows.unverified {
+        course.emit.emit(What::Unverified(unverified.clone()));
+    }
+    let unread = rows.unverified.iter();
+    let objects = unread.map(|one| format!("{} {}: {}", one.class, one.object, one.because));
+    Err(SyncError::Unread {
+        objects: objects.collect(),
+    }
+    .into())
+}
+
+fn decide(look: &Look, rows: &RowsLook, differences: &[Difference]) -> Result<Changes, SyncError> {
+    let tables: Vec<Differs<'_>> = rows.tables.iter().map(differs).collect();
+    let facts = sync::Facts {
+        source: &look.source.facts,
+        target: &look.target.facts,
+        scope: &look.scope,
+    };
+    Changes::decide(facts, &tables, differences, &rows.others)
+}
+
+fn differs(table: &TableDiffers) -> Differs<'_> {
+    let rows =
+        |digest: Option<crate::model::MultisetDigest>| digest.map_or(Rows(0), |digest| digest.rows);
+    Differs {
+        comparand: &table.comparand,
+        found: table.found.as_ref().map(|(found, _)| found),
+        source: rows(table.verdict.read),
+        target: rows(table.verdict.target),
+    }
+}
+
+/// Changes the target, and commits.
+async fn change(
+    course: Course<'_>,
+    (look, ends): (&Look, &Arc<Ends>),
+    changes: &Changes,
+    mut writer: Writer,
+) -> Result<Applied, Failure> {
+    let Course { both, asked, .. } = course;
+    course.step("changing what differs on the target, in one transaction");
+    // Whoever still reads the target would keep tables from being emptied.
+    let [source, target] = &ends.pools;
+    target.drain().await;
+    look.target.snapshot.session().execute("commit").await?;
+    let tables = changes.tables.iter().map(|change| &change.table);
+    let obstacles = Obstacles::look(&both.target.session, tables).await;
+    let obstacles = obstacles.map_err(|source| SyncError::Step {
+        doing: "looking for what stands in the way on the target".to_owned(),
+        source,
+    })?;
+    let tell = |step: String| course.step(step);
+    let sides = sync::Sides {
+        source,
+        options: &asked.restore,
+        tell: &tell,
+    };
+    let applied = writer.apply((changes, &obstacles), &sides).await;
+    let applied = match applied {
+        Ok(applied) => applied,
+        Err(error) => return Err(explained(error.into(), &both.target).await),
+    };
+    if applied.foreign_keys > 0 {
+        let text = format!(
+            "foreign keys that touch what was changed, checked before the commit: {}",
+            applied.foreign_keys
+        );
+        course.emit.emit(What::Note { text });
+    }
+    writer.commit().await?.close().await;
+    Ok(applied)
+}
+
+/// The planner ought to know what was changed much. That it cannot be done is worth a line, and no failure.
+async fn gather_statistics(course: Course<'_>, changes: &Changes, rows: &RowsLook) {
+    let found: BTreeMap<&QualifiedName, &TableDiffers> = rows
+        .tables
+        .iter()
+        .map(|table| (&table.comparand.name, table))
+        .collect();
+    let much = |change: &&TableChange| {
+        let differs = found.get(&change.table).map(|table| differs(table));
+        let largest = differs.map_or(0, |one| one.source.0.max(one.target.0));
+        let figures = change.figures;
+        let touched = figures.inserted + figures.updated + figures.deleted;
+        touched.0.saturating_mul(ANALYZED_SHARE) >= largest
+    };
+    let tables = changes.tables.iter().filter(much);
+    let mut names: Vec<&QualifiedName> = tables.map(|change| &change.table).collect();
+    names.extend(
+        changes
+            .views
+            .iter()
+            .filter(|view| !view.empty)
+            .map(|view| &view.name),
+    );
+    if names.is_empty() {
+        return;
+    }
+    course.step("gathering the planner's statistics of what was changed much");
+    for name in names {
+        let analyzed = course
+            .both
+            .target
+            .session
+            .execute(&format!("analyze {name}"))
+            .await;
+        if let Err(error) = analyzed {
+            let text = format!(
+                "the statistics of {} could not be gathered: {error}",
+                name.shown()
+            );
+            course.emit.emit(What::Note { text });
+        }
+    }
+}
+
+pub(super) async fn drain(ends: &Ends) {
+    for pool in &ends.pools {
+        pool.drain().await;
+    }
+}

@@ -1,0 +1,249 @@
+//! `pgconvoy sync`: brings a target that was moved earlier to the source's present.
+//!
+//! ```text
+//!   connect ─► lock the target, both snapshots ─► same schema? ─► what differs ─► change it, commit ─► prove ─► conclusion
+//!                                                     └─ no: named, nothing touched        └─ --dry-run ends here
+//! ```
+//!
+//! | file | |
+//! |---|---|
+//! | `carry_out` | the steps |
+//! | `prove` | the last of them: everything is compared again, but for what cannot have changed |
+//!
+//! There is nothing to resume: before the commit the target is as it was, after it, it is as it is to be. To go on is to run the same
+//! again.
+
+mod carry_out;
+mod prove;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::arguments::{ConnectionArgs, LeaveOutArgs, OutputArgs, SelectionArgs};
+use super::inspect::Road;
+use super::output::Output;
+use super::patterns::check_patterns;
+use super::requested::Requested;
+use super::verify::{Asked, Both};
+use crate::event::{Emit, What};
+use crate::failure::Failure;
+use crate::model::{ExitStatus, VerifyLevel};
+use crate::pg::Pool;
+use crate::pg::claim::Claim;
+use crate::report::Ending;
+use crate::verify::rows::Ends;
+
+/// Rows of a table that are changed one by one; of one in which more differ, all are copied anew. They are all in memory at once.
+const MOST_ROWS: usize = 200_000;
+
+/// Bring a target that was moved earlier to the source's present, copying only what differs
+///
+/// Reads both databases, each in one snapshot, finds the rows, sequences, large objects and materialized views that differ, and changes
+/// those on the target: all in one transaction, in which its tables are locked against other writers, but not against readers. Then
+/// it proves the whole, as a move does. It needs no replication, and the source is only read. If the schema has changed since
+/// the move, it says where, and does nothing. Killed, it leaves the target as it was, or as it is to be: run the same again.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = super::AFTER_HELP)]
+pub struct SyncArgs {
+    /// The database to read: a URI or keyword=value pairs, as for psql
+    ///
+    /// What it leaves open is taken from a service file and the PG* variables. Put passwords into ~/.pgpass: one that is
+    /// given here is taken out of the process list at once, but has been there for a moment, and stays in the
+    /// shell's history.
+    #[arg(
+        long,
+        value_name = "CONNINFO",
+        env = "PGCONVOY_SOURCE",
+        hide_env_values = true,
+        help_heading = "Connections"
+    )]
+    source: String,
+
+    /// The database that it was moved to, likewise: what differs is changed there
+    #[arg(
+        long,
+        value_name = "CONNINFO",
+        env = "PGCONVOY_TARGET",
+        hide_env_values = true,
+        help_heading = "Connections"
+    )]
+    target: String,
+
+    /// Say how much would be changed, and change nothing; exit status 3 if it is anything
+    ///
+    /// Nothing is locked either: what somebody writes to the target meanwhile is taken for a difference.
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Which objects.
+    #[command(flatten)]
+    selection: SelectionArgs,
+
+    /// What to leave out of them.
+    #[command(flatten)]
+    leave_out: LeaveOutArgs,
+
+    /// Number of sessions that read each server at the same time [default: number of cores]
+    #[arg(short = 'j', long, value_name = "N", help_heading = "Speed", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    jobs: Option<u32>,
+
+    /// How to tell.
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// The sessions that are at work, for a cancel request.
+#[derive(Default)]
+struct AtWork {
+    readers: Mutex<Option<Arc<Ends>>>,
+    writer: Mutex<Option<Arc<Pool>>>,
+}
+
+impl AtWork {
+    fn read_by(&self, ends: &Arc<Ends>) {
+        *self.readers.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(ends));
+    }
+
+    fn written_by(&self, pool: &Arc<Pool>) {
+        *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(pool));
+    }
+
+    /// Ends them. What the writer has done is rolled back with it.
+    async fn end(&self) {
+        let readers = self
+            .readers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let writer = self
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let pools = readers.iter().flat_map(|ends| ends.pools.iter());
+        for pool in pools.chain(writer.as_deref()) {
+            let backends = [pool.cancel().await, pool.take_given_up()].concat();
+            pool.see_off(&backends).await;
+        }
+    }
+}
+
+impl SyncArgs {
+    /// From the command line.
+    pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
+        let output = Output::start(&self.output.options())?;
+        Box::pin(run(self, output)).await
+    }
+
+    fn asked(&self) -> Result<Asked, Failure> {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Asked {
+            filters: self.selection.filters()?,
+            restore: self.leave_out.restore_options(false),
+            level: VerifyLevel::Content,
+            jobs: self
+                .jobs
+                .unwrap_or_else(|| u32::try_from(cores()).unwrap_or(1)),
+            ignore: Vec::new(),
+            max_rows: 0,
+            show_values: false,
+            recheck: 0,
+            pause: Duration::ZERO,
+            repair: None,
+            after: None,
+            remembered: MOST_ROWS,
+        })
+    }
+}
+
+async fn run(args: SyncArgs, output: Output) -> Result<ExitStatus, Failure> {
+    let stop = super::signals::watch(&output);
+    let connected = tokio::select! {
+        connected = Box::pin(connect(&args, &output)) => connected,
+        failure = super::signals::stopped(stop.clone()) => Err(failure),
+    };
+    let (both, asked, _claim) = match connected {
+        Ok(connected) => connected,
+        // Nothing was looked at, so there is nothing to keep a record of.
+        Err(failure) => {
+            output.abandon(&failure).await;
+            return Err(failure);
+        }
+    };
+    let emit: Arc<dyn Emit> = Arc::new(output.emitter());
+    let at_work = AtWork::default();
+    let ended = tokio::select! {
+        ended = Box::pin(carry_out::carry_out((&both, &asked), args.dry_run, &at_work, &emit)) => ended,
+        failure = super::signals::stopped(stop.clone()) => Err(failure),
+    };
+    match ended {
+        Ok(()) => Ok(output.finish(Ending::Complete).await),
+        Err(failure) => {
+            at_work.end().await;
+            // A connection that cannot be made is no wrong usage any more.
+            let failure = match failure.status {
+                ExitStatus::Usage => failure.with_status(ExitStatus::Interrupted),
+                _ => failure,
+            };
+            Ok(output.fail(failure).await)
+        }
+    }
+}
+
+/// Both ends, and what was asked for in terms of them. A target that is to be changed is ours alone from here on.
+async fn connect(
+    args: &SyncArgs,
+    output: &Output,
+) -> Result<(Both, Asked, Option<Claim>), Failure> {
+    let asked = args.asked()?;
+    let emitter = output.emitter();
+    emitter.emit(What::StepStarted {
+        step: "connecting".to_owned(),
+    });
+    let connection = ConnectionArgs {
+        source: args.source.clone(),
+        target: args.target.clone(),
+    };
+    let mut requested = Requested::new(&connection, &args.selection, &args.leave_out)?;
+    requested.only_reads = args.dry_run;
+    let road = Road::connect(&requested).await?;
+    emitter.emit(What::RunStarted {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        command: "sync".to_owned(),
+        source: road.source.endpoint.clone(),
+        target: road.target_endpoint(),
+        jobs: asked.jobs,
+        verify: asked.level,
+        run_dir: output.run_dir().path().display().to_string(),
+        narrowed_by: requested.narrowed_by(),
+    });
+    let Road {
+        source,
+        mut target,
+        pg_dump,
+        ..
+    } = road;
+    asked.filters.check_database(&source.facts.database)?;
+    asked.filters.check_pg_dump(pg_dump.version.major())?;
+    let exclude_data = check_patterns(&[&source, &target], &asked.filters).await?;
+    let mut claim = None;
+    if !args.dry_run {
+        let taken = Claim::take(&target.connector).await?;
+        for ended in taken.end_leftovers().await? {
+            let text = format!("ended a session that an earlier run left on the target: {ended}");
+            emitter.emit(What::Note { text });
+        }
+        taken.cover(&target.session).await?;
+        target.connector = taken.worker(&target.connector);
+        claim = Some(taken);
+    }
+    let both = Both {
+        source,
+        target,
+        pg_dump,
+        exclude_data,
+    };
+    Ok((both, asked, claim))
+}

@@ -1,0 +1,158 @@
+//! The proof of a sync: the target is looked at anew, in a snapshot taken after the commit, and compared with the source's.
+//!
+//! Everything but rows is compared as after a move. Of rows, those of every changed table are read again on the target, and what they
+//! come to must be what the source's came to, which its snapshot has kept as it was. A table that was not changed was read on
+//! both sides and found the same while it was locked against writers, and the lock was held until the commit: nobody can have
+//! changed it (and that we have not, by way of a trigger or the like, is what the server's own counts say: where it keeps none,
+//! all is read again). It is not read once more. Large objects and materialized views cannot be locked, so all of them are compared again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, stream};
+
+use super::carry_out::{Course, drain};
+use crate::cli::verify::{self as looks, Found, Look, RowsLook, TableDiffers};
+use crate::event::What;
+use crate::failure::Failure;
+use crate::model::{Bytes, MultisetDigest, QualifiedName, Side, TableVerdict, Unverified, Verdict};
+use crate::pg::wire::{Gauge, read_rows};
+use crate::pg::{PgError, Pool};
+use crate::verify::rows::{Bucketing, Buckets, Ends};
+
+/// What was found before anything was changed.
+pub(super) struct Already {
+    pub rows: RowsLook,
+    /// The sessions that have found it.
+    pub ends: Arc<Ends>,
+    /// Nothing has written to any table but those that were to be changed.
+    pub is_certain: bool,
+}
+
+/// Compares, and tells what is found. Gives back what could not be had to the end.
+pub(super) async fn prove(
+    course: Course<'_>,
+    before: Look,
+    already: Already,
+) -> Result<Vec<Unverified>, Failure> {
+    let Course {
+        both, asked, emit, ..
+    } = course;
+    course.step("proving: reading the schema of the target, and what was changed");
+    let Look {
+        source,
+        target,
+        scope,
+        unreadable,
+    } = before;
+    drop(target);
+    drain(&already.ends).await;
+    let snapshot = looks::snapshot(&both.target).await?;
+    course.snapshot_taken(Side::Target, &snapshot);
+    let seen = looks::view(&both.target, snapshot, (&both.pg_dump, &asked.filters));
+    let look = Look {
+        source,
+        target: Box::pin(seen).await?,
+        scope,
+        unreadable,
+    };
+    let outcome = look.compare(both, asked);
+    let ends = Arc::new(look.ends(both));
+    course.at_work.read_by(&ends);
+    let mut again = always_again(&look, already.is_certain);
+    let changed = already.rows.tables;
+    let mut rows = RowsLook::default();
+    for (table, read) in read_again(&changed, &ends, asked.jobs).await {
+        match read {
+            Some(verdict) => emit.emit(What::TableVerified(verdict)),
+            None => {
+                again.insert(table.difference.object.clone());
+            }
+        }
+    }
+    if !again.is_empty() {
+        let only = Some(&again);
+        rows = looks::compare_rows((both, &look, &ends), asked, only, emit).await;
+    }
+    // Findings are no differences: without them the proof is none the less.
+    for finding in look.findings().await.unwrap_or_default() {
+        emit.emit(What::Finding(finding));
+    }
+    looks::tell(
+        Found { outcome, rows },
+        Vec::new(),
+        (&look, both, asked),
+        emit,
+    )
+    .await;
+    drain(&ends).await;
+    Ok(look.release().await)
+}
+
+/// What is compared once more in any case: what cannot be locked, and so could have been changed by somebody else. `is_certain`:
+/// nothing has written to any table but those that were to be changed.
+fn always_again(look: &Look, is_certain: bool) -> BTreeSet<String> {
+    let facts = &look.source.facts;
+    let views = facts.matviews.iter().map(|view| view.name.shown());
+    let mut again: BTreeSet<String> = views.collect();
+    if look.scope.large_objects {
+        let objects = facts.large_objects.iter();
+        again.extend(objects.map(|object| object.oid.to_string()));
+    }
+    if !is_certain {
+        for table in &facts.tables {
+            again.insert(table.name.shown());
+            again.extend(table.partition_root.iter().map(QualifiedName::shown));
+        }
+    }
+    again
+}
+
+/// Reads changed tables on the target. A verdict if they hold what the source's do; otherwise both sides are compared once more.
+async fn read_again<'a>(
+    tables: &'a [TableDiffers],
+    ends: &Arc<Ends>,
+    jobs: u32,
+) -> Vec<(&'a TableDiffers, Option<TableVerdict>)> {
+    let reads = tables.iter().map(|table| async move {
+        let read = read(table, &ends.pools[1]).await;
+        let same = read
+            .ok()
+            .filter(|(digest, _)| Some(*digest) == table.verdict.read);
+        let verdict = same.map(|(digest, bytes)| verdict(table, digest, bytes));
+        (table, verdict)
+    });
+    let reads: Vec<_> = reads.collect();
+    let at_once = usize::try_from(jobs.max(1)).unwrap_or(1);
+    stream::iter(reads)
+        .buffer_unordered(at_once)
+        .collect()
+        .await
+}
+
+async fn read(table: &TableDiffers, pool: &Pool) -> Result<(MultisetDigest, Bytes), PgError> {
+    let copy_out = table.comparand.copy_out(&[], "");
+    let mut wire = pool.take().await?;
+    // Sorted into buckets as before, be it only one: what counts as a row's content is the same then.
+    let sink = (&Gauge::default(), Buckets::new(Bucketing::One));
+    let read = read_rows(&mut wire, &copy_out.sql, copy_out.layout(), sink).await;
+    match read {
+        Ok((relayed, buckets)) => {
+            pool.give_back(wire);
+            Ok((buckets.total(), relayed.bytes))
+        }
+        Err(error) => {
+            pool.give_up(wire);
+            Err(error)
+        }
+    }
+}
+
+fn verdict(table: &TableDiffers, target: MultisetDigest, bytes: Bytes) -> TableVerdict {
+    TableVerdict {
+        target: Some(target),
+        bytes: table.verdict.bytes + bytes,
+        verdict: Verdict::Identical,
+        ..table.verdict.clone()
+    }
+}

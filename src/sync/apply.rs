@@ -1,0 +1,317 @@
+//! What is done in the transaction, step by step: whatever goes goes first, in all tables, so that nothing that comes finds its
+//! place taken (two rows may have swapped unique values), then whatever comes.
+
+use std::collections::BTreeMap;
+
+use crate::catalog::large_object_content;
+use crate::fault;
+use crate::model::{Bytes, Oid, QualifiedName, RowLayout, Rows, SqlText, quote_literal};
+use crate::pg::wire::{Bundle, Ends, Gauge, Leg, Wire, relay};
+use crate::pg::{PgError, Pool};
+use crate::toc::RestoreOptions;
+
+use super::changes::Changes;
+use super::error::SyncError;
+use super::large_objects::{BATCH, describe};
+use super::obstacles::{Obstacles, WRITTEN};
+use super::table::TableChange;
+use super::writer::Writer;
+
+/// COPYs of one round trip: their answers and ours wait for nobody.
+const LEGS: usize = 100;
+
+/// Where large objects arrive, in parts of a megabyte.
+const STAGE: &str =
+    "create temporary table pgconvoy_stage (oid oid, part int4, data bytea) on commit drop";
+/// The first part makes the object, the others follow.
+const UNSTAGE: [&str; 3] = [
+    "select pg_catalog.lo_from_bytea(oid, data) from pg_temp.pgconvoy_stage where part = 0",
+    "select pg_catalog.lo_put(oid, part::int8 * 1048576, data) from pg_temp.pgconvoy_stage where part > 0",
+    "truncate pg_temp.pgconvoy_stage",
+];
+
+/// Where it comes from, and how it is told.
+pub struct Sides<'a> {
+    /// Sessions of the source, in its snapshot.
+    pub source: &'a Pool,
+    /// What is left out of every object.
+    pub options: &'a RestoreOptions,
+    /// Is told what is being done.
+    pub tell: &'a (dyn Fn(String) + Send + Sync),
+}
+
+/// What was written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// For each table, `CopyData` bytes.
+    pub bytes: BTreeMap<QualifiedName, Bytes>,
+    /// Foreign keys that were checked.
+    pub foreign_keys: u64,
+    /// Nothing else was written to; otherwise the server does not say.
+    pub nothing_else: bool,
+}
+
+impl Writer {
+    /// Changes the target. Commits nothing; after an error the transaction is spoilt, and is to be dropped.
+    pub async fn apply(
+        &mut self,
+        (changes, obstacles): (&Changes, &Obstacles),
+        sides: &Sides<'_>,
+    ) -> Result<Applied, SyncError> {
+        let replicates = self
+            .replicate()
+            .await
+            .map_err(step("preparing the target"))?;
+        let quiet = self.run_all(&obstacles.quiet(replicates)).await;
+        quiet.map_err(step(
+            "putting triggers, rules and foreign keys out of the way",
+        ))?;
+        for change in &changes.tables {
+            self.delete(change, obstacles).await?;
+        }
+        fault::point("sync-deleted");
+        let mut applied = Applied::default();
+        for change in &changes.tables {
+            let bytes = self.copy(change, sides).await?;
+            applied.bytes.insert(change.table.clone(), bytes);
+        }
+        fault::point("sync-copied");
+        self.large_objects(changes, sides).await?;
+        let settled = self.run("set constraints all immediate").await;
+        settled.map_err(step("checking deferred constraints"))?;
+        if replicates {
+            applied.foreign_keys = self.check(obstacles, sides).await?;
+        }
+        let loud = self.run_all(&obstacles.loud(replicates)).await;
+        loud.map_err(step(
+            "putting triggers, rules and foreign keys in force again",
+        ))?;
+        self.views(changes, sides).await?;
+        applied.nothing_else = self.wrote_nothing_else(obstacles).await?;
+        self.sequences(changes).await?;
+        Ok(applied)
+    }
+
+    /// Tables that were found the same are not looked at again, so nothing may have written to them: an event trigger that keeps
+    /// a log would do so, and a function that a materialized view calls could. Whether the server can tell.
+    async fn wrote_nothing_else(&mut self, obstacles: &Obstacles) -> Result<bool, SyncError> {
+        let rows = self.wire.query(&SqlText::from(WRITTEN.sql)).await;
+        let rows = rows.map_err(step("looking for what was written besides"))?;
+        let text = |row: &[Option<bytes::Bytes>], column: usize| {
+            let value = row.get(column)?.as_deref()?;
+            Some(String::from_utf8_lossy(value).into_owned())
+        };
+        let counts = rows.first().and_then(|row| text(row, 2));
+        let written = rows
+            .iter()
+            .filter_map(|row| Some(QualifiedName::new(text(row, 0)?, text(row, 1)?)));
+        let others = written.filter(|table| !obstacles.members.contains(table));
+        let tables: Vec<String> = others.map(|table| table.shown()).collect();
+        if tables.is_empty() {
+            return Ok(counts.as_deref() == Some("on"));
+        }
+        Err(SyncError::WrittenAlong { tables })
+    }
+
+    async fn delete(
+        &mut self,
+        change: &TableChange,
+        obstacles: &Obstacles,
+    ) -> Result<(), SyncError> {
+        let doing = || format!("deleting rows of {}", change.table.shown());
+        for statement in change.deletes(obstacles.may_truncate(&change.table)) {
+            let Some(expected) = statement.expected else {
+                let done = self.wire.execute(&statement.sql).await;
+                done.map_err(step(&doing()))?;
+                continue;
+            };
+            let found = self.count(&statement.sql).await;
+            let found = found.map_err(step(&doing()))?;
+            if found != Rows(expected) {
+                return Err(SyncError::Rows {
+                    table: change.table.shown(),
+                    doing: "deleting rows of",
+                    done: "deleted",
+                    expected: Rows(expected),
+                    found,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows that come. Returns how many bytes they were.
+    async fn copy(&mut self, change: &TableChange, sides: &Sides<'_>) -> Result<Bytes, SyncError> {
+        let copies = change.copies_out();
+        let total: u64 = copies.iter().filter_map(|copy| copy.expected).sum();
+        if copies.is_empty() {
+            return Ok(Bytes(0));
+        }
+        (sides.tell)(format!(
+            "writing {} rows of {}",
+            Rows(total),
+            change.table.shown()
+        ));
+        let mut bytes = Bytes(0);
+        for batch in copies.chunks(LEGS) {
+            let leg = |copy: &super::statements::Counted| Leg {
+                copy_out: copy.sql.clone(),
+                copy_in: change.copy_in(),
+                layout: change.format.layout(&[]),
+                count: None,
+            };
+            let legs: Vec<Leg<'_>> = batch.iter().map(leg).collect();
+            let passed = self.relay(sides.source, &legs).await;
+            let passed =
+                passed.map_err(step(&format!("writing rows of {}", change.table.shown())))?;
+            for ((found, size), copy) in passed.into_iter().zip(batch) {
+                let expected = copy.expected.map_or(found, Rows);
+                if found != expected {
+                    return Err(SyncError::Rows {
+                        table: change.table.shown(),
+                        doing: "writing rows of",
+                        done: "written",
+                        expected,
+                        found,
+                    });
+                }
+                bytes += size;
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Rows and bytes of each leg.
+    async fn relay(
+        &mut self,
+        source: &Pool,
+        legs: &[Leg<'_>],
+    ) -> Result<Vec<(Rows, Bytes)>, PgError> {
+        let mut wire: Wire = source.take().await?;
+        let bundle = Bundle {
+            opening: &[],
+            legs,
+            tell: &|_| {},
+        };
+        let ends = Ends {
+            source: &mut wire,
+            target: &mut self.wire,
+        };
+        match relay(ends, &bundle, &Gauge::default()).await {
+            Ok(passed) => {
+                source.give_back(wire);
+                let of = passed.into_iter();
+                Ok(of
+                    .map(|leg| (leg.relayed.digest.rows, leg.relayed.bytes))
+                    .collect())
+            }
+            Err(error) => {
+                source.give_up(wire);
+                Err(error)
+            }
+        }
+    }
+
+    async fn large_objects(
+        &mut self,
+        changes: &Changes,
+        sides: &Sides<'_>,
+    ) -> Result<(), SyncError> {
+        let objects = &changes.large_objects;
+        if objects.is_empty() {
+            return Ok(());
+        }
+        (sides.tell)("writing large objects".to_owned());
+        let unlinked = self.run_all(&objects.unlinked()).await;
+        unlinked.map_err(step("removing large objects"))?;
+        if !objects.made.is_empty() {
+            let staged = self.run(STAGE).await;
+            staged.map_err(step("making room for large objects"))?;
+        }
+        for batch in objects.made.chunks(BATCH) {
+            let oids: Vec<Oid> = batch.iter().map(|object| object.oid).collect();
+            let leg = Leg {
+                copy_out: SqlText::from(format!(
+                    "copy ({}) to stdout (format binary)",
+                    large_object_content(&oids)
+                )),
+                copy_in: SqlText::from("copy pg_temp.pgconvoy_stage from stdin (format binary)"),
+                layout: RowLayout::PLAIN,
+                count: None,
+            };
+            let arrived = self.relay(sides.source, &[leg]).await;
+            arrived.map_err(step("writing large objects"))?;
+            let made = self.run_all(&UNSTAGE.map(SqlText::from)).await;
+            made.map_err(step("writing large objects"))?;
+        }
+        let new = objects.made.iter().map(|object| (object, None));
+        let old = objects
+            .described
+            .iter()
+            .map(|(ours, theirs)| (ours, Some(theirs)));
+        for (object, now) in new.chain(old) {
+            let described = self.run_all(&describe(object, now, sides.options)).await;
+            described.map_err(step(&format!(
+                "owner, grants and comment of large object {}",
+                object.oid
+            )))?;
+        }
+        Ok(())
+    }
+
+    /// No foreign key was in force: those that touch a changed table are asked whether they hold.
+    async fn check(&mut self, obstacles: &Obstacles, sides: &Sides<'_>) -> Result<u64, SyncError> {
+        let mut checked = 0;
+        for key in &obstacles.keys {
+            let Some(question) = &key.question else {
+                continue;
+            };
+            if checked == 0 {
+                (sides.tell)("checking the foreign keys of what was changed".to_owned());
+            }
+            let rows = self.count(&SqlText::from(question.as_str())).await;
+            let rows = rows.map_err(step(&format!("checking foreign key {}", key.name)))?;
+            if rows > Rows(0) {
+                return Err(SyncError::ForeignKey {
+                    key: key.name.clone(),
+                    rows,
+                });
+            }
+            checked += 1;
+        }
+        Ok(checked)
+    }
+
+    async fn views(&mut self, changes: &Changes, sides: &Sides<'_>) -> Result<(), SyncError> {
+        for view in &changes.views {
+            let shown = view.name.shown();
+            (sides.tell)(format!("refreshing {shown}"));
+            let how = if view.empty { " with no data" } else { "" };
+            let sql = format!("refresh materialized view {}{how}", view.name);
+            let refreshed = self.run(&sql).await;
+            refreshed.map_err(step(&format!("refreshing {shown}")))?;
+        }
+        Ok(())
+    }
+
+    /// Last of all: they do not follow transactions, and stand where they are put at once.
+    async fn sequences(&mut self, changes: &Changes) -> Result<(), SyncError> {
+        let set = |sequence: &crate::catalog::Sequence| {
+            SqlText::from(format!(
+                "select pg_catalog.setval({}, {}, {})",
+                quote_literal(&sequence.name.to_string()),
+                sequence.last_value,
+                sequence.is_called
+            ))
+        };
+        let statements: Vec<SqlText> = changes.sequences.iter().map(set).collect();
+        self.run_all(&statements)
+            .await
+            .map_err(step("setting sequences"))
+    }
+}
+
+fn step(doing: &str) -> impl FnOnce(PgError) -> SyncError + use<> {
+    let doing = doing.to_owned();
+    move |source| SyncError::Step { doing, source }
+}

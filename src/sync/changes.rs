@@ -1,0 +1,244 @@
+//! Everything that is to be done, from what was found. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::catalog::{Matview, Sequence, SourceFacts};
+use crate::model::{Bytes, Difference, Oid, QualifiedName, Synced};
+use crate::verify::Scope;
+
+use super::error::SyncError;
+use super::large_objects::ObjectChanges;
+use super::table::{Differs, TableChange};
+
+/// What is known of both sides, each in its snapshot.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// What the source holds.
+    pub source: &'a SourceFacts,
+    /// What the target holds.
+    pub target: &'a SourceFacts,
+    /// Which objects take part.
+    pub scope: &'a Scope,
+}
+
+/// A materialized view whose query is run again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewChange {
+    /// The view.
+    pub name: QualifiedName,
+    /// It holds nothing on the source, and is to hold nothing.
+    pub empty: bool,
+}
+
+/// Everything that is to be done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Tables.
+    pub tables: Vec<TableChange>,
+    /// Sequences, as they stand on the source.
+    pub sequences: Vec<Sequence>,
+    /// Large objects.
+    pub large_objects: ObjectChanges,
+    /// Materialized views, in an order in which each comes after those that it reads.
+    pub views: Vec<ViewChange>,
+}
+
+impl Changes {
+    /// Decides. `differences` is all that was found but for rows of tables, in verification's words.
+    pub fn decide(
+        facts: Facts<'_>,
+        tables: &[Differs<'_>],
+        differences: &[Difference],
+        content: &[Difference],
+    ) -> Result<Self, SyncError> {
+        let all = [differences, content];
+        let large_objects = numbers(differences)?;
+        let rewritten = numbers(content)?;
+        let known = (facts.source, facts.target);
+        let sequences = named("sequence", all);
+        let stands = |sequence: &&Sequence| sequences.contains(sequence.name.shown().as_str());
+        let objects = (&*facts.source.large_objects, &*facts.target.large_objects);
+        Ok(Self {
+            tables: tables
+                .iter()
+                .filter_map(|differs| TableChange::decide(differs, known))
+                .collect(),
+            sequences: facts
+                .source
+                .sequences
+                .iter()
+                .filter(stands)
+                .cloned()
+                .collect(),
+            large_objects: if facts.scope.large_objects {
+                ObjectChanges::decide(objects, &large_objects, &rewritten)
+            } else {
+                ObjectChanges::default()
+            },
+            views: views(facts, &named("materialized view", all)),
+        })
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+            && self.sequences.is_empty()
+            && self.large_objects.is_empty()
+            && self.views.is_empty()
+    }
+
+    /// As it is told; `bytes` were written for each table.
+    pub fn told(&self, committed: bool, bytes: &BTreeMap<QualifiedName, Bytes>) -> Synced {
+        let objects = &self.large_objects;
+        let rewritten = objects.rewritten.len();
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let of = |table: &TableChange| bytes.get(&table.table).copied().unwrap_or_default();
+        Synced {
+            committed,
+            tables: self
+                .tables
+                .iter()
+                .map(|table| table.told(of(table)))
+                .collect(),
+            sequences: self.sequences.iter().map(|one| one.name.clone()).collect(),
+            large_objects_added: number(objects.made.len() - rewritten),
+            large_objects_changed: number(rewritten + objects.described.len()),
+            large_objects_removed: number(objects.removed.len()),
+            materialized_views: self.views.iter().map(|view| view.name.clone()).collect(),
+        }
+    }
+}
+
+/// The names of what differs and is of a class.
+fn named<'a>(class: &str, found: [&'a [Difference]; 2]) -> BTreeSet<&'a str> {
+    let all = found.into_iter().flatten();
+    let of_class = all.filter(|one| one.class == class);
+    of_class.map(|one| one.object.as_str()).collect()
+}
+
+/// The numbers of large objects that differ.
+fn numbers(differences: &[Difference]) -> Result<BTreeSet<Oid>, SyncError> {
+    let objects = differences.iter().filter(|one| one.class == "large object");
+    objects
+        .map(|one| match one.object.parse() {
+            Ok(number) => Ok(Oid(number)),
+            // A number and those after it: one of them it is.
+            Err(_) => Err(SyncError::LargeObjects {
+                because: one.detail.clone(),
+            }),
+        })
+        .collect()
+}
+
+/// Views that hold something else, each after those that it reads.
+fn views(facts: Facts<'_>, differing: &BTreeSet<&str>) -> Vec<ViewChange> {
+    let filled: BTreeMap<&QualifiedName, bool> = facts
+        .source
+        .matviews
+        .iter()
+        .map(|view| (&view.name, view.populated))
+        .collect();
+    let is_meant = |view: &&Matview| {
+        let differs = |filled: &bool| {
+            *filled != view.populated || (*filled && differing.contains(view.name.shown().as_str()))
+        };
+        facts.scope.has_relation(&view.name)
+            && !facts.scope.without_value.contains(&view.name)
+            && filled.get(&view.name).is_some_and(differs)
+    };
+    let mut left: Vec<&Matview> = facts.target.matviews.iter().filter(is_meant).collect();
+    let mut ordered = Vec::with_capacity(left.len());
+    while !left.is_empty() {
+        let waiting: BTreeSet<Oid> = left.iter().map(|view| view.oid).collect();
+        let reads_none = |view: &&Matview| !view.inputs.iter().any(|oid| waiting.contains(oid));
+        let place = left.iter().position(reads_none).unwrap_or(0);
+        let view = left.remove(place);
+        ordered.push(ViewChange {
+            name: view.name.clone(),
+            empty: filled.get(&view.name) == Some(&false),
+        });
+    }
+    ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{DifferenceKind, Rows};
+
+    fn view(oid: u32, inputs: &[u32], populated: bool) -> Matview {
+        Matview {
+            oid: Oid(oid),
+            name: QualifiedName::new("s", format!("v{oid}")),
+            populated,
+            calls_user_code: false,
+            definition: String::new(),
+            bytes: Bytes(0),
+            row_estimate: Rows(0),
+            inputs: inputs.iter().map(|oid| Oid(*oid)).collect(),
+            reads_foreign_property: false,
+            columns: Vec::new(),
+        }
+    }
+
+    fn difference(class: &str, object: &str) -> Difference {
+        Difference {
+            kind: DifferenceKind::Different,
+            class: class.into(),
+            object: object.into(),
+            detail: "why".into(),
+        }
+    }
+
+    fn everything() -> Scope {
+        Scope::of_relations((1..4).map(|number| QualifiedName::new("s", format!("v{number}"))))
+    }
+
+    #[test]
+    fn a_part_of_large_objects_that_differs_is_not_guessed_at() {
+        let facts = SourceFacts::default();
+        let scope = everything();
+        let facts = Facts {
+            source: &facts,
+            target: &facts,
+            scope: &scope,
+        };
+        let content = [difference("large object", "7 and those after it")];
+        let decided = Changes::decide(facts, &[], &[], &content);
+        assert!(matches!(decided, Err(SyncError::LargeObjects { .. })));
+        let decided = Changes::decide(facts, &[], &[], &[]).expect("nothing is wrong");
+        assert!(decided.is_empty() && decided.told(true, &BTreeMap::new()).is_nothing());
+    }
+
+    #[test]
+    fn a_view_comes_after_those_that_it_reads() {
+        let target = SourceFacts {
+            matviews: vec![
+                view(1, &[2, 9], true),
+                view(2, &[3], true),
+                view(3, &[], true),
+            ],
+            ..SourceFacts::default()
+        };
+        let mut source = target.clone();
+        source.matviews[2].populated = false;
+        let names: Vec<String> = target
+            .matviews
+            .iter()
+            .map(|view| view.name.shown())
+            .collect();
+        let differing: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        let scope = everything();
+        let facts = Facts {
+            source: &source,
+            target: &target,
+            scope: &scope,
+        };
+        let ordered = views(facts, &differing);
+        let ordered: Vec<(&str, bool)> = ordered
+            .iter()
+            .map(|view| (view.name.name.as_str(), view.empty))
+            .collect();
+        assert_eq!(ordered, [("v3", true), ("v2", false), ("v1", false)]);
+    }
+}

@@ -1,0 +1,91 @@
+//! Why a sync did not do what it was asked for.
+
+use crate::model::Rows;
+use crate::pg::PgError;
+
+/// Each variant says what was being done, and to what.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// The schema has changed since the move, or what is no part of a sync differs.
+    #[error(
+        "source and target do not have the same schema, in {} places: {}; nothing was touched",
+        objects.len(),
+        objects.join("; ")
+    )]
+    Schema {
+        /// What differs, class and name.
+        objects: Vec<String>,
+    },
+    /// What cannot be read cannot be brought over.
+    #[error("not all of both sides can be read: {}; nothing was touched", objects.join("; "))]
+    Unread {
+        /// What, and why.
+        objects: Vec<String>,
+    },
+    /// Somebody else writes to the target, or we may not.
+    #[error("locking the tables of the target against writers")]
+    Lock(#[source] PgError),
+    /// A table came into being while the others were being locked.
+    #[error(
+        "table {table} was made on the target while its tables were being locked; nothing was touched"
+    )]
+    Unlocked {
+        /// The table.
+        table: String,
+    },
+    /// Of a part of the large objects one differs, and it could not be found out which.
+    #[error("which large objects differ could not be found out: {because}")]
+    LargeObjects {
+        /// Why not.
+        because: String,
+    },
+    /// What stands in the way could not be found out, or not be moved out of it.
+    #[error("{doing}; the target is as it was")]
+    Step {
+        /// What was being done.
+        doing: String,
+        /// Why it failed.
+        #[source]
+        source: PgError,
+    },
+    /// What was found and what was there when it came to it are not the same: under the locks that cannot be.
+    #[error(
+        "{doing} {table}: {expected} rows were to be {done}, and {found} were; the target is as it was"
+    )]
+    Rows {
+        /// The table.
+        table: String,
+        /// `deleting rows of`.
+        doing: &'static str,
+        /// `deleted`.
+        done: &'static str,
+        /// How many there ought to be.
+        expected: Rows,
+        /// How many there were.
+        found: Rows,
+    },
+    /// Rows of the source do not satisfy one of the target's foreign keys.
+    #[error(
+        "foreign key {key}: {rows} rows would point nowhere, as they do on the source or in tables that take no part; \
+         the target is as it was"
+    )]
+    ForeignKey {
+        /// Its name, with its table's.
+        key: String,
+        /// How many.
+        rows: Rows,
+    },
+    /// Something on the target has written along.
+    #[error(
+        "changing the target has made something there write to other tables as well, which are not to be changed: {}; \
+         the target is as it was",
+        tables.join(", ")
+    )]
+    WrittenAlong {
+        /// The tables.
+        tables: Vec<String>,
+    },
+    /// The connection was lost while COMMIT was under way.
+    #[error("committing: whether the target was changed, all of it or nothing, is not known")]
+    Commit(#[source] PgError),
+}

@@ -1,0 +1,239 @@
+//! Large objects: which come, change and go, and the statements that do it. Pure.
+//!
+//! An object with another content is made anew under its number, as a new one is; one whose owner, grants or comment differ
+//! keeps its content.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::catalog::LargeObject;
+use crate::model::{Oid, SqlText, quote_ident, quote_literal};
+use crate::toc::RestoreOptions;
+
+/// Large objects of one part of the transaction.
+pub(super) const BATCH: usize = 500;
+
+/// What is to be done about large objects.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ObjectChanges {
+    /// Those that are made, with their content: new ones, and those whose content is another.
+    pub made: Vec<LargeObject>,
+    /// Of these, those that are there already.
+    pub rewritten: BTreeSet<Oid>,
+    /// Those that keep their content: as on the source, and as on the target.
+    pub described: Vec<(LargeObject, LargeObject)>,
+    /// Those that go.
+    pub removed: Vec<Oid>,
+}
+
+impl ObjectChanges {
+    /// From what is there on both sides, and the numbers of those that differ: without their content, and in it.
+    pub fn decide(
+        (source, target): (&[LargeObject], &[LargeObject]),
+        differing: &BTreeSet<Oid>,
+        content: &BTreeSet<Oid>,
+    ) -> Self {
+        let there: BTreeMap<Oid, &LargeObject> = target.iter().map(|one| (one.oid, one)).collect();
+        let mut changes = Self::default();
+        for object in source {
+            match there.get(&object.oid) {
+                None => changes.made.push(object.clone()),
+                Some(_) if content.contains(&object.oid) => {
+                    changes.made.push(object.clone());
+                    changes.rewritten.insert(object.oid);
+                }
+                Some(found) if differing.contains(&object.oid) => {
+                    changes.described.push((object.clone(), (*found).clone()));
+                }
+                Some(_) => {}
+            }
+        }
+        let ours: BTreeSet<Oid> = source.iter().map(|one| one.oid).collect();
+        changes.removed = there
+            .into_keys()
+            .filter(|oid| !ours.contains(oid))
+            .collect();
+        changes
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.made.is_empty() && self.described.is_empty() && self.removed.is_empty()
+    }
+
+    /// Those that go, be it to be made anew.
+    pub(super) fn unlinked(&self) -> Vec<SqlText> {
+        let going: Vec<Oid> = self
+            .removed
+            .iter()
+            .chain(&self.rewritten)
+            .copied()
+            .collect();
+        let unlink = |batch: &[Oid]| {
+            let oids: Vec<String> = batch.iter().map(ToString::to_string).collect();
+            SqlText::from(format!(
+                "select pg_catalog.lo_unlink(oid) from pg_catalog.unnest('{{{}}}'::pg_catalog.oid[]) as going (oid)",
+                oids.join(",")
+            ))
+        };
+        going.chunks(BATCH).map(unlink).collect()
+    }
+}
+
+/// What makes an object more than its content: whose it is, who may use it, what is said of it. `now` is how it is on the target;
+/// `None` if it has just been made.
+pub(super) fn describe(
+    object: &LargeObject,
+    now: Option<&LargeObject>,
+    options: &RestoreOptions,
+) -> Vec<SqlText> {
+    let oid = object.oid;
+    let mut statements = Vec::new();
+    if !options.no_owner {
+        let owner = quote_ident(&object.owner);
+        statements.push(format!("alter large object {oid} owner to {owner}"));
+    }
+    if !options.no_acl {
+        statements.extend(grants(object, now, options));
+    }
+    if !options.no_comments {
+        let comment = object.comment.as_deref();
+        let text = comment.map_or_else(|| "null".to_owned(), quote_literal);
+        let had = now.is_some_and(|now| now.comment.is_some());
+        if comment.is_some() || had {
+            statements.push(format!("comment on large object {oid} is {text}"));
+        }
+    }
+    statements.into_iter().map(SqlText::from).collect()
+}
+
+/// Nobody may do anything, then whoever may on the source may again. Where owners are left out, the owner keeps what goes without
+/// saying.
+fn grants(
+    object: &LargeObject,
+    now: Option<&LargeObject>,
+    options: &RestoreOptions,
+) -> Vec<String> {
+    let oid = object.oid;
+    let is_owner = |role: Option<&str>| role == Some(object.owner.as_str());
+    let mut revoked: BTreeSet<Option<&str>> = BTreeSet::new();
+    if let Some(grants) = now.and_then(|now| now.grants.as_ref()) {
+        let grantees = grants.iter().map(|grant| grant.grantee.as_deref());
+        // On the target it may be another's, who keeps it where owners are left out.
+        let kept = now
+            .map(|now| now.owner.as_str())
+            .filter(|_| options.no_owner);
+        revoked.extend(grantees.filter(|role| role.is_none() || *role != kept));
+    }
+    let Some(wanted) = &object.grants else {
+        if now.is_none() {
+            return Vec::new();
+        }
+        let mut statements: Vec<String> =
+            revoked.into_iter().map(|role| revoke(oid, role)).collect();
+        if !options.no_owner {
+            let owner = quote_ident(&object.owner);
+            statements.push(format!("grant all on large object {oid} to {owner}"));
+        }
+        return statements;
+    };
+    if !options.no_owner {
+        revoked.insert(Some(object.owner.as_str()));
+    }
+    let mut statements: Vec<String> = revoked.into_iter().map(|role| revoke(oid, role)).collect();
+    for grant in wanted {
+        let grantee = grant.grantee.as_deref();
+        if is_owner(grantee) && options.no_owner {
+            continue;
+        }
+        let option = if grant.grantable && !is_owner(grantee) {
+            " with grant option"
+        } else {
+            ""
+        };
+        let role = role(grantee);
+        statements.push(format!(
+            "grant {} on large object {oid} to {role}{option}",
+            grant.privilege
+        ));
+    }
+    statements
+}
+
+fn revoke(oid: Oid, grantee: Option<&str>) -> String {
+    let role = role(grantee);
+    format!("revoke all on large object {oid} from {role} cascade")
+}
+
+fn role(grantee: Option<&str>) -> String {
+    grantee.map_or_else(|| "public".to_owned(), quote_ident)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::LargeObjectGrant;
+
+    fn object(oid: u32, owner: &str, grants: Option<&[(&str, &str)]>) -> LargeObject {
+        let grant = |(grantee, privilege): &(&str, &str)| LargeObjectGrant {
+            grantee: (!grantee.is_empty()).then(|| (*grantee).to_owned()),
+            privilege: (*privilege).to_owned(),
+            grantable: false,
+        };
+        LargeObject {
+            oid: Oid(oid),
+            owner: owner.into(),
+            comment: None,
+            grants: grants.map(|grants| grants.iter().map(grant).collect()),
+        }
+    }
+
+    #[test]
+    fn what_is_new_other_and_gone_is_told_apart() {
+        let one = |oid| object(oid, "o", None);
+        let source = [one(1), one(2), one(3), one(4)];
+        let target = [one(2), one(3), one(4), one(5)];
+        let set = |oids: &[u32]| oids.iter().map(|oid| Oid(*oid)).collect();
+        let changes = ObjectChanges::decide((&source, &target), &set(&[1, 3, 4, 5]), &set(&[2, 3]));
+        let made: Vec<u32> = changes.made.iter().map(|one| one.oid.0).collect();
+        assert_eq!(made, [1, 2, 3]);
+        assert_eq!(changes.rewritten, set(&[2, 3]));
+        let described: Vec<u32> = changes.described.iter().map(|(one, _)| one.oid.0).collect();
+        assert_eq!(described, [4]);
+        assert_eq!(changes.removed, [Oid(5)]);
+        assert_eq!(
+            changes.unlinked()[0].to_string(),
+            "select pg_catalog.lo_unlink(oid) from pg_catalog.unnest('{5,2,3}'::pg_catalog.oid[]) as going (oid)"
+        );
+    }
+
+    #[test]
+    fn grants_are_taken_back_before_they_are_given() {
+        let options = RestoreOptions::default();
+        let now = object(7, "o", Some(&[("", "SELECT"), ("a", "UPDATE")]));
+        let wanted = object(7, "o", Some(&[("b", "SELECT")]));
+        let texts = |statements: Vec<SqlText>| -> Vec<String> {
+            statements.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(
+            texts(describe(&wanted, Some(&now), &options)),
+            [
+                "alter large object 7 owner to \"o\"",
+                "revoke all on large object 7 from public cascade",
+                "revoke all on large object 7 from \"a\" cascade",
+                "revoke all on large object 7 from \"o\" cascade",
+                "grant SELECT on large object 7 to \"b\"",
+            ]
+        );
+        let nothing = object(7, "o", None);
+        assert_eq!(
+            texts(describe(&nothing, None, &options)),
+            ["alter large object 7 owner to \"o\""]
+        );
+        assert_eq!(
+            texts(describe(&nothing, Some(&now), &options))
+                .last()
+                .map(String::as_str),
+            Some("grant all on large object 7 to \"o\"")
+        );
+    }
+}

@@ -1,0 +1,390 @@
+//! How a table is brought to what the source holds: row by row, or all of its rows anew. Pure.
+
+use crate::catalog::{Column, SourceFacts, Table, Types};
+use crate::model::{Bytes, CopyFormat, QualifiedName, RowKind, Rows, SyncedTable, quote_ident};
+use crate::verify::drill::{DifferingRow, Found};
+use crate::verify::rows::Comparand;
+
+/// If more of a table's rows differ than one of so many, all of them are copied anew: a row by its key costs about as much as
+/// three that are copied one after the other (it is looked for on both sides, and deleted).
+const SHARE: u64 = 3;
+/// Of a table with no more rows than this, rows are changed one by one whatever the share: the difference is nothing, and readers
+/// are not kept out.
+const FEW_ROWS: u64 = 1_000;
+
+/// What was found of a table whose rows differ.
+#[derive(Debug, Clone, Copy)]
+pub struct Differs<'a> {
+    /// What was read of it.
+    pub comparand: &'a Comparand,
+    /// The rows that differ, if they could be found.
+    pub found: Option<&'a Found>,
+    /// Rows on the source.
+    pub source: Rows,
+    /// Rows on the target.
+    pub target: Rows,
+}
+
+/// What is to be done to a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableChange {
+    /// The table, or the partition; of partitions that differ between servers, the root above them.
+    pub table: QualifiedName,
+    /// It is such a root.
+    pub is_root: bool,
+    /// A condition for the rows that are meant; those of an extension's configuration.
+    pub condition: Option<String>,
+    /// The columns that are written, quoted.
+    pub columns: Vec<String>,
+    /// In which format its rows travel.
+    pub format: CopyFormat,
+    /// By which columns its rows are told apart, quoted; without any, by their whole content.
+    pub key: Vec<String>,
+    /// What is done.
+    pub how: How,
+    /// Rows that come, change and go.
+    pub figures: Figures,
+}
+
+/// One by one, or all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum How {
+    /// These rows.
+    ByRows(Vec<DifferingRow>),
+    /// All rows of the target go, and all of the source's come.
+    Anew {
+        /// Why, a clause.
+        because: String,
+        /// So many come.
+        rows: Rows,
+    },
+}
+
+/// Rows that come, change and go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Rows that only the source has.
+    pub inserted: Rows,
+    /// Rows with the same key and other values.
+    pub updated: Rows,
+    /// Rows that only the target has.
+    pub deleted: Rows,
+}
+
+impl TableChange {
+    /// Decides. `None` if the source's catalog knows no such table, which cannot be: it was read.
+    pub fn decide(
+        differs: &Differs<'_>,
+        (source, target): (&SourceFacts, &SourceFacts),
+    ) -> Option<Self> {
+        let name = &differs.comparand.name;
+        let (ours, is_root) = known(name, source)?;
+        let (theirs, _) = known(name, target)?;
+        let written = || ours.columns.iter().filter(|column| !column.generated);
+        let key = differs.comparand.key.as_ref();
+        let because = why_anew(differs, is_root, source);
+        let figures = match differs.found {
+            Some(found) if !found.cut_off => Figures {
+                inserted: Rows(found.missing),
+                updated: Rows(found.changed),
+                deleted: Rows(found.extra),
+            },
+            _ => Figures {
+                inserted: differs.source,
+                updated: Rows(0),
+                deleted: differs.target,
+            },
+        };
+        Some(Self {
+            table: name.clone(),
+            is_root,
+            condition: differs.comparand.condition.clone(),
+            columns: written().map(|column| quote_ident(&column.name)).collect(),
+            format: format(written(), theirs, (source, target)),
+            key: key.map_or_else(Vec::new, |key| {
+                key.columns.iter().map(|name| quote_ident(name)).collect()
+            }),
+            how: match because {
+                Some(because) => How::Anew {
+                    because,
+                    rows: differs.source,
+                },
+                None => How::ByRows(differs.found.map_or_else(Vec::new, |one| one.rows.clone())),
+            },
+            figures,
+        })
+    }
+
+    /// As it is told.
+    pub fn told(&self, bytes: Bytes) -> SyncedTable {
+        SyncedTable {
+            table: self.table.clone(),
+            inserted: self.figures.inserted,
+            updated: self.figures.updated,
+            deleted: self.figures.deleted,
+            anew: match &self.how {
+                How::Anew { because, .. } => Some(because.clone()),
+                How::ByRows(_) => None,
+            },
+            bytes,
+        }
+    }
+
+    /// The rows that go: those that only the target has, and those that come again with other values.
+    pub fn going(&self) -> Vec<&DifferingRow> {
+        self.rows(RowKind::Extra)
+    }
+
+    /// The rows that come: those that only the source has, and those that have gone with other values.
+    pub fn coming(&self) -> Vec<&DifferingRow> {
+        self.rows(RowKind::Missing)
+    }
+
+    fn rows(&self, kind: RowKind) -> Vec<&DifferingRow> {
+        let rows = match &self.how {
+            How::ByRows(rows) => rows.as_slice(),
+            How::Anew { .. } => &[],
+        };
+        let is_meant = |row: &&DifferingRow| row.kind == kind || row.kind == RowKind::Changed;
+        rows.iter().filter(is_meant).collect()
+    }
+}
+
+/// A table by its name; of partitions that are read as one, the first, and that it is one of these.
+fn known<'a>(name: &QualifiedName, facts: &'a SourceFacts) -> Option<(&'a Table, bool)> {
+    let tables = &facts.tables;
+    if let Some(table) = tables.iter().find(|table| table.name == *name) {
+        return Some((table, false));
+    }
+    let is_in_it = |table: &&Table| table.partition_root.as_ref() == Some(name);
+    tables.iter().find(is_in_it).map(|table| (table, true))
+}
+
+/// Why all rows are copied anew, if they are.
+fn why_anew(differs: &Differs<'_>, is_root: bool, facts: &SourceFacts) -> Option<String> {
+    let Differs {
+        comparand,
+        found,
+        source,
+        target,
+    } = *differs;
+    if is_root {
+        return Some("a row may be in another partition there than on the source".to_owned());
+    }
+    let Some(found) = found else {
+        return Some("which of its rows differ could not be found out".to_owned());
+    };
+    let named: u64 = found.rows.iter().map(|row| row.copies).sum();
+    if found.cut_off || named < found.total() {
+        return Some("more of its rows differ than are looked at one by one".to_owned());
+    }
+    let rows = source.0.max(target.0);
+    if rows > FEW_ROWS && found.total() > rows / SHARE {
+        return Some(format!("more than one of {SHARE} rows differs"));
+    }
+    let is_lost = |text: &String| text.contains('\u{fffd}');
+    if comparand.key.is_some() && found.rows.iter().any(|row| row.key.iter().any(is_lost)) {
+        return Some("a key is no text in UTF-8".to_owned());
+    }
+    comparand
+        .key
+        .iter()
+        .flat_map(|key| &key.columns)
+        .find(|name| is_composite(comparand, name, facts))
+        .map(|name| {
+            format!(
+                "its key has a composite value, column {}",
+                quote_ident(name)
+            )
+        })
+}
+
+/// The server reads no literal without a type as a composite value.
+fn is_composite(comparand: &Comparand, column: &str, facts: &SourceFacts) -> bool {
+    let Some((table, _)) = known(&comparand.name, facts) else {
+        return true;
+    };
+    let found = table.columns.iter().find(|one| one.name == column);
+    let mut kind = found.and_then(|column| facts.types.get(&column.type_oid));
+    // A domain over a domain over …: as many as there are types, and no more.
+    for _ in 0..facts.types.len() {
+        match kind {
+            Some(domain) if domain.kind == 'd' => {
+                kind = domain.base.and_then(|base| facts.types.get(&base));
+            }
+            _ => break,
+        }
+    }
+    kind.is_none_or(|found| found.kind == 'c')
+}
+
+/// Binary where it is safe on both sides.
+fn format<'a>(
+    written: impl Iterator<Item = &'a Column>,
+    target: &Table,
+    (ours, theirs): (&SourceFacts, &SourceFacts),
+) -> CopyFormat {
+    for column in written {
+        let found = target.columns.iter().find(|one| one.name == column.name);
+        let name = |facts: &SourceFacts, column: &Column| {
+            let known = facts.types.get(&column.type_oid);
+            known.map(|known| known.name.clone())
+        };
+        let same = found.is_some_and(|found| name(ours, column) == name(theirs, found));
+        let not_binary = Types(&ours.types)
+            .not_binary_because(column.type_oid)
+            .or_else(|| {
+                found.and_then(|found| Types(&theirs.types).not_binary_because(found.type_oid))
+            })
+            .or_else(|| (!same).then(|| "its type is another one on the target".to_owned()));
+        if let Some(because) = not_binary {
+            return CopyFormat::Text {
+                because: format!("column {}: {because}", quote_ident(&column.name)),
+            };
+        }
+    }
+    CopyFormat::Binary
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::rows::Key;
+
+    fn facts() -> SourceFacts {
+        let column = |name: &str| Column {
+            name: name.to_owned(),
+            type_oid: crate::model::Oid(23),
+            generated: name == "made",
+            is_virtual: false,
+        };
+        SourceFacts {
+            tables: vec![Table {
+                oid: crate::model::Oid(1),
+                name: QualifiedName::new("s", "t"),
+                unlogged: false,
+                has_children: false,
+                heap: Bytes(0),
+                total: Bytes(0),
+                row_estimate: Rows(0),
+                extension: None,
+                extension_condition: None,
+                partition_root: Some(QualifiedName::new("s", "root")),
+                load_via_root: false,
+                reaches_foreign: false,
+                columns: vec![column("id"), column("made"), column("v")],
+                integer_key: None,
+                key_range: None,
+            }],
+            types: [(
+                crate::model::Oid(23),
+                crate::catalog::Type {
+                    name: "integer".into(),
+                    schema: "pg_catalog".into(),
+                    kind: 'b',
+                    element: None,
+                    base: None,
+                    has_binary: true,
+                    fields: Vec::new(),
+                    subtype: None,
+                    range: None,
+                    extension: None,
+                },
+            )]
+            .into(),
+            ..SourceFacts::default()
+        }
+    }
+
+    fn row(kind: RowKind, key: &str) -> DifferingRow {
+        DifferingRow {
+            kind,
+            key: vec![key.to_owned()],
+            copies: 1,
+            hash: None,
+        }
+    }
+
+    fn found(rows: Vec<DifferingRow>) -> Found {
+        let count = |kind| rows.iter().filter(|row| row.kind == kind).count() as u64;
+        Found {
+            missing: count(RowKind::Missing),
+            extra: count(RowKind::Extra),
+            changed: count(RowKind::Changed),
+            cut_off: false,
+            rows,
+        }
+    }
+
+    fn decided(name: &str, found: Option<&Found>, rows: u64) -> TableChange {
+        let comparand = Comparand {
+            key: Some(Key {
+                columns: vec!["id".to_owned()],
+                number: Some(false),
+            }),
+            ..Comparand::named(&QualifiedName::new("s", name))
+        };
+        let differs = Differs {
+            comparand: &comparand,
+            found,
+            source: Rows(rows),
+            target: Rows(rows),
+        };
+        let facts = facts();
+        TableChange::decide(&differs, (&facts, &facts)).expect("it is known")
+    }
+
+    fn because(change: &TableChange) -> Option<&str> {
+        match &change.how {
+            How::Anew { because, .. } => Some(because),
+            How::ByRows(_) => None,
+        }
+    }
+
+    #[test]
+    fn few_rows_are_changed_one_by_one_and_what_is_generated_is_not_written() {
+        let rows = vec![
+            row(RowKind::Missing, "1"),
+            row(RowKind::Extra, "2"),
+            row(RowKind::Changed, "3"),
+        ];
+        let change = decided("t", Some(&found(rows)), 10);
+        assert_eq!(because(&change), None);
+        assert_eq!(change.columns, [r#""id""#, r#""v""#]);
+        assert_eq!(change.format, CopyFormat::Binary);
+        let keys = |rows: Vec<&DifferingRow>| -> Vec<String> {
+            rows.iter().map(|row| row.key[0].clone()).collect()
+        };
+        assert_eq!(keys(change.going()), ["2", "3"]);
+        assert_eq!(keys(change.coming()), ["1", "3"]);
+        let told = change.told(Bytes(7));
+        assert_eq!(
+            (told.inserted, told.updated, told.deleted),
+            (Rows(1), Rows(1), Rows(1))
+        );
+    }
+
+    #[test]
+    fn what_is_cheaper_or_safer_anew_is_copied_anew() {
+        let third = found(
+            (0..400)
+                .map(|n| row(RowKind::Changed, &n.to_string()))
+                .collect(),
+        );
+        assert!(because(&decided("t", Some(&third), 1_100)).is_some());
+        assert_eq!(because(&decided("t", Some(&third), 1_300)), None);
+        // Of a small table it does not matter.
+        assert_eq!(because(&decided("t", Some(&third), 900)), None);
+        assert!(because(&decided("root", Some(&third), 9_000)).is_some());
+        let not_found = decided("t", None, 9_000);
+        assert!(because(&not_found).is_some());
+        assert_eq!(not_found.figures.inserted, Rows(9_000));
+        let too_many = Found {
+            missing: 500,
+            ..third.clone()
+        };
+        assert!(because(&decided("t", Some(&too_many), 90_000)).is_some());
+        let strange = found(vec![row(RowKind::Missing, "a\u{fffd}")]);
+        assert!(because(&decided("t", Some(&strange), 9_000)).is_some());
+    }
+}
