@@ -114,14 +114,30 @@ fn a_move_is_measured_by_its_rehearsal() {
         }
     }
 
-    // Killed and resumed, it is still measured by the rehearsal, and has what is left of the window.
     let again = target.database("again");
+    assert_measured_after_a_kill((&from, &again), measure);
+
+    let half = rehearsal.path("half");
+    cut_in_half(&rehearsal.path(RUN_DIR), &half);
+    let half = half.to_str().expect("UTF-8");
+    for (dir, why) in [
+        (half, "is no measure: it did not come to its end"),
+        ("nowhere", "there is no run directory nowhere"),
+    ] {
+        let refused = move_with(&from, &to, &["--baseline", dir]);
+        assert_eq!(refused.status, 2, "{refused}");
+        assert!(refused.stderr.contains(why), "{refused}");
+    }
+}
+
+/// Killed and resumed, a move is still measured by the rehearsal, and has what is left of the window.
+fn assert_measured_after_a_kill((from, to): (&str, &str), measure: &str) {
     let fixed = [
         "move",
         "--source",
-        &from,
+        from,
         "--target",
-        &again,
+        to,
         "--run-dir",
         RUN_DIR,
     ];
@@ -144,18 +160,6 @@ fn a_move_is_measured_by_its_rehearsal() {
         left.is_some_and(|left| (3_000_000..3_600_000).contains(&left)),
         "{resumed}"
     );
-
-    let half = rehearsal.path("half");
-    cut_in_half(&rehearsal.path(RUN_DIR), &half);
-    let half = half.to_str().expect("UTF-8");
-    for (dir, why) in [
-        (half, "is no measure: it did not come to its end"),
-        ("nowhere", "there is no run directory nowhere"),
-    ] {
-        let refused = move_with(&from, &to, &["--baseline", dir]);
-        assert_eq!(refused.status, 2, "{refused}");
-        assert!(refused.stderr.contains(why), "{refused}");
-    }
 }
 
 /// The event of a kind, of which there is one.

@@ -156,9 +156,7 @@ impl Manifest {
         let path = archive.path_of(MANIFEST);
         match archive.whole(MANIFEST) {
             Ok(bytes) => Self::parse(&bytes, &path),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(without_manifest(archive))
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(without_manifest(archive)),
             Err(error) => Err(ArchiveError::file("opening", &path)(error)),
         }
     }

@@ -246,6 +246,7 @@ pub(super) async fn compare_all(
         pause: Duration::ZERO,
         repair: None,
         after: None,
+        remembered: REMEMBERED,
     };
     Box::pin(verdict::reach(&both, &asked, &Reading::default(), emit)).await
 }
