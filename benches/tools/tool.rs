@@ -164,6 +164,7 @@ pub const TOOLS: [Tool; 14] = [
         script: r#""$BASE" move --source "$SOURCE" --target "$TARGET" --run-dir "$SCRATCH/run" -j "$JOBS""#,
         is_usual: false,
         needs: Need::Base,
+        ..USUAL
     },
 ];
 
