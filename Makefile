@@ -43,11 +43,13 @@ test-faults: ## the whole fault-injection suite: kills at every point, lost sess
 test-archives: ## damage to archives at 1,000 places each, ours and pg_dump's; dumps and restores killed at 50 instants, and resumed
 	@tests/support/install-servers all
 	PGCONVOY_ARCHIVES=whole cargo nextest run --config-file .ci/nextest.toml --profile whole --features faults \
-	    --test archives --test dump --no-capture $(or $(ARGS),-E 'test(damage) or test(killed) or test(files_of)')
+	    --test archives --test dump --test storage --run-ignored all --no-capture \
+	    $(or $(ARGS),-E 'test(damage) or test(killed) or test(files_of) or test(gigabyte)')
 
 test-sync: ## what it costs to bring a gigabyte over, and many random tables that are
 	@tests/support/install-servers all
-	PGCONVOY_SYNC=whole cargo nextest run --config-file .ci/nextest.toml --profile whole --features faults --no-capture --test sync $(or $(ARGS),cost random)
+	PGCONVOY_SYNC=whole cargo nextest run --config-file .ci/nextest.toml --profile whole --features faults \
+	    --test sync --run-ignored all --no-capture $(or $(ARGS),cost random killed)
 
 # What is given to make is given to the benchmark, by the same name.
 BENCH := SCENARIO SETTING TOOLS ROUNDS SCALE FROM TO JOBS PROFILE COMPRESSION BASE

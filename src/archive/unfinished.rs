@@ -195,10 +195,7 @@ impl Unfinished {
         match &self.0 {
             Kind::Directory(directory) => directory.finish(manifest)?,
             Kind::Prefix(prefix) => {
-                let mut text = serde_json::to_vec_pretty(manifest).map_err(io::Error::from);
-                if let Ok(text) = &mut text {
-                    text.push(b'\n');
-                }
+                let text = manifest.to_bytes().map_err(io::Error::from);
                 let text = text.map_err(ArchiveError::file("writing", self.path()))?;
                 prefix.check_mark()?;
                 self.write(MANIFEST, &text)?;

@@ -28,10 +28,8 @@ fn measured(mut run: Running) -> (Finished, u64, Duration) {
 }
 
 #[test]
+#[ignore = "a gigabyte: make test-archives"]
 fn heavy_a_gigabyte_goes_to_a_store_and_back() {
-    if std::env::var_os("PGCONVOY_ARCHIVES").is_none_or(|value| value != "whole") {
-        return;
-    }
     let (Some(source), Some(target)) = (Server::start(18), Server::start(18)) else {
         return;
     };
