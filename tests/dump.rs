@@ -720,10 +720,18 @@ fn an_interrupted_dump_is_resumed() {
 #[test]
 fn a_killed_dump_is_resumed() {
     let Some(source) = large(18) else { return };
-    let began = Instant::now();
-    let undisturbed = dump(&source.conninfo("large"), &["-Z", "gzip:1", "-j2"]);
-    assert_dumped(&undisturbed);
+    let begin = || {
+        let mut run = prepare(&source.conninfo("large"), &["-Z", "gzip:9", "-j2"]).start();
+        let request = run.dir().join(RUN_DIR).join("run.json");
+        while run.is_running() && !request.exists() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        (run, Instant::now())
+    };
+    let (run, began) = begin();
+    let undisturbed = run.finish();
     let mut took = began.elapsed();
+    assert_dumped(&undisturbed);
     let contents = |archive: &Path| {
         let manifest = Manifest::read(archive).expect("a manifest");
         let tables = manifest.tables.into_iter();
@@ -741,8 +749,7 @@ fn a_killed_dump_is_resumed() {
     };
     let mut resumed = 0;
     for kill in 0..kills {
-        let mut run = prepare(&source.conninfo("large"), &["-Z", "gzip:1", "-j2"]).start();
-        let began = Instant::now();
+        let (mut run, began) = begin();
         while run.is_running() && began.elapsed() < took * kill / kills {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -758,7 +765,7 @@ fn a_killed_dump_is_resumed() {
             let whole = killed.path(ARCHIVE).join("pgconvoy.manifest.json").exists();
             assert!(!killed.path(ARCHIVE).exists() || whole, "{killed}");
         }
-        if !killed.path(RUN_DIR).join("run.json").exists() || killed.path(ARCHIVE).exists() {
+        if killed.path(ARCHIVE).exists() {
             continue;
         }
         let again = Pgconvoy::new(["resume".as_ref(), killed.path(RUN_DIR).as_os_str()]).run();
