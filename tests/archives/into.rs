@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::scene::{anew, archives, assert_ends, prepare, restore, scene, scratch};
-use crate::support::binary::Pgconvoy;
+use crate::support::binary::{Finished, Pgconvoy};
 use crate::support::moving::{RUN_DIR, assert_equal, assert_no_ledger, assert_proven, report};
 use crate::support::server::Server;
 
@@ -173,12 +173,11 @@ fn what_the_archive_has_is_dropped_first_and_everything_else_stays() {
         assert_ends(&needed, 1, &["public.needs", "Nothing was dropped"]);
         assert_eq!(server.psql("kept", "select count(*) from needs"), "900");
         server.psql("kept", "drop view needs");
-        // Killed when everything is dropped: what was dropped is not missed.
-        let killed = prepare(&archive, &to, &["--clean", "kept"]);
-        let killed = killed.env("PGCONVOY_FAULT", "kill@target-ready").run();
-        assert_eq!(killed.status, -1, "{killed}");
-        let resumed = Pgconvoy::new(["resume".as_ref(), killed.path(RUN_DIR).as_os_str()]).run();
-        assert_eq!(resumed.status, 0, "{resumed}");
+        // Killed when everything is dropped, before and after the commit: what was dropped is not missed.
+        for moment in ["target-uncleaned", "target-ready"] {
+            let resumed = killed_and_resumed(prepare(&archive, &to, &["--clean", "kept"]), moment);
+            assert_eq!(resumed.status, 0, "{moment}: {resumed}");
+        }
         server.psql("kept", "drop table mine; select lo_unlink(80001)");
         assert_equal("cleaned", &from, &to, &[]);
     }
@@ -290,12 +289,17 @@ fn the_live_source_is_compared_as_well() {
     let itself = restore(&ours, &to, &["--overwrite", "copy", "--source", &to]);
     assert_ends(&itself, 2, &["the same database"]);
     // A resumption compares it, too.
-    let to = anew(&server, "copy");
-    let killed = prepare(&ours, &to, &["--source", &from]);
-    let killed = killed.env("PGCONVOY_FAULT", "kill@jobs-done").run();
-    assert_eq!(killed.status, -1, "{killed}");
-    let resumed = Pgconvoy::new(["resume".as_ref(), killed.path(RUN_DIR).as_os_str()]).run();
-    assert_ends(&resumed, 3, &["app.later", "since the dump"]);
+    for moment in ["jobs-done", "source-compared"] {
+        let to = anew(&server, "copy");
+        let resumed = killed_and_resumed(prepare(&ours, &to, &["--source", &from]), moment);
+        assert_ends(&resumed, 3, &["app.later", "since the dump"]);
+    }
+}
+
+fn killed_and_resumed(run: Pgconvoy, moment: &str) -> Finished {
+    let killed = run.env("PGCONVOY_FAULT", format!("kill@{moment}")).run();
+    assert_eq!(killed.status, -1, "{moment}: {killed}");
+    Pgconvoy::new(["resume".as_ref(), killed.path(RUN_DIR).as_os_str()]).run()
 }
 
 /// Does something to the target when all is loaded, and before it is compared.
@@ -304,7 +308,7 @@ fn restored_and_then(
     to: &str,
     (server, database): (&Server, &str),
     sql: &str,
-) -> crate::support::binary::Finished {
+) -> Finished {
     let run = prepare(archive, to, &[]);
     let file = run.dir().join("held");
     let run = run
