@@ -720,7 +720,7 @@ fn an_interrupted_dump_is_resumed() {
 #[test]
 fn a_killed_dump_is_resumed() {
     let Some(source) = large(18) else { return };
-    let begin = || {
+    let start = || {
         let mut run = prepare(&source.conninfo("large"), &["-Z", "gzip:9", "-j2"]).start();
         let request = run.dir().join(RUN_DIR).join("run.json");
         while run.is_running() && !request.exists() {
@@ -728,7 +728,7 @@ fn a_killed_dump_is_resumed() {
         }
         (run, Instant::now())
     };
-    let (run, began) = begin();
+    let (run, began) = start();
     let undisturbed = run.finish();
     let mut took = began.elapsed();
     assert_dumped(&undisturbed);
@@ -749,7 +749,7 @@ fn a_killed_dump_is_resumed() {
     };
     let mut resumed = 0;
     for kill in 0..kills {
-        let (mut run, began) = begin();
+        let (mut run, began) = start();
         while run.is_running() && began.elapsed() < took * kill / kills {
             std::thread::sleep(Duration::from_millis(1));
         }

@@ -9,7 +9,7 @@ use crate::support::binary::{Finished, Pgconvoy};
 use crate::support::moving::{RUN_DIR, assert_equal, assert_no_ledger, assert_proven, report};
 use crate::support::server::Server;
 
-fn sentence(run: &crate::support::binary::Finished) -> String {
+fn sentence(run: &Finished) -> String {
     let sentence = report(run)["sentence"].as_str().map(str::to_owned);
     sentence.unwrap_or_default()
 }
