@@ -7,6 +7,8 @@ select k.conname::text as name,
        fc.relname::text as referenced_name,
        fc.relkind = 'p' as referenced_partitioned,
        k.confmatchtype = 'f' as match_full,
+       -- Those over periods of time (18+) ask another question.
+       coalesce((pg_catalog.to_jsonb(k) ->> 'conperiod')::bool, false) as over_time,
        (select pg_catalog.array_agg(a.attname::text order by u.place)
         from pg_catalog.unnest(k.conkey) with ordinality as u(number, place)
         join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.number) as columns,
@@ -27,8 +29,6 @@ where k.contype = 'f'
   -- A key to a partitioned table is one to each of its partitions as well, which no row has to meet.
   and not exists (select from pg_catalog.pg_constraint p
                   where p.oid = (pg_catalog.to_jsonb(k) ->> 'conparentid')::oid and p.conrelid = k.conrelid)
-  -- Those over periods of time (18+) ask another question.
-  and not coalesce((pg_catalog.to_jsonb(k) ->> 'conperiod')::bool, false)
   and n.nspname !~ '^pg_'
   and n.nspname <> 'information_schema'
   and pg_catalog.has_schema_privilege(n.oid, 'USAGE')
