@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use support::binary::{Finished, Pgconvoy};
-use support::moving::{RUN_DIR, assert_equal, assert_no_ledger, assert_proven, move_with};
+use support::moving::{RUN_DIR, assert_equal, assert_no_ledger, assert_proven, move_with, prepare};
 use support::server::Server;
 
 const SHOP: &str = "
@@ -132,22 +132,9 @@ fn a_move_is_measured_by_its_rehearsal() {
 
 /// Killed and resumed, a move is still measured by the rehearsal, and has what is left of the window.
 fn assert_measured_after_a_kill((from, to): (&str, &str), measure: &str) {
-    let fixed = [
-        "move",
-        "--source",
-        from,
-        "--target",
-        to,
-        "--run-dir",
-        RUN_DIR,
-    ];
-    let killed = Pgconvoy::new(
-        fixed
-            .iter()
-            .chain(&["--baseline", measure, "--window", "1h"]),
-    )
-    .env("PGCONVOY_FAULT", "kill@job-started[copy ]")
-    .run();
+    let killed = prepare(from, to, &["--baseline", measure, "--window", "1h"])
+        .env("PGCONVOY_FAULT", "kill@job-started[copy ]")
+        .run();
     let run_dir = killed.path(RUN_DIR);
     let resumed = Pgconvoy::new(["resume", run_dir.to_str().expect("UTF-8")]).run();
     assert_eq!(resumed.status, 0, "{resumed}");

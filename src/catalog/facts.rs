@@ -111,6 +111,30 @@ pub struct Table {
     pub key_range: Option<(i64, i64)>,
 }
 
+#[cfg(test)]
+impl Table {
+    /// One of which nothing is known but its name and columns.
+    pub fn bare(name: QualifiedName, columns: Vec<Column>) -> Self {
+        Self {
+            oid: Oid(1),
+            name,
+            unlogged: false,
+            has_children: false,
+            heap: Bytes(0),
+            total: Bytes(0),
+            row_estimate: Rows(0),
+            extension: None,
+            extension_condition: None,
+            partition_root: None,
+            load_via_root: false,
+            reaches_foreign: false,
+            columns,
+            integer_key: None,
+            key_range: None,
+        }
+    }
+}
+
 /// An index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Index {

@@ -141,16 +141,8 @@ impl<'a> Session<'a> {
 
     /// The first event of a session.
     pub fn tell_start(&self, command: &str, road: &Road, requested: &Requested) {
-        self.emitter().emit(What::RunStarted {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            command: command.to_owned(),
-            source: road.source.endpoint.clone(),
-            target: road.target_endpoint(),
-            jobs: requested.jobs,
-            verify: requested.verify,
-            run_dir: self.output.run_dir().path().display().to_string(),
-            narrowed_by: requested.narrowed_by(),
-        });
+        let started = started(command, (road, requested), self.output);
+        self.emitter().emit(started);
     }
 
     /// The look before the leap: everything that could speak against it. Only reads, and claims the target.
@@ -430,6 +422,24 @@ pub(super) fn refuse_blockers(findings: &[Finding]) -> Result<(), Failure> {
         Ok(())
     } else {
         Err(Failure::no_go(findings))
+    }
+}
+
+/// The first event of a session with two servers.
+pub(super) fn started(
+    command: &str,
+    (road, requested): (&Road, &Requested),
+    output: &Output,
+) -> What {
+    What::RunStarted {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        command: command.to_owned(),
+        source: road.source.endpoint.clone(),
+        target: road.target_endpoint(),
+        jobs: requested.jobs,
+        verify: requested.verify,
+        run_dir: output.run_dir().path().display().to_string(),
+        narrowed_by: requested.narrowed_by(),
     }
 }
 

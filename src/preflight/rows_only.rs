@@ -380,7 +380,6 @@ fn referenced_by_others(facts: &RowsOnly<'_>) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::catalog::{Column, Constraint};
-    use crate::model::{Bytes, Rows};
 
     fn table(name: &str, columns: &[&str]) -> Table {
         let column = |name: &&str| Column {
@@ -389,23 +388,8 @@ mod tests {
             generated: false,
             is_virtual: false,
         };
-        Table {
-            oid: Oid(1),
-            name: QualifiedName::new("s", name),
-            unlogged: false,
-            has_children: false,
-            heap: Bytes(0),
-            total: Bytes(0),
-            row_estimate: Rows(0),
-            extension: None,
-            extension_condition: None,
-            partition_root: None,
-            load_via_root: false,
-            reaches_foreign: false,
-            columns: columns.iter().map(column).collect(),
-            integer_key: None,
-            key_range: None,
-        }
+        let columns = columns.iter().map(column).collect();
+        Table::bare(QualifiedName::new("s", name), columns)
     }
 
     fn key(of: &str, to: &str) -> Constraint {

@@ -240,23 +240,9 @@ impl World {
 
     /// Adds a table to what the source holds.
     pub fn table(&mut self, name: &str) {
-        self.source_facts.tables.push(Table {
-            oid: Oid(1),
-            name: QualifiedName::new("public", name),
-            unlogged: false,
-            has_children: false,
-            heap: Bytes(0),
-            total: Bytes(0),
-            row_estimate: Rows(0),
-            extension: None,
-            extension_condition: None,
-            partition_root: None,
-            load_via_root: false,
-            reaches_foreign: false,
-            columns: Vec::new(),
-            integer_key: None,
-            key_range: None,
-        });
+        self.source_facts
+            .tables
+            .push(Table::bare(QualifiedName::new("public", name), Vec::new()));
     }
 }
 

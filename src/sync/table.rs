@@ -260,21 +260,11 @@ mod tests {
         };
         SourceFacts {
             tables: vec![Table {
-                oid: crate::model::Oid(1),
-                name: QualifiedName::new("s", "t"),
-                unlogged: false,
-                has_children: false,
-                heap: Bytes(0),
-                total: Bytes(0),
-                row_estimate: Rows(0),
-                extension: None,
-                extension_condition: None,
                 partition_root: Some(QualifiedName::new("s", "root")),
-                load_via_root: false,
-                reaches_foreign: false,
-                columns: vec![column("id"), column("made"), column("v")],
-                integer_key: None,
-                key_range: None,
+                ..Table::bare(
+                    QualifiedName::new("s", "t"),
+                    vec![column("id"), column("made"), column("v")],
+                )
             }],
             types: [(
                 crate::model::Oid(23),

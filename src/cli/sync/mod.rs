@@ -208,17 +208,10 @@ async fn connect(
     };
     let mut requested = Requested::new(&connection, &args.selection, &args.leave_out)?;
     requested.only_reads = args.dry_run;
+    requested.jobs = asked.jobs;
+    requested.verify = asked.level;
     let road = Road::connect(&requested).await?;
-    emitter.emit(What::RunStarted {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        command: "sync".to_owned(),
-        source: road.source.endpoint.clone(),
-        target: road.target_endpoint(),
-        jobs: asked.jobs,
-        verify: asked.level,
-        run_dir: output.run_dir().path().display().to_string(),
-        narrowed_by: requested.narrowed_by(),
-    });
+    emitter.emit(super::session::started("sync", (&road, &requested), output));
     let Road {
         source,
         mut target,

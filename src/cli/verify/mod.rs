@@ -306,17 +306,14 @@ async fn connect(args: &VerifyArgs, output: &Output) -> Result<(Both, Asked), Fa
         &args.leave_out,
     )?;
     requested.only_reads = true;
+    requested.jobs = asked.jobs;
+    requested.verify = asked.level;
     let road = Road::connect(&requested).await?;
-    emitter.emit(What::RunStarted {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        command: "verify".to_owned(),
-        source: road.source.endpoint.clone(),
-        target: road.target_endpoint(),
-        jobs: asked.jobs,
-        verify: asked.level,
-        run_dir: output.run_dir().path().display().to_string(),
-        narrowed_by: requested.narrowed_by(),
-    });
+    emitter.emit(super::session::started(
+        "verify",
+        (&road, &requested),
+        output,
+    ));
     let Road {
         source,
         target,
