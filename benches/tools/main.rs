@@ -17,6 +17,7 @@
 mod support;
 
 mod check;
+mod foretold;
 mod meter;
 mod options;
 mod pair;

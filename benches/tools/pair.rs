@@ -11,7 +11,7 @@ use crate::support::server::Server;
 use crate::usage::{self, Usage};
 
 /// The database's name, on both sides.
-const DATABASE: &str = "bench";
+pub const DATABASE: &str = "bench";
 
 /// Since this version initdb makes data checksums unless it is told not to.
 const CHECKSUMS_SINCE: u32 = 18;

@@ -304,6 +304,7 @@ impl fmt::Display for Report {
             self.write_ratios(f)?;
         }
         for series in &self.tools {
+            series.write_foretold(f)?;
             for (round, reason) in &series.failed {
                 let reason = reason.replace('\n', "\n      ");
                 writeln!(
@@ -326,6 +327,32 @@ impl Series {
             .map(|(_, figures)| (column.of)(figures))
             .collect();
         Spread::of(values?)
+    }
+
+    /// What was foretold, as a part of what it came to.
+    fn write_foretold(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let foretold = |place: usize| {
+            let told = self
+                .counted
+                .iter()
+                .filter_map(|(_, figures)| figures.foretold);
+            let values = told.filter_map(|told| told.named()[place].1);
+            Spread::of(values.collect())
+        };
+        let Some(first) = self
+            .counted
+            .iter()
+            .find_map(|(_, figures)| figures.foretold)
+        else {
+            return Ok(());
+        };
+        writeln!(f, "\n  {}: foretold, as part of what it took", self.tool)?;
+        for (place, (name, _)) in first.named().iter().enumerate() {
+            if let Some(Spread { median, min, max }) = foretold(place) {
+                writeln!(f, "    {name:<16}{median:.2} ({min:.2} to {max:.2})")?;
+            }
+        }
+        Ok(())
     }
 }
 

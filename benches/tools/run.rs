@@ -7,9 +7,10 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::check::Check;
+use crate::foretold::Foretold;
 use crate::meter::{self, Metered};
 use crate::options::Options;
-use crate::pair::Pair;
+use crate::pair::{DATABASE, Pair};
 use crate::profile::Profile;
 use crate::support::server::newest_tools;
 use crate::tool::Tool;
@@ -34,6 +35,9 @@ pub struct Figures {
     pub peak_bytes: u64,
     /// The checkpoint that follows: what the tool left for others to do. Not in the wall time.
     pub checkpoint_s: f64,
+    /// What was foretold, if that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub foretold: Option<Foretold>,
 }
 
 /// How a run ended.
@@ -114,6 +118,7 @@ impl<'a> Conditions<'a> {
             written_bytes: (target_settled - target_before).written_bytes,
             peak_bytes: metered.peak_bytes,
             checkpoint_s,
+            foretold: Foretold::read(scratch.path())?,
         })
     }
 
@@ -136,6 +141,7 @@ impl<'a> Conditions<'a> {
             ("LC_ALL", "C.UTF-8".to_owned()),
             ("SOURCE", source),
             ("TARGET", target),
+            ("DATABASE", DATABASE.to_owned()),
             ("JOBS", self.options.jobs.to_string()),
             ("SCRATCH", scratch.display().to_string()),
             ("CHECKOUT", env!("CARGO_MANIFEST_DIR").to_owned()),

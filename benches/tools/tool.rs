@@ -1,6 +1,6 @@
 //! The tools, each a line of shell that can be typed by hand.
 //!
-//! What the lines name: `SOURCE` and `TARGET` are conninfos, `JOBS` is a number, `SCRATCH` an empty directory that
+//! What the lines name: `SOURCE` and `TARGET` are conninfos of the database `DATABASE`, `JOBS` is a number, `SCRATCH` an empty directory that
 //! is removed afterwards, on the same disk as the servers' data, `COMPRESSION` is what `-Z` takes, `CHECKOUT` is where this
 //! repository is. The newest client tools are first in `PATH`.
 
@@ -56,6 +56,13 @@ const STOCK_DUMP: &str =
 /// The stock tool takes it.
 const STOCK_RESTORE: &str = r#"pg_restore -j "$JOBS" -d "$TARGET" "$SCRATCH/dump""#;
 
+/// How long it will take, by the measured road.
+const ASK_CHECK: &str = r#"pgconvoy check --source "$SOURCE" --target "$TARGET" -j "$JOBS" --json > "$SCRATCH/check.json""#;
+
+/// The same, and how long it took just before. The rehearsal's rows are still there when the move begins, and go first.
+const REHEARSE: &str = r#"pgconvoy check --source "$SOURCE" --target "$TARGET" -j "$JOBS" --json > "$SCRATCH/check.json"
+            pgconvoy rehearse --source "$SOURCE" --target "$TARGET" --run-dir "$SCRATCH/rehearsal" -j "$JOBS""#;
+
 /// Half of the way: into an archive. Whether it holds everything is seen when it is restored.
 const INTO_ARCHIVE: Tool = Tool {
     after: STOCK_RESTORE,
@@ -72,11 +79,27 @@ const OUT_OF_ARCHIVE: Tool = Tool {
     ..USUAL
 };
 
-pub const TOOLS: [Tool; 14] = [
+pub const TOOLS: [Tool; 17] = [
     Tool {
         name: "move",
         about: "pgconvoy move, proven by content (its default)",
         script: r#"pgconvoy move --source "$SOURCE" --target "$TARGET" --run-dir "$SCRATCH/run" -j "$JOBS""#,
+        ..USUAL
+    },
+    Tool {
+        name: "move-foretold",
+        about: "move, and how right check and the display were about its time",
+        script: r#"pgconvoy move --source "$SOURCE" --target "$TARGET" --run-dir "$SCRATCH/run" -j "$JOBS""#,
+        before: ASK_CHECK,
+        is_usual: false,
+        ..USUAL
+    },
+    Tool {
+        name: "move-measured",
+        about: "move after a rehearsal, and how right that and the display were about its time",
+        script: r#"pgconvoy move --source "$SOURCE" --target "$TARGET" --run-dir "$SCRATCH/run" -j "$JOBS" --baseline "$SCRATCH/rehearsal" --overwrite "$DATABASE""#,
+        before: REHEARSE,
+        is_usual: false,
         ..USUAL
     },
     Tool {
@@ -155,6 +178,13 @@ pub const TOOLS: [Tool; 14] = [
         name: "floor",
         about: "the same work by psql, rows straight from server to server: unverified, no large objects",
         script: r#""$CHECKOUT/benches/tools/floor""#,
+        is_usual: false,
+        ..USUAL
+    },
+    Tool {
+        name: "floor-read",
+        about: "floor, and every table read back from the target, into nothing",
+        script: r#"READ_BACK=1 "$CHECKOUT/benches/tools/floor""#,
         is_usual: false,
         ..USUAL
     },
