@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use pgconvoy::archive::{MANIFEST, Manifest, Stored, check_files, read_large_object, read_rows};
 use pgconvoy::model::SqlText;
 
+use crate::packed::{self, Packed};
 use crate::scene::{anew, assert_ends, copy_of, our_dump, pg_dump, restore, scene, scratch, whole};
 use crate::support::moving::report;
 use crate::support::server::newest_tools;
@@ -274,7 +275,7 @@ fn stock_content(archive: &Path) -> Result<Vec<String>, String> {
 
 /// How long `pg_restore` may take for a small archive.
 fn patience() -> Duration {
-    Duration::from_millis(if whole() { 3000 } else { 300 })
+    Duration::from_millis(if whole() { 1000 } else { 300 })
 }
 
 const UNENDED: &str = "it does not end, or crashes";
@@ -350,49 +351,29 @@ impl Stock {
 }
 
 /// Formats that every `pg_dump` knows, and those that only one that was built for it does: these are made out of the first.
-const FORMATS: [(&str, &[&str]); 7] = [
+const FORMATS: [(&str, &[&str]); 9] = [
     ("-Fd none", &["-Fd", "-Z", "none"]),
     ("-Fd gzip", &["-Fd", "-Z", "gzip:1"]),
     ("-Fd lz4", &["-Fd", "-Z", "lz4"]),
     ("-Fd zstd", &["-Fd", "-Z", "zstd:1"]),
     ("-Fc none", &["-Fc", "-Z", "none"]),
     ("-Fc gzip", &["-Fc", "-Z", "gzip:1"]),
+    ("-Fc lz4", &["-Fc", "-Z", "lz4"]),
+    ("-Fc zstd", &["-Fc", "-Z", "zstd:1"]),
     ("-Ft", &["-Ft"]),
 ];
 
-/// The byte of the header that says how the files are compressed.
-const COMPRESSION_AT: usize = 11;
-
-/// A directory as a `pg_dump` would write it that was built with these compressions: frames without checksums.
-fn compressed(plain: &Path, name: &str, to: &Path) {
-    copy_of(plain, to);
-    for (path, bytes) in files(to) {
-        let bare = name_of(&path);
-        if bare == "toc.dat" {
-            let mut bytes = bytes;
-            bytes[COMPRESSION_AT] = if name.ends_with("lz4") { 2 } else { 3 };
-            fs::write(&path, bytes).expect("written");
-            continue;
-        }
-        if !holds_an_object(&bare) {
-            continue;
-        }
-        let (suffix, packed) = if name.ends_with("lz4") {
-            let builder = &mut lz4::EncoderBuilder::new();
-            let builder = builder.checksum(lz4::ContentChecksum::NoChecksum);
-            let mut encoder = builder.build(Vec::new()).expect("an encoder");
-            encoder.write_all(&bytes).expect("memory");
-            let (packed, ended) = encoder.finish();
-            ended.expect("memory");
-            ("lz4", packed)
-        } else {
-            (
-                "zst",
-                zstd::encode_all(bytes.as_slice(), 1).expect("memory"),
-            )
-        };
-        fs::remove_file(&path).expect("removed");
-        fs::write(to.join(format!("{bare}.{suffix}")), packed).expect("written");
+/// As a `pg_dump` would have written it that was built with the compression.
+fn packed_like(name: &str, dir: &Path, to: &Path) {
+    let packed = if name.ends_with("lz4") {
+        Packed::Lz4
+    } else {
+        Packed::Zstd
+    };
+    if name.starts_with("-Fd") {
+        packed::directory(&dir.join("-Fd-none"), packed, to);
+    } else {
+        packed::custom(&dir.join("-Fc-none"), packed, to);
     }
 }
 
@@ -418,7 +399,7 @@ fn damage_to_stock_archives_is_found_where_it_can_be() {
         let path = dir.path().join(name.replace(' ', "-"));
         let is_known = pg_dump(&server, "scene", (format, &path));
         if !is_known {
-            compressed(&dir.path().join("-Fd-none"), name, &path);
+            packed_like(name, dir.path(), &path);
         }
         let by_stock = is_known.then(|| stock_content(&path).expect("whole"));
         let whole_content = (content(&path).expect("whole"), by_stock);

@@ -5,6 +5,7 @@
 //! | `scene` | a small database, dumps of it, and restores |
 //! | `into` | rows alone, objects dropped first, databases created, and what a restore proves besides |
 //! | `damage` | bits, cuts, files that are missing or another's: in our archives and in those of `pg_dump` |
+//! | `packed` | compressions that the tools at hand do not know |
 //! | `killed` | restores killed at any instant |
 //!
 //! Some of it is a sample here: `make test-archives` does all of it.
@@ -15,4 +16,5 @@ mod support;
 mod damage;
 mod into;
 mod killed;
+mod packed;
 mod scene;
