@@ -7,7 +7,7 @@ select k.conname::text as name,
        fc.relname::text as referenced_name,
        fc.relkind = 'p' as referenced_partitioned,
        k.confmatchtype = 'f' as match_full,
-       -- Those over periods of time (18+) ask another question.
+       -- The last column is a period of time (18+), and its operator &&.
        coalesce((pg_catalog.to_jsonb(k) ->> 'conperiod')::bool, false) as over_time,
        (select pg_catalog.array_agg(a.attname::text order by u.place)
         from pg_catalog.unnest(k.conkey) with ordinality as u(number, place)

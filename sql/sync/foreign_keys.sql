@@ -1,6 +1,6 @@
 -- Foreign keys from and to tables whose rows are changed, as far as they are valid and not inherited: the question that counts rows
--- that point nowhere (null of one with PERIOD, where no single row need be pointed to), and the statements that take it away
--- and make it again. $1 and $2: schemas and names of the tables.
+-- that point nowhere (of one with PERIOD, whose period is not covered by those rows together that it overlaps), and the statements that
+-- take it away and make it again. $1 and $2: schemas and names of the tables.
 with recursive wanted as (
     select c.oid
       from rows from (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) as named (schema, name)
@@ -42,7 +42,14 @@ with recursive wanted as (
               join pg_catalog.pg_attribute fa on fa.attrelid = k.conrelid and fa.attnum = k.conkey[i]
               join pg_catalog.pg_attribute pa on pa.attrelid = k.confrelid and pa.attnum = k.confkey[i]
               join pg_catalog.pg_operator op on op.oid = k.conpfeqop[i]
-              join pg_catalog.pg_namespace opn on opn.oid = op.oprnamespace) as is_pointed_to
+              join pg_catalog.pg_namespace opn on opn.oid = op.oprnamespace) as is_pointed_to,
+           -- The last column is the period.
+           (select pg_catalog.format('pointing.%I operator(pg_catalog.<@) pg_catalog.range_agg(pointed.%I)', fa.attname, pa.attname)
+              from pg_catalog.pg_attribute fa,
+                   pg_catalog.pg_attribute pa
+             where fa.attrelid = k.conrelid and fa.attnum = k.conkey[pg_catalog.array_upper(k.conkey, 1)]
+               and pa.attrelid = k.confrelid and pa.attnum = k.confkey[pg_catalog.array_upper(k.confkey, 1)]
+               and coalesce((pg_catalog.to_jsonb(k) ->> 'conperiod')::bool, false)) as is_covered
       from pg_catalog.pg_constraint k
       join pg_catalog.pg_class c on c.oid = k.conrelid
       join pg_catalog.pg_namespace cn on cn.oid = c.relnamespace
@@ -53,15 +60,18 @@ with recursive wanted as (
        and (k.conrelid in (select oid from tree) or k.confrelid in (select oid from tree))
 )
 select pg_catalog.format('%s of %s', t.conname, t.child) as name,
-       case when t.convalidated and t.definition !~ ' PERIOD ' then
-           pg_catalog.format('select count(*) from %s%s as pointing where %s and not exists (select from %s%s as pointed where %s)',
+       case when t.convalidated then
+           pg_catalog.format('select count(*) from %s%s as pointing where %s and not ',
                              case t.relkind when 'p' then '' else 'only ' end,
                              t.child,
                              (select '(' || pg_catalog.string_agg(pg_catalog.format('pointing.%I is not null', one), case t.confmatchtype when 'f' then ' or ' else ' and ' end) || ')'
-                                from pg_catalog.unnest(t.columns) as one),
-                             case t.pointed_relkind when 'p' then '' else 'only ' end,
-                             t.parent,
-                             t.is_pointed_to)
+                                from pg_catalog.unnest(t.columns) as one))
+           || pg_catalog.format(case when t.is_covered is null then 'exists (select %s from %s%s as pointed where %s)'
+                                     else 'coalesce((select %s from %s%s as pointed where %s), false)' end,
+                                t.is_covered,
+                                case t.pointed_relkind when 'p' then '' else 'only ' end,
+                                t.parent,
+                                t.is_pointed_to)
        end as question,
        pg_catalog.format('alter table %s drop constraint %I', t.child, t.conname) as drop_statement,
        pg_catalog.format('alter table %s add constraint %I %s', t.child, t.conname, t.definition) as add_statement,

@@ -36,7 +36,7 @@ pub struct Orphan {
 /// What a look for orphans came to, within its time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Orphans {
-    /// Foreign keys that were looked at, to the end. Those over periods of time are not: they ask another question.
+    /// Foreign keys that were looked at, to the end.
     pub looked_at: u64,
     /// All that there are.
     pub all: u64,
@@ -58,9 +58,6 @@ impl Orphans {
             let left_ms = limit.saturating_sub(began.elapsed()).as_millis();
             if left_ms == 0 {
                 break;
-            }
-            if key.get::<bool>("over_time")? {
-                continue;
             }
             let orphan = Orphan::of(key)?;
             session
@@ -93,6 +90,7 @@ impl Orphan {
             theirs: key.get("referenced_columns")?,
             operators: key.get("operators")?,
             match_full: key.get("match_full")?,
+            over_time: key.get("over_time")?,
         };
         Ok(Self {
             constraint: key.get("name")?,
@@ -108,10 +106,13 @@ struct Columns {
     theirs: Vec<String>,
     operators: Vec<String>,
     match_full: bool,
+    /// The last column is a period of time (18+): all referenced rows that overlap it must cover it together.
+    over_time: bool,
 }
 
 impl Columns {
-    /// As the server itself asks when a key is made (`RI_Initial_Check` in `ri_triggers.c`).
+    /// As the server itself asks when a key is made (`RI_Initial_Check` in `ri_triggers.c`), and of a row with a period when it is
+    /// written (`RI_FKey_check`).
     fn query(&self, table: &QualifiedName, (references, whole): (&QualifiedName, bool)) -> String {
         let equal = self.ours.iter().zip(&self.theirs).zip(&self.operators);
         let equal = equal.map(|((ours, theirs), operator)| {
@@ -127,10 +128,18 @@ impl Columns {
             .map(|ours| format!("t.{} is not null", quote_ident(ours)));
         let or = if self.match_full { " or " } else { " and " };
         let only = if whole { "" } else { "only " };
+        let equal = equal.collect::<Vec<_>>().join(" and ");
+        let pointed_to = match (self.ours.last(), self.theirs.last()) {
+            (Some(ours), Some(theirs)) if self.over_time => format!(
+                "coalesce((select t.{} operator(pg_catalog.<@) pg_catalog.range_agg(r.{}) from {only}{references} r where {equal}), false)",
+                quote_ident(ours),
+                quote_ident(theirs)
+            ),
+            _ => format!("exists (select from {only}{references} r where {equal})"),
+        };
         format!(
-            "select t.* from only {table} t where ({}) and not exists (select from {only}{references} r where {})",
-            given.collect::<Vec<_>>().join(or),
-            equal.collect::<Vec<_>>().join(" and ")
+            "select t.* from only {table} t where ({}) and not {pointed_to}",
+            given.collect::<Vec<_>>().join(or)
         )
     }
 }
@@ -146,6 +155,7 @@ mod tests {
             theirs: vec!["x".into(), "y".into()],
             operators: vec!["operator(pg_catalog.=)".into(); 2],
             match_full: false,
+            over_time: false,
         };
         let (t, r) = (QualifiedName::new("s", "t"), QualifiedName::new("s", "r"));
         assert_eq!(
@@ -160,5 +170,13 @@ mod tests {
         let query = full.query(&t, (&r, true));
         assert!(query.contains("not null or t."), "{query}");
         assert!(query.contains("from \"s\".\"r\" r"), "{query}");
+        let over_time = Columns {
+            over_time: true,
+            ..full
+        };
+        assert!(over_time.query(&t, (&r, true)).ends_with(
+            "and not coalesce((select t.\"b\" operator(pg_catalog.<@) pg_catalog.range_agg(r.\"y\") from \"s\".\"r\" r \
+             where r.\"x\" operator(pg_catalog.=) t.\"a\" and r.\"y\" operator(pg_catalog.=) t.\"b\"), false)"
+        ));
     }
 }

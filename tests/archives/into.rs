@@ -124,6 +124,35 @@ fn triggers_and_foreign_keys_are_set_aside_only_if_that_is_asked_for() {
     assert_ends(&refused, 4, &["referenced-by-others", "public.other"]);
 }
 
+/// A row whose period nothing covers as a whole is an orphan, and one that two rows cover together is none.
+#[test]
+fn foreign_keys_over_periods_of_time_are_looked_at_as_well() {
+    let Some(server) = scene(18) else { return };
+    let dir = scratch();
+    server.psql(
+        "scene",
+        "create table app.price (item int4range, valid daterange, primary key (item, valid without overlaps));
+         create table app.sale (item int4range, during daterange, foreign key (item, period during) references app.price (item, period valid));
+         insert into app.price values ('[1,2)', '[2024-01-01,2024-07-01)'), ('[1,2)', '[2024-07-01,2025-01-01)');
+         insert into app.sale values ('[1,2)', '[2024-06-01,2024-08-01)'), (null, '[1999-01-01,2000-01-01)')",
+    );
+    let [archive, _] = archives(&server, dir.path());
+    let to = anew(&server, "rows");
+    assert_proven(&restore(&archive, &to, &["--schema-only"]));
+    let aside = ["--data-only", "--disable-triggers", "--overwrite", "rows"];
+    assert_proven(&restore(&archive, &to, &aside));
+    server.psql(
+        "rows",
+        "set session_replication_role = replica; delete from app.price where lower(valid) = '2024-07-01'",
+    );
+    let broken = restore(&archive, &to, &[&aside[..], &["-t", "sale"]].concat());
+    assert_ends(
+        &broken,
+        3,
+        &["sale_item_during_fkey", "rows point to nothing"],
+    );
+}
+
 #[test]
 fn what_the_archive_has_is_dropped_first_and_everything_else_stays() {
     let Some(server) = scene(18) else { return };
