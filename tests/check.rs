@@ -176,6 +176,7 @@ fn two_quiet_servers_are_a_go_and_nothing_is_touched() {
     assert_eq!(with_window["forecast"]["window_s"], 7200);
     for rate in [
         "read_bytes_per_second",
+        "copy_bytes_per_second",
         "write_bytes_per_second",
         "index_bytes_per_second",
     ] {

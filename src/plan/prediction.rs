@@ -5,14 +5,12 @@ use crate::event::Phase;
 use crate::model::JobId;
 use crate::schedule::{ScheduleError, simulate};
 
-/// What was measured of the road, each by one session: how many times as long everything takes as on the ordinary machine that the
-/// costs of jobs are of.
+/// What was measured of the road, while all workers are at it: how many times as long everything takes for each of them as on the
+/// ordinary machine that the costs of jobs are of.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pace {
-    /// Reading rows from the source, and having them here.
-    pub read: f64,
-    /// Writing rows on the target.
-    pub write: f64,
+    /// Bringing rows from the source to the target.
+    pub copy: f64,
     /// Building a b-tree on the target.
     pub index: f64,
     /// There and back, to the side that is farther away.
@@ -62,6 +60,20 @@ impl Plan {
     }
 }
 
+impl Prediction {
+    /// The same with what is not in the plan: before the first job, and after the last.
+    #[must_use]
+    pub fn besides(self, us: u64) -> Self {
+        let more = |of: u64| of.saturating_add(us);
+        Self {
+            least_us: more(self.least_us),
+            likely_us: more(self.likely_us),
+            most_us: more(self.most_us),
+            ..self
+        }
+    }
+}
+
 impl Pace {
     /// What a job takes: its cost, by as much as its kind of work is slower or faster here, and its statements'
     /// way.
@@ -72,10 +84,9 @@ impl Pace {
     )]
     fn cost(&self, job: &Job) -> u64 {
         let factor = match job.phase {
-            // Both ends work at the same time: the slower one counts.
-            Phase::Data => self.read.max(self.write),
-            // How fast the target reads was not measured; it is taken to be as fast as it sorts.
-            Phase::Indexes | Phase::ForeignKeys | Phase::Verify => self.index,
+            // Reading back was not measured: it is the half of copying.
+            Phase::Data | Phase::Verify => self.copy,
+            Phase::Indexes | Phase::ForeignKeys => self.index,
             Phase::Schema | Phase::Finish => 1.0,
         };
         let scaled = job.cost as f64 * factor;
@@ -134,8 +145,7 @@ mod tests {
     #[test]
     fn each_kind_of_work_is_scaled_by_what_was_measured_of_it() {
         let pace = Pace {
-            read: 0.5,
-            write: 2.0,
+            copy: 2.0,
             index: 3.0,
             round_trip_us: 10,
         };
@@ -143,5 +153,8 @@ mod tests {
         assert_eq!(predicted.likely_us, 2000 + 3000 + 2 * 3 * 10);
         assert!(predicted.measured);
         assert!(predicted.most_us < 4 * predicted.likely_us);
+        let besides = predicted.besides(1000);
+        assert_eq!(besides.likely_us, predicted.likely_us + 1000);
+        assert!(besides.measured);
     }
 }

@@ -71,11 +71,15 @@ impl Forecast {
     }
 }
 
-/// What was measured of the road, by one session a side.
+/// What was measured of the road. Rates are of one session, while as many do the same as are named.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Measured {
-    /// Rows read from the source, in bytes a second; `None` where there is too little to be read.
+    /// Sessions that were at it at once, on either side.
+    pub sessions: u32,
+    /// Rows read from the source by one session alone, in bytes a second; `None` where there is too little to be read.
     pub read_bytes_per_second: Option<f64>,
+    /// Rows from the source into temporary tables on the target, in bytes a second; `None` where there is too little to be read.
+    pub copy_bytes_per_second: Option<f64>,
     /// Rows written on the target, in bytes a second.
     pub write_bytes_per_second: f64,
     /// Indexes built on the target, in bytes a second.
@@ -189,12 +193,23 @@ fn forecast(check: &Check) -> Vec<String> {
         ));
     }
     if let Some(measured) = &check.measured {
-        let read = measured.read_bytes_per_second.map_or_else(
-            || "too little on the source to measure reading".to_owned(),
-            |rate| format!("reads {} from the source", words::rate(rate)),
-        );
+        let copies = match (
+            measured.read_bytes_per_second,
+            measured.copy_bytes_per_second,
+        ) {
+            (Some(read), Some(copied)) => format!(
+                "one session reads {} from the source; each of {} at once copies {}",
+                words::rate(read),
+                words::count(u64::from(measured.sessions), "session", "sessions"),
+                words::rate(copied)
+            ),
+            _ => format!(
+                "too little on the source to measure reading; each of {} at once",
+                words::count(u64::from(measured.sessions), "session", "sessions")
+            ),
+        };
         lines.push(format!(
-            "road  {read}, writes {} and builds indexes at {} on the target (in a temporary table, which is gone again); round trips \
+            "road  {copies}, writes {} and builds indexes at {} on the target (in temporary tables, which are gone again); round trips \
              {} µs and {} µs",
             words::rate(measured.write_bytes_per_second),
             words::rate(measured.index_bytes_per_second),

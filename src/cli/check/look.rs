@@ -1,6 +1,6 @@
 //! Everything that is looked at, one thing after the other, and what it comes to.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::measure;
 use crate::catalog::{self, Circumstances, DatabaseFacts, Orphans, Pulse, SourceFacts};
@@ -51,7 +51,10 @@ pub async fn look(requested: Requested, asked: &Asked) -> Result<Check, Failure>
     let before = Before::ask(&road, &requested).await?;
     let mut findings = before.refused();
     let target_facts = road.view_target(&requested).await?;
+    let began = Instant::now();
     let seen = Box::pin(road.see(&requested, None)).await;
+    // A move reads the schemas before its first job, and compares them after the last.
+    let seeing = began.elapsed() * 2;
     let (inspection, plan) = match seen {
         Ok(seen) => {
             let inspection = road.inspected(requested, target_facts, seen);
@@ -78,7 +81,7 @@ pub async fn look(requested: Requested, asked: &Asked) -> Result<Check, Failure>
     } else {
         None
     };
-    let (measured, forecast) = predict(&inspection, &plan, asked, &mut findings).await?;
+    let (measured, forecast) = predict(&inspection, (&plan, seeing), asked, &mut findings).await?;
     findings.extend(inspection.findings());
     findings.extend(outlook(&inspection).await?);
     let pulse = second_pulse(&inspection, before.pulse).await?;
@@ -177,10 +180,10 @@ async fn look_for_orphans(inspection: &Inspection, findings: &mut Vec<Finding>) 
         .ok()
 }
 
-/// How long it may take; measured if that was not forbidden, and works.
+/// How long it may take, besides what is known already; measured if that was not forbidden, and works.
 async fn predict(
     inspection: &Inspection,
-    plan: &Plan,
+    (plan, besides): (&Plan, Duration),
     asked: &Asked,
     findings: &mut Vec<Finding>,
 ) -> Result<(Option<Measured>, Forecast), Failure> {
@@ -193,7 +196,8 @@ async fn predict(
         None
     };
     let pace = measured.as_ref().map(measure::pace);
-    let prediction = plan.predict(pace.as_ref())?;
+    let besides = u64::try_from(besides.as_micros()).unwrap_or(u64::MAX);
+    let prediction = plan.predict(pace.as_ref())?.besides(besides);
     let window = asked.window;
     findings.extend(window.map(|window| preflight::window_finding(window, &prediction)));
     Ok((measured, Forecast::new(&prediction, window)))
