@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use regex::Regex;
+
 /// What is built on the source, moved, and then damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fixture {
@@ -45,6 +47,61 @@ pub struct Rows {
     pub totals: String,
     /// The keys; empty if they are not said.
     pub keys: BTreeSet<String>,
+}
+
+impl Damage {
+    /// All of them, one after the other, each in a session of its own.
+    pub fn together(damages: &[Self]) -> Self {
+        let [one] = damages else {
+            let titles: Vec<&str> = damages.iter().map(|damage| damage.title.as_str()).collect();
+            let sql: Vec<&str> = damages.iter().map(|damage| damage.sql.as_str()).collect();
+            let mut expected: Vec<String> = damages
+                .iter()
+                .flat_map(|damage| damage.expected.clone())
+                .collect();
+            expected.sort();
+            return Self {
+                title: titles.join(" + "),
+                by_default: true,
+                fixture: damages[0].fixture,
+                sql: sql.join("\n\\connect\n"),
+                expected,
+                warnings: damages
+                    .iter()
+                    .flat_map(|damage| damage.warnings.clone())
+                    .collect(),
+                rows: damages
+                    .iter()
+                    .flat_map(|damage| damage.rows.clone())
+                    .collect(),
+                not_covered: None,
+            };
+        };
+        one.clone()
+    }
+
+    /// Whether a repair makes it good, is not there, or is not needed, as with the other.
+    pub fn is_repaired_like(&self, other: &Self) -> bool {
+        let how = |damage: &Self| (damage.expected.is_empty(), damage.not_covered.is_some());
+        how(self) == how(other)
+    }
+
+    /// What it is about, as far as its words tell: tables and the like, large objects, and the last word of what is expected.
+    pub fn subjects(&self) -> BTreeSet<String> {
+        let names = Regex::new(r#"\b(?:zoo|public|contrib|"[^"]+")\.(?:"[^"]+"|\w+)|\b99\d{4}\b"#);
+        let names = names.expect("an expression");
+        let last_words = self
+            .expected
+            .iter()
+            .filter_map(|one| one.rsplit(' ').next());
+        let mut subjects: BTreeSet<String> = last_words.map(str::to_owned).collect();
+        let words = std::iter::once(&self.sql).chain(&self.expected);
+        for text in words {
+            let found = names.find_iter(text);
+            subjects.extend(found.map(|name| name.as_str().to_owned()));
+        }
+        subjects
+    }
 }
 
 /// The whole list, in its order.

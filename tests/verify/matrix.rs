@@ -1,6 +1,9 @@
 //! The damage matrix: every damage of the list, each done to a fresh copy of what was moved, must be found by name, and
 //! nothing else with it; then the repair that was offered is run, and nothing may be left to be found.
 //!
+//! By default several damages to different objects are done to one copy, and all of them must be found; if that does not come out, each of
+//! them is done alone. The whole matrix does each of them alone from the first.
+//!
 //! A copy is made by `create database … template …`, which takes a tenth of a second. What belongs to a database and is not
 //! in it (its settings, its subscriptions) does not come with it.
 
@@ -112,23 +115,29 @@ impl Moved {
         verify(&self.of("source"), &self.of("damaged"), &[])
     }
 
-    /// Everything that is wrong with what is said of a damage.
-    fn look(&self, damage: &Damage) -> Result<(), String> {
-        self.damaged(&damage.sql)
+    /// Everything that is wrong with what is said of damages that are there together.
+    fn look(&self, damages: &[Damage]) -> Result<(), String> {
+        let all = Damage::together(damages);
+        self.damaged(&all.sql)
             .map_err(|said| format!("the damage can't be done: {said}"))?;
         let found = self.verify();
-        found.is_just(damage)?;
-        if damage.expected.is_empty() {
+        found.is_just(&all)?;
+        if all.expected.is_empty() {
             return Ok(());
         }
         let repair = found.repair();
-        let not_covered = damage.not_covered.as_ref();
-        not_covered.map_or(Ok(()), |reason| found.repair_says(reason))?;
+        let not_covered: Vec<&String> = damages
+            .iter()
+            .filter_map(|damage| damage.not_covered.as_ref())
+            .collect();
+        for reason in &not_covered {
+            found.repair_says(reason)?;
+        }
         // What a file does not cover, it must not touch: either way it runs through to its end.
         self.server
             .try_psql("damaged", &repair)
             .map_err(|said| format!("the repair fails: {said}\n{}", beginning(&repair)))?;
-        if not_covered.is_some() {
+        if !not_covered.is_empty() {
             return Ok(());
         }
         let after = self.verify();
@@ -136,6 +145,51 @@ impl Moved {
             .is_clean()
             .map_err(|said| format!("after the repair: {said}\n{}", beginning(&repair)))
     }
+
+    /// What is wrong with some damages; each of them alone, if together they do not come out.
+    fn look_closer(&self, damages: &[Damage]) -> Vec<String> {
+        let began = Instant::now();
+        let looked = self.look(damages);
+        self.drop_copy();
+        let title = Damage::together(damages).title;
+        if began.elapsed() > SLOW {
+            println!("slow: {title} took {:?}", began.elapsed());
+        }
+        match (looked, damages) {
+            (Ok(()), _) => Vec::new(),
+            (Err(said), [_]) => vec![format!("# {title}\n{said}")],
+            (Err(said), _) => {
+                println!("not together: {title}\n{said}");
+                let alone = damages.chunks(1).flat_map(|one| self.look_closer(one));
+                alone.collect()
+            }
+        }
+    }
+}
+
+/// So many damages at once.
+const AT_ONCE: usize = 6;
+/// Damages that take longer are told.
+const SLOW: Duration = Duration::from_secs(15);
+
+/// Damages to different objects, as many as are done together; each group is repaired in the same way.
+fn groups(damages: Vec<Damage>) -> Vec<Vec<Damage>> {
+    let mut groups: Vec<Vec<Damage>> = Vec::new();
+    for damage in damages {
+        let subjects = damage.subjects();
+        let fits = |group: &Vec<Damage>| {
+            group.len() < AT_ONCE
+                && group[0].is_repaired_like(&damage)
+                && group
+                    .iter()
+                    .all(|other| other.subjects().is_disjoint(&subjects))
+        };
+        match groups.iter_mut().find(|group| fits(group)) {
+            Some(group) => group.push(damage),
+            None => groups.push(vec![damage]),
+        }
+    }
+    groups
 }
 
 /// Enough of a repair for a person: what is its own, and not megabytes of values.
@@ -150,8 +204,8 @@ fn beginning(repair: &str) -> String {
 
 /// Every `of`th damage of a fixture, beginning with `number`. Some alone: `PGCONVOY_TEST_DAMAGE="one byte|too many"`.
 fn every(of: usize, number: usize, fixture: Fixture) {
-    // To begin takes as long as some damages do: the selection is done in half as many parts.
-    let of = if whole() { of } else { of.div_ceil(2) };
+    // To begin takes as long as many damages do: the selection is done in a quarter of the parts.
+    let of = if whole() { of } else { of.div_ceil(4) };
     if number >= of {
         return;
     }
@@ -171,19 +225,14 @@ fn every(of: usize, number: usize, fixture: Fixture) {
         return;
     };
     let started = started.elapsed();
-    let (mut count, mut failures) = (0, Vec::new());
-    for damage in mine {
-        let began = Instant::now();
-        if let Err(said) = moved.look(&damage) {
-            failures.push(format!("# {}\n{said}", damage.title));
-        }
-        moved.drop_copy();
-        count += 1;
-        let spent = began.elapsed();
-        if spent > Duration::from_secs(10) {
-            println!("slow: {} took {spent:?}", damage.title);
-        }
-    }
+    let count = mine.len();
+    let groups = if whole() {
+        mine.into_iter().map(|damage| vec![damage]).collect()
+    } else {
+        groups(mine)
+    };
+    let looked = groups.iter().flat_map(|group| moved.look_closer(group));
+    let failures: Vec<String> = looked.collect();
     println!(
         "{count} damages, {} not as they should be, after {started:?} to begin",
         failures.len()
