@@ -145,6 +145,21 @@ enum Command {
     Keeper(keeper::KeeperArgs),
 }
 
+impl Command {
+    /// How many threads it needs. Who passes rows on waits most of the time, and each row that wakes up another thread than the one
+    /// that has just slept costs both of them; half as many as there are cores take in more than servers on the same machine give.
+    /// Who packs rows needs all cores.
+    fn threads(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        match self {
+            Self::Move(_) | Self::Rehearse(_) | Self::Verify(_) | Self::Sync(_) => {
+                (cores / 2).max(1)
+            }
+            _ => cores,
+        }
+    }
+}
+
 impl Cli {
     /// From the process's arguments. A password in them is taken out of the process list first. What clap has to say,
     /// help or a complaint, is printed here, and the status to exit with is the error.
@@ -173,6 +188,7 @@ impl Cli {
     pub fn run(self) -> ExitStatus {
         leave_terminal();
         let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(self.command.threads())
             .enable_all()
             .thread_name("pgconvoy")
             .build();
