@@ -1,4 +1,5 @@
-//! `--baseline` and `--window`: what is expected of a run, told once it has a plan.
+//! What is expected of a run, told once it has a plan: by an earlier run (`--baseline`), or else by what its jobs should cost; and the
+//! time that there is (`--window`).
 //!
 //! It changes nothing about what is done: displays and the report compare with it.
 
@@ -13,7 +14,7 @@ use clap::Args;
 use super::arguments::duration;
 use super::past::Measure;
 use super::run_dir::Look;
-use crate::event::{Emit, Expected, What};
+use crate::event::{Emit, Expected, ExpectedJob, What};
 use crate::failure::Failure;
 use crate::plan::Plan;
 use crate::progress::Baseline;
@@ -114,23 +115,33 @@ fn read(dir: &Path) -> Result<Baseline, Failure> {
 impl Expectations {
     /// Tells it of a plan.
     pub fn tell(&self, plan: &Plan, emit: &dyn Emit) {
-        if let Some(expected) = self.of(plan) {
-            emit.emit(What::Expected(Box::new(expected)));
-        }
+        emit.emit(What::Expected(Box::new(self.of(plan))));
     }
 
-    /// What is expected of a plan; `None` if nothing was asked for.
-    pub fn of(&self, plan: &Plan) -> Option<Expected> {
-        if self.baseline.is_none() && self.window_ms.is_none() {
-            return None;
-        }
+    /// What is expected of a plan: by the earlier run, or else by the plan's own costs.
+    pub fn of(&self, plan: &Plan) -> Expected {
         let expected = match &self.baseline {
             Some((baseline, dir)) => baseline.expect(&plan.announced(), plan.workers, dir.clone()),
-            None => Expected::default(),
+            None => by_costs(plan),
         };
-        Some(Expected {
+        Expected {
             window_ms: self.window_ms,
             ..expected
-        })
+        }
+    }
+}
+
+/// By rough rates: the run itself will soon show how far they are off.
+fn by_costs(plan: &Plan) -> Expected {
+    // A plan that cannot be carried out says so elsewhere.
+    let likely = plan.predict(None).ok();
+    let jobs = plan.jobs.iter().map(|job| ExpectedJob {
+        job: job.id,
+        duration_ms: job.cost / 1000,
+    });
+    Expected {
+        total_ms: likely.map(|likely| likely.likely_us / 1000),
+        jobs: jobs.collect(),
+        ..Expected::default()
     }
 }

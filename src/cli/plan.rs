@@ -106,7 +106,7 @@ impl PlanArgs {
                 plan: &plan,
                 forecast: &plan.forecast()?,
                 prediction: plan.predict(None)?,
-                expected: expected.as_ref(),
+                expected: &expected,
                 timetable: &slots,
                 columns: usize::from(Size::of_stdout().columns),
             };

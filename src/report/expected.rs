@@ -79,10 +79,11 @@ impl ExpectedReport {
             }
             _ => None,
         };
+        // How far rough rates are off says nothing of a job.
         let finished = report
             .jobs
             .iter()
-            .filter(|job| job.outcome == Outcome::Finished);
+            .filter(|job| self.by.is_some() && job.outcome == Outcome::Finished);
         let off = finished.filter_map(|job| self.deviation(job));
         self.deviations = off.collect();
         self.deviations

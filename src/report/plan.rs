@@ -26,7 +26,7 @@ pub struct OnPaper<'a> {
     /// How far that can be believed.
     pub prediction: Prediction,
     /// What an earlier run makes us expect, and the time that there is.
-    pub expected: Option<&'a Expected>,
+    pub expected: &'a Expected,
     /// Who does what when.
     pub timetable: &'a [Slot<JobId>],
     /// Width of the picture.
@@ -69,16 +69,15 @@ pub fn render(paper: &OnPaper<'_>, others: &[WithWorkers]) -> Vec<String> {
         words::duration(paper.prediction.least_us / 1000),
         words::duration(paper.prediction.most_us / 1000),
     ));
-    lines.extend(
-        paper
-            .expected
-            .and_then(|expected| measured(expected, forecast)),
-    );
+    lines.extend(measured(paper.expected, forecast));
     lines
 }
 
-/// The same by what an earlier run took, and whether there is time for it.
+/// The same by what an earlier run took, and whether there is time for it; nothing if neither was asked for.
 fn measured(expected: &Expected, forecast: &Forecast) -> Option<String> {
+    if expected.by.is_none() && expected.window_ms.is_none() {
+        return None;
+    }
     let by_rates_ms = forecast.duration_us / 1000;
     let takes_ms = expected.total_ms.unwrap_or(by_rates_ms);
     let mut line = match (&expected.by, &expected.baseline) {
@@ -99,7 +98,7 @@ fn measured(expected: &Expected, forecast: &Forecast) -> Option<String> {
             write!(line, ", BEYOND the window of {window} by {off}")
         };
     }
-    (expected.total_ms.is_some() || expected.window_ms.is_some()).then(|| line + ".")
+    Some(line + ".")
 }
 
 /// What it needs on the target's disk at most, as far as the source's sizes tell.

@@ -1,4 +1,4 @@
-//! What an earlier run makes us expect, corrected by what this one has shown so far.
+//! What an earlier run, or else the plan's own costs, make us expect, corrected by what this run has shown so far.
 //!
 //! Each job has an expected time. What is left of these, by how much slower or faster each kind of job has been up to now, shared by
 //! the workers as well as the earlier run did: that is the time left. The same without the correction is what the earlier
@@ -13,6 +13,9 @@ use crate::model::JobId;
 /// How much work speaks for the expectation before anything is known: a few jobs that are quick or slow by chance do not turn
 /// it over.
 const TRUST_MS: f64 = 5000.0;
+
+/// For rough rates less speaks: they are often off by some times.
+const TRUST_IN_ROUGH_MS: f64 = 500.0;
 
 /// A job that takes less than this is not worth a word, and neither is one that takes so little more.
 const WORTH_TELLING_MS: u64 = 5000;
@@ -40,9 +43,9 @@ pub(super) struct Expectation {
 pub struct Outlook {
     /// What the earlier run was; `None` without one.
     pub by: Option<String>,
-    /// How much of the work is done, from 0 to 1; `None` without an earlier run.
+    /// How much of the work is done, from 0 to 1; `None` if nothing was expected of its jobs.
     pub done: Option<f64>,
-    /// What the earlier run had left at this point, in milliseconds.
+    /// What was expected to be left at this point, in milliseconds.
     pub then_left_ms: Option<u64>,
     /// The time that there is, from the start of the run on, in milliseconds.
     pub window_ms: Option<u64>,
@@ -57,6 +60,27 @@ pub struct Slower {
     pub expected_ms: u64,
     /// What the earlier run was.
     pub by: String,
+}
+
+/// How many times as long as expected jobs take, by phase.
+struct Paces {
+    phases: BTreeMap<Phase, f64>,
+    others: f64,
+}
+
+impl Default for Paces {
+    fn default() -> Self {
+        Self {
+            phases: BTreeMap::new(),
+            others: 1.0,
+        }
+    }
+}
+
+impl Paces {
+    fn of(&self, phase: Phase) -> f64 {
+        self.phases.get(&phase).copied().unwrap_or(self.others)
+    }
 }
 
 impl State {
@@ -92,7 +116,7 @@ impl State {
         let expectation = self.expectation.as_ref()?;
         let left = self.expected_left(false);
         let done = left.map(|_| {
-            let open = self.open_ms(expectation, false);
+            let open = self.open_ms(expectation, &Paces::default());
             (1.0 - open / expectation.all_ms.max(1) as f64).clamp(0.0, 1.0)
         });
         Some(Outlook {
@@ -103,7 +127,7 @@ impl State {
         })
     }
 
-    /// Milliseconds that are left, if an earlier run says what to expect; by its times alone, or corrected by what this run has shown.
+    /// Milliseconds that are left, if something says what to expect; by that alone, or corrected by what this run has shown.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -112,55 +136,95 @@ impl State {
     pub(super) fn expected_left(&self, corrected: bool) -> Option<u64> {
         let expectation = self.expectation.as_ref()?;
         let stretch = expectation.stretch?;
-        let shared = self.open_ms(expectation, corrected) / f64::from(self.workers.max(1));
+        let paces = self.paces(expectation, corrected);
+        let shared = self.open_ms(expectation, &paces) / f64::from(self.workers.max(1));
         // The job that goes on longest is not shared with anybody.
         let longest = self.running.values().map(|job| {
             let expected = expectation.jobs.get(&job.plan.id).copied().unwrap_or(0);
-            let pace = if corrected {
-                expectation.pace(job.plan.phase)
-            } else {
-                1.0
-            };
-            expected as f64 * pace - self.running_ms(job) as f64
+            expected as f64 * paces.of(job.plan.phase) - self.running_ms(job) as f64
         });
         let longest = longest.fold(0.0, f64::max);
         Some((shared * stretch).max(longest) as u64)
     }
 
-    /// Worker time that is still to come.
-    fn open_ms(&self, expectation: &Expectation, corrected: bool) -> f64 {
-        let pace = |phase| {
-            if corrected {
-                expectation.pace(phase)
-            } else {
-                1.0
-            }
+    /// Whether what is expected are rough rates, and this run has shown nothing yet that they could be measured by.
+    pub(super) fn is_only_rough(&self) -> bool {
+        let rough = |expectation: &Expectation| {
+            expectation.by.is_none() && self.shown(expectation).is_empty()
         };
+        self.expectation.as_ref().is_some_and(rough)
+    }
+
+    /// Worker time that is still to come.
+    fn open_ms(&self, expectation: &Expectation, paces: &Paces) -> f64 {
         let open = expectation.open_ms.iter();
-        let all: f64 = open.map(|(phase, ms)| *ms as f64 * pace(*phase)).sum();
+        let all: f64 = open.map(|(phase, ms)| *ms as f64 * paces.of(*phase)).sum();
         // A job that has outlived what was expected is not over.
         let gone: f64 = self
             .running
             .values()
             .map(|job| {
                 let expected = expectation.jobs.get(&job.plan.id).copied().unwrap_or(0);
-                let whole = expected as f64 * pace(job.plan.phase);
+                let whole = expected as f64 * paces.of(job.plan.phase);
                 (self.running_ms(job) as f64).min(whole * 0.95)
             })
             .sum();
         (all - gone).max(0.0)
     }
 
+    /// Of finished jobs: what was expected, and what they took. Against rough rates, what running jobs have done so far counts as well.
+    fn shown(&self, expectation: &Expectation) -> BTreeMap<Phase, (f64, f64)> {
+        let mut shown = expectation.shown.clone();
+        if expectation.by.is_some() {
+            return shown;
+        }
+        for job in self.running.values().filter(|job| job.done() > 0) {
+            if let Some(expected) = expectation.jobs.get(&job.plan.id) {
+                let part = job.done() as f64 / job.plan.bytes.0.max(1) as f64;
+                let (then, now) = shown.entry(job.plan.phase).or_default();
+                *then += *expected as f64 * part;
+                *now += self.running_ms(job) as f64;
+            }
+        }
+        shown
+    }
+
+    /// How many times as long as expected each kind of job takes: as far as its own jobs have shown, and for the rest as all have.
+    fn paces(&self, expectation: &Expectation, corrected: bool) -> Paces {
+        if !corrected {
+            return Paces::default();
+        }
+        let trust = match expectation.by {
+            Some(_) => TRUST_MS,
+            None => TRUST_IN_ROUGH_MS,
+        };
+        let shown = self.shown(expectation);
+        let (then, now) = shown.values().fold((0.0, 0.0), |(then, now), shown| {
+            (then + shown.0, now + shown.1)
+        });
+        let others = (now + trust) / (then + trust);
+        let of = |(then, now): (f64, f64)| (now + trust * others) / (then + trust);
+        Paces {
+            phases: shown
+                .into_iter()
+                .map(|(phase, shown)| (phase, of(shown)))
+                .collect(),
+            others,
+        }
+    }
+
     /// Whether a job that has taken so long, and may go on, takes much longer than it should.
     pub fn slower(&self, job: JobId, duration_ms: u64) -> Option<Slower> {
         let expectation = self.expectation.as_ref()?;
+        // Rough rates are no measure for a job.
+        let by = expectation.by.clone()?;
         let expected_ms = expectation.jobs.get(&job).copied()?;
         let times = duration_ms as f64 / expected_ms.max(1) as f64;
         let worth_telling = duration_ms.saturating_sub(expected_ms) >= WORTH_TELLING_MS;
-        (worth_telling && times >= MUCH_LONGER).then(|| Slower {
+        (worth_telling && times >= MUCH_LONGER).then_some(Slower {
             times,
             expected_ms,
-            by: expectation.by.clone().unwrap_or_default(),
+            by,
         })
     }
 }
@@ -181,15 +245,5 @@ impl Expectation {
             *then += *expected as f64;
             *now += duration_ms as f64;
         }
-    }
-
-    /// How many times as long as expected a kind of job takes: as far as its own jobs have shown, and for the rest as all have.
-    fn pace(&self, phase: Phase) -> f64 {
-        let (then, now) = self.shown.values().fold((0.0, 0.0), |(then, now), shown| {
-            (then + shown.0, now + shown.1)
-        });
-        let overall = (now + TRUST_MS) / (then + TRUST_MS);
-        let (then, now) = self.shown.get(&phase).copied().unwrap_or_default();
-        (now + TRUST_MS * overall) / (then + TRUST_MS)
     }
 }
