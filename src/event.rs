@@ -114,10 +114,27 @@ pub enum StandingState {
     Failed,
 }
 
-/// What an earlier run, or the clock, makes us expect of this one.
+/// Who sets the pace of a job: whoever the others wait for.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    /// The source, or the way from it.
+    Source,
+    /// The target, or the way to it.
+    Target,
+    /// Our own machine.
+    Client,
+    /// No side much more than the others.
+    #[default]
+    Nobody,
+}
+
+/// What an earlier run, or else the plan's own costs, make us expect of this one; and the clock.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
-    /// What the earlier run was: `rehearsal` or `earlier run`; `None` without one.
+    /// What the earlier run was: `rehearsal` or `earlier run`; `None` without one: then it is by rough rates.
     pub by: Option<String>,
     /// The earlier run's directory.
     pub baseline: Option<String>,
@@ -213,6 +230,13 @@ pub enum What {
         rows: Rows,
         /// Bytes since the job's start.
         bytes: Bytes,
+    },
+    /// Another side than before sets the pace of a running job.
+    JobBound {
+        /// Which.
+        job: JobId,
+        /// Which side.
+        bound: Bound,
     },
     /// A job is done and its work is committed.
     JobFinished {

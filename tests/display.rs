@@ -427,6 +427,10 @@ proptest! {
 
 /// The plan of the recorded runs, of which every job is to take ten seconds, and all of it half a minute with four workers.
 fn measured(window_ms: Option<u64>) -> Run {
+    expecting(Some("rehearsal"), window_ms)
+}
+
+fn expecting(by: Option<&str>, window_ms: Option<u64>) -> Run {
     let mut run = Run::begin(VerifyLevel::Content);
     recorded::plan(&mut run);
     let job = |number| ExpectedJob {
@@ -434,8 +438,8 @@ fn measured(window_ms: Option<u64>) -> Run {
         duration_ms: 10_000,
     };
     run.push(What::Expected(Box::new(Expected {
-        by: Some("rehearsal".to_owned()),
-        baseline: Some("pgconvoy-20260918-120000".to_owned()),
+        by: by.map(str::to_owned),
+        baseline: by.map(|_| "pgconvoy-20260918-120000".to_owned()),
         total_ms: Some(30_000),
         window_ms,
         jobs: (0..=10).map(job).collect(),
@@ -492,6 +496,25 @@ fn a_window_alone_is_told_of_as_well() {
         !line.contains("in all") && !line.contains("rehearsal"),
         "{line}"
     );
+}
+
+/// Without an earlier run there are the rates of the plan, which say nothing until it is seen how far they are off.
+#[test]
+fn rough_rates_tell_the_time_left_once_they_are_corrected() {
+    let mut run = expecting(None, None);
+    run.start(0);
+    assert_eq!(state(&run).estimate(), Estimate::Estimating);
+    run.wait(30_000).finish(0, 0, 0, 30_000);
+    // Ten jobs of ten seconds, each of which takes three times as long, by four workers.
+    match state(&run).estimate() {
+        Estimate::Left(ms) => assert!((75_000..83_000).contains(&ms), "{ms}"),
+        other => panic!("{other:?}"),
+    }
+    let line = pgconvoy::progress::plain_line(&state(&run)).expect("there is a plan");
+    assert!(line.contains("9% in all"), "{line}");
+    // That is no reason to warn of a job.
+    let (_, stderr) = replay(options(), &run.events);
+    assert!(!stderr.contains("times as long"), "{stderr}");
 }
 
 /// A job that goes on and on is not over, and one that is expected of nobody does no harm.

@@ -10,7 +10,7 @@ mod recorded;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::DateTime;
-use pgconvoy::event::{Event, Expected, ExpectedJob, What};
+use pgconvoy::event::{Bound, Event, Expected, ExpectedJob, What};
 use pgconvoy::model::{
     Bytes, ColumnForm, CopyFormat, DifferenceKind, Endpoint, ExitStatus, Finding, JobId,
     QualifiedName, Rows, Severity, ShownValue, Synced, SyncedTable, Verdict, VerifyLevel,
@@ -252,6 +252,7 @@ fn runs() -> Vec<Run> {
     let all = recorded::verified(VerifyLevel::Content, Verdict::Identical, Verdict::Identical);
     let mut measured = recorded::finished(all, ExitStatus::Proven, "x".to_owned(), None);
     let mut without = recorded::under_way();
+    without.bound(1, Bound::Source).bound(3, Bound::Client);
     for run in [&mut measured, &mut without] {
         let planned = run
             .events

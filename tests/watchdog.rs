@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use pgconvoy::event::{Event, What};
+use pgconvoy::event::{Bound, Event, What};
 use pgconvoy::model::SqlText;
 use pgconvoy::pg::cluster::ClusterOptions;
 use pgconvoy::pg::conninfo::{Conninfo, Environment};
@@ -265,6 +265,37 @@ fn a_foreign_lock_is_named_with_its_holder_and_waited_for() {
         ];
         assert_said(&waits(&finished.path("")), Side::Target, &words);
     });
+}
+
+/// Rows that come no faster than the way to the target lets them: that is said, and that it is nobody else.
+#[test]
+fn a_narrow_road_sets_the_pace() {
+    let (Some(source), Some(target)) = (Server::start(18), over_tcp(18)) else {
+        return;
+    };
+    source.database("shop");
+    source.psql(
+        "shop",
+        "create table wide as select i, repeat(md5(i::text), 30) as body from generate_series(1, 12000) i",
+    );
+    target.database("shop");
+    let proxy = Proxy::start(target.cluster.port());
+    proxy.slow_down(1 << 20);
+    let into = format!(
+        "{} port={}",
+        target.cluster.tcp_conninfo("shop"),
+        proxy.port()
+    );
+    let run = prepare(&source.conninfo("shop"), &into, &["--verify", "counts"]).run();
+    assert_eq!(run.status, 6, "{run}");
+    let bounds: Vec<Bound> = events(&run.path(""))
+        .into_iter()
+        .filter_map(|what| match what {
+            What::JobBound { bound, .. } => Some(bound),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(bounds, [Bound::Target]);
 }
 
 /// Frozen for less than it takes to be dead, a network costs nothing but time; for longer, the job is tried again.

@@ -18,6 +18,7 @@
 //! | `attempt` | one job, tried again after what may pass |
 //! | `watchdog` | tells a slow job from one whose server is dead |
 //! | `stop` | being asked to stop: first it drains, then it is given up |
+//! | `bound` | which side sets the pace of a COPY |
 //! | `explain` | who stands behind an error that names nobody |
 //! | `statements` | statements in one transaction; one by one when one of them fails |
 //! | `copy` | tables and chunks through the relay |
@@ -31,6 +32,7 @@
 //! well, everything else goes on to the end. It emits events and knows nothing of displays.
 
 mod attempt;
+mod bound;
 pub mod clear;
 mod compare;
 mod copy;

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use tokio::task::{Id, JoinSet};
 
 use super::attempt::Task;
+use super::bound::Pace;
 use super::evidence::Evidence;
 use super::outcome::{Ended, Outcome};
 use super::stop::{self, Drain, Turn};
 use super::watchdog::{self, Watchdog};
 use super::{Earlier, ExecuteError, Loading, Origin, Run};
-use crate::event::{Emit, What};
+use crate::event::{Emit, Phase, What};
 use crate::fault;
 use crate::ledger::Marks;
 use crate::model::{Bytes, DumpId, JobId, Rows, Side};
@@ -48,6 +49,8 @@ struct Running {
     started: Instant,
     gauge: Arc<Gauge>,
     told: (Rows, Bytes),
+    /// Of a job that relays rows.
+    pace: Option<Pace>,
 }
 
 struct Supervisor {
@@ -192,6 +195,7 @@ impl Supervisor {
             });
             fault::point_of("job-started", || &job.label);
             let gauge = Arc::new(Gauge::default());
+            let is_relayed = job.phase == Phase::Data && context.archive.is_none();
             let broken: HashSet<DumpId> = self.broken.keys().copied().collect();
             let task = Task {
                 context: Arc::clone(&context),
@@ -206,6 +210,7 @@ impl Supervisor {
                 started: Instant::now(),
                 gauge,
                 told: Default::default(),
+                pace: is_relayed.then(Pace::default),
             };
             self.running.insert(handle.id(), running);
         }
@@ -334,7 +339,13 @@ impl Supervisor {
     }
 
     fn tell_progress(&mut self) {
+        let now = Instant::now();
         for running in self.running.values_mut() {
+            let pace = running.pace.as_mut();
+            if let Some(bound) = pace.and_then(|pace| pace.look(&running.gauge, now)) {
+                let job = running.job;
+                self.context.emit.emit(What::JobBound { job, bound });
+            }
             let so_far = running.gauge.read();
             if so_far != running.told {
                 running.told = so_far;

@@ -6,12 +6,13 @@
 
 mod account;
 mod expectation;
+mod running;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::event::{Event, Phase, PlannedJob, Standing, StandingState, What};
+use crate::event::{Bound, Event, Phase, PlannedJob, Standing, StandingState, What};
 use crate::model::{Bytes, ExitStatus, JobId, Rows, Verdict};
 
 use super::estimate::{self, Meter, PhaseLoad};
@@ -20,6 +21,7 @@ use expectation::Expectation;
 
 pub use account::PhaseProgress;
 pub use expectation::{Outlook, Slower};
+pub use running::RunningJob;
 
 /// Before this much work an estimate would be a guess.
 const EVIDENCE_MS: u64 = 3000;
@@ -32,38 +34,6 @@ fn prior(phase: Phase) -> f64 {
         Phase::ForeignKeys => 0.15,
         Phase::Verify => 0.4,
         Phase::Schema | Phase::Finish => 0.2,
-    }
-}
-
-/// A job that runs now.
-#[derive(Debug, Clone)]
-pub struct RunningJob {
-    /// What was planned.
-    pub plan: PlannedJob,
-    /// When it started.
-    pub started: DateTime<Utc>,
-    /// Rows so far.
-    pub rows: Rows,
-    /// Bytes so far.
-    pub bytes: Bytes,
-    /// What keeps it from going on, if that is known.
-    pub waits: Option<String>,
-    meter: Meter,
-}
-
-impl RunningJob {
-    /// Smoothed bytes per second, once there are any.
-    pub fn rate(&self) -> Option<f64> {
-        self.meter.per_second().filter(|_| self.bytes.0 > 0)
-    }
-
-    fn weight(&self) -> u64 {
-        weight(&self.plan)
-    }
-
-    /// The part of the planned bytes that is done. A job whose bytes have passed the plan's is nearly done, not more.
-    fn done(&self) -> u64 {
-        self.bytes.0.min(self.plan.bytes.0 / 100 * 99)
     }
 }
 
@@ -157,6 +127,11 @@ impl State {
             What::JobSkipped { job, .. } => self.lose(*job, false),
             What::Resumed { standing } => self.resume(standing),
             What::JobRetried { job, .. } => self.retry(*job),
+            What::JobBound { job, bound } => {
+                if let Some(running) = self.running.get_mut(job) {
+                    running.bound = *bound;
+                }
+            }
             What::JobWaits { job, what, .. } => {
                 if let Some(running) = self.running.get_mut(job) {
                     running.waits = Some(what.clone());
@@ -322,11 +297,12 @@ impl State {
         if !open || self.ended.is_some() {
             return Estimate::None;
         }
-        if let Some(ms) = self.expected_left(true) {
-            return Estimate::Left(ms);
-        }
-        if self.since(self.first_job) < EVIDENCE_MS {
-            return Estimate::Estimating;
+        let is_early = self.since(self.first_job) < EVIDENCE_MS;
+        match self.expected_left(true) {
+            Some(_) if is_early && self.is_only_rough() => return Estimate::Estimating,
+            Some(ms) => return Estimate::Left(ms),
+            None if is_early => return Estimate::Estimating,
+            None => {}
         }
         let loads: Vec<PhaseLoad> = self.phases.keys().map(|&phase| self.load(phase)).collect();
         estimate::remaining_ms(&loads, self.workers).map_or(Estimate::Estimating, Estimate::Left)
@@ -406,6 +382,7 @@ impl State {
             rows: Rows(0),
             bytes: Bytes(0),
             waits: None,
+            bound: Bound::default(),
             meter: Meter::new(at),
         };
         self.running.insert(job, running);

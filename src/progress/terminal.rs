@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::event::{Event, Phase};
+use crate::event::{Bound, Event, Phase};
 use crate::model::Verdict;
 
 use super::screen::{Screen, Size};
@@ -209,6 +209,12 @@ fn job_line(state: &State, job: &RunningJob, label: &str, label_width: usize) ->
         None if job.bytes.0 > 0 => {
             details.extend(job.rate().map(words::rate));
             details.extend((job.rows.0 > 0).then(|| words::count(job.rows.0, "row", "rows")));
+            details.extend(match job.bound {
+                Bound::Source => Some("the source sets the pace".to_owned()),
+                Bound::Target => Some("the target sets the pace".to_owned()),
+                Bound::Client => Some("this machine sets the pace".to_owned()),
+                Bound::Nobody => None,
+            });
         }
         None => {}
     }

@@ -332,7 +332,10 @@ impl ReportBuilder {
                 report.sentence.clone_from(sentence);
                 report.next.clone_from(next);
             }
-            What::StepStarted { .. } | What::JobWaits { .. } | What::Draining { .. } => {}
+            What::StepStarted { .. }
+            | What::JobBound { .. }
+            | What::JobWaits { .. }
+            | What::Draining { .. } => {}
         }
     }
 

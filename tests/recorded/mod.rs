@@ -4,7 +4,7 @@ pub mod comparison;
 
 use chrono::{DateTime, Utc};
 use pgconvoy::event::{
-    EntryRef, Event, JobFailure, Phase, PlannedJob, Standing, StandingState, What,
+    Bound, EntryRef, Event, JobFailure, Phase, PlannedJob, Standing, StandingState, What,
 };
 use pgconvoy::model::{
     Bytes, CopyFormat, Difference, DifferenceKind, DumpId, Endpoint, ExitStatus, Finding, JobId,
@@ -94,6 +94,11 @@ impl Run {
             rows: Rows(rows),
             bytes: Bytes(bytes),
         })
+    }
+
+    pub fn bound(&mut self, job: u32, bound: Bound) -> &mut Self {
+        let job = JobId(job);
+        self.push(What::JobBound { job, bound })
     }
 
     pub fn finish(&mut self, job: u32, rows: u64, bytes: u64, duration_ms: u64) -> &mut Self {
@@ -248,6 +253,7 @@ pub fn under_way() -> Run {
         run.advance(2, second * 150_000, second * 28 * MB);
         run.advance(3, second * 140_000, second * 40 * MB);
     }
+    run.bound(1, Bound::Target).bound(2, Bound::Nobody);
     run
 }
 

@@ -179,6 +179,7 @@ impl Emit for Telling {
             | What::SourceUnchanged
             | What::JobStarted { .. }
             | What::JobAdvanced { .. }
+            | What::JobBound { .. }
             | What::JobFinished { .. } => return,
             other => other,
         };

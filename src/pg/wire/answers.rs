@@ -12,6 +12,8 @@
 //! One window, made once, is all the memory that this takes. Before a wait, what the outlet has held back is sent: small
 //! pieces travel together, but never later than they have to.
 
+use std::time::Instant;
+
 use bytes::{Bytes as MessageBytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -209,8 +211,10 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Answers<'a, R, W> {
                 if let Some(outlet) = &mut self.outlet {
                     fault::point("rows-relayed");
                     if !(fault::strikes("relay-cut-short") && before + bytes > 0) {
+                        let began = Instant::now();
                         let written = outlet.write_all(&unread[..taken]).await;
                         written.map_err(|source| lost("writing rows to the target", source))?;
+                        gauge.waited_for_room(began.elapsed());
                     }
                 } else {
                     fault::point("rows-read");
@@ -224,7 +228,9 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Answers<'a, R, W> {
             if scanner.between_messages() && next.is_some_and(|&tag| tag != b'd') {
                 return Ok(bytes);
             }
+            let began = Instant::now();
             self.fill(WINDOW, "reading rows").await?;
+            gauge.waited_for_rows(began.elapsed());
         }
     }
 

@@ -48,6 +48,7 @@ pub use unframed::{Unframed, read_into};
 
 use std::iter::Sum;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::model::{Bytes, MultisetDigest, Rows};
 
@@ -74,6 +75,29 @@ impl Sum for Relayed {
 pub struct Gauge {
     rows: AtomicU64,
     bytes: AtomicU64,
+    /// In nanoseconds, since the first attempt.
+    for_rows: AtomicU64,
+    for_room: AtomicU64,
+}
+
+/// For how long a COPY has waited for others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// Until whoever gives the rows had some.
+    pub for_rows: Duration,
+    /// Until whoever takes them did.
+    pub for_room: Duration,
+}
+
+impl Waits {
+    /// What came since then.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            for_rows: self.for_rows.saturating_sub(earlier.for_rows),
+            for_room: self.for_room.saturating_sub(earlier.for_room),
+        }
+    }
 }
 
 impl Gauge {
@@ -81,6 +105,25 @@ impl Gauge {
     pub fn advance(&self, rows: Rows, bytes: Bytes) {
         self.rows.fetch_add(rows.0, Ordering::Relaxed);
         self.bytes.fetch_add(bytes.0, Ordering::Relaxed);
+    }
+
+    /// Adds to how long it was waited for rows.
+    pub fn waited_for_rows(&self, waited: Duration) {
+        self.for_rows.fetch_add(nanos(waited), Ordering::Relaxed);
+    }
+
+    /// Adds to how long it was waited for room.
+    pub fn waited_for_room(&self, waited: Duration) {
+        self.for_room.fetch_add(nanos(waited), Ordering::Relaxed);
+    }
+
+    /// For how long it was waited so far.
+    pub fn waits(&self) -> Waits {
+        let of = |nanos: &AtomicU64| Duration::from_nanos(nanos.load(Ordering::Relaxed));
+        Waits {
+            for_rows: of(&self.for_rows),
+            for_room: of(&self.for_room),
+        }
     }
 
     /// Begins anew, for another attempt.
@@ -96,4 +139,8 @@ impl Gauge {
             Bytes(self.bytes.load(Ordering::Relaxed)),
         )
     }
+}
+
+fn nanos(of: Duration) -> u64 {
+    u64::try_from(of.as_nanos()).unwrap_or(u64::MAX)
 }
