@@ -136,7 +136,7 @@ impl Scene<'_> {
              union all select 'origin', roname from pg_replication_origin
              union all select 'schema', nspname from pg_namespace where nspname like 'pgconvoy%'
              union all select 'setting', setconfig::text from pg_db_role_setting
-             union all select 'identity', relname || relreplident from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace
+             union all select 'identity', relname::text || relreplident::text from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace
              order by 1, 2",
         )
     }
