@@ -60,7 +60,7 @@ pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     found.extend(tables_without_identity(facts));
     found.extend(firing_triggers(facts.firing));
     found.extend(objects(facts));
-    found.extend(not_carried(facts));
+    found.push(not_carried(facts));
     found.extend(kept_log(facts));
     found.extend(way_back(facts));
     found
@@ -275,7 +275,7 @@ fn objects(facts: &Facts<'_>) -> Option<Finding> {
     ))
 }
 
-fn not_carried(facts: &Facts<'_>) -> Option<Finding> {
+fn not_carried(facts: &Facts<'_>) -> Finding {
     let mut kinds: Vec<String> = facts
         .uncarried
         .iter()
@@ -294,12 +294,12 @@ fn not_carried(facts: &Facts<'_>) -> Option<Finding> {
     kinds.push(
         "changes of the schema, which stop the replication of the table concerned".to_owned(),
     );
-    Some(finding(
+    finding(
         Severity::Note,
         "follow-not-carried",
         format!("replication does not carry: {}", kinds.join("; ")),
         "pgconvoy cutover brings sequences, large objects, materialized views and unlogged tables over; change no schema until then.",
-    ))
+    )
 }
 
 fn kept_log(facts: &Facts<'_>) -> Option<Finding> {

@@ -19,7 +19,7 @@ use crate::pg::claim::Claim;
 ///
 /// Says how far the target is behind, and what is wrong, until it is interrupted; nothing depends on it but the limit of move
 /// --max-wal-retained: at half of it, it warns, and beyond it, it drops the slot, so that the source can remove its log. The
-/// target can only be moved anew then. Nobody else watches that limit; from PostgreSQL 13 on, max_slot_wal_keep_size on the source does
+/// target can only be moved anew then. Nobody else watches that limit; from PostgreSQL 13 on, `max_slot_wal_keep_size` on the source does
 /// the same by itself. A follow that was interrupted before it began is begun here.
 #[derive(Debug, Clone, Args)]
 #[command(name = "follow")]
@@ -130,7 +130,9 @@ impl FollowingArgs {
             let standing = standing(ends).await?;
             say(&standing.line());
             let trouble = standing.trouble();
-            trouble.iter().for_each(|sentence| say(sentence));
+            for sentence in &trouble {
+                say(sentence);
+            }
             if state.phase == Phase::Following
                 && (standing.lost().is_some() || standing.is_over_limit())
             {

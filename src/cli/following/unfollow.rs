@@ -18,7 +18,7 @@ use crate::pg::conninfo::Environment;
 /// Remove everything that was made so that one database follows another
 ///
 /// Subscription, publication and slot of both directions, replica identities that were changed, the closing of a database to writers,
-/// and the schema pgconvoy_follow: afterwards both sides are as they were. It may be run at any time, also after a crash, and
+/// and the schema `pgconvoy_follow`: afterwards both sides are as they were. It may be run at any time, also after a crash, and
 /// twice. After a cut-over, both sides are open to writers again, and nothing connects them any more. If one of the servers is gone
 /// for good, name the other one alone: what is there is listed, and removed with --drop.
 #[derive(Debug, Clone, Args)]
