@@ -34,7 +34,7 @@ pub struct Application {
 
 impl Application {
     /// Begins to write; `sides` are tried one after the other whenever a session has ended or was refused.
-    pub fn start(sides: [String; 2], writers: i32) -> Self {
+    pub fn start(sides: &[String; 2], writers: i32) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let begin = |writer| {
             let (stop, sides) = (Arc::clone(&stop), sides.clone());
@@ -60,14 +60,14 @@ impl Application {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = 0;
         for (writer, thread) in self.writers {
-            let written = thread.join().expect("a writer does not panic");
-            assert_eq!(written.odd, [""; 0], "writer {writer}");
+            let memory = thread.join().expect("a writer does not panic");
+            assert_eq!(memory.odd, [""; 0], "writer {writer}");
             assert!(
-                written.acknowledged.len() > 20,
+                memory.acknowledged.len() > 20,
                 "writer {writer}: {}",
-                written.acknowledged.len()
+                memory.acknowledged.len()
             );
-            all += written.acknowledged.len();
+            all += memory.acknowledged.len();
             let numbers = |sql: &str| -> BTreeSet<i64> {
                 let text = server.psql(DATABASE, sql);
                 text.lines()
@@ -77,14 +77,14 @@ impl Application {
             let found = numbers(&format!(
                 "select n from public.events where writer = {writer}"
             ));
-            let lost: Vec<_> = written.acknowledged.difference(&found).collect();
+            let lost: Vec<_> = memory.acknowledged.difference(&found).collect();
             assert!(lost.is_empty(), "writer {writer} has lost {lost:?}");
-            let known: BTreeSet<i64> = written
+            let attempted: BTreeSet<i64> = memory
                 .acknowledged
-                .union(&written.perhaps)
+                .union(&memory.perhaps)
                 .copied()
                 .collect();
-            let invented: Vec<_> = found.difference(&known).collect();
+            let invented: Vec<_> = found.difference(&attempted).collect();
             assert!(
                 invented.is_empty(),
                 "nobody wrote {invented:?} of writer {writer}"
@@ -103,14 +103,14 @@ impl Application {
                 DATABASE,
                 &format!("select coalesce(string_agg(n::text, ' ' order by n), '') from public.bare where writer = {writer}"),
             );
-            let last: Vec<String> = found
+            let newest: Vec<String> = found
                 .iter()
                 .rev()
                 .take(5)
                 .rev()
                 .map(ToString::to_string)
                 .collect();
-            assert_eq!(bare, last.join(" "), "writer {writer}");
+            assert_eq!(bare, newest.join(" "), "writer {writer}");
         }
         all
     }

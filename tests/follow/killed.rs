@@ -219,4 +219,12 @@ fn a_move_that_is_killed_is_resumed_with_a_slot_that_fits_to_its_snapshot() {
     scene.run("unfollow", &["--source", &scene.from()]);
     assert_eq!(Scene::traces(&source), before);
     assert_proven(&scene.follow(&[]).run());
+    // A turn without a way back leaves one side open, and nobody who follows; parted, both are as they were.
+    let turned = scene.run("cutover", &["--no-fallback"]);
+    assert_eq!(scene.open(), (false, true), "{turned}");
+    let refused = scene.command("fallback", &[]).run();
+    assert_eq!(refused.status, 1, "{refused}");
+    let parted = scene.run("unfollow", &[]);
+    assert_eq!(Scene::traces(&source), before, "{parted}");
+    assert_eq!(Scene::traces(&target), before, "{parted}");
 }

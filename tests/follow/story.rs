@@ -15,9 +15,31 @@ fn tell(source: &Server, target: &Server, major: u32) {
     source.psql(DATABASE, &schema(major));
     target.psql(DATABASE, "create role batch login");
     let before = Scene::traces(source);
-    let application = Application::start([scene.from(), scene.to()], 4);
+    let application = Application::start(&[scene.from(), scene.to()], 4);
     std::thread::sleep(Duration::from_millis(300));
+    follow(&scene);
+    let turned = cut_over(
+        &scene,
+        if major < 18 {
+            ("counts", 6)
+        } else {
+            ("content", 0)
+        },
+    );
+    std::thread::sleep(Duration::from_millis(700));
+    let returned = fall_back(&scene);
+    std::thread::sleep(Duration::from_millis(500));
 
+    let writes = application.finish(source);
+    assert!(writes > 200, "{writes}");
+    scene.await_same("select count(*), sum(n) from public.events");
+    scene.await_same("select sum(n) from public.counters");
+    println!("{writes} acknowledged writes\n{turned}\n{returned}");
+    part(&scene, &before);
+}
+
+/// The target follows, and is closed to everybody else.
+fn follow(scene: &Scene<'_>) {
     let moved = scene.follow(&[]).run();
     assert_proven(&moved);
     assert_eq!(scene.open(), (true, false), "{moved}");
@@ -31,12 +53,16 @@ fn tell(source: &Server, target: &Server, major: u32) {
     );
     assert!(status.stdout.contains("next: pgconvoy cutover"), "{status}");
     scene.run("follow", &["--once"]);
+}
+
+/// Over to the target; says for how long nobody could write.
+fn cut_over(scene: &Scene<'_>, (level, status): (&str, i32)) -> String {
+    let Scene { source, target } = scene;
     // What replication does not carry.
     source.psql(
         DATABASE,
         "update public.scratch set what = 'new'; select lo_put(424242, 0, 'after'); refresh materialized view public.sums;",
     );
-
     let foretold = scene.run("cutover", &["--dry-run"]);
     assert!(
         foretold
@@ -44,21 +70,14 @@ fn tell(source: &Server, target: &Server, major: u32) {
             .starts_with("1. check that target follows source"),
         "{foretold}"
     );
-    let early = scene.command("fallback", &[]).run();
-    assert_eq!(early.status, 0, "{early}");
+    let early = scene.run("fallback", &[]);
     assert!(
         early
             .stderr
             .contains("nothing is to be done: source is in service"),
         "{early}"
     );
-
     // Somebody who does not come to an end is ended when his time is over, and what he did is gone.
-    let (level, status) = if major < 18 {
-        ("counts", 6)
-    } else {
-        ("content", 0)
-    };
     let turned = std::thread::scope(|scope| {
         let endless = scope.spawn(|| {
             let sql = "begin; update public.counters set n = -1 where writer = 7; select pg_sleep(60); commit";
@@ -79,25 +98,12 @@ fn tell(source: &Server, target: &Server, major: u32) {
             .contains("waiting for transactions that are open"),
         "{turned}"
     );
-    assert_eq!(
-        target.psql(DATABASE, "select n from public.counters where writer = 7"),
-        "0"
-    );
-    assert!(turned.stderr.contains("nobody could write for"), "{turned}");
     assert_eq!(scene.open(), (false, true), "{turned}");
-    assert_eq!(
-        target.psql(
-            DATABASE,
-            "select string_agg(distinct what, '') from public.scratch"
-        ),
-        "new"
-    );
-    assert_eq!(
-        target.psql(DATABASE, "select lo_get(424242)"),
-        "\\x616674657265"
-    );
-    std::thread::sleep(Duration::from_millis(700));
-    target.psql(DATABASE, "update public.scratch set what = 'newest'");
+    let says = |sql: &str| target.psql(DATABASE, sql);
+    assert_eq!(says("select n from public.counters where writer = 7"), "0");
+    assert_eq!(says(SCRATCH), "new");
+    assert_eq!(says("select lo_get(424242)"), "\\x616674657265");
+    says("update public.scratch set what = 'newest'");
     let status = scene.run("status", &[]);
     assert!(
         status
@@ -105,48 +111,43 @@ fn tell(source: &Server, target: &Server, major: u32) {
             .contains("target is in service, and source follows it"),
         "{status}"
     );
+    downtime(&turned.stderr)
+}
 
+/// And back.
+fn fall_back(scene: &Scene<'_>) -> String {
     let returned = scene.run("fallback", &["--grace", "2s", "--fence-role", "batch"]);
     assert_eq!(scene.open(), (true, false), "{returned}");
-    let may_log_in = "select rolcanlogin from pg_roles where rolname = 'batch'";
-    assert_eq!(target.psql(DATABASE, may_log_in), "f");
-    assert_eq!(
-        source.psql(
-            DATABASE,
-            "select string_agg(distinct what, '') from public.scratch"
-        ),
-        "newest"
-    );
-    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(scene.target.psql(DATABASE, MAY_LOG_IN), "f");
+    assert_eq!(scene.source.psql(DATABASE, SCRATCH), "newest");
+    downtime(&returned.stderr)
+}
 
-    let writes = application.finish(source);
-    assert!(writes > 200, "{writes}");
-    scene.await_same("select count(*), sum(n) from public.events");
-    scene.await_same("select sum(n) from public.counters");
-    println!(
-        "{writes} acknowledged writes\n{}\n{}",
-        downtime(&turned.stderr),
-        downtime(&returned.stderr)
-    );
-
+/// Nothing stays behind.
+fn part(scene: &Scene<'_>, before: &str) {
     let parted = scene.run("unfollow", &[]);
-    assert_eq!(Scene::traces(source), before, "{parted}");
-    assert_eq!(Scene::traces(target), before, "{parted}");
+    assert_eq!(Scene::traces(scene.source), before, "{parted}");
+    assert_eq!(Scene::traces(scene.target), before, "{parted}");
     assert_eq!(scene.open(), (true, true));
-    assert_eq!(target.psql(DATABASE, may_log_in), "t");
+    assert_eq!(scene.target.psql(DATABASE, MAY_LOG_IN), "t");
     scene.run("unfollow", &[]);
     // Twice, and with nothing that says where the source is.
     scene.run("unfollow", &["--source", &scene.from()]);
-    source.psql(DATABASE, "refresh materialized view public.sums");
     // Sequences stand where the last turn left them, or further on, and views as they were refreshed.
+    scene
+        .source
+        .psql(DATABASE, "refresh materialized view public.sums");
     let sync = scene.run("sync", &["--source", &scene.from()]);
     assert_equal(&sync.to_string(), &scene.from(), &scene.to(), &[]);
 }
 
-fn downtime(said: &str) -> &str {
-    said.lines()
-        .find(|line| line.contains("nobody could write for"))
-        .unwrap_or_default()
+const SCRATCH: &str = "select string_agg(distinct what, '') from public.scratch";
+const MAY_LOG_IN: &str = "select rolcanlogin from pg_roles where rolname = 'batch'";
+
+fn downtime(said: &str) -> String {
+    let mut lines = said.lines();
+    let line = lines.find(|line| line.contains("nobody could write for"));
+    line.expect("it is said").to_owned()
 }
 
 #[test]

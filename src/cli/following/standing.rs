@@ -19,7 +19,7 @@ use crate::pg::claim::Claim;
 ///
 /// Says how far the target is behind, and what is wrong, until it is interrupted; nothing depends on it but the limit of move
 /// --max-wal-retained: at half of it, it warns, and beyond it, it drops the slot, so that the source can remove its log. The
-/// target can only be moved anew then. Nobody else watches that limit; from PostgreSQL 13 on, `max_slot_wal_keep_size` on the source does
+/// target can only be moved anew then. Nobody else watches that limit; from version 13 on, `max_slot_wal_keep_size` on the source does
 /// the same by itself. A follow that was interrupted before it began is begun here.
 #[derive(Debug, Clone, Args)]
 #[command(name = "follow")]
