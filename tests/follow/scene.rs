@@ -27,14 +27,22 @@ pub const SCHEMA: &str = "
     select lo_from_bytea(424242, 'before');
 ";
 
-/// The same for a server that knows no generated columns.
+/// The same for a server that knows no generated columns, and no keys of partitioned tables.
 pub fn schema(major: u32) -> String {
-    let generated = "twice int8 generated always as (n * 2) stored, ";
+    let mut schema = SCHEMA.to_owned();
     if major < 12 {
-        SCHEMA.replace(generated, "")
-    } else {
-        SCHEMA.to_owned()
+        schema = schema.replace("twice int8 generated always as (n * 2) stored, ", "");
     }
+    if major < 11 {
+        schema = schema.replace(
+            "n int8 not null, primary key (writer, n)) partition",
+            "n int8 not null) partition",
+        );
+        schema.push_str(
+            "alter table public.parts_old add primary key (writer, n); alter table public.parts_new add primary key (writer, n);",
+        );
+    }
+    schema
 }
 
 /// Allowed to follow and to be followed, and quick to begin anew.

@@ -163,3 +163,12 @@ fn there_and_back_between_versions() {
         tell(&source, &target, 15);
     }
 }
+
+#[test]
+fn there_and_back_from_the_oldest_server() {
+    if std::env::var("PGCONVOY_FOLLOW").is_ok_and(|wanted| wanted == "whole")
+        && let (Some(source), Some(target)) = (start(10), start(18))
+    {
+        tell(&source, &target, 10);
+    }
+}
