@@ -48,7 +48,7 @@ pub use rules::{Facts, before_turn, carried, findings, identities};
 pub use state::{Phase, SCHEMA, State, Wanted};
 pub use statements::{
     Subscribing, close, create_state, drop_slot, drop_state, drop_subscription, enable, fence,
-    make_slot, open, publish, rehearse, subscribe, unpublish, write_state,
+    make_slot, note, open, publish, rehearse, subscribe, unpublish, write_state,
 };
 pub use tell::{Standing, changed_tables};
 pub use turn::{Step, Turn};

@@ -47,6 +47,11 @@ fn comment(kind: &str, name: &FollowName, record: &SideRecord) -> String {
     format!("comment on {kind} {name} is {text}")
 }
 
+/// Writes another record on a publication.
+pub fn note(name: &FollowName, record: &SideRecord) -> String {
+    transaction(&[comment("publication", name, record)])
+}
+
 /// Takes a publication away, and sets back what `record` says, if there is one: only the last object of a side does.
 pub fn unpublish(name: &FollowName, database: &str, record: Option<&SideRecord>) -> String {
     let mut statements = record.map_or_else(Vec::new, |record| set_back(database, record));

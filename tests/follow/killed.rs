@@ -157,6 +157,38 @@ fn a_turn_that_is_killed_goes_on_or_goes_back_and_never_are_both_sides_open() {
     assert_eq!(Scene::traces(&target), before, "{parted}");
 }
 
+/// They do not get in each other's way, nor in that of a comparison; and what one has changed stays for as long as the other needs it.
+fn two_who_follow_one(scene: &Scene<'_>, before: &str) {
+    let Scene { source, target } = scene;
+    let (from, other) = (scene.from(), target.database("other"));
+    let ends = ["--source", &from, "--target", &other];
+    let follow = [
+        "--follow",
+        "--allow-source-objects",
+        "--replica-identity-full",
+        "bare",
+    ];
+    let second = Pgconvoy::new(["move"].iter().chain(&ends).chain(&follow)).run();
+    assert_eq!(second.status, 0, "{second}");
+    scene.run("verify", &["--source", &from]);
+    scene.run("unfollow", &[]);
+    source.psql(
+        DATABASE,
+        "insert into public.bare values (9, 1), (9, 2); update public.bare set n = 3 where n = 2; delete from public.bare where n = 1",
+    );
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while target.psql("other", "select n from public.bare where writer = 9") != "3" {
+        assert!(Instant::now() < deadline, "{second}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let parted = Pgconvoy::new(["unfollow", "--target", &other]).run();
+    assert_eq!(parted.status, 0, "{parted}");
+    assert_eq!(Scene::traces(source), before, "{parted}");
+    target.psql("postgres", "drop database other with (force)");
+    target.psql("postgres", "drop database shop with (force)");
+    target.database(DATABASE);
+}
+
 #[test]
 fn a_move_that_is_killed_is_resumed_with_a_slot_that_fits_to_its_snapshot() {
     let (Some(source), Some(target)) = (start(18), start(18)) else {
@@ -218,6 +250,8 @@ fn a_move_that_is_killed_is_resumed_with_a_slot_that_fits_to_its_snapshot() {
     assert_eq!(killed.status, -1, "{killed}");
     scene.run("unfollow", &["--source", &scene.from()]);
     assert_eq!(Scene::traces(&source), before);
+    assert_proven(&scene.follow(&[]).run());
+    two_who_follow_one(&scene, &before);
     assert_proven(&scene.follow(&[]).run());
     // A turn without a way back leaves one side open, and nobody who follows; parted, both are as they were.
     let turned = scene.run("cutover", &["--no-fallback"]);

@@ -222,9 +222,48 @@ pub(super) async fn clear_publisher(
 ) -> Result<(), Failure> {
     drop_slot(session, name).await?;
     if let Some(one) = find(session, OursKind::Publication, name).await? {
-        let record = one.record.as_deref().and_then(SideRecord::parse);
+        let mut record = one.record.as_deref().and_then(SideRecord::parse);
+        if let Some(record) = &mut record {
+            hand_on(session, name, record).await?;
+        }
         let sql = follow::unpublish(name, database, record.as_ref());
         run(session, &sql, &format!("removing publication {name}")).await?;
+    }
+    Ok(())
+}
+
+/// A table that another follow publishes as well must keep its replica identity: UPDATE and DELETE of it would fail on the spot. What
+/// it had before is then for that one to set back.
+async fn hand_on(
+    session: &Session,
+    name: &FollowName,
+    record: &mut SideRecord,
+) -> Result<(), Failure> {
+    if record.identities.is_empty() {
+        return Ok(());
+    }
+    let failed = || FollowError::step("looking for others who follow the same");
+    for other in follow::ours(session).await.map_err(failed())? {
+        let theirs = other.record.as_deref().and_then(SideRecord::parse);
+        let Some(mut theirs) =
+            theirs.filter(|_| other.kind == OursKind::Publication && other.name != *name)
+        else {
+            continue;
+        };
+        let published = follow::published(session, &other.name)
+            .await
+            .map_err(failed())?;
+        let (handed_on, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut record.identities)
+            .into_iter()
+            .partition(|one| published.contains(&one.table));
+        record.identities = kept;
+        for one in handed_on {
+            if !theirs.identities.contains(&one) {
+                theirs.identities.push(one);
+            }
+        }
+        let doing = format!("writing down on publication {} what was before", other.name);
+        run(session, &follow::note(&other.name, &theirs), &doing).await?;
     }
     Ok(())
 }
