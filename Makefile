@@ -6,7 +6,7 @@ SHELL := /bin/bash
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SKIPPED := $(TARGET_DIR)/tmp/skipped-tests.txt
 
-.PHONY: help demo test test-matrix test-faults test-archives test-sync bench lint deb
+.PHONY: help demo test test-matrix test-faults test-archives test-sync test-follow bench lint deb
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -50,6 +50,11 @@ test-sync: ## what it costs to bring a gigabyte over, and many random tables tha
 	@tests/support/install-servers all
 	PGCONVOY_SYNC=whole cargo nextest run --config-file .ci/nextest.toml --profile whole --features faults \
 	    --test sync --run-ignored all --no-capture $(or $(ARGS),cost random killed)
+
+test-follow: ## a target that follows its source, killed at every step from one side to the other and back
+	@tests/support/install-servers all
+	PGCONVOY_FOLLOW=whole cargo nextest run --config-file .ci/nextest.toml --profile whole --features faults \
+	    --test follow --no-capture $(ARGS)
 
 # What is given to make is given to the benchmark, by the same name.
 BENCH := SCENARIO SETTING TOOLS ROUNDS SCALE FROM TO JOBS PROFILE COMPRESSION BASE

@@ -6,6 +6,7 @@
 
 mod archive;
 mod comparison;
+mod follow;
 mod hints;
 mod prepare;
 mod salvage;

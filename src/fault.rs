@@ -191,6 +191,21 @@ points! {
         "sync-deleted": "rows that the source has not are deleted, none has come, nothing is committed",
         "sync-copied": "the rows of all tables are as on the source, nothing is committed",
     }
+    "cli/following/prepare.rs": {
+        "follow-published": "the publication is made on a source that is to be followed, the slot is not",
+    }
+    "cli/following/subscribe.rs": {
+        "follow-subscribed": "the subscription is made, and does not work yet",
+        "follow-begun": "the target follows the source",
+    }
+    "cli/following/turn.rs": {
+        "follow-step": "the step of a turn is written down, and not taken",
+        "follow-step-taken": "the step of a turn is taken, the next one is not written down",
+    }
+    "cli/following/unfollow.rs": {
+        "follow-unsubscribed": "no subscription of a follow is left, slots and publications are",
+        "follow-unpublished": "nothing of a follow is left but its state",
+    }
     "execute/large_objects.rs": {
         "large-objects-opened": "the stage for large objects is made, and is empty",
         "large-objects-staged": "large objects have arrived on their stage, and do not exist",

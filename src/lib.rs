@@ -22,12 +22,13 @@
 //! | [`ledger`] | done-marks committed with the work |
 //! | [`salvage`] | what can still be read of a damaged source, and what is lost |
 //! | [`verify`] | source and target → differences, in one vocabulary |
+//! | [`follow`] | one database follows another, and cut-over and fallback between them |
 //! | [`sync`] | brings a target that was moved earlier to the source's present |
 //! | [`progress`] | folds events into state once; renders it as terminal bars, plain lines or JSON |
 //! | [`report`] | events → report → terminal, JSON |
 //!
 //! Invariants, each with a test behind it: exit status 0 means proven; the source is only read; a target that is not
-//! empty is never written over unasked; a sync that is killed leaves the target as it was, or as it is to be; nothing is cut short or swallowed; secrets stay secret.
+//! empty is never written over unasked; a sync that is killed leaves the target as it was, or as it is to be; of two databases that follow each other one at most is open to writers; nothing is cut short or swallowed; secrets stay secret.
 
 pub mod archive;
 pub mod catalog;
@@ -36,6 +37,7 @@ pub mod event;
 pub mod execute;
 pub mod failure;
 pub mod fault;
+pub mod follow;
 pub mod ledger;
 pub mod model;
 pub mod pg;

@@ -40,7 +40,8 @@ async fn every_server_understands_every_query() {
         let queries = catalog::QUERIES
             .iter()
             .chain(catalog::CIRCUMSTANCES_QUERIES)
-            .chain(verify::QUERIES);
+            .chain(verify::QUERIES)
+            .chain(pgconvoy::follow::QUERIES);
         for query in queries {
             let query = VersionedQuery::for_server(query, session.version());
             if let Err(error) = session.prepare(query).await {

@@ -44,6 +44,10 @@ fn the_help_is_what_was_reviewed() {
         ("help_list", &["list", "--help"]),
         ("help_verify", &["verify", "--help"]),
         ("help_sync", &["sync", "--help"]),
+        ("help_follow", &["follow", "--help"]),
+        ("help_cutover", &["cutover", "--help"]),
+        ("help_fallback_short", &["fallback", "-h"]),
+        ("help_unfollow", &["unfollow", "--help"]),
         ("help_watch", &["watch", "--help"]),
         ("help_status", &["status", "--help"]),
         ("help_report", &["report", "--help"]),
@@ -61,7 +65,7 @@ fn the_help_is_what_was_reviewed() {
 #[test]
 fn the_help_offers_nothing_that_does_not_exist() {
     let help = pgconvoy(&["--help"]).stdout;
-    for absent in ["unfollow", "cutover"] {
+    for absent in ["switchover", "refollow"] {
         assert!(
             !help.contains(&format!("\n  {absent} ")),
             "{absent}: {help}"
@@ -136,8 +140,11 @@ fn every_command_has_a_manual_page() {
     let commands = [
         "check",
         "completions",
+        "cutover",
         "demo",
         "dump",
+        "fallback",
+        "follow",
         "list",
         "man",
         "move",
@@ -149,6 +156,7 @@ fn every_command_has_a_manual_page() {
         "salvage",
         "status",
         "sync",
+        "unfollow",
         "verify",
         "watch",
     ];

@@ -108,7 +108,7 @@ async fn spawn(connector: &Connector, keep_for: Duration) -> Result<Keeper, Keep
     let session = connector.session("test").await.expect("a session");
     let environment = ChildEnvironment::new(connector.conninfo(), session.peer());
     let program = Path::new(env!("CARGO_BIN_EXE_pgconvoy"));
-    Keeper::spawn(program, &environment, keep_for).await
+    Keeper::spawn(program, &environment, (keep_for, None)).await
 }
 
 /// A move that has come so far that rows are being copied.
@@ -185,6 +185,7 @@ async fn the_snapshot_survives_a_killed_move() {
             transactions: transactions.to_owned(),
             backend_pid,
             backend_start,
+            slot: None,
         };
         let others = [
             Kept {

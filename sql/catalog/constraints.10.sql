@@ -18,7 +18,7 @@ join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 left join pg_catalog.pg_class fc on fc.oid = k.confrelid
 left join pg_catalog.pg_namespace fn on fn.oid = fc.relnamespace
 where n.nspname !~ '^pg_'
-  and n.nspname not in ('information_schema', 'pgconvoy')
+  and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
   and c.relpersistence <> 't'
   and k.contype in ('c', 'f', 'p', 'u', 'x')
 order by k.oid

@@ -11,5 +11,5 @@ join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where not t.tgisinternal
   and t.tgenabled <> 'D'
   and (t.tgtype & 36) <> 0
-  and n.nspname <> 'pgconvoy'
+  and n.nspname not in ('pgconvoy', 'pgconvoy_follow')
 order by 1, 2, 3

@@ -4,7 +4,8 @@ with member as (
     select d.classid, d.objid from pg_catalog.pg_depend d where d.deptype = 'e'
 ), held as (
     -- A schema that holds an extension of somebody else stays with it; public may have been dropped and made anew.
-    select case n.nspname when 'pgconvoy' then 'ledger of an unfinished run' else 'schema' end as kind, quote_ident(n.nspname) as name
+    select case n.nspname when 'pgconvoy' then 'ledger of an unfinished run'
+                          when 'pgconvoy_follow' then 'record of a follow (pgconvoy unfollow)' else 'schema' end as kind, quote_ident(n.nspname) as name
     from pg_catalog.pg_namespace n
     where n.oid >= 16384 and n.nspname !~ '^pg_' and n.nspname <> 'public'
       and not exists (select from pg_catalog.pg_extension e where e.extnamespace = n.oid and not pg_catalog.pg_has_role(e.extowner, 'usage'))
@@ -16,7 +17,7 @@ with member as (
     from pg_catalog.pg_class c
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.oid >= 16384 and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f', 'c') and c.relpersistence <> 't'
-      and n.nspname !~ '^pg_' and n.nspname <> 'pgconvoy'
+      and n.nspname !~ '^pg_' and n.nspname not in ('pgconvoy', 'pgconvoy_follow')
       and not exists (select from member m where m.classid = 'pg_catalog.pg_class'::regclass and m.objid = c.oid)
     union all
     select 'function', p.oid::regprocedure::text

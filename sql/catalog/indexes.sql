@@ -25,6 +25,6 @@ join pg_catalog.pg_namespace tn on tn.oid = tc.relnamespace
 join pg_catalog.pg_am am on am.oid = ic.relam
 left join pg_catalog.pg_constraint k on k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x')
 where n.nspname !~ '^pg_'
-  and n.nspname not in ('information_schema', 'pgconvoy')
+  and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
   and tc.relpersistence <> 't'
 order by i.indexrelid

@@ -2,5 +2,5 @@
 select nspname::text as name
 from pg_catalog.pg_namespace
 where nspname !~ '^pg_'
-  and nspname not in ('information_schema', 'pgconvoy')
+  and nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
 order by nspname

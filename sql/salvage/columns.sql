@@ -14,7 +14,7 @@ join pg_catalog.pg_type t on t.oid = a.atttypid
 where c.relkind = 'r'
   and c.relpersistence <> 't'
   and n.nspname !~ '^pg_'
-  and n.nspname not in ('information_schema', 'pgconvoy')
+  and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
   and a.attnum > 0
   and not a.attisdropped
 order by a.attrelid, a.attnum

@@ -33,5 +33,5 @@ where am.amname = 'btree'
   and i.indpred is null
   and i.indexprs is null
   and n.nspname !~ '^pg_'
-  and n.nspname not in ('information_schema', 'pgconvoy')
+  and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
 order by i.indrelid, not i.indisprimary, not i.indisunique, i.indnatts, i.indexrelid

@@ -21,5 +21,5 @@ where k.contype in ('p', 'u', 'f')
   and c.relkind in ('r', 'p')
   and coalesce((pg_catalog.to_jsonb(k) ->> 'conparentid'), '0') = '0'
   and n.nspname !~ '^pg_'
-  and n.nspname not in ('information_schema', 'pgconvoy')
+  and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
 order by k.contype desc, k.oid

@@ -32,7 +32,7 @@ join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = f.number
 where a.atttypid in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
   and n.nspname !~ '^pg_'
-  and n.nspname not in ('information_schema', 'pgconvoy')
+  and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
   and pg_catalog.has_schema_privilege(n.oid, 'USAGE')
   and pg_catalog.has_column_privilege(c.oid, a.attnum, 'SELECT')
   and not pg_catalog.row_security_active(c.oid)

@@ -42,5 +42,5 @@ left join pg_catalog.pg_class rc on rc.oid = k.confrelid
 left join pg_catalog.pg_namespace rn on rn.oid = rc.relnamespace
 where t.tgenabled <> 'O'
   and n.nspname !~ '^pg_'
-  and n.nspname not in ('information_schema', 'pgconvoy')
+  and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
 order by 1, 2, 3, 8, 9, 10

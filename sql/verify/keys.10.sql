@@ -18,7 +18,7 @@ cross join lateral (
 where c.relkind = 'r'
   and c.relpersistence <> 't'
   and n.nspname !~ '^pg_'
-  and n.nspname not in ('information_schema', 'pgconvoy')
+  and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
   and i.indisunique
   and i.indisvalid
   and i.indpred is null

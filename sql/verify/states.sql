@@ -15,7 +15,7 @@ with relation as (
     where c.relkind in ('r', 'p', 'm', 'v', 'f', 'S')
       and c.relpersistence <> 't'
       and n.nspname !~ '^pg_'
-      and n.nspname not in ('information_schema', 'pgconvoy')
+      and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
       and not exists (select from pg_catalog.pg_depend d
                       where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
 ), index as (
@@ -130,4 +130,4 @@ join pg_catalog.pg_type t on t.oid = k.contypid
 join pg_catalog.pg_namespace n on n.oid = t.typnamespace
 where not k.convalidated
   and n.nspname !~ '^pg_'
-  and n.nspname not in ('information_schema', 'pgconvoy')
+  and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')

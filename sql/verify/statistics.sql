@@ -22,7 +22,7 @@ with statistic as (
     where c.relkind in ('r', 'p', 'm')
       and c.relpersistence <> 't'
       and n.nspname !~ '^pg_'
-      and n.nspname not in ('information_schema', 'pgconvoy')
+      and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
       and pg_catalog.has_table_privilege(c.oid, 'SELECT')
       and not pg_catalog.row_security_active(c.oid)
       and exists (select from attribute a where a.attrelid = c.oid and a.generated <> 'v')

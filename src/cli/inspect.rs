@@ -104,7 +104,7 @@ pub struct Inspection {
     pub road: Road,
     /// The source.
     pub view: SourceView,
-    requested: Requested,
+    pub(super) requested: Requested,
     target_facts: TargetFacts,
     unreadable: Vec<QualifiedName>,
     database_settings: Vec<String>,
@@ -326,7 +326,7 @@ impl Road {
         let activity = catalog::activity(&source.session).await?;
         let snapshot = match held {
             Some(snapshot) => snapshot,
-            None => keeper::snapshot(source, requested.keep_snapshot).await?,
+            None => keeper::snapshot_for(source, requested.snapshot()).await?,
         };
         fault::point("snapshot-taken");
         let archive = async {

@@ -11,7 +11,7 @@ use super::explain::explained;
 use super::inspect::Server;
 use crate::catalog;
 use crate::failure::Failure;
-use crate::model::{ExitStatus, Side};
+use crate::model::{ExitStatus, FollowName, Side};
 use crate::pg::conninfo::{Conninfo, Environment};
 use crate::pg::keeper::{self, Holding, Keeper};
 use crate::pg::{Connector, Snapshot, client_tools};
@@ -22,6 +22,14 @@ pub struct KeeperArgs {
     /// How long to hold it without anybody who uses it
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     keep_snapshot: Duration,
+
+    /// A replication slot that is to begin with it
+    #[arg(long, value_name = "NAME", value_parser = slot_name)]
+    slot: Option<FollowName>,
+}
+
+fn slot_name(text: &str) -> Result<FollowName, String> {
+    FollowName::parse(text).ok_or_else(|| "it is no name of ours".to_owned())
 }
 
 impl KeeperArgs {
@@ -46,6 +54,7 @@ impl KeeperArgs {
         let holding = Holding {
             connector: &connector,
             keep_for: self.keep_snapshot,
+            slot: self.slot.as_ref(),
             say: &mut say,
         };
         keeper::hold(holding, catalog::readable_tables).await?;
@@ -63,19 +72,32 @@ fn connector() -> Result<Connector, Failure> {
 
 /// Takes the snapshot of a source, held by a keeper, or without one by a session of our own.
 pub async fn snapshot(source: &Server, keep_for: Option<Duration>) -> Result<Snapshot, Failure> {
-    match take(source, keep_for).await {
+    snapshot_for(source, (keep_for, None)).await
+}
+
+/// The same; if a replication slot is named, it is made, and begins with the snapshot.
+pub async fn snapshot_for(
+    source: &Server,
+    how: (Option<Duration>, Option<&FollowName>),
+) -> Result<Snapshot, Failure> {
+    match take(source, how).await {
         Ok(snapshot) => Ok(snapshot),
         Err(failure) => Err(explained(failure, source).await),
     }
 }
 
-async fn take(source: &Server, keep_for: Option<Duration>) -> Result<Snapshot, Failure> {
+async fn take(
+    source: &Server,
+    (keep_for, slot): (Option<Duration>, Option<&FollowName>),
+) -> Result<Snapshot, Failure> {
     let Some(keep_for) = keep_for else {
-        return Ok(Snapshot::take(&source.connector, catalog::readable_tables).await?);
+        let list = catalog::readable_tables;
+        return Ok(Snapshot::take_for(&source.connector, list, slot).await?);
     };
     let environment = source.child_environment();
     // The session that imports it is opened while the keeper opens its own.
-    let keeper = Box::pin(async { Ok(Keeper::spawn_ourselves(&environment, keep_for).await?) });
+    let keeper =
+        Box::pin(async { Ok(Keeper::spawn_ourselves(&environment, keep_for, slot).await?) });
     let session = Box::pin(async { Ok(source.connector.session("snapshot").await?) });
     let (keeper, session) = at_once(keeper, session).await?;
     Ok(Snapshot::kept(session, keeper).await?)

@@ -69,7 +69,7 @@ pub(super) struct SnapshotRecord {
     pub id: String,
     /// Position in the write-ahead log.
     pub lsn: String,
-    /// The process that holds it, if it is one of its own.
+    /// The process that holds it, if it is one of its own; with the replication slot that begins with it, if there is one.
     pub kept: Option<Kept>,
 }
 

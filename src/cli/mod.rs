@@ -34,6 +34,7 @@
 //! | `detach` | a run in a process of its own, apart from the terminal |
 //! | `watch`, `status`, `report` | what a run's directory says, while it runs or afterwards |
 //! | `follow` | reads the record that another process writes |
+//! | `following` | one database follows another: `follow`, `unfollow`, `cutover`, `fallback` |
 //! | `completions` | completions for shells, and manual pages |
 //! | `secrets` | takes a password out of the process list |
 //! | `output` | everything between a run and the world |
@@ -49,6 +50,7 @@ mod dump;
 mod expect;
 mod explain;
 mod follow;
+mod following;
 pub mod hooks;
 mod inspect;
 mod keeper;
@@ -83,7 +85,7 @@ use std::io::Write as _;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::{Failure, FailureKind};
-use crate::model::ExitStatus;
+use crate::model::{ExitStatus, Side};
 use crate::pg::detached::leave_terminal;
 
 pub use move_database::MoveArgs;
@@ -134,6 +136,19 @@ enum Command {
     List(list::ListArgs),
     Verify(Box<verify::VerifyArgs>),
     Sync(Box<sync::SyncArgs>),
+    Follow(following::FollowingArgs),
+    /// Turn over from the source to the target that follows it, and have the source follow the target
+    ///
+    /// Closes the source to writers, waits until the target has applied everything, brings over what replication does not carry, compares
+    /// everything, makes the way back ready, and opens the target. Every step is written down before it is taken: after a crash,
+    /// run the same again. If a step fails before the target is opened, the source is opened again, and is in service as before.
+    Cutover(Box<following::TurnArgs>),
+    /// Turn back from the target to the source, with everything that was written since the cut-over
+    ///
+    /// The same steps the other way round: nothing that was written to the target meanwhile is lost, and the target follows
+    /// the source again afterwards.
+    Fallback(Box<following::TurnArgs>),
+    Unfollow(following::UnfollowArgs),
     Salvage(Box<salvage::SalvageArgs>),
     Watch(watch::WatchArgs),
     Status(status::StatusArgs),
@@ -211,9 +226,13 @@ impl Cli {
                 Command::List(args) => args.start(),
                 Command::Verify(args) => Box::pin(args.start()).await,
                 Command::Sync(args) => Box::pin(args.start()).await,
+                Command::Follow(args) => Box::pin(args.start()).await,
+                Command::Cutover(args) => Box::pin(args.start(Side::Source)).await,
+                Command::Fallback(args) => Box::pin(args.start(Side::Target)).await,
+                Command::Unfollow(args) => Box::pin(args.start()).await,
                 Command::Salvage(args) => Box::pin(args.start()).await,
                 Command::Watch(args) => Box::pin(args.start()).await,
-                Command::Status(args) => args.start(),
+                Command::Status(args) => Box::pin(args.start()).await,
                 Command::Report(args) => args.start(),
                 Command::Completions(args) => args.start(),
                 Command::Man(args) => args.start(),

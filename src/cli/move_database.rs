@@ -3,11 +3,12 @@
 use clap::Args;
 
 use super::arguments::{
-    ConnectionArgs, KeeperOptions, LeaveOutArgs, OutputArgs, RetryArgs, RunningArgs, SelectionArgs,
-    SkipArgs, SpeedArgs, VerifyArgs,
+    ConnectionArgs, FollowArgs, KeeperOptions, LeaveOutArgs, OutputArgs, RetryArgs, RunningArgs,
+    SelectionArgs, SkipArgs, SpeedArgs, VerifyArgs,
 };
 use super::detach;
 use super::expect::{ExpectArgs, Expectations};
+use super::following;
 use super::inspect::{Inspection, Road};
 use super::output::Output;
 use super::requested::Requested;
@@ -69,6 +70,10 @@ pub struct MoveArgs {
     /// What to expect.
     #[command(flatten)]
     pub expect: ExpectArgs,
+
+    /// What comes after it.
+    #[command(flatten)]
+    pub follow: FollowArgs,
 
     /// What survives a crash.
     #[command(flatten)]
@@ -133,8 +138,9 @@ async fn run(
     };
     let (inspection, request, expectations) = match prepared {
         Ok(prepared) => prepared,
-        // Nothing was touched, so there is nothing to keep a record of.
+        // Nothing was touched, so there is nothing to keep a record of; what was made on the source to be followed goes again.
         Err(failure) => {
+            let failure = following::take_back(&session, failure).await;
             output.abandon(&failure).await;
             return Err(failure);
         }
@@ -154,12 +160,14 @@ async fn prepare(
     (args, command): (&MoveArgs, &'static str),
     session: &Session<'_>,
 ) -> Result<(Inspection, Request, Expectations), Failure> {
-    let requested = args.requested()?;
+    let mut requested = args.requested()?;
+    args.follow.check(command, &requested)?;
     let expectations = args.expect.resolve()?;
     session.step("connecting");
     let road = Road::connect(&requested).await?;
     fault::point("connected");
     session.tell_start(command, &road, &requested);
+    requested.follow = following::wanted(&args.follow, &road, &requested);
     let request = requested.record(&road, &session.run_id(), args.speed.sizes());
     // From here on, a session that resumes the run knows what it is about.
     session.output.run_dir().write_request(&request)?;

@@ -9,8 +9,9 @@ use super::inspect::{MAINTENANCE_DATABASE, Road, Server};
 use super::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
 use crate::execute::prepare;
 use crate::failure::Failure;
+use crate::follow::Wanted;
 use crate::ledger::{Identity, Request};
-use crate::model::{Bytes, Filters, VerifyLevel};
+use crate::model::{Bytes, Filters, FollowName, VerifyLevel};
 use crate::pg::Side;
 use crate::pg::conninfo::{Conninfo, Environment, Password};
 use crate::salvage::DamageMap;
@@ -41,6 +42,8 @@ pub struct Requested {
     pub keep_snapshot: Option<Duration>,
     /// What of a damaged source can be read.
     pub salvage: Option<Arc<DamageMap>>,
+    /// The target is to follow the source once the copy is proven.
+    pub follow: Option<Wanted>,
 }
 
 /// Sizes that the operator may name.
@@ -89,6 +92,7 @@ impl Requested {
             skip_checks: Vec::new(),
             keep_snapshot: None,
             salvage: None,
+            follow: None,
         })
     }
 }
@@ -103,6 +107,12 @@ impl Requested {
 }
 
 impl Requested {
+    /// How the source's snapshot is taken: for how long it is held without us, and which replication slot begins with it.
+    pub fn snapshot(&self) -> (Option<Duration>, Option<&FollowName>) {
+        let slot = self.follow.as_ref().map(|wanted| &wanted.forward);
+        (self.keep_snapshot, slot)
+    }
+
     /// Where to.
     pub fn target(&self) -> &Conninfo {
         &self.target
@@ -154,6 +164,7 @@ impl Requested {
             chunk_size: sizes.chunk_size,
             keep_snapshot_s: self.keep_snapshot.map(|keep_for| keep_for.as_secs()),
             salvage: false,
+            follow: self.follow.clone(),
         }
     }
 
@@ -175,6 +186,7 @@ impl Requested {
             verify: request.verify,
             keep_snapshot: request.keep_snapshot_s.map(Duration::from_secs),
             salvage: None,
+            follow: request.follow.clone(),
             only_reads: false,
             skip_checks: Vec::new(),
             environment,

@@ -206,6 +206,11 @@ impl ResumeArgs {
             return Ok(None);
         }
         eprintln!("There is nothing to resume: this run was finished.\n{sentence}");
+        if request.follow.is_some() {
+            eprintln!(
+                "How the target follows the source, and what comes next: pgconvoy status --target"
+            );
+        }
         Ok(Some(*status))
     }
 

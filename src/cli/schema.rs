@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use super::explain::explained;
 use super::inspect::Server;
 use crate::failure::Failure;
+use crate::follow;
 use crate::ledger;
 use crate::model::Filters;
 use crate::pg::client_tools::ClientTool;
@@ -35,7 +36,9 @@ pub async fn describe(
         "--schema-only".into(),
         "--lock-wait-timeout=10s".into(),
     ];
-    arguments.push(format!("--exclude-schema={}", ledger::SCHEMA).into());
+    for ours in [ledger::SCHEMA, follow::SCHEMA] {
+        arguments.push(format!("--exclude-schema={ours}").into());
+    }
     arguments.extend(snapshot.map(|id| OsString::from(format!("--snapshot={id}"))));
     arguments.extend(encoding.map(|name| OsString::from(format!("--encoding={name}"))));
     arguments.extend(options.into_iter().map(OsString::from));

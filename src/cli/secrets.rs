@@ -15,7 +15,17 @@ pub const SOURCE_PASSWORD: &str = "PGCONVOY_SOURCE_PASSWORD";
 /// Where a password from `--target` goes.
 pub const TARGET_PASSWORD: &str = "PGCONVOY_TARGET_PASSWORD";
 
-const OPTIONS: [(&str, &str); 2] = [("--source", SOURCE_PASSWORD), ("--target", TARGET_PASSWORD)];
+/// Where a password from `--source-from-target` goes.
+pub const SOURCE_FROM_TARGET_PASSWORD: &str = "PGCONVOY_SOURCE_FROM_TARGET_PASSWORD";
+/// Where a password from `--target-from-source` goes.
+pub const TARGET_FROM_SOURCE_PASSWORD: &str = "PGCONVOY_TARGET_FROM_SOURCE_PASSWORD";
+
+const OPTIONS: [(&str, &str); 4] = [
+    ("--source", SOURCE_PASSWORD),
+    ("--target", TARGET_PASSWORD),
+    ("--source-from-target", SOURCE_FROM_TARGET_PASSWORD),
+    ("--target-from-source", TARGET_FROM_SOURCE_PASSWORD),
+];
 
 /// Arguments without passwords, and the passwords by variable.
 #[derive(Debug, PartialEq, Eq)]

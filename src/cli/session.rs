@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use super::arguments::{RetryArgs, RunningArgs};
 use super::at_once::at_once;
+use super::following::{self, Handover, Made};
 use super::inspect::{self, Inspection, Road, Server};
 use super::ledger_row::LedgerRow;
 use super::output::{Emitter, Output};
@@ -27,6 +28,7 @@ use crate::event::{Emit as _, What};
 use crate::execute::{self, Earlier, ExecuteError, Origin, Run, Stop};
 use crate::failure::Failure;
 use crate::fault;
+use crate::follow::{self, FollowError};
 use crate::ledger::{self, Marks, Request};
 use crate::model::{ExitStatus, Finding, Severity, Side, run_command};
 use crate::pg::claim::Claim;
@@ -50,6 +52,8 @@ pub(super) struct Session<'a> {
     claim: OnceLock<Claim>,
     /// The session for the ledger, opened ahead of need.
     ledger: Cell<Option<Wire>>,
+    /// What was made on the source, so that the target can follow it.
+    made: Cell<Option<Made>>,
 }
 
 /// What the session for the ledger is called.
@@ -72,12 +76,17 @@ pub(super) struct Done {
     pub target: Connector,
     /// The session that drops the ledger.
     pub ledger: Wire,
+    /// The target is to follow the source from here on.
+    pub follow: Option<Handover>,
 }
 
 impl Done {
     /// Drops the ledger: by way of another session if the one that was kept for it has gone, as long as the target is ours.
     async fn drop_ledger(&mut self, claim: Option<&Claim>) -> Result<(), PgError> {
-        let statement = ledger::drop(self.target_superuser);
+        // The state of a follow begins where the ledger ends: there is always one of them that says how to go on.
+        let state = self.follow.as_ref();
+        let state = state.map(|handover| follow::create_state(&handover.state));
+        let statement = ledger::drop(self.target_superuser, state.as_deref());
         let dropped = self.ledger.execute(&statement).await;
         let (Err(error), Some(claim)) = (&dropped, claim) else {
             return dropped;
@@ -100,6 +109,7 @@ impl<'a> Session<'a> {
             max_retries: retry.max_retries,
             claim: OnceLock::new(),
             ledger: Cell::new(None),
+            made: Cell::new(None),
         }
     }
 
@@ -120,6 +130,16 @@ impl<'a> Session<'a> {
             let _ = tokio::time::timeout(PATIENCE, claim.end_leftovers()).await;
         }
         Some(claim)
+    }
+
+    /// Something was made on the source: should nothing be begun, it goes again.
+    pub fn remember_made(&self, made: Made) {
+        self.made.set(Some(made));
+    }
+
+    /// What was made on the source.
+    pub fn made(&self) -> Option<Made> {
+        self.made.take()
     }
 
     /// For whoever has something to say.
@@ -161,9 +181,17 @@ impl<'a> Session<'a> {
             Ok(target_facts)
         };
         // Reading the schema takes long. If the target is no good, it is given up.
-        let source = road.see(&requested, None);
-        let (target_facts, seen) = at_once(Box::pin(target), Box::pin(source)).await?;
+        let (target_facts, seen) = if requested.follow.is_some() {
+            // Nothing is made on the source before the target is known to be good.
+            let target_facts = Box::pin(target).await?;
+            Box::pin(following::prepare(self, &road, &requested)).await?;
+            (target_facts, Box::pin(road.see(&requested, None)).await?)
+        } else {
+            let source = road.see(&requested, None);
+            at_once(Box::pin(target), Box::pin(source)).await?
+        };
         let inspection = road.inspected(requested, target_facts, seen);
+        following::same_tables(&inspection).await?;
         self.tell_snapshot(&inspection);
         let findings = inspection.findings();
         refuse_blockers(&findings)?;
@@ -294,6 +322,7 @@ impl<'a> Session<'a> {
         let emitter = self.emitter();
         self.step("copying and building");
         let target = self.worker(&inspection.road.target);
+        let follow = Handover::of(&inspection)?;
         let (snapshot, proof) = inspection.split(Arc::clone(&plan));
         let run = Run {
             plan,
@@ -320,6 +349,7 @@ impl<'a> Session<'a> {
             target_superuser,
             target,
             ledger,
+            follow,
         })
     }
 
@@ -393,6 +423,13 @@ pub(super) async fn conclude(
     }
     fault::point("ledger-dropped");
     done.ledger.close().await;
+    match done.follow {
+        Some(handover) if matches!(status, ExitStatus::Proven | ExitStatus::Waived) => {
+            Box::pin(handover.begin(&done.target)).await?;
+        }
+        Some(_) => eprintln!("{}", Failure::from(FollowError::NotProven)),
+        None => {}
+    }
     Ok(status)
 }
 

@@ -8,6 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::follow::{Follower, last_session};
+use super::following::tell_standing;
 use super::output::color_wanted;
 use super::run_dir::{Holder, Look};
 use super::watch::{self, LastWords};
@@ -31,6 +32,14 @@ pub struct StatusArgs {
     /// The run's directory [default: the ./pgconvoy-* that was written to last]
     #[arg(value_name = "RUN_DIR")]
     run_dir: Option<PathBuf>,
+
+    /// Of a target that follows its source (move --follow), how that stands: how far behind, what is wrong, what comes next
+    #[arg(long, value_name = "CONNINFO", conflicts_with_all = ["run_dir", "json"])]
+    target: Option<String>,
+
+    /// Its source, if it is to be reached otherwise than by the move
+    #[arg(long, value_name = "CONNINFO", requires = "target")]
+    source: Option<String>,
 
     /// One JSON object on stdout: the report so far, and who works on the run
     #[arg(long)]
@@ -59,7 +68,10 @@ struct Told<'a> {
 
 impl StatusArgs {
     /// Tells it.
-    pub(super) fn start(self) -> Result<ExitStatus, Failure> {
+    pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
+        if let Some(target) = &self.target {
+            return tell_standing(self.source.as_deref(), target).await;
+        }
         let look = watch::find(self.run_dir.clone())?;
         let standing = Standing::read(&look)?;
         let text = if self.json {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::following;
 use super::inspect::Inspection;
 use super::ledger_row::{LedgerRow, SnapshotRecord};
 use super::past::{self, Edited, Failures, Past};
@@ -37,7 +38,12 @@ pub(super) async fn take_up(
     let held = held_snapshot(session, &road.source.connector, &ledger).await?;
     let same_snapshot = held.is_some();
     let target_facts = road.view_target(&requested).await?;
+    if !same_snapshot {
+        // A new snapshot, and a new slot with it: the publication must be there before.
+        Box::pin(following::prepare(session, &road, &requested)).await?;
+    }
     let mut inspection = Box::pin(road.inspect_in(held, requested, target_facts)).await?;
+    following::same_tables(&inspection).await?;
     inspection.recall(std::mem::take(&mut ledger.memory), same_snapshot);
     inspection.recall_database(ledger.request.create).await?;
     session.tell_snapshot(&inspection);
@@ -82,10 +88,25 @@ async fn held_snapshot(
             "the ledger's snapshot cannot be understood: {error}"
         ))
     })?;
-    let held = match &record.kept {
+    let mut held = match &record.kept {
         Some(kept) => Snapshot::resume(source, kept).await?,
         None => None,
     };
+    if ledger.request.follow.is_some()
+        && let Some(snapshot) = held.take()
+    {
+        let stands = match &snapshot.slot {
+            Some(slot) => slot.stands(snapshot.session()).await?,
+            None => false,
+        };
+        if stands {
+            held = Some(snapshot);
+        } else {
+            // Changes since the snapshot would be lost: slot and snapshot are made anew, together. Whoever holds the old one need
+            // not any more; that he has ended before is as good.
+            let _ = snapshot.release().await;
+        }
+    }
     let text = if held.is_some() {
         format!(
             "snapshot {} is still held: the run goes on in it",

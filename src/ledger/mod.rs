@@ -240,7 +240,9 @@ pub fn flush() -> SqlText {
 ///
 /// Event triggers of the moved database are in place by now; a superuser keeps them from firing on this. It may be gone: the
 /// first attempt may have lost nothing but the answer.
-pub fn drop(superuser: bool) -> SqlText {
+///
+/// `and` is what takes its place, in the same transaction.
+pub fn drop(superuser: bool, and: Option<&str>) -> SqlText {
     let silence = if superuser {
         "set local session_replication_role = replica;"
     } else {
@@ -248,7 +250,8 @@ pub fn drop(superuser: bool) -> SqlText {
     };
     let stall = fault::stall("ledger-half-dropped", "").unwrap_or_default();
     SqlText::from(format!(
-        "begin; set local synchronous_commit = on; {silence} set local client_min_messages = warning; drop schema if exists pgconvoy cascade; {stall}; commit"
+        "begin; set local synchronous_commit = on; {silence} set local client_min_messages = warning; drop schema if exists pgconvoy cascade; {stall}; {}; commit",
+        and.unwrap_or_default()
     ))
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Activity, Extension, Sequence, ServerFacts};
+use crate::follow::Wanted;
 use crate::model::{Bytes, Filters, Oid, VerifyLevel};
 use crate::toc::{RestoreOptions, Selection};
 
@@ -47,6 +48,9 @@ pub struct Request {
     /// The source is damaged: what of it can be read was searched for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub salvage: bool,
+    /// The target follows the source once the copy is proven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follow: Option<Wanted>,
 }
 
 /// An archive, and by what it is known to be the same again.

@@ -106,6 +106,19 @@ impl Connector {
             connector: self,
             purpose,
             snapshot: None,
+            replicates: false,
+            entered: Ok(()),
+        })
+        .await
+    }
+
+    /// A session that may make a replication slot, and export the snapshot at which it begins. Its role must be allowed to replicate.
+    pub(super) async fn replication_wire(&self, purpose: &str) -> Result<Wire, PgError> {
+        self.connect(&mut WireOpener {
+            connector: self,
+            purpose,
+            snapshot: None,
+            replicates: true,
             entered: Ok(()),
         })
         .await
@@ -117,6 +130,7 @@ impl Connector {
             connector: self,
             purpose,
             snapshot: Some(snapshot),
+            replicates: false,
             entered: Ok(()),
         };
         let wire = self.connect(&mut opener).await?;
@@ -211,6 +225,8 @@ struct WireOpener<'a> {
     purpose: &'a str,
     /// What its transaction is to see.
     snapshot: Option<&'a str>,
+    /// It speaks the replication protocol as well.
+    replicates: bool,
     /// Whether it does: no other way to connect, and no other server, would change that.
     entered: Result<(), PgError>,
 }
@@ -233,6 +249,7 @@ impl Open for WireOpener<'_> {
             application_name: &application_name(self.purpose),
             options: conninfo.options.as_deref(),
             channel_binding: conninfo.channel_binding,
+            replicates: self.replicates,
         };
         let mut wire = Wire::start(stream, &start).await.map_err(open_error)?;
         let settings = self.connector.first_statements(

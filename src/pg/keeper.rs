@@ -26,8 +26,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::process::{Child, ChildStdin, Command};
 
 use super::client_tools::{ChildEnvironment, in_words, without_libpq_variables};
-use super::{PgError, Query};
-use crate::model::{ServerError, SqlText};
+use super::{PgError, Query, Slot};
+use crate::model::{FollowName, ServerError, SqlText};
 
 pub use hold::{HoldError, Holding, Released, hold};
 
@@ -65,6 +65,9 @@ pub struct Kept {
     pub backend_pid: i32,
     /// When that process began, as the server writes it: process ids are used again.
     pub backend_start: String,
+    /// The replication slot that was made with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<Slot>,
 }
 
 /// The one line that a keeper writes.
@@ -153,24 +156,26 @@ impl Keeper {
     pub async fn spawn_ourselves(
         connection: &ChildEnvironment,
         keep_for: Duration,
+        slot: Option<&FollowName>,
     ) -> Result<Self, KeeperError> {
         let program = std::env::current_exe().map_err(|source| KeeperError::Start {
             program: "pgconvoy".to_owned(),
             source,
         })?;
-        Self::spawn(&program, connection, keep_for).await
+        Self::spawn(&program, connection, (keep_for, slot)).await
     }
 
     /// Starts `program keeper …` and waits for its snapshot, as long as it takes: it waits for locks as we would.
     pub async fn spawn(
         program: &Path,
         connection: &ChildEnvironment,
-        keep_for: Duration,
+        (keep_for, slot): (Duration, Option<&FollowName>),
     ) -> Result<Self, KeeperError> {
         let mut command = Command::new(program);
         command
             .arg(PURPOSE)
             .arg(format!("--keep-snapshot={}s", keep_for.as_secs().max(1)))
+            .args(slot.map(|name| format!("--slot={name}")))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
@@ -298,6 +303,7 @@ mod tests {
             transactions: "7:7:".to_owned(),
             backend_pid: 12,
             backend_start: "2026-01-01 00:00:00+00".to_owned(),
+            slot: None,
         };
         let line = serde_json::to_string(&Line::Kept(kept.clone())).expect("JSON");
         assert_eq!(understood(&line).expect("understood"), kept);
@@ -330,12 +336,13 @@ mod tests {
     async fn a_program_that_is_no_keeper_is_noticed() {
         let nothing = ChildEnvironment::default();
         let hour = Duration::from_secs(3600);
-        let ended = Keeper::spawn(Path::new("/bin/true"), &nothing, hour).await;
+        let ended = Keeper::spawn(Path::new("/bin/true"), &nothing, (hour, None)).await;
         assert!(
             matches!(&ended, Err(KeeperError::Odd { what }) if what.contains("without a word")),
             "{ended:?}"
         );
-        let missing = Keeper::spawn(Path::new("/nonexistent/program"), &nothing, hour).await;
+        let missing =
+            Keeper::spawn(Path::new("/nonexistent/program"), &nothing, (hour, None)).await;
         assert!(
             matches!(missing, Err(KeeperError::Start { .. })),
             "{missing:?}"

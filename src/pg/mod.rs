@@ -23,6 +23,7 @@ pub mod keeper;
 mod pgpass;
 mod pool;
 mod reexec;
+mod replication;
 mod service;
 mod session;
 mod snapshot;
@@ -36,6 +37,7 @@ pub use connector::Connector;
 pub use error::PgError;
 pub use pool::{Pool, serving};
 pub use reexec::replace_process;
+pub use replication::Slot;
 pub use session::{Answer, Parameter, Query, Session, VALUE_SETTINGS};
 pub use snapshot::{Snapshot, current_transactions};
 
@@ -45,4 +47,5 @@ pub const QUERIES: &[Query] = &[
     claim::HOLDERS,
     claim::TERMINATE,
     pool::STILL_THERE,
+    replication::STANDS,
 ];

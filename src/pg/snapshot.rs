@@ -10,8 +10,9 @@
 use futures_util::future::join_all;
 
 use super::keeper::{ALIVE, BACKEND, Keeper, KeeperError, Kept, PURPOSE, TERMINATE};
-use super::{Connector, Parameter, PgError, Session};
-use crate::model::{Oid, QualifiedName};
+use super::replication::FreshSlot;
+use super::{Connector, Parameter, PgError, Session, Slot};
+use crate::model::{FollowName, Oid, QualifiedName, quote_literal};
 
 /// Tables named in one LOCK statement.
 const TABLES_PER_LOCK: usize = 500;
@@ -36,6 +37,18 @@ pub struct Snapshot {
     pub lsn: String,
     /// Which transactions it sees: equal to that of a later snapshot if nothing was written in between.
     pub transactions: String,
+    /// The replication slot that begins where it ends, if one was asked for.
+    pub slot: Option<Slot>,
+}
+
+/// How a snapshot is taken.
+struct Taking<'a, F> {
+    /// The list of tables as it was a moment ago.
+    tables: Vec<(Oid, QualifiedName)>,
+    /// Reads it anew.
+    list_tables: F,
+    /// The slot that is to begin with the snapshot, and who makes it.
+    slot: Option<(&'a Connector, &'a FollowName)>,
 }
 
 /// Who holds it.
@@ -54,9 +67,25 @@ impl Snapshot {
     where
         F: AsyncFn(&Session) -> Result<Vec<(Oid, QualifiedName)>, PgError>,
     {
+        Self::take_for(connector, list_tables, None).await
+    }
+
+    /// The same; if a slot is named, it is made, and the snapshot is the one at which it begins.
+    pub async fn take_for<F>(
+        connector: &Connector,
+        list_tables: F,
+        slot: Option<&FollowName>,
+    ) -> Result<Self, PgError>
+    where
+        F: AsyncFn(&Session) -> Result<Vec<(Oid, QualifiedName)>, PgError>,
+    {
         let session = connector.session("snapshot").await?;
-        let tables = list_tables(&session).await?;
-        Self::take_in(session, tables, list_tables).await
+        let taking = Taking {
+            tables: list_tables(&session).await?,
+            list_tables,
+            slot: slot.map(|name| (connector, name)),
+        };
+        Self::take_in(session, taking).await
     }
 
     /// A snapshot that another session of ours exports, imported by a session that is opened for it. It lasts as long as that
@@ -74,6 +103,7 @@ impl Snapshot {
             id: id.to_owned(),
             lsn: lsn.to_owned(),
             transactions,
+            slot: None,
         })
     }
 
@@ -81,6 +111,7 @@ impl Snapshot {
     pub(super) async fn take_for_others<F>(
         connector: &Connector,
         list_tables: F,
+        slot: Option<&FollowName>,
     ) -> Result<(Self, Kept), PgError>
     where
         F: AsyncFn(&Session) -> Result<Vec<(Oid, QualifiedName)>, PgError>,
@@ -94,56 +125,49 @@ impl Snapshot {
         })?;
         let (backend_pid, backend_start) =
             (backend.get("backend_pid")?, backend.get("backend_start")?);
-        let taken = Self::take_in(session, tables, list_tables).await?;
+        let taking = Taking {
+            tables,
+            list_tables,
+            slot: slot.map(|name| (connector, name)),
+        };
+        let taken = Self::take_in(session, taking).await?;
         let kept = Kept {
             snapshot: taken.id.clone(),
             lsn: taken.lsn.clone(),
             transactions: taken.transactions.clone(),
             backend_pid,
             backend_start,
+            slot: taken.slot.clone(),
         };
         Ok((taken, kept))
     }
 
-    /// `tables` is the list as it was a moment ago.
-    async fn take_in<F>(
-        session: Session,
-        mut tables: Vec<(Oid, QualifiedName)>,
-        list_tables: F,
-    ) -> Result<Self, PgError>
+    async fn take_in<F>(session: Session, mut taking: Taking<'_, F>) -> Result<Self, PgError>
     where
         F: AsyncFn(&Session) -> Result<Vec<(Oid, QualifiedName)>, PgError>,
     {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            // All is sent at once, and done one after the other: the snapshot is taken when the locks are there, and the list
-            // is read again in it. If the locks cannot be had, their error is the first.
-            let taken = tokio::try_join!(
-                biased;
-                lock(&session, &tables),
-                export(&session),
-                list_tables(&session),
-            );
-            let (snapshot, listed) = match taken {
+            let (snapshot, slot, listed) = match taking.attempt(&session).await {
                 Err(error) if error.code() == Some(GONE) && attempts < ATTEMPTS => {
                     session.execute("rollback").await?;
-                    tables = list_tables(&session).await?;
+                    taking.tables = (taking.list_tables)(&session).await?;
                     continue;
                 }
-                taken => {
-                    let ((), snapshot, listed) = taken?;
-                    (snapshot, listed)
-                }
+                taken => taken?,
             };
-            if listed == tables {
+            if listed == taking.tables {
                 let [id, lsn, transactions] = snapshot;
                 return Ok(Self {
                     session,
                     holder: Holder::Itself,
                     id,
-                    lsn,
+                    lsn: slot
+                        .as_ref()
+                        .map_or(lsn, |slot| slot.consistent_point.clone()),
                     transactions,
+                    slot,
                 });
             }
             session.execute("rollback").await?;
@@ -155,7 +179,7 @@ impl Snapshot {
                     ),
                 });
             }
-            tables = list_tables(&session).await?;
+            taking.tables = (taking.list_tables)(&session).await?;
         }
     }
 
@@ -205,6 +229,7 @@ impl Snapshot {
             id: kept.snapshot,
             lsn: kept.lsn,
             transactions: kept.transactions,
+            slot: kept.slot,
         }
     }
 
@@ -268,6 +293,40 @@ impl Snapshot {
             .query(&TERMINATE, &backend(&kept))
             .await
             .map(drop)
+    }
+}
+
+impl<F> Taking<'_, F>
+where
+    F: AsyncFn(&Session) -> Result<Vec<(Oid, QualifiedName)>, PgError>,
+{
+    /// Locks the tables and takes the snapshot: as the server exports it, with its slot, and the list of tables as it is then.
+    async fn attempt(
+        &self,
+        session: &Session,
+    ) -> Result<([String; 3], Option<Slot>, Vec<(Oid, QualifiedName)>), PgError> {
+        if let Some((connector, name)) = self.slot {
+            // Locks alone do not take a snapshot: the transaction can still be given that of the slot.
+            lock(session, &self.tables).await?;
+            let fresh = FreshSlot::make(connector, name).await?;
+            let take_over = format!(
+                "set transaction snapshot {}",
+                quote_literal(&fresh.snapshot)
+            );
+            session.execute(&take_over).await?;
+            let snapshot = export(session).await?;
+            let listed = (self.list_tables)(session).await?;
+            return Ok((snapshot, Some(fresh.slot), listed));
+        }
+        // All is sent at once, and done one after the other: the snapshot is taken when the locks are there, and the list
+        // is read again in it. If the locks cannot be had, their error is the first.
+        let ((), snapshot, listed) = tokio::try_join!(
+            biased;
+            lock(session, &self.tables),
+            export(session),
+            (self.list_tables)(session),
+        )?;
+        Ok((snapshot, None, listed))
     }
 }
 

@@ -187,7 +187,7 @@ impl State {
                 };
             }
             self.run_dir.clone_from(run_dir);
-            self.compares = matches!(command.as_str(), "verify" | "sync");
+            self.compares = matches!(command.as_str(), "verify" | "sync" | "cutover" | "fallback");
             self.archive.clone_from(&source.archive);
             self.started = Some(at);
             self.workers = *jobs;

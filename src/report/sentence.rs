@@ -38,7 +38,7 @@ pub struct Conclusion {
 /// Concludes from a report of everything but the last event.
 pub fn conclude(report: &Report, ending: &Ending) -> Conclusion {
     let facts = Facts::new(report);
-    if report.command == synced::SYNC {
+    if synced::is_sync(&report.command) {
         return synced::conclude(&facts, ending);
     }
     if report.compares() {

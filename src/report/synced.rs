@@ -8,19 +8,24 @@ use crate::progress::words;
 use super::facts::Facts;
 use super::{Conclusion, Ending, Report, comparison};
 
-/// What the command calls itself.
-pub(super) const SYNC: &str = "sync";
+/// What the commands call themselves that bring one side to what the other holds.
+const COMMANDS: [&str; 3] = ["sync", "cutover", "fallback"];
+
+/// Whether a command is one of them.
+pub(super) fn is_sync(command: &str) -> bool {
+    COMMANDS.contains(&command)
+}
 
 impl Report {
     /// Whether it is about two servers that were compared, be it after one was brought to what the other holds.
     pub fn compares(&self) -> bool {
-        matches!(self.command.as_str(), "verify" | SYNC)
+        self.command == "verify" || is_sync(&self.command)
     }
 }
 
 /// What the end means for whoever has to decide; `None` for another command, and for an end that means the same for all.
 pub(super) fn meaning(report: &Report) -> Option<&'static str> {
-    let status = report.status.filter(|_| report.command == SYNC)?;
+    let status = report.status.filter(|_| report.command == COMMANDS[0])?;
     Some(match (status, committed(report)) {
         (ExitStatus::Different, Some(false)) => "Nothing was changed: it was asked what would be.",
         (ExitStatus::Interrupted | ExitStatus::Failed, None) => {
@@ -60,6 +65,7 @@ pub(super) fn conclude(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
              in {}, and let pgconvoy verify --repair FILE write the SQL for it.",
             facts.in_run_dir("report.json")
         )),
+        ExitStatus::Proven | ExitStatus::Waived => turned(facts.report).or(proof.next),
         _ => proof.next,
     };
     Conclusion {
@@ -67,6 +73,20 @@ pub(super) fn conclude(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
         next,
         ..proof
     }
+}
+
+/// What comes after a turn from one side to the other.
+fn turned(report: &Report) -> Option<String> {
+    let back = match report.command.as_str() {
+        "cutover" => "pgconvoy fallback turns back with everything that is written until then",
+        "fallback" => "pgconvoy cutover turns over again",
+        _ => return None,
+    };
+    let to = report.target.as_ref()?;
+    Some(format!(
+        "{to} is in service. Sessions that were opened before stay read-only: have applications connect anew. {back}; pgconvoy unfollow \
+         parts the two."
+    ))
 }
 
 /// `Changed: 12 rows inserted, 3 updated and 1 deleted in 2 tables; 1 sequence.`
@@ -177,7 +197,7 @@ mod tests {
 
     fn concluded(synced: Option<Synced>, ending: &Ending) -> Conclusion {
         let report = Report {
-            command: SYNC.to_owned(),
+            command: COMMANDS[0].to_owned(),
             synced,
             ..Report::default()
         };

@@ -31,13 +31,13 @@ pub struct CompareOptions {
 }
 
 impl Default for CompareOptions {
-    /// Everything counts, but for the schema that the ledger lives in during a run.
+    /// Everything counts, but for the schemas that the ledger lives in during a run, and the state of a follow.
     fn default() -> Self {
         Self {
             restore: RestoreOptions::default(),
             source_major: 0,
             target_major: 0,
-            exclude_schemas: vec!["pgconvoy".to_owned()],
+            exclude_schemas: vec!["pgconvoy".to_owned(), "pgconvoy_follow".to_owned()],
         }
     }
 }

@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 use crate::model::{DumpId, Oid, SqlText};
 
+use super::follow::is_of_follow;
 use super::{
     ArchiveFormat, ArchiveVersion, Compression, CreatedAt, DataPlace, Entry, Header, OffsetState,
     Place, Section, Text, Toc, TocError,
@@ -39,7 +40,8 @@ impl Toc {
             entry: None,
         };
         let header = reader.header()?;
-        let entries = reader.entries(&header)?;
+        let mut entries = reader.entries(&header)?;
+        entries.retain(|entry| !is_of_follow(entry));
         if header.format != ArchiveFormat::Custom {
             reader.end()?;
         }

@@ -4,6 +4,7 @@
 
 mod connection;
 pub mod duration;
+mod follow;
 mod keeper;
 mod leave_out;
 mod reporting;
@@ -15,6 +16,7 @@ mod skip;
 mod speed;
 
 pub use connection::{ComparedArgs, ConnectionArgs, SourceArgs, TargetArgs, resolve_connection};
+pub use follow::FollowArgs;
 pub use keeper::KeeperOptions;
 pub use leave_out::LeaveOutArgs;
 pub use reporting::{DisplayArgs, OutputArgs, VerifyArgs};

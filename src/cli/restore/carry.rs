@@ -180,5 +180,6 @@ pub(super) async fn carry_out(session: &Session<'_>, ready: Ready) -> Result<Don
         target_superuser: target.facts.superuser,
         target: worker,
         ledger,
+        follow: None,
     })
 }

@@ -145,6 +145,7 @@ pub(super) fn request(run: &str, (opened, target): (&Opened, &Server), wanted: &
         chunk_size: None,
         keep_snapshot_s: None,
         salvage: false,
+        follow: None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::AtWork;
-use super::prove::{Already, prove};
+use super::prove::{Already, always_again, prove};
 use crate::catalog;
 use crate::cli::explain::explained;
 use crate::cli::prove::{Before, tell_writes_since};
@@ -46,10 +46,21 @@ impl Course<'_> {
     }
 }
 
+/// How much of it is done.
+#[derive(Clone, Copy)]
+pub(super) enum Extent<'a> {
+    /// All of it.
+    Whole,
+    /// Rows of logged tables are counted only, as this asks for: somebody else has carried them.
+    Counted(&'a Asked),
+    /// Nothing is changed.
+    DryRun,
+}
+
 /// Does all of it.
 pub(super) async fn carry_out(
     (both, asked): (&Both, &Asked),
-    dry_run: bool,
+    extent: Extent<'_>,
     at_work: &AtWork,
     emit: &Arc<dyn Emit>,
 ) -> Result<(), Failure> {
@@ -60,7 +71,7 @@ pub(super) async fn carry_out(
         emit,
     };
     let activity = catalog::activity(&both.source.session).await?;
-    let (look, writer) = if dry_run {
+    let (look, writer) = if matches!(extent, Extent::DryRun) {
         course.step("reading and comparing the schemas of both sides");
         (Box::pin(Look::take(both, asked)).await?, None)
     } else {
@@ -79,7 +90,7 @@ pub(super) async fn carry_out(
     course.step("reading the rows of both sides");
     let ends = Arc::new(look.ends(both));
     at_work.read_by(&ends);
-    let rows = looks::compare_rows((both, &look, &ends), asked, None, emit).await;
+    let rows = compare(course, (&look, &ends), extent).await;
     fault::point("sync-compared");
     refuse_unread(course, &rows)?;
     let changes = decide(&look, &rows, &outcome.differences)?;
@@ -107,6 +118,38 @@ pub(super) async fn carry_out(
         emit.emit(What::Unverified(unverified));
     }
     tell_writes_since(&before, emit.as_ref()).await
+}
+
+/// Reads the rows of both sides.
+async fn compare(
+    course: Course<'_>,
+    (look, ends): (&Look, &Arc<Ends>),
+    extent: Extent<'_>,
+) -> RowsLook {
+    let Course {
+        both, asked, emit, ..
+    } = course;
+    let Extent::Counted(counts) = extent else {
+        return looks::compare_rows((both, look, ends), asked, None, emit).await;
+    };
+    let mut rows = looks::compare_rows((both, look, ends), counts, None, emit).await;
+    let mut uncarried = always_again(look, true);
+    let unlogged = look
+        .source
+        .facts
+        .tables
+        .iter()
+        .filter(|table| table.unlogged);
+    uncarried.extend(unlogged.map(|table| table.name.shown()));
+    let read = looks::compare_rows((both, look, ends), asked, Some(&uncarried), emit).await;
+    rows.tables
+        .retain(|table| !uncarried.contains(&table.difference.object));
+    rows.tables.extend(read.tables);
+    // How many rows a materialized view has says nothing.
+    rows.others = read.others;
+    rows.unverified.extend(read.unverified);
+    rows.same = read.same;
+    rows
 }
 
 /// There is nothing to do, or it is not to be done: what was found is what there is to tell.

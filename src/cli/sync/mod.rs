@@ -16,23 +16,29 @@
 mod carry_out;
 mod prove;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
 
+use carry_out::Extent;
+
 use super::arguments::{ConnectionArgs, LeaveOutArgs, OutputArgs, SelectionArgs};
-use super::inspect::Road;
+use super::inspect::{Road, Server};
 use super::output::Output;
 use super::patterns::check_patterns;
 use super::requested::Requested;
 use super::verify::{Asked, Both};
 use crate::event::{Emit, What};
 use crate::failure::Failure;
-use crate::model::{ExitStatus, VerifyLevel};
+use crate::model::{ExitStatus, Filters, VerifyLevel};
 use crate::pg::Pool;
 use crate::pg::claim::Claim;
+use crate::pg::client_tools::Search;
+use crate::pg::conninfo::Environment;
 use crate::report::Ending;
+use crate::toc::RestoreOptions;
 use crate::verify::rows::Ends;
 
 /// Rows of a table that are changed one by one; of one in which more differ, all are copied anew. They are all in memory at once.
@@ -174,8 +180,13 @@ async fn run(args: SyncArgs, output: Output) -> Result<ExitStatus, Failure> {
     };
     let emit: Arc<dyn Emit> = Arc::new(output.emitter());
     let at_work = AtWork::default();
+    let extent = if args.dry_run {
+        Extent::DryRun
+    } else {
+        Extent::Whole
+    };
     let ended = tokio::select! {
-        ended = Box::pin(carry_out::carry_out((&both, &asked), args.dry_run, &at_work, &emit)) => ended,
+        ended = Box::pin(carry_out::carry_out((&both, &asked), extent, &at_work, &emit)) => ended,
         failure = super::signals::stopped(stop.clone()) => Err(failure),
     };
     match ended {
@@ -239,4 +250,51 @@ async fn connect(
         exclude_data,
     };
     Ok((both, asked, claim))
+}
+
+/// The same for two sides of which nobody writes to either: brings the one to what the other holds, and proves it; or, at the level of
+/// counts, only counts the rows of logged tables.
+pub(super) async fn bring_over(
+    (source, mut target): (Server, Server),
+    claim: Option<&Claim>,
+    (restore, jobs, level): (RestoreOptions, u32, VerifyLevel),
+    emit: &Arc<dyn Emit>,
+) -> Result<(), Failure> {
+    let needed = source.facts.version.max(target.facts.version);
+    let search = Search::run("pg_dump", &Environment::of_process()).await;
+    if let Some(claim) = claim {
+        target.connector = claim.worker(&target.connector);
+    }
+    let both = Both {
+        source,
+        target,
+        pg_dump: search.closest_for(needed)?,
+        exclude_data: BTreeSet::new(),
+    };
+    let asked = |level| Asked {
+        filters: Filters::default(),
+        restore,
+        level,
+        jobs,
+        ignore: Vec::new(),
+        max_rows: 0,
+        show_values: false,
+        recheck: 0,
+        pause: Duration::ZERO,
+        repair: None,
+        after: None,
+        remembered: MOST_ROWS,
+    };
+    let (content, counts) = (asked(VerifyLevel::Content), asked(VerifyLevel::Counts));
+    let extent = match level {
+        VerifyLevel::Content => Extent::Whole,
+        _ => Extent::Counted(&counts),
+    };
+    let at_work = AtWork::default();
+    let done = carry_out::carry_out((&both, &content), extent, &at_work, emit);
+    let done = Box::pin(done).await;
+    if done.is_err() {
+        at_work.end().await;
+    }
+    done
 }

@@ -91,7 +91,7 @@ pub(super) async fn prove(
 
 /// What is compared once more in any case: what cannot be locked, and so could have been changed by somebody else. `is_certain`:
 /// nothing has written to any table but those that were to be changed.
-fn always_again(look: &Look, is_certain: bool) -> BTreeSet<String> {
+pub(super) fn always_again(look: &Look, is_certain: bool) -> BTreeSet<String> {
     let facts = &look.source.facts;
     let views = facts.matviews.iter().map(|view| view.name.shown());
     let mut again: BTreeSet<String> = views.collect();

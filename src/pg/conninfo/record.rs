@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::keywords::KEYWORDS;
 use super::{Conninfo, ConninfoError, Environment, HostTarget, Place};
 
 /// Where passwords come from, on the day.
@@ -45,6 +46,23 @@ impl Conninfo {
         record
     }
 
+    /// For another server that is to connect to the same by itself: keyword=value pairs as libpq takes them, with the password.
+    pub fn for_another_server(&self, host: &HostTarget) -> String {
+        let record = self.record(host);
+        let pair = |name: &str, value: &str| {
+            let value = value.replace('\\', "\\\\").replace('\'', "\\'");
+            format!("{name}='{value}'")
+        };
+        let known = KEYWORDS.iter().filter_map(|keyword| {
+            let value = record.get(keyword.variable?)?;
+            // Its own name says more.
+            (keyword.name != "application_name").then(|| pair(keyword.name, value))
+        });
+        let password = host.password.as_ref();
+        let password = password.map(|password| pair("password", password.expose()));
+        known.chain(password).collect::<Vec<_>>().join(" ")
+    }
+
     /// From what [`Conninfo::record`] wrote down, with the passwords and the home directory of this day.
     pub fn from_record(
         record: &BTreeMap<String, String>,
@@ -68,6 +86,20 @@ impl Conninfo {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_server_is_told_all_that_it_needs() {
+        let environment = Environment::default().with_os_user("me");
+        let text = r"host=db port=5433 dbname='my shop' user=app password='it\'s' sslmode=require application_name=x";
+        let conninfo = Conninfo::resolve(text, &environment).expect("resolves");
+        let text = conninfo.for_another_server(&conninfo.hosts[0]);
+        assert!(!text.contains("application_name"), "{text}");
+        let nothing = Environment::default().with_os_user("postgres");
+        let again = Conninfo::resolve(&text, &nothing).expect("resolves");
+        assert_eq!(again.to_string(), conninfo.to_string());
+        assert_eq!(again.hosts[0].password, conninfo.hosts[0].password);
+        assert_eq!(again.tls.mode, conninfo.tls.mode);
+    }
 
     #[test]
     fn a_record_leads_to_the_same_place_and_holds_no_password() {

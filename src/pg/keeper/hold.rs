@@ -21,7 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::super::{Connector, PgError, Session, Snapshot};
 use super::{KEEP, Line, RELEASE, Trouble, USERS};
-use crate::model::{Oid, QualifiedName};
+use crate::model::{FollowName, Oid, QualifiedName};
 
 /// How often it looks whether its session is still there; asks nobody.
 const LOOK: Duration = Duration::from_secs(1);
@@ -35,6 +35,8 @@ pub struct Holding<'a> {
     pub connector: &'a Connector,
     /// How long it holds on without a supervisor, and without anybody who uses the source.
     pub keep_for: Duration,
+    /// The replication slot that is to begin with it.
+    pub slot: Option<&'a FollowName>,
     /// Writes the one line to the supervisor.
     pub say: &'a mut (dyn FnMut(&str) -> io::Result<()> + Send),
 }
@@ -78,6 +80,7 @@ where
     let Holding {
         connector,
         keep_for,
+        slot,
         say,
     } = holding;
     let mut orders = Orders::of_process()?;
@@ -87,7 +90,7 @@ where
         say(&text)
     };
     let taken = tokio::select! {
-        taken = Snapshot::take_for_others(connector, list_tables) => taken,
+        taken = Snapshot::take_for_others(connector, list_tables, slot) => taken,
         () = orders.end() => return Ok(Released::Told),
         _ = signals.terminate.recv() => return Ok(Released::Terminated),
     };

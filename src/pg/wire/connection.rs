@@ -35,6 +35,8 @@ pub struct WireStart<'a> {
     pub options: Option<&'a str>,
     /// Whether SCRAM is bound to the server's certificate.
     pub channel_binding: Binding,
+    /// Whether it speaks the replication protocol as well, in this database.
+    pub replicates: bool,
 }
 
 /// Warnings and notices that the server sent.
@@ -93,6 +95,7 @@ impl Wire {
             ("client_encoding", "UTF8"),
         ];
         parameters.extend(start.options.map(|options| ("options", options)));
+        parameters.extend(start.replicates.then_some(("replication", "database")));
         let mut message = BytesMut::new();
         frontend::startup_message(parameters, &mut message)
             .map_err(|source| wire.io("starting a session", source))?;

@@ -1,0 +1,36 @@
+-- What a server offers to replication, and what its role may do: one row.
+select pg_catalog.current_setting('wal_level') as wal_level,
+       pg_catalog.pg_is_in_recovery() as in_recovery,
+       pg_catalog.current_setting('max_replication_slots')::int8
+         - (select count(*) from pg_catalog.pg_replication_slots) as free_slots,
+       pg_catalog.current_setting('max_wal_senders')::int8
+         - (select count(*) from pg_catalog.pg_stat_activity where backend_type = 'walsender') as free_senders,
+       pg_catalog.current_setting('max_logical_replication_workers')::int8
+         - (select count(*) from pg_catalog.pg_subscription where subenabled) as free_workers,
+       pg_catalog.current_setting('max_slot_wal_keep_size', true) as slot_limit,
+       r.rolsuper as superuser,
+       r.rolreplication or r.rolsuper as may_replicate,
+       r.rolsuper or exists (select from pg_catalog.pg_roles g
+                             where g.rolname = 'pg_create_subscription' and pg_catalog.pg_has_role(g.oid, 'usage')) as may_subscribe,
+       pg_catalog.pg_has_role(d.datdba, 'usage') as owns_database,
+       pg_catalog.has_database_privilege(d.oid, 'create') as may_create,
+       (select count(*) from pg_catalog.pg_prepared_xacts p where p.database = d.datname) as prepared,
+       (select pg_catalog.string_agg(pg_catalog.quote_ident(o.rolname)
+                 || case when s.setdatabase = 0 then '' else ' (in this database)' end, ', ' order by o.rolname)
+        from pg_catalog.pg_db_role_setting s
+        join pg_catalog.pg_roles o on o.oid = s.setrole
+        cross join lateral pg_catalog.unnest(s.setconfig) as c (setting)
+        where s.setdatabase in (0, d.oid)
+          and c.setting ~* '^default_transaction_read_only=(off|false|no|0)$') as unfenced_roles,
+       (select pg_catalog.string_agg(pg_catalog.quote_ident(s.subname), ', ' order by s.subname)
+        from pg_catalog.pg_subscription s
+        where s.subdbid = d.oid and s.subenabled and s.subname not like 'pgconvoy\_%') as other_subscriptions,
+       (select pg_catalog.substr(c.setting, pg_catalog.strpos(c.setting, '=') + 1)
+        from pg_catalog.pg_db_role_setting s
+        cross join lateral pg_catalog.unnest(s.setconfig) as c (setting)
+        where s.setdatabase = d.oid and s.setrole = 0
+          and c.setting like 'default_transaction_read_only=%') as read_only_setting
+from pg_catalog.pg_database d
+cross join pg_catalog.pg_roles r
+where d.datname = pg_catalog.current_database()
+  and r.rolname = current_user

@@ -1,0 +1,290 @@
+//! Both ends of a follow: how they are reached, and how what was made on them goes again.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::cli::arguments::resolve_connection;
+use crate::cli::inspect::Server;
+use crate::cli::requested::reached_again;
+use crate::cli::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
+use crate::failure::{Failure, FailureKind};
+use crate::follow::{self, FollowError, Ours, OursKind, SideRecord, State};
+use crate::model::{FollowEnd, FollowName, Side};
+use crate::pg::conninfo::Environment;
+use crate::pg::{Connector, Session};
+
+/// How long a sender of the log may take to end once nobody reads from it.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a server may take to be there again.
+const COMES_BACK_WITHIN: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A session that may write, of a server that is otherwise only read.
+pub(super) async fn writer(server: &Connector) -> Result<Session, Failure> {
+    let connector = Connector::new(server.conninfo().clone(), Side::Target)?;
+    Ok(connector.session("follow").await?)
+}
+
+/// Runs a transaction, and leaves none behind that has failed.
+pub(super) async fn run(session: &Session, sql: &str, doing: &str) -> Result<(), Failure> {
+    let done = session.execute(sql).await;
+    if done.is_err() {
+        // Should this fail as well, then the session is gone, and the transaction with it.
+        let _ = session.execute("rollback").await;
+    }
+    Ok(done.map_err(FollowError::step(doing))?)
+}
+
+/// Source and target, both with sessions that may write, and what the target says of itself.
+pub(super) struct Ends {
+    pub source: Server,
+    pub target: Server,
+    pub state: Option<State>,
+}
+
+impl Ends {
+    /// Reaches the target, and by what it says the source; a source that is named counts instead.
+    pub async fn connect(source: Option<&str>, target: &str) -> Result<Self, Failure> {
+        let environment = Environment::of_process();
+        let target = connect_to(target, ("--target", TARGET_PASSWORD), &environment).await?;
+        let state = follow::read_state(&target.session).await?;
+        let given = source
+            .map(|text| resolve_connection(text, &environment, ("--source", SOURCE_PASSWORD)))
+            .transpose()?;
+        let record = state.as_ref().map(|state| &state.source);
+        let source = match (given, record) {
+            (None, None) => {
+                return Err(FollowError::NoState {
+                    target: target.endpoint.to_string(),
+                }
+                .into());
+            }
+            (Some(given), None) => given,
+            (given, Some(record)) => reached_again(given, record, &environment, Side::Source)?,
+        };
+        let source = Server::connect(source, Side::Target).await;
+        let source = source.map_err(|failure| failure.while_doing("the source"))?;
+        let ends = Self {
+            source,
+            target,
+            state,
+        };
+        ends.check_names()?;
+        Ok(ends)
+    }
+
+    /// What the target says it is; an error if it follows nobody.
+    pub fn state(&self) -> Result<&State, Failure> {
+        self.state.as_ref().ok_or_else(|| {
+            FollowError::NoState {
+                target: self.target.endpoint.to_string(),
+            }
+            .into()
+        })
+    }
+
+    /// One side.
+    pub fn side(&self, side: Side) -> &Server {
+        match side {
+            Side::Source => &self.source,
+            Side::Target => &self.target,
+        }
+    }
+
+    fn end(&self, side: Side) -> FollowEnd<'_> {
+        let facts = &self.side(side).facts;
+        FollowEnd {
+            system_identifier: facts.system_identifier,
+            database: &facts.database,
+        }
+    }
+
+    /// What a side publishes as.
+    pub fn outward(&self, side: Side) -> FollowName {
+        if let Some(state) = &self.state {
+            return state.outward(side).clone();
+        }
+        let other = match side {
+            Side::Source => Side::Target,
+            Side::Target => Side::Source,
+        };
+        FollowName::of(self.end(side), self.end(other))
+    }
+
+    /// Names are made of both ends: another server would have another.
+    fn check_names(&self) -> Result<(), Failure> {
+        let Some(state) = &self.state else {
+            return Ok(());
+        };
+        let known = self.source.facts.system_identifier.is_some()
+            && self.target.facts.system_identifier.is_some();
+        let made = FollowName::of(self.end(Side::Source), self.end(Side::Target));
+        if !known || made == state.wanted.forward {
+            return Ok(());
+        }
+        Err(Failure::usage(
+            format!(
+                "{} is not the database that {} follows (another server, or another database)",
+                self.source.endpoint, self.target.endpoint
+            ),
+            "Lead --source to the database that the move began with.",
+        ))
+    }
+
+    /// Opens the session of a side anew: it may have ended. A server that was restarted takes a while.
+    pub async fn reconnect(&mut self, side: Side) -> Result<(), Failure> {
+        let deadline = Instant::now() + COMES_BACK_WITHIN;
+        let conninfo = self.side(side).connector.conninfo().clone();
+        let server = loop {
+            match Server::connect(conninfo.clone(), Side::Target).await {
+                Err(failure)
+                    if failure.kind == FailureKind::Connection && Instant::now() < deadline =>
+                {
+                    sleep(PAUSE).await;
+                }
+                connected => break connected?,
+            }
+        };
+        match side {
+            Side::Source => self.source = server,
+            Side::Target => self.target = server,
+        }
+        Ok(())
+    }
+
+    /// Writes another state down; it counts from here on.
+    pub async fn write(&mut self, state: State) -> Result<(), Failure> {
+        let sql = follow::write_state(&state);
+        run(&self.target.session, &sql, "writing down how far it is").await?;
+        self.state = Some(state);
+        Ok(())
+    }
+}
+
+/// One server, by what the command line says.
+pub(super) async fn connect_to(
+    text: &str,
+    (option, variable): (&str, &str),
+    environment: &Environment,
+) -> Result<Server, Failure> {
+    let conninfo = resolve_connection(text, environment, (option, variable))?;
+    let server = Server::connect(conninfo, Side::Target).await;
+    server
+        .map_err(|failure| failure.while_doing(&format!("the {}", option.trim_start_matches('-'))))
+}
+
+/// What we made on a side under this name, of this kind.
+pub(super) async fn find(
+    session: &Session,
+    kind: OursKind,
+    name: &FollowName,
+) -> Result<Option<Ours>, Failure> {
+    let found = follow::ours(session)
+        .await
+        .map_err(FollowError::step("looking for what was made there"))?;
+    Ok(found
+        .into_iter()
+        .find(|one| one.kind == kind && one.name == *name))
+}
+
+/// What is written down on an object that we made.
+pub(super) async fn record_on(
+    session: &Session,
+    kind: OursKind,
+    name: &FollowName,
+) -> Result<Option<SideRecord>, Failure> {
+    let found = find(session, kind, name).await?;
+    Ok(found.and_then(|one| SideRecord::parse(&one.record?)))
+}
+
+/// Removes a subscription. What was changed on the side is set back if nothing else of ours is left there that says it.
+pub(super) async fn clear_subscriber(
+    session: &Session,
+    database: &str,
+    (inward, outward): (&FollowName, &FollowName),
+) -> Result<(), Failure> {
+    let Some(one) = find(session, OursKind::Subscription, inward).await? else {
+        return Ok(());
+    };
+    let record = one.record.as_deref().and_then(SideRecord::parse);
+    let elsewhere = record_on(session, OursKind::Publication, outward).await?;
+    let set_back = record.filter(|_| elsewhere.is_none());
+    let sql = follow::drop_subscription(inward, database, set_back.as_ref());
+    run(session, &sql, &format!("removing subscription {inward}")).await
+}
+
+/// Removes slot and publication, and sets back what was changed on the side.
+pub(super) async fn clear_publisher(
+    session: &Session,
+    database: &str,
+    name: &FollowName,
+) -> Result<(), Failure> {
+    drop_slot(session, name).await?;
+    if let Some(one) = find(session, OursKind::Publication, name).await? {
+        let mut record = one.record.as_deref().and_then(SideRecord::parse);
+        if let Some(record) = &mut record {
+            hand_on(session, name, record).await?;
+        }
+        let sql = follow::unpublish(name, database, record.as_ref());
+        run(session, &sql, &format!("removing publication {name}")).await?;
+    }
+    Ok(())
+}
+
+/// A table that another follow publishes as well must keep its replica identity: UPDATE and DELETE of it would fail on the spot. What
+/// it had before is then for that one to set back.
+async fn hand_on(
+    session: &Session,
+    name: &FollowName,
+    record: &mut SideRecord,
+) -> Result<(), Failure> {
+    if record.identities.is_empty() {
+        return Ok(());
+    }
+    let failed = || FollowError::step("looking for others who follow the same");
+    for other in follow::ours(session).await.map_err(failed())? {
+        let theirs = other.record.as_deref().and_then(SideRecord::parse);
+        let Some(mut theirs) =
+            theirs.filter(|_| other.kind == OursKind::Publication && other.name != *name)
+        else {
+            continue;
+        };
+        let published = follow::published(session, &other.name)
+            .await
+            .map_err(failed())?;
+        let (handed_on, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut record.identities)
+            .into_iter()
+            .partition(|one| published.contains(&one.table));
+        record.identities = kept;
+        for one in handed_on {
+            if !theirs.identities.contains(&one) {
+                theirs.identities.push(one);
+            }
+        }
+        let doing = format!("writing down on publication {} what was before", other.name);
+        run(session, &follow::note(&other.name, &theirs), &doing).await?;
+    }
+    Ok(())
+}
+
+/// Drops a slot; whoever still reads from it is ended.
+pub(super) async fn drop_slot(session: &Session, name: &FollowName) -> Result<(), Failure> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let dropped = session.execute(&follow::drop_slot(name)).await;
+        if find(session, OursKind::Slot, name).await?.is_none() {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            dropped.map_err(FollowError::step(format!("dropping slot {name}")))?;
+            return Err(FollowError::NotNow {
+                what: format!("slot {name} is still being read from"),
+                remedy: "End its sender (pg_replication_slots.active_pid), and run the same again."
+                    .to_owned(),
+            }
+            .into());
+        }
+        sleep(PAUSE).await;
+    }
+}

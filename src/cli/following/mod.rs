@@ -1,0 +1,33 @@
+//! The commands of following: what `move --follow` begins, `pgconvoy follow`, `unfollow`, `cutover` and `fallback`.
+//!
+//! ```text
+//!   move --follow: prepare ─► (slot, copy, proof) ─► subscribe ─► following ─► turn ─► following, the other way round
+//!                     └── take back                     │             │          └─ undo, until the other side is opened
+//!                                                       └─ standing ──┴─► unfollow, at any time
+//! ```
+//!
+//! | file | |
+//! |---|---|
+//! | `prepare` | before the copy: refusals, and the publication |
+//! | `subscribe` | after its proof: the subscription |
+//! | `ends` | both ends, and how what was made there goes again |
+//! | `standing` | `pgconvoy follow` and `status --target`: how it stands, and letting go |
+//! | `unfollow` | removes everything |
+//! | `turn` | `cutover` and `fallback`: the steps, and how a turn goes back |
+//! | `steps` | what each of them does |
+//!
+//! What is done here, and why in this order, is in [`crate::follow`].
+
+mod ends;
+mod prepare;
+mod standing;
+mod steps;
+mod subscribe;
+mod turn;
+mod unfollow;
+
+pub(super) use prepare::{Made, prepare, same_tables, take_back, wanted};
+pub(super) use standing::{FollowingArgs, tell_standing};
+pub(super) use subscribe::Handover;
+pub(super) use turn::TurnArgs;
+pub(super) use unfollow::UnfollowArgs;

@@ -1,0 +1,179 @@
+//! `pgconvoy follow`: watches a target that follows its source; and what `pgconvoy status --target` says of one.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
+
+use super::ends::{self, Ends, run};
+use super::subscribe::{begin, lost, say};
+use crate::cli::arguments::duration;
+use crate::failure::Failure;
+use crate::follow::{self, FollowError, Phase, Standing, Turn};
+use crate::model::ExitStatus;
+use crate::pg::claim::Claim;
+
+/// Watch a target that follows its source, and let go before the source's disk is full
+///
+/// Says how far the target is behind, and what is wrong, until it is interrupted; nothing depends on it but the limit of move
+/// --max-wal-retained: at half of it, it warns, and beyond it, it drops the slot, so that the source can remove its log. The
+/// target can only be moved anew then. Nobody else watches that limit; from version 13 on, `max_slot_wal_keep_size` on the source does
+/// the same by itself. A follow that was interrupted before it began is begun here.
+#[derive(Debug, Clone, Args)]
+#[command(name = "follow")]
+pub struct FollowingArgs {
+    /// The target, which knows its source
+    #[arg(
+        long,
+        value_name = "CONNINFO",
+        env = "PGCONVOY_TARGET",
+        hide_env_values = true
+    )]
+    target: String,
+
+    /// The source, if it is to be reached otherwise than by the move
+    #[arg(
+        long,
+        value_name = "CONNINFO",
+        env = "PGCONVOY_SOURCE",
+        hide_env_values = true
+    )]
+    source: Option<String>,
+
+    /// Time between two looks
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "10s")]
+    every: Duration,
+
+    /// Look once, and end: with exit status 0 if nothing is wrong
+    #[arg(long)]
+    once: bool,
+}
+
+/// How both ends of the direction in use stand.
+pub(super) async fn standing(ends: &Ends) -> Result<Standing, Failure> {
+    let state = ends.state()?;
+    let turn = Turn::away_from(state.serving);
+    let (publisher, subscriber) = (&ends.side(turn.from).session, &ends.side(turn.to).session);
+    let name = state.in_use();
+    let asked = tokio::try_join!(
+        follow::slot(publisher, name),
+        follow::worker(subscriber, name),
+        follow::tables(publisher),
+        follow::tables(subscriber),
+    );
+    let (slot, worker, here, there) =
+        asked.map_err(FollowError::step("looking how the follow stands"))?;
+    Ok(Standing {
+        slot,
+        worker,
+        changed: follow::changed_tables(&here, &there),
+        limit: state.wanted.max_wal_retained,
+    })
+}
+
+/// Tells on stdout how a target stands.
+pub(in crate::cli) async fn tell_standing(
+    source: Option<&str>,
+    target: &str,
+) -> Result<ExitStatus, Failure> {
+    let ends = Ends::connect(source, target).await?;
+    let state = ends.state()?;
+    let mut lines = vec![
+        format!("{} → {}", ends.source.endpoint, ends.target.endpoint),
+        state.words(),
+    ];
+    if matches!(state.phase, Phase::Following | Phase::Turning(_)) {
+        let standing = standing(&ends).await?;
+        lines.push(standing.line());
+        lines.extend(standing.trouble());
+    }
+    lines.push(format!("next: {}", state.next()));
+    writeln!(std::io::stdout(), "{}", lines.join("\n"))
+        .map_err(|error| Failure::file("writing", "stdout".as_ref(), &error))?;
+    Ok(ExitStatus::Proven)
+}
+
+impl FollowingArgs {
+    /// Watches until it is interrupted, or nothing is left to watch.
+    pub(in crate::cli) async fn start(self) -> Result<ExitStatus, Failure> {
+        let mut ends = Ends::connect(self.source.as_deref(), &self.target).await?;
+        if ends.state()?.phase == Phase::Copied {
+            let _claim = Claim::take(&ends.target.connector).await?;
+            begin(&mut ends).await?;
+        }
+        let interrupted = async {
+            match signal(SignalKind::interrupt()) {
+                Ok(mut signals) => signals.recv().await,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            watched = self.watch(&mut ends) => watched,
+            _ = interrupted => Ok(ExitStatus::Interrupted),
+        }
+    }
+
+    async fn watch(&self, ends: &mut Ends) -> Result<ExitStatus, Failure> {
+        loop {
+            // A turn may have been taken meanwhile.
+            ends.state = follow::read_state(&ends.target.session).await?;
+            let state = ends.state()?.clone();
+            match state.phase {
+                Phase::Following | Phase::Turning(_) => {}
+                Phase::Copied | Phase::Parted | Phase::LetGo => {
+                    say(&state.words());
+                    return Ok(ExitStatus::Failed);
+                }
+            }
+            let standing = standing(ends).await?;
+            say(&standing.line());
+            let trouble = standing.trouble();
+            for sentence in &trouble {
+                say(sentence);
+            }
+            if state.phase == Phase::Following
+                && (standing.lost().is_some() || standing.is_over_limit())
+            {
+                return Err(let_go(ends, standing.lost().is_none()).await);
+            }
+            if self.once {
+                let is_well = trouble.is_empty();
+                return Ok(if is_well {
+                    ExitStatus::Proven
+                } else {
+                    ExitStatus::Failed
+                });
+            }
+            sleep(self.every).await;
+        }
+    }
+}
+
+/// Rather than fill a disk that is in service, the other side is given up. What is told is that it was.
+async fn let_go(ends: &mut Ends, over_limit: bool) -> Failure {
+    let done = async {
+        let state = ends.state()?.clone();
+        let turn = Turn::away_from(state.serving);
+        let name = state.in_use();
+        let subscriber = ends.side(turn.to);
+        let doing = format!("disabling subscription {name}");
+        run(&subscriber.session, &follow::enable(name, false), &doing).await?;
+        let publisher = ends.side(turn.from);
+        ends::drop_slot(&publisher.session, name).await?;
+        let told = if over_limit {
+            Failure::from(FollowError::SlotLost {
+                slot: name.to_string(),
+                publisher: publisher.endpoint.to_string(),
+                because: "it kept more of the log than --max-wal-retained, and was dropped"
+                    .to_owned(),
+            })
+        } else {
+            lost(publisher, name).into()
+        };
+        ends.write(state.in_phase(Phase::LetGo)).await?;
+        Ok::<Failure, Failure>(told)
+    };
+    done.await.unwrap_or_else(|failure| failure)
+}

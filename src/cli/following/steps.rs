@@ -1,0 +1,500 @@
+//! What each step of a turn does, and how a turn goes back. Each may be done twice.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use chrono::Utc;
+use tokio::time::{Instant, sleep};
+
+use super::ends::{self, Ends, run};
+use super::standing::standing;
+use super::subscribe::{await_reader, enable, lost, make, reach};
+use super::turn::TurnArgs;
+use crate::cli::inspect::Server;
+use crate::cli::secrets::{SOURCE_FROM_TARGET_PASSWORD, TARGET_FROM_SOURCE_PASSWORD};
+use crate::cli::session::refuse_blockers;
+use crate::cli::sync;
+use crate::event::{Emit, What};
+use crate::failure::Failure;
+use crate::follow::{self, FollowError, OursKind, Phase, SideRecord, Step, Turn, Writer};
+use crate::model::{FollowName, Side};
+use crate::pg::PgError;
+use crate::pg::claim::Claim;
+
+/// How long sessions may take to end once they were told to.
+const ENDS_WITHIN: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A turn on its way.
+pub(super) struct Steps<'a> {
+    pub ends: Ends,
+    pub turn: Turn,
+    pub args: &'a TurnArgs,
+    /// One command at a time.
+    pub claim: &'a Claim,
+    pub emit: Arc<dyn Emit>,
+}
+
+/// Counts what speaks against a proof, on its way to whoever tells it.
+struct Tally {
+    emit: Arc<dyn Emit>,
+    differences: AtomicU64,
+    unverified: AtomicU64,
+}
+
+impl Emit for Tally {
+    fn emit(&self, what: What) {
+        match &what {
+            What::Difference(_) => self.differences.fetch_add(1, Ordering::Relaxed),
+            What::Unverified(_) => self.unverified.fetch_add(1, Ordering::Relaxed),
+            _ => 0,
+        };
+        self.emit.emit(what);
+    }
+}
+
+fn asking(doing: &str) -> impl FnOnce(PgError) -> FollowError {
+    FollowError::step(doing.to_owned())
+}
+
+impl Steps<'_> {
+    pub fn with_reverse(&self) -> bool {
+        self.ends
+            .state
+            .as_ref()
+            .is_some_and(|state| state.with_reverse)
+    }
+
+    fn from(&self) -> &Server {
+        self.ends.side(self.turn.from)
+    }
+
+    fn to(&self) -> &Server {
+        self.ends.side(self.turn.to)
+    }
+
+    /// What carries changes now.
+    fn ahead(&self) -> FollowName {
+        self.ends.outward(self.turn.from)
+    }
+
+    /// What will carry them back.
+    fn back(&self) -> FollowName {
+        self.ends.outward(self.turn.to)
+    }
+
+    fn note(&self, text: String) {
+        self.emit.emit(What::Note { text });
+    }
+
+    /// Takes one.
+    pub async fn take(&mut self, step: Step) -> Result<(), Failure> {
+        match step {
+            Step::Check => {
+                self.begin_again().await?;
+                self.look().await?;
+                self.prepare_way_back().await
+            }
+            Step::Fence => self.fence().await,
+            Step::Drain => self.drain().await,
+            Step::BringOver => Box::pin(self.bring_over()).await,
+            Step::Reverse => self.reverse().await,
+            Step::Open => self.open().await,
+            Step::Clear => self.clear().await,
+        }
+    }
+
+    /// Everything that can be known before anything is changed.
+    pub async fn look(&self) -> Result<(), Failure> {
+        let (from, to) = (self.from(), self.to());
+        let (one, other) =
+            tokio::try_join!(follow::offers(&from.session), follow::offers(&to.session))
+                .map_err(asking("looking at both servers"))?;
+        self.check_roles().await?;
+        let with_reverse = !self.args.no_fallback;
+        let findings =
+            follow::before_turn(self.turn, (&one, &other), from.facts.version, with_reverse);
+        refuse_blockers(&findings).map_err(|failure| failure.while_doing(self.turn.command()))?;
+        let standing = standing(&self.ends).await?;
+        if standing.lost().is_some() {
+            return Err(lost(from, &self.ahead()).into());
+        }
+        let trouble = standing.trouble();
+        let runs = standing
+            .worker
+            .as_ref()
+            .is_some_and(|worker| worker.enabled && worker.running);
+        let behind = standing.slot.as_ref().map(|slot| slot.behind);
+        let what = if !runs || !standing.changed.is_empty() {
+            trouble.join(" ")
+        } else if behind.is_none_or(|behind| behind > self.args.max_lag) {
+            format!("{} is too far behind: {}", self.turn.to, standing.line())
+        } else {
+            return Ok(());
+        };
+        Err(FollowError::NotNow {
+            what,
+            remedy: "See to it that it follows (pgconvoy status --target), and run the same again."
+                .to_owned(),
+        }
+        .into())
+    }
+
+    /// What an earlier attempt has left of the way back would deliver what is brought over from here on: it begins anew, and the old
+    /// direction works.
+    async fn begin_again(&self) -> Result<(), Failure> {
+        self.remove_way_back().await?;
+        enable(self.to(), &self.ahead()).await?;
+        await_reader(self.from(), &self.ahead()).await
+    }
+
+    /// What is written down on its objects is on those of the old direction as well.
+    async fn remove_way_back(&self) -> Result<(), Failure> {
+        let (from, to, ahead, back) = (self.from(), self.to(), self.ahead(), self.back());
+        let database = &from.facts.database;
+        ends::clear_subscriber(&from.session, database, (&back, &ahead)).await?;
+        ends::drop_slot(&to.session, &back).await?;
+        let sql = follow::unpublish(&back, &to.facts.database, None);
+        run(&to.session, &sql, &format!("removing publication {back}")).await
+    }
+
+    /// What the way back needs and can be made while everything goes on: publication and subscription, which shows that the server
+    /// can be reached.
+    async fn prepare_way_back(&self) -> Result<(), Failure> {
+        if !self.with_reverse() {
+            return Ok(());
+        }
+        let (from, to, back) = (self.from(), self.to(), self.back());
+        let there = ends::find(&to.session, OursKind::Publication, &back).await?;
+        if there.is_none() {
+            let tables = follow::tables(&to.session)
+                .await
+                .map_err(asking("listing tables"))?;
+            let record =
+                ends::record_on(&to.session, OursKind::Subscription, &self.ahead()).await?;
+            let record = record.unwrap_or_else(|| SideRecord::new(from.endpoint.to_string()));
+            let sql = follow::publish(&back, &follow::carried(&tables), &record);
+            run(&to.session, &sql, "making the publication of the way back").await?;
+        }
+        let there = ends::find(&from.session, OursKind::Subscription, &back).await?;
+        if there.is_none() {
+            let (given, how) = match self.turn.to {
+                Side::Target => (
+                    self.args.target_from_source.clone(),
+                    ("--target-from-source", TARGET_FROM_SOURCE_PASSWORD),
+                ),
+                Side::Source => {
+                    let before = self.ends.state()?.wanted.source_from_target.clone();
+                    (
+                        self.args.source_from_target.clone().or(before),
+                        ("--source-from-target", SOURCE_FROM_TARGET_PASSWORD),
+                    )
+                }
+            };
+            let reach = reach(to, given.as_deref(), how)?;
+            let record = self.record_of_from().await?;
+            make(from, (&back, &reach), &record, false).await?;
+        }
+        Ok(())
+    }
+
+    /// What is written down of the side that hands over: on what it publishes.
+    async fn record_of_from(&self) -> Result<SideRecord, Failure> {
+        let (from, ahead) = (self.from(), self.ahead());
+        let record = ends::record_on(&from.session, OursKind::Publication, &ahead).await?;
+        Ok(record.unwrap_or_else(|| SideRecord::new(self.to().endpoint.to_string())))
+    }
+
+    /// Nobody writes any more to the side that hands over.
+    async fn fence(&mut self) -> Result<(), Failure> {
+        let from = self.from();
+        let (name, database) = (self.ahead(), from.facts.database.clone());
+        let offers = follow::offers(&from.session)
+            .await
+            .map_err(asking("reading what the database is set to"))?;
+        let record = self
+            .record_of_from()
+            .await?
+            .closed(offers.read_only_setting)
+            .without_logins(self.roles_to_keep_out().await?);
+        let close = follow::fence(&name, &database, &record);
+        run(&from.session, &close, "closing the database to writers").await?;
+        if self.with_reverse() {
+            let close = follow::close(&self.back(), &database, &record);
+            run(&from.session, &close, "closing the database to writers").await?;
+        }
+        if self.ends.state()?.closed_at.is_none() {
+            let mut state = self.ends.state()?.clone();
+            state.closed_at = Some(Utc::now());
+            self.ends.write(state).await?;
+        }
+        self.end_writers().await?;
+        // What others have committed without waiting for it is on disk with this.
+        run(
+            &self.from().session,
+            &close,
+            "closing the database to writers",
+        )
+        .await
+    }
+
+    /// Roles that were named and may still log in.
+    async fn roles_to_keep_out(&self) -> Result<Vec<String>, Failure> {
+        let named = &self.args.fence_role;
+        let found = follow::roles(&self.from().session, named)
+            .await
+            .map_err(asking("looking for roles"))?;
+        Ok(found
+            .into_iter()
+            .filter(|role| role.may_log_in)
+            .map(|role| role.name)
+            .collect())
+    }
+
+    /// A role that is not there, or whose login is needed, is wrong usage.
+    async fn check_roles(&self) -> Result<(), Failure> {
+        let named = &self.args.fence_role;
+        let found = follow::roles(&self.from().session, named)
+            .await
+            .map_err(asking("looking for roles"))?;
+        let missing = named
+            .iter()
+            .find(|name| !found.iter().any(|role| role.name == **name));
+        let ours = found.iter().find(|role| role.is_ours);
+        let what = match (missing, ours) {
+            (Some(name), _) => format!("--fence-role {name}: there is no such role"),
+            (_, Some(role)) => {
+                format!("--fence-role {}: pgconvoy itself connects as it", role.name)
+            }
+            _ if !named.is_empty() && self.is_one_cluster() => {
+                "--fence-role: both databases are on one server, and would be closed to it"
+                    .to_owned()
+            }
+            _ => return Ok(()),
+        };
+        Err(Failure::usage(
+            what,
+            "Name the roles of the application, or leave it out.",
+        ))
+    }
+
+    fn is_one_cluster(&self) -> bool {
+        let system = |server: &Server| server.facts.system_identifier;
+        system(self.from()).is_some() && system(self.from()) == system(self.to())
+    }
+
+    async fn end_writers(&self) -> Result<(), Failure> {
+        let session = &self.from().session;
+        let doing = || asking("looking for sessions that may still write");
+        let moment = session
+            .texts("select pg_catalog.clock_timestamp()::text")
+            .await
+            .map_err(doing())?
+            .pop()
+            .unwrap_or_default();
+        let began = Instant::now();
+        let mut told = false;
+        loop {
+            let writers = follow::writers(session, &moment).await.map_err(doing())?;
+            if writers.is_empty() {
+                return Ok(());
+            }
+            let out_of_grace = began.elapsed() >= self.args.grace;
+            let at_work: Vec<&Writer> = writers.iter().filter(|writer| !writer.idle).collect();
+            if !at_work.is_empty() && !told {
+                told = true;
+                let named: Vec<String> = at_work.iter().map(|writer| shown(writer)).collect();
+                self.note(format!(
+                    "waiting for transactions that are open: {}",
+                    named.join("; ")
+                ));
+            }
+            for writer in writers.iter().filter(|writer| writer.idle || out_of_grace) {
+                follow::end_session(session, writer.pid)
+                    .await
+                    .map_err(asking(&format!("ending a session: {}", shown(writer))))?;
+            }
+            if began.elapsed() >= self.args.grace + ENDS_WITHIN {
+                return Err(FollowError::Writers {
+                    server: self.from().endpoint.to_string(),
+                    sessions: writers.iter().map(shown).collect(),
+                }
+                .into());
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// The other side has applied everything.
+    async fn drain(&self) -> Result<(), Failure> {
+        let (session, name) = (&self.from().session, self.ahead());
+        let doing = || asking("waiting until everything is applied");
+        let position = session
+            .texts("select pg_catalog.pg_current_wal_flush_lsn()::text")
+            .await
+            .map_err(doing())?
+            .pop()
+            .unwrap_or_default();
+        let began = Instant::now();
+        loop {
+            match follow::confirmed(session, &name, &position)
+                .await
+                .map_err(doing())?
+            {
+                None => return Err(lost(self.from(), &name).into()),
+                Some(true) => return Ok(()),
+                Some(false) if began.elapsed() >= self.args.patience => {
+                    let standing = standing(&self.ends).await?;
+                    return Err(FollowError::NotApplied {
+                        subscriber: self.to().endpoint.to_string(),
+                        seconds: self.args.patience.as_secs(),
+                        because: [vec![standing.line()], standing.trouble()]
+                            .concat()
+                            .join(" "),
+                    }
+                    .into());
+                }
+                Some(false) => sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// What replication does not carry is brought over, and all is compared.
+    async fn bring_over(&self) -> Result<(), Failure> {
+        let tally = Arc::new(Tally {
+            emit: Arc::clone(&self.emit),
+            differences: AtomicU64::new(0),
+            unverified: AtomicU64::new(0),
+        });
+        let source =
+            Server::connect(self.from().connector.conninfo().clone(), Side::Source).await?;
+        let target = Server::connect(self.to().connector.conninfo().clone(), Side::Target).await?;
+        let claim = (self.turn.to == Side::Target).then_some(self.claim);
+        let emit: Arc<dyn Emit> = Arc::<Tally>::clone(&tally);
+        let asked = (
+            self.ends.state()?.restore,
+            self.args.jobs(),
+            self.args.level(),
+        );
+        Box::pin(sync::bring_over((source, target), claim, asked, &emit)).await?;
+        let (differences, unverified) = (
+            tally.differences.load(Ordering::Relaxed),
+            tally.unverified.load(Ordering::Relaxed),
+        );
+        if differences + unverified > 0 {
+            return Err(FollowError::Differs {
+                differences,
+                unverified,
+            }
+            .into());
+        }
+        Ok(())
+    }
+
+    /// The way back works before the first write: somebody reads from its slot.
+    async fn reverse(&self) -> Result<(), Failure> {
+        let (from, to, ahead, back) = (self.from(), self.to(), self.ahead(), self.back());
+        let doing = format!("disabling subscription {ahead}");
+        run(&to.session, &follow::enable(&ahead, false), &doing).await?;
+        if !self.with_reverse() {
+            return Ok(());
+        }
+        run(
+            &to.session,
+            &follow::make_slot(&back),
+            "making the slot of the way back",
+        )
+        .await?;
+        enable(from, &back).await?;
+        await_reader(to, &back).await
+    }
+
+    /// From here on there is no way back but the other turn.
+    async fn open(&self) -> Result<(), Failure> {
+        let (to, ahead, back) = (self.to(), self.ahead(), self.back());
+        let subscription = ends::record_on(&to.session, OursKind::Subscription, &ahead).await?;
+        let publication = ends::record_on(&to.session, OursKind::Publication, &back).await?;
+        let mut objects = Vec::new();
+        if subscription.is_some() {
+            objects.push(("subscription", &ahead));
+        }
+        if publication.is_some() {
+            objects.push(("publication", &back));
+        }
+        if let Some(record) = subscription.or(publication) {
+            let sql = follow::open(&objects, &to.facts.database, &record);
+            run(&to.session, &sql, "opening the database to writers").await?;
+        }
+        if let Some(closed_at) = self.ends.state()?.closed_at {
+            let took = Utc::now() - closed_at;
+            let seconds = took.num_milliseconds() / 1000;
+            let tenths = took.num_milliseconds() % 1000 / 100;
+            self.note(format!("nobody could write for {seconds}.{tenths} seconds"));
+        }
+        Ok(())
+    }
+
+    /// What the old direction needed goes. What is written down of the side that handed over stays on its subscription, or, without a
+    /// way back, on its publication.
+    async fn clear(&mut self) -> Result<(), Failure> {
+        let (from, to, ahead, back) = (self.from(), self.to(), self.ahead(), self.back());
+        let database = &to.facts.database;
+        ends::clear_subscriber(&to.session, database, (&ahead, &back)).await?;
+        ends::drop_slot(&from.session, &ahead).await?;
+        let with_reverse = self.with_reverse();
+        if with_reverse {
+            let sql = follow::unpublish(&ahead, &from.facts.database, None);
+            run(
+                &from.session,
+                &sql,
+                &format!("removing publication {ahead}"),
+            )
+            .await?;
+        }
+        let mut state = self.ends.state()?.clone();
+        state.serving = self.turn.to;
+        state.phase = if with_reverse {
+            Phase::Following
+        } else {
+            Phase::Parted
+        };
+        state.closed_at = None;
+        self.ends.write(state).await
+    }
+
+    /// Opens the side that was in service again: nothing was written to the other one.
+    pub async fn open_again(&self) -> Result<(), Failure> {
+        let (from, ahead) = (self.from(), self.ahead());
+        let record = self.record_of_from().await?;
+        let objects = [("publication", &ahead)];
+        let sql = follow::open(&objects, &from.facts.database, &record);
+        run(&from.session, &sql, "opening the database to writers").await
+    }
+
+    /// Back to where it came from: what was made for the way back goes, and the old direction works on. In this order: while both work,
+    /// changes would go round.
+    pub async fn undo(&mut self) -> Result<(), Failure> {
+        self.remove_way_back().await?;
+        enable(self.to(), &self.ahead()).await?;
+        let mut state = self.ends.state()?.in_phase(Phase::Following);
+        state.closed_at = None;
+        self.ends.write(state).await?;
+        await_reader(self.from(), &self.ahead()).await?;
+        self.note(format!(
+            "gone back: {} is open to writers, and {} follows it",
+            self.turn.from, self.turn.to
+        ));
+        Ok(())
+    }
+}
+
+fn shown(writer: &Writer) -> String {
+    let since = writer.transaction_s.map_or_else(String::new, |seconds| {
+        format!(", transaction open for {seconds:.0} s")
+    });
+    format!(
+        "pid {} ({}), role {}{since}",
+        writer.pid, writer.application, writer.role
+    )
+}

@@ -1,0 +1,300 @@
+//! One server is made to take another's changes; and the first time that happens, after a move.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::ends::{self, Ends, run};
+use crate::cli::inspect::{Inspection, Server};
+use crate::cli::secrets::SOURCE_FROM_TARGET_PASSWORD;
+use crate::failure::Failure;
+use crate::fault;
+use crate::follow::{self, FollowError, OursKind, Phase, SideRecord, State, Subscribing, Wanted};
+use crate::model::{FollowName, Side, SqlText, quote_literal};
+use crate::pg::conninfo::{Conninfo, Environment, Password};
+use crate::pg::{Connector, PgError};
+
+/// How long a worker may take to begin: the server starts one every few seconds at most.
+const BEGINS_WITHIN: Duration = Duration::from_secs(45);
+/// `undefined_table`.
+const UNDEFINED_TABLE: &str = "42P01";
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What a proven move hands over to those who follow.
+pub(in crate::cli) struct Handover {
+    /// What is written down in the transaction that drops the ledger.
+    pub state: State,
+    source: Connector,
+}
+
+impl Handover {
+    /// Of a move that is to be followed.
+    pub fn of(inspection: &Inspection) -> Result<Option<Self>, Failure> {
+        let Some(wanted) = &inspection.requested.follow else {
+            return Ok(None);
+        };
+        let Some(slot) = &inspection.view.snapshot.slot else {
+            return Err(Failure::defect("a move is to be followed, and has no slot"));
+        };
+        let source = &inspection.road.source;
+        Ok(Some(Self {
+            state: State {
+                wanted: wanted.clone(),
+                source: inspection
+                    .requested
+                    .source
+                    .record(&source.session.peer().host),
+                restore: inspection.requested.restore,
+                consistent_point: slot.consistent_point.clone(),
+                serving: Side::Source,
+                phase: Phase::Copied,
+                with_reverse: true,
+                closed_at: None,
+            },
+            source: source.connector.clone(),
+        }))
+    }
+
+    /// The target begins to follow.
+    pub async fn begin(self, target: &Connector) -> Result<(), Failure> {
+        let connect =
+            |connector: &Connector| Server::connect(connector.conninfo().clone(), Side::Target);
+        let mut ends = Ends {
+            source: connect(&self.source).await?,
+            target: connect(target).await?,
+            state: Some(self.state),
+        };
+        begin(&mut ends).await.map_err(|failure| {
+            // What has gone wrong is none of the copy.
+            failure.while_doing("the copy is proven, but the target does not follow yet")
+        })
+    }
+}
+
+/// Has a target whose copy is proven follow its source. May be run again at any point of it.
+pub(super) async fn begin(ends: &mut Ends) -> Result<(), Failure> {
+    let state = ends.state()?.clone();
+    let name = &state.wanted.forward;
+    let failed = || FollowError::step("looking at the replication slot");
+    let slot = follow::slot(&ends.source.session, name)
+        .await
+        .map_err(failed())?;
+    if slot.is_none_or(|slot| slot.wal_status == "lost") {
+        return Err(lost(&ends.source, name).into());
+    }
+    let there = ends::find(&ends.target.session, OursKind::Subscription, name).await?;
+    if there.is_none() {
+        let reach = of_source(&ends.source, &state.wanted)?;
+        let on_source = ends::record_on(&ends.source.session, OursKind::Publication, name).await?;
+        let offers = follow::offers(&ends.target.session)
+            .await
+            .map_err(failed())?;
+        let record = SideRecord {
+            // The copy has what the source has.
+            identities: on_source.map_or_else(Vec::new, |record| record.identities),
+            ..SideRecord::new(ends.source.endpoint.to_string())
+        };
+        let record = record.closed(offers.read_only_setting);
+        make(&ends.target, (name, &reach), &record, true).await?;
+        fault::point("follow-subscribed");
+        say(&format!(
+            "made on the target: subscription {name}; until the cut-over, {} is closed to writers (default_transaction_read_only)",
+            ends.target.endpoint
+        ));
+        if reach.contains("password=") {
+            say(
+                "the password of the source is now in the target's catalog (pg_subscription), which superusers can read",
+            );
+        }
+    }
+    enable(&ends.target, name).await?;
+    await_reader(&ends.source, name).await?;
+    ends.write(state.in_phase(Phase::Following)).await?;
+    fault::point("follow-begun");
+    say(
+        "the target follows the source; pgconvoy status --target says how it stands, pgconvoy cutover turns over to it",
+    );
+    Ok(())
+}
+
+/// Says something to whoever waits.
+pub(super) fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+pub(super) fn lost(publisher: &Server, name: &FollowName) -> FollowError {
+    FollowError::SlotLost {
+        slot: name.to_string(),
+        publisher: publisher.endpoint.to_string(),
+        because: "it is not there, or the log that it needs was removed".to_owned(),
+    }
+}
+
+/// How a server reaches a publisher: as was said, or as we do.
+pub(super) fn reach(
+    publisher: &Server,
+    given: Option<&str>,
+    (option, variable): (&str, &str),
+) -> Result<String, Failure> {
+    let Some(text) = given else {
+        let conninfo = publisher.connector.conninfo();
+        return Ok(conninfo.for_another_server(&publisher.session.peer().host));
+    };
+    // It is for another machine: nothing of this one's surroundings counts.
+    let nothing = Environment::default().with_os_user(&publisher.facts.role);
+    let mut conninfo = Conninfo::resolve(text, &nothing)
+        .map_err(|error| Failure::from(error).while_doing(option))?;
+    let environment = Environment::of_process();
+    if let Some(password) = environment.variable(variable) {
+        conninfo = conninfo.with_password(&Password::new(password));
+    }
+    if conninfo.database != publisher.facts.database {
+        return Err(Failure::usage(
+            format!(
+                "{option} leads to another database than {}",
+                publisher.endpoint
+            ),
+            "Name the database in it (dbname=), and one host only.",
+        ));
+    }
+    let host = conninfo
+        .hosts
+        .first()
+        .ok_or_else(|| Failure::defect("no host"))?;
+    Ok(conninfo.for_another_server(host))
+}
+
+/// Makes a subscription that does not work yet, and closes its database to writers if `closes`; its server connects to the publisher for it.
+pub(super) async fn make(
+    subscriber: &Server,
+    (name, reach): (&FollowName, &str),
+    record: &SideRecord,
+    closes: bool,
+) -> Result<(), Failure> {
+    let sql = follow::subscribe(&Subscribing {
+        name,
+        conninfo: reach,
+        database: &subscriber.facts.database,
+        major: subscriber.facts.version.major(),
+        record,
+        closes,
+    });
+    let made = subscriber.session.execute(&sql).await;
+    if made.is_err() {
+        // Should this fail as well, then the session is gone, and the transaction with it.
+        let _ = subscriber.session.execute("rollback").await;
+    }
+    made.map_err(|error| unreached(error, subscriber, reach))
+}
+
+/// Whether the target's server reaches the source: begins to make the subscription, and rolls that back.
+pub(super) async fn rehearse(
+    source: &Server,
+    target: &Server,
+    wanted: &Wanted,
+) -> Result<(), Failure> {
+    let reach = of_source(source, wanted)?;
+    let sql = follow::rehearse(&wanted.forward, &reach);
+    let made = target.session.execute(&sql).await;
+    let ended = target.session.execute("rollback").await;
+    match made {
+        // It has been told the names of the tables, which are yet to be made.
+        Err(error) if error.code() == Some(UNDEFINED_TABLE) => {}
+        made => made.map_err(|error| unreached(error, target, &reach))?,
+    }
+    Ok(ended.map_err(FollowError::step("rolling back a subscription"))?)
+}
+
+fn of_source(source: &Server, wanted: &Wanted) -> Result<String, Failure> {
+    let option = ("--source-from-target", SOURCE_FROM_TARGET_PASSWORD);
+    reach(source, wanted.source_from_target.as_deref(), option)
+}
+
+fn unreached(error: PgError, subscriber: &Server, reach: &str) -> Failure {
+    let doing = format!(
+        "making a subscription on {}, whose server connects for it by itself",
+        subscriber.endpoint
+    );
+    let failure = Failure::from(FollowError::Step {
+        doing,
+        source: without_secret(error, reach),
+    });
+    Failure {
+        hint: Some(
+            "If that server does not reach the other one as pgconvoy does, say how it does: --source-from-target (of move and fallback), \
+             --target-from-source (of cutover). Then run the same again; after a move: pgconvoy follow."
+                .to_owned(),
+        ),
+        ..failure
+    }
+}
+
+/// The statement has a password in it.
+fn without_secret(error: PgError, conninfo: &str) -> PgError {
+    let doing = || "making a subscription".to_owned();
+    match error {
+        PgError::Server { statement, error } => {
+            let text = statement.to_string_lossy();
+            let text = text.replace(quote_literal(conninfo).trim(), "'[hidden]'");
+            PgError::server(&SqlText::from(text), *error)
+        }
+        PgError::Io { source, .. } => PgError::Io {
+            doing: doing(),
+            source,
+        },
+        PgError::Closed { .. } => PgError::Closed { doing: doing() },
+        other => other,
+    }
+}
+
+pub(super) async fn enable(subscriber: &Server, name: &FollowName) -> Result<(), Failure> {
+    let doing = format!("enabling subscription {name} on {}", subscriber.endpoint);
+    run(&subscriber.session, &follow::enable(name, true), &doing).await
+}
+
+/// Waits until somebody reads from a slot: then it is there that the subscription leads.
+pub(super) async fn await_reader(publisher: &Server, name: &FollowName) -> Result<(), Failure> {
+    let deadline = Instant::now() + BEGINS_WITHIN;
+    loop {
+        let slot = follow::slot(&publisher.session, name)
+            .await
+            .map_err(FollowError::step("looking at the replication slot"))?;
+        match slot {
+            None => return Err(lost(publisher, name).into()),
+            Some(slot) if slot.active => return Ok(()),
+            Some(_) if Instant::now() >= deadline => {
+                return Err(FollowError::NotRead {
+                    slot: name.to_string(),
+                    publisher: publisher.endpoint.to_string(),
+                    seconds: BEGINS_WITHIN.as_secs(),
+                }
+                .into());
+            }
+            Some(_) => sleep(PAUSE).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ServerError;
+
+    #[test]
+    fn no_error_repeats_a_password() {
+        let reach = r"host='a' password='it\\'s s3cret'";
+        let sql = format!(
+            "create subscription x connection {} publication x",
+            quote_literal(reach)
+        );
+        let error = PgError::server(&SqlText::from(sql.as_str()), ServerError::default());
+        let failure = Failure::from(without_secret(error, reach)).to_string();
+        assert!(
+            failure.contains("[hidden]") && !failure.contains("s3cret"),
+            "{failure}"
+        );
+        let closed = PgError::Closed { doing: sql };
+        let failure = Failure::from(without_secret(closed, reach)).to_string();
+        assert!(!failure.contains("s3cret"), "{failure}");
+    }
+}

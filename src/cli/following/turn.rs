@@ -1,0 +1,348 @@
+//! `pgconvoy cutover` and `pgconvoy fallback`: the steps from one side to the other, each written down before it is taken.
+//!
+//! ```text
+//!   check ─► fence ─► drain ─► bring over ─► reverse ─► open ─► clear
+//!     └────────┴────────┴──────────┴────────────┘         └── only on
+//!                        undo
+//! ```
+//!
+//! What each of them does is in `steps`. A turn that was killed goes on when the same command is run again: every step may be
+//! taken twice. `--undo` goes back instead, as a step that fails does by itself.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use clap::{Args, ValueEnum};
+use tokio::sync::watch;
+
+use super::ends::Ends;
+use super::steps::Steps;
+use super::subscribe::say;
+use crate::cli::arguments::{OutputArgs, duration, size};
+use crate::cli::output::Output;
+use crate::event::{Emit, What};
+use crate::execute::Stop;
+use crate::failure::Failure;
+use crate::fault;
+use crate::follow::{FollowError, Phase, State, Step, Turn};
+use crate::model::{Bytes, ExitStatus, Side, VerifyLevel};
+use crate::pg::claim::Claim;
+use crate::report::Ending;
+
+/// How to turn.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = crate::cli::AFTER_HELP)]
+pub struct TurnArgs {
+    /// The target of the move, which knows its source and how far everything is
+    #[arg(
+        long,
+        value_name = "CONNINFO",
+        env = "PGCONVOY_TARGET",
+        hide_env_values = true,
+        help_heading = "Connections"
+    )]
+    target: String,
+
+    /// The source of the move, if it is to be reached otherwise than then
+    #[arg(
+        long,
+        value_name = "CONNINFO",
+        env = "PGCONVOY_SOURCE",
+        hide_env_values = true,
+        help_heading = "Connections"
+    )]
+    source: Option<String>,
+
+    /// How the source's server reaches the target, if not as pgconvoy does: for the way back from a cut-over
+    #[arg(long, value_name = "CONNINFO", help_heading = "Connections")]
+    pub(super) target_from_source: Option<String>,
+
+    /// How the target's server reaches the source, if not as pgconvoy does and not as the move was told: for the way back from a fallback
+    #[arg(long, value_name = "CONNINFO", help_heading = "Connections")]
+    pub(super) source_from_target: Option<String>,
+
+    /// Print the steps and what speaks against them, and change nothing
+    #[arg(long, conflicts_with = "undo")]
+    dry_run: bool,
+
+    /// Go back from a turn that was interrupted before the other side was opened
+    #[arg(long)]
+    undo: bool,
+
+    /// How long transactions may go on that are open when their side is closed to writers; then their sessions are ended
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "30s")]
+    pub(super) grace: Duration,
+
+    /// A role that may not log in any more to the server that hands over, for as long as it is closed; may be given several times
+    ///
+    /// In all of its databases. It keeps out who would write although the database is read-only by default. The role must be another one
+    /// on the other server, or the same of another cluster.
+    #[arg(long, value_name = "ROLE")]
+    pub(super) fence_role: Vec<String>,
+
+    /// How long to wait, with both sides closed, until the other side has applied everything; then the turn goes back
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "10min")]
+    pub(super) patience: Duration,
+
+    /// How far the other side may be behind at most for the turn to begin
+    #[arg(long, value_name = "SIZE", value_parser = size::parse, default_value = "64MB")]
+    pub(super) max_lag: Bytes,
+
+    /// What to compare while nobody can write
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Compared::Content)]
+    verify: Compared,
+
+    /// Make no way back: needs nothing of the side that takes over, and there will be no other turn
+    #[arg(long)]
+    pub(super) no_fallback: bool,
+
+    /// Number of sessions that read each server at the same time [default: number of cores]
+    #[arg(short = 'j', long, value_name = "N", help_heading = "Speed", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    jobs: Option<u32>,
+
+    /// How to tell.
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+/// What is compared of the rows that replication has carried; of everything else, all is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Compared {
+    /// Every row's content
+    Content,
+    /// Numbers of rows; exit status 6 at best
+    Counts,
+}
+
+impl TurnArgs {
+    /// The same, as comparisons have it.
+    pub(super) fn level(&self) -> VerifyLevel {
+        match self.verify {
+            Compared::Content => VerifyLevel::Content,
+            Compared::Counts => VerifyLevel::Counts,
+        }
+    }
+
+    /// Readers of each side.
+    pub(super) fn jobs(&self) -> u32 {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.jobs
+            .unwrap_or_else(|| u32::try_from(cores()).unwrap_or(1))
+    }
+
+    /// From the command line; `from` is the side that hands over.
+    pub(in crate::cli) async fn start(self, from: Side) -> Result<ExitStatus, Failure> {
+        let ends = Ends::connect(self.source.as_deref(), &self.target).await?;
+        let claim = Claim::take(&ends.target.connector).await?;
+        for ended in claim.end_leftovers().await? {
+            say(&format!(
+                "ended a session that an earlier run left on the target: {ended}"
+            ));
+        }
+        let turn = Turn::away_from(from);
+        if is_turned(ends.state()?, turn) {
+            say(&format!("nothing is to be done: {} is in service", turn.to));
+            return Ok(ExitStatus::Proven);
+        }
+        let first = first_step(ends.state()?, turn)?;
+        let mut steps = Steps {
+            ends,
+            turn,
+            args: &self,
+            claim: &claim,
+            emit: Arc::new(Plainly),
+        };
+        if self.dry_run {
+            return foretell(&steps, first).await;
+        }
+        if self.undo {
+            return undo(&mut steps, first).await;
+        }
+        if !first.goes_back() {
+            // All was proven before that was written down.
+            for step in rest(first) {
+                say(&turn.words(step, steps.with_reverse()));
+                take(&mut steps, step).await?;
+            }
+            return Ok(ExitStatus::Proven);
+        }
+        if steps.ends.state()?.phase == Phase::Following {
+            // Nothing was touched yet, and nothing is if this fails.
+            steps.look().await?;
+        }
+        let output = Output::start(&self.output.options())?;
+        steps.emit = Arc::new(output.emitter());
+        Box::pin(carry_out(steps, output)).await
+    }
+}
+
+/// Without a display of its own.
+struct Plainly;
+
+impl Emit for Plainly {
+    fn emit(&self, what: What) {
+        match what {
+            What::StepStarted { step: text } | What::Note { text } => say(&text),
+            _ => {}
+        }
+    }
+}
+
+fn rest(first: Step) -> impl Iterator<Item = Step> {
+    Step::ALL.into_iter().filter(move |step| *step >= first)
+}
+
+/// Whether that side has taken over already.
+fn is_turned(state: &State, turn: Turn) -> bool {
+    state.serving == turn.to && matches!(state.phase, Phase::Following | Phase::Parted)
+}
+
+/// Where to begin: a turn that can still go back begins with its first step again.
+fn first_step(state: &State, turn: Turn) -> Result<Step, FollowError> {
+    let step = match state.phase {
+        Phase::Following => Some(Step::Check),
+        Phase::Turning(step) if step.goes_back() => Some(Step::Check),
+        Phase::Turning(step) => Some(step),
+        Phase::Copied | Phase::Parted | Phase::LetGo => None,
+    };
+    step.filter(|_| state.serving == turn.from)
+        .ok_or_else(|| FollowError::NotNow {
+            what: state.words(),
+            remedy: format!("What comes next is: {}.", state.next()),
+        })
+}
+
+/// Prints the steps, and what speaks against them.
+async fn foretell(steps: &Steps<'_>, first: Step) -> Result<ExitStatus, Failure> {
+    let with_reverse = !steps.args.no_fallback;
+    let mut lines: Vec<String> = rest(first)
+        .enumerate()
+        .map(|(index, step)| format!("{}. {}", index + 1, steps.turn.words(step, with_reverse)))
+        .collect();
+    lines.push(
+        "Until the last but two, a step that fails opens the side again that was in service."
+            .to_owned(),
+    );
+    writeln!(std::io::stdout(), "{}", lines.join("\n"))
+        .map_err(|error| Failure::file("writing", "stdout".as_ref(), &error))?;
+    if first == Step::Check {
+        steps.look().await?;
+    }
+    Ok(ExitStatus::Proven)
+}
+
+async fn undo(steps: &mut Steps<'_>, first: Step) -> Result<ExitStatus, Failure> {
+    let state = steps.ends.state()?;
+    if !first.goes_back() {
+        return Err(FollowError::NotNow {
+            what: format!("there is no way back any more: {}", state.words()),
+            remedy: format!("Go on: {}.", state.next()),
+        }
+        .into());
+    }
+    if state.phase == Phase::Following {
+        say("nothing is to be undone: no turn has begun");
+        return Ok(ExitStatus::Proven);
+    }
+    steps.open_again().await?;
+    steps.undo().await?;
+    Ok(ExitStatus::Proven)
+}
+
+/// Writes down which step it is, and takes it.
+async fn take(steps: &mut Steps<'_>, step: Step) -> Result<(), Failure> {
+    let state = steps.ends.state()?.in_phase(Phase::Turning(step));
+    steps.ends.write(state).await?;
+    fault::point_of("follow-step", || format!("{step:?}"));
+    steps.take(step).await?;
+    fault::point_of("follow-step-taken", || format!("{step:?}"));
+    Ok(())
+}
+
+async fn carry_out(mut steps: Steps<'_>, output: Output) -> Result<ExitStatus, Failure> {
+    let stop = crate::cli::signals::watch(&output);
+    let turn = steps.turn;
+    let emit = Arc::clone(&steps.emit);
+    emit.emit(What::RunStarted {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        command: turn.command().to_owned(),
+        source: steps.ends.side(turn.from).endpoint.clone(),
+        target: steps.ends.side(turn.to).endpoint.clone(),
+        jobs: steps.args.jobs(),
+        verify: steps.args.level(),
+        run_dir: output.run_dir().path().display().to_string(),
+        narrowed_by: Vec::new(),
+    });
+    let mut state = steps.ends.state()?.clone();
+    state.with_reverse = !steps.args.no_fallback;
+    steps.ends.state = Some(state);
+    for step in Step::ALL {
+        emit.emit(What::StepStarted {
+            step: turn.words(step, steps.with_reverse()),
+        });
+        let taken = if step.goes_back() {
+            until_stopped(take(&mut steps, step), stop.clone()).await
+        } else {
+            // It would be worse to stop in between.
+            take(&mut steps, step).await
+        };
+        let Err(failure) = taken else {
+            continue;
+        };
+        let failure = if step.goes_back() {
+            go_back(&mut steps, failure).await
+        } else {
+            failure
+        };
+        let failure = failure.while_doing(&turn.words(step, steps.with_reverse()));
+        return Ok(output.fail(failure).await);
+    }
+    Ok(output.finish(Ending::Complete).await)
+}
+
+async fn until_stopped(
+    taking: impl Future<Output = Result<(), Failure>>,
+    stop: watch::Receiver<Stop>,
+) -> Result<(), Failure> {
+    tokio::select! {
+        taken = taking => taken,
+        failure = crate::cli::signals::stopped(stop) => Err(failure),
+    }
+}
+
+/// Goes back, and says so; or says what could not be done. The side that was in service comes first: it is opened even if the other
+/// one is gone.
+async fn go_back(steps: &mut Steps<'_>, mut failure: Failure) -> Failure {
+    let (turn, command) = (steps.turn, steps.turn.command());
+    let opened = async {
+        // What failed may be a connection.
+        steps.ends.reconnect(turn.from).await?;
+        steps.open_again().await
+    };
+    if let Err(error) = opened.await {
+        failure.details.push(format!(
+            "going back has failed, too: {error}\n{} may still be closed to writers: pgconvoy {command} --undo opens it, pgconvoy {command} \
+             goes on",
+            turn.from
+        ));
+        return failure;
+    }
+    let undone = async {
+        steps.ends.reconnect(turn.to).await?;
+        steps.undo().await
+    };
+    let told = match undone.await {
+        Ok(()) => format!("{} follows it", turn.to),
+        Err(error) => format!(
+            "pgconvoy {command} --undo does the rest of going back, which has failed: {error}"
+        ),
+    };
+    failure.details.push(format!(
+        "gone back at {}: {} is in service as before; {told}",
+        Utc::now().format("%H:%M:%S UTC"),
+        turn.from
+    ));
+    failure
+}

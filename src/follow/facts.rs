@@ -1,0 +1,428 @@
+//! What both servers offer to replication, what they hold of it, and what it is doing.
+
+use super::error::FollowError;
+use super::state::{FORMAT, State};
+use crate::catalog::VersionedQuery;
+use crate::model::{Bytes, FollowName, QualifiedName};
+use crate::pg::{Answer, PgError, Query, Session};
+
+macro_rules! queries {
+    ($($name:ident = $file:literal;)*) => {
+        $(const $name: Query = Query::new(
+            concat!("follow/", $file),
+            include_str!(concat!("../../sql/follow/", $file)),
+        );)*
+    };
+}
+
+queries! {
+    TABLES = "tables.sql";
+    SERVER = "server.sql";
+    UNCARRIED = "uncarried.sql";
+    FIRING = "firing.sql";
+    OURS = "ours.sql";
+    PUBLISHED = "published.sql";
+    SLOT = "slot.sql";
+    CONFIRMED = "confirmed.sql";
+    WORKER = "worker.sql";
+    WORKER_14 = "worker.14.sql";
+    WRITERS = "writers.sql";
+    END = "end.sql";
+    ROLES = "roles.sql";
+    HAS_STATE = "has_state.sql";
+    STATE = "state.sql";
+}
+
+const fn on_all(query: Query) -> VersionedQuery {
+    VersionedQuery {
+        newest: query,
+        older: None,
+    }
+}
+
+const WORKERS: VersionedQuery = VersionedQuery {
+    newest: WORKER,
+    older: Some((14, WORKER_14)),
+};
+
+/// All that can be asked of every server, for the test that does.
+pub const QUERIES: &[VersionedQuery] = &[
+    on_all(TABLES),
+    on_all(SERVER),
+    on_all(UNCARRIED),
+    on_all(FIRING),
+    on_all(OURS),
+    on_all(PUBLISHED),
+    on_all(SLOT),
+    on_all(CONFIRMED),
+    WORKERS,
+    on_all(WRITERS),
+    on_all(END),
+    on_all(ROLES),
+    on_all(HAS_STATE),
+];
+
+/// A table of users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Its name.
+    pub name: QualifiedName,
+    /// Whether replication carries it: an unlogged table leaves nothing in the log.
+    pub is_logged: bool,
+    /// `relreplident`, as ALTER TABLE takes it.
+    pub identity: String,
+    /// Whether the rows of an UPDATE or DELETE can be named.
+    pub has_identity: bool,
+    /// A digest of its columns: names, types, NOT NULL.
+    pub columns: String,
+}
+
+/// What a server offers, and what the connected role may do there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offers {
+    /// `wal_level`.
+    pub wal_level: String,
+    /// Whether it is a standby.
+    pub in_recovery: bool,
+    /// Replication slots that can still be made.
+    pub free_slots: i64,
+    /// Senders of the log that can still begin.
+    pub free_senders: i64,
+    /// Workers of logical replication that no subscription has.
+    pub free_workers: i64,
+    /// `max_slot_wal_keep_size`, from 13 on.
+    pub slot_limit: Option<String>,
+    /// The role is superuser.
+    pub superuser: bool,
+    /// The role may make replication slots.
+    pub may_replicate: bool,
+    /// The role may make subscriptions.
+    pub may_subscribe: bool,
+    /// The role may set what the database is set to.
+    pub owns_database: bool,
+    /// The role may make publications.
+    pub may_create: bool,
+    /// Prepared transactions of the database.
+    pub prepared: i64,
+    /// Roles that would write although the database is closed.
+    pub unfenced_roles: Option<String>,
+    /// Subscriptions of others: they write although the database is closed.
+    pub other_subscriptions: Option<String>,
+    /// What the database has `default_transaction_read_only` set to.
+    pub read_only_setting: Option<String>,
+}
+
+/// Objects of one kind that replication does not carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uncarried {
+    /// `sequence`, `large object`, …
+    pub kind: String,
+    /// How many.
+    pub count: i64,
+    /// A few names.
+    pub examples: Vec<String>,
+}
+
+/// A trigger that fires for rows that replication brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Firing {
+    /// Its table.
+    pub table: QualifiedName,
+    /// Its name.
+    pub trigger: String,
+}
+
+/// What sort of object it is that we made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OursKind {
+    /// It offers changes.
+    Publication,
+    /// It takes them.
+    Subscription,
+    /// It keeps them.
+    Slot,
+}
+
+/// An object that we made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ours {
+    /// What it is.
+    pub kind: OursKind,
+    /// Its name.
+    pub name: FollowName,
+    /// Its comment.
+    pub record: Option<String>,
+}
+
+/// How a slot stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SlotStanding {
+    /// Somebody reads from it.
+    pub active: bool,
+    /// `lost` and `unreserved` are bad.
+    pub wal_status: String,
+    /// What it keeps of the log.
+    pub retained: Bytes,
+    /// How far its reader is behind.
+    pub behind: Bytes,
+    /// The same in seconds, as the sender measures it while anything is sent.
+    pub lag_s: Option<f64>,
+}
+
+/// How a subscription does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Worker {
+    /// It is to work.
+    pub enabled: bool,
+    /// It does.
+    pub running: bool,
+    /// How often it has failed; 0 before 15.
+    pub errors: i64,
+    /// Since when it has heard nothing.
+    pub silent_s: Option<f64>,
+}
+
+/// A role that is to be kept out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptOut {
+    /// Its name.
+    pub name: String,
+    /// Whether it may log in.
+    pub may_log_in: bool,
+    /// It is the one that is connected.
+    pub is_ours: bool,
+}
+
+/// A session that may write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Writer {
+    /// Its server process.
+    pub pid: i32,
+    /// What it calls itself.
+    pub application: String,
+    /// Its role.
+    pub role: String,
+    /// Nothing is going on in it.
+    pub idle: bool,
+    /// For how long its transaction has been open.
+    pub transaction_s: Option<f64>,
+}
+
+fn name(row: &Answer) -> Result<QualifiedName, PgError> {
+    Ok(QualifiedName::new(
+        row.get::<&str>("schema")?,
+        row.get::<&str>("name")?,
+    ))
+}
+
+fn bytes(row: &Answer, column: &str) -> Result<Bytes, PgError> {
+    Ok(Bytes(u64::try_from(row.get::<i64>(column)?).unwrap_or(0)))
+}
+
+fn only<T>(query: &Query, mut rows: Vec<T>) -> Result<T, PgError> {
+    rows.pop().ok_or_else(|| PgError::Answer {
+        query: query.name,
+        what: "no row".to_owned(),
+    })
+}
+
+/// Tables of users.
+pub async fn tables(session: &Session) -> Result<Vec<Table>, PgError> {
+    let rows = session.query(&TABLES, &[]).await?;
+    let table = |row: &Answer| {
+        let index: Option<String> = row.get("identity_index")?;
+        let identity = match (row.get::<&str>("identity")?, index) {
+            ("f", _) => "full".to_owned(),
+            ("n", _) => "nothing".to_owned(),
+            ("i", Some(index)) => format!("using index {index}"),
+            _ => "default".to_owned(),
+        };
+        Ok(Table {
+            name: name(row)?,
+            is_logged: row.get("is_logged")?,
+            identity,
+            has_identity: row.get("has_identity")?,
+            columns: row.get("columns")?,
+        })
+    };
+    rows.iter().map(table).collect()
+}
+
+/// What the server offers.
+pub async fn offers(session: &Session) -> Result<Offers, PgError> {
+    let rows = session.query(&SERVER, &[]).await?;
+    let row = only(&SERVER, rows)?;
+    Ok(Offers {
+        wal_level: row.get("wal_level")?,
+        in_recovery: row.get("in_recovery")?,
+        free_slots: row.get("free_slots")?,
+        free_senders: row.get("free_senders")?,
+        free_workers: row.get("free_workers")?,
+        slot_limit: row.get("slot_limit")?,
+        superuser: row.get("superuser")?,
+        may_replicate: row.get("may_replicate")?,
+        may_subscribe: row.get("may_subscribe")?,
+        owns_database: row.get("owns_database")?,
+        may_create: row.get("may_create")?,
+        prepared: row.get("prepared")?,
+        unfenced_roles: row.get("unfenced_roles")?,
+        other_subscriptions: row.get("other_subscriptions")?,
+        read_only_setting: row.get("read_only_setting")?,
+    })
+}
+
+/// What replication does not carry.
+pub async fn uncarried(session: &Session) -> Result<Vec<Uncarried>, PgError> {
+    let rows = session.query(&UNCARRIED, &[]).await?;
+    let kind = |row: &Answer| {
+        Ok(Uncarried {
+            kind: row.get("kind")?,
+            count: row.get("count")?,
+            examples: row.get("examples")?,
+        })
+    };
+    rows.iter().map(kind).collect()
+}
+
+/// Triggers that fire for rows that replication brings.
+pub async fn firing(session: &Session) -> Result<Vec<Firing>, PgError> {
+    let rows = session.query(&FIRING, &[]).await?;
+    let trigger = |row: &Answer| {
+        Ok(Firing {
+            table: name(row)?,
+            trigger: row.get("trigger_name")?,
+        })
+    };
+    rows.iter().map(trigger).collect()
+}
+
+/// What we made in the connected database, for whatever other end.
+pub async fn ours(session: &Session) -> Result<Vec<Ours>, PgError> {
+    let rows = session.query(&OURS, &[]).await?;
+    let mut found = Vec::new();
+    for row in &rows {
+        // Somebody else's may begin like ours.
+        let Some(name) = FollowName::parse(row.get("name")?) else {
+            continue;
+        };
+        let kind = match row.get::<&str>("kind")? {
+            "publication" => OursKind::Publication,
+            "subscription" => OursKind::Subscription,
+            _ => OursKind::Slot,
+        };
+        found.push(Ours {
+            kind,
+            name,
+            record: row.get("record")?,
+        });
+    }
+    Ok(found)
+}
+
+/// The tables of a publication.
+pub async fn published(session: &Session, of: &FollowName) -> Result<Vec<QualifiedName>, PgError> {
+    let rows = session.query(&PUBLISHED, &[&of.as_str()]).await?;
+    rows.iter().map(name).collect()
+}
+
+/// How a slot stands; `None` if it is not there.
+pub async fn slot(session: &Session, of: &FollowName) -> Result<Option<SlotStanding>, PgError> {
+    let rows = session.query(&SLOT, &[&of.as_str()]).await?;
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
+    Ok(Some(SlotStanding {
+        active: row.get("active")?,
+        wal_status: row.get("wal_status")?,
+        retained: bytes(row, "retained_bytes")?,
+        behind: bytes(row, "behind_bytes")?,
+        lag_s: row.get("replay_lag_s")?,
+    }))
+}
+
+/// Whether the reader of a slot has confirmed a position; `None` if there is no such slot.
+pub async fn confirmed(
+    session: &Session,
+    of: &FollowName,
+    position: &str,
+) -> Result<Option<bool>, PgError> {
+    let rows = session
+        .query(&CONFIRMED, &[&of.as_str(), &position])
+        .await?;
+    let confirmed = rows.first().map(|row| row.get::<Option<bool>>("confirmed"));
+    Ok(confirmed.transpose()?.map(|known| known.unwrap_or(false)))
+}
+
+/// How a subscription does; `None` if it is not there.
+pub async fn worker(session: &Session, of: &FollowName) -> Result<Option<Worker>, PgError> {
+    let query = WORKERS.for_server(session.version());
+    let rows = session.query(query, &[&of.as_str()]).await?;
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
+    Ok(Some(Worker {
+        enabled: row.get("enabled")?,
+        running: row.get("running")?,
+        errors: row.get("errors")?,
+        silent_s: row.get("silent_s")?,
+    }))
+}
+
+/// Sessions of others that were opened before a moment.
+pub async fn writers(session: &Session, opened_before: &str) -> Result<Vec<Writer>, PgError> {
+    let rows = session.query(&WRITERS, &[&opened_before]).await?;
+    let writer = |row: &Answer| {
+        Ok(Writer {
+            pid: row.get("pid")?,
+            application: row.get("application")?,
+            role: row.get("role")?,
+            idle: row.get("idle")?,
+            transaction_s: row.get("transaction_s")?,
+        })
+    };
+    rows.iter().map(writer).collect()
+}
+
+/// Of some roles, those that there are.
+pub async fn roles(session: &Session, named: &[String]) -> Result<Vec<KeptOut>, PgError> {
+    let rows = session.query(&ROLES, &[&named.to_vec()]).await?;
+    let role = |row: &Answer| {
+        Ok(KeptOut {
+            name: row.get("name")?,
+            may_log_in: row.get("may_log_in")?,
+            is_ours: row.get("is_ours")?,
+        })
+    };
+    rows.iter().map(role).collect()
+}
+
+/// Ends a session.
+pub async fn end_session(session: &Session, pid: i32) -> Result<(), PgError> {
+    session.query(&END, &[&pid]).await.map(drop)
+}
+
+/// Whether the connected database is a target with a state.
+pub async fn has_state(session: &Session) -> Result<bool, PgError> {
+    let rows = session.query(&HAS_STATE, &[]).await?;
+    only(&HAS_STATE, rows)?.get("found")
+}
+
+/// Where the connected target stands; `None` if it follows nobody.
+pub async fn read_state(session: &Session) -> Result<Option<State>, FollowError> {
+    let failed = || FollowError::step("reading the state of the follow");
+    if !has_state(session).await.map_err(failed())? {
+        return Ok(None);
+    }
+    let rows = session.query(&STATE, &[]).await.map_err(failed())?;
+    let row = only(&STATE, rows).map_err(failed())?;
+    let format: i32 = row.get("format").map_err(failed())?;
+    if format != FORMAT {
+        let because = format!("its format is {format}, and this version knows {FORMAT}");
+        return Err(FollowError::State { because });
+    }
+    let text: String = row.get("state").map_err(failed())?;
+    let state = serde_json::from_str(&text).map_err(|error| FollowError::State {
+        because: error.to_string(),
+    })?;
+    Ok(Some(state))
+}

@@ -1,0 +1,54 @@
+//! One database follows another, by Postgres's own logical replication: after a move until cut-over, and the other way after it.
+//!
+//! ```text
+//!   publication ─► slot + snapshot ─► the move, proven ─► state on the target ─► subscription ─► following
+//!                                                                                                │
+//!        following, the other way round ◄─ open ◄─ reverse ◄─ prove ◄─ bring over ◄─ drain ◄─ fence
+//! ```
+//!
+//! | file | |
+//! |---|---|
+//! | `facts` | what both servers offer, hold and do |
+//! | `rules` | what speaks against following, and what is worth knowing before (pure) |
+//! | `record` | what a side was before we changed it, written on what we made there (pure) |
+//! | `state` | where a target stands (pure) |
+//! | `turn` | the steps from one side to the other (pure) |
+//! | `statements` | the statements that make, change and remove what is needed (pure) |
+//! | `tell` | lag and trouble, in sentences (pure) |
+//!
+//! **Three things that must not come apart.** A slot delivers what its snapshot does not see, and nothing else makes a copy and
+//! its changes fit together; so a copy that goes on in another snapshot gets another slot. The state is on the target, in a schema of
+//! its own that outlives the ledger, and is made in the transaction that drops it. What was changed on a side (a
+//! replica identity, a setting) is written down there, on the publication or subscription, in the transaction that changes it:
+//! so a side can be set back even if the other one is gone.
+//!
+//! **A direction is a value** ([`turn::Turn`]): cut-over and fallback are the same steps, from source to target and from target to
+//! source. At most one side is open to writers at any moment, and none while its changes could be lost.
+//!
+//! Deliberately absent: an engine of our own that carries changes; and anything about what replication does not carry, other than to
+//! name it: a turn brings it over with [`sync`](crate::sync).
+
+mod error;
+mod facts;
+mod record;
+mod rules;
+mod state;
+mod statements;
+mod tell;
+mod turn;
+
+pub use error::FollowError;
+pub use facts::{
+    Firing, KeptOut, Offers, Ours, OursKind, QUERIES, SlotStanding, Table, Uncarried, Worker,
+    Writer, confirmed, end_session, firing, has_state, offers, ours, published, read_state, roles,
+    slot, tables, uncarried, worker, writers,
+};
+pub use record::{FenceBefore, IdentityBefore, SideRecord};
+pub use rules::{Facts, before_turn, carried, findings, identities};
+pub use state::{Phase, SCHEMA, State, Wanted};
+pub use statements::{
+    Subscribing, close, create_state, drop_slot, drop_state, drop_subscription, enable, fence,
+    make_slot, note, open, publish, rehearse, subscribe, unpublish, write_state,
+};
+pub use tell::{Standing, changed_tables};
+pub use turn::{Step, Turn};

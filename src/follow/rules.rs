@@ -1,0 +1,555 @@
+//! What speaks against following, each with its remedy; and what is worth knowing before. Pure.
+
+use super::error::FollowError;
+use super::facts::{Firing, Offers, Table, Uncarried};
+use super::record::IdentityBefore;
+use super::state::Wanted;
+use super::turn::Turn;
+use crate::model::{Finding, QualifiedName, ServerVersion, Severity};
+
+/// Names that a sentence mentions.
+const MOST: usize = 10;
+
+/// What is looked at before a move that is to be followed.
+pub struct Facts<'a> {
+    /// What the source offers.
+    pub source: &'a Offers,
+    /// What the target's server offers.
+    pub target: &'a Offers,
+    /// Versions of source and target.
+    pub versions: [ServerVersion; 2],
+    /// The source's tables.
+    pub tables: &'a [Table],
+    /// Triggers of the source that would fire on the target.
+    pub firing: &'a [Firing],
+    /// What replication does not carry.
+    pub uncarried: &'a [Uncarried],
+    /// What was asked for.
+    pub wanted: &'a Wanted,
+    /// Slot and publication are there already: from an earlier session.
+    pub is_made: bool,
+}
+
+fn finding(severity: Severity, rule: &str, what: String, remedy: impl Into<String>) -> Finding {
+    Finding {
+        severity,
+        rule: rule.to_owned(),
+        what,
+        evidence: Vec::new(),
+        remedy: remedy.into(),
+    }
+}
+
+fn blocker(rule: &str, what: impl Into<String>, remedy: impl Into<String>) -> Finding {
+    finding(Severity::Blocker, rule, what.into(), remedy)
+}
+
+fn listed(names: &[String]) -> String {
+    let mut shown: Vec<&str> = names.iter().take(MOST).map(String::as_str).collect();
+    let more = format!("and {} more", names.len().saturating_sub(MOST));
+    if names.len() > MOST {
+        shown.push(&more);
+    }
+    shown.join(", ")
+}
+
+/// Everything that was found.
+pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
+    let mut found = publisher(facts.source, "source", facts.is_made);
+    found.extend(subscriber(facts));
+    found.extend(tables_without_identity(facts));
+    found.extend(firing_triggers(facts.firing));
+    found.extend(objects(facts));
+    found.push(not_carried(facts));
+    found.extend(kept_log(facts));
+    found.extend(way_back(facts));
+    found
+}
+
+/// A server that is to publish. `side` is where it is.
+fn publisher(offers: &Offers, side: &str, is_made: bool) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if offers.in_recovery {
+        found.push(blocker(
+            "follow-standby",
+            format!("the {side} is a standby, on which no publication can be made"),
+            "Lead the connection to its primary.",
+        ));
+    }
+    if offers.wal_level != "logical" {
+        found.push(blocker(
+            "follow-wal-level",
+            format!(
+                "wal_level of the {side} is {}, and must be logical",
+                offers.wal_level
+            ),
+            format!("On the {side}: ALTER SYSTEM SET wal_level = logical; then restart it."),
+        ));
+    }
+    if !is_made && offers.free_slots < 1 {
+        found.push(blocker(
+            "follow-slots",
+            format!("the {side} has no replication slot left"),
+            format!("Drop one that nobody needs, or raise max_replication_slots of the {side} and restart it."),
+        ));
+    }
+    // One for the slot's snapshot, and later for the subscription.
+    if offers.free_senders < 1 {
+        found.push(blocker(
+            "follow-senders",
+            format!("the {side} has no sender of its log left"),
+            format!("Raise max_wal_senders of the {side} and restart it."),
+        ));
+    }
+    if !offers.may_replicate {
+        found.push(blocker(
+            "follow-may-replicate",
+            format!("the role that is connected to the {side} may not make replication slots"),
+            "As a superuser: ALTER ROLE … REPLICATION; or connect as another role.",
+        ));
+    }
+    if !offers.may_create || !offers.owns_database {
+        found.push(blocker(
+            "follow-may-publish",
+            format!("the role that is connected to the {side} does not own its database: it could neither publish its tables nor close it to writers"),
+            "Connect as the owner of the database and of its tables, or as a superuser.",
+        ));
+    }
+    if offers.prepared > 0 {
+        found.push(blocker(
+            "follow-prepared",
+            format!(
+                "the {side} has {} prepared transactions, and a slot waits for each of them",
+                offers.prepared
+            ),
+            "Commit them or roll them back (pg_prepared_xacts).",
+        ));
+    }
+    found
+}
+
+fn subscriber(facts: &Facts<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let target = facts.target;
+    if !may_subscribe(target, facts.versions[1]) {
+        found.push(blocker(
+            "follow-may-subscribe",
+            "the role that is connected to the target may not make a subscription",
+            subscribe_remedy(facts.versions[1]),
+        ));
+    }
+    if target.free_workers < 1 {
+        found.push(blocker(
+            "follow-workers",
+            "the target's server has no worker of logical replication left",
+            "Raise max_logical_replication_workers of the target (and max_worker_processes) and restart it.",
+        ));
+    }
+    if target.free_slots < 1 {
+        found.push(blocker(
+            "follow-origins",
+            "the target's server keeps no place for the progress of another subscription",
+            "Raise max_replication_slots of the target (from 18 on max_active_replication_origins as well) and restart it.",
+        ));
+    }
+    found
+}
+
+fn may_subscribe(offers: &Offers, version: ServerVersion) -> bool {
+    // Before 16 a superuser only.
+    offers.superuser || (version.major() >= 16 && offers.may_subscribe)
+}
+
+fn subscribe_remedy(version: ServerVersion) -> String {
+    if version.major() >= 16 {
+        "As a superuser: GRANT pg_create_subscription TO the role; or connect as a superuser."
+            .to_owned()
+    } else {
+        format!("Connect as a superuser: PostgreSQL {version} lets nobody else do so.")
+    }
+}
+
+fn is_named(table: &QualifiedName, text: &str) -> bool {
+    text == table.shown()
+        || text == table.to_string()
+        || (table.schema == "public" && text == table.name)
+}
+
+/// Which tables get a full replica identity, and what they have; an error if one that was named is not there.
+pub fn identities(tables: &[Table], named: &[String]) -> Result<Vec<IdentityBefore>, FollowError> {
+    let mut found = Vec::new();
+    for text in named {
+        let table = tables.iter().find(|table| is_named(&table.name, text));
+        let table = table.ok_or_else(|| FollowError::NoTable {
+            table: text.clone(),
+        })?;
+        if table.identity != "full" {
+            found.push(IdentityBefore {
+                table: table.name.clone(),
+                before: table.identity.clone(),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Tables that a publication has: all of them that the log knows.
+pub fn carried(tables: &[Table]) -> Vec<QualifiedName> {
+    let carried = tables.iter().filter(|table| table.is_logged);
+    carried.map(|table| table.name.clone()).collect()
+}
+
+/// In a publication, UPDATE and DELETE of such a table would fail on the source: somebody's application would stop.
+fn tables_without_identity(facts: &Facts<'_>) -> Option<Finding> {
+    let named = &facts.wanted.replica_identity_full;
+    let without: Vec<String> = facts
+        .tables
+        .iter()
+        .filter(|table| table.is_logged && !table.has_identity)
+        .filter(|table| !named.iter().any(|text| is_named(&table.name, text)))
+        .map(|table| table.name.shown())
+        .collect();
+    if without.is_empty() {
+        return None;
+    }
+    let flags: Vec<String> = without
+        .iter()
+        .map(|table| format!("--replica-identity-full {table}"))
+        .collect();
+    Some(blocker(
+        "follow-replica-identity",
+        format!(
+            "tables have nothing by which replication could find their rows, and once they are published, UPDATE and DELETE of them would \
+             fail on the source: {}",
+            listed(&without)
+        ),
+        format!(
+            "Give them a primary key; or {} (every UPDATE and DELETE then writes the whole old row into the log; pgconvoy unfollow sets it \
+             back).",
+            listed(&flags)
+        ),
+    ))
+}
+
+/// What they write, replication would bring a second time; and on a target that is closed to writers, they fail.
+fn firing_triggers(firing: &[Firing]) -> Option<Finding> {
+    if firing.is_empty() {
+        return None;
+    }
+    let names: Vec<String> = firing
+        .iter()
+        .map(|one| format!("{} on {}", one.trigger, one.table.shown()))
+        .collect();
+    Some(blocker(
+        "follow-firing-triggers",
+        format!(
+            "triggers are enabled ALWAYS or for a REPLICA: they would fire for every row that replication brings: {}",
+            listed(&names)
+        ),
+        "On the source: ALTER TABLE … ENABLE TRIGGER … (it then fires where applications write, and nowhere else), or DISABLE it.",
+    ))
+}
+
+/// Exactly what would be made on the source.
+fn objects(facts: &Facts<'_>) -> Option<Finding> {
+    if facts.wanted.allow_source_objects {
+        return None;
+    }
+    let name = &facts.wanted.forward;
+    let count = facts.tables.iter().filter(|table| table.is_logged).count();
+    let mut made = vec![
+        format!("publication {name} of {count} tables"),
+        format!("replication slot {name}, which keeps the log that the target has not got yet"),
+    ];
+    made.extend(
+        facts
+            .wanted
+            .replica_identity_full
+            .iter()
+            .map(|table| format!("replica identity FULL of {table}")),
+    );
+    Some(blocker(
+        "follow-source-objects",
+        format!("to be followed, the source needs: {}", made.join("; ")),
+        "Give --allow-source-objects to have them made; pgconvoy unfollow removes all of them.",
+    ))
+}
+
+fn not_carried(facts: &Facts<'_>) -> Finding {
+    let mut kinds: Vec<String> = facts
+        .uncarried
+        .iter()
+        .map(|one| {
+            format!(
+                "{} of kind {} ({})",
+                one.count,
+                one.kind,
+                one.examples.join(", ")
+            )
+        })
+        .collect();
+    if facts.versions[0].major() < 11 {
+        kinds.push("TRUNCATE (the source is older than 11)".to_owned());
+    }
+    kinds.push(
+        "changes of the schema, which stop the replication of the table concerned".to_owned(),
+    );
+    finding(
+        Severity::Note,
+        "follow-not-carried",
+        format!("replication does not carry: {}", kinds.join("; ")),
+        "pgconvoy cutover brings sequences, large objects, materialized views and unlogged tables over; change no schema until then.",
+    )
+}
+
+fn kept_log(facts: &Facts<'_>) -> Option<Finding> {
+    let limit = facts.source.slot_limit.as_deref().unwrap_or("-1");
+    if facts.wanted.max_wal_retained.is_some() || limit != "-1" {
+        return None;
+    }
+    Some(finding(
+        Severity::Warning,
+        "follow-log-kept",
+        "nothing limits what the source keeps of its log for the target (max_slot_wal_keep_size is -1): if the target stands still, the \
+         source's disk fills up"
+            .to_owned(),
+        "Give --max-wal-retained SIZE and let pgconvoy follow watch it, or set max_slot_wal_keep_size on the source (13 and later).",
+    ))
+}
+
+/// Worth knowing long before the cut-over.
+fn way_back(facts: &Facts<'_>) -> Option<Finding> {
+    let target = facts.target;
+    let mut lacks = Vec::new();
+    if target.wal_level != "logical" {
+        lacks.push(format!("wal_level of the target is {}", target.wal_level));
+    }
+    if !may_subscribe(facts.source, facts.versions[0]) {
+        lacks.push(
+            "the role that is connected to the source may not make a subscription".to_owned(),
+        );
+    }
+    if lacks.is_empty() {
+        return None;
+    }
+    Some(finding(
+        Severity::Warning,
+        "follow-no-way-back",
+        format!(
+            "there could be no fallback after the cut-over: {}",
+            lacks.join("; ")
+        ),
+        "Set wal_level = logical on the target and restart it while nobody uses it; connect to the source as a role that may subscribe.",
+    ))
+}
+
+/// What speaks against a turn, from what the side that hands over and the side that takes over offer.
+pub fn before_turn(
+    turn: Turn,
+    (from, to): (&Offers, &Offers),
+    from_version: ServerVersion,
+    with_reverse: bool,
+) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Some(roles) = &from.unfenced_roles {
+        found.push(blocker(
+            "turn-unfenced-roles",
+            format!(
+                "roles are set to write even if the database is closed (default_transaction_read_only = off): {roles}"
+            ),
+            format!("On the {}: ALTER ROLE … RESET default_transaction_read_only.", turn.from),
+        ));
+    }
+    if let Some(names) = &from.other_subscriptions {
+        found.push(blocker(
+            "turn-subscriptions",
+            format!(
+                "the {} takes changes from elsewhere, and would do so although it is closed: subscriptions {names}",
+                turn.from
+            ),
+            "Disable them (ALTER SUBSCRIPTION … DISABLE) for good, or make them anew on the other side.",
+        ));
+    }
+    if from.prepared > 0 {
+        found.push(blocker(
+            "turn-prepared",
+            format!(
+                "the {} has {} prepared transactions, which could be committed at any time",
+                turn.from, from.prepared
+            ),
+            "Commit them or roll them back (pg_prepared_xacts).",
+        ));
+    }
+    if !with_reverse {
+        return found;
+    }
+    let no_way_back = "Or give --no-fallback, to do without a way back.";
+    for mut one in publisher(to, &turn.to.to_string(), false) {
+        one.remedy = format!("{} {no_way_back}", one.remedy);
+        found.push(one);
+    }
+    if !may_subscribe(from, from_version) {
+        found.push(blocker(
+            "turn-may-subscribe",
+            format!("the role that is connected to the {} may not make the subscription of the way back", turn.from),
+            format!("{} {no_way_back}", subscribe_remedy(from_version)),
+        ));
+    }
+    if from.free_workers < 1 {
+        found.push(blocker(
+            "turn-workers",
+            format!(
+                "the {} has no worker of logical replication left for the way back",
+                turn.from
+            ),
+            format!(
+                "Raise max_logical_replication_workers of the {} and restart it. {no_way_back}",
+                turn.from
+            ),
+        ));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::FollowName;
+
+    fn offers() -> Offers {
+        Offers {
+            wal_level: "logical".to_owned(),
+            in_recovery: false,
+            free_slots: 1,
+            free_senders: 1,
+            free_workers: 1,
+            slot_limit: Some("10GB".to_owned()),
+            superuser: true,
+            may_replicate: true,
+            may_subscribe: true,
+            owns_database: true,
+            may_create: true,
+            prepared: 0,
+            unfenced_roles: None,
+            other_subscriptions: None,
+            read_only_setting: None,
+        }
+    }
+
+    fn table(name: &str, has_identity: bool) -> Table {
+        Table {
+            name: QualifiedName::new("public", name),
+            is_logged: true,
+            identity: "default".to_owned(),
+            has_identity,
+            columns: String::new(),
+        }
+    }
+
+    fn rules(source: &Offers, target: &Offers, named: &[&str], allowed: bool) -> Vec<String> {
+        let name = FollowName::parse("pgconvoy_0123456789abcdef").expect("a name");
+        let wanted = Wanted {
+            allow_source_objects: allowed,
+            forward: name.clone(),
+            backward: name,
+            replica_identity_full: named.iter().map(|&name| name.to_owned()).collect(),
+            source_from_target: None,
+            max_wal_retained: None,
+        };
+        let facts = Facts {
+            source,
+            target,
+            versions: [ServerVersion(150_000), ServerVersion(180_000)],
+            tables: &[table("keyed", true), table("bare", false)],
+            firing: &[],
+            uncarried: &[],
+            wanted: &wanted,
+            is_made: false,
+        };
+        findings(&facts)
+            .into_iter()
+            .map(|finding| finding.rule)
+            .collect()
+    }
+
+    #[test]
+    fn each_rule_names_what_is_missing() {
+        let good = offers();
+        assert_eq!(rules(&good, &good, &["bare"], true), ["follow-not-carried"]);
+        assert_eq!(
+            rules(&good, &good, &[], false),
+            [
+                "follow-replica-identity",
+                "follow-source-objects",
+                "follow-not-carried"
+            ]
+        );
+        let poor = Offers {
+            wal_level: "replica".to_owned(),
+            free_slots: 0,
+            free_senders: 0,
+            free_workers: 0,
+            slot_limit: Some("-1".to_owned()),
+            superuser: false,
+            may_replicate: false,
+            may_subscribe: false,
+            owns_database: false,
+            prepared: 1,
+            in_recovery: true,
+            ..offers()
+        };
+        assert_eq!(
+            rules(&poor, &poor, &["public.bare"], true),
+            [
+                "follow-standby",
+                "follow-wal-level",
+                "follow-slots",
+                "follow-senders",
+                "follow-may-replicate",
+                "follow-may-publish",
+                "follow-prepared",
+                "follow-may-subscribe",
+                "follow-workers",
+                "follow-origins",
+                "follow-not-carried",
+                "follow-log-kept",
+                "follow-no-way-back",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_table_had_is_remembered_and_a_table_that_is_not_there_is_an_error() {
+        let tables = [table("keyed", true), table("bare", false)];
+        let found = identities(&tables, &["bare".to_owned()]).expect("it is there");
+        assert_eq!((found.len(), found[0].before.as_str()), (1, "default"));
+        assert!(identities(&tables, &["other".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn a_turn_without_a_way_back_asks_for_less() {
+        let poor = Offers {
+            wal_level: "replica".to_owned(),
+            unfenced_roles: Some("batch".to_owned()),
+            other_subscriptions: Some("theirs".to_owned()),
+            superuser: false,
+            may_subscribe: false,
+            ..offers()
+        };
+        let rules = |with_reverse| -> Vec<String> {
+            let turn = Turn::away_from(crate::model::Side::Source);
+            let found = before_turn(turn, (&poor, &poor), ServerVersion(150_000), with_reverse);
+            found.into_iter().map(|finding| finding.rule).collect()
+        };
+        assert_eq!(rules(false), ["turn-unfenced-roles", "turn-subscriptions"]);
+        assert_eq!(
+            rules(true),
+            [
+                "turn-unfenced-roles",
+                "turn-subscriptions",
+                "follow-wal-level",
+                "turn-may-subscribe"
+            ]
+        );
+    }
+}

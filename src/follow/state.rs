@@ -1,0 +1,141 @@
+//! Where a target stands that follows its source: what is in the one row of `pgconvoy_follow.state`. Pure.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::turn::{Step, Turn};
+use crate::model::{Bytes, FollowName, Side};
+use crate::toc::RestoreOptions;
+
+/// The schema that it is in; never copied or compared.
+pub const SCHEMA: &str = "pgconvoy_follow";
+
+/// Of what is in the row.
+pub const FORMAT: i32 = 1;
+
+/// What was asked for of a move that is to be followed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// Objects may be made on the source.
+    pub allow_source_objects: bool,
+    /// What carries changes from source to target.
+    pub forward: FollowName,
+    /// What carries them from target to source, after a cut-over.
+    pub backward: FollowName,
+    /// Tables that get a full replica identity, as they were named.
+    #[serde(default)]
+    pub replica_identity_full: Vec<String>,
+    /// How the target's server reaches the source, without a password, if not as we do.
+    #[serde(default)]
+    pub source_from_target: Option<String>,
+    /// What the source may keep of its log for the target at most.
+    #[serde(default)]
+    pub max_wal_retained: Option<Bytes>,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The copy is proven; there is no subscription that is known to work yet.
+    Copied,
+    /// The side that is not in service follows the one that is.
+    Following,
+    /// A turn is on its way, and has begun with this step.
+    Turning(Step),
+    /// It was turned without a way back: nobody follows any more.
+    Parted,
+    /// The slot was let go, because it kept too much of the log: what the target lacks can only be moved anew.
+    LetGo,
+}
+
+/// Where a target stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// What was asked for.
+    pub wanted: Wanted,
+    /// How we reach the source: `PG*` variables, no password.
+    pub source: BTreeMap<String, String>,
+    /// What the move left out, and so no comparison misses.
+    pub restore: RestoreOptions,
+    /// Where the slot began, which is where the copy ends.
+    pub consistent_point: String,
+    /// The side that applications write to.
+    pub serving: Side,
+    /// How far it is.
+    pub phase: Phase,
+    /// The turn that is on its way makes a way back.
+    #[serde(default)]
+    pub with_reverse: bool,
+    /// When the turn closed the side that was in service.
+    #[serde(default)]
+    pub closed_at: Option<DateTime<Utc>>,
+}
+
+impl State {
+    /// What carries changes away from the side that is in service.
+    pub fn in_use(&self) -> &FollowName {
+        self.outward(self.serving)
+    }
+
+    /// What a side publishes as.
+    pub fn outward(&self, side: Side) -> &FollowName {
+        match side {
+            Side::Source => &self.wanted.forward,
+            Side::Target => &self.wanted.backward,
+        }
+    }
+
+    /// What a side subscribes to.
+    pub fn inward(&self, side: Side) -> &FollowName {
+        self.outward(Turn::away_from(side).to)
+    }
+
+    /// The same in another phase.
+    #[must_use]
+    pub fn in_phase(&self, phase: Phase) -> Self {
+        Self {
+            phase,
+            ..self.clone()
+        }
+    }
+
+    /// In a few words.
+    pub fn words(&self) -> String {
+        let turn = Turn::away_from(self.serving);
+        let Turn { from, to } = turn;
+        match self.phase {
+            Phase::Copied => {
+                "the copy is proven, and the target does not follow the source yet".to_owned()
+            }
+            Phase::Following => format!("{from} is in service, and {to} follows it"),
+            Phase::Turning(step) if step.goes_back() => format!(
+                "{from} is in service, and a {} has begun: {}",
+                turn.command(),
+                turn.words(step, self.with_reverse)
+            ),
+            Phase::Turning(step) => format!(
+                "a {} is past the point of no return: {}",
+                turn.command(),
+                turn.words(step, self.with_reverse)
+            ),
+            Phase::Parted => format!("{from} is in service, and nobody follows it"),
+            Phase::LetGo => {
+                format!("{from} is in service, and {to} was let go: it can only be moved anew")
+            }
+        }
+    }
+
+    /// The command that does what comes next.
+    pub fn next(&self) -> String {
+        match self.phase {
+            Phase::Copied => "pgconvoy follow".to_owned(),
+            Phase::Following | Phase::Turning(_) => {
+                format!("pgconvoy {}", Turn::away_from(self.serving).command())
+            }
+            Phase::Parted | Phase::LetGo => "pgconvoy unfollow".to_owned(),
+        }
+    }
+}

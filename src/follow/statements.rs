@@ -1,0 +1,340 @@
+//! The statements that make, change and remove what one database needs to follow another. Pure.
+//!
+//! Each text is one transaction, waits for its commit, and may be run again after it has been committed. What changes a side is in
+//! the same transaction as the record of what was there before.
+
+use super::record::{FenceBefore, SideRecord, ascii};
+use super::state::{FORMAT, SCHEMA, State};
+use crate::model::{FollowName, QualifiedName, quote_ident, quote_literal};
+
+const CREATE: &str = include_str!("../../sql/follow/create.sql");
+
+/// A lock that cannot be had is no reason to keep others waiting behind us.
+const BEGIN: &str = "begin; set local synchronous_commit = on; set local lock_timeout = '10s'; set local client_min_messages = warning";
+
+/// Older than that, a subscription does not know where changes come from (`origin`).
+const KNOWS_ORIGIN: u32 = 16;
+
+fn transaction(statements: &[String]) -> String {
+    let mut sql = BEGIN.to_owned();
+    for statement in statements {
+        sql.push_str(";\n");
+        sql.push_str(statement);
+    }
+    sql.push_str(";\ncommit");
+    sql
+}
+
+/// Tables that are published get a full replica identity where that was asked for, and what they had is written on the publication.
+pub fn publish(name: &FollowName, tables: &[QualifiedName], record: &SideRecord) -> String {
+    let mut statements = vec![format!("drop publication if exists {name}")];
+    statements.extend(record.identities.iter().map(|identity| {
+        let table = &identity.table;
+        format!("alter table only {table} replica identity full")
+    }));
+    let listed: Vec<String> = tables.iter().map(|table| format!("only {table}")).collect();
+    statements.push(if listed.is_empty() {
+        format!("create publication {name}")
+    } else {
+        format!("create publication {name} for table {}", listed.join(", "))
+    });
+    statements.push(comment("publication", name, record));
+    transaction(&statements)
+}
+
+fn comment(kind: &str, name: &FollowName, record: &SideRecord) -> String {
+    let text = quote_literal(&record.text());
+    format!("comment on {kind} {name} is {text}")
+}
+
+/// Writes another record on a publication.
+pub fn note(name: &FollowName, record: &SideRecord) -> String {
+    transaction(&[comment("publication", name, record)])
+}
+
+/// Takes a publication away, and sets back what `record` says, if there is one: only the last object of a side does.
+pub fn unpublish(name: &FollowName, database: &str, record: Option<&SideRecord>) -> String {
+    let mut statements = record.map_or_else(Vec::new, |record| set_back(database, record));
+    statements.push(format!("drop publication if exists {name}"));
+    transaction(&statements)
+}
+
+/// Tables that are gone meanwhile have nothing to set back.
+fn set_back(database: &str, record: &SideRecord) -> Vec<String> {
+    let mut statements: Vec<String> = record
+        .identities
+        .iter()
+        .map(|one| {
+            format!(
+                "alter table if exists only {} replica identity {}",
+                one.table, one.before
+            )
+        })
+        .collect();
+    let fence = record.fence.as_ref();
+    statements.extend(fence.map_or_else(Vec::new, |fence| unfence(database, fence)));
+    statements
+}
+
+fn unfence(database: &str, fence: &FenceBefore) -> Vec<String> {
+    let database = quote_ident(database);
+    let setting = match &fence.value {
+        Some(value) => format!(
+            "alter database {database} set default_transaction_read_only = {}",
+            quote_literal(value)
+        ),
+        None => format!("alter database {database} reset default_transaction_read_only"),
+    };
+    let log_in = |role: &String| format!("alter role {} login", quote_ident(role));
+    let mut statements = vec![setting];
+    statements.extend(fence.roles.iter().map(log_in));
+    statements
+}
+
+/// What keeps writers out.
+fn close_to(database: &str, record: &SideRecord) -> Vec<String> {
+    let roles = record.fence.iter().flat_map(|fence| &fence.roles);
+    let keep_out = |role: &String| format!("alter role {} nologin", quote_ident(role));
+    let mut statements = vec![close_database(database)];
+    statements.extend(roles.map(keep_out));
+    statements
+}
+
+fn close_database(database: &str) -> String {
+    format!(
+        "alter database {} set default_transaction_read_only = on",
+        quote_ident(database)
+    )
+}
+
+/// Closes a side to writers; what was before is written on what it publishes.
+pub fn fence(name: &FollowName, database: &str, record: &SideRecord) -> String {
+    let mut statements = vec![comment("publication", name, record)];
+    statements.extend(close_to(database, record));
+    transaction(&statements)
+}
+
+/// Opens a side again: it is as it was before it was closed, and nothing else is set back. The comment is on whichever object is
+/// there.
+pub fn open(objects: &[(&str, &FollowName)], database: &str, record: &SideRecord) -> String {
+    let Some(fence) = &record.fence else {
+        return transaction(&[]);
+    };
+    let opened = SideRecord {
+        fence: None,
+        ..record.clone()
+    };
+    let mut statements = unfence(database, fence);
+    statements.extend(
+        objects
+            .iter()
+            .map(|(kind, name)| comment(kind, name, &opened)),
+    );
+    transaction(&statements)
+}
+
+/// A subscription that does not work yet.
+pub struct Subscribing<'a> {
+    /// Subscription, publication and slot.
+    pub name: &'a FollowName,
+    /// How the server reaches the publisher, with what password that takes.
+    pub conninfo: &'a str,
+    /// The database that subscribes.
+    pub database: &'a str,
+    /// Major version of its server.
+    pub major: u32,
+    /// What was before.
+    pub record: &'a SideRecord,
+    /// The side is closed to everybody else.
+    pub closes: bool,
+}
+
+/// Makes it.
+pub fn subscribe(subscribing: &Subscribing<'_>) -> String {
+    let Subscribing {
+        name,
+        conninfo,
+        database,
+        major,
+        record,
+        closes,
+    } = subscribing;
+    let origin = if *major >= KNOWS_ORIGIN {
+        ", origin = none"
+    } else {
+        ""
+    };
+    let conninfo = quote_literal(conninfo);
+    let mut statements = vec![
+        format!(
+            "create subscription {name} connection {conninfo} publication {name} with (copy_data = false, create_slot = false, \
+             enabled = false, slot_name = '{name}'{origin})"
+        ),
+        comment("subscription", name, record),
+    ];
+    statements.extend(closes.then(|| close_database(database)));
+    transaction(&statements)
+}
+
+/// Makes one to see whether the publisher can be reached; to be rolled back.
+pub fn rehearse(name: &FollowName, conninfo: &str) -> String {
+    format!(
+        "{BEGIN}; create subscription {name} connection {} publication {name} with (copy_data = false, create_slot = false, \
+         enabled = false, slot_name = '{name}')",
+        quote_literal(conninfo)
+    )
+}
+
+/// It may be so already.
+pub fn enable(name: &FollowName, enabled: bool) -> String {
+    let word = if enabled { "enable" } else { "disable" };
+    transaction(&[format!("alter subscription {name} {word}")])
+}
+
+/// Closes a side whose record is on its subscription.
+pub fn close(name: &FollowName, database: &str, record: &SideRecord) -> String {
+    let mut statements = vec![comment("subscription", name, record)];
+    statements.extend(close_to(database, record));
+    transaction(&statements)
+}
+
+/// Takes a subscription away that is there, without a word to the publisher: the slot is dropped there. Sets back what `record` says,
+/// if there is one.
+pub fn drop_subscription(name: &FollowName, database: &str, record: Option<&SideRecord>) -> String {
+    let mut statements = vec![
+        format!("alter subscription {name} disable"),
+        format!("alter subscription {name} set (slot_name = none)"),
+        format!("drop subscription {name}"),
+    ];
+    statements.extend(record.map_or_else(Vec::new, |record| set_back(database, record)));
+    transaction(&statements)
+}
+
+/// A slot without a snapshot: both sides stand still.
+pub fn make_slot(name: &FollowName) -> String {
+    format!(
+        "select pg_catalog.pg_create_logical_replication_slot('{name}', 'pgoutput') \
+         where not exists (select from pg_catalog.pg_replication_slots s where s.slot_name = '{name}')"
+    )
+}
+
+/// Nobody reads from it any more; one that is still at it is ended, and the statement is to be run again.
+pub fn drop_slot(name: &FollowName) -> String {
+    format!(
+        "select case when s.active then pg_catalog.pg_terminate_backend(s.active_pid)::text \
+         else pg_catalog.pg_drop_replication_slot(s.slot_name)::text end \
+         from pg_catalog.pg_replication_slots s \
+         where s.slot_name = '{name}' and s.database = pg_catalog.current_database()"
+    )
+}
+
+fn value(state: &State) -> String {
+    // Strings always fit into JSON.
+    let json = serde_json::to_string(state).unwrap_or_default();
+    quote_literal(&ascii(&json))
+}
+
+/// The state, made in the transaction in which the ledger goes: statements without its begin and commit.
+pub fn create_state(state: &State) -> String {
+    format!(
+        "drop schema if exists {SCHEMA} cascade;\n{CREATE};\ninsert into {SCHEMA}.state (format, state) values ({FORMAT}, {})",
+        value(state)
+    )
+}
+
+/// Another state.
+pub fn write_state(state: &State) -> String {
+    transaction(&[format!(
+        "update {SCHEMA}.state set state = {}, changed_at = pg_catalog.clock_timestamp()",
+        value(state)
+    )])
+}
+
+/// The last thing that goes.
+pub fn drop_state() -> String {
+    transaction(&[format!("drop schema if exists {SCHEMA} cascade")])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::IdentityBefore;
+    use super::*;
+
+    fn name() -> FollowName {
+        FollowName::parse("pgconvoy_0123456789abcdef").expect("a name")
+    }
+
+    fn record() -> SideRecord {
+        let mut record = SideRecord::new("there");
+        record.identities.push(IdentityBefore {
+            table: QualifiedName::new("s", "bare"),
+            before: "nothing".to_owned(),
+        });
+        record
+    }
+
+    #[test]
+    fn what_is_changed_is_written_down_in_the_same_transaction() {
+        let tables = [
+            QualifiedName::new("s", "a"),
+            QualifiedName::new("s", "bare"),
+        ];
+        let sql = publish(&name(), &tables, &record());
+        assert!(
+            sql.starts_with("begin; ") && sql.ends_with(";\ncommit"),
+            "{sql}"
+        );
+        for part in [
+            "alter table only \"s\".\"bare\" replica identity full",
+            "create publication pgconvoy_0123456789abcdef for table only \"s\".\"a\", only \"s\".\"bare\"",
+            "comment on publication pgconvoy_0123456789abcdef is 'Made by pgconvoy",
+        ] {
+            assert!(sql.contains(part), "{part} in {sql}");
+        }
+    }
+
+    #[test]
+    fn a_side_is_set_back_to_what_it_was() {
+        let closed = record().closed(Some("off".to_owned()));
+        let sql = unpublish(&name(), "it's", Some(&closed));
+        for part in [
+            "alter table if exists only \"s\".\"bare\" replica identity nothing",
+            "alter database \"it's\" set default_transaction_read_only = 'off'",
+            "drop publication if exists pgconvoy_0123456789abcdef",
+        ] {
+            assert!(sql.contains(part), "{part} in {sql}");
+        }
+        let fenced = record().closed(None).without_logins(vec!["app".to_owned()]);
+        assert!(fence(&name(), "d", &fenced).contains("alter role \"app\" nologin"));
+        let opened = open(&[("publication", &name())], "d", &fenced);
+        assert!(opened.contains("alter role \"app\" login"), "{opened}");
+        let never = record().closed(None);
+        let sql = drop_subscription(&name(), "d", Some(&never));
+        assert!(
+            sql.contains("alter database \"d\" reset default_transaction_read_only"),
+            "{sql}"
+        );
+        assert!(!unpublish(&name(), "d", None).contains("alter"));
+    }
+
+    #[test]
+    fn a_subscription_copies_nothing_and_makes_no_slot() {
+        let record = record();
+        let mut subscribing = Subscribing {
+            name: &name(),
+            conninfo: "host=a password='it''s'",
+            database: "d",
+            major: 18,
+            record: &record,
+            closes: true,
+        };
+        let sql = subscribe(&subscribing);
+        assert!(
+            sql.contains("copy_data = false, create_slot = false, enabled = false"),
+            "{sql}"
+        );
+        assert!(sql.contains("origin = none"), "{sql}");
+        subscribing.major = 15;
+        assert!(!subscribe(&subscribing).contains("origin"));
+    }
+}

@@ -1,0 +1,177 @@
+//! Lag and trouble, in sentences. Pure.
+
+use std::collections::BTreeMap;
+
+use super::facts::{SlotStanding, Table, Worker};
+use crate::model::{Bytes, QualifiedName};
+
+/// Both ends of the direction that is in use.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Standing {
+    /// The slot; `None` if it is gone.
+    pub slot: Option<SlotStanding>,
+    /// The subscription; `None` if it is gone.
+    pub worker: Option<Worker>,
+    /// Tables whose columns are not the same on both sides.
+    pub changed: Vec<String>,
+    /// What the publisher may keep at most.
+    pub limit: Option<Bytes>,
+}
+
+impl Standing {
+    /// Whether the slot, or the log that it needs, is gone; why.
+    pub fn lost(&self) -> Option<&'static str> {
+        match &self.slot {
+            None => Some("it is not there any more"),
+            Some(slot) if slot.wal_status == "lost" => {
+                Some("the log that it needs was removed: max_slot_wal_keep_size")
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// Whether more of the log is kept than may be.
+    pub fn is_over_limit(&self) -> bool {
+        let retained = self.slot.as_ref().map_or(0, |slot| slot.retained.0);
+        self.limit.is_some_and(|limit| retained > limit.0)
+    }
+
+    /// One line: how far behind, and what is kept.
+    pub fn line(&self) -> String {
+        let Some(slot) = &self.slot else {
+            return "the slot is gone".to_owned();
+        };
+        let lag = slot
+            .lag_s
+            .map_or_else(String::new, |seconds| format!(", {seconds:.1} s"));
+        let limit = self
+            .limit
+            .map_or_else(String::new, |limit| format!(" of at most {limit}"));
+        format!(
+            "{} behind{lag}; {} of the log kept{limit}",
+            slot.behind, slot.retained
+        )
+    }
+
+    /// What is wrong, and what to do, a sentence each.
+    pub fn trouble(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if let Some(because) = self.lost() {
+            found.push(format!(
+                "the slot is lost: {because}. The other side can only be moved anew."
+            ));
+        }
+        match &self.worker {
+            None => found.push("the subscription is gone.".to_owned()),
+            Some(worker) if !worker.enabled => found.push(
+                "the subscription is disabled (by somebody, or by an error with disable_on_error): the subscriber's log says why."
+                    .to_owned(),
+            ),
+            Some(worker) if !worker.running => {
+                let times = match worker.errors {
+                    0 => String::new(),
+                    errors => format!(" (it has failed {errors} times)"),
+                };
+                found.push(format!(
+                    "the apply worker does not run{times}: a row is in conflict with one that is there already, the schema differs, or the \
+                     publisher cannot be reached. The subscriber's log has the error whole; it goes on by itself once the cause is gone."
+                ));
+            }
+            Some(_) => {}
+        }
+        if !self.changed.is_empty() {
+            found.push(format!(
+                "the columns of tables are not the same on both sides (replication carries no change of a schema): {}. Make the same change \
+                 on the other side.",
+                self.changed.join(", ")
+            ));
+        }
+        if let (Some(slot), Some(limit)) = (&self.slot, self.limit) {
+            if slot.retained > limit {
+                found.push(format!(
+                    "the log kept is more than may be: {} of {limit}.",
+                    slot.retained
+                ));
+            } else if slot.retained.0.saturating_mul(2) > limit.0 {
+                found.push(format!(
+                    "the log kept is more than half of what may be: {} of {limit}.",
+                    slot.retained
+                ));
+            }
+        }
+        found
+    }
+}
+
+/// Tables that are not there on both sides, or not with the same columns.
+pub fn changed_tables(one: &[Table], other: &[Table]) -> Vec<String> {
+    let columns = |tables: &[Table]| -> BTreeMap<QualifiedName, String> {
+        let pairs = tables
+            .iter()
+            .map(|table| (table.name.clone(), table.columns.clone()));
+        pairs.collect()
+    };
+    let (one, other) = (columns(one), columns(other));
+    let mut changed: Vec<String> = one
+        .iter()
+        .filter(|(name, columns)| other.get(*name) != Some(columns))
+        .map(|(name, _)| name.shown())
+        .collect();
+    let new = other.keys().filter(|name| !one.contains_key(*name));
+    changed.extend(new.map(QualifiedName::shown));
+    changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing(retained: u64, running: bool) -> Standing {
+        Standing {
+            slot: Some(SlotStanding {
+                active: running,
+                wal_status: "reserved".to_owned(),
+                retained: Bytes(retained),
+                behind: Bytes(0),
+                lag_s: None,
+            }),
+            worker: Some(Worker {
+                enabled: true,
+                running,
+                errors: 2,
+                silent_s: None,
+            }),
+            changed: Vec::new(),
+            limit: Some(Bytes(100)),
+        }
+    }
+
+    #[test]
+    fn trouble_is_told_and_its_absence_is_not() {
+        assert_eq!(standing(50, true).trouble(), [""; 0]);
+        let told = standing(51, false).trouble();
+        assert!(told[0].contains("it has failed 2 times"), "{told:?}");
+        assert!(told[1].contains("more than half"), "{told:?}");
+        assert!(!standing(100, true).is_over_limit() && standing(101, true).is_over_limit());
+        let gone = Standing::default().trouble();
+        assert!(gone[0].contains("slot is lost") && gone[1].contains("subscription is gone"));
+    }
+
+    #[test]
+    fn a_table_with_other_columns_is_named() {
+        let table = |name: &str, columns: &str| Table {
+            name: QualifiedName::new("public", name),
+            is_logged: true,
+            identity: "default".to_owned(),
+            has_identity: true,
+            columns: columns.to_owned(),
+        };
+        let one = [table("a", "1"), table("b", "1"), table("c", "1")];
+        let other = [table("a", "1"), table("b", "2"), table("d", "1")];
+        assert_eq!(
+            changed_tables(&one, &other),
+            ["public.b", "public.c", "public.d"]
+        );
+        assert_eq!(changed_tables(&one, &one), [""; 0]);
+    }
+}

@@ -1,0 +1,134 @@
+//! The steps from one side to the other: from source to target at cut-over, from target to source at fallback. Pure.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Side;
+
+/// Which side hands over to which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// The side that applications write to.
+    pub from: Side,
+    /// The side that they will write to.
+    pub to: Side,
+}
+
+/// One step. The order is that in which they are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Nothing is changed yet.
+    Check,
+    /// Nobody writes any more: the side that hands over is closed to writers, as the other one is already.
+    Fence,
+    /// The other side has applied everything.
+    Drain,
+    /// What replication does not carry is brought over, and everything is compared.
+    BringOver,
+    /// The way back is ready, before the first write.
+    Reverse,
+    /// From here on there is no way back but the other turn.
+    Open,
+    /// What the old direction needed is removed.
+    Clear,
+}
+
+impl Step {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Check,
+        Self::Fence,
+        Self::Drain,
+        Self::BringOver,
+        Self::Reverse,
+        Self::Open,
+        Self::Clear,
+    ];
+
+    /// Whether a turn that fails in this step goes back to the side that it came from. Once the other side may have been opened,
+    /// somebody may have written to it, and the only way is on.
+    pub fn goes_back(self) -> bool {
+        self < Self::Open
+    }
+}
+
+impl Turn {
+    /// Away from the side that is in service.
+    pub fn away_from(serving: Side) -> Self {
+        let to = match serving {
+            Side::Source => Side::Target,
+            Side::Target => Side::Source,
+        };
+        Self { from: serving, to }
+    }
+
+    /// The command that takes it.
+    pub fn command(self) -> &'static str {
+        match self.from {
+            Side::Source => "cutover",
+            Side::Target => "fallback",
+        }
+    }
+
+    /// What a step does, for people.
+    pub fn words(self, step: Step, with_reverse: bool) -> String {
+        let Self { from, to } = self;
+        match step {
+            Step::Check => {
+                format!("check that {to} follows {from}, and that everything for the turn is there")
+            }
+            Step::Fence => format!(
+                "close {from} to writers (default_transaction_read_only), and end the sessions that were there before"
+            ),
+            Step::Drain => {
+                format!("wait until {to} has applied everything that was written to {from}")
+            }
+            Step::BringOver => format!(
+                "bring what replication does not carry from {from} to {to} (sequences, large objects, materialized views, unlogged \
+                 tables), and compare everything"
+            ),
+            Step::Reverse if with_reverse => {
+                format!("make the way back: {from} will follow {to}")
+            }
+            Step::Reverse => "make no way back (--no-fallback)".to_owned(),
+            Step::Open => format!("open {to} to writers"),
+            Step::Clear => format!("remove what {to} needed to follow {from}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_goes_back_until_the_other_side_may_be_open() {
+        let back: Vec<Step> = Step::ALL
+            .into_iter()
+            .filter(|step| step.goes_back())
+            .collect();
+        assert_eq!(
+            back,
+            [
+                Step::Check,
+                Step::Fence,
+                Step::Drain,
+                Step::BringOver,
+                Step::Reverse
+            ]
+        );
+        assert!(Step::ALL.is_sorted());
+    }
+
+    #[test]
+    fn cut_over_and_fallback_are_the_same_steps() {
+        let cutover = Turn::away_from(Side::Source);
+        let fallback = Turn::away_from(cutover.to);
+        assert_eq!(
+            (cutover.command(), fallback.command()),
+            ("cutover", "fallback")
+        );
+        assert_eq!(Turn::away_from(fallback.to), cutover);
+        assert_eq!(fallback.words(Step::Open, true), "open source to writers");
+    }
+}

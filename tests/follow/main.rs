@@ -1,0 +1,11 @@
+//! Targets that follow their source after a move, cut-over, fallback, and the removal of it all, by the real binary between real
+//! servers.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod application;
+mod killed;
+mod refusals;
+mod scene;
+mod story;
