@@ -13,6 +13,7 @@ use crate::ledger::{Identity, Request};
 use crate::model::{Bytes, Filters, VerifyLevel};
 use crate::pg::Side;
 use crate::pg::conninfo::{Conninfo, Environment, Password};
+use crate::plan::Doubtful;
 use crate::salvage::DamageMap;
 use crate::toc::RestoreOptions;
 
@@ -41,6 +42,8 @@ pub struct Requested {
     pub keep_snapshot: Option<Duration>,
     /// What of a damaged source can be read.
     pub salvage: Option<Arc<DamageMap>>,
+    /// The definitions, as an archive from elsewhere.
+    pub schema: Option<Arc<Vec<u8>>>,
 }
 
 /// Sizes that the operator may name.
@@ -89,6 +92,7 @@ impl Requested {
             skip_checks: Vec::new(),
             keep_snapshot: None,
             salvage: None,
+            schema: None,
         })
     }
 }
@@ -154,6 +158,7 @@ impl Requested {
             chunk_size: sizes.chunk_size,
             keep_snapshot_s: self.keep_snapshot.map(|keep_for| keep_for.as_secs()),
             salvage: false,
+            doubtful: Doubtful::default(),
         }
     }
 
@@ -175,6 +180,7 @@ impl Requested {
             verify: request.verify,
             keep_snapshot: request.keep_snapshot_s.map(Duration::from_secs),
             salvage: None,
+            schema: None,
             only_reads: false,
             skip_checks: Vec::new(),
             environment,

@@ -14,8 +14,14 @@ use crate::pg::replace_process;
 pub const SOURCE_PASSWORD: &str = "PGCONVOY_SOURCE_PASSWORD";
 /// Where a password from `--target` goes.
 pub const TARGET_PASSWORD: &str = "PGCONVOY_TARGET_PASSWORD";
+/// Where a password from `--schema-from` goes.
+pub const SCHEMA_PASSWORD: &str = "PGCONVOY_SCHEMA_PASSWORD";
 
-const OPTIONS: [(&str, &str); 2] = [("--source", SOURCE_PASSWORD), ("--target", TARGET_PASSWORD)];
+const OPTIONS: [(&str, &str); 3] = [
+    ("--source", SOURCE_PASSWORD),
+    ("--target", TARGET_PASSWORD),
+    ("--schema-from", SCHEMA_PASSWORD),
+];
 
 /// Arguments without passwords, and the passwords by variable.
 #[derive(Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Activity, Extension, Sequence, ServerFacts};
 use crate::model::{Bytes, Filters, Oid, VerifyLevel};
+use crate::plan::Doubtful;
 use crate::toc::{RestoreOptions, Selection};
 
 /// What was asked for. Holds no password.
@@ -47,6 +48,9 @@ pub struct Request {
     /// The source is damaged: what of it can be read was searched for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub salvage: bool,
+    /// What of it was read although it may be wrong.
+    #[serde(default, skip_serializing_if = "Doubtful::is_none")]
+    pub doubtful: Doubtful,
 }
 
 /// An archive, and by what it is known to be the same again.

@@ -25,6 +25,8 @@ pub struct Salvaged {
     pub around: BTreeMap<QualifiedName, Around>,
     /// Tables of which something is lost: what refers to them need not hold.
     pub lossy: BTreeSet<QualifiedName>,
+    /// Materialized views that are damaged: they are built anew, and there is nothing to compare them with.
+    pub matviews: BTreeSet<QualifiedName>,
 }
 
 impl Salvaged {
@@ -57,6 +59,40 @@ pub struct Around {
     pub rows: Vec<Place>,
     /// Rows of which some columns cannot be read, and what stands in the place of each: `None` is NULL, otherwise a literal.
     pub patched: Vec<Patched>,
+    /// Some of that can be read only so.
+    #[serde(default, skip_serializing_if = "Doubtful::is_none")]
+    pub doubtful: Doubtful,
+}
+
+/// What is read of damaged pages although it may be wrong: on request alone, and whatever comes of it is marked as suspect.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubtful {
+    /// A page whose checksum is wrong is read all the same (`ignore_checksum_failure`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub checksums: bool,
+    /// A page whose header is wrong is read as an empty one (`zero_damaged_pages`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub zeros: bool,
+}
+
+impl Doubtful {
+    /// Whether nothing is.
+    pub fn is_none(&self) -> bool {
+        !self.checksums && !self.zeros
+    }
+
+    /// The statements that have a session read so, or no more.
+    pub fn statements(self, on: bool) -> Vec<SqlText> {
+        let settings = [
+            (self.checksums, "ignore_checksum_failure"),
+            (self.zeros, "zero_damaged_pages"),
+        ];
+        let to = if on { "on" } else { "off" };
+        let wanted = settings.iter().filter(|(is_wanted, _)| *is_wanted);
+        wanted
+            .map(|(_, name)| SqlText::from(format!("set {name} = {to}")))
+            .collect()
+    }
 }
 
 /// A row of which some columns cannot be read.
@@ -174,6 +210,7 @@ mod tests {
                 place: (3, 2),
                 columns: BTreeMap::from([("body".to_owned(), None)]),
             }],
+            doubtful: Doubtful::default(),
         }
     }
 
@@ -197,6 +234,20 @@ mod tests {
             none.query("t", &["a".to_owned(), "b".to_owned()], None),
             "select null, null where false"
         );
+    }
+
+    #[test]
+    fn only_what_was_asked_for_is_set() {
+        let doubtful = Doubtful {
+            checksums: true,
+            zeros: false,
+        };
+        assert!(!doubtful.is_none() && Doubtful::default().is_none());
+        assert_eq!(
+            doubtful.statements(true),
+            [SqlText::from("set ignore_checksum_failure = on")]
+        );
+        assert_eq!(Doubtful::default().statements(false), []);
     }
 
     #[test]

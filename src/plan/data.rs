@@ -59,7 +59,9 @@ impl<'a> Builder<'a> {
                 self.plan_chunks(unit, ranges);
                 continue;
             }
-            if table.total > SMALL || self.is_in_order(&table.name) {
+            // Others are not read in doubt because they travel with one that is.
+            let alone = self.is_in_order(&table.name) || !self.units[unit].doubt(true).is_empty();
+            if table.total > SMALL || alone {
                 // What others refer to cannot be truncated.
                 let is_new = self.inputs.options.left.existing.is_none();
                 self.units[unit].freeze = is_new

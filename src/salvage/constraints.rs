@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::SalvageError;
 use crate::model::{QualifiedName, quote_ident};
 use crate::pg::{Answer, PgError, Query, Session};
@@ -15,7 +17,7 @@ pub(super) const KEYS: Query = Query::new(
 );
 
 /// A primary key, a unique constraint or a foreign key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
     /// Its table.
     pub table: QualifiedName,

@@ -26,6 +26,10 @@ pub(super) const FILES: Query = Query::new(
     "salvage/files.sql",
     include_str!("../../sql/salvage/files.sql"),
 );
+pub(super) const SEQUENCES: Query = Query::new(
+    "salvage/sequences.sql",
+    include_str!("../../sql/salvage/sequences.sql"),
+);
 pub(super) const QUIET: Query = Query::new(
     "salvage/quiet.sql",
     include_str!("../../sql/salvage/quiet.sql"),
@@ -56,6 +60,26 @@ pub struct IndexFacts {
     pub columns: Vec<KeyColumn>,
 }
 
+/// What is searched like a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// One.
+    Table,
+    /// A materialized view.
+    Matview,
+    /// `pg_largeobject`.
+    LargeObjects,
+}
+
+/// A sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SequenceFile {
+    /// Its OID.
+    pub oid: Oid,
+    /// Its name.
+    pub name: QualifiedName,
+}
+
 /// A table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableFacts {
@@ -63,6 +87,8 @@ pub struct TableFacts {
     pub oid: Oid,
     /// Its name.
     pub name: QualifiedName,
+    /// Whether it is one.
+    pub kind: Kind,
     /// The path of its first file.
     pub path: String,
     /// Its files.
@@ -70,6 +96,8 @@ pub struct TableFacts {
     /// Pages that it had when they were last counted.
     pub pages: u32,
     /// What is wrong with the files of its TOAST.
+    pub toast_files: Vec<String>,
+    /// The same, and what seems to be missing from them.
     pub toast_wrong: Vec<String>,
     /// Columns that are copied.
     pub columns: Vec<ColumnFacts>,
@@ -106,6 +134,8 @@ impl Quiet {
 pub struct Facts {
     /// Tables, by OID.
     pub tables: Vec<TableFacts>,
+    /// Sequences.
+    pub sequences: Vec<SequenceFile>,
     /// The files of all relations, by directory.
     pub listings: BTreeMap<String, Listing>,
     /// Whether anybody uses it.
@@ -163,11 +193,65 @@ impl Facts {
                 ..table
             });
         }
+        let sequences = session.query(&SEQUENCES, &[]).await?;
+        let sequences = sequences.iter().map(|row| {
+            Ok(SequenceFile {
+                oid: row.oid("oid")?,
+                name: row.name("schema", "name")?,
+            })
+        });
         Ok(Self {
             tables,
+            sequences: sequences.collect::<Result<_, PgError>>()?,
             listings,
             quiet,
         })
+    }
+}
+
+/// What is wrong with a relation's files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrongFile {
+    /// Which relation.
+    pub relation: QualifiedName,
+    /// It is one of which rows would be missing, and not an index.
+    pub holds_rows: bool,
+    /// What, a clause.
+    pub what: String,
+}
+
+/// Relations whose files are missing or cut off. Looked at twice: they come and go.
+pub async fn wrong_files(session: &Session) -> Result<Vec<WrongFile>, SalvageError> {
+    let mut wrong = Facts::read(session).await?.wrong_files();
+    if !wrong.is_empty() {
+        let again = Facts::read(session).await?.wrong_files();
+        wrong.retain(|one| again.contains(one));
+    }
+    Ok(wrong)
+}
+
+impl Facts {
+    fn wrong_files(&self) -> Vec<WrongFile> {
+        let mut found = Vec::new();
+        for table in &self.tables {
+            let of_table = table.shape.wrong.iter().cloned();
+            let of_toast = table.toast_files.iter();
+            let of_toast = of_toast.map(|what| format!("{what} (the values of it that are long)"));
+            found.extend(of_table.chain(of_toast).map(|what| WrongFile {
+                relation: table.name.clone(),
+                holds_rows: true,
+                what,
+            }));
+            for index in &table.indexes {
+                let shape = self.shape_of(&index.path);
+                found.extend(shape.wrong.into_iter().map(|what| WrongFile {
+                    relation: index.name.clone(),
+                    holds_rows: false,
+                    what,
+                }));
+            }
+        }
+        found
     }
 }
 
@@ -189,7 +273,7 @@ fn table(row: &Answer, listings: &BTreeMap<String, Listing>) -> Result<TableFact
     let toast: Option<String> = row.get("toast_path")?;
     let pages = |column| Ok::<_, PgError>(u32::try_from(row.count(column)?).unwrap_or(u32::MAX));
     let toast_pages = pages("toast_pages")?;
-    let mut toast_wrong = Vec::new();
+    let (mut toast_wrong, mut toast_files) = (Vec::new(), Vec::new());
     if let Some(toast) = &toast {
         let shape = shape_in(listings, toast);
         if shape.reached < toast_pages {
@@ -198,14 +282,21 @@ fn table(row: &Answer, listings: &BTreeMap<String, Listing>) -> Result<TableFact
                 shape.reached
             ));
         }
+        toast_files.clone_from(&shape.wrong);
         toast_wrong.extend(shape.wrong);
     }
     Ok(TableFacts {
         oid: row.oid("oid")?,
         name: row.name("schema", "name")?,
+        kind: match row.char("kind")? {
+            'm' => Kind::Matview,
+            'L' => Kind::LargeObjects,
+            _ => Kind::Table,
+        },
         shape: shape_in(listings, &path),
         path,
         pages: pages("pages")?,
+        toast_files,
         toast_wrong,
         columns: Vec::new(),
         attributes: attributes(row)?,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 
+use super::account;
 use super::contents::contents;
 use super::{DumpRequest, Session, Source};
 use crate::archive::{
@@ -21,6 +22,7 @@ use crate::failure::Failure;
 use crate::model::{QualifiedName, Unverified};
 use crate::pg::VALUE_SETTINGS;
 use crate::plan::{DumpOptions, DumpPlan};
+use crate::salvage::DamageMap;
 use crate::toc::{LargeObjectList, Text, Toc};
 
 /// An archive that is begun, and ours alone.
@@ -100,9 +102,11 @@ pub(super) async fn write(
     let lists = lists(&archive, &plan.lists, &dumped)?;
     let bytes = toc.to_bytes()?;
     let is_whole = is_the_same(&toc, &bytes, &emitter) & is_everything(&plan, &emitter);
-    let has_doubts = dumped.has_doubts || !is_whole;
+    let adds_up = account::adds_up(source.damage.as_deref(), (&*plan, &dumped), &emitter);
+    let has_doubts = dumped.has_doubts || !is_whole || !adds_up;
     let mut manifest = manifest(&source, request, dumped);
     manifest.toc = archive.write(TOC, &bytes).map_err(broken_off)?;
+    manifest.losses = account::write(&source, (&archive, session.output)).await?;
     manifest.large_object_lists = lists;
     manifest.sequences = sequences(&source, &toc).await?;
     // An error if its holder has ended before: then what was read last may be empty without having been.
@@ -150,6 +154,7 @@ fn manifest(source: &Source, request: &DumpRequest, dumped: Dumped) -> Manifest 
         tables: dumped.tables,
         large_objects: dumped.large_objects,
         large_object_lists: Vec::new(),
+        losses: None,
     }
 }
 
@@ -166,6 +171,7 @@ async fn plan(
         workers: request.jobs,
         verify: request.verify,
         everything: request.filters.is_empty(),
+        around: DamageMap::for_plan(source.damage.as_deref()).around,
     };
     let plan = DumpPlan::make(&toc, (&source.server.facts, &facts), &options)?;
     Ok((toc, Arc::new(plan)))

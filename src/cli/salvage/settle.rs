@@ -9,7 +9,9 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use super::search::{ACCOUNTED, does_not_add_up};
 use super::tell;
+use crate::cli::inspect::Server;
 use crate::cli::output::Emitter;
 use crate::cli::prove::Proof;
 use crate::event::{Emit as _, What};
@@ -67,43 +69,57 @@ pub(in crate::cli) async fn settle(
     };
     tell_losses(&map.losses, emitter);
     add_up(proof, map, emitter).await?;
-    let lossy = map.lossy();
+    let keys = if map.lossy().is_empty() {
+        Vec::new()
+    } else {
+        constraints(&proof.source.session).await?
+    };
+    let left = (&map.losses, keys.as_slice());
+    settle_constraints(&proof.target, left, directory).await
+}
+
+/// The same for a restore of an archive that is an account with losses: its rows are what they must be, by its manifest.
+pub(in crate::cli) async fn settle_restored(
+    target: &Server,
+    losses: &Losses,
+    (directory, emitter): (&Path, &Emitter),
+) -> Result<Settled, Failure> {
+    tell_losses(losses, emitter);
+    settle_constraints(target, (losses, &losses.may_not_hold), directory).await
+}
+
+async fn settle_constraints(
+    target: &Server,
+    (losses, keys): (&Losses, &[Key]),
+    directory: &Path,
+) -> Result<Settled, Failure> {
     let mut settled = Settled::default();
-    let mut losses = map.losses.clone();
-    if !lossy.is_empty() {
-        let keys = constraints(&proof.source.session).await?;
-        let search = Violations {
-            session: &proof.target.session,
-            target: &proof.target.connector,
-            directory,
-            keys: &keys,
-        };
-        for (key, left) in search.all(&lossy).await? {
-            let rule = format!("salvage:constraint {}", key.object());
-            for class in ["constraint", "fk constraint"] {
-                let place = (class.to_owned(), key.object());
-                settled.explained.insert(place, rule.clone());
-            }
-            let index = QualifiedName::new(&key.table.schema, &key.name).shown();
-            settled.explained.insert(("index".to_owned(), index), rule);
-            losses.constraints.push(left);
+    let mut losses = losses.clone();
+    let search = Violations {
+        session: &target.session,
+        target: &target.connector,
+        directory,
+        keys,
+    };
+    for (key, left) in search.all(&losses.lossy()).await? {
+        let rule = format!("salvage:constraint {}", key.object());
+        for class in ["constraint", "fk constraint"] {
+            let place = (class.to_owned(), key.object());
+            settled.explained.insert(place, rule.clone());
         }
+        let index = QualifiedName::new(&key.table.schema, &key.name).shown();
+        settled.explained.insert(("index".to_owned(), index), rule);
+        losses.constraints.push(left);
     }
     tell::write(directory, &losses)?;
     Ok(settled)
 }
 
-fn tell_losses(losses: &Losses, emitter: &Emitter) {
-    for table in losses.tables.iter().filter(|table| table.is_loss()) {
-        let mut clauses = vec![table.shown()];
-        clauses.extend(
-            table
-                .keys_file
-                .iter()
-                .map(|file| format!("their keys are in {file}")),
-        );
+/// Says what is lost, by object.
+pub(in crate::cli) fn tell_losses(losses: &Losses, emitter: &Emitter) {
+    for (object, clauses) in losses.said() {
         emitter.emit(What::Waived(Waiver {
-            rule: format!("salvage:{}", table.table.shown()),
+            rule: format!("salvage:{object}"),
             not_compared: clauses,
             differences: Vec::new(),
         }));
@@ -113,13 +129,7 @@ fn tell_losses(losses: &Losses, emitter: &Emitter) {
 /// What is on the target of a damaged table must be what the survey has read of it: together with what is accounted for as
 /// lost, that is all there was.
 async fn add_up(proof: &Proof, map: &DamageMap, emitter: &Emitter) -> Result<(), Failure> {
-    let damaged: BTreeSet<&QualifiedName> = map
-        .around
-        .iter()
-        .map(|(table, _)| table)
-        .chain(map.losses.tables.iter().map(|table| &table.table))
-        .collect();
-    for (table, expected) in map.rows.iter().filter(|(table, _)| damaged.contains(table)) {
+    for (table, expected) in map.damaged_rows() {
         let unit = proof.plan.tables.iter().find(|unit| unit.table == *table);
         // What is not part of the move, or is loaded by way of its root, cannot be counted here.
         if unit.is_none_or(|unit| unit.into != *table) {
@@ -132,9 +142,9 @@ async fn add_up(proof: &Proof, map: &DamageMap, emitter: &Emitter) -> Result<(),
             .query_text("rows of a table", &sql, &[])
             .await?;
         let rows = rows.first().map_or(Ok(0), |row| row.count("rows"))?;
-        if rows == *expected {
+        if rows == expected {
             emitter.emit(What::Checked {
-                what: "damaged tables against their account".to_owned(),
+                what: ACCOUNTED.to_owned(),
                 count: 1,
             });
         } else {
@@ -142,10 +152,7 @@ async fn add_up(proof: &Proof, map: &DamageMap, emitter: &Emitter) -> Result<(),
                 kind: DifferenceKind::Different,
                 class: "table data".to_owned(),
                 object: table.to_string(),
-                detail: format!(
-                    "{expected} rows were read when the source was searched for damage, and {rows} are on the target: what is lost \
-                     is more, or less, than the account says"
-                ),
+                detail: does_not_add_up(expected, (rows, "on the target")),
             }));
         }
     }

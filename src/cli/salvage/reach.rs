@@ -1,0 +1,117 @@
+//! A damaged source, connected to so that its catalogs can be read.
+//!
+//! If they cannot be read as usual, they are tried without their indexes (`ignore_system_indexes`), which a session can only ask for
+//! when it begins. Where not even a session can begin, the server has to be told so in its own settings, which is its owner's to do.
+
+use crate::catalog;
+use crate::cli::inspect::Server;
+use crate::cli::schema::dump_schema;
+use crate::failure::Failure;
+use crate::model::{ExitStatus, Filters, Side};
+use crate::pg::client_tools::Search;
+use crate::pg::connect_error::ConnectError;
+use crate::pg::conninfo::{Conninfo, Environment};
+use crate::pg::{Connector, PgError};
+use crate::salvage::{Cause, Facts};
+
+/// The setting.
+pub(super) const WITHOUT_INDEXES: &str = "ignore_system_indexes=on";
+
+/// The same connection string, or one whose sessions read the catalogs without their indexes; `describable`: `pg_dump` has to be able
+/// to describe the database, too.
+pub(in crate::cli) async fn reachable(
+    conninfo: Conninfo,
+    describable: bool,
+) -> Result<Conninfo, Failure> {
+    a_session_begins(&conninfo).await?;
+    let Err(failure) = read_catalogs(&conninfo, describable).await else {
+        return Ok(conninfo);
+    };
+    // A tool that is missing, or somebody who holds a lock, is no damage.
+    if failure.status == ExitStatus::Usage || failure.to_string().contains("lock timeout") {
+        return Err(failure);
+    }
+    let without = conninfo.with_option(&format!("-c {WITHOUT_INDEXES}"));
+    match read_catalogs(&without, describable).await {
+        Ok(()) => Ok(without),
+        Err(_) => Err(Failure {
+            hint: Some(hint(describable)),
+            ..failure.while_doing("reading the catalogs of the source, with and without their indexes")
+        }),
+    }
+}
+
+/// Connects to a damaged source.
+pub(in crate::cli) async fn connect(conninfo: Conninfo) -> Result<Server, Failure> {
+    Server::connect(reachable(conninfo, true).await?, Side::Source).await
+}
+
+fn hint(describable: bool) -> String {
+    let elsewhere = if describable {
+        "If what pg_dump stumbles over is named above, take the definitions from elsewhere: --schema-from with an archive, or with a \
+         server that has the same tables, such as staging; the rows are then the source's. "
+    } else {
+        ""
+    };
+    format!(
+        "{elsewhere}What is named above is damaged in the catalog itself: on a copy of the files it may be mended by hand, or a backup \
+         be used."
+    )
+}
+
+/// Where the indexes of the catalog that every session begins with are damaged, there is none.
+async fn a_session_begins(conninfo: &Conninfo) -> Result<(), Failure> {
+    let connector = Connector::new(conninfo.clone(), Side::Source)?;
+    let error = match connector.session("questions").await {
+        Ok(_) => return Ok(()),
+        Err(error) => error,
+    };
+    let is_damage = refusal(&error).is_some_and(|(code, message)| {
+        Cause::of_error(code, message).is_some_and(|_| !code.starts_with("22"))
+    });
+    let failure = Failure::from(error);
+    if !is_damage {
+        return Err(failure);
+    }
+    Err(Failure {
+        hint: Some(format!(
+            "The catalog is damaged so that no session can begin. On a copy of the files, add \"{}\" to postgresql.conf, start the \
+             server again, and run the same again: if it is only an index of the catalog, that is enough.",
+            WITHOUT_INDEXES.replace('=', " = ")
+        )),
+        ..failure
+    })
+}
+
+/// What the server has said to whoever wanted to connect.
+fn refusal(error: &PgError) -> Option<(&str, &str)> {
+    match error {
+        PgError::Connect(error) => of_connecting(error),
+        PgError::Server { error, .. } => Some((&error.code, &error.message)),
+        _ => None,
+    }
+}
+
+fn of_connecting(error: &ConnectError) -> Option<(&str, &str)> {
+    match error {
+        ConnectError::Refused { error, .. } => Some((&error.code, &error.message)),
+        ConnectError::All(errors) => errors.iter().find_map(of_connecting),
+        _ => None,
+    }
+}
+
+/// Everything that is asked of them later on, once.
+async fn read_catalogs(conninfo: &Conninfo, describable: bool) -> Result<(), Failure> {
+    let server = Server::connect(conninfo.clone(), Side::Source).await?;
+    let facts = Facts::read(&server.session).await?;
+    // Where sequences stand is not in the catalog.
+    let sequences = facts.sequences.into_iter().map(|one| one.name).collect();
+    catalog::source_facts_but(&server.session, &sequences).await?;
+    if !describable {
+        return Ok(());
+    }
+    let search = Search::run("pg_dump", &Environment::of_process()).await;
+    let pg_dump = search.closest_for(server.facts.version)?;
+    dump_schema(&server, &pg_dump, (None, &Filters::default())).await?;
+    Ok(())
+}
