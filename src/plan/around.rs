@@ -25,6 +25,8 @@ pub struct Salvaged {
     pub around: BTreeMap<QualifiedName, Around>,
     /// Tables of which something is lost: what refers to them need not hold.
     pub lossy: BTreeSet<QualifiedName>,
+    /// The source is damaged, and what nobody knows of may have made values others than they were: a constraint may break anywhere.
+    pub anywhere: bool,
     /// Materialized views that are damaged: they are built anew, and there is nothing to compare them with.
     pub matviews: BTreeSet<QualifiedName>,
 }
@@ -32,7 +34,8 @@ pub struct Salvaged {
 impl Salvaged {
     /// What is run in the place of a statement that fails because of what is lost.
     pub fn otherwise(&self, tables: &[&QualifiedName]) -> Option<SqlText> {
-        let concerned = tables.iter().any(|table| self.lossy.contains(*table));
+        let is_lossy = |table: &&QualifiedName| self.lossy.contains(*table);
+        let concerned = self.anywhere || tables.iter().any(is_lossy);
         concerned.then(left_out)
     }
 }

@@ -365,6 +365,7 @@ impl DamageMap {
         let of = |map: &Self| Salvaged {
             around: map.around.iter().cloned().collect(),
             lossy: map.lossy(),
+            anywhere: true,
             matviews: map.matviews.clone(),
         };
         map.map(of).unwrap_or_default()

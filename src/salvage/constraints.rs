@@ -58,10 +58,10 @@ pub async fn keys(session: &Session) -> Result<Vec<Key>, SalvageError> {
 }
 
 impl Key {
-    /// Whether it concerns any of these tables.
-    pub fn concerns(&self, tables: &BTreeSet<QualifiedName>) -> bool {
+    /// Whether its tables are all among these.
+    pub fn is_among(&self, tables: &BTreeSet<QualifiedName>) -> bool {
         let referenced = self.references.as_ref().map(|(table, _)| table);
-        tables.contains(&self.table) || referenced.is_some_and(|table| tables.contains(table))
+        tables.contains(&self.table) && referenced.is_none_or(|table| tables.contains(table))
     }
 
     /// What a difference calls it.
@@ -155,6 +155,6 @@ mod tests {
             key.remedy(true)
                 .ends_with("VALIDATE CONSTRAINT \"posts_author\";")
         );
-        assert!(key.concerns(&BTreeSet::from([table])));
+        assert!(key.is_among(&BTreeSet::from([table])));
     }
 }

@@ -62,9 +62,7 @@ pub(super) async fn write(
     salvage::tell_losses(&map.losses, &output.emitter());
     let mut losses = map.losses.clone();
     // Whoever restores it has to know which constraints may not hold, and what they say.
-    let keys = constraints(&source.server.session).await?;
-    let lossy = map.lossy();
-    losses.may_not_hold = keys.into_iter().filter(|key| key.concerns(&lossy)).collect();
+    losses.may_not_hold = constraints(&source.server.session).await?;
     let mut account = Vec::new();
     for file in losses.files_mut() {
         let flat = file.replace('/', "-");

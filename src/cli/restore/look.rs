@@ -365,6 +365,7 @@ impl Looked {
             salvaged: Salvaged {
                 // What refers to what is lost need not hold.
                 lossy: self.opened.losses.as_ref().map(Losses::lossy).unwrap_or_default(),
+                anywhere: self.opened.losses.is_some(),
                 ..Salvaged::default()
             },
         };

@@ -29,7 +29,7 @@ use super::arguments::{
     SkipArgs, SourceArgs, SpeedArgs,
 };
 use super::dump;
-use super::inspect::{Inspection, Road};
+use super::inspect::{Inspection, Road, Server};
 use super::output::Output;
 use super::requested::Requested;
 use super::run_dir::RunDir;
@@ -37,7 +37,7 @@ use super::session::{self, Session};
 use crate::archive::Codec;
 use crate::failure::Failure;
 use crate::ledger::Request;
-use crate::model::{ExitStatus, VerifyLevel};
+use crate::model::{ExitStatus, Side, VerifyLevel};
 use crate::pg::conninfo::Environment;
 use crate::plan::Doubtful;
 
@@ -212,11 +212,17 @@ impl SalvageArgs {
     /// Looks, and says what it has found.
     async fn only_survey(self, run_dir: &RunDir) -> Result<ExitStatus, Failure> {
         let environment = Environment::of_process();
-        let source = connect(self.source.resolve(&environment)?).await;
+        let conninfo = self.source.resolve(&environment)?;
+        // What cannot be described can be looked at all the same.
+        let (conninfo, undescribed) = match reachable(conninfo.clone(), true).await {
+            Ok(conninfo) => (conninfo, None),
+            Err(failure) => (reachable(conninfo, false).await?, Some(failure.message)),
+        };
+        let source = Server::connect(conninfo, Side::Source).await;
         let mut source = source.map_err(|failure| failure.while_doing("the source"))?;
         can_be_searched(&mut source, self.doubtful()).await?;
         let asked = (self.speed.jobs(), self.doubtful());
-        let map = Box::pin(search::survey_only(&source, asked, run_dir)).await?;
+        let map = Box::pin(search::survey_only((&source, undescribed), asked, run_dir)).await?;
         tell::show(&map.losses, run_dir.path(), self.output.display.json())?;
         Ok(if map.losses.is_loss() {
             ExitStatus::Waived

@@ -14,12 +14,14 @@ use crate::event::{Emit as _, What};
 use crate::failure::Failure;
 use crate::model::{Finding, Severity};
 use crate::plan::Doubtful;
-use crate::salvage::{DamageMap, Quiet, Survey, patient_session, quiet, survey};
+use crate::salvage::{
+    Cause, DamageMap, LostObject, Quiet, Survey, patient_session, quiet, survey,
+};
 
 /// How long one thing of a damaged table may take, unless somebody says otherwise.
 const PROBE: Duration = Duration::from_secs(600);
-/// Says otherwise, in seconds.
-const PROBE_VARIABLE: &str = "PGCONVOY_PROBE_TIMEOUT";
+/// Says otherwise, in milliseconds.
+const PROBE_VARIABLE: &str = "PGCONVOY_PROBE_TIMEOUT_MS";
 /// The only size of pages that is understood.
 const BLOCK_SIZE: u64 = 8192;
 /// The survey's result, in the run directory.
@@ -124,9 +126,9 @@ pub(in crate::cli) async fn look_for_damage(
     Ok(Arc::new(map))
 }
 
-/// Looks for damage, and for nothing else.
+/// Looks for damage, and for nothing else. `undescribed` is why `pg_dump` cannot describe the source, if it cannot.
 pub(super) async fn survey_only(
-    source: &Server,
+    (source, undescribed): (&Server, Option<String>),
     (jobs, doubtful): (u32, Doubtful),
     run_dir: &RunDir,
 ) -> Result<DamageMap, Failure> {
@@ -149,19 +151,26 @@ pub(super) async fn survey_only(
     };
     let mut map = survey(&search).await?;
     note_the_catalog(source, &mut map);
+    map.losses.objects.extend(undescribed.map(|why| LostObject {
+        class: "catalog".to_owned(),
+        object: source.facts.database.clone(),
+        what: "pg_dump cannot describe the database: --schema-from takes the definitions from elsewhere"
+            .to_owned(),
+        cause: Cause::silent(why),
+    }));
     tell::write(run_dir.path(), &map.losses)?;
     Ok(map)
 }
 
 fn probe_timeout() -> Result<Duration, Failure> {
-    let Ok(seconds) = std::env::var(PROBE_VARIABLE) else {
+    let Ok(text) = std::env::var(PROBE_VARIABLE) else {
         return Ok(PROBE);
     };
-    match seconds.parse() {
-        Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds)),
+    match text.parse() {
+        Ok(timeout_ms) if timeout_ms > 0 => Ok(Duration::from_millis(timeout_ms)),
         _ => Err(Failure::usage(
-            format!("{PROBE_VARIABLE} is not a number of seconds: {seconds}"),
-            "Set it to how long the source may take to read one thing, in seconds.",
+            format!("{PROBE_VARIABLE} is not a number of milliseconds: {text}"),
+            "Set it to how long the source may take to read one thing.",
         )),
     }
 }

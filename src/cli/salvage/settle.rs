@@ -16,9 +16,8 @@ use crate::cli::output::Emitter;
 use crate::cli::prove::Proof;
 use crate::event::{Emit as _, What};
 use crate::failure::Failure;
-use crate::model::{
-    Difference, DifferenceKind, QualifiedName, RowLayout, SqlText, Waiver, quote_literal,
-};
+use crate::catalog;
+use crate::model::{Difference, DifferenceKind, QualifiedName, RowLayout, SqlText, Waiver};
 use crate::pg::wire::{Gauge, Unframed, read_into};
 use crate::pg::{Connector, Session};
 use crate::salvage::{DamageMap, Key, LeftConstraint, Losses, constraints, csv_line, file_name};
@@ -69,11 +68,7 @@ pub(in crate::cli) async fn settle(
     };
     tell_losses(&map.losses, emitter);
     add_up(proof, map, emitter).await?;
-    let keys = if map.lossy().is_empty() {
-        Vec::new()
-    } else {
-        constraints(&proof.source.session).await?
-    };
+    let keys = constraints(&proof.source.session).await?;
     let left = (&map.losses, keys.as_slice());
     settle_constraints(&proof.target, left, directory).await
 }
@@ -101,7 +96,7 @@ async fn settle_constraints(
         directory,
         keys,
     };
-    for (key, left) in search.all(&losses.lossy()).await? {
+    for (key, left) in search.all().await? {
         let rule = format!("salvage:constraint {}", key.object());
         for class in ["constraint", "fk constraint"] {
             let place = (class.to_owned(), key.object());
@@ -168,14 +163,23 @@ struct Violations<'a> {
 }
 
 impl<'a> Violations<'a> {
-    /// Constraints that do not hold on the target because rows violate them, keys first.
-    async fn all(
-        &self,
-        lossy: &BTreeSet<QualifiedName>,
-    ) -> Result<Vec<(&'a Key, LeftConstraint)>, Failure> {
+    /// Constraints that do not hold on the target because rows violate them, keys first. What damage has made of a value nobody knows, so
+    /// that it may be any of them.
+    async fn all(&self) -> Result<Vec<(&'a Key, LeftConstraint)>, Failure> {
+        let standing: BTreeMap<(QualifiedName, String), bool> =
+            catalog::constraints(self.session)
+                .await?
+                .into_iter()
+                .map(|one| ((one.table, one.name), one.validated))
+                .collect();
+        let relations = catalog::relations(self.session).await?;
+        let there: BTreeSet<QualifiedName> = relations.into_iter().map(|one| one.name).collect();
         let mut found: Vec<(&Key, LeftConstraint)> = Vec::new();
-        for key in self.keys.iter().filter(|key| key.concerns(lossy)) {
-            let standing = self.standing(key).await?;
+        // One that was not valid on the source need not hold anywhere.
+        let meant = |key: &&Key| key.is_among(&there) && !key.definition.ends_with(" NOT VALID");
+        for key in self.keys.iter().filter(meant) {
+            let place = (key.table.clone(), key.name.clone());
+            let standing = standing.get(&place).copied();
             if standing == Some(true) {
                 continue;
             }
@@ -199,18 +203,6 @@ impl<'a> Violations<'a> {
             found.push((key, left));
         }
         Ok(found)
-    }
-
-    /// Whether it is there and validated; `None` if it is not there.
-    async fn standing(&self, key: &Key) -> Result<Option<bool>, Failure> {
-        let sql = format!(
-            "select k.convalidated as validated from pg_catalog.pg_constraint k \
-             where k.conrelid = {}::pg_catalog.regclass and k.conname = {}",
-            quote_literal(&key.table.to_string()),
-            quote_literal(&key.name)
-        );
-        let rows = self.session.query_text("a constraint", &sql, &[]).await?;
-        Ok(rows.first().map(|row| row.get("validated")).transpose()?)
     }
 
     /// `violations/<constraint>.csv`: the rows that violate it, by their key and the constraint's columns.
