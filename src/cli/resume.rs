@@ -307,7 +307,8 @@ async fn look(
     }
     if request.salvage {
         let has_schema = salvage::has_schema(session.output.run_dir());
-        requested.source = salvage::reachable(requested.source, !has_schema).await?;
+        let source = salvage::reachable(requested.source, !has_schema).await;
+        requested.source = source.map_err(|failure| failure.while_doing("the source"))?;
     }
     let mut road = Road::connect(&requested).await?;
     session.tell_start("resume", &road, &requested);

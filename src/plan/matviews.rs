@@ -253,7 +253,13 @@ impl<'a> Builder<'a> {
         if self.inputs.options.verify == VerifyLevel::None {
             return;
         }
-        if self.inputs.options.salvaged.matviews.contains(&matview.name) {
+        if self
+            .inputs
+            .options
+            .salvaged
+            .matviews
+            .contains(&matview.name)
+        {
             self.notes.push(format!(
                 "materialized view {} is damaged on the source: it is refreshed, and not compared",
                 matview.name.shown()

@@ -57,7 +57,9 @@ pub(super) async fn look(
         );
         let name = index.name("schema", "name")?.shown();
         if let Some(said) = asked.complaint(&sql).await? {
-            map.losses.notes.push(format!("the index {name}, by amcheck: {said}"));
+            map.losses
+                .notes
+                .push(format!("the index {name}, by amcheck: {said}"));
         }
     }
     let heaps = shared.facts.tables.iter();
@@ -98,7 +100,9 @@ impl Asked {
             Ok(rows) => rows,
             Err(error) if error.is_lost_connection() => {
                 self.session = patient_session(&self.connector).await?;
-                return Ok(Some("the server process that looked at it ended".to_owned()));
+                return Ok(Some(
+                    "the server process that looked at it ended".to_owned(),
+                ));
             }
             Err(PgError::Server { error, .. }) => return Ok(Some(error.message.clone())),
             Err(error) => return Err(error.into()),

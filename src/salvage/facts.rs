@@ -2,6 +2,7 @@
 //! rows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::SalvageError;
 use super::files::{Listing, Shape, shape};
@@ -35,8 +36,13 @@ pub(super) const QUIET: Query = Query::new(
     include_str!("../../sql/salvage/quiet.sql"),
 );
 
-/// What a server that was shut down and started again has written before anybody does anything.
-const WRITTEN_BY_ITSELF: i64 = 64 << 10;
+/// What a server that was shut down and started again has written by the time that its catalogs have been read: with checksums, a page
+/// whose rows are found to be committed is logged as a whole.
+const WRITTEN_BY_ITSELF: i64 = 1 << 20;
+/// How often it is looked whether others are gone: a session that has just ended is there for a moment still.
+const LOOKS: u32 = 5;
+/// How long in between.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A column that is copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -374,6 +380,18 @@ fn empty_value(category: &str, name: &str) -> Option<&'static str> {
 
 /// Whether anybody uses the source now.
 pub async fn quiet(session: &Session) -> Result<Quiet, SalvageError> {
+    let mut found = look_around(session).await?;
+    for _ in 1..LOOKS {
+        if found.others == 0 {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+        found = look_around(session).await?;
+    }
+    Ok(found)
+}
+
+async fn look_around(session: &Session) -> Result<Quiet, SalvageError> {
     let rows = session.query(&QUIET, &[]).await?;
     let row = rows.first().ok_or(PgError::Answer {
         query: QUIET.name,

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::SalvageError;
 use super::account::{Cause, DamageMap, LostObject, TableLosses};
 use super::crosscheck::CrossCheck;
 use super::facts::{SequenceFile, TableFacts};
@@ -14,7 +15,6 @@ use super::probe::Probe;
 use super::quarantine::Question;
 use super::sight::Sight;
 use super::survey::{Shared, Survey, held, noted};
-use super::SalvageError;
 use crate::catalog;
 use crate::model::{Oid, SqlText};
 use crate::pg::Session;
@@ -47,7 +47,10 @@ pub(super) async fn large_objects(
         return Ok(());
     }
     let mut parts: BTreeMap<Oid, u64> = BTreeMap::new();
-    let keys = check.missing.iter().map(|row| row.key.as_ref()?.first()?.clone());
+    let keys = check
+        .missing
+        .iter()
+        .map(|row| row.key.as_ref()?.first()?.clone());
     let columns = losses.lost_columns.iter();
     let columns = columns.map(|column| column.key.get("loid").cloned().flatten());
     let mut all_are_known = check.index.is_some();

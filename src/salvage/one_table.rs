@@ -11,12 +11,12 @@ use super::crosscheck::{CrossCheck, cross_check};
 use super::doubt::Suspects;
 use super::facts::{Kind, TableFacts};
 use super::keys::{csv_line, file_name};
-use super::page::Standing;
 use super::objects;
+use super::page::Standing;
 use super::probe::{Found, Probe, Search};
 use super::quarantine::Question;
-use super::sight::{Sight, patient_session};
 use super::seen::Seen;
+use super::sight::{Sight, patient_session};
 use super::survey::{Progress, Shared, Survey, held};
 use crate::model::quote_ident;
 use crate::pg::{PgError, Session};
@@ -282,7 +282,11 @@ impl TableSearch<'_> {
     }
 
     /// What the indexes say is missing.
-    pub fn account(&self, check: &CrossCheck, losses: &mut TableLosses) -> Result<(), SalvageError> {
+    pub fn account(
+        &self,
+        check: &CrossCheck,
+        losses: &mut TableLosses,
+    ) -> Result<(), SalvageError> {
         let table = self.table;
         for wrong in table.shape.wrong.iter().chain(&table.toast_wrong) {
             losses.because(Cause::silent(wrong.clone()));

@@ -153,7 +153,9 @@ mod tests {
         };
         assert!(journal.verdict(in_doubt).is_none());
         journal.asks(blocks(2, 0, 1)).expect("written");
-        journal.failed(in_doubt, &Cause::interrupted()).expect("written");
+        journal
+            .failed(in_doubt, &Cause::interrupted())
+            .expect("written");
         let again = Quarantine::open(&path).expect("opened");
         assert!(again.verdict(blocks(2, 0, 1)).is_some());
         assert!(again.verdict(in_doubt).is_some());

@@ -121,7 +121,11 @@ impl Seen {
         for (number, lasts) in std::mem::take(&mut more.plain) {
             let first = number * TOGETHER;
             let is_new = !self.plain.contains_key(&number)
-                && self.others.range(first..first.saturating_add(TOGETHER)).next().is_none();
+                && self
+                    .others
+                    .range(first..first.saturating_add(TOGETHER))
+                    .next()
+                    .is_none();
             if is_new {
                 self.rows += lasts.iter().map(|last| u64::from(*last)).sum::<u64>();
                 self.plain.insert(number, lasts);
@@ -132,14 +136,19 @@ impl Seen {
             }
         }
         for (block, offsets) in more.others {
-            offsets.iter().for_each(|offset| _ = self.insert(block, offset));
+            offsets
+                .iter()
+                .for_each(|offset| _ = self.insert(block, offset));
         }
     }
 
     fn last(&self, block: u32) -> u16 {
         let lasts = self.plain.get(&(block / TOGETHER));
         let place = usize::try_from(block % TOGETHER).unwrap_or(0);
-        lasts.and_then(|lasts| lasts.get(place)).copied().unwrap_or(0)
+        lasts
+            .and_then(|lasts| lasts.get(place))
+            .copied()
+            .unwrap_or(0)
     }
 
     fn set(&mut self, block: u32, last: u16) {

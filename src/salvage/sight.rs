@@ -206,7 +206,13 @@ impl Sight {
             None => self.open().await?,
         };
         let mut into = Unframed::new(into);
-        let read = read_into(&mut wire, sql, RowLayout::Text, (&Gauge::default(), &mut into)).await;
+        let read = read_into(
+            &mut wire,
+            sql,
+            RowLayout::Text,
+            (&Gauge::default(), &mut into),
+        )
+        .await;
         if let Some(error) = into.failure() {
             return Ok(Err(error));
         }

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{SalvageError, amcheck, objects};
 use super::account::{Cause, DamageClass, DamageMap, FORMAT};
 use super::checksum::refused;
 use super::crosscheck::{PAGES, heap_pages};
@@ -23,6 +22,7 @@ use super::probe::Probe;
 use super::quarantine::{Quarantine, Question};
 use super::seen::Seen;
 use super::sight::{Places, Sight, patient_session};
+use super::{SalvageError, amcheck, objects};
 use crate::catalog::ServerFacts;
 use crate::model::{SqlText, quote_ident, quote_literal};
 use crate::pg::Connector;
@@ -288,7 +288,10 @@ impl Shared {
         };
         let refused = held(&self.refused);
         let (block, why) = refused.get(&table.oid.0)?.range(from..to).next()?;
-        let message = format!("invalid page in block {block} of relation {}: {why}", table.path);
+        let message = format!(
+            "invalid page in block {block} of relation {}: {why}",
+            table.path
+        );
         Some(Cause {
             class: DamageClass::Corrupted,
             ..Cause::silent(message)
@@ -324,9 +327,7 @@ impl Shared {
         };
         match &read {
             Ok(_) => held(&self.journal).read(question).map_err(noted)?,
-            Err(cause) => held(&self.journal)
-                .failed(question, cause)
-                .map_err(noted)?,
+            Err(cause) => held(&self.journal).failed(question, cause).map_err(noted)?,
         }
         Ok(read)
     }

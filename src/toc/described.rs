@@ -90,7 +90,15 @@ impl<'a> Words<'a> {
     /// The type that a column's definition begins with.
     fn type_in(&self, from: usize, to: usize) -> String {
         const BEHIND: [&str; 9] = [
-            "NOT", "NULL", "DEFAULT", "COLLATE", "GENERATED", "CONSTRAINT", "CHECK", "STORAGE", "COMPRESSION",
+            "NOT",
+            "NULL",
+            "DEFAULT",
+            "COLLATE",
+            "GENERATED",
+            "CONSTRAINT",
+            "CHECK",
+            "STORAGE",
+            "COMPRESSION",
         ];
         let mut text = String::new();
         let mut depth = 0_u32;
@@ -267,7 +275,10 @@ impl Toc {
             }
             let (name, behind) = words.name(at)?;
             let ends = words.item_end(behind)?;
-            columns.push((name.first()?.to_str()?.to_owned(), words.type_in(behind, ends)));
+            columns.push((
+                name.first()?.to_str()?.to_owned(),
+                words.type_in(behind, ends),
+            ));
             at = ends + usize::from(words.is(ends, ","));
         }
         Some(columns)

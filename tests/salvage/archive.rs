@@ -114,12 +114,21 @@ fn an_archive_has_the_account_in_it_and_is_never_taken_for_whole() {
 
     let verified = verify(&archive);
     assert_eq!(verified.status, 6, "{verified}");
-    assert!(verified.stderr.contains("not all that there was"), "{verified}");
+    assert!(
+        verified.stderr.contains("not all that there was"),
+        "{verified}"
+    );
 
     let restored = restore(&lab, &archive, "restored");
     assert_eq!(restored.status, 6, "{restored}");
-    assert!(restored.stderr.contains("this archive is not whole"), "{restored}");
-    assert!(restored.stderr.contains("Salvaged, with losses"), "{restored}");
+    assert!(
+        restored.stderr.contains("this archive is not whole"),
+        "{restored}"
+    );
+    assert!(
+        restored.stderr.contains("Salvaged, with losses"),
+        "{restored}"
+    );
     check(&lab, ("restored", &expected), &restored);
     let violations = restored.path("run/violations/public.posts.posts_account_id_fkey.csv");
     let violations = fs::read_to_string(violations).expect("posts of accounts that are lost");
@@ -127,13 +136,23 @@ fn an_archive_has_the_account_in_it_and_is_never_taken_for_whole() {
 
     // pg_restore takes it as well, and complains of that key alone.
     let conninfo = lab.target.database("stock");
-    let stock = lab.target.tool("pg_restore").arg("-d").arg(&conninfo).arg(&archive).output();
+    let stock = lab
+        .target
+        .tool("pg_restore")
+        .arg("-d")
+        .arg(&conninfo)
+        .arg(&archive)
+        .output();
     let stock = String::from_utf8_lossy(&stock.expect("pg_restore runs").stderr).into_owned();
     assert!(stock.contains("posts_account_id_fkey"), "{stock}");
     check(&lab, ("stock", &expected), &restored);
 
     // Whoever changes the account is found out.
-    fs::write(archive.join("losses.json"), text.replace("accounts", "contacts")).expect("written");
+    fs::write(
+        archive.join("losses.json"),
+        text.replace("accounts", "contacts"),
+    )
+    .expect("written");
     let verified = verify(&archive);
     assert_eq!(verified.status, 3, "{verified}");
     let refused = restore(&lab, &archive, "never");
@@ -155,7 +174,10 @@ fn sound(lab: &Lab) {
 
 /// Posts that point to accounts that are lost.
 fn violating(lab: &Lab, expected: &Expected) -> usize {
-    let lost: Vec<&str> = expected.lost["accounts"].iter().map(String::as_str).collect();
+    let lost: Vec<&str> = expected.lost["accounts"]
+        .iter()
+        .map(String::as_str)
+        .collect();
     let query = format!(
         "select count(*) from posts where account_id in ({})",
         lost.join(",")
@@ -174,7 +196,13 @@ fn an_archive_that_was_begun_goes_on_without_searching_again() {
     };
     let source = lab.source.conninfo("hurt");
     let mut begun = Pgconvoy::new([
-        "salvage", "--source", &source, "--archive", "archive", "--run-dir", "run",
+        "salvage",
+        "--source",
+        &source,
+        "--archive",
+        "archive",
+        "--run-dir",
+        "run",
     ])
     .start();
     let map = begun.dir().join("run/salvage.json");
@@ -196,5 +224,9 @@ fn an_archive_that_was_begun_goes_on_without_searching_again() {
     assert_eq!(verify(&archive).status, 6);
     let restored = restore(&lab, &archive, "restored");
     assert_eq!(restored.status, 6, "{restored}");
-    check(&lab, ("restored", &(cases[0].expected)(&lab.before)), &restored);
+    check(
+        &lab,
+        ("restored", &(cases[0].expected)(&lab.before)),
+        &restored,
+    );
 }

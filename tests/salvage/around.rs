@@ -103,7 +103,11 @@ fn a_survey_touches_nothing_and_says_the_same() {
         harmless("disorder", |files| {
             let at = PAGE + 24 + 4 * 4;
             let pointers = files.read("accounts_pkey", at, 8);
-            files.write("accounts_pkey", at, &[&pointers[4..], &pointers[..4]].concat());
+            files.write(
+                "accounts_pkey",
+                at,
+                &[&pointers[4..], &pointers[..4]].concat(),
+            );
         }),
     ];
     let Some(lab) = Lab::start(18, false, &cases) else {
@@ -125,7 +129,8 @@ fn a_survey_touches_nothing_and_says_the_same() {
         .run();
         assert_eq!(run.status, status, "{run}");
         assert!(
-            run.stderr.contains("--ignore-checksum-failure does nothing"),
+            run.stderr
+                .contains("--ignore-checksum-failure does nothing"),
             "{run}"
         );
         let word = match database {
@@ -263,7 +268,10 @@ fn a_difference_that_is_not_in_the_account_is_one() {
     let run_dir = killed.path("run").display().to_string();
     let run = Pgconvoy::new(["resume", &run_dir]).run();
     assert_eq!(run.status, 3, "{run}");
-    assert!(run.stderr.contains("more, or less, than the account says"), "{run}");
+    assert!(
+        run.stderr.contains("more, or less, than the account says"),
+        "{run}"
+    );
 }
 
 #[test]

@@ -21,14 +21,27 @@ create view named as select twice(id), name from things;
 ";
 
 fn scramble(path: &Path) {
-    let file = fs::OpenOptions::new().write(true).open(path).expect("opened");
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(path)
+        .expect("opened");
     let length = file.metadata().expect("a length").len();
-    let noise: Vec<u8> = (0..length).map(|at| (at * 7919 % 251).to_le_bytes()[0]).collect();
+    let noise: Vec<u8> = (0..length)
+        .map(|at| (at * 7919 % 251).to_le_bytes()[0])
+        .collect();
     file.write_all_at(&noise, 0).expect("written");
 }
 
 fn salvage(source: &str, target: &str, more: &[&str]) -> Finished {
-    let fixed = ["salvage", "--source", source, "--target", target, "--run-dir", "run"];
+    let fixed = [
+        "salvage",
+        "--source",
+        source,
+        "--target",
+        target,
+        "--run-dir",
+        "run",
+    ];
     Pgconvoy::new(fixed.iter().chain(more)).run()
 }
 
@@ -44,7 +57,10 @@ fn source(databases: &[&str]) -> Option<Server> {
     source.psql("sound", SCHEMA);
     source.psql("sound", "vacuum (freeze, analyze)");
     for database in databases {
-        source.psql("postgres", &format!("create database {database} template sound"));
+        source.psql(
+            "postgres",
+            &format!("create database {database} template sound"),
+        );
     }
     Some(source)
 }
@@ -62,7 +78,10 @@ fn catalogs_are_read_without_their_indexes() {
     };
     let path = |database: &str, relation: &str| {
         let query = format!("select pg_relation_filepath('{relation}')");
-        source.cluster.data_dir().join(source.psql(database, &query))
+        source
+            .cluster
+            .data_dir()
+            .join(source.psql(database, &query))
     };
     let procs = path("no_procs", "pg_proc_oid_index");
     let columns = path("no_columns", "pg_attribute_relid_attnum_index");
@@ -85,8 +104,13 @@ fn catalogs_are_read_without_their_indexes() {
     assert!(run.stderr.contains("ignore_system_indexes = on"), "{run}");
     source.cluster.stop(StopMode::Fast).expect("it stops");
     let settings = source.cluster.data_dir().join("postgresql.conf");
-    let mut settings = fs::OpenOptions::new().append(true).open(settings).expect("opened");
-    settings.write_all(b"\nignore_system_indexes = on\n").expect("written");
+    let mut settings = fs::OpenOptions::new()
+        .append(true)
+        .open(settings)
+        .expect("opened");
+    settings
+        .write_all(b"\nignore_system_indexes = on\n")
+        .expect("written");
     source.cluster.resume().expect("it starts");
     let run = salvage(&from, &to, &[]);
     assert_eq!(run.status, 0, "{run}");
@@ -103,16 +127,25 @@ fn definitions_that_cannot_be_read_come_from_elsewhere() {
         "broken",
         "set allow_system_table_mods = on; delete from pg_proc where proname = 'twice'",
     );
-    source.psql("other", "drop view named; alter table things alter id type bigint");
+    source.psql(
+        "other",
+        "drop view named; alter table things alter id type bigint",
+    );
     let (from, to) = (source.conninfo("broken"), target.database("broken"));
     let run = salvage(&from, &to, &[]);
     assert_eq!(run.status, 1, "{run}");
-    assert!(run.stderr.contains("cache lookup failed for function"), "{run}");
+    assert!(
+        run.stderr.contains("cache lookup failed for function"),
+        "{run}"
+    );
     assert!(run.stderr.contains("--schema-from"), "{run}");
 
     let survey = Pgconvoy::new(["salvage", "--survey", "--source", &from]).run();
     assert_eq!(survey.status, 6, "{survey}");
-    assert!(survey.stdout.contains("pg_dump cannot describe"), "{survey}");
+    assert!(
+        survey.stdout.contains("pg_dump cannot describe"),
+        "{survey}"
+    );
 
     let other = source.conninfo("other");
     let run = salvage(&from, &to, &["--schema-from", &other]);

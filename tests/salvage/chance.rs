@@ -50,7 +50,16 @@ impl Figures {
         let count = |status| self.statuses.get(&status).copied().unwrap_or(0);
         let line = format!(
             "rounds {} to {}: {} with 0, {} with 6, {} with 3, {} with 1; of {} rows salvaged {}; pg_dump succeeded {} times and got {}\n",
-            rounds.start, rounds.end, count(0), count(6), count(3), count(1), self.there, self.salvaged, self.dumps, self.dumped
+            rounds.start,
+            rounds.end,
+            count(0),
+            count(6),
+            count(3),
+            count(1),
+            self.there,
+            self.salvaged,
+            self.dumps,
+            self.dumped
         );
         print!("{line}");
         let file = fs::OpenOptions::new().append(true).create(true).open(&path);
@@ -92,7 +101,10 @@ fn heavy_pages_overwritten_at_random() {
     };
     let seed = number("PGCONVOY_SALVAGE_SEED").unwrap_or(0x5eed_5a17);
     let mut figures = Figures::default();
-    let all: u64 = TABLES.iter().map(|(table, _)| lab.before.rows[table].len() as u64).sum();
+    let all: u64 = TABLES
+        .iter()
+        .map(|(table, _)| lab.before.rows[table].len() as u64)
+        .sum();
     let source = lab.source.conninfo("shop");
     let target = lab.target.database("there");
     let relations = lab.source.psql(

@@ -37,7 +37,10 @@ fn cases() -> Vec<Case> {
                 files.write("posts toast", tuple + 100, b"X");
             }),
         ),
-        case("header", Box::new(|files| files.write("accounts", PAGE + 12, &[0xff, 0x1f]))),
+        case(
+            "header",
+            Box::new(|files| files.write("accounts", PAGE + 12, &[0xff, 0x1f])),
+        ),
     ]
 }
 
@@ -67,7 +70,9 @@ fn places(lab: &Lab, is_it: impl Fn((u64, u64)) -> bool) -> BTreeSet<String> {
 fn same_rows(lab: &Lab, database: &str, table: (&str, &str)) -> (usize, usize) {
     let before = &lab.before.rows[table.0];
     let there = rows_of(&lab.target, database, table);
-    let same = there.iter().filter(|(key, row)| before.get(*key) == Some(row));
+    let same = there
+        .iter()
+        .filter(|(key, row)| before.get(*key) == Some(row));
     (there.len(), same.count())
 }
 
@@ -115,7 +120,11 @@ fn what_is_read_only_in_doubt_is_marked_row_by_row() {
     let run = lab.salvage("part", &in_doubt);
     assert_eq!(run.status, 6, "{run}");
     let said = account(&run);
-    assert_eq!(said["lost_columns"].as_array().map(Vec::len), Some(0), "{said:#}");
+    assert_eq!(
+        said["lost_columns"].as_array().map(Vec::len),
+        Some(0),
+        "{said:#}"
+    );
     assert_eq!(said["suspect_rows"], hurt.len(), "{said:#}");
     let posts = lab.before.rows["posts"].len();
     assert_eq!(same_rows(&lab, "part", TABLES[1]), (posts, posts - 1));
@@ -123,7 +132,10 @@ fn what_is_read_only_in_doubt_is_marked_row_by_row() {
 
 #[test]
 fn pages_taken_for_empty_are_lost_and_a_server_in_use_is_refused() {
-    let cases: Vec<Case> = cases().into_iter().filter(|case| case.name == "header").collect();
+    let cases: Vec<Case> = cases()
+        .into_iter()
+        .filter(|case| case.name == "header")
+        .collect();
     let Some(lab) = Lab::start(16, true, &cases) else {
         return;
     };
@@ -135,8 +147,10 @@ fn pages_taken_for_empty_are_lost_and_a_server_in_use_is_refused() {
     assert_eq!(said["lost_rows"]["certain"], block.len(), "{said:#}");
     assert_eq!(said["suspect_file"], Value::Null, "{said:#}");
 
-    lab.source.psql("postgres", "alter system set autovacuum = on");
-    lab.source.psql("postgres", "select pg_reload_conf(), pg_sleep(0.2)");
+    lab.source
+        .psql("postgres", "alter system set autovacuum = on");
+    lab.source
+        .psql("postgres", "select pg_reload_conf(), pg_sleep(0.2)");
     let source = lab.source.conninfo("header");
     let run = Pgconvoy::new(["salvage", "--survey", "--source", &source, both[1]]).run();
     assert_eq!(run.status, 2, "{run}");

@@ -12,6 +12,7 @@
 //! | `catalogs` | damaged catalogs, and definitions from elsewhere |
 //! | `objects` | sequences, large objects, materialized views; transactions nobody knows of; values that hang |
 //! | `chance` | pages overwritten at random |
+//! | `cost` | what one bad block in a gigabyte costs |
 //! | `story` | a relation file that is missing, as an operator meets it |
 
 #[path = "../support/mod.rs"]
@@ -21,6 +22,7 @@ mod archive;
 mod around;
 mod catalogs;
 mod chance;
+mod cost;
 mod doubt;
 mod heaps;
 mod lab;

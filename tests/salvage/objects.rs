@@ -41,7 +41,10 @@ insert into waits select i, case when i = 7 then '1e6'::slow end from generate_s
 ";
 
 fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
-    let file = fs::OpenOptions::new().write(true).open(path).expect("opened");
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(path)
+        .expect("opened");
     file.write_all_at(bytes, at).expect("written");
 }
 
@@ -55,12 +58,21 @@ fn start() -> Option<Server> {
 
 fn path(server: &Server, relation: &str) -> PathBuf {
     let query = format!("select pg_relation_filepath('{relation}')");
-    server.cluster.data_dir().join(server.psql("things", &query))
+    server
+        .cluster
+        .data_dir()
+        .join(server.psql("things", &query))
 }
 
 fn salvage(source: &str, target: &str) -> Finished {
     Pgconvoy::new([
-        "salvage", "--source", source, "--target", target, "--run-dir", "run",
+        "salvage",
+        "--source",
+        source,
+        "--target",
+        target,
+        "--run-dir",
+        "run",
     ])
     .env("PGCONVOY_PROBE_TIMEOUT_MS", "800")
     .run()
@@ -83,8 +95,14 @@ fn parts(server: &Server, column: &str, id: u32) -> Vec<(u64, u64)> {
     );
     let found = server.psql("things", &query);
     let place = |line: &str| {
-        let (block, offset) = line.trim_matches(['(', ')']).split_once(',').expect("a place");
-        (block.parse().expect("a number"), offset.parse().expect("a number"))
+        let (block, offset) = line
+            .trim_matches(['(', ')'])
+            .split_once(',')
+            .expect("a place");
+        (
+            block.parse().expect("a number"),
+            offset.parse().expect("a number"),
+        )
     };
     found.lines().map(place).collect()
 }
@@ -94,11 +112,16 @@ fn damage(source: &mut Server) {
     let matview = path(source, "summed");
     let objects = path(source, "pg_largeobject");
     let tags = path(source, "tags");
-    let toast = source.psql("things", "select reltoastrelid::regclass from pg_class where relname = 'notes'");
+    let toast = source.psql(
+        "things",
+        "select reltoastrelid::regclass from pg_class where relname = 'notes'",
+    );
     let toast = path(source, &toast);
     let (body, amount) = (parts(source, "body", 3), parts(source, "amount", 5));
     source.cluster.stop(StopMode::Fast).expect("it stops");
-    let noise: Vec<u8> = (0..PAGE).map(|at| (at * 31 % 251).to_le_bytes()[0]).collect();
+    let noise: Vec<u8> = (0..PAGE)
+        .map(|at| (at * 31 % 251).to_le_bytes()[0])
+        .collect();
     overwrite(&sequence, 0, &noise);
     overwrite(&matview, 0, &noise);
     overwrite(&objects, 2 * PAGE, &noise);
@@ -108,7 +131,11 @@ fn damage(source: &mut Server) {
     }
     // The sixth tag gets the number of the fifth.
     let bytes = fs::read(&tags).expect("read");
-    let item = u32::from_le_bytes(bytes[24 + 4 * 5..24 + 4 * 6].try_into().expect("four bytes"));
+    let item = u32::from_le_bytes(
+        bytes[24 + 4 * 5..24 + 4 * 6]
+            .try_into()
+            .expect("four bytes"),
+    );
     overwrite(&tags, u64::from(item & 0x7fff) + 24, &5i32.to_le_bytes());
     source.cluster.resume().expect("it starts");
 }
@@ -120,9 +147,15 @@ fn sequences_large_objects_views_and_values() {
     };
     let from = source.database("things");
     source.psql("things", SCHEMA);
-    source.psql("things", "vacuum (freeze, analyze); vacuum (freeze) pg_largeobject");
+    source.psql(
+        "things",
+        "vacuum (freeze, analyze); vacuum (freeze) pg_largeobject",
+    );
     let lost: BTreeSet<String> = source
-        .psql("things", "select distinct loid from pg_largeobject where ctid >= '(2,0)' and ctid < '(3,0)'")
+        .psql(
+            "things",
+            "select distinct loid from pg_largeobject where ctid >= '(2,0)' and ctid < '(3,0)'",
+        )
         .lines()
         .map(str::to_owned)
         .collect();
@@ -141,44 +174,75 @@ fn sequences_large_objects_views_and_values() {
     let objects = account["objects"].as_array().expect("a list");
     let of_class = |class: &str| -> BTreeSet<String> {
         let some = objects.iter().filter(|one| one["class"] == class);
-        some.map(|one| one["object"].as_str().expect("a name").to_owned()).collect()
+        some.map(|one| one["object"].as_str().expect("a name").to_owned())
+            .collect()
     };
     assert_eq!(of_class("large object"), lost, "{account:#}\n{run}");
-    assert_eq!(of_class("sequence"), BTreeSet::from(["public.tickets".to_owned()]));
+    assert_eq!(
+        of_class("sequence"),
+        BTreeSet::from(["public.tickets".to_owned()])
+    );
     assert_eq!(target.psql("things", contents), before, "{run}");
     assert_eq!(target.psql("things", "select last_value from sound"), "7");
-    assert_eq!(target.psql("things", "select sum(count) from summed"), "1000");
-    assert!(account["notes"].to_string().contains("public.summed"), "{account:#}");
+    assert_eq!(
+        target.psql("things", "select sum(count) from summed"),
+        "1000"
+    );
+    assert!(
+        account["notes"].to_string().contains("public.summed"),
+        "{account:#}"
+    );
 
     // What must not be NULL is empty where that is a value of its type; where it is not, the row is lost, by its key.
     let body = target.psql("things", "select id from notes where body = ''");
     assert_eq!(body, "3", "{run}");
-    assert_eq!(target.psql("things", "select count(*), sum(id) from notes"), "8|40");
+    assert_eq!(
+        target.psql("things", "select count(*), sum(id) from notes"),
+        "8|40"
+    );
     let notes = table(&account, "notes");
     assert_eq!(notes["lost_rows"]["certain"], 1, "{notes:#}");
     assert_eq!(notes["lost_columns"][0]["replaced_by"], "''", "{notes:#}");
     let keys = fs::read_to_string(run.path("run/lost/public.notes.csv")).expect("keys");
-    assert!(keys.lines().nth(1).is_some_and(|line| line.ends_with(",5")), "{keys}");
+    assert!(
+        keys.lines().nth(1).is_some_and(|line| line.ends_with(",5")),
+        "{keys}"
+    );
 
     // A value that hangs is given up in time.
     let waits = table(&account, "waits");
-    assert_eq!(waits["lost_columns"][0]["cause"]["class"], "timeout", "{waits:#}");
+    assert_eq!(
+        waits["lost_columns"][0]["cause"]["class"], "timeout",
+        "{waits:#}"
+    );
     assert_eq!(waits["lost_columns"][0]["key"]["id"], "7", "{waits:#}");
-    assert_eq!(target.psql("things", "select count(*), count(s) from waits"), "20|0");
+    assert_eq!(
+        target.psql("things", "select count(*), count(s) from waits"),
+        "20|0"
+    );
 
     twice(&target, &account, &run);
 }
 
 /// A number that is there twice keeps its key from being made, and the foreign key that needs it; both are accounted for.
 fn twice(target: &Server, account: &Value, run: &Finished) {
-    assert_eq!(target.psql("things", "select count(*) from tags where id = 5"), "2", "{run}");
+    assert_eq!(
+        target.psql("things", "select count(*) from tags where id = 5"),
+        "2",
+        "{run}"
+    );
     let constraints = account["constraints"].as_array().expect("a list");
     let names: BTreeSet<&str> = constraints
         .iter()
         .filter_map(|one| one["constraint"].as_str())
         .collect();
-    assert_eq!(names, BTreeSet::from(["tags_pkey", "labels_tag_fkey"]), "{account:#}\n{run}");
-    let csv = fs::read_to_string(run.path("run/violations/public.tags.tags_pkey.csv")).expect("rows");
+    assert_eq!(
+        names,
+        BTreeSet::from(["tags_pkey", "labels_tag_fkey"]),
+        "{account:#}\n{run}"
+    );
+    let csv =
+        fs::read_to_string(run.path("run/violations/public.tags.tags_pkey.csv")).expect("rows");
     assert_eq!(csv.lines().collect::<Vec<_>>(), ["id", "5", "5"], "{csv}");
 }
 
@@ -198,7 +262,10 @@ fn rows_of_transactions_that_nobody_knows_of() {
     for database in ["postgres", "template1", "things"] {
         source.psql(database, "vacuum (freeze)");
     }
-    source.psql("things", "insert into t select i, 'old ' || i from generate_series(1, 50) i");
+    source.psql(
+        "things",
+        "insert into t select i, 'old ' || i from generate_series(1, 50) i",
+    );
     source.cluster.stop(StopMode::Fast).expect("it stops");
     let record = source.cluster.data_dir().join("pg_xact");
     let owner = fs::metadata(&record).expect("it is there");
@@ -210,11 +277,19 @@ fn rows_of_transactions_that_nobody_knows_of() {
         .gid(owner.gid())
         .output()
         .expect("it runs");
-    assert!(reset.status.success(), "{}", String::from_utf8_lossy(&reset.stderr));
+    assert!(
+        reset.status.success(),
+        "{}",
+        String::from_utf8_lossy(&reset.stderr)
+    );
     fs::write(record.join("0001"), vec![0; 262_144]).expect("written");
-    std::os::unix::fs::chown(record.join("0001"), Some(owner.uid()), Some(owner.gid())).expect("given");
+    std::os::unix::fs::chown(record.join("0001"), Some(owner.uid()), Some(owner.gid()))
+        .expect("given");
     source.cluster.resume().expect("it starts");
-    source.psql("things", "insert into t select i, 'new ' || i from generate_series(51, 80) i");
+    source.psql(
+        "things",
+        "insert into t select i, 'new ' || i from generate_series(51, 80) i",
+    );
     source.cluster.stop(StopMode::Fast).expect("it stops");
     fs::remove_file(record.join("0000")).expect("removed");
     source.cluster.resume().expect("it starts");
@@ -222,10 +297,17 @@ fn rows_of_transactions_that_nobody_knows_of() {
     let to = target.database("things");
     let run = salvage(&from, &to);
     assert_eq!(run.status, 6, "{run}");
-    assert_eq!(target.psql("things", "select count(*), min(id) from t"), "30|51", "{run}");
+    assert_eq!(
+        target.psql("things", "select count(*), min(id) from t"),
+        "30|51",
+        "{run}"
+    );
     let account = losses(&run);
     let lost = &table(&account, "t")["lost_rows"];
-    let at_most = lost["certain"].as_u64().zip(lost["perhaps"].as_u64()).map(|(a, b)| a + b);
+    let at_most = lost["certain"]
+        .as_u64()
+        .zip(lost["perhaps"].as_u64())
+        .map(|(a, b)| a + b);
     assert_eq!(at_most, Some(50), "{account:#}");
     let keys = fs::read_to_string(run.path("run/lost/public.t.csv")).expect("keys");
     let mut ids: Vec<u32> = keys

@@ -70,7 +70,10 @@ fn toast() -> Vec<Case> {
             }),
             expected: Box::new(|before| Expected {
                 status: 6,
-                lost: BTreeMap::from([("accounts", before.at("accounts", |place| place == (5, 4)))]),
+                lost: BTreeMap::from([(
+                    "accounts",
+                    before.at("accounts", |place| place == (5, 4)),
+                )]),
                 bounded: true,
                 ..Expected::default()
             }),

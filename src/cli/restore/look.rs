@@ -364,7 +364,12 @@ impl Looked {
                 .map_or_else(Left::default, There::left),
             salvaged: Salvaged {
                 // What refers to what is lost need not hold.
-                lossy: self.opened.losses.as_ref().map(Losses::lossy).unwrap_or_default(),
+                lossy: self
+                    .opened
+                    .losses
+                    .as_ref()
+                    .map(Losses::lossy)
+                    .unwrap_or_default(),
                 anywhere: self.opened.losses.is_some(),
                 ..Salvaged::default()
             },

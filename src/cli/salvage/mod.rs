@@ -78,7 +78,13 @@ pub struct SalvageArgs {
     pub archive: Option<PathBuf>,
 
     /// How to compress the archive: none, gzip, lz4 or zstd, with a level if need be (zstd:9)
-    #[arg(short = 'Z', long, value_name = "METHOD[:LEVEL]", default_value = "gzip", help_heading = "Archive")]
+    #[arg(
+        short = 'Z',
+        long,
+        value_name = "METHOD[:LEVEL]",
+        default_value = "gzip",
+        help_heading = "Archive"
+    )]
     pub compress: Codec,
 
     /// Only look for damage, and say what could be read and what is lost; exits with 6 if anything is
@@ -100,7 +106,12 @@ pub struct SalvageArgs {
 
     /// Take the definitions from there, if the source's catalogs are too damaged for pg_dump: an archive, or a server that has the same
     /// tables; the rows are the source's
-    #[arg(long, value_name = "ARCHIVE|CONNINFO", help_heading = "Damage", conflicts_with = "archive")]
+    #[arg(
+        long,
+        value_name = "ARCHIVE|CONNINFO",
+        help_heading = "Damage",
+        conflicts_with = "archive"
+    )]
     pub schema_from: Option<String>,
 
     /// Read also pages with a wrong checksum, where nothing else is left; every row that is read so is marked as suspect, in
@@ -216,6 +227,9 @@ impl SalvageArgs {
         // What cannot be described can be looked at all the same.
         let (conninfo, undescribed) = match reachable(conninfo.clone(), true).await {
             Ok(conninfo) => (conninfo, None),
+            Err(failure) if failure.status == ExitStatus::Usage => {
+                return Err(failure.while_doing("the source"));
+            }
             Err(failure) => (reachable(conninfo, false).await?, Some(failure.message)),
         };
         let source = Server::connect(conninfo, Side::Source).await;
@@ -264,7 +278,8 @@ async fn prepare(
 ) -> Result<(Inspection, Request), Failure> {
     let mut requested = args.requested()?;
     session.step("connecting");
-    requested.source = reachable(requested.source, args.schema_from.is_none()).await?;
+    let source = reachable(requested.source, args.schema_from.is_none()).await;
+    requested.source = source.map_err(|failure| failure.while_doing("the source"))?;
     let mut road = Road::connect(&requested).await?;
     session.tell_start("salvage", &road, &requested);
     let doubtful = args.doubtful();

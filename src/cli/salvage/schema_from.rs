@@ -33,7 +33,11 @@ pub(super) async fn read(
     session: &Session<'_>,
 ) -> Result<Arc<Vec<u8>>, Failure> {
     let is_conninfo = from.contains('=') || from.starts_with("postgres");
-    let whose = if is_conninfo { "the server of --schema-from" } else { from };
+    let whose = if is_conninfo {
+        "the server of --schema-from"
+    } else {
+        from
+    };
     let archive = if is_conninfo {
         let side = ("--schema-from", SCHEMA_PASSWORD);
         let conninfo = resolve_connection(from, &requested.environment, side)?;
@@ -132,11 +136,17 @@ async fn tables(
     let columns = |table: &Table| {
         let columns = table.columns.iter().map(|column| {
             let of = facts.types.get(&column.type_oid);
-            (column.name.clone(), of.map_or(String::new(), |of| of.name.clone()))
+            (
+                column.name.clone(),
+                of.map_or(String::new(), |of| of.name.clone()),
+            )
         });
         columns.collect()
     };
-    let ours = facts.tables.iter().filter(|table| table.extension.is_none());
+    let ours = facts
+        .tables
+        .iter()
+        .filter(|table| table.extension.is_none());
     Ok(ours
         .map(|table| (table.name.clone(), columns(table)))
         .collect())
@@ -156,7 +166,11 @@ fn differences(
         };
         let Some(ours) = left.remove(&name) else {
             // A partitioned table has no rows of its own.
-            if !entry.defn_bytes().windows(13).any(|some| some == b"PARTITION BY ") {
+            if !entry
+                .defn_bytes()
+                .windows(13)
+                .any(|some| some == b"PARTITION BY ")
+            {
                 differences.push(format!("{} is not on the source", name.shown()));
             }
             continue;

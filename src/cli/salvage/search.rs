@@ -14,9 +14,7 @@ use crate::event::{Emit as _, What};
 use crate::failure::Failure;
 use crate::model::{Finding, Severity};
 use crate::plan::Doubtful;
-use crate::salvage::{
-    Cause, DamageMap, LostObject, Quiet, Survey, patient_session, quiet, survey,
-};
+use crate::salvage::{Cause, DamageMap, LostObject, Quiet, Survey, patient_session, quiet, survey};
 
 /// How long one thing of a damaged table may take, unless somebody says otherwise.
 const PROBE: Duration = Duration::from_secs(600);
@@ -77,7 +75,9 @@ pub(in crate::cli) async fn can_be_searched(
         ));
     }
     // A damaged visibility map would have rows counted that are not there.
-    source.connector = source.connector.with_opening("set enable_indexonlyscan = off");
+    source.connector = source
+        .connector
+        .with_opening("set enable_indexonlyscan = off");
     Ok(())
 }
 
@@ -179,9 +179,9 @@ fn probe_timeout() -> Result<Duration, Failure> {
 fn note_the_catalog(source: &Server, map: &mut DamageMap) {
     let options = source.connector.conninfo().options.as_deref();
     if options.is_some_and(|options| options.contains(super::reach::WITHOUT_INDEXES)) {
-        map.losses.notes.push(
-            "indexes of the catalog (the catalog was read without them)".to_owned(),
-        );
+        map.losses
+            .notes
+            .push("indexes of the catalog (the catalog was read without them)".to_owned());
     }
 }
 

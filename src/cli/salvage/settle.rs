@@ -11,12 +11,12 @@ use std::path::Path;
 
 use super::search::{ACCOUNTED, does_not_add_up};
 use super::tell;
+use crate::catalog;
 use crate::cli::inspect::Server;
 use crate::cli::output::Emitter;
 use crate::cli::prove::Proof;
 use crate::event::{Emit as _, What};
 use crate::failure::Failure;
-use crate::catalog;
 use crate::model::{Difference, DifferenceKind, QualifiedName, RowLayout, SqlText, Waiver};
 use crate::pg::wire::{Gauge, Unframed, read_into};
 use crate::pg::{Connector, Session};
@@ -166,12 +166,11 @@ impl<'a> Violations<'a> {
     /// Constraints that do not hold on the target because rows violate them, keys first. What damage has made of a value nobody knows, so
     /// that it may be any of them.
     async fn all(&self) -> Result<Vec<(&'a Key, LeftConstraint)>, Failure> {
-        let standing: BTreeMap<(QualifiedName, String), bool> =
-            catalog::constraints(self.session)
-                .await?
-                .into_iter()
-                .map(|one| ((one.table, one.name), one.validated))
-                .collect();
+        let standing: BTreeMap<(QualifiedName, String), bool> = catalog::constraints(self.session)
+            .await?
+            .into_iter()
+            .map(|one| ((one.table, one.name), one.validated))
+            .collect();
         let relations = catalog::relations(self.session).await?;
         let there: BTreeSet<QualifiedName> = relations.into_iter().map(|one| one.name).collect();
         let mut found: Vec<(&Key, LeftConstraint)> = Vec::new();

@@ -13,9 +13,9 @@ use crate::archive::{
     Algorithm, ArchiveError, Content, DATA_END, Decoder, Encoder, FileFacts, TableFacts,
     Unfinished, read_rows,
 };
+use crate::execute::copy::doubt;
 use crate::model::{Bytes, RowLayout, SqlText, VerifyLevel};
 use crate::pg::wire::{Gauge, Relayed, Unframed, Wire, read_into};
-use crate::execute::copy::doubt;
 use crate::plan::DumpUnit;
 
 /// The tag byte and the length of a message, which [`Relayed::bytes`] has for every row.

@@ -252,7 +252,10 @@ impl Conninfo {
         let added = |before: &str| format!("{before} {option}").trim_start().to_owned();
         self.options = Some(added(self.options.as_deref().unwrap_or_default()));
         let of_programs = self.child_settings.iter_mut();
-        match of_programs.into_iter().find(|(name, _)| *name == "PGOPTIONS") {
+        match of_programs
+            .into_iter()
+            .find(|(name, _)| *name == "PGOPTIONS")
+        {
             Some((_, options)) => *options = added(options),
             None => self.child_settings.push(("PGOPTIONS", option.to_owned())),
         }
