@@ -55,7 +55,7 @@ test-salvage: ## a thousand pages overwritten at random, each salvaged and compa
 	@tests/support/install-servers all
 	@rm -f $(TARGET_DIR)/tmp/salvage-figures.txt
 	PGCONVOY_SALVAGE=whole PGCONVOY_SALVAGE_FROM=$(FROM) PGCONVOY_SALVAGE_ROUNDS=$(ROUNDS) \
-	    cargo nextest run $(PROFILE) --config-file .ci/nextest.toml --profile whole --features faults \
+	    cargo nextest run $(BUILD) --config-file .ci/nextest.toml --profile whole --features faults \
 	    --test salvage --run-ignored all --no-capture $(or $(ARGS),heavy cost)
 	@cat $(TARGET_DIR)/tmp/salvage-figures.txt
 

@@ -307,8 +307,10 @@ async fn look(
     }
     if request.salvage {
         let has_schema = salvage::has_schema(session.output.run_dir());
-        let source = salvage::reachable(requested.source, !has_schema).await;
-        requested.source = source.map_err(|failure| failure.while_doing("the source"))?;
+        let describe = (!has_schema).then_some(&requested.filters);
+        let reached = salvage::reachable(requested.source, describe).await;
+        let reached = reached.map_err(|failure| failure.while_doing("the source"))?;
+        requested.source = reached.conninfo;
     }
     let mut road = Road::connect(&requested).await?;
     session.tell_start("resume", &road, &requested);

@@ -57,6 +57,26 @@ pub async fn keys(session: &Session) -> Result<Vec<Key>, SalvageError> {
     Ok(keys?)
 }
 
+pub(super) const DEPENDENTS: Query = Query::new(
+    "salvage/dependents.sql",
+    include_str!("../../sql/salvage/dependents.sql"),
+);
+
+/// Views that read a relation, also by way of each other.
+pub async fn dependents(
+    session: &Session,
+    relation: &QualifiedName,
+) -> Result<Vec<QualifiedName>, SalvageError> {
+    let rows = session
+        .query(&DEPENDENTS, &[&vec![relation.to_string()]])
+        .await?;
+    let views: Result<Vec<QualifiedName>, PgError> =
+        rows.iter().map(|row| row.name("schema", "name")).collect();
+    let mut views = views?;
+    views.retain(|view| view != relation);
+    Ok(views)
+}
+
 impl Key {
     /// Whether its tables are all among these.
     pub fn is_among(&self, tables: &BTreeSet<QualifiedName>) -> bool {

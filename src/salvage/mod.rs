@@ -54,7 +54,7 @@ mod sight;
 mod survey;
 
 pub use account::{Cause, DamageClass, DamageMap, LeftConstraint, Losses, LostObject, TableLosses};
-pub use constraints::{Key, keys as constraints};
+pub use constraints::{Key, dependents, keys as constraints};
 pub use facts::{Facts, Quiet, WrongFile, quiet, wrong_files};
 pub use keys::{csv_line, file_name};
 pub use sight::patient_session;
@@ -66,7 +66,7 @@ use std::path::PathBuf;
 use crate::pg::{PgError, Query};
 
 /// For the test that shows every query to every server.
-pub const QUERIES: [Query; 9] = [
+pub const QUERIES: [Query; 10] = [
     facts::RELATIONS,
     facts::INDEXES,
     facts::COLUMNS,
@@ -76,6 +76,7 @@ pub const QUERIES: [Query; 9] = [
     amcheck::INSTALLED,
     amcheck::INDEXES,
     constraints::KEYS,
+    constraints::DEPENDENTS,
 ];
 
 /// Why a source could not be searched for damage.

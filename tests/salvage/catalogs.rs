@@ -12,6 +12,7 @@ use crate::support::binary::{Finished, Pgconvoy};
 use crate::support::server::Server;
 
 const SCHEMA: &str = "
+create function orphan(int) returns int language sql immutable as 'select $1';
 create function twice(int) returns int language sql immutable as 'select $1 * 2';
 create table things (id int primary key, name varchar(20) not null, at timestamp(3) with time zone, n numeric(10,2)[]);
 insert into things select i, 'thing ' || i, now(), array[i] from generate_series(1, 500) i;
@@ -117,15 +118,40 @@ fn catalogs_are_read_without_their_indexes() {
     assert_all_there(&target, "no_columns", &run);
 }
 
-/// A function is gone from the catalog, and a view and a default use it: `pg_dump` gives up.
+/// A function is gone from the catalog, and a view and a default use it: these are left out, and everything else arrives.
+fn what_cannot_be_described_is_left_out(source: &Server, target: &Server) {
+    source.psql(
+        "gone",
+        "set allow_system_table_mods = on; delete from pg_proc where proname = 'twice'",
+    );
+    let (from, to) = (source.conninfo("gone"), target.database("gone"));
+    let run = salvage(&from, &to, &[]);
+    assert_eq!(run.status, 6, "{run}");
+    let account = losses(&run);
+    let objects = account["objects"].as_array().expect("a list");
+    let mut names: Vec<&str> = objects
+        .iter()
+        .filter_map(|one| one["object"].as_str())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["public.named", "public.parts"], "{account:#}");
+    let why = objects[0]["cause"]["message"].as_str().expect("why");
+    assert!(why.contains("cache lookup failed for function"), "{why}");
+    assert_eq!(target.psql("gone", "select count(*) from things"), "500");
+    assert_eq!(target.psql("gone", "select to_regclass('parts')"), "");
+}
+
+/// A type is gone that a function takes: that is not left out, and the definitions come from elsewhere.
 #[test]
 fn definitions_that_cannot_be_read_come_from_elsewhere() {
-    let (Some(source), Some(target)) = (source(&["broken", "other"]), Server::start(18)) else {
+    let (Some(source), Some(target)) = (source(&["gone", "broken", "other"]), Server::start(18))
+    else {
         return;
     };
+    what_cannot_be_described_is_left_out(&source, &target);
     source.psql(
         "broken",
-        "set allow_system_table_mods = on; delete from pg_proc where proname = 'twice'",
+        "set allow_system_table_mods = on; update pg_proc set proargtypes = '99999' where proname = 'orphan'",
     );
     source.psql(
         "other",
@@ -135,7 +161,7 @@ fn definitions_that_cannot_be_read_come_from_elsewhere() {
     let run = salvage(&from, &to, &[]);
     assert_eq!(run.status, 1, "{run}");
     assert!(
-        run.stderr.contains("cache lookup failed for function"),
+        run.stderr.contains("cache lookup failed for type 99999"),
         "{run}"
     );
     assert!(run.stderr.contains("--schema-from"), "{run}");

@@ -1,7 +1,7 @@
 //! What it costs to salvage a gigabyte of which one block is damaged, against a move of the same when nothing is.
 //!
 //! The figures are printed, and kept with those of `chance`: how fast a build is that is not optimised says nothing. `make test-salvage
-//! PROFILE=--release` has one that is.
+//! BUILD=--release` has one that is.
 
 use std::fs;
 use std::io::Write as _;

@@ -33,7 +33,7 @@ use super::inspect::Server;
 use super::keeper;
 use super::output::Output;
 use super::patterns::check_patterns;
-use super::salvage;
+use super::salvage::{self, LeftOut};
 use super::session::step;
 use super::signals;
 use crate::archive::{Codec, Unfinished, absolute};
@@ -244,7 +244,7 @@ async fn conclude(written: Result<(), Failure>, output: Output) -> Result<ExitSt
 }
 
 /// The look before the leap: everything up to here only reads.
-async fn prepare(asked: Asked, output: &Output) -> Result<(Source, DumpRequest), Failure> {
+async fn prepare(mut asked: Asked, output: &Output) -> Result<(Source, DumpRequest), Failure> {
     let environment = Environment::of_process();
     let archive = absolute(&asked.archive)?;
     refuse_what_stays(&asked.restore)?;
@@ -254,7 +254,9 @@ async fn prepare(asked: Asked, output: &Output) -> Result<(Source, DumpRequest),
     Unfinished::of(&archive, &run)?.is_free()?;
     let emitter = output.emitter();
     step(&emitter, "connecting");
-    let mut server = connect(asked.conninfo.clone(), asked.salvage.is_some()).await?;
+    let filters = asked.salvage.map(|_| &asked.filters);
+    let (mut server, left_out) = connect(asked.conninfo.clone(), filters).await?;
+    left_out.narrow(&mut asked.filters)?;
     let pg_dump = Search::run("pg_dump", &environment).await;
     let pg_dump = pg_dump.closest_for(server.facts.version)?;
     let places = (run.display().to_string(), archive);
@@ -267,7 +269,7 @@ async fn prepare(asked: Asked, output: &Output) -> Result<(Source, DumpRequest),
     request.filters.check_pg_dump(pg_dump.version.major())?;
     check_patterns(&[&server], &request.filters).await?;
     refuse_blockers(&server, &request, output).await?;
-    let damage = damage(&mut server, &request, output).await?;
+    let damage = damage(&mut server, (&request, left_out), output).await?;
     step(&emitter, "taking the snapshot");
     let snapshot = keeper::snapshot(&server, request.keep_snapshot()).await?;
     tell_snapshot(&snapshot, output);
@@ -282,19 +284,23 @@ async fn prepare(asked: Asked, output: &Output) -> Result<(Source, DumpRequest),
 }
 
 /// The source. One that is damaged may have to be connected to otherwise.
-async fn connect(conninfo: Conninfo, is_damaged: bool) -> Result<Server, Failure> {
-    let server = if is_damaged {
-        salvage::connect(conninfo).await
-    } else {
-        Server::connect(conninfo, Side::Source).await
+async fn connect(
+    conninfo: Conninfo,
+    damaged: Option<&Filters>,
+) -> Result<(Server, LeftOut), Failure> {
+    let connected = match damaged {
+        Some(filters) => salvage::connect(conninfo, filters).await,
+        None => Server::connect(conninfo, Side::Source)
+            .await
+            .map(|server| (server, LeftOut::default())),
     };
-    server.map_err(|failure| failure.while_doing("the source"))
+    connected.map_err(|failure| failure.while_doing("the source"))
 }
 
 /// What of a damaged source can be read; a search that takes as long as reading everything does.
 async fn damage(
     server: &mut Server,
-    request: &DumpRequest,
+    (request, left_out): (&DumpRequest, LeftOut),
     output: &Output,
 ) -> Result<Option<Arc<DamageMap>>, Failure> {
     let Some(doubtful) = request.salvage else {
@@ -303,7 +309,7 @@ async fn damage(
     salvage::can_be_searched(server, doubtful).await?;
     // A session that goes on begins where this has come to.
     output.run_dir().write_request(request)?;
-    let asked = (request.jobs, doubtful);
+    let asked = (request.jobs, doubtful, left_out);
     let map = Box::pin(salvage::look_for_damage(output, server, asked)).await?;
     refuse_what_no_archive_has(&map)?;
     Ok(Some(map))
@@ -311,7 +317,8 @@ async fn damage(
 
 /// `pg_dump` describes an archive together with the values of sequences and the large objects that are in it.
 fn refuse_what_no_archive_has(map: &DamageMap) -> Result<(), Failure> {
-    let Some(one) = map.losses.objects.first() else {
+    let mut objects = map.losses.objects.iter();
+    let Some(one) = objects.find(|one| one.class != salvage::RELATION) else {
         return Ok(());
     };
     Err(Failure::usage(

@@ -163,7 +163,8 @@ pub(super) async fn take_up(
     let emitter = output.emitter();
     step(&emitter, "connecting");
     let conninfo = reached_again(given, &request.source, &environment, Side::Source)?;
-    let mut server = connect(conninfo, request.salvage.is_some()).await?;
+    let filters = request.salvage.map(|_| &request.filters);
+    let (mut server, left_out) = connect(conninfo, filters).await?;
     if !request.source_identity.may_be(&Identity::of(&server.facts)) {
         return Err(Failure::usage(
             format!(
@@ -176,7 +177,7 @@ pub(super) async fn take_up(
     tell_start("resume", &server, request, output);
     let pg_dump = Search::run("pg_dump", &environment).await;
     let pg_dump = pg_dump.closest_for(server.facts.version)?;
-    let damage = damage(&mut server, request, output).await?;
+    let damage = damage(&mut server, (request, left_out), output).await?;
     let archive = request.unfinished()?;
     let (mut journal, noted) = Journal::open(&archive)?;
     refuse_of_another(request, (&archive, noted.as_ref()))?;

@@ -6,6 +6,7 @@
 //!
 //! | file | |
 //! |---|---|
+//! | `describe` | its definitions, without what `pg_dump` stumbles over |
 //! | `reach` | a damaged source, connected to so that its catalogs can be read |
 //! | `schema_from` | the definitions, from elsewhere |
 //! | `search` | the search for damage, and what it needs |
@@ -14,6 +15,7 @@
 //!
 //! The survey's result is kept in the run directory: a session that goes on does not search again.
 
+mod describe;
 mod reach;
 mod schema_from;
 mod search;
@@ -41,6 +43,7 @@ use crate::model::{ExitStatus, Side, VerifyLevel};
 use crate::pg::conninfo::Environment;
 use crate::plan::Doubtful;
 
+pub(super) use describe::{LeftOut, RELATION};
 pub(super) use reach::{connect, reachable};
 pub(super) use search::{ACCOUNTED, can_be_searched, does_not_add_up, has_begun, look_for_damage};
 pub(super) use settle::{Settled, settle, settle_restored, tell_losses};
@@ -225,18 +228,21 @@ impl SalvageArgs {
         let environment = Environment::of_process();
         let conninfo = self.source.resolve(&environment)?;
         // What cannot be described can be looked at all the same.
-        let (conninfo, undescribed) = match reachable(conninfo.clone(), true).await {
-            Ok(conninfo) => (conninfo, None),
+        let everything = self.selection.filters()?;
+        let (reached, undescribed) = match reachable(conninfo.clone(), Some(&everything)).await {
+            Ok(reached) => (reached, None),
             Err(failure) if failure.status == ExitStatus::Usage => {
                 return Err(failure.while_doing("the source"));
             }
-            Err(failure) => (reachable(conninfo, false).await?, Some(failure.message)),
+            Err(failure) => (reachable(conninfo, None).await?, Some(failure.message)),
         };
-        let source = Server::connect(conninfo, Side::Source).await;
+        let source = Server::connect(reached.conninfo, Side::Source).await;
         let mut source = source.map_err(|failure| failure.while_doing("the source"))?;
         can_be_searched(&mut source, self.doubtful()).await?;
         let asked = (self.speed.jobs(), self.doubtful());
-        let map = Box::pin(search::survey_only((&source, undescribed), asked, run_dir)).await?;
+        let left_out = (reached.left_out, undescribed);
+        let map = search::survey_only((&source, left_out), asked, run_dir);
+        let map = Box::pin(map).await?;
         tell::show(&map.losses, run_dir.path(), self.output.display.json())?;
         Ok(if map.losses.is_loss() {
             ExitStatus::Waived
@@ -278,8 +284,11 @@ async fn prepare(
 ) -> Result<(Inspection, Request), Failure> {
     let mut requested = args.requested()?;
     session.step("connecting");
-    let source = reachable(requested.source, args.schema_from.is_none()).await;
-    requested.source = source.map_err(|failure| failure.while_doing("the source"))?;
+    let describe = args.schema_from.is_none().then_some(&requested.filters);
+    let reached = reachable(requested.source, describe).await;
+    let reached = reached.map_err(|failure| failure.while_doing("the source"))?;
+    requested.source = reached.conninfo;
+    reached.left_out.narrow(&mut requested.filters)?;
     let mut road = Road::connect(&requested).await?;
     session.tell_start("salvage", &road, &requested);
     let doubtful = args.doubtful();
@@ -297,7 +306,7 @@ async fn prepare(
     let target_facts = road.view_target(&requested).await?;
     session::refuse_blockers(&road.first_findings(&requested, &target_facts).await?)?;
     session.output.run_dir().write_request(&request)?;
-    let asked = (requested.jobs, doubtful);
+    let asked = (requested.jobs, doubtful, reached.left_out);
     let map = Box::pin(look_for_damage(session.output, &mut road.source, asked)).await?;
     requested.salvage = Some(map);
     let inspection = session.look(road, requested).await?;
@@ -317,7 +326,8 @@ pub(super) async fn go_on(
 ) -> Result<(), Failure> {
     can_be_searched(&mut road.source, doubtful).await?;
     requested.schema = schema_from::kept(session.output.run_dir())?;
-    let asked = (requested.jobs, doubtful);
+    // What could not be described is in the filters by now.
+    let asked = (requested.jobs, doubtful, LeftOut::default());
     let map = Box::pin(look_for_damage(session.output, &mut road.source, asked)).await?;
     requested.salvage = Some(map);
     Ok(())

@@ -1,14 +1,14 @@
 //! A damaged source, connected to so that its catalogs can be read.
 //!
 //! If they cannot be read as usual, they are tried without their indexes (`ignore_system_indexes`), which a session can only ask for
-//! when it begins. Where not even a session can begin, the server has to be told so in its own settings, which is its owner's to do.
+//! when it begins. If `pg_dump` cannot describe the database even so, what it stumbles over is left out. Where not even a session can begin, the server has to be told so in its own settings, which is its owner's to do.
 
+use super::describe::{Describing, LeftOut};
 use crate::catalog;
 use crate::cli::inspect::Server;
-use crate::cli::schema::dump_schema;
 use crate::failure::Failure;
 use crate::model::{ExitStatus, Filters, Side};
-use crate::pg::client_tools::Search;
+use crate::pg::client_tools::{ClientTool, Search};
 use crate::pg::connect_error::ConnectError;
 use crate::pg::conninfo::{Conninfo, Environment};
 use crate::pg::{Connector, PgError};
@@ -17,34 +17,69 @@ use crate::salvage::{Cause, Facts};
 /// The setting.
 pub(super) const WITHOUT_INDEXES: &str = "ignore_system_indexes=on";
 
-/// The same connection string, or one whose sessions read the catalogs without their indexes; `describable`: `pg_dump` has to be able
-/// to describe the database, too.
+/// A way to a damaged source.
+pub(in crate::cli) struct Reached {
+    /// Where its catalogs can be read: perhaps without their indexes.
+    pub conninfo: Conninfo,
+    /// What cannot be described.
+    pub left_out: LeftOut,
+}
+
+/// Finds one. `describe` are the filters with which `pg_dump` has to describe the database; nothing, if it need not.
 pub(in crate::cli) async fn reachable(
     conninfo: Conninfo,
-    describable: bool,
-) -> Result<Conninfo, Failure> {
+    describe: Option<&Filters>,
+) -> Result<Reached, Failure> {
     a_session_begins(&conninfo).await?;
-    let Err(failure) = read_catalogs(&conninfo, describable).await else {
-        return Ok(conninfo);
+    let failure = match look(&conninfo, describe).await {
+        Ok(()) => return Ok(Reached::whole(conninfo)),
+        Err(failure) => failure,
     };
     // A tool that is missing, or somebody who holds a lock, is no damage.
     if failure.status == ExitStatus::Usage || failure.to_string().contains("lock timeout") {
         return Err(failure);
     }
-    let without = conninfo.with_option(&format!("-c {WITHOUT_INDEXES}"));
-    match read_catalogs(&without, describable).await {
-        Ok(()) => Ok(without),
-        Err(_) => Err(Failure {
-            hint: Some(hint(describable)),
-            ..failure
-                .while_doing("reading the catalogs of the source, with and without their indexes")
-        }),
+    let without = conninfo
+        .clone()
+        .with_option(&format!("-c {WITHOUT_INDEXES}"));
+    if look(&without, describe).await.is_ok() {
+        return Ok(Reached::whole(without));
+    }
+    let mut failure = Failure {
+        hint: Some(hint(describe.is_some())),
+        ..failure.while_doing("reading the catalogs of the source, with and without their indexes")
+    };
+    if let Some(filters) = describe {
+        for conninfo in [conninfo, without] {
+            if look(&conninfo, None).await.is_err() {
+                continue;
+            }
+            match object_by_object(&conninfo, filters, failure).await {
+                Ok(left_out) => return Ok(Reached { conninfo, left_out }),
+                Err(again) => failure = again,
+            }
+        }
+    }
+    Err(failure)
+}
+
+impl Reached {
+    fn whole(conninfo: Conninfo) -> Self {
+        Self {
+            conninfo,
+            left_out: LeftOut::default(),
+        }
     }
 }
 
 /// Connects to a damaged source.
-pub(in crate::cli) async fn connect(conninfo: Conninfo) -> Result<Server, Failure> {
-    Server::connect(reachable(conninfo, true).await?, Side::Source).await
+pub(in crate::cli) async fn connect(
+    conninfo: Conninfo,
+    filters: &Filters,
+) -> Result<(Server, LeftOut), Failure> {
+    let reached = reachable(conninfo, Some(filters)).await?;
+    let server = Server::connect(reached.conninfo, Side::Source).await?;
+    Ok((server, reached.left_out))
 }
 
 fn hint(describable: bool) -> String {
@@ -101,8 +136,8 @@ fn of_connecting(error: &ConnectError) -> Option<(&str, &str)> {
     }
 }
 
-/// Everything that is asked of them later on, once.
-async fn read_catalogs(conninfo: &Conninfo, describable: bool) -> Result<(), Failure> {
+/// Everything that is asked of the catalogs later on, once.
+async fn look(conninfo: &Conninfo, describe: Option<&Filters>) -> Result<(), Failure> {
     let server = Server::connect(conninfo.clone(), Side::Source).await?;
     if !server.facts.superuser {
         // Who may not look into the files is told so, and not that the catalogs are damaged.
@@ -112,11 +147,38 @@ async fn read_catalogs(conninfo: &Conninfo, describable: bool) -> Result<(), Fai
     // Where sequences stand is not in the catalog.
     let sequences = facts.sequences.into_iter().map(|one| one.name).collect();
     catalog::source_facts_but(&server.session, &sequences).await?;
-    if !describable {
+    let Some(filters) = describe else {
         return Ok(());
-    }
+    };
+    let pg_dump = pg_dump(&server).await?;
+    describing(&server, &pg_dump, filters).whole().await
+}
+
+/// What has to be left out so that the rest can be described.
+async fn object_by_object(
+    conninfo: &Conninfo,
+    filters: &Filters,
+    failure: Failure,
+) -> Result<LeftOut, Failure> {
+    let server = Server::connect(conninfo.clone(), Side::Source).await?;
+    let pg_dump = pg_dump(&server).await?;
+    let search = describing(&server, &pg_dump, filters);
+    search.left_out(failure).await
+}
+
+async fn pg_dump(server: &Server) -> Result<ClientTool, Failure> {
     let search = Search::run("pg_dump", &Environment::of_process()).await;
-    let pg_dump = search.closest_for(server.facts.version)?;
-    dump_schema(&server, &pg_dump, (None, &Filters::default())).await?;
-    Ok(())
+    Ok(search.closest_for(server.facts.version)?)
+}
+
+fn describing<'a>(
+    server: &'a Server,
+    pg_dump: &'a ClientTool,
+    filters: &'a Filters,
+) -> Describing<'a> {
+    Describing {
+        server,
+        pg_dump,
+        filters,
+    }
 }

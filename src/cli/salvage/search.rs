@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::describe::LeftOut;
 use super::tell;
 use crate::cli::inspect::Server;
 use crate::cli::output::Output;
@@ -85,7 +86,7 @@ pub(in crate::cli) async fn can_be_searched(
 pub(in crate::cli) async fn look_for_damage(
     output: &Output,
     source: &mut Server,
-    (jobs, doubtful): (u32, Doubtful),
+    (jobs, doubtful, left_out): (u32, Doubtful, LeftOut),
 ) -> Result<Arc<DamageMap>, Failure> {
     let directory = output.run_dir().path();
     let emitter = output.emitter();
@@ -117,6 +118,7 @@ pub(in crate::cli) async fn look_for_damage(
     // What was read may have brought down the server, and with it the session that was there before.
     source.session = patient_session(&source.connector).await?;
     note_the_catalog(source, &mut map);
+    map.losses.objects.extend(left_out.objects);
     for text in tell::sentences(&map.losses) {
         emitter.emit(What::Note { text });
     }
@@ -128,7 +130,7 @@ pub(in crate::cli) async fn look_for_damage(
 
 /// Looks for damage, and for nothing else. `undescribed` is why `pg_dump` cannot describe the source, if it cannot.
 pub(super) async fn survey_only(
-    (source, undescribed): (&Server, Option<String>),
+    (source, (left_out, undescribed)): (&Server, (LeftOut, Option<String>)),
     (jobs, doubtful): (u32, Doubtful),
     run_dir: &RunDir,
 ) -> Result<DamageMap, Failure> {
@@ -151,6 +153,7 @@ pub(super) async fn survey_only(
     };
     let mut map = survey(&search).await?;
     note_the_catalog(source, &mut map);
+    map.losses.objects.extend(left_out.objects);
     map.losses.objects.extend(undescribed.map(|why| LostObject {
         class: "catalog".to_owned(),
         object: source.facts.database.clone(),

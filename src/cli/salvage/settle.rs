@@ -154,6 +154,17 @@ async fn add_up(proof: &Proof, map: &DamageMap, emitter: &Emitter) -> Result<(),
     Ok(())
 }
 
+/// A constraint for the account: by how many rows it is violated, and where they are.
+fn left(key: &Key, (violations, file): (u64, String), is_there: bool) -> LeftConstraint {
+    LeftConstraint {
+        table: key.table.clone(),
+        constraint: key.name.clone(),
+        violations,
+        file,
+        sql: key.remedy(is_there),
+    }
+}
+
 /// The search for rows that violate constraints.
 struct Violations<'a> {
     session: &'a Session,
@@ -175,11 +186,17 @@ impl<'a> Violations<'a> {
         let there: BTreeSet<QualifiedName> = relations.into_iter().map(|one| one.name).collect();
         let mut found: Vec<(&Key, LeftConstraint)> = Vec::new();
         // One that was not valid on the source need not hold anywhere.
-        let meant = |key: &&Key| key.is_among(&there) && !key.definition.ends_with(" NOT VALID");
+        let meant =
+            |key: &&Key| there.contains(&key.table) && !key.definition.ends_with(" NOT VALID");
         for key in self.keys.iter().filter(meant) {
             let place = (key.table.clone(), key.name.clone());
             let standing = standing.get(&place).copied();
             if standing == Some(true) {
+                continue;
+            }
+            if !key.is_among(&there) {
+                // What it points to is left out.
+                found.push((key, left(key, (0, String::new()), false)));
                 continue;
             }
             let (violations, file) = self.write(key).await?;
@@ -192,14 +209,7 @@ impl<'a> Violations<'a> {
             if violations == 0 && !needs_one_that_is_left {
                 continue;
             }
-            let left = LeftConstraint {
-                table: key.table.clone(),
-                constraint: key.name.clone(),
-                violations,
-                file,
-                sql: key.remedy(standing.is_some()),
-            };
-            found.push((key, left));
+            found.push((key, left(key, (violations, file), standing.is_some())));
         }
         Ok(found)
     }
