@@ -16,20 +16,20 @@ pub(super) const KEYS: Query = Query::new(
     include_str!("../../sql/salvage/keys.sql"),
 );
 
-/// A primary key, a unique constraint or a foreign key.
+/// A primary key, a unique constraint or index, or a foreign key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
     /// Its table.
     pub table: QualifiedName,
     /// Its name.
     pub name: String,
-    /// `pg_constraint.contype`.
+    /// `pg_constraint.contype`; `i` is a unique index that is no constraint.
     pub kind: char,
     /// Its columns.
     pub columns: Vec<String>,
     /// For a foreign key: the table it points to, and the columns there.
     pub references: Option<(QualifiedName, Vec<String>)>,
-    /// As `ALTER TABLE … ADD CONSTRAINT name` takes it.
+    /// As `ALTER TABLE … ADD CONSTRAINT name` takes it; of an index all of its statement.
     pub definition: String,
 }
 
@@ -134,7 +134,9 @@ impl Key {
     /// What adds it when nothing violates it any more; or validates it, if it is there already.
     pub fn remedy(&self, is_there: bool) -> String {
         let name = quote_ident(&self.name);
-        if is_there {
+        if self.kind == 'i' {
+            format!("{};", self.definition)
+        } else if is_there {
             format!("ALTER TABLE {} VALIDATE CONSTRAINT {name};", self.table)
         } else {
             format!(

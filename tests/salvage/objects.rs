@@ -28,8 +28,9 @@ select lo_from_bytea(20000 + i, convert_to((select string_agg(md5(i || '-' || k)
 create table notes (id int primary key, body text not null, amount numeric not null);
 alter table notes alter body set storage external, alter amount set storage external;
 insert into notes select i, repeat(md5(i::text), 200), (repeat('12345678', 1200) || i)::numeric from generate_series(1, 9) i;
-create table tags (id int primary key, tag text unique);
-insert into tags select i, 'tag ' || i from generate_series(1, 100) i;
+create table tags (id int primary key, tag text unique, number int);
+create unique index tags_number on tags (number);
+insert into tags select i, 'tag ' || i, i from generate_series(1, 100) i;
 create table labels (tag int references tags);
 insert into labels select i from generate_series(1, 100) i;
 create type slow;
@@ -129,14 +130,16 @@ fn damage(source: &mut Server) {
     for (block, offset) in [body[1], amount[1]] {
         overwrite(&toast, block * PAGE + 24 + 4 * (offset - 1), &[0; 4]);
     }
-    // The sixth tag gets the number of the fifth.
+    // The sixth tag gets the number of the fifth, and its other number as well: behind `tag 6`, with its length, and padding.
     let bytes = fs::read(&tags).expect("read");
     let item = u32::from_le_bytes(
         bytes[24 + 4 * 5..24 + 4 * 6]
             .try_into()
             .expect("four bytes"),
     );
-    overwrite(&tags, u64::from(item & 0x7fff) + 24, &5i32.to_le_bytes());
+    let tuple = u64::from(item & 0x7fff) + 24;
+    overwrite(&tags, tuple, &5i32.to_le_bytes());
+    overwrite(&tags, tuple + 4 + 6 + 2, &5i32.to_le_bytes());
     source.cluster.resume().expect("it starts");
 }
 
@@ -238,7 +241,7 @@ fn twice(target: &Server, account: &Value, run: &Finished) {
         .collect();
     assert_eq!(
         names,
-        BTreeSet::from(["tags_pkey", "labels_tag_fkey"]),
+        BTreeSet::from(["tags_number", "tags_pkey", "labels_tag_fkey"]),
         "{account:#}\n{run}"
     );
     let csv =

@@ -97,12 +97,15 @@ async fn settle_constraints(
         keys,
     };
     for (key, left) in search.all().await? {
-        let rule = format!("salvage:constraint {}", key.object());
+        let index = index_of(key).shown();
+        let rule = match key.kind {
+            'i' => format!("salvage:index {index}"),
+            _ => format!("salvage:constraint {}", key.object()),
+        };
         for class in ["constraint", "fk constraint"] {
             let place = (class.to_owned(), key.object());
             settled.explained.insert(place, rule.clone());
         }
-        let index = QualifiedName::new(&key.table.schema, &key.name).shown();
         settled.explained.insert(("index".to_owned(), index), rule);
         losses.constraints.push(left);
     }
@@ -154,6 +157,11 @@ async fn add_up(proof: &Proof, map: &DamageMap, emitter: &Emitter) -> Result<(),
     Ok(())
 }
 
+/// The index that a key is, or that it needs.
+fn index_of(key: &Key) -> QualifiedName {
+    QualifiedName::new(&key.table.schema, &key.name)
+}
+
 /// A constraint for the account: by how many rows it is violated, and where they are.
 fn left(key: &Key, (violations, file): (u64, String), is_there: bool) -> LeftConstraint {
     LeftConstraint {
@@ -182,6 +190,11 @@ impl<'a> Violations<'a> {
             .into_iter()
             .map(|one| ((one.table, one.name), one.validated))
             .collect();
+        let indexes: BTreeMap<QualifiedName, bool> = catalog::indexes(self.session)
+            .await?
+            .into_iter()
+            .map(|one| (one.name, one.valid))
+            .collect();
         let relations = catalog::relations(self.session).await?;
         let there: BTreeSet<QualifiedName> = relations.into_iter().map(|one| one.name).collect();
         let mut found: Vec<(&Key, LeftConstraint)> = Vec::new();
@@ -190,7 +203,10 @@ impl<'a> Violations<'a> {
             |key: &&Key| there.contains(&key.table) && !key.definition.ends_with(" NOT VALID");
         for key in self.keys.iter().filter(meant) {
             let place = (key.table.clone(), key.name.clone());
-            let standing = standing.get(&place).copied();
+            let standing = match key.kind {
+                'i' => indexes.get(&index_of(key)).copied(),
+                _ => standing.get(&place).copied(),
+            };
             if standing == Some(true) {
                 continue;
             }
