@@ -161,7 +161,7 @@ pub struct TableLosses {
     /// Columns of rows that are otherwise there.
     pub lost_columns: Vec<LostColumn>,
     /// Rows that are there and may be wrong: the server takes what they were read from for damaged.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default)]
     pub suspect_rows: u64,
     /// The file with these rows, in the run directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -241,10 +241,6 @@ impl TableLosses {
         }
         parts.join(", ")
     }
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 /// Something else than a table that is lost, or a part of it.
