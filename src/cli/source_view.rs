@@ -68,6 +68,13 @@ impl SourceView {
             let facts = catalog::source_facts_but(snapshot.session(), &unreadable);
             let mut facts = facts.await?;
             let worth_taking = Plan::worth_sampling(&facts, &road.target.facts);
+            if damage.is_some() {
+                // One after the other: what a damaged server refuses is rolled back to before it was asked.
+                let session = snapshot.session();
+                facts.sampled = catalog::sampled(session, &worth_taking).await?;
+                let hidden = verify::Hidden::read_of_damaged(session).await?;
+                return Ok((facts, hidden));
+            }
             let (sampled, hidden) = tokio::try_join!(
                 catalog::sampled(snapshot.session(), &worth_taking),
                 verify::Hidden::read(snapshot.session()),

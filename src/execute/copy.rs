@@ -235,7 +235,7 @@ async fn once_more(
     }
     let mut source = context.source.take().await?;
     for &table in tables {
-        doubt(&mut source, unit(table), true).await?;
+        set(&mut source, unit(table), true).await?;
     }
     let asked = ask_all(&mut source, &questions, attempt.gauge).await;
     let answers: Result<Vec<Relayed>, PgError> =
@@ -249,7 +249,7 @@ async fn once_more(
     };
     fault::point_of("copy-read-again", || &attempt.job.label);
     for &table in tables {
-        doubt(&mut source, unit(table), false).await?;
+        set(&mut source, unit(table), false).await?;
     }
     context.source.give_back(source);
     let mut answers = answers.into_iter();
@@ -361,11 +361,11 @@ impl Wires {
             },
         };
         for unit in units() {
-            doubt(&mut self.source, unit, true).await?;
+            set(&mut self.source, unit, true).await?;
         }
         let passed = relay(self.ends(), &bundle, attempt.gauge).await?;
         for unit in units() {
-            doubt(&mut self.source, unit, false).await?;
+            set(&mut self.source, unit, false).await?;
         }
         let mut lines = Vec::new();
         for (&Part { number, table }, leg) in load.parts.iter().zip(&passed) {
@@ -423,9 +423,9 @@ pub(super) fn line<'a>(part: u32, what: &'a str, relayed: &Relayed) -> Line<'a> 
     }
 }
 
-/// Has a session of the source read a table that cannot be read otherwise, or no more.
-pub(super) async fn doubt(source: &mut Wire, unit: &CopyUnit, on: bool) -> Result<(), PgError> {
-    for statement in unit.doubt(on) {
+/// Has a session of the source read a damaged table as it has to be, or no more.
+pub(super) async fn set(source: &mut Wire, unit: &CopyUnit, on: bool) -> Result<(), PgError> {
+    for statement in unit.settings(on) {
         source.execute(&statement).await?;
     }
     Ok(())

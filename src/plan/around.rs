@@ -108,6 +108,15 @@ pub struct Patched {
 }
 
 impl Around {
+    /// The statements that have a session read only what it is asked for, or no more: a small table would be scanned as a whole,
+    /// and what is not asked for passed over when it had been read.
+    pub fn settings(&self, on: bool) -> Vec<SqlText> {
+        let scans = if on { "off" } else { "on" };
+        let mut statements = vec![SqlText::from(format!("set enable_seqscan = {scans}"))];
+        statements.extend(self.doubtful.statements(on));
+        statements
+    }
+
     /// A query for these columns of all that can be read; `filter` is a further condition.
     pub fn query(&self, table: &str, columns: &[String], filter: Option<&str>) -> String {
         let all = list(columns, &BTreeMap::new());

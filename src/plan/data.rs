@@ -59,8 +59,9 @@ impl<'a> Builder<'a> {
                 self.plan_chunks(unit, ranges);
                 continue;
             }
-            // Others are not read in doubt because they travel with one that is.
-            let alone = self.is_in_order(&table.name) || !self.units[unit].doubt(true).is_empty();
+            // Others are not read as a damaged one is because they travel with it.
+            let is_damaged = !self.units[unit].settings(true).is_empty();
+            let alone = self.is_in_order(&table.name) || is_damaged;
             if table.total > SMALL || alone {
                 // What others refer to cannot be truncated.
                 let is_new = self.inputs.options.left.existing.is_none();

@@ -199,7 +199,9 @@ impl TableSearch<'_> {
         around: &mut Around,
         (losses, suspects): (&mut TableLosses, &Suspects),
     ) -> Result<(), SalvageError> {
-        let session = patient_session(self.survey.source).await?;
+        // A small table would be scanned as a whole.
+        let alone = "set enable_indexonlyscan = off; set enable_seqscan = off";
+        let session = patient_session(&self.survey.source.with_opening(alone)).await?;
         for (place, columns) in std::mem::take(&mut found.lost_columns) {
             let facts = columns
                 .iter()

@@ -94,6 +94,8 @@ pub struct Sight {
     wire: Option<Wire>,
     timeout: Duration,
     doubtful: Doubtful,
+    /// Whether the session may scan a table as a whole; unknown, if there is none.
+    scans: Option<bool>,
 }
 
 impl Sight {
@@ -117,6 +119,7 @@ impl Sight {
             wire: None,
             timeout,
             doubtful,
+            scans: None,
         }
     }
 
@@ -125,12 +128,14 @@ impl Sight {
         !self.doubtful.is_none()
     }
 
-    /// Reads rows whose first column is their place.
+    /// Reads rows whose first column is their place. A small table is only scanned as a whole if that is meant (`scans`): otherwise rows that
+    /// were not asked for would be read as well, and passed over then.
     pub async fn places(
         &mut self,
-        query: &str,
+        (query, scans): (&str, bool),
         (encoding, utf8): (&str, bool),
     ) -> Result<Result<Places, Cause>, SalvageError> {
+        self.may_scan(scans).await?;
         let sql = SqlText::from(format!("copy ({query}) to stdout ({encoding})"));
         let places = match self.rows(&sql, Places::new(utf8)).await? {
             Ok((_, places)) => places,
@@ -155,10 +160,7 @@ impl Sight {
         sql: &SqlText,
         sink: S,
     ) -> Result<Result<(u64, S), Cause>, SalvageError> {
-        let mut wire = match self.wire.take() {
-            Some(wire) => wire,
-            None => self.open().await?,
-        };
+        let mut wire = self.take().await?;
         let gauge = Gauge::default();
         let read = read_rows(&mut wire, sql, RowLayout::Text, (&gauge, sink));
         let Ok(read) = tokio::time::timeout(self.timeout + GRACE, read).await else {
@@ -201,10 +203,8 @@ impl Sight {
         sql: &SqlText,
         into: W,
     ) -> Result<io::Result<W>, SalvageError> {
-        let mut wire = match self.wire.take() {
-            Some(wire) => wire,
-            None => self.open().await?,
-        };
+        self.may_scan(false).await?;
+        let mut wire = self.take().await?;
         let mut into = Unframed::new(into);
         let read = read_into(
             &mut wire,
@@ -219,6 +219,26 @@ impl Sight {
         read?;
         self.wire = Some(wire);
         Ok(Ok(into.into_inner()))
+    }
+
+    async fn may_scan(&mut self, scans: bool) -> Result<(), SalvageError> {
+        let mut wire = self.take().await?;
+        if self.scans != Some(scans) {
+            let to = if scans { "on" } else { "off" };
+            let setting = SqlText::from(format!("set enable_seqscan = {to}"));
+            wire.execute(&setting).await?;
+            self.scans = Some(scans);
+        }
+        self.wire = Some(wire);
+        Ok(())
+    }
+
+    async fn take(&mut self) -> Result<Wire, SalvageError> {
+        if let Some(wire) = self.wire.take() {
+            return Ok(wire);
+        }
+        self.scans = None;
+        self.open().await
     }
 
     async fn open(&self) -> Result<Wire, SalvageError> {

@@ -323,7 +323,8 @@ impl Shared {
             let rows = sight.rows(&SqlText::from(sql), ()).await?;
             rows.map(|(rows, ())| Places::without_places(rows))
         } else {
-            sight.places(&self.query(table, probe), options).await?
+            let (query, scans) = self.query(table, probe);
+            sight.places((&query, scans), options).await?
         };
         match &read {
             Ok(_) => held(&self.journal).read(question).map_err(noted)?,
@@ -332,8 +333,8 @@ impl Shared {
         Ok(read)
     }
 
-    /// The query of a probe: the place of each row, and what is to be read of it.
-    fn query(&self, table: &TableFacts, probe: Probe) -> String {
+    /// The query of a probe: the place of each row, and what is to be read of it; and whether that is the whole table.
+    fn query(&self, table: &TableFacts, probe: Probe) -> (String, bool) {
         let name = |column: &ColumnFacts| quote_ident(&column.name);
         let all = || table.columns.iter().map(name).collect::<Vec<_>>();
         let (columns, conditions) = match probe {
@@ -372,7 +373,8 @@ impl Shared {
             )
         };
         let branches: Vec<String> = conditions.iter().map(branch).collect();
-        branches.join(" union all ")
+        let is_whole = conditions.iter().any(|condition| condition == "true");
+        (branches.join(" union all "), is_whole)
     }
 }
 

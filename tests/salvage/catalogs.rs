@@ -153,6 +153,7 @@ fn definitions_that_cannot_be_read_come_from_elsewhere() {
         "broken",
         "set allow_system_table_mods = on; update pg_proc set proargtypes = '99999' where proname = 'orphan'",
     );
+    source.psql("postgres", "checkpoint");
     source.psql(
         "other",
         "drop view named; alter table things alter id type bigint",

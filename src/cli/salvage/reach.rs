@@ -30,8 +30,18 @@ pub(in crate::cli) async fn reachable(
     conninfo: Conninfo,
     describe: Option<&Filters>,
 ) -> Result<Reached, Failure> {
-    a_session_begins(&conninfo).await?;
-    let failure = match look(&conninfo, describe).await {
+    let without = conninfo
+        .clone()
+        .with_option(&format!("-c {WITHOUT_INDEXES}"));
+    let looked = match a_session_begins(&conninfo).await? {
+        None => look(&conninfo, describe).await,
+        // It may be that only what every session of ours does first needs such an index.
+        Some(damage) => match a_session_begins(&without).await? {
+            None => Err(damage),
+            Some(damage) => return Err(damage.with_status(ExitStatus::Usage)),
+        },
+    };
+    let failure = match looked {
         Ok(()) => return Ok(Reached::whole(conninfo)),
         Err(failure) => failure,
     };
@@ -39,9 +49,6 @@ pub(in crate::cli) async fn reachable(
     if failure.status == ExitStatus::Usage || failure.to_string().contains("lock timeout") {
         return Err(failure);
     }
-    let without = conninfo
-        .clone()
-        .with_option(&format!("-c {WITHOUT_INDEXES}"));
     if look(&without, describe).await.is_ok() {
         return Ok(Reached::whole(without));
     }
@@ -96,10 +103,11 @@ fn hint(describable: bool) -> String {
 }
 
 /// Where the indexes of the catalog that every session begins with are damaged, there is none.
-async fn a_session_begins(conninfo: &Conninfo) -> Result<(), Failure> {
+/// `Some` is that damage; an error is anything else.
+async fn a_session_begins(conninfo: &Conninfo) -> Result<Option<Failure>, Failure> {
     let connector = Connector::new(conninfo.clone(), Side::Source)?;
     let error = match connector.session("questions").await {
-        Ok(_) => return Ok(()),
+        Ok(_) => return Ok(None),
         Err(error) => error,
     };
     let is_damage = refusal(&error).is_some_and(|(code, message)| {
@@ -109,14 +117,14 @@ async fn a_session_begins(conninfo: &Conninfo) -> Result<(), Failure> {
     if !is_damage {
         return Err(failure);
     }
-    Err(Failure {
+    Ok(Some(Failure {
         hint: Some(format!(
             "The catalog is damaged so that no session can begin. On a copy of the files, add \"{}\" to postgresql.conf, start the \
              server again, and run the same again: if it is only an index of the catalog, that is enough.",
             WITHOUT_INDEXES.replace('=', " = ")
         )),
-        ..failure
-    })
+        ..failure.with_status(ExitStatus::Failed)
+    }))
 }
 
 /// What the server has said to whoever wanted to connect.
