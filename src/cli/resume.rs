@@ -308,7 +308,7 @@ async fn look(
     if request.salvage {
         let has_schema = salvage::has_schema(session.output.run_dir());
         let describe = (!has_schema).then_some(&requested.filters);
-        let reached = salvage::reachable(requested.source, describe).await;
+        let reached = Box::pin(salvage::reachable(requested.source, describe)).await;
         let reached = reached.map_err(|failure| failure.while_doing("the source"))?;
         requested.source = reached.conninfo;
     }

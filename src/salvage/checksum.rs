@@ -62,7 +62,9 @@ pub fn checksum(page: &[u8], block: u32) -> u16 {
         }
     }
     for _ in 0..2 {
-        sums.iter_mut().for_each(|sum| *sum = mix(*sum, 0));
+        for sum in &mut sums {
+            *sum = mix(*sum, 0);
+        }
     }
     let folded = sums.iter().fold(0, |folded, sum| folded ^ sum) ^ block;
     u16::try_from(folded % 65_535 + 1).unwrap_or(u16::MAX)

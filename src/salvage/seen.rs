@@ -178,8 +178,12 @@ mod tests {
         #[test]
         fn what_was_put_in_is_there_and_nothing_else(one in places(), other in places()) {
             let (mut seen, mut more) = (Seen::default(), Seen::default());
-            one.iter().for_each(|&(block, offset)| assert!(seen.insert(block, offset)));
-            other.iter().for_each(|&(block, offset)| assert!(more.insert(block, offset)));
+            for &(block, offset) in &one {
+                assert!(seen.insert(block, offset));
+            }
+            for &(block, offset) in &other {
+                assert!(more.insert(block, offset));
+            }
             seen.extend(more);
             let all: BTreeSet<(u32, u16)> = one.into_iter().chain(other).collect();
             let found: BTreeSet<(u32, u16)> = seen

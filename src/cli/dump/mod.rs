@@ -255,7 +255,7 @@ async fn prepare(mut asked: Asked, output: &Output) -> Result<(Source, DumpReque
     let emitter = output.emitter();
     step(&emitter, "connecting");
     let filters = asked.salvage.map(|_| &asked.filters);
-    let (mut server, left_out) = connect(asked.conninfo.clone(), filters).await?;
+    let (mut server, left_out) = Box::pin(connect(asked.conninfo.clone(), filters)).await?;
     left_out.narrow(&mut asked.filters)?;
     let pg_dump = Search::run("pg_dump", &environment).await;
     let pg_dump = pg_dump.closest_for(server.facts.version)?;
@@ -289,7 +289,7 @@ async fn connect(
     damaged: Option<&Filters>,
 ) -> Result<(Server, LeftOut), Failure> {
     let connected = match damaged {
-        Some(filters) => salvage::connect(conninfo, filters).await,
+        Some(filters) => Box::pin(salvage::connect(conninfo, filters)).await,
         None => Server::connect(conninfo, Side::Source)
             .await
             .map(|server| (server, LeftOut::default())),

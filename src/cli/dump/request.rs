@@ -164,7 +164,7 @@ pub(super) async fn take_up(
     step(&emitter, "connecting");
     let conninfo = reached_again(given, &request.source, &environment, Side::Source)?;
     let filters = request.salvage.map(|_| &request.filters);
-    let (mut server, left_out) = connect(conninfo, filters).await?;
+    let (mut server, left_out) = Box::pin(connect(conninfo, filters)).await?;
     if !request.source_identity.may_be(&Identity::of(&server.facts)) {
         return Err(Failure::usage(
             format!(

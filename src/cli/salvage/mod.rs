@@ -75,7 +75,7 @@ pub struct SalvageArgs {
     )]
     pub target: Option<String>,
 
-    /// The directory to write, instead of a target: an archive that pg_restore can read, with the account in it; or an address in
+    /// The directory to write, instead of a target: an archive that `pg_restore` can read, with the account in it; or an address in
     /// object storage
     #[arg(long, value_name = "DIR", help_heading = "Archive", conflicts_with_all = ["target", "create", "overwrite"])]
     pub archive: Option<PathBuf>,
@@ -107,7 +107,7 @@ pub struct SalvageArgs {
     )]
     pub overwrite: Option<String>,
 
-    /// Take the definitions from there, if the source's catalogs are too damaged for pg_dump: an archive, or a server that has the same
+    /// Take the definitions from there, if the source's catalogs are too damaged for `pg_dump`: an archive, or a server that has the same
     /// tables; the rows are the source's
     #[arg(
         long,
@@ -229,13 +229,17 @@ impl SalvageArgs {
         let conninfo = self.source.resolve(&environment)?;
         // What cannot be described can be looked at all the same.
         let everything = self.selection.filters()?;
-        let (reached, undescribed) = match reachable(conninfo.clone(), Some(&everything)).await {
-            Ok(reached) => (reached, None),
-            Err(failure) if failure.status == ExitStatus::Usage => {
-                return Err(failure.while_doing("the source"));
-            }
-            Err(failure) => (reachable(conninfo, None).await?, Some(failure.message)),
-        };
+        let (reached, undescribed) =
+            match Box::pin(reachable(conninfo.clone(), Some(&everything))).await {
+                Ok(reached) => (reached, None),
+                Err(failure) if failure.status == ExitStatus::Usage => {
+                    return Err(failure.while_doing("the source"));
+                }
+                Err(failure) => (
+                    Box::pin(reachable(conninfo, None)).await?,
+                    Some(failure.message),
+                ),
+            };
         let source = Server::connect(reached.conninfo, Side::Source).await;
         let mut source = source.map_err(|failure| failure.while_doing("the source"))?;
         can_be_searched(&mut source, self.doubtful()).await?;
@@ -285,7 +289,7 @@ async fn prepare(
     let mut requested = args.requested()?;
     session.step("connecting");
     let describe = args.schema_from.is_none().then_some(&requested.filters);
-    let reached = reachable(requested.source, describe).await;
+    let reached = Box::pin(reachable(requested.source, describe)).await;
     let reached = reached.map_err(|failure| failure.while_doing("the source"))?;
     requested.source = reached.conninfo;
     reached.left_out.narrow(&mut requested.filters)?;

@@ -33,10 +33,10 @@ pub(in crate::cli) async fn reachable(
     let without = conninfo
         .clone()
         .with_option(&format!("-c {WITHOUT_INDEXES}"));
-    let looked = match a_session_begins(&conninfo).await? {
-        None => look(&conninfo, describe).await,
+    let looked = match Box::pin(a_session_begins(&conninfo)).await? {
+        None => Box::pin(look(&conninfo, describe)).await,
         // It may be that only what every session of ours does first needs such an index.
-        Some(damage) => match a_session_begins(&without).await? {
+        Some(damage) => match Box::pin(a_session_begins(&without)).await? {
             None => Err(damage),
             Some(damage) => return Err(damage.with_status(ExitStatus::Usage)),
         },
@@ -49,7 +49,7 @@ pub(in crate::cli) async fn reachable(
     if failure.status == ExitStatus::Usage || failure.to_string().contains("lock timeout") {
         return Err(failure);
     }
-    if look(&without, describe).await.is_ok() {
+    if Box::pin(look(&without, describe)).await.is_ok() {
         return Ok(Reached::whole(without));
     }
     let mut failure = Failure {
@@ -58,10 +58,10 @@ pub(in crate::cli) async fn reachable(
     };
     if let Some(filters) = describe {
         for conninfo in [conninfo, without] {
-            if look(&conninfo, None).await.is_err() {
+            if Box::pin(look(&conninfo, None)).await.is_err() {
                 continue;
             }
-            match object_by_object(&conninfo, filters, failure).await {
+            match Box::pin(object_by_object(&conninfo, filters, failure)).await {
                 Ok(left_out) => return Ok(Reached { conninfo, left_out }),
                 Err(again) => failure = again,
             }
@@ -84,7 +84,7 @@ pub(in crate::cli) async fn connect(
     conninfo: Conninfo,
     filters: &Filters,
 ) -> Result<(Server, LeftOut), Failure> {
-    let reached = reachable(conninfo, Some(filters)).await?;
+    let reached = Box::pin(reachable(conninfo, Some(filters))).await?;
     let server = Server::connect(reached.conninfo, Side::Source).await?;
     Ok((server, reached.left_out))
 }
@@ -106,9 +106,8 @@ fn hint(describable: bool) -> String {
 /// `Some` is that damage; an error is anything else.
 async fn a_session_begins(conninfo: &Conninfo) -> Result<Option<Failure>, Failure> {
     let connector = Connector::new(conninfo.clone(), Side::Source)?;
-    let error = match connector.session("questions").await {
-        Ok(_) => return Ok(None),
-        Err(error) => error,
+    let Err(error) = connector.session("questions").await else {
+        return Ok(None);
     };
     let is_damage = refusal(&error).is_some_and(|(code, message)| {
         Cause::of_error(code, message).is_some_and(|_| !code.starts_with("22"))

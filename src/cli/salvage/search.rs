@@ -138,9 +138,9 @@ pub(super) async fn survey_only(
     for finding in findings(&quiet) {
         tell::say(&format!("warning: {}\n  {}", finding.what, finding.remedy));
     }
-    does_nothing(&quiet, doubtful)
-        .iter()
-        .for_each(|text| tell::say(text));
+    for text in does_nothing(&quiet, doubtful) {
+        tell::say(&text);
+    }
     let search = Survey {
         source: &source.connector,
         server: &source.facts,
