@@ -92,25 +92,9 @@ impl TableSearch<'_> {
         };
         if let Err(cause) = self.shared.ask(&mut sight, table, Probe::Open).await? {
             losses.because(cause);
-            // COPY takes nothing but tables.
-            let plain = match table.kind {
-                Kind::Matview => Err(Cause::interrupted()),
-                _ => self.shared.ask(&mut sight, table, Probe::Plain).await?,
-            };
-            match plain {
-                Ok(places) => {
-                    around.plain = true;
-                    losses.rows_read = places.rows;
-                }
-                Err(cause) => {
-                    losses.because(cause);
-                    progress.seen = Seen::default();
-                    losses.lost_blocks = whole(table);
-                    if losses.lost_blocks.is_empty() {
-                        losses.lost_rows.unknown = true;
-                    }
-                }
-            }
+            around.plain = self
+                .plainly(&mut sight, (&mut progress.seen, &mut *losses))
+                .await?;
             return Ok(around);
         }
         let search = self.searching(progress);
@@ -152,6 +136,32 @@ impl TableSearch<'_> {
         found.lost_rows.extend(suspects);
         losses.lost_rows.certain = found.lost_rows.len().try_into().unwrap_or(u64::MAX);
         Ok(around)
+    }
+
+    /// Whether the table can be read by COPY alone, when no query can be planned; otherwise nothing of it can.
+    async fn plainly(
+        &self,
+        sight: &mut Sight,
+        (seen, losses): (&mut Seen, &mut TableLosses),
+    ) -> Result<bool, SalvageError> {
+        // COPY takes nothing but tables.
+        let plain = match self.table.kind {
+            Kind::Matview => Err(Cause::interrupted()),
+            _ => self.shared.ask(sight, self.table, Probe::Plain).await?,
+        };
+        match plain {
+            Ok(places) => {
+                losses.rows_read = places.rows;
+                Ok(true)
+            }
+            Err(cause) => {
+                losses.because(cause);
+                *seen = Seen::default();
+                losses.lost_blocks = whole(self.table);
+                losses.lost_rows.unknown = losses.lost_blocks.is_empty();
+                Ok(false)
+            }
+        }
     }
 
     fn searching(&self, progress: &Progress) -> Search {

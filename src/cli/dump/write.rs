@@ -95,14 +95,13 @@ pub(super) async fn write(
         journal,
         finished,
     });
-    let dumped = Box::pin(dumped)
-        .await
-        .map_err(|error| why_stopped(error, session))?;
+    let dumped = Box::pin(dumped).await;
+    let dumped = dumped.map_err(|error| why_stopped(error, session))?;
     step(&emitter, "finishing the archive");
     let lists = lists(&archive, &plan.lists, &dumped)?;
     let bytes = toc.to_bytes()?;
-    let is_whole = is_the_same(&toc, &bytes, &emitter) & is_everything(&plan, &emitter);
     let adds_up = account::adds_up(source.damage.as_deref(), (&*plan, &dumped), &emitter);
+    let is_whole = is_the_same(&toc, &bytes, &emitter) & is_everything(&plan, &emitter);
     let has_doubts = dumped.has_doubts || !is_whole || !adds_up;
     let mut manifest = manifest(&source, request, dumped);
     manifest.toc = archive.write(TOC, &bytes).map_err(broken_off)?;
@@ -113,8 +112,8 @@ pub(super) async fn write(
     source.snapshot.release().await?;
     emitter.emit(What::SnapshotReleased);
     if has_doubts {
-        let path = archive.path().display();
-        let text = format!("the archive does not get its name: what was written stays in {path}");
+        let text = "the archive does not get its name: what was written stays in";
+        let text = format!("{text} {}", archive.path().display());
         emitter.emit(What::Note { text });
         return Ok(());
     }
