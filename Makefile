@@ -6,7 +6,7 @@ SHELL := /bin/bash
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SKIPPED := $(TARGET_DIR)/tmp/skipped-tests.txt
 
-.PHONY: help demo test test-matrix test-faults test-archives test-sync test-follow bench lint deb
+.PHONY: help demo test test-matrix test-faults test-archives test-sync test-salvage test-follow bench lint deb
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -55,6 +55,14 @@ test-follow: ## a target that follows its source, killed at every step from one 
 	@tests/support/install-servers all
 	PGCONVOY_FOLLOW=whole cargo nextest run --config-file .ci/nextest.toml --profile whole --features faults \
 	    --test follow --no-capture $(ARGS)
+
+test-salvage: ## a thousand pages overwritten at random, each salvaged and compared with what pg_dump gets; FROM=0 ROUNDS=1000 for a part
+	@tests/support/install-servers all
+	@rm -f $(TARGET_DIR)/tmp/salvage-figures.txt
+	PGCONVOY_SALVAGE=whole PGCONVOY_SALVAGE_FROM=$(FROM) PGCONVOY_SALVAGE_ROUNDS=$(ROUNDS) \
+	    cargo nextest run $(BUILD) --config-file .ci/nextest.toml --profile whole --features faults \
+	    --test salvage --run-ignored all --no-capture $(or $(ARGS),heavy cost)
+	@cat $(TARGET_DIR)/tmp/salvage-figures.txt
 
 # What is given to make is given to the benchmark, by the same name.
 BENCH := SCENARIO SETTING TOOLS ROUNDS SCALE FROM TO JOBS PROFILE COMPRESSION BASE

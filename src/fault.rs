@@ -130,10 +130,12 @@ points! {
         "large-objects-removed": "some large objects of the lost snapshot are gone, others are not",
     }
     "cli/inspect.rs": {
-        "snapshot-taken": "the snapshot is taken, nothing is read in it",
-        "schema-dumped": "pg_dump has read the schema",
         "target-created": "the target database is created, we are not connected to it",
         "target-emptied": "the target database is emptied, as was asked for",
+    }
+    "cli/source_view.rs": {
+        "snapshot-taken": "the snapshot is taken, nothing is read in it",
+        "schema-dumped": "pg_dump has read the schema",
     }
     "cli/prove.rs": {
         "target-schema-dumped": "pg_dump has read the schema of the target",

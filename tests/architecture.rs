@@ -17,7 +17,7 @@ const LONGEST_FILE_LINES: usize = 520;
 
 /// Modules where decisions are made: they have neither a socket nor a file, a process, a clock or dice. A name stands for the
 /// file and for the directory.
-const PURE: [&str; 35] = [
+const PURE: [&str; 37] = [
     "model",
     "event",
     "preflight",
@@ -48,6 +48,8 @@ const PURE: [&str; 35] = [
     "follow/statements",
     "follow/tell",
     "follow/turn",
+    "salvage/seen",
+    "salvage/checksum",
     "sync/changes",
     "sync/large_objects",
     "sync/schema",

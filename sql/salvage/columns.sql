@@ -11,10 +11,9 @@ from pg_catalog.pg_attribute a
 join pg_catalog.pg_class c on c.oid = a.attrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 join pg_catalog.pg_type t on t.oid = a.atttypid
-where c.relkind = 'r'
+where c.relkind in ('r', 'm')
   and c.relpersistence <> 't'
-  and n.nspname !~ '^pg_'
-  and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
+  and (n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow') or c.oid = 2613)
   and a.attnum > 0
   and not a.attisdropped
 order by a.attrelid, a.attnum

@@ -26,12 +26,12 @@ cross join lateral (
 ) a
 where am.amname = 'btree'
   and c.relkind = 'i'
-  and r.relkind = 'r'
+  and r.relkind in ('r', 'm')
   and r.relpersistence <> 't'
+  and (r.relpersistence <> 'u' or not pg_catalog.pg_is_in_recovery())
   and i.indisvalid
   and i.indisready
   and i.indpred is null
   and i.indexprs is null
-  and n.nspname !~ '^pg_'
-  and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
+  and (n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow') or r.oid = 2613)
 order by i.indrelid, not i.indisprimary, not i.indisunique, i.indnatts, i.indexrelid

@@ -1,4 +1,4 @@
--- Primary keys, unique constraints and foreign keys of tables, with their columns: what may not hold when rows are lost.
+-- Primary keys, unique constraints, foreign keys and unique indexes of tables, with their columns: what may not hold when rows are lost.
 select k.conname::text as name,
        k.contype::text as kind,
        n.nspname::text as schema,
@@ -11,7 +11,8 @@ select k.conname::text as name,
        coalesce((select pg_catalog.array_agg(a.attname::text order by o.place)
         from pg_catalog.unnest(k.confkey) with ordinality o(number, place)
         join pg_catalog.pg_attribute a on a.attrelid = k.confrelid and a.attnum = o.number), '{}') as referenced_columns,
-       pg_catalog.pg_get_constraintdef(k.oid) as definition
+       pg_catalog.pg_get_constraintdef(k.oid) as definition,
+       k.oid as oid
 from pg_catalog.pg_constraint k
 join pg_catalog.pg_class c on c.oid = k.conrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -22,4 +23,24 @@ where k.contype in ('p', 'u', 'f')
   and coalesce((pg_catalog.to_jsonb(k) ->> 'conparentid'), '0') = '0'
   and n.nspname !~ '^pg_'
   and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
-order by k.contype desc, k.oid
+union all
+-- Those that are no constraints, as far as they are on columns, and on all rows.
+select i.relname::text, 'i', n.nspname::text, c.relname::text,
+       (select pg_catalog.array_agg(a.attname::text order by o.place)
+        from pg_catalog.unnest(x.indkey) with ordinality o(number, place)
+        join pg_catalog.pg_attribute a on a.attrelid = x.indrelid and a.attnum = o.number
+        where o.place <= coalesce((pg_catalog.to_jsonb(x) ->> 'indnkeyatts')::int8, x.indnatts)),
+       null, null, '{}', pg_catalog.pg_get_indexdef(x.indexrelid), x.indexrelid
+from pg_catalog.pg_index x
+join pg_catalog.pg_class i on i.oid = x.indexrelid
+join pg_catalog.pg_class c on c.oid = x.indrelid
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where x.indisunique
+  and x.indisvalid
+  and x.indpred is null
+  and x.indexprs is null
+  and c.relkind = 'r'
+  and not exists (select from pg_catalog.pg_constraint k where k.conindid = x.indexrelid and k.contype in ('p', 'u', 'x'))
+  and n.nspname !~ '^pg_'
+  and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
+order by 2 desc, 10

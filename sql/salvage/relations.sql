@@ -1,8 +1,9 @@
--- Ordinary tables of users, with their files and those of their TOAST, and how each attribute is stored, also those of dropped
--- columns.
+-- Ordinary tables and materialized views of users, and the table of large objects, with their files and those of their TOAST, and how
+-- each attribute is stored, also those of dropped columns.
 select c.oid as oid,
        n.nspname::text as schema,
        c.relname::text as name,
+       case when c.oid = 2613 then 'L' else c.relkind::text end as kind,
        pg_catalog.pg_relation_filepath(c.oid) as path,
        greatest(c.relpages, 0)::int8 as pages,
        pg_catalog.pg_relation_filepath(t.oid) as toast_path,
@@ -18,8 +19,9 @@ cross join lateral (
   from pg_catalog.pg_attribute a
   where a.attrelid = c.oid and a.attnum > 0
 ) a
-where c.relkind = 'r'
+where (c.relkind = 'r' or c.relkind = 'm' and c.relispopulated)
   and c.relpersistence <> 't'
-  and n.nspname !~ '^pg_'
-  and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
+  -- A standby has nothing of what is not logged.
+  and (c.relpersistence <> 'u' or not pg_catalog.pg_is_in_recovery())
+  and (n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow') or c.oid = 2613)
 order by c.oid

@@ -23,6 +23,9 @@ use crate::model::{DumpId, MultisetDigest, Oid, QualifiedName};
 /// The manifest's name.
 pub const MANIFEST: &str = "pgconvoy.manifest.json";
 
+/// The account of what is lost, in an archive of a damaged database.
+pub const LOSSES: &str = "losses.json";
+
 /// Version of the manifest's format.
 const FORMAT: u32 = 1;
 
@@ -58,6 +61,18 @@ pub struct Manifest {
     pub large_objects: Vec<LargeObjectFacts>,
     /// The lists of large objects (`blobs_3542.toc`), by name.
     pub large_object_lists: Vec<(String, FileFacts)>,
+    /// What of a damaged database is not in it, or is suspect; `None`: it holds everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub losses: Option<LossFacts>,
+}
+
+/// That an archive holds what could be read of a damaged database, and not all that was in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LossFacts {
+    /// What is lost of which object, in words.
+    pub lost: Vec<(String, String)>,
+    /// The files of the account, by name: [`LOSSES`] first.
+    pub account: Vec<(String, FileFacts)>,
 }
 
 /// Where the content of an archive is from.
@@ -201,10 +216,12 @@ impl Manifest {
         let tables = self.tables.iter();
         let objects = self.large_objects.iter();
         let lists = self.large_object_lists.iter();
+        let account = self.losses.iter().flat_map(|losses| &losses.account);
         std::iter::once((super::TOC, self.toc))
             .chain(tables.map(|table| (table.file.as_str(), table.on_disk)))
             .chain(lists.map(|(name, facts)| (name.as_str(), *facts)))
             .chain(objects.map(|object| (object.file.as_str(), object.on_disk)))
+            .chain(account.map(|(name, facts)| (name.as_str(), *facts)))
     }
 }
 
@@ -269,6 +286,7 @@ mod tests {
             sequences: Vec::new(),
             large_objects: Vec::new(),
             large_object_lists: Vec::new(),
+            losses: None,
         }
     }
 

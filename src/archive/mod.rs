@@ -50,8 +50,8 @@ pub use error::ArchiveError;
 pub use held::{Held, MOST_HELD};
 pub use journal::{Header, Journal, Line, Noted};
 pub use manifest::{
-    Content, FileFacts, LargeObjectFacts, MANIFEST, Manifest, SequenceFacts, SourceFacts,
-    TableFacts,
+    Content, FileFacts, LOSSES, LargeObjectFacts, LossFacts, MANIFEST, Manifest, SequenceFacts,
+    SourceFacts, TableFacts,
 };
 pub use store::{Store, StoreError, absolute};
 pub use stored::{Place, Stored};

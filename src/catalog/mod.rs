@@ -36,7 +36,7 @@ pub use queries::{QUERIES, VersionedQuery};
 pub use read::{
     activity, assumable_roles, constraints, holdings, in_full, indexes, installed_extensions,
     large_object_content, large_objects, readable_tables, relations, roles, schemas, sequences,
-    server_facts, source_facts, target_facts, unreadable,
+    sequences_but, server_facts, source_facts, source_facts_but, target_facts, unreadable,
 };
 pub use sessions::{BarringLock, Holder, LockTable, barring_locks, connections, how_long};
 pub use statistics::{ColumnStatistics, Sampled, sampled};

@@ -1,6 +1,6 @@
 //! Runs the catalog queries and turns rows into facts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::facts::{
@@ -47,6 +47,14 @@ pub async fn server_facts(session: &Session) -> Result<ServerFacts, PgError> {
 
 /// Everything the plan needs to know of the source. The session is inside the run's snapshot.
 pub async fn source_facts(session: &Session) -> Result<SourceFacts, PgError> {
+    Box::pin(source_facts_but(session, &BTreeSet::new())).await
+}
+
+/// The same without sequences that cannot be read.
+pub async fn source_facts_but(
+    session: &Session,
+    unreadable: &BTreeSet<QualifiedName>,
+) -> Result<SourceFacts, PgError> {
     // What asks twice comes last: after a failure, its second question fails because of that.
     let (mut tables, mut matviews, indexes, constraints, large_objects, extensions, sequences) = tokio::try_join!(
         biased;
@@ -56,7 +64,7 @@ pub async fn source_facts(session: &Session) -> Result<SourceFacts, PgError> {
         constraints(session),
         large_objects(session),
         installed_extensions(session),
-        sequences(session),
+        sequences_but(session, unreadable),
     )?;
     if session.version().major() < TID_RANGE_SCANS {
         key_ranges(session, &mut tables).await?;
@@ -276,11 +284,20 @@ pub async fn constraints(session: &Session) -> Result<Vec<Constraint>, PgError> 
 
 /// All sequences and where they stand now: a sequence does not follow snapshots.
 pub async fn sequences(session: &Session) -> Result<Vec<Sequence>, PgError> {
+    sequences_but(session, &BTreeSet::new()).await
+}
+
+/// The same without those that cannot be read.
+pub async fn sequences_but(
+    session: &Session,
+    unreadable: &BTreeSet<QualifiedName>,
+) -> Result<Vec<Sequence>, PgError> {
     const NAME: &str = "the values of sequences";
     let rows = ask(session, &queries::SEQUENCES, &[]).await?;
     let names: Vec<(QualifiedName, Option<String>)> = rows
         .iter()
         .map(|row| Ok((row.name("schema", "name")?, row.get("extension")?)))
+        .filter(|one| !matches!(one, Ok((name, _)) if unreadable.contains(name)))
         .collect::<Result<_, PgError>>()?;
     let mut sequences = Vec::with_capacity(names.len());
     for batch in names.chunks(SEQUENCES_PER_QUERY) {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::output::style_of_stderr;
-use super::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
+use super::secrets::{SCHEMA_PASSWORD, SOURCE_PASSWORD, TARGET_PASSWORD};
 use crate::model::ExitStatus;
 use crate::pg::hook::Hook;
 use crate::progress::words;
@@ -18,13 +18,14 @@ use crate::progress::words;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Variables that hold a password, or may: a connection string can have one in it.
-const WITHHELD: [&str; 6] = [
+const WITHHELD: [&str; 7] = [
     "PGPASSWORD",
     "PGSSLPASSWORD",
     "PGCONVOY_SOURCE",
     "PGCONVOY_TARGET",
     SOURCE_PASSWORD,
     TARGET_PASSWORD,
+    SCHEMA_PASSWORD,
 ];
 
 /// What is to be run when a run has ended.

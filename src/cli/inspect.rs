@@ -6,17 +6,14 @@
 //!
 //! Nothing here changes either of them, except [`Inspection::ready_target`].
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::at_once::at_once;
-use super::keeper;
 use super::output::Emitter;
-use super::patterns::check_patterns;
 use super::prove::Proof;
 use super::requested::{Requested, Sizes};
-use super::schema::dump_schema;
-use crate::catalog::{self, Activity, ServerFacts, SourceFacts, TargetFacts};
+use super::source_view::SourceView;
+use crate::catalog::{self, ServerFacts, SourceFacts, TargetFacts};
 use crate::event::{Emit as _, What};
 use crate::execute::prepare::{self, PrepareError};
 use crate::failure::Failure;
@@ -29,7 +26,6 @@ use crate::pg::{Connector, Session, Side, Snapshot};
 use crate::plan::{Inputs, Left, NewDatabase, Plan, PlanOptions};
 use crate::preflight::{self, PreflightFacts};
 use crate::salvage::DamageMap;
-use crate::toc::Toc;
 use crate::verify;
 
 /// The database that every cluster has, to be connected to while the target does not exist yet.
@@ -65,20 +61,6 @@ pub struct Road {
     target_conninfo: Conninfo,
     /// The `pg_dump` for this pair.
     pub pg_dump: ClientTool,
-}
-
-/// The source in one snapshot: its schema archive, and what the catalog says.
-pub struct SourceView {
-    /// Held until nothing reads the source any more.
-    pub snapshot: Snapshot,
-    /// The schema archive, as `pg_dump` wrote it.
-    pub archive: Vec<u8>,
-    toc: Toc,
-    facts: SourceFacts,
-    hidden: verify::Hidden,
-    /// Rows written to each table until then.
-    activity: Vec<Activity>,
-    exclude_data: BTreeSet<QualifiedName>,
 }
 
 /// What was seen of the source, and of the target as far as it does not matter what that holds.
@@ -247,7 +229,7 @@ impl Road {
         requested: &Requested,
         held: Option<Snapshot>,
     ) -> Result<Seen, Failure> {
-        let view = Box::pin(self.view_source(requested, held));
+        let view = Box::pin(SourceView::take(self, requested, held));
         let rest = Box::pin(self.ask_the_rest(requested));
         let (view, rest) = at_once(view, rest).await?;
         let (unreadable, database_settings, assumable_roles, new_database) = rest;
@@ -309,63 +291,6 @@ impl Road {
             version,
             &requested.restore,
         )?))
-    }
-
-    async fn view_source(
-        &self,
-        requested: &Requested,
-        held: Option<Snapshot>,
-    ) -> Result<SourceView, Failure> {
-        let filters = &requested.filters;
-        let Self {
-            source, pg_dump, ..
-        } = self;
-        filters.check_database(&source.facts.database)?;
-        filters.check_pg_dump(pg_dump.version.major())?;
-        let exclude_data = check_patterns(&[source], filters).await?;
-        let activity = catalog::activity(&source.session).await?;
-        let snapshot = match held {
-            Some(snapshot) => snapshot,
-            None => keeper::snapshot_for(source, requested.snapshot()).await?,
-        };
-        fault::point("snapshot-taken");
-        let archive = async {
-            let archive = dump_schema(source, pg_dump, (Some(&snapshot.id), filters)).await?;
-            fault::point("schema-dumped");
-            Ok(archive)
-        };
-        let facts = async {
-            let mut facts = catalog::source_facts(snapshot.session()).await?;
-            let worth_taking = Plan::worth_sampling(&facts, &self.target.facts);
-            let (sampled, hidden) = tokio::try_join!(
-                catalog::sampled(snapshot.session(), &worth_taking),
-                verify::Hidden::read(snapshot.session()),
-            )?;
-            facts.sampled = sampled;
-            Ok((facts, hidden))
-        };
-        let (archive, (mut facts, hidden)) = at_once(Box::pin(archive), Box::pin(facts)).await?;
-        let toc = Toc::parse(&archive)?;
-        // As pg_dump has it: who selects schemas or tables does not mean large objects.
-        if filters.iter().any(|filter| filter.kind.selects()) {
-            facts.large_objects.clear();
-        }
-        Ok(SourceView {
-            snapshot,
-            archive,
-            toc,
-            facts,
-            hidden,
-            activity,
-            exclude_data,
-        })
-    }
-}
-
-impl SourceView {
-    /// Its table of contents.
-    pub fn toc(&self) -> &Toc {
-        &self.toc
     }
 }
 

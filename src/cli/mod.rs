@@ -13,6 +13,7 @@
 //! | `arguments` | groups of options that several commands have |
 //! | `requested`, `patterns` | what was asked for, and whether there is any of it |
 //! | `inspect` | the first steps: who both ends are, what the source holds, what speaks against the move |
+//! | `source_view` | what the source holds, in one snapshot |
 //! | `schema` | a server's schema, by `pg_dump` |
 //! | `at_once` | two things that do not wait for each other |
 //! | `check` | looks before leaping |
@@ -73,6 +74,7 @@ mod schema;
 mod secrets;
 mod session;
 mod signals;
+mod source_view;
 mod status;
 mod sync;
 mod take_up;

@@ -56,6 +56,11 @@ impl Proof {
             sequences: self.observed.sequences.clone(),
             activity: self.activity.clone(),
             transactions: self.transactions.clone(),
+            unreadable: self
+                .salvage
+                .as_ref()
+                .map(|map| map.sequences.clone())
+                .unwrap_or_default(),
         }
     }
 
@@ -288,6 +293,8 @@ pub struct Before {
     pub activity: Vec<Activity>,
     /// The transactions that the snapshot sees.
     pub transactions: String,
+    /// Sequences that are damaged.
+    pub unreadable: BTreeSet<QualifiedName>,
 }
 
 /// A copy is of the snapshot, not of now: says whether the source has been written to since, and which tables.
@@ -303,7 +310,7 @@ pub async fn tell_writes_since(before: &Before, emitter: &dyn Emit) -> Result<()
 /// The same on a session of the source, outside of the snapshot.
 pub async fn writes_since(session: &Session, before: &Before) -> Result<What, Failure> {
     // nextval() begins a transaction only now and then, but it moves the sequence every time.
-    let sequences = catalog::sequences(session).await?;
+    let sequences = catalog::sequences_but(session, &before.unreadable).await?;
     let same_sequences = sequences == before.sequences;
     if same_sequences && current_transactions(session).await? == before.transactions {
         return Ok(What::SourceUnchanged);

@@ -14,6 +14,7 @@ use crate::ledger::{Identity, Request};
 use crate::model::{Bytes, Filters, FollowName, VerifyLevel};
 use crate::pg::Side;
 use crate::pg::conninfo::{Conninfo, Environment, Password};
+use crate::plan::Doubtful;
 use crate::salvage::DamageMap;
 use crate::toc::RestoreOptions;
 
@@ -44,6 +45,8 @@ pub struct Requested {
     pub salvage: Option<Arc<DamageMap>>,
     /// The target is to follow the source once the copy is proven.
     pub follow: Option<Wanted>,
+    /// The definitions, as an archive from elsewhere.
+    pub schema: Option<Arc<Vec<u8>>>,
 }
 
 /// Sizes that the operator may name.
@@ -93,6 +96,7 @@ impl Requested {
             keep_snapshot: None,
             salvage: None,
             follow: None,
+            schema: None,
         })
     }
 }
@@ -165,6 +169,7 @@ impl Requested {
             keep_snapshot_s: self.keep_snapshot.map(|keep_for| keep_for.as_secs()),
             salvage: false,
             follow: self.follow.clone(),
+            doubtful: Doubtful::default(),
         }
     }
 
@@ -187,6 +192,7 @@ impl Requested {
             keep_snapshot: request.keep_snapshot_s.map(Duration::from_secs),
             salvage: None,
             follow: request.follow.clone(),
+            schema: None,
             only_reads: false,
             skip_checks: Vec::new(),
             environment,

@@ -310,6 +310,13 @@ async fn look(
     if request.create && !requested.target_exists().await? {
         requested.create = true;
     }
+    if request.salvage {
+        let has_schema = salvage::has_schema(session.output.run_dir());
+        let describe = (!has_schema).then_some(&requested.filters);
+        let reached = Box::pin(salvage::reachable(requested.source, describe)).await;
+        let reached = reached.map_err(|failure| failure.while_doing("the source"))?;
+        requested.source = reached.conninfo;
+    }
     let mut road = Road::connect(&requested).await?;
     session.tell_start("resume", &road, &requested);
     let now = Identity::of(&road.source.facts);
@@ -323,9 +330,8 @@ async fn look(
         ));
     }
     if request.salvage {
-        salvage::reads_damage(&mut road);
-        requested.salvage =
-            Some(Box::pin(salvage::look_for_damage(session, &mut road, request.jobs)).await?);
+        let both = (&mut road, &mut requested);
+        Box::pin(salvage::go_on(session, both, request.doubtful)).await?;
     }
     let found = Box::pin(find(session, road, requested, (&request, past.begun))).await?;
     for text in gone {

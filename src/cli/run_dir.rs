@@ -257,7 +257,8 @@ impl RunDir {
                 .and_then(|events| events.set_len(events_bytes));
             return;
         }
-        for file in [REQUEST, EVENTS, "plan.json", "report.json", PAGE] {
+        let made = ["plan.json", "report.json", "schema-from.dump"];
+        for file in [REQUEST, EVENTS, PAGE].into_iter().chain(made) {
             let _ = fs::remove_file(self.path.join(file));
         }
         let _ = fs::remove_dir_all(self.path.join("schema"));

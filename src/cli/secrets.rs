@@ -14,15 +14,18 @@ use crate::pg::replace_process;
 pub const SOURCE_PASSWORD: &str = "PGCONVOY_SOURCE_PASSWORD";
 /// Where a password from `--target` goes.
 pub const TARGET_PASSWORD: &str = "PGCONVOY_TARGET_PASSWORD";
+/// Where a password from `--schema-from` goes.
+pub const SCHEMA_PASSWORD: &str = "PGCONVOY_SCHEMA_PASSWORD";
 
 /// Where a password from `--source-from-target` goes.
 pub const SOURCE_FROM_TARGET_PASSWORD: &str = "PGCONVOY_SOURCE_FROM_TARGET_PASSWORD";
 /// Where a password from `--target-from-source` goes.
 pub const TARGET_FROM_SOURCE_PASSWORD: &str = "PGCONVOY_TARGET_FROM_SOURCE_PASSWORD";
 
-const OPTIONS: [(&str, &str); 4] = [
+const OPTIONS: [(&str, &str); 5] = [
     ("--source", SOURCE_PASSWORD),
     ("--target", TARGET_PASSWORD),
+    ("--schema-from", SCHEMA_PASSWORD),
     ("--source-from-target", SOURCE_FROM_TARGET_PASSWORD),
     ("--target-from-source", TARGET_FROM_SOURCE_PASSWORD),
 ];

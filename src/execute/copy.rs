@@ -234,6 +234,9 @@ async fn once_more(
         }
     }
     let mut source = context.source.take().await?;
+    for &table in tables {
+        set(&mut source, unit(table), true).await?;
+    }
     let asked = ask_all(&mut source, &questions, attempt.gauge).await;
     let answers: Result<Vec<Relayed>, PgError> =
         asked.and_then(|answers| answers.into_iter().collect());
@@ -245,6 +248,9 @@ async fn once_more(
         }
     };
     fault::point_of("copy-read-again", || &attempt.job.label);
+    for &table in tables {
+        set(&mut source, unit(table), false).await?;
+    }
     context.source.give_back(source);
     let mut answers = answers.into_iter();
     let mut outcome = Outcome::default();
@@ -354,7 +360,13 @@ impl Wires {
                 Moment::BetweenLegs => fault::point_of("copy-between-tables", || &job.label),
             },
         };
+        for unit in units() {
+            set(&mut self.source, unit, true).await?;
+        }
         let passed = relay(self.ends(), &bundle, attempt.gauge).await?;
+        for unit in units() {
+            set(&mut self.source, unit, false).await?;
+        }
         let mut lines = Vec::new();
         for (&Part { number, table }, leg) in load.parts.iter().zip(&passed) {
             let name = &context.plan.tables[table].table.name;
@@ -409,6 +421,14 @@ pub(super) fn line<'a>(part: u32, what: &'a str, relayed: &Relayed) -> Line<'a> 
             digest: Some(relayed.digest),
         },
     }
+}
+
+/// Has a session of the source read a damaged table as it has to be, or no more.
+pub(super) async fn set(source: &mut Wire, unit: &CopyUnit, on: bool) -> Result<(), PgError> {
+    for statement in unit.settings(on) {
+        source.execute(&statement).await?;
+    }
+    Ok(())
 }
 
 /// A table, or a part of one, from one end of the road to the other; the whole of it is counted as well, so that a hole shows.

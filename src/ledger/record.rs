@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::{Activity, Extension, Sequence, ServerFacts};
 use crate::follow::Wanted;
 use crate::model::{Bytes, Filters, Oid, VerifyLevel};
+use crate::plan::Doubtful;
 use crate::toc::{RestoreOptions, Selection};
 
 /// What was asked for. Holds no password.
@@ -51,6 +52,9 @@ pub struct Request {
     /// The target follows the source once the copy is proven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow: Option<Wanted>,
+    /// What of it was read although it may be wrong.
+    #[serde(default, skip_serializing_if = "Doubtful::is_none")]
+    pub doubtful: Doubtful,
 }
 
 /// An archive, and by what it is known to be the same again.

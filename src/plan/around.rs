@@ -25,12 +25,17 @@ pub struct Salvaged {
     pub around: BTreeMap<QualifiedName, Around>,
     /// Tables of which something is lost: what refers to them need not hold.
     pub lossy: BTreeSet<QualifiedName>,
+    /// The source is damaged, and what nobody knows of may have made values others than they were: a constraint may break anywhere.
+    pub anywhere: bool,
+    /// Materialized views that are damaged: they are built anew, and there is nothing to compare them with.
+    pub matviews: BTreeSet<QualifiedName>,
 }
 
 impl Salvaged {
     /// What is run in the place of a statement that fails because of what is lost.
     pub fn otherwise(&self, tables: &[&QualifiedName]) -> Option<SqlText> {
-        let concerned = tables.iter().any(|table| self.lossy.contains(*table));
+        let is_lossy = |table: &&QualifiedName| self.lossy.contains(*table);
+        let concerned = self.anywhere || tables.iter().any(is_lossy);
         concerned.then(left_out)
     }
 }
@@ -57,6 +62,40 @@ pub struct Around {
     pub rows: Vec<Place>,
     /// Rows of which some columns cannot be read, and what stands in the place of each: `None` is NULL, otherwise a literal.
     pub patched: Vec<Patched>,
+    /// Some of that can be read only so.
+    #[serde(default, skip_serializing_if = "Doubtful::is_none")]
+    pub doubtful: Doubtful,
+}
+
+/// What is read of damaged pages although it may be wrong: on request alone, and whatever comes of it is marked as suspect.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubtful {
+    /// A page whose checksum is wrong is read all the same (`ignore_checksum_failure`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub checksums: bool,
+    /// A page whose header is wrong is read as an empty one (`zero_damaged_pages`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub zeros: bool,
+}
+
+impl Doubtful {
+    /// Whether nothing is.
+    pub fn is_none(&self) -> bool {
+        !self.checksums && !self.zeros
+    }
+
+    /// The statements that have a session read so, or no more.
+    pub fn statements(self, on: bool) -> Vec<SqlText> {
+        let settings = [
+            (self.checksums, "ignore_checksum_failure"),
+            (self.zeros, "zero_damaged_pages"),
+        ];
+        let to = if on { "on" } else { "off" };
+        let wanted = settings.iter().filter(|(is_wanted, _)| *is_wanted);
+        wanted
+            .map(|(_, name)| SqlText::from(format!("set {name} = {to}")))
+            .collect()
+    }
 }
 
 /// A row of which some columns cannot be read.
@@ -69,6 +108,15 @@ pub struct Patched {
 }
 
 impl Around {
+    /// The statements that have a session read only what it is asked for, or no more: a small table would be scanned as a whole,
+    /// and what is not asked for passed over when it had been read.
+    pub fn settings(&self, on: bool) -> Vec<SqlText> {
+        let scans = if on { "off" } else { "on" };
+        let mut statements = vec![SqlText::from(format!("set enable_seqscan = {scans}"))];
+        statements.extend(self.doubtful.statements(on));
+        statements
+    }
+
     /// A query for these columns of all that can be read; `filter` is a further condition.
     pub fn query(&self, table: &str, columns: &[String], filter: Option<&str>) -> String {
         let all = list(columns, &BTreeMap::new());
@@ -174,6 +222,7 @@ mod tests {
                 place: (3, 2),
                 columns: BTreeMap::from([("body".to_owned(), None)]),
             }],
+            doubtful: Doubtful::default(),
         }
     }
 
@@ -197,6 +246,20 @@ mod tests {
             none.query("t", &["a".to_owned(), "b".to_owned()], None),
             "select null, null where false"
         );
+    }
+
+    #[test]
+    fn only_what_was_asked_for_is_set() {
+        let doubtful = Doubtful {
+            checksums: true,
+            zeros: false,
+        };
+        assert!(!doubtful.is_none() && Doubtful::default().is_none());
+        assert_eq!(
+            doubtful.statements(true),
+            [SqlText::from("set ignore_checksum_failure = on")]
+        );
+        assert_eq!(Doubtful::default().statements(false), []);
     }
 
     #[test]

@@ -59,7 +59,10 @@ impl<'a> Builder<'a> {
                 self.plan_chunks(unit, ranges);
                 continue;
             }
-            if table.total > SMALL || self.is_in_order(&table.name) {
+            // Others are not read as a damaged one is because they travel with it.
+            let is_damaged = !self.units[unit].settings(true).is_empty();
+            let alone = self.is_in_order(&table.name) || is_damaged;
+            if table.total > SMALL || alone {
                 // What others refer to cannot be truncated.
                 let is_new = self.inputs.options.left.existing.is_none();
                 self.units[unit].freeze = is_new

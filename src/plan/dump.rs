@@ -9,8 +9,9 @@
 //! The rows are read in COPY's text format, which is what an archive holds. The pieces of a large table are many and small:
 //! who has read one waits for its turn to append it, and holds it in memory meanwhile.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::around::Around;
 use super::builder::client_encoding;
 use super::tables::{CopyUnit, Range};
 use crate::catalog::{ServerFacts, SourceFacts, Table};
@@ -49,7 +50,7 @@ pub struct DumpPlan {
 }
 
 /// What the operator asked for, as far as the plan depends on it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct DumpOptions {
     /// Number of workers.
     pub workers: u32,
@@ -57,6 +58,8 @@ pub struct DumpOptions {
     pub verify: VerifyLevel,
     /// Nothing was to be left out.
     pub everything: bool,
+    /// How damaged tables are read.
+    pub around: BTreeMap<QualifiedName, Around>,
 }
 
 /// A table whose rows are dumped.
@@ -140,7 +143,7 @@ impl DumpPlan {
                 entry: entry.to_string(),
                 role: server.role.clone(),
             })?;
-            units.push(unit(entry, table, server, options.workers)?);
+            units.push(unit(entry, table, (server, options))?);
         }
         let misunderstood = |entry: &Entry| DumpPlanError::Entry {
             entry: entry.to_string(),
@@ -198,8 +201,7 @@ fn unlisted(units: &[DumpUnit], facts: &SourceFacts) -> Vec<QualifiedName> {
 fn unit(
     entry: &Entry,
     table: &Table,
-    server: &ServerFacts,
-    workers: u32,
+    (server, options): (&ServerFacts, &DumpOptions),
 ) -> Result<DumpUnit, DumpPlanError> {
     let misunderstood = |what| DumpPlanError::Entry {
         entry: entry.to_string(),
@@ -225,11 +227,22 @@ fn unit(
     let file = file
         .to_str()
         .ok_or_else(|| misunderstood("its file's name"))?;
+    let mut copy = CopyUnit::as_text(table, entry.dump_id, &server.encoding);
+    let around = options.around.get(&table.name);
+    // What is read around damage is one statement.
+    let parts = if around.is_some() {
+        vec![None]
+    } else {
+        parts(table, server, options.workers)
+    };
+    if let Some(around) = around {
+        copy.read_around(around.clone(), &server.encoding);
+    }
     Ok(DumpUnit {
         dump_id: entry.dump_id,
-        copy: CopyUnit::as_text(table, entry.dump_id, &server.encoding),
+        copy,
         file: file.to_owned(),
-        parts: parts(table, server, workers),
+        parts,
     })
 }
 

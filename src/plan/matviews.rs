@@ -253,6 +253,19 @@ impl<'a> Builder<'a> {
         if self.inputs.options.verify == VerifyLevel::None {
             return;
         }
+        if self
+            .inputs
+            .options
+            .salvaged
+            .matviews
+            .contains(&matview.name)
+        {
+            self.notes.push(format!(
+                "materialized view {} is damaged on the source: it is refreshed, and not compared",
+                matview.name.shown()
+            ));
+            return;
+        }
         // Without the rows of a table that it reads, it cannot be what it is on the source.
         if let Some(table) = self.excluded_input(matview) {
             let (view, table) = (matview.name.shown(), table.shown());

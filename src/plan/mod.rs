@@ -65,7 +65,9 @@ use crate::model::{Bytes, DumpId, JobId, Oid, QualifiedName, Rows, SqlText, Veri
 use crate::toc::{RestoreOptions, Toc};
 
 pub use archived::{ArchiveData, Archived};
-pub use around::{Around, MOST_ROWS_OF_A_BLOCK, Patched, Place, Salvaged, at, in_blocks, left_out};
+pub use around::{
+    Around, Doubtful, MOST_ROWS_OF_A_BLOCK, Patched, Place, Salvaged, at, in_blocks, left_out,
+};
 pub use database::{DatabaseError, NewDatabase, Property};
 pub use dump::{DumpJob, DumpOptions, DumpPlan, DumpPlanError, DumpUnit, DumpWork};
 pub use forecast::Forecast;

@@ -203,6 +203,12 @@ impl CopyUnit {
         self.around.as_ref().is_none_or(|around| !around.plain)
     }
 
+    /// What a session that reads it is told before (`on`) and after, if it is damaged.
+    pub fn settings(&self, on: bool) -> Vec<SqlText> {
+        let around = self.around.as_ref().filter(|around| !around.plain);
+        around.map_or_else(Vec::new, |around| around.settings(on))
+    }
+
     /// `SELECT count(*)` of all rows, regardless of how they are read: a hole between two chunks shows.
     pub fn count(&self) -> SqlText {
         if let Some(query) = self.around_query(&[]) {

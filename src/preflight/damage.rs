@@ -17,6 +17,31 @@ pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
     .collect()
 }
 
+/// Files of relations that are missing or cut off: the server shows what is before them, and often says nothing.
+pub fn source_files(rows: Vec<String>, others: Vec<String>) -> Vec<Finding> {
+    let of_rows = (!rows.is_empty()).then(|| {
+        blocker(
+            "source-files",
+            "files of the source are missing or cut off: reading these tables fails, or shows fewer rows than there were without an \
+             error, and a copy would be called the same"
+                .to_owned(),
+            "Stop the server, copy its data directory as a whole, start a server on the copy, and see what can still be read of it: \
+             pgconvoy salvage --survey. Or restore a backup.",
+        )
+        .with_evidence(rows)
+    });
+    let of_others = (!others.is_empty()).then(|| {
+        warning(
+            "source-index-files",
+            "files of indexes of the source are missing or cut off; no row is lost with them, but queries that use them fail"
+                .to_owned(),
+            "REINDEX INDEX, on the source; the target builds its own.",
+        )
+        .with_evidence(others)
+    });
+    of_rows.into_iter().chain(of_others).collect()
+}
+
 fn checksums(facts: &CheckFacts<'_>) -> Option<Finding> {
     let state = &facts.source.state;
     let failures = state.checksum_failures.filter(|failures| *failures > 0)?;
@@ -169,6 +194,19 @@ mod tests {
     use super::*;
     use crate::catalog::Orphans;
     use crate::model::{Bytes, Severity};
+
+    #[test]
+    fn rows_that_may_be_missing_forbid_and_indexes_do_not() {
+        assert_eq!(source_files(Vec::new(), Vec::new()), []);
+        let one = || vec!["public.t: the file base/1/2.1 is missing".to_owned()];
+        let found = source_files(one(), one());
+        assert_eq!(rules(&found), ["source-files", "source-index-files"]);
+        assert_eq!(
+            (found[0].severity, found[1].severity),
+            (Severity::Blocker, Severity::Warning)
+        );
+        assert_eq!(found[0].evidence, one());
+    }
 
     #[test]
     fn checksum_failures_are_told_where_somebody_counts() {

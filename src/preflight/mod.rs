@@ -59,6 +59,7 @@ use crate::plan::Plan;
 use crate::toc::{Entry, RestoreOptions, Toc};
 
 pub use clean::clean;
+pub use damage::source_files;
 pub use rows_only::{RowsOnly, rows_only};
 pub use skip::{SKIPPABLE, pass_over};
 pub use target::{add_a_part, same_database};

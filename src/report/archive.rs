@@ -4,6 +4,7 @@ use crate::model::{Bytes, ExitStatus, Rows, VerifyLevel};
 use crate::progress::words;
 
 use super::facts::{Facts, listed};
+use super::sentence::{is_loss, losses};
 use super::{Conclusion, Ending, Report};
 
 /// Whether what is written is an archive.
@@ -20,6 +21,9 @@ pub(super) fn meaning(report: &Report) -> Option<&'static str> {
     Some(match status {
         ExitStatus::Proven => {
             "The archive holds what the source held at that moment, and each file was read again."
+        }
+        ExitStatus::Waived if report.waivers.iter().any(is_loss) => {
+            "The archive holds what could be read of a damaged database; what is lost is in its losses.json."
         }
         ExitStatus::Waived => "The archive is there, and not proven: that was asked for.",
         ExitStatus::Different => {
@@ -54,6 +58,7 @@ pub(super) fn conclude(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
                 "the rows were counted, and what was written was not read again (--verify counts)",
                 (facts, &archive),
             ),
+            _ if facts.report.waivers.iter().any(is_loss) => salvaged(facts, &archive),
             _ => proven(facts, &archive),
         },
     }
@@ -71,6 +76,27 @@ fn proven(facts: &Facts<'_>, archive: &str) -> Conclusion {
             facts.not_included()
         ),
         next: None,
+    }
+}
+
+/// The archive is whole as such, and the database was not.
+fn salvaged(facts: &Facts<'_>, archive: &str) -> Conclusion {
+    let bytes: Bytes = facts.report.tables.iter().map(|table| table.bytes).sum();
+    Conclusion {
+        status: ExitStatus::Waived,
+        sentence: format!(
+            "Salvaged, with losses: {} ({bytes}): {archive} holds exactly what could be read of the source {}. Something is lost of: {}. \
+             Also checked: {}.{}",
+            facts.identical_tables(),
+            facts.at_snapshot(),
+            listed(&losses(facts.report)),
+            checked(facts),
+            facts.not_included()
+        ),
+        next: Some(format!(
+            "What is lost is in losses.json, in the archive and in {}, row by row under lost/ and suspect/.",
+            facts.report.run_dir
+        )),
     }
 }
 

@@ -66,6 +66,28 @@ pub(super) fn proven(facts: &Facts<'_>) -> Conclusion {
     }
 }
 
+/// The archive is what could be read of a damaged database.
+pub(super) fn salvaged(facts: &Facts<'_>, losses: &[String]) -> Conclusion {
+    let report = facts.report;
+    let bytes: Bytes = report.tables.iter().map(|table| table.bytes).sum();
+    Conclusion {
+        status: ExitStatus::Waived,
+        sentence: format!(
+            "Salvaged, with losses: {} ({bytes}): the target holds exactly what {} holds, and that is what could be read of a damaged \
+             database. Something is lost of, or because of: {}.{}{}",
+            facts.identical_tables(),
+            archive(report),
+            listed(losses),
+            facts.also_the_same(),
+            not_included(facts)
+        ),
+        next: Some(format!(
+            "What is lost is in losses.json of the archive and, with constraints that do not hold because of it, in {}.",
+            facts.in_run_dir("losses.json")
+        )),
+    }
+}
+
 /// Whether the target is what the archive holds, and differs from the source as it is now.
 fn is_only_of_live_source(report: &Report) -> bool {
     let mut differences = report.differences.iter();

@@ -117,19 +117,24 @@ fn proven(facts: &Facts<'_>) -> Conclusion {
 }
 
 /// What could not be read of a damaged source.
-fn is_loss(waiver: &Waiver) -> bool {
+pub(super) fn is_loss(waiver: &Waiver) -> bool {
     waiver.rule.starts_with("salvage:")
+}
+
+/// What something is lost of.
+pub(super) fn losses(report: &Report) -> Vec<String> {
+    let losses = report.waivers.iter().filter(|waiver| is_loss(waiver));
+    losses
+        .map(|waiver| words::one_line(waiver.rule.trim_start_matches("salvage:")))
+        .collect()
 }
 
 /// What could be read of a damaged source is there, and what could not is accounted for.
 fn salvaged(facts: &Facts<'_>) -> Conclusion {
-    let losses: Vec<String> = facts
-        .report
-        .waivers
-        .iter()
-        .filter(|waiver| is_loss(waiver))
-        .map(|waiver| words::one_line(waiver.rule.trim_start_matches("salvage:")))
-        .collect();
+    let losses = losses(facts.report);
+    if restored::is_restore(facts.report) {
+        return restored::salvaged(facts, &losses);
+    }
     let bytes: Bytes = facts.report.tables.iter().map(|table| table.bytes).sum();
     Conclusion {
         status: ExitStatus::Waived,
@@ -141,7 +146,7 @@ fn salvaged(facts: &Facts<'_>) -> Conclusion {
             listed(&losses)
         ),
         next: Some(format!(
-            "What is lost is in {}/losses.json, row by row under lost/ and violations/.",
+            "What is lost is in {}/losses.json, row by row under lost/, suspect/ and violations/.",
             facts.report.run_dir
         )),
     }

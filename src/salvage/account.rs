@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::QualifiedName;
+use super::constraints::Key;
+use crate::model::{Oid, QualifiedName};
 use crate::plan::{Around, Place, Salvaged};
 
 /// Version of `losses.json`.
@@ -159,6 +160,12 @@ pub struct TableLosses {
     pub keys_file: Option<String>,
     /// Columns of rows that are otherwise there.
     pub lost_columns: Vec<LostColumn>,
+    /// Rows that are there and may be wrong: the server takes what they were read from for damaged.
+    #[serde(default)]
+    pub suspect_rows: u64,
+    /// The file with these rows, in the run directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspect_file: Option<String>,
     /// Why, each message once.
     pub causes: Vec<Cause>,
     /// What else is to be said.
@@ -178,6 +185,8 @@ impl TableLosses {
             key: Vec::new(),
             keys_file: None,
             lost_columns: Vec::new(),
+            suspect_rows: 0,
+            suspect_file: None,
             causes: Vec::new(),
             notes: Vec::new(),
         }
@@ -190,9 +199,12 @@ impl TableLosses {
         }
     }
 
-    /// Whether anything is lost.
+    /// Whether anything is lost, or suspect.
     pub fn is_loss(&self) -> bool {
-        !self.lost_rows.is_none() || !self.lost_blocks.is_empty() || !self.lost_columns.is_empty()
+        !self.lost_rows.is_none()
+            || !self.lost_blocks.is_empty()
+            || !self.lost_columns.is_empty()
+            || self.suspect_rows > 0
     }
 
     /// For people, in one line.
@@ -218,11 +230,30 @@ impl TableLosses {
                 self.lost_columns.len()
             ));
         }
+        if self.suspect_rows > 0 {
+            parts.push(format!(
+                "{} rows that are there are suspect",
+                self.suspect_rows
+            ));
+        }
         if parts.is_empty() {
             parts.push("nothing".to_owned());
         }
         parts.join(", ")
     }
+}
+
+/// Something else than a table that is lost, or a part of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostObject {
+    /// What sort of thing: `sequence`, `large object`.
+    pub class: String,
+    /// Which.
+    pub object: String,
+    /// What of it.
+    pub what: String,
+    /// Why.
+    pub cause: Cause,
 }
 
 /// A constraint of the source that does not hold on the target, because of what is lost.
@@ -255,6 +286,12 @@ pub struct Losses {
     pub tables: Vec<TableLosses>,
     /// Constraints that do not hold because of it.
     pub constraints: Vec<LeftConstraint>,
+    /// Sequences and large objects that cannot be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<LostObject>,
+    /// In an archive: constraints that may not hold in what is left, for whoever restores it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub may_not_hold: Vec<Key>,
     /// What else was found: damaged indexes and maps, of which no row is lost.
     pub notes: Vec<String>,
 }
@@ -262,7 +299,39 @@ pub struct Losses {
 impl Losses {
     /// Whether anything is lost.
     pub fn is_loss(&self) -> bool {
-        !self.constraints.is_empty() || self.tables.iter().any(TableLosses::is_loss)
+        !self.constraints.is_empty()
+            || !self.objects.is_empty()
+            || self.tables.iter().any(TableLosses::is_loss)
+    }
+
+    /// What is lost, for people: of which object, and what of it, in clauses.
+    pub fn said(&self) -> Vec<(String, Vec<String>)> {
+        let tables = self.tables.iter().filter(|table| table.is_loss());
+        let tables = tables.map(|table| {
+            let mut clauses = vec![table.shown()];
+            let keys = table.keys_file.iter();
+            clauses.extend(keys.map(|file| format!("their keys are in {file}")));
+            let suspect = table.suspect_file.iter();
+            clauses.extend(suspect.map(|file| format!("suspect rows are in {file}")));
+            (table.table.shown(), clauses)
+        });
+        let objects = self.objects.iter().map(|one| {
+            let clauses = vec![one.what.clone(), one.cause.message.clone()];
+            (format!("{} {}", one.class, one.object), clauses)
+        });
+        tables.chain(objects).collect()
+    }
+
+    /// The names of the files that it refers to.
+    pub fn files_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        let tables = self.tables.iter_mut();
+        tables.flat_map(|table| table.keys_file.iter_mut().chain(&mut table.suspect_file))
+    }
+
+    /// Tables of which something is lost.
+    pub fn lossy(&self) -> BTreeSet<QualifiedName> {
+        let lossy = self.tables.iter().filter(|table| table.is_loss());
+        lossy.map(|table| table.table.clone()).collect()
     }
 }
 
@@ -273,6 +342,15 @@ pub struct DamageMap {
     pub around: Vec<(QualifiedName, Around)>,
     /// Rows that were read of each table when it was looked at.
     pub rows: Vec<(QualifiedName, u64)>,
+    /// Materialized views that are damaged.
+    #[serde(default)]
+    pub matviews: BTreeSet<QualifiedName>,
+    /// Sequences whose values cannot be read.
+    #[serde(default)]
+    pub sequences: BTreeSet<QualifiedName>,
+    /// Large objects of which not everything can be read.
+    #[serde(default)]
+    pub large_objects: BTreeSet<Oid>,
     /// The account.
     pub losses: Losses,
 }
@@ -283,14 +361,25 @@ impl DamageMap {
         let of = |map: &Self| Salvaged {
             around: map.around.iter().cloned().collect(),
             lossy: map.lossy(),
+            anywhere: true,
+            matviews: map.matviews.clone(),
         };
         map.map(of).unwrap_or_default()
     }
 
     /// Tables of which something is lost.
     pub fn lossy(&self) -> BTreeSet<QualifiedName> {
-        let lossy = self.losses.tables.iter().filter(|table| table.is_loss());
-        lossy.map(|table| table.table.clone()).collect()
+        self.losses.lossy()
+    }
+
+    /// Tables that are damaged, and how many rows could be read of each.
+    pub fn damaged_rows(&self) -> impl Iterator<Item = (&QualifiedName, u64)> {
+        let around = self.around.iter().map(|(table, _)| table);
+        let tables = self.losses.tables.iter().map(|table| &table.table);
+        let damaged: BTreeSet<&QualifiedName> = around.chain(tables).collect();
+        let rows = self.rows.iter();
+        rows.filter(move |(table, _)| damaged.contains(table))
+            .map(|(table, rows)| (table, *rows))
     }
 }
 

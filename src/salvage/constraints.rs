@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::SalvageError;
 use crate::model::{QualifiedName, quote_ident};
 use crate::pg::{Answer, PgError, Query, Session};
@@ -14,20 +16,20 @@ pub(super) const KEYS: Query = Query::new(
     include_str!("../../sql/salvage/keys.sql"),
 );
 
-/// A primary key, a unique constraint or a foreign key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A primary key, a unique constraint or index, or a foreign key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
     /// Its table.
     pub table: QualifiedName,
     /// Its name.
     pub name: String,
-    /// `pg_constraint.contype`.
+    /// `pg_constraint.contype`; `i` is a unique index that is no constraint.
     pub kind: char,
     /// Its columns.
     pub columns: Vec<String>,
     /// For a foreign key: the table it points to, and the columns there.
     pub references: Option<(QualifiedName, Vec<String>)>,
-    /// As `ALTER TABLE … ADD CONSTRAINT name` takes it.
+    /// As `ALTER TABLE … ADD CONSTRAINT name` takes it; of an index all of its statement.
     pub definition: String,
 }
 
@@ -55,11 +57,31 @@ pub async fn keys(session: &Session) -> Result<Vec<Key>, SalvageError> {
     Ok(keys?)
 }
 
+pub(super) const DEPENDENTS: Query = Query::new(
+    "salvage/dependents.sql",
+    include_str!("../../sql/salvage/dependents.sql"),
+);
+
+/// Views that read a relation, also by way of each other.
+pub async fn dependents(
+    session: &Session,
+    relation: &QualifiedName,
+) -> Result<Vec<QualifiedName>, SalvageError> {
+    let rows = session
+        .query(&DEPENDENTS, &[&vec![relation.to_string()]])
+        .await?;
+    let views: Result<Vec<QualifiedName>, PgError> =
+        rows.iter().map(|row| row.name("schema", "name")).collect();
+    let mut views = views?;
+    views.retain(|view| view != relation);
+    Ok(views)
+}
+
 impl Key {
-    /// Whether it concerns any of these tables.
-    pub fn concerns(&self, tables: &BTreeSet<QualifiedName>) -> bool {
+    /// Whether its tables are all among these.
+    pub fn is_among(&self, tables: &BTreeSet<QualifiedName>) -> bool {
         let referenced = self.references.as_ref().map(|(table, _)| table);
-        tables.contains(&self.table) || referenced.is_some_and(|table| tables.contains(table))
+        tables.contains(&self.table) && referenced.is_none_or(|table| tables.contains(table))
     }
 
     /// What a difference calls it.
@@ -112,7 +134,9 @@ impl Key {
     /// What adds it when nothing violates it any more; or validates it, if it is there already.
     pub fn remedy(&self, is_there: bool) -> String {
         let name = quote_ident(&self.name);
-        if is_there {
+        if self.kind == 'i' {
+            format!("{};", self.definition)
+        } else if is_there {
             format!("ALTER TABLE {} VALIDATE CONSTRAINT {name};", self.table)
         } else {
             format!(
@@ -153,6 +177,6 @@ mod tests {
             key.remedy(true)
                 .ends_with("VALIDATE CONSTRAINT \"posts_author\";")
         );
-        assert!(key.concerns(&BTreeSet::from([table])));
+        assert!(key.is_among(&BTreeSet::from([table])));
     }
 }

@@ -2,6 +2,7 @@
 //! rows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::SalvageError;
 use super::files::{Listing, Shape, shape};
@@ -26,13 +27,22 @@ pub(super) const FILES: Query = Query::new(
     "salvage/files.sql",
     include_str!("../../sql/salvage/files.sql"),
 );
+pub(super) const SEQUENCES: Query = Query::new(
+    "salvage/sequences.sql",
+    include_str!("../../sql/salvage/sequences.sql"),
+);
 pub(super) const QUIET: Query = Query::new(
     "salvage/quiet.sql",
     include_str!("../../sql/salvage/quiet.sql"),
 );
 
-/// What a server that was shut down and started again has written before anybody does anything.
-const WRITTEN_BY_ITSELF: i64 = 64 << 10;
+/// What a server that was shut down and started again has written by the time that its catalogs have been read: with checksums, a page
+/// whose rows are found to be committed is logged as a whole.
+const WRITTEN_BY_ITSELF: i64 = 1 << 20;
+/// How often it is looked whether others are gone: a session that has just ended is there for a moment still.
+const LOOKS: u32 = 5;
+/// How long in between.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A column that is copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +66,26 @@ pub struct IndexFacts {
     pub columns: Vec<KeyColumn>,
 }
 
+/// What is searched like a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// One.
+    Table,
+    /// A materialized view.
+    Matview,
+    /// `pg_largeobject`.
+    LargeObjects,
+}
+
+/// A sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SequenceFile {
+    /// Its OID.
+    pub oid: Oid,
+    /// Its name.
+    pub name: QualifiedName,
+}
+
 /// A table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableFacts {
@@ -63,6 +93,8 @@ pub struct TableFacts {
     pub oid: Oid,
     /// Its name.
     pub name: QualifiedName,
+    /// Whether it is one.
+    pub kind: Kind,
     /// The path of its first file.
     pub path: String,
     /// Its files.
@@ -70,6 +102,8 @@ pub struct TableFacts {
     /// Pages that it had when they were last counted.
     pub pages: u32,
     /// What is wrong with the files of its TOAST.
+    pub toast_files: Vec<String>,
+    /// The same, and what seems to be missing from them.
     pub toast_wrong: Vec<String>,
     /// Columns that are copied.
     pub columns: Vec<ColumnFacts>,
@@ -106,6 +140,8 @@ impl Quiet {
 pub struct Facts {
     /// Tables, by OID.
     pub tables: Vec<TableFacts>,
+    /// Sequences.
+    pub sequences: Vec<SequenceFile>,
     /// The files of all relations, by directory.
     pub listings: BTreeMap<String, Listing>,
     /// Whether anybody uses it.
@@ -163,11 +199,65 @@ impl Facts {
                 ..table
             });
         }
+        let sequences = session.query(&SEQUENCES, &[]).await?;
+        let sequences = sequences.iter().map(|row| {
+            Ok(SequenceFile {
+                oid: row.oid("oid")?,
+                name: row.name("schema", "name")?,
+            })
+        });
         Ok(Self {
             tables,
+            sequences: sequences.collect::<Result<_, PgError>>()?,
             listings,
             quiet,
         })
+    }
+}
+
+/// What is wrong with a relation's files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrongFile {
+    /// Which relation.
+    pub relation: QualifiedName,
+    /// It is one of which rows would be missing, and not an index.
+    pub holds_rows: bool,
+    /// What, a clause.
+    pub what: String,
+}
+
+/// Relations whose files are missing or cut off. Looked at twice: they come and go.
+pub async fn wrong_files(session: &Session) -> Result<Vec<WrongFile>, SalvageError> {
+    let mut wrong = Facts::read(session).await?.wrong_files();
+    if !wrong.is_empty() {
+        let again = Facts::read(session).await?.wrong_files();
+        wrong.retain(|one| again.contains(one));
+    }
+    Ok(wrong)
+}
+
+impl Facts {
+    fn wrong_files(&self) -> Vec<WrongFile> {
+        let mut found = Vec::new();
+        for table in &self.tables {
+            let of_table = table.shape.wrong.iter().cloned();
+            let of_toast = table.toast_files.iter();
+            let of_toast = of_toast.map(|what| format!("{what} (the values of it that are long)"));
+            found.extend(of_table.chain(of_toast).map(|what| WrongFile {
+                relation: table.name.clone(),
+                holds_rows: true,
+                what,
+            }));
+            for index in &table.indexes {
+                let shape = self.shape_of(&index.path);
+                found.extend(shape.wrong.into_iter().map(|what| WrongFile {
+                    relation: index.name.clone(),
+                    holds_rows: false,
+                    what,
+                }));
+            }
+        }
+        found
     }
 }
 
@@ -189,7 +279,7 @@ fn table(row: &Answer, listings: &BTreeMap<String, Listing>) -> Result<TableFact
     let toast: Option<String> = row.get("toast_path")?;
     let pages = |column| Ok::<_, PgError>(u32::try_from(row.count(column)?).unwrap_or(u32::MAX));
     let toast_pages = pages("toast_pages")?;
-    let mut toast_wrong = Vec::new();
+    let (mut toast_wrong, mut toast_files) = (Vec::new(), Vec::new());
     if let Some(toast) = &toast {
         let shape = shape_in(listings, toast);
         if shape.reached < toast_pages {
@@ -198,14 +288,21 @@ fn table(row: &Answer, listings: &BTreeMap<String, Listing>) -> Result<TableFact
                 shape.reached
             ));
         }
+        toast_files.clone_from(&shape.wrong);
         toast_wrong.extend(shape.wrong);
     }
     Ok(TableFacts {
         oid: row.oid("oid")?,
         name: row.name("schema", "name")?,
+        kind: match row.char("kind")? {
+            'm' => Kind::Matview,
+            'L' => Kind::LargeObjects,
+            _ => Kind::Table,
+        },
         shape: shape_in(listings, &path),
         path,
         pages: pages("pages")?,
+        toast_files,
         toast_wrong,
         columns: Vec::new(),
         attributes: attributes(row)?,
@@ -283,6 +380,18 @@ fn empty_value(category: &str, name: &str) -> Option<&'static str> {
 
 /// Whether anybody uses the source now.
 pub async fn quiet(session: &Session) -> Result<Quiet, SalvageError> {
+    let mut found = look_around(session).await?;
+    for _ in 1..LOOKS {
+        if found.others == 0 {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+        found = look_around(session).await?;
+    }
+    Ok(found)
+}
+
+async fn look_around(session: &Session) -> Result<Quiet, SalvageError> {
     let rows = session.query(&QUIET, &[]).await?;
     let row = rows.first().ok_or(PgError::Answer {
         query: QUIET.name,

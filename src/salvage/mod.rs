@@ -21,7 +21,12 @@
 //! | `sight` | reads it |
 //! | `quarantine` | what was asked and never answered |
 //! | `survey` | the first pass over all tables |
+//! | `seen` | where rows were read (pure) |
 //! | `one_table` | the search of one of them |
+//! | `doubt` | what cannot be read otherwise, on request: it is suspect |
+//! | `objects` | sequences, large objects, materialized views |
+//! | `amcheck` | what that extension says, where it is installed |
+//! | `checksum` | the checksum of a page (pure) |
 //! | `page` | pages of heaps and B-trees (pure) |
 //! | `keys` | keys from the bytes of an index (pure) |
 //! | `crosscheck` | rows that are missing without an error |
@@ -31,21 +36,26 @@
 //! Nothing here writes to the source, or shows anything to anybody.
 
 pub mod account;
+mod amcheck;
+mod checksum;
 mod constraints;
 mod crosscheck;
+mod doubt;
 mod facts;
 mod files;
 mod keys;
+mod objects;
 mod one_table;
 mod page;
 mod probe;
 mod quarantine;
+mod seen;
 mod sight;
 mod survey;
 
-pub use account::{DamageMap, LeftConstraint, Losses, TableLosses};
-pub use constraints::{Key, keys as constraints};
-pub use facts::{Quiet, quiet};
+pub use account::{Cause, DamageClass, DamageMap, LeftConstraint, Losses, LostObject, TableLosses};
+pub use constraints::{Key, dependents, keys as constraints};
+pub use facts::{Facts, Quiet, WrongFile, quiet, wrong_files};
 pub use keys::{csv_line, file_name};
 pub use sight::patient_session;
 pub use survey::{Survey, survey};
@@ -56,13 +66,17 @@ use std::path::PathBuf;
 use crate::pg::{PgError, Query};
 
 /// For the test that shows every query to every server.
-pub const QUERIES: [Query; 6] = [
+pub const QUERIES: [Query; 10] = [
     facts::RELATIONS,
     facts::INDEXES,
     facts::COLUMNS,
     facts::FILES,
     facts::QUIET,
+    facts::SEQUENCES,
+    amcheck::INSTALLED,
+    amcheck::INDEXES,
     constraints::KEYS,
+    constraints::DEPENDENTS,
 ];
 
 /// Why a source could not be searched for damage.

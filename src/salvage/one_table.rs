@@ -8,10 +8,14 @@ use std::io::{self, Write as _};
 use super::SalvageError;
 use super::account::{Cause, DamageMap, LostColumn, TableLosses, gaps, runs};
 use super::crosscheck::{CrossCheck, cross_check};
-use super::facts::TableFacts;
+use super::doubt::Suspects;
+use super::facts::{Kind, TableFacts};
 use super::keys::{csv_line, file_name};
+use super::objects;
 use super::page::Standing;
 use super::probe::{Found, Probe, Search};
+use super::quarantine::Question;
+use super::seen::Seen;
 use super::sight::{Sight, patient_session};
 use super::survey::{Progress, Shared, Survey, held};
 use crate::model::quote_ident;
@@ -45,16 +49,23 @@ impl TableSearch<'_> {
         }
         let plain = around.as_ref().is_some_and(|around| around.plain);
         if !plain {
-            losses.rows_read = progress.seen.values().map(|seen| seen.count()).sum();
+            losses.rows_read = progress.seen.rows();
         }
         let session = patient_session(self.survey.source).await?;
         let seen = (!plain).then_some(&progress.seen);
         let check = cross_check(&session, (&self.shared.facts, table), seen).await?;
-        self.account(&check, &mut losses)?;
         let notes = check.damaged.iter();
         map.losses
             .notes
             .extend(notes.map(|note| format!("{}: {note}", table.name.shown())));
+        if table.kind == Kind::LargeObjects {
+            return objects::large_objects(&session, (self, &check), (losses, map)).await;
+        }
+        self.account(&check, &mut losses)?;
+        if table.kind == Kind::Matview {
+            objects::matview(table, &losses, map);
+            return Ok(());
+        }
         map.losses.tables_looked_at += 1;
         map.losses.rows_read += losses.rows_read;
         map.rows.push((table.name.clone(), losses.rows_read));
@@ -81,24 +92,21 @@ impl TableSearch<'_> {
         };
         if let Err(cause) = self.shared.ask(&mut sight, table, Probe::Open).await? {
             losses.because(cause);
-            match self.shared.ask(&mut sight, table, Probe::Plain).await? {
-                Ok(places) => {
-                    around.plain = true;
-                    losses.rows_read = places.rows;
-                }
-                Err(cause) => {
-                    losses.because(cause);
-                    progress.seen.clear();
-                    losses.lost_blocks = whole(table);
-                    if losses.lost_blocks.is_empty() {
-                        losses.lost_rows.unknown = true;
-                    }
-                }
-            }
+            around.plain = self
+                .plainly(&mut sight, (&mut progress.seen, &mut *losses))
+                .await?;
             return Ok(around);
         }
-        let mut found = self.search(&mut sight, progress, losses).await?;
-        self.patch(&mut found, &mut around, losses).await?;
+        let search = self.searching(progress);
+        let mut found = self
+            .search(&mut sight, search, (&mut progress.seen, &mut *losses))
+            .await?;
+        let mut suspects = self
+            .doubt(&mut found, (&mut progress.seen, &mut *losses))
+            .await?;
+        self.patch(&mut found, &mut around, (&mut *losses, &suspects))
+            .await?;
+        suspects.forget(&found.lost_rows);
         let failed: BTreeSet<u32> = progress
             .failed
             .iter()
@@ -107,7 +115,7 @@ impl TableSearch<'_> {
         let hurt: BTreeSet<u32> = failed.difference(&found.whole).copied().collect();
         around.blocks = gaps(&hurt, table.shape.reached);
         for &block in &hurt {
-            let seen = progress.seen.get(&block).copied().unwrap_or_default();
+            let seen = progress.seen.of(block);
             around
                 .rows
                 .extend(seen.iter().map(|offset| (block, offset)));
@@ -115,7 +123,12 @@ impl TableSearch<'_> {
         // They are there, in part.
         for row in &around.patched {
             let (block, offset) = row.place;
-            progress.seen.entry(block).or_default().insert(offset);
+            progress.seen.insert(block, offset);
+        }
+        if !suspects.is_empty() {
+            around.doubtful = self.survey.doubtful;
+            self.write_suspects(&suspects, (&around, &mut *losses))
+                .await?;
         }
         losses.lost_blocks = runs(&found.lost_blocks);
         let everywhere = ((0, 0), (u32::MAX, 0));
@@ -125,25 +138,55 @@ impl TableSearch<'_> {
         Ok(around)
     }
 
-    /// Asks for what failed by halves, until it is known what of it can be read.
-    async fn search(
+    /// Whether the table can be read by COPY alone, when no query can be planned; otherwise nothing of it can.
+    async fn plainly(
         &self,
         sight: &mut Sight,
-        progress: &mut Progress,
-        losses: &mut TableLosses,
+        (seen, losses): (&mut Seen, &mut TableLosses),
+    ) -> Result<bool, SalvageError> {
+        // COPY takes nothing but tables.
+        let plain = match self.table.kind {
+            Kind::Matview => Err(Cause::interrupted()),
+            _ => self.shared.ask(sight, self.table, Probe::Plain).await?,
+        };
+        match plain {
+            Ok(places) => {
+                losses.rows_read = places.rows;
+                Ok(true)
+            }
+            Err(cause) => {
+                losses.because(cause);
+                *seen = Seen::default();
+                losses.lost_blocks = whole(self.table);
+                losses.lost_rows.unknown = losses.lost_blocks.is_empty();
+                Ok(false)
+            }
+        }
+    }
+
+    fn searching(&self, progress: &Progress) -> Search {
+        Search::after_failures(&progress.failed, self.columns())
+    }
+
+    /// How many columns are copied.
+    pub fn columns(&self) -> u16 {
+        u16::try_from(self.table.columns.len()).unwrap_or(u16::MAX)
+    }
+
+    /// Asks for what failed by halves, until it is known what of it can be read.
+    pub async fn search(
+        &self,
+        sight: &mut Sight,
+        mut search: Search,
+        (seen, losses): (&mut Seen, &mut TableLosses),
     ) -> Result<Found, SalvageError> {
         let table = self.table;
-        let columns = u16::try_from(table.columns.len()).unwrap_or(u16::MAX);
-        let mut search = Search::after_failures(&progress.failed, columns);
         while let Some(probe) = search.next_probe() {
             let read = self.shared.ask(sight, table, probe).await?;
             search.told(probe, read.is_ok());
             match read {
                 Ok(places) if matches!(probe, Probe::Blocks { .. } | Probe::Rows { .. }) => {
-                    for (block, offsets) in places.seen {
-                        let seen = progress.seen.entry(block).or_default();
-                        offsets.iter().for_each(|offset| _ = seen.insert(offset));
-                    }
+                    seen.extend(places.seen);
                 }
                 Ok(_) => {}
                 Err(cause) => {
@@ -164,9 +207,11 @@ impl TableSearch<'_> {
         &self,
         found: &mut Found,
         around: &mut Around,
-        losses: &mut TableLosses,
+        (losses, suspects): (&mut TableLosses, &Suspects),
     ) -> Result<(), SalvageError> {
-        let session = patient_session(self.survey.source).await?;
+        // A small table would be scanned as a whole.
+        let alone = "set enable_indexonlyscan = off; set enable_seqscan = off";
+        let session = patient_session(&self.survey.source.with_opening(alone)).await?;
         for (place, columns) in std::mem::take(&mut found.lost_columns) {
             let facts = columns
                 .iter()
@@ -190,10 +235,12 @@ impl TableSearch<'_> {
                 .iter()
                 .zip(&replaced_in_order(self.table, &columns, &replaced))
             {
-                let probe = Probe::Column { place, column };
-                let cause = held(&self.shared.journal)
-                    .verdict(self.table.oid.0, probe)
-                    .cloned();
+                let question = Question {
+                    table: self.table.oid.0,
+                    probe: Probe::Column { place, column },
+                    doubtful: suspects.has(place),
+                };
+                let cause = held(&self.shared.journal).verdict(question).cloned();
                 losses.lost_columns.push(LostColumn {
                     place,
                     column: name.clone(),
@@ -247,7 +294,11 @@ impl TableSearch<'_> {
     }
 
     /// What the indexes say is missing.
-    fn account(&self, check: &CrossCheck, losses: &mut TableLosses) -> Result<(), SalvageError> {
+    pub fn account(
+        &self,
+        check: &CrossCheck,
+        losses: &mut TableLosses,
+    ) -> Result<(), SalvageError> {
         let table = self.table;
         for wrong in table.shape.wrong.iter().chain(&table.toast_wrong) {
             losses.because(Cause::silent(wrong.clone()));

@@ -381,11 +381,16 @@ impl Block<'_> {
         if u16_at(page, 10).unwrap_or(0) & ALL_VISIBLE != 0 {
             return Standing::Lost;
         }
-        match (pointer(page, root), chain.last()) {
+        let standing = match (pointer(page, root), chain.last()) {
             (Pointer::Dead, _) => Standing::Gone,
             (_, Some((_, tuple))) => version(tuple, fate),
             // An index is cleaned before a line pointer is given up.
             (_, None) => Standing::Lost,
+        };
+        // The map never says so of a page that does not say it itself: one of them is damaged, and nobody knows which.
+        match standing {
+            Standing::Gone if self.all_visible == Some(true) => Standing::Perhaps,
+            standing => standing,
         }
     }
 
@@ -559,6 +564,15 @@ mod tests {
         deleted[tuple + 4] = 200;
         deleted[tuple + 21] = 0x01;
         let by = |fate| move |_| fate;
+        // What the map says is not what the page says.
+        assert_eq!(
+            block(Some(&deleted)).standing(2, &by(Fate::Committed)),
+            Standing::Perhaps
+        );
+        let block = |page| Block {
+            all_visible: None,
+            ..block(page)
+        };
         for (fate, standing) in [
             (Fate::Committed, Standing::Gone),
             (Fate::Aborted, Standing::Lost),

@@ -102,6 +102,18 @@ impl Search {
         search
     }
 
+    /// Single rows besides.
+    #[must_use]
+    pub fn and_rows(mut self, places: impl IntoIterator<Item = Place>) -> Self {
+        let row = |(block, from): Place| Probe::Rows {
+            block,
+            from,
+            to: from.saturating_add(1),
+        };
+        self.open.extend(places.into_iter().map(row));
+        self
+    }
+
     /// What is to be read next; nothing if all is known.
     pub fn next_probe(&mut self) -> Option<Probe> {
         self.open.pop()
@@ -260,6 +272,24 @@ mod tests {
             search.told(probe, read);
         }
         assert_eq!(search.found().lost_rows, BTreeSet::from([(7, 5)]));
+    }
+
+    #[test]
+    fn single_rows_are_looked_at_like_those_of_a_block() {
+        let mut search = Search::among(&[], 2).and_rows([(3, 4), (9, 1)]);
+        while let Some(probe) = search.next_probe() {
+            let read = !matches!(
+                probe,
+                Probe::Rows { block: 9, .. } | Probe::Column { column: 1, .. }
+            );
+            search.told(probe, read);
+        }
+        let found = search.found();
+        assert_eq!(
+            found.lost_columns,
+            BTreeMap::from([((9, 1), BTreeSet::from([1]))])
+        );
+        assert!(found.lost_rows.is_empty() && found.lost_blocks.is_empty());
     }
 
     #[test]

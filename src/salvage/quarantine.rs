@@ -20,25 +20,37 @@ use super::probe::Probe;
 #[serde(tag = "what", rename_all = "snake_case")]
 enum Line {
     Asked {
-        table: u32,
-        probe: Probe,
+        #[serde(flatten)]
+        question: Question,
     },
     Read {
-        table: u32,
-        probe: Probe,
+        #[serde(flatten)]
+        question: Question,
     },
     Failed {
-        table: u32,
-        probe: Probe,
+        #[serde(flatten)]
+        question: Question,
         cause: Cause,
     },
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Question {
+    /// Of which relation, by its OID.
+    pub table: u32,
+    /// What of it.
+    pub probe: Probe,
+    /// Also if what is read may be wrong: what cannot be read otherwise is asked for once more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub doubtful: bool,
 }
 
 /// The journal, open.
 #[derive(Debug)]
 pub struct Quarantine {
     file: File,
-    failed: BTreeMap<(u32, Probe), Cause>,
+    failed: BTreeMap<Question, Cause>,
 }
 
 impl Quarantine {
@@ -47,56 +59,52 @@ impl Quarantine {
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true).mode(0o600);
         let file = options.open(path)?;
-        let mut open: BTreeSet<(u32, Probe)> = BTreeSet::new();
+        let mut open: BTreeSet<Question> = BTreeSet::new();
         let mut failed = BTreeMap::new();
         for line in BufReader::new(&file).lines() {
             match serde_json::from_str(&line?) {
-                Ok(Line::Asked { table, probe }) => {
-                    open.insert((table, probe));
+                Ok(Line::Asked { question }) => {
+                    open.insert(question);
                 }
-                Ok(Line::Read { table, probe }) => {
-                    open.remove(&(table, probe));
+                Ok(Line::Read { question }) => {
+                    open.remove(&question);
                 }
-                Ok(Line::Failed {
-                    table,
-                    probe,
-                    cause,
-                }) => {
-                    open.remove(&(table, probe));
-                    failed.insert((table, probe), cause);
+                Ok(Line::Failed { question, cause }) => {
+                    open.remove(&question);
+                    failed.insert(question, cause);
                 }
                 Err(_) => {}
             }
         }
-        failed.extend(open.into_iter().map(|probe| (probe, Cause::interrupted())));
+        let interrupted = open.into_iter();
+        failed.extend(interrupted.map(|question| (question, Cause::interrupted())));
         let mut quarantine = Self { file, failed };
         // A line that was cut off is ended.
         quarantine.file.write_all(b"\n")?;
         Ok(quarantine)
     }
 
-    /// Why a probe must not be asked again, if it must not.
-    pub fn verdict(&self, table: u32, probe: Probe) -> Option<&Cause> {
-        self.failed.get(&(table, probe))
+    /// Why it must not be asked again, if it must not.
+    pub fn verdict(&self, question: Question) -> Option<&Cause> {
+        self.failed.get(&question)
     }
 
     /// Before a probe is sent; it is on disk when this returns.
-    pub fn asks(&mut self, table: u32, probe: Probe) -> io::Result<()> {
-        self.write(&Line::Asked { table, probe })?;
+    pub fn asks(&mut self, question: Question) -> io::Result<()> {
+        self.write(&Line::Asked { question })?;
         self.file.sync_data()
     }
 
     /// It was read. That need not be on disk: it would only be asked for by halves.
-    pub fn read(&mut self, table: u32, probe: Probe) -> io::Result<()> {
-        self.write(&Line::Read { table, probe })
+    pub fn read(&mut self, question: Question) -> io::Result<()> {
+        self.write(&Line::Read { question })
     }
 
     /// It could not be read.
-    pub fn failed(&mut self, table: u32, probe: Probe, cause: &Cause) -> io::Result<()> {
-        self.failed.insert((table, probe), cause.clone());
+    pub fn failed(&mut self, question: Question, cause: &Cause) -> io::Result<()> {
+        self.failed.insert(question, cause.clone());
         self.write(&Line::Failed {
-            table,
-            probe,
+            question,
             cause: cause.clone(),
         })
     }
@@ -117,13 +125,17 @@ mod tests {
     fn what_was_asked_and_never_answered_is_not_asked_again() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("journal");
-        let blocks = |from, to| Probe::Blocks { from, to };
+        let blocks = |table, from, to| Question {
+            table,
+            probe: Probe::Blocks { from, to },
+            doubtful: false,
+        };
         {
             let mut journal = Quarantine::open(&path).expect("opened");
-            journal.asks(1, blocks(0, 8)).expect("written");
-            journal.read(1, blocks(0, 8)).expect("written");
-            journal.asks(1, blocks(8, 9)).expect("written");
-            assert!(journal.verdict(1, blocks(8, 9)).is_none());
+            journal.asks(blocks(1, 0, 8)).expect("written");
+            journal.read(blocks(1, 0, 8)).expect("written");
+            journal.asks(blocks(1, 8, 9)).expect("written");
+            assert!(journal.verdict(blocks(1, 8, 9)).is_none());
         }
         OpenOptions::new()
             .append(true)
@@ -131,11 +143,21 @@ mod tests {
             .and_then(|mut file| file.write_all(b"{\"what\":\"asked\",\"tab"))
             .expect("half a line");
         let mut journal = Quarantine::open(&path).expect("opened");
-        assert!(journal.verdict(1, blocks(0, 8)).is_none());
-        let cause = journal.verdict(1, blocks(8, 9)).expect("it is known");
+        assert!(journal.verdict(blocks(1, 0, 8)).is_none());
+        let cause = journal.verdict(blocks(1, 8, 9)).expect("it is known");
         assert_eq!(cause.class, DamageClass::Crash);
-        journal.asks(2, blocks(0, 1)).expect("written");
+        // In doubt it may be asked once more.
+        let in_doubt = Question {
+            doubtful: true,
+            ..blocks(1, 8, 9)
+        };
+        assert!(journal.verdict(in_doubt).is_none());
+        journal.asks(blocks(2, 0, 1)).expect("written");
+        journal
+            .failed(in_doubt, &Cause::interrupted())
+            .expect("written");
         let again = Quarantine::open(&path).expect("opened");
-        assert!(again.verdict(2, blocks(0, 1)).is_some());
+        assert!(again.verdict(blocks(2, 0, 1)).is_some());
+        assert!(again.verdict(in_doubt).is_some());
     }
 }

@@ -4,15 +4,17 @@
 //! moment: the server is waited for, and what was asked is not asked again. Errors are asked for in English, whatever the
 //! server speaks: they stand in the account. Nothing is written: sessions of the source are read-only.
 
-use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
 use std::time::{Duration, Instant};
 
 use super::SalvageError;
 use super::account::{Cause, DamageClass};
+use super::seen::Seen;
 use crate::model::{RowLayout, SqlText};
-use crate::pg::wire::{Gauge, RowSink, Wire, read_rows};
+use crate::pg::wire::{Gauge, RowSink, Unframed, Wire, read_into, read_rows};
 use crate::pg::{Connector, PgError, Session};
-use crate::plan::Place;
+use crate::plan::{Doubtful, Place};
 
 /// How long a server that crashed is waited for.
 const RECOVERY: Duration = Duration::from_secs(600);
@@ -22,40 +24,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 const GRACE: Duration = Duration::from_secs(30);
 /// The first bytes of a row that a sink is shown ([`RowSink`]).
 const HEAD: usize = 64 << 10;
-
-/// Line pointers of a block, of which a page of 8 kB has at most 291.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Offsets([u64; 5]);
-
-impl Offsets {
-    /// Adds one; `false` if there is no such line pointer.
-    pub fn insert(&mut self, offset: u16) -> bool {
-        let Some(word) = self.0.get_mut(usize::from(offset / 64)) else {
-            return false;
-        };
-        *word |= 1 << (offset % 64);
-        true
-    }
-
-    /// Whether it is among them.
-    pub fn has(&self, offset: u16) -> bool {
-        let word = self.0.get(usize::from(offset / 64));
-        word.is_some_and(|word| word >> (offset % 64) & 1 == 1)
-    }
-
-    /// All of them.
-    pub fn iter(self) -> impl Iterator<Item = u16> {
-        (1..320).filter(move |&offset| self.has(offset))
-    }
-
-    /// How many.
-    pub fn count(self) -> u64 {
-        self.0.iter().map(|word| u64::from(word.count_ones())).sum()
-    }
-}
-
-/// Rows that were read, by block.
-pub type Seen = BTreeMap<u32, Offsets>;
 
 /// Takes note of where rows are, by their first column, and of text that is none.
 #[derive(Debug, Default)]
@@ -99,7 +67,7 @@ impl RowSink for Places {
             self.strange = true;
             return;
         };
-        if !self.seen.entry(place.0).or_default().insert(place.1) {
+        if !self.seen.insert(place.0, place.1) {
             self.strange = true;
         }
         if self.utf8
@@ -125,29 +93,49 @@ pub struct Sight {
     connector: Connector,
     wire: Option<Wire>,
     timeout: Duration,
+    doubtful: Doubtful,
+    /// Whether the session may scan a table as a whole; unknown, if there is none.
+    scans: Option<bool>,
 }
 
 impl Sight {
     /// For a source; opens nothing yet.
     pub fn new(connector: &Connector, timeout: Duration) -> Self {
-        let opening = format!(
+        Self::doubting(connector, timeout, Doubtful::default())
+    }
+
+    /// The same, for what cannot be read otherwise.
+    pub fn doubting(connector: &Connector, timeout: Duration, doubtful: Doubtful) -> Self {
+        let mut opening = format!(
             "set statement_timeout = '{}ms'; set lc_messages = 'C'; set enable_indexonlyscan = off; \
              set enable_indexscan = off; set enable_bitmapscan = off",
             timeout.as_millis()
         );
+        for statement in doubtful.statements(true) {
+            let _infallible = write!(opening, "; {statement}");
+        }
         Self {
             connector: connector.with_opening(&opening),
             wire: None,
             timeout,
+            doubtful,
+            scans: None,
         }
     }
 
-    /// Reads rows whose first column is their place.
+    /// Whether it reads what may be wrong.
+    pub fn is_doubtful(&self) -> bool {
+        !self.doubtful.is_none()
+    }
+
+    /// Reads rows whose first column is their place. A small table is only scanned as a whole if that is meant (`scans`): otherwise rows that
+    /// were not asked for would be read as well, and passed over then.
     pub async fn places(
         &mut self,
-        query: &str,
+        (query, scans): (&str, bool),
         (encoding, utf8): (&str, bool),
     ) -> Result<Result<Places, Cause>, SalvageError> {
+        self.may_scan(scans).await?;
         let sql = SqlText::from(format!("copy ({query}) to stdout ({encoding})"));
         let places = match self.rows(&sql, Places::new(utf8)).await? {
             Ok((_, places)) => places,
@@ -172,10 +160,7 @@ impl Sight {
         sql: &SqlText,
         sink: S,
     ) -> Result<Result<(u64, S), Cause>, SalvageError> {
-        let mut wire = match self.wire.take() {
-            Some(wire) => wire,
-            None => self.open().await?,
-        };
+        let mut wire = self.take().await?;
         let gauge = Gauge::default();
         let read = read_rows(&mut wire, sql, RowLayout::Text, (&gauge, sink));
         let Ok(read) = tokio::time::timeout(self.timeout + GRACE, read).await else {
@@ -210,6 +195,50 @@ impl Sight {
             Some(cause) => Ok(Err(cause)),
             None => Err(error.into()),
         }
+    }
+
+    /// Writes rows as they come. The inner error is that of the writer.
+    pub async fn copy<W: io::Write + Unpin>(
+        &mut self,
+        sql: &SqlText,
+        into: W,
+    ) -> Result<io::Result<W>, SalvageError> {
+        self.may_scan(false).await?;
+        let mut wire = self.take().await?;
+        let mut into = Unframed::new(into);
+        let read = read_into(
+            &mut wire,
+            sql,
+            RowLayout::Text,
+            (&Gauge::default(), &mut into),
+        )
+        .await;
+        if let Some(error) = into.failure() {
+            return Ok(Err(error));
+        }
+        read?;
+        self.wire = Some(wire);
+        Ok(Ok(into.into_inner()))
+    }
+
+    async fn may_scan(&mut self, scans: bool) -> Result<(), SalvageError> {
+        let mut wire = self.take().await?;
+        if self.scans != Some(scans) {
+            let to = if scans { "on" } else { "off" };
+            let setting = SqlText::from(format!("set enable_seqscan = {to}"));
+            wire.execute(&setting).await?;
+            self.scans = Some(scans);
+        }
+        self.wire = Some(wire);
+        Ok(())
+    }
+
+    async fn take(&mut self) -> Result<Wire, SalvageError> {
+        if let Some(wire) = self.wire.take() {
+            return Ok(wire);
+        }
+        self.scans = None;
+        self.open().await
     }
 
     async fn open(&self) -> Result<Wire, SalvageError> {
@@ -263,8 +292,8 @@ mod tests {
         places.row(0, b"(1,2)\tgood\n");
         places.row(0, b"(1,291)\tbad \xff\n");
         assert_eq!(places.not_text, Some((1, 291)));
-        assert_eq!(places.seen[&1].iter().collect::<Vec<_>>(), [2, 291]);
-        assert_eq!(places.seen[&1].count(), 2);
+        assert_eq!(places.seen.of(1).iter().collect::<Vec<_>>(), [2, 291]);
+        assert_eq!(places.seen.rows(), 2);
         assert!(!places.strange);
     }
 }

@@ -5,25 +5,28 @@
 //! is looked at again one after the other, and only the one that was asked is blamed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::SalvageError;
-use super::account::{Cause, DamageMap, FORMAT};
+use super::account::{Cause, DamageClass, DamageMap, FORMAT};
+use super::checksum::refused;
 use super::crosscheck::{PAGES, heap_pages};
 use super::facts::{ColumnFacts, Facts, TableFacts};
 use super::one_table::TableSearch;
 use super::page::suspects;
 use super::probe::Probe;
-use super::quarantine::Quarantine;
-use super::sight::{Places, Seen, Sight, patient_session};
+use super::quarantine::{Quarantine, Question};
+use super::seen::Seen;
+use super::sight::{Places, Sight, patient_session};
+use super::{SalvageError, amcheck, objects};
 use crate::catalog::ServerFacts;
 use crate::model::{SqlText, quote_ident, quote_literal};
 use crate::pg::Connector;
-use crate::plan::{Place, at, in_blocks};
+use crate::plan::{Doubtful, Place, at, in_blocks};
 
 /// Blocks of a table that are read at once in the first pass, where the server can.
 const BLOCKS_AT_ONCE: u32 = 16_384;
@@ -43,6 +46,10 @@ pub struct Survey<'a> {
     pub jobs: u32,
     /// How long one thing may take.
     pub timeout: Duration,
+    /// What is read although it may be wrong, and then marked as suspect.
+    pub doubtful: Doubtful,
+    /// Also what costs another reading of everything is asked, where the source offers it.
+    pub thorough: bool,
     /// Where the journal and the lists of lost keys are written.
     pub directory: &'a Path,
     /// Is told what is being done.
@@ -72,13 +79,16 @@ pub(super) struct Progress {
 pub(super) struct Shared {
     pub facts: Facts,
     pub major: u32,
-    encoding: String,
+    pub encoding: String,
     utf8: bool,
     pub journal: Mutex<Quarantine>,
     tasks: Mutex<VecDeque<Task>>,
     progress: Mutex<BTreeMap<usize, Progress>>,
     /// Rows that cannot be what their page says, by table: the server is never asked for them.
     suspects: Mutex<BTreeMap<u32, BTreeSet<Place>>>,
+    /// Pages that the server would not take from disk, and why, by table: it may have them in memory all the same, because
+    /// somebody has told it to let them pass.
+    refused: Mutex<BTreeMap<u32, BTreeMap<u32, &'static str>>>,
 }
 
 pub(super) fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -108,6 +118,7 @@ pub async fn survey(survey: &Survey<'_>) -> Result<DamageMap, SalvageError> {
         tasks: Mutex::new(tasks(&facts, survey.server.version.major())),
         progress: Mutex::default(),
         suspects: Mutex::default(),
+        refused: Mutex::default(),
         facts,
     });
     first_pass(survey, &shared).await?;
@@ -124,6 +135,8 @@ pub async fn survey(survey: &Survey<'_>) -> Result<DamageMap, SalvageError> {
         };
         search.conclude(progress, &mut map).await?;
     }
+    objects::sequences(survey, &shared, &mut map).await?;
+    amcheck::look(survey, &shared, &mut map).await?;
     Ok(map)
 }
 
@@ -212,8 +225,9 @@ impl Shared {
                 pages => pages?,
             };
             for (block, page) in (first..).zip(pages) {
-                let found = page.map(|page| suspects(&page, &table.attributes));
-                let found = found.unwrap_or_default();
+                let Some(page) = page else { continue };
+                self.look_at_page(table, (block, &page));
+                let found = suspects(&page, &table.attributes);
                 if !found.is_empty() {
                     let mut suspects = held(&self.suspects);
                     let of_table = suspects.entry(table.oid.0).or_default();
@@ -225,6 +239,18 @@ impl Shared {
         Ok(())
     }
 
+    /// Notes a page that the server would not take from disk. Of a server that is in use, what is on disk says little.
+    fn look_at_page(&self, table: &TableFacts, (block, page): (u32, &[u8])) {
+        let quiet = &self.facts.quiet;
+        if !quiet.is_cold() {
+            return;
+        }
+        if let Some(why) = refused(page, block, quiet.checksums) {
+            let mut refused = held(&self.refused);
+            refused.entry(table.oid.0).or_default().insert(block, why);
+        }
+    }
+
     /// Suspicious rows among these places.
     pub fn suspects(&self, table: &TableFacts, from: Place, to: Place) -> Vec<Place> {
         let suspects = held(&self.suspects);
@@ -233,7 +259,10 @@ impl Shared {
     }
 
     /// What must not be asked for, because there are suspicious rows in it.
-    fn forbidden(&self, table: &TableFacts, probe: Probe) -> Option<Cause> {
+    fn forbidden(&self, table: &TableFacts, (probe, doubtful): (Probe, bool)) -> Option<Cause> {
+        if !doubtful && let Some(cause) = self.refused(table, probe) {
+            return Some(cause);
+        }
         let (from, to) = match probe {
             Probe::Blocks { from, to } => ((from, 0), (to, 0)),
             Probe::Plain => ((0, 0), (u32::MAX, 0)),
@@ -246,6 +275,29 @@ impl Shared {
         )))
     }
 
+    /// What must not be asked for, because a page of it is not what it should be on disk.
+    fn refused(&self, table: &TableFacts, probe: Probe) -> Option<Cause> {
+        let (from, to) = match probe {
+            Probe::Blocks { from, to } => (from, to),
+            Probe::Plain => (0, u32::MAX),
+            Probe::Page { block } | Probe::Rows { block, .. } => (block, block.saturating_add(1)),
+            Probe::Row { place } | Probe::Column { place, .. } => {
+                (place.0, place.0.saturating_add(1))
+            }
+            Probe::Open => return None,
+        };
+        let refused = held(&self.refused);
+        let (block, why) = refused.get(&table.oid.0)?.range(from..to).next()?;
+        let message = format!(
+            "invalid page in block {block} of relation {}: {why}",
+            table.path
+        );
+        Some(Cause {
+            class: DamageClass::Corrupted,
+            ..Cause::silent(message)
+        })
+    }
+
     /// Asks for one thing, unless it is in quarantine; it is written down before.
     pub async fn ask(
         &self,
@@ -253,38 +305,36 @@ impl Shared {
         table: &TableFacts,
         probe: Probe,
     ) -> Result<Result<Places, Cause>, SalvageError> {
-        let oid = table.oid.0;
-        let noted = |source| SalvageError::File {
-            doing: "writing",
-            path: PathBuf::from("salvage.journal"),
-            source,
+        let question = Question {
+            table: table.oid.0,
+            probe,
+            doubtful: sight.is_doubtful(),
         };
-        if let Some(cause) = held(&self.journal).verdict(oid, probe) {
+        if let Some(cause) = held(&self.journal).verdict(question) {
             return Ok(Err(cause.clone()));
         }
-        if let Some(cause) = self.forbidden(table, probe) {
+        if let Some(cause) = self.forbidden(table, (probe, question.doubtful)) {
             return Ok(Err(cause));
         }
-        held(&self.journal).asks(oid, probe).map_err(noted)?;
+        held(&self.journal).asks(question).map_err(noted)?;
         let options = (self.encoding.as_str(), self.utf8);
         let read = if probe == Probe::Plain {
             let sql = format!("copy {} to stdout ({})", plain(table), self.encoding);
             let rows = sight.rows(&SqlText::from(sql), ()).await?;
             rows.map(|(rows, ())| Places::without_places(rows))
         } else {
-            sight.places(&self.query(table, probe), options).await?
+            let (query, scans) = self.query(table, probe);
+            sight.places((&query, scans), options).await?
         };
         match &read {
-            Ok(_) => held(&self.journal).read(oid, probe).map_err(noted)?,
-            Err(cause) => held(&self.journal)
-                .failed(oid, probe, cause)
-                .map_err(noted)?,
+            Ok(_) => held(&self.journal).read(question).map_err(noted)?,
+            Err(cause) => held(&self.journal).failed(question, cause).map_err(noted)?,
         }
         Ok(read)
     }
 
-    /// The query of a probe: the place of each row, and what is to be read of it.
-    fn query(&self, table: &TableFacts, probe: Probe) -> String {
+    /// The query of a probe: the place of each row, and what is to be read of it; and whether that is the whole table.
+    fn query(&self, table: &TableFacts, probe: Probe) -> (String, bool) {
         let name = |column: &ColumnFacts| quote_ident(&column.name);
         let all = || table.columns.iter().map(name).collect::<Vec<_>>();
         let (columns, conditions) = match probe {
@@ -323,7 +373,17 @@ impl Shared {
             )
         };
         let branches: Vec<String> = conditions.iter().map(branch).collect();
-        branches.join(" union all ")
+        let is_whole = conditions.iter().any(|condition| condition == "true");
+        (branches.join(" union all "), is_whole)
+    }
+}
+
+/// The journal cannot be written.
+pub(super) fn noted(source: io::Error) -> SalvageError {
+    SalvageError::File {
+        doing: "writing",
+        path: PathBuf::from("salvage.journal"),
+        source,
     }
 }
 

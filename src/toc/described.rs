@@ -71,6 +71,67 @@ impl<'a> Words<'a> {
         None
     }
 
+    /// Where the item of a list ends that begins here: at a comma, or at the end of the list.
+    fn item_end(&self, from: usize) -> Option<usize> {
+        let mut depth = 0_u32;
+        for at in from..self.tokens.len() {
+            if depth == 0 && (self.is(at, ",") || self.is(at, ")")) {
+                return Some(at);
+            }
+            if self.is(at, "(") {
+                depth += 1;
+            } else if self.is(at, ")") {
+                depth -= 1;
+            }
+        }
+        None
+    }
+
+    /// The type that a column's definition begins with.
+    fn type_in(&self, from: usize, to: usize) -> String {
+        const BEHIND: [&str; 9] = [
+            "NOT",
+            "NULL",
+            "DEFAULT",
+            "COLLATE",
+            "GENERATED",
+            "CONSTRAINT",
+            "CHECK",
+            "STORAGE",
+            "COMPRESSION",
+        ];
+        let mut text = String::new();
+        let mut depth = 0_u32;
+        let mut last_end = None;
+        for at in from..to {
+            if self.is(at, "(") {
+                depth += 1;
+                continue;
+            }
+            if self.is(at, ")") {
+                depth = depth.saturating_sub(1);
+                last_end = None;
+                continue;
+            }
+            if depth > 0 {
+                continue;
+            }
+            if BEHIND.iter().any(|word| self.is(at, word)) {
+                break;
+            }
+            // What stood apart stands apart.
+            let start = self.tokens.get(at).map(|token| token.start);
+            let is_apart = start != last_end && !text.is_empty();
+            let belongs_to_it = [b'.', b'[', b']'].contains(&self.text(at)[0]);
+            if is_apart && !belongs_to_it {
+                text.push(' ');
+            }
+            text.push_str(&String::from_utf8_lossy(self.text(at)));
+            last_end = self.tokens.get(at).map(|token| token.end);
+        }
+        text
+    }
+
     /// The name that begins here, and where it ends.
     fn name(&self, mut at: usize) -> Option<(Vec<Text>, usize)> {
         let mut parts = Vec::new();
@@ -197,6 +258,38 @@ impl Toc {
         })
     }
 
+    /// The columns that a `TABLE` entry defines, each with its type, without what is in parentheses behind it; `None` if it does not list
+    /// them.
+    pub fn defined_columns(&self, entry: &Entry) -> Option<Vec<(String, String)>> {
+        let words = self.words(entry)?;
+        let mut at = words.find(&["TABLE"])? + 1;
+        (_, at) = words.name(at)?;
+        if !words.is(at, "(") {
+            return None;
+        }
+        at += 1;
+        let mut columns = Vec::new();
+        while !words.is(at, ")") {
+            if words.is(at, "CONSTRAINT") {
+                break;
+            }
+            let (name, behind) = words.name(at)?;
+            let ends = words.item_end(behind)?;
+            columns.push((
+                name.first()?.to_str()?.to_owned(),
+                words.type_in(behind, ends),
+            ));
+            at = ends + usize::from(words.is(ends, ","));
+        }
+        Some(columns)
+    }
+
+    /// Whether the columns of a `TABLE` entry are all that it has: others may come from tables that it inherits from.
+    pub fn inherits_columns(&self, entry: &Entry) -> bool {
+        let words = self.words(entry);
+        words.is_none_or(|words| words.find(&["INHERITS"]).is_some())
+    }
+
     /// Whether a table's definition says that it is not logged.
     pub fn is_unlogged(&self, entry: &Entry) -> bool {
         entry
@@ -237,6 +330,38 @@ mod tests {
 
     fn name(schema: &str, name: &str) -> QualifiedName {
         QualifiedName::new(schema, name)
+    }
+
+    #[test]
+    fn columns_have_types_without_what_is_in_parentheses() {
+        let (toc, table) = with(
+            "TABLE",
+            "CREATE TABLE s.t (\n    id bigint DEFAULT nextval('s.q'::regclass) NOT NULL,\n    \"a b\" character varying(20),\n    \
+             at timestamp(3) without time zone NOT NULL,\n    n numeric(10,2)[],\n    e s.\"my type\",\n    \
+             g integer GENERATED ALWAYS AS ((1 + 2)) STORED,\n    CONSTRAINT c CHECK ((id > 0))\n);\n",
+        );
+        let columns = toc.defined_columns(&table).expect("columns");
+        let shown: Vec<(&str, &str)> = columns
+            .iter()
+            .map(|(name, of)| (name.as_str(), of.as_str()))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                ("id", "bigint"),
+                ("a b", "character varying"),
+                ("at", "timestamp without time zone"),
+                ("n", "numeric[]"),
+                ("e", "s.\"my type\""),
+                ("g", "integer"),
+            ]
+        );
+        assert!(!toc.inherits_columns(&table));
+        let (toc, child) = with("TABLE", "CREATE TABLE c (\n)\nINHERITS (s.t);\n");
+        assert_eq!(toc.defined_columns(&child), Some(Vec::new()));
+        assert!(toc.inherits_columns(&child));
+        let (toc, typed) = with("TABLE", "CREATE TABLE c OF s.r;\n");
+        assert_eq!(toc.defined_columns(&typed), None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::pg::{PgError, Query, Session};
 use crate::toc::RestoreOptions;
 
 use super::constraints::{KeyTriggers, key_triggers};
-use super::sequences::{Feed, feeds};
+use super::sequences::{Feed, feeds, feeds_if_any};
 use super::{
     Outcome, Scope, constraints, extensions, large_objects, readiness, rows, sequences, statements,
 };
@@ -95,13 +95,27 @@ pub struct Hidden {
 impl Hidden {
     /// Reads it.
     pub async fn read(session: &Session) -> Result<Self, PgError> {
+        Self::with_feeds(session, false).await
+    }
+
+    /// The same of a server whose catalog may be damaged: which columns take their values from sequences may be unknown.
+    pub async fn read_of_damaged(session: &Session) -> Result<Self, PgError> {
+        Self::with_feeds(session, true).await
+    }
+
+    async fn with_feeds(session: &Session, is_damaged: bool) -> Result<Self, PgError> {
         let (states, key_triggers) =
             tokio::try_join!(biased; states(session), key_triggers(session))?;
         // What a server may refuse is asked alone.
+        let feeds = if is_damaged {
+            feeds_if_any(session).await?
+        } else {
+            feeds(session).await?
+        };
         Ok(Self {
             states,
             key_triggers,
-            feeds: feeds(session).await?,
+            feeds,
             major: session.version().major(),
             default_versions: extensions::default_versions(session).await?,
         })

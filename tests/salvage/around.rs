@@ -99,11 +99,23 @@ fn a_survey_touches_nothing_and_says_the_same() {
             |(block, _)| block == 1,
         ),
         harmless("sound", |_| {}),
+        // Two entries have changed places: every row can be read, and amcheck alone knows.
+        harmless("disorder", |files| {
+            let at = PAGE + 24 + 4 * 4;
+            let pointers = files.read("accounts_pkey", at, 8);
+            files.write(
+                "accounts_pkey",
+                at,
+                &[&pointers[4..], &pointers[..4]].concat(),
+            );
+        }),
     ];
     let Some(lab) = Lab::start(18, false, &cases) else {
         return;
     };
-    for (database, status) in [("hurt", 6), ("sound", 0)] {
+    lab.source
+        .psql("disorder", "create extension amcheck; checkpoint");
+    for (database, status) in [("hurt", 6), ("sound", 0), ("disorder", 0)] {
         let source = lab.source.conninfo(database);
         let run = Pgconvoy::new([
             "salvage",
@@ -112,13 +124,19 @@ fn a_survey_touches_nothing_and_says_the_same() {
             &source,
             "--run-dir",
             "run",
+            "--ignore-checksum-failure",
         ])
         .run();
         assert_eq!(run.status, status, "{run}");
-        let word = if status == 6 {
-            "public.accounts: lost: "
-        } else {
-            "no damage was found"
+        assert!(
+            run.stderr
+                .contains("--ignore-checksum-failure does nothing"),
+            "{run}"
+        );
+        let word = match database {
+            "hurt" => "public.accounts: lost: ",
+            "disorder" => "the index public.accounts_pkey, by amcheck: ",
+            _ => "no damage was found",
         };
         assert!(run.stdout.contains(word), "{run}");
         let count = lab.before.at("accounts", |(block, _)| block == 1).len();
@@ -221,30 +239,58 @@ fn a_run_that_is_killed_goes_on_without_searching_again() {
     }
 }
 
+/// What is on the target must be what the search has read: salvaged and lost together are all that there was.
+#[cfg(feature = "faults")]
+#[test]
+fn a_difference_that_is_not_in_the_account_is_one() {
+    let cases = [loses(
+        "hurt",
+        "accounts",
+        |files| files.scramble("accounts", 1),
+        |(block, _)| block == 1,
+    )];
+    let Some(lab) = Lab::start(18, false, &cases) else {
+        return;
+    };
+    let killed = lab
+        .prepare("hurt", &[])
+        .env("PGCONVOY_FAULT", "kill@planned")
+        .run();
+    assert_eq!(killed.status, -1, "{killed}");
+    let path = killed.path("run/salvage.json");
+    let text = fs::read_to_string(&path).expect("the map");
+    let mut map: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let rows = map["rows"].as_array_mut().expect("a list");
+    let of_accounts = rows.iter_mut().find(|one| one[0]["name"] == "accounts");
+    let count = &mut of_accounts.expect("it is damaged")[1];
+    *count = (count.as_u64().expect("a number") + 1).into();
+    fs::write(&path, map.to_string()).expect("written");
+    let run_dir = killed.path("run").display().to_string();
+    let run = Pgconvoy::new(["resume", &run_dir]).run();
+    assert_eq!(run.status, 3, "{run}");
+    assert!(
+        run.stderr.contains("more, or less, than the account says"),
+        "{run}"
+    );
+}
+
 #[test]
 fn what_is_not_supported_is_refused_by_name() {
-    for option in [
-        "--archive=somewhere",
-        "--schema-from=elsewhere",
-        "--ignore-checksum-failure",
-        "--zero-damaged-pages",
+    let to = [
+        "salvage",
+        "--source",
+        "host=/nowhere",
+        "--archive",
+        "somewhere",
+    ];
+    for more in [
+        ["--target", "host=/nowhere"],
+        ["--overwrite", "shop"],
+        ["--schema-from", "elsewhere"],
     ] {
-        let run = Pgconvoy::new([
-            "salvage",
-            "--source",
-            "host=/nowhere",
-            "--target",
-            "host=/nowhere",
-            option,
-        ])
-        .run();
+        let run = Pgconvoy::new(to.iter().chain(&more)).run();
         assert_eq!(run.status, 2, "{run}");
-        let name = option.split('=').next().expect("a name");
-        assert!(
-            run.stderr
-                .contains(&format!("salvage {name} is not supported")),
-            "{run}"
-        );
+        assert!(run.stderr.contains("cannot be used with"), "{run}");
     }
     let Some(source) = Server::start(18) else {
         return;

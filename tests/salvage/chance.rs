@@ -3,22 +3,83 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 
 use pgconvoy::pg::cluster::StopMode;
 
 use crate::lab::{Lab, PAGE, TABLES, harmless, losses, rows_of};
 use crate::support::binary::Pgconvoy;
 
-/// How many; `PGCONVOY_SALVAGE=whole` is a thousand.
-fn rounds() -> u64 {
-    let whole = std::env::var("PGCONVOY_SALVAGE").is_ok_and(|value| value == "whole");
-    if whole { 1000 } else { 10 }
+/// Whether all of it is to be done.
+fn is_whole() -> bool {
+    std::env::var("PGCONVOY_SALVAGE").is_ok_and(|value| value == "whole")
+}
+
+fn number(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
+    Some(value.parse().expect("a number"))
+}
+
+/// Which rounds: a few; with `PGCONVOY_SALVAGE=whole` a thousand, or those from `PGCONVOY_SALVAGE_FROM` on, as many as
+/// `PGCONVOY_SALVAGE_ROUNDS`.
+fn rounds() -> std::ops::Range<u64> {
+    if !is_whole() {
+        return 0..6;
+    }
+    let from = number("PGCONVOY_SALVAGE_FROM").unwrap_or(0);
+    from..from + number("PGCONVOY_SALVAGE_ROUNDS").unwrap_or(1000)
+}
+
+/// What came of all rounds.
+#[derive(Default)]
+struct Figures {
+    statuses: BTreeMap<i32, u64>,
+    /// Rows that are in what `pg_dump` gets out, which is nothing if it fails.
+    dumped: u64,
+    dumps: u64,
+    salvaged: u64,
+    there: u64,
+}
+
+impl Figures {
+    /// Appended to a file that `make test-salvage` adds up.
+    fn keep(&self, rounds: &std::ops::Range<u64>) {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("salvage-figures.txt");
+        let count = |status| self.statuses.get(&status).copied().unwrap_or(0);
+        let line = format!(
+            "rounds {} to {}: {} with 0, {} with 6, {} with 3, {} with 1; of {} rows salvaged {}; pg_dump succeeded {} times and got {}\n",
+            rounds.start,
+            rounds.end,
+            count(0),
+            count(6),
+            count(3),
+            count(1),
+            self.there,
+            self.salvaged,
+            self.dumps,
+            self.dumped
+        );
+        print!("{line}");
+        let file = fs::OpenOptions::new().append(true).create(true).open(&path);
+        file.and_then(|mut file| file.write_all(line.as_bytes()))
+            .expect("the figures are kept");
+    }
 }
 
 struct Dice(u64);
 
 impl Dice {
+    /// Those of a round.
+    fn of(seed: u64, round: u64) -> Self {
+        let mut dice = Self((seed ^ round.wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1);
+        for _ in 0..8 {
+            dice.roll(2);
+        }
+        dice
+    }
+
     fn one_of<'a>(&mut self, all: &[&'a str]) -> &'a str {
         let number = self.roll(all.len() as u64);
         all[usize::try_from(number).expect("small")]
@@ -38,10 +99,12 @@ fn heavy_pages_overwritten_at_random() {
     let Some(mut lab) = Lab::start(18, false, &cases) else {
         return;
     };
-    let seed = std::env::var("PGCONVOY_SALVAGE_SEED")
-        .ok()
-        .map_or(0x5eed_5a17, |seed| seed.parse().expect("a number"));
-    let mut dice = Dice(seed);
+    let seed = number("PGCONVOY_SALVAGE_SEED").unwrap_or(0x5eed_5a17);
+    let mut figures = Figures::default();
+    let all: u64 = TABLES
+        .iter()
+        .map(|(table, _)| lab.before.rows[table].len() as u64)
+        .sum();
     let source = lab.source.conninfo("shop");
     let target = lab.target.database("there");
     let relations = lab.source.psql(
@@ -50,7 +113,9 @@ fn heavy_pages_overwritten_at_random() {
          where c.relkind in ('r', 't', 'i') and c.oid >= 16384 and pg_relation_size(c.oid) > 0 order by 1",
     );
     let relations: Vec<&str> = relations.lines().collect();
-    for round in 0..rounds() {
+    for round in rounds() {
+        // Each round is what it is, whichever were before.
+        let mut dice = Dice::of(seed, round);
         let path = lab.source.cluster.data_dir().join(dice.one_of(&relations));
         lab.source.cluster.stop(StopMode::Fast).expect("it stops");
         let before = fs::read(&path).expect("read");
@@ -90,28 +155,48 @@ fn heavy_pages_overwritten_at_random() {
         ])
         .run();
         assert!(matches!(run.status, 0 | 1 | 3 | 6), "{what}\n{run}");
+        *figures.statuses.entry(run.status).or_default() += 1;
+        figures.there += all;
         assert!(!run.stderr.contains("panicked"), "{what}\n{run}");
         if matches!(run.status, 0 | 6) {
-            check(&lab, &what, &run);
+            figures.salvaged += check(&lab, &what, &run);
+        }
+        if is_whole() && pg_dump(&lab) {
+            figures.dumps += 1;
+            figures.dumped += all;
         }
         lab.source.cluster.stop(StopMode::Fast).expect("it stops");
         fs::write(&path, &before).expect("written");
         lab.source.cluster.resume().expect("it starts");
     }
+    figures.keep(&rounds());
+}
+
+/// Whether `pg_dump` gets anything out of it: it gives up at the first error.
+fn pg_dump(lab: &Lab) -> bool {
+    let dump = lab
+        .source
+        .tool("pg_dump")
+        .args(["-Fc", "-f", "/dev/null", "-d"])
+        .arg(lab.source.conninfo("shop"))
+        .output();
+    dump.expect("pg_dump runs").status.success()
 }
 
 /// What is missing is in the account. Noise within a value cannot be told from a value, so that rows may differ, but not in number.
-fn check(lab: &Lab, what: &str, run: &crate::support::binary::Finished) {
+fn check(lab: &Lab, what: &str, run: &crate::support::binary::Finished) -> u64 {
     let account = losses(run);
     let tables = account["tables"].as_array().expect("a list");
     let accounts: BTreeMap<&str, &serde_json::Value> = tables
         .iter()
         .map(|table| (table["table"]["name"].as_str().expect("a name"), table))
         .collect();
+    let mut salvaged = 0;
     for table in TABLES {
         let before: BTreeSet<String> = lab.before.rows[table.0].keys().cloned().collect();
         let there: BTreeSet<String> = rows_of(&lab.target, "there", table).into_keys().collect();
         let missing = before.difference(&there).count() as u64;
+        salvaged += before.len() as u64 - missing;
         if missing == 0 {
             continue;
         }
@@ -130,4 +215,5 @@ fn check(lab: &Lab, what: &str, run: &crate::support::binary::Finished) {
         );
         assert!(run.status == 6 || missing <= changed, "{what}\n{run}");
     }
+    salvaged
 }

@@ -1,6 +1,7 @@
 //! Damaged pages and files of tables: every row that can be read arrives, and every other one is accounted for by its key.
 
 use crate::lab::{Case, Lab, PAGE, loses};
+use crate::support::binary::Pgconvoy;
 
 /// A page of which nothing is left, in all the ways in which that can be.
 fn pages() -> Vec<Case> {
@@ -165,6 +166,22 @@ fn files_that_are_cut_or_gone() {
     let Some(mut lab) = Lab::start(18, false, &cases) else {
         return;
     };
+    // A check sees as much without reading a row.
+    let (source, target) = (
+        lab.source.conninfo("missing"),
+        lab.target.database("checked"),
+    );
+    let ends = [
+        "check",
+        "--no-measure",
+        "--source",
+        &source,
+        "--target",
+        &target,
+    ];
+    let run = Pgconvoy::new(ends).run();
+    assert_eq!(run.status, 4, "{run}");
+    assert!(run.stdout.contains("public.accounts: the file"), "{run}");
     lab.check(&cases);
 }
 

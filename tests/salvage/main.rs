@@ -4,18 +4,28 @@
 //! | file | |
 //! |---|---|
 //! | `lab` | a server with a database for each damage, and what must come of it |
+//! | `archive` | an archive instead of a target, with the account in it |
 //! | `heaps` | damaged pages and files of tables |
 //! | `values` | damaged TOAST, values and transactions |
 //! | `around` | damaged indexes and maps; a server that crashes; constraints; resuming |
+//! | `doubt` | pages with a wrong checksum, read all the same |
+//! | `catalogs` | damaged catalogs, and definitions from elsewhere |
+//! | `objects` | sequences, large objects, materialized views; transactions nobody knows of; values that hang |
 //! | `chance` | pages overwritten at random |
+//! | `cost` | what one bad block in a gigabyte costs |
 //! | `story` | a relation file that is missing, as an operator meets it |
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod archive;
 mod around;
+mod catalogs;
 mod chance;
+mod cost;
+mod doubt;
 mod heaps;
 mod lab;
+mod objects;
 mod story;
 mod values;

@@ -1,7 +1,7 @@
 //! Damaged values: what is out of line and cannot be read becomes NULL, and the row arrives without it; what a row says of
 //! transactions is no reason to lose it, unless the server does not show it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pgconvoy::pg::cluster::StopMode;
 use serde_json::json;
@@ -30,6 +30,17 @@ fn toast() -> Vec<Case> {
             },
             |place| place == (3, 2),
         ),
+        // Its number is that of the part before: there are two of one, and none of the other.
+        loses_bodies(
+            "part_doubled",
+            |files| {
+                let (_, before) = files.tuple("posts toast", (3, 1));
+                let (_, tuple) = files.tuple("posts toast", (3, 2));
+                let number = files.read("posts toast", before + 28, 4);
+                files.write("posts toast", tuple + 28, &number);
+            },
+            |place| place == (3, 2),
+        ),
         loses_bodies(
             "toast_cut",
             |files| files.truncate("posts toast", 20 * PAGE),
@@ -45,6 +56,28 @@ fn toast() -> Vec<Case> {
             |files| files.scramble("posts toast index", 0),
             |_| true,
         ),
+        // The page says of a row that it was deleted, and the map that there are none such.
+        Case {
+            name: "infomask",
+            damage: Box::new(|files| {
+                let (_, tuple) = files.tuple("accounts", (5, 4));
+                let page = 5 * PAGE;
+                let flags = files.read("accounts", page + 10, 1)[0];
+                files.write("accounts", page + 10, &[flags & !4]);
+                files.write("accounts", tuple + 4, &3u32.to_le_bytes());
+                let mask = files.read("accounts", tuple + 21, 1)[0];
+                files.write("accounts", tuple + 21, &[mask & !0x08 | 0x04]);
+            }),
+            expected: Box::new(|before| Expected {
+                status: 6,
+                lost: BTreeMap::from([(
+                    "accounts",
+                    before.at("accounts", |place| place == (5, 4)),
+                )]),
+                bounded: true,
+                ..Expected::default()
+            }),
+        },
         Case {
             name: "not_text",
             damage: Box::new(|files| {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::measure;
 use crate::catalog::{self, Circumstances, DatabaseFacts, Orphans, Pulse, SourceFacts};
-use crate::cli::inspect::{Inspection, Road};
+use crate::cli::inspect::{Inspection, Road, Server};
 use crate::cli::prove::SAID_BEFORE;
 use crate::cli::requested::{Requested, Sizes};
 use crate::failure::{Failure, FailureKind};
@@ -13,6 +13,7 @@ use crate::pg::PgError;
 use crate::plan::{Left, Plan};
 use crate::preflight::{self, CheckFacts, NOT_LOOKED_AT, PreflightFacts};
 use crate::report::check::{Between, Check, Forecast, Measured};
+use crate::salvage::{self, WrongFile};
 use crate::verify::{self, Readiness};
 
 /// Rows are counted by the server with a delay of up to a second.
@@ -50,6 +51,7 @@ pub async fn look(requested: Requested, asked: &Asked) -> Result<Check, Failure>
     };
     let before = Before::ask(&road, &requested).await?;
     let mut findings = before.refused();
+    look_at_files(&road.source, &mut findings).await;
     let target_facts = road.view_target(&requested).await?;
     let began = Instant::now();
     let seen = Box::pin(road.see(&requested, None)).await;
@@ -163,6 +165,26 @@ async fn second_pulse(inspection: &Inspection, first: Pulse) -> Result<Pulse, Fa
     }
     tokio::time::sleep(BETWEEN_PULSES.saturating_sub(since)).await;
     Ok(Pulse::read(session).await?)
+}
+
+/// Whether the files of all tables are there, where the role may look: the cheap part of what `salvage --survey` looks at.
+async fn look_at_files(source: &Server, findings: &mut Vec<Finding>) {
+    if !source.facts.superuser {
+        return;
+    }
+    match salvage::wrong_files(&source.session).await {
+        Ok(wrong) => {
+            let (rows, others): (Vec<WrongFile>, Vec<WrongFile>) =
+                wrong.into_iter().partition(|one| one.holds_rows);
+            let said = |files: Vec<WrongFile>| {
+                let said = files.into_iter();
+                said.map(|one| format!("{}: {}", one.relation.shown(), one.what))
+                    .collect()
+            };
+            findings.extend(preflight::source_files(said(rows), said(others)));
+        }
+        Err(error) => findings.push(not_looked_at("files on the source", &error.to_string())),
+    }
 }
 
 /// In a session of its own, because it is cut off. What it may not read, or if there is no room for it, it says.

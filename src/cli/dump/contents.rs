@@ -39,6 +39,7 @@ pub(super) async fn contents(
         server,
         pg_dump,
         snapshot,
+        ..
     } = source;
     let mut arguments: Vec<OsString> = vec![
         "--format=custom".into(),

@@ -6,17 +6,21 @@
 //!
 //! | file | |
 //! |---|---|
+//! | `account` | what of a damaged source is lost, in the archive |
 //! | `contents` | what `pg_dump` would write as its table of contents |
 //! | `request` | what was asked for, as a session that goes on needs it |
 //! | `write` | everything from the plan to the manifest |
 //!
 //! The commit point is the last step of `write`: the archive gets its name, or in object storage its manifest.
 
+mod account;
 mod contents;
 mod request;
 mod write;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -29,6 +33,7 @@ use super::inspect::Server;
 use super::keeper;
 use super::output::Output;
 use super::patterns::check_patterns;
+use super::salvage::{self, LeftOut};
 use super::session::step;
 use super::signals;
 use crate::archive::{Codec, Unfinished, absolute};
@@ -36,12 +41,14 @@ use crate::catalog;
 use crate::event::{Emit as _, What};
 use crate::execute::Stop;
 use crate::failure::Failure;
-use crate::model::{Endpoint, ExitStatus, Severity, Side};
+use crate::model::{Endpoint, ExitStatus, Filters, Severity, Side, VerifyLevel};
 use crate::pg::Snapshot;
 use crate::pg::client_tools::{ClientTool, Search};
 use crate::pg::conninfo::{Conninfo, Environment};
+use crate::plan::Doubtful;
 use crate::preflight::{self, PreflightFacts};
 use crate::report::Ending;
+use crate::salvage::DamageMap;
 use crate::toc::RestoreOptions;
 
 pub(super) use request::{DumpRequest, asked_for, finished_before};
@@ -112,6 +119,24 @@ struct Source {
     server: Server,
     pg_dump: ClientTool,
     snapshot: Snapshot,
+    /// What of it can be read, if it is damaged.
+    damage: Option<Arc<DamageMap>>,
+}
+
+/// What is to be dumped, and how.
+pub(super) struct Asked {
+    /// From where.
+    pub conninfo: Conninfo,
+    /// To where, as it was given.
+    pub archive: PathBuf,
+    pub compress: Codec,
+    pub filters: Filters,
+    pub restore: RestoreOptions,
+    pub jobs: u32,
+    pub verify: VerifyLevel,
+    pub keep_snapshot: Option<Duration>,
+    /// The source is damaged.
+    pub salvage: Option<Doubtful>,
 }
 
 impl DumpArgs {
@@ -123,23 +148,46 @@ impl DumpArgs {
             return Box::pin(detach::start(&options, &more)).await;
         }
         let output = Output::start(&options)?;
-        Box::pin(run(self, output)).await
+        let asked = match self.asked() {
+            Ok(asked) => asked,
+            Err(failure) => {
+                output.abandon(&failure).await;
+                return Err(failure);
+            }
+        };
+        Box::pin(run(asked, (self.running, self.retry), output)).await
     }
 
-    fn jobs(&self) -> u32 {
-        self.jobs.unwrap_or_else(SpeedArgs::cores)
+    fn asked(&self) -> Result<Asked, Failure> {
+        Ok(Asked {
+            conninfo: self.connection.resolve(&Environment::of_process())?,
+            archive: self.archive.clone(),
+            compress: self.compress,
+            filters: self.selection.filters()?,
+            restore: self.leave_out.restore_options(false),
+            jobs: self.jobs.unwrap_or_else(SpeedArgs::cores),
+            verify: self.verify.level(),
+            keep_snapshot: self.keeper.keep_snapshot(),
+            salvage: None,
+        })
     }
 }
 
 /// Dumps.
-async fn run(args: DumpArgs, output: Output) -> Result<ExitStatus, Failure> {
+pub(super) async fn run(
+    asked: Asked,
+    (running, retry): (RunningArgs, RetryArgs),
+    output: Output,
+) -> Result<ExitStatus, Failure> {
     let stop = signals::watch(&output);
     let prepared = tokio::select! {
-        prepared = Box::pin(prepare(&args, &output)) => prepared,
+        prepared = Box::pin(prepare(asked, &output)) => prepared,
         failure = signals::stopped(stop.clone()) => Err(failure),
     };
     let (source, request) = match prepared {
         Ok(prepared) => prepared,
+        // A search for damage took its time: a session that goes on begins with what it has found.
+        Err(failure) if salvage::has_begun(&output) => return Ok(output.fail(failure).await),
         // Nothing was written, so there is nothing to keep a record of.
         Err(failure) => {
             output.abandon(&failure).await;
@@ -149,8 +197,8 @@ async fn run(args: DumpArgs, output: Output) -> Result<ExitStatus, Failure> {
     let session = Session {
         output: &output,
         stop,
-        running: args.running,
-        retry: args.retry,
+        running,
+        retry,
     };
     let written = Box::pin(write::write(source, &request, &session, None)).await;
     conclude(written, output).await
@@ -196,36 +244,32 @@ async fn conclude(written: Result<(), Failure>, output: Output) -> Result<ExitSt
 }
 
 /// The look before the leap: everything up to here only reads.
-async fn prepare(args: &DumpArgs, output: &Output) -> Result<(Source, DumpRequest), Failure> {
+async fn prepare(mut asked: Asked, output: &Output) -> Result<(Source, DumpRequest), Failure> {
     let environment = Environment::of_process();
-    let archive = absolute(&args.archive)?;
-    let conninfo = args.connection.resolve(&environment)?;
-    let filters = args.selection.filters()?;
-    let restore = args.leave_out.restore_options(false);
-    refuse_what_stays(&restore)?;
+    let archive = absolute(&asked.archive)?;
+    refuse_what_stays(&asked.restore)?;
     let run = output.run_dir().path();
     let run = std::path::absolute(run).unwrap_or_else(|_| run.to_owned());
     // Before anybody waits for anything: a name that is taken, or that nobody may write to.
     Unfinished::of(&archive, &run)?.is_free()?;
     let emitter = output.emitter();
     step(&emitter, "connecting");
-    let server = Server::connect(conninfo.clone(), Side::Source)
-        .await
-        .map_err(|failure| failure.while_doing("the source"))?;
+    let filters = asked.salvage.map(|_| &asked.filters);
+    let (mut server, left_out) = Box::pin(connect(asked.conninfo.clone(), filters)).await?;
+    left_out.narrow(&mut asked.filters)?;
     let pg_dump = Search::run("pg_dump", &environment).await;
     let pg_dump = pg_dump.closest_for(server.facts.version)?;
     let places = (run.display().to_string(), archive);
-    let mut request = DumpRequest::new(&server, places, (args.jobs(), args.verify.level()));
-    request.compression = args.compress.to_string();
-    request.filters = filters;
-    request.restore = restore;
-    request.keep_snapshot_s = args.keeper.keep_snapshot().map(|length| length.as_secs());
-    tell_start("dump", &server, &request, output);
-    contents::check(&pg_dump, args.compress)?;
+    let command = asked.salvage.map_or("dump", |_| "salvage");
+    let compress = asked.compress;
+    let request = DumpRequest::new(&server, places, asked);
+    tell_start(command, &server, &request, output);
+    contents::check(&pg_dump, compress)?;
     request.filters.check_database(&server.facts.database)?;
     request.filters.check_pg_dump(pg_dump.version.major())?;
     check_patterns(&[&server], &request.filters).await?;
     refuse_blockers(&server, &request, output).await?;
+    let damage = damage(&mut server, (&request, left_out), output).await?;
     step(&emitter, "taking the snapshot");
     let snapshot = keeper::snapshot(&server, request.keep_snapshot()).await?;
     tell_snapshot(&snapshot, output);
@@ -234,8 +278,56 @@ async fn prepare(args: &DumpArgs, output: &Output) -> Result<(Source, DumpReques
         server,
         pg_dump,
         snapshot,
+        damage,
     };
     Ok((source, request))
+}
+
+/// The source. One that is damaged may have to be connected to otherwise.
+async fn connect(
+    conninfo: Conninfo,
+    damaged: Option<&Filters>,
+) -> Result<(Server, LeftOut), Failure> {
+    let connected = match damaged {
+        Some(filters) => Box::pin(salvage::connect(conninfo, filters)).await,
+        None => Server::connect(conninfo, Side::Source)
+            .await
+            .map(|server| (server, LeftOut::default())),
+    };
+    connected.map_err(|failure| failure.while_doing("the source"))
+}
+
+/// What of a damaged source can be read; a search that takes as long as reading everything does.
+async fn damage(
+    server: &mut Server,
+    (request, left_out): (&DumpRequest, LeftOut),
+    output: &Output,
+) -> Result<Option<Arc<DamageMap>>, Failure> {
+    let Some(doubtful) = request.salvage else {
+        return Ok(None);
+    };
+    salvage::can_be_searched(server, doubtful).await?;
+    // A session that goes on begins where this has come to.
+    output.run_dir().write_request(request)?;
+    let asked = (request.jobs, doubtful, left_out);
+    let map = Box::pin(salvage::look_for_damage(output, server, asked)).await?;
+    refuse_what_no_archive_has(&map)?;
+    Ok(Some(map))
+}
+
+/// `pg_dump` describes an archive together with the values of sequences and the large objects that are in it.
+fn refuse_what_no_archive_has(map: &DamageMap) -> Result<(), Failure> {
+    let mut objects = map.losses.objects.iter();
+    let Some(one) = objects.find(|one| one.class != salvage::RELATION) else {
+        return Ok(());
+    };
+    Err(Failure::usage(
+        format!(
+            "salvage --archive is not supported where a {} is damaged: {} ({})",
+            one.class, one.object, one.cause.message
+        ),
+        "Give it a --target, and dump that.",
+    ))
 }
 
 /// What `pg_dump` ignores when it writes an archive: it is left out when that is restored.

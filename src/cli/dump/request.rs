@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::write::Begun;
-use super::{Source, tell_snapshot, tell_start};
+use super::{Asked, Source, connect, damage, tell_snapshot, tell_start};
 use crate::archive::{
     Codec, Header, Journal, Line, Noted, Unfinished, is_finished, still_as_noted,
 };
@@ -26,6 +26,7 @@ use crate::pg::Snapshot;
 use crate::pg::client_tools::Search;
 use crate::pg::conninfo::{Conninfo, Environment};
 use crate::pg::keeper::Kept;
+use crate::plan::Doubtful;
 use crate::toc::RestoreOptions;
 
 /// What was asked for. Holds no password.
@@ -53,6 +54,9 @@ pub(in crate::cli) struct DumpRequest {
     pub verify: VerifyLevel,
     /// For how many seconds a process of its own holds the snapshot of an interrupted run; `None` is no such process.
     pub keep_snapshot_s: Option<u64>,
+    /// The source is damaged; what of it is read that may be wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salvage: Option<Doubtful>,
 }
 
 /// The command's name in the request.
@@ -73,12 +77,8 @@ pub(in crate::cli) fn asked_for(run_dir: &RunDir) -> Result<Option<DumpRequest>,
 }
 
 impl DumpRequest {
-    /// Of a whole database, for a start.
-    pub fn new(
-        server: &Server,
-        (run, archive): (String, PathBuf),
-        (jobs, verify): (u32, VerifyLevel),
-    ) -> Self {
+    /// What was asked for, of a server that was found.
+    pub fn new(server: &Server, (run, archive): (String, PathBuf), asked: Asked) -> Self {
         Self {
             command: COMMAND.to_owned(),
             run,
@@ -88,12 +88,13 @@ impl DumpRequest {
                 .record(&server.session.peer().host),
             source_identity: Identity::of(&server.facts),
             archive,
-            compression: String::new(),
-            filters: Filters::default(),
-            restore: RestoreOptions::default(),
-            jobs,
-            verify,
-            keep_snapshot_s: None,
+            compression: asked.compress.to_string(),
+            filters: asked.filters,
+            restore: asked.restore,
+            jobs: asked.jobs,
+            verify: asked.verify,
+            keep_snapshot_s: asked.keep_snapshot.map(|length| length.as_secs()),
+            salvage: asked.salvage,
         }
     }
 
@@ -146,6 +147,7 @@ pub(in crate::cli) fn finished_before(
     let status = check_archive(&request.archive, false)?;
     let was_proven = request.verify == VerifyLevel::Content;
     Ok(Some(match status {
+        // An account with losses is 6 by itself.
         ExitStatus::Proven if !was_proven => ExitStatus::Waived,
         status => status,
     }))
@@ -161,9 +163,8 @@ pub(super) async fn take_up(
     let emitter = output.emitter();
     step(&emitter, "connecting");
     let conninfo = reached_again(given, &request.source, &environment, Side::Source)?;
-    let server = Server::connect(conninfo, Side::Source)
-        .await
-        .map_err(|failure| failure.while_doing("the source"))?;
+    let filters = request.salvage.map(|_| &request.filters);
+    let (mut server, left_out) = Box::pin(connect(conninfo, filters)).await?;
     if !request.source_identity.may_be(&Identity::of(&server.facts)) {
         return Err(Failure::usage(
             format!(
@@ -176,6 +177,7 @@ pub(super) async fn take_up(
     tell_start("resume", &server, request, output);
     let pg_dump = Search::run("pg_dump", &environment).await;
     let pg_dump = pg_dump.closest_for(server.facts.version)?;
+    let damage = damage(&mut server, (request, left_out), output).await?;
     let archive = request.unfinished()?;
     let (mut journal, noted) = Journal::open(&archive)?;
     refuse_of_another(request, (&archive, noted.as_ref()))?;
@@ -207,6 +209,7 @@ pub(super) async fn take_up(
         server,
         pg_dump,
         snapshot,
+        damage,
     };
     Ok((source, begun))
 }

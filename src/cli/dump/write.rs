@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 
+use super::account;
 use super::contents::contents;
 use super::{DumpRequest, Session, Source};
 use crate::archive::{
@@ -21,6 +22,7 @@ use crate::failure::Failure;
 use crate::model::{QualifiedName, Unverified};
 use crate::pg::VALUE_SETTINGS;
 use crate::plan::{DumpOptions, DumpPlan};
+use crate::salvage::DamageMap;
 use crate::toc::{LargeObjectList, Text, Toc};
 
 /// An archive that is begun, and ours alone.
@@ -93,24 +95,25 @@ pub(super) async fn write(
         journal,
         finished,
     });
-    let dumped = Box::pin(dumped)
-        .await
-        .map_err(|error| why_stopped(error, session))?;
+    let dumped = Box::pin(dumped).await;
+    let dumped = dumped.map_err(|error| why_stopped(error, session))?;
     step(&emitter, "finishing the archive");
     let lists = lists(&archive, &plan.lists, &dumped)?;
     let bytes = toc.to_bytes()?;
+    let adds_up = account::adds_up(source.damage.as_deref(), (&*plan, &dumped), &emitter);
     let is_whole = is_the_same(&toc, &bytes, &emitter) & is_everything(&plan, &emitter);
-    let has_doubts = dumped.has_doubts || !is_whole;
+    let has_doubts = dumped.has_doubts || !is_whole || !adds_up;
     let mut manifest = manifest(&source, request, dumped);
     manifest.toc = archive.write(TOC, &bytes).map_err(broken_off)?;
+    manifest.losses = account::write(&source, (&archive, session.output)).await?;
     manifest.large_object_lists = lists;
     manifest.sequences = sequences(&source, &toc).await?;
     // An error if its holder has ended before: then what was read last may be empty without having been.
     source.snapshot.release().await?;
     emitter.emit(What::SnapshotReleased);
     if has_doubts {
-        let path = archive.path().display();
-        let text = format!("the archive does not get its name: what was written stays in {path}");
+        let text = "the archive does not get its name: what was written stays in";
+        let text = format!("{text} {}", archive.path().display());
         emitter.emit(What::Note { text });
         return Ok(());
     }
@@ -150,6 +153,7 @@ fn manifest(source: &Source, request: &DumpRequest, dumped: Dumped) -> Manifest 
         tables: dumped.tables,
         large_objects: dumped.large_objects,
         large_object_lists: Vec::new(),
+        losses: None,
     }
 }
 
@@ -166,6 +170,7 @@ async fn plan(
         workers: request.jobs,
         verify: request.verify,
         everything: request.filters.is_empty(),
+        around: DamageMap::for_plan(source.damage.as_deref()).around,
     };
     let plan = DumpPlan::make(&toc, (&source.server.facts, &facts), &options)?;
     Ok((toc, Arc::new(plan)))

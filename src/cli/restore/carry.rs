@@ -164,6 +164,7 @@ pub(super) async fn carry_out(session: &Session<'_>, ready: Ready) -> Result<Don
         plan: &plan,
         archived: &looked.archived,
         manifest: opened.manifest,
+        losses: opened.losses,
         encoding: &opened.encoding,
         path: &opened.path,
         loading: &loading,

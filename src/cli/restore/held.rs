@@ -47,6 +47,7 @@ pub(super) async fn in_files(proof: &Proof<'_>) -> Result<Manifest, Failure> {
         tables: tables(proof, &loaded).await?,
         large_objects: objects(proof, &loaded).await?,
         large_object_lists: Vec::new(),
+        losses: None,
     })
 }
 

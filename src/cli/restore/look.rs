@@ -15,8 +15,9 @@ use crate::model::{
     Bytes, Endpoint, Filters, Finding, QualifiedName, ServerVersion, Severity, Side, VerifyLevel,
 };
 use crate::pg::conninfo::Conninfo;
-use crate::plan::{Archived, Inputs, Left, NewDatabase, Plan, PlanOptions, Salvaged};
+use crate::plan::{Archived, Doubtful, Inputs, Left, NewDatabase, Plan, PlanOptions, Salvaged};
 use crate::preflight::{self, PreflightFacts};
+use crate::salvage::Losses;
 use crate::toc::{self, Drop, RestoreOptions, Selection, Text, Toc};
 
 /// What was asked for.
@@ -146,6 +147,7 @@ pub(super) fn request(run: &str, (opened, target): (&Opened, &Server), wanted: &
         keep_snapshot_s: None,
         salvage: false,
         follow: None,
+        doubtful: Doubtful::default(),
     }
 }
 
@@ -184,6 +186,14 @@ pub(super) fn tell_start(
         run_dir: session.output.run_dir().path().display().to_string(),
         narrowed_by,
     });
+    if let Some(losses) = &opened.losses {
+        let text = format!(
+            "this archive is not whole: it is what could be read of a damaged database; something is lost of {} objects, and losses.json \
+             in it says what",
+            losses.said().len()
+        );
+        emitter.emit(What::Note { text });
+    }
     if let Some(manifest) = &opened.manifest {
         emitter.emit(What::SnapshotTaken {
             side: Side::Source,
@@ -353,7 +363,17 @@ impl Looked {
                 .existing
                 .as_ref()
                 .map_or_else(Left::default, There::left),
-            salvaged: Salvaged::default(),
+            salvaged: Salvaged {
+                // What refers to what is lost need not hold.
+                lossy: self
+                    .opened
+                    .losses
+                    .as_ref()
+                    .map(Losses::lossy)
+                    .unwrap_or_default(),
+                anywhere: self.opened.losses.is_some(),
+                ..Salvaged::default()
+            },
         };
         Ok(Plan::make(&Inputs {
             toc: &self.archived.toc,

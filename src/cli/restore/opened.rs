@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::archive::{ArchiveError, Manifest, Store, Stored, TOC, absolute};
+use crate::archive::{ArchiveError, LOSSES, Manifest, Store, Stored, TOC, absolute};
 use crate::failure::Failure;
 use crate::ledger::ArchiveRecord;
 use crate::model::{Bytes, ExitStatus, Rows};
 use crate::plan::ArchiveData;
+use crate::salvage::Losses;
 use crate::toc::{Selection, Toc};
 
 /// How much larger rows are than their file, if nobody has counted: a guess, for the plan alone.
@@ -23,6 +24,8 @@ pub(super) struct Opened {
     pub stored: Stored,
     /// What all of it must be; one by `pg_dump` has none.
     pub manifest: Option<Manifest>,
+    /// What is not in it, if it is of a damaged database.
+    pub losses: Option<Losses>,
     /// The encoding of everything in it.
     pub encoding: String,
     /// By what it is known again.
@@ -52,6 +55,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, Failure> {
     if let Some(manifest) = &manifest {
         sizes(&archive, manifest).map_err(refused)?;
     }
+    let losses = losses(&archive, manifest.as_ref()).map_err(refused)?;
     let stored = Stored::of(&archive).map_err(refused)?;
     let encoding = stored.toc.encoding();
     let encoding = encoding.unwrap_or_else(|| "SQL_ASCII".to_owned());
@@ -67,8 +71,29 @@ pub(super) fn open(path: &Path) -> Result<Opened, Failure> {
         path,
         stored,
         manifest,
+        losses,
         encoding,
     })
+}
+
+/// The account of an archive that is not whole.
+fn losses(archive: &Store, manifest: Option<&Manifest>) -> Result<Option<Losses>, ArchiveError> {
+    let Some(facts) = manifest.and_then(|manifest| manifest.losses.as_ref()) else {
+        return Ok(None);
+    };
+    let path = archive.path_of(LOSSES);
+    let bytes = archive.whole(LOSSES);
+    let bytes = bytes.map_err(ArchiveError::file("reading", &path))?;
+    let mut account = facts.account.iter();
+    let is_its = account.any(|(name, facts)| name == LOSSES && facts.xxh3 == xxh3_128(&bytes));
+    let losses = serde_json::from_slice(&bytes).ok().filter(|_| is_its);
+    match losses {
+        Some(losses) => Ok(Some(losses)),
+        None => Err(ArchiveError::Data {
+            path,
+            what: "its content has changed since the dump".to_owned(),
+        }),
+    }
 }
 
 /// Nothing was touched.

@@ -11,6 +11,7 @@ use crate::archive::Manifest;
 use crate::catalog::{self, Extension};
 use crate::cli::inspect::Server;
 use crate::cli::prove::{forget_what_was_there, nothing_was_lost, tell, waive_edited};
+use crate::cli::salvage;
 use crate::cli::schema::describe;
 use crate::cli::session::Session;
 use crate::cli::verify::common_encoding;
@@ -28,6 +29,7 @@ use crate::pg::conninfo::Environment;
 use crate::pg::wire::Wire;
 use crate::pg::{Pool, Snapshot};
 use crate::plan::{Archived, CopyUnit, NewDatabase, Plan};
+use crate::salvage::Losses;
 use crate::toc::{CompareOptions, Text, Toc};
 use crate::verify::archived::{self, Archived as Compared};
 use crate::verify::{self, Outcome};
@@ -38,6 +40,8 @@ pub(super) struct Proof<'a> {
     pub plan: &'a Plan,
     pub archived: &'a Archived,
     pub manifest: Option<Manifest>,
+    /// What the archive does not have.
+    pub losses: Option<Losses>,
     pub encoding: &'a str,
     pub path: &'a Path,
     pub loading: &'a Loading,
@@ -64,6 +68,9 @@ pub(super) async fn prove(
     if proof.wanted.verify == VerifyLevel::None {
         let tables = proof.plan.tables.iter();
         tables.for_each(|unit| emit.emit(What::TableVerified(not_verified(unit))));
+        if let Some(losses) = &proof.losses {
+            salvage::tell_losses(losses, &emitter);
+        }
     } else {
         let manifest = if let Some(manifest) = proof.manifest.take() {
             of_the_part(&proof, manifest)
@@ -72,7 +79,13 @@ pub(super) async fn prove(
             held::in_files(&proof).await?
         };
         session.step("comparing the target with the archive");
-        let outcome = compare(&proof, &manifest, &emit).await?;
+        let mut outcome = compare(&proof, &manifest, &emit).await?;
+        if let Some(losses) = &proof.losses {
+            let directory = session.output.run_dir().path();
+            let places = (directory, &emitter);
+            let settled = salvage::settle_restored(proof.target, losses, places).await?;
+            settled.waive(&mut outcome, &emitter);
+        }
         tell(outcome, emit.as_ref());
         with_source::compare(session, (proof.wanted, proof.target), &emit).await?;
         fault::point("source-compared");

@@ -1,22 +1,28 @@
-//! `pgconvoy salvage`: what can still be read of a damaged database → another server, with an account of what cannot.
+//! `pgconvoy salvage`: what can still be read of a damaged database → another server, or an archive, with an account of what cannot.
 //!
 //! ```text
-//!   connect ─► survey (the whole source is read once; nothing else is touched) ─► a move, around the damage ─► account
+//!   connect ─► survey (the whole source is read once; nothing else is touched) ─► a move, or a dump, around the damage ─► account
 //! ```
 //!
 //! | file | |
 //! |---|---|
+//! | `describe` | its definitions, without what `pg_dump` stumbles over |
+//! | `reach` | a damaged source, connected to so that its catalogs can be read |
+//! | `schema_from` | the definitions, from elsewhere |
+//! | `search` | the search for damage, and what it needs |
 //! | `settle` | constraints that do not hold, and whether what is there and what is lost add up |
 //! | `tell` | the account: `losses.json`, and as a table |
 //!
 //! The survey's result is kept in the run directory: a session that goes on does not search again.
 
+mod describe;
+mod reach;
+mod schema_from;
+mod search;
 mod settle;
 mod tell;
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 
@@ -24,33 +30,30 @@ use super::arguments::{
     ConnectionArgs, KeeperOptions, LeaveOutArgs, OutputArgs, RetryArgs, RunningArgs, SelectionArgs,
     SkipArgs, SourceArgs, SpeedArgs,
 };
+use super::dump;
 use super::inspect::{Inspection, Road, Server};
 use super::output::Output;
 use super::requested::Requested;
 use super::run_dir::RunDir;
 use super::session::{self, Session};
-use crate::event::{Emit as _, What};
+use crate::archive::Codec;
 use crate::failure::Failure;
 use crate::ledger::Request;
-use crate::model::{ExitStatus, Finding, Severity, Side};
+use crate::model::{ExitStatus, Side, VerifyLevel};
 use crate::pg::conninfo::Environment;
-use crate::salvage::{DamageMap, Quiet, Survey, patient_session, quiet, survey};
+use crate::plan::Doubtful;
 
-pub(super) use settle::{Settled, settle};
+pub(super) use describe::{LeftOut, RELATION};
+pub(super) use reach::{connect, reachable};
+pub(super) use search::{ACCOUNTED, can_be_searched, does_not_add_up, has_begun, look_for_damage};
+pub(super) use settle::{Settled, settle, settle_restored, tell_losses};
 
-/// How long one thing of a damaged table may take.
-const PROBE: Duration = Duration::from_secs(600);
-/// The only size of pages that is understood.
-const BLOCK_SIZE: u64 = 8192;
-/// The survey's result, in the run directory.
-const MAP: &str = "salvage.json";
-
-/// Move what can still be read of a damaged database, and account for what cannot
+/// Move or dump what can still be read of a damaged database, and account for what cannot
 ///
 /// Reads every row of the source once before anything else, closes in on what cannot be read, down to the page, the row and the
-/// column, and asks the indexes which rows are missing without an error. Then it moves everything else, and proves that. What is
-/// lost is in losses.json, with the keys of the lost rows under lost/, as far as an index still holds them. Exits with 6 if
-/// anything is lost, with 0 if nothing is.
+/// column, and asks the indexes which rows are missing without an error. Then it moves everything else, and proves that; or it dumps
+/// it into an archive, whose manifest says that it is not whole. What is lost is in losses.json, with the keys of the lost rows under
+/// lost/, as far as an index still holds them. Exits with 6 if anything is lost, with 0 if nothing is.
 ///
 /// The source is only read. Work on a copy of its files that nobody uses, made while the server was stopped: on a server that is in
 /// use, what is lost can only be bounded. Needs a superuser on the source.
@@ -72,6 +75,21 @@ pub struct SalvageArgs {
     )]
     pub target: Option<String>,
 
+    /// The directory to write, instead of a target: an archive that `pg_restore` can read, with the account in it; or an address in
+    /// object storage
+    #[arg(long, value_name = "DIR", help_heading = "Archive", conflicts_with_all = ["target", "create", "overwrite"])]
+    pub archive: Option<PathBuf>,
+
+    /// How to compress the archive: none, gzip, lz4 or zstd, with a level if need be (zstd:9)
+    #[arg(
+        short = 'Z',
+        long,
+        value_name = "METHOD[:LEVEL]",
+        default_value = "gzip",
+        help_heading = "Archive"
+    )]
+    pub compress: Codec,
+
     /// Only look for damage, and say what could be read and what is lost; exits with 6 if anything is
     #[arg(long)]
     pub survey: bool,
@@ -89,8 +107,27 @@ pub struct SalvageArgs {
     )]
     pub overwrite: Option<String>,
 
-    #[command(flatten)]
-    later: Later,
+    /// Take the definitions from there, if the source's catalogs are too damaged for `pg_dump`: an archive, or a server that has the same
+    /// tables; the rows are the source's
+    #[arg(
+        long,
+        value_name = "ARCHIVE|CONNINFO",
+        help_heading = "Damage",
+        conflicts_with = "archive"
+    )]
+    pub schema_from: Option<String>,
+
+    /// Read also pages with a wrong checksum, where nothing else is left; every row that is read so is marked as suspect, in
+    /// suspect/TABLE.csv
+    ///
+    /// The server may write such a page back with a checksum that is right: use a copy of the files that is thrown away afterwards.
+    #[arg(long, help_heading = "Damage")]
+    pub ignore_checksum_failure: bool,
+
+    /// Have the server take pages with an invalid header for empty ones, where nothing else is left; what can be read only so is marked
+    /// as suspect
+    #[arg(long, help_heading = "Damage")]
+    pub zero_damaged_pages: bool,
 
     /// What is passed over.
     #[command(flatten)]
@@ -125,57 +162,9 @@ pub struct SalvageArgs {
     pub output: OutputArgs,
 }
 
-/// What somebody may look for, and is not there: refused by name.
-#[derive(Debug, Clone, Args)]
-struct Later {
-    #[arg(long, hide = true)]
-    archive: Option<PathBuf>,
-    #[arg(long, hide = true)]
-    schema_from: Option<String>,
-    #[arg(long, hide = true)]
-    ignore_checksum_failure: bool,
-    #[arg(long, hide = true)]
-    zero_damaged_pages: bool,
-}
-
-impl Later {
-    fn refuse(&self) -> Result<(), Failure> {
-        let refused = [
-            (
-                self.archive.is_some(),
-                "--archive",
-                "Give it a --target, and dump that.",
-            ),
-            (
-                self.schema_from.is_some(),
-                "--schema-from",
-                "A source whose catalogs are so damaged that pg_dump cannot read them is not supported.",
-            ),
-            (
-                self.ignore_checksum_failure,
-                "--ignore-checksum-failure",
-                "It would read rows that may be wrong. Pages with a wrong checksum are accounted for as lost.",
-            ),
-            (
-                self.zero_damaged_pages,
-                "--zero-damaged-pages",
-                "It would change the source's pages in memory. Damaged pages are read around.",
-            ),
-        ];
-        match refused.iter().find(|(given, ..)| *given) {
-            Some((_, option, hint)) => Err(Failure::usage(
-                format!("salvage {option} is not supported"),
-                *hint,
-            )),
-            None => Ok(()),
-        }
-    }
-}
-
 impl SalvageArgs {
     /// From the command line: with a display and a run directory of its own.
     pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
-        self.later.refuse()?;
         let options = self.output.options();
         if self.survey {
             let run_dir = RunDir::create(&options.run_dir)?;
@@ -186,7 +175,38 @@ impl SalvageArgs {
             return Box::pin(super::detach::start(&options, &more)).await;
         }
         let output = Output::start(&options)?;
-        Box::pin(run(self, output)).await
+        let Some(archive) = self.archive.clone() else {
+            return Box::pin(run(self, output)).await;
+        };
+        match self.dump_into(archive) {
+            Ok(asked) => Box::pin(dump::run(asked, (self.running, self.retry), output)).await,
+            Err(failure) => {
+                output.abandon(&failure).await;
+                Err(failure)
+            }
+        }
+    }
+
+    fn doubtful(&self) -> Doubtful {
+        Doubtful {
+            checksums: self.ignore_checksum_failure,
+            zeros: self.zero_damaged_pages,
+        }
+    }
+
+    /// The same as a dump.
+    fn dump_into(&self, archive: PathBuf) -> Result<dump::Asked, Failure> {
+        Ok(dump::Asked {
+            conninfo: self.source.resolve(&Environment::of_process())?,
+            archive,
+            compress: self.compress,
+            filters: self.selection.filters()?,
+            restore: self.leave_out.restore_options(false),
+            jobs: self.speed.jobs(),
+            verify: VerifyLevel::Content,
+            keep_snapshot: self.keeper.keep_snapshot(),
+            salvage: Some(self.doubtful()),
+        })
     }
 
     fn requested(&self) -> Result<Requested, Failure> {
@@ -206,22 +226,27 @@ impl SalvageArgs {
     /// Looks, and says what it has found.
     async fn only_survey(self, run_dir: &RunDir) -> Result<ExitStatus, Failure> {
         let environment = Environment::of_process();
-        let source = Server::connect(self.source.resolve(&environment)?, Side::Source).await;
-        let source = source.map_err(|failure| failure.while_doing("the source"))?;
-        can_be_searched(&source)?;
-        for finding in findings(&quiet(&source.session).await?) {
-            tell::say(&format!("warning: {}\n  {}", finding.what, finding.remedy));
-        }
-        let search = Survey {
-            source: &source.connector,
-            server: &source.facts,
-            jobs: self.speed.jobs(),
-            timeout: PROBE,
-            directory: run_dir.path(),
-            tell: &|text| tell::say(&text),
-        };
-        let map = survey(&search).await?;
-        tell::write(run_dir.path(), &map.losses)?;
+        let conninfo = self.source.resolve(&environment)?;
+        // What cannot be described can be looked at all the same.
+        let everything = self.selection.filters()?;
+        let (reached, undescribed) =
+            match Box::pin(reachable(conninfo.clone(), Some(&everything))).await {
+                Ok(reached) => (reached, None),
+                Err(failure) if failure.status == ExitStatus::Usage => {
+                    return Err(failure.while_doing("the source"));
+                }
+                Err(failure) => (
+                    Box::pin(reachable(conninfo, None)).await?,
+                    Some(failure.message),
+                ),
+            };
+        let source = Server::connect(reached.conninfo, Side::Source).await;
+        let mut source = source.map_err(|failure| failure.while_doing("the source"))?;
+        can_be_searched(&mut source, self.doubtful()).await?;
+        let asked = (self.speed.jobs(), self.doubtful());
+        let left_out = (reached.left_out, undescribed);
+        let map = search::survey_only((&source, left_out), asked, run_dir);
+        let map = Box::pin(map).await?;
         tell::show(&map.losses, run_dir.path(), self.output.display.json())?;
         Ok(if map.losses.is_loss() {
             ExitStatus::Waived
@@ -241,16 +266,7 @@ async fn run(args: SalvageArgs, output: Output) -> Result<ExitStatus, Failure> {
     let (inspection, request) = match prepared {
         Ok(prepared) => prepared,
         // What was found of the damage took its time: the record stays, and a session that goes on begins there.
-        Err(failure)
-            if session
-                .output
-                .run_dir()
-                .path()
-                .join("salvage.journal")
-                .exists() =>
-        {
-            return Ok(output.fail(failure).await);
-        }
+        Err(failure) if has_begun(session.output) => return Ok(output.fail(failure).await),
         Err(failure) => {
             output.abandon(&failure).await;
             return Err(failure);
@@ -272,113 +288,51 @@ async fn prepare(
 ) -> Result<(Inspection, Request), Failure> {
     let mut requested = args.requested()?;
     session.step("connecting");
+    let describe = args.schema_from.is_none().then_some(&requested.filters);
+    let reached = Box::pin(reachable(requested.source, describe)).await;
+    let reached = reached.map_err(|failure| failure.while_doing("the source"))?;
+    requested.source = reached.conninfo;
+    reached.left_out.narrow(&mut requested.filters)?;
     let mut road = Road::connect(&requested).await?;
     session.tell_start("salvage", &road, &requested);
+    let doubtful = args.doubtful();
     let request = Request {
         salvage: true,
+        doubtful,
         ..requested.record(&road, &session.run_id(), args.speed.sizes())
     };
-    can_be_searched(&road.source)?;
-    reads_damage(&mut road);
+    can_be_searched(&mut road.source, doubtful).await?;
+    if let Some(from) = &args.schema_from {
+        session.step("reading the definitions from elsewhere");
+        requested.schema = Some(schema_from::read(from, (&road, &requested), session).await?);
+    }
     // A search takes as long as reading everything does: what is wrong with the target is said before.
     let target_facts = road.view_target(&requested).await?;
     session::refuse_blockers(&road.first_findings(&requested, &target_facts).await?)?;
     session.output.run_dir().write_request(&request)?;
-    let map = Box::pin(look_for_damage(session, &mut road, requested.jobs)).await?;
+    let asked = (requested.jobs, doubtful, reached.left_out);
+    let map = Box::pin(look_for_damage(session.output, &mut road.source, asked)).await?;
     requested.salvage = Some(map);
     let inspection = session.look(road, requested).await?;
     Ok((inspection, request))
 }
 
-/// A damaged visibility map would have rows counted that are not there.
-pub(super) fn reads_damage(road: &mut Road) {
-    let source = &mut road.source.connector;
-    *source = source.with_opening("set enable_indexonlyscan = off");
+/// Whether the definitions were taken from elsewhere.
+pub(super) fn has_schema(run_dir: &RunDir) -> bool {
+    schema_from::is_kept(run_dir)
 }
 
-/// The damage of a source: as an earlier session found it, or by a search.
-pub(super) async fn look_for_damage(
+/// What a session that goes on has to know of a damaged source.
+pub(super) async fn go_on(
     session: &Session<'_>,
-    road: &mut Road,
-    jobs: u32,
-) -> Result<Arc<DamageMap>, Failure> {
-    let directory = session.output.run_dir().path();
-    let emitter = session.emitter();
-    if let Some(map) = tell::read_map(&directory.join(MAP))? {
-        return Ok(Arc::new(map));
-    }
-    session.step("looking for damage: reading every row of the source");
-    can_be_searched(&road.source)?;
-    for finding in findings(&quiet(&road.source.session).await?) {
-        emitter.emit(What::Finding(finding));
-    }
-    let search = Survey {
-        source: &road.source.connector,
-        server: &road.source.facts,
-        jobs,
-        timeout: PROBE,
-        directory,
-        tell: &|text| emitter.emit(What::Note { text }),
-    };
-    let map = survey(&search).await?;
-    // What was read may have brought down the server, and with it the session that was there before.
-    road.source.session = patient_session(&road.source.connector).await?;
-    for text in tell::sentences(&map.losses) {
-        emitter.emit(What::Note { text });
-    }
-    tell::write(directory, &map.losses)?;
-    // From here on nothing is searched again.
-    tell::write_json(&directory.join(MAP), &map)?;
-    Ok(Arc::new(map))
-}
-
-/// What is needed to look into the source's files.
-fn can_be_searched(source: &Server) -> Result<(), Failure> {
-    if !source.facts.superuser {
-        return Err(Failure::usage(
-            format!(
-                "salvage looks into the files of the source, which the role \"{}\" may not do",
-                source.facts.role
-            ),
-            "Connect to the source as a superuser: of a copy of its files, you can be one.",
-        ));
-    }
-    if source.facts.block_size != BLOCK_SIZE {
-        return Err(Failure::usage(
-            format!(
-                "the source has pages of {} bytes; salvage understands those of {BLOCK_SIZE}",
-                source.facts.block_size
-            ),
-            "Nothing was touched.",
-        ));
-    }
+    (road, requested): (&mut Road, &mut Requested),
+    doubtful: Doubtful,
+) -> Result<(), Failure> {
+    can_be_searched(&mut road.source, doubtful).await?;
+    requested.schema = schema_from::kept(session.output.run_dir())?;
+    // What could not be described is in the filters by now.
+    let asked = (requested.jobs, doubtful, LeftOut::default());
+    let map = Box::pin(look_for_damage(session.output, &mut road.source, asked)).await?;
+    requested.salvage = Some(map);
     Ok(())
-}
-
-/// What speaks against the source being a copy that nobody uses.
-fn findings(quiet: &Quiet) -> Vec<Finding> {
-    let remedy = "Stop the server, copy its data directory as a whole, start a server on the copy with autovacuum = off, and \
-                  salvage that: then what is lost can be told to the row, and the original stays as it is.";
-    let mut what: Vec<String> = Vec::new();
-    if quiet.others > 0 {
-        what.push(format!(
-            "{} other sessions are connected to it",
-            quiet.others
-        ));
-    }
-    if !quiet.is_cold() && quiet.others == 0 {
-        what.push("not all that was written to it is in its files yet (a CHECKPOINT by its owner would do)".to_owned());
-    }
-    if quiet.autovacuum {
-        what.push("it cleans up by itself (autovacuum)".to_owned());
-    }
-    what.into_iter()
-        .map(|what| Finding {
-            rule: "source-in-use".to_owned(),
-            severity: Severity::Warning,
-            what: format!("the source is in use: {what}"),
-            remedy: remedy.to_owned(),
-            evidence: Vec::new(),
-        })
-        .collect()
 }

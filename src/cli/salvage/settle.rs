@@ -9,14 +9,15 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use super::search::{ACCOUNTED, does_not_add_up};
 use super::tell;
+use crate::catalog;
+use crate::cli::inspect::Server;
 use crate::cli::output::Emitter;
 use crate::cli::prove::Proof;
 use crate::event::{Emit as _, What};
 use crate::failure::Failure;
-use crate::model::{
-    Difference, DifferenceKind, QualifiedName, RowLayout, SqlText, Waiver, quote_literal,
-};
+use crate::model::{Difference, DifferenceKind, QualifiedName, RowLayout, SqlText, Waiver};
 use crate::pg::wire::{Gauge, Unframed, read_into};
 use crate::pg::{Connector, Session};
 use crate::salvage::{DamageMap, Key, LeftConstraint, Losses, constraints, csv_line, file_name};
@@ -67,43 +68,56 @@ pub(in crate::cli) async fn settle(
     };
     tell_losses(&map.losses, emitter);
     add_up(proof, map, emitter).await?;
-    let lossy = map.lossy();
+    let keys = constraints(&proof.source.session).await?;
+    let left = (&map.losses, keys.as_slice());
+    settle_constraints(&proof.target, left, directory).await
+}
+
+/// The same for a restore of an archive that is an account with losses: its rows are what they must be, by its manifest.
+pub(in crate::cli) async fn settle_restored(
+    target: &Server,
+    losses: &Losses,
+    (directory, emitter): (&Path, &Emitter),
+) -> Result<Settled, Failure> {
+    tell_losses(losses, emitter);
+    settle_constraints(target, (losses, &losses.may_not_hold), directory).await
+}
+
+async fn settle_constraints(
+    target: &Server,
+    (losses, keys): (&Losses, &[Key]),
+    directory: &Path,
+) -> Result<Settled, Failure> {
     let mut settled = Settled::default();
-    let mut losses = map.losses.clone();
-    if !lossy.is_empty() {
-        let keys = constraints(&proof.source.session).await?;
-        let search = Violations {
-            session: &proof.target.session,
-            target: &proof.target.connector,
-            directory,
-            keys: &keys,
+    let mut losses = losses.clone();
+    let search = Violations {
+        session: &target.session,
+        target: &target.connector,
+        directory,
+        keys,
+    };
+    for (key, left) in search.all().await? {
+        let index = index_of(key).shown();
+        let rule = match key.kind {
+            'i' => format!("salvage:index {index}"),
+            _ => format!("salvage:constraint {}", key.object()),
         };
-        for (key, left) in search.all(&lossy).await? {
-            let rule = format!("salvage:constraint {}", key.object());
-            for class in ["constraint", "fk constraint"] {
-                let place = (class.to_owned(), key.object());
-                settled.explained.insert(place, rule.clone());
-            }
-            let index = QualifiedName::new(&key.table.schema, &key.name).shown();
-            settled.explained.insert(("index".to_owned(), index), rule);
-            losses.constraints.push(left);
+        for class in ["constraint", "fk constraint"] {
+            let place = (class.to_owned(), key.object());
+            settled.explained.insert(place, rule.clone());
         }
+        settled.explained.insert(("index".to_owned(), index), rule);
+        losses.constraints.push(left);
     }
     tell::write(directory, &losses)?;
     Ok(settled)
 }
 
-fn tell_losses(losses: &Losses, emitter: &Emitter) {
-    for table in losses.tables.iter().filter(|table| table.is_loss()) {
-        let mut clauses = vec![table.shown()];
-        clauses.extend(
-            table
-                .keys_file
-                .iter()
-                .map(|file| format!("their keys are in {file}")),
-        );
+/// Says what is lost, by object.
+pub(in crate::cli) fn tell_losses(losses: &Losses, emitter: &Emitter) {
+    for (object, clauses) in losses.said() {
         emitter.emit(What::Waived(Waiver {
-            rule: format!("salvage:{}", table.table.shown()),
+            rule: format!("salvage:{object}"),
             not_compared: clauses,
             differences: Vec::new(),
         }));
@@ -113,13 +127,7 @@ fn tell_losses(losses: &Losses, emitter: &Emitter) {
 /// What is on the target of a damaged table must be what the survey has read of it: together with what is accounted for as
 /// lost, that is all there was.
 async fn add_up(proof: &Proof, map: &DamageMap, emitter: &Emitter) -> Result<(), Failure> {
-    let damaged: BTreeSet<&QualifiedName> = map
-        .around
-        .iter()
-        .map(|(table, _)| table)
-        .chain(map.losses.tables.iter().map(|table| &table.table))
-        .collect();
-    for (table, expected) in map.rows.iter().filter(|(table, _)| damaged.contains(table)) {
+    for (table, expected) in map.damaged_rows() {
         let unit = proof.plan.tables.iter().find(|unit| unit.table == *table);
         // What is not part of the move, or is loaded by way of its root, cannot be counted here.
         if unit.is_none_or(|unit| unit.into != *table) {
@@ -132,9 +140,9 @@ async fn add_up(proof: &Proof, map: &DamageMap, emitter: &Emitter) -> Result<(),
             .query_text("rows of a table", &sql, &[])
             .await?;
         let rows = rows.first().map_or(Ok(0), |row| row.count("rows"))?;
-        if rows == *expected {
+        if rows == expected {
             emitter.emit(What::Checked {
-                what: "damaged tables against their account".to_owned(),
+                what: ACCOUNTED.to_owned(),
                 count: 1,
             });
         } else {
@@ -142,14 +150,27 @@ async fn add_up(proof: &Proof, map: &DamageMap, emitter: &Emitter) -> Result<(),
                 kind: DifferenceKind::Different,
                 class: "table data".to_owned(),
                 object: table.to_string(),
-                detail: format!(
-                    "{expected} rows were read when the source was searched for damage, and {rows} are on the target: what is lost \
-                     is more, or less, than the account says"
-                ),
+                detail: does_not_add_up(expected, (rows, "on the target")),
             }));
         }
     }
     Ok(())
+}
+
+/// The index that a key is, or that it needs.
+fn index_of(key: &Key) -> QualifiedName {
+    QualifiedName::new(&key.table.schema, &key.name)
+}
+
+/// A constraint for the account: by how many rows it is violated, and where they are.
+fn left(key: &Key, (violations, file): (u64, String), is_there: bool) -> LeftConstraint {
+    LeftConstraint {
+        table: key.table.clone(),
+        constraint: key.name.clone(),
+        violations,
+        file,
+        sql: key.remedy(is_there),
+    }
 }
 
 /// The search for rows that violate constraints.
@@ -161,15 +182,37 @@ struct Violations<'a> {
 }
 
 impl<'a> Violations<'a> {
-    /// Constraints that do not hold on the target because rows violate them, keys first.
-    async fn all(
-        &self,
-        lossy: &BTreeSet<QualifiedName>,
-    ) -> Result<Vec<(&'a Key, LeftConstraint)>, Failure> {
+    /// Constraints that do not hold on the target because rows violate them, keys first. What damage has made of a value nobody knows, so
+    /// that it may be any of them.
+    async fn all(&self) -> Result<Vec<(&'a Key, LeftConstraint)>, Failure> {
+        let standing: BTreeMap<(QualifiedName, String), bool> = catalog::constraints(self.session)
+            .await?
+            .into_iter()
+            .map(|one| ((one.table, one.name), one.validated))
+            .collect();
+        let indexes: BTreeMap<QualifiedName, bool> = catalog::indexes(self.session)
+            .await?
+            .into_iter()
+            .map(|one| (one.name, one.valid))
+            .collect();
+        let relations = catalog::relations(self.session).await?;
+        let there: BTreeSet<QualifiedName> = relations.into_iter().map(|one| one.name).collect();
         let mut found: Vec<(&Key, LeftConstraint)> = Vec::new();
-        for key in self.keys.iter().filter(|key| key.concerns(lossy)) {
-            let standing = self.standing(key).await?;
+        // One that was not valid on the source need not hold anywhere.
+        let meant =
+            |key: &&Key| there.contains(&key.table) && !key.definition.ends_with(" NOT VALID");
+        for key in self.keys.iter().filter(meant) {
+            let place = (key.table.clone(), key.name.clone());
+            let standing = match key.kind {
+                'i' => indexes.get(&index_of(key)).copied(),
+                _ => standing.get(&place).copied(),
+            };
             if standing == Some(true) {
+                continue;
+            }
+            if !key.is_among(&there) {
+                // What it points to is left out.
+                found.push((key, left(key, (0, String::new()), false)));
                 continue;
             }
             let (violations, file) = self.write(key).await?;
@@ -182,28 +225,9 @@ impl<'a> Violations<'a> {
             if violations == 0 && !needs_one_that_is_left {
                 continue;
             }
-            let left = LeftConstraint {
-                table: key.table.clone(),
-                constraint: key.name.clone(),
-                violations,
-                file,
-                sql: key.remedy(standing.is_some()),
-            };
-            found.push((key, left));
+            found.push((key, left(key, (violations, file), standing.is_some())));
         }
         Ok(found)
-    }
-
-    /// Whether it is there and validated; `None` if it is not there.
-    async fn standing(&self, key: &Key) -> Result<Option<bool>, Failure> {
-        let sql = format!(
-            "select k.convalidated as validated from pg_catalog.pg_constraint k \
-             where k.conrelid = {}::pg_catalog.regclass and k.conname = {}",
-            quote_literal(&key.table.to_string()),
-            quote_literal(&key.name)
-        );
-        let rows = self.session.query_text("a constraint", &sql, &[]).await?;
-        Ok(rows.first().map(|row| row.get("validated")).transpose()?)
     }
 
     /// `violations/<constraint>.csv`: the rows that violate it, by their key and the constraint's columns.

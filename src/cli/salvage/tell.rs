@@ -66,12 +66,21 @@ pub(super) fn sentences(losses: &Losses) -> Vec<String> {
         if let Some(file) = &table.keys_file {
             sentence = format!("{sentence}; keys of what is lost: {file}");
         }
+        if let Some(file) = &table.suspect_file {
+            sentence = format!("{sentence}; what is suspect: {file}");
+        }
         sentences.push(sentence);
     }
     if losses.tables.len() > TABLES {
         let more = losses.tables.len() - TABLES;
         sentences.push(format!("{more} more damaged tables: losses.json has them"));
     }
+    sentences.extend(losses.objects.iter().map(|one| {
+        format!(
+            "{} {}: {} ({})",
+            one.class, one.object, one.what, one.cause.message
+        )
+    }));
     sentences.extend(
         losses
             .notes

@@ -84,6 +84,7 @@ pub(super) async fn carry_out(
         activity,
         transactions: look.source.snapshot.transactions.clone(),
         sequences: look.source.facts.sequences.clone(),
+        unreadable: BTreeSet::new(),
     };
     refuse_other_schema(course, &look)?;
     let outcome = look.compare(both, asked);

@@ -6,11 +6,14 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{VerifyArgs, archive_server};
-use crate::archive::{Manifest, Problem, Store, check_files_of};
+use crate::archive::{LOSSES, LossFacts, Manifest, Problem, Store, check_files_of};
 use crate::cli::output::style_of_stderr;
 use crate::failure::Failure;
 use crate::model::{Bytes, ExitStatus, Rows};
 use crate::progress::words;
+
+/// Objects of which something is lost that are named.
+const MOST_LOSSES: usize = 10;
 
 /// Looks at every file; with a server, compares that with what the manifest says.
 pub(super) async fn verify(archive: &Path, args: &VerifyArgs) -> Result<ExitStatus, Failure> {
@@ -36,10 +39,11 @@ pub(in crate::cli) fn check_archive(archive: &Path, json: bool) -> Result<ExitSt
 
 fn tell_check((archive, manifest): (&Store, &Manifest), json: bool) -> Result<ExitStatus, Failure> {
     let problems = check_files_of(archive, manifest)?;
-    let status = if problems.is_empty() {
-        ExitStatus::Proven
-    } else {
-        ExitStatus::Different
+    let status = match &manifest.losses {
+        _ if !problems.is_empty() => ExitStatus::Different,
+        // As it was written is not all that there was.
+        Some(_) => ExitStatus::Waived,
+        None => ExitStatus::Proven,
     };
     let sentence = sentence(archive.shown(), manifest, &problems);
     let told = if json {
@@ -61,8 +65,12 @@ fn sentence(archive: &Path, manifest: &Manifest, problems: &[Problem]) -> String
     let source = &manifest.source;
     let path = archive.display();
     if problems.is_empty() {
+        let (word, losses) = match &manifest.losses {
+            None => ("Proven", String::new()),
+            Some(losses) => ("Salvaged, with losses", not_in_it(losses)),
+        };
         return format!(
-            "Proven: {path} is as it was written: {}, {}, {} ({}), dumped from {} at {} (LSN {}).",
+            "{word}: {path} is as it was written: {}, {}, {} ({}), dumped from {} at {} (LSN {}).{losses}",
             words::count(manifest.tables.len() as u64, "table", "tables"),
             words::count(rows.0, "row", "rows"),
             words::count(
@@ -79,6 +87,23 @@ fn sentence(archive: &Path, manifest: &Manifest, problems: &[Problem]) -> String
     format!(
         "NOT as it was written: {} of {path}. Do not restore from it; what is named above is damaged, the rest is whole.",
         words::count(problems.len() as u64, "file", "files")
+    )
+}
+
+/// That it is an account with losses, and of what.
+fn not_in_it(losses: &LossFacts) -> String {
+    let mut lost: Vec<String> = losses
+        .lost
+        .iter()
+        .take(MOST_LOSSES)
+        .map(|(object, what)| format!("{object} ({what})"))
+        .collect();
+    if losses.lost.len() > MOST_LOSSES {
+        lost.push(format!("{} more", losses.lost.len() - MOST_LOSSES));
+    }
+    format!(
+        " It is not all that there was: the database was damaged, and this is lost, or suspect: {}. The account is in its {LOSSES}.",
+        lost.join("; ")
     )
 }
 

@@ -15,7 +15,7 @@ use crate::cli::session::step;
 use crate::cli::signals;
 use crate::event::{Emit, What};
 use crate::failure::Failure;
-use crate::model::{Endpoint, ExitStatus, Side, Unverified, VerifyLevel};
+use crate::model::{Endpoint, ExitStatus, Side, Unverified, VerifyLevel, Waiver};
 use crate::pg::client_tools::{ClientTool, Search};
 use crate::pg::conninfo::{Conninfo, Environment};
 use crate::pg::{Pool, Snapshot};
@@ -136,6 +136,15 @@ impl Comparing<'_> {
                 object: self.side.to_string(),
                 because: format!("the session that held it has ended too early: {error}"),
             });
+        }
+        if let Some(losses) = &self.manifest.losses {
+            for (object, what) in &losses.lost {
+                emit.emit(What::Waived(Waiver {
+                    rule: format!("salvage:{object}"),
+                    not_compared: vec![what.clone()],
+                    differences: Vec::new(),
+                }));
+            }
         }
         outcome.notes.push(
             "what materialized views hold is not in an archive, and was not compared".to_owned(),

@@ -32,6 +32,7 @@ pub(super) async fn reach(
         activity: catalog::activity(&both.source.session).await?,
         sequences: catalog::sequences(&both.source.session).await?,
         transactions: String::new(),
+        unreadable: BTreeSet::new(),
     };
     let (look, mut found) = Box::pin(take_look(both, asked, (reading, emit), None)).await?;
     if let Some(asked) = &asked.after {

@@ -13,6 +13,7 @@ use crate::archive::{
     Algorithm, ArchiveError, Content, DATA_END, Decoder, Encoder, FileFacts, TableFacts,
     Unfinished, read_rows,
 };
+use crate::execute::copy::set;
 use crate::model::{Bytes, RowLayout, SqlText, VerifyLevel};
 use crate::pg::wire::{Gauge, Relayed, Unframed, Wire, read_into};
 use crate::plan::DumpUnit;
@@ -60,12 +61,16 @@ async fn one(
     let name = context.file_name(index);
     let sql = unit.copy.copy_out(None);
     let mut file = context.archive.file(&name)?;
+    set(wire, &unit.copy, true).await?;
     let (rows, ended) = read(context, wire, (&sql, gauge), (&name, &mut file, true)).await?;
     ended?;
     let counted = match context.verify {
         VerifyLevel::None => None,
+        // Where the source cannot be asked, what was read is all there is: a salvage knows how much that must be.
+        _ if !unit.copy.can_be_counted() => Some(rows.digest.rows),
         _ => Some(wire.count(&unit.copy.count()).await?),
     };
+    set(wire, &unit.copy, false).await?;
     let facts = tokio::task::block_in_place(|| file.end())?;
     let again = again(context, &name, (0, facts.bytes), false)?;
     let facts = facts_of(unit, name, facts, rows);

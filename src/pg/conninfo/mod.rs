@@ -246,6 +246,22 @@ impl Conninfo {
         self
     }
 
+    /// The same with one more option for the server process, also where client programs connect: `-c name=value`.
+    #[must_use]
+    pub fn with_option(mut self, option: &str) -> Self {
+        let added = |before: &str| format!("{before} {option}").trim_start().to_owned();
+        self.options = Some(added(self.options.as_deref().unwrap_or_default()));
+        let of_programs = self.child_settings.iter_mut();
+        match of_programs
+            .into_iter()
+            .find(|(name, _)| *name == "PGOPTIONS")
+        {
+            Some((_, options)) => *options = added(options),
+            None => self.child_settings.push(("PGOPTIONS", option.to_owned())),
+        }
+        self
+    }
+
     /// The same, but with another database: for `--create`, which connects to `postgres` first.
     ///
     /// Passwords that came from a password file are kept, although its entries may name a database.

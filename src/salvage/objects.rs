@@ -1,0 +1,155 @@
+//! What is read besides tables: sequences, large objects, materialized views.
+//!
+//! A large object is rows of `pg_largeobject`, which is searched like a table; what is missing from it is told by object. A
+//! materialized view is searched like a table, too, and never lost: its query makes it anew. A sequence is one row in a file of
+//! its own.
+
+use std::collections::BTreeMap;
+
+use super::SalvageError;
+use super::account::{Cause, DamageMap, LostObject, TableLosses};
+use super::crosscheck::CrossCheck;
+use super::facts::{SequenceFile, TableFacts};
+use super::one_table::TableSearch;
+use super::probe::Probe;
+use super::quarantine::Question;
+use super::sight::Sight;
+use super::survey::{Shared, Survey, held, noted};
+use crate::catalog;
+use crate::model::{Oid, SqlText};
+use crate::pg::Session;
+
+/// Sequences that are read at once, as long as nothing is wrong with any of them.
+const SEQUENCES_AT_ONCE: usize = 100;
+
+/// A damaged materialized view is noted, and not compared.
+pub(super) fn matview(table: &TableFacts, losses: &TableLosses, map: &mut DamageMap) {
+    if !losses.is_loss() && losses.causes.is_empty() {
+        return;
+    }
+    let why = losses.causes.first();
+    let why = why.map_or("rows are missing", |cause| cause.message.as_str());
+    map.losses.notes.push(format!(
+        "the materialized view {} ({why}): its query makes it anew",
+        table.name.shown()
+    ));
+    map.matviews.insert(table.name.clone());
+}
+
+/// Large objects of which something is missing, by what the index knows of their parts.
+pub(super) async fn large_objects(
+    session: &Session,
+    (search, check): (&TableSearch<'_>, &CrossCheck),
+    (mut losses, map): (TableLosses, &mut DamageMap),
+) -> Result<(), SalvageError> {
+    search.account(check, &mut losses)?;
+    if !losses.is_loss() {
+        return Ok(());
+    }
+    let mut parts: BTreeMap<Oid, u64> = BTreeMap::new();
+    let keys = check
+        .missing
+        .iter()
+        .map(|row| row.key.as_ref()?.first()?.clone());
+    let columns = losses.lost_columns.iter();
+    let columns = columns.map(|column| column.key.get("loid").cloned().flatten());
+    let mut all_are_known = check.index.is_some();
+    for oid in keys.chain(columns) {
+        match oid.and_then(|oid| oid.parse().ok()) {
+            Some(oid) => *parts.entry(Oid(oid)).or_default() += 1,
+            None => all_are_known = false,
+        }
+    }
+    // Rows that no entry leads to are nobody's.
+    let is_anybodys = losses.lost_rows.unknown || !parts.is_empty();
+    if !all_are_known && is_anybodys {
+        for object in catalog::large_objects(session).await? {
+            parts.entry(object.oid).or_default();
+        }
+    }
+    let why = losses.causes.first().cloned();
+    let why = why.unwrap_or_else(|| Cause::silent("parts that the index leads to are not there"));
+    for (oid, missing) in parts {
+        let what = match missing {
+            0 => "it is left out, because nothing tells which large objects are damaged".to_owned(),
+            1 => "one of its parts cannot be read: it is left out".to_owned(),
+            parts => format!("{parts} of its parts cannot be read: it is left out"),
+        };
+        map.large_objects.insert(oid);
+        map.losses.objects.push(LostObject {
+            class: "large object".to_owned(),
+            object: oid.to_string(),
+            what,
+            cause: why.clone(),
+        });
+    }
+    Ok(())
+}
+
+/// Reads where all sequences stand; of those that cannot be read, the value is lost.
+pub(super) async fn sequences(
+    survey: &Survey<'_>,
+    shared: &Shared,
+    map: &mut DamageMap,
+) -> Result<(), SalvageError> {
+    let mut sight = Sight::new(survey.source, survey.timeout);
+    for some in shared.facts.sequences.chunks(SEQUENCES_AT_ONCE) {
+        if some.len() > 1 && read(&mut sight, shared, some).await?.is_ok() {
+            continue;
+        }
+        for one in some {
+            let Err(cause) = read(&mut sight, shared, std::slice::from_ref(one)).await? else {
+                continue;
+            };
+            map.sequences.insert(one.name.clone());
+            map.losses.objects.push(LostObject {
+                class: "sequence".to_owned(),
+                object: one.name.shown(),
+                what: "where it stands is lost: set it (setval) before anything is inserted"
+                    .to_owned(),
+                cause,
+            });
+        }
+    }
+    Ok(())
+}
+
+async fn read(
+    sight: &mut Sight,
+    shared: &Shared,
+    sequences: &[SequenceFile],
+) -> Result<Result<(), Cause>, SalvageError> {
+    // One alone is known again by a session that goes on after a crash.
+    let question = match sequences {
+        [one] => Some(Question {
+            table: one.oid.0,
+            probe: Probe::Open,
+            doubtful: false,
+        }),
+        _ => None,
+    };
+    if let Some(question) = question {
+        let verdict = held(&shared.journal).verdict(question).cloned();
+        if let Some(cause) = verdict {
+            return Ok(Err(cause));
+        }
+        held(&shared.journal).asks(question).map_err(noted)?;
+    }
+    let values = |one: &SequenceFile| format!("select last_value, is_called from {}", one.name);
+    let query: Vec<String> = sequences.iter().map(values).collect();
+    let sql = SqlText::from(format!("copy ({}) to stdout", query.join(" union all ")));
+    let read = sight.rows(&sql, ()).await?;
+    let read = match read {
+        Ok((rows, ())) if rows == sequences.len() as u64 => Ok(()),
+        Ok(_) => Err(Cause::silent("its row is not there")),
+        Err(cause) => Err(cause),
+    };
+    if let Some(question) = question {
+        let mut journal = held(&shared.journal);
+        match &read {
+            Ok(()) => journal.read(question).map_err(noted)?,
+            Err(cause) => journal.failed(question, cause).map_err(noted)?,
+        }
+    }
+    Ok(read)
+}

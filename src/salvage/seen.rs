@@ -1,0 +1,216 @@
+//! Where rows were read: block by block, which line pointers. A search keeps it of every table, so it has to be small.
+//!
+//! Nearly every page holds rows at its line pointers 1 to n, and nothing else: then n is all there is to remember, two bytes a
+//! page. Of the others, each line pointer is kept.
+
+use std::collections::BTreeMap;
+
+/// Blocks whose numbers are kept together.
+const TOGETHER: u32 = 1024;
+const TOGETHER_PLACES: usize = 1024;
+
+/// Line pointers of a block, of which a page of 8 kB has at most 291.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Offsets([u64; 5]);
+
+impl Offsets {
+    /// The first so many.
+    fn up_to(last: u16) -> Self {
+        let mut offsets = Self::default();
+        (1..=last).for_each(|offset| _ = offsets.insert(offset));
+        offsets
+    }
+
+    /// Adds one; `false` if there is no such line pointer.
+    pub fn insert(&mut self, offset: u16) -> bool {
+        let Some(word) = self.0.get_mut(usize::from(offset / 64)) else {
+            return false;
+        };
+        *word |= 1 << (offset % 64);
+        true
+    }
+
+    /// Whether it is among them.
+    pub fn has(&self, offset: u16) -> bool {
+        let word = self.0.get(usize::from(offset / 64));
+        word.is_some_and(|word| word >> (offset % 64) & 1 == 1)
+    }
+
+    /// All of them.
+    pub fn iter(self) -> impl Iterator<Item = u16> {
+        (1..320).filter(move |&offset| self.has(offset))
+    }
+
+    /// How many.
+    pub fn count(self) -> u64 {
+        self.0.iter().map(|word| u64::from(word.count_ones())).sum()
+    }
+}
+
+/// Rows that were read, by block.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// Of pages with rows at 1 to n: n.
+    plain: BTreeMap<u32, Box<[u16; TOGETHER_PLACES]>>,
+    /// Of others: where.
+    others: BTreeMap<u32, Offsets>,
+    rows: u64,
+}
+
+impl Seen {
+    /// Adds one; `false` if no page has such a line pointer.
+    pub fn insert(&mut self, block: u32, offset: u16) -> bool {
+        if offset == 0 || !Offsets::default().insert(offset) {
+            return false;
+        }
+        if let Some(offsets) = self.others.get_mut(&block) {
+            self.rows += u64::from(!offsets.has(offset));
+            return offsets.insert(offset);
+        }
+        let last = self.last(block);
+        if offset <= last {
+            return true;
+        }
+        self.rows += 1;
+        if offset == last + 1 {
+            self.set(block, offset);
+            return true;
+        }
+        let mut offsets = Offsets::up_to(last);
+        offsets.insert(offset);
+        if last > 0 {
+            self.set(block, 0);
+        }
+        self.others.insert(block, offsets);
+        true
+    }
+
+    /// Whether a row was read there.
+    pub fn has(&self, block: u32, offset: u16) -> bool {
+        if let Some(offsets) = self.others.get(&block) {
+            return offsets.has(offset);
+        }
+        (1..=self.last(block)).contains(&offset)
+    }
+
+    /// Where rows of a block were read.
+    pub fn of(&self, block: u32) -> Offsets {
+        let others = self.others.get(&block).copied();
+        others.unwrap_or_else(|| Offsets::up_to(self.last(block)))
+    }
+
+    /// How many rows were read.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Blocks of which rows were read.
+    pub fn blocks(&self) -> impl Iterator<Item = u32> {
+        let plain = self.plain.iter().flat_map(|(first, lasts)| {
+            let first = first * TOGETHER;
+            let blocks = (0..TOGETHER).zip(lasts.iter());
+            blocks
+                .filter(|(_, last)| **last > 0)
+                .map(move |(block, _)| first + block)
+        });
+        plain.chain(self.others.keys().copied())
+    }
+
+    /// Adds what was read elsewhere.
+    pub fn extend(&mut self, mut more: Self) {
+        for (number, lasts) in std::mem::take(&mut more.plain) {
+            let first = number * TOGETHER;
+            let is_new = !self.plain.contains_key(&number)
+                && self
+                    .others
+                    .range(first..first.saturating_add(TOGETHER))
+                    .next()
+                    .is_none();
+            if is_new {
+                self.rows += lasts.iter().map(|last| u64::from(*last)).sum::<u64>();
+                self.plain.insert(number, lasts);
+                continue;
+            }
+            for (block, last) in (0..TOGETHER).zip(lasts.iter()) {
+                (1..=*last).for_each(|offset| _ = self.insert(first + block, offset));
+            }
+        }
+        for (block, offsets) in more.others {
+            offsets
+                .iter()
+                .for_each(|offset| _ = self.insert(block, offset));
+        }
+    }
+
+    fn last(&self, block: u32) -> u16 {
+        let lasts = self.plain.get(&(block / TOGETHER));
+        let place = usize::try_from(block % TOGETHER).unwrap_or(0);
+        lasts
+            .and_then(|lasts| lasts.get(place))
+            .copied()
+            .unwrap_or(0)
+    }
+
+    fn set(&mut self, block: u32, last: u16) {
+        let lasts = self.plain.entry(block / TOGETHER);
+        let lasts = lasts.or_insert_with(|| Box::new([0; TOGETHER_PLACES]));
+        let place = usize::try_from(block % TOGETHER).unwrap_or(0);
+        if let Some(kept) = lasts.get_mut(place) {
+            *kept = last;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn places() -> impl Strategy<Value = Vec<(u32, u16)>> {
+        vec((0..3000u32, 1..12u16), 0..200)
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_put_in_is_there_and_nothing_else(one in places(), other in places()) {
+            let (mut seen, mut more) = (Seen::default(), Seen::default());
+            for &(block, offset) in &one {
+                assert!(seen.insert(block, offset));
+            }
+            for &(block, offset) in &other {
+                assert!(more.insert(block, offset));
+            }
+            seen.extend(more);
+            let all: BTreeSet<(u32, u16)> = one.into_iter().chain(other).collect();
+            let found: BTreeSet<(u32, u16)> = seen
+                .blocks()
+                .flat_map(|block| seen.of(block).iter().map(move |offset| (block, offset)))
+                .collect();
+            prop_assert_eq!(&found, &all);
+            prop_assert_eq!(seen.rows(), all.len() as u64);
+            for block in 0..3000 {
+                for offset in 0..13 {
+                    prop_assert_eq!(seen.has(block, offset), all.contains(&(block, offset)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pages_in_order_take_two_bytes_each() {
+        let mut seen = Seen::default();
+        for block in 0..10_000 {
+            for offset in 1..=50 {
+                assert!(seen.insert(block, offset));
+            }
+        }
+        assert_eq!((seen.plain.len(), seen.others.len()), (10, 0));
+        assert_eq!(seen.rows(), 500_000);
+        assert!(seen.insert(u32::MAX, 291) && !seen.insert(1, 320) && !seen.insert(1, 0));
+        assert_eq!(seen.of(u32::MAX).iter().collect::<Vec<_>>(), [291]);
+    }
+}

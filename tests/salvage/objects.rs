@@ -1,0 +1,323 @@
+//! What else a database is made of: sequences, large objects, materialized views; values that must not be NULL, that hang, or that are
+//! there twice; transactions of which nobody knows what became of them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use pgconvoy::pg::cluster::StopMode;
+use serde_json::Value;
+
+use crate::lab::{PAGE, losses};
+use crate::support::binary::{Finished, Pgconvoy};
+use crate::support::server::{Server, newest_tools, record_skip};
+
+const SCHEMA: &str = "
+create sequence tickets;
+select setval('tickets', 4711);
+create sequence sound;
+select setval('sound', 7);
+create table rows (id int primary key, v text);
+insert into rows select i, 'row ' || i from generate_series(1, 1000) i;
+create materialized view summed as select id % 10 as digit, count(*) from rows group by 1;
+select lo_from_bytea(20000 + i, convert_to((select string_agg(md5(i || '-' || k), '') from generate_series(1, 300) k), 'UTF8'))
+  from generate_series(1, 12) i;
+create table notes (id int primary key, body text not null, amount numeric not null);
+alter table notes alter body set storage external, alter amount set storage external;
+insert into notes select i, repeat(md5(i::text), 200), (repeat('12345678', 1200) || i)::numeric from generate_series(1, 9) i;
+create table tags (id int primary key, tag text unique, number int);
+create unique index tags_number on tags (number);
+insert into tags select i, 'tag ' || i, i from generate_series(1, 100) i;
+create table labels (tag int references tags);
+insert into labels select i from generate_series(1, 100) i;
+create type slow;
+create function slow_in(cstring) returns slow language internal immutable strict as 'float8in';
+create function slow_out(slow) returns cstring language internal immutable strict as 'pg_sleep';
+create type slow (input = slow_in, output = slow_out, like = float8);
+create table waits (id int primary key, s slow);
+insert into waits select i, case when i = 7 then '1e6'::slow end from generate_series(1, 20) i;
+";
+
+fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(path)
+        .expect("opened");
+    file.write_all_at(bytes, at).expect("written");
+}
+
+fn start() -> Option<Server> {
+    Server::start_with(18, |options| {
+        options
+            .setting("autovacuum", "off")
+            .setting("synchronous_commit", "on")
+    })
+}
+
+fn path(server: &Server, relation: &str) -> PathBuf {
+    let query = format!("select pg_relation_filepath('{relation}')");
+    server
+        .cluster
+        .data_dir()
+        .join(server.psql("things", &query))
+}
+
+fn salvage(source: &str, target: &str) -> Finished {
+    Pgconvoy::new([
+        "salvage",
+        "--source",
+        source,
+        "--target",
+        target,
+        "--run-dir",
+        "run",
+    ])
+    .env("PGCONVOY_PROBE_TIMEOUT_MS", "800")
+    .run()
+}
+
+fn table<'a>(account: &'a Value, name: &str) -> &'a Value {
+    let tables = account["tables"].as_array().expect("a list");
+    let found = tables.iter().find(|table| table["table"]["name"] == name);
+    found.unwrap_or_else(|| panic!("{name} is not in {account:#}"))
+}
+
+/// The places of the parts of a value of `notes`.
+fn parts(server: &Server, column: &str, id: u32) -> Vec<(u64, u64)> {
+    let toast = server.psql(
+        "things",
+        "select reltoastrelid::regclass from pg_class where relname = 'notes'",
+    );
+    let query = format!(
+        "select c.ctid from {toast} c join notes n on pg_column_toast_chunk_id(n.{column}) = c.chunk_id where n.id = {id} order by 1"
+    );
+    let found = server.psql("things", &query);
+    let place = |line: &str| {
+        let (block, offset) = line
+            .trim_matches(['(', ')'])
+            .split_once(',')
+            .expect("a place");
+        (
+            block.parse().expect("a number"),
+            offset.parse().expect("a number"),
+        )
+    };
+    found.lines().map(place).collect()
+}
+
+fn damage(source: &mut Server) {
+    let sequence = path(source, "tickets");
+    let matview = path(source, "summed");
+    let objects = path(source, "pg_largeobject");
+    let tags = path(source, "tags");
+    let toast = source.psql(
+        "things",
+        "select reltoastrelid::regclass from pg_class where relname = 'notes'",
+    );
+    let toast = path(source, &toast);
+    let (body, amount) = (parts(source, "body", 3), parts(source, "amount", 5));
+    source.cluster.stop(StopMode::Fast).expect("it stops");
+    let noise: Vec<u8> = (0..PAGE)
+        .map(|at| (at * 31 % 251).to_le_bytes()[0])
+        .collect();
+    overwrite(&sequence, 0, &noise);
+    overwrite(&matview, 0, &noise);
+    overwrite(&objects, 2 * PAGE, &noise);
+    // Line pointers of two parts: not in use.
+    for (block, offset) in [body[1], amount[1]] {
+        overwrite(&toast, block * PAGE + 24 + 4 * (offset - 1), &[0; 4]);
+    }
+    // The sixth tag gets the number of the fifth, and its other number as well: behind `tag 6`, with its length, and padding.
+    let bytes = fs::read(&tags).expect("read");
+    let item = u32::from_le_bytes(
+        bytes[24 + 4 * 5..24 + 4 * 6]
+            .try_into()
+            .expect("four bytes"),
+    );
+    let tuple = u64::from(item & 0x7fff) + 24;
+    overwrite(&tags, tuple, &5i32.to_le_bytes());
+    overwrite(&tags, tuple + 4 + 6 + 2, &5i32.to_le_bytes());
+    source.cluster.resume().expect("it starts");
+}
+
+#[test]
+fn sequences_large_objects_views_and_values() {
+    let (Some(mut source), Some(target)) = (start(), Server::start(18)) else {
+        return;
+    };
+    let from = source.database("things");
+    source.psql("things", SCHEMA);
+    source.psql(
+        "things",
+        "vacuum (freeze, analyze); vacuum (freeze) pg_largeobject",
+    );
+    let lost: BTreeSet<String> = source
+        .psql(
+            "things",
+            "select distinct loid from pg_largeobject where ctid >= '(2,0)' and ctid < '(3,0)'",
+        )
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    let contents = "select string_agg(l.oid || md5(lo_get(l.oid)), ' ' order by l.oid) from pg_largeobject_metadata l";
+    let sound = format!(
+        "{contents} where l.oid not in ({})",
+        lost.iter().cloned().collect::<Vec<_>>().join(",")
+    );
+    let before = source.psql("things", &sound);
+    damage(&mut source);
+
+    let to = target.database("things");
+    let run = salvage(&from, &to);
+    assert_eq!(run.status, 6, "{run}");
+    let account = losses(&run);
+    let objects = account["objects"].as_array().expect("a list");
+    let of_class = |class: &str| -> BTreeSet<String> {
+        let some = objects.iter().filter(|one| one["class"] == class);
+        some.map(|one| one["object"].as_str().expect("a name").to_owned())
+            .collect()
+    };
+    assert_eq!(of_class("large object"), lost, "{account:#}\n{run}");
+    assert_eq!(
+        of_class("sequence"),
+        BTreeSet::from(["public.tickets".to_owned()])
+    );
+    assert_eq!(target.psql("things", contents), before, "{run}");
+    assert_eq!(target.psql("things", "select last_value from sound"), "7");
+    assert_eq!(
+        target.psql("things", "select sum(count) from summed"),
+        "1000"
+    );
+    assert!(
+        account["notes"].to_string().contains("public.summed"),
+        "{account:#}"
+    );
+
+    // What must not be NULL is empty where that is a value of its type; where it is not, the row is lost, by its key.
+    let body = target.psql("things", "select id from notes where body = ''");
+    assert_eq!(body, "3", "{run}");
+    assert_eq!(
+        target.psql("things", "select count(*), sum(id) from notes"),
+        "8|40"
+    );
+    let notes = table(&account, "notes");
+    assert_eq!(notes["lost_rows"]["certain"], 1, "{notes:#}");
+    assert_eq!(notes["lost_columns"][0]["replaced_by"], "''", "{notes:#}");
+    let keys = fs::read_to_string(run.path("run/lost/public.notes.csv")).expect("keys");
+    assert!(
+        keys.lines().nth(1).is_some_and(|line| line.ends_with(",5")),
+        "{keys}"
+    );
+
+    // A value that hangs is given up in time.
+    let waits = table(&account, "waits");
+    assert_eq!(
+        waits["lost_columns"][0]["cause"]["class"], "timeout",
+        "{waits:#}"
+    );
+    assert_eq!(waits["lost_columns"][0]["key"]["id"], "7", "{waits:#}");
+    assert_eq!(
+        target.psql("things", "select count(*), count(s) from waits"),
+        "20|0"
+    );
+
+    twice(&target, &account, &run);
+}
+
+/// A number that is there twice keeps its key from being made, and the foreign key that needs it; both are accounted for.
+fn twice(target: &Server, account: &Value, run: &Finished) {
+    assert_eq!(
+        target.psql("things", "select count(*) from tags where id = 5"),
+        "2",
+        "{run}"
+    );
+    let constraints = account["constraints"].as_array().expect("a list");
+    let names: BTreeSet<&str> = constraints
+        .iter()
+        .filter_map(|one| one["constraint"].as_str())
+        .collect();
+    assert_eq!(
+        names,
+        BTreeSet::from(["tags_number", "tags_pkey", "labels_tag_fkey"]),
+        "{account:#}\n{run}"
+    );
+    let csv =
+        fs::read_to_string(run.path("run/violations/public.tags.tags_pkey.csv")).expect("rows");
+    assert_eq!(csv.lines().collect::<Vec<_>>(), ["id", "5", "5"], "{csv}");
+}
+
+/// The record of the transactions that wrote some rows is gone: whether they were ever committed nobody knows.
+#[test]
+fn rows_of_transactions_that_nobody_knows_of() {
+    let (Some(mut source), Some(target)) = (start(), Server::start(18)) else {
+        return;
+    };
+    let tool = newest_tools().join("pg_resetwal");
+    if !tool.exists() {
+        record_skip("pg_resetwal is not installed");
+        return;
+    }
+    let from = source.database("things");
+    source.psql("things", "create table t (id int primary key, v text)");
+    for database in ["postgres", "template1", "things"] {
+        source.psql(database, "vacuum (freeze)");
+    }
+    source.psql(
+        "things",
+        "insert into t select i, 'old ' || i from generate_series(1, 50) i",
+    );
+    source.cluster.stop(StopMode::Fast).expect("it stops");
+    let record = source.cluster.data_dir().join("pg_xact");
+    let owner = fs::metadata(&record).expect("it is there");
+    // The next transaction is the first of another file.
+    let reset = Command::new(&tool)
+        .args(["-x", "1048676", "-D"])
+        .arg(source.cluster.data_dir())
+        .uid(owner.uid())
+        .gid(owner.gid())
+        .output()
+        .expect("it runs");
+    assert!(
+        reset.status.success(),
+        "{}",
+        String::from_utf8_lossy(&reset.stderr)
+    );
+    fs::write(record.join("0001"), vec![0; 262_144]).expect("written");
+    std::os::unix::fs::chown(record.join("0001"), Some(owner.uid()), Some(owner.gid()))
+        .expect("given");
+    source.cluster.resume().expect("it starts");
+    source.psql(
+        "things",
+        "insert into t select i, 'new ' || i from generate_series(51, 80) i",
+    );
+    source.cluster.stop(StopMode::Fast).expect("it stops");
+    fs::remove_file(record.join("0000")).expect("removed");
+    source.cluster.resume().expect("it starts");
+
+    let to = target.database("things");
+    let run = salvage(&from, &to);
+    assert_eq!(run.status, 6, "{run}");
+    assert_eq!(
+        target.psql("things", "select count(*), min(id) from t"),
+        "30|51",
+        "{run}"
+    );
+    let account = losses(&run);
+    let lost = &table(&account, "t")["lost_rows"];
+    let at_most = lost["certain"]
+        .as_u64()
+        .zip(lost["perhaps"].as_u64())
+        .map(|(a, b)| a + b);
+    assert_eq!(at_most, Some(50), "{account:#}");
+    let keys = fs::read_to_string(run.path("run/lost/public.t.csv")).expect("keys");
+    let mut ids: Vec<u32> = keys
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split(',').nth(3)?.parse().ok())
+        .collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=50).collect::<Vec<u32>>(), "{keys}");
+}
