@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use pgconvoy::pg::cluster::StopMode;
 
@@ -164,6 +165,15 @@ fn heavy_pages_overwritten_at_random() {
         if is_whole() && pg_dump(&lab) {
             figures.dumps += 1;
             figures.dumped += all;
+        }
+        // What pg_dump read may have crashed the server: one that recovers does not stop.
+        let mut tries = 0..300;
+        while lab.source.try_psql("postgres", "select 1").is_err() {
+            assert!(
+                tries.next().is_some(),
+                "{what}: the server does not come back"
+            );
+            std::thread::sleep(Duration::from_millis(100));
         }
         lab.source.cluster.stop(StopMode::Fast).expect("it stops");
         fs::write(&path, &before).expect("written");
