@@ -187,7 +187,7 @@ fn pg_dump(lab: &Lab) -> bool {
     let dump = lab
         .source
         .tool("pg_dump")
-        .args(["-Fc", "-f", "/dev/null", "-d"])
+        .args(["-Fc", "--no-sync", "-f", "/dev/null", "-d"])
         .arg(lab.source.conninfo("shop"))
         .output();
     dump.expect("pg_dump runs").status.success()
