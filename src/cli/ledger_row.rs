@@ -1,12 +1,11 @@
 //! What a session writes into the ledger's row, so that another machine can go on with the run.
 
-use std::fmt::Write as _;
-
 use serde::{Deserialize, Serialize};
 
 use super::inspect::Inspection;
 use crate::failure::Failure;
 use crate::ledger::{self, Memory, Request, RunRow};
+use crate::model::ascii_json;
 use crate::pg::keeper::Kept;
 use crate::plan::Plan;
 
@@ -91,22 +90,7 @@ fn defect(what: &str, error: &dyn std::error::Error) -> Failure {
 
 fn json(what: &str, value: &impl Serialize) -> Result<String, Failure> {
     let text = serde_json::to_string(value).map_err(|error| defect(what, &error))?;
-    Ok(ascii(&text))
-}
-
-/// JSON that a database of any encoding can hold: within its strings, other characters are escaped.
-fn ascii(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    for c in json.chars() {
-        if c.is_ascii() {
-            text.push(c);
-        } else {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                let _infallible = write!(text, "\\u{unit:04x}");
-            }
-        }
-    }
-    text
+    Ok(ascii_json(&text))
 }
 
 #[cfg(test)]

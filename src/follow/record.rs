@@ -1,10 +1,8 @@
 //! What a side was before we changed it: written on the publication or subscription that we made there, as its comment. Pure.
 
-use std::fmt::Write as _;
-
 use serde::{Deserialize, Serialize};
 
-use crate::model::QualifiedName;
+use crate::model::{QualifiedName, ascii_json};
 
 const FORMAT: u32 = 1;
 
@@ -79,7 +77,7 @@ impl SideRecord {
         let json = serde_json::to_string(self).unwrap_or_default();
         format!(
             "Made by pgconvoy; remove it with pgconvoy unfollow. {}",
-            ascii(&json)
+            ascii_json(&json)
         )
     }
 
@@ -89,21 +87,6 @@ impl SideRecord {
         let record: Self = serde_json::from_str(json).ok()?;
         (record.format == FORMAT).then_some(record)
     }
-}
-
-/// JSON that a database of any encoding can hold: within its strings, other characters are escaped.
-pub(super) fn ascii(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    for c in json.chars() {
-        if c.is_ascii() {
-            text.push(c);
-        } else {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                let _infallible = write!(text, "\\u{unit:04x}");
-            }
-        }
-    }
-    text
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 //! Each text is one transaction, waits for its commit, and may be run again after it has been committed. What changes a side is in
 //! the same transaction as the record of what was there before.
 
-use super::record::{FenceBefore, SideRecord, ascii};
+use super::record::{FenceBefore, SideRecord};
 use super::state::{FORMAT, SCHEMA, State};
-use crate::model::{FollowName, QualifiedName, quote_ident, quote_literal};
+use crate::model::{FollowName, QualifiedName, ascii_json, quote_ident, quote_literal};
 
 const CREATE: &str = include_str!("../../sql/follow/create.sql");
 
@@ -231,7 +231,7 @@ pub fn drop_slot(name: &FollowName) -> String {
 fn value(state: &State) -> String {
     // Strings always fit into JSON.
     let json = serde_json::to_string(state).unwrap_or_default();
-    quote_literal(&ascii(&json))
+    quote_literal(&ascii_json(&json))
 }
 
 /// The state, made in the transaction in which the ledger goes: statements without its begin and commit.

@@ -37,7 +37,7 @@ pub use quantity::{Bytes, Rows};
 pub use rows::{ColumnDifference, ColumnForm, RowDifference, RowKind, RowsDiffer, ShownValue};
 pub use server_error::ServerError;
 pub use shell::{run_command, shell_word};
-pub use sql::{SqlText, quote_ident, quote_literal};
+pub use sql::{SqlText, ascii_json, quote_ident, quote_literal};
 pub use synced::{Synced, SyncedTable};
 pub use version::ServerVersion;
 
