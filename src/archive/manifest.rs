@@ -28,6 +28,8 @@ pub const LOSSES: &str = "losses.json";
 
 /// Version of the manifest's format.
 const FORMAT: u32 = 1;
+/// That of an archive with losses: who does not know of them must not take it for whole.
+const FORMAT_WITH_LOSSES: u32 = 2;
 
 /// What stands before the digits of the hash.
 const HASH: &[u8] = b",\n  \"xxh3\": \"";
@@ -39,7 +41,7 @@ const DIGITS: usize = 32;
 /// What an archive holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Version of this format: 1.
+    /// Version of this format: 1; with losses, 2.
     pub format: u32,
     /// Version of pgconvoy.
     pub pgconvoy_version: String,
@@ -161,6 +163,17 @@ impl Manifest {
     /// The version of what is written here.
     pub const FORMAT: u32 = FORMAT;
 
+    /// The same of an archive that does not hold everything, if it doesn't.
+    #[must_use]
+    pub fn with_losses(self, losses: Option<LossFacts>) -> Self {
+        let format = losses.as_ref().map_or(FORMAT, |_| FORMAT_WITH_LOSSES);
+        Self {
+            format,
+            losses,
+            ..self
+        }
+    }
+
     /// Reads that of the archive of this name.
     pub fn read(archive: &Path) -> Result<Self, ArchiveError> {
         Self::of(&Store::at(archive)?)
@@ -185,10 +198,14 @@ impl Manifest {
         let value: serde_json::Value = serde_json::from_slice(bytes).map_err(understand)?;
         let format = value.get("format").and_then(serde_json::Value::as_u64);
         match format.and_then(|format| u32::try_from(format).ok()) {
-            Some(format) if format != FORMAT && is_sealed(bytes) => Err(ArchiveError::Format {
-                path: path.to_owned(),
-                format,
-            }),
+            Some(format)
+                if ![FORMAT, FORMAT_WITH_LOSSES].contains(&format) && is_sealed(bytes) =>
+            {
+                Err(ArchiveError::Format {
+                    path: path.to_owned(),
+                    format,
+                })
+            }
             _ if is_sealed(bytes) => serde_json::from_value(value).map_err(understand),
             _ => Err(ArchiveError::Data {
                 path: path.to_owned(),
@@ -304,6 +321,14 @@ mod tests {
                 assert!(read.is_err(), "bit {bit} of {at}");
             }
         }
+        // Who reads format 1 alone would take it for whole.
+        let lossy = manifest().with_losses(Some(LossFacts {
+            lost: vec![("s.t".to_owned(), "a row".to_owned())],
+            account: Vec::new(),
+        }));
+        assert_eq!((lossy.format, manifest().with_losses(None).format), (2, 1));
+        let read = Manifest::parse(&lossy.to_bytes().expect("JSON"), path);
+        assert_eq!(read.expect("known"), lossy);
         let later = Manifest {
             format: 7,
             ..manifest()

@@ -103,9 +103,9 @@ pub(super) async fn write(
     let adds_up = account::adds_up(source.damage.as_deref(), (&*plan, &dumped), &emitter);
     let is_whole = is_the_same(&toc, &bytes, &emitter) & is_everything(&plan, &emitter);
     let has_doubts = dumped.has_doubts || !is_whole || !adds_up;
-    let mut manifest = manifest(&source, request, dumped);
+    let losses = account::write(&source, (&archive, session.output)).await?;
+    let mut manifest = manifest(&source, request, dumped).with_losses(losses);
     manifest.toc = archive.write(TOC, &bytes).map_err(broken_off)?;
-    manifest.losses = account::write(&source, (&archive, session.output)).await?;
     manifest.large_object_lists = lists;
     manifest.sequences = sequences(&source, &toc).await?;
     // An error if its holder has ended before: then what was read last may be empty without having been.
