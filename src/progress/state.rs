@@ -299,7 +299,7 @@ impl State {
         }
         let is_early = self.since(self.first_job) < EVIDENCE_MS;
         match self.expected_left(true) {
-            Some(_) if is_early && self.is_only_rough() => return Estimate::Estimating,
+            Some(_) if is_early && self.is_rough() => return Estimate::Estimating,
             Some(ms) => return Estimate::Left(ms),
             None if is_early => return Estimate::Estimating,
             None => {}

@@ -147,12 +147,10 @@ impl State {
         Some((shared * stretch).max(longest) as u64)
     }
 
-    /// Whether what is expected are rough rates, and this run has shown nothing yet that they could be measured by.
-    pub(super) fn is_only_rough(&self) -> bool {
-        let rough = |expectation: &Expectation| {
-            expectation.by.is_none() && self.shown(expectation).is_empty()
-        };
-        self.expectation.as_ref().is_some_and(rough)
+    /// Whether what is expected are rough rates, which say little until the run has shown how far they are off.
+    pub(super) fn is_rough(&self) -> bool {
+        let expectation = self.expectation.as_ref();
+        expectation.is_some_and(|expectation| expectation.by.is_none())
     }
 
     /// Worker time that is still to come.
