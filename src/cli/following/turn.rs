@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use super::ends::Ends;
 use super::steps::Steps;
 use super::subscribe::say;
-use crate::cli::arguments::{OutputArgs, duration, size};
+use crate::cli::arguments::{OutputArgs, SpeedArgs, duration, size};
 use crate::cli::output::Output;
 use crate::event::{Emit, What};
 use crate::execute::Stop;
@@ -127,9 +127,7 @@ impl TurnArgs {
 
     /// Readers of each side.
     pub(super) fn jobs(&self) -> u32 {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        self.jobs
-            .unwrap_or_else(|| u32::try_from(cores()).unwrap_or(1))
+        self.jobs.unwrap_or_else(SpeedArgs::cores)
     }
 
     /// From the command line; `from` is the side that hands over.

@@ -24,7 +24,7 @@ use clap::Args;
 
 use carry_out::Extent;
 
-use super::arguments::{ConnectionArgs, LeaveOutArgs, OutputArgs, SelectionArgs};
+use super::arguments::{ConnectionArgs, LeaveOutArgs, OutputArgs, SelectionArgs, SpeedArgs};
 use super::inspect::{Road, Server};
 use super::output::Output;
 use super::patterns::check_patterns;
@@ -144,23 +144,30 @@ impl SyncArgs {
     }
 
     fn asked(&self) -> Result<Asked, Failure> {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let restore = self.leave_out.restore_options(false);
+        let jobs = self.jobs.unwrap_or_else(SpeedArgs::cores);
         Ok(Asked {
             filters: self.selection.filters()?,
-            restore: self.leave_out.restore_options(false),
-            level: VerifyLevel::Content,
-            jobs: self
-                .jobs
-                .unwrap_or_else(|| u32::try_from(cores()).unwrap_or(1)),
-            ignore: Vec::new(),
-            max_rows: 0,
-            show_values: false,
-            recheck: 0,
-            pause: Duration::ZERO,
-            repair: None,
-            after: None,
-            remembered: MOST_ROWS,
+            ..everything((restore, jobs, VerifyLevel::Content))
         })
+    }
+}
+
+/// What is asked of a comparison: everything, as far as rows are to be brought over one by one.
+fn everything((restore, jobs, level): (RestoreOptions, u32, VerifyLevel)) -> Asked {
+    Asked {
+        filters: Filters::default(),
+        restore,
+        level,
+        jobs,
+        ignore: Vec::new(),
+        max_rows: 0,
+        show_values: false,
+        recheck: 0,
+        pause: Duration::ZERO,
+        repair: None,
+        after: None,
+        remembered: MOST_ROWS,
     }
 }
 
@@ -271,20 +278,7 @@ pub(super) async fn bring_over(
         pg_dump: search.closest_for(needed)?,
         exclude_data: BTreeSet::new(),
     };
-    let asked = |level| Asked {
-        filters: Filters::default(),
-        restore,
-        level,
-        jobs,
-        ignore: Vec::new(),
-        max_rows: 0,
-        show_values: false,
-        recheck: 0,
-        pause: Duration::ZERO,
-        repair: None,
-        after: None,
-        remembered: MOST_ROWS,
-    };
+    let asked = |level| everything((restore, jobs, level));
     let (content, counts) = (asked(VerifyLevel::Content), asked(VerifyLevel::Counts));
     let extent = match level {
         VerifyLevel::Content => Extent::Whole,
