@@ -186,7 +186,7 @@ pub(super) fn waive_edited(
 async fn target_toc(proof: &Proof) -> Result<Toc, Failure> {
     let archive = dump_schema(&proof.target, &proof.pg_dump, (None, &Filters::default())).await?;
     fault::point("target-schema-dumped");
-    let mut toc = Toc::parse(&archive)?;
+    let mut toc = Toc::of_server(&archive)?;
     forget_what_was_there(&mut toc, (&proof.source_toc, &proof.target_facts.installed));
     Ok(toc)
 }

@@ -83,7 +83,7 @@ impl SourceView {
             Ok((facts, hidden))
         };
         let (archive, (mut facts, hidden)) = at_once(Box::pin(archive), Box::pin(facts)).await?;
-        let toc = Toc::parse(&archive)?;
+        let toc = Toc::of_server(&archive)?;
         // As pg_dump has it: who selects schemas or tables does not mean large objects.
         if filters.iter().any(|filter| filter.kind.selects()) {
             facts.large_objects.clear();

@@ -1,6 +1,7 @@
-//! What is made so that one database follows another is no part of it: never copied, compared or kept in an archive.
+//! What is made so that one database follows another is no part of it: never copied, compared or kept in an archive. An archive that
+//! is there is read as it is.
 
-use super::Entry;
+use super::{Entry, Toc, TocError};
 use crate::model::FollowName;
 
 /// Kinds of entries whose tag begins with the name of a publication or subscription.
@@ -12,8 +13,22 @@ const NAMED: [&str; 5] = [
     "SUBSCRIPTION TABLE",
 ];
 
+impl Toc {
+    /// What `pg_dump` says of a server's database, without what was made so that it follows another one, or is followed.
+    pub fn of_server(archive: &[u8]) -> Result<Self, TocError> {
+        Self::parse(archive).map(Self::without_follow)
+    }
+
+    /// The same without that.
+    #[must_use]
+    pub fn without_follow(mut self) -> Self {
+        self.entries.retain(|entry| !is_of_follow(entry));
+        self
+    }
+}
+
 /// Whether an entry is of a publication or subscription that we made.
-pub(super) fn is_of_follow(entry: &Entry) -> bool {
+fn is_of_follow(entry: &Entry) -> bool {
     let tag = String::from_utf8_lossy(&entry.tag);
     let mut words = tag.split(' ');
     let name = if NAMED.contains(&entry.desc.as_str()) {

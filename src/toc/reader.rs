@@ -11,7 +11,6 @@ use std::str::FromStr;
 
 use crate::model::{DumpId, Oid, SqlText};
 
-use super::follow::is_of_follow;
 use super::{
     ArchiveFormat, ArchiveVersion, Compression, CreatedAt, DataPlace, Entry, Header, OffsetState,
     Place, Section, Text, Toc, TocError,
@@ -40,8 +39,7 @@ impl Toc {
             entry: None,
         };
         let header = reader.header()?;
-        let mut entries = reader.entries(&header)?;
-        entries.retain(|entry| !is_of_follow(entry));
+        let entries = reader.entries(&header)?;
         if header.format != ArchiveFormat::Custom {
             reader.end()?;
         }

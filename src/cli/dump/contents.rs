@@ -51,7 +51,9 @@ pub(super) async fn contents(
     arguments.extend(request.narrowed_by().into_iter().map(OsString::from));
     let connection = server.child_environment();
     let toc = pg_dump
-        .beginning_of(&arguments, &connection, Toc::read)
+        .beginning_of(&arguments, &connection, |from| {
+            Toc::read(from).map(Toc::without_follow)
+        })
         .await;
     let toc = match toc {
         Ok(toc) => toc?,

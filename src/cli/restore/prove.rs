@@ -165,7 +165,7 @@ async fn schema(
     };
     let encoding = (proof.encoding != "SQL_ASCII").then_some("UTF8");
     let dumped = describe(server, &pg_dump, (Some(&snapshot.id), encoding, Vec::new()));
-    let mut there = Toc::parse(&dumped.await?)?;
+    let mut there = Toc::of_server(&dumped.await?)?;
     forget_what_was_there(&mut there, (&proof.archived.toc, proof.installed));
     let is_part = proof.wanted.is_beside_others();
     let options = CompareOptions {

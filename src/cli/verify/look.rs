@@ -245,12 +245,12 @@ async fn dump(
     };
     let snapshot = Some(snapshot.id.as_str());
     if let Some(filters) = found {
-        return Ok(Toc::parse(
+        return Ok(Toc::of_server(
             &dump_schema(server, pg_dump, (snapshot, &filters)).await?,
         )?);
     }
     let whole = dump_schema(server, pg_dump, (snapshot, &Filters::default())).await?;
-    let mut toc = Toc::parse(&whole)?;
+    let mut toc = Toc::of_server(&whole)?;
     // Of what was selected there is nothing; what describes the archive itself stays.
     let describes = |desc: &str| matches!(desc, "ENCODING" | "STDSTRINGS" | "SEARCHPATH");
     toc.entries.retain(|entry| describes(entry.desc.as_str()));
