@@ -11,11 +11,10 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream as PostgresTlsStream};
-use tokio_rustls::client::TlsStream;
 
 use super::certificate;
 use super::conninfo::{HostTarget, Place};
-use super::tls::explain_alert;
+use super::tls::{Encrypted, explain_alert};
 
 /// A connection, encrypted or not, on which the start-up message has not been sent yet.
 pub struct Stream {
@@ -26,7 +25,7 @@ pub struct Stream {
 enum Transport {
     Tcp(TcpStream),
     Unix(UnixStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<Encrypted>),
 }
 
 /// Who is at the other end: enough to reach the same server again, to cancel a query or to start a client tool.
@@ -79,7 +78,7 @@ impl Stream {
         }
     }
 
-    pub(super) fn tls(stream: TlsStream<TcpStream>, peer: Peer) -> Self {
+    pub(super) fn tls(stream: Encrypted, peer: Peer) -> Self {
         Self {
             transport: Transport::Tls(Box::new(stream)),
             peer,

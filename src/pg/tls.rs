@@ -22,6 +22,7 @@ use rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, IpAddr as TlsIpAddr, PrivateKeyDer, ServerName,
 };
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
@@ -108,6 +109,12 @@ pub enum TlsError {
     },
 }
 
+/// What the network is asked for at once. rustls asks for 4 kB, and a record of rows has 8.
+const READ_AHEAD: usize = 64 << 10;
+
+/// A TLS connection.
+pub(super) type Encrypted = TlsStream<BufReader<TcpStream>>;
+
 /// TLS, ready to be used for any number of connections.
 #[derive(Clone)]
 pub(super) struct Tls {
@@ -169,8 +176,9 @@ impl Tls {
         &self,
         stream: TcpStream,
         host: &HostTarget,
-    ) -> Result<TlsStream<TcpStream>, TlsError> {
+    ) -> Result<Encrypted, TlsError> {
         let name = self.server_name(host)?;
+        let stream = BufReader::with_capacity(READ_AHEAD, stream);
         tokio_rustls::TlsConnector::from(Arc::clone(&self.config))
             .connect(name, stream)
             .await
