@@ -47,7 +47,7 @@ pub use check::{Problem, check_files, check_files_of, still_as_noted};
 pub use codec::{Algorithm, Codec, CodecError, Decoder, Encoder};
 pub use data::{DATA_END, DataReader, RowPieces, read_large_object, read_rows};
 pub use error::ArchiveError;
-pub use held::{Held, MOST_HELD};
+pub use held::{Blocks, Held};
 pub use journal::{Header, Journal, Line, Noted};
 pub use manifest::{
     Content, FileFacts, LOSSES, LargeObjectFacts, LossFacts, MANIFEST, Manifest, SequenceFacts,

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use tokio::runtime::Handle;
 
 use super::assembly::{Assembly, Place, Turn};
-use crate::archive::{ArchiveError, Held, MOST_HELD};
+use crate::archive::{ArchiveError, Blocks, Growing, Held};
 
 /// A part.
 pub(super) struct Piece<'a> {
@@ -23,7 +23,7 @@ enum Kept<'a> {
     /// With room in a file.
     Anywhere(Held),
     /// In memory.
-    Memory(Vec<u8>),
+    Memory(Blocks),
     /// In the table's file.
     InTurn(Turn<'a>),
 }
@@ -33,7 +33,7 @@ impl<'a> Piece<'a> {
     pub fn new(assembly: &'a Assembly, part: usize, overflow: Option<PathBuf>) -> Self {
         let held = match overflow {
             Some(path) => Kept::Anywhere(Held::new(path)),
-            None => Kept::Memory(Vec::new()),
+            None => Kept::Memory(Blocks::default()),
         };
         Self {
             assembly,
@@ -52,7 +52,11 @@ impl<'a> Piece<'a> {
         let (assembly, part) = (self.assembly, self.part);
         match self.held {
             Kept::Anywhere(held) => assembly.append(part, |file| held.append_to(file)).await,
-            Kept::Memory(held) => assembly.append(part, |file| file.append(&held)).await,
+            Kept::Memory(held) => {
+                let mut held = held.into_pieces();
+                let append = |file: &mut Growing| held.try_for_each(|piece| file.append(&piece));
+                assembly.append(part, append).await
+            }
             Kept::InTurn(turn) => Ok(turn.over()),
         }
     }
@@ -66,8 +70,8 @@ impl Write for Piece<'_> {
                 Some(file) => tokio::task::block_in_place(|| file.write(bytes)),
                 None => Err(io::Error::other("its file is complete already")),
             },
-            Kept::Memory(held) if held.len() + bytes.len() <= MOST_HELD => {
-                held.extend_from_slice(bytes);
+            Kept::Memory(held) if held.have_room_for(bytes.len()) => {
+                held.push(bytes);
                 Ok(bytes.len())
             }
             Kept::Memory(held) => {
@@ -76,7 +80,10 @@ impl Write for Piece<'_> {
                 let mut turn =
                     tokio::task::block_in_place(|| Handle::current().block_on(Box::pin(turn)))?;
                 if let Some(file) = turn.file() {
-                    tokio::task::block_in_place(|| file.write_all(&held))?;
+                    let mut held = held.into_pieces();
+                    tokio::task::block_in_place(|| {
+                        held.try_for_each(|piece| file.write_all(&piece))
+                    })?;
                 }
                 self.held = Kept::InTurn(turn);
                 self.write(bytes)
