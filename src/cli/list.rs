@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::archive::{ArchiveError, Manifest, Store, TableFacts};
+use crate::archive::{ArchiveError, LOSSES, Manifest, Store, TableFacts};
 use crate::failure::Failure;
 use crate::model::{Bytes, DumpId, ExitStatus};
 use crate::progress::words;
@@ -87,15 +87,28 @@ fn head(toc: &Toc, manifest: Option<&Manifest>) -> Vec<String> {
         ),
         format!("{} entries", toc.entries.len()),
     ];
-    lines.push(match manifest {
-        Some(manifest) => format!(
-            "whole, by its manifest: dumped by pgconvoy {} at LSN {}, finished {}",
-            manifest.pgconvoy_version,
-            manifest.source.lsn,
-            manifest.finished_at.format("%Y-%m-%d %H:%M:%S UTC")
-        ),
-        None => "without a manifest: nobody can tell whether it is whole".to_owned(),
-    });
+    let Some(manifest) = manifest else {
+        lines.push("without a manifest: nobody can tell whether it is whole".to_owned());
+        return lines;
+    };
+    if !manifest.narrowed_by.is_empty() {
+        let options = words::one_line(&manifest.narrowed_by.join(" "));
+        lines.push(format!("left out by what was asked for: {options}"));
+    }
+    let by = format!(
+        "by its manifest: dumped by pgconvoy {} at LSN {}, finished {}",
+        manifest.pgconvoy_version,
+        manifest.source.lsn,
+        manifest.finished_at.format("%Y-%m-%d %H:%M:%S UTC")
+    );
+    let Some(losses) = &manifest.losses else {
+        lines.push(format!("whole, {by}"));
+        return lines;
+    };
+    lines.push(format!("NOT whole, {by}"));
+    let lost = losses.lost.iter();
+    lines.extend(lost.map(|(object, what)| words::one_line(&format!("lost of {object}: {what}"))));
+    lines.push(format!("the account of it: {LOSSES}"));
     lines
 }
 

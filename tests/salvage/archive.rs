@@ -119,6 +119,13 @@ fn an_archive_has_the_account_in_it_and_is_never_taken_for_whole() {
         "{verified}"
     );
 
+    let shown = archive.display().to_string();
+    let listed = Pgconvoy::new(["list", &shown]).run();
+    assert_eq!(listed.status, 0, "{listed}");
+    for said in ["; NOT whole, by its manifest", "; lost of public.accounts:"] {
+        assert!(listed.stdout.contains(said), "{listed}");
+    }
+
     let restored = restore(&lab, &archive, "restored");
     assert_eq!(restored.status, 6, "{restored}");
     assert!(
