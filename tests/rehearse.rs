@@ -117,6 +117,8 @@ fn a_move_is_measured_by_its_rehearsal() {
     let again = target.database("again");
     assert_measured_after_a_kill((&from, &again), measure);
 
+    assert_a_restore_is_measured_by_a_restore(&from, &target, measure);
+
     let half = rehearsal.path("half");
     cut_in_half(&rehearsal.path(RUN_DIR), &half);
     let half = half.to_str().expect("UTF-8");
@@ -130,6 +132,35 @@ fn a_move_is_measured_by_its_rehearsal() {
     }
 }
 
+/// A restore is measured by an earlier one, not by a move; and the same after a kill.
+fn assert_a_restore_is_measured_by_a_restore(from: &str, target: &Server, of_a_move: &str) {
+    let dumped = Pgconvoy::new(["dump", "--source", from, "--archive", "archive"]).run();
+    assert_eq!(dumped.status, 0, "{dumped}");
+    let archive = dumped.path("archive").display().to_string();
+    let restore = |database: &str, more: &[&str]| {
+        let to = target.database(database);
+        let fixed = ["restore", "--archive", &archive, "--target", &to];
+        let run_dir = ["--run-dir", RUN_DIR];
+        Pgconvoy::new(fixed.iter().chain(&run_dir).chain(more))
+    };
+    let first = restore("first", &["--window", "1h"]).run();
+    let by_rates = assert_proven(&first);
+    assert_eq!(by_rates["expected"]["window_ms"], 3_600_000, "{first}");
+    let measure = first.path(RUN_DIR).display().to_string();
+    let killed = restore("second", &["--baseline", &measure])
+        .env("PGCONVOY_FAULT", "kill@job-started[copy ]")
+        .run();
+    let run_dir = killed.path(RUN_DIR);
+    let resumed = Pgconvoy::new(["resume", run_dir.to_str().expect("UTF-8")]).run();
+    assert_eq!(resumed.status, 0, "{killed}\n{resumed}");
+    let expected = &report_of(&run_dir)["expected"];
+    assert_eq!(expected["by"], "earlier restore", "{resumed}");
+    assert_eq!(expected["baseline"], measure, "{resumed}");
+    let refused = restore("third", &["--baseline", of_a_move]).run();
+    assert_eq!(refused.status, 2, "{refused}");
+    assert!(refused.stderr.contains("it is no restore"), "{refused}");
+}
+
 /// Killed and resumed, a move is still measured by the rehearsal, and has what is left of the window.
 fn assert_measured_after_a_kill((from, to): (&str, &str), measure: &str) {
     let killed = prepare(from, to, &["--baseline", measure, "--window", "1h"])
@@ -138,9 +169,7 @@ fn assert_measured_after_a_kill((from, to): (&str, &str), measure: &str) {
     let run_dir = killed.path(RUN_DIR);
     let resumed = Pgconvoy::new(["resume", run_dir.to_str().expect("UTF-8")]).run();
     assert_eq!(resumed.status, 0, "{resumed}");
-    let report = fs::read_to_string(run_dir.join("report.json")).expect("a report");
-    let report: Value = serde_json::from_str(&report).expect("JSON");
-    let expected = &report["expected"];
+    let expected = &report_of(&run_dir)["expected"];
     assert_eq!(expected["baseline"], measure, "{resumed}");
     let left = expected["window_ms"].as_u64();
     assert!(
@@ -150,6 +179,11 @@ fn assert_measured_after_a_kill((from, to): (&str, &str), measure: &str) {
 }
 
 /// The event of a kind, of which there is one.
+fn report_of(run_dir: &Path) -> Value {
+    let report = fs::read_to_string(run_dir.join("report.json")).expect("a report");
+    serde_json::from_str(&report).expect("JSON")
+}
+
 fn events(run_dir: &Path, kind: &str) -> Value {
     let record = fs::read_to_string(run_dir.join("events.jsonl")).expect("a record");
     let events = record

@@ -17,18 +17,18 @@ use super::run_dir::Look;
 use crate::event::{Emit, Expected, ExpectedJob, What};
 use crate::failure::Failure;
 use crate::plan::Plan;
-use crate::progress::Baseline;
+use crate::progress::{Baseline, Measured};
 use crate::report::recorded;
 
 /// What to expect.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Time")]
 pub struct ExpectArgs {
-    /// The directory of an earlier run into a scratch target (pgconvoy rehearse), to tell the time left by, and what is slower than then
+    /// The directory of an earlier run of the same kind into a scratch target (of a move: pgconvoy rehearse), to tell the time left by, and what is slower than then
     #[arg(long, value_name = "RUN_DIR")]
     baseline: Option<PathBuf>,
 
-    /// The time there is for the move, for example 2h or 90min: whether it will be over by then is told all along
+    /// The time there is for it, for example 2h or 90min: whether it will be over by then is told all along
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     window: Option<Duration>,
 }
@@ -40,7 +40,7 @@ pub struct Expectations {
 }
 
 impl ExpectArgs {
-    /// What is resumed is not a move: there is nothing to compare it with.
+    /// There is nothing to compare it with.
     pub fn refuse_for(&self, what: &str) -> Result<(), Failure> {
         if self.baseline.is_none() && self.window.is_none() {
             return Ok(());
@@ -55,13 +55,13 @@ impl ExpectArgs {
     /// does not hold any more; a run that can go on is not kept from it by that.
     pub(super) fn resume(
         &self,
-        before: &Measure,
+        (measured, before): (Measured, &Measure),
         now: DateTime<Utc>,
     ) -> Result<(Expectations, Vec<String>), Failure> {
-        let mut expectations = self.resolve()?;
+        let mut expectations = self.resolve(measured)?;
         let mut gone = Vec::new();
         if let (None, Some(dir)) = (&self.baseline, &before.baseline) {
-            match read(dir) {
+            match read(dir, measured) {
                 Ok(baseline) => expectations.baseline = Some((baseline, dir.display().to_string())),
                 Err(failure) => gone.push(format!(
                     "the time left is not told by the earlier run any more: {}",
@@ -83,9 +83,9 @@ impl ExpectArgs {
     }
 
     /// Reads the record of the earlier run.
-    pub fn resolve(&self) -> Result<Expectations, Failure> {
+    pub fn resolve(&self, measured: Measured) -> Result<Expectations, Failure> {
         let baseline = match &self.baseline {
-            Some(dir) => Some((read(dir)?, dir.display().to_string())),
+            Some(dir) => Some((read(dir, measured)?, dir.display().to_string())),
             None => None,
         };
         let in_ms = |window: Duration| u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
@@ -96,18 +96,22 @@ impl ExpectArgs {
     }
 }
 
-fn read(dir: &Path) -> Result<Baseline, Failure> {
+fn read(dir: &Path, measured: Measured) -> Result<Baseline, Failure> {
     let look = Look::at(dir).map_err(|failure| failure.while_doing("--baseline"))?;
     let path = look.events_path();
     let recording = File::open(&path).and_then(|file| recorded::read(BufReader::new(file)));
     let recording = recording.map_err(|error| Failure::file("reading", &path, &error))?;
-    Baseline::of(&recording.events).map_err(|error| {
+    Baseline::of(&recording.events, measured).map_err(|error| {
+        let which = match measured {
+            Measured::Move => "a move or a rehearsal",
+            Measured::Restore => "a restore",
+        };
         Failure::usage(
             format!(
                 "--baseline: the run in {} is no measure: {error}",
                 dir.display()
             ),
-            "Name the directory of a move or a rehearsal that came to its end.",
+            format!("Name the directory of {which} that came to its end."),
         )
     })
 }

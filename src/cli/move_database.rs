@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::fault;
 use crate::ledger::Request;
 use crate::model::ExitStatus;
+use crate::progress::Measured;
 
 /// What a run calls itself.
 const MOVE: &str = "move";
@@ -162,7 +163,7 @@ async fn prepare(
 ) -> Result<(Inspection, Request, Expectations), Failure> {
     let mut requested = args.requested()?;
     args.follow.check(command, &requested)?;
-    let expectations = args.expect.resolve()?;
+    let expectations = args.expect.resolve(Measured::Move)?;
     session.step("connecting");
     let road = Road::connect(&requested).await?;
     fault::point("connected");

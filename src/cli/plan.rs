@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::model::{ExitStatus, Severity};
 use crate::plan::Left;
 use crate::preflight;
-use crate::progress::Size;
+use crate::progress::{Measured, Size};
 use crate::report::plan::{OnPaper, WithWorkers, render};
 use crate::report::timetable;
 
@@ -71,7 +71,7 @@ pub struct PlanArgs {
 impl PlanArgs {
     /// From the command line.
     pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
-        let expectations = self.expect.resolve()?;
+        let expectations = self.expect.resolve(Measured::Move)?;
         let mut requested = Requested::new(&self.connection, &self.selection, &self.leave_out)?;
         requested.jobs = self.speed.jobs();
         requested.verify = self.verify.level();

@@ -33,6 +33,7 @@ use crate::failure::Failure;
 use crate::ledger::{self, Identity, Ledger, Request};
 use crate::model::{Endpoint, ExitStatus, Side};
 use crate::pg::conninfo::{Conninfo, Environment};
+use crate::progress::Measured;
 
 /// Go on with an interrupted move
 ///
@@ -136,7 +137,6 @@ impl ResumeArgs {
             let request = run_dir.read_request()?;
             let request: Request = request.ok_or_else(|| nothing_asked(directory))?;
             if request.archive.is_some() {
-                self.expect.refuse_for("a restore")?;
                 let target = self.given_target(&Environment::of_process())?;
                 if let Some(status) =
                     restore::finished_before(&request, target.clone(), &past).await?
@@ -153,7 +153,6 @@ impl ResumeArgs {
         } else if let Some(target) = self.given_target(&Environment::of_process())? {
             let request = request_from_ledger(&target).await?;
             if request.archive.is_some() {
-                self.expect.refuse_for("a restore")?;
                 let output = Output::start(&options)?;
                 output.run_dir().write_request(&request)?;
                 let asked = (request, Some(target), Past::default());
@@ -183,6 +182,7 @@ impl ResumeArgs {
             source: self.given_source(&Environment::of_process())?,
             past,
             retry_failed: self.retry_failed,
+            expect: self.expect,
         };
         Box::pin(restore::resume(resumed, (self.running, self.retry), output)).await
     }
@@ -293,7 +293,9 @@ async fn look(
     session: &Session<'_>,
     request: Option<Request>,
 ) -> Result<(Request, Found, Expectations), Failure> {
-    let (expectations, gone) = args.expect.resume(&past.measure, Utc::now())?;
+    let (expectations, gone) = args
+        .expect
+        .resume((Measured::Move, &past.measure), Utc::now())?;
     let environment = Environment::of_process();
     let source = args.given_source(&environment)?;
     let target = args.given_target(&environment)?;

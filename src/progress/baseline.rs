@@ -20,12 +20,24 @@ const OVERHEAD: u64 = 256 * 1024;
 /// A job that has grown or shrunk more than so many times is another job.
 const COMPARABLE: f64 = 100.0;
 
+/// What is measured: only a run of the same kind has the same jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measured {
+    /// From a server to a server.
+    Move,
+    /// From an archive to a server.
+    Restore,
+}
+
 /// Why a run is no measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoBaseline {
-    /// It copied nothing into a server.
+    /// It did not bring a database from one server to another.
     #[error("it is no move")]
     NoMove,
+    /// It restored nothing.
+    #[error("it is no restore")]
+    NoRestore,
     /// It did not come to its end.
     #[error("it did not come to its end")]
     Unfinished,
@@ -34,7 +46,7 @@ pub enum NoBaseline {
 /// An earlier run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Baseline {
-    /// `rehearsal` or `earlier run`.
+    /// `rehearsal`, `earlier run` or `earlier restore`.
     by: &'static str,
     workers: u32,
     /// From the first job to the end of the run; of several sessions, their sum.
@@ -116,16 +128,21 @@ impl Reading {
 }
 
 impl Baseline {
-    /// From the record of a run.
-    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<Self, NoBaseline> {
+    /// From the record of a run, as a measure for another one.
+    pub fn of<'a>(
+        events: impl IntoIterator<Item = &'a Event>,
+        measured: Measured,
+    ) -> Result<Self, NoBaseline> {
         let mut reading = Reading::default();
         events.into_iter().for_each(|event| reading.read(event));
         let status = reading.status;
         reading.end_session();
-        let by = match reading.command.as_deref() {
-            Some("rehearse") => "rehearsal",
-            Some("move" | "resume") => "earlier run",
-            _ => return Err(NoBaseline::NoMove),
+        let by = match (measured, reading.command.as_deref()) {
+            (Measured::Move, Some("rehearse")) => "rehearsal",
+            (Measured::Move, Some("move" | "resume")) => "earlier run",
+            (Measured::Restore, Some("restore")) => "earlier restore",
+            (Measured::Move, _) => return Err(NoBaseline::NoMove),
+            (Measured::Restore, _) => return Err(NoBaseline::NoRestore),
         };
         // One that found differences did all its work; one that failed did not.
         let ended = matches!(
@@ -307,7 +324,7 @@ mod tests {
             (job(2, Phase::Indexes, "index by_uri", 50), 10),
         ];
         let events = run("rehearse", &jobs, Some(ExitStatus::Proven));
-        Baseline::of(&events).expect("a baseline")
+        Baseline::of(&events, Measured::Move).expect("a baseline")
     }
 
     fn seconds(expected: &Expected) -> Vec<u64> {
@@ -344,10 +361,11 @@ mod tests {
     #[test]
     fn what_did_not_come_to_its_end_is_no_measure() {
         let jobs = [(job(0, Phase::Data, "copy public.a", 1), 1)];
-        let of = |command, jobs: &[_], status| {
+        let as_measure = |measured, command, jobs: &[_], status| {
             let events = run(command, jobs, status);
-            Baseline::of(&events).map(|found| found.by)
+            Baseline::of(&events, measured).map(|found| found.by)
         };
+        let of = |command, jobs: &[_], status| as_measure(Measured::Move, command, jobs, status);
         let proven = Some(ExitStatus::Proven);
         assert_eq!(of("move", &jobs, proven), Ok("earlier run"));
         assert_eq!(of("move", &jobs, None), Err(NoBaseline::Unfinished));
@@ -355,7 +373,11 @@ mod tests {
         assert_eq!(of("move", &jobs, failed), Err(NoBaseline::Unfinished));
         assert_eq!(of("move", &[], proven), Err(NoBaseline::Unfinished));
         assert_eq!(of("verify", &jobs, proven), Err(NoBaseline::NoMove));
-        assert_eq!(Baseline::of([]), Err(NoBaseline::NoMove));
+        assert_eq!(of("restore", &jobs, proven), Err(NoBaseline::NoMove));
+        let of = |command| as_measure(Measured::Restore, command, &jobs, proven);
+        assert_eq!(of("restore"), Ok("earlier restore"));
+        assert_eq!(of("move"), Err(NoBaseline::NoRestore));
+        assert_eq!(Baseline::of([], Measured::Move), Err(NoBaseline::NoMove));
     }
 
     #[test]
@@ -370,7 +392,7 @@ mod tests {
             at: event.at + chrono::TimeDelta::hours(8),
             ..event
         }));
-        let baseline = Baseline::of(&events).expect("a baseline");
+        let baseline = Baseline::of(&events, Measured::Move).expect("a baseline");
         assert_eq!(baseline.total_ms, 30_000);
     }
 

@@ -27,7 +27,7 @@ use chrono::{DateTime, FixedOffset, Utc};
 
 use crate::event::Event;
 
-pub use baseline::{Baseline, NoBaseline};
+pub use baseline::{Baseline, Measured, NoBaseline};
 pub use failure::lines as failure_lines;
 pub use plain::line as plain_line;
 pub use screen::Size;

@@ -39,6 +39,7 @@ use super::arguments::{
     resolve_connection, size,
 };
 use super::detach;
+use super::expect::{ExpectArgs, Expectations};
 use super::output::Output;
 use super::secrets::SOURCE_PASSWORD;
 use super::session::{self, Session};
@@ -46,6 +47,7 @@ use crate::failure::Failure;
 use crate::ledger::Request;
 use crate::model::{Bytes, ExitStatus, VerifyLevel};
 use crate::pg::conninfo::Environment;
+use crate::progress::Measured;
 use look::{Clean, Looked, Wanted};
 use part::PartArgs;
 
@@ -115,6 +117,10 @@ pub struct RestoreArgs {
     #[command(flatten)]
     pub verify: VerifyArgs,
 
+    /// What it is measured by.
+    #[command(flatten)]
+    pub expect: ExpectArgs,
+
     /// What is tried again.
     #[command(flatten)]
     pub retry: RetryArgs,
@@ -179,7 +185,7 @@ async fn run(args: RestoreArgs, output: Output) -> Result<ExitStatus, Failure> {
         prepared = Box::pin(prepare(&args, &session)) => prepared,
         failure = session.stopped() => Err(failure),
     };
-    let (looked, request) = match prepared {
+    let (looked, request, expectations) = match prepared {
         Ok(prepared) => prepared,
         // Nothing was touched, so there is nothing to keep a record of.
         Err(failure) => {
@@ -189,6 +195,7 @@ async fn run(args: RestoreArgs, output: Output) -> Result<ExitStatus, Failure> {
     };
     let done = async {
         let ready = Box::pin(carry::begin(&session, looked, &request)).await?;
+        expectations.tell(&ready.plan, &session.emitter());
         Box::pin(carry::carry_out(&session, ready)).await
     };
     let done = done.await;
@@ -197,8 +204,12 @@ async fn run(args: RestoreArgs, output: Output) -> Result<ExitStatus, Failure> {
 }
 
 /// The look before the leap: everything up to here only reads.
-async fn prepare(args: &RestoreArgs, session: &Session<'_>) -> Result<(Looked, Request), Failure> {
+async fn prepare(
+    args: &RestoreArgs,
+    session: &Session<'_>,
+) -> Result<(Looked, Request, Expectations), Failure> {
     let wanted = args.wanted()?;
+    let expectations = args.expect.resolve(Measured::Restore)?;
     session.step("opening the archive");
     let opened = opened::open(&args.archive)?;
     with_source::refuse_a_part(&wanted, &opened)?;
@@ -211,5 +222,5 @@ async fn prepare(args: &RestoreArgs, session: &Session<'_>) -> Result<(Looked, R
     look::tell_start("restore", session, (&opened, &target), &wanted);
     session.output.run_dir().write_request(&request)?;
     let looked = Box::pin(look::look(session, (opened, target), wanted)).await?;
-    Ok((looked, request))
+    Ok((looked, request, expectations))
 }

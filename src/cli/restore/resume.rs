@@ -1,9 +1,12 @@
 //! A restore that was interrupted: the archive must still be the one that it was begun with.
 
+use chrono::Utc;
+
 use super::carry::{self, Ready};
 use super::look::{self, Clean, Wanted};
 use super::opened::{self, Opened};
 use crate::cli::arguments::{RetryArgs, RunningArgs};
+use crate::cli::expect::{ExpectArgs, Expectations};
 use crate::cli::inspect::{MAINTENANCE_DATABASE, Server};
 use crate::cli::output::Output;
 use crate::cli::past::Past;
@@ -11,12 +14,14 @@ use crate::cli::requested::reached_again;
 use crate::cli::resume::{ledger_gone, refuse_another_run};
 use crate::cli::session::{self, Session};
 use crate::cli::take_up::as_planned;
+use crate::event::{Emit as _, What};
 use crate::execute::{prepare, rebase};
 use crate::failure::Failure;
 use crate::fault;
 use crate::ledger::{self, Ledger, Request};
 use crate::model::{ExitStatus, Side};
 use crate::pg::conninfo::{Conninfo, Environment};
+use crate::progress::Measured;
 
 /// What is resumed, and how.
 pub(in crate::cli) struct Resume {
@@ -30,6 +35,8 @@ pub(in crate::cli) struct Resume {
     pub past: Past,
     /// Try failed statements again.
     pub retry_failed: bool,
+    /// What it is measured by, if it is said anew.
+    pub expect: ExpectArgs,
 }
 
 /// Goes on with it.
@@ -40,11 +47,14 @@ pub(in crate::cli) async fn resume(
 ) -> Result<ExitStatus, Failure> {
     let session = Session::new(&output, running, retry);
     let ready = tokio::select! {
-        ready = Box::pin(ready(&asked, &session)) => ready,
+        ready = Box::pin(measured(&asked, &session)) => ready,
         failure = session.stopped() => Err(failure),
     };
     let done = match ready {
-        Ok(ready) => Box::pin(carry::carry_out(&session, ready)).await,
+        Ok((ready, expectations)) => {
+            expectations.tell(&ready.plan, &session.emitter());
+            Box::pin(carry::carry_out(&session, ready)).await
+        }
         Err(failure) => Err(failure),
     };
     let claim = session.end(&done).await;
@@ -94,6 +104,17 @@ fn wanted(asked: &Resume) -> Result<Wanted, Failure> {
             .map(|archive| archive.selection.clone())
             .unwrap_or_default(),
     })
+}
+
+/// What is ready, and what it is measured by.
+async fn measured(asked: &Resume, session: &Session<'_>) -> Result<(Ready, Expectations), Failure> {
+    let before = (Measured::Restore, &asked.past.measure);
+    let (expectations, gone) = asked.expect.resume(before, Utc::now())?;
+    let ready = ready(asked, session).await?;
+    for text in gone {
+        session.emitter().emit(What::Note { text });
+    }
+    Ok((ready, expectations))
 }
 
 async fn ready(asked: &Resume, session: &Session<'_>) -> Result<Ready, Failure> {
