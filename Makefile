@@ -61,7 +61,7 @@ test-salvage: ## a thousand pages overwritten at random, each salvaged and compa
 	@rm -f $(TARGET_DIR)/tmp/salvage-figures.txt
 	PGCONVOY_SALVAGE=whole PGCONVOY_SALVAGE_FROM=$(FROM) PGCONVOY_SALVAGE_ROUNDS=$(ROUNDS) \
 	    cargo nextest run $(BUILD) --config-file .ci/nextest.toml --profile whole --features faults \
-	    --test salvage --run-ignored all --no-capture $(or $(ARGS),heavy cost)
+	    --test salvage --run-ignored all --no-capture $(or $(ARGS),heavy_)
 	@cat $(TARGET_DIR)/tmp/salvage-figures.txt
 
 # What is given to make is given to the benchmark, by the same name.

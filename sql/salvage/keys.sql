@@ -1,4 +1,5 @@
--- Primary keys, unique constraints, foreign keys and unique indexes of tables, with their columns: what may not hold when rows are lost.
+-- Primary keys, unique constraints, foreign keys, unique indexes and checks of tables, with their columns: what may not hold when rows are
+-- lost, or when damage has made other values of theirs.
 select k.conname::text as name,
        k.contype::text as kind,
        n.nspname::text as schema,
@@ -12,6 +13,8 @@ select k.conname::text as name,
         from pg_catalog.unnest(k.confkey) with ordinality o(number, place)
         join pg_catalog.pg_attribute a on a.attrelid = k.confrelid and a.attnum = o.number), '{}') as referenced_columns,
        pg_catalog.pg_get_constraintdef(k.oid) as definition,
+       '{}'::text[] as terms,
+       null::text as predicate,
        k.oid as oid
 from pg_catalog.pg_constraint k
 join pg_catalog.pg_class c on c.oid = k.conrelid
@@ -24,23 +27,42 @@ where k.contype in ('p', 'u', 'f')
   and n.nspname !~ '^pg_'
   and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
 union all
--- Those that are no constraints, as far as they are on columns, and on all rows.
+-- Indexes that are no constraints, also on expressions, and on a part of the rows.
 select i.relname::text, 'i', n.nspname::text, c.relname::text,
-       (select pg_catalog.array_agg(a.attname::text order by o.place)
+       coalesce((select pg_catalog.array_agg(a.attname::text order by o.place)
         from pg_catalog.unnest(x.indkey) with ordinality o(number, place)
         join pg_catalog.pg_attribute a on a.attrelid = x.indrelid and a.attnum = o.number
-        where o.place <= coalesce((pg_catalog.to_jsonb(x) ->> 'indnkeyatts')::int8, x.indnatts)),
-       null, null, '{}', pg_catalog.pg_get_indexdef(x.indexrelid), x.indexrelid
+        where o.place <= coalesce((pg_catalog.to_jsonb(x) ->> 'indnkeyatts')::int8, x.indnatts)), '{}'),
+       null, null, '{}', pg_catalog.pg_get_indexdef(x.indexrelid),
+       (select pg_catalog.array_agg(pg_catalog.pg_get_indexdef(x.indexrelid, place, false) order by place)
+        from pg_catalog.generate_series(1, coalesce((pg_catalog.to_jsonb(x) ->> 'indnkeyatts')::int4, x.indnatts)) place),
+       pg_catalog.pg_get_expr(x.indpred, x.indrelid), x.indexrelid
 from pg_catalog.pg_index x
 join pg_catalog.pg_class i on i.oid = x.indexrelid
 join pg_catalog.pg_class c on c.oid = x.indrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where x.indisunique
   and x.indisvalid
-  and x.indpred is null
-  and x.indexprs is null
   and c.relkind = 'r'
   and not exists (select from pg_catalog.pg_constraint k where k.conindid = x.indexrelid and k.contype in ('p', 'u', 'x'))
   and n.nspname !~ '^pg_'
   and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
-order by 2 desc, 10
+union all
+-- Checks of tables that have no part in inheritance, and without a comment: those that can be set aside and put back as they were.
+select k.conname::text, 'c', n.nspname::text, c.relname::text,
+       coalesce((select pg_catalog.array_agg(a.attname::text order by a.attnum)
+        from pg_catalog.pg_attribute a
+        where a.attrelid = k.conrelid and a.attnum = any (k.conkey)), '{}'),
+       null, null, '{}', pg_catalog.pg_get_constraintdef(k.oid), '{}', pg_catalog.pg_get_expr(k.conbin, k.conrelid), k.oid
+from pg_catalog.pg_constraint k
+join pg_catalog.pg_class c on c.oid = k.conrelid
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where k.contype = 'c'
+  and k.convalidated
+  and c.relkind = 'r'
+  and not exists (select from pg_catalog.pg_inherits h where c.oid in (h.inhrelid, h.inhparent))
+  and not exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid and d.deptype = 'e')
+  and pg_catalog.obj_description(k.oid, 'pg_constraint') is null
+  and n.nspname !~ '^pg_'
+  and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
+order by 2 desc, 12

@@ -323,6 +323,11 @@ impl Inspection {
     /// The plan, for a target on which an earlier session may have left something. Sizes that nobody named are chosen.
     pub fn plan(&self, sizes: Sizes, left: Left) -> Result<Plan, Failure> {
         let by_default = memory_for_indexes(&self.road.target.facts);
+        let mut salvaged = DamageMap::for_plan(self.requested.salvage.as_deref());
+        if self.requested.schema.is_some() {
+            // Definitions from elsewhere have checks of their own.
+            salvaged.checks.clear();
+        }
         let options = PlanOptions {
             jobs: sizes.workers.unwrap_or(self.requested.jobs),
             verify: self.requested.verify,
@@ -331,7 +336,7 @@ impl Inspection {
             chunk_size: sizes.chunk_size,
             memory: sizes.memory.unwrap_or(by_default),
             left,
-            salvaged: DamageMap::for_plan(self.requested.salvage.as_deref()),
+            salvaged,
         };
         Ok(Plan::make(&Inputs {
             toc: &self.view.toc,

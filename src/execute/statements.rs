@@ -12,7 +12,7 @@ use crate::ledger::{Line, Mark, Marks, WHOLE};
 use crate::model::{DumpId, SqlText, quote_literal};
 use crate::pg::PgError;
 use crate::pg::wire::Wire;
-use crate::plan::{Job, Statement, left_out};
+use crate::plan::{Job, Statement, is_left_out};
 
 /// A statement of a job, and which part of it that is.
 #[derive(Clone, Copy)]
@@ -271,7 +271,7 @@ async fn one_by_one(
             Err((_, error)) if !attempt.is_undecided(&error) => match part.otherwise() {
                 Some(otherwise) => {
                     context.remark(attempt.job, wire);
-                    let what = if *otherwise.sql == left_out() {
+                    let what = if is_left_out(otherwise.sql) {
                         format!("left out or not validated, because of what is lost: {error}")
                     } else {
                         format!("the quicker way failed ({error}), the other is taken")

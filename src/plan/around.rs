@@ -29,7 +29,52 @@ pub struct Salvaged {
     pub anywhere: bool,
     /// Materialized views that are damaged: they are built anew, and there is nothing to compare them with.
     pub matviews: BTreeSet<QualifiedName>,
+    /// Checks that are set aside while rows are loaded that may violate them, and put back afterwards.
+    pub checks: Vec<Check>,
 }
+
+/// A `CHECK` of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// Its table.
+    pub table: QualifiedName,
+    /// Its name.
+    pub name: String,
+    /// As `ALTER TABLE … ADD CONSTRAINT name` takes it.
+    pub definition: String,
+}
+
+impl Check {
+    /// Takes it away.
+    pub fn set_aside(&self) -> SqlText {
+        let name = quote_ident(&self.name);
+        SqlText::from(format!(
+            "alter table only {} drop constraint {name}",
+            self.table
+        ))
+    }
+
+    /// Puts it back; `tail` is nothing, or says that what is there already need not hold.
+    fn put_back_as(&self, tail: &str) -> SqlText {
+        let (name, definition) = (quote_ident(&self.name), &self.definition);
+        SqlText::from(format!(
+            "alter table only {} add constraint {name} {definition}{tail}",
+            self.table
+        ))
+    }
+
+    /// Puts it back.
+    pub fn put_back(&self) -> SqlText {
+        self.put_back_as("")
+    }
+
+    /// The same if rows violate it: it holds for new ones alone.
+    pub fn put_back_unproven(&self) -> SqlText {
+        self.put_back_as(NOT_VALID)
+    }
+}
+
+const NOT_VALID: &str = " not valid";
 
 impl Salvaged {
     /// What is run in the place of a statement that fails because of what is lost.
@@ -41,8 +86,13 @@ impl Salvaged {
 }
 
 /// Does nothing: the constraint is left out, or not validated, and the account says which rows are in its way.
-pub fn left_out() -> SqlText {
+fn left_out() -> SqlText {
     SqlText::from("select 'left out'")
+}
+
+/// Whether a statement is what is done where rows violate a constraint, because of what is lost.
+pub fn is_left_out(sql: &SqlText) -> bool {
+    *sql == left_out() || sql.as_bytes().ends_with(NOT_VALID.as_bytes())
 }
 
 /// A row of a heap: its block, and its line pointer from 1.

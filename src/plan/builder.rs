@@ -113,11 +113,13 @@ impl<'a> Builder<'a> {
             self.plan_rows_only(existing)?;
         } else {
             self.plan_schema()?;
+            self.set_checks_aside();
             self.plan_data()?;
             self.plan_large_objects();
             self.plan_indexes()?;
             self.plan_statistics();
             self.plan_foreign_keys()?;
+            self.put_checks_back();
             self.plan_matviews()?;
             self.plan_sequences();
             self.plan_finish()?;

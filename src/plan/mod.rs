@@ -24,6 +24,7 @@
 //! | `statistics` | whose statistics the planner gets: the source's, or those of an ANALYZE |
 //! | `large_objects` | batches of them, with owners, grants and comments |
 //! | `foreign_keys` | NOT VALID first, validated side by side later |
+//! | `checks` | set aside while rows of a damaged database are loaded |
 //! | `matviews` | refresh in order |
 //! | `finish` | everything else, in `pg_restore`'s order |
 //! | `database` | how the target database is created, and what is set on it when |
@@ -37,6 +38,7 @@ mod archived;
 mod archived_database;
 mod around;
 mod builder;
+mod checks;
 mod cost;
 mod data;
 mod database;
@@ -66,7 +68,8 @@ use crate::toc::{RestoreOptions, Toc};
 
 pub use archived::{ArchiveData, Archived};
 pub use around::{
-    Around, Doubtful, MOST_ROWS_OF_A_BLOCK, Patched, Place, Salvaged, at, in_blocks, left_out,
+    Around, Check, Doubtful, MOST_ROWS_OF_A_BLOCK, Patched, Place, Salvaged, at, in_blocks,
+    is_left_out,
 };
 pub use database::{DatabaseError, NewDatabase, Property};
 pub use dump::{DumpJob, DumpOptions, DumpPlan, DumpPlanError, DumpUnit, DumpWork};

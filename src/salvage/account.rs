@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::constraints::Key;
 use crate::model::{Oid, QualifiedName};
-use crate::plan::{Around, Place, Salvaged};
+use crate::plan::{Around, Check, Place, Salvaged};
 
 /// Version of `losses.json`.
 pub const FORMAT: u32 = 1;
@@ -345,6 +345,9 @@ pub struct DamageMap {
     /// Materialized views that are damaged.
     #[serde(default)]
     pub matviews: BTreeSet<QualifiedName>,
+    /// Checks that values made by damage may violate.
+    #[serde(default)]
+    pub checks: Vec<Check>,
     /// Sequences whose values cannot be read.
     #[serde(default)]
     pub sequences: BTreeSet<QualifiedName>,
@@ -363,6 +366,7 @@ impl DamageMap {
             lossy: map.lossy(),
             anywhere: true,
             matviews: map.matviews.clone(),
+            checks: map.checks.clone(),
         };
         map.map(of).unwrap_or_default()
     }

@@ -10,20 +10,21 @@ use serde::{Deserialize, Serialize};
 use super::SalvageError;
 use crate::model::{QualifiedName, quote_ident};
 use crate::pg::{Answer, PgError, Query, Session};
+use crate::plan::Check;
 
 pub(super) const KEYS: Query = Query::new(
     "salvage/keys.sql",
     include_str!("../../sql/salvage/keys.sql"),
 );
 
-/// A primary key, a unique constraint or index, or a foreign key.
+/// A primary key, a unique constraint or index, a foreign key, or a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
     /// Its table.
     pub table: QualifiedName,
     /// Its name.
     pub name: String,
-    /// `pg_constraint.contype`; `i` is a unique index that is no constraint.
+    /// `pg_constraint.contype`; `i` is a unique index that is no constraint. Of checks only those that can be set aside.
     pub kind: char,
     /// Its columns.
     pub columns: Vec<String>,
@@ -31,7 +32,16 @@ pub struct Key {
     pub references: Option<(QualifiedName, Vec<String>)>,
     /// As `ALTER TABLE … ADD CONSTRAINT name` takes it; of an index all of its statement.
     pub definition: String,
+    /// What an index is on, in SQL: columns and expressions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub terms: Vec<String>,
+    /// The rows that an index is on, or what a check demands, in SQL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicate: Option<String>,
 }
+
+/// The kind of a check.
+const CHECK: char = 'c';
 
 /// All of them, as the source has them.
 pub async fn keys(session: &Session) -> Result<Vec<Key>, SalvageError> {
@@ -50,6 +60,8 @@ pub async fn keys(session: &Session) -> Result<Vec<Key>, SalvageError> {
             columns: row.get("columns")?,
             references,
             definition: row.get("definition")?,
+            terms: row.get("terms")?,
+            predicate: row.get("predicate")?,
         })
     };
     let rows = session.query(&KEYS, &[]).await?;
@@ -106,8 +118,14 @@ impl Key {
             there.join(" and ")
         };
         let shown = list(of_row, "r").join(", ");
-        match &self.references {
-            Some((referenced, columns)) => {
+        match (&self.references, &self.predicate) {
+            (None, Some(demand)) if self.kind == CHECK => {
+                format!(
+                    "select {shown} from {} as r where not ({demand})",
+                    self.table
+                )
+            }
+            (Some((referenced, columns)), _) => {
                 let pairs: Vec<String> = list(&self.columns, "r")
                     .into_iter()
                     .zip(list(columns, "k"))
@@ -120,7 +138,7 @@ impl Key {
                     pairs.join(" and ")
                 )
             }
-            None => format!(
+            (None, None) if self.terms.is_empty() => format!(
                 "select {shown} from {table} as r where ({}) in (select {} from {table} as k where {} group by {} having count(*) > 1)",
                 list(&self.columns, "r").join(", "),
                 list(&self.columns, "k").join(", "),
@@ -128,7 +146,32 @@ impl Key {
                 list(&self.columns, "k").join(", "),
                 table = self.table,
             ),
+            // What is not qualified is of the innermost query.
+            (None, predicate) => {
+                let on = predicate.as_deref().unwrap_or("true");
+                let terms = self.terms.join(", ");
+                let there: Vec<String> = self
+                    .terms
+                    .iter()
+                    .map(|term| format!("({term}) is not null"))
+                    .collect();
+                format!(
+                    "select {shown} from {table} as r where ({on}) and ({terms}) in (select {terms} from {table} as k where ({on}) and {} \
+                     group by {terms} having count(*) > 1)",
+                    there.join(" and "),
+                    table = self.table,
+                )
+            }
         }
+    }
+
+    /// A check, as a plan sets it aside.
+    pub fn as_check(&self) -> Option<Check> {
+        (self.kind == CHECK).then(|| Check {
+            table: self.table.clone(),
+            name: self.name.clone(),
+            definition: self.definition.clone(),
+        })
     }
 
     /// What adds it when nothing violates it any more; or validates it, if it is there already.
@@ -161,6 +204,8 @@ mod tests {
             columns: vec!["author".into()],
             references: Some((QualifiedName::new("public", "accounts"), vec!["id".into()])),
             definition: "FOREIGN KEY (author) REFERENCES public.accounts(id)".into(),
+            terms: Vec::new(),
+            predicate: None,
         };
         assert_eq!(
             key.violations(&["id".to_owned()]),
@@ -178,5 +223,33 @@ mod tests {
                 .ends_with("VALIDATE CONSTRAINT \"posts_author\";")
         );
         assert!(key.is_among(&BTreeSet::from([table])));
+    }
+
+    #[test]
+    fn an_index_is_violated_where_it_is_and_a_check_where_it_does_not_hold() {
+        let mut key = Key {
+            table: QualifiedName::new("public", "tags"),
+            name: "tags_lower".into(),
+            kind: 'i',
+            columns: Vec::new(),
+            references: None,
+            definition: "CREATE UNIQUE INDEX …".into(),
+            terms: vec!["lower(tag)".into()],
+            predicate: Some("(id > 3)".into()),
+        };
+        assert_eq!(
+            key.violations(&["id".to_owned()]),
+            "select r.\"id\" from \"public\".\"tags\" as r where ((id > 3)) and (lower(tag)) in \
+             (select lower(tag) from \"public\".\"tags\" as k where ((id > 3)) and (lower(tag)) is not null \
+             group by lower(tag) having count(*) > 1)"
+        );
+        assert_eq!(key.as_check(), None);
+        key.kind = CHECK;
+        assert_eq!(
+            key.violations(&["id".to_owned()]),
+            "select r.\"id\" from \"public\".\"tags\" as r where not ((id > 3))"
+        );
+        let check = key.as_check().expect("it is one");
+        assert_eq!(check.name, "tags_lower");
     }
 }

@@ -12,6 +12,7 @@
 //! | `catalogs` | damaged catalogs, and definitions from elsewhere |
 //! | `objects` | sequences, large objects, materialized views; transactions nobody knows of; values that hang |
 //! | `chance` | pages overwritten at random |
+//! | `segments` | tables of several files of a gigabyte |
 //! | `cost` | what one bad block in a gigabyte costs |
 //! | `story` | a relation file that is missing, as an operator meets it |
 
@@ -27,5 +28,6 @@ mod doubt;
 mod heaps;
 mod lab;
 mod objects;
+mod segments;
 mod story;
 mod values;

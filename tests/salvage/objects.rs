@@ -30,6 +30,8 @@ alter table notes alter body set storage external, alter amount set storage exte
 insert into notes select i, repeat(md5(i::text), 200), (repeat('12345678', 1200) || i)::numeric from generate_series(1, 9) i;
 create table tags (id int primary key, tag text unique, number int);
 create unique index tags_number on tags (number);
+create unique index tags_half on tags ((number * 2)) where number < 50;
+alter table tags add constraint tags_honest check (tag = 'tag ' || id), add constraint tags_sound check (number > 0);
 insert into tags select i, 'tag ' || i, i from generate_series(1, 100) i;
 create table labels (tag int references tags);
 insert into labels select i from generate_series(1, 100) i;
@@ -227,7 +229,8 @@ fn sequences_large_objects_views_and_values() {
     twice(&target, &account, &run);
 }
 
-/// A number that is there twice keeps its key from being made, and the foreign key that needs it; both are accounted for.
+/// A number that is there twice keeps its keys from being made, and the foreign key that needs one; a row that a check forbids keeps it
+/// from being validated. All are accounted for.
 fn twice(target: &Server, account: &Value, run: &Finished) {
     assert_eq!(
         target.psql("things", "select count(*) from tags where id = 5"),
@@ -241,12 +244,28 @@ fn twice(target: &Server, account: &Value, run: &Finished) {
         .collect();
     assert_eq!(
         names,
-        BTreeSet::from(["tags_number", "tags_pkey", "labels_tag_fkey"]),
+        BTreeSet::from([
+            "tags_number",
+            "tags_half",
+            "tags_pkey",
+            "labels_tag_fkey",
+            "tags_honest"
+        ]),
         "{account:#}\n{run}"
     );
-    let csv =
-        fs::read_to_string(run.path("run/violations/public.tags.tags_pkey.csv")).expect("rows");
-    assert_eq!(csv.lines().collect::<Vec<_>>(), ["id", "5", "5"], "{csv}");
+    let rows = |constraint: &str| {
+        let path = run.path(&format!("run/violations/public.tags.{constraint}.csv"));
+        let text = fs::read_to_string(path).expect("rows");
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(rows("tags_pkey"), ["id", "5", "5"]);
+    assert_eq!(rows("tags_half"), ["id", "5", "5"]);
+    assert_eq!(rows("tags_honest"), ["id,tag", "5,tag 6"]);
+    let checks = target.psql(
+        "things",
+        "select conname, convalidated from pg_constraint where conrelid = 'tags'::regclass and contype = 'c' order by 1",
+    );
+    assert_eq!(checks, "tags_honest|f\ntags_sound|t", "{run}");
 }
 
 /// The record of the transactions that wrote some rows is gone: whether they were ever committed nobody knows.

@@ -17,7 +17,7 @@ use crate::model::{
 use crate::pg::conninfo::Conninfo;
 use crate::plan::{Archived, Doubtful, Inputs, Left, NewDatabase, Plan, PlanOptions, Salvaged};
 use crate::preflight::{self, PreflightFacts};
-use crate::salvage::Losses;
+use crate::salvage::{Key, Losses};
 use crate::toc::{self, Drop, RestoreOptions, Selection, Text, Toc};
 
 /// What was asked for.
@@ -372,6 +372,13 @@ impl Looked {
                     .map(Losses::lossy)
                     .unwrap_or_default(),
                 anywhere: self.opened.losses.is_some(),
+                checks: self
+                    .opened
+                    .losses
+                    .iter()
+                    .flat_map(|losses| &losses.may_not_hold)
+                    .filter_map(Key::as_check)
+                    .collect(),
                 ..Salvaged::default()
             },
         };

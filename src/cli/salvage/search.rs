@@ -15,7 +15,9 @@ use crate::event::{Emit as _, What};
 use crate::failure::Failure;
 use crate::model::{Finding, Severity};
 use crate::plan::Doubtful;
-use crate::salvage::{Cause, DamageMap, LostObject, Quiet, Survey, patient_session, quiet, survey};
+use crate::salvage::{
+    Cause, DamageMap, Key, LostObject, Quiet, Survey, constraints, patient_session, quiet, survey,
+};
 
 /// How long one thing of a damaged table may take, unless somebody says otherwise.
 const PROBE: Duration = Duration::from_secs(600);
@@ -118,6 +120,8 @@ pub(in crate::cli) async fn look_for_damage(
     // What was read may have brought down the server, and with it the session that was there before.
     source.session = patient_session(&source.connector).await?;
     note_the_catalog(source, &mut map);
+    let keys = constraints(&source.session).await?;
+    map.checks = keys.iter().filter_map(Key::as_check).collect();
     map.losses.objects.extend(left_out.objects);
     for text in tell::sentences(&map.losses) {
         emitter.emit(What::Note { text });

@@ -17,7 +17,9 @@ use crate::cli::output::Emitter;
 use crate::cli::prove::Proof;
 use crate::event::{Emit as _, What};
 use crate::failure::Failure;
-use crate::model::{Difference, DifferenceKind, QualifiedName, RowLayout, SqlText, Waiver};
+use crate::model::{
+    Difference, DifferenceKind, QualifiedName, RowLayout, SqlText, Waiver, shown_ident,
+};
 use crate::pg::wire::{Gauge, Unframed, read_into};
 use crate::pg::{Connector, Session};
 use crate::salvage::{DamageMap, Key, LeftConstraint, Losses, constraints, csv_line, file_name};
@@ -27,23 +29,21 @@ use crate::verify::Outcome;
 #[derive(Debug, Default)]
 pub(in crate::cli) struct Settled {
     explained: BTreeMap<(String, String), String>,
+    /// Checks that are not validated, which a definition therefore does not have, by the table's name; and their rules.
+    unproven: BTreeMap<String, Vec<(String, String)>>,
 }
 
 impl Settled {
     /// Passes over what is accounted for, and says so by name.
     pub(in crate::cli) fn waive(&self, outcome: &mut Outcome, emitter: &Emitter) {
-        let is_explained = |one: &Difference| {
-            self.explained
-                .contains_key(&(one.class.clone(), one.object.clone()))
-        };
+        let is_explained = |one: &Difference| self.rule(one).is_some();
         let (waived, rest) = std::mem::take(&mut outcome.differences)
             .into_iter()
             .partition::<Vec<_>, _>(is_explained);
         outcome.differences = rest;
         let mut by_rule: BTreeMap<&String, Vec<Difference>> = BTreeMap::new();
         for difference in waived {
-            let place = (difference.class.clone(), difference.object.clone());
-            if let Some(rule) = self.explained.get(&place) {
+            if let Some(rule) = self.rule(&difference) {
                 by_rule.entry(rule).or_default().push(difference);
             }
         }
@@ -55,6 +55,46 @@ impl Settled {
             }));
         }
     }
+}
+
+impl Settled {
+    /// By which rule a difference is accounted for.
+    fn rule(&self, one: &Difference) -> Option<&String> {
+        let place = (one.class.clone(), one.object.clone());
+        let of_table = || {
+            let unproven = self.unproven.get(&one.object)?;
+            let names: Vec<&str> = unproven.iter().map(|(name, _)| name.as_str()).collect();
+            let is_it = one.class == "table" && only_lacks(&one.detail, &names);
+            unproven.first().filter(|_| is_it).map(|(_, rule)| rule)
+        };
+        self.explained.get(&place).or_else(of_table)
+    }
+}
+
+/// Whether two definitions of a table, as their lines, differ in nothing but that these checks are not in the second one. The comma
+/// behind a line goes with what comes after it.
+fn only_lacks(lines: &str, checks: &[&str]) -> bool {
+    let of = |mark: &str| -> Vec<&str> {
+        let marked = lines.lines().filter_map(|line| line.strip_prefix(mark));
+        marked.map(|line| line.trim_end_matches(',')).collect()
+    };
+    let (removed, mut added) = (of("- "), of("+ "));
+    let is_unproven = |line: &str| {
+        checks.iter().any(|name| {
+            let head = format!("CONSTRAINT {} CHECK ", shown_ident(name));
+            line.trim_start().starts_with(&head)
+        })
+    };
+    for line in removed {
+        if is_unproven(line) {
+            continue;
+        }
+        let Some(same) = added.iter().position(|other| *other == line) else {
+            return false;
+        };
+        added.swap_remove(same);
+    }
+    added.is_empty()
 }
 
 /// Settles it; nothing to do unless the run is a salvage.
@@ -102,9 +142,13 @@ async fn settle_constraints(
             'i' => format!("salvage:index {index}"),
             _ => format!("salvage:constraint {}", key.object()),
         };
-        for class in ["constraint", "fk constraint"] {
+        for class in ["constraint", "fk constraint", "check constraint"] {
             let place = (class.to_owned(), key.object());
             settled.explained.insert(place, rule.clone());
+        }
+        if key.as_check().is_some() {
+            let table = settled.unproven.entry(key.table.shown()).or_default();
+            table.push((key.name.clone(), rule.clone()));
         }
         settled.explained.insert(("index".to_owned(), index), rule);
         losses.constraints.push(left);
@@ -218,7 +262,10 @@ impl<'a> Violations<'a> {
             let (violations, file) = self.write(key).await?;
             let needs_one_that_is_left = key.references.as_ref().is_some_and(|(table, columns)| {
                 let is_it = |(left, _): &(&Key, LeftConstraint)| {
-                    left.kind != 'f' && left.table == *table && left.columns == *columns
+                    matches!(left.kind, 'p' | 'u' | 'i')
+                        && left.predicate.is_none()
+                        && left.table == *table
+                        && left.columns == *columns
                 };
                 found.iter().any(is_it)
             });
@@ -268,5 +315,22 @@ impl<'a> Violations<'a> {
             .and_then(|file| file.sync_all())
             .map_err(failed)?;
         Ok((rows, file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_definition_lacks_the_checks_that_do_not_hold_and_nothing_else() {
+        let last = "  CREATE TABLE t (\n- id integer,\n- CONSTRAINT honest CHECK ((id > 0))\n+ id integer\n  );";
+        assert!(only_lacks(last, &["honest"]));
+        assert!(!only_lacks(last, &["other"]));
+        let middle = "  id integer,\n- CONSTRAINT \"Odd\" CHECK ((id > 0)),\n  CONSTRAINT sound CHECK ((id < 9))";
+        assert!(only_lacks(middle, &["Odd", "honest"]));
+        let more = "- id integer,\n- CONSTRAINT honest CHECK ((id > 0))\n+ id bigint";
+        assert!(!only_lacks(more, &["honest"]));
+        assert!(!only_lacks("+ extra integer", &["honest"]));
     }
 }
