@@ -8,7 +8,9 @@ join pg_catalog.pg_class c on c.oid = i.indrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 cross join lateral (
     select array_agg(a.attname::text order by k.place) as columns,
-           bool_and(a.attnotnull) as never_null
+           -- From 18 on, a column may be called not null before anybody has looked.
+           bool_and(a.attnotnull and not exists (select from pg_catalog.pg_constraint n
+               where n.conrelid = i.indrelid and n.contype = 'n' and not n.convalidated and n.conkey = array[a.attnum])) as never_null
     from unnest(i.indkey::int2[]) with ordinality as k (attnum, place)
     join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
     where k.place <= i.indnkeyatts

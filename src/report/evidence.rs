@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::{Difference, QualifiedName, Rows, TableVerdict, Verdict, VerifyLevel};
 use crate::progress::words;
 
-use super::facts::{Facts, listed};
+use super::facts::{BEYOND, Facts, listed};
 use super::{Report, SnapshotReport};
 
 /// The class of differences that are about a table's rows.
@@ -228,7 +228,7 @@ impl<'a> Evidence<'a> {
             items.push(format!("{noun} {}", listed(&columns)));
         }
         items.extend(self.facts.narrowed());
-        items.push("roles and tablespaces, which belong to the whole server".to_owned());
+        items.extend(BEYOND.map(str::to_owned));
         format!(" Not compared: {}.", items.join("; "))
     }
 

@@ -5,6 +5,14 @@ use crate::progress::words;
 
 use super::{Outcome, Report, restored};
 
+/// What is in no database, and what is not in this one but about it.
+pub(super) const BEYOND: [&str; 2] = [
+    "roles and tablespaces, which belong to the whole server",
+    "privileges and comment of the database itself",
+];
+/// Whoever makes the database gives it those.
+pub(super) const BROUGHT_BY_CREATE: &str = " (--create brings these)";
+
 /// Most names that a sentence gives before it counts the rest; the report has them all.
 const MOST_NAMES: usize = 8;
 
@@ -155,8 +163,8 @@ impl<'a> Facts<'a> {
             ));
         }
         items.extend(self.narrowed());
-        items.push("roles and tablespaces, which belong to the whole server".to_owned());
-        format!(" Not included: {}.", items.join("; "))
+        items.extend(BEYOND.map(str::to_owned));
+        format!(" Not included: {}{BROUGHT_BY_CREATE}.", items.join("; "))
     }
 
     /// The names of tables with this verdict.

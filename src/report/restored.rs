@@ -6,7 +6,7 @@
 use crate::model::{Bytes, ExitStatus, OF_LIVE_SOURCE, Verdict};
 use crate::progress::words;
 
-use super::facts::{Facts, listed};
+use super::facts::{BEYOND, BROUGHT_BY_CREATE, Facts, listed};
 use super::{Conclusion, Report};
 
 /// Whether rows came out of an archive.
@@ -161,8 +161,8 @@ fn not_included(facts: &Facts<'_>) -> String {
         ));
     }
     items.extend(facts.narrowed());
-    items.push("roles and tablespaces, which belong to the whole server".to_owned());
-    format!(" Not included: {}.", items.join("; "))
+    items.extend(BEYOND.map(str::to_owned));
+    format!(" Not included: {}{BROUGHT_BY_CREATE}.", items.join("; "))
 }
 
 /// What a restore that nobody wanted to be proven comes to.

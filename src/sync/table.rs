@@ -190,17 +190,18 @@ fn why_anew(differs: &Differs<'_>, is_root: bool, facts: &SourceFacts) -> Option
         .key
         .iter()
         .flat_map(|key| &key.columns)
-        .find(|name| is_composite(comparand, name, facts))
+        .find(|name| cannot_be_named(comparand, name, facts))
         .map(|name| {
             format!(
-                "its key has a composite value, column {}",
+                "its key has a composite value, or one of a type that is not the server's own, column {}",
                 quote_ident(name)
             )
         })
 }
 
-/// The server reads no literal without a type as a composite value.
-fn is_composite(comparand: &Comparand, column: &str, facts: &SourceFacts) -> bool {
+/// The server reads no literal without a type as a composite value, and finds no operator of an extension's type: these are not in its
+/// own schema, and our sessions look nowhere else.
+fn cannot_be_named(comparand: &Comparand, column: &str, facts: &SourceFacts) -> bool {
     let Some((table, _)) = known(&comparand.name, facts) else {
         return true;
     };
@@ -215,7 +216,10 @@ fn is_composite(comparand: &Comparand, column: &str, facts: &SourceFacts) -> boo
             _ => break,
         }
     }
-    kind.is_none_or(|found| found.kind == 'c')
+    // Enums and ranges have operators of the server's own.
+    kind.is_none_or(|found| {
+        found.kind == 'c' || (found.kind == 'b' && found.schema != "pg_catalog")
+    })
 }
 
 /// Binary where it is safe on both sides.

@@ -15,8 +15,10 @@ use crate::toc::RestoreOptions;
 
 use super::constraints::{KeyTriggers, key_triggers};
 use super::sequences::{Feed, feeds, feeds_if_any};
+use super::unseen::Unseen;
 use super::{
     Outcome, Scope, constraints, extensions, large_objects, readiness, rows, sequences, statements,
+    unseen,
 };
 
 const STATES: VersionedQuery = VersionedQuery {
@@ -32,6 +34,7 @@ pub const QUERIES: &[VersionedQuery] = &[
     constraints::KEY_TRIGGERS,
     sequences::FEEDS,
     extensions::DEFAULT_VERSIONS,
+    unseen::UNSEEN,
     readiness::LOCALES,
     readiness::SETTINGS,
     readiness::ROLE_SETTINGS,
@@ -80,6 +83,8 @@ pub struct Observed {
     pub major: u32,
     /// The versions in which its server creates the extensions that are there, where it can say.
     pub default_versions: Vec<Extension>,
+    /// What is there, and kept from the role that reads.
+    pub unseen: Vec<Unseen>,
 }
 
 /// What the facts about a source leave out, read in the same snapshot.
@@ -90,6 +95,7 @@ pub struct Hidden {
     feeds: Vec<Feed>,
     major: u32,
     default_versions: Vec<Extension>,
+    unseen: Vec<Unseen>,
 }
 
 impl Hidden {
@@ -118,6 +124,7 @@ impl Hidden {
             feeds,
             major: session.version().major(),
             default_versions: extensions::default_versions(session).await?,
+            unseen: unseen::read(session).await?,
         })
     }
 }
@@ -165,6 +172,7 @@ impl Observed {
             feeds: hidden.feeds,
             major: hidden.major,
             default_versions: hidden.default_versions,
+            unseen: hidden.unseen,
             ..self
         }
     }
@@ -199,6 +207,7 @@ pub fn compare(
     outcome.extend(sequences::compare(source, target, scope));
     compare_states(source, target, scope, options, &mut outcome);
     outcome.extend(extensions::compare(source, target, scope));
+    outcome.extend(unseen::compare(source, target, scope, options));
     if scope.large_objects {
         let (left, right) = (&source.large_objects, &target.large_objects);
         outcome.extend(large_objects::compare(left, right, options));

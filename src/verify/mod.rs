@@ -12,6 +12,7 @@
 //! | `constraints` | that each index and constraint is there and in force |
 //! | `sequences` | where sequences stand, and whether that is beyond the columns they feed |
 //! | `extensions` | versions of extensions |
+//! | `unseen` | nothing: what a role may not see of a side |
 //! | `readiness` | what makes a good copy slow or wrong all the same: statistics, settings, locales |
 //! | `opening` | nothing: what of the target a person should know before it is used, as on the source or not |
 //! | `statements` | the plans of the application's statements |
@@ -40,6 +41,7 @@ pub mod rows;
 mod schema;
 mod scope;
 mod sequences;
+mod unseen;
 mod waiver;
 
 pub use catalog::{Hidden, Observed, QUERIES, State, compare as compare_catalogs, states};

@@ -7,6 +7,7 @@ use std::path::Path;
 use pgconvoy::pg::cluster::ClusterOptions;
 
 use crate::authority::{Authority, Wish};
+use crate::support::binary::Pgconvoy;
 use crate::support::moving::{
     RUN_DIR, assert_equal, assert_no_ledger, assert_proven, build, move_with, prepare,
 };
@@ -79,6 +80,20 @@ fn an_ordinary_owner_moves_what_a_reader_may_read() {
         );
         assert_eq!(foreign, "", "not all belongs to the role that connected");
     }
+    // pg_dump shows no subscription to a role that is no superuser.
+    source.psql(
+        "shop",
+        "create subscription news connection 'dbname=nowhere' publication p with (connect = false)",
+    );
+    let from = as_role(&source.conninfo("shop"), "reader");
+    let to = as_role(&target.conninfo("shop"), "owner");
+    let fixed = ["verify", "--source", &from, "--target", &to];
+    let verify = |more: &[&str]| Pgconvoy::new(fixed.iter().chain(more)).run();
+    let unseen = verify(&["--no-owner", "-x"]);
+    assert_eq!(unseen.status, 1, "{unseen}");
+    assert!(unseen.stderr.contains("subscription news"), "{unseen}");
+    let left_out = verify(&["--no-owner", "-x", "--no-subscriptions"]);
+    assert_eq!(left_out.status, 0, "{left_out}");
 }
 
 /// A server with scram on every road, TLS, and the certificate of an authority.

@@ -127,6 +127,7 @@ impl Look {
             ],
             versions: [both.source.facts.version, both.target.facts.version],
             block_sizes: [both.source.facts.block_size, both.target.facts.block_size],
+            settings_of_queries: both.source.facts.settings_of_queries(&both.target.facts),
         }
     }
 

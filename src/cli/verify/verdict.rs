@@ -50,7 +50,9 @@ pub(super) async fn reach(
             break;
         }
         // What is looked at again is looked at in snapshots of its own.
-        drop(look.release().await);
+        for unverified in look.release().await {
+            emit.emit(What::Unverified(unverified));
+        }
         step(
             emit,
             format!(

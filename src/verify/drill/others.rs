@@ -3,8 +3,9 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::read;
-use crate::model::{MultisetDigest, Oid};
-use crate::pg::{PgError, Pool};
+use crate::model::{MultisetDigest, Oid, SqlText};
+use crate::pg::wire::{Gauge, read_rows};
+use crate::pg::{PgError, Pool, pin_values, set_values};
 use crate::verify::rows::{Bucketing, Buckets, Comparand, Ends, SideRead, Sides, Subject};
 
 /// Which of the large objects of a batch have another content on the target.
@@ -50,9 +51,37 @@ pub async fn is_fresh(comparand: &Comparand, sides: &Sides, ends: &Ends) -> bool
         ),
         ..comparand.clone()
     };
-    let by_query = digest(&query, &ends.pools[0]).await;
+    let by_query = digest_of_query(&query, &ends.pools[0], &ends.settings_of_queries).await;
     let held = sides[1].as_ref().map(SideRead::digest);
     matches!((by_query, held), (Ok(by_query), Ok(held)) if by_query == held)
+}
+
+/// Of what a query gives that is run with these settings.
+async fn digest_of_query(
+    query: &Comparand,
+    pool: &Pool,
+    settings: &[(String, String)],
+) -> Result<MultisetDigest, PgError> {
+    let statement = query.copy_out(&[], "");
+    let gauge = Gauge::default();
+    let mut wire = pool.take().await?;
+    let read = async {
+        wire.execute(&SqlText::from(set_values(settings))).await?;
+        let sink = (&gauge, Buckets::new(Bucketing::One));
+        let (_, buckets) = read_rows(&mut wire, &statement.sql, statement.layout(), sink).await?;
+        wire.execute(&SqlText::from(pin_values())).await?;
+        Ok(buckets.total())
+    };
+    match read.await {
+        Ok(digest) => {
+            pool.give_back(wire);
+            Ok(digest)
+        }
+        Err(error) => {
+            pool.give_up(wire);
+            Err(error)
+        }
+    }
 }
 
 async fn digest(comparand: &Comparand, pool: &Pool) -> Result<MultisetDigest, PgError> {

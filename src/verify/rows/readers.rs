@@ -32,6 +32,8 @@ pub struct Ends {
     pub versions: [ServerVersion; 2],
     /// Their block sizes, in bytes.
     pub block_sizes: [u64; 2],
+    /// What the queries of materialized views are run with.
+    pub settings_of_queries: Vec<(String, String)>,
 }
 
 /// What is to be read, and how.

@@ -1,0 +1,122 @@
+//! What a role may not see, and so is neither moved nor compared: it is said, by name.
+//!
+//! `pg_dump` leaves subscriptions out, with a warning, unless a superuser runs it, and writes the user mappings of others without
+//! their options.
+
+use crate::catalog::VersionedQuery;
+use crate::model::{FollowName, Unverified, shown_ident};
+use crate::pg::{PgError, Query, Session};
+use crate::toc::RestoreOptions;
+
+use super::attempt::attempt;
+use super::{Observed, Outcome, Scope};
+
+pub(super) const UNSEEN: VersionedQuery = VersionedQuery {
+    newest: Query::new("unseen.sql", include_str!("../../sql/verify/unseen.sql")),
+    older: None,
+};
+
+/// Something that is there, and not shown to us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unseen {
+    /// A subscription.
+    Subscription(String),
+    /// The options of a user mapping: whose, and for which foreign server.
+    MappingOptions(String, String),
+    /// Nobody knows: the question was refused.
+    Anything(String),
+}
+
+/// What one side does not show to the role that reads it. What makes a database follow another one is no part of it.
+pub(super) async fn read(session: &Session) -> Result<Vec<Unseen>, PgError> {
+    let rows = match attempt(session, &UNSEEN).await? {
+        Ok(rows) => rows,
+        Err(refused) => return Ok(vec![Unseen::Anything(refused.to_string())]),
+    };
+    let mut all = Vec::new();
+    for row in &rows {
+        let name: String = row.get("name")?;
+        match row.get::<Option<String>>("server")? {
+            Some(server) => all.push(Unseen::MappingOptions(name, server)),
+            None if FollowName::parse(&name).is_some() => {}
+            None => all.push(Unseen::Subscription(name)),
+        }
+    }
+    Ok(all)
+}
+
+/// What of it would have been compared. Where only a part of the database takes part, `pg_dump` names neither.
+pub(super) fn compare(
+    source: &Observed,
+    target: &Observed,
+    scope: &Scope,
+    options: &RestoreOptions,
+) -> Outcome {
+    let mut outcome = Outcome::default();
+    if !scope.large_objects {
+        return outcome;
+    }
+    for (side, observed) in [("source", source), ("target", target)] {
+        for unseen in &observed.unseen {
+            let (class, object, because) = match unseen {
+                Unseen::Subscription(_) if options.no_subscriptions => continue,
+                Unseen::Subscription(name) => (
+                    "subscription",
+                    shown_ident(name),
+                    format!(
+                        "pg_dump shows subscriptions to superusers alone, and the role on the {side} is none"
+                    ),
+                ),
+                Unseen::MappingOptions(user, server) => (
+                    "user mapping",
+                    format!("{} SERVER {}", shown_ident(user), shown_ident(server)),
+                    format!("its options are not shown to the role on the {side}"),
+                ),
+                Unseen::Anything(why) => (
+                    "subscriptions and user mappings",
+                    format!("of the {side}"),
+                    format!("they could not be asked for: {why}"),
+                ),
+            };
+            outcome.unverified.push(Unverified {
+                class: class.to_owned(),
+                object,
+                because,
+            });
+        }
+    }
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::QualifiedName;
+
+    #[test]
+    fn what_is_not_shown_is_said_unless_it_takes_no_part() {
+        let source = Observed {
+            unseen: vec![
+                Unseen::Subscription("s".into()),
+                Unseen::MappingOptions("app".into(), "far".into()),
+            ],
+            ..Observed::default()
+        };
+        let target = Observed::default();
+        let said = |scope: &Scope, options: &RestoreOptions| -> Vec<String> {
+            let found = compare(&source, &target, scope, options).unverified;
+            found.into_iter().map(|one| one.object).collect()
+        };
+        let mut all = Scope::of_relations([QualifiedName::new("public", "t")]);
+        all.large_objects = true;
+        let options = RestoreOptions::default();
+        assert_eq!(said(&all, &options), ["s", "app SERVER far"]);
+        let without = RestoreOptions {
+            no_subscriptions: true,
+            ..options
+        };
+        assert_eq!(said(&all, &without), ["app SERVER far"]);
+        all.large_objects = false;
+        assert_eq!(said(&all, &options), [""; 0]);
+    }
+}
