@@ -163,7 +163,7 @@ fn two_quiet_servers_are_a_go_and_nothing_is_touched() {
 
     source.psql(
         "shop",
-        "create table large as select i, repeat('x', 200) from generate_series(1, 5000) i; analyze",
+        "create table large as select i, repeat('x', 200) from generate_series(1, 30000) i; analyze",
     );
     let before = Untouched::of(&source, "shop");
     let with_window = looked(&from, &to, &["--window", "2h"], 0);

@@ -292,5 +292,6 @@ fn server() -> ServerFacts {
         maintenance_work_mem: Bytes(64 << 20),
         has_pgconvoy_schema: false,
         lock_slots: 1 << 20,
+        value_settings: Vec::new(),
     }
 }

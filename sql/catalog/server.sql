@@ -11,6 +11,10 @@ select current_setting('server_version_num')::int4 as version,
        (select setting::int8 * 8192 from pg_catalog.pg_settings where name = 'shared_buffers') as shared_buffers_bytes,
        (select setting::int8 * 1024 from pg_catalog.pg_settings where name = 'maintenance_work_mem') as maintenance_work_mem_bytes,
        exists (select from pg_catalog.pg_namespace where nspname = 'pgconvoy') as has_pgconvoy_schema,
+       (select pg_catalog.array_agg(v.word order by s.name, v.place)
+        from pg_catalog.pg_settings s
+        cross join lateral (values (1, s.name::text), (2, coalesce(s.reset_val, '')::text)) v(place, word)
+        where s.name in ('DateStyle', 'IntervalStyle', 'TimeZone', 'bytea_output', 'extra_float_digits', 'lc_monetary', 'xmloption')) as value_settings,
        current_setting('max_locks_per_transaction')::int8
          * (current_setting('max_connections')::int8 + current_setting('max_prepared_transactions')::int8) as lock_slots
 from pg_catalog.pg_database d

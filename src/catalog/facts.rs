@@ -36,6 +36,19 @@ pub struct ServerFacts {
     pub has_pgconvoy_schema: bool,
     /// How many relation locks the shared lock table is laid out for.
     pub lock_slots: u64,
+    /// What [`VALUE_SETTINGS`](crate::pg::VALUE_SETTINGS) are in a session of this role that does not pin them, by name.
+    pub value_settings: Vec<(String, String)>,
+}
+
+impl ServerFacts {
+    /// What a query is run with whose result is stored on `target`: as sessions of this server have it, since `date_trunc`, for example,
+    /// goes by the time zone. Names of locales are a machine's own.
+    pub fn settings_of_queries(&self, target: &Self) -> Vec<(String, String)> {
+        let known = |setting: &&(String, String)| {
+            setting.0 != "lc_monetary" || target.value_settings.contains(setting)
+        };
+        self.value_settings.iter().filter(known).cloned().collect()
+    }
 }
 
 /// A column, in attribute order.

@@ -13,6 +13,7 @@ mod loaded;
 mod orphans;
 mod queries;
 mod read;
+mod server;
 mod sessions;
 mod statistics;
 mod types;
@@ -36,8 +37,9 @@ pub use queries::{QUERIES, VersionedQuery};
 pub use read::{
     activity, assumable_roles, constraints, holdings, in_full, indexes, installed_extensions,
     large_object_content, large_objects, readable_tables, relations, roles, schemas, sequences,
-    sequences_but, server_facts, source_facts, source_facts_but, target_facts, unreadable,
+    sequences_but, source_facts, source_facts_but, target_facts, unreadable,
 };
+pub use server::server_facts;
 pub use sessions::{BarringLock, Holder, LockTable, barring_locks, connections, how_long};
 pub use statistics::{ColumnStatistics, Sampled, sampled};
 pub use types::{Types, print_floats_differently, text_with_rounded_floats};

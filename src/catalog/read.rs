@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 
 use super::facts::{
     Activity, Column, Constraint, Extension, Holding, Index, LargeObject, LargeObjectGrant,
-    Matview, Sequence, ServerFacts, SourceFacts, Table, TargetFacts, Type,
+    Matview, Sequence, SourceFacts, Table, TargetFacts, Type,
 };
 use super::queries::{self, VersionedQuery};
-use crate::model::{Bytes, Oid, QualifiedName, Relation, ServerVersion, quote_ident};
+use crate::model::{Bytes, Oid, QualifiedName, Relation, quote_ident};
 use crate::pg::{Answer, Parameter, PgError, Query, Session};
 
 /// How many sequences are read in one statement.
@@ -19,31 +19,6 @@ const TID_RANGE_SCANS: u32 = 14;
 
 /// Tables below this are never cut into ranges of keys.
 const WORTH_CUTTING: Bytes = Bytes(1 << 20);
-
-/// Who and what the server is.
-pub async fn server_facts(session: &Session) -> Result<ServerFacts, PgError> {
-    let rows = session.query(&queries::SERVER.newest, &[]).await?;
-    let row = rows.first().ok_or_else(|| PgError::Answer {
-        query: queries::SERVER.newest.name,
-        what: "no row; is the database gone?".into(),
-    })?;
-    let version: i32 = row.get("version")?;
-    Ok(ServerFacts {
-        version: ServerVersion(u32::try_from(version).unwrap_or(0)),
-        system_identifier: row.get("system_identifier")?,
-        database_oid: row.oid("database_oid")?,
-        database: row.get("database")?,
-        role: row.get("role")?,
-        superuser: row.get("superuser")?,
-        in_recovery: row.get("in_recovery")?,
-        encoding: row.get("encoding")?,
-        block_size: u64::try_from(row.get::<i32>("block_size")?).unwrap_or(8192),
-        shared_buffers: row.bytes("shared_buffers_bytes")?,
-        maintenance_work_mem: row.bytes("maintenance_work_mem_bytes")?,
-        has_pgconvoy_schema: row.get("has_pgconvoy_schema")?,
-        lock_slots: row.count("lock_slots")?,
-    })
-}
 
 /// Everything the plan needs to know of the source. The session is inside the run's snapshot.
 pub async fn source_facts(session: &Session) -> Result<SourceFacts, PgError> {

@@ -4,9 +4,9 @@ use super::attempt::Attempt;
 use super::outcome::{Ended, Found, MatviewRead, Outcome};
 use super::supervisor::Context;
 use crate::fault;
-use crate::model::VerifyLevel;
-use crate::pg::wire::{Question, Relayed, ask_all};
-use crate::pg::{PgError, Pool};
+use crate::model::{SqlText, VerifyLevel};
+use crate::pg::wire::{Question, Relayed, Wire, ask_all};
+use crate::pg::{PgError, Pool, pin_values, set_values};
 use crate::plan::Comparison;
 use crate::verify::content::Reading;
 
@@ -95,17 +95,7 @@ async fn one(
     (pool, comparison, side): (&Pool, &Comparison, &str),
 ) -> Result<Result<Relayed, PgError>, PgError> {
     let mut wire = pool.take().await?;
-    let asked = [question(context, comparison, side)];
-    let answers = ask_all(&mut wire, &asked, attempt.gauge).await;
-    let read = answers.and_then(|answers| {
-        let unanswered = || PgError::Protocol {
-            what: "a question was not answered".to_owned(),
-        };
-        answers
-            .into_iter()
-            .next()
-            .unwrap_or_else(|| Err(unanswered()))
-    });
+    let read = one_with_settings(&mut wire, context, attempt, (comparison, side)).await;
     match read {
         Ok(relayed) => {
             pool.give_back(wire);
@@ -119,6 +109,34 @@ async fn one(
             Ok(Err(error))
         }
     }
+}
+
+/// With the settings that the comparison wants; the session has its own again afterwards.
+async fn one_with_settings(
+    wire: &mut Wire,
+    context: &Context,
+    attempt: &Attempt<'_>,
+    (comparison, side): (&Comparison, &str),
+) -> Result<Relayed, PgError> {
+    if !comparison.settings.is_empty() {
+        let set = set_values(&comparison.settings);
+        wire.execute(&SqlText::from(set)).await?;
+    }
+    let asked = [question(context, comparison, side)];
+    let answers = ask_all(wire, &asked, attempt.gauge).await;
+    let read = answers.and_then(|answers| {
+        let unanswered = || PgError::Protocol {
+            what: "a question was not answered".to_owned(),
+        };
+        answers
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| Err(unanswered()))
+    })?;
+    if !comparison.settings.is_empty() {
+        wire.execute(&SqlText::from(pin_values())).await?;
+    }
+    Ok(read)
 }
 
 /// Reads the target's side of several comparisons. What cannot be read is evidence, too, and does not stop the others: each is

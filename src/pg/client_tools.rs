@@ -332,10 +332,11 @@ impl ChildEnvironment {
     }
 }
 
-/// What `pg_dump` writes depends on these, and it does not set them itself; our own sessions, which run what it wrote,
-/// pin them to the same. The last of several options of one name counts.
+/// What `pg_dump` writes depends on these, and it does not set them itself: constants in definitions (bounds of partitions, say) are
+/// printed by them. Our own sessions, which run what it wrote, pin them to the same. The last of several options of one name counts.
 fn pin_settings(variables: &mut Vec<(&'static str, String)>) {
-    const OPTIONS: &str = "-c standard_conforming_strings=on -c quote_all_identifiers=off";
+    const OPTIONS: &str = "-c standard_conforming_strings=on -c quote_all_identifiers=off \
+                           -c timezone=UTC -c bytea_output=hex -c lc_monetary=C";
     match variables.iter_mut().find(|(name, _)| *name == "PGOPTIONS") {
         Some((_, options)) => {
             options.push(' ');
@@ -571,7 +572,8 @@ mod tests {
             ("PGHOSTADDR", "192.0.2.2"),
             (
                 "PGOPTIONS",
-                "-cx=1 -c standard_conforming_strings=on -c quote_all_identifiers=off",
+                "-cx=1 -c standard_conforming_strings=on -c quote_all_identifiers=off \
+                     -c timezone=UTC -c bytea_output=hex -c lc_monetary=C",
             ),
             ("PGPASSWORD", "se cret"),
             ("PGPORT", "2"),

@@ -264,6 +264,18 @@ pub const VALUE_SETTINGS: [(&str, &str); 7] = [
     ("lc_monetary", "C"),
 ];
 
+/// The statement that gives a session other ones than these, until [`pin_values`].
+pub fn set_values(settings: &[(String, String)]) -> String {
+    let set = |(name, value): &(String, String)| format!("set {name} = {}", quote_literal(value));
+    let all: Vec<String> = settings.iter().map(set).collect();
+    all.join("; ")
+}
+
+/// The statement that gives a session these again.
+pub fn pin_values() -> String {
+    set_values(&VALUE_SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())))
+}
+
 /// The statement that pins a session's settings. `encoding` is the client encoding: the source database's own where
 /// rows travel, so that both servers convert from the same bytes, and UTF-8 where questions are asked.
 /// `watched` says how the server's end of the socket is to be watched over, if that is a TCP socket.

@@ -102,6 +102,7 @@ fn server(toc: &Toc, data: &ArchiveData) -> ServerFacts {
         maintenance_work_mem: Bytes(0),
         has_pgconvoy_schema: false,
         lock_slots: 0,
+        value_settings: Vec::new(),
     }
 }
 

@@ -13,11 +13,16 @@ const BTREE_NS_PER_BYTE: u64 = 22;
 const OTHER_INDEX_NS_PER_BYTE: u64 = 60;
 /// Sequential reading, for `VACUUM`, `ANALYZE`, `count(*)` and checks.
 const READ_NS_PER_BYTE: u64 = 1;
+/// A query over a byte of a table: reading it, and joining or grouping its rows.
+const QUERY_NS_PER_BYTE: u64 = 1;
 /// Reading with COPY and hashing.
 const VERIFY_NS_PER_BYTE: u64 = 5;
 /// Checking a foreign key, for a byte of the referencing table: two index-only scans that meet, of which the table's own size
 /// is only an indication (a social network's 24 keys, whose tables are 3.2 GB in sum: 1.8 s).
 const FOREIGN_KEY_PS_PER_BYTE: u64 = 600;
+/// Bringing over a large object of a few kB, whose size no catalog says, and reading it back.
+const LARGE_OBJECT_US: u64 = 80;
+const READ_BACK_LARGE_OBJECT_US: u64 = 16;
 /// A statement that only touches the catalogs.
 const STATEMENT_US: u64 = 700;
 
@@ -41,6 +46,11 @@ pub(super) fn read(bytes: Bytes) -> u64 {
     STATEMENT_US + bytes.0 * READ_NS_PER_BYTE / 1000
 }
 
+/// A materialized view of this size, whose query reads so much.
+pub(super) fn refresh(result: Bytes, read: Bytes) -> u64 {
+    STATEMENT_US + (2 * result.0 * COPY_NS_PER_BYTE + read.0 * QUERY_NS_PER_BYTE) / 1000
+}
+
 /// Checking a foreign key of a table that is frozen, indexed and analyzed.
 pub(super) fn foreign_key(bytes: Bytes) -> u64 {
     STATEMENT_US + bytes.0 / 1000 * FOREIGN_KEY_PS_PER_BYTE / 1000
@@ -49,6 +59,16 @@ pub(super) fn foreign_key(bytes: Bytes) -> u64 {
 /// Reading a table back.
 pub(super) fn verify(bytes: Bytes) -> u64 {
     STATEMENT_US + bytes.0 * VERIFY_NS_PER_BYTE / 1000
+}
+
+/// So many large objects.
+pub(super) fn large_objects(count: usize) -> u64 {
+    STATEMENT_US + LARGE_OBJECT_US * count as u64
+}
+
+/// Reading them back.
+pub(super) fn verify_large_objects(count: usize) -> u64 {
+    STATEMENT_US + READ_BACK_LARGE_OBJECT_US * count as u64
 }
 
 /// Some statements.

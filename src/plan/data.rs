@@ -462,16 +462,15 @@ impl<'a> Builder<'a> {
             .encoding
             .clone()
             .filter(|_| format != CopyFormat::Binary);
+        let entries = copied.iter();
+        let entries = entries.filter_map(|&unit| self.units[unit].entry);
         Comparison {
             only: table == unit.table,
             matview: false,
             definition: None,
             reads_matview: false,
             table,
-            entries: copied
-                .iter()
-                .filter_map(|&unit| self.units[unit].entry)
-                .collect(),
+            entries: entries.collect(),
             columns: expressions,
             arrays,
             format,
@@ -479,6 +478,7 @@ impl<'a> Builder<'a> {
             condition: unit.condition.clone(),
             reads_source,
             bytes: copied.iter().map(|&unit| self.units[unit].bytes).sum(),
+            settings: Vec::new(),
             copied,
         }
     }

@@ -33,7 +33,7 @@ impl Builder<'_> {
             let label = format!("large objects {}/{batches}", index + 1);
             let copied = self.add(Draft {
                 after: self.schema_done.clone(),
-                cost: cost::statements(objects.len()),
+                cost: cost::large_objects(objects.len()),
                 rows,
                 ..Draft::new(
                     Phase::Data,
@@ -48,7 +48,7 @@ impl Builder<'_> {
                 let oids = objects.iter().map(|object| object.oid).collect();
                 self.add(Draft {
                     after: vec![copied],
-                    cost: cost::statements(objects.len()) / 2,
+                    cost: cost::verify_large_objects(objects.len()),
                     rows,
                     ..Draft::new(
                         Phase::Verify,

@@ -12,7 +12,7 @@ use crate::catalog::Matview;
 use crate::event::Phase;
 use crate::model::LockMode;
 use crate::model::{
-    CopyFormat, DumpId, JobId, Oid, QualifiedName, SqlText, VerifyLevel, quote_ident,
+    Bytes, CopyFormat, DumpId, JobId, Oid, QualifiedName, SqlText, VerifyLevel, quote_ident,
 };
 use crate::toc::Entry;
 
@@ -151,20 +151,41 @@ impl<'a> Builder<'a> {
             sql: SqlText::from(format!("refresh materialized view {}", matview.name)),
             otherwise: None,
         };
+        let label = format!("refresh {}", matview.name.shown());
+        let work = Work::Run {
+            statements: vec![statement],
+            settings: self.settings_of_queries(),
+        };
         self.add(Draft {
             after,
             needs,
-            cost: cost::copy(matview.bytes) * 2,
+            cost: cost::refresh(matview.bytes, self.read_by(matview)),
             locks: vec![(matview.name.clone(), LockMode::AccessExclusive)],
             memory: self.memory_for(matview.bytes),
             bytes: matview.bytes,
             rows: matview.row_estimate,
-            ..Draft::run(
-                Phase::Finish,
-                format!("refresh {}", matview.name.shown()),
-                vec![statement],
-            )
+            ..Draft::new(Phase::Finish, label, work)
         })
+    }
+
+    /// What a view's query is run with. An archive does not say what it was on the source: then it is what the target's sessions have.
+    fn settings_of_queries(&self) -> Vec<(String, String)> {
+        let (source, target) = (self.inputs.source, self.inputs.target);
+        match self.inputs.archive {
+            Some(_) => target.value_settings.clone(),
+            None => source.settings_of_queries(target),
+        }
+    }
+
+    /// How large everything is that its query reads.
+    fn read_by(&self, matview: &Matview) -> Bytes {
+        let facts = self.inputs.facts;
+        let tables = facts.tables.iter().map(|table| (table.oid, table.total));
+        let views = facts.matviews.iter().map(|view| (view.oid, view.bytes));
+        let read = tables
+            .chain(views)
+            .filter(|(oid, _)| matview.inputs.contains(oid));
+        read.map(|(_, bytes)| bytes).sum()
     }
 
     fn index_and_analyze(&mut self, matview: &Matview) -> Result<(), PlanError> {
@@ -312,6 +333,7 @@ impl<'a> Builder<'a> {
             condition: None,
             reads_source: true,
             bytes: matview.bytes,
+            settings: self.settings_of_queries(),
         };
         self.plan_to_compare(matview, comparison);
     }

@@ -11,6 +11,8 @@ use crate::schedule::{ScheduleError, simulate};
 pub struct Pace {
     /// Bringing rows from the source to the target.
     pub copy: f64,
+    /// Reading them back.
+    pub verify: f64,
     /// Building a b-tree on the target.
     pub index: f64,
     /// There and back, to the side that is farther away.
@@ -84,8 +86,8 @@ impl Pace {
     )]
     fn cost(&self, job: &Job) -> u64 {
         let factor = match job.phase {
-            // Reading back was not measured: it is the half of copying.
-            Phase::Data | Phase::Verify => self.copy,
+            Phase::Data => self.copy,
+            Phase::Verify => self.verify,
             Phase::Indexes | Phase::ForeignKeys => self.index,
             Phase::Schema | Phase::Finish => 1.0,
         };
@@ -128,7 +130,11 @@ mod tests {
             excluded: Vec::new(),
             notes: Vec::new(),
             left_out: Vec::new(),
-            jobs: vec![job(0, Phase::Data, 1000), job(1, Phase::Indexes, 1000)],
+            jobs: vec![
+                job(0, Phase::Data, 1000),
+                job(1, Phase::Indexes, 1000),
+                job(2, Phase::Verify, 100),
+            ],
         }
     }
 
@@ -137,7 +143,7 @@ mod tests {
         let predicted = plan().predict(None).expect("a plan");
         assert_eq!(
             (predicted.least_us, predicted.likely_us, predicted.most_us),
-            (666, 2000, 8000)
+            (700, 2100, 8400)
         );
         assert!(!predicted.measured);
     }
@@ -146,11 +152,12 @@ mod tests {
     fn each_kind_of_work_is_scaled_by_what_was_measured_of_it() {
         let pace = Pace {
             copy: 2.0,
+            verify: 5.0,
             index: 3.0,
             round_trip_us: 10,
         };
         let predicted = plan().predict(Some(&pace)).expect("a plan");
-        assert_eq!(predicted.likely_us, 2000 + 3000 + 2 * 3 * 10);
+        assert_eq!(predicted.likely_us, 2000 + 3000 + 500 + 3 * 3 * 10);
         assert!(predicted.measured);
         assert!(predicted.most_us < 4 * predicted.likely_us);
         let besides = predicted.besides(1000);

@@ -123,6 +123,9 @@ pub struct Comparison {
     pub reads_source: bool,
     /// Bytes stored on the source.
     pub bytes: Bytes,
+    /// What both sides are read with instead of what our sessions have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<(String, String)>,
 }
 
 impl CopyUnit {

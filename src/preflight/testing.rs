@@ -49,6 +49,7 @@ fn server(system_identifier: i64) -> ServerFacts {
         maintenance_work_mem: Bytes(64 << 20),
         has_pgconvoy_schema: false,
         lock_slots: 6400,
+        value_settings: Vec::new(),
     }
 }
 

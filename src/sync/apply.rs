@@ -7,7 +7,7 @@ use crate::catalog::large_object_content;
 use crate::fault;
 use crate::model::{Bytes, Oid, QualifiedName, RowLayout, Rows, SqlText, quote_literal};
 use crate::pg::wire::{Bundle, Ends, Gauge, Leg, Wire, relay};
-use crate::pg::{PgError, Pool};
+use crate::pg::{PgError, Pool, pin_values, set_values};
 use crate::toc::RestoreOptions;
 
 use super::changes::Changes;
@@ -36,6 +36,8 @@ pub struct Sides<'a> {
     pub source: &'a Pool,
     /// What is left out of every object.
     pub options: &'a RestoreOptions,
+    /// What queries are run with whose results are stored.
+    pub value_settings: &'a [(String, String)],
     /// Is told what is being done.
     pub tell: &'a (dyn Fn(String) + Send + Sync),
 }
@@ -283,6 +285,11 @@ impl Writer {
     }
 
     async fn views(&mut self, changes: &Changes, sides: &Sides<'_>) -> Result<(), SyncError> {
+        if changes.views.is_empty() {
+            return Ok(());
+        }
+        let set = self.run(&set_values(sides.value_settings)).await;
+        set.map_err(step("setting what materialized views go by"))?;
         for view in &changes.views {
             let shown = view.name.shown();
             (sides.tell)(format!("refreshing {shown}"));
@@ -291,7 +298,8 @@ impl Writer {
             let refreshed = self.run(&sql).await;
             refreshed.map_err(step(&format!("refreshing {shown}")))?;
         }
-        Ok(())
+        let pinned = self.run(&pin_values()).await;
+        pinned.map_err(step("setting what values go by"))
     }
 
     /// Last of all: they do not follow transactions, and stand where they are put at once.

@@ -1,6 +1,6 @@
 //! Corners that databases of years' standing have, and what is asked for less than a proof.
 
-use crate::support::binary::Finished;
+use crate::support::binary::{Finished, Pgconvoy};
 use crate::support::moving::{
     assert_equal, assert_no_ledger, assert_proven, build, independent_check, move_with, report,
 };
@@ -20,6 +20,48 @@ fn less_than_a_proof_is_never_exit_status_0() {
         assert_no_ledger(&target, level);
         assert_equal(level, &from, &to, &[]);
     }
+}
+
+/// Constants in definitions are printed in a session's time zone, and what a view's query gives may depend on it: that of the source
+/// is meant, wherever the target is.
+#[test]
+fn the_time_zone_is_the_sources() {
+    let (Some(source), Some(target)) = (Server::start(15), Server::start(18)) else {
+        return;
+    };
+    let from = source.database("db");
+    source.psql("db", "alter database db set timezone = 'Asia/Tokyo'");
+    source.psql(
+        "db",
+        "create table ev (id int, at timestamptz not null) partition by range (at);
+         create table ev1 partition of ev for values from ('2026-01-01') to ('2026-07-01');
+         create index recent on ev1 (id) where at > '2026-02-01';
+         insert into ev select i, timestamptz '2026-01-01 00:00+09' + i * interval '5 hours' from generate_series(0, 99) i;
+         create materialized view per_day as select date_trunc('day', at)::date as day, count(*) from ev group by 1;
+         create materialized view stale as select at::text from ev;
+         insert into ev values (100, '2026-03-03');",
+    );
+    source.psql("db", "refresh materialized view per_day");
+    let to = target.database("db");
+    let run = move_with(&from, &to, &[]);
+    assert_proven(&run);
+    let days = "select string_agg(day || ' ' || count, ',' order by day) from per_day";
+    assert_eq!(target.psql("db", days), source.psql("db", days), "{run}");
+    assert!(!run.stderr.contains("per_day was out of date"), "{run}");
+    assert!(run.stderr.contains("stale was out of date"), "{run}");
+    let fresh = "select count(*) from stale where at like '%+09'";
+    assert_eq!(target.psql("db", fresh), "101", "{run}");
+
+    source.psql(
+        "db",
+        "insert into ev values (101, '2026-03-04'); refresh materialized view per_day",
+    );
+    let sides = ["--source", &from, "--target", &to];
+    let synced = Pgconvoy::new(["sync"].iter().chain(&sides)).run();
+    assert_eq!(synced.status, 0, "{synced}");
+    assert_eq!(target.psql("db", days), source.psql("db", days), "{synced}");
+    let verified = Pgconvoy::new(["verify"].iter().chain(&sides)).run();
+    assert_eq!(verified.status, 0, "{verified}");
 }
 
 /// Locks are taken in many orders: what can deadlock does, sooner or later.

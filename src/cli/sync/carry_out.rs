@@ -312,9 +312,11 @@ async fn change(
         source,
     })?;
     let tell = |step: String| course.step(step);
+    let value_settings = both.source.facts.settings_of_queries(&both.target.facts);
     let sides = sync::Sides {
         source,
         options: &asked.restore,
+        value_settings: &value_settings,
         tell: &tell,
     };
     let applied = writer.apply((changes, &obstacles), &sides).await;
