@@ -198,6 +198,7 @@ points! {
     }
     "cli/following/subscribe.rs": {
         "follow-subscribed": "the subscription is made, and does not work yet",
+        "follow-enabled": "the subscription works, and the target does not say yet that it follows",
         "follow-begun": "the target follows the source",
     }
     "cli/following/turn.rs": {

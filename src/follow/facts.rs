@@ -26,6 +26,7 @@ queries! {
     CONFIRMED = "confirmed.sql";
     WORKER = "worker.sql";
     WORKER_14 = "worker.14.sql";
+    CONNECTING = "connecting.sql";
     WRITERS = "writers.sql";
     END = "end.sql";
     ROLES = "roles.sql";
@@ -56,6 +57,7 @@ pub const QUERIES: &[VersionedQuery] = &[
     on_all(SLOT),
     on_all(CONFIRMED),
     WORKERS,
+    on_all(CONNECTING),
     on_all(WRITERS),
     on_all(END),
     on_all(ROLES),
@@ -366,6 +368,12 @@ pub async fn worker(session: &Session, of: &FollowName) -> Result<Option<Worker>
         errors: row.get("errors")?,
         silent_s: row.get("silent_s")?,
     }))
+}
+
+/// Server processes of sessions that are just being opened.
+pub async fn connecting(session: &Session) -> Result<Vec<i32>, PgError> {
+    let rows = session.query(&CONNECTING, &[]).await?;
+    rows.iter().map(|row| row.get("pid")).collect()
 }
 
 /// Sessions of others that were opened before a moment.

@@ -14,7 +14,7 @@ const BY_DEFAULT: [&str; 3] = [
     "follow-step-taken[Open]",
 ];
 
-const STEPS: [&str; 7] = [
+pub const STEPS: [&str; 7] = [
     "Check",
     "Fence",
     "Drain",
@@ -24,7 +24,7 @@ const STEPS: [&str; 7] = [
     "Clear",
 ];
 
-fn is_whole() -> bool {
+pub fn is_whole() -> bool {
     std::env::var("PGCONVOY_FOLLOW").is_ok_and(|wanted| wanted == "whole")
 }
 

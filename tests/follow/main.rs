@@ -5,7 +5,9 @@
 mod support;
 
 mod application;
+mod faults;
 mod killed;
+mod lab;
 mod refusals;
 mod scene;
 mod story;

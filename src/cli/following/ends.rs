@@ -41,6 +41,8 @@ pub(super) struct Ends {
     pub source: Server,
     pub target: Server,
     pub state: Option<State>,
+    /// A statement that fails on the target if we may not write the state.
+    pub guard: Option<String>,
 }
 
 impl Ends {
@@ -69,6 +71,7 @@ impl Ends {
             source,
             target,
             state,
+            guard: None,
         };
         ends.check_names()?;
         Ok(ends)
@@ -155,7 +158,7 @@ impl Ends {
 
     /// Writes another state down; it counts from here on.
     pub async fn write(&mut self, state: State) -> Result<(), Failure> {
-        let sql = follow::write_state(&state);
+        let sql = follow::write_state(&state, self.guard.as_deref());
         run(&self.target.session, &sql, "writing down how far it is").await?;
         self.state = Some(state);
         Ok(())

@@ -15,10 +15,12 @@
 //! | `unfollow` | removes everything |
 //! | `turn` | `cutover` and `fallback`: the steps, and how a turn goes back |
 //! | `steps` | what each of them does |
+//! | `fence` | one of them: the side that hands over is closed to writers |
 //!
 //! What is done here, and why in this order, is in [`crate::follow`].
 
 mod ends;
+mod fence;
 mod prepare;
 mod standing;
 mod steps;

@@ -154,7 +154,18 @@ impl FollowingArgs {
 /// Rather than fill a disk that is in service, the other side is given up. What is told is that it was.
 async fn let_go(ends: &mut Ends, over_limit: bool) -> Failure {
     let done = async {
+        // No turn begins meanwhile, nor has one begun.
+        let claim = Claim::take(&ends.target.connector).await?;
+        ends.guard = Some(claim.guard());
+        ends.state = follow::read_state(&ends.target.session).await?;
         let state = ends.state()?.clone();
+        if state.phase != Phase::Following {
+            return Ok(FollowError::NotNow {
+                what: state.words(),
+                remedy: format!("What comes next is: {}.", state.next()),
+            }
+            .into());
+        }
         let turn = Turn::away_from(state.serving);
         let name = state.in_use();
         let subscriber = ends.side(turn.to);

@@ -63,6 +63,7 @@ impl Handover {
             source: connect(&self.source).await?,
             target: connect(target).await?,
             state: Some(self.state),
+            guard: None,
         };
         begin(&mut ends).await.map_err(|failure| {
             // What has gone wrong is none of the copy.
@@ -94,7 +95,7 @@ pub(super) async fn begin(ends: &mut Ends) -> Result<(), Failure> {
             identities: on_source.map_or_else(Vec::new, |record| record.identities),
             ..SideRecord::new(ends.source.endpoint.to_string())
         };
-        let record = record.closed(offers.read_only_setting);
+        let record = record.closed(offers.read_only_setting, "follow");
         make(&ends.target, (name, &reach), &record, true).await?;
         fault::point("follow-subscribed");
         say(&format!(
@@ -109,6 +110,7 @@ pub(super) async fn begin(ends: &mut Ends) -> Result<(), Failure> {
     }
     enable(&ends.target, name).await?;
     await_reader(&ends.source, name).await?;
+    fault::point("follow-enabled");
     ends.write(state.in_phase(Phase::Following)).await?;
     fault::point("follow-begun");
     say(

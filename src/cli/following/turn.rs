@@ -145,13 +145,7 @@ impl TurnArgs {
             return Ok(ExitStatus::Proven);
         }
         let first = first_step(ends.state()?, turn)?;
-        let mut steps = Steps {
-            ends,
-            turn,
-            args: &self,
-            claim: &claim,
-            emit: Arc::new(Plainly),
-        };
+        let mut steps = Steps::begin((ends, claim), turn, &self, Arc::new(Plainly)).await?;
         if self.dry_run {
             return foretell(&steps, first).await;
         }
@@ -329,6 +323,7 @@ async fn go_back(steps: &mut Steps<'_>, mut failure: Failure) -> Failure {
     }
     let undone = async {
         steps.ends.reconnect(turn.to).await?;
+        steps.reclaim().await?;
         steps.undo().await
     };
     let told = match undone.await {
