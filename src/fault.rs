@@ -205,6 +205,9 @@ points! {
         "follow-step": "the step of a turn is written down, and not taken",
         "follow-step-taken": "the step of a turn is taken, the next one is not written down",
     }
+    "cli/following/rest.rs": {
+        "follow-rest-held": "a side is open, and what there was no time to compare before is held in snapshots",
+    }
     "cli/following/unfollow.rs": {
         "follow-unsubscribed": "no subscription of a follow is left, slots and publications are",
         "follow-unpublished": "nothing of a follow is left but its state",

@@ -6,7 +6,7 @@ use crate::model::{ExitStatus, Rows, Synced};
 use crate::progress::words;
 
 use super::facts::Facts;
-use super::{Conclusion, Ending, Report, comparison};
+use super::{Conclusion, Ending, Report, comparison, turned as turns};
 
 /// What the commands call themselves that bring one side to what the other holds.
 const COMMANDS: [&str; 3] = ["sync", "cutover", "fallback"];
@@ -48,6 +48,9 @@ pub(super) fn conclude(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
     if let Ending::Stopped { status, why } = ending {
         return stopped(facts.report, *status, why);
     }
+    if let Some(concluded) = turns::conclude_rest(facts) {
+        return concluded;
+    }
     let proof = comparison::conclude(facts, ending);
     let Some(synced) = synced else {
         return Conclusion {
@@ -60,6 +63,9 @@ pub(super) fn conclude(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
         return would_change(facts, synced);
     }
     let next = match proof.status {
+        ExitStatus::Different if facts.report.command != COMMANDS[0] => {
+            turns::after_difference(facts.report)
+        }
         ExitStatus::Different => Some(format!(
             "Run the same again: whatever was written to the target since is taken for a difference. If it stays, see what differs \
              in {}, and let pgconvoy verify --repair FILE write the SQL for it.",
@@ -151,7 +157,8 @@ fn stopped(report: &Report, status: ExitStatus, why: &str) -> Conclusion {
         ExitStatus::Usage => "Not started",
         _ => "Failed",
     };
-    let (left, next) = match committed(report) {
+    let of_rest = turns::unfinished_rest(report);
+    let (left, next) = of_rest.unwrap_or_else(|| match committed(report) {
         Some(true) => (
             " What differed is changed on the target and committed, and not yet proven.",
             "Run the same again: it finds nothing left to change, and proves it.",
@@ -162,7 +169,7 @@ fn stopped(report: &Report, status: ExitStatus, why: &str) -> Conclusion {
             " Nothing is proven.",
             "When that is settled, run the same again: it begins anew, and does what is left.",
         ),
-    };
+    });
     Conclusion {
         // Whoever stops must not be told that all is well.
         status: match status {

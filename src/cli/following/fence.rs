@@ -15,6 +15,7 @@ use super::steps::{ENDS_WITHIN, PAUSE, Steps, asking};
 use crate::cli::inspect::Server;
 use crate::failure::Failure;
 use crate::follow::{self, FollowError, OursKind, SideRecord, Writer};
+use crate::model::Happening;
 
 impl Steps<'_> {
     /// Who has closed the side that hands over, if somebody has: what is done from here on is about this fence.
@@ -45,6 +46,7 @@ impl Steps<'_> {
             run(&from.session, &close, "closing the database to writers").await?;
         }
         if self.ends.state()?.closed_at.is_none() {
+            self.remember(Happening::Closed, self.turn.from, (None, None))?;
             let mut state = self.ends.state()?.clone();
             state.closed_at = Some(Utc::now());
             self.ends.write(state).await?;

@@ -8,12 +8,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
 use super::ends::{self, Ends, run};
-use super::subscribe::{begin, lost, say};
+use super::subscribe::{begin, lost, moment, say};
 use crate::cli::arguments::duration;
 use crate::failure::Failure;
 use crate::follow::{self, FollowError, Phase, Standing, Turn};
-use crate::model::ExitStatus;
+use crate::model::{ExitStatus, Happening};
 use crate::pg::claim::Claim;
+use crate::report::told;
 
 /// Watch a target that follows its source, and let go before the source's disk is full
 ///
@@ -89,6 +90,7 @@ pub(in crate::cli) async fn tell_standing(
         lines.push(standing.line());
         lines.extend(standing.trouble());
     }
+    lines.extend(state.history.iter().map(told));
     lines.push(format!("next: {}", state.next()));
     writeln!(std::io::stdout(), "{}", lines.join("\n"))
         .map_err(|error| Failure::file("writing", "stdout".as_ref(), &error))?;
@@ -183,7 +185,9 @@ async fn let_go(ends: &mut Ends, over_limit: bool) -> Failure {
         } else {
             lost(publisher, name).into()
         };
-        ends.write(state.in_phase(Phase::LetGo)).await?;
+        let mut let_go = state.in_phase(Phase::LetGo);
+        let_go.remember(moment(Happening::LetGo, turn.to));
+        ends.write(let_go).await?;
         Ok::<Failure, Failure>(told)
     };
     done.await.unwrap_or_else(|failure| failure)

@@ -8,17 +8,18 @@ use chrono::Utc;
 use tokio::time::{Instant, sleep};
 
 use super::ends::{self, Ends, run};
+use super::rest::Rest;
 use super::standing::standing;
 use super::subscribe::{await_reader, enable, lost, make, reach};
 use super::turn::TurnArgs;
 use crate::cli::inspect::Server;
 use crate::cli::secrets::{SOURCE_FROM_TARGET_PASSWORD, TARGET_FROM_SOURCE_PASSWORD};
 use crate::cli::session::refuse_blockers;
-use crate::cli::sync;
+use crate::cli::sync::{self, Bringing};
 use crate::event::{Emit, What};
 use crate::failure::Failure;
 use crate::follow::{self, FollowError, OursKind, Phase, SideRecord, Step, Turn};
-use crate::model::{FollowName, Side};
+use crate::model::{FollowMoment, FollowName, Happening, LeftSize, Side};
 use crate::pg::PgError;
 use crate::pg::claim::Claim;
 
@@ -37,6 +38,8 @@ pub(super) struct Steps<'a> {
     pub mark: String,
     /// By what the fences are known that we may open: ours, and that of whoever was killed before us.
     pub fences: Vec<String>,
+    /// What there was no time to compare, once that is known.
+    pub rest: Option<Rest>,
     pub emit: Arc<dyn Emit>,
 }
 
@@ -85,6 +88,7 @@ impl<'a> Steps<'a> {
             claim,
             mark,
             fences: Vec::new(),
+            rest: None,
             emit,
         };
         steps.learn_fence().await?;
@@ -136,6 +140,7 @@ impl Steps<'_> {
             Step::Reverse => self.reverse().await,
             Step::Open => self.open().await,
             Step::Clear => self.clear().await,
+            Step::Rest => Box::pin(self.compare_rest()).await,
         }
     }
 
@@ -268,7 +273,7 @@ impl Steps<'_> {
     }
 
     /// What replication does not carry is brought over, and all is compared.
-    async fn bring_over(&self) -> Result<(), Failure> {
+    async fn bring_over(&mut self) -> Result<(), Failure> {
         let tally = Arc::new(Tally {
             emit: Arc::clone(&self.emit),
             differences: AtomicU64::new(0),
@@ -279,12 +284,14 @@ impl Steps<'_> {
         let target = Server::connect(self.to().connector.conninfo().clone(), Side::Target).await?;
         let claim = (self.turn.to == Side::Target).then_some(&self.claim);
         let emit: Arc<dyn Emit> = Arc::<Tally>::clone(&tally);
-        let asked = (
-            self.ends.state()?.restore,
-            self.args.jobs(),
-            self.args.level(),
-        );
-        Box::pin(sync::bring_over((source, target), claim, asked, &emit)).await?;
+        let bringing = Bringing {
+            restore: self.ends.state()?.restore,
+            jobs: self.args.jobs(),
+            level: self.args.level(),
+            budget: self.args.verify_budget,
+        };
+        let left = sync::bring_over((source, target), claim, &bringing, &emit);
+        let left = Box::pin(left).await?;
         let (differences, unverified) = (
             tally.differences.load(Ordering::Relaxed),
             tally.unverified.load(Ordering::Relaxed),
@@ -296,7 +303,7 @@ impl Steps<'_> {
             }
             .into());
         }
-        Ok(())
+        Box::pin(self.hold(left)).await
     }
 
     /// The way back works before the first write: somebody reads from its slot.
@@ -318,7 +325,7 @@ impl Steps<'_> {
     }
 
     /// From here on there is no way back but the other turn.
-    async fn open(&self) -> Result<(), Failure> {
+    async fn open(&mut self) -> Result<(), Failure> {
         let (to, ahead, back) = (self.to(), self.ahead(), self.back());
         let subscription = ends::record_on(&to.session, OursKind::Subscription, &ahead).await?;
         let publication = ends::record_on(&to.session, OursKind::Publication, &back).await?;
@@ -333,12 +340,35 @@ impl Steps<'_> {
             let sql = follow::open(&objects, &to.facts.database, &record, None);
             run(&to.session, &sql, "opening the database to writers").await?;
         }
-        if let Some(closed_at) = self.ends.state()?.closed_at {
-            let took = Utc::now() - closed_at;
-            let seconds = took.num_milliseconds() / 1000;
-            let tenths = took.num_milliseconds() % 1000 / 100;
+        let closed_at = self.ends.state()?.closed_at;
+        let closed_ms = closed_at.map(|at| (Utc::now() - at).num_milliseconds());
+        let closed_ms = closed_ms.map(|ms| u64::try_from(ms).unwrap_or(0));
+        if let Some(ms) = closed_ms {
+            let (seconds, tenths) = (ms / 1000, ms % 1000 / 100);
             self.note(format!("nobody could write for {seconds}.{tenths} seconds"));
         }
+        let left = self.rest.as_ref().map(Rest::size);
+        self.remember(Happening::Opened, self.turn.to, (closed_ms, left))
+    }
+
+    /// Tells what has just happened; it is written down with the next step.
+    pub fn remember(
+        &mut self,
+        happening: Happening,
+        side: Side,
+        (without_writers_ms, left): (Option<u64>, Option<LeftSize>),
+    ) -> Result<(), Failure> {
+        let moment = FollowMoment {
+            happened_at: Utc::now(),
+            happening,
+            side,
+            without_writers_ms,
+            left,
+        };
+        let mut state = self.ends.state()?.clone();
+        state.remember(moment.clone());
+        self.ends.state = Some(state);
+        self.emit.emit(What::FollowMoment(Box::new(moment)));
         Ok(())
     }
 
@@ -367,6 +397,7 @@ impl Steps<'_> {
             Phase::Parted
         };
         state.closed_at = None;
+        state.unproven = std::mem::take(&mut state.left);
         self.ends.write(state).await
     }
 
@@ -405,8 +436,10 @@ impl Steps<'_> {
     pub async fn undo(&mut self) -> Result<(), Failure> {
         self.remove_way_back().await?;
         enable(self.to(), &self.ahead()).await?;
+        self.remember(Happening::WentBack, self.turn.from, (None, None))?;
         let mut state = self.ends.state()?.in_phase(Phase::Following);
         state.closed_at = None;
+        state.left.clear();
         self.ends.write(state).await?;
         await_reader(self.from(), &self.ahead()).await?;
         self.note(format!(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::Utc;
 use tokio::time::{Instant, sleep};
 
 use super::ends::{self, Ends, run};
@@ -10,7 +11,7 @@ use crate::cli::secrets::SOURCE_FROM_TARGET_PASSWORD;
 use crate::failure::Failure;
 use crate::fault;
 use crate::follow::{self, FollowError, OursKind, Phase, SideRecord, State, Subscribing, Wanted};
-use crate::model::{FollowName, Side, SqlText, quote_literal};
+use crate::model::{FollowMoment, FollowName, Happening, Side, SqlText, quote_literal};
 use crate::pg::conninfo::{Conninfo, Environment, Password};
 use crate::pg::{Connector, PgError};
 
@@ -50,6 +51,9 @@ impl Handover {
                 phase: Phase::Copied,
                 with_reverse: true,
                 closed_at: None,
+                left: Vec::new(),
+                unproven: Vec::new(),
+                history: vec![moment(Happening::Copying, Side::Target)],
             },
             source: source.connector.clone(),
         }))
@@ -111,12 +115,25 @@ pub(super) async fn begin(ends: &mut Ends) -> Result<(), Failure> {
     enable(&ends.target, name).await?;
     await_reader(&ends.source, name).await?;
     fault::point("follow-enabled");
-    ends.write(state.in_phase(Phase::Following)).await?;
+    let mut following = state.in_phase(Phase::Following);
+    following.remember(moment(Happening::Following, Side::Target));
+    ends.write(following).await?;
     fault::point("follow-begun");
     say(
         "the target follows the source; pgconvoy status --target says how it stands, pgconvoy cutover turns over to it",
     );
     Ok(())
+}
+
+/// Something that has happened just now.
+pub(super) fn moment(happening: Happening, side: Side) -> FollowMoment {
+    FollowMoment {
+        happened_at: Utc::now(),
+        happening,
+        side,
+        without_writers_ms: None,
+        left: None,
+    }
 }
 
 /// Says something to whoever waits.
