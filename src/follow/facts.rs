@@ -75,6 +75,10 @@ pub struct Table {
     pub identity: String,
     /// Whether the rows of an UPDATE or DELETE can be named.
     pub has_identity: bool,
+    /// Row-level security that its owner is subject to as well: FORCE ROW LEVEL SECURITY.
+    pub forced_rls: bool,
+    /// The owner is not subject to any.
+    pub owner_bypasses_rls: bool,
     /// A digest of its columns: names, types, NOT NULL.
     pub columns: String,
 }
@@ -106,6 +110,8 @@ pub struct Offers {
     pub may_create: bool,
     /// Prepared transactions of the database.
     pub prepared: i64,
+    /// Sessions of the database, of other roles, of which we may not even know what they are.
+    pub unseen_sessions: i64,
     /// Roles that would write although the database is closed.
     pub unfenced_roles: Option<String>,
     /// Subscriptions of others: they write although the database is closed.
@@ -244,6 +250,8 @@ pub async fn tables(session: &Session) -> Result<Vec<Table>, PgError> {
             is_logged: row.get("is_logged")?,
             identity,
             has_identity: row.get("has_identity")?,
+            forced_rls: row.get("forced_rls")?,
+            owner_bypasses_rls: row.get("owner_bypasses_rls")?,
             columns: row.get("columns")?,
         })
     };
@@ -267,6 +275,7 @@ pub async fn offers(session: &Session) -> Result<Offers, PgError> {
         owns_database: row.get("owns_database")?,
         may_create: row.get("may_create")?,
         prepared: row.get("prepared")?,
+        unseen_sessions: row.get("unseen_sessions")?,
         unfenced_roles: row.get("unfenced_roles")?,
         other_subscriptions: row.get("other_subscriptions")?,
         read_only_setting: row.get("read_only_setting")?,

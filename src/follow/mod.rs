@@ -44,7 +44,7 @@ pub use facts::{
     read_state, roles, slot, tables, uncarried, worker, writers,
 };
 pub use record::{FenceBefore, IdentityBefore, SideRecord};
-pub use rules::{Facts, before_turn, carried, findings, identities};
+pub use rules::{Facts, TurnFacts, before_turn, carried, findings, identities};
 pub use state::{Phase, SCHEMA, State, Wanted};
 pub use statements::{
     Subscribing, close, create_state, drop_slot, drop_state, drop_subscription, enable, fence,

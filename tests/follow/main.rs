@@ -5,6 +5,7 @@
 mod support;
 
 mod application;
+mod conditions;
 mod faults;
 mod killed;
 mod lab;

@@ -77,6 +77,7 @@ pub(in crate::cli) async fn prepare(
         uncarried: &follow::uncarried(&source).await.map_err(failed())?,
         wanted,
         is_made: of_ours(OursKind::Slot).is_some(),
+        keeps_owners: !requested.restore.no_owner,
     };
     let mut findings = follow::findings(&facts);
     refuse_blockers(&findings)?;

@@ -18,7 +18,7 @@ use crate::cli::session::refuse_blockers;
 use crate::cli::sync::{self, Bringing};
 use crate::event::{Emit, What};
 use crate::failure::Failure;
-use crate::follow::{self, FollowError, OursKind, Phase, SideRecord, Step, Turn};
+use crate::follow::{self, FollowError, OursKind, Phase, SideRecord, Step, Turn, TurnFacts};
 use crate::model::{FollowMoment, FollowName, Happening, LeftSize, Side};
 use crate::pg::PgError;
 use crate::pg::claim::Claim;
@@ -147,13 +147,21 @@ impl Steps<'_> {
     /// Everything that can be known before anything is changed.
     pub async fn look(&self) -> Result<(), Failure> {
         let (from, to) = (self.from(), self.to());
-        let (one, other) =
-            tokio::try_join!(follow::offers(&from.session), follow::offers(&to.session))
-                .map_err(asking("looking at both servers"))?;
+        let (one, other, here, there) = tokio::try_join!(
+            follow::offers(&from.session),
+            follow::offers(&to.session),
+            follow::tables(&from.session),
+            follow::tables(&to.session),
+        )
+        .map_err(asking("looking at both servers"))?;
         self.check_roles().await?;
-        let with_reverse = !self.args.no_fallback;
-        let findings =
-            follow::before_turn(self.turn, (&one, &other), from.facts.version, with_reverse);
+        let findings = follow::before_turn(&TurnFacts {
+            turn: self.turn,
+            offers: (&one, &other),
+            tables: (&here, &there),
+            from_version: from.facts.version,
+            with_reverse: !self.args.no_fallback,
+        });
         refuse_blockers(&findings).map_err(|failure| failure.while_doing(self.turn.command()))?;
         let standing = standing(&self.ends).await?;
         if standing.lost().is_some() {
