@@ -221,7 +221,10 @@ fn changes_of_the_schema(scene: &Scene<'_>, run: Run<'_>) {
 fn slot_that_the_server_gave_up(scene: &Scene<'_>, run: Run<'_>) {
     let Scene { source, target } = scene;
     let name = target.psql(DATABASE, "select subname from pg_subscription");
-    target.psql(DATABASE, &format!("set default_transaction_read_only = off; alter subscription {name} disable"));
+    target.psql(
+        DATABASE,
+        &format!("set default_transaction_read_only = off; alter subscription {name} disable"),
+    );
     source.psql(DATABASE, "alter system set max_slot_wal_keep_size = '2MB'");
     source.psql(DATABASE, "alter system set wal_keep_size = 0");
     source.cluster.reload().expect("reloaded");

@@ -5,6 +5,7 @@
 mod support;
 
 mod application;
+mod budget;
 mod conditions;
 mod faults;
 mod killed;
