@@ -7,11 +7,13 @@
 //! All of it is done for `PGCONVOY_FOLLOW=whole` (`make test-follow`), which prints the table; a few of them are done always.
 #![cfg(feature = "faults")]
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::application::Application;
 use crate::killed::{STEPS, is_whole};
-use crate::lab::{Fault, Lab};
+use crate::lab::{Fault, Held, Lab};
+use crate::scene::DATABASE;
 use crate::support::binary::{Finished, Pgconvoy};
 use crate::support::moving::RUN_DIR;
 
@@ -93,6 +95,48 @@ impl Turning {
             began.elapsed().as_secs_f64()
         ));
         self.serving = to;
+    }
+
+    /// A session has read what the database is set to before it was closed, and is in no list yet: it must not write afterwards.
+    fn turn_while_somebody_comes(&mut self) {
+        let (from, to) = (self.serving, 1 - self.serving);
+        let prepared = self
+            .lab
+            .command(["cutover", "fallback"][from], &["--grace", "1s"]);
+        let held = Held::at("follow-step[Fence]", prepared);
+        let server = &self.lab.servers[from];
+        let mut late = server
+            .tool("psql")
+            .args([
+                "-X",
+                "-q",
+                "-c",
+                "insert into public.events (writer, n) values (10, 1)",
+                "-d",
+            ])
+            .arg(format!(
+                "{} options='-c post_auth_delay=2'",
+                server.conninfo(DATABASE)
+            ))
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("psql starts");
+        let coming = "select count(*) from pg_locks where locktype = 'object' and classid = 'pg_database'::regclass
+                      and mode = 'RowExclusiveLock' and pid <> pg_backend_pid()";
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while server.psql(DATABASE, coming) == "0" {
+            assert!(Instant::now() < deadline, "nobody comes");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        held.let_go();
+        let run = held.run.finish();
+        assert_eq!(run.status, 0, "{run}");
+        let is_acknowledged = late.wait().expect("it ends").success();
+        let found = "select count(*) from public.events where writer = 10";
+        let found = self.lab.servers[to].psql(DATABASE, found);
+        assert_eq!(found, if is_acknowledged { "1" } else { "0" }, "{run}");
+        self.serving = to;
+        self.turns += 1;
     }
 
     /// In what state a fault has left both, and whether that may be.
@@ -184,6 +228,7 @@ fn a_sample_of_states_and_faults() {
     turning.turn(Fault::Everything, "follow-step-taken[Fence]");
     turning.turn(Fault::Target, "follow-step[Open]");
     turning.turn(Fault::TargetCut, "follow-step[BringOver]");
+    turning.turn_while_somebody_comes();
     turning.part();
 }
 

@@ -1,7 +1,7 @@
 //! Two servers with a road of its own to each, and what can befall them and whoever turns from one to the other.
 #![cfg(feature = "faults")]
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::scene::{DATABASE, SCHEMA, Scene, start_with};
@@ -167,22 +167,16 @@ impl Lab {
 
     /// Lets a fault happen at a moment, and has everything up again before the command ends by itself.
     pub fn strike(&mut self, fault: Fault, moment: &str, command: Pgconvoy) -> Finished {
-        let held = tempfile::tempdir().expect("a directory");
-        let file = held.path().join("held");
-        let mut run = command
-            .env("PGCONVOY_FAULT", format!("hold@{moment}"))
-            .env("PGCONVOY_FAULT_FILE", &file)
-            .start();
-        await_moment(&mut run, &file, moment);
+        let mut held = Held::at(moment, command);
         if fault.kills_pgconvoy() {
-            run.kill();
+            held.run.kill();
         }
         for side in fault.servers() {
             self.servers[*side].crash();
         }
         let road = fault.road().map(|side| &self.roads[side]);
         road.into_iter().for_each(Proxy::block);
-        std::fs::remove_file(&file).expect("it is there");
+        held.let_go();
         if !fault.kills_pgconvoy() {
             std::thread::sleep(GONE_FOR);
         }
@@ -190,7 +184,7 @@ impl Lab {
         for side in fault.servers() {
             self.servers[*side].cluster.resume().expect("it recovers");
         }
-        run.finish()
+        held.run.finish()
     }
 
     /// Which sides an ordinary client can write to that connects now. It does write, and what is acknowledged has to stay.
@@ -251,14 +245,35 @@ impl Lab {
     }
 }
 
-#[track_caller]
-fn await_moment(run: &mut Running, file: &Path, moment: &str) {
-    let deadline = Instant::now() + LONGEST;
-    while !file.exists() {
-        assert!(
-            run.is_running() && Instant::now() < deadline,
-            "{moment} never came"
-        );
-        std::thread::sleep(Duration::from_millis(10));
+/// A command that stands still at a moment.
+pub struct Held {
+    pub run: Running,
+    file: PathBuf,
+}
+
+impl Held {
+    /// Starts it, and waits for the moment.
+    #[track_caller]
+    pub fn at(moment: &str, command: Pgconvoy) -> Self {
+        let file = command.dir().join("held");
+        let mut run = command
+            .env("PGCONVOY_FAULT", format!("hold@{moment}"))
+            .env("PGCONVOY_FAULT_FILE", &file)
+            .start();
+        let deadline = Instant::now() + LONGEST;
+        while !file.exists() {
+            assert!(
+                run.is_running() && Instant::now() < deadline,
+                "{moment} never came: {}",
+                run.finish()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Self { run, file }
+    }
+
+    /// It goes on.
+    pub fn let_go(&self) {
+        std::fs::remove_file(&self.file).expect("it is there");
     }
 }

@@ -51,6 +51,19 @@ pub(super) struct Rest {
 }
 
 impl Rest {
+    async fn hold(both: Both, left: Vec<LeftTable>) -> Result<Self, Failure> {
+        let tables = left.iter().flat_map(|one| &one.tables).cloned().collect();
+        let snapshots = tokio::try_join!(
+            snapshot(&both.source, &tables),
+            snapshot(&both.target, &tables)
+        )?;
+        Ok(Self {
+            both,
+            snapshots: snapshots.into(),
+            left,
+        })
+    }
+
     /// How much it is.
     pub fn size(&self) -> LeftSize {
         LeftSize::of(&self.left)
@@ -65,23 +78,9 @@ impl Steps<'_> {
         self.ends.state = Some(state);
         self.rest = None;
         if !left.is_empty() {
-            self.rest = Some(self.held(left).await?);
+            self.rest = Some(Rest::hold(self.read_only().await?, left).await?);
         }
         Ok(())
-    }
-
-    async fn held(&self, left: Vec<LeftTable>) -> Result<Rest, Failure> {
-        let tables = left.iter().flat_map(|one| &one.tables).cloned().collect();
-        let both = self.read_only().await?;
-        let snapshots = tokio::try_join!(
-            snapshot(&both.source, &tables),
-            snapshot(&both.target, &tables)
-        )?;
-        Ok(Rest {
-            both,
-            snapshots: snapshots.into(),
-            left,
-        })
     }
 
     async fn read_only(&self) -> Result<Both, Failure> {
@@ -129,7 +128,9 @@ impl Steps<'_> {
 
     /// Both sides at one moment, although one of them is in service: whoever writes to one of these tables waits for it.
     async fn meet(&mut self) -> Result<Rest, Failure> {
-        let left = self.ends.state()?.unproven.clone();
+        let left = self.still_there().await?;
+        // Whatever takes long comes before anybody waits for it.
+        let both = self.read_only().await?;
         self.emit.emit(What::StepStarted {
             step: format!(
                 "waiting until {} has applied everything of {} tables; whoever writes to one of them waits as well",
@@ -138,7 +139,7 @@ impl Steps<'_> {
             ),
         });
         let locker = ends::writer(&self.to().connector).await?;
-        let met = self.meet_behind(&locker, left).await;
+        let met = self.meet_behind(&locker, both, left).await;
         // Writers go on, whatever has become of it; should this fail, the session is gone, and its locks with it.
         let _ = locker.execute("rollback").await;
         let rest = met?;
@@ -155,7 +156,32 @@ impl Steps<'_> {
         Ok(rest)
     }
 
-    async fn meet_behind(&self, locker: &Session, left: Vec<LeftTable>) -> Result<Rest, Failure> {
+    /// Of the tables that are left, those that nobody has dropped since.
+    async fn still_there(&mut self) -> Result<Vec<LeftTable>, Failure> {
+        let there = catalog::readable_tables(&self.to().session).await?;
+        let there: BTreeSet<QualifiedName> = there.into_iter().map(|(_, name)| name).collect();
+        let mut state = self.ends.state()?.clone();
+        let is_there = |one: &LeftTable| one.tables.iter().any(|table| there.contains(table));
+        let (left, gone) = state.unproven.into_iter().partition(is_there);
+        let gone: Vec<LeftTable> = gone;
+        for one in gone {
+            self.note(format!(
+                "{} is not there any more, and is not compared",
+                one.name.shown()
+            ));
+        }
+        state.unproven = left;
+        let left = state.unproven.clone();
+        self.ends.state = Some(state);
+        Ok(left)
+    }
+
+    async fn meet_behind(
+        &self,
+        locker: &Session,
+        both: Both,
+        left: Vec<LeftTable>,
+    ) -> Result<Rest, Failure> {
         // Whatever is below a root is locked with it.
         let listed: Vec<String> = left.iter().map(|one| one.name.to_string()).collect();
         let lock = format!(
@@ -170,7 +196,7 @@ impl Steps<'_> {
         )
         .await?;
         self.await_applied().await?;
-        self.held(left).await
+        Rest::hold(both, left).await
     }
 
     /// Everything that was committed to the side in service is applied to the other one.

@@ -355,7 +355,8 @@ impl Steps<'_> {
             let (seconds, tenths) = (ms / 1000, ms % 1000 / 100);
             self.note(format!("nobody could write for {seconds}.{tenths} seconds"));
         }
-        let left = self.rest.as_ref().map(Rest::size);
+        let left = &self.ends.state()?.left;
+        let left = (!left.is_empty()).then(|| LeftSize::of(left));
         self.remember(Happening::Opened, self.turn.to, (closed_ms, left))
     }
 
