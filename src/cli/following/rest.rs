@@ -189,12 +189,10 @@ impl Steps<'_> {
             MEETS_WITHIN.as_secs(),
             listed.join(", ")
         );
-        run(
-            locker,
-            &lock,
-            "keeping writers of the tables that are left waiting",
-        )
-        .await?;
+        if !listed.is_empty() {
+            let doing = "keeping writers of the tables that are left waiting";
+            run(locker, &lock, doing).await?;
+        }
         self.await_applied().await?;
         Rest::hold(both, left).await
     }
