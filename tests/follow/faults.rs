@@ -11,11 +11,22 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::application::Application;
-use crate::killed::{STEPS, is_whole};
+use crate::killed::is_whole;
 use crate::lab::{Fault, Held, Lab};
 use crate::scene::DATABASE;
 use crate::support::binary::{Finished, Pgconvoy};
 use crate::support::moving::RUN_DIR;
+
+/// Those of a turn.
+const STEPS: [&str; 7] = [
+    "Check",
+    "Fence",
+    "Drain",
+    "BringOver",
+    "Reverse",
+    "Open",
+    "Clear",
+];
 
 /// Before and after every step.
 fn moments() -> Vec<String> {
@@ -24,18 +35,14 @@ fn moments() -> Vec<String> {
     STEPS.iter().flat_map(of).collect()
 }
 
-/// Moments of `move --follow`: publication made, slot and snapshot made, copy under way, copied, proven, state written, subscription
-/// made, enabled, following.
-const OF_THE_MOVE: [&str; 9] = [
+/// Moments of `move --follow`: publication made, slot and snapshot made, copy under way, proven and told, subscription made, enabled.
+const OF_THE_MOVE: [&str; 6] = [
     "follow-published",
     "planned",
     "announced",
-    "jobs-done",
     "report-kept",
-    "ledger-dropped",
     "follow-subscribed",
     "follow-enabled",
-    "follow-begun",
 ];
 
 /// A pair of servers of which one follows the other, while an application writes.
