@@ -162,11 +162,10 @@ async fn let_go(ends: &mut Ends, over_limit: bool) -> Failure {
         ends.state = follow::read_state(&ends.target.session).await?;
         let state = ends.state()?.clone();
         if state.phase != Phase::Following {
-            return Ok(FollowError::NotNow {
+            return Ok(Failure::from(FollowError::NotNow {
                 what: state.words(),
                 remedy: format!("What comes next is: {}.", state.next()),
-            }
-            .into());
+            }));
         }
         let turn = Turn::away_from(state.serving);
         let name = state.in_use();
