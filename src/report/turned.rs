@@ -157,8 +157,8 @@ pub(super) fn conclude_rest(facts: &Facts<'_>) -> Option<Conclusion> {
         return Some(Conclusion {
             status: ExitStatus::Proven,
             sentence: format!(
-                "Proven: {}, by the content of every row, as they were at one moment of now. It is what the {} had left; the others were \
-                 compared before.",
+                "Proven: {}, by the content of every row, at one moment of this session. It is what the {} had left; everything else \
+                 was compared before.",
                 evidence.same_tables(),
                 report.command
             ),
