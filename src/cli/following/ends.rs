@@ -141,9 +141,7 @@ impl Ends {
         let conninfo = self.side(side).connector.conninfo().clone();
         let server = loop {
             match Server::connect(conninfo.clone(), Side::Target).await {
-                Err(failure)
-                    if failure.kind == FailureKind::Connection && Instant::now() < deadline =>
-                {
+                Err(failure) if is_away(&failure) && Instant::now() < deadline => {
                     sleep(PAUSE).await;
                 }
                 connected => break connected?,
@@ -163,6 +161,14 @@ impl Ends {
         self.state = Some(state);
         Ok(())
     }
+}
+
+/// It cannot be reached, or not for long enough: a server that goes down or comes up breaks connections at any point.
+fn is_away(failure: &Failure) -> bool {
+    matches!(
+        failure.kind,
+        FailureKind::Connection | FailureKind::LostConnection
+    )
 }
 
 /// One server, by what the command line says.
