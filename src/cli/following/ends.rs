@@ -17,7 +17,7 @@ use crate::pg::{Connector, Session};
 /// How long a sender of the log may take to end once nobody reads from it.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a server may take to be there again.
-const COMES_BACK_WITHIN: Duration = Duration::from_secs(60);
+pub(super) const COMES_BACK_WITHIN: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// A session that may write, of a server that is otherwise only read.
@@ -164,7 +164,7 @@ impl Ends {
 }
 
 /// It cannot be reached, or not for long enough: a server that goes down or comes up breaks connections at any point.
-fn is_away(failure: &Failure) -> bool {
+pub(super) fn is_away(failure: &Failure) -> bool {
     matches!(
         failure.kind,
         FailureKind::Connection | FailureKind::LostConnection

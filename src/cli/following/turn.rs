@@ -16,9 +16,10 @@ use std::time::Duration;
 use chrono::Utc;
 use clap::{Args, ValueEnum};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 
-use super::ends::Ends;
-use super::steps::Steps;
+use super::ends::{self, Ends};
+use super::steps::{PAUSE, Steps};
 use super::subscribe::say;
 use crate::cli::arguments::{OutputArgs, SpeedArgs, duration, size};
 use crate::cli::output::Output;
@@ -346,18 +347,49 @@ async fn until_stopped(
     }
 }
 
+/// The two parts of going back.
+#[derive(Clone, Copy)]
+enum Back {
+    /// The side that was in service is opened again.
+    Open,
+    /// The other one follows it as before.
+    Undo,
+}
+
+/// Both may be done twice. What has failed before may be a connection, and a server that comes up, or a road that is mended, may fail
+/// once more.
+async fn until_it_stays(steps: &mut Steps<'_>, back: Back) -> Result<(), Failure> {
+    let deadline = Instant::now() + ends::COMES_BACK_WITHIN;
+    loop {
+        let gone_back = async {
+            match back {
+                Back::Open => {
+                    steps.ends.reconnect(steps.turn.from).await?;
+                    steps.open_again().await
+                }
+                Back::Undo => {
+                    steps.ends.reconnect(steps.turn.to).await?;
+                    steps.reclaim().await?;
+                    steps.undo().await
+                }
+            }
+        };
+        match gone_back.await {
+            Err(failure) if ends::is_away(&failure) && Instant::now() < deadline => {
+                sleep(PAUSE).await;
+            }
+            ended => return ended,
+        }
+    }
+}
+
 /// Goes back, and says so; or says what could not be done. The side that was in service comes first: it is opened even if the other
 /// one is gone.
 async fn go_back(steps: &mut Steps<'_>, mut failure: Failure) -> Failure {
     let (turn, command) = (steps.turn, steps.turn.command());
     // What is held keeps tables from being changed.
     steps.rest = None;
-    let opened = async {
-        // What failed may be a connection.
-        steps.ends.reconnect(turn.from).await?;
-        steps.open_again().await
-    };
-    if let Err(error) = opened.await {
+    if let Err(error) = until_it_stays(steps, Back::Open).await {
         failure.details.push(format!(
             "going back has failed, too: {error}\n{} may still be closed to writers: pgconvoy {command} --undo opens it, pgconvoy {command} \
              goes on",
@@ -365,12 +397,7 @@ async fn go_back(steps: &mut Steps<'_>, mut failure: Failure) -> Failure {
         ));
         return failure;
     }
-    let undone = async {
-        steps.ends.reconnect(turn.to).await?;
-        steps.reclaim().await?;
-        steps.undo().await
-    };
-    let told = match undone.await {
+    let told = match until_it_stays(steps, Back::Undo).await {
         Ok(()) => format!("{} follows it", turn.to),
         Err(error) => format!(
             "pgconvoy {command} --undo does the rest of going back, which has failed: {error}"
