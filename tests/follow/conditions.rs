@@ -69,6 +69,7 @@ fn followed_by_a_role_that_is_no_superuser_and_told_by_name_what_changes_meanwhi
     let run = |command: &str, more: &[&str]| {
         Pgconvoy::new([command, "--target", &to].iter().chain(more))
             .env("PGCONVOY_SOURCE", from.as_str())
+            .env("PGCONVOY_SOURCE_PASSWORD", "s3cret")
             .run()
     };
     let follow = [

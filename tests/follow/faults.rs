@@ -49,7 +49,8 @@ const OF_THE_MOVE: [&str; 6] = [
 struct Turning {
     lab: Lab,
     application: Application,
-    before: [String; 2],
+    /// What following leaves on a side, before there is any.
+    before: String,
     /// The side that is in service.
     serving: usize,
     turns: usize,
@@ -58,7 +59,7 @@ struct Turning {
 impl Turning {
     fn start() -> Option<Self> {
         let lab = Lab::start()?;
-        let before = [lab.traces(0), lab.traces(1)];
+        let before = lab.traces(0);
         let moved = lab.follow().run();
         assert_eq!(moved.status, 0, "{moved}");
         let application = Application::start_at(&lab.direct(), 2, 40);
@@ -78,6 +79,7 @@ impl Turning {
         let when = format!("{command} {moment} × {}", fault.words());
         let began = Instant::now();
         assert!(self.lab.open(&when)[from], "{when}");
+        self.lab.await_well(&when);
         let prepared = self.lab.command(command, &["--grace", "1s"]);
         let struck = self.lab.strike(fault, moment, prepared);
         let open = self.lab.open(&when);
@@ -190,7 +192,7 @@ impl Turning {
         lab.await_everything(1 - serving, "at the end");
         let parted = lab.run("unfollow", &[]);
         for side in [0, 1] {
-            assert_eq!(lab.traces(side), before[side], "{parted}");
+            assert_eq!(lab.traces(side), before, "{parted}");
         }
         lab.tell();
         println!(
@@ -262,7 +264,7 @@ fn whole_table_of_a_move_that_is_to_be_followed() {
     let Some(mut lab) = Lab::start() else {
         return;
     };
-    let before = [lab.traces(0), lab.traces(1)];
+    let before = lab.traces(0);
     for moment in OF_THE_MOVE {
         for fault in Fault::ALL {
             let when = format!("move --follow {moment} × {}", fault.words());
@@ -283,8 +285,8 @@ fn whole_table_of_a_move_that_is_to_be_followed() {
             assert_eq!(lab.open(&when), [true, false], "{when}");
             lab.await_everything(1, &when);
             let parted = lab.run("unfollow", &[]);
-            assert_eq!(lab.traces(0), before[0], "{when}: {parted}");
-            assert_eq!(lab.traces(1), before[1], "{when}: {parted}");
+            assert_eq!(lab.traces(0), before, "{when}: {parted}");
+            assert_eq!(lab.traces(1), before, "{when}: {parted}");
             lab.lines.push(format!(
                 "{when}: {became} ({:.1} s)",
                 began.elapsed().as_secs_f64()
@@ -318,16 +320,7 @@ fn begin_anyhow(lab: &Lab, struck: &Finished) -> String {
             "; moved again"
         });
     }
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        // A worker that has lost its server takes a moment to come back.
-        let run = lab.command("follow", &["--once"]).run();
-        if run.status == 0 {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{struck}\n{run}");
-        std::thread::sleep(Duration::from_millis(300));
-    }
+    lab.await_well(&struck.to_string());
     told.push_str("; follows");
     told
 }

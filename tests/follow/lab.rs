@@ -160,6 +160,20 @@ impl Lab {
         run
     }
 
+    /// A worker that has lost its server takes a moment to come back.
+    #[track_caller]
+    pub fn await_well(&self, when: &str) {
+        let deadline = Instant::now() + LONGEST;
+        loop {
+            let run = self.command("follow", &["--once"]).run();
+            if run.status == 0 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{when}\n{run}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
     /// All that following leaves on a side.
     pub fn traces(&self, side: usize) -> String {
         Scene::traces(&self.servers[side])
