@@ -285,7 +285,7 @@ impl ReportBuilder {
             What::Waived(waiver) => report.waivers.push(waiver.clone()),
             What::Synced(synced) => report.synced = Some(synced.as_ref().clone()),
             What::TurnStep { .. } | What::FollowMoment(_) => {
-                TurnReport::apply(&mut report.turn, event)
+                TurnReport::apply(&mut report.turn, event);
             }
             What::InFlux { differences } => report.in_flux.extend(differences.iter().cloned()),
             What::SourceMovedOn { tables } => {

@@ -86,7 +86,7 @@ impl Turning {
         let mut became = self.judge(fault, moment, (&struck, open));
         self.turns += 1;
         // Of those that have left everything as it was in that moment, half go back first.
-        if fault.kills_pgconvoy() && goes_back(moment) && self.turns % 2 == 0 {
+        if fault.kills_pgconvoy() && goes_back(moment) && self.turns.is_multiple_of(2) {
             let undone = self.lab.run(command, &["--undo"]);
             assert!(self.lab.open(&when)[from], "{when}: {undone}");
             became.push_str("; undone");
@@ -99,10 +99,7 @@ impl Turning {
             became.push_str("; resumed");
         }
         self.lab.assert_nothing_lost(to, &when);
-        self.lab.lines.push(format!(
-            "{when}: {became} ({:.1} s)",
-            began.elapsed().as_secs_f64()
-        ));
+        println!("{when}: {became} ({:.1} s)", began.elapsed().as_secs_f64());
         self.serving = to;
     }
 
@@ -194,7 +191,6 @@ impl Turning {
         for side in [0, 1] {
             assert_eq!(lab.traces(side), before, "{parted}");
         }
-        lab.tell();
         println!(
             "{turns} turns, {writes} acknowledged writes of the application, none lost, none doubled"
         );
@@ -287,13 +283,9 @@ fn whole_table_of_a_move_that_is_to_be_followed() {
             let parted = lab.run("unfollow", &[]);
             assert_eq!(lab.traces(0), before, "{when}: {parted}");
             assert_eq!(lab.traces(1), before, "{when}: {parted}");
-            lab.lines.push(format!(
-                "{when}: {became} ({:.1} s)",
-                began.elapsed().as_secs_f64()
-            ));
+            println!("{when}: {became} ({:.1} s)", began.elapsed().as_secs_f64());
         }
     }
-    lab.tell();
 }
 
 /// What an operator does who finds a move that has not come to its end: begins the follow, resumes the move, or moves again.

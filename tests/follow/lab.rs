@@ -80,8 +80,6 @@ pub struct Lab {
     /// What an ordinary client has written and was acknowledged.
     written: Vec<i64>,
     next: i64,
-    /// The table, line by line.
-    pub lines: Vec<String>,
 }
 
 impl Lab {
@@ -111,7 +109,6 @@ impl Lab {
             roads,
             written: Vec::new(),
             next: 0,
-            lines: Vec::new(),
         })
     }
 
@@ -249,13 +246,6 @@ impl Lab {
         self.servers[1].psql("postgres", "drop database shop with (force)");
         self.servers[1].database(DATABASE);
         self.servers[1].psql("postgres", "checkpoint");
-    }
-
-    /// Prints the table, to be put into a note.
-    pub fn tell(&self) {
-        for line in &self.lines {
-            println!("{line}");
-        }
     }
 }
 

@@ -78,7 +78,7 @@ impl Steps<'_> {
         self.ends.state = Some(state);
         self.rest = None;
         if !left.is_empty() {
-            self.rest = Some(Rest::hold(self.read_only().await?, left).await?);
+            self.rest = Some(Box::pin(Rest::hold(self.read_only().await?, left)).await?);
         }
         Ok(())
     }
@@ -94,7 +94,7 @@ impl Steps<'_> {
     pub async fn compare_rest(&mut self) -> Result<(), Failure> {
         let rest = match self.rest.take() {
             Some(rest) => rest,
-            None => self.meet().await?,
+            None => Box::pin(self.meet()).await?,
         };
         let size = rest.size();
         fault::point("follow-rest-held");
@@ -110,7 +110,7 @@ impl Steps<'_> {
             remembered: MOST_ROWS,
             ..sync::everything((restore, self.args.jobs(), VerifyLevel::Content))
         };
-        let unsettled = compare(rest, &asked, &self.emit).await?;
+        let unsettled = Box::pin(compare(rest, &asked, &self.emit)).await?;
         let mut state = self.ends.state()?.clone();
         state
             .unproven
@@ -139,7 +139,7 @@ impl Steps<'_> {
             ),
         });
         let locker = ends::writer(&self.to().connector).await?;
-        let met = self.meet_behind(&locker, both, left).await;
+        let met = Box::pin(self.meet_behind(&locker, both, left)).await;
         // Writers go on, whatever has become of it; should this fail, the session is gone, and its locks with it.
         let _ = locker.execute("rollback").await;
         let rest = met?;
@@ -194,7 +194,7 @@ impl Steps<'_> {
             run(locker, &lock, doing).await?;
         }
         self.await_applied().await?;
-        Rest::hold(both, left).await
+        Box::pin(Rest::hold(both, left)).await
     }
 
     /// Everything that was committed to the side in service is applied to the other one.

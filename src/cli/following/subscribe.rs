@@ -61,6 +61,15 @@ impl Handover {
 
     /// The target begins to follow.
     pub async fn begin(self, target: &Connector) -> Result<(), Failure> {
+        let begun = self.connect_and_begin(target).await;
+        begun.map_err(|failure| {
+            // What has gone wrong is none of the copy.
+            ends::too_late(failure)
+                .while_doing("the copy is proven, but the target does not follow yet")
+        })
+    }
+
+    async fn connect_and_begin(self, target: &Connector) -> Result<(), Failure> {
         let connect =
             |connector: &Connector| Server::connect(connector.conninfo().clone(), Side::Target);
         let mut ends = Ends {
@@ -69,10 +78,7 @@ impl Handover {
             state: Some(self.state),
             guard: None,
         };
-        begin(&mut ends).await.map_err(|failure| {
-            // What has gone wrong is none of the copy.
-            failure.while_doing("the copy is proven, but the target does not follow yet")
-        })
+        begin(&mut ends).await
     }
 }
 
