@@ -25,6 +25,9 @@ impl Report {
 
 /// What the end means for whoever has to decide; `None` for another command, and for an end that means the same for all.
 pub(super) fn meaning(report: &Report) -> Option<&'static str> {
+    if is_sync(&report.command) && report.command != COMMANDS[0] {
+        return meaning_of_turn(report);
+    }
     let status = report.status.filter(|_| report.command == COMMANDS[0])?;
     Some(match (status, committed(report)) {
         (ExitStatus::Different, Some(false)) => "Nothing was changed: it was asked what would be.",
@@ -35,6 +38,22 @@ pub(super) fn meaning(report: &Report) -> Option<&'static str> {
             "What differed is changed, but not all of it is proven; run the same again."
         }
         _ => return None,
+    })
+}
+
+/// The same for a turn from one side to the other.
+fn meaning_of_turn(report: &Report) -> Option<&'static str> {
+    Some(match report.status? {
+        ExitStatus::Proven => {
+            "The side that took over held what the other one held while nobody could write, and is in service."
+        }
+        ExitStatus::Waived => {
+            "The side that took over is in service; not everything was to be compared: decide whether what is listed as such matters."
+        }
+        ExitStatus::Different | ExitStatus::Failed | ExitStatus::Interrupted => {
+            "Which side is in service, and what comes next, is said by pgconvoy status --target."
+        }
+        ExitStatus::NoGo | ExitStatus::Usage => return None,
     })
 }
 

@@ -192,7 +192,7 @@ async fn lock(course: Course<'_>) -> Result<(Look, Writer), Failure> {
     let begun = Writer::begin(pool.take().await?, &tables).await;
     let mut writer = match begun {
         Ok(writer) => writer,
-        Err(error) => return Err(explained(error.into(), &both.target).await),
+        Err(error) => return Err(not_locked(error, both).await),
     };
     let exported = writer.export().await?;
     let connector = &both.target.connector;
@@ -215,6 +215,14 @@ async fn lock(course: Course<'_>) -> Result<(Look, Writer), Failure> {
         unreadable: Vec::new(),
     };
     Ok((look, writer))
+}
+
+/// Whoever does not give way is named; best effort.
+async fn not_locked(error: SyncError, both: &Both) -> Failure {
+    let mut failure = explained(error.into(), &both.target).await;
+    let holders = sync::lock_holders(&both.target.session).await;
+    failure.details.extend(holders.unwrap_or_default());
+    failure
 }
 
 /// What differs and is none of a sync's business stops it, by name.
