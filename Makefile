@@ -51,10 +51,10 @@ test-sync: ## what it costs to bring a gigabyte over, and many random tables tha
 	PGCONVOY_SYNC=whole cargo nextest run --config-file .ci/nextest.toml --profile whole --features faults \
 	    --test sync --run-ignored all --no-capture $(or $(ARGS),cost random killed)
 
-test-follow: ## a target that follows its source, killed at every step from one side to the other and back
+test-follow: ## a target that follows its source: in every state, pgconvoy or either server is killed, or the network is cut; prints the table
 	@tests/support/install-servers all
 	PGCONVOY_FOLLOW=whole cargo nextest run --config-file .ci/nextest.toml --profile whole --features faults \
-	    --test follow --no-capture $(ARGS)
+	    --test follow -j 4 --success-output immediate $(ARGS)
 
 test-salvage: ## a thousand pages overwritten at random, each salvaged and compared with what pg_dump gets; FROM=0 ROUNDS=1000 for a part
 	@tests/support/install-servers all

@@ -12,8 +12,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Bytes, Difference, DumpId, Endpoint, ExitStatus, Finding, JobId, Rows, RowsDiffer, ServerError,
-    Side, Synced, TableVerdict, Unverified, VerifyLevel, Waiver,
+    Bytes, Difference, DumpId, Endpoint, ExitStatus, Finding, FollowMoment, JobId, Rows,
+    RowsDiffer, ServerError, Side, Synced, TableVerdict, TurnStep, Unverified, VerifyLevel, Waiver,
 };
 
 /// One thing that happened, and when. One line of `events.jsonl`.
@@ -169,7 +169,7 @@ pub enum What {
     RunStarted {
         /// pgconvoy's own version.
         version: String,
-        /// The command: `move`, `rehearse`, `dump`, `resume`, `verify` or `sync`.
+        /// The command: `move`, `rehearse`, `dump`, `resume`, `verify`, `sync`, `cutover` or `fallback`.
         command: String,
         /// Where from.
         source: Endpoint,
@@ -321,6 +321,14 @@ pub enum What {
     },
     /// What differed was changed on the target, all in one transaction, or would be.
     Synced(Box<Synced>),
+    /// A step of a turn from one side to the other is taken from here on.
+    TurnStep {
+        /// Which.
+        turn_step: TurnStep,
+    },
+    /// What has happened between two databases that follow each other: as it happens, and at the beginning of a turn what has
+    /// happened before.
+    FollowMoment(Box<FollowMoment>),
     /// The source was written to after the snapshot: the copy is of the snapshot, not of now.
     SourceMovedOn {
         /// Tables with writes since the snapshot and how many, where the statistics say so; may be empty.

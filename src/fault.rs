@@ -6,6 +6,7 @@
 //!   PGCONVOY_FAULT=kill@job-ended[validate ]    the first time for a job whose label has this in it
 //!   PGCONVOY_FAULT=hold@copy-ended              writes the file PGCONVOY_FAULT_FILE, and waits until that is gone
 //!   PGCONVOY_FAULT=hole-between-chunks          a mistake that the verification has to find
+//!   PGCONVOY_FAULT=impatient                    a sync waits for a lock half a second
 //! ```
 //!
 //! Only in builds with the feature `faults`, which no release has. In every other build a point costs nothing, and is
@@ -198,11 +199,15 @@ points! {
     }
     "cli/following/subscribe.rs": {
         "follow-subscribed": "the subscription is made, and does not work yet",
+        "follow-enabled": "the subscription works, and the target does not say yet that it follows",
         "follow-begun": "the target follows the source",
     }
     "cli/following/turn.rs": {
         "follow-step": "the step of a turn is written down, and not taken",
         "follow-step-taken": "the step of a turn is taken, the next one is not written down",
+    }
+    "cli/following/rest.rs": {
+        "follow-rest-held": "a side is open, and what there was no time to compare before is held in snapshots",
     }
     "cli/following/unfollow.rs": {
         "follow-unsubscribed": "no subscription of a follow is left, slots and publications are",

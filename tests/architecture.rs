@@ -17,7 +17,7 @@ const LONGEST_FILE_LINES: usize = 520;
 
 /// Modules where decisions are made: they have neither a socket nor a file, a process, a clock or dice. A name stands for the
 /// file and for the directory.
-const PURE: [&str; 37] = [
+const PURE: [&str; 39] = [
     "model",
     "event",
     "preflight",
@@ -29,12 +29,14 @@ const PURE: [&str; 37] = [
     "progress/baseline",
     "report/model",
     "report/course",
+    "report/job",
     "report/outline",
     "report/html",
     "report/markdown",
     "report/metrics",
     "report/expected",
     "report/timetable",
+    "report/turned",
     "verify/statements/changes",
     "verify/statements/shape",
     "salvage/probe",

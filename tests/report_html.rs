@@ -77,11 +77,16 @@ fn compared() -> Run {
     close(run)
 }
 
+fn turned() -> Run {
+    close(comparison::turned())
+}
+
 fn everything() -> Vec<(&'static str, Run)> {
     vec![
         ("proven", proven()),
         ("failed", failed()),
         ("compared", compared()),
+        ("turned", turned()),
         ("resumed", recorded::resumed()),
         ("stopped", recorded::stopped()),
         ("many tables", close(recorded::many_tables())),
@@ -106,11 +111,17 @@ fn a_comparison_as_a_page() {
 }
 
 #[test]
+fn a_turn_as_a_page() {
+    insta::assert_snapshot!("page_turned", body(&page_of(&turned().events)));
+}
+
+#[test]
 fn runs_as_markdown() {
     for (name, run) in [
         ("markdown_proven", proven()),
         ("markdown_failed", failed()),
         ("markdown_compared", compared()),
+        ("markdown_turned", turned()),
     ] {
         insta::assert_snapshot!(name, with_record(&run.events, markdown::text));
     }
@@ -182,9 +193,25 @@ fn every_page_is_whole_and_needs_nothing_besides() {
 
 /// Replaces every text of an event that comes from outside.
 fn poison(value: &mut Value, key: &str) {
-    const OURS: [&str; 15] = [
-        "event", "at", "phase", "verdict", "kind", "severity", "state", "side", "status", "format",
-        "sum", "verify", "level", "command", "bound",
+    const OURS: [&str; 18] = [
+        "event",
+        "at",
+        "phase",
+        "verdict",
+        "kind",
+        "severity",
+        "state",
+        "side",
+        "status",
+        "format",
+        "sum",
+        "verify",
+        "level",
+        "command",
+        "bound",
+        "turn_step",
+        "happening",
+        "happened_at",
     ];
     match value {
         Value::String(text) if !OURS.contains(&key) => {

@@ -333,6 +333,7 @@ fn runs() -> Vec<Run> {
     }
     runs.push(dump);
     runs.push(synced());
+    runs.push(comparison::turned());
     runs
 }
 

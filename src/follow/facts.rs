@@ -26,6 +26,7 @@ queries! {
     CONFIRMED = "confirmed.sql";
     WORKER = "worker.sql";
     WORKER_14 = "worker.14.sql";
+    CONNECTING = "connecting.sql";
     WRITERS = "writers.sql";
     END = "end.sql";
     ROLES = "roles.sql";
@@ -56,6 +57,7 @@ pub const QUERIES: &[VersionedQuery] = &[
     on_all(SLOT),
     on_all(CONFIRMED),
     WORKERS,
+    on_all(CONNECTING),
     on_all(WRITERS),
     on_all(END),
     on_all(ROLES),
@@ -73,6 +75,10 @@ pub struct Table {
     pub identity: String,
     /// Whether the rows of an UPDATE or DELETE can be named.
     pub has_identity: bool,
+    /// Row-level security that its owner is subject to as well: FORCE ROW LEVEL SECURITY.
+    pub forced_rls: bool,
+    /// The owner is not subject to any.
+    pub owner_bypasses_rls: bool,
     /// A digest of its columns: names, types, NOT NULL.
     pub columns: String,
 }
@@ -104,6 +110,8 @@ pub struct Offers {
     pub may_create: bool,
     /// Prepared transactions of the database.
     pub prepared: i64,
+    /// Sessions of the database, of other roles, of which we may not even know what they are.
+    pub unseen_sessions: i64,
     /// Roles that would write although the database is closed.
     pub unfenced_roles: Option<String>,
     /// Subscriptions of others: they write although the database is closed.
@@ -242,6 +250,8 @@ pub async fn tables(session: &Session) -> Result<Vec<Table>, PgError> {
             is_logged: row.get("is_logged")?,
             identity,
             has_identity: row.get("has_identity")?,
+            forced_rls: row.get("forced_rls")?,
+            owner_bypasses_rls: row.get("owner_bypasses_rls")?,
             columns: row.get("columns")?,
         })
     };
@@ -265,6 +275,7 @@ pub async fn offers(session: &Session) -> Result<Offers, PgError> {
         owns_database: row.get("owns_database")?,
         may_create: row.get("may_create")?,
         prepared: row.get("prepared")?,
+        unseen_sessions: row.get("unseen_sessions")?,
         unfenced_roles: row.get("unfenced_roles")?,
         other_subscriptions: row.get("other_subscriptions")?,
         read_only_setting: row.get("read_only_setting")?,
@@ -366,6 +377,12 @@ pub async fn worker(session: &Session, of: &FollowName) -> Result<Option<Worker>
         errors: row.get("errors")?,
         silent_s: row.get("silent_s")?,
     }))
+}
+
+/// Server processes of sessions that are just being opened.
+pub async fn connecting(session: &Session) -> Result<Vec<i32>, PgError> {
+    let rows = session.query(&CONNECTING, &[]).await?;
+    rows.iter().map(|row| row.get("pid")).collect()
 }
 
 /// Sessions of others that were opened before a moment.

@@ -40,15 +40,15 @@ mod turn;
 pub use error::FollowError;
 pub use facts::{
     Firing, KeptOut, Offers, Ours, OursKind, QUERIES, SlotStanding, Table, Uncarried, Worker,
-    Writer, confirmed, end_session, firing, has_state, offers, ours, published, read_state, roles,
-    slot, tables, uncarried, worker, writers,
+    Writer, confirmed, connecting, end_session, firing, has_state, offers, ours, published,
+    read_state, roles, slot, tables, uncarried, worker, writers,
 };
 pub use record::{FenceBefore, IdentityBefore, SideRecord};
-pub use rules::{Facts, before_turn, carried, findings, identities};
+pub use rules::{Facts, TurnFacts, before_turn, carried, findings, identities};
 pub use state::{Phase, SCHEMA, State, Wanted};
 pub use statements::{
     Subscribing, close, create_state, drop_slot, drop_state, drop_subscription, enable, fence,
-    make_slot, note, open, publish, rehearse, subscribe, unpublish, write_state,
+    make_slot, note, open, publish, rehearse, still_fenced_by, subscribe, unpublish, write_state,
 };
 pub use tell::{Standing, changed_tables};
 pub use turn::{Step, Turn};

@@ -35,6 +35,9 @@ pub struct IdentityBefore {
 pub struct FenceBefore {
     /// What `default_transaction_read_only` of the database was; `None` is that it was not set.
     pub value: Option<String>,
+    /// Which run has closed it, the last that did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// Roles that could log in, and cannot any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
@@ -51,14 +54,16 @@ impl SideRecord {
         }
     }
 
-    /// The same once the database is closed, which it may have been before.
+    /// The same once the database is closed by this run, which it may have been before.
     #[must_use]
-    pub fn closed(mut self, setting: Option<String>) -> Self {
+    pub fn closed(mut self, setting: Option<String>, by: &str) -> Self {
         // What we have set ourselves is not what was before.
-        self.fence.get_or_insert(FenceBefore {
+        let fence = self.fence.get_or_insert(FenceBefore {
             value: setting,
+            by: None,
             roles: Vec::new(),
         });
+        fence.by = Some(by.to_owned());
         self
     }
 
@@ -100,10 +105,10 @@ mod tests {
             table: QualifiedName::new("a", "it's {b}"),
             before: "default".to_owned(),
         });
-        let record = record.closed(None);
+        let record = record.closed(None, "me");
         assert_eq!(SideRecord::parse(&record.text()), Some(record.clone()));
         // Closed once more: what we have set ourselves does not count.
-        let again = record.clone().closed(Some("on".to_owned()));
+        let again = record.clone().closed(Some("on".to_owned()), "me");
         assert_eq!(again, record);
         let roles = again.without_logins(vec!["app".to_owned()]);
         assert_eq!(SideRecord::parse(&roles.text()), Some(roles));

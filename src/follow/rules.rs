@@ -1,10 +1,13 @@
 //! What speaks against following, each with its remedy; and what is worth knowing before. Pure.
 
+mod turn;
+
+pub use turn::{TurnFacts, before_turn};
+
 use super::error::FollowError;
 use super::facts::{Firing, Offers, Table, Uncarried};
 use super::record::IdentityBefore;
 use super::state::Wanted;
-use super::turn::Turn;
 use crate::model::{Finding, QualifiedName, ServerVersion, Severity};
 
 /// Names that a sentence mentions.
@@ -28,7 +31,12 @@ pub struct Facts<'a> {
     pub wanted: &'a Wanted,
     /// Slot and publication are there already: from an earlier session.
     pub is_made: bool,
+    /// The copy's tables have the owners that the source's have.
+    pub keeps_owners: bool,
 }
+
+/// From here on rows that replication brings are written as the table's owner, who may be subject to row-level security.
+const APPLIES_AS_OWNER: u32 = 16;
 
 fn finding(severity: Severity, rule: &str, what: String, remedy: impl Into<String>) -> Finding {
     Finding {
@@ -59,6 +67,7 @@ pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     found.extend(subscriber(facts));
     found.extend(tables_without_identity(facts));
     found.extend(firing_triggers(facts.firing));
+    found.extend(forced_rls(facts));
     found.extend(objects(facts));
     found.push(not_carried(facts));
     found.extend(kept_log(facts));
@@ -250,6 +259,37 @@ fn firing_triggers(firing: &[Firing]) -> Option<Finding> {
     ))
 }
 
+fn names_of<'a>(tables: impl Iterator<Item = &'a Table>) -> Vec<String> {
+    tables.map(|table| table.name.shown()).collect()
+}
+
+/// The apply worker refuses such a table with every row, and stands still.
+fn forced_rls(facts: &Facts<'_>) -> Option<Finding> {
+    if facts.versions[1].major() < APPLIES_AS_OWNER {
+        return None;
+    }
+    let is_subject = |table: &&Table| {
+        let bypasses = if facts.keeps_owners {
+            table.owner_bypasses_rls
+        } else {
+            facts.target.superuser
+        };
+        table.is_logged && table.forced_rls && !bypasses
+    };
+    let names = names_of(facts.tables.iter().filter(is_subject));
+    (!names.is_empty()).then(|| {
+        blocker(
+            "follow-forced-row-security",
+            format!(
+                "tables force row-level security on their owner as well, and replication writes as the owner: {}",
+                listed(&names)
+            ),
+            "On the source: ALTER TABLE … NO FORCE ROW LEVEL SECURITY until they are parted, or ALTER ROLE of the owner … BYPASSRLS (there \
+             and on the target).",
+        )
+    })
+}
+
 /// Exactly what would be made on the source.
 fn objects(facts: &Facts<'_>) -> Option<Finding> {
     if facts.wanted.allow_source_objects {
@@ -343,77 +383,10 @@ fn way_back(facts: &Facts<'_>) -> Option<Finding> {
     ))
 }
 
-/// What speaks against a turn, from what the side that hands over and the side that takes over offer.
-pub fn before_turn(
-    turn: Turn,
-    (from, to): (&Offers, &Offers),
-    from_version: ServerVersion,
-    with_reverse: bool,
-) -> Vec<Finding> {
-    let mut found = Vec::new();
-    if let Some(roles) = &from.unfenced_roles {
-        found.push(blocker(
-            "turn-unfenced-roles",
-            format!(
-                "roles are set to write even if the database is closed (default_transaction_read_only = off): {roles}"
-            ),
-            format!("On the {}: ALTER ROLE … RESET default_transaction_read_only.", turn.from),
-        ));
-    }
-    if let Some(names) = &from.other_subscriptions {
-        found.push(blocker(
-            "turn-subscriptions",
-            format!(
-                "the {} takes changes from elsewhere, and would do so although it is closed: subscriptions {names}",
-                turn.from
-            ),
-            "Disable them (ALTER SUBSCRIPTION … DISABLE) for good, or make them anew on the other side.",
-        ));
-    }
-    if from.prepared > 0 {
-        found.push(blocker(
-            "turn-prepared",
-            format!(
-                "the {} has {} prepared transactions, which could be committed at any time",
-                turn.from, from.prepared
-            ),
-            "Commit them or roll them back (pg_prepared_xacts).",
-        ));
-    }
-    if !with_reverse {
-        return found;
-    }
-    let no_way_back = "Or give --no-fallback, to do without a way back.";
-    for mut one in publisher(to, &turn.to.to_string(), false) {
-        one.remedy = format!("{} {no_way_back}", one.remedy);
-        found.push(one);
-    }
-    if !may_subscribe(from, from_version) {
-        found.push(blocker(
-            "turn-may-subscribe",
-            format!("the role that is connected to the {} may not make the subscription of the way back", turn.from),
-            format!("{} {no_way_back}", subscribe_remedy(from_version)),
-        ));
-    }
-    if from.free_workers < 1 {
-        found.push(blocker(
-            "turn-workers",
-            format!(
-                "the {} has no worker of logical replication left for the way back",
-                turn.from
-            ),
-            format!(
-                "Raise max_logical_replication_workers of the {} and restart it. {no_way_back}",
-                turn.from
-            ),
-        ));
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::follow::Turn;
     use crate::model::FollowName;
 
     fn offers() -> Offers {
@@ -430,6 +403,7 @@ mod tests {
             owns_database: true,
             may_create: true,
             prepared: 0,
+            unseen_sessions: 0,
             unfenced_roles: None,
             other_subscriptions: None,
             read_only_setting: None,
@@ -442,6 +416,8 @@ mod tests {
             is_logged: true,
             identity: "default".to_owned(),
             has_identity,
+            forced_rls: false,
+            owner_bypasses_rls: false,
             columns: String::new(),
         }
     }
@@ -465,6 +441,7 @@ mod tests {
             uncarried: &[],
             wanted: &wanted,
             is_made: false,
+            keeps_owners: true,
         };
         findings(&facts)
             .into_iter()
@@ -519,6 +496,44 @@ mod tests {
     }
 
     #[test]
+    fn an_owner_who_is_subject_to_row_level_security_stops_the_worker() {
+        let offers = offers();
+        let of = |bypasses, keeps_owners, major| {
+            let mut table = table("strict", true);
+            table.forced_rls = true;
+            table.owner_bypasses_rls = bypasses;
+            let name = FollowName::parse("pgconvoy_0123456789abcdef").expect("a name");
+            let wanted = Wanted {
+                allow_source_objects: true,
+                forward: name.clone(),
+                backward: name,
+                replica_identity_full: Vec::new(),
+                source_from_target: None,
+                max_wal_retained: None,
+            };
+            forced_rls(&Facts {
+                source: &offers,
+                target: &offers,
+                versions: [ServerVersion(150_000), ServerVersion(major)],
+                tables: &[table],
+                firing: &[],
+                uncarried: &[],
+                wanted: &wanted,
+                is_made: false,
+                keeps_owners,
+            })
+        };
+        assert!(of(false, true, 160_000).is_some());
+        assert_eq!(of(true, true, 160_000), None);
+        assert_eq!(of(false, false, 160_000), None, "a superuser owns the copy");
+        assert_eq!(
+            of(false, true, 150_000),
+            None,
+            "the subscriber is superuser"
+        );
+    }
+
+    #[test]
     fn what_a_table_had_is_remembered_and_a_table_that_is_not_there_is_an_error() {
         let tables = [table("keyed", true), table("bare", false)];
         let found = identities(&tables, &["bare".to_owned()]).expect("it is there");
@@ -530,6 +545,7 @@ mod tests {
     fn a_turn_without_a_way_back_asks_for_less() {
         let poor = Offers {
             wal_level: "replica".to_owned(),
+            unseen_sessions: 2,
             unfenced_roles: Some("batch".to_owned()),
             other_subscriptions: Some("theirs".to_owned()),
             superuser: false,
@@ -538,17 +554,35 @@ mod tests {
         };
         let rules = |with_reverse| -> Vec<String> {
             let turn = Turn::away_from(crate::model::Side::Source);
-            let found = before_turn(turn, (&poor, &poor), ServerVersion(150_000), with_reverse);
+            let mut strict = table("strict", true);
+            strict.forced_rls = true;
+            let found = before_turn(&TurnFacts {
+                turn,
+                offers: (&poor, &poor),
+                tables: (&[strict], &[table("bare", false)]),
+                from_version: ServerVersion(160_000),
+                with_reverse,
+            });
             found.into_iter().map(|finding| finding.rule).collect()
         };
-        assert_eq!(rules(false), ["turn-unfenced-roles", "turn-subscriptions"]);
+        assert_eq!(
+            rules(false),
+            [
+                "turn-unfenced-roles",
+                "turn-unseen-sessions",
+                "turn-subscriptions"
+            ]
+        );
         assert_eq!(
             rules(true),
             [
                 "turn-unfenced-roles",
+                "turn-unseen-sessions",
                 "turn-subscriptions",
                 "follow-wal-level",
-                "turn-may-subscribe"
+                "turn-may-subscribe",
+                "turn-replica-identity",
+                "turn-forced-row-security",
             ]
         );
     }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::turn::{Step, Turn};
-use crate::model::{Bytes, FollowName, Side};
+use crate::model::{Bytes, FollowMoment, FollowName, LeftTable, Side};
 use crate::toc::RestoreOptions;
 
 /// The schema that it is in; never copied or compared.
@@ -14,6 +14,9 @@ pub const SCHEMA: &str = "pgconvoy_follow";
 
 /// Of what is in the row.
 pub const FORMAT: i32 = 1;
+
+/// What has happened is kept to so many moments: a turn has two or three.
+const MOST_MOMENTS: usize = 300;
 
 /// What was asked for of a move that is to be followed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +75,15 @@ pub struct State {
     /// When the turn closed the side that was in service.
     #[serde(default)]
     pub closed_at: Option<DateTime<Utc>>,
+    /// Tables of which the turn that is on its way has only counted the rows.
+    #[serde(default)]
+    pub left: Vec<LeftTable>,
+    /// Tables of which the last turn has only counted the rows, and which have not been found the same since.
+    #[serde(default)]
+    pub unproven: Vec<LeftTable>,
+    /// What has happened so far.
+    #[serde(default)]
+    pub history: Vec<FollowMoment>,
 }
 
 impl State {
@@ -102,6 +114,19 @@ impl State {
         }
     }
 
+    /// Keeps in mind what has happened; counts once it is written down.
+    pub fn remember(&mut self, moment: FollowMoment) {
+        if self.history.len() >= MOST_MOMENTS {
+            self.history.remove(0);
+        }
+        self.history.push(moment);
+    }
+
+    /// The last turn is over but for the comparison of what it has left.
+    pub fn is_unproven(&self) -> bool {
+        self.phase == Phase::Following && !self.unproven.is_empty()
+    }
+
     /// In a few words.
     pub fn words(&self) -> String {
         let turn = Turn::away_from(self.serving);
@@ -110,6 +135,10 @@ impl State {
             Phase::Copied => {
                 "the copy is proven, and the target does not follow the source yet".to_owned()
             }
+            Phase::Following if self.is_unproven() => format!(
+                "{from} is in service, and {to} follows it; {} tables have not been found the same by content since the last turn",
+                self.unproven.len()
+            ),
             Phase::Following => format!("{from} is in service, and {to} follows it"),
             Phase::Turning(step) if step.goes_back() => format!(
                 "{from} is in service, and a {} has begun: {}",
@@ -132,6 +161,14 @@ impl State {
     pub fn next(&self) -> String {
         match self.phase {
             Phase::Copied => "pgconvoy follow".to_owned(),
+            Phase::Following if self.is_unproven() => {
+                let last = Turn::away_from(Turn::away_from(self.serving).to);
+                format!(
+                    "pgconvoy {} compares them; pgconvoy {} turns back",
+                    last.command(),
+                    Turn::away_from(self.serving).command()
+                )
+            }
             Phase::Following | Phase::Turning(_) => {
                 format!("pgconvoy {}", Turn::away_from(self.serving).command())
             }

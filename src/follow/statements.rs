@@ -10,7 +10,10 @@ use crate::model::{FollowName, QualifiedName, ascii_json, quote_ident, quote_lit
 const CREATE: &str = include_str!("../../sql/follow/create.sql");
 
 /// A lock that cannot be had is no reason to keep others waiting behind us.
-const BEGIN: &str = "begin; set local synchronous_commit = on; set local lock_timeout = '10s'; set local client_min_messages = warning";
+const BEGIN: &str = "begin isolation level read committed; set local synchronous_commit = on; set local lock_timeout = '10s'; set local client_min_messages = warning";
+
+/// Who closes or opens a side waits for whoever else does: `pgco` and `fenc` as two numbers.
+const ONE_AT_A_TIME: &str = "select pg_catalog.pg_advisory_xact_lock(1885823855, 1717923427)";
 
 /// Older than that, a subscription does not know where changes come from (`origin`).
 const KNOWS_ORIGIN: u32 = 16;
@@ -109,14 +112,38 @@ fn close_database(database: &str) -> String {
 
 /// Closes a side to writers; what was before is written on what it publishes.
 pub fn fence(name: &FollowName, database: &str, record: &SideRecord) -> String {
-    let mut statements = vec![comment("publication", name, record)];
+    let mut statements = vec![
+        ONE_AT_A_TIME.to_owned(),
+        comment("publication", name, record),
+    ];
     statements.extend(close_to(database, record));
     transaction(&statements)
 }
 
+/// Fails if the side that publishes was closed by somebody else than those; without a word of who has, it passes. As a cast that only
+/// fails when it is reached.
+pub fn still_fenced_by(name: &FollowName, known: &[String]) -> String {
+    let of = |mark: &String| {
+        let written = quote_literal(&format!("\"by\":\"{mark}\""));
+        format!(" or pg_catalog.strpos(f.record, {written}) > 0")
+    };
+    let known: String = known.iter().map(of).collect();
+    format!(
+        "select case when pg_catalog.strpos(f.record, '\"by\":\"') = 0{known} then 0 \
+         else ('another run of pgconvoy has closed this database since' || pg_catalog.left(f.record, 0))::int4 end \
+         from (select coalesce(pg_catalog.obj_description(p.oid, 'pg_publication'), '') as record \
+         from pg_catalog.pg_publication p where p.pubname = '{name}') f"
+    )
+}
+
 /// Opens a side again: it is as it was before it was closed, and nothing else is set back. The comment is on whichever object is
-/// there.
-pub fn open(objects: &[(&str, &FollowName)], database: &str, record: &SideRecord) -> String {
+/// there. `guard`: a statement that fails if it must not be opened.
+pub fn open(
+    objects: &[(&str, &FollowName)],
+    database: &str,
+    record: &SideRecord,
+    guard: Option<&str>,
+) -> String {
     let Some(fence) = &record.fence else {
         return transaction(&[]);
     };
@@ -124,7 +151,9 @@ pub fn open(objects: &[(&str, &FollowName)], database: &str, record: &SideRecord
         fence: None,
         ..record.clone()
     };
-    let mut statements = unfence(database, fence);
+    let mut statements = vec![ONE_AT_A_TIME.to_owned()];
+    statements.extend(guard.map(str::to_owned));
+    statements.extend(unfence(database, fence));
     statements.extend(
         objects
             .iter()
@@ -242,12 +271,14 @@ pub fn create_state(state: &State) -> String {
     )
 }
 
-/// Another state.
-pub fn write_state(state: &State) -> String {
-    transaction(&[format!(
+/// Another state. `guard`: a statement that fails if it must not be written.
+pub fn write_state(state: &State, guard: Option<&str>) -> String {
+    let mut statements: Vec<String> = guard.map(str::to_owned).into_iter().collect();
+    statements.push(format!(
         "update {SCHEMA}.state set state = {}, changed_at = pg_catalog.clock_timestamp()",
         value(state)
-    )])
+    ));
+    transaction(&statements)
 }
 
 /// The last thing that goes.
@@ -281,7 +312,7 @@ mod tests {
         ];
         let sql = publish(&name(), &tables, &record());
         assert!(
-            sql.starts_with("begin; ") && sql.ends_with(";\ncommit"),
+            sql.starts_with("begin ") && sql.ends_with(";\ncommit"),
             "{sql}"
         );
         for part in [
@@ -295,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_side_is_set_back_to_what_it_was() {
-        let closed = record().closed(Some("off".to_owned()));
+        let closed = record().closed(Some("off".to_owned()), "me");
         let sql = unpublish(&name(), "it's", Some(&closed));
         for part in [
             "alter table if exists only \"s\".\"bare\" replica identity nothing",
@@ -304,17 +335,30 @@ mod tests {
         ] {
             assert!(sql.contains(part), "{part} in {sql}");
         }
-        let fenced = record().closed(None).without_logins(vec!["app".to_owned()]);
+        let fenced = record()
+            .closed(None, "me")
+            .without_logins(vec!["app".to_owned()]);
         assert!(fence(&name(), "d", &fenced).contains("alter role \"app\" nologin"));
-        let opened = open(&[("publication", &name())], "d", &fenced);
+        let opened = open(&[("publication", &name())], "d", &fenced, None);
         assert!(opened.contains("alter role \"app\" login"), "{opened}");
-        let never = record().closed(None);
+        let never = record().closed(None, "me");
         let sql = drop_subscription(&name(), "d", Some(&never));
         assert!(
             sql.contains("alter database \"d\" reset default_transaction_read_only"),
             "{sql}"
         );
         assert!(!unpublish(&name(), "d", None).contains("alter"));
+    }
+
+    #[test]
+    fn a_side_is_opened_by_whoever_knows_its_fence() {
+        let guard = still_fenced_by(&name(), &["me".to_owned()]);
+        assert!(guard.contains(r#"'"by":"me"'"#), "{guard}");
+        let fenced = record().closed(None, "me");
+        assert!(fenced.text().contains(r#""by":"me""#));
+        let opened = open(&[], "d", &fenced, Some(&guard));
+        let at = |part: &str| opened.find(part).expect(part);
+        assert!(at("pg_advisory_xact_lock") < at("case when") && at("case when") < at("alter"));
     }
 
     #[test]

@@ -164,6 +164,8 @@ mod tests {
             is_logged: true,
             identity: "default".to_owned(),
             has_identity: true,
+            forced_rls: false,
+            owner_bypasses_rls: false,
             columns: columns.to_owned(),
         };
         let one = [table("a", "1"), table("b", "1"), table("c", "1")];

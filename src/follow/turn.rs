@@ -1,6 +1,6 @@
 //! The steps from one side to the other: from source to target at cut-over, from target to source at fallback. Pure.
 
-use serde::{Deserialize, Serialize};
+pub use crate::model::TurnStep as Step;
 
 use crate::model::Side;
 
@@ -11,45 +11,6 @@ pub struct Turn {
     pub from: Side,
     /// The side that they will write to.
     pub to: Side,
-}
-
-/// One step. The order is that in which they are taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Step {
-    /// Nothing is changed yet.
-    Check,
-    /// Nobody writes any more: the side that hands over is closed to writers, as the other one is already.
-    Fence,
-    /// The other side has applied everything.
-    Drain,
-    /// What replication does not carry is brought over, and everything is compared.
-    BringOver,
-    /// The way back is ready, before the first write.
-    Reverse,
-    /// From here on there is no way back but the other turn.
-    Open,
-    /// What the old direction needed is removed.
-    Clear,
-}
-
-impl Step {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Check,
-        Self::Fence,
-        Self::Drain,
-        Self::BringOver,
-        Self::Reverse,
-        Self::Open,
-        Self::Clear,
-    ];
-
-    /// Whether a turn that fails in this step goes back to the side that it came from. Once the other side may have been opened,
-    /// somebody may have written to it, and the only way is on.
-    pub fn goes_back(self) -> bool {
-        self < Self::Open
-    }
 }
 
 impl Turn {
@@ -93,6 +54,9 @@ impl Turn {
             Step::Reverse => "make no way back (--no-fallback)".to_owned(),
             Step::Open => format!("open {to} to writers"),
             Step::Clear => format!("remove what {to} needed to follow {from}"),
+            Step::Rest => {
+                format!("compare the tables that there was no time for, while {to} is in service")
+            }
         }
     }
 }

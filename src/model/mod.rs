@@ -19,6 +19,7 @@ mod server_error;
 mod shell;
 mod sql;
 mod synced;
+mod turn;
 mod version;
 
 pub use difference::{
@@ -39,6 +40,7 @@ pub use server_error::ServerError;
 pub use shell::{run_command, shell_word};
 pub use sql::{SqlText, ascii_json, quote_ident, quote_literal};
 pub use synced::{Synced, SyncedTable};
+pub use turn::{FollowMoment, Happening, LeftSize, LeftTable, TurnStep};
 pub use version::ServerVersion;
 
 /// How the rows of a table travel: the two formats of COPY that we use.

@@ -164,6 +164,13 @@ impl Claim {
         session.execute(&mark()).await.map_err(ClaimError::Asking)
     }
 
+    /// A statement for a session of the claimed database that fails unless the claim is still held: for a transaction that nobody
+    /// but its holder may make.
+    #[must_use]
+    pub fn guard(&self) -> String {
+        still_claimed(self.pid)
+    }
+
     /// Ends the sessions that an earlier run has left behind at work, and waits until they are gone. Call it before any session
     /// of this run works on the target. Returns whom it ended.
     pub async fn end_leftovers(&self) -> Result<Vec<Holder>, ClaimError> {

@@ -161,6 +161,8 @@ impl State {
             | What::Waived(_)
             | What::InFlux { .. }
             | What::Synced(_)
+            | What::TurnStep { .. }
+            | What::FollowMoment(_)
             | What::SnapshotTaken { .. }
             | What::SnapshotReleased
             | What::Checked { .. }

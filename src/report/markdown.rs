@@ -12,7 +12,7 @@ use super::outline::{
     slowest, time, verdicts,
 };
 use super::terminal::next_step;
-use super::{Report, differences, rows};
+use super::{Report, differences, rows, turned};
 use crate::event::JobFailure;
 use crate::model::{Rows, Severity, TableVerdict};
 use crate::progress::words;
@@ -32,6 +32,7 @@ pub fn text(record: Record<'_>) -> String {
     let report = record.report;
     heading(&mut out, record);
     facts(&mut out, record);
+    turn(&mut out, report);
     failures(&mut out, report);
     differing(&mut out, report);
     tables(&mut out, report);
@@ -200,6 +201,21 @@ fn facts(out: &mut Markdown, record: Record<'_>) {
         &["", ""],
         rows.map(|(name, value)| vec![name.to_owned(), value]),
     );
+}
+
+/// How one side took over from the other.
+fn turn(out: &mut Markdown, report: &Report) {
+    let Some(turn) = &report.turn else {
+        return;
+    };
+    out.heading("The turn");
+    let steps = turned::steps(report).into_iter();
+    out.table(&["step", "begun", "took"], steps.map(Vec::from));
+    for moment in turn.moments.iter().take(MOST) {
+        out.line(&format!("- {}", plain(&turned::told(moment))));
+    }
+    out.line("");
+    out.and_more(turn.moments.len(), MOST, "moments");
 }
 
 fn failures(out: &mut Markdown, report: &Report) {

@@ -6,8 +6,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::expected::ExpectedReport;
+use super::job::{JobReport, Outcome};
 use super::phases::PhaseReport;
 use super::sessions::{Past, ResumedReport, RetryReport, SessionReport};
+use super::synced;
+use super::turned::TurnReport;
 use crate::event::{Event, JobFailure, PlannedJob, Standing, StandingState, What};
 use crate::model::{
     Bytes, Difference, Endpoint, ExitStatus, Finding, JobId, Rows, RowsDiffer, Side, Synced,
@@ -25,7 +28,7 @@ pub struct Report {
     pub format: u32,
     /// pgconvoy's version.
     pub version: String,
-    /// The command: `move`, `rehearse`, `dump`, `resume`, `verify` or `sync`.
+    /// The command: `move`, `rehearse`, `dump`, `resume`, `verify`, `sync`, `cutover` or `fallback`.
     pub command: String,
     /// Where from.
     pub source: Option<Endpoint>,
@@ -76,9 +79,12 @@ pub struct Report {
     /// What differed at first, and no longer when it was looked at again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub in_flux: Vec<Difference>,
-    /// What a sync has changed, or would change; `None` if it did not come so far, and for every other command.
+    /// What a sync or a turn has changed, or would change; `None` if it did not come so far, and for every other command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synced: Option<Synced>,
+    /// How one side took over from the other; `None` for every other command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<TurnReport>,
     /// Writes on the source after the snapshot; `None` if none were seen.
     pub source_moved_on: Option<MovedOn>,
     /// When it was certain that nothing had been written to the source since the snapshot.
@@ -135,55 +141,6 @@ pub struct MovedOn {
     pub tables: Vec<(String, u64)>,
 }
 
-/// How far a job came.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Outcome {
-    /// It was never begun.
-    #[default]
-    Open,
-    /// It was running when the record ends.
-    Running,
-    /// Done and committed.
-    Finished,
-    /// Failed and rolled back.
-    Failed {
-        /// Why, whole.
-        failure: Box<JobFailure>,
-    },
-    /// Not begun, because a job it needs failed or was skipped.
-    Skipped {
-        /// That job.
-        because_of: JobId,
-    },
-    /// Done and committed in an earlier session; it stays.
-    Kept {
-        /// Why: a clause.
-        why: String,
-    },
-}
-
-/// One job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JobReport {
-    /// What was planned.
-    #[serde(flatten)]
-    pub plan: PlannedJob,
-    /// How far it came.
-    #[serde(flatten)]
-    pub outcome: Outcome,
-    /// When it started.
-    pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
-    pub ended_at: Option<DateTime<Utc>>,
-    /// Rows it handled.
-    pub rows_done: Rows,
-    /// Bytes it handled.
-    pub bytes_done: Bytes,
-    /// How long it took, in milliseconds.
-    pub duration_ms: u64,
-}
-
 impl Report {
     /// The report of a whole record.
     pub fn from_events<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
@@ -226,6 +183,18 @@ impl Report {
             by_root.entry(root).or_default().push(job);
         }
         by_root
+    }
+
+    /// Of a turn, tables that were only counted are compared later: then that counts.
+    fn judge(&mut self, table: &TableVerdict) {
+        let is_later = table.verdict != Verdict::SameCount && synced::is_sync(&self.command);
+        let before = |one: &&mut TableVerdict| {
+            is_later && one.verdict == Verdict::SameCount && one.table == table.table
+        };
+        match self.tables.iter_mut().find(before) {
+            Some(one) => *one = table.clone(),
+            None => self.tables.push(table.clone()),
+        }
     }
 
     fn snapshot_of(&mut self, side: Side) -> &mut Option<SnapshotReport> {
@@ -299,7 +268,7 @@ impl ReportBuilder {
             What::Expected(told) => report.expected = Some(ExpectedReport::of(told)),
             What::SnapshotTaken { .. } | What::SnapshotReleased => self.snapshot_event(event),
             What::Finding(finding) => report.findings.push(finding.clone()),
-            What::TableVerified(table) => report.tables.push(table.clone()),
+            What::TableVerified(table) => report.judge(table),
             What::Checked { what, count } => {
                 let same = |checked: &&mut Checked| checked.what == *what;
                 match report.checked.iter_mut().find(same) {
@@ -315,6 +284,9 @@ impl ReportBuilder {
             What::RowsDiffer(rows) => report.rows.push(rows.as_ref().clone()),
             What::Waived(waiver) => report.waivers.push(waiver.clone()),
             What::Synced(synced) => report.synced = Some(synced.as_ref().clone()),
+            What::TurnStep { .. } | What::FollowMoment(_) => {
+                TurnReport::apply(&mut report.turn, event);
+            }
             What::InFlux { differences } => report.in_flux.extend(differences.iter().cloned()),
             What::SourceMovedOn { tables } => {
                 report.source_moved_on = Some(MovedOn {

@@ -6,7 +6,7 @@ use crate::model::{ExitStatus, Rows, Synced};
 use crate::progress::words;
 
 use super::facts::Facts;
-use super::{Conclusion, Ending, Report, comparison};
+use super::{Conclusion, Ending, Report, comparison, turned as turns};
 
 /// What the commands call themselves that bring one side to what the other holds.
 const COMMANDS: [&str; 3] = ["sync", "cutover", "fallback"];
@@ -25,6 +25,9 @@ impl Report {
 
 /// What the end means for whoever has to decide; `None` for another command, and for an end that means the same for all.
 pub(super) fn meaning(report: &Report) -> Option<&'static str> {
+    if is_sync(&report.command) && report.command != COMMANDS[0] {
+        return meaning_of_turn(report);
+    }
     let status = report.status.filter(|_| report.command == COMMANDS[0])?;
     Some(match (status, committed(report)) {
         (ExitStatus::Different, Some(false)) => "Nothing was changed: it was asked what would be.",
@@ -38,6 +41,22 @@ pub(super) fn meaning(report: &Report) -> Option<&'static str> {
     })
 }
 
+/// The same for a turn from one side to the other.
+fn meaning_of_turn(report: &Report) -> Option<&'static str> {
+    Some(match report.status? {
+        ExitStatus::Proven => {
+            "The side that took over held what the other one held while nobody could write, and is in service."
+        }
+        ExitStatus::Waived => {
+            "The side that took over is in service; not everything was to be compared: decide whether what is listed as such matters."
+        }
+        ExitStatus::Different | ExitStatus::Failed | ExitStatus::Interrupted => {
+            "Which side is in service, and what comes next, is said by pgconvoy status --target."
+        }
+        ExitStatus::NoGo | ExitStatus::Usage => return None,
+    })
+}
+
 fn committed(report: &Report) -> Option<bool> {
     report.synced.as_ref().map(|synced| synced.committed)
 }
@@ -47,6 +66,9 @@ pub(super) fn conclude(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
     let synced = facts.report.synced.as_ref();
     if let Ending::Stopped { status, why } = ending {
         return stopped(facts.report, *status, why);
+    }
+    if let Some(concluded) = turns::conclude_rest(facts) {
+        return concluded;
     }
     let proof = comparison::conclude(facts, ending);
     let Some(synced) = synced else {
@@ -60,6 +82,9 @@ pub(super) fn conclude(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
         return would_change(facts, synced);
     }
     let next = match proof.status {
+        ExitStatus::Different if facts.report.command != COMMANDS[0] => {
+            turns::after_difference(facts.report)
+        }
         ExitStatus::Different => Some(format!(
             "Run the same again: whatever was written to the target since is taken for a difference. If it stays, see what differs \
              in {}, and let pgconvoy verify --repair FILE write the SQL for it.",
@@ -151,7 +176,8 @@ fn stopped(report: &Report, status: ExitStatus, why: &str) -> Conclusion {
         ExitStatus::Usage => "Not started",
         _ => "Failed",
     };
-    let (left, next) = match committed(report) {
+    let of_rest = turns::unfinished_rest(report);
+    let (left, next) = of_rest.unwrap_or_else(|| match committed(report) {
         Some(true) => (
             " What differed is changed on the target and committed, and not yet proven.",
             "Run the same again: it finds nothing left to change, and proves it.",
@@ -162,7 +188,7 @@ fn stopped(report: &Report, status: ExitStatus, why: &str) -> Conclusion {
             " Nothing is proven.",
             "When that is settled, run the same again: it begins anew, and does what is left.",
         ),
-    };
+    });
     Conclusion {
         // Whoever stops must not be told that all is well.
         status: match status {

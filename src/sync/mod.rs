@@ -14,6 +14,7 @@
 //! | `large_objects` | large objects: which, and the statements (pure) |
 //! | `schema` | what of the differences is none of the schema (pure) |
 //! | `obstacles` | what stands in the way on the target: triggers, rules, foreign keys, publications |
+//! | `holders` | who keeps tables from being locked |
 //! | `writer` | the transaction: its locks, its snapshot, its end |
 //! | `apply` | what is done in it |
 //!
@@ -36,6 +37,7 @@
 mod apply;
 mod changes;
 mod error;
+mod holders;
 mod large_objects;
 mod obstacles;
 mod schema;
@@ -46,6 +48,7 @@ mod writer;
 pub use apply::{Applied, Sides};
 pub use changes::{Changes, Facts, ViewChange};
 pub use error::SyncError;
+pub use holders::lock_holders;
 pub use large_objects::ObjectChanges;
 pub use obstacles::{Obstacles, QUERIES};
 pub use schema::as_if_synced;

@@ -35,8 +35,13 @@ impl Writer {
     /// Begins it, and locks tables against writers.
     pub async fn begin(mut wire: Wire, tables: &[QualifiedName]) -> Result<Self, SyncError> {
         let opening = format!(
-            "begin transaction isolation level read committed, read write; set local lock_timeout = '{LOCK_TIMEOUT}'; \
-             set local synchronous_commit = on"
+            "begin transaction isolation level read committed, read write; set local lock_timeout = '{}'; \
+             set local synchronous_commit = on",
+            if fault::strikes("impatient") {
+                "500ms"
+            } else {
+                LOCK_TIMEOUT
+            }
         );
         let mut statements = vec![SqlText::from(opening)];
         statements.extend(locks(tables));

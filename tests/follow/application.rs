@@ -35,6 +35,11 @@ pub struct Application {
 impl Application {
     /// Begins to write; `sides` are tried one after the other whenever a session has ended or was refused.
     pub fn start(sides: &[String; 2], writers: i32) -> Self {
+        Self::start_at(sides, writers, 3)
+    }
+
+    /// The same with so many milliseconds between two transactions.
+    pub fn start_at(sides: &[String; 2], writers: i32, pause_ms: u64) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let begin = |writer| {
             let (stop, sides) = (Arc::clone(&stop), sides.clone());
@@ -44,7 +49,7 @@ impl Application {
                     .build();
                 runtime
                     .expect("a runtime")
-                    .block_on(write(writer, &sides, &stop))
+                    .block_on(write((writer, pause_ms), &sides, &stop))
             };
             (writer, std::thread::spawn(run))
         };
@@ -122,7 +127,7 @@ async fn connect(side: &str) -> Option<Client> {
     Some(client)
 }
 
-async fn write(writer: i32, sides: &[String; 2], stop: &AtomicBool) -> Written {
+async fn write((writer, pause_ms): (i32, u64), sides: &[String; 2], stop: &AtomicBool) -> Written {
     let mut written = Written::default();
     let mut side = 0;
     let mut client: Option<Client> = None;
@@ -138,7 +143,7 @@ async fn write(writer: i32, sides: &[String; 2], stop: &AtomicBool) -> Written {
         };
         n += 1;
         let statements = format!(
-            "begin; insert into public.events (writer, n, said) values ({writer}, {n}, 'é'); \
+            "begin; set local synchronous_commit = on; insert into public.events (writer, n, said) values ({writer}, {n}, 'é'); \
              update public.counters set n = n + 1 where writer = {writer}; \
              insert into public.parts values ({writer}, {n}); \
              insert into public.bare values ({writer}, {n}); \
@@ -149,7 +154,7 @@ async fn write(writer: i32, sides: &[String; 2], stop: &AtomicBool) -> Written {
             Ok(()) => match connected.batch_execute("commit").await {
                 Ok(()) => {
                     written.acknowledged.insert(n);
-                    pause(3).await;
+                    pause(pause_ms).await;
                     continue;
                 }
                 Err(error) => {

@@ -7,48 +7,18 @@ use crate::scene::{DATABASE, SCHEMA, Scene, start};
 use crate::support::binary::{Finished, Pgconvoy};
 use crate::support::moving::{RUN_DIR, assert_proven};
 
-/// The others are done when everything is asked for: `PGCONVOY_FOLLOW=whole`.
-const BY_DEFAULT: [&str; 3] = [
+/// The others are in the table of faults.
+const MOMENTS: [&str; 3] = [
     "follow-step-taken[Fence]",
     "follow-step-taken[Reverse]",
     "follow-step-taken[Open]",
 ];
 
-const STEPS: [&str; 7] = [
-    "Check",
-    "Fence",
-    "Drain",
-    "BringOver",
-    "Reverse",
-    "Open",
-    "Clear",
-];
-
-fn is_whole() -> bool {
+pub fn is_whole() -> bool {
     std::env::var("PGCONVOY_FOLLOW").is_ok_and(|wanted| wanted == "whole")
 }
 
-fn moments() -> Vec<String> {
-    let all = STEPS.iter().flat_map(|step| {
-        ["follow-step", "follow-step-taken"].map(|point| format!("{point}[{step}]"))
-    });
-    all.filter(|moment| is_whole() || BY_DEFAULT.contains(&moment.as_str()))
-        .collect()
-}
-
-/// All connections to one side end at a moment: then a turn goes back by itself.
-fn cuts() -> Vec<(&'static str, usize)> {
-    let all = [
-        ("follow-step[Drain]", 0),
-        ("follow-step[Fence]", 1),
-        ("follow-step[BringOver]", 0),
-        ("follow-step[BringOver]", 1),
-        ("follow-step[Reverse]", 1),
-    ];
-    let wanted = if is_whole() { all.len() } else { 1 };
-    all[..wanted].to_vec()
-}
-
+/// All sessions of ours on one side end at a moment: then a turn goes back by itself.
 fn cut(scene: &Scene<'_>, (command, moment): (&str, &str), side: usize) -> Finished {
     let held = tempfile::tempdir().expect("a directory");
     let file = held.path().join("held");
@@ -97,7 +67,7 @@ fn a_turn_that_is_killed_goes_on_or_goes_back_and_never_are_both_sides_open() {
         (&source, "cutover", (true, false)),
         (&target, "fallback", (false, true)),
     ];
-    for moment in moments() {
+    for moment in MOMENTS {
         let [(in_service, command, open), (other, _, turned)] = sides;
         written += 1;
         in_service.psql(
@@ -132,15 +102,12 @@ fn a_turn_that_is_killed_goes_on_or_goes_back_and_never_are_both_sides_open() {
         sides.swap(0, 1);
     }
 
-    for (moment, side) in cuts() {
-        let [(_, command, open), (_, _, turned)] = sides;
-        let run = cut(&scene, (command, moment), side);
-        assert_ne!(run.status, 0, "{moment}: {run}");
-        assert_eq!(scene.open(), open, "{moment}: {run}");
-        let run = scene.run(command, &["--grace", "1s"]);
-        assert_eq!(scene.open(), turned, "{moment}: {run}");
-        sides.swap(0, 1);
-    }
+    let [(_, command, open), (_, _, turned)] = sides;
+    let run = cut(&scene, (command, "follow-step[Drain]"), 0);
+    assert_ne!(run.status, 0, "{run}");
+    assert_eq!(scene.open(), open, "{run}");
+    let run = scene.run(command, &["--grace", "1s"]);
+    assert_eq!(scene.open(), turned, "{run}");
 
     for point in ["follow-unsubscribed", "follow-unpublished"] {
         if point == "follow-unpublished" && !is_whole() {

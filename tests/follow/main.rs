@@ -5,7 +5,11 @@
 mod support;
 
 mod application;
+mod budget;
+mod conditions;
+mod faults;
 mod killed;
+mod lab;
 mod refusals;
 mod scene;
 mod story;

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use pgconvoy::pg::cluster::ClusterOptions;
+
 use crate::support::binary::{Finished, Pgconvoy};
 use crate::support::moving::RUN_DIR;
 use crate::support::server::Server;
@@ -47,8 +49,16 @@ pub fn schema(major: u32) -> String {
 
 /// Allowed to follow and to be followed, and quick to begin anew.
 pub fn start(major: u32) -> Option<Server> {
+    start_with(major, |options| options)
+}
+
+/// The same with more options.
+pub fn start_with(
+    major: u32,
+    change: impl FnOnce(ClusterOptions) -> ClusterOptions,
+) -> Option<Server> {
     Server::start_with(major, |options| {
-        options
+        change(options)
             .setting("wal_level", "logical")
             .setting("max_replication_slots", "20")
             .setting("max_wal_senders", "20")

@@ -3,8 +3,9 @@
 use pgconvoy::event::{Phase, What};
 use pgconvoy::model::{
     Bytes, ColumnDifference, ColumnForm, CopyFormat, Difference, DifferenceKind, Finding,
-    MultisetDigest, QualifiedName, RowDifference, RowKind, Rows, RowsDiffer, Severity, ShownValue,
-    Side, TableVerdict, Unverified, Verdict, VerifyLevel, Waiver,
+    FollowMoment, Happening, LeftSize, MultisetDigest, QualifiedName, RowDifference, RowKind, Rows,
+    RowsDiffer, Severity, ShownValue, Side, Synced, TableVerdict, TurnStep, Unverified, Verdict,
+    VerifyLevel, Waiver,
 };
 
 use super::{MB, Run, TABLES, job};
@@ -468,5 +469,74 @@ pub fn wrong_database() -> Run {
         )));
     }
     checked(&mut run);
+    run
+}
+
+/// A cut-over with everything that can happen in a follow, and a table that there was no time to compare before the opening.
+pub fn turned() -> Run {
+    let mut run = Run::begin_comparison(VerifyLevel::Content);
+    if let What::RunStarted { command, .. } = &mut run.events[0].what {
+        "cutover".clone_into(command);
+    }
+    let happened = |run: &mut Run, happening, side| {
+        let is_opening = happening == Happening::Opened;
+        run.push(What::FollowMoment(Box::new(FollowMoment {
+            happened_at: super::at(run.now_ms),
+            happening,
+            side,
+            without_writers_ms: is_opening.then_some(4_100),
+            left: is_opening.then_some(LeftSize {
+                tables: 1,
+                bytes: Bytes(800 * MB),
+            }),
+        })));
+    };
+    for (happening, side) in [
+        (Happening::Copying, Side::Target),
+        (Happening::Following, Side::Target),
+        (Happening::Closed, Side::Source),
+        (Happening::WentBack, Side::Source),
+        (Happening::Differed, Side::Target),
+        (Happening::LetGo, Side::Target),
+    ] {
+        happened(&mut run, happening, side);
+    }
+    for turn_step in TurnStep::ALL {
+        run.wait(700).push(What::TurnStep { turn_step });
+        match turn_step {
+            TurnStep::Fence => happened(&mut run, Happening::Closed, Side::Source),
+            TurnStep::BringOver => {
+                snapshots(&mut run);
+                run.push(What::Planned {
+                    jobs: Vec::new(),
+                    tables: 2,
+                    bytes: Bytes(801 * MB),
+                });
+                for table in ["accounts", "statuses"] {
+                    run.push(What::TableVerified(verdict(table, 9, Verdict::SameCount)));
+                }
+                run.push(What::TableVerified(verdict(
+                    "accounts",
+                    9,
+                    Verdict::Identical,
+                )));
+                checked(&mut run);
+                run.push(What::Synced(Box::new(Synced {
+                    committed: true,
+                    ..Synced::default()
+                })));
+            }
+            TurnStep::Open => happened(&mut run, Happening::Opened, Side::Target),
+            TurnStep::Rest => {
+                run.push(What::TableVerified(verdict(
+                    "statuses",
+                    9,
+                    Verdict::Identical,
+                )));
+                happened(&mut run, Happening::Compared, Side::Target);
+            }
+            _ => {}
+        }
+    }
     run
 }

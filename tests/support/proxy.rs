@@ -88,6 +88,8 @@ struct Road {
     open: Mutex<Vec<TcpStream>>,
     trap: Mutex<Option<Trap>>,
     sprung: AtomicBool,
+    /// Nobody gets through.
+    blocked: AtomicBool,
     /// Whatever passes arrives later, in the order in which it set out.
     distance: OnceLock<Arc<Distance>>,
 }
@@ -123,6 +125,17 @@ impl Proxy {
     /// Ends all connections, at both ends. New ones are let through.
     pub fn cut(&self) {
         self.road.cut();
+    }
+
+    /// Ends all connections, and lets nobody through until it is mended.
+    pub fn block(&self) {
+        self.road.blocked.store(true, Ordering::SeqCst);
+        self.road.cut();
+    }
+
+    /// Lets everybody through again.
+    pub fn mend(&self) {
+        self.road.blocked.store(false, Ordering::SeqCst);
     }
 
     /// Nothing passes any more, in either direction, and nobody is told.
@@ -163,6 +176,9 @@ impl Proxy {
 
 impl Road {
     fn connect(self: &Arc<Self>, client: TcpStream) -> std::io::Result<()> {
+        if self.blocked.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         let server = TcpStream::connect((Ipv4Addr::LOCALHOST, self.server_port))?;
         for stream in [&client, &server] {
             stream.set_nodelay(true)?;

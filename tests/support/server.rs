@@ -5,9 +5,12 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use pgconvoy::pg::cluster::{
-    ClusterOptions, ServerInstall, ThrowawayCluster, installed_servers, servers_below,
+    ClusterOptions, ServerInstall, StopMode, ThrowawayCluster, installed_servers, servers_below,
 };
 
 /// Every server there is for tests, the newest first; of equal versions, first one that has the contrib extensions.
@@ -69,6 +72,33 @@ pub fn record_skip(reason: &str) {
         .unwrap_or_else(|error| panic!("cannot record a skip in {}: {error}", path.display()));
 }
 
+fn signal(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(pid).expect("a process id"));
+    // It may have ended by itself.
+    let _ = kill(pid, signal);
+}
+
+/// State and parent of a process.
+fn stat(pid: u32) -> Option<(char, u32)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before it may have anything in it.
+    let (_, rest) = text.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    Some((state, fields.next()?.parse().ok()?))
+}
+
+fn children_of(parent: u32) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").expect("/proc");
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| stat(*pid).is_some_and(|(_, of)| of == parent))
+        .collect()
+}
+
+fn is_alive(pid: u32) -> bool {
+    stat(pid).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
+}
+
 /// A running throw-away server.
 pub struct Server {
     /// For what is not wrapped here: stop, restart, files, log.
@@ -94,6 +124,25 @@ impl Server {
         let cluster = ThrowawayCluster::start(&change(options))
             .unwrap_or_else(|error| panic!("cannot start PostgreSQL {major}: {error}"));
         Some(Self { cluster })
+    }
+
+    /// SIGKILL of all its processes, as if the machine had lost its power; it is down afterwards, and recovers when it is resumed.
+    pub fn crash(&mut self) {
+        let postmaster = self.cluster.postmaster_pid().expect("it runs");
+        // One that is stopped starts no other process, and does not notice that these are gone.
+        signal(postmaster, Signal::SIGSTOP);
+        let children = children_of(postmaster);
+        for child in &children {
+            signal(*child, Signal::SIGKILL);
+        }
+        signal(postmaster, Signal::SIGKILL);
+        self.cluster.stop(StopMode::Immediate).expect("it is gone");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        // The next server refuses to start while they have the shared memory.
+        while children.iter().any(|child| is_alive(*child)) {
+            assert!(Instant::now() < deadline, "{children:?} do not end");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Conninfo of a database, as the superuser, over the Unix socket.

@@ -11,4 +11,5 @@ mod killed;
 mod random;
 mod scene;
 mod shop;
+mod trouble;
 mod zoo;

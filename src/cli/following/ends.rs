@@ -10,14 +10,14 @@ use crate::cli::requested::reached_again;
 use crate::cli::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
 use crate::failure::{Failure, FailureKind};
 use crate::follow::{self, FollowError, Ours, OursKind, SideRecord, State};
-use crate::model::{FollowEnd, FollowName, Side};
+use crate::model::{ExitStatus, FollowEnd, FollowName, Side};
 use crate::pg::conninfo::Environment;
 use crate::pg::{Connector, Session};
 
 /// How long a sender of the log may take to end once nobody reads from it.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a server may take to be there again.
-const COMES_BACK_WITHIN: Duration = Duration::from_secs(60);
+pub(super) const COMES_BACK_WITHIN: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// A session that may write, of a server that is otherwise only read.
@@ -41,6 +41,8 @@ pub(super) struct Ends {
     pub source: Server,
     pub target: Server,
     pub state: Option<State>,
+    /// A statement that fails on the target if we may not write the state.
+    pub guard: Option<String>,
 }
 
 impl Ends {
@@ -69,6 +71,7 @@ impl Ends {
             source,
             target,
             state,
+            guard: None,
         };
         ends.check_names()?;
         Ok(ends)
@@ -138,9 +141,7 @@ impl Ends {
         let conninfo = self.side(side).connector.conninfo().clone();
         let server = loop {
             match Server::connect(conninfo.clone(), Side::Target).await {
-                Err(failure)
-                    if failure.kind == FailureKind::Connection && Instant::now() < deadline =>
-                {
+                Err(failure) if is_away(&failure) && Instant::now() < deadline => {
                     sleep(PAUSE).await;
                 }
                 connected => break connected?,
@@ -155,10 +156,28 @@ impl Ends {
 
     /// Writes another state down; it counts from here on.
     pub async fn write(&mut self, state: State) -> Result<(), Failure> {
-        let sql = follow::write_state(&state);
+        let sql = follow::write_state(&state, self.guard.as_deref());
         run(&self.target.session, &sql, "writing down how far it is").await?;
         self.state = Some(state);
         Ok(())
+    }
+}
+
+/// It cannot be reached, or not for long enough: a server that goes down or comes up breaks connections at any point.
+pub(super) fn is_away(failure: &Failure) -> bool {
+    matches!(
+        failure.kind,
+        FailureKind::Connection | FailureKind::LostConnection
+    )
+}
+
+/// A connection that cannot be made is no wrong usage any more, once something was done.
+pub(super) fn too_late(failure: Failure) -> Failure {
+    match failure.status {
+        ExitStatus::Usage if failure.kind == FailureKind::Connection => {
+            failure.with_status(ExitStatus::Interrupted)
+        }
+        _ => failure,
     }
 }
 

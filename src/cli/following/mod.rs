@@ -15,11 +15,15 @@
 //! | `unfollow` | removes everything |
 //! | `turn` | `cutover` and `fallback`: the steps, and how a turn goes back |
 //! | `steps` | what each of them does |
+//! | `rest` | one of them: what there was no time to compare is compared when the other side is open |
+//! | `fence` | one of them: the side that hands over is closed to writers |
 //!
 //! What is done here, and why in this order, is in [`crate::follow`].
 
 mod ends;
+mod fence;
 mod prepare;
+mod rest;
 mod standing;
 mod steps;
 mod subscribe;

@@ -77,6 +77,7 @@ pub(in crate::cli) async fn prepare(
         uncarried: &follow::uncarried(&source).await.map_err(failed())?,
         wanted,
         is_made: of_ours(OursKind::Slot).is_some(),
+        keeps_owners: !requested.restore.no_owner,
     };
     let mut findings = follow::findings(&facts);
     refuse_blockers(&findings)?;
@@ -101,10 +102,17 @@ pub(in crate::cli) async fn prepare(
     fault::point("follow-published");
     // Better now than when everything is copied.
     subscribe::rehearse(&road.source, &road.target, wanted).await?;
-    let text = format!(
+    let text = made(wanted, carried.len(), &record);
+    session.emitter().emit(What::Note { text });
+    Ok(())
+}
+
+/// What was made, for people.
+fn made(wanted: &Wanted, tables: usize, record: &SideRecord) -> String {
+    format!(
         "made on the source: publication {} of {} tables{}; next, the replication slot of the same name",
         wanted.forward,
-        carried.len(),
+        tables,
         if record.identities.is_empty() {
             String::new()
         } else {
@@ -114,9 +122,7 @@ pub(in crate::cli) async fn prepare(
                 full.collect::<Vec<_>>().join(", ")
             )
         }
-    );
-    session.emitter().emit(What::Note { text });
-    Ok(())
+    )
 }
 
 /// The publication has exactly the tables that the snapshot has: what is in neither would be missing on the target, what is in one

@@ -8,12 +8,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
 use super::ends::{self, Ends, run};
-use super::subscribe::{begin, lost, say};
+use super::subscribe::{begin, lost, moment, say};
 use crate::cli::arguments::duration;
 use crate::failure::Failure;
 use crate::follow::{self, FollowError, Phase, Standing, Turn};
-use crate::model::ExitStatus;
+use crate::model::{ExitStatus, Happening};
 use crate::pg::claim::Claim;
+use crate::report::told;
 
 /// Watch a target that follows its source, and let go before the source's disk is full
 ///
@@ -89,6 +90,7 @@ pub(in crate::cli) async fn tell_standing(
         lines.push(standing.line());
         lines.extend(standing.trouble());
     }
+    lines.extend(state.history.iter().map(told));
     lines.push(format!("next: {}", state.next()));
     writeln!(std::io::stdout(), "{}", lines.join("\n"))
         .map_err(|error| Failure::file("writing", "stdout".as_ref(), &error))?;
@@ -154,7 +156,17 @@ impl FollowingArgs {
 /// Rather than fill a disk that is in service, the other side is given up. What is told is that it was.
 async fn let_go(ends: &mut Ends, over_limit: bool) -> Failure {
     let done = async {
+        // No turn begins meanwhile, nor has one begun.
+        let claim = Claim::take(&ends.target.connector).await?;
+        ends.guard = Some(claim.guard());
+        ends.state = follow::read_state(&ends.target.session).await?;
         let state = ends.state()?.clone();
+        if state.phase != Phase::Following {
+            return Ok(Failure::from(FollowError::NotNow {
+                what: state.words(),
+                remedy: format!("What comes next is: {}.", state.next()),
+            }));
+        }
         let turn = Turn::away_from(state.serving);
         let name = state.in_use();
         let subscriber = ends.side(turn.to);
@@ -172,7 +184,9 @@ async fn let_go(ends: &mut Ends, over_limit: bool) -> Failure {
         } else {
             lost(publisher, name).into()
         };
-        ends.write(state.in_phase(Phase::LetGo)).await?;
+        let mut let_go = state.in_phase(Phase::LetGo);
+        let_go.remember(moment(Happening::LetGo, turn.to));
+        ends.write(let_go).await?;
         Ok::<Failure, Failure>(told)
     };
     done.await.unwrap_or_else(|failure| failure)

@@ -8,23 +8,24 @@ use chrono::Utc;
 use tokio::time::{Instant, sleep};
 
 use super::ends::{self, Ends, run};
+use super::rest::Rest;
 use super::standing::standing;
 use super::subscribe::{await_reader, enable, lost, make, reach};
 use super::turn::TurnArgs;
 use crate::cli::inspect::Server;
 use crate::cli::secrets::{SOURCE_FROM_TARGET_PASSWORD, TARGET_FROM_SOURCE_PASSWORD};
 use crate::cli::session::refuse_blockers;
-use crate::cli::sync;
+use crate::cli::sync::{self, Bringing};
 use crate::event::{Emit, What};
 use crate::failure::Failure;
-use crate::follow::{self, FollowError, OursKind, Phase, SideRecord, Step, Turn, Writer};
-use crate::model::{FollowName, Side};
+use crate::follow::{self, FollowError, OursKind, Phase, SideRecord, Step, Turn, TurnFacts};
+use crate::model::{FollowMoment, FollowName, Happening, LeftSize, Side};
 use crate::pg::PgError;
 use crate::pg::claim::Claim;
 
 /// How long sessions may take to end once they were told to.
-const ENDS_WITHIN: Duration = Duration::from_secs(30);
-const PAUSE: Duration = Duration::from_millis(50);
+pub(super) const ENDS_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
 /// A turn on its way.
 pub(super) struct Steps<'a> {
@@ -32,7 +33,13 @@ pub(super) struct Steps<'a> {
     pub turn: Turn,
     pub args: &'a TurnArgs,
     /// One command at a time.
-    pub claim: &'a Claim,
+    pub claim: Claim,
+    /// What our fence is known by.
+    pub mark: String,
+    /// By what the fences are known that we may open: ours, and that of whoever was killed before us.
+    pub fences: Vec<String>,
+    /// What there was no time to compare, once that is known.
+    pub rest: Option<Rest>,
     pub emit: Arc<dyn Emit>,
 }
 
@@ -54,8 +61,39 @@ impl Emit for Tally {
     }
 }
 
-fn asking(doing: &str) -> impl FnOnce(PgError) -> FollowError {
+pub(super) fn asking(doing: &str) -> impl FnOnce(PgError) -> FollowError {
     FollowError::step(doing.to_owned())
+}
+
+impl<'a> Steps<'a> {
+    /// From here on nobody else turns these two, and nothing is written down that is not.
+    pub async fn begin(
+        (mut ends, claim): (Ends, Claim),
+        turn: Turn,
+        args: &'a TurnArgs,
+        emit: Arc<dyn Emit>,
+    ) -> Result<Self, Failure> {
+        // Should we be killed, whoever comes next finds this session, and ends it.
+        claim.cover(&ends.target.session).await?;
+        ends.guard = Some(claim.guard());
+        let mark = format!(
+            "{:x}-{:x}",
+            std::process::id(),
+            Utc::now().timestamp_micros()
+        );
+        let mut steps = Self {
+            ends,
+            turn,
+            args,
+            claim,
+            mark,
+            fences: Vec::new(),
+            rest: None,
+            emit,
+        };
+        steps.learn_fence().await?;
+        Ok(steps)
+    }
 }
 
 impl Steps<'_> {
@@ -66,25 +104,25 @@ impl Steps<'_> {
             .is_some_and(|state| state.with_reverse)
     }
 
-    fn from(&self) -> &Server {
+    pub fn from(&self) -> &Server {
         self.ends.side(self.turn.from)
     }
 
-    fn to(&self) -> &Server {
+    pub fn to(&self) -> &Server {
         self.ends.side(self.turn.to)
     }
 
     /// What carries changes now.
-    fn ahead(&self) -> FollowName {
+    pub fn ahead(&self) -> FollowName {
         self.ends.outward(self.turn.from)
     }
 
     /// What will carry them back.
-    fn back(&self) -> FollowName {
+    pub fn back(&self) -> FollowName {
         self.ends.outward(self.turn.to)
     }
 
-    fn note(&self, text: String) {
+    pub fn note(&self, text: String) {
         self.emit.emit(What::Note { text });
     }
 
@@ -102,19 +140,28 @@ impl Steps<'_> {
             Step::Reverse => self.reverse().await,
             Step::Open => self.open().await,
             Step::Clear => self.clear().await,
+            Step::Rest => Box::pin(self.compare_rest()).await,
         }
     }
 
     /// Everything that can be known before anything is changed.
     pub async fn look(&self) -> Result<(), Failure> {
         let (from, to) = (self.from(), self.to());
-        let (one, other) =
-            tokio::try_join!(follow::offers(&from.session), follow::offers(&to.session))
-                .map_err(asking("looking at both servers"))?;
+        let (one, other, here, there) = tokio::try_join!(
+            follow::offers(&from.session),
+            follow::offers(&to.session),
+            follow::tables(&from.session),
+            follow::tables(&to.session),
+        )
+        .map_err(asking("looking at both servers"))?;
         self.check_roles().await?;
-        let with_reverse = !self.args.no_fallback;
-        let findings =
-            follow::before_turn(self.turn, (&one, &other), from.facts.version, with_reverse);
+        let findings = follow::before_turn(&TurnFacts {
+            turn: self.turn,
+            offers: (&one, &other),
+            tables: (&here, &there),
+            from_version: from.facts.version,
+            with_reverse: !self.args.no_fallback,
+        });
         refuse_blockers(&findings).map_err(|failure| failure.while_doing(self.turn.command()))?;
         let standing = standing(&self.ends).await?;
         if standing.lost().is_some() {
@@ -199,133 +246,6 @@ impl Steps<'_> {
         Ok(())
     }
 
-    /// What is written down of the side that hands over: on what it publishes.
-    async fn record_of_from(&self) -> Result<SideRecord, Failure> {
-        let (from, ahead) = (self.from(), self.ahead());
-        let record = ends::record_on(&from.session, OursKind::Publication, &ahead).await?;
-        Ok(record.unwrap_or_else(|| SideRecord::new(self.to().endpoint.to_string())))
-    }
-
-    /// Nobody writes any more to the side that hands over.
-    async fn fence(&mut self) -> Result<(), Failure> {
-        let from = self.from();
-        let (name, database) = (self.ahead(), from.facts.database.clone());
-        let offers = follow::offers(&from.session)
-            .await
-            .map_err(asking("reading what the database is set to"))?;
-        let record = self
-            .record_of_from()
-            .await?
-            .closed(offers.read_only_setting)
-            .without_logins(self.roles_to_keep_out().await?);
-        let close = follow::fence(&name, &database, &record);
-        run(&from.session, &close, "closing the database to writers").await?;
-        if self.with_reverse() {
-            let close = follow::close(&self.back(), &database, &record);
-            run(&from.session, &close, "closing the database to writers").await?;
-        }
-        if self.ends.state()?.closed_at.is_none() {
-            let mut state = self.ends.state()?.clone();
-            state.closed_at = Some(Utc::now());
-            self.ends.write(state).await?;
-        }
-        self.end_writers().await?;
-        // What others have committed without waiting for it is on disk with this.
-        run(
-            &self.from().session,
-            &close,
-            "closing the database to writers",
-        )
-        .await
-    }
-
-    /// Roles that were named and may still log in.
-    async fn roles_to_keep_out(&self) -> Result<Vec<String>, Failure> {
-        let named = &self.args.fence_role;
-        let found = follow::roles(&self.from().session, named)
-            .await
-            .map_err(asking("looking for roles"))?;
-        Ok(found
-            .into_iter()
-            .filter(|role| role.may_log_in)
-            .map(|role| role.name)
-            .collect())
-    }
-
-    /// A role that is not there, or whose login is needed, is wrong usage.
-    async fn check_roles(&self) -> Result<(), Failure> {
-        let named = &self.args.fence_role;
-        let found = follow::roles(&self.from().session, named)
-            .await
-            .map_err(asking("looking for roles"))?;
-        let missing = named
-            .iter()
-            .find(|name| !found.iter().any(|role| role.name == **name));
-        let ours = found.iter().find(|role| role.is_ours);
-        let what = match (missing, ours) {
-            (Some(name), _) => format!("--fence-role {name}: there is no such role"),
-            (_, Some(role)) => {
-                format!("--fence-role {}: pgconvoy itself connects as it", role.name)
-            }
-            _ if !named.is_empty() && self.is_one_cluster() => {
-                "--fence-role: both databases are on one server, and would be closed to it"
-                    .to_owned()
-            }
-            _ => return Ok(()),
-        };
-        Err(Failure::usage(
-            what,
-            "Name the roles of the application, or leave it out.",
-        ))
-    }
-
-    fn is_one_cluster(&self) -> bool {
-        let system = |server: &Server| server.facts.system_identifier;
-        system(self.from()).is_some() && system(self.from()) == system(self.to())
-    }
-
-    async fn end_writers(&self) -> Result<(), Failure> {
-        let session = &self.from().session;
-        let doing = || asking("looking for sessions that may still write");
-        let moment = session
-            .texts("select pg_catalog.clock_timestamp()::text")
-            .await
-            .map_err(doing())?
-            .pop()
-            .unwrap_or_default();
-        let began = Instant::now();
-        let mut told = false;
-        loop {
-            let writers = follow::writers(session, &moment).await.map_err(doing())?;
-            if writers.is_empty() {
-                return Ok(());
-            }
-            let out_of_grace = began.elapsed() >= self.args.grace;
-            let at_work: Vec<&Writer> = writers.iter().filter(|writer| !writer.idle).collect();
-            if !at_work.is_empty() && !told {
-                told = true;
-                let named: Vec<String> = at_work.iter().map(|writer| shown(writer)).collect();
-                self.note(format!(
-                    "waiting for transactions that are open: {}",
-                    named.join("; ")
-                ));
-            }
-            for writer in writers.iter().filter(|writer| writer.idle || out_of_grace) {
-                follow::end_session(session, writer.pid)
-                    .await
-                    .map_err(asking(&format!("ending a session: {}", shown(writer))))?;
-            }
-            if began.elapsed() >= self.args.grace + ENDS_WITHIN {
-                return Err(FollowError::Writers {
-                    server: self.from().endpoint.to_string(),
-                    sessions: writers.iter().map(shown).collect(),
-                }
-                .into());
-            }
-            sleep(PAUSE).await;
-        }
-    }
-
     /// The other side has applied everything.
     async fn drain(&self) -> Result<(), Failure> {
         let (session, name) = (&self.from().session, self.ahead());
@@ -361,7 +281,7 @@ impl Steps<'_> {
     }
 
     /// What replication does not carry is brought over, and all is compared.
-    async fn bring_over(&self) -> Result<(), Failure> {
+    async fn bring_over(&mut self) -> Result<(), Failure> {
         let tally = Arc::new(Tally {
             emit: Arc::clone(&self.emit),
             differences: AtomicU64::new(0),
@@ -370,14 +290,16 @@ impl Steps<'_> {
         let source =
             Server::connect(self.from().connector.conninfo().clone(), Side::Source).await?;
         let target = Server::connect(self.to().connector.conninfo().clone(), Side::Target).await?;
-        let claim = (self.turn.to == Side::Target).then_some(self.claim);
+        let claim = (self.turn.to == Side::Target).then_some(&self.claim);
         let emit: Arc<dyn Emit> = Arc::<Tally>::clone(&tally);
-        let asked = (
-            self.ends.state()?.restore,
-            self.args.jobs(),
-            self.args.level(),
-        );
-        Box::pin(sync::bring_over((source, target), claim, asked, &emit)).await?;
+        let bringing = Bringing {
+            restore: self.ends.state()?.restore,
+            jobs: self.args.jobs(),
+            level: self.args.level(),
+            budget: self.args.verify_budget,
+        };
+        let left = sync::bring_over((source, target), claim, &bringing, &emit);
+        let left = Box::pin(left).await?;
         let (differences, unverified) = (
             tally.differences.load(Ordering::Relaxed),
             tally.unverified.load(Ordering::Relaxed),
@@ -389,7 +311,7 @@ impl Steps<'_> {
             }
             .into());
         }
-        Ok(())
+        Box::pin(self.hold(left)).await
     }
 
     /// The way back works before the first write: somebody reads from its slot.
@@ -411,7 +333,7 @@ impl Steps<'_> {
     }
 
     /// From here on there is no way back but the other turn.
-    async fn open(&self) -> Result<(), Failure> {
+    async fn open(&mut self) -> Result<(), Failure> {
         let (to, ahead, back) = (self.to(), self.ahead(), self.back());
         let subscription = ends::record_on(&to.session, OursKind::Subscription, &ahead).await?;
         let publication = ends::record_on(&to.session, OursKind::Publication, &back).await?;
@@ -423,15 +345,39 @@ impl Steps<'_> {
             objects.push(("publication", &back));
         }
         if let Some(record) = subscription.or(publication) {
-            let sql = follow::open(&objects, &to.facts.database, &record);
+            let sql = follow::open(&objects, &to.facts.database, &record, None);
             run(&to.session, &sql, "opening the database to writers").await?;
         }
-        if let Some(closed_at) = self.ends.state()?.closed_at {
-            let took = Utc::now() - closed_at;
-            let seconds = took.num_milliseconds() / 1000;
-            let tenths = took.num_milliseconds() % 1000 / 100;
+        let closed_at = self.ends.state()?.closed_at;
+        let closed_ms = closed_at.map(|at| (Utc::now() - at).num_milliseconds());
+        let closed_ms = closed_ms.map(|ms| u64::try_from(ms).unwrap_or(0));
+        if let Some(ms) = closed_ms {
+            let (seconds, tenths) = (ms / 1000, ms % 1000 / 100);
             self.note(format!("nobody could write for {seconds}.{tenths} seconds"));
         }
+        let left = &self.ends.state()?.left;
+        let left = (!left.is_empty()).then(|| LeftSize::of(left));
+        self.remember(Happening::Opened, self.turn.to, (closed_ms, left))
+    }
+
+    /// Tells what has just happened; it is written down with the next step.
+    pub fn remember(
+        &mut self,
+        happening: Happening,
+        side: Side,
+        (without_writers_ms, left): (Option<u64>, Option<LeftSize>),
+    ) -> Result<(), Failure> {
+        let moment = FollowMoment {
+            happened_at: Utc::now(),
+            happening,
+            side,
+            without_writers_ms,
+            left,
+        };
+        let mut state = self.ends.state()?.clone();
+        state.remember(moment.clone());
+        self.ends.state = Some(state);
+        self.emit.emit(What::FollowMoment(Box::new(moment)));
         Ok(())
     }
 
@@ -460,16 +406,38 @@ impl Steps<'_> {
             Phase::Parted
         };
         state.closed_at = None;
+        state.unproven = std::mem::take(&mut state.left);
         self.ends.write(state).await
     }
 
-    /// Opens the side that was in service again: nothing was written to the other one.
-    pub async fn open_again(&self) -> Result<(), Failure> {
-        let (from, ahead) = (self.from(), self.ahead());
-        let record = self.record_of_from().await?;
-        let objects = [("publication", &ahead)];
-        let sql = follow::open(&objects, &from.facts.database, &record);
-        run(&from.session, &sql, "opening the database to writers").await
+    /// The target was gone for a while, and the claim with it: it is claimed again, unless somebody else has taken over.
+    pub async fn reclaim(&mut self) -> Result<(), Failure> {
+        if self.claim.is_alive().await {
+            self.claim.cover(&self.ends.target.session).await?;
+            return Ok(());
+        }
+        self.claim = Claim::take(&self.ends.target.connector).await?;
+        self.claim.end_leftovers().await?;
+        self.claim.cover(&self.ends.target.session).await?;
+        self.ends.guard = Some(self.claim.guard());
+        let now = follow::read_state(&self.ends.target.session).await?;
+        let is_ours = now.as_ref().is_some_and(|state| {
+            let goes_back = match state.phase {
+                Phase::Following => true,
+                Phase::Turning(step) => step.goes_back(),
+                Phase::Copied | Phase::Parted | Phase::LetGo => false,
+            };
+            goes_back && state.serving == self.turn.from
+        });
+        if is_ours {
+            self.ends.state = now;
+            return Ok(());
+        }
+        Err(FollowError::NotNow {
+            what: "somebody else has gone on with it meanwhile".to_owned(),
+            remedy: "pgconvoy status --target says how it stands.".to_owned(),
+        }
+        .into())
     }
 
     /// Back to where it came from: what was made for the way back goes, and the old direction works on. In this order: while both work,
@@ -477,8 +445,10 @@ impl Steps<'_> {
     pub async fn undo(&mut self) -> Result<(), Failure> {
         self.remove_way_back().await?;
         enable(self.to(), &self.ahead()).await?;
+        self.remember(Happening::WentBack, self.turn.from, (None, None))?;
         let mut state = self.ends.state()?.in_phase(Phase::Following);
         state.closed_at = None;
+        state.left.clear();
         self.ends.write(state).await?;
         await_reader(self.from(), &self.ahead()).await?;
         self.note(format!(
@@ -487,14 +457,4 @@ impl Steps<'_> {
         ));
         Ok(())
     }
-}
-
-fn shown(writer: &Writer) -> String {
-    let since = writer.transaction_s.map_or_else(String::new, |seconds| {
-        format!(", transaction open for {seconds:.0} s")
-    });
-    format!(
-        "pid {} ({}), role {}{since}",
-        writer.pid, writer.application, writer.role
-    )
 }

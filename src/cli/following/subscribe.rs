@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::Utc;
 use tokio::time::{Instant, sleep};
 
 use super::ends::{self, Ends, run};
@@ -10,7 +11,7 @@ use crate::cli::secrets::SOURCE_FROM_TARGET_PASSWORD;
 use crate::failure::Failure;
 use crate::fault;
 use crate::follow::{self, FollowError, OursKind, Phase, SideRecord, State, Subscribing, Wanted};
-use crate::model::{FollowName, Side, SqlText, quote_literal};
+use crate::model::{FollowMoment, FollowName, Happening, Side, SqlText, quote_literal};
 use crate::pg::conninfo::{Conninfo, Environment, Password};
 use crate::pg::{Connector, PgError};
 
@@ -50,6 +51,9 @@ impl Handover {
                 phase: Phase::Copied,
                 with_reverse: true,
                 closed_at: None,
+                left: Vec::new(),
+                unproven: Vec::new(),
+                history: vec![moment(Happening::Copying, Side::Target)],
             },
             source: source.connector.clone(),
         }))
@@ -57,17 +61,24 @@ impl Handover {
 
     /// The target begins to follow.
     pub async fn begin(self, target: &Connector) -> Result<(), Failure> {
+        let begun = self.connect_and_begin(target).await;
+        begun.map_err(|failure| {
+            // What has gone wrong is none of the copy.
+            ends::too_late(failure)
+                .while_doing("the copy is proven, but the target does not follow yet")
+        })
+    }
+
+    async fn connect_and_begin(self, target: &Connector) -> Result<(), Failure> {
         let connect =
             |connector: &Connector| Server::connect(connector.conninfo().clone(), Side::Target);
         let mut ends = Ends {
             source: connect(&self.source).await?,
             target: connect(target).await?,
             state: Some(self.state),
+            guard: None,
         };
-        begin(&mut ends).await.map_err(|failure| {
-            // What has gone wrong is none of the copy.
-            failure.while_doing("the copy is proven, but the target does not follow yet")
-        })
+        begin(&mut ends).await
     }
 }
 
@@ -94,7 +105,7 @@ pub(super) async fn begin(ends: &mut Ends) -> Result<(), Failure> {
             identities: on_source.map_or_else(Vec::new, |record| record.identities),
             ..SideRecord::new(ends.source.endpoint.to_string())
         };
-        let record = record.closed(offers.read_only_setting);
+        let record = record.closed(offers.read_only_setting, "follow");
         make(&ends.target, (name, &reach), &record, true).await?;
         fault::point("follow-subscribed");
         say(&format!(
@@ -109,12 +120,26 @@ pub(super) async fn begin(ends: &mut Ends) -> Result<(), Failure> {
     }
     enable(&ends.target, name).await?;
     await_reader(&ends.source, name).await?;
-    ends.write(state.in_phase(Phase::Following)).await?;
+    fault::point("follow-enabled");
+    let mut following = state.in_phase(Phase::Following);
+    following.remember(moment(Happening::Following, Side::Target));
+    ends.write(following).await?;
     fault::point("follow-begun");
     say(
         "the target follows the source; pgconvoy status --target says how it stands, pgconvoy cutover turns over to it",
     );
     Ok(())
+}
+
+/// Something that has happened just now.
+pub(super) fn moment(happening: Happening, side: Side) -> FollowMoment {
+    FollowMoment {
+        happened_at: Utc::now(),
+        happening,
+        side,
+        without_writers_ms: None,
+        left: None,
+    }
 }
 
 /// Says something to whoever waits.

@@ -1,7 +1,7 @@
 //! `pgconvoy cutover` and `pgconvoy fallback`: the steps from one side to the other, each written down before it is taken.
 //!
 //! ```text
-//!   check ─► fence ─► drain ─► bring over ─► reverse ─► open ─► clear
+//!   check ─► fence ─► drain ─► bring over ─► reverse ─► open ─► clear ─► rest
 //!     └────────┴────────┴──────────┴────────────┘         └── only on
 //!                        undo
 //! ```
@@ -16,9 +16,10 @@ use std::time::Duration;
 use chrono::Utc;
 use clap::{Args, ValueEnum};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 
-use super::ends::Ends;
-use super::steps::Steps;
+use super::ends::{self, Ends};
+use super::steps::{PAUSE, Steps};
 use super::subscribe::say;
 use crate::cli::arguments::{OutputArgs, SpeedArgs, duration, size};
 use crate::cli::output::Output;
@@ -94,6 +95,14 @@ pub struct TurnArgs {
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Compared::Content)]
     verify: Compared,
 
+    /// For how long to compare by content while nobody can write, the smallest tables first; the rest once the other side is open
+    ///
+    /// Rows are counted in any case, and what replication does not carry is compared. Both sides are held in snapshots from before the
+    /// opening until the rest is compared as they were then; the way back works meanwhile. Exit status 3 is that something was found:
+    /// see pgconvoy fallback. What has not come to its end goes on when the same is run again.
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, conflicts_with = "no_fallback")]
+    pub(super) verify_budget: Option<Duration>,
+
     /// Make no way back: needs nothing of the side that takes over, and there will be no other turn
     #[arg(long)]
     pub(super) no_fallback: bool,
@@ -132,6 +141,7 @@ impl TurnArgs {
 
     /// From the command line; `from` is the side that hands over.
     pub(in crate::cli) async fn start(self, from: Side) -> Result<ExitStatus, Failure> {
+        self.check()?;
         let ends = Ends::connect(self.source.as_deref(), &self.target).await?;
         let claim = Claim::take(&ends.target.connector).await?;
         for ended in claim.end_leftovers().await? {
@@ -140,39 +150,49 @@ impl TurnArgs {
             ));
         }
         let turn = Turn::away_from(from);
-        if is_turned(ends.state()?, turn) {
+        let first = match first_step(ends.state()?, turn)? {
+            Some(Step::Rest) if self.dry_run || self.undo => None,
+            first => first,
+        };
+        let Some(mut first) = first else {
             say(&format!("nothing is to be done: {} is in service", turn.to));
             return Ok(ExitStatus::Proven);
-        }
-        let first = first_step(ends.state()?, turn)?;
-        let mut steps = Steps {
-            ends,
-            turn,
-            args: &self,
-            claim: &claim,
-            emit: Arc::new(Plainly),
         };
+        let mut steps = Steps::begin((ends, claim), turn, &self, Arc::new(Plainly)).await?;
         if self.dry_run {
             return foretell(&steps, first).await;
         }
         if self.undo {
             return undo(&mut steps, first).await;
         }
-        if !first.goes_back() {
-            // All was proven before that was written down.
-            for step in rest(first) {
+        if matches!(first, Step::Open | Step::Clear) {
+            // All was proven before that was written down, but for what is left.
+            for step in rest(first).filter(|step| *step < Step::Rest) {
                 say(&turn.words(step, steps.with_reverse()));
                 take(&mut steps, step).await?;
             }
-            return Ok(ExitStatus::Proven);
+            if !steps.ends.state()?.is_unproven() {
+                return Ok(ExitStatus::Proven);
+            }
+            first = Step::Rest;
         }
-        if steps.ends.state()?.phase == Phase::Following {
+        if first == Step::Check && steps.ends.state()?.phase == Phase::Following {
             // Nothing was touched yet, and nothing is if this fails.
             steps.look().await?;
         }
         let output = Output::start(&self.output.options())?;
         steps.emit = Arc::new(output.emitter());
-        Box::pin(carry_out(steps, output)).await
+        Box::pin(carry_out(steps, output, first)).await
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        if self.verify_budget.is_some() && self.verify == Compared::Counts {
+            return Err(Failure::usage(
+                "--verify-budget is for comparing by content, and does not go with --verify counts",
+                "Leave one of the two out.",
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -192,13 +212,11 @@ fn rest(first: Step) -> impl Iterator<Item = Step> {
     Step::ALL.into_iter().filter(move |step| *step >= first)
 }
 
-/// Whether that side has taken over already.
-fn is_turned(state: &State, turn: Turn) -> bool {
-    state.serving == turn.to && matches!(state.phase, Phase::Following | Phase::Parted)
-}
-
-/// Where to begin: a turn that can still go back begins with its first step again.
-fn first_step(state: &State, turn: Turn) -> Result<Step, FollowError> {
+/// Where to begin: a turn that can still go back begins with its first step again. `None` if that side has taken over already.
+fn first_step(state: &State, turn: Turn) -> Result<Option<Step>, FollowError> {
+    if state.serving == turn.to && matches!(state.phase, Phase::Following | Phase::Parted) {
+        return Ok(state.is_unproven().then_some(Step::Rest));
+    }
     let step = match state.phase {
         Phase::Following => Some(Step::Check),
         Phase::Turning(step) if step.goes_back() => Some(Step::Check),
@@ -206,6 +224,7 @@ fn first_step(state: &State, turn: Turn) -> Result<Step, FollowError> {
         Phase::Copied | Phase::Parted | Phase::LetGo => None,
     };
     step.filter(|_| state.serving == turn.from)
+        .map(Some)
         .ok_or_else(|| FollowError::NotNow {
             what: state.words(),
             remedy: format!("What comes next is: {}.", state.next()),
@@ -215,14 +234,16 @@ fn first_step(state: &State, turn: Turn) -> Result<Step, FollowError> {
 /// Prints the steps, and what speaks against them.
 async fn foretell(steps: &Steps<'_>, first: Step) -> Result<ExitStatus, Failure> {
     let with_reverse = !steps.args.no_fallback;
+    let has_rest = steps.args.verify_budget.is_some();
     let mut lines: Vec<String> = rest(first)
+        .filter(|step| *step < Step::Rest || has_rest)
         .enumerate()
         .map(|(index, step)| format!("{}. {}", index + 1, steps.turn.words(step, with_reverse)))
         .collect();
-    lines.push(
-        "Until the last but two, a step that fails opens the side again that was in service."
-            .to_owned(),
-    );
+    let Turn { from, to } = steps.turn;
+    lines.push(format!(
+        "Until {to} is opened, a step that fails opens {from} again."
+    ));
     writeln!(std::io::stdout(), "{}", lines.join("\n"))
         .map_err(|error| Failure::file("writing", "stdout".as_ref(), &error))?;
     if first == Step::Check {
@@ -251,15 +272,22 @@ async fn undo(steps: &mut Steps<'_>, first: Step) -> Result<ExitStatus, Failure>
 
 /// Writes down which step it is, and takes it.
 async fn take(steps: &mut Steps<'_>, step: Step) -> Result<(), Failure> {
-    let state = steps.ends.state()?.in_phase(Phase::Turning(step));
-    steps.ends.write(state).await?;
+    // The rest is no part of the turn any more: which tables are left is written down, and the other turn may begin at any time.
+    if step < Step::Rest {
+        let state = steps.ends.state()?.in_phase(Phase::Turning(step));
+        steps.ends.write(state).await?;
+    }
     fault::point_of("follow-step", || format!("{step:?}"));
     steps.take(step).await?;
     fault::point_of("follow-step-taken", || format!("{step:?}"));
     Ok(())
 }
 
-async fn carry_out(mut steps: Steps<'_>, output: Output) -> Result<ExitStatus, Failure> {
+async fn carry_out(
+    mut steps: Steps<'_>,
+    output: Output,
+    first: Step,
+) -> Result<ExitStatus, Failure> {
     let stop = crate::cli::signals::watch(&output);
     let turn = steps.turn;
     let emit = Arc::clone(&steps.emit);
@@ -274,19 +302,28 @@ async fn carry_out(mut steps: Steps<'_>, output: Output) -> Result<ExitStatus, F
         narrowed_by: Vec::new(),
     });
     let mut state = steps.ends.state()?.clone();
-    state.with_reverse = !steps.args.no_fallback;
+    for moment in &state.history {
+        emit.emit(What::FollowMoment(Box::new(moment.clone())));
+    }
+    if first == Step::Check {
+        state.with_reverse = !steps.args.no_fallback;
+    }
     steps.ends.state = Some(state);
-    for step in Step::ALL {
+    for step in rest(first) {
+        if step == Step::Rest && !steps.ends.state()?.is_unproven() {
+            continue;
+        }
+        emit.emit(What::TurnStep { turn_step: step });
         emit.emit(What::StepStarted {
             step: turn.words(step, steps.with_reverse()),
         });
-        let taken = if step.goes_back() {
+        let taken = if step.goes_back() || step == Step::Rest {
             until_stopped(take(&mut steps, step), stop.clone()).await
         } else {
             // It would be worse to stop in between.
             take(&mut steps, step).await
         };
-        let Err(failure) = taken else {
+        let Err(failure) = taken.map_err(ends::too_late) else {
             continue;
         };
         let failure = if step.goes_back() {
@@ -310,16 +347,49 @@ async fn until_stopped(
     }
 }
 
+/// The two parts of going back.
+#[derive(Clone, Copy)]
+enum Back {
+    /// The side that was in service is opened again.
+    Open,
+    /// The other one follows it as before.
+    Undo,
+}
+
+/// Both may be done twice. What has failed before may be a connection, and a server that comes up, or a road that is mended, may fail
+/// once more.
+async fn until_it_stays(steps: &mut Steps<'_>, back: Back) -> Result<(), Failure> {
+    let deadline = Instant::now() + ends::COMES_BACK_WITHIN;
+    loop {
+        let gone_back = async {
+            match back {
+                Back::Open => {
+                    steps.ends.reconnect(steps.turn.from).await?;
+                    steps.open_again().await
+                }
+                Back::Undo => {
+                    steps.ends.reconnect(steps.turn.to).await?;
+                    steps.reclaim().await?;
+                    steps.undo().await
+                }
+            }
+        };
+        match gone_back.await {
+            Err(failure) if ends::is_away(&failure) && Instant::now() < deadline => {
+                sleep(PAUSE).await;
+            }
+            ended => return ended,
+        }
+    }
+}
+
 /// Goes back, and says so; or says what could not be done. The side that was in service comes first: it is opened even if the other
 /// one is gone.
 async fn go_back(steps: &mut Steps<'_>, mut failure: Failure) -> Failure {
     let (turn, command) = (steps.turn, steps.turn.command());
-    let opened = async {
-        // What failed may be a connection.
-        steps.ends.reconnect(turn.from).await?;
-        steps.open_again().await
-    };
-    if let Err(error) = opened.await {
+    // What is held keeps tables from being changed.
+    steps.rest = None;
+    if let Err(error) = until_it_stays(steps, Back::Open).await {
         failure.details.push(format!(
             "going back has failed, too: {error}\n{} may still be closed to writers: pgconvoy {command} --undo opens it, pgconvoy {command} \
              goes on",
@@ -327,11 +397,7 @@ async fn go_back(steps: &mut Steps<'_>, mut failure: Failure) -> Failure {
         ));
         return failure;
     }
-    let undone = async {
-        steps.ends.reconnect(turn.to).await?;
-        steps.undo().await
-    };
-    let told = match undone.await {
+    let told = match until_it_stays(steps, Back::Undo).await {
         Ok(()) => format!("{} follows it", turn.to),
         Err(error) => format!(
             "pgconvoy {command} --undo does the rest of going back, which has failed: {error}"

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::AtWork;
-use super::prove::{Already, always_again, prove};
+use super::budget;
+use super::prove::{Already, prove};
 use crate::catalog;
 use crate::cli::explain::explained;
 use crate::cli::prove::{Before, tell_writes_since};
@@ -14,7 +16,7 @@ use crate::cli::verify::{
 use crate::event::{Emit, What};
 use crate::failure::Failure;
 use crate::fault;
-use crate::model::{Difference, QualifiedName, Rows, Side, Unverified};
+use crate::model::{Difference, LeftTable, QualifiedName, Rows, Side, Unverified};
 use crate::pg::{Pool, Snapshot};
 use crate::sync::{self, Applied, Changes, Differs, Obstacles, SyncError, TableChange, Writer};
 use crate::verify;
@@ -53,17 +55,19 @@ pub(super) enum Extent<'a> {
     Whole,
     /// Rows of logged tables are counted only, as this asks for: somebody else has carried them.
     Counted(&'a Asked),
+    /// The same, but as many of these as there is time for are compared by content.
+    Within(&'a Asked, Duration),
     /// Nothing is changed.
     DryRun,
 }
 
-/// Does all of it.
+/// Does all of it. Says of which tables the rows were only counted, for lack of time.
 pub(super) async fn carry_out(
     (both, asked): (&Both, &Asked),
     extent: Extent<'_>,
     at_work: &AtWork,
     emit: &Arc<dyn Emit>,
-) -> Result<(), Failure> {
+) -> Result<Vec<LeftTable>, Failure> {
     let course = Course {
         both,
         asked,
@@ -91,7 +95,7 @@ pub(super) async fn carry_out(
     course.step("reading the rows of both sides");
     let ends = Arc::new(look.ends(both));
     at_work.read_by(&ends);
-    let rows = compare(course, (&look, &ends), extent).await;
+    let (rows, left) = compare(course, (&look, &ends), extent).await;
     fault::point("sync-compared");
     refuse_unread(course, &rows)?;
     let changes = decide(&look, &rows, &outcome.differences)?;
@@ -118,39 +122,30 @@ pub(super) async fn carry_out(
     for unverified in released {
         emit.emit(What::Unverified(unverified));
     }
-    tell_writes_since(&before, emit.as_ref()).await
+    tell_writes_since(&before, emit.as_ref()).await?;
+    Ok(left)
 }
 
-/// Reads the rows of both sides.
+/// Reads the rows of both sides. Says of which tables they were only counted, for lack of time.
 async fn compare(
     course: Course<'_>,
     (look, ends): (&Look, &Arc<Ends>),
     extent: Extent<'_>,
-) -> RowsLook {
+) -> (RowsLook, Vec<LeftTable>) {
     let Course {
         both, asked, emit, ..
     } = course;
-    let Extent::Counted(counts) = extent else {
-        return looks::compare_rows((both, look, ends), asked, None, emit).await;
-    };
-    let mut rows = looks::compare_rows((both, look, ends), counts, None, emit).await;
-    let mut uncarried = always_again(look, true);
-    let unlogged = look
-        .source
-        .facts
-        .tables
-        .iter()
-        .filter(|table| table.unlogged);
-    uncarried.extend(unlogged.map(|table| table.name.shown()));
-    let read = looks::compare_rows((both, look, ends), asked, Some(&uncarried), emit).await;
-    rows.tables
-        .retain(|table| !uncarried.contains(&table.difference.object));
-    rows.tables.extend(read.tables);
-    // How many rows a materialized view has says nothing.
-    rows.others = read.others;
-    rows.unverified.extend(read.unverified);
-    rows.same = read.same;
-    rows
+    match extent {
+        Extent::Whole | Extent::DryRun => {
+            let rows = looks::compare_rows((both, look, ends), asked, None, emit).await;
+            (rows, Vec::new())
+        }
+        Extent::Counted(counts) => {
+            let rows = budget::counted(course, (look, ends), counts).await;
+            (rows, Vec::new())
+        }
+        Extent::Within(counts, time) => budget::within(course, (look, ends), (counts, time)).await,
+    }
 }
 
 /// There is nothing to do, or it is not to be done: what was found is what there is to tell.
@@ -197,7 +192,7 @@ async fn lock(course: Course<'_>) -> Result<(Look, Writer), Failure> {
     let begun = Writer::begin(pool.take().await?, &tables).await;
     let mut writer = match begun {
         Ok(writer) => writer,
-        Err(error) => return Err(explained(error.into(), &both.target).await),
+        Err(error) => return Err(not_locked(error, both).await),
     };
     let exported = writer.export().await?;
     let connector = &both.target.connector;
@@ -220,6 +215,14 @@ async fn lock(course: Course<'_>) -> Result<(Look, Writer), Failure> {
         unreadable: Vec::new(),
     };
     Ok((look, writer))
+}
+
+/// Whoever does not give way is named; best effort.
+async fn not_locked(error: SyncError, both: &Both) -> Failure {
+    let mut failure = explained(error.into(), &both.target).await;
+    let holders = sync::lock_holders(&both.target.session).await;
+    failure.details.extend(holders.unwrap_or_default());
+    failure
 }
 
 /// What differs and is none of a sync's business stops it, by name.

@@ -8,11 +8,13 @@
 //! | file | |
 //! |---|---|
 //! | `carry_out` | the steps |
+//! | `budget` | of a turn, what is compared by content while nobody can write |
 //! | `prove` | the last of them: everything is compared again, but for what cannot have changed |
 //!
 //! There is nothing to resume: before the commit the target is as it was, after it, it is as it is to be. To go on is to run the same
 //! again.
 
+mod budget;
 mod carry_out;
 mod prove;
 
@@ -32,7 +34,7 @@ use super::requested::Requested;
 use super::verify::{Asked, Both};
 use crate::event::{Emit, What};
 use crate::failure::Failure;
-use crate::model::{ExitStatus, Filters, VerifyLevel};
+use crate::model::{ExitStatus, Filters, LeftTable, VerifyLevel};
 use crate::pg::Pool;
 use crate::pg::claim::Claim;
 use crate::pg::client_tools::Search;
@@ -154,7 +156,7 @@ impl SyncArgs {
 }
 
 /// What is asked of a comparison: everything, as far as rows are to be brought over one by one.
-fn everything((restore, jobs, level): (RestoreOptions, u32, VerifyLevel)) -> Asked {
+pub(super) fn everything((restore, jobs, level): (RestoreOptions, u32, VerifyLevel)) -> Asked {
     Asked {
         filters: Filters::default(),
         restore,
@@ -197,7 +199,7 @@ async fn run(args: SyncArgs, output: Output) -> Result<ExitStatus, Failure> {
         failure = super::signals::stopped(stop.clone()) => Err(failure),
     };
     match ended {
-        Ok(()) => Ok(output.finish(Ending::Complete).await),
+        Ok(_) => Ok(output.finish(Ending::Complete).await),
         Err(failure) => {
             at_work.end().await;
             // A connection that cannot be made is no wrong usage any more.
@@ -259,29 +261,47 @@ async fn connect(
     Ok((both, asked, claim))
 }
 
-/// The same for two sides of which nobody writes to either: brings the one to what the other holds, and proves it; or, at the level of
-/// counts, only counts the rows of logged tables.
-pub(super) async fn bring_over(
-    (source, mut target): (Server, Server),
-    claim: Option<&Claim>,
-    (restore, jobs, level): (RestoreOptions, u32, VerifyLevel),
-    emit: &Arc<dyn Emit>,
-) -> Result<(), Failure> {
+/// What a turn asks of it.
+pub(super) struct Bringing {
+    /// What the move left out, and no comparison misses.
+    pub restore: RestoreOptions,
+    /// Readers of each side.
+    pub jobs: u32,
+    /// What is compared of the rows that replication has carried.
+    pub level: VerifyLevel,
+    /// For how long they are compared by content; without, all of them are.
+    pub budget: Option<Duration>,
+}
+
+/// Two sides as comparisons have them.
+pub(super) async fn paired(source: Server, target: Server) -> Result<Both, Failure> {
     let needed = source.facts.version.max(target.facts.version);
     let search = Search::run("pg_dump", &Environment::of_process()).await;
-    if let Some(claim) = claim {
-        target.connector = claim.worker(&target.connector);
-    }
-    let both = Both {
+    Ok(Both {
         source,
         target,
         pg_dump: search.closest_for(needed)?,
         exclude_data: BTreeSet::new(),
-    };
-    let asked = |level| everything((restore, jobs, level));
+    })
+}
+
+/// The same for two sides of which nobody writes to either: brings the one to what the other holds, and proves it; or, at the level of
+/// counts, only counts the rows of logged tables. Says of which they were only counted for lack of time.
+pub(super) async fn bring_over(
+    (source, mut target): (Server, Server),
+    claim: Option<&Claim>,
+    bringing: &Bringing,
+    emit: &Arc<dyn Emit>,
+) -> Result<Vec<LeftTable>, Failure> {
+    if let Some(claim) = claim {
+        target.connector = claim.worker(&target.connector);
+    }
+    let both = paired(source, target).await?;
+    let asked = |level| everything((bringing.restore, bringing.jobs, level));
     let (content, counts) = (asked(VerifyLevel::Content), asked(VerifyLevel::Counts));
-    let extent = match level {
-        VerifyLevel::Content => Extent::Whole,
+    let extent = match (bringing.level, bringing.budget) {
+        (VerifyLevel::Content, None) => Extent::Whole,
+        (VerifyLevel::Content, Some(time)) => Extent::Within(&counts, time),
         _ => Extent::Counted(&counts),
     };
     let at_work = AtWork::default();

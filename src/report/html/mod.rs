@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   Record ──► page ─┬─ heading       the verdict, what it means, what to do next; the facts
+//!                    ├─ turn          the steps from one side to the other
 //!                    ├─ failures      what failed, whole
 //!                    ├─ differences   where source and target differ, and in which rows
 //!                    ├─ unproven      what was not verified, findings, waivers
@@ -25,6 +26,7 @@ mod jobs;
 mod tables;
 mod throughput;
 mod timeline;
+mod turn;
 mod unproven;
 pub(super) mod write;
 
@@ -52,6 +54,7 @@ pub fn page(record: Record<'_>) -> String {
             heading::write(html, record, &headline);
             html.element("main", &[], |html| {
                 heading::facts(html, record);
+                turn::write(html, record.report);
                 failures::write(html, record.report);
                 differences::write(html, record.report);
                 unproven::write(html, record.report);

@@ -1,0 +1,199 @@
+//! How much is compared while nobody can write: numbers of rows only, or by content as far as there is time for it.
+//!
+//! Rows of every table are counted in any case. Then the tables are read by content, the smallest first, so that as many as
+//! possible are proven, until the next one would take longer than there is time left, by how fast the others were. One that
+//! has been begun is read to its end.
+//!
+//! What is left is for whoever asked to see to: nothing here calls it proven.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::carry_out::Course;
+use super::prove::always_again;
+use crate::catalog::Table;
+use crate::cli::verify::{self as looks, Asked, Look, RowsLook};
+use crate::event::What;
+use crate::model::{Bytes, LeftTable, QualifiedName, Rows};
+use crate::verify::rows::Ends;
+
+/// Bytes in a millisecond as long as nothing has been measured: not many.
+const AT_FIRST: f64 = 20_000.0;
+/// Less than that tells of round trips, and nothing of how fast rows are read.
+const MEASURABLE: Bytes = Bytes(4 << 20);
+/// Of the time left, so much is planned for at once; the rest is planned for when it is known how that went.
+const AT_ONCE: f64 = 0.5;
+/// A table that is the only one in question may take so much of it.
+const ALONE: f64 = 0.9;
+
+/// Rows of logged tables are counted, and all else is compared by content.
+pub(super) async fn counted(
+    course: Course<'_>,
+    (look, ends): (&Look, &Arc<Ends>),
+    counts: &Asked,
+) -> RowsLook {
+    let Course { both, emit, .. } = course;
+    let mut rows = looks::compare_rows((both, look, ends), counts, None, emit).await;
+    let mut uncarried = always_again(look, true);
+    let unlogged = look
+        .source
+        .facts
+        .tables
+        .iter()
+        .filter(|table| table.unlogged);
+    uncarried.extend(unlogged.map(|table| table.name.shown()));
+    let read = read(course, (look, ends), (&mut rows, &uncarried)).await;
+    // How many rows a materialized view has says nothing.
+    rows.others = read.others;
+    rows.same = read.same;
+    rows
+}
+
+/// Compares some by content, which takes the place of their numbers of rows. What is no table is given back.
+async fn read(
+    course: Course<'_>,
+    (look, ends): (&Look, &Arc<Ends>),
+    (rows, names): (&mut RowsLook, &BTreeSet<String>),
+) -> RowsLook {
+    let Course {
+        both, asked, emit, ..
+    } = course;
+    let mut read = looks::compare_rows((both, look, ends), asked, Some(names), emit).await;
+    rows.tables
+        .retain(|table| !names.contains(&table.difference.object));
+    rows.tables.append(&mut read.tables);
+    rows.unverified.append(&mut read.unverified);
+    read
+}
+
+/// The same, and of the tables as many by content as there is time for. Says which are left.
+pub(super) async fn within(
+    course: Course<'_>,
+    (look, ends): (&Look, &Arc<Ends>),
+    (counts, budget): (&Asked, Duration),
+) -> (RowsLook, Vec<LeftTable>) {
+    let began = Instant::now();
+    let mut rows = counted(course, (look, ends), counts).await;
+    let mut left = tables_of(look);
+    let mut measured = None;
+    loop {
+        let time = budget.saturating_sub(began.elapsed());
+        let sizes: Vec<Bytes> = left.iter().map(|one| one.bytes).collect();
+        let count = fits(&sizes, time, measured);
+        if count == 0 {
+            break;
+        }
+        let batch: Vec<LeftTable> = left.drain(..count).collect();
+        course.emit.emit(What::StepStarted {
+            step: format!(
+                "reading {} tables by content, the smallest first; {} are left",
+                Rows(count as u64),
+                Rows(left.len() as u64)
+            ),
+        });
+        let names = batch.iter().map(|one| one.name.shown()).collect();
+        let since = Instant::now();
+        read(course, (look, ends), (&mut rows, &names)).await;
+        let bytes: Bytes = batch.iter().map(|one| one.bytes).sum();
+        if bytes >= MEASURABLE {
+            let ms = since.elapsed().as_secs_f64() * 1000.0;
+            measured = Some(bytes.0 as f64 / ms.max(1.0));
+        }
+    }
+    // Those that have another number of rows are copied anew, and read whole for that.
+    let differ: BTreeSet<&str> = rows
+        .tables
+        .iter()
+        .map(|table| table.difference.object.as_str())
+        .collect();
+    left.retain(|one| !differ.contains(one.name.shown().as_str()));
+    (rows, left)
+}
+
+/// The tables that replication carries, the smallest first.
+fn tables_of(look: &Look) -> Vec<LeftTable> {
+    let tables = look.source.facts.tables.iter();
+    let logged = tables.filter(|table| !table.unlogged && look.scope.has_relation(&table.name));
+    grouped(logged)
+}
+
+fn grouped<'a>(tables: impl Iterator<Item = &'a Table>) -> Vec<LeftTable> {
+    let mut found: BTreeMap<&QualifiedName, LeftTable> = BTreeMap::new();
+    for table in tables {
+        let name = match &table.partition_root {
+            Some(root) if table.load_via_root => root,
+            _ => &table.name,
+        };
+        let one = found.entry(name).or_insert_with(|| LeftTable {
+            name: name.clone(),
+            tables: Vec::new(),
+            bytes: Bytes(0),
+        });
+        one.tables.push(table.name.clone());
+        one.bytes += table.total;
+    }
+    let mut found: Vec<LeftTable> = found.into_values().collect();
+    found.sort_by(|a, b| (a.bytes, &a.name).cmp(&(b.bytes, &b.name)));
+    found
+}
+
+/// How many of the tables are begun now, the smallest first. `measured`: bytes in a millisecond.
+fn fits(sizes: &[Bytes], time: Duration, measured: Option<f64>) -> usize {
+    let all = time.as_secs_f64() * 1000.0 * measured.unwrap_or(AT_FIRST);
+    let mut sum = 0.0;
+    let planned = sizes.iter().take_while(|size| {
+        sum += size.0 as f64;
+        sum <= all * AT_ONCE
+    });
+    match planned.count() {
+        // Nothing is begun once the time is up, be it ever so small.
+        0 => usize::from(
+            !time.is_zero()
+                && sizes
+                    .first()
+                    .is_some_and(|size| size.0 as f64 <= all * ALONE),
+        ),
+        _ if time.is_zero() => 0,
+        count => count,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_as_there_is_time_for_and_no_more() {
+        let sizes = |all: &[u64]| -> Vec<Bytes> { all.iter().map(|size| Bytes(*size)).collect() };
+        let second = Duration::from_secs(1);
+        let some = sizes(&[0, 10, 100, 1_000_000, 9_000_000, 90_000_000]);
+        // A second at 20 MB/s, half of it planned for at once.
+        assert_eq!(fits(&some, second, None), 4);
+        assert_eq!(fits(&some, second, Some(30_000.0)), 5);
+        assert_eq!(fits(&some, Duration::ZERO, Some(30_000.0)), 0);
+        // The only one in question may take more of the time, and yet not all.
+        assert_eq!(fits(&sizes(&[17_000_000]), second, None), 1);
+        assert_eq!(fits(&sizes(&[19_000_000]), second, None), 0);
+        assert_eq!(fits(&[], second, None), 0);
+    }
+
+    #[test]
+    fn partitions_that_are_compared_as_one_are_one() {
+        let table = |name: &str, bytes, root: Option<&str>| Table {
+            total: Bytes(bytes),
+            load_via_root: root.is_some(),
+            partition_root: root.map(|root| QualifiedName::new("s", root)),
+            ..Table::bare(QualifiedName::new("s", name), Vec::new())
+        };
+        let tables = [
+            table("p1", 5, Some("p")),
+            table("small", 6, None),
+            table("p2", 5, Some("p")),
+        ];
+        let found = grouped(tables.iter());
+        let names: Vec<&str> = found.iter().map(|one| one.name.name.as_str()).collect();
+        assert_eq!(names, ["small", "p"]);
+        assert_eq!((found[1].bytes, found[1].tables.len()), (Bytes(10), 2));
+    }
+}

@@ -1,0 +1,166 @@
+//! What speaks against a turn from one side to the other. Pure.
+
+use super::{
+    APPLIES_AS_OWNER, Offers, Table, blocker, listed, may_subscribe, names_of, publisher,
+    subscribe_remedy,
+};
+use crate::follow::Turn;
+use crate::model::{Finding, ServerVersion};
+
+/// The other remedy for whatever speaks against a way back.
+const NO_WAY_BACK: &str = "Or give --no-fallback, to do without a way back.";
+
+/// What is looked at before a turn.
+pub struct TurnFacts<'a> {
+    /// From which side to which.
+    pub turn: Turn,
+    /// What the side that hands over offers, and the one that takes over.
+    pub offers: (&'a Offers, &'a Offers),
+    /// Their tables.
+    pub tables: (&'a [Table], &'a [Table]),
+    /// Version of the side that hands over.
+    pub from_version: ServerVersion,
+    /// A way back is made.
+    pub with_reverse: bool,
+}
+
+/// What speaks against a turn, from what the side that hands over and the side that takes over offer.
+pub fn before_turn(facts: &TurnFacts<'_>) -> Vec<Finding> {
+    let TurnFacts {
+        turn,
+        offers: (from, _),
+        with_reverse,
+        ..
+    } = *facts;
+    let mut found = Vec::new();
+    if let Some(roles) = &from.unfenced_roles {
+        found.push(blocker(
+            "turn-unfenced-roles",
+            format!(
+                "roles are set to write even if the database is closed (default_transaction_read_only = off): {roles}"
+            ),
+            format!("On the {}: ALTER ROLE … RESET default_transaction_read_only.", turn.from),
+        ));
+    }
+    if from.unseen_sessions > 0 {
+        found.push(blocker(
+            "turn-unseen-sessions",
+            format!(
+                "{} sessions of other roles are connected to the {}, and the role that pgconvoy is connected as may not see what they are: \
+                 they could go on writing",
+                from.unseen_sessions, turn.from
+            ),
+            format!(
+                "On the {}, as a superuser: GRANT pg_read_all_stats, pg_signal_backend TO the role; or connect as a superuser.",
+                turn.from
+            ),
+        ));
+    }
+    if let Some(names) = &from.other_subscriptions {
+        found.push(blocker(
+            "turn-subscriptions",
+            format!(
+                "the {} takes changes from elsewhere, and would do so although it is closed: subscriptions {names}",
+                turn.from
+            ),
+            "Disable them (ALTER SUBSCRIPTION … DISABLE) for good, or make them anew on the other side.",
+        ));
+    }
+    if from.prepared > 0 {
+        found.push(blocker(
+            "turn-prepared",
+            format!(
+                "the {} has {} prepared transactions, which could be committed at any time",
+                turn.from, from.prepared
+            ),
+            "Commit them or roll them back (pg_prepared_xacts).",
+        ));
+    }
+    if with_reverse {
+        found.extend(before_way_back(facts));
+    }
+    found
+}
+
+/// What speaks against the way back.
+fn before_way_back(facts: &TurnFacts<'_>) -> Vec<Finding> {
+    let TurnFacts {
+        turn,
+        offers: (from, to),
+        from_version,
+        ..
+    } = *facts;
+    let mut found = Vec::new();
+    let no_way_back = NO_WAY_BACK;
+    for mut one in publisher(to, &turn.to.to_string(), false) {
+        one.remedy = format!("{} {no_way_back}", one.remedy);
+        found.push(one);
+    }
+    if !may_subscribe(from, from_version) {
+        found.push(blocker(
+            "turn-may-subscribe",
+            format!("the role that is connected to the {} may not make the subscription of the way back", turn.from),
+            format!("{} {no_way_back}", subscribe_remedy(from_version)),
+        ));
+    }
+    if from.free_workers < 1 {
+        found.push(blocker(
+            "turn-workers",
+            format!(
+                "the {} has no worker of logical replication left for the way back",
+                turn.from
+            ),
+            format!(
+                "Raise max_logical_replication_workers of the {} and restart it. {no_way_back}",
+                turn.from
+            ),
+        ));
+    }
+    found.extend(tables_before_way_back(facts));
+    found
+}
+
+fn tables_before_way_back(facts: &TurnFacts<'_>) -> Vec<Finding> {
+    let TurnFacts {
+        turn,
+        tables: (from_tables, to_tables),
+        from_version,
+        ..
+    } = *facts;
+    let mut found = Vec::new();
+    let bare = to_tables
+        .iter()
+        .filter(|table| table.is_logged && !table.has_identity);
+    let bare = names_of(bare);
+    if !bare.is_empty() {
+        found.push(blocker(
+            "turn-replica-identity",
+            format!(
+                "tables have nothing by which replication could find their rows, and once the {} is in service, UPDATE and DELETE of them \
+                 would fail there: {}",
+                turn.to,
+                listed(&bare)
+            ),
+            format!(
+                "On both sides: give them a primary key, or ALTER TABLE … REPLICA IDENTITY FULL. {NO_WAY_BACK}"
+            ),
+        ));
+    }
+    let is_subject =
+        |table: &&Table| table.is_logged && table.forced_rls && !table.owner_bypasses_rls;
+    let subject = names_of(from_tables.iter().filter(is_subject));
+    if from_version.major() >= APPLIES_AS_OWNER && !subject.is_empty() {
+        found.push(blocker(
+            "turn-forced-row-security",
+            format!(
+                "tables of the {} force row-level security on their owner as well, and replication writes as the owner: {}",
+                turn.from,
+                listed(&subject)
+            ),
+            format!(
+                "ALTER TABLE … NO FORCE ROW LEVEL SECURITY until they are parted. {NO_WAY_BACK}"
+            ),
+        ));
+    }
+    found
+}

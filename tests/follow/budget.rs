@@ -1,0 +1,233 @@
+//! What there was no time to compare while nobody could write is compared afterwards: as it was, also while the other side is written to.
+#![cfg(feature = "faults")]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::scene::{DATABASE, SCHEMA, Scene, start};
+use crate::support::binary::{Finished, Pgconvoy};
+use crate::support::moving::{RUN_DIR, assert_proven, report};
+
+/// Too large for a second, as long as nothing is known of how fast it is read.
+const BIG: &str = "
+    create table public.big (id int4 primary key, what text);
+    insert into public.big select i, repeat(md5(i::text), 6) from generate_series(1, 100000) as i;
+";
+const BUDGET: [&str; 6] = [
+    "--verify-budget",
+    "1s",
+    "--grace",
+    "1s",
+    "--run-dir",
+    RUN_DIR,
+];
+const OF_BIG: &str = "select count(*), sum(hashtext(what)) from public.big";
+
+#[test]
+fn what_there_was_no_time_for_is_compared_when_the_other_side_is_open() {
+    let (Some(source), Some(target)) = (start(18), start(18)) else {
+        return;
+    };
+    let scene = Scene {
+        source: &source,
+        target: &target,
+    };
+    source.database(DATABASE);
+    target.database(DATABASE);
+    source.psql(DATABASE, &format!("{SCHEMA} {BIG}"));
+    assert_proven(&scene.follow(&[]).run());
+    let wrong = scene
+        .command("cutover", &["--verify-budget", "1s", "--verify", "counts"])
+        .run();
+    assert_eq!(wrong.status, 2, "{wrong}");
+
+    written_to_meanwhile(&scene);
+    found_afterwards(&scene);
+    killed_meanwhile(&scene);
+    scene.run("fallback", &["--grace", "1s"]);
+    scene.run("unfollow", &[]);
+}
+
+/// The way back works, and what is written while the rest is compared is no difference.
+fn written_to_meanwhile(scene: &Scene<'_>) {
+    let command = scene.command("cutover", &BUDGET);
+    let held = command.dir().join("held");
+    let running = command
+        .env("PGCONVOY_FAULT", "hold@follow-rest-held")
+        .env("PGCONVOY_FAULT_FILE", &held)
+        .start();
+    await_file(&held);
+    assert_eq!(scene.open(), (false, true));
+    scene.target.psql(
+        DATABASE,
+        "update public.big set what = 'new' where id = 1; delete from public.big where id = 2; insert into public.big values (0, 'late')",
+    );
+    scene.await_same(OF_BIG);
+    let status = scene.run("status", &[]);
+    assert!(
+        status
+            .stdout
+            .contains("1 tables have not been found the same by content since the last turn"),
+        "{status}"
+    );
+    std::fs::remove_file(&held).expect("it is there");
+    let run = running.finish();
+    assert_eq!(run.status, 0, "{run}");
+    assert!(said(&run).contains("are still being compared"), "{run}");
+    let told = report(&run);
+    assert_eq!(verdict(&told, "big"), "identical", "{run}");
+    let steps = told["turn"]["steps"].as_array().expect("has steps");
+    let last = steps.last().expect("one at least");
+    assert_eq!(
+        (steps.len(), &last["turn_step"]),
+        (8, &Value::from("rest")),
+        "{run}"
+    );
+    let happened = happenings(&told);
+    assert_eq!(
+        happened,
+        ["copying", "following", "closed", "opened", "compared"],
+        "{run}"
+    );
+    let opened = &told["turn"]["moments"][3];
+    assert_eq!(opened["left"]["tables"], 1, "{run}");
+    assert!(
+        opened["without_writers_ms"]
+            .as_u64()
+            .is_some_and(|ms| ms > 0),
+        "{run}"
+    );
+    let status = scene.run("status", &[]);
+    assert!(
+        !status.stdout.contains("have not been found the same"),
+        "{status}"
+    );
+    assert!(
+        status
+            .stdout
+            .contains("target was opened to writers, after "),
+        "{status}"
+    );
+    let directory = run.path(RUN_DIR).display().to_string();
+    let written = Pgconvoy::new(["report", &directory, "--markdown"]).run();
+    assert!(
+        written.stdout.contains("## The turn") && written.stdout.contains("| compare the rest |"),
+        "{written}"
+    );
+}
+
+/// A row that differs is found although the side is open, and told with the way back; mended, the same again proves it.
+fn found_afterwards(scene: &Scene<'_>) {
+    let right = scene
+        .target
+        .psql(DATABASE, "select what from public.big where id = 77");
+    scene.source.psql(
+        DATABASE,
+        "set default_transaction_read_only = off; update public.big set what = 'wrong' where id = 77",
+    );
+    let run = scene.command("fallback", &BUDGET).run();
+    assert_eq!(run.status, 3, "{run}");
+    assert_eq!(scene.open(), (true, false), "{run}");
+    assert!(
+        said(&run).contains("is in service, and does not hold"),
+        "{run}"
+    );
+    assert!(
+        said(&run).contains("pgconvoy cutover turns over again"),
+        "{run}"
+    );
+    assert_eq!(verdict(&report(&run), "big"), "different", "{run}");
+    assert_eq!(
+        happenings(&report(&run)).last().map(String::as_str),
+        Some("differed"),
+        "{run}"
+    );
+    let status = scene.run("status", &[]);
+    assert!(
+        status
+            .stdout
+            .contains("next: pgconvoy fallback compares them; pgconvoy cutover"),
+        "{status}"
+    );
+    let again = scene.command("fallback", &["--run-dir", RUN_DIR]).run();
+    assert_eq!(again.status, 3, "{again}");
+    scene.source.psql(
+        DATABASE,
+        &format!("update public.big set what = '{right}' where id = 77"),
+    );
+    let again = scene.run("fallback", &["--run-dir", RUN_DIR]);
+    assert!(
+        again
+            .stderr
+            .contains("Proven: 1 table with 100,000 rows is the same"),
+        "{again}"
+    );
+    nothing_left(scene, "source");
+}
+
+/// The snapshots are lost: the same again has both sides meet once more.
+fn killed_meanwhile(scene: &Scene<'_>) {
+    let killed = scene
+        .command("cutover", &BUDGET)
+        .env("PGCONVOY_FAULT", "kill@follow-rest-held")
+        .run();
+    assert_eq!(killed.status, -1, "{killed}");
+    assert_eq!(scene.open(), (false, true), "{killed}");
+    scene.target.psql(
+        DATABASE,
+        "update public.big set what = 'newer' where id = 3",
+    );
+    let run: Finished = scene.run("cutover", &["--run-dir", RUN_DIR]);
+    assert!(
+        said(&run).contains("It is what the cutover had left"),
+        "{run}"
+    );
+    nothing_left(scene, "target");
+}
+
+#[track_caller]
+fn nothing_left(scene: &Scene<'_>, serving: &str) {
+    let status = scene.run("status", &[]);
+    assert!(
+        status
+            .stdout
+            .contains(&format!("{serving} is in service, and ")),
+        "{status}"
+    );
+    assert!(
+        !status.stdout.contains("have not been found the same"),
+        "{status}"
+    );
+}
+
+/// What was said, with no regard to where lines end.
+fn said(run: &Finished) -> String {
+    run.stderr.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn verdict(report: &Value, table: &str) -> String {
+    let tables = report["tables"].as_array().expect("has tables");
+    let of_it: Vec<&Value> = tables
+        .iter()
+        .filter(|one| one["table"]["name"] == table)
+        .collect();
+    assert_eq!(of_it.len(), 1, "{of_it:?}");
+    of_it[0]["verdict"].as_str().expect("a word").to_owned()
+}
+
+fn happenings(report: &Value) -> Vec<String> {
+    let moments = report["turn"]["moments"].as_array().expect("has moments");
+    let words = moments.iter().map(|moment| moment["happening"].as_str());
+    words.map(|word| word.expect("a word").to_owned()).collect()
+}
+
+#[track_caller]
+fn await_file(path: &Path) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !path.exists() {
+        assert!(Instant::now() < deadline, "it never came so far");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
