@@ -21,7 +21,7 @@ select pg_catalog.current_setting('wal_level') as wal_level,
         join pg_catalog.pg_roles o on o.oid = s.setrole
         cross join lateral pg_catalog.unnest(s.setconfig) as c (setting)
         where s.setdatabase in (0, d.oid)
-          and c.setting ~* '^default_transaction_read_only=(off|false|no|0)$') as unfenced_roles,
+          and c.setting ~* '^default_transaction_read_only=(of|off|f|fa|fal|fals|false|n|no|0)$') as unfenced_roles,
        (select count(*) from pg_catalog.pg_stat_activity a
         where a.datname = d.datname and a.backend_type is null and a.usesysid is not null) as unseen_sessions,
        (select pg_catalog.string_agg(pg_catalog.quote_ident(s.subname), ', ' order by s.subname)

@@ -1,7 +1,7 @@
 //! What each step of a turn does, and how a turn goes back. Each may be done twice.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -46,12 +46,18 @@ pub(super) struct Steps<'a> {
 /// Counts what speaks against a proof, on its way to whoever tells it.
 struct Tally {
     emit: Arc<dyn Emit>,
+    /// Tables of the closed side that were written to meanwhile.
+    written: Mutex<Vec<String>>,
     differences: AtomicU64,
     unverified: AtomicU64,
 }
 
 impl Emit for Tally {
     fn emit(&self, what: What) {
+        if let What::SourceMovedOn { tables } = &what {
+            let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+            written.extend(tables.iter().map(|(table, _)| table.clone()));
+        }
         match &what {
             What::Difference(_) => self.differences.fetch_add(1, Ordering::Relaxed),
             What::Unverified(_) => self.unverified.fetch_add(1, Ordering::Relaxed),
@@ -284,6 +290,7 @@ impl Steps<'_> {
     async fn bring_over(&mut self) -> Result<(), Failure> {
         let tally = Arc::new(Tally {
             emit: Arc::clone(&self.emit),
+            written: Mutex::default(),
             differences: AtomicU64::new(0),
             unverified: AtomicU64::new(0),
         });
@@ -308,6 +315,21 @@ impl Steps<'_> {
             return Err(FollowError::Differs {
                 differences,
                 unverified,
+            }
+            .into());
+        }
+        let written = tally.written.lock();
+        let written = std::mem::take(&mut *written.unwrap_or_else(PoisonError::into_inner));
+        // Before 15, a server counts what was written up to some time after it was.
+        if !written.is_empty() && self.from().facts.version.major() >= 15 {
+            return Err(FollowError::NotNow {
+                what: format!(
+                    "the {} was written to while it was closed to writers, in {}",
+                    self.turn.from,
+                    written.join(", ")
+                ),
+                remedy: "A client makes its transactions READ WRITE by itself. Stop it, or name its role with --fence-role, and run the same again."
+                    .to_owned(),
             }
             .into());
         }
