@@ -485,6 +485,17 @@ fn damage_to_a_file_is_found() {
     }
 }
 
+/// By stock `pg_dump`: a directory with a table of contents, and nothing else.
+fn pg_dump_of_definitions(source: &str, to: &Path) {
+    let output = Command::new(newest_tools().join("pg_dump"))
+        .args(["-Fd", "-s", "-f"])
+        .arg(to)
+        .args(["-d", source])
+        .output()
+        .expect("pg_dump starts");
+    assert!(output.status.success(), "{output:?}");
+}
+
 /// What a server holds is compared with the manifest, and what differs is named.
 #[test]
 fn a_server_that_differs_from_the_archive_is_found() {
@@ -501,6 +512,18 @@ fn a_server_that_differs_from_the_archive_is_found() {
     }
     let same = verify_with(&toc, &newest_tools(), &["--target", &to]);
     assert_eq!(same.status, 0, "{same}");
+    // Of the same database, and of another moment: nobody knows what is in it.
+    let another = run.path("another");
+    pg_dump_of_definitions(&to, &another);
+    fs::copy(another.join("toc.dat"), toc.join("toc.dat")).expect("copied");
+    let list = Pgconvoy::new(["list".as_ref(), toc.as_os_str()]).run();
+    for refused in [
+        verify_with(&toc, &newest_tools(), &["--target", &to]),
+        list,
+    ] {
+        assert_eq!(refused.status, 4, "{refused}");
+        assert!(refused.stderr.contains("toc.dat: its content"), "{refused}");
+    }
     for (damage, object) in [
         ("update t set v = v || 'x' where id = 4711", "public.t"),
         ("delete from no_columns", "public.no_columns"),

@@ -31,7 +31,8 @@ pub(super) async fn verify(
     args: &VerifyArgs,
 ) -> Result<ExitStatus, Failure> {
     refuse_what_is_for_two_servers(args)?;
-    let toc = archive.toc()?;
+    let toc = archive.toc_of(&manifest);
+    let toc = toc.map_err(Failure::refused_archive)?;
     let output = Output::start(&args.output.options())?;
     let stop = signals::watch(&output);
     let path = archive.shown().display().to_string();
