@@ -517,12 +517,35 @@ fn a_server_that_differs_from_the_archive_is_found() {
     pg_dump_of_definitions(&to, &another);
     fs::copy(another.join("toc.dat"), toc.join("toc.dat")).expect("copied");
     let list = Pgconvoy::new(["list".as_ref(), toc.as_os_str()]).run();
-    for refused in [
-        verify_with(&toc, &newest_tools(), &["--target", &to]),
-        list,
-    ] {
+    for refused in [verify_with(&toc, &newest_tools(), &["--target", &to]), list] {
         assert_eq!(refused.status, 4, "{refused}");
         assert!(refused.stderr.contains("toc.dat: its content"), "{refused}");
+    }
+    let of_one = |what: &str| {
+        format!(
+            "do $$ declare one oid := min(oid) from pg_largeobject_metadata; \
+             begin execute format('{what}', one); end $$"
+        )
+    };
+    source.psql("large", "create role another");
+    let alone = ["--target", &to, "--no-acl", "--no-comments", "--no-owner"];
+    for (damage, object) in [
+        ("comment on large object %s is ''one''", "comment: none"),
+        (
+            "grant select on large object %s to another",
+            "SELECT to another",
+        ),
+        (
+            "alter large object %s owner to another",
+            "another on the target",
+        ),
+    ] {
+        source.psql("large", &of_one(damage));
+        let found = verify_with(&archive, &newest_tools(), &["--target", &to]);
+        assert_eq!(found.status, 3, "{damage}: {found}");
+        assert!(found.stderr.contains(object), "{damage}: {found}");
+        let left_out = verify_with(&archive, &newest_tools(), &alone);
+        assert_eq!(left_out.status, 0, "{damage}: {left_out}");
     }
     for (damage, object) in [
         ("update t set v = v || 'x' where id = 4711", "public.t"),

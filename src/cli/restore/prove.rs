@@ -127,7 +127,13 @@ async fn compare(
     let subjects = compared.subjects();
     outcome.extend(Box::pin(archived::compare(&compared, subjects, emit)).await);
     pool.drain().await;
-    outcome.extend(beside::large_objects(proof, &facts.large_objects));
+    let objects = proof.archived.facts.large_objects.iter();
+    let objects: Vec<Oid> = objects.map(|object| object.oid).collect();
+    outcome.extend(verify::compare_archived_large_objects(
+        (&proof.archived.toc, &objects),
+        &facts.large_objects,
+        &proof.wanted.restore,
+    ));
     if proof.wanted.disable_triggers {
         outcome.extend(beside::foreign_keys(proof, &facts).await?);
     }
