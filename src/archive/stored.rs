@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use super::blocks::{Packing, unpacked};
 use super::prefix::MARK;
-use super::store::{Objects, Store};
+use super::store::{self, Store};
 use super::tar::{self, Member};
 use super::{Algorithm, ArchiveError, Decoder, MANIFEST, TOC};
 use crate::model::{Bytes, DumpId, Oid};
@@ -40,8 +40,11 @@ pub struct Stored {
     /// Its table of contents.
     pub toc: Toc,
     rows: HashMap<DumpId, Place>,
-    objects: BTreeMap<Oid, Place>,
+    objects: Objects,
 }
+
+/// Where each large object is, and the `BLOBS` entry that it is listed by.
+type Objects = BTreeMap<Oid, (DumpId, Place)>;
 
 /// Where something is.
 #[derive(Debug, Clone)]
@@ -57,7 +60,7 @@ pub struct Place {
 #[derive(Debug, Clone)]
 enum Form {
     File(Algorithm),
-    Object(Algorithm, Objects),
+    Object(Algorithm, store::Objects),
     Member(Member),
     Chunks {
         int_size: u8,
@@ -98,12 +101,12 @@ impl Stored {
 
     /// Where the content of a large object is.
     pub fn object(&self, oid: Oid) -> Option<&Place> {
-        self.objects.get(&oid)
+        self.objects.get(&oid).map(|(_, place)| place)
     }
 
-    /// All large objects.
-    pub fn objects(&self) -> impl Iterator<Item = Oid> {
-        self.objects.keys().copied()
+    /// All large objects, each with the `BLOBS` entry that it is listed by.
+    pub fn objects(&self) -> impl Iterator<Item = (Oid, DumpId)> {
+        self.objects.iter().map(|(oid, (list, _))| (*oid, *list))
     }
 }
 
@@ -317,7 +320,8 @@ fn of_files(files: &dyn Files, toc: Toc) -> Result<(Stored, BTreeSet<String>), A
         }
         for (oid, name) in listed(&place)? {
             let of = format!("the content of large object {oid}");
-            if objects.insert(oid, find(&name, of)?).is_some() {
+            let listed = (entry.dump_id, find(&name, of)?);
+            if objects.insert(oid, listed).is_some() {
                 return Err(place.broken(&format!("large object {oid} is in two lists")));
             }
         }
