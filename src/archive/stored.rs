@@ -108,6 +108,20 @@ impl Stored {
     pub fn objects(&self) -> impl Iterator<Item = (Oid, DumpId)> {
         self.objects.iter().map(|(oid, (list, _))| (*oid, *list))
     }
+
+    /// Whether an object's file would read as well if it had been cut off: there is no compression, which has an end, or there is
+    /// nothing in the file, as `pg_dump` may write for an empty object. Rows have a last line, and blocks and members a length.
+    pub fn has_open_end(&self, oid: Oid) -> bool {
+        let Some(place) = self.object(oid) else {
+            return false;
+        };
+        match place.form {
+            Form::File(algorithm) | Form::Object(algorithm, _) => {
+                algorithm == Algorithm::None || place.stored == Some(Bytes(0))
+            }
+            Form::Member(_) | Form::Chunks { .. } => false,
+        }
+    }
 }
 
 impl Place {
@@ -355,5 +369,39 @@ fn has_data(entry: &Entry) -> bool {
     match &entry.data {
         DataPlace::File(name) => !name.is_empty(),
         DataPlace::Offset { state, .. } => *state != OffsetState::NoData,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::toc::testing::{entry, toc};
+
+    #[test]
+    fn what_a_cut_would_not_show_in_is_known() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let list = Entry {
+            data: DataPlace::File("blobs_7.toc".into()),
+            ..entry("BLOBS")
+        };
+        let bytes = toc(vec![list]).to_bytes().expect("writable");
+        let files: [(&str, &[u8]); 6] = [
+            (TOC, &bytes),
+            (
+                "blobs_7.toc",
+                b"1 blob_1.dat\n2 blob_2.dat\n3 blob_3.dat\n4 blob_4.dat\n",
+            ),
+            ("blob_1.dat", b"x"),
+            ("blob_2.dat.gz", b"x"),
+            ("blob_3.dat.lz4", b"x"),
+            ("blob_4.dat.lz4", b""),
+        ];
+        for (name, content) in files {
+            std::fs::write(dir.path().join(name), content).expect("written");
+        }
+        let stored = Stored::open(dir.path()).expect("all is there");
+        let open = |oid| stored.has_open_end(Oid(oid));
+        assert_eq!([1, 2, 3, 4, 5].map(open), [true, false, false, true, false]);
+        assert!(stored.objects().all(|(_, list)| list == DumpId(7)));
     }
 }

@@ -72,14 +72,15 @@ pub(super) async fn prove(
             salvage::tell_losses(losses, &emitter);
         }
     } else {
-        let manifest = if let Some(manifest) = proof.manifest.take() {
-            of_the_part(&proof, manifest)
+        let (manifest, open_ends) = if let Some(manifest) = proof.manifest.take() {
+            (of_the_part(&proof, manifest), None)
         } else {
             session.step("putting together what the archive holds");
-            held::in_files(&proof).await?
+            (held::in_files(&proof).await?, held::open_ends(&proof))
         };
         session.step("comparing the target with the archive");
         let mut outcome = compare(&proof, &manifest, &emit).await?;
+        outcome.notes.extend(open_ends);
         if let Some(losses) = &proof.losses {
             let directory = session.output.run_dir().path();
             let places = (directory, &emitter);
