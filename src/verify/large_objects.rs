@@ -57,9 +57,9 @@ pub fn compare_archived(
     let mut outcome = Outcome::default();
     let (mut wanted, mut found) = (Vec::new(), Vec::new());
     for object in there {
-        let noted = noted(object.oid, &notes);
-        found.push(as_far_as_noted(object, &noted.owner, options));
-        wanted.push(noted);
+        let ours = noted(object.oid, &notes);
+        found.push(as_far_as_noted(object, &ours.owner, options));
+        wanted.push(ours);
     }
     if wanted.is_empty() {
         return outcome;
