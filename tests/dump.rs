@@ -485,6 +485,17 @@ fn damage_to_a_file_is_found() {
     }
 }
 
+/// By stock `pg_dump`: a directory with a table of contents, and nothing else.
+fn pg_dump_of_definitions(source: &str, to: &Path) {
+    let output = Command::new(newest_tools().join("pg_dump"))
+        .args(["-Fd", "-s", "-f"])
+        .arg(to)
+        .args(["-d", source])
+        .output()
+        .expect("pg_dump starts");
+    assert!(output.status.success(), "{output:?}");
+}
+
 /// What a server holds is compared with the manifest, and what differs is named.
 #[test]
 fn a_server_that_differs_from_the_archive_is_found() {
@@ -501,6 +512,38 @@ fn a_server_that_differs_from_the_archive_is_found() {
     }
     let same = verify_with(&toc, &newest_tools(), &["--target", &to]);
     assert_eq!(same.status, 0, "{same}");
+    // Of the same database, and of another moment: nobody knows what is in it.
+    let another = run.path("another");
+    pg_dump_of_definitions(&to, &another);
+    fs::copy(another.join("toc.dat"), toc.join("toc.dat")).expect("copied");
+    let list = Pgconvoy::new(["list".as_ref(), toc.as_os_str()]).run();
+    for refused in [verify_with(&toc, &newest_tools(), &["--target", &to]), list] {
+        assert_eq!(refused.status, 4, "{refused}");
+        assert!(refused.stderr.contains("toc.dat: its content"), "{refused}");
+    }
+    let of_one = |what: &str| {
+        format!(
+            "do $$ declare one oid := min(oid) from pg_largeobject_metadata; \
+             begin execute format('{what}', one); end $$"
+        )
+    };
+    source.psql("large", "create role another");
+    let alone = ["--target", &to, "--no-acl", "--no-comments", "--no-owner"];
+    for (damage, object) in [
+        ("comment on large object %s is ''one''", "comment: none"),
+        (
+            "grant select on large object %s to another",
+            "grants: SELECT to postgres",
+        ),
+        ("alter large object %s owner to another", "owner: postgres"),
+    ] {
+        source.psql("large", &of_one(damage));
+        let found = verify_with(&archive, &newest_tools(), &["--target", &to]);
+        assert_eq!(found.status, 3, "{damage}: {found}");
+        assert!(found.stderr.contains(object), "{damage}: {found}");
+        let left_out = verify_with(&archive, &newest_tools(), &alone);
+        assert_eq!(left_out.status, 0, "{damage}: {left_out}");
+    }
     for (damage, object) in [
         ("update t set v = v || 'x' where id = 4711", "public.t"),
         ("delete from no_columns", "public.no_columns"),
@@ -635,6 +678,19 @@ fn a_dump_belongs_to_one_run_and_one_snapshot() {
     assert_eq!(over.status, 0, "{over}");
     assert!(over.stderr.contains("nothing to resume"), "{over}");
     assert!(!killed.path("archive.unfinished.journal").exists());
+    // What is under its name by now may be another dump's.
+    let text = fs::read_to_string(killed.path(RUN_DIR).join("run.json")).expect("read");
+    for (field, value) in [("compression", "zstd"), ("source_identity", "another")] {
+        let mut request: Value = serde_json::from_str(&text).expect("JSON");
+        match &mut request[field] {
+            Value::Object(identity) => identity.insert("database".to_owned(), value.into()),
+            plain => Some(std::mem::replace(plain, value.into())),
+        };
+        fs::write(killed.path(RUN_DIR).join("run.json"), request.to_string()).expect("written");
+        let refused = resume(&killed);
+        assert_eq!(refused.status, 2, "{field}: {refused}");
+        assert!(refused.stderr.contains("is another dump's"), "{refused}");
+    }
 }
 
 #[test]
@@ -701,6 +757,9 @@ fn an_interrupted_dump_is_resumed() {
     assert_eq!(stopped.status, 5, "{stopped}");
     assert!(stopped.stderr.contains("pgconvoy resume"), "{stopped}");
     assert!(!stopped.path(ARCHIVE).exists(), "{stopped}");
+    // What a session leaves that is killed: a piece that waited for its turn.
+    let piece = stopped.path("archive.unfinished").join("9.dat.gz.part-3");
+    fs::write(piece, "x").expect("written");
     let again = resume(&stopped);
     assert_eq!(again.status, 0, "{again}");
     assert!(

@@ -172,6 +172,8 @@ fn restores_whatever_wrote_it(major: u32) {
         let sentence = report(&run)["sentence"].as_str().map(str::to_owned);
         let sentence = sentence.unwrap_or_default();
         assert!(sentence.contains("no manifest"), "{sentence}");
+        let is_open = run.stderr.contains("whether such a file ends too early");
+        assert_eq!(is_open, name == "directory", "{name}: {run}");
     }
     let piped = dir.path().join("piped");
     pg_dump_into_pipe(&tools, &source, "zoo", &piped);

@@ -1,7 +1,7 @@
 //! The files of an archive against its manifest: nothing missing, cut short, changed or added, and in each file the rows
 //! that it must hold.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use super::prefix::MARK;
 use super::store::Store;
 use super::{
-    Algorithm, ArchiveError, Codec, Content, Decoder, FileFacts, Line, MANIFEST, Manifest, Summed,
+    Algorithm, ArchiveError, Codec, Content, Decoder, FileFacts, Line, Manifest, Summed,
     Unfinished, read_large_object, read_rows,
 };
 
@@ -182,10 +182,9 @@ fn noted(line: &Line) -> Vec<(Subject<'_>, Option<&String>)> {
 
 /// What is there and not in the manifest.
 fn surplus(there: &BTreeMap<String, u64>, manifest: &Manifest) -> Vec<Problem> {
-    let known: BTreeSet<&str> = manifest.files().map(|(name, _)| name).collect();
-    let is_ours = |name: &str| [MANIFEST, MARK].contains(&name) || known.contains(name);
-    let names = there.keys().filter(|name| !is_ours(name));
+    let names = manifest.surplus(there.keys());
     names
+        .filter(|name| *name != MARK)
         .map(|name| Problem {
             file: name.clone(),
             object: None,

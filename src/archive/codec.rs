@@ -401,6 +401,8 @@ mod tests {
             let file = compressed(Codec::from(algorithm), &parts);
             let back = read(algorithm, &file).expect("reads");
             assert!(back == parts.concat(), "{algorithm:?}");
+            let nothing = matches!(algorithm, Algorithm::None | Algorithm::Lz4);
+            assert_eq!(read(algorithm, &[]).is_ok(), nothing, "{algorithm:?}");
             if algorithm == Algorithm::None {
                 continue;
             }

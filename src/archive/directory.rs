@@ -9,6 +9,7 @@ use std::io::{self, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use super::store::Store;
 use super::{ArchiveError, MANIFEST, Manifest};
 
 /// The directory of an archive that is being written.
@@ -101,8 +102,21 @@ impl Directory {
         opened.map_err(ArchiveError::file("reading", &path))
     }
 
-    /// Everything to disk, the manifest, and the name.
+    /// Takes away what is not in the manifest: a session that was killed has left a piece that waited for its turn, or the file of a
+    /// table that has another name by now.
+    fn remove_surplus(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
+        let there = Store::Local(self.path.clone()).files();
+        let there = there.map_err(ArchiveError::file("looking into", &self.path))?;
+        for name in manifest.surplus(there.keys()) {
+            let path = self.path.join(name);
+            fs::remove_file(&path).map_err(ArchiveError::file("removing", &path))?;
+        }
+        Ok(())
+    }
+
+    /// Nothing besides, everything to disk, the manifest, and the name.
     pub fn finish(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
+        self.remove_surplus(manifest)?;
         self.sync()?;
         let part = self.path.join(format!("{MANIFEST}.unfinished"));
         let whole = self.path.join(MANIFEST);
@@ -139,5 +153,25 @@ fn is_free(path: &Path) -> Result<bool, ArchiveError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(false),
         Err(error) => Err(ArchiveError::file("looking into", path)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_session_has_left_is_not_in_the_archive() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let name = dir.path().join("archive");
+        let directory = Directory::of(&name);
+        directory.begin().expect("nothing is there");
+        for file in ["toc.dat", "9.dat.part-3"] {
+            directory.file(file).map(drop).expect("made");
+        }
+        directory.finish(&Manifest::of_nothing()).expect("finished");
+        let there = Store::Local(name).files().expect("listed");
+        let there: Vec<&str> = there.keys().map(String::as_str).collect();
+        assert_eq!(there, [MANIFEST, "toc.dat"]);
     }
 }

@@ -79,7 +79,13 @@ impl Journal {
             Err((_, Errno::EWOULDBLOCK)) => return Err(ArchiveError::Busy { path }),
             Err((_, error)) => return Err(ArchiveError::file("locking", &path)(error.into())),
         };
-        let found = read(&file).map_err(ArchiveError::file("reading", &path))?;
+        let (found, whole) = read(&file).map_err(ArchiveError::file("reading", &path))?;
+        // What follows would stand in one line with what was cut off, and be lost with it.
+        let cut = file.set_len(whole);
+        cut.map_err(ArchiveError::file(
+            "cutting off what is not whole of",
+            &path,
+        ))?;
         Ok((Self { file, path }, found))
     }
 
@@ -116,23 +122,32 @@ impl Journal {
     }
 }
 
-fn read(file: &File) -> io::Result<Option<Noted>> {
-    let mut texts = BufReader::new(file).lines();
-    let header = texts.next().transpose()?;
-    let Some(header) = header.and_then(|text| serde_json::from_str(&text).ok()) else {
-        return Ok(None);
+/// What is in it, and how many bytes of it are to stay: lines that are whole.
+fn read(file: &File) -> io::Result<(Option<Noted>, u64)> {
+    let mut from = BufReader::new(file);
+    let mut text = Vec::new();
+    // A line may be cut off anywhere, also within a character.
+    let mut next = |text: &mut Vec<u8>| -> io::Result<Option<u64>> {
+        text.clear();
+        let length = from.read_until(b'\n', text)?;
+        Ok(text.ends_with(b"\n").then_some(length as u64))
+    };
+    let length = next(&mut text)?;
+    let header = length.zip(serde_json::from_slice::<Header>(&text).ok());
+    let Some((mut whole, header)) = header else {
+        // Nobody's, or not understood: that is left as it is.
+        return Ok((None, file.metadata()?.len()));
     };
     let mut lines: BTreeMap<String, Line> = BTreeMap::new();
-    for text in texts {
-        let Ok(line) = serde_json::from_str::<Line>(&text?) else {
+    while let Some(length) = next(&mut text)? {
+        let Ok(line) = serde_json::from_slice::<Line>(&text) else {
             break;
         };
+        whole += length;
         lines.insert(line.key(), line);
     }
-    Ok(Some(Noted {
-        header,
-        lines: lines.into_values().collect(),
-    }))
+    let lines = lines.into_values().collect();
+    Ok((Some(Noted { header, lines }), whole))
 }
 
 impl Line {
@@ -144,5 +159,54 @@ impl Line {
                 .first()
                 .map_or(String::new(), |object| object.file.clone()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_cut_off_within_a_character_is_no_line_and_nothing_is_lost_behind_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let archive = Unfinished::of(&dir.path().join("archive"), dir.path()).expect("a path");
+        let header = Header {
+            run: "größe".to_owned(),
+            holder: serde_json::Value::Null,
+        };
+        let line = |table: &str| Line::Table {
+            facts: TableFacts {
+                dump_id: crate::model::DumpId(1),
+                table: crate::model::QualifiedName::new("s", table),
+                columns: Vec::new(),
+                file: format!("{table}.dat"),
+                on_disk: super::super::FileFacts::default(),
+                content: super::super::Content::default(),
+            },
+            counted: None,
+            tags: BTreeMap::new(),
+        };
+        let lines = [line("größe"), line("länge")];
+        let (mut journal, found) = Journal::open(&archive).expect("new");
+        assert_eq!(found, None);
+        journal.begin(&header).expect("written");
+        journal.note(&lines[0]).expect("written");
+        drop(journal);
+        let whole = fs::read(archive.journal()).expect("read");
+        let cut = serde_json::to_vec(&lines[1]).expect("JSON");
+        let within = cut
+            .iter()
+            .position(|byte| *byte == 0xc3)
+            .expect("an umlaut");
+        fs::write(archive.journal(), [&whole[..], &cut[..=within]].concat()).expect("written");
+        let (mut journal, found) = Journal::open(&archive).expect("there");
+        assert_eq!(found.map(|found| found.lines), Some(lines[..1].to_vec()));
+        journal.note(&lines[1]).expect("written");
+        drop(journal);
+        let (_, found) = Journal::open(&archive).expect("there");
+        assert_eq!(
+            found.map(|found| (found.header, found.lines)),
+            Some((header, lines.to_vec()))
+        );
     }
 }

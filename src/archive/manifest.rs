@@ -7,6 +7,7 @@
 //!
 //! The last line is a hash, too: of all bytes of the manifest before its digits. What is changed in the manifest itself shows.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
@@ -228,6 +229,15 @@ impl Manifest {
         Ok(bytes)
     }
 
+    /// Of these names those that it does not have.
+    pub(super) fn surplus<'a>(
+        &self,
+        there: impl Iterator<Item = &'a String>,
+    ) -> impl Iterator<Item = &'a String> {
+        let known: BTreeSet<String> = self.files().map(|(name, _)| name.to_owned()).collect();
+        there.filter(move |name| *name != MANIFEST && !known.contains(*name))
+    }
+
     /// Every file that it names, with what that must be: `toc.dat` first.
     pub fn files(&self) -> impl Iterator<Item = (&str, FileFacts)> {
         let tables = self.tables.iter();
@@ -278,11 +288,10 @@ fn from_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn manifest() -> Manifest {
-        Manifest {
+impl Manifest {
+    /// Of a database without anything in it.
+    pub(super) fn of_nothing() -> Self {
+        Self {
             format: FORMAT,
             pgconvoy_version: "0".to_owned(),
             finished_at: DateTime::UNIX_EPOCH,
@@ -305,6 +314,15 @@ mod tests {
             large_object_lists: Vec::new(),
             losses: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        Manifest::of_nothing()
     }
 
     #[test]

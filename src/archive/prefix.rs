@@ -19,19 +19,23 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use chrono::Utc;
 use serde::{Deserialize, Serialize};
 
 use super::store::{Begun, Objects, Store, StoreError, Upload};
-use super::{ArchiveError, MANIFEST};
+use super::{ArchiveError, MANIFEST, Manifest};
 
 /// The mark's name.
 pub const MARK: &str = "pgconvoy.unfinished.json";
 
 /// What is in it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Mark {
     /// The run that writes: its directory.
     run: PathBuf,
+    /// Which of its attempts to begin has set it: two machines may have directories of one name.
+    #[serde(default)]
+    begun: String,
 }
 
 /// The objects of an archive that is being written.
@@ -101,24 +105,50 @@ impl Prefix {
         if self.while_doing("looking into", self.objects.is_empty())? {
             return Ok(());
         }
-        Err(ArchiveError::Exists {
-            path: self.path().to_owned(),
-        })
+        Err(self.is_taken())
     }
 
     pub fn begin(&self) -> Result<(), ArchiveError> {
         self.is_free()?;
-        self.set_mark()
+        self.take()
+    }
+
+    /// Others may find it free at the same moment. Which of them was first says the store, if it can write on a condition; otherwise
+    /// whose mark is still there has it, as far as one look can tell.
+    fn take(&self) -> Result<(), ArchiveError> {
+        let mark = self.new_mark();
+        let put = self.objects.put_new(MARK, self.text_of(&mark)?);
+        // One that is there may be this one, if the first answer was lost.
+        self.while_doing("writing", put)?;
+        match self.mark()? {
+            Some(there) if there == mark => Ok(()),
+            _ => Err(self.is_taken()),
+        }
     }
 
     fn set_mark(&self) -> Result<(), ArchiveError> {
-        let mark = Mark {
-            run: self.run.clone(),
-        };
-        let text = serde_json::to_vec(&mark).map_err(io::Error::from);
-        let text = text.map_err(ArchiveError::file("writing", self.path()))?;
-        let put = self.objects.put(MARK, Bytes::from(text));
+        let put = self.objects.put(MARK, self.text_of(&self.new_mark())?);
         self.while_doing("writing", put.map(drop))
+    }
+
+    fn new_mark(&self) -> Mark {
+        let now = Utc::now().timestamp_nanos_opt().unwrap_or_default();
+        Mark {
+            run: self.run.clone(),
+            begun: format!("{now:x}-{:x}", std::process::id()),
+        }
+    }
+
+    fn text_of(&self, mark: &Mark) -> Result<Bytes, ArchiveError> {
+        let text = serde_json::to_vec(mark).map_err(io::Error::from);
+        let text = text.map_err(ArchiveError::file("writing", self.path()))?;
+        Ok(Bytes::from(text))
+    }
+
+    fn is_taken(&self) -> ArchiveError {
+        ArchiveError::Exists {
+            path: self.path().to_owned(),
+        }
     }
 
     /// Whose run it is that writes here, if any does.
@@ -149,9 +179,7 @@ impl Prefix {
     pub fn check_mark(&self) -> Result<(), ArchiveError> {
         match self.mark()? {
             Some(mark) if mark.run == self.run => Ok(()),
-            _ => Err(ArchiveError::Exists {
-                path: self.path().to_owned(),
-            }),
+            _ => Err(self.is_taken()),
         }
     }
 
@@ -196,8 +224,54 @@ impl Prefix {
         Ok(is_same)
     }
 
+    /// Takes away what is not in the manifest.
+    pub fn remove_surplus(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
+        let there = self.while_doing("looking into", self.objects.list())?;
+        for name in manifest.surplus(there.keys()).filter(|name| *name != MARK) {
+            self.while_doing("clearing up", self.objects.remove(name))?;
+        }
+        Ok(())
+    }
+
     pub fn put_away(&self) -> Result<(), ArchiveError> {
         self.begun.forget()?;
         self.while_doing("clearing up", self.objects.remove(MARK))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_that_begin_at_the_same_moment_one_has_begun() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let objects = Objects::in_memory();
+        let of_run = |run: &str| Prefix::of(objects.clone(), &dir.path().join(run));
+        let (one, other) = (of_run("one"), of_run("other"));
+        one.is_free().expect("nothing is there");
+        other.is_free().expect("nothing is there");
+        one.take().expect("it is the first");
+        // Also if its directory is called the same, on another machine.
+        for late in [other, of_run("one")] {
+            assert!(matches!(late.take(), Err(ArchiveError::Exists { .. })));
+        }
+        one.check_mark().expect("it is still there");
+    }
+
+    #[test]
+    fn what_the_manifest_does_not_name_is_taken_away() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let prefix = Prefix::of(Objects::in_memory(), dir.path());
+        prefix.begin().expect("nothing is there");
+        for name in ["toc.dat", "9.dat"] {
+            let put = prefix.objects.put(name, Bytes::from_static(b"x"));
+            put.expect("written");
+        }
+        let manifest = Manifest::of_nothing();
+        prefix.remove_surplus(&manifest).expect("removed");
+        let there = prefix.objects.list().expect("listed");
+        let there: Vec<&str> = there.keys().map(String::as_str).collect();
+        assert_eq!(there, [MARK, "toc.dat"]);
     }
 }

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use super::blocks::{Packing, unpacked};
 use super::prefix::MARK;
-use super::store::{Objects, Store};
+use super::store::{self, Store};
 use super::tar::{self, Member};
 use super::{Algorithm, ArchiveError, Decoder, MANIFEST, TOC};
 use crate::model::{Bytes, DumpId, Oid};
@@ -40,8 +40,11 @@ pub struct Stored {
     /// Its table of contents.
     pub toc: Toc,
     rows: HashMap<DumpId, Place>,
-    objects: BTreeMap<Oid, Place>,
+    objects: Objects,
 }
+
+/// Where each large object is, and the `BLOBS` entry that it is listed by.
+type Objects = BTreeMap<Oid, (DumpId, Place)>;
 
 /// Where something is.
 #[derive(Debug, Clone)]
@@ -57,7 +60,7 @@ pub struct Place {
 #[derive(Debug, Clone)]
 enum Form {
     File(Algorithm),
-    Object(Algorithm, Objects),
+    Object(Algorithm, store::Objects),
     Member(Member),
     Chunks {
         int_size: u8,
@@ -98,12 +101,26 @@ impl Stored {
 
     /// Where the content of a large object is.
     pub fn object(&self, oid: Oid) -> Option<&Place> {
-        self.objects.get(&oid)
+        self.objects.get(&oid).map(|(_, place)| place)
     }
 
-    /// All large objects.
-    pub fn objects(&self) -> impl Iterator<Item = Oid> {
-        self.objects.keys().copied()
+    /// All large objects, each with the `BLOBS` entry that it is listed by.
+    pub fn objects(&self) -> impl Iterator<Item = (Oid, DumpId)> {
+        self.objects.iter().map(|(oid, (list, _))| (*oid, *list))
+    }
+
+    /// Whether an object's file would read as well if it had been cut off: there is no compression, which has an end, or there is
+    /// nothing in the file, as `pg_dump` may write for an empty object. Rows have a last line, and blocks and members a length.
+    pub fn has_open_end(&self, oid: Oid) -> bool {
+        let Some(place) = self.object(oid) else {
+            return false;
+        };
+        match place.form {
+            Form::File(algorithm) | Form::Object(algorithm, _) => {
+                algorithm == Algorithm::None || place.stored == Some(Bytes(0))
+            }
+            Form::Member(_) | Form::Chunks { .. } => false,
+        }
     }
 }
 
@@ -317,7 +334,8 @@ fn of_files(files: &dyn Files, toc: Toc) -> Result<(Stored, BTreeSet<String>), A
         }
         for (oid, name) in listed(&place)? {
             let of = format!("the content of large object {oid}");
-            if objects.insert(oid, find(&name, of)?).is_some() {
+            let listed = (entry.dump_id, find(&name, of)?);
+            if objects.insert(oid, listed).is_some() {
                 return Err(place.broken(&format!("large object {oid} is in two lists")));
             }
         }
@@ -351,5 +369,39 @@ fn has_data(entry: &Entry) -> bool {
     match &entry.data {
         DataPlace::File(name) => !name.is_empty(),
         DataPlace::Offset { state, .. } => *state != OffsetState::NoData,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::toc::testing::{entry, toc};
+
+    #[test]
+    fn what_a_cut_would_not_show_in_is_known() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let list = Entry {
+            data: DataPlace::File("blobs_7.toc".into()),
+            ..entry("BLOBS")
+        };
+        let bytes = toc(vec![list]).to_bytes().expect("writable");
+        let files: [(&str, &[u8]); 6] = [
+            (TOC, &bytes),
+            (
+                "blobs_7.toc",
+                b"1 blob_1.dat\n2 blob_2.dat\n3 blob_3.dat\n4 blob_4.dat\n",
+            ),
+            ("blob_1.dat", b"x"),
+            ("blob_2.dat.gz", b"x"),
+            ("blob_3.dat.lz4", b"x"),
+            ("blob_4.dat.lz4", b""),
+        ];
+        for (name, content) in files {
+            std::fs::write(dir.path().join(name), content).expect("written");
+        }
+        let stored = Stored::open(dir.path()).expect("all is there");
+        let open = |oid| stored.has_open_end(Oid(oid));
+        assert_eq!([1, 2, 3, 4, 5].map(open), [true, false, false, true, false]);
+        assert!(stored.objects().all(|(_, list)| list == DumpId(7)));
     }
 }

@@ -34,7 +34,11 @@ impl ListArgs {
             Err(ArchiveError::File { .. }) if !archive.has_files() => None,
             Err(error) => return Err(error.into()),
         };
-        let toc = archive.toc()?;
+        let toc = match &manifest {
+            Some(manifest) => archive.toc_of(manifest),
+            None => archive.toc(),
+        };
+        let toc = toc.map_err(Failure::refused_archive)?;
         let written = write(&toc, manifest.as_ref());
         written.map_err(|error| Failure::file("writing to", "stdout".as_ref(), &error))?;
         Ok(ExitStatus::Proven)

@@ -48,6 +48,23 @@ impl From<ArchiveError> for Failure {
     }
 }
 
+impl Failure {
+    /// For an archive that is looked at before anything is done with it.
+    pub fn refused_archive(error: ArchiveError) -> Self {
+        let is_broken = matches!(error, ArchiveError::Data { .. } | ArchiveError::Contents(_));
+        let failure = Self::from(error);
+        if !is_broken {
+            return failure;
+        }
+        Self {
+            hint: Some(
+                "Nothing was touched. Use another copy of the archive, or dump again.".to_owned(),
+            ),
+            ..failure.with_status(ExitStatus::NoGo)
+        }
+    }
+}
+
 impl From<DumpError> for Failure {
     fn from(error: DumpError) -> Self {
         match error {

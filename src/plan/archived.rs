@@ -19,8 +19,8 @@ use super::PlanError;
 pub struct ArchiveData {
     /// How many rows each `TABLE DATA` entry has, and bytes of text; estimates, if nobody counted.
     pub sizes: HashMap<DumpId, (Rows, Bytes)>,
-    /// Large objects that are in it.
-    pub objects: Vec<Oid>,
+    /// Large objects that are in it, each with the `BLOBS` entry that it is listed by.
+    pub objects: BTreeMap<Oid, DumpId>,
     /// The encoding of the rows, which the table of contents had as well before it was read.
     pub encoding: String,
 }
@@ -437,10 +437,7 @@ impl<'a> Reading<'a> {
     }
 
     fn large_objects(&self) -> Vec<LargeObject> {
-        if self.of_kind("BLOBS").next().is_none() {
-            // They are in the archive, and not in the part of it that is restored.
-            return Vec::new();
-        }
+        let lists: BTreeSet<DumpId> = self.of_kind("BLOBS").map(|list| list.dump_id).collect();
         let mut owners: HashMap<Oid, &Text> = HashMap::new();
         let described = self.toc.entries.iter();
         for entry in
@@ -457,8 +454,10 @@ impl<'a> Reading<'a> {
             owners.extend(oids.map(|oid| (Oid(oid), owner)));
         }
         let objects = self.data.objects.iter();
+        // The others are in the archive, and not in the part of it that is restored.
         objects
-            .map(|&oid| LargeObject {
+            .filter(|(_, list)| lists.contains(*list))
+            .map(|(&oid, _)| LargeObject {
                 oid,
                 owner: owners
                     .get(&oid)

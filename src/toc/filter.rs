@@ -49,6 +49,22 @@ impl RestoreOptions {
             .map(|(_, option)| option)
     }
 
+    /// With what these options leave out, as [`Self::options`] names them; of others nothing is said here.
+    #[must_use]
+    pub fn and(self, options: &[String]) -> Self {
+        let has = |option: &str| options.iter().any(|one| one == option);
+        Self {
+            no_owner: self.no_owner || has("--no-owner"),
+            no_acl: self.no_acl || has("--no-acl"),
+            no_tablespaces: self.no_tablespaces || has("--no-tablespaces"),
+            no_comments: self.no_comments || has("--no-comments"),
+            no_publications: self.no_publications || has("--no-publications"),
+            no_subscriptions: self.no_subscriptions || has("--no-subscriptions"),
+            no_security_labels: self.no_security_labels || has("--no-security-labels"),
+            ..self
+        }
+    }
+
     /// Why the entry is not restored, as a clause; `None` if it is.
     pub fn leaves_out(&self, entry: &Entry) -> Option<&'static str> {
         let desc = entry.desc.as_str();

@@ -1,10 +1,11 @@
-//! Large objects, without their content: that each is there, whose it is, who may use it, and what is said of it.
+//! Large objects, without their content: that each is there, whose it is, who may use it, and what is said of it. The other side
+//! may be an archive.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::LargeObject;
-use crate::model::{DifferenceKind, Oid, shown_ident};
-use crate::toc::RestoreOptions;
+use crate::catalog::{LargeObject, LargeObjectGrant, in_full};
+use crate::model::{DifferenceKind, Oid, Unverified, shown_ident};
+use crate::toc::{LargeObjectNotes, RestoreOptions, Toc};
 
 use super::Outcome;
 
@@ -41,6 +42,70 @@ pub fn compare(
     }
     outcome.count("owners and grants of large objects", source.len());
     outcome
+}
+
+/// Compares owners, grants and comments of the large objects of an archive, whose table of contents is in UTF-8, with those of a
+/// server. That one is missing, or there besides, is found by whoever compares their content.
+pub fn compare_archived(
+    (toc, archived): (&Toc, &[Oid]),
+    there: &[LargeObject],
+    options: &RestoreOptions,
+) -> Outcome {
+    let archived: BTreeSet<Oid> = archived.iter().copied().collect();
+    let there = there.iter().filter(|object| archived.contains(&object.oid));
+    let notes = toc.large_object_notes();
+    let mut outcome = Outcome::default();
+    let (mut wanted, mut found) = (Vec::new(), Vec::new());
+    for object in there {
+        let ours = noted(object.oid, &notes);
+        found.push(as_far_as_noted(object, &ours.owner, options));
+        wanted.push(ours);
+    }
+    if wanted.is_empty() {
+        return outcome;
+    }
+    outcome.extend(compare(&wanted, &found, options));
+    let unclear = notes.not_understood.iter();
+    let unclear = unclear.filter(|oid| oid.0 == 0 || archived.contains(oid));
+    outcome.unverified.extend(unclear.map(|oid| Unverified {
+        class: "large object".to_owned(),
+        object: oid.to_string(),
+        because: "what the archive says of its grants or its comment is not understood".to_owned(),
+    }));
+    outcome
+}
+
+/// What an archive says of an object.
+fn noted(oid: Oid, notes: &LargeObjectNotes) -> LargeObject {
+    let granted = notes.grants.get(&oid);
+    let grant =
+        |((grantee, privilege), grantable): (&(Option<String>, String), &bool)| LargeObjectGrant {
+            grantee: grantee.clone(),
+            privilege: privilege.clone(),
+            grantable: *grantable,
+        };
+    LargeObject {
+        oid,
+        owner: notes.owners.get(&oid).cloned().unwrap_or_default(),
+        comment: notes.comments.get(&oid).map(|text| in_full(text)),
+        grants: granted.map(|granted| granted.iter().map(grant).collect()),
+    }
+}
+
+/// What a server has, without that which an archive by these options does not say.
+fn as_far_as_noted(object: &LargeObject, owner: &str, options: &RestoreOptions) -> LargeObject {
+    let mut object = object.clone();
+    // An archive without owners, whose objects are whose they may be.
+    if owner.is_empty() {
+        object.owner.clear();
+    }
+    // What the owner then may do is nothing that is compared without owners.
+    if options.no_owner
+        && let Some(grants) = &mut object.grants
+    {
+        grants.retain(|grant| grant.grantee.as_deref() != Some(owner));
+    }
+    object
 }
 
 fn named(oid: Oid) -> (&'static str, String) {
@@ -115,7 +180,8 @@ fn in_words(privileges: &Privileges) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::LargeObjectGrant;
+    use crate::toc::Entry;
+    use crate::toc::testing::{entry, toc};
 
     fn object(oid: u32, owner: &str, grants: Option<&[(Option<&str>, &str)]>) -> LargeObject {
         let grant = |&(grantee, privilege): &(Option<&str>, &str)| LargeObjectGrant {
@@ -179,6 +245,38 @@ mod tests {
             ..no_owner
         };
         assert_eq!(found(&source, &ungranted, no_acl), [""; 0]);
+    }
+
+    #[test]
+    fn what_an_archive_says_counts_and_what_was_left_out_of_it_is_not_missed() {
+        let blob = Entry {
+            tag: "7".into(),
+            owner: Some("ann".into()),
+            ..entry("BLOB")
+        };
+        let archive = toc(vec![blob]);
+        let granted: &[_] = &[(Some("ann"), "SELECT"), (Some("bob"), "SELECT")];
+        let there = [
+            LargeObject {
+                comment: Some("a word".to_owned()),
+                ..object(7, "ann", Some(granted))
+            },
+            object(8, "bob", None),
+        ];
+        let all = RestoreOptions::default();
+        let found = |there: &[LargeObject], options: &RestoreOptions| {
+            compare_archived((&archive, &[Oid(7)]), there, options).differences
+        };
+        let [one] = &found(&there, &all)[..] else {
+            panic!("a difference of the one that is in the archive")
+        };
+        assert!(one.detail.contains("bob"), "{}", one.detail);
+        assert!(one.detail.contains("a word"), "{}", one.detail);
+        let other_owner = [object(7, "bob", None)];
+        assert_eq!(found(&other_owner, &all).len(), 1);
+        let left_out = ["--no-acl", "--no-comments", "--schema=s"].map(str::to_owned);
+        assert_eq!(found(&there, &all.and(&left_out)), []);
+        assert_eq!(found(&other_owner, &all.and(&left_out)).len(), 1);
     }
 
     #[test]

@@ -47,7 +47,9 @@ mod waiver;
 pub use catalog::{Hidden, Observed, QUERIES, State, compare as compare_catalogs, states};
 pub use constraints::KeyTriggers;
 pub use excluded::excluded_are_empty;
-pub use large_objects::compare as compare_large_objects;
+pub use large_objects::{
+    compare as compare_large_objects, compare_archived as compare_archived_large_objects,
+};
 pub use opening::before_opening;
 pub use outcome::Outcome;
 pub use readiness::{Readiness, findings as readiness_findings, outlook};

@@ -224,7 +224,7 @@ fn content(archive: &Path) -> Result<Vec<String>, String> {
         }
         content.push(format!("{rows:?}"));
     }
-    for oid in stored.objects() {
+    for (oid, _) in stored.objects() {
         let place = stored.object(oid).expect("it is listed");
         let read = place
             .open()
@@ -233,6 +233,29 @@ fn content(archive: &Path) -> Result<Vec<String>, String> {
         content.push(format!("{oid}: {read:?}"));
     }
     Ok(content)
+}
+
+/// Of two with one number, only one would be restored.
+#[test]
+fn a_large_object_that_is_there_twice_is_refused() {
+    let Some(server) = scene(18) else { return };
+    let dir = scratch();
+    let archive = dir.path().join("twice");
+    pg_dump(&server, "scene", (&["-Fc", "-Z0"], &archive));
+    let mut bytes = fs::read(&archive).expect("read");
+    let number = |oid: u32| [&[0], oid.to_le_bytes().as_slice()].concat();
+    let at = bytes.windows(5).rposition(|bytes| *bytes == number(70002));
+    let at = at.expect("it begins so");
+    bytes[at..at + 5].copy_from_slice(&number(70001));
+    fs::write(&archive, bytes).expect("written");
+    let refused = Stored::open(&archive)
+        .map(drop)
+        .expect_err("it is there twice");
+    let said = refused.to_string();
+    assert!(
+        said.contains("large object 70001 is in two blocks"),
+        "{said}"
+    );
 }
 
 /// The same by stock `pg_restore`, as a script. It may never end: that is not what it was written with, either.

@@ -49,6 +49,22 @@ fn rows_alone_go_into_tables_that_are_there() {
         let part = restore(&archive, &to, &["--data-only", "-n", "app", "-t", "self"]);
         assert_proven(&part);
         assert_equal("rows of one table", &from, &to, &[]);
+        // A part of the large objects: the others stay as they are.
+        server.psql(
+            "rows",
+            "select lo_put(70001, 0, 'mine'), lo_put(70002, 0, 'mine')",
+        );
+        let list = Pgconvoy::new(["list".as_ref(), archive.as_os_str()]).run();
+        let of_one = |line: &&str| !line.starts_with(';') && line.contains("70001");
+        let of_one: Vec<&str> = list.stdout.lines().filter(of_one).collect();
+        assert!(of_one.iter().any(|line| line.contains(" BLOBS ")), "{list}");
+        let chosen = dir.path().join("chosen");
+        fs::write(&chosen, of_one.join("\n")).expect("written");
+        let chosen = chosen.to_str().expect("UTF-8");
+        let overwrite = ["--data-only", "--overwrite", "rows", "-L", chosen];
+        assert_proven(&restore(&archive, &to, &overwrite));
+        let begin = "select string_agg(encode(lo_get(oid, 0, 4), 'hex'), ' ' order by oid) from pg_largeobject_metadata";
+        assert_eq!(server.psql("rows", begin), "00ff00ff 6d696e65 ");
     }
 }
 

@@ -64,9 +64,9 @@ impl Begun {
             Err(error) => return Err(ArchiveError::file("opening", &self.path)(error)),
         };
         let mut found = Vec::new();
-        for text in BufReader::new(file).lines() {
+        for text in BufReader::new(file).split(b'\n') {
             let text = text.map_err(ArchiveError::file("reading", &self.path))?;
-            if let Ok(line) = serde_json::from_str::<Line>(&text) {
+            if let Ok(line) = serde_json::from_slice::<Line>(&text) {
                 found.push((line.file, line.upload));
             }
         }

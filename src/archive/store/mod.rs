@@ -37,7 +37,9 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::{ArchiveError, TOC};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{ArchiveError, FileFacts, Manifest, TOC};
 use crate::toc::Toc;
 
 pub use error::StoreError;
@@ -121,7 +123,27 @@ impl Store {
         }
     }
 
-    /// The table of contents.
+    /// A small file whole, which must be what was noted of it: one of the same name may be from another archive.
+    pub fn as_noted(&self, name: &str, facts: FileFacts) -> Result<Vec<u8>, ArchiveError> {
+        let path = self.path_of(name);
+        let bytes = self.whole(name);
+        let bytes = bytes.map_err(ArchiveError::file("reading", &path))?;
+        if (bytes.len() as u64, xxh3_128(&bytes)) == (facts.bytes, facts.xxh3) {
+            return Ok(bytes);
+        }
+        Err(ArchiveError::Data {
+            path,
+            what: "its content has changed since the dump".to_owned(),
+        })
+    }
+
+    /// The table of contents that a manifest is about.
+    pub fn toc_of(&self, manifest: &Manifest) -> Result<Toc, ArchiveError> {
+        let bytes = self.as_noted(TOC, manifest.toc)?;
+        Ok(Toc::read(bytes.as_slice())?)
+    }
+
+    /// The table of contents, of which nothing is known: see [`Self::toc_of`].
     pub fn toc(&self) -> Result<Toc, ArchiveError> {
         match self {
             Self::Local(path) => Ok(Toc::open(path)?),

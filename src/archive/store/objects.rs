@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use object_store::path::{Path as ObjectPath, PathPart};
-use object_store::{GetOptions, ObjectMeta, ObjectStoreExt as _, PutOptions};
+use object_store::{Error, GetOptions, ObjectMeta, ObjectStoreExt as _, PutMode, PutOptions};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
@@ -75,6 +75,20 @@ impl Objects {
         }
     }
 
+    /// In memory, and gone with the last clone.
+    #[cfg(test)]
+    pub(in crate::archive) fn in_memory() -> Self {
+        Self(Arc::new(Inner {
+            client: Arc::new(object_store::memory::InMemory::new()),
+            runtime: handle("memory").expect("a runtime"),
+            root: "memory".to_owned(),
+            shown: PathBuf::from("memory"),
+            prefix: ObjectPath::from("archive"),
+            permits: Arc::new(Semaphore::new(PARTS_AT_ONCE)),
+            stop: watch::Sender::new(false),
+        }))
+    }
+
     fn at(address: &Address) -> Result<Self, StoreError> {
         let prefix = ObjectPath::parse(&address.prefix).map_err(|error| StoreError::Settings {
             store: address.root.clone(),
@@ -114,7 +128,7 @@ impl Objects {
     }
 
     /// What an error of the library means.
-    pub(super) fn meaning_of(&self, error: &object_store::Error) -> StoreError {
+    pub(super) fn meaning_of(&self, error: &Error) -> StoreError {
         StoreError::of(&self.0.root, error)
     }
 
@@ -209,6 +223,27 @@ impl Objects {
         Ok(self.ask(put)?.e_tag)
     }
 
+    /// Writes a small one whole, unless there is one; whether that was so. A store that cannot do that on a condition writes it.
+    pub(in crate::archive) fn put_new(
+        &self,
+        name: &str,
+        content: Bytes,
+    ) -> Result<bool, StoreError> {
+        let (client, object) = (self.client(), self.object(name));
+        self.ask(async move {
+            let put = client.put_opts(&object, content.clone().into(), PutMode::Create.into());
+            match put.await {
+                Ok(_) => Ok(true),
+                Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
+                Err(error) if cannot(&error) => {
+                    let put = client.put_opts(&object, content.into(), PutOptions::default());
+                    put.await.map(|_| true)
+                }
+                Err(error) => Err(error),
+            }
+        })
+    }
+
     /// Takes one away; it may be gone already.
     pub(in crate::archive) fn remove(&self, name: &str) -> Result<(), StoreError> {
         let (client, object) = (self.client(), self.object(name));
@@ -227,6 +262,15 @@ impl Objects {
             given_up => given_up,
         }
     }
+}
+
+/// Whether a store does not know how to do something: the library's word for it, or that of the store itself.
+fn cannot(error: &Error) -> bool {
+    let is_known = matches!(
+        error,
+        Error::NotImplemented { .. } | Error::NotSupported { .. }
+    );
+    is_known || error.to_string().contains("NotImplemented")
 }
 
 /// What something comes to, or that nobody waits for it any more.

@@ -56,7 +56,11 @@ pub(super) fn open(path: &Path) -> Result<Stored, ArchiveError> {
             Some((Holds::Objects(list), _)) => {
                 for (oid, at) in list {
                     let name = format!("large object {oid}");
-                    objects.insert(oid, custom.place((at, None), name));
+                    let listed = (entry.dump_id, custom.place((at, None), name));
+                    if objects.insert(oid, listed).is_some() {
+                        let what = format!("large object {oid} is in two blocks");
+                        return Err(custom.broken(what));
+                    }
                 }
             }
             None => return Err(custom.broken(format!("it ends before the data of {entry}"))),

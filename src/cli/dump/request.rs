@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::write::Begun;
-use super::{Asked, Source, connect, damage, tell_snapshot, tell_start};
+use super::{Asked, Source, connect, contents, damage, tell_snapshot, tell_start};
 use crate::archive::{
-    Codec, Header, Journal, Line, Noted, Unfinished, is_finished, still_as_noted,
+    Codec, Header, Journal, Line, Manifest, Noted, Store, Unfinished, is_finished, still_as_noted,
 };
 use crate::cli::inspect::Server;
 use crate::cli::keeper;
@@ -58,6 +58,9 @@ pub(in crate::cli) struct DumpRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub salvage: Option<Doubtful>,
 }
+
+/// What was asked for stays, and so must be able to be done.
+const BY_THE_SAME: &str = "Resume it with the client programs that it was begun with (PGCONVOY_PG_BIN names their directory).";
 
 /// The command's name in the request.
 const COMMAND: &str = "dump";
@@ -120,6 +123,27 @@ impl DumpRequest {
         options
     }
 
+    /// In what a finished archive of this name is not what was asked for; `None` if it may be that.
+    fn differs_from(&self, manifest: &Manifest) -> Option<String> {
+        let (asked, source) = (&self.source_identity, &manifest.source);
+        let known = asked.system_identifier.zip(source.system_identifier);
+        if asked.database != source.database || known.is_some_and(|(one, other)| one != other) {
+            let place = (&source.database, &source.server);
+            return Some(format!("it is of database {} on {}", place.0, place.1));
+        }
+        let narrowed_by = self.narrowed_by();
+        if narrowed_by != manifest.narrowed_by {
+            let options = |options: &[String]| match options {
+                [] => "nothing".to_owned(),
+                options => options.join(" "),
+            };
+            let (there, ours) = (options(&manifest.narrowed_by), options(&narrowed_by));
+            return Some(format!("it was narrowed by {there}, and not by {ours}"));
+        }
+        (self.compression != manifest.compression)
+            .then(|| format!("it is compressed by {}", manifest.compression))
+    }
+
     /// The archive, begun or not.
     pub fn unfinished(&self) -> Result<Unfinished, Failure> {
         Ok(Unfinished::of(&self.archive, Path::new(&self.run))?)
@@ -140,6 +164,13 @@ pub(in crate::cli) fn finished_before(
     let unfinished = request.unfinished()?;
     if unfinished.exists()? || !is_finished(&request.archive)? {
         return Ok(None);
+    }
+    let manifest = Manifest::of(&Store::at(&request.archive)?)?;
+    if let Some(what) = request.differs_from(&manifest) {
+        return Err(Failure::usage(
+            format!("{} is another dump's: {what}", request.archive.display()),
+            "Nothing was touched. Start this dump anew, under another name.",
+        ));
     }
     // It may have been killed before it came to that.
     unfinished.put_away()?;
@@ -177,6 +208,11 @@ pub(super) async fn take_up(
     tell_start("resume", &server, request, output);
     let pg_dump = Search::run("pg_dump", &environment).await;
     let pg_dump = pg_dump.closest_for(server.facts.version)?;
+    contents::check(&pg_dump, request.codec()?).map_err(|failure| Failure {
+        hint: Some(BY_THE_SAME.to_owned()),
+        ..failure
+    })?;
+    request.filters.check_pg_dump(pg_dump.version.major())?;
     let damage = damage(&mut server, (request, left_out), output).await?;
     let archive = request.unfinished()?;
     let (mut journal, noted) = Journal::open(&archive)?;

@@ -1,91 +1,20 @@
-//! What a dump of definitions does not say of the target: who may use its large objects and what is said of them, what the database
-//! itself is like, and whether foreign keys hold that were set aside while rows were loaded.
+//! What a dump of definitions does not say of the target: what the database itself is like, and whether foreign keys hold that were
+//! set aside while rows were loaded.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use super::look::Wanted;
 use super::prove::Proof;
-use crate::catalog::{LargeObject, LargeObjectGrant, Orphans, SourceFacts, in_full};
+use crate::catalog::{Orphans, SourceFacts};
 use crate::failure::Failure;
-use crate::model::{Difference, DifferenceKind, Oid, QualifiedName, Unverified, quote_ident};
+use crate::model::{Difference, DifferenceKind, QualifiedName, Unverified, quote_ident};
 use crate::plan::NewDatabase;
 use crate::toc::Toc;
-use crate::verify::{self, Outcome};
+use crate::verify::Outcome;
 
 /// How long foreign keys may be looked at: there is no better limit than that of the statement itself.
 const LONGEST: Duration = Duration::from_secs(14 * 24 * 3600);
-
-/// Owners, grants and comments of large objects. That one is missing has been found with its content.
-pub(super) fn large_objects(proof: &Proof<'_>, there: &[LargeObject]) -> Outcome {
-    let notes = proof.archived.toc.large_object_notes();
-    let present: HashSet<Oid> = there.iter().map(|object| object.oid).collect();
-    let wanted: Vec<LargeObject> = proof
-        .archived
-        .facts
-        .large_objects
-        .iter()
-        .filter(|object| present.contains(&object.oid))
-        .map(|object| LargeObject {
-            oid: object.oid,
-            owner: object.owner.clone(),
-            comment: notes.comments.get(&object.oid).map(|text| in_full(text)),
-            grants: notes.grants.get(&object.oid).map(|granted| {
-                let granted = granted.iter();
-                granted
-                    .map(|((grantee, privilege), grantable)| LargeObjectGrant {
-                        grantee: grantee.clone(),
-                        privilege: privilege.clone(),
-                        grantable: *grantable,
-                    })
-                    .collect()
-            }),
-        })
-        .collect();
-    let mut outcome = Outcome::default();
-    if wanted.is_empty() {
-        return outcome;
-    }
-    let ours: HashSet<Oid> = wanted.iter().map(|object| object.oid).collect();
-    let owners: HashMap<Oid, &str> = wanted
-        .iter()
-        .map(|object| (object.oid, object.owner.as_str()))
-        .collect();
-    let found: Vec<LargeObject> = there
-        .iter()
-        .filter(|object| ours.contains(&object.oid))
-        .map(|object| {
-            let mut object = object.clone();
-            let then = owners.get(&object.oid).copied().unwrap_or_default();
-            // An archive without owners, whose objects are whose they may be.
-            if then.is_empty() {
-                object.owner.clear();
-            }
-            // What the owner then may do is nothing that is compared without owners.
-            if proof.wanted.restore.no_owner
-                && let Some(grants) = &mut object.grants
-            {
-                grants.retain(|grant| grant.grantee.as_deref() != Some(then));
-            }
-            object
-        })
-        .collect();
-    outcome.extend(verify::compare_large_objects(
-        &wanted,
-        &found,
-        &proof.wanted.restore,
-    ));
-    let unclear = notes
-        .not_understood
-        .iter()
-        .filter(|oid| oid.0 == 0 || ours.contains(oid));
-    outcome.unverified.extend(unclear.map(|oid| Unverified {
-        class: "large object".to_owned(),
-        object: oid.to_string(),
-        because: "what the archive says of its grants or its comment is not understood".to_owned(),
-    }));
-    outcome
-}
 
 /// The database itself, where it was made as the archive has it.
 pub(super) fn database(new: &NewDatabase, there: &Toc, wanted: &Wanted) -> Outcome {

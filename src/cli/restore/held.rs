@@ -51,6 +51,20 @@ pub(super) async fn in_files(proof: &Proof<'_>) -> Result<Manifest, Failure> {
     })
 }
 
+/// What may be missing from the files without anybody being able to tell.
+pub(super) fn open_ends(proof: &Proof<'_>) -> Option<String> {
+    let stored = &proof.loading.stored;
+    let objects = proof.archived.facts.large_objects.iter();
+    let open = objects.filter(|object| stored.has_open_end(object.oid));
+    match open.count() {
+        0 => None,
+        count => Some(format!(
+            "{count} large objects are in files that are not compressed, or empty: without a manifest nobody can tell whether such a \
+             file ends too early"
+        )),
+    }
+}
+
 fn readers(proof: &Proof<'_>) -> usize {
     usize::try_from(proof.wanted.jobs).unwrap_or(1).max(1)
 }

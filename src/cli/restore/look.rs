@@ -1,11 +1,12 @@
 //! The look before the leap: the archive as facts, the target, and what speaks against it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::existing::There;
 use super::opened::Opened;
 use crate::catalog::{self, TargetFacts};
 use crate::cli::inspect::{MAINTENANCE_DATABASE, Server, memory_for_indexes};
+use crate::cli::schema::in_utf8;
 use crate::cli::session::{Session, refuse_blockers};
 use crate::event::{Emit as _, What};
 use crate::execute::prepare::{self, PrepareError};
@@ -241,7 +242,7 @@ pub(super) async fn describe(
     (opened, target): (Opened, Server),
     wanted: Wanted,
 ) -> Result<Looked, Failure> {
-    let mut toc = in_utf8(&opened, &target).await?;
+    let mut toc = in_utf8(opened.stored.toc.clone(), &target.session).await?;
     let name = &wanted.target.database;
     let new_database = wanted
         .create
@@ -272,28 +273,6 @@ pub(super) async fn describe(
         existing: None,
         wanted,
     })
-}
-
-/// The table of contents in UTF-8: the target knows every encoding that there is. Where the database had none, it stays as it
-/// is.
-async fn in_utf8(opened: &Opened, target: &Server) -> Result<Toc, Failure> {
-    let toc = opened.stored.toc.clone();
-    if matches!(opened.encoding.as_str(), "UTF8" | "SQL_ASCII") {
-        return Ok(toc);
-    }
-    let texts: Vec<Vec<u8>> = toc
-        .encoded_texts()
-        .into_iter()
-        .map(<[u8]>::to_vec)
-        .collect();
-    let bytes = texts.iter().map(Vec::as_slice);
-    let decoded = catalog::decoded_texts(&target.session, bytes, &opened.encoding).await;
-    let decoded = decoded.map_err(|error| {
-        let doing = format!("decoding the archive's names from {}", opened.encoding);
-        Failure::from(error).while_doing(&doing)
-    })?;
-    let decoded: HashMap<Vec<u8>, String> = texts.into_iter().zip(decoded).collect();
-    Ok(toc.in_utf8(&decoded))
 }
 
 impl Looked {

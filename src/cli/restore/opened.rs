@@ -50,13 +50,13 @@ pub(super) fn open(path: &Path) -> Result<Opened, Failure> {
         Ok(manifest) => Some(manifest),
         Err(ArchiveError::NoManifest { .. }) => None,
         Err(ArchiveError::File { .. }) if !archive.has_files() => None,
-        Err(error) => return Err(refused(error)),
+        Err(error) => return Err(Failure::refused_archive(error)),
     };
     if let Some(manifest) = &manifest {
-        sizes(&archive, manifest).map_err(refused)?;
+        sizes(&archive, manifest).map_err(Failure::refused_archive)?;
     }
-    let losses = losses(&archive, manifest.as_ref()).map_err(refused)?;
-    let stored = Stored::of(&archive).map_err(refused)?;
+    let losses = losses(&archive, manifest.as_ref()).map_err(Failure::refused_archive)?;
+    let stored = Stored::of(&archive).map_err(Failure::refused_archive)?;
     let encoding = stored.toc.encoding();
     let encoding = encoding.unwrap_or_else(|| "SQL_ASCII".to_owned());
     let contents = fingerprint(&archive, &stored.toc)?;
@@ -81,33 +81,16 @@ fn losses(archive: &Store, manifest: Option<&Manifest>) -> Result<Option<Losses>
     let Some(facts) = manifest.and_then(|manifest| manifest.losses.as_ref()) else {
         return Ok(None);
     };
-    let path = archive.path_of(LOSSES);
-    let bytes = archive.whole(LOSSES);
-    let bytes = bytes.map_err(ArchiveError::file("reading", &path))?;
     let mut account = facts.account.iter();
-    let is_its = account.any(|(name, facts)| name == LOSSES && facts.xxh3 == xxh3_128(&bytes));
-    let losses = serde_json::from_slice(&bytes).ok().filter(|_| is_its);
-    match losses {
-        Some(losses) => Ok(Some(losses)),
-        None => Err(ArchiveError::Data {
-            path,
-            what: "its content has changed since the dump".to_owned(),
+    let noted = account.find(|(name, _)| name == LOSSES);
+    let noted = noted.map(|(_, facts)| *facts).unwrap_or_default();
+    let bytes = archive.as_noted(LOSSES, noted)?;
+    match serde_json::from_slice(&bytes) {
+        Ok(losses) => Ok(Some(losses)),
+        Err(error) => Err(ArchiveError::Data {
+            path: archive.path_of(LOSSES),
+            what: format!("it cannot be understood: {error}"),
         }),
-    }
-}
-
-/// Nothing was touched.
-fn refused(error: ArchiveError) -> Failure {
-    let is_broken = matches!(error, ArchiveError::Data { .. } | ArchiveError::Contents(_));
-    let failure = Failure::from(error);
-    if !is_broken {
-        return failure;
-    }
-    Failure {
-        hint: Some(
-            "Nothing was touched. Use another copy of the archive, or dump again.".to_owned(),
-        ),
-        ..failure.with_status(ExitStatus::NoGo)
     }
 }
 
@@ -133,16 +116,7 @@ fn sizes(archive: &Store, manifest: &Manifest) -> Result<(), ArchiveError> {
             None => return Err(broken(format!("it is missing{}", of_table(manifest, name)))),
         }
     }
-    let path = archive.path_of(TOC);
-    let bytes = archive.whole(TOC);
-    let bytes = bytes.map_err(ArchiveError::file("reading", &path))?;
-    if xxh3_128(&bytes) != manifest.toc.xxh3 {
-        return Err(ArchiveError::Data {
-            path,
-            what: "its content has changed since the dump".to_owned(),
-        });
-    }
-    Ok(())
+    archive.as_noted(TOC, manifest.toc).map(drop)
 }
 
 fn of_table(manifest: &Manifest, file: &str) -> String {

@@ -72,14 +72,15 @@ pub(super) async fn prove(
             salvage::tell_losses(losses, &emitter);
         }
     } else {
-        let manifest = if let Some(manifest) = proof.manifest.take() {
-            of_the_part(&proof, manifest)
+        let (manifest, open_ends) = if let Some(manifest) = proof.manifest.take() {
+            (of_the_part(&proof, manifest), None)
         } else {
             session.step("putting together what the archive holds");
-            held::in_files(&proof).await?
+            (held::in_files(&proof).await?, held::open_ends(&proof))
         };
         session.step("comparing the target with the archive");
         let mut outcome = compare(&proof, &manifest, &emit).await?;
+        outcome.notes.extend(open_ends);
         if let Some(losses) = &proof.losses {
             let directory = session.output.run_dir().path();
             let places = (directory, &emitter);
@@ -127,7 +128,13 @@ async fn compare(
     let subjects = compared.subjects();
     outcome.extend(Box::pin(archived::compare(&compared, subjects, emit)).await);
     pool.drain().await;
-    outcome.extend(beside::large_objects(proof, &facts.large_objects));
+    let objects = proof.archived.facts.large_objects.iter();
+    let objects: Vec<Oid> = objects.map(|object| object.oid).collect();
+    outcome.extend(verify::compare_archived_large_objects(
+        (&proof.archived.toc, &objects),
+        &facts.large_objects,
+        &proof.wanted.restore,
+    ));
     if proof.wanted.disable_triggers {
         outcome.extend(beside::foreign_keys(proof, &facts).await?);
     }

@@ -110,7 +110,7 @@ fn wanted(asked: &Resume) -> Result<Wanted, Failure> {
 async fn measured(asked: &Resume, session: &Session<'_>) -> Result<(Ready, Expectations), Failure> {
     let before = (Measured::Restore, &asked.past.measure);
     let (expectations, gone) = asked.expect.resume(before, Utc::now())?;
-    let ready = ready(asked, session).await?;
+    let ready = Box::pin(ready(asked, session)).await?;
     for text in gone {
         session.emitter().emit(What::Note { text });
     }

@@ -5,20 +5,20 @@ use std::sync::Arc;
 use super::VerifyArgs;
 use super::look::common_encoding;
 use crate::archive::{Manifest, Store};
-use crate::catalog;
+use crate::catalog::{self, SourceFacts};
 use crate::cli::arguments::SpeedArgs;
 use crate::cli::inspect::Server;
 use crate::cli::output::Output;
 use crate::cli::prove::tell;
-use crate::cli::schema::describe;
+use crate::cli::schema::{describe, in_utf8};
 use crate::cli::session::step;
 use crate::cli::signals;
 use crate::event::{Emit, What};
 use crate::failure::Failure;
-use crate::model::{Endpoint, ExitStatus, Side, Unverified, VerifyLevel, Waiver};
+use crate::model::{Endpoint, ExitStatus, Oid, Side, Unverified, VerifyLevel, Waiver};
 use crate::pg::client_tools::{ClientTool, Search};
 use crate::pg::conninfo::{Conninfo, Environment};
-use crate::pg::{Pool, Snapshot};
+use crate::pg::{Pool, Session, Snapshot};
 use crate::report::Ending;
 use crate::toc::{CompareOptions, Text, Toc};
 use crate::verify::archived::{self, Archived};
@@ -31,7 +31,8 @@ pub(super) async fn verify(
     args: &VerifyArgs,
 ) -> Result<ExitStatus, Failure> {
     refuse_what_is_for_two_servers(args)?;
-    let toc = archive.toc()?;
+    let toc = archive.toc_of(&manifest);
+    let toc = toc.map_err(Failure::refused_archive)?;
     let output = Output::start(&args.output.options())?;
     let stop = signals::watch(&output);
     let path = archive.shown().display().to_string();
@@ -111,6 +112,7 @@ impl Comparing<'_> {
         step(&emitter, "reading and comparing the schema");
         let mut outcome = self.schema(&server, &pg_dump, &snapshot).await?;
         let facts = catalog::source_facts(snapshot.session()).await?;
+        outcome.extend(self.large_objects(&facts, snapshot.session()).await?);
         let encoding = common_encoding(&self.manifest.source.encoding, &server.facts.encoding);
         let connector = server.connector.with_encoding(encoding);
         let pool = Pool::in_snapshot(connector, snapshot.id.clone());
@@ -169,6 +171,27 @@ impl Comparing<'_> {
             snapshot: self.manifest.source.snapshot.clone(),
             lsn: self.manifest.source.lsn.clone(),
         });
+    }
+
+    /// Owners, grants and comments of large objects, which are not among the definitions.
+    async fn large_objects(
+        &self,
+        facts: &SourceFacts,
+        session: &Session,
+    ) -> Result<Outcome, Failure> {
+        let objects = self.manifest.large_objects.iter();
+        let objects: Vec<Oid> = objects.map(|object| object.oid).collect();
+        if objects.is_empty() {
+            return Ok(Outcome::default());
+        }
+        let toc = in_utf8(self.toc.clone(), session).await?;
+        let options = self.args.leave_out.restore_options(false);
+        Ok(verify::compare_archived_large_objects(
+            (&toc, &objects),
+            &facts.large_objects,
+            // What was left out of the archive is not missed in it.
+            &options.and(&self.manifest.narrowed_by),
+        ))
     }
 
     /// Definitions can be compared if the same `pg_dump` describes both.

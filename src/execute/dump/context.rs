@@ -14,7 +14,7 @@ use crate::event::{Emit, What};
 use crate::model::{Bytes, JobId, Oid, Rows, TableVerdict, Unverified, Verdict, VerifyLevel};
 use crate::pg::Pool;
 use crate::pg::wire::Gauge;
-use crate::plan::{DumpJob, DumpPlan, DumpWork};
+use crate::plan::{DumpJob, DumpPlan, DumpUnit, DumpWork};
 use crate::verify::content::{Evidence, judge};
 
 /// What all workers share.
@@ -118,8 +118,11 @@ impl Context {
         for line in finished {
             match line {
                 Line::Table { facts, counted, .. } => {
-                    let mut units = self.plan.units.iter();
-                    let Some(index) = units.position(|unit| unit.dump_id == facts.dump_id) else {
+                    let mut units = 0..self.plan.units.len();
+                    let Some(index) = units.find(|unit| {
+                        is_of(&self.plan.units[*unit], &facts)
+                            && self.file_name(*unit) == facts.file
+                    }) else {
                         continue;
                     };
                     let evidence = (Some(facts.content), counted.map(Rows));
@@ -324,5 +327,75 @@ impl Context {
     pub fn state(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it holds the lock; if something did, the state would still be whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether what is finished is a table of the plan. The number of its entry is not enough: another version of `pg_dump` counts
+/// otherwise, and what was finished under a number may be another table's by now.
+fn is_of(unit: &DumpUnit, facts: &TableFacts) -> bool {
+    unit.dump_id == facts.dump_id
+        && unit.copy.table == facts.table
+        && unit.copy.columns == facts.columns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::FileFacts;
+    use crate::model::{CopyFormat, DumpId, QualifiedName};
+    use crate::plan::{CopyUnit, Shield};
+
+    #[test]
+    fn what_was_finished_under_a_number_is_the_same_table_with_the_same_columns() {
+        let columns = ["id", "note"].map(str::to_owned).to_vec();
+        let table = QualifiedName::new("s", "t");
+        let unit = DumpUnit {
+            dump_id: DumpId(7),
+            copy: CopyUnit {
+                table: table.clone(),
+                into: table.clone(),
+                entry: None,
+                rows_in: None,
+                columns: columns.clone(),
+                format: CopyFormat::Text {
+                    because: String::new(),
+                },
+                arrays: Vec::new(),
+                encoding: None,
+                condition: None,
+                freeze: false,
+                rows: Rows(0),
+                bytes: Bytes(0),
+                chunks: 1,
+                shield: Shield::default(),
+                around: None,
+            },
+            file: "7.dat".to_owned(),
+            parts: vec![None],
+        };
+        let facts = TableFacts {
+            dump_id: DumpId(7),
+            table,
+            columns,
+            file: "7.dat.gz".to_owned(),
+            on_disk: FileFacts::default(),
+            content: Content::default(),
+        };
+        assert!(is_of(&unit, &facts));
+        let others = [
+            TableFacts {
+                dump_id: DumpId(8),
+                ..facts.clone()
+            },
+            TableFacts {
+                table: QualifiedName::new("s", "other"),
+                ..facts.clone()
+            },
+            TableFacts {
+                columns: vec!["id".to_owned()],
+                ..facts.clone()
+            },
+        ];
+        assert!(others.iter().all(|other| !is_of(&unit, other)));
     }
 }
