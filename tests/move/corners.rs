@@ -80,8 +80,16 @@ fn five_hundred_tables() {
     assert_equal("five hundred tables", &from, &to, &[]);
 }
 
+struct Moved {
+    run: Finished,
+    source: Server,
+    target: Server,
+    /// By the independent check.
+    said: (bool, String),
+}
+
 /// A zoo with more in it, moved.
-fn zoo_with(fixtures: &[&str]) -> Option<(Finished, (Server, Server), (bool, String))> {
+fn zoo_with(fixtures: &[&str]) -> Option<Moved> {
     let (source, target) = zoo_and_target()?;
     let from = source.conninfo("zoo");
     for fixture in fixtures {
@@ -90,7 +98,12 @@ fn zoo_with(fixtures: &[&str]) -> Option<(Finished, (Server, Server), (bool, Str
     let to = target.database("zoo");
     let run = move_with(&from, &to, &[]);
     let said = independent_check(&from, &to, &[]);
-    Some((run, (source, target), said))
+    Some(Moved {
+        run,
+        source,
+        target,
+        said,
+    })
 }
 
 /// An index that a failed build left behind is not missed, foreign tables in trees are left alone, and every count that there is of a
@@ -98,17 +111,19 @@ fn zoo_with(fixtures: &[&str]) -> Option<(Finished, (Server, Server), (bool, Str
 #[test]
 fn what_cannot_be_moved_is_not_in_the_way_and_everything_else_is_counted() {
     let fixtures = ["zoo-invalid-index.sql", "zoo-foreign-trees.sql"];
-    if let Some((run, (source, target), (equal, said))) = zoo_with(&fixtures) {
-        let report = assert_proven(&run);
+    if let Some(moved) = zoo_with(&fixtures) {
+        let report = assert_proven(&moved.run);
+        let (equal, said) = &moved.said;
         assert!(equal, "{said}");
-        assert_every_count(&source, &target, &report);
+        assert_every_count(&moved.source, &moved.target, &report);
     }
 }
 
 /// `pg_dump` does not write what would be needed: that is seen, and it is all that is different.
 #[test]
 fn what_pg_dump_itself_gets_wrong_is_found() {
-    if let Some((run, _, (equal, said))) = zoo_with(&["zoo-traps.sql"]) {
+    if let Some(Moved { run, said, .. }) = zoo_with(&["zoo-traps.sql"]) {
+        let (equal, said) = said;
         assert_eq!(run.status, 3, "{run}");
         let differences = &report(&run)["differences"];
         assert_eq!(

@@ -32,10 +32,8 @@ fn key(table: &Value) -> Name {
 
 /// Of each of these tables, by one psql.
 fn counts(server: &Server, tables: &[String]) -> Vec<u64> {
-    let sql: String = tables
-        .iter()
-        .map(|table| format!("select count(*) from {table};\n"))
-        .collect();
+    let count = |table: &String| format!("select count(*) from {table};");
+    let sql = tables.iter().map(count).collect::<Vec<_>>().join("\n");
     let said = server.psql("zoo", &sql);
     said.lines()
         .map(|rows| rows.parse().expect("a number"))

@@ -156,7 +156,7 @@ impl Source {
 
 fn line_of(text: &str, offset: usize) -> usize {
     // Counted for every path that is named, and not by this code, which nobody optimizes.
-    memchr::memchr_iter(b'\n', text[..offset].as_bytes()).count() + 1
+    memchr::memchr_iter(b'\n', &text.as_bytes()[..offset]).count() + 1
 }
 
 fn without_space(text: &str) -> String {

@@ -138,17 +138,17 @@ fn make(install: &ServerInstall, holding: Option<&Holding>, path: &Path) {
         purpose: "template".to_owned(),
         ..ClusterOptions::new(&install.bin_dir)
     };
-    let cluster = match holding {
-        None => ThrowawayCluster::start(&options),
-        Some(_) => {
-            let bare = of(install, None);
-            // What it needs to be built without warnings; few files of the log, which all would be copied.
-            let options = options
-                .setting("wal_level", "logical")
-                .setting("autovacuum", "off")
-                .setting("min_wal_size", "32MB");
-            ThrowawayCluster::start_filled(&options, |data| copy(&bare, data))
-        }
+    let cluster = if holding.is_some() {
+        let bare = of(install, None);
+        // What it needs to be built without warnings; few files of the log, which all would be copied.
+        let options = options
+            .setting("wal_level", "logical")
+            .setting("autovacuum", "off")
+            .setting("min_wal_size", "32MB")
+            .setting("max_wal_size", "32MB");
+        ThrowawayCluster::start_filled(&options, |data| copy(&bare, data))
+    } else {
+        ThrowawayCluster::start(&options)
     };
     let cluster = cluster.unwrap_or_else(|error| panic!("cannot make {}: {error}", path.display()));
     let mut server = Server { cluster };
