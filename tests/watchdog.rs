@@ -26,7 +26,7 @@ const SLOW: &str = "
         return id;
     end $$;
     create table slow (id int, check (public.slow(id) >= 0));
-    insert into slow select generate_series(1, 70);
+    insert into slow select generate_series(1, 100);
     create index slow_index on slow (public.slow(id));
 ";
 
@@ -276,7 +276,7 @@ fn a_narrow_road_sets_the_pace() {
     source.database("shop");
     source.psql(
         "shop",
-        "create table wide as select i, repeat(md5(i::text), 30) as body from generate_series(1, 8000) i",
+        "create table wide as select i, repeat(md5(i::text), 30) as body from generate_series(1, 12000) i",
     );
     target.database("shop");
     let proxy = Proxy::start(target.cluster.port());
@@ -301,7 +301,7 @@ fn a_narrow_road_sets_the_pace() {
 /// Frozen for less than it takes to be dead, a network costs nothing but time; for longer, the job is tried again.
 #[test]
 fn a_frozen_network_is_waited_for_until_the_server_counts_as_dead() {
-    for (frozen_s, retried) in [(3, false), (9, true)] {
+    for (frozen_s, retried) in [(3, false), (10, true)] {
         let (Some(source), Some(target)) = (Server::start(17), over_tcp(17)) else {
             return;
         };
