@@ -6,7 +6,7 @@ SHELL := /bin/bash
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SKIPPED := $(TARGET_DIR)/tmp/skipped-tests.txt
 
-.PHONY: help demo test test-matrix test-faults test-archives test-sync test-salvage test-follow bench lint deb
+.PHONY: help demo test test-matrix test-versions test-faults test-archives test-sync test-salvage test-follow bench lint deb
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -25,9 +25,15 @@ test: ## all tests, against every supported server version
 	tests/support/test-summary $(SKIPPED); \
 	exit $$status
 
-test-matrix: ## the whole damage matrix
+test-matrix: ## the whole damage matrix, and the rows that differ among a million
 	@tests/support/install-servers all
-	PGCONVOY_MATRIX=whole cargo nextest run --config-file .ci/nextest.toml --profile whole --features faults --test verify $(or $(ARGS),damages_of)
+	PGCONVOY_MATRIX=whole cargo nextest run --config-file .ci/nextest.toml --profile whole --features faults --test verify $(or $(ARGS),damages_of drill_down)
+
+test-versions: ## moves, copies and comparisons between all the pairs of versions; make test has those that no other test has
+	@tests/support/install-servers all
+	cargo nextest run --config-file .ci/nextest.toml --profile whole --features faults --run-ignored all \
+	    --test verify_servers --test verify_random --test verify_agrees \
+	    $(or $(ARGS),-E 'test(/^(a_move_from|from|with_the_stock_tools_from)_/)')
 
 test-faults: ## the whole fault-injection suite: kills at every point, lost sessions, servers, networks and disks, each resumed
 	@tests/support/install-servers all
@@ -40,11 +46,11 @@ test-faults: ## the whole fault-injection suite: kills at every point, lost sess
 	           faults, survived, resumed, anew, differences }' $(TARGET_DIR)/tmp/faults-figures.txt; \
 	exit $$status
 
-test-archives: ## damage to archives at 1,000 places each, ours and pg_dump's; dumps and restores killed at 50 instants, and resumed
+test-archives: ## damage to archives at 1,000 places each, ours and pg_dump's; dumps and restores killed at 50 instants, and resumed; the zoo in each compression
 	@tests/support/install-servers all
 	PGCONVOY_ARCHIVES=whole cargo nextest run --config-file .ci/nextest.toml --profile whole --features faults \
 	    --test archives --test dump --test storage --run-ignored all --no-capture \
-	    $(or $(ARGS),-E 'test(damage) or test(killed) or test(files_of) or test(gigabyte)')
+	    $(or $(ARGS),-E 'test(damage) or test(killed) or test(files_of) or test(gigabyte) or test(the_zoo)')
 
 test-sync: ## what it costs to bring a gigabyte over, and many random tables that are
 	@tests/support/install-servers all
@@ -61,7 +67,7 @@ test-salvage: ## a thousand pages overwritten at random, each salvaged and compa
 	@rm -f $(TARGET_DIR)/tmp/salvage-figures.txt
 	PGCONVOY_SALVAGE=whole PGCONVOY_SALVAGE_FROM=$(FROM) PGCONVOY_SALVAGE_ROUNDS=$(ROUNDS) \
 	    cargo nextest run $(BUILD) --config-file .ci/nextest.toml --profile whole --features faults \
-	    --test salvage --run-ignored all --no-capture $(or $(ARGS),heavy_)
+	    --test salvage --run-ignored all --no-capture $(or $(ARGS),overwritten heavy_)
 	@cat $(TARGET_DIR)/tmp/salvage-figures.txt
 
 # What is given to make is given to the benchmark, by the same name.

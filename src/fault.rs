@@ -7,6 +7,7 @@
 //!   PGCONVOY_FAULT=hold@copy-ended              writes the file PGCONVOY_FAULT_FILE, and waits until that is gone
 //!   PGCONVOY_FAULT=hole-between-chunks          a mistake that the verification has to find
 //!   PGCONVOY_FAULT=impatient                    a sync waits for a lock half a second
+//!   PGCONVOY_FAULT=hasty-readers                not so much time is waited for a lock; hasty-store, hasty-watchdog likewise
 //! ```
 //!
 //! Only in builds with the feature `faults`, which no release has. In every other build a point costs nothing, and is

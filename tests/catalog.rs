@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::path::Path;
 use std::time::Duration;
 
 use pgconvoy::catalog::{self, Circumstances, Orphans, Pulse, VersionedQuery, source_facts};
@@ -12,7 +11,9 @@ use pgconvoy::pg::conninfo::{Conninfo, Environment};
 use pgconvoy::pg::keeper;
 use pgconvoy::pg::{Connector, Session, Side};
 use pgconvoy::verify;
+use support::moving::build;
 use support::server::{Server, servers};
+use support::template::Holding;
 
 async fn session(conninfo: &str) -> Session {
     let conninfo =
@@ -71,11 +72,9 @@ async fn every_server_understands_every_query() {
 #[tokio::test]
 async fn every_query_is_answered_on_every_server() {
     for major in majors() {
-        let Some(server) = Server::start(major) else {
+        let Some(server) = zoo(major) else {
             continue;
         };
-        server.database("zoo");
-        build(&server, "zoo.sql");
         let session = session(&server.conninfo("zoo")).await;
         let facts = source_facts(&session)
             .await
@@ -108,40 +107,38 @@ async fn every_query_is_answered_on_every_server() {
     }
 }
 
-/// By way of `\i`, because the fixture includes others beside it.
-fn build(server: &Server, fixture: &str) {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/schemas");
-    let include = format!("\\i '{}'\n", directory.join(fixture).display());
-    server.psql("zoo", &include);
+fn zoo(major: u32) -> Option<Server> {
+    Server::start_holding(major, Some(&Holding::zoo("")), |options| options)
 }
 
-fn zoo(name: &str) -> QualifiedName {
+fn of_zoo(name: &str) -> QualifiedName {
     QualifiedName::new("zoo", name)
 }
 
 #[tokio::test]
 async fn the_facts_about_the_zoo_are_true() {
-    let Some(server) = Server::start(15) else {
+    let Some(server) = zoo(15) else {
         return;
     };
-    server.database("zoo");
-    build(&server, "zoo.sql");
-    build(&server, "zoo-invalid-index.sql");
+    build(&server, "zoo", "zoo-invalid-index.sql", "");
     let session = session(&server.conninfo("zoo")).await;
     let facts = source_facts(&session).await.expect("facts");
 
     let table = |name: &str| {
-        let found = facts.tables.iter().find(|table| table.name == zoo(name));
+        let found = facts.tables.iter().find(|table| table.name == of_zoo(name));
         found.unwrap_or_else(|| panic!("no table {name}"))
     };
     assert!(table("unlogged").unlogged && !table("keyed").unlogged);
     assert!(table("animal").has_children && !table("trout").has_children);
-    assert_eq!(table("measured_old").partition_root, Some(zoo("measured")));
+    assert_eq!(
+        table("measured_old").partition_root,
+        Some(of_zoo("measured"))
+    );
     assert!(
         facts
             .tables
             .iter()
-            .all(|table| table.name != zoo("measured")),
+            .all(|table| table.name != of_zoo("measured")),
         "a partitioned table has no rows of its own"
     );
     assert_eq!(table("indexed").integer_key.as_deref(), Some("id"));
@@ -175,7 +172,7 @@ async fn the_facts_about_the_zoo_are_true() {
     assert_eq!(not_validated, ["more", "dangling_egg"]);
 
     let stands = |name: &str| {
-        let found = facts.sequences.iter().find(|one| one.name == zoo(name));
+        let found = facts.sequences.iter().find(|one| one.name == of_zoo(name));
         found.map(|one| (one.last_value, one.is_called))
     };
     assert_eq!(stands("untouched"), Some((1, false)));

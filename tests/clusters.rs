@@ -118,6 +118,27 @@ async fn a_restarted_cluster_keeps_its_port_and_its_rows() {
     );
 }
 
+/// What tests are given is copied from what `initdb` made once.
+#[test]
+fn copies_of_a_template_are_clusters_of_their_own() {
+    for major in [10, 18] {
+        let (Some(one), Some(mut other)) = (Server::start(major), Server::start(major)) else {
+            continue;
+        };
+        let identity = "select system_identifier from pg_control_system()";
+        let before = other.psql("postgres", identity);
+        assert_ne!(one.psql("postgres", identity), before, "{major}");
+        other.psql(
+            "postgres",
+            "set synchronous_commit = on; create table kept as select 4711 as a",
+        );
+        // It is what the log says as well.
+        other.cluster.restart(StopMode::Immediate).expect("started");
+        assert_eq!(other.psql("postgres", "select a from kept"), "4711");
+        assert_eq!(other.psql("postgres", identity), before, "{major}");
+    }
+}
+
 #[test]
 fn a_server_that_does_not_start_shows_its_command_and_its_log() {
     let refused = ThrowawayCluster::start(&options(&newest()).setting("shared_buffers", "plenty"))

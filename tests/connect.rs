@@ -8,6 +8,7 @@ mod encryption;
 mod login;
 #[path = "connect/server.rs"]
 mod server;
+mod support;
 
 use std::time::{Duration, Instant};
 

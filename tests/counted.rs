@@ -13,8 +13,8 @@ use support::moving::{assert_proven, prepare, report};
 use support::server::Server;
 use support::tally::Tally;
 
-/// Of the smaller move: four bundles.
-const TABLES: usize = 256;
+/// Of the smaller move: two bundles.
+const TABLES: usize = 128;
 
 /// Of one table, on either side. It is a few hundredths; with a wait for an answer now and then it would be two or three.
 const MOST_ROUND_TRIPS: f64 = 0.4;

@@ -273,12 +273,14 @@ fn a_lock_on_the_source_is_told_as_without_a_keeper() {
     let begin = Instant::now();
     let lock = std::thread::scope(|scope| {
         let lock =
-            scope.spawn(|| source.psql("shop", "begin; lock table quick; select pg_sleep(13)"));
+            scope.spawn(|| source.try_psql("shop", "begin; lock table quick; select pg_sleep(60)"));
         wait_until("the lock is held", || {
             source.psql("shop", "select count(*) from pg_locks where mode = 'AccessExclusiveLock' and granted and relation = 'quick'::regclass") == "1"
         });
         let start = |into: &str, more: &[&str]| {
-            prepare(&source.conninfo("shop"), &target.conninfo(into), more).start()
+            let run = prepare(&source.conninfo("shop"), &target.conninfo(into), more);
+            // A reader gives way after two seconds instead of ten.
+            run.env("PGCONVOY_FAULT", "hasty-readers").start()
         };
         let runs = [start("shop", &[]), start("other", &["--no-keeper"])];
         let said = runs.map(Running::finish);
@@ -299,9 +301,13 @@ fn a_lock_on_the_source_is_told_as_without_a_keeper() {
         ] {
             assert!(said[0].stderr.contains(holder), "{}", said[0]);
         }
+        let end = "select pg_terminate_backend(pid) from pg_stat_activity
+                   where query like '%pg_sleep(60)' and pid <> pg_backend_pid()";
+        assert_eq!(source.psql("postgres", end), "t", "the lock was held");
         lock.join()
     });
-    lock.expect("the lock was held");
+    let lock = lock.expect("no panic");
+    assert!(lock.is_err(), "it was held until it was ended: {lock:?}");
     assert!(begin.elapsed() < Duration::from_secs(60));
 }
 

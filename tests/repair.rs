@@ -2,8 +2,6 @@
 
 mod support;
 
-use std::path::Path;
-
 use pgconvoy::model::{
     Difference, DifferenceKind, Endpoint, QualifiedName, RowKind, quote_literal,
 };
@@ -16,6 +14,7 @@ use pgconvoy::verify::repair::{
 };
 use pgconvoy::verify::{Observed, Outcome, Scope, compare_catalogs, compare_schemas};
 use support::server::Server;
+use support::template::Holding;
 
 fn connector(server: &Server, database: &str) -> Connector {
     let conninfo = Conninfo::resolve(&server.conninfo(database), &Environment::of_process())
@@ -37,13 +36,6 @@ async fn wire(server: &Server, database: &str) -> Wire {
     let begin = "begin transaction isolation level repeatable read, read only";
     wire.execute(&begin.into()).await.expect("a transaction");
     wire
-}
-
-fn build(server: &Server, database: &str, fixture: &str, variables: &str) {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/schemas");
-    let file = directory.join(fixture);
-    let script = format!("{variables}\n\\i '{}'\n", file.display());
-    server.psql(database, &script);
 }
 
 fn schema(server: &Server, database: &str) -> Toc {
@@ -181,10 +173,8 @@ impl Pair<'_> {
     }
 }
 
-/// A zoo and its copy, by the stock tools.
+/// A copy of the zoo, by the stock tools.
 fn copied_zoo(server: &Server) {
-    server.database("zoo");
-    build(server, "zoo", "zoo.sql", "\\set pg_dump 18");
     server.database("copy");
     let archive = server.cluster.dir().join("zoo.dump");
     let dump = server
@@ -222,7 +212,8 @@ const LEFT: [&str; 7] = [
 
 #[tokio::test]
 async fn every_damage_is_repaired_or_said_to_be_left() {
-    let Some(server) = Server::start(15) else {
+    let zoo = Holding::zoo("pg_dump=18");
+    let Some(server) = Server::start_holding(15, Some(&zoo), |options| options) else {
         return;
     };
     copied_zoo(&server);

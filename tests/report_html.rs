@@ -7,7 +7,7 @@
 mod recorded;
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -431,9 +431,13 @@ fn five_thousand_tables_are_all_there_in_two_megabytes() {
     let page = page_of(&run.events);
     elements(&page);
     assert!(page.len() <= 2_000_000, "{} bytes", page.len());
+    let cells = page
+        .split("<td>")
+        .filter_map(|cell| cell.split_once("</td>"));
+    let cells: HashSet<&str> = cells.map(|(cell, _)| cell).collect();
     for number in 0..5000 {
-        let cell = format!("<td>public.a_table_with_a_name_{number}</td>");
-        assert!(page.contains(&cell), "table {number}");
+        let cell = format!("public.a_table_with_a_name_{number}");
+        assert!(cells.contains(cell.as_str()), "table {number}");
     }
     let tables = page.split_once("id=\"tables\"").expect("tables").1;
     let first = tables.find("a_table_with_a_name_17<").expect("it is there");

@@ -29,6 +29,9 @@ const SHOP: &str = "
     insert into log select now() - n * interval '1 s', 'event ' || n from generate_series(1, 50) n;
 ";
 
+/// Readers give way after two seconds instead of ten.
+const HASTY: (&str, &str) = ("PGCONVOY_FAULT", "hasty-readers");
+
 const BIG: &str =
     "insert into big select n, repeat(md5(n::text), 100000) from generate_series(1, 100) n;";
 
@@ -364,6 +367,7 @@ fn tables_that_others_want_to_change_meanwhile() {
     ];
     for (database, sql) in changes {
         let mut run = prepare(&from, &to, &["-j", "1"])
+            .env(HASTY.0, HASTY.1)
             .timeout(Duration::from_secs(90))
             .start();
         hold(&mut run, &server, database);

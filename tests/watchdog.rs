@@ -253,14 +253,14 @@ fn a_foreign_lock_is_named_with_its_holder_and_waited_for() {
     std::thread::scope(|scope| {
         // It gets the lock when the rows are committed, before anybody of ours asks for the next.
         let lock =
-            "begin; lock table slow in access exclusive mode; select 'mine' from pg_sleep(6)";
+            "begin; lock table slow in access exclusive mode; select 'mine' from pg_sleep(4)";
         scope.spawn(|| target.psql("shop", lock));
         let finished = run.finish();
         assert_proven(&finished);
         let words = [
             "waits for a lock on public.slow",
             "psql, role postgres",
-            "pg_sleep(6)",
+            "pg_sleep(4)",
             "holds",
         ];
         assert_said(&waits(&finished.path("")), Side::Target, &words);
@@ -301,7 +301,7 @@ fn a_narrow_road_sets_the_pace() {
 /// Frozen for less than it takes to be dead, a network costs nothing but time; for longer, the job is tried again.
 #[test]
 fn a_frozen_network_is_waited_for_until_the_server_counts_as_dead() {
-    for (frozen_s, retried) in [(3, false), (13, true)] {
+    for (frozen_s, retried) in [(3, false), (10, true)] {
         let (Some(source), Some(target)) = (Server::start(17), over_tcp(17)) else {
             return;
         };

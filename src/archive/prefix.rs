@@ -23,7 +23,7 @@ use chrono::Utc;
 use serde::{Deserialize, Serialize};
 
 use super::store::{Begun, Objects, Store, StoreError, Upload};
-use super::{ArchiveError, MANIFEST, Manifest};
+use super::{ArchiveError, MANIFEST};
 
 /// The mark's name.
 pub const MARK: &str = "pgconvoy.unfinished.json";
@@ -224,15 +224,6 @@ impl Prefix {
         Ok(is_same)
     }
 
-    /// Takes away what is not in the manifest.
-    pub fn remove_surplus(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
-        let there = self.while_doing("looking into", self.objects.list())?;
-        for name in manifest.surplus(there.keys()).filter(|name| *name != MARK) {
-            self.while_doing("clearing up", self.objects.remove(name))?;
-        }
-        Ok(())
-    }
-
     pub fn put_away(&self) -> Result<(), ArchiveError> {
         self.begun.forget()?;
         self.while_doing("clearing up", self.objects.remove(MARK))
@@ -257,21 +248,5 @@ mod tests {
             assert!(matches!(late.take(), Err(ArchiveError::Exists { .. })));
         }
         one.check_mark().expect("it is still there");
-    }
-
-    #[test]
-    fn what_the_manifest_does_not_name_is_taken_away() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let prefix = Prefix::of(Objects::in_memory(), dir.path());
-        prefix.begin().expect("nothing is there");
-        for name in ["toc.dat", "9.dat"] {
-            let put = prefix.objects.put(name, Bytes::from_static(b"x"));
-            put.expect("written");
-        }
-        let manifest = Manifest::of_nothing();
-        prefix.remove_surplus(&manifest).expect("removed");
-        let there = prefix.objects.list().expect("listed");
-        let there: Vec<&str> = there.keys().map(String::as_str).collect();
-        assert_eq!(there, [MARK, "toc.dat"]);
     }
 }

@@ -198,7 +198,6 @@ impl Unfinished {
                 let text = manifest.to_bytes().map_err(io::Error::from);
                 let text = text.map_err(ArchiveError::file("writing", self.path()))?;
                 prefix.check_mark()?;
-                prefix.remove_surplus(manifest)?;
                 self.write(MANIFEST, &text)?;
             }
         }

@@ -13,6 +13,7 @@ use super::PgError;
 use super::connector::in_snapshot;
 use super::conninfo::TcpSettings;
 use super::stream::{AlreadyNegotiated, Peer, Stream};
+use crate::fault;
 use crate::model::{Bytes, Oid, QualifiedName, Rows, ServerVersion, Side, quote_literal};
 
 /// A query from a file in `sql/`: its name for messages, and its text.
@@ -329,7 +330,13 @@ pub(super) fn pinned_settings(
         // Somebody's DDL that waits for the locks of our snapshot makes every later reader wait behind it: ours, which the
         // snapshot waits for, and the application's. Nobody would ever give way, so we do.
         Side::Source => {
-            sql.push_str("; set lock_timeout = '10s'; set default_transaction_read_only = on");
+            let patience = if fault::strikes("hasty-readers") {
+                "2s"
+            } else {
+                "10s"
+            };
+            let _ = write!(sql, "; set lock_timeout = '{patience}'");
+            sql.push_str("; set default_transaction_read_only = on");
         }
         // Work and its ledger line travel in one transaction: a crash loses both or neither. The end of a run commits
         // once with it on, which flushes everything before.

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User, geteuid};
+use pgconvoy::pg::cluster::ServerInstall;
+
+use crate::support::template;
 
 /// A data directory, removed when dropped. Start servers on it one after the other.
 pub struct Cluster {
@@ -69,14 +72,9 @@ impl Cluster {
             directory,
         };
         Self::give_to_server(cluster.path());
-        let status = server_command(&cluster.bin.join("initdb"))
-            .args(["--no-sync", "--username=postgres", "--auth=trust"])
-            .args(["--encoding=UTF8", "--locale=C", "--pgdata"])
-            .arg(cluster.data())
-            .stdout(Stdio::null())
-            .status()
-            .expect("initdb starts");
-        assert!(status.success(), "initdb failed");
+        let install = ServerInstall::probe(&cluster.bin).expect("a server");
+        let template = template::of(&install, None);
+        template::copy(&template, &cluster.data()).expect("a data directory");
         cluster.write(
             "data/pg_hba.conf",
             &format!("local all postgres trust\n{hba}\n"),

@@ -11,7 +11,7 @@ use crate::support::binary::{Finished, Pgconvoy};
 const INSTANTS: u64 = 100;
 const PARTS: u64 = 5;
 /// By default.
-const SELECTED: u64 = 6;
+const SELECTED: u64 = 4;
 /// Of three runs, one is killed once, one twice, one three times.
 const MOST_KILLS: u64 = 3;
 

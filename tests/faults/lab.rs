@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use pgconvoy::pg::cluster::ClusterOptions;
 
 use crate::support::binary::Pgconvoy;
-use crate::support::moving::{Untouched, assert_equal, build};
+use crate::support::moving::{OnceRead, Untouched, build};
 use crate::support::server::Server;
+use crate::support::template::Holding;
 
 /// What is moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,12 +37,40 @@ pub const SMALL_CHUNKS: [&str; 4] = ["--chunk-size", "64kB", "-j", "3"];
 pub struct Reference {
     /// The source.
     pub untouched: Untouched,
+    /// What the independent check has read of it.
+    pub read: OnceRead,
     /// The target's schema, as `pg_dump` writes it.
     pub schema: String,
     /// What the target knows about its own rows.
     pub statistics: String,
     /// How long it took.
     pub took: Duration,
+}
+
+/// The entries of a dump of a schema, in an order of their own: that of the dump follows oids where nothing else decides, and oids
+/// follow the order in which jobs ended. Its keys, which are random, are in front of the first.
+pub fn entries(dump: &str) -> String {
+    let mut entries: Vec<&str> = dump
+        .split("\n--\n-- Name: ")
+        .skip(1)
+        .map(|entry| {
+            let end = entry.find("\n--\n-- PostgreSQL database dump complete");
+            entry[..end.unwrap_or(entry.len())].trim_end()
+        })
+        .collect();
+    entries.sort_unstable();
+    entries.join("\n\n")
+}
+
+/// Autovacuum would assign transaction ids, and the source is to be as it was.
+fn quiet(options: ClusterOptions) -> ClusterOptions {
+    let options = options
+        .setting("autovacuum", "off")
+        .setting("wal_level", "logical");
+    ClusterOptions {
+        listen_tcp: true,
+        ..options
+    }
 }
 
 /// Two servers.
@@ -61,31 +90,18 @@ impl Lab {
         Self::start_with(fixtures, |options| options)
     }
 
+    /// For those who do not ask what an undisturbed move looks like: none is made.
+    pub fn bare(fixtures: &[Fixture]) -> Option<Self> {
+        Self::without_references(fixtures, quiet)
+    }
+
     /// The same with the options of both servers changed.
     pub fn start_with(
         fixtures: &[Fixture],
         change: impl Fn(ClusterOptions) -> ClusterOptions,
     ) -> Option<Self> {
-        // Autovacuum would assign transaction ids, and the source is to be as it was.
-        let quiet = |options: ClusterOptions| {
-            let options = options.setting("autovacuum", "off");
-            change(ClusterOptions {
-                listen_tcp: true,
-                ..options.setting("wal_level", "logical")
-            })
-        };
-        let source = Server::start_with(15, quiet)?;
-        let target = Server::start_with(18, quiet)?;
-        build(&target, "postgres", "zoo-roles.sql", "");
-        let mut lab = Self {
-            source,
-            target,
-            references: BTreeMap::new(),
-            number: 0,
-        };
-        for &fixture in fixtures {
-            lab.build_source(fixture);
-        }
+        let quiet = |options: ClusterOptions| change(quiet(options));
+        let mut lab = Self::without_references(fixtures, quiet)?;
         // All are built before any is looked at: the servers' transactions are counted together.
         for &fixture in fixtures {
             let reference = lab.undisturbed(fixture);
@@ -94,13 +110,24 @@ impl Lab {
         Some(lab)
     }
 
-    fn build_source(&self, fixture: Fixture) {
-        self.source.database(fixture.name());
-        let (script, variables) = match fixture {
-            Fixture::Zoo => ("zoo.sql", "target=18 subscription=off"),
-            Fixture::Mastodon => ("mastodon.sql", "scale=0.001"),
+    fn without_references(
+        fixtures: &[Fixture],
+        options: impl Fn(ClusterOptions) -> ClusterOptions,
+    ) -> Option<Self> {
+        let zoo = Holding::zoo("target=18 subscription=off");
+        let zoo = fixtures.contains(&Fixture::Zoo).then_some(&zoo);
+        let lab = Self {
+            source: Server::start_holding(15, zoo, &options)?,
+            target: Server::start_with(18, &options)?,
+            references: BTreeMap::new(),
+            number: 0,
         };
-        build(&self.source, fixture.name(), script, variables);
+        build(&lab.target, "postgres", "zoo-roles.sql", "");
+        if fixtures.contains(&Fixture::Mastodon) {
+            lab.source.database("mastodon");
+            build(&lab.source, "mastodon", "mastodon.sql", "scale=0.001");
+        }
+        Some(lab)
     }
 
     fn undisturbed(&self, fixture: Fixture) -> Reference {
@@ -114,10 +141,15 @@ impl Lab {
         let run = Pgconvoy::new(arguments).run();
         let took = began.elapsed();
         assert_eq!(run.status, 0, "{run}");
-        assert_equal("the undisturbed move", &source, &target, &[]);
+        let read = OnceRead::new();
+        let ((equal, said), dump) = read.check_and_dump(&source, &target);
+        assert!(equal, "the undisturbed move: {said}");
+        let schema = entries(&dump);
+        assert!(schema.lines().count() > 100, "it has no schema: {dump}");
         Reference {
             untouched,
-            schema: self.schema(&database),
+            read,
+            schema,
             statistics: self.statistics(&database),
             took,
         }
@@ -142,37 +174,6 @@ impl Lab {
     /// Conninfo of a target.
     pub fn to(&self, database: &str) -> String {
         self.target.conninfo(database)
-    }
-
-    /// The schema of a database of the target.
-    pub fn schema(&self, database: &str) -> String {
-        let dump = self
-            .target
-            .tool("pg_dump")
-            .args(["-s", "-d", &self.target.conninfo(database)])
-            .output()
-            .expect("pg_dump starts");
-        assert!(
-            dump.status.success(),
-            "{}",
-            String::from_utf8_lossy(&dump.stderr)
-        );
-        // Its keys are random. Its order follows oids where nothing else decides, and oids follow the order in which jobs ended.
-        let text = String::from_utf8_lossy(&dump.stdout);
-        let lines = text
-            .lines()
-            .filter(|line| !line.starts_with(r"\restrict ") && !line.starts_with(r"\unrestrict "));
-        let text = lines.collect::<Vec<_>>().join("\n");
-        let mut entries: Vec<&str> = text
-            .split("\n--\n-- Name: ")
-            .skip(1)
-            .map(|entry| {
-                let end = entry.find("\n--\n-- PostgreSQL database dump complete");
-                entry[..end.unwrap_or(entry.len())].trim_end()
-            })
-            .collect();
-        entries.sort_unstable();
-        entries.join("\n\n")
     }
 
     /// Which relations have planner statistics: a resumption that forgets ANALYZE leaves the same rows behind, and is slow.

@@ -1,4 +1,7 @@
 //! Goes through the table: each fault at its moment, then the resumption, then the look at what is left.
+//!
+//! By default a sample of it, in which each kind of fault and each phase of a run occurs; every moment, and most of the pairs of fault
+//! and moment, are left to `make test-faults`.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +19,7 @@ use crate::table::{Fault, Row, Side, wanted};
 
 /// How long nothing passes on a frozen road; shorter where time is short.
 const FROST: Duration = Duration::from_secs(60);
-const SHORT_FROST: Duration = Duration::from_secs(10);
+const SHORT_FROST: Duration = Duration::from_secs(3);
 /// Bytes that pass in a second on a slow road, of each connection.
 const SLOW: u64 = 200_000;
 /// A frozen or slow run needs longer than others.

@@ -1,6 +1,6 @@
 //! The table of faults, as faults.txt has it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use pgconvoy::pg::cluster::StopMode;
 
@@ -224,6 +224,14 @@ fn the_table_is_sound() {
     let chosen = rows.iter().filter(|row| row.by_default);
     let chosen: Vec<&Row> = chosen.collect();
     assert!((24..=40).contains(&chosen.len()), "{}", chosen.len());
+    let kinds = |rows: &mut dyn Iterator<Item = &Row>| -> HashSet<_> {
+        rows.map(|row| std::mem::discriminant(&row.fault)).collect()
+    };
+    assert_eq!(
+        kinds(&mut rows.iter()),
+        kinds(&mut chosen.iter().copied()),
+        "every kind of fault is done by default"
+    );
     let phases = |rows: &mut dyn Iterator<Item = &Row>| -> BTreeSet<String> {
         rows.map(|row| row.phase.clone()).collect()
     };

@@ -18,7 +18,7 @@ const LISTS: &str = "
     insert into lists
     select i, array[i, null], array['a' || i, null], array[null, i], array[i / 7.0::float8, 'NaN', '-0'], array['{\"a\": 1.00}'::jsonb, null],
            array['[1,5)'::int4range, 'empty'], array['infinity'::timestamptz, '2000-01-01']
-    from generate_series(1, 30000) i;
+    from generate_series(1, 12000) i;
     update lists set v[2] = 5, words[2] = 'b', n[1] = 7 where id % 2 = 0;
     insert into lists (id, v, words) values
         (-1, '[2:3]={1,2}', '{}'), (-2, '{{1,2},{3,4}}', tsvector_to_array('')), (-3, '{}', '{NULL}'), (-4, null, '{\"NULL\"}'),

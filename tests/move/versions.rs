@@ -6,6 +6,7 @@ use crate::support::moving::{
     RUN_DIR, Untouched, assert_equal, assert_no_ledger, assert_proven, build, move_with,
 };
 use crate::support::server::Server;
+use crate::support::template::Holding;
 
 /// A database to move.
 struct Case {
@@ -13,6 +14,8 @@ struct Case {
     fixture: &'static str,
     variables: &'static str,
     encoding: &'static str,
+    /// Whether the source has it from the first.
+    is_there: bool,
     options: &'static [&'static str],
     /// By what at least one table is cut, as the plan says it.
     cut_by: Option<&'static str>,
@@ -23,6 +26,7 @@ const UTF8: Case = Case {
     fixture: "",
     variables: "",
     encoding: "UTF8",
+    is_there: false,
     options: &[],
     cut_by: None,
 };
@@ -30,7 +34,7 @@ const UTF8: Case = Case {
 const MASTODON: Case = Case {
     database: "mastodon",
     fixture: "mastodon.sql",
-    variables: "scale=0.02",
+    variables: "scale=0.01",
     ..UTF8
 };
 
@@ -57,9 +61,24 @@ fn zoo(variables: &'static str) -> Case {
     }
 }
 
-/// A source that writes down every statement, and on which nobody but us does anything; and a target.
+fn zoo_that_is_there() -> Case {
+    Case {
+        is_there: true,
+        ..zoo("")
+    }
+}
+
 fn servers(source: u32, target: u32) -> Option<(Server, Server)> {
-    let source = Server::start_with(source, |options| {
+    servers_holding(source, target, None)
+}
+
+/// A source that writes down every statement, and on which nobody but us does anything; and a target.
+fn servers_holding(
+    source: u32,
+    target: u32,
+    holding: Option<&Holding>,
+) -> Option<(Server, Server)> {
+    let source = Server::start_holding(source, holding, |options| {
         options
             .setting("autovacuum", "off")
             .setting("wal_level", "logical")
@@ -82,9 +101,12 @@ fn create(server: &Server, database: &str, encoding: &str) -> String {
 fn moves(source: &Server, target: &Server, cases: &[Case]) {
     for case in cases {
         println!("{}", case.database);
-        let from = create(source, case.database, case.encoding);
         let to = create(target, case.database, case.encoding);
-        build(source, case.database, case.fixture, case.variables);
+        if !case.is_there {
+            create(source, case.database, case.encoding);
+            build(source, case.database, case.fixture, case.variables);
+        }
+        let from = source.conninfo(case.database);
         source.psql(
             case.database,
             "alter system set log_statement = 'all'; select pg_reload_conf(), pg_sleep(0.2)",
@@ -143,7 +165,8 @@ fn assert_only_reads(log: &str) {
 
 #[test]
 fn from_15_to_15() {
-    let Some((source, target)) = servers(15, 15) else {
+    let zoo = Holding::zoo("pg_dump=18");
+    let Some((source, target)) = servers_holding(15, 15, Some(&zoo)) else {
         return;
     };
     let contrib = Case {
@@ -151,7 +174,7 @@ fn from_15_to_15() {
         fixture: "zoo-contrib.sql",
         ..UTF8
     };
-    let zoo = zoo("target=15 pg_dump=18");
+    let zoo = zoo_that_is_there();
     moves(
         &source,
         &target,
@@ -166,7 +189,7 @@ fn from_15_to_18() {
     };
     // Small enough that most tables are cut into ranges of blocks.
     let chunked = Case {
-        options: &["--chunk-size", "1MB"],
+        options: &["--chunk-size", "512kB"],
         cut_by: Some("block"),
         ..MASTODON
     };
@@ -180,7 +203,7 @@ fn from_10_to_18() {
     };
     // Before 14 a range of blocks is read by reading the whole table: there it is cut by ranges of keys.
     let chunked = Case {
-        options: &["--chunk-size", "1MB"],
+        options: &["--chunk-size", "512kB"],
         cut_by: Some("key"),
         ..MASTODON
     };
@@ -193,10 +216,11 @@ fn from_10_to_18() {
 
 #[test]
 fn from_18_to_18() {
-    let Some((source, target)) = servers(18, 18) else {
+    let zoo = Holding::zoo("");
+    let Some((source, target)) = servers_holding(18, 18, Some(&zoo)) else {
         return;
     };
-    moves(&source, &target, &[zoo("target=18"), MASTODON]);
+    moves(&source, &target, &[zoo_that_is_there(), MASTODON]);
 }
 
 /// The zoo, between the versions that the other tests leave out.

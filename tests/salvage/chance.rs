@@ -95,7 +95,7 @@ impl Dice {
 }
 
 #[test]
-fn heavy_pages_overwritten_at_random() {
+fn pages_overwritten_at_random() {
     let cases = [harmless("shop", |_| {})];
     let Some(mut lab) = Lab::start(18, false, &cases) else {
         return;

@@ -1,7 +1,7 @@
 //! What integration tests stand on: servers of a wished version, psql, and the real binary.
 //!
-//! Every test starts clusters of its own (about a second each) and nothing is shared, so that no test can see another's
-//! objects, settings or load, and a killed one leaves nothing behind. A version that is not installed skips the
+//! Every test starts clusters of its own (a fraction of a second each) and nothing is shared but what they are copied from, so that
+//! no test can see another's objects, settings or load, and a killed one leaves nothing behind. A version that is not installed skips the
 //! test, and the skip is recorded where `make test` shows it; where all versions must be there (`CI`, or
 //! `PGCONVOY_REQUIRE_ALL_SERVERS=1`) it fails instead.
 //!
@@ -22,6 +22,7 @@ pub mod moving;
 pub mod proxy;
 pub mod server;
 pub mod tally;
+pub mod template;
 
 /// Keeps the expectation above true in a binary that happens to use everything.
 fn nobody_calls_this() {}

@@ -81,6 +81,44 @@ pub fn independent_check(source: &str, target: &str, options: &[&str]) -> (bool,
     (output.status.success() && said.starts_with("EQUAL"), said)
 }
 
+/// What the independent check has read of a source that nobody writes to: it reads it once, however many targets it is compared with.
+#[derive(Debug)]
+pub struct OnceRead(tempfile::TempDir);
+
+impl OnceRead {
+    /// Nothing is read yet.
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().expect("a directory"))
+    }
+
+    /// [`independent_check`], always of the same source.
+    pub fn check(&self, source: &str, target: &str) -> (bool, String) {
+        self.check_and_dump(source, target).0
+    }
+
+    /// The same, with the target's schema, as its `pg_dump` wrote it.
+    pub fn check_and_dump(&self, source: &str, target: &str) -> ((bool, String), String) {
+        let dir = self.0.path().to_str().expect("UTF-8");
+        // The check writes this last.
+        let is_read = self.0.path().join("asked.source").exists();
+        let from: &[&str] = if is_read {
+            &["--source-from", dir]
+        } else {
+            &[]
+        };
+        let said = independent_check(source, target, &[&["--keep", dir], from].concat());
+        let dump = std::fs::read(self.0.path().join("dump.target")).unwrap_or_default();
+        (said, String::from_utf8_lossy(&dump).into_owned())
+    }
+
+    /// [`assert_equal`], always of the same source.
+    #[track_caller]
+    pub fn assert_equal(&self, what: &str, source: &str, target: &str) {
+        let (equal, said) = self.check(source, target);
+        assert!(equal, "{what}: {said}");
+    }
+}
+
 /// Asserts that two databases are equal.
 #[track_caller]
 pub fn assert_equal(what: &str, source: &str, target: &str, options: &[&str]) {

@@ -13,6 +13,8 @@ use pgconvoy::pg::cluster::{
     ClusterOptions, ServerInstall, StopMode, ThrowawayCluster, installed_servers, servers_below,
 };
 
+use super::template::{self, Holding};
+
 /// Every server there is for tests, the newest first; of equal versions, first one that has the contrib extensions.
 pub fn servers() -> Vec<ServerInstall> {
     static FOUND: OnceLock<Vec<ServerInstall>> = OnceLock::new();
@@ -26,7 +28,7 @@ fn find_servers() -> Vec<ServerInstall> {
     );
     let mut all = installed_servers();
     all.extend(servers_below(&extra));
-    all.sort_by_key(|install| {
+    all.sort_by_cached_key(|install| {
         let major = install.version.major();
         (std::cmp::Reverse(major), !install.has_extension("hstore"))
     });
@@ -116,13 +118,29 @@ impl Server {
         major: u32,
         change: impl FnOnce(ClusterOptions) -> ClusterOptions,
     ) -> Option<Self> {
+        Self::start_holding(major, None, change)
+    }
+
+    /// The same with a database that holds a fixture, which is built once for all who ask for the same.
+    pub fn start_holding(
+        major: u32,
+        holding: Option<&Holding>,
+        change: impl FnOnce(ClusterOptions) -> ClusterOptions,
+    ) -> Option<Self> {
         let install = require_server(major)?;
-        let options = ClusterOptions {
+        let options = change(ClusterOptions {
             purpose: "test".to_owned(),
-            ..ClusterOptions::new(install.bin_dir)
+            ..ClusterOptions::new(&install.bin_dir)
+        });
+        let cluster = if template::is_for(&options) {
+            let made = template::of(&install, holding);
+            ThrowawayCluster::start_filled(&options, |data| template::copy(&made, data))
+        } else {
+            assert!(holding.is_none(), "with these options nothing is kept");
+            ThrowawayCluster::start(&options)
         };
-        let cluster = ThrowawayCluster::start(&change(options))
-            .unwrap_or_else(|error| panic!("cannot start PostgreSQL {major}: {error}"));
+        let cluster =
+            cluster.unwrap_or_else(|error| panic!("cannot start PostgreSQL {major}: {error}"));
         Some(Self { cluster })
     }
 

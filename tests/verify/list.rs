@@ -1,6 +1,7 @@
 //! The list of damages, as damages.sql has it.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use regex::Regex;
 
@@ -88,8 +89,10 @@ impl Damage {
 
     /// What it is about, as far as its words tell: tables and the like, large objects, and the last word of what is expected.
     pub fn subjects(&self) -> BTreeSet<String> {
-        let names = Regex::new(r#"\b(?:zoo|public|contrib|"[^"]+")\.(?:"[^"]+"|\w+)|\b99\d{4}\b"#);
-        let names = names.expect("an expression");
+        static NAMES: LazyLock<Regex> = LazyLock::new(|| {
+            Regex::new(r#"\b(?:zoo|public|contrib|"[^"]+")\.(?:"[^"]+"|\w+)|\b99\d{4}\b"#)
+                .expect("an expression")
+        });
         let last_words = self
             .expected
             .iter()
@@ -97,7 +100,7 @@ impl Damage {
         let mut subjects: BTreeSet<String> = last_words.map(str::to_owned).collect();
         let words = std::iter::once(&self.sql).chain(&self.expected);
         for text in words {
-            let found = names.find_iter(text);
+            let found = NAMES.find_iter(text);
             subjects.extend(found.map(|name| name.as_str().to_owned()));
         }
         subjects

@@ -1,5 +1,7 @@
 //! A run of `pgconvoy verify`, and what its report says.
 
+use std::time::Duration;
+
 use pgconvoy::model::{Difference, ExitStatus, RowsDiffer, Severity};
 use pgconvoy::report::Report;
 
@@ -22,7 +24,10 @@ pub struct Verified {
 pub fn verify(source: &str, target: &str, more: &[&str]) -> Verified {
     let fixed = ["verify", "--source", source, "--target", target];
     let files = ["--run-dir", RUN_DIR, "--repair", REPAIR];
-    let run = Pgconvoy::new(fixed.iter().chain(&files).chain(more)).run();
+    // A million rows take a while on a machine that does other things as well.
+    let run = Pgconvoy::new(fixed.iter().chain(&files).chain(more))
+        .timeout(Duration::from_secs(300))
+        .run();
     let path = run.path(RUN_DIR).join("report.json");
     let text = std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("cannot read {}: {error}\n{run}", path.display()));

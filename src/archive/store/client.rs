@@ -16,6 +16,7 @@ use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, ObjectStore, R
 
 use super::StoreError;
 use super::name::{Address, Provider};
+use crate::fault;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -121,9 +122,14 @@ fn options() -> ClientOptions {
 }
 
 fn retries() -> RetryConfig {
+    let longest = if fault::strikes("hasty-store") {
+        LONGEST_PAUSE / 40
+    } else {
+        LONGEST_PAUSE
+    };
     RetryConfig {
         backoff: BackoffConfig {
-            max_backoff: LONGEST_PAUSE,
+            max_backoff: longest,
             ..BackoffConfig::default()
         },
         max_retries: RETRIES,
