@@ -322,6 +322,10 @@ fn assert_decompresses(run: &Finished, source: &Server, compression: &str) {
             .expect("a name")
             .to_string_lossy()
             .into_owned();
+        // Its manifest is about other files, and another table of contents.
+        if name == "pgconvoy.manifest.json" {
+            continue;
+        }
         let bare = name.trim_end_matches(".zst").trim_end_matches(".lz4");
         if bare == name {
             fs::copy(&path, plain.join(&name)).expect("copied");

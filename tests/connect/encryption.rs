@@ -73,6 +73,8 @@ impl Certificates {
 fn create_role(certificates: &Certificates, cluster: &Cluster) {
     let server = certificates.start(cluster, &certificates.server());
     server.sql("create role anybody login");
+    // It is stopped at once, and without this loses what was committed last.
+    server.sql("checkpoint");
 }
 
 const OVER_TLS: &str = "\
