@@ -320,6 +320,10 @@ pub(super) fn not_verified(report: &Report) -> Vec<(String, String)> {
         "roles and tablespaces".to_owned(),
         "they belong to the whole server".to_owned(),
     ));
+    gaps.push((
+        "privileges and comment of the database itself".to_owned(),
+        "they come with --create alone, and are not compared".to_owned(),
+    ));
     gaps
 }
 
