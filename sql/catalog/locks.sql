@@ -1,4 +1,4 @@
--- Other people's locks on relations of this database that even readers wait for: those they have, and those they wait for.
+-- Other people's locks of these modes ($1) on relations of this database: those they have, and those they wait for.
 select
     n.nspname::text as schema,
     c.relname::text as relation,
@@ -18,7 +18,8 @@ join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 left join pg_catalog.pg_stat_activity a on a.pid = l.pid
 where l.locktype = 'relation'
   and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())
-  and l.mode = 'AccessExclusiveLock'
+  and l.mode = any ($1::text[])
   and l.pid is distinct from pg_catalog.pg_backend_pid()
   and c.relkind in ('r', 'p', 'm', 'v', 'f', 'S')
+  and n.nspname !~ '^pg_'
 order by l.granted desc, n.nspname, c.relname, l.pid;

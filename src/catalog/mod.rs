@@ -40,6 +40,8 @@ pub use read::{
     sequences_but, source_facts, source_facts_but, target_facts, unreadable,
 };
 pub use server::server_facts;
-pub use sessions::{BarringLock, Holder, LockTable, barring_locks, connections, how_long};
+pub use sessions::{
+    BarringLock, Holder, LockTable, barring_locks, connections, how_long, writing_locks,
+};
 pub use statistics::{ColumnStatistics, Sampled, sampled};
 pub use types::{Types, print_floats_differently, text_with_rounded_floats};

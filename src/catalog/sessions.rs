@@ -115,8 +115,35 @@ impl fmt::Display for BarringLock {
 
 /// Everybody else's locks in this database that even readers wait for.
 pub async fn barring_locks(session: &Session) -> Result<Vec<BarringLock>, PgError> {
+    locks(session, &["AccessExclusiveLock"]).await
+}
+
+/// Those that somebody has, and that keep a table from being locked against writers (`SHARE ROW EXCLUSIVE`), as sentences.
+pub async fn writing_locks(session: &Session) -> Result<Vec<String>, PgError> {
+    let modes = [
+        "RowExclusiveLock",
+        "ShareUpdateExclusiveLock",
+        "ShareLock",
+        "ShareRowExclusiveLock",
+        "ExclusiveLock",
+        "AccessExclusiveLock",
+    ];
+    let locks = locks(session, &modes).await?;
+    let told = |lock: &BarringLock| {
+        let mode = lock.holder.held.as_deref().unwrap_or("a lock");
+        format!("{} has {mode} on {}", lock.holder, lock.relation.shown())
+    };
+    let held = locks.iter().filter(|lock| lock.granted);
+    Ok(held.map(told).take(MOST_TOLD).collect())
+}
+
+/// More locks than these tell no more.
+const MOST_TOLD: usize = 20;
+
+async fn locks(session: &Session, modes: &[&str]) -> Result<Vec<BarringLock>, PgError> {
+    let modes: Vec<String> = modes.iter().copied().map(str::to_owned).collect();
     let rows = session
-        .query(LOCKS.for_server(session.version()), &[])
+        .query(LOCKS.for_server(session.version()), &[&modes])
         .await?;
     rows.iter()
         .map(|row| {

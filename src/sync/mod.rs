@@ -14,7 +14,6 @@
 //! | `large_objects` | large objects: which, and the statements (pure) |
 //! | `schema` | what of the differences is none of the schema (pure) |
 //! | `obstacles` | what stands in the way on the target: triggers, rules, foreign keys, publications |
-//! | `holders` | who keeps tables from being locked |
 //! | `writer` | the transaction: its locks, its snapshot, its end |
 //! | `apply` | what is done in it |
 //!
@@ -37,7 +36,6 @@
 mod apply;
 mod changes;
 mod error;
-mod holders;
 mod large_objects;
 mod obstacles;
 mod schema;
@@ -48,7 +46,6 @@ mod writer;
 pub use apply::{Applied, Sides};
 pub use changes::{Changes, Facts, ViewChange};
 pub use error::SyncError;
-pub use holders::lock_holders;
 pub use large_objects::ObjectChanges;
 pub use obstacles::{Obstacles, QUERIES};
 pub use schema::as_if_synced;

@@ -9,7 +9,6 @@
 
 use std::collections::BTreeSet;
 
-use super::holders::LOCK_HOLDERS;
 use crate::model::{QualifiedName, SqlText, quote_ident};
 use crate::pg::{PgError, Query, Session};
 
@@ -26,7 +25,7 @@ pub(super) const WRITTEN: Query = Query::new(
 );
 
 /// All of them, for the test that prepares each on every supported server.
-pub const QUERIES: [Query; 5] = [FIRING, TABLES, FOREIGN_KEYS, WRITTEN, LOCK_HOLDERS];
+pub const QUERIES: [Query; 4] = [FIRING, TABLES, FOREIGN_KEYS, WRITTEN];
 
 /// A trigger or a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -30,13 +30,7 @@ fn what_there_was_no_time_for_is_compared_when_the_other_side_is_open() {
     let (Some(source), Some(target)) = (start(18), start(18)) else {
         return;
     };
-    let scene = Scene {
-        source: &source,
-        target: &target,
-    };
-    source.database(DATABASE);
-    target.database(DATABASE);
-    source.psql(DATABASE, &format!("{SCHEMA} {BIG}"));
+    let scene = Scene::filled(&source, &target, &format!("{SCHEMA} {BIG}"));
     assert_proven(&scene.follow(&[]).run());
     let wrong = scene
         .command("cutover", &["--verify-budget", "1s", "--verify", "counts"])

@@ -45,13 +45,7 @@ fn a_turn_that_is_killed_goes_on_or_goes_back_and_never_are_both_sides_open() {
     let (Some(source), Some(target)) = (start(18), start(18)) else {
         return;
     };
-    let scene = Scene {
-        source: &source,
-        target: &target,
-    };
-    source.database(DATABASE);
-    target.database(DATABASE);
-    source.psql(DATABASE, SCHEMA);
+    let scene = Scene::filled(&source, &target, SCHEMA);
     let before = Scene::traces(&source);
     // Killed when nothing works yet: the watch begins what is left.
     let killed = scene

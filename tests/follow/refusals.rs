@@ -63,13 +63,7 @@ fn trouble_is_told_by_name_and_a_lost_slot_is_let_go() {
     let (Some(source), Some(target)) = (start(15), start(16)) else {
         return;
     };
-    let scene = Scene {
-        source: &source,
-        target: &target,
-    };
-    source.database(DATABASE);
-    target.database(DATABASE);
-    source.psql(DATABASE, SCHEMA);
+    let scene = Scene::filled(&source, &target, SCHEMA);
     let before = Scene::traces(&source);
 
     // A way that leads nowhere is found before anything is copied, and nothing stays behind.

@@ -74,6 +74,16 @@ pub struct Scene<'a> {
     pub target: &'a Server,
 }
 
+impl<'a> Scene<'a> {
+    /// A database on both, filled on the source.
+    pub fn filled(source: &'a Server, target: &'a Server, schema: &str) -> Self {
+        source.database(DATABASE);
+        target.database(DATABASE);
+        source.psql(DATABASE, schema);
+        Self { source, target }
+    }
+}
+
 impl Scene<'_> {
     pub fn from(&self) -> String {
         self.source.conninfo(DATABASE)

@@ -85,13 +85,25 @@ fn an_ordinary_owner_moves_what_a_reader_may_read() {
         "shop",
         "create subscription news connection 'dbname=nowhere' publication p with (connect = false)",
     );
+    for server in [&source, &target] {
+        server.psql(
+            "shop",
+            "create foreign data wrapper w; create server far foreign data wrapper w;
+             create user mapping for public server far options (password 'hush')",
+        );
+    }
     let from = as_role(&source.conninfo("shop"), "reader");
     let to = as_role(&target.conninfo("shop"), "owner");
     let fixed = ["verify", "--source", &from, "--target", &to];
     let verify = |more: &[&str]| Pgconvoy::new(fixed.iter().chain(more)).run();
     let unseen = verify(&["--no-owner", "-x"]);
     assert_eq!(unseen.status, 1, "{unseen}");
-    assert!(unseen.stderr.contains("subscription news"), "{unseen}");
+    for what in ["subscription news", "user mapping public SERVER far"] {
+        assert!(unseen.stderr.contains(what), "{what}: {unseen}");
+    }
+    for server in [&source, &target] {
+        server.psql("shop", "drop foreign data wrapper w cascade");
+    }
     let left_out = verify(&["--no-owner", "-x", "--no-subscriptions"]);
     assert_eq!(left_out.status, 0, "{left_out}");
 }

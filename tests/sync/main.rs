@@ -7,6 +7,7 @@ mod random_tables;
 mod support;
 
 mod cost;
+mod keys;
 mod killed;
 mod random;
 mod scene;

@@ -18,11 +18,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
-
 use super::ends::{self, run};
-use super::steps::{PAUSE, Steps, asking};
-use super::subscribe::lost;
+use super::steps::Steps;
+use super::subscribe::{is_applied, lost};
 use crate::catalog;
 use crate::cli::inspect::Server;
 use crate::cli::sync;
@@ -207,31 +205,15 @@ impl Steps<'_> {
         // What others have committed without waiting for it is on disk with this.
         let note = follow::note(&back, &record);
         run(&to.session, &note, "writing to the log").await?;
-        let doing = || asking("waiting until everything is applied");
-        let position = to
-            .session
-            .texts("select pg_catalog.pg_current_wal_flush_lsn()::text")
-            .await
-            .map_err(doing())?
-            .pop()
-            .unwrap_or_default();
-        let began = Instant::now();
-        loop {
-            let confirmed = follow::confirmed(&to.session, &back, &position);
-            match confirmed.await.map_err(doing())? {
-                None => return Err(lost(to, &back).into()),
-                Some(true) => return Ok(()),
-                Some(false) if began.elapsed() >= MEETS_WITHIN => {
-                    return Err(FollowError::NotApplied {
-                        subscriber: self.from().endpoint.to_string(),
-                        seconds: MEETS_WITHIN.as_secs(),
-                        because: "writers cannot wait any longer".to_owned(),
-                    }
-                    .into());
-                }
-                Some(false) => sleep(PAUSE).await,
-            }
+        if is_applied(to, &back, MEETS_WITHIN).await? {
+            return Ok(());
         }
+        Err(FollowError::NotApplied {
+            subscriber: self.from().endpoint.to_string(),
+            seconds: MEETS_WITHIN.as_secs(),
+            because: "writers cannot wait any longer".to_owned(),
+        }
+        .into())
     }
 }
 

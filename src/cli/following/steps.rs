@@ -5,12 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::Utc;
-use tokio::time::{Instant, sleep};
 
 use super::ends::{self, Ends, run};
 use super::rest::Rest;
 use super::standing::standing;
-use super::subscribe::{await_reader, enable, lost, make, reach};
+use super::subscribe::{await_reader, enable, is_applied, lost, make, reach};
 use super::turn::TurnArgs;
 use crate::cli::inspect::Server;
 use crate::cli::secrets::{SOURCE_FROM_TARGET_PASSWORD, TARGET_FROM_SOURCE_PASSWORD};
@@ -254,36 +253,18 @@ impl Steps<'_> {
 
     /// The other side has applied everything.
     async fn drain(&self) -> Result<(), Failure> {
-        let (session, name) = (&self.from().session, self.ahead());
-        let doing = || asking("waiting until everything is applied");
-        let position = session
-            .texts("select pg_catalog.pg_current_wal_flush_lsn()::text")
-            .await
-            .map_err(doing())?
-            .pop()
-            .unwrap_or_default();
-        let began = Instant::now();
-        loop {
-            match follow::confirmed(session, &name, &position)
-                .await
-                .map_err(doing())?
-            {
-                None => return Err(lost(self.from(), &name).into()),
-                Some(true) => return Ok(()),
-                Some(false) if began.elapsed() >= self.args.patience => {
-                    let standing = standing(&self.ends).await?;
-                    return Err(FollowError::NotApplied {
-                        subscriber: self.to().endpoint.to_string(),
-                        seconds: self.args.patience.as_secs(),
-                        because: [vec![standing.line()], standing.trouble()]
-                            .concat()
-                            .join(" "),
-                    }
-                    .into());
-                }
-                Some(false) => sleep(PAUSE).await,
-            }
+        if is_applied(self.from(), &self.ahead(), self.args.patience).await? {
+            return Ok(());
         }
+        let standing = standing(&self.ends).await?;
+        Err(FollowError::NotApplied {
+            subscriber: self.to().endpoint.to_string(),
+            seconds: self.args.patience.as_secs(),
+            because: [vec![standing.line()], standing.trouble()]
+                .concat()
+                .join(" "),
+        }
+        .into())
     }
 
     /// What replication does not carry is brought over, and all is compared.

@@ -6,6 +6,7 @@ use chrono::Utc;
 use tokio::time::{Instant, sleep};
 
 use super::ends::{self, Ends, run};
+use super::steps::PAUSE;
 use crate::cli::inspect::{Inspection, Server};
 use crate::cli::secrets::SOURCE_FROM_TARGET_PASSWORD;
 use crate::failure::Failure;
@@ -19,7 +20,6 @@ use crate::pg::{Connector, PgError};
 const BEGINS_WITHIN: Duration = Duration::from_secs(45);
 /// `undefined_table`.
 const UNDEFINED_TABLE: &str = "42P01";
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// What a proven move hands over to those who follow.
 pub(in crate::cli) struct Handover {
@@ -152,6 +152,32 @@ pub(super) fn lost(publisher: &Server, name: &FollowName) -> FollowError {
         slot: name.to_string(),
         publisher: publisher.endpoint.to_string(),
         because: "it is not there, or the log that it needs was removed".to_owned(),
+    }
+}
+
+/// Waits until the other side has applied everything that is on this one's disk by now; whether it has in time.
+pub(super) async fn is_applied(
+    publisher: &Server,
+    name: &FollowName,
+    within: Duration,
+) -> Result<bool, Failure> {
+    let session = &publisher.session;
+    let doing = || FollowError::step("waiting until everything is applied".to_owned());
+    let position = session
+        .texts("select pg_catalog.pg_current_wal_flush_lsn()::text")
+        .await
+        .map_err(doing())?
+        .pop()
+        .unwrap_or_default();
+    let began = Instant::now();
+    loop {
+        let confirmed = follow::confirmed(session, name, &position).await;
+        match confirmed.map_err(doing())? {
+            None => return Err(lost(publisher, name).into()),
+            Some(true) => return Ok(true),
+            Some(false) if began.elapsed() >= within => return Ok(false),
+            Some(false) => sleep(PAUSE).await,
+        }
     }
 }
 

@@ -220,7 +220,7 @@ async fn lock(course: Course<'_>) -> Result<(Look, Writer), Failure> {
 /// Whoever does not give way is named; best effort.
 async fn not_locked(error: SyncError, both: &Both) -> Failure {
     let mut failure = explained(error.into(), &both.target).await;
-    let holders = sync::lock_holders(&both.target.session).await;
+    let holders = catalog::writing_locks(&both.target.session).await;
     failure.details.extend(holders.unwrap_or_default());
     failure
 }
