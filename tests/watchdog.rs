@@ -276,11 +276,12 @@ fn a_narrow_road_sets_the_pace() {
     source.database("shop");
     source.psql(
         "shop",
-        "create table wide as select i, repeat(md5(i::text), 30) as body from generate_series(1, 12000) i",
+        "create table wide as select i, repeat(md5(i::text), 30) as body from generate_series(1, 30000) i",
     );
     target.database("shop");
     let proxy = Proxy::start(target.cluster.port());
-    proxy.slow_down(1 << 20);
+    // 29 MB in 14 s. Some are still in buffers when the relay is rid of its last row, and it is looked at for 5 s at least.
+    proxy.slow_down(2 << 20);
     let into = format!(
         "{} port={}",
         target.cluster.tcp_conninfo("shop"),
@@ -295,7 +296,10 @@ fn a_narrow_road_sets_the_pace() {
             _ => None,
         })
         .collect();
-    assert_eq!(bounds, [Bound::Target]);
+    let (first, later) = bounds.split_first().unwrap_or_else(|| panic!("{run}"));
+    assert_eq!(*first, Bound::Target);
+    let is_of_the_road = |bound: &Bound| matches!(bound, Bound::Target | Bound::Nobody);
+    assert!(later.iter().all(is_of_the_road), "{later:?}");
 }
 
 /// Frozen for less than it takes to be dead, a network costs nothing but time; for longer, the job is tried again.

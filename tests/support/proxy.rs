@@ -180,6 +180,10 @@ impl Road {
             return Ok(());
         }
         let server = TcpStream::connect((Ipv4Addr::LOCALHOST, self.server_port))?;
+        if self.bytes_per_second.load(Ordering::Relaxed) > 0 {
+            // A road that is narrow holds little, too.
+            socket2::SockRef::from(&client).set_recv_buffer_size(BUFFER)?;
+        }
         for stream in [&client, &server] {
             stream.set_nodelay(true)?;
             held(&self.open).push(stream.try_clone()?);
