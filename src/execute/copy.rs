@@ -116,7 +116,7 @@ pub(super) async fn chunk(
     let mut wires = context.wires().await?;
     let copied = async {
         let bundle = Bundle {
-            opening: &begin_for_sure(job),
+            opening: &begin_for_sure(job, settings([unit])),
             legs: &[leg(unit, Some(range), VerifyLevel::None)],
             tell: &|moment| {
                 if moment == Moment::Opened {
@@ -307,16 +307,14 @@ async fn together(
 
 /// BEGIN, and TRUNCATE for what is loaded with FREEZE, which asks for a table that this transaction created or emptied.
 pub(super) fn opening(context: &Context, job: &Job, parts: &[Part]) -> Vec<SqlText> {
-    let freezable = parts
-        .iter()
-        .map(|part| &context.plan.tables[part.table])
-        .filter(|unit| unit.freeze);
-    let names: Vec<String> = freezable
+    let units = || parts.iter().map(|part| &context.plan.tables[part.table]);
+    let names: Vec<String> = units()
+        .filter(|unit| unit.freeze)
         .map(|unit| format!("only {}", unit.into))
         .collect();
-    let mut statements = begin_for_sure(job).to_vec();
-    for part in parts {
-        statements.extend(context.plan.tables[part.table].shield.before.clone());
+    let mut statements = begin_for_sure(job, settings(units())).to_vec();
+    for unit in units() {
+        statements.extend(unit.shield.before.clone());
     }
     if !names.is_empty() {
         statements.push(SqlText::from(format!(
@@ -325,6 +323,18 @@ pub(super) fn opening(context: &Context, job: &Job, parts: &[Part]) -> Vec<SqlTe
         )));
     }
     statements
+}
+
+/// What these tables are loaded with.
+fn settings<'a>(
+    units: impl IntoIterator<Item = &'a CopyUnit>,
+) -> &'static [(&'static str, &'static str)] {
+    let mut units = units.into_iter();
+    if units.any(|unit| unit.uncounted) {
+        &[("track_counts", "off")]
+    } else {
+        &[]
+    }
 }
 
 impl Wires {

@@ -169,7 +169,7 @@ async fn copy_in_transaction(
         layout: RowLayout::PLAIN,
         count: None,
     };
-    let mut opening = begin_for_sure(job).to_vec();
+    let mut opening = begin_for_sure(job, &[]).to_vec();
     opening.push(SqlText::from(STAGE));
     let bundle = Bundle {
         opening: &opening,

@@ -258,7 +258,7 @@ async fn load_objects(
     target: &mut Wire,
 ) -> Result<Outcome, PgError> {
     let job = attempt.job;
-    let mut opening = begin_for_sure(job).to_vec();
+    let mut opening = begin_for_sure(job, &[]).to_vec();
     opening.push(SqlText::from(STAGE));
     let read: Arc<OnceLock<Vec<(Oid, FileFacts)>>> = Arc::default();
     let copy_in = SqlText::from("copy pg_temp.pgconvoy_stage from stdin (format binary)");

@@ -137,17 +137,22 @@ pub(super) async fn run_alone(
 
 /// The start of a job's transaction.
 pub(super) fn begin(job: &Job, settings: &[(String, String)]) -> SqlText {
+    let settings = settings.iter();
+    let settings = settings.map(|(name, value)| (name.as_str(), value.as_str()));
     SqlText::from(format!("begin; {}", settings_of(job, settings)))
 }
 
 /// The same in two statements, for who sends more before the answer has come. The first cannot fail in a session that goes
 /// on, so that nothing behind it can ever be a transaction of its own.
-pub(super) fn begin_for_sure(job: &Job) -> [SqlText; 2] {
-    [SqlText::from("begin"), SqlText::from(settings_of(job, &[]))]
+pub(super) fn begin_for_sure(job: &Job, settings: &[(&str, &str)]) -> [SqlText; 2] {
+    [
+        SqlText::from("begin"),
+        SqlText::from(settings_of(job, settings.iter().copied())),
+    ]
 }
 
 /// What a job's transaction runs with.
-fn settings_of(job: &Job, settings: &[(String, String)]) -> String {
+fn settings_of<'a>(job: &Job, settings: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut sql = format!(
         "set local application_name = {}",
         quote_literal(&format!("pgconvoy:{}", job.label))

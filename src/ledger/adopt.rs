@@ -301,6 +301,7 @@ mod tests {
             encoding: None,
             condition: None,
             freeze: true,
+            uncounted: false,
             rows: Rows(0),
             bytes: Bytes(0),
             chunks,

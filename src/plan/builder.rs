@@ -119,6 +119,7 @@ impl<'a> Builder<'a> {
             self.plan_indexes()?;
             self.plan_statistics();
             self.plan_foreign_keys()?;
+            self.plan_row_counts();
             self.put_checks_back();
             self.plan_matviews()?;
             self.plan_sequences();

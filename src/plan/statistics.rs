@@ -8,6 +8,9 @@
 //! the target does not take it, the table is analyzed after all ([`Statement::otherwise`]). Materialized views are always
 //! analyzed: what a refresh finds is not what the source's view held when that was sampled.
 //!
+//! Who takes statistics over has not counted rows. The target's `pg_stat_user_tables` would show none for tables whose rows were
+//! not counted while they were loaded ([`CopyUnit::uncounted`]); at the end a VACUUM that finds nothing to do counts them.
+//!
 //! Sizes are the target's own, and so are its visible pages, which decide whether a foreign key is checked by index-only
 //! scans: VACUUM counts them, and CREATE INDEX. Only where neither did (a table without indexes, or a server or table without
 //! autovacuum, where CREATE INDEX leaves them alone) they are set.
@@ -17,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::builder::{Builder, Draft};
-use super::{Plan, Statement, cost};
+use super::{CopyUnit, Plan, Statement, Work, cost};
 use crate::catalog::{ColumnStatistics, Sampled, ServerFacts, SourceFacts, Table};
 use crate::event::Phase;
 use crate::model::{Bytes, DumpId, JobId, LockMode, Oid, QualifiedName, SqlText, quote_literal};
@@ -112,6 +115,42 @@ impl<'a> Builder<'a> {
         for (root, leaves) in trees {
             self.plan_root(&root, &leaves);
         }
+    }
+
+    /// Tables that were neither counted when they were loaded nor analyzed, of which the server believes that they hold no rows.
+    /// All their pages are known to be visible, so that VACUUM estimates, and reads hardly anything. It waits for nobody.
+    pub fn plan_row_counts(&mut self) {
+        let taken = |table: &QualifiedName| matches!(self.taken(table), Some(Ok(_)));
+        let unknown = |unit: &&CopyUnit| unit.uncounted && unit.freeze && taken(&unit.table);
+        let tables: Vec<QualifiedName> = self
+            .units
+            .iter()
+            .filter(unknown)
+            .map(|unit| unit.table.clone())
+            .collect();
+        if tables.is_empty() {
+            return;
+        }
+        let names: Vec<String> = tables.iter().map(ToString::to_string).collect();
+        let statement = SqlText::from(format!(
+            "vacuum (skip_locked, index_cleanup off, process_toast off, truncate off) {}",
+            names.join(", ")
+        ));
+        let after = self.last_of(&[
+            Phase::Data,
+            Phase::Indexes,
+            Phase::ForeignKeys,
+            Phase::Finish,
+        ]);
+        self.add(Draft {
+            after,
+            cost: cost::statements(tables.len()),
+            ..Draft::new(
+                Phase::Finish,
+                format!("row counts of {}", counted(tables.len())),
+                Work::RunAlone { statement },
+            )
+        });
     }
 
     fn reaches_foreign(&self, table: &QualifiedName) -> bool {

@@ -36,6 +36,10 @@ pub struct CopyUnit {
     pub condition: Option<String>,
     /// Emptied and loaded with `FREEZE`: possible when one transaction loads the whole table.
     pub freeze: bool,
+    /// Its rows are not counted as changes while they are loaded, so that no autovacuum comes between a large table and its indexes:
+    /// there is nothing to clean up, and the table is analyzed later. The target allows that to a superuser.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uncounted: bool,
     /// Rows expected, from the source's statistics.
     pub rows: Rows,
     /// Bytes stored on the source: heap and TOAST.
@@ -129,7 +133,7 @@ pub struct Comparison {
 }
 
 impl CopyUnit {
-    /// For a table. `chunks` and `freeze` are settled later.
+    /// For a table. `chunks`, `freeze` and `uncounted` are settled later.
     pub(super) fn new(table: &Table, entry: Option<DumpId>, formats: &Formats<'_>) -> Self {
         let format = formats.of(&table.columns);
         let encoding = match &format {
@@ -158,6 +162,7 @@ impl CopyUnit {
                 .clone()
                 .filter(|condition| !condition.trim().is_empty()),
             freeze: false,
+            uncounted: false,
             rows: table.row_estimate,
             bytes: table.total,
             chunks: 1,
@@ -183,6 +188,7 @@ impl CopyUnit {
             encoding: (!matches!(encoding, "UTF8" | "SQL_ASCII")).then(|| encoding.to_owned()),
             condition: condition.filter(|condition| !condition.trim().is_empty()),
             freeze: false,
+            uncounted: false,
             rows: table.row_estimate,
             bytes: table.total,
             chunks: 1,
@@ -388,6 +394,7 @@ mod tests {
             encoding: None,
             condition: None,
             freeze: true,
+            uncounted: false,
             rows: Rows(0),
             bytes: Bytes(0),
             chunks: 1,

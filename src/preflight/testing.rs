@@ -182,6 +182,7 @@ impl World {
             encoding: None,
             condition: None,
             freeze: true,
+            uncounted: false,
             rows: Rows(0),
             bytes,
             chunks: 1,

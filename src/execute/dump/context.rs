@@ -364,6 +364,7 @@ mod tests {
                 encoding: None,
                 condition: None,
                 freeze: false,
+                uncounted: false,
                 rows: Rows(0),
                 bytes: Bytes(0),
                 chunks: 1,
