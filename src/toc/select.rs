@@ -2,8 +2,10 @@
 //!
 //! Names are names here, and not patterns. What belongs to an object (grants, comments, labels) comes with it. `-t` means the table
 //! and its rows alone, without indexes, keys and schema, as with `pg_restore`.
+//!
+//! One thing is chosen otherwise, since `pg_restore` fails there: large objects are data, with all that is said of them.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -137,26 +139,29 @@ impl Selection {
             return Ok(());
         }
         self.check(toc)?;
-        let own: HashSet<DumpId> = toc
-            .entries
-            .iter()
-            .filter(|entry| self.takes(entry))
+        let sections = sections(toc);
+        let admits = |entry: &Entry| {
+            let section = sections.get(&entry.dump_id);
+            self.admits(entry, section.copied().unwrap_or(Section::None))
+        };
+        let entries = toc.entries.iter();
+        let own: HashSet<DumpId> = entries
+            .filter(|entry| !belongs_to_another(entry) && admits(entry) && self.names(entry))
             .map(|entry| entry.dump_id)
             .collect();
+        let has_its_own = |entry: &Entry| entry.dependencies.iter().any(|id| own.contains(id));
         toc.entries.retain(|entry| {
             if ABOUT_THE_ARCHIVE.contains(&entry.desc.as_str())
                 || (self.data_only && !is_of_data(entry))
             {
                 return true;
             }
-            let listed = self
-                .list
-                .as_ref()
-                .is_none_or(|list| list.contains(&entry.dump_id));
-            if belongs_to_another(entry) && !self.names_nothing() {
-                // Of large objects there may be many in one.
-                return listed
-                    && matches!(entry.dependencies.as_slice(), [object] if own.contains(object));
+            if self.names_nothing() {
+                return admits(entry);
+            }
+            if belongs_to_another(entry) {
+                // A grant on a column depends on its table's grants as well, which are none of `own`.
+                return admits(entry) && has_its_own(entry);
             }
             own.contains(&entry.dump_id)
         });
@@ -202,25 +207,42 @@ impl Selection {
         Ok(())
     }
 
-    fn takes(&self, entry: &Entry) -> bool {
+    /// Whether it may be chosen at all, whatever it is called.
+    fn admits(&self, entry: &Entry, section: Section) -> bool {
+        let listed = |list: &Vec<DumpId>| list.contains(&entry.dump_id);
+        (self.sections.is_empty() || self.sections.contains(&section))
+            && !(self.schema_only && is_of_data(entry))
+            && self.list.as_ref().is_none_or(listed)
+    }
+
+    /// Whether its name is one of those that are chosen.
+    fn names(&self, entry: &Entry) -> bool {
         let is_named = |names: &[String]| names.iter().any(|name| is_in(entry, name));
         let of_kind = self.tables.is_empty()
             || TABLES.contains(&entry.desc.as_str())
                 && self.tables.iter().any(|name| entry.tag == name.as_str());
-        let in_section = self.sections.is_empty()
-            || entry.section == Section::None
-            || self.sections.contains(&entry.section);
-        let is_wanted_data = !(self.schema_only && is_of_data(entry));
         (self.schemas.is_empty() || is_named(&self.schemas))
             && !is_named(&self.exclude_schemas)
-            && self
-                .list
-                .as_ref()
-                .is_none_or(|list| list.contains(&entry.dump_id))
             && of_kind
-            && in_section
-            && is_wanted_data
     }
+}
+
+/// The section in which `pg_restore` takes each entry: what has none of its own stands behind what it belongs to. Large objects are
+/// data, wherever they are described: that is when they are made.
+fn sections(toc: &Toc) -> HashMap<DumpId, Section> {
+    let mut current = Section::PreData;
+    let entries = toc.entries.iter();
+    entries
+        .map(|entry| {
+            if entry.section != Section::None {
+                current = entry.section;
+            }
+            let is_object = entry.is_of_large_object()
+                || matches!(entry.desc.as_str(), "BLOB" | "BLOB METADATA");
+            let section = if is_object { Section::Data } else { current };
+            (entry.dump_id, section)
+        })
+        .collect()
 }
 
 fn is_in(entry: &Entry, schema: &str) -> bool {
@@ -275,7 +297,6 @@ mod tests {
 
     #[test]
     fn a_part_is_what_pg_restore_takes_for_it() {
-        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         let everything = Selection::default();
         assert_eq!(left(&everything).map(|left| left.len()), Ok(9));
         let schema = Selection {
@@ -315,6 +336,89 @@ mod tests {
             ..Selection::default()
         };
         assert_eq!(left(&data_only), Ok(vec![1, 2, 3, 4, 5, 6, 8, 9]));
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    fn one(id: i32, desc: &str, schema: &str, (tag, section): (&str, Section)) -> Entry {
+        Entry {
+            dump_id: DumpId(id),
+            namespace: (!schema.is_empty()).then(|| schema.into()),
+            tag: tag.into(),
+            section,
+            ..entry(desc)
+        }
+    }
+
+    fn on(of: &[i32], entry: Entry) -> Entry {
+        Entry {
+            dependencies: of.iter().copied().map(DumpId).collect(),
+            ..entry
+        }
+    }
+
+    fn left_of(entries: Vec<Entry>, selection: &Selection) -> Result<Vec<i32>, SelectError> {
+        let mut toc = toc(entries);
+        selection.narrow(&mut toc)?;
+        Ok(toc.entries.iter().map(|entry| entry.dump_id.0).collect())
+    }
+
+    /// As `dumpACL` has it: the grants on a column come after those on the table.
+    #[test]
+    fn grants_on_columns_come_with_their_table() {
+        let none = Section::None;
+        let entries = vec![
+            one(1, "TABLE", "s", ("t", Section::PreData)),
+            on(&[1], one(2, "ACL", "s", ("TABLE t", none))),
+            on(&[1, 2], one(3, "ACL", "s", ("COLUMN t.c", none))),
+            one(4, "TABLE", "other", ("t", Section::PreData)),
+            on(&[4], one(5, "ACL", "other", ("TABLE t", none))),
+            on(&[4, 5], one(6, "ACL", "other", ("COLUMN t.c", none))),
+        ];
+        let schema = Selection {
+            schemas: names(&["s"]),
+            ..Selection::default()
+        };
+        assert_eq!(left_of(entries.clone(), &schema), Ok(vec![1, 2, 3]));
+        let others = Selection {
+            exclude_schemas: names(&["s"]),
+            ..Selection::default()
+        };
+        assert_eq!(left_of(entries, &others), Ok(vec![4, 5, 6]));
+    }
+
+    #[test]
+    fn a_section_has_what_is_said_of_its_objects_and_of_no_others() {
+        let none = Section::None;
+        let entries = vec![
+            one(1, "ACL", "", ("SCHEMA public", none)),
+            one(2, "TABLE", "s", ("t", Section::PreData)),
+            on(&[2], one(3, "COMMENT", "s", ("TABLE t", none))),
+            one(4, "BLOB", "", ("16411", Section::PreData)),
+            on(&[4], one(5, "ACL", "", ("LARGE OBJECT 16411", none))),
+            one(6, "TABLE DATA", "s", ("t", Section::Data)),
+            one(7, "BLOBS", "", ("BLOBS", Section::Data)),
+            one(8, "INDEX", "s", ("i", Section::PostData)),
+            on(&[8], one(9, "COMMENT", "s", ("INDEX i", none))),
+        ];
+        let of = |sections: &[Section]| {
+            let selection = Selection {
+                sections: sections.to_vec(),
+                ..Selection::default()
+            };
+            left_of(entries.clone(), &selection)
+        };
+        assert_eq!(of(&[Section::PreData]), Ok(vec![1, 2, 3]));
+        let without_indexes = of(&[Section::PreData, Section::Data]);
+        assert_eq!(without_indexes, Ok(vec![1, 2, 3, 4, 5, 6, 7]));
+        // A list is taken as it is.
+        let listed = Selection {
+            list: Some(vec![DumpId(9)]),
+            ..Selection::default()
+        };
+        assert_eq!(left_of(entries, &listed), Ok(vec![9]));
     }
 
     #[test]
