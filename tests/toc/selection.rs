@@ -30,9 +30,10 @@ fn is_large_object(entry: &Entry) -> bool {
 
 /// What is chosen otherwise on purpose: `pg_restore` would fail there.
 fn is_ours_to_choose(entry: &Entry, selection: &Selection) -> bool {
+    let unpublished = entry.desc.starts_with("PUBLICATION TABLE") && !selection.schemas.is_empty();
     let before_data = is_large_object(entry) && selection.sections == [Section::PreData];
     // Nobody restores them: tables are analyzed.
-    before_data || entry.is("STATISTICS DATA")
+    unpublished || before_data || entry.is("STATISTICS DATA")
 }
 
 /// Of data alone, definitions stay with us, and nobody makes them.
