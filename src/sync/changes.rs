@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Matview, Sequence, SourceFacts};
-use crate::model::{Bytes, Difference, Oid, QualifiedName, Synced};
+use crate::model::{Bytes, Difference, Oid, QualifiedName, ServerVersion, Synced};
 use crate::verify::Scope;
 
 use super::error::SyncError;
@@ -17,6 +17,8 @@ pub struct Facts<'a> {
     pub source: &'a SourceFacts,
     /// What the target holds.
     pub target: &'a SourceFacts,
+    /// Versions of source and target.
+    pub versions: (ServerVersion, ServerVersion),
     /// Which objects take part.
     pub scope: &'a Scope,
 }
@@ -54,14 +56,13 @@ impl Changes {
         let all = [differences, content];
         let large_objects = numbers(differences)?;
         let rewritten = numbers(content)?;
-        let known = (facts.source, facts.target);
         let sequences = named("sequence", all);
         let stands = |sequence: &&Sequence| sequences.contains(sequence.name.shown().as_str());
         let objects = (&*facts.source.large_objects, &*facts.target.large_objects);
         Ok(Self {
             tables: tables
                 .iter()
-                .filter_map(|differs| TableChange::decide(differs, known))
+                .filter_map(|differs| TableChange::decide(differs, facts))
                 .collect(),
             sequences: facts
                 .source
@@ -201,6 +202,7 @@ mod tests {
         let facts = Facts {
             source: &facts,
             target: &facts,
+            versions: (ServerVersion(150_000), ServerVersion(150_000)),
             scope: &scope,
         };
         let content = [difference("large object", "7 and those after it")];
@@ -232,6 +234,7 @@ mod tests {
         let facts = Facts {
             source: &source,
             target: &target,
+            versions: (ServerVersion(150_000), ServerVersion(150_000)),
             scope: &scope,
         };
         let ordered = views(facts, &differing);
