@@ -720,3 +720,36 @@ fn a_part_has_what_belongs_to_it_and_no_more() {
     }
     assert_eq!(server.psql("early", "select count(*) from app.one"), "2");
 }
+
+/// What others have is none of our business, but on what was restored nothing is more than the archive has.
+#[test]
+fn too_much_on_what_was_restored_is_a_difference() {
+    let Some(server) = Server::start(18) else {
+        return;
+    };
+    server.database("db");
+    server.psql("db", WITH_BELONGINGS);
+    let dir = scratch();
+    let archive = dir.path().join("archive");
+    pg_dump(&newest_tools(), &server, "db", (&["-Fc"], &archive));
+    let to = server.database("part");
+    server.psql(
+        "part",
+        "create schema app; create table app.mine (id int primary key); grant select on app.mine to public;
+         alter default privileges in schema app grant select on tables to public",
+    );
+    let run = restore(&archive, &to, &["-n", "app"]);
+    assert_eq!(run.status, 3, "{run}");
+    let differences = report(&run)["differences"].to_string();
+    assert!(differences.contains("TABLE two"), "{differences}");
+    assert!(!differences.contains("mine"), "{differences}");
+
+    let to = server.database("again");
+    assert_proven(&restore(&archive, &to, &[]));
+    server.psql(
+        "again",
+        "create table mine (id int primary key); grant select on mine to public",
+    );
+    assert_proven(&restore(&archive, &to, &["-c", "again"]));
+    assert_eq!(server.psql("again", "select count(*) from mine"), "0");
+}
