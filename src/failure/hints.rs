@@ -282,6 +282,9 @@ pub(super) fn for_plan(error: &PlanError) -> String {
              pg_restore."
                 .to_owned()
         }
+        PlanError::ForeignPartitions { .. } => {
+            "Leave it out with -T, all of it or its foreign partitions; these can be attached afterwards.".to_owned()
+        }
         PlanError::NameNotUtf8 { .. } => {
             "Rename it on the source, or leave it out with -T or -N.".to_owned()
         }
