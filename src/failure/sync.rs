@@ -27,6 +27,11 @@ impl From<SyncError> for Failure {
                 ExitStatus::NoGo,
                 "Run the same again when nobody changes the target's schema.",
             ),
+            SyncError::PartOfTree { .. } => of(
+                FailureKind::NoGo,
+                ExitStatus::NoGo,
+                "Leave all of it out, or nothing of it (-T, -t).",
+            ),
             SyncError::LargeObjects { .. } => {
                 of(FailureKind::Server, ExitStatus::Failed, hints::DEFECT)
             }

@@ -57,6 +57,7 @@ fn what_differs_is_changed_and_nothing_else() {
 
     what_was_written_to_the_target_goes(&scene);
     what_would_write_along_stops_it(&scene);
+    a_tree_of_which_a_part_is_left_out_stops_it(&scene);
     another_schema_stops_it(&scene);
     a_foreign_key_that_would_not_hold_stops_it(&scene);
 }
@@ -108,6 +109,24 @@ fn what_would_write_along_stops_it(scene: &Scene<'_>) {
             "drop event trigger log_ddl; drop function shop.log_ddl; drop table shop.ddl",
         );
     }
+}
+
+/// In which partition a row is depends on numbers that differ between servers: the tree is brought over as a whole, or not at all.
+fn a_tree_of_which_a_part_is_left_out_stops_it(scene: &Scene<'_>) {
+    let moods = || count(scene.target, scene.database, "shop.moods");
+    let before = moods();
+    scene.source.psql(
+        scene.database,
+        "insert into shop.moods select m, 999 from unnest(enum_range(null::shop.mood)) m",
+    );
+    let run = scene.sync(&["-T", "shop.moods_1"]);
+    assert_eq!(run.status, 4, "{run}");
+    let said = "partition shop.moods_1 is to take no part";
+    assert!(run.stderr.contains(said), "{run}");
+    assert_eq!(moods(), before);
+    scene
+        .source
+        .psql(scene.database, "delete from shop.moods where id = 999");
 }
 
 fn another_schema_stops_it(scene: &Scene<'_>) {

@@ -107,6 +107,8 @@ pub struct Comparand {
     pub rows: Rows,
     /// What there is to read on the source and on the target, and of it the heap.
     pub sizes: [(Bytes, Bytes); 2],
+    /// Of a partitioned table that is read as a whole: a partition that takes no part, and is read with the others.
+    pub read_along: Option<QualifiedName>,
 }
 
 impl Pairing {
@@ -236,7 +238,20 @@ impl Inputs<'_> {
             ..Comparand::named(root)
         };
         self.read_columns(&mut comparand, (&ours, &theirs));
+        comparand.read_along = self.read_along(root, leaves);
         Some(comparand)
+    }
+
+    fn read_along(
+        &self,
+        root: &QualifiedName,
+        leaves: &[(&Table, &Table)],
+    ) -> Option<QualifiedName> {
+        let all = self.source.tables.iter().chain(&self.target.tables);
+        let mut partitions = all.filter(|table| table.partition_root.as_ref() == Some(root));
+        let takes_part = |table: &Table| leaves.iter().any(|(one, _)| one.name == table.name);
+        let found = partitions.find(|table| !takes_part(table));
+        found.map(|table| table.name.clone())
     }
 
     fn matview(&self, source: &Matview, target: &Matview) -> Comparand {
@@ -361,6 +376,7 @@ impl Comparand {
             key: None,
             rows: Rows(0),
             sizes: [(Bytes(0), Bytes(0)); 2],
+            read_along: None,
         }
     }
 
