@@ -50,6 +50,12 @@ pub enum SyncError {
         /// What was left out.
         partition: String,
     },
+    /// What stands in the way cannot be moved out of it, or not be put back.
+    #[error("{because}; nothing was touched")]
+    InTheWay {
+        /// What, and why not.
+        because: String,
+    },
     /// What stands in the way could not be found out, or not be moved out of it.
     #[error("{doing}; the target is as it was")]
     Step {

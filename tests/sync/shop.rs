@@ -210,6 +210,21 @@ fn an_ordinary_owner_does_it_as_well() {
     let again = prepare(&from, &to, &["--no-owner"]).run();
     assert_eq!(again.status, 0, "{again}");
     assert!(is_nothing(&report(&again)["synced"]), "{again}");
+
+    // A key that is made again checks what comes from then on: on neither side it is to.
+    for server in [&source, &target] {
+        server.psql("shop", "alter table shop.orders disable trigger all");
+    }
+    source.psql(
+        "shop",
+        "update shop.orders set note = 'later' where id = 11",
+    );
+    let refused = prepare(&from, &to, &["--no-owner"]).run();
+    assert_eq!(refused.status, 4, "{refused}");
+    let said = "foreign key orders_customer_fkey of shop.orders are not in their usual state";
+    assert!(refused.stderr.contains(said), "{refused}");
+    let unchanged = "shop.orders where note = 'later'";
+    assert_eq!(count(&target, "shop", unchanged), "0", "{refused}");
 }
 
 /// While the tables are locked, readers go on, and a writer waits.
