@@ -242,16 +242,12 @@ impl Inputs<'_> {
         Some(comparand)
     }
 
-    fn read_along(
-        &self,
-        root: &QualifiedName,
-        leaves: &[(&Table, &Table)],
-    ) -> Option<QualifiedName> {
-        let all = self.source.tables.iter().chain(&self.target.tables);
-        let mut partitions = all.filter(|table| table.partition_root.as_ref() == Some(root));
-        let takes_part = |table: &Table| leaves.iter().any(|(one, _)| one.name == table.name);
-        let found = partitions.find(|table| !takes_part(table));
-        found.map(|table| table.name.clone())
+    fn read_along(&self, root: &QualifiedName, read: &[(&Table, &Table)]) -> Option<QualifiedName> {
+        let mut all = self.source.tables.iter().chain(&self.target.tables);
+        let is_read = |table: &Table| read.iter().any(|(one, _)| one.name == table.name);
+        let left_out =
+            all.find(|table| table.partition_root.as_ref() == Some(root) && !is_read(table));
+        left_out.map(|table| table.name.clone())
     }
 
     fn matview(&self, source: &Matview, target: &Matview) -> Comparand {
