@@ -212,21 +212,6 @@ mod tests {
                     ..facts("regclass[]", 'b')
                 },
             ),
-            (Oid(1186), facts("interval", 'b')),
-            (
-                Oid(1187),
-                Type {
-                    element: Some(Oid(1186)),
-                    ..facts("interval[]", 'b')
-                },
-            ),
-            (
-                Oid(20_011),
-                Type {
-                    fields: vec![Oid(701), Oid(1186)],
-                    ..facts("public.measured", 'c')
-                },
-            ),
             // A domain over itself cannot exist, but a damaged catalog may say so.
             (
                 Oid(20_007),
@@ -296,7 +281,20 @@ mod tests {
     /// Infinity, from 17 on, has the bytes of a finite interval, which an older server takes for that.
     #[test]
     fn intervals_travel_as_text_where_only_one_side_knows_infinity() {
-        let types = types();
+        let several = Type {
+            element: Some(Oid(1186)),
+            ..facts("interval[]", 'b')
+        };
+        let measured = Type {
+            fields: vec![Oid(701), Oid(1186)],
+            ..facts("public.measured", 'c')
+        };
+        let mut types = types();
+        types.extend([
+            (Oid(1186), facts("interval", 'b')),
+            (Oid(1187), several),
+            (Oid(20_011), measured),
+        ]);
         let formats = |source, target| Formats {
             types: &types,
             encoding: "UTF8",
