@@ -646,3 +646,110 @@ fn a_part_of_an_archive_is_added_to_what_is_there() {
         assert_eq!(target.psql("db", "select count(*) from t"), "60004");
     }
 }
+
+const WITH_BELONGINGS: &str = "
+    create role part_reader;
+    create schema app;
+    create table app.one (id int primary key, secret text);
+    insert into app.one values (1, 'x'), (2, 'y');
+    create table app.two (id int references app.one);
+    create sequence app.numbers;
+    grant insert on app.one to part_reader;
+    grant select (id) on app.one to part_reader;
+    comment on constraint one_pkey on app.one is 'a key';
+    comment on column app.one.secret is 'not for everybody';
+    create publication published for table app.one;
+    select lo_create(4711);
+    grant select on large object 4711 to part_reader;
+    comment on large object 4711 is 'an object';
+";
+
+/// What belongs to an object comes with it, and with nothing else; and nothing that is there is added to.
+#[test]
+fn a_part_has_what_belongs_to_it_and_no_more() {
+    let Some(server) = Server::start(18) else {
+        return;
+    };
+    server.database("db");
+    server.psql("db", WITH_BELONGINGS);
+    let dir = scratch();
+    let archive = dir.path().join("archive");
+    pg_dump(&newest_tools(), &server, "db", (&["-Fc"], &archive));
+    let to = server.database("part");
+    server.psql("part", "create schema app");
+    let run = restore(&archive, &to, &["-n", "app"]);
+    assert_proven(&run);
+    assert!(
+        run.stderr.contains("publications are in no schema"),
+        "{run}"
+    );
+    let granted = "select has_column_privilege('part_reader', 'app.one', 'id', 'select'),
+        has_column_privilege('part_reader', 'app.one', 'secret', 'select')";
+    assert_eq!(server.psql("part", granted), "t|f");
+
+    // Before the indexes there is no comment on one, and no large object before the data.
+    let to = server.database("early");
+    let run = restore(&archive, &to, &["--section", "pre-data"]);
+    assert_proven(&run);
+    assert_eq!(server.psql("early", granted), "t|f");
+    let run = restore(
+        &archive,
+        &to,
+        &[
+            "--section",
+            "pre-data",
+            "--section",
+            "data",
+            "--overwrite",
+            "early",
+        ],
+    );
+    assert_proven(&run);
+    let object = "select has_largeobject_privilege('part_reader', 4711, 'select'), obj_description(4711, 'pg_largeobject')";
+    assert_eq!(server.psql("early", object), "t|an object");
+
+    // Rows without their table would be added to those that are there.
+    let list = Pgconvoy::new(["list".as_ref(), archive.as_os_str()]).run();
+    for alone in [" TABLE app one ", " SEQUENCE app numbers "] {
+        let kept = list.stdout.lines().filter(|line| !line.contains(alone));
+        let path = dir.path().join("list");
+        fs::write(&path, kept.collect::<Vec<_>>().join("\n")).expect("written");
+        let run = restore(&archive, &to, &["-L", path.to_str().expect("UTF-8")]);
+        assert_eq!(run.status, 2, "{run}");
+        assert!(run.stderr.contains("without its definition"), "{run}");
+    }
+    assert_eq!(server.psql("early", "select count(*) from app.one"), "2");
+}
+
+/// What others have is none of our business, but on what was restored nothing is more than the archive has.
+#[test]
+fn too_much_on_what_was_restored_is_a_difference() {
+    let Some(server) = Server::start(18) else {
+        return;
+    };
+    server.database("db");
+    server.psql("db", WITH_BELONGINGS);
+    let dir = scratch();
+    let archive = dir.path().join("archive");
+    pg_dump(&newest_tools(), &server, "db", (&["-Fc"], &archive));
+    let to = server.database("part");
+    server.psql(
+        "part",
+        "create schema app; create table app.mine (id int primary key); grant select on app.mine to public;
+         alter default privileges in schema app grant select on tables to public",
+    );
+    let run = restore(&archive, &to, &["-n", "app"]);
+    assert_eq!(run.status, 3, "{run}");
+    let differences = report(&run)["differences"].to_string();
+    assert!(differences.contains("TABLE two"), "{differences}");
+    assert!(!differences.contains("mine"), "{differences}");
+
+    let to = server.database("again");
+    assert_proven(&restore(&archive, &to, &[]));
+    server.psql(
+        "again",
+        "create table mine (id int primary key); grant select on mine to public",
+    );
+    assert_proven(&restore(&archive, &to, &["-c", "again"]));
+    assert_eq!(server.psql("again", "select count(*) from mine"), "0");
+}

@@ -205,6 +205,10 @@ const WARY: &str = "
     insert into child select i, i, i from generate_series(1, 50) i;
     insert into tree select i, case when i % 2 = 0 then 'a' else 'b' end from generate_series(1, 50) i;
     alter table child add constraint small check (size < 10) not valid;
+    create domain odd as int;
+    create table odds (id int primary key, n odd);
+    insert into odds values (1, 2), (2, 3);
+    alter domain odd add constraint is_odd check (value % 2 = 1) not valid;
     create function never() returns trigger language plpgsql as $$ begin raise exception 'fired'; end $$;
     create trigger t_origin before insert or update on child for each row execute function never();
     create trigger t_always before insert or update or delete on child for each row execute function never();
@@ -229,6 +233,7 @@ const WRITES: &str = "
     update child set size = size + 1 where id <= 5;
     update parent set note = 'changed' where id = 7;
     insert into tree values (100, 'a');
+    update odds set id = 3 where id = 2;
     alter table child enable always trigger t_always;
     refresh materialized view sizes;
 ";

@@ -16,7 +16,8 @@ select n.nspname::text as schema,
        c.relname::text as name,
        'trigger'::text as kind,
        t.tgname::text as part,
-       t.tgenabled::text as state
+       t.tgenabled::text as state,
+       t.tgisinternal as internal
   from below
   join pg_catalog.pg_class c on c.oid = below.oid
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -28,7 +29,8 @@ select n.nspname::text,
        c.relname::text,
        'rule'::text,
        r.rulename::text,
-       r.ev_enabled::text
+       r.ev_enabled::text,
+       false
   from below
   join pg_catalog.pg_class c on c.oid = below.oid and c.relkind in ('r', 'p')
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace

@@ -1,6 +1,6 @@
 -- Foreign keys from and to tables whose rows are changed, as far as they are valid and not inherited: the question that counts rows
 -- that point nowhere (of one with PERIOD, whose period is not covered by those rows together that it overlaps), and the statements that
--- take it away and make it again. $1 and $2: schemas and names of the tables.
+-- take it away and make it again: with its triggers in their usual state, whatever that was. $1 and $2: schemas and names of the tables.
 with recursive wanted as (
     select c.oid
       from rows from (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) as named (schema, name)
@@ -25,6 +25,7 @@ with recursive wanted as (
            k.conname,
            k.convalidated,
            k.confmatchtype,
+           exists (select from pg_catalog.pg_trigger g where g.tgconstraint = k.oid and g.tgenabled <> 'O') as unusual,
            c.relkind,
            p.relkind as pointed_relkind,
            pg_catalog.format('%I.%I', cn.nspname, c.relname) as child,
@@ -60,6 +61,7 @@ with recursive wanted as (
        and (k.conrelid in (select oid from tree) or k.confrelid in (select oid from tree))
 )
 select pg_catalog.format('%s of %s', t.conname, t.child) as name,
+       t.unusual,
        case when t.convalidated then
            pg_catalog.format('select count(*) from %s%s as pointing where %s and not ',
                              case t.relkind when 'p' then '' else 'only ' end,

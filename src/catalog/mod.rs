@@ -44,4 +44,6 @@ pub use sessions::{
     BarringLock, Holder, LockTable, barring_locks, connections, how_long, writing_locks,
 };
 pub use statistics::{ColumnStatistics, Sampled, sampled};
-pub use types::{Types, print_floats_differently, text_with_rounded_floats};
+pub use types::{
+    Types, intervals_differ_because, print_floats_differently, text_with_rounded_floats,
+};

@@ -140,24 +140,31 @@ impl Types<'_> {
 
     /// Whether a float is somewhere in a type: its text changed with version 12, though not its value.
     pub fn holds_floats(self, oid: Oid) -> bool {
-        self.holds_floats_at(oid, 0)
+        let geometric = ["point", "line", "lseg", "box", "path", "polygon", "circle"];
+        self.holds(oid, 0, &|oid, facts| {
+            let is_float = matches!(facts.name.as_str(), "real" | "double precision")
+                || geometric.contains(&facts.name.as_str());
+            let is_cube = facts.extension.as_deref() == Some("cube");
+            (is_float && oid.0 < FIRST_NORMAL_OID) || is_cube
+        })
     }
 
-    fn holds_floats_at(self, oid: Oid, depth: u32) -> bool {
+    /// Whether an interval is somewhere in a type: what its bytes mean changed with version 17.
+    pub fn holds_intervals(self, oid: Oid) -> bool {
+        self.holds(oid, 0, &|oid, facts| {
+            oid.0 < FIRST_NORMAL_OID && facts.name == "interval"
+        })
+    }
+
+    fn holds(self, oid: Oid, depth: u32, is_it: &dyn Fn(Oid, &Type) -> bool) -> bool {
         let Some(facts) = self.0.get(&oid).filter(|_| depth < 64) else {
             return false;
         };
-        let geometric = ["point", "line", "lseg", "box", "path", "polygon", "circle"];
-        let is_float = matches!(facts.name.as_str(), "real" | "double precision")
-            || geometric.contains(&facts.name.as_str());
         let mut parts = [facts.element, facts.base, facts.subtype, facts.range]
             .into_iter()
             .flatten()
             .chain(facts.fields.iter().copied());
-        let is_cube = facts.extension.as_deref() == Some("cube");
-        (is_float && oid.0 < FIRST_NORMAL_OID)
-            || is_cube
-            || parts.any(|part| self.holds_floats_at(part, depth + 1))
+        is_it(oid, facts) || parts.any(|part| self.holds(part, depth + 1, is_it))
     }
 
     /// The function that gives a value's binary form, for types whose binary form is the same on both servers. Not for arrays,
@@ -189,6 +196,19 @@ const SHORTEST_FLOATS: u32 = 12;
 /// Whether two servers print the same float differently.
 pub fn print_floats_differently(one: ServerVersion, other: ServerVersion) -> bool {
     (one.major() < SHORTEST_FLOATS) != (other.major() < SHORTEST_FLOATS)
+}
+
+/// The first version whose intervals can be infinite. They have the bytes of the longest and the shortest that there are, which
+/// older servers take for just that, and send back as they came (`INTERVAL_NOBEGIN` in `datatype/timestamp.h`).
+const INFINITE_INTERVALS: u32 = 17;
+
+/// Why an interval's bytes are not to be sent from one server to another, or compared between them, as a clause; `None` if they
+/// mean the same to both.
+pub fn intervals_differ_because(one: ServerVersion, other: ServerVersion) -> Option<&'static str> {
+    let knows = |version: ServerVersion| version.major() >= INFINITE_INTERVALS;
+    (knows(one) != knows(other)).then_some(
+        "an interval may be infinite from version 17 on, and has the bytes of a finite one then",
+    )
 }
 
 /// Text of a value that holds floats deep inside, the same from any server: all of it whole, and its floats rounded to the digits

@@ -263,12 +263,13 @@ impl Clearing<'_> {
         let (schemas, names) = columns(tables);
         let mut notes = Vec::new();
         for row in self.target.query(&CONSTRAINTS, &[&schemas, &names]).await? {
-            let table = row.name("schema", "name")?;
+            let holder = row.name("schema", "name")?;
+            let kind: String = row.get("kind")?;
             let constraint = quote_ident(&row.get::<String>("constraint_name")?);
-            let sql = format!("alter table {table} drop constraint if exists {constraint}");
+            let sql = format!("alter {kind} {holder} drop constraint if exists {constraint}");
             self.target.execute(&sql).await?;
             notes.push(format!(
-                "dropped constraint {constraint} of {table}, to be made and checked again"
+                "dropped constraint {constraint} of {holder}, to be made and checked again"
             ));
         }
         Ok(notes)

@@ -278,7 +278,12 @@ pub(super) fn for_plan(error: &PlanError) -> String {
     match error {
         PlanError::Entry { .. } => ARCHIVE.to_owned(),
         PlanError::ArchivedEntry { .. } => {
-            "Only archives with COPY can be restored; for others use pg_restore.".to_owned()
+            "Only archives with COPY, and with the definitions of what they have the rows of, can be restored; for others use \
+             pg_restore."
+                .to_owned()
+        }
+        PlanError::ForeignPartitions { .. } => {
+            "Leave it out with -T, all of it or its foreign partitions; these can be attached afterwards.".to_owned()
         }
         PlanError::NameNotUtf8 { .. } => {
             "Rename it on the source, or leave it out with -T or -N.".to_owned()

@@ -27,6 +27,16 @@ impl From<SyncError> for Failure {
                 ExitStatus::NoGo,
                 "Run the same again when nobody changes the target's schema.",
             ),
+            SyncError::PartOfTree { .. } => of(
+                FailureKind::NoGo,
+                ExitStatus::NoGo,
+                "Leave all of it out, or nothing of it (-T, -t).",
+            ),
+            SyncError::InTheWay { .. } => of(
+                FailureKind::NoGo,
+                ExitStatus::NoGo,
+                "Connect to the target as a superuser, who need not move it.",
+            ),
             SyncError::LargeObjects { .. } => {
                 of(FailureKind::Server, ExitStatus::Failed, hints::DEFECT)
             }

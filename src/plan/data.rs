@@ -46,6 +46,7 @@ impl<'a> Builder<'a> {
         let most = bundle_tables(small.count(), self.inputs.options.jobs);
         let mut bundle: Vec<usize> = Vec::new();
         for (table, entry) in tables {
+            self.refuse_foreign_partitions(table)?;
             let unit = self.units.len();
             self.units.push(CopyUnit {
                 rows_in: self
@@ -91,6 +92,19 @@ impl<'a> Builder<'a> {
         }
         self.plan_comparisons();
         Ok(())
+    }
+
+    /// What is loaded through a root goes wherever the target thinks it belongs, be that another server.
+    fn refuse_foreign_partitions(&self, table: &Table) -> Result<(), PlanError> {
+        let is_meant = table.load_via_root && table.reaches_foreign;
+        let root = table.partition_root.as_ref().filter(|_| is_meant);
+        let mut entries = self.inputs.toc.entries.iter();
+        match root.filter(|_| entries.any(|entry| entry.is("FOREIGN TABLE"))) {
+            Some(table) => Err(PlanError::ForeignPartitions {
+                table: table.clone(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// What is set aside while a table is loaded that an earlier session has finished.

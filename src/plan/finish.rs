@@ -46,9 +46,11 @@ impl<'a> Builder<'a> {
         for sequence in &self.inputs.facts.sequences {
             // A sequence of an extension has no entry; the extension makes it, and its value is the user's.
             let by_extension = || extensions.get(sequence.extension.as_ref()?.as_bytes());
-            let Some(&entry) = dumped.get(&sequence.name).or_else(by_extension) else {
+            let made = dumped.get(&sequence.name).or_else(by_extension).copied();
+            // That an archive says where it stands is all that is needed: if nothing makes it, that fails by its name.
+            if made.is_none() && self.inputs.archive.is_none() {
                 continue;
-            };
+            }
             if self.inputs.options.exclude_data.contains(&sequence.name) {
                 continue;
             }
@@ -59,7 +61,7 @@ impl<'a> Builder<'a> {
             );
             statements.push(Statement {
                 entry: None,
-                needs: vec![entry],
+                needs: made.into_iter().collect(),
                 sql: SqlText::from(sql),
                 otherwise: None,
             });

@@ -5,7 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::catalog::{Column, Type, Types, print_floats_differently, text_with_rounded_floats};
+use crate::catalog::{
+    Column, Type, Types, intervals_differ_because, print_floats_differently,
+    text_with_rounded_floats,
+};
 use crate::model::{CopyFormat, Oid, ServerVersion, quote_ident};
 
 /// Why what is in an archive is text.
@@ -40,7 +43,8 @@ impl Formats<'_> {
         }
         let copied = columns.iter().filter(|column| !column.generated);
         for column in copied {
-            if let Some(reason) = self.known().not_binary_because(column.type_oid) {
+            let reason = self.known().not_binary_because(column.type_oid);
+            if let Some(reason) = reason.or_else(|| self.another_interval(column)) {
                 return CopyFormat::Text {
                     because: format!("column {}: {reason}", quote_ident(&column.name)),
                 };
@@ -67,6 +71,10 @@ impl Formats<'_> {
             return None;
         }
         let name = quote_ident(&column.name);
+        if self.another_interval(column).is_some() {
+            // The bits are the same of other values.
+            return Some(text_with_rounded_floats(&name));
+        }
         if known.element_of(oid).is_some() {
             let by_bits = known.array_by_bits(oid, &name);
             return Some(by_bits.unwrap_or_else(|| text_with_rounded_floats(&name)));
@@ -81,6 +89,13 @@ impl Formats<'_> {
     pub fn is_rounded(&self, column: &Column, format: &CopyFormat) -> bool {
         let rounded = text_with_rounded_floats(&quote_ident(&column.name));
         self.comparable(column, format) == Some(rounded)
+    }
+
+    /// Why the same bytes are another value on the other server, if they may be.
+    fn another_interval(&self, column: &Column) -> Option<String> {
+        let because = intervals_differ_because(self.source, self.target)?;
+        let holds_one = self.known().holds_intervals(column.type_oid);
+        holds_one.then(|| because.to_owned())
     }
 
     fn known(&self) -> Types<'_> {
@@ -261,6 +276,54 @@ mod tests {
             CopyFormat::Binary,
             "generated columns are not copied"
         );
+    }
+
+    /// Infinity, from 17 on, has the bytes of a finite interval, which an older server takes for that.
+    #[test]
+    fn intervals_travel_as_text_where_only_one_side_knows_infinity() {
+        let several = Type {
+            element: Some(Oid(1186)),
+            ..facts("interval[]", 'b')
+        };
+        let measured = Type {
+            fields: vec![Oid(701), Oid(1186)],
+            ..facts("public.measured", 'c')
+        };
+        let mut types = types();
+        types.extend([
+            (Oid(1186), facts("interval", 'b')),
+            (Oid(1187), several),
+            (Oid(20_011), measured),
+        ]);
+        let formats = |source, target| Formats {
+            types: &types,
+            encoding: "UTF8",
+            source: ServerVersion(source),
+            target: ServerVersion(target),
+            archived: false,
+        };
+        for oid in [1186, 1187, 20_011] {
+            for (source, target, binary) in [
+                (170_000, 180_000, true),
+                (110_000, 160_000, true),
+                (170_000, 160_000, false),
+                (160_000, 170_000, false),
+            ] {
+                let format = formats(source, target).of(&[column(oid)]);
+                let told = (oid, source, target);
+                assert_eq!(format == CopyFormat::Binary, binary, "{told:?}");
+            }
+        }
+        assert_eq!(
+            formats(160_000, 180_000).of(&[column(23)]),
+            CopyFormat::Binary
+        );
+        let text = CopyFormat::Text {
+            because: "a test".into(),
+        };
+        let comparable = formats(100_000, 180_000).comparable(&column(20_011), &text);
+        let comparable = comparable.expect("it holds floats as well");
+        assert!(!comparable.contains("record_send"), "{comparable}");
     }
 
     #[test]

@@ -154,6 +154,16 @@ pub enum PlanError {
         /// The entry, for a person.
         what: String,
     },
+    /// Rows are loaded through a partitioned table some of whose partitions are on other servers.
+    #[error(
+        "planning: the rows of {} are loaded through it, since a row may belong to another partition there, and some of its \
+         partitions are foreign tables, to which they could be written",
+        table.shown()
+    )]
+    ForeignPartitions {
+        /// The partitioned table.
+        table: QualifiedName,
+    },
     /// The schema archive names a table that the catalog does not show.
     #[error(
         "planning: table {table} is in the schema dump but cannot be read; is the role \"{role}\" allowed to?"

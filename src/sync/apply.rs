@@ -64,6 +64,9 @@ impl Writer {
             .replicate()
             .await
             .map_err(step("preparing the target"))?;
+        if let Some(because) = obstacles.insurmountable(replicates) {
+            return Err(SyncError::InTheWay { because });
+        }
         let quiet = self.run_all(&obstacles.quiet(replicates)).await;
         quiet.map_err(step(
             "putting triggers, rules and foreign keys out of the way",

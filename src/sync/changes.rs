@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Matview, Sequence, SourceFacts};
-use crate::model::{Bytes, Difference, Oid, QualifiedName, Synced};
+use crate::model::{Bytes, Difference, Oid, QualifiedName, ServerVersion, Synced};
 use crate::verify::Scope;
 
 use super::error::SyncError;
@@ -17,6 +17,8 @@ pub struct Facts<'a> {
     pub source: &'a SourceFacts,
     /// What the target holds.
     pub target: &'a SourceFacts,
+    /// Versions of source and target.
+    pub versions: (ServerVersion, ServerVersion),
     /// Which objects take part.
     pub scope: &'a Scope,
 }
@@ -51,17 +53,23 @@ impl Changes {
         differences: &[Difference],
         content: &[Difference],
     ) -> Result<Self, SyncError> {
+        let along = tables.iter().find_map(|differs| {
+            let partition = differs.comparand.read_along.as_ref()?;
+            Some((differs.comparand.name.shown(), partition.shown()))
+        });
+        if let Some((table, partition)) = along {
+            return Err(SyncError::PartOfTree { table, partition });
+        }
         let all = [differences, content];
         let large_objects = numbers(differences)?;
         let rewritten = numbers(content)?;
-        let known = (facts.source, facts.target);
         let sequences = named("sequence", all);
         let stands = |sequence: &&Sequence| sequences.contains(sequence.name.shown().as_str());
         let objects = (&*facts.source.large_objects, &*facts.target.large_objects);
         Ok(Self {
             tables: tables
                 .iter()
-                .filter_map(|differs| TableChange::decide(differs, known))
+                .filter_map(|differs| TableChange::decide(differs, facts))
                 .collect(),
             sequences: facts
                 .source
@@ -165,6 +173,7 @@ fn views(facts: Facts<'_>, differing: &BTreeSet<&str>) -> Vec<ViewChange> {
 mod tests {
     use super::*;
     use crate::model::{DifferenceKind, Rows};
+    use crate::verify::rows::Comparand;
 
     fn view(oid: u32, inputs: &[u32], populated: bool) -> Matview {
         Matview {
@@ -201,6 +210,7 @@ mod tests {
         let facts = Facts {
             source: &facts,
             target: &facts,
+            versions: (ServerVersion(150_000), ServerVersion(150_000)),
             scope: &scope,
         };
         let content = [difference("large object", "7 and those after it")];
@@ -208,6 +218,29 @@ mod tests {
         assert!(matches!(decided, Err(SyncError::LargeObjects { .. })));
         let decided = Changes::decide(facts, &[], &[], &[]).expect("nothing is wrong");
         assert!(decided.is_empty() && decided.told(true, &BTreeMap::new()).is_nothing());
+    }
+
+    /// All rows of such a tree go, and all come again: those of the partition that is left out would be among them.
+    #[test]
+    fn what_is_left_out_of_a_tree_that_is_copied_as_one_is_not_written_over() {
+        let (known, scope) = (SourceFacts::default(), everything());
+        let facts = Facts {
+            source: &known,
+            target: &known,
+            versions: (ServerVersion(150_000), ServerVersion(150_000)),
+            scope: &scope,
+        };
+        let mut comparand = Comparand::named(&QualifiedName::new("s", "moods"));
+        comparand.read_along = Some(QualifiedName::new("s", "moods_1"));
+        let differs = Differs {
+            comparand: &comparand,
+            found: None,
+            source: Rows(1),
+            target: Rows(2),
+        };
+        let refused = Changes::decide(facts, &[differs], &[], &[]).map(|_| ());
+        let because = refused.expect_err("it is refused").to_string();
+        assert!(because.contains("s.moods_1"), "{because}");
     }
 
     #[test]
@@ -232,6 +265,7 @@ mod tests {
         let facts = Facts {
             source: &source,
             target: &target,
+            versions: (ServerVersion(150_000), ServerVersion(150_000)),
             scope: &scope,
         };
         let ordered = views(facts, &differing);

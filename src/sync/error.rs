@@ -39,6 +39,23 @@ pub enum SyncError {
         /// Why not.
         because: String,
     },
+    /// Of a partitioned table that is brought over as a whole, a part was left out.
+    #[error(
+        "{table} differs, and is brought over as a whole, because a row may be in another partition there than on the source; \
+         its partition {partition} is to take no part; nothing was touched"
+    )]
+    PartOfTree {
+        /// The partitioned table.
+        table: String,
+        /// What was left out.
+        partition: String,
+    },
+    /// What stands in the way cannot be moved out of it, or not be put back.
+    #[error("{because}; nothing was touched")]
+    InTheWay {
+        /// What, and why not.
+        because: String,
+    },
     /// What stands in the way could not be found out, or not be moved out of it.
     #[error("{doing}; the target is as it was")]
     Step {

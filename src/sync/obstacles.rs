@@ -36,6 +36,8 @@ struct Part {
     name: String,
     /// `O`, `R`, `A` or `D`.
     state: char,
+    /// Before 15, a partition's copy of its parent's trigger, which nobody but a superuser may alter.
+    internal: bool,
 }
 
 /// A foreign key that touches a changed table.
@@ -45,6 +47,8 @@ pub(super) struct ForeignKey {
     pub name: String,
     /// Counts rows that point nowhere, if that can be asked.
     pub question: Option<String>,
+    /// Somebody has disabled its triggers, or has them fire always.
+    unusual: bool,
     drop: String,
     add: String,
     comment: String,
@@ -81,6 +85,7 @@ impl Obstacles {
                 kind: row.get("kind")?,
                 name: row.get("part")?,
                 state: row.char("state")?,
+                internal: row.get("internal")?,
             });
         }
         for row in session.query(&TABLES, &[&schemas, &names]).await? {
@@ -99,6 +104,7 @@ impl Obstacles {
             found.keys.push(ForeignKey {
                 name: row.get("name")?,
                 question: row.get("question")?,
+                unusual: row.get("unusual")?,
                 drop: row.get("drop_statement")?,
                 add: row.get("add_statement")?,
                 comment: row.get("comment_statement")?,
@@ -110,6 +116,29 @@ impl Obstacles {
     /// Whether all of its rows may be taken away by TRUNCATE.
     pub(super) fn may_truncate(&self, table: &QualifiedName) -> bool {
         !self.referenced.contains(table)
+    }
+
+    /// What cannot be put out of the way and put back as it was, as a clause. `replicates`: our session counts as one that replicates.
+    pub(super) fn insurmountable(&self, replicates: bool) -> Option<String> {
+        let mut parts = self.firing(replicates);
+        // Whoever may have it otherwise is a superuser.
+        let part = parts.find(|part| part.internal && !replicates);
+        let of_partition = |part: &Part| {
+            format!(
+                "trigger {} of partition {} comes from the table above it, and nobody but a superuser may disable it before version 15",
+                quote_ident(&part.name),
+                part.table.shown()
+            )
+        };
+        let of_key = |key: &ForeignKey| {
+            format!(
+                "the triggers of foreign key {} are not in their usual state, and it would have to be made again",
+                key.name
+            )
+        };
+        let mut keys = self.keys.iter();
+        let key = keys.find(|key| key.unusual && !replicates);
+        part.map(of_partition).or_else(|| key.map(of_key))
     }
 
     /// What is put out of the way. `replicates`: our session counts as one that replicates.
@@ -191,6 +220,7 @@ mod tests {
             kind: kind.into(),
             name: format!("{kind} {state}"),
             state,
+            internal: false,
         };
         Obstacles {
             parts: vec![
@@ -205,6 +235,7 @@ mod tests {
             keys: vec![ForeignKey {
                 name: "k".into(),
                 question: None,
+                unusual: false,
                 drop: "drop k".into(),
                 add: "add k".into(),
                 comment: "comment k".into(),
@@ -253,5 +284,23 @@ mod tests {
             loud[3].ends_with(r#"enable trigger "trigger O""#),
             "{loud:?}"
         );
+    }
+
+    #[test]
+    fn what_an_ordinary_owner_cannot_put_back_is_named_beforehand() {
+        let mut of_partition = obstacles();
+        assert_eq!(of_partition.insurmountable(false), None);
+        of_partition.parts[0].internal = true;
+        let because = of_partition.insurmountable(false).unwrap_or_default();
+        assert!(because.contains(r#"trigger "trigger O""#), "{because}");
+        assert_eq!(of_partition.insurmountable(true), None);
+        // It does not fire anyway.
+        of_partition.parts[0].state = 'D';
+        assert_eq!(of_partition.insurmountable(false), None);
+        let mut of_key = obstacles();
+        of_key.keys[0].unusual = true;
+        let because = of_key.insurmountable(false).unwrap_or_default();
+        assert!(because.contains("foreign key k"), "{because}");
+        assert_eq!(of_key.insurmountable(true), None);
     }
 }

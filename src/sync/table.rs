@@ -1,6 +1,7 @@
 //! How a table is brought to what the source holds: row by row, or all of its rows anew. Pure.
 
-use crate::catalog::{Column, SourceFacts, Table, Types};
+use super::changes::Facts;
+use crate::catalog::{Column, SourceFacts, Table, Types, intervals_differ_because};
 use crate::model::{Bytes, CopyFormat, QualifiedName, RowKind, Rows, SyncedTable, quote_ident};
 use crate::verify::drill::{DifferingRow, Found};
 use crate::verify::rows::Comparand;
@@ -73,10 +74,8 @@ pub struct Figures {
 
 impl TableChange {
     /// Decides. `None` if the source's catalog knows no such table, which cannot be: it was read.
-    pub fn decide(
-        differs: &Differs<'_>,
-        (source, target): (&SourceFacts, &SourceFacts),
-    ) -> Option<Self> {
+    pub fn decide(differs: &Differs<'_>, facts: Facts<'_>) -> Option<Self> {
+        let Facts { source, target, .. } = facts;
         let name = &differs.comparand.name;
         let (ours, is_root) = known(name, source)?;
         let (theirs, _) = known(name, target)?;
@@ -100,7 +99,7 @@ impl TableChange {
             is_root,
             condition: differs.comparand.condition.clone(),
             columns: written().map(|column| quote_ident(&column.name)).collect(),
-            format: format(written(), theirs, (source, target)),
+            format: format(written(), theirs, facts),
             key: key.map_or_else(Vec::new, |key| {
                 key.columns.iter().map(|name| quote_ident(name)).collect()
             }),
@@ -226,8 +225,10 @@ fn cannot_be_named(comparand: &Comparand, column: &str, facts: &SourceFacts) -> 
 fn format<'a>(
     written: impl Iterator<Item = &'a Column>,
     target: &Table,
-    (ours, theirs): (&SourceFacts, &SourceFacts),
+    facts: Facts<'_>,
 ) -> CopyFormat {
+    let (ours, theirs) = (facts.source, facts.target);
+    let another_interval = intervals_differ_because(facts.versions.0, facts.versions.1);
     for column in written {
         let found = target.columns.iter().find(|one| one.name == column.name);
         let name = |facts: &SourceFacts, column: &Column| {
@@ -239,6 +240,11 @@ fn format<'a>(
             .not_binary_because(column.type_oid)
             .or_else(|| {
                 found.and_then(|found| Types(&theirs.types).not_binary_because(found.type_oid))
+            })
+            .or_else(|| {
+                let because = another_interval?;
+                let holds_one = Types(&ours.types).holds_intervals(column.type_oid);
+                holds_one.then(|| because.to_owned())
             })
             .or_else(|| (!same).then(|| "its type is another one on the target".to_owned()));
         if let Some(because) = not_binary {
@@ -253,39 +259,42 @@ fn format<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Oid, ServerVersion};
+    use crate::verify::Scope;
     use crate::verify::rows::Key;
 
     fn facts() -> SourceFacts {
-        let column = |name: &str| Column {
+        let column = |name: &str, oid| Column {
             name: name.to_owned(),
-            type_oid: crate::model::Oid(23),
+            type_oid: Oid(oid),
             generated: name == "made",
             is_virtual: false,
         };
+        let base = |name: &str| crate::catalog::Type {
+            name: name.to_owned(),
+            schema: "pg_catalog".into(),
+            kind: 'b',
+            element: None,
+            base: None,
+            has_binary: true,
+            fields: Vec::new(),
+            subtype: None,
+            range: None,
+            extension: None,
+        };
+        let columns = vec![column("id", 23), column("made", 23), column("v", 23)];
         SourceFacts {
-            tables: vec![Table {
-                partition_root: Some(QualifiedName::new("s", "root")),
-                ..Table::bare(
-                    QualifiedName::new("s", "t"),
-                    vec![column("id"), column("made"), column("v")],
-                )
-            }],
-            types: [(
-                crate::model::Oid(23),
-                crate::catalog::Type {
-                    name: "integer".into(),
-                    schema: "pg_catalog".into(),
-                    kind: 'b',
-                    element: None,
-                    base: None,
-                    has_binary: true,
-                    fields: Vec::new(),
-                    subtype: None,
-                    range: None,
-                    extension: None,
+            tables: vec![
+                Table {
+                    partition_root: Some(QualifiedName::new("s", "root")),
+                    ..Table::bare(QualifiedName::new("s", "t"), columns)
                 },
-            )]
-            .into(),
+                Table::bare(
+                    QualifiedName::new("s", "lasting"),
+                    vec![column("lasts", 1186)],
+                ),
+            ],
+            types: [(Oid(23), base("integer")), (Oid(1186), base("interval"))].into(),
             ..SourceFacts::default()
         }
     }
@@ -324,8 +333,18 @@ mod tests {
             source: Rows(rows),
             target: Rows(rows),
         };
-        let facts = facts();
-        TableChange::decide(&differs, (&facts, &facts)).expect("it is known")
+        decided_between(&differs, (150_000, 150_000))
+    }
+
+    fn decided_between(differs: &Differs<'_>, versions: (u32, u32)) -> TableChange {
+        let (known, scope) = (facts(), Scope::of_relations(std::iter::empty()));
+        let facts = Facts {
+            source: &known,
+            target: &known,
+            versions: (ServerVersion(versions.0), ServerVersion(versions.1)),
+            scope: &scope,
+        };
+        TableChange::decide(differs, facts).expect("it is known")
     }
 
     fn because(change: &TableChange) -> Option<&str> {
@@ -356,6 +375,28 @@ mod tests {
             (told.inserted, told.updated, told.deleted),
             (Rows(1), Rows(1), Rows(1))
         );
+    }
+
+    /// To who knows no infinite interval, its bytes are those of a finite one.
+    #[test]
+    fn intervals_travel_as_text_where_only_one_side_knows_infinity() {
+        let comparand = Comparand::named(&QualifiedName::new("s", "lasting"));
+        let differs = Differs {
+            comparand: &comparand,
+            found: None,
+            source: Rows(1),
+            target: Rows(1),
+        };
+        for (source, target, binary) in [
+            (180_000, 170_000, true),
+            (160_000, 110_000, true),
+            (180_000, 160_000, false),
+            (160_000, 180_000, false),
+        ] {
+            let change = decided_between(&differs, (source, target));
+            let is_binary = change.format == CopyFormat::Binary;
+            assert_eq!(is_binary, binary, "{source} to {target}");
+        }
     }
 
     #[test]

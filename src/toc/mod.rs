@@ -45,6 +45,7 @@ mod statements;
 pub(crate) mod testing;
 mod text;
 mod tokens;
+mod upon;
 mod writer;
 
 pub use archive::{LargeObjectList, SequencePosition};
@@ -66,3 +67,4 @@ pub use split::{SplitError, split_statements};
 pub use statements::{Restore, restore_statements};
 pub use text::Text;
 pub(crate) use tokens::{Kind, Tokens};
+pub use upon::on_objects_of;

@@ -2,8 +2,12 @@
 //!
 //! Names are names here, and not patterns. What belongs to an object (grants, comments, labels) comes with it. `-t` means the table
 //! and its rows alone, without indexes, keys and schema, as with `pg_restore`.
+//!
+//! Three things are chosen otherwise, since `pg_restore` fails there or does harm: large objects are data, with all that is said of
+//! them; tables come to a publication only if that comes; and rows come only with what they are of, never into something that
+//! happens to be there.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +56,20 @@ pub enum SelectError {
     /// Sections that cannot be restored without others.
     #[error("only pre-data, or pre-data and data, can be restored without the rest")]
     Sections,
+    /// Data of something that is defined in the archive, without that.
+    #[error(
+        "{entry} is chosen without its definition: it would go into whatever is there, and --data-only is for that"
+    )]
+    Alone {
+        /// The data.
+        entry: String,
+    },
+    /// Data of something that an extension makes, without any extension.
+    #[error("{entry} is chosen, and the extension that makes what it is of is not")]
+    WithoutExtension {
+        /// The data.
+        entry: String,
+    },
 }
 
 /// Kinds that `-t` means.
@@ -76,6 +94,13 @@ const DATA: [&str; 5] = [
     "BLOBS",
     "BLOB",
     "BLOB METADATA",
+];
+
+/// Data that is nothing without what it is of, and by what that is defined.
+const OF_ANOTHER: [(&str, &[&str]); 3] = [
+    ("TABLE DATA", &["TABLE", "FOREIGN TABLE"]),
+    ("SEQUENCE SET", &["SEQUENCE"]),
+    ("MATERIALIZED VIEW DATA", &["MATERIALIZED VIEW"]),
 ];
 
 impl Selection {
@@ -131,36 +156,92 @@ impl Selection {
     }
 
     /// Takes out of an archive what is not chosen. Of data alone, definitions stay: they say what the rows belong to, and nobody
-    /// makes them.
-    pub fn narrow(&self, toc: &mut Toc) -> Result<(), SelectError> {
+    /// makes them. Says what is left out that may be missed, in sentences.
+    pub fn narrow(&self, toc: &mut Toc) -> Result<Vec<String>, SelectError> {
         if self.is_everything() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         self.check(toc)?;
-        let own: HashSet<DumpId> = toc
-            .entries
-            .iter()
-            .filter(|entry| self.takes(entry))
+        let defined = Defined::by(toc);
+        let sections = sections(toc);
+        let admits = |entry: &Entry| {
+            let section = sections.get(&entry.dump_id);
+            self.admits(entry, section.copied().unwrap_or(Section::None))
+        };
+        let entries = toc.entries.iter();
+        let own: HashSet<DumpId> = entries
+            .filter(|entry| !belongs_to_another(entry) && admits(entry) && self.names(entry))
             .map(|entry| entry.dump_id)
             .collect();
+        let has_its_own = |entry: &Entry| entry.dependencies.iter().any(|id| own.contains(id));
+        let entries = toc.entries.iter();
+        let publications: HashSet<DumpId> = entries
+            .filter(|entry| entry.is("PUBLICATION") && own.contains(&entry.dump_id))
+            .map(|entry| entry.dump_id)
+            .collect();
+        let mut unpublished = false;
         toc.entries.retain(|entry| {
             if ABOUT_THE_ARCHIVE.contains(&entry.desc.as_str())
                 || (self.data_only && !is_of_data(entry))
             {
                 return true;
             }
-            let listed = self
-                .list
-                .as_ref()
-                .is_none_or(|list| list.contains(&entry.dump_id));
-            if belongs_to_another(entry) && !self.names_nothing() {
-                // Of large objects there may be many in one.
-                return listed
-                    && matches!(entry.dependencies.as_slice(), [object] if own.contains(object));
+            if self.names_nothing() {
+                return admits(entry);
             }
-            own.contains(&entry.dump_id)
+            if belongs_to_another(entry) {
+                // A grant on a column depends on its table's grants as well, which are none of `own`.
+                return admits(entry) && has_its_own(entry);
+            }
+            let mut publishing = entry.dependencies.iter();
+            let is_lost =
+                is_of_publication(entry) && !publishing.any(|id| publications.contains(id));
+            let is_own = own.contains(&entry.dump_id);
+            unpublished |= is_own && is_lost;
+            is_own && !is_lost
         });
-        Ok(())
+        let mut notes = self.leave_to_extensions(toc, &defined)?;
+        if unpublished {
+            let text = "publications are in no schema, and not restored: what was published is not added to any";
+            notes.push(text.to_owned());
+        }
+        Ok(notes)
+    }
+
+    /// Rows and positions that are left without what they are of. If the archive does not define that, an extension makes it:
+    /// that they are in a schema does not say that anybody wants them.
+    fn leave_to_extensions(
+        &self,
+        toc: &mut Toc,
+        defined: &Defined,
+    ) -> Result<Vec<String>, SelectError> {
+        let left = Defined::by(toc);
+        // Without any, the archive has no definitions at all, which is for others to refuse.
+        let by_extension = defined.extensions && !left.extensions;
+        let mut dropped = HashSet::new();
+        let mut notes = Vec::new();
+        for entry in toc.entries.iter().filter(|entry| !left.has(entry)) {
+            if defined.has(entry) {
+                return Err(SelectError::Alone {
+                    entry: entry.to_string(),
+                });
+            }
+            if !by_extension {
+                continue;
+            }
+            if self.list.is_some() || !self.tables.is_empty() {
+                return Err(SelectError::WithoutExtension {
+                    entry: entry.to_string(),
+                });
+            }
+            dropped.insert(entry.dump_id);
+            notes.push(format!(
+                "{entry} is not restored: it is of something that an extension makes, and extensions are in no schema"
+            ));
+        }
+        toc.entries
+            .retain(|entry| !dropped.contains(&entry.dump_id));
+        Ok(notes)
     }
 
     fn names_nothing(&self) -> bool {
@@ -202,25 +283,78 @@ impl Selection {
         Ok(())
     }
 
-    fn takes(&self, entry: &Entry) -> bool {
+    /// Whether it may be chosen at all, whatever it is called.
+    fn admits(&self, entry: &Entry, section: Section) -> bool {
+        let listed = |list: &Vec<DumpId>| list.contains(&entry.dump_id);
+        (self.sections.is_empty() || self.sections.contains(&section))
+            && !(self.schema_only && is_of_data(entry))
+            && self.list.as_ref().is_none_or(listed)
+    }
+
+    /// Whether its name is one of those that are chosen.
+    fn names(&self, entry: &Entry) -> bool {
         let is_named = |names: &[String]| names.iter().any(|name| is_in(entry, name));
         let of_kind = self.tables.is_empty()
             || TABLES.contains(&entry.desc.as_str())
                 && self.tables.iter().any(|name| entry.tag == name.as_str());
-        let in_section = self.sections.is_empty()
-            || entry.section == Section::None
-            || self.sections.contains(&entry.section);
-        let is_wanted_data = !(self.schema_only && is_of_data(entry));
         (self.schemas.is_empty() || is_named(&self.schemas))
             && !is_named(&self.exclude_schemas)
-            && self
-                .list
-                .as_ref()
-                .is_none_or(|list| list.contains(&entry.dump_id))
             && of_kind
-            && in_section
-            && is_wanted_data
     }
+}
+
+/// What is defined.
+struct Defined {
+    /// Kind, schema and name.
+    objects: HashSet<(String, Option<Text>, Text)>,
+    /// Any extension at all.
+    extensions: bool,
+}
+
+impl Defined {
+    fn by(toc: &Toc) -> Self {
+        let is_meant = |entry: &&Entry| {
+            let mut kinds = OF_ANOTHER.iter().flat_map(|(_, kinds)| kinds.iter());
+            kinds.any(|kind| entry.is(kind))
+        };
+        let objects = toc.entries.iter().filter(is_meant);
+        Self {
+            objects: objects.map(|entry| named(&entry.desc, entry)).collect(),
+            extensions: toc.entries.iter().any(|entry| entry.is("EXTENSION")),
+        }
+    }
+
+    /// Whether the entry is nothing that needs another, or that is here.
+    fn has(&self, entry: &Entry) -> bool {
+        let mut data = OF_ANOTHER.iter();
+        let Some((_, kinds)) = data.find(|(data, _)| entry.is(data)) else {
+            return true;
+        };
+        let mut kinds = kinds.iter();
+        kinds.any(|kind| self.objects.contains(&named(kind, entry)))
+    }
+}
+
+fn named(kind: &str, entry: &Entry) -> (String, Option<Text>, Text) {
+    (kind.to_owned(), entry.namespace.clone(), entry.tag.clone())
+}
+
+/// The section in which `pg_restore` takes each entry: what has none of its own stands behind what it belongs to. Large objects are
+/// data, wherever they are described: that is when they are made.
+fn sections(toc: &Toc) -> HashMap<DumpId, Section> {
+    let mut current = Section::PreData;
+    let entries = toc.entries.iter();
+    entries
+        .map(|entry| {
+            if entry.section != Section::None {
+                current = entry.section;
+            }
+            let is_object = entry.is_of_large_object()
+                || matches!(entry.desc.as_str(), "BLOB" | "BLOB METADATA");
+            let section = if is_object { Section::Data } else { current };
+            (entry.dump_id, section)
+        })
+        .collect()
 }
 
 fn is_in(entry: &Entry, schema: &str) -> bool {
@@ -235,6 +369,11 @@ fn is_of_data(entry: &Entry) -> bool {
 
 fn belongs_to_another(entry: &Entry) -> bool {
     matches!(entry.desc.as_str(), "ACL" | "COMMENT" | "SECURITY LABEL")
+}
+
+/// What is added to a publication.
+fn is_of_publication(entry: &Entry) -> bool {
+    entry.desc.starts_with("PUBLICATION TABLE")
 }
 
 #[cfg(test)]
@@ -275,7 +414,6 @@ mod tests {
 
     #[test]
     fn a_part_is_what_pg_restore_takes_for_it() {
-        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         let everything = Selection::default();
         assert_eq!(left(&everything).map(|left| left.len()), Ok(9));
         let schema = Selection {
@@ -315,6 +453,172 @@ mod tests {
             ..Selection::default()
         };
         assert_eq!(left(&data_only), Ok(vec![1, 2, 3, 4, 5, 6, 8, 9]));
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    fn one(id: i32, desc: &str, schema: &str, (tag, section): (&str, Section)) -> Entry {
+        Entry {
+            dump_id: DumpId(id),
+            namespace: (!schema.is_empty()).then(|| schema.into()),
+            tag: tag.into(),
+            section,
+            ..entry(desc)
+        }
+    }
+
+    fn on(of: &[i32], entry: Entry) -> Entry {
+        Entry {
+            dependencies: of.iter().copied().map(DumpId).collect(),
+            ..entry
+        }
+    }
+
+    fn left_of(entries: Vec<Entry>, selection: &Selection) -> Result<Vec<i32>, SelectError> {
+        let mut toc = toc(entries);
+        selection.narrow(&mut toc)?;
+        Ok(toc.entries.iter().map(|entry| entry.dump_id.0).collect())
+    }
+
+    /// As `dumpACL` has it: the grants on a column come after those on the table.
+    #[test]
+    fn grants_on_columns_come_with_their_table() {
+        let none = Section::None;
+        let entries = vec![
+            one(1, "TABLE", "s", ("t", Section::PreData)),
+            on(&[1], one(2, "ACL", "s", ("TABLE t", none))),
+            on(&[1, 2], one(3, "ACL", "s", ("COLUMN t.c", none))),
+            one(4, "TABLE", "other", ("t", Section::PreData)),
+            on(&[4], one(5, "ACL", "other", ("TABLE t", none))),
+            on(&[4, 5], one(6, "ACL", "other", ("COLUMN t.c", none))),
+        ];
+        let schema = Selection {
+            schemas: names(&["s"]),
+            ..Selection::default()
+        };
+        assert_eq!(left_of(entries.clone(), &schema), Ok(vec![1, 2, 3]));
+        let others = Selection {
+            exclude_schemas: names(&["s"]),
+            ..Selection::default()
+        };
+        assert_eq!(left_of(entries, &others), Ok(vec![4, 5, 6]));
+    }
+
+    #[test]
+    fn a_section_has_what_is_said_of_its_objects_and_of_no_others() {
+        let none = Section::None;
+        let entries = vec![
+            one(1, "ACL", "", ("SCHEMA public", none)),
+            one(2, "TABLE", "s", ("t", Section::PreData)),
+            on(&[2], one(3, "COMMENT", "s", ("TABLE t", none))),
+            one(4, "BLOB", "", ("16411", Section::PreData)),
+            on(&[4], one(5, "ACL", "", ("LARGE OBJECT 16411", none))),
+            one(6, "TABLE DATA", "s", ("t", Section::Data)),
+            one(7, "BLOBS", "", ("BLOBS", Section::Data)),
+            one(8, "INDEX", "s", ("i", Section::PostData)),
+            on(&[8], one(9, "COMMENT", "s", ("INDEX i", none))),
+        ];
+        let of = |sections: &[Section]| {
+            let selection = Selection {
+                sections: sections.to_vec(),
+                ..Selection::default()
+            };
+            left_of(entries.clone(), &selection)
+        };
+        assert_eq!(of(&[Section::PreData]), Ok(vec![1, 2, 3]));
+        let without_indexes = of(&[Section::PreData, Section::Data]);
+        assert_eq!(without_indexes, Ok(vec![1, 2, 3, 4, 5, 6, 7]));
+        // A list is taken as it is.
+        let listed = Selection {
+            list: Some(vec![DumpId(9)]),
+            ..Selection::default()
+        };
+        assert_eq!(left_of(entries, &listed), Ok(vec![9]));
+    }
+
+    #[test]
+    fn data_comes_only_with_what_it_is_of() {
+        let entries = vec![
+            one(1, "EXTENSION", "", ("postgis", Section::PreData)),
+            one(2, "TABLE", "s", ("t", Section::PreData)),
+            one(3, "SEQUENCE", "s", ("q", Section::PreData)),
+            one(4, "TABLE DATA", "s", ("t", Section::Data)),
+            one(5, "TABLE DATA", "s", ("spatial_ref_sys", Section::Data)),
+            one(6, "SEQUENCE SET", "s", ("q", Section::Data)),
+            one(7, "SEQUENCE SET", "s", ("of_postgis", Section::Data)),
+        ];
+        let listed = |list: &[i32], data_only: bool| {
+            let selection = Selection {
+                list: Some(list.iter().copied().map(DumpId).collect()),
+                data_only,
+                ..Selection::default()
+            };
+            left_of(entries.clone(), &selection)
+        };
+        for alone in [[1, 4], [1, 6]] {
+            let refused = listed(&alone, false);
+            assert!(
+                matches!(refused, Err(SelectError::Alone { .. })),
+                "{refused:?}"
+            );
+        }
+        let without = listed(&[2, 4, 5], false);
+        let because = without.expect_err("no extension").to_string();
+        assert!(
+            because.contains("TABLE DATA s.spatial_ref_sys"),
+            "{because}"
+        );
+        assert_eq!(listed(&[1, 5, 7], false), Ok(vec![1, 5, 7]));
+        assert_eq!(listed(&[4, 5], true), Ok(vec![1, 2, 3, 4, 5]));
+        let schema = Selection {
+            schemas: names(&["s"]),
+            ..Selection::default()
+        };
+        let mut part = toc(entries.clone());
+        let notes = schema.narrow(&mut part).expect("it is a part");
+        let left: Vec<i32> = part.entries.iter().map(|entry| entry.dump_id.0).collect();
+        assert_eq!(left, [2, 3, 4, 6]);
+        assert_eq!(notes.len(), 2, "{notes:?}");
+        assert!(notes[0].contains("spatial_ref_sys"), "{notes:?}");
+        // Rows alone, of which nobody says what they are of, are for others to refuse.
+        let data = vec![one(4, "TABLE DATA", "s", ("t", Section::Data))];
+        assert_eq!(left_of(data, &schema), Ok(vec![4]));
+    }
+
+    #[test]
+    fn tables_come_to_a_publication_only_with_it() {
+        let post = Section::PostData;
+        let entries = vec![
+            one(1, "TABLE", "s", ("t", Section::PreData)),
+            one(2, "PUBLICATION", "", ("p", post)),
+            on(&[1, 2], one(3, "PUBLICATION TABLE", "s", ("p t", post))),
+            on(
+                &[2],
+                one(4, "PUBLICATION TABLES IN SCHEMA", "s", ("p s", post)),
+            ),
+        ];
+        let schema = Selection {
+            schemas: names(&["s"]),
+            ..Selection::default()
+        };
+        let mut part = toc(entries.clone());
+        let notes = schema.narrow(&mut part).expect("it is a part");
+        assert_eq!(part.entries.len(), 1);
+        assert!(notes[0].contains("publications"), "{notes:?}");
+        let mut other = entries.clone();
+        other.push(one(5, "TABLE", "other", ("t", Section::PreData)));
+        let others = Selection {
+            exclude_schemas: names(&["other"]),
+            ..Selection::default()
+        };
+        assert_eq!(left_of(other, &others), Ok(vec![1, 2, 3, 4]));
+        let listed = Selection {
+            list: Some(vec![DumpId(3)]),
+            ..Selection::default()
+        };
+        assert_eq!(left_of(entries, &listed), Ok(vec![3]));
     }
 
     #[test]

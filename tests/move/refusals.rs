@@ -279,3 +279,30 @@ fn a_run_directory_that_is_in_use() {
     let tables = server.psql("b", "select count(*) from pg_class where oid >= 16384");
     assert_eq!(tables, "0");
 }
+
+/// Rows that are loaded through a partitioned table go wherever the target thinks they belong.
+#[test]
+fn rows_that_could_go_to_another_server() {
+    let Some(server) = Server::start(18) else {
+        return;
+    };
+    let (from, to) = (server.database("db"), server.database("to"));
+    server.psql(
+        "db",
+        "create foreign data wrapper nobody; create server elsewhere foreign data wrapper nobody;
+         create type mood as enum ('sad', 'ok', 'happy');
+         create table moods (m mood, id int) partition by hash (m);
+         create table moods_0 partition of moods for values with (modulus 2, remainder 0);
+         create foreign table moods_1 partition of moods for values with (modulus 2, remainder 1) server elsewhere;
+         create table others (id int); insert into others values (1)",
+    );
+    let run = prepare(&from, &to, &[]).run();
+    assert_eq!(run.status, 1, "{run}");
+    for text in ["public.moods", "foreign tables", "-T"] {
+        assert!(run.stderr.contains(text), "no {text:?} in: {run}");
+    }
+    let there = "select count(*) from pg_class where relname in ('moods', 'others')";
+    assert_eq!(server.psql("to", there), "0", "{run}");
+    let run = prepare(&from, &to, &["-T", "moods*"]).run();
+    assert_eq!(run.status, 0, "{run}");
+}

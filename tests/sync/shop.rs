@@ -57,6 +57,7 @@ fn what_differs_is_changed_and_nothing_else() {
 
     what_was_written_to_the_target_goes(&scene);
     what_would_write_along_stops_it(&scene);
+    a_tree_of_which_a_part_is_left_out_stops_it(&scene);
     another_schema_stops_it(&scene);
     a_foreign_key_that_would_not_hold_stops_it(&scene);
 }
@@ -108,6 +109,21 @@ fn what_would_write_along_stops_it(scene: &Scene<'_>) {
             "drop event trigger log_ddl; drop function shop.log_ddl; drop table shop.ddl",
         );
     }
+}
+
+/// In which partition a row is depends on numbers that differ between servers: the tree is brought over as a whole, or not at all.
+fn a_tree_of_which_a_part_is_left_out_stops_it(scene: &Scene<'_>) {
+    let moods = || count(scene.target, scene.database, "shop.moods");
+    let before = moods();
+    scene.source.psql(
+        scene.database,
+        "insert into shop.moods select m, 999 from unnest(enum_range(null::shop.mood)) m",
+    );
+    let run = scene.sync(&["-T", "shop.moods_1"]);
+    assert_eq!(run.status, 4, "{run}");
+    let said = "partition shop.moods_1 is to take no part";
+    assert!(run.stderr.contains(said), "{run}");
+    assert_eq!(moods(), before);
 }
 
 fn another_schema_stops_it(scene: &Scene<'_>) {
@@ -191,6 +207,21 @@ fn an_ordinary_owner_does_it_as_well() {
     let again = prepare(&from, &to, &["--no-owner"]).run();
     assert_eq!(again.status, 0, "{again}");
     assert!(is_nothing(&report(&again)["synced"]), "{again}");
+
+    // A key that is made again checks what comes from then on: on neither side it is to.
+    for server in [&source, &target] {
+        server.psql("shop", "alter table shop.orders disable trigger all");
+    }
+    source.psql(
+        "shop",
+        "update shop.orders set note = 'later' where id = 11",
+    );
+    let refused = prepare(&from, &to, &["--no-owner"]).run();
+    assert_eq!(refused.status, 4, "{refused}");
+    let said = "foreign key orders_customer_fkey of shop.orders are not in their usual state";
+    assert!(refused.stderr.contains(said), "{refused}");
+    let unchanged = "shop.orders where note = 'later'";
+    assert_eq!(count(&target, "shop", unchanged), "0", "{refused}");
 }
 
 /// While the tables are locked, readers go on, and a writer waits.

@@ -110,6 +110,8 @@ pub(super) struct Looked {
     pub existing: Option<There>,
     /// What was asked for.
     pub wanted: Wanted,
+    /// What is left out besides, in sentences.
+    notes: Vec<String>,
 }
 
 /// Connects to the target.
@@ -230,6 +232,9 @@ pub(super) async fn look(
     refuse_blockers(&findings)?;
     session.open_ledger(&looked.target).await;
     let emitter = session.emitter();
+    for text in std::mem::take(&mut looked.notes) {
+        emitter.emit(What::Note { text });
+    }
     let worth_telling = findings.into_iter();
     worth_telling
         .filter(|finding| finding.severity < Severity::Blocker)
@@ -248,7 +253,7 @@ pub(super) async fn describe(
         .create
         .then(|| NewDatabase::of_archive(&toc, name, &wanted.restore))
         .transpose()?;
-    wanted.selection.narrow(&mut toc).map_err(|error| {
+    let notes = wanted.selection.narrow(&mut toc).map_err(|error| {
         Failure::usage(
             error.to_string(),
             "pgconvoy list shows what is in the archive.",
@@ -272,6 +277,7 @@ pub(super) async fn describe(
         new_database,
         existing: None,
         wanted,
+        notes,
     })
 }
 

@@ -30,7 +30,7 @@ use crate::pg::wire::Wire;
 use crate::pg::{Pool, Snapshot};
 use crate::plan::{Archived, CopyUnit, NewDatabase, Plan};
 use crate::salvage::Losses;
-use crate::toc::{CompareOptions, Text, Toc};
+use crate::toc::{self, CompareOptions, Text, Toc};
 use crate::verify::archived::{self, Archived as Compared};
 use crate::verify::{self, Outcome};
 
@@ -174,7 +174,6 @@ async fn schema(
     let dumped = describe(server, &pg_dump, (Some(&snapshot.id), encoding, Vec::new()));
     let mut there = Toc::of_server(&dumped.await?)?;
     forget_what_was_there(&mut there, (&proof.archived.toc, proof.installed));
-    let is_part = proof.wanted.is_beside_others();
     let options = CompareOptions {
         restore: proof.wanted.restore,
         source_major: proof.archived.source.version.major(),
@@ -182,10 +181,8 @@ async fn schema(
         ..CompareOptions::default()
     };
     let mut outcome = verify::compare_schemas(&proof.archived.toc, &there, &options);
-    if is_part {
-        // What else is there is none of our business.
-        let differences = &mut outcome.differences;
-        differences.retain(|difference| difference.kind != DifferenceKind::Extra);
+    if proof.wanted.is_beside_others() {
+        leave_others_alone(&mut outcome, (&proof.archived.toc, &there), &options);
     }
     if let Some(new) = proof.new_database {
         outcome.extend(beside::database(new, &there, proof.wanted));
@@ -199,6 +196,24 @@ async fn schema(
         doubt(&mut outcome, &because);
     }
     Ok(outcome)
+}
+
+/// What else is there is none of our business. What is on the objects that were made is.
+fn leave_others_alone(
+    outcome: &mut Outcome,
+    (archived, there): (&Toc, &Toc),
+    options: &CompareOptions,
+) {
+    let on_ours = toc::on_objects_of(there, archived);
+    let found = toc::compare_entries(archived, there, options).into_iter();
+    let too_much = found.filter(|one| {
+        one.target
+            .is_some_and(|entry| on_ours.contains(&entry.dump_id))
+    });
+    let too_much: Vec<Difference> = too_much.map(|one| one.difference).collect();
+    outcome
+        .differences
+        .retain(|one| one.kind != DifferenceKind::Extra || too_much.contains(one));
 }
 
 /// What is there and worded otherwise is not known to be another thing.

@@ -98,7 +98,7 @@ pub(super) async fn carry_out(
     let (rows, left) = compare(course, (&look, &ends), extent).await;
     fault::point("sync-compared");
     refuse_unread(course, &rows)?;
-    let changes = decide(&look, &rows, &outcome.differences)?;
+    let changes = decide((both, &look), &rows, &outcome.differences)?;
     let found = Found { outcome, rows };
     let released = match writer {
         Some(writer) if !changes.is_empty() => {
@@ -274,11 +274,16 @@ fn refuse_unread(course: Course<'_>, rows: &RowsLook) -> Result<(), Failure> {
     .into())
 }
 
-fn decide(look: &Look, rows: &RowsLook, differences: &[Difference]) -> Result<Changes, SyncError> {
+fn decide(
+    (both, look): (&Both, &Look),
+    rows: &RowsLook,
+    differences: &[Difference],
+) -> Result<Changes, SyncError> {
     let tables: Vec<Differs<'_>> = rows.tables.iter().map(differs).collect();
     let facts = sync::Facts {
         source: &look.source.facts,
         target: &look.target.facts,
+        versions: (both.source.facts.version, both.target.facts.version),
         scope: &look.scope,
     };
     Changes::decide(facts, &tables, differences, &rows.others)

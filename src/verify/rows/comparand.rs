@@ -107,6 +107,8 @@ pub struct Comparand {
     pub rows: Rows,
     /// What there is to read on the source and on the target, and of it the heap.
     pub sizes: [(Bytes, Bytes); 2],
+    /// Of a partitioned table that is read as a whole: a partition that takes no part, and is read with the others.
+    pub read_along: Option<QualifiedName>,
 }
 
 impl Pairing {
@@ -236,7 +238,16 @@ impl Inputs<'_> {
             ..Comparand::named(root)
         };
         self.read_columns(&mut comparand, (&ours, &theirs));
+        comparand.read_along = self.read_along(root, leaves);
         Some(comparand)
+    }
+
+    fn read_along(&self, root: &QualifiedName, read: &[(&Table, &Table)]) -> Option<QualifiedName> {
+        let mut all = self.source.tables.iter().chain(&self.target.tables);
+        let is_read = |table: &Table| read.iter().any(|(one, _)| one.name == table.name);
+        let left_out =
+            all.find(|table| table.partition_root.as_ref() == Some(root) && !is_read(table));
+        left_out.map(|table| table.name.clone())
     }
 
     fn matview(&self, source: &Matview, target: &Matview) -> Comparand {
@@ -361,6 +372,7 @@ impl Comparand {
             key: None,
             rows: Rows(0),
             sizes: [(Bytes(0), Bytes(0)); 2],
+            read_along: None,
         }
     }
 

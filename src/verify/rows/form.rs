@@ -3,7 +3,9 @@
 //! The bytes that the server sends are the value's own for most types. Where they are not, the text that the type's output
 //! function prints is compared; and where that differs between versions although the value does not, its bits.
 
-use crate::catalog::{Column, Types, print_floats_differently, text_with_rounded_floats};
+use crate::catalog::{
+    Column, Types, intervals_differ_because, print_floats_differently, text_with_rounded_floats,
+};
 use crate::model::{ColumnForm, ServerVersion, quote_ident};
 
 /// Decides for one pair of servers.
@@ -65,7 +67,8 @@ impl Forms<'_> {
         let not_binary = self
             .source
             .not_binary_because(source.type_oid)
-            .or_else(|| self.target.not_binary_because(target.type_oid));
+            .or_else(|| self.target.not_binary_because(target.type_oid))
+            .or_else(|| self.another_interval(source));
         let Some(because) = not_binary else {
             return Form {
                 expression: name,
@@ -74,7 +77,7 @@ impl Forms<'_> {
             };
         };
         if self.text_of_floats_differs() && self.source.holds_floats(source.type_oid) {
-            return match self.source.array_by_bits(source.type_oid, &name) {
+            return match self.array_by_bits(source, &name) {
                 Some(expression) => read(expression, "by its bits", because),
                 None => read(
                     text_with_rounded_floats(&name),
@@ -110,7 +113,7 @@ impl Forms<'_> {
             return as_text(&name);
         }
         if expression == name
-            && let Some(by_bits) = self.source.array_by_bits(column.type_oid, &name)
+            && let Some(by_bits) = self.array_by_bits(column, &name)
         {
             return by_bits;
         }
@@ -120,6 +123,20 @@ impl Forms<'_> {
             }
             _ => expression.to_owned(),
         }
+    }
+
+    /// Why the same bytes are another value on the other server, if they may be.
+    fn another_interval(&self, column: &Column) -> Option<String> {
+        let because = intervals_differ_because(self.versions.0, self.versions.1)?;
+        let holds_one = self.source.holds_intervals(column.type_oid);
+        holds_one.then(|| because.to_owned())
+    }
+
+    /// What is not the value's own on both servers is not looked at.
+    fn array_by_bits(&self, column: &Column, name: &str) -> Option<String> {
+        let means_another = self.another_interval(column).is_some();
+        let by_bits = || self.source.array_by_bits(column.type_oid, name);
+        (!means_another).then(by_bits).flatten()
     }
 
     fn text_of_floats_differs(&self) -> bool {
@@ -177,6 +194,17 @@ mod tests {
                 },
             ),
             (Oid(20_001), base("public.floatrange[]", Some(Oid(20_000)))),
+            (Oid(1186), base("interval", None)),
+            (Oid(1187), base("interval[]", Some(Oid(1186)))),
+            (
+                Oid(20_002),
+                Type {
+                    kind: 'c',
+                    fields: vec![Oid(701), Oid(1186)],
+                    ..base("public.measured", None)
+                },
+            ),
+            (Oid(20_003), base("public.measured[]", Some(Oid(20_002)))),
         ])
     }
 
@@ -212,6 +240,34 @@ mod tests {
         );
         assert!(!forms(110_000, 120_000).has_same_text(&column(701)));
         assert!(forms(120_000, 180_000).has_same_text(&column(701)));
+    }
+
+    /// The bytes of an infinite interval are those of a finite one to who knows no infinity.
+    #[test]
+    fn intervals_are_compared_as_text_where_only_one_side_knows_infinity() {
+        let all = types("integer[]");
+        let form = |oid, source, target| {
+            let forms = Forms {
+                source: Types(&all),
+                target: Types(&all),
+                versions: (ServerVersion(source), ServerVersion(target)),
+            };
+            let form = forms.of(&column(oid), &column(oid));
+            let text = forms.text_of(&column(oid), &form.expression);
+            (form.told.map(|told| told.form), text)
+        };
+        for oid in [1186, 1187] {
+            assert_eq!(form(oid, 170_000, 180_000).0, None);
+            assert_eq!(form(oid, 110_000, 160_000).0, None);
+            for (source, target) in [(170_000, 160_000), (150_000, 180_000)] {
+                assert_eq!(form(oid, source, target).0.as_deref(), Some("as text"));
+            }
+        }
+        for oid in [20_002, 20_003] {
+            let (told, text) = form(oid, 180_000, 110_000);
+            assert!(told.is_some_and(|told| told.contains("15 digits")));
+            assert!(!text.contains("_send"), "{text}");
+        }
     }
 
     #[test]
