@@ -334,7 +334,9 @@ mod tests {
     fn a_long_row_is_text_to_its_end() {
         let of = |pieces: &[&[u8]]| {
             let mut places = Places::new(true);
-            pieces.iter().for_each(|piece| places.piece(piece));
+            for piece in pieces {
+                places.piece(piece);
+            }
             places.row(
                 0,
                 b"(1,2)\tthe beginning, which may end within a character \xc3",

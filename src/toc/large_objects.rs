@@ -70,8 +70,8 @@ impl Toc {
         let mut gone: BTreeSet<DumpId> = BTreeSet::new();
         for entry in self.entries.iter_mut().filter(|one| one.is(METADATA)) {
             let text = String::from_utf8_lossy(entry.defn_bytes()).into_owned();
-            let lines = text.lines().filter(|line| !is_left_out(line));
-            let rest: String = lines.map(|line| format!("{line}\n")).collect();
+            let lines = text.split_inclusive('\n');
+            let rest: String = lines.filter(|line| !is_left_out(line.trim_end())).collect();
             if rest.is_empty() {
                 gone.insert(entry.dump_id);
             } else {
