@@ -89,8 +89,8 @@ fn whole_files() -> Vec<Case> {
             }),
             expected: Box::new(|before| {
                 let places = before.places["log"].values();
-                let last = places.map(|(block, _)| *block).max();
-                let lost = before.at("log", |(block, _)| Some(block) == last);
+                let end = places.map(|(block, _)| *block).max();
+                let lost = before.at("log", |(block, _)| Some(block) == end);
                 Expected {
                     status: 6,
                     lost: BTreeMap::from([("log", lost)]),

@@ -178,7 +178,7 @@ pub fn pg_dump(source: &Server, database: &str) -> bool {
     dump.expect("pg_dump runs").status.success()
 }
 
-/// What pg_dump read may have crashed the server: one that recovers does not stop.
+/// What `pg_dump` read may have crashed the server: one that recovers does not stop.
 pub fn wait_for(server: &Server, what: &str) {
     let mut tries = 0..300;
     while server.try_psql("postgres", "select 1").is_err() {
