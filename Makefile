@@ -62,7 +62,7 @@ test-follow: ## a target that follows its source: in every state, pgconvoy or ei
 	PGCONVOY_FOLLOW=whole cargo nextest run --config-file .ci/nextest.toml --profile whole --features faults \
 	    --test follow -j 4 --success-output immediate $(ARGS)
 
-test-salvage: ## a thousand pages overwritten at random, each salvaged and compared with what pg_dump gets; FROM=0 ROUNDS=1000 for a part
+test-salvage: ## a thousand pages overwritten at random, one at a time, and ten at a time in 200 MB, salvaged and compared with what pg_dump gets; FROM=0 ROUNDS=1000 for a part of them
 	@tests/support/install-servers all
 	@rm -f $(TARGET_DIR)/tmp/salvage-figures.txt
 	PGCONVOY_SALVAGE=whole PGCONVOY_SALVAGE_FROM=$(FROM) PGCONVOY_SALVAGE_ROUNDS=$(ROUNDS) \

@@ -17,7 +17,7 @@ const LONGEST_FILE_LINES: usize = 520;
 
 /// Modules where decisions are made: they have neither a socket nor a file, a process, a clock or dice. A name stands for the
 /// file and for the directory.
-const PURE: [&str; 39] = [
+const PURE: [&str; 41] = [
     "model",
     "event",
     "preflight",
@@ -44,6 +44,8 @@ const PURE: [&str; 39] = [
     "salvage/keys",
     "salvage/files",
     "salvage/account",
+    "salvage/standing",
+    "salvage/toast",
     "follow/record",
     "follow/rules",
     "follow/state",

@@ -1,12 +1,16 @@
--- The columns of each table, whether they may be NULL, and the kind of their type. By way of JSON, because servers before 12
--- know no generated columns.
+-- The columns of each table, whether they may be NULL, and the kind of their type; the type is named where a server may show of a damaged
+-- value what none takes back. By way of JSON, because servers before 12 know no generated columns.
 select a.attrelid as relation,
        a.attname::text as name,
+       a.attnum::int4 as number,
        a.attnotnull as not_null,
        coalesce(pg_catalog.to_jsonb(a) ->> 'attgenerated', '') <> '' as generated,
        t.typcategory::text as category,
        t.typname::text as type_name,
-       t.typtype = 'd' as is_domain
+       t.typtype = 'd' as is_domain,
+       case when t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace
+             and t.typname in ('date', 'time', 'timetz', 'interval', 'inet', 'cidr', 'json')
+            then t.typname::text end as taken_back
 from pg_catalog.pg_attribute a
 join pg_catalog.pg_class c on c.oid = a.attrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace

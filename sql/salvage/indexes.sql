@@ -33,5 +33,6 @@ where am.amname = 'btree'
   and i.indisready
   and i.indpred is null
   and i.indexprs is null
-  and (n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow') or r.oid = 2613)
+  and (n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow') or r.oid = 2613
+       or n.nspname = 'pg_catalog' and r.oid < 16384 and not r.relisshared and r.relname not in ('pg_statistic', 'pg_statistic_ext_data'))
 order by i.indrelid, not i.indisprimary, not i.indisunique, i.indnatts, i.indexrelid

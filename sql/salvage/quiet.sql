@@ -1,5 +1,5 @@
 -- Whether the source is a copy that nobody uses: who else is connected, whether the server cleans up by itself, and how much
--- was written since what is in memory went to disk.
+-- was written since what is in memory went to disk: the log, and the transactions that changed anything.
 select (select pg_catalog.count(*) from pg_catalog.pg_stat_activity a
         where a.backend_type = 'client backend' and a.pid <> pg_catalog.pg_backend_pid()
           and a.application_name !~ '^pgconvoy:') as others,
@@ -9,4 +9,6 @@ select (select pg_catalog.count(*) from pg_catalog.pg_stat_activity a
               else pg_catalog.pg_current_wal_insert_lsn() end,
          (pg_catalog.pg_control_checkpoint()).redo_lsn)::int8 as written_bytes,
        pg_catalog.current_setting('data_checksums')::bool as checksums,
-       pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) as next_transaction
+       pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) as next_transaction,
+       (select pg_catalog.split_part(c.next_xid, ':', 1)::int8 * 4294967296 + pg_catalog.split_part(c.next_xid, ':', 2)::int8
+        from pg_catalog.pg_control_checkpoint() c) as next_at_checkpoint

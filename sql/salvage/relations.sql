@@ -1,9 +1,9 @@
--- Ordinary tables and materialized views of users, and the table of large objects, with their files and those of their TOAST, and how
--- each attribute is stored, also those of dropped columns.
+-- Ordinary tables and materialized views of users, the table of large objects, and the catalog of this database but for what it says of
+-- statistics, with their files and those of their TOAST, and how each attribute is stored, also those of dropped columns.
 select c.oid as oid,
        n.nspname::text as schema,
        c.relname::text as name,
-       case when c.oid = 2613 then 'L' else c.relkind::text end as kind,
+       case when c.oid = 2613 then 'L' when n.nspname = 'pg_catalog' then 'C' else c.relkind::text end as kind,
        pg_catalog.pg_relation_filepath(c.oid) as path,
        greatest(c.relpages, 0)::int8 as pages,
        pg_catalog.pg_relation_filepath(t.oid) as toast_path,
@@ -23,5 +23,6 @@ where (c.relkind = 'r' or c.relkind = 'm' and c.relispopulated)
   and c.relpersistence <> 't'
   -- A standby has nothing of what is not logged.
   and (c.relpersistence <> 'u' or not pg_catalog.pg_is_in_recovery())
-  and (n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow') or c.oid = 2613)
+  and (n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow') or c.oid = 2613
+       or n.nspname = 'pg_catalog' and c.oid < 16384 and not c.relisshared and c.relname not in ('pg_statistic', 'pg_statistic_ext_data'))
 order by c.oid

@@ -2,26 +2,24 @@
 //!
 //! Every row has an entry in every B-tree that is neither partial nor on an expression. The index's file is read as bytes, since a
 //! query would have to read the table's pages to know which entries count. An entry whose row was not read is looked up in
-//! the table's own page, which tells whether the row had been deleted, or is lost. What is on disk is what counts, so the
-//! source had better be a copy that nobody uses.
+//! the table's own page, which tells whether the row had been deleted, or is lost. Where no index is whole, the table's pages are all there
+//! is: they have the rows themselves, unless their line pointers are gone. What is on disk is what counts, so the source had better be a copy
+//! that nobody uses.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::SalvageError;
+use super::beforehand::Beforehand;
 use super::facts::{Facts, IndexFacts, TableFacts};
-use super::files::{BLOCKS_PER_FILE, Shape};
+use super::fates::Fates;
+use super::files::Shape;
 use super::keys::decode;
-use super::page::{BLOCK, Block, BtreePage, Fate, PageState, Standing, all_visible, btree, state};
+use super::on_disk::{PAGES, heap_pages, pages, visibility_map};
+use super::page::{BLOCK, BtreePage, PageState, all_visible, btree, state};
 use super::seen::Seen;
-use crate::pg::{PgError, Session};
+use super::standing::{Block, Standing, Writer};
+use crate::pg::Session;
 use crate::plan::Place;
-
-/// Pages that are asked for at once.
-pub(super) const PAGES: u32 = 512;
-/// Transactions that are asked for at once.
-const TRANSACTIONS: usize = 1000;
-/// Number of 32-bit transaction ids.
-const EPOCH: i64 = 1 << 32;
 
 /// A row that was not read, and what it was called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,33 +39,89 @@ pub struct CrossCheck {
     pub index: Option<IndexFacts>,
     /// Rows that were not read.
     pub missing: Vec<Missing>,
-    /// Blocks of zeros in the midst of others: looked for only where no index tells what was in them.
+    /// Rows that were read, and that the index has no entries for: as many of its entries may lead to where no row ever was.
+    pub unlisted: u64,
+    /// Rows that there must be by the table's pages, where it is not known which were read: for certain, and perhaps more.
+    pub by_pages: Option<(u64, u64)>,
+    /// Blocks of zeros that are not new: looked for only where no index tells what was in them.
     pub zeros: BTreeSet<u32>,
     /// Indexes that are damaged, and how: nothing is lost with them.
     pub damaged: Vec<String>,
 }
 
+/// Entries of an index.
+#[derive(Debug, Default)]
+struct Entries {
+    /// How many lead to rows that were read.
+    read: u64,
+    /// The others.
+    candidates: Candidates,
+}
+
 /// Entries of an index whose rows were not read.
 type Candidates = BTreeMap<u32, Vec<(u16, Option<Vec<Option<String>>>)>>;
 
-/// Compares what was read of a table with its indexes. Without `seen`, only where rows must be missing is looked for.
-pub async fn cross_check(
+/// What is known of a table's rows.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    /// Where they were read.
+    pub seen: &'a Seen,
+    /// Those that cannot be read, as the search has found.
+    pub lost: &'a BTreeSet<Place>,
+    /// What its pages were before they were read.
+    pub beforehand: &'a Beforehand,
+}
+
+impl Known<'_> {
+    /// Pages of the table, as they were before the server has read them.
+    async fn pages(
+        &self,
+        session: &Session,
+        table: &TableFacts,
+        (first, count): (u32, u32),
+    ) -> Result<Vec<Option<Vec<u8>>>, SalvageError> {
+        let now = heap_pages(session, table, first, count).await?;
+        let pages = (0..count).zip(now);
+        Ok(pages
+            .map(|(number, now)| {
+                let block = first.saturating_add(number);
+                self.beforehand.page(table, block, now)
+            })
+            .collect())
+    }
+}
+
+/// Compares what was read of a table with its indexes. Without `known`, only where rows must be missing is looked for.
+pub(super) async fn cross_check(
     session: &Session,
     (facts, table): (&Facts, &TableFacts),
-    seen: Option<&Seen>,
+    known: Option<Known<'_>>,
 ) -> Result<CrossCheck, SalvageError> {
     let mut check = CrossCheck::default();
+    let mut fates = Fates::before(facts.next_transaction(session).await?);
     for index in &table.indexes {
         let shape = facts.shape_of(&index.path);
-        let read = match (shape.wrong.first(), seen) {
+        let read = match (shape.wrong.first(), known) {
             (Some(wrong), _) => Err(wrong.clone()),
             (None, None) => continue,
-            (None, Some(seen)) => entries(session, (index, &shape), seen).await?,
+            (None, Some(known)) => entries(session, (index, &shape), known.seen).await?,
         };
         match read {
-            Ok(candidates) => {
-                if let Some(seen) = seen {
-                    check.missing = judge(session, (facts, table), (&candidates, seen)).await?;
+            Ok(entries) => {
+                if let Some(known) = known {
+                    let judged = (&entries.candidates, known, &mut fates);
+                    let (missing, read) = judge(session, (facts, table), judged).await?;
+                    check.missing = missing;
+                    // Every row has an entry, unless entries are damaged, or the table is written to.
+                    let listed = entries.read + read;
+                    if facts.quiet.is_cold() && known.seen.rows() > listed {
+                        check.unlisted = known.seen.rows() - listed;
+                        check.damaged.push(format!(
+                            "the index {}: it has no entries for {} rows that are there",
+                            index.name.shown(),
+                            check.unlisted
+                        ));
+                    }
                 }
                 check.index = Some(index.clone());
                 return Ok(check);
@@ -79,10 +133,7 @@ pub async fn cross_check(
                 .push(format!("the index {}: {how}", index.name.shown())),
         }
     }
-    check.zeros = zeros(session, table).await?;
-    if let Some(seen) = seen {
-        check.zeros.retain(|block| seen.of(*block).count() == 0);
-    }
+    by_pages(session, (facts, table), (known, &mut check, &mut fates)).await?;
     Ok(check)
 }
 
@@ -91,8 +142,9 @@ async fn entries(
     session: &Session,
     (index, shape): (&IndexFacts, &Shape),
     seen: &Seen,
-) -> Result<Result<Candidates, String>, SalvageError> {
-    let mut candidates = Candidates::new();
+) -> Result<Result<Entries, String>, SalvageError> {
+    let mut all = Entries::default();
+    let (mut leaves, mut neighbours) = (BTreeSet::new(), BTreeSet::new());
     let mut first = 0;
     while first < shape.reached {
         let count = PAGES.min(shape.reached - first);
@@ -105,21 +157,26 @@ async fn entries(
         for (number, page) in (first..).zip(bytes.chunks(BLOCK)) {
             match btree(page) {
                 BtreePage::Other => {}
+                BtreePage::HalfDead => _ = leaves.insert(number),
                 BtreePage::Damaged => {
                     return Ok(Err(format!("block {number} is no page of a B-tree")));
                 }
-                BtreePage::Leaf { entries, next } => {
-                    if next.is_some_and(|next| next >= shape.reached) {
-                        return Ok(Err(format!(
-                            "block {number} leads to one that is not there"
-                        )));
-                    }
+                BtreePage::Leaf {
+                    entries,
+                    before,
+                    next,
+                } => {
+                    leaves.insert(number);
+                    neighbours.extend(before.into_iter().chain(next));
                     for entry in entries {
                         let (block, offset) = entry.place;
-                        if !seen.has(block, offset) {
-                            let key = decode(&entry, &index.columns);
-                            candidates.entry(block).or_default().push((offset, key));
+                        if seen.has(block, offset) {
+                            all.read += 1;
+                            continue;
                         }
+                        let key = decode(&entry, &index.columns);
+                        let of_block = all.candidates.entry(block).or_default();
+                        of_block.push((offset, key));
                     }
                 }
             }
@@ -129,55 +186,55 @@ async fn entries(
     if shape.reached == 0 {
         return Ok(Err("its file is empty".to_owned()));
     }
-    Ok(Ok(candidates))
+    // A leaf that looks like something else has entries that were not looked at.
+    if let Some(number) = neighbours.difference(&leaves).next() {
+        return Ok(Err(format!(
+            "block {number} has leaves beside it, and is none"
+        )));
+    }
+    Ok(Ok(all))
 }
 
-/// What became of the rows that were not read.
+/// What became of the rows that were not read; and of how many another version was.
 async fn judge(
     session: &Session,
     (facts, table): (&Facts, &TableFacts),
-    (candidates, seen): (&Candidates, &Seen),
-) -> Result<Vec<Missing>, SalvageError> {
-    let mut missing = Vec::new();
+    (candidates, known, fates): (&Candidates, Known<'_>, &mut Fates),
+) -> Result<(Vec<Missing>, u64), SalvageError> {
+    let (mut missing, mut read) = (Vec::new(), 0);
     if candidates.is_empty() {
-        return Ok(missing);
+        return Ok((missing, read));
     }
     let map = visibility_map(session, facts, table).await?;
-    let mut fates: HashMap<u32, Fate> = HashMap::new();
     let blocks: Vec<u32> = candidates.keys().copied().collect();
     for run in blocks.chunk_by(|a, b| a + 1 == *b && b % PAGES != 0) {
         let (first, count) = (run[0], u32::try_from(run.len()).unwrap_or(PAGES));
-        let bytes = heap_pages(session, table, first, count).await?;
-        let read: Vec<BTreeSet<u16>> = run
-            .iter()
-            .map(|block| seen.of(*block).iter().collect())
-            .collect();
+        let bytes = known.pages(session, table, (first, count)).await?;
         let looked_at: Vec<(u32, Block<'_>)> = run
             .iter()
-            .zip(&read)
             .zip(&bytes)
-            .map(|((&number, read), page)| {
+            .map(|(&number, page)| {
                 let block = Block {
                     page: page.as_deref(),
                     all_visible: all_visible(&map, number),
-                    read,
+                    read: known.seen.of(number),
                 };
                 (number, block)
             })
             .collect();
-        let wanted: BTreeSet<u32> = looked_at
+        let wanted: BTreeSet<Writer> = looked_at
             .iter()
             .flat_map(|(number, block)| {
                 let roots = candidates.get(number).into_iter().flatten();
-                roots.flat_map(move |(root, _)| block.transactions(*root))
+                roots.flat_map(move |(root, _)| block.writers(*root))
             })
-            .filter(|xid| !fates.contains_key(xid))
             .collect();
-        ask_fates(session, facts.quiet.next_transaction, wanted, &mut fates).await?;
-        let fate = |xid: u32| fates.get(&xid).copied().unwrap_or(Fate::Unknown);
+        fates.ask(session, wanted).await?;
+        let fate = |writer| fates.of(writer);
         for (number, block) in looked_at {
             for (root, key) in candidates.get(&number).into_iter().flatten() {
                 let standing = block.standing(*root, &fate);
+                read += u64::from(standing == Standing::Read);
                 if standing >= Standing::Perhaps {
                     missing.push(Missing {
                         place: (number, *root),
@@ -188,158 +245,89 @@ async fn judge(
             }
         }
     }
-    Ok(missing)
+    Ok((missing, read))
 }
 
-async fn ask_fates(
+/// What a table's own pages tell, where no index does: blocks of zeros, and rows that the server does not show although nothing has
+/// become of them. One whose line pointer is gone leaves no trace.
+async fn by_pages(
     session: &Session,
-    next: i64,
-    wanted: BTreeSet<u32>,
-    fates: &mut HashMap<u32, Fate>,
+    (facts, table): (&Facts, &TableFacts),
+    (known, check, fates): (Option<Known<'_>>, &mut CrossCheck, &mut Fates),
 ) -> Result<(), SalvageError> {
-    let mut askable: Vec<(u32, i64)> = Vec::new();
-    for xid in wanted {
-        // The latest of that number that there can have been.
-        let mut full = next.div_euclid(EPOCH) * EPOCH + i64::from(xid);
-        if full >= next {
-            full -= EPOCH;
-        }
-        if full < 3 || next - full > EPOCH / 2 {
-            fates.insert(xid, Fate::Impossible);
-        } else {
-            askable.push((xid, full));
-        }
-    }
-    for some in askable.chunks(TRANSACTIONS) {
-        let list: Vec<String> = some
-            .iter()
-            .map(|(_, full)| format!("({full}::int8)"))
-            .collect();
-        let sql = format!(
-            "select x, pg_catalog.txid_status(x) as status from (values {}) as v(x)",
-            list.join(", ")
-        );
-        let rows = match session
-            .query_text("the fate of transactions", &sql, &[])
-            .await
-        {
-            Ok(rows) => rows,
-            // Their record is damaged, too.
-            Err(PgError::Server { .. }) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        for row in &rows {
-            let full: i64 = row.get("x")?;
-            let fate = match row.get::<Option<String>>("status")?.as_deref() {
-                Some("committed") => Fate::Committed,
-                Some("aborted" | "in progress") => Fate::Aborted,
-                _ => Fate::Unknown,
-            };
-            let xid = u32::try_from(full.rem_euclid(EPOCH)).unwrap_or(0);
-            fates.insert(xid, fate);
-        }
-    }
-    Ok(())
-}
-
-/// Blocks of zeros that have others behind them.
-async fn zeros(session: &Session, table: &TableFacts) -> Result<BTreeSet<u32>, SalvageError> {
-    let (mut found, mut last) = (BTreeSet::new(), None);
+    let map = visibility_map(session, facts, table).await?;
+    let (seen, lost, beforehand) = <(Seen, BTreeSet<Place>, Beforehand)>::default();
+    let nothing = Known {
+        seen: &seen,
+        lost: &lost,
+        beforehand: &beforehand,
+    };
+    let mut behind = None;
     let mut first = 0;
     while first < table.shape.reached {
         let count = PAGES.min(table.shape.reached - first);
-        for (number, page) in (first..).zip(heap_pages(session, table, first, count).await?) {
+        let bytes = match known {
+            Some(known) => known.pages(session, table, (first, count)).await?,
+            None => heap_pages(session, table, first, count).await?,
+        };
+        for (number, page) in (first..).zip(&bytes) {
             match page.as_deref().map(state) {
-                Some(PageState::Zeros) => _ = found.insert(number),
-                Some(_) => last = Some(number),
+                Some(PageState::Zeros) => _ = check.zeros.insert(number),
+                Some(_) => behind = Some(number),
                 None => {}
+            }
+        }
+        let pages = (first..).zip(bytes.iter().map(Option::as_deref));
+        if let Some(known) = known {
+            let missing = unread(session, pages, (known, fates)).await?;
+            check.missing.extend(missing);
+        } else {
+            let (certain, perhaps) = check.by_pages.get_or_insert_default();
+            for row in unread(session, pages, (nothing, fates)).await? {
+                match row.standing {
+                    Standing::Lost => *certain += 1,
+                    _ => *perhaps += 1,
+                }
             }
         }
         first += count;
     }
-    Ok(found
-        .into_iter()
-        .filter(|&number| Some(number) < last)
+    // New pages are at the end; and of a page that is all visible, there once was something to see.
+    check.zeros.retain(|&number| {
+        let is_empty = known.is_none_or(|known| known.seen.of(number).count() == 0);
+        is_empty && (Some(number) < behind || all_visible(&map, number) == Some(true))
+    });
+    Ok(())
+}
+
+/// Rows of pages that were not read, although their pages do not say that they were deleted.
+async fn unread<'a>(
+    session: &Session,
+    pages: impl Iterator<Item = (u32, Option<&'a [u8]>)>,
+    (known, fates): (Known<'_>, &mut Fates),
+) -> Result<Vec<Missing>, SalvageError> {
+    let mut found: Vec<(Block<'_>, Place)> = Vec::new();
+    for (number, page) in pages {
+        let block = Block {
+            page,
+            all_visible: None,
+            read: known.seen.of(number),
+        };
+        let places = block.unread().into_iter().map(|offset| (number, offset));
+        let unknown = places.filter(|place| !known.lost.contains(place));
+        found.extend(unknown.map(|place| (block, place)));
+    }
+    let wanted = found
+        .iter()
+        .flat_map(|(block, place)| block.writers_of(place.1));
+    fates.ask(session, wanted.collect()).await?;
+    let fate = |writer| fates.of(writer);
+    let judged = found.into_iter().map(|(block, place)| Missing {
+        place,
+        standing: block.by_itself(place.1, &fate),
+        key: None,
+    });
+    Ok(judged
+        .filter(|row| row.standing >= Standing::Perhaps)
         .collect())
-}
-
-async fn visibility_map(
-    session: &Session,
-    facts: &Facts,
-    table: &TableFacts,
-) -> Result<Vec<u8>, SalvageError> {
-    let path = format!("{}_vm", table.path);
-    let shape = facts.shape_of(&path);
-    let mut map = Vec::new();
-    let mut first = 0;
-    while first < shape.reached {
-        let count = PAGES.min(shape.reached - first);
-        match pages(session, (path.as_str(), &shape), first, count).await? {
-            Some(bytes) => map.extend(bytes),
-            None => break,
-        }
-        first += count;
-    }
-    Ok(map)
-}
-
-/// Pages of a heap, each if it is there. Of a run that cannot be read at once, each is tried.
-pub(super) async fn heap_pages(
-    session: &Session,
-    table: &TableFacts,
-    first: u32,
-    count: u32,
-) -> Result<Vec<Option<Vec<u8>>>, SalvageError> {
-    let place = (table.path.as_str(), &table.shape);
-    if let Some(bytes) = pages(session, place, first, count).await? {
-        return Ok(bytes
-            .chunks(BLOCK)
-            .map(|page| Some(page.to_vec()))
-            .collect());
-    }
-    let mut found = Vec::new();
-    for block in first..first + count {
-        found.push(pages(session, place, block, 1).await?);
-    }
-    Ok(found)
-}
-
-/// Bytes of a relation's files; `None` if not all of them can be read.
-async fn pages(
-    session: &Session,
-    (path, shape): (&str, &Shape),
-    first: u32,
-    count: u32,
-) -> Result<Option<Vec<u8>>, SalvageError> {
-    let mut all = Vec::new();
-    let (mut block, end) = (first, first.saturating_add(count));
-    while block < end {
-        let in_file = (BLOCKS_PER_FILE - block % BLOCKS_PER_FILE).min(end - block);
-        let Some((number, start)) = shape.place(block) else {
-            return Ok(None);
-        };
-        let file = if number == 0 {
-            path.to_owned()
-        } else {
-            format!("{path}.{number}")
-        };
-        let length = u64::from(in_file) * BLOCK as u64;
-        let sql =
-            format!("select pg_catalog.pg_read_binary_file('{file}', {start}, {length}) as bytes");
-        let rows = match session.query_text("pages of a file", &sql, &[]).await {
-            Ok(rows) => rows,
-            Err(PgError::Server { error, .. }) if error.code.starts_with("58") => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let bytes: &[u8] = match rows.first() {
-            Some(row) => row.get("bytes")?,
-            None => return Ok(None),
-        };
-        if u64::try_from(bytes.len()) != Ok(length) {
-            return Ok(None);
-        }
-        all.extend_from_slice(bytes);
-        block += in_file;
-    }
-    Ok(Some(all))
 }

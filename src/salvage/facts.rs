@@ -49,6 +49,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct ColumnFacts {
     /// Its name.
     pub name: String,
+    /// Which attribute it is, from 0: there are others that are not copied.
+    pub attribute: usize,
+    /// Its type, if a server may show of a damaged value what none takes back: then it is asked to do so.
+    pub taken_back: Option<String>,
     /// NULL may stand in the place of a value that cannot be read.
     pub nullable: bool,
     /// If not: what may, a literal. Without it, the row is lost.
@@ -75,6 +79,8 @@ pub enum Kind {
     Matview,
     /// `pg_largeobject`.
     LargeObjects,
+    /// A table of the catalog. Its rows are not copied: only whether they are there is looked at.
+    Catalog,
 }
 
 /// A sequence.
@@ -101,6 +107,8 @@ pub struct TableFacts {
     pub shape: Shape,
     /// Pages that it had when they were last counted.
     pub pages: u32,
+    /// The path of the first file of its TOAST, and its files.
+    pub toast: Option<(String, Shape)>,
     /// What is wrong with the files of its TOAST.
     pub toast_files: Vec<String>,
     /// The same, and what seems to be missing from them.
@@ -126,12 +134,17 @@ pub struct Quiet {
     pub checksums: bool,
     /// The number of the next transaction.
     pub next_transaction: i64,
+    /// The same at the last checkpoint.
+    pub next_at_checkpoint: i64,
 }
 
 impl Quiet {
-    /// Whether the files are what the server shows.
+    /// Whether the files are what the server shows: nothing was written since the last checkpoint, but for what the server notes by itself
+    /// when rows are read.
     pub fn is_cold(&self) -> bool {
-        self.others == 0 && self.written_bytes <= WRITTEN_BY_ITSELF
+        self.others == 0
+            && self.written_bytes <= WRITTEN_BY_ITSELF
+            && self.next_transaction <= self.next_at_checkpoint
     }
 }
 
@@ -152,6 +165,19 @@ impl Facts {
     /// The files of a relation whose first has this path.
     pub fn shape_of(&self, path: &str) -> Shape {
         shape_in(&self.listings, path)
+    }
+
+    /// Whether it is of use to look at pages of TOAST on disk: without checksums the server refuses what it refuses each time anew.
+    pub(super) fn toast_tells(&self) -> bool {
+        self.quiet.is_cold() && self.quiet.checksums
+    }
+
+    /// The number of the next transaction now.
+    pub(super) async fn next_transaction(&self, session: &Session) -> Result<i64, SalvageError> {
+        if self.quiet.is_cold() {
+            return Ok(self.quiet.next_transaction);
+        }
+        Ok(look_around(session).await?.next_transaction)
     }
 
     /// Reads them.
@@ -280,8 +306,8 @@ fn table(row: &Answer, listings: &BTreeMap<String, Listing>) -> Result<TableFact
     let pages = |column| Ok::<_, PgError>(u32::try_from(row.count(column)?).unwrap_or(u32::MAX));
     let toast_pages = pages("toast_pages")?;
     let (mut toast_wrong, mut toast_files) = (Vec::new(), Vec::new());
-    if let Some(toast) = &toast {
-        let shape = shape_in(listings, toast);
+    let toast = toast.map(|path| (shape_in(listings, &path), path));
+    if let Some((shape, _)) = &toast {
         if shape.reached < toast_pages {
             toast_wrong.push(format!(
                 "its TOAST has {} blocks, where there were {toast_pages} once",
@@ -289,7 +315,7 @@ fn table(row: &Answer, listings: &BTreeMap<String, Listing>) -> Result<TableFact
             ));
         }
         toast_files.clone_from(&shape.wrong);
-        toast_wrong.extend(shape.wrong);
+        toast_wrong.extend(shape.wrong.iter().cloned());
     }
     Ok(TableFacts {
         oid: row.oid("oid")?,
@@ -297,11 +323,13 @@ fn table(row: &Answer, listings: &BTreeMap<String, Listing>) -> Result<TableFact
         kind: match row.char("kind")? {
             'm' => Kind::Matview,
             'L' => Kind::LargeObjects,
+            'C' => Kind::Catalog,
             _ => Kind::Table,
         },
         shape: shape_in(listings, &path),
         path,
         pages: pages("pages")?,
+        toast: toast.map(|(shape, path)| (path, shape)),
         toast_files,
         toast_wrong,
         columns: Vec::new(),
@@ -357,8 +385,11 @@ async fn columns(session: &Session) -> Result<BTreeMap<Oid, Vec<ColumnFacts>>, P
         }
         let (category, name): (String, String) = (row.get("category")?, row.get("type_name")?);
         let is_domain: bool = row.get("is_domain")?;
+        let number = usize::try_from(row.get::<i32>("number")?).unwrap_or(0);
         of_table.push(ColumnFacts {
             name: row.get("name")?,
+            attribute: number.saturating_sub(1),
+            taken_back: row.get("taken_back")?,
             nullable: !row.get::<bool>("not_null")?,
             empty: empty_value(&category, &name)
                 .filter(|_| !is_domain)
@@ -403,5 +434,6 @@ async fn look_around(session: &Session) -> Result<Quiet, SalvageError> {
         written_bytes: row.get("written_bytes")?,
         checksums: row.get("checksums")?,
         next_transaction: row.get("next_transaction")?,
+        next_at_checkpoint: row.get("next_at_checkpoint")?,
     })
 }

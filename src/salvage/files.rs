@@ -10,6 +10,8 @@ use super::page::BLOCK;
 /// Blocks of a file (`RELSEG_SIZE`).
 pub const BLOCKS_PER_FILE: u32 = 131_072;
 const PAGE: u64 = BLOCK as u64;
+/// Files of a relation, of as many blocks as have a number.
+const MOST_FILES: u32 = u32::MAX / BLOCKS_PER_FILE + 1;
 
 /// Sizes of files in bytes, by name within their directory.
 pub type Listing = BTreeMap<String, u64>;
@@ -36,7 +38,8 @@ pub fn shape(listing: &Listing, first: &str) -> Shape {
         };
         let number = match rest.strip_prefix('.') {
             _ if rest.is_empty() => Some(0),
-            Some(number) => number.parse().ok(),
+            // There are no files behind the last block that there can be.
+            Some(number) => number.parse().ok().filter(|&number| number < MOST_FILES),
             None => None,
         };
         if let Some(number) = number {
@@ -147,6 +150,13 @@ mod tests {
         let shape = of(&[]);
         assert_eq!(shape.wrong, ["the file 23 is missing"]);
         assert_eq!(shape.reached, 0);
+    }
+
+    #[test]
+    fn a_file_that_no_relation_has_is_none_of_its_files() {
+        let shape = of(&[("23", 8192), ("23.4000000000", 8192)]);
+        assert_eq!((shape.reached, shape.files.len()), (1, 1));
+        assert_eq!((shape.wrong.len(), shape.cut_off.len()), (0, 0));
     }
 
     #[test]

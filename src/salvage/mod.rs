@@ -21,42 +21,56 @@
 //! | `sight` | reads it |
 //! | `quarantine` | what was asked and never answered |
 //! | `survey` | the first pass over all tables |
+//! | `beforehand` | what pages say of themselves, before the server is asked for what is on them |
+//! | `on_disk` | bytes of relations, as they are on disk |
 //! | `seen` | where rows were read (pure) |
 //! | `one_table` | the search of one of them |
 //! | `doubt` | what cannot be read otherwise, on request: it is suspect |
-//! | `objects` | sequences, large objects, materialized views |
+//! | `objects` | sequences, large objects, materialized views, the catalog |
 //! | `amcheck` | what that extension says, where it is installed |
 //! | `checksum` | the checksum of a page (pure) |
 //! | `page` | pages of heaps and B-trees (pure) |
+//! | `standing` | what became of a row that was not read (pure) |
+//! | `fates` | what became of transactions |
+//! | `toast` | which rows have values on certain pages of TOAST (pure) |
 //! | `keys` | keys from the bytes of an index (pure) |
 //! | `crosscheck` | rows that are missing without an error |
 //! | `constraints` | constraints that may not hold, and the rows in their way |
+//! | `testing` | pages for tests |
 //! | `account` | what is lost: the model of `losses.json` (pure) |
 //!
 //! Nothing here writes to the source, or shows anything to anybody.
 
 pub mod account;
 mod amcheck;
+mod beforehand;
 mod checksum;
 mod constraints;
 mod crosscheck;
 mod doubt;
 mod facts;
+mod fates;
 mod files;
 mod keys;
 mod objects;
+mod on_disk;
 mod one_table;
 mod page;
 mod probe;
 mod quarantine;
 mod seen;
 mod sight;
+mod standing;
 mod survey;
+#[cfg(test)]
+mod testing;
+mod toast;
 
 pub use account::{Cause, DamageClass, DamageMap, LeftConstraint, Losses, LostObject, TableLosses};
 pub use constraints::{Key, dependents, keys as constraints};
 pub use facts::{Facts, Quiet, WrongFile, quiet, wrong_files};
 pub use keys::{csv_line, file_name};
+pub use objects::CATALOG;
 pub use sight::patient_session;
 pub use survey::{Survey, survey};
 

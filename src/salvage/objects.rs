@@ -1,8 +1,8 @@
-//! What is read besides tables: sequences, large objects, materialized views.
+//! What is read besides tables: sequences, large objects, materialized views, and the catalog.
 //!
 //! A large object is rows of `pg_largeobject`, which is searched like a table; what is missing from it is told by object. A
-//! materialized view is searched like a table, too, and never lost: its query makes it anew. A sequence is one row in a file of
-//! its own.
+//! materialized view is searched like a table, too, and never lost: its query makes it anew. The tables of the catalog are searched as well:
+//! what a row of them described is not asked for by anybody if that row is missing. A sequence is one row in a file of its own.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +14,15 @@ use super::one_table::TableSearch;
 use super::probe::Probe;
 use super::quarantine::Question;
 use super::sight::Sight;
-use super::survey::{Shared, Survey, held, noted};
+use super::survey::{Shared, Survey};
 use crate::catalog;
 use crate::model::{Oid, SqlText};
 use crate::pg::Session;
 
 /// Sequences that are read at once, as long as nothing is wrong with any of them.
 const SEQUENCES_AT_ONCE: usize = 100;
+/// What the account calls a relation of the catalog.
+pub const CATALOG: &str = "catalog";
 
 /// A damaged materialized view is noted, and not compared.
 pub(super) fn matview(table: &TableFacts, losses: &TableLosses, map: &mut DamageMap) {
@@ -34,6 +36,33 @@ pub(super) fn matview(table: &TableFacts, losses: &TableLosses, map: &mut Damage
         table.name.shown()
     ));
     map.matviews.insert(table.name.clone());
+}
+
+/// What is missing from the catalog: what it described is missing from everything that was read of it, and no error tells. Of a server
+/// that is in use, rows come and go while they are looked at, and only a page that cannot be read counts.
+pub(super) fn of_catalog(table: &TableFacts, losses: &TableLosses, map: &mut DamageMap) {
+    let is_lost = if map.losses.cold {
+        losses.is_loss()
+    } else {
+        !losses.lost_blocks.is_empty()
+    };
+    if !is_lost {
+        return;
+    }
+    let mut what = format!(
+        "lost: {}; what it described may be missing, and nothing else tells of it",
+        losses.shown()
+    );
+    if let Some(file) = &losses.keys_file {
+        what = format!("{what}; keys of what is lost: {file}");
+    }
+    let cause = losses.causes.first().cloned();
+    map.losses.objects.push(LostObject {
+        class: CATALOG.to_owned(),
+        object: table.name.shown(),
+        what,
+        cause: cause.unwrap_or_else(|| Cause::silent("rows of it are missing")),
+    });
 }
 
 /// Large objects of which something is missing, by what the index knows of their parts.
@@ -119,37 +148,24 @@ async fn read(
     shared: &Shared,
     sequences: &[SequenceFile],
 ) -> Result<Result<(), Cause>, SalvageError> {
-    // One alone is known again by a session that goes on after a crash.
-    let question = match sequences {
-        [one] => Some(Question {
-            table: one.oid.0,
-            probe: Probe::Open,
-            doubtful: false,
-        }),
-        _ => None,
-    };
-    if let Some(question) = question {
-        let verdict = held(&shared.journal).verdict(question).cloned();
-        if let Some(cause) = verdict {
-            return Ok(Err(cause));
-        }
-        held(&shared.journal).asks(question).map_err(noted)?;
-    }
     let values = |one: &SequenceFile| format!("select last_value, is_called from {}", one.name);
     let query: Vec<String> = sequences.iter().map(values).collect();
     let sql = SqlText::from(format!("copy ({}) to stdout", query.join(" union all ")));
-    let read = sight.rows(&sql, ()).await?;
-    let read = match read {
-        Ok((rows, ())) if rows == sequences.len() as u64 => Ok(()),
-        Ok(_) => Err(Cause::silent("its row is not there")),
-        Err(cause) => Err(cause),
+    let asking = async {
+        Ok(match sight.rows(&sql, ()).await? {
+            Ok((rows, ())) if rows == sequences.len() as u64 => Ok(()),
+            Ok(_) => Err(Cause::silent("its row is not there")),
+            Err(cause) => Err(cause),
+        })
     };
-    if let Some(question) = question {
-        let mut journal = held(&shared.journal);
-        match &read {
-            Ok(()) => journal.read(question).map_err(noted)?,
-            Err(cause) => journal.failed(question, cause).map_err(noted)?,
-        }
-    }
-    Ok(read)
+    // One alone is known again by a session that goes on after a crash.
+    let [one] = sequences else {
+        return asking.await;
+    };
+    let question = Question {
+        table: one.oid.0,
+        probe: Probe::Open,
+        doubtful: false,
+    };
+    shared.ask_once(question, asking).await
 }

@@ -7,17 +7,17 @@ use std::io::{self, Write as _};
 
 use super::SalvageError;
 use super::account::{Cause, DamageMap, LostColumn, TableLosses, gaps, runs};
-use super::crosscheck::{CrossCheck, cross_check};
+use super::crosscheck::{CrossCheck, Known, cross_check};
 use super::doubt::Suspects;
 use super::facts::{Kind, TableFacts};
 use super::keys::{csv_line, file_name};
 use super::objects;
-use super::page::Standing;
 use super::probe::{Found, Probe, Search};
 use super::quarantine::Question;
 use super::seen::Seen;
 use super::sight::{Sight, patient_session};
-use super::survey::{Progress, Shared, Survey, held};
+use super::standing::Standing;
+use super::survey::{Progress, Shared, Survey};
 use crate::model::quote_ident;
 use crate::pg::{PgError, Session};
 use crate::plan::{Around, Patched, Place, at};
@@ -30,11 +30,12 @@ pub(super) struct TableSearch<'a> {
 }
 
 impl TableSearch<'_> {
-    /// Finds out what can be read of it and what is lost, and adds it to the map.
+    /// Finds out what can be read of it and what is lost, and adds it to the map. The session is for questions that bring nothing down; it is
+    /// opened where there is none.
     pub async fn conclude(
         &self,
         mut progress: Progress,
-        map: &mut DamageMap,
+        (session, map): (&mut Option<Session>, &mut DamageMap),
     ) -> Result<(), SalvageError> {
         let table = self.table;
         let mut losses = TableLosses::none_of(table.name.clone(), table.shape.reached);
@@ -45,23 +46,37 @@ impl TableSearch<'_> {
                 table.name.shown(),
                 progress.causes[0].message
             ));
+            // What is read now may bring down the server, and all sessions with it.
+            *session = None;
             around = Some(self.close_in(&mut progress, &mut losses).await?);
         }
         let plain = around.as_ref().is_some_and(|around| around.plain);
         if !plain {
             losses.rows_read = progress.seen.rows();
         }
-        let session = patient_session(self.survey.source).await?;
-        let seen = (!plain).then_some(&progress.seen);
-        let check = cross_check(&session, (&self.shared.facts, table), seen).await?;
+        let session = match session {
+            Some(session) => session,
+            none => none.insert(patient_session(self.survey.source).await?),
+        };
+        let known = Known {
+            seen: &progress.seen,
+            lost: &progress.lost,
+            beforehand: &self.shared.beforehand,
+        };
+        let known = (!plain).then_some(known);
+        let check = cross_check(session, (&self.shared.facts, table), known).await?;
         let notes = check.damaged.iter();
         map.losses
             .notes
             .extend(notes.map(|note| format!("{}: {note}", table.name.shown())));
         if table.kind == Kind::LargeObjects {
-            return objects::large_objects(&session, (self, &check), (losses, map)).await;
+            return objects::large_objects(session, (self, &check), (losses, map)).await;
         }
         self.account(&check, &mut losses)?;
+        if table.kind == Kind::Catalog {
+            objects::of_catalog(table, &losses, map);
+            return Ok(());
+        }
         if table.kind == Kind::Matview {
             objects::matview(table, &losses, map);
             return Ok(());
@@ -132,9 +147,11 @@ impl TableSearch<'_> {
         }
         losses.lost_blocks = runs(&found.lost_blocks);
         let everywhere = ((0, 0), (u32::MAX, 0));
-        let suspects = self.shared.suspects(table, everywhere.0, everywhere.1);
+        let beforehand = &self.shared.beforehand;
+        let suspects = beforehand.suspects(table, everywhere.0, everywhere.1);
         found.lost_rows.extend(suspects);
         losses.lost_rows.certain = found.lost_rows.len().try_into().unwrap_or(u64::MAX);
+        progress.lost = found.lost_rows;
         Ok(around)
     }
 
@@ -240,7 +257,7 @@ impl TableSearch<'_> {
                     probe: Probe::Column { place, column },
                     doubtful: suspects.has(place),
                 };
-                let cause = held(&self.shared.journal).verdict(question).cloned();
+                let cause = self.shared.verdict(self.table, question);
                 losses.lost_columns.push(LostColumn {
                     place,
                     column: name.clone(),
@@ -307,7 +324,7 @@ impl TableSearch<'_> {
         losses
             .lost_blocks
             .extend(table.shape.cut_off.iter().copied());
-        let cold = self.shared.facts.quiet.is_cold();
+        let (certain, perhaps) = self.missing(check, losses.rows_read);
         let Some(index) = &check.index else {
             let zeros = runs(&check.zeros);
             if !zeros.is_empty() {
@@ -326,6 +343,13 @@ impl TableSearch<'_> {
             losses.lost_blocks.sort_unstable();
             losses.lost_blocks.dedup();
             losses.lost_rows.unknown |= file_wrong || !losses.lost_blocks.is_empty();
+            losses.lost_rows.certain += certain;
+            losses.lost_rows.perhaps += perhaps;
+            if certain + perhaps > 0 {
+                losses.because(Cause::silent(
+                    "rows are in the table's pages that the server does not show, and nothing has become of them",
+                ));
+            }
             return Ok(());
         };
         losses.named_by = Some(index.name.shown());
@@ -335,16 +359,7 @@ impl TableSearch<'_> {
             .iter()
             .map(|column| column.name.clone())
             .collect();
-        let lost = |standing| {
-            let some = check.missing.iter().filter(|one| one.standing == standing);
-            some.count().try_into().unwrap_or(u64::MAX)
-        };
-        let (certain, perhaps): (u64, u64) = (lost(Standing::Lost), lost(Standing::Perhaps));
-        (losses.lost_rows.certain, losses.lost_rows.perhaps) = if cold {
-            (certain, perhaps)
-        } else {
-            (0, certain + perhaps)
-        };
+        (losses.lost_rows.certain, losses.lost_rows.perhaps) = (certain, perhaps);
         // Rows that cannot be read, and that no entry leads to.
         losses.lost_rows.perhaps += probed.saturating_sub(certain + perhaps);
         if check.missing.is_empty() {
@@ -357,6 +372,29 @@ impl TableSearch<'_> {
         }
         losses.keys_file = Some(self.write_keys(check, &losses.key)?);
         Ok(())
+    }
+
+    /// How many rows are missing for certain, and how many more perhaps.
+    fn missing(&self, check: &CrossCheck, rows_read: u64) -> (u64, u64) {
+        let of = |standing| {
+            let some = check.missing.iter().filter(|one| one.standing == standing);
+            some.count().try_into().unwrap_or(u64::MAX)
+        };
+        let (certain, perhaps): (u64, u64) = (of(Standing::Lost), of(Standing::Perhaps));
+        // Of a table that was read without places, how many there must be is all that is known.
+        let of_pages = check.by_pages.map_or((0, 0), |(live, doubtful)| {
+            let hidden = live.saturating_sub(rows_read);
+            let at_most = (live + doubtful).saturating_sub(rows_read);
+            (hidden, at_most - hidden)
+        });
+        let bent = check.unlisted.min(certain);
+        let certain = certain - bent + of_pages.0;
+        let perhaps = perhaps + bent + of_pages.1;
+        if self.shared.facts.quiet.is_cold() {
+            (certain, perhaps)
+        } else {
+            (0, certain + perhaps)
+        }
     }
 
     /// `lost/<table>.csv`: where each row was, whether it is lost for certain, and its key.
@@ -372,7 +410,8 @@ impl TableSearch<'_> {
             out.write_all(csv_line(head.map(Some)).as_bytes())?;
             for row in &check.missing {
                 let (block, offset) = (row.place.0.to_string(), row.place.1.to_string());
-                let lost = if row.standing == Standing::Lost && self.shared.facts.quiet.is_cold() {
+                let is_certain = self.shared.facts.quiet.is_cold() && check.unlisted == 0;
+                let lost = if row.standing == Standing::Lost && is_certain {
                     "certain"
                 } else {
                     "perhaps"

@@ -2,12 +2,10 @@
 //!
 //! The server says nothing about a page of zeros, or about a line pointer that was bent to "unused": it returns fewer rows. So
 //! the indexes are asked which rows there must be, and the heap's page, if there is one, whether a row that is not shown was
-//! deleted or is lost. Layouts: `bufpage.h`, `itemid.h`, `htup_details.h`, `itup.h`, `nbtree.h`, `visibilitymap.c`; little-endian
-//! servers with pages of 8 kB.
+//! deleted or is lost (`standing`). Layouts: `bufpage.h`, `itemid.h`, `htup_details.h`, `itup.h`, `nbtree.h`, `visibilitymap.c`;
+//! little-endian servers with pages of 8 kB.
 //!
 //! Nothing here trusts a length or an offset: what does not fit is damage.
-
-use std::collections::BTreeSet;
 
 use crate::plan::Place;
 
@@ -16,7 +14,7 @@ pub const BLOCK: usize = 8192;
 /// `SizeOfPageHeaderData`.
 const HEADER: usize = 24;
 /// `SizeofHeapTupleHeader`.
-const TUPLE_HEADER: usize = 23;
+pub(super) const TUPLE_HEADER: usize = 23;
 /// `sizeof(BTPageOpaqueData)`.
 const BTREE_SPECIAL: usize = 16;
 const BTREE_LEAF: u16 = 1;
@@ -24,7 +22,7 @@ const BTREE_DELETED: u16 = 4;
 const BTREE_META: u16 = 8;
 const BTREE_HALF_DEAD: u16 = 16;
 /// `PD_ALL_VISIBLE`.
-const ALL_VISIBLE: u16 = 4;
+pub(super) const ALL_VISIBLE: u16 = 4;
 /// `INDEX_ALT_TID_MASK`, `INDEX_NULL_MASK`, `INDEX_SIZE_MASK`.
 const ALTERNATIVE: u16 = 0x2000;
 const HAS_NULLS: u16 = 0x8000;
@@ -46,12 +44,12 @@ pub enum PageState {
     Sane,
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+pub(super) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     let bytes = bytes.get(at..at.checked_add(2)?)?;
     Some(u16::from_le_bytes(bytes.try_into().ok()?))
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     let bytes = bytes.get(at..at.checked_add(4)?)?;
     Some(u32::from_le_bytes(bytes.try_into().ok()?))
 }
@@ -88,7 +86,7 @@ pub fn state(page: &[u8]) -> PageState {
 
 /// What a line pointer says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pointer<'a> {
+pub(super) enum Pointer<'a> {
     /// There is none of that number, or it is not in use.
     Unused,
     Redirect(u16),
@@ -98,12 +96,12 @@ enum Pointer<'a> {
     Bent,
 }
 
-fn pointers(page: &[u8]) -> u16 {
+pub(super) fn pointers(page: &[u8]) -> u16 {
     let lower = u16_at(page, 12).unwrap_or(0);
     lower.saturating_sub(24) / 4
 }
 
-fn pointer(page: &[u8], offset: u16) -> Pointer<'_> {
+pub(super) fn pointer(page: &[u8], offset: u16) -> Pointer<'_> {
     if offset == 0 || offset > pointers(page) {
         return Pointer::Unused;
     }
@@ -122,6 +120,12 @@ fn pointer(page: &[u8], offset: u16) -> Pointer<'_> {
     }
 }
 
+/// Whether a line pointer has storage. One that is not in use, or dead, has none, unless it was in use before it was bent.
+pub(super) fn has_storage(page: &[u8], offset: u16) -> bool {
+    let at = HEADER + 4 * usize::from(offset.saturating_sub(1));
+    offset <= pointers(page) && u32_at(page, at).is_some_and(|item| item >> 17 != 0)
+}
+
 /// An entry of a leaf of a B-tree: which row it leads to, and the bytes of its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexEntry<'a> {
@@ -138,13 +142,17 @@ pub struct IndexEntry<'a> {
 pub enum BtreePage<'a> {
     /// Nothing about rows: an inner page, the meta page, a page that is not in use.
     Other,
-    /// A leaf: its entries, and the next leaf, if there is one.
+    /// A leaf: its entries, and its neighbours, if there are any.
     Leaf {
         /// Its entries, but for those that the server knows to be dead.
         entries: Vec<IndexEntry<'a>>,
+        /// The block to the left.
+        before: Option<u32>,
         /// The block to the right.
         next: Option<u32>,
     },
+    /// A leaf that is about to be taken out: it has no entries, and its neighbours know it still.
+    HalfDead,
     /// It is no page of a B-tree.
     Damaged,
 }
@@ -157,11 +165,15 @@ pub fn btree(page: &[u8]) -> BtreePage<'_> {
         return BtreePage::Damaged;
     }
     let special = BLOCK - BTREE_SPECIAL;
-    let (Some(next), Some(flags)) = (u32_at(page, special + 4), u16_at(page, special + 12)) else {
+    let (Some(before), Some(next)) = (u32_at(page, special), u32_at(page, special + 4)) else {
         return BtreePage::Damaged;
     };
-    if flags & (BTREE_META | BTREE_DELETED | BTREE_HALF_DEAD) != 0 || flags & BTREE_LEAF == 0 {
+    let flags = u16_at(page, special + 12).unwrap_or(0);
+    if flags & (BTREE_META | BTREE_DELETED) != 0 || flags & BTREE_LEAF == 0 {
         return BtreePage::Other;
+    }
+    if flags & BTREE_HALF_DEAD != 0 {
+        return BtreePage::HalfDead;
     }
     // A page that has one to its right begins with the highest key that it may hold.
     let first = if next == 0 { 1 } else { 2 };
@@ -181,11 +193,12 @@ pub fn btree(page: &[u8]) -> BtreePage<'_> {
     }
     BtreePage::Leaf {
         entries,
+        before: (before != 0).then_some(before),
         next: (next != 0).then_some(next),
     }
 }
 
-fn place(bytes: &[u8], at: usize) -> Option<Place> {
+pub(super) fn place(bytes: &[u8], at: usize) -> Option<Place> {
     let high = u32::from(u16_at(bytes, at)?);
     let low = u32::from(u16_at(bytes, at + 2)?);
     Some((high << 16 | low, u16_at(bytes, at + 4)?))
@@ -218,6 +231,12 @@ fn index_tuple<'a>(tuple: &'a [u8], entries: &mut Vec<IndexEntry<'a>>) -> Option
         entries.push(IndexEntry { place, key, nulls });
     }
     Some(())
+}
+
+/// How many pages the map of so many blocks has.
+pub fn pages_of_map(blocks: u32) -> u32 {
+    let of_a_page = u32::try_from(BLOCKS_PER_MAP_PAGE).unwrap_or(1);
+    blocks.div_ceil(of_a_page)
 }
 
 /// Whether the map says that all rows of a block are visible to everybody. `None`: the map does not reach so far, or is damaged.
@@ -257,13 +276,22 @@ pub fn suspects(page: &[u8], attributes: &[Attribute]) -> Vec<u16> {
             let at = usize::try_from(item & 0x7fff).unwrap_or(0);
             at < upper || at % 8 != 0 || !holds_together(tuple, attributes).unwrap_or(false)
         }
-        Pointer::Unused | Pointer::Dead => false,
+        Pointer::Unused | Pointer::Dead => has_storage(page, *offset),
     };
     (1..=pointers(page)).filter(is_suspect).collect()
 }
 
 /// Whether a row's attributes are within it.
 fn holds_together(tuple: &[u8], attributes: &[Attribute]) -> Option<bool> {
+    walk(tuple, attributes, |_, _| {})
+}
+
+/// Goes through a row's attributes: shows each that is there, by its number from 0, with its bytes, as far as they are within the row.
+pub(super) fn walk<'a>(
+    tuple: &'a [u8],
+    attributes: &[Attribute],
+    mut each: impl FnMut(usize, &'a [u8]),
+) -> Option<bool> {
     const HAS_NULL: u16 = 1;
     const NUMBER: u16 = 0x07ff;
     let number = usize::from(u16_at(tuple, 18)? & NUMBER);
@@ -282,7 +310,9 @@ fn holds_together(tuple: &[u8], attributes: &[Attribute]) -> Option<bool> {
         if has_null && nulls.get(number / 8)? >> (number % 8) & 1 == 0 {
             continue;
         }
-        at = after(values, at, *attribute)?;
+        let (start, end) = extent(values, at, *attribute)?;
+        each(number, values.get(start..end)?);
+        at = end;
     }
     Some(at <= values.len())
 }
@@ -294,219 +324,43 @@ fn has_oid(tuple: &[u8], head: usize, map: usize) -> bool {
         && head == (TUPLE_HEADER + map + 4).next_multiple_of(8)
 }
 
-/// Where an attribute ends.
-fn after(values: &[u8], at: usize, attribute: Attribute) -> Option<usize> {
-    /// `VARHDRSZ_EXTERNAL` and `sizeof(varatt_external)`: a pointer to TOAST.
-    const EXTERNAL: usize = 18;
+/// The length of a pointer to TOAST (`VARHDRSZ_EXTERNAL` and `sizeof(varatt_external)`).
+const EXTERNAL: usize = 18;
+
+/// Where an attribute begins and ends.
+fn extent(values: &[u8], at: usize, attribute: Attribute) -> Option<(usize, usize)> {
     if let Ok(length) = usize::try_from(attribute.length) {
-        let end = at
-            .next_multiple_of(attribute.align.max(1))
-            .checked_add(length)?;
-        return (end <= values.len()).then_some(end);
+        let start = at.next_multiple_of(attribute.align.max(1));
+        let end = start.checked_add(length)?;
+        return (end <= values.len()).then_some((start, end));
     }
     if attribute.length == -2 {
         let length = values.get(at..)?.iter().position(|&byte| byte == 0)?;
-        return Some(at + length + 1);
+        return Some((at, at + length + 1));
     }
-    let mut at = at;
-    if *values.get(at)? == 0 {
-        at = at.next_multiple_of(attribute.align.max(1));
+    let mut start = at;
+    if *values.get(start)? == 0 {
+        start = start.next_multiple_of(attribute.align.max(1));
     }
-    let head = *values.get(at)?;
+    let head = *values.get(start)?;
     let length = if head == 1 {
         EXTERNAL
     } else if head & 1 == 1 {
         usize::from(head >> 1)
     } else {
-        let length = usize::try_from(u32_at(values, at)? >> 2).ok()?;
+        let length = usize::try_from(u32_at(values, start)? >> 2).ok()?;
         (length >= 4).then_some(length)?
     };
-    let end = at.checked_add(length)?;
-    (length > 0 && end <= values.len()).then_some(end)
-}
-
-/// What became of a transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It committed.
-    Committed,
-    /// It did not, or has not yet.
-    Aborted,
-    /// There has been none of that number: the number is damaged.
-    Impossible,
-    /// Nobody knows any more.
-    Unknown,
-}
-
-/// What became of a row that an index leads to, and that was not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
-    /// One of its versions was read.
-    Read,
-    /// It was deleted, or never committed: the index has not been cleaned up yet.
-    Gone,
-    /// Nothing tells whether it was deleted before it was lost.
-    Perhaps,
-    /// It is lost.
-    Lost,
-}
-
-/// A block, and what is known of it.
-#[derive(Debug, Clone, Copy)]
-pub struct Block<'a> {
-    /// Its page, if there is one.
-    pub page: Option<&'a [u8]>,
-    /// What the visibility map says.
-    pub all_visible: Option<bool>,
-    /// Its line pointers whose rows were read.
-    pub read: &'a BTreeSet<u16>,
-}
-
-impl Block<'_> {
-    /// What became of the row whose first version is at a line pointer.
-    pub fn standing(&self, root: u16, fate: &impl Fn(u32) -> Fate) -> Standing {
-        let sane = self.page.filter(|page| state(page) == PageState::Sane);
-        let Some(page) = sane else {
-            return if self.all_visible == Some(true) {
-                Standing::Lost
-            } else {
-                Standing::Perhaps
-            };
-        };
-        let chain = chain(page, root);
-        if self.read.contains(&root) || chain.iter().any(|(at, _)| self.read.contains(at)) {
-            return Standing::Read;
-        }
-        // A page of which everything is visible to everybody holds nothing that was deleted.
-        if u16_at(page, 10).unwrap_or(0) & ALL_VISIBLE != 0 {
-            return Standing::Lost;
-        }
-        let standing = match (pointer(page, root), chain.last()) {
-            (Pointer::Dead, _) => Standing::Gone,
-            (_, Some((_, tuple))) => version(tuple, fate),
-            // An index is cleaned before a line pointer is given up.
-            (_, None) => Standing::Lost,
-        };
-        // The map never says so of a page that does not say it itself: one of them is damaged, and nobody knows which.
-        match standing {
-            Standing::Gone if self.all_visible == Some(true) => Standing::Perhaps,
-            standing => standing,
-        }
-    }
-
-    /// The transactions whose fate decides it.
-    pub fn transactions(&self, root: u16) -> BTreeSet<u32> {
-        let sane = self.page.filter(|page| state(page) == PageState::Sane);
-        let chain = sane.map(|page| chain(page, root)).unwrap_or_default();
-        let heads = chain.iter().flat_map(|(_, tuple)| {
-            let xid = |at| u32_at(tuple, at).filter(|&xid| xid > 2);
-            [xid(0), xid(4)]
-        });
-        heads.flatten().collect()
-    }
-}
-
-/// The versions of a row within its page, from the first on (heap-only tuples).
-fn chain(page: &[u8], root: u16) -> Vec<(u16, &[u8])> {
-    const HOT_UPDATED: u16 = 0x4000;
-    let mut chain: Vec<(u16, &[u8])> = Vec::new();
-    let mut at = match pointer(page, root) {
-        Pointer::Redirect(to) => to,
-        _ => root,
-    };
-    while let Pointer::Normal(tuple) = pointer(page, at) {
-        if tuple.len() < TUPLE_HEADER || chain.iter().any(|&(seen, _)| seen == at) {
-            break;
-        }
-        chain.push((at, tuple));
-        let updated = u16_at(tuple, 18).unwrap_or(0) & HOT_UPDATED != 0;
-        match place(tuple, 12) {
-            Some((_, next)) if updated => at = next,
-            _ => break,
-        }
-    }
-    chain
-}
-
-/// What became of the last version of a row, that was not read.
-fn version(tuple: &[u8], fate: &impl Fn(u32) -> Fate) -> Standing {
-    const XMIN_COMMITTED: u16 = 0x0100;
-    const XMIN_INVALID: u16 = 0x0200;
-    const XMAX_COMMITTED: u16 = 0x0400;
-    const XMAX_INVALID: u16 = 0x0800;
-    const XMAX_IS_MULTI: u16 = 0x1000;
-    const LOCK_ONLY: u16 = 0x0080;
-    let (Some(xmin), Some(xmax), Some(mask)) =
-        (u32_at(tuple, 0), u32_at(tuple, 4), u16_at(tuple, 20))
-    else {
-        return Standing::Lost;
-    };
-    let inserted = match mask & (XMIN_COMMITTED | XMIN_INVALID) {
-        XMIN_INVALID => Fate::Aborted,
-        0 => fate(xmin),
-        // Frozen, if both are set.
-        _ => Fate::Committed,
-    };
-    match inserted {
-        Fate::Aborted => return Standing::Gone,
-        Fate::Impossible => return Standing::Lost,
-        Fate::Unknown => return Standing::Perhaps,
-        Fate::Committed => {}
-    }
-    if xmax == 0 || mask & (XMAX_INVALID | LOCK_ONLY) != 0 {
-        return Standing::Lost;
-    }
-    if mask & XMAX_IS_MULTI != 0 {
-        return Standing::Perhaps;
-    }
-    if mask & XMAX_COMMITTED != 0 {
-        return Standing::Gone;
-    }
-    match fate(xmax) {
-        Fate::Committed => Standing::Gone,
-        Fate::Aborted | Fate::Impossible => Standing::Lost,
-        Fate::Unknown => Standing::Perhaps,
-    }
+    let end = start.checked_add(length)?;
+    (length > 0 && end <= values.len()).then_some((start, end))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::testing::page;
     use super::*;
-
-    /// A page with rows, each an `int4` and a `text` of up to 100 bytes; all visible.
-    fn page(texts: &[&str]) -> Vec<u8> {
-        let mut page = vec![0; BLOCK];
-        let mut upper = BLOCK;
-        for (number, text) in texts.iter().enumerate() {
-            let mut tuple = vec![0; 24];
-            tuple[0] = 100;
-            tuple[18] = 2;
-            tuple[21] = 0x03 | 0x08;
-            tuple[22] = 24;
-            tuple.extend(u32::try_from(number).expect("few").to_le_bytes());
-            tuple.push(u8::try_from((text.len() + 1) << 1 | 1).expect("short"));
-            tuple.extend(text.as_bytes());
-            upper -= tuple.len().next_multiple_of(8);
-            page[upper..upper + tuple.len()].copy_from_slice(&tuple);
-            let item = u32::try_from(upper | 1 << 15 | tuple.len() << 17).expect("fits");
-            page[HEADER + 4 * number..HEADER + 4 * number + 4].copy_from_slice(&item.to_le_bytes());
-        }
-        let lower = HEADER + 4 * texts.len();
-        let header = [
-            (10, 4),
-            (12, lower),
-            (14, upper),
-            (16, BLOCK),
-            (18, BLOCK | 4),
-        ];
-        for (at, value) in header {
-            let value = u16::try_from(value).expect("fits");
-            page[at..at + 2].copy_from_slice(&value.to_le_bytes());
-        }
-        page
-    }
 
     const COLUMNS: [Attribute; 2] = [
         Attribute {
@@ -538,59 +392,6 @@ mod tests {
         assert_eq!(suspects(&long, &COLUMNS), [1]);
     }
 
-    #[test]
-    fn what_was_not_read_is_lost_unless_it_was_deleted() {
-        let page = page(&["one", "two"]);
-        let read = BTreeSet::from([1]);
-        let block = |page| Block {
-            page,
-            all_visible: Some(true),
-            read: &read,
-        };
-        let fate = |_| Fate::Unknown;
-        assert_eq!(block(Some(&page)).standing(1, &fate), Standing::Read);
-        assert_eq!(block(Some(&page)).standing(2, &fate), Standing::Lost);
-        assert_eq!(block(Some(&page)).standing(3, &fate), Standing::Lost);
-        assert_eq!(block(None).standing(2, &fate), Standing::Lost);
-        let unknown = Block {
-            all_visible: None,
-            ..block(None)
-        };
-        assert_eq!(unknown.standing(2, &fate), Standing::Perhaps);
-
-        let mut deleted = page.clone();
-        deleted[10] = 0;
-        let tuple = BLOCK - 32 - 32;
-        deleted[tuple + 4] = 200;
-        deleted[tuple + 21] = 0x01;
-        let by = |fate| move |_| fate;
-        // What the map says is not what the page says.
-        assert_eq!(
-            block(Some(&deleted)).standing(2, &by(Fate::Committed)),
-            Standing::Perhaps
-        );
-        let block = |page| Block {
-            all_visible: None,
-            ..block(page)
-        };
-        for (fate, standing) in [
-            (Fate::Committed, Standing::Gone),
-            (Fate::Aborted, Standing::Lost),
-            (Fate::Impossible, Standing::Lost),
-            (Fate::Unknown, Standing::Perhaps),
-        ] {
-            assert_eq!(
-                block(Some(&deleted)).standing(2, &by(fate)),
-                standing,
-                "{fate:?}"
-            );
-        }
-        assert_eq!(
-            block(Some(&deleted)).transactions(2),
-            BTreeSet::from([100, 200])
-        );
-    }
-
     proptest! {
         #[test]
         fn no_bytes_bring_it_down(seed in any::<u64>(), noise in proptest::collection::vec((0..BLOCK, any::<u8>()), 0..64), kind in 0..3u8) {
@@ -607,11 +408,8 @@ mod tests {
             for (at, byte) in noise {
                 bytes[at] = byte;
             }
-            let read = BTreeSet::new();
-            let block = Block { page: Some(&bytes), all_visible: None, read: &read };
             for offset in [0, 1, 2, 3, 291, u16::MAX] {
-                block.standing(offset, &|_| Fate::Unknown);
-                block.transactions(offset);
+                has_storage(&bytes, offset);
             }
             suspects(&bytes, &COLUMNS);
             btree(&bytes);

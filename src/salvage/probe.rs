@@ -59,6 +59,13 @@ pub enum Probe {
     },
 }
 
+impl Probe {
+    /// Whether nothing is lost with it, because it is asked for by halves, or row by row, if it is not read.
+    pub fn has_halves(self) -> bool {
+        matches!(self, Self::Blocks { .. } | Self::Rows { .. })
+    }
+}
+
 /// What was found out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {

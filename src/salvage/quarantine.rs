@@ -1,10 +1,11 @@
 //! What has been asked of a damaged table, written down before it is asked: `salvage.journal` in the run directory.
 //!
-//! A probe may crash the server, or this program, or the machine. What was asked and never answered is then taken to be what
-//! did it, and is never asked again. So each line is on disk before its probe is sent. A last line that is not whole was not
-//! sent.
+//! A probe may crash the server, or this program, or the machine. What failed is never asked again. What was asked and never answered may be
+//! what did it; but whoever is killed may have been killed by anybody. If it can be asked for by halves, it is. If not, rows depend on it
+//! alone, and it is asked once more; what was not answered twice has failed. So each line is on disk before its probe is sent. A last
+//! line that is not whole was not sent. A question that nobody waits for any more is taken back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -24,6 +25,10 @@ enum Line {
         question: Question,
     },
     Read {
+        #[serde(flatten)]
+        question: Question,
+    },
+    TakenBack {
         #[serde(flatten)]
         question: Question,
     },
@@ -54,21 +59,23 @@ pub struct Quarantine {
 }
 
 impl Quarantine {
-    /// Opens it, or makes one. What an earlier session asked and never heard of has failed.
+    /// Opens it, or makes one.
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true).mode(0o600);
         let file = options.open(path)?;
-        let mut open: BTreeSet<Question> = BTreeSet::new();
+        // How often it was asked, and never answered.
+        let mut open: BTreeMap<Question, u32> = BTreeMap::new();
         let mut failed = BTreeMap::new();
         // Cut off within a character, a line is no text.
         for line in BufReader::new(&file).split(b'\n') {
             match serde_json::from_slice(&line?) {
-                Ok(Line::Asked { question }) => {
-                    open.insert(question);
-                }
-                Ok(Line::Read { question }) => {
-                    open.remove(&question);
+                Ok(Line::Asked { question }) => *open.entry(question).or_default() += 1,
+                Ok(Line::Read { question }) => _ = open.remove(&question),
+                Ok(Line::TakenBack { question }) => {
+                    if let Some(times) = open.get_mut(&question) {
+                        *times = times.saturating_sub(1);
+                    }
                 }
                 Ok(Line::Failed { question, cause }) => {
                     open.remove(&question);
@@ -77,8 +84,11 @@ impl Quarantine {
                 Err(_) => {}
             }
         }
-        let interrupted = open.into_iter();
-        failed.extend(interrupted.map(|question| (question, Cause::interrupted())));
+        let interrupted = open.into_iter().filter(|(question, times)| {
+            let enough = if question.probe.has_halves() { 1 } else { 2 };
+            *times >= enough
+        });
+        failed.extend(interrupted.map(|(question, _)| (question, Cause::interrupted())));
         let mut quarantine = Self { file, failed };
         // A line that was cut off is ended.
         quarantine.file.write_all(b"\n")?;
@@ -94,6 +104,11 @@ impl Quarantine {
     pub fn asks(&mut self, question: Question) -> io::Result<()> {
         self.write(&Line::Asked { question })?;
         self.file.sync_data()
+    }
+
+    /// Nobody waits for the answer any more, and the question is not to blame for that.
+    pub fn takes_back(&mut self, question: Question) -> io::Result<()> {
+        self.write(&Line::TakenBack { question })
     }
 
     /// It was read. That need not be on disk: it would only be asked for by halves.
@@ -160,5 +175,33 @@ mod tests {
         let again = Quarantine::open(&path).expect("opened");
         assert!(again.verdict(blocks(2, 0, 1)).is_some());
         assert!(again.verdict(in_doubt).is_some());
+    }
+
+    #[test]
+    fn what_rows_depend_on_alone_is_asked_once_more_after_a_kill() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("journal");
+        let of = |probe| Question {
+            table: 1,
+            probe,
+            doubtful: false,
+        };
+        let (row, table) = (of(Probe::Row { place: (3, 4) }), of(Probe::Plain));
+        {
+            let mut journal = Quarantine::open(&path).expect("opened");
+            journal.asks(row).expect("written");
+            // Whoever waited for it was told to stop.
+            journal.asks(table).expect("written");
+            journal.takes_back(table).expect("written");
+        }
+        {
+            let mut journal = Quarantine::open(&path).expect("opened");
+            assert!(journal.verdict(row).is_none());
+            journal.asks(row).expect("written");
+            journal.asks(table).expect("written");
+        }
+        let journal = Quarantine::open(&path).expect("opened");
+        assert!(journal.verdict(row).is_some());
+        assert!(journal.verdict(table).is_none());
     }
 }

@@ -16,9 +16,7 @@ pub struct Offsets([u64; 5]);
 impl Offsets {
     /// The first so many.
     fn up_to(last: u16) -> Self {
-        let mut offsets = Self::default();
-        (1..=last).for_each(|offset| _ = offsets.insert(offset));
-        offsets
+        (1..=last).collect()
     }
 
     /// Adds one; `false` if there is no such line pointer.
@@ -44,6 +42,15 @@ impl Offsets {
     /// How many.
     pub fn count(self) -> u64 {
         self.0.iter().map(|word| u64::from(word.count_ones())).sum()
+    }
+}
+
+impl FromIterator<u16> for Offsets {
+    fn from_iter<I: IntoIterator<Item = u16>>(all: I) -> Self {
+        let mut offsets = Self::default();
+        all.into_iter()
+            .for_each(|offset| _ = offsets.insert(offset));
+        offsets
     }
 }
 

@@ -22,9 +22,6 @@ const RECOVERY: Duration = Duration::from_secs(600);
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long a server that cancels nothing is waited for, beyond the time that a probe is given.
 const GRACE: Duration = Duration::from_secs(30);
-/// The first bytes of a row that a sink is shown ([`RowSink`]).
-const HEAD: usize = 64 << 10;
-
 /// Takes note of where rows are, by their first column, and of text that is none.
 #[derive(Debug, Default)]
 pub struct Places {
@@ -34,6 +31,8 @@ pub struct Places {
     pub rows: u64,
     /// Whether text is looked at: it is UTF-8, if it is text.
     utf8: bool,
+    /// What has come of a row that comes piece by piece.
+    pieces: Option<Text>,
     /// A row that holds something else.
     not_text: Option<Place>,
     /// A row without a place: nobody else's.
@@ -70,12 +69,46 @@ impl RowSink for Places {
         if !self.seen.insert(place.0, place.1) {
             self.strange = true;
         }
-        if self.utf8
-            && let Err(error) = std::str::from_utf8(head)
-            && (error.error_len().is_some() || head.len() < HEAD)
-        {
-            self.not_text.get_or_insert(place);
+        if self.utf8 {
+            let is_text = match self.pieces.take() {
+                Some(text) => text.is_whole(),
+                None => std::str::from_utf8(head).is_ok(),
+            };
+            if !is_text {
+                self.not_text.get_or_insert(place);
+            }
         }
+    }
+
+    fn piece(&mut self, piece: &[u8]) {
+        if self.utf8 {
+            self.pieces.get_or_insert_default().take_in(piece);
+        }
+    }
+}
+
+/// Text that comes piece by piece.
+#[derive(Debug, Default)]
+struct Text {
+    /// A character that is not whole yet.
+    rest: Vec<u8>,
+    is_none: bool,
+}
+
+impl Text {
+    fn take_in(&mut self, piece: &[u8]) {
+        let mut text = std::mem::take(&mut self.rest);
+        text.extend_from_slice(piece);
+        if let Err(error) = std::str::from_utf8(&text) {
+            self.is_none |= error.error_len().is_some();
+            self.rest = text.split_off(error.valid_up_to());
+            // What is no text need not be kept.
+            self.rest.truncate(4);
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        !self.is_none && self.rest.is_empty()
     }
 }
 
@@ -295,5 +328,32 @@ mod tests {
         assert_eq!(places.seen.of(1).iter().collect::<Vec<_>>(), [2, 291]);
         assert_eq!(places.seen.rows(), 2);
         assert!(!places.strange);
+    }
+
+    #[test]
+    fn a_long_row_is_text_to_its_end() {
+        let of = |pieces: &[&[u8]]| {
+            let mut places = Places::new(true);
+            for piece in pieces {
+                places.piece(piece);
+            }
+            places.row(
+                0,
+                b"(1,2)\tthe beginning, which may end within a character \xc3",
+            );
+            places.not_text
+        };
+        assert_eq!(of(&[b"(1,2)\t\xc3", b"\xa4 and on", b" and on\n"]), None);
+        assert_eq!(
+            of(&[b"(1,2)\tgood ", b"bad \xff", b" good\n"]),
+            Some((1, 2))
+        );
+        assert_eq!(of(&[b"(1,2)\t", b"half \xc3"]), Some((1, 2)));
+        // The next row begins anew.
+        let mut places = Places::new(true);
+        places.piece(b"(1,1)\tlong\n");
+        places.row(0, b"(1,1)\tlong\n");
+        places.row(0, b"(1,3)\tshort \xff\n");
+        assert_eq!(places.not_text, Some((1, 3)));
     }
 }

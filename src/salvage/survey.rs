@@ -12,16 +12,14 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::account::{Cause, DamageClass, DamageMap, FORMAT};
-use super::checksum::refused;
-use super::crosscheck::{PAGES, heap_pages};
+use super::account::{Cause, DamageMap, FORMAT};
+use super::beforehand::{Beforehand, Look};
 use super::facts::{ColumnFacts, Facts, TableFacts};
 use super::one_table::TableSearch;
-use super::page::suspects;
 use super::probe::Probe;
 use super::quarantine::{Quarantine, Question};
 use super::seen::Seen;
-use super::sight::{Places, Sight, patient_session};
+use super::sight::{Places, Sight};
 use super::{SalvageError, amcheck, objects};
 use crate::catalog::ServerFacts;
 use crate::model::{SqlText, quote_ident, quote_literal};
@@ -73,6 +71,8 @@ pub(super) struct Progress {
     pub failed: Vec<(u32, u32)>,
     /// Why not.
     pub causes: Vec<Cause>,
+    /// Rows that cannot be read, once that is known.
+    pub lost: BTreeSet<Place>,
 }
 
 /// What all workers share.
@@ -82,13 +82,12 @@ pub(super) struct Shared {
     pub encoding: String,
     utf8: bool,
     pub journal: Mutex<Quarantine>,
+    /// Tables whose TOAST is still to be looked at.
+    toasts: Mutex<VecDeque<usize>>,
     tasks: Mutex<VecDeque<Task>>,
     progress: Mutex<BTreeMap<usize, Progress>>,
-    /// Rows that cannot be what their page says, by table: the server is never asked for them.
-    suspects: Mutex<BTreeMap<u32, BTreeSet<Place>>>,
-    /// Pages that the server would not take from disk, and why, by table: it may have them in memory all the same, because
-    /// somebody has told it to let them pass.
-    refused: Mutex<BTreeMap<u32, BTreeMap<u32, &'static str>>>,
+    /// What pages say of themselves.
+    pub beforehand: Beforehand,
 }
 
 pub(super) fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -115,17 +114,20 @@ pub async fn survey(survey: &Survey<'_>) -> Result<DamageMap, SalvageError> {
         },
         utf8: encoding == "UTF8",
         journal: Mutex::new(journal),
+        toasts: Mutex::new((0..facts.tables.len()).collect()),
         tasks: Mutex::new(tasks(&facts, survey.server.version.major())),
         progress: Mutex::default(),
-        suspects: Mutex::default(),
-        refused: Mutex::default(),
+        beforehand: Beforehand::default(),
         facts,
     });
+    drop(session);
+    look_at_toast(survey, &shared).await?;
     first_pass(survey, &shared).await?;
     let mut progress = std::mem::take(&mut *held(&shared.progress));
     let mut map = DamageMap::default();
     map.losses.format = FORMAT;
     map.losses.cold = shared.facts.quiet.is_cold();
+    let mut session = None;
     for number in 0..shared.facts.tables.len() {
         let progress = progress.remove(&number).unwrap_or_default();
         let search = TableSearch {
@@ -133,7 +135,7 @@ pub async fn survey(survey: &Survey<'_>) -> Result<DamageMap, SalvageError> {
             shared: &shared,
             table: &shared.facts.tables[number],
         };
-        search.conclude(progress, &mut map).await?;
+        search.conclude(progress, (&mut session, &mut map)).await?;
     }
     objects::sequences(survey, &shared, &mut map).await?;
     amcheck::look(survey, &shared, &mut map).await?;
@@ -165,6 +167,27 @@ fn tasks(facts: &Facts, major: u32) -> VecDeque<Task> {
     tasks
 }
 
+/// Looks at the pages of TOAST before those of tables: they tell which rows have values there.
+async fn look_at_toast(survey: &Survey<'_>, shared: &Arc<Shared>) -> Result<(), SalvageError> {
+    if !shared.facts.toast_tells() {
+        return Ok(());
+    }
+    let mut workers: JoinSet<Result<(), SalvageError>> = JoinSet::new();
+    for _ in 0..survey.jobs.max(1) {
+        let shared = Arc::clone(shared);
+        let source = survey.source.clone();
+        workers.spawn(async move {
+            let mut look = Look::new(&shared.beforehand, &shared.facts, &source).await?;
+            loop {
+                let next = held(&shared.toasts).pop_front();
+                let Some(table) = next else { return Ok(()) };
+                look.at_toast(&shared.facts.tables[table]).await?;
+            }
+        });
+    }
+    all_of(workers).await
+}
+
 async fn first_pass(survey: &Survey<'_>, shared: &Arc<Shared>) -> Result<(), SalvageError> {
     let mut workers: JoinSet<Result<(), SalvageError>> = JoinSet::new();
     for _ in 0..survey.jobs.max(1) {
@@ -172,14 +195,21 @@ async fn first_pass(survey: &Survey<'_>, shared: &Arc<Shared>) -> Result<(), Sal
         let mut sight = Sight::new(survey.source, survey.timeout);
         let source = survey.source.clone();
         workers.spawn(async move {
+            let mut look = Look::new(&shared.beforehand, &shared.facts, &source).await?;
             loop {
                 let task = held(&shared.tasks).pop_front();
                 let Some(task) = task else { return Ok(()) };
-                shared.look_at_pages(&source, task).await?;
+                // Before the server is asked for what is on them.
+                let table = &shared.facts.tables[task.table];
+                look.at(table, (task.from, task.to)).await?;
                 shared.read(&mut sight, task).await?;
             }
         });
     }
+    all_of(workers).await
+}
+
+async fn all_of(mut workers: JoinSet<Result<(), SalvageError>>) -> Result<(), SalvageError> {
     while let Some(ended) = workers.join_next().await {
         match ended {
             Ok(ended) => ended?,
@@ -187,6 +217,46 @@ async fn first_pass(survey: &Survey<'_>, shared: &Arc<Shared>) -> Result<(), Sal
         }
     }
     Ok(())
+}
+
+/// A question that was written down. Unless an answer is written down as well, it is taken back when whoever waits for the answer goes
+/// away: then it was not the question that brought anything down.
+struct Asked<'a> {
+    journal: &'a Mutex<Quarantine>,
+    question: Question,
+    is_answered: bool,
+}
+
+impl<'a> Asked<'a> {
+    /// Written down; it is on disk by now.
+    fn new(journal: &'a Mutex<Quarantine>, question: Question) -> Result<Self, SalvageError> {
+        held(journal).asks(question).map_err(noted)?;
+        Ok(Self {
+            journal,
+            question,
+            is_answered: false,
+        })
+    }
+
+    /// Writes down what came of it.
+    fn answered<T>(mut self, answer: &Result<T, Cause>) -> Result<(), SalvageError> {
+        self.is_answered = true;
+        let mut journal = held(self.journal);
+        match answer {
+            Ok(_) => journal.read(self.question),
+            Err(cause) => journal.failed(self.question, cause),
+        }
+        .map_err(noted)
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            // If it cannot be, a session that goes on asks once more.
+            let _ = held(self.journal).takes_back(self.question);
+        }
+    }
 }
 
 impl Shared {
@@ -209,93 +279,14 @@ impl Shared {
         Ok(())
     }
 
-    /// Looks at the pages themselves, before the server is asked for what is on them. A server that is brought down meanwhile by
-    /// what another worker reads is waited for.
-    async fn look_at_pages(&self, source: &Connector, task: Task) -> Result<(), SalvageError> {
-        let table = &self.facts.tables[task.table];
-        let mut session = patient_session(source).await?;
-        let mut first = task.from;
-        while first < task.to {
-            let count = PAGES.min(task.to - first);
-            let pages = match heap_pages(&session, table, first, count).await {
-                Err(SalvageError::Pg(error)) if error.is_lost_connection() => {
-                    session = patient_session(source).await?;
-                    continue;
-                }
-                pages => pages?,
-            };
-            for (block, page) in (first..).zip(pages) {
-                let Some(page) = page else { continue };
-                self.look_at_page(table, (block, &page));
-                let found = suspects(&page, &table.attributes);
-                if !found.is_empty() {
-                    let mut suspects = held(&self.suspects);
-                    let of_table = suspects.entry(table.oid.0).or_default();
-                    of_table.extend(found.into_iter().map(|offset| (block, offset)));
-                }
-            }
-            first += count;
-        }
-        Ok(())
-    }
-
-    /// Notes a page that the server would not take from disk. Of a server that is in use, what is on disk says little.
-    fn look_at_page(&self, table: &TableFacts, (block, page): (u32, &[u8])) {
-        let quiet = &self.facts.quiet;
-        if !quiet.is_cold() {
-            return;
-        }
-        if let Some(why) = refused(page, block, quiet.checksums) {
-            let mut refused = held(&self.refused);
-            refused.entry(table.oid.0).or_default().insert(block, why);
-        }
-    }
-
-    /// Suspicious rows among these places.
-    pub fn suspects(&self, table: &TableFacts, from: Place, to: Place) -> Vec<Place> {
-        let suspects = held(&self.suspects);
-        let of_table = suspects.get(&table.oid.0);
-        of_table.map_or_else(Vec::new, |all| all.range(from..to).copied().collect())
-    }
-
-    /// What must not be asked for, because there are suspicious rows in it.
-    fn forbidden(&self, table: &TableFacts, (probe, doubtful): (Probe, bool)) -> Option<Cause> {
-        if !doubtful && let Some(cause) = self.refused(table, probe) {
-            return Some(cause);
-        }
-        let (from, to) = match probe {
-            Probe::Blocks { from, to } => ((from, 0), (to, 0)),
-            Probe::Plain => ((0, 0), (u32::MAX, 0)),
-            Probe::Row { place } | Probe::Column { place, .. } => (place, (place.0, place.1 + 1)),
-            Probe::Open | Probe::Page { .. } | Probe::Rows { .. } => return None,
+    /// Why something is not asked for, if it is not: it is in quarantine, or its page tells enough.
+    pub fn verdict(&self, table: &TableFacts, question: Question) -> Option<Cause> {
+        let known = held(&self.journal).verdict(question).cloned();
+        let forbidden = || {
+            let asked = (question.probe, question.doubtful);
+            self.beforehand.forbids(table, asked)
         };
-        let (block, offset) = *self.suspects(table, from, to).first()?;
-        Some(Cause::silent(format!(
-            "row ({block},{offset}) is not within its page, or its values are not within the row"
-        )))
-    }
-
-    /// What must not be asked for, because a page of it is not what it should be on disk.
-    fn refused(&self, table: &TableFacts, probe: Probe) -> Option<Cause> {
-        let (from, to) = match probe {
-            Probe::Blocks { from, to } => (from, to),
-            Probe::Plain => (0, u32::MAX),
-            Probe::Page { block } | Probe::Rows { block, .. } => (block, block.saturating_add(1)),
-            Probe::Row { place } | Probe::Column { place, .. } => {
-                (place.0, place.0.saturating_add(1))
-            }
-            Probe::Open => return None,
-        };
-        let refused = held(&self.refused);
-        let (block, why) = refused.get(&table.oid.0)?.range(from..to).next()?;
-        let message = format!(
-            "invalid page in block {block} of relation {}: {why}",
-            table.path
-        );
-        Some(Cause {
-            class: DamageClass::Corrupted,
-            ..Cause::silent(message)
-        })
+        known.or_else(forbidden)
     }
 
     /// Asks for one thing, unless it is in quarantine; it is written down before.
@@ -310,13 +301,10 @@ impl Shared {
             probe,
             doubtful: sight.is_doubtful(),
         };
-        if let Some(cause) = held(&self.journal).verdict(question) {
-            return Ok(Err(cause.clone()));
-        }
-        if let Some(cause) = self.forbidden(table, (probe, question.doubtful)) {
+        if let Some(cause) = self.verdict(table, question) {
             return Ok(Err(cause));
         }
-        held(&self.journal).asks(question).map_err(noted)?;
+        let asked = Asked::new(&self.journal, question)?;
         let options = (self.encoding.as_str(), self.utf8);
         let read = if probe == Probe::Plain {
             let sql = format!("copy {} to stdout ({})", plain(table), self.encoding);
@@ -326,16 +314,35 @@ impl Shared {
             let (query, scans) = self.query(table, probe);
             sight.places((&query, scans), options).await?
         };
-        match &read {
-            Ok(_) => held(&self.journal).read(question).map_err(noted)?,
-            Err(cause) => held(&self.journal).failed(question, cause).map_err(noted)?,
-        }
+        asked.answered(&read)?;
         Ok(read)
+    }
+
+    /// Asks for something else than rows of a table, in the same way.
+    pub async fn ask_once<T>(
+        &self,
+        question: Question,
+        asking: impl Future<Output = Result<Result<T, Cause>, SalvageError>>,
+    ) -> Result<Result<T, Cause>, SalvageError> {
+        let verdict = held(&self.journal).verdict(question).cloned();
+        if let Some(cause) = verdict {
+            return Ok(Err(cause));
+        }
+        let asked = Asked::new(&self.journal, question)?;
+        let answer = asking.await?;
+        asked.answered(&answer)?;
+        Ok(answer)
     }
 
     /// The query of a probe: the place of each row, and what is to be read of it; and whether that is the whole table.
     fn query(&self, table: &TableFacts, probe: Probe) -> (String, bool) {
-        let name = |column: &ColumnFacts| quote_ident(&column.name);
+        let name = |column: &ColumnFacts| {
+            let name = quote_ident(&column.name);
+            match &column.taken_back {
+                Some(of) => format!("({name}::pg_catalog.text)::pg_catalog.{of}"),
+                None => name,
+            }
+        };
         let all = || table.columns.iter().map(name).collect::<Vec<_>>();
         let (columns, conditions) = match probe {
             Probe::Blocks { from, to } => {
@@ -349,7 +356,7 @@ impl Shared {
                 (all(), conditions)
             }
             Probe::Rows { block, from, to } => {
-                let suspects = self.suspects(table, (block, from), (block, to));
+                let suspects = self.beforehand.suspects(table, (block, from), (block, to));
                 let places: Vec<Place> = (from..to)
                     .map(|offset| (block, offset))
                     .filter(|place| !suspects.contains(place))

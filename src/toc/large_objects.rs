@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::Oid;
+use crate::model::{DumpId, Oid, SqlText};
 
 use super::described::unquoted;
 use super::tokens::{Kind, Tokens};
@@ -26,6 +26,8 @@ pub struct LargeObjectNotes {
     pub not_understood: BTreeSet<Oid>,
 }
 
+/// The kind of an entry that describes several.
+const METADATA: &str = "BLOB METADATA";
 /// All that can be granted on a large object.
 const ALL: [&str; 2] = ["SELECT", "UPDATE"];
 
@@ -52,6 +54,42 @@ impl Toc {
             }
         }
         notes
+    }
+
+    /// The same without some of them, and without what is said of these.
+    #[must_use]
+    pub fn without_large_objects(mut self, left_out: &BTreeSet<Oid>) -> Self {
+        if left_out.is_empty() {
+            return self;
+        }
+        let is_left_out = |text: &str| {
+            let oid = text.parse().map(Oid);
+            oid.is_ok_and(|oid| left_out.contains(&oid))
+        };
+        // Since 17 an entry is about many, one number a line. Of which none is left, nothing else may depend.
+        let mut gone: BTreeSet<DumpId> = BTreeSet::new();
+        for entry in self.entries.iter_mut().filter(|one| one.is(METADATA)) {
+            let text = String::from_utf8_lossy(entry.defn_bytes()).into_owned();
+            let lines = text.split_inclusive('\n');
+            let rest: String = lines.filter(|line| !is_left_out(line.trim_end())).collect();
+            if rest.is_empty() {
+                gone.insert(entry.dump_id);
+            } else {
+                entry.defn = Some(SqlText::from(rest));
+            }
+        }
+        let is_gone = |entry: &Entry| match entry.desc.as_str() {
+            "BLOB" => is_left_out(&entry.tag_lossy()),
+            METADATA => gone.contains(&entry.dump_id),
+            "BLOBS" => entry.dependencies.iter().any(|id| gone.contains(id)),
+            _ if entry.is_of_large_object() => {
+                named(entry).is_some_and(|oid| left_out.contains(&oid))
+                    || entry.dependencies.iter().any(|id| gone.contains(id))
+            }
+            _ => false,
+        };
+        self.entries.retain(|entry| !is_gone(entry));
+        self
     }
 
     fn grants(&self, entry: &Entry, notes: &mut LargeObjectNotes) {
@@ -224,7 +262,6 @@ impl Words {
 mod tests {
     use super::super::testing::{entry, toc};
     use super::*;
-    use crate::model::SqlText;
 
     #[test]
     fn grants_are_what_the_statements_come_to() {
@@ -247,6 +284,46 @@ mod tests {
             ((None, "SELECT".to_owned()), false),
         ]);
         assert_eq!(notes.grants[&Oid(7)], expected);
+    }
+
+    #[test]
+    fn some_are_left_out_with_what_is_said_of_them() {
+        let of = |id: i32, desc: &str, tag: &str| Entry {
+            dump_id: DumpId(id),
+            tag: tag.into(),
+            ..entry(desc)
+        };
+        let many = |id: i32, oids: &str| Entry {
+            defn: Some(SqlText::from(oids)),
+            ..of(id, METADATA, "LARGE OBJECTS 7..9")
+        };
+        let on = |id: i32, on: i32, desc: &str, tag: &str| Entry {
+            dependencies: vec![DumpId(on)],
+            ..of(id, desc, tag)
+        };
+        let all = toc(vec![
+            many(1, "7\n8\n9\n"),
+            on(2, 1, "BLOBS", "BLOBS"),
+            on(3, 1, "COMMENT", "LARGE OBJECT 7"),
+            on(4, 1, "COMMENT", "LARGE OBJECT 8"),
+            on(5, 1, "ACL", "LARGE OBJECTS 7..9"),
+            many(11, "77\n"),
+            on(12, 11, "BLOBS", "BLOBS"),
+            on(13, 11, "ACL", "LARGE OBJECT 77"),
+        ]);
+        let rest = all.without_large_objects(&BTreeSet::from([Oid(7), Oid(77)]));
+        let ids: Vec<i32> = rest.entries.iter().map(|entry| entry.dump_id.0).collect();
+        assert_eq!(ids, [1, 2, 4, 5]);
+        assert_eq!(rest.entries[0].defn_bytes(), b"8\n9\n");
+        // Before 17 there was an entry for each.
+        let all = toc(vec![
+            of(1, "BLOB", "7"),
+            of(2, "BLOB", "8"),
+            of(3, "BLOBS", "BLOBS"),
+        ]);
+        let rest = all.without_large_objects(&BTreeSet::from([Oid(7)]));
+        let ids: Vec<i32> = rest.entries.iter().map(|entry| entry.dump_id.0).collect();
+        assert_eq!(ids, [2, 3]);
     }
 
     #[test]

@@ -3,13 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use pgconvoy::pg::cluster::StopMode;
 use serde_json::Value;
 
 use crate::lab::{Case, Expected, Lab, PAGE, TABLES, harmless, rows_of};
 use crate::support::binary::{Finished, Pgconvoy};
+use crate::support::server::Server;
 
 /// A page of a table, a part of a long value, and a table without any index.
 fn hurt() -> Case {
@@ -50,6 +53,146 @@ fn salvage(lab: &Lab, database: &str) -> Finished {
         "2",
     ])
     .run()
+}
+
+/// A sequence, and a page of large objects of two owners; `damage` names the relations whose pages become noise, and which pages.
+fn objects(major: u32, damage: &[(&str, u64)]) -> Option<(Server, String)> {
+    let mut source = Server::start_with(major, |options| {
+        options
+            .setting("autovacuum", "off")
+            .setting("synchronous_commit", "on")
+    })?;
+    let from = source.database("things");
+    source.psql(
+        "things",
+        "create role other; create sequence tickets; select setval('tickets', 4711); create sequence sound; select setval('sound', 7); \
+         create table t as select i from generate_series(1, 100) i; \
+         select lo_from_bytea(20000 + i, convert_to((select string_agg(md5(i || '-' || k), '') from generate_series(1, 300) k), 'UTF8')) \
+           from generate_series(1, 12) i; \
+         alter large object 20001 owner to other; comment on large object 20002 is 'said'; comment on large object 20012 is 'said, too'; \
+         vacuum (freeze) pg_largeobject; checkpoint",
+    );
+    let paths: Vec<_> = damage
+        .iter()
+        .map(|(relation, block)| {
+            let query = format!("select pg_relation_filepath('{relation}')");
+            let path = source.psql("things", &query);
+            (source.cluster.data_dir().join(path), *block)
+        })
+        .collect();
+    source.cluster.stop(StopMode::Fast).expect("it stops");
+    for (path, block) in paths {
+        let noise: Vec<u8> = (0..PAGE)
+            .map(|at| (at * 31 % 251).to_le_bytes()[0])
+            .collect();
+        let file = fs::OpenOptions::new().write(true).open(path);
+        file.and_then(|file| file.write_all_at(&noise, block * PAGE))
+            .expect("written");
+    }
+    source.cluster.resume().expect("it starts");
+    Some((source, from))
+}
+
+fn salvage_things(from: &str) -> Finished {
+    let ends = [
+        "salvage",
+        "--source",
+        from,
+        "--archive",
+        "archive",
+        "--run-dir",
+        "run",
+    ];
+    Pgconvoy::new(ends).run()
+}
+
+/// Contents of all large objects but those.
+fn contents(server: &Server, database: &str, but: &BTreeSet<String>) -> String {
+    let but: Vec<&str> = but.iter().map(String::as_str).collect();
+    let query = format!(
+        "select string_agg(l.oid || md5(lo_get(l.oid)) || coalesce(obj_description(l.oid, 'pg_largeobject'), ''), ' ' order by l.oid) \
+         from pg_largeobject_metadata l where not l.oid::text = any ('{{{}}}')",
+        but.join(",")
+    );
+    server.psql(database, &query)
+}
+
+#[test]
+fn sequences_and_large_objects_that_are_damaged_are_left_out_of_an_archive() {
+    let damage = [("pg_largeobject", 0), ("tickets", 0)];
+    for (major, damage) in [(16, &damage[..]), (18, &damage[..1])] {
+        let (Some((source, from)), Some(target)) = (objects(major, damage), Server::start(18))
+        else {
+            continue;
+        };
+        target.psql("postgres", "create role other");
+        let run = salvage_things(&from);
+        assert_eq!(run.status, 6, "{run}");
+        let archive = run.path("archive");
+        let text = fs::read_to_string(archive.join("losses.json")).expect("an account");
+        let account: Value = serde_json::from_str(&text).expect("JSON");
+        let objects = account["objects"].as_array().expect("a list");
+        let of_class = |class: &str| -> BTreeSet<String> {
+            let some = objects.iter().filter(|one| one["class"] == class);
+            some.map(|one| one["object"].as_str().expect("a name").to_owned())
+                .collect()
+        };
+        let lost = of_class("large object");
+        // The first of another owner is alone in its list.
+        assert!(lost.contains("20001") && lost.len() < 12, "{account:#}");
+        assert_eq!(of_class("sequence").len(), damage.len() - 1, "{account:#}");
+        assert_eq!(verify(&archive).status, 6);
+
+        let to = target.database("restored");
+        let restored = Pgconvoy::new([
+            "restore",
+            "--archive",
+            &archive.display().to_string(),
+            "--target",
+            &to,
+        ])
+        .run();
+        assert_eq!(restored.status, 6, "{restored}");
+        let stock = target.database("stock");
+        let stock = target
+            .tool("pg_restore")
+            .args(["--exit-on-error", "-d", &stock])
+            .arg(&archive)
+            .output();
+        let stock = stock.expect("pg_restore runs");
+        assert!(
+            stock.status.success(),
+            "{}",
+            String::from_utf8_lossy(&stock.stderr)
+        );
+        let sound = contents(&source, "things", &lost);
+        for database in ["restored", "stock"] {
+            assert_eq!(
+                contents(&target, database, &BTreeSet::new()),
+                sound,
+                "{database}"
+            );
+            assert_eq!(target.psql(database, "select last_value from sound"), "7");
+            assert_eq!(target.psql(database, "select count(*) from t"), "100");
+            let tickets = if damage.len() > 1 { "1" } else { "4711" };
+            assert_eq!(
+                target.psql(database, "select last_value from tickets"),
+                tickets
+            );
+        }
+    }
+}
+
+/// `pg_dump` reads all sequences of such a server at once.
+#[test]
+fn a_damaged_sequence_of_a_new_server_is_refused_by_name() {
+    let Some((_source, from)) = objects(18, &[("tickets", 0)]) else {
+        return;
+    };
+    let run = salvage_things(&from);
+    assert_eq!(run.status, 2, "{run}");
+    assert!(run.stderr.contains("public.tickets"), "{run}");
+    assert!(run.stderr.contains("--target"), "{run}");
 }
 
 fn verify(archive: &Path) -> Finished {

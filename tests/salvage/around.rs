@@ -46,6 +46,37 @@ fn indexes_and_maps_lose_nothing() {
     lab.check(&cases);
 }
 
+/// An entry leads to where no row ever was. Every row is there; but of what an index says that has no entry for one of them, nothing is certain.
+#[test]
+fn an_entry_that_is_bent_makes_nothing_certain() {
+    let cases = [harmless("bent", |files| {
+        let (_, entry) = files.tuple("accounts_pkey", (1, 5));
+        files.write("accounts_pkey", entry + 4, &999u16.to_le_bytes());
+    })];
+    let Some(lab) = Lab::start(18, false, &cases) else {
+        return;
+    };
+    let run = lab.salvage("bent", &[]);
+    assert_eq!(run.status, 6, "{run}");
+    let account = losses(&run);
+    let rows = &account["tables"][0]["lost_rows"];
+    assert_eq!(
+        (rows["certain"].as_u64(), rows["perhaps"].as_u64()),
+        (Some(0), Some(1)),
+        "{account:#}"
+    );
+    assert!(
+        account["notes"]
+            .to_string()
+            .contains("no entries for 1 rows that are there"),
+        "{account:#}"
+    );
+    assert_eq!(
+        lab.target.psql("bent", "select count(*) from accounts"),
+        "2000"
+    );
+}
+
 #[test]
 fn keys_to_lost_rows_are_left_not_valid_with_the_rows_that_violate_them() {
     let cases = [loses(

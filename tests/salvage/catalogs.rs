@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use pgconvoy::pg::cluster::StopMode;
 
-use crate::lab::losses;
+use crate::lab::{PAGE, losses};
 use crate::support::binary::{Finished, Pgconvoy};
-use crate::support::server::Server;
+use crate::support::server::{Server, newest_tools};
 
 const SCHEMA: &str = "
 create function orphan(int) returns int language sql immutable as 'select $1';
@@ -139,6 +139,117 @@ fn what_cannot_be_described_is_left_out(source: &Server, target: &Server) {
     assert!(why.contains("cache lookup failed for function"), "{why}");
     assert_eq!(target.psql("gone", "select count(*) from things"), "500");
     assert_eq!(target.psql("gone", "select to_regclass('parts')"), "");
+}
+
+/// A page of the catalog that is gone is no error: what its rows described is missing from everything that is read of it, on both sides.
+#[test]
+fn what_is_missing_from_the_catalog_is_missed() {
+    let (Some(mut source), Some(target)) = (source(&["unseen", "objectless"]), Server::start(18))
+    else {
+        return;
+    };
+    source.psql(
+        "objectless",
+        "select lo_from_bytea(20000 + i, 'large') from generate_series(1, 9) i; vacuum (freeze) pg_largeobject_metadata",
+    );
+    let path = |database: &str, relation: &str| {
+        let query = format!("select pg_relation_filepath('{relation}')");
+        source
+            .cluster
+            .data_dir()
+            .join(source.psql(database, &query))
+    };
+    let (classes, objects) = (
+        path("unseen", "pg_class"),
+        path("objectless", "pg_largeobject_metadata"),
+    );
+    let place = source.psql(
+        "unseen",
+        "select ctid, oid from pg_class where relname = 'parts'",
+    );
+    let (place, oid) = place.split_once('|').expect("two columns");
+    let (block, offset) = place
+        .trim_matches(['(', ')'])
+        .split_once(',')
+        .expect("a place");
+    let number = |text: &str| text.parse::<u64>().expect("a number");
+    let pointer = number(block) * PAGE + 24 + 4 * (number(offset) - 1);
+    source.cluster.stop(StopMode::Fast).expect("it stops");
+    let overwrite = |path: &Path, at: u64, bytes: &[u8]| {
+        let file = fs::OpenOptions::new().write(true).open(path);
+        file.and_then(|file| file.write_all_at(bytes, at))
+            .expect("written");
+    };
+    overwrite(&classes, pointer, &[0; 4]);
+    overwrite(&objects, 0, &[0; 8192]);
+    source.cluster.resume().expect("it starts");
+
+    let lost_of = |run: &Finished| {
+        assert_eq!(run.status, 6, "{run}");
+        let account = losses(run);
+        let objects = account["objects"].as_array().expect("a list").clone();
+        assert_eq!(objects.len(), 1, "{account:#}");
+        assert_eq!(objects[0]["class"], "catalog", "{account:#}");
+        objects[0].clone()
+    };
+    let (from, to) = (source.conninfo("unseen"), target.database("unseen"));
+    let run = salvage(&from, &to, &[]);
+    let lost = lost_of(&run);
+    assert_eq!(lost["object"], "pg_catalog.pg_class", "{lost:#}");
+    assert!(
+        lost["what"]
+            .as_str()
+            .is_some_and(|what| what.starts_with("lost: 1 row")),
+        "{lost:#}"
+    );
+    let keys = fs::read_to_string(run.path("run/lost/pg_catalog.pg_class.csv")).expect("keys");
+    assert!(
+        keys.lines().any(|line| line.ends_with(&format!(",{oid}"))),
+        "{keys}"
+    );
+    assert_eq!(target.psql("unseen", "select count(*) from things"), "500");
+    assert_eq!(target.psql("unseen", "select to_regclass('parts')"), "");
+    assert!(run.stderr.contains("nothing else tells of it"), "{run}");
+
+    let (from, to) = (source.conninfo("objectless"), target.database("objectless"));
+    let lost = lost_of(&salvage(&from, &to, &[]));
+    assert_eq!(
+        lost["object"], "pg_catalog.pg_largeobject_metadata",
+        "{lost:#}"
+    );
+    assert!(
+        lost["what"]
+            .as_str()
+            .is_some_and(|what| what.starts_with("lost: 9 rows")),
+        "{lost:#}"
+    );
+}
+
+/// A `pg_dump` that fails whatever is left out, after it has succeeded once.
+#[test]
+fn a_search_for_what_cannot_be_described_comes_to_an_end() {
+    let (Some(source), Some(target)) = (source(&[]), Server::start(18)) else {
+        return;
+    };
+    let dir = tempfile::tempdir().expect("a directory");
+    let real = newest_tools();
+    let (script, marker) = (dir.path().join("pg_dump"), dir.path().join("once"));
+    let text = format!(
+        "#!/bin/sh\ncase \"$*\" in\n*--version*) exec {0}/pg_dump --version ;;\n\
+         *--exclude-table=*) [ -e {1} ] || {{ : > {1}; exec {0}/pg_dump \"$@\"; }} ;;\nesac\n\
+         echo 'pg_dump: error: query failed: ERROR:  something else' >&2\nexit 1\n",
+        real.display(),
+        marker.display()
+    );
+    fs::write(&script, text).expect("written");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("it may be run");
+    let (from, to) = (source.conninfo("sound"), target.database("never"));
+    let run = Pgconvoy::new(["salvage", "--source", &from, "--target", &to])
+        .env("PGCONVOY_PG_BIN", dir.path())
+        .run();
+    assert_eq!(run.status, 1, "{run}");
+    assert!(run.stderr.contains("something else"), "{run}");
+    assert!(marker.exists(), "{run}");
 }
 
 /// A type is gone that a function takes: that is not left out, and the definitions come from elsewhere.

@@ -128,6 +128,27 @@ fn what_is_read_only_in_doubt_is_marked_row_by_row() {
     assert_eq!(said["suspect_rows"], hurt.len(), "{said:#}");
     let posts = lab.before.rows["posts"].len();
     assert_eq!(same_rows(&lab, "part", TABLES[1]), (posts, posts - 1));
+    // The same of TOAST: whoever does not ask for it does not get what somebody else has let pass.
+    lab.target.psql("postgres", "drop database part");
+    let run = lab.salvage("part", &[]);
+    assert_eq!(run.status, 6, "{run}");
+    let said = account(&run);
+    let columns = said["lost_columns"].as_array().expect("a list");
+    let keys: BTreeSet<String> = columns
+        .iter()
+        .filter_map(|column| Some(column["key"]["id"].as_str()?.to_owned()))
+        .collect();
+    assert_eq!(keys, hurt, "{said:#}");
+    let why = said["lost_columns"][0]["cause"]["message"].as_str();
+    assert!(
+        why.is_some_and(|why| why.contains("its checksum is wrong")),
+        "{said:#}"
+    );
+    assert_eq!(
+        lab.target
+            .psql("part", "select count(*) from posts where body is null"),
+        hurt.len().to_string()
+    );
 }
 
 #[test]

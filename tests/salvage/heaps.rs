@@ -1,6 +1,9 @@
 //! Damaged pages and files of tables: every row that can be read arrives, and every other one is accounted for by its key.
 
-use crate::lab::{Case, Lab, PAGE, loses};
+use std::collections::BTreeMap;
+use std::fs;
+
+use crate::lab::{Case, Expected, Lab, PAGE, loses};
 use crate::support::binary::Pgconvoy;
 
 /// A page of which nothing is left, in all the ways in which that can be.
@@ -77,6 +80,43 @@ fn whole_files() -> Vec<Case> {
             |(block, _)| block >= 3,
         ),
         loses("log_missing", "log", |files| files.remove("log"), |_| true),
+        // The last page, of zeros: a new one would look the same, but for what the map says of it.
+        Case {
+            name: "log_last",
+            damage: Box::new(|files| {
+                let length = fs::metadata(files.path("log")).expect("it is there").len();
+                files.write("log", length - PAGE, &[0; 8192]);
+            }),
+            expected: Box::new(|before| {
+                let places = before.places["log"].values();
+                let end = places.map(|(block, _)| *block).max();
+                let lost = before.at("log", |(block, _)| Some(block) == end);
+                Expected {
+                    status: 6,
+                    lost: BTreeMap::from([("log", lost)]),
+                    bounded: true,
+                    ..Expected::default()
+                }
+            }),
+        },
+        // A page of zeros, and the leaf that knows what was in it says that it is none.
+        Case {
+            name: "page_and_flags",
+            damage: Box::new(|files| {
+                files.write("accounts", 3 * PAGE, &[0; 8192]);
+                let flags = files.read("accounts_pkey", 2 * PAGE - 4, 1)[0];
+                files.write("accounts_pkey", 2 * PAGE - 4, &[flags | 8]);
+            }),
+            expected: Box::new(|before| Expected {
+                status: 6,
+                lost: BTreeMap::from([(
+                    "accounts",
+                    before.at("accounts", |(block, _)| block == 3),
+                )]),
+                bounded: true,
+                ..Expected::default()
+            }),
+        },
     ]
 }
 
@@ -114,6 +154,18 @@ fn rows() -> Vec<Case> {
                 files.write("accounts", pointer, &(3u32 << 15).to_le_bytes());
             },
             |place| place == (2, 7),
+        ),
+        // Not in use, but still with a place and a length; and no index that knows of it.
+        loses(
+            "log_unused",
+            "log",
+            |files| {
+                let (pointer, _) = files.tuple("log", (2, 6));
+                let item = files.read("log", pointer, 4);
+                let item = u32::from_le_bytes(item.try_into().expect("four bytes"));
+                files.write("log", pointer, &(item & !(3 << 15)).to_le_bytes());
+            },
+            |place| place == (2, 6),
         ),
         loses(
             "length",

@@ -11,7 +11,9 @@
 //! | `doubt` | pages with a wrong checksum, read all the same |
 //! | `catalogs` | damaged catalogs, and definitions from elsewhere |
 //! | `objects` | sequences, large objects, materialized views; transactions nobody knows of; values that hang |
-//! | `chance` | pages overwritten at random |
+//! | `noise` | pages overwritten at random, and what is held against what comes of it |
+//! | `chance` | one of them at a time |
+//! | `large` | ten at a time, in a database of 200 MB |
 //! | `segments` | tables of several files of a gigabyte |
 //! | `cost` | what one bad block in a gigabyte costs |
 //! | `story` | a relation file that is missing, as an operator meets it |
@@ -27,6 +29,8 @@ mod cost;
 mod doubt;
 mod heaps;
 mod lab;
+mod large;
+mod noise;
 mod objects;
 mod segments;
 mod story;

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use super::{DumpRequest, Source};
 use crate::archive::{Algorithm, Codec};
 use crate::cli::explain::explained;
+use crate::cli::salvage;
 use crate::failure::Failure;
 use crate::ledger;
 use crate::pg::client_tools::ClientTool;
@@ -49,16 +50,25 @@ pub(super) async fn contents(
         format!("--exclude-schema={}", ledger::SCHEMA).into(),
     ];
     arguments.extend(request.narrowed_by().into_iter().map(OsString::from));
+    let damage = source.damage.as_deref();
+    let unreadable = damage.into_iter().flat_map(|map| &map.sequences);
+    arguments.extend(unreadable.map(|sequence| {
+        let pattern = salvage::pattern(sequence);
+        OsString::from(format!("--exclude-table-data={pattern}"))
+    }));
     let connection = server.child_environment();
     let toc = pg_dump
         .beginning_of(&arguments, &connection, |from| {
             Toc::read(from).map(Toc::without_follow)
         })
         .await;
-    let toc = match toc {
+    let mut toc = match toc {
         Ok(toc) => toc?,
         Err(error) => return Err(explained(error.into(), server).await),
     };
+    if let Some(map) = damage {
+        toc = toc.without_large_objects(&map.large_objects);
+    }
     let compression = match codec.algorithm {
         Algorithm::None => Compression::None,
         Algorithm::Gzip => Compression::Gzip,

@@ -311,20 +311,22 @@ async fn damage(
     output.run_dir().write_request(request)?;
     let asked = (request.jobs, doubtful, left_out);
     let map = Box::pin(salvage::look_for_damage(output, server, asked)).await?;
-    refuse_what_no_archive_has(&map)?;
+    refuse_what_no_archive_has(&map, server)?;
     Ok(Some(map))
 }
 
-/// `pg_dump` describes an archive together with the values of sequences and the large objects that are in it.
-fn refuse_what_no_archive_has(map: &DamageMap) -> Result<(), Failure> {
-    let mut objects = map.losses.objects.iter();
-    let Some(one) = objects.find(|one| one.class != salvage::RELATION) else {
+/// `pg_dump` describes an archive together with the values of sequences. Of a server since 18 it reads them all at once, also those that are to
+/// be left out.
+fn refuse_what_no_archive_has(map: &DamageMap, server: &Server) -> Result<(), Failure> {
+    const READ_AT_ONCE: u32 = 18;
+    let sequence = map.sequences.first();
+    let Some(one) = sequence.filter(|_| server.facts.version.major() >= READ_AT_ONCE) else {
         return Ok(());
     };
     Err(Failure::usage(
         format!(
-            "salvage --archive is not supported where a {} is damaged: {} ({})",
-            one.class, one.object, one.cause.message
+            "salvage --archive is not supported where a sequence of a server of version {READ_AT_ONCE} or later is damaged: {}",
+            one.shown()
         ),
         "Give it a --target, and dump that.",
     ))

@@ -164,7 +164,10 @@ async fn plan(
     codec: Codec,
 ) -> Result<(Toc, Arc<DumpPlan>), Failure> {
     let toc = Box::pin(contents(source, request, codec));
-    let facts = async { Ok(catalog::source_facts(source.snapshot.session()).await?) };
+    let unreadable = source.damage.as_deref().map(|map| map.sequences.clone());
+    let unreadable = unreadable.unwrap_or_default();
+    let facts =
+        async { Ok(catalog::source_facts_but(source.snapshot.session(), &unreadable).await?) };
     let (toc, facts) = at_once(toc, Box::pin(facts)).await?;
     let options = DumpOptions {
         workers: request.jobs,

@@ -16,7 +16,7 @@ use crate::pg::client_tools::ClientTool;
 use crate::salvage::{Cause, DamageClass, LostObject, dependents};
 
 /// What the account calls such an object.
-pub(in crate::cli) const RELATION: &str = "relation";
+const RELATION: &str = "relation";
 
 /// More relations than this that cannot be described are no case for this.
 const MOST: usize = 20;
@@ -68,8 +68,11 @@ impl Describing<'_> {
         loop {
             let first = self.first_of(&relations, (&left.relations, &mut why)).await;
             let first = &relations[first];
+            // It cannot be described without this one either: something else has come in between.
+            if !left.relations.insert(first.clone()) {
+                return Err(why);
+            }
             left.objects.push(lost(first, &why));
-            left.relations.insert(first.clone());
             let read_by = dependents(&self.server.session, first).await;
             for view in read_by.unwrap_or_default() {
                 if left.relations.insert(view.clone()) {
@@ -117,7 +120,7 @@ impl Describing<'_> {
 }
 
 /// The pattern that matches it and nothing else: what is quoted stands for itself.
-fn pattern(relation: &QualifiedName) -> String {
+pub(in crate::cli) fn pattern(relation: &QualifiedName) -> String {
     let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     format!("{}.{}", quoted(&relation.schema), quoted(&relation.name))
 }

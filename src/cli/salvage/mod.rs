@@ -43,7 +43,7 @@ use crate::model::{ExitStatus, Side, VerifyLevel};
 use crate::pg::conninfo::Environment;
 use crate::plan::Doubtful;
 
-pub(super) use describe::{LeftOut, RELATION};
+pub(super) use describe::{LeftOut, pattern};
 pub(super) use reach::{connect, reachable};
 pub(super) use search::{ACCOUNTED, can_be_searched, does_not_add_up, has_begun, look_for_damage};
 pub(super) use settle::{Settled, settle, settle_restored, tell_losses};

@@ -13,10 +13,11 @@ use crate::cli::run_dir::RunDir;
 use crate::cli::session::step;
 use crate::event::{Emit as _, What};
 use crate::failure::Failure;
-use crate::model::{Finding, Severity};
+use crate::model::{Finding, QualifiedName, Severity};
 use crate::plan::Doubtful;
 use crate::salvage::{
-    Cause, DamageMap, Key, LostObject, Quiet, Survey, constraints, patient_session, quiet, survey,
+    CATALOG, Cause, DamageMap, Key, LostObject, Quiet, Survey, constraints, patient_session, quiet,
+    survey,
 };
 
 /// How long one thing of a damaged table may take, unless somebody says otherwise.
@@ -121,7 +122,10 @@ pub(in crate::cli) async fn look_for_damage(
     source.session = patient_session(&source.connector).await?;
     note_the_catalog(source, &mut map);
     let keys = constraints(&source.session).await?;
-    map.checks = keys.iter().filter_map(Key::as_check).collect();
+    let checks = keys.iter().filter_map(Key::as_check);
+    map.checks = checks
+        .filter(|check| may_be_violated(&map, &quiet, &check.table))
+        .collect();
     map.losses.objects.extend(left_out.objects);
     for text in tell::sentences(&map.losses) {
         emitter.emit(What::Note { text });
@@ -159,7 +163,7 @@ pub(super) async fn survey_only(
     note_the_catalog(source, &mut map);
     map.losses.objects.extend(left_out.objects);
     map.losses.objects.extend(undescribed.map(|why| LostObject {
-        class: "catalog".to_owned(),
+        class: CATALOG.to_owned(),
         object: source.facts.database.clone(),
         what: "pg_dump cannot describe the database: --schema-from takes the definitions from elsewhere"
             .to_owned(),
@@ -167,6 +171,12 @@ pub(super) async fn survey_only(
     }));
     tell::write(run_dir.path(), &map.losses)?;
     Ok(map)
+}
+
+/// Whether damage may have made another value of one in a table. Where pages have checksums, and all of a table's are right, it has not.
+fn may_be_violated(map: &DamageMap, quiet: &Quiet, table: &QualifiedName) -> bool {
+    let is_proven = quiet.checksums && map.losses.cold;
+    !is_proven || map.losses.tables.iter().any(|one| one.table == *table)
 }
 
 fn probe_timeout() -> Result<Duration, Failure> {

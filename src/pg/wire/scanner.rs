@@ -32,6 +32,9 @@ pub trait RowSink {
     /// One row: its hash, and its first 64 kB, or all of it.
     fn row(&mut self, hash: u128, head: &[u8]);
 
+    /// A piece of a row that does not fit into the buffer: all of it comes so, piece by piece, before the row itself.
+    fn piece(&mut self, _piece: &[u8]) {}
+
     /// How many of a row's first bytes are left out of its hash.
     fn unhashed(&self) -> usize {
         0
@@ -128,6 +131,7 @@ impl<S: RowSink> RowScanner<S> {
             large.remaining -= piece;
             let is_whole = large.remaining == 0;
             self.hash_piece(&buffer[..piece])?;
+            self.sink.piece(&buffer[..piece]);
             if !is_whole {
                 return Ok(piece);
             }
@@ -238,6 +242,7 @@ impl<S: RowSink> RowScanner<S> {
             }
             row = self.after_header(so_far)?;
         }
+        self.sink.piece(row);
         self.hasher.reset();
         let unhashed = self.sink.unhashed();
         match &mut self.arrays {

@@ -1,0 +1,116 @@
+//! Bytes of relations as they are on disk, by way of the server's own functions for files.
+//!
+//! What cannot be read, or is not there, is `None`: whoever asks knows what that means.
+
+use super::SalvageError;
+use super::facts::{Facts, TableFacts};
+use super::files::{BLOCKS_PER_FILE, Shape};
+use super::page::{BLOCK, pages_of_map};
+use crate::pg::{PgError, Session};
+
+/// Pages that are asked for at once.
+pub(super) const PAGES: u32 = 512;
+
+/// Pages of a map that is read whatever it is of: 32 MB, for a terabyte.
+const SMALL_MAP: u32 = 4096;
+
+/// Pages of a relation, each if it is there. Of a run that cannot be read at once, each is tried.
+pub(super) async fn each_page(
+    session: &Session,
+    place: (&str, &Shape),
+    first: u32,
+    count: u32,
+) -> Result<Vec<Option<Vec<u8>>>, SalvageError> {
+    if let Some(bytes) = pages(session, place, first, count).await? {
+        return Ok(bytes
+            .chunks(BLOCK)
+            .map(|page| Some(page.to_vec()))
+            .collect());
+    }
+    let mut found = Vec::new();
+    for number in 0..count {
+        // A damaged index may lead to the last block that there can be.
+        found.push(match first.checked_add(number) {
+            Some(block) => pages(session, place, block, 1).await?,
+            None => None,
+        });
+    }
+    Ok(found)
+}
+
+/// The same of a table.
+pub(super) async fn heap_pages(
+    session: &Session,
+    table: &TableFacts,
+    first: u32,
+    count: u32,
+) -> Result<Vec<Option<Vec<u8>>>, SalvageError> {
+    each_page(session, (table.path.as_str(), &table.shape), first, count).await
+}
+
+/// A table's map of what is visible to everybody, as far as it can be read.
+pub(super) async fn visibility_map(
+    session: &Session,
+    facts: &Facts,
+    table: &TableFacts,
+) -> Result<Vec<u8>, SalvageError> {
+    let path = format!("{}_vm", table.path);
+    let shape = facts.shape_of(&path);
+    let mut map = Vec::new();
+    let mut first = 0;
+    // However long damage has made its file. How long the table was that is cut off, nobody knows.
+    let blocks = table.shape.reached.max(table.pages);
+    let end = shape.reached.min(pages_of_map(blocks).max(SMALL_MAP));
+    while first < end {
+        let count = PAGES.min(end - first);
+        match pages(session, (path.as_str(), &shape), first, count).await? {
+            Some(bytes) => map.extend(bytes),
+            None => break,
+        }
+        first += count;
+    }
+    Ok(map)
+}
+
+/// Bytes of a relation's files; `None` if not all of them can be read.
+pub(super) async fn pages(
+    session: &Session,
+    (path, shape): (&str, &Shape),
+    first: u32,
+    count: u32,
+) -> Result<Option<Vec<u8>>, SalvageError> {
+    let mut all = Vec::new();
+    let mut block = first;
+    let Some(end) = first.checked_add(count) else {
+        return Ok(None);
+    };
+    while block < end {
+        let in_file = (BLOCKS_PER_FILE - block % BLOCKS_PER_FILE).min(end - block);
+        let Some((number, start)) = shape.place(block) else {
+            return Ok(None);
+        };
+        let file = if number == 0 {
+            path.to_owned()
+        } else {
+            format!("{path}.{number}")
+        };
+        let length = u64::from(in_file) * BLOCK as u64;
+        let sql =
+            format!("select pg_catalog.pg_read_binary_file('{file}', {start}, {length}) as bytes");
+        let rows = match session.query_text("pages of a file", &sql, &[]).await {
+            Ok(rows) => rows,
+            Err(PgError::Server { error, .. }) if error.code.starts_with("58") => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let bytes: &[u8] = match rows.first() {
+            Some(row) => row.get("bytes")?,
+            None => return Ok(None),
+        };
+        if u64::try_from(bytes.len()) != Ok(length) {
+            return Ok(None);
+        }
+        all.extend_from_slice(bytes);
+        block += in_file;
+    }
+    Ok(Some(all))
+}
