@@ -157,7 +157,11 @@ mod tests {
         for sizes in [[8192, 0, 0], [0, 0, 0], [WHOLE, 8192, 0], [WHOLE, 0, 0]] {
             let [first, second, third] = sizes;
             let shape = of(&[("23", first), ("23.1", second), ("23.2", third)]);
-            assert_eq!((shape.wrong.len(), shape.cut_off.len()), (0, 0), "{shape:?}");
+            assert_eq!(
+                (shape.wrong.len(), shape.cut_off.len()),
+                (0, 0),
+                "{shape:?}"
+            );
         }
         // But not if something is behind them again, or if they are not all there.
         let shape = of(&[("23", WHOLE), ("23.1", 0), ("23.2", 8192)]);
