@@ -20,7 +20,7 @@ pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
 }
 
 /// Files of relations that are missing or cut off: the server shows what is before them, and often says nothing.
-pub fn source_files(rows: Vec<String>, indexes: Vec<(QualifiedName, String)>) -> Vec<Finding> {
+pub fn source_files(rows: Vec<String>, indexes: &[(QualifiedName, String)]) -> Vec<Finding> {
     let of_rows = (!rows.is_empty()).then(|| {
         blocker(
             "source-files",
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn rows_that_may_be_missing_forbid_and_indexes_do_not() {
-        assert_eq!(source_files(Vec::new(), Vec::new()), []);
+        assert_eq!(source_files(Vec::new(), &[]), []);
         let one = || vec!["public.t: the file base/1/2.1 is missing".to_owned()];
         let index = || {
             (
@@ -211,7 +211,7 @@ mod tests {
                 "the file 3 is missing".to_owned(),
             )
         };
-        let found = source_files(one(), vec![index()]);
+        let found = source_files(one(), &[index()]);
         assert_eq!(rules(&found), ["source-files", "source-index-files"]);
         assert_eq!(
             (found[0].severity, found[1].severity),

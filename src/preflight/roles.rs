@@ -106,9 +106,9 @@ fn missing(
     let reserved = if predefined.is_empty() {
         String::new()
     } else {
-        let names = listed(predefined.iter().map(|role| quote_ident(role)));
+        let theirs = listed(predefined.iter().map(|role| quote_ident(role)));
         format!(
-            "Only newer versions have {names}: revoke what they were granted on the source, or {instead}."
+            "Only newer versions have {theirs}: revoke what they were granted on the source, or {instead}."
         )
     };
     let statements = others

@@ -190,7 +190,8 @@ async fn look_at_files(source: &Server, findings: &mut Vec<Finding>) {
             let rows = rows.iter();
             let rows = rows.map(|one| format!("{}: {}", one.relation.shown(), one.what));
             let indexes = indexes.into_iter().map(|one| (one.relation, one.what));
-            findings.extend(preflight::source_files(rows.collect(), indexes.collect()));
+            let indexes: Vec<_> = indexes.collect();
+            findings.extend(preflight::source_files(rows.collect(), &indexes));
         }
         Err(error) => findings.push(not_looked_at("files on the source", &error.to_string())),
     }

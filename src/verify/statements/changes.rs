@@ -376,9 +376,7 @@ mod tests {
             ]
         );
         assert!(
-            finding
-                .remedy
-                .ends_with(":\nANALYZE public.notifications;"),
+            finding.remedy.ends_with(":\nANALYZE public.notifications;"),
             "{finding:?}"
         );
     }
