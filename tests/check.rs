@@ -226,6 +226,19 @@ fn blockers_are_a_no_go_and_are_told_first() {
     assert_silent(&created, &["target-not-empty", "target-in-use"]);
     let nothing = run(&from, &to, &["--no-measure", "-t", "nothing"]);
     assert_eq!(nothing.status, 2, "{nothing}");
+
+    // A name is no command to the terminal, whoever shows it.
+    server.psql("new", "create table app.\"\u{1b}[2Jgone\" (i int)");
+    server.psql("shop", "create table \"\u{1b}]0;gone\" (i int)");
+    for command in ["plan", "move"] {
+        let shown = Pgconvoy::new([command, "--source", &from, "--target", &to]).run();
+        assert_eq!(shown.status, 4, "{shown}");
+        let text = [&*shown.stdout, &*shown.stderr].concat();
+        assert!(
+            text.contains("\\u{1b}[2Jgone") && !text.contains('\u{1b}'),
+            "{text:?}"
+        );
+    }
 }
 
 /// A source with everything that its settings can allow.

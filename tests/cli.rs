@@ -205,7 +205,7 @@ fn wrong_usage_is_status_2_and_says_what_to_do() {
         &["move"][..],
         &["move", "--source", "dbname=a"],
         &["mvoe"],
-        &["plan", "--create"],
+        &["plan", "--detach"],
     ] {
         push(&args.join(" "), &pgconvoy(args));
     }

@@ -376,6 +376,29 @@ fn a_stalled_run_shows_a_sinking_rate() {
     assert!(state.rate().expect("was measured") < before / 50.0);
 }
 
+/// An hour less on the clock is no hour in which nothing happens, nor one that a job has taken.
+#[test]
+fn a_clock_that_is_set_back_stops_nothing() {
+    let mut state = state(&recorded::under_way());
+    let now = state.now().expect("it has begun");
+    let (elapsed, rate) = (state.elapsed_ms(), state.rate().expect("was measured"));
+    let back = now - chrono::TimeDelta::hours(1);
+    state.tick(back);
+    assert_eq!((state.now(), state.elapsed_ms()), (Some(back), elapsed));
+    state.tick(back + chrono::TimeDelta::seconds(2));
+    assert_eq!(state.elapsed_ms(), elapsed + 2000);
+    assert!(
+        state.rate().expect("is measured") < rate,
+        "nothing has come since"
+    );
+    for job in state.running() {
+        assert!(state.running_ms(job) <= state.elapsed_ms());
+    }
+    // A little disorder is none.
+    state.tick(back);
+    assert_eq!(state.elapsed_ms(), elapsed + 2000);
+}
+
 #[test]
 fn a_hundred_thousand_jobs_are_folded_quickly() {
     let mut run = Run::begin(VerifyLevel::None);
@@ -517,6 +540,27 @@ fn rough_rates_tell_the_time_left_once_they_are_corrected() {
     assert!(!stderr.contains("times as long"), "{stderr}");
 }
 
+/// What matters most is seen on a narrow screen as well.
+#[test]
+fn on_80_columns_the_window_and_what_failed_are_seen() {
+    let mut run = expecting(Some("earlier restore"), Some(1_800_000));
+    run.start(0).wait(2_467_000).finish(0, 0, 0, 2_467_000);
+    run.push(What::JobFailed {
+        job: JobId(7),
+        failure: recorded::failure().into(),
+    });
+    run.start(1);
+    let lines = picture(&state(&run), size(), Style { color: false });
+    for (line, part) in lines.iter().zip(lines.iter().skip(1)) {
+        assert!(line.chars().count() < 80 && part.chars().count() < 80);
+    }
+    let drawn = lines.join("\n");
+    for seen in ["1 failed", "BEYOND THE WINDOW by ", "(earlier restore: "] {
+        assert!(drawn.contains(seen), "{seen}: {drawn}");
+    }
+    insta::assert_snapshot!(drawn);
+}
+
 /// A job that goes on and on is not over, and one that is expected of nobody does no harm.
 #[test]
 fn what_outlives_its_time_is_still_to_come() {
@@ -531,9 +575,18 @@ fn what_outlives_its_time_is_still_to_come() {
     let drawn = picture(&state(&run), size(), Style { color: false }).join("\n");
     assert!(drawn.contains("6.0 × the rehearsal"), "{drawn}");
     match state(&run).estimate() {
-        Estimate::Left(ms) => assert!(ms < 10_000, "{ms}"),
+        Estimate::Left(ms) => assert!((6_000..10_000).contains(&ms), "{ms}"),
         other => panic!("{other:?}"),
     }
+    // Two hours later it is no nearer to its end than it has shown.
+    run.wait(7_200_000);
+    run.push(What::StepStarted {
+        step: "waiting".to_owned(),
+    });
+    assert_eq!(
+        left(&run),
+        "99% in all · about 13 min left (rehearsal: a few seconds)"
+    );
     let mut strange = measured(None);
     strange.push(What::Expected(Box::new(Expected {
         total_ms: Some(0),

@@ -111,7 +111,7 @@ async fn the_stock_tools_forget_one_thing(from: u32, to: u32) {
         !told.what.contains("empty") && !told.what.contains("deleted"),
         "{told:?}"
     );
-    let remedy = told.remedy.split_once(": ").expect("a statement").1;
+    let remedy = told.remedy.split_once('\n').expect("a statement").1;
     target.psql("shop", remedy);
     let found = findings(ours, theirs).await;
     assert_eq!(found, [], "after {remedy}");

@@ -122,6 +122,33 @@ fn a_run_that_could_not_begin_is_told_of_and_no_password_is_passed_on() {
     assert!(!environment.contains(SECRET), "{environment}");
 }
 
+/// Whatever option a password is in.
+#[test]
+fn no_password_of_any_connection_is_passed_on() {
+    let back = format!("--source-from-target=host=/nonexistent user=u password={SECRET}");
+    let run = unreachable(&["--follow", &back, "--on-fail", "env > environment"]);
+    let environment = fs::read_to_string(run.path("environment"));
+    let environment = environment.unwrap_or_else(|error| panic!("{error}: {run}"));
+    assert!(!environment.contains(SECRET), "{environment}");
+}
+
+/// The line that people copy, with a mail program that writes down what it is given.
+#[test]
+fn the_command_of_the_readme_wakes_somebody_up_whatever_failed() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"));
+    let readme = readme.expect("the README");
+    let mut lines = readme.lines();
+    let line = lines.find(|line| line.starts_with("pgconvoy move … --on-fail '"));
+    let command = line.and_then(|line| line.split_once("--on-fail '"));
+    let command = command.and_then(|(_, rest)| rest.strip_suffix('\''));
+    let command = command.expect("a command");
+    let with_mail = format!("mail() {{ echo \"$*\" > mailed; cat >> mailed; }}; {command}");
+    let run = unreachable(&["--on-fail", &with_mail]);
+    let mailed = fs::read_to_string(run.path("mailed"));
+    let mailed = mailed.unwrap_or_else(|error| panic!("{error}: {run}"));
+    assert_eq!(mailed, "-s pgconvoy: usage oncall@example.org\n");
+}
+
 #[test]
 fn a_command_that_fails_is_a_warning_with_what_it_said() {
     let run = unreachable(&["--on-finish", "echo no such pager >&2; exit 3"]);

@@ -128,6 +128,7 @@ impl Database {
             name: name.to_owned(),
             kind: 'f',
             validated: true,
+            enforced: true,
             on_partitioned: false,
             inherited: false,
             references: Some(public(references)),
@@ -286,12 +287,14 @@ fn server() -> ServerFacts {
         role: "postgres".to_owned(),
         superuser: true,
         in_recovery: false,
+        cancels_reads: false,
         encoding: "UTF8".to_owned(),
         block_size: BLOCK,
         shared_buffers: Bytes(1 << 30),
         maintenance_work_mem: Bytes(64 << 20),
         has_pgconvoy_schema: false,
         lock_slots: 1 << 20,
+        locks_per_session: 64,
         value_settings: Vec::new(),
     }
 }

@@ -6,6 +6,9 @@ select current_setting('server_version_num')::int4 as version,
        current_user::text as role,
        r.rolsuper as superuser,
        pg_catalog.pg_is_in_recovery() as in_recovery,
+       pg_catalog.pg_is_in_recovery()
+         and current_setting('hot_standby_feedback') = 'off'
+         and current_setting('max_standby_streaming_delay') <> '-1' as cancels_reads,
        pg_catalog.pg_encoding_to_char(d.encoding)::text as encoding,
        current_setting('block_size')::int4 as block_size,
        (select setting::int8 * 8192 from pg_catalog.pg_settings where name = 'shared_buffers') as shared_buffers_bytes,
@@ -15,6 +18,7 @@ select current_setting('server_version_num')::int4 as version,
         from pg_catalog.pg_settings s
         cross join lateral (values (1, s.name::text), (2, coalesce(s.reset_val, '')::text)) v(place, word)
         where s.name in ('DateStyle', 'IntervalStyle', 'TimeZone', 'bytea_output', 'extra_float_digits', 'lc_monetary', 'xmloption')) as value_settings,
+       current_setting('max_locks_per_transaction')::int8 as locks_per_session,
        current_setting('max_locks_per_transaction')::int8
          * (current_setting('max_connections')::int8 + current_setting('max_prepared_transactions')::int8) as lock_slots
 from pg_catalog.pg_database d

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::orphans::FOREIGN_KEYS;
 use super::queries::VersionedQuery;
 use super::sessions::{BarringLock, Holder, barring_locks};
-use crate::model::{Bytes, Oid};
+use crate::model::{Bytes, Oid, QualifiedName};
 use crate::pg::{Answer, PgError, Query, Session};
 
 macro_rules! queries {
@@ -59,8 +59,8 @@ pub struct Circumstances {
     pub state: DatabaseState,
     /// Other databases of the server, with their sizes where we may ask for them.
     pub other_databases: Vec<(String, Option<Bytes>)>,
-    /// Collations of the system, and whether the database uses them.
-    pub collations: Vec<(String, bool)>,
+    /// Collations of the system, one for each use.
+    pub collations: Vec<SystemCollation>,
     /// Large objects that the connected role may not read: how many, and some of them.
     pub unreadable_large_objects: (u64, Vec<Oid>),
     /// What the server refused to tell, and why.
@@ -117,6 +117,17 @@ pub struct Prepared {
     pub role: String,
     /// How long ago it was prepared.
     pub seconds: u64,
+}
+
+/// A collation that the operating system or ICU gives, and not a dump.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SystemCollation {
+    /// Its name.
+    pub name: String,
+    /// The only encoding that it is for; none if it is for all.
+    pub encoding: Option<String>,
+    /// A table, view or type that uses it.
+    pub used_by: Option<QualifiedName>,
 }
 
 /// A replication slot.
@@ -218,9 +229,7 @@ impl Circumstances {
                 })
                 .await?,
             collations: asking
-                .rows("collations", &COLLATIONS, |row| {
-                    Ok((row.get("name")?, row.get("used")?))
-                })
+                .rows("collations", &COLLATIONS, SystemCollation::from_answer)
                 .await?,
             unreadable_large_objects: asking
                 .row("large objects", &UNREADABLE_LARGE_OBJECTS, |row| {
@@ -341,6 +350,20 @@ impl Guest {
             in_transaction: row.get("in_transaction")?,
             transaction_seconds: row.count("transaction_seconds")?,
             has_written: row.get("has_written")?,
+        })
+    }
+}
+
+impl SystemCollation {
+    fn from_answer(row: &Answer) -> Result<Self, PgError> {
+        let schema = row.get::<Option<String>>("schema")?;
+        let object = row.get::<Option<String>>("object")?;
+        Ok(Self {
+            name: row.get("name")?,
+            encoding: row.get("encoding")?,
+            used_by: schema
+                .zip(object)
+                .map(|(schema, object)| QualifiedName::new(schema, object)),
         })
     }
 }

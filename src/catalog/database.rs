@@ -78,12 +78,13 @@ pub struct DatabaseSetting {
     pub value: String,
 }
 
+/// `role: name`: its value may be a secret.
 impl fmt::Display for DatabaseSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(role) = &self.role {
             write!(f, "{}: ", quote_ident(role))?;
         }
-        write!(f, "{}={}", self.name, self.value)
+        f.write_str(&self.name)
     }
 }
 
@@ -167,10 +168,11 @@ async fn database_grants(session: &Session) -> Result<Vec<DatabaseGrant>, PgErro
         .collect()
 }
 
-/// Settings of the connected database, and of roles in it, as a person reads them: `role: name=value`.
-pub async fn database_settings(session: &Session) -> Result<Vec<String>, PgError> {
-    let settings = settings(session).await?;
-    Ok(settings.iter().map(ToString::to_string).collect())
+/// Settings of one database, and of roles in it, that the other one has not, or has otherwise: `role: name`, or `name`.
+pub async fn settings_lacking(source: &Session, target: &Session) -> Result<Vec<String>, PgError> {
+    let (ours, theirs) = tokio::try_join!(biased; settings(source), settings(target))?;
+    let lacking = ours.iter().filter(|one| !theirs.contains(one));
+    Ok(lacking.map(ToString::to_string).collect())
 }
 
 async fn settings(session: &Session) -> Result<Vec<DatabaseSetting>, PgError> {

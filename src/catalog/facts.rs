@@ -24,6 +24,8 @@ pub struct ServerFacts {
     pub superuser: bool,
     /// Whether the server is a standby.
     pub in_recovery: bool,
+    /// Whether what it replays may cancel a long read: not if it waits for reads, or has its primary keep what they need.
+    pub cancels_reads: bool,
     /// Database encoding, as `pg_encoding_to_char` names it.
     pub encoding: String,
     /// Bytes per block, 8192 unless compiled otherwise.
@@ -36,11 +38,20 @@ pub struct ServerFacts {
     pub has_pgconvoy_schema: bool,
     /// How many relation locks the shared lock table is laid out for.
     pub lock_slots: u64,
+    /// Of these, those of one session: `max_locks_per_transaction`.
+    pub locks_per_session: u64,
     /// What [`VALUE_SETTINGS`](crate::pg::VALUE_SETTINGS) are in a session of this role that does not pin them, by name.
     pub value_settings: Vec<(String, String)>,
 }
 
 impl ServerFacts {
+    /// What `max_locks_per_transaction` has to be for so many locks at a time, if it is too small.
+    pub fn locks_setting_for(&self, locks: u64) -> Option<u64> {
+        let sessions = self.lock_slots / self.locks_per_session.max(1);
+        let too_few = self.lock_slots > 0 && locks > self.lock_slots;
+        too_few.then(|| locks.div_ceil(sessions.max(1)).max(64))
+    }
+
     /// What a query is run with whose result is stored on `target`: as sessions of this server have it, since `date_trunc`, for example,
     /// goes by the time zone. Names of locales are a machine's own.
     pub fn settings_of_queries(&self, target: &Self) -> Vec<(String, String)> {
@@ -192,6 +203,8 @@ pub struct Constraint {
     pub kind: char,
     /// `convalidated`.
     pub validated: bool,
+    /// `conenforced` (18+): one that is not can neither be violated nor validated.
+    pub enforced: bool,
     /// On a partitioned table.
     pub on_partitioned: bool,
     /// Made by a constraint of the partitioned parent.
@@ -319,6 +332,9 @@ pub struct TargetFacts {
     pub tablespaces: Vec<String>,
     /// Extensions that can be created.
     pub extensions: Vec<Extension>,
+    /// Those of them that only a superuser can create, as far as the server says so.
+    #[serde(default)]
+    pub superuser_extensions: Vec<String>,
     /// Extensions that are there already.
     pub installed: Vec<Extension>,
     /// Privileges that the connected role lacks to create things, as GRANT names them.

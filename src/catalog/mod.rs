@@ -20,11 +20,11 @@ mod types;
 
 pub use circumstances::{
     CIRCUMSTANCES_QUERIES, Circumstances, Connections, DatabaseState, Guest, LogConsumers,
-    Prepared, Pulse, Setting, Slot,
+    Prepared, Pulse, Setting, Slot, SystemCollation,
 };
 pub use database::{
     DatabaseFacts, DatabaseGrant, DatabaseSetting, Droppable, LocaleProvider, MissingDefault,
-    database_facts, database_settings, droppable, missing_defaults, subscriptions,
+    database_facts, droppable, missing_defaults, settings_lacking, subscriptions,
 };
 pub use decoded::{decoded_names, decoded_texts};
 pub use facts::{

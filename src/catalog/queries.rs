@@ -61,6 +61,7 @@ queries! {
     ROLES = "roles.sql";
     TABLESPACES = "tablespaces.sql";
     AVAILABLE_EXTENSIONS = "extensions.sql";
+    SUPERUSER_EXTENSIONS = "superuser_extensions.sql";
     INSTALLED_EXTENSIONS = "installed_extensions.sql";
     ACTIVITY = "activity.sql";
     DATABASE = "database.sql";

@@ -113,10 +113,19 @@ pub async fn target_facts(session: &Session) -> Result<TargetFacts, PgError> {
         holdings,
         roles,
         tablespaces,
+        superuser_extensions: superuser_extensions(session).await?,
         extensions,
         installed,
         missing_privileges,
     })
+}
+
+/// A server with a damaged extension among those that it could create refuses to list their versions: then nothing is known.
+async fn superuser_extensions(session: &Session) -> Result<Vec<String>, PgError> {
+    match names(session, &queries::SUPERUSER_EXTENSIONS).await {
+        Err(error) if error.code().is_some() && !error.is_lost_connection() => Ok(Vec::new()),
+        listed => listed,
+    }
 }
 
 /// Tables that may be read, with their OIDs.
@@ -248,6 +257,7 @@ pub async fn constraints(session: &Session) -> Result<Vec<Constraint>, PgError> 
             name: row.get("name")?,
             kind: row.char("kind")?,
             validated: row.get("validated")?,
+            enforced: row.get("enforced")?,
             on_partitioned: row.get("on_partitioned")?,
             inherited: row.get("inherited")?,
             references,

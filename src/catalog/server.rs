@@ -21,12 +21,14 @@ pub async fn server_facts(session: &Session) -> Result<ServerFacts, PgError> {
         role: row.get("role")?,
         superuser: row.get("superuser")?,
         in_recovery: row.get("in_recovery")?,
+        cancels_reads: row.get("cancels_reads")?,
         encoding: row.get("encoding")?,
         block_size: u64::try_from(row.get::<i32>("block_size")?).unwrap_or(8192),
         shared_buffers: row.bytes("shared_buffers_bytes")?,
         maintenance_work_mem: row.bytes("maintenance_work_mem_bytes")?,
         has_pgconvoy_schema: row.get("has_pgconvoy_schema")?,
         lock_slots: row.count("lock_slots")?,
+        locks_per_session: row.count("locks_per_session")?,
         value_settings: pairs(row.get("value_settings")?),
     })
 }

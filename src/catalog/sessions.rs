@@ -44,9 +44,26 @@ impl Holder {
             kind: text("kind")?,
             state: text("state")?,
             seconds: row.count("seconds")?,
-            query: text("query")?,
+            query: text("query")?.map(without_password),
             held: text("held")?,
         })
+    }
+}
+
+/// Other people's statements are shown whole, and kept; not those that set a password.
+fn without_password(query: String) -> String {
+    let lower = query.to_lowercase();
+    let has = |word: &str| {
+        lower
+            .split(|c: char| !c.is_alphanumeric())
+            .any(|one| one == word)
+    };
+    let sets = has("password") && (has("create") || has("alter"));
+    let of_somebody = ["role", "user", "group", "subscription", "server"];
+    if sets && of_somebody.into_iter().any(has) {
+        "(a statement with a password)".to_owned()
+    } else {
+        query
     }
 }
 
@@ -228,18 +245,55 @@ impl fmt::Display for LockTable {
     }
 }
 
-/// A length of time in its largest unit: `40 s`, `12 min`, `3 h`.
+/// A length of time in its largest unit, of which a part matters: `40 s`, `12 min`, `3 h`, `3 h 05 min`.
 pub fn how_long(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        _ => format!("{} h", seconds / 3600),
+    match (seconds, seconds / 60 % 60) {
+        (0..120, _) => format!("{seconds} s"),
+        (120..7200, _) => format!("{} min", seconds / 60),
+        (_, 0) => format!("{} h", seconds / 3600),
+        (_, minutes) => format!("{} h {minutes:02} min", seconds / 3600),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_statement_that_sets_a_password_is_not_shown() {
+        for (query, shown) in [
+            ("ALTER ROLE bob PASSWORD 'hunter2'", false),
+            ("create user\nbob with encrypted password 'hunter2'", false),
+            (
+                "create user mapping for bob server far options (password 'hunter2')",
+                false,
+            ),
+            (
+                "create subscription s connection 'password=hunter2' publication p",
+                false,
+            ),
+            ("update users set password = null", true),
+            ("alter table users drop column name", true),
+        ] {
+            let said = without_password(query.to_owned());
+            assert_eq!(said == query, shown, "{said}");
+            assert!(shown || !said.contains("hunter2"), "{said}");
+        }
+    }
+
+    #[test]
+    fn of_hours_the_minutes_are_told_as_well() {
+        for (seconds, told) in [
+            (119, "119 s"),
+            (7_199, "119 min"),
+            (7_200, "2 h"),
+            (10_740, "2 h 59 min"),
+            (10_805, "3 h"),
+            (11_100, "3 h 05 min"),
+        ] {
+            assert_eq!(how_long(seconds), told);
+        }
+    }
 
     #[test]
     fn the_room_for_locks_is_worded_with_what_is_needed() {

@@ -17,7 +17,7 @@ use super::run_dir::Look;
 use crate::event::{Emit, Expected, ExpectedJob, What};
 use crate::failure::Failure;
 use crate::plan::Plan;
-use crate::progress::{Baseline, Measured};
+use crate::progress::{Baseline, Measured, Planned};
 use crate::report::recorded;
 
 /// What to expect.
@@ -125,7 +125,7 @@ impl Expectations {
     /// What is expected of a plan: by the earlier run, or else by the plan's own costs.
     pub fn of(&self, plan: &Plan) -> Expected {
         let expected = match &self.baseline {
-            Some((baseline, dir)) => baseline.expect(&plan.announced(), plan.workers, dir.clone()),
+            Some((baseline, dir)) => by_baseline(plan, (baseline, dir)),
             None => by_costs(plan),
         };
         Expected {
@@ -133,6 +133,17 @@ impl Expectations {
             ..expected
         }
     }
+}
+
+fn by_baseline(plan: &Plan, (baseline, dir): (&Baseline, &str)) -> Expected {
+    let costs = plan.jobs.iter().map(|job| (job.id, job.cost / 1000));
+    let planned = Planned {
+        jobs: &plan.announced(),
+        costs_ms: &costs.collect(),
+        workers: plan.workers,
+        verify: plan.verify,
+    };
+    baseline.expect(planned, dir.to_owned())
 }
 
 /// By rough rates: the run itself will soon show how far they are off.

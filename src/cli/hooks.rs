@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::output::style_of_stderr;
-use super::secrets::{SCHEMA_PASSWORD, SOURCE_PASSWORD, TARGET_PASSWORD};
+use super::secrets::OPTIONS;
 use crate::model::ExitStatus;
 use crate::pg::hook::Hook;
 use crate::progress::words;
@@ -18,14 +18,11 @@ use crate::progress::words;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Variables that hold a password, or may: a connection string can have one in it.
-const WITHHELD: [&str; 7] = [
+const CONNECTIONS: [&str; 4] = [
     "PGPASSWORD",
     "PGSSLPASSWORD",
     "PGCONVOY_SOURCE",
     "PGCONVOY_TARGET",
-    SOURCE_PASSWORD,
-    TARGET_PASSWORD,
-    SCHEMA_PASSWORD,
 ];
 
 /// What is to be run when a run has ended.
@@ -46,13 +43,14 @@ impl Hooks {
             ("--on-finish", self.on_finish.as_ref()),
             ("--on-fail", on_fail),
         ];
+        let withheld = withheld();
         for (option, command) in due {
             if let Some(command) = command {
                 let variables = variables(status, run_dir);
                 let hook = Hook {
                     command,
                     variables: &variables,
-                    withheld: &WITHHELD,
+                    withheld: &withheld,
                     limit: LIMIT,
                 };
                 if let Err(error) = hook.run().await {
@@ -66,6 +64,11 @@ impl Hooks {
     }
 }
 
+fn withheld() -> Vec<&'static str> {
+    let hidden = OPTIONS.map(|(_, variable)| variable);
+    [&CONNECTIONS[..], &hidden].concat()
+}
+
 fn variables(status: ExitStatus, run_dir: Option<&Path>) -> [(&'static str, OsString); 4] {
     let absolute = run_dir.map(|dir| std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()));
     let report = absolute.as_ref().map(|dir| dir.join("report.json"));
@@ -75,4 +78,19 @@ fn variables(status: ExitStatus, run_dir: Option<&Path>) -> [(&'static str, OsSt
         ("PGCONVOY_RUN_DIR", absolute.unwrap_or_default().into()),
         ("PGCONVOY_REPORT", report.unwrap_or_default().into()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of an option that is new as well.
+    #[test]
+    fn no_variable_of_a_connection_is_handed_on() {
+        let withheld = withheld();
+        for (option, variable) in OPTIONS {
+            assert!(withheld.contains(&variable), "{option}");
+        }
+        assert!(withheld.contains(&"PGPASSWORD"));
+    }
 }

@@ -72,7 +72,7 @@ pub struct Seen {
     new_database: Option<NewDatabase>,
 }
 
-/// What the roles on both sides may not read and may become, what is set on the source, and what is to be created.
+/// What the roles on both sides may not read and may become, what is set on the source alone, and what is to be created.
 type Rest = (
     Vec<QualifiedName>,
     Vec<String>,
@@ -266,7 +266,7 @@ impl Road {
         let (unreadable, settings, roles) = tokio::try_join!(
             biased;
             catalog::unreadable(source),
-            catalog::database_settings(source),
+            catalog::settings_lacking(source, &self.target.session),
             catalog::assumable_roles(&self.target.session),
         )?;
         let new_database = self.new_database(requested).await?;

@@ -89,6 +89,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::failure::{Failure, FailureKind};
 use crate::model::{ExitStatus, Side};
 use crate::pg::detached::leave_terminal;
+use crate::progress::words;
 
 pub use move_database::MoveArgs;
 
@@ -257,6 +258,7 @@ fn print_failure(failure: &Failure) {
     } else {
         "error:"
     };
+    let text = words::harmless(&failure.to_string());
     // The terminal may be gone, and then nobody is left to tell.
-    let _ = writeln!(std::io::stderr(), "{} {failure}", style.bad(word));
+    let _ = writeln!(std::io::stderr(), "{} {text}", style.bad(word));
 }

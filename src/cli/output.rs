@@ -31,7 +31,7 @@ use crate::execute::{Cause, Stop};
 use crate::failure::{Failure, FailureKind};
 use crate::fault;
 use crate::model::{ExitStatus, JobId, run_command};
-use crate::progress::{Display, DisplayOptions, Style, Verbosity};
+use crate::progress::{Display, DisplayOptions, Style, Verbosity, words};
 use crate::report::course::CourseBuilder;
 use crate::report::terminal::{View, render, resume_command};
 use crate::report::{Conclusion, Ending, Report, ReportBuilder, conclude, json, recorded};
@@ -325,8 +325,9 @@ impl Listener {
                 _ => "error:",
             };
             let word = self.style().bad(word);
+            let text = words::harmless(&failure.to_string());
             // Nobody is left to tell if stderr is gone.
-            let _ = writeln!(io::stderr(), "{word} {failure}\n");
+            let _ = writeln!(io::stderr(), "{word} {text}\n");
         }
     }
 

@@ -5,16 +5,18 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::arguments::{ConnectionArgs, LeaveOutArgs, SelectionArgs, SpeedArgs, VerifyArgs};
+use super::arguments::{
+    ConnectionArgs, LeaveOutArgs, SelectionArgs, SkipArgs, SpeedArgs, VerifyArgs,
+};
 use super::expect::ExpectArgs;
 use super::inspect::{Inspection, Road};
 use super::output::style_of_stderr;
 use super::requested::{Requested, Sizes};
 use crate::failure::Failure;
-use crate::model::{ExitStatus, Severity};
+use crate::model::ExitStatus;
 use crate::plan::Left;
 use crate::preflight;
-use crate::progress::{Measured, Size};
+use crate::progress::{Measured, Size, finding_lines};
 use crate::report::plan::{OnPaper, WithWorkers, render};
 use crate::report::timetable;
 
@@ -27,6 +29,23 @@ pub struct PlanArgs {
     /// Source and target.
     #[command(flatten)]
     pub connection: ConnectionArgs,
+
+    /// As with move: the target database is to be created
+    #[arg(long, help_heading = "Connections")]
+    pub create: bool,
+
+    /// As with move: the target database of this name is to be emptied first
+    #[arg(
+        long,
+        value_name = "NAME",
+        help_heading = "Connections",
+        conflicts_with = "create"
+    )]
+    pub overwrite: Option<String>,
+
+    /// What is passed over.
+    #[command(flatten)]
+    pub skip: SkipArgs,
 
     /// Which objects.
     #[command(flatten)]
@@ -73,23 +92,20 @@ impl PlanArgs {
     pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
         let expectations = self.expect.resolve(Measured::Move)?;
         let mut requested = Requested::new(&self.connection, &self.selection, &self.leave_out)?;
+        requested.create = self.create;
+        requested.overwrite.clone_from(&self.overwrite);
+        requested.skip_checks.clone_from(&self.skip.skip_check);
         requested.jobs = self.speed.jobs();
         requested.verify = self.verify.level();
+        requested.only_reads = true;
         let road = Road::connect(&requested).await?;
         let target_facts = road.view_target(&requested).await?;
         let inspection = Box::pin(road.inspect(requested, target_facts)).await?;
         let findings = inspection.findings();
-        let style = style_of_stderr();
         for finding in &findings {
-            let word = match finding.severity {
-                Severity::Blocker => style.bad("no-go:"),
-                Severity::Warning => style.warning("warning:"),
-                Severity::Note => "note:".to_owned(),
-            };
-            eprintln!(
-                "{word} {} [{}]\n  what to do: {}",
-                finding.what, finding.rule, finding.remedy
-            );
+            let lines = finding_lines(finding, true, style_of_stderr());
+            // Nobody is left to tell if stderr is gone.
+            let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
         }
         let plan = inspection.plan(self.speed.sizes(), Left::default())?;
         let slots = plan.timetable()?;

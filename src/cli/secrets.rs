@@ -22,7 +22,8 @@ pub const SOURCE_FROM_TARGET_PASSWORD: &str = "PGCONVOY_SOURCE_FROM_TARGET_PASSW
 /// Where a password from `--target-from-source` goes.
 pub const TARGET_FROM_SOURCE_PASSWORD: &str = "PGCONVOY_TARGET_FROM_SOURCE_PASSWORD";
 
-const OPTIONS: [(&str, &str); 5] = [
+/// Options that take a connection string, and where a password goes that is in one.
+pub const OPTIONS: [(&str, &str); 5] = [
     ("--source", SOURCE_PASSWORD),
     ("--target", TARGET_PASSWORD),
     ("--schema-from", SCHEMA_PASSWORD),

@@ -26,8 +26,22 @@ pub struct Finding {
     /// What it was found by, one fact a line, where that is more than fits into the sentence.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<String>,
-    /// What to do about it: SQL to paste, a flag to give.
+    /// What to do about it: a sentence. Below it, if there is anything to paste, is nothing but that, a statement a line, which is
+    /// never wrapped.
     pub remedy: String,
+}
+
+/// A remedy with something to paste: a sentence that says where, and statements that run as they stand.
+pub fn to_paste(sentence: &str, statements: impl IntoIterator<Item = String>) -> String {
+    let lines = std::iter::once(sentence.to_owned()).chain(statements);
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The other way, below a statement that is to be pasted: whoever wants it takes the dashes away. `None` if something in it would
+/// end the comment, as a name with a line end does.
+pub fn or_instead(statement: &str) -> Option<String> {
+    let ends = |char: char| matches!(char, '\n' | '\r');
+    (!statement.contains(ends)).then(|| format!("-- or, instead: {statement}"))
 }
 
 impl Finding {
@@ -38,5 +52,19 @@ impl Finding {
             evidence: evidence.into_iter().collect(),
             ..self
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_other_way_is_a_comment_as_a_whole_or_not_there() {
+        let or = or_instead("DROP INDEX \"i\";");
+        assert_eq!(or.as_deref(), Some("-- or, instead: DROP INDEX \"i\";"));
+        assert_eq!(or_instead("DROP INDEX \"i\nDROP TABLE t;\";"), None);
+        let remedy = to_paste("On the target:", ["A;".to_owned(), "B;".to_owned()]);
+        assert_eq!(remedy, "On the target:\nA;\nB;");
     }
 }

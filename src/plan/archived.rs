@@ -96,12 +96,14 @@ fn server(toc: &Toc, data: &ArchiveData) -> ServerFacts {
         role: String::new(),
         superuser: false,
         in_recovery: false,
+        cancels_reads: false,
         encoding: data.encoding.clone(),
         block_size: 8192,
         shared_buffers: Bytes(0),
         maintenance_work_mem: Bytes(0),
         has_pgconvoy_schema: false,
         lock_slots: 0,
+        locks_per_session: 0,
         value_settings: Vec::new(),
     }
 }
@@ -346,6 +348,7 @@ impl<'a> Reading<'a> {
                 name: name.strip_prefix(' ')?.to_owned(),
                 kind: 'f',
                 validated: !definition.ends_with(b"NOT VALID;"),
+                enforced: true,
                 on_partitioned: self.partitioned.contains(&table),
                 inherited: false,
                 references_partitioned: self.partitioned.contains(&references),

@@ -1,8 +1,10 @@
 //! Who else is at work, on the source and on the target, and what could end the snapshot.
 
+use std::collections::BTreeSet;
+
 use super::{CheckFacts, blocker, finding, note, warning};
 use crate::catalog::{Guest, how_long};
-use crate::model::{Finding, Rows, Severity, quote_ident, quote_literal};
+use crate::model::{Finding, Rows, Severity, or_instead, quote_ident, quote_literal, to_paste};
 
 /// A transaction that is open for so long is not about to end.
 const LONG_TRANSACTION_S: u64 = 60;
@@ -37,7 +39,10 @@ fn locked(facts: &CheckFacts<'_>) -> Option<Finding> {
         blocker(
             "source-locked",
             "somebody has locked tables of the source against everybody who reads".to_owned(),
-            "Wait for it to end, or end the session on the source: SELECT pg_terminate_backend(PID);",
+            to_paste(
+                "Wait for it to end, or end the session, on the source:",
+                end_each(locks.iter().map(|lock| lock.holder.pid)),
+            ),
         )
         .with_evidence(locks.iter().map(ToString::to_string))
     })
@@ -93,10 +98,27 @@ fn open_transactions(facts: &CheckFacts<'_>) -> Option<Finding> {
             "transactions are open on the source: what they commit after a move's snapshot is not in the copy, and a lock \
              that one of them takes can keep the move waiting"
                 .to_owned(),
-            "Let them end before the move, or end them on the source: SELECT pg_terminate_backend(PID);",
+            to_paste(
+                "Let them end before the move, or end them, on the source:",
+                end_each(open.iter().map(|guest| guest.holder.pid)),
+            ),
         )
         .with_evidence(some(shown))
     })
+}
+
+/// Ends sessions; a prepared transaction has none.
+fn end_each(pids: impl Iterator<Item = i32>) -> Option<String> {
+    let pids: BTreeSet<i32> = pids.filter(|pid| *pid != 0).collect();
+    let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
+    match pids.as_slice() {
+        [] => None,
+        [one] => Some(format!("SELECT pg_terminate_backend({one});")),
+        all => Some(format!(
+            "SELECT pg_terminate_backend(pid) FROM unnest(ARRAY[{}]) AS pid;",
+            all.join(", ")
+        )),
+    }
 }
 
 /// Whoever may not see what others do cannot be told.
@@ -113,8 +135,9 @@ fn hidden_sessions(facts: &CheckFacts<'_>) -> Option<Finding> {
                 "role {role} may not see what {} of the other sessions on the source are doing",
                 Rows(hidden)
             ),
-            format!(
-                "On the source, to have open transactions named: GRANT pg_read_all_stats TO {role};"
+            to_paste(
+                "On the source, to have open transactions named:",
+                [format!("GRANT pg_read_all_stats TO {role};")],
             ),
         )
     })
@@ -122,21 +145,22 @@ fn hidden_sessions(facts: &CheckFacts<'_>) -> Option<Finding> {
 
 fn prepared(facts: &CheckFacts<'_>) -> Option<Finding> {
     let prepared = &facts.source.prepared;
-    let statements: Vec<String> = prepared
-        .iter()
-        .map(|one| {
-            let name = quote_literal(&one.name);
-            format!("COMMIT PREPARED {name}; -- or ROLLBACK PREPARED {name};")
-        })
-        .collect();
+    let statements = prepared.iter().flat_map(|one| {
+        let name = quote_literal(&one.name);
+        let commit = format!("COMMIT PREPARED {name};");
+        [
+            Some(commit),
+            or_instead(&format!("ROLLBACK PREPARED {name};")),
+        ]
+    });
     (!prepared.is_empty()).then(|| {
         warning(
             "source-prepared",
             "prepared transactions wait on the source: they hold their locks, and what they have written is not in the copy"
                 .to_owned(),
-            format!(
-                "Have the transaction manager finish them, or on the source:\n{}",
-                statements.join("\n")
+            to_paste(
+                "Have the transaction manager finish them, or on the source:",
+                statements.flatten(),
             ),
         )
         .with_evidence(prepared.iter().map(|one| {
@@ -165,8 +189,10 @@ fn age(facts: &CheckFacts<'_>) -> Option<Finding> {
             "the source has not frozen its oldest rows for long; while a move holds its snapshot it cannot, and at about 2.1 billion \
              it takes no more writes"
                 .to_owned(),
-            "On the source, before the move: VACUUM (FREEZE, VERBOSE); and find out what holds it up (old transactions, replication \
-             slots, prepared transactions).",
+            to_paste(
+                "Find out what holds it up (old transactions, replication slots, prepared transactions), and then, in the source database:",
+                ["VACUUM (FREEZE);".to_owned()],
+            ),
         )
         .with_evidence([format!(
             "age in transactions: {}; in multixacts: {}",
@@ -186,7 +212,10 @@ fn snapshot_expires(facts: &CheckFacts<'_>) -> Option<Finding> {
              with \"snapshot too old\"",
             how_long(after_ms / 1000)
         ),
-        "On the source: ALTER SYSTEM SET old_snapshot_threshold = -1; then restart it.",
+        to_paste(
+            "On the source, which then has to be restarted:",
+            ["ALTER SYSTEM SET old_snapshot_threshold = -1;".to_owned()],
+        ),
     ))
 }
 
@@ -323,7 +352,14 @@ mod tests {
         assert_eq!(rules(&found), ["source-locked", "source-prepared"]);
         assert_eq!(found[0].severity, Severity::Blocker);
         let remedy = &found[1].remedy;
-        assert!(remedy.contains("COMMIT PREPARED 'it''s';"), "{remedy}");
+        let lines: Vec<&str> = remedy.lines().skip(1).collect();
+        assert_eq!(
+            lines,
+            [
+                "COMMIT PREPARED 'it''s';",
+                "-- or, instead: ROLLBACK PREPARED 'it''s';"
+            ]
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{CheckFacts, blocker, note, warning};
 use crate::catalog::{Connections, Index};
-use crate::model::{Bytes, Finding, QualifiedName, Rows, Side};
+use crate::model::{Bytes, Finding, QualifiedName, Rows, Side, to_paste};
 
 /// Sessions of a move on each side besides its workers': questions, snapshot or claim, `pg_dump`, the keeper or the ledger.
 const BESIDE_WORKERS: u64 = 4;
@@ -136,8 +136,9 @@ fn connections(facts: &CheckFacts<'_>, side: Side) -> Option<Finding> {
 /// The proof describes the target with `pg_dump`, which locks every table in one transaction.
 fn locks(facts: &CheckFacts<'_>) -> Option<Finding> {
     let tables = facts.basis.source_facts.tables.len() as u64;
-    let slots = facts.basis.target.lock_slots;
-    (slots > 0 && tables.saturating_mul(2) > slots).then(|| {
+    let target = facts.basis.target;
+    let slots = target.lock_slots;
+    target.locks_setting_for(tables.saturating_mul(2)).map(|setting| {
         warning(
             "target-locks",
             format!(
@@ -145,7 +146,10 @@ fn locks(facts: &CheckFacts<'_>) -> Option<Finding> {
                 Rows(tables),
                 Rows(slots)
             ),
-            "Raise max_locks_per_transaction on the target, and restart it.",
+            to_paste(
+                "On the target, which then has to be restarted:",
+                [format!("ALTER SYSTEM SET max_locks_per_transaction = {setting};")],
+            ),
         )
     })
 }
@@ -162,7 +166,13 @@ fn temporary_files(facts: &CheckFacts<'_>) -> Option<Finding> {
                 largest.name.shown(),
                 largest.bytes
             ),
-            "On the target, for the time of the move: ALTER SYSTEM SET temp_file_limit = -1; SELECT pg_reload_conf();",
+            to_paste(
+                "On the target, for the time of the move:",
+                [
+                    "ALTER SYSTEM SET temp_file_limit = -1;".to_owned(),
+                    "SELECT pg_reload_conf();".to_owned(),
+                ],
+            ),
         )
     })
 }
@@ -173,13 +183,10 @@ fn log_kept(facts: &CheckFacts<'_>) -> Option<Finding> {
     let idle: Vec<_> = slots
         .filter(|slot| slot.keeps_log && !slot.active)
         .collect();
-    let drop: Vec<String> = idle
-        .iter()
-        .map(|slot| {
-            let name = crate::model::quote_literal(&slot.name);
-            format!("SELECT pg_drop_replication_slot({name});")
-        })
-        .collect();
+    let drop = idle.iter().map(|slot| {
+        let name = crate::model::quote_literal(&slot.name);
+        format!("SELECT pg_drop_replication_slot({name});")
+    });
     (!idle.is_empty()).then(|| {
         warning(
             "target-log-kept",
@@ -188,9 +195,9 @@ fn log_kept(facts: &CheckFacts<'_>) -> Option<Finding> {
                  stays on its disk",
                 Amounts::of(facts).total()
             ),
-            format!(
-                "Have their readers connect, or if they are of no use any more, on the target:\n{}",
-                drop.join("\n")
+            to_paste(
+                "Have their readers connect, or if they are of no use any more, on the target:",
+                drop,
             ),
         )
         .with_evidence(
@@ -230,7 +237,7 @@ fn disk(facts: &CheckFacts<'_>) -> Option<Finding> {
                 "the copy will take at most about {} on the target: what the source has, which may be bloated",
                 amounts.total()
             ),
-            "No server says how much room its disks have. Look on the target's machine: df -h $(psql -Atc 'SHOW data_directory')",
+            "No server says how much room its disks have. Look on the target's machine:\ndf -h \"$(psql -Atc 'SHOW data_directory')\"",
         )
         .with_evidence(evidence),
     )
@@ -322,7 +329,10 @@ mod tests {
     fn a_small_lock_table_on_the_target_is_warned_of() {
         let mut world = World::default();
         world.target.lock_slots = 1;
+        world.target.locks_per_session = 1;
         world.table("t");
-        assert_eq!(rules(&findings(&world.check_facts())), ["target-locks"]);
+        let found = findings(&world.check_facts());
+        assert_eq!(rules(&found), ["target-locks"]);
+        assert!(found[0].remedy.ends_with("max_locks_per_transaction = 64;"));
     }
 }

@@ -1,8 +1,10 @@
 //! What is damaged on the source, or not in force there, and comes to light only when it is built anew.
 
+use std::collections::BTreeSet;
+
 use super::{CheckFacts, blocker, listed, note, warning};
 use crate::catalog::{Constraint, Index, Orphan};
-use crate::model::{Finding, QualifiedName, Rows, quote_ident};
+use crate::model::{Finding, QualifiedName, Rows, or_instead, quote_ident, to_paste};
 
 pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
     [
@@ -18,7 +20,7 @@ pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
 }
 
 /// Files of relations that are missing or cut off: the server shows what is before them, and often says nothing.
-pub fn source_files(rows: Vec<String>, others: Vec<String>) -> Vec<Finding> {
+pub fn source_files(rows: Vec<String>, indexes: &[(QualifiedName, String)]) -> Vec<Finding> {
     let of_rows = (!rows.is_empty()).then(|| {
         blocker(
             "source-files",
@@ -30,16 +32,22 @@ pub fn source_files(rows: Vec<String>, others: Vec<String>) -> Vec<Finding> {
         )
         .with_evidence(rows)
     });
-    let of_others = (!others.is_empty()).then(|| {
+    let named: BTreeSet<&QualifiedName> = indexes.iter().map(|(name, _)| name).collect();
+    let rebuild = named.iter().map(|name| format!("REINDEX INDEX {name};"));
+    let of_indexes = (!indexes.is_empty()).then(|| {
         warning(
             "source-index-files",
             "files of indexes of the source are missing or cut off; no row is lost with them, but queries that use them fail"
                 .to_owned(),
-            "REINDEX INDEX, on the source; the target builds its own.",
+            to_paste("On the source; the target builds its own:", rebuild),
         )
-        .with_evidence(others)
+        .with_evidence(
+            indexes
+                .iter()
+                .map(|(name, what)| format!("{}: {what}", name.shown())),
+        )
     });
-    of_rows.into_iter().chain(of_others).collect()
+    of_rows.into_iter().chain(of_indexes).collect()
 }
 
 fn checksums(facts: &CheckFacts<'_>) -> Option<Finding> {
@@ -73,7 +81,11 @@ fn orphans(facts: &CheckFacts<'_>) -> Option<Finding> {
     if found.is_empty() {
         return None;
     }
-    let queries: Vec<String> = found.iter().map(|one| format!("{};", one.query)).collect();
+    let queries = found.iter().map(|one| format!("{};", one.query));
+    let remedy = to_paste(
+        "Mend or delete the rows on the source (or drop the key there, and add it again with NOT VALID). These find them:",
+        queries,
+    );
     let named = found.iter().map(|one| {
         format!(
             "{} of {}, to {}",
@@ -92,10 +104,7 @@ fn orphans(facts: &CheckFacts<'_>) -> Option<Finding> {
             "source-orphans",
             "rows of the source point to rows that are not there, although a foreign key says so: the target will refuse that key"
                 .to_owned(),
-            format!(
-                "These find the rows, to be mended or deleted on the source:\n{}\nor drop the key there, and add it again with NOT VALID.",
-                queries.join("\n")
-            ),
+            remedy,
         )
         .with_evidence(named.chain([looked_at])),
     )
@@ -133,13 +142,11 @@ fn invalid_indexes(facts: &CheckFacts<'_>) -> Option<Finding> {
     } else {
         ""
     };
-    let statements: Vec<String> = invalid
-        .iter()
-        .map(|index| {
-            let name = &index.name;
-            format!("REINDEX INDEX {concurrently}{name}; -- or DROP INDEX {name};")
-        })
-        .collect();
+    let statements = invalid.iter().flat_map(|index| {
+        let name = &index.name;
+        let rebuild = format!("REINDEX INDEX {concurrently}{name};");
+        [Some(rebuild), or_instead(&format!("DROP INDEX {name};"))]
+    });
     (!invalid.is_empty()).then(|| {
         warning(
             "indexes-invalid",
@@ -147,9 +154,9 @@ fn invalid_indexes(facts: &CheckFacts<'_>) -> Option<Finding> {
                 "indexes of the source are invalid, and will not be on the target: {}",
                 listed(invalid.iter().map(|index| index.name.shown()))
             ),
-            format!(
-                "If they are wanted, on the source (a unique one may turn out to have duplicates):\n{}",
-                statements.join("\n")
+            to_paste(
+                "If they are wanted, on the source (a unique one may turn out to have duplicates):",
+                statements.flatten(),
             ),
         )
     })
@@ -158,18 +165,17 @@ fn invalid_indexes(facts: &CheckFacts<'_>) -> Option<Finding> {
 fn not_validated(facts: &CheckFacts<'_>) -> Option<Finding> {
     let constraints = facts.basis.source_facts.constraints.iter();
     let open: Vec<&Constraint> = constraints
-        .filter(|one| !one.validated && !one.inherited && takes_part(facts, &one.table))
+        // One that is NOT ENFORCED (18+) is wanted so, and cannot be validated.
+        .filter(|one| !one.validated && one.enforced && !one.inherited)
+        .filter(|one| takes_part(facts, &one.table))
         .collect();
-    let statements: Vec<String> = open
-        .iter()
-        .map(|one| {
-            format!(
-                "ALTER TABLE {} VALIDATE CONSTRAINT {};",
-                one.table,
-                quote_ident(&one.name)
-            )
-        })
-        .collect();
+    let statements = open.iter().map(|one| {
+        format!(
+            "ALTER TABLE {} VALIDATE CONSTRAINT {};",
+            one.table,
+            quote_ident(&one.name)
+        )
+    });
     (!open.is_empty()).then(|| {
         let names = open
             .iter()
@@ -180,9 +186,9 @@ fn not_validated(facts: &CheckFacts<'_>) -> Option<Finding> {
                 "constraints of the source are NOT VALID, and will be so on the target: {}",
                 listed(names)
             ),
-            format!(
-                "To have them hold for all rows, on either side:\n{}",
-                statements.join("\n")
+            to_paste(
+                "To have them hold for all rows, on either side:",
+                statements,
             ),
         )
     })
@@ -197,15 +203,28 @@ mod tests {
 
     #[test]
     fn rows_that_may_be_missing_forbid_and_indexes_do_not() {
-        assert_eq!(source_files(Vec::new(), Vec::new()), []);
+        assert_eq!(source_files(Vec::new(), &[]), []);
         let one = || vec!["public.t: the file base/1/2.1 is missing".to_owned()];
-        let found = source_files(one(), one());
+        let index = || {
+            (
+                QualifiedName::new("public", "i"),
+                "the file 3 is missing".to_owned(),
+            )
+        };
+        let found = source_files(one(), &[index()]);
         assert_eq!(rules(&found), ["source-files", "source-index-files"]);
         assert_eq!(
             (found[0].severity, found[1].severity),
             (Severity::Blocker, Severity::Warning)
         );
         assert_eq!(found[0].evidence, one());
+        assert_eq!(found[1].evidence, ["public.i: the file 3 is missing"]);
+        assert!(
+            found[1]
+                .remedy
+                .ends_with("\nREINDEX INDEX \"public\".\"i\";"),
+            "{found:?}"
+        );
     }
 
     #[test]
@@ -229,11 +248,13 @@ mod tests {
         let found = findings(&world.check_facts());
         assert_eq!(rules(&found), ["indexes-invalid"]);
         assert!(found[0].what.ends_with(": public.bad"), "{found:?}");
-        assert!(
-            found[0]
-                .remedy
-                .contains("REINDEX INDEX CONCURRENTLY \"public\".\"bad\";"),
-            "{found:?}"
+        let lines: Vec<&str> = found[0].remedy.lines().skip(1).collect();
+        assert_eq!(
+            lines,
+            [
+                "REINDEX INDEX CONCURRENTLY \"public\".\"bad\";",
+                "-- or, instead: DROP INDEX \"public\".\"bad\";"
+            ]
         );
     }
 
@@ -245,6 +266,7 @@ mod tests {
             name: name.into(),
             kind: 'c',
             validated,
+            enforced: true,
             on_partitioned: false,
             inherited,
             references: None,
@@ -253,6 +275,10 @@ mod tests {
         world.source_facts.constraints = vec![
             constraint("holds", true, false),
             constraint("inherited", false, true),
+            Constraint {
+                enforced: false,
+                ..constraint("not_enforced", false, false)
+            },
         ];
         assert_eq!(findings(&world.check_facts()), []);
         let open = constraint("open", false, false);

@@ -23,6 +23,7 @@
 //! | `slow` | settings of the target that make the move slow, or keep it from ending |
 //! | `damage` | what is damaged or not in force on the source |
 //! | `not_carried` | what is in no dump |
+//! | `references` | foreign keys to what is left out |
 //! | `rights` | large objects and collations |
 //! | `window` | whether it fits into the time there is |
 //! | `skip` | blockers that the operator passes over |
@@ -38,6 +39,7 @@ mod damage;
 mod grantees;
 mod not_carried;
 mod offers;
+mod references;
 mod rights;
 mod roles;
 mod rows_only;
@@ -89,7 +91,8 @@ pub struct PreflightFacts<'a> {
     pub selective: bool,
     /// Tables and sequences of the source that the connected role may not read, wholly or row by row.
     pub unreadable: &'a [QualifiedName],
-    /// `ALTER DATABASE … SET` and `ALTER ROLE … IN DATABASE … SET` of the source, as `name=value`.
+    /// `ALTER DATABASE … SET` and `ALTER ROLE … IN DATABASE … SET` of the source that the target has not, by name alone: what
+    /// they are set to may be a secret.
     pub database_settings: &'a [String],
     /// Roles of the target to whom the connected role can give objects.
     pub assumable_roles: &'a [String],
@@ -149,6 +152,7 @@ pub fn further_findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
     findings.extend(capacity::findings(facts));
     findings.extend(slow::findings(facts));
     findings.extend(not_carried::findings(facts));
+    findings.extend(references::finding(facts));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::{CheckFacts, listed, note, warning};
 use crate::catalog::{DatabaseFacts, Slot};
-use crate::model::{Finding, Rows, quote_ident, quote_literal};
+use crate::model::{Finding, Rows, quote_ident, quote_literal, to_paste};
 
 pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
     [
@@ -44,8 +44,11 @@ fn privileges(database: &DatabaseFacts) -> BTreeSet<Privilege<'_>> {
 
 /// What would make the target's privileges the source's. The owner of the one is a grantee of the other at times.
 fn database_privileges(facts: &CheckFacts<'_>) -> Option<Finding> {
-    // A database that is created gets them.
+    // A database that is created gets them, and who leaves privileges out wants none.
     let target = facts.target_database?;
+    if facts.basis.restore.no_acl {
+        return None;
+    }
     let (ours, theirs) = (privileges(facts.source_database), privileges(target));
     let database = quote_ident(&target.name);
     let owner = target.owner.as_str();
@@ -71,9 +74,9 @@ fn database_privileges(facts: &CheckFacts<'_>) -> Option<Finding> {
             "database-privileges",
             "privileges on the source database itself are not moved, and the target's are others"
                 .to_owned(),
-            format!(
-                "On the target (move --create brings them along):\n{}",
-                statements.join("\n")
+            to_paste(
+                "On the target (move --create brings them along):",
+                statements,
             ),
         )
     })
@@ -82,13 +85,10 @@ fn database_privileges(facts: &CheckFacts<'_>) -> Option<Finding> {
 fn followers(facts: &CheckFacts<'_>) -> Option<Finding> {
     let slots = facts.source.slots.iter();
     let here: Vec<&Slot> = slots.filter(|slot| slot.logical && slot.here).collect();
-    let statements: Vec<String> = here
-        .iter()
-        .map(|slot| {
-            let name = quote_literal(&slot.name);
-            format!("SELECT pg_drop_replication_slot({name});")
-        })
-        .collect();
+    let statements = here.iter().map(|slot| {
+        let name = quote_literal(&slot.name);
+        format!("SELECT pg_drop_replication_slot({name});")
+    });
     (!here.is_empty()).then(|| {
         warning(
             "slots-left-behind",
@@ -96,10 +96,10 @@ fn followers(facts: &CheckFacts<'_>) -> Option<Finding> {
                 "logical replication slots follow the source database, and do not go along: {}",
                 listed(here.iter().map(|slot| &slot.name))
             ),
-            format!(
+            to_paste(
                 "Have their readers (subscriptions, change data capture) start anew from the target after the switch, and then drop \
-                 the slots on the source, which keep its write-ahead log:\n{}",
-                statements.join("\n")
+                 the slots on the source, which keep its write-ahead log:",
+                statements,
             ),
         )
         .with_evidence(here.iter().map(|slot| {
@@ -117,10 +117,17 @@ fn subscriptions(facts: &CheckFacts<'_>) -> Option<Finding> {
         .filter(|entry| entry.is("SUBSCRIPTION"))
         .map(crate::toc::Entry::tag_lossy)
         .collect();
-    let of_each = |statements: fn(&str) -> String| {
-        let statements = names.iter().map(|name| statements(&quote_ident(name)));
-        statements.collect::<Vec<_>>().join("\n")
-    };
+    let quoted = || names.iter().map(|name| quote_ident(name));
+    let disable = quoted().map(|name| format!("ALTER SUBSCRIPTION {name} DISABLE;"));
+    // The source is where this is pasted: what is for the target is not to run there.
+    let enable = quoted()
+        .map(|name| {
+            format!(
+                "ALTER SUBSCRIPTION {name} ENABLE; ALTER SUBSCRIPTION {name} REFRESH PUBLICATION WITH (copy_data = false);"
+            )
+        })
+        .filter(|statement| !statement.contains(['\n', '\r']))
+        .map(|statement| format!("-- on the target, after the move: {statement}"));
     (!names.is_empty()).then(|| {
         warning(
             "subscriptions-disabled",
@@ -128,12 +135,10 @@ fn subscriptions(facts: &CheckFacts<'_>) -> Option<Finding> {
                 "subscriptions arrive disabled, and what is published in the meantime is on the source only: {}",
                 listed(&names)
             ),
-            format!(
-                "Before the last move, on the source:\n{}\nand after it, on the target, which then goes on with the same slots:\n{}",
-                of_each(|name| format!("ALTER SUBSCRIPTION {name} DISABLE;")),
-                of_each(|name| format!(
-                    "ALTER SUBSCRIPTION {name} ENABLE; ALTER SUBSCRIPTION {name} REFRESH PUBLICATION WITH (copy_data = false);"
-                ))
+            to_paste(
+                "Before the last move, disable them on the source; enabled on the target after it, they go on with the same slots (what the \
+                 source had received and not yet confirmed comes again):",
+                disable.chain(enable),
             ),
         )
     })
@@ -213,6 +218,9 @@ mod tests {
                 "REVOKE TEMPORARY ON DATABASE \"shop\" FROM PUBLIC;",
             ]
         );
+        world.restore.no_acl = true;
+        assert_eq!(findings(&world.check_facts()), [], "they are not wanted");
+        world.restore.no_acl = false;
         let grants = world.source_database.grants.clone();
         world.target_database.grants = grants;
         assert_eq!(findings(&world.check_facts()), []);

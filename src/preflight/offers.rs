@@ -19,6 +19,16 @@ pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
     .collect()
 }
 
+/// The version that there is, or else the one that would be.
+fn versions<'a>(facts: &PreflightFacts<'a>) -> BTreeMap<&'a str, Option<&'a str>> {
+    let mut versions = offered(facts);
+    let installed = facts.target_facts.installed.iter();
+    // With --create, another database is looked at than will be there.
+    let installed = installed.filter(|_| !facts.create);
+    versions.extend(installed.map(|one| (one.name.as_str(), one.version.as_deref())));
+    versions
+}
+
 /// Extensions that will be created.
 fn wanted<'a>(facts: &PreflightFacts<'a>) -> BTreeSet<&'a str> {
     facts
@@ -64,7 +74,7 @@ fn extensions_missing(facts: &PreflightFacts<'_>) -> Option<Finding> {
 }
 
 fn extension_versions(facts: &PreflightFacts<'_>) -> Option<Finding> {
-    let offered = offered(facts);
+    let there = versions(facts);
     let wanted = wanted(facts);
     let different: Vec<String> = facts
         .source_facts
@@ -73,7 +83,7 @@ fn extension_versions(facts: &PreflightFacts<'_>) -> Option<Finding> {
         .filter(|extension| wanted.contains(extension.name.as_str()))
         .filter_map(|extension| {
             let here = extension.version.as_deref()?;
-            let there = (*offered.get(extension.name.as_str())?)?;
+            let there = (*there.get(extension.name.as_str())?)?;
             (here != there).then(|| format!("{} {here} (target: {there})", extension.name))
         })
         .collect();
@@ -138,10 +148,10 @@ fn settings_left_behind(facts: &PreflightFacts<'_>) -> Option<Finding> {
         warning(
             "database-settings",
             format!(
-                "the source database has settings of its own, which belong to the database itself and are not moved: {}",
+                "the source database has settings of its own that the target has not, and they are not moved: {}",
                 listed(facts.database_settings)
             ),
-            "Set them on the target with ALTER DATABASE … SET, or move with --create.",
+            "Set them on the target with ALTER DATABASE … SET (pg_db_role_setting on the source has their values), or move with --create.",
         )
     })
 }
@@ -184,6 +194,9 @@ mod tests {
             .extensions
             .push(extension("postgis", "3.3"));
         assert!(is_go(&findings(&world.facts())));
+        // What is installed there counts, whatever would be installed anew.
+        world.target_facts.installed = vec![extension("hstore", "1.8")];
+        assert_eq!(findings(&world.facts()), []);
     }
 
     #[test]
@@ -204,7 +217,7 @@ mod tests {
     fn another_encoding_and_settings_left_behind_are_warned_of_but_not_when_created_alike() {
         let mut world = World::default();
         world.source.encoding = "SQL_ASCII".into();
-        world.settings = vec!["work_mem=1GB".into()];
+        world.settings = vec!["work_mem".into()];
         let found = findings(&world.facts());
         assert_eq!(rules(&found), ["encoding-differs", "database-settings"]);
         assert!(

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::grantees::roles_in;
 use super::{PreflightFacts, blocker, listed};
-use crate::model::{Finding, quote_ident};
+use crate::model::{Finding, quote_ident, to_paste};
 use crate::toc::{Text, owner_statement};
 
 pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
@@ -97,18 +97,37 @@ fn missing(
         format!("{} ({})", quote_ident(role), parts.join("; "))
     });
     let what = format!("the target has no role {}", listed(described));
-    let statements: Vec<String> = missing
+    // Those of newer versions are there or not.
+    let (predefined, others): (Vec<&String>, Vec<&String>) = missing
         .iter()
-        .map(|role| format!("CREATE ROLE {};", quote_ident(role)))
-        .collect();
+        .copied()
+        .partition(|role| role.starts_with("pg_"));
+    let instead = "leave owners out with --no-owner, and grants with -x";
+    let reserved = if predefined.is_empty() {
+        String::new()
+    } else {
+        let theirs = listed(predefined.iter().map(|role| quote_ident(role)));
+        format!(
+            "Only newer versions have {theirs}: revoke what they were granted on the source, or {instead}."
+        )
+    };
+    let statements = others
+        .iter()
+        .map(|role| format!("CREATE ROLE {};", quote_ident(role)));
+    let create = to_paste(
+        &format!(
+            "Create them on the target (pg_dumpall --roles-only on the source has their attributes and memberships), or {instead}:"
+        ),
+        statements,
+    );
     Some(blocker(
         "roles-missing",
         what,
-        format!(
-            "Create them on the target (pg_dumpall --roles-only on the source has their attributes and memberships):\n{}\nor leave \
-             owners out with --no-owner, and grants with -x.",
-            statements.join("\n")
-        ),
+        match (predefined.is_empty(), others.is_empty()) {
+            (true, _) => create,
+            (false, true) => reserved,
+            (false, false) => format!("{reserved} {create}"),
+        },
     ))
 }
 
@@ -128,19 +147,18 @@ fn not_assumable(facts: &PreflightFacts<'_>, owners: &BTreeSet<String>) -> Optio
         return None;
     }
     let me = quote_ident(role);
-    let grants: Vec<String> = foreign
+    let grants = foreign
         .iter()
-        .map(|owner| format!("GRANT {} TO {me};", quote_ident(owner)))
-        .collect();
+        .map(|owner| format!("GRANT {} TO {me};", quote_ident(owner)));
     Some(blocker(
         "owners-not-assumable",
         format!(
             "role {me} is no superuser on the target and cannot give objects to {}",
             listed(foreign.iter().map(|owner| quote_ident(owner)))
         ),
-        format!(
-            "On the target:\n{}\nor leave owners out with --no-owner.",
-            grants.join("\n")
+        to_paste(
+            "Leave owners out with --no-owner, or, on the target:",
+            grants,
         ),
     ))
 }
@@ -181,6 +199,19 @@ mod tests {
             "{}",
             found[0].remedy
         );
+    }
+
+    #[test]
+    fn a_role_that_every_newer_server_has_cannot_be_created() {
+        let mut world = World::default();
+        world.entry("ACL", "TABLE t", "GRANT SELECT ON TABLE t TO pg_maintain;");
+        let found = findings(&world.facts());
+        assert_eq!(rules(&found), ["roles-missing"]);
+        assert!(!found[0].remedy.contains("CREATE ROLE"), "{found:?}");
+        world.entry("ACL", "TABLE t", "GRANT SELECT ON TABLE t TO bob;");
+        let found = findings(&world.facts());
+        let statements: Vec<&str> = found[0].remedy.lines().skip(1).collect();
+        assert_eq!(statements, ["CREATE ROLE \"bob\";"]);
     }
 
     #[test]

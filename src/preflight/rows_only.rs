@@ -398,6 +398,7 @@ mod tests {
             name: format!("{of}_{to}"),
             kind: 'f',
             validated: true,
+            enforced: true,
             on_partitioned: false,
             inherited: false,
             references: Some(QualifiedName::new("s", to)),

@@ -5,10 +5,16 @@
 
 use super::capacity::Amounts;
 use super::{CheckFacts, blocker, finding, note, warning};
-use crate::model::{Bytes, Finding, Rows, Severity};
+use crate::model::{Bytes, Finding, Rows, Severity, to_paste};
 
 /// So many checkpoints that nobody asked for are worth a word.
 const MANY_CHECKPOINTS: u64 = 4;
+
+/// Nobody is told to make room for more write-ahead log than this.
+const MOST_ADVISED: u64 = 64 << 30;
+
+/// After settings that need no restart.
+const RELOAD: &str = "SELECT pg_reload_conf();";
 
 pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
     [
@@ -31,12 +37,22 @@ fn synchronous_standbys(facts: &CheckFacts<'_>) -> Option<Finding> {
         return None;
     }
     let consumers = facts.target.log_consumers;
-    let remedy = "On the target, for the time of the move: ALTER SYSTEM SET synchronous_standby_names = ''; SELECT pg_reload_conf();";
-    let found = if consumers.synchronous == 0 && consumers.hidden == 0 {
+    let needed = standbys_needed(names);
+    let remedy = to_paste(
+        "On the target, for the time of the move:",
+        [
+            "ALTER SYSTEM SET synchronous_standby_names = '';".to_owned(),
+            RELOAD.to_owned(),
+        ],
+    );
+    let found = if consumers.synchronous < needed && consumers.hidden == 0 {
+        let (wanted, there) = (Rows(needed), Rows(consumers.synchronous));
         blocker(
             "target-synchronous-standbys",
-            "commits on the target wait for a synchronous standby, and none is connected: the move's last commit would wait for ever"
-                .to_owned(),
+            format!(
+                "commits on the target wait for synchronous standbys: they need {wanted}, and {there} are connected, so that the \
+                 move's last commit would wait for ever"
+            ),
             remedy,
         )
     } else {
@@ -48,6 +64,13 @@ fn synchronous_standbys(facts: &CheckFacts<'_>) -> Option<Finding> {
         )
     };
     Some(found.with_evidence([format!("synchronous_standby_names = '{names}'")]))
+}
+
+/// How many must confirm a commit: `a, b` is one, `2 (a, b, c)`, `FIRST 2 (…)` and `ANY 2 (…)` are two.
+fn standbys_needed(names: &str) -> u64 {
+    let number = names.split_once('(').map(|(before, _)| before);
+    let number = number.and_then(|before| before.split_whitespace().last());
+    number.and_then(|number| number.parse().ok()).unwrap_or(1)
 }
 
 fn archiver(facts: &CheckFacts<'_>) -> Option<Finding> {
@@ -70,8 +93,11 @@ fn archiver(facts: &CheckFacts<'_>) -> Option<Finding> {
         severity,
         "target-archiver",
         what.to_owned(),
-        "See to it that the archive has the room and the command works (SELECT * FROM pg_stat_archiver); or, on the target, until a \
-         first backup after the move: ALTER SYSTEM SET archive_mode = off; and a restart.",
+        to_paste(
+            "See to it that the archive has the room and the command works (pg_stat_archiver); or, until a first backup after the \
+             move, on the target, which then has to be restarted:",
+            ["ALTER SYSTEM SET archive_mode = off;".to_owned()],
+        ),
     );
     Some(found.with_evidence([format!(
         "the move writes about {}; the archiver has failed {} times",
@@ -89,9 +115,10 @@ fn checkpoints(facts: &CheckFacts<'_>) -> Option<Finding> {
     let max_wal_size = facts.target.amount("max_wal_size")?;
     let total = Amounts::of(facts).total();
     let forced = forced_checkpoints(total, max_wal_size);
-    // A third of the load between two checkpoints is enough.
-    let advised = (total.0 / 3).next_power_of_two().clamp(1 << 30, 64 << 30) >> 20;
-    (forced >= MANY_CHECKPOINTS).then(|| {
+    // With more than half of the load there are fewer than four: what is advised here is not complained of afterwards.
+    let enough = (total.0 / 2).saturating_add(1).next_power_of_two();
+    let advised = enough.clamp(1 << 30, MOST_ADVISED);
+    (forced >= MANY_CHECKPOINTS && max_wal_size < MOST_ADVISED).then(|| {
         warning(
             "target-checkpoints",
             format!(
@@ -100,9 +127,16 @@ fn checkpoints(facts: &CheckFacts<'_>) -> Option<Finding> {
                 Bytes(max_wal_size),
                 Rows(forced)
             ),
-            format!(
-                "On the target, if its disk has the room: ALTER SYSTEM SET max_wal_size = '{advised}MB'; ALTER SYSTEM SET \
-                 checkpoint_timeout = '30min'; SELECT pg_reload_conf();"
+            to_paste(
+                "On the target, if its disk has the room; what is in the comment takes it back after the move:",
+                [
+                    format!("ALTER SYSTEM SET max_wal_size = '{}MB';", advised >> 20),
+                    "ALTER SYSTEM SET checkpoint_timeout = '30min';".to_owned(),
+                    RELOAD.to_owned(),
+                    format!(
+                        "-- ALTER SYSTEM RESET max_wal_size; ALTER SYSTEM RESET checkpoint_timeout; {RELOAD}"
+                    ),
+                ],
             ),
         )
     })
@@ -125,8 +159,14 @@ fn logged(facts: &CheckFacts<'_>) -> Option<Finding> {
             format!(
                 "the target logs every row that is copied (wal_level = {level}), about {total}, and nobody reads that log"
             ),
-            "To do without, on the target for the time of the move: ALTER SYSTEM SET wal_level = minimal; ALTER SYSTEM SET \
-             max_wal_senders = 0; and a restart. Set both back before the first standby or base backup.",
+            to_paste(
+                "To do without, on the target for the time of the move, which then has to be restarted; set both back before the \
+                 first standby or base backup:",
+                [
+                    "ALTER SYSTEM SET wal_level = minimal;".to_owned(),
+                    "ALTER SYSTEM SET max_wal_senders = 0;".to_owned(),
+                ],
+            ),
         )
     })
 }
@@ -152,8 +192,8 @@ fn without_checksums(facts: &CheckFacts<'_>) -> Option<Finding> {
         note(
             "target-checksums",
             "the target has no data checksums: nobody would notice a disk that returns something else than was written".to_owned(),
-            "With the server stopped and the database still empty this takes seconds: pg_checksums --enable -D DATA_DIRECTORY (12 and \
-             later), or initdb --data-checksums.",
+            "With the server stopped and the database still empty this takes seconds: pg_checksums --enable (12 and later), or make the \
+             cluster with initdb --data-checksums.",
         )
     })
 }
@@ -186,6 +226,20 @@ mod tests {
             world.target_now.log_consumers.synchronous = 1;
         };
         assert_eq!(found(there), one(Severity::Warning, rule));
+        let two = |world: &mut World| {
+            there(world);
+            world.target_setting("synchronous_standby_names", "ANY 2 (a, b, c)", None);
+        };
+        assert_eq!(
+            found(two),
+            one(Severity::Blocker, rule),
+            "one waits for ever"
+        );
+        let both = |world: &mut World| {
+            two(world);
+            world.target_now.log_consumers.synchronous = 2;
+        };
+        assert_eq!(found(both), one(Severity::Warning, rule));
         let empty = |world: &mut World| world.target_setting("synchronous_standby_names", "", None);
         assert_eq!(found(empty), []);
     }
@@ -212,11 +266,29 @@ mod tests {
         assert_eq!(rules(&found), ["target-checkpoints", "target-logs-all"]);
         assert!(found[0].what.contains("about 20 checkpoints"), "{found:?}");
         assert!(
-            found[0].remedy.contains("max_wal_size = '4096MB'"),
+            found[0].remedy.contains("max_wal_size = '8192MB'"),
             "{found:?}"
         );
         world.target_setting("max_wal_size", "8192", Some(8 << 30));
         assert_eq!(findings(&world.check_facts()), []);
+    }
+
+    /// What is advised is more than there is, and is enough.
+    #[test]
+    fn checkpoints_are_not_complained_of_twice() {
+        for (gigabytes, max) in [(10, 5), (6, 3), (2, 1), (300, 60), (1024, 1), (1 << 20, 63)] {
+            let mut world = World::default();
+            world.copied("t", Bytes(gigabytes << 30));
+            world.target_setting("max_wal_size", "", Some(max << 30));
+            let found = findings(&world.check_facts());
+            assert_eq!(rules(&found), ["target-checkpoints"], "{gigabytes}");
+            let advised = found[0].remedy.split_once("max_wal_size = '");
+            let advised = advised.and_then(|(_, rest)| rest.split_once("MB'"));
+            let advised: i64 = advised.and_then(|(mb, _)| mb.parse().ok()).expect("a size");
+            assert!(advised > max << 10, "{gigabytes}: {}", found[0].remedy);
+            world.target_setting("max_wal_size", "", Some(advised << 20));
+            assert_eq!(findings(&world.check_facts()), [], "{gigabytes}");
+        }
     }
 
     #[test]

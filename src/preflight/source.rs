@@ -1,7 +1,7 @@
 //! Whether everything on the source can be read.
 
 use super::{PreflightFacts, blocker, finding, listed, warning};
-use crate::model::{Finding, Rows, ServerVersion, Severity, quote_ident};
+use crate::model::{Finding, Rows, ServerVersion, Severity, quote_ident, to_paste};
 
 pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
     [
@@ -33,8 +33,13 @@ fn reserved_schema(facts: &PreflightFacts<'_>) -> Option<Finding> {
         blocker(
             "source-has-ledger",
             "the source has a schema pgconvoy, which is what the ledger of a move into it is called, and would be left behind".to_owned(),
-            "If it is what an unfinished move left there: DROP SCHEMA pgconvoy CASCADE; if it is yours: ALTER SCHEMA pgconvoy \
-             RENAME TO something else.",
+            to_paste(
+                "If it is what an unfinished move left there, drop it, on the source; if it is yours, give it another name:",
+                [
+                    "DROP SCHEMA pgconvoy CASCADE;".to_owned(),
+                    "-- or, instead: ALTER SCHEMA pgconvoy RENAME TO something_else;".to_owned(),
+                ],
+            ),
         )
     })
 }
@@ -65,11 +70,17 @@ fn unreadable(facts: &PreflightFacts<'_>) -> Option<Finding> {
 }
 
 fn standby(facts: &PreflightFacts<'_>) -> Option<Finding> {
-    facts.source.in_recovery.then(|| {
+    facts.source.cancels_reads.then(|| {
         warning(
             "source-standby",
             "the source is a standby: recovery may cancel long reads".to_owned(),
-            "Set hot_standby_feedback = on there, or max_standby_streaming_delay = -1 for the time of the move.",
+            to_paste(
+                "On the source, for the time of the move (or hot_standby_feedback = on, where the primary may keep dead rows for it):",
+                [
+                    "ALTER SYSTEM SET max_standby_streaming_delay = -1;".to_owned(),
+                    "SELECT pg_reload_conf();".to_owned(),
+                ],
+            ),
         )
     })
 }
@@ -77,8 +88,9 @@ fn standby(facts: &PreflightFacts<'_>) -> Option<Finding> {
 /// The snapshot's session and `pg_dump` each lock every table, in a table of locks that all sessions share.
 fn too_few_locks(facts: &PreflightFacts<'_>) -> Option<Finding> {
     let tables = facts.source_facts.tables.len() as u64;
-    let slots = facts.source.lock_slots;
-    (slots > 0 && tables.saturating_mul(2) > slots).then(|| {
+    let source = facts.source;
+    let slots = source.lock_slots;
+    source.locks_setting_for(tables.saturating_mul(2)).map(|setting| {
         warning(
             "source-locks",
             format!(
@@ -86,7 +98,10 @@ fn too_few_locks(facts: &PreflightFacts<'_>) -> Option<Finding> {
                 Rows(tables),
                 Rows(slots)
             ),
-            "If it says \"out of shared memory\", raise max_locks_per_transaction on the source and restart it.",
+            to_paste(
+                "If it says \"out of shared memory\", on the source, which then has to be restarted:",
+                [format!("ALTER SYSTEM SET max_locks_per_transaction = {setting};")],
+            ),
         )
     })
 }
@@ -123,6 +138,7 @@ mod tests {
     fn a_standby_and_a_small_lock_table_are_warned_of() {
         let mut world = World::default();
         world.source.in_recovery = true;
+        world.source.cancels_reads = true;
         world.source.lock_slots = 1;
         world.table("t");
         let found = findings(&world.facts());

@@ -1,6 +1,6 @@
 //! What only a superuser can create, where the target's role is none.
 //!
-//! From the permission checks in `src/backend/commands/` of Postgres. On managed services, roles such as `rds_superuser` may do
+//! From the permission checks in `src/backend/commands/` of Postgres; which extensions are trusted, the server says itself. On managed services, roles such as `rds_superuser` may do
 //! some of it: there it is a warning.
 
 use std::collections::BTreeMap;
@@ -84,24 +84,52 @@ fn only_superuser(
             "access methods, operator classes, text search parsers and templates",
             "leave their schema out with -N",
         )),
-        "FUNCTION" | "PROCEDURE" if matches!(language(&defn), "c" | "internal") => {
-            Some(("functions in C", "leave their schema out with -N"))
-        }
+        "EXTENSION" if is_for_superusers(&entry.tag_lossy(), facts) => Some((
+            "extensions that are not trusted",
+            "have a superuser create them in the target database first, or leave them out with --exclude-extension",
+        )),
+        "CAST" if says(" WITHOUT FUNCTION") => Some((
+            "casts without a function",
+            "drop them on the source before the move",
+        )),
+        "FUNCTION" | "PROCEDURE" | "AGGREGATE" => of_function(&defn),
         _ => None,
     }
 }
 
-/// The language of a function, which `pg_dump` writes at the beginning of a line and in front of the body.
-fn language(defn: &str) -> &str {
-    let behind = defn.split_once("\n    LANGUAGE ");
-    let word = behind.and_then(|(_, behind)| behind.split_whitespace().next());
-    word.unwrap_or_default()
+/// One that is there already is not created.
+fn is_for_superusers(extension: &str, facts: &PreflightFacts<'_>) -> bool {
+    let target = facts.target_facts;
+    let is_it = |name: &String| name == extension;
+    // With --create, another database is looked at than will be there.
+    let is_there = !facts.create && target.installed.iter().any(|one| is_it(&one.name));
+    target.superuser_extensions.iter().any(is_it) && !is_there
+}
+
+fn of_function(defn: &str) -> Option<(&'static str, &'static str)> {
+    // `pg_dump` writes the language and what else there is to say at the beginning of a line and in front of the body.
+    let (_, behind) = defn.split_once("\n    LANGUAGE ")?;
+    let line = behind.lines().next()?;
+    let mut words = line.split_whitespace();
+    match words.next()? {
+        "c" | "internal" => Some(("functions in C", "leave their schema out with -N")),
+        "plperlu" | "pltclu" | "plpythonu" | "plpython2u" | "plpython3u" => Some((
+            "functions in untrusted languages",
+            "leave their schema out with -N",
+        )),
+        _ if words.any(|word| word == "LEAKPROOF") => Some((
+            "functions that are called leakproof",
+            "make them NOT LEAKPROOF on the source before the move",
+        )),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::{World, rules};
     use super::super::{findings, is_go};
+    use crate::catalog::Extension;
 
     fn world() -> World {
         let mut world = World::default();
@@ -160,6 +188,55 @@ mod tests {
         assert_eq!(findings(&world.facts()).len(), 3);
         world.target.superuser = true;
         assert_eq!(findings(&world.facts()), []);
+    }
+
+    #[test]
+    fn an_extension_must_be_trusted_or_there_already() {
+        let mut world = World::default();
+        world.target.superuser = false;
+        world.entry("EXTENSION", "dblink", "CREATE EXTENSION dblink;");
+        world.entry("EXTENSION", "hstore", "CREATE EXTENSION hstore;");
+        let extension = |name: &str| Extension {
+            name: name.into(),
+            version: Some("1.0".into()),
+        };
+        world.target_facts.extensions = vec![extension("dblink"), extension("hstore")];
+        assert_eq!(findings(&world.facts()), [], "nobody knows");
+        world.target_facts.superuser_extensions = vec!["dblink".into()];
+        let found = findings(&world.facts());
+        assert_eq!(rules(&found), ["needs-superuser"]);
+        assert!(found[0].what.ends_with(": dblink"), "{found:?}");
+        world.target_facts.installed = vec![extension("dblink")];
+        assert_eq!(findings(&world.facts()), []);
+    }
+
+    #[test]
+    fn functions_of_untrusted_languages_and_leakproof_ones_need_one() {
+        for (desc, defn, told) in [
+            (
+                "FUNCTION",
+                "CREATE FUNCTION f() RETURNS int\n    LANGUAGE plpython3u\n    AS $$x$$;",
+                true,
+            ),
+            (
+                "FUNCTION",
+                "CREATE FUNCTION f() RETURNS int\n    LANGUAGE sql LEAKPROOF\n    AS $$x$$;",
+                true,
+            ),
+            (
+                "FUNCTION",
+                "CREATE FUNCTION f() RETURNS int\n    LANGUAGE sql\n    AS $$ LEAKPROOF $$;",
+                false,
+            ),
+            ("CAST", "CREATE CAST (a AS b) WITHOUT FUNCTION;", true),
+            ("CAST", "CREATE CAST (a AS b) WITH FUNCTION f(a);", false),
+        ] {
+            let mut world = World::default();
+            world.target.superuser = false;
+            world.entry(desc, "f", defn);
+            let found = findings(&world.facts());
+            assert_eq!(!found.is_empty(), told, "{defn}");
+        }
     }
 
     #[test]

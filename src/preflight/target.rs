@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::catalog::ServerFacts;
 use crate::model::{
-    Finding, QualifiedName, Rows, ServerVersion, Severity, quote_ident, shell_word,
+    Finding, QualifiedName, Rows, ServerVersion, Severity, quote_ident, shell_word, to_paste,
 };
 use crate::toc::{Entry, Toc};
 
@@ -157,18 +157,17 @@ fn may_not_create(facts: &PreflightFacts<'_>) -> Option<Finding> {
         return None;
     }
     let role = quote_ident(&facts.target.role);
-    let grants: Vec<String> = missing
+    let grants = missing
         .iter()
-        .map(|privilege| format!("GRANT {privilege} TO {role};"))
-        .collect();
+        .map(|privilege| format!("GRANT {privilege} TO {role};"));
     let without_database = missing.iter().any(|one| one.contains(" ON DATABASE "));
     let what = format!(
         "role {role} lacks privileges on the target: {}",
         listed(missing)
     );
-    let remedy = format!(
-        "Connect as the owner of the target database, or have that role grant:\n{}",
-        grants.join("\n")
+    let remedy = to_paste(
+        "Connect as the owner of the target database, or have that role grant:",
+        grants,
     );
     // The schema public may stay as it is where nothing goes into it.
     Some(if without_database {

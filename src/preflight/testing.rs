@@ -43,12 +43,14 @@ fn server(system_identifier: i64) -> ServerFacts {
         role: "me".into(),
         superuser: true,
         in_recovery: false,
+        cancels_reads: false,
         encoding: "UTF8".into(),
         block_size: 8192,
         shared_buffers: Bytes(128 << 20),
         maintenance_work_mem: Bytes(64 << 20),
         has_pgconvoy_schema: false,
         lock_slots: 6400,
+        locks_per_session: 64,
         value_settings: Vec::new(),
     }
 }

@@ -89,5 +89,13 @@ mod tests {
         let found = finding(Duration::from_secs(7200), &prediction);
         assert!(found.what.ends_with("about 41 min of 2 h"), "{found:?}");
         assert!(found.evidence[0].contains("not measured"), "{found:?}");
+        // Nobody is to think that what takes three hours fits into two.
+        let nearly_three = Prediction {
+            likely_us: minutes(179),
+            most_us: minutes(500),
+            ..prediction
+        };
+        let found = finding(Duration::from_secs(7200), &nearly_three);
+        assert!(found.what.ends_with("about 2 h 59 min of 2 h"), "{found:?}");
     }
 }

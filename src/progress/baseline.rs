@@ -1,7 +1,8 @@
 //! An earlier run as a measure for this one: how long its jobs took, and so how long these should take.
 //!
 //! The same job is found by what it is called, and scaled by its size. Of a table that was cut otherwise, all pieces together say what a
-//! byte takes; of what the earlier run did not have, all jobs of its phase do. How well its workers were used, nobody has
+//! byte takes; of what the earlier run did not have, all jobs of its phase do. What it did not do at all, as one that read nothing
+//! back, takes what the plan says, by as much more or less as all the rest does. How well its workers were used, nobody has
 //! to work out: the earlier run as a whole took so long for so much work, and this one is taken to do as well.
 //!
 //! Pure, from recorded events. It expects, and decides nothing.
@@ -12,7 +13,7 @@ use chrono::{DateTime, Utc};
 
 use super::estimate::millis_between;
 use crate::event::{Event, Expected, ExpectedJob, Phase, PlannedJob, What};
-use crate::model::{ExitStatus, JobId};
+use crate::model::{ExitStatus, JobId, VerifyLevel};
 
 /// What any job costs besides its bytes: as much as handling this many.
 const OVERHEAD: u64 = 256 * 1024;
@@ -49,6 +50,8 @@ pub struct Baseline {
     /// `rehearsal`, `earlier run` or `earlier restore`.
     by: &'static str,
     workers: u32,
+    /// How much it compared.
+    verify: VerifyLevel,
     /// From the first job to the end of the run; of several sessions, their sum.
     total_ms: u64,
     /// The jobs that were finished, by phase and name.
@@ -56,6 +59,19 @@ pub struct Baseline {
     /// All pieces of what was cut into pieces, likewise.
     whole: HashMap<(Phase, String), Spent>,
     phases: HashMap<Phase, Spent>,
+}
+
+/// What is to be expected of.
+#[derive(Debug, Clone, Copy)]
+pub struct Planned<'a> {
+    /// All jobs.
+    pub jobs: &'a [PlannedJob],
+    /// What each of them should take by the plan alone, in milliseconds.
+    pub costs_ms: &'a HashMap<JobId, u64>,
+    /// How many carry it out.
+    pub workers: u32,
+    /// How much is compared.
+    pub verify: VerifyLevel,
 }
 
 /// What was spent, and on how much.
@@ -84,19 +100,27 @@ impl Spent {
 struct Reading {
     command: Option<String>,
     workers: u32,
+    verify: Option<VerifyLevel>,
     plans: HashMap<JobId, PlannedJob>,
     began: Option<DateTime<Utc>>,
     last: Option<DateTime<Utc>>,
     total_ms: u64,
-    finished: HashMap<JobId, u64>,
+    /// By number and name: another plan has other jobs under the same numbers.
+    finished: HashMap<(JobId, String), (PlannedJob, u64)>,
     status: Option<ExitStatus>,
 }
 
 impl Reading {
     fn read(&mut self, event: &Event) {
         match &event.what {
-            What::RunStarted { command, jobs, .. } => {
+            What::RunStarted {
+                command,
+                jobs,
+                verify,
+                ..
+            } => {
                 self.end_session();
+                self.verify = Some(*verify);
                 // What a session that resumes the run does belongs to it.
                 self.command.get_or_insert_with(|| command.clone());
                 self.workers = *jobs;
@@ -110,7 +134,10 @@ impl Reading {
             What::JobFinished {
                 job, duration_ms, ..
             } => {
-                self.finished.insert(*job, *duration_ms);
+                if let Some(plan) = self.plans.get(job) {
+                    let key = (*job, plan.label.clone());
+                    self.finished.insert(key, (plan.clone(), *duration_ms));
+                }
             }
             What::RunFinished { status, .. } => self.status = Some(*status),
             _ => {}
@@ -155,15 +182,14 @@ impl Baseline {
         let mut baseline = Self {
             by,
             workers: reading.workers.max(1),
+            verify: reading.verify.unwrap_or(VerifyLevel::None),
             total_ms: reading.total_ms,
             jobs: HashMap::new(),
             whole: HashMap::new(),
             phases: HashMap::new(),
         };
-        for (job, ms) in &reading.finished {
-            if let Some(plan) = reading.plans.get(job) {
-                baseline.add(plan, *ms);
-            }
+        for (plan, ms) in reading.finished.values() {
+            baseline.add(plan, *ms);
         }
         Ok(baseline)
     }
@@ -180,18 +206,22 @@ impl Baseline {
         self.phases.entry(plan.phase).or_default().add(bytes, ms);
     }
 
-    /// What it makes us expect of a plan that so many workers carry out; `baseline` says where it is from.
+    /// What it makes us expect of a plan; `baseline` says where it is from.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a cast from float saturates, and no time is negative"
     )]
-    pub fn expect(&self, plan: &[PlannedJob], workers: u32, baseline: String) -> Expected {
-        let jobs = plan.iter().filter_map(|job| {
-            Some(ExpectedJob {
+    pub fn expect(&self, planned: Planned<'_>, baseline: String) -> Expected {
+        let workers = planned.workers;
+        let pace = self.pace(planned);
+        let jobs = planned.jobs.iter().map(|job| {
+            let measured = self.expected_ms(job, planned.verify);
+            let by_plan = || cost_ms(planned, job) * pace;
+            ExpectedJob {
                 job: job.id,
-                duration_ms: self.expected_ms(job)?.round() as u64,
-            })
+                duration_ms: measured.unwrap_or_else(by_plan).round() as u64,
+            }
         });
         let jobs: Vec<ExpectedJob> = jobs.collect();
         let work = jobs.iter().map(|job| job.duration_ms);
@@ -212,7 +242,27 @@ impl Baseline {
         }
     }
 
-    fn expected_ms(&self, job: &PlannedJob) -> Option<f64> {
+    /// How many times as long as by the plan alone those jobs take that were measured.
+    fn pace(&self, planned: Planned<'_>) -> f64 {
+        let (mut measured, mut by_plan) = (0.0, 0.0);
+        for job in planned.jobs {
+            if let Some(ms) = self.expected_ms(job, planned.verify) {
+                measured += ms;
+                by_plan += cost_ms(planned, job);
+            }
+        }
+        if measured > 0.0 && by_plan > 0.0 {
+            measured / by_plan
+        } else {
+            1.0
+        }
+    }
+
+    /// `None` of what it did not do, or did less of: counting rows is no measure for reading them.
+    fn expected_ms(&self, job: &PlannedJob, verify: VerifyLevel) -> Option<f64> {
+        if job.phase == Phase::Verify && self.verify < verify {
+            return None;
+        }
         let name = |label: &str| (job.phase, label.to_owned());
         let known = [
             self.jobs.get(&name(&job.label)),
@@ -226,6 +276,10 @@ impl Baseline {
             Some(spent.ms as f64 * bytes / spent.bytes.max(1) as f64)
         })
     }
+}
+
+fn cost_ms(planned: Planned<'_>, job: &PlannedJob) -> f64 {
+    planned.costs_ms.get(&job.id).copied().unwrap_or(0) as f64
 }
 
 /// `copy public.statuses` of `copy public.statuses 3/7`.
@@ -244,7 +298,7 @@ fn without_piece(label: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Bytes, Endpoint, Rows, VerifyLevel};
+    use crate::model::{Bytes, Endpoint, Rows};
 
     const MB: u64 = 1 << 20;
 
@@ -264,6 +318,14 @@ mod tests {
 
     /// A run of these jobs, one after the other, each with what it took in seconds.
     fn run(command: &str, jobs: &[(PlannedJob, u64)], status: Option<ExitStatus>) -> Vec<Event> {
+        run_with(command, jobs, (status, VerifyLevel::Content))
+    }
+
+    fn run_with(
+        command: &str,
+        jobs: &[(PlannedJob, u64)],
+        (status, verify): (Option<ExitStatus>, VerifyLevel),
+    ) -> Vec<Event> {
         let mut events = Vec::new();
         let mut now = 0;
         let mut push = |now: i64, what| events.push(Event { at: at(now), what });
@@ -275,7 +337,7 @@ mod tests {
                 source: Endpoint::archive(String::new(), String::new()),
                 target: Endpoint::archive(String::new(), String::new()),
                 jobs: 2,
-                verify: VerifyLevel::Content,
+                verify,
                 run_dir: String::new(),
                 narrowed_by: Vec::new(),
             },
@@ -341,21 +403,55 @@ mod tests {
             job(2, Phase::Indexes, "index by_name", 100),
             job(3, Phase::Verify, "read back public.statuses", 100),
         ];
-        let expected = rehearsal().expect(&plan, 2, "there".to_owned());
-        assert_eq!(seconds(&expected), [40, 25, 20]);
+        // What was not measured at all costs by the plan half of what it does when all the rest takes twice its costs.
+        let costs = [20_000, 12_500, 10_000, 15_000];
+        let costs = (0..).map(JobId).zip(costs).collect();
+        let with = |workers| {
+            let planned = Planned {
+                jobs: &plan,
+                costs_ms: &costs,
+                workers,
+                verify: VerifyLevel::Content,
+            };
+            rehearsal().expect(planned, "there".to_owned())
+        };
+        let expected = with(2);
+        assert_eq!(seconds(&expected), [40, 25, 20, 30]);
         assert_eq!(expected.by.as_deref(), Some("rehearsal"));
-        // 60 s of work took 60 s; 85 s of work should take about 85, and half as long with twice the workers.
+        // 60 s of work took 60 s; 115 s of work should take about 115, and half as long with twice the workers.
         let total = expected.total_ms.expect("is known");
-        assert!((84_000..86_000).contains(&total), "{total}");
-        let wider = rehearsal().expect(&plan, 4, "there".to_owned());
-        let total = wider.total_ms.expect("is known");
-        assert!((42_000..43_000).contains(&total), "{total}");
+        assert!((114_000..116_000).contains(&total), "{total}");
+        let total = with(4).total_ms.expect("is known");
+        assert!((57_000..58_000).contains(&total), "{total}");
         // But never less than its longest job.
-        let widest = rehearsal().expect(&plan, 64, "there".to_owned());
+        let widest = with(64);
         assert_eq!(
             widest.total_ms,
             expected.jobs.iter().map(|job| job.duration_ms).max()
         );
+    }
+
+    /// A run that only counted rows says little of reading them.
+    #[test]
+    fn what_compared_less_is_no_measure_for_comparing_more() {
+        let jobs = [
+            (job(0, Phase::Data, "copy public.a", 100), 10),
+            (job(1, Phase::Verify, "read back public.a", 100), 1),
+        ];
+        let plan: Vec<PlannedJob> = jobs.iter().map(|(job, _)| job.clone()).collect();
+        let costs = [(JobId(0), 10_000), (JobId(1), 4_000)].into();
+        for (verify, seconds_of_verify) in [(VerifyLevel::Counts, 4), (VerifyLevel::Content, 1)] {
+            let run = run_with("move", &jobs, (Some(ExitStatus::Waived), verify));
+            let baseline = Baseline::of(&run, Measured::Move).expect("a baseline");
+            let planned = Planned {
+                jobs: &plan,
+                costs_ms: &costs,
+                workers: 2,
+                verify: VerifyLevel::Content,
+            };
+            let expected = baseline.expect(planned, "there".to_owned());
+            assert_eq!(seconds(&expected), [10, seconds_of_verify], "{verify:?}");
+        }
     }
 
     #[test]
@@ -394,6 +490,25 @@ mod tests {
         }));
         let baseline = Baseline::of(&events, Measured::Move).expect("a baseline");
         assert_eq!(baseline.total_ms, 30_000);
+    }
+
+    /// A session that takes another snapshot makes another plan.
+    #[test]
+    fn what_was_finished_by_an_earlier_plan_keeps_its_name() {
+        let first = [(job(0, Phase::Data, "copy public.a", 100), 40)];
+        let second = [(job(0, Phase::Data, "copy public.b", 100), 10)];
+        let mut events = run("move", &first, Some(ExitStatus::Interrupted));
+        events.extend(run("resume", &second, Some(ExitStatus::Proven)));
+        let baseline = Baseline::of(&events, Measured::Move).expect("a baseline");
+        let plan = [first[0].0.clone(), second[0].0.clone()];
+        let planned = Planned {
+            jobs: &plan,
+            costs_ms: &HashMap::new(),
+            workers: 2,
+            verify: VerifyLevel::Content,
+        };
+        let expected = baseline.expect(planned, "there".to_owned());
+        assert_eq!(seconds(&expected), [40, 10]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Rates and remaining time, from time stamps alone.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 /// How far back a rate remembers: after this time what was before counts for about a third.
 const MEMORY_S: f64 = 5.0;
@@ -40,6 +40,12 @@ impl Meter {
         });
         self.at = at;
         self.value = value;
+    }
+
+    /// The clock was set back by so much.
+    pub fn step_back(&mut self, by: TimeDelta) {
+        // A record may have any time in it.
+        self.at = self.at.checked_sub_signed(by).unwrap_or(self.at);
     }
 
     /// The rate; `None` before the first sample.

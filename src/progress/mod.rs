@@ -27,8 +27,9 @@ use chrono::{DateTime, FixedOffset, Utc};
 
 use crate::event::Event;
 
-pub use baseline::{Baseline, Measured, NoBaseline};
+pub use baseline::{Baseline, Measured, NoBaseline, Planned};
 pub use failure::lines as failure_lines;
+pub use news::finding_lines;
 pub use plain::line as plain_line;
 pub use screen::Size;
 pub use state::{Ended, Estimate, Outlook, PhaseProgress, RunningJob, Slower, State};

@@ -314,7 +314,8 @@ fn job(what: &What, state: &State) -> Option<String> {
             label(because_of)
         )),
         What::TableVerified(table) if table.verdict == Verdict::Identical => {
-            Some(format!("identical: {}", table.table.shown()))
+            let table = words::one_line(&table.table.shown());
+            Some(format!("identical: {table}"))
         }
         What::Checked { what, count } => Some(format!("the same: {} {what}", Rows(*count))),
         _ => None,
@@ -322,6 +323,12 @@ fn job(what: &What, state: &State) -> Option<String> {
 }
 
 fn found(finding: &Finding, state: &State, style: Style) -> Vec<String> {
+    // A comparison tells all of it once more, in its report.
+    finding_lines(finding, !state.compares(), style)
+}
+
+/// A finding, with what it was found by, if that is wanted, and what to do about it.
+pub fn finding_lines(finding: &Finding, with_evidence: bool, style: Style) -> Vec<String> {
     let word = match finding.severity {
         Severity::Note => "note:".to_owned(),
         Severity::Warning => style.warning("warning:"),
@@ -332,8 +339,7 @@ fn found(finding: &Finding, state: &State, style: Style) -> Vec<String> {
         words::harmless(&finding.what),
         style.faint(&format!("[{}]", finding.rule))
     )];
-    // A comparison tells all of it once more, in its report.
-    let evidence = finding.evidence.iter().filter(|_| !state.compares());
+    let evidence = finding.evidence.iter().filter(|_| with_evidence);
     lines.extend(evidence.map(|fact| format!("  {}", indented(fact))));
     if !finding.remedy.is_empty() {
         lines.push(format!("  what to do: {}", indented(&finding.remedy)));

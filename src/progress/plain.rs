@@ -57,8 +57,10 @@ impl Plain {
             return;
         }
         // The first line comes one interval after the plan, not at once with zeros in it.
-        let last = *self.last.get_or_insert(now);
+        // A clock that was set back is not waited for.
+        let last = self.last.map_or(now, |last| last.min(now));
         if millis_between(last, now) < EVERY_MS {
+            self.last = Some(last);
             return;
         }
         self.last = Some(now);
@@ -107,7 +109,7 @@ pub fn line(state: &State) -> Option<String> {
         return None;
     }
     parts.extend(trouble(state));
-    parts.extend(stopping(state).or_else(|| left(state)));
+    parts.extend(time_left(state));
     Some(parts.join(" · "))
 }
 
@@ -153,23 +155,31 @@ pub fn trouble(state: &State) -> Vec<String> {
         .collect()
 }
 
+/// How it goes on: that it stops, or how long it will take.
+pub fn time_left(state: &State) -> Vec<String> {
+    match stopping(state) {
+        Some(stopping) => vec![stopping],
+        None => left(state),
+    }
+}
+
 /// That it stops, and how long its running jobs may take.
-pub fn stopping(state: &State) -> Option<String> {
+fn stopping(state: &State) -> Option<String> {
     let (_, until) = state.draining.as_ref()?;
     let left = state.now().map_or(0, |now| millis_between(now, *until));
     Some(format!("stopping within {} s", left.div_ceil(1000)))
 }
 
 /// How long it will go on, in words; and how that compares with an earlier run, and with the time that there is.
-pub fn left(state: &State) -> Option<String> {
+fn left(state: &State) -> Vec<String> {
     let left_ms = match state.estimate() {
-        Estimate::None => return None,
-        Estimate::Estimating => return Some("estimating the time left".to_owned()),
+        Estimate::None => return Vec::new(),
+        Estimate::Estimating => return vec!["estimating the time left".to_owned()],
         Estimate::Left(ms) => ms,
     };
     let left = format!("{} left", words::about(left_ms));
     let Some(outlook) = state.outlook() else {
-        return Some(left);
+        return vec![left];
     };
     let mut parts: Vec<String> = Vec::new();
     parts.extend(outlook.done.map(|done| format!("{} in all", percent(done))));
@@ -182,14 +192,17 @@ pub fn left(state: &State) -> Option<String> {
             .window_ms
             .map(|window_ms| within(window_ms, state.elapsed_ms().saturating_add(left_ms))),
     );
-    Some(parts.join(" · "))
+    parts
 }
+
+/// How a part begins that says that there is too little time.
+pub const BEYOND: &str = "BEYOND THE WINDOW";
 
 /// Whether what will have taken so long fits into the time there is.
 fn within(window_ms: u64, end_ms: u64) -> String {
     match window_ms.checked_sub(end_ms) {
         Some(spare_ms) => format!("within the window by {}", length(spare_ms)),
-        None => format!("BEYOND THE WINDOW by {}", length(end_ms - window_ms)),
+        None => format!("{BEYOND} by {}", length(end_ms - window_ms)),
     }
 }
 

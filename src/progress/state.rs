@@ -5,6 +5,7 @@
 //! is the state of the last one.
 
 mod account;
+mod clock;
 mod expectation;
 mod running;
 
@@ -198,7 +199,7 @@ impl State {
 
     /// Lets time go by, so that rates sink when nothing happens.
     pub fn tick(&mut self, now: DateTime<Utc>) {
-        if self.now.is_some_and(|before| before >= now) {
+        if !self.goes_on(now) {
             return;
         }
         self.now = Some(now);

@@ -99,7 +99,9 @@ pub fn picture(state: &State, size: Size, style: Style) -> Vec<String> {
     if lines.is_empty() {
         return lines;
     }
-    lines.push(total_line(state, style));
+    let room = usize::from(size.rows).saturating_sub(lines.len() + 1);
+    let totals = total_lines(state, columns, style).into_iter();
+    lines.extend(totals.take(room.max(1)));
     // One line stays free for the cursor.
     let room = usize::from(size.rows).saturating_sub(lines.len() + 2);
     let running: Vec<&RunningJob> = state.running().collect();
@@ -182,14 +184,38 @@ fn bar(fraction: f64, width: usize) -> String {
     format!("{}{}", "█".repeat(full), "░".repeat(width - full))
 }
 
-fn total_line(state: &State, style: Style) -> String {
-    let mut parts = vec![format!("{} gone", words::clock(state.elapsed_ms()))];
-    parts.extend(plain::stopping(state).or_else(|| plain::left(state)));
-    parts.extend(state.compares().then(|| plain::same(state)));
-    let time = style.strong(&parts.join(" · "));
-    let trouble = plain::trouble(state).into_iter();
-    let trouble = trouble.map(|part| format!(" · {}", style.bad(&part)));
-    format!("  {time}{}", trouble.collect::<String>())
+/// The time gone and left, and what went wrong: that first, and in as many lines as it takes, because what is cut off is not seen.
+fn total_lines(state: &State, columns: usize, style: Style) -> Vec<String> {
+    let is_bad = |part: &String| part.starts_with(plain::BEYOND);
+    let (beyond, left): (Vec<String>, Vec<String>) =
+        plain::time_left(state).into_iter().partition(is_bad);
+    let trouble = beyond.into_iter().chain(plain::trouble(state));
+    let good = left
+        .into_iter()
+        .chain(state.compares().then(|| plain::same(state)));
+    let gone = format!("{} gone", words::clock(state.elapsed_ms()));
+    let parts = std::iter::once((gone, false))
+        .chain(trouble.map(|part| (part, true)))
+        .chain(good.map(|part| (part, false)));
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for (part, bad) in parts {
+        let painted = if bad {
+            style.bad(&part)
+        } else {
+            style.strong(&part)
+        };
+        let width = console::measure_text_width(&line) + 3 + console::measure_text_width(&part);
+        if line.is_empty() {
+            line = format!("  {painted}");
+        } else if width < columns {
+            line = format!("{line} · {painted}");
+        } else {
+            lines.push(std::mem::replace(&mut line, format!("  {painted}")));
+        }
+    }
+    lines.push(line);
+    lines
 }
 
 fn job_line(state: &State, job: &RunningJob, label: &str, label_width: usize) -> String {

@@ -61,11 +61,11 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{} {noun}", crate::model::Rows(number))
 }
 
-/// Control characters written out, so that a name with a newline, or with an escape sequence, is still one harmless line.
+/// What is not seen written out, so that a name with a newline, or with an escape sequence, is still one harmless line.
 pub fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for char in text.chars() {
-        if char.is_control() {
+        if is_unseen(char) {
             let _ = write!(line, "{}", char.escape_default());
         } else {
             line.push(char);
@@ -74,17 +74,29 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
-/// Control characters written out except those that lay a text out: line ends and tabs.
+/// What is not seen written out, except what lays a text out: line ends and tabs.
 pub fn harmless(text: &str) -> String {
     let mut harmless = String::with_capacity(text.len());
     for char in text.chars() {
-        if char.is_control() && char != '\n' && char != '\t' {
+        if is_unseen(char) && char != '\n' && char != '\t' {
             let _ = write!(harmless, "{}", char.escape_default());
         } else {
             harmless.push(char);
         }
     }
     harmless
+}
+
+/// Characters that a reader does not see, and that HTML forbids or that make a name look like another one: controls, marks
+/// that turn the direction of the text around them, line ends of other kinds, spaces of no width, and noncharacters.
+pub fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fdd0}'..='\u{fdef}' | '\u{e0000}'..='\u{e007f}'
+        )
+        || u32::from(c) & 0xfffe == 0xfffe
 }
 
 /// A file of the run directory, so that it can be opened from where one stands.
@@ -131,6 +143,16 @@ pub fn hang(line: &str, indent: &str, width: usize) -> Vec<String> {
         .collect()
 }
 
+/// What to do about something: the sentence is wrapped, and what is to be pasted below it stays as it is.
+pub fn remedy(remedy: &str, indent: &str, width: usize) -> Vec<String> {
+    let text = harmless(remedy);
+    let mut lines = text.trim_end().split('\n');
+    let sentence = format!("what to do: {}", lines.next().unwrap_or_default());
+    let mut all = hang(&sentence, indent, width);
+    all.extend(lines.map(|line| format!("{indent}{line}")));
+    all
+}
+
 /// A phase while it goes on.
 pub fn phase(phase: Phase) -> &'static str {
     match phase {
@@ -170,6 +192,8 @@ mod tests {
     fn control_characters_are_written_out() {
         assert_eq!(one_line("a\nb\x1b[31m"), "a\\nb\\u{1b}[31m");
         assert_eq!(harmless("a\n\tb\x1b[31m"), "a\n\tb\\u{1b}[31m");
+        // What would have it read from right to left, too.
+        assert_eq!(one_line("a\u{202e}b ä"), "a\\u{202e}b ä");
     }
 
     #[test]

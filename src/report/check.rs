@@ -286,10 +286,7 @@ fn group(
             }
         }
         if !finding.remedy.is_empty() {
-            let remedy = format!("what to do: {}", words::harmless(&finding.remedy));
-            for line in remedy.trim_end().split('\n') {
-                lines.extend(words::hang(line, "    ", width));
-            }
+            lines.extend(words::remedy(&finding.remedy, "    ", width));
         }
     }
 }
@@ -353,6 +350,24 @@ mod tests {
              NO-GO: a move would be refused, or is bound to fail (1 blocker, 0 warnings, 1 note); nothing was\n  \
                changed.\n\
              Next: See to what stands under \"no-go\", then check again."
+        );
+    }
+
+    /// A line that is broken where a comment is, or within a name, is another statement.
+    #[test]
+    fn what_is_to_be_pasted_is_not_wrapped() {
+        let long = "REINDEX INDEX CONCURRENTLY \"public\".\"index_statuses on_account_id_and_more\"; -- not DROP INDEX";
+        let check = check(vec![Finding {
+            remedy: format!("A sentence that is too long for one line, and so is wrapped:\n{long}"),
+            ..found(Severity::Warning, "one")
+        }]);
+        let lines = render(&check, (50, Style { color: false }));
+        assert!(lines.contains(&format!("    {long}")), "{lines:#?}");
+        let sentence = lines.iter().position(|line| line.contains("what to do"));
+        let wrapped = sentence.and_then(|at| lines.get(at + 1));
+        assert!(
+            wrapped.is_some_and(|line| line.starts_with("      ")),
+            "{lines:#?}"
         );
     }
 

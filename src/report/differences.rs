@@ -251,7 +251,7 @@ fn findings(lines: &mut Vec<String>, report: &Report, view: View) {
             detail(lines, fact, view);
         }
         if !finding.remedy.is_empty() {
-            detail(lines, &format!("what to do: {}", finding.remedy), view);
+            lines.extend(words::remedy(&finding.remedy, "    ", width(view)));
         }
     }
     let rest = findings.iter().skip(MOST);

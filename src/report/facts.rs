@@ -1,6 +1,6 @@
 //! What the last sentences are made of: the evidence of a report, counted once.
 
-use crate::model::{Rows, TableVerdict, Verdict, VerifyLevel, run_command};
+use crate::model::{Rows, TableVerdict, Verdict, VerifyLevel, run_command, shell_word};
 use crate::progress::words;
 
 use super::{Outcome, Report, restored};
@@ -196,7 +196,7 @@ impl<'a> Facts<'a> {
         match &self.report.target {
             Some(target) => format!(
                 "with --overwrite {}, which empties the target first",
-                target.database
+                shell_word(&target.database)
             ),
             None => "into an emptied target".to_owned(),
         }

@@ -6,7 +6,6 @@
 
 use std::fmt::Write as _;
 
-use super::html::write::is_unseen;
 use super::outline::{
     Headline, Record, Tables, Tone, exit_status, labels, level, not_verified, phase, sentence,
     slowest, time, verdicts,
@@ -15,7 +14,7 @@ use super::terminal::next_step;
 use super::{Report, differences, rows, turned};
 use crate::event::JobFailure;
 use crate::model::{Rows, Severity, TableVerdict};
-use crate::progress::words;
+use crate::progress::words::{self, is_unseen};
 
 /// Most entries of a list.
 const MOST: usize = 50;
@@ -66,10 +65,28 @@ impl Markdown {
 
     /// Between fences longer than any in it.
     fn fenced(&mut self, text: &str) {
+        self.fenced_within("", text);
+        self.line("");
+    }
+
+    /// The same as a part of a list's item, which is indented so far.
+    fn fenced_within(&mut self, indent: &str, text: &str) {
         let fence = "`".repeat(longest_run(text).max(2) + 1);
-        self.line(&fence);
-        self.line(&visible(text.trim_end(), true));
-        self.paragraph(&fence);
+        self.line(&format!("{indent}{fence}"));
+        for line in visible(text.trim_end(), true).split('\n') {
+            let indent = if line.is_empty() { "" } else { indent };
+            self.line(&format!("{indent}{line}"));
+        }
+        self.line(&format!("{indent}{fence}"));
+    }
+
+    /// A sentence as an item of a list within one, and as it stands what comes below it.
+    fn sub_item(&mut self, text: &str) {
+        let (sentence, rest) = text.split_once('\n').unwrap_or((text, ""));
+        self.line(&format!("  - {}", plain(sentence)));
+        if !rest.is_empty() {
+            self.fenced_within("    ", rest);
+        }
     }
 
     fn table(&mut self, heads: &[&str], rows: impl Iterator<Item = Vec<String>>) {
@@ -363,9 +380,11 @@ fn findings(out: &mut Markdown, report: &Report) {
         };
         let what = plain(finding.what.trim_end());
         out.line(&format!("- {word}{what} ({})", code(&finding.rule)));
+        for fact in &finding.evidence {
+            out.sub_item(fact.trim_end());
+        }
         if !finding.remedy.is_empty() {
-            let remedy = code(finding.remedy.trim_end());
-            out.line(&format!("  - what to do: {remedy}"));
+            out.sub_item(&format!("what to do: {}", finding.remedy.trim_end()));
         }
     }
     out.line("");
@@ -439,5 +458,15 @@ mod tests {
         let mut out = Markdown::default();
         out.fenced("```\n# not a heading");
         assert!(out.text.starts_with("````\n```\n"), "{}", out.text);
+    }
+
+    #[test]
+    fn what_is_to_be_pasted_can_be_copied() {
+        let mut out = Markdown::default();
+        out.sub_item("what to do: On the *target*:\nselect 'a||b';\nselect '`';");
+        assert_eq!(
+            out.text,
+            "  - what to do: On the \\*target\\*:\n    ```\n    select 'a||b';\n    select '`';\n    ```\n"
+        );
     }
 }

@@ -156,7 +156,7 @@ fn tables(plan: &Plan, lines: &mut Vec<String>) {
             unit.bytes.to_string(),
             unit.rows.to_string(),
             how(unit),
-            unit.table.shown()
+            words::one_line(&unit.table.shown())
         ));
     }
     if units.len() > TABLES_SHOWN {
@@ -180,7 +180,8 @@ fn tables(plan: &Plan, lines: &mut Vec<String>) {
     let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for unit in &plan.tables {
         if let CopyFormat::Text { because } = &unit.format {
-            reasons.entry(because).or_default().push(unit.table.shown());
+            let table = words::one_line(&unit.table.shown());
+            reasons.entry(because).or_default().push(table);
         }
     }
     if !reasons.is_empty() {
@@ -194,6 +195,7 @@ fn tables(plan: &Plan, lines: &mut Vec<String>) {
             String::new()
         };
         let named: Vec<String> = tables.into_iter().take(3).collect();
+        let because = words::one_line(because);
         lines.push(format!("  {}{more}: {because}", named.join(", ")));
     }
 }
@@ -233,7 +235,8 @@ fn phases(plan: &Plan, lines: &mut Vec<String>) {
 fn left_out(plan: &Plan, lines: &mut Vec<String>) {
     lines.extend(plan.notes.iter().map(|note| words::one_line(note)));
     for table in &plan.excluded {
-        lines.push(format!("without its rows: {}", table.shown()));
+        let table = words::one_line(&table.shown());
+        lines.push(format!("without its rows: {table}"));
     }
     // Without --create the database itself is somebody else's business.
     let worth_telling = plan

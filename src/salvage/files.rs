@@ -63,6 +63,9 @@ impl Shape {
         let whole = u64::from(BLOCKS_PER_FILE) * PAGE;
         let mut ended = None;
         let last = self.files.keys().next_back().copied();
+        // A table that was truncated by vacuum keeps the files that it does not need any more, empty (`md.c`).
+        let filled = self.files.iter().rev().find(|(_, size)| **size > 0);
+        let last_filled = filled.map(|(number, _)| *number);
         for number in 0..=last.unwrap_or(0) {
             let size = self.files.get(&number).copied();
             let start = number.saturating_mul(BLOCKS_PER_FILE);
@@ -86,7 +89,7 @@ impl Shape {
             if size.is_none() {
                 self.wrong
                     .push(format!("the file {} is missing", file(number)));
-            } else if size != Some(whole) && last.is_some_and(|last| last > number) {
+            } else if size != Some(whole) && last_filled.is_some_and(|last| last > number) {
                 self.wrong.push(format!(
                     "the file {} is shorter than 1 GB, and there are others behind it",
                     file(number)
@@ -157,6 +160,25 @@ mod tests {
         let shape = of(&[("23", 8192), ("23.4000000000", 8192)]);
         assert_eq!((shape.reached, shape.files.len()), (1, 1));
         assert_eq!((shape.wrong.len(), shape.cut_off.len()), (0, 0));
+    }
+
+    #[test]
+    fn empty_files_behind_the_end_are_what_vacuum_leaves() {
+        for sizes in [[8192, 0, 0], [0, 0, 0], [WHOLE, 8192, 0], [WHOLE, 0, 0]] {
+            let [first, second, third] = sizes;
+            let shape = of(&[("23", first), ("23.1", second), ("23.2", third)]);
+            assert_eq!(
+                (shape.wrong.len(), shape.cut_off.len()),
+                (0, 0),
+                "{shape:?}"
+            );
+        }
+        // But not if something is behind them again, or if they are not all there.
+        let shape = of(&[("23", WHOLE), ("23.1", 0), ("23.2", 8192)]);
+        assert!(shape.wrong[0].contains("23.1 is shorter"), "{shape:?}");
+        assert_eq!(shape.cut_off.len(), 1);
+        let shape = of(&[("23", WHOLE), ("23.2", 0)]);
+        assert_eq!(shape.wrong, ["the file 23.1 is missing"]);
     }
 
     #[test]

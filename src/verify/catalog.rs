@@ -303,6 +303,7 @@ mod tests {
             name: of.into(),
             kind,
             validated: true,
+            enforced: true,
             on_partitioned: false,
             inherited,
             references: (kind == 'f').then(|| name("r")),

@@ -4,7 +4,11 @@
 //! The source may be just the same in all of that: then it is no difference, and its users live with it. After a move is a good
 //! moment to be told, and a bad one to find out.
 
-use crate::model::{Finding, Severity, quote_ident, quote_literal, shown_ident};
+use std::collections::BTreeMap;
+
+use crate::model::{
+    Finding, QualifiedName, Severity, quote_ident, quote_literal, shown_ident, to_paste,
+};
 
 use super::extensions::compare_versions;
 use super::{Observed, Scope, sequences, some_of};
@@ -33,14 +37,20 @@ fn behind(target: &Observed, scope: &Scope) -> Option<Finding> {
         )
     });
     let named: Vec<String> = named.collect();
-    let set = behind.iter().map(|one| {
-        format!(
-            "select setval({}, {});",
-            quote_literal(&one.sequence.to_string()),
-            one.farthest
-        )
+    // One that feeds several columns has to be beyond all of them.
+    let mut farthest: BTreeMap<&QualifiedName, i64> = BTreeMap::new();
+    for one in &behind {
+        let place = farthest.entry(&one.sequence).or_insert(one.farthest);
+        *place = if one.downwards {
+            one.farthest.min(*place)
+        } else {
+            one.farthest.max(*place)
+        };
+    }
+    let set = farthest.into_iter().map(|(sequence, farthest)| {
+        let sequence = quote_literal(&sequence.to_string());
+        format!("select setval({sequence}, {farthest});")
     });
-    let set: Vec<String> = set.collect();
     Some(Finding {
         severity: Severity::Warning,
         rule: "sequence-behind".to_owned(),
@@ -49,10 +59,7 @@ fn behind(target: &Observed, scope: &Scope) -> Option<Finding> {
             some_of(&named)
         ),
         evidence: Vec::new(),
-        remedy: format!(
-            "If they are to feed these columns, run on the target: {}",
-            set.join(" ")
-        ),
+        remedy: to_paste("If they are to feed these columns, on the target:", set),
     })
 }
 
@@ -84,7 +91,6 @@ fn unpopulated(target: &Observed, scope: &Scope) -> Option<Finding> {
     let refresh = names
         .iter()
         .map(|(_, quoted)| format!("REFRESH MATERIALIZED VIEW {quoted};"));
-    let refresh: Vec<String> = refresh.collect();
     Some(Finding {
         severity: Severity::Warning,
         rule: "matview-not-populated".to_owned(),
@@ -93,10 +99,7 @@ fn unpopulated(target: &Observed, scope: &Scope) -> Option<Finding> {
             some_of(&shown)
         ),
         evidence: Vec::new(),
-        remedy: format!(
-            "Run on the target, if they are in use: {}",
-            refresh.join(" ")
-        ),
+        remedy: to_paste("On the target, if they are in use:", refresh),
     })
 }
 
@@ -130,7 +133,7 @@ fn outdated(target: &Observed, scope: &Scope) -> Option<Finding> {
             some_of(&named)
         ),
         evidence: Vec::new(),
-        remedy: format!("When there is time: {}", update.join(" ")),
+        remedy: to_paste("On the target, when there is time:", update),
     })
 }
 
@@ -173,7 +176,9 @@ mod tests {
         let rules: Vec<&str> = found.iter().map(|one| one.rule.as_str()).collect();
         assert_eq!(rules, ["sequence-behind", "matview-not-populated"]);
         assert!(
-            found[0].remedy.contains(r#"select setval('"s"."q"', 9);"#),
+            found[0]
+                .remedy
+                .ends_with("\nselect setval('\"s\".\"q\"', 9);"),
             "{found:?}"
         );
         assert!(
@@ -188,6 +193,38 @@ mod tests {
         );
         // What does not take part is not talked about.
         assert_eq!(before_opening(&target, &Scope::of_relations([])), []);
+    }
+
+    /// One after the other, the last of them would decide.
+    #[test]
+    fn a_sequence_of_two_columns_is_set_beyond_both() {
+        let name = |name: &str| QualifiedName::new("s", name);
+        let feed = |table: &str, farthest: i64| Feed {
+            sequence: name("q"),
+            table: name(table),
+            column: "id".into(),
+            increment: farthest.signum(),
+            farthest: Some(farthest),
+        };
+        for (far, near) in [(100, 50), (-100, -50)] {
+            let target = Observed {
+                sequences: vec![Sequence {
+                    name: name("q"),
+                    last_value: 0,
+                    extension: None,
+                    is_called: true,
+                }],
+                feeds: vec![feed("t", far), feed("u", near)],
+                ..Observed::default()
+            };
+            let scope = Scope::of_relations(["q", "t", "u"].map(name));
+            let found = before_opening(&target, &scope);
+            let statements: Vec<&str> = found[0].remedy.lines().skip(1).collect();
+            assert_eq!(
+                statements,
+                [format!("select setval('\"s\".\"q\"', {far});")]
+            );
+        }
     }
 
     #[test]
@@ -206,7 +243,7 @@ mod tests {
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(
             found[0].remedy,
-            "When there is time: ALTER EXTENSION \"hstore\" UPDATE;"
+            "On the target, when there is time:\nALTER EXTENSION \"hstore\" UPDATE;"
         );
         assert_eq!(before_opening(&side("1.10", "1.10"), &scope), []);
         assert_eq!(before_opening(&side("1.10", "1.9"), &scope), []);

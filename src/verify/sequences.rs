@@ -239,6 +239,8 @@ pub(super) struct Behind {
     pub next: i64,
     /// How far the column is.
     pub farthest: i64,
+    /// It counts down.
+    pub downwards: bool,
 }
 
 /// Those of one side, whatever the other's are.
@@ -257,6 +259,7 @@ pub(super) fn behind(side: &Observed, scope: &Scope) -> Vec<Behind> {
                 column: feed.shown(),
                 next,
                 farthest,
+                downwards: feed.increment < 0,
             })
         })
         .collect()

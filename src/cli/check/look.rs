@@ -8,7 +8,7 @@ use crate::cli::inspect::{Inspection, Road, Server};
 use crate::cli::prove::SAID_BEFORE;
 use crate::cli::requested::{Requested, Sizes};
 use crate::failure::{Failure, FailureKind};
-use crate::model::{Finding, Severity, Side};
+use crate::model::{Finding, Severity, Side, quote_ident};
 use crate::pg::PgError;
 use crate::plan::{Left, Plan};
 use crate::preflight::{self, CheckFacts, NOT_LOOKED_AT, PreflightFacts};
@@ -21,6 +21,9 @@ const BETWEEN_PULSES: Duration = Duration::from_millis(1500);
 
 /// How long orphans are looked for.
 const FOR_ORPHANS: Duration = Duration::from_secs(3);
+
+/// The rule about settings of the database, which is looked at twice.
+const DATABASE_SETTINGS: &str = "database-settings";
 
 /// What was asked for besides source, target and selection.
 pub struct Asked {
@@ -84,7 +87,10 @@ pub async fn look(requested: Requested, asked: &Asked) -> Result<Check, Failure>
         None
     };
     let (measured, forecast) = predict(&inspection, (&plan, seeing), asked, &mut findings).await?;
-    findings.extend(inspection.findings());
+    // What the outlook says of these is more: what they are set to, as far as that cannot be a secret.
+    let said_after = |finding: &Finding| finding.rule == DATABASE_SETTINGS;
+    let basis = inspection.findings().into_iter();
+    findings.extend(basis.filter(|finding| !said_after(finding)));
     findings.extend(outlook(&inspection).await?);
     let pulse = second_pulse(&inspection, before.pulse).await?;
     let facts = before.facts(
@@ -152,7 +158,11 @@ async fn outlook(inspection: &Inspection) -> Result<Vec<Finding>, Failure> {
     )?;
     let to_be_created = inspection.preflight_facts().create;
     let mut findings = verify::outlook(&ours, &theirs, to_be_created);
-    findings.retain(|finding| !SAID_BEFORE.contains(&finding.rule.as_str()));
+    findings.retain(|finding| match finding.rule.as_str() {
+        // Another database is connected to than will be there.
+        DATABASE_SETTINGS => !to_be_created,
+        rule => !SAID_BEFORE.contains(&rule),
+    });
     Ok(findings)
 }
 
@@ -170,18 +180,18 @@ async fn second_pulse(inspection: &Inspection, first: Pulse) -> Result<Pulse, Fa
 /// Whether the files of all tables are there, where the role may look: the cheap part of what `salvage --survey` looks at.
 async fn look_at_files(source: &Server, findings: &mut Vec<Finding>) {
     if !source.facts.superuser {
+        findings.push(files_not_looked_at(&source.facts.role));
         return;
     }
     match salvage::wrong_files(&source.session).await {
         Ok(wrong) => {
-            let (rows, others): (Vec<WrongFile>, Vec<WrongFile>) =
+            let (rows, indexes): (Vec<WrongFile>, Vec<WrongFile>) =
                 wrong.into_iter().partition(|one| one.holds_rows);
-            let said = |files: Vec<WrongFile>| {
-                let said = files.into_iter();
-                said.map(|one| format!("{}: {}", one.relation.shown(), one.what))
-                    .collect()
-            };
-            findings.extend(preflight::source_files(said(rows), said(others)));
+            let rows = rows.iter();
+            let rows = rows.map(|one| format!("{}: {}", one.relation.shown(), one.what));
+            let indexes = indexes.into_iter().map(|one| (one.relation, one.what));
+            let indexes: Vec<_> = indexes.collect();
+            findings.extend(preflight::source_files(rows.collect(), &indexes));
         }
         Err(error) => findings.push(not_looked_at("files on the source", &error.to_string())),
     }
@@ -223,6 +233,20 @@ async fn predict(
     let window = asked.window;
     findings.extend(window.map(|window| preflight::window_finding(window, &prediction)));
     Ok((measured, Forecast::new(&prediction, window)))
+}
+
+/// Hardly anybody moves as a superuser: that is no reason to decide nothing.
+fn files_not_looked_at(role: &str) -> Finding {
+    Finding {
+        severity: Severity::Note,
+        rule: "files-not-looked-at".to_owned(),
+        what: format!(
+            "whether files of tables are missing or cut off on the source was not looked at: role {} is no superuser there",
+            quote_ident(role)
+        ),
+        evidence: Vec::new(),
+        remedy: "To know, check once as a superuser of the source.".to_owned(),
+    }
 }
 
 /// What could not be looked at: nothing is said about it, and so nobody may rely on it.

@@ -116,7 +116,7 @@ impl State {
         let expectation = self.expectation.as_ref()?;
         let left = self.expected_left(false);
         let done = left.map(|_| {
-            let open = self.open_ms(expectation, &Paces::default());
+            let (open, _) = self.open_ms(expectation, &Paces::default(), as_expected);
             (1.0 - open / expectation.all_ms.max(1) as f64).clamp(0.0, 1.0)
         });
         Some(Outlook {
@@ -137,13 +137,10 @@ impl State {
         let expectation = self.expectation.as_ref()?;
         let stretch = expectation.stretch?;
         let paces = self.paces(expectation, corrected);
-        let shared = self.open_ms(expectation, &paces) / f64::from(self.workers.max(1));
+        let rest = if corrected { as_seen } else { as_expected };
+        let (open, longest) = self.open_ms(expectation, &paces, rest);
+        let shared = open / f64::from(self.workers.max(1));
         // The job that goes on longest is not shared with anybody.
-        let longest = self.running.values().map(|job| {
-            let expected = expectation.jobs.get(&job.plan.id).copied().unwrap_or(0);
-            expected as f64 * paces.of(job.plan.phase) - self.running_ms(job) as f64
-        });
-        let longest = longest.fold(0.0, f64::max);
         Some((shared * stretch).max(longest) as u64)
     }
 
@@ -153,21 +150,25 @@ impl State {
         expectation.is_some_and(|expectation| expectation.by.is_none())
     }
 
-    /// Worker time that is still to come.
-    fn open_ms(&self, expectation: &Expectation, paces: &Paces) -> f64 {
+    /// Worker time that is still to come, and how much of it the job that goes on longest has. `rest` says of a running job what
+    /// is left of it, by what it should take and what it has taken.
+    fn open_ms(
+        &self,
+        expectation: &Expectation,
+        paces: &Paces,
+        rest: fn(f64, f64) -> f64,
+    ) -> (f64, f64) {
         let open = expectation.open_ms.iter();
-        let all: f64 = open.map(|(phase, ms)| *ms as f64 * paces.of(*phase)).sum();
-        // A job that has outlived what was expected is not over.
-        let gone: f64 = self
-            .running
-            .values()
-            .map(|job| {
-                let expected = expectation.jobs.get(&job.plan.id).copied().unwrap_or(0);
-                let whole = expected as f64 * paces.of(job.plan.phase);
-                (self.running_ms(job) as f64).min(whole * 0.95)
-            })
-            .sum();
-        (all - gone).max(0.0)
+        let mut all: f64 = open.map(|(phase, ms)| *ms as f64 * paces.of(*phase)).sum();
+        let mut longest: f64 = 0.0;
+        for job in self.running.values() {
+            let expected = expectation.jobs.get(&job.plan.id).copied().unwrap_or(0);
+            let whole = expected as f64 * paces.of(job.plan.phase);
+            let left = rest(whole, self.running_ms(job) as f64);
+            all += left - whole;
+            longest = longest.max(left);
+        }
+        (all.max(0.0), longest)
     }
 
     /// Of finished jobs: what was expected, and what they took. Against rough rates, what running jobs have done so far counts as well.
@@ -225,6 +226,16 @@ impl State {
             by,
         })
     }
+}
+
+/// What is left of a running job as far as it does what was expected: as good as nothing, in the end.
+fn as_expected(whole: f64, elapsed: f64) -> f64 {
+    (whole - elapsed).max(whole * 0.05)
+}
+
+/// The same as it is: one that has outlived what was expected is taken to need a tenth of its time again, not to be over.
+fn as_seen(whole: f64, elapsed: f64) -> f64 {
+    (whole - elapsed).max(elapsed * 0.1)
 }
 
 impl Expectation {

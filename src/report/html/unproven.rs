@@ -95,9 +95,12 @@ fn findings(html: &mut Html, report: &Report) {
             }
             if !finding.remedy.is_empty() {
                 html.leaf("h4", &[], "What to do");
-                html.element("pre", &[], |html| {
-                    html.leaf("code", &[], finding.remedy.trim_end());
-                });
+                let remedy = finding.remedy.trim_end();
+                let (sentence, statements) = remedy.split_once('\n').unwrap_or((remedy, ""));
+                html.leaf("p", &[], sentence);
+                if !statements.is_empty() {
+                    html.element("pre", &[], |html| html.leaf("code", &[], statements));
+                }
             }
         });
     }

@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use crate::progress::words::is_unseen;
+
 /// Attributes of an element.
 pub(super) type Attributes<'a> = &'a [(&'static str, &'a str)];
 
@@ -105,18 +107,6 @@ fn escape(out: &mut String, text: &str) {
             c => out.push(c),
         }
     }
-}
-
-/// Characters that a reader does not see, and that HTML forbids or that make a name look like another one: controls, marks
-/// that turn the direction of the text around them, line ends of other kinds, spaces of no width, and noncharacters.
-pub(in crate::report) fn is_unseen(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fdd0}'..='\u{fdef}' | '\u{e0000}'..='\u{e007f}'
-        )
-        || u32::from(c) & 0xfffe == 0xfffe
 }
 
 #[cfg(test)]

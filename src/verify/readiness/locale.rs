@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Finding, QualifiedName, quote_ident};
+use crate::model::{Finding, QualifiedName, quote_ident, to_paste};
 use crate::pg::{Answer, PgError};
 
 use super::{Readiness, note, some_of, warning};
@@ -150,7 +150,7 @@ fn rules(ours: &Locale, theirs: &Locale) -> Option<Finding> {
 
 /// Of the source: what was found by such an index may be wrong, and unique ones may hold duplicates.
 pub(super) fn outdated_on_source(source: &Readiness) -> Option<Finding> {
-    let (names, refresh) = outdated_names(source);
+    let (names, mend) = outdated_names(source);
     (!names.is_empty()).then(|| {
         warning(
             "source-collations-outdated",
@@ -158,17 +158,17 @@ pub(super) fn outdated_on_source(source: &Readiness) -> Option<Finding> {
                 "the operating system's collations have changed since the source's were recorded: {}",
                 some_of(&names)
             ),
-            format!(
-                "Unique indexes on text may hold duplicates, which the target will refuse, and foreign keys may miss their rows. To \
-                 know before the move, run on the source: REINDEX DATABASE; then {}",
-                some_of(&refresh)
+            to_paste(
+                "Unique indexes on text may hold duplicates, which the target will refuse, and foreign keys may miss their rows. To know \
+                 before the move, on the source; only if the first succeeds, the rest, which records that it did:",
+                mend,
             ),
         )
     })
 }
 
 fn outdated(target: &Readiness) -> Option<Finding> {
-    let (names, refresh) = outdated_names(target);
+    let (names, mend) = outdated_names(target);
     (!names.is_empty()).then(|| {
         warning(
             "collation-version-outdated",
@@ -176,15 +176,16 @@ fn outdated(target: &Readiness) -> Option<Finding> {
                 "the operating system's collations have changed since the target's were recorded: {}",
                 some_of(&names)
             ),
-            format!(
-                "Indexes on text that are older than the change may miss rows. Run on the target: REINDEX DATABASE; then {}",
-                some_of(&refresh)
+            to_paste(
+                "Indexes on text that are older than the change may miss rows. On the target; only if the first succeeds, the rest, which \
+                 records that it did:",
+                mend,
             ),
         )
     })
 }
 
-/// Collations whose version is not the recorded one, and the statements that record it.
+/// Collations whose version is not the recorded one, and the statements that build indexes anew and then record it.
 fn outdated_names(side: &Readiness) -> (Vec<String>, Vec<String>) {
     let outdated: Vec<&Locale> = side
         .locales
@@ -200,7 +201,12 @@ fn outdated_names(side: &Readiness) -> (Vec<String>, Vec<String>) {
         format!("{} (made with {recorded}, now {actual})", one.shown())
     };
     let names = outdated.iter().map(shown).collect();
-    (names, outdated.iter().map(|one| one.refresh()).collect())
+    let mut locales = side.locales.iter();
+    let database = locales.find(|one| one.schema.is_none());
+    // Without a name it is understood from version 16 on.
+    let rebuild = database.map(|one| format!("REINDEX DATABASE {};", quote_ident(&one.name)));
+    let refresh = outdated.iter().map(|one| one.refresh());
+    (names, rebuild.into_iter().chain(refresh).collect())
 }
 
 /// Other rules under the same name. Versions of different providers cannot be compared.
@@ -307,11 +313,34 @@ mod tests {
         let of_source = outdated_on_source(&outdated).expect("a finding");
         assert_eq!(of_source.rule, "source-collations-outdated");
         assert_eq!(outdated_on_source(&source), None);
-        let remedy = &findings(&source, &outdated)[0].remedy;
-        assert!(
-            remedy.contains("ALTER DATABASE \"shop\" REFRESH COLLATION VERSION;"),
-            "{remedy}"
-        );
+    }
+
+    #[test]
+    fn of_many_collations_each_has_its_statement() {
+        let mut outdated = database(|it| it.recorded = Some("2.31".into()));
+        let dutch = |number: usize| Locale {
+            schema: Some("public".into()),
+            name: format!("dutch {number}"),
+            recorded: Some("1".into()),
+            actual: Some("2".into()),
+            ..Locale::default()
+        };
+        outdated.locales.extend((0..9).map(dutch));
+        let source = database(|_| ());
+        let found = findings(&source, &outdated);
+        let on_source = outdated_on_source(&outdated);
+        for finding in found.iter().chain(&on_source) {
+            let lines: Vec<&str> = finding.remedy.lines().skip(1).collect();
+            assert_eq!(lines.len(), 11, "{lines:#?}");
+            assert_eq!(
+                lines[..3],
+                [
+                    "REINDEX DATABASE \"shop\";",
+                    "ALTER DATABASE \"shop\" REFRESH COLLATION VERSION;",
+                    "ALTER COLLATION \"public\".\"dutch 0\" REFRESH VERSION;",
+                ]
+            );
+        }
     }
 
     #[test]

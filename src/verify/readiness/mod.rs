@@ -141,6 +141,7 @@ pub fn outlook(source: &Readiness, target: &Readiness, to_be_created: bool) -> V
         findings.extend(locale::findings(source, target));
     }
     findings.extend(settings::findings(source, target));
+    findings.extend(settings::libraries_unknown(source, target));
     findings.extend(refusals(source, target));
     findings
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Finding, shown_ident};
+use crate::model::{Finding, shown_ident, to_paste};
 use crate::pg::{Answer, PgError};
 
 use super::locale::canonical;
@@ -358,8 +358,38 @@ fn libraries(source: &ByName<'_>, target: &ByName<'_>) -> Option<Finding> {
     })
 }
 
+/// An ordinary role is not told what a server loads, and then `libraries-not-loaded` says nothing.
+pub(super) fn libraries_unknown(source: &Readiness, target: &Readiness) -> Option<Finding> {
+    let is_unknown = |side: &Readiness| {
+        let mut names = side.settings.iter().map(|one| one.name.as_str());
+        !side.settings.is_empty() && names.all(|name| name != "shared_preload_libraries")
+    };
+    let sides = [("source", source), ("target", target)];
+    let unknown = sides.iter().filter(|(_, side)| is_unknown(side));
+    let unknown: Vec<&str> = unknown.map(|(name, _)| *name).collect();
+    (!unknown.is_empty()).then(|| {
+        note(
+            "libraries-unknown",
+            format!(
+                "whether the target loads the libraries that the source does was not looked at: the role may not see \
+                 shared_preload_libraries on the {}",
+                unknown.join(" and the ")
+            ),
+            "To know, check once as a superuser, or have pg_read_all_settings granted to the role.",
+        )
+    })
+}
+
 fn is_off(side: &ByName<'_>, name: &str) -> bool {
     side.get(name).is_some_and(|setting| setting.value == "off")
+}
+
+/// Set, and not reset: what is off in the configuration file stays so when it is only reset.
+fn switch_on(names: &[String]) -> Vec<String> {
+    let set = names
+        .iter()
+        .map(|name| format!("ALTER SYSTEM SET {name} = on;"));
+    set.chain(["SELECT pg_reload_conf();".to_owned()]).collect()
 }
 
 fn vacuum(source: &ByName<'_>, target: &ByName<'_>) -> Option<Finding> {
@@ -371,8 +401,11 @@ fn vacuum(source: &ByName<'_>, target: &ByName<'_>) -> Option<Finding> {
     (!off.is_empty()).then(|| {
         warning(
             "autovacuum-off",
-            format!("on the target nobody vacuums and analyzes: off are {}", some_of(&off)),
-            "Run on the target: ALTER SYSTEM RESET autovacuum; ALTER SYSTEM RESET track_counts; SELECT pg_reload_conf();",
+            format!(
+                "on the target nobody vacuums and analyzes: off are {}",
+                some_of(&off)
+            ),
+            to_paste("On the target:", switch_on(&off)),
         )
     })
 }
@@ -394,7 +427,9 @@ fn durability(source: &ByName<'_>, target: &ByName<'_>) -> Option<Finding> {
         "a crash of the target's server loses data"
     };
     let what = |as_there: &str| format!("{consequence}: off are {}{as_there}", some_of(&theirs));
-    let remedy = "Switch them on before the target is used for good: ALTER SYSTEM RESET …; SELECT pg_reload_conf(); CHECKPOINT;";
+    let mut statements = switch_on(&theirs);
+    statements.push("CHECKPOINT;".to_owned());
+    let remedy = to_paste("Before the target is used for good, there:", statements);
     Some(if is_new {
         warning("not-crash-safe", what(""), remedy)
     } else {
@@ -574,6 +609,21 @@ mod tests {
         };
         assert_eq!(told("on", "on"), []);
         assert_eq!(told("off", "on"), []);
+        let found = findings(&with("on"), &with("off"));
+        let pasted: Vec<&str> = found
+            .iter()
+            .flat_map(|one| one.remedy.lines().skip(1))
+            .collect();
+        assert_eq!(
+            pasted,
+            [
+                "ALTER SYSTEM SET autovacuum = on;",
+                "SELECT pg_reload_conf();",
+                "ALTER SYSTEM SET fsync = on;",
+                "SELECT pg_reload_conf();",
+                "CHECKPOINT;"
+            ]
+        );
         assert_eq!(
             told("on", "off"),
             [
@@ -640,5 +690,9 @@ mod tests {
             with("pg_stat_statements"),
         );
         assert!(found[0].ends_with(": timescaledb"), "{found:?}");
+        let (told, untold) = (side(&[with("x")]), side(&[("jit", "on", "on", None)]));
+        assert_eq!(libraries_unknown(&told, &told), None);
+        let found = libraries_unknown(&untold, &told).expect("the source does not tell");
+        assert!(found.what.ends_with("on the source"), "{found:?}");
     }
 }

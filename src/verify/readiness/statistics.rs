@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Finding, QualifiedName, shown_ident};
+use crate::model::{Finding, QualifiedName, shown_ident, to_paste};
 use crate::pg::{Answer, PgError};
 
 use super::{Readiness, Scope, some_of, warning};
@@ -223,13 +223,14 @@ fn shown(statistics: &[&Statistics]) -> String {
 
 fn analyze(tables: &BTreeSet<&QualifiedName>) -> String {
     if tables.len() > TABLES_BY_NAME {
-        return "Run on the target, before the application does: ANALYZE; (vacuumdb --analyze-in-stages has rough ones sooner)."
-            .to_owned();
+        return to_paste(
+            "Run on the target, before the application does (vacuumdb --analyze-in-stages has rough ones sooner):",
+            ["ANALYZE;".to_owned()],
+        );
     }
-    let statements = tables.iter().map(|table| format!("ANALYZE {table};"));
-    format!(
-        "Run on the target, before the application does: {}",
-        statements.collect::<Vec<_>>().join(" ")
+    to_paste(
+        "Run on the target, before the application does:",
+        tables.iter().map(|table| format!("ANALYZE {table};")),
     )
 }
 
@@ -299,7 +300,7 @@ mod tests {
             [(
                 "statistics-missing".to_owned(),
                 "the planner has no statistics of a table, and guesses: s.t".to_owned(),
-                "Run on the target, before the application does: ANALYZE \"s\".\"t\";".to_owned()
+                "Run on the target, before the application does:\nANALYZE \"s\".\"t\";".to_owned()
             )]
         );
         let found = found(&source, &side(vec![table("t", true), index]));
@@ -387,6 +388,6 @@ mod tests {
     fn many_tables_are_analyzed_in_one_go() {
         let many: Vec<QualifiedName> = (0..6).map(|n| name(&format!("t{n}"))).collect();
         let analyzed = analyze(&many.iter().collect());
-        assert!(analyzed.contains(" ANALYZE; "), "{analyzed}");
+        assert!(analyzed.ends_with("\nANALYZE;"), "{analyzed}");
     }
 }

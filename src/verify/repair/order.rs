@@ -92,6 +92,7 @@ mod tests {
             name: "k".to_owned(),
             kind: 'f',
             validated: true,
+            enforced: true,
             on_partitioned: false,
             inherited: false,
             references: Some(QualifiedName::new("s", to)),

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::some_of;
 use super::shape::{Access, Node, figure};
 use super::{Asked, Compared, Sampled};
-use crate::model::{Finding, Rows, Severity};
+use crate::model::{Finding, Rows, Severity, to_paste};
 
 /// A plan of another shape is worse if it costs so many times as much.
 const WORSE_BY_ANOTHER_PLAN: f64 = 2.0;
@@ -102,14 +102,10 @@ fn worse(statement: &Sampled, (source, target): (&Node, &Node), how: &str) -> Fi
          then run this again."
             .to_owned()
     } else {
-        let analyze: Vec<String> = tables
-            .iter()
-            .map(|table| format!("ANALYZE {table};"))
-            .collect();
-        format!(
-            "Run on the target: {} If the plan stays, look whether the index that the source uses is there and valid, and whether \
-             planner settings (random_page_cost, effective_cache_size, enable_…) are the source's; then run this again.",
-            analyze.join(" ")
+        to_paste(
+            "On the target, and then run this again (if the plan stays, look whether the index that the source uses is there and valid, and \
+             whether planner settings such as random_page_cost, effective_cache_size, enable_… are the source's):",
+            tables.iter().map(|table| format!("ANALYZE {table};")),
         )
     };
     Finding {
@@ -188,11 +184,16 @@ fn change(source: &Node, target: &Node) -> Change {
     let felt = target.cost - source.cost > FELT;
     let times = |limit: f64| felt && target.cost > limit * source.cost;
     if same_shape && times(WORSE_BY_OTHER_ROWS) {
-        return Change::Worse(format!(
-            "the same steps, but over more rows or pages ({} rows expected, not {})",
-            figure(most_rows(target)),
-            figure(most_rows(source))
-        ));
+        let (there, here) = (figure(most_rows(target)), figure(most_rows(source)));
+        return Change::Worse(if there == here {
+            format!(
+                "the same steps over as many rows ({here}), but they are costed otherwise (page and tuple costs) or read more pages"
+            )
+        } else {
+            format!(
+                "the same steps, but over more rows or pages ({there} rows expected, not {here})"
+            )
+        });
     }
     if same_shape {
         return Change::None;
@@ -375,9 +376,7 @@ mod tests {
             ]
         );
         assert!(
-            finding
-                .remedy
-                .starts_with("Run on the target: ANALYZE public.notifications;"),
+            finding.remedy.ends_with(":\nANALYZE public.notifications;"),
             "{finding:?}"
         );
     }
