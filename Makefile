@@ -39,7 +39,7 @@ test-faults: ## the whole fault-injection suite: kills at every point, lost sess
 	@tests/support/install-servers all
 	@rm -f $(SKIPPED) $(TARGET_DIR)/tmp/faults-figures.txt
 	@status=0; \
-	PGCONVOY_FAULTS=whole cargo nextest run --config-file .ci/nextest.toml --profile whole --features faults --test faults $(ARGS) || status=$$?; \
+	PGCONVOY_FAULTS=whole cargo nextest run --config-file .ci/nextest.toml --profile whole --features faults --test faults --run-ignored all $(ARGS) || status=$$?; \
 	tests/support/test-summary $(SKIPPED); \
 	awk '{ faults += $$1; survived += $$4; resumed += $$7; anew += $$9; differences += $$12 } \
 	     END { printf "%d faults injected, %d runs survived, %d resumed, %d begun anew, %d differences found\n", \
@@ -60,7 +60,7 @@ test-sync: ## what it costs to bring a gigabyte over, and many random tables tha
 test-follow: ## a target that follows its source: in every state, pgconvoy or either server is killed, or the network is cut; prints the table
 	@tests/support/install-servers all
 	PGCONVOY_FOLLOW=whole cargo nextest run --config-file .ci/nextest.toml --profile whole --features faults \
-	    --test follow -j 4 --success-output immediate $(ARGS)
+	    --test follow --run-ignored all -j 4 --success-output immediate $(ARGS)
 
 test-salvage: ## a thousand pages overwritten at random, one at a time, and ten at a time in 200 MB, salvaged and compared with what pg_dump gets; FROM=0 ROUNDS=1000 for a part of them
 	@tests/support/install-servers all

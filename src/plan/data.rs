@@ -15,10 +15,6 @@ use crate::model::{
 /// transaction. It is not frozen: TRUNCATE, which COPY FREEZE asks for, gives it a new file, and takes longer than the
 /// rows; and its foreign keys are checked in no time anyway.
 const SMALL: Bytes = Bytes(2 << 20);
-/// From this size on, an autovacuum between a table's rows and its indexes is worth being kept away: it takes seconds, and CREATE INDEX
-/// waits for it. The VACUUM that counts the rows in the end knows better than its sample in tables of which it sees less than
-/// 2 %, and COPY leaves up to 64 pages to be seen.
-const LARGE: Bytes = Bytes(64 << 20);
 /// A bundle of small tables is full at this size …
 const BUNDLE_BYTES: Bytes = Bytes(16 << 20);
 /// … or at this many tables: the locks on each, and later on its indexes, are held until the bundle commits …
@@ -220,14 +216,6 @@ impl<'a> Builder<'a> {
             (Some(column), Some(range)) => Range::of_keys(column, range, count),
             _ => Vec::new(),
         }
-    }
-
-    /// For a table that is frozen, and gets statistics once it is loaded.
-    fn leave_uncounted(&mut self, unit: usize) {
-        let unit = &mut self.units[unit];
-        let facts = self.facts_by_name.get(&unit.table);
-        unit.uncounted = self.inputs.target.superuser
-            && facts.is_some_and(|facts| facts.heap >= LARGE && !facts.reaches_foreign);
     }
 
     /// Copies tables whole, in one transaction.

@@ -35,6 +35,10 @@ const WORTH_TAKING: Bytes = Bytes(256 << 10);
 const MOST_TABLES: usize = 200;
 /// What is known of one table may take up so much of the plan: more than a hundred values for each of some hundred columns.
 const MOST_BYTES: usize = 1 << 20;
+/// From this size on, an autovacuum between a table's rows and its indexes is worth being kept away: it takes seconds, and CREATE INDEX
+/// waits for it. The VACUUM that counts the rows in the end knows better than its sample in tables of which it sees less than
+/// 2 %, and COPY leaves up to 64 pages to be seen.
+const LARGE: Bytes = Bytes(64 << 20);
 /// Changed rows that matter to no plan, whatever their share.
 const FEW_ROWS: f64 = 1000.0;
 /// Pages that a table may have grown by, whatever their share.
@@ -115,6 +119,14 @@ impl<'a> Builder<'a> {
         for (root, leaves) in trees {
             self.plan_root(&root, &leaves);
         }
+    }
+
+    /// For a table that is frozen, and gets statistics once it is loaded.
+    pub fn leave_uncounted(&mut self, unit: usize) {
+        let unit = &mut self.units[unit];
+        let facts = self.facts_by_name.get(&unit.table);
+        unit.uncounted = self.inputs.target.superuser
+            && facts.is_some_and(|facts| facts.heap >= LARGE && !facts.reaches_foreign);
     }
 
     /// Tables that were neither counted when they were loaded nor analyzed, of which the server believes that they hold no rows.

@@ -83,9 +83,6 @@ fn one(
 
 fn part(number: u64) {
     let count = if whole() { INSTANTS / PARTS } else { SELECTED };
-    if number > 0 && !whole() {
-        return;
-    }
     let fixtures = [Fixture::Zoo, Fixture::Mastodon];
     let Some(mut lab) = Lab::start(&fixtures) else {
         return;
@@ -114,21 +111,25 @@ fn faults_at_random_instants_0() {
 }
 
 #[test]
+#[ignore = "more of them: make test-faults"]
 fn faults_at_random_instants_1() {
     part(1);
 }
 
 #[test]
+#[ignore = "more of them: make test-faults"]
 fn faults_at_random_instants_2() {
     part(2);
 }
 
 #[test]
+#[ignore = "more of them: make test-faults"]
 fn faults_at_random_instants_3() {
     part(3);
 }
 
 #[test]
+#[ignore = "more of them: make test-faults"]
 fn faults_at_random_instants_4() {
     part(4);
 }

@@ -14,7 +14,7 @@ const MOMENTS: [&str; 3] = [
     "follow-step-taken[Open]",
 ];
 
-pub fn is_whole() -> bool {
+fn is_whole() -> bool {
     std::env::var("PGCONVOY_FOLLOW").is_ok_and(|wanted| wanted == "whole")
 }
 
