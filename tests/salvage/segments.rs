@@ -98,8 +98,19 @@ fn salvaged_with(damage: &Damage, source: &mut Server, (from, to): (&str, &str),
     assert_eq!(target.psql("big", "select count(*) from narrow"), "1000");
     let account = losses(&run);
     let lost = &account["tables"][0]["lost_rows"];
-    assert_eq!(lost["certain"], ROWS - reached, "{lost:#}\n{run}");
-    assert_eq!(lost["perhaps"], 0, "{lost:#}\n{run}");
+    let count = |what: &str| lost[what].as_u64().expect("a count");
+    assert_eq!(
+        count("certain") + count("perhaps"),
+        ROWS - reached,
+        "{lost:#}\n{run}"
+    );
+    // Where no page is left to tell, the visibility map does; VACUUM may have left some out of it.
+    let visible = "select relallvisible from pg_class where relname = 'wide'";
+    let visible: u64 = source.psql("big", visible).parse().expect("a number");
+    assert!(
+        count("perhaps") <= ROWS - visible,
+        "{visible}: {lost:#}\n{run}"
+    );
     let keys = fs::read_to_string(run.path("run/lost/public.wide.csv")).expect("keys");
     let named = keys
         .lines()
