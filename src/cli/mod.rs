@@ -54,6 +54,7 @@ mod follow;
 mod following;
 pub mod hooks;
 mod inspect;
+mod intended;
 mod keeper;
 mod ledger_row;
 mod list;

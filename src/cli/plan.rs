@@ -5,13 +5,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::arguments::{
-    ConnectionArgs, LeaveOutArgs, SelectionArgs, SkipArgs, SpeedArgs, VerifyArgs,
-};
+use super::arguments::SpeedArgs;
 use super::expect::ExpectArgs;
 use super::inspect::{Inspection, Road};
+use super::intended::IntendedArgs;
 use super::output::style_of_stderr;
-use super::requested::{Requested, Sizes};
+use super::requested::Sizes;
 use crate::failure::Failure;
 use crate::model::ExitStatus;
 use crate::plan::Left;
@@ -26,42 +25,9 @@ use crate::report::timetable;
 /// duration hangs on. With findings that would forbid the move it says so, and exits with 4.
 #[derive(Debug, Clone, Args)]
 pub struct PlanArgs {
-    /// Source and target.
+    /// The move.
     #[command(flatten)]
-    pub connection: ConnectionArgs,
-
-    /// As with move: the target database is to be created
-    #[arg(long, help_heading = "Connections")]
-    pub create: bool,
-
-    /// As with move: the target database of this name is to be emptied first
-    #[arg(
-        long,
-        value_name = "NAME",
-        help_heading = "Connections",
-        conflicts_with = "create"
-    )]
-    pub overwrite: Option<String>,
-
-    /// What is passed over.
-    #[command(flatten)]
-    pub skip: SkipArgs,
-
-    /// Which objects.
-    #[command(flatten)]
-    pub selection: SelectionArgs,
-
-    /// What to leave out of them.
-    #[command(flatten)]
-    pub leave_out: LeaveOutArgs,
-
-    /// How to go about it.
-    #[command(flatten)]
-    pub speed: SpeedArgs,
-
-    /// What to prove.
-    #[command(flatten)]
-    pub verify: VerifyArgs,
+    pub intended: IntendedArgs,
 
     /// What to measure it by.
     #[command(flatten)]
@@ -91,13 +57,7 @@ impl PlanArgs {
     /// From the command line.
     pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
         let expectations = self.expect.resolve(Measured::Move)?;
-        let mut requested = Requested::new(&self.connection, &self.selection, &self.leave_out)?;
-        requested.create = self.create;
-        requested.overwrite.clone_from(&self.overwrite);
-        requested.skip_checks.clone_from(&self.skip.skip_check);
-        requested.jobs = self.speed.jobs();
-        requested.verify = self.verify.level();
-        requested.only_reads = true;
+        let requested = self.intended.requested()?;
         let road = Road::connect(&requested).await?;
         let target_facts = road.view_target(&requested).await?;
         let inspection = Box::pin(road.inspect(requested, target_facts)).await?;
@@ -107,7 +67,7 @@ impl PlanArgs {
             // Nobody is left to tell if stderr is gone.
             let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
         }
-        let plan = inspection.plan(self.speed.sizes(), Left::default())?;
+        let plan = inspection.plan(self.intended.speed.sizes(), Left::default())?;
         let slots = plan.timetable()?;
         if let Some(file) = &self.gantt {
             std::fs::write(file, timetable::svg(&plan, &slots))
@@ -146,7 +106,7 @@ impl PlanArgs {
         for workers in numbers {
             let sizes = Sizes {
                 workers: Some(workers),
-                ..self.speed.sizes()
+                ..self.intended.speed.sizes()
             };
             let forecast = inspection.plan(sizes, Left::default())?.forecast()?;
             others.push(WithWorkers {

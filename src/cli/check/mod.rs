@@ -17,11 +17,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::arguments::{
-    ConnectionArgs, LeaveOutArgs, SelectionArgs, SkipArgs, SpeedArgs, VerifyArgs, duration,
-};
+use super::arguments::duration;
+use super::intended::IntendedArgs;
 use super::output::style_of_stdout;
-use super::requested::Requested;
 use crate::failure::Failure;
 use crate::model::ExitStatus;
 use crate::progress::Size;
@@ -43,42 +41,9 @@ Exit status:
 #[derive(Debug, Clone, Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct CheckArgs {
-    /// Source and target.
+    /// The move.
     #[command(flatten)]
-    pub connection: ConnectionArgs,
-
-    /// As with move: the target database is to be created
-    #[arg(long, help_heading = "Connections")]
-    pub create: bool,
-
-    /// As with move: the target database of this name is to be emptied first
-    #[arg(
-        long,
-        value_name = "NAME",
-        help_heading = "Connections",
-        conflicts_with = "create"
-    )]
-    pub overwrite: Option<String>,
-
-    /// What is passed over.
-    #[command(flatten)]
-    pub skip: SkipArgs,
-
-    /// Which objects.
-    #[command(flatten)]
-    pub selection: SelectionArgs,
-
-    /// What to leave out of them.
-    #[command(flatten)]
-    pub leave_out: LeaveOutArgs,
-
-    /// How to go about it.
-    #[command(flatten)]
-    pub speed: SpeedArgs,
-
-    /// What to prove.
-    #[command(flatten)]
-    pub verify: VerifyArgs,
+    pub intended: IntendedArgs,
 
     /// The time there is for the move, for example 2h or 90min: whether it can fit
     #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = "Time")]
@@ -99,11 +64,11 @@ pub struct CheckArgs {
 impl CheckArgs {
     /// From the command line.
     pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
-        let requested = self.requested()?;
+        let requested = self.intended.requested()?;
         let asked = Asked {
             window: self.window,
             measure: !self.no_measure,
-            sizes: self.speed.sizes(),
+            sizes: self.intended.speed.sizes(),
         };
         let check = Box::pin(look(requested, &asked)).await?;
         let text = if self.json {
@@ -116,16 +81,5 @@ impl CheckArgs {
         // A reader that has seen enough closes the pipe; that is no failure of the check.
         let _ = writeln!(std::io::stdout(), "{text}");
         Ok(check.verdict.status())
-    }
-
-    fn requested(&self) -> Result<Requested, Failure> {
-        let mut requested = Requested::new(&self.connection, &self.selection, &self.leave_out)?;
-        requested.create = self.create;
-        requested.overwrite.clone_from(&self.overwrite);
-        requested.skip_checks.clone_from(&self.skip.skip_check);
-        requested.jobs = self.speed.jobs();
-        requested.verify = self.verify.level();
-        requested.only_reads = true;
-        Ok(requested)
     }
 }

@@ -1,0 +1,64 @@
+//! A move that is looked into and not made: what `check` and `plan` are told of it, as `move` would be.
+
+use clap::Args;
+
+use super::arguments::{
+    ConnectionArgs, LeaveOutArgs, SelectionArgs, SkipArgs, SpeedArgs, VerifyArgs,
+};
+use super::requested::Requested;
+use crate::failure::Failure;
+
+/// The options of `move` that decide what it comes to.
+#[derive(Debug, Clone, Args)]
+pub struct IntendedArgs {
+    /// Source and target.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+
+    /// As with move: the target database is to be created
+    #[arg(long, help_heading = "Connections")]
+    pub create: bool,
+
+    /// As with move: the target database of this name is to be emptied first
+    #[arg(
+        long,
+        value_name = "NAME",
+        help_heading = "Connections",
+        conflicts_with = "create"
+    )]
+    pub overwrite: Option<String>,
+
+    /// What is passed over.
+    #[command(flatten)]
+    pub skip: SkipArgs,
+
+    /// Which objects.
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+
+    /// What to leave out of them.
+    #[command(flatten)]
+    pub leave_out: LeaveOutArgs,
+
+    /// How to go about it.
+    #[command(flatten)]
+    pub speed: SpeedArgs,
+
+    /// What to prove.
+    #[command(flatten)]
+    pub verify: VerifyArgs,
+}
+
+impl IntendedArgs {
+    /// What that move would be asked for; nothing is written.
+    pub(super) fn requested(&self) -> Result<Requested, Failure> {
+        let mut requested = Requested::new(&self.connection, &self.selection, &self.leave_out)?;
+        requested.create = self.create;
+        requested.overwrite.clone_from(&self.overwrite);
+        requested.skip_checks.clone_from(&self.skip.skip_check);
+        requested.jobs = self.speed.jobs();
+        requested.verify = self.verify.level();
+        requested.only_reads = true;
+        Ok(requested)
+    }
+}
