@@ -664,17 +664,22 @@ const WITH_BELONGINGS: &str = "
     comment on large object 4711 is 'an object';
 ";
 
+fn archive_with_belongings(server: &Server, dir: &Path) -> PathBuf {
+    server.database("db");
+    server.psql("db", WITH_BELONGINGS);
+    let archive = dir.join("archive");
+    pg_dump(&newest_tools(), server, "db", (&["-Fc"], &archive));
+    archive
+}
+
 /// What belongs to an object comes with it, and with nothing else; and nothing that is there is added to.
 #[test]
 fn a_part_has_what_belongs_to_it_and_no_more() {
     let Some(server) = Server::start(18) else {
         return;
     };
-    server.database("db");
-    server.psql("db", WITH_BELONGINGS);
     let dir = scratch();
-    let archive = dir.path().join("archive");
-    pg_dump(&newest_tools(), &server, "db", (&["-Fc"], &archive));
+    let archive = archive_with_belongings(&server, dir.path());
     let to = server.database("part");
     server.psql("part", "create schema app");
     let run = restore(&archive, &to, &["-n", "app"]);
@@ -727,11 +732,8 @@ fn too_much_on_what_was_restored_is_a_difference() {
     let Some(server) = Server::start(18) else {
         return;
     };
-    server.database("db");
-    server.psql("db", WITH_BELONGINGS);
     let dir = scratch();
-    let archive = dir.path().join("archive");
-    pg_dump(&newest_tools(), &server, "db", (&["-Fc"], &archive));
+    let archive = archive_with_belongings(&server, dir.path());
     let to = server.database("part");
     server.psql(
         "part",

@@ -359,19 +359,8 @@ fn extent(values: &[u8], at: usize, attribute: Attribute) -> Option<(usize, usiz
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::testing::page;
+    use super::super::testing::{COLUMNS, page};
     use super::*;
-
-    const COLUMNS: [Attribute; 2] = [
-        Attribute {
-            length: 4,
-            align: 4,
-        },
-        Attribute {
-            length: -1,
-            align: 4,
-        },
-    ];
 
     #[test]
     fn a_sound_page_has_no_suspects_and_bent_rows_are_some() {

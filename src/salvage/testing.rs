@@ -1,9 +1,21 @@
 //! Pages for tests.
 
-use super::page::BLOCK;
+use super::page::{Attribute, BLOCK};
 
 /// Of the header of a page.
 const HEADER: usize = 24;
+
+/// Those of the rows of [`page`].
+pub const COLUMNS: [Attribute; 2] = [
+    Attribute {
+        length: 4,
+        align: 4,
+    },
+    Attribute {
+        length: -1,
+        align: 4,
+    },
+];
 
 /// A page with rows, each an `int4` and a `text` of up to 100 bytes; all visible.
 pub fn page(texts: &[&str]) -> Vec<u8> {

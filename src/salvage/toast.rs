@@ -71,19 +71,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::page::BLOCK;
-    use super::super::testing::page;
+    use super::super::testing::{COLUMNS, page};
     use super::*;
-
-    const COLUMNS: [Attribute; 2] = [
-        Attribute {
-            length: 4,
-            align: 4,
-        },
-        Attribute {
-            length: -1,
-            align: 4,
-        },
-    ];
 
     #[test]
     fn parts_and_pointers_have_the_number_of_the_value() {
