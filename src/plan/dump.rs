@@ -7,9 +7,11 @@
 //! ```
 //!
 //! The rows are read in COPY's text format, which is what an archive holds. The pieces of a large table are many and small:
-//! who has read one waits for its turn to append it, and holds it in memory meanwhile.
+//! who has read one waits for its turn to append it, and holds it in memory meanwhile. To read a range costs the server up to a
+//! third more than its share of the whole table, so that only those are cut without which some workers would wait for others.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 
 use super::around::Around;
 use super::builder::client_encoding;
@@ -23,6 +25,8 @@ use crate::toc::{Entry, LargeObjectList, Text, Toc};
 const PART: Bytes = Bytes(16 << 20);
 /// A table of less than this many pieces is read whole.
 const FEWEST_PARTS: u64 = 3;
+/// A larger one is always cut: what is broken off has to be read again from the beginning.
+const LARGEST_WHOLE: Bytes = Bytes(1 << 30);
 /// Tables up to this size share a job …
 const SMALL: Bytes = Bytes(2 << 20);
 /// … of about this size …
@@ -136,15 +140,21 @@ impl DumpPlan {
             .iter()
             .map(|table| (table.oid, table))
             .collect();
-        let mut units = Vec::new();
-        for entry in toc.entries.iter().filter(|entry| entry.is_table_data()) {
-            let table = by_oid.get(&entry.oid).copied();
-            let table = table.ok_or_else(|| DumpPlanError::NotVisible {
+        let data = toc.entries.iter().filter(|entry| entry.is_table_data());
+        let data = data.map(|entry| match by_oid.get(&entry.oid) {
+            Some(table) => Ok((entry, *table)),
+            None => Err(DumpPlanError::NotVisible {
                 entry: entry.to_string(),
                 role: server.role.clone(),
-            })?;
-            units.push(unit(entry, table, (server, options))?);
-        }
+            }),
+        });
+        let data: Vec<(&Entry, &Table)> = data.collect::<Result<_, _>>()?;
+        let sizes = data.iter().map(|(_, table)| table.total).collect();
+        let cut_from = smallest_to_cut(sizes, options.workers);
+        let units = data
+            .iter()
+            .map(|(entry, table)| unit(entry, table, (server, options), cut_from));
+        let units = units.collect::<Result<Vec<_>, _>>()?;
         let misunderstood = |entry: &Entry| DumpPlanError::Entry {
             entry: entry.to_string(),
             what: "the large objects that it is about",
@@ -202,6 +212,7 @@ fn unit(
     entry: &Entry,
     table: &Table,
     (server, options): (&ServerFacts, &DumpOptions),
+    cut_from: Bytes,
 ) -> Result<DumpUnit, DumpPlanError> {
     let misunderstood = |what| DumpPlanError::Entry {
         entry: entry.to_string(),
@@ -230,10 +241,10 @@ fn unit(
     let mut copy = CopyUnit::as_text(table, entry.dump_id, &server.encoding);
     let around = options.around.get(&table.name);
     // What is read around damage is one statement.
-    let parts = if around.is_some() {
+    let parts = if around.is_some() || table.total < cut_from {
         vec![None]
     } else {
-        parts(table, server, options.workers)
+        parts(table, server)
     };
     if let Some(around) = around {
         copy.read_around(around.clone(), &server.encoding);
@@ -246,13 +257,43 @@ fn unit(
     })
 }
 
+/// From which size on tables are cut: so that the workers, who take the largest first, have about the same to do.
+fn smallest_to_cut(mut sizes: Vec<Bytes>, workers: u32) -> Bytes {
+    let workers = u64::from(workers);
+    if workers < 2 {
+        return Bytes(u64::MAX);
+    }
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    let share = sizes.iter().map(|size| size.0).sum::<u64>() / workers;
+    let can_be_cut = |size: &&Bytes| size.0.div_ceil(PART.0) >= FEWEST_PARTS;
+    let large = &sizes[..sizes.iter().take_while(can_be_cut).count()];
+    let must = |size: &&Bytes| **size > LARGEST_WHOLE;
+    let mut cut = large.iter().take_while(must).count();
+    while cut < large.len() && longest(&large[..cut], &large[cut..], workers) > share + share / 20 {
+        cut += 1;
+    }
+    match cut.checked_sub(1).and_then(|last| large.get(last)) {
+        Some(smallest) => *smallest,
+        None => Bytes(u64::MAX),
+    }
+}
+
+/// What the busiest worker has to read of tables that are cut, and then of whole ones, each of which goes to who has the least.
+fn longest(cut: &[Bytes], whole: &[Bytes], workers: u64) -> u64 {
+    let shared = cut.iter().map(|size| size.0).sum::<u64>() / workers;
+    let mut loads: BinaryHeap<Reverse<u64>> = (0..workers).map(|_| Reverse(shared)).collect();
+    for size in whole {
+        if let Some(mut least) = loads.peek_mut() {
+            least.0 = least.0.saturating_add(size.0);
+        }
+    }
+    loads.into_iter().map(|load| load.0).max().unwrap_or(0)
+}
+
 /// The parts of a table, in the order in which a scan of the whole would find them.
-fn parts(table: &Table, server: &ServerFacts, workers: u32) -> Vec<Option<Range>> {
+fn parts(table: &Table, server: &ServerFacts) -> Vec<Option<Range>> {
     let whole = vec![None];
     let count = table.total.0.div_ceil(PART.0);
-    if workers < 2 || count < FEWEST_PARTS {
-        return whole;
-    }
     if server.version.major() >= TID_RANGE_SCANS {
         let blocks = (table.heap.0 / server.block_size.max(1)).max(1);
         let ranges = Range::of_blocks(blocks, count.min(blocks));
@@ -269,7 +310,7 @@ fn parts(table: &Table, server: &ServerFacts, workers: u32) -> Vec<Option<Range>
 
 fn jobs(units: &[DumpUnit], lists: &[LargeObjectList], counts: bool) -> Vec<DumpJob> {
     let mut order: Vec<usize> = (0..units.len()).collect();
-    order.sort_by_key(|&index| std::cmp::Reverse(units[index].copy.bytes));
+    order.sort_by_key(|&index| Reverse(units[index].copy.bytes));
     let (large, small): (Vec<usize>, Vec<usize>) = order
         .into_iter()
         .partition(|&index| units[index].copy.bytes > SMALL);
@@ -344,5 +385,36 @@ fn whole_tables(units: &[DumpUnit], tables: Vec<usize>) -> DumpJob {
         bytes: copies().map(|copy| copy.bytes).sum(),
         rows: copies().map(|copy| copy.rows).sum(),
         work: DumpWork::Tables(tables),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut_from(megabytes: &[u64], workers: u32) -> Option<u64> {
+        let sizes = megabytes.iter().map(|size| Bytes(size << 20)).collect();
+        let from = smallest_to_cut(sizes, workers).0;
+        (from < u64::MAX).then_some(from >> 20)
+    }
+
+    #[test]
+    fn only_those_tables_are_cut_without_which_workers_would_wait() {
+        assert_eq!(cut_from(&[100, 100, 20], 1), None);
+        assert_eq!(cut_from(&[100, 100], 2), None);
+        assert_eq!(cut_from(&[100, 60, 40], 2), None);
+        assert_eq!(cut_from(&[500, 1, 2], 2), Some(500));
+        assert_eq!(cut_from(&[500, 90, 80, 70, 40], 2), Some(500));
+        assert_eq!(cut_from(&[100, 100, 100], 2), Some(100));
+        assert_eq!(cut_from(&[90, 80, 70], 8), Some(70));
+        // Nothing of this can be cut.
+        assert_eq!(cut_from(&[30, 1, 1], 2), None);
+        assert_eq!(cut_from(&[], 4), None);
+    }
+
+    #[test]
+    fn what_would_take_long_to_read_again_is_cut_in_any_case() {
+        assert_eq!(cut_from(&[2000, 2000], 2), Some(2000));
+        assert_eq!(cut_from(&[3000, 1025, 1024, 1023], 2), Some(1025));
     }
 }
