@@ -100,6 +100,7 @@ impl Database {
             valid: true,
             ready: true,
             bytes: Bytes(bytes),
+            entries: Rows(0),
             definition,
             constraint: (made == Made::Key).then(|| name.to_owned()),
             constraint_kind: (made == Made::Key).then_some('p'),

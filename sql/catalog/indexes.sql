@@ -10,6 +10,7 @@ select i.indexrelid as oid,
        i.indisvalid as valid,
        i.indisready as ready,
        coalesce(pg_catalog.pg_relation_size(i.indexrelid), 0) as bytes,
+       greatest(ic.reltuples, 0)::float8 as entries,
        -- As bytes: in a SQL_ASCII database it need not be text in any encoding.
        pg_catalog.convert_to(pg_catalog.pg_get_indexdef(i.indexrelid),
                              case pg_catalog.getdatabaseencoding() when 'SQL_ASCII' then 'SQL_ASCII' else 'UTF8' end) as definition,

@@ -180,6 +180,9 @@ pub struct Index {
     pub ready: bool,
     /// Size.
     pub bytes: Bytes,
+    /// Entries, as the server last counted them; 0 if it never has.
+    #[serde(default)]
+    pub entries: Rows,
     /// `pg_get_indexdef`.
     pub definition: String,
     /// The primary key, unique or exclusion constraint it serves.

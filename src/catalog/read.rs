@@ -234,6 +234,7 @@ pub async fn indexes(session: &Session) -> Result<Vec<Index>, PgError> {
             valid: row.get("valid")?,
             ready: row.get("ready")?,
             bytes: row.bytes("bytes")?,
+            entries: row.estimate("entries")?,
             definition: lossy(row.get("definition")?),
             constraint: row.get("constraint_name")?,
             constraint_kind: row.optional_char("constraint_kind")?,

@@ -270,11 +270,13 @@ impl<'a> Reading<'a> {
         self.root(name).unwrap_or_else(|| name.clone())
     }
 
-    /// The size that an index is taken to have: a part of its table's.
-    fn index_bytes(&self, table: &QualifiedName) -> Bytes {
+    /// The size that an index is taken to have: an entry for each row of its table, and a part of the table's size.
+    fn index_size(&self, table: &QualifiedName) -> (Rows, Bytes) {
         let entry = self.rows.get(table);
         let sizes = entry.and_then(|entry| self.data.sizes.get(&entry.dump_id));
-        sizes.map_or(Bytes(0), |(_, bytes)| Bytes(bytes.0 / 4))
+        sizes.map_or((Rows(0), Bytes(0)), |(rows, bytes)| {
+            (*rows, Bytes(bytes.0 / 4))
+        })
     }
 
     fn indexes(&self) -> Vec<Index> {
@@ -320,6 +322,7 @@ impl<'a> Reading<'a> {
         table: QualifiedName,
         (method, definition): (String, String),
     ) -> Index {
+        let (entries, bytes) = self.index_size(&table);
         Index {
             oid: Oid(0),
             name,
@@ -328,7 +331,8 @@ impl<'a> Reading<'a> {
             partitioned: self.partitioned.contains(&table),
             valid: true,
             ready: true,
-            bytes: self.index_bytes(&table),
+            bytes,
+            entries,
             definition,
             constraint: None,
             constraint_kind: None,

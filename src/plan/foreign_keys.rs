@@ -108,7 +108,7 @@ impl<'a> Builder<'a> {
                 needs: self.needs(entry),
                 cost: cost::foreign_key(check.bytes),
                 locks,
-                memory: self.memory_for(check.bytes),
+                memory: self.memory_for(Bytes(check.bytes.0 * 2)),
                 bytes: check.bytes,
                 ..Draft::new(
                     Phase::ForeignKeys,
@@ -157,7 +157,7 @@ impl<'a> Builder<'a> {
             needs: needs.clone(),
             cost: cost::foreign_key(check.bytes),
             locks,
-            memory: self.memory_for(check.bytes),
+            memory: self.memory_for(Bytes(check.bytes.0 * 2)),
             bytes: check.bytes,
             ..Draft::new(Phase::ForeignKeys, label, work)
         })

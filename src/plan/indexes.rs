@@ -14,8 +14,10 @@ use crate::model::LockMode;
 use crate::model::{Bytes, DumpId, JobId, QualifiedName, SqlText, quote_ident};
 use crate::toc::{Entry, split_statements};
 
-/// The server's own minimum that is worth setting.
-const LEAST_MEMORY: u64 = 64 << 20;
+/// What any job is taken to use: so small a sort is not worth being measured.
+const LEAST_MEMORY: u64 = 16 << 20;
+/// What a sort of the server takes for an entry, in bytes: its tuple, and where that is.
+const SORTED_ENTRY: u64 = 48;
 /// `maintenance_work_mem` beyond this is not used by a sort that fits (and servers before 17 take no more than 2 GB − 1 kB).
 const MOST_MEMORY: u64 = (2 << 30) - 1024;
 
@@ -117,7 +119,7 @@ impl<'a> Builder<'a> {
             after,
             needs: self.needs(entry),
             cost: cost::index(&index.method, index.bytes),
-            memory: self.memory_for(index.bytes),
+            memory: self.memory_for(sorted(index)),
             bytes: index.bytes,
             ..Draft::run(
                 Phase::Indexes,
@@ -264,11 +266,15 @@ impl<'a> Builder<'a> {
         ))
     }
 
-    /// `maintenance_work_mem` for an index of this size: enough to sort it in memory, within the worker's share.
-    pub fn memory_for(&self, bytes: Bytes) -> Bytes {
+    /// `maintenance_work_mem` for who sorts so much: enough to do it in memory, within the worker's share.
+    pub fn memory_for(&self, sorted: Bytes) -> Bytes {
         let options = self.inputs.options;
         let share = options.memory.0 / u64::from(options.jobs.max(1));
-        Bytes((bytes.0 * 2).clamp(LEAST_MEMORY, share.clamp(LEAST_MEMORY, MOST_MEMORY)))
+        Bytes(
+            sorted
+                .0
+                .clamp(LEAST_MEMORY, share.clamp(LEAST_MEMORY, MOST_MEMORY)),
+        )
     }
 
     /// The jobs after which a table's rows are in.
@@ -278,6 +284,11 @@ impl<'a> Builder<'a> {
             .map(|jobs| jobs.loaded.clone())
             .unwrap_or_default()
     }
+}
+
+/// What the entries of an index take while they are sorted. An index that keeps equal keys once is much smaller than that.
+fn sorted(index: &Index) -> Bytes {
+    Bytes((index.bytes.0 * 2).max(index.entries.0.saturating_mul(SORTED_ENTRY)))
 }
 
 fn run(statements: Vec<Statement>) -> Work {

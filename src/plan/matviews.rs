@@ -161,7 +161,7 @@ impl<'a> Builder<'a> {
             needs,
             cost: cost::refresh(matview.bytes, self.read_by(matview)),
             locks: vec![(matview.name.clone(), LockMode::AccessExclusive)],
-            memory: self.memory_for(matview.bytes),
+            memory: self.memory_for(Bytes(matview.bytes.0 * 2)),
             bytes: matview.bytes,
             rows: matview.row_estimate,
             ..Draft::new(Phase::Finish, label, work)
@@ -202,7 +202,7 @@ impl<'a> Builder<'a> {
             let job = self.add(Draft {
                 after,
                 needs: self.needs(entry),
-                memory: self.memory_for(matview.bytes),
+                memory: self.memory_for(Bytes(matview.bytes.0 * 2)),
                 locks: vec![(matview.name.clone(), LockMode::AccessExclusive)],
                 cost: cost::index("btree", matview.bytes),
                 ..Draft::run(

@@ -205,6 +205,7 @@ impl World {
             valid: true,
             ready: true,
             bytes,
+            entries: Rows(0),
             definition: String::new(),
             constraint: None,
             constraint_kind: None,

@@ -272,7 +272,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Bytes, Oid, QualifiedName};
+    use crate::model::{Bytes, Oid, QualifiedName, Rows};
 
     fn name(name: &str) -> QualifiedName {
         QualifiedName::new("s", name)
@@ -289,6 +289,7 @@ mod tests {
             valid,
             ready: true,
             bytes: Bytes(0),
+            entries: Rows(0),
             definition: format!("CREATE INDEX {of}"),
             constraint: constraint.map(str::to_owned),
             constraint_kind: constraint.map(|_| 'u'),
