@@ -231,7 +231,11 @@ fn screen(bytes: &str) -> String {
                 match chars.next() {
                     Some('A') => row -= number,
                     Some('B') => row += number,
-                    Some('K') => lines[row].clear(),
+                    Some('K') => lines[row].truncate(column),
+                    Some('J') => {
+                        lines[row].truncate(column);
+                        lines.truncate(row + 1);
+                    }
                     Some('m') => {}
                     other => panic!("unknown sequence {digits}{other:?}"),
                 }
