@@ -10,7 +10,7 @@ use crate::event::{Bound, Event, Phase};
 use crate::model::Verdict;
 
 use super::screen::{Screen, Size};
-use super::state::{PhaseProgress, RunningJob, State};
+use super::state::{Guess, PhaseProgress, RunningJob, State};
 use super::style::Style;
 use super::{DisplayOptions, Writer, news, plain, words};
 
@@ -215,6 +215,9 @@ fn job_line(state: &State, job: &RunningJob, label: &str, label_width: usize) ->
     } else if job.plan.bytes.0 > 0 && job.waits.is_none() {
         details.push(format!("{} to do", job.plan.bytes));
     }
+    // First, because what is cut off is not seen.
+    let guess = state.guess(job);
+    details.extend(guess.as_ref().map(Guess::words));
     match &job.waits {
         // In place of a rate, which would be sinking to nothing.
         Some(waits) => details.push(words::one_line(waits)),
@@ -231,6 +234,7 @@ fn job_line(state: &State, job: &RunningJob, label: &str, label_width: usize) ->
         None => {}
     }
     let slower = state.slower(job.plan.id, state.running_ms(job));
+    let slower = slower.filter(|_| guess.is_none());
     // `2.4 × the rehearsal`: how much longer than then it has taken by now.
     details.extend(slower.map(|slower| format!("{:.1} × the {}", slower.times, slower.by)));
     let label = console::truncate_str(label, label_width, "…");
