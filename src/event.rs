@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Bytes, Difference, DumpId, Endpoint, ExitStatus, Finding, FollowMoment, JobId,
+    Bytes, Difference, DumpId, Endpoint, ExitStatus, Finding, FollowMoment, FollowedBy, JobId,
     Rows, RowsDiffer, ServerError, Side, Synced, TableVerdict, TurnStep, Unverified, VerifyLevel,
     Waiver,
 };
@@ -348,6 +348,8 @@ pub enum What {
     /// What has happened between two databases that follow each other: as it happens, and at the beginning of a turn what has
     /// happened before.
     FollowMoment(Box<FollowMoment>),
+    /// Once its copy is proven, the target is to follow the source, which keeps its log for it from the snapshot on.
+    WillFollow(FollowedBy),
     /// The source was written to after the snapshot: the copy is of the snapshot, not of now.
     SourceMovedOn {
         /// Tables with writes since the snapshot and how many, where the statistics say so; may be empty.

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::DateTime;
 use pgconvoy::event::{AtWork, Bound, Event, Expected, ExpectedJob, What};
 use pgconvoy::model::{
-    Bytes, ColumnForm, CopyFormat, DifferenceKind, Endpoint, ExitStatus, Finding,
+    Bytes, ColumnForm, CopyFormat, DifferenceKind, Endpoint, ExitStatus, Finding, FollowedBy,
     JobId, QualifiedName, Rows, Severity, ShownValue, Synced, SyncedTable, Verdict, VerifyLevel,
 };
 use pgconvoy::report::{Ending, Report, conclude};
@@ -288,6 +288,10 @@ fn runs() -> Vec<Run> {
         "16385",
         "x",
     )));
+    moved.push(What::WillFollow(FollowedBy {
+        name: "pgconvoy_1".to_owned(),
+        lsn: "0/16B3748".to_owned(),
+    }));
     let mut unreached = Run::begin_comparison(VerifyLevel::Schema);
     if let What::RunStarted {
         source,

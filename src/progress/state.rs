@@ -175,6 +175,7 @@ impl State {
             | What::Synced(_)
             | What::TurnStep { .. }
             | What::FollowMoment(_)
+            | What::WillFollow(_)
             | What::SnapshotTaken { .. }
             | What::SnapshotReleased
             | What::Checked { .. }
