@@ -12,8 +12,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Bytes, Difference, DumpId, Endpoint, ExitStatus, Finding, FollowMoment, JobId, Rows,
-    RowsDiffer, ServerError, Side, Synced, TableVerdict, TurnStep, Unverified, VerifyLevel, Waiver,
+    Bytes, Difference, DumpId, Endpoint, ExitStatus, Finding, FollowMoment, FollowedBy, JobId,
+    Rows, RowsDiffer, ServerError, Side, Synced, TableVerdict, TurnStep, Unverified, VerifyLevel,
+    Waiver,
 };
 
 /// One thing that happened, and when. One line of `events.jsonl`.
@@ -129,6 +130,21 @@ pub enum Bound {
     /// No side much more than the others.
     #[default]
     Nobody,
+}
+
+/// Whether a job that has not moved is worked on all the same, as far as its server lets anybody see.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum AtWork {
+    /// It waits for somebody, or nobody knows.
+    #[default]
+    Unknown,
+    /// The server is at it, and shows how far it is.
+    Shown,
+    /// The server is at it, and has no figures for how far: displays may guess.
+    Unshown,
 }
 
 /// What an earlier run, or else the plan's own costs, make us expect of this one; and the clock.
@@ -287,6 +303,9 @@ pub enum What {
         side: Side,
         /// A sentence for a person: `waits for a lock on public.users that pid 123 (psql, role bob) holds`.
         what: String,
+        /// Whether it is worked on all the same.
+        #[serde(default)]
+        at_work: AtWork,
     },
     /// Asked to stop, the run lets what is running come to an end, for a while.
     Draining {
@@ -329,6 +348,8 @@ pub enum What {
     /// What has happened between two databases that follow each other: as it happens, and at the beginning of a turn what has
     /// happened before.
     FollowMoment(Box<FollowMoment>),
+    /// Once its copy is proven, the target is to follow the source, which keeps its log for it from the snapshot on.
+    WillFollow(FollowedBy),
     /// The source was written to after the snapshot: the copy is of the snapshot, not of now.
     SourceMovedOn {
         /// Tables with writes since the snapshot and how many, where the statistics say so; may be empty.

@@ -226,7 +226,6 @@ const BANS: [Ban; 14] = [
             "std::io::stderr",
             "tokio::io::stdout",
             "tokio::io::stderr",
-            "indicatif",
         ],
     },
     Ban {

@@ -7,10 +7,11 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use chrono::FixedOffset;
-use pgconvoy::event::{Event, Expected, ExpectedJob, What};
-use pgconvoy::model::{JobId, Verdict, VerifyLevel};
+use pgconvoy::event::{AtWork, Bound, Event, Expected, ExpectedJob, Phase, PlannedJob, What};
+use pgconvoy::model::{Bytes, JobId, Rows, Verdict, VerifyLevel};
 use pgconvoy::progress::{
-    Display, DisplayOptions, Estimate, Size, State, Style, Verbosity, failure_lines, picture,
+    Display, DisplayOptions, Estimate, Grounds, Size, State, Style, Verbosity, failure_lines,
+    picture,
 };
 use proptest::prelude::*;
 use recorded::{MB, Run, at};
@@ -231,7 +232,11 @@ fn screen(bytes: &str) -> String {
                 match chars.next() {
                     Some('A') => row -= number,
                     Some('B') => row += number,
-                    Some('K') => lines[row].clear(),
+                    Some('K') => lines[row].truncate(column),
+                    Some('J') => {
+                        lines[row].truncate(column);
+                        lines.truncate(row + 1);
+                    }
                     Some('m') => {}
                     other => panic!("unknown sequence {digits}{other:?}"),
                 }
@@ -330,17 +335,17 @@ fn no_time_is_named_before_there_is_evidence() {
 #[test]
 fn the_estimate_is_right_where_the_future_is_like_the_past() {
     let mut run = Run::begin(VerifyLevel::None);
-    let jobs = (0..1000).map(|id| pgconvoy::event::PlannedJob {
+    let jobs = (0..1000).map(|id| PlannedJob {
         id: JobId(id),
-        phase: pgconvoy::event::Phase::Data,
+        phase: Phase::Data,
         label: format!("copy {id}"),
-        bytes: pgconvoy::model::Bytes(MB),
-        rows: pgconvoy::model::Rows(1),
+        bytes: Bytes(MB),
+        rows: Rows(1),
     });
     run.push(What::Planned {
         jobs: jobs.collect(),
         tables: 1000,
-        bytes: pgconvoy::model::Bytes(1000 * MB),
+        bytes: Bytes(1000 * MB),
     });
     for round in 0..125 {
         for worker in 0..4 {
@@ -402,17 +407,17 @@ fn a_clock_that_is_set_back_stops_nothing() {
 #[test]
 fn a_hundred_thousand_jobs_are_folded_quickly() {
     let mut run = Run::begin(VerifyLevel::None);
-    let jobs = (0..100_000).map(|id| pgconvoy::event::PlannedJob {
+    let jobs = (0..100_000).map(|id| PlannedJob {
         id: JobId(id),
-        phase: pgconvoy::event::Phase::Data,
+        phase: Phase::Data,
         label: format!("copy {id}"),
-        bytes: pgconvoy::model::Bytes(MB),
-        rows: pgconvoy::model::Rows(1),
+        bytes: Bytes(MB),
+        rows: Rows(1),
     });
     run.push(What::Planned {
         jobs: jobs.collect(),
         tables: 1,
-        bytes: pgconvoy::model::Bytes(MB),
+        bytes: Bytes(MB),
     });
     for id in 0..100_000 {
         run.start(id).wait(10).finish(id, 1, MB, 10);
@@ -598,4 +603,165 @@ fn what_outlives_its_time_is_still_to_come() {
     })));
     strange.start(0).wait(10).finish(0, 0, 0, 10);
     let _ = state(&strange).outlook();
+}
+
+/// The key that seemed stalled. Its server works, and shows no progress: how far it may be is told by what is known, and that it is
+/// not over.
+#[test]
+fn how_far_a_job_is_that_shows_no_progress_is_guessed() {
+    let at_work = |run: &mut Run, seconds: i64| {
+        let what = "the server is at it for 35 s, and waits for I/O (DataFileRead)";
+        run.wait(seconds * 1000);
+        run.stands_still(7, what, AtWork::Unshown);
+    };
+    let said = |run: &Run| {
+        let (_, stderr) = replay(options(), &run.events);
+        let lines = stderr.lines().filter(|line| line.contains(" (target): "));
+        let last = lines.last().expect("it is said").to_owned();
+        last.split_once("; ").expect("and guessed").1.to_owned()
+    };
+    let mut by_rates = expecting(None, None);
+    by_rates.start(7);
+    at_work(&mut by_rates, 4);
+    assert_eq!(
+        said(&by_rates),
+        "perhaps 40 %, by rough rates: do not cancel"
+    );
+    let mut measured = measured(None);
+    measured.start(7);
+    at_work(&mut measured, 4);
+    assert_eq!(
+        said(&measured),
+        "about 40 %, by the rehearsal: do not cancel"
+    );
+    let before = match state(&measured).estimate() {
+        Estimate::Left(ms) => ms,
+        other => panic!("{other:?}"),
+    };
+    at_work(&mut measured, 31);
+    assert_eq!(
+        said(&measured),
+        "longer than expected by the rehearsal (35.0 s, not about 10 s), and still at it: do not cancel"
+    );
+    // What it shows of its kind is in the time left, although it has not ended: nothing has been done, and 31 s have passed.
+    match state(&measured).estimate() {
+        Estimate::Left(ms) => assert!(ms + 1000 > before, "{ms} of {before}"),
+        other => panic!("{other:?}"),
+    }
+    let drawn = picture(
+        &state(&measured),
+        Size {
+            columns: 200,
+            rows: 50,
+        },
+        Style { color: false },
+    );
+    insta::assert_snapshot!(drawn.last().expect("the job"));
+
+    // Who waits for somebody is neither guessed at nor taken as a measure.
+    let mut locked = expecting(Some("rehearsal"), None);
+    locked.start(7).wait(35_000);
+    locked.stands_still(7, "waits for a lock", AtWork::Unknown);
+    let state = state(&locked);
+    let job = state.running().next().expect("it runs");
+    assert_eq!(state.guess(job), None);
+}
+
+/// What the jobs of its kind have taken in this run corrects what the plan says of it.
+#[test]
+fn a_guess_is_corrected_by_what_others_of_its_kind_took() {
+    let mut run = expecting(None, None);
+    run.start(5).wait(60_000).finish(5, 0, 0, 60_000);
+    run.start(6).wait(29_000);
+    run.stands_still(6, "the server works", AtWork::Unshown);
+    let state = state(&run);
+    let guess = state.guess(state.running().next().expect("it runs"));
+    let guess = guess.expect("there is one");
+    assert_eq!(guess.grounds, Grounds::Others);
+    assert_eq!(guess.percent(), Some(45), "{guess:?}");
+}
+
+/// Rows that come four times as slowly as before, for more than a moment: that is said, once, and with whoever sets the pace now.
+#[test]
+fn another_pace_is_told_once() {
+    let mut run = recorded::under_way();
+    let told = |run: &Run| {
+        let (_, stderr) = replay(options(), &run.events);
+        let lines = stderr.lines().filter(|line| line.contains("copying s"));
+        lines.map(|line| line[10..].to_owned()).collect::<Vec<_>>()
+    };
+    let mut moved = [180, 168];
+    let mut on = |run: &mut Run, seconds: u64, mb: [u64; 2]| {
+        for _ in 0..seconds {
+            run.wait(1000);
+            for (job, (moved, mb)) in moved.iter_mut().zip(mb).enumerate() {
+                *moved += mb;
+                let job = u32::try_from(job).expect("is small") + 1;
+                run.advance(job, *moved * 5000, *moved * MB);
+            }
+        }
+    };
+    run.finish(3, 902_110, 301 * MB, 8900);
+    on(&mut run, 20, [60, 40]);
+    // A moment, in which nearly nothing comes.
+    on(&mut run, 5, [1, 1]);
+    on(&mut run, 15, [60, 40]);
+    assert_eq!(told(&run), [""; 0]);
+    run.bound(1, Bound::Target).bound(2, Bound::Target);
+    on(&mut run, 30, [15, 10]);
+    let slower = told(&run);
+    assert_eq!(slower.len(), 1, "{slower:?}");
+    assert!(
+        slower[0].starts_with("copying slows down: ")
+            && slower[0].ends_with(", then 25.0 MB/s; the target, or the way to it, sets the pace"),
+        "{slower:?}"
+    );
+    // It stays like that; and then it is as before, which is a change again.
+    on(&mut run, 60, [15, 10]);
+    assert_eq!(told(&run), slower);
+    run.bound(1, Bound::Nobody).bound(2, Bound::Client);
+    on(&mut run, 40, [60, 40]);
+    let faster = told(&run);
+    assert_eq!(faster.len(), 2, "{faster:?}");
+    assert!(
+        faster[1].starts_with("copying speeds up: 2")
+            && faster[1].ends_with(" MB/s, then 100.0 MB/s"),
+        "{faster:?}"
+    );
+    // What stands still does not slow down: its server is asked why.
+    run.wait(60_000);
+    on(&mut run, 1, [1, 1]);
+    assert_eq!(told(&run), faster);
+}
+
+/// Another table may have another pace: that is no change. A piece of the same table is.
+#[test]
+fn a_table_is_compared_with_itself() {
+    let mut run = Run::begin(VerifyLevel::Content);
+    let labels = ["copy public.a 1/2", "copy public.b", "copy public.a 2/2"];
+    let jobs = (0..).zip(labels).map(|(id, label)| PlannedJob {
+        id: JobId(id),
+        phase: Phase::Data,
+        label: label.to_owned(),
+        bytes: Bytes(3000 * MB),
+        rows: Rows(1),
+    });
+    run.push(What::Planned {
+        jobs: jobs.collect(),
+        tables: 2,
+        bytes: Bytes(9000 * MB),
+    });
+    let copy = |run: &mut Run, job, mb_per_second| {
+        run.start(job);
+        for second in 1..=30 {
+            run.wait(1000)
+                .advance(job, second, second * mb_per_second * MB);
+        }
+        run.finish(job, 30, 30 * mb_per_second * MB, 30_000);
+        let (_, stderr) = replay(options(), &run.events);
+        stderr.contains("copying slows down: 100.0 MB/s, then 10.0 MB/s")
+    };
+    assert!(!copy(&mut run, 0, 100));
+    assert!(!copy(&mut run, 1, 10));
+    assert!(copy(&mut run, 2, 10));
 }

@@ -109,9 +109,11 @@ fn a_move_is_measured_by_its_rehearsal() {
         for said in [
             &format!("Measured by the rehearsal in {measure}: about "),
             verdict,
+            "to the end of its last, by the earlier run, if both servers are as busy as then.",
         ] {
             assert!(planned.stdout.contains(said), "{said}: {planned}");
         }
+        assert_ranges(&planned, 1.5);
     }
 
     let again = target.database("again");
@@ -129,6 +131,25 @@ fn a_move_is_measured_by_its_rehearsal() {
         let refused = move_with(&from, &to, &["--baseline", dir]);
         assert_eq!(refused.status, 2, "{refused}");
         assert!(refused.stderr.contains(why), "{refused}");
+    }
+}
+
+/// Each phase of a plan is predicted in a range, which reaches so many times as far as what is likely.
+fn assert_ranges(planned: &Finished, times: f64) {
+    let seconds = |words: &str| {
+        let number = words.trim().strip_suffix(" s").expect("seconds");
+        number.parse::<f64>().expect("a number")
+    };
+    for phase in ["copying", "indexes", "foreign keys", "verify"] {
+        let lines = planned.stdout.lines();
+        let line = lines.clone().find(|line| line.starts_with(phase));
+        let line = line.unwrap_or_else(|| panic!("{phase}: {planned}"));
+        let range = line.split_once(" of work; takes ").expect("a range").1;
+        let (likely, range) = range.split_once(", from ").expect("a range");
+        let (least, most) = range.split_once(" to ").expect("a range");
+        let (least, likely, most) = (seconds(least), seconds(likely), seconds(most));
+        assert!(least <= likely && likely <= most, "{line}");
+        assert!((most - likely * times).abs() < 0.3 * times, "{line}");
     }
 }
 
@@ -214,11 +235,13 @@ fn a_plan_is_drawn() {
     for said in [
         "Who would work on what when:",
         "On the target's disk: ",
+        "to the end of its last, by rough rates of ordinary hardware, not measured on these servers.",
         "With other numbers of workers",
         "nothing was touched",
     ] {
         assert!(run.stdout.contains(said), "{said}: {run}");
     }
+    assert_ranges(&run, 4.0);
     let position = |what: &str| {
         run.stdout
             .find(what)

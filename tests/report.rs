@@ -9,7 +9,9 @@ mod recorded;
 use std::fmt::Write as _;
 
 use pgconvoy::event::{Standing, StandingState, What};
-use pgconvoy::model::{ExitStatus, Finding, JobId, QualifiedName, Severity, Verdict, VerifyLevel};
+use pgconvoy::model::{
+    ExitStatus, Finding, FollowedBy, JobId, QualifiedName, Severity, Verdict, VerifyLevel,
+};
 use pgconvoy::progress::Style;
 use pgconvoy::report::terminal::{View, render};
 use pgconvoy::report::{Conclusion, Ending, Report, conclude, json, recorded as record};
@@ -107,6 +109,13 @@ fn a_name_too_long_for_its_column_is_never_cut() {
     }
 }
 
+fn will_follow() -> What {
+    What::WillFollow(FollowedBy {
+        name: "pgconvoy_0c4f".to_owned(),
+        lsn: "0/16B3748".to_owned(),
+    })
+}
+
 /// Each sentence, with its status and what to do next, to be read as an operator would.
 #[test]
 fn the_sentences() {
@@ -125,6 +134,24 @@ fn the_sentences() {
         ("moved on, unknown where", {
             let mut run = proven();
             run.push(What::SourceMovedOn { tables: vec![] });
+            run
+        }),
+        ("followed, and moved on", {
+            let mut run = proven();
+            run.push(will_follow());
+            run.push(What::SourceMovedOn { tables: vec![] });
+            run
+        }),
+        ("followed, and counted", {
+            let mut run =
+                recorded::verified(VerifyLevel::Counts, Verdict::SameCount, Verdict::SameCount);
+            run.push(will_follow());
+            run
+        }),
+        ("to be followed, and different", {
+            let mut run =
+                recorded::verified(VerifyLevel::Content, Verdict::Identical, Verdict::Different);
+            run.push(will_follow());
             run
         }),
         ("different and unverified", {

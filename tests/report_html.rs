@@ -193,7 +193,7 @@ fn every_page_is_whole_and_needs_nothing_besides() {
 
 /// Replaces every text of an event that comes from outside.
 fn poison(value: &mut Value, key: &str) {
-    const OURS: [&str; 18] = [
+    const OURS: [&str; 19] = [
         "event",
         "at",
         "phase",
@@ -209,6 +209,7 @@ fn poison(value: &mut Value, key: &str) {
         "level",
         "command",
         "bound",
+        "at_work",
         "turn_step",
         "happening",
         "happened_at",

@@ -10,10 +10,10 @@ mod recorded;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::DateTime;
-use pgconvoy::event::{Bound, Event, Expected, ExpectedJob, What};
+use pgconvoy::event::{AtWork, Bound, Event, Expected, ExpectedJob, What};
 use pgconvoy::model::{
-    Bytes, ColumnForm, CopyFormat, DifferenceKind, Endpoint, ExitStatus, Finding, JobId,
-    QualifiedName, Rows, Severity, ShownValue, Synced, SyncedTable, Verdict, VerifyLevel,
+    Bytes, ColumnForm, CopyFormat, DifferenceKind, Endpoint, ExitStatus, Finding, FollowedBy,
+    JobId, QualifiedName, Rows, Severity, ShownValue, Synced, SyncedTable, Verdict, VerifyLevel,
 };
 use pgconvoy::report::{Ending, Report, conclude};
 use recorded::{MB, Run, comparison};
@@ -253,6 +253,9 @@ fn runs() -> Vec<Run> {
     let mut measured = recorded::finished(all, ExitStatus::Proven, "x".to_owned(), None);
     let mut without = recorded::under_way();
     without.bound(1, Bound::Source).bound(3, Bound::Client);
+    for at_work in [AtWork::Shown, AtWork::Unshown] {
+        without.stands_still(1, "the server works", at_work);
+    }
     for run in [&mut measured, &mut without] {
         let planned = run
             .events
@@ -285,6 +288,10 @@ fn runs() -> Vec<Run> {
         "16385",
         "x",
     )));
+    moved.push(What::WillFollow(FollowedBy {
+        name: "pgconvoy_1".to_owned(),
+        lsn: "0/16B3748".to_owned(),
+    }));
     let mut unreached = Run::begin_comparison(VerifyLevel::Schema);
     if let What::RunStarted {
         source,

@@ -10,7 +10,7 @@ use pgconvoy::model::SqlText;
 use pgconvoy::pg::cluster::ClusterOptions;
 use pgconvoy::pg::conninfo::{Conninfo, Environment};
 use pgconvoy::pg::{Connector, Query, Side};
-use support::binary::Running;
+use support::binary::{Finished, Pgconvoy, Running};
 use support::moving::{RUN_DIR, assert_proven, prepare};
 use support::proxy::Proxy;
 use support::server::{Server, servers};
@@ -181,11 +181,14 @@ fn a_job_that_is_slow_says_what_its_server_does() {
     }
 }
 
-/// Keys that are compared slowly, by us and by nobody else: an index, and then a foreign key, of which no server shows how far it is.
+/// Keys for which comparing two of them is preceded by `PAUSE`, for us and for nobody else: an index, and then a foreign key, of which no server
+/// shows how far it is.
 const SLOW_KEYS: &str = "
     create function slow_compare(a int, b int) returns int immutable language plpgsql as $$
     begin
-        perform pg_catalog.pg_sleep(case when pg_catalog.current_setting('application_name') like 'pgconvoy:%' then 0.03 else 0 end);
+        if pg_catalog.current_setting('application_name') like 'pgconvoy:%' then
+            perform PAUSE;
+        end if;
         return pg_catalog.btint4cmp(a, b);
     end $$;
     create function slow_equal(a int, b int) returns boolean immutable language plpgsql as $$
@@ -202,6 +205,9 @@ const SLOW_KEYS: &str = "
     insert into pet select i, 1 + i % 16 from generate_series(1, 40) i;
     alter table pet add constraint pet_owner foreign key (owner) references owner (id);
 ";
+
+const SLEEPS: &str = "pg_catalog.pg_sleep(0.03)";
+const COMPUTES: &str = "pg_catalog.count(*) from pg_catalog.generate_series(1, 250000)";
 
 /// What was said of a job whose label has these words.
 fn said_of(run_dir: &Path, words: &str) -> Vec<String> {
@@ -226,7 +232,7 @@ fn a_foreign_key_that_takes_long_is_not_taken_for_stalled() {
         return;
     };
     source.database("shop");
-    source.psql("shop", SLOW_KEYS);
+    source.psql("shop", &SLOW_KEYS.replace("PAUSE", SLEEPS));
     let run = prepare(&source.conninfo("shop"), &target.database("shop"), &[])
         .env(HASTY.0, HASTY.1)
         .run();
@@ -236,6 +242,64 @@ fn a_foreign_key_that_takes_long_is_not_taken_for_stalled() {
         |said: &String| said.starts_with("the server is at it for ") && said.contains("PgSleep");
     assert!(said.iter().any(at_it), "{said:?}: {run}");
     assert_eq!(retries(&run.path("")), 0);
+}
+
+/// A text without its figures, for whoever reviews it.
+fn without_figures(text: &str) -> String {
+    let mut shape = String::new();
+    for char in text.chars() {
+        if !char.is_ascii_digit() {
+            shape.push(char);
+        } else if !shape.ends_with('N') {
+            shape.push('N');
+        }
+    }
+    shape.replace("N.N", "N")
+}
+
+/// The same key, whose comparisons keep a core busy: first nothing but the plan's rough rates say how long that takes, then a rehearsal
+/// does. What is said to the operator is right: it works, it is not over, and it is not to be cancelled.
+#[test]
+fn how_far_a_long_validation_is_is_guessed_by_what_is_known() {
+    let (Some(source), Some(target)) = (Server::start(16), Server::start(18)) else {
+        return;
+    };
+    source.database("shop");
+    source.psql("shop", &SLOW_KEYS.replace("PAUSE", COMPUTES));
+    let from = source.conninfo("shop");
+    let scratch = target.database("scratch");
+    let fixed = [
+        "--source",
+        &from,
+        "--target",
+        &scratch,
+        "--run-dir",
+        RUN_DIR,
+    ];
+    let rehearsal = Pgconvoy::new([&["rehearse"], &fixed[..]].concat())
+        .env(HASTY.0, HASTY.1)
+        .run();
+    assert_proven(&rehearsal);
+    let measure = rehearsal.path(RUN_DIR);
+    let baseline = ["--baseline", measure.to_str().expect("UTF-8")];
+    let run = prepare(&from, &target.database("shop"), &baseline)
+        .env(HASTY.0, HASTY.1)
+        .run();
+    assert_proven(&run);
+    let first_told = |run: &Finished, words: &[&str]| {
+        let is_it = |line: &&str| words.iter().all(|word| line.contains(word));
+        let line = run.stderr.lines().find(is_it);
+        let line = line.unwrap_or_else(|| panic!("{words:?}: {run}"));
+        // After the time of day.
+        without_figures(&line[10..])
+    };
+    let of_the_key = ["foreign key", "do not cancel", " s of CPU time"];
+    let told = [
+        first_told(&rehearsal, &of_the_key),
+        first_told(&run, &of_the_key),
+    ];
+    insta::assert_snapshot!(told.join("\n"));
+    assert!(!run.stderr.contains("100 %"), "{run}");
 }
 
 #[test]
@@ -300,6 +364,66 @@ fn a_narrow_road_sets_the_pace() {
     assert_eq!(*first, Bound::Target);
     let is_of_the_road = |bound: &Bound| matches!(bound, Bound::Target | Bound::Nobody);
     assert!(later.iter().all(is_of_the_road), "{later:?}");
+}
+
+/// A road that becomes narrow while rows travel on it: that is said once, with both figures and whose fault it is.
+#[test]
+fn a_road_that_becomes_narrow_is_told_of_once() {
+    let (Some(source), Some(target)) = (Server::start(18), over_tcp(18)) else {
+        return;
+    };
+    source.database("shop");
+    source.psql(
+        "shop",
+        "create table wide as select i, repeat(md5(i::text), 30) as body from generate_series(1, 110000) i",
+    );
+    target.database("shop");
+    let proxy = Proxy::start(target.cluster.port());
+    proxy.slow_down(4 << 20);
+    let into = format!(
+        "{} port={}",
+        target.cluster.tcp_conninfo("shop"),
+        proxy.port()
+    );
+    let more = ["--verify", "counts", "-j", "1"];
+    let run = prepare(&source.conninfo("shop"), &into, &more).start();
+    let run_dir = run.dir().to_owned();
+    let advanced = |what: &What| matches!(what, What::JobAdvanced { .. });
+    until("rows are copied", || events(&run_dir).iter().any(advanced));
+    // Two windows of five seconds are known by then, and two are slow after that.
+    std::thread::sleep(Duration::from_secs(11));
+    proxy.slow_down(512 << 10);
+    std::thread::sleep(Duration::from_secs(16));
+    proxy.slow_down(0);
+    let finished = run.finish();
+    assert_eq!(finished.status, 6, "{finished}");
+    let lines = finished.stderr.lines();
+    let told: Vec<&str> = lines.filter(|line| line.contains("copying s")).collect();
+    assert_eq!(told.len(), 1, "{told:?} {finished}");
+    let (_, rates) = told[0].split_once("copying slows down: ").expect(told[0]);
+    let (rates, by) = rates.split_once("; ").expect(told[0]);
+    assert_eq!(by, "the target, or the way to it, sets the pace");
+    let (before, now) = rates.split_once(", then ").expect(told[0]);
+    let kb_per_second = |rate: &str| {
+        let (number, unit) = rate.split_once(' ').expect(told[0]);
+        let number: f64 = number.parse().expect(told[0]);
+        match unit {
+            "MB/s" => number * 1000.0,
+            "kB/s" => number,
+            other => panic!("{other}"),
+        }
+    };
+    let (before, now) = (kb_per_second(before), kb_per_second(now));
+    assert!((1500.0..6000.0).contains(&before), "{told:?}");
+    assert!((200.0..600.0).contains(&now), "{told:?}");
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not within 20 s: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// Frozen for less than it takes to be dead, a network costs nothing but time; for longer, the job is tried again.

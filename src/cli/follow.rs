@@ -12,6 +12,7 @@ use serde::de::IgnoredAny;
 use super::run_dir::Look;
 use crate::event::{Event, What};
 use crate::failure::Failure;
+use crate::report::recorded;
 
 /// One line of a record.
 pub struct Line {
@@ -19,6 +20,8 @@ pub struct Line {
     pub text: String,
     /// What it says, if that is an event of a kind that is known here.
     pub event: Option<Event>,
+    /// What it calls itself, if that is not known here: a newer pgconvoy may have written it.
+    pub unknown: Option<String>,
 }
 
 /// A reader that knows how far it is.
@@ -90,9 +93,14 @@ impl Follower {
         {
             run_dir.clone_from(&self.run_dir);
         }
+        let unknown = match &event {
+            Some(_) => None,
+            None => recorded::kind(line),
+        };
         Some(Line {
             text: String::from_utf8_lossy(line).into_owned(),
             event,
+            unknown,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! `pgconvoy plan`: dry run; touches nothing.
 
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -11,9 +12,10 @@ use super::inspect::{Inspection, Road};
 use super::intended::IntendedArgs;
 use super::output::style_of_stderr;
 use super::requested::Sizes;
+use crate::event::{Expected, Phase};
 use crate::failure::Failure;
-use crate::model::ExitStatus;
-use crate::plan::Left;
+use crate::model::{ExitStatus, JobId};
+use crate::plan::{Ground, Job, Left, Plan, Prediction};
 use crate::preflight;
 use crate::progress::{Measured, Size, finding_lines};
 use crate::report::plan::{OnPaper, WithWorkers, render};
@@ -78,10 +80,14 @@ impl PlanArgs {
                 .map_err(|error| Failure::defect(format!("putting the plan into JSON: {error}")))?
         } else {
             let expected = expectations.of(&plan);
+            let rough = plan.predict(None)?;
+            let best = best_known(&expected, rough);
             let paper = OnPaper {
                 plan: &plan,
                 forecast: &plan.forecast()?,
-                prediction: plan.predict(None)?,
+                rough,
+                best,
+                phases: &predict_phases(&plan, &expected, &best)?,
                 expected: &expected,
                 timetable: &slots,
                 columns: usize::from(Size::of_stdout().columns),
@@ -118,4 +124,30 @@ impl PlanArgs {
         }
         Ok(others)
     }
+}
+
+/// What an earlier run makes us expect of the whole, or else the plan's own costs.
+fn best_known(expected: &Expected, rough: Prediction) -> Prediction {
+    match (&expected.by, expected.total_ms) {
+        (Some(_), Some(ms)) => Ground::Earlier.range(ms.saturating_mul(1000)),
+        _ => rough,
+    }
+}
+
+/// The same of each phase.
+fn predict_phases(
+    plan: &Plan,
+    expected: &Expected,
+    whole: &Prediction,
+) -> Result<BTreeMap<Phase, Prediction>, Failure> {
+    let earlier: HashMap<JobId, u64> = match &expected.by {
+        Some(_) => {
+            let jobs = expected.jobs.iter();
+            jobs.map(|job| (job.job, job.duration_ms.saturating_mul(1000)))
+                .collect()
+        }
+        None => HashMap::new(),
+    };
+    let takes = |job: &Job| earlier.get(&job.id).copied().unwrap_or(job.cost);
+    Ok(plan.predict_phases(whole, takes)?)
 }

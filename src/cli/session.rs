@@ -323,6 +323,9 @@ impl<'a> Session<'a> {
         self.step("copying and building");
         let target = self.worker(&inspection.road.target);
         let follow = Handover::of(&inspection)?;
+        if let Some(handover) = &follow {
+            emitter.emit(handover.told());
+        }
         let (snapshot, proof) = inspection.split(Arc::clone(&plan));
         let run = Run {
             plan,

@@ -1,5 +1,6 @@
 //! `pgconvoy status`: one screen about a run, while it runs or afterwards, and that is all.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
@@ -17,7 +18,7 @@ use crate::failure::Failure;
 use crate::model::ExitStatus;
 use crate::progress::{Ended, Size, State, Style, picture, words};
 use crate::report::terminal::{View, closing};
-use crate::report::{Report, ReportBuilder};
+use crate::report::{Report, ReportBuilder, recorded};
 
 /// Of retries and failures, as many are told as fit beside the rest; the report has them all.
 const MOST: usize = 5;
@@ -56,6 +57,8 @@ struct Standing {
     report: Report,
     /// Who works on it.
     running: Option<Holder>,
+    /// That its record has what is not known here.
+    unknown: Option<String>,
 }
 
 /// The same for programs.
@@ -75,6 +78,10 @@ impl StatusArgs {
         let look = watch::find(self.run_dir.clone())?;
         let standing = Standing::read(&look)?;
         let text = if self.json {
+            if let Some(unknown) = &standing.unknown {
+                // Nobody is left to tell if stderr is gone.
+                let _ = writeln!(io::stderr(), "{unknown}");
+            }
             let told = Told {
                 running: standing.running,
                 report: &standing.report,
@@ -98,6 +105,10 @@ impl Standing {
         // First who, then what: a run that ends in between is told of as ended.
         let running = look.holder()?;
         let lines = Follower::new(look).lines()?;
+        let mut unknown: BTreeMap<String, u64> = BTreeMap::new();
+        for kind in lines.iter().filter_map(|line| line.unknown.clone()) {
+            *unknown.entry(kind).or_default() += 1;
+        }
         let events: Vec<Event> = lines.into_iter().filter_map(|line| line.event).collect();
         let mut report = ReportBuilder::default();
         for event in &events {
@@ -131,6 +142,7 @@ impl Standing {
             state,
             report,
             running,
+            unknown: recorded::unknown_kinds(&unknown),
         })
     }
 
@@ -183,6 +195,7 @@ impl Standing {
         if !ended {
             lines.extend(self.state.step.as_deref().map(words::one_line));
         }
+        lines.extend(self.unknown.as_deref().map(|text| style.warning(text)));
         lines
     }
 

@@ -7,6 +7,7 @@
 //!
 //! It only reads, and needs no server: what is watched may as well be over, or have been killed.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use super::run_dir::Look;
 use crate::event::{Event, What};
 use crate::failure::Failure;
 use crate::model::{ExitStatus, run_command};
-use crate::progress::{Display, DisplayOptions, Style, Verbosity};
+use crate::progress::{Display, DisplayOptions, Style, Verbosity, words};
 use crate::report::terminal::{View, render, resume_command};
 use crate::report::{Ending, Report, ReportBuilder, conclude, json};
 
@@ -105,6 +106,8 @@ pub struct Watching {
     ended: bool,
     /// The first job has begun.
     leapt: bool,
+    /// That there is what is not known here was said.
+    owned_up: bool,
 }
 
 impl Watching {
@@ -119,6 +122,7 @@ impl Watching {
             caught_up: false,
             ended: false,
             leapt: false,
+            owned_up: false,
         }
     }
 
@@ -143,6 +147,10 @@ impl Watching {
         if self.options.json {
             pass_on(&lines)?;
         }
+        let unknown: BTreeSet<String> = lines
+            .iter()
+            .filter_map(|line| line.unknown.clone())
+            .collect();
         let events: Vec<Event> = lines.into_iter().filter_map(|line| line.event).collect();
         // What earlier sessions said is in the record; what they did is in the last one's report.
         let shown_from = if self.caught_up {
@@ -166,11 +174,33 @@ impl Watching {
                 self.display.past(event);
             }
         }
+        self.own_up(&unknown);
         self.caught_up |= new;
         if !self.options.json {
             self.display.tick(Utc::now());
         }
         Ok(new)
+    }
+
+    /// Says, once, that the run tells of what is not shown here.
+    fn own_up(&mut self, unknown: &BTreeSet<String>) {
+        if unknown.is_empty() || self.owned_up || self.options.json {
+            return;
+        }
+        self.owned_up = true;
+        let kinds: Vec<&str> = unknown.iter().map(String::as_str).collect();
+        let text = format!(
+            "the record of this run has what this version, {}, does not know, and does not show: {}. Watch it with the version that runs it.",
+            env!("CARGO_PKG_VERSION"),
+            kinds.join(", ")
+        );
+        let what = What::Note {
+            text: words::one_line(&text),
+        };
+        self.display.event(&Event {
+            at: Utc::now(),
+            what,
+        });
     }
 
     /// Whether the first job has begun: the look before the leap is over.

@@ -26,7 +26,7 @@ use tokio::sync::oneshot;
 
 use super::supervisor::Context;
 use crate::catalog::how_long;
-use crate::event::What;
+use crate::event::{AtWork, What};
 use crate::fault;
 use crate::model::{Bytes, JobId, Rows, Side};
 use crate::pg::wire::Gauge;
@@ -220,7 +220,7 @@ impl Round<'_> {
                 Err(Unanswered::Refused(why)) => {
                     for (job, _) in backends {
                         let what = format!("the server does not say what it does: {why}");
-                        self.tell(job, side, what);
+                        self.tell(job, side, (what, AtWork::Unknown));
                     }
                 }
                 Err(Unanswered::Silent(since)) => self.silent(side, &backends, since),
@@ -238,7 +238,7 @@ impl Round<'_> {
             .into_iter()
             .filter(|(_, doing)| all_wait || !doing.waits_for_us());
         for (side, doing) in told {
-            self.tell(job, side, doing.sentence());
+            self.tell(job, side, (doing.sentence(), doing.at_work()));
         }
     }
 
@@ -251,7 +251,7 @@ impl Round<'_> {
             } else {
                 let limit = how_long(self.pace.dead.as_secs());
                 let what = format!("{words}; after {limit} the connection is given up");
-                self.tell(job, side, what);
+                self.tell(job, side, (what, AtWork::Unknown));
             }
         }
     }
@@ -274,6 +274,7 @@ impl Round<'_> {
             job,
             side,
             what: format!("{why}: the connection is given up"),
+            at_work: AtWork::Unknown,
         });
         // Idle sessions of the same server are as dead as this one.
         pool_of(context, side).forget_idle();
@@ -286,9 +287,14 @@ impl Round<'_> {
     }
 
     /// Says what a server does, unless that was said a moment ago.
-    fn tell(&self, job: JobId, side: Side, what: String) {
+    fn tell(&self, job: JobId, side: Side, (what, at_work): (String, AtWork)) {
         if self.context.watchdog.is_news(job, side, &what) {
-            self.context.emit.emit(What::JobWaits { job, side, what });
+            self.context.emit.emit(What::JobWaits {
+                job,
+                side,
+                what,
+                at_work,
+            });
         }
     }
 }

@@ -40,7 +40,7 @@ pub use server_error::ServerError;
 pub use shell::{run_command, shell_word};
 pub use sql::{SqlText, ascii_json, quote_ident, quote_literal};
 pub use synced::{Synced, SyncedTable};
-pub use turn::{FollowMoment, Happening, LeftSize, LeftTable, TurnStep};
+pub use turn::{FollowMoment, FollowedBy, Happening, LeftSize, LeftTable, TurnStep};
 pub use version::ServerVersion;
 
 /// How the rows of a table travel: the two formats of COPY that we use.

@@ -69,6 +69,15 @@ pub enum Happening {
     LetGo,
 }
 
+/// What a target follows its source by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowedBy {
+    /// What the publication and the replication slot on the source are called, and the subscription on the target.
+    pub name: String,
+    /// Write-ahead log position from which on the source keeps its log.
+    pub lsn: String,
+}
+
 /// Something that has happened, and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FollowMoment {

@@ -1,9 +1,11 @@
 //! How long a plan may take on the night's own machines, and how far that can be believed.
 
+use std::collections::BTreeMap;
+
 use super::{Job, Plan};
 use crate::event::Phase;
 use crate::model::JobId;
-use crate::schedule::{ScheduleError, simulate};
+use crate::schedule::{ScheduleError, simulate, timetable};
 
 /// What was measured of the road, while all workers are at it: how many times as long everything takes for each of them as on the
 /// ordinary machine that the costs of jobs are of.
@@ -28,14 +30,52 @@ pub struct Prediction {
     pub likely_us: u64,
     /// It should not be more.
     pub most_us: u64,
-    /// Whether the rates are those of these servers.
-    pub measured: bool,
+    /// What that is known by.
+    pub ground: Ground,
 }
 
-/// How far off a prediction may be: it is divided by the one, and multiplied by the other. By rough rates, hardware decides; by
-/// measured ones still caches, other load, and how the sample compares to the rest.
-const SPREAD_ROUGH: (u64, u64) = (3, 4);
-const SPREAD_MEASURED: (u64, u64) = (2, 3);
+/// What a prediction stands on: the one place that says how far off it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ground {
+    /// Rough rates: hardware decides.
+    Rates,
+    /// What was measured of the road: still caches, other load, and how the sample compares to the rest.
+    Road,
+    /// An earlier run of the same: still what else the servers do, and what has grown.
+    Earlier,
+}
+
+impl Ground {
+    /// The least and the most, as fractions of what is likely.
+    const fn spread(self) -> [(u64, u64); 2] {
+        match self {
+            Self::Rates => [(1, 3), (4, 1)],
+            Self::Road => [(1, 2), (3, 1)],
+            Self::Earlier => [(3, 4), (3, 2)],
+        }
+    }
+
+    /// The range around what is likely, in microseconds.
+    pub fn range(self, likely_us: u64) -> Prediction {
+        let [least, most] = self.spread();
+        let part = |(of, by): (u64, u64)| likely_us.saturating_mul(of) / by;
+        Prediction {
+            least_us: part(least),
+            likely_us,
+            most_us: part(most),
+            ground: self,
+        }
+    }
+
+    /// For a person: a clause.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Rates => "by rough rates of ordinary hardware, not measured on these servers",
+            Self::Road => "by rates that were measured just now, for some seconds",
+            Self::Earlier => "by the earlier run, if both servers are as busy as then",
+        }
+    }
+}
 
 impl Plan {
     /// The expected duration, by what was measured if anything was.
@@ -49,16 +89,42 @@ impl Plan {
             })
         };
         let likely_us = simulate(&nodes, self.limits(), workers, |node| takes(node.key))?;
-        let (below, above) = match pace {
-            Some(_) => SPREAD_MEASURED,
-            None => SPREAD_ROUGH,
+        let ground = match pace {
+            Some(_) => Ground::Road,
+            None => Ground::Rates,
         };
-        Ok(Prediction {
-            least_us: likely_us / below,
-            likely_us,
-            most_us: likely_us.saturating_mul(above),
-            measured: pace.is_some(),
-        })
+        Ok(ground.range(likely_us))
+    }
+
+    /// How long each phase takes, from the start of its first job to the end of its last: phases overlap. `takes` says what a job takes,
+    /// in microseconds; `whole` is what all of it should come to, and as well known.
+    pub fn predict_phases(
+        &self,
+        whole: &Prediction,
+        takes: impl Fn(&Job) -> u64,
+    ) -> Result<BTreeMap<Phase, Prediction>, ScheduleError<JobId>> {
+        let nodes: Vec<_> = self.nodes().collect();
+        let workers = usize::try_from(self.workers).unwrap_or(usize::MAX);
+        let takes = |id: JobId| self.job(id).map_or(0, &takes);
+        let slots = timetable(&nodes, self.limits(), workers, |node| takes(node.key))?;
+        let mut spans: BTreeMap<Phase, (u64, u64)> = BTreeMap::new();
+        for slot in &slots {
+            if let Some(job) = self.job(slot.key) {
+                let (from, to) = spans.entry(job.phase).or_insert((slot.from, slot.to));
+                *from = slot.from.min(*from);
+                *to = slot.to.max(*to);
+            }
+        }
+        let end = slots.iter().map(|slot| slot.to).max().unwrap_or(0);
+        // What is known of the whole may not be what its jobs come to on paper.
+        let scaled = |us: u64| {
+            let us = u128::from(us) * u128::from(whole.likely_us) / u128::from(end.max(1));
+            u64::try_from(us).unwrap_or(u64::MAX)
+        };
+        let ranges = spans.into_iter();
+        let ranges =
+            ranges.map(|(phase, (from, to))| (phase, whole.ground.range(scaled(to - from))));
+        Ok(ranges.collect())
     }
 }
 
@@ -145,7 +211,7 @@ mod tests {
             (predicted.least_us, predicted.likely_us, predicted.most_us),
             (700, 2100, 8400)
         );
-        assert!(!predicted.measured);
+        assert_eq!(predicted.ground, Ground::Rates);
     }
 
     #[test]
@@ -158,10 +224,39 @@ mod tests {
         };
         let predicted = plan().predict(Some(&pace)).expect("a plan");
         assert_eq!(predicted.likely_us, 2000 + 3000 + 500 + 3 * 3 * 10);
-        assert!(predicted.measured);
+        assert_eq!(predicted.ground, Ground::Road);
         assert!(predicted.most_us < 4 * predicted.likely_us);
         let besides = predicted.besides(1000);
         assert_eq!(besides.likely_us, predicted.likely_us + 1000);
-        assert!(besides.measured);
+        assert_eq!(besides.ground, Ground::Road);
+    }
+
+    #[test]
+    fn what_is_known_better_is_told_in_a_narrower_range() {
+        let width = |ground: Ground| {
+            let range = ground.range(1000);
+            assert!(range.least_us < 1000 && 1000 < range.most_us, "{range:?}");
+            range.most_us - range.least_us
+        };
+        assert!(width(Ground::Earlier) < width(Ground::Road));
+        assert!(width(Ground::Road) < width(Ground::Rates));
+        assert_eq!(Ground::Rates.range(u64::MAX).least_us, u64::MAX / 3);
+    }
+
+    #[test]
+    fn each_phase_has_a_range_on_the_scale_of_the_whole() {
+        let plan = plan();
+        let whole = Ground::Earlier.range(4200);
+        let phases = plan.predict_phases(&whole, |job| job.cost);
+        let phases: Vec<_> = phases.expect("a plan").into_iter().collect();
+        // One after the other: 1000, 1000 and 100 on paper, of 2100.
+        assert_eq!(
+            phases,
+            [
+                (Phase::Data, Ground::Earlier.range(2000)),
+                (Phase::Indexes, Ground::Earlier.range(2000)),
+                (Phase::Verify, Ground::Earlier.range(200)),
+            ]
+        );
     }
 }

@@ -7,15 +7,6 @@ use crate::catalog::how_long;
 use crate::model::Finding;
 use crate::plan::Prediction;
 
-/// Which of both servers the prediction stands on.
-fn grounds(prediction: &Prediction) -> &'static str {
-    if prediction.measured {
-        "by rates that were measured just now, for some seconds"
-    } else {
-        "by rough rates of ordinary hardware, not measured on these servers"
-    }
-}
-
 fn seconds(us: u64) -> u64 {
     us.div_ceil(1_000_000)
 }
@@ -37,7 +28,7 @@ pub fn finding(window: Duration, prediction: &Prediction) -> Finding {
     let evidence = [format!(
         "predicted: {}, {}",
         range(prediction),
-        grounds(prediction)
+        prediction.ground.words()
     )];
     let shorten = "Make it shorter: settings of the target (see the other findings), more workers (-j) if both servers have more \
                    cores, --exclude-table-data for what can be moved later; or ask for more time.";
@@ -67,6 +58,7 @@ pub fn finding(window: Duration, prediction: &Prediction) -> Finding {
 mod tests {
     use super::*;
     use crate::model::Severity;
+    use crate::plan::Ground;
 
     #[test]
     fn what_cannot_fit_forbids_and_what_may_not_is_warned_of() {
@@ -75,7 +67,7 @@ mod tests {
             least_us: minutes(20),
             likely_us: minutes(41),
             most_us: minutes(120),
-            measured: false,
+            ground: Ground::Rates,
         };
         for (window_min, severity) in [
             (19, Severity::Blocker),

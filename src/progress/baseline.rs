@@ -283,7 +283,7 @@ fn cost_ms(planned: Planned<'_>, job: &PlannedJob) -> f64 {
 }
 
 /// `copy public.statuses` of `copy public.statuses 3/7`.
-fn without_piece(label: &str) -> &str {
+pub(super) fn without_piece(label: &str) -> &str {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let is_piece = |text: &str| {
         let numbers = text.split_once('/');

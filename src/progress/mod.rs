@@ -32,7 +32,9 @@ pub use failure::lines as failure_lines;
 pub use news::finding_lines;
 pub use plain::line as plain_line;
 pub use screen::Size;
-pub use state::{Ended, Estimate, Outlook, PhaseProgress, RunningJob, Slower, State};
+pub use state::{
+    Ended, Estimate, Grounds, Guess, Outlook, PaceChange, PhaseProgress, RunningJob, Slower, State,
+};
 pub use style::Style;
 pub use terminal::picture;
 

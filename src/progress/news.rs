@@ -1,10 +1,10 @@
 //! What is said at once and stays on the screen: findings, failures, differences, and the steps of the command.
 
-use crate::event::{Event, Expected, PlannedJob, Standing, StandingState, What};
+use crate::event::{Bound, Event, Expected, PlannedJob, Standing, StandingState, What};
 use crate::model::{Bytes, Finding, JobId, Rows, Severity, Side, Synced, Verdict};
 
 use super::failure;
-use super::state::{Slower, State};
+use super::state::{PaceChange, Slower, State};
 use super::style::Style;
 use super::{Verbosity, words};
 
@@ -14,6 +14,7 @@ pub fn lines(event: &Event, state: &State, verbosity: Verbosity, style: Style) -
     if verbosity >= Verbosity::Normal {
         lines.extend(course(&event.what, state, style));
         lines.extend(measured(&event.what, state, style));
+        lines.extend(state.pace_change.map(|change| pace(&change, state, style)));
     }
     if verbosity >= Verbosity::Verbose {
         lines.extend(job(&event.what, state).map(|line| style.faint(&line)));
@@ -102,10 +103,9 @@ fn course(what: &What, state: &State, style: Style) -> Vec<String> {
             attempt + 1,
             words::duration(*wait_ms)
         ))],
-        What::JobWaits { job, side, what } => vec![words::one_line(&format!(
-            "{} ({side}): {what}",
-            state.label(*job)
-        ))],
+        What::JobWaits {
+            job, side, what, ..
+        } => vec![stands_still((*job, *side), what, state)],
         What::Draining {
             signal,
             jobs,
@@ -114,6 +114,14 @@ fn course(what: &What, state: &State, style: Style) -> Vec<String> {
         What::Note { text } => vec![words::harmless(text)],
         _ => Vec::new(),
     }
+}
+
+/// `validate foreign key statuses_account (target): the server is at it for 40 s, …; about 35 %, by the rehearsal: do not cancel`.
+fn stands_still((job, side): (JobId, Side), what: &str, state: &State) -> String {
+    let running = state.running().find(|running| running.plan.id == job);
+    let guess = running.and_then(|running| state.guess(running));
+    let guess = guess.map_or_else(String::new, |guess| format!("; {}", guess.words()));
+    words::one_line(&format!("{} ({side}): {what}{guess}", state.label(job)))
 }
 
 /// What a sync has changed, a line for each table: `public.orders: 12 rows inserted, 3 updated, 1 deleted`.
@@ -236,6 +244,26 @@ fn slow(label: &str, duration_ms: u64, slower: &Slower) -> String {
         words::duration(duration_ms),
         words::duration(slower.expected_ms)
     ))
+}
+
+/// `copying slows down: 310.0 MB/s, then 90.1 MB/s; the target, or the way to it, sets the pace`.
+fn pace(change: &PaceChange, state: &State, style: Style) -> String {
+    let work = if state.compares() {
+        "reading"
+    } else {
+        "copying"
+    };
+    let slower = change.now < change.before;
+    let how = if slower { "slows down" } else { "speeds up" };
+    let (before, now) = (words::rate(change.before), words::rate(change.now));
+    let by = match change.bound {
+        Bound::Source => "; the source, or the way from it, sets the pace",
+        Bound::Target => "; the target, or the way to it, sets the pace",
+        Bound::Client => "; this machine sets the pace",
+        Bound::Nobody => "",
+    };
+    let line = format!("{work} {how}: {before}, then {now}{by}");
+    if slower { style.warning(&line) } else { line }
 }
 
 fn draining(because: &str, jobs: u64, seconds: u64) -> String {

@@ -7,22 +7,27 @@
 mod account;
 mod clock;
 mod expectation;
+mod guess;
 mod running;
+mod throughput;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::event::{Bound, Event, Phase, PlannedJob, Standing, StandingState, What};
+use crate::event::{Event, Phase, PlannedJob, Standing, StandingState, What};
 use crate::model::{Bytes, ExitStatus, JobId, Rows, Verdict};
 
 use super::estimate::{self, Meter, PhaseLoad};
 use account::{Account, weight};
 use expectation::Expectation;
+use throughput::Throughput;
 
 pub use account::PhaseProgress;
 pub use expectation::{Outlook, Slower};
+pub use guess::{Grounds, Guess};
 pub use running::RunningJob;
+pub use throughput::PaceChange;
 
 /// Before this much work an estimate would be a guess.
 const EVIDENCE_MS: u64 = 3000;
@@ -78,6 +83,9 @@ pub struct State {
     moved: Option<Meter>,
     moved_bytes: u64,
     expectation: Option<Expectation>,
+    throughput: Throughput,
+    /// Rows travel at another pace than before, as the last event has shown.
+    pub pace_change: Option<PaceChange>,
     /// The run directory.
     pub run_dir: String,
     /// Step of the command that goes on.
@@ -108,6 +116,7 @@ impl State {
     /// Folds in one event.
     pub fn apply(&mut self, event: &Event) {
         self.tick(event.at);
+        self.pace_change = None;
         match &event.what {
             What::RunStarted { .. } => self.begin(&event.what, event.at),
             What::StepStarted { step } => self.step = Some(step.clone()),
@@ -133,9 +142,11 @@ impl State {
                     running.bound = *bound;
                 }
             }
-            What::JobWaits { job, what, .. } => {
+            What::JobWaits {
+                job, what, at_work, ..
+            } => {
                 if let Some(running) = self.running.get_mut(job) {
-                    running.waits = Some(what.clone());
+                    running.stand_still(what, *at_work);
                 }
             }
             What::Draining {
@@ -164,6 +175,7 @@ impl State {
             | What::Synced(_)
             | What::TurnStep { .. }
             | What::FollowMoment(_)
+            | What::WillFollow(_)
             | What::SnapshotTaken { .. }
             | What::SnapshotReleased
             | What::Checked { .. }
@@ -379,16 +391,7 @@ impl State {
         if plan.phase == self.measured() {
             self.moved.get_or_insert_with(|| Meter::new(at));
         }
-        let running = RunningJob {
-            plan,
-            started: at,
-            rows: Rows(0),
-            bytes: Bytes(0),
-            waits: None,
-            bound: Bound::default(),
-            meter: Meter::new(at),
-        };
-        self.running.insert(job, running);
+        self.running.insert(job, RunningJob::new(plan, at));
     }
 
     /// What an earlier session has done counts as done, and what failed in one as failed.
@@ -434,12 +437,10 @@ impl State {
             let more = bytes.0.saturating_sub(running.bytes.0);
             self.moved_bytes = self.moved_bytes.saturating_add(more);
         }
-        if bytes != running.bytes || rows != running.rows {
-            running.waits = None;
-        }
-        running.rows = rows;
-        running.bytes = bytes;
-        running.meter.read(at, bytes.0);
+        running.advance(rows, bytes, at);
+        let moving = self.running.values();
+        let moving = moving.filter(|job| job.plan.phase == measured);
+        self.pace_change = self.throughput.look(at, moving);
     }
 
     fn finish(&mut self, job: JobId, rows: Rows, bytes: Bytes, duration_ms: u64) {

@@ -1,18 +1,16 @@
 //! On a terminal: a bar per phase that has work, the time gone and left, and a line per running job.
 //!
-//! [`picture`] decides what is to be seen; indicatif only redraws it, as one message of several lines, and keeps it
-//! below the lines that last.
+//! [`picture`] decides what is to be seen; the [screen](super::screen) keeps it below the lines that last.
 
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::event::{Bound, Event, Phase};
 use crate::model::Verdict;
 
 use super::screen::{Screen, Size};
-use super::state::{PhaseProgress, RunningJob, State};
+use super::state::{Guess, PhaseProgress, RunningJob, State};
 use super::style::Style;
 use super::{DisplayOptions, Writer, news, plain, words};
 
@@ -28,26 +26,18 @@ pub struct Terminal {
     style: Style,
     state: State,
     screen: Screen,
-    bars: ProgressBar,
     drawn: Option<Instant>,
 }
 
 impl Terminal {
     pub(super) fn new(options: DisplayOptions, stderr: Writer) -> Self {
-        let screen = Screen::new(stderr, options.size);
-        let target = ProgressDrawTarget::term_like_with_hz(Box::new(screen.clone()), 2 * PICTURES);
-        let bars = ProgressBar::with_draw_target(None, target);
-        if let Ok(template) = ProgressStyle::with_template("{msg}") {
-            bars.set_style(template);
-        }
         Self {
             options,
             style: Style {
                 color: options.color,
             },
             state: State::default(),
-            screen,
-            bars,
+            screen: Screen::new(stderr, options.size),
             drawn: None,
         }
     }
@@ -59,8 +49,7 @@ impl Terminal {
         }
         let news = news::lines(event, &self.state, self.options.verbosity, self.style);
         if !news.is_empty() {
-            // Not `println`: it measures what it prints, and is wrong about tabs, which statements are full of.
-            self.bars.suspend(|| self.screen.print(&news));
+            self.screen.print(&news);
         }
         self.tick(event.at);
     }
@@ -74,14 +63,11 @@ impl Terminal {
         }
         self.drawn = Some(Instant::now());
         let picture = picture(&self.state, (self.options.size)(), self.style);
-        if !picture.is_empty() {
-            self.bars.set_message(picture.join("\n"));
-        }
+        self.screen.show(picture);
     }
 
     pub(super) fn clear(&mut self) {
-        self.bars.set_message("");
-        self.bars.finish_and_clear();
+        self.screen.clear();
     }
 
     pub(super) fn write_error(&self) -> Option<String> {
@@ -229,6 +215,9 @@ fn job_line(state: &State, job: &RunningJob, label: &str, label_width: usize) ->
     } else if job.plan.bytes.0 > 0 && job.waits.is_none() {
         details.push(format!("{} to do", job.plan.bytes));
     }
+    // First, because what is cut off is not seen.
+    let guess = state.guess(job);
+    details.extend(guess.as_ref().map(Guess::words));
     match &job.waits {
         // In place of a rate, which would be sinking to nothing.
         Some(waits) => details.push(words::one_line(waits)),
@@ -245,6 +234,7 @@ fn job_line(state: &State, job: &RunningJob, label: &str, label_width: usize) ->
         None => {}
     }
     let slower = state.slower(job.plan.id, state.running_ms(job));
+    let slower = slower.filter(|_| guess.is_none());
     // `2.4 × the rehearsal`: how much longer than then it has taken by now.
     details.extend(slower.map(|slower| format!("{:.1} × the {}", slower.times, slower.by)));
     let label = console::truncate_str(label, label_width, "…");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::model::{Endpoint, Finding, Severity};
-use crate::plan::Prediction;
+use crate::plan::{Ground, Prediction};
 use crate::preflight::Verdict;
 use crate::progress::Style;
 use crate::progress::words;
@@ -65,7 +65,7 @@ impl Forecast {
             least_s: seconds(prediction.least_us),
             likely_s: seconds(prediction.likely_us),
             most_s: seconds(prediction.most_us),
-            measured: prediction.measured,
+            measured: prediction.ground > Ground::Rates,
             window_s: window.map(|window| window.as_secs()),
         }
     }
@@ -176,10 +176,10 @@ fn forecast(check: &Check) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(forecast) = &check.forecast {
         let words = |seconds: u64| words::about(seconds.saturating_mul(1000));
-        let grounds = if forecast.measured {
-            "by rates measured just now"
+        let ground = if forecast.measured {
+            Ground::Road
         } else {
-            "by rough rates of ordinary hardware, not measured on these servers"
+            Ground::Rates
         };
         let (least, most) = (words(forecast.least_s), words(forecast.most_s));
         let range = if least == most {
@@ -188,8 +188,9 @@ fn forecast(check: &Check) -> Vec<String> {
             format!(" (between {least} and {most})")
         };
         lines.push(format!(
-            "time  {}{range}, {grounds}",
-            words(forecast.likely_s)
+            "time  {}{range}, {}",
+            words(forecast.likely_s),
+            ground.words()
         ));
     }
     if let Some(measured) = &check.measured {

@@ -208,6 +208,10 @@ fn facts(out: &mut Markdown, record: Record<'_>) {
         let text = format!("{} at LSN {}", snapshot.name, snapshot.lsn);
         ("snapshot", code(&text))
     }));
+    facts.extend(report.follow.as_ref().map(|follow| {
+        let text = format!("{}, from LSN {} on", follow.name, follow.lsn);
+        ("to follow it", code(&text))
+    }));
     facts.push(("command", code(&format!("pgconvoy {}", report.command))));
     facts.push(("version", plain(&report.version)));
     facts.push(("run directory", code(&report.run_dir)));

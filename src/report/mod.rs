@@ -19,6 +19,7 @@ mod differences;
 mod evidence;
 mod expected;
 mod facts;
+mod followed;
 pub mod html;
 mod job;
 pub mod json;

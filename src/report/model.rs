@@ -13,8 +13,8 @@ use super::synced;
 use super::turned::TurnReport;
 use crate::event::{Event, JobFailure, PlannedJob, Standing, StandingState, What};
 use crate::model::{
-    Bytes, Difference, Endpoint, ExitStatus, Finding, JobId, Rows, RowsDiffer, Side, Synced,
-    TableVerdict, Unverified, Verdict, VerifyLevel, Waiver,
+    Bytes, Difference, Endpoint, ExitStatus, Finding, FollowedBy, JobId, Rows, RowsDiffer, Side,
+    Synced, TableVerdict, Unverified, Verdict, VerifyLevel, Waiver,
 };
 
 /// The version of the report's format. It grows when a field changes its meaning or goes; new fields do not count.
@@ -85,6 +85,9 @@ pub struct Report {
     /// How one side took over from the other; `None` for every other command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turn: Option<TurnReport>,
+    /// What the target is to follow the source by, once its copy is proven; `None` if it is not to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follow: Option<FollowedBy>,
     /// Writes on the source after the snapshot; `None` if none were seen.
     pub source_moved_on: Option<MovedOn>,
     /// When it was certain that nothing had been written to the source since the snapshot.
@@ -287,6 +290,7 @@ impl ReportBuilder {
             What::TurnStep { .. } | What::FollowMoment(_) => {
                 TurnReport::apply(&mut report.turn, event);
             }
+            What::WillFollow(by) => report.follow = Some(by.clone()),
             What::InFlux { differences } => report.in_flux.extend(differences.iter().cloned()),
             What::SourceMovedOn { tables } => {
                 report.source_moved_on = Some(MovedOn {

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 
 use super::course::Course;
 use super::evidence::{columns_by_form, tables_in_flux};
-use super::{JobReport, Outcome, Report, archive, rehearsed, restored, synced};
+use super::{JobReport, Outcome, Report, archive, followed, rehearsed, restored, synced};
 use crate::event::Phase;
 use crate::model::{ExitStatus, JobId, QualifiedName, Rows, TableVerdict, Verdict, VerifyLevel};
 use crate::progress::words;
@@ -74,7 +74,7 @@ impl Headline {
                 "Not finished",
                 "The run never said how it ended; do not rely on the target.",
             ),
-            (Some(ExitStatus::Proven), _) if report.source_moved_on.is_some() => (
+            (Some(ExitStatus::Proven), _) if is_stale(report) => (
                 Tone::Careful,
                 "Proven, as of its snapshot",
                 "Do not switch over yet: the target holds what the source held, but the source has moved on since.",
@@ -133,8 +133,15 @@ impl Headline {
     }
 }
 
+/// Whether what was written to the source since comes to the target by nothing.
+fn is_stale(report: &Report) -> bool {
+    report.source_moved_on.is_some() && report.follow.is_none()
+}
+
 fn proven(report: &Report) -> &'static str {
-    if report.source_unchanged_at.is_some() {
+    if report.follow.is_some() {
+        followed::MEANING
+    } else if report.source_unchanged_at.is_some() {
         "The target holds what the source held, and nothing was written to the source meanwhile."
     } else {
         "The target holds what the source held at that moment; make sure that nothing was written to the source since before you switch over."

@@ -24,7 +24,11 @@ pub struct OnPaper<'a> {
     /// How long it takes, and what that hangs on.
     pub forecast: &'a Forecast,
     /// How far that can be believed.
-    pub prediction: Prediction,
+    pub rough: Prediction,
+    /// The same by the best that is known: what an earlier run makes us expect, if there is one.
+    pub best: Prediction,
+    /// Each phase of that, from the start of its first job to the end of its last.
+    pub phases: &'a BTreeMap<Phase, Prediction>,
     /// What an earlier run makes us expect, and the time that there is.
     pub expected: &'a Expected,
     /// Who does what when.
@@ -51,7 +55,7 @@ pub fn render(paper: &OnPaper<'_>, others: &[WithWorkers]) -> Vec<String> {
     let (plan, forecast) = (paper.plan, paper.forecast);
     let mut lines = Vec::new();
     tables(plan, &mut lines);
-    phases(plan, &mut lines);
+    phases(paper, &mut lines);
     left_out(plan, &mut lines);
     disk(plan, &mut lines);
     path(plan, forecast, &mut lines);
@@ -61,29 +65,28 @@ pub fn render(paper: &OnPaper<'_>, others: &[WithWorkers]) -> Vec<String> {
     compared(others, &mut lines);
     lines.push(String::new());
     lines.push(format!(
-        "{} jobs on {}: about {}, from {} to {}, by rough rates of ordinary hardware, not measured here (pgconvoy check measures); \
+        "{} jobs on {}: about {}, {}, by rough rates of ordinary hardware, not measured here (pgconvoy check measures); \
          nothing was touched.",
         plan.jobs.len(),
         words::count(u64::from(plan.workers), "worker", "workers"),
         words::duration(forecast.duration_us / 1000),
-        words::duration(paper.prediction.least_us / 1000),
-        words::duration(paper.prediction.most_us / 1000),
+        range(&paper.rough),
     ));
-    lines.extend(measured(paper.expected, forecast));
+    lines.extend(measured(paper.expected, &paper.best));
     lines
 }
 
 /// The same by what an earlier run took, and whether there is time for it; nothing if neither was asked for.
-fn measured(expected: &Expected, forecast: &Forecast) -> Option<String> {
+fn measured(expected: &Expected, best: &Prediction) -> Option<String> {
     if expected.by.is_none() && expected.window_ms.is_none() {
         return None;
     }
-    let by_rates_ms = forecast.duration_us / 1000;
-    let takes_ms = expected.total_ms.unwrap_or(by_rates_ms);
+    let takes_ms = best.likely_us / 1000;
     let mut line = match (&expected.by, &expected.baseline) {
         (Some(by), Some(dir)) => format!(
-            "Measured by the {by} in {dir}: about {} from the first job on",
-            words::duration(takes_ms)
+            "Measured by the {by} in {dir}: about {} from the first job on, {}",
+            words::duration(takes_ms),
+            range(best)
         ),
         _ => format!("By these rates about {}", words::duration(takes_ms)),
     };
@@ -92,13 +95,27 @@ fn measured(expected: &Expected, forecast: &Forecast) -> Option<String> {
             words::duration(window_ms),
             words::duration(window_ms.abs_diff(takes_ms)),
         );
-        let _infallible = if takes_ms <= window_ms {
-            write!(line, ", within the window of {window} by {off}")
-        } else {
+        let _infallible = if takes_ms > window_ms {
             write!(line, ", BEYOND the window of {window} by {off}")
+        } else if best.most_us / 1000 > window_ms {
+            write!(
+                line,
+                ", within the window of {window} by {off}, unless it takes longer than is likely"
+            )
+        } else {
+            write!(line, ", within the window of {window} by {off}")
         };
     }
     Some(line + ".")
+}
+
+/// `from 20 min 5 s to 40 min 10 s`.
+fn range(prediction: &Prediction) -> String {
+    format!(
+        "from {} to {}",
+        words::duration(prediction.least_us / 1000),
+        words::duration(prediction.most_us / 1000)
+    )
 }
 
 /// What it needs on the target's disk at most, as far as the source's sizes tell.
@@ -214,7 +231,8 @@ fn how(unit: &CopyUnit) -> String {
     how
 }
 
-fn phases(plan: &Plan, lines: &mut Vec<String>) {
+fn phases(paper: &OnPaper<'_>, lines: &mut Vec<String>) {
+    let plan = paper.plan;
     let mut jobs: BTreeMap<Phase, (u64, u64)> = BTreeMap::new();
     for job in &plan.jobs {
         let (count, cost) = jobs.entry(job.phase).or_default();
@@ -224,12 +242,20 @@ fn phases(plan: &Plan, lines: &mut Vec<String>) {
     lines.push(String::new());
     for (phase, (count, cost)) in jobs {
         let count = words::count(count, "job", "jobs");
+        let takes = paper.phases.get(&phase).map_or_else(String::new, |takes| {
+            let likely = words::duration(takes.likely_us / 1000);
+            format!("; takes {likely}, {}", range(takes))
+        });
         lines.push(format!(
-            "{:<14}  {count:>10}  {} of work",
+            "{:<14}  {count:>10}  {} of work{takes}",
             words::phase(phase),
             words::duration(cost / 1000)
         ));
     }
+    lines.push(format!(
+        "Phases overlap: each takes from the start of its first job to the end of its last, {}.",
+        paper.best.ground.words()
+    ));
 }
 
 fn left_out(plan: &Plan, lines: &mut Vec<String>) {

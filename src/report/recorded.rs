@@ -36,15 +36,7 @@ impl Recording {
                     .to_owned(),
             );
         }
-        if !self.unknown.is_empty() {
-            let total = self.unknown.values().sum();
-            let kinds: Vec<&str> = self.unknown.keys().map(String::as_str).collect();
-            remarks.push(format!(
-                "{} of a kind this version does not know: {}",
-                words::count(total, "event is", "events are"),
-                words::one_line(&kinds.join(", "))
-            ));
-        }
+        remarks.extend(unknown_kinds(&self.unknown));
         if !self.damaged.is_empty() {
             let lines: Vec<String> = self.damaged.iter().map(ToString::to_string).collect();
             remarks.push(format!(
@@ -106,8 +98,20 @@ pub fn read(mut record: impl BufRead) -> io::Result<Recording> {
     Ok(recording)
 }
 
+/// `2 events are of a kind this version does not know: weather_changed`, of kinds and how many there are of each; `None` of none.
+pub fn unknown_kinds(unknown: &BTreeMap<String, u64>) -> Option<String> {
+    let kinds: Vec<&str> = unknown.keys().map(String::as_str).collect();
+    (!kinds.is_empty()).then(|| {
+        format!(
+            "{} of a kind this version does not know: {}",
+            words::count(unknown.values().sum(), "event is", "events are"),
+            words::one_line(&kinds.join(", "))
+        )
+    })
+}
+
 /// What a line calls itself, if it is JSON and has the form of an event.
-fn kind(line: &[u8]) -> Option<String> {
+pub fn kind(line: &[u8]) -> Option<String> {
     let value: serde_json::Value = serde_json::from_slice(line).ok()?;
     Some(value.get("event")?.as_str()?.to_owned())
 }

@@ -8,7 +8,7 @@ use crate::model::{Bytes, ExitStatus, Rows, Severity, Verdict, VerifyLevel, Waiv
 use crate::progress::words;
 
 use super::facts::{Facts, listed};
-use super::{Report, archive, comparison, rehearsed, restored, synced};
+use super::{Report, archive, comparison, followed, rehearsed, restored, synced};
 
 /// How the command came to its end, which events alone do not tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +47,14 @@ pub fn conclude(report: &Report, ending: &Ending) -> Conclusion {
     if archive::is_dump(report) {
         return archive::conclude(&facts, ending);
     }
+    followed::tell(report, copied(&facts, ending))
+}
+
+/// Of what has brought rows to a server.
+fn copied(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
+    let report = facts.report;
     if let Ending::Stopped { status, why } = ending {
-        return stopped(&facts, *status, why);
+        return stopped(facts, *status, why);
     }
     let blockers = report
         .findings
@@ -59,25 +65,25 @@ pub fn conclude(report: &Report, ending: &Ending) -> Conclusion {
         return no_go(blockers);
     }
     if facts.unfinished > 0 || facts.jobs == 0 {
-        return unfinished(&facts);
+        return unfinished(facts);
     }
     let is_restore = restored::is_restore(report);
     if facts.different() {
-        let different = different(&facts);
+        let different = different(facts);
         return if is_restore {
-            restored::different(&facts, &different)
+            restored::different(facts, &different)
         } else {
             different
         };
     }
     match report.verify {
-        Some(VerifyLevel::None) if is_restore => restored::not_verified(&facts),
-        Some(VerifyLevel::None) => not_verified(&facts),
-        _ if facts.open_questions() => unproven(&facts),
-        Some(VerifyLevel::Counts) => counted(&facts),
-        _ if facts.report.waivers.iter().any(is_loss) => salvaged(&facts),
-        _ if !facts.report.waivers.is_empty() => edited(&facts),
-        _ => proven(&facts),
+        Some(VerifyLevel::None) if is_restore => restored::not_verified(facts),
+        Some(VerifyLevel::None) => not_verified(facts),
+        _ if facts.open_questions() => unproven(facts),
+        Some(VerifyLevel::Counts) => counted(facts),
+        _ if facts.report.waivers.iter().any(is_loss) => salvaged(facts),
+        _ if !facts.report.waivers.is_empty() => edited(facts),
+        _ => proven(facts),
     }
 }
 
@@ -97,7 +103,9 @@ fn proven(facts: &Facts<'_>) -> Conclusion {
     if rehearsed::is_rehearsal(facts.report) {
         return rehearsed::proven(facts, &what);
     }
-    let next = facts.report.source_moved_on.as_ref().map(|_| {
+    // A target that follows gets them.
+    let is_stale = facts.report.source_moved_on.is_some() && facts.report.follow.is_none();
+    let next = is_stale.then(|| {
         format!(
             "The copy does not have the later writes. Before you switch over, stop whatever writes to the source, and move \
              again {}.",

@@ -160,7 +160,11 @@ fn findings_of_verification(lines: &mut Vec<String>, report: &Report, view: View
                     .to_owned(),
             );
         } else {
-            let text = "written to on the source since the snapshot, and not in the copy:";
+            let text = if report.follow.is_some() {
+                "written to on the source since the snapshot, and to come by following:"
+            } else {
+                "written to on the source since the snapshot, and not in the copy:"
+            };
             lines.push(view.style.warning(text));
         }
         for (table, rows) in &moved.tables {

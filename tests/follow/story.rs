@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::application::Application;
 use crate::scene::{DATABASE, Scene, schema, start};
-use crate::support::moving::{assert_equal, assert_proven};
+use crate::support::moving::{RUN_DIR, assert_equal, assert_proven};
 use crate::support::server::Server;
 
 /// There and back, from one version to another; what is left behind at the end is nothing.
@@ -41,7 +41,18 @@ fn tell(source: &Server, target: &Server, major: u32) {
 /// The target follows, and is closed to everybody else.
 fn follow(scene: &Scene<'_>) {
     let moved = scene.follow(&[]).run();
-    assert_proven(&moved);
+    let report = assert_proven(&moved);
+    // The report of the move says by what it is followed, and that it is not to be made again because of later writes.
+    let name = report["follow"]["name"].as_str().expect("a name");
+    let slots = "select slot_name from pg_replication_slots";
+    assert_eq!(scene.source.psql(DATABASE, slots), name, "{moved}");
+    let next = report["next"].as_str().expect("what comes next");
+    for says in [name, "pgconvoy cutover turns over to it"] {
+        assert!(next.contains(says), "{says}: {moved}");
+    }
+    let page = std::fs::read_to_string(moved.path(RUN_DIR).join("report.html")).expect("a page");
+    assert!(!page.contains("Do not switch over yet"), "{moved}");
+    assert!(page.contains(name), "{moved}");
     assert_eq!(scene.open(), (true, false), "{moved}");
     std::thread::sleep(Duration::from_millis(500));
     let status = scene.run("status", &[]);

@@ -4,7 +4,7 @@ pub mod comparison;
 
 use chrono::{DateTime, Utc};
 use pgconvoy::event::{
-    Bound, EntryRef, Event, JobFailure, Phase, PlannedJob, Standing, StandingState, What,
+    AtWork, Bound, EntryRef, Event, JobFailure, Phase, PlannedJob, Standing, StandingState, What,
 };
 use pgconvoy::model::{
     Bytes, CopyFormat, Difference, DifferenceKind, DumpId, Endpoint, ExitStatus, Finding, JobId,
@@ -99,6 +99,15 @@ impl Run {
     pub fn bound(&mut self, job: u32, bound: Bound) -> &mut Self {
         let job = JobId(job);
         self.push(What::JobBound { job, bound })
+    }
+
+    pub fn stands_still(&mut self, job: u32, what: &str, at_work: AtWork) -> &mut Self {
+        self.push(What::JobWaits {
+            job: JobId(job),
+            side: Side::Target,
+            what: what.to_owned(),
+            at_work,
+        })
     }
 
     pub fn finish(&mut self, job: u32, rows: u64, bytes: u64, duration_ms: u64) -> &mut Self {
@@ -395,11 +404,8 @@ pub fn stopped() -> Run {
         wait_ms: 2000,
     });
     run.wait(2000).start(3).wait(500);
-    run.push(What::JobWaits {
-        job: JobId(3),
-        side: Side::Target,
-        what: "waits for a lock on public.accounts that pid 4711 (psql, role bob) holds".to_owned(),
-    });
+    let lock = "waits for a lock on public.accounts that pid 4711 (psql, role bob) holds";
+    run.stands_still(3, lock, AtWork::Unknown);
     run.push(What::Draining {
         signal: "SIGTERM".to_owned(),
         jobs: 3,

@@ -9,10 +9,11 @@ use super::ends::{self, Ends, run};
 use super::steps::PAUSE;
 use crate::cli::inspect::{Inspection, Server};
 use crate::cli::secrets::SOURCE_FROM_TARGET_PASSWORD;
+use crate::event::What;
 use crate::failure::Failure;
 use crate::fault;
 use crate::follow::{self, FollowError, OursKind, Phase, SideRecord, State, Subscribing, Wanted};
-use crate::model::{FollowMoment, FollowName, Happening, Side, SqlText, quote_literal};
+use crate::model::{FollowMoment, FollowName, FollowedBy, Happening, Side, SqlText, quote_literal};
 use crate::pg::conninfo::{Conninfo, Environment, Password};
 use crate::pg::{Connector, PgError};
 
@@ -57,6 +58,14 @@ impl Handover {
             },
             source: source.connector.clone(),
         }))
+    }
+
+    /// That it will be followed, and by what.
+    pub fn told(&self) -> What {
+        What::WillFollow(FollowedBy {
+            name: self.state.wanted.forward.to_string(),
+            lsn: self.state.consistent_point.clone(),
+        })
     }
 
     /// The target begins to follow.

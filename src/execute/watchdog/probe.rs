@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::sentence::{Doing, LockWait, Progress};
+use super::sentence::{Doing, LockWait, Progress, Used};
 use crate::catalog::Holder;
 use crate::model::QualifiedName;
 use crate::pg::{Answer, PgError, Pool, Query, Session};
@@ -19,6 +19,10 @@ macro_rules! query {
 
 const ACTIVITY: Query = query!("activity.sql");
 const WAITS: Query = query!("waits.sql");
+/// From 11 on: before, no role could read a file outside of the data directory.
+const SEES_CPU: Query = query!("sees_cpu.sql");
+const CPU: Query = query!("cpu.sql");
+const CPU_SINCE: u32 = 11;
 
 /// Which view of progress there is from which major version on.
 const PROGRESS: [(u32, Query); 5] = [
@@ -31,7 +35,8 @@ const PROGRESS: [(u32, Query); 5] = [
 
 /// All of them with the first major version that they are for, for the test that prepares each.
 pub fn queries() -> Vec<(u32, Query)> {
-    [vec![(10, ACTIVITY), (10, WAITS)], PROGRESS.to_vec()].concat()
+    let cpu = vec![(CPU_SINCE, SEES_CPU), (CPU_SINCE, CPU)];
+    [vec![(10, ACTIVITY), (10, WAITS)], cpu, PROGRESS.to_vec()].concat()
 }
 
 /// Why there is no answer.
@@ -47,6 +52,7 @@ pub(super) struct Probe<'a> {
     pool: &'a Pool,
     session: Option<Session>,
     silent_since: Option<Instant>,
+    cpu: Cpu,
 }
 
 impl<'a> Probe<'a> {
@@ -55,6 +61,7 @@ impl<'a> Probe<'a> {
             pool,
             session: None,
             silent_since: None,
+            cpu: Cpu::default(),
         }
     }
 
@@ -67,6 +74,7 @@ impl<'a> Probe<'a> {
     pub fn rest(&mut self) {
         self.session = None;
         self.silent_since = None;
+        self.cpu.before.clear();
     }
 
     /// What the server does for each of our sessions, by process id; with so much patience.
@@ -95,10 +103,83 @@ impl<'a> Probe<'a> {
             Some(session) => session,
             None => self.pool.session("watchdog").await?,
         };
-        let found = ask(&session).await?;
+        let mut found = ask(&session).await?;
+        self.cpu.look(&session, &mut found).await?;
         self.session = Some(session);
         Ok(found)
     }
+}
+
+/// The CPU time of the server's processes, as its operating system counts it: evidence of work where no view shows any. A server
+/// lets a superuser see it, if it runs on Linux. Its own counters (`pg_stat_get_backend_io`, from 18 on, and those of tables) do not move
+/// before the statement has ended (`pgstat_report_stat` in `pgstat.c`).
+#[derive(Default)]
+struct Cpu {
+    /// Whether it may be seen; not known before it was asked.
+    seen: Option<bool>,
+    /// What each process had used, and when.
+    before: HashMap<i32, (Duration, Instant)>,
+}
+
+impl Cpu {
+    async fn look(
+        &mut self,
+        session: &Session,
+        found: &mut HashMap<i32, Doing>,
+    ) -> Result<(), PgError> {
+        let seen = match self.seen {
+            Some(seen) => seen,
+            None => *self.seen.insert(sees_cpu(session).await?),
+        };
+        // Who has a view of its own, or is waited for, needs no evidence.
+        let is_unshown = |doing: &Doing| doing.progress.is_none() && !doing.waits_for_us();
+        if !seen || !found.values().any(is_unshown) {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let rows = match session.query(&CPU, &[]).await {
+            // The operating system says no; asked again and again, it would fill the server's log.
+            Err(PgError::Server { .. }) => {
+                self.seen = Some(false);
+                return Ok(());
+            }
+            rows => rows?,
+        };
+        for row in rows {
+            let pid = row.get::<i32>("pid")?;
+            let stat = row.get::<Option<String>>("stat")?;
+            let Some(total) = stat.as_deref().and_then(cpu_time) else {
+                continue;
+            };
+            let before = self.before.insert(pid, (total, now));
+            if let (Some(doing), Some((then, at))) = (found.get_mut(&pid), before) {
+                doing.used = Some(Used {
+                    cpu: total.saturating_sub(then),
+                    within: now.saturating_duration_since(at),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn sees_cpu(session: &Session) -> Result<bool, PgError> {
+    if session.version().major() < CPU_SINCE {
+        return Ok(false);
+    }
+    let rows = session.query(&SEES_CPU, &[]).await?;
+    rows.first().map_or(Ok(false), |row| row.get("seen"))
+}
+
+/// User and system time of a process, out of Linux's `/proc/PID/stat`: fields 14 and 15, in hundredths of a second (`proc(5)`). The second field, a
+/// name in parentheses, may hold anything.
+fn cpu_time(stat: &str) -> Option<Duration> {
+    const TICK_MS: u64 = 10;
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut times = fields.split_ascii_whitespace().skip(11);
+    let mut ticks = || times.next()?.parse::<u64>().ok();
+    let total = ticks()?.checked_add(ticks()?)?;
+    Some(Duration::from_millis(total.checked_mul(TICK_MS)?))
 }
 
 /// Whether an error is the server's: then it is not dead.
@@ -169,4 +250,24 @@ fn progress(row: &Answer) -> Result<Option<Progress>, PgError> {
         total: number("total")?,
         unit: row.get("unit")?,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpu_time_of_a_process_is_read() {
+        let stat =
+            "4711 (postgres: a) b) R 1 4711 4711 0 -1 4194560 50 0 3 0 150 25 7 8 20 0 1 0 99 1 2";
+        assert_eq!(cpu_time(stat), Some(Duration::from_millis(1750)));
+        for torn in [
+            "",
+            "4711 (postgres",
+            "4711 (p) R 1 2 3 4 5 6 7 8 9 10 11",
+            "1 (p) R 1 2 3 4 5 6 7 8 9 10 x 2",
+        ] {
+            assert_eq!(cpu_time(torn), None, "{torn}");
+        }
+    }
 }

@@ -1,6 +1,9 @@
 //! What a server says about one of our sessions, as a sentence. Pure.
 
+use std::time::Duration;
+
 use crate::catalog::{Holder, how_long};
+use crate::event::AtWork;
 use crate::model::{QualifiedName, Rows};
 
 /// What the server's process of a session is doing.
@@ -16,6 +19,15 @@ pub(super) struct Doing {
     pub progress: Option<Progress>,
     /// The locks that it waits for, one for each session that is in the way.
     pub locks: Vec<LockWait>,
+    /// What it has used of a core since the last look, where that can be seen.
+    pub used: Option<Used>,
+}
+
+/// CPU time of a process, user and system, within some time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Used {
+    pub cpu: Duration,
+    pub within: Duration,
 }
 
 /// A row of one of the `pg_stat_progress_…` views.
@@ -45,6 +57,23 @@ impl Doing {
         self.state != "active" || matches!(&self.wait, Some((kind, _)) if kind == "Client")
     }
 
+    /// Whether it is at work. Who waits for a disk or a core is; who waits for anything else is if it has used CPU time meanwhile.
+    pub fn at_work(&self) -> AtWork {
+        if self.waits_for_us() || !self.locks.is_empty() {
+            return AtWork::Unknown;
+        }
+        let is_at_it = match self.wait.as_ref().map(|(kind, _)| kind.as_str()) {
+            None | Some("IO" | "LWLock") => true,
+            Some("Lock") => false,
+            Some(_) => self.used.is_some_and(|used| !used.cpu.is_zero()),
+        };
+        match &self.progress {
+            _ if !is_at_it => AtWork::Unknown,
+            Some(progress) if !progress.is_all() => AtWork::Shown,
+            _ => AtWork::Unshown,
+        }
+    }
+
     /// For a person.
     pub fn sentence(&self) -> String {
         if self.state.starts_with("idle") {
@@ -68,14 +97,37 @@ impl Doing {
             (Some(progress), Some(waits)) => format!("{}, {waits}", far(progress)),
             (Some(progress), None) => far(progress),
             (None, Some(waits)) => format!(
-                "the server is at it for {}, and {waits}",
-                how_long(self.seconds)
+                "the server is at it for {}, and {waits}{}",
+                how_long(self.seconds),
+                self.used_words()
             ),
             (None, None) => format!(
-                "the server works, for {} now; it shows no progress for this kind of statement",
-                how_long(self.seconds)
+                "the server works, for {} now; it shows no progress for this kind of statement{}",
+                how_long(self.seconds),
+                self.used_words()
             ),
         }
+    }
+
+    /// `; in the last 10 s it used 9.8 s of CPU time`.
+    fn used_words(&self) -> String {
+        let Some(Used { cpu, within }) = self.used else {
+            return String::new();
+        };
+        let within = how_long(within.as_secs().max(1));
+        if cpu.is_zero() {
+            return format!("; in the last {within} it used no CPU time");
+        }
+        let seconds = cpu.as_secs_f64();
+        format!("; in the last {within} it used {seconds:.1} s of CPU time")
+    }
+}
+
+impl Progress {
+    /// Whether all that is shown is done, and it goes on with what is not: building an index is followed by checking an exclusion
+    /// constraint, and an estimate may be exceeded.
+    fn is_all(&self) -> bool {
+        self.total > 0 && self.done >= self.total
     }
 }
 
@@ -94,8 +146,13 @@ fn far(progress: &Progress) -> String {
             format!("{phase}, {} {unit} so far", Rows(*done))
         };
     }
-    // An estimate may be exceeded.
-    let percent = (u128::from(*done) * 100 / u128::from(*total)).min(100);
+    if progress.is_all() {
+        return format!(
+            "{phase}, all {} {unit}; what comes next is not shown",
+            Rows(*done)
+        );
+    }
+    let percent = u128::from(*done) * 100 / u128::from(*total);
     format!(
         "{phase}, {percent} % ({} of {} {unit})",
         Rows(*done),
@@ -173,8 +230,12 @@ mod tests {
             unit: "rows".to_owned(),
         });
         assert_eq!(doing.sentence(), "copying, 1,500 rows so far");
+        // An estimate may be exceeded: what still runs is not at 100 %.
         doing.progress.as_mut().expect("there").total = 1_000;
-        assert!(doing.sentence().contains("100 %"), "{}", doing.sentence());
+        assert_eq!(
+            doing.sentence(),
+            "copying, all 1,500 rows; what comes next is not shown"
+        );
     }
 
     #[test]
@@ -195,6 +256,47 @@ mod tests {
             ..Doing::default()
         };
         assert!(idle.waits_for_us() && idle.sentence().contains("our next statement"));
+    }
+
+    #[test]
+    fn what_it_uses_tells_work_from_waiting() {
+        let used = |ms| {
+            Some(Used {
+                cpu: Duration::from_millis(ms),
+                within: Duration::from_millis(10_020),
+            })
+        };
+        let mut doing = active(Some(("Timeout", "PgSleep")));
+        assert_eq!(doing.at_work(), AtWork::Unknown);
+        doing.used = used(0);
+        assert_eq!(doing.at_work(), AtWork::Unknown);
+        assert!(
+            doing
+                .sentence()
+                .ends_with("; in the last 10 s it used no CPU time")
+        );
+        doing.used = used(9_840);
+        assert_eq!(doing.at_work(), AtWork::Unshown);
+        assert_eq!(
+            doing.sentence(),
+            "the server is at it for 3 min, and waits (Timeout: PgSleep); in the last 10 s it used 9.8 s of CPU time"
+        );
+        for wait in [None, Some(("IO", "DataFileRead"))] {
+            assert_eq!(active(wait).at_work(), AtWork::Unshown, "{wait:?}");
+        }
+        for wait in [("Client", "ClientRead"), ("Lock", "relation")] {
+            assert_eq!(active(Some(wait)).at_work(), AtWork::Unknown, "{wait:?}");
+        }
+        let mut building = active(None);
+        building.progress = Some(Progress {
+            phase: "building index: scanning table".to_owned(),
+            done: 9,
+            total: 10,
+            unit: "blocks".to_owned(),
+        });
+        assert_eq!(building.at_work(), AtWork::Shown);
+        building.progress.as_mut().expect("there").done = 10;
+        assert_eq!(building.at_work(), AtWork::Unshown);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::State;
-use crate::event::{Expected, Phase};
+use crate::event::{AtWork, Expected, Phase};
 use crate::model::JobId;
 
 /// How much work speaks for the expectation before anything is known: a few jobs that are quick or slow by chance do not turn
@@ -26,7 +26,7 @@ const MUCH_LONGER: f64 = 2.0;
 /// What is expected.
 #[derive(Debug, Clone)]
 pub(super) struct Expectation {
-    by: Option<String>,
+    pub by: Option<String>,
     window_ms: Option<u64>,
     jobs: HashMap<JobId, u64>,
     /// By how much the whole is longer than its work divided by the workers.
@@ -63,7 +63,7 @@ pub struct Slower {
 }
 
 /// How many times as long as expected jobs take, by phase.
-struct Paces {
+pub(super) struct Paces {
     phases: BTreeMap<Phase, f64>,
     others: f64,
 }
@@ -78,7 +78,26 @@ impl Default for Paces {
 }
 
 impl Paces {
-    fn of(&self, phase: Phase) -> f64 {
+    /// For each kind as far as its own jobs have shown, of which it is said what was expected and what they took; for the rest as
+    /// all have.
+    fn shown(shown: &BTreeMap<Phase, (f64, f64)>, expectation: &Expectation) -> Self {
+        let trust = match expectation.by {
+            Some(_) => TRUST_MS,
+            None => TRUST_IN_ROUGH_MS,
+        };
+        let (then, now) = shown.values().fold((0.0, 0.0), |(then, now), shown| {
+            (then + shown.0, now + shown.1)
+        });
+        let others = (now + trust) / (then + trust);
+        let of = |(then, now): &(f64, f64)| (now + trust * others) / (then + trust);
+        let phases = shown.iter().map(|(phase, shown)| (*phase, of(shown)));
+        Self {
+            phases: phases.collect(),
+            others,
+        }
+    }
+
+    pub(super) fn of(&self, phase: Phase) -> f64 {
         self.phases.get(&phase).copied().unwrap_or(self.others)
     }
 }
@@ -136,8 +155,11 @@ impl State {
     pub(super) fn expected_left(&self, corrected: bool) -> Option<u64> {
         let expectation = self.expectation.as_ref()?;
         let stretch = expectation.stretch?;
-        let paces = self.paces(expectation, corrected);
-        let rest = if corrected { as_seen } else { as_expected };
+        let (paces, rest): (_, fn(f64, f64) -> f64) = if corrected {
+            (self.paces_by_now(expectation), as_seen)
+        } else {
+            (Paces::default(), as_expected)
+        };
         let (open, longest) = self.open_ms(expectation, &paces, rest);
         let shared = open / f64::from(self.workers.max(1));
         // The job that goes on longest is not shared with anybody.
@@ -188,28 +210,27 @@ impl State {
         shown
     }
 
-    /// How many times as long as expected each kind of job takes: as far as its own jobs have shown, and for the rest as all have.
-    fn paces(&self, expectation: &Expectation, corrected: bool) -> Paces {
-        if !corrected {
-            return Paces::default();
+    /// How many times as long as expected each kind of job has taken, as far as its jobs say how far they are.
+    pub(super) fn paces(&self, expectation: &Expectation) -> Paces {
+        Paces::shown(&self.shown(expectation), expectation)
+    }
+
+    /// The same with the running jobs that say nothing, but have outlived what was left to them: what is like them takes as long at least.
+    /// Not one that waits for somebody: that is none of its kind's.
+    fn paces_by_now(&self, expectation: &Expectation) -> Paces {
+        let mut shown = self.shown(expectation);
+        let paces = Paces::shown(&shown, expectation);
+        for job in self.running.values().filter(|job| job.done() == 0) {
+            let waits = job.waits.is_some() && job.at_work == AtWork::Unknown;
+            let elapsed = self.running_ms(job) as f64;
+            let expected = expectation.expected_ms(job.plan.id).unwrap_or(0) as f64;
+            if !waits && expected > 0.0 && elapsed > expected * paces.of(job.plan.phase) {
+                let (then, now) = shown.entry(job.plan.phase).or_default();
+                *then += expected;
+                *now += elapsed;
+            }
         }
-        let trust = match expectation.by {
-            Some(_) => TRUST_MS,
-            None => TRUST_IN_ROUGH_MS,
-        };
-        let shown = self.shown(expectation);
-        let (then, now) = shown.values().fold((0.0, 0.0), |(then, now), shown| {
-            (then + shown.0, now + shown.1)
-        });
-        let others = (now + trust) / (then + trust);
-        let of = |(then, now): (f64, f64)| (now + trust * others) / (then + trust);
-        Paces {
-            phases: shown
-                .into_iter()
-                .map(|(phase, shown)| (phase, of(shown)))
-                .collect(),
-            others,
-        }
+        Paces::shown(&shown, expectation)
     }
 
     /// Whether a job that has taken so long, and may go on, takes much longer than it should.
@@ -239,6 +260,16 @@ fn as_seen(whole: f64, elapsed: f64) -> f64 {
 }
 
 impl Expectation {
+    /// What a job should take.
+    pub fn expected_ms(&self, job: JobId) -> Option<u64> {
+        self.jobs.get(&job).copied()
+    }
+
+    /// What the finished jobs of a kind have taken.
+    pub fn took_ms(&self, phase: Phase) -> f64 {
+        self.shown.get(&phase).map_or(0.0, |(_, now)| *now)
+    }
+
     /// A job is over, however it ended.
     pub fn over(&mut self, job: JobId, phase: Phase) {
         if let Some(expected) = self.jobs.get(&job) {

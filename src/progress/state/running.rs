@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::account::weight;
-use crate::event::{Bound, PlannedJob};
+use crate::event::{AtWork, Bound, PlannedJob};
 use crate::model::{Bytes, Rows};
 use crate::progress::estimate::Meter;
 
@@ -20,12 +20,27 @@ pub struct RunningJob {
     pub bytes: Bytes,
     /// What keeps it from going on, if that is known.
     pub waits: Option<String>,
+    /// Whether it is worked on all the same.
+    pub at_work: AtWork,
     /// Who sets its pace.
     pub bound: Bound,
     pub(super) meter: Meter,
 }
 
 impl RunningJob {
+    pub(super) fn new(plan: PlannedJob, started: DateTime<Utc>) -> Self {
+        Self {
+            plan,
+            started,
+            rows: Rows(0),
+            bytes: Bytes(0),
+            waits: None,
+            at_work: AtWork::Unknown,
+            bound: Bound::default(),
+            meter: Meter::new(started),
+        }
+    }
+
     /// Smoothed bytes per second, once there are any.
     pub fn rate(&self) -> Option<f64> {
         self.meter.per_second().filter(|_| self.bytes.0 > 0)
@@ -33,6 +48,23 @@ impl RunningJob {
 
     pub(super) fn weight(&self) -> u64 {
         weight(&self.plan)
+    }
+
+    /// A server says what it does while it does not move.
+    pub(super) fn stand_still(&mut self, what: &str, at_work: AtWork) {
+        self.waits = Some(what.to_owned());
+        self.at_work = at_work;
+    }
+
+    /// So far it is now.
+    pub(super) fn advance(&mut self, rows: Rows, bytes: Bytes, at: DateTime<Utc>) {
+        if bytes != self.bytes || rows != self.rows {
+            self.waits = None;
+            self.at_work = AtWork::Unknown;
+        }
+        self.rows = rows;
+        self.bytes = bytes;
+        self.meter.read(at, bytes.0);
     }
 
     /// The part of the planned bytes that is done. A job whose bytes have passed the plan's is nearly done, not more.

@@ -83,6 +83,11 @@ pub(super) fn facts(html: &mut Html, record: Record<'_>) {
             let of_target = report.target_snapshot.as_ref();
             fact("Snapshot of the target", of_target.map(snapshot));
             fact("Source since then", Some(since(report)));
+            let follow = report.follow.as_ref();
+            fact(
+                "To follow it",
+                follow.map(|follow| format!("{}, from LSN {} on", follow.name, follow.lsn)),
+            );
             fact("Run directory", Some(report.run_dir.clone()));
             fact("Read with care", Some(record.remarks.join("; ")));
         });
