@@ -1,7 +1,9 @@
 # pgconvoy with the client tools it needs, for a user without privileges:
 #   docker build -t pgconvoy .
-#   docker run --rm -v "$PWD:/runs" -v ~/.pgpass:/home/pgconvoy/.pgpass:ro pgconvoy check --source … --target …
-# Run directories are made in /runs, which must be writable for the user with the number 10001.
+#   docker run --rm --user "$(id -u):$(id -g)" -v "$PWD:/runs" -v ~/.pgpass:/pgpass:ro -e PGPASSFILE=/pgpass \
+#       pgconvoy check --source "host=… user=…" --target "host=… user=…"
+# Run directories are made in /runs. Whoever runs it must be able to write there and to read the file of passwords, which is nobody
+# else's to read; without --user, that is the user with the number 10001.
 
 FROM rust:1-slim-trixie AS build
 WORKDIR /build

@@ -4,7 +4,9 @@ mod support;
 
 use std::time::Duration;
 
-use pgconvoy::catalog::{self, Circumstances, Orphans, Pulse, VersionedQuery, source_facts};
+use pgconvoy::catalog::{
+    self, Circumstances, Counts, Orphans, Pulse, VersionedQuery, source_facts,
+};
 use pgconvoy::execute::{self, rebase};
 use pgconvoy::model::QualifiedName;
 use pgconvoy::pg::conninfo::{Conninfo, Environment};
@@ -102,6 +104,19 @@ async fn every_query_is_answered_on_every_server() {
             (orphans.all, &[][..]),
             "{major}"
         );
+        let counts = Counts::look(&session, Duration::from_secs(10)).await;
+        let counts = counts.expect("answers");
+        assert_eq!(counts.found, [], "{major}");
+        // Of a few, another index does as well as the key, or its type has no operators of its own.
+        assert!(
+            counts.all > 10 && counts.counted + 5 > counts.all,
+            "{major}: {counts:?}"
+        );
+        let packed = catalog::packed_rows(&session).await.expect("answers");
+        for table in &facts.tables {
+            let least = packed.get(&table.name);
+            assert!(least <= Some(&table.total), "{major}: {table:?}: {least:?}");
+        }
         let states = verify::states(&session).await.expect("answers");
         assert!(states.len() > 20, "{major}: {}", states.len());
     }

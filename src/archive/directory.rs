@@ -70,6 +70,11 @@ impl Directory {
         &self.path
     }
 
+    /// Where it is made.
+    pub fn parent(&self) -> Option<&Path> {
+        self.path.parent()
+    }
+
     /// Takes away what there is, for a dump that has to begin anew.
     pub fn clear(&self) -> Result<(), ArchiveError> {
         let removed = match fs::remove_dir_all(&self.path) {

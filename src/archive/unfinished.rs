@@ -86,6 +86,14 @@ impl Unfinished {
         }
     }
 
+    /// The directory in which it is made; none, if it is made of objects.
+    pub fn parent(&self) -> Option<&Path> {
+        match &self.0 {
+            Kind::Directory(directory) => directory.parent(),
+            Kind::Prefix(_) => None,
+        }
+    }
+
     /// Where what is finished is noted: beside the directory; or in that of the run.
     pub(super) fn journal(&self) -> PathBuf {
         match &self.0 {

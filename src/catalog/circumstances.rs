@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use super::counts::PRIMARY_KEYS;
+use super::disks::{DISK_PLACES, PACKED_ROWS};
 use super::orphans::FOREIGN_KEYS;
 use super::queries::VersionedQuery;
 use super::sessions::{BarringLock, Holder, barring_locks};
@@ -20,7 +22,13 @@ macro_rules! queries {
         };)*
 
         /// All of them, for the test that prepares each on every supported server.
-        pub const CIRCUMSTANCES_QUERIES: &[VersionedQuery] = &[$($name,)* FOREIGN_KEYS];
+        pub const CIRCUMSTANCES_QUERIES: &[VersionedQuery] = &[
+            $($name,)*
+            FOREIGN_KEYS,
+            PRIMARY_KEYS,
+            DISK_PLACES,
+            PACKED_ROWS,
+        ];
     };
 }
 

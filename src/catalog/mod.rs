@@ -6,8 +6,10 @@
 //! `preflight` and `plan`.
 
 mod circumstances;
+mod counts;
 mod database;
 mod decoded;
+mod disks;
 mod facts;
 mod loaded;
 mod orphans;
@@ -22,11 +24,13 @@ pub use circumstances::{
     CIRCUMSTANCES_QUERIES, Circumstances, Connections, DatabaseState, Guest, LogConsumers,
     Prepared, Pulse, Setting, Slot, SystemCollation,
 };
+pub use counts::{Counts, Keyed, LARGEST_COUNTED, Miscount};
 pub use database::{
     DatabaseFacts, DatabaseGrant, DatabaseSetting, Droppable, LocaleProvider, MissingDefault,
     database_facts, droppable, missing_defaults, settings_lacking, subscriptions,
 };
 pub use decoded::{decoded_names, decoded_texts};
+pub use disks::{Disk, Disks, packed_rows};
 pub use facts::{
     Activity, Column, Constraint, Extension, Holding, Index, LargeObject, LargeObjectGrant,
     Matview, Sequence, ServerFacts, SourceFacts, Table, TargetFacts, Type,

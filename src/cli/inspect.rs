@@ -149,6 +149,11 @@ impl Road {
         })
     }
 
+    /// What forbids to ask either of them any more.
+    pub fn unsupported(&self) -> Vec<Finding> {
+        preflight::unsupported(&self.source.facts, &self.target.facts)
+    }
+
     /// The database that will be filled, as people are shown it.
     pub fn target_endpoint(&self) -> Endpoint {
         Endpoint {

@@ -12,6 +12,7 @@ use super::inspect::{Inspection, Road};
 use super::intended::IntendedArgs;
 use super::output::style_of_stderr;
 use super::requested::Sizes;
+use super::session::refuse_blockers;
 use crate::event::{Expected, Phase};
 use crate::failure::Failure;
 use crate::model::{ExitStatus, JobId};
@@ -61,6 +62,7 @@ impl PlanArgs {
         let expectations = self.expect.resolve(Measured::Move)?;
         let requested = self.intended.requested()?;
         let road = Road::connect(&requested).await?;
+        refuse_blockers(&road.unsupported())?;
         let target_facts = road.view_target(&requested).await?;
         let inspection = Box::pin(road.inspect(requested, target_facts)).await?;
         let findings = inspection.findings();

@@ -168,6 +168,7 @@ impl<'a> Session<'a> {
     /// The look before the leap: everything that could speak against it. Only reads, and claims the target.
     pub async fn look(&self, road: Road, requested: Requested) -> Result<Inspection, Failure> {
         let emitter = self.emitter();
+        refuse_blockers(&road.unsupported())?;
         let target = async {
             // A database that is yet to be created is claimed then.
             if !requested.create {

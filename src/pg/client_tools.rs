@@ -552,6 +552,7 @@ mod tests {
             host: conninfo.hosts.last().expect("one at least").clone(),
             address: address.map(|address| address.parse().expect("an address")),
             encrypted: false,
+            listener: None,
         };
         let mut variables = ChildEnvironment::new(&conninfo, &peer).variables;
         variables.sort();
@@ -603,6 +604,7 @@ mod tests {
             host: conninfo.hosts[0].clone(),
             address: None,
             encrypted: true,
+            listener: None,
         };
         let child = ChildEnvironment::new(&conninfo, &peer);
         let roots = |version| {
@@ -627,6 +629,7 @@ mod tests {
             host: conninfo.hosts[0].clone(),
             address: None,
             encrypted: false,
+            listener: None,
         };
         let child = ChildEnvironment::new(&conninfo, &peer);
         assert!(!format!("{child:?} {conninfo:?} {peer:?} {conninfo}").contains("hush"));
@@ -647,6 +650,7 @@ mod tests {
             host: conninfo.hosts[0].clone(),
             address: None,
             encrypted: false,
+            listener: None,
         };
         let child = ChildEnvironment::new(&conninfo, &peer);
         match tool.run(&["-s".into()], Some(&child)).await {

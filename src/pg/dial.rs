@@ -307,6 +307,7 @@ impl Dialer {
             host: host.clone(),
             address: Some(address),
             encrypted,
+            listener: None,
         };
         let (Some(tls), Encryption::IfOffered | Encryption::Required) =
             (&self.tls, attempt.encryption)

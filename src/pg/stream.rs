@@ -37,6 +37,9 @@ pub struct Peer {
     pub address: Option<IpAddr>,
     /// Whether the connection is encrypted.
     pub encrypted: bool,
+    /// The process that listens at the Unix socket, by the number that it has for us: the server's, or whoever passes on to it. `None`
+    /// over TCP, and for one that cannot be seen from here, as out of a container.
+    pub listener: Option<i32>,
 }
 
 impl Peer {

@@ -144,10 +144,12 @@ pub(super) async fn unix(
             });
         }
     }
+    let listener = stream.peer_cred().ok().and_then(|process| process.pid());
     let peer = Peer {
         host: host.clone(),
         address: None,
         encrypted: false,
+        listener: listener.filter(|number| *number > 0),
     };
     Ok(Stream::unix(stream, peer))
 }

@@ -1,8 +1,8 @@
-//! Whether there is room: for sessions, locks, temporary files, and on disks.
+//! Whether there is room for sessions, locks and temporary files. How much there is on disks is another matter (`room`).
 
 use std::collections::BTreeSet;
 
-use super::{CheckFacts, blocker, note, warning};
+use super::{CheckFacts, blocker, warning};
 use crate::catalog::{Connections, Index};
 use crate::model::{Bytes, Finding, QualifiedName, Rows, Side, to_paste};
 
@@ -16,7 +16,6 @@ pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
         locks(facts),
         temporary_files(facts),
         log_kept(facts),
-        disk(facts),
     ]
     .into_iter()
     .flatten()
@@ -35,16 +34,11 @@ pub(super) struct Amounts<'a> {
 impl<'a> Amounts<'a> {
     pub fn of(facts: &CheckFacts<'a>) -> Self {
         let tables = &facts.plan.tables;
-        let named: BTreeSet<&QualifiedName> = tables.iter().map(|unit| &unit.table).collect();
-        let indexes = || {
-            let indexes = facts.basis.source_facts.indexes.iter();
-            indexes.filter(|index| named.contains(&index.table) && index.valid)
-        };
-        let sorted = indexes().filter(|index| index.method == "btree");
+        let sorted = indexes(facts).filter(|index| index.method == "btree");
         let has_large_objects = !facts.basis.source_facts.large_objects.is_empty();
         Self {
             tables: tables.iter().map(|unit| unit.bytes).sum(),
-            indexes: indexes().map(|index| index.bytes).sum(),
+            indexes: indexes(facts).map(|index| index.bytes).sum(),
             large_objects: if has_large_objects {
                 facts.source.state.large_objects
             } else {
@@ -57,6 +51,14 @@ impl<'a> Amounts<'a> {
     pub fn total(&self) -> Bytes {
         self.tables + self.indexes + self.large_objects
     }
+}
+
+/// Indexes that will be built, of tables that will be copied.
+pub(super) fn indexes<'a>(facts: &CheckFacts<'a>) -> impl Iterator<Item = &'a Index> + use<'a> {
+    let tables = facts.plan.tables.iter();
+    let named: BTreeSet<&QualifiedName> = tables.map(|unit| &unit.table).collect();
+    let indexes = facts.basis.source_facts.indexes.iter();
+    indexes.filter(move |index| named.contains(&index.table) && index.valid)
 }
 
 /// How many more sessions a role can have.
@@ -207,42 +209,6 @@ fn log_kept(facts: &CheckFacts<'_>) -> Option<Finding> {
     })
 }
 
-/// A server does not say how much room there is on its disks, so a person has to look.
-fn disk(facts: &CheckFacts<'_>) -> Option<Finding> {
-    let amounts = Amounts::of(facts);
-    if amounts.total() == Bytes(0) {
-        return None;
-    }
-    let mut evidence = vec![format!(
-        "tables {}, indexes {}, large objects {}",
-        amounts.tables, amounts.indexes, amounts.large_objects
-    )];
-    if let Some(log) = facts.target.amount("max_wal_size") {
-        evidence.push(format!(
-            "write-ahead log between checkpoints: {} or more (max_wal_size)",
-            Bytes(log)
-        ));
-    }
-    if let Some(largest) = amounts.largest {
-        evidence.push(format!(
-            "temporary files while the largest index is sorted: up to {} ({})",
-            largest.bytes,
-            largest.name.shown()
-        ));
-    }
-    Some(
-        note(
-            "disk-needed",
-            format!(
-                "the copy will take at most about {} on the target: what the source has, which may be bloated",
-                amounts.total()
-            ),
-            "No server says how much room its disks have. Look on the target's machine:\ndf -h \"$(psql -Atc 'SHOW data_directory')\"",
-        )
-        .with_evidence(evidence),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::{World, rules};
@@ -291,18 +257,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_needed_on_disk_is_told_with_its_parts() {
+    fn an_index_that_may_not_be_sorted_on_disk_is_warned_of() {
         let mut world = World::default();
         world.copied("t", Bytes(5 << 20));
         world.index("i", "t", Bytes(2 << 20));
-        let found = findings(&world.check_facts());
-        assert_eq!(rules(&found), ["disk-needed"]);
-        assert!(found[0].what.contains("7.0 MB"), "{}", found[0].what);
         world.target_setting("temp_file_limit", "1024", Some(1 << 20));
         let found = findings(&world.check_facts());
-        assert_eq!(rules(&found), ["target-temp-limit", "disk-needed"]);
+        assert_eq!(rules(&found), ["target-temp-limit"]);
         world.target_setting("temp_file_limit", "-1", Some(-1));
-        assert_eq!(rules(&findings(&world.check_facts())), ["disk-needed"]);
+        assert_eq!(findings(&world.check_facts()), []);
     }
 
     #[test]

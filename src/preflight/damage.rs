@@ -6,6 +6,10 @@ use super::{CheckFacts, blocker, listed, note, warning};
 use crate::catalog::{Constraint, Index, Orphan};
 use crate::model::{Finding, QualifiedName, Rows, or_instead, quote_ident, to_paste};
 
+/// What to do when rows may be lost.
+pub(super) const FROM_A_COPY: &str = "Stop the server, copy its data directory as a whole, start a server on the copy, and see what can still \
+                                      be read of it: pgconvoy salvage --survey. Or restore a backup.";
+
 pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
     [
         checksums(facts),
@@ -27,8 +31,7 @@ pub fn source_files(rows: Vec<String>, indexes: &[(QualifiedName, String)]) -> V
             "files of the source are missing or cut off: reading these tables fails, or shows fewer rows than there were without an \
              error, and a copy would be called the same"
                 .to_owned(),
-            "Stop the server, copy its data directory as a whole, start a server on the copy, and see what can still be read of it: \
-             pgconvoy salvage --survey. Or restore a backup.",
+            FROM_A_COPY,
         )
         .with_evidence(rows)
     });
@@ -127,7 +130,8 @@ fn not_all_looked_at(facts: &CheckFacts<'_>) -> Option<Finding> {
     })
 }
 
-fn takes_part(facts: &CheckFacts<'_>, table: &QualifiedName) -> bool {
+/// Whether a table is to be copied, as far as that is known.
+pub(super) fn takes_part(facts: &CheckFacts<'_>, table: &QualifiedName) -> bool {
     !facts.basis.selective || facts.plan.tables.iter().any(|unit| unit.table == *table)
 }
 

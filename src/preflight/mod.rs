@@ -19,9 +19,11 @@
 //! | file | looks at |
 //! |---|---|
 //! | `activity` | who else is at work, and what could end the snapshot |
-//! | `capacity` | room for sessions, locks, temporary files and on disks |
+//! | `capacity` | room for sessions, locks and temporary files |
+//! | `room` | room on disks |
 //! | `slow` | settings of the target that make the move slow, or keep it from ending |
 //! | `damage` | what is damaged or not in force on the source |
+//! | `counted` | tables with another number of rows than their primary keys have entries |
 //! | `not_carried` | what is in no dump |
 //! | `references` | foreign keys to what is left out |
 //! | `rights` | large objects and collations |
@@ -35,6 +37,7 @@
 mod activity;
 mod capacity;
 mod clean;
+mod counted;
 mod damage;
 mod grantees;
 mod not_carried;
@@ -42,6 +45,7 @@ mod offers;
 mod references;
 mod rights;
 mod roles;
+mod room;
 mod rows_only;
 mod skip;
 mod slow;
@@ -53,15 +57,19 @@ mod testing;
 mod verdict;
 mod window;
 
+use std::collections::BTreeMap;
+
 use crate::catalog::{
-    Circumstances, DatabaseFacts, Orphans, Pulse, ServerFacts, SourceFacts, TargetFacts,
+    Circumstances, Counts, DatabaseFacts, Disks, Orphans, Pulse, ServerFacts, SourceFacts,
+    TargetFacts,
 };
-use crate::model::{Finding, QualifiedName, Severity};
+use crate::model::{Bytes, Finding, QualifiedName, Severity};
 use crate::plan::Plan;
 use crate::toc::{Entry, RestoreOptions, Toc};
 
 pub use clean::clean;
 pub use damage::source_files;
+pub use room::archive_disk;
 pub use rows_only::{RowsOnly, rows_only};
 pub use skip::{SKIPPABLE, pass_over};
 pub use target::{add_a_part, same_database};
@@ -140,6 +148,12 @@ pub struct CheckFacts<'a> {
     pub target_database: Option<&'a DatabaseFacts>,
     /// Rows that point nowhere, if they were looked for.
     pub orphans: Option<&'a Orphans>,
+    /// Tables against their primary keys, if they were counted.
+    pub counts: Option<&'a Counts>,
+    /// The target's disks, if they can be seen from here.
+    pub disks: Option<&'a Disks>,
+    /// What the rows of the source's tables take at the least, as far as that is known.
+    pub packed: &'a BTreeMap<QualifiedName, Bytes>,
     /// What a move would do.
     pub plan: &'a Plan,
 }
@@ -148,13 +162,21 @@ pub struct CheckFacts<'a> {
 pub fn further_findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
     let mut findings = activity::findings(facts);
     findings.extend(damage::findings(facts));
+    findings.extend(counted::findings(facts));
     findings.extend(rights::findings(facts));
     findings.extend(capacity::findings(facts));
+    findings.extend(room::findings(facts));
     findings.extend(slow::findings(facts));
     findings.extend(not_carried::findings(facts));
     findings.extend(references::finding(facts));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
+}
+
+/// What forbids to ask more: servers of versions to which our questions mean nothing.
+pub fn unsupported(source: &ServerFacts, target: &ServerFacts) -> Vec<Finding> {
+    let findings = [source::too_old(source), target::too_old(target)];
+    findings.into_iter().flatten().collect()
 }
 
 /// All findings, the worst first.

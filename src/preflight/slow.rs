@@ -184,6 +184,11 @@ fn memory_for_the_largest(facts: &CheckFacts<'_>) -> Option<Finding> {
             ),
             "If the target's machine has more to spare, give the move more: --memory SIZE.",
         )
+        // benches/README.md
+        .with_evidence([
+            "measured once: all indexes and keys of a database of 2 GB took 21.8 s with 64 MB, and 12 to 13 s with 512 MB or more"
+                .to_owned(),
+        ])
     })
 }
 

@@ -1,11 +1,12 @@
 //! Whether everything on the source can be read.
 
 use super::{PreflightFacts, blocker, finding, listed, warning};
+use crate::catalog::ServerFacts;
 use crate::model::{Finding, Rows, ServerVersion, Severity, quote_ident, to_paste};
 
 pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
     [
-        too_old(facts),
+        too_old(facts.source),
         reserved_schema(facts),
         unreadable(facts),
         standby(facts),
@@ -16,8 +17,8 @@ pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
     .collect()
 }
 
-fn too_old(facts: &PreflightFacts<'_>) -> Option<Finding> {
-    let version = facts.source.version;
+pub(super) fn too_old(source: &ServerFacts) -> Option<Finding> {
+    let version = source.version;
     (version < ServerVersion::OLDEST).then(|| {
         blocker(
             "source-too-old",

@@ -54,7 +54,7 @@ pub fn add_a_part(
 pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
     [
         standby(facts),
-        too_old(facts),
+        too_old(facts.target),
         older_than_source(facts),
         not_empty(facts),
         overwrite(facts),
@@ -75,8 +75,8 @@ fn standby(facts: &PreflightFacts<'_>) -> Option<Finding> {
     })
 }
 
-fn too_old(facts: &PreflightFacts<'_>) -> Option<Finding> {
-    let version = facts.target.version;
+pub(super) fn too_old(target: &ServerFacts) -> Option<Finding> {
+    let version = target.version;
     (version < ServerVersion::OLDEST).then(|| {
         blocker(
             "target-too-old",

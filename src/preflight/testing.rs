@@ -1,9 +1,11 @@
 //! Facts for the tests of rules: two servers and a schema, to which each test adds what its rule is about.
 
+use std::collections::BTreeMap;
+
 use super::{CheckFacts, PreflightFacts};
 use crate::catalog::{
-    Circumstances, DatabaseFacts, Index, LocaleProvider, Orphans, Pulse, ServerFacts, Setting,
-    SourceFacts, Table, TargetFacts,
+    Circumstances, Counts, DatabaseFacts, Disks, Index, LocaleProvider, Orphans, Pulse,
+    ServerFacts, Setting, SourceFacts, Table, TargetFacts,
 };
 use crate::model::{
     Bytes, CopyFormat, DumpId, Finding, Oid, QualifiedName, Rows, ServerVersion, SqlText,
@@ -31,6 +33,9 @@ pub(super) struct World {
     pub source_database: DatabaseFacts,
     pub target_database: DatabaseFacts,
     pub orphans: Option<Orphans>,
+    pub counts: Option<Counts>,
+    pub disks: Option<Disks>,
+    pub packed: BTreeMap<QualifiedName, Bytes>,
     pub plan: Plan,
 }
 
@@ -117,6 +122,9 @@ impl Default for World {
             source_database: database(),
             target_database: database(),
             orphans: None,
+            counts: None,
+            disks: None,
+            packed: BTreeMap::new(),
             plan: Plan {
                 memory: Bytes(512 << 20),
                 ..Plan::of_nothing(2)
@@ -152,6 +160,9 @@ impl World {
             source_database: &self.source_database,
             target_database: Some(&self.target_database),
             orphans: self.orphans.as_ref(),
+            counts: self.counts.as_ref(),
+            disks: self.disks.as_ref(),
+            packed: &self.packed,
             plan: &self.plan,
         }
     }

@@ -17,7 +17,9 @@
     reason = "every test binary compiles all of this and uses a part"
 )]
 
+pub mod age;
 pub mod binary;
+pub mod disk;
 pub mod moving;
 pub mod proxy;
 pub mod server;

@@ -1,14 +1,17 @@
 //! Everything that is looked at, one thing after the other, and what it comes to.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::measure;
-use crate::catalog::{self, Circumstances, DatabaseFacts, Orphans, Pulse, SourceFacts};
+use crate::catalog::{
+    self, Circumstances, Counts, DatabaseFacts, Disks, Orphans, Pulse, SourceFacts,
+};
 use crate::cli::inspect::{Inspection, Road, Server};
 use crate::cli::prove::SAID_BEFORE;
 use crate::cli::requested::{Requested, Sizes};
 use crate::failure::{Failure, FailureKind};
-use crate::model::{Finding, Severity, Side, quote_ident};
+use crate::model::{Bytes, Finding, QualifiedName, Severity, Side, quote_ident};
 use crate::pg::PgError;
 use crate::plan::{Left, Plan};
 use crate::preflight::{self, CheckFacts, NOT_LOOKED_AT, PreflightFacts};
@@ -19,8 +22,8 @@ use crate::verify::{self, Readiness};
 /// Rows are counted by the server with a delay of up to a second.
 const BETWEEN_PULSES: Duration = Duration::from_millis(1500);
 
-/// How long orphans are looked for.
-const FOR_ORPHANS: Duration = Duration::from_secs(3);
+/// How long orphans are looked for, and tables are counted against their keys at the same time.
+const FOR_ROWS: Duration = Duration::from_secs(3);
 
 /// The rule about settings of the database, which is looked at twice.
 const DATABASE_SETTINGS: &str = "database-settings";
@@ -29,7 +32,7 @@ const DATABASE_SETTINGS: &str = "database-settings";
 pub struct Asked {
     /// The time there is for the move.
     pub window: Option<Duration>,
-    /// Measure the road, and look for orphans.
+    /// Measure the road, and look at rows.
     pub measure: bool,
     /// Sizes that were named.
     pub sizes: Sizes,
@@ -42,6 +45,15 @@ struct Before {
     target: Circumstances,
     source_database: DatabaseFacts,
     target_database: Option<DatabaseFacts>,
+    disks: Option<Disks>,
+    packed: BTreeMap<QualifiedName, Bytes>,
+}
+
+/// What was seen of the source's rows.
+#[derive(Default)]
+struct Looked {
+    orphans: Option<Orphans>,
+    counts: Option<Counts>,
 }
 
 /// Looks at both ends, and at what the source holds.
@@ -52,6 +64,10 @@ pub async fn look(requested: Requested, asked: &Asked) -> Result<Check, Failure>
         target: road.target_endpoint(),
         pg_dump: road.pg_dump.to_string(),
     };
+    let unsupported = road.unsupported();
+    if !unsupported.is_empty() {
+        return Ok(Check::new(between, unsupported));
+    }
     let before = Before::ask(&road, &requested).await?;
     let mut findings = before.refused();
     look_at_files(&road.source, &mut findings).await;
@@ -75,16 +91,17 @@ pub async fn look(requested: Requested, asked: &Asked) -> Result<Check, Failure>
             findings.extend(preflight::findings(&basis));
             preflight::pass_over(&mut findings, &requested.skip_checks);
             let plan = Plan::of_nothing(requested.jobs);
-            let facts = before.facts(basis, (&plan, before.pulse, None));
+            let looked = Looked::default();
+            let facts = before.facts(basis, (&plan, before.pulse, &looked));
             findings.extend(preflight::further_findings(&facts));
             findings.push(not_looked_at("the source's schema", &failure.to_string()));
             return Ok(Check::new(between, findings));
         }
     };
-    let orphans = if asked.measure {
-        look_for_orphans(&inspection, &mut findings).await
+    let looked = if asked.measure {
+        look_at_rows(&inspection, &mut findings).await
     } else {
-        None
+        Looked::default()
     };
     let (measured, forecast) = predict(&inspection, (&plan, seeing), asked, &mut findings).await?;
     // What the outlook says of these is more: what they are set to, as far as that cannot be a secret.
@@ -93,32 +110,36 @@ pub async fn look(requested: Requested, asked: &Asked) -> Result<Check, Failure>
     findings.extend(basis.filter(|finding| !said_after(finding)));
     findings.extend(outlook(&inspection).await?);
     let pulse = second_pulse(&inspection, before.pulse).await?;
-    let facts = before.facts(
-        inspection.preflight_facts(),
-        (&plan, pulse, orphans.as_ref()),
-    );
+    let facts = before.facts(inspection.preflight_facts(), (&plan, pulse, &looked));
     findings.extend(preflight::further_findings(&facts));
     Ok(Check::new(between, findings).with_forecast(forecast, measured))
 }
 
 impl Before {
     async fn ask(road: &Road, requested: &Requested) -> Result<Self, Failure> {
-        let (source, target) = (&road.source.session, &road.target.session);
-        let pulse = Pulse::read(source).await?;
-        let ours = async {
-            tokio::try_join!(Circumstances::read(source), catalog::database_facts(source))
-        };
-        let theirs = async {
-            tokio::try_join!(Circumstances::read(target), catalog::database_facts(target))
-        };
+        let (here, there) = (&road.source.session, &road.target.session);
+        let pulse = Pulse::read(here).await?;
+        let ours =
+            async { tokio::try_join!(Circumstances::read(here), catalog::database_facts(here)) };
+        let theirs =
+            async { tokio::try_join!(Circumstances::read(there), catalog::database_facts(there)) };
         let ((source, source_database), (target, target_database)) =
             tokio::try_join!(ours, theirs)?;
+        // Who is refused either of these does not know how much room there is, like most.
+        let identifier = road.target.facts.system_identifier;
+        let disks = Disks::look(there, identifier).await.unwrap_or_default();
+        let packed = match &disks {
+            Some(_) => catalog::packed_rows(here).await.unwrap_or_default(),
+            None => BTreeMap::new(),
+        };
         Ok(Self {
             pulse,
             source,
             target,
             source_database,
             target_database: (!requested.create).then_some(target_database),
+            disks,
+            packed,
         })
     }
 
@@ -134,7 +155,7 @@ impl Before {
     fn facts<'a>(
         &'a self,
         basis: PreflightFacts<'a>,
-        (plan, pulse, orphans): (&'a Plan, Pulse, Option<&'a Orphans>),
+        (plan, pulse, looked): (&'a Plan, Pulse, &'a Looked),
     ) -> CheckFacts<'a> {
         CheckFacts {
             basis,
@@ -143,7 +164,10 @@ impl Before {
             pulses: (self.pulse, pulse),
             source_database: &self.source_database,
             target_database: self.target_database.as_ref(),
-            orphans,
+            orphans: looked.orphans.as_ref(),
+            counts: looked.counts.as_ref(),
+            disks: self.disks.as_ref(),
+            packed: &self.packed,
             plan,
         }
     }
@@ -197,19 +221,29 @@ async fn look_at_files(source: &Server, findings: &mut Vec<Finding>) {
     }
 }
 
-/// In a session of its own, because it is cut off. What it may not read, or if there is no room for it, it says.
-async fn look_for_orphans(inspection: &Inspection, findings: &mut Vec<Finding>) -> Option<Orphans> {
+/// Each in a session of its own, because it is cut off. What it may not read, or if there is no room for it, it says.
+async fn look_at_rows(inspection: &Inspection, findings: &mut Vec<Finding>) -> Looked {
     let connector = &inspection.road.source.connector;
-    let looked = async {
+    let orphans = async {
         let session = connector.session("orphans").await?;
-        Orphans::look(&session, FOR_ORPHANS).await
+        Orphans::look(&session, FOR_ROWS).await
     };
-    looked
-        .await
-        .map_err(|error: PgError| {
-            findings.push(not_looked_at("orphans on the source", &error.to_string()));
-        })
-        .ok()
+    let counts = async {
+        let session = connector.session("counts").await?;
+        Counts::look(&session, FOR_ROWS).await
+    };
+    let (orphans, counts) = tokio::join!(orphans, counts);
+    let mut said = |what: &str, error: &PgError| {
+        findings.push(not_looked_at(what, &error.to_string()));
+    };
+    Looked {
+        orphans: orphans
+            .map_err(|error| said("orphans on the source", &error))
+            .ok(),
+        counts: counts
+            .map_err(|error| said("rows of the source against their keys", &error))
+            .ok(),
+    }
 }
 
 /// How long it may take, besides what is known already; measured if that was not forbidden, and works.

@@ -49,10 +49,11 @@ pub struct CheckArgs {
     #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = "Time")]
     pub window: Option<Duration>,
 
-    /// Only ask the catalogs: do not measure how fast both servers are, and do not look for rows whose foreign key points nowhere
+    /// Only ask the catalogs: do not measure how fast both servers are, do not look for rows whose foreign key points nowhere, and do not
+    /// count rows against the primary keys
     ///
-    /// Both take some seconds. On the source, a part of the largest table is read; on the target, a temporary table is filled and
-    /// indexed in a transaction that is rolled back, so that nothing of it stays.
+    /// All of it takes some seconds. On the source, small tables and a part of the largest ones are read; on the target, a temporary
+    /// table is filled and indexed in a transaction that is rolled back, so that nothing of it stays.
     #[arg(long, help_heading = "Time")]
     pub no_measure: bool,
 

@@ -9,10 +9,10 @@ use super::account;
 use super::contents::contents;
 use super::{DumpRequest, Session, Source};
 use crate::archive::{
-    ArchiveError, Codec, FileFacts, Journal, LargeObjectFacts, Line, Manifest, SequenceFacts,
-    SourceFacts, TOC, Unfinished,
+    Algorithm, ArchiveError, Codec, FileFacts, Journal, LargeObjectFacts, Line, Manifest,
+    SequenceFacts, SourceFacts, TOC, Unfinished,
 };
-use crate::catalog;
+use crate::catalog::{self, Disk};
 use crate::cli::at_once::at_once;
 use crate::cli::session::step;
 use crate::cli::signals;
@@ -22,6 +22,7 @@ use crate::failure::Failure;
 use crate::model::{QualifiedName, Unverified};
 use crate::pg::VALUE_SETTINGS;
 use crate::plan::{DumpOptions, DumpPlan};
+use crate::preflight::archive_disk;
 use crate::salvage::DamageMap;
 use crate::toc::{LargeObjectList, Text, Toc};
 
@@ -70,7 +71,7 @@ pub(super) async fn write(
         finished,
     } = match begun {
         Some(begun) => begun,
-        None => Begun::new(request, &source)?,
+        None => begin(request, &source, &plan, &emitter)?,
     };
     // From here on there is something that can be resumed, in this snapshot.
     source.snapshot.keep().await?;
@@ -120,6 +121,23 @@ pub(super) async fn write(
     // The commit point.
     archive.finish(&manifest).map_err(broken_off)?;
     Ok(())
+}
+
+/// Begins one; beforehand, says if it may be too large for its disk.
+fn begin(
+    request: &DumpRequest,
+    source: &Source,
+    plan: &DumpPlan,
+    emit: &dyn Emit,
+) -> Result<Begun, Failure> {
+    let archive = request.unfinished()?;
+    let disk = archive.parent().and_then(|path| Disk::of(path).ok());
+    let is_packed = request.codec()?.algorithm != Algorithm::None;
+    let told = disk.and_then(|disk| archive_disk(&disk, plan.data_bytes(), is_packed));
+    if let Some(finding) = told {
+        emit.emit(What::Finding(finding));
+    }
+    Begun::new(request, source)
 }
 
 /// Something is written already, and can be gone on with when the store does what it should.
