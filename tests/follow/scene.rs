@@ -84,6 +84,11 @@ impl<'a> Scene<'a> {
     }
 }
 
+/// Asks for a server that can be written to, as an operator does who has several hosts: a side that is closed is still the one.
+fn read_write(conninfo: &str) -> String {
+    format!("{conninfo} target_session_attrs=read-write")
+}
+
 impl Scene<'_> {
     pub fn from(&self) -> String {
         self.source.conninfo(DATABASE)
@@ -95,7 +100,7 @@ impl Scene<'_> {
 
     /// A move that is to be followed.
     pub fn follow(&self, more: &[&str]) -> Pgconvoy {
-        let (from, to) = (self.from(), self.to());
+        let (from, to) = (read_write(&self.from()), read_write(&self.to()));
         let fixed = [
             "move",
             "--source",
@@ -114,7 +119,11 @@ impl Scene<'_> {
 
     /// A command that finds everything by the target.
     pub fn command(&self, command: &str, more: &[&str]) -> Pgconvoy {
-        let to = self.to();
+        let to = match command {
+            // They know nothing of sides that are closed.
+            "verify" | "sync" => self.to(),
+            _ => read_write(&self.to()),
+        };
         Pgconvoy::new([command, "--target", &to].iter().chain(more))
     }
 

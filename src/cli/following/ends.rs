@@ -65,7 +65,7 @@ impl Ends {
             (Some(given), None) => given,
             (given, Some(record)) => reached_again(given, record, &environment, Side::Source)?,
         };
-        let source = Server::connect(source, Side::Target).await;
+        let source = Server::connect(source.even_if_closed(), Side::Target).await;
         let source = source.map_err(|failure| failure.while_doing("the source"))?;
         let ends = Self {
             source,
@@ -188,7 +188,7 @@ pub(super) async fn connect_to(
     environment: &Environment,
 ) -> Result<Server, Failure> {
     let conninfo = resolve_connection(text, environment, (option, variable))?;
-    let server = Server::connect(conninfo, Side::Target).await;
+    let server = Server::connect(conninfo.even_if_closed(), Side::Target).await;
     server
         .map_err(|failure| failure.while_doing(&format!("the {}", option.trim_start_matches('-'))))
 }
