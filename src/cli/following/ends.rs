@@ -11,6 +11,7 @@ use crate::cli::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
 use crate::failure::{Failure, FailureKind};
 use crate::follow::{self, FollowError, Ours, OursKind, SideRecord, State};
 use crate::model::{ExitStatus, FollowEnd, FollowName, Side};
+use crate::pg::claim::Claim;
 use crate::pg::conninfo::Environment;
 use crate::pg::{Connector, Session};
 
@@ -151,6 +152,13 @@ impl Ends {
             Side::Source => self.source = server,
             Side::Target => self.target = server,
         }
+        Ok(())
+    }
+
+    /// The target is claimed: from here on nobody else changes what it says it is, and what it said before may be over by now.
+    pub async fn claimed_by(&mut self, claim: &Claim) -> Result<(), Failure> {
+        self.guard = Some(claim.guard());
+        self.state = follow::read_state(&self.target.session).await?;
         Ok(())
     }
 

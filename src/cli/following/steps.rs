@@ -71,16 +71,15 @@ pub(super) fn asking(doing: &str) -> impl FnOnce(PgError) -> FollowError {
 }
 
 impl<'a> Steps<'a> {
-    /// From here on nobody else turns these two, and nothing is written down that is not.
+    /// Of two ends that are claimed: nobody else turns them, and nothing is written down that is not.
     pub async fn begin(
-        (mut ends, claim): (Ends, Claim),
+        (ends, claim): (Ends, Claim),
         turn: Turn,
         args: &'a TurnArgs,
         emit: Arc<dyn Emit>,
     ) -> Result<Self, Failure> {
         // Should we be killed, whoever comes next finds this session, and ends it.
         claim.cover(&ends.target.session).await?;
-        ends.guard = Some(claim.guard());
         let mark = format!(
             "{:x}-{:x}",
             std::process::id(),
