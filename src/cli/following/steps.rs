@@ -192,64 +192,6 @@ impl Steps<'_> {
         .into())
     }
 
-    /// What an earlier attempt has left of the way back would deliver what is brought over from here on: it begins anew, and the old
-    /// direction works.
-    async fn begin_again(&self) -> Result<(), Failure> {
-        self.remove_way_back().await?;
-        enable(self.to(), &self.ahead()).await?;
-        await_reader(self.from(), &self.ahead()).await
-    }
-
-    /// What is written down on its objects is on those of the old direction as well.
-    async fn remove_way_back(&self) -> Result<(), Failure> {
-        let (from, to, ahead, back) = (self.from(), self.to(), self.ahead(), self.back());
-        let database = &from.facts.database;
-        ends::clear_subscriber(&from.session, database, (&back, &ahead)).await?;
-        ends::drop_slot(&to.session, &back).await?;
-        let sql = follow::unpublish(&back, &to.facts.database, None);
-        run(&to.session, &sql, &format!("removing publication {back}")).await
-    }
-
-    /// What the way back needs and can be made while everything goes on: publication and subscription, which shows that the server
-    /// can be reached.
-    async fn prepare_way_back(&self) -> Result<(), Failure> {
-        if !self.with_reverse() {
-            return Ok(());
-        }
-        let (from, to, back) = (self.from(), self.to(), self.back());
-        let there = ends::find(&to.session, OursKind::Publication, &back).await?;
-        if there.is_none() {
-            let tables = follow::tables(&to.session)
-                .await
-                .map_err(asking("listing tables"))?;
-            let record =
-                ends::record_on(&to.session, OursKind::Subscription, &self.ahead()).await?;
-            let record = record.unwrap_or_else(|| SideRecord::new(from.endpoint.to_string()));
-            let sql = follow::publish(&back, &follow::carried(&tables), &record);
-            run(&to.session, &sql, "making the publication of the way back").await?;
-        }
-        let there = ends::find(&from.session, OursKind::Subscription, &back).await?;
-        if there.is_none() {
-            let (given, how) = match self.turn.to {
-                Side::Target => (
-                    self.args.target_from_source.clone(),
-                    ("--target-from-source", TARGET_FROM_SOURCE_PASSWORD),
-                ),
-                Side::Source => {
-                    let before = self.ends.state()?.wanted.source_from_target.clone();
-                    (
-                        self.args.source_from_target.clone().or(before),
-                        ("--source-from-target", SOURCE_FROM_TARGET_PASSWORD),
-                    )
-                }
-            };
-            let reach = reach(to, given.as_deref(), how)?;
-            let record = self.record_of_from().await?;
-            make(from, (&back, &reach), &record, false).await?;
-        }
-        Ok(())
-    }
-
     /// The other side has applied everything.
     async fn drain(&self) -> Result<(), Failure> {
         if is_applied(self.from(), &self.ahead(), self.args.patience).await? {
@@ -279,7 +221,12 @@ impl Steps<'_> {
         let target = Server::connect(self.to().connector.conninfo().clone(), Side::Target).await?;
         let claim = (self.turn.to == Side::Target).then_some(&self.claim);
         let emit: Arc<dyn Emit> = Arc::<Tally>::clone(&tally);
+        let carried = follow::published(&self.from().session, &self.ahead()).await;
         let bringing = Bringing {
+            carried: carried
+                .map_err(asking("listing the tables that replication carries"))?
+                .into_iter()
+                .collect(),
             restore: self.ends.state()?.restore,
             jobs: self.args.jobs(),
             level: self.args.level(),
