@@ -1,5 +1,6 @@
 //! Two servers, a database on one of them, and what is asked of both.
 
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use pgconvoy::pg::cluster::ClusterOptions;
@@ -10,8 +11,11 @@ use crate::support::server::Server;
 
 pub const DATABASE: &str = "shop";
 
-/// What the application writes to, and what replication does not carry.
+/// What the application writes to, and what replication does not carry. The first of all tables is in a schema of its own.
 pub const SCHEMA: &str = "
+    create schema aside;
+    create table aside.few (id int4 primary key, what text);
+    insert into aside.few values (1, 'one');
     create sequence public.numbers;
     create table public.events (
         writer int4 not null, n int8 not null, number int8 not null unique default nextval('public.numbers'), said text,
@@ -176,5 +180,48 @@ impl Scene<'_> {
              union all select 'identity', relname::text || relreplident::text from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace
              order by 1, 2",
         )
+    }
+}
+
+/// A session that somebody keeps open, and idle, as a pool does.
+pub struct Pooled(Child);
+
+impl Pooled {
+    /// Begins one of a name, and waits until the server has it.
+    #[track_caller]
+    pub fn start(server: &Server, name: &str) -> Self {
+        let pooled = server
+            .tool("psql")
+            .args(["-X", "-q", "-d"])
+            .arg(format!(
+                "{} application_name={name}",
+                server.conninfo(DATABASE)
+            ))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("psql starts");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !Self::is_there(server, name) {
+            assert!(Instant::now() < deadline, "it does not connect");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self(pooled)
+    }
+
+    /// Whether the server still has a session of that name.
+    pub fn is_there(server: &Server, name: &str) -> bool {
+        let sql = format!(
+            "select count(*) from pg_stat_activity where application_name = '{name}' and state = 'idle'"
+        );
+        server.psql(DATABASE, &sql) != "0"
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

@@ -9,15 +9,14 @@ use chrono::Utc;
 use super::ends::{self, Ends, run};
 use super::rest::Rest;
 use super::standing::standing;
-use super::subscribe::{await_reader, enable, is_applied, lost, make, reach};
+use super::subscribe::{await_reader, enable, is_applied, lost};
 use super::turn::TurnArgs;
 use crate::cli::inspect::Server;
-use crate::cli::secrets::{SOURCE_FROM_TARGET_PASSWORD, TARGET_FROM_SOURCE_PASSWORD};
 use crate::cli::session::refuse_blockers;
 use crate::cli::sync::{self, Bringing};
 use crate::event::{Emit, What};
 use crate::failure::Failure;
-use crate::follow::{self, FollowError, OursKind, Phase, SideRecord, Step, Turn, TurnFacts};
+use crate::follow::{self, FollowError, OursKind, Phase, Step, Stranger, Turn, TurnFacts};
 use crate::model::{FollowMoment, FollowName, Happening, LeftSize, Side};
 use crate::pg::PgError;
 use crate::pg::claim::Claim;
@@ -37,6 +36,10 @@ pub(super) struct Steps<'a> {
     pub mark: String,
     /// By what the fences are known that we may open: ours, and that of whoever was killed before us.
     pub fences: Vec<String>,
+    /// Sessions that were there when the side that hands over was closed.
+    pub writers: Vec<Stranger>,
+    /// Sessions that began while a side was closed that is open now, and were at work when it was opened.
+    pub readers: Vec<Stranger>,
     /// What there was no time to compare, once that is known.
     pub rest: Option<Rest>,
     pub emit: Arc<dyn Emit>,
@@ -92,6 +95,8 @@ impl<'a> Steps<'a> {
             claim,
             mark,
             fences: Vec::new(),
+            writers: Vec::new(),
+            readers: Vec::new(),
             rest: None,
             emit,
         };
@@ -151,11 +156,12 @@ impl Steps<'_> {
     /// Everything that can be known before anything is changed.
     pub async fn look(&self) -> Result<(), Failure> {
         let (from, to) = (self.from(), self.to());
-        let (one, other, here, there) = tokio::try_join!(
+        let (one, other, here, there, ours) = tokio::try_join!(
             follow::offers(&from.session),
             follow::offers(&to.session),
             follow::tables(&from.session),
             follow::tables(&to.session),
+            follow::ours(&from.session),
         )
         .map_err(asking("looking at both servers"))?;
         self.check_roles().await?;
@@ -165,6 +171,8 @@ impl Steps<'_> {
             tables: (&here, &there),
             from_version: from.facts.version,
             with_reverse: !self.args.no_fallback,
+            ours: &ours,
+            names: (&self.ahead(), &self.back()),
         });
         refuse_blockers(&findings).map_err(|failure| failure.while_doing(self.turn.command()))?;
         let standing = standing(&self.ends).await?;
@@ -263,24 +271,6 @@ impl Steps<'_> {
         Box::pin(self.hold(left)).await
     }
 
-    /// The way back works before the first write: somebody reads from its slot.
-    async fn reverse(&self) -> Result<(), Failure> {
-        let (from, to, ahead, back) = (self.from(), self.to(), self.ahead(), self.back());
-        let doing = format!("disabling subscription {ahead}");
-        run(&to.session, &follow::enable(&ahead, false), &doing).await?;
-        if !self.with_reverse() {
-            return Ok(());
-        }
-        run(
-            &to.session,
-            &follow::make_slot(&back),
-            "making the slot of the way back",
-        )
-        .await?;
-        enable(from, &back).await?;
-        await_reader(to, &back).await
-    }
-
     /// From here on there is no way back but the other turn.
     async fn open(&mut self) -> Result<(), Failure> {
         let (to, ahead, back) = (self.to(), self.ahead(), self.back());
@@ -306,7 +296,9 @@ impl Steps<'_> {
         }
         let left = &self.ends.state()?.left;
         let left = (!left.is_empty()).then(|| LeftSize::of(left));
-        self.remember(Happening::Opened, self.turn.to, (closed_ms, left))
+        self.remember(Happening::Opened, self.turn.to, (closed_ms, left))?;
+        self.free_readers(self.turn.to).await;
+        Ok(())
     }
 
     /// Tells what has just happened; it is written down with the next step.
@@ -356,7 +348,9 @@ impl Steps<'_> {
         };
         state.closed_at = None;
         state.unproven = std::mem::take(&mut state.left);
-        self.ends.write(state).await
+        self.ends.write(state).await?;
+        self.free_last_readers(self.turn.to).await;
+        Ok(())
     }
 
     /// The target was gone for a while, and the claim with it: it is claimed again, unless somebody else has taken over.
@@ -404,6 +398,7 @@ impl Steps<'_> {
             "gone back: {} is open to writers, and {} follows it",
             self.turn.from, self.turn.to
         ));
+        self.free_last_readers(self.turn.from).await;
         Ok(())
     }
 }
