@@ -6,7 +6,10 @@ use std::fmt::Write as _;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use pgconvoy::model::{Side, SqlText};
 use pgconvoy::pg::cluster::ClusterOptions;
+use pgconvoy::pg::conninfo::{Conninfo, Environment};
+use pgconvoy::pg::{Connector, PgError, Pool};
 use support::moving::prepare;
 use support::server::Server;
 
@@ -114,4 +117,32 @@ fn whoever_has_all_the_connections_is_named() {
     ] {
         assert!(run.stderr.contains(words), "{words}: {run}");
     }
+}
+
+/// As long as a pool counts a session as busy, others wait for it where there is no room for more.
+#[tokio::test]
+async fn a_session_that_is_lent_is_counted_out_however_it_ends() {
+    let Some(server) = Server::start(16) else {
+        return;
+    };
+    let environment = Environment::default().with_os_user("postgres");
+    let conninfo = Conninfo::resolve(&server.database("shop"), &environment).expect("resolves");
+    let connector = Connector::new(conninfo, Side::Target).expect("no TLS");
+    let pool = Pool::without_snapshot(connector);
+    let ask = async |sql: &str| {
+        let mut wire = pool.lend().await?;
+        let answer = wire.query(&SqlText::from(sql)).await?;
+        wire.give_back();
+        Ok::<_, PgError>(answer)
+    };
+    assert!(ask("select 1").await.is_ok());
+    assert_eq!(pool.take_given_up(), [0; 0]);
+    assert!(ask("select 1 / 0").await.is_err());
+    assert_eq!(pool.take_given_up().len(), 1);
+    // Whoever waits for the answer is broken off.
+    let broken_off = ask("select pg_sleep(60)");
+    let broken_off = tokio::time::timeout(Duration::from_millis(300), broken_off).await;
+    assert!(broken_off.is_err());
+    assert_eq!(pool.take_given_up().len(), 1);
+    assert_eq!(pool.cancel().await, [0; 0]);
 }

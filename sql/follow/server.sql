@@ -15,6 +15,8 @@ select pg_catalog.current_setting('wal_level') as wal_level,
        pg_catalog.pg_has_role(d.datdba, 'usage') as owns_database,
        pg_catalog.has_database_privilege(d.oid, 'create') as may_create,
        (select count(*) from pg_catalog.pg_prepared_xacts p where p.database = d.datname) as prepared,
+       -- A slot waits for those of every database.
+       (select count(*) from pg_catalog.pg_prepared_xacts) as prepared_anywhere,
        (select pg_catalog.string_agg(pg_catalog.quote_ident(o.rolname)
                  || case when s.setdatabase = 0 then '' else ' (in this database)' end, ', ' order by o.rolname)
         from pg_catalog.pg_db_role_setting s
@@ -27,6 +29,18 @@ select pg_catalog.current_setting('wal_level') as wal_level,
        (select pg_catalog.string_agg(pg_catalog.quote_ident(s.subname), ', ' order by s.subname)
         from pg_catalog.pg_subscription s
         where s.subdbid = d.oid and s.subenabled and s.subname not like 'pgconvoy\_%') as other_subscriptions,
+       array(select s.subname::text
+             from pg_catalog.pg_subscription s
+             where s.subdbid = d.oid and s.subenabled and s.subname like 'pgconvoy\_%'
+             order by s.subname) as enabled_follows,
+       -- Event triggers that fire for our statements: those of the application, which an extension has not brought.
+       array(select t.evtname::text || case t.evtenabled when 'O' then '' else ' (ALWAYS or REPLICA)' end
+             from pg_catalog.pg_event_trigger t
+             where t.evtenabled <> 'D' and t.evtevent in ('ddl_command_start', 'ddl_command_end', 'sql_drop')
+               and (t.evtenabled <> 'O' or not r.rolsuper)
+               and not exists (select from pg_catalog.pg_depend p
+                               where p.classid = 'pg_catalog.pg_event_trigger'::pg_catalog.regclass and p.objid = t.oid and p.deptype = 'e')
+             order by t.evtname) as event_triggers,
        (select pg_catalog.substr(c.setting, pg_catalog.strpos(c.setting, '=') + 1)
         from pg_catalog.pg_db_role_setting s
         cross join lateral pg_catalog.unnest(s.setconfig) as c (setting)

@@ -9,6 +9,12 @@ with held as (
       and n.nspname !~ '^pg_'
       and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
     union all
+    select 'configuration table of an extension', pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
+    from pg_catalog.pg_class c
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    join pg_catalog.pg_extension e on c.oid = any (e.extconfig)
+    where c.relkind = 'r' and c.relpersistence = 'p'
+    union all
     select 'large object', m.oid::text from pg_catalog.pg_largeobject_metadata m
 )
 select h.kind,

@@ -7,6 +7,7 @@ use crate::event::{EntryRef, JobFailure};
 use crate::ledger::{Marks, WHOLE};
 use crate::model::{Bytes, DumpId, MultisetDigest, Oid, Rows};
 use crate::pg::PgError;
+use crate::plan::HAS_WRITTEN;
 
 /// What a job did, failed statements included.
 #[derive(Debug, Default)]
@@ -139,7 +140,7 @@ pub(super) fn failure(
         .map_or(message, |error| error.message.clone());
     let hint = server_error
         .as_ref()
-        .and_then(|error| hint(&error.code))
+        .and_then(|error| hint(&error.code, &error.message))
         .map(str::to_owned);
     Ok(JobFailure {
         entry,
@@ -152,8 +153,11 @@ pub(super) fn failure(
 }
 
 /// What a person can do about the usual errors of a restore, by SQLSTATE.
-fn hint(code: &str) -> Option<&'static str> {
+fn hint(code: &str, message: &str) -> Option<&'static str> {
     Some(match code {
+        "22P02" if message.contains(HAS_WRITTEN) => {
+            "The view's query writes to tables whenever it is refreshed, on the source as well; a copy that does so is none. Leave the view out (-T) and make it on the target yourself, or have its function only read."
+        }
         "42501" => {
             "The target's role lacks this right; connect as a role that has it, or leave it out (--no-owner, --no-acl)."
         }

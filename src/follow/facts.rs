@@ -27,7 +27,8 @@ queries! {
     WORKER = "worker.sql";
     WORKER_14 = "worker.14.sql";
     CONNECTING = "connecting.sql";
-    WRITERS = "writers.sql";
+    SESSIONS = "sessions.sql";
+    UNFINISHED = "unfinished.sql";
     END = "end.sql";
     ROLES = "roles.sql";
     HAS_STATE = "has_state.sql";
@@ -58,7 +59,8 @@ pub const QUERIES: &[VersionedQuery] = &[
     on_all(CONFIRMED),
     WORKERS,
     on_all(CONNECTING),
-    on_all(WRITERS),
+    on_all(SESSIONS),
+    on_all(UNFINISHED),
     on_all(END),
     on_all(ROLES),
     on_all(HAS_STATE),
@@ -110,12 +112,18 @@ pub struct Offers {
     pub may_create: bool,
     /// Prepared transactions of the database.
     pub prepared: i64,
+    /// Prepared transactions of all databases of the server.
+    pub prepared_anywhere: i64,
     /// Sessions of the database, of other roles, of which we may not even know what they are.
     pub unseen_sessions: i64,
     /// Roles that would write although the database is closed.
     pub unfenced_roles: Option<String>,
     /// Subscriptions of others: they write although the database is closed.
     pub other_subscriptions: Option<String>,
+    /// Subscriptions that are enabled, of follows.
+    pub enabled_follows: Vec<String>,
+    /// Event triggers that would fire for what the role does to publications, subscriptions and tables.
+    pub event_triggers: Vec<String>,
     /// What the database has `default_transaction_read_only` set to.
     pub read_only_setting: Option<String>,
 }
@@ -201,19 +209,30 @@ pub struct KeptOut {
     pub is_ours: bool,
 }
 
-/// A session that may write.
+/// A session of somebody else.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Writer {
+pub struct Stranger {
     /// Its server process.
     pub pid: i32,
+    /// When it began, as the server writes it; `None` if we may not know.
+    pub began: Option<String>,
     /// What it calls itself.
     pub application: String,
     /// Its role.
     pub role: String,
     /// Nothing is going on in it.
     pub idle: bool,
-    /// For how long its transaction has been open.
+    /// For how long its transaction has been open, in seconds.
     pub transaction_s: Option<f64>,
+}
+
+impl Stranger {
+    /// Whether it is among those, and no later one whose process has the same number.
+    pub fn is_among(&self, those: &[Self]) -> bool {
+        those
+            .iter()
+            .any(|one| one.pid == self.pid && one.began == self.began)
+    }
 }
 
 fn name(row: &Answer) -> Result<QualifiedName, PgError> {
@@ -275,9 +294,12 @@ pub async fn offers(session: &Session) -> Result<Offers, PgError> {
         owns_database: row.get("owns_database")?,
         may_create: row.get("may_create")?,
         prepared: row.get("prepared")?,
+        prepared_anywhere: row.get("prepared_anywhere")?,
         unseen_sessions: row.get("unseen_sessions")?,
         unfenced_roles: row.get("unfenced_roles")?,
         other_subscriptions: row.get("other_subscriptions")?,
+        enabled_follows: row.get("enabled_follows")?,
+        event_triggers: row.get("event_triggers")?,
         read_only_setting: row.get("read_only_setting")?,
     })
 }
@@ -385,19 +407,26 @@ pub async fn connecting(session: &Session) -> Result<Vec<i32>, PgError> {
     rows.iter().map(|row| row.get("pid")).collect()
 }
 
-/// Sessions of others that were opened before a moment.
-pub async fn writers(session: &Session, opened_before: &str) -> Result<Vec<Writer>, PgError> {
-    let rows = session.query(&WRITERS, &[&opened_before]).await?;
-    let writer = |row: &Answer| {
-        Ok(Writer {
+/// Transactions, of whatever database of the server, that have begun to write and have not ended: in words.
+pub async fn unfinished(session: &Session) -> Result<Vec<String>, PgError> {
+    let rows = session.query(&UNFINISHED, &[]).await?;
+    rows.iter().map(|row| row.get("what")).collect()
+}
+
+/// Sessions of others in the connected database.
+pub async fn strangers(session: &Session) -> Result<Vec<Stranger>, PgError> {
+    let rows = session.query(&SESSIONS, &[]).await?;
+    let stranger = |row: &Answer| {
+        Ok(Stranger {
             pid: row.get("pid")?,
+            began: row.get("began")?,
             application: row.get("application")?,
             role: row.get("role")?,
             idle: row.get("idle")?,
             transaction_s: row.get("transaction_s")?,
         })
     };
-    rows.iter().map(writer).collect()
+    rows.iter().map(stranger).collect()
 }
 
 /// Of some roles, those that there are.

@@ -39,16 +39,17 @@ mod turn;
 
 pub use error::FollowError;
 pub use facts::{
-    Firing, KeptOut, Offers, Ours, OursKind, QUERIES, SlotStanding, Table, Uncarried, Worker,
-    Writer, confirmed, connecting, end_session, firing, has_state, offers, ours, published,
-    read_state, roles, slot, tables, uncarried, worker, writers,
+    Firing, KeptOut, Offers, Ours, OursKind, QUERIES, SlotStanding, Stranger, Table, Uncarried,
+    Worker, confirmed, connecting, end_session, firing, has_state, offers, ours, published,
+    read_state, roles, slot, strangers, tables, uncarried, unfinished, worker,
 };
 pub use record::{FenceBefore, IdentityBefore, SideRecord};
 pub use rules::{Facts, TurnFacts, before_turn, carried, findings, identities};
 pub use state::{Phase, SCHEMA, State, Wanted};
 pub use statements::{
     Subscribing, close, create_state, drop_slot, drop_state, drop_subscription, enable, fence,
-    make_slot, note, open, publish, rehearse, still_fenced_by, subscribe, unpublish, write_state,
+    hush, limit, make_slot, note, open, publish, rehearse, speak, still_fenced_by, subscribe,
+    unpublish, write_state,
 };
 pub use tell::{Standing, changed_tables};
 pub use turn::{Step, Turn};

@@ -64,7 +64,9 @@ fn listed(names: &[String]) -> String {
 /// Everything that was found.
 pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = publisher(facts.source, "source", facts.is_made);
+    found.extend(event_triggers(facts.source, "source"));
     found.extend(subscriber(facts));
+    found.extend(event_triggers(facts.target, "target"));
     found.extend(tables_without_identity(facts));
     found.extend(firing_triggers(facts.firing));
     found.extend(forced_rls(facts));
@@ -73,6 +75,27 @@ pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     found.extend(kept_log(facts));
     found.extend(way_back(facts));
     found
+}
+
+/// What they write when we make and change what a follow needs would be replicated, and be there twice.
+fn event_triggers(offers: &Offers, side: &str) -> Option<Finding> {
+    if offers.event_triggers.is_empty() {
+        return None;
+    }
+    let remedy = if offers.superuser {
+        "ALTER EVENT TRIGGER … ENABLE (without ALWAYS and REPLICA), or DISABLE it; otherwise it fires for whatever pgconvoy does."
+    } else {
+        "Connect as a superuser, who can keep them from firing; or, as their owner, ALTER EVENT TRIGGER … DISABLE until they are parted."
+    };
+    Some(blocker(
+        "follow-event-triggers",
+        format!(
+            "event triggers of the {side} would fire for what pgconvoy makes and changes there, and what they write, replication would bring \
+             to a side that has it by itself: {}",
+            listed(&offers.event_triggers)
+        ),
+        remedy,
+    ))
 }
 
 /// A server that is to publish. `side` is where it is.
@@ -124,12 +147,12 @@ fn publisher(offers: &Offers, side: &str, is_made: bool) -> Vec<Finding> {
             "Connect as the owner of the database and of its tables, or as a superuser.",
         ));
     }
-    if offers.prepared > 0 {
+    if offers.prepared_anywhere > 0 {
         found.push(blocker(
             "follow-prepared",
             format!(
-                "the {side} has {} prepared transactions, and a slot waits for each of them",
-                offers.prepared
+                "the {side} has {} prepared transactions in its databases, and a slot waits for each of them",
+                offers.prepared_anywhere
             ),
             "Commit them or roll them back (pg_prepared_xacts).",
         ));
@@ -338,7 +361,8 @@ fn not_carried(facts: &Facts<'_>) -> Finding {
         Severity::Note,
         "follow-not-carried",
         format!("replication does not carry: {}", kinds.join("; ")),
-        "pgconvoy cutover brings sequences, large objects, materialized views and unlogged tables over; change no schema until then.",
+        "pgconvoy cutover brings sequences, large objects, materialized views, unlogged tables and configuration tables of extensions over; \
+         change no schema until then.",
     )
 }
 
@@ -386,7 +410,7 @@ fn way_back(facts: &Facts<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::follow::Turn;
+    use crate::follow::{Ours, OursKind, SideRecord, Turn};
     use crate::model::FollowName;
 
     fn offers() -> Offers {
@@ -403,6 +427,9 @@ mod tests {
             owns_database: true,
             may_create: true,
             prepared: 0,
+            prepared_anywhere: 0,
+            enabled_follows: Vec::new(),
+            event_triggers: Vec::new(),
             unseen_sessions: 0,
             unfenced_roles: None,
             other_subscriptions: None,
@@ -471,7 +498,8 @@ mod tests {
             may_replicate: false,
             may_subscribe: false,
             owns_database: false,
-            prepared: 1,
+            prepared_anywhere: 1,
+            event_triggers: vec!["audit".to_owned()],
             in_recovery: true,
             ..offers()
         };
@@ -485,9 +513,11 @@ mod tests {
                 "follow-may-replicate",
                 "follow-may-publish",
                 "follow-prepared",
+                "follow-event-triggers",
                 "follow-may-subscribe",
                 "follow-workers",
                 "follow-origins",
+                "follow-event-triggers",
                 "follow-not-carried",
                 "follow-log-kept",
                 "follow-no-way-back",
@@ -562,6 +592,8 @@ mod tests {
                 tables: (&[strict], &[table("bare", false)]),
                 from_version: ServerVersion(160_000),
                 with_reverse,
+                ours: &[],
+                names: (&name('1'), &name('2')),
             });
             found.into_iter().map(|finding| finding.rule).collect()
         };
@@ -585,5 +617,41 @@ mod tests {
                 "turn-forced-row-security",
             ]
         );
+    }
+
+    fn name(digit: char) -> FollowName {
+        let text = format!("pgconvoy_{}", String::from(digit).repeat(16));
+        FollowName::parse(&text).expect("a name")
+    }
+
+    /// A database of which another one has taken the place, or that takes changes from another one, is not the one to turn away from.
+    #[test]
+    fn another_follow_of_the_same_database_is_seen() {
+        let (ahead, back, other) = (name('1'), name('2'), name('3'));
+        let rules = |enabled: &FollowName, closed: &FollowName| -> Vec<String> {
+            let from = Offers {
+                enabled_follows: vec![enabled.to_string()],
+                ..offers()
+            };
+            let record = SideRecord::new("shop at there:5432").closed(None, "me");
+            let ours = [Ours {
+                kind: OursKind::Publication,
+                name: closed.clone(),
+                record: Some(record.text()),
+            }];
+            let found = before_turn(&TurnFacts {
+                turn: Turn::away_from(crate::model::Side::Source),
+                offers: (&from, &offers()),
+                tables: (&[], &[]),
+                from_version: ServerVersion(180_000),
+                with_reverse: true,
+                ours: &ours,
+                names: (&ahead, &back),
+            });
+            found.into_iter().map(|finding| finding.rule).collect()
+        };
+        assert_eq!(rules(&back, &ahead), [""; 0]);
+        assert_eq!(rules(&other, &ahead), ["turn-other-follow"]);
+        assert_eq!(rules(&back, &other), ["turn-closed-already"]);
     }
 }

@@ -9,8 +9,15 @@ use crate::model::{FollowName, QualifiedName, ascii_json, quote_ident, quote_lit
 
 const CREATE: &str = include_str!("../../sql/follow/create.sql");
 
-/// A lock that cannot be had is no reason to keep others waiting behind us.
-const BEGIN: &str = "begin isolation level read committed; set local synchronous_commit = on; set local lock_timeout = '10s'; set local client_min_messages = warning";
+/// A lock that cannot be had is no reason to keep others waiting behind us. Event triggers of the application have nothing to do with
+/// what we make: what they wrote would be replicated, and be there twice. A superuser keeps them from firing.
+const BEGIN: &str = "begin isolation level read committed; set local synchronous_commit = on; set local lock_timeout = '10s'; \
+    set local client_min_messages = warning; \
+    select pg_catalog.set_config('session_replication_role', 'replica', true) where pg_catalog.current_setting('is_superuser') = 'on'";
+
+/// By what a server writes statements into its log, or elsewhere, and what keeps it from that.
+const TALKATIVE: &str = "(values ('log_statement', 'none'), ('log_min_error_statement', 'panic'), ('log_min_duration_statement', '-1'), \
+    ('log_min_duration_sample', '-1'), ('log_transaction_sample_rate', '0'), ('pg_stat_statements.track', 'none')) w (name, value)";
 
 /// Who closes or opens a side waits for whoever else does: `pgco` and `fenc` as two numbers.
 const ONE_AT_A_TIME: &str = "select pg_catalog.pg_advisory_xact_lock(1885823855, 1717923427)";
@@ -110,14 +117,35 @@ fn close_database(database: &str) -> String {
     )
 }
 
-/// Closes a side to writers; what was before is written on what it publishes.
-pub fn fence(name: &FollowName, database: &str, record: &SideRecord) -> String {
+/// Closes a side to writers; what was before is written on what it publishes. Fails if another follow has closed it: then somebody
+/// else is in service in its place, and what we would take for what was before is none of it. `back`: the way back of this one.
+pub fn fence(
+    (name, back): (&FollowName, &FollowName),
+    database: &str,
+    record: &SideRecord,
+) -> String {
     let mut statements = vec![
         ONE_AT_A_TIME.to_owned(),
+        closed_by_no_other(name, back),
         comment("publication", name, record),
     ];
     statements.extend(close_to(database, record));
     transaction(&statements)
+}
+
+/// As a cast that only fails when it is reached.
+fn closed_by_no_other(name: &FollowName, back: &FollowName) -> String {
+    format!(
+        "select case when count(*) = 0 then 0 \
+         else ('another follow has closed this database: ' || pg_catalog.min(o.name))::int4 end \
+         from (select p.pubname::text as name, pg_catalog.obj_description(p.oid, 'pg_publication') as record \
+         from pg_catalog.pg_publication p \
+         union all select s.subname::text, pg_catalog.obj_description(s.oid, 'pg_subscription') \
+         from pg_catalog.pg_subscription s \
+         join pg_catalog.pg_database d on d.oid = s.subdbid and d.datname = pg_catalog.current_database()) o \
+         where pg_catalog.left(o.name, 9) = 'pgconvoy_' and o.name not in ('{name}', '{back}') \
+         and pg_catalog.strpos(o.record, '\"fence\":') > 0"
+    )
 }
 
 /// Fails if the side that publishes was closed by somebody else than those; without a word of who has, it passes. As a cast that only
@@ -205,12 +233,30 @@ pub fn subscribe(subscribing: &Subscribing<'_>) -> String {
     transaction(&statements)
 }
 
-/// Makes one to see whether the publisher can be reached; to be rolled back.
+/// Makes one to see whether the publisher can be reached, and rolls that back. To a publication that is not there: the tables of one that is
+/// would have to be there already.
 pub fn rehearse(name: &FollowName, conninfo: &str) -> String {
     format!(
-        "{BEGIN}; create subscription {name} connection {} publication {name} with (copy_data = false, create_slot = false, \
-         enabled = false, slot_name = '{name}')",
+        "{BEGIN}; set local client_min_messages = error; create subscription {name} connection {} publication {name}_rehearsed \
+         with (copy_data = false, create_slot = false, enabled = false, slot_name = '{name}'); rollback",
         quote_literal(conninfo)
+    )
+}
+
+/// Keeps a superuser's session out of the server's log from here on: its next statement holds a password. Of other roles it does nothing.
+pub fn hush() -> String {
+    set_talkative("w.value")
+}
+
+/// It may talk again.
+pub fn speak() -> String {
+    set_talkative("s.reset_val")
+}
+
+fn set_talkative(value: &str) -> String {
+    format!(
+        "select pg_catalog.set_config(s.name, {value}, false) from {TALKATIVE} join pg_catalog.pg_settings s on s.name = w.name \
+         where pg_catalog.current_setting('is_superuser') = 'on'"
     )
 }
 
@@ -239,7 +285,12 @@ pub fn drop_subscription(name: &FollowName, database: &str, record: Option<&Side
     transaction(&statements)
 }
 
-/// A slot without a snapshot: both sides stand still.
+/// The statements that come next may take so many milliseconds each; 0 is without limit.
+pub fn limit(timeout_ms: u128) -> String {
+    format!("set statement_timeout = {timeout_ms}")
+}
+
+/// A slot without a snapshot: both sides stand still. It begins when every transaction has ended that writes to any database of the server.
 pub fn make_slot(name: &FollowName) -> String {
     format!(
         "select pg_catalog.pg_create_logical_replication_slot('{name}', 'pgoutput') \
@@ -338,7 +389,8 @@ mod tests {
         let fenced = record()
             .closed(None, "me")
             .without_logins(vec!["app".to_owned()]);
-        assert!(fence(&name(), "d", &fenced).contains("alter role \"app\" nologin"));
+        let sql = fence((&name(), &name()), "d", &fenced);
+        assert!(sql.contains("alter role \"app\" nologin"), "{sql}");
         let opened = open(&[("publication", &name())], "d", &fenced, None);
         assert!(opened.contains("alter role \"app\" login"), "{opened}");
         let never = record().closed(None, "me");

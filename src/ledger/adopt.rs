@@ -248,8 +248,9 @@ fn statement_of(plan: &Plan, job: JobId, part: u32) -> Option<&Statement> {
 
 /// What computes something from rows is done again, always: it is cheap to say and hard to be sure of otherwise.
 fn is_computed(statement: &Statement) -> bool {
-    const COMPUTED: [&[u8]; 4] = [
+    const COMPUTED: [&[u8]; 5] = [
         b"refresh materialized view ",
+        b"select pg_catalog.set_config('pgconvoy.written'",
         b"analyze ",
         b"select 1 / (pg_catalog.pg_restore_attribute_stats(",
         b"select pg_catalog.setval(",
@@ -409,6 +410,10 @@ mod tests {
             statement(None, "analyze t"),
             statement(None, "select pg_catalog.setval('s', 3, true)"),
             statement(Some(7), "refresh materialized view v"),
+            statement(
+                Some(7),
+                "select pg_catalog.set_config('pgconvoy.written', '{}', true);\nrefresh materialized view v;\nselect 0",
+            ),
         ];
         let half = vec![
             statement(Some(9), "create type mood as enum ();\n"),

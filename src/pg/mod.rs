@@ -35,7 +35,7 @@ pub mod wire;
 pub use crate::model::Side;
 pub use connector::Connector;
 pub use error::PgError;
-pub use pool::{Pool, serving};
+pub use pool::{Lent, Pool, serving};
 pub use reexec::replace_process;
 pub use replication::Slot;
 pub use session::{Answer, Parameter, Query, Session, VALUE_SETTINGS, pin_values, set_values};

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -38,6 +39,50 @@ pub struct Pool {
     state: Mutex<State>,
     /// A session was given back, or up.
     freed: Notify,
+}
+
+/// A session that is lent. As long as a pool counts one as busy, others may wait for it: so it is counted out wherever it is dropped.
+pub struct Lent<'a> {
+    wire: Wire,
+    // Dropped after the wire: there is room then.
+    place: Place<'a>,
+}
+
+struct Place<'a> {
+    pool: &'a Pool,
+    backend: (i32, i32),
+    is_given_back: bool,
+}
+
+impl Lent<'_> {
+    /// It is well, and outside of any transaction of its own.
+    pub fn give_back(self) {
+        let Self { wire, mut place } = self;
+        place.is_given_back = true;
+        place.pool.give_back(wire);
+    }
+}
+
+impl Deref for Lent<'_> {
+    type Target = Wire;
+
+    fn deref(&self) -> &Wire {
+        &self.wire
+    }
+}
+
+impl DerefMut for Lent<'_> {
+    fn deref_mut(&mut self) -> &mut Wire {
+        &mut self.wire
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if !self.is_given_back {
+            self.pool.vacate(self.backend);
+        }
+    }
 }
 
 #[derive(Default)]
@@ -124,6 +169,17 @@ impl Pool {
         Ok(wire)
     }
 
+    /// The same for as long as it is needed: one that is not given back is given up, also if whoever has it is broken off.
+    pub async fn lend(&self) -> Result<Lent<'_>, PgError> {
+        let wire = self.take().await?;
+        let place = Place {
+            pool: self,
+            backend: wire.backend(),
+            is_given_back: false,
+        };
+        Ok(Lent { wire, place })
+    }
+
     /// Which backend serves which job, as far as sessions were taken for one.
     pub fn backends(&self) -> Vec<(JobId, i32)> {
         let state = self.state();
@@ -174,10 +230,16 @@ impl Pool {
 
     /// A session that is not: it is closed.
     pub fn give_up(&self, wire: Wire) {
-        let mut state = self.state();
-        state.busy.remove(&wire.backend());
-        state.given_up.push(wire.backend().0);
+        let backend = wire.backend();
         drop(wire);
+        self.vacate(backend);
+    }
+
+    /// A session is gone; its server process may be at work still.
+    fn vacate(&self, backend: (i32, i32)) {
+        let mut state = self.state();
+        state.busy.remove(&backend);
+        state.given_up.push(backend.0);
         self.freed.notify_one();
     }
 

@@ -16,6 +16,9 @@ use crate::model::{
 };
 use crate::toc::Entry;
 
+/// How the error begins of a refresh that has written to tables.
+pub const HAS_WRITTEN: &str = "a function that it calls has written to ";
+
 impl<'a> Builder<'a> {
     /// Refresh jobs, and what follows them. Those that need grants are left to [`Builder::plan_late_matviews`].
     pub fn plan_matviews(&mut self) -> Result<(), PlanError> {
@@ -148,7 +151,7 @@ impl<'a> Builder<'a> {
         let statement = Statement {
             entry: Some(super::builder::entry_ref(self.entries[&entry])),
             needs: vec![entry],
-            sql: SqlText::from(format!("refresh materialized view {}", matview.name)),
+            sql: refresh(matview),
             otherwise: None,
         };
         let label = format!("refresh {}", matview.name.shown());
@@ -359,6 +362,32 @@ impl<'a> Builder<'a> {
             .compared
             .push(job);
     }
+}
+
+/// Functions of users may write to tables when a view's query runs them, and these may have been read back by then. So such a refresh fails
+/// if it has written to any: on the source it would, too, and a copy that does it once more is none.
+///
+/// A session's counts may hold what its transactions before have written, as long as that was not handed over; so what counts is what is
+/// added.
+fn refresh(matview: &Matview) -> SqlText {
+    const WRITTEN: &str = "(select c.oid::text as oid, pg_catalog.format('%I.%I', n.nspname, c.relname) as name, \
+        pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) + pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) \
+        + pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) as rows \
+        from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+        where c.relkind = 'r' and c.relpersistence <> 't' and n.nspname !~ '^pg_' \
+        and n.nspname not in ('information_schema', 'pgconvoy')) w where w.rows > 0";
+    let refresh = format!("refresh materialized view {}", matview.name);
+    if !matview.calls_user_code {
+        return SqlText::from(refresh);
+    }
+    SqlText::from(format!(
+        "select pg_catalog.set_config('pgconvoy.written', \
+         (select coalesce(pg_catalog.jsonb_object_agg(w.oid, w.rows), '{{}}')::text from {WRITTEN}), true);\n\
+         {refresh};\n\
+         select case when count(*) = 0 then 0 \
+         else ('{HAS_WRITTEN}' || pg_catalog.string_agg(w.name, ', ' order by w.name))::int4 end \
+         from {WRITTEN} and w.rows > coalesce((pg_catalog.current_setting('pgconvoy.written', true)::jsonb ->> w.oid)::int8, 0)"
+    ))
 }
 
 /// Each after those it reads. A materialized view cannot read itself, not even indirectly, so this ends.

@@ -74,6 +74,7 @@ pub use around::{
 pub use database::{DatabaseError, NewDatabase, Property};
 pub use dump::{DumpJob, DumpOptions, DumpPlan, DumpPlanError, DumpUnit, DumpWork};
 pub use forecast::Forecast;
+pub use matviews::HAS_WRITTEN;
 pub use prediction::{Ground, Pace, Prediction};
 pub use rows_only::Existing;
 pub use tables::{Comparison, CopyUnit, Range, Shield};

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::lab::Held;
 use crate::scene::{DATABASE, SCHEMA, Scene, start};
 use crate::support::binary::{Finished, Pgconvoy};
 use crate::support::moving::{RUN_DIR, assert_proven, report};
@@ -40,7 +41,7 @@ fn what_there_was_no_time_for_is_compared_when_the_other_side_is_open() {
     written_to_meanwhile(&scene);
     found_afterwards(&scene);
     killed_meanwhile(&scene);
-    scene.run("fallback", &["--grace", "1s"]);
+    only_we_have_written(&scene);
     scene.run("unfollow", &[]);
 }
 
@@ -173,12 +174,46 @@ fn killed_meanwhile(scene: &Scene<'_>) {
         DATABASE,
         "update public.big set what = 'newer' where id = 3",
     );
+    // What the other side does not have cannot be the same.
+    scene.await_same(OF_BIG);
+    let rename = |from: &str, to: &str| {
+        scene.source.psql(
+            DATABASE,
+            &format!(
+                "set default_transaction_read_only = off; alter table public.{from} rename to {to}"
+            ),
+        );
+    };
+    rename("big", "elsewhere");
+    let run = scene.command("cutover", &["--run-dir", RUN_DIR]).run();
+    assert_eq!(run.status, 1, "{run}");
+    assert!(
+        said(&run).contains("one of the sides does not have it any more"),
+        "{run}"
+    );
+    rename("elsewhere", "big");
     let run: Finished = scene.run("cutover", &["--run-dir", RUN_DIR]);
     assert!(
         said(&run).contains("It is what the cutover had left"),
         "{run}"
     );
     nothing_left(scene, "target");
+}
+
+/// What is written down of a turn, on the side that is closed, is nobody else's write.
+fn only_we_have_written(scene: &Scene<'_>) {
+    let held = Held::at(
+        "sync-compared",
+        scene.command("fallback", &["--grace", "1s"]),
+    );
+    scene.target.psql(
+        DATABASE,
+        "set default_transaction_read_only = off; update pgconvoy_follow.state set changed_at = now()",
+    );
+    held.let_go();
+    let run = held.run.finish();
+    assert_eq!(run.status, 0, "{run}");
+    assert_eq!(scene.open(), (true, false), "{run}");
 }
 
 #[track_caller]

@@ -102,6 +102,34 @@ impl Turning {
         self.serving = to;
     }
 
+    /// Somebody runs the same again while it is still at work, and waits for its claim: it has become done meanwhile.
+    fn turn_twice(&mut self) {
+        let (from, to) = (self.serving, 1 - self.serving);
+        let command = ["cutover", "fallback"][from];
+        let prepared = self.lab.command(command, &["--grace", "1s"]);
+        let held = Held::at("follow-step-taken[Reverse]", prepared);
+        let again = self.lab.command(command, &["--grace", "1s"]).start();
+        let claims =
+            "select count(*) from pg_stat_activity where application_name = 'pgconvoy:claim'";
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.lab.servers[1].psql(DATABASE, claims) != "2" {
+            assert!(Instant::now() < deadline, "the other one never came");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        held.let_go();
+        let run = held.run.finish();
+        assert_eq!(run.status, 0, "{run}");
+        let again = again.finish();
+        let when = format!("the same again: {again}");
+        assert!(self.lab.open(&when)[to], "{when}");
+        // If it has waited for too long, it was refused.
+        if !again.stderr.contains("is being filled by another run") {
+            assert!(again.stderr.contains("nothing is to be done"), "{when}");
+        }
+        self.serving = to;
+        self.turns += 1;
+    }
+
     /// A session has read what the database is set to before it was closed, and is in no list yet: it must not write afterwards.
     fn turn_while_somebody_comes(&mut self) {
         let (from, to) = (self.serving, 1 - self.serving);
@@ -227,6 +255,7 @@ fn a_sample_of_states_and_faults() {
     turning.turn(Fault::Target, "follow-step[Open]");
     turning.turn(Fault::TargetCut, "follow-step[BringOver]");
     turning.turn_while_somebody_comes();
+    turning.turn_twice();
     turning.part();
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::scene::{DATABASE, SCHEMA, Scene, start};
+use crate::scene::{DATABASE, Pooled, SCHEMA, Scene, start};
 use crate::support::binary::{Finished, Pgconvoy};
 use crate::support::moving::{RUN_DIR, assert_proven};
 
@@ -32,12 +32,17 @@ fn cut(scene: &Scene<'_>, (command, moment): (&str, &str), side: usize) -> Finis
         assert!(Instant::now() < deadline, "{moment} never came");
         std::thread::sleep(Duration::from_millis(20));
     }
+    // It would be read-only for as long as it lasts, also when the side is open again.
+    let closed = [scene.source, scene.target][usize::from(command == "fallback")];
+    let _pooled = Pooled::start(closed, "pooled");
     [scene.source, scene.target][side].psql(
         DATABASE,
         "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name like 'pgconvoy:%'",
     );
     std::fs::remove_file(&file).expect("removed");
-    run.finish()
+    let run = run.finish();
+    assert!(!Pooled::is_there(closed, "pooled"), "{run}");
+    run
 }
 
 #[test]
@@ -118,6 +123,24 @@ fn a_turn_that_is_killed_goes_on_or_goes_back_and_never_are_both_sides_open() {
     assert_eq!(Scene::traces(&target), before, "{parted}");
 }
 
+/// The other target is in service in its place: to open a third database would be to have two that can be written to.
+fn a_source_that_another_follow_has_closed(scene: &Scene<'_>, other: &str) {
+    let turn = |command: &str| {
+        let run = Pgconvoy::new([command, "--target", other, "--verify", "counts"]).run();
+        assert_eq!(run.status, 6, "{run}");
+    };
+    turn("cutover");
+    let refused = scene.command("cutover", &["--dry-run"]).run();
+    assert_eq!(refused.status, 4, "{refused}");
+    assert!(
+        refused
+            .stderr
+            .contains("another follow of the source has closed it to writers"),
+        "{refused}"
+    );
+    turn("fallback");
+}
+
 /// They do not get in each other's way, nor in that of a comparison; and what one has changed stays for as long as the other needs it.
 fn two_who_follow_one(scene: &Scene<'_>, before: &str) {
     let Scene { source, target } = scene;
@@ -132,6 +155,7 @@ fn two_who_follow_one(scene: &Scene<'_>, before: &str) {
     let second = Pgconvoy::new(["move"].iter().chain(&ends).chain(&follow)).run();
     assert_eq!(second.status, 0, "{second}");
     scene.run("verify", &["--source", &from]);
+    a_source_that_another_follow_has_closed(scene, &other);
     scene.run("unfollow", &[]);
     source.psql(
         DATABASE,

@@ -1,5 +1,6 @@
 //! What cannot be followed is refused by name, before anything is made; what goes wrong later is told by name.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::scene::{DATABASE, SCHEMA, Scene, start};
@@ -69,13 +70,20 @@ fn trouble_is_told_by_name_and_a_lost_slot_is_let_go() {
     // A way that leads nowhere is found before anything is copied, and nothing stays behind.
     let nowhere = scene
         .follow(&["--source-from-target", "host=/nonexistent dbname=shop"])
+        .env("PGCONVOY_SOURCE_FROM_TARGET_PASSWORD", "s3cret")
         .run();
     assert_ne!(nowhere.status, 0, "{nowhere}");
     assert!(nowhere.stderr.contains("--source-from-target"), "{nowhere}");
     assert_eq!(Scene::traces(&source), before, "{nowhere}");
+    // A statement that fails is in the log, but for this one.
+    let log = target.cluster.log_tail();
+    assert!(log.contains("could not connect to the publisher"), "{log}");
+    assert!(!log.contains("s3cret"), "{log}");
 
     let moved = scene.follow(&["--max-wal-retained", "64MB"]).run();
     assert_proven(&moved);
+
+    slot_that_does_not_begin(&scene);
 
     // A row that is there already stops the worker, and its absence lets it go on.
     target.psql(
@@ -144,6 +152,43 @@ fn trouble_is_told_by_name_and_a_lost_slot_is_let_go() {
     assert_eq!(dropped.status, 0, "{dropped}");
     source.psql(DATABASE, "drop table public.heavy");
     assert_eq!(Scene::traces(&source), before, "{dropped}");
+}
+
+/// A transaction of another database of that server has not ended: nobody waits for it with both sides closed.
+fn slot_that_does_not_begin(scene: &Scene<'_>) {
+    let mut endless = scene
+        .target
+        .tool("psql")
+        .args(["-X", "-q", "-c"])
+        .arg("begin; create table public.endless (); select pg_sleep(60)")
+        .args(["-d", &scene.target.conninfo("postgres")])
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("psql starts");
+    let there = "select count(*) from pg_stat_activity where query like '%endless%' and backend_xid is not null and pid <> pg_backend_pid()";
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while scene.target.psql("postgres", there) != "1" {
+        assert!(Instant::now() < deadline, "it does not begin");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let refused = scene
+        .command("cutover", &["--patience", "4s", "--grace", "1s"])
+        .run();
+    assert_eq!(refused.status, 1, "{refused}");
+    for said in [
+        "the slot of the way back has not begun",
+        "(psql), role postgres, database postgres, transaction open for",
+        "gone back",
+    ] {
+        assert!(refused.stderr.contains(said), "{said}: {refused}");
+    }
+    assert_eq!(scene.open(), (true, false), "{refused}");
+    endless.kill().expect("it is there");
+    endless.wait().expect("it ends");
+    scene.target.psql(
+        "postgres",
+        "select pg_terminate_backend(pid) from pg_stat_activity where query like '%endless%' and pid <> pg_backend_pid()",
+    );
 }
 
 #[track_caller]

@@ -1,5 +1,6 @@
 //! Two servers, a database on one of them, and what is asked of both.
 
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use pgconvoy::pg::cluster::ClusterOptions;
@@ -10,8 +11,11 @@ use crate::support::server::Server;
 
 pub const DATABASE: &str = "shop";
 
-/// What the application writes to, and what replication does not carry.
+/// What the application writes to, and what replication does not carry. The first of all tables is in a schema of its own.
 pub const SCHEMA: &str = "
+    create schema aside;
+    create table aside.few (id int4 primary key, what text);
+    insert into aside.few values (1, 'one');
     create sequence public.numbers;
     create table public.events (
         writer int4 not null, n int8 not null, number int8 not null unique default nextval('public.numbers'), said text,
@@ -84,6 +88,11 @@ impl<'a> Scene<'a> {
     }
 }
 
+/// Asks for a server that can be written to, as an operator does who has several hosts: a side that is closed is still the one.
+fn read_write(conninfo: &str) -> String {
+    format!("{conninfo} target_session_attrs=read-write")
+}
+
 impl Scene<'_> {
     pub fn from(&self) -> String {
         self.source.conninfo(DATABASE)
@@ -95,7 +104,7 @@ impl Scene<'_> {
 
     /// A move that is to be followed.
     pub fn follow(&self, more: &[&str]) -> Pgconvoy {
-        let (from, to) = (self.from(), self.to());
+        let (from, to) = (read_write(&self.from()), read_write(&self.to()));
         let fixed = [
             "move",
             "--source",
@@ -114,7 +123,11 @@ impl Scene<'_> {
 
     /// A command that finds everything by the target.
     pub fn command(&self, command: &str, more: &[&str]) -> Pgconvoy {
-        let to = self.to();
+        let to = match command {
+            // They know nothing of sides that are closed.
+            "verify" | "sync" => self.to(),
+            _ => read_write(&self.to()),
+        };
         Pgconvoy::new([command, "--target", &to].iter().chain(more))
     }
 
@@ -167,5 +180,48 @@ impl Scene<'_> {
              union all select 'identity', relname::text || relreplident::text from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace
              order by 1, 2",
         )
+    }
+}
+
+/// A session that somebody keeps open, and idle, as a pool does.
+pub struct Pooled(Child);
+
+impl Pooled {
+    /// Begins one of a name, and waits until the server has it.
+    #[track_caller]
+    pub fn start(server: &Server, name: &str) -> Self {
+        let pooled = server
+            .tool("psql")
+            .args(["-X", "-q", "-d"])
+            .arg(format!(
+                "{} application_name={name}",
+                server.conninfo(DATABASE)
+            ))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("psql starts");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !Self::is_there(server, name) {
+            assert!(Instant::now() < deadline, "it does not connect");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self(pooled)
+    }
+
+    /// Whether the server still has a session of that name.
+    pub fn is_there(server: &Server, name: &str) -> bool {
+        let sql = format!(
+            "select count(*) from pg_stat_activity where application_name = '{name}' and state = 'idle'"
+        );
+        server.psql(DATABASE, &sql) != "0"
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

@@ -70,7 +70,7 @@ fn a_copy_with_a_hole_is_found_and_one_that_is_cut_short_fails() {
 }
 
 /// What can be wrong with a source: each statement that fails, and the SQLSTATE with which.
-const BROKEN: [(&str, &str); 4] = [
+const BROKEN: [(&str, &str); 5] = [
     (
         "ADD CONSTRAINT children_parent_fkey FOREIGN KEY (parent) REFERENCES public.parents(id)",
         "23503",
@@ -84,6 +84,7 @@ const BROKEN: [(&str, &str); 4] = [
         "42883",
     ),
     ("refresh materialized view \"public\".\"seen\"", "42P01"),
+    ("refresh materialized view \"public\".\"noted\"", "22P02"),
 ];
 
 fn break_source(source: &Server) {
@@ -113,6 +114,11 @@ fn break_source(source: &Server) {
         create function names() returns setof text language plpgsql as 'begin return query select a from named; end';
         create materialized view seen as select a from names() a;
         create index seen_a on seen (a);
+
+        -- Once it has been read back, nobody would see what is added to it.
+        create table notes (what text);
+        create function note() returns int language plpgsql as 'begin insert into public.notes values (''noted''); return 1; end';
+        create materialized view noted as select note();
 
         create table fine (id int primary key, parent int references parents);
         insert into fine values (1, 1), (2, 2);
@@ -154,6 +160,11 @@ fn what_fails_is_shown_whole_and_kept_and_all_else_goes_on() {
     );
     assert!(run.stderr.contains("Key (a)=(7) is duplicated."), "{run}");
     assert!(run.stderr.contains("search_path"), "{run}");
+    assert!(
+        run.stderr
+            .contains("a function that it calls has written to public.notes"),
+        "{run}"
+    );
 
     // Everything else is there.
     for (table, rows) in [
@@ -163,6 +174,7 @@ fn what_fails_is_shown_whole_and_kept_and_all_else_goes_on() {
         ("named", "2"),
         ("fine", "2"),
         ("nice", "2"),
+        ("notes", "1"),
     ] {
         assert_eq!(
             target.psql("db", &format!("select count(*) from {table}")),

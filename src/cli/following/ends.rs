@@ -11,6 +11,7 @@ use crate::cli::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
 use crate::failure::{Failure, FailureKind};
 use crate::follow::{self, FollowError, Ours, OursKind, SideRecord, State};
 use crate::model::{ExitStatus, FollowEnd, FollowName, Side};
+use crate::pg::claim::Claim;
 use crate::pg::conninfo::Environment;
 use crate::pg::{Connector, Session};
 
@@ -65,7 +66,7 @@ impl Ends {
             (Some(given), None) => given,
             (given, Some(record)) => reached_again(given, record, &environment, Side::Source)?,
         };
-        let source = Server::connect(source, Side::Target).await;
+        let source = Server::connect(source.even_if_closed(), Side::Target).await;
         let source = source.map_err(|failure| failure.while_doing("the source"))?;
         let ends = Self {
             source,
@@ -154,6 +155,13 @@ impl Ends {
         Ok(())
     }
 
+    /// The target is claimed: from here on nobody else changes what it says it is, and what it said before may be over by now.
+    pub async fn claimed_by(&mut self, claim: &Claim) -> Result<(), Failure> {
+        self.guard = Some(claim.guard());
+        self.state = follow::read_state(&self.target.session).await?;
+        Ok(())
+    }
+
     /// Writes another state down; it counts from here on.
     pub async fn write(&mut self, state: State) -> Result<(), Failure> {
         let sql = follow::write_state(&state, self.guard.as_deref());
@@ -188,7 +196,7 @@ pub(super) async fn connect_to(
     environment: &Environment,
 ) -> Result<Server, Failure> {
     let conninfo = resolve_connection(text, environment, (option, variable))?;
-    let server = Server::connect(conninfo, Side::Target).await;
+    let server = Server::connect(conninfo.even_if_closed(), Side::Target).await;
     server
         .map_err(|failure| failure.while_doing(&format!("the {}", option.trim_start_matches('-'))))
 }

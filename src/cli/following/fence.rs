@@ -4,8 +4,16 @@
 //! opened and have read the setting before it was changed ([`Steps::await_those_who_come`]). What was prepared
 //! meanwhile (two-phase) could still be committed, and is no session: then the side is opened again.
 //!
+//! Sessions are known one by one, by their process and when they began, and never by whether they began before some moment: a server's
+//! clock may be set back meanwhile.
+//!
+//! **Who comes while a side is closed** can only read, for as long as his session lasts, also once the side is open again. A pool of
+//! connections does not know that. So these sessions are ended when it is opened: idle ones at once, others as they become idle.
+//!
 //! **Whose fence it is** is written down with it. Whoever goes back opens the side only if nobody else has closed it since: a run that
 //! has lost its claim, and does not know, must not open a side while another turns away from it.
+
+use std::time::Duration;
 
 use chrono::Utc;
 use tokio::time::{Instant, sleep};
@@ -14,8 +22,11 @@ use super::ends::{self, run};
 use super::steps::{ENDS_WITHIN, PAUSE, Steps, asking};
 use crate::cli::inspect::Server;
 use crate::failure::Failure;
-use crate::follow::{self, FollowError, OursKind, SideRecord, Writer};
-use crate::model::Happening;
+use crate::follow::{self, FollowError, OursKind, SideRecord, Stranger};
+use crate::model::{Happening, Side};
+
+/// How long a session may take to be gone that was idle when it was ended.
+const LEAVES_WITHIN: Duration = Duration::from_secs(2);
 
 impl Steps<'_> {
     /// Who has closed the side that hands over, if somebody has: what is done from here on is about this fence.
@@ -39,7 +50,7 @@ impl Steps<'_> {
             .await?
             .closed(offers.read_only_setting, &self.mark)
             .without_logins(self.roles_to_keep_out().await?);
-        let close = follow::fence(&name, &database, &record);
+        let close = follow::fence((&name, &self.back()), &database, &record);
         run(&from.session, &close, "closing the database to writers").await?;
         if self.with_reverse() {
             let close = follow::close(&self.back(), &database, &record);
@@ -51,7 +62,7 @@ impl Steps<'_> {
             state.closed_at = Some(Utc::now());
             self.ends.write(state).await?;
         }
-        self.await_those_who_come().await?;
+        self.await_those_who_come(self.turn.from).await?;
         self.end_writers().await?;
         self.refuse_prepared().await?;
         // What others have committed without waiting for it is on disk with this.
@@ -65,15 +76,16 @@ impl Steps<'_> {
 
     /// Sessions that are just being opened: they may have read the settings before they were changed, and the server lists them only
     /// once they have.
-    async fn await_those_who_come(&self) -> Result<(), Failure> {
-        let session = &self.from().session;
+    async fn await_those_who_come(&self, side: Side) -> Result<(), Failure> {
+        let server = self.ends.side(side);
+        let session = &server.session;
         let doing = || asking("looking for sessions that are being opened");
         let mut coming = follow::connecting(session).await.map_err(doing())?;
         let deadline = Instant::now() + ENDS_WITHIN;
         while !coming.is_empty() {
             if Instant::now() >= deadline {
                 return Err(FollowError::Writers {
-                    server: self.from().endpoint.to_string(),
+                    server: server.endpoint.to_string(),
                     sessions: coming.iter().map(|pid| format!("pid {pid}")).collect(),
                 }
                 .into());
@@ -105,14 +117,69 @@ impl Steps<'_> {
     }
 
     /// Opens the side that was in service again, unless somebody else has closed it meanwhile: nothing was written to the other one.
-    pub async fn open_again(&self) -> Result<(), Failure> {
+    pub async fn open_again(&mut self) -> Result<(), Failure> {
         let (from, ahead) = (self.from(), self.ahead());
         let record = self.record_of_from().await?;
         let objects = [("publication", &ahead)];
         let is_closed = record.fence.is_some();
         let guard = is_closed.then(|| follow::still_fenced_by(&ahead, &self.fences));
         let sql = follow::open(&objects, &from.facts.database, &record, guard.as_deref());
-        run(&from.session, &sql, "opening the database to writers").await
+        run(&from.session, &sql, "opening the database to writers").await?;
+        if is_closed {
+            self.free_readers(self.turn.from).await;
+        }
+        Ok(())
+    }
+
+    /// A side has been opened: sessions that began while it was closed are ended if they are idle. Best effort: what is open is open.
+    pub async fn free_readers(&mut self, side: Side) {
+        let known = async {
+            self.await_those_who_come(side).await?;
+            let there = follow::strangers(&self.ends.side(side).session).await;
+            Ok::<_, Failure>(there.map_err(asking("listing sessions"))?)
+        };
+        match known.await {
+            Ok(mut readers) => {
+                // Whoever was there before the closing can write.
+                readers.retain(|one| side == self.turn.to || !one.is_among(&self.writers));
+                self.readers = self.end_idle(side, readers).await;
+            }
+            Err(failure) => self.note(format!(
+                "sessions of the {side} that began while it was closed to writers can only read until they are opened anew; which these \
+                 are could not be found out: {failure}"
+            )),
+        }
+    }
+
+    /// The same of those that were at work, as they become idle; those that do not are named.
+    pub async fn free_last_readers(&mut self, side: Side) {
+        let deadline = Instant::now() + self.args.grace.max(LEAVES_WITHIN);
+        let mut readers = std::mem::take(&mut self.readers);
+        // Of one that we may not look at, nobody could tell when it becomes idle.
+        while readers.iter().any(|one| one.began.is_some()) && Instant::now() < deadline {
+            sleep(PAUSE).await;
+            readers = self.end_idle(side, readers).await;
+        }
+        if !readers.is_empty() {
+            let named: Vec<String> = readers.iter().map(shown).collect();
+            self.note(format!(
+                "sessions of the {side} began while it was closed to writers, and can only read until they are opened anew: {}",
+                named.join("; ")
+            ));
+        }
+    }
+
+    /// Ends those of the sessions that are idle, and says which are still there. One that may not be ended stays among them.
+    async fn end_idle(&self, side: Side, those: Vec<Stranger>) -> Vec<Stranger> {
+        let session = &self.ends.side(side).session;
+        let Ok(mut there) = follow::strangers(session).await else {
+            return those;
+        };
+        there.retain(|one| one.is_among(&those));
+        for idle in there.iter().filter(|one| one.idle) {
+            let _ = follow::end_session(session, idle.pid).await;
+        }
+        there
     }
 
     /// What is written down of the side that hands over: on what it publishes.
@@ -167,33 +234,31 @@ impl Steps<'_> {
         system(self.from()).is_some() && system(self.from()) == system(self.to())
     }
 
-    async fn end_writers(&self) -> Result<(), Failure> {
-        let session = &self.from().session;
+    async fn end_writers(&mut self) -> Result<(), Failure> {
         let doing = || asking("looking for sessions that may still write");
-        let moment = session
-            .texts("select pg_catalog.clock_timestamp()::text")
-            .await
-            .map_err(doing())?
-            .pop()
-            .unwrap_or_default();
+        // Whoever comes later can only read.
+        let there = follow::strangers(&self.from().session).await;
+        self.writers = there.map_err(doing())?;
+        let session = &self.from().session;
         let began = Instant::now();
         let mut told = false;
         loop {
-            let writers = follow::writers(session, &moment).await.map_err(doing())?;
+            let mut writers = follow::strangers(session).await.map_err(doing())?;
+            writers.retain(|one| one.is_among(&self.writers));
             if writers.is_empty() {
                 return Ok(());
             }
             let out_of_grace = began.elapsed() >= self.args.grace;
-            let at_work: Vec<&Writer> = writers.iter().filter(|writer| !writer.idle).collect();
+            let at_work: Vec<&Stranger> = writers.iter().filter(|one| !one.idle).collect();
             if !at_work.is_empty() && !told {
                 told = true;
-                let named: Vec<String> = at_work.iter().map(|writer| shown(writer)).collect();
+                let named: Vec<String> = at_work.iter().map(|one| shown(one)).collect();
                 self.note(format!(
                     "waiting for transactions that are open: {}",
                     named.join("; ")
                 ));
             }
-            for writer in writers.iter().filter(|writer| writer.idle || out_of_grace) {
+            for writer in writers.iter().filter(|one| one.idle || out_of_grace) {
                 follow::end_session(session, writer.pid)
                     .await
                     .map_err(asking(&format!("ending a session: {}", shown(writer))))?;
@@ -210,12 +275,12 @@ impl Steps<'_> {
     }
 }
 
-fn shown(writer: &Writer) -> String {
-    let since = writer.transaction_s.map_or_else(String::new, |seconds| {
+fn shown(session: &Stranger) -> String {
+    let since = session.transaction_s.map_or_else(String::new, |seconds| {
         format!(", transaction open for {seconds:.0} s")
     });
     format!(
         "pid {} ({}), role {}{since}",
-        writer.pid, writer.application, writer.role
+        session.pid, session.application, session.role
     )
 }

@@ -15,6 +15,7 @@
 //! | `unfollow` | removes everything |
 //! | `turn` | `cutover` and `fallback`: the steps, and how a turn goes back |
 //! | `steps` | what each of them does |
+//! | `way_back` | those of them that make the way back, and how it goes again |
 //! | `rest` | one of them: what there was no time to compare is compared when the other side is open |
 //! | `fence` | one of them: the side that hands over is closed to writers |
 //!
@@ -29,6 +30,7 @@ mod steps;
 mod subscribe;
 mod turn;
 mod unfollow;
+mod way_back;
 
 pub(super) use prepare::{Made, prepare, same_tables, take_back, wanted};
 pub(super) use standing::{FollowingArgs, tell_standing};

@@ -85,6 +85,8 @@ pub(in crate::cli) async fn prepare(
     for finding in findings {
         session.emitter().emit(What::Finding(finding));
     }
+    // Better now than when everything is copied.
+    subscribe::rehearse(&road.source, &road.target, wanted).await?;
     let mut record = of_ours(OursKind::Publication)
         .and_then(|one| SideRecord::parse(one.record.as_deref()?))
         .unwrap_or_else(|| SideRecord::new(road.target_endpoint().to_string()));
@@ -100,8 +102,6 @@ pub(in crate::cli) async fn prepare(
     let publish = follow::publish(&wanted.forward, &carried, &record);
     ends::run(&source, &publish, "making the publication on the source").await?;
     fault::point("follow-published");
-    // Better now than when everything is copied.
-    subscribe::rehearse(&road.source, &road.target, wanted).await?;
     let text = made(wanted, carried.len(), &record);
     session.emitter().emit(What::Note { text });
     Ok(())

@@ -15,7 +15,7 @@
 //! Deliberately absent: a way to mend what is found. `fallback` leads back with everything that was written.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::ends::{self, run};
@@ -24,13 +24,13 @@ use super::subscribe::{is_applied, lost};
 use crate::catalog;
 use crate::cli::inspect::Server;
 use crate::cli::sync;
-use crate::cli::verify::{self as looks, Asked, Both, Found, Look};
+use crate::cli::verify::{self as looks, Asked, Both, Found, Look, RowsLook};
 use crate::event::{Emit, What};
 use crate::failure::Failure;
 use crate::fault;
 use crate::follow::{self, FollowError, OursKind};
 use crate::model::{
-    Filters, Happening, LeftSize, LeftTable, QualifiedName, Side, Unverified, VerifyLevel,
+    Filters, Happening, LeftSize, LeftTable, QualifiedName, Side, Unverified, Verdict, VerifyLevel,
 };
 use crate::pg::{Session, Snapshot};
 use crate::verify::Outcome;
@@ -227,7 +227,26 @@ async fn snapshot(server: &Server, tables: &BTreeSet<QualifiedName>) -> Result<S
     Ok(snapshot.await?)
 }
 
-/// Reads what is left in both snapshots, and tells what is found. Gives back what is not proven to be the same.
+/// Remembers what was found the same, on its way to whoever tells it.
+struct Settled {
+    emit: Arc<dyn Emit>,
+    tables: Mutex<BTreeSet<String>>,
+}
+
+impl Emit for Settled {
+    fn emit(&self, what: What) {
+        if let What::TableVerified(table) = &what
+            && table.verdict == Verdict::Identical
+        {
+            let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+            tables.insert(table.table.shown());
+        }
+        self.emit.emit(what);
+    }
+}
+
+/// Reads what is left in both snapshots, and tells what is found. Gives back what is not proven to be the same: all of which nobody
+/// has said that it is.
 async fn compare(
     rest: Rest,
     asked: &Asked,
@@ -251,10 +270,20 @@ async fn compare(
     };
     let ends = Arc::new(look.ends(&both));
     let names: BTreeSet<String> = left.iter().map(|one| one.name.shown()).collect();
-    let rows = looks::compare_rows((&both, &look, &ends), asked, Some(&names), emit).await;
-    let differing = rows.tables.iter().map(|table| &table.difference.object);
-    let unread = rows.unverified.iter().map(|one| &one.object);
-    let mut unsettled: BTreeSet<String> = differing.chain(unread).cloned().collect();
+    let settled = Arc::new(Settled {
+        emit: Arc::clone(emit),
+        tables: Mutex::default(),
+    });
+    let told: Arc<dyn Emit> = Arc::<Settled>::clone(&settled);
+    let mut rows = looks::compare_rows((&both, &look, &ends), asked, Some(&names), &told).await;
+    let mut unsettled = names.clone();
+    {
+        let same = settled.tables.lock();
+        let same = same.unwrap_or_else(PoisonError::into_inner);
+        unsettled.retain(|name| !same.contains(name));
+    }
+    let silent = of_which_nothing_was_said(&unsettled, &rows);
+    rows.unverified.extend(silent);
     let found = Found {
         outcome: Outcome::default(),
         rows,
@@ -272,4 +301,19 @@ async fn compare(
         emit.emit(What::Unverified(unverified));
     }
     Ok(unsettled)
+}
+
+/// What one of the sides has not any more is not read at all.
+fn of_which_nothing_was_said(unsettled: &BTreeSet<String>, rows: &RowsLook) -> Vec<Unverified> {
+    let differing = rows.tables.iter().map(|table| &table.difference.object);
+    let unread = rows.unverified.iter().map(|one| &one.object);
+    let said: BTreeSet<&String> = differing.chain(unread).collect();
+    let silent = unsettled.iter().filter(|name| !said.contains(name));
+    silent
+        .map(|name| Unverified {
+            class: "table data".to_owned(),
+            object: name.clone(),
+            because: "it was not compared: one of the sides does not have it any more".to_owned(),
+        })
+        .collect()
 }

@@ -102,8 +102,13 @@ impl FollowingArgs {
     pub(in crate::cli) async fn start(self) -> Result<ExitStatus, Failure> {
         let mut ends = Ends::connect(self.source.as_deref(), &self.target).await?;
         if ends.state()?.phase == Phase::Copied {
-            let _claim = Claim::take(&ends.target.connector).await?;
-            begin(&mut ends).await?;
+            let claim = Claim::take(&ends.target.connector).await?;
+            ends.claimed_by(&claim).await?;
+            // Somebody else may have begun it while we waited for him.
+            if ends.state()?.phase == Phase::Copied {
+                begin(&mut ends).await?;
+            }
+            ends.guard = None;
         }
         let interrupted = async {
             match signal(SignalKind::interrupt()) {
@@ -158,8 +163,7 @@ async fn let_go(ends: &mut Ends, over_limit: bool) -> Failure {
     let done = async {
         // No turn begins meanwhile, nor has one begun.
         let claim = Claim::take(&ends.target.connector).await?;
-        ends.guard = Some(claim.guard());
-        ends.state = follow::read_state(&ends.target.session).await?;
+        ends.claimed_by(&claim).await?;
         let state = ends.state()?.clone();
         if state.phase != Phase::Following {
             return Ok(Failure::from(FollowError::NotNow {

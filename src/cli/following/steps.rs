@@ -9,15 +9,14 @@ use chrono::Utc;
 use super::ends::{self, Ends, run};
 use super::rest::Rest;
 use super::standing::standing;
-use super::subscribe::{await_reader, enable, is_applied, lost, make, reach};
+use super::subscribe::{await_reader, enable, is_applied, lost};
 use super::turn::TurnArgs;
 use crate::cli::inspect::Server;
-use crate::cli::secrets::{SOURCE_FROM_TARGET_PASSWORD, TARGET_FROM_SOURCE_PASSWORD};
 use crate::cli::session::refuse_blockers;
 use crate::cli::sync::{self, Bringing};
 use crate::event::{Emit, What};
 use crate::failure::Failure;
-use crate::follow::{self, FollowError, OursKind, Phase, SideRecord, Step, Turn, TurnFacts};
+use crate::follow::{self, FollowError, OursKind, Phase, Step, Stranger, Turn, TurnFacts};
 use crate::model::{FollowMoment, FollowName, Happening, LeftSize, Side};
 use crate::pg::PgError;
 use crate::pg::claim::Claim;
@@ -37,6 +36,10 @@ pub(super) struct Steps<'a> {
     pub mark: String,
     /// By what the fences are known that we may open: ours, and that of whoever was killed before us.
     pub fences: Vec<String>,
+    /// Sessions that were there when the side that hands over was closed.
+    pub writers: Vec<Stranger>,
+    /// Sessions that began while a side was closed that is open now, and were at work when it was opened.
+    pub readers: Vec<Stranger>,
     /// What there was no time to compare, once that is known.
     pub rest: Option<Rest>,
     pub emit: Arc<dyn Emit>,
@@ -71,16 +74,15 @@ pub(super) fn asking(doing: &str) -> impl FnOnce(PgError) -> FollowError {
 }
 
 impl<'a> Steps<'a> {
-    /// From here on nobody else turns these two, and nothing is written down that is not.
+    /// Of two ends that are claimed: nobody else turns them, and nothing is written down that is not.
     pub async fn begin(
-        (mut ends, claim): (Ends, Claim),
+        (ends, claim): (Ends, Claim),
         turn: Turn,
         args: &'a TurnArgs,
         emit: Arc<dyn Emit>,
     ) -> Result<Self, Failure> {
         // Should we be killed, whoever comes next finds this session, and ends it.
         claim.cover(&ends.target.session).await?;
-        ends.guard = Some(claim.guard());
         let mark = format!(
             "{:x}-{:x}",
             std::process::id(),
@@ -93,6 +95,8 @@ impl<'a> Steps<'a> {
             claim,
             mark,
             fences: Vec::new(),
+            writers: Vec::new(),
+            readers: Vec::new(),
             rest: None,
             emit,
         };
@@ -152,11 +156,12 @@ impl Steps<'_> {
     /// Everything that can be known before anything is changed.
     pub async fn look(&self) -> Result<(), Failure> {
         let (from, to) = (self.from(), self.to());
-        let (one, other, here, there) = tokio::try_join!(
+        let (one, other, here, there, ours) = tokio::try_join!(
             follow::offers(&from.session),
             follow::offers(&to.session),
             follow::tables(&from.session),
             follow::tables(&to.session),
+            follow::ours(&from.session),
         )
         .map_err(asking("looking at both servers"))?;
         self.check_roles().await?;
@@ -166,6 +171,8 @@ impl Steps<'_> {
             tables: (&here, &there),
             from_version: from.facts.version,
             with_reverse: !self.args.no_fallback,
+            ours: &ours,
+            names: (&self.ahead(), &self.back()),
         });
         refuse_blockers(&findings).map_err(|failure| failure.while_doing(self.turn.command()))?;
         let standing = standing(&self.ends).await?;
@@ -191,64 +198,6 @@ impl Steps<'_> {
                 .to_owned(),
         }
         .into())
-    }
-
-    /// What an earlier attempt has left of the way back would deliver what is brought over from here on: it begins anew, and the old
-    /// direction works.
-    async fn begin_again(&self) -> Result<(), Failure> {
-        self.remove_way_back().await?;
-        enable(self.to(), &self.ahead()).await?;
-        await_reader(self.from(), &self.ahead()).await
-    }
-
-    /// What is written down on its objects is on those of the old direction as well.
-    async fn remove_way_back(&self) -> Result<(), Failure> {
-        let (from, to, ahead, back) = (self.from(), self.to(), self.ahead(), self.back());
-        let database = &from.facts.database;
-        ends::clear_subscriber(&from.session, database, (&back, &ahead)).await?;
-        ends::drop_slot(&to.session, &back).await?;
-        let sql = follow::unpublish(&back, &to.facts.database, None);
-        run(&to.session, &sql, &format!("removing publication {back}")).await
-    }
-
-    /// What the way back needs and can be made while everything goes on: publication and subscription, which shows that the server
-    /// can be reached.
-    async fn prepare_way_back(&self) -> Result<(), Failure> {
-        if !self.with_reverse() {
-            return Ok(());
-        }
-        let (from, to, back) = (self.from(), self.to(), self.back());
-        let there = ends::find(&to.session, OursKind::Publication, &back).await?;
-        if there.is_none() {
-            let tables = follow::tables(&to.session)
-                .await
-                .map_err(asking("listing tables"))?;
-            let record =
-                ends::record_on(&to.session, OursKind::Subscription, &self.ahead()).await?;
-            let record = record.unwrap_or_else(|| SideRecord::new(from.endpoint.to_string()));
-            let sql = follow::publish(&back, &follow::carried(&tables), &record);
-            run(&to.session, &sql, "making the publication of the way back").await?;
-        }
-        let there = ends::find(&from.session, OursKind::Subscription, &back).await?;
-        if there.is_none() {
-            let (given, how) = match self.turn.to {
-                Side::Target => (
-                    self.args.target_from_source.clone(),
-                    ("--target-from-source", TARGET_FROM_SOURCE_PASSWORD),
-                ),
-                Side::Source => {
-                    let before = self.ends.state()?.wanted.source_from_target.clone();
-                    (
-                        self.args.source_from_target.clone().or(before),
-                        ("--source-from-target", SOURCE_FROM_TARGET_PASSWORD),
-                    )
-                }
-            };
-            let reach = reach(to, given.as_deref(), how)?;
-            let record = self.record_of_from().await?;
-            make(from, (&back, &reach), &record, false).await?;
-        }
-        Ok(())
     }
 
     /// The other side has applied everything.
@@ -280,7 +229,12 @@ impl Steps<'_> {
         let target = Server::connect(self.to().connector.conninfo().clone(), Side::Target).await?;
         let claim = (self.turn.to == Side::Target).then_some(&self.claim);
         let emit: Arc<dyn Emit> = Arc::<Tally>::clone(&tally);
+        let carried = follow::published(&self.from().session, &self.ahead()).await;
         let bringing = Bringing {
+            carried: carried
+                .map_err(asking("listing the tables that replication carries"))?
+                .into_iter()
+                .collect(),
             restore: self.ends.state()?.restore,
             jobs: self.args.jobs(),
             level: self.args.level(),
@@ -317,24 +271,6 @@ impl Steps<'_> {
         Box::pin(self.hold(left)).await
     }
 
-    /// The way back works before the first write: somebody reads from its slot.
-    async fn reverse(&self) -> Result<(), Failure> {
-        let (from, to, ahead, back) = (self.from(), self.to(), self.ahead(), self.back());
-        let doing = format!("disabling subscription {ahead}");
-        run(&to.session, &follow::enable(&ahead, false), &doing).await?;
-        if !self.with_reverse() {
-            return Ok(());
-        }
-        run(
-            &to.session,
-            &follow::make_slot(&back),
-            "making the slot of the way back",
-        )
-        .await?;
-        enable(from, &back).await?;
-        await_reader(to, &back).await
-    }
-
     /// From here on there is no way back but the other turn.
     async fn open(&mut self) -> Result<(), Failure> {
         let (to, ahead, back) = (self.to(), self.ahead(), self.back());
@@ -360,7 +296,9 @@ impl Steps<'_> {
         }
         let left = &self.ends.state()?.left;
         let left = (!left.is_empty()).then(|| LeftSize::of(left));
-        self.remember(Happening::Opened, self.turn.to, (closed_ms, left))
+        self.remember(Happening::Opened, self.turn.to, (closed_ms, left))?;
+        self.free_readers(self.turn.to).await;
+        Ok(())
     }
 
     /// Tells what has just happened; it is written down with the next step.
@@ -410,7 +348,9 @@ impl Steps<'_> {
         };
         state.closed_at = None;
         state.unproven = std::mem::take(&mut state.left);
-        self.ends.write(state).await
+        self.ends.write(state).await?;
+        self.free_last_readers(self.turn.to).await;
+        Ok(())
     }
 
     /// The target was gone for a while, and the claim with it: it is claimed again, unless somebody else has taken over.
@@ -458,6 +398,7 @@ impl Steps<'_> {
             "gone back: {} is open to writers, and {} follows it",
             self.turn.from, self.turn.to
         ));
+        self.free_last_readers(self.turn.from).await;
         Ok(())
     }
 }

@@ -19,8 +19,6 @@ use crate::pg::{Connector, PgError};
 
 /// How long a worker may take to begin: the server starts one every few seconds at most.
 const BEGINS_WITHIN: Duration = Duration::from_secs(45);
-/// `undefined_table`.
-const UNDEFINED_TABLE: &str = "42P01";
 
 /// What a proven move hands over to those who follow.
 pub(in crate::cli) struct Handover {
@@ -121,10 +119,8 @@ pub(super) async fn begin(ends: &mut Ends) -> Result<(), Failure> {
             "made on the target: subscription {name}; until the cut-over, {} is closed to writers (default_transaction_read_only)",
             ends.target.endpoint
         ));
-        if reach.contains("password=") {
-            say(
-                "the password of the source is now in the target's catalog (pg_subscription), which superusers can read",
-            );
+        if let Some(text) = where_the_password_is(&ends.target, &reach) {
+            say(&text);
         }
     }
     enable(&ends.target, name).await?;
@@ -239,30 +235,47 @@ pub(super) async fn make(
         record,
         closes,
     });
-    let made = subscriber.session.execute(&sql).await;
-    if made.is_err() {
-        // Should this fail as well, then the session is gone, and the transaction with it.
-        let _ = subscriber.session.execute("rollback").await;
-    }
-    made.map_err(|error| unreached(error, subscriber, reach))
+    hushed(subscriber, &sql, reach).await
 }
 
-/// Whether the target's server reaches the source: begins to make the subscription, and rolls that back.
+/// Whether the target's server reaches the source: makes the subscription, to a publication that is not there, and rolls that back.
 pub(super) async fn rehearse(
     source: &Server,
     target: &Server,
     wanted: &Wanted,
 ) -> Result<(), Failure> {
     let reach = of_source(source, wanted)?;
-    let sql = follow::rehearse(&wanted.forward, &reach);
-    let made = target.session.execute(&sql).await;
-    let ended = target.session.execute("rollback").await;
-    match made {
-        // It has been told the names of the tables, which are yet to be made.
-        Err(error) if error.code() == Some(UNDEFINED_TABLE) => {}
-        made => made.map_err(|error| unreached(error, target, &reach))?,
+    hushed(target, &follow::rehearse(&wanted.forward, &reach), &reach).await
+}
+
+/// Runs a transaction that holds a password. By default a server writes every statement that fails into its log.
+async fn hushed(subscriber: &Server, sql: &str, reach: &str) -> Result<(), Failure> {
+    let session = &subscriber.session;
+    let failed = || FollowError::step("keeping a password out of the server's log");
+    session.execute(&follow::hush()).await.map_err(failed())?;
+    let made = session.execute(sql).await;
+    if made.is_err() {
+        // Should this fail as well, then the session is gone, and the transaction with it.
+        let _ = session.execute("rollback").await;
     }
-    Ok(ended.map_err(FollowError::step("rolling back a subscription"))?)
+    let spoken = session.execute(&follow::speak()).await;
+    made.map_err(|error| unreached(error, subscriber, reach))?;
+    Ok(spoken.map_err(failed())?)
+}
+
+/// What is to be known of a password with which one server is to reach the other; nothing if there is none.
+pub(super) fn where_the_password_is(subscriber: &Server, reach: &str) -> Option<String> {
+    let side = &subscriber.endpoint;
+    reach.contains("password=").then(|| {
+        if subscriber.facts.superuser {
+            format!("the password is now in the catalog of {side} (pg_subscription), which superusers can read")
+        } else {
+            format!(
+                "the password is now in the catalog of {side} (pg_subscription), which superusers can read; it is in its log as well if that \
+                 has statements (log_statement, log_min_duration_statement), which only a superuser could keep it out of"
+            )
+        }
+    })
 }
 
 fn of_source(source: &Server, wanted: &Wanted) -> Result<String, Failure> {
@@ -275,11 +288,23 @@ fn unreached(error: PgError, subscriber: &Server, reach: &str) -> Failure {
         "making a subscription on {}, whose server connects for it by itself",
         subscriber.endpoint
     );
+    let is_logged = matches!(error, PgError::Server { .. })
+        && reach.contains("password=")
+        && !subscriber.facts.superuser;
     let failure = Failure::from(FollowError::Step {
         doing,
         source: without_secret(error, reach),
     });
+    let mut details = failure.details;
+    if is_logged {
+        details.push(
+            "The statement holds a password, and by default a server writes a statement that fails into its log: it is there now, unless \
+             log_min_error_statement of that server says otherwise. Only a superuser could keep it out."
+                .to_owned(),
+        );
+    }
     Failure {
+        details,
         hint: Some(
             "If that server does not reach the other one as pgconvoy does, say how it does: --source-from-target (of move and fallback), \
              --target-from-source (of cutover). Then run the same again; after a move: pgconvoy follow."

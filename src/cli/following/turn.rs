@@ -142,8 +142,9 @@ impl TurnArgs {
     /// From the command line; `from` is the side that hands over.
     pub(in crate::cli) async fn start(self, from: Side) -> Result<ExitStatus, Failure> {
         self.check()?;
-        let ends = Ends::connect(self.source.as_deref(), &self.target).await?;
+        let mut ends = Ends::connect(self.source.as_deref(), &self.target).await?;
         let claim = Claim::take(&ends.target.connector).await?;
+        ends.claimed_by(&claim).await?;
         for ended in claim.end_leftovers().await? {
             say(&format!(
                 "ended a session that an earlier run left on the target: {ended}"

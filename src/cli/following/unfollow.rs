@@ -161,9 +161,10 @@ async fn both(source: Option<&str>, target: &str) -> Result<ExitStatus, Failure>
     if source.is_none() && is_bare(target).await? {
         return Ok(ExitStatus::Proven);
     }
-    let ends = Ends::connect(source, target).await?;
+    let mut ends = Ends::connect(source, target).await?;
     // Neither a move nor a turn is on its way, nor will one begin meanwhile.
-    let _claim = Claim::take(&ends.target.connector).await?;
+    let claim = Claim::take(&ends.target.connector).await?;
+    ends.claimed_by(&claim).await?;
     let names = (ends.outward(Side::Source), ends.outward(Side::Target));
     let (forward, backward) = (&names.0, &names.1);
     for (side, inward, outward) in [

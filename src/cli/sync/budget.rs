@@ -27,22 +27,30 @@ const AT_ONCE: f64 = 0.5;
 /// A table that is the only one in question may take so much of it.
 const ALONE: f64 = 0.9;
 
-/// Rows of logged tables are counted, and all else is compared by content.
+/// What is asked where rows are only counted.
+#[derive(Clone, Copy)]
+pub(super) struct Counting<'a> {
+    /// Of the comparison.
+    pub asked: &'a Asked,
+    /// The tables that it is about: somebody else has carried their rows.
+    pub carried: &'a BTreeSet<QualifiedName>,
+}
+
+/// Rows of tables that are carried are counted, and all else is compared by content.
 pub(super) async fn counted(
     course: Course<'_>,
     (look, ends): (&Look, &Arc<Ends>),
-    counts: &Asked,
+    counting: Counting<'_>,
 ) -> RowsLook {
     let Course { both, emit, .. } = course;
-    let mut rows = looks::compare_rows((both, look, ends), counts, None, emit).await;
+    let mut rows = looks::compare_rows((both, look, ends), counting.asked, None, emit).await;
     let mut uncarried = always_again(look, true);
-    let unlogged = look
-        .source
-        .facts
-        .tables
-        .iter()
-        .filter(|table| table.unlogged);
-    uncarried.extend(unlogged.map(|table| table.name.shown()));
+    let tables = look.source.facts.tables.iter();
+    for table in tables.filter(|table| !counting.carried.contains(&table.name)) {
+        // Partitions may be compared as one.
+        uncarried.insert(table.name.shown());
+        uncarried.extend(table.partition_root.iter().map(QualifiedName::shown));
+    }
     let read = read(course, (look, ends), (&mut rows, &uncarried)).await;
     // How many rows a materialized view has says nothing.
     rows.others = read.others;
@@ -71,11 +79,11 @@ async fn read(
 pub(super) async fn within(
     course: Course<'_>,
     (look, ends): (&Look, &Arc<Ends>),
-    (counts, budget): (&Asked, Duration),
+    (counting, budget): (Counting<'_>, Duration),
 ) -> (RowsLook, Vec<LeftTable>) {
     let began = Instant::now();
-    let mut rows = counted(course, (look, ends), counts).await;
-    let mut left = tables_of(look);
+    let mut rows = counted(course, (look, ends), counting).await;
+    let mut left = tables_of(look, counting.carried);
     let mut measured = None;
     loop {
         let time = budget.saturating_sub(began.elapsed());
@@ -111,11 +119,12 @@ pub(super) async fn within(
     (rows, left)
 }
 
-/// The tables that replication carries, the smallest first.
-fn tables_of(look: &Look) -> Vec<LeftTable> {
+/// The tables that are carried, the smallest first.
+fn tables_of(look: &Look, carried: &BTreeSet<QualifiedName>) -> Vec<LeftTable> {
     let tables = look.source.facts.tables.iter();
-    let logged = tables.filter(|table| !table.unlogged && look.scope.has_relation(&table.name));
-    grouped(logged)
+    let mut found = grouped(tables.filter(|table| look.scope.has_relation(&table.name)));
+    found.retain(|one| one.tables.iter().all(|table| carried.contains(table)));
+    found
 }
 
 fn grouped<'a>(tables: impl Iterator<Item = &'a Table>) -> Vec<LeftTable> {

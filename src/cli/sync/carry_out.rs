@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::AtWork;
-use super::budget;
+use super::budget::{self, Counting};
 use super::prove::{Already, prove};
 use crate::catalog;
 use crate::cli::explain::explained;
@@ -53,10 +53,10 @@ impl Course<'_> {
 pub(super) enum Extent<'a> {
     /// All of it.
     Whole,
-    /// Rows of logged tables are counted only, as this asks for: somebody else has carried them.
-    Counted(&'a Asked),
+    /// Rows of tables that somebody else has carried are counted only.
+    Counted(Counting<'a>),
     /// The same, but as many of these as there is time for are compared by content.
-    Within(&'a Asked, Duration),
+    Within(Counting<'a>, Duration),
     /// Nothing is changed.
     DryRun,
 }
@@ -140,11 +140,13 @@ async fn compare(
             let rows = looks::compare_rows((both, look, ends), asked, None, emit).await;
             (rows, Vec::new())
         }
-        Extent::Counted(counts) => {
-            let rows = budget::counted(course, (look, ends), counts).await;
+        Extent::Counted(counting) => {
+            let rows = budget::counted(course, (look, ends), counting).await;
             (rows, Vec::new())
         }
-        Extent::Within(counts, time) => budget::within(course, (look, ends), (counts, time)).await,
+        Extent::Within(counting, time) => {
+            budget::within(course, (look, ends), (counting, time)).await
+        }
     }
 }
 

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use budget::Counting;
 use carry_out::Extent;
 
 use super::arguments::{ConnectionArgs, LeaveOutArgs, OutputArgs, SelectionArgs, SpeedArgs};
@@ -34,7 +35,7 @@ use super::requested::Requested;
 use super::verify::{Asked, Both};
 use crate::event::{Emit, What};
 use crate::failure::Failure;
-use crate::model::{ExitStatus, Filters, LeftTable, VerifyLevel};
+use crate::model::{ExitStatus, Filters, LeftTable, QualifiedName, VerifyLevel};
 use crate::pg::Pool;
 use crate::pg::claim::Claim;
 use crate::pg::client_tools::Search;
@@ -271,6 +272,8 @@ pub(super) struct Bringing {
     pub level: VerifyLevel,
     /// For how long they are compared by content; without, all of them are.
     pub budget: Option<Duration>,
+    /// The tables whose rows replication has carried.
+    pub carried: BTreeSet<QualifiedName>,
 }
 
 /// Two sides as comparisons have them.
@@ -286,7 +289,7 @@ pub(super) async fn paired(source: Server, target: Server) -> Result<Both, Failu
 }
 
 /// The same for two sides of which nobody writes to either: brings the one to what the other holds, and proves it; or, at the level of
-/// counts, only counts the rows of logged tables. Says of which they were only counted for lack of time.
+/// counts, only counts the rows of tables that replication has carried. Says of which they were only counted for lack of time.
 pub(super) async fn bring_over(
     (source, mut target): (Server, Server),
     claim: Option<&Claim>,
@@ -299,10 +302,14 @@ pub(super) async fn bring_over(
     let both = paired(source, target).await?;
     let asked = |level| everything((bringing.restore, bringing.jobs, level));
     let (content, counts) = (asked(VerifyLevel::Content), asked(VerifyLevel::Counts));
+    let counting = Counting {
+        asked: &counts,
+        carried: &bringing.carried,
+    };
     let extent = match (bringing.level, bringing.budget) {
         (VerifyLevel::Content, None) => Extent::Whole,
-        (VerifyLevel::Content, Some(time)) => Extent::Within(&counts, time),
-        _ => Extent::Counted(&counts),
+        (VerifyLevel::Content, Some(time)) => Extent::Within(counting, time),
+        _ => Extent::Counted(counting),
     };
     let at_work = AtWork::default();
     let done = carry_out::carry_out((&both, &content), extent, &at_work, emit);

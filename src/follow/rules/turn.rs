@@ -1,11 +1,11 @@
 //! What speaks against a turn from one side to the other. Pure.
 
 use super::{
-    APPLIES_AS_OWNER, Offers, Table, blocker, listed, may_subscribe, names_of, publisher,
-    subscribe_remedy,
+    APPLIES_AS_OWNER, Offers, Table, blocker, event_triggers, listed, may_subscribe, names_of,
+    publisher, subscribe_remedy,
 };
-use crate::follow::Turn;
-use crate::model::{Finding, ServerVersion};
+use crate::follow::{Ours, SideRecord, Turn};
+use crate::model::{Finding, FollowName, ServerVersion};
 
 /// The other remedy for whatever speaks against a way back.
 const NO_WAY_BACK: &str = "Or give --no-fallback, to do without a way back.";
@@ -22,13 +22,17 @@ pub struct TurnFacts<'a> {
     pub from_version: ServerVersion,
     /// A way back is made.
     pub with_reverse: bool,
+    /// What follows have made on the side that hands over.
+    pub ours: &'a [Ours],
+    /// What carries changes away from it now, and what will carry them back.
+    pub names: (&'a FollowName, &'a FollowName),
 }
 
 /// What speaks against a turn, from what the side that hands over and the side that takes over offer.
 pub fn before_turn(facts: &TurnFacts<'_>) -> Vec<Finding> {
     let TurnFacts {
         turn,
-        offers: (from, _),
+        offers: (from, to),
         with_reverse,
         ..
     } = *facts;
@@ -76,8 +80,53 @@ pub fn before_turn(facts: &TurnFacts<'_>) -> Vec<Finding> {
             "Commit them or roll them back (pg_prepared_xacts).",
         ));
     }
+    found.extend(other_follows(facts));
+    found.extend(event_triggers(from, &turn.from.to_string()));
+    found.extend(event_triggers(to, &turn.to.to_string()));
     if with_reverse {
         found.extend(before_way_back(facts));
+    }
+    found
+}
+
+/// Another follow of the same database, by which it is not in service, or not by itself.
+fn other_follows(facts: &TurnFacts<'_>) -> Vec<Finding> {
+    let TurnFacts {
+        turn,
+        offers: (from, _),
+        ours,
+        names: (ahead, back),
+        ..
+    } = *facts;
+    let mut found = Vec::new();
+    let mut enabled = from.enabled_follows.clone();
+    // An earlier attempt may have left it, and it is removed first of all.
+    enabled.retain(|name| name != back.as_str());
+    if !enabled.is_empty() {
+        found.push(blocker(
+            "turn-other-follow",
+            format!(
+                "the {} follows another database as well, and would take its changes although it is closed: subscriptions {}",
+                turn.from,
+                listed(&enabled)
+            ),
+            "Turn that one over first, or part the two (pgconvoy unfollow).",
+        ));
+    }
+    let closed = ours
+        .iter()
+        .filter(|one| one.name != *ahead && one.name != *back)
+        .filter_map(|one| SideRecord::parse(one.record.as_deref()?))
+        .find(|record| record.fence.is_some());
+    if let Some(record) = closed {
+        found.push(blocker(
+            "turn-closed-already",
+            format!(
+                "another follow of the {} has closed it to writers: it is not in service (the other end of that: {})",
+                turn.from, record.other
+            ),
+            "Turn back in that one first, or part the two (pgconvoy unfollow).",
+        ));
     }
     found
 }

@@ -40,6 +40,9 @@ use layers::Layers;
 /// a run that is started and left alone must not.
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Which of several hosts will do, as a variable.
+const SESSION_ATTRS: &str = "PGTARGETSESSIONATTRS";
+
 /// A connection string, resolved: nothing is left to look up but names and certificates.
 #[derive(Debug, Clone)]
 pub struct Conninfo {
@@ -271,10 +274,28 @@ impl Conninfo {
         self
     }
 
-    /// The same, but with one host only: sessions of one run must all be on the server that the first one found.
+    /// The same, but with one host only: sessions of one run must all be on the server that the first one found. It was chosen, and
+    /// stays the one: also as a database that is closed to writers meanwhile.
     #[must_use]
     pub fn pinned_to(mut self, host: &HostTarget) -> Self {
         self.hosts = vec![host.clone()];
+        self.with_session_attrs(TargetSessionAttrs::Any)
+    }
+
+    /// The same for a database that may be closed to writers: who asks for a server that can be written to gets the primary.
+    #[must_use]
+    pub fn even_if_closed(self) -> Self {
+        match self.target_session_attrs {
+            TargetSessionAttrs::ReadWrite => self.with_session_attrs(TargetSessionAttrs::Primary),
+            _ => self,
+        }
+    }
+
+    /// Client programs are told none: they are given the host that was found.
+    fn with_session_attrs(mut self, attrs: TargetSessionAttrs) -> Self {
+        self.target_session_attrs = attrs;
+        self.child_settings
+            .retain(|(name, _)| *name != SESSION_ATTRS);
         self
     }
 

@@ -6,18 +6,19 @@
 use std::collections::BTreeMap;
 
 use super::keywords::KEYWORDS;
-use super::{Conninfo, ConninfoError, Environment, HostTarget, Place};
+use super::{Conninfo, ConninfoError, Environment, HostTarget, Place, SESSION_ATTRS};
 
 /// Where passwords come from, on the day.
 const SECRETS: [&str; 2] = ["PGPASSWORD", "PGPASSFILE"];
 
 impl Conninfo {
-    /// What a later session needs to find the same database on the same host. No password: that is looked up anew.
+    /// What a later session needs to find the same database on the same host. No password: that is looked up anew; and nothing by
+    /// which a host is chosen: it may be a database that is closed to writers by then.
     pub fn record(&self, host: &HostTarget) -> BTreeMap<String, String> {
         let mut record: BTreeMap<String, String> = self
             .child_settings
             .iter()
-            .filter(|(name, _)| !SECRETS.contains(name))
+            .filter(|(name, _)| !SECRETS.contains(name) && *name != SESSION_ATTRS)
             .map(|(name, value)| ((*name).to_owned(), value.clone()))
             .collect();
         let mut set = |name: &str, value: String| record.insert(name.to_owned(), value);
@@ -90,10 +91,12 @@ mod tests {
     #[test]
     fn another_server_is_told_all_that_it_needs() {
         let environment = Environment::default().with_os_user("me");
-        let text = r"host=db port=5433 dbname='my shop' user=app password='it\'s' sslmode=require application_name=x";
+        let text = r"host=db port=5433 dbname='my shop' user=app password='it\'s' sslmode=require application_name=x target_session_attrs=read-write";
         let conninfo = Conninfo::resolve(text, &environment).expect("resolves");
         let text = conninfo.for_another_server(&conninfo.hosts[0]);
-        assert!(!text.contains("application_name"), "{text}");
+        for left_out in ["application_name", "target_session_attrs"] {
+            assert!(!text.contains(left_out), "{text}");
+        }
         let nothing = Environment::default().with_os_user("postgres");
         let again = Conninfo::resolve(&text, &nothing).expect("resolves");
         assert_eq!(again.to_string(), conninfo.to_string());

@@ -684,6 +684,27 @@ fn an_endpoint_shows_no_secret() {
     assert!(!format!("{environment:?}").contains("hush"));
 }
 
+#[test]
+fn a_server_that_was_found_stays_the_one_when_its_database_is_closed_to_writers() {
+    let environment = Environment::default().with_os_user("me");
+    let found = |attrs: &str| {
+        let text = format!("host=a,b dbname=d target_session_attrs={attrs}");
+        Conninfo::resolve(&text, &environment).expect("resolves")
+    };
+    let closed = found("read-write").even_if_closed();
+    assert_eq!(closed.target_session_attrs, TargetSessionAttrs::Primary);
+    assert_eq!(closed.hosts.len(), 2);
+    for attrs in ["primary", "standby", "any"] {
+        let asked = found(attrs);
+        let same = asked.clone().even_if_closed();
+        assert_eq!(same.target_session_attrs, asked.target_session_attrs);
+    }
+    let asked = found("read-write");
+    let pinned = asked.clone().pinned_to(&asked.hosts[1]);
+    assert_eq!(pinned.target_session_attrs, TargetSessionAttrs::Any);
+    assert_eq!(pinned.child_settings, []);
+}
+
 mod any_text {
     use proptest::prelude::*;
 

@@ -130,19 +130,12 @@ impl Found {
 
 /// Reads one side, in its snapshot. After an error its transaction is spoilt, and the session goes with it.
 async fn read<S: RowSink>(pool: &Pool, copy_out: &CopyOut, sink: S) -> Result<S, PgError> {
-    let mut wire = pool.take().await?;
+    let mut wire = pool.lend().await?;
     let gauge = Gauge::default();
-    let read = read_rows(&mut wire, &copy_out.sql, copy_out.layout(), (&gauge, sink)).await;
-    match read {
-        Ok((_, sink)) => {
-            pool.give_back(wire);
-            Ok(sink)
-        }
-        Err(error) => {
-            pool.give_up(wire);
-            Err(error)
-        }
-    }
+    let sink = (&gauge, sink);
+    let (_, sink) = read_rows(&mut wire, &copy_out.sql, copy_out.layout(), sink).await?;
+    wire.give_back();
+    Ok(sink)
 }
 
 /// Finds the rows of a table that differ.

@@ -64,24 +64,13 @@ async fn digest_of_query(
 ) -> Result<MultisetDigest, PgError> {
     let statement = query.copy_out(&[], "");
     let gauge = Gauge::default();
-    let mut wire = pool.take().await?;
-    let read = async {
-        wire.execute(&SqlText::from(set_values(settings))).await?;
-        let sink = (&gauge, Buckets::new(Bucketing::One));
-        let (_, buckets) = read_rows(&mut wire, &statement.sql, statement.layout(), sink).await?;
-        wire.execute(&SqlText::from(pin_values())).await?;
-        Ok(buckets.total())
-    };
-    match read.await {
-        Ok(digest) => {
-            pool.give_back(wire);
-            Ok(digest)
-        }
-        Err(error) => {
-            pool.give_up(wire);
-            Err(error)
-        }
-    }
+    let mut wire = pool.lend().await?;
+    wire.execute(&SqlText::from(set_values(settings))).await?;
+    let sink = (&gauge, Buckets::new(Bucketing::One));
+    let (_, buckets) = read_rows(&mut wire, &statement.sql, statement.layout(), sink).await?;
+    wire.execute(&SqlText::from(pin_values())).await?;
+    wire.give_back();
+    Ok(buckets.total())
 }
 
 async fn digest(comparand: &Comparand, pool: &Pool) -> Result<MultisetDigest, PgError> {

@@ -83,9 +83,9 @@ async fn fetch(comparand: &Comparand, pool: &Pool, keys: &[Vec<String>]) -> Resu
         comparand.from,
         comparand.filter(&condition)
     ));
-    let mut wire = pool.take().await?;
+    let mut wire = pool.lend().await?;
     let rows = wire.query(&sql).await?;
-    pool.give_back(wire);
+    wire.give_back();
     let mut found = HashMap::new();
     for mut row in rows {
         let values = row.split_off(names.len().min(row.len()));

@@ -339,15 +339,9 @@ pub(in crate::verify) async fn key_range(
         )
     };
     let sql = SqlText::from(format!("select {}, {}", end("asc"), end("desc")));
-    let mut wire = pool.take().await?;
-    let rows = match wire.query(&sql).await {
-        Ok(rows) => rows,
-        Err(error) => {
-            pool.give_up(wire);
-            return Err(error);
-        }
-    };
-    pool.give_back(wire);
+    let mut wire = pool.lend().await?;
+    let rows = wire.query(&sql).await?;
+    wire.give_back();
     let end = |column: usize| number(rows.first()?.get(column)?.as_deref()?);
     Ok(end(0).zip(end(1)))
 }

@@ -1,0 +1,12 @@
+-- Transactions of any database of the server that have begun to write and have not ended: a slot begins when they have. Of other roles'
+-- sessions one may not know everything.
+select pg_catalog.format('pid %s (%s), role %s, database %s, transaction open for %s s',
+                         a.pid, a.application_name, a.usename, a.datname,
+                         pg_catalog.round(extract(epoch from pg_catalog.clock_timestamp() - a.xact_start)::numeric)) as what
+from pg_catalog.pg_stat_activity a
+where a.backend_xid is not null
+  and a.pid <> pg_catalog.pg_backend_pid()
+union all
+select pg_catalog.format('prepared transaction %L of role %s, database %s', p.gid, p.owner, p.database)
+from pg_catalog.pg_prepared_xacts p
+order by 1
