@@ -53,7 +53,7 @@ pub use manifest::{
     Content, FileFacts, LOSSES, LargeObjectFacts, LossFacts, MANIFEST, Manifest, SequenceFacts,
     SourceFacts, TableFacts,
 };
-pub use store::{Store, StoreError, absolute};
+pub use store::{Store, StoreError, absolute, tell_setbacks, tell_setbacks_left};
 pub use stored::{Place, Stored};
 pub use unfinished::{Growing, Unfinished, is_finished};
 

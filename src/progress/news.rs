@@ -13,6 +13,7 @@ pub fn lines(event: &Event, state: &State, verbosity: Verbosity, style: Style) -
     let mut lines = trouble(&event.what, state, style);
     if verbosity >= Verbosity::Normal {
         lines.extend(course(&event.what, state, style));
+        lines.extend(setback(&event.what, state));
         lines.extend(measured(&event.what, state, style));
     }
     if verbosity >= Verbosity::Verbose {
@@ -91,21 +92,6 @@ fn course(what: &What, state: &State, style: Style) -> Vec<String> {
             vec!["nothing was written to the source since the snapshot: no transaction has begun there".to_owned()]
         }
         What::Resumed { standing } => vec![resumed(standing)],
-        What::JobRetried {
-            job,
-            attempt,
-            because,
-            wait_ms,
-        } => vec![words::one_line(&format!(
-            "{}: {because}; attempt {} in {}",
-            state.label(*job),
-            attempt + 1,
-            words::duration(*wait_ms)
-        ))],
-        What::JobWaits { job, side, what } => vec![words::one_line(&format!(
-            "{} ({side}): {what}",
-            state.label(*job)
-        ))],
         What::Draining {
             signal,
             jobs,
@@ -114,6 +100,33 @@ fn course(what: &What, state: &State, style: Style) -> Vec<String> {
         What::Note { text } => vec![words::harmless(text)],
         _ => Vec::new(),
     }
+}
+
+/// What goes on in another way than it was meant to.
+fn setback(what: &What, state: &State) -> Option<String> {
+    Some(words::one_line(&match what {
+        What::JobRetried {
+            job,
+            attempt,
+            because,
+            wait_ms,
+        } => format!(
+            "{}: {because}; attempt {} in {}",
+            state.label(*job),
+            attempt + 1,
+            words::duration(*wait_ms)
+        ),
+        What::StoreRetried {
+            store,
+            because,
+            requests,
+        } => format!(
+            "{store} did not answer {} as it should, and is asked again ({because})",
+            words::count(*requests, "request", "requests")
+        ),
+        What::JobWaits { job, side, what } => format!("{} ({side}): {what}", state.label(*job)),
+        _ => return None,
+    }))
 }
 
 /// What a sync has changed, a line for each table: `public.orders: 12 rows inserted, 3 updated, 1 deleted`.

@@ -169,6 +169,7 @@ impl State {
             | What::Checked { .. }
             | What::SourceMovedOn { .. }
             | What::SourceUnchanged
+            | What::StoreRetried { .. }
             | What::Note { .. } => {}
         }
     }

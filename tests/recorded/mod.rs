@@ -395,6 +395,11 @@ pub fn stopped() -> Run {
         wait_ms: 2000,
     });
     run.wait(2000).start(3).wait(500);
+    run.push(What::StoreRetried {
+        store: "s3://backups".to_owned(),
+        because: "PUT /backups/shop/3541.dat.gz: 503 Service Unavailable".to_owned(),
+        requests: 12,
+    });
     run.push(What::JobWaits {
         job: JobId(3),
         side: Side::Target,
