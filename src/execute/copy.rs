@@ -95,10 +95,8 @@ pub(super) async fn chunk(
     if attempt.is_done(WHOLE) {
         return read_again(context, attempt, table, Some(range)).await;
     }
-    let part = Part {
-        number: WHOLE,
-        table,
-    };
+    let number = WHOLE;
+    let part = Part { number, table };
     if let Some(failure) = attempt.failed_before(WHOLE) {
         let mut outcome = Outcome::default();
         outcome.fail(failure.clone());

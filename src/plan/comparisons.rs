@@ -164,8 +164,7 @@ impl Builder<'_> {
             .encoding
             .clone()
             .filter(|_| format != CopyFormat::Binary);
-        let entries = copied.iter();
-        let entries = entries.filter_map(|&unit| self.units[unit].entry);
+        let entries = copied.iter().filter_map(|&unit| self.units[unit].entry);
         Comparison {
             only: table == unit.table,
             matview: false,
