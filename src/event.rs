@@ -295,6 +295,15 @@ pub enum What {
         /// How long we wait before the next attempt.
         wait_ms: u64,
     },
+    /// Requests to an object store that went wrong in a way that may pass, and are sent again; told now and then.
+    StoreRetried {
+        /// The bucket: `s3://backups`.
+        store: String,
+        /// The last of them, and what was wrong: a clause.
+        because: String,
+        /// How many they are since the last of these events.
+        requests: u64,
+    },
     /// A running job has not moved for a while, and this is what the server says about it; said again when that changes.
     JobWaits {
         /// Which.

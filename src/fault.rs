@@ -259,6 +259,13 @@ points! {
         "copy-between-tables": "the target has all of a table of a bundle, and not yet all of the next one",
         "copy-ended": "all rows have arrived, there is no mark",
         "copy-committed": "rows and mark are committed, the session is still with the job",
+    }
+    "execute/load/chunk.rs": {
+        "chunk-opened": "a chunk's transaction has begun",
+        "chunk-ended": "a chunk's rows have arrived, there is no mark",
+        "chunk-committed": "a chunk's rows and mark are committed",
+    }
+    "execute/load/large_objects.rs": {
         "large-objects-opened": "the stage for large objects is made, and is empty",
         "large-objects-staged": "large objects have arrived on their stage, and do not exist",
         "large-objects-committed": "large objects are committed",

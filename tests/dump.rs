@@ -656,8 +656,8 @@ fn resume(run: &Finished) -> Finished {
 }
 
 /// A dump that is held in the middle, and killed there.
-fn killed_in_the_middle(source: &Server) -> Finished {
-    let mut run = prepare(&source.conninfo("large"), &["-Z", "gzip:9", "-j2"]).start();
+fn killed_in_the_middle(source: &Server, compression: &str) -> Finished {
+    let mut run = prepare(&source.conninfo("large"), &["-Z", compression, "-j2"]).start();
     let journal = run.dir().join("archive.unfinished.journal");
     // The header, and a line.
     while run.is_running()
@@ -677,7 +677,7 @@ fn a_dump_belongs_to_one_run_and_one_snapshot() {
     let Some(source) = large(18, SEVERAL) else {
         return;
     };
-    let killed = killed_in_the_middle(&source);
+    let killed = killed_in_the_middle(&source, "gzip:9");
     // Another run's directory that leads to the same archive.
     let text = fs::read_to_string(killed.path(RUN_DIR).join("run.json")).expect("read");
     let mut request: Value = serde_json::from_str(&text).expect("JSON");
@@ -719,6 +719,53 @@ fn a_dump_belongs_to_one_run_and_one_snapshot() {
         assert_eq!(refused.status, 2, "{field}: {refused}");
         assert!(refused.stderr.contains("is another dump's"), "{refused}");
     }
+}
+
+/// What was begun with client programs that are gone is refused, and stays for them.
+#[test]
+fn a_dump_is_not_gone_on_with_by_a_pg_dump_that_cannot_describe_it() {
+    let older = require_server(15).filter(ServerInstall::has_client_tools);
+    let (Some(older), Some(source)) = (older, large(15, SEVERAL)) else {
+        return;
+    };
+    let killed = killed_in_the_middle(&source, "zstd:15");
+    let journal = killed.path("archive.unfinished.journal");
+    let noted = fs::read_to_string(&journal).expect("it is there");
+    let refused = Pgconvoy::new(["resume".as_ref(), killed.path(RUN_DIR).as_os_str()]);
+    let refused = refused.env("PGCONVOY_PG_BIN", &older.bin_dir).run();
+    assert_eq!(refused.status, 2, "{refused}");
+    for words in [
+        "archives of pg_dump 15",
+        "know no zstd:15",
+        "Resume it with the client programs that it was begun with",
+    ] {
+        assert!(refused.stderr.contains(words), "{words}: {refused}");
+    }
+    assert_eq!(fs::read_to_string(&journal).expect("it is there"), noted);
+    let resumed = resume(&killed);
+    assert_eq!(resumed.status, 0, "{resumed}");
+    assert!(
+        resumed.stderr.contains("are as they should be, and stay"),
+        "{resumed}"
+    );
+    assert_eq!(verify(&killed.path(ARCHIVE)).status, 0);
+}
+
+/// Another version of `pg_dump` numbers entries otherwise: what is finished under a number that is another table's by now is not taken
+/// for that, and does not stay behind.
+#[test]
+fn a_dump_that_another_pg_dump_describes_by_now_is_whole() {
+    let older = require_server(15).filter(ServerInstall::has_client_tools);
+    let (Some(older), Some(source)) = (older, large(15, SEVERAL)) else {
+        return;
+    };
+    let killed = killed_in_the_middle(&source, "gzip:9");
+    let resumed = Pgconvoy::new(["resume".as_ref(), killed.path(RUN_DIR).as_os_str()]);
+    let resumed = resumed.env("PGCONVOY_PG_BIN", &older.bin_dir).run();
+    assert_eq!(resumed.status, 0, "{resumed}");
+    let archive = killed.path(ARCHIVE);
+    assert_eq!(verify(&archive).status, 0);
+    assert_restores(&source, "large", (&older.bin_dir, &archive), "-j2");
 }
 
 #[test]

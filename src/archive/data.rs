@@ -157,6 +157,19 @@ pub struct RowPieces<R> {
     /// Taken in, and not given out yet: it may be the beginning of the end.
     held: Vec<u8>,
     given: u64,
+    /// How much of a stripe was taken in.
+    of_stripe: u64,
+}
+
+/// A piece of a stripe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stretch {
+    /// There is none: the file is at its end.
+    Nothing,
+    /// More of the stripe follows.
+    Within,
+    /// The stripe ends with it, and with a row.
+    Last,
 }
 
 impl<R: BufRead> RowPieces<R> {
@@ -167,15 +180,33 @@ impl<R: BufRead> RowPieces<R> {
             reader: DataReader::default(),
             held: Vec::new(),
             given: 0,
+            of_stripe: 0,
         }
     }
 
     /// Appends the next piece to `into`; `false` if there is none. It may end in the middle of a row.
     pub fn next(&mut self, into: &mut Vec<u8>) -> io::Result<bool> {
-        let piece = self.from.fill_buf()?;
-        if piece.is_empty() {
-            return Ok(false);
-        }
+        Ok(self.take(u64::MAX, into)? > 0)
+    }
+
+    /// The same, but no more than to the end of a stripe: of the row with which it has this length.
+    pub fn next_in_stripe(&mut self, length: u64, into: &mut Vec<u8>) -> io::Result<Stretch> {
+        let count = self.take(length.saturating_sub(self.of_stripe), into)?;
+        self.of_stripe += count;
+        Ok(if count == 0 {
+            Stretch::Nothing
+        } else if self.of_stripe >= length && self.reader.pending == 0 {
+            self.of_stripe = 0;
+            Stretch::Last
+        } else {
+            Stretch::Within
+        })
+    }
+
+    /// Takes in what is there, but nothing behind the row with which it is `enough`. Returns how much that was.
+    fn take(&mut self, enough: u64, into: &mut Vec<u8>) -> io::Result<u64> {
+        let there = self.from.fill_buf()?;
+        let piece = &there[..end_of_row(there, enough)];
         let count = piece.len();
         self.reader.take(piece);
         let certain = self.reader.certain().saturating_sub(self.given);
@@ -192,7 +223,7 @@ impl<R: BufRead> RowPieces<R> {
         }
         self.given += certain;
         self.from.consume(count);
-        Ok(true)
+        Ok(count as u64)
     }
 
     /// What the rows were; the error is what is wrong with the file.
@@ -204,6 +235,18 @@ impl<R: BufRead> RowPieces<R> {
     pub fn rows(&self) -> Rows {
         self.reader.content.digest.rows
     }
+
+    /// What the rows have been so far, as far as they are whole.
+    pub fn content(&self) -> Content {
+        self.reader.content
+    }
+}
+
+/// Where the row ends with which there are so many bytes, or at least one; all of it, if that does not end here.
+fn end_of_row(piece: &[u8], enough: u64) -> usize {
+    let least = usize::try_from(enough.saturating_sub(1)).unwrap_or(usize::MAX);
+    let rest = piece.get(least..).unwrap_or_default();
+    memchr::memchr(b'\n', rest).map_or(piece.len(), |at| least + at + 1)
 }
 
 /// Reads a large object to its end.
@@ -227,6 +270,15 @@ impl Content {
         Self {
             digest: self.digest + other.digest,
             bytes: self.bytes + other.bytes,
+        }
+    }
+
+    /// What has come since it was this.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            digest: self.digest.since(earlier.digest),
+            bytes: self.bytes.wrapping_sub(earlier.bytes),
         }
     }
 
@@ -292,29 +344,94 @@ mod tests {
         }
     }
 
+    /// A file of these rows, in these pieces.
+    fn file(rows: &[String]) -> Vec<u8> {
+        [rows.concat().into_bytes(), DATA_END.to_vec()].concat()
+    }
+
+    fn in_pieces(file: &[u8], mut cuts: Vec<usize>) -> Vec<&[u8]> {
+        for cut in &mut cuts {
+            *cut %= file.len() + 1;
+        }
+        cuts.extend([0, file.len()]);
+        cuts.sort_unstable();
+        let pieces = cuts.windows(2).map(|pair| &file[pair[0]..pair[1]]);
+        pieces.filter(|piece| !piece.is_empty()).collect()
+    }
+
+    fn escaped(rows: &[String]) -> Vec<String> {
+        let escaped = rows.iter().map(|row| row.replace('\\', "\\\\") + "\n");
+        escaped.collect()
+    }
+
+    /// Rows, each stripe up to the one with which it is so long.
+    fn in_stripes(rows: &[String], length: u64) -> Vec<String> {
+        let mut stripes: Vec<String> = Vec::new();
+        for row in rows {
+            match stripes
+                .last_mut()
+                .filter(|last| (last.len() as u64) < length)
+            {
+                Some(stripe) => stripe.push_str(row),
+                None => stripes.push(row.clone()),
+            }
+        }
+        stripes
+    }
+
     proptest! {
         #[test]
         fn it_does_not_matter_where_the_pieces_are_cut(
             rows in proptest::collection::vec("[a-z\\\\.]{0,6}", 0..8),
             cuts in proptest::collection::vec(0..80_usize, 0..6),
         ) {
-            let rows: Vec<String> = rows.iter().map(|row| row.replace('\\', "\\\\") + "\n").collect();
-            let file = [rows.concat().into_bytes(), DATA_END.to_vec()].concat();
-            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (file.len() + 1)).collect();
-            cuts.extend([0, file.len()]);
-            cuts.sort_unstable();
-            let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &file[pair[0]..pair[1]]).collect();
+            let rows = escaped(&rows);
+            let file = file(&rows);
+            let pieces = in_pieces(&file, cuts);
             let mut expected = MultisetDigest::default();
             for row in &rows {
                 expected.add_row(xxh3_128(row.as_bytes()));
             }
             let content = read(&pieces, false).expect("whole");
             prop_assert_eq!(content.digest, expected);
-            let mut rows = RowPieces::new(Cut(pieces.iter().copied().filter(|piece| !piece.is_empty()).collect()));
+            let mut rows = RowPieces::new(Cut(pieces.into_iter().collect()));
             let mut given = Vec::new();
             while rows.next(&mut given).expect("no file that could fail") {}
             prop_assert_eq!(rows.finish().expect("whole"), content);
             prop_assert_eq!(given, &file[..file.len() - DATA_END.len()]);
+        }
+
+        #[test]
+        fn nor_do_stripes_depend_on_it(
+            rows in proptest::collection::vec("[a-z\\\\.]{0,6}", 0..8),
+            cuts in proptest::collection::vec(0..80_usize, 0..6),
+            length in 1..15_u64,
+        ) {
+            let rows = escaped(&rows);
+            let file = file(&rows);
+            let mut read = RowPieces::new(Cut(in_pieces(&file, cuts).into_iter().collect()));
+            let (mut stripes, mut sum) = (Vec::new(), Content::default());
+            loop {
+                let (mut stripe, before) = (Vec::new(), read.content());
+                let stretch = loop {
+                    let stretch = read.next_in_stripe(length, &mut stripe).expect("no file that could fail");
+                    if stretch != Stretch::Within {
+                        break stretch;
+                    }
+                };
+                let part = read.content().since(before);
+                prop_assert_eq!(part.bytes, stripe.len() as u64);
+                sum = sum.and(part);
+                // The end of the file has lines, too, and no rows.
+                if !stripe.is_empty() {
+                    stripes.push(String::from_utf8(stripe).expect("text"));
+                }
+                if stretch == Stretch::Nothing {
+                    break;
+                }
+            }
+            prop_assert_eq!(sum, read.finish().expect("whole"));
+            prop_assert_eq!(stripes, in_stripes(&rows, length));
         }
     }
 }

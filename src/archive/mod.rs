@@ -45,7 +45,7 @@ mod unfinished;
 
 pub use check::{Problem, check_files, check_files_of, still_as_noted};
 pub use codec::{Algorithm, Codec, CodecError, Decoder, Encoder};
-pub use data::{DATA_END, DataReader, RowPieces, read_large_object, read_rows};
+pub use data::{DATA_END, DataReader, RowPieces, Stretch, read_large_object, read_rows};
 pub use error::ArchiveError;
 pub use held::{Blocks, Held};
 pub use journal::{Header, Journal, Line, Noted};
@@ -53,8 +53,8 @@ pub use manifest::{
     Content, FileFacts, LOSSES, LargeObjectFacts, LossFacts, MANIFEST, Manifest, SequenceFacts,
     SourceFacts, TableFacts,
 };
-pub use store::{Store, StoreError, absolute};
-pub use stored::{Place, Stored};
+pub use store::{Store, StoreError, absolute, tell_setbacks, tell_setbacks_left};
+pub use stored::{Asked, Place, Stored};
 pub use unfinished::{Growing, Unfinished, is_finished};
 
 use xxhash_rust::xxh3::Xxh3;

@@ -22,8 +22,8 @@ use bytes::Bytes;
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
 
-use super::store::{Begun, Objects, Store, StoreError, Upload};
-use super::{ArchiveError, MANIFEST};
+use super::store::{Begun, Head, Objects, Store, StoreError, Upload};
+use super::{ArchiveError, MANIFEST, Manifest};
 
 /// The mark's name.
 pub const MARK: &str = "pgconvoy.unfinished.json";
@@ -207,12 +207,28 @@ impl Prefix {
         Ok(())
     }
 
+    /// Takes away what is not in the manifest: an earlier session may have completed the file of a table that has another name by now,
+    /// as another `pg_dump` numbers its entries otherwise.
+    pub fn remove_surplus(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
+        let there = self.while_doing("looking into", self.objects.list())?;
+        for name in manifest.surplus(there.keys()).filter(|name| *name != MARK) {
+            self.while_doing("clearing up", self.objects.remove(name))?;
+        }
+        Ok(())
+    }
+
     pub fn upload(&self, name: &str) -> Upload {
         Upload::new(self.objects.clone(), name, Arc::clone(&self.begun))
     }
 
     pub fn read(&self, name: &str, range: Range<u64>) -> Box<dyn Read + Send> {
         Box::new(self.objects.read(name, range))
+    }
+
+    /// One that is complete.
+    pub fn read_all(&self, name: &str, bytes: u64) -> Box<dyn Read + Send> {
+        let tag = self.tags.of(name);
+        Box::new(self.objects.read_all(name, Head { bytes, tag }))
     }
 
     pub fn has_tag(&self, name: &str, noted: &String) -> Result<bool, ArchiveError> {
@@ -243,6 +259,14 @@ mod tests {
         one.is_free().expect("nothing is there");
         other.is_free().expect("nothing is there");
         one.take().expect("it is the first");
+        for file in ["toc.dat", "9.dat.gz"] {
+            let put = objects.put(file, Bytes::from_static(b"x"));
+            put.expect("written");
+        }
+        one.remove_surplus(&Manifest::of_nothing()).expect("ours");
+        let there = objects.list().expect("listed");
+        let there: Vec<&str> = there.keys().map(String::as_str).collect();
+        assert_eq!(there, [MARK, "toc.dat"]);
         // Also if its directory is called the same, on another machine.
         for late in [other, of_run("one")] {
             assert!(matches!(late.take(), Err(ArchiveError::Exists { .. })));

@@ -124,19 +124,52 @@ impl Stored {
     }
 }
 
+/// Something that is asked for, and of which nothing has been read.
+pub struct Asked<'a> {
+    place: &'a Place,
+    /// The object, on its way from a store.
+    object: Option<Box<dyn Read + Send>>,
+}
+
+impl Asked<'_> {
+    /// Reads it, decompressed; from here on it is waited for.
+    pub fn read(self) -> io::Result<Box<dyn BufRead + Send>> {
+        match (&self.place.form, self.object) {
+            (Form::Object(algorithm, _), Some(object)) => {
+                let object = BufReader::with_capacity(BUFFER, object);
+                Ok(Box::new(Decoder::buffered(*algorithm, object)?))
+            }
+            _ => self.place.open_file(),
+        }
+    }
+}
+
 impl Place {
     /// Reads what is there, decompressed.
     pub fn open(&self) -> io::Result<Box<dyn BufRead + Send>> {
+        self.ask().read()
+    }
+
+    /// Asks for it, so that it is on its way when it is read.
+    pub fn ask(&self) -> Asked<'_> {
+        let object = match &self.form {
+            Form::Object(_, objects) => {
+                let length = self.stored.map_or(0, |stored| stored.0);
+                Some(Box::new(objects.read(&self.name, 0..length)) as Box<dyn Read + Send>)
+            }
+            _ => None,
+        };
+        Asked {
+            place: self,
+            object,
+        }
+    }
+
+    fn open_file(&self) -> io::Result<Box<dyn BufRead + Send>> {
         match &self.form {
-            Form::File(algorithm) => {
+            Form::File(algorithm) | Form::Object(algorithm, _) => {
                 let file = BufReader::with_capacity(BUFFER, File::open(&self.path)?);
                 Ok(Box::new(Decoder::buffered(*algorithm, file)?))
-            }
-            Form::Object(algorithm, objects) => {
-                let length = self.stored.map_or(0, |stored| stored.0);
-                let object = objects.read(&self.name, 0..length);
-                let object = BufReader::with_capacity(BUFFER, object);
-                Ok(Box::new(Decoder::buffered(*algorithm, object)?))
             }
             Form::Member(member) => {
                 let mut file = File::open(&self.path)?;

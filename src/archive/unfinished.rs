@@ -11,8 +11,11 @@ use std::path::{Path, PathBuf};
 use super::directory::Directory;
 use super::journal::{Journal, Noted};
 use super::prefix::{Prefix, Tags};
-use super::store::{Store, Upload};
+use super::store::{Store, StoreError, Upload};
 use super::{ArchiveError, FileFacts, MANIFEST, Manifest, Summed};
+
+/// Objects that are completed, or read, at the same time by one worker.
+const OBJECTS_AT_ONCE: usize = 8;
 
 /// An archive that is being written. A clone is the same.
 #[derive(Debug, Clone)]
@@ -174,6 +177,22 @@ impl Unfinished {
         }
     }
 
+    /// Reads all of a file that is complete; an error if it is another one than was written.
+    pub fn read_all(&self, name: &str, bytes: u64) -> Result<Box<dyn Read + Send>, ArchiveError> {
+        match &self.0 {
+            Kind::Directory(_) => self.read(name, (0, bytes)),
+            Kind::Prefix(prefix) => Ok(prefix.read_all(name, bytes)),
+        }
+    }
+
+    /// How many small files are worth completing, and reading, at the same time: with a store most of the time is spent waiting.
+    pub fn files_at_once(&self) -> usize {
+        match &self.0 {
+            Kind::Directory(_) => 1,
+            Kind::Prefix(_) => OBJECTS_AT_ONCE,
+        }
+    }
+
     /// The tag of a file that is complete, if the store has such: another content has another.
     pub fn tag_of(&self, name: &str) -> Option<String> {
         match &self.0 {
@@ -206,6 +225,7 @@ impl Unfinished {
                 let text = manifest.to_bytes().map_err(io::Error::from);
                 let text = text.map_err(ArchiveError::file("writing", self.path()))?;
                 prefix.check_mark()?;
+                prefix.remove_surplus(manifest)?;
                 self.write(MANIFEST, &text)?;
             }
         }
@@ -256,11 +276,23 @@ impl Growing {
 
     /// Nothing more comes: an object is completed, and looked at.
     pub fn end(self) -> Result<FileFacts, ArchiveError> {
+        self.end_by(Upload::end)
+    }
+
+    /// Nothing more comes; whoever calls reads all of it again ([`Unfinished::read_all`]), which is to look at it.
+    pub fn end_to_be_read(self) -> Result<FileFacts, ArchiveError> {
+        self.end_by(Upload::end_to_be_read)
+    }
+
+    fn end_by(
+        self,
+        end: impl FnOnce(Upload) -> Result<Option<String>, StoreError>,
+    ) -> Result<FileFacts, ArchiveError> {
         let facts = self.summed.facts();
         match self.summed.into_inner() {
             Sink::File(_) => {}
             Sink::Object(upload, tags) => {
-                let tag = upload.end().map_err(io::Error::from);
+                let tag = end(upload).map_err(io::Error::from);
                 let tag = tag.map_err(ArchiveError::file("writing", &self.path))?;
                 tags.note(&self.name, tag);
             }

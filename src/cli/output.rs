@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, IsTerminal as _, Write as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use tokio::sync::{oneshot, watch};
 use super::hooks::Hooks;
 use super::metrics_file::MetricsFile;
 use super::run_dir::RunDir;
+use crate::archive::{tell_setbacks, tell_setbacks_left};
 use crate::event::{Emit, Event, What};
 use crate::execute::{Cause, Stop};
 use crate::failure::{Failure, FailureKind};
@@ -129,8 +131,10 @@ impl Output {
             .name("output".to_owned())
             .spawn(move || listener.listen(&receiver))
             .map_err(|error| Failure::defect(format!("starting a thread: {error}")))?;
+        let emitter = Emitter { sender };
+        tell_setbacks(Arc::new(emitter.clone()));
         Ok(Self {
-            emitter: Emitter { sender },
+            emitter,
             run_dir,
             stop,
             hooks: all.hooks.clone(),
@@ -169,6 +173,7 @@ impl Output {
             failure,
             reply,
         };
+        tell_setbacks_left();
         // A listener that is gone gives no reply either.
         let _ = self.emitter.sender.send(Message::Finish(Box::new(finish)));
         let status = status.await.unwrap_or(ExitStatus::Failed);

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::attempt::Attempt;
+use super::load;
 use super::outcome::{Ended, Found, Outcome, failure};
 use super::statements::begin_for_sure;
 use super::supervisor::Context;
@@ -94,14 +95,15 @@ pub(super) async fn chunk(
     if attempt.is_done(WHOLE) {
         return read_again(context, attempt, table, Some(range)).await;
     }
-    let part = Part {
-        number: WHOLE,
-        table,
-    };
+    let number = WHOLE;
+    let part = Part { number, table };
     if let Some(failure) = attempt.failed_before(WHOLE) {
         let mut outcome = Outcome::default();
         outcome.fail(failure.clone());
         return Ok(outcome);
+    }
+    if let Some(loaded) = load::chunk(context, attempt, (table, range)).await {
+        return loaded.or_else(|error| failed(context, attempt, part, error));
     }
     let job = attempt.job;
     let unit = &context.plan.tables[table];
@@ -290,7 +292,7 @@ async fn together(
         return Ok(outcome);
     }
     if let Some(archive) = &context.archive {
-        return super::load::tables(context, attempt, load, archive).await;
+        return load::tables(context, attempt, load, archive).await;
     }
     let mut wires = context.wires().await?;
     match wires.load(context, attempt, load, &mut outcome).await {
@@ -326,7 +328,7 @@ pub(super) fn opening(context: &Context, job: &Job, parts: &[Part]) -> Vec<SqlTe
 }
 
 /// What these tables are loaded with.
-fn settings<'a>(
+pub(super) fn settings<'a>(
     units: impl IntoIterator<Item = &'a CopyUnit>,
 ) -> &'static [(&'static str, &'static str)] {
     let mut units = units.into_iter();

@@ -23,7 +23,7 @@
 //! | `statements` | statements in one transaction; one by one when one of them fails |
 //! | `copy` | tables and chunks through the relay |
 //! | `large_objects` | large objects, through the same relay |
-//! | `load` | tables and large objects out of an archive |
+//! | `load` | tables, chunks of them and large objects out of an archive |
 //! | `compare` | reads a side for the comparison |
 //! | `dump` | a dump, which has no target server |
 //! | `evidence` | sums up what jobs read, and has it judged |

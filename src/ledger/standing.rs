@@ -25,12 +25,16 @@ pub mod reasons {
 
 /// Where every job of a plan stands. `failed` are jobs that are not tried again.
 pub fn standing(plan: &Plan, marks: &Marks, failed: &BTreeSet<JobId>) -> Vec<Standing> {
+    let mut units = plan.tables.iter();
+    let has_source = !units.any(|unit| unit.rows_in.is_some());
     let stand = |job: &crate::plan::Job| {
         let (state, why) = match &job.work {
             _ if failed.contains(&job.id) => (StandingState::Failed, reasons::FAILED),
             work if !work.changes_target() => (StandingState::Left, reasons::ONLY_READS),
             work if marks.whole(job.id) => match work {
-                Work::Copy { .. } | Work::CopyChunk { .. } | Work::LargeObjects { .. } => {
+                Work::Copy { .. } | Work::CopyChunk { .. } | Work::LargeObjects { .. }
+                    if has_source =>
+                {
                     (StandingState::Done, reasons::READ_AGAIN)
                 }
                 _ => (StandingState::Done, reasons::COMMITTED),

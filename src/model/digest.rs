@@ -26,6 +26,15 @@ impl MultisetDigest {
         self.rows.0 += 1;
         self.sum = self.sum.wrapping_add(hash);
     }
+
+    /// What was added since it was `earlier`.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            rows: Rows(self.rows.0.wrapping_sub(earlier.rows.0)),
+            sum: self.sum.wrapping_sub(earlier.sum),
+        }
+    }
 }
 
 impl Add for MultisetDigest {
@@ -82,5 +91,9 @@ mod tests {
         assert_ne!(digest(&[7, 7]), digest(&[8, 8]));
         assert_eq!(digest(&[1, u128::MAX]), digest(&[u128::MAX, 1]));
         assert_eq!(digest(&[1, 2]) + digest(&[3]), digest(&[3, 2, 1]));
+        assert_eq!(
+            digest(&[1, u128::MAX, 9]).since(digest(&[u128::MAX])),
+            digest(&[9, 1])
+        );
     }
 }

@@ -8,7 +8,7 @@ use super::{Comparison, CopyUnit, Inputs, Job, Plan, PlanError, Statement, Work,
 use crate::catalog::Table;
 use crate::event::{EntryRef, Phase};
 use crate::model::LockMode;
-use crate::model::{Bytes, DumpId, JobId, QualifiedName, Rows, SqlText};
+use crate::model::{Bytes, DumpId, JobId, QualifiedName, Rows, SqlText, VerifyLevel};
 use crate::toc::{Entry, Restore, restore_statements};
 
 /// What is known of a table while the plan grows.
@@ -171,6 +171,12 @@ impl<'a> Builder<'a> {
             job.after.sort_unstable();
             job.after.dedup();
         }
+    }
+
+    /// Whether the source is read or counted to be compared. There is none where rows come from an archive: what that holds is known
+    /// from its files.
+    pub fn verifies_against_source(&self) -> bool {
+        self.inputs.options.verify != VerifyLevel::None && self.inputs.archive.is_none()
     }
 
     /// The jobs after which all jobs of these phases are over.

@@ -6,7 +6,7 @@ use super::builder::{Builder, Draft};
 use super::{Statement, Work, cost};
 use crate::catalog::LargeObject;
 use crate::event::Phase;
-use crate::model::{Rows, SqlText, VerifyLevel, quote_ident, quote_literal};
+use crate::model::{Rows, SqlText, quote_ident, quote_literal};
 use crate::toc::RestoreOptions;
 
 /// Large objects of one transaction; each holds a lock.
@@ -44,7 +44,7 @@ impl Builder<'_> {
                     },
                 )
             });
-            if self.inputs.options.verify != VerifyLevel::None {
+            if self.verifies_against_source() {
                 let oids = objects.iter().map(|object| object.oid).collect();
                 self.add(Draft {
                     after: vec![copied],

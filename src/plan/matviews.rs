@@ -12,7 +12,7 @@ use crate::catalog::Matview;
 use crate::event::Phase;
 use crate::model::LockMode;
 use crate::model::{
-    Bytes, CopyFormat, DumpId, JobId, Oid, QualifiedName, SqlText, VerifyLevel, quote_ident,
+    Bytes, CopyFormat, DumpId, JobId, Oid, QualifiedName, SqlText, quote_ident,
 };
 use crate::toc::Entry;
 
@@ -274,7 +274,7 @@ impl<'a> Builder<'a> {
     /// What a refreshed view holds must be what the source's view holds or, as that may be out of date, the result of its query
     /// in the snapshot. That is held until then: a query that the source needs not run again is worth more.
     fn plan_matview_comparison(&mut self, matview: &Matview) {
-        if self.inputs.options.verify == VerifyLevel::None {
+        if !self.verifies_against_source() {
             return;
         }
         if self

@@ -19,7 +19,8 @@
 //! | `tables` | what is copied whole, bundled or in chunks; the COPY statements |
 //! | `builder` | numbers jobs and remembers which table and entry they serve |
 //! | `schema` | pre-data, and the statements around an entry |
-//! | `data` | copy, freeze, count and verify jobs |
+//! | `data` | copy, freeze and count jobs |
+//! | `comparisons` | what is read back when, and in which form |
 //! | `indexes` | indexes and the constraints that stand on one |
 //! | `statistics` | whose statistics the planner gets: the source's, or those of an ANALYZE |
 //! | `large_objects` | batches of them, with owners, grants and comments |
@@ -39,6 +40,7 @@ mod archived_database;
 mod around;
 mod builder;
 mod checks;
+mod comparisons;
 mod cost;
 mod data;
 mod database;
@@ -77,7 +79,7 @@ pub use forecast::Forecast;
 pub use matviews::HAS_WRITTEN;
 pub use prediction::{Ground, Pace, Prediction};
 pub use rows_only::Existing;
-pub use tables::{Comparison, CopyUnit, Range, Shield};
+pub use tables::{Comparison, CopyUnit, Range, Shield, Stripes};
 
 /// What the operator asked for, as far as the plan depends on it.
 #[derive(Debug, Clone)]

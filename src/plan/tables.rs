@@ -11,6 +11,10 @@ use crate::model::{
     Bytes, CopyFormat, DumpId, QualifiedName, RowLayout, Rows, SqlText, quote_ident, quote_literal,
 };
 
+/// Bytes of a stripe: a reader has gone once around all chunks before any of them runs out of rows, and neighbours stay neighbours on
+/// most pages.
+const STRIPE: u64 = 256 << 10;
+
 /// A table whose rows are copied.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CopyUnit {
@@ -91,6 +95,19 @@ pub enum Range {
         /// The value after the largest.
         to: Option<i64>,
     },
+    /// Rows of a file, which is read from its beginning to its end: in stripes, of which each chunk has its share in turn.
+    Stripes(Stripes),
+}
+
+/// Which rows of a file are a chunk's: the file alone says so, wherever and whenever it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stripes {
+    /// Bytes of a stripe, as COPY has them in its text format; it ends with the row that reaches so many.
+    pub bytes: u64,
+    /// How many chunks there are.
+    pub of: u32,
+    /// Which of them this is, from 0: it has the stripes whose number leaves this when divided by `of`.
+    pub turn: u32,
 }
 
 /// What is read on both sides and compared.
@@ -329,6 +346,8 @@ impl Range {
                 conditions.extend(from.map(|from| format!("{column} >= {from}")));
                 conditions.extend(to.map(|to| format!("{column} < {to}")));
             }
+            // No server is asked for them.
+            Self::Stripes(_) => {}
         }
         conditions.join(" and ")
     }
@@ -341,6 +360,19 @@ impl Range {
             to: (index + 1 < count).then(|| edge(index + 1)),
         };
         (0..count).map(range).collect()
+    }
+
+    /// Deals the rows of a file out to `count` chunks.
+    pub(super) fn of_stripes(count: u64) -> Vec<Self> {
+        let of = u32::try_from(count).unwrap_or(u32::MAX);
+        let range = |turn: u32| {
+            Self::Stripes(Stripes {
+                bytes: STRIPE,
+                of,
+                turn,
+            })
+        };
+        (0..of).map(range).collect()
     }
 
     /// Cuts a range of keys into `count` parts of equal width.
@@ -470,5 +502,11 @@ mod tests {
             }
         );
         assert_eq!(keys[1].condition(), "\"id\" >= 0");
+        let stripes = Range::of_stripes(3).into_iter();
+        let turns = stripes.map(|range| match range {
+            Range::Stripes(stripes) => (stripes.turn, stripes.of, stripes.bytes),
+            _ => panic!("a file has no other parts"),
+        });
+        assert!(turns.eq((0..3).map(|turn| (turn, 3, STRIPE))));
     }
 }

@@ -13,6 +13,7 @@ pub fn lines(event: &Event, state: &State, verbosity: Verbosity, style: Style) -
     let mut lines = trouble(&event.what, state, style);
     if verbosity >= Verbosity::Normal {
         lines.extend(course(&event.what, state, style));
+        lines.extend(setback(&event.what, state));
         lines.extend(measured(&event.what, state, style));
         lines.extend(state.pace_change.map(|change| pace(&change, state, style)));
     }
@@ -92,20 +93,6 @@ fn course(what: &What, state: &State, style: Style) -> Vec<String> {
             vec!["nothing was written to the source since the snapshot: no transaction has begun there".to_owned()]
         }
         What::Resumed { standing } => vec![resumed(standing)],
-        What::JobRetried {
-            job,
-            attempt,
-            because,
-            wait_ms,
-        } => vec![words::one_line(&format!(
-            "{}: {because}; attempt {} in {}",
-            state.label(*job),
-            attempt + 1,
-            words::duration(*wait_ms)
-        ))],
-        What::JobWaits {
-            job, side, what, ..
-        } => vec![stands_still((*job, *side), what, state)],
         What::Draining {
             signal,
             jobs,
@@ -116,12 +103,41 @@ fn course(what: &What, state: &State, style: Style) -> Vec<String> {
     }
 }
 
+/// What goes on in another way than it was meant to.
+fn setback(what: &What, state: &State) -> Option<String> {
+    Some(words::one_line(&match what {
+        What::JobRetried {
+            job,
+            attempt,
+            because,
+            wait_ms,
+        } => format!(
+            "{}: {because}; attempt {} in {}",
+            state.label(*job),
+            attempt + 1,
+            words::duration(*wait_ms)
+        ),
+        What::StoreRetried {
+            store,
+            because,
+            requests,
+        } => format!(
+            "{store} did not answer {} as it should, and is asked again ({because})",
+            words::count(*requests, "request", "requests")
+        ),
+        What::JobWaits {
+            job, side, what, ..
+        } => stands_still((*job, *side), what, state),
+        _ => return None,
+    }))
+}
+
 /// `validate foreign key statuses_account (target): the server is at it for 40 s, …; about 35 %, by the rehearsal: do not cancel`.
 fn stands_still((job, side): (JobId, Side), what: &str, state: &State) -> String {
     let running = state.running().find(|running| running.plan.id == job);
     let guess = running.and_then(|running| state.guess(running));
     let guess = guess.map_or_else(String::new, |guess| format!("; {}", guess.words()));
-    words::one_line(&format!("{} ({side}): {what}{guess}", state.label(job)))
+    format!("{} ({side}): {what}{guess}", state.label(job))
 }
 
 /// What a sync has changed, a line for each table: `public.orders: 12 rows inserted, 3 updated, 1 deleted`.

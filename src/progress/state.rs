@@ -181,6 +181,7 @@ impl State {
             | What::Checked { .. }
             | What::SourceMovedOn { .. }
             | What::SourceUnchanged
+            | What::StoreRetried { .. }
             | What::Note { .. } => {}
         }
     }

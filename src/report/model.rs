@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::expected::ExpectedReport;
 use super::job::{JobReport, Outcome};
 use super::phases::PhaseReport;
-use super::sessions::{Past, ResumedReport, RetryReport, SessionReport};
+use super::sessions::{Past, ResumedReport, RetryReport, SessionReport, StoreRetries};
 use super::synced;
 use super::turned::TurnReport;
 use crate::event::{Event, JobFailure, PlannedJob, Standing, StandingState, What};
@@ -234,6 +234,7 @@ pub struct ReportBuilder {
     report: Report,
     places: HashMap<JobId, usize>,
     past: Past,
+    store_retries: StoreRetries,
 }
 
 impl ReportBuilder {
@@ -299,6 +300,7 @@ impl ReportBuilder {
             }
             What::SourceUnchanged => report.source_unchanged_at = Some(event.at),
             What::Note { text } => report.notes.push(text.clone()),
+            What::StoreRetried { .. } => self.store_retries.meet(&event.what),
             What::RunFinished {
                 status,
                 sentence,
@@ -324,6 +326,7 @@ impl ReportBuilder {
     pub fn build(mut self) -> Report {
         self.report.format = FORMAT;
         self.report.phases = PhaseReport::of(&self.report.jobs);
+        self.report.notes.extend(self.store_retries.notes());
         if let Some(mut expected) = self.report.expected.take() {
             expected.settle(&self.report);
             self.report.expected = Some(expected);
@@ -343,6 +346,7 @@ impl ReportBuilder {
             ..Report::default()
         };
         self.places.clear();
+        self.store_retries = StoreRetries::default();
     }
 
     fn resumed(&mut self, standing: &[Standing]) {

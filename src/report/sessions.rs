@@ -3,14 +3,14 @@
 //! Pure, as the model is. A session begins with a `run_started`. One that was killed never says how it ended: it lasted up
 //! to its last event, and not up to the first of the next one, which tells of a step before it says that it has started.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Report};
 use crate::event::{Event, JobFailure, Standing, StandingState, What};
-use crate::model::{ExitStatus, JobId};
+use crate::model::{ExitStatus, JobId, Rows};
 
 /// One session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,37 @@ pub struct RetryReport {
     pub because: String,
     /// When.
     pub at: DateTime<Utc>,
+}
+
+/// Requests to object stores that were sent again in a session: by store how many, and why the last was.
+#[derive(Debug, Clone, Default)]
+pub(super) struct StoreRetries(BTreeMap<String, (u64, String)>);
+
+impl StoreRetries {
+    /// Takes some in.
+    pub fn meet(&mut self, what: &What) {
+        if let What::StoreRetried {
+            store,
+            because,
+            requests,
+        } = what
+        {
+            let (count, last) = self.0.entry(store.clone()).or_default();
+            *count += requests;
+            last.clone_from(because);
+        }
+    }
+
+    /// A sentence for each store, however often it was told.
+    pub fn notes(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|(store, (count, because))| {
+            let (count, word) = match count {
+                1 => ("a".to_owned(), "request"),
+                more => (Rows(*more).to_string(), "requests"),
+            };
+            format!("{store} did not answer {count} {word} as it should, and was asked again (the last: {because})")
+        })
+    }
 }
 
 impl SessionReport {

@@ -3,6 +3,7 @@
 //! | file | |
 //! |---|---|
 //! | `scene` | a small database, dumps of it, and restores |
+//! | `chunks` | large tables that several connections load from one file |
 //! | `into` | rows alone, objects dropped first, databases created, and what a restore proves besides |
 //! | `damage` | bits, cuts, files that are missing or another's: in our archives and in those of `pg_dump` |
 //! | `packed` | compressions that the tools at hand do not know |
@@ -13,6 +14,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chunks;
 mod damage;
 mod into;
 mod killed;

@@ -404,6 +404,11 @@ pub fn stopped() -> Run {
         wait_ms: 2000,
     });
     run.wait(2000).start(3).wait(500);
+    run.push(What::StoreRetried {
+        store: "s3://backups".to_owned(),
+        because: "PUT /backups/shop/3541.dat.gz: 503 Service Unavailable".to_owned(),
+        requests: 12,
+    });
     let lock = "waits for a lock on public.accounts that pid 4711 (psql, role bob) holds";
     run.stands_still(3, lock, AtWork::Unknown);
     run.push(What::Draining {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::store::{Store, address, assert_no_secret};
 use crate::support::binary::{Finished, Pgconvoy, Running};
-use crate::support::moving::RUN_DIR;
+use crate::support::moving::{RUN_DIR, report};
 use crate::support::server::Server;
 use crate::whole::{assert_no_copy, dump, mixed};
 
@@ -136,4 +136,35 @@ fn an_upload_that_breaks_off_is_gone_on_with() {
     assert!(anew.stderr.contains("the dump begins anew"), "{anew}");
     assert_whole(&store, "anew");
     assert_holds(&store, "anew", &source);
+}
+
+/// Which requests were sent again is said once, and counted.
+#[test]
+fn a_store_that_is_busy_is_asked_again_and_that_is_said() {
+    let Some(source) = mixed() else { return };
+    let store = Store::start();
+    store.is_busy_for(4);
+    let run = dump(&source, "busy", &["-Z", "none", "-j2"]);
+    let run = run.env("PGCONVOY_FAULT", "hasty-store");
+    let run = Store::tell(run, store.port()).run();
+    assert_no_secret(&run);
+    assert_eq!(run.status, 0, "{run}");
+    for words in [
+        "s3://backups did not answer 1 request as it should, and is asked again",
+        "503",
+    ] {
+        assert!(run.stderr.contains(words), "{words}: {run}");
+    }
+    let events = fs::read_to_string(run.path(RUN_DIR).join("events.jsonl")).expect("kept");
+    let told = events.lines().filter(|line| line.contains("store_retried"));
+    let counts = told.map(|line| {
+        let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        event["requests"].as_u64().expect("a number")
+    });
+    let counts: Vec<u64> = counts.collect();
+    assert_eq!(counts.iter().sum::<u64>(), 4, "{counts:?}: {run}");
+    assert!(counts.len() <= 2, "{counts:?}");
+    let notes = report(&run)["notes"].to_string();
+    assert!(notes.contains("did not answer 4 requests"), "{notes}");
+    assert_whole(&store, "busy");
 }

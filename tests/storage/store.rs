@@ -2,13 +2,17 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
+use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
+use s3s::{S3Result, s3_error};
 use s3s_fs::FileSystem;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
@@ -32,6 +36,53 @@ pub struct Store {
 struct Road {
     away: AtomicBool,
     cut: Notify,
+    /// So many requests are yet to be refused.
+    refusals: AtomicUsize,
+    /// Requests about large objects so far, now, and at most at the same time.
+    objects: [AtomicUsize; 3],
+}
+
+/// Everybody who has the key pair is let in, unless the store is busy.
+struct Gate(Arc<Road>);
+
+impl Gate {
+    async fn admit(&self, key: Option<String>, signed: bool) -> S3Result<()> {
+        if !signed {
+            return Err(s3_error!(AccessDenied));
+        }
+        let one_less = |left: usize| left.checked_sub(1);
+        let refusals = &self.0.refusals;
+        let refused = refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+        if refused.is_ok() {
+            return Err(s3_error!(SlowDown, "not so fast"));
+        }
+        if key.is_some_and(|key| key.contains("blob_")) {
+            let [all, now, most] = &self.0.objects;
+            all.fetch_add(1, Ordering::SeqCst);
+            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            now.fetch_sub(1, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+}
+
+impl S3Access for Gate {
+    // As the attribute of the trait has it.
+    fn check<'gate, 'asked, 'within, 'verdict>(
+        &'gate self,
+        asked: &'asked mut S3AccessContext<'within>,
+    ) -> Pin<Box<dyn Future<Output = S3Result<()>> + Send + 'verdict>>
+    where
+        'gate: 'verdict,
+        'asked: 'verdict,
+        'within: 'verdict,
+        Self: 'verdict,
+    {
+        let object = asked.s3_path().as_object();
+        let key = object.map(|(_, key)| key.to_owned());
+        Box::pin(self.admit(key, asked.credentials().is_some()))
+    }
 }
 
 impl Store {
@@ -67,6 +118,20 @@ impl Store {
     pub fn go_away(&self) {
         self.road.away.store(true, Ordering::SeqCst);
         self.road.cut.notify_waiters();
+    }
+
+    /// Refuses so many requests, as a store does that has too much to do.
+    pub fn is_busy_for(&self, requests: usize) {
+        self.road.refusals.store(requests, Ordering::SeqCst);
+    }
+
+    /// Requests about large objects since this was asked the last time, and how many of them there were at the same time.
+    pub fn requests_for_objects(&self) -> (usize, usize) {
+        let [all, _, most] = &self.road.objects;
+        (
+            all.swap(0, Ordering::SeqCst),
+            most.swap(0, Ordering::SeqCst),
+        )
     }
 
     /// Takes connections again.
@@ -119,6 +184,7 @@ async fn serve(listener: TcpListener, files: FileSystem, road: Arc<Road>) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
     let mut service = S3ServiceBuilder::new(files);
     service.set_auth(SimpleAuth::from_single(KEY, SECRET));
+    service.set_access(Gate(Arc::clone(&road)));
     let service = service.build().into_shared();
     loop {
         let Ok((socket, _)) = listener.accept().await else {

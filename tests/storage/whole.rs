@@ -241,3 +241,36 @@ fn cut_connections_are_taken_up(store: &Store) {
     let run = run.finish();
     assert_eq!(run.status, 0, "{run}");
 }
+
+/// A large object is a file of its own, and most of the time is spent waiting for a store: with one worker, too, several are written
+/// and read at the same time, and each costs two requests.
+#[test]
+fn large_objects_are_written_and_read_several_at_once() {
+    const OBJECTS: usize = 60;
+    let Some(source) = Server::start(18) else {
+        return;
+    };
+    source.database("mixed");
+    let objects =
+        "select lo_from_bytea(0, convert_to(repeat('x', i), 'UTF8')) from generate_series(0, $N) i";
+    source.psql("mixed", &objects.replace("$N", &(OBJECTS - 1).to_string()));
+    let store = Store::start();
+    // An empty object that is not compressed cannot be read: it is looked at.
+    for compression in ["none", "gzip"] {
+        let run = dump(&source, compression, &["-Z", compression, "-j1"]);
+        let run = Store::tell(run, store.port()).run();
+        assert_eq!(run.status, 0, "{run}");
+        let (requests, at_once) = store.requests_for_objects();
+        assert_eq!(requests, 2 * OBJECTS, "{run}");
+        assert!(at_once >= 4, "{at_once} at the same time: {run}");
+    }
+    let intact = verify(&store, "gzip");
+    assert_eq!(intact.status, 0, "{intact}");
+    store.requests_for_objects();
+    let to = source.database("copy");
+    let run = restore(&store, "gzip", &to);
+    assert_proven(&run);
+    let (requests, at_once) = store.requests_for_objects();
+    assert_eq!(requests, OBJECTS, "{run}");
+    assert!(at_once >= 4, "{at_once} at the same time: {run}");
+}

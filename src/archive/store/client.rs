@@ -16,6 +16,7 @@ use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, ObjectStore, R
 
 use super::StoreError;
 use super::name::{Address, Provider};
+use super::setbacks::Listening;
 use crate::fault;
 
 /// How long a connection may take.
@@ -62,6 +63,7 @@ fn s3(root: &str) -> object_store::Result<Arc<dyn Client>> {
     let mut builder = AmazonS3Builder::new()
         .with_config(AmazonS3ConfigKey::DisableBulkDelete, "true")
         .with_client_options(options())
+        .with_http_connector(listening(root))
         .with_retry(retries());
     for (name, value) in variables("AWS_") {
         if let Ok(key) = name.parse() {
@@ -74,6 +76,7 @@ fn s3(root: &str) -> object_store::Result<Arc<dyn Client>> {
 fn google(root: &str) -> object_store::Result<Arc<dyn Client>> {
     let mut builder = GoogleCloudStorageBuilder::new()
         .with_client_options(options())
+        .with_http_connector(listening(root))
         .with_retry(retries());
     for (name, value) in variables("GOOGLE_") {
         if let Ok(key) = name.parse() {
@@ -86,6 +89,7 @@ fn google(root: &str) -> object_store::Result<Arc<dyn Client>> {
 fn azure(root: &str) -> object_store::Result<Arc<dyn Client>> {
     let mut builder = MicrosoftAzureBuilder::new()
         .with_client_options(options())
+        .with_http_connector(listening(root))
         .with_retry(retries());
     for (name, value) in variables("AZURE_") {
         if let Ok(key) = name.parse() {
@@ -93,6 +97,12 @@ fn azure(root: &str) -> object_store::Result<Arc<dyn Client>> {
         }
     }
     Ok(Arc::new(builder.with_url(root).build()?))
+}
+
+fn listening(root: &str) -> Listening {
+    Listening {
+        store: root.to_owned(),
+    }
 }
 
 /// Variables with this beginning, as the library has their names.

@@ -17,8 +17,9 @@ use tokio::sync::{mpsc, watch};
 
 use super::StoreError;
 use super::client::Client;
-use super::objects::unless_stopped;
+use super::objects::{Head, unless_stopped};
 use super::runtime::wait;
+use super::setbacks;
 
 /// How many pieces may wait; each is what came at once, some ten kilobytes.
 const AHEAD: usize = 64;
@@ -33,6 +34,8 @@ pub(super) struct Wanted {
     pub root: String,
     pub object: ObjectPath,
     pub range: Range<u64>,
+    /// What it must be, if that is known.
+    pub head: Option<Head>,
 }
 
 /// A stream; whoever drops it is sent no more.
@@ -101,6 +104,9 @@ async fn fetch_all(
         };
         let answer = wanted.client.get_opts(&wanted.object, options).await;
         let answer = answer.map_err(failed)?;
+        if let Some(head) = &wanted.head {
+            head.compare(&answer.meta.clone().into())?;
+        }
         tag = tag.or_else(|| answer.meta.e_tag.clone());
         let mut stream = answer.into_stream();
         let broken = loop {
@@ -127,6 +133,7 @@ async fn fetch_all(
             if breaks > MOST_BREAKS {
                 return Err(broken);
             }
+            setbacks::note(&wanted.root, format!("GET {}: {broken}", wanted.object));
             tokio::time::sleep(PAUSE * breaks).await;
         }
     }

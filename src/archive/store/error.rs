@@ -180,12 +180,14 @@ fn said(text: &str, error: &object_store::Error) -> String {
         (Some(code), None) => Some(code.to_owned()),
         _ => None,
     };
-    let innermost = || {
-        let last = causes(error).last();
-        last.map_or_else(|| text.to_owned(), ToString::to_string)
-    };
-    let said = answered.unwrap_or_else(innermost);
+    let said = answered.unwrap_or_else(|| innermost(error));
     said.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The cause of all causes.
+pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
+    let last = causes(error).last();
+    last.map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// `, after 6 retries`, if there were any.
@@ -203,7 +205,7 @@ fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<&'a str> {
     rest.split_once(end).map(|(found, _)| found)
 }
 
-fn without_secrets(mut text: String) -> String {
+pub(super) fn without_secrets(mut text: String) -> String {
     for name in SECRETS {
         match std::env::var(name) {
             Ok(secret) if !secret.is_empty() => text = text.replace(&secret, "[hidden]"),

@@ -19,6 +19,7 @@
 //! | `download`, `upload` | one of them as a stream |
 //! | `begun` | uploads that nobody has completed yet, for whoever clears up |
 //! | `runtime` | where requests run, and how to wait for one |
+//! | `setbacks` | requests that are sent again, for whoever waits |
 //! | `error` | what stores say, in words |
 //!
 //! This is the one place that talks to object storage. It makes no buckets, and does not look after versions or life cycles.
@@ -30,6 +31,7 @@ mod error;
 mod name;
 mod objects;
 mod runtime;
+mod setbacks;
 mod upload;
 
 use std::collections::BTreeMap;
@@ -44,9 +46,10 @@ use crate::toc::Toc;
 
 pub use error::StoreError;
 pub use name::absolute;
+pub use setbacks::{tell_setbacks, tell_setbacks_left};
 
 pub(super) use begun::Begun;
-pub(super) use objects::Objects;
+pub(super) use objects::{Head, Objects};
 pub(super) use upload::Upload;
 
 /// How many files of a store are read at once: most of the time is spent waiting.

@@ -56,6 +56,23 @@ pub(in crate::archive) struct Head {
     pub tag: Option<String>,
 }
 
+impl Head {
+    /// An error if what is there is another one.
+    pub(super) fn compare(&self, there: &Self) -> Result<(), StoreError> {
+        if there.bytes != self.bytes {
+            return Err(StoreError::NotAsSent {
+                what: format!("{} bytes of {} are there", there.bytes, self.bytes),
+            });
+        }
+        match (&self.tag, &there.tag) {
+            (Some(sent), Some(found)) if sent != found => Err(StoreError::NotAsSent {
+                what: format!("its tag is {found} instead of {sent}"),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl From<ObjectMeta> for Head {
     fn from(meta: ObjectMeta) -> Self {
         Self {
@@ -200,11 +217,21 @@ impl Objects {
 
     /// Reads a part of one.
     pub(in crate::archive) fn read(&self, name: &str, range: Range<u64>) -> Download {
+        self.download(name, range, None)
+    }
+
+    /// Reads one that must be this.
+    pub(in crate::archive) fn read_all(&self, name: &str, head: Head) -> Download {
+        self.download(name, 0..head.bytes, Some(head))
+    }
+
+    fn download(&self, name: &str, range: Range<u64>, head: Option<Head>) -> Download {
         let wanted = Wanted {
             client: self.client(),
             root: self.0.root.clone(),
             object: self.object(name),
             range,
+            head,
         };
         Download::begin(wanted, &self.0.runtime, self.0.stop.subscribe())
     }

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 
 use super::StoreError;
 use super::begun::Begun;
-use super::objects::Objects;
+use super::objects::{Head, Objects};
 use super::runtime::wait;
 
 /// Every store takes parts of this size, and all but the last must have one.
@@ -73,16 +73,29 @@ impl Upload {
         }
     }
 
-    /// Sends the rest, and makes an object of all of it. Returns its tag, if the store has such.
+    /// Sends the rest, makes an object of all of it, and looks at it. Returns its tag, if the store has such.
     pub fn end(mut self) -> Result<Option<String>, StoreError> {
-        let tag = match self.parts {
+        let tag = self.send_rest()?;
+        self.check(tag)
+    }
+
+    /// The same, for whoever reads all of it again: that is a look as well. Nothing can be read of an empty one.
+    pub fn end_to_be_read(mut self) -> Result<Option<String>, StoreError> {
+        let tag = self.send_rest()?;
+        if self.bytes == 0 {
+            return self.check(tag);
+        }
+        Ok(tag)
+    }
+
+    fn send_rest(&mut self) -> Result<Option<String>, StoreError> {
+        match self.parts {
             None => {
                 let content = Bytes::from(std::mem::take(&mut self.buffer));
-                self.objects.put(&self.name, content)?
+                self.objects.put(&self.name, content)
             }
-            Some(_) => self.complete()?,
-        };
-        self.check(tag)
+            Some(_) => self.complete(),
+        }
     }
 
     fn complete(&mut self) -> Result<Option<String>, StoreError> {
@@ -104,17 +117,10 @@ impl Upload {
     /// What is there is as long as what was sent, and what the store has said it is.
     fn check(&self, tag: Option<String>) -> Result<Option<String>, StoreError> {
         let there = self.objects.head(&self.name)?.ok_or(StoreError::Missing)?;
-        if there.bytes != self.bytes {
-            return Err(StoreError::NotAsSent {
-                what: format!("{} bytes of {} are there", there.bytes, self.bytes),
-            });
-        }
-        match (&tag, &there.tag) {
-            (Some(sent), Some(found)) if sent != found => Err(StoreError::NotAsSent {
-                what: format!("its tag is {found} instead of {sent}"),
-            }),
-            _ => Ok(tag),
-        }
+        let bytes = self.bytes;
+        let sent = Head { bytes, tag };
+        sent.compare(&there)?;
+        Ok(sent.tag)
     }
 
     fn send_part(&mut self) -> io::Result<()> {

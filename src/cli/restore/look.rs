@@ -46,6 +46,8 @@ pub(super) struct Wanted {
     pub jobs: u32,
     /// Memory for index builds, if the operator said so.
     pub memory: Option<Bytes>,
+    /// Which tables are loaded by several connections, if the operator said so.
+    pub chunk_size: Option<Bytes>,
     /// What to prove.
     pub verify: VerifyLevel,
     /// Which part of the archive.
@@ -146,7 +148,7 @@ pub(super) fn request(run: &str, (opened, target): (&Opened, &Server), wanted: &
         jobs: wanted.jobs,
         verify: wanted.verify,
         memory: wanted.memory,
-        chunk_size: None,
+        chunk_size: wanted.chunk_size,
         keep_snapshot_s: None,
         salvage: false,
         follow: None,
@@ -332,14 +334,15 @@ impl Looked {
         findings
     }
 
-    /// The plan. What is in the target is compared with the archive when everything is there, and not job by job.
+    /// The plan. The target's tables are read back as soon as their rows are there; what was read is compared with the archive when
+    /// everything is.
     pub fn plan(&self) -> Result<Plan, Failure> {
         let options = PlanOptions {
             jobs: self.wanted.jobs,
-            verify: VerifyLevel::None,
+            verify: self.wanted.verify,
             restore: self.wanted.restore,
             exclude_data: self.archived.without_rows.clone(),
-            chunk_size: None,
+            chunk_size: self.wanted.chunk_size,
             memory: self
                 .wanted
                 .memory

@@ -109,6 +109,10 @@ pub struct RestoreArgs {
     #[arg(short = 'j', long, value_name = "N", help_heading = "Speed", value_parser = SpeedArgs::parse_jobs)]
     pub jobs: Option<u32>,
 
+    /// Tables larger than this are loaded by several connections at once, for example 512MB [default: by the sizes of all]
+    #[arg(long, value_name = "SIZE", help_heading = "Speed", value_parser = size::parse)]
+    pub chunk_size: Option<Bytes>,
+
     /// Memory on the target for all index builds together [default: half of its `shared_buffers`, at least 512MB]
     #[arg(long, value_name = "SIZE", help_heading = "Speed", value_parser = size::parse)]
     pub memory: Option<Bytes>,
@@ -172,6 +176,7 @@ impl RestoreArgs {
             restore: self.leave_out.restore_options(false),
             jobs: self.jobs.unwrap_or_else(SpeedArgs::cores),
             memory: self.memory,
+            chunk_size: self.chunk_size,
             verify: self.verify.level(),
             selection: self.part.selection()?,
         })

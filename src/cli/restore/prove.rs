@@ -124,6 +124,7 @@ async fn compare(
         facts: &facts,
         version: server.facts.version,
         readers: usize::try_from(proof.wanted.jobs).unwrap_or(1),
+        answered: proof.loading.read_back(),
     };
     let subjects = compared.subjects();
     outcome.extend(Box::pin(archived::compare(&compared, subjects, emit)).await);

@@ -99,6 +99,7 @@ fn wanted(asked: &Resume) -> Result<Wanted, Failure> {
         restore: request.restore,
         jobs: request.jobs,
         memory: request.memory,
+        chunk_size: request.chunk_size,
         verify: request.verify,
         selection: archive
             .map(|archive| archive.selection.clone())

@@ -1,5 +1,6 @@
 //! `pgconvoy verify --archive --source|--target`: what a server holds against an archive's manifest.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::VerifyArgs;
@@ -122,6 +123,7 @@ impl Comparing<'_> {
             facts: &facts,
             version: server.facts.version,
             readers: usize::try_from(self.jobs).unwrap_or(1),
+            answered: HashMap::new(),
         };
         let subjects = archived.subjects();
         emit.emit(What::Planned {

@@ -227,7 +227,8 @@ impl Context {
         )
     }
 
-    /// A table's file is finished: notes it, and has it judged. What was read again of the file, and what the source counted.
+    /// A table's file is finished: has it judged, and notes it if nothing speaks against it. A session that goes on takes what is noted
+    /// for read again, and may not read it once more. The evidence: what was read again of the file, and what the source counted.
     pub fn finish_table(
         &self,
         unit: usize,
@@ -235,13 +236,15 @@ impl Context {
         evidence: (Option<Content>, Option<Rows>),
         took: Duration,
     ) -> Result<(), ArchiveError> {
-        self.tell_verdict(unit, &facts, evidence, took);
+        let is_well = self.tell_verdict(unit, &facts, evidence, took);
         let mut state = self.state();
-        state.journal.note(&Line::Table {
-            facts: facts.clone(),
-            counted: evidence.1.map(|rows| rows.0),
-            tags: self.tags_of([facts.file.as_str()]),
-        })?;
+        if is_well {
+            state.journal.note(&Line::Table {
+                facts: facts.clone(),
+                counted: evidence.1.map(|rows| rows.0),
+                tags: self.tags_of([facts.file.as_str()]),
+            })?;
+        }
         state.tables.insert(unit, facts);
         Ok(())
     }
@@ -257,13 +260,14 @@ impl Context {
         tagged.collect()
     }
 
+    /// Whether nothing speaks against it.
     pub fn tell_verdict(
         &self,
         unit: usize,
         facts: &TableFacts,
         (again, counted): (Option<Content>, Option<Rows>),
         took: Duration,
-    ) {
+    ) -> bool {
         let hashed = self.verify == VerifyLevel::Content;
         let again = match (self.verify, again) {
             (VerifyLevel::Content, again) => again.map(|content| content.digest),
@@ -288,7 +292,9 @@ impl Context {
             verdict,
             forms: Vec::new(),
         }));
-        if verdict == Verdict::NotVerified && self.verify != VerifyLevel::None {
+        let is_unknown = verdict == Verdict::NotVerified && self.verify != VerifyLevel::None;
+        let is_well = differences.is_empty() && !is_unknown;
+        if is_unknown {
             self.doubt(What::Unverified(Unverified {
                 class: "table data".into(),
                 object: facts.table.to_string(),
@@ -298,6 +304,7 @@ impl Context {
         for difference in differences {
             self.doubt(What::Difference(difference));
         }
+        is_well
     }
 
     /// Something that keeps the archive from being called whole.
@@ -341,12 +348,12 @@ fn is_of(unit: &DumpUnit, facts: &TableFacts) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::FileFacts;
-    use crate::model::{CopyFormat, DumpId, QualifiedName};
+    use crate::archive::{Algorithm, FileFacts, Header};
+    use crate::model::{CopyFormat, DumpId, MultisetDigest, QualifiedName};
     use crate::plan::{CopyUnit, Shield};
 
-    #[test]
-    fn what_was_finished_under_a_number_is_the_same_table_with_the_same_columns() {
+    /// A table, and what is known of its file.
+    fn unit() -> (DumpUnit, TableFacts) {
         let columns = ["id", "note"].map(str::to_owned).to_vec();
         let table = QualifiedName::new("s", "t");
         let unit = DumpUnit {
@@ -382,6 +389,85 @@ mod tests {
             on_disk: FileFacts::default(),
             content: Content::default(),
         };
+        (unit, facts)
+    }
+
+    struct Deaf;
+
+    impl Emit for Deaf {
+        fn emit(&self, _: What) {}
+    }
+
+    fn context(archive: &Unfinished) -> Context {
+        let (journal, _) = Journal::open(archive).expect("nobody else has it");
+        let plan = DumpPlan {
+            client_encoding: "UTF8".to_owned(),
+            units: vec![unit().0],
+            lists: Vec::new(),
+            unlisted: Vec::new(),
+            jobs: Vec::new(),
+        };
+        Context {
+            plan: Arc::new(plan),
+            source: Pool::of_nothing(),
+            archive: archive.clone(),
+            codec: Codec::from(Algorithm::Gzip),
+            verify: VerifyLevel::Content,
+            emit: Arc::new(Deaf),
+            max_retries: 0,
+            workers: 1,
+            assemblies: HashMap::new(),
+            state: Mutex::new(State {
+                waiting: VecDeque::new(),
+                left: 0,
+                is_draining: false,
+                running: HashMap::new(),
+                journal,
+                tables: BTreeMap::new(),
+                large_objects: BTreeMap::new(),
+                has_doubts: false,
+            }),
+        }
+    }
+
+    /// A session that goes on may not read what is noted again: a store has it by the same tag.
+    #[test]
+    fn what_did_not_read_as_it_was_written_is_not_noted_as_finished() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let archive = Unfinished::of(&dir.path().join("archive"), dir.path()).expect("a path");
+        let header = Header {
+            run: "a run".to_owned(),
+            holder: serde_json::Value::Null,
+        };
+        let (_, facts) = unit();
+        let other = MultisetDigest {
+            sum: 1,
+            ..MultisetDigest::default()
+        };
+        let other = Content::new(other, 0);
+        let (well, count) = (Some(facts.content), Some(Rows(0)));
+        for (evidence, is_noted) in [
+            ((well, count), true),
+            ((Some(other), count), false),
+            ((None, count), false),
+            ((well, Some(Rows(1))), false),
+            ((well, None), false),
+        ] {
+            let context = context(&archive);
+            context.state().journal.begin(&header).expect("written");
+            let finished = context.finish_table(0, facts.clone(), evidence, Duration::ZERO);
+            finished.expect("written");
+            assert_eq!(context.dumped().has_doubts, !is_noted, "{evidence:?}");
+            drop(context);
+            let (_, noted) = Journal::open(&archive).expect("there");
+            let lines = noted.expect("it has a header").lines.len();
+            assert_eq!(lines, usize::from(is_noted), "{evidence:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_finished_under_a_number_is_the_same_table_with_the_same_columns() {
+        let (unit, facts) = unit();
         assert!(is_of(&unit, &facts));
         let others = [
             TableFacts {

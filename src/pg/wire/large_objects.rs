@@ -39,7 +39,8 @@ pub struct ObjectRows<S> {
     at: At,
     /// What is too short to be understood yet.
     pending: Vec<u8>,
-    current: Option<Oid>,
+    /// The object that is coming, and which part of it comes next.
+    current: Option<(Oid, u32)>,
 }
 
 impl<S: ObjectSink> ObjectRows<S> {
@@ -53,8 +54,12 @@ impl<S: ObjectSink> ObjectRows<S> {
         }
     }
 
-    /// The stream has ended.
+    /// The stream has ended; an error if that is not how it ends.
     pub fn finish(mut self) -> io::Result<S> {
+        if !matches!(self.at, At::End) {
+            let what = "large objects ended in the middle";
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
+        }
         self.sink.end()?;
         Ok(self.sink)
     }
@@ -73,11 +78,11 @@ impl<S: ObjectSink> ObjectRows<S> {
         let length = usize::try_from(int(18)).unwrap_or(usize::MAX);
         if part == 0 {
             self.sink.begin(oid)?;
-            self.current = Some(oid);
-        } else if self.current != Some(oid) {
+        } else if self.current != Some((oid, part)) {
             let what = format!("the parts of large object {oid} are not in order");
             return Err(io::Error::other(what));
         }
+        self.current = Some((oid, part.saturating_add(1)));
         self.at = after(length);
         Ok(())
     }
@@ -192,8 +197,19 @@ mod tests {
             ];
             assert_eq!(heard, expected, "cut at {cut}");
         }
-        let mut rows = ObjectRows::new(Heard::default());
-        let odd = [&stream[..HEADER], &row(7, 1, b"x")].concat();
-        assert!(rows.write_all(&odd).is_err());
+        // The first part, or one in between, is missing.
+        for odd in [
+            vec![row(7, 1, b"x")],
+            vec![row(7, 0, b"x"), row(7, 2, b"x")],
+        ] {
+            let odd = [&stream[..HEADER], &odd.concat()].concat();
+            let mut rows = ObjectRows::new(Heard::default());
+            assert!(rows.write_all(&odd).is_err());
+        }
+        for cut in 0..stream.len() - 1 {
+            let mut rows = ObjectRows::new(Heard::default());
+            rows.write_all(&stream[..cut]).expect("taken");
+            assert!(rows.finish().is_err(), "cut at {cut}");
+        }
     }
 }

@@ -1,0 +1,186 @@
+//! What is read on the target, and compared: when, in which form, and what of it has to be read on the source once more.
+
+use std::collections::BTreeMap;
+
+use super::builder::{Builder, Draft};
+use super::{Comparison, Work, cost};
+use crate::event::Phase;
+use crate::model::LockMode;
+use crate::model::{Bytes, CopyFormat, JobId, QualifiedName, VerifyLevel, quote_ident};
+
+impl Builder<'_> {
+    /// One comparison for every table that was loaded; the comparisons of a bundle make one job.
+    pub fn plan_comparisons(&mut self) {
+        if self.inputs.options.verify == VerifyLevel::None {
+            return;
+        }
+        let mut by_target: BTreeMap<QualifiedName, Vec<usize>> = BTreeMap::new();
+        for (index, unit) in self.units.iter().enumerate() {
+            by_target.entry(unit.into.clone()).or_default().push(index);
+        }
+        let mut by_job: BTreeMap<Vec<JobId>, Vec<usize>> = BTreeMap::new();
+        for (table, copied) in by_target {
+            let comparison = self.comparison(table, copied);
+            self.tell_rounded(&comparison);
+            let mut after: Vec<JobId> = Vec::new();
+            for &unit in &comparison.copied {
+                after.extend(&self.tables[&self.units[unit].table].copied);
+            }
+            let index = self.comparisons.len();
+            if comparison.reads_source {
+                let label = format!("read {} on the source again", comparison.table.shown());
+                after.push(self.add(Draft {
+                    cost: cost::verify(comparison.bytes),
+                    bytes: comparison.bytes,
+                    needs: comparison.entries.clone(),
+                    ..Draft::new(Phase::Verify, label, Work::ReadSource { comparison: index })
+                }));
+            }
+            self.comparisons.push(comparison);
+            by_job.entry(after).or_default().push(index);
+        }
+        for (after, comparisons) in by_job {
+            self.plan_compare(after, comparisons);
+        }
+    }
+
+    /// What is compared less strictly than by its bytes.
+    fn tell_rounded(&mut self, comparison: &Comparison) {
+        let tables = comparison
+            .copied
+            .iter()
+            .map(|&unit| &self.units[unit].table);
+        let Some(table) = tables.clone().find_map(|name| self.facts_by_name.get(name)) else {
+            return;
+        };
+        let rounded =
+            |column: &&crate::catalog::Column| self.formats.is_rounded(column, &comparison.format);
+        let columns: Vec<String> = table
+            .columns
+            .iter()
+            .filter(rounded)
+            .map(|column| quote_ident(&column.name))
+            .collect();
+        if !columns.is_empty() {
+            self.notes.push(format!(
+                "{}: floats inside of {} are compared in 15 digits (6 of a real), because the two versions print them differently",
+                comparison.table.shown(),
+                columns.join(", ")
+            ));
+        }
+    }
+
+    pub fn plan_compare(&mut self, after: Vec<JobId>, comparisons: Vec<usize>) {
+        let bytes: Bytes = comparisons
+            .iter()
+            .map(|&index| self.comparisons[index].bytes)
+            .sum();
+        let tables: Vec<QualifiedName> = comparisons
+            .iter()
+            .map(|&index| self.comparisons[index].table.clone())
+            .collect();
+        let label = match tables.len() {
+            1 => format!("verify {}", tables[0].shown()),
+            count => format!(
+                "verify {} and {} more small tables",
+                tables[0].shown(),
+                count - 1
+            ),
+        };
+        let job = self.add(Draft {
+            after,
+            cost: cost::verify(bytes) + cost::statements(comparisons.len()),
+            locks: tables
+                .iter()
+                .map(|table| (table.clone(), LockMode::AccessShare))
+                .collect(),
+            bytes,
+            ..Draft::new(
+                Phase::Verify,
+                label,
+                Work::Compare {
+                    comparisons: comparisons.clone(),
+                },
+            )
+        });
+        for index in comparisons {
+            for unit in self.comparisons[index].copied.clone() {
+                let name = self.units[unit].table.clone();
+                self.tables.entry(name).or_default().compared.push(job);
+            }
+            let table = self.comparisons[index].table.clone();
+            self.tables.entry(table).or_default().compared.push(job);
+        }
+    }
+
+    fn comparison(&self, table: QualifiedName, copied: Vec<usize>) -> Comparison {
+        let unit = &self.units[copied[0]];
+        let facts = self.facts_by_name.get(&unit.table);
+        let columns = facts
+            .map(|facts| facts.columns.as_slice())
+            .unwrap_or_default();
+        let content = self.inputs.options.verify == VerifyLevel::Content;
+        // What stands in the place of an unreadable value is on one side only: then what was copied is what is compared.
+        let is_damaged = copied.iter().any(|&unit| self.units[unit].around.is_some());
+        let reads_source = content
+            && self.verifies_against_source()
+            && !is_damaged
+            && columns.iter().any(|column| {
+                column.generated || self.formats.comparable(column, &unit.format).is_some()
+            });
+        let expressions: Vec<String> = if reads_source {
+            let expression = |column| {
+                self.formats
+                    .comparable(column, &unit.format)
+                    .unwrap_or_else(|| quote_ident(&column.name))
+            };
+            columns.iter().map(expression).collect()
+        } else {
+            unit.columns
+                .iter()
+                .map(|column| quote_ident(column))
+                .collect()
+        };
+        // A generated column may be of a type that the copied ones are not.
+        let all_columns: Vec<_> = columns
+            .iter()
+            .map(|column| crate::catalog::Column {
+                generated: false,
+                ..column.clone()
+            })
+            .collect();
+        let format = if reads_source {
+            self.formats.of(&all_columns)
+        } else {
+            unit.format.clone()
+        };
+        let arrays = if reads_source {
+            let columns: Vec<_> = columns.iter().collect();
+            self.formats.arrays(&columns, &format)
+        } else {
+            unit.arrays.clone()
+        };
+        let encoding = unit
+            .encoding
+            .clone()
+            .filter(|_| format != CopyFormat::Binary);
+        let entries = copied.iter().filter_map(|&unit| self.units[unit].entry);
+        Comparison {
+            only: table == unit.table,
+            matview: false,
+            definition: None,
+            reads_matview: false,
+            table,
+            entries: entries.collect(),
+            columns: expressions,
+            arrays,
+            format,
+            encoding,
+            condition: unit.condition.clone(),
+            reads_source,
+            bytes: copied.iter().map(|&unit| self.units[unit].bytes).sum(),
+            settings: Vec::new(),
+            copied,
+        }
+    }
+}
