@@ -339,8 +339,12 @@ mod tests {
             Ok(self.0.front().copied().unwrap_or_default())
         }
 
-        fn consume(&mut self, _: usize) {
-            self.0.pop_front();
+        fn consume(&mut self, count: usize) {
+            let piece = self.0.pop_front().unwrap_or_default();
+            let rest = &piece[count..];
+            if !rest.is_empty() {
+                self.0.push_front(rest);
+            }
         }
     }
 
