@@ -20,6 +20,7 @@
 pub mod binary;
 pub mod moving;
 pub mod proxy;
+pub mod record;
 pub mod server;
 pub mod tally;
 pub mod template;
