@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::attempt::Attempt;
 use crate::event::{EntryRef, JobFailure};
 use crate::ledger::{Marks, WHOLE};
-use crate::model::{Bytes, DumpId, MultisetDigest, Oid, Rows};
+use crate::model::{Bytes, DumpId, MultisetDigest, Oid, Rows, remedy_in_job};
 use crate::pg::PgError;
 
 /// What a job did, failed statements included.
@@ -139,7 +139,7 @@ pub(super) fn failure(
         .map_or(message, |error| error.message.clone());
     let hint = server_error
         .as_ref()
-        .and_then(|error| hint(&error.code))
+        .and_then(|error| remedy_in_job(&error.code))
         .map(str::to_owned);
     Ok(JobFailure {
         entry,
@@ -148,31 +148,5 @@ pub(super) fn failure(
         server_error,
         hint,
         file: None,
-    })
-}
-
-/// What a person can do about the usual errors of a restore, by SQLSTATE.
-fn hint(code: &str) -> Option<&'static str> {
-    Some(match code {
-        "42501" => {
-            "The target's role lacks this right; connect as a role that has it, or leave it out (--no-owner, --no-acl)."
-        }
-        "42704" => {
-            "Something this statement names does not exist on the target; create it there first."
-        }
-        "42883" | "42P01" => {
-            "A function or table was not found. Statements run with an empty search_path: qualify the name inside the function, or give the function a SET search_path."
-        }
-        "23503" => {
-            "The source holds rows that violate this foreign key; look at them there before deciding."
-        }
-        "23505" => {
-            "The source holds duplicates that its damaged index hides; look at them there before deciding."
-        }
-        "53100" => "The target's disk is full.",
-        "53200" => "The target is out of shared memory; raise max_locks_per_transaction there.",
-        "53300" => "The server has no connection left; run with fewer --jobs.",
-        "57014" => "Somebody cancelled the statement.",
-        _ => return None,
     })
 }
