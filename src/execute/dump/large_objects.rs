@@ -5,7 +5,7 @@
 use std::io::{self, BufReader, Write};
 
 use super::context::Context;
-use super::{Broken, Ended};
+use super::{Broken, Ended, Errand};
 use crate::archive::{
     ArchiveError, Decoder, Encoder, FileFacts, Growing, LargeObjectFacts, Line, Summed,
     read_large_object,
@@ -15,20 +15,26 @@ use crate::event::What;
 use crate::model::{
     Difference, DifferenceKind, Oid, RowLayout, Rows, SqlText, Unverified, VerifyLevel,
 };
-use crate::pg::wire::{Gauge, ObjectRows, ObjectSink, Unframed, read_into};
+use crate::pg::wire::{ObjectRows, ObjectSink, Unframed, read_into};
 
 /// What differences are about.
 const CLASS: &str = "large objects' contents";
 
 /// Large objects, as many as a job has.
-pub(super) async fn dump(context: &Context, oids: &[Oid], gauge: &Gauge) -> Result<Ended, Broken> {
+pub(super) async fn dump(
+    context: &Context,
+    oids: &[Oid],
+    errand: Errand<'_>,
+) -> Result<Ended, Broken> {
     let sql = SqlText::from(format!(
         "copy ({}) to stdout (format binary)",
         large_object_content(oids)
     ));
     let mut wire = context.source.take().await?;
     let mut unframed = Unframed::new(ObjectRows::new(Files::new(context)));
-    let read = read_into(&mut wire, &sql, RowLayout::PLAIN, (gauge, &mut unframed)).await;
+    let sink = (errand.gauge.as_ref(), &mut unframed);
+    let reading = read_into(&mut wire, &sql, RowLayout::PLAIN, sink);
+    let read = context.watched(errand, reading).await;
     if let Some(error) = unframed.failure() {
         context.source.give_up(wire);
         let rows = unframed.into_inner();
