@@ -20,7 +20,9 @@ use std::io;
 use std::path::Path;
 
 use crate::execute::{Cause, ExecuteError};
-use crate::model::{Endpoint, ExitStatus, Filter, FilterError, Finding, PatternError, Severity};
+use crate::model::{
+    Endpoint, ExitStatus, Filter, FilterError, Finding, PatternError, Severity, remedy,
+};
 use crate::pg::PgError;
 use crate::pg::client_tools::ClientToolError;
 use crate::pg::cluster::ClusterError;
@@ -33,7 +35,7 @@ use crate::report::json::WriteError;
 use crate::schedule::ScheduleError;
 use crate::toc::{SplitError, TocError};
 
-pub use hints::{for_job_error, for_sqlstate};
+pub use hints::for_job_error;
 
 /// What went wrong, in the coarsest terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -290,7 +292,7 @@ impl From<PgError> for Failure {
                 if !statement.as_bytes().is_empty() {
                     failure.details.push(format!("STATEMENT:  {statement}"));
                 }
-                failure.with_hint(for_sqlstate(&error.code))
+                failure.with_hint(remedy(&error.code).map(str::to_owned))
             }
             PgError::Io { .. } | PgError::Closed { .. } => lost(&error),
             PgError::SnapshotLost { .. } | PgError::WorkLost { .. } => {

@@ -161,6 +161,8 @@ points! {
         "job-ended": "a job has ended and is committed, nobody has been told",
         "job-told": "it is written down that a job has ended",
         "snapshot-unused": "the last reader of the source has ended, the snapshot is still held",
+    }
+    "execute/release.rs": {
         "snapshot-released": "the snapshot is given back, nobody has been told",
     }
     "execute/statements.rs": {

@@ -25,7 +25,7 @@
 //! | [`follow`] | one database follows another, and cut-over and fallback between them |
 //! | [`sync`] | brings a target that was moved earlier to the source's present |
 //! | [`progress`] | folds events into state once; renders it as terminal bars, plain lines or JSON |
-//! | [`report`] | events → report → terminal, JSON |
+//! | [`report`] | events → report → terminal, JSON, a page, Markdown |
 //!
 //! Invariants, each with a test behind it: exit status 0 means proven; the source is only read; a target that is not
 //! empty is never written over unasked; a sync that is killed leaves the target as it was, or as it is to be; of two databases that follow each other one at most is open to writers; nothing is cut short or swallowed; secrets stay secret.
@@ -50,3 +50,11 @@ pub mod schedule;
 pub mod sync;
 pub mod toc;
 pub mod verify;
+
+/// Whether the README says this, wherever its lines break: how long things are waited for is held to the constants by it.
+#[cfg(test)]
+fn readme_says(words: &str) -> bool {
+    let readme = include_str!("../README.md");
+    let readme: Vec<&str> = readme.split_whitespace().collect();
+    readme.join(" ").contains(words)
+}

@@ -2,19 +2,21 @@
 //! as a path too.
 //!
 //! Generic in what a job is called and in what it locks; it starts nothing, waits for nothing and reads no clock. The
-//! owner asks [`Schedule::start_next`] for a job whenever a worker is free and says how it ended with
-//! [`Schedule::finish`] or [`Schedule::fail`].
+//! owner asks [`Schedule::start_next`] for a job whenever a worker is free, and says that it has ended with
+//! [`Schedule::finish`]. Whether it failed, and what is skipped because of that, is the owner's business: what is skipped has
+//! ended at once.
 //!
 //! ```text
-//!   waiting for others ──► ready ──► running ──► finished | failed
-//!                           │  ▲                     dependents of a failed job: skipped
+//!   waiting for others ──► ready ──► running ──► finished
+//!                           │  ▲
 //!                           ▼  │
 //!                 parked: would wait for a lock, or for memory
 //! ```
 //!
 //! A job that would only queue up for a lock inside the server is better not started: its worker can do something else.
 //! It is parked with all others that want the same lock in the same mode, and when that lock comes free only the best of
-//! them is looked at again. So a hundred thousand jobs cost a hundred thousand steps, not their square.
+//! them is looked at again. So a hundred thousand jobs cost a hundred thousand steps, not their square. Nor does a job
+//! overtake a more urgent one that is parked for a lock which it would take away.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
@@ -80,31 +82,11 @@ fn circle<K: fmt::Display>(keys: &[K]) -> String {
     text
 }
 
-/// A job that will never start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Skipped<K> {
-    /// The job.
-    pub key: K,
-    /// The job it directly waits for that failed, or was skipped itself.
-    pub because_of: K,
-}
-
 /// Jobs are numbered in the order of their keys, so comparing numbers compares keys.
 type Index = usize;
 
 /// The most urgent first, then the smallest key.
 type Rank = (u64, Reverse<Index>);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Waiting,
-    /// In the ready heap, or parked.
-    Ready,
-    Running,
-    Finished,
-    Failed,
-    Skipped,
-}
 
 /// Where a job in the ready heap was parked before, if it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +107,7 @@ struct Job<K> {
     dependents: Vec<Index>,
     locks: Vec<(usize, LockMode)>,
     memory: u64,
-    state: State,
+    is_running: bool,
     offered_from: Option<Lot>,
 }
 
@@ -137,10 +119,22 @@ struct Lock {
 }
 
 impl Lock {
-    fn admits(&self, mode: LockMode) -> bool {
-        mode.conflicts()
-            .iter()
-            .all(|&other| self.holders[other as usize] == 0)
+    /// Whether a job of this rank may have it now. Not if that overtakes a more urgent one that waits for it and could not have it
+    /// beside this one: readers that nobody waits for would otherwise take turns for ever at a table whose key is wanted.
+    fn admits(&self, mode: LockMode, rank: Rank) -> bool {
+        mode.conflicts().iter().all(|other| {
+            let first = self.parked.get(other).and_then(BinaryHeap::peek);
+            self.holders[*other as usize] == 0 && first.is_none_or(|first| *first <= rank)
+        })
+    }
+
+    /// Takes the most urgent of those out that wait for it in a mode, if it may have it now.
+    fn next(&mut self, mode: LockMode) -> Option<Rank> {
+        let first = *self.parked.get(&mode)?.peek()?;
+        if !self.admits(mode, first) {
+            return None;
+        }
+        self.parked.get_mut(&mode)?.pop()
     }
 }
 
@@ -206,9 +200,14 @@ impl<K: Copy + Ord + Hash + fmt::Debug + fmt::Display> Schedule<K> {
                 None => self.start(index),
                 Some(lot) => self.park(index, lot),
             }
-            // Its neighbours in the lot were not looked at when it was; now the best of them has its turn.
-            if let Some(lot) = offered_from {
-                self.offer(lot);
+            // Its neighbours in the lot were not looked at when it was; now the best of them has its turn. If it waits elsewhere
+            // by now, also those that it was not to be overtaken by.
+            match offered_from {
+                Some(Lot::Lock(lock, _)) if obstacle.is_some() && obstacle != offered_from => {
+                    self.offer_all(lock);
+                }
+                Some(lot) => self.offer(lot),
+                None => {}
             }
             if obstacle.is_none() {
                 return Some(self.jobs[index].key);
@@ -222,38 +221,13 @@ impl<K: Copy + Ord + Hash + fmt::Debug + fmt::Display> Schedule<K> {
     /// # Panics
     /// If the job is not running: the caller has lost track, and nothing that follows would be right.
     pub fn finish(&mut self, key: K) {
-        let index = self.release(key, State::Finished);
+        let index = self.release(key);
         for dependent in self.jobs[index].dependents.clone() {
             self.jobs[dependent].missing -= 1;
-            if self.jobs[dependent].missing == 0 && self.jobs[dependent].state == State::Waiting {
+            if self.jobs[dependent].missing == 0 {
                 self.make_ready(dependent);
             }
         }
-    }
-
-    /// A running job has failed: everything that depends on it, however indirectly, is dropped and returned; a job
-    /// comes after the one it was dropped because of.
-    ///
-    /// # Panics
-    /// If the job is not running.
-    pub fn fail(&mut self, key: K) -> Vec<Skipped<K>> {
-        let failed = self.release(key, State::Failed);
-        let mut skipped = Vec::new();
-        let mut causes = std::collections::VecDeque::from([failed]);
-        while let Some(cause) = causes.pop_front() {
-            for dependent in self.jobs[cause].dependents.clone() {
-                if self.jobs[dependent].state == State::Waiting {
-                    self.jobs[dependent].state = State::Skipped;
-                    self.remaining -= 1;
-                    skipped.push(Skipped {
-                        key: self.jobs[dependent].key,
-                        because_of: self.jobs[cause].key,
-                    });
-                    causes.push_back(dependent);
-                }
-            }
-        }
-        skipped
     }
 
     /// Nothing runs and nothing is left to start.
@@ -337,7 +311,6 @@ impl<K: Copy + Ord + Hash + fmt::Debug + fmt::Display> Schedule<K> {
     }
 
     fn make_ready(&mut self, index: Index) {
-        self.jobs[index].state = State::Ready;
         self.ready.push(self.rank(index));
     }
 
@@ -347,7 +320,7 @@ impl<K: Copy + Ord + Hash + fmt::Debug + fmt::Display> Schedule<K> {
         let locked = job
             .locks
             .iter()
-            .find(|&&(lock, mode)| !self.locks[lock].admits(mode));
+            .find(|&&(lock, mode)| !self.locks[lock].admits(mode, self.rank(index)));
         if let Some(&(lock, mode)) = locked {
             return Some(Lot::Lock(lock, mode));
         }
@@ -366,7 +339,7 @@ impl<K: Copy + Ord + Hash + fmt::Debug + fmt::Display> Schedule<K> {
 
     fn start(&mut self, index: Index) {
         let job = &mut self.jobs[index];
-        job.state = State::Running;
+        job.is_running = true;
         self.running += 1;
         self.memory_in_use = self.memory_in_use.saturating_add(job.memory);
         for &(lock, mode) in &job.locks {
@@ -393,11 +366,7 @@ impl<K: Copy + Ord + Hash + fmt::Debug + fmt::Display> Schedule<K> {
                 }
                 _ => None,
             },
-            Lot::Lock(lock, mode) if self.locks[lock].admits(mode) => self.locks[lock]
-                .parked
-                .get_mut(&mode)
-                .and_then(BinaryHeap::pop),
-            Lot::Lock(..) => None,
+            Lot::Lock(lock, mode) => self.locks[lock].next(mode),
         };
         if let Some(rank) = best {
             let Reverse(index) = rank.1;
@@ -406,12 +375,20 @@ impl<K: Copy + Ord + Hash + fmt::Debug + fmt::Display> Schedule<K> {
         }
     }
 
-    fn release(&mut self, key: K, state: State) -> Index {
+    /// The same with all who wait for a lock.
+    fn offer_all(&mut self, lock: usize) {
+        let waiting: Vec<LockMode> = self.locks[lock].parked.keys().copied().collect();
+        for mode in waiting {
+            self.offer(Lot::Lock(lock, mode));
+        }
+    }
+
+    fn release(&mut self, key: K) -> Index {
         let index = self.indexes.get(&key).copied();
-        let Some(index) = index.filter(|&index| self.jobs[index].state == State::Running) else {
+        let Some(index) = index.filter(|&index| self.jobs[index].is_running) else {
             panic!("job {key} has ended, but it was not running");
         };
-        self.jobs[index].state = state;
+        self.jobs[index].is_running = false;
         self.running -= 1;
         self.remaining -= 1;
         self.memory_in_use = self.memory_in_use.saturating_sub(self.jobs[index].memory);
@@ -423,10 +400,7 @@ impl<K: Copy + Ord + Hash + fmt::Debug + fmt::Display> Schedule<K> {
             self.locks[lock].holders[mode as usize] -= 1;
         }
         for &(lock, _) in &locks {
-            let waiting: Vec<LockMode> = self.locks[lock].parked.keys().copied().collect();
-            for mode in waiting {
-                self.offer(Lot::Lock(lock, mode));
-            }
+            self.offer_all(lock);
         }
         index
     }
@@ -477,7 +451,7 @@ fn number_locks<K, L: Eq + Hash>(nodes: Vec<Node<K, L>>) -> (Vec<Job<K>>, usize)
                 })
                 .collect(),
             memory: node.memory,
-            state: State::Waiting,
+            is_running: false,
             offered_from: None,
         })
         .collect();
@@ -486,6 +460,8 @@ fn number_locks<K, L: Eq + Hash>(nodes: Vec<Node<K, L>>) -> (Vec<Job<K>>, usize)
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -576,29 +552,6 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_drops_what_depends_on_it_and_nothing_else() {
-        let nodes = [
-            node(1, 1, &[]),
-            node(2, 1, &[1]),
-            node(3, 1, &[2, 5]),
-            node(4, 1, &[]),
-            node(5, 1, &[4]),
-        ];
-        let mut schedule = Schedule::new(nodes, PLENTY).expect("is a plan");
-        let mut started = start_all(&mut schedule);
-        started.sort_unstable();
-        assert_eq!(started, [1, 4]);
-        let skipped = schedule.fail(1);
-        let pair = |key, because_of| Skipped { key, because_of };
-        assert_eq!(skipped, [pair(2, 1), pair(3, 2)]);
-        schedule.finish(4);
-        assert_eq!(start_all(&mut schedule), [5]);
-        assert!(!schedule.is_done());
-        schedule.finish(5);
-        assert!(schedule.is_done());
-    }
-
-    #[test]
     fn a_job_that_would_wait_for_a_lock_leaves_its_worker_to_another() {
         let nodes = [
             locking(1, 9, 70, LockMode::ShareRowExclusive),
@@ -615,6 +568,23 @@ mod tests {
         assert_eq!(start_all(&mut schedule), [2]);
         schedule.finish(2);
         assert_eq!(start_all(&mut schedule), [5]);
+    }
+
+    /// A reader runs, and a job that wants the table for itself waits for it: another reader that nobody waits for does not start.
+    #[test]
+    fn who_waits_for_a_lock_is_not_overtaken_by_those_that_matter_less() {
+        let nodes = [
+            locking(1, 9, 70, LockMode::AccessShare),
+            locking(2, 8, 70, LockMode::AccessExclusive),
+            locking(3, 7, 70, LockMode::AccessShare),
+            locking(4, 6, 71, LockMode::AccessShare),
+        ];
+        let mut schedule = Schedule::new(nodes, PLENTY).expect("is a plan");
+        assert_eq!(start_all(&mut schedule), [1, 4]);
+        schedule.finish(1);
+        assert_eq!(start_all(&mut schedule), [2]);
+        schedule.finish(2);
+        assert_eq!(start_all(&mut schedule), [3]);
     }
 
     #[test]
@@ -681,7 +651,6 @@ mod tests {
     struct Case {
         nodes: Vec<Node<u32, u32>>,
         workers: usize,
-        fails: Vec<bool>,
     }
 
     const BUDGET: Limits = Limits { memory: 10 };
@@ -693,13 +662,11 @@ mod tests {
             prop::collection::vec(any::<prop::sample::Index>(), 0..3),
             prop::collection::vec(lock, 0..3),
             0_u64..14,
-            prop::bool::weighted(0.1),
         );
         let raws = prop::collection::vec(raw, 1..40);
         (raws, 1_usize..6).prop_map(|(raws, workers)| {
             let mut nodes = Vec::new();
-            let mut fails = Vec::new();
-            for (key, (cost, after, locks, memory, fail)) in raws.into_iter().enumerate() {
+            for (key, (cost, after, locks, memory)) in raws.into_iter().enumerate() {
                 let earlier =
                     |index: prop::sample::Index| u32::try_from(index.index(key)).expect("is small");
                 nodes.push(Node {
@@ -713,13 +680,8 @@ mod tests {
                     locks,
                     memory,
                 });
-                fails.push(fail);
             }
-            Case {
-                nodes,
-                workers,
-                fails,
-            }
+            Case { nodes, workers }
         })
     }
 
@@ -733,20 +695,20 @@ mod tests {
     }
 
     /// Runs a case with an own, naive account of who runs and who is done, and asserts at each step.
-    fn run(case: &Case, failing: bool) -> Result<(), TestCaseError> {
+    fn run(case: &Case) -> Result<(), TestCaseError> {
         let mut schedule =
             Schedule::new(case.nodes.clone(), BUDGET).expect("edges go backwards only");
         let mut running: Vec<u32> = Vec::new();
-        let mut ended: BTreeMap<u32, &str> = BTreeMap::new();
+        let mut ended: BTreeSet<u32> = BTreeSet::new();
         while !schedule.is_done() {
             while running.len() < case.workers {
                 let Some(key) = schedule.start_next() else {
                     break;
                 };
                 let node = &case.nodes[key as usize];
-                prop_assert!(!ended.contains_key(&key) && !running.contains(&key));
+                prop_assert!(!ended.contains(&key) && !running.contains(&key));
                 for need in &node.after {
-                    prop_assert_eq!(ended.get(need), Some(&"finished"));
+                    prop_assert!(ended.contains(need));
                 }
                 for other in &running {
                     prop_assert!(!clash(node, &case.nodes[*other as usize]));
@@ -756,16 +718,22 @@ mod tests {
                 let holders = held.clone().filter(|&memory| memory > 0).count();
                 prop_assert!(held.sum::<u64>() <= BUDGET.memory || holders == 1);
             }
-            // Whoever is ready, clashes with nobody and needs no memory must have been started.
+            // Whoever is ready, needs no memory, clashes with nobody and overtakes no clashing one must have been started.
             if running.len() < case.workers {
-                for node in &case.nodes {
-                    let free = !ended.contains_key(&node.key)
+                let is_ready = |node: &&Node<u32, u32>| {
+                    !ended.contains(&node.key)
                         && !running.contains(&node.key)
-                        && node.memory == 0
-                        && node.after.iter().all(|n| ended.get(n) == Some(&"finished"))
-                        && !running
-                            .iter()
-                            .any(|&k| clash(node, &case.nodes[k as usize]));
+                        && node.after.iter().all(|need| ended.contains(need))
+                };
+                let ready: Vec<_> = case.nodes.iter().filter(is_ready).collect();
+                let rank = |node: &Node<u32, u32>| schedule.rank(schedule.indexes[&node.key]);
+                for node in &ready {
+                    let before = ready.iter().filter(|other| rank(other) > rank(node));
+                    let before = before.map(|other| other.key).chain(running.iter().copied());
+                    let free = node.memory == 0
+                        && !before
+                            .into_iter()
+                            .any(|k| clash(node, &case.nodes[k as usize]));
                     prop_assert!(!free, "{} was left lying", node.key);
                 }
             }
@@ -775,24 +743,8 @@ mod tests {
                 schedule.remaining()
             );
             let key = running.remove(0);
-            if failing && case.fails[key as usize] {
-                ended.insert(key, "failed");
-                for skipped in schedule.fail(key) {
-                    prop_assert!(
-                        case.nodes[skipped.key as usize]
-                            .after
-                            .contains(&skipped.because_of)
-                    );
-                    prop_assert!(matches!(
-                        ended.get(&skipped.because_of),
-                        Some(&"failed" | &"skipped")
-                    ));
-                    prop_assert_eq!(ended.insert(skipped.key, "skipped"), None);
-                }
-            } else {
-                ended.insert(key, "finished");
-                schedule.finish(key);
-            }
+            ended.insert(key);
+            schedule.finish(key);
         }
         prop_assert_eq!(ended.len(), case.nodes.len());
         Ok(())
@@ -801,12 +753,7 @@ mod tests {
     proptest! {
         #[test]
         fn everything_runs_once_in_order_and_without_clashes(case in cases()) {
-            run(&case, false)?;
-        }
-
-        #[test]
-        fn failures_leave_everything_else_running(case in cases()) {
-            run(&case, true)?;
+            run(&case)?;
         }
 
         #[test]

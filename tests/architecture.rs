@@ -335,6 +335,10 @@ fn names_and_attributes(source: &Source, broken: &mut impl FnMut(usize, &str, &s
     for dull in words.filter(|word| DULL_NAMES.contains(word)) {
         broken(1, "a file's name says what is in it", dull);
     }
+    for (line, module) in source.modules_missing_in_table() {
+        let rule = "a table of a module's files names all of them";
+        broken(line, rule, &module);
+    }
     for line in source.lines_matching(r"#!?\[\s*allow\b") {
         broken(line, "#[expect] with a reason, never #[allow]", "#[allow]");
     }
@@ -506,6 +510,18 @@ fn each_import_rule_catches_a_snippet_that_breaks_it() {
     ] {
         assert_broken(path, code, 2, rule);
     }
+}
+
+#[test]
+fn a_table_of_files_lacks_none() {
+    let code =
+        |table: &str| format!("{table}//!\n\nmod copy;\nmod index;\n#[cfg(test)]\nmod testing;\n");
+    let table = "//!\n//! | file | |\n//! |---|---|\n//! | `copy` | rows |\n";
+    let rule = "a table of a module's files names all of them: index";
+    assert_broken("execute/mod.rs", &code(table), 9, rule);
+    let whole = format!("{table}//! | `data`, `index` | the rest |\n");
+    assert_kept("execute/mod.rs", &code(&whole));
+    assert_kept("execute/mod.rs", &code("//! Without a table.\n"));
 }
 
 #[test]

@@ -210,7 +210,7 @@ async fn the_snapshot_survives_a_killed_move() {
             assert!(resumed.is_none(), "{major}: {other:?}");
         }
         let resumed = Snapshot::resume(&connector, &kept).await.expect("asked");
-        let resumed = resumed.expect("the keeper holds it");
+        let mut resumed = resumed.expect("the keeper holds it");
         assert_eq!(resumed.kept_by(), Some(kept.clone()));
         resumed.release().await.expect("released");
         wait_until("the keeper ends", || !lives(keeper));
@@ -249,6 +249,28 @@ fn a_move_can_do_without() {
     assert_eq!(keepers(Some(run.pid())), [0; 0]);
     assert!(!sessions(&source).contains("keeper"));
     assert_proven(&run.finish());
+}
+
+/// Whoever watches over a server ends sessions that stand idle in a transaction, as ours with the snapshot does. Nothing hangs on
+/// it if a keeper holds the snapshot; without one, what was read last may be empty without having been.
+#[test]
+fn the_session_that_sees_the_snapshot_may_be_ended_as_long_as_a_keeper_holds_it() {
+    for (more, is_kept) in [(&[][..], true), (&["--no-keeper"][..], false)] {
+        let Some((source, target)) = shop(16) else {
+            return;
+        };
+        let run = in_mid_run(&source, &target, more);
+        let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'pgconvoy:snapshot'";
+        assert_eq!(source.psql("postgres", end), "1");
+        let finished = run.finish();
+        if is_kept {
+            assert_proven(&finished);
+            wait_until("nobody is left", || sessions(&source).is_empty());
+        } else {
+            assert_eq!(finished.status, 5, "{finished}");
+            assert!(finished.stderr.contains("snapshot"), "{finished}");
+        }
+    }
 }
 
 /// What fails before the target was touched leaves nobody behind.
@@ -335,7 +357,7 @@ async fn what_ends_a_keeper() {
     let process = pid(&keeper);
     keeper.keep().await.expect("told");
     let session = connector.session("snapshot").await.expect("a session");
-    let snapshot = Snapshot::kept(session, keeper).await.expect("imported");
+    let mut snapshot = Snapshot::kept(session, keeper).await.expect("imported");
     snapshot.release().await.expect("released");
     assert!(!lives(process));
 

@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use pgconvoy::event::{Bound, Event, What};
+use pgconvoy::event::{Bound, What};
 use pgconvoy::model::SqlText;
 use pgconvoy::pg::cluster::ClusterOptions;
 use pgconvoy::pg::conninfo::{Conninfo, Environment};
@@ -13,6 +13,7 @@ use pgconvoy::pg::{Connector, Query, Side};
 use support::binary::{Finished, Pgconvoy, Running};
 use support::moving::{RUN_DIR, assert_proven, prepare};
 use support::proxy::Proxy;
+use support::record;
 use support::server::{Server, servers};
 
 /// The watchdog looks ten times as often, and takes a server for dead after six seconds.
@@ -102,13 +103,12 @@ async fn every_server_watches_over_its_end_of_a_connection() {
     }
 }
 
-fn events(run_dir: &Path) -> Vec<What> {
-    let text = std::fs::read_to_string(run_dir.join(RUN_DIR).join("events.jsonl"));
-    let text = text.unwrap_or_default();
-    text.lines()
-        .filter_map(|line| serde_json::from_str::<Event>(line).ok())
-        .map(|event| event.what)
-        .collect()
+fn events(dir: &Path) -> Vec<What> {
+    record::told(&dir.join(RUN_DIR))
+}
+
+fn retries(dir: &Path) -> usize {
+    record::retries(&dir.join(RUN_DIR))
 }
 
 /// What was said of jobs that did not move.
@@ -128,11 +128,6 @@ fn assert_said(waits: &[(Side, String)], side: Side, words: &[&str]) {
         *whose == side && words.iter().all(|word| said.contains(word))
     };
     assert!(waits.iter().any(is_it), "{words:?} in {waits:#?}");
-}
-
-fn retries(run_dir: &Path) -> usize {
-    let is_retry = |what: &&What| matches!(what, What::JobRetried { .. });
-    events(run_dir).iter().filter(is_retry).count()
 }
 
 /// Waits until rows of the slow table are on their way.
@@ -462,4 +457,52 @@ fn a_frozen_network_is_waited_for_until_the_server_counts_as_dead() {
             assert_said(&waits, Side::Target, &["6 s: the connection is given up"]);
         }
     }
+}
+
+/// The same of a dump, which has one server: it is no more waited for than another.
+#[test]
+fn a_dump_gives_up_a_source_that_does_not_answer() {
+    let Some(source) = over_tcp(17) else {
+        return;
+    };
+    source.database("shop");
+    source.psql(
+        "shop",
+        "create table wide as select i, repeat(md5(i::text), 30) as body from generate_series(1, 8000) i",
+    );
+    let proxy = Proxy::start(source.cluster.port());
+    // 8 MB in 4 s.
+    proxy.slow_down(2 << 20);
+    let from = format!(
+        "{} port={}",
+        source.cluster.tcp_conninfo("shop"),
+        proxy.port()
+    );
+    let arguments = [
+        "dump",
+        "--source",
+        &from,
+        "--archive",
+        "archive",
+        "--run-dir",
+        RUN_DIR,
+    ];
+    let mut run = Pgconvoy::new(arguments).env(HASTY.0, HASTY.1).start();
+    let reads = "select count(*) from pg_stat_activity where application_name like 'pgconvoy:%' and query ilike 'copy%wide%' and state = 'active'";
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while source.psql("postgres", reads) == "0" {
+        assert!(
+            run.is_running() && Instant::now() < deadline,
+            "no rows are read"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    proxy.freeze();
+    std::thread::sleep(Duration::from_secs(10));
+    proxy.thaw();
+    let finished = run.finish();
+    assert_eq!(finished.status, 0, "{finished}");
+    let waits = waits(&finished.path(""));
+    assert_said(&waits, Side::Source, &["6 s: the connection is given up"]);
+    assert!(retries(&finished.path("")) > 0, "{waits:#?}");
 }

@@ -24,6 +24,7 @@
 //! | `check` | the files against the manifest |
 //! | `stored` | a finished archive, whoever wrote it: where everything is |
 //! | `blocks`, `tar` | the data in archives that are one file |
+//! | `error` | what can go wrong |
 //!
 //! Nothing here connects to anything but object storage. Facts about the format are from `pg_backup_directory.c` and `compress_*.c` of
 //! Postgres 9.1 to 18.

@@ -84,6 +84,13 @@ fn variables(status: ExitStatus, run_dir: Option<&Path>) -> [(&'static str, OsSt
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_readme_knows_how_long_a_command_may_take() {
+        assert_eq!(LIMIT, Duration::from_secs(60));
+        let says = "A command runs through `sh -c`, last of all, for at most a minute";
+        assert!(crate::readme_says(says));
+    }
+
     /// Of an option that is new as well.
     #[test]
     fn no_variable_of_a_connection_is_handed_on() {

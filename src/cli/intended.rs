@@ -1,4 +1,4 @@
-//! A move that is looked into and not made: what `check` and `plan` are told of it, as `move` would be.
+//! A move, as it is asked for: what `move`, `check` and `plan` are told of it.
 
 use clap::Args;
 
@@ -15,11 +15,11 @@ pub struct IntendedArgs {
     #[command(flatten)]
     pub connection: ConnectionArgs,
 
-    /// As with move: the target database is to be created
+    /// Have the target database created, with the source's encoding, locale, owner and settings
     #[arg(long, help_heading = "Connections")]
     pub create: bool,
 
-    /// As with move: the target database of this name is to be emptied first
+    /// Have the target database emptied first; NAME must be its own name
     #[arg(
         long,
         value_name = "NAME",
@@ -50,7 +50,7 @@ pub struct IntendedArgs {
 }
 
 impl IntendedArgs {
-    /// What that move would be asked for; nothing is written.
+    /// What it comes to.
     pub(super) fn requested(&self) -> Result<Requested, Failure> {
         let mut requested = Requested::new(&self.connection, &self.selection, &self.leave_out)?;
         requested.create = self.create;
@@ -58,6 +58,12 @@ impl IntendedArgs {
         requested.skip_checks.clone_from(&self.skip.skip_check);
         requested.jobs = self.speed.jobs();
         requested.verify = self.verify.level();
+        Ok(requested)
+    }
+
+    /// The same of a move that is looked into, and not made: nothing is written.
+    pub(super) fn looked_into(&self) -> Result<Requested, Failure> {
+        let mut requested = self.requested()?;
         requested.only_reads = true;
         Ok(requested)
     }

@@ -12,10 +12,12 @@
 //! |---|---|
 //! | `arguments` | groups of options that several commands have |
 //! | `requested`, `patterns` | what was asked for, and whether there is any of it |
+//! | `intended` | a move, as it is asked for: what `move`, `check` and `plan` are told of it |
 //! | `inspect` | the first steps: who both ends are, what the source holds, what speaks against the move |
 //! | `source_view` | what the source holds, in one snapshot |
 //! | `schema` | a server's schema, by `pg_dump` |
 //! | `at_once` | two things that do not wait for each other |
+//! | `move_database` | a server into another |
 //! | `check` | looks before leaping |
 //! | `dump` | a server into an archive |
 //! | `restore` | an archive into a server |
@@ -36,6 +38,7 @@
 //! | `watch`, `status`, `report` | what a run's directory says, while it runs or afterwards |
 //! | `follow` | reads the record that another process writes |
 //! | `following` | one database follows another: `follow`, `unfollow`, `cutover`, `fallback` |
+//! | `demo` | everything, on two throw-away clusters |
 //! | `completions` | completions for shells, and manual pages |
 //! | `secrets` | takes a password out of the process list |
 //! | `output` | everything between a run and the world |
@@ -170,12 +173,12 @@ impl Command {
     /// Who packs rows needs all cores.
     fn threads(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        match self {
-            Self::Move(_) | Self::Rehearse(_) | Self::Verify(_) | Self::Sync(_) => {
-                (cores / 2).max(1)
-            }
-            _ => cores,
-        }
+        let packs = match self {
+            Self::Dump(_) | Self::Restore(_) => true,
+            Self::Resume(args) => args.is_about_archive(),
+            _ => false,
+        };
+        if packs { cores } else { (cores / 2).max(1) }
     }
 }
 
@@ -262,4 +265,40 @@ fn print_failure(failure: &Failure) {
     let text = words::harmless(&failure.to_string());
     // The terminal may be gone, and then nobody is left to tell.
     let _ = writeln!(std::io::stderr(), "{} {text}", style.bad(word));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn threads(arguments: &[&str]) -> usize {
+        let typed = ["pgconvoy"].iter().chain(arguments);
+        Cli::parse_from(typed).command.threads()
+    }
+
+    #[test]
+    fn only_who_packs_rows_has_all_cores() {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let half = (cores / 2).max(1);
+        let ends = ["--source=dbname=a", "--target=dbname=b"];
+        for command in ["move", "check", "plan", "verify", "sync"] {
+            assert_eq!(
+                threads(&[&[command][..], &ends].concat()),
+                half,
+                "{command}"
+            );
+        }
+        assert_eq!(threads(&["dump", ends[0], "--archive=a"]), cores);
+
+        let dir = tempfile::tempdir().expect("a directory");
+        let resumed = |request: &str| {
+            std::fs::write(dir.path().join("run.json"), request).expect("written");
+            threads(&["resume", dir.path().to_str().expect("UTF-8")])
+        };
+        assert_eq!(resumed(r#"{"command": "dump", "archive": "a"}"#), cores);
+        assert_eq!(resumed(r#"{"archive": {"path": "a"}}"#), cores);
+        assert_eq!(resumed(r#"{"archive": null}"#), half);
+        assert_eq!(resumed("{}"), half);
+        assert_eq!(resumed("half a li"), half);
+    }
 }

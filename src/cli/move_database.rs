@@ -2,14 +2,12 @@
 
 use clap::Args;
 
-use super::arguments::{
-    ConnectionArgs, FollowArgs, KeeperOptions, LeaveOutArgs, OutputArgs, RetryArgs, RunningArgs,
-    SelectionArgs, SkipArgs, SpeedArgs, VerifyArgs,
-};
+use super::arguments::{FollowArgs, KeeperOptions, OutputArgs, RetryArgs, RunningArgs};
 use super::detach;
 use super::expect::{ExpectArgs, Expectations};
 use super::following;
 use super::inspect::{Inspection, Road};
+use super::intended::IntendedArgs;
 use super::output::Output;
 use super::requested::Requested;
 use super::session::{self, Session};
@@ -31,42 +29,9 @@ const REHEARSE: &str = "rehearse";
 #[derive(Debug, Clone, Args)]
 #[command(name = "move", after_help = super::AFTER_HELP)]
 pub struct MoveArgs {
-    /// Source and target.
+    /// What is moved, where to, and how.
     #[command(flatten)]
-    pub connection: ConnectionArgs,
-
-    /// Create the target database, with the source's encoding, locale, owner and settings
-    #[arg(long, help_heading = "Connections")]
-    pub create: bool,
-
-    /// Empty the target database first; NAME must be its own name
-    #[arg(
-        long,
-        value_name = "NAME",
-        help_heading = "Connections",
-        conflicts_with = "create"
-    )]
-    pub overwrite: Option<String>,
-
-    /// What is passed over.
-    #[command(flatten)]
-    pub skip: SkipArgs,
-
-    /// Which objects.
-    #[command(flatten)]
-    pub selection: SelectionArgs,
-
-    /// What to leave out of them.
-    #[command(flatten)]
-    pub leave_out: LeaveOutArgs,
-
-    /// How to go about it.
-    #[command(flatten)]
-    pub speed: SpeedArgs,
-
-    /// What to prove.
-    #[command(flatten)]
-    pub verify: VerifyArgs,
+    pub intended: IntendedArgs,
 
     /// What to expect.
     #[command(flatten)]
@@ -116,12 +81,7 @@ impl MoveArgs {
     }
 
     fn requested(&self) -> Result<Requested, Failure> {
-        let mut requested = Requested::new(&self.connection, &self.selection, &self.leave_out)?;
-        requested.create = self.create;
-        requested.overwrite.clone_from(&self.overwrite);
-        requested.skip_checks.clone_from(&self.skip.skip_check);
-        requested.jobs = self.speed.jobs();
-        requested.verify = self.verify.level();
+        let mut requested = self.intended.requested()?;
         requested.keep_snapshot = self.keeper.keep_snapshot();
         Ok(requested)
     }
@@ -169,7 +129,7 @@ async fn prepare(
     fault::point("connected");
     session.tell_start(command, &road, &requested);
     requested.follow = following::wanted(&args.follow, &road, &requested);
-    let request = requested.record(&road, &session.run_id(), args.speed.sizes());
+    let request = requested.record(&road, &session.run_id(), args.intended.speed.sizes());
     // From here on, a session that resumes the run knows what it is about.
     session.output.run_dir().write_request(&request)?;
     fault::point("request-written");

@@ -60,7 +60,7 @@ impl PlanArgs {
     /// From the command line.
     pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
         let expectations = self.expect.resolve(Measured::Move)?;
-        let requested = self.intended.requested()?;
+        let requested = self.intended.looked_into()?;
         let road = Road::connect(&requested).await?;
         refuse_blockers(&road.unsupported())?;
         let target_facts = road.view_target(&requested).await?;

@@ -23,7 +23,7 @@ use super::output::Output;
 use super::past::Past;
 use super::requested::Requested;
 use super::restore::{self, Resume};
-use super::run_dir::RunDir;
+use super::run_dir::{self, RunDir};
 use super::salvage;
 use super::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
 use super::session::{self, Ready, Session};
@@ -104,6 +104,12 @@ pub(super) struct Interrupted {
 }
 
 impl ResumeArgs {
+    /// Whether a dump or a restore is resumed; not, if that cannot be known before the target is asked.
+    pub(super) fn is_about_archive(&self) -> bool {
+        let directory = self.directory.as_deref();
+        directory.is_some_and(run_dir::is_about_archive)
+    }
+
     /// From the command line.
     pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
         let mut options = self.output.options();

@@ -25,8 +25,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
 
 use crate::event::JobFailure;
 use crate::failure::Failure;
@@ -42,6 +42,17 @@ const LONGEST_LABEL: usize = 80;
 const EVENTS: &str = "events.jsonl";
 const REQUEST: &str = "run.json";
 const PAGE: &str = "report.html";
+
+/// Whether the run in a directory is a dump or a restore, as far as can be read without having the directory.
+pub(super) fn is_about_archive(path: &Path) -> bool {
+    #[derive(Deserialize)]
+    struct Any {
+        #[serde(default)]
+        archive: Option<IgnoredAny>,
+    }
+    let request = fs::read(path.join(REQUEST)).unwrap_or_default();
+    serde_json::from_slice::<Any>(&request).is_ok_and(|any| any.archive.is_some())
+}
 
 /// A run's directory, for the one process that writes to it; locked until the last clone is dropped.
 #[derive(Debug, Clone)]

@@ -93,7 +93,7 @@ async fn held_snapshot(
         None => None,
     };
     if ledger.request.follow.is_some()
-        && let Some(snapshot) = held.take()
+        && let Some(mut snapshot) = held.take()
     {
         let stands = match &snapshot.slot {
             Some(slot) => slot.stands(snapshot.session()).await?,

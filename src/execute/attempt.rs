@@ -14,23 +14,19 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
 use std::sync::{Arc, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use super::outcome::{Ended, Outcome};
+use super::running::wait_for_next;
 use super::supervisor::Context;
 use super::watchdog::DEAD_AFTER;
 use super::{compare, copy, large_objects, statements};
-use crate::event::{JobFailure, What};
+use crate::event::JobFailure;
 use crate::ledger::{self, DoneMark, Line, Marks, Trouble};
 use crate::model::{DumpId, JobId, SqlText};
 use crate::pg::wire::Gauge;
 use crate::pg::{PgError, Session};
 use crate::plan::{Job, Work};
 
-/// The wait before the second attempt; it doubles from one to the next …
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// … up to this.
-const LONGEST_WAIT: Duration = Duration::from_secs(15);
 /// A job on its way to a worker.
 pub(super) struct Task {
     pub context: Arc<Context>,
@@ -98,6 +94,8 @@ impl Task {
         };
         let mut done = Cow::Borrowed(&context.earlier.marks);
         let mut number = 1;
+        // Something was begun on the target since the ledger was asked.
+        let mut is_unsettled = false;
         loop {
             let attempt = Attempt {
                 job,
@@ -109,7 +107,9 @@ impl Task {
                 gauge: &self.gauge,
             };
             let work = Box::pin(once(&context, &attempt));
-            let mut error = match context.watched(job.id, &self.gauge, work).await {
+            let watchdog = &context.watchdog;
+            let watched = watchdog.over(context.servers(), (job.id, &self.gauge), work);
+            let mut error = match watched.await {
                 Ok(mut outcome) => {
                     context.explain_failures(&mut outcome).await;
                     context.note_failures(&attempt, &outcome).await?;
@@ -117,18 +117,20 @@ impl Task {
                 }
                 Err(error) => error,
             };
+            is_unsettled |= context.target.has_served(job.id);
             done = loop {
                 if number > context.max_retries || !may_pass(&error) {
                     return Err(error);
                 }
                 self.wait(job, number, &error).await;
                 number += 1;
-                // Without a session nothing was begun that would have to be settled.
-                if matches!(error, PgError::Connect(_)) {
+                if !is_unsettled {
                     break done;
                 }
-                match in_time(context.settle(job)).await {
+                let asked = context.settle(job);
+                match in_time("asking the ledger what is done", asked).await {
                     Ok(marks) => {
+                        is_unsettled = false;
                         // A COMMIT whose answer was lost may have got through.
                         context.believe(marks.clone());
                         break Cow::Owned(marks);
@@ -142,36 +144,25 @@ impl Task {
 
     /// Says what happened, notes it in the ledger, and lets time pass.
     async fn wait(&self, job: &Job, number: u32, error: &PgError) {
-        let wait = pause_after(number);
         let mut because = error.to_string();
         if let Some(explained) = self.context.explain(error.code()).await {
             because = format!("{because}; {explained}");
         }
-        self.context.emit.emit(What::JobRetried {
-            job: job.id,
-            attempt: number,
-            because,
-            wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-        });
-        tokio::time::sleep(wait).await;
-        self.gauge.reset();
+        let told = (&*self.gauge, self.context.emit.as_ref());
+        wait_for_next((job.id, number), because, told).await;
         self.context.note_trouble(job, number, error).await;
     }
 }
 
-/// How long to wait after this many attempts.
-pub(super) fn pause_after(attempts: u32) -> Duration {
-    FIRST_WAIT
-        .saturating_mul(1 << attempts.saturating_sub(1).min(10))
-        .min(LONGEST_WAIT)
-}
-
 /// A server that does not answer is no more to be waited for here than in the job itself.
-async fn in_time(asked: impl Future<Output = Result<Marks, PgError>>) -> Result<Marks, PgError> {
+pub(super) async fn in_time<T>(
+    doing: &str,
+    asked: impl Future<Output = Result<T, PgError>>,
+) -> Result<T, PgError> {
     let answer = tokio::time::timeout(2 * DEAD_AFTER, asked).await;
     answer.unwrap_or_else(|_| {
         Err(PgError::Io {
-            doing: "asking the ledger what is done".to_owned(),
+            doing: doing.to_owned(),
             source: std::io::ErrorKind::TimedOut.into(),
         })
     })
@@ -218,15 +209,15 @@ impl Context {
             return Ok(Marks::default());
         }
         self.target.abandon(job.id);
-        let session = self.target.session("ledger").await?;
-        let left = self.target.see_off(&self.target.take_given_up()).await;
-        if !left.is_empty() {
-            return Err(PgError::Closed {
-                doing: format!(
-                    "waiting for our own backends on the target to end, which were told to: {left:?}"
-                ),
-            });
-        }
+        let session = match self.target.session("ledger").await {
+            // Next time there is room: the idle sessions are ours.
+            Err(full) if full.is_about_room() => {
+                self.target.forget_idle();
+                return Err(full);
+            }
+            session => session?,
+        };
+        self.target.outlive_given_up(&session).await?;
         self.look_for_losses(&session).await?;
         ledger::read_marks(&session, Some(job.id)).await
     }

@@ -15,7 +15,11 @@
 //! | `rebase` | brings what earlier sessions left to another snapshot, before there is a plan for that |
 //! | `supervisor` | starts jobs, hears of their ends, decides what is skipped |
 //! | `earlier` | what earlier sessions of the run have done |
+//! | `running` | a job under way: what is told of it from its start to its end |
 //! | `attempt` | one job, tried again after what may pass |
+//! | `outcome` | how a job ended, and what it found |
+//! | `lost` | what may still come to its end when a job is lost |
+//! | `release` | gives the source's snapshot back |
 //! | `watchdog` | tells a slow job from one whose server is dead |
 //! | `stop` | being asked to stop: first it drains, then it is given up |
 //! | `bound` | which side sets the pace of a COPY |
@@ -42,9 +46,12 @@ mod evidence;
 mod explain;
 mod large_objects;
 mod load;
+mod lost;
 mod outcome;
 pub mod prepare;
 pub mod rebase;
+mod release;
+mod running;
 mod statements;
 mod stop;
 mod supervisor;
@@ -61,6 +68,7 @@ use crate::schedule::ScheduleError;
 
 pub use earlier::{Earlier, entry_of, known_failures};
 pub use load::{Loaded, Loading};
+pub use release::release;
 pub use stop::{Cause, Stop, asked};
 pub use supervisor::run;
 pub use watchdog::queries as progress_queries;
@@ -132,4 +140,14 @@ pub enum ExecuteError {
         #[source]
         source: tokio::task::JoinError,
     },
+}
+
+impl ExecuteError {
+    fn of(job: String, source: PgError) -> Self {
+        if source.stops_run() {
+            Self::Stuck { job, source }
+        } else {
+            Self::Lost { job, source }
+        }
+    }
 }

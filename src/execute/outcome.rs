@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::attempt::Attempt;
 use crate::event::{EntryRef, JobFailure};
 use crate::ledger::{Marks, WHOLE};
-use crate::model::{Bytes, DumpId, MultisetDigest, Oid, Rows};
+use crate::model::{Bytes, DumpId, MultisetDigest, Oid, Rows, remedy_in_job};
 use crate::pg::PgError;
 use crate::plan::HAS_WRITTEN;
 
@@ -152,31 +152,12 @@ pub(super) fn failure(
     })
 }
 
-/// What a person can do about the usual errors of a restore, by SQLSTATE.
+/// What a person can do about an error of a statement.
 fn hint(code: &str, message: &str) -> Option<&'static str> {
-    Some(match code {
-        "22P02" if message.contains(HAS_WRITTEN) => {
-            "The view's query writes to tables whenever it is refreshed, on the source as well; a copy that does so is none. Leave the view out (-T) and make it on the target yourself, or have its function only read."
-        }
-        "42501" => {
-            "The target's role lacks this right; connect as a role that has it, or leave it out (--no-owner, --no-acl)."
-        }
-        "42704" => {
-            "Something this statement names does not exist on the target; create it there first."
-        }
-        "42883" | "42P01" => {
-            "A function or table was not found. Statements run with an empty search_path: qualify the name inside the function, or give the function a SET search_path."
-        }
-        "23503" => {
-            "The source holds rows that violate this foreign key; look at them there before deciding."
-        }
-        "23505" => {
-            "The source holds duplicates that its damaged index hides; look at them there before deciding."
-        }
-        "53100" => "The target's disk is full.",
-        "53200" => "The target is out of shared memory; raise max_locks_per_transaction there.",
-        "53300" => "The server has no connection left; run with fewer --jobs.",
-        "57014" => "Somebody cancelled the statement.",
-        _ => return None,
-    })
+    match code {
+        "22P02" if message.contains(HAS_WRITTEN) => Some(
+            "The view's query writes to tables whenever it is refreshed, on the source as well; a copy that does so is none. Leave the view out (-T) and make it on the target yourself, or have its function only read.",
+        ),
+        _ => remedy_in_job(code),
+    }
 }

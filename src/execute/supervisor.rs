@@ -2,28 +2,26 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
-use tokio::task::{Id, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::attempt::Task;
-use super::bound::Pace;
 use super::evidence::Evidence;
+use super::lost::Lost;
 use super::outcome::{Ended, Outcome};
+use super::release::release;
+use super::running::{Running, TICK, begin_to_drain};
 use super::stop::{self, Drain, Turn};
-use super::watchdog::{self, Watchdog};
+use super::watchdog::{Servers, Watchdog};
 use super::{Earlier, ExecuteError, Loading, Origin, Run};
 use crate::event::{Emit, Phase, What};
 use crate::fault;
 use crate::ledger::Marks;
-use crate::model::{Bytes, DumpId, JobId, Rows, Side};
-use crate::pg::wire::{Gauge, Wire};
-use crate::pg::{Pool, Snapshot};
+use crate::model::{DumpId, JobId, Side};
+use crate::pg::wire::Wire;
+use crate::pg::{Connector, PgError, Pool, Snapshot};
 use crate::plan::{Job, Plan, Work};
 use crate::schedule::Schedule;
-
-/// How often the progress of running jobs is told.
-const TICK: Duration = Duration::from_millis(500);
 
 /// What every job can reach.
 pub(super) struct Context {
@@ -42,28 +40,29 @@ pub(super) struct Context {
     pub watchdog: Watchdog,
 }
 
-/// A job under way.
-struct Running {
-    job: JobId,
+/// A job under way, with the task that does it.
+pub(super) struct UnderWay {
+    pub running: Running,
+    pub task: AbortHandle,
     slot: u32,
-    started: Instant,
-    gauge: Arc<Gauge>,
-    told: (Rows, Bytes),
-    /// Of a job that relays rows.
-    pace: Option<Pace>,
 }
 
-struct Supervisor {
-    context: Arc<Context>,
+pub(super) struct Supervisor {
+    pub context: Arc<Context>,
     schedule: Schedule<JobId>,
     tasks: JoinSet<Ended>,
-    running: HashMap<Id, Running>,
+    pub running: HashMap<Id, UnderWay>,
     free_slots: BTreeSet<u32>,
     /// Entries that are not there although they should be, and the job that is the cause.
     broken: HashMap<DumpId, JobId>,
     evidence: Evidence,
-    snapshot: Option<Snapshot>,
-    drain: Drain,
+    /// With what opens sessions of the source.
+    snapshot: Option<(Box<Snapshot>, Box<Connector>)>,
+    /// The snapshot on its way back.
+    releasing: JoinSet<Result<(), PgError>>,
+    pub drain: Drain,
+    /// Why no other job starts.
+    pub lost: Option<Lost>,
     /// Jobs that read the source and have not ended yet.
     readers: usize,
 }
@@ -84,9 +83,9 @@ pub async fn run(run: Run) -> Result<Marks, ExecuteError> {
     let (source, snapshot, archive) = match origin {
         Origin::Archive(archive) => (Pool::of_nothing(), None, Some(archive)),
         Origin::Server { source, snapshot } => {
-            let source = source.with_encoding(&plan.client_encoding);
-            let pool = Pool::in_snapshot(source, snapshot.id.clone());
-            (pool, Some(*snapshot), None)
+            let encoded = source.with_encoding(&plan.client_encoding);
+            let pool = Pool::in_snapshot(encoded, snapshot.id.clone());
+            (pool, Some((snapshot, source)), None)
         }
     };
     let context = Arc::new(Context {
@@ -109,6 +108,8 @@ pub async fn run(run: Run) -> Result<Marks, ExecuteError> {
         broken: HashMap::new(),
         evidence: Evidence::default(),
         snapshot,
+        releasing: JoinSet::new(),
+        lost: None,
         drain: Drain::new(stop.clone(), patience),
         readers: plan
             .jobs
@@ -120,8 +121,10 @@ pub async fn run(run: Run) -> Result<Marks, ExecuteError> {
     let ended = tokio::select! {
         ended = supervisor.work() => ended,
         () = stop::aborted(stop) => Err(ExecuteError::Stopped),
-        never = watchdog::watch(&watched) => match never {},
+        never = watched.watchdog.watch(watched.servers()) => match never {},
     };
+    // What was lost first is why a run ends, even if it is stopped while other jobs come to their end.
+    let ended = ended.map_err(|error| supervisor.lost.take().map_or(error, Lost::into_error));
     if ended.is_err() {
         supervisor.abort().await;
     }
@@ -134,25 +137,42 @@ impl Supervisor {
     async fn work(&mut self) -> Result<(), ExecuteError> {
         let mut tick = tokio::time::interval(TICK);
         loop {
-            self.release_snapshot_if_unused().await?;
+            self.release_snapshot_if_unused();
             self.start_what_can();
-            if self.tasks.is_empty() && self.drain.is_asked_for() {
-                return Err(ExecuteError::Stopped);
-            }
-            if self.tasks.is_empty() {
-                // What came out of an archive is compared with it afterwards.
-                if self.context.archive.is_none() {
-                    self.evidence
-                        .unjudged(&self.context.plan, self.context.emit.as_ref());
-                }
-                return Ok(());
+            if self.tasks.is_empty() && self.releasing.is_empty() {
+                return self.at_the_end();
             }
             tokio::select! {
-                Some(ended) = self.tasks.join_next_with_id() => self.end(ended)?,
+                Some(ended) = self.tasks.join_next_with_id() => {
+                    if let Err(error) = self.end(ended) {
+                        self.lose(error).await?;
+                    }
+                }
+                Some(released) = self.releasing.join_next() => {
+                    if let Err(error) = Self::released(released) {
+                        self.lose(error).await?;
+                    }
+                }
+                () = Lost::time_is_up(self.lost.as_ref()) => self.give_up_readers(),
                 _ = tick.tick() => self.tell_progress(),
                 turn = self.drain.turn() => self.stop(turn)?,
             }
         }
+    }
+
+    fn at_the_end(&mut self) -> Result<(), ExecuteError> {
+        if let Some(lost) = self.lost.take() {
+            return Err(lost.into_error());
+        }
+        if self.drain.is_asked_for() {
+            return Err(ExecuteError::Stopped);
+        }
+        // What came out of an archive is compared with it afterwards.
+        if self.context.archive.is_none() {
+            let emit = self.context.emit.as_ref();
+            self.evidence.unjudged(&self.context.plan, emit);
+        }
+        Ok(())
     }
 
     /// The first time it is only told: what is running goes on, and nothing new is started. Then the time is up.
@@ -160,16 +180,13 @@ impl Supervisor {
         let Turn::Begins(cause) = turn else {
             return Err(ExecuteError::Stopped);
         };
-        self.context.emit.emit(What::Draining {
-            signal: cause.to_string(),
-            jobs: u32::try_from(self.running.len()).unwrap_or(u32::MAX),
-            seconds: self.drain.patience().as_secs(),
-        });
+        let jobs = (self.running.len(), self.drain.patience());
+        begin_to_drain(&cause, jobs, self.context.emit.as_ref());
         Ok(())
     }
 
     fn start_what_can(&mut self) {
-        if self.drain.is_asked_for() {
+        if self.drain.is_asked_for() || self.lost.is_some() {
             return;
         }
         while let Some(&slot) = self.free_slots.first() {
@@ -189,30 +206,24 @@ impl Supervisor {
                 continue;
             }
             self.free_slots.remove(&slot);
-            self.context.emit.emit(What::JobStarted {
-                job: id,
-                worker: slot,
-            });
+            let mut running = Running::begin(id, slot, context.emit.as_ref());
+            if job.phase == Phase::Data && context.archive.is_none() {
+                running = running.relays();
+            }
             fault::point_of("job-started", || &job.label);
-            let gauge = Arc::new(Gauge::default());
-            let is_relayed = job.phase == Phase::Data && context.archive.is_none();
-            let broken: HashSet<DumpId> = self.broken.keys().copied().collect();
             let task = Task {
                 context: Arc::clone(&context),
                 id,
-                broken,
-                gauge: Arc::clone(&gauge),
+                broken: self.broken.keys().copied().collect(),
+                gauge: Arc::clone(&running.gauge),
             };
-            let handle = self.tasks.spawn(Box::pin(task.perform()));
-            let running = Running {
-                job: id,
+            let task = self.tasks.spawn(Box::pin(task.perform()));
+            let under_way = UnderWay {
+                running,
+                task,
                 slot,
-                started: Instant::now(),
-                gauge,
-                told: Default::default(),
-                pace: is_relayed.then(Pace::default),
             };
-            self.running.insert(handle.id(), running);
+            self.running.insert(under_way.task.id(), under_way);
         }
     }
 
@@ -234,15 +245,13 @@ impl Supervisor {
         self.over(job);
     }
 
-    fn end(
-        &mut self,
-        ended: Result<(Id, Ended), tokio::task::JoinError>,
-    ) -> Result<(), ExecuteError> {
+    fn end(&mut self, ended: Result<(Id, Ended), JoinError>) -> Result<(), ExecuteError> {
         let (task, outcome) = match ended {
             Ok((task, outcome)) => (task, Ok(outcome)),
             Err(error) => (error.id(), Err(error)),
         };
-        let Some(running) = self.running.remove(&task) else {
+        // One that was given up is not among them any more.
+        let Some(UnderWay { running, slot, .. }) = self.running.remove(&task) else {
             return Ok(());
         };
         let context = Arc::clone(&self.context);
@@ -254,19 +263,12 @@ impl Supervisor {
             job: name(),
             source,
         })?;
-        let outcome = outcome.map_err(|source| {
-            let job = name();
-            if source.stops_run() {
-                ExecuteError::Stuck { job, source }
-            } else {
-                ExecuteError::Lost { job, source }
-            }
-        })?;
+        let outcome = outcome.map_err(|source| ExecuteError::of(name(), source))?;
         fault::point_of("job-ended", || &job.label);
         self.tell_scarcity();
         self.conclude(job, &running, outcome);
         fault::point_of("job-told", || &job.label);
-        self.free_slots.insert(running.slot);
+        self.free_slots.insert(slot);
         self.over(job);
         Ok(())
     }
@@ -281,14 +283,7 @@ impl Supervisor {
             self.broken.entry(entry).or_insert(job.id);
         }
         if outcome.failures.is_empty() {
-            let duration_ms =
-                u64::try_from(running.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            emit.emit(What::JobFinished {
-                job: job.id,
-                rows: outcome.rows,
-                bytes: outcome.bytes,
-                duration_ms,
-            });
+            running.finished((outcome.rows, outcome.bytes), emit.as_ref());
         }
         for (_, failure) in outcome.failures {
             emit.emit(What::JobFailed {
@@ -305,23 +300,28 @@ impl Supervisor {
         }
     }
 
-    /// The source holds back its vacuum for as long as the snapshot lives: not a moment longer than it is read.
-    async fn release_snapshot_if_unused(&mut self) -> Result<(), ExecuteError> {
-        if self.readers > 0 {
-            return Ok(());
+    /// The source holds back its vacuum for as long as the snapshot lives: not a moment longer than it is read. Other jobs do not
+    /// wait for that.
+    fn release_snapshot_if_unused(&mut self) {
+        // A run that is going to be resumed still needs it.
+        if self.readers > 0 || self.lost.is_some() {
+            return;
         }
-        if let Some(snapshot) = self.snapshot.take() {
+        if let Some((snapshot, source)) = self.snapshot.take() {
             fault::point("snapshot-unused");
-            self.context.source.drain().await;
-            let released = snapshot.release().await;
-            fault::point("snapshot-released");
-            released.map_err(|source| ExecuteError::Stuck {
-                job: "giving the source's snapshot back".to_owned(),
-                source,
-            })?;
-            self.context.emit.emit(What::SnapshotReleased);
+            let context = Arc::clone(&self.context);
+            self.releasing.spawn(async move {
+                context.source.drain().await;
+                let how = (context.max_retries, context.emit.as_ref());
+                release(*snapshot, &source, how).await
+            });
         }
-        Ok(())
+    }
+
+    fn released(ended: Result<Result<(), PgError>, JoinError>) -> Result<(), ExecuteError> {
+        let job = || "giving the source's snapshot back".to_owned();
+        let released = ended.map_err(|source| ExecuteError::Panicked { job: job(), source })?;
+        released.map_err(|source| ExecuteError::of(job(), source))
     }
 
     fn tell_scarcity(&self) {
@@ -339,24 +339,9 @@ impl Supervisor {
     }
 
     fn tell_progress(&mut self) {
-        let now = Instant::now();
-        for running in self.running.values_mut() {
-            let pace = running.pace.as_mut();
-            if let Some(bound) = pace.and_then(|pace| pace.look(&running.gauge, now)) {
-                let job = running.job;
-                self.context.emit.emit(What::JobBound { job, bound });
-            }
-            let so_far = running.gauge.read();
-            if so_far != running.told {
-                running.told = so_far;
-                let (rows, bytes) = so_far;
-                self.context.emit.emit(What::JobAdvanced {
-                    job: running.job,
-                    rows,
-                    bytes,
-                });
-            }
-        }
+        let emit = self.context.emit.as_ref();
+        let under_way = self.running.values_mut();
+        under_way.for_each(|job| job.running.tell(emit));
     }
 
     /// Ends whatever is running on both servers, and waits until it has ended: no backend goes on working for a run that is
@@ -376,6 +361,14 @@ impl Supervisor {
 }
 
 impl Context {
+    pub fn servers(&self) -> Servers<'_> {
+        Servers {
+            source: &self.source,
+            target: &self.target,
+            emit: self.emit.as_ref(),
+        }
+    }
+
     /// Passes on what the server remarked while a job ran, warnings only: a restore is full of notices.
     pub fn remark(&self, job: &Job, wire: &mut Wire) {
         let mut said: HashSet<String> = HashSet::new();

@@ -24,9 +24,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::supervisor::Context;
 use crate::catalog::how_long;
-use crate::event::{AtWork, What};
+use crate::event::{AtWork, Emit, What};
 use crate::fault;
 use crate::model::{Bytes, JobId, Rows, Side};
 use crate::pg::wire::Gauge;
@@ -77,6 +76,14 @@ pub(super) struct Watchdog {
     jobs: Mutex<HashMap<JobId, Watched>>,
 }
 
+/// The servers that jobs are at work on, and who hears of it.
+#[derive(Clone, Copy)]
+pub(super) struct Servers<'a> {
+    pub source: &'a Pool,
+    pub target: &'a Pool,
+    pub emit: &'a dyn Emit,
+}
+
 /// A job under way.
 struct Watched {
     gauge: Arc<Gauge>,
@@ -92,31 +99,63 @@ struct Watched {
     dead: oneshot::Sender<PgError>,
 }
 
-impl Context {
-    /// Has a job done, and watches it: if its server turns out to be dead, the error is that of a lost connection. After an
-    /// error the job has no session any more.
-    pub async fn watched<T>(
+impl Watchdog {
+    /// Has a job, or a part of it, done, and watches it: if its server turns out to be dead, the error is that of a lost
+    /// connection. After an error the job has no session any more.
+    pub async fn over<T, E: From<PgError>>(
         &self,
-        job: JobId,
-        gauge: &Arc<Gauge>,
-        work: impl Future<Output = Result<T, PgError>>,
-    ) -> Result<T, PgError> {
-        let verdict = self.watchdog.begin(job, gauge);
+        servers: Servers<'_>,
+        (job, gauge): (JobId, &Arc<Gauge>),
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let verdict = self.begin(job, gauge);
         let ended = tokio::select! {
             ended = serving(job, work) => ended,
             // Without a verdict nobody watches any more.
-            Ok(error) = verdict => Err(error),
+            Ok(error) = verdict => Err(error.into()),
         };
-        self.watchdog.jobs().remove(&job);
         if ended.is_err() {
-            self.source.abandon(job);
-            self.target.abandon(job);
+            self.give_up(servers, job);
+        } else {
+            self.jobs().remove(&job);
         }
         ended
     }
-}
 
-impl Watchdog {
+    /// A job is not done any more: it has no session, and nobody looks after it.
+    pub fn give_up(&self, servers: Servers<'_>, job: JobId) {
+        self.jobs().remove(&job);
+        servers.source.abandon(job);
+        servers.target.abandon(job);
+    }
+
+    /// Looks after all of them, for as long as the run goes on.
+    pub async fn watch(&self, servers: Servers<'_>) -> Infallible {
+        let pace = Pace::new();
+        let mut source = Probe::new(servers.source);
+        let mut target = Probe::new(servers.target);
+        let mut asked = Instant::now();
+        loop {
+            tokio::time::sleep(pace.look).await;
+            let stalled = self.stalled(pace.ask);
+            if asked.elapsed() < pace.ask {
+                continue;
+            }
+            asked = Instant::now();
+            let (of_source, of_target) = tokio::join!(
+                Heard::from(Side::Source, &mut source, &stalled, pace),
+                Heard::from(Side::Target, &mut target, &stalled, pace)
+            );
+            let heard = [of_source, of_target].into_iter().flatten();
+            let round = Round {
+                watchdog: self,
+                servers,
+                pace,
+            };
+            round.conclude(heard);
+        }
+    }
+
     fn begin(&self, job: JobId, gauge: &Arc<Gauge>) -> oneshot::Receiver<PgError> {
         let (dead, verdict) = oneshot::channel();
         let watched = Watched {
@@ -135,28 +174,6 @@ impl Watchdog {
     fn jobs(&self) -> MutexGuard<'_, HashMap<JobId, Watched>> {
         // Nothing panics while it holds the lock; if something did, the jobs would still be known.
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Watches over a run's jobs, for as long as the run goes on.
-pub(super) async fn watch(context: &Context) -> Infallible {
-    let pace = Pace::new();
-    let mut source = Probe::new(&context.source);
-    let mut target = Probe::new(&context.target);
-    let mut asked = Instant::now();
-    loop {
-        tokio::time::sleep(pace.look).await;
-        let stalled = context.watchdog.stalled(pace.ask);
-        if asked.elapsed() < pace.ask {
-            continue;
-        }
-        asked = Instant::now();
-        let (of_source, of_target) = tokio::join!(
-            Heard::from(Side::Source, &mut source, &stalled, pace),
-            Heard::from(Side::Target, &mut target, &stalled, pace)
-        );
-        let heard = [of_source, of_target].into_iter().flatten();
-        Round { context, pace }.conclude(heard);
     }
 }
 
@@ -192,7 +209,8 @@ impl Heard {
 
 /// What follows from what was heard.
 struct Round<'a> {
-    context: &'a Context,
+    watchdog: &'a Watchdog,
+    servers: Servers<'a>,
     pace: Pace,
 }
 
@@ -210,7 +228,7 @@ impl Round<'_> {
                     for (job, pid) in backends {
                         match found.remove(&pid) {
                             Some(doing) => {
-                                self.context.watchdog.is_there(job, (side, pid));
+                                self.watchdog.is_there(job, (side, pid));
                                 doings.entry(job).or_default().push((side, doing));
                             }
                             None => self.missing(job, (side, pid)),
@@ -246,7 +264,7 @@ impl Round<'_> {
         let silent = since.elapsed();
         let words = format!("no answer for {}", how_long(silent.as_secs()));
         for &(job, _) in backends {
-            if silent >= self.pace.dead && self.context.watchdog.is_stalled(job, self.pace.dead) {
+            if silent >= self.pace.dead && self.watchdog.is_stalled(job, self.pace.dead) {
                 self.bury(job, side, &words);
             } else {
                 let limit = how_long(self.pace.dead.as_secs());
@@ -258,7 +276,7 @@ impl Round<'_> {
 
     /// The server does not know a process that we are waiting for.
     fn missing(&self, job: JobId, backend: (Side, i32)) {
-        if self.context.watchdog.is_gone(job, backend) {
+        if self.watchdog.is_gone(job, backend) {
             let (side, pid) = backend;
             self.bury(job, side, &format!("the server's process {pid} is gone"));
         }
@@ -266,18 +284,17 @@ impl Round<'_> {
 
     /// Ends the job as if its connections had been lost.
     fn bury(&self, job: JobId, side: Side, why: &str) {
-        let context = self.context;
-        let Some(watched) = context.watchdog.jobs().remove(&job) else {
+        let Some(watched) = self.watchdog.jobs().remove(&job) else {
             return;
         };
-        context.emit.emit(What::JobWaits {
+        self.servers.emit.emit(What::JobWaits {
             job,
             side,
             what: format!("{why}: the connection is given up"),
             at_work: AtWork::Unknown,
         });
         // Idle sessions of the same server are as dead as this one.
-        pool_of(context, side).forget_idle();
+        self.servers.of(side).forget_idle();
         let error = PgError::Io {
             doing: format!("waiting for the {side}"),
             source: io::Error::new(io::ErrorKind::TimedOut, why),
@@ -288,8 +305,8 @@ impl Round<'_> {
 
     /// Says what a server does, unless that was said a moment ago.
     fn tell(&self, job: JobId, side: Side, (what, at_work): (String, AtWork)) {
-        if self.context.watchdog.is_news(job, side, &what) {
-            self.context.emit.emit(What::JobWaits {
+        if self.watchdog.is_news(job, side, &what) {
+            self.servers.emit.emit(What::JobWaits {
                 job,
                 side,
                 what,
@@ -299,10 +316,12 @@ impl Round<'_> {
     }
 }
 
-fn pool_of(context: &Context, side: Side) -> &Pool {
-    match side {
-        Side::Source => &context.source,
-        Side::Target => &context.target,
+impl<'a> Servers<'a> {
+    fn of(&self, side: Side) -> &'a Pool {
+        match side {
+            Side::Source => self.source,
+            Side::Target => self.target,
+        }
     }
 }
 
@@ -371,6 +390,19 @@ mod tests {
     use super::*;
 
     const BACKEND: (Side, i32) = (Side::Target, 7);
+
+    #[test]
+    fn the_readme_knows_when_servers_are_asked_and_when_one_is_dead() {
+        let pace = Pace::new();
+        let asked = pace.ask.as_secs();
+        assert_eq!(pace.dead, Duration::from_secs(2 * 60));
+        for says in [
+            &format!("A job that has not moved for {asked} s has its servers asked what they do"),
+            "one that does not answer for two minutes counts as a lost connection",
+        ] {
+            assert!(crate::readme_says(says), "{says}");
+        }
+    }
 
     #[test]
     fn a_backend_that_was_there_and_is_not_is_gone_at_the_second_look() {

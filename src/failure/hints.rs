@@ -1,10 +1,9 @@
-//! What to do next: one sentence for each error that a person can do something about.
-//!
-//! An SQLSTATE is one of the manual's appendix of error codes.
+//! What to do next: one sentence for each error that a person can do something about. Those of a server, by SQLSTATE, are in
+//! [`crate::model`].
 
 use std::io;
 
-use crate::model::{ExitStatus, FilterError};
+use crate::model::{ExitStatus, FilterError, WHERE_PASSWORDS_ARE, remedy};
 use crate::pg::PgError;
 use crate::pg::client_tools::{BIN_VARIABLE, ClientToolError};
 use crate::pg::cluster::ClusterError;
@@ -24,106 +23,6 @@ pub(super) const LEFTOVER: &str = "End it yourself, as its own role or as a supe
      then it may still write to the target.";
 pub(super) const PATTERN: &str =
     "Patterns are those of pg_dump -n and -t: see \"Patterns\" in the manual page of psql.";
-const PASSWORD: &str = "The password is looked for in the connection string, PGCONVOY_SOURCE_PASSWORD or \
-                        PGCONVOY_TARGET_PASSWORD, PGPASSWORD, and ~/.pgpass (or PGPASSFILE), which must be \
-                        readable for its owner alone (chmod 600).";
-
-/// SQLSTATEs, and what helps whatever the statement was.
-const BY_SQLSTATE: &[(&[&str], &str)] = &[
-    (&["28P01"], PASSWORD),
-    (
-        &["28000"],
-        "The server's pg_hba.conf has no rule that lets this role in from here, or the role may not log in: ask for a \
-             line there, or try another sslmode, host or user.",
-    ),
-    (
-        &["3D000"],
-        "Give --create to have the target database created like the source, or create it first; if it is the \
-             source, check the name.",
-    ),
-    (
-        &["53300"],
-        "The server has no connection slots left: use fewer workers (-j), or raise max_connections.",
-    ),
-    (
-        &["53200"],
-        "If it says \"out of shared memory\", raise max_locks_per_transaction on that server and restart it; otherwise \
-             use less --memory or fewer workers (-j).",
-    ),
-    (
-        &["53100"],
-        "The server's disk is full: make room there, then move again.",
-    ),
-    (
-        &["42501"],
-        "Have a superuser or the owner grant what the message names to the role that is connected, or connect as \
-             another role; for owners and grants on the target, --no-owner and -x leave them out.",
-    ),
-    (
-        &["55000"],
-        "The object is not in a state in which this works: DETAIL and HINT above say which; a setting of the server \
-             may have to be changed.",
-    ),
-    (
-        &["55006", "55P03"],
-        "Somebody else is using the object: find the session in pg_stat_activity, end it, and try again.",
-    ),
-    (
-        &["0A000"],
-        "The server cannot do this, most often because it is older than the source or lacks an extension: leave the \
-             object out (-T, -N), or move to a newer server.",
-    ),
-    (
-        &["42704", "42883", "42P01", "3F000"],
-        "Something it refers to does not exist on that server: it was left out, failed earlier, or is not part of a \
-             database (roles, tablespaces, extensions' files).",
-    ),
-    (
-        &["42710", "42P07", "42723", "42P06"],
-        "It exists on the target already: move into an empty database, or give --overwrite.",
-    ),
-    (
-        &["58P01", "58030", "XX001", "XX002"],
-        "The server cannot read its own files: stop writing to it, make a copy of its data directory, and look at its \
-             log before anything else.",
-    ),
-    (
-        &["25006"],
-        "The server only allows reading: it is a standby, or default_transaction_read_only is on.",
-    ),
-    (
-        &["40001"],
-        "On a standby, a query was cancelled by recovery: set hot_standby_feedback = on there, or read from the primary.",
-    ),
-    (
-        &["57014"],
-        "Somebody or a timeout cancelled the statement: look for statement_timeout in the role's or a pooler's settings.",
-    ),
-    (
-        &["57P03"],
-        "The server is starting up, shutting down or recovering: wait until it accepts connections.",
-    ),
-    (
-        &["23503"],
-        "The source itself breaks this foreign key: find the rows on the source with the query that the message \
-             implies, and mend them, or mark the constraint NOT VALID there.",
-    ),
-    (
-        &["23505", "23514", "23P01", "23502"],
-        "The source itself breaks this constraint, or sorts text differently (a newer collation): look at the rows \
-             on the source; REINDEX tells whether its index agrees.",
-    ),
-    (
-        &["22P05", "22021"],
-        "Source and target databases have different encodings: create the target with the source's (--create does).",
-    ),
-];
-
-/// For an SQLSTATE, whatever the statement was.
-pub fn for_sqlstate(code: &str) -> Option<String> {
-    let found = BY_SQLSTATE.iter().find(|(codes, _)| codes.contains(&code));
-    found.map(|(_, hint)| (*hint).to_owned())
-}
 
 /// For an error of a job, or of any session that was open.
 pub fn for_job_error(error: &PgError) -> Option<String> {
@@ -136,7 +35,7 @@ pub fn for_job_error(error: &PgError) -> Option<String> {
     }
     match error {
         PgError::Connect(error) => for_connect(error),
-        PgError::Server { error, .. } => for_sqlstate(&error.code),
+        PgError::Server { error, .. } => remedy(&error.code).map(str::to_owned),
         PgError::PasswordMissing { .. } | PgError::AuthenticationMethod { .. } => {
             for_authentication(error)
         }
@@ -167,7 +66,7 @@ pub fn for_job_error(error: &PgError) -> Option<String> {
 
 pub(super) fn for_connect(error: &ConnectError) -> Option<String> {
     if let Some(server_error) = error.server_error() {
-        return for_sqlstate(&server_error.code);
+        return remedy(&server_error.code).map(str::to_owned);
     }
     error.each().iter().find_map(for_one_host)
 }
@@ -213,7 +112,7 @@ fn for_broken(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Optio
         return for_authentication(error);
     }
     let hint = if chain.iter().any(|text| text.contains("password")) {
-        PASSWORD
+        WHERE_PASSWORDS_ARE
     } else {
         "Look at that server's log for the reason."
     };
@@ -222,7 +121,7 @@ fn for_broken(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Optio
 
 pub(super) fn for_authentication(error: &PgError) -> Option<String> {
     let hint = match error {
-        PgError::PasswordMissing { .. } => PASSWORD,
+        PgError::PasswordMissing { .. } => WHERE_PASSWORDS_ARE,
         PgError::AuthenticationMethod { .. } => {
             "Have a line with scram-sha-256, md5, cert, peer or trust in the server's pg_hba.conf for this role and host."
         }

@@ -15,6 +15,7 @@
 //! | `turn` | the steps from one side to the other (pure) |
 //! | `statements` | the statements that make, change and remove what is needed (pure) |
 //! | `tell` | lag and trouble, in sentences (pure) |
+//! | `error` | what can go wrong |
 //!
 //! **Three things that must not come apart.** A slot delivers what its snapshot does not see, and nothing else makes a copy and
 //! its changes fit together; so a copy that goes on in another snapshot gets another slot. The state is on the target, in a schema of

@@ -3,7 +3,7 @@
 //! A job takes a wire and gives it back when its transaction is over and all is well; otherwise the wire is dropped, which
 //! rolls back on the server, and the next job opens a new one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::future::Future;
 use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
@@ -24,6 +24,8 @@ use crate::model::JobId;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often it is looked whether they have ended.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long they may take.
+const SEEING_OFF: Duration = Duration::from_secs(15);
 
 pub(super) const STILL_THERE: Query = Query::new(
     "sessions/still_there.sql",
@@ -90,8 +92,10 @@ struct State {
     idle: Vec<Wire>,
     /// Backends that are working, for a cancel request, and for which job.
     busy: HashMap<(i32, i32), Busy>,
-    /// Backends whose sessions were given up: they may be at work still, for all we know.
-    given_up: Vec<i32>,
+    /// Backends whose sessions were given up: they may be at work still, until their server says that they are gone.
+    given_up: BTreeSet<i32>,
+    /// Jobs that have taken a session since that was last asked.
+    served: HashSet<JobId>,
     drained: bool,
     /// There was no room for as many sessions as there are workers.
     scarce: bool,
@@ -188,6 +192,11 @@ impl Pool {
             .collect()
     }
 
+    /// Whether a job has taken a session since this was last asked: if not, it has begun nothing here.
+    pub fn has_served(&self, job: JobId) -> bool {
+        self.state().served.remove(&job)
+    }
+
     /// Sessions that a job has not given back are given up: it has none any more.
     pub fn abandon(&self, job: JobId) {
         self.state().abandon(job);
@@ -239,19 +248,8 @@ impl Pool {
     fn vacate(&self, backend: (i32, i32)) {
         let mut state = self.state();
         state.busy.remove(&backend);
-        state.given_up.push(backend.0);
+        state.given_up.insert(backend.0);
         self.freed.notify_one();
-    }
-
-    /// Process ids of the backends whose sessions were given up and that no session of ours has; each is returned once.
-    pub fn take_given_up(&self) -> Vec<i32> {
-        let mut state = self.state();
-        let given_up = std::mem::take(&mut state.given_up);
-        let ours = |pid: &i32| {
-            let is_it = |backend: &(i32, i32)| backend.0 == *pid;
-            state.busy.keys().any(is_it) || state.idle.iter().any(|wire| is_it(&wire.backend()))
-        };
-        given_up.into_iter().filter(|pid| !ours(pid)).collect()
     }
 
     /// Closes all idle sessions, and from now on every session that is given back.
@@ -266,49 +264,58 @@ impl Pool {
         }
     }
 
-    /// Asks the server to cancel whatever its sessions are doing. Returns the server processes that were at work.
+    /// Asks the server to cancel whatever its sessions are doing. Returns the server processes that were at work, or may be.
     pub async fn cancel(&self) -> Vec<i32> {
-        let busy: Vec<((i32, i32), Busy)> = self.state().busy.drain().collect();
+        let (busy, given_up) = {
+            let mut state = self.state();
+            let busy: Vec<((i32, i32), Busy)> = state.busy.drain().collect();
+            (busy, std::mem::take(&mut state.given_up))
+        };
         let requests = self.connector.iter().flat_map(|connector| {
             let busy = busy.iter();
             busy.map(|(backend, busy)| connector.cancel(&busy.peer, *backend))
         });
         // A server that does not answer will not cancel anything either.
         let _ = tokio::time::timeout(PATIENCE, join_all(requests)).await;
-        busy.iter().map(|((pid, _), _)| *pid).collect()
+        let busy = busy.iter().map(|((pid, _), _)| *pid);
+        busy.chain(given_up).collect()
     }
 
     /// Waits until these server processes, whose sessions were given up, have ended; after a while they are told to. Returns
-    /// those that have not; none as well if the server cannot be asked.
+    /// those that have not; none as well if the server cannot be asked. For a run that is over: nothing hangs on the answer.
     pub async fn see_off(&self, backends: &[i32]) -> Vec<i32> {
         if backends.is_empty() {
             return Vec::new();
         }
         let mut left = Vec::new();
-        let seen_off = tokio::time::timeout(3 * PATIENCE, self.watch_leave(backends, &mut left));
-        let in_time = seen_off.await.is_ok();
+        let watched = async {
+            let session = self.connector()?.session("end").await?;
+            watch_leave(&session, backends, &mut left).await
+        };
+        let in_time = tokio::time::timeout(SEEING_OFF, watched).await.is_ok();
         if in_time { Vec::new() } else { left }
     }
 
-    async fn watch_leave(&self, backends: &[i32], left: &mut Vec<i32>) -> Result<(), PgError> {
-        let session = self.connector()?.session("end").await?;
-        let began = Instant::now();
-        let mut told = false;
-        loop {
-            let rows = session.query(&STILL_THERE, &[&backends]).await?;
-            let pids: Result<_, _> = rows.iter().map(|row| row.get("pid")).collect();
-            *left = pids?;
-            if left.is_empty() {
-                return Ok(());
-            }
-            if !told && began.elapsed() > PATIENCE {
-                for pid in left.iter() {
-                    session.query(&TERMINATE, &[pid]).await?;
-                }
-                told = true;
-            }
-            tokio::time::sleep(PAUSE).await;
+    /// Waits until all backends whose sessions were given up have ended; after a while they are told to. Asks on a session of
+    /// the same server. After an error nobody knows whether they have: whoever asks next waits for them again.
+    pub async fn outlive_given_up(&self, session: &Session) -> Result<(), PgError> {
+        let given_up: Vec<i32> = self.state().given_up.iter().copied().collect();
+        if given_up.is_empty() {
+            return Ok(());
         }
+        let mut left = given_up.clone();
+        let watched = watch_leave(session, &given_up, &mut left);
+        let ended = tokio::time::timeout(SEEING_OFF, watched).await;
+        let gone = given_up.iter().filter(|pid| !left.contains(pid));
+        let mut state = self.state();
+        for pid in gone {
+            state.given_up.remove(pid);
+        }
+        ended.unwrap_or_else(|_| {
+            Err(PgError::Closed {
+                doing: format!("waiting for our own backends to end, which were told to: {left:?}"),
+            })
+        })
     }
 
     /// Opens a session for questions on the same server; it is the caller's.
@@ -339,7 +346,10 @@ impl State {
     fn busy_with(&mut self, backend: (i32, i32), new: Busy) {
         if let Some(job) = new.job {
             self.abandon(job);
+            self.served.insert(job);
         }
+        // Its number was another's before: that one is gone.
+        self.given_up.remove(&backend.0);
         self.busy.insert(backend, new);
     }
 
@@ -348,6 +358,31 @@ impl State {
         let is_its = |_: &(i32, i32), busy: &mut Busy| busy.job == Some(job);
         let abandoned = self.busy.extract_if(is_its);
         self.given_up.extend(abandoned.map(|((pid, _), _)| pid));
+    }
+}
+
+/// Looks until none of these is left; `left` is what was seen last.
+async fn watch_leave(
+    session: &Session,
+    backends: &[i32],
+    left: &mut Vec<i32>,
+) -> Result<(), PgError> {
+    let began = Instant::now();
+    let mut told = false;
+    loop {
+        let rows = session.query(&STILL_THERE, &[&backends]).await?;
+        let pids: Result<_, _> = rows.iter().map(|row| row.get("pid")).collect();
+        *left = pids?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        if !told && began.elapsed() > PATIENCE {
+            for pid in left.iter() {
+                session.query(&TERMINATE, &[pid]).await?;
+            }
+            told = true;
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -59,6 +59,8 @@ enum Holder {
     Keeper(Box<Keeper>),
     /// A keeper that an earlier process of ours started; its own session imported it.
     Elsewhere(Kept),
+    /// A keeper that still held it when it was told to give it back: it may be gone.
+    Dismissed(Kept),
 }
 
 impl Snapshot {
@@ -243,7 +245,7 @@ impl Snapshot {
         match &self.holder {
             Holder::Itself => None,
             Holder::Keeper(keeper) => Some(keeper.kept().clone()),
-            Holder::Elsewhere(kept) => Some(kept.clone()),
+            Holder::Elsewhere(kept) | Holder::Dismissed(kept) => Some(kept.clone()),
         }
     }
 
@@ -252,7 +254,7 @@ impl Snapshot {
     pub async fn keep(&mut self) -> Result<(), KeeperError> {
         match &mut self.holder {
             Holder::Keeper(keeper) => keeper.keep().await,
-            Holder::Itself | Holder::Elsewhere(_) => Ok(()),
+            Holder::Itself | Holder::Elsewhere(_) | Holder::Dismissed(_) => Ok(()),
         }
     }
 
@@ -265,34 +267,62 @@ impl Snapshot {
     /// Gives it back: the source may clean up again what only this snapshot could see.
     ///
     /// An error if its holder has ended before: from then on nothing kept tables that were not being read from being emptied,
-    /// and what is emptied then reads as empty, without an error.
-    pub async fn release(self) -> Result<(), PgError> {
-        let kept = match &self.holder {
-            Holder::Itself => return self.session.execute("commit").await,
-            Holder::Elsewhere(kept) => kept.clone(),
-            Holder::Keeper(keeper) => keeper.kept().clone(),
+    /// and what is emptied then reads as empty, without an error. Another error means that nobody knows; if a keeper holds it,
+    /// it can be asked for on another session ([`Self::release_by`]).
+    pub async fn release(&mut self) -> Result<(), PgError> {
+        let Some(kept) = self.kept_by() else {
+            let ended = self.session.execute("commit").await;
+            return ended.map_err(|error| match error {
+                gone if gone.is_lost_connection() => lost(&self.id, &gone.to_string()),
+                other => other,
+            });
         };
-        let holder = backend(&kept);
+        let asked = backend(&kept);
         let ((), alive) = tokio::try_join!(
             biased;
             self.session.execute("commit"),
-            self.session.query(&ALIVE, &holder),
+            self.session.query(&ALIVE, &asked),
         )?;
-        if alive.is_empty() {
-            return Err(PgError::SnapshotLost {
-                snapshot: kept.snapshot,
-                because: "the session that held it, and the locks on all tables, has ended".into(),
-            });
+        self.dismiss(kept, !alive.is_empty()).await
+    }
+
+    /// The same by way of another session: our own may have ended, it holds nothing if a keeper does. Without a keeper, the
+    /// snapshot has ended with it.
+    pub async fn release_by(&mut self, session: Session) -> Result<(), PgError> {
+        self.session = session;
+        let Some(kept) = self.kept_by() else {
+            return Err(lost(&self.id, "the session that held it has ended"));
+        };
+        let alive = self.session.query(&ALIVE, &backend(&kept)).await?;
+        self.dismiss(kept, !alive.is_empty()).await
+    }
+
+    /// Tells its keeper to give it back. An error if that is not there any more, unless it was told before.
+    async fn dismiss(&mut self, kept: Kept, is_there: bool) -> Result<(), PgError> {
+        if !is_there {
+            return match self.holder {
+                Holder::Dismissed(_) => Ok(()),
+                _ => Err(lost(
+                    &kept.snapshot,
+                    "the session that held it, and the locks on all tables, has ended",
+                )),
+            };
         }
-        if let Holder::Keeper(keeper) = self.holder
+        let holder = std::mem::replace(&mut self.holder, Holder::Dismissed(kept.clone()));
+        if let Holder::Keeper(keeper) = holder
             && keeper.release().await
         {
             return Ok(());
         }
-        self.session
-            .query(&TERMINATE, &backend(&kept))
-            .await
-            .map(drop)
+        let ended = self.session.query(&TERMINATE, &backend(&kept)).await;
+        ended.map(drop)
+    }
+}
+
+fn lost(snapshot: &str, because: &str) -> PgError {
+    PgError::SnapshotLost {
+        snapshot: snapshot.to_owned(),
+        because: because.to_owned(),
     }
 }
 

@@ -137,11 +137,7 @@ impl State {
             What::JobSkipped { job, .. } => self.lose(*job, false),
             What::Resumed { standing } => self.resume(standing),
             What::JobRetried { job, .. } => self.retry(*job),
-            What::JobBound { job, bound } => {
-                if let Some(running) = self.running.get_mut(job) {
-                    running.bound = *bound;
-                }
-            }
+            What::JobBound { job, bound } => self.bind(*job, *bound),
             What::JobWaits {
                 job, what, at_work, ..
             } => {
@@ -183,6 +179,13 @@ impl State {
             | What::SourceUnchanged
             | What::StoreRetried { .. }
             | What::Note { .. } => {}
+        }
+    }
+
+    /// Who sets a job's pace.
+    fn bind(&mut self, job: JobId, bound: Bound) {
+        if let Some(running) = self.running.get_mut(&job) {
+            running.bound = bound;
         }
     }
 

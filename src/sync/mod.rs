@@ -16,6 +16,7 @@
 //! | `obstacles` | what stands in the way on the target: triggers, rules, foreign keys, publications |
 //! | `writer` | the transaction: its locks, its snapshot, its end |
 //! | `apply` | what is done in it |
+//! | `error` | what can go wrong |
 //!
 //! **One transaction for everything.** Foreign keys tie tables together, and whoever reads the target must not see a half of
 //! it; so there is one session that locks, changes and commits. A run that is killed leaves the target as it was, or as it is to

@@ -18,6 +18,12 @@
 //! | `statements` | the plans of the application's statements |
 //! | `large_objects` | large objects without their content |
 //! | `excluded` | that what was left out is not there |
+//! | `rows` | rows of two servers, by buckets of their hashes |
+//! | `drill` | which rows of a table differ, and in what |
+//! | `attempt` | nothing: questions that a server may refuse |
+//! | `scope` | nothing: which objects take part |
+//! | `outcome` | nothing: what was found |
+//! | `waiver` | nothing: passes over what somebody has said is to be passed over |
 //! | `repair` | nothing: it writes the SQL that would make the differences go away |
 //!
 //! What they find is an [`Outcome`]; several are folded into one, because a missing index is missed by more than one of them.

@@ -22,6 +22,7 @@ pub mod binary;
 pub mod disk;
 pub mod moving;
 pub mod proxy;
+pub mod record;
 pub mod server;
 pub mod tally;
 pub mod template;

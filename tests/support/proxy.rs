@@ -1,5 +1,5 @@
 //! A TCP proxy between the binary and a server: it can be cut, frozen, slowed down, be far away, and cut just before or after a
-//! COMMIT.
+//! COMMIT, for good or not.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -28,6 +28,16 @@ struct Trap {
     around: Around,
     /// What is sent before it, on the same connection.
     words: String,
+    what: Cut,
+}
+
+/// What is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    /// All connections.
+    All,
+    /// That one alone, and nobody else is let through.
+    OneAndBlock,
 }
 
 /// How far away servers are, and when something was on the road to or from any of them.
@@ -86,6 +96,9 @@ struct Road {
     /// 0: as fast as it gets.
     bytes_per_second: AtomicU64,
     open: Mutex<Vec<TcpStream>>,
+    /// Connections that send these words are remembered: both ends of each.
+    wanted: Mutex<Option<String>>,
+    found: Mutex<Vec<TcpStream>>,
     trap: Mutex<Option<Trap>>,
     sprung: AtomicBool,
     /// Nobody gets through.
@@ -127,6 +140,16 @@ impl Proxy {
         self.road.cut();
     }
 
+    /// Remembers connections that send these words from now on.
+    pub fn remember(&self, words: &str) {
+        *held(&self.road.wanted) = Some(words.to_owned());
+    }
+
+    /// Ends those that were remembered, at both ends; others stay.
+    pub fn cut_remembered(&self) {
+        cut(&mut held(&self.road.found));
+    }
+
     /// Ends all connections, and lets nobody through until it is mended.
     pub fn block(&self) {
         self.road.blocked.store(true, Ordering::SeqCst);
@@ -162,10 +185,13 @@ impl Proxy {
 
     /// Cuts all connections around the first COMMIT that is sent after these words.
     pub fn cut_at_commit(&self, around: Around, words: &str) {
-        *held(&self.road.trap) = Some(Trap {
-            around,
-            words: words.to_owned(),
-        });
+        self.road.set_trap(around, words, Cut::All);
+    }
+
+    /// Cuts the connection that sends the first COMMIT after these words, when the server has seen that; others stay, and nobody
+    /// else is let through until it is mended.
+    pub fn block_after_commit(&self, words: &str) {
+        self.road.set_trap(Around::After, words, Cut::OneAndBlock);
     }
 
     /// Whether that COMMIT came.
@@ -175,6 +201,14 @@ impl Proxy {
 }
 
 impl Road {
+    fn set_trap(&self, around: Around, words: &str, what: Cut) {
+        *held(&self.trap) = Some(Trap {
+            around,
+            words: words.to_owned(),
+            what,
+        });
+    }
+
     fn connect(self: &Arc<Self>, client: TcpStream) -> std::io::Result<()> {
         if self.blocked.load(Ordering::SeqCst) {
             return Ok(());
@@ -220,15 +254,26 @@ impl Road {
                 return Ok(());
             }
             let bytes = &buffer[..read];
+            if is_request {
+                self.remember(bytes, [from, to])?;
+            }
             let sprung = is_request.then(|| self.sprung_by(bytes, &mut words_seen));
             match sprung.flatten() {
                 None => to.write_all(bytes)?,
-                Some(around) => {
+                Some(Trap { around, what, .. }) => {
                     // No answer passes any more.
                     *held(&self.frozen) = true;
                     to.write_all(&bytes[..end_of_what_passes(bytes, around)])?;
                     std::thread::sleep(UNTIL_COMMITTED);
-                    self.cut();
+                    match what {
+                        Cut::All => self.cut(),
+                        Cut::OneAndBlock => {
+                            self.blocked.store(true, Ordering::SeqCst);
+                            for end in [from, to] {
+                                end.shutdown(Shutdown::Both)?;
+                            }
+                        }
+                    }
                     *held(&self.frozen) = false;
                     self.thawed.notify_all();
                     return Ok(());
@@ -242,17 +287,15 @@ impl Road {
     }
 
     /// The trap that these bytes spring; it springs once. The words may have come before them.
-    fn sprung_by(&self, bytes: &[u8], words_seen: &mut bool) -> Option<Around> {
+    fn sprung_by(&self, bytes: &[u8], words_seen: &mut bool) -> Option<Trap> {
         let mut trap = held(&self.trap);
         let waiting = trap.as_ref()?;
         *words_seen |= position(bytes, waiting.words.as_bytes()).is_some();
         if !*words_seen || position(bytes, COMMIT).is_none() {
             return None;
         }
-        let around = waiting.around;
-        *trap = None;
         self.sprung.store(true, Ordering::Relaxed);
-        Some(around)
+        trap.take()
     }
 
     fn wait_until_thawed(&self) {
@@ -265,11 +308,26 @@ impl Road {
         }
     }
 
-    fn cut(&self) {
-        for stream in held(&self.open).drain(..) {
-            // It may be gone already.
-            let _ = stream.shutdown(Shutdown::Both);
+    fn remember(&self, bytes: &[u8], ends: [&TcpStream; 2]) -> std::io::Result<()> {
+        let wanted = held(&self.wanted);
+        let sends = |words: &String| position(bytes, words.as_bytes()).is_some();
+        if wanted.as_ref().is_some_and(sends) {
+            for end in ends {
+                held(&self.found).push(end.try_clone()?);
+            }
         }
+        Ok(())
+    }
+
+    fn cut(&self) {
+        cut(&mut held(&self.open));
+    }
+}
+
+fn cut(streams: &mut Vec<TcpStream>) {
+    for stream in streams.drain(..) {
+        // It may be gone already.
+        let _ = stream.shutdown(Shutdown::Both);
     }
 }
 

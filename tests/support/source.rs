@@ -58,6 +58,24 @@ impl Source {
         }
     }
 
+    /// The modules that the file declares and that its table of files, if it has one, does not name; each with its line.
+    pub fn modules_missing_in_table(&self) -> Vec<(usize, String)> {
+        let rows = self.text.lines().filter(|line| line.starts_with("//! |"));
+        let table = rows.collect::<Vec<_>>().join("\n");
+        if !table.starts_with("//! | file ") && !table.starts_with("//! | module ") {
+            return Vec::new();
+        }
+        let declaration =
+            Regex::new(r"(?m)^\s*(?:pub(?:\([^)]*\))?\s+)?mod\s+(\w+);").expect("valid");
+        let found = declaration.captures_iter(&self.code).filter_map(|found| {
+            let module = found.get(1)?;
+            let is_named = table.contains(&format!("`{}`", module.as_str()));
+            let line = line_of(&self.code, module.start());
+            (!is_named).then(|| (line, module.as_str().to_owned()))
+        });
+        found.collect()
+    }
+
     /// Every path in the code, those of `use` declarations first.
     pub fn named(&self) -> Vec<Named> {
         let declaration = Regex::new(r"\buse\s+([^;]+);").expect("valid");

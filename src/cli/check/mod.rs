@@ -65,7 +65,7 @@ pub struct CheckArgs {
 impl CheckArgs {
     /// From the command line.
     pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
-        let requested = self.intended.requested()?;
+        let requested = self.intended.looked_into()?;
         let asked = Asked {
             window: self.window,
             measure: !self.no_measure,

@@ -18,6 +18,7 @@ use crate::cli::session::step;
 use crate::cli::signals;
 use crate::event::{Emit, What};
 use crate::execute::dump::{self, Dump, DumpError, Dumped};
+use crate::execute::release;
 use crate::failure::Failure;
 use crate::model::{QualifiedName, Unverified};
 use crate::pg::VALUE_SETTINGS;
@@ -110,8 +111,8 @@ pub(super) async fn write(
     manifest.large_object_lists = lists;
     manifest.sequences = sequences(&source, &toc).await?;
     // An error if its holder has ended before: then what was read last may be empty without having been.
-    source.snapshot.release().await?;
-    emitter.emit(What::SnapshotReleased);
+    let how = (session.retry.max_retries, &emitter as &dyn Emit);
+    release(source.snapshot, &source.server.connector, how).await?;
     if has_doubts {
         let text = "the archive does not get its name: what was written stays in";
         let text = format!("{text} {}", archive.path().display());
@@ -239,8 +240,9 @@ async fn sequences(source: &Source, toc: &Toc) -> Result<Vec<SequenceFacts>, Fai
     let names: Vec<String> = match source.server.facts.encoding.as_str() {
         "UTF8" | "SQL_ASCII" => texts.map(Text::to_string_lossy).collect(),
         _ => {
-            let session = source.snapshot.session();
-            catalog::decoded_names(session, texts.map(|text| &**text)).await?
+            // The session with the snapshot may have been ended meanwhile: it was idle for as long as everything was read.
+            let session = source.server.connector.session("names").await?;
+            catalog::decoded_names(&session, texts.map(|text| &**text)).await?
         }
     };
     let both = positions.iter().zip(names.chunks_exact(2));

@@ -104,7 +104,7 @@ async fn compare(
     emit: &Arc<dyn Emit>,
 ) -> Result<Outcome, Failure> {
     let server = proof.target;
-    let snapshot = Snapshot::take(&server.connector, catalog::readable_tables).await?;
+    let mut snapshot = Snapshot::take(&server.connector, catalog::readable_tables).await?;
     let mut outcome = if proof.wanted.selection.data_only {
         let text = "rows alone were restored: the target's definitions are as they were, and not compared, and materialized views were not refreshed";
         Outcome {

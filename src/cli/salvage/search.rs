@@ -236,3 +236,15 @@ fn findings(quiet: &Quiet) -> Vec<Finding> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_knows_how_long_a_probe_may_take() {
+        assert_eq!(PROBE, Duration::from_secs(10 * 60));
+        let says = format!("one that takes ten minutes (`{PROBE_VARIABLE}`) is given up");
+        assert!(crate::readme_says(&says));
+    }
+}

@@ -133,8 +133,7 @@ impl AtWork {
             .take();
         let pools = readers.iter().flat_map(|ends| ends.pools.iter());
         for pool in pools.chain(writer.as_deref()) {
-            let backends = [pool.cancel().await, pool.take_given_up()].concat();
-            pool.see_off(&backends).await;
+            pool.see_off(&pool.cancel().await).await;
         }
     }
 }

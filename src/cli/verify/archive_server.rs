@@ -104,7 +104,7 @@ impl Comparing<'_> {
         self.tell_start(&server, output, emit.as_ref());
         let pg_dump = Search::run("pg_dump", &Environment::of_process()).await;
         let pg_dump = pg_dump.closest_for(server.facts.version)?;
-        let snapshot = Snapshot::take(&server.connector, catalog::readable_tables).await?;
+        let mut snapshot = Snapshot::take(&server.connector, catalog::readable_tables).await?;
         emit.emit(What::SnapshotTaken {
             side: Side::Target,
             snapshot: snapshot.id.clone(),

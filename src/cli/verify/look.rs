@@ -133,7 +133,7 @@ impl Look {
 
     /// Gives both snapshots back. A session that ended before took its locks along: a table that was emptied after that has
     /// read as empty, so nothing that was found is certain.
-    pub async fn release(self) -> Vec<Unverified> {
+    pub async fn release(mut self) -> Vec<Unverified> {
         let (source, target) = tokio::join!(
             self.source.snapshot.release(),
             self.target.snapshot.release()

@@ -1,19 +1,23 @@
 //! What all workers of a dump share: what is left, what is finished, and what that comes to.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::assembly::Assembly;
 use super::large_objects;
-use super::{Dump, DumpError, Dumped};
+use super::{Dump, DumpError, Dumped, Errand};
 use crate::archive::{
     ArchiveError, Codec, Content, Journal, LargeObjectFacts, Line, TableFacts, Unfinished,
 };
 use crate::event::{Emit, What};
+use crate::execute::running::{self, Running};
+use crate::execute::stop::Cause;
+use crate::execute::watchdog::{Servers, Watchdog};
 use crate::model::{Bytes, JobId, Oid, Rows, TableVerdict, Unverified, Verdict, VerifyLevel};
-use crate::pg::Pool;
 use crate::pg::wire::Gauge;
+use crate::pg::{PgError, Pool};
 use crate::plan::{DumpJob, DumpPlan, DumpUnit, DumpWork};
 use crate::verify::content::{Evidence, judge};
 
@@ -21,6 +25,9 @@ use crate::verify::content::{Evidence, judge};
 pub(super) struct Context {
     pub plan: Arc<DumpPlan>,
     pub source: Pool,
+    /// Of no sessions: a dump has no target server.
+    target: Pool,
+    pub watchdog: Watchdog,
     pub archive: Unfinished,
     pub codec: Codec,
     pub verify: VerifyLevel,
@@ -47,20 +54,15 @@ pub(super) struct State {
 }
 
 impl State {
-    pub fn finished(&mut self, job: JobId) {
-        self.running.remove(&job);
+    pub fn finished(&mut self, job: JobId) -> Option<Running> {
         self.left -= 1;
+        self.running.remove(&job)
     }
 
     pub fn add_objects(&mut self, facts: Vec<LargeObjectFacts>) {
         let by_oid = facts.into_iter().map(|object| (object.oid, object));
         self.large_objects.extend(by_oid);
     }
-}
-
-pub(super) struct Running {
-    pub gauge: Arc<Gauge>,
-    pub told: (Rows, Bytes),
 }
 
 impl Context {
@@ -81,6 +83,8 @@ impl Context {
         } = dump;
         let mut context = Self {
             source: Pool::in_snapshot(source.with_encoding(&plan.client_encoding), snapshot),
+            target: Pool::of_nothing(),
+            watchdog: Watchdog::default(),
             archive,
             codec,
             verify,
@@ -177,45 +181,44 @@ impl Context {
             return None;
         }
         let id = state.waiting.pop_front()?;
-        let gauge = Arc::new(Gauge::default());
-        let running = Running {
-            gauge: Arc::clone(&gauge),
-            told: Default::default(),
-        };
+        let running = Running::begin(id, slot, self.emit.as_ref());
+        let gauge = Arc::clone(&running.gauge);
         state.running.insert(id, running);
-        self.emit.emit(What::JobStarted {
-            job: id,
-            worker: slot,
-        });
         Some((id, gauge))
     }
 
+    /// Has the source answer a part of a job. One that does not answer any more is not waited for.
+    pub async fn watched<T, E: From<PgError>>(
+        &self,
+        errand: Errand<'_>,
+        asked: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let job = (errand.id, errand.gauge);
+        self.watchdog.over(self.servers(), job, asked).await
+    }
+
+    pub fn servers(&self) -> Servers<'_> {
+        Servers {
+            source: &self.source,
+            target: &self.target,
+            emit: self.emit.as_ref(),
+        }
+    }
+
     /// Nothing new is begun; what is running may come to its end.
-    pub fn begin_to_drain(&self, signal: &str, patience: Duration) {
-        let mut state = self.state();
-        state.is_draining = true;
-        let jobs = u32::try_from(state.running.len()).unwrap_or(u32::MAX);
-        drop(state);
-        self.emit.emit(What::Draining {
-            signal: signal.to_owned(),
-            jobs,
-            seconds: patience.as_secs(),
-        });
+    pub fn begin_to_drain(&self, cause: &Cause, patience: Duration) {
+        let jobs = {
+            let mut state = self.state();
+            state.is_draining = true;
+            state.running.len()
+        };
+        running::begin_to_drain(cause, (jobs, patience), self.emit.as_ref());
     }
 
     pub fn tell_progress(&self) {
-        for (job, running) in &mut self.state().running {
-            let so_far = running.gauge.read();
-            if so_far != running.told {
-                running.told = so_far;
-                let (rows, bytes) = so_far;
-                self.emit.emit(What::JobAdvanced {
-                    job: *job,
-                    rows,
-                    bytes,
-                });
-            }
-        }
+        let emit = self.emit.as_ref();
+        let mut state = self.state();
+        state.running.values_mut().for_each(|job| job.tell(emit));
     }
 
     /// The name of a table's file.

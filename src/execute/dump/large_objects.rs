@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::context::Context;
-use super::{Broken, Ended};
+use super::{Broken, Ended, Errand};
 use crate::archive::{
     Algorithm, ArchiveError, Decoder, Encoder, FileFacts, Growing, LargeObjectFacts, Line, Summed,
     Unfinished, read_large_object,
@@ -23,7 +23,7 @@ use crate::event::What;
 use crate::model::{
     Difference, DifferenceKind, Oid, RowLayout, Rows, SqlText, Unverified, VerifyLevel,
 };
-use crate::pg::wire::{Gauge, ObjectRows, ObjectSink, Unframed, read_into};
+use crate::pg::wire::{ObjectRows, ObjectSink, Unframed, read_into};
 
 /// What differences are about.
 const CLASS: &str = "large objects' contents";
@@ -32,14 +32,20 @@ const CLASS: &str = "large objects' contents";
 const MOST_HELD: u64 = 8 << 20;
 
 /// Large objects, as many as a job has.
-pub(super) async fn dump(context: &Context, oids: &[Oid], gauge: &Gauge) -> Result<Ended, Broken> {
+pub(super) async fn dump(
+    context: &Context,
+    oids: &[Oid],
+    errand: Errand<'_>,
+) -> Result<Ended, Broken> {
     let sql = SqlText::from(format!(
         "copy ({}) to stdout (format binary)",
         large_object_content(oids)
     ));
     let mut wire = context.source.take().await?;
     let mut unframed = Unframed::new(ObjectRows::new(Files::new(context)));
-    let read = read_into(&mut wire, &sql, RowLayout::PLAIN, (gauge, &mut unframed)).await;
+    let sink = (errand.gauge.as_ref(), &mut unframed);
+    let reading = read_into(&mut wire, &sql, RowLayout::PLAIN, sink);
+    let read = context.watched(errand, reading).await;
     if let Some(error) = unframed.failure() {
         context.source.give_up(wire);
         let rows = unframed.into_inner();

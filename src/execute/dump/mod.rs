@@ -15,7 +15,8 @@
 //! | `large_objects` | each into a file of its own |
 //!
 //! All is read in one snapshot. A job that is broken off by something that may pass is done again, as long as nothing of it is
-//! in a file that others append to. What is finished is noted in the journal beside the files.
+//! in a file that others append to. A source that does not answer any more is not waited for, as in a run. What is finished
+//! is noted in the journal beside the files.
 
 mod assembly;
 mod context;
@@ -24,26 +25,23 @@ mod piece;
 mod tables;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::attempt::pause_after;
+use super::running::{TICK, wait_for_next};
 use super::stop::{self, Drain, Stop, Turn};
 use crate::archive::{
     ArchiveError, Codec, Journal, LargeObjectFacts, Line, TableFacts, Unfinished,
 };
-use crate::event::{Emit, What};
+use crate::event::Emit;
 use crate::model::{Bytes, JobId, Rows, VerifyLevel};
 use crate::pg::wire::Gauge;
 use crate::pg::{Connector, PgError, serving};
 use crate::plan::{DumpJob, DumpPlan, DumpWork};
 use assembly::Assembly;
 use context::Context;
-
-/// How often the progress of running jobs is told.
-const TICK: Duration = Duration::from_millis(500);
 
 /// What a dump needs.
 pub struct Dump {
@@ -128,6 +126,13 @@ impl From<ArchiveError> for Broken {
     }
 }
 
+/// A job, for whoever does a part of it.
+#[derive(Clone, Copy)]
+struct Errand<'a> {
+    id: JobId,
+    gauge: &'a Arc<Gauge>,
+}
+
 /// What a job came to.
 #[derive(Debug, Default, Clone, Copy)]
 struct Ended {
@@ -147,6 +152,7 @@ pub async fn run(dump: Dump) -> Result<Dumped, DumpError> {
     let ended = tokio::select! {
         ended = watch_over(&context, &mut tasks, &mut drain) => ended,
         () = stop::aborted(stop) => Err(DumpError::Stopped),
+        never = context.watchdog.watch(context.servers()) => match never {},
     };
     if ended.is_err() {
         context.assemblies.values().for_each(Assembly::abandon);
@@ -175,7 +181,7 @@ async fn watch_over(
             },
             _ = tick.tick() => context.tell_progress(),
             turn = drain.turn() => match turn {
-                Turn::Begins(cause) => context.begin_to_drain(&cause.to_string(), drain.patience()),
+                Turn::Begins(cause) => context.begin_to_drain(&cause, drain.patience()),
                 Turn::Over => return Err(DumpError::Stopped),
             },
         }
@@ -188,35 +194,28 @@ async fn work(context: Arc<Context>, slot: u32) -> Result<(), DumpError> {
         let Some(job) = context.job(id) else {
             continue;
         };
-        let started = Instant::now();
-        let ended = serving(id, persist(&context, (id, job), &gauge)).await?;
-        context.state().finished(id);
-        context.emit.emit(What::JobFinished {
-            job: id,
-            rows: ended.rows,
-            bytes: ended.bytes,
-            duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        });
+        let errand = Errand { id, gauge: &gauge };
+        let Ended { rows, bytes } = serving(id, persist(&context, errand, job)).await?;
+        let running = context.state().finished(id);
+        if let Some(running) = running {
+            running.finished((rows, bytes), context.emit.as_ref());
+        }
     }
     Ok(())
 }
 
 /// One job, again and again, until it is done or nothing more can be hoped for.
-async fn persist(
-    context: &Context,
-    (id, job): (JobId, &DumpJob),
-    gauge: &Gauge,
-) -> Result<Ended, DumpError> {
+async fn persist(context: &Context, errand: Errand<'_>, job: &DumpJob) -> Result<Ended, DumpError> {
     let mut attempt = 1;
     loop {
         let once = match &job.work {
-            DumpWork::Tables(units) => Box::pin(tables::whole(context, units, gauge)).await,
+            DumpWork::Tables(units) => Box::pin(tables::whole(context, units, errand)).await,
             DumpWork::Part(unit, part) => {
-                Box::pin(tables::part(context, (*unit, *part), gauge)).await
+                Box::pin(tables::part(context, (*unit, *part), errand)).await
             }
-            DumpWork::Count(unit) => Box::pin(tables::count(context, *unit)).await,
+            DumpWork::Count(unit) => Box::pin(tables::count(context, *unit, errand)).await,
             DumpWork::LargeObjects(oids) => {
-                Box::pin(large_objects::dump(context, oids, gauge)).await
+                Box::pin(large_objects::dump(context, oids, errand)).await
             }
         };
         let source = match once {
@@ -232,15 +231,8 @@ async fn persist(
             let job = job.label.clone();
             return Err(DumpError::Source { job, source });
         }
-        let wait = pause_after(attempt);
-        context.emit.emit(What::JobRetried {
-            job: id,
-            attempt,
-            because: source.to_string(),
-            wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-        });
-        tokio::time::sleep(wait).await;
-        gauge.reset();
+        let told = (errand.gauge.as_ref(), context.emit.as_ref());
+        wait_for_next((errand.id, attempt), source.to_string(), told).await;
         attempt += 1;
     }
 }

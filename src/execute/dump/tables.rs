@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::assembly::{Again, Appended, Place, Whole};
 use super::context::Context;
 use super::piece::Piece;
-use super::{Broken, Ended};
+use super::{Broken, Ended, Errand};
 use crate::archive::{
     Algorithm, ArchiveError, Content, DATA_END, Decoder, Encoder, FileFacts, TableFacts,
     Unfinished, read_rows,
@@ -25,7 +25,7 @@ const FRAME: u64 = 5;
 pub(super) async fn whole(
     context: &Context,
     units: &[usize],
-    gauge: &Gauge,
+    errand: Errand<'_>,
 ) -> Result<Ended, Broken> {
     let mut wire = context.source.take().await?;
     let mut ended = Ended::default();
@@ -34,7 +34,7 @@ pub(super) async fn whole(
         if context.state().tables.contains_key(&unit) {
             continue;
         }
-        match one(context, &mut wire, unit, gauge).await {
+        match one(context, &mut wire, unit, errand).await {
             Ok(read) => {
                 ended.rows += read.digest.rows;
                 ended.bytes += Bytes(read.bytes);
@@ -54,23 +54,28 @@ async fn one(
     context: &Context,
     wire: &mut Wire,
     index: usize,
-    gauge: &Gauge,
+    errand: Errand<'_>,
 ) -> Result<Content, Broken> {
     let unit = &context.plan.units[index];
     let began = Instant::now();
     let name = context.file_name(index);
     let sql = unit.copy.copy_out(None);
     let mut file = context.archive.file(&name)?;
-    set(wire, &unit.copy, true).await?;
-    let (rows, ended) = read(context, wire, (&sql, gauge), (&name, &mut file, true)).await?;
-    ended?;
-    let counted = match context.verify {
-        VerifyLevel::None => None,
-        // Where the source cannot be asked, what was read is all there is: a salvage knows how much that must be.
-        _ if !unit.copy.can_be_counted() => Some(rows.digest.rows),
-        _ => Some(wire.count(&unit.copy.count()).await?),
+    let asked = async {
+        set(wire, &unit.copy, true).await?;
+        let into = (&*name, &mut file, true);
+        let (rows, ended) = read(context, wire, (&sql, errand.gauge), into).await?;
+        ended?;
+        let counted = match context.verify {
+            VerifyLevel::None => None,
+            // Where the source cannot be asked, what was read is all there is: a salvage knows how much that must be.
+            _ if !unit.copy.can_be_counted() => Some(rows.digest.rows),
+            _ => Some(wire.count(&unit.copy.count()).await?),
+        };
+        set(wire, &unit.copy, false).await?;
+        Ok::<_, Broken>((rows, counted))
     };
-    set(wire, &unit.copy, false).await?;
+    let (rows, counted) = context.watched(errand, asked).await?;
     let facts = tokio::task::block_in_place(|| file.end())?;
     let again = again(context, &name, (0, facts.bytes), false)?;
     let facts = facts_of(unit, name, facts, rows);
@@ -82,7 +87,7 @@ async fn one(
 pub(super) async fn part(
     context: &Context,
     (index, part): (usize, usize),
-    gauge: &Gauge,
+    errand: Errand<'_>,
 ) -> Result<Ended, Broken> {
     let unit = &context.plan.units[index];
     let Some(assembly) = context.assemblies.get(&index) else {
@@ -97,14 +102,9 @@ pub(super) async fn part(
     let overflow = context.archive.overflow(&format!("{name}.part-{part}"));
     let mut piece = Piece::new(assembly, part, overflow);
     let mut wire = context.source.take().await?;
-    let read = read(
-        context,
-        &mut wire,
-        (&sql, gauge),
-        (&name, &mut piece, is_last),
-    )
-    .await;
-    let rows = match read {
+    let into = (&*name, &mut piece, is_last);
+    let reading = read(context, &mut wire, (&sql, errand.gauge), into);
+    let rows = match context.watched(errand, reading).await {
         Ok((rows, Ok(()))) => rows,
         Ok((_, Err(error))) => {
             context.source.give_up(wire);
@@ -144,12 +144,17 @@ pub(super) async fn part(
 }
 
 /// Counts a table that is read in parts, regardless of these.
-pub(super) async fn count(context: &Context, index: usize) -> Result<Ended, Broken> {
+pub(super) async fn count(
+    context: &Context,
+    index: usize,
+    errand: Errand<'_>,
+) -> Result<Ended, Broken> {
     let Some(assembly) = context.assemblies.get(&index) else {
         return Ok(Ended::default());
     };
     let mut wire = context.source.take().await?;
-    let counted = match wire.count(&context.plan.units[index].copy.count()).await {
+    let sql = context.plan.units[index].copy.count();
+    let counted = match context.watched(errand, wire.count(&sql)).await {
         Ok(counted) => counted,
         Err(error) => {
             context.source.give_up(wire);

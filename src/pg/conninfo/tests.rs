@@ -735,3 +735,17 @@ mod any_text {
         }
     }
 }
+
+#[test]
+fn the_readme_knows_how_long_a_host_and_a_connection_are_waited_for() {
+    let timeout = DEFAULT_CONNECT_TIMEOUT.as_secs();
+    let says = format!("A host that does not let us in within {timeout} s is given up");
+    assert!(crate::readme_says(&says));
+    let tcp = TcpSettings::default();
+    assert_eq!(tcp.user_timeout, Some(Duration::from_secs(2 * 60)));
+    let said = tcp.to_string().replacen("keepalives=1 ", "", 1);
+    let says = format!(
+        "has not acknowledged anything for two minutes, on our side and on the server's (`{said}`"
+    );
+    assert!(crate::readme_says(&says));
+}

@@ -94,7 +94,7 @@ where
         () = orders.end() => return Ok(Released::Told),
         _ = signals.terminate.recv() => return Ok(Released::Terminated),
     };
-    let (snapshot, kept) = match taken {
+    let (mut snapshot, kept) = match taken {
         Ok(taken) => taken,
         Err(error) => {
             let line = Line::Failed {

@@ -17,19 +17,16 @@ use std::time::Instant;
 use bytes::{Bytes as MessageBytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::Gauge;
 use super::connection::Notices;
 use super::message::{LARGEST_MESSAGE, Message};
 use super::scanner::{RowScanner, RowSink};
+use super::{Gauge, MESSAGE_HEADER};
 use crate::fault;
 use crate::model::{Bytes, MultisetDigest, RowLayout, Rows, ServerError, SqlText};
 use crate::pg::PgError;
 
 /// Large enough that a system call is cheap against the copying it does, small enough to stay in the cache.
 pub(super) const WINDOW: usize = 256 << 10;
-
-/// The tag byte and the length of a message.
-const MESSAGE_HEADER: usize = 5;
 
 /// The answers of one server. `W` is where its rows are passed on to.
 pub(super) struct Answers<'a, R, W = tokio::io::Sink> {

@@ -9,7 +9,7 @@ use postgres_protocol::authentication::{
     sasl::{self, ChannelBinding, ScramSha256},
 };
 use postgres_protocol::message::frontend;
-use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::message::{Message, next_message};
 use crate::fault;
@@ -174,10 +174,6 @@ impl Wire {
     /// Each statement is a query of its own. On failure, says which one was the first to fail; inside a transaction
     /// block those after it had no effect, and the caller rolls back.
     pub async fn execute_all(&mut self, statements: &[SqlText]) -> Result<(), (usize, PgError)> {
-        let mut request = BytesMut::new();
-        for sql in statements {
-            put_query(sql, &mut request);
-        }
         let Self {
             reader,
             writer,
@@ -186,34 +182,21 @@ impl Wire {
             ..
         } = self;
         let doing = "running a batch of statements";
+        let request = queries(statements.iter());
         let send = async {
-            let sent = async {
-                writer.write_all(&request).await?;
-                writer.flush().await
-            };
-            sent.await.map_err(|source| {
-                (
-                    0,
-                    PgError::Io {
-                        doing: doing.to_owned(),
-                        source,
-                    },
-                )
-            })?;
+            let sent = send_all(writer, &request, doing).await;
+            sent.map_err(|error| (0, error))?;
             fault::point_of("batch-sent", || {
                 statements.first().map_or(String::new(), SqlText::to_string)
             });
-            Ok(())
+            Ok::<(), (usize, PgError)>(())
         };
+        let mut failure = None;
         let receive = async {
-            let mut failure = None;
             for (index, sql) in statements.iter().enumerate() {
                 loop {
-                    let message = match next_message(reader, buffer, doing).await {
-                        Ok(message) => message,
-                        // As above: what the server said before it hung up.
-                        Err(error) => return Err(failure.unwrap_or((index, error))),
-                    };
+                    let message = next_message(reader, buffer, doing).await;
+                    let message = message.map_err(|error| (index, error))?;
                     match message.tag {
                         b'E' if failure.is_none() => {
                             failure =
@@ -225,16 +208,12 @@ impl Wire {
                     }
                 }
             }
-            Ok(failure)
+            Ok::<(), (usize, PgError)>(())
         };
-        match tokio::try_join!(send, receive) {
-            Ok(((), None)) => Ok(()),
-            Ok(((), Some(failure))) => Err(failure),
-            Err(failure) => {
-                self.broken = true;
-                Err(failure)
-            }
-        }
+        // What a server said before it hung up is the news, not that it hung up: it is listened to first.
+        let lost = tokio::try_join!(biased; receive, send).err();
+        self.broken |= lost.is_some();
+        failure.or(lost).map_or(Ok(()), Err)
     }
 
     /// Says goodbye, so that the server does not log a lost connection.
@@ -466,6 +445,32 @@ impl Wire {
 fn required<'a>(start: &WireStart<'a>) -> Result<&'a str, PgError> {
     start.password.ok_or_else(|| PgError::PasswordMissing {
         user: start.user.to_owned(),
+    })
+}
+
+/// Statements as they are sent at once, each a query of its own.
+pub(super) fn queries<'a>(statements: impl Iterator<Item = &'a SqlText>) -> BytesMut {
+    let mut request = BytesMut::new();
+    for sql in statements {
+        put_query(sql, &mut request);
+    }
+    request
+}
+
+/// Sends statements. Their answers are to be read meanwhile: a server takes no further statement while it cannot get rid of what
+/// it answers.
+pub(super) async fn send_all(
+    writer: &mut (impl AsyncWrite + Unpin),
+    queries: &[u8],
+    doing: &str,
+) -> Result<(), PgError> {
+    let sent = async {
+        writer.write_all(queries).await?;
+        writer.flush().await
+    };
+    sent.await.map_err(|source| PgError::Io {
+        doing: doing.to_owned(),
+        source,
     })
 }
 

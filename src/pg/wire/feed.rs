@@ -15,18 +15,15 @@ use bytes::BytesMut;
 use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
 use tokio::sync::mpsc;
 
-use super::Gauge;
 use super::answers::Answers;
 use super::connection::{Wire, put_query};
 use super::relay::{COPY_DONE, Moment, OUTBOX, listen};
+use super::{Gauge, MESSAGE_HEADER};
 use crate::model::{Bytes, Rows, SqlText};
 use crate::pg::PgError;
 
 /// Pieces that are ready while the target is busy with one.
 const AHEAD: usize = 4;
-
-/// The tag byte and the length of a `CopyData` message.
-const FRAME: usize = 5;
 
 /// A part of what COPY is sent: the message, and how many rows end in it.
 pub struct Piece {
@@ -37,7 +34,7 @@ pub struct Piece {
 impl Piece {
     /// An empty one, with room for about as much.
     pub fn with_capacity(bytes: usize) -> Self {
-        let mut message = Vec::with_capacity(bytes + FRAME);
+        let mut message = Vec::with_capacity(bytes + MESSAGE_HEADER);
         message.extend_from_slice(b"d\0\0\0\0");
         Self {
             message,
@@ -52,7 +49,7 @@ impl Piece {
 
     /// How many bytes of content it has.
     pub fn size(&self) -> usize {
-        self.message.len() - FRAME
+        self.message.len() - MESSAGE_HEADER
     }
 
     /// Rows that end in it.
@@ -64,7 +61,7 @@ impl Piece {
         let length = i32::try_from(self.message.len() - 1).map_err(|_| PgError::Supply {
             what: "more than 2 GB are to be sent at once".to_owned(),
         })?;
-        self.message[1..FRAME].copy_from_slice(&length.to_be_bytes());
+        self.message[1..MESSAGE_HEADER].copy_from_slice(&length.to_be_bytes());
         Ok((self.message, self.rows))
     }
 }

@@ -4,6 +4,7 @@
 
 use std::io::{self, Write};
 
+use super::BINARY_HEADER;
 use crate::model::Oid;
 
 /// Takes large objects in.
@@ -16,8 +17,7 @@ pub trait ObjectSink {
     fn end(&mut self) -> io::Result<()>;
 }
 
-/// Signature, flags and length of the header extension.
-const HEADER: usize = 19;
+const HEADER: usize = BINARY_HEADER.len();
 /// Number of fields; length and value of the OID and of the part's number; length of the content.
 const ROW: usize = 2 + 8 + 8 + 4;
 

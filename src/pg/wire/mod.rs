@@ -52,6 +52,12 @@ use std::time::Duration;
 
 use crate::model::{Bytes, MultisetDigest, Rows};
 
+/// The tag byte and the length of a message.
+const MESSAGE_HEADER: usize = 5;
+
+/// What a binary COPY begins with: signature, flags and length of the header extension (manual, "COPY", "File Header").
+const BINARY_HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+
 /// A COPY that whoever took part in it counted alike.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Relayed {

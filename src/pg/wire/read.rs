@@ -1,10 +1,9 @@
 //! Reads tables by COPY, and keeps nothing: counts and hashes, of one table or of many that are asked for at once.
 
-use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::answers::Answers;
-use super::connection::{Wire, put_query};
+use super::connection::{Wire, queries, send_all};
 use super::scanner::RowSink;
 use super::{Gauge, Relayed};
 use crate::model::{MultisetDigest, RowLayout, Rows, SqlText};
@@ -35,22 +34,10 @@ pub async fn ask_all(
     questions: &[Question<'_>],
     gauge: &Gauge,
 ) -> Result<Vec<Result<Relayed, PgError>>, PgError> {
-    let mut request = BytesMut::new();
-    for question in questions {
-        put_query(question.sql(), &mut request);
-    }
     let mut answers = Answers::new(&mut wire.reader, &mut wire.buffer, &mut wire.notices);
     // Together: a server takes no further question while it cannot get rid of its rows.
-    let send = async {
-        let sent = async {
-            wire.writer.write_all(&request).await?;
-            wire.writer.flush().await
-        };
-        sent.await.map_err(|source| PgError::Io {
-            doing: "sending a statement".to_owned(),
-            source,
-        })
-    };
+    let request = queries(questions.iter().map(Question::sql));
+    let send = send_all(&mut wire.writer, &request, "sending a statement");
     let receive = async {
         let mut heard = Vec::with_capacity(questions.len());
         for question in questions {
@@ -152,6 +139,8 @@ pub async fn read_rows<S: RowSink>(
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+
     use super::super::connection::Notices;
     use super::super::testing::{counted, given_out, refused, sql};
     use super::*;

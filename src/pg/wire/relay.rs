@@ -23,10 +23,10 @@
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter};
+use tokio::io::{AsyncRead, AsyncWrite, BufWriter};
 
 use super::answers::Answers;
-use super::connection::{Wire, put_query};
+use super::connection::{Wire, put_query, queries, send_all};
 use super::{Gauge, Relayed};
 use crate::fault;
 use crate::model::{RowLayout, Rows, SqlText};
@@ -129,21 +129,14 @@ pub async fn relay(
 /// Asks the source for everything. Its answers are read meanwhile: it takes no further question while it cannot get rid of
 /// its rows.
 async fn ask(source: &mut (impl AsyncWrite + Unpin), bundle: &Bundle<'_>) -> Result<(), PgError> {
-    let mut questions = BytesMut::new();
-    for leg in bundle.legs {
-        put_query(&leg.copy_out, &mut questions);
-        if let Some(count) = &leg.count {
-            put_query(count, &mut questions);
-        }
-    }
-    let asked = async {
-        source.write_all(&questions).await?;
-        source.flush().await
-    };
-    asked.await.map_err(|source| PgError::Io {
-        doing: "sending a statement".to_owned(),
-        source,
-    })
+    let request = queries(
+        bundle
+            .legs
+            .iter()
+            .flat_map(|leg| [Some(&leg.copy_out), leg.count.as_ref()])
+            .flatten(),
+    );
+    send_all(source, &request, "sending a statement").await
 }
 
 /// Passes on what the source answers, each table between its COPY FROM and its end. Returns with each what the source's

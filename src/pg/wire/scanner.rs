@@ -12,13 +12,8 @@
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::arrays::ArrayRows;
+use super::{BINARY_HEADER, MESSAGE_HEADER};
 use crate::model::{MultisetDigest, RowLayout};
-
-/// The tag byte and the length of a message.
-const MESSAGE_HEADER: usize = 5;
-
-/// Signature, flags and length of the header extension (manual, "COPY", "File Header").
-const BINARY_HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 /// The field count that ends a binary stream.
 const BINARY_TRAILER: &[u8; 2] = b"\xff\xff";

@@ -9,12 +9,9 @@ use tokio::io::AsyncWrite;
 use super::answers::Answers;
 use super::connection::Wire;
 use super::read::copy;
-use super::{Gauge, Relayed};
+use super::{Gauge, MESSAGE_HEADER, Relayed};
 use crate::model::{RowLayout, SqlText};
 use crate::pg::PgError;
-
-/// The tag byte and the length of a message.
-const MESSAGE_HEADER: usize = 5;
 
 /// Takes the frames off, and passes the rest on. What is written may be compressed or go to a disk, but must not wait for
 /// anything else.

@@ -17,6 +17,9 @@
 //! | `catalog`, `states` | what is not in force, settings, where sequences stand |
 //! | `graph`, `order` | what depends on what; which table's rows come first |
 //! | `rows` | the statements that ask for values and write them |
+//! | `step` | statements, in steps, in phases |
+//! | `text` | where a word stands in a statement that is no part of a name |
+//! | `script` | the file: settings, sections, comments, statements |
 //! | `build` | what drops an entry, what makes it, and what comes with it |
 //! | `write`, `write_rows` | the only I/O: values are read from open snapshots while the file is written |
 //!

@@ -1,0 +1,170 @@
+//! What a run makes of a connection, a server or a session that is lost: work that was done is not done again, and what need not be
+//! lost with it comes to its end.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use pgconvoy::pg::cluster::ClusterOptions;
+use support::binary::{Pgconvoy, Running};
+use support::moving::{RUN_DIR, assert_equal, assert_proven, prepare};
+use support::proxy::Proxy;
+use support::record::retries;
+use support::server::Server;
+
+fn over_tcp(major: u32) -> Option<Server> {
+    Server::start_with(major, |options| ClusterOptions {
+        listen_tcp: true,
+        ..options
+    })
+}
+
+/// A server's database by another road.
+fn by_way_of(proxy: &Proxy, server: &Server, database: &str) -> String {
+    let conninfo = server.cluster.tcp_conninfo(database);
+    format!("{conninfo} port={}", proxy.port())
+}
+
+#[track_caller]
+fn wait_until(what: &str, run: &mut Running, mut is_so: impl FnMut(&Running) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so(run) {
+        assert!(run.is_running(), "it ended before: {what}");
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The target commits, the answer is lost, and then nobody is let in for a while: what is done is asked for as soon as that can be
+/// asked, and not forgotten because it could not be at first.
+#[test]
+fn what_was_committed_is_known_however_late_the_ledger_can_be_asked() {
+    let (Some(source), Some(target)) = (Server::start(16), over_tcp(17)) else {
+        return;
+    };
+    let from = source.database("shop");
+    source.psql(
+        "shop",
+        "create table fish (id int primary key, what text); insert into fish values (1, 'cod')",
+    );
+    let to = target.database("shop");
+    let proxy = Proxy::start(target.cluster.port());
+    proxy.block_after_commit("CREATE TABLE public.fish");
+    let mut run = prepare(&from, &by_way_of(&proxy, &target, "shop"), &[]).start();
+    // The job itself, and the question what of it is done.
+    wait_until("it was asked in vain", &mut run, |run| {
+        retries(&run.dir().join(RUN_DIR)) >= 2
+    });
+    proxy.mend();
+    let finished = run.finish();
+    assert!(proxy.has_cut_at_commit(), "{finished}");
+    assert_proven(&finished);
+    assert_equal("after the answer was lost", &from, &to, &[]);
+}
+
+/// Two jobs lose their connections at the same moment, and both servers' processes go on, and commit. Each of the two asks the ledger
+/// when both have ended, whoever of them waited for that.
+#[test]
+fn nobody_asks_the_ledger_before_the_old_backends_are_gone() {
+    let (Some(source), Some(target)) = (Server::start(16), over_tcp(17)) else {
+        return;
+    };
+    let from = source.database("shop");
+    source.psql(
+        "shop",
+        "create function nap(id int) returns int immutable language plpgsql as $$
+         begin
+             if id = 1 and pg_catalog.current_setting('application_name') like 'pgconvoy:%' then
+                 perform pg_catalog.pg_sleep(4);
+             end if;
+             return id;
+         end $$;
+         create table many as select i as id, repeat('x', 400) as body from generate_series(1, 20000) i;
+         create index one_slow on many (public.nap(id));
+         create index two_slow on many (public.nap(id), body);",
+    );
+    let to = target.database("shop");
+    let proxy = Proxy::start(target.cluster.port());
+    proxy.remember("CREATE INDEX");
+    let mut run = prepare(&from, &by_way_of(&proxy, &target, "shop"), &["-j", "4"]).start();
+    let at_work = "select count(*) from pg_stat_activity where query ilike '%create index%_slow%' and wait_event = 'PgSleep'";
+    wait_until("both indexes are being built", &mut run, |_| {
+        target.psql("postgres", at_work) == "2"
+    });
+    proxy.cut_remembered();
+    let finished = run.finish();
+    assert_proven(&finished);
+    assert_eq!(retries(&finished.path(RUN_DIR)), 2, "{finished}");
+    assert_equal("after both were lost", &from, &to, &[]);
+}
+
+/// An index that takes a while, and rows that take nearly as long, by us and by nobody else. They are so wide that few of them are on
+/// their way at a time.
+const SLOW: &str = "
+    create function nap(id int, seconds float) returns int immutable language plpgsql as $$
+    begin
+        perform pg_catalog.pg_sleep(case when pg_catalog.current_setting('application_name') like 'pgconvoy:%' then seconds else 0 end);
+        return id;
+    end $$;
+    create table one (id int);
+    insert into one values (1);
+    create index one_slow on one (public.nap(id, 8));
+    create table many (id int, body text, check (public.nap(id, 0.1) > 0));
+    alter table many alter column body set storage external;
+    insert into many select i, repeat('x', 100000) from generate_series(1, 100) i;
+";
+
+/// The source is gone for longer than is waited for it. An index that is being built needs it for nothing.
+#[test]
+fn an_index_is_built_to_its_end_when_the_source_is_lost() {
+    let (Some(source), Some(target)) = (over_tcp(16), Server::start(17)) else {
+        return;
+    };
+    source.database("shop");
+    source.psql("shop", SLOW);
+    let to = target.database("shop");
+    let proxy = Proxy::start(source.cluster.port());
+    let from = by_way_of(&proxy, &source, "shop");
+    let more = ["-j", "4", "--max-retries", "1"];
+    let mut run = prepare(&from, &to, &more).start();
+    let is_built = "select count(*) from pg_stat_activity where query ilike '%one_slow%' and wait_event = 'PgSleep'";
+    wait_until("the index is being built", &mut run, |_| {
+        target.psql("postgres", is_built) != "0"
+    });
+    proxy.block();
+    let stopped = run.finish();
+    assert_eq!(stopped.status, 5, "{stopped}");
+    let says = "no new job starts; 1 running job that needs only the target may finish";
+    assert!(stopped.stderr.contains(says), "{stopped}");
+    let is_there = "select indisvalid from pg_index where indexrelid = 'one_slow'::regclass";
+    assert_eq!(target.psql("shop", is_there), "t", "{stopped}");
+    let busy = "select count(*) from pg_stat_activity where application_name like 'pgconvoy:%'";
+    assert_eq!(target.psql("postgres", busy), "0", "{stopped}");
+
+    proxy.mend();
+    let resumed = Pgconvoy::new(["resume".as_ref(), stopped.path(RUN_DIR).as_os_str()]).run();
+    assert_eq!(resumed.status, 0, "{resumed}");
+}
+
+/// A target that is gone is waited for by nobody: there is nothing that could still come to its end.
+#[test]
+fn nothing_is_waited_for_when_the_target_is_lost() {
+    let (Some(source), Some(target)) = (Server::start(16), over_tcp(17)) else {
+        return;
+    };
+    let from = source.database("shop");
+    source.psql("shop", SLOW);
+    target.database("shop");
+    let proxy = Proxy::start(target.cluster.port());
+    let more = ["-j", "4", "--max-retries", "1"];
+    let to = by_way_of(&proxy, &target, "shop");
+    let mut run = prepare(&from, &to, &more).start();
+    let is_built = "select count(*) from pg_stat_activity where query ilike '%one_slow%' and wait_event = 'PgSleep'";
+    wait_until("the index is being built", &mut run, |_| {
+        target.psql("postgres", is_built) != "0"
+    });
+    proxy.block();
+    let stopped = run.finish();
+    assert_eq!(stopped.status, 5, "{stopped}");
+    assert!(!stopped.stderr.contains("may finish"), "{stopped}");
+}
