@@ -17,7 +17,7 @@ const LONGEST_FILE_LINES: usize = 520;
 
 /// Modules where decisions are made: they have neither a socket nor a file, a process, a clock or dice. A name stands for the
 /// file and for the directory.
-const PURE: [&str; 41] = [
+const PURE: [&str; 44] = [
     "model",
     "event",
     "preflight",
@@ -53,6 +53,9 @@ const PURE: [&str; 41] = [
     "follow/tell",
     "follow/turn",
     "salvage/seen",
+    "salvage/sound",
+    "salvage/proven",
+    "salvage/numeric",
     "salvage/checksum",
     "sync/changes",
     "sync/large_objects",

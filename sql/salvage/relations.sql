@@ -7,6 +7,8 @@ select c.oid as oid,
        pg_catalog.pg_relation_filepath(c.oid) as path,
        greatest(c.relpages, 0)::int8 as pages,
        pg_catalog.pg_relation_filepath(t.oid) as toast_path,
+       (select pg_catalog.pg_relation_filepath(x.indexrelid) from pg_catalog.pg_index x
+        where x.indrelid = t.oid and x.indisvalid order by x.indexrelid limit 1) as toast_index_path,
        greatest(coalesce(t.relpages, 0), 0)::int8 as toast_pages,
        coalesce(a.lengths, '{}') as lengths,
        coalesce(a.alignments, '{}') as alignments

@@ -104,6 +104,9 @@ pub struct Around {
     /// The heap is whole, but no query can be planned, because an index is damaged: only COPY of the table as a whole.
     #[serde(default)]
     pub plain: bool,
+    /// What is read is known to be values of their types, by its bytes.
+    #[serde(default)]
+    pub sound: bool,
     /// The source's major version.
     pub major: u32,
     /// Runs of blocks that are read as a whole: the first, and the one behind the last.
@@ -265,6 +268,7 @@ mod tests {
     fn around() -> Around {
         Around {
             plain: false,
+            sound: false,
             major: 18,
             blocks: vec![(0, 3), (4, 9)],
             rows: vec![(3, 1), (3, 7)],

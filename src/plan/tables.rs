@@ -214,13 +214,17 @@ impl CopyUnit {
         }
     }
 
-    /// Reads around damage from now on: as text, since a value that is none may have a binary form that the target takes.
+    /// Reads around damage from now on: as text, unless all values are known to be some, since one that is none may have a binary form that
+    /// the target takes.
     pub(super) fn read_around(&mut self, around: Around, encoding: &str) {
-        self.format = CopyFormat::Text {
-            because: "the table is damaged".to_owned(),
-        };
-        self.arrays = Vec::new();
-        self.encoding = (!matches!(encoding, "UTF8" | "SQL_ASCII")).then(|| encoding.to_owned());
+        if !around.sound {
+            self.format = CopyFormat::Text {
+                because: "the table is damaged".to_owned(),
+            };
+            self.arrays = Vec::new();
+            self.encoding =
+                (!matches!(encoding, "UTF8" | "SQL_ASCII")).then(|| encoding.to_owned());
+        }
         self.around = Some(around);
     }
 

@@ -30,7 +30,7 @@ pub enum DamageClass {
     Io,
     /// The server came upon something impossible (XX000, and absurd lengths: 53200, 54000).
     Internal,
-    /// A value is none of its type (class 22).
+    /// A value is none of its type (class 22, and 23 of a domain).
     Value,
     /// No answer in time.
     Timeout,
@@ -81,7 +81,8 @@ impl Cause {
             _ => match code.get(..2)? {
                 "XX" => DamageClass::Internal,
                 "58" => DamageClass::Io,
-                "22" => DamageClass::Value,
+                // A value that a domain does not allow is none of it.
+                "22" | "23" => DamageClass::Value,
                 _ => return None,
             },
         };
@@ -376,13 +377,14 @@ impl DamageMap {
         self.losses.lossy()
     }
 
-    /// Tables that are damaged, and how many rows could be read of each.
-    pub fn damaged_rows(&self) -> impl Iterator<Item = (&QualifiedName, u64)> {
+    /// How many rows there must be of each table in the end: of a source that nobody used, of all of them, since the server was not asked
+    /// for what its bytes prove; of any other, of those that are damaged.
+    pub fn expected_rows(&self) -> impl Iterator<Item = (&QualifiedName, u64)> {
         let around = self.around.iter().map(|(table, _)| table);
         let tables = self.losses.tables.iter().map(|table| &table.table);
         let damaged: BTreeSet<&QualifiedName> = around.chain(tables).collect();
         let rows = self.rows.iter();
-        rows.filter(move |(table, _)| damaged.contains(table))
+        rows.filter(move |(table, _)| self.losses.cold || damaged.contains(table))
             .map(|(table, rows)| (table, *rows))
     }
 }
@@ -412,6 +414,23 @@ pub fn gaps(blocks: &BTreeSet<u32>, end: u32) -> Vec<(u32, u32)> {
     gaps
 }
 
+/// The longest of these runs, so many at most; and the others. Both in order.
+pub fn longest(runs: Vec<(u32, u32)>, most: usize) -> (Vec<(u32, u32)>, Vec<(u32, u32)>) {
+    let length = |run: &(u32, u32)| run.1 - run.0;
+    let mut lengths: Vec<u32> = runs.iter().map(length).collect();
+    lengths.sort_unstable_by(|a, b| b.cmp(a));
+    // As long as the last that is taken: there may be more of them.
+    let Some(&least) = most.checked_sub(1).and_then(|last| lengths.get(last)) else {
+        return (runs, Vec::new());
+    };
+    let mut left = most - lengths.iter().filter(|length| **length > least).count();
+    runs.into_iter().partition(|run| {
+        let is_taken = length(run) > least || length(run) == least && left > 0;
+        left -= usize::from(is_taken && length(run) == least);
+        is_taken
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -424,6 +443,7 @@ mod tests {
             ("58P01", DamageClass::MissingFile),
             ("58030", DamageClass::Io),
             ("22021", DamageClass::Value),
+            ("23514", DamageClass::Value),
         ] {
             let cause = Cause::of_error(code, "m").expect("damage");
             assert_eq!(cause.class, class, "{code}");
@@ -459,5 +479,15 @@ mod tests {
         );
         assert_eq!(gaps(&BTreeSet::new(), 2), [(0, 2)]);
         assert_eq!(gaps(&BTreeSet::from([0]), 1), []);
+    }
+
+    #[test]
+    fn the_longest_runs_are_taken_first() {
+        let runs = vec![(0, 1), (2, 9), (10, 11), (12, 13), (14, 20)];
+        let (taken, left) = longest(runs.clone(), 3);
+        assert_eq!(taken, [(0, 1), (2, 9), (14, 20)]);
+        assert_eq!(left, [(10, 11), (12, 13)]);
+        assert_eq!(longest(runs.clone(), 2).0, [(2, 9), (14, 20)]);
+        assert_eq!(longest(runs.clone(), 9), (runs, Vec::new()));
     }
 }

@@ -7,6 +7,8 @@
 //!
 //! What the server takes for deleted it may clear away when it reads the page, whoever reads. So a page that tells of its rows what may not be
 //! true is kept as it was.
+//!
+//! And what a page proves by itself (`sound`), the server is not asked for at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -16,22 +18,32 @@ use super::account::{Cause, DamageClass};
 use super::checksum::refused;
 use super::facts::{Facts, TableFacts};
 use super::files::Shape;
-use super::on_disk::{PAGES, each_page};
-use super::page::suspects;
+use super::on_disk::{PAGES, show_pages};
 use super::probe::Probe;
+use super::proven::{Left, Proven};
+use super::quarantine::Question;
+use super::seen::Seen;
 use super::sight::patient_session;
+use super::sound::{Judged, Rules, judge};
 use super::standing::may_contradict;
 use super::survey::held;
-use super::toast::{out_of_line, values_on};
+use super::toast::values_on;
 use crate::pg::{Connector, Session};
 use crate::plan::Place;
 
 /// Pages that are kept, of all tables: 32 MB.
 const KEPT: usize = 4096;
+/// Values that are lost, and named in one query: from the first version on that looks them up in a table of hashes, and before.
+const NAMED: usize = 10_000;
+const NAMED_ONE_BY_ONE: usize = 500;
+const HASHES_LISTS: u32 = 14;
 
 /// What was seen, by table.
 #[derive(Debug, Default)]
 pub(super) struct Beforehand {
+    /// Text is UTF-8.
+    utf8: bool,
+    major: u32,
     tables: Mutex<BTreeMap<u32, OfTable>>,
     /// Pages as they were, by table and block.
     kept: Mutex<BTreeMap<(u32, u32), Vec<u8>>>,
@@ -44,27 +56,61 @@ struct OfTable {
     suspects: BTreeSet<Place>,
     /// Pages that the server would not take from disk, and why: it may have them in memory all the same.
     refused: BTreeMap<u32, &'static str>,
-    /// Values with parts on such pages of TOAST, by number: on which.
-    values: BTreeMap<u32, u32>,
-    /// The attributes of rows, from 0, that are such values.
-    out_of_line: BTreeMap<Place, BTreeMap<usize, u32>>,
+    /// Values out of line that cannot be had.
+    gone: Gone,
+    /// Values of rows that are lost, by attribute from 0: those, and others that nobody takes.
+    lost: BTreeMap<Place, Vec<(usize, Why)>>,
+    /// What the bytes prove.
+    proven: Proven,
 }
 
-impl OfTable {
-    /// Why a value of TOAST that is among these rows must not be read.
-    fn value(
-        &self,
-        (from, to): (Place, Place),
-        attribute: Option<usize>,
-        toast: &str,
-    ) -> Option<Cause> {
-        let rows = self.out_of_line.range(from..to);
-        let mut blocks = rows.filter_map(|(_, values)| match attribute {
-            None => values.values().next(),
-            Some(attribute) => values.get(&attribute),
-        });
-        let block = blocks.next()?;
-        Some(invalid(*block, toast, "its checksum is wrong"))
+/// Values out of line that cannot be had, by number.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Gone {
+    /// Why none can be had.
+    pub all: Option<&'static str>,
+    /// Others, and why.
+    pub values: BTreeMap<u32, Why>,
+}
+
+/// Why a value is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// A part of it is on this page of TOAST, which the server does not take from disk.
+    Refused(u32),
+    /// A part of it would be on this page of TOAST, which is not there, or cannot be read.
+    Missing(u32),
+    /// Nothing of TOAST can be had.
+    Nothing(&'static str),
+    /// The server shows it, and no other takes it.
+    Untaken(&'static str),
+}
+
+impl Why {
+    fn cause(self, (block, offset): Place, table: &TableFacts) -> Cause {
+        let toast = table.toast.as_ref().map_or("", |(path, _)| path.as_str());
+        match self {
+            Self::Refused(block) => invalid(block, toast, "its checksum is wrong"),
+            Self::Missing(block) => Cause {
+                class: DamageClass::Corrupted,
+                ..Cause::silent(format!(
+                    "a part of the value is in block {block} of relation {toast}, which cannot be read"
+                ))
+            },
+            Self::Nothing(why) => Cause {
+                class: DamageClass::MissingFile,
+                ..Cause::silent(format!("no value out of line can be read: {why}"))
+            },
+            Self::Untaken(why) => Cause {
+                class: DamageClass::Value,
+                ..Cause::silent(format!("row ({block},{offset}): {why}"))
+            },
+        }
+    }
+
+    /// Whether the server itself would show it.
+    fn is_shown(self) -> bool {
+        matches!(self, Self::Untaken(_))
     }
 }
 
@@ -78,39 +124,105 @@ fn invalid(block: u32, path: &str, why: &str) -> Cause {
     }
 }
 
+impl OfTable {
+    fn why(&self, value: u32) -> Option<Why> {
+        let all = self.gone.all.map(Why::Nothing);
+        all.or_else(|| self.gone.values.get(&value).copied())
+    }
+
+    /// What the bytes of a page tell, of a source that nobody uses.
+    fn take_in(&mut self, block: u32, judged: Judged) {
+        let mut unproven = judged.unproven;
+        for one in judged.out_of_line {
+            match self.why(one.value) {
+                Some(why) => self.lose((block, one.offset), (one.attribute, why)),
+                None => _ = unproven.insert(one.attribute),
+            }
+        }
+        for (offset, attribute, why) in judged.refused {
+            self.lose((block, offset), (attribute, Why::Untaken(why)));
+        }
+        self.proven.note_keys(block, judged.keys);
+        self.proven.note_rows(block, judged.rows.is_some());
+        match judged.rows.filter(|_| unproven.is_empty()) {
+            Some(rows) => self.proven.insert(block, rows),
+            None => self.proven.remove(block, unproven),
+        }
+    }
+
+    fn lose(&mut self, place: Place, (attribute, why): (usize, Why)) {
+        let row = self.lost.entry(place).or_default();
+        if row.iter().all(|(other, _)| *other != attribute) {
+            row.push((attribute, why));
+        }
+    }
+
+    /// The first value among these rows, or among those of an attribute, that is lost for a reason that is meant.
+    fn lost_value(
+        &self,
+        (from, to): (Place, Place),
+        attribute: Option<usize>,
+        is_meant: impl Fn(Why) -> bool,
+    ) -> Option<(Place, Why)> {
+        let mut rows = self.lost.range(from..to);
+        rows.find_map(|(place, values)| {
+            let of_them = values.iter().find(|(number, why)| {
+                is_meant(*why) && attribute.is_none_or(|attribute| attribute == *number)
+            });
+            of_them.map(|(_, why)| (*place, *why))
+        })
+    }
+}
+
+/// The rows that a probe is about.
+fn rows_of(probe: Probe) -> Option<(Place, Place)> {
+    Some(match probe {
+        Probe::Blocks { from, to } | Probe::Rest { from, to } => ((from, 0), (to, 0)),
+        Probe::Plain => ((0, 0), (u32::MAX, 0)),
+        Probe::Page { block } => ((block, 0), (block, 0)),
+        Probe::Rows { block, from, to } => ((block, from), (block, to)),
+        Probe::Row { place } | Probe::Column { place, .. } => {
+            (place, (place.0, place.1.saturating_add(1)))
+        }
+        Probe::Open => return None,
+    })
+}
+
 impl Beforehand {
+    /// Of a server of this version, whose text is UTF-8, or not.
+    pub fn of(major: u32, utf8: bool) -> Self {
+        Self {
+            utf8,
+            major,
+            ..Self::default()
+        }
+    }
+
     fn look_at_page(&self, facts: &Facts, table: &TableFacts, (block, page): (u32, &[u8])) {
         let quiet = &facts.quiet;
-        let why = quiet
-            .is_cold()
+        let is_cold = quiet.is_cold();
+        let why = is_cold
             .then(|| refused(page, block, quiet.checksums))
             .flatten();
-        if quiet.is_cold() && may_contradict(page) {
+        if is_cold && may_contradict(page) {
             let mut kept = held(&self.kept);
             if kept.len() < KEPT {
                 kept.insert((table.oid.0, block), page.to_vec());
             }
         }
-        let found = suspects(page, &table.attributes);
+        let rules = Rules {
+            utf8: self.utf8,
+            next_transaction: facts.next_transaction_id(),
+        };
+        let judged = judge(page, table.layout(), rules);
         let mut tables = held(&self.tables);
-        let known = tables.get(&table.oid.0);
-        let values = known.map_or_else(Vec::new, |of| {
-            let is_hurt = !of.values.is_empty();
-            let all = is_hurt.then(|| out_of_line(page, &table.attributes));
-            let all = all.unwrap_or_default().into_iter();
-            all.filter_map(|one| Some((one, *of.values.get(&one.value)?)))
-                .collect()
-        });
-        if found.is_empty() && values.is_empty() && why.is_none() {
-            return;
-        }
         let of = tables.entry(table.oid.0).or_default();
-        of.suspects
-            .extend(found.into_iter().map(|offset| (block, offset)));
-        of.refused.extend(why.map(|why| (block, why)));
-        for (one, on) in values {
-            let row = of.out_of_line.entry((block, one.offset)).or_default();
-            row.insert(one.attribute, on);
+        let suspects = judged.suspects.iter().map(|&offset| (block, offset));
+        of.suspects.extend(suspects);
+        match why {
+            Some(why) => _ = of.refused.insert(block, why),
+            None if is_cold => of.take_in(block, judged),
+            None => {}
         }
     }
 
@@ -129,50 +241,177 @@ impl Beforehand {
         })
     }
 
+    /// Whether values of a run of blocks are known to be lost.
+    pub fn knows_losses(&self, table: &TableFacts, (from, to): (u32, u32)) -> bool {
+        let tables = held(&self.tables);
+        let of_table = tables.get(&table.oid.0);
+        of_table.is_some_and(|of| of.lost.range((from, 0)..(to, 0)).next().is_some())
+    }
+
+    /// Values of a run of blocks that are lost, by the numbers of their columns.
+    pub fn losses(&self, table: &TableFacts, (from, to): (u32, u32)) -> Vec<(Place, u16)> {
+        let tables = held(&self.tables);
+        let Some(of) = tables.get(&table.oid.0) else {
+            return Vec::new();
+        };
+        let rows = of.lost.range((from, 0)..(to, 0));
+        let values = rows.flat_map(|(place, values)| values.iter().map(|value| (*place, value.0)));
+        values
+            .filter_map(|(place, attribute)| Some((place, table.column_of(attribute)?)))
+            .collect()
+    }
+
+    /// What of a question the bytes have answered: where rows are, and what is left to be asked. Nothing, if it is not a question about
+    /// blocks that nobody uses.
+    pub fn answer(
+        &self,
+        (facts, table): (&Facts, &TableFacts),
+        question: Question,
+    ) -> Option<(Seen, Option<Left>)> {
+        let blocks = match question.probe {
+            Probe::Blocks { from, to } | Probe::Rest { from, to } => (from, to),
+            _ => return None,
+        };
+        if question.doubtful || !facts.quiet.is_cold() {
+            return None;
+        }
+        let tables = held(&self.tables);
+        let of = tables.get(&table.oid.0)?;
+        let (seen, mut left) = of.proven.of(blocks);
+        if let Some(left) = left.as_mut() {
+            let (from, to) = left.blocks;
+            let lost = of.lost.range((from, 0)..(to, 0));
+            let lost =
+                lost.flat_map(|(place, values)| values.iter().map(|value| (*place, value.0)));
+            left.without = lost.collect();
+        }
+        Some((seen, left))
+    }
+
     /// Why something must not be asked for, if it must not. In doubt, whatever the server would refuse may be asked for all the same.
     pub fn forbids(&self, table: &TableFacts, (probe, doubtful): (Probe, bool)) -> Option<Cause> {
         let tables = held(&self.tables);
         let of = tables.get(&table.oid.0)?;
-        let (from, to) = match probe {
-            Probe::Blocks { from, to } => ((from, 0), (to, 0)),
-            Probe::Plain => ((0, 0), (u32::MAX, 0)),
-            Probe::Page { block } => ((block, 0), (block, 0)),
-            Probe::Rows { block, from, to } => ((block, from), (block, to)),
-            Probe::Row { place } | Probe::Column { place, .. } => {
-                (place, (place.0, place.1.saturating_add(1)))
-            }
-            Probe::Open => return None,
-        };
+        let (from, to) = rows_of(probe)?;
         if !doubtful {
             let pages = match probe {
-                Probe::Blocks { from, to } => of.refused.range(from..to).next(),
+                Probe::Blocks { from, to } | Probe::Rest { from, to } => {
+                    of.refused.range(from..to).next()
+                }
                 Probe::Plain => of.refused.first_key_value(),
                 _ => of.refused.get_key_value(&from.0),
             };
             if let Some((block, why)) = pages {
                 return Some(invalid(*block, &table.path, why));
             }
-            let toast = table.toast.as_ref().map_or("", |(path, _)| path.as_str());
-            let attribute = match probe {
-                Probe::Column { column, .. } => {
-                    Some(table.columns.get(usize::from(column))?.attribute)
-                }
-                _ => None,
-            };
-            let is_of_values = !matches!(probe, Probe::Row { .. } | Probe::Page { .. });
-            let value = is_of_values.then(|| of.value((from, to), attribute, toast));
-            if let Some(cause) = value.flatten() {
-                return Some(cause);
-            }
+        }
+        let attribute = match probe {
+            Probe::Column { column, .. } => Some(table.columns.get(usize::from(column))?.attribute),
+            _ => None,
+        };
+        // By COPY alone the rest of a row could not be had either.
+        let is_meant = |why: Why| match why {
+            Why::Untaken(_) => probe != Probe::Plain,
+            _ => !doubtful,
+        };
+        let is_of_values = !matches!(
+            probe,
+            Probe::Row { .. } | Probe::Page { .. } | Probe::Rest { .. }
+        );
+        let value = is_of_values.then(|| of.lost_value((from, to), attribute, is_meant));
+        if let Some((place, why)) = value.flatten() {
+            return Some(why.cause(place, table));
         }
         // Suspicious rows are left out of a query for rows of a page.
         if matches!(probe, Probe::Rows { .. } | Probe::Page { .. }) {
             return None;
         }
-        let (block, offset) = of.suspects.range(from..to).next()?;
-        Some(Cause::silent(format!(
-            "row ({block},{offset}) is not within its page, or its values are not within the row"
-        )))
+        if let Some((block, offset)) = of.suspects.range(from..to).next() {
+            return Some(Cause::silent(format!(
+                "row ({block},{offset}) is not within its page, or its values are not within the row"
+            )));
+        }
+        let named = self.named();
+        let is_too_much = matches!(probe, Probe::Rest { from, to } if to - from > 1)
+            && of.lost.range(from..to).nth(named).is_some();
+        is_too_much.then(|| Cause::silent(format!("more than {named} values are lost")))
+    }
+
+    fn named(&self) -> usize {
+        if self.major >= HASHES_LISTS {
+            NAMED
+        } else {
+            NAMED_ONE_BY_ONE
+        }
+    }
+
+    /// Whether the bytes of a run of blocks tell where these have rows.
+    pub fn tells_rows(&self, table: &TableFacts, run: (u32, u32)) -> bool {
+        let tables = held(&self.tables);
+        let of_table = tables.get(&table.oid.0);
+        of_table.is_some_and(|of| of.proven.tells_rows(run))
+    }
+
+    /// Whether the bytes prove all values of these rows, but for those that are lost.
+    pub fn proves(&self, (facts, table): (&Facts, &TableFacts), seen: &Seen) -> bool {
+        let tables = held(&self.tables);
+        let of_table = tables.get(&table.oid.0);
+        facts.quiet.is_cold() && of_table.is_some_and(|of| of.proven.proves(seen))
+    }
+
+    /// Whether an index has other keys for the rows of a block, which it leads to, than these have.
+    pub fn has_other_keys(&self, table: &TableFacts, block: u32, sum: u32) -> bool {
+        let tables = held(&self.tables);
+        let of_table = tables.get(&table.oid.0);
+        of_table.is_some_and(|of| of.proven.has_other_keys(block, sum))
+    }
+
+    /// Learns which values out of line cannot be had. The rows that have them are known when they are looked at once more.
+    pub fn learn(&self, table: &TableFacts, gone: Gone) {
+        let mut tables = held(&self.tables);
+        let of = tables.entry(table.oid.0).or_default();
+        of.gone.all = of.gone.all.or(gone.all);
+        for (value, why) in gone.values {
+            of.gone.values.entry(value).or_insert(why);
+        }
+    }
+
+    /// The first and the last value that is lost because of what was learned.
+    pub fn learned(&self, table: &TableFacts) -> Vec<(Place, u16)> {
+        let tables = held(&self.tables);
+        let Some(of) = tables.get(&table.oid.0) else {
+            return Vec::new();
+        };
+        let is_learned = |why: &Why| matches!(why, Why::Missing(_) | Why::Nothing(_));
+        let value = |(place, values): (&Place, &Vec<(usize, Why)>)| {
+            let found = values.iter().find(|(_, why)| is_learned(why));
+            found.and_then(|(attribute, _)| Some((*place, table.column_of(*attribute)?)))
+        };
+        let first = of.lost.iter().find_map(value);
+        let last = of.lost.iter().rev().find_map(value);
+        first.into_iter().chain(last).collect()
+    }
+
+    /// It was not so: nothing is known of values out of line.
+    pub fn unlearn(&self, table: &TableFacts) {
+        let mut tables = held(&self.tables);
+        let of = tables.entry(table.oid.0).or_default();
+        of.gone.all = None;
+        of.gone
+            .values
+            .retain(|_, why| matches!(why, Why::Refused(_)));
+        for (place, values) in &mut of.lost {
+            let (kept, not_so) = std::mem::take(values)
+                .into_iter()
+                .partition(|(_, why)| why.is_shown() || matches!(why, Why::Refused(_)));
+            *values = kept;
+            let not_so: Vec<(usize, Why)> = not_so;
+            if !not_so.is_empty() {
+                let attributes = not_so.into_iter().map(|(attribute, _)| attribute);
+                of.proven.remove(place.0, attributes);
+            }
+        }
+        of.lost.retain(|_, values| !values.is_empty());
     }
 }
 
@@ -199,22 +438,27 @@ impl<'a> Look<'a> {
         })
     }
 
+    /// For other questions.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
     /// Looks at some of a table.
     pub async fn at(
         &mut self,
         table: &TableFacts,
         (mut first, end): (u32, u32),
     ) -> Result<(), SalvageError> {
-        let place = (table.path.as_str(), &table.shape);
+        let (beforehand, facts) = (self.beforehand, self.facts);
+        let look = |block, page: Option<&[u8]>| {
+            if let Some(page) = page {
+                beforehand.look_at_page(facts, table, (block, page));
+            }
+        };
         while first < end {
             let count = PAGES.min(end - first);
-            let pages = self.pages(place, first, count).await?;
-            for (block, page) in (first..).zip(pages) {
-                if let Some(page) = page {
-                    self.beforehand
-                        .look_at_page(self.facts, table, (block, &page));
-                }
-            }
+            self.show((table.path.as_str(), &table.shape), (first, count), look)
+                .await?;
             first += count;
         }
         Ok(())
@@ -225,38 +469,42 @@ impl<'a> Look<'a> {
         let Some((path, shape)) = &table.toast else {
             return Ok(());
         };
+        let beforehand = self.beforehand;
+        let look = |block, page: Option<&[u8]>| {
+            let page = page.filter(|page| refused(page, block, true).is_some());
+            let values = page.map(values_on).unwrap_or_default();
+            if !values.is_empty() {
+                let values = values.into_iter().map(|value| (value, Why::Refused(block)));
+                let gone = Gone {
+                    all: None,
+                    values: values.collect(),
+                };
+                beforehand.learn(table, gone);
+            }
+        };
         let mut first = 0;
         while first < shape.reached {
             let count = PAGES.min(shape.reached - first);
-            let pages = self.pages((path.as_str(), shape), first, count).await?;
-            for (block, page) in (first..).zip(pages) {
-                let page = page.filter(|page| refused(page, block, true).is_some());
-                let values = page.map(|page| values_on(&page)).unwrap_or_default();
-                if !values.is_empty() {
-                    let mut tables = held(&self.beforehand.tables);
-                    let of = tables.entry(table.oid.0).or_default();
-                    of.values
-                        .extend(values.into_iter().map(|value| (value, block)));
-                }
-            }
+            self.show((path.as_str(), shape), (first, count), look)
+                .await?;
             first += count;
         }
         Ok(())
     }
 
-    /// Pages of a relation. A server that is brought down meanwhile by what somebody else reads is waited for.
-    async fn pages(
+    /// Shows pages of a relation. A server that is brought down meanwhile by what somebody else reads is waited for.
+    async fn show(
         &mut self,
         place: (&str, &Shape),
-        first: u32,
-        count: u32,
-    ) -> Result<Vec<Option<Vec<u8>>>, SalvageError> {
+        pages: (u32, u32),
+        look: impl Fn(u32, Option<&[u8]>),
+    ) -> Result<(), SalvageError> {
         loop {
-            match each_page(&self.session, place, first, count).await {
+            match show_pages(&self.session, place, pages, &look).await {
                 Err(SalvageError::Pg(error)) if error.is_lost_connection() => {
                     self.session = patient_session(self.source).await?;
                 }
-                pages => return pages,
+                shown => return shown,
             }
         }
     }

@@ -17,7 +17,7 @@ pub(super) const KEYS: Query = Query::new(
     include_str!("../../sql/salvage/keys.sql"),
 );
 
-/// A primary key, a unique constraint or index, a foreign key, or a check.
+/// A primary key, a unique constraint or index, an exclusion constraint, a foreign key, or a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
     /// Its table.
@@ -35,6 +35,9 @@ pub struct Key {
     /// What an index is on, in SQL: columns and expressions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub terms: Vec<String>,
+    /// For an exclusion constraint: the operator of each of them, of which one must not hold between two rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operators: Vec<String>,
     /// The rows that an index is on, or what a check demands, in SQL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicate: Option<String>,
@@ -61,6 +64,7 @@ pub async fn keys(session: &Session) -> Result<Vec<Key>, SalvageError> {
             references,
             definition: row.get("definition")?,
             terms: row.get("terms")?,
+            operators: row.get("operators")?,
             predicate: row.get("predicate")?,
         })
     };
@@ -118,6 +122,9 @@ impl Key {
             there.join(" and ")
         };
         let shown = list(of_row, "r").join(", ");
+        if !self.operators.is_empty() {
+            return self.exclusions(&shown);
+        }
         match (&self.references, &self.predicate) {
             (None, Some(demand)) if self.kind == CHECK => {
                 format!(
@@ -165,6 +172,31 @@ impl Key {
         }
     }
 
+    /// The query for rows that exclude each other; `shown` is of a row `r`.
+    fn exclusions(&self, shown: &str) -> String {
+        let numbered = || self.terms.iter().zip(1..);
+        let terms: Vec<String> = numbered()
+            .map(|(term, number)| format!("({term}) as pgconvoy_{number}"))
+            .collect();
+        let rows = format!(
+            "(select *, tableoid as pgconvoy_table, ctid as pgconvoy_place, {} from {} where {})",
+            terms.join(", "),
+            self.table,
+            self.predicate.as_deref().unwrap_or("true")
+        );
+        let hold: Vec<String> = numbered()
+            .zip(&self.operators)
+            .map(|((_, number), operator)| {
+                format!("r.pgconvoy_{number} {operator} k.pgconvoy_{number}")
+            })
+            .collect();
+        format!(
+            "select {shown} from {rows} as r where exists (select from {rows} as k \
+             where (r.pgconvoy_table, r.pgconvoy_place) <> (k.pgconvoy_table, k.pgconvoy_place) and {})",
+            hold.join(" and ")
+        )
+    }
+
     /// A check, as a plan sets it aside.
     pub fn as_check(&self) -> Option<Check> {
         (self.kind == CHECK).then(|| Check {
@@ -205,6 +237,7 @@ mod tests {
             references: Some((QualifiedName::new("public", "accounts"), vec!["id".into()])),
             definition: "FOREIGN KEY (author) REFERENCES public.accounts(id)".into(),
             terms: Vec::new(),
+            operators: Vec::new(),
             predicate: None,
         };
         assert_eq!(
@@ -235,6 +268,7 @@ mod tests {
             references: None,
             definition: "CREATE UNIQUE INDEX …".into(),
             terms: vec!["lower(tag)".into()],
+            operators: Vec::new(),
             predicate: Some("(id > 3)".into()),
         };
         assert_eq!(
@@ -251,5 +285,15 @@ mod tests {
         );
         let check = key.as_check().expect("it is one");
         assert_eq!(check.name, "tags_lower");
+        key.kind = 'x';
+        key.operators = vec!["operator(pg_catalog.=)".into()];
+        assert_eq!(
+            key.violations(&["id".to_owned()]),
+            "select r.\"id\" from (select *, tableoid as pgconvoy_table, ctid as pgconvoy_place, (lower(tag)) as pgconvoy_1 \
+             from \"public\".\"tags\" where (id > 3)) as r where exists (select from (select *, tableoid as pgconvoy_table, \
+             ctid as pgconvoy_place, (lower(tag)) as pgconvoy_1 from \"public\".\"tags\" where (id > 3)) as k \
+             where (r.pgconvoy_table, r.pgconvoy_place) <> (k.pgconvoy_table, k.pgconvoy_place) \
+             and r.pgconvoy_1 operator(pg_catalog.=) k.pgconvoy_1)"
+        );
     }
 }

@@ -15,7 +15,8 @@ use super::fates::Fates;
 use super::files::Shape;
 use super::keys::decode;
 use super::on_disk::{PAGES, heap_pages, pages, visibility_map};
-use super::page::{BLOCK, BtreePage, PageState, all_visible, btree, state};
+use super::other_keys::{KeySums, other_keys};
+use super::page::{BLOCK, BtreePage, Leaves, PageState, all_visible, btree, state};
 use super::seen::Seen;
 use super::standing::{Block, Standing, Writer};
 use crate::pg::Session;
@@ -45,6 +46,8 @@ pub struct CrossCheck {
     pub by_pages: Option<(u64, u64)>,
     /// Blocks of zeros that are not new: looked for only where no index tells what was in them.
     pub zeros: BTreeSet<u32>,
+    /// Rows that were read where the index has rows with other keys: these are among those that were not read.
+    pub others: u64,
     /// Indexes that are damaged, and how: nothing is lost with them.
     pub damaged: Vec<String>,
 }
@@ -56,6 +59,8 @@ struct Entries {
     read: u64,
     /// The others.
     candidates: Candidates,
+    /// The keys of the former.
+    keys: KeySums,
 }
 
 /// Entries of an index whose rows were not read.
@@ -74,7 +79,7 @@ pub(super) struct Known<'a> {
 
 impl Known<'_> {
     /// Pages of the table, as they were before the server has read them.
-    async fn pages(
+    pub async fn pages(
         &self,
         session: &Session,
         table: &TableFacts,
@@ -104,7 +109,11 @@ pub(super) async fn cross_check(
         let read = match (shape.wrong.first(), known) {
             (Some(wrong), _) => Err(wrong.clone()),
             (None, None) => continue,
-            (None, Some(known)) => entries(session, (index, &shape), known.seen).await?,
+            (None, Some(known)) => {
+                // Keys are compared with those of the best index, if they can be.
+                let compared = table.indexes.first() == Some(index) && !table.key.is_empty();
+                entries(session, (index, &shape), (known.seen, compared)).await?
+            }
         };
         match read {
             Ok(entries) => {
@@ -112,6 +121,10 @@ pub(super) async fn cross_check(
                     let judged = (&entries.candidates, known, &mut fates);
                     let (missing, read) = judge(session, (facts, table), judged).await?;
                     check.missing = missing;
+                    let place = (table, index, &shape);
+                    let others = other_keys(session, place, (&entries.keys, known)).await?;
+                    check.others = others.len().try_into().unwrap_or(u64::MAX);
+                    check.missing.extend(others);
                     // Every row has an entry, unless entries are damaged, or the table is written to.
                     let listed = entries.read + read;
                     if facts.quiet.is_cold() && known.seen.rows() > listed {
@@ -141,10 +154,10 @@ pub(super) async fn cross_check(
 async fn entries(
     session: &Session,
     (index, shape): (&IndexFacts, &Shape),
-    seen: &Seen,
+    (seen, compared): (&Seen, bool),
 ) -> Result<Result<Entries, String>, SalvageError> {
     let mut all = Entries::default();
-    let (mut leaves, mut neighbours) = (BTreeSet::new(), BTreeSet::new());
+    let mut leaves = Leaves::default();
     let mut first = 0;
     while first < shape.reached {
         let count = PAGES.min(shape.reached - first);
@@ -157,7 +170,7 @@ async fn entries(
         for (number, page) in (first..).zip(bytes.chunks(BLOCK)) {
             match btree(page) {
                 BtreePage::Other => {}
-                BtreePage::HalfDead => _ = leaves.insert(number),
+                BtreePage::HalfDead => leaves.add_half_dead(number),
                 BtreePage::Damaged => {
                     return Ok(Err(format!("block {number} is no page of a B-tree")));
                 }
@@ -166,12 +179,14 @@ async fn entries(
                     before,
                     next,
                 } => {
-                    leaves.insert(number);
-                    neighbours.extend(before.into_iter().chain(next));
+                    leaves.add(number, (before, next));
                     for entry in entries {
                         let (block, offset) = entry.place;
                         if seen.has(block, offset) {
                             all.read += 1;
+                            if compared {
+                                all.keys.add(&entry, &index.columns);
+                            }
                             continue;
                         }
                         let key = decode(&entry, &index.columns);
@@ -186,11 +201,8 @@ async fn entries(
     if shape.reached == 0 {
         return Ok(Err("its file is empty".to_owned()));
     }
-    // A leaf that looks like something else has entries that were not looked at.
-    if let Some(number) = neighbours.difference(&leaves).next() {
-        return Ok(Err(format!(
-            "block {number} has leaves beside it, and is none"
-        )));
+    if let Some(wrong) = leaves.wrong() {
+        return Ok(Err(wrong));
     }
     Ok(Ok(all))
 }

@@ -8,6 +8,7 @@ use super::SalvageError;
 use super::files::{Listing, Shape, shape};
 use super::keys::KeyColumn;
 use super::page::Attribute;
+use super::sound::{Demand, Layout, Values};
 use crate::model::{Oid, QualifiedName};
 use crate::pg::{Answer, PgError, Query, Session};
 
@@ -51,12 +52,14 @@ pub struct ColumnFacts {
     pub name: String,
     /// Which attribute it is, from 0: there are others that are not copied.
     pub attribute: usize,
-    /// Its type, if a server may show of a damaged value what none takes back: then it is asked to do so.
-    pub taken_back: Option<String>,
+    /// Its type, if a server may show of a damaged value what none takes back: then it is asked to do so, by way of another.
+    pub taken_back: Option<(String, String)>,
     /// NULL may stand in the place of a value that cannot be read.
     pub nullable: bool,
     /// If not: what may, a literal. Without it, the row is lost.
     pub empty: Option<String>,
+    /// What its bytes have to be.
+    pub demand: Demand,
 }
 
 /// A B-tree that holds an entry for each row.
@@ -109,6 +112,8 @@ pub struct TableFacts {
     pub pages: u32,
     /// The path of the first file of its TOAST, and its files.
     pub toast: Option<(String, Shape)>,
+    /// The path of the first file of the index of its TOAST.
+    pub toast_index: Option<String>,
     /// What is wrong with the files of its TOAST.
     pub toast_files: Vec<String>,
     /// The same, and what seems to be missing from them.
@@ -117,8 +122,57 @@ pub struct TableFacts {
     pub columns: Vec<ColumnFacts>,
     /// How all of its attributes are stored, in their order.
     pub attributes: Vec<Attribute>,
+    /// What they demand, in the same order.
+    pub demands: Vec<Demand>,
     /// The best first.
     pub indexes: Vec<IndexFacts>,
+    /// The attributes of the first of them, from 0, if all of them are copied.
+    pub key: Vec<usize>,
+}
+
+impl TableFacts {
+    /// With its columns and its indexes.
+    fn with(self, columns: Vec<ColumnFacts>, indexes: Vec<IndexFacts>) -> Self {
+        let mut demands = vec![Demand::NONE; self.attributes.len()];
+        for column in &columns {
+            if let Some(demand) = demands.get_mut(column.attribute) {
+                *demand = column.demand;
+            }
+        }
+        let attribute = |key: &KeyColumn| {
+            let column = columns.iter().find(|column| column.name == key.name)?;
+            // An index may hold a shorter form of it.
+            let stored = self.attributes.get(column.attribute)?;
+            let is_same = i32::from(key.length) == stored.length && stored.length >= -1;
+            is_same.then_some(column.attribute)
+        };
+        let first = indexes.first();
+        let key: Option<Vec<usize>> =
+            first.and_then(|index| index.columns.iter().map(attribute).collect());
+        Self {
+            demands,
+            key: key.unwrap_or_default(),
+            columns,
+            indexes,
+            ..self
+        }
+    }
+
+    /// What its rows look like.
+    pub(super) fn layout(&self) -> Layout<'_> {
+        Layout {
+            attributes: &self.attributes,
+            demands: &self.demands,
+            key: &self.key,
+        }
+    }
+
+    /// The number of an attribute among the columns that are copied.
+    pub(super) fn column_of(&self, attribute: usize) -> Option<u16> {
+        let mut columns = self.columns.iter();
+        let number = columns.position(|column| column.attribute == attribute)?;
+        u16::try_from(number).ok()
+    }
 }
 
 /// Whether anybody uses the source.
@@ -172,6 +226,11 @@ impl Facts {
         self.quiet.is_cold() && self.quiet.checksums
     }
 
+    /// The next transaction when the facts were read, without its epoch.
+    pub(super) fn next_transaction_id(&self) -> u32 {
+        u32::try_from(self.quiet.next_transaction.rem_euclid(1 << 32)).unwrap_or(0)
+    }
+
     /// The number of the next transaction now.
     pub(super) async fn next_transaction(&self, session: &Session) -> Result<i64, SalvageError> {
         if self.quiet.is_cold() {
@@ -189,6 +248,7 @@ impl Facts {
         for (rows, column) in [
             (&relations, "path"),
             (&relations, "toast_path"),
+            (&relations, "toast_index_path"),
             (&indexes, "path"),
         ] {
             for row in rows {
@@ -218,12 +278,9 @@ impl Facts {
         let mut tables = Vec::with_capacity(relations.len());
         for row in &relations {
             let oid = row.oid("oid")?;
-            let table = table(row, &listings)?;
-            tables.push(TableFacts {
-                columns: columns.remove(&oid).unwrap_or_default(),
-                indexes: by_table.remove(&oid).unwrap_or_default(),
-                ..table
-            });
+            let columns = columns.remove(&oid).unwrap_or_default();
+            let indexes = by_table.remove(&oid).unwrap_or_default();
+            tables.push(table(row, &listings)?.with(columns, indexes));
         }
         let sequences = session.query(&SEQUENCES, &[]).await?;
         let sequences = sequences.iter().map(|row| {
@@ -330,11 +387,14 @@ fn table(row: &Answer, listings: &BTreeMap<String, Listing>) -> Result<TableFact
         path,
         pages: pages("pages")?,
         toast: toast.map(|(shape, path)| (path, shape)),
+        toast_index: row.get("toast_index_path")?,
         toast_files,
         toast_wrong,
         columns: Vec::new(),
         attributes: attributes(row)?,
+        demands: Vec::new(),
         indexes: Vec::new(),
+        key: Vec::new(),
     })
 }
 
@@ -386,11 +446,19 @@ async fn columns(session: &Session) -> Result<BTreeMap<Oid, Vec<ColumnFacts>>, P
         let (category, name): (String, String) = (row.get("category")?, row.get("type_name")?);
         let is_domain: bool = row.get("is_domain")?;
         let number = usize::try_from(row.get::<i32>("number")?).unwrap_or(0);
+        let not_null: bool = row.get("not_null")?;
+        let taken_back: Option<String> = row.get("taken_back")?;
+        let by_way_of: String = row.get("by_way_of")?;
         of_table.push(ColumnFacts {
             name: row.get("name")?,
             attribute: number.saturating_sub(1),
-            taken_back: row.get("taken_back")?,
-            nullable: !row.get::<bool>("not_null")?,
+            taken_back: taken_back.map(|of| (by_way_of, of)),
+            nullable: !not_null,
+            demand: Demand {
+                values: Values::of(row.oid("type_oid")?.0, row.get("modifier")?),
+                not_null: not_null && row.get::<bool>("is_never_null")?,
+                has_default: row.get("has_missing")?,
+            },
             empty: empty_value(&category, &name)
                 .filter(|_| !is_domain)
                 .map(str::to_owned),

@@ -22,6 +22,19 @@ pub struct KeyColumn {
 
 /// The values of a key, as text; `None` is NULL. Nothing, if one of its columns cannot be understood.
 pub fn decode(entry: &IndexEntry<'_>, columns: &[KeyColumn]) -> Option<Vec<Option<String>>> {
+    let parts = parts(entry, columns)?;
+    let shown = parts
+        .into_iter()
+        .zip(columns)
+        .map(|(part, column)| match part {
+            None => Some(None),
+            Some(bytes) => value(column.type_oid, bytes).map(Some),
+        });
+    shown.collect()
+}
+
+/// The bytes of the values of a key, without their headers; `None` is NULL. Nothing, if one of its columns cannot be understood.
+pub fn parts<'a>(entry: &IndexEntry<'a>, columns: &[KeyColumn]) -> Option<Vec<Option<&'a [u8]>>> {
     let mut at = 0;
     let mut values = Vec::with_capacity(columns.len());
     for (number, column) in columns.iter().enumerate() {
@@ -33,13 +46,12 @@ pub fn decode(entry: &IndexEntry<'_>, columns: &[KeyColumn]) -> Option<Vec<Optio
             values.push(None);
             continue;
         }
-        let bytes = take(entry.key, &mut at, column)?;
-        values.push(Some(value(column.type_oid, &bytes)?));
+        values.push(Some(take(entry.key, &mut at, column)?));
     }
     Some(values)
 }
 
-fn take(key: &[u8], at: &mut usize, column: &KeyColumn) -> Option<Vec<u8>> {
+fn take<'a>(key: &'a [u8], at: &mut usize, column: &KeyColumn) -> Option<&'a [u8]> {
     let align = match column.align {
         's' => 2,
         'i' => 4,
@@ -50,7 +62,7 @@ fn take(key: &[u8], at: &mut usize, column: &KeyColumn) -> Option<Vec<u8>> {
         *at = at.next_multiple_of(align);
         let bytes = key.get(*at..at.checked_add(length)?)?;
         *at += length;
-        return Some(bytes.to_vec());
+        return Some(bytes);
     }
     if column.length != -1 {
         return None;
@@ -71,7 +83,7 @@ fn take(key: &[u8], at: &mut usize, column: &KeyColumn) -> Option<Vec<u8>> {
     };
     let bytes = key.get(at.checked_add(header)?..at.checked_add(whole)?)?;
     *at += whole;
-    Some(bytes.to_vec())
+    Some(bytes)
 }
 
 fn value(type_oid: u32, bytes: &[u8]) -> Option<String> {

@@ -1,7 +1,7 @@
 //! What can still be read of a damaged source, and what cannot: the search, and the account.
 //!
 //! ```text
-//!   facts (catalog, files) ─► first pass: every row of every table, on all workers
+//!   facts (catalog, files) ─► first pass: every page of every table, and the rows that it does not prove, on all workers
 //!                                │ what cannot be read
 //!                                ▼
 //!                            probe plan ◄─► sight (one thing at a time; quarantine first)
@@ -18,13 +18,19 @@
 //! | `facts` | tables, their files and indexes |
 //! | `files` | a relation's files against what there should be (pure) |
 //! | `probe` | what is read next (pure) |
+//! | `asking` | how it is asked for |
 //! | `sight` | reads it |
 //! | `quarantine` | what was asked and never answered |
 //! | `survey` | the first pass over all tables |
 //! | `beforehand` | what pages say of themselves, before the server is asked for what is on them |
 //! | `on_disk` | bytes of relations, as they are on disk |
+//! | `sound` | what the bytes of a page prove, so that it need not be read (pure) |
+//! | `numeric` | whether bytes are a number of that type (pure) |
+//! | `proven` | of which blocks they prove everything, and what is left to be asked (pure) |
 //! | `seen` | where rows were read (pure) |
 //! | `one_table` | the search of one of them |
+//! | `parts` | values out of line that cannot be had at all |
+//! | `patches` | rows that arrive without some of their values |
 //! | `doubt` | what cannot be read otherwise, on request: it is suspect |
 //! | `objects` | sequences, large objects, materialized views, the catalog |
 //! | `amcheck` | what that extension says, where it is installed |
@@ -35,6 +41,7 @@
 //! | `toast` | which rows have values on certain pages of TOAST (pure) |
 //! | `keys` | keys from the bytes of an index (pure) |
 //! | `crosscheck` | rows that are missing without an error |
+//! | `other_keys` | rows that are there in the place of others |
 //! | `constraints` | constraints that may not hold, and the rows in their way |
 //! | `testing` | pages for tests |
 //! | `account` | what is lost: the model of `losses.json` (pure) |
@@ -43,6 +50,7 @@
 
 pub mod account;
 mod amcheck;
+mod asking;
 mod beforehand;
 mod checksum;
 mod constraints;
@@ -52,14 +60,20 @@ mod facts;
 mod fates;
 mod files;
 mod keys;
+mod numeric;
 mod objects;
 mod on_disk;
 mod one_table;
+mod other_keys;
 mod page;
+mod parts;
+mod patches;
 mod probe;
+mod proven;
 mod quarantine;
 mod seen;
 mod sight;
+mod sound;
 mod standing;
 mod survey;
 #[cfg(test)]

@@ -14,27 +14,42 @@ pub(super) const PAGES: u32 = 512;
 /// Pages of a map that is read whatever it is of: 32 MB, for a terabyte.
 const SMALL_MAP: u32 = 4096;
 
-/// Pages of a relation, each if it is there. Of a run that cannot be read at once, each is tried.
+/// Shows pages of a relation, each if it is there. Of a run that cannot be read at once, each is tried.
+pub(super) async fn show_pages(
+    session: &Session,
+    place: (&str, &Shape),
+    (first, count): (u32, u32),
+    mut show: impl FnMut(u32, Option<&[u8]>),
+) -> Result<(), SalvageError> {
+    if let Some(bytes) = pages(session, place, first, count).await? {
+        let pages = bytes.chunks(BLOCK).map(Some);
+        (first..)
+            .zip(pages)
+            .for_each(|(block, page)| show(block, page));
+        return Ok(());
+    }
+    for number in 0..count {
+        // A damaged index may lead to the last block that there can be.
+        let Some(block) = first.checked_add(number) else {
+            show(u32::MAX, None);
+            continue;
+        };
+        let page = pages(session, place, block, 1).await?;
+        show(block, page.as_deref());
+    }
+    Ok(())
+}
+
+/// The same, kept.
 pub(super) async fn each_page(
     session: &Session,
     place: (&str, &Shape),
     first: u32,
     count: u32,
 ) -> Result<Vec<Option<Vec<u8>>>, SalvageError> {
-    if let Some(bytes) = pages(session, place, first, count).await? {
-        return Ok(bytes
-            .chunks(BLOCK)
-            .map(|page| Some(page.to_vec()))
-            .collect());
-    }
     let mut found = Vec::new();
-    for number in 0..count {
-        // A damaged index may lead to the last block that there can be.
-        found.push(match first.checked_add(number) {
-            Some(block) => pages(session, place, block, 1).await?,
-            None => None,
-        });
-    }
+    let keep = |_, page: Option<&[u8]>| found.push(page.map(<[u8]>::to_vec));
+    show_pages(session, place, (first, count), keep).await?;
     Ok(found)
 }
 

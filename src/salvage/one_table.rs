@@ -6,21 +6,24 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 
 use super::SalvageError;
-use super::account::{Cause, DamageMap, LostColumn, TableLosses, gaps, runs};
-use super::crosscheck::{CrossCheck, Known, cross_check};
-use super::doubt::Suspects;
+use super::account::{Cause, DamageMap, TableLosses, gaps, longest, runs};
+use super::crosscheck::{CrossCheck, cross_check};
 use super::facts::{Kind, TableFacts};
 use super::keys::{csv_line, file_name};
 use super::objects;
 use super::probe::{Found, Probe, Search};
-use super::quarantine::Question;
 use super::seen::Seen;
-use super::sight::{Sight, patient_session};
+use super::sight::{Places, Sight, patient_session};
 use super::standing::Standing;
 use super::survey::{Progress, Shared, Survey};
-use crate::model::quote_ident;
-use crate::pg::{PgError, Session};
-use crate::plan::{Around, Patched, Place, at};
+use crate::pg::Session;
+use crate::plan::{Around, Place};
+
+/// Runs of blocks of a damaged table that are read as such: each is a query of its own within that for the table.
+const RUNS: usize = 200;
+
+/// Columns of rows that are known to be lost.
+type KnownLosses = BTreeMap<Place, BTreeSet<u16>>;
 
 /// The search of one table.
 pub(super) struct TableSearch<'a> {
@@ -30,11 +33,11 @@ pub(super) struct TableSearch<'a> {
 }
 
 impl TableSearch<'_> {
-    /// Finds out what can be read of it and what is lost, and adds it to the map. The session is for questions that bring nothing down; it is
-    /// opened where there is none.
+    /// Finds out what can be read of it and what is lost, and adds it to the map. A table that could be read as a whole has been held against
+    /// its indexes before. The session is for questions that bring nothing down; it is opened where there is none.
     pub async fn conclude(
         &self,
-        mut progress: Progress,
+        (mut progress, check): (Progress, Option<CrossCheck>),
         (session, map): (&mut Option<Session>, &mut DamageMap),
     ) -> Result<(), SalvageError> {
         let table = self.table;
@@ -58,13 +61,11 @@ impl TableSearch<'_> {
             Some(session) => session,
             none => none.insert(patient_session(self.survey.source).await?),
         };
-        let known = Known {
-            seen: &progress.seen,
-            lost: &progress.lost,
-            beforehand: &self.shared.beforehand,
+        let known = (!plain).then(|| progress.known(&self.shared.beforehand));
+        let check = match check {
+            Some(check) => check,
+            None => cross_check(session, (&self.shared.facts, table), known).await?,
         };
-        let known = (!plain).then_some(known);
-        let check = cross_check(session, (&self.shared.facts, table), known).await?;
         let notes = check.damaged.iter();
         map.losses
             .notes
@@ -112,6 +113,7 @@ impl TableSearch<'_> {
                 .await?;
             return Ok(around);
         }
+        self.learn_of_values(&mut sight, progress).await?;
         let search = self.searching(progress);
         let mut found = self
             .search(&mut sight, search, (&mut progress.seen, &mut *losses))
@@ -122,24 +124,13 @@ impl TableSearch<'_> {
         self.patch(&mut found, &mut around, (&mut *losses, &suspects))
             .await?;
         suspects.forget(&found.lost_rows);
-        let failed: BTreeSet<u32> = progress
-            .failed
-            .iter()
-            .flat_map(|&(from, to)| from..to)
-            .collect();
-        let hurt: BTreeSet<u32> = failed.difference(&found.whole).copied().collect();
-        around.blocks = gaps(&hurt, table.shape.reached);
-        for &block in &hurt {
-            let seen = progress.seen.of(block);
-            around
-                .rows
-                .extend(seen.iter().map(|offset| (block, offset)));
-        }
-        // They are there, in part.
-        for row in &around.patched {
-            let (block, offset) = row.place;
-            progress.seen.insert(block, offset);
-        }
+        self.lead_around(&mut around, (&mut *progress, &found.whole));
+        let facts = &self.shared.facts;
+        around.sound = suspects.is_empty()
+            && self
+                .shared
+                .beforehand
+                .proves((facts, table), &progress.seen);
         if !suspects.is_empty() {
             around.doubtful = self.survey.doubtful;
             self.write_suspects(&suspects, (&around, &mut *losses))
@@ -153,6 +144,32 @@ impl TableSearch<'_> {
         losses.lost_rows.certain = found.lost_rows.len().try_into().unwrap_or(u64::MAX);
         progress.lost = found.lost_rows;
         Ok(around)
+    }
+
+    /// What is read of the table: as runs of blocks, where all of it can be, and otherwise row by row.
+    fn lead_around(&self, around: &mut Around, (progress, whole): (&mut Progress, &BTreeSet<u32>)) {
+        let failed = progress.failed.iter().flat_map(|&(from, to)| from..to);
+        let failed: BTreeSet<u32> = failed.collect();
+        let hurt: BTreeSet<u32> = failed.difference(whole).copied().collect();
+        // What is between them is read as runs, but for the shortest of too many. Rows that the server shows because of what it thinks of
+        // their page, it may not show by themselves.
+        let (mut blocks, short) = longest(gaps(&hurt, self.table.shape.reached), RUNS);
+        let tells = |run: &(u32, u32)| self.shared.beforehand.tells_rows(self.table, *run);
+        let (short, others): (Vec<_>, Vec<_>) = short.into_iter().partition(tells);
+        blocks.extend(others);
+        blocks.sort_unstable();
+        around.blocks = blocks;
+        let short = short.into_iter().flat_map(|(from, to)| from..to);
+        for block in hurt.into_iter().chain(short) {
+            let seen = progress.seen.of(block);
+            let rows = seen.iter().map(|offset| (block, offset));
+            around.rows.extend(rows);
+        }
+        // They are there, in part.
+        for row in &around.patched {
+            let (block, offset) = row.place;
+            progress.seen.insert(block, offset);
+        }
     }
 
     /// Whether the table can be read by COPY alone, when no query can be planned; otherwise nothing of it can.
@@ -181,8 +198,12 @@ impl TableSearch<'_> {
         }
     }
 
+    /// Where something is known to be lost, the rest has not been asked for yet.
     fn searching(&self, progress: &Progress) -> Search {
-        Search::after_failures(&progress.failed, self.columns())
+        let is_known = |run: &(u32, u32)| self.shared.beforehand.knows_losses(self.table, *run);
+        let failed = progress.failed.iter().copied();
+        let (known, failed): (Vec<_>, Vec<_>) = failed.partition(is_known);
+        Search::after_failures(&failed, self.columns()).and_among(&known)
     }
 
     /// How many columns are copied.
@@ -198,116 +219,67 @@ impl TableSearch<'_> {
         (seen, losses): (&mut Seen, &mut TableLosses),
     ) -> Result<Found, SalvageError> {
         let table = self.table;
+        let mut known = KnownLosses::new();
         while let Some(probe) = search.next_probe() {
-            let read = self.shared.ask(sight, table, probe).await?;
-            search.told(probe, read.is_ok());
-            match read {
-                Ok(places) if matches!(probe, Probe::Blocks { .. } | Probe::Rows { .. }) => {
-                    seen.extend(places.seen);
-                }
-                Ok(_) => {}
-                Err(cause) => {
-                    if matches!(
-                        probe,
-                        Probe::Page { .. } | Probe::Row { .. } | Probe::Column { .. }
-                    ) {
-                        losses.because(cause);
-                    }
-                }
-            }
-        }
-        Ok(search.found())
-    }
-
-    /// What stands in the place of columns that cannot be read; a row of which one cannot be replaced is lost.
-    async fn patch(
-        &self,
-        found: &mut Found,
-        around: &mut Around,
-        (losses, suspects): (&mut TableLosses, &Suspects),
-    ) -> Result<(), SalvageError> {
-        // A small table would be scanned as a whole.
-        let alone = "set enable_indexonlyscan = off; set enable_seqscan = off";
-        let session = patient_session(&self.survey.source.with_opening(alone)).await?;
-        for (place, columns) in std::mem::take(&mut found.lost_columns) {
-            let facts = columns
-                .iter()
-                .filter_map(|&column| self.table.columns.get(usize::from(column)));
-            let replaced: Option<BTreeMap<String, Option<String>>> = facts
-                .map(|column| {
-                    let by = if column.nullable {
-                        None
-                    } else {
-                        Some(column.empty.clone()?)
-                    };
-                    Some((column.name.clone(), by))
-                })
-                .collect();
-            let Some(replaced) = replaced else {
-                found.lost_rows.insert(place);
+            let asked = self.asked_as(probe);
+            let read = self.shared.ask(sight, table, asked).await?;
+            let is_none = read.as_ref().is_ok_and(|places| places.rows == 0);
+            if is_none && matches!(asked, Probe::Row { .. }) {
+                // It was deleted: whatever is wrong with it, nothing is lost.
                 continue;
-            };
-            let key = self.key_of(&session, place, &replaced).await?;
-            for (&column, (name, replaced_by)) in columns
-                .iter()
-                .zip(&replaced_in_order(self.table, &columns, &replaced))
-            {
-                let question = Question {
-                    table: self.table.oid.0,
-                    probe: Probe::Column { place, column },
-                    doubtful: suspects.has(place),
-                };
-                let cause = self.shared.verdict(self.table, question);
-                losses.lost_columns.push(LostColumn {
-                    place,
-                    column: name.clone(),
-                    replaced_by: replaced_by.clone(),
-                    key: key.clone(),
-                    cause: cause.unwrap_or_else(Cause::interrupted),
-                });
             }
-            around.patched.push(Patched {
-                place,
-                columns: replaced,
-            });
+            search.told(probe, read.is_ok());
+            match (read, asked) {
+                (Ok(places), Probe::Rest { from, to }) => {
+                    self.take_rest(places, (from, to), (&mut *seen, &mut known));
+                }
+                (Ok(places), Probe::Blocks { .. } | Probe::Rows { .. }) => seen.extend(places.seen),
+                (Err(cause), Probe::Page { .. } | Probe::Row { .. } | Probe::Column { .. }) => {
+                    losses.because(cause);
+                }
+                _ => {}
+            }
         }
-        Ok(())
+        let mut found = search.found();
+        for (place, columns) in known {
+            found.whole.remove(&place.0);
+            if columns.len() == table.columns.len() {
+                found.lost_rows.insert(place);
+            } else {
+                found.lost_columns.insert(place, columns);
+            }
+        }
+        Ok(found)
     }
 
-    /// The key of a row that is there, as far as it can be read.
-    async fn key_of(
+    /// Blocks of which values are known to be lost are asked for without these.
+    fn asked_as(&self, probe: Probe) -> Probe {
+        match probe {
+            Probe::Blocks { from, to }
+                if self.shared.beforehand.knows_losses(self.table, (from, to)) =>
+            {
+                Probe::Rest { from, to }
+            }
+            other => other,
+        }
+    }
+
+    /// What was read without values that are lost: of the rows that are there, these are lost.
+    fn take_rest(
         &self,
-        session: &Session,
-        place: Place,
-        lost: &BTreeMap<String, Option<String>>,
-    ) -> Result<BTreeMap<String, Option<String>>, SalvageError> {
-        let mut key = BTreeMap::new();
-        let Some(index) = self.table.indexes.first() else {
-            return Ok(key);
-        };
-        for column in index
-            .columns
-            .iter()
-            .filter(|column| !lost.contains_key(&column.name))
-        {
-            let sql = format!(
-                "select {}::text as value from only {} where {}",
-                quote_ident(&column.name),
-                self.table.name,
-                at(&[place])
-            );
-            match session.query_text("the key of a row", &sql, &[]).await {
-                Ok(rows) => {
-                    for row in &rows {
-                        key.insert(column.name.clone(), row.get("value")?);
-                    }
-                }
-                // The row is known by its place all the same.
-                Err(PgError::Server { .. }) => {}
-                Err(error) => return Err(error.into()),
+        mut places: Places,
+        blocks: (u32, u32),
+        (seen, known): (&mut Seen, &mut KnownLosses),
+    ) {
+        for (place, column) in self.shared.beforehand.losses(self.table, blocks) {
+            if places.seen.has(place.0, place.1) {
+                known.entry(place).or_default().insert(column);
             }
         }
-        Ok(key)
+        for (place, _) in known.range((blocks.0, 0)..(blocks.1, 0)) {
+            places.seen.remove(*place);
+        }
+        seen.extend(places.seen);
     }
 
     /// What the indexes say is missing.
@@ -364,6 +336,13 @@ impl TableSearch<'_> {
         losses.lost_rows.perhaps += probed.saturating_sub(certain + perhaps);
         if check.missing.is_empty() {
             return Ok(());
+        }
+        if check.others > 0 {
+            losses.because(Cause::silent(format!(
+                "{} rows have other keys than the index {} has for them: they took the place of others, or the index is damaged",
+                check.others,
+                index.name.shown()
+            )));
         }
         if losses.causes.is_empty() {
             losses.because(Cause::silent(
@@ -437,20 +416,4 @@ impl TableSearch<'_> {
 fn whole(table: &TableFacts) -> Vec<(u32, u32)> {
     let blocks = table.shape.reached.max(table.pages);
     (blocks > 0).then_some((0, blocks)).into_iter().collect()
-}
-
-fn replaced_in_order(
-    table: &TableFacts,
-    columns: &BTreeSet<u16>,
-    replaced: &BTreeMap<String, Option<String>>,
-) -> Vec<(String, Option<String>)> {
-    let names = columns
-        .iter()
-        .filter_map(|&column| table.columns.get(usize::from(column)));
-    names
-        .map(|column| {
-            let by = replaced.get(&column.name).cloned().flatten();
-            (column.name.clone(), by)
-        })
-        .collect()
 }

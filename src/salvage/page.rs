@@ -7,6 +7,8 @@
 //!
 //! Nothing here trusts a length or an offset: what does not fit is damage.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::plan::Place;
 
 /// `BLCKSZ`, the only one that is understood.
@@ -198,6 +200,53 @@ pub fn btree(page: &[u8]) -> BtreePage<'_> {
     }
 }
 
+/// The leaves of a B-tree, which are a chain: each knows its neighbours.
+#[derive(Debug, Default)]
+pub struct Leaves {
+    neighbours: BTreeMap<u32, (Option<u32>, Option<u32>)>,
+    /// They are about to be taken out of it.
+    half_dead: BTreeSet<u32>,
+}
+
+impl Leaves {
+    /// Adds one: the block to its left, and the one to its right.
+    pub fn add(&mut self, block: u32, neighbours: (Option<u32>, Option<u32>)) {
+        self.neighbours.insert(block, neighbours);
+    }
+
+    /// Adds one that has no entries.
+    pub fn add_half_dead(&mut self, block: u32) {
+        self.half_dead.insert(block);
+    }
+
+    /// What is wrong with the chain, if anything is: a leaf that looks like something else has entries that were not looked at, and so
+    /// has one that another has taken the place of.
+    pub fn wrong(&self) -> Option<String> {
+        let of = |block: Option<u32>| block.and_then(|block| self.neighbours.get(&block));
+        for (&block, &(before, next)) in &self.neighbours {
+            let is_leaf =
+                |other: &u32| self.neighbours.contains_key(other) || self.half_dead.contains(other);
+            let mut both = before.into_iter().chain(next);
+            if let Some(other) = both.find(|other| !is_leaf(other)) {
+                return Some(format!("block {other} has leaves beside it, and is none"));
+            }
+            let back = [of(before).map(|one| one.1), of(next).map(|one| one.0)];
+            if back.into_iter().flatten().any(|back| back != Some(block)) {
+                return Some(format!("block {block} has neighbours that do not know it"));
+            }
+        }
+        None
+    }
+}
+
+/// Whether it is the page that a B-tree begins with, as far as a server looks at it.
+pub fn is_meta(page: &[u8]) -> bool {
+    /// `BTREE_MAGIC`.
+    const MAGIC: u32 = 0x05_31_62;
+    let flags = u16_at(page, BLOCK - BTREE_SPECIAL + 12).unwrap_or(0);
+    state(page) == PageState::Sane && flags & BTREE_META != 0 && u32_at(page, HEADER) == Some(MAGIC)
+}
+
 pub(super) fn place(bytes: &[u8], at: usize) -> Option<Place> {
     let high = u32::from(u16_at(bytes, at)?);
     let low = u32::from(u16_at(bytes, at + 2)?);
@@ -261,32 +310,23 @@ pub struct Attribute {
     pub align: usize,
 }
 
-/// Line pointers of rows that cannot be what their page says: the server would read past their end, or past that of the page, and
-/// show what it finds there. Of a page that the server refuses as a whole, none.
-pub fn suspects(page: &[u8], attributes: &[Attribute]) -> Vec<u16> {
-    if state(page) != PageState::Sane {
-        return Vec::new();
-    }
+/// Whether a line pointer cannot be what it says: what it leads to is not within the rows of its page.
+pub(super) fn is_bent(page: &[u8], offset: u16, found: Pointer<'_>) -> bool {
     let upper = usize::from(u16_at(page, 14).unwrap_or(0));
-    let is_suspect = |offset: &u16| match pointer(page, *offset) {
+    match found {
         Pointer::Bent => true,
         Pointer::Redirect(to) => to == 0 || to > pointers(page),
-        Pointer::Normal(tuple) => {
-            let item = u32_at(page, HEADER + 4 * (usize::from(*offset) - 1)).unwrap_or(0);
+        Pointer::Normal(_) => {
+            let item = u32_at(page, HEADER + 4 * (usize::from(offset) - 1)).unwrap_or(0);
             let at = usize::try_from(item & 0x7fff).unwrap_or(0);
-            at < upper || at % 8 != 0 || !holds_together(tuple, attributes).unwrap_or(false)
+            at < upper || at % 8 != 0
         }
-        Pointer::Unused | Pointer::Dead => has_storage(page, *offset),
-    };
-    (1..=pointers(page)).filter(is_suspect).collect()
-}
-
-/// Whether a row's attributes are within it.
-fn holds_together(tuple: &[u8], attributes: &[Attribute]) -> Option<bool> {
-    walk(tuple, attributes, |_, _| {})
+        Pointer::Unused | Pointer::Dead => has_storage(page, offset),
+    }
 }
 
 /// Goes through a row's attributes: shows each that is there, by its number from 0, with its bytes, as far as they are within the row.
+/// Whether all of them are: if not, the server would read past its end.
 pub(super) fn walk<'a>(
     tuple: &'a [u8],
     attributes: &[Attribute],
@@ -359,26 +399,33 @@ fn extent(values: &[u8], at: usize, attribute: Attribute) -> Option<(usize, usiz
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::testing::{COLUMNS, page};
+    use super::super::testing::page;
     use super::*;
 
     #[test]
-    fn a_sound_page_has_no_suspects_and_bent_rows_are_some() {
-        let sound = page(&["one", "two", ""]);
-        assert_eq!(state(&sound), PageState::Sane);
-        assert_eq!(suspects(&sound, &COLUMNS), Vec::<u16>::new());
-        // More attributes than the table has.
-        assert_eq!(suspects(&sound, &COLUMNS[..1]), [1, 2, 3]);
-        let mut bent = sound.clone();
-        // The second line pointer leads to the last bytes of the page.
-        bent[HEADER + 4..HEADER + 8]
-            .copy_from_slice(&(0x1ff8_u32 | 1 << 15 | 40 << 17).to_le_bytes());
-        assert_eq!(suspects(&bent, &COLUMNS), [2]);
-        let mut long = sound.clone();
-        let at = BLOCK - 32 + 28;
-        // The length of the first text is that of the page.
-        long[at..at + 4].copy_from_slice(&(8192u32 << 2).to_le_bytes());
-        assert_eq!(suspects(&long, &COLUMNS), [1]);
+    fn leaves_are_a_chain() {
+        let leaves = |all: &[(u32, u32, u32)]| {
+            let mut leaves = Leaves::default();
+            for &(block, before, next) in all {
+                let known = |block: u32| (block != 0).then_some(block);
+                leaves.add(block, (known(before), known(next)));
+            }
+            leaves
+        };
+        assert_eq!(leaves(&[(1, 0, 0)]).wrong(), None);
+        assert_eq!(leaves(&[(1, 0, 2), (2, 1, 4), (4, 2, 0)]).wrong(), None);
+        let wrong = leaves(&[(1, 0, 2), (2, 1, 4)])
+            .wrong()
+            .expect("one is missing");
+        assert!(wrong.starts_with("block 4 has leaves"), "{wrong}");
+        let mut dying = leaves(&[(1, 0, 2), (2, 1, 4)]);
+        dying.add_half_dead(4);
+        assert_eq!(dying.wrong(), None);
+        // The first has taken the place of the second.
+        let wrong = leaves(&[(1, 0, 2), (2, 0, 2), (4, 2, 0)])
+            .wrong()
+            .expect("one is another");
+        assert!(wrong.ends_with("do not know it"), "{wrong}");
     }
 
     proptest! {
@@ -400,8 +447,8 @@ mod tests {
             for offset in [0, 1, 2, 3, 291, u16::MAX] {
                 has_storage(&bytes, offset);
             }
-            suspects(&bytes, &COLUMNS);
             btree(&bytes);
+            is_meta(&bytes);
             all_visible(&bytes, 7);
         }
     }

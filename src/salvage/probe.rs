@@ -31,6 +31,13 @@ pub enum Probe {
         /// The block after the last.
         to: u32,
     },
+    /// The same, without values that are known to be lost.
+    Rest {
+        /// First block.
+        from: u32,
+        /// The block after the last.
+        to: u32,
+    },
     /// The page itself, and no row of it.
     Page {
         /// Which.
@@ -62,7 +69,10 @@ pub enum Probe {
 impl Probe {
     /// Whether nothing is lost with it, because it is asked for by halves, or row by row, if it is not read.
     pub fn has_halves(self) -> bool {
-        matches!(self, Self::Blocks { .. } | Self::Rows { .. })
+        matches!(
+            self,
+            Self::Blocks { .. } | Self::Rest { .. } | Self::Rows { .. }
+        )
     }
 }
 
@@ -107,6 +117,14 @@ impl Search {
             search.told(Probe::Blocks { from, to }, false);
         }
         search
+    }
+
+    /// Other runs of blocks besides.
+    #[must_use]
+    pub fn and_among(mut self, runs: &[(u32, u32)]) -> Self {
+        let more = Self::among(runs, self.columns);
+        self.open.extend(more.open);
+        self
     }
 
     /// Single rows besides.
@@ -161,7 +179,7 @@ impl Search {
                 self.found.lost_rows.insert(place);
             }
             (Probe::Column { place, column }, read) => self.column(place, column, read),
-            (Probe::Rows { .. }, true) | (Probe::Open | Probe::Plain, _) => {}
+            (Probe::Rows { .. }, true) | (Probe::Open | Probe::Plain | Probe::Rest { .. }, _) => {}
         }
     }
 
@@ -218,7 +236,9 @@ mod tests {
                 Probe::Blocks { from, to } => {
                     (from..to).all(|block| rows(block, 0, MOST_ROWS_OF_A_BLOCK + 1))
                 }
-                Probe::Open | Probe::Plain => unreachable!("a search does not ask for it"),
+                Probe::Open | Probe::Plain | Probe::Rest { .. } => {
+                    unreachable!("a search does not ask for it")
+                }
                 Probe::Page { block } => !self.pages.contains(&block),
                 Probe::Rows { block, from, to } => rows(block, from, to),
                 Probe::Row { place } => !self.rows.contains(&place),
@@ -301,7 +321,8 @@ mod tests {
 
     #[test]
     fn a_failed_run_is_not_asked_for_again() {
-        let mut search = Search::after_failures(&[(0, 4)], 1);
+        let mut search = Search::after_failures(&[(0, 4)], 1).and_among(&[(9, 10)]);
+        assert_eq!(search.next_probe(), Some(Probe::Blocks { from: 9, to: 10 }));
         assert_eq!(search.next_probe(), Some(Probe::Blocks { from: 0, to: 2 }));
         assert_eq!(search.next_probe(), Some(Probe::Blocks { from: 2, to: 4 }));
         assert_eq!(search.next_probe(), None);

@@ -123,6 +123,54 @@ impl Seen {
         plain.chain(self.others.keys().copied())
     }
 
+    /// Takes the place of what was known of a block.
+    pub fn put(&mut self, block: u32, offsets: Offsets) {
+        self.rows -= self.of(block).count();
+        self.others.remove(&block);
+        let count = u16::try_from(offsets.count()).unwrap_or(u16::MAX);
+        let is_plain = offsets == Offsets::up_to(count);
+        let last = if is_plain { count } else { 0 };
+        if last != self.last(block) {
+            self.set(block, last);
+        }
+        if !is_plain {
+            self.others.insert(block, offsets);
+        }
+        self.rows += offsets.count();
+    }
+
+    /// Takes one away.
+    pub fn remove(&mut self, (block, offset): (u32, u16)) {
+        let offsets = self.of(block);
+        if offsets.has(offset) {
+            self.put(block, offsets.iter().filter(|one| *one != offset).collect());
+        }
+    }
+
+    /// What of it is within a run of blocks.
+    pub fn within(&self, (from, to): (u32, u32)) -> Self {
+        let mut some = Self::default();
+        if from >= to {
+            return some;
+        }
+        let (first, last) = (from / TOGETHER, (to - 1) / TOGETHER);
+        for (number, lasts) in self.plain.range(first..=last) {
+            let start = number * TOGETHER;
+            for (block, &last) in (0..TOGETHER).zip(lasts.iter()) {
+                let block = start + block;
+                if last > 0 && (from..to).contains(&block) {
+                    some.set(block, last);
+                    some.rows += u64::from(last);
+                }
+            }
+        }
+        for (&block, &offsets) in self.others.range(from..to) {
+            some.others.insert(block, offsets);
+            some.rows += offsets.count();
+        }
+        some
+    }
+
     /// Adds what was read elsewhere.
     pub fn extend(&mut self, mut more: Self) {
         for (number, lasts) in std::mem::take(&mut more.plain) {
@@ -199,6 +247,22 @@ mod tests {
                 .collect();
             prop_assert_eq!(&found, &all);
             prop_assert_eq!(seen.rows(), all.len() as u64);
+            let mut some = seen.within((1000, 2100));
+            let of_some = all.range((1000, 0)..(2100, 0));
+            prop_assert_eq!(some.rows(), of_some.clone().count() as u64);
+            for place in of_some {
+                prop_assert!(some.has(place.0, place.1));
+                some.remove(*place);
+                prop_assert!(!some.has(place.0, place.1));
+            }
+            prop_assert_eq!(some.rows(), 0);
+            let mut put = Seen::default();
+            for block in seen.blocks() {
+                put.insert(block, 9);
+                put.put(block, seen.of(block));
+                prop_assert_eq!(put.of(block), seen.of(block));
+            }
+            prop_assert_eq!(put.rows(), seen.rows());
             for block in 0..3000 {
                 for offset in 0..13 {
                     prop_assert_eq!(seen.has(block, offset), all.contains(&(block, offset)));

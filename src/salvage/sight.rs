@@ -47,9 +47,23 @@ impl Places {
             ..Self::default()
         }
     }
-}
 
-impl Places {
+    /// Of rows that were found elsewhere.
+    pub fn of(seen: Seen) -> Self {
+        Self {
+            rows: seen.rows(),
+            seen,
+            ..Self::default()
+        }
+    }
+
+    /// And those besides.
+    #[must_use]
+    pub fn and(mut self, more: Seen) -> Self {
+        self.seen.extend(more);
+        self
+    }
+
     /// So many rows, of which nobody knows where they are.
     pub fn without_places(rows: u64) -> Self {
         Self {
@@ -62,7 +76,7 @@ impl Places {
 impl RowSink for Places {
     fn row(&mut self, _hash: u128, head: &[u8]) {
         self.rows += 1;
-        let Some(place) = place(head) else {
+        let Some(place) = place_of(head) else {
             self.strange = true;
             return;
         };
@@ -113,7 +127,7 @@ impl Text {
 }
 
 /// `(12,3)`, at the beginning of a line.
-fn place(line: &[u8]) -> Option<Place> {
+pub(super) fn place_of(line: &[u8]) -> Option<Place> {
     let line = line.strip_prefix(b"(")?;
     let end = line.iter().position(|&byte| byte == b')')?;
     let text = std::str::from_utf8(&line[..end]).ok()?;
@@ -318,9 +332,12 @@ mod tests {
 
     #[test]
     fn places_are_read_from_the_first_column() {
-        assert_eq!(place(b"(12,3)\tx\n"), Some((12, 3)));
-        assert_eq!(place(b"(4294967295,65535)\n"), Some((u32::MAX, u16::MAX)));
-        assert_eq!(place(b"12,3)\n"), None);
+        assert_eq!(place_of(b"(12,3)\tx\n"), Some((12, 3)));
+        assert_eq!(
+            place_of(b"(4294967295,65535)\n"),
+            Some((u32::MAX, u16::MAX))
+        );
+        assert_eq!(place_of(b"12,3)\n"), None);
         let mut places = Places::new(true);
         places.row(0, b"(1,2)\tgood\n");
         places.row(0, b"(1,291)\tbad \xff\n");

@@ -17,13 +17,13 @@ use super::seen::Offsets;
 const KEY_SHARED: u16 = 0x0010;
 const EXCLUSIVE: u16 = 0x0040;
 const LOCK_ONLY: u16 = 0x0080;
-const XMIN_COMMITTED: u16 = 0x0100;
-const XMIN_INVALID: u16 = 0x0200;
-const XMAX_COMMITTED: u16 = 0x0400;
-const XMAX_INVALID: u16 = 0x0800;
-const XMAX_IS_MULTI: u16 = 0x1000;
+pub(super) const XMIN_COMMITTED: u16 = 0x0100;
+pub(super) const XMIN_INVALID: u16 = 0x0200;
+pub(super) const XMAX_COMMITTED: u16 = 0x0400;
+pub(super) const XMAX_INVALID: u16 = 0x0800;
+pub(super) const XMAX_IS_MULTI: u16 = 0x1000;
 const HOT_UPDATED: u16 = 0x4000;
-const HEAP_ONLY: u16 = 0x8000;
+pub(super) const HEAP_ONLY: u16 = 0x8000;
 /// `FrozenTransactionId`, and the one before it: both are older than anything else.
 const FROZEN: u32 = 2;
 
@@ -287,6 +287,12 @@ fn inserted(tuple: &[u8], fate: &impl Fn(Writer) -> Fate) -> Fate {
     }
 }
 
+/// As `HEAP_XMAX_IS_LOCKED_ONLY` has it, also of rows that were locked before 9.3.
+pub(super) fn is_locked_only(mask: u16) -> bool {
+    let kinds = XMAX_IS_MULTI | EXCLUSIVE | KEY_SHARED;
+    mask & LOCK_ONLY != 0 || mask & kinds == EXCLUSIVE
+}
+
 /// What became of a version that was not read, and that nothing has taken the place of.
 fn version(tuple: &[u8], fate: &impl Fn(Writer) -> Fate) -> Standing {
     match inserted(tuple, fate) {
@@ -298,10 +304,7 @@ fn version(tuple: &[u8], fate: &impl Fn(Writer) -> Fate) -> Standing {
     let (Some(xmax), Some(mask)) = (u32_at(tuple, 4), u16_at(tuple, 20)) else {
         return Standing::Lost;
     };
-    // As `HEAP_XMAX_IS_LOCKED_ONLY` has it, also of rows that were locked before 9.3.
-    let kinds = XMAX_IS_MULTI | EXCLUSIVE | KEY_SHARED;
-    let is_locked_only = mask & LOCK_ONLY != 0 || mask & kinds == EXCLUSIVE;
-    if xmax == 0 || mask & XMAX_INVALID != 0 || is_locked_only {
+    if xmax == 0 || mask & XMAX_INVALID != 0 || is_locked_only(mask) {
         return Standing::Lost;
     }
     let is_noted = mask & XMAX_COMMITTED != 0;

@@ -1,12 +1,11 @@
-//! Searches a damaged source: every row of every table is read once, what cannot be read is closed in on, and the indexes are
-//! asked what is missing besides.
+//! Searches a damaged source: every page of every table is looked at once, what its bytes do not prove is read, what cannot be read is
+//! closed in on, and the indexes are asked what is missing besides.
 //!
 //! The first pass reads tables side by side. Whoever crashes the server takes the others' sessions along, so what failed then
 //! is looked at again one after the other, and only the one that was asked is blamed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,25 +13,22 @@ use tokio::task::JoinSet;
 
 use super::account::{Cause, DamageMap, FORMAT};
 use super::beforehand::{Beforehand, Look};
-use super::facts::{ColumnFacts, Facts, TableFacts};
+use super::crosscheck::{CrossCheck, Known, cross_check};
+use super::facts::Facts;
 use super::one_table::TableSearch;
 use super::probe::Probe;
-use super::quarantine::{Quarantine, Question};
+use super::quarantine::Quarantine;
 use super::seen::Seen;
-use super::sight::{Places, Sight};
+use super::sight::{Sight, patient_session};
 use super::{SalvageError, amcheck, objects};
 use crate::catalog::ServerFacts;
-use crate::model::{SqlText, quote_ident, quote_literal};
+use crate::model::quote_literal;
 use crate::pg::Connector;
-use crate::plan::{Doubtful, Place, at, in_blocks};
+use crate::plan::{Doubtful, Place};
 
 /// Blocks of a table that are read at once in the first pass, where the server can.
 const BLOCKS_AT_ONCE: u32 = 16_384;
-const TID_RANGE_SCANS: u32 = 14;
-/// A line pointer that no page has: reading it reads the page, and finds nothing.
-const NO_ROW: u16 = 60_000;
-/// A block that no table has: reading it opens the table, and finds nothing.
-const NO_BLOCK: u32 = u32::MAX - 1;
+pub(super) const TID_RANGE_SCANS: u32 = 14;
 
 /// A search to be made.
 pub struct Survey<'a> {
@@ -63,7 +59,7 @@ struct Task {
 }
 
 /// What the first pass found of a table.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Progress {
     /// Where rows were read.
     pub seen: Seen,
@@ -75,12 +71,23 @@ pub(super) struct Progress {
     pub lost: BTreeSet<Place>,
 }
 
+impl Progress {
+    /// As the indexes are held against it.
+    pub fn known<'a>(&'a self, beforehand: &'a Beforehand) -> Known<'a> {
+        Known {
+            seen: &self.seen,
+            lost: &self.lost,
+            beforehand,
+        }
+    }
+}
+
 /// What all workers share.
 pub(super) struct Shared {
     pub facts: Facts,
     pub major: u32,
     pub encoding: String,
-    utf8: bool,
+    pub utf8: bool,
     pub journal: Mutex<Quarantine>,
     /// Tables whose TOAST is still to be looked at.
     toasts: Mutex<VecDeque<usize>>,
@@ -117,13 +124,17 @@ pub async fn survey(survey: &Survey<'_>) -> Result<DamageMap, SalvageError> {
         toasts: Mutex::new((0..facts.tables.len()).collect()),
         tasks: Mutex::new(tasks(&facts, survey.server.version.major())),
         progress: Mutex::default(),
-        beforehand: Beforehand::default(),
+        beforehand: Beforehand::of(
+            survey.server.version.major(),
+            survey.server.encoding == "UTF8",
+        ),
         facts,
     });
     drop(session);
     look_at_toast(survey, &shared).await?;
     first_pass(survey, &shared).await?;
-    let mut progress = std::mem::take(&mut *held(&shared.progress));
+    let progress = std::mem::take(&mut *held(&shared.progress));
+    let (mut progress, mut checks) = check_whole_tables(survey, &shared, progress).await?;
     let mut map = DamageMap::default();
     map.losses.format = FORMAT;
     map.losses.cold = shared.facts.quiet.is_cold();
@@ -135,7 +146,10 @@ pub async fn survey(survey: &Survey<'_>) -> Result<DamageMap, SalvageError> {
             shared: &shared,
             table: &shared.facts.tables[number],
         };
-        search.conclude(progress, (&mut session, &mut map)).await?;
+        let check = checks.remove(&number);
+        search
+            .conclude((progress, check), (&mut session, &mut map))
+            .await?;
     }
     objects::sequences(survey, &shared, &mut map).await?;
     amcheck::look(survey, &shared, &mut map).await?;
@@ -209,6 +223,40 @@ async fn first_pass(survey: &Survey<'_>, shared: &Arc<Shared>) -> Result<(), Sal
     all_of(workers).await
 }
 
+/// Holds every table that could be read as a whole against its indexes.
+async fn check_whole_tables(
+    survey: &Survey<'_>,
+    shared: &Arc<Shared>,
+    progress: BTreeMap<usize, Progress>,
+) -> Result<(BTreeMap<usize, Progress>, BTreeMap<usize, CrossCheck>), SalvageError> {
+    let whole = progress.iter().filter(|(_, one)| one.failed.is_empty());
+    let tables: VecDeque<usize> = whole.map(|(table, _)| *table).collect();
+    let tables = Arc::new(Mutex::new(tables));
+    let checks = Arc::new(Mutex::new(BTreeMap::new()));
+    let progress = Arc::new(progress);
+    let mut workers: JoinSet<Result<(), SalvageError>> = JoinSet::new();
+    for _ in 0..survey.jobs.max(1) {
+        let (shared, source) = (Arc::clone(shared), survey.source.clone());
+        let (tables, checks) = (Arc::clone(&tables), Arc::clone(&checks));
+        let progress = Arc::clone(&progress);
+        workers.spawn(async move {
+            let session = patient_session(&source).await?;
+            loop {
+                let next = held(&tables).pop_front();
+                let Some(number) = next else { return Ok(()) };
+                let (table, known) = (&shared.facts.tables[number], &progress[&number]);
+                let known = known.known(&shared.beforehand);
+                let check = cross_check(&session, (&shared.facts, table), Some(known)).await?;
+                held(&checks).insert(number, check);
+            }
+        });
+    }
+    all_of(workers).await?;
+    let progress = Arc::try_unwrap(progress).unwrap_or_else(|shared| (*shared).clone());
+    let checks = std::mem::take(&mut *held(&checks));
+    Ok((progress, checks))
+}
+
 async fn all_of(mut workers: JoinSet<Result<(), SalvageError>>) -> Result<(), SalvageError> {
     while let Some(ended) = workers.join_next().await {
         match ended {
@@ -217,46 +265,6 @@ async fn all_of(mut workers: JoinSet<Result<(), SalvageError>>) -> Result<(), Sa
         }
     }
     Ok(())
-}
-
-/// A question that was written down. Unless an answer is written down as well, it is taken back when whoever waits for the answer goes
-/// away: then it was not the question that brought anything down.
-struct Asked<'a> {
-    journal: &'a Mutex<Quarantine>,
-    question: Question,
-    is_answered: bool,
-}
-
-impl<'a> Asked<'a> {
-    /// Written down; it is on disk by now.
-    fn new(journal: &'a Mutex<Quarantine>, question: Question) -> Result<Self, SalvageError> {
-        held(journal).asks(question).map_err(noted)?;
-        Ok(Self {
-            journal,
-            question,
-            is_answered: false,
-        })
-    }
-
-    /// Writes down what came of it.
-    fn answered<T>(mut self, answer: &Result<T, Cause>) -> Result<(), SalvageError> {
-        self.is_answered = true;
-        let mut journal = held(self.journal);
-        match answer {
-            Ok(_) => journal.read(self.question),
-            Err(cause) => journal.failed(self.question, cause),
-        }
-        .map_err(noted)
-    }
-}
-
-impl Drop for Asked<'_> {
-    fn drop(&mut self) {
-        if !self.is_answered {
-            // If it cannot be, a session that goes on asks once more.
-            let _ = held(self.journal).takes_back(self.question);
-        }
-    }
 }
 
 impl Shared {
@@ -277,132 +285,5 @@ impl Shared {
             }
         }
         Ok(())
-    }
-
-    /// Why something is not asked for, if it is not: it is in quarantine, or its page tells enough.
-    pub fn verdict(&self, table: &TableFacts, question: Question) -> Option<Cause> {
-        let known = held(&self.journal).verdict(question).cloned();
-        let forbidden = || {
-            let asked = (question.probe, question.doubtful);
-            self.beforehand.forbids(table, asked)
-        };
-        known.or_else(forbidden)
-    }
-
-    /// Asks for one thing, unless it is in quarantine; it is written down before.
-    pub async fn ask(
-        &self,
-        sight: &mut Sight,
-        table: &TableFacts,
-        probe: Probe,
-    ) -> Result<Result<Places, Cause>, SalvageError> {
-        let question = Question {
-            table: table.oid.0,
-            probe,
-            doubtful: sight.is_doubtful(),
-        };
-        if let Some(cause) = self.verdict(table, question) {
-            return Ok(Err(cause));
-        }
-        let asked = Asked::new(&self.journal, question)?;
-        let options = (self.encoding.as_str(), self.utf8);
-        let read = if probe == Probe::Plain {
-            let sql = format!("copy {} to stdout ({})", plain(table), self.encoding);
-            let rows = sight.rows(&SqlText::from(sql), ()).await?;
-            rows.map(|(rows, ())| Places::without_places(rows))
-        } else {
-            let (query, scans) = self.query(table, probe);
-            sight.places((&query, scans), options).await?
-        };
-        asked.answered(&read)?;
-        Ok(read)
-    }
-
-    /// Asks for something else than rows of a table, in the same way.
-    pub async fn ask_once<T>(
-        &self,
-        question: Question,
-        asking: impl Future<Output = Result<Result<T, Cause>, SalvageError>>,
-    ) -> Result<Result<T, Cause>, SalvageError> {
-        let verdict = held(&self.journal).verdict(question).cloned();
-        if let Some(cause) = verdict {
-            return Ok(Err(cause));
-        }
-        let asked = Asked::new(&self.journal, question)?;
-        let answer = asking.await?;
-        asked.answered(&answer)?;
-        Ok(answer)
-    }
-
-    /// The query of a probe: the place of each row, and what is to be read of it; and whether that is the whole table.
-    fn query(&self, table: &TableFacts, probe: Probe) -> (String, bool) {
-        let name = |column: &ColumnFacts| {
-            let name = quote_ident(&column.name);
-            match &column.taken_back {
-                Some(of) => format!("({name}::pg_catalog.text)::pg_catalog.{of}"),
-                None => name,
-            }
-        };
-        let all = || table.columns.iter().map(name).collect::<Vec<_>>();
-        let (columns, conditions) = match probe {
-            Probe::Blocks { from, to } => {
-                let blocks = table.shape.reached;
-                let conditions = if from == 0 && to >= blocks {
-                    vec!["true".to_owned()]
-                } else {
-                    let open = self.major >= TID_RANGE_SCANS && to >= blocks;
-                    in_blocks(self.major, from, (!open).then_some(to))
-                };
-                (all(), conditions)
-            }
-            Probe::Rows { block, from, to } => {
-                let suspects = self.beforehand.suspects(table, (block, from), (block, to));
-                let places: Vec<Place> = (from..to)
-                    .map(|offset| (block, offset))
-                    .filter(|place| !suspects.contains(place))
-                    .collect();
-                (all(), vec![at(&places)])
-            }
-            Probe::Open | Probe::Plain => (Vec::new(), vec![at(&[(NO_BLOCK, 1)])]),
-            Probe::Page { block } => (Vec::new(), vec![at(&[(block, NO_ROW)])]),
-            Probe::Row { place } => (Vec::new(), vec![at(&[place])]),
-            Probe::Column { place, column } => {
-                let column = table.columns.get(usize::from(column)).map(name);
-                (column.into_iter().collect(), vec![at(&[place])])
-            }
-        };
-        let columns: Vec<String> = ["ctid".to_owned()].into_iter().chain(columns).collect();
-        let branch = |condition: &String| {
-            format!(
-                "select {} from only {} where {condition}",
-                columns.join(", "),
-                table.name
-            )
-        };
-        let branches: Vec<String> = conditions.iter().map(branch).collect();
-        let is_whole = conditions.iter().any(|condition| condition == "true");
-        (branches.join(" union all "), is_whole)
-    }
-}
-
-/// The journal cannot be written.
-pub(super) fn noted(source: io::Error) -> SalvageError {
-    SalvageError::File {
-        doing: "writing",
-        path: PathBuf::from("salvage.journal"),
-        source,
-    }
-}
-
-/// The table and its columns, for COPY without a query.
-fn plain(table: &TableFacts) -> String {
-    let columns: Vec<String> = table
-        .columns
-        .iter()
-        .map(|column| quote_ident(&column.name))
-        .collect();
-    match columns.as_slice() {
-        [] => table.name.to_string(),
-        columns => format!("{} ({})", table.name, columns.join(", ")),
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::page::{Attribute, PageState, Pointer, pointer, pointers, state, u32_at, walk};
+use super::page::{PageState, Pointer, pointer, pointers, state, u32_at};
 
 /// `VARTAG_ONDISK`.
 const ON_DISK: u8 = 18;
@@ -32,27 +32,10 @@ pub struct OutOfLine {
     pub value: u32,
 }
 
-/// The values of a page's rows that are out of line.
-pub fn out_of_line(page: &[u8], attributes: &[Attribute]) -> Vec<OutOfLine> {
-    let mut found = Vec::new();
-    for (offset, tuple) in tuples(page) {
-        // What does not hold together is not asked for at all.
-        let _holds_together = walk(tuple, attributes, |attribute, bytes| {
-            let is_pointer = attributes
-                .get(attribute)
-                .is_some_and(|attribute| attribute.length == -1)
-                && bytes.first() == Some(&1)
-                && bytes.get(1) == Some(&ON_DISK);
-            if let Some(value) = u32_at(bytes, NUMBER).filter(|_| is_pointer) {
-                found.push(OutOfLine {
-                    offset,
-                    attribute,
-                    value,
-                });
-            }
-        });
-    }
-    found
+/// The number of the value that a pointer to TOAST leads to, if it is one.
+pub fn number_of(pointer: &[u8]) -> Option<u32> {
+    let is_pointer = pointer.first() == Some(&1) && pointer.get(1) == Some(&ON_DISK);
+    u32_at(pointer, NUMBER).filter(|_| is_pointer)
 }
 
 fn tuples(page: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
@@ -71,7 +54,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::page::BLOCK;
-    use super::super::testing::{COLUMNS, page};
+    use super::super::testing::page;
     use super::*;
 
     #[test]
@@ -79,19 +62,14 @@ mod tests {
         // An `int4` and a text: the part's number, and its bytes.
         assert_eq!(values_on(&page(&["one", "two"])), BTreeSet::from([0, 1]));
         assert_eq!(values_on(&[0; BLOCK]), BTreeSet::new());
-        // A text as long as a pointer to TOAST becomes one: its header, its tag, its lengths and its number.
-        let mut rows = page(&["abcdefghijklmnopq", "short"]);
-        assert_eq!(out_of_line(&rows, &COLUMNS), []);
-        let at = BLOCK - 48 + 24 + 4;
-        rows[at] = 1;
-        rows[at + 1] = ON_DISK;
-        rows[at + NUMBER..at + NUMBER + 4].copy_from_slice(&4711u32.to_le_bytes());
-        let found = OutOfLine {
-            offset: 1,
-            attribute: 1,
-            value: 4711,
-        };
-        assert_eq!(out_of_line(&rows, &COLUMNS), [found]);
+        // Its header, its tag, two lengths, its number, and that of the table.
+        let mut bytes = [0; 18];
+        (bytes[0], bytes[1]) = (1, ON_DISK);
+        bytes[NUMBER..NUMBER + 4].copy_from_slice(&4711u32.to_le_bytes());
+        assert_eq!(number_of(&bytes), Some(4711));
+        assert_eq!(number_of(&bytes[..10]), None);
+        bytes[1] = 1;
+        assert_eq!(number_of(&bytes), None);
     }
 
     proptest! {
@@ -102,7 +80,7 @@ mod tests {
                 bytes[at] = byte;
             }
             values_on(&bytes);
-            out_of_line(&bytes, &COLUMNS);
+            number_of(&bytes);
         }
     }
 }

@@ -15,6 +15,11 @@ fn indexes_and_maps() -> Vec<Case> {
         harmless("key_missing", |files| files.remove("accounts_pkey")),
         harmless("key_meta", |files| files.scramble("accounts_pkey", 0)),
         harmless("key_leaf", |files| files.scramble("accounts_pkey", 1)),
+        // One leaf is there twice, and another is not.
+        harmless("key_twice", |files| {
+            let leaf = files.read("accounts_pkey", PAGE, 8192);
+            files.write("accounts_pkey", 2 * PAGE, &leaf);
+        }),
         harmless("other_index", |files| files.remove("tags_tag_key")),
         harmless("maps", |files| {
             files.scramble("accounts_vm", 0);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use crate::lab::{Case, Expected, Lab, PAGE, loses};
+use crate::lab::{Case, Expected, Files, Lab, PAGE, loses, losses};
 use crate::support::binary::Pgconvoy;
 
 /// A page of which nothing is left, in all the ways in which that can be.
@@ -50,6 +50,57 @@ fn pages() -> Vec<Case> {
             |(block, _)| block == 1,
         ),
     ]
+}
+
+/// Pages that are pages of a table, and not the ones that were there.
+fn others() -> Vec<Case> {
+    let bounded = |name: &'static str, damage: fn(&Files), block: u64| Case {
+        name,
+        damage: Box::new(damage),
+        expected: Box::new(move |before| Expected {
+            status: 6,
+            lost: BTreeMap::from([("accounts", before.at("accounts", |(at, _)| at == block))]),
+            bounded: true,
+            ..Expected::default()
+        }),
+    };
+    vec![
+        // The rows of the fifth are there twice, and those of the seventh are gone.
+        bounded(
+            "of_itself",
+            |files| {
+                let page = files.read("accounts", 5 * PAGE, 8192);
+                files.write("accounts", 7 * PAGE, &page);
+            },
+            7,
+        ),
+        // Of another table, whose rows have other columns.
+        bounded(
+            "of_another",
+            |files| {
+                let page = files.read("posts", 2 * PAGE, 8192);
+                files.write("accounts", 3 * PAGE, &page);
+            },
+            3,
+        ),
+    ]
+}
+
+/// Without checksums, nothing but the keys of an index tells that rows are those of another page.
+#[test]
+fn pages_in_the_place_of_others() {
+    let cases = others();
+    let Some(mut lab) = Lab::start(18, false, &cases) else {
+        return;
+    };
+    let run = lab.salvage("of_itself", &[]);
+    let said = losses(&run)["tables"][0]["causes"].to_string();
+    assert!(
+        said.contains("have other keys than the index"),
+        "{said}\n{run}"
+    );
+    lab.target.psql("postgres", "drop database of_itself");
+    lab.check(&cases);
 }
 
 /// Files that are cut off or not there.

@@ -8,6 +8,8 @@
 //! | `heaps` | damaged pages and files of tables |
 //! | `values` | damaged TOAST, values and transactions |
 //! | `around` | damaged indexes and maps; a server that crashes; constraints; resuming |
+//! | `parts` | long values of which there are many |
+//! | `refused` | values that no other server takes; rows that exclude each other |
 //! | `doubt` | pages with a wrong checksum, read all the same |
 //! | `catalogs` | damaged catalogs, and definitions from elsewhere |
 //! | `objects` | sequences, large objects, materialized views; transactions nobody knows of; values that hang |
@@ -32,6 +34,8 @@ mod lab;
 mod large;
 mod noise;
 mod objects;
+mod parts;
+mod refused;
 mod segments;
 mod story;
 mod values;

@@ -3,6 +3,7 @@
 //! They are files of the archive like all others, in its manifest, so that whoever has the archive has the account. Their names are flat:
 //! `lost/public.t.csv` of the run directory is `lost-public.t.csv` here.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -13,11 +14,11 @@ use crate::cli::salvage;
 use crate::event::{Emit as _, What};
 use crate::execute::dump::{DumpError, Dumped};
 use crate::failure::Failure;
-use crate::model::{Difference, DifferenceKind};
+use crate::model::{Difference, DifferenceKind, QualifiedName};
 use crate::plan::DumpPlan;
 use crate::salvage::{DamageMap, Losses, constraints};
 
-/// Whether what is in the files of damaged tables is what the search has read of them: together with what is lost, that is all
+/// Whether what is in the files of tables is what the search has read of them: together with what is lost, that is all
 /// there was. Tells what is not.
 pub(super) fn adds_up(
     damage: Option<&DamageMap>,
@@ -25,19 +26,23 @@ pub(super) fn adds_up(
     emitter: &Emitter,
 ) -> bool {
     let Some(map) = damage else { return true };
-    let mut adds_up = true;
-    for (table, expected) in map.damaged_rows() {
-        // What was left out is not counted.
-        if !plan.units.iter().any(|unit| unit.copy.table == *table) {
+    let (mut adds_up, mut adding_up) = (true, 0);
+    let whole = plan
+        .units
+        .iter()
+        .filter(|unit| unit.copy.condition.is_none());
+    let whole: BTreeSet<&QualifiedName> = whole.map(|unit| &unit.copy.table).collect();
+    let facts = dumped.tables.iter();
+    let facts: BTreeMap<&QualifiedName, _> = facts.map(|facts| (&facts.table, facts)).collect();
+    for (table, expected) in map.expected_rows() {
+        // What was left out, or a part of it, is not counted.
+        if !whole.contains(table) {
             continue;
         }
-        let facts = dumped.tables.iter().find(|facts| facts.table == *table);
+        let facts = facts.get(table);
         let rows = facts.map_or(0, |facts| facts.content.digest.rows.0);
         if rows == expected {
-            emitter.emit(What::Checked {
-                what: salvage::ACCOUNTED.to_owned(),
-                count: 1,
-            });
+            adding_up += 1;
             continue;
         }
         adds_up = false;
@@ -47,6 +52,12 @@ pub(super) fn adds_up(
             object: table.to_string(),
             detail: salvage::does_not_add_up(expected, (rows, "in the archive")),
         }));
+    }
+    if adding_up > 0 {
+        emitter.emit(What::Checked {
+            what: salvage::ACCOUNTED.to_owned(),
+            count: adding_up,
+        });
     }
     adds_up
 }

@@ -50,8 +50,8 @@ pub(super) use settle::{Settled, settle, settle_restored, tell_losses};
 
 /// Move or dump what can still be read of a damaged database, and account for what cannot
 ///
-/// Reads every row of the source once before anything else, closes in on what cannot be read, down to the page, the row and the
-/// column, and asks the indexes which rows are missing without an error. Then it moves everything else, and proves that; or it dumps
+/// Looks at every page of the source before anything else, reads what its bytes do not prove, closes in on what cannot be read, down
+/// to the page, the row and the column, and asks the indexes which rows are missing without an error. Then it moves everything else, and proves that; or it dumps
 /// it into an archive, whose manifest says that it is not whole. What is lost is in losses.json, with the keys of the lost rows under
 /// lost/, as far as an index still holds them. Exits with 6 if anything is lost, with 0 if nothing is.
 ///

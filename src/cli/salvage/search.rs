@@ -32,7 +32,8 @@ const MAP: &str = "salvage.json";
 const JOURNAL: &str = "salvage.journal";
 
 /// What a count of tables that add up is called.
-pub(in crate::cli) const ACCOUNTED: &str = "damaged tables against their account";
+pub(in crate::cli) const ACCOUNTED: &str =
+    "tables against what the search for damage has read of them";
 
 /// What is said of a table that does not.
 pub(in crate::cli) fn does_not_add_up(expected: u64, (rows, place): (u64, &str)) -> String {
@@ -96,10 +97,7 @@ pub(in crate::cli) async fn look_for_damage(
     if let Some(map) = tell::read_map(&directory.join(MAP))? {
         return Ok(Arc::new(map));
     }
-    step(
-        &emitter,
-        "looking for damage: reading every row of the source",
-    );
+    step(&emitter, "looking for damage in all tables of the source");
     let quiet = quiet(&source.session).await?;
     for finding in findings(&quiet) {
         emitter.emit(What::Finding(finding));

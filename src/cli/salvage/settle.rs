@@ -168,13 +168,16 @@ pub(in crate::cli) fn tell_losses(losses: &Losses, emitter: &Emitter) {
     }
 }
 
-/// What is on the target of a damaged table must be what the survey has read of it: together with what is accounted for as
-/// lost, that is all there was.
+/// What is on the target of a table must be what the survey has read of it: together with what is accounted for as lost, that is all
+/// there was.
 async fn add_up(proof: &Proof, map: &DamageMap, emitter: &Emitter) -> Result<(), Failure> {
-    for (table, expected) in map.damaged_rows() {
-        let unit = proof.plan.tables.iter().find(|unit| unit.table == *table);
-        // What is not part of the move, or is loaded by way of its root, cannot be counted here.
-        if unit.is_none_or(|unit| unit.into != *table) {
+    let mut adding_up = 0;
+    let units = proof.plan.tables.iter();
+    let units: BTreeMap<&QualifiedName, _> = units.map(|unit| (&unit.table, unit)).collect();
+    for (table, expected) in map.expected_rows() {
+        // What is not part of the move, or only in part, or is loaded by way of its root, cannot be counted here.
+        let unit = units.get(table);
+        if unit.is_none_or(|unit| unit.into != *table || unit.condition.is_some()) {
             continue;
         }
         let sql = format!("select count(*) as rows from only {table}");
@@ -185,10 +188,7 @@ async fn add_up(proof: &Proof, map: &DamageMap, emitter: &Emitter) -> Result<(),
             .await?;
         let rows = rows.first().map_or(Ok(0), |row| row.count("rows"))?;
         if rows == expected {
-            emitter.emit(What::Checked {
-                what: ACCOUNTED.to_owned(),
-                count: 1,
-            });
+            adding_up += 1;
         } else {
             emitter.emit(What::Difference(Difference {
                 kind: DifferenceKind::Different,
@@ -197,6 +197,12 @@ async fn add_up(proof: &Proof, map: &DamageMap, emitter: &Emitter) -> Result<(),
                 detail: does_not_add_up(expected, (rows, "on the target")),
             }));
         }
+    }
+    if adding_up > 0 {
+        emitter.emit(What::Checked {
+            what: ACCOUNTED.to_owned(),
+            count: adding_up,
+        });
     }
     Ok(())
 }

@@ -1,0 +1,267 @@
+//! Asks a question: what it is in SQL; that it is written down before it is sent; and that nothing is asked for that is in quarantine, or
+//! that the bytes of pages tell.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use super::SalvageError;
+use super::account::Cause;
+use super::facts::{ColumnFacts, TableFacts};
+use super::probe::Probe;
+use super::proven::Left;
+use super::quarantine::{Quarantine, Question};
+use super::sight::{Places, Sight};
+use super::survey::{Shared, TID_RANGE_SCANS, held};
+use crate::model::{SqlText, quote_ident};
+use crate::plan::{Place, at, in_blocks};
+
+/// A line pointer that no page has: reading it reads the page, and finds nothing.
+const NO_ROW: u16 = 60_000;
+/// A block that no table has: reading it opens the table, and finds nothing.
+const NO_BLOCK: u32 = u32::MAX - 1;
+
+/// A question that was written down. Unless an answer is written down as well, it is taken back when whoever waits for the answer goes
+/// away: then it was not the question that brought anything down.
+struct Asked<'a> {
+    journal: &'a Mutex<Quarantine>,
+    question: Question,
+    is_answered: bool,
+}
+
+impl<'a> Asked<'a> {
+    /// Written down; it is on disk by now.
+    fn new(journal: &'a Mutex<Quarantine>, question: Question) -> Result<Self, SalvageError> {
+        held(journal).asks(question).map_err(noted)?;
+        Ok(Self {
+            journal,
+            question,
+            is_answered: false,
+        })
+    }
+
+    /// Writes down what came of it.
+    fn answered<T>(mut self, answer: &Result<T, Cause>) -> Result<(), SalvageError> {
+        self.is_answered = true;
+        let mut journal = held(self.journal);
+        match answer {
+            Ok(_) => journal.read(self.question),
+            Err(cause) => journal.failed(self.question, cause),
+        }
+        .map_err(noted)
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            // If it cannot be, a session that goes on asks once more.
+            let _ = held(self.journal).takes_back(self.question);
+        }
+    }
+}
+
+impl Shared {
+    /// Why something is not asked for, if it is not: it is in quarantine, or its page tells enough.
+    pub fn verdict(&self, table: &TableFacts, question: Question) -> Option<Cause> {
+        let known = held(&self.journal).verdict(question).cloned();
+        let forbidden = || {
+            let asked = (question.probe, question.doubtful);
+            self.beforehand.forbids(table, asked)
+        };
+        known.or_else(forbidden)
+    }
+
+    /// Asks for one thing, unless it is in quarantine; it is written down before. What the bytes of pages tell is not asked for.
+    pub async fn ask(
+        &self,
+        sight: &mut Sight,
+        table: &TableFacts,
+        probe: Probe,
+    ) -> Result<Result<Places, Cause>, SalvageError> {
+        let question = Question {
+            table: table.oid.0,
+            probe,
+            doubtful: sight.is_doubtful(),
+        };
+        if let Some(cause) = self.verdict(table, question) {
+            return Ok(Err(cause));
+        }
+        match self.beforehand.answer((&self.facts, table), question) {
+            None => self.ask_for(sight, (table, question), None).await,
+            Some((proven, None)) if !begins(probe) => Ok(Ok(Places::of(proven))),
+            Some((proven, None)) => {
+                // Whether the server can open it, and plan a query, is another matter.
+                let probe = Probe::Open;
+                let question = Question { probe, ..question };
+                if let Some(cause) = self.verdict(table, question) {
+                    return Ok(Err(cause));
+                }
+                let opened = self.ask_for(sight, (table, question), None).await?;
+                Ok(opened.map(|_| Places::of(proven)))
+            }
+            Some((proven, left)) => {
+                let read = self.ask_for(sight, (table, question), left).await?;
+                Ok(read.map(|places| places.and(proven)))
+            }
+        }
+    }
+
+    async fn ask_for(
+        &self,
+        sight: &mut Sight,
+        (table, question): (&TableFacts, Question),
+        left: Option<Left>,
+    ) -> Result<Result<Places, Cause>, SalvageError> {
+        let asked = Asked::new(&self.journal, question)?;
+        let options = (self.encoding.as_str(), self.utf8);
+        let read = if question.probe == Probe::Plain {
+            let sql = format!("copy {} to stdout ({})", plain(table), self.encoding);
+            let rows = sight.rows(&SqlText::from(sql), ()).await?;
+            rows.map(|(rows, ())| Places::without_places(rows))
+        } else {
+            let (query, scans) = self.query(table, question.probe, left.as_ref());
+            sight.places((&query, scans), options).await?
+        };
+        asked.answered(&read)?;
+        Ok(read)
+    }
+
+    /// Reads a column of a row, whatever is known of it.
+    pub async fn read_column(
+        &self,
+        sight: &mut Sight,
+        table: &TableFacts,
+        probe: Probe,
+    ) -> Result<Result<Places, Cause>, SalvageError> {
+        let (query, scans) = self.query(table, probe, None);
+        let options = (self.encoding.as_str(), self.utf8);
+        sight.places((&query, scans), options).await
+    }
+
+    /// Asks for something else than rows of a table, in the same way.
+    pub async fn ask_once<T>(
+        &self,
+        question: Question,
+        asking: impl Future<Output = Result<Result<T, Cause>, SalvageError>>,
+    ) -> Result<Result<T, Cause>, SalvageError> {
+        let verdict = held(&self.journal).verdict(question).cloned();
+        if let Some(cause) = verdict {
+            return Ok(Err(cause));
+        }
+        let asked = Asked::new(&self.journal, question)?;
+        let answer = asking.await?;
+        asked.answered(&answer)?;
+        Ok(answer)
+    }
+
+    /// The query of a probe: the place of each row, and what is to be read of it; and whether that is the whole table. `left` is what the
+    /// bytes of its blocks have left to be asked.
+    fn query(&self, table: &TableFacts, probe: Probe, left: Option<&Left>) -> (String, bool) {
+        let all = || table.columns.iter().map(shown).collect::<Vec<_>>();
+        let (columns, conditions) = match (probe, left) {
+            (Probe::Blocks { from, to } | Probe::Rest { from, to }, Some(left)) => {
+                // Without scans of ranges, a part of a table takes longer than the whole of it.
+                let is_whole = self.major < TID_RANGE_SCANS && left.without.is_empty();
+                let blocks = if is_whole { (from, to) } else { left.blocks };
+                (columns_left(table, left), self.among(table, blocks, false))
+            }
+            (Probe::Blocks { from, to } | Probe::Rest { from, to }, None) => {
+                (all(), self.among(table, (from, to), true))
+            }
+            (Probe::Rows { block, from, to }, _) => {
+                let suspects = self.beforehand.suspects(table, (block, from), (block, to));
+                let places: Vec<Place> = (from..to)
+                    .map(|offset| (block, offset))
+                    .filter(|place| !suspects.contains(place))
+                    .collect();
+                (all(), vec![at(&places)])
+            }
+            (Probe::Open | Probe::Plain, _) => (Vec::new(), vec![at(&[(NO_BLOCK, 1)])]),
+            (Probe::Page { block }, _) => (Vec::new(), vec![at(&[(block, NO_ROW)])]),
+            (Probe::Row { place }, _) => (Vec::new(), vec![at(&[place])]),
+            (Probe::Column { place, column }, _) => {
+                let column = table.columns.get(usize::from(column)).map(shown);
+                (column.into_iter().collect(), vec![at(&[place])])
+            }
+        };
+        let columns: Vec<String> = ["ctid".to_owned()].into_iter().chain(columns).collect();
+        let branch = |condition: &String| {
+            format!(
+                "select {} from only {} where {condition}",
+                columns.join(", "),
+                table.name
+            )
+        };
+        let branches: Vec<String> = conditions.iter().map(branch).collect();
+        let is_whole = conditions.iter().any(|condition| condition == "true");
+        (branches.join(" union all "), is_whole)
+    }
+
+    /// The conditions for a run of blocks; the last may be longer by now, if the table may grow.
+    fn among(&self, table: &TableFacts, (from, to): (u32, u32), grows: bool) -> Vec<String> {
+        let blocks = table.shape.reached;
+        if from == 0 && to >= blocks {
+            return vec!["true".to_owned()];
+        }
+        let open = grows && self.major >= TID_RANGE_SCANS && to >= blocks;
+        in_blocks(self.major, from, (!open).then_some(to))
+    }
+}
+
+/// Whether it is about the first block of a table.
+fn begins(probe: Probe) -> bool {
+    matches!(
+        probe,
+        Probe::Blocks { from: 0, .. } | Probe::Rest { from: 0, .. }
+    )
+}
+
+/// A column, as it is read.
+fn shown(column: &ColumnFacts) -> String {
+    let name = quote_ident(&column.name);
+    match &column.taken_back {
+        Some((by_way_of, of)) => format!("({name}::{by_way_of})::{of}"),
+        None => name,
+    }
+}
+
+/// The columns that are left to be asked for, without the values that are lost.
+fn columns_left(table: &TableFacts, left: &Left) -> Vec<String> {
+    let columns = table.columns.iter();
+    let asked = columns.filter(|column| left.attributes.contains(&column.attribute));
+    asked
+        .map(|column| {
+            let lost = left.without.iter();
+            let lost = lost.filter(|(_, attribute)| *attribute == column.attribute);
+            let places: Vec<Place> = lost.map(|(place, _)| *place).collect();
+            if places.is_empty() {
+                return shown(column);
+            }
+            let (lost, read) = (at(&places), shown(column));
+            format!("case when {lost} then null else {read} end")
+        })
+        .collect()
+}
+
+/// The journal cannot be written.
+fn noted(source: io::Error) -> SalvageError {
+    SalvageError::File {
+        doing: "writing",
+        path: PathBuf::from("salvage.journal"),
+        source,
+    }
+}
+
+/// The table and its columns, for COPY without a query.
+fn plain(table: &TableFacts) -> String {
+    let columns: Vec<String> = table
+        .columns
+        .iter()
+        .map(|column| quote_ident(&column.name))
+        .collect();
+    match columns.as_slice() {
+        [] => table.name.to_string(),
+        columns => format!("{} ({})", table.name, columns.join(", ")),
+    }
+}
