@@ -616,8 +616,8 @@ fn how_far_a_job_is_that_shows_no_progress_is_guessed() {
     };
     let said = |run: &Run| {
         let (_, stderr) = replay(options(), &run.events);
-        let lines = stderr.lines().filter(|line| line.contains(" (target): "));
-        let last = lines.last().expect("it is said").to_owned();
+        let mut lines = stderr.lines().filter(|line| line.contains(" (target): "));
+        let last = lines.next_back().expect("it is said").to_owned();
         last.split_once("; ").expect("and guessed").1.to_owned()
     };
     let mut by_rates = expecting(None, None);

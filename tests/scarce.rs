@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use pgconvoy::model::{Side, SqlText};
+use pgconvoy::model::{JobId, Side, SqlText};
 use pgconvoy::pg::cluster::ClusterOptions;
 use pgconvoy::pg::conninfo::{Conninfo, Environment};
-use pgconvoy::pg::{Connector, PgError, Pool};
+use pgconvoy::pg::{Connector, PgError, Pool, serving};
 use support::moving::prepare;
 use support::server::Server;
 
@@ -130,19 +130,24 @@ async fn a_session_that_is_lent_is_counted_out_however_it_ends() {
     let connector = Connector::new(conninfo, Side::Target).expect("no TLS");
     let pool = Pool::without_snapshot(connector);
     let ask = async |sql: &str| {
-        let mut wire = pool.lend().await?;
-        let answer = wire.query(&SqlText::from(sql)).await?;
-        wire.give_back();
-        Ok::<_, PgError>(answer)
+        let asked = async {
+            let mut wire = pool.lend().await?;
+            let answer = wire.query(&SqlText::from(sql)).await?;
+            wire.give_back();
+            Ok::<_, PgError>(answer)
+        };
+        serving(JobId(1), asked).await
     };
     assert!(ask("select 1").await.is_ok());
-    assert_eq!(pool.take_given_up(), [0; 0]);
+    assert_eq!((pool.backends(), pool.cancel().await), Default::default());
     assert!(ask("select 1 / 0").await.is_err());
-    assert_eq!(pool.take_given_up().len(), 1);
+    assert_eq!(pool.backends(), []);
+    assert_eq!(pool.cancel().await.len(), 1);
     // Whoever waits for the answer is broken off.
     let broken_off = ask("select pg_sleep(60)");
     let broken_off = tokio::time::timeout(Duration::from_millis(300), broken_off).await;
     assert!(broken_off.is_err());
-    assert_eq!(pool.take_given_up().len(), 1);
+    assert_eq!(pool.backends(), []);
+    assert_eq!(pool.cancel().await.len(), 1);
     assert_eq!(pool.cancel().await, [0; 0]);
 }

@@ -98,8 +98,8 @@ impl Counts {
                 continue;
             }
             // By itself, since up to version 10 a limit does not count before the next message.
-            let begin = format!("{end_the_last}{BEGIN}; set local statement_timeout = {left_ms}");
-            session.execute(&begin).await?;
+            let opening = format!("{end_the_last}{BEGIN}; set local statement_timeout = {left_ms}");
+            session.execute(&opening).await?;
             end_the_last = "rollback; ";
             let (keyed, counting) = counting(table)?;
             match counting.count(session).await? {

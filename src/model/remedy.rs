@@ -1,4 +1,4 @@
-//! What helps against the errors of a server that a person can do something about, by SQLSTATE (manual, "PostgreSQL Error Codes").
+//! What helps against the errors of a server that a person can do something about, by SQLSTATE (manual, "Error Codes").
 
 /// What helps against some errors.
 struct Remedy {

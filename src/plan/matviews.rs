@@ -11,9 +11,7 @@ use super::{Comparison, PlanError, Statement, Work, cost};
 use crate::catalog::Matview;
 use crate::event::Phase;
 use crate::model::LockMode;
-use crate::model::{
-    Bytes, CopyFormat, DumpId, JobId, Oid, QualifiedName, SqlText, quote_ident,
-};
+use crate::model::{Bytes, CopyFormat, DumpId, JobId, Oid, QualifiedName, SqlText, quote_ident};
 use crate::toc::Entry;
 
 /// How the error begins of a refresh that has written to tables.

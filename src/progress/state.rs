@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::event::{Event, Phase, PlannedJob, Standing, StandingState, What};
+use crate::event::{Bound, Event, Phase, PlannedJob, Standing, StandingState, What};
 use crate::model::{Bytes, ExitStatus, JobId, Rows, Verdict};
 
 use super::estimate::{self, Meter, PhaseLoad};

@@ -414,8 +414,11 @@ pub fn gaps(blocks: &BTreeSet<u32>, end: u32) -> Vec<(u32, u32)> {
     gaps
 }
 
+/// Blocks, from the first up to and not including the second.
+type Run = (u32, u32);
+
 /// The longest of these runs, so many at most; and the others. Both in order.
-pub fn longest(runs: Vec<(u32, u32)>, most: usize) -> (Vec<(u32, u32)>, Vec<(u32, u32)>) {
+pub fn longest(runs: Vec<Run>, most: usize) -> (Vec<Run>, Vec<Run>) {
     let length = |run: &(u32, u32)| run.1 - run.0;
     let mut lengths: Vec<u32> = runs.iter().map(length).collect();
     lengths.sort_unstable_by(|a, b| b.cmp(a));

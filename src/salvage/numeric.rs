@@ -84,7 +84,7 @@ fn decimals(digit: u16) -> i32 {
 fn zeros_behind(digit: u16) -> i32 {
     [10, 100, 1000]
         .iter()
-        .map(|of| i32::from(digit % of == 0))
+        .map(|of| i32::from(digit.is_multiple_of(*of)))
         .sum()
 }
 

@@ -413,6 +413,8 @@ mod tests {
         Context {
             plan: Arc::new(plan),
             source: Pool::of_nothing(),
+            target: Pool::of_nothing(),
+            watchdog: Watchdog::default(),
             archive: archive.clone(),
             codec: Codec::from(Algorithm::Gzip),
             verify: VerifyLevel::Content,

@@ -95,7 +95,7 @@ fn judge(
         .map(|object| (object.oid, object.content))
         .collect();
     for oid in oids {
-        let Some(content) = read.get(oid) else {
+        let Some(first) = read.get(oid) else {
             context.doubt(What::Unverified(Unverified {
                 class: class(),
                 object: oid.to_string(),
@@ -105,7 +105,7 @@ fn judge(
         };
         match again.get(oid) {
             _ if context.verify != VerifyLevel::Content => count += 1,
-            Some(again) if again == content => count += 1,
+            Some(again) if again == first => count += 1,
             again => {
                 let FileFacts { bytes, xxh3 } = again.copied().unwrap_or_default();
                 context.doubt(What::Difference(Difference {
@@ -114,7 +114,7 @@ fn judge(
                     object: oid.to_string(),
                     detail: format!(
                         "{} bytes were read, hash {:032x}; its file holds {bytes}, hash {xxh3:032x}",
-                        content.bytes, content.xxh3
+                        first.bytes, first.xxh3
                     ),
                 }));
             }
