@@ -213,6 +213,7 @@ async fn the_snapshot_survives_a_killed_move() {
         let mut resumed = resumed.expect("the keeper holds it");
         assert_eq!(resumed.kept_by(), Some(kept.clone()));
         resumed.release().await.expect("released");
+        drop(resumed);
         wait_until("the keeper ends", || !lives(keeper));
         wait_until("its backend ends", || sessions(&source).is_empty());
         let lost = Snapshot::resume(&connector, &kept).await.expect("asked");
@@ -359,6 +360,7 @@ async fn what_ends_a_keeper() {
     let session = connector.session("snapshot").await.expect("a session");
     let mut snapshot = Snapshot::kept(session, keeper).await.expect("imported");
     snapshot.release().await.expect("released");
+    drop(snapshot);
     assert!(!lives(process));
 
     // An operator's way, and the server's.

@@ -384,6 +384,9 @@ fn a_road_that_becomes_narrow_is_told_of_once() {
     let run = prepare(&source.conninfo("shop"), &into, &more).start();
     let run_dir = run.dir().to_owned();
     let advanced = |what: &What| matches!(what, What::JobAdvanced { .. });
+    until("it writes down what happens", || {
+        run_dir.join(RUN_DIR).join("events.jsonl").exists()
+    });
     until("rows are copied", || events(&run_dir).iter().any(advanced));
     // Two windows of five seconds are known by then, and two are slow after that.
     std::thread::sleep(Duration::from_secs(11));

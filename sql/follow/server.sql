@@ -38,6 +38,10 @@ select pg_catalog.current_setting('wal_level') as wal_level,
              from pg_catalog.pg_event_trigger t
              where t.evtenabled <> 'D' and t.evtevent in ('ddl_command_start', 'ddl_command_end', 'sql_drop')
                and (t.evtenabled <> 'O' or not r.rolsuper)
+               and (t.evttags is null
+                    or t.evttags && array['CREATE PUBLICATION', 'ALTER PUBLICATION', 'DROP PUBLICATION', 'CREATE SUBSCRIPTION',
+                                          'ALTER SUBSCRIPTION', 'DROP SUBSCRIPTION', 'COMMENT', 'CREATE SCHEMA', 'CREATE TABLE',
+                                          'ALTER TABLE', 'DROP SCHEMA', 'DROP TABLE'])
                and not exists (select from pg_catalog.pg_depend p
                                where p.classid = 'pg_catalog.pg_event_trigger'::pg_catalog.regclass and p.objid = t.oid and p.deptype = 'e')
              order by t.evtname) as event_triggers,

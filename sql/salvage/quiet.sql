@@ -11,4 +11,7 @@ select (select pg_catalog.count(*) from pg_catalog.pg_stat_activity a
        pg_catalog.current_setting('data_checksums')::bool as checksums,
        pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) as next_transaction,
        (select pg_catalog.split_part(c.next_xid, ':', 1)::int8 * 4294967296 + pg_catalog.split_part(c.next_xid, ':', 2)::int8
-        from pg_catalog.pg_control_checkpoint() c) as next_at_checkpoint
+        from pg_catalog.pg_control_checkpoint() c) as next_at_checkpoint,
+       -- 0 when the server was shut down, or has recovered; otherwise the oldest that was at work, or the next if there was none.
+       (select c.oldest_active_xid::text::int8 in (0, pg_catalog.split_part(c.next_xid, ':', 2)::int8)
+        from pg_catalog.pg_control_checkpoint() c) as idle_at_checkpoint

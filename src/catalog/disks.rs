@@ -12,6 +12,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use nix::sys::statfs::{BTRFS_SUPER_MAGIC, FsType, statfs};
 use nix::sys::statvfs::statvfs;
 
 use super::queries::VersionedQuery;
@@ -34,6 +35,9 @@ pub(super) const PACKED_ROWS: VersionedQuery = VersionedQuery {
     older: None,
 };
 
+/// `ZFS_SUPER_MAGIC`, as its own sources have it.
+const ZFS_SUPER_MAGIC: FsType = FsType(0x2fc1_2fc1);
+
 /// A server that has written more than this into `postmaster.pid` is none that we know.
 const LONGEST_PID_FILE: u64 = 4096;
 
@@ -46,6 +50,8 @@ pub struct Disk {
     pub device: u64,
     /// What others than root can still write to it.
     pub free: Bytes,
+    /// It may pack what is written to it: more goes there than is free.
+    pub packs: bool,
 }
 
 /// Where a server's files are.
@@ -101,6 +107,7 @@ impl Disk {
     /// That of a directory.
     pub fn of(path: &Path) -> io::Result<Self> {
         let system = statvfs(path)?;
+        let kind = statfs(path)?.filesystem_type();
         // The server's directories have links to where things really are.
         let path = fs::canonicalize(path)?;
         Ok(Self {
@@ -111,6 +118,7 @@ impl Disk {
                     .blocks_available()
                     .saturating_mul(system.fragment_size()),
             ),
+            packs: [BTRFS_SUPER_MAGIC, ZFS_SUPER_MAGIC].contains(&kind),
         })
     }
 }

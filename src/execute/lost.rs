@@ -48,6 +48,11 @@ impl Lost {
 impl Supervisor {
     /// A job is lost. An error if nothing that runs is to be waited for: that of the first job that was lost.
     pub async fn lose(&mut self, error: ExecuteError) -> Result<(), ExecuteError> {
+        if self.lost.is_some() {
+            // The run ends with the first; what comes behind it may be something else.
+            let text = format!("one more job is lost: {error}");
+            self.context.emit.emit(What::Note { text });
+        }
         let jobs = self.running.values();
         let jobs = jobs.filter(|job| !self.reads_source(job)).count();
         if jobs == 0 || !may_spare_target(&error) || !self.target_answers().await {

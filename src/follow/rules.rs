@@ -147,7 +147,7 @@ fn publisher(offers: &Offers, side: &str, is_made: bool) -> Vec<Finding> {
             "Connect as the owner of the database and of its tables, or as a superuser.",
         ));
     }
-    if offers.prepared_anywhere > 0 {
+    if !is_made && offers.prepared_anywhere > 0 {
         found.push(blocker(
             "follow-prepared",
             format!(

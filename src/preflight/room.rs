@@ -48,7 +48,7 @@ impl Room<'_> {
 
     fn severity(&self) -> Option<Severity> {
         let narrow = self.most + Bytes(self.most.0 / 5);
-        if self.least > self.free {
+        if self.least > self.free && !self.disk.packs {
             Some(Severity::Blocker)
         } else {
             (narrow > self.free).then_some(Severity::Warning)
@@ -278,6 +278,7 @@ mod tests {
             path: path.into(),
             device,
             free: Bytes(free_mb * MB),
+            packs: false,
         }
     }
 
@@ -331,6 +332,15 @@ mod tests {
         ] {
             assert_eq!(told(&world(free_mb)), severity, "{free_mb}");
         }
+        let mut packing = world(3);
+        for disk in packing
+            .disks
+            .iter_mut()
+            .flat_map(|disks| disks.tablespaces.values_mut())
+        {
+            disk.packs = true;
+        }
+        assert_eq!(told(&packing), Some(Severity::Warning), "who knows how far");
         let mut unanalyzed = world(1);
         unanalyzed.packed.clear();
         assert_eq!(told(&unanalyzed), Some(Severity::Warning), "who knows");

@@ -136,7 +136,7 @@ impl State {
             What::JobFailed { job, .. } => self.lose(*job, true),
             What::JobSkipped { job, .. } => self.lose(*job, false),
             What::Resumed { standing } => self.resume(standing),
-            What::JobRetried { job, .. } => self.retry(*job),
+            What::JobRetried { job, .. } => self.retry(*job, event.at),
             What::JobBound { job, bound } => self.bind(*job, *bound),
             What::JobWaits {
                 job, what, at_work, ..
@@ -382,7 +382,7 @@ impl State {
         }
     }
 
-    /// A job that starts again is being tried again: it begins from nothing.
+    /// A job that starts again, in a later session, begins from nothing.
     fn start(&mut self, job: JobId, at: DateTime<Utc>) {
         let Some(plan) = self.plans.get(&job).cloned() else {
             return;
@@ -419,16 +419,11 @@ impl State {
         phase.weight_kept = phase.weight_kept.saturating_add(weight(&plan));
     }
 
-    /// A job that was broken off waits for its next attempt as if nobody had begun it.
-    fn retry(&mut self, job: JobId) {
+    /// A job that was broken off begins from nothing when its pause is over.
+    fn retry(&mut self, job: JobId, at: DateTime<Utc>) {
         self.retries += 1;
-        let Some(running) = self.running.remove(&job) else {
-            return;
-        };
-        let plan = running.plan;
-        let phase = self.phases.entry(plan.phase).or_default();
-        if phase.open.insert((weight(&plan), plan.id)) {
-            phase.open_weight = phase.open_weight.saturating_add(weight(&plan));
+        if let Some(running) = self.running.get_mut(&job) {
+            *running = RunningJob::new(running.plan.clone(), at);
         }
     }
 

@@ -190,6 +190,8 @@ pub struct Quiet {
     pub next_transaction: i64,
     /// The same at the last checkpoint.
     pub next_at_checkpoint: i64,
+    /// Nobody was at work then: a transaction that was may have written since, under a number that it had before.
+    pub idle_at_checkpoint: bool,
 }
 
 impl Quiet {
@@ -199,6 +201,7 @@ impl Quiet {
         self.others == 0
             && self.written_bytes <= WRITTEN_BY_ITSELF
             && self.next_transaction <= self.next_at_checkpoint
+            && self.idle_at_checkpoint
     }
 }
 
@@ -503,5 +506,6 @@ async fn look_around(session: &Session) -> Result<Quiet, SalvageError> {
         checksums: row.get("checksums")?,
         next_transaction: row.get("next_transaction")?,
         next_at_checkpoint: row.get("next_at_checkpoint")?,
+        idle_at_checkpoint: row.get("idle_at_checkpoint")?,
     })
 }

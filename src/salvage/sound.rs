@@ -175,7 +175,11 @@ pub fn judge(page: &[u8], layout: Layout<'_>, rules: Rules) -> Judged {
             judged.rows = Some(Offsets::default());
             return judged;
         }
-        PageState::Invalid => return judged,
+        // The server may read it all the same: its own look at the header is not as strict.
+        PageState::Invalid => {
+            judged.unproven = (0..layout.attributes.len()).collect();
+            return judged;
+        }
     }
     let all_visible = u16_at(page, 10).unwrap_or(0) & ALL_VISIBLE != 0;
     let (mut rows, mut is_told) = (Offsets::default(), true);
@@ -513,7 +517,12 @@ mod tests {
         long[at..at + 4].copy_from_slice(&(8192u32 << 2).to_le_bytes());
         assert_eq!(judged(&long).suspects, [1]);
         assert_eq!(judged(&[0; BLOCK]).rows, Some(offsets(&[])));
-        assert_eq!(judged(&[1; BLOCK]), Judged::default());
+        // Whether the server reads it, its bytes do not tell: every attribute is asked for.
+        let nonsense = Judged {
+            unproven: (0..layout().attributes.len()).collect(),
+            ..Judged::default()
+        };
+        assert_eq!(judged(&[1; BLOCK]), nonsense);
     }
 
     #[test]

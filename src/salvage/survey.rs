@@ -29,6 +29,8 @@ use crate::plan::{Doubtful, Place};
 /// Blocks of a table that are read at once in the first pass, where the server can.
 const BLOCKS_AT_ONCE: u32 = 16_384;
 pub(super) const TID_RANGE_SCANS: u32 = 14;
+/// Sessions that may be lost while one table is held against its indexes.
+const MOST_LOST: u32 = 3;
 
 /// A search to be made.
 pub struct Survey<'a> {
@@ -240,13 +242,25 @@ async fn check_whole_tables(
         let (tables, checks) = (Arc::clone(&tables), Arc::clone(&checks));
         let progress = Arc::clone(&progress);
         workers.spawn(async move {
-            let session = patient_session(&source).await?;
+            let mut session = patient_session(&source).await?;
             loop {
                 let next = held(&tables).pop_front();
                 let Some(number) = next else { return Ok(()) };
-                let (table, known) = (&shared.facts.tables[number], &progress[&number]);
-                let known = known.known(&shared.beforehand);
-                let check = cross_check(&session, (&shared.facts, table), Some(known)).await?;
+                let mut lost = 0;
+                let check = loop {
+                    let (table, known) = (&shared.facts.tables[number], &progress[&number]);
+                    let known = known.known(&shared.beforehand);
+                    match cross_check(&session, (&shared.facts, table), Some(known)).await {
+                        // A server that the first pass has crashed may have let us in just before it noticed.
+                        Err(SalvageError::Pg(error))
+                            if error.is_lost_connection() && lost < MOST_LOST =>
+                        {
+                            lost += 1;
+                            session = patient_session(&source).await?;
+                        }
+                        check => break check?,
+                    }
+                };
                 held(&checks).insert(number, check);
             }
         });

@@ -275,11 +275,16 @@ impl Conninfo {
     }
 
     /// The same, but with one host only: sessions of one run must all be on the server that the first one found. It was chosen, and
-    /// stays the one: also as a database that is closed to writers meanwhile.
+    /// stays the one as a database that is closed to writers meanwhile, too; but not as a server that has become a standby.
     #[must_use]
     pub fn pinned_to(mut self, host: &HostTarget) -> Self {
         self.hosts = vec![host.clone()];
-        self.with_session_attrs(TargetSessionAttrs::Any)
+        let attrs = match self.target_session_attrs {
+            TargetSessionAttrs::ReadWrite => TargetSessionAttrs::Primary,
+            TargetSessionAttrs::PreferStandby => TargetSessionAttrs::Any,
+            same => same,
+        };
+        self.with_session_attrs(attrs)
     }
 
     /// The same for a database that may be closed to writers: who asks for a server that can be written to gets the primary.

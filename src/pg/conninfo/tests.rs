@@ -701,8 +701,12 @@ fn a_server_that_was_found_stays_the_one_when_its_database_is_closed_to_writers(
     }
     let asked = found("read-write");
     let pinned = asked.clone().pinned_to(&asked.hosts[1]);
-    assert_eq!(pinned.target_session_attrs, TargetSessionAttrs::Any);
+    // It may have been closed to writers since; it must not have become a standby.
+    assert_eq!(pinned.target_session_attrs, TargetSessionAttrs::Primary);
     assert_eq!(pinned.child_settings, []);
+    let pinned = |attrs| found(attrs).pinned_to(&asked.hosts[1]).target_session_attrs;
+    assert_eq!(pinned("prefer-standby"), TargetSessionAttrs::Any);
+    assert_eq!(pinned("standby"), TargetSessionAttrs::Standby);
 }
 
 mod any_text {
