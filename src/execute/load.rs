@@ -196,19 +196,11 @@ pub(super) async fn tables(
     load: &Load<'_>,
     archive: &Arc<Loading>,
 ) -> Result<Outcome, PgError> {
-    let mut target = context.target.take().await?;
-    let loaded = load_tables(context, attempt, (load, archive), &mut target).await;
-    match loaded {
-        Ok(outcome) => {
-            context.remark(attempt.job, &mut target);
-            context.target.give_back(target);
-            Ok(outcome)
-        }
-        Err(error) => {
-            context.target.give_up(target);
-            Err(error)
-        }
-    }
+    let mut target = context.target.lend().await?;
+    let outcome = load_tables(context, attempt, (load, archive), &mut target).await?;
+    context.remark(attempt.job, &mut target);
+    target.give_back();
+    Ok(outcome)
 }
 
 async fn load_tables(

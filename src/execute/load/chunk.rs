@@ -41,18 +41,11 @@ async fn out_of(
     chunk: (usize, Stripes),
 ) -> Result<Outcome, PgError> {
     // Before it has a seat at the reader, where others would wait for it.
-    let mut target = context.target.take().await?;
-    match load(context, attempt, chunk, (archive, &mut target)).await {
-        Ok(outcome) => {
-            context.remark(attempt.job, &mut target);
-            context.target.give_back(target);
-            Ok(outcome)
-        }
-        Err(error) => {
-            context.target.give_up(target);
-            Err(error)
-        }
-    }
+    let mut target = context.target.lend().await?;
+    let outcome = load(context, attempt, chunk, (archive, &mut target)).await?;
+    context.remark(attempt.job, &mut target);
+    target.give_back();
+    Ok(outcome)
 }
 
 async fn load(

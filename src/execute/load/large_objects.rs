@@ -18,7 +18,7 @@ use crate::fault;
 use crate::ledger::WHOLE;
 use crate::model::{MultisetDigest, Oid, Rows, SqlText};
 use crate::pg::PgError;
-use crate::pg::wire::{Feed, Moment, Piece, Relayed, Supply, Wire, feed, supply};
+use crate::pg::wire::{BINARY_HEADER, Feed, Moment, Piece, Relayed, Supply, Wire, feed, supply};
 use crate::plan::Statement;
 
 /// Large objects travel in parts of this size.
@@ -27,9 +27,6 @@ const PART: u64 = 1 << 20;
 /// Objects that are asked for at the same time: of a store most of the time is spent waiting for its answer.
 const AT_ONCE: usize = 8;
 
-/// Signature, flags and length of the header extension of a binary COPY.
-const BINARY_HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-
 /// Loads large objects, with their owners, in one transaction.
 pub(in crate::execute) async fn large_objects(
     context: &Context,
@@ -37,15 +34,15 @@ pub(in crate::execute) async fn large_objects(
     (oids, statements): (&[Oid], &[Statement]),
     archive: &Arc<Loading>,
 ) -> Ended {
-    let mut target = context.target.take().await?;
+    let mut target = context.target.lend().await?;
     match load_objects(attempt, (oids, statements), archive, &mut target).await {
         Ok(outcome) => {
             context.remark(attempt.job, &mut target);
-            context.target.give_back(target);
+            target.give_back();
             Ok(outcome)
         }
         Err(error) => {
-            context.target.give_up(target);
+            drop(target);
             let mut outcome = Outcome::default();
             outcome.fail(failure(attempt, None, error)?);
             Ok(outcome)

@@ -56,7 +56,7 @@ use crate::model::{Bytes, MultisetDigest, Rows};
 const MESSAGE_HEADER: usize = 5;
 
 /// What a binary COPY begins with: signature, flags and length of the header extension (manual, "COPY", "File Header").
-const BINARY_HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+pub const BINARY_HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 /// A COPY that whoever took part in it counted alike.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
