@@ -399,8 +399,10 @@ fn a_road_that_becomes_narrow_is_told_of_once() {
     let told: Vec<&str> = lines.filter(|line| line.contains("copying s")).collect();
     assert_eq!(told.len(), 1, "{told:?} {finished}");
     let (_, rates) = told[0].split_once("copying slows down: ").expect(told[0]);
-    let (rates, by) = rates.split_once("; ").expect(told[0]);
-    assert_eq!(by, "the target, or the way to it, sets the pace");
+    // On a machine that is busy with other things, nobody may be waited for most of the time; but never anybody else.
+    let (rates, by) = rates.split_once("; ").unwrap_or((rates, ""));
+    let is_of_the_road = by.is_empty() || by == "the target, or the way to it, sets the pace";
+    assert!(is_of_the_road, "{told:?}");
     let (before, now) = rates.split_once(", then ").expect(told[0]);
     let kb_per_second = |rate: &str| {
         let (number, unit) = rate.split_once(' ').expect(told[0]);

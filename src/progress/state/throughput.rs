@@ -18,6 +18,8 @@ use crate::progress::estimate::millis_between;
 const WINDOW_MS: u64 = 5000;
 /// So many windows make a pace that is known, or a change that lasts.
 const LASTING: u32 = 2;
+/// So many do so if nobody is known yet who sets it.
+const AT_LAST: u32 = LASTING + 1;
 /// So many times as fast, or as slow, is another pace.
 const OTHER: f64 = 2.5;
 /// How much a window that is like the others says about all of them.
@@ -117,10 +119,14 @@ impl Throughput {
         let is_early = self
             .told
             .is_some_and(|told| millis_between(told, now) < PAUSE_MS);
-        if self.other.unsigned_abs() < LASTING || is_early {
+        let bound = most_often(known.iter().map(|(job, _, _)| job.bound));
+        let enough = match bound {
+            Bound::Nobody => AT_LAST,
+            _ => LASTING,
+        };
+        if self.other.unsigned_abs() < enough || is_early {
             return None;
         }
-        let bound = most_often(known.iter().map(|(job, _, _)| job.bound));
         self.told = Some(now);
         self.other = 0;
         self.usual.clear();
