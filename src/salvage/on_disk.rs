@@ -6,10 +6,17 @@ use super::SalvageError;
 use super::facts::{Facts, TableFacts};
 use super::files::{BLOCKS_PER_FILE, Shape};
 use super::page::{BLOCK, pages_of_map};
-use crate::pg::{PgError, Session};
+use crate::pg::{Answer, PgError, Session};
 
 /// Pages that are asked for at once.
 pub(super) const PAGES: u32 = 512;
+
+/// Bytes that the server takes into memory at once: it gets the memory for much more anew from the operating system each time, which takes
+/// several times as long as reading it (930 MB: 3.2 s of its CPU time with 4 MB, 0.5 s with this).
+const PIECE: u64 = 256 << 10;
+
+/// What the server calls them.
+const BYTES: &str = "bytes";
 
 /// Pages of a map that is read whatever it is of: 32 MB, for a terabyte.
 const SMALL_MAP: u32 = 4096;
@@ -21,11 +28,15 @@ pub(super) async fn show_pages(
     (first, count): (u32, u32),
     mut show: impl FnMut(u32, Option<&[u8]>),
 ) -> Result<(), SalvageError> {
-    if let Some(bytes) = pages(session, place, first, count).await? {
-        let pages = bytes.chunks(BLOCK).map(Some);
-        (first..)
-            .zip(pages)
-            .for_each(|(block, page)| show(block, page));
+    if let Some(pieces) = pieces(session, place, first, count).await? {
+        let mut blocks = first..;
+        for piece in &pieces {
+            let pages = piece.get::<&[u8]>(BYTES)?.chunks(BLOCK);
+            // In this order: no block is taken for a page that is not there.
+            for (page, block) in pages.zip(blocks.by_ref()) {
+                show(block, Some(page));
+            }
+        }
         return Ok(());
     }
     for number in 0..count {
@@ -90,10 +101,27 @@ pub(super) async fn visibility_map(
 /// Bytes of a relation's files; `None` if not all of them can be read.
 pub(super) async fn pages(
     session: &Session,
-    (path, shape): (&str, &Shape),
+    place: (&str, &Shape),
     first: u32,
     count: u32,
 ) -> Result<Option<Vec<u8>>, SalvageError> {
+    let Some(pieces) = pieces(session, place, first, count).await? else {
+        return Ok(None);
+    };
+    let mut all = Vec::new();
+    for piece in &pieces {
+        all.extend_from_slice(piece.get(BYTES)?);
+    }
+    Ok(Some(all))
+}
+
+/// The same, as they come: whole pages each.
+async fn pieces(
+    session: &Session,
+    (path, shape): (&str, &Shape),
+    first: u32,
+    count: u32,
+) -> Result<Option<Vec<Answer>>, SalvageError> {
     let mut all = Vec::new();
     let mut block = first;
     let Some(end) = first.checked_add(count) else {
@@ -110,21 +138,24 @@ pub(super) async fn pages(
             format!("{path}.{number}")
         };
         let length = u64::from(in_file) * BLOCK as u64;
-        let sql =
-            format!("select pg_catalog.pg_read_binary_file('{file}', {start}, {length}) as bytes");
+        let behind = start + length;
+        let sql = format!(
+            "select pg_catalog.pg_read_binary_file('{file}', at, least({PIECE}, {behind} - at)) as {BYTES}
+             from pg_catalog.generate_series({start}::pg_catalog.int8, {behind} - 1, {PIECE}) as at"
+        );
         let rows = match session.query_text("pages of a file", &sql, &[]).await {
             Ok(rows) => rows,
             Err(PgError::Server { error, .. }) if error.code.starts_with("58") => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let bytes: &[u8] = match rows.first() {
-            Some(row) => row.get("bytes")?,
-            None => return Ok(None),
-        };
-        if u64::try_from(bytes.len()) != Ok(length) {
+        let mut read = 0;
+        for row in &rows {
+            read += row.get::<&[u8]>(BYTES)?.len();
+        }
+        if u64::try_from(read) != Ok(length) {
             return Ok(None);
         }
-        all.extend_from_slice(bytes);
+        all.extend(rows);
         block += in_file;
     }
     Ok(Some(all))
