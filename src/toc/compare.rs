@@ -111,7 +111,7 @@ impl CompareOptions {
     pub fn takes(&self, entry: &Entry) -> bool {
         let left_out = self.restore.leaves_out(entry).is_some()
             || (self.restore.no_owner && only_names_an_owner(entry));
-        let others_compare_it = is_data(entry) || is_of_the_database(entry);
+        let others_compare_it = entry.is_of_content() || is_of_the_database(entry);
         !left_out && !others_compare_it && !self.is_excluded(entry)
     }
 
@@ -122,33 +122,15 @@ impl CompareOptions {
             let on_quoted_schema = format!("SCHEMA {}", quote_ident(schema));
             entry.namespace.as_ref().is_some_and(named)
                 || (entry.is("SCHEMA") && named(&entry.tag))
-                || (is_attached(entry)
+                || (entry.is_attached()
                     && (entry.tag == on_schema.as_str() || entry.tag == on_quoted_schema.as_str()))
         })
     }
 }
 
-fn is_attached(entry: &Entry) -> bool {
-    matches!(entry.desc.as_str(), "ACL" | "COMMENT" | "SECURITY LABEL")
-}
-
-fn is_data(entry: &Entry) -> bool {
-    matches!(
-        entry.desc.as_str(),
-        "TABLE DATA"
-            | "SEQUENCE SET"
-            | "MATERIALIZED VIEW DATA"
-            | "STATISTICS DATA"
-            | "BLOB"
-            | "BLOBS"
-            | "BLOB COMMENTS"
-            | "BLOB METADATA"
-    ) || (is_attached(entry) && entry.tag.starts_with(b"LARGE OBJECT"))
-}
-
 fn is_of_the_database(entry: &Entry) -> bool {
     matches!(entry.desc.as_str(), "DATABASE" | "DATABASE PROPERTIES")
-        || (is_attached(entry) && entry.tag.starts_with(b"DATABASE "))
+        || (entry.is_attached() && entry.tag.starts_with(b"DATABASE "))
 }
 
 /// The entry of schema `public`, whose definition is a comment because the schema is always there.
@@ -339,7 +321,7 @@ pub fn object_name(entry: &Entry) -> String {
     };
     match schema.map(|schema| quote_if_needed(&schema.to_string_lossy())) {
         None => tag,
-        Some(schema) if is_attached(entry) || entry.is("DEFAULT ACL") => {
+        Some(schema) if entry.is_attached() || entry.is("DEFAULT ACL") => {
             format!("{tag} in schema {schema}")
         }
         Some(schema) => format!("{schema}.{tag}"),

@@ -69,7 +69,7 @@ impl RestoreOptions {
     pub fn leaves_out(&self, entry: &Entry) -> Option<&'static str> {
         let desc = entry.desc.as_str();
         let tag = &*entry.tag;
-        let attached = matches!(desc, "ACL" | "COMMENT" | "SECURITY LABEL");
+        let attached = entry.is_attached();
         let is_database = matches!(desc, "DATABASE" | "DATABASE PROPERTIES")
             || (attached && tag.starts_with(b"DATABASE "));
         let rules = [

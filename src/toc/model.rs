@@ -206,10 +206,30 @@ impl Entry {
         }
     }
 
+    /// Whether it is a grant, a comment or a label: nothing by itself.
+    pub fn is_attached(&self) -> bool {
+        matches!(self.desc.as_str(), "ACL" | "COMMENT" | "SECURITY LABEL")
+    }
+
     /// Whether it is a grant, a comment or a label of large objects.
     pub fn is_of_large_object(&self) -> bool {
-        matches!(self.desc.as_str(), "ACL" | "COMMENT" | "SECURITY LABEL")
-            && self.tag.starts_with(b"LARGE OBJECT")
+        self.is_attached() && self.tag.starts_with(b"LARGE OBJECT")
+    }
+
+    /// Whether it stands for what a database holds and does not define: rows, positions of sequences, statistics, and large objects with
+    /// all that is said of them.
+    pub fn is_of_content(&self) -> bool {
+        const OF_CONTENT: [&str; 8] = [
+            "TABLE DATA",
+            "SEQUENCE SET",
+            "MATERIALIZED VIEW DATA",
+            "STATISTICS DATA",
+            "BLOB",
+            "BLOBS",
+            "BLOB COMMENTS",
+            "BLOB METADATA",
+        ];
+        OF_CONTENT.contains(&self.desc.as_str()) || self.is_of_large_object()
     }
 
     /// Whether it is a grant (`_tocEntryIsACL`); default privileges count, and `ACL LANGUAGE`, which only ancient dumps have.

@@ -170,7 +170,7 @@ impl Selection {
         };
         let entries = toc.entries.iter();
         let own: HashSet<DumpId> = entries
-            .filter(|entry| !belongs_to_another(entry) && admits(entry) && self.names(entry))
+            .filter(|entry| !entry.is_attached() && admits(entry) && self.names(entry))
             .map(|entry| entry.dump_id)
             .collect();
         let has_its_own = |entry: &Entry| entry.dependencies.iter().any(|id| own.contains(id));
@@ -189,7 +189,7 @@ impl Selection {
             if self.names_nothing() {
                 return admits(entry);
             }
-            if belongs_to_another(entry) {
+            if entry.is_attached() {
                 // A grant on a column depends on its table's grants as well, which are none of `own`.
                 return admits(entry) && has_its_own(entry);
             }
@@ -365,10 +365,6 @@ fn is_in(entry: &Entry, schema: &str) -> bool {
 /// Rows, positions of sequences, large objects, and what is said of these.
 fn is_of_data(entry: &Entry) -> bool {
     DATA.contains(&entry.desc.as_str()) || entry.is_of_large_object()
-}
-
-fn belongs_to_another(entry: &Entry) -> bool {
-    matches!(entry.desc.as_str(), "ACL" | "COMMENT" | "SECURITY LABEL")
 }
 
 /// What is added to a publication.

@@ -59,7 +59,7 @@ pub fn on_objects_of(there: &Toc, made: &Toc) -> HashSet<DumpId> {
     let is_on = |entry: &&Entry| {
         let on_one_of =
             |ids: &HashSet<DumpId>| entry.dependencies.iter().any(|id| ids.contains(id));
-        if is_attached(entry) {
+        if entry.is_attached() {
             return on_one_of(&objects);
         }
         if stands_alone(entry) {
@@ -78,10 +78,6 @@ pub fn on_objects_of(there: &Toc, made: &Toc) -> HashSet<DumpId> {
     entries.map(|entry| entry.dump_id).collect()
 }
 
-fn is_attached(entry: &Entry) -> bool {
-    matches!(entry.desc.as_str(), "ACL" | "COMMENT" | "SECURITY LABEL")
-}
-
 fn is_relation(entry: &Entry) -> bool {
     RELATIONS.contains(&entry.desc.as_str())
 }
@@ -94,7 +90,7 @@ fn stands_alone(entry: &Entry) -> bool {
 fn object(entry: &Entry) -> Option<(&str, Option<&Text>, &Text)> {
     let is_public = entry.is("SCHEMA") && entry.tag == "public";
     let may_be_there = MAYBE_THERE.contains(&entry.desc.as_str());
-    (!is_attached(entry) && !is_public && !may_be_there).then_some((
+    (!entry.is_attached() && !is_public && !may_be_there).then_some((
         entry.desc.as_str(),
         entry.namespace.as_ref(),
         &entry.tag,

@@ -88,16 +88,6 @@ pub(super) fn kept(run_dir: &RunDir) -> Result<Option<Arc<Vec<u8>>>, Failure> {
 
 /// The definitions of an archive, without what it says of rows.
 fn definitions(path: &Path, road: &Road) -> Result<Vec<u8>, Failure> {
-    const OF_ROWS: [&str; 8] = [
-        "TABLE DATA",
-        "SEQUENCE SET",
-        "MATERIALIZED VIEW DATA",
-        "STATISTICS DATA",
-        "BLOB",
-        "BLOBS",
-        "BLOB METADATA",
-        "BLOB COMMENTS",
-    ];
     let mut toc = Store::at(path)?.toc()?;
     let then = toc.header.dump_version.as_ref();
     let then = then.map(Text::to_string_lossy).unwrap_or_default();
@@ -122,7 +112,7 @@ fn definitions(path: &Path, road: &Road) -> Result<Vec<u8>, Failure> {
     let is_about_objects =
         |tag: &[u8]| tag.starts_with(b"LARGE OBJECT ") || tag.starts_with(b"LARGE OBJECTS ");
     toc.entries
-        .retain(|entry| !OF_ROWS.contains(&entry.desc.as_str()) && !is_about_objects(&entry.tag));
+        .retain(|entry| !entry.is_of_content() && !is_about_objects(&entry.tag));
     Ok(toc.to_bytes()?)
 }
 

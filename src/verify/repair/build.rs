@@ -2,7 +2,6 @@
 
 use crate::toc::{Entry, RestorePass, Section, Text, restore_statements, split_statements};
 
-use super::definitions::is_data;
 use super::draft::Draft;
 use super::grants::{Granted, Grantees, grantable, granted, is_of_the_server, reset};
 use super::step::{Phase, Statement, Step};
@@ -27,7 +26,7 @@ impl<'a> Draft<'a> {
             }
         }
         for (place, about) in self.creates.clone() {
-            let Some(entry) = self.source.at(place).filter(|entry| !is_data(entry)) else {
+            let Some(entry) = self.source.at(place).filter(|entry| !entry.is_of_content()) else {
                 continue;
             };
             if entry.is_acl() {

@@ -5,7 +5,7 @@ use crate::toc::{Entry, owner_statement, split_statements};
 
 use super::build::phase_of;
 use super::draft::Draft;
-use super::graph::{is_attached, must_stay};
+use super::graph::{comes_with_its_object, must_stay};
 use super::step::{Phase, Statement, Step};
 use super::text::{before, between, joined, pieces};
 use super::{enums, options, table};
@@ -167,10 +167,14 @@ impl<'a> Draft<'a> {
         }
         let mut again = vec![(here, there)];
         for dependent in self.target.dependents(there) {
-            let Some(entry) = self.target.at(dependent).filter(|entry| !is_data(entry)) else {
+            let Some(entry) = self
+                .target
+                .at(dependent)
+                .filter(|entry| !entry.is_of_content())
+            else {
                 continue;
             };
-            if is_attached(entry) {
+            if comes_with_its_object(entry) {
                 continue;
             }
             let name = format!("{} {}", entry.desc.to_lowercase(), entry.tag_lossy());
@@ -392,20 +396,6 @@ impl<'a> Draft<'a> {
             });
         }
     }
-}
-
-/// Rows, values and statistics: not made from definitions.
-pub(super) fn is_data(entry: &Entry) -> bool {
-    matches!(
-        entry.desc.as_str(),
-        "TABLE DATA"
-            | "SEQUENCE SET"
-            | "MATERIALIZED VIEW DATA"
-            | "STATISTICS DATA"
-            | "BLOB"
-            | "BLOBS"
-            | "BLOB METADATA"
-    )
 }
 
 /// Schema and tag, for kinds whose tag is a name.

@@ -7,7 +7,7 @@ use crate::toc::{Entry, EntryDifference, compare_entries, restore_statements};
 
 use super::build::drop_statement;
 use super::grants::{granted, is_of_the_server};
-use super::graph::{Graph, is_attached};
+use super::graph::{Graph, comes_with_its_object};
 use super::step::{Phase, Statement, Step};
 use super::text::{before, joined};
 use super::{Content, NotCovered, RepairInput};
@@ -357,7 +357,7 @@ impl<'a> Draft<'a> {
         for dependent in self.source.dependents(place) {
             let entry = self.source.at(dependent);
             let is_direct = |entry: &&Entry| self.source.needs(entry).any(|needed| needed == place);
-            if entry.is_some_and(|entry| is_attached(entry) && is_direct(&entry)) {
+            if entry.is_some_and(|entry| comes_with_its_object(entry) && is_direct(&entry)) {
                 self.create(dependent, about);
             }
         }

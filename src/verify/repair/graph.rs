@@ -71,7 +71,7 @@ impl<'a> Graph<'a> {
 }
 
 /// Goes with its object, and comes again with it.
-pub(super) fn is_attached(entry: &Entry) -> bool {
+pub(super) fn comes_with_its_object(entry: &Entry) -> bool {
     matches!(
         entry.desc.as_str(),
         "ACL"

@@ -5,7 +5,7 @@ use crate::toc::Entry;
 
 use super::build::drop_statement;
 use super::draft::Draft;
-use super::graph::is_attached;
+use super::graph::comes_with_its_object;
 use super::step::{Phase, Statement};
 use super::text::{around_parentheses, at_commas, joined};
 
@@ -34,7 +34,7 @@ impl<'a> Draft<'a> {
         let there = self.target.place(theirs);
         let dependents = self.target.dependents(there).into_iter();
         let mut dependents = dependents.filter_map(|place| self.target.at(place));
-        if let Some(entry) = dependents.find(|entry| !is_attached(entry)) {
+        if let Some(entry) = dependents.find(|entry| !comes_with_its_object(entry)) {
             return vec![format!(
                 "it would have to be dropped and made again, and {} {} needs it",
                 entry.desc.to_lowercase(),
