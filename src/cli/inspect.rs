@@ -132,13 +132,7 @@ impl Road {
         let servers = Box::pin(at_once(source, target));
         let ((source, target), search) = at_once(servers, search).await?;
         if !requested.create && preflight::same_database(&source.facts, &target.facts) {
-            return Err(Failure::usage(
-                format!(
-                    "source and target are the same database: {}",
-                    source.endpoint
-                ),
-                "Give --target another database; nothing was touched.",
-            ));
+            return Err(Failure::same_database(&target.endpoint));
         }
         let needed = source.facts.version.max(target.facts.version);
         Ok(Self {

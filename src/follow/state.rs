@@ -100,11 +100,6 @@ impl State {
         }
     }
 
-    /// What a side subscribes to.
-    pub fn inward(&self, side: Side) -> &FollowName {
-        self.outward(Turn::away_from(side).to)
-    }
-
     /// The same in another phase.
     #[must_use]
     pub fn in_phase(&self, phase: Phase) -> Self {

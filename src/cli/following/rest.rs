@@ -182,13 +182,15 @@ impl Steps<'_> {
     ) -> Result<Rest, Failure> {
         // Whatever is below a root is locked with it.
         let listed: Vec<String> = left.iter().map(|one| one.name.to_string()).collect();
-        let lock = format!(
-            "begin; set local lock_timeout = '{}s'; lock table {} in share mode",
-            MEETS_WITHIN.as_secs(),
-            listed.join(", ")
-        );
         if !listed.is_empty() {
             let doing = "keeping writers of the tables that are left waiting";
+            // For all of them together: a lock_timeout would be for each.
+            let limit = format!(
+                "begin; set local statement_timeout = '{}s'",
+                MEETS_WITHIN.as_secs()
+            );
+            run(locker, &limit, doing).await?;
+            let lock = format!("lock table {} in share mode", listed.join(", "));
             run(locker, &lock, doing).await?;
         }
         self.await_applied().await?;
