@@ -57,3 +57,16 @@ impl MetricsFile {
         fs::rename(&beside, &self.path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_knows_how_often_the_file_is_written() {
+        assert_eq!(EVERY, Duration::from_secs(5));
+        assert!(crate::readme_says(
+            "The file is replaced every five seconds and at the end"
+        ));
+    }
+}

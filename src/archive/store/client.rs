@@ -146,3 +146,16 @@ fn retries() -> RetryConfig {
         retry_timeout: RETRY_FOR,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_knows_how_often_a_store_is_asked_again() {
+        assert_eq!((RETRIES, RETRY_FOR), (6, Duration::from_secs(60)));
+        assert!(crate::readme_says(
+            "sent again, up to 6 times within a minute"
+        ));
+    }
+}
