@@ -206,6 +206,10 @@ fn wrong_usage_is_status_2_and_says_what_to_do() {
         &["move", "--source", "dbname=a"],
         &["mvoe"],
         &["plan", "--detach"],
+        &["salvage", "--source", "dbname=a", "--survey", "--detach"],
+        &[
+            "verify", "--source", "dbname=a", "--target", "dbname=b", "-j", "0",
+        ],
     ] {
         push(&args.join(" "), &pgconvoy(args));
     }

@@ -5,6 +5,7 @@
 
 use clap::{Args, Command, FromArgMatches as _};
 
+use super::arguments::SpeedArgs;
 use super::move_database::MoveArgs;
 use super::output::style_of_stderr;
 use crate::catalog::{self, Table, Types};
@@ -28,7 +29,7 @@ const DATABASE: &str = "shop";
 #[derive(Debug, Clone, Args)]
 pub struct DemoArgs {
     /// Number of workers [default: all cores]
-    #[arg(short = 'j', long, value_name = "N")]
+    #[arg(short = 'j', long, value_name = "N", value_parser = SpeedArgs::parse_jobs)]
     jobs: Option<u32>,
 
     /// No colours; a variable `NO_COLOR` does the same

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::arguments::{
-    ConnectionArgs, LeaveOutArgs, SelectionArgs, SkipArgs, SpeedArgs, VerifyArgs,
+    ConnectionArgs, DatabaseArgs, LeaveOutArgs, SelectionArgs, SkipArgs, SpeedArgs, VerifyArgs,
 };
 use super::requested::Requested;
 use crate::failure::Failure;
@@ -15,18 +15,9 @@ pub struct IntendedArgs {
     #[command(flatten)]
     pub connection: ConnectionArgs,
 
-    /// Have the target database created, with the source's encoding, locale, owner and settings
-    #[arg(long, help_heading = "Connections")]
-    pub create: bool,
-
-    /// Have the target database emptied first; NAME must be its own name
-    #[arg(
-        long,
-        value_name = "NAME",
-        help_heading = "Connections",
-        conflicts_with = "create"
-    )]
-    pub overwrite: Option<String>,
+    /// What is done to the target first.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
 
     /// What is passed over.
     #[command(flatten)]
@@ -53,8 +44,8 @@ impl IntendedArgs {
     /// What it comes to.
     pub(super) fn requested(&self) -> Result<Requested, Failure> {
         let mut requested = Requested::new(&self.connection, &self.selection, &self.leave_out)?;
-        requested.create = self.create;
-        requested.overwrite.clone_from(&self.overwrite);
+        requested.create = self.database.create;
+        requested.overwrite.clone_from(&self.database.overwrite);
         requested.skip_checks.clone_from(&self.skip.skip_check);
         requested.jobs = self.speed.jobs();
         requested.verify = self.verify.level();

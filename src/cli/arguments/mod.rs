@@ -3,6 +3,7 @@
 //! Names and meanings are those of `pg_dump` wherever it has them.
 
 mod connection;
+mod database;
 pub mod duration;
 mod follow;
 mod keeper;
@@ -16,6 +17,7 @@ mod skip;
 mod speed;
 
 pub use connection::{ComparedArgs, ConnectionArgs, SourceArgs, TargetArgs, resolve_connection};
+pub use database::DatabaseArgs;
 pub use follow::FollowArgs;
 pub use keeper::KeeperOptions;
 pub use leave_out::LeaveOutArgs;

@@ -27,8 +27,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::arguments::{
-    ConnectionArgs, KeeperOptions, LeaveOutArgs, OutputArgs, RetryArgs, RunningArgs, SelectionArgs,
-    SkipArgs, SourceArgs, SpeedArgs,
+    ConnectionArgs, DatabaseArgs, KeeperOptions, LeaveOutArgs, OutputArgs, RetryArgs, RunningArgs,
+    SelectionArgs, SkipArgs, SourceArgs, SpeedArgs,
 };
 use super::dump;
 use super::inspect::{Inspection, Road, Server};
@@ -91,21 +91,12 @@ pub struct SalvageArgs {
     pub compress: Codec,
 
     /// Only look for damage, and say what could be read and what is lost; exits with 6 if anything is
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["detach", "on_finish", "on_fail", "metrics_file"])]
     pub survey: bool,
 
-    /// Create the target database, with the source's encoding, locale, owner and settings
-    #[arg(long, help_heading = "Connections")]
-    pub create: bool,
-
-    /// Empty the target database first; NAME must be its own name
-    #[arg(
-        long,
-        value_name = "NAME",
-        help_heading = "Connections",
-        conflicts_with = "create"
-    )]
-    pub overwrite: Option<String>,
+    /// What is done to the target first.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
 
     /// Take the definitions from there, if the source's catalogs are too damaged for `pg_dump`: an archive, or a server that has the same
     /// tables; the rows are the source's
@@ -215,8 +206,8 @@ impl SalvageArgs {
             target: self.target.clone().unwrap_or_default(),
         };
         let mut requested = Requested::new(&connection, &self.selection, &self.leave_out)?;
-        requested.create = self.create;
-        requested.overwrite.clone_from(&self.overwrite);
+        requested.create = self.database.create;
+        requested.overwrite.clone_from(&self.database.overwrite);
         requested.skip_checks.clone_from(&self.skip.skip_check);
         requested.jobs = self.speed.jobs();
         requested.keep_snapshot = self.keeper.keep_snapshot();

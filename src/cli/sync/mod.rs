@@ -95,7 +95,7 @@ pub struct SyncArgs {
     leave_out: LeaveOutArgs,
 
     /// Number of sessions that read each server at the same time [default: number of cores]
-    #[arg(short = 'j', long, value_name = "N", help_heading = "Speed", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(short = 'j', long, value_name = "N", help_heading = "Speed", value_parser = SpeedArgs::parse_jobs)]
     jobs: Option<u32>,
 
     /// How to tell.

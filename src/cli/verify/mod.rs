@@ -37,7 +37,7 @@ pub(super) use look::{Both, Look, SideView, common_encoding, options, scope_of, 
 pub(super) use tell::tell;
 pub(super) use verdict::Found;
 
-use super::arguments::{ComparedArgs, LeaveOutArgs, OutputArgs, SelectionArgs};
+use super::arguments::{ComparedArgs, LeaveOutArgs, OutputArgs, SelectionArgs, SpeedArgs};
 use super::inspect::{Road, Server};
 use super::output::Output;
 use super::patterns::check_patterns;
@@ -124,7 +124,7 @@ pub struct VerifyArgs {
     pub leave_out: LeaveOutArgs,
 
     /// Number of sessions that read each server at the same time [default: number of cores]
-    #[arg(short = 'j', long, value_name = "N", help_heading = "Speed", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(short = 'j', long, value_name = "N", help_heading = "Speed", value_parser = SpeedArgs::parse_jobs)]
     pub jobs: Option<u32>,
 
     /// How to tell.
