@@ -161,7 +161,7 @@ impl Failure {
             ..Self::new(
                 FailureKind::NoGo,
                 ExitStatus::NoGo,
-                format!("no-go: {forbid} the move; nothing was touched"),
+                format!("no-go: {forbid} this run; nothing was touched"),
             )
         }
     }

@@ -8,13 +8,15 @@ mod recorded;
 
 use std::fmt::Write as _;
 
-use pgconvoy::event::{Standing, StandingState, What};
+use pgconvoy::event::{Event, Standing, StandingState, What};
 use pgconvoy::model::{
     ExitStatus, Finding, FollowedBy, JobId, QualifiedName, Severity, Verdict, VerifyLevel,
 };
 use pgconvoy::progress::Style;
 use pgconvoy::report::terminal::{View, render};
-use pgconvoy::report::{Conclusion, Ending, Report, conclude, json, recorded as record};
+use pgconvoy::report::{
+    Conclusion, Ending, Report, ReportBuilder, conclude, json, recorded as record,
+};
 use proptest::prelude::*;
 use recorded::{MB, Run};
 
@@ -209,7 +211,27 @@ fn the_sentences() {
     describe("interrupted", conclude(&under_way, &stopped));
     let begun = Report::from_events(&Run::begin(VerifyLevel::Content).events);
     describe("interrupted early", conclude(&begun, &stopped));
+    let away = Ending::Stopped {
+        status: ExitStatus::Usage,
+        why: "cannot connect to the target".to_owned(),
+    };
+    let later = ReportBuilder::after(&recorded::under_way().events).build();
+    describe("not resumed", conclude(&later, &away));
+    describe("resumed, and interrupted early", conclude(&later, &stopped));
+    let mut rehearsal = proven();
+    let mut first = rehearsal.events[0].clone();
+    called(&mut first, "rehearse");
+    called(&mut rehearsal.events[0], "resume");
+    rehearsal.events.insert(0, first);
+    describe("a resumed rehearsal", concluded(&rehearsal));
     insta::assert_snapshot!(text);
+}
+
+fn called(first: &mut Event, name: &str) {
+    match &mut first.what {
+        What::RunStarted { command, .. } => name.clone_into(command),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Of a run of several sessions, the report is about the last; what an earlier one did counts, and no verdict of it does.
@@ -265,7 +287,7 @@ fn a_resumed_run_is_judged_by_its_last_session() {
     };
     whole.insert(
         planned + 1,
-        pgconvoy::event::Event {
+        Event {
             at: whole[planned].at,
             what: resumed,
         },

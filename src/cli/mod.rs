@@ -101,9 +101,9 @@ const AFTER_HELP: &str = "\
 Exit status:
   0  finished and proven
   1  failed; the message says what
-  2  wrong usage or configuration; nothing was touched
+  2  wrong usage or configuration; it touched nothing
   3  finished, but source and target differ; the report says where
-  4  no-go: the check before the move refused; nothing was touched
+  4  no-go: the check before the move refused; it touched nothing
   5  interrupted (signal, lost connection, lost snapshot); pgconvoy resume goes on
   6  finished, but not everything was to be proven (--verify, --level, --ignore) or could be read
 

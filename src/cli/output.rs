@@ -413,9 +413,9 @@ impl Listener {
         };
         let report = self.report.clone().build();
         let compares = report.compares();
-        let next = if report.planned_tables.is_none() || compares {
-            let again = if compares { "compare" } else { "move" };
-            format!("Make room, or name a directory elsewhere with --run-dir, and {again} again.")
+        let begins_anew = report.planned_tables.is_none() && !report.is_resumed();
+        let next = if begins_anew || compares {
+            "Make room, or name a directory elsewhere with --run-dir, and begin again.".to_owned()
         } else {
             let dir = self.run_dir.path().display().to_string();
             let go_on = run_command("resume", &dir);
@@ -424,7 +424,7 @@ impl Listener {
         let left = if compares {
             "What was found is told, but this comparison left no whole record."
         } else {
-            "What was copied is in the target, but this run left no whole record."
+            "What was committed stays, but this run left no whole record."
         };
         let sentence = match conclusion.status {
             ExitStatus::Proven | ExitStatus::Waived => format!("Failed: {trouble}. {left}"),

@@ -35,11 +35,12 @@ use crate::model::{Endpoint, ExitStatus, Side};
 use crate::pg::conninfo::{Conninfo, Environment};
 use crate::progress::Measured;
 
-/// Go on with an interrupted move
+/// Go on with a run that was interrupted
 ///
-/// Says for each job whether it is done, done again or left, and why; does what is left, and proves the whole. If the snapshot
-/// of the source is still held, it goes on in that; otherwise it takes a new one and brings everything to it. With the run directory
-/// it needs nothing else. From another machine, or without the run directory, --target leads to the ledger, which has all.
+/// A move, a rehearsal, a dump, a restore or a salvage: says for each job whether it is done, done again or left, and why; does what
+/// is left, and proves the whole. If the snapshot of the source is still held, it goes on in that; otherwise it takes a new one and
+/// brings everything to it. With the run directory it needs nothing else. From another machine, or without the run directory,
+/// --target leads to the ledger, which has all.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = super::AFTER_HELP)]
 pub struct ResumeArgs {
@@ -239,7 +240,7 @@ fn nothing_asked(directory: &std::path::Path) -> Failure {
             "the run in {} was interrupted before it had looked at both servers; nothing was touched",
             directory.display()
         ),
-        "There is nothing to resume: start the move again.",
+        "There is nothing to resume: start it again.",
     )
 }
 

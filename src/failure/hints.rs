@@ -28,8 +28,7 @@ pub(super) const PATTERN: &str =
 pub fn for_job_error(error: &PgError) -> Option<String> {
     if error.is_lost_connection() {
         return Some(
-            "Look at that server's log: whether it was restarted, crashed, or its network or a pooler cut the connection; then \
-             move again."
+            "Look at that server's log: whether it was restarted, crashed, or its network or a pooler cut the connection."
                 .to_owned(),
         );
     }
@@ -44,7 +43,7 @@ pub fn for_job_error(error: &PgError) -> Option<String> {
                 .to_owned(),
         ),
         PgError::CountMismatch { .. } => Some(
-            "Rows were lost or made up on the way; nothing of this table was kept. Please report this, and move again."
+            "Rows were lost or made up on the way; nothing of this table was kept. Please report this."
                 .to_owned(),
         ),
         PgError::Answer { .. } => Some(DEFECT.to_owned()),

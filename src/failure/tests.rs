@@ -85,6 +85,6 @@ fn a_no_go_names_each_blocker_with_its_remedy() {
     assert_eq!(failure.status, ExitStatus::NoGo);
     assert_eq!(
         failure.to_string(),
-        "no-go: 1 finding forbids the move; nothing was touched\n  what of b [b]\n    what to do: remedy of b"
+        "no-go: 1 finding forbids this run; nothing was touched\n  what of b [b]\n    what to do: remedy of b"
     );
 }

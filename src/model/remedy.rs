@@ -52,7 +52,7 @@ const REMEDIES: &[Remedy] = &[
     },
     Remedy {
         codes: &["53100"],
-        helps: "The server's disk is full: make room there, then move again.",
+        helps: "The server's disk is full: make room there first.",
         in_job: None,
     },
     Remedy {

@@ -3,7 +3,7 @@
 use crate::model::{Bytes, ExitStatus, Rows, VerifyLevel};
 use crate::progress::words;
 
-use super::facts::{Facts, listed};
+use super::facts::{Facts, listed, stop_word};
 use super::sentence::{is_loss, losses};
 use super::{Conclusion, Ending, Report};
 
@@ -153,19 +153,15 @@ fn open(facts: &Facts<'_>, archive: &str) -> Conclusion {
 
 fn stopped(facts: &Facts<'_>, (status, why): (ExitStatus, &str)) -> Conclusion {
     let why = why.trim_end_matches('.');
-    let word = match status {
-        ExitStatus::Interrupted => "Interrupted:",
-        ExitStatus::NoGo => "No-go:",
-        ExitStatus::Usage => "Not started:",
-        _ => "Failed:",
-    };
+    let word = stop_word(status);
     let done = facts.jobs - facts.unfinished;
     let sentence = format!(
-        "{word} {why}. {} of {} done; there is no archive yet.",
+        "{word}: {why}. {} of {} done; there is no archive yet.",
         Rows(done),
         words::count(facts.jobs, "job was", "jobs were"),
     );
-    let goes_on = matches!(status, ExitStatus::Interrupted | ExitStatus::Failed);
+    let goes_on =
+        matches!(status, ExitStatus::Interrupted | ExitStatus::Failed) || facts.report.is_resumed();
     Conclusion {
         status,
         sentence,

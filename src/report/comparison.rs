@@ -9,7 +9,7 @@ use crate::model::{DifferenceKind, ExitStatus, Rows, RowsDiffer, Severity, Verdi
 use crate::progress::words;
 
 use super::evidence::{Evidence, TABLE_DATA, of_object};
-use super::facts::{Facts, listed};
+use super::facts::{Facts, listed, stop_word};
 use super::rows;
 use super::{Conclusion, Ending};
 
@@ -301,12 +301,7 @@ fn no_go(blockers: u64) -> Conclusion {
 fn stopped(evidence: &Evidence<'_>, status: ExitStatus, why: &str) -> Conclusion {
     let facts = evidence.facts;
     let why = why.trim_end_matches('.');
-    let word = match status {
-        ExitStatus::Interrupted => "Interrupted",
-        ExitStatus::NoGo => "No-go",
-        ExitStatus::Usage => "Not started",
-        _ => "Failed",
-    };
+    let word = stop_word(status);
     let found = match facts.report.differences.len() as u64 {
         0 => String::new(),
         count => format!(

@@ -1,6 +1,6 @@
 //! What the last sentences are made of: the evidence of a report, counted once.
 
-use crate::model::{Rows, TableVerdict, Verdict, VerifyLevel, run_command, shell_word};
+use crate::model::{ExitStatus, Rows, TableVerdict, Verdict, VerifyLevel, run_command, shell_word};
 use crate::progress::words;
 
 use super::{Outcome, Report, restored};
@@ -191,6 +191,22 @@ impl<'a> Facts<'a> {
         format!("Go on where it stopped: {}", self.resume("resume"))
     }
 
+    /// What a session leaves behind that stopped before it did anything.
+    pub fn untouched(&self) -> &'static str {
+        if self.report.is_resumed() {
+            "This session touched nothing; what earlier ones committed stays."
+        } else {
+            "Nothing was touched."
+        }
+    }
+
+    /// What to do after a run that was not asked to prove what it brought over.
+    pub fn prove_later(&self) -> String {
+        "To prove the content without copying it again, stop whatever writes to the source, then run pgconvoy verify with the \
+         same --source and --target."
+            .to_owned()
+    }
+
     /// What to type next time: the target is not empty any more, and is not emptied unasked.
     pub fn again(&self) -> String {
         match &self.report.target {
@@ -212,6 +228,16 @@ impl<'a> Facts<'a> {
             self.identical_tables(),
             self.at_snapshot()
         )
+    }
+}
+
+/// How the sentence of a run begins that stopped before its end.
+pub(super) fn stop_word(status: ExitStatus) -> &'static str {
+    match status {
+        ExitStatus::Interrupted => "Interrupted",
+        ExitStatus::NoGo => "No-go",
+        ExitStatus::Usage => "Not started",
+        _ => "Failed",
     }
 }
 

@@ -9,7 +9,7 @@ use super::expected::ExpectedReport;
 use super::job::{JobReport, Outcome};
 use super::phases::PhaseReport;
 use super::sessions::{Past, ResumedReport, RetryReport, SessionReport, StoreRetries};
-use super::synced;
+use super::synced::{self, RESUME};
 use super::turned::TurnReport;
 use crate::event::{Event, JobFailure, PlannedJob, Standing, StandingState, What};
 use crate::model::{
@@ -338,11 +338,17 @@ impl ReportBuilder {
     /// A later session tells everything anew, except for what is about all of them.
     fn next_session(&mut self) {
         self.past.remember(&mut self.report);
-        let mut sessions = std::mem::take(&mut self.report.sessions);
-        sessions.extend(SessionReport::of(&self.report));
+        let mut report = std::mem::take(&mut self.report);
+        let mut sessions = std::mem::take(&mut report.sessions);
+        sessions.extend(SessionReport::of(&report));
         self.report = Report {
+            // It may end before it can say so itself.
+            command: RESUME.to_owned(),
+            run_dir: report.run_dir,
+            source: report.source,
+            target: report.target,
             sessions,
-            retries: std::mem::take(&mut self.report.retries),
+            retries: report.retries,
             ..Report::default()
         };
         self.places.clear();

@@ -59,21 +59,32 @@ pub struct Headline {
     pub meaning: &'static str,
 }
 
+/// Of a run that has not ended.
+const RUNNING: (Tone, &str, &str) = (
+    Tone::Careful,
+    "Still running",
+    "This is how far it is; nothing is proven until it has ended.",
+);
+/// Of one that was killed.
+const NEVER_ENDED: (Tone, &str, &str) = (
+    Tone::Bad,
+    "Not finished",
+    "The run never said how it ended; do not rely on the target.",
+);
+/// Of a session that could not begin to go on.
+const NOT_RESUMED: (Tone, &str, &str) = (
+    Tone::Bad,
+    "Not resumed",
+    "This session touched nothing; what earlier ones committed stays. Mend what stands in the way, and resume again.",
+);
+
 impl Headline {
     /// Of a run.
     pub fn of(record: Record<'_>) -> Self {
         let report = record.report;
         let (tone, word, meaning) = match (report.status, record.running) {
-            (None, Some(_)) => (
-                Tone::Careful,
-                "Still running",
-                "This is how far it is; nothing is proven until it has ended.",
-            ),
-            (None, None) => (
-                Tone::Bad,
-                "Not finished",
-                "The run never said how it ended; do not rely on the target.",
-            ),
+            (None, Some(_)) => RUNNING,
+            (None, None) => NEVER_ENDED,
             (Some(ExitStatus::Proven), _) if is_stale(report) => (
                 Tone::Careful,
                 "Proven, as of its snapshot",
@@ -100,6 +111,7 @@ impl Headline {
                 "Failed",
                 "Do not switch over to this target: it is not proven to be a whole copy.",
             ),
+            (Some(ExitStatus::Usage | ExitStatus::NoGo), _) if report.is_resumed() => NOT_RESUMED,
             (Some(ExitStatus::Usage), _) => (
                 Tone::Bad,
                 "Not begun",
@@ -159,9 +171,9 @@ pub(super) fn exit_status(report: &Report) -> Option<String> {
     let meaning = match status {
         ExitStatus::Proven => "finished and proven",
         ExitStatus::Failed => "failed, or something could not be verified",
-        ExitStatus::Usage => "wrong usage or configuration; nothing was touched",
+        ExitStatus::Usage => "wrong usage or configuration; it touched nothing",
         ExitStatus::Different => "finished, but source and target differ",
-        ExitStatus::NoGo => "the check before refused; nothing was touched",
+        ExitStatus::NoGo => "the check before refused; it touched nothing",
         ExitStatus::Interrupted => "interrupted",
         ExitStatus::Waived => "finished, but not everything was to be proven",
     };

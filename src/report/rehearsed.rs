@@ -9,7 +9,8 @@ use crate::model::{ExitStatus, shell_word};
 
 /// Whether the target is a scratch one.
 pub(super) fn is_rehearsal(report: &Report) -> bool {
-    report.command == "rehearse"
+    let of_first = report.sessions.first().map(|session| &session.command);
+    [Some(&report.command), of_first].contains(&Some(&"rehearse".to_owned()))
 }
 
 /// What its end means for whoever has to decide; `None` for another run, or an end that means the same for all.

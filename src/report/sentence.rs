@@ -7,7 +7,7 @@
 use crate::model::{Bytes, ExitStatus, Rows, Severity, Verdict, VerifyLevel, Waiver};
 use crate::progress::words;
 
-use super::facts::{Facts, listed};
+use super::facts::{Facts, listed, stop_word};
 use super::{Report, archive, comparison, followed, rehearsed, restored, synced};
 
 /// How the command came to its end, which events alone do not tell.
@@ -62,7 +62,7 @@ fn copied(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
         .filter(|finding| finding.severity == Severity::Blocker)
         .count();
     if blockers > 0 && facts.started == 0 {
-        return no_go(blockers);
+        return no_go(facts, blockers);
     }
     if facts.unfinished > 0 || facts.jobs == 0 {
         return unfinished(facts);
@@ -107,8 +107,8 @@ fn proven(facts: &Facts<'_>) -> Conclusion {
     let is_stale = facts.report.source_moved_on.is_some() && facts.report.follow.is_none();
     let next = is_stale.then(|| {
         format!(
-            "The copy does not have the later writes. Before you switch over, stop whatever writes to the source, and move \
-             again {}.",
+            "The copy does not have the later writes. Before you switch over, stop whatever writes to the source; then bring \
+             them over with pgconvoy sync and the same --source and --target, or move again {}.",
             facts.again()
         )
     });
@@ -192,7 +192,7 @@ fn counted(facts: &Facts<'_>) -> Conclusion {
             facts.also_the_same(),
             facts.not_included()
         ),
-        next: Some("To prove the content, move with --verify content.".to_owned()),
+        next: Some(facts.prove_later()),
     }
 }
 
@@ -205,9 +205,7 @@ fn not_verified(facts: &Facts<'_>) -> Conclusion {
             words::count(planned, "table was", "tables were"),
             facts.not_included()
         ),
-        next: Some(
-            "To prove that everything arrived, move with --verify content, the default.".to_owned(),
-        ),
+        next: Some(facts.prove_later()),
     }
 }
 
@@ -300,8 +298,10 @@ fn unproven(facts: &Facts<'_>) -> Conclusion {
             facts.proven_part()
         ),
         next: Some(format!(
-            "Do not rely on this target before that is settled. The reasons are listed above, and in {}.",
-            facts.in_run_dir("report.json")
+            "Do not rely on this target before that is settled. The reasons are listed above, and in {}. When they are gone, \
+             have it proven anew: {}",
+            facts.in_run_dir("report.json"),
+            facts.resume("resume")
         )),
     }
 }
@@ -361,12 +361,13 @@ fn unfinished(facts: &Facts<'_>) -> Conclusion {
     }
 }
 
-fn no_go(blockers: usize) -> Conclusion {
+fn no_go(facts: &Facts<'_>, blockers: usize) -> Conclusion {
     Conclusion {
         status: ExitStatus::NoGo,
         sentence: format!(
-            "No-go: {} the move. Nothing was touched.",
-            words::count(blockers as u64, "finding forbids", "findings forbid")
+            "No-go: {} this run. {}",
+            words::count(blockers as u64, "finding forbids", "findings forbid"),
+            facts.untouched()
         ),
         next: Some("Follow what each finding says, then try again.".to_owned()),
     }
@@ -375,29 +376,28 @@ fn no_go(blockers: usize) -> Conclusion {
 fn stopped(facts: &Facts<'_>, status: ExitStatus, why: &str) -> Conclusion {
     let why = why.trim_end_matches('.');
     let done = facts.jobs - facts.unfinished;
-    let (word, why) = match (status, why.strip_prefix("interrupted by ")) {
-        (ExitStatus::Interrupted, Some(by)) => ("Interrupted by", by.to_owned()),
-        (ExitStatus::Interrupted, None) => ("Interrupted:", why.to_owned()),
-        (ExitStatus::NoGo, _) => ("No-go:", why.to_owned()),
-        (ExitStatus::Usage, _) => ("Not started:", why.to_owned()),
-        _ => ("Failed:", why.to_owned()),
+    let by = why.strip_prefix("interrupted by ");
+    let begins = match by.filter(|_| status == ExitStatus::Interrupted) {
+        Some(by) => format!("Interrupted by {by}"),
+        None => format!("{}: {why}", stop_word(status)),
     };
     let nothing_touched = matches!(status, ExitStatus::NoGo | ExitStatus::Usage);
     let sentence = if nothing_touched {
-        format!("{word} {why}. Nothing was touched.")
+        format!("{begins}. {}", facts.untouched())
     } else if facts.started == 0 {
-        format!("{word} {why}. No job had begun; nothing is proven.")
+        format!("{begins}. No job had begun; nothing is proven.")
     } else {
         format!(
-            "{word} {why}. {} of {} done; the target is not a copy of the source. {}",
+            "{begins}. {} of {} done; the target is not a copy of the source. {}",
             Rows(done),
             words::count(facts.jobs, "job was", "jobs were"),
             facts.proven_part()
         )
     };
-    // Before there is a plan there is nothing to go on with.
+    // Before there is a plan there is nothing to go on with, unless an earlier session had one.
     let planned = facts.report.planned_tables.is_some() && !nothing_touched;
-    let next = planned.then(|| facts.go_on());
+    let goes_on = planned || facts.report.is_resumed();
+    let next = goes_on.then(|| facts.go_on());
     // Whoever stops in spite of everything being proven must not be told that it is.
     let status = match status {
         ExitStatus::Proven | ExitStatus::Waived => ExitStatus::Failed,

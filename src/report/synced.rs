@@ -5,7 +5,7 @@
 use crate::model::{ExitStatus, Rows, Synced};
 use crate::progress::words;
 
-use super::facts::Facts;
+use super::facts::{Facts, stop_word};
 use super::{Conclusion, Ending, Report, comparison, turned as turns};
 
 /// What the commands call themselves that bring one side to what the other holds.
@@ -16,10 +16,18 @@ pub(super) fn is_sync(command: &str) -> bool {
     COMMANDS.contains(&command)
 }
 
+/// What goes on with a run.
+pub(super) const RESUME: &str = "resume";
+
 impl Report {
     /// Whether it is about two servers that were compared, be it after one was brought to what the other holds.
     pub fn compares(&self) -> bool {
         self.command == "verify" || is_sync(&self.command)
+    }
+
+    /// Whether it is about a later session of a run.
+    pub fn is_resumed(&self) -> bool {
+        self.command == RESUME
     }
 }
 
@@ -170,12 +178,7 @@ fn would_change(facts: &Facts<'_>, synced: &Synced) -> Conclusion {
 
 fn stopped(report: &Report, status: ExitStatus, why: &str) -> Conclusion {
     let why = why.trim_end_matches('.');
-    let word = match status {
-        ExitStatus::Interrupted => "Interrupted",
-        ExitStatus::NoGo => "No-go",
-        ExitStatus::Usage => "Not started",
-        _ => "Failed",
-    };
+    let word = stop_word(status);
     let of_rest = turns::unfinished_rest(report);
     let (left, next) = of_rest.unwrap_or_else(|| match committed(report) {
         Some(true) => (

@@ -258,6 +258,14 @@ fn faults_of_servers_that_stay_away() {
         assert_eq!(run.status, 5, "{}", case.said(&title, &run));
         let last = run.stderr.lines().last().unwrap_or_default();
         assert!(last.contains("pgconvoy resume "), "{run}");
+        let still = case.resume().run();
+        assert_eq!(still.status, 2, "{}", case.said(&title, &still));
+        assert!(
+            still.stderr.contains("what earlier ones committed stays"),
+            "{still}"
+        );
+        let last = still.stderr.lines().last().unwrap_or_default();
+        assert!(last.contains("pgconvoy resume "), "{still}");
         let server = if side == "target" {
             &mut lab.target
         } else {

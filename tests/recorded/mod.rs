@@ -371,7 +371,7 @@ pub fn failure() -> JobFailure {
             ..ServerError::default()
         }),
         hint: Some(
-            "Delete or correct the rows on the source that refer to nothing, then move again."
+            "Delete or correct the rows that refer to nothing, then resume with --retry-failed."
                 .to_owned(),
         ),
         file: Some("failed/3412-fk_statuses_account.sql".to_owned()),
