@@ -178,9 +178,21 @@ impl Pool {
 
     /// An idle session, or a new one. Where the server has no room for another one, one of ours is waited for.
     pub async fn take(&self) -> Result<Wire, PgError> {
+        self.taken(false).await
+    }
+
+    /// A new one: where all see a snapshot, those that are idle are in transactions that have begun earlier, and to them it is not yet
+    /// as late as it is.
+    pub async fn take_anew(&self) -> Result<Wire, PgError> {
+        self.taken(true).await
+    }
+
+    async fn taken(&self, anew: bool) -> Result<Wire, PgError> {
         let mut waiting = None;
         let wire = loop {
-            if let Some(wire) = self.idle() {
+            if anew {
+                self.forget_idle();
+            } else if let Some(wire) = self.idle() {
                 break wire;
             }
             let freed = self.freed.notified();
@@ -226,13 +238,21 @@ impl Pool {
 
     /// The same for as long as it is needed: one that is not given back is given up, also if whoever has it is broken off.
     pub async fn lend(&self) -> Result<Lent<'_>, PgError> {
-        let wire = self.take().await?;
+        Ok(self.lent(self.take().await?))
+    }
+
+    /// The same of a new one.
+    pub async fn lend_anew(&self) -> Result<Lent<'_>, PgError> {
+        Ok(self.lent(self.take_anew().await?))
+    }
+
+    fn lent(&self, wire: Wire) -> Lent<'_> {
         let place = Place {
             pool: self,
             backend: wire.backend(),
             is_given_back: false,
         };
-        Ok(Lent { wire, place })
+        Lent { wire, place }
     }
 
     /// Which backend serves which job, as far as sessions were taken for one.
