@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use pgconvoy::archive::{Manifest, check_files};
-use pgconvoy::pg::cluster::ServerInstall;
+use pgconvoy::pg::cluster::{ServerInstall, StopMode};
 use support::binary::{Finished, Pgconvoy};
-use support::moving::{RUN_DIR, assert_equal, build, report};
+use support::moving::{RUN_DIR, Untouched, assert_equal, assert_proven, build, move_with, report};
 use support::server::{Server, newest_tools, require_server};
 use support::template::Holding;
 
@@ -792,6 +792,59 @@ fn what_cannot_be_dumped_as_a_whole_is_refused() {
     }
 }
 
+/// A standby does not have the rows of what is not logged, and `pg_dump` leaves them out there without a word: nothing is read before that is
+/// told, whatever is to be proven, and whatever else is left out.
+#[test]
+fn a_standby_is_not_dumped_without_what_it_does_not_have() {
+    let (Some(mut source), Some(target)) = (Server::start(16), Server::start(17)) else {
+        return;
+    };
+    let from = source.database("shop");
+    source.psql(
+        "shop",
+        "create table item (id int primary key); insert into item select generate_series(1, 100);
+         create table other (id int); insert into other values (1);
+         create unlogged table cache (id bigint generated always as identity primary key, what text);
+         insert into cache (what) values ('x')",
+    );
+    source.cluster.stop(StopMode::Fast).expect("stopped");
+    let signal = source.cluster.write_data_file("standby.signal", b"");
+    signal.expect("written");
+    source.cluster.resume().expect("started");
+    let to = target.database("shop");
+    let before = Untouched::of(&target, "shop");
+    for more in [
+        &["-Z", "none"][..],
+        &["--verify", "none"],
+        &["--exclude-table-data", "other"],
+    ] {
+        let refused = dump(&from, more);
+        assert_eq!(refused.status, 4, "{refused}");
+        for words in [
+            "no rows of public.cache and public.cache_id_seq",
+            "--exclude-table-data=public.cache --exclude-table-data=public.cache_id_seq",
+        ] {
+            assert!(refused.stderr.contains(words), "{words}: {refused}");
+        }
+        assert!(!refused.path(ARCHIVE).exists(), "{refused}");
+        assert!(!refused.path("archive.unfinished").exists(), "{refused}");
+    }
+    let refused = move_with(&from, &to, &[]);
+    assert_eq!(refused.status, 4, "{refused}");
+    assert!(refused.stderr.contains("[source-unlogged]"), "{refused}");
+    assert_eq!(Untouched::of(&target, "shop"), before, "{refused}");
+
+    // What is not selected is not missed.
+    assert_dumped(&dump(&from, &["-T", "cache", "-T", "cache_id_seq"]));
+    let left_out = [
+        "--exclude-table-data=public.cache",
+        "--exclude-table-data=public.cache_id_seq",
+    ];
+    assert_dumped(&dump(&from, &left_out));
+    assert_proven(&move_with(&from, &to, &left_out));
+    assert_eq!(target.psql("shop", "select count(*) from item"), "100");
+}
+
 /// A list that lacks a table is no whole database, whoever made the mistake.
 #[test]
 fn a_table_that_pg_dump_forgets_is_found() {
@@ -814,6 +867,7 @@ fn a_table_that_pg_dump_forgets_is_found() {
     assert_eq!(run.status, 1, "{run}");
     assert!(run.stderr.contains("public.empty"), "{run}");
     assert!(!run.path(ARCHIVE).exists(), "{run}");
+    assert!(!run.path("archive.unfinished").exists(), "{run}");
 }
 
 /// SIGINT lets what runs come to an end; what is finished stays for the resumption.

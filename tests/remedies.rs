@@ -477,6 +477,9 @@ fn the_other_way_round(pair: &mut Pair, ends: (&str, &str)) {
 }
 
 fn standbys(pair: &mut Pair, ends: (&str, &str)) {
+    let unlogged =
+        "create unlogged table cache (id serial, what text); insert into cache (what) values ('x')";
+    pair.0[SOURCE].psql("shop", unlogged);
     for server in &mut pair.0 {
         server.cluster.stop(StopMode::Fast).expect("stopped");
         let signal = server.cluster.write_data_file("standby.signal", b"");
@@ -485,6 +488,7 @@ fn standbys(pair: &mut Pair, ends: (&str, &str)) {
     }
     let cases = [
         case(("warning", "source-standby"), ["", ""], Pasted(SOURCE)),
+        case(("blocker", "source-unlogged"), ["", ""], Otherwise),
         case(
             ("blocker", "target-read-only"),
             ["", ""],
@@ -494,8 +498,15 @@ fn standbys(pair: &mut Pair, ends: (&str, &str)) {
     let check = look(ends, &["--no-measure"]);
     assert_told(&check, &cases);
     pair.mend(&cases, &check);
-    let check = look(ends, &["--no-measure"]);
-    assert_silent(&check, ["source-standby", "target-read-only"]);
+    let remedy = found(&check, "source-unlogged").and_then(|told| told["remedy"].as_str());
+    let options = remedy.and_then(|remedy| remedy.split_once("leave them out: "));
+    let (_, options) = options.unwrap_or_else(|| panic!("{remedy:?}"));
+    let left_out: Vec<&str> = options.split(' ').collect();
+    let check = look(ends, &[&["--no-measure"], &left_out[..]].concat());
+    assert_silent(
+        &check,
+        ["source-standby", "source-unlogged", "target-read-only"],
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
 -- Sequences, with the extension whose configuration they are; their values are read one by one, because they are rows of their own relations.
+-- A standby has none of those that are not logged.
 select c.oid,
        n.nspname::text as schema,
        c.relname::text as name,
@@ -7,6 +8,7 @@ from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where c.relkind = 'S'
   and c.relpersistence <> 't'
+  and (c.relpersistence <> 'u' or not pg_catalog.pg_is_in_recovery())
   and n.nspname !~ '^pg_'
   and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
 order by c.oid

@@ -40,8 +40,8 @@ pub use orphans::{Orphan, Orphans};
 pub use queries::{QUERIES, VersionedQuery};
 pub use read::{
     activity, assumable_roles, constraints, holdings, in_full, indexes, installed_extensions,
-    large_object_content, large_objects, readable_tables, relations, roles, schemas, sequences,
-    sequences_but, source_facts, source_facts_but, target_facts, unreadable,
+    large_object_content, large_objects, out_of_reach, readable_tables, relations, roles, schemas,
+    sequences, sequences_but, source_facts, source_facts_but, target_facts, unreadable,
 };
 pub use server::server_facts;
 pub use sessions::{

@@ -74,6 +74,7 @@ queries! {
     NEW_DATABASE = "new_database.sql";
     ASSUMABLE_ROLES = "assumable_roles.sql", up to 15 = "assumable_roles.15.sql";
     UNREADABLE = "unreadable.sql";
+    OUT_OF_REACH = "out_of_reach.sql";
     LOCKS = "locks.sql";
     CONNECTIONS = "connections.sql";
     LOCK_TABLE = "lock_table.sql";

@@ -207,6 +207,12 @@ pub async fn unreadable(session: &Session) -> Result<Vec<QualifiedName>, PgError
     rows.iter().map(|row| row.name("schema", "name")).collect()
 }
 
+/// Tables and sequences of a standby whose rows it does not have, because they are not logged. None of any other server.
+pub async fn out_of_reach(session: &Session) -> Result<Vec<QualifiedName>, PgError> {
+    let rows = ask(session, &queries::OUT_OF_REACH, &[]).await?;
+    rows.iter().map(|row| row.name("schema", "name")).collect()
+}
+
 /// Rows written to each table so far.
 pub async fn activity(session: &Session) -> Result<Vec<Activity>, PgError> {
     let rows = ask(session, &queries::ACTIVITY, &[]).await?;

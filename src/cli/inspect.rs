@@ -67,13 +67,16 @@ pub struct Road {
 pub struct Seen {
     view: SourceView,
     unreadable: Vec<QualifiedName>,
+    out_of_reach: Vec<QualifiedName>,
     database_settings: Vec<String>,
     assumable_roles: Vec<String>,
     new_database: Option<NewDatabase>,
 }
 
-/// What the roles on both sides may not read and may become, what is set on the source alone, and what is to be created.
+/// What the source's role may not read and a standby does not have, what is set on the source alone, what the target's role may become,
+/// and what is to be created.
 type Rest = (
+    Vec<QualifiedName>,
     Vec<QualifiedName>,
     Vec<String>,
     Vec<String>,
@@ -89,6 +92,7 @@ pub struct Inspection {
     pub(super) requested: Requested,
     target_facts: TargetFacts,
     unreadable: Vec<QualifiedName>,
+    out_of_reach: Vec<QualifiedName>,
     database_settings: Vec<String>,
     assumable_roles: Vec<String>,
     /// The target database, if it is to be created.
@@ -197,6 +201,8 @@ impl Road {
             create: requested.create,
             selective: !requested.filters.is_empty(),
             unreadable,
+            // As long as nobody knows which of it is to be left out.
+            out_of_reach: &[],
             database_settings: &[],
             assumable_roles: &[],
         }
@@ -231,10 +237,12 @@ impl Road {
         let view = Box::pin(SourceView::take(self, requested, held));
         let rest = Box::pin(self.ask_the_rest(requested));
         let (view, rest) = at_once(view, rest).await?;
-        let (unreadable, database_settings, assumable_roles, new_database) = rest;
+        let (unreadable, mut out_of_reach, database_settings, assumable_roles, new_database) = rest;
+        out_of_reach.retain(|name| !view.exclude_data.contains(name));
         Ok(Seen {
             view,
             unreadable,
+            out_of_reach,
             database_settings,
             assumable_roles,
             new_database,
@@ -250,6 +258,7 @@ impl Road {
     ) -> Inspection {
         Inspection {
             unreadable: seen.unreadable,
+            out_of_reach: seen.out_of_reach,
             database_settings: seen.database_settings,
             assumable_roles: seen.assumable_roles,
             new_database: seen.new_database,
@@ -262,14 +271,15 @@ impl Road {
 
     async fn ask_the_rest(&self, requested: &Requested) -> Result<Rest, Failure> {
         let source = &self.source.session;
-        let (unreadable, settings, roles) = tokio::try_join!(
+        let (unreadable, out_of_reach, settings, roles) = tokio::try_join!(
             biased;
             catalog::unreadable(source),
+            catalog::out_of_reach(source),
             catalog::settings_lacking(source, &self.target.session),
             catalog::assumable_roles(&self.target.session),
         )?;
         let new_database = self.new_database(requested).await?;
-        Ok((unreadable, settings, roles, new_database))
+        Ok((unreadable, out_of_reach, settings, roles, new_database))
     }
 
     /// What is to be created, if anything is; an error if it is there already, or cannot be made on that server.
@@ -314,6 +324,7 @@ impl Inspection {
             create: self.requested.create,
             selective: !self.requested.filters.is_empty(),
             unreadable: &self.unreadable,
+            out_of_reach: &self.out_of_reach,
             database_settings: &self.database_settings,
             assumable_roles: &self.assumable_roles,
         }

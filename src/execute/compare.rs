@@ -1,24 +1,31 @@
 //! Reads one side of comparisons: all that a job has to read is asked for at once.
 
 use super::attempt::Attempt;
-use super::outcome::{Ended, Found, MatviewRead, Outcome};
+use super::outcome::{Ended, Found, Outcome};
 use super::supervisor::Context;
 use crate::fault;
-use crate::model::{SqlText, VerifyLevel};
-use crate::pg::wire::{Question, Relayed, Wire, ask_all};
-use crate::pg::{PgError, Pool, pin_values, set_values};
+use crate::model::{Bytes, MultisetDigest, Side, SqlText, VerifyLevel, shown_ident};
+use crate::pg::wire::{Question, Relayed, RowSink, Wire, ask_all, read_rows};
+use crate::pg::{PgError, pin_values, set_values};
 use crate::plan::Comparison;
 use crate::verify::content::Reading;
+use crate::verify::matview::{Next, ViewCase, ViewRead, ViewVerdict};
+use crate::verify::rows::ByColumn;
 
 /// Reads the source's side once more.
 pub(super) async fn source(context: &Context, attempt: &Attempt<'_>, index: usize) -> Ended {
     let comparison = &context.plan.comparisons[index];
-    let side = from(comparison);
     let mut outcome = Outcome::default();
-    let read = one(context, attempt, (&context.source, comparison, &side)).await?;
+    let read = Read {
+        side: Side::Source,
+        comparison,
+        from: &from(comparison),
+        anew: false,
+    };
+    let read = one(context, attempt, read, ()).await?;
     fault::point("source-read-again");
     outcome.found.push(match read {
-        Ok(relayed) => {
+        Ok((relayed, ())) => {
             outcome.rows = relayed.digest.rows;
             outcome.bytes = relayed.bytes;
             Found::ReadSource {
@@ -34,12 +41,10 @@ pub(super) async fn source(context: &Context, attempt: &Attempt<'_>, index: usiz
     Ok(outcome)
 }
 
-/// Compares what a materialized view holds on both sides. Only where that differs are queries run, which may take long: what
-/// the view's own gives on the source tells whether the source's view was merely out of date.
+/// Compares what a materialized view holds on both sides. Only where that differs is its query run, which may take long.
 pub(super) async fn matview(context: &Context, attempt: &Attempt<'_>, index: usize) -> Ended {
     let comparison = &context.plan.comparisons[index];
-    let (source, target) = (&context.source, &context.target);
-    let unreadable = |side: &str, error: &PgError| Outcome {
+    let unreadable = |side: Side, error: &PgError| Outcome {
         found: vec![Found::Unreadable {
             comparison: index,
             because: format!("on the {side}: {error}"),
@@ -47,56 +52,123 @@ pub(super) async fn matview(context: &Context, attempt: &Attempt<'_>, index: usi
         ..Outcome::default()
     };
     let view = from(comparison);
+    let of_view = |side| Read {
+        side,
+        comparison,
+        from: &view,
+        anew: false,
+    };
     let (held, there) = tokio::try_join!(
-        Box::pin(one(context, attempt, (source, comparison, &view))),
-        Box::pin(one(context, attempt, (target, comparison, &view))),
+        Box::pin(by_column(context, attempt, of_view(Side::Source))),
+        Box::pin(by_column(context, attempt, of_view(Side::Target))),
     )?;
     fault::point("views-read");
     let (held, there) = match (held, there) {
         (Ok(held), Ok(there)) => (held, there),
-        (Err(error), _) => return Ok(unreadable("source", &error)),
-        (_, Err(error)) => return Ok(unreadable("target", &error)),
+        (Err(error), _) => return Ok(unreadable(Side::Source, &error)),
+        (_, Err(error)) => return Ok(unreadable(Side::Target, &error)),
     };
-    let mut read = MatviewRead {
-        held: held.digest,
-        target: there.digest,
-        by_query: None,
-        on_target: None,
-    };
-    if held.digest != there.digest
-        && let Some(query) = by_query(comparison)
-    {
-        match one(context, attempt, (source, comparison, &query)).await? {
-            Ok(relayed) => read.by_query = Some(relayed.digest),
-            Err(error) => return Ok(unreadable("source", &error)),
-        }
-        if comparison.reads_matview {
-            // Without it, the view is only compared with the source's side.
-            let fresh = one(context, attempt, (target, comparison, &query)).await?;
-            read.on_target = fresh.ok().map(|relayed| relayed.digest);
+    let rows = there.0.all.rows;
+    let bytes = held.1 + there.1;
+    let columns = comparison.columns.iter().map(|column| shown(column));
+    let held = [held.0, there.0];
+    let case = ViewCase::new(comparison.table.shown(), columns.collect(), held);
+    Ok(match judged(context, attempt, (comparison, case)).await? {
+        Ok(verdict) => Outcome {
+            rows,
+            bytes,
+            found: vec![Found::Matview {
+                comparison: index,
+                verdict,
+            }],
+            ..Outcome::default()
+        },
+        Err(error) => unreadable(Side::Source, &error),
+    })
+}
+
+/// Runs a view's query wherever that tells what the view is. If it cannot be run on the source, that is the inner error: what it
+/// gives there says most.
+async fn judged(
+    context: &Context,
+    attempt: &Attempt<'_>,
+    (comparison, mut case): (&Comparison, ViewCase),
+) -> Result<Result<ViewVerdict, PgError>, PgError> {
+    let query = by_query(comparison);
+    if query.is_none() {
+        case.may_not_ask(Side::Source);
+        case.may_not_ask(Side::Target);
+    }
+    loop {
+        let (side, anew) = match case.next() {
+            Next::Ask { side, again } => (side, again),
+            Next::Judged(verdict) => return Ok(Ok(verdict)),
+        };
+        let read = Read {
+            side,
+            comparison,
+            from: query.as_deref().unwrap_or_default(),
+            anew,
+        };
+        match by_column(context, attempt, read).await? {
+            Ok((given, _)) => case.add(side, given),
+            Err(error) if side == Side::Source => return Ok(Err(error)),
+            Err(_) => case.may_not_ask(side),
         }
     }
-    Ok(Outcome {
-        rows: there.digest.rows,
-        bytes: held.bytes + there.bytes,
-        found: vec![Found::ReadMatview {
-            comparison: index,
-            read,
-        }],
-        ..Outcome::default()
-    })
+}
+
+/// Something that is read on one side.
+#[derive(Clone, Copy)]
+struct Read<'a> {
+    side: Side,
+    comparison: &'a Comparison,
+    from: &'a str,
+    /// In a transaction that begins now.
+    anew: bool,
+}
+
+/// Reads a view, or what its query gives, and each column by itself.
+async fn by_column(
+    context: &Context,
+    attempt: &Attempt<'_>,
+    read: Read<'_>,
+) -> Result<Result<(ViewRead, Bytes), PgError>, PgError> {
+    let Comparison {
+        format,
+        arrays,
+        columns,
+        ..
+    } = read.comparison;
+    let sink = ByColumn::new(format.layout(arrays), columns.len());
+    let hashes = context.plan.verify == VerifyLevel::Content;
+    let read = Box::pin(one(context, attempt, read, sink)).await?;
+    Ok(read.map(|(relayed, by_column)| {
+        let columns = by_column.digests().filter(|_| hashes);
+        let all = relayed.digest;
+        (ViewRead { all, columns }, relayed.bytes)
+    }))
 }
 
 /// Reads one thing on one side. What the server refuses is the inner error; its session is given up, as its transaction is
 /// spoilt.
-async fn one(
+async fn one<S: RowSink>(
     context: &Context,
     attempt: &Attempt<'_>,
-    (pool, comparison, side): (&Pool, &Comparison, &str),
-) -> Result<Result<Relayed, PgError>, PgError> {
-    let mut wire = pool.take().await?;
-    let read = one_with_settings(&mut wire, context, attempt, (comparison, side)).await;
-    match read {
+    read: Read<'_>,
+    sink: S,
+) -> Result<Result<(Relayed, S), PgError>, PgError> {
+    let pool = match read.side {
+        Side::Source => &context.source,
+        Side::Target => &context.target,
+    };
+    let mut wire = if read.anew {
+        pool.take_anew().await?
+    } else {
+        pool.take().await?
+    };
+    let answer = one_with_settings(&mut wire, context, attempt, (read, sink)).await;
+    match answer {
         Ok(relayed) => {
             pool.give_back(wire);
             Ok(Ok(relayed))
@@ -112,31 +184,34 @@ async fn one(
 }
 
 /// With the settings that the comparison wants; the session has its own again afterwards.
-async fn one_with_settings(
+async fn one_with_settings<S: RowSink>(
     wire: &mut Wire,
     context: &Context,
     attempt: &Attempt<'_>,
-    (comparison, side): (&Comparison, &str),
-) -> Result<Relayed, PgError> {
+    (read, sink): (Read<'_>, S),
+) -> Result<(Relayed, S), PgError> {
+    let comparison = read.comparison;
     if !comparison.settings.is_empty() {
         let set = set_values(&comparison.settings);
         wire.execute(&SqlText::from(set)).await?;
     }
-    let asked = [question(context, comparison, side)];
-    let answers = ask_all(wire, &asked, attempt.gauge).await;
-    let read = answers.and_then(|answers| {
-        let unanswered = || PgError::Protocol {
-            what: "a question was not answered".to_owned(),
+    let reading = reading(comparison, read.from);
+    let answer = if context.plan.verify == VerifyLevel::Content {
+        let layout = comparison.format.layout(&comparison.arrays);
+        read_rows(wire, &reading.statement(), layout, (attempt.gauge, sink)).await?
+    } else {
+        let rows = reading.count(wire).await?;
+        let digest = MultisetDigest { rows, sum: 0 };
+        let relayed = Relayed {
+            digest,
+            ..Relayed::default()
         };
-        answers
-            .into_iter()
-            .next()
-            .unwrap_or_else(|| Err(unanswered()))
-    })?;
+        (relayed, sink)
+    };
     if !comparison.settings.is_empty() {
         wire.execute(&SqlText::from(pin_values())).await?;
     }
-    Ok(read)
+    Ok(answer)
 }
 
 /// Reads the target's side of several comparisons. What cannot be read is evidence, too, and does not stop the others: each is
@@ -202,6 +277,16 @@ fn sort(
         }
     }
     Ok(outcome)
+}
+
+/// A column, for people; an expression that is more than its name as it stands.
+fn shown(expression: &str) -> String {
+    let name = expression.strip_prefix('"');
+    let name = name.and_then(|name| name.strip_suffix('"'));
+    match name.filter(|name| !name.contains('"')) {
+        Some(name) => shown_ident(name),
+        None => expression.to_owned(),
+    }
 }
 
 fn by_query(comparison: &Comparison) -> Option<String> {

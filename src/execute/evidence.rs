@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::outcome::{Found, MatviewRead, Measured};
+use super::outcome::{Found, Measured};
 use crate::event::{Emit, What};
 use crate::model::{
     Bytes, Difference, DifferenceKind, MultisetDigest, Oid, Rows, TableVerdict, Unverified,
@@ -10,6 +10,7 @@ use crate::model::{
 };
 use crate::plan::{Comparison, Plan};
 use crate::verify::content::{self, judge};
+use crate::verify::matview::ViewVerdict;
 
 /// What is known of the source's tables and of large objects so far.
 #[derive(Default)]
@@ -50,8 +51,11 @@ impl Evidence {
             Found::ReadSource { comparison, digest } => {
                 self.read_again.insert(comparison, digest);
             }
-            Found::ReadMatview { comparison, read } => {
-                judge_matview(&plan.comparisons[comparison], read, emit);
+            Found::Matview {
+                comparison,
+                verdict,
+            } => {
+                tell_matview(&plan.comparisons[comparison], verdict, emit);
             }
             Found::ReadTarget {
                 comparison,
@@ -222,46 +226,33 @@ impl Evidence {
     }
 }
 
-/// A refreshed view may equal what the source's view holds. If that is out of date, it equals what its query gives on the source,
-/// in the snapshot, or, if it reads another view that is out of date there, what its query gives on the target, whose tables
-/// are compared one by one.
-fn judge_matview(comparison: &Comparison, read: MatviewRead, emit: &dyn Emit) {
+fn tell_matview(comparison: &Comparison, verdict: ViewVerdict, emit: &dyn Emit) {
     let object = comparison.table.shown();
     let class = || "materialized view".to_owned();
-    let MatviewRead {
-        held,
-        target,
-        by_query,
-        on_target,
-    } = read;
-    if target != held && Some(target) != by_query && Some(target) != on_target {
-        let Some(by_query) = by_query else {
-            return emit.emit(What::Unverified(Unverified {
-                class: class(),
-                object,
-                because: "it is not what the source's view holds, which may be out of date; its query, which would tell, \
-                          runs user-defined functions, and not with a superuser's rights"
-                    .to_owned(),
-            }));
-        };
-        let detail = format!(
-            "the target holds {target}; the view's query gives {by_query} on the source, whose own view holds {held}"
-        );
-        return emit.emit(What::Difference(Difference {
+    if let Some(what) = verdict.counted_as() {
+        emit.emit(What::Checked {
+            what: what.to_owned(),
+            count: 1,
+        });
+    }
+    match verdict {
+        ViewVerdict::Unknown => emit.emit(What::Unverified(Unverified {
+            class: class(),
+            object,
+            because: "it is not what the source's view holds, which may be out of date; its query, which would tell, \
+                      runs user-defined functions, and not with a superuser's rights"
+                .to_owned(),
+        })),
+        ViewVerdict::Different(detail) => emit.emit(What::Difference(Difference {
             kind: DifferenceKind::Different,
             class: class(),
             object,
             detail,
-        }));
+        })),
+        other => {
+            if let Some(text) = other.note() {
+                emit.emit(What::Note { text });
+            }
+        }
     }
-    if target != held {
-        let text = format!(
-            "materialized view {object} was out of date on the source ({held}); on the target it is fresh ({target})"
-        );
-        emit.emit(What::Note { text });
-    }
-    emit.emit(What::Checked {
-        what: "materialized views".into(),
-        count: 1,
-    });
 }

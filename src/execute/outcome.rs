@@ -8,6 +8,7 @@ use crate::ledger::{Marks, WHOLE};
 use crate::model::{Bytes, DumpId, MultisetDigest, Oid, Rows, remedy_in_job};
 use crate::pg::PgError;
 use crate::plan::HAS_WRITTEN;
+use crate::verify::matview::ViewVerdict;
 
 /// What a job did, failed statements included.
 #[derive(Debug, Default)]
@@ -30,19 +31,6 @@ pub(super) struct Measured {
     pub bytes: u64,
 }
 
-/// What is known of a materialized view.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct MatviewRead {
-    /// What the source's view holds.
-    pub held: MultisetDigest,
-    /// What the target's view holds.
-    pub target: MultisetDigest,
-    /// What its query gives on the source, if the two differ and it may be run.
-    pub by_query: Option<MultisetDigest>,
-    /// What its query gives on the target, if it reads another materialized view as well.
-    pub on_target: Option<MultisetDigest>,
-}
-
 /// A piece of evidence.
 #[derive(Debug)]
 pub(super) enum Found {
@@ -60,10 +48,10 @@ pub(super) enum Found {
         comparison: usize,
         digest: MultisetDigest,
     },
-    /// Both sides of a materialized view.
-    ReadMatview {
+    /// What a materialized view of the target is.
+    Matview {
         comparison: usize,
-        read: MatviewRead,
+        verdict: ViewVerdict,
     },
     /// The target's side of a comparison.
     ReadTarget {

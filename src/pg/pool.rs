@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long they may take.
 const SEEING_OFF: Duration = Duration::from_secs(15);
+/// How often a server is asked for the room of one that was given up.
+const UNTIL_GONE: Duration = Duration::from_millis(200);
 
 pub(super) const STILL_THERE: Query = Query::new(
     "sessions/still_there.sql",
@@ -41,6 +43,8 @@ pub struct Pool {
     state: Mutex<State>,
     /// A session was given back, or up.
     freed: Notify,
+    /// Somebody has begun to wait for one.
+    wanted: Notify,
 }
 
 /// A session that is lent. As long as a pool counts one as busy, others may wait for it: so it is counted out wherever it is dropped.
@@ -94,12 +98,33 @@ struct State {
     busy: HashMap<(i32, i32), Busy>,
     /// Backends whose sessions were given up: they may be at work still, until their server says that they are gone.
     given_up: BTreeSet<i32>,
+    /// When the last one was.
+    vacated: Option<Instant>,
     /// Jobs that have taken a session since that was last asked.
     served: HashSet<JobId>,
     drained: bool,
     /// There was no room for as many sessions as there are workers.
     scarce: bool,
     scarce_told: bool,
+    /// How many wait for a session of ours, because the server has no room for more.
+    waiting: usize,
+}
+
+/// Somebody who waits for room.
+struct Waiting<'a>(&'a Pool);
+
+impl<'a> Waiting<'a> {
+    fn begin(pool: &'a Pool) -> Self {
+        pool.state().waiting += 1;
+        pool.wanted.notify_waiters();
+        Self(pool)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.state().waiting -= 1;
+    }
 }
 
 struct Busy {
@@ -125,6 +150,7 @@ impl Pool {
             snapshot: Some(snapshot),
             state: Mutex::default(),
             freed: Notify::new(),
+            wanted: Notify::new(),
         }
     }
 
@@ -135,6 +161,7 @@ impl Pool {
             snapshot: None,
             state: Mutex::default(),
             freed: Notify::new(),
+            wanted: Notify::new(),
         }
     }
 
@@ -145,25 +172,43 @@ impl Pool {
             snapshot: None,
             state: Mutex::default(),
             freed: Notify::new(),
+            wanted: Notify::new(),
         }
     }
 
     /// An idle session, or a new one. Where the server has no room for another one, one of ours is waited for.
     pub async fn take(&self) -> Result<Wire, PgError> {
+        self.taken(false).await
+    }
+
+    /// A new one: where all see a snapshot, those that are idle are in transactions that have begun earlier, and to them it is not yet
+    /// as late as it is.
+    pub async fn take_anew(&self) -> Result<Wire, PgError> {
+        self.taken(true).await
+    }
+
+    async fn taken(&self, anew: bool) -> Result<Wire, PgError> {
+        let mut waiting = None;
         let wire = loop {
-            let idle = self.state().idle.pop();
-            if let Some(wire) = idle {
+            if anew {
+                self.forget_idle();
+            } else if let Some(wire) = self.idle() {
                 break wire;
             }
             let freed = self.freed.notified();
-            match self.open().await {
+            let error = match self.open().await {
                 Ok(wire) => break wire,
-                Err(error) if error.is_about_room() && self.state().waits_for_room() => {
-                    // Others come and go as well: now and then there is room without one of ours.
-                    let _ = tokio::time::timeout(PATIENCE, freed).await;
-                }
-                Err(error) => return Err(error),
+                Err(error) => error,
+            };
+            if !error.is_about_room() {
+                return Err(error);
             }
+            let Some(patience) = self.state().patience() else {
+                return Err(error);
+            };
+            waiting.get_or_insert_with(|| Waiting::begin(self));
+            // Others come and go as well: now and then there is room without one of ours.
+            let _ = tokio::time::timeout(patience, freed).await;
         };
         let busy = Busy {
             peer: wire.peer().clone(),
@@ -173,15 +218,41 @@ impl Pool {
         Ok(wire)
     }
 
+    /// Until somebody waits for a session, because the server has no room for more: whoever has one and can do without should give it up.
+    pub async fn is_wanted(&self) {
+        loop {
+            let wanted = self.wanted.notified();
+            tokio::pin!(wanted);
+            // From here on no notice is missed.
+            wanted.as_mut().enable();
+            if self.state().waiting > 0 {
+                return;
+            }
+            wanted.await;
+        }
+    }
+
+    fn idle(&self) -> Option<Wire> {
+        self.state().idle.pop()
+    }
+
     /// The same for as long as it is needed: one that is not given back is given up, also if whoever has it is broken off.
     pub async fn lend(&self) -> Result<Lent<'_>, PgError> {
-        let wire = self.take().await?;
+        Ok(self.lent(self.take().await?))
+    }
+
+    /// The same of a new one.
+    pub async fn lend_anew(&self) -> Result<Lent<'_>, PgError> {
+        Ok(self.lent(self.take_anew().await?))
+    }
+
+    fn lent(&self, wire: Wire) -> Lent<'_> {
         let place = Place {
             pool: self,
             backend: wire.backend(),
             is_given_back: false,
         };
-        Ok(Lent { wire, place })
+        Lent { wire, place }
     }
 
     /// Which backend serves which job, as far as sessions were taken for one.
@@ -249,6 +320,7 @@ impl Pool {
         let mut state = self.state();
         state.busy.remove(&backend);
         state.given_up.insert(backend.0);
+        state.vacated = Some(Instant::now());
         self.freed.notify_one();
     }
 
@@ -336,10 +408,16 @@ impl Pool {
 }
 
 impl State {
-    /// Whether there is a session of ours that will come back.
-    fn waits_for_room(&mut self) -> bool {
+    /// How long to wait for room before it is looked for again; `None` if none of our sessions will come back.
+    fn patience(&mut self) -> Option<Duration> {
         self.scarce |= !self.busy.is_empty();
-        !self.busy.is_empty()
+        // It takes the server a moment to see that a session was given up.
+        let is_leaving = |at: Instant| at.elapsed() < SEEING_OFF;
+        if self.vacated.is_some_and(is_leaving) {
+            Some(UNTIL_GONE)
+        } else {
+            (!self.busy.is_empty()).then_some(PATIENCE)
+        }
     }
 
     /// A job has one session at a time of each side: one that it had before and did not give back is not its any more.

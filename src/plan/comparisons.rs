@@ -169,7 +169,6 @@ impl Builder<'_> {
             only: table == unit.table,
             matview: false,
             definition: None,
-            reads_matview: false,
             table,
             entries: entries.collect(),
             columns: expressions,

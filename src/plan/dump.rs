@@ -47,8 +47,6 @@ pub struct DumpPlan {
     pub units: Vec<DumpUnit>,
     /// Lists of large objects.
     pub lists: Vec<LargeObjectList>,
-    /// Tables that the catalog shows, and that `pg_dump` has not listed although it was asked for everything.
-    pub unlisted: Vec<QualifiedName>,
     /// The jobs, by number, in the order in which they are to be begun.
     pub jobs: Vec<DumpJob>,
 }
@@ -118,6 +116,14 @@ pub enum DumpPlanError {
         /// The connected role.
         role: String,
     },
+    /// The catalog shows tables that the archive does not name, although it was to hold everything.
+    #[error(
+        "planning: pg_dump has not listed the rows of {tables}, although the source has such tables"
+    )]
+    NotListed {
+        /// Their names.
+        tables: String,
+    },
     /// An entry that is not as `pg_dump` writes it.
     #[error("planning: {entry} is not understood: {what}")]
     Entry {
@@ -162,16 +168,16 @@ impl DumpPlan {
         let lists = toc.large_object_lists().map_err(misunderstood)?;
         let jobs = jobs(&units, &lists, options.verify != VerifyLevel::None);
         let unlisted = unlisted(&units, facts);
+        if options.everything && !unlisted.is_empty() {
+            return Err(DumpPlanError::NotListed {
+                tables: unlisted.join(", "),
+            });
+        }
         let client_encoding = client_encoding(&server.encoding).to_owned();
         Ok(Self {
             client_encoding,
             units,
             lists,
-            unlisted: if options.everything {
-                unlisted
-            } else {
-                Vec::new()
-            },
             jobs,
         })
     }
@@ -196,15 +202,15 @@ impl DumpPlan {
     }
 }
 
-/// Members of extensions are made by these, and only some have rows that belong into a dump.
-fn unlisted(units: &[DumpUnit], facts: &SourceFacts) -> Vec<QualifiedName> {
+/// Tables of the catalog that `pg_dump` has not listed. Members of extensions are made by these, and only some have rows that belong into a dump.
+fn unlisted(units: &[DumpUnit], facts: &SourceFacts) -> Vec<String> {
     let listed: HashSet<&QualifiedName> = units.iter().map(|unit| &unit.copy.table).collect();
     let tables = facts.tables.iter();
     let ours = tables.filter(|table| table.extension.is_none());
     let names = ours.map(|table| &table.name);
     names
         .filter(|name| !listed.contains(name))
-        .cloned()
+        .map(QualifiedName::shown)
         .collect()
 }
 

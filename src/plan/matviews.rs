@@ -312,20 +312,12 @@ impl<'a> Builder<'a> {
         // superuser's rights is not for us to find out.
         let superuser = self.inputs.source.superuser || self.inputs.target.superuser;
         let may_run = !(matview.calls_user_code && superuser);
-        let matviews: HashSet<Oid> = self
-            .inputs
-            .facts
-            .matviews
-            .iter()
-            .map(|view| view.oid)
-            .collect();
         let comparison = Comparison {
             table: matview.name.clone(),
             entries: vec![entry],
             copied: Vec::new(),
             matview: true,
             definition: may_run.then(|| matview.definition.clone()),
-            reads_matview: matview.inputs.iter().any(|oid| matviews.contains(oid)),
             columns: matview.columns.iter().map(expression).collect(),
             only: false,
             encoding: converted.then(|| encoding.clone()),

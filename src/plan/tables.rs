@@ -123,9 +123,6 @@ pub struct Comparison {
     pub matview: bool,
     /// For a materialized view whose query may be run: that query.
     pub definition: Option<String>,
-    /// The view reads another materialized view, which is fresh on the target and may be out of date on the source: its
-    /// query is run on the target, too.
-    pub reads_matview: bool,
     /// The expressions to read.
     pub columns: Vec<String>,
     /// Whether the table is read without its children.

@@ -99,6 +99,8 @@ pub struct PreflightFacts<'a> {
     pub selective: bool,
     /// Tables and sequences of the source that the connected role may not read, wholly or row by row.
     pub unreadable: &'a [QualifiedName],
+    /// Tables and sequences whose rows a source that is a standby does not have, but for those that are left out by name.
+    pub out_of_reach: &'a [QualifiedName],
     /// `ALTER DATABASE … SET` and `ALTER ROLE … IN DATABASE … SET` of the source that the target has not, by name alone: what
     /// they are set to may be a secret.
     pub database_settings: &'a [String],

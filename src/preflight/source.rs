@@ -2,13 +2,17 @@
 
 use super::{PreflightFacts, blocker, finding, listed, warning};
 use crate::catalog::ServerFacts;
-use crate::model::{Finding, Rows, ServerVersion, Severity, quote_ident, to_paste};
+use crate::model::{
+    Finding, QualifiedName, Rows, ServerVersion, Severity, quote_ident, shell_word, to_paste,
+};
+use crate::toc::Entry;
 
 pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
     [
         too_old(facts.source),
         reserved_schema(facts),
         unreadable(facts),
+        out_of_reach(facts),
         standby(facts),
         too_few_locks(facts),
     ]
@@ -70,6 +74,41 @@ fn unreadable(facts: &PreflightFacts<'_>) -> Option<Finding> {
     ))
 }
 
+/// `pg_dump` leaves such rows out without a word, and whoever copies them is refused.
+fn out_of_reach(facts: &PreflightFacts<'_>) -> Option<Finding> {
+    let is_listed = |name: &&QualifiedName| match facts.toc {
+        Some(toc) => {
+            let mut entries = toc.entries.iter();
+            let defines = |entry: &Entry| entry.is("TABLE") || entry.is("SEQUENCE");
+            entries.any(|entry| defines(entry) && entry.qualified_name().as_ref() == Some(*name))
+        }
+        // Whether it was selected is not known yet.
+        None => !facts.selective,
+    };
+    let wanted: Vec<String> = facts
+        .out_of_reach
+        .iter()
+        .filter(is_listed)
+        .map(QualifiedName::shown)
+        .collect();
+    if wanted.is_empty() {
+        return None;
+    }
+    let option = |name: &String| shell_word(&format!("--exclude-table-data={name}"));
+    let options: Vec<String> = wanted.iter().map(option).collect();
+    Some(blocker(
+        "source-unlogged",
+        format!(
+            "the source is a standby, which does not have what is not logged: no rows of {}",
+            listed(&wanted)
+        ),
+        format!(
+            "Take the primary as the source, which has them; or leave them out: {}",
+            options.join(" ")
+        ),
+    ))
+}
+
 fn standby(facts: &PreflightFacts<'_>) -> Option<Finding> {
     facts.source.cancels_reads.then(|| {
         warning(
@@ -112,7 +151,6 @@ mod tests {
     use super::super::testing::{World, rules};
     use super::super::{findings, is_go};
     use super::*;
-    use crate::model::QualifiedName;
 
     #[test]
     fn tables_that_may_not_be_read_are_named() {
@@ -131,6 +169,34 @@ mod tests {
         let selective = PreflightFacts {
             selective: true,
             ..world.facts()
+        };
+        assert!(is_go(&findings(&selective)), "it may have been left out");
+    }
+
+    #[test]
+    fn what_a_standby_does_not_have_is_named_if_it_is_wanted() {
+        let mut world = World::default();
+        world.entry("TABLE", "cache", "CREATE UNLOGGED TABLE public.cache ()");
+        world.out_of_reach = ["cache", "Left Out"]
+            .map(|name| QualifiedName::new("public", name))
+            .to_vec();
+        let found = findings(&world.facts());
+        assert_eq!(rules(&found), ["source-unlogged"]);
+        assert!(!is_go(&found));
+        assert!(found[0].what.ends_with("no rows of public.cache"));
+        let option = "--exclude-table-data=public.cache";
+        assert!(found[0].remedy.ends_with(option), "{}", found[0].remedy);
+        let before = PreflightFacts {
+            toc: None,
+            ..world.facts()
+        };
+        let found = findings(&before);
+        assert!(!is_go(&found));
+        let option = "'--exclude-table-data=public.\"Left Out\"'";
+        assert!(found[0].remedy.contains(option), "{}", found[0].remedy);
+        let selective = PreflightFacts {
+            selective: true,
+            ..before
         };
         assert!(is_go(&findings(&selective)), "it may have been left out");
     }

@@ -25,6 +25,7 @@ pub(super) struct World {
     pub toc: Toc,
     pub restore: RestoreOptions,
     pub unreadable: Vec<QualifiedName>,
+    pub out_of_reach: Vec<QualifiedName>,
     pub settings: Vec<String>,
     pub assumable: Vec<String>,
     pub source_now: Circumstances,
@@ -114,6 +115,7 @@ impl Default for World {
             },
             restore: RestoreOptions::default(),
             unreadable: Vec::new(),
+            out_of_reach: Vec::new(),
             settings: Vec::new(),
             assumable: Vec::new(),
             source_now: Circumstances::default(),
@@ -146,6 +148,7 @@ impl World {
             create: false,
             selective: false,
             unreadable: &self.unreadable,
+            out_of_reach: &self.out_of_reach,
             database_settings: &self.settings,
             assumable_roles: &self.assumable,
         }

@@ -49,6 +49,8 @@ pub(super) fn conclude(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
             stopped(facts, (ExitStatus::Failed, "not every job was done"))
         }
         Ending::Complete => match facts.report.verify {
+            // Whatever was asked for, nothing has been given its name then.
+            _ if !facts.report.unverified.is_empty() => open(facts, &archive),
             Some(VerifyLevel::None) => unproven(
                 "what was written was not read again, and nothing was counted (--verify none)",
                 (facts, &archive),
@@ -176,4 +178,31 @@ fn checked(facts: &Facts<'_>) -> String {
         .map(|checked| format!("{} {}", Rows(checked.count), checked.what))
         .collect();
     listed(&items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Endpoint, Unverified};
+    use crate::report::Report;
+
+    #[test]
+    fn with_an_open_question_nothing_is_called_whole_whatever_was_to_be_proven() {
+        for verify in [VerifyLevel::None, VerifyLevel::Counts, VerifyLevel::Content] {
+            let report = Report {
+                target: Some(Endpoint::archive("shop.dump".into(), "shop".into())),
+                verify: Some(verify),
+                unverified: vec![Unverified {
+                    class: "table of contents".into(),
+                    object: "toc.dat".into(),
+                    because: "it does not read as it was written".into(),
+                }],
+                ..Report::default()
+            };
+            let concluded = conclude(&Facts::new(&report), &Ending::Complete);
+            assert_eq!(concluded.status, ExitStatus::Failed, "{concluded:?}");
+            let sentence = &concluded.sentence;
+            assert!(sentence.contains("was not given its name"), "{sentence}");
+        }
+    }
 }

@@ -19,6 +19,7 @@
 //! | `large_objects` | large objects without their content |
 //! | `excluded` | that what was left out is not there |
 //! | `rows` | rows of two servers, by buckets of their hashes |
+//! | `matview` | what a materialized view holds, with what its query gives |
 //! | `drill` | which rows of a table differ, and in what |
 //! | `attempt` | nothing: questions that a server may refuse |
 //! | `scope` | nothing: which objects take part |
@@ -30,6 +31,7 @@
 
 pub mod archived;
 pub mod content;
+pub mod matview;
 pub mod repair;
 pub mod statements;
 

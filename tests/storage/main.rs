@@ -6,6 +6,7 @@
 //! | `store` | the S3 server |
 //! | `whole` | the whole road, and damage on it |
 //! | `broken` | uploads that break off |
+//! | `scarce` | a source without room for all workers |
 //! | `refused` | credentials, buckets and networks that are not as they should be |
 //! | `large` | a gigabyte, and the memory that it takes |
 
@@ -15,5 +16,6 @@ mod support;
 mod broken;
 mod large;
 mod refused;
+mod scarce;
 mod store;
 mod whole;

@@ -41,7 +41,7 @@ use crate::catalog;
 use crate::event::{Emit as _, What};
 use crate::execute::Stop;
 use crate::failure::Failure;
-use crate::model::{Endpoint, ExitStatus, Filters, Severity, Side, VerifyLevel};
+use crate::model::{Endpoint, ExitStatus, Filters, Finding, Severity, Side, VerifyLevel};
 use crate::pg::Snapshot;
 use crate::pg::client_tools::{ClientTool, Search};
 use crate::pg::conninfo::{Conninfo, Environment};
@@ -49,7 +49,7 @@ use crate::plan::Doubtful;
 use crate::preflight::{self, PreflightFacts};
 use crate::report::Ending;
 use crate::salvage::DamageMap;
-use crate::toc::RestoreOptions;
+use crate::toc::{RestoreOptions, Toc};
 
 pub(super) use request::{DumpRequest, asked_for, finished_before};
 
@@ -267,7 +267,6 @@ async fn prepare(mut asked: Asked, output: &Output) -> Result<(Source, DumpReque
     contents::check(&pg_dump, compress)?;
     request.filters.check_database(&server.facts.database)?;
     request.filters.check_pg_dump(pg_dump.version.major())?;
-    check_patterns(&[&server], &request.filters).await?;
     refuse_blockers(&server, &request, output).await?;
     let damage = damage(&mut server, (&request, left_out), output).await?;
     step(&emitter, "taking the snapshot");
@@ -352,21 +351,7 @@ async fn refuse_blockers(
     request: &DumpRequest,
     output: &Output,
 ) -> Result<(), Failure> {
-    let unreadable = catalog::unreadable(&server.session).await?;
-    let findings = preflight::source_findings(&PreflightFacts {
-        source: &server.facts,
-        target: &server.facts,
-        source_facts: &catalog::SourceFacts::default(),
-        target_facts: &catalog::TargetFacts::default(),
-        toc: None,
-        restore: &RestoreOptions::default(),
-        overwrite: None,
-        create: false,
-        selective: !request.filters.is_empty(),
-        unreadable: &unreadable,
-        database_settings: &[],
-        assumable_roles: &[],
-    });
+    let findings = findings(server, request, None).await?;
     if !preflight::is_go(&findings) {
         return Err(Failure::no_go(&findings));
     }
@@ -376,6 +361,50 @@ async fn refuse_blockers(
         .filter(|finding| finding.severity < Severity::Blocker)
         .for_each(|finding| emitter.emit(What::Finding(finding)));
     Ok(())
+}
+
+/// `pg_dump` leaves out without a word what a standby does not have; which of that was to be dumped is known by its list.
+async fn refuse_what_is_out_of_reach(
+    server: &Server,
+    request: &DumpRequest,
+    toc: &Toc,
+) -> Result<(), Failure> {
+    if !server.facts.in_recovery {
+        return Ok(());
+    }
+    let findings = findings(server, request, Some(toc)).await?;
+    if preflight::is_go(&findings) {
+        Ok(())
+    } else {
+        Err(Failure::no_go(&findings))
+    }
+}
+
+/// What the look at the source finds. Patterns that match nothing are an error.
+async fn findings(
+    server: &Server,
+    request: &DumpRequest,
+    toc: Option<&Toc>,
+) -> Result<Vec<Finding>, Failure> {
+    let excluded = check_patterns(&[server], &request.filters).await?;
+    let unreadable = catalog::unreadable(&server.session).await?;
+    let mut out_of_reach = catalog::out_of_reach(&server.session).await?;
+    out_of_reach.retain(|name| !excluded.contains(name));
+    Ok(preflight::source_findings(&PreflightFacts {
+        source: &server.facts,
+        target: &server.facts,
+        source_facts: &catalog::SourceFacts::default(),
+        target_facts: &catalog::TargetFacts::default(),
+        toc,
+        restore: &RestoreOptions::default(),
+        overwrite: None,
+        create: false,
+        selective: !request.filters.is_empty(),
+        unreadable: &unreadable,
+        out_of_reach: &out_of_reach,
+        database_settings: &[],
+        assumable_roles: &[],
+    }))
 }
 
 fn tell_start(command: &str, server: &Server, request: &DumpRequest, output: &Output) {

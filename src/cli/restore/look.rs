@@ -327,6 +327,7 @@ impl Looked {
             create: self.wanted.is_missing,
             selective: !self.wanted.selection.is_everything(),
             unreadable: &[],
+            out_of_reach: &[],
             database_settings: &[],
             assumable_roles,
         });

@@ -16,6 +16,7 @@ use crate::model::{
 use crate::pg::PgError;
 use crate::toc::Entry;
 use crate::verify::drill::{self, Found, Limits};
+use crate::verify::matview::ViewVerdict;
 use crate::verify::rows::{
     self, Comparand, Ends, Inputs, Judgement, Pairing, Reading, Sides, Subject,
 };
@@ -109,9 +110,10 @@ pub async fn compare(
         values: asked.show_values,
         remembered: asked.remembered,
     };
+    let how = (ends, level, tables_differ(&found, &differing));
     let searches = differing
         .iter()
-        .map(|(comparand, sides)| search(comparand, sides, (ends, level), limits));
+        .map(|(comparand, sides)| search(comparand, sides, how, limits));
     let searches: Vec<_> = searches.collect();
     let results: Vec<Searched> = futures_util::stream::iter(searches)
         .buffered(usize::try_from(asked.jobs.max(1)).unwrap_or(1))
@@ -121,6 +123,12 @@ pub async fn compare(
         found.add(result);
     }
     found
+}
+
+/// Whether any table does, or is not there.
+fn tables_differ(found: &RowsLook, differing: &[(Comparand, Sides)]) -> bool {
+    let is_table = |(comparand, _): &(Comparand, Sides)| comparand.subject == Subject::Table;
+    !found.tables.is_empty() || differing.iter().any(is_table)
 }
 
 /// Whether something is to be looked at again. Of large objects, which are read many at a time, those that differ are named one
@@ -212,24 +220,25 @@ fn unknown_tables(look: &Look) -> Vec<Unverified> {
 enum Searched {
     Table(Box<TableDiffers>),
     Others(Vec<Difference>),
-    /// A materialized view that was out of date on the source.
-    OutOfDate(String),
+    /// A materialized view that is as it should be, although the source's is not the same: as what it is counted, and a note.
+    View(&'static str, Option<String>),
 }
 
 async fn search(
     comparand: &Comparand,
     sides: &Sides,
-    (ends, level): (&Arc<Ends>, VerifyLevel),
+    (ends, level, tables_differ): (&Arc<Ends>, VerifyLevel, bool),
     limits: Limits,
 ) -> Searched {
+    if let Subject::Matview { .. } = comparand.subject {
+        let judged = drill::matview(comparand, ends, (level, tables_differ)).await;
+        let verdict = judged.unwrap_or(ViewVerdict::Unknown);
+        if let Some(counted_as) = verdict.counted_as() {
+            return Searched::View(counted_as, verdict.note());
+        }
+    }
     match &comparand.subject {
         Subject::LargeObjects(oids) => Searched::Others(large_objects(oids, sides, ends).await),
-        Subject::Matview { .. } if drill::is_fresh(comparand, sides, ends).await => {
-            Searched::OutOfDate(format!(
-                "materialized view {} was out of date on the source; on the target it is fresh",
-                comparand.name.shown()
-            ))
-        }
         _ => {
             let searched = match level {
                 VerifyLevel::Content => find(comparand, sides, ends, limits).await.map(Some),
@@ -420,9 +429,9 @@ impl RowsLook {
         match searched {
             Searched::Table(table) => self.tables.push(*table),
             Searched::Others(differences) => self.others.extend(differences),
-            Searched::OutOfDate(note) => {
-                *self.same.entry("materialized views").or_default() += 1;
-                self.notes.push(note);
+            Searched::View(counted_as, note) => {
+                *self.same.entry(counted_as).or_default() += 1;
+                self.notes.extend(note);
             }
         }
     }

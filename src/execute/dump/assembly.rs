@@ -129,6 +129,13 @@ impl Assembly {
         }
     }
 
+    /// Waits until it is a part's turn, as it is from then on until that is appended.
+    pub async fn is_next(&self, part: usize) -> Result<(), ArchiveError> {
+        let turn = self.turn(part).await;
+        turn.map(drop)
+            .map_err(ArchiveError::file("writing", &self.path))
+    }
+
     /// Waits for a part's turn, and appends it. Returns where it is.
     pub async fn append(
         &self,

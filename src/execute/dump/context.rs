@@ -407,7 +407,6 @@ mod tests {
             client_encoding: "UTF8".to_owned(),
             units: vec![unit().0],
             lists: Vec::new(),
-            unlisted: Vec::new(),
             jobs: Vec::new(),
         };
         Context {

@@ -17,6 +17,8 @@
 //! All is read in one snapshot. A job that is broken off by something that may pass is done again, as long as nothing of it is
 //! in a file that others append to. A source that does not answer any more is not waited for, as in a run. What is finished
 //! is noted in the journal beside the files.
+//!
+//! A part that waits for those before it never keeps from them what they need: a session, where the server has no room for more.
 
 mod assembly;
 mod context;
@@ -111,6 +113,8 @@ enum Broken {
     Source(PgError),
     /// The source, when some of what it had sent was in the file of a table already: that cannot be done again.
     HalfWritten(PgError),
+    /// Nothing: it has given its session to others that cannot go on without, and is to be done again in its turn.
+    GaveWay,
     Archive(ArchiveError),
 }
 
@@ -224,6 +228,10 @@ async fn persist(context: &Context, errand: Errand<'_>, job: &DumpJob) -> Result
             Err(Broken::HalfWritten(source)) => {
                 let job = job.label.clone();
                 return Err(DumpError::Source { job, source });
+            }
+            Err(Broken::GaveWay) => {
+                errand.gauge.reset();
+                continue;
             }
             Err(Broken::Source(error)) => error,
         };

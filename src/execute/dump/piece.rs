@@ -2,7 +2,8 @@
 //!
 //! It is held in memory until it is its turn. What is longer than that may be is held in a file, where there may be one. There is
 //! none beside an archive in object storage: there the part stops reading until it is its turn, and goes into the file as it
-//! comes. Those before it do not need it for anything, so that its turn does come.
+//! comes. Those before it need nothing of it but perhaps its session, where the server has no room for as many as there are workers: if
+//! somebody waits for one, the part gives way, and is read anew when it is its turn.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -11,12 +12,17 @@ use tokio::runtime::Handle;
 
 use super::assembly::{Assembly, Place, Turn};
 use crate::archive::{ArchiveError, Blocks, Growing, Held};
+use crate::pg::Pool;
 
 /// A part.
 pub(super) struct Piece<'a> {
     assembly: &'a Assembly,
     part: usize,
     held: Kept<'a>,
+    /// Where it has its session from.
+    source: &'a Pool,
+    /// Somebody else needed that, before it was its turn.
+    gave_way: bool,
 }
 
 enum Kept<'a> {
@@ -30,7 +36,11 @@ enum Kept<'a> {
 
 impl<'a> Piece<'a> {
     /// Nothing yet.
-    pub fn new(assembly: &'a Assembly, part: usize, overflow: Option<PathBuf>) -> Self {
+    pub fn new(
+        assembly: &'a Assembly,
+        part: usize,
+        (source, overflow): (&'a Pool, Option<PathBuf>),
+    ) -> Self {
         let held = match overflow {
             Some(path) => Kept::Anywhere(Held::new(path)),
             None => Kept::Memory(Blocks::default()),
@@ -39,6 +49,26 @@ impl<'a> Piece<'a> {
             assembly,
             part,
             held,
+            source,
+            gave_way: false,
+        }
+    }
+
+    /// It was broken off because somebody else needed the session; nothing of it is in the file.
+    pub fn gave_way(&self) -> bool {
+        self.gave_way
+    }
+
+    /// Waits until it is its turn, or else until somebody needs its session.
+    async fn turn(&mut self) -> io::Result<Turn<'a>> {
+        let (assembly, source) = (self.assembly, self.source);
+        tokio::select! {
+            biased;
+            turn = assembly.turn(self.part) => turn,
+            () = source.is_wanted() => {
+                self.gave_way = true;
+                Err(io::Error::other("its session is needed elsewhere"))
+            }
         }
     }
 
@@ -76,9 +106,8 @@ impl Write for Piece<'_> {
             }
             Kept::Memory(held) => {
                 let held = std::mem::take(held);
-                let turn = self.assembly.turn(self.part);
-                let mut turn =
-                    tokio::task::block_in_place(|| Handle::current().block_on(Box::pin(turn)))?;
+                let turn = Box::pin(self.turn());
+                let mut turn = tokio::task::block_in_place(|| Handle::current().block_on(turn))?;
                 if let Some(file) = turn.file() {
                     let mut held = held.into_pieces();
                     tokio::task::block_in_place(|| {

@@ -100,7 +100,7 @@ pub(super) async fn part(
         .copy_out(unit.parts.get(part).and_then(Option::as_ref));
     let is_last = part + 1 == unit.parts.len();
     let overflow = context.archive.overflow(&format!("{name}.part-{part}"));
-    let mut piece = Piece::new(assembly, part, overflow);
+    let mut piece = Piece::new(assembly, part, (&context.source, overflow));
     let mut wire = context.source.take().await?;
     let into = (&*name, &mut piece, is_last);
     let reading = read(context, &mut wire, (&sql, errand.gauge), into);
@@ -109,6 +109,11 @@ pub(super) async fn part(
         Ok((_, Err(error))) => {
             context.source.give_up(wire);
             return Err(error.into());
+        }
+        Err(_) if piece.gave_way() => {
+            context.source.give_up(wire);
+            assembly.is_next(part).await?;
+            return Err(Broken::GaveWay);
         }
         Err(broken) => {
             context.source.give_up(wire);

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `by_key` | rows told by a key |
 //! | `by_content` | rows told by their whole content, with multiplicity |
-//! | `others` | large objects, and materialized views that are fresher than the source's |
+//! | `others` | large objects, and materialized views with what their queries give |
 //! | `pieces` | what is looked at at a time, so that memory stays flat |
 //! | `values` | the first of the rows that were found, column by column |
 //!
@@ -25,7 +25,7 @@ mod values;
 
 use std::collections::BTreeMap;
 
-pub use others::{is_fresh, large_objects};
+pub use others::{large_objects, matview};
 
 use super::rows::{Comparand, CopyOut, Ends, Sides};
 use crate::model::{RowKind, Rows, RowsDiffer};

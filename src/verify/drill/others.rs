@@ -1,12 +1,13 @@
-//! What has no rows of its own: large objects one by one, and materialized views that are fresher than the source's.
+//! What has no rows of its own: large objects one by one, and materialized views with what their queries give.
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::read;
-use crate::model::{MultisetDigest, Oid, SqlText};
-use crate::pg::wire::{Gauge, read_rows};
+use crate::model::{MultisetDigest, Oid, Side, SqlText, VerifyLevel, shown_ident};
+use crate::pg::wire::{Gauge, Wire, read_rows};
 use crate::pg::{PgError, Pool, pin_values, set_values};
-use crate::verify::rows::{Bucketing, Buckets, Comparand, Ends, SideRead, Sides, Subject};
+use crate::verify::matview::{Next, ViewCase, ViewRead, ViewVerdict};
+use crate::verify::rows::{Bucketing, Buckets, ByColumn, Comparand, Ends, Sides, Subject};
 
 /// Which of the large objects of a batch have another content on the target.
 pub async fn large_objects(oids: &[Oid], sides: &Sides, ends: &Ends) -> Result<Vec<Oid>, PgError> {
@@ -35,14 +36,18 @@ pub async fn large_objects(oids: &[Oid], sides: &Sides, ends: &Ends) -> Result<V
     Ok(found)
 }
 
-/// Whether a materialized view holds on the target what its query gives on the source, whose own view is older than that.
-/// Best effort: if the query cannot be run, it is compared with what the source's view holds, and that only.
-pub async fn is_fresh(comparand: &Comparand, sides: &Sides, ends: &Ends) -> bool {
+/// What a materialized view is that does not hold the same on both sides: its query is run wherever that tells. With tables that
+/// differ, only what it gives on the source does. Best effort: if it cannot be run, the view is compared with what the source's holds.
+pub async fn matview(
+    comparand: &Comparand,
+    ends: &Ends,
+    (level, tables_differ): (VerifyLevel, bool),
+) -> Result<ViewVerdict, PgError> {
     let Subject::Matview {
         definition: Some(definition),
     } = &comparand.subject
     else {
-        return false;
+        return Ok(ViewVerdict::Unknown);
     };
     let query = Comparand {
         from: format!(
@@ -51,26 +56,81 @@ pub async fn is_fresh(comparand: &Comparand, sides: &Sides, ends: &Ends) -> bool
         ),
         ..comparand.clone()
     };
-    let by_query = digest_of_query(&query, &ends.pools[0], &ends.settings_of_queries).await;
-    let held = sides[1].as_ref().map(SideRead::digest);
-    matches!((by_query, held), (Ok(by_query), Ok(held)) if by_query == held)
+    let columns = comparand.columns.iter();
+    let columns = columns.map(|column| shown_ident(&column.name)).collect();
+    let [source, target] = &ends.pools;
+    let (held, there) = tokio::try_join!(
+        view(comparand, source, level),
+        view(comparand, target, level)
+    )?;
+    let mut case = ViewCase::new(comparand.name.shown(), columns, [held, there]);
+    if tables_differ {
+        case.over_tables_that_differ();
+    }
+    loop {
+        let (side, again) = match case.next() {
+            Next::Ask { side, again } => (side, again),
+            Next::Judged(verdict) => return Ok(verdict),
+        };
+        let pool = match side {
+            Side::Source => source,
+            Side::Target => target,
+        };
+        let given = given(&query, (pool, again), &ends.settings_of_queries, level).await;
+        match given {
+            Ok(given) => case.add(side, given),
+            Err(_) => case.may_not_ask(side),
+        }
+    }
 }
 
-/// Of what a query gives that is run with these settings.
-async fn digest_of_query(
-    query: &Comparand,
-    pool: &Pool,
-    settings: &[(String, String)],
-) -> Result<MultisetDigest, PgError> {
-    let statement = query.copy_out(&[], "");
-    let gauge = Gauge::default();
+/// What a view holds.
+async fn view(comparand: &Comparand, pool: &Pool, level: VerifyLevel) -> Result<ViewRead, PgError> {
     let mut wire = pool.lend().await?;
+    let read = by_column(comparand, &mut wire, level).await?;
+    wire.give_back();
+    Ok(read)
+}
+
+/// What a query gives that is run with these settings; `anew`: in a transaction that begins now.
+async fn given(
+    query: &Comparand,
+    (pool, anew): (&Pool, bool),
+    settings: &[(String, String)],
+    level: VerifyLevel,
+) -> Result<ViewRead, PgError> {
+    let mut wire = if anew {
+        pool.lend_anew().await?
+    } else {
+        pool.lend().await?
+    };
     wire.execute(&SqlText::from(set_values(settings))).await?;
-    let sink = (&gauge, Buckets::new(Bucketing::One));
-    let (_, buckets) = read_rows(&mut wire, &statement.sql, statement.layout(), sink).await?;
+    let read = by_column(query, &mut wire, level).await?;
     wire.execute(&SqlText::from(pin_values())).await?;
     wire.give_back();
-    Ok(buckets.total())
+    Ok(read)
+}
+
+async fn by_column(
+    comparand: &Comparand,
+    wire: &mut Wire,
+    level: VerifyLevel,
+) -> Result<ViewRead, PgError> {
+    if level != VerifyLevel::Content {
+        let rows = wire.count(&comparand.count("")).await?;
+        return Ok(ViewRead {
+            all: MultisetDigest { rows, sum: 0 },
+            columns: None,
+        });
+    }
+    let statement = comparand.copy_out(&[], "");
+    let sink = ByColumn::new(statement.layout(), comparand.columns.len());
+    let sink = (&Gauge::default(), sink);
+    let (relayed, columns) = read_rows(wire, &statement.sql, statement.layout(), sink).await?;
+    Ok(ViewRead {
+        all: relayed.digest,
+        columns: columns.digests(),
+    })
 }
 
 async fn digest(comparand: &Comparand, pool: &Pool) -> Result<MultisetDigest, PgError> {

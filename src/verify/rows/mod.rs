@@ -12,6 +12,7 @@
 //! | `copy_out` | the statement that reads them, and what its rows look like |
 //! | `cut` | a large table in chunks |
 //! | `buckets` | a digest for each part of a table, so that a difference need not be looked for in all of it |
+//! | `by_column` | a digest for each column |
 //! | `judge` | what both sides come to |
 //! | `readers` | the work of both sides, and what came of it |
 //!
@@ -19,6 +20,7 @@
 //! binary form, what is not the value's own is left out of the hash.
 
 mod buckets;
+mod by_column;
 mod comparand;
 mod copy_out;
 mod cut;
@@ -28,6 +30,7 @@ mod readers;
 
 pub use buckets::{Bucketing, Buckets, Scale};
 pub(super) use buckets::{FIELD_COUNT, fields, first_fields};
+pub use by_column::ByColumn;
 pub use comparand::{Comparand, Inputs, Key, Pairing, ReadColumn, Subject, TableKey};
 pub use copy_out::CopyOut;
 pub(super) use form::as_text;

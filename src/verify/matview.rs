@@ -1,0 +1,448 @@
+//! Whether a materialized view of the target holds what it should.
+//!
+//! ```text
+//!   it holds what the source's view holds ─────────────► the same
+//!   … what its query gives on the source ──────────────► fresh, and the source's view is out of date
+//!   … what its query gives on the target ──────────────► fresh, over tables that are compared by themselves
+//!   … something else, and so does its query each time ─► compared as far as that goes
+//!   … something else ──────────────────────────────────► different
+//! ```
+//!
+//! What a query gives may depend on the time, on chance, or on the order in which rows are found: text or floats that are added
+//! up come out otherwise where the rows are stored otherwise, or where several processes share them. Nothing in the catalog tells for
+//! certain which queries do, so each is run twice on either server, in transactions that have begun at different times. Of one that does
+//! not give the same twice no proof can ask that it do so on another server: what it gives alike each time is compared, the number of rows
+//! and columns, and the rest is named.
+//!
+//! Whoever reads is told what to read next. Deliberately absent: how that is done.
+
+use crate::model::{MultisetDigest, Side};
+
+/// How often a query is run on one server, at most.
+const RUNS: usize = 2;
+
+/// As what views are counted of which all was compared.
+const COMPARED: &str = "materialized views";
+/// And those of which not everything could be.
+const PARTLY: &str = "materialized views as far as their queries give the same twice";
+
+/// What one read of a view, or of its query, gave.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ViewRead {
+    /// All rows; without their sum if they were only counted.
+    pub all: MultisetDigest,
+    /// Each column by itself; `None` if that is not known.
+    pub columns: Option<Vec<MultisetDigest>>,
+}
+
+impl ViewRead {
+    fn column(&self, place: usize) -> Option<&MultisetDigest> {
+        self.columns.as_ref()?.get(place)
+    }
+}
+
+/// What is known of a view so far.
+#[derive(Debug)]
+pub struct ViewCase {
+    name: String,
+    columns: Vec<String>,
+    source: Known,
+    target: Known,
+    runs: usize,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// What the view holds.
+    held: ViewRead,
+    /// What its query has given, each time that it was run.
+    given: Vec<ViewRead>,
+    may_ask: bool,
+}
+
+impl Known {
+    fn new(held: ViewRead) -> Self {
+        Self {
+            held,
+            given: Vec::new(),
+            may_ask: true,
+        }
+    }
+
+    fn varies(&self) -> bool {
+        self.given.windows(2).any(|two| two[0].all != two[1].all)
+    }
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Run the view's query.
+    Ask {
+        /// Where.
+        side: Side,
+        /// In a transaction that begins now: it was run there before.
+        again: bool,
+    },
+    /// Nothing: this is what the view is.
+    Judged(ViewVerdict),
+}
+
+/// What a view of the target is. The texts are whole sentences, or clauses for a difference's detail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ViewVerdict {
+    /// What the source's is.
+    Same,
+    /// What it should be, and the source's is not: a note.
+    Fresh(String),
+    /// What it should be, as far as its query gives the same twice: a note on what that is.
+    Partly(String),
+    /// Something else: what.
+    Different(String),
+    /// Something else than the source's, and its query, which would tell, may be run on neither side.
+    Unknown,
+}
+
+impl ViewVerdict {
+    /// As what it is counted among what is as it should be; `None` if it is not.
+    pub fn counted_as(&self) -> Option<&'static str> {
+        match self {
+            Self::Same | Self::Fresh(_) => Some(COMPARED),
+            Self::Partly(_) => Some(PARTLY),
+            Self::Different(_) | Self::Unknown => None,
+        }
+    }
+
+    /// What is worth a line, of one that is as it should be.
+    pub fn note(self) -> Option<String> {
+        match self {
+            Self::Fresh(note) | Self::Partly(note) => Some(note),
+            Self::Same | Self::Different(_) | Self::Unknown => None,
+        }
+    }
+}
+
+impl ViewCase {
+    /// What the view holds on the source and on the target, and the names of its columns.
+    pub fn new(name: String, columns: Vec<String>, [source, target]: [ViewRead; 2]) -> Self {
+        Self {
+            name,
+            columns,
+            source: Known::new(source),
+            target: Known::new(target),
+            runs: RUNS,
+        }
+    }
+
+    /// Its query may not be run there, or cannot be.
+    pub fn may_not_ask(&mut self, side: Side) {
+        self.known(side).may_ask = false;
+    }
+
+    /// Tables differ: then what its query gives on the target says nothing, and a view that is not as on the source is different.
+    pub fn over_tables_that_differ(&mut self) {
+        self.runs = 1;
+        self.may_not_ask(Side::Target);
+    }
+
+    /// What its query has given there.
+    pub fn add(&mut self, side: Side, given: ViewRead) {
+        self.known(side).given.push(given);
+    }
+
+    fn known(&mut self, side: Side) -> &mut Known {
+        match side {
+            Side::Source => &mut self.source,
+            Side::Target => &mut self.target,
+        }
+    }
+
+    fn sides(&self) -> [(Side, &Known); 2] {
+        [(Side::Source, &self.source), (Side::Target, &self.target)]
+    }
+
+    /// What is to be read next, if anything is.
+    pub fn next(&self) -> Next {
+        let held = self.target.held.all;
+        if held == self.source.held.all {
+            return Next::Judged(ViewVerdict::Same);
+        }
+        let gives_it = |known: &Known| known.given.iter().any(|given| given.all == held);
+        let fresh = self.sides().into_iter().find(|(_, known)| gives_it(known));
+        if let Some((side, _)) = fresh {
+            return Next::Judged(ViewVerdict::Fresh(self.fresh(side)));
+        }
+        for run in 0..self.runs {
+            for (side, known) in self.sides() {
+                if known.may_ask && known.given.len() <= run {
+                    let again = run > 0;
+                    return Next::Ask { side, again };
+                }
+            }
+        }
+        Next::Judged(self.judged())
+    }
+
+    fn fresh(&self, side: Side) -> String {
+        let (name, held) = (&self.name, self.target.held.all);
+        let theirs = self.source.held.all;
+        match side {
+            Side::Source => format!(
+                "materialized view {name} was out of date on the source ({theirs}); on the target it is fresh ({held})"
+            ),
+            Side::Target => format!(
+                "materialized view {name} holds on the target what its query gives there ({held}), and neither what the source's view holds \
+                 ({theirs}) nor what the query gives there: as where that depends on the server, on the order in which rows are \
+                 stored, or on a view that is out of date"
+            ),
+        }
+    }
+
+    fn judged(&self) -> ViewVerdict {
+        let sides = self.sides();
+        if sides.iter().all(|(_, known)| known.given.is_empty()) {
+            ViewVerdict::Unknown
+        } else if sides.iter().any(|(_, known)| known.varies()) {
+            self.partly()
+        } else {
+            ViewVerdict::Different(self.difference())
+        }
+    }
+
+    fn difference(&self) -> String {
+        let given = |known: &Known| {
+            let given = known.given.first().map(|given| given.all);
+            given.map_or("nothing that is known".to_owned(), |all| all.to_string())
+        };
+        let mut detail = format!(
+            "the target holds {}; the view's query gives {} on the source, whose own view holds {}",
+            self.target.held.all,
+            given(&self.source),
+            self.source.held.all
+        );
+        if !self.target.given.is_empty() {
+            let more = format!(
+                "; on the target it gives {}. If what it gives changes with time, refresh it on the target, and compare again with \
+                 pgconvoy verify",
+                given(&self.target)
+            );
+            detail.push_str(&more);
+        }
+        detail
+    }
+
+    /// Its query does not give the same twice: what it gives alike each time is compared with what it gives on either server, or
+    /// with what the source's view holds.
+    fn partly(&self) -> ViewVerdict {
+        let held = &self.target.held;
+        let counts_rows = self.is_alike(|given| Some(given.all.rows));
+        let (alike, others): (Vec<usize>, Vec<usize>) =
+            (0..self.columns.len()).partition(|&place| self.is_alike(|given| given.column(place)));
+        let agrees = |other: &ViewRead| {
+            (!counts_rows || other.all.rows == held.all.rows)
+                && alike
+                    .iter()
+                    .all(|&place| other.column(place) == held.column(place))
+        };
+        let given = || self.source.given.iter().chain(&self.target.given);
+        let is_empty = held.all.rows.0 == 0 && given().all(|given| given.all.rows.0 > 0);
+        let varies = self.varies();
+        let of_columns = |places: &[usize]| self.of_columns(places);
+        if is_empty || !(given().any(agrees) || agrees(&self.source.held)) {
+            let compared = match (counts_rows, alike.as_slice()) {
+                (false, _) | (true, []) => "the number of rows".to_owned(),
+                (true, alike) => format!("the number of rows and {}", of_columns(alike)),
+            };
+            return ViewVerdict::Different(format!(
+                "its query does not give the same twice {varies}, and still the target's view holds nothing that it gives, by \
+                 {compared}"
+            ));
+        }
+        let rows = held.all.rows;
+        let compared = match (counts_rows, alike.as_slice()) {
+            (false, _) => "nothing of it was compared, not even the number of rows".to_owned(),
+            (true, []) => format!("its {rows} rows were counted, and nothing in them was compared"),
+            (true, alike) => format!(
+                "its {rows} rows were compared by {}, and not by {}",
+                of_columns(alike),
+                of_columns(&others)
+            ),
+        };
+        let name = &self.name;
+        ViewVerdict::Partly(format!(
+            "materialized view {name} cannot be compared as a whole, because its query does not give the same twice {varies}: {compared}"
+        ))
+    }
+
+    /// Whether something is known of every run, and the same in those of one server.
+    fn is_alike<'a, T: PartialEq>(&'a self, of: impl Fn(&'a ViewRead) -> Option<T>) -> bool {
+        self.sides().iter().all(|(_, known)| {
+            let known: Vec<Option<T>> = known.given.iter().map(&of).collect();
+            known.iter().all(Option::is_some) && known.windows(2).all(|two| two[0] == two[1])
+        })
+    }
+
+    fn varies(&self) -> &'static str {
+        match (self.source.varies(), self.target.varies()) {
+            (true, true) => "on either server",
+            (true, false) => "on the source",
+            _ => "on the target",
+        }
+    }
+
+    fn of_columns(&self, places: &[usize]) -> String {
+        let names = places.iter().filter_map(|&place| self.columns.get(place));
+        let names: Vec<&str> = names.map(String::as_str).collect();
+        match names.as_slice() {
+            [] => "whole rows".to_owned(),
+            [one] => format!("column {one}"),
+            names => format!("columns {}", names.join(", ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Rows;
+
+    /// So many rows, with a digest of each column.
+    fn read(rows: u64, columns: &[u128]) -> ViewRead {
+        let digest = |sum: u128| MultisetDigest {
+            rows: Rows(rows),
+            sum,
+        };
+        ViewRead {
+            all: digest(columns.iter().sum()),
+            columns: Some(columns.iter().map(|sum| digest(*sum)).collect()),
+        }
+    }
+
+    /// What becomes of a view that holds this on both sides, if its query gives that each time. Every answer is asked for.
+    fn judged<'a>(
+        held: [ViewRead; 2],
+        mut source: &'a [ViewRead],
+        mut target: &'a [ViewRead],
+    ) -> ViewVerdict {
+        let names = ["id", "at"].map(str::to_owned).to_vec();
+        let mut case = ViewCase::new("public.v".to_owned(), names, held);
+        loop {
+            let (side, again) = match case.next() {
+                Next::Ask { side, again } => (side, again),
+                Next::Judged(verdict) => {
+                    assert!(source.is_empty() && target.is_empty(), "not asked for");
+                    return verdict;
+                }
+            };
+            let left = match side {
+                Side::Source => &mut source,
+                Side::Target => &mut target,
+            };
+            assert_eq!(again, !case.known(side).given.is_empty());
+            match left.split_first() {
+                Some((first, rest)) => {
+                    case.add(side, first.clone());
+                    *left = rest;
+                }
+                None => case.may_not_ask(side),
+            }
+        }
+    }
+
+    #[test]
+    fn what_its_query_gives_on_either_server_is_fresh_and_no_more_is_asked() {
+        let [old, new, here] = [read(1, &[1, 1]), read(2, &[3, 3]), read(2, &[3, 4])];
+        let same = judged([old.clone(), old.clone()], &[], &[]);
+        assert_eq!(same, ViewVerdict::Same);
+        let stale = judged([old.clone(), new.clone()], &[new.clone()], &[]);
+        let ViewVerdict::Fresh(note) = &stale else {
+            panic!("{stale:?}");
+        };
+        assert!(
+            note.contains("public.v was out of date on the source"),
+            "{note}"
+        );
+        let on_target = judged([old, here.clone()], &[new], &[here]);
+        let ViewVerdict::Fresh(note) = &on_target else {
+            panic!("{on_target:?}");
+        };
+        assert!(note.contains("what its query gives there"), "{note}");
+    }
+
+    #[test]
+    fn what_no_query_gives_is_different_if_they_give_the_same_twice() {
+        let [old, new, wrong] = [read(1, &[1, 1]), read(2, &[3, 3]), read(2, &[3, 9])];
+        let twice = [new.clone(), new];
+        let different = judged([old.clone(), wrong.clone()], &twice, &twice);
+        assert!(
+            matches!(different, ViewVerdict::Different(_)),
+            "{different:?}"
+        );
+        assert_eq!(different.counted_as(), None);
+        // Nor is anything else known.
+        let unknown = judged([old, wrong], &[], &[]);
+        assert_eq!(unknown, ViewVerdict::Unknown);
+    }
+
+    #[test]
+    fn a_column_that_changes_is_left_out_and_the_others_are_compared() {
+        let source = [read(2, &[3, 10]), read(2, &[3, 11])];
+        let target = [read(2, &[3, 20]), read(2, &[3, 21])];
+        let held = |first: u128, rows: u64| [read(2, &[3, 1]), read(rows, &[first, 7])];
+        let partly = judged(held(3, 2), &source, &target);
+        let ViewVerdict::Partly(note) = &partly else {
+            panic!("{partly:?}");
+        };
+        assert!(
+            note.ends_with("its 2 rows were compared by column id, and not by column at"),
+            "{note}"
+        );
+        assert_ne!(partly.counted_as(), Some(COMPARED));
+        for (first, rows) in [(4, 2), (3, 1)] {
+            let different = judged(held(first, rows), &source, &target);
+            assert!(
+                matches!(different, ViewVerdict::Different(_)),
+                "{different:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_query_that_changes_on_one_server_alone_is_not_held_against_the_view() {
+        let source = [read(2, &[3, 10]), read(2, &[3, 10])];
+        let target = [read(2, &[3, 20]), read(2, &[3, 21])];
+        let held = [read(2, &[3, 1]), read(2, &[3, 7])];
+        let partly = judged(held, &source, &target);
+        assert!(matches!(partly, ViewVerdict::Partly(_)), "{partly:?}");
+    }
+
+    #[test]
+    fn where_the_number_of_rows_changes_there_is_nothing_to_compare_but_that_there_are_any() {
+        let source = [read(5, &[5, 10]), read(4, &[4, 11])];
+        let of = |rows: u64| judged([read(9, &[9, 9]), read(rows, &[1, 1])], &source, &source);
+        let partly = of(3);
+        let ViewVerdict::Partly(note) = &partly else {
+            panic!("{partly:?}");
+        };
+        assert!(note.contains("not even the number of rows"), "{note}");
+        assert!(matches!(of(0), ViewVerdict::Different(_)));
+    }
+
+    #[test]
+    fn over_tables_that_differ_it_is_asked_once_and_on_the_source_alone() {
+        let held = [read(1, &[1, 1]), read(1, &[2, 2])];
+        let mut case = ViewCase::new("v".to_owned(), Vec::new(), held);
+        case.over_tables_that_differ();
+        let once = Next::Ask {
+            side: Side::Source,
+            again: false,
+        };
+        assert_eq!(case.next(), once);
+        case.add(Side::Source, read(1, &[3, 3]));
+        let next = case.next();
+        assert!(
+            matches!(next, Next::Judged(ViewVerdict::Different(_))),
+            "{next:?}"
+        );
+    }
+}
