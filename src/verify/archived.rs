@@ -239,9 +239,17 @@ impl Archived<'_> {
         let mut outcome = Outcome::default();
         let wanted: &[LargeObjectFacts] = &self.manifest.large_objects;
         let mut same = 0;
+        let held = self.facts.large_objects.iter().map(|object| object.oid);
+        let held: HashSet<Oid> = held.collect();
+        // To ask for one that is not there would be an error, and nothing would be known of the others.
+        let there = |batch: &[LargeObjectFacts]| -> Vec<Oid> {
+            let oids = batch.iter().map(|object| object.oid);
+            oids.filter(|oid| held.contains(oid)).collect()
+        };
         let reads: Vec<_> = wanted
             .chunks(OBJECTS_AT_ONCE)
-            .map(|batch| async move { (batch, self.objects(batch).await) })
+            .map(|batch| (batch, there(batch)))
+            .map(|(batch, oids)| async move { (batch, self.objects(&oids).await) })
             .collect();
         let mut read = futures_util::stream::iter(reads).buffered(self.readers.max(1));
         while let Some((batch, there)) = read.next().await {
@@ -281,19 +289,14 @@ impl Archived<'_> {
         }
         let known: HashSet<Oid> = wanted.iter().map(|object| object.oid).collect();
         if self.manifest.narrowed_by.is_empty() {
-            let there = self.facts.large_objects.iter().map(|object| object.oid);
-            outcome
-                .differences
-                .extend(
-                    there
-                        .filter(|oid| !known.contains(oid))
-                        .map(|oid| Difference {
-                            kind: DifferenceKind::Extra,
-                            class: class(),
-                            object: oid.to_string(),
-                            detail: "it is not in the archive".to_owned(),
-                        }),
-                );
+            let extra = self.facts.large_objects.iter().map(|object| object.oid);
+            let extra = extra.filter(|oid| !known.contains(oid));
+            outcome.differences.extend(extra.map(|oid| Difference {
+                kind: DifferenceKind::Extra,
+                class: class(),
+                object: oid.to_string(),
+                detail: "it is not in the archive".to_owned(),
+            }));
         }
         outcome
             .checked
@@ -301,14 +304,13 @@ impl Archived<'_> {
         outcome
     }
 
-    async fn objects(
-        &self,
-        batch: &[LargeObjectFacts],
-    ) -> Result<HashMap<Oid, FileFacts>, PgError> {
-        let oids: Vec<Oid> = batch.iter().map(|object| object.oid).collect();
+    async fn objects(&self, oids: &[Oid]) -> Result<HashMap<Oid, FileFacts>, PgError> {
+        if oids.is_empty() {
+            return Ok(HashMap::new());
+        }
         let sql = SqlText::from(format!(
             "copy ({}) to stdout (format binary)",
-            large_object_content(&oids)
+            large_object_content(oids)
         ));
         let mut wire = self.pool.take().await?;
         let mut unframed = Unframed::new(ObjectRows::new(Hashes::default()));
