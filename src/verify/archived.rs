@@ -14,7 +14,7 @@ use super::Outcome;
 use super::content::{Evidence, Reading, judge};
 use crate::archive::{Content, FileFacts, LargeObjectFacts, Manifest, TableFacts};
 use crate::catalog::{
-    Sequence, SourceFacts, Table, Types, large_object_content, print_floats_differently,
+    Column, Sequence, SourceFacts, Table, Types, large_object_content, print_floats_differently,
 };
 use crate::event::{Emit, What};
 use crate::model::{
@@ -137,6 +137,7 @@ impl Archived<'_> {
             (_, Some(because)) => Err(because),
             _ => self.rows(&subject).await.map_err(|error| error.to_string()),
         };
+        outcome.notes.extend(self.untold(&subject));
         let content = subject.content.digest;
         let evidence = Evidence {
             read: Some(content),
@@ -201,9 +202,42 @@ impl Archived<'_> {
         })
     }
 
+    fn column<'s>(&self, subject: &Subject<'s>, name: &str) -> Option<&'s Column> {
+        let mut columns = subject.like?.columns.iter();
+        columns.find(|column| column.name == name)
+    }
+
+    /// What is read of a column: all of its value, which its type may print only in part. The archive has it all, as far as it is
+    /// in there, and its text is what was stored.
+    fn whole(&self, subject: &Subject<'_>, name: &str) -> String {
+        let types = Types(&self.facts.types);
+        let column = self.column(subject, name);
+        match column.and_then(|column| types.stored_as(column.type_oid)) {
+            Some(kind) => format!("{}::{kind}", quote_ident(name)),
+            None => quote_ident(name),
+        }
+    }
+
+    /// What its text does not tell of it.
+    fn untold(&self, subject: &Subject<'_>) -> Option<String> {
+        let types = Types(&self.facts.types);
+        let hides = |name: &&String| {
+            let column = self.column(subject, name);
+            column.is_some_and(|column| types.hides_xml(column.type_oid))
+        };
+        let columns: Vec<String> = subject.columns.iter().filter(hides).cloned().collect();
+        (!columns.is_empty()).then(|| {
+            format!(
+                "{}: of XML inside of {}, an archive has what is printed: without a plain declaration, and a line break at its beginning",
+                subject.table.shown(),
+                columns.join(", ")
+            )
+        })
+    }
+
     async fn rows(&self, subject: &Subject<'_>) -> Result<MultisetDigest, PgError> {
         let columns = subject.columns.iter();
-        let columns: Vec<String> = columns.map(|name| quote_ident(name)).collect();
+        let columns: Vec<String> = columns.map(|name| self.whole(subject, name)).collect();
         let only = if subject.is_tree { "" } else { "only " };
         let format = archive_format();
         let encoding = self.manifest.source.encoding.as_str();
