@@ -7,7 +7,8 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 
 use super::Asked;
-use super::look::{Both, Look};
+use super::again::{Again, Undecided};
+use super::look::{self, Both, Look};
 use crate::event::{Emit, What};
 use crate::model::{
     Difference, DifferenceKind, Oid, QualifiedName, Rows, RowsDiffer, TableVerdict, Unverified,
@@ -77,14 +78,27 @@ pub async fn compare(
         is_first,
     };
     let level = asked.level;
-    let told = Arc::clone(emit);
-    let mut tell = move |comparand: &Comparand, sides: &Sides| {
-        // What differs is told when it is known where, and whether it lasts.
-        if comparand.subject == Subject::Table && rows::judge(sides) != Judgement::Differs {
-            told.emit(What::TableVerified(rows::verdict(comparand, sides, level)));
+    // What may have failed for the encoding in which it was read is read in its own.
+    let own_encoding = look::own_encoding(both).filter(|_| level == VerifyLevel::Content);
+    let tell = |also_unread: bool| {
+        let told = Arc::clone(emit);
+        move |comparand: &Comparand, sides: &Sides| {
+            // What differs is told when it is known where, and whether it lasts.
+            let is_settled = match rows::judge(sides) {
+                Judgement::Same => true,
+                Judgement::Differs => false,
+                Judgement::Unknown => also_unread,
+            };
+            if comparand.subject == Subject::Table && is_settled {
+                told.emit(What::TableVerified(rows::verdict(comparand, sides, level)));
+            }
         }
     };
-    let read = rows::read(reading, ends, emit, &mut tell).await;
+    let again = Again { ends, asked, emit };
+    let mut read = rows::read(reading, ends, emit, &mut tell(own_encoding.is_none())).await;
+    if let Some(encoding) = own_encoding {
+        read = again.unread(read, encoding, &mut tell(true)).await;
+    }
     found.missing(&pairing.missing);
     let mut differing = Vec::new();
     for (comparand, sides) in read {
@@ -96,8 +110,15 @@ pub async fn compare(
             Judgement::Differs => differing.push((comparand, sides)),
         }
     }
-    if !differing.is_empty() && level == VerifyLevel::Content {
-        emit.emit(What::StepStarted {
+    look_for_rows(&again, &differing, &mut found).await;
+    found
+}
+
+/// What of the tables that differ does.
+async fn look_for_rows(again: &Again<'_>, differing: &[(Comparand, Sides)], found: &mut RowsLook) {
+    let asked = again.asked;
+    if !differing.is_empty() && asked.level == VerifyLevel::Content {
+        again.emit.emit(What::StepStarted {
             step: format!(
                 "looking for the rows that differ, in {} places",
                 differing.len()
@@ -111,16 +132,20 @@ pub async fn compare(
     };
     let searches = differing
         .iter()
-        .map(|(comparand, sides)| search(comparand, sides, (ends, level), limits));
+        .map(|(comparand, sides)| search(comparand, sides, again, limits));
     let searches: Vec<_> = searches.collect();
     let results: Vec<Searched> = futures_util::stream::iter(searches)
         .buffered(usize::try_from(asked.jobs.max(1)).unwrap_or(1))
         .collect()
         .await;
+    let mut undecided = Vec::new();
     for result in results {
-        found.add(result);
+        match result {
+            Searched::Undecided(one) => undecided.push(*one),
+            result => found.add(result),
+        }
     }
-    found
+    again.decide(undecided, limits, found).await;
 }
 
 /// Whether something is to be looked at again. Of large objects, which are read many at a time, those that differ are named one
@@ -209,19 +234,22 @@ fn unknown_tables(look: &Look) -> Vec<Unverified> {
 }
 
 /// What became of something that differs.
-enum Searched {
+pub(super) enum Searched {
     Table(Box<TableDiffers>),
     Others(Vec<Difference>),
     /// A materialized view that was out of date on the source.
     OutOfDate(String),
+    /// It is to be read once more.
+    Undecided(Box<Undecided>),
 }
 
 async fn search(
     comparand: &Comparand,
     sides: &Sides,
-    (ends, level): (&Arc<Ends>, VerifyLevel),
+    again: &Again<'_>,
     limits: Limits,
 ) -> Searched {
+    let (ends, level) = (again.ends, again.asked.level);
     match &comparand.subject {
         Subject::LargeObjects(oids) => Searched::Others(large_objects(oids, sides, ends).await),
         Subject::Matview { .. } if drill::is_fresh(comparand, sides, ends).await => {
@@ -230,21 +258,27 @@ async fn search(
                 comparand.name.shown()
             ))
         }
-        _ => {
-            let searched = match level {
-                VerifyLevel::Content => find(comparand, sides, ends, limits).await.map(Some),
-                _ => Ok(None),
-            };
-            let differs = table_differs(comparand, sides, searched, level);
-            match comparand.subject {
-                Subject::Table => Searched::Table(Box::new(differs)),
-                _ => Searched::Others(vec![differs.difference]),
-            }
+        _ if level != VerifyLevel::Content => {
+            searched(table_differs(comparand, sides, Ok(None), level))
         }
+        _ => match comparand.by_text() {
+            Some(by_text) => again.search((comparand, sides), by_text, limits).await,
+            None => {
+                let rows = find(comparand, sides, ends, limits).await;
+                searched(table_differs(comparand, sides, rows.map(Some), level))
+            }
+        },
     }
 }
 
-async fn find(
+pub(super) fn searched(differs: TableDiffers) -> Searched {
+    match differs.comparand.subject {
+        Subject::Table => Searched::Table(Box::new(differs)),
+        _ => Searched::Others(vec![differs.difference]),
+    }
+}
+
+pub(super) async fn find(
     comparand: &Comparand,
     sides: &Sides,
     ends: &Ends,
@@ -255,7 +289,7 @@ async fn find(
     Ok((found, described))
 }
 
-fn table_differs(
+pub(super) fn table_differs(
     comparand: &Comparand,
     sides: &Sides,
     searched: Result<Option<(Found, RowsDiffer)>, PgError>,
@@ -382,7 +416,7 @@ async fn large_objects(oids: &[Oid], sides: &Sides, ends: &Arc<Ends>) -> Vec<Dif
 }
 
 impl RowsLook {
-    fn same(&mut self, comparand: &Comparand) {
+    pub(super) fn same(&mut self, comparand: &Comparand) {
         match &comparand.subject {
             Subject::Table => {}
             Subject::Matview { .. } => *self.same.entry("materialized views").or_default() += 1,
@@ -416,7 +450,7 @@ impl RowsLook {
         }
     }
 
-    fn add(&mut self, searched: Searched) {
+    pub(super) fn add(&mut self, searched: Searched) {
         match searched {
             Searched::Table(table) => self.tables.push(*table),
             Searched::Others(differences) => self.others.extend(differences),
@@ -424,6 +458,8 @@ impl RowsLook {
                 *self.same.entry("materialized views").or_default() += 1;
                 self.notes.push(note);
             }
+            // Decided by now.
+            Searched::Undecided(_) => {}
         }
     }
 }
