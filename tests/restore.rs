@@ -297,6 +297,42 @@ fn archives_of_old_servers_and_other_compressions_are_restored() {
     }
 }
 
+/// XML prints less than it holds: an archive of ours has all of it, and what a stock one has arrives as it is there, also if it would
+/// be printed as less once more.
+#[test]
+fn xml_is_restored_as_the_archive_has_it() {
+    let (Some(source), Some(target)) = (Server::start(16), Server::start(18)) else {
+        return;
+    };
+    let from = source.database("db");
+    source.psql(
+        "db",
+        r#"create table t (id int primary key, x xml, many xml[]);
+           insert into t values (1, E'<?xml version="1.0"?>\n<a/>', array[E'\n\n<a/>', null]::xml[]), (2, E'\n\n\n<a/>', '{}');
+           create table whole (x xml);
+           insert into whole values (E'\n\n<!DOCTYPE a><a/>'), (null)"#,
+    );
+    let stored = "select id, x::text, many::text[] from t union all select 0, x::text, null from whole order by 1";
+    let (dir, tools) = (scratch(), newest_tools());
+    let [stock, ours] = ["stock", "ours"].map(|name| dir.path().join(name));
+    pg_dump(&tools, &source, "db", (&["-Fc"], &stock));
+    our_dump(&tools, &source, "db", (&[], &ours));
+    let restored = |archive: &Path| {
+        make_empty(&source, &target, "db");
+        let run = restore(archive, &target.conninfo("db"), &["--source", &from]);
+        assert_proven(&run);
+        target.psql("db", stored)
+    };
+    let held = source.psql("db", stored);
+    assert_ne!(restored(&stock), held, "pg_dump carries all of it");
+    assert_eq!(restored(&ours), held);
+    for (side, server) in [("--source", &source), ("--target", &target)] {
+        let (ours, server) = (ours.to_str().expect("UTF-8"), server.conninfo("db"));
+        let compared = Pgconvoy::new(["verify", "--archive", ours, side, &server]).run();
+        assert_eq!(compared.status, 0, "{side}: {compared}");
+    }
+}
+
 /// Kills a restore at a moment, and goes on with it: from its directory, or, without that, from the ledger.
 fn goes_on(moments: &[&str], dumped_by_us: bool) {
     let (Some(source), Some(target)) = (mixed(18), Server::start(18)) else {

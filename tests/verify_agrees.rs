@@ -10,7 +10,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use support::binary::{Finished, Pgconvoy};
-use support::moving::{RUN_DIR, assert_proven, build, report};
+use support::moving::{RUN_DIR, assert_proven, build, move_with, report};
 use support::server::Server;
 use support::template::Holding;
 
@@ -439,6 +439,145 @@ fn a_materialized_view_that_is_stale_on_the_source() {
         report["notes"].to_string().contains("shop.cheap"),
         "it is said: {run}"
     );
+}
+
+/// What no text tells: which NaN it is, and what XML leaves out when it is printed. (`-` gives a NaN its sign on every machine.)
+const UNTOLD: &str = r#"
+    create domain page as xml;
+    create table pages (id int primary key, x xml, many xml[], d page);
+    insert into pages values
+        (1, E'<?xml version="1.0"?>\n<a/>', array[E'\n<a/>', null]::xml[], E'\n\n<a/>'),
+        (2, E'\n<a/>', '{}', '<a/>'),
+        (3, E'\n\n<a/>', array[array[E'\n\n<a/>']]::xml[], null),
+        (4, E'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE a>\n<a/>', null, ''),
+        (5, E'<?xml version="1.0" standalone="yes"?>\n\n<a/>', null, 'a<b/>c');
+    create table loose (x xml, f float8);
+    insert into loose select E'\n\n<a/>', -'NaN'::float8 from generate_series(1, 3);
+    create table numbers (id int primary key, f float8, g float4, p point, many float8[]);
+    insert into numbers values
+        (1, -'NaN'::float8, -'NaN'::float4, point(-'NaN'::float8, 1), array[-'NaN'::float8, 1]),
+        (2, 'NaN', '-0', '(0,-0)', '{NaN}');
+    create table by_nan (f float8 primary key, n int);
+    insert into by_nan values (-'NaN'::float8, 1), (1, 2);
+    create type titled as (title text, x xml);
+    create table within (id int primary key, t titled);
+    insert into within values (1, row('one', '<a/>'));
+"#;
+/// What is stored of them.
+const STORED: &str = "select id, x::text, many::text[], d::text from pages union all select 0, x::text, null, null from loose \
+     order by 1, 2";
+
+/// What a copy as text cannot carry is no difference, and is said; what is copied by us is carried, as far as it can be.
+#[test]
+fn what_no_text_tells() {
+    let (Some(source), Some(target)) = (Server::start(16), Server::start(18)) else {
+        return;
+    };
+    let from = source.database("untold");
+    source.psql("untold", UNTOLD);
+    let bits = "select float8send(f) from numbers where id = 1";
+    assert_eq!(source.psql("untold", bits), "\\xfff8000000000000");
+    let is_untold = |run: &Finished, table: &str| {
+        let said = format!("public.{table} is the same by its text");
+        report(run)["notes"].to_string().contains(&said)
+    };
+
+    let moved = target.database("moved");
+    let run = move_with(&from, &moved, &[]);
+    let told = assert_proven(&run);
+    assert!(told["notes"].to_string().contains("XML inside of"), "{run}");
+    let stored = source.psql("untold", STORED);
+    assert_eq!(target.psql("moved", STORED), stored);
+    let run = verify(&from, &moved, &[]);
+    assert_proven(&run);
+    assert!(!is_untold(&run, "pages"), "{run}");
+
+    let to = target.database("untold");
+    let case = Case {
+        database: "untold",
+        ..MASTODON
+    };
+    stock_copy(&source, &target, &case);
+    assert_ne!(target.psql("untold", STORED), stored, "pg_dump carries it");
+    assert_ne!(target.psql("untold", bits), source.psql("untold", bits));
+    let run = verify(&from, &to, &[]);
+    let told = assert_proven(&run);
+    assert_eq!(with_verdict(&told, "identical"), 5, "{run}");
+    for table in ["pages", "loose", "numbers"] {
+        assert!(is_untold(&run, table), "{table}: {run}");
+    }
+
+    target.psql(
+        "untold",
+        "update pages set x = E'\n<b/>' where id = 2; update numbers set many[1] = 7 where id = 2;
+         update pages set x = E'\n\n\n<a/>' where id = 3; delete from loose where ctid = '(0,1)'",
+    );
+    let run = verify(&from, &to, &[]);
+    assert_eq!(run.status, 3, "{run}");
+    let rows = report(&run)["rows"].as_array().cloned().unwrap_or_default();
+    let rows = rows.iter().map(|rows| {
+        let number = |kind: &str| rows[kind].as_u64().unwrap_or_default();
+        let name = rows["table"]["name"].as_str().unwrap_or_default();
+        (
+            name,
+            [number("missing"), number("extra"), number("changed")],
+        )
+    });
+    let expected = [
+        ("loose", [1, 0, 0]),
+        ("numbers", [0, 0, 1]),
+        ("pages", [0, 0, 1]),
+    ];
+    let mut rows: Vec<(&str, [u64; 3])> = rows.collect();
+    rows.sort_unstable();
+    assert_eq!(rows, expected, "{run}");
+
+    let sides = ["sync", "--source", &from, "--target", &to];
+    let synced = Pgconvoy::new(sides).run();
+    assert_eq!(synced.status, 0, "{synced}");
+    let of_two = "select x::text from pages where id = 2";
+    assert_eq!(target.psql("untold", of_two), source.psql("untold", of_two));
+    assert_proven(&verify(&from, &to, &[]));
+}
+
+/// Not every byte of an encoding is a character in UTF-8: 0x81 of WIN1252 is none.
+#[test]
+fn text_that_is_none_in_utf8() {
+    let (Some(source), Some(target)) = (Server::start(16), Server::start(18)) else {
+        return;
+    };
+    let [from, to] = [&source, &target].map(|server| create(server, "windows", "WIN1252"));
+    source.psql(
+        "windows",
+        "create table t (id int primary key, v text, many text[], n numeric);
+         insert into t select g, 'caf' || chr(233), array[chr(228)], g / 3.0 from generate_series(1, 12000) g;
+         update t set v = chr(129) || chr(141) || chr(143) || chr(144) || chr(157), many = array[chr(129), null] where id = 17;
+         create table loose (v varchar);
+         insert into loose values (chr(129)), ('\\201'), (null);
+         create table plain (id int primary key, v text);
+         insert into plain values (1, chr(233));
+         analyze",
+    );
+    assert_proven(&move_with(&from, &to, &[]));
+    let run = verify(&from, &to, &[]);
+    let told = assert_proven(&run);
+    assert_eq!(with_verdict(&told, "identical"), 3, "{run}");
+
+    target.psql(
+        "windows",
+        "update t set v = 'x' where id = 17; update loose set v = chr(141) where v = chr(129)",
+    );
+    let run = verify(&from, &to, &["--show-values"]);
+    assert_eq!(run.status, 3, "{run}");
+    let told = report(&run);
+    assert_eq!(with_verdict(&told, "identical"), 1, "{run}");
+    assert!(told["rows"].to_string().contains("\\\\201\\\\215"), "{run}");
+    let sides = ["sync", "--source", &from, "--target", &to];
+    let synced = Pgconvoy::new(sides).run();
+    assert_eq!(synced.status, 0, "{synced}");
+    let odd = "select encode(convert_to(v, 'WIN1252'), 'hex') from t where id = 17";
+    assert_eq!(target.psql("windows", odd), "818d8f909d");
+    assert_proven(&verify(&from, &to, &[]));
 }
 
 /// Two databases of one server, of which one was made of the files of the other.

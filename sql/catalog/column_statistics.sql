@@ -44,6 +44,8 @@ cross join lateral (
            range_bounds_histogram::text as range_bounds
     from pg_catalog.pg_stats s
     where s.schemaname = n.nspname and s.tablename = c.relname and s.inherited = (c.relkind = 'p')
+      -- In other encodings not every byte is text in UTF8, which these are read in. Nothing is known then.
+      and pg_catalog.getdatabaseencoding() in ('UTF8', 'SQL_ASCII', 'LATIN1', 'LATIN2', 'LATIN5', 'LATIN9', 'KOI8R')
 ) s
 join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = s.attname and a.attnum > 0 and not a.attisdropped
 order by h.relation, c.relname, a.attnum

@@ -35,6 +35,10 @@ const NOT_PORTABLE: [&str; 16] = [
     "tsquery",
 ];
 
+/// Extensions whose types print floats as the server does, or with digits of their own choice, by the server's version. (Not
+/// `seg`, which keeps how many digits a number was given with.)
+const FLOATS_OF_EXTENSIONS: [&str; 2] = ["cube", "vector"];
+
 /// Types of one server, by OID.
 #[derive(Debug, Clone, Copy)]
 pub struct Types<'a>(pub &'a BTreeMap<Oid, Type>);
@@ -110,14 +114,81 @@ impl Types<'_> {
         element.0 < FIRST_NORMAL_OID && facts.is_some_and(|facts| "brm".contains(facts.kind))
     }
 
-    /// An array's bounds, and each element's binary form; `None` for what is no array, or one of elements without such a form.
+    /// An array's bounds, and each element's bits; `None` for what is no array, or one of elements without such a form.
     pub fn array_by_bits(self, oid: Oid, column: &str) -> Option<String> {
-        let send = self.send_function(self.element_of(oid)?)?;
+        let (array, bits) = if self.is_vector(oid) {
+            let bits = "pg_catalog.encode(pg_catalog.float4send(element), 'hex')".to_owned();
+            (format!("({column}::pg_catalog.float4[])"), bits)
+        } else {
+            let bits = self.by_bits(self.element_of(oid)?, "element")?;
+            (column.to_owned(), bits)
+        };
         Some(format!(
-            "case when {column} is not null then pg_catalog.concat(pg_catalog.array_dims({column}), \
-             array(select pg_catalog.encode(pg_catalog.{send}(element), 'hex') \
-             from pg_catalog.unnest({column}) as element)) end"
+            "case when {column} is not null then pg_catalog.concat(pg_catalog.array_dims({array}), \
+             array(select {bits} from pg_catalog.unnest({array}) as element)) end"
         ))
+    }
+
+    /// The bits of a value, in hexadecimal digits; `None` for what has no binary form that is the same on both servers. All NaN
+    /// are the one that a server reads from text: no text tells which of them it was, and no function of the server but this.
+    pub fn by_bits(self, oid: Oid, value: &str) -> Option<String> {
+        let send = self.send_function(oid)?;
+        let float = match send.as_str() {
+            "float4send" => "pg_catalog.float4",
+            "float8send" => "pg_catalog.float8",
+            _ => {
+                return Some(format!(
+                    "pg_catalog.encode(pg_catalog.{send}({value}), 'hex')"
+                ));
+            }
+        };
+        Some(format!(
+            "pg_catalog.encode(pg_catalog.{send}(case when {value}::{float} = 'NaN' then 'NaN'::{float} \
+             else {value}::{float} end), 'hex')"
+        ))
+    }
+
+    /// As which type a column is read that its own type prints only in part: XML loses a declaration without more in it than
+    /// version 1.0, and the line break behind it or at the beginning (`xml_out_internal` in `xml.c`; `xml_send` does the same). As
+    /// text it is what is stored, and what an input function of `xml` stores as it is.
+    pub fn stored_as(self, oid: Oid) -> Option<&'static str> {
+        if self.is_xml(oid) {
+            return Some("pg_catalog.text");
+        }
+        let is_array = self.element_of(oid).is_some_and(|one| self.is_xml(one));
+        is_array.then_some("pg_catalog.text[]")
+    }
+
+    /// Whether XML is inside of a type from which it is had only as it is printed.
+    pub fn hides_xml(self, oid: Oid) -> bool {
+        self.stored_as(oid).is_none() && self.holds(oid, 0, &|one, _| self.is_xml(one))
+    }
+
+    fn is_xml(self, oid: Oid) -> bool {
+        let oid = self.beneath(oid);
+        let is_it = |facts: &Type| facts.name == "xml";
+        oid.0 < FIRST_NORMAL_OID && self.0.get(&oid).is_some_and(is_it)
+    }
+
+    /// `vector` of the extension of the same name, whose digits no setting limits: it is an array of `real` by a cast.
+    fn is_vector(self, oid: Oid) -> bool {
+        let is_it = |facts: &Type| {
+            let of_extension = facts.extension.as_deref() == Some("vector");
+            of_extension && facts.kind == 'b' && facts.name.ends_with("vector")
+        };
+        self.0.get(&self.beneath(oid)).is_some_and(is_it)
+    }
+
+    /// The type that a domain is over, or the type itself.
+    fn beneath(self, oid: Oid) -> Oid {
+        let mut oid = oid;
+        for _ in 0..64 {
+            match self.0.get(&oid) {
+                Some(facts) if facts.kind == 'd' => oid = facts.base.unwrap_or(oid),
+                _ => break,
+            }
+        }
+        oid
     }
 
     /// The element type of an array, or of a domain over one.
@@ -144,8 +215,10 @@ impl Types<'_> {
         self.holds(oid, 0, &|oid, facts| {
             let is_float = matches!(facts.name.as_str(), "real" | "double precision")
                 || geometric.contains(&facts.name.as_str());
-            let is_cube = facts.extension.as_deref() == Some("cube");
-            (is_float && oid.0 < FIRST_NORMAL_OID) || is_cube
+            let of_extension = facts.extension.as_deref();
+            let prints_floats =
+                of_extension.is_some_and(|name| FLOATS_OF_EXTENSIONS.contains(&name));
+            (is_float && oid.0 < FIRST_NORMAL_OID) || prints_floats
         })
     }
 

@@ -143,6 +143,7 @@ pub fn comparable(old: &CopyUnit, new: &CopyUnit) -> bool {
     old.table == new.table
         && old.into == new.into
         && old.columns == new.columns
+        && old.stored_as == new.stored_as
         && old.format == new.format
         && old.arrays == new.arrays
         && old.encoding == new.encoding
@@ -297,6 +298,7 @@ mod tests {
             entry: Some(DumpId(1)),
             rows_in: None,
             columns: vec!["id".into()],
+            stored_as: BTreeMap::new(),
             format: CopyFormat::Binary,
             arrays: vec![],
             encoding: None,

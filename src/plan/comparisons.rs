@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::builder::{Builder, Draft};
 use super::{Comparison, Work, cost};
+use crate::catalog::Column;
 use crate::event::Phase;
 use crate::model::LockMode;
 use crate::model::{Bytes, CopyFormat, JobId, QualifiedName, VerifyLevel, quote_ident};
@@ -21,7 +22,7 @@ impl Builder<'_> {
         let mut by_job: BTreeMap<Vec<JobId>, Vec<usize>> = BTreeMap::new();
         for (table, copied) in by_target {
             let comparison = self.comparison(table, copied);
-            self.tell_rounded(&comparison);
+            self.tell_what_is_not_compared(&comparison);
             let mut after: Vec<JobId> = Vec::new();
             for &unit in &comparison.copied {
                 after.extend(&self.tables[&self.units[unit].table].copied);
@@ -45,7 +46,7 @@ impl Builder<'_> {
     }
 
     /// What is compared less strictly than by its bytes.
-    fn tell_rounded(&mut self, comparison: &Comparison) {
+    fn tell_what_is_not_compared(&mut self, comparison: &Comparison) {
         let tables = comparison
             .copied
             .iter()
@@ -53,21 +54,30 @@ impl Builder<'_> {
         let Some(table) = tables.clone().find_map(|name| self.facts_by_name.get(name)) else {
             return;
         };
-        let rounded =
-            |column: &&crate::catalog::Column| self.formats.is_rounded(column, &comparison.format);
-        let columns: Vec<String> = table
-            .columns
-            .iter()
-            .filter(rounded)
-            .map(|column| quote_ident(&column.name))
-            .collect();
-        if !columns.is_empty() {
-            self.notes.push(format!(
-                "{}: floats inside of {} are compared in 15 digits (6 of a real), because the two versions print them differently",
-                comparison.table.shown(),
-                columns.join(", ")
-            ));
-        }
+        let columns = |is_meant: &dyn Fn(&Column) -> bool| {
+            let meant = table.columns.iter().filter(|column| is_meant(column));
+            let names: Vec<String> = meant.map(|column| quote_ident(&column.name)).collect();
+            names.join(", ")
+        };
+        let rounded = columns(&|column| self.formats.is_rounded(column, &comparison.format));
+        let hiding = columns(&|column| self.formats.hides_xml(column));
+        let told = [
+            (
+                rounded,
+                "floats inside of",
+                "are compared in 15 digits (6 of a real), because the two versions print them differently",
+            ),
+            (
+                hiding,
+                "XML inside of",
+                "is copied and compared as it is printed: without a plain declaration, and a line break at its beginning",
+            ),
+        ];
+        let told = told.into_iter().filter(|(columns, ..)| !columns.is_empty());
+        let table = comparison.table.shown();
+        self.notes.extend(
+            told.map(|(columns, what, compared)| format!("{table}: {what} {columns} {compared}")),
+        );
     }
 
     pub fn plan_compare(&mut self, after: Vec<JobId>, comparisons: Vec<usize>) {
@@ -132,19 +142,16 @@ impl Builder<'_> {
             let expression = |column| {
                 self.formats
                     .comparable(column, &unit.format)
-                    .unwrap_or_else(|| quote_ident(&column.name))
+                    .unwrap_or_else(|| self.formats.whole(column))
             };
             columns.iter().map(expression).collect()
         } else {
-            unit.columns
-                .iter()
-                .map(|column| quote_ident(column))
-                .collect()
+            unit.expressions()
         };
         // A generated column may be of a type that the copied ones are not.
         let all_columns: Vec<_> = columns
             .iter()
-            .map(|column| crate::catalog::Column {
+            .map(|column| Column {
                 generated: false,
                 ..column.clone()
             })

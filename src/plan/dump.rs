@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use super::around::Around;
 use super::builder::client_encoding;
 use super::tables::{CopyUnit, Range};
-use crate::catalog::{ServerFacts, SourceFacts, Table};
+use crate::catalog::{ServerFacts, SourceFacts, Table, Types};
 use crate::event::{Phase, PlannedJob};
 use crate::model::{Bytes, DumpId, JobId, Oid, QualifiedName, Rows, VerifyLevel};
 use crate::toc::{Entry, LargeObjectList, Text, Toc};
@@ -159,7 +159,7 @@ impl DumpPlan {
         let cut_from = smallest_to_cut(sizes, options.workers);
         let units = data
             .iter()
-            .map(|(entry, table)| unit(entry, table, (server, options), cut_from));
+            .map(|(entry, table)| unit(entry, table, (server, facts, options), cut_from));
         let units = units.collect::<Result<Vec<_>, _>>()?;
         let misunderstood = |entry: &Entry| DumpPlanError::Entry {
             entry: entry.to_string(),
@@ -217,7 +217,7 @@ fn unlisted(units: &[DumpUnit], facts: &SourceFacts) -> Vec<String> {
 fn unit(
     entry: &Entry,
     table: &Table,
-    (server, options): (&ServerFacts, &DumpOptions),
+    (server, facts, options): (&ServerFacts, &SourceFacts, &DumpOptions),
     cut_from: Bytes,
 ) -> Result<DumpUnit, DumpPlanError> {
     let misunderstood = |what| DumpPlanError::Entry {
@@ -244,7 +244,8 @@ fn unit(
     let file = file
         .to_str()
         .ok_or_else(|| misunderstood("its file's name"))?;
-    let mut copy = CopyUnit::as_text(table, entry.dump_id, &server.encoding);
+    let known = (&*server.encoding, Types(&facts.types));
+    let mut copy = CopyUnit::as_text(table, entry.dump_id, known);
     let around = options.around.get(&table.name);
     // What is read around damage is one statement.
     let parts = if around.is_some() || table.total < cut_from {

@@ -75,14 +75,25 @@ impl Formats<'_> {
             // The bits are the same of other values.
             return Some(text_with_rounded_floats(&name));
         }
-        if known.element_of(oid).is_some() {
-            let by_bits = known.array_by_bits(oid, &name);
-            return Some(by_bits.unwrap_or_else(|| text_with_rounded_floats(&name)));
-        }
-        Some(match known.send_function(oid) {
-            Some(send) => format!("pg_catalog.encode(pg_catalog.{send}({name}), 'hex')"),
-            None => text_with_rounded_floats(&name),
-        })
+        let by_bits = known.array_by_bits(oid, &name);
+        let by_bits = by_bits.or_else(|| known.by_bits(oid, &name));
+        Some(by_bits.unwrap_or_else(|| text_with_rounded_floats(&name)))
+    }
+
+    /// The expression that gives all of a column's value, which its type may print only in part.
+    pub fn whole(&self, column: &Column) -> String {
+        let stored_as = self.known().stored_as(column.type_oid);
+        cast(&column.name, stored_as)
+    }
+
+    /// Columns that are read as another type than theirs, and as which.
+    pub fn stored_as(&self, columns: &[&Column]) -> BTreeMap<String, String> {
+        stored_as(self.known(), columns)
+    }
+
+    /// Whether XML is in a column that is copied, and compared, only as it is printed.
+    pub fn hides_xml(&self, column: &Column) -> bool {
+        self.known().hides_xml(column.type_oid)
     }
 
     /// Whether a column's floats are compared in fewer digits than they have, which is worth saying.
@@ -100,6 +111,25 @@ impl Formats<'_> {
 
     fn known(&self) -> Types<'_> {
         Types(self.types)
+    }
+}
+
+/// Columns that are read as another type than theirs, and as which.
+pub(super) fn stored_as(types: Types<'_>, columns: &[&Column]) -> BTreeMap<String, String> {
+    let columns = columns.iter();
+    let found = columns.filter_map(|column| {
+        let kind = types.stored_as(column.type_oid)?;
+        Some((column.name.clone(), kind.to_owned()))
+    });
+    found.collect()
+}
+
+/// A column, read as this type if there is one.
+pub(super) fn cast(column: &str, kind: Option<&str>) -> String {
+    let name = quote_ident(column);
+    match kind {
+        Some(kind) => format!("{name}::{kind}"),
+        None => name,
     }
 }
 
@@ -345,6 +375,95 @@ mod tests {
         assert_eq!(formats.arrays(&columns, &text), [0_u16; 0]);
     }
 
+    /// What XML's output function leaves out is there all the same, wherever it can be had.
+    #[test]
+    fn xml_is_read_as_it_is_stored() {
+        let mut types = types();
+        let over = |base: u32, name: &str| Type {
+            base: Some(Oid(base)),
+            ..facts(name, 'd')
+        };
+        let several = |element: u32, name: &str| Type {
+            element: Some(Oid(element)),
+            ..facts(name, 'b')
+        };
+        let holding = |field: u32, name: &str| Type {
+            fields: vec![Oid(23), Oid(field)],
+            ..facts(name, 'c')
+        };
+        types.extend([
+            (Oid(142), facts("xml", 'b')),
+            (Oid(143), several(142, "xml[]")),
+            (Oid(20_011), over(142, "public.page")),
+            (Oid(20_012), several(20_011, "public.page[]")),
+            (Oid(20_013), over(20_012, "public.pages")),
+            (Oid(20_014), holding(142, "public.titled")),
+            (Oid(20_015), several(20_014, "public.titled[]")),
+        ]);
+        let formats = Formats {
+            types: &types,
+            encoding: "UTF8",
+            source: ServerVersion(100_000),
+            target: ServerVersion(180_000),
+            archived: false,
+        };
+        for (oid, read, hides) in [
+            (142, "\"c\"::pg_catalog.text", false),
+            (143, "\"c\"::pg_catalog.text[]", false),
+            (20_011, "\"c\"::pg_catalog.text", false),
+            (20_012, "\"c\"::pg_catalog.text[]", false),
+            (20_013, "\"c\"::pg_catalog.text[]", false),
+            (20_014, "\"c\"", true),
+            (20_015, "\"c\"", true),
+            (23, "\"c\"", false),
+        ] {
+            let column = column(oid);
+            let found = (formats.whole(&column), formats.hides_xml(&column));
+            assert_eq!(found, (read.to_owned(), hides), "type {oid}");
+            let is_text = formats.of(&[column]) != CopyFormat::Binary;
+            assert_eq!(is_text, oid != 23, "type {oid}");
+        }
+    }
+
+    /// What an extension prints by the version of the server is not compared by that.
+    #[test]
+    fn floats_of_extensions_are_known() {
+        let of = |extension: &str, name: &str| Type {
+            extension: Some(extension.into()),
+            ..facts(name, 'b')
+        };
+        let mut types = types();
+        types.extend([
+            (Oid(20_011), of("vector", "public.vector")),
+            (Oid(20_012), of("vector", "public.sparsevec")),
+            (Oid(20_013), of("cube", "public.cube")),
+            (Oid(20_014), of("seg", "public.seg")),
+        ]);
+        let formats = |source| Formats {
+            types: &types,
+            encoding: "UTF8",
+            source: ServerVersion(source),
+            target: ServerVersion(180_000),
+            archived: false,
+        };
+        let text = CopyFormat::Text {
+            because: "a test".into(),
+        };
+        let comparable = |oid| formats(110_000).comparable(&column(oid), &text);
+        // No setting limits its digits.
+        let vector = comparable(20_011).expect("it is not compared as text");
+        assert!(
+            vector.contains("float4send") && vector.contains("\"c\"::pg_catalog.float4[]"),
+            "{vector}"
+        );
+        assert!(!formats(110_000).is_rounded(&column(20_011), &text));
+        for oid in [20_012, 20_013] {
+            assert!(formats(110_000).is_rounded(&column(oid), &text), "{oid}");
+        }
+        assert_eq!(comparable(20_014), None);
+        assert_eq!(formats(130_000).comparable(&column(20_011), &text), None);
+    }
+
     #[test]
     fn other_encodings_travel_as_text() {
         let types = types();
@@ -375,7 +494,10 @@ mod tests {
         };
         assert_eq!(
             formats.comparable(&column(701), &text).as_deref(),
-            Some("pg_catalog.encode(pg_catalog.float8send(\"c\"), 'hex')")
+            Some(
+                "pg_catalog.encode(pg_catalog.float8send(case when \"c\"::pg_catalog.float8 = 'NaN' \
+                 then 'NaN'::pg_catalog.float8 else \"c\"::pg_catalog.float8 end), 'hex')"
+            )
         );
         assert_eq!(
             formats.comparable(&column(20_006), &text).as_deref(),

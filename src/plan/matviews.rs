@@ -11,7 +11,7 @@ use super::{Comparison, PlanError, Statement, Work, cost};
 use crate::catalog::Matview;
 use crate::event::Phase;
 use crate::model::LockMode;
-use crate::model::{Bytes, CopyFormat, DumpId, JobId, Oid, QualifiedName, SqlText, quote_ident};
+use crate::model::{Bytes, CopyFormat, DumpId, JobId, Oid, QualifiedName, SqlText};
 use crate::toc::Entry;
 
 /// How the error begins of a refresh that has written to tables.
@@ -301,7 +301,7 @@ impl<'a> Builder<'a> {
         let expression = |column| {
             self.formats
                 .comparable(column, &format)
-                .unwrap_or_else(|| quote_ident(&column.name))
+                .unwrap_or_else(|| self.formats.whole(column))
         };
         let columns: Vec<_> = matview.columns.iter().collect();
         let arrays = self.formats.arrays(&columns, &format);

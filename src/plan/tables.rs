@@ -1,12 +1,13 @@
 //! What is copied whole, bundled or in chunks, and the COPY statements for it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
 use super::around::Around;
-use super::format::{Formats, IN_ARCHIVES};
-use crate::catalog::{Column, Table};
+use super::format::{Formats, IN_ARCHIVES, cast, stored_as};
+use crate::catalog::{Column, Table, Types};
 use crate::model::{
     Bytes, CopyFormat, DumpId, QualifiedName, RowLayout, Rows, SqlText, quote_ident, quote_literal,
 };
@@ -29,6 +30,9 @@ pub struct CopyUnit {
     pub rows_in: Option<DumpId>,
     /// The columns to copy, in the source's order. Empty: a table without columns.
     pub columns: Vec<String>,
+    /// Of these, columns that are read as another type than theirs, since theirs prints only a part of the value; as which.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stored_as: BTreeMap<String, String>,
     /// Text or binary, and why.
     pub format: CopyFormat,
     /// Places of the columns that are arrays, in the binary format.
@@ -168,6 +172,7 @@ impl CopyUnit {
             entry,
             rows_in: None,
             columns: columns.iter().map(|column| column.name.clone()).collect(),
+            stored_as: formats.stored_as(&columns),
             arrays: formats.arrays(&columns, &format),
             format,
             encoding,
@@ -186,7 +191,11 @@ impl CopyUnit {
     }
 
     /// The same in COPY's text format, in the database's own encoding: what an archive holds.
-    pub(super) fn as_text(table: &Table, entry: DumpId, encoding: &str) -> Self {
+    pub(super) fn as_text(
+        table: &Table,
+        entry: DumpId,
+        (encoding, types): (&str, Types<'_>),
+    ) -> Self {
         let columns = copied_columns(&table.columns, false);
         let condition = table.extension_condition.clone();
         Self {
@@ -195,6 +204,7 @@ impl CopyUnit {
             entry: Some(entry),
             rows_in: None,
             columns: columns.iter().map(|column| column.name.clone()).collect(),
+            stored_as: stored_as(types, &columns),
             format: CopyFormat::Text {
                 because: IN_ARCHIVES.to_owned(),
             },
@@ -255,27 +265,31 @@ impl CopyUnit {
 
     /// `COPY … TO STDOUT` for the whole table, or for a part of it.
     pub fn copy_out(&self, range: Option<&Range>) -> SqlText {
+        // Where no query can be planned, columns are read as they are.
+        let is_plain = self.stored_as.is_empty() || !self.can_be_counted();
         let from = if let Some(query) = self.around_query(&self.columns) {
-            format!("({query})")
-        } else if self.condition.is_none() && range.is_none() {
+            if is_plain {
+                format!("({query})")
+            } else {
+                let (list, names) = (self.expressions().join(", "), column_list(&self.columns));
+                format!("(select {list} from ({query}) as read{names})")
+            }
+        } else if is_plain && self.condition.is_none() && range.is_none() {
             format!("{}{}", self.table, column_list(&self.columns))
         } else {
-            let filter = self.filter(range);
-            let quoted: Vec<String> = self
-                .columns
-                .iter()
-                .map(|column| quote_ident(column))
-                .collect();
-            format!(
-                "(select {} from only {}{filter})",
-                quoted.join(", "),
-                self.table
-            )
+            let (list, filter) = (self.expressions().join(", "), self.filter(range));
+            format!("(select {list} from only {}{filter})", self.table)
         };
         SqlText::from(format!(
             "copy {from} to stdout ({})",
             self.copy_options(false)
         ))
+    }
+
+    /// What is read of each column.
+    pub fn expressions(&self) -> Vec<String> {
+        let read = |column: &String| cast(column, self.stored_as.get(column).map(String::as_str));
+        self.columns.iter().map(read).collect()
     }
 
     /// What is read instead of the table, if it is damaged.
@@ -422,6 +436,7 @@ mod tests {
             entry: None,
             rows_in: None,
             columns: vec!["a".into(), "b\"c".into()],
+            stored_as: BTreeMap::new(),
             format: CopyFormat::Binary,
             arrays: vec![],
             encoding: None,
@@ -463,6 +478,39 @@ mod tests {
         assert_eq!(
             configuration.copy_out(Some(&range)).to_string(),
             r#"copy (select "a", "b""c" from only "public"."t" where ( a > 1 OR b) and ctid >= '(5,0)'::pg_catalog.tid) to stdout (format binary)"#
+        );
+    }
+
+    /// A type that prints only a part of what it holds is read as one that prints all of it; not where no query can be planned.
+    #[test]
+    fn what_is_stored_is_read() {
+        let text = CopyFormat::Text {
+            because: "a test".into(),
+        };
+        let unit = CopyUnit {
+            stored_as: BTreeMap::from([("a".into(), "pg_catalog.text".into())]),
+            format: text,
+            freeze: false,
+            ..unit()
+        };
+        assert_eq!(
+            unit.copy_out(None).to_string(),
+            r#"copy (select "a"::pg_catalog.text, "b""c" from only "public"."t") to stdout (format text)"#
+        );
+        let around = |plain| CopyUnit {
+            around: Some(Around {
+                plain,
+                ..Around::default()
+            }),
+            ..unit.clone()
+        };
+        assert_eq!(
+            around(false).copy_out(None).to_string(),
+            r#"copy (select "a"::pg_catalog.text, "b""c" from (select null, null where false) as read ("a", "b""c")) to stdout (format text)"#
+        );
+        assert_eq!(
+            around(true).copy_out(None).to_string(),
+            r#"copy "public"."t" ("a", "b""c") to stdout (format text)"#
         );
     }
 

@@ -193,6 +193,7 @@ impl World {
             entry: None,
             rows_in: None,
             columns: Vec::new(),
+            stored_as: BTreeMap::new(),
             format: CopyFormat::Binary,
             arrays: Vec::new(),
             encoding: None,

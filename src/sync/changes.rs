@@ -19,6 +19,8 @@ pub struct Facts<'a> {
     pub target: &'a SourceFacts,
     /// Versions of source and target.
     pub versions: (ServerVersion, ServerVersion),
+    /// The encoding of both databases, if it is the same and rows are to travel in it: not all that it has need be text in UTF-8.
+    pub encoding: Option<&'a str>,
     /// Which objects take part.
     pub scope: &'a Scope,
 }
@@ -211,6 +213,7 @@ mod tests {
             source: &facts,
             target: &facts,
             versions: (ServerVersion(150_000), ServerVersion(150_000)),
+            encoding: None,
             scope: &scope,
         };
         let content = [difference("large object", "7 and those after it")];
@@ -228,6 +231,7 @@ mod tests {
             source: &known,
             target: &known,
             versions: (ServerVersion(150_000), ServerVersion(150_000)),
+            encoding: None,
             scope: &scope,
         };
         let mut comparand = Comparand::named(&QualifiedName::new("s", "moods"));
@@ -266,6 +270,7 @@ mod tests {
             source: &source,
             target: &target,
             versions: (ServerVersion(150_000), ServerVersion(150_000)),
+            encoding: None,
             scope: &scope,
         };
         let ordered = views(facts, &differing);

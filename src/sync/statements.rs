@@ -189,12 +189,13 @@ impl TableChange {
         } else {
             String::new()
         };
-        let columns = self.columns.join(", ");
+        // What is read of a column has its name, also with a cast.
+        let (columns, read) = (self.columns.join(", "), self.read.join(", "));
         SqlText::from(format!(
-            "copy (select {columns} from (select {columns} from {}{}) as {ROW}{repeated}) to stdout (format {})",
+            "copy (select {columns} from (select {read} from {}{}) as {ROW}{repeated}) to stdout ({})",
             self.only(),
             self.filter(condition),
-            self.format.keyword()
+            self.options()
         ))
     }
 
@@ -207,10 +208,18 @@ impl TableChange {
             format!(" ({})", self.columns.join(", "))
         };
         SqlText::from(format!(
-            "copy {}{columns} from stdin (format {})",
+            "copy {}{columns} from stdin ({})",
             self.table,
-            self.format.keyword()
+            self.options()
         ))
+    }
+
+    fn options(&self) -> String {
+        let format = self.format.keyword();
+        match &self.encoding {
+            Some(encoding) => format!("format {format}, encoding {}", quote_literal(encoding)),
+            None => format!("format {format}"),
+        }
     }
 }
 
@@ -235,7 +244,9 @@ mod tests {
             is_root: false,
             condition: None,
             columns: vec!["\"a\"".into(), "\"b\"".into()],
+            read: vec!["\"a\"".into(), "\"b\"".into()],
             format: CopyFormat::Binary,
+            encoding: None,
             key: key.iter().map(|name| (*name).to_owned()).collect(),
             how: How::ByRows(rows),
             figures: Figures::default(),

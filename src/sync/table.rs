@@ -37,8 +37,12 @@ pub struct TableChange {
     pub condition: Option<String>,
     /// The columns that are written, quoted.
     pub columns: Vec<String>,
+    /// What is read of them: all of each value, which its type may print only in part.
+    pub read: Vec<String>,
     /// In which format its rows travel.
     pub format: CopyFormat,
+    /// In which encoding, if it is not the sessions'.
+    pub encoding: Option<String>,
     /// By which columns its rows are told apart, quoted; without any, by their whole content.
     pub key: Vec<String>,
     /// What is done.
@@ -99,7 +103,9 @@ impl TableChange {
             is_root,
             condition: differs.comparand.condition.clone(),
             columns: written().map(|column| quote_ident(&column.name)).collect(),
+            read: written().map(|column| whole(column, source)).collect(),
             format: format(written(), theirs, facts),
+            encoding: facts.encoding.map(str::to_owned),
             key: key.map_or_else(Vec::new, |key| {
                 key.columns.iter().map(|name| quote_ident(name)).collect()
             }),
@@ -221,12 +227,27 @@ fn cannot_be_named(comparand: &Comparand, column: &str, facts: &SourceFacts) -> 
     })
 }
 
+/// All of a column's value, which its type may print only in part.
+fn whole(column: &Column, facts: &SourceFacts) -> String {
+    let name = quote_ident(&column.name);
+    match Types(&facts.types).stored_as(column.type_oid) {
+        Some(kind) => format!("{name}::{kind}"),
+        None => name,
+    }
+}
+
 /// Binary where it is safe on both sides.
 fn format<'a>(
     written: impl Iterator<Item = &'a Column>,
     target: &Table,
     facts: Facts<'_>,
 ) -> CopyFormat {
+    if let Some(encoding) = facts.encoding {
+        let because = format!(
+            "both databases' encoding is {encoding}, which only text passes through unconverted"
+        );
+        return CopyFormat::Text { because };
+    }
     let (ours, theirs) = (facts.source, facts.target);
     let another_interval = intervals_differ_because(facts.versions.0, facts.versions.1);
     for column in written {
@@ -342,6 +363,7 @@ mod tests {
             source: &known,
             target: &known,
             versions: (ServerVersion(versions.0), ServerVersion(versions.1)),
+            encoding: None,
             scope: &scope,
         };
         TableChange::decide(differs, facts).expect("it is known")
@@ -375,6 +397,34 @@ mod tests {
             (told.inserted, told.updated, told.deleted),
             (Rows(1), Rows(1), Rows(1))
         );
+    }
+
+    /// What text of another encoding cannot tell travels in that of both.
+    #[test]
+    fn rows_travel_in_the_encoding_of_both_databases() {
+        let comparand = Comparand::named(&QualifiedName::new("s", "t"));
+        let differs = Differs {
+            comparand: &comparand,
+            found: None,
+            source: Rows(1),
+            target: Rows(1),
+        };
+        let (known, scope) = (facts(), Scope::of_relations(std::iter::empty()));
+        let facts = Facts {
+            source: &known,
+            target: &known,
+            versions: (ServerVersion(150_000), ServerVersion(150_000)),
+            encoding: Some("WIN1252"),
+            scope: &scope,
+        };
+        let change = TableChange::decide(&differs, facts).expect("it is known");
+        assert_eq!(
+            change.copy_in().to_string(),
+            r#"copy "s"."t" ("id", "v") from stdin (format text, encoding 'WIN1252')"#
+        );
+        let out = change.copies_out()[0].sql.to_string();
+        let ends = r#"(select "id", "v" from only "s"."t") as pgconvoy_row) to stdout (format text, encoding 'WIN1252')"#;
+        assert!(out.ends_with(ends), "{out}");
     }
 
     /// To who knows no infinite interval, its bytes are those of a finite one.

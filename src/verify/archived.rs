@@ -14,7 +14,7 @@ use super::Outcome;
 use super::content::{Evidence, Reading, judge};
 use crate::archive::{Content, FileFacts, LargeObjectFacts, Manifest, TableFacts};
 use crate::catalog::{
-    Sequence, SourceFacts, Table, Types, large_object_content, print_floats_differently,
+    Column, Sequence, SourceFacts, Table, Types, large_object_content, print_floats_differently,
 };
 use crate::event::{Emit, What};
 use crate::model::{
@@ -137,6 +137,7 @@ impl Archived<'_> {
             (_, Some(because)) => Err(because),
             _ => self.rows(&subject).await.map_err(|error| error.to_string()),
         };
+        outcome.notes.extend(self.untold(&subject));
         let content = subject.content.digest;
         let evidence = Evidence {
             read: Some(content),
@@ -201,9 +202,42 @@ impl Archived<'_> {
         })
     }
 
+    fn column<'s>(&self, subject: &Subject<'s>, name: &str) -> Option<&'s Column> {
+        let mut columns = subject.like?.columns.iter();
+        columns.find(|column| column.name == name)
+    }
+
+    /// What is read of a column: all of its value, which its type may print only in part. The archive has it all, as far as it is
+    /// in there, and its text is what was stored.
+    fn whole(&self, subject: &Subject<'_>, name: &str) -> String {
+        let types = Types(&self.facts.types);
+        let column = self.column(subject, name);
+        match column.and_then(|column| types.stored_as(column.type_oid)) {
+            Some(kind) => format!("{}::{kind}", quote_ident(name)),
+            None => quote_ident(name),
+        }
+    }
+
+    /// What its text does not tell of it.
+    fn untold(&self, subject: &Subject<'_>) -> Option<String> {
+        let types = Types(&self.facts.types);
+        let hides = |name: &&String| {
+            let column = self.column(subject, name);
+            column.is_some_and(|column| types.hides_xml(column.type_oid))
+        };
+        let columns: Vec<String> = subject.columns.iter().filter(hides).cloned().collect();
+        (!columns.is_empty()).then(|| {
+            format!(
+                "{}: of XML inside of {}, an archive has what is printed: without a plain declaration, and a line break at its beginning",
+                subject.table.shown(),
+                columns.join(", ")
+            )
+        })
+    }
+
     async fn rows(&self, subject: &Subject<'_>) -> Result<MultisetDigest, PgError> {
         let columns = subject.columns.iter();
-        let columns: Vec<String> = columns.map(|name| quote_ident(name)).collect();
+        let columns: Vec<String> = columns.map(|name| self.whole(subject, name)).collect();
         let only = if subject.is_tree { "" } else { "only " };
         let format = archive_format();
         let encoding = self.manifest.source.encoding.as_str();
@@ -239,9 +273,17 @@ impl Archived<'_> {
         let mut outcome = Outcome::default();
         let wanted: &[LargeObjectFacts] = &self.manifest.large_objects;
         let mut same = 0;
+        let held = self.facts.large_objects.iter().map(|object| object.oid);
+        let held: HashSet<Oid> = held.collect();
+        // To ask for one that is not there would be an error, and nothing would be known of the others.
+        let there = |batch: &[LargeObjectFacts]| -> Vec<Oid> {
+            let oids = batch.iter().map(|object| object.oid);
+            oids.filter(|oid| held.contains(oid)).collect()
+        };
         let reads: Vec<_> = wanted
             .chunks(OBJECTS_AT_ONCE)
-            .map(|batch| async move { (batch, self.objects(batch).await) })
+            .map(|batch| (batch, there(batch)))
+            .map(|(batch, oids)| async move { (batch, self.objects(&oids).await) })
             .collect();
         let mut read = futures_util::stream::iter(reads).buffered(self.readers.max(1));
         while let Some((batch, there)) = read.next().await {
@@ -281,19 +323,14 @@ impl Archived<'_> {
         }
         let known: HashSet<Oid> = wanted.iter().map(|object| object.oid).collect();
         if self.manifest.narrowed_by.is_empty() {
-            let there = self.facts.large_objects.iter().map(|object| object.oid);
-            outcome
-                .differences
-                .extend(
-                    there
-                        .filter(|oid| !known.contains(oid))
-                        .map(|oid| Difference {
-                            kind: DifferenceKind::Extra,
-                            class: class(),
-                            object: oid.to_string(),
-                            detail: "it is not in the archive".to_owned(),
-                        }),
-                );
+            let extra = self.facts.large_objects.iter().map(|object| object.oid);
+            let extra = extra.filter(|oid| !known.contains(oid));
+            outcome.differences.extend(extra.map(|oid| Difference {
+                kind: DifferenceKind::Extra,
+                class: class(),
+                object: oid.to_string(),
+                detail: "it is not in the archive".to_owned(),
+            }));
         }
         outcome
             .checked
@@ -301,14 +338,13 @@ impl Archived<'_> {
         outcome
     }
 
-    async fn objects(
-        &self,
-        batch: &[LargeObjectFacts],
-    ) -> Result<HashMap<Oid, FileFacts>, PgError> {
-        let oids: Vec<Oid> = batch.iter().map(|object| object.oid).collect();
+    async fn objects(&self, oids: &[Oid]) -> Result<HashMap<Oid, FileFacts>, PgError> {
+        if oids.is_empty() {
+            return Ok(HashMap::new());
+        }
         let sql = SqlText::from(format!(
             "copy ({}) to stdout (format binary)",
-            large_object_content(&oids)
+            large_object_content(oids)
         ));
         let mut wire = self.pool.take().await?;
         let mut unframed = Unframed::new(ObjectRows::new(Hashes::default()));

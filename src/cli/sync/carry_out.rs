@@ -286,6 +286,7 @@ fn decide(
         source: &look.source.facts,
         target: &look.target.facts,
         versions: (both.source.facts.version, both.target.facts.version),
+        encoding: looks::own_encoding(both),
         scope: &look.scope,
     };
     Changes::decide(facts, &tables, differences, &rows.others)

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 
 use super::Asked;
-use super::look::{Both, Look};
+use super::again::{Again, Undecided};
+use super::look::{self, Both, Look};
 use crate::event::{Emit, What};
 use crate::model::{
     Difference, DifferenceKind, Oid, QualifiedName, Rows, RowsDiffer, TableVerdict, Unverified,
@@ -78,14 +79,27 @@ pub async fn compare(
         is_first,
     };
     let level = asked.level;
-    let told = Arc::clone(emit);
-    let mut tell = move |comparand: &Comparand, sides: &Sides| {
-        // What differs is told when it is known where, and whether it lasts.
-        if comparand.subject == Subject::Table && rows::judge(sides) != Judgement::Differs {
-            told.emit(What::TableVerified(rows::verdict(comparand, sides, level)));
+    // What may have failed for the encoding in which it was read is read in its own.
+    let own_encoding = look::own_encoding(both).filter(|_| level == VerifyLevel::Content);
+    let tell = |also_unread: bool| {
+        let told = Arc::clone(emit);
+        move |comparand: &Comparand, sides: &Sides| {
+            // What differs is told when it is known where, and whether it lasts.
+            let is_settled = match rows::judge(sides) {
+                Judgement::Same => true,
+                Judgement::Differs => false,
+                Judgement::Unknown => also_unread,
+            };
+            if comparand.subject == Subject::Table && is_settled {
+                told.emit(What::TableVerified(rows::verdict(comparand, sides, level)));
+            }
         }
     };
-    let read = rows::read(reading, ends, emit, &mut tell).await;
+    let again = Again { ends, asked, emit };
+    let mut read = rows::read(reading, ends, emit, &mut tell(own_encoding.is_none())).await;
+    if let Some(encoding) = own_encoding {
+        read = again.unread(read, encoding, &mut tell(true)).await;
+    }
     found.missing(&pairing.missing);
     let mut differing = Vec::new();
     for (comparand, sides) in read {
@@ -97,8 +111,15 @@ pub async fn compare(
             Judgement::Differs => differing.push((comparand, sides)),
         }
     }
-    if !differing.is_empty() && level == VerifyLevel::Content {
-        emit.emit(What::StepStarted {
+    look_for_rows(&again, &differing, &mut found).await;
+    found
+}
+
+/// What of the tables that differ does.
+async fn look_for_rows(again: &Again<'_>, differing: &[(Comparand, Sides)], found: &mut RowsLook) {
+    let asked = again.asked;
+    if !differing.is_empty() && asked.level == VerifyLevel::Content {
+        again.emit.emit(What::StepStarted {
             step: format!(
                 "looking for the rows that differ, in {} places",
                 differing.len()
@@ -110,7 +131,7 @@ pub async fn compare(
         values: asked.show_values,
         remembered: asked.remembered,
     };
-    let how = (ends, level, tables_differ(&found, &differing));
+    let how = (again, tables_differ(found, differing));
     let searches = differing
         .iter()
         .map(|(comparand, sides)| search(comparand, sides, how, limits));
@@ -119,10 +140,14 @@ pub async fn compare(
         .buffered(usize::try_from(asked.jobs.max(1)).unwrap_or(1))
         .collect()
         .await;
+    let mut undecided = Vec::new();
     for result in results {
-        found.add(result);
+        match result {
+            Searched::Undecided(one) => undecided.push(*one),
+            result => found.add(result),
+        }
     }
-    found
+    again.decide(undecided, limits, found).await;
 }
 
 /// Whether any table does, or is not there.
@@ -217,19 +242,22 @@ fn unknown_tables(look: &Look) -> Vec<Unverified> {
 }
 
 /// What became of something that differs.
-enum Searched {
+pub(super) enum Searched {
     Table(Box<TableDiffers>),
     Others(Vec<Difference>),
     /// A materialized view that is as it should be, although the source's is not the same: as what it is counted, and a note.
     View(&'static str, Option<String>),
+    /// It is to be read once more.
+    Undecided(Box<Undecided>),
 }
 
 async fn search(
     comparand: &Comparand,
     sides: &Sides,
-    (ends, level, tables_differ): (&Arc<Ends>, VerifyLevel, bool),
+    (again, tables_differ): (&Again<'_>, bool),
     limits: Limits,
 ) -> Searched {
+    let (ends, level) = (again.ends, again.asked.level);
     if let Subject::Matview { .. } = comparand.subject {
         let judged = drill::matview(comparand, ends, (level, tables_differ)).await;
         let verdict = judged.unwrap_or(ViewVerdict::Unknown);
@@ -239,21 +267,27 @@ async fn search(
     }
     match &comparand.subject {
         Subject::LargeObjects(oids) => Searched::Others(large_objects(oids, sides, ends).await),
-        _ => {
-            let searched = match level {
-                VerifyLevel::Content => find(comparand, sides, ends, limits).await.map(Some),
-                _ => Ok(None),
-            };
-            let differs = table_differs(comparand, sides, searched, level);
-            match comparand.subject {
-                Subject::Table => Searched::Table(Box::new(differs)),
-                _ => Searched::Others(vec![differs.difference]),
-            }
+        _ if level != VerifyLevel::Content => {
+            searched(table_differs(comparand, sides, Ok(None), level))
         }
+        _ => match comparand.by_text() {
+            Some(by_text) => again.search((comparand, sides), by_text, limits).await,
+            None => {
+                let rows = find(comparand, sides, ends, limits).await;
+                searched(table_differs(comparand, sides, rows.map(Some), level))
+            }
+        },
     }
 }
 
-async fn find(
+pub(super) fn searched(differs: TableDiffers) -> Searched {
+    match differs.comparand.subject {
+        Subject::Table => Searched::Table(Box::new(differs)),
+        _ => Searched::Others(vec![differs.difference]),
+    }
+}
+
+pub(super) async fn find(
     comparand: &Comparand,
     sides: &Sides,
     ends: &Ends,
@@ -264,7 +298,7 @@ async fn find(
     Ok((found, described))
 }
 
-fn table_differs(
+pub(super) fn table_differs(
     comparand: &Comparand,
     sides: &Sides,
     searched: Result<Option<(Found, RowsDiffer)>, PgError>,
@@ -391,7 +425,7 @@ async fn large_objects(oids: &[Oid], sides: &Sides, ends: &Arc<Ends>) -> Vec<Dif
 }
 
 impl RowsLook {
-    fn same(&mut self, comparand: &Comparand) {
+    pub(super) fn same(&mut self, comparand: &Comparand) {
         match &comparand.subject {
             Subject::Table => {}
             Subject::Matview { .. } => *self.same.entry("materialized views").or_default() += 1,
@@ -425,7 +459,7 @@ impl RowsLook {
         }
     }
 
-    fn add(&mut self, searched: Searched) {
+    pub(super) fn add(&mut self, searched: Searched) {
         match searched {
             Searched::Table(table) => self.tables.push(*table),
             Searched::Others(differences) => self.others.extend(differences),
@@ -433,6 +467,8 @@ impl RowsLook {
                 *self.same.entry(counted_as).or_default() += 1;
                 self.notes.extend(note);
             }
+            // Decided by now.
+            Searched::Undecided(_) => {}
         }
     }
 }

@@ -180,6 +180,13 @@ pub(in crate::cli) fn common_encoding(source: &str, target: &str) -> &'static st
     }
 }
 
+/// The encoding of both databases, if they have the same one, and not all that it has need be text in UTF-8.
+pub(in crate::cli) fn own_encoding(both: &Both) -> Option<&str> {
+    let (source, target) = (&both.source.facts.encoding, &both.target.facts.encoding);
+    let is_another = !matches!(source.as_str(), "UTF8" | "SQL_ASCII");
+    (source == target && is_another).then_some(source.as_str())
+}
+
 /// A snapshot of one side, with its tables locked against being changed.
 pub async fn snapshot(server: &Server) -> Result<Snapshot, Failure> {
     Ok(Snapshot::take(&server.connector, catalog::readable_tables).await?)

@@ -7,6 +7,7 @@
 //! | file | |
 //! |---|---|
 //! | `after` | what nobody compares and the first users would notice: plans of statements, and more |
+//! | `again` | rows that are read once more, otherwise |
 //! | `archive` | an archive against its own manifest |
 //! | `archive_server` | a server against an archive's manifest |
 //! | `look` | both databases at one moment each: everything but rows |
@@ -16,6 +17,7 @@
 //! | `verdict` | several looks, and what they come to |
 
 mod after;
+mod again;
 mod archive;
 mod archive_server;
 mod compare_rows;
@@ -33,7 +35,9 @@ use clap::{Args, ValueEnum};
 
 pub(super) use archive::check_archive;
 pub(super) use compare_rows::{RowsLook, TableDiffers, compare as compare_rows};
-pub(super) use look::{Both, Look, SideView, common_encoding, options, scope_of, snapshot, view};
+pub(super) use look::{
+    Both, Look, SideView, common_encoding, options, own_encoding, scope_of, snapshot, view,
+};
 pub(super) use tell::tell;
 pub(super) use verdict::Found;
 

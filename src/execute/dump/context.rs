@@ -367,6 +367,7 @@ mod tests {
                 entry: None,
                 rows_in: None,
                 columns: columns.clone(),
+                stored_as: BTreeMap::new(),
                 format: CopyFormat::Text {
                     because: String::new(),
                 },

@@ -187,6 +187,8 @@ impl Search<'_> {
                 name: name.clone(),
                 expression: as_text(&quote_ident(name)),
                 text: String::new(),
+                differs_untold: None,
+                shown: String::new(),
                 generated: false,
                 is_array: false,
             }));

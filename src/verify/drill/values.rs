@@ -102,14 +102,14 @@ async fn fetch(comparand: &Comparand, pool: &Pool, keys: &[Vec<String>]) -> Resu
 
 /// What is asked of one column.
 fn parts(column: &ReadColumn) -> String {
-    let (compared, shown) = (&column.text, as_text(&quote_ident(&column.name)));
+    let (compared, shown) = (&column.text, &column.shown);
     let length = |text: &str| format!("pg_catalog.char_length({text})");
     format!(
         "pg_catalog.left({compared}, {COMPARED}), {length}, \
          case when {length} > {COMPARED} then pg_catalog.md5({compared}) end, \
          pg_catalog.left({shown}, {SHOWN}), {shown_length}",
         length = length(compared),
-        shown_length = length(&shown),
+        shown_length = length(shown),
     )
 }
 

@@ -3,13 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::buckets::{Bucketing, Scale};
-use super::copy_out::CopyOut;
 use super::cut::{self, Size};
-use super::form::Forms;
+use super::form::{Forms, as_text};
 use crate::catalog::{Column, Matview, SourceFacts, Table, Type, Types, large_object_content};
-use crate::model::{
-    Bytes, ColumnForm, Oid, QualifiedName, Rows, ServerVersion, SqlText, quote_ident,
-};
+use crate::model::{Bytes, ColumnForm, Oid, QualifiedName, Rows, ServerVersion, quote_ident};
 use crate::verify::Scope;
 
 /// Large objects that are read together.
@@ -71,6 +68,10 @@ pub struct ReadColumn {
     pub expression: String,
     /// Text that is the same if the value is.
     pub text: String,
+    /// Why values may differ although this text does not, as a clause; `None` if they cannot.
+    pub differs_untold: Option<&'static str>,
+    /// Text for people.
+    pub shown: String,
     /// The server computes it.
     pub generated: bool,
     /// It is an array.
@@ -295,6 +296,8 @@ impl Inputs<'_> {
             comparand.columns.push(ReadColumn {
                 name: column.name.clone(),
                 text: forms.text_of(column, &form.expression),
+                differs_untold: forms.differs_untold(column),
+                shown: as_text(&quote_ident(&column.name)),
                 expression: form.expression,
                 generated: column.generated,
                 is_array: form.is_array,
@@ -386,6 +389,8 @@ impl Comparand {
                 name: "*".to_owned(),
                 expression: "*".to_owned(),
                 text: "*".to_owned(),
+                differs_untold: None,
+                shown: "*".to_owned(),
                 generated: false,
                 is_array: false,
             }],
@@ -407,40 +412,6 @@ impl Comparand {
             Subject::LargeObjects(_) => format!("large object {}", self.name.name),
             _ => self.name.shown(),
         }
-    }
-
-    /// What stands behind WHERE if `more` is to hold besides; empty if nothing has to.
-    pub fn filter(&self, more: &str) -> String {
-        let conditions: Vec<&str> = [self.condition.as_deref().unwrap_or_default(), more]
-            .into_iter()
-            .filter(|condition| !condition.is_empty())
-            .collect();
-        if conditions.is_empty() {
-            String::new()
-        } else {
-            format!(" where {}", conditions.join(" and "))
-        }
-    }
-
-    /// `COPY … TO STDOUT` of the rows for which a condition holds (empty: all), with more columns in front.
-    pub fn copy_out(&self, in_front: &[String], condition: &str) -> CopyOut {
-        let columns = self.columns.iter().map(|column| column.expression.clone());
-        let list: Vec<String> = in_front.iter().cloned().chain(columns).collect();
-        let sql = SqlText::from(format!(
-            "copy (select {} from {}{}) to stdout (format binary)",
-            list.join(", "),
-            self.from,
-            self.filter(condition)
-        ));
-        let in_front = in_front.iter().map(|_| false);
-        let columns = self.columns.iter().map(|column| column.is_array);
-        CopyOut::new(sql, in_front.chain(columns))
-    }
-
-    /// `SELECT count(*)` of the rows for which a condition holds.
-    pub fn count(&self, condition: &str) -> SqlText {
-        let filter = self.filter(condition);
-        SqlText::from(format!("select count(*) from {}{filter}", self.from))
     }
 
     /// The key's column whose numbers sort rows into buckets, if that is worth while.

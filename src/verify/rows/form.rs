@@ -86,17 +86,30 @@ impl Forms<'_> {
                 ),
             };
         }
+        if let Some(kind) = self.source.stored_as(source.type_oid) {
+            return read(as_text(&format!("({name}::{kind})")), "as text", because);
+        }
+        if self.source.hides_xml(source.type_oid) {
+            return read(
+                as_text(&name),
+                "as text, XML in it as it is printed",
+                because,
+            );
+        }
         read(as_text(&name), "as text", because)
     }
 
     /// How a column of a key is read. Rows are sorted by the bytes of their keys, which must be the value's own: an array
-    /// is read as text.
+    /// is read as text, and so is a float, since there are several NaN.
     pub fn of_key(&self, source: &Column, target: &Column) -> Form {
         let form = self.of(source, target);
-        if !form.is_array {
+        let because = if form.is_array {
+            "equal arrays may have different binary forms, and it is in the key"
+        } else if form.told.is_none() && self.source.holds_floats(source.type_oid) {
+            "one NaN may have another sign than the other, and it is in the key"
+        } else {
             return form;
-        }
-        let because = "equal arrays may have different binary forms, and it is in the key";
+        };
         let expression = as_text(&form.expression);
         Form::instead_of(source, expression, "as text", because.to_owned())
     }
@@ -106,9 +119,24 @@ impl Forms<'_> {
         !(self.text_of_floats_differs() && self.source.holds_floats(column.type_oid))
     }
 
+    /// Why two values of a column may differ and be one and the same to whoever reads their text, as a clause: no dump carries the
+    /// difference, and neither does replication. Then what [`Self::text_of`] gives is the same.
+    pub(super) fn differs_untold(&self, column: &Column) -> Option<&'static str> {
+        if self.source.stored_as(column.type_oid).is_some() {
+            return Some(
+                "dumps and replication leave out a plain XML declaration, and line breaks at the beginning",
+            );
+        }
+        let is_float = self.source.holds_floats(column.type_oid);
+        is_float.then_some("dumps and replication do not carry the sign of a NaN")
+    }
+
     /// Text that is the same on both servers if the value is, given what is read of the column.
     pub(super) fn text_of(&self, column: &Column, expression: &str) -> String {
         let name = quote_ident(&column.name);
+        if let Some(kind) = self.source.stored_as(column.type_oid) {
+            return printed_xml(&name, kind);
+        }
         if self.has_same_text(column) {
             return as_text(&name);
         }
@@ -117,10 +145,8 @@ impl Forms<'_> {
         {
             return by_bits;
         }
-        match self.source.send_function(column.type_oid) {
-            Some(send) if expression == name => {
-                format!("pg_catalog.encode(pg_catalog.{send}({name}), 'hex')")
-            }
+        match self.source.by_bits(column.type_oid, &name) {
+            Some(by_bits) if expression == name => by_bits,
             _ => expression.to_owned(),
         }
     }
@@ -156,6 +182,22 @@ fn type_name(types: Types<'_>, column: &Column) -> String {
 /// fields are NULL would be "null" to `IS NULL`; and no cast, because a cast need not print what the output function does.)
 pub(in crate::verify) fn as_text(column: &str) -> String {
     format!("case when {column} is distinct from null then pg_catalog.format('%s', {column}) end")
+}
+
+/// XML, or an array of it, as it is printed; without line breaks at the beginning, of which printing leaves out one each time.
+fn printed_xml(column: &str, kind: &str) -> String {
+    let printed = |value: &str| {
+        let text = as_text(value);
+        format!("pg_catalog.ltrim({text}, pg_catalog.chr(10))")
+    };
+    if !kind.ends_with("[]") {
+        return printed(column);
+    }
+    format!(
+        "case when {column} is not null then pg_catalog.concat(pg_catalog.array_dims({column}), \
+         array(select {} from pg_catalog.unnest({column}) as element)) end",
+        printed("element")
+    )
 }
 
 #[cfg(test)]

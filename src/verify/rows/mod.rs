@@ -15,10 +15,12 @@
 //! | `by_column` | a digest for each column |
 //! | `judge` | what both sides come to |
 //! | `readers` | the work of both sides, and what came of it |
+//! | `again` | other ways to read what differs, or could not be read |
 //!
 //! Rows are read in one format only, binary COPY; a column whose binary form would not do is sent as text in it. Of an array's
 //! binary form, what is not the value's own is left out of the hash.
 
+mod again;
 mod buckets;
 mod by_column;
 mod comparand;
