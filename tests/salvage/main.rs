@@ -18,6 +18,7 @@
 //! | `large` | ten at a time, in a database of 200 MB |
 //! | `segments` | tables of several files of a gigabyte |
 //! | `cost` | what one bad block in a gigabyte costs |
+//! | `sums` | whether what is there and what is lost add up |
 //! | `story` | a relation file that is missing, as an operator meets it |
 
 #[path = "../support/mod.rs"]
@@ -38,4 +39,5 @@ mod parts;
 mod refused;
 mod segments;
 mod story;
+mod sums;
 mod values;
