@@ -5,16 +5,16 @@
 //! the index, none can. That is held against what the server says of the first and the last such value: if it shows one of them, nothing
 //! is taken for lost that it has not refused. Layouts: `toast_internals.c`, `nbtree.h`.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::SalvageError;
-use super::beforehand::{Gone, Look, Why};
+use super::beforehand::Look;
 use super::checksum::refused;
 use super::files::Shape;
+use super::lost_values::Gone;
 use super::on_disk::{PAGES, each_page};
 use super::one_table::TableSearch;
 use super::page::{BLOCK, BtreePage, btree, is_meta, u32_at};
 use super::probe::Probe;
+use super::proven::Numbers;
 use super::quarantine::Question;
 use super::sight::Sight;
 use super::survey::Progress;
@@ -33,10 +33,10 @@ impl TableSearch<'_> {
         }
         let mut look = Look::new(beforehand, facts, self.survey.source).await?;
         let gone = self.gone(look.session()).await?;
-        if gone.all.is_none() && gone.values.is_empty() {
+        if gone.is_nothing() {
             return Ok(());
         }
-        beforehand.learn(self.table, gone);
+        beforehand.learn(self.table, &gone);
         for &run in &progress.failed {
             look.at(self.table, run).await?;
         }
@@ -59,7 +59,7 @@ impl TableSearch<'_> {
     async fn gone(&self, session: &Session) -> Result<Gone, SalvageError> {
         let all = |why| Gone {
             all: Some(why),
-            values: BTreeMap::new(),
+            ..Gone::default()
         };
         let (Some((path, shape)), Some(index)) = (&self.table.toast, &self.table.toast_index)
         else {
@@ -73,7 +73,7 @@ impl TableSearch<'_> {
             return Ok(all("the index that leads to them is not there, or empty"));
         }
         let missing = self.missing_pages(session, (path, shape)).await?;
-        let mut values = BTreeMap::new();
+        let mut gone = Gone::default();
         let place = (index.as_str(), &of_index);
         let mut first = 0;
         while first < of_index.reached {
@@ -90,15 +90,15 @@ impl TableSearch<'_> {
                 };
                 for entry in entries {
                     let block = entry.place.0;
-                    let is_missing = block >= shape.reached || missing.contains(&block);
+                    let is_missing = block >= shape.reached || missing.has(block);
                     if let Some(value) = u32_at(entry.key, 0).filter(|_| is_missing) {
-                        values.entry(value).or_insert(Why::Missing(block));
+                        gone.missing.set(value, true);
                     }
                 }
             }
             first += count;
         }
-        Ok(Gone { all: None, values })
+        Ok(gone)
     }
 
     /// Pages of TOAST that the server does not take from disk, or on which there is nothing.
@@ -106,9 +106,9 @@ impl TableSearch<'_> {
         &self,
         session: &Session,
         (path, shape): (&str, &Shape),
-    ) -> Result<BTreeSet<u32>, SalvageError> {
+    ) -> Result<Numbers, SalvageError> {
         let checksums = self.shared.facts.quiet.checksums;
-        let mut missing = BTreeSet::new();
+        let mut missing = Numbers::default();
         let mut first = 0;
         while first < shape.reached {
             let count = PAGES.min(shape.reached - first);
@@ -119,7 +119,7 @@ impl TableSearch<'_> {
                     !is_zero && refused(page, block, checksums).is_none()
                 };
                 if !page.as_ref().is_some_and(is_there) {
-                    missing.insert(block);
+                    missing.set(block, true);
                 }
             }
             first += count;
