@@ -325,6 +325,7 @@ impl Losses {
             clauses.extend(values.map(|file| format!("lost values are in {file}")));
             let suspect = table.suspect_file.iter();
             clauses.extend(suspect.map(|file| format!("suspect rows are in {file}")));
+            clauses.extend(table.notes.iter().cloned());
             (table.table.shown(), clauses)
         });
         let objects = self.objects.iter().map(|one| {

@@ -59,6 +59,10 @@ impl TableSearch<'_> {
             Some(session) => session,
             none => none.insert(patient_session(self.survey.source).await?),
         };
+        if !losses.lost_columns.is_empty() {
+            let remedy = self.remedy_of_values(session).await?;
+            losses.notes.extend(remedy);
+        }
         let known = (!plain).then(|| progress.known(&self.shared.beforehand));
         let check = match check {
             Some(check) => check,

@@ -72,6 +72,9 @@ pub(super) fn sentences(losses: &Losses) -> Vec<String> {
         if let Some(file) = &table.suspect_file {
             sentence = format!("{sentence}; what is suspect: {file}");
         }
+        for note in &table.notes {
+            sentence = format!("{sentence}; {note}");
+        }
         sentences.push(sentence);
     }
     if losses.tables.len() > TABLES {
