@@ -201,7 +201,7 @@ impl Prefix {
         self.give_up_uploads()?;
         self.set_mark()?;
         let there = self.while_doing("looking into", self.objects.list())?;
-        for name in there.keys().filter(|name| *name != MARK) {
+        for name in there.keys().filter(|name| is_of_an_archive(name)) {
             self.while_doing("emptying", self.objects.remove(name))?;
         }
         Ok(())
@@ -211,7 +211,8 @@ impl Prefix {
     /// as another `pg_dump` numbers its entries otherwise.
     pub fn remove_surplus(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
         let there = self.while_doing("looking into", self.objects.list())?;
-        for name in manifest.surplus(there.keys()).filter(|name| *name != MARK) {
+        let surplus = manifest.surplus(there.keys());
+        for name in surplus.filter(|name| is_of_an_archive(name)) {
             self.while_doing("clearing up", self.objects.remove(name))?;
         }
         Ok(())
@@ -246,9 +247,44 @@ impl Prefix {
     }
 }
 
+/// Whether an object may be a file of the archive. The files of one have plain names, whatever the tables are called; what has a `/` in its
+/// name is below another, such as that of an archive of its own, which has been begun there since.
+fn is_of_an_archive(name: &str) -> bool {
+    name != MARK && !name.contains('/')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_archive_below_another_is_left_alone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let objects = Objects::in_memory();
+        let one = Prefix::of(objects.clone(), &dir.path().join("one"));
+        one.begin().expect("nothing is there");
+        let put = |objects: &Objects, file: &str| {
+            let put = objects.put(file, Bytes::from_static(b"x"));
+            put.expect("written");
+        };
+        let below = objects.below("other");
+        for file in ["toc.dat", "9.dat.gz"] {
+            put(&objects, file);
+            put(&below, file);
+        }
+        one.remove_surplus(&Manifest::of_nothing()).expect("ours");
+        let names = |objects: &Objects| {
+            let there = objects.list().expect("listed");
+            there.into_keys().collect::<Vec<String>>()
+        };
+        assert_eq!(
+            names(&objects),
+            ["other/9.dat.gz", "other/toc.dat", MARK, "toc.dat"]
+        );
+        one.clear().expect("ours");
+        assert_eq!(names(&objects), ["other/9.dat.gz", "other/toc.dat", MARK]);
+        assert_eq!(names(&below), ["9.dat.gz", "toc.dat"]);
+    }
 
     #[test]
     fn of_two_that_begin_at_the_same_moment_one_has_begun() {

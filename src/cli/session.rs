@@ -328,6 +328,7 @@ impl<'a> Session<'a> {
             emitter.emit(handover.told());
         }
         let (snapshot, proof) = inspection.split(Arc::clone(&plan));
+        let compared = Arc::new(salvage::Compared::new(Arc::new(emitter)));
         let run = Run {
             plan,
             origin: Origin::Server {
@@ -335,7 +336,7 @@ impl<'a> Session<'a> {
                 snapshot: Box::new(snapshot),
             },
             target: target.clone(),
-            emit: Arc::new(emitter.clone()),
+            emit: Arc::<salvage::Compared>::clone(&compared),
             stop: self.stop.clone(),
             patience: self.patience,
             earlier,
@@ -346,7 +347,7 @@ impl<'a> Session<'a> {
             .map_err(|error| self.why_stopped(error))?;
         fault::point("jobs-done");
         let proven = tokio::select! {
-            proven = self.prove(proof, &mut ledger, &marks) => proven,
+            proven = self.prove((proof, &compared), &mut ledger, &marks) => proven,
             failure = self.stopped() => Err(failure),
         };
         proven.map(|target_superuser| Done {
@@ -376,7 +377,12 @@ pub(super) fn announce(plan: &Plan, emitter: &Emitter) {
 }
 
 impl Session<'_> {
-    async fn prove(&self, proof: Proof, ledger: &mut Wire, marks: &Marks) -> Result<bool, Failure> {
+    async fn prove(
+        &self,
+        (proof, compared): (Proof, &salvage::Compared),
+        ledger: &mut Wire,
+        marks: &Marks,
+    ) -> Result<bool, Failure> {
         let emitter = &self.emitter();
         step(
             emitter,
@@ -385,7 +391,8 @@ impl Session<'_> {
         proof.finish_target().await?;
         fault::point("properties-applied");
         let found = prove::look(&proof).await?;
-        let settled = salvage::settle(&proof, self.output.run_dir().path(), emitter).await?;
+        let directory = self.output.run_dir().path();
+        let settled = salvage::settle((&proof, compared), directory, emitter).await?;
         prove::compare(&proof, &found, &settled, emitter);
         fault::point("schemas-compared");
         prove::tell_readiness(&found, emitter);

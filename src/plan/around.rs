@@ -115,6 +115,9 @@ pub struct Around {
     pub rows: Vec<Place>,
     /// Rows of which some columns cannot be read, and what stands in the place of each: `None` is NULL, otherwise a literal.
     pub patched: Vec<Patched>,
+    /// Values of rows in these runs that cannot be read, by column and what stands in their place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blanks: Vec<Blank>,
     /// Some of that can be read only so.
     #[serde(default, skip_serializing_if = "Doubtful::is_none")]
     pub doubtful: Doubtful,
@@ -151,6 +154,73 @@ impl Doubtful {
     }
 }
 
+/// Values of one column that cannot be read, although the rest of their rows can. There may be millions of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blank {
+    /// The column.
+    pub column: String,
+    /// What stands in their place: `None` is NULL, otherwise a literal.
+    pub replaced_by: Option<String>,
+    /// Their rows, in order.
+    #[serde(with = "as_text")]
+    pub rows: Vec<Place>,
+}
+
+impl Blank {
+    /// Those of a run of blocks.
+    fn within(&self, (from, to): (u32, u32)) -> &[Place] {
+        let before = |end: u32| self.rows.partition_point(|(block, _)| *block < end);
+        self.rows.get(before(from)..before(to)).unwrap_or_default()
+    }
+}
+
+/// Rows in order, as text: `12:3,4 13:1`.
+mod as_text {
+    use std::fmt::Write as _;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use super::Place;
+
+    pub(super) fn serialize<S: Serializer>(
+        rows: &[Place],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let mut text = String::new();
+        for of_block in rows.chunk_by(|one, other| one.0 == other.0) {
+            for (number, (block, offset)) in of_block.iter().enumerate() {
+                let _infallible = match (number, text.is_empty()) {
+                    (0, true) => write!(text, "{block}:{offset}"),
+                    (0, false) => write!(text, " {block}:{offset}"),
+                    _ => write!(text, ",{offset}"),
+                };
+            }
+        }
+        serializer.serialize_str(&text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Place>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let mut rows = Vec::new();
+        for of_block in text.split_ascii_whitespace() {
+            let Some((block, offsets)) = of_block.split_once(':') else {
+                return Err(D::Error::custom(format!(
+                    "{of_block} is no rows of a block"
+                )));
+            };
+            let block: u32 = block.parse().map_err(D::Error::custom)?;
+            for offset in offsets.split(',') {
+                let offset: u16 = offset.parse().map_err(D::Error::custom)?;
+                rows.push((block, offset));
+            }
+        }
+        Ok(rows)
+    }
+}
+
 /// A row of which some columns cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Patched {
@@ -172,12 +242,17 @@ impl Around {
 
     /// A query for these columns of all that can be read; `filter` is a further condition.
     pub fn query(&self, table: &str, columns: &[String], filter: Option<&str>) -> String {
-        let all = list(columns, &BTreeMap::new());
-        let mut branches: Vec<String> = self
-            .conditions()
-            .iter()
-            .map(|condition| branch(&all, table, condition, filter))
-            .collect();
+        let mut branches = Vec::new();
+        for &run in &self.blocks {
+            let of_run = self.list_within(columns, run);
+            let conditions = in_blocks(self.major, run.0, Some(run.1));
+            let conditions = conditions.iter();
+            branches.extend(conditions.map(|one| branch(&of_run, table, one, filter)));
+        }
+        if !self.rows.is_empty() {
+            let all = list(columns, &BTreeMap::new());
+            branches.push(branch(&all, table, &at(&self.rows), filter));
+        }
         let mut alike: BTreeMap<&BTreeMap<String, Option<String>>, Vec<Place>> = BTreeMap::new();
         for row in &self.patched {
             alike.entry(&row.columns).or_default().push(row.place);
@@ -194,16 +269,24 @@ impl Around {
         branches.join(" union all ")
     }
 
-    /// What selects the rows that are read as they are: each condition some of them, no two of them the same.
-    fn conditions(&self) -> Vec<String> {
-        let mut conditions: Vec<String> = Vec::new();
-        for &(from, to) in &self.blocks {
-            conditions.extend(in_blocks(self.major, from, Some(to)));
-        }
-        if !self.rows.is_empty() {
-            conditions.push(at(&self.rows));
-        }
-        conditions
+    /// The columns, without the values that cannot be read of a run of blocks: a server looks for a place in a list of them.
+    fn list_within(&self, columns: &[String], run: (u32, u32)) -> String {
+        let expression = |column: &String| {
+            let mut expression = quote_ident(column);
+            for blank in self.blanks.iter().filter(|one| one.column == *column) {
+                let rows = blank.within(run);
+                if !rows.is_empty() {
+                    let by = blank.replaced_by.as_deref().unwrap_or("null");
+                    expression = format!("case when {} then {by} else {expression} end", at(rows));
+                }
+            }
+            expression
+        };
+        columns
+            .iter()
+            .map(expression)
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
@@ -276,6 +359,7 @@ mod tests {
                 place: (3, 2),
                 columns: BTreeMap::from([("body".to_owned(), None)]),
             }],
+            blanks: Vec::new(),
             doubtful: Doubtful::default(),
         }
     }
@@ -291,6 +375,34 @@ mod tests {
              union all select \"id\", \"body\" from only \"public\".\"t\" where ctid = any ('{\"(3,1)\",\"(3,7)\"}'::pg_catalog.tid[]) \
              union all select \"id\", case when false then \"body\" end from only \"public\".\"t\" where ctid = any ('{\"(3,2)\"}'::pg_catalog.tid[])"
         );
+    }
+
+    #[test]
+    fn values_are_left_blank_in_the_runs_that_they_are_in() {
+        let columns = ["id".to_owned(), "body".to_owned()];
+        let around = Around {
+            blocks: vec![(0, 3), (4, 9)],
+            rows: Vec::new(),
+            patched: Vec::new(),
+            blanks: vec![Blank {
+                column: "body".to_owned(),
+                replaced_by: Some("''".to_owned()),
+                rows: vec![(4, 1), (4, 3), (8, 7), (9, 1)],
+            }],
+            ..around()
+        };
+        assert_eq!(
+            around.query("t", &columns, None),
+            "select \"id\", \"body\" from only t where ctid >= '(0,0)'::pg_catalog.tid and ctid < '(3,0)'::pg_catalog.tid \
+             union all select \"id\", case when ctid = any ('{\"(4,1)\",\"(4,3)\",\"(8,7)\"}'::pg_catalog.tid[]) then '' else \"body\" end \
+             from only t where ctid >= '(4,0)'::pg_catalog.tid and ctid < '(9,0)'::pg_catalog.tid"
+        );
+        let text = serde_json::to_string(&around).expect("JSON");
+        assert!(text.contains("\"4:1,3 8:7 9:1\""), "{text}");
+        let again: Around = serde_json::from_str(&text).expect("the same");
+        assert_eq!(again, around);
+        let bent = text.replace("8:7", "8,7");
+        assert!(serde_json::from_str::<Around>(&bent).is_err());
     }
 
     #[test]

@@ -70,7 +70,7 @@ use crate::toc::{RestoreOptions, Toc};
 
 pub use archived::{ArchiveData, Archived};
 pub use around::{
-    Around, Check, Doubtful, MOST_ROWS_OF_A_BLOCK, Patched, Place, Salvaged, at, in_blocks,
+    Around, Blank, Check, Doubtful, MOST_ROWS_OF_A_BLOCK, Patched, Place, Salvaged, at, in_blocks,
     is_left_out,
 };
 pub use database::{DatabaseError, NewDatabase, Property};

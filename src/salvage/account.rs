@@ -159,8 +159,14 @@ pub struct TableLosses {
     pub key: Vec<String>,
     /// The file with their keys, in the run directory.
     pub keys_file: Option<String>,
-    /// Columns of rows that are otherwise there.
+    /// Columns of rows that are otherwise there: the first of them, if they are many.
     pub lost_columns: Vec<LostColumn>,
+    /// How many they are.
+    #[serde(default)]
+    pub lost_values: u64,
+    /// The file with all of them, in the run directory, if not all are listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values_file: Option<String>,
     /// Rows that are there and may be wrong: the server takes what they were read from for damaged.
     #[serde(default)]
     pub suspect_rows: u64,
@@ -186,6 +192,8 @@ impl TableLosses {
             key: Vec::new(),
             keys_file: None,
             lost_columns: Vec::new(),
+            lost_values: 0,
+            values_file: None,
             suspect_rows: 0,
             suspect_file: None,
             causes: Vec::new(),
@@ -226,9 +234,10 @@ impl TableLosses {
             ));
         }
         if !self.lost_columns.is_empty() {
+            let values = u64::try_from(self.lost_columns.len()).unwrap_or(u64::MAX);
             parts.push(format!(
                 "{} values of rows that are there",
-                self.lost_columns.len()
+                values.max(self.lost_values)
             ));
         }
         if self.suspect_rows > 0 {
@@ -312,8 +321,11 @@ impl Losses {
             let mut clauses = vec![table.shown()];
             let keys = table.keys_file.iter();
             clauses.extend(keys.map(|file| format!("their keys are in {file}")));
+            let values = table.values_file.iter();
+            clauses.extend(values.map(|file| format!("lost values are in {file}")));
             let suspect = table.suspect_file.iter();
             clauses.extend(suspect.map(|file| format!("suspect rows are in {file}")));
+            clauses.extend(table.notes.iter().cloned());
             (table.table.shown(), clauses)
         });
         let objects = self.objects.iter().map(|one| {
@@ -326,7 +338,10 @@ impl Losses {
     /// The names of the files that it refers to.
     pub fn files_mut(&mut self) -> impl Iterator<Item = &mut String> {
         let tables = self.tables.iter_mut();
-        tables.flat_map(|table| table.keys_file.iter_mut().chain(&mut table.suspect_file))
+        tables.flat_map(|table| {
+            let lost = table.keys_file.iter_mut().chain(&mut table.values_file);
+            lost.chain(&mut table.suspect_file)
+        })
     }
 
     /// Tables of which something is lost.

@@ -170,10 +170,10 @@ impl Shared {
                 (all(), self.among(table, (from, to), true))
             }
             (Probe::Rows { block, from, to }, _) => {
-                let suspects = self.beforehand.suspects(table, (block, from), (block, to));
+                let suspects = self.beforehand.suspects_of(table, block);
                 let places: Vec<Place> = (from..to)
+                    .filter(|offset| !suspects.has(*offset))
                     .map(|offset| (block, offset))
-                    .filter(|place| !suspects.contains(place))
                     .collect();
                 (all(), vec![at(&places)])
             }

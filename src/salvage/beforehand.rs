@@ -18,11 +18,12 @@ use super::account::{Cause, DamageClass};
 use super::checksum::refused;
 use super::facts::{Facts, TableFacts};
 use super::files::Shape;
+use super::lost_values::{Gone, LostValues, Why};
 use super::on_disk::{PAGES, show_pages};
 use super::probe::Probe;
-use super::proven::{Left, Proven};
+use super::proven::{Left, Numbers, Proven};
 use super::quarantine::Question;
-use super::seen::Seen;
+use super::seen::{Offsets, Seen};
 use super::sight::patient_session;
 use super::sound::{Judged, Rules, judge};
 use super::standing::may_contradict;
@@ -36,7 +37,7 @@ const KEPT: usize = 4096;
 /// Values that are lost, and named in one query: from the first version on that looks them up in a table of hashes, and before.
 const NAMED: usize = 10_000;
 const NAMED_ONE_BY_ONE: usize = 500;
-const HASHES_LISTS: u32 = 14;
+pub(super) const HASHES_LISTS: u32 = 14;
 
 /// What was seen, by table.
 #[derive(Debug, Default)]
@@ -53,65 +54,15 @@ pub(super) struct Beforehand {
 #[derive(Debug, Default)]
 struct OfTable {
     /// Rows that cannot be what their page says: the server is never asked for them.
-    suspects: BTreeSet<Place>,
-    /// Pages that the server would not take from disk, and why: it may have them in memory all the same.
-    refused: BTreeMap<u32, &'static str>,
+    suspects: Seen,
+    /// Pages that the server would not take from disk, by why not: it may have them in memory all the same.
+    refused: BTreeMap<&'static str, Numbers>,
     /// Values out of line that cannot be had.
     gone: Gone,
-    /// Values of rows that are lost, by attribute from 0: those, and others that nobody takes.
-    lost: BTreeMap<Place, Vec<(usize, Why)>>,
+    /// Values of rows that are lost: those, and others that nobody takes.
+    lost: LostValues,
     /// What the bytes prove.
     proven: Proven,
-}
-
-/// Values out of line that cannot be had, by number.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Gone {
-    /// Why none can be had.
-    pub all: Option<&'static str>,
-    /// Others, and why.
-    pub values: BTreeMap<u32, Why>,
-}
-
-/// Why a value is lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
-    /// A part of it is on this page of TOAST, which the server does not take from disk.
-    Refused(u32),
-    /// A part of it would be on this page of TOAST, which is not there, or cannot be read.
-    Missing(u32),
-    /// Nothing of TOAST can be had.
-    Nothing(&'static str),
-    /// The server shows it, and no other takes it.
-    Untaken(&'static str),
-}
-
-impl Why {
-    fn cause(self, (block, offset): Place, table: &TableFacts) -> Cause {
-        let toast = table.toast.as_ref().map_or("", |(path, _)| path.as_str());
-        match self {
-            Self::Refused(block) => invalid(block, toast, "its checksum is wrong"),
-            Self::Missing(block) => Cause {
-                class: DamageClass::Corrupted,
-                ..Cause::silent(format!(
-                    "a part of the value is in block {block} of relation {toast}, which cannot be read"
-                ))
-            },
-            Self::Nothing(why) => Cause {
-                class: DamageClass::MissingFile,
-                ..Cause::silent(format!("no value out of line can be read: {why}"))
-            },
-            Self::Untaken(why) => Cause {
-                class: DamageClass::Value,
-                ..Cause::silent(format!("row ({block},{offset}): {why}"))
-            },
-        }
-    }
-
-    /// Whether the server itself would show it.
-    fn is_shown(self) -> bool {
-        matches!(self, Self::Untaken(_))
-    }
 }
 
 /// As the server says it.
@@ -125,22 +76,26 @@ fn invalid(block: u32, path: &str, why: &str) -> Cause {
 }
 
 impl OfTable {
-    fn why(&self, value: u32) -> Option<Why> {
-        let all = self.gone.all.map(Why::Nothing);
-        all.or_else(|| self.gone.values.get(&value).copied())
+    /// The first page in a run of blocks that the server would not take from disk, and why not.
+    fn refused_in(&self, run: (u32, u32)) -> Option<(u32, &'static str)> {
+        let pages = self.refused.iter();
+        pages
+            .filter_map(|(why, blocks)| Some((blocks.first_of(run)?, *why)))
+            .min()
     }
 
     /// What the bytes of a page tell, of a source that nobody uses.
     fn take_in(&mut self, block: u32, judged: Judged) {
         let mut unproven = judged.unproven;
         for one in judged.out_of_line {
-            match self.why(one.value) {
-                Some(why) => self.lose((block, one.offset), (one.attribute, why)),
+            match self.gone.why(one.value) {
+                Some(why) => self.lost.add((block, one.offset), (one.attribute, why)),
                 None => _ = unproven.insert(one.attribute),
             }
         }
         for (offset, attribute, why) in judged.refused {
-            self.lose((block, offset), (attribute, Why::Untaken(why)));
+            let value = (attribute, Why::Untaken(why));
+            self.lost.add((block, offset), value);
         }
         self.proven.note_keys(block, judged.keys);
         self.proven.note_rows(block, judged.rows.is_some());
@@ -148,29 +103,6 @@ impl OfTable {
             Some(rows) => self.proven.insert(block, rows),
             None => self.proven.remove(block, unproven),
         }
-    }
-
-    fn lose(&mut self, place: Place, (attribute, why): (usize, Why)) {
-        let row = self.lost.entry(place).or_default();
-        if row.iter().all(|(other, _)| *other != attribute) {
-            row.push((attribute, why));
-        }
-    }
-
-    /// The first value among these rows, or among those of an attribute, that is lost for a reason that is meant.
-    fn lost_value(
-        &self,
-        (from, to): (Place, Place),
-        attribute: Option<usize>,
-        is_meant: impl Fn(Why) -> bool,
-    ) -> Option<(Place, Why)> {
-        let mut rows = self.lost.range(from..to);
-        rows.find_map(|(place, values)| {
-            let of_them = values.iter().find(|(number, why)| {
-                is_meant(*why) && attribute.is_none_or(|attribute| attribute == *number)
-            });
-            of_them.map(|(_, why)| (*place, *why))
-        })
     }
 }
 
@@ -217,10 +149,11 @@ impl Beforehand {
         let judged = judge(page, table.layout(), rules);
         let mut tables = held(&self.tables);
         let of = tables.entry(table.oid.0).or_default();
-        let suspects = judged.suspects.iter().map(|&offset| (block, offset));
-        of.suspects.extend(suspects);
+        for &offset in &judged.suspects {
+            of.suspects.insert_nearest((block, offset));
+        }
         match why {
-            Some(why) => _ = of.refused.insert(block, why),
+            Some(why) => of.refused.entry(why).or_default().set(block, true),
             None if is_cold => of.take_in(block, judged),
             None => {}
         }
@@ -232,32 +165,50 @@ impl Beforehand {
         kept.get(&(table.oid.0, block)).cloned().or(now)
     }
 
-    /// Suspicious rows among these places.
-    pub fn suspects(&self, table: &TableFacts, from: Place, to: Place) -> Vec<Place> {
+    /// Suspicious rows of a block.
+    pub fn suspects_of(&self, table: &TableFacts, block: u32) -> Offsets {
         let tables = held(&self.tables);
         let of_table = tables.get(&table.oid.0);
-        of_table.map_or_else(Vec::new, |of| {
-            of.suspects.range(from..to).copied().collect()
-        })
+        of_table.map_or_else(Offsets::default, |of| of.suspects.of(block))
+    }
+
+    /// All suspicious rows.
+    pub fn suspects(&self, table: &TableFacts) -> Seen {
+        let tables = held(&self.tables);
+        let of_table = tables.get(&table.oid.0);
+        of_table.map_or_else(Seen::default, |of| of.suspects.clone())
     }
 
     /// Whether values of a run of blocks are known to be lost.
-    pub fn knows_losses(&self, table: &TableFacts, (from, to): (u32, u32)) -> bool {
+    pub fn knows_losses(&self, table: &TableFacts, run: (u32, u32)) -> bool {
         let tables = held(&self.tables);
         let of_table = tables.get(&table.oid.0);
-        of_table.is_some_and(|of| of.lost.range((from, 0)..(to, 0)).next().is_some())
+        of_table.is_some_and(|of| of.lost.are_in(run))
     }
 
-    /// Values of a run of blocks that are lost, by the numbers of their columns.
-    pub fn losses(&self, table: &TableFacts, (from, to): (u32, u32)) -> Vec<(Place, u16)> {
+    /// Rows of a run of blocks of which values are lost; some of them more than once.
+    pub fn rows_with_losses(&self, table: &TableFacts, run: (u32, u32)) -> Vec<Place> {
         let tables = held(&self.tables);
-        let Some(of) = tables.get(&table.oid.0) else {
-            return Vec::new();
-        };
-        let rows = of.lost.range((from, 0)..(to, 0));
-        let values = rows.flat_map(|(place, values)| values.iter().map(|value| (*place, value.0)));
-        values
-            .filter_map(|(place, attribute)| Some((place, table.column_of(attribute)?)))
+        let lost = tables.get(&table.oid.0).map(|of| of.lost.of(run));
+        let places = lost.into_iter().flatten().map(|(place, _)| place);
+        places.collect()
+    }
+
+    /// The columns of a row whose values are lost.
+    pub fn losses_of(&self, table: &TableFacts, row: Place) -> BTreeSet<u16> {
+        let tables = held(&self.tables);
+        let of = tables.get(&table.oid.0);
+        let lost = of.into_iter().flat_map(|of| of.lost.of_row(row));
+        lost.filter_map(|attribute| table.column_of(attribute))
+            .collect()
+    }
+
+    /// The columns of which values are lost, of any row.
+    pub fn losses(&self, table: &TableFacts) -> BTreeSet<u16> {
+        let tables = held(&self.tables);
+        let of = tables.get(&table.oid.0);
+        let lost = of.into_iter().flat_map(|of| of.lost.attributes());
+        lost.filter_map(|attribute| table.column_of(attribute))
             .collect()
     }
 
@@ -279,11 +230,7 @@ impl Beforehand {
         let of = tables.get(&table.oid.0)?;
         let (seen, mut left) = of.proven.of(blocks);
         if let Some(left) = left.as_mut() {
-            let (from, to) = left.blocks;
-            let lost = of.lost.range((from, 0)..(to, 0));
-            let lost =
-                lost.flat_map(|(place, values)| values.iter().map(|value| (*place, value.0)));
-            left.without = lost.collect();
+            left.without = of.lost.of(left.blocks);
         }
         Some((seen, left))
     }
@@ -294,15 +241,12 @@ impl Beforehand {
         let of = tables.get(&table.oid.0)?;
         let (from, to) = rows_of(probe)?;
         if !doubtful {
-            let pages = match probe {
-                Probe::Blocks { from, to } | Probe::Rest { from, to } => {
-                    of.refused.range(from..to).next()
-                }
-                Probe::Plain => of.refused.first_key_value(),
-                _ => of.refused.get_key_value(&from.0),
+            let blocks = match probe {
+                Probe::Blocks { .. } | Probe::Rest { .. } | Probe::Plain => (from.0, to.0),
+                _ => (from.0, from.0.saturating_add(1)),
             };
-            if let Some((block, why)) = pages {
-                return Some(invalid(*block, &table.path, why));
+            if let Some((block, why)) = of.refused_in(blocks) {
+                return Some(invalid(block, &table.path, why));
             }
         }
         let attribute = match probe {
@@ -318,7 +262,7 @@ impl Beforehand {
             probe,
             Probe::Row { .. } | Probe::Page { .. } | Probe::Rest { .. }
         );
-        let value = is_of_values.then(|| of.lost_value((from, to), attribute, is_meant));
+        let value = is_of_values.then(|| of.lost.first_of((from, to), attribute, is_meant));
         if let Some((place, why)) = value.flatten() {
             return Some(why.cause(place, table));
         }
@@ -326,14 +270,14 @@ impl Beforehand {
         if matches!(probe, Probe::Rows { .. } | Probe::Page { .. }) {
             return None;
         }
-        if let Some((block, offset)) = of.suspects.range(from..to).next() {
+        if let Some((block, offset)) = of.suspects.first_of((from, to)) {
             return Some(Cause::silent(format!(
                 "row ({block},{offset}) is not within its page, or its values are not within the row"
             )));
         }
         let named = self.named();
         let is_too_much = matches!(probe, Probe::Rest { from, to } if to - from > 1)
-            && of.lost.range(from..to).nth(named).is_some();
+            && of.lost.are_more_than(named, (from.0, to.0));
         is_too_much.then(|| Cause::silent(format!("more than {named} values are lost")))
     }
 
@@ -367,51 +311,34 @@ impl Beforehand {
     }
 
     /// Learns which values out of line cannot be had. The rows that have them are known when they are looked at once more.
-    pub fn learn(&self, table: &TableFacts, gone: Gone) {
+    pub fn learn(&self, table: &TableFacts, gone: &Gone) {
         let mut tables = held(&self.tables);
         let of = tables.entry(table.oid.0).or_default();
-        of.gone.all = of.gone.all.or(gone.all);
-        for (value, why) in gone.values {
-            of.gone.values.entry(value).or_insert(why);
-        }
+        of.gone.extend(gone);
     }
 
     /// The first and the last value that is lost because of what was learned.
     pub fn learned(&self, table: &TableFacts) -> Vec<(Place, u16)> {
         let tables = held(&self.tables);
-        let Some(of) = tables.get(&table.oid.0) else {
-            return Vec::new();
-        };
-        let is_learned = |why: &Why| matches!(why, Why::Missing(_) | Why::Nothing(_));
-        let value = |(place, values): (&Place, &Vec<(usize, Why)>)| {
-            let found = values.iter().find(|(_, why)| is_learned(why));
-            found.and_then(|(attribute, _)| Some((*place, table.column_of(*attribute)?)))
-        };
-        let first = of.lost.iter().find_map(value);
-        let last = of.lost.iter().rev().find_map(value);
-        first.into_iter().chain(last).collect()
+        let is_copied = |attribute| table.column_of(attribute).is_some();
+        let of = tables.get(&table.oid.0);
+        let learned = of.map(|of| of.lost.learned(is_copied));
+        let values = learned.into_iter().flatten();
+        values
+            .filter_map(|(place, attribute)| Some((place, table.column_of(attribute)?)))
+            .collect()
     }
 
-    /// It was not so: nothing is known of values out of line.
+    /// It was not so: nothing is known of values out of line, but for those that a checksum tells of.
     pub fn unlearn(&self, table: &TableFacts) {
         let mut tables = held(&self.tables);
         let of = tables.entry(table.oid.0).or_default();
-        of.gone.all = None;
-        of.gone
-            .values
-            .retain(|_, why| matches!(why, Why::Refused(_)));
-        for (place, values) in &mut of.lost {
-            let (kept, not_so) = std::mem::take(values)
-                .into_iter()
-                .partition(|(_, why)| why.is_shown() || matches!(why, Why::Refused(_)));
-            *values = kept;
-            let not_so: Vec<(usize, Why)> = not_so;
-            if !not_so.is_empty() {
-                let attributes = not_so.into_iter().map(|(attribute, _)| attribute);
-                of.proven.remove(place.0, attributes);
+        of.gone.unlearn();
+        for (attribute, rows) in of.lost.unlearn() {
+            for block in rows.blocks() {
+                of.proven.remove(block, [attribute]);
             }
         }
-        of.lost.retain(|_, values| !values.is_empty());
     }
 }
 
@@ -473,13 +400,12 @@ impl<'a> Look<'a> {
         let look = |block, page: Option<&[u8]>| {
             let page = page.filter(|page| refused(page, block, true).is_some());
             let values = page.map(values_on).unwrap_or_default();
-            if !values.is_empty() {
-                let values = values.into_iter().map(|value| (value, Why::Refused(block)));
-                let gone = Gone {
-                    all: None,
-                    values: values.collect(),
-                };
-                beforehand.learn(table, gone);
+            let mut gone = Gone::default();
+            for value in values {
+                gone.refused.set(value, true);
+            }
+            if !gone.is_nothing() {
+                beforehand.learn(table, &gone);
             }
         };
         let mut first = 0;

@@ -6,7 +6,8 @@
 //! is: they have the rows themselves, unless their line pointers are gone. What is on disk is what counts, so the source had better be a copy
 //! that nobody uses.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::SalvageError;
 use super::beforehand::Beforehand;
@@ -16,21 +17,65 @@ use super::files::Shape;
 use super::keys::decode;
 use super::on_disk::{PAGES, heap_pages, pages, visibility_map};
 use super::other_keys::{KeySums, other_keys};
-use super::page::{BLOCK, BtreePage, Leaves, PageState, all_visible, btree, state};
+use super::page::{BLOCK, BtreePage, IndexEntry, Leaves, PageState, all_visible, btree, state};
 use super::seen::Seen;
+use super::spill::{Kept, Merged, Records, Scratch, Sorter, Spool, Window};
 use super::standing::{Block, Standing, Writer};
 use crate::pg::Session;
 use crate::plan::Place;
 
-/// A row that was not read, and what it was called.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Rows that were not read, although nothing says that they were deleted. There may be as many as the table had.
+#[derive(Debug, Default)]
 pub struct Missing {
-    /// Where it was, or its first version.
-    pub place: Place,
-    /// Whether it is lost for certain.
-    pub standing: Standing,
-    /// Its key, if that can be understood.
-    pub key: Option<Vec<Option<String>>>,
+    /// So many are lost for certain.
+    pub lost: u64,
+    /// Of so many more nothing tells whether they had been deleted.
+    pub perhaps: u64,
+    /// The entries that lead to them, if an index names them: kept as certain, or not.
+    entries: Option<Spool>,
+}
+
+impl Missing {
+    /// None so far; they will be named.
+    fn to_be_named(scratch: &Arc<Scratch>) -> Self {
+        Self {
+            entries: Some(Spool::new(scratch)),
+            ..Self::default()
+        }
+    }
+
+    /// Adds one, unless nothing is lost with it.
+    pub fn add(
+        &mut self,
+        standing: Standing,
+        entry: Option<&IndexEntry<'_>>,
+    ) -> Result<(), SalvageError> {
+        match standing {
+            Standing::Read | Standing::Gone => return Ok(()),
+            Standing::Perhaps => self.perhaps += 1,
+            Standing::Lost => self.lost += 1,
+        }
+        match (&mut self.entries, entry) {
+            (Some(entries), Some(entry)) => entries.push(entry, standing == Standing::Lost),
+            _ => Ok(()),
+        }
+    }
+
+    /// No more are added.
+    fn end(&mut self) -> Result<(), SalvageError> {
+        self.entries.as_mut().map_or(Ok(()), Spool::rest)
+    }
+
+    /// Whether there are none.
+    pub fn is_none(&self) -> bool {
+        self.lost == 0 && self.perhaps == 0
+    }
+
+    /// The entries that lead to them, as far as an index names them.
+    pub fn entries(&self) -> Records {
+        let entries = self.entries.as_ref();
+        entries.map_or_else(Records::default, Spool::records)
+    }
 }
 
 /// What a look into the indexes tells.
@@ -39,7 +84,7 @@ pub struct CrossCheck {
     /// The index that tells it; `None`: there is none that is whole.
     pub index: Option<IndexFacts>,
     /// Rows that were not read.
-    pub missing: Vec<Missing>,
+    pub missing: Missing,
     /// Rows that were read, and that the index has no entries for: as many of its entries may lead to where no row ever was.
     pub unlisted: u64,
     /// Rows that there must be by the table's pages, where it is not known which were read: for certain, and perhaps more.
@@ -52,19 +97,23 @@ pub struct CrossCheck {
     pub damaged: Vec<String>,
 }
 
+impl CrossCheck {
+    /// What a row was called that an entry leads to, if that can be understood.
+    pub fn key_of(&self, kept: &Kept) -> Option<Vec<Option<String>>> {
+        decode(&kept.entry(), &self.index.as_ref()?.columns)
+    }
+}
+
 /// Entries of an index.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Entries {
     /// How many lead to rows that were read.
     read: u64,
     /// The others.
-    candidates: Candidates,
+    candidates: Sorter,
     /// The keys of the former.
     keys: KeySums,
 }
-
-/// Entries of an index whose rows were not read.
-type Candidates = BTreeMap<u32, Vec<(u16, Option<Vec<Option<String>>>)>>;
 
 /// What is known of a table's rows.
 #[derive(Clone, Copy)]
@@ -72,7 +121,7 @@ pub(super) struct Known<'a> {
     /// Where they were read.
     pub seen: &'a Seen,
     /// Those that cannot be read, as the search has found.
-    pub lost: &'a BTreeSet<Place>,
+    pub lost: &'a Seen,
     /// What its pages were before they were read.
     pub beforehand: &'a Beforehand,
 }
@@ -100,7 +149,7 @@ impl Known<'_> {
 pub(super) async fn cross_check(
     session: &Session,
     (facts, table): (&Facts, &TableFacts),
-    known: Option<Known<'_>>,
+    (known, scratch): (Option<Known<'_>>, &Arc<Scratch>),
 ) -> Result<CrossCheck, SalvageError> {
     let mut check = CrossCheck::default();
     let mut fates = Fates::before(facts.next_transaction(session).await?);
@@ -112,32 +161,21 @@ pub(super) async fn cross_check(
             (None, Some(known)) => {
                 // Keys are compared with those of the best index, if they can be.
                 let compared = table.indexes.first() == Some(index) && !table.key.is_empty();
-                entries(session, (index, &shape), (known.seen, compared)).await?
+                let place = (index, &shape);
+                let entries = entries(session, place, (known.seen, compared), scratch).await?;
+                entries.map(|entries| (entries, known))
             }
         };
         match read {
-            Ok(entries) => {
-                if let Some(known) = known {
-                    let judged = (&entries.candidates, known, &mut fates);
-                    let (missing, read) = judge(session, (facts, table), judged).await?;
-                    check.missing = missing;
-                    let place = (table, index, &shape);
-                    let others = other_keys(session, place, (&entries.keys, known)).await?;
-                    check.others = others.len().try_into().unwrap_or(u64::MAX);
-                    check.missing.extend(others);
-                    // Every row has an entry, unless entries are damaged, or the table is written to.
-                    let listed = entries.read + read;
-                    if facts.quiet.is_cold() && known.seen.rows() > listed {
-                        check.unlisted = known.seen.rows() - listed;
-                        check.damaged.push(format!(
-                            "the index {}: it has no entries for {} rows that are there",
-                            index.name.shown(),
-                            check.unlisted
-                        ));
-                    }
-                }
-                check.index = Some(index.clone());
-                return Ok(check);
+            Ok((entries, known)) => {
+                let place = (table, index, &shape);
+                let with = (known, &mut fates, scratch);
+                let told = by_entries((session, facts), place, entries, with).await?;
+                check.damaged.extend(told.damaged);
+                return Ok(CrossCheck {
+                    damaged: check.damaged,
+                    ..told
+                });
             }
             // Of a server that is in use, what is on disk may not be what it has.
             Err(_) if !facts.quiet.is_cold() => {}
@@ -150,18 +188,44 @@ pub(super) async fn cross_check(
     Ok(check)
 }
 
-/// Reads all leaves of an index; the inner result is what is wrong with it, if it is not whole.
+/// Entries of an index, by whether their rows were read; the inner result is what is wrong with it, if it is not whole.
 async fn entries(
     session: &Session,
     (index, shape): (&IndexFacts, &Shape),
     (seen, compared): (&Seen, bool),
+    scratch: &Scratch,
 ) -> Result<Result<Entries, String>, SalvageError> {
-    let mut all = Entries::default();
+    let mut all = Entries {
+        read: 0,
+        candidates: Sorter::beside(scratch),
+        keys: KeySums::default(),
+    };
+    let take = |entry: &IndexEntry<'_>| {
+        let (block, offset) = entry.place;
+        if !seen.has(block, offset) {
+            return all.candidates.push(entry);
+        }
+        all.read += 1;
+        if compared {
+            all.keys.add(entry, &index.columns);
+        }
+        Ok(())
+    };
+    let read = each_entry(session, (index.path.as_str(), shape), take).await?;
+    Ok(read.map(|()| all))
+}
+
+/// Shows all entries of the leaves of an index; the inner result is what is wrong with it, if it is not whole.
+pub(super) async fn each_entry(
+    session: &Session,
+    (path, shape): (&str, &Shape),
+    mut each: impl FnMut(&IndexEntry<'_>) -> Result<(), SalvageError>,
+) -> Result<Result<(), String>, SalvageError> {
     let mut leaves = Leaves::default();
     let mut first = 0;
     while first < shape.reached {
         let count = PAGES.min(shape.reached - first);
-        let Some(bytes) = pages(session, (index.path.as_str(), shape), first, count).await? else {
+        let Some(bytes) = pages(session, (path, shape), first, count).await? else {
             return Ok(Err(format!(
                 "blocks {first} to {} cannot be read",
                 first + count - 1
@@ -180,19 +244,7 @@ async fn entries(
                     next,
                 } => {
                     leaves.add(number, (before, next));
-                    for entry in entries {
-                        let (block, offset) = entry.place;
-                        if seen.has(block, offset) {
-                            all.read += 1;
-                            if compared {
-                                all.keys.add(&entry, &index.columns);
-                            }
-                            continue;
-                        }
-                        let key = decode(&entry, &index.columns);
-                        let of_block = all.candidates.entry(block).or_default();
-                        of_block.push((offset, key));
-                    }
+                    entries.iter().try_for_each(&mut each)?;
                 }
             }
         }
@@ -201,63 +253,98 @@ async fn entries(
     if shape.reached == 0 {
         return Ok(Err("its file is empty".to_owned()));
     }
-    if let Some(wrong) = leaves.wrong() {
-        return Ok(Err(wrong));
+    Ok(leaves.wrong().map_or(Ok(()), Err))
+}
+
+/// What the entries of an index tell, which is whole.
+async fn by_entries(
+    (session, facts): (&Session, &Facts),
+    place: (&TableFacts, &IndexFacts, &Shape),
+    entries: Entries,
+    (known, fates, scratch): (Known<'_>, &mut Fates, &Arc<Scratch>),
+) -> Result<CrossCheck, SalvageError> {
+    let (table, index, _) = place;
+    let mut missing = Missing::to_be_named(scratch);
+    let candidates = (entries.candidates.merged()?, known, fates);
+    let read = judge(session, (facts, table), candidates, &mut missing).await?;
+    let keys = (&entries.keys, known);
+    let others = other_keys(session, place, keys, (scratch, &mut missing)).await?;
+    missing.end()?;
+    let mut check = CrossCheck {
+        index: Some(index.clone()),
+        missing,
+        others,
+        ..CrossCheck::default()
+    };
+    // Every row has an entry, unless entries are damaged, or the table is written to.
+    let listed = entries.read + read;
+    if facts.quiet.is_cold() && known.seen.rows() > listed {
+        check.unlisted = known.seen.rows() - listed;
+        check.damaged.push(format!(
+            "the index {}: it has no entries for {} rows that are there",
+            index.name.shown(),
+            check.unlisted
+        ));
     }
-    Ok(Ok(all))
+    Ok(check)
 }
 
 /// What became of the rows that were not read; and of how many another version was.
 async fn judge(
     session: &Session,
     (facts, table): (&Facts, &TableFacts),
-    (candidates, known, fates): (&Candidates, Known<'_>, &mut Fates),
-) -> Result<(Vec<Missing>, u64), SalvageError> {
-    let (mut missing, mut read) = (Vec::new(), 0);
-    if candidates.is_empty() {
-        return Ok((missing, read));
+    (mut candidates, known, fates): (Merged, Known<'_>, &mut Fates),
+    missing: &mut Missing,
+) -> Result<u64, SalvageError> {
+    let mut read = 0;
+    let mut next = candidates.window()?;
+    if next.is_none() {
+        return Ok(read);
     }
     let map = visibility_map(session, facts, table).await?;
-    let blocks: Vec<u32> = candidates.keys().copied().collect();
-    for run in blocks.chunk_by(|a, b| a + 1 == *b && b % PAGES != 0) {
-        let (first, count) = (run[0], u32::try_from(run.len()).unwrap_or(PAGES));
-        let bytes = known.pages(session, table, (first, count)).await?;
-        let looked_at: Vec<(u32, Block<'_>)> = run
-            .iter()
-            .zip(&bytes)
-            .map(|(&number, page)| {
-                let block = Block {
-                    page: page.as_deref(),
-                    all_visible: all_visible(&map, number),
-                    read: known.seen.of(number),
-                };
-                (number, block)
-            })
+    while let Some(window) = next {
+        let pages = known
+            .pages(session, table, (window.first, window.count))
+            .await?;
+        let blocks = blocks_of(&window, (&pages, &map), known.seen);
+        let block_of = |one: &Kept| blocks.get(window.number_of(one.place)).copied();
+        let entries = window.entries.iter();
+        let entries: Vec<(Block<'_>, &Kept)> = entries
+            .filter_map(|one| Some((block_of(one)?, one)))
             .collect();
-        let wanted: BTreeSet<Writer> = looked_at
+        let wanted: BTreeSet<Writer> = entries
             .iter()
-            .flat_map(|(number, block)| {
-                let roots = candidates.get(number).into_iter().flatten();
-                roots.flat_map(move |(root, _)| block.writers(*root))
-            })
+            .flat_map(|(block, one)| block.writers(one.place.1))
             .collect();
         fates.ask(session, wanted).await?;
         let fate = |writer| fates.of(writer);
-        for (number, block) in looked_at {
-            for (root, key) in candidates.get(&number).into_iter().flatten() {
-                let standing = block.standing(*root, &fate);
-                read += u64::from(standing == Standing::Read);
-                if standing >= Standing::Perhaps {
-                    missing.push(Missing {
-                        place: (number, *root),
-                        standing,
-                        key: key.clone(),
-                    });
-                }
-            }
+        for (block, one) in entries {
+            let standing = block.standing(one.place.1, &fate);
+            read += u64::from(standing == Standing::Read);
+            missing.add(standing, Some(&one.entry()))?;
         }
+        next = candidates.window()?;
     }
-    Ok((missing, read))
+    Ok(read)
+}
+
+/// The blocks of a window, and what is known of them.
+fn blocks_of<'a>(
+    window: &Window,
+    (pages, map): (&'a [Option<Vec<u8>>], &[u8]),
+    seen: &Seen,
+) -> Vec<Block<'a>> {
+    let pages = (0..window.count).zip(pages);
+    pages
+        .map(|(number, page)| {
+            let block = window.first.saturating_add(number);
+            Block {
+                page: page.as_deref(),
+                all_visible: all_visible(map, block),
+                read: seen.of(block),
+            }
+        })
+        .collect()
 }
 
 /// What a table's own pages tell, where no index does: blocks of zeros, and rows that the server does not show although nothing has
@@ -268,7 +355,7 @@ async fn by_pages(
     (known, check, fates): (Option<Known<'_>>, &mut CrossCheck, &mut Fates),
 ) -> Result<(), SalvageError> {
     let map = visibility_map(session, facts, table).await?;
-    let (seen, lost, beforehand) = <(Seen, BTreeSet<Place>, Beforehand)>::default();
+    let (seen, lost, beforehand) = <(Seen, Seen, Beforehand)>::default();
     let nothing = Known {
         seen: &seen,
         lost: &lost,
@@ -291,16 +378,13 @@ async fn by_pages(
         }
         let pages = (first..).zip(bytes.iter().map(Option::as_deref));
         if let Some(known) = known {
-            let missing = unread(session, pages, (known, fates)).await?;
-            check.missing.extend(missing);
+            unread(session, pages, (known, fates), &mut check.missing).await?;
         } else {
+            let mut missing = Missing::default();
+            unread(session, pages, (nothing, fates), &mut missing).await?;
             let (certain, perhaps) = check.by_pages.get_or_insert_default();
-            for row in unread(session, pages, (nothing, fates)).await? {
-                match row.standing {
-                    Standing::Lost => *certain += 1,
-                    _ => *perhaps += 1,
-                }
-            }
+            *certain += missing.lost;
+            *perhaps += missing.perhaps;
         }
         first += count;
     }
@@ -317,7 +401,8 @@ async fn unread<'a>(
     session: &Session,
     pages: impl Iterator<Item = (u32, Option<&'a [u8]>)>,
     (known, fates): (Known<'_>, &mut Fates),
-) -> Result<Vec<Missing>, SalvageError> {
+    missing: &mut Missing,
+) -> Result<(), SalvageError> {
     let mut found: Vec<(Block<'_>, Place)> = Vec::new();
     for (number, page) in pages {
         let block = Block {
@@ -326,7 +411,7 @@ async fn unread<'a>(
             read: known.seen.of(number),
         };
         let places = block.unread().into_iter().map(|offset| (number, offset));
-        let unknown = places.filter(|place| !known.lost.contains(place));
+        let unknown = places.filter(|place| !known.lost.has_nearest(*place));
         found.extend(unknown.map(|place| (block, place)));
     }
     let wanted = found
@@ -334,12 +419,8 @@ async fn unread<'a>(
         .flat_map(|(block, place)| block.writers_of(place.1));
     fates.ask(session, wanted.collect()).await?;
     let fate = |writer| fates.of(writer);
-    let judged = found.into_iter().map(|(block, place)| Missing {
-        place,
-        standing: block.by_itself(place.1, &fate),
-        key: None,
-    });
-    Ok(judged
-        .filter(|row| row.standing >= Standing::Perhaps)
-        .collect())
+    for (block, place) in found {
+        missing.add(block.by_itself(place.1, &fate), None)?;
+    }
+    Ok(())
 }

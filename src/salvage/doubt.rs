@@ -70,7 +70,8 @@ impl TableSearch<'_> {
         let search = Search::among(&runs(&found.lost_blocks), self.columns());
         let search = search.and_rows(hurt.iter().copied());
         let mut read = Seen::default();
-        let mut again = self.search(&mut sight, search, (&mut read, losses)).await?;
+        let (mut again, partly) = self.search(&mut sight, search, (&mut read, losses)).await?;
+        self.one_by_one(&partly, &mut again);
         let mut suspects = Suspects::default();
         for block in read.blocks() {
             let offsets = read.of(block);

@@ -11,6 +11,8 @@ use crate::pg::{Answer, PgError, Session};
 
 /// Transactions that are asked for at once.
 const AT_ONCE: usize = 1000;
+/// Transactions whose fates are kept until others are asked for: every row may have been written by one of its own.
+const KEPT: usize = 100_000;
 /// Number of 32-bit transaction ids.
 const EPOCH: i64 = 1 << 32;
 
@@ -36,12 +38,15 @@ impl Fates {
         self.known.get(&writer).copied().unwrap_or(Fate::Unknown)
     }
 
-    /// Asks for those of which nothing is known yet.
+    /// Asks for those of which nothing is known yet. What was known before may be forgotten.
     pub async fn ask(
         &mut self,
         session: &Session,
         wanted: BTreeSet<Writer>,
     ) -> Result<(), SalvageError> {
+        if self.known.len() > KEPT {
+            self.known.clear();
+        }
         let (mut alone, mut several) = (BTreeSet::new(), Vec::new());
         for writer in wanted {
             match writer {

@@ -30,6 +30,7 @@
 //! | `seen` | where rows were read (pure) |
 //! | `one_table` | the search of one of them |
 //! | `parts` | values out of line that cannot be had at all |
+//! | `lost_values` | values that are known to be lost, however many |
 //! | `patches` | rows that arrive without some of their values |
 //! | `doubt` | what cannot be read otherwise, on request: it is suspect |
 //! | `objects` | sequences, large objects, materialized views, the catalog |
@@ -42,6 +43,7 @@
 //! | `keys` | keys from the bytes of an index (pure) |
 //! | `crosscheck` | rows that are missing without an error |
 //! | `other_keys` | rows that are there in the place of others |
+//! | `spill` | entries of indexes, of which there may be more than memory should hold |
 //! | `constraints` | constraints that may not hold, and the rows in their way |
 //! | `testing` | pages for tests |
 //! | `account` | what is lost: the model of `losses.json` (pure) |
@@ -60,6 +62,7 @@ mod facts;
 mod fates;
 mod files;
 mod keys;
+mod lost_values;
 mod numeric;
 mod objects;
 mod on_disk;
@@ -74,6 +77,7 @@ mod quarantine;
 mod seen;
 mod sight;
 mod sound;
+mod spill;
 mod standing;
 mod survey;
 #[cfg(test)]

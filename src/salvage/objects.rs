@@ -76,18 +76,17 @@ pub(super) async fn large_objects(
         return Ok(());
     }
     let mut parts: BTreeMap<Oid, u64> = BTreeMap::new();
-    let keys = check
-        .missing
-        .iter()
-        .map(|row| row.key.as_ref()?.first()?.clone());
-    let columns = losses.lost_columns.iter();
-    let columns = columns.map(|column| column.key.get("loid").cloned().flatten());
     let mut all_are_known = check.index.is_some();
-    for oid in keys.chain(columns) {
-        match oid.and_then(|oid| oid.parse().ok()) {
-            Some(oid) => *parts.entry(Oid(oid)).or_default() += 1,
-            None => all_are_known = false,
-        }
+    let mut miss_part_of = |oid: Option<String>| match oid.and_then(|oid| oid.parse().ok()) {
+        Some(oid) => *parts.entry(Oid(oid)).or_default() += 1,
+        None => all_are_known = false,
+    };
+    for entry in check.missing.entries() {
+        let key = check.key_of(&entry?);
+        miss_part_of(key.and_then(|key| key.into_iter().next().flatten()));
+    }
+    for column in &losses.lost_columns {
+        miss_part_of(column.key.get("loid").cloned().flatten());
     }
     // Rows that no entry leads to are nobody's.
     let is_anybodys = losses.lost_rows.unknown || !parts.is_empty();

@@ -1,29 +1,27 @@
 //! The search of one table, once the first pass is over: what could not be read is closed in on, one thing at a time, and the indexes
 //! are asked what is missing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 
 use super::SalvageError;
 use super::account::{Cause, DamageMap, TableLosses, gaps, longest, runs};
+use super::beforehand::HASHES_LISTS;
 use super::crosscheck::{CrossCheck, cross_check};
 use super::facts::{Kind, TableFacts};
 use super::keys::{csv_line, file_name};
 use super::objects;
+use super::patches::LostValuesList;
 use super::probe::{Found, Probe, Search};
 use super::seen::Seen;
 use super::sight::{Places, Sight, patient_session};
-use super::standing::Standing;
 use super::survey::{Progress, Shared, Survey};
 use crate::pg::Session;
-use crate::plan::{Around, Place};
+use crate::plan::Around;
 
 /// Runs of blocks of a damaged table that are read as such: each is a query of its own within that for the table.
 const RUNS: usize = 200;
-
-/// Columns of rows that are known to be lost.
-type KnownLosses = BTreeMap<Place, BTreeSet<u16>>;
 
 /// The search of one table.
 pub(super) struct TableSearch<'a> {
@@ -61,10 +59,17 @@ impl TableSearch<'_> {
             Some(session) => session,
             none => none.insert(patient_session(self.survey.source).await?),
         };
+        if !losses.lost_columns.is_empty() {
+            let remedy = self.remedy_of_values(session).await?;
+            losses.notes.extend(remedy);
+        }
         let known = (!plain).then(|| progress.known(&self.shared.beforehand));
         let check = match check {
             Some(check) => check,
-            None => cross_check(session, (&self.shared.facts, table), known).await?,
+            None => {
+                let known = (known, &self.shared.scratch);
+                cross_check(session, (&self.shared.facts, table), known).await?
+            }
         };
         let notes = check.damaged.iter();
         map.losses
@@ -115,16 +120,26 @@ impl TableSearch<'_> {
         }
         self.learn_of_values(&mut sight, progress).await?;
         let search = self.searching(progress);
-        let mut found = self
+        let (mut found, mut partly) = self
             .search(&mut sight, search, (&mut progress.seen, &mut *losses))
             .await?;
+        self.part_ways((&mut found, &mut partly));
         let mut suspects = self
             .doubt(&mut found, (&mut progress.seen, &mut *losses))
             .await?;
-        self.patch(&mut found, &mut around, (&mut *losses, &suspects))
+        self.lead_around(&mut around, progress, (&mut found, &mut partly));
+        let mut values = LostValuesList::of(self, &mut *losses);
+        self.patch(&mut found, &mut around, (&mut values, &suspects))
             .await?;
+        self.leave_blank(&partly, &mut around, &mut values).await?;
+        values.end()?;
+        // They are there, in part.
+        progress.seen.extend(partly);
+        for row in &around.patched {
+            let (block, offset) = row.place;
+            progress.seen.insert(block, offset);
+        }
         suspects.forget(&found.lost_rows);
-        self.lead_around(&mut around, (&mut *progress, &found.whole));
         let facts = &self.shared.facts;
         around.sound = suspects.is_empty()
             && self
@@ -137,20 +152,61 @@ impl TableSearch<'_> {
                 .await?;
         }
         losses.lost_blocks = runs(&found.lost_blocks);
-        let everywhere = ((0, 0), (u32::MAX, 0));
-        let beforehand = &self.shared.beforehand;
-        let suspects = beforehand.suspects(table, everywhere.0, everywhere.1);
-        found.lost_rows.extend(suspects);
-        losses.lost_rows.certain = found.lost_rows.len().try_into().unwrap_or(u64::MAX);
-        progress.lost = found.lost_rows;
+        progress.lost = self.shared.beforehand.suspects(table);
+        for place in found.lost_rows {
+            progress.lost.insert_nearest(place);
+        }
+        losses.lost_rows.certain = progress.lost.rows();
         Ok(around)
     }
 
+    /// Of rows that were read without values that are known to be lost, those whose other values are read one by one: if the server looks
+    /// for each place in the whole list of them, or some are asked for once more, all of them; and otherwise those in whose blocks a
+    /// row is lost with its value, because nothing can stand in the place of that.
+    fn part_ways(&self, (found, partly): (&mut Found, &mut Seen)) {
+        let beforehand = &self.shared.beforehand;
+        let is_whole = |columns: &BTreeSet<u16>| {
+            columns.len() < self.table.columns.len() && self.replaced(columns).is_some()
+        };
+        let all_apart = self.shared.major < HASHES_LISTS || !self.survey.doubtful.is_none();
+        let mut blocks = partly.sorted_blocks();
+        if !all_apart {
+            if is_whole(&beforehand.losses(self.table)) {
+                return;
+            }
+            blocks.retain(|&block| {
+                let mut offsets = partly.of(block).iter();
+                let loses = |offset| !is_whole(&beforehand.losses_of(self.table, (block, offset)));
+                offsets.any(loses)
+            });
+        }
+        let apart = partly.split_off(blocks);
+        self.one_by_one(&apart, found);
+    }
+
+    /// Rows of which values are known to be lost, as if each had been found.
+    pub(super) fn one_by_one(&self, rows: &Seen, found: &mut Found) {
+        for place in rows.places() {
+            let columns = self.shared.beforehand.losses_of(self.table, place);
+            found.whole.remove(&place.0);
+            if columns.len() == self.table.columns.len() {
+                found.lost_rows.insert(place);
+            } else {
+                found.lost_columns.insert(place, columns);
+            }
+        }
+    }
+
     /// What is read of the table: as runs of blocks, where all of it can be, and otherwise row by row.
-    fn lead_around(&self, around: &mut Around, (progress, whole): (&mut Progress, &BTreeSet<u32>)) {
+    fn lead_around(
+        &self,
+        around: &mut Around,
+        progress: &Progress,
+        (found, partly): (&mut Found, &mut Seen),
+    ) {
         let failed = progress.failed.iter().flat_map(|&(from, to)| from..to);
         let failed: BTreeSet<u32> = failed.collect();
-        let hurt: BTreeSet<u32> = failed.difference(whole).copied().collect();
+        let hurt: BTreeSet<u32> = failed.difference(&found.whole).copied().collect();
         // What is between them is read as runs, but for the shortest of too many. Rows that the server shows because of what it thinks of
         // their page, it may not show by themselves.
         let (mut blocks, short) = longest(gaps(&hurt, self.table.shape.reached), RUNS);
@@ -160,16 +216,13 @@ impl TableSearch<'_> {
         blocks.sort_unstable();
         around.blocks = blocks;
         let short = short.into_iter().flat_map(|(from, to)| from..to);
-        for block in hurt.into_iter().chain(short) {
+        let alone: Vec<u32> = hurt.into_iter().chain(short).collect();
+        for &block in &alone {
             let seen = progress.seen.of(block);
             let rows = seen.iter().map(|offset| (block, offset));
             around.rows.extend(rows);
         }
-        // They are there, in part.
-        for row in &around.patched {
-            let (block, offset) = row.place;
-            progress.seen.insert(block, offset);
-        }
+        self.one_by_one(&partly.split_off(alone), found);
     }
 
     /// Whether the table can be read by COPY alone, when no query can be planned; otherwise nothing of it can.
@@ -211,15 +264,16 @@ impl TableSearch<'_> {
         u16::try_from(self.table.columns.len()).unwrap_or(u16::MAX)
     }
 
-    /// Asks for what failed by halves, until it is known what of it can be read.
+    /// Asks for what failed by halves, until it is known what of it can be read; and the rows of blocks that were read as a whole, without
+    /// values that are known to be lost.
     pub async fn search(
         &self,
         sight: &mut Sight,
         mut search: Search,
         (seen, losses): (&mut Seen, &mut TableLosses),
-    ) -> Result<Found, SalvageError> {
+    ) -> Result<(Found, Seen), SalvageError> {
         let table = self.table;
-        let mut known = KnownLosses::new();
+        let mut partly = Seen::default();
         while let Some(probe) = search.next_probe() {
             let asked = self.asked_as(probe);
             let read = self.shared.ask(sight, table, asked).await?;
@@ -231,7 +285,7 @@ impl TableSearch<'_> {
             search.told(probe, read.is_ok());
             match (read, asked) {
                 (Ok(places), Probe::Rest { from, to }) => {
-                    self.take_rest(places, (from, to), (&mut *seen, &mut known));
+                    self.take_rest(places, (from, to), (&mut *seen, &mut partly));
                 }
                 (Ok(places), Probe::Blocks { .. } | Probe::Rows { .. }) => seen.extend(places.seen),
                 (Err(cause), Probe::Page { .. } | Probe::Row { .. } | Probe::Column { .. }) => {
@@ -240,16 +294,7 @@ impl TableSearch<'_> {
                 _ => {}
             }
         }
-        let mut found = search.found();
-        for (place, columns) in known {
-            found.whole.remove(&place.0);
-            if columns.len() == table.columns.len() {
-                found.lost_rows.insert(place);
-            } else {
-                found.lost_columns.insert(place, columns);
-            }
-        }
-        Ok(found)
+        Ok((search.found(), partly))
     }
 
     /// Blocks of which values are known to be lost are asked for without these.
@@ -269,15 +314,14 @@ impl TableSearch<'_> {
         &self,
         mut places: Places,
         blocks: (u32, u32),
-        (seen, known): (&mut Seen, &mut KnownLosses),
+        (seen, partly): (&mut Seen, &mut Seen),
     ) {
-        for (place, column) in self.shared.beforehand.losses(self.table, blocks) {
+        let beforehand = &self.shared.beforehand;
+        for place in beforehand.rows_with_losses(self.table, blocks) {
             if places.seen.has(place.0, place.1) {
-                known.entry(place).or_default().insert(column);
+                partly.insert(place.0, place.1);
+                places.seen.remove(place);
             }
-        }
-        for (place, _) in known.range((blocks.0, 0)..(blocks.1, 0)) {
-            places.seen.remove(*place);
         }
         seen.extend(places.seen);
     }
@@ -334,7 +378,7 @@ impl TableSearch<'_> {
         (losses.lost_rows.certain, losses.lost_rows.perhaps) = (certain, perhaps);
         // Rows that cannot be read, and that no entry leads to.
         losses.lost_rows.perhaps += probed.saturating_sub(certain + perhaps);
-        if check.missing.is_empty() {
+        if check.missing.is_none() {
             return Ok(());
         }
         if check.others > 0 {
@@ -355,11 +399,7 @@ impl TableSearch<'_> {
 
     /// How many rows are missing for certain, and how many more perhaps.
     fn missing(&self, check: &CrossCheck, rows_read: u64) -> (u64, u64) {
-        let of = |standing| {
-            let some = check.missing.iter().filter(|one| one.standing == standing);
-            some.count().try_into().unwrap_or(u64::MAX)
-        };
-        let (certain, perhaps): (u64, u64) = (of(Standing::Lost), of(Standing::Perhaps));
+        let (certain, perhaps) = (check.missing.lost, check.missing.perhaps);
         // Of a table that was read without places, how many there must be is all that is known.
         let of_pages = check.by_pages.map_or((0, 0), |(live, doubtful)| {
             let hidden = live.saturating_sub(rows_read);
@@ -381,33 +421,39 @@ impl TableSearch<'_> {
         let name = &self.table.name;
         let file = format!("lost/{}.csv", file_name(&name.shown()));
         let path = self.survey.directory.join(&file);
-        let write = || -> io::Result<()> {
+        let failed = |source| SalvageError::File {
+            doing: "writing",
+            path: path.clone(),
+            source,
+        };
+        let create = || -> io::Result<io::BufWriter<File>> {
             fs::create_dir_all(self.survey.directory.join("lost"))?;
             let mut out = io::BufWriter::new(File::create(&path)?);
             let head = ["block", "line_pointer", "lost"].into_iter();
             let head = head.chain(key.iter().map(String::as_str));
             out.write_all(csv_line(head.map(Some)).as_bytes())?;
-            for row in &check.missing {
-                let (block, offset) = (row.place.0.to_string(), row.place.1.to_string());
-                let is_certain = self.shared.facts.quiet.is_cold() && check.unlisted == 0;
-                let lost = if row.standing == Standing::Lost && is_certain {
-                    "certain"
-                } else {
-                    "perhaps"
-                };
-                let values = row.key.iter().flatten().map(Option::as_deref);
-                let fields = [Some(block.as_str()), Some(offset.as_str()), Some(lost)];
-                out.write_all(csv_line(fields.into_iter().chain(values)).as_bytes())?;
-            }
-            out.into_inner()
-                .map_err(io::IntoInnerError::into_error)?
-                .sync_all()
+            Ok(out)
         };
-        write().map_err(|source| SalvageError::File {
-            doing: "writing",
-            path: path.clone(),
-            source,
-        })?;
+        let mut out = create().map_err(failed)?;
+        let is_told = self.shared.facts.quiet.is_cold() && check.unlisted == 0;
+        for entry in check.missing.entries() {
+            let entry = entry?;
+            let (block, offset) = (entry.place.0.to_string(), entry.place.1.to_string());
+            let lost = if entry.is_certain && is_told {
+                "certain"
+            } else {
+                "perhaps"
+            };
+            let key = check.key_of(&entry);
+            let values = key.iter().flatten().map(Option::as_deref);
+            let fields = [Some(block.as_str()), Some(offset.as_str()), Some(lost)];
+            let line = csv_line(fields.into_iter().chain(values));
+            out.write_all(line.as_bytes()).map_err(failed)?;
+        }
+        out.into_inner()
+            .map_err(io::IntoInnerError::into_error)
+            .and_then(|file| file.sync_all())
+            .map_err(failed)?;
         Ok(file)
     }
 }

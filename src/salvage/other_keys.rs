@@ -4,28 +4,28 @@
 //! Of each block, the sum of the keys that its rows have is held against the sum of those that the index has for it. Where they differ,
 //! one is held against the other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::SalvageError;
 use super::beforehand::Beforehand;
 use super::crosscheck::{Known, Missing};
 use super::facts::{IndexFacts, TableFacts};
 use super::files::Shape;
-use super::keys::{KeyColumn, decode, parts};
+use super::keys::{KeyColumn, parts};
 use super::on_disk::{PAGES, each_page};
 use super::page::{BtreePage, IndexEntry, btree};
-use super::proven::Sums;
-use super::sound::{flat, key_at, key_of};
+use super::proven::{Numbers, Sums};
+use super::sound::{key_at, key_of};
+use super::spill::{Merged, Scratch, Sorter};
 use super::standing::Standing;
 use crate::pg::Session;
-use crate::plan::Place;
 
 /// The keys that an index has for rows that were read.
 #[derive(Debug, Default)]
 pub(super) struct KeySums {
     sums: Sums,
     /// Blocks for which it has a key that is not plain to see.
-    unsure: BTreeSet<u32>,
+    unsure: Numbers,
 }
 
 impl KeySums {
@@ -37,42 +37,64 @@ impl KeySums {
                 let sum = self.sums.of(block);
                 *sum = sum.wrapping_add(key_of(offset, &parts));
             }
-            None => _ = self.unsure.insert(block),
+            None => self.unsure.set(block, true),
         }
     }
 
     /// Blocks whose rows have others.
-    fn odd(&self, beforehand: &Beforehand, table: &TableFacts) -> BTreeSet<u32> {
-        let is_odd = |&(block, sum): &(u32, u32)| {
-            !self.unsure.contains(&block) && beforehand.has_other_keys(table, block, sum)
-        };
-        let odd = self.sums.iter().filter(is_odd);
-        odd.map(|(block, _)| block).collect()
+    fn odd(&self, beforehand: &Beforehand, table: &TableFacts) -> Numbers {
+        let mut odd = Numbers::default();
+        for (block, sum) in self.sums.iter() {
+            if !self.unsure.has(block) && beforehand.has_other_keys(table, block, sum) {
+                odd.set(block, true);
+            }
+        }
+        odd
     }
 }
 
-/// Entries of an index that lead to rows which were read and have other keys. Whether there ever were rows with theirs, nobody knows.
+/// Adds entries of an index that lead to rows which were read and have other keys: how many. Whether there ever were rows with theirs,
+/// nobody knows.
 pub(super) async fn other_keys(
     session: &Session,
-    (table, index, shape): (&TableFacts, &IndexFacts, &Shape),
+    place: (&TableFacts, &IndexFacts, &Shape),
     (keys, known): (&KeySums, Known<'_>),
-) -> Result<Vec<Missing>, SalvageError> {
-    let mut rows: BTreeMap<Place, Vec<u8>> = BTreeMap::new();
-    for block in keys.odd(known.beforehand, table) {
-        let page = known.pages(session, table, (block, 1)).await?;
-        let Some(page) = page.into_iter().next().flatten() else {
-            continue;
-        };
-        for offset in known.seen.of(block).iter() {
-            if let Some(key) = key_at(&page, offset, table.layout()) {
-                rows.insert((block, offset), flat(&key));
+    (scratch, missing): (&Arc<Scratch>, &mut Missing),
+) -> Result<u64, SalvageError> {
+    let (table, index, _) = place;
+    let odd = keys.odd(known.beforehand, table);
+    let mut others = 0;
+    if odd.is_empty() {
+        return Ok(others);
+    }
+    let mut entries = entries_of(session, place, (&odd, known), scratch).await?;
+    while let Some(window) = entries.window()? {
+        let blocks = (window.first, window.count);
+        let pages = known.pages(session, table, blocks).await?;
+        for one in &window.entries {
+            let page = pages.get(window.number_of(one.place));
+            let row = page
+                .and_then(Option::as_deref)
+                .and_then(|page| key_at(page, one.place.1, table.layout()));
+            let entry = one.entry();
+            let key = parts(&entry, &index.columns);
+            if row.zip(key).is_some_and(|(row, key)| row != key) {
+                missing.add(Standing::Perhaps, Some(&entry))?;
+                others += 1;
             }
         }
     }
-    let mut others = Vec::new();
-    if rows.is_empty() {
-        return Ok(others);
-    }
+    Ok(others)
+}
+
+/// Entries that lead to rows of some blocks which were read, by their places.
+async fn entries_of(
+    session: &Session,
+    (_, index, shape): (&TableFacts, &IndexFacts, &Shape),
+    (blocks, known): (&Numbers, Known<'_>),
+    scratch: &Scratch,
+) -> Result<Merged, SalvageError> {
+    let mut sorter = Sorter::beside(scratch);
     let mut first = 0;
     while first < shape.reached {
         let count = PAGES.min(shape.reached - first);
@@ -81,21 +103,15 @@ pub(super) async fn other_keys(
             let BtreePage::Leaf { entries, .. } = btree(&page) else {
                 continue;
             };
-            for entry in entries {
-                let Some(row) = rows.get(&entry.place) else {
-                    continue;
-                };
-                let is_same = parts(&entry, &index.columns).is_none_or(|key| flat(&key) == *row);
-                if !is_same {
-                    others.push(Missing {
-                        place: entry.place,
-                        standing: Standing::Perhaps,
-                        key: decode(&entry, &index.columns),
-                    });
-                }
+            let is_meant = |entry: &&IndexEntry<'_>| {
+                let (block, offset) = entry.place;
+                blocks.has(block) && known.seen.has(block, offset)
+            };
+            for entry in entries.iter().filter(is_meant) {
+                sorter.push(entry)?;
             }
         }
         first += count;
     }
-    Ok(others)
+    sorter.merged()
 }

@@ -5,20 +5,21 @@
 //! the index, none can. That is held against what the server says of the first and the last such value: if it shows one of them, nothing
 //! is taken for lost that it has not refused. Layouts: `toast_internals.c`, `nbtree.h`.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::SalvageError;
-use super::beforehand::{Gone, Look, Why};
+use super::beforehand::Look;
 use super::checksum::refused;
+use super::crosscheck::each_entry;
 use super::files::Shape;
+use super::lost_values::Gone;
 use super::on_disk::{PAGES, each_page};
 use super::one_table::TableSearch;
-use super::page::{BLOCK, BtreePage, btree, is_meta, u32_at};
+use super::page::{BLOCK, BtreePage, IndexEntry, btree, is_meta, u32_at};
 use super::probe::Probe;
+use super::proven::Numbers;
 use super::quarantine::Question;
 use super::sight::Sight;
 use super::survey::Progress;
-use crate::pg::Session;
+use crate::pg::{PgError, Session};
 
 impl TableSearch<'_> {
     /// Learns it of a table that is damaged, and looks once more for the rows that have such values, among those that could not be read.
@@ -33,10 +34,10 @@ impl TableSearch<'_> {
         }
         let mut look = Look::new(beforehand, facts, self.survey.source).await?;
         let gone = self.gone(look.session()).await?;
-        if gone.all.is_none() && gone.values.is_empty() {
+        if gone.is_nothing() {
             return Ok(());
         }
-        beforehand.learn(self.table, gone);
+        beforehand.learn(self.table, &gone);
         for &run in &progress.failed {
             look.at(self.table, run).await?;
         }
@@ -56,10 +57,47 @@ impl TableSearch<'_> {
         Ok(())
     }
 
+    /// What is to be said of values that are lost, if the index that leads to them is damaged, and what they are in is whole.
+    pub(super) async fn remedy_of_values(
+        &self,
+        session: &Session,
+    ) -> Result<Option<String>, SalvageError> {
+        let table = self.table;
+        let (Some((_, shape)), Some(index)) = (&table.toast, &table.toast_index) else {
+            return Ok(None);
+        };
+        let is_whole = shape.reached > 0 && table.toast_wrong.is_empty();
+        if !is_whole || !self.shared.facts.quiet.is_cold() {
+            return Ok(None);
+        }
+        let of_index = self.shared.facts.shape_of(index);
+        let read = each_entry(session, (index.as_str(), &of_index), |_| Ok(())).await?;
+        let Err(how) = of_index.wrong.first().cloned().map_or(read, Err) else {
+            return Ok(None);
+        };
+        let sql = format!(
+            "select reltoastrelid::pg_catalog.regclass::text as name from pg_catalog.pg_class where oid = {}",
+            table.oid.0
+        );
+        let rows = match session.query_text("the name of TOAST", &sql, &[]).await {
+            Ok(rows) => rows,
+            // There is nothing to be said then.
+            Err(PgError::Server { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let name: Option<String> = rows.first().map(|row| row.get("name")).transpose()?;
+        Ok(name.map(|name| {
+            format!(
+                "the index that leads to its long values is damaged ({how}), and the file that they are in is not: on a copy of the files that \
+                 is thrown away afterwards, REINDEX TABLE {name} lets the server find them again; then salvage that copy"
+            )
+        }))
+    }
+
     async fn gone(&self, session: &Session) -> Result<Gone, SalvageError> {
         let all = |why| Gone {
             all: Some(why),
-            values: BTreeMap::new(),
+            ..Gone::default()
         };
         let (Some((path, shape)), Some(index)) = (&self.table.toast, &self.table.toast_index)
         else {
@@ -73,7 +111,7 @@ impl TableSearch<'_> {
             return Ok(all("the index that leads to them is not there, or empty"));
         }
         let missing = self.missing_pages(session, (path, shape)).await?;
-        let mut values = BTreeMap::new();
+        let mut gone = Gone::default();
         let place = (index.as_str(), &of_index);
         let mut first = 0;
         while first < of_index.reached {
@@ -88,17 +126,15 @@ impl TableSearch<'_> {
                 let BtreePage::Leaf { entries, .. } = btree(&page) else {
                     continue;
                 };
-                for entry in entries {
-                    let block = entry.place.0;
-                    let is_missing = block >= shape.reached || missing.contains(&block);
-                    if let Some(value) = u32_at(entry.key, 0).filter(|_| is_missing) {
-                        values.entry(value).or_insert(Why::Missing(block));
+                for (value, block) in in_order(&entries) {
+                    if block >= shape.reached || missing.has(block) {
+                        gone.missing.set(value, true);
                     }
                 }
             }
             first += count;
         }
-        Ok(Gone { all: None, values })
+        Ok(gone)
     }
 
     /// Pages of TOAST that the server does not take from disk, or on which there is nothing.
@@ -106,9 +142,9 @@ impl TableSearch<'_> {
         &self,
         session: &Session,
         (path, shape): (&str, &Shape),
-    ) -> Result<BTreeSet<u32>, SalvageError> {
+    ) -> Result<Numbers, SalvageError> {
         let checksums = self.shared.facts.quiet.checksums;
-        let mut missing = BTreeSet::new();
+        let mut missing = Numbers::default();
         let mut first = 0;
         while first < shape.reached {
             let count = PAGES.min(shape.reached - first);
@@ -119,11 +155,59 @@ impl TableSearch<'_> {
                     !is_zero && refused(page, block, checksums).is_none()
                 };
                 if !page.as_ref().is_some_and(is_there) {
-                    missing.insert(block);
+                    missing.set(block, true);
                 }
             }
             first += count;
         }
         Ok(missing)
+    }
+}
+
+/// The numbers of values of which a part is told by a leaf, and the blocks of these parts. An entry that is not in order with those beside it,
+/// or is there twice, may have the number of another value, which can be read.
+fn in_order(entries: &[IndexEntry<'_>]) -> Vec<(u32, u32)> {
+    let part = |entry: &IndexEntry<'_>| Some((u32_at(entry.key, 0)?, u32_at(entry.key, 4)?));
+    let parts: Vec<Option<(u32, u32)>> = entries.iter().map(part).collect();
+    let is_below = |one: usize, other: usize| match (parts.get(one), parts.get(other)) {
+        (Some(one), Some(other)) => one < other,
+        _ => true,
+    };
+    let told = entries.iter().zip(&parts).enumerate();
+    told.filter_map(|(number, (entry, part))| {
+        let is_after = number == 0 || is_below(number - 1, number);
+        let is_in_order = is_after && is_below(number, number + 1);
+        Some((part.filter(|_| is_in_order)?.0, entry.place.0))
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_out_of_order_tells_of_no_value() {
+        let key = |value: u32, part: u32| [value.to_le_bytes(), part.to_le_bytes()].concat();
+        let told = |parts: &[(u32, u32)]| {
+            let keys: Vec<Vec<u8>> = parts
+                .iter()
+                .map(|(value, part)| key(*value, *part))
+                .collect();
+            let entries = (0..).zip(&keys).map(|(block, key)| IndexEntry {
+                place: (block, 1),
+                key,
+                nulls: None,
+            });
+            in_order(&entries.collect::<Vec<_>>())
+        };
+        let all = [(5, 0), (5, 1), (6, 0), (8, 0)];
+        assert_eq!(told(&all), [(5, 0), (5, 1), (6, 2), (8, 3)]);
+        // The third has become one of the first value, and then one of the last.
+        let lower = [(5, 0), (5, 1), (5, 0), (8, 0)];
+        assert_eq!(told(&lower), [(5, 0), (8, 3)]);
+        let doubled = [(5, 0), (5, 1), (8, 0), (8, 0), (9, 0)];
+        assert_eq!(told(&doubled), [(5, 0), (5, 1), (9, 4)]);
+        assert_eq!(told(&[(7, 0)]), [(7, 0)]);
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::seen::{Offsets, Seen};
 use crate::plan::Place;
 
-/// Blocks whose bits are kept together.
+/// Numbers whose bits are kept together.
 const BITS: u32 = 64;
 /// Blocks whose sums are kept together.
 const SUMS: u32 = 1024;
@@ -16,29 +16,53 @@ const SUMS_PLACES: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Proven {
     /// Blocks of which everything is.
-    blocks: Blocks,
+    blocks: Numbers,
     /// Where they have rows.
     rows: Seen,
     /// Blocks of which it is told where they have rows, whatever these are.
-    told: Blocks,
+    told: Numbers,
     /// Attributes, from 0, of which values are not proven on other blocks.
     unproven: BTreeSet<usize>,
     sums: Sums,
 }
 
-/// A set of blocks.
-#[derive(Debug, Default)]
-struct Blocks(BTreeMap<u32, u64>);
+/// A set of numbers that are near to each other, such as those of blocks.
+#[derive(Debug, Clone, Default)]
+pub struct Numbers(BTreeMap<u32, u64>);
 
-impl Blocks {
-    fn has(&self, block: u32) -> bool {
-        let bits = self.0.get(&(block / BITS));
-        bits.is_some_and(|bits| bits >> (block % BITS) & 1 == 1)
+impl Numbers {
+    /// Whether one is in it.
+    pub fn has(&self, number: u32) -> bool {
+        let bits = self.0.get(&(number / BITS));
+        bits.is_some_and(|bits| bits >> (number % BITS) & 1 == 1)
     }
 
-    fn set(&mut self, block: u32, is_in: bool) {
-        if is_in != self.has(block) {
-            *self.0.entry(block / BITS).or_default() ^= 1 << (block % BITS);
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.0.values().all(|bits| *bits == 0)
+    }
+
+    /// The first from one on, and before another.
+    pub fn first_of(&self, (from, to): (u32, u32)) -> Option<u32> {
+        let mut some = self.0.range(from / BITS..=to / BITS);
+        some.find_map(|(place, bits)| {
+            let numbers = (0..BITS).filter(|bit| bits >> bit & 1 == 1);
+            let mut numbers = numbers.map(|bit| place * BITS + bit);
+            numbers.find(|number| (from..to).contains(number))
+        })
+    }
+
+    /// Puts one in, or takes it out.
+    pub fn set(&mut self, number: u32, is_in: bool) {
+        if is_in != self.has(number) {
+            *self.0.entry(number / BITS).or_default() ^= 1 << (number % BITS);
+        }
+    }
+
+    /// Puts in all that are in another.
+    pub fn extend(&mut self, more: &Self) {
+        for (place, bits) in &more.0 {
+            *self.0.entry(*place).or_default() |= bits;
         }
     }
 }
@@ -190,6 +214,25 @@ mod tests {
         assert!(proven.proves(&[(69, 1)].into_iter().fold(Seen::default(), put)));
         let (seen, left) = proven.of((5, 5));
         assert_eq!((seen.rows(), left), (0, None));
+    }
+
+    #[test]
+    fn numbers_are_found_in_order() {
+        let mut numbers = Numbers::default();
+        assert!(numbers.is_empty() && numbers.first_of((0, u32::MAX)).is_none());
+        for number in [70, 71, 300, u32::MAX - 1] {
+            numbers.set(number, true);
+        }
+        assert_eq!(numbers.first_of((0, u32::MAX)), Some(70));
+        assert_eq!(numbers.first_of((71, 72)), Some(71));
+        assert_eq!(numbers.first_of((72, 300)), None);
+        assert_eq!(numbers.first_of((301, u32::MAX)), Some(u32::MAX - 1));
+        let mut more = Numbers::default();
+        more.set(5, true);
+        more.extend(&numbers);
+        more.set(70, false);
+        assert_eq!(more.first_of((0, 100)), Some(5));
+        assert!(more.has(300) && !more.has(70));
     }
 
     #[test]

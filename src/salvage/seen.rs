@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::plan::Place;
+
 /// Blocks whose numbers are kept together.
 const TOGETHER: u32 = 1024;
 const TOGETHER_PLACES: usize = 1024;
@@ -54,6 +56,14 @@ impl FromIterator<u16> for Offsets {
     }
 }
 
+/// The last line pointer of which it can be kept whether it is among them; no page has so many.
+const LAST: u16 = 319;
+
+/// A line pointer, or the last of all.
+fn nearest(offset: u16) -> u16 {
+    offset.clamp(1, LAST)
+}
+
 /// Rows that were read, by block.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
@@ -92,6 +102,38 @@ impl Seen {
         true
     }
 
+    /// Adds what a page says that it has at a line pointer, whatever that is: those that no page has count as one, its last.
+    pub fn insert_nearest(&mut self, (block, offset): Place) {
+        self.insert(block, nearest(offset));
+    }
+
+    /// Whether it is among them.
+    pub fn has_nearest(&self, (block, offset): Place) -> bool {
+        self.has(block, nearest(offset))
+    }
+
+    /// The first from a place on, and before another.
+    pub fn first_of(&self, (from, to): (Place, Place)) -> Option<Place> {
+        let is_within = |place: &Place| (from..to).contains(place);
+        let numbers = from.0 / TOGETHER..=to.0 / TOGETHER;
+        let plain = self.plain.range(numbers).flat_map(|(number, lasts)| {
+            let blocks = (0..TOGETHER).zip(lasts.iter());
+            blocks.filter_map(move |(block, &last)| {
+                let block = number * TOGETHER + block;
+                let first = if block == from.0 { from.1.max(1) } else { 1 };
+                (first <= last).then_some((block, first))
+            })
+        });
+        let others = self.others.range(from.0..=to.0);
+        let others =
+            others.flat_map(|(block, offsets)| offsets.iter().map(move |one| (*block, one)));
+        let (mut plain, mut others) = (plain.filter(is_within), others.filter(is_within));
+        match (plain.next(), others.next()) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
     /// Whether a row was read there.
     pub fn has(&self, block: u32, offset: u16) -> bool {
         if let Some(offsets) = self.others.get(&block) {
@@ -123,6 +165,39 @@ impl Seen {
         plain.chain(self.others.keys().copied())
     }
 
+    /// The same, in order.
+    pub fn sorted_blocks(&self) -> Vec<u32> {
+        let mut blocks: Vec<u32> = self.blocks().collect();
+        blocks.sort_unstable();
+        blocks
+    }
+
+    /// All of them, in order.
+    pub fn places(&self) -> Vec<Place> {
+        let blocks = self.sorted_blocks().into_iter();
+        let places = blocks.flat_map(|block| self.of(block).iter().map(move |one| (block, one)));
+        places.collect()
+    }
+
+    /// The last of all.
+    pub fn last_of_all(&self) -> Option<Place> {
+        let block = self.blocks().max()?;
+        Some((block, self.of(block).iter().last()?))
+    }
+
+    /// Takes some blocks out of it.
+    pub fn split_off(&mut self, blocks: impl IntoIterator<Item = u32>) -> Self {
+        let mut others = Self::default();
+        for block in blocks {
+            let offsets = self.of(block);
+            if offsets != Offsets::default() {
+                others.put(block, offsets);
+                self.put(block, Offsets::default());
+            }
+        }
+        others
+    }
+
     /// Takes the place of what was known of a block.
     pub fn put(&mut self, block: u32, offsets: Offsets) {
         self.rows -= self.of(block).count();
@@ -140,7 +215,7 @@ impl Seen {
     }
 
     /// Takes one away.
-    pub fn remove(&mut self, (block, offset): (u32, u16)) {
+    pub fn remove(&mut self, (block, offset): Place) {
         let offsets = self.of(block);
         if offsets.has(offset) {
             self.put(block, offsets.iter().filter(|one| *one != offset).collect());
@@ -256,6 +331,10 @@ mod tests {
                 prop_assert!(!some.has(place.0, place.1));
             }
             prop_assert_eq!(some.rows(), 0);
+            for (from, to) in [((0, 0), (u32::MAX, 0)), ((1000, 4), (1003, 7)), ((7, 3), (7, 9)), ((9, 9), (9, 9))] {
+                let first = all.range(from..to).next().copied();
+                prop_assert_eq!(seen.first_of((from, to)), first);
+            }
             let mut put = Seen::default();
             for block in seen.blocks() {
                 put.insert(block, 9);
@@ -283,5 +362,9 @@ mod tests {
         assert_eq!(seen.rows(), 500_000);
         assert!(seen.insert(u32::MAX, 291) && !seen.insert(1, 320) && !seen.insert(1, 0));
         assert_eq!(seen.of(u32::MAX).iter().collect::<Vec<_>>(), [291]);
+        seen.insert_nearest((7_000_000, 2042));
+        assert!(seen.has_nearest((7_000_000, 400)) && !seen.has_nearest((7_000_000, 291)));
+        let first = seen.first_of(((7_000_000, 0), (7_000_001, 0)));
+        assert_eq!(first, Some((7_000_000, LAST)));
     }
 }

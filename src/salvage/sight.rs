@@ -269,15 +269,27 @@ impl Sight {
     }
 
     async fn may_scan(&mut self, scans: bool) -> Result<(), SalvageError> {
-        let mut wire = self.take().await?;
-        if self.scans != Some(scans) {
+        let began = Instant::now();
+        loop {
+            let mut wire = self.take().await?;
+            if self.scans == Some(scans) {
+                self.wire = Some(wire);
+                return Ok(());
+            }
             let to = if scans { "on" } else { "off" };
             let setting = SqlText::from(format!("set enable_seqscan = {to}"));
-            wire.execute(&setting).await?;
-            self.scans = Some(scans);
+            match wire.execute(&setting).await {
+                Ok(()) => {
+                    self.wire = Some(wire);
+                    self.scans = Some(scans);
+                }
+                // A server that has just crashed may have let us in before it noticed.
+                Err(error) if error.is_lost_connection() => {
+                    wait_unless_hopeless(error, began).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
-        self.wire = Some(wire);
-        Ok(())
     }
 
     async fn take(&mut self) -> Result<Wire, SalvageError> {

@@ -4,7 +4,7 @@
 //! The first pass reads tables side by side. Whoever crashes the server takes the others' sessions along, so what failed then
 //! is looked at again one after the other, and only the one that was asked is blamed.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,11 +20,12 @@ use super::probe::Probe;
 use super::quarantine::Quarantine;
 use super::seen::Seen;
 use super::sight::{Sight, patient_session};
+use super::spill::Scratch;
 use super::{SalvageError, amcheck, objects};
 use crate::catalog::ServerFacts;
 use crate::model::quote_literal;
 use crate::pg::Connector;
-use crate::plan::{Doubtful, Place};
+use crate::plan::Doubtful;
 
 /// Blocks of a table that are read at once in the first pass, where the server can.
 const BLOCKS_AT_ONCE: u32 = 16_384;
@@ -70,7 +71,7 @@ pub(super) struct Progress {
     /// Why not.
     pub causes: Vec<Cause>,
     /// Rows that cannot be read, once that is known.
-    pub lost: BTreeSet<Place>,
+    pub lost: Seen,
 }
 
 impl Progress {
@@ -97,6 +98,8 @@ pub(super) struct Shared {
     progress: Mutex<BTreeMap<usize, Progress>>,
     /// What pages say of themselves.
     pub beforehand: Beforehand,
+    /// Where rows that are missing are kept, until the account is written.
+    pub scratch: Arc<Scratch>,
 }
 
 pub(super) fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -130,6 +133,7 @@ pub async fn survey(survey: &Survey<'_>) -> Result<DamageMap, SalvageError> {
             survey.server.version.major(),
             survey.server.encoding == "UTF8",
         ),
+        scratch: Arc::new(Scratch::new(survey.directory)?),
         facts,
     });
     drop(session);
@@ -250,7 +254,8 @@ async fn check_whole_tables(
                 let check = loop {
                     let (table, known) = (&shared.facts.tables[number], &progress[&number]);
                     let known = known.known(&shared.beforehand);
-                    match cross_check(&session, (&shared.facts, table), Some(known)).await {
+                    let known = (Some(known), &shared.scratch);
+                    match cross_check(&session, (&shared.facts, table), known).await {
                         // A server that the first pass has crashed may have let us in just before it noticed.
                         Err(SalvageError::Pg(error))
                             if error.is_lost_connection() && lost < MOST_LOST =>

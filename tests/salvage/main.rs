@@ -18,6 +18,8 @@
 //! | `large` | ten at a time, in a database of 200 MB |
 //! | `segments` | tables of several files of a gigabyte |
 //! | `cost` | what one bad block in a gigabyte costs |
+//! | `memory` | how little of it is used, however much is lost |
+//! | `sums` | whether what is there and what is lost add up |
 //! | `story` | a relation file that is missing, as an operator meets it |
 
 #[path = "../support/mod.rs"]
@@ -32,10 +34,12 @@ mod doubt;
 mod heaps;
 mod lab;
 mod large;
+mod memory;
 mod noise;
 mod objects;
 mod parts;
 mod refused;
 mod segments;
 mod story;
+mod sums;
 mod values;

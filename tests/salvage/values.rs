@@ -103,6 +103,85 @@ fn values_out_of_line() {
     lab.check(&cases);
 }
 
+/// Where only the index is damaged that leads to long values, they are lost to a server, but not from its files: the account says how a copy
+/// gets them back, and that is so.
+#[test]
+fn values_that_are_lost_with_their_index_come_back_with_a_new_one() {
+    let cases: Vec<Case> = toast()
+        .into_iter()
+        .filter(|case| matches!(case.name, "toast_index" | "part_zeros"))
+        .collect();
+    let Some(lab) = Lab::start(18, false, &cases) else {
+        return;
+    };
+    let run = lab.salvage("part_zeros", &[]);
+    assert_eq!(run.status, 6, "{run}");
+    assert_eq!(losses(&run)["tables"][0]["notes"], json!([]), "{run}");
+
+    let run = lab.salvage("toast_index", &[]);
+    assert_eq!(run.status, 6, "{run}");
+    let account = losses(&run);
+    let note = account["tables"][0]["notes"][0].as_str();
+    let note = note.unwrap_or_else(|| panic!("{account:#}"));
+    assert!(run.stderr.contains(note), "{run}");
+    let (_, remedy) = note.split_once("REINDEX TABLE ").expect("a remedy");
+    let (table, _) = remedy.split_once(" lets").expect("its name");
+    lab.source
+        .psql("toast_index", &format!("reindex table {table}"));
+    lab.source.psql("toast_index", "checkpoint");
+    lab.target.psql("postgres", "drop database toast_index");
+    let run = lab.salvage("toast_index", &[]);
+    lab.check_case(
+        "toast_index",
+        (&run, &run.path("run")),
+        &Expected::default(),
+    );
+}
+
+/// An entry of the index of TOAST has got the number of another value, and leads to a page that is gone: that other value can be read all the
+/// same, and is not taken for lost.
+#[test]
+fn a_value_is_not_lost_with_an_entry_that_only_has_its_number() {
+    let cases = [Case {
+        name: "other_number",
+        damage: Box::new(|files| {
+            let (_, part) = files.tuple("posts toast", (15, 1));
+            let number = files.read("posts toast", part + 24, 4);
+            let leads_to = |entry: u64| {
+                let place = files.read("posts toast index", entry, 4);
+                u64::from(u16::from_le_bytes([place[2], place[3]]))
+            };
+            let entries = (2..300).map(|offset| files.tuple("posts toast index", (1, offset)).1);
+            let mut entries = entries.filter(|entry| leads_to(*entry) == 30);
+            let entry = entries.next().expect("a part is there");
+            files.write("posts toast index", entry + 8, &number);
+            for block in [2, 30] {
+                files.write("posts toast", block * PAGE, &[0; 8192]);
+            }
+        }),
+        expected: Box::new(|_| Expected::default()),
+    }];
+    let Some(lab) = Lab::start(18, false, &cases) else {
+        return;
+    };
+    let run = lab.salvage("other_number", &[]);
+    assert_eq!(run.status, 6, "{run}");
+    let account = losses(&run);
+    let columns = account["tables"][0]["lost_columns"].as_array();
+    let lost: BTreeSet<String> = columns
+        .expect("a list")
+        .iter()
+        .filter_map(|column| Some(column["key"]["id"].as_str()?.to_owned()))
+        .collect();
+    let gone = lab
+        .before
+        .toasted_at(|(block, _)| block == 2 || block == 30);
+    assert!(gone.is_subset(&lost), "{gone:?}: {account:#}\n{run}");
+    let kept = lab.before.toasted_at(|place| place == (15, 1));
+    assert_eq!(kept.len(), 1);
+    assert!(kept.is_disjoint(&lost), "{kept:?}: {account:#}\n{run}");
+}
+
 fn shop(schema: &str) -> Option<(Server, String)> {
     let source = Server::start_with(18, |options| {
         options

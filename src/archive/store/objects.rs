@@ -106,6 +106,20 @@ impl Objects {
         }))
     }
 
+    /// Those of an archive whose name is below this one's.
+    #[cfg(test)]
+    pub(in crate::archive) fn below(&self, name: &str) -> Self {
+        Self(Arc::new(Inner {
+            client: self.client(),
+            runtime: handle("memory").expect("a runtime"),
+            root: self.0.root.clone(),
+            shown: self.0.shown.join(name),
+            prefix: self.object(name),
+            permits: self.permits(),
+            stop: watch::Sender::new(false),
+        }))
+    }
+
     fn at(address: &Address) -> Result<Self, StoreError> {
         let prefix = ObjectPath::parse(&address.prefix).map_err(|error| StoreError::Settings {
             store: address.root.clone(),

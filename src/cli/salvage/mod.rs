@@ -6,15 +6,17 @@
 //!
 //! | file | |
 //! |---|---|
+//! | `add_up` | whether what is there and what is lost add up |
 //! | `describe` | its definitions, without what `pg_dump` stumbles over |
 //! | `reach` | a damaged source, connected to so that its catalogs can be read |
 //! | `schema_from` | the definitions, from elsewhere |
 //! | `search` | the search for damage, and what it needs |
-//! | `settle` | constraints that do not hold, and whether what is there and what is lost add up |
+//! | `settle` | constraints that do not hold |
 //! | `tell` | the account: `losses.json`, and as a table |
 //!
 //! The survey's result is kept in the run directory: a session that goes on does not search again.
 
+mod add_up;
 mod describe;
 mod reach;
 mod schema_from;
@@ -43,6 +45,7 @@ use crate::model::{ExitStatus, Side, VerifyLevel};
 use crate::pg::conninfo::Environment;
 use crate::plan::Doubtful;
 
+pub(super) use add_up::Compared;
 pub(super) use describe::{LeftOut, pattern};
 pub(super) use reach::{connect, reachable};
 pub(super) use search::{ACCOUNTED, can_be_searched, does_not_add_up, has_begun, look_for_damage};

@@ -1,5 +1,5 @@
-//! Settles the account once everything that could be read is on the target: which constraints do not hold because of what is
-//! lost, and whether what is there is what the survey has read.
+//! Settles the account once everything that could be read is on the target: whether it is there (`add_up`), and which constraints do not
+//! hold because of what is lost.
 //!
 //! A constraint that is not there, or not validated, is only passed over if rows violate it, which are written down, or if it
 //! needs one that is passed over. Anything else remains a difference.
@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use super::search::{ACCOUNTED, does_not_add_up};
+use super::add_up::{Compared, add_up};
 use super::tell;
 use crate::catalog;
 use crate::cli::inspect::Server;
@@ -17,12 +17,10 @@ use crate::cli::output::Emitter;
 use crate::cli::prove::Proof;
 use crate::event::{Emit as _, What};
 use crate::failure::Failure;
-use crate::model::{
-    Difference, DifferenceKind, QualifiedName, RowLayout, SqlText, Waiver, shown_ident,
-};
+use crate::model::{Difference, QualifiedName, RowLayout, SqlText, Waiver, shown_ident};
 use crate::pg::wire::{Gauge, Unframed, read_into};
 use crate::pg::{Connector, Session};
-use crate::salvage::{DamageMap, Key, LeftConstraint, Losses, constraints, csv_line, file_name};
+use crate::salvage::{Key, LeftConstraint, Losses, constraints, csv_line, file_name};
 use crate::verify::Outcome;
 
 /// Constraints whose absence is accounted for, by class and object of the difference that says so.
@@ -99,7 +97,7 @@ fn only_lacks(lines: &str, checks: &[&str]) -> bool {
 
 /// Settles it; nothing to do unless the run is a salvage.
 pub(in crate::cli) async fn settle(
-    proof: &Proof,
+    (proof, compared): (&Proof, &Compared),
     directory: &Path,
     emitter: &Emitter,
 ) -> Result<Settled, Failure> {
@@ -107,7 +105,7 @@ pub(in crate::cli) async fn settle(
         return Ok(Settled::default());
     };
     tell_losses(&map.losses, emitter);
-    add_up(proof, map, emitter).await?;
+    add_up((proof, compared), map, emitter).await?;
     let keys = constraints(&proof.source.session).await?;
     let left = (&map.losses, keys.as_slice());
     settle_constraints(&proof.target, left, directory).await
@@ -166,45 +164,6 @@ pub(in crate::cli) fn tell_losses(losses: &Losses, emitter: &Emitter) {
             differences: Vec::new(),
         }));
     }
-}
-
-/// What is on the target of a table must be what the survey has read of it: together with what is accounted for as lost, that is all
-/// there was.
-async fn add_up(proof: &Proof, map: &DamageMap, emitter: &Emitter) -> Result<(), Failure> {
-    let mut adding_up = 0;
-    let units = proof.plan.tables.iter();
-    let units: BTreeMap<&QualifiedName, _> = units.map(|unit| (&unit.table, unit)).collect();
-    for (table, expected) in map.expected_rows() {
-        // What is not part of the move, or only in part, or is loaded by way of its root, cannot be counted here.
-        let unit = units.get(table);
-        if unit.is_none_or(|unit| unit.into != *table || unit.condition.is_some()) {
-            continue;
-        }
-        let sql = format!("select count(*) as rows from only {table}");
-        let rows = proof
-            .target
-            .session
-            .query_text("rows of a table", &sql, &[])
-            .await?;
-        let rows = rows.first().map_or(Ok(0), |row| row.count("rows"))?;
-        if rows == expected {
-            adding_up += 1;
-        } else {
-            emitter.emit(What::Difference(Difference {
-                kind: DifferenceKind::Different,
-                class: "table data".to_owned(),
-                object: table.to_string(),
-                detail: does_not_add_up(expected, (rows, "on the target")),
-            }));
-        }
-    }
-    if adding_up > 0 {
-        emitter.emit(What::Checked {
-            what: ACCOUNTED.to_owned(),
-            count: adding_up,
-        });
-    }
-    Ok(())
 }
 
 /// The index that a key is, or that it needs.

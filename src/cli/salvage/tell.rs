@@ -66,8 +66,14 @@ pub(super) fn sentences(losses: &Losses) -> Vec<String> {
         if let Some(file) = &table.keys_file {
             sentence = format!("{sentence}; keys of what is lost: {file}");
         }
+        if let Some(file) = &table.values_file {
+            sentence = format!("{sentence}; all lost values: {file}");
+        }
         if let Some(file) = &table.suspect_file {
             sentence = format!("{sentence}; what is suspect: {file}");
+        }
+        for note in &table.notes {
+            sentence = format!("{sentence}; {note}");
         }
         sentences.push(sentence);
     }
