@@ -1,9 +1,11 @@
 # pgconvoy with the client tools it needs, for a user without privileges:
 #   docker build -t pgconvoy .
-#   docker run --rm --user "$(id -u):$(id -g)" -v "$PWD:/runs" -v ~/.pgpass:/pgpass:ro -e PGPASSFILE=/pgpass \
+#   docker run --rm --init --user "$(id -u):$(id -g)" -v "$PWD:/runs" -v ~/.pgpass:/pgpass:ro -e PGPASSFILE=/pgpass \
 #       pgconvoy check --source "host=… user=…" --target "host=… user=…"
 # Run directories are made in /runs. Whoever runs it must be able to write there and to read the file of passwords, which is nobody
-# else's to read; without --user, that is the user with the number 10001.
+# else's to read; without --user, that is the user with the number 10001. With --init, another program is the container's first process:
+# as such, pgconvoy would not be stopped by Ctrl-C everywhere. A run that is to go on by itself is started with docker run -d, not with
+# --detach: the container ends with what it was started for. Servers on the same machine are reached with --network host.
 
 FROM rust:1-slim-trixie AS build
 WORKDIR /build
@@ -12,6 +14,7 @@ COPY src src
 COPY sql sql
 COPY benches benches
 COPY tests/faults tests/faults
+COPY tests/archives tests/archives
 RUN cargo build --release --locked --bin pgconvoy && strip target/release/pgconvoy
 
 FROM debian:trixie-slim

@@ -79,15 +79,15 @@ bench: ## pgconvoy and other tools side by side: SCENARIO="mix giant" TOOLS="mov
 
 PACKAGE := target/package
 
-deb: ## a Debian package, with manual pages and completions; needs cargo-deb
-	@cargo deb --version >/dev/null 2>&1 || { echo "cargo-deb is not installed: cargo install cargo-deb"; exit 1; }
-	CARGO_TARGET_DIR=target cargo build --release
+deb: ## a Debian package, with manual pages and completions; MAINTAINER="Name <address>" is who hands it out; needs cargo-deb
+	@cargo deb --version >/dev/null 2>&1 || { echo "cargo-deb is not installed: cargo install cargo-deb --locked"; exit 1; }
+	CARGO_TARGET_DIR=target cargo build --release --locked --bin pgconvoy
 	rm -rf $(PACKAGE) && mkdir -p $(PACKAGE)/man $(PACKAGE)/completions
 	target/release/pgconvoy man $(PACKAGE)/man
 	target/release/pgconvoy completions bash > $(PACKAGE)/completions/pgconvoy
 	target/release/pgconvoy completions zsh > $(PACKAGE)/completions/_pgconvoy
 	target/release/pgconvoy completions fish > $(PACKAGE)/completions/pgconvoy.fish
-	CARGO_TARGET_DIR=target cargo deb --no-build
+	CARGO_TARGET_DIR=target cargo deb --no-build --locked --strip $(if $(MAINTAINER),--maintainer '$(MAINTAINER)')
 
 lint: ## formatting, clippy and documentation, without warnings
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy

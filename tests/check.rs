@@ -6,6 +6,8 @@
 mod counted;
 #[path = "check/disks.rs"]
 mod disks;
+#[path = "check/measured.rs"]
+mod measured;
 mod support;
 #[path = "check/worst.rs"]
 mod worst;
@@ -496,6 +498,7 @@ fn what_makes_the_target_slow_or_lets_it_run_full() {
         "target-temp-limit",
         "target-in-use",
         "memory-settings",
+        "io-settings",
     ];
     good.psql("postgres", "alter system set work_mem = '8MB'");
     good.cluster.reload().expect("reloaded");

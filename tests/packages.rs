@@ -39,6 +39,26 @@ fn the_debian_package_has_what_make_puts_together() {
     }
 }
 
+/// Without these a package is made all the same, in which nobody is named, and which says nothing of what may be done with it.
+#[test]
+fn the_debian_package_says_who_made_it_and_what_may_be_done_with_it() {
+    let manifest = text("Cargo.toml");
+    let value = |key: &str| {
+        let line = manifest.lines().find_map(|line| line.strip_prefix(key));
+        let value = line.and_then(|line| line.strip_prefix(" = \"")?.strip_suffix('"'));
+        value.unwrap_or_else(|| panic!("no {key}")).to_owned()
+    };
+    let maintainer = regex::Regex::new("^[^<>]+ <[^@<> ]+@[^@<> ]+>$").expect("a pattern");
+    assert!(maintainer.is_match(&value("maintainer")));
+    // It stands on one line, beside the package's name.
+    assert!(value("description").len() < 79, "{}", value("description"));
+    assert!(manifest.contains("\nextended-description = "));
+    let copyright = r#"["LICENSE", "usr/share/doc/pgconvoy/copyright", "644"]"#;
+    assert!(manifest.contains(copyright));
+    // The profile keeps the lines of the source, which nobody needs who installs it.
+    assert!(text("Makefile").contains("cargo deb --no-build --locked --strip"));
+}
+
 /// With what the image's build is given, cargo finds every target that the manifest names.
 #[test]
 fn the_image_is_built_from_what_is_copied_into_it() {

@@ -167,7 +167,7 @@ async fn a_move_from_11_to_17_is_not_talked_about() {
 }
 
 /// What is done to the target, the rule that tells of it, and a part of what is said.
-const LEFT_BEHIND: [(&str, &str, &str); 12] = [
+const LEFT_BEHIND: [(&str, &str, &str); 15] = [
     (
         "alter system set random_page_cost = 1.1",
         "planner-settings",
@@ -182,6 +182,21 @@ const LEFT_BEHIND: [(&str, &str, &str); 12] = [
         "alter system set work_mem = '1MB'",
         "memory-settings",
         "work_mem (4MB on the source, 1MB on the target)",
+    ),
+    (
+        "alter system set checkpoint_timeout = '1min'",
+        "io-settings",
+        "checkpoint_timeout (300s on the source, 60s on the target)",
+    ),
+    (
+        "alter system set autovacuum_vacuum_cost_delay = '50ms'",
+        "io-settings",
+        "autovacuum_vacuum_cost_delay (2ms on the source, 50ms on the target)",
+    ),
+    (
+        "alter system set temp_tablespaces = 'pg_default'",
+        "io-settings",
+        "temp_tablespaces (empty on the source, pg_default on the target)",
     ),
     (
         "alter system set statement_timeout = '1500ms'",

@@ -62,7 +62,7 @@ const TABLES: &str = "create table parent (id int primary key);
              create table open (i int)";
 
 /// Mended in this order, and made in the opposite one: a slot waits for whoever is in a transaction, and so does an index.
-const SIDE_BY_SIDE: [Case; 24] = [
+const SIDE_BY_SIDE: [Case; 25] = [
     case(
         ("blocker", "source-files"),
         ["create table gone as select 1 as i", ""],
@@ -199,6 +199,12 @@ const SIDE_BY_SIDE: [Case; 24] = [
             TARGET,
             "alter system set max_prepared_transactions = 5; alter system set wal_level = logical",
         ),
+    ),
+    // Enough for the move is not yet as much as on the source.
+    case(
+        ("warning", "io-settings"),
+        ["", ""],
+        ByHand(TARGET, "alter system set max_wal_size = '4GB'"),
     ),
     case(
         ("warning", "libraries-not-loaded"),

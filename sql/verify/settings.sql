@@ -8,5 +8,5 @@ from pg_catalog.pg_settings s
 where s.reset_val is not null
   and (s.vartype <> 'string'
        or lower(s.name) in ('timezone', 'datestyle', 'lc_monetary', 'lc_numeric', 'lc_time', 'default_text_search_config',
-                            'default_table_access_method', 'search_path', 'shared_preload_libraries'))
+                            'default_table_access_method', 'search_path', 'shared_preload_libraries', 'temp_tablespaces'))
 order by s.name

@@ -21,7 +21,8 @@
 //! | `activity` | who else is at work, and what could end the snapshot |
 //! | `capacity` | room for sessions, locks and temporary files |
 //! | `room` | room on disks |
-//! | `slow` | settings of the target that make the move slow, or keep it from ending |
+//! | `slow` | settings of the target that make the move slow, or keep it from ending, and what makes every commit there slow |
+//! | `road` | what was measured of the road, by which other rules tell what a setting costs |
 //! | `damage` | what is damaged or not in force on the source |
 //! | `counted` | tables with another number of rows than their primary keys have entries |
 //! | `not_carried` | what is in no dump |
@@ -44,6 +45,7 @@ mod not_carried;
 mod offers;
 mod references;
 mod rights;
+mod road;
 mod roles;
 mod room;
 mod rows_only;
@@ -69,6 +71,7 @@ use crate::toc::{Entry, RestoreOptions, Toc};
 
 pub use clean::clean;
 pub use damage::source_files;
+pub use road::{Measured, MeasuredLog};
 pub use room::archive_disk;
 pub use rows_only::{RowsOnly, rows_only};
 pub use skip::{SKIPPABLE, pass_over};
@@ -158,6 +161,8 @@ pub struct CheckFacts<'a> {
     pub packed: &'a BTreeMap<QualifiedName, Bytes>,
     /// What a move would do.
     pub plan: &'a Plan,
+    /// How fast both servers are, if that was measured.
+    pub measured: Option<&'a Measured>,
 }
 
 /// Everything that `pgconvoy check` finds beyond what a move looks at, the worst first.

@@ -1,10 +1,12 @@
-//! Settings of the target that make the move itself slow, or keep it from ending.
+//! Settings of the target that make the move itself slow, or keep it from ending, each with what it costs there by what was measured; and
+//! commits that wait long, which slow down whoever comes after the move.
 //!
-//! Not here: `maintenance_work_mem`, `work_mem`, `synchronous_commit` and the like, which a move sets for its own sessions; and what
-//! makes the new server slow for the application, which is compared between both servers afterwards and before.
+//! Not here: `maintenance_work_mem`, `synchronous_commit`, `vacuum_cost_delay` and the like, which a move sets for its own sessions; and
+//! settings that make the new server slow for the application, which are compared between both servers afterwards and before.
 
 use super::capacity::Amounts;
 use super::{CheckFacts, blocker, finding, note, warning};
+use crate::catalog::how_long;
 use crate::model::{Bytes, Finding, Rows, Severity, to_paste};
 
 /// So many checkpoints that nobody asked for are worth a word.
@@ -12,6 +14,9 @@ const MANY_CHECKPOINTS: u64 = 4;
 
 /// Nobody is told to make room for more write-ahead log than this.
 const MOST_ADVISED: u64 = 64 << 30;
+
+/// A disk that turns has written within some ten milliseconds: who takes twice that is hindered by something, or far away.
+const SLOW_COMMIT_US: u64 = 20_000;
 
 /// After settings that need no restart.
 const RELOAD: &str = "SELECT pg_reload_conf();";
@@ -22,6 +27,7 @@ pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
         archiver(facts),
         checkpoints(facts),
         logged(facts),
+        commits(facts),
         memory_for_the_largest(facts),
         without_checksums(facts),
     ]
@@ -99,11 +105,13 @@ fn archiver(facts: &CheckFacts<'_>) -> Option<Finding> {
             ["ALTER SYSTEM SET archive_mode = off;".to_owned()],
         ),
     );
-    Some(found.with_evidence([format!(
-        "the move writes about {}; the archiver has failed {} times",
-        Amounts::of(facts).total(),
+    let total = Amounts::of(facts).total();
+    let amount = format!(
+        "the move writes about {total}; the archiver has failed {} times",
         Rows(consumers.archiver_failures)
-    )]))
+    );
+    let logging = facts.measured.and_then(|road| road.logging(total));
+    Some(found.with_evidence(std::iter::once(amount).chain(logging)))
 }
 
 /// How often a load of that size fills half of `max_wal_size`, at which the server begins the next checkpoint.
@@ -139,7 +147,19 @@ fn checkpoints(facts: &CheckFacts<'_>) -> Option<Finding> {
                 ],
             ),
         )
+        .with_evidence(how_soon(facts, Bytes(max_wal_size / 2)))
     })
+}
+
+/// When one checkpoint follows another.
+fn how_soon(facts: &CheckFacts<'_>, half: Bytes) -> Vec<String> {
+    let timeout = facts.target.amount("checkpoint_timeout");
+    let timeout = timeout.map_or_else(String::new, |ms| {
+        format!(", and every {} in any case", how_long(ms / 1000))
+    });
+    let begins = format!("one begins whenever {half} have been written{timeout}");
+    let copying = facts.measured.and_then(|road| road.copying(half));
+    std::iter::once(begins).chain(copying).collect()
 }
 
 /// Rows that are copied into a table in the transaction that emptied it need not be logged; only with `wal_level = minimal` are
@@ -168,6 +188,41 @@ fn logged(facts: &CheckFacts<'_>) -> Option<Finding> {
                 ],
             ),
         )
+        .with_evidence(facts.measured.and_then(|road| road.logging(total)))
+    })
+}
+
+/// A move hardly commits; an application does.
+fn commits(facts: &CheckFacts<'_>) -> Option<Finding> {
+    let commit_us = facts.measured?.log?.commit_us;
+    let delay_us = facts.target.amount("commit_delay").unwrap_or(0);
+    let remedy = if delay_us > 0 {
+        to_paste(
+            "A setting has them wait (commit_delay); on the target:",
+            [
+                "ALTER SYSTEM SET commit_delay = 0;".to_owned(),
+                RELOAD.to_owned(),
+            ],
+        )
+    } else {
+        "Give the target's write-ahead log (pg_wal) a disk that confirms writes sooner, before the application goes there. On the target's \
+         machine, pg_test_fsync says how long the disk itself takes."
+            .to_owned()
+    };
+    (commit_us >= SLOW_COMMIT_US).then(|| {
+        warning(
+            "target-commits",
+            format!(
+                "a commit on the target waits {} ms until it is on disk: a session there cannot commit more than {} times a second",
+                commit_us / 1000,
+                1_000_000 / commit_us
+            ),
+            remedy,
+        )
+        .with_evidence([format!(
+            "measured just now: the shortest of some commits; commit_delay = {delay_us} µs, wal_sync_method = {}",
+            facts.target.setting("wal_sync_method")
+        )])
     })
 }
 
@@ -184,11 +239,11 @@ fn memory_for_the_largest(facts: &CheckFacts<'_>) -> Option<Finding> {
             ),
             "If the target's machine has more to spare, give the move more: --memory SIZE.",
         )
-        // benches/README.md
-        .with_evidence([
+        // The latter is from benches/README.md.
+        .with_evidence(facts.measured.map(|road| road.indexing(largest.bytes)).into_iter().chain([
             "measured once: all indexes and keys of a database of 2 GB took 21.8 s with 64 MB, and 12 to 13 s with 512 MB or more"
                 .to_owned(),
-        ])
+        ]))
     })
 }
 
@@ -305,6 +360,71 @@ mod tests {
         assert_eq!(rules(&findings(&world.check_facts())), ["index-memory"]);
         world.plan.memory = Bytes(2 << 30);
         assert_eq!(findings(&world.check_facts()), []);
+    }
+
+    #[test]
+    fn what_was_measured_says_what_a_setting_costs() {
+        let mut world = World::default();
+        world.copied("t", Bytes(10 << 30));
+        world.index("i", "t", Bytes(1 << 30));
+        world.target_setting("max_wal_size", "1024", Some(1 << 30));
+        world.target_setting("checkpoint_timeout", "300", Some(300_000));
+        world.target_setting("wal_level", "replica", None);
+        world.target_setting("archive_mode", "off", None);
+        world.plan.memory = Bytes(512 << 20);
+        let evidence = |world: &World, rule: &str| {
+            let mut found = findings(&world.check_facts()).into_iter();
+            let found = found.find(|one| one.rule == rule);
+            found.unwrap_or_else(|| panic!("no {rule}")).evidence
+        };
+        assert!(evidence(&world, "target-logs-all").is_empty());
+        assert_eq!(
+            evidence(&world, "target-checkpoints"),
+            ["one begins whenever 512.0 MB have been written, and every 5 min in any case"]
+        );
+        assert_eq!(evidence(&world, "index-memory").len(), 1);
+        world.measure(100);
+        for (rule, ends) in [
+            ("target-logs-all", "11.0 GB of it are 2 min of writing"),
+            ("target-checkpoints", "512.0 MB are written in 4 min"),
+        ] {
+            let evidence = evidence(&world, rule);
+            let last = evidence.last().expect("measured");
+            assert!(last.ends_with(ends), "{last}");
+        }
+        let of_memory = evidence(&world, "index-memory");
+        assert!(
+            of_memory[0].ends_with("this one takes 17 min"),
+            "{of_memory:?}"
+        );
+        assert_eq!(of_memory.len(), 2);
+        world.target_setting("archive_mode", "on", None);
+        let archiver = evidence(&world, "target-archiver");
+        assert!(archiver[1].ends_with("2 min of writing"), "{archiver:?}");
+    }
+
+    #[test]
+    fn commits_that_wait_long_are_warned_of() {
+        let mut world = World::default();
+        world.measure(19_999);
+        assert_eq!(findings(&world.check_facts()), []);
+        world.measure(52_500);
+        let found = findings(&world.check_facts());
+        assert_eq!(rules(&found), ["target-commits"]);
+        let Finding { what, remedy, .. } = &found[0];
+        assert!(
+            what.contains("waits 52 ms") && what.contains("than 19 times"),
+            "{what}"
+        );
+        assert!(remedy.contains("pg_test_fsync"), "{remedy}");
+        world.target_setting("commit_delay", "50000", Some(50_000));
+        let found = findings(&world.check_facts());
+        assert!(
+            found[0]
+                .remedy
+                .ends_with("commit_delay = 0;\nSELECT pg_reload_conf();"),
+            "{found:?}"
+        );
     }
 
     #[test]

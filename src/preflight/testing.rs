@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{CheckFacts, PreflightFacts};
+use super::{CheckFacts, Measured, MeasuredLog, PreflightFacts};
 use crate::catalog::{
     Circumstances, Counts, DatabaseFacts, Disks, Index, LocaleProvider, Orphans, Pulse,
     ServerFacts, Setting, SourceFacts, Table, TargetFacts,
@@ -38,6 +38,7 @@ pub(super) struct World {
     pub disks: Option<Disks>,
     pub packed: BTreeMap<QualifiedName, Bytes>,
     pub plan: Plan,
+    pub measured: Option<Measured>,
 }
 
 fn server(system_identifier: i64) -> ServerFacts {
@@ -131,6 +132,7 @@ impl Default for World {
                 memory: Bytes(512 << 20),
                 ..Plan::of_nothing(2)
             },
+            measured: None,
         }
     }
 }
@@ -167,7 +169,27 @@ impl World {
             disks: self.disks.as_ref(),
             packed: &self.packed,
             plan: &self.plan,
+            measured: self.measured.as_ref(),
         }
+    }
+
+    /// Measures the road: two sessions copy and index 1 MB in a second each, 64 MB of log are written in one, and a commit waits so
+    /// long for its disk.
+    pub fn measure(&mut self, commit_us: u64) {
+        const MB: f64 = 1_048_576.0;
+        self.measured = Some(Measured {
+            sessions: 2,
+            read_bytes_per_second: Some(MB),
+            copy_bytes_per_second: Some(MB),
+            write_bytes_per_second: MB,
+            index_bytes_per_second: MB,
+            source_round_trip_us: 100,
+            target_round_trip_us: 100,
+            log: Some(MeasuredLog {
+                bytes_per_second: 64.0 * MB,
+                commit_us,
+            }),
+        });
     }
 
     /// Sets a setting of the source.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::model::{Endpoint, Finding, Severity};
 use crate::plan::{Ground, Prediction};
-use crate::preflight::Verdict;
+use crate::preflight::{Measured, Verdict};
 use crate::progress::Style;
 use crate::progress::words;
 
@@ -69,25 +69,6 @@ impl Forecast {
             window_s: window.map(|window| window.as_secs()),
         }
     }
-}
-
-/// What was measured of the road. Rates are of one session, while as many do the same as are named.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Measured {
-    /// Sessions that were at it at once, on either side.
-    pub sessions: u32,
-    /// Rows read from the source by one session alone, in bytes a second; `None` where there is too little to be read.
-    pub read_bytes_per_second: Option<f64>,
-    /// Rows from the source into temporary tables on the target, in bytes a second; `None` where there is too little to be read.
-    pub copy_bytes_per_second: Option<f64>,
-    /// Rows written on the target, in bytes a second.
-    pub write_bytes_per_second: f64,
-    /// Indexes built on the target, in bytes a second.
-    pub index_bytes_per_second: f64,
-    /// There and back to the source, in microseconds.
-    pub source_round_trip_us: u64,
-    /// There and back to the target, in microseconds.
-    pub target_round_trip_us: u64,
 }
 
 /// How many findings there are of each severity.
@@ -217,6 +198,13 @@ fn forecast(check: &Check) -> Vec<String> {
             measured.source_round_trip_us,
             measured.target_round_trip_us
         ));
+        lines.extend(measured.log.map(|log| {
+            format!(
+                "log   the target writes its write-ahead log at {}; a commit waits {:.1} ms until it is on disk",
+                words::rate(log.bytes_per_second),
+                log.commit_us as f64 / 1000.0
+            )
+        }));
     }
     lines
 }
@@ -295,6 +283,7 @@ fn group(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::preflight::MeasuredLog;
 
     fn found(severity: Severity, rule: &str) -> Finding {
         Finding {
@@ -370,6 +359,39 @@ mod tests {
             wrapped.is_some_and(|line| line.starts_with("      ")),
             "{lines:#?}"
         );
+    }
+
+    #[test]
+    fn what_was_measured_of_the_log_is_told() {
+        let measured = |log| Measured {
+            sessions: 2,
+            read_bytes_per_second: None,
+            copy_bytes_per_second: None,
+            write_bytes_per_second: 1024.0,
+            index_bytes_per_second: 1024.0,
+            source_round_trip_us: 1,
+            target_round_trip_us: 1,
+            log,
+        };
+        let text = |log| {
+            let check = Check {
+                measured: Some(measured(log)),
+                ..check(Vec::new())
+            };
+            render(&check, (200, Style { color: false })).join("\n")
+        };
+        let log = MeasuredLog {
+            bytes_per_second: 65_536.0,
+            commit_us: 940,
+        };
+        assert!(
+            text(Some(log)).contains(
+                "\nlog   the target writes its write-ahead log at 64.0 kB/s; a commit waits 0.9 ms until it is on disk"
+            ),
+            "{}",
+            text(Some(log))
+        );
+        assert!(!text(None).contains("\nlog "), "{}", text(None));
     }
 
     #[test]

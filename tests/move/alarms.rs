@@ -291,6 +291,29 @@ fn settings_of_the_role_do_not_reach_our_sessions() {
     assert_equal("db", &from, &to, &["--no-owner"]);
 }
 
+/// VACUUM and ANALYZE would rest for a tenth of a second after every page: four minutes for this table.
+#[test]
+fn a_vacuum_that_is_to_rest_does_not_hold_up_a_move() {
+    let (Some(source), Some(target)) = (Server::start(16), Server::start(16)) else {
+        return;
+    };
+    let (from, to) = (source.database("db"), target.database("db"));
+    source.psql(
+        "db",
+        "create table t (id int primary key, what text);
+         insert into t select i, repeat('x', 300) from generate_series(1, 60000) i; analyze",
+    );
+    target.psql("postgres", "alter system set vacuum_cost_delay = '100ms'");
+    target.psql("postgres", "alter system set vacuum_cost_limit = 1");
+    target.cluster.reload().expect("reloaded");
+    let began = Instant::now();
+    assert_proven(&move_with(&from, &to, &[]));
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(60), "{took:?}");
+    let analyzed = "select count(*) from pg_stats where tablename = 't'";
+    assert_eq!(target.psql("db", analyzed), "2");
+}
+
 #[test]
 fn writes_to_the_source_meanwhile_are_told_by_table() {
     let (Some(source), Some(target)) = (Server::start(15), Server::start(15)) else {

@@ -14,8 +14,8 @@ use crate::failure::{Failure, FailureKind};
 use crate::model::{Bytes, Finding, QualifiedName, Severity, Side, quote_ident};
 use crate::pg::PgError;
 use crate::plan::{Left, Plan};
-use crate::preflight::{self, CheckFacts, NOT_LOOKED_AT, PreflightFacts};
-use crate::report::check::{Between, Check, Forecast, Measured};
+use crate::preflight::{self, CheckFacts, Measured, NOT_LOOKED_AT, PreflightFacts};
+use crate::report::check::{Between, Check, Forecast};
 use crate::salvage::{self, WrongFile};
 use crate::verify::{self, Readiness};
 
@@ -49,11 +49,12 @@ struct Before {
     packed: BTreeMap<QualifiedName, Bytes>,
 }
 
-/// What was seen of the source's rows.
+/// What reading rows has shown, and writing some.
 #[derive(Default)]
 struct Looked {
     orphans: Option<Orphans>,
     counts: Option<Counts>,
+    measured: Option<Measured>,
 }
 
 /// Looks at both ends, and at what the source holds.
@@ -99,11 +100,16 @@ pub async fn look(requested: Requested, asked: &Asked) -> Result<Check, Failure>
         }
     };
     let looked = if asked.measure {
-        look_at_rows(&inspection, &mut findings).await
+        let rows = look_at_rows(&inspection, &mut findings).await;
+        Looked {
+            measured: measure_road(&inspection, &plan, &mut findings).await,
+            ..rows
+        }
     } else {
         Looked::default()
     };
-    let (measured, forecast) = predict(&inspection, (&plan, seeing), asked, &mut findings).await?;
+    let measured = looked.measured;
+    let forecast = predict((&plan, seeing), measured.as_ref(), asked, &mut findings)?;
     // What the outlook says of these is more: what they are set to, as far as that cannot be a secret.
     let said_after = |finding: &Finding| finding.rule == DATABASE_SETTINGS;
     let basis = inspection.findings().into_iter();
@@ -169,6 +175,7 @@ impl Before {
             disks: self.disks.as_ref(),
             packed: &self.packed,
             plan,
+            measured: looked.measured.as_ref(),
         }
     }
 }
@@ -243,30 +250,35 @@ async fn look_at_rows(inspection: &Inspection, findings: &mut Vec<Finding>) -> L
         counts: counts
             .map_err(|error| said("rows of the source against their keys", &error))
             .ok(),
+        measured: None,
     }
 }
 
-/// How long it may take, besides what is known already; measured if that was not forbidden, and works.
-async fn predict(
+/// That it cannot be measured is told, and forbids nothing.
+async fn measure_road(
     inspection: &Inspection,
+    plan: &Plan,
+    findings: &mut Vec<Finding>,
+) -> Option<Measured> {
+    let measured = Box::pin(measure::measure(inspection, plan)).await;
+    measured
+        .map_err(|error| findings.push(measure::not_measured(&error)))
+        .ok()
+}
+
+/// How long it may take, besides what is known already, by what was measured if anything was.
+fn predict(
     (plan, besides): (&Plan, Duration),
+    measured: Option<&Measured>,
     asked: &Asked,
     findings: &mut Vec<Finding>,
-) -> Result<(Option<Measured>, Forecast), Failure> {
-    let measured = if asked.measure {
-        let measured = Box::pin(measure::measure(inspection, plan)).await;
-        measured
-            .map_err(|error| findings.push(measure::not_measured(&error)))
-            .ok()
-    } else {
-        None
-    };
-    let pace = measured.as_ref().map(measure::pace);
+) -> Result<Forecast, Failure> {
+    let pace = measured.map(measure::pace);
     let besides = u64::try_from(besides.as_micros()).unwrap_or(u64::MAX);
     let prediction = plan.predict(pace.as_ref())?.besides(besides);
     let window = asked.window;
     findings.extend(window.map(|window| preflight::window_finding(window, &prediction)));
-    Ok((measured, Forecast::new(&prediction, window)))
+    Ok(Forecast::new(&prediction, window))
 }
 
 /// Hardly anybody moves as a superuser: that is no reason to decide nothing.

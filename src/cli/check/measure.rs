@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
+use super::measure_log::measure_log;
 use crate::catalog::SourceFacts;
 use crate::cli::inspect::{Inspection, Server};
 use crate::failure::Failure;
@@ -18,10 +19,10 @@ use crate::model::{Bytes, CopyFormat, Finding, RowLayout, Rows, Severity, SqlTex
 use crate::pg::wire::{Bundle, Ends, Gauge, Leg, Wire, read_copy, relay};
 use crate::pg::{Connector, PgError, Session, Side};
 use crate::plan::{CopyUnit, Pace, Plan};
-use crate::report::check::Measured;
+use crate::preflight::Measured;
 
 /// How long each part may take, in milliseconds.
-const LIMIT_MS: u32 = 3000;
+pub(super) const LIMIT_MS: u32 = 3000;
 /// How much of the source's largest table is read by one session alone.
 const SAMPLE: Bytes = Bytes(64 << 20);
 /// And how much each of several sessions copies, of so many of the largest.
@@ -43,7 +44,7 @@ const ORDINARY_WRITE: f64 = 2.4;
 const ORDINARY_INDEX: f64 = 22.0;
 
 /// A statement was cancelled.
-const CANCELLED: &str = "57014";
+pub(super) const CANCELLED: &str = "57014";
 
 /// Rows of 200 bytes that do not compress, as many as an ordinary machine writes in a fifth of a second.
 const FILL: &str = "insert into pg_temp.pgconvoy_measure \
@@ -95,6 +96,7 @@ pub async fn measure(inspection: &Inspection, plan: &Plan) -> Result<Measured, F
     }
     let (target_round_trip_us, [write_bytes_per_second, index_bytes_per_second]) =
         write_at_once(&writer, sessions).await?;
+    let log = measure_log(&writer, target_round_trip_us).await?;
     Ok(Measured {
         sessions,
         read_bytes_per_second,
@@ -103,6 +105,7 @@ pub async fn measure(inspection: &Inspection, plan: &Plan) -> Result<Measured, F
         index_bytes_per_second,
         source_round_trip_us,
         target_round_trip_us,
+        log,
     })
 }
 
@@ -406,7 +409,7 @@ async fn write(session: &Session) -> Result<[f64; 2], PgError> {
     ])
 }
 
-fn rate(bytes: Bytes, took: Duration) -> f64 {
+pub(super) fn rate(bytes: Bytes, took: Duration) -> f64 {
     bytes.0 as f64 / took.as_secs_f64().max(1e-6)
 }
 
@@ -432,6 +435,7 @@ mod tests {
             index_bytes_per_second: 1e9 / ORDINARY_INDEX,
             source_round_trip_us: 300,
             target_round_trip_us: 200,
+            log: None,
         };
         let pace_of = pace(&measured);
         assert!((pace_of.copy - 3.0).abs() < 1e-6, "{pace_of:?}");

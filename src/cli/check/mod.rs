@@ -8,9 +8,11 @@
 //! |---|---|
 //! | `look` | what is looked at, in which order |
 //! | `measure` | how fast both servers are, for some seconds |
+//! | `measure_log` | how fast the target writes its log |
 
 mod look;
 mod measure;
+mod measure_log;
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -53,7 +55,8 @@ pub struct CheckArgs {
     /// count rows against the primary keys
     ///
     /// All of it takes some seconds. On the source, small tables and a part of the largest ones are read; on the target, a temporary
-    /// table is filled and indexed in a transaction that is rolled back, so that nothing of it stays.
+    /// table is filled and indexed in a transaction that is rolled back, so that nothing of it stays; and messages of 16 MB that mean
+    /// nothing are written into its write-ahead log, unless somebody decodes that.
     #[arg(long, help_heading = "Time")]
     pub no_measure: bool,
 

@@ -4,6 +4,7 @@
 //! None of it is a difference between what the databases hold, so none of it is one in the report: each is a finding with its
 //! remedy. Reading needs no rights that an owner has not; what a server refuses to tell is named, and the rest still told.
 
+mod groups;
 mod locale;
 mod settings;
 mod statistics;

@@ -1,4 +1,4 @@
-//! Settings that were not brought along: of the server, of the database, of roles.
+//! Settings that were not brought along: of the server (those that are only compared are in `groups`), of the database, of roles.
 //!
 //! Both at their own default are the same, whatever these defaults are: a newer server knows better. Of memory and of what
 //! may run at once, more is no problem. Values are shown only of settings that cannot hold a secret.
@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::{Finding, shown_ident, to_paste};
 use crate::pg::{Answer, PgError};
 
+use super::groups::{GROUPS, Matters};
 use super::locale::canonical;
 use super::{Readiness, note, some_of, warning};
 
@@ -39,126 +40,6 @@ pub struct RoleSetting {
     pub applies: bool,
 }
 
-/// When a setting that is not the same is worth a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Matters {
-    /// Whenever it differs.
-    Always,
-    /// When the target's is the smaller one.
-    WhenLess,
-}
-
-/// Settings that are told together.
-struct Group {
-    rule: &'static str,
-    /// What precedes the list.
-    consequence: &'static str,
-    remedy: &'static str,
-    settings: &'static [(&'static str, Matters)],
-    /// Settings whose names begin so.
-    prefix: Option<&'static str>,
-}
-
-use Matters::{Always, WhenLess};
-
-const GROUPS: [Group; 4] = [
-    Group {
-        rule: "planner-settings",
-        consequence: "the target's planner is set otherwise, so that queries may run otherwise",
-        remedy: "Set them on the target as on the source (ALTER SYSTEM SET …, or ALTER DATABASE … SET …), unless its hardware is \
-                 another one.",
-        settings: &[
-            ("constraint_exclusion", Always),
-            ("cpu_index_tuple_cost", Always),
-            ("cpu_operator_cost", Always),
-            ("cpu_tuple_cost", Always),
-            ("cursor_tuple_fraction", Always),
-            ("default_statistics_target", Always),
-            ("effective_cache_size", WhenLess),
-            ("from_collapse_limit", Always),
-            ("geqo", Always),
-            ("geqo_threshold", Always),
-            ("jit", Always),
-            ("jit_above_cost", Always),
-            ("join_collapse_limit", Always),
-            ("max_parallel_workers", WhenLess),
-            ("max_parallel_workers_per_gather", WhenLess),
-            ("max_worker_processes", WhenLess),
-            ("min_parallel_index_scan_size", Always),
-            ("min_parallel_table_scan_size", Always),
-            ("parallel_setup_cost", Always),
-            ("parallel_tuple_cost", Always),
-            ("plan_cache_mode", Always),
-            ("random_page_cost", Always),
-            ("seq_page_cost", Always),
-        ],
-        prefix: Some("enable_"),
-    },
-    Group {
-        rule: "memory-settings",
-        consequence: "the target's server may use less memory",
-        remedy: "Raise them on the target if its machine has the memory (ALTER SYSTEM SET …; shared_buffers needs a restart).",
-        settings: &[
-            ("hash_mem_multiplier", WhenLess),
-            ("maintenance_work_mem", WhenLess),
-            ("shared_buffers", WhenLess),
-            ("temp_buffers", WhenLess),
-            ("work_mem", WhenLess),
-        ],
-        prefix: None,
-    },
-    Group {
-        rule: "session-settings",
-        consequence: "sessions on the target begin otherwise, so that statements may mean something else or end otherwise",
-        remedy: "Set them on the target as on the source: ALTER DATABASE … SET …, or ALTER SYSTEM SET ….",
-        settings: &[
-            ("array_nulls", Always),
-            ("backslash_quote", Always),
-            ("bytea_output", Always),
-            ("datestyle", Always),
-            ("default_table_access_method", Always),
-            ("default_text_search_config", Always),
-            ("default_toast_compression", Always),
-            ("default_transaction_deferrable", Always),
-            ("default_transaction_isolation", Always),
-            ("default_transaction_read_only", Always),
-            ("extra_float_digits", Always),
-            ("idle_in_transaction_session_timeout", Always),
-            ("idle_session_timeout", Always),
-            ("intervalstyle", Always),
-            ("lc_monetary", Always),
-            ("lc_numeric", Always),
-            ("lc_time", Always),
-            ("lock_timeout", Always),
-            ("row_security", Always),
-            ("search_path", Always),
-            ("session_replication_role", Always),
-            ("standard_conforming_strings", Always),
-            ("statement_timeout", Always),
-            ("timezone", Always),
-            ("transaction_timeout", Always),
-            ("transform_null_equals", Always),
-            ("xmlbinary", Always),
-            ("xmloption", Always),
-        ],
-        prefix: None,
-    },
-    Group {
-        rule: "capacity-settings",
-        consequence: "the target's server allows less than the source's",
-        remedy: "Raise them on the target before the application connects (ALTER SYSTEM SET …, then a restart).",
-        settings: &[
-            ("max_connections", WhenLess),
-            ("max_locks_per_transaction", WhenLess),
-            ("max_prepared_transactions", WhenLess),
-            ("max_replication_slots", WhenLess),
-            ("max_wal_senders", WhenLess),
-            ("wal_level", WhenLess),
-        ],
-        prefix: None,
-    },
-];
-
 /// What must be on, lest a crash cost data.
 const DURABILITY: [&str; 3] = ["fsync", "full_page_writes", "synchronous_commit"];
 
@@ -187,7 +68,9 @@ impl Setting {
                 }
             }
             name if name.starts_with("lc_") => canonical(&self.value),
-            "search_path" => self.value.replace(' ', ""),
+            "search_path" | "temp_tablespaces" => self.value.replace(' ', ""),
+            // Before version 15, the only method there was.
+            "wal_compression" if self.value == "on" => "pglz".to_owned(),
             _ => self.value.clone(),
         }
     }
@@ -198,6 +81,11 @@ impl Setting {
             ("wal_level", "minimal") => Some(0.0),
             ("wal_level", "replica") => Some(1.0),
             ("wal_level", "logical") => Some(2.0),
+            ("synchronous_commit", "off") => Some(0.0),
+            ("synchronous_commit", "local") => Some(1.0),
+            ("synchronous_commit", "remote_write") => Some(2.0),
+            ("synchronous_commit", "on") => Some(3.0),
+            ("synchronous_commit", "remote_apply") => Some(4.0),
             (_, value) => {
                 // Blocks may have another size on another server.
                 let unit = match self.unit.as_deref() {
@@ -212,19 +100,20 @@ impl Setting {
         }
     }
 
-    fn differs(&self, target: &Self, matters: Matters) -> bool {
+    pub(super) fn differs(&self, target: &Self, matters: Matters) -> bool {
         if self.is_default() && target.is_default() {
             return false;
         }
         match (matters, self.rank(), target.rank()) {
-            (WhenLess, Some(ours), Some(theirs)) => theirs < ours,
-            (Always, Some(ours), Some(theirs)) => (ours - theirs).abs() > f64::EPSILON,
+            (Matters::WhenLess, Some(ours), Some(theirs)) => theirs < ours,
+            (Matters::WhenMore, Some(ours), Some(theirs)) => theirs > ours,
+            (Matters::Always, Some(ours), Some(theirs)) => (ours - theirs).abs() > f64::EPSILON,
             _ => self.canonical() != target.canonical(),
         }
     }
 
     /// With its unit: `64MB`, `250ms`.
-    fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         let Some(unit) = self.unit.as_deref() else {
             return if self.value.is_empty() {
                 "empty".to_owned()
@@ -290,7 +179,7 @@ pub(super) fn findings(source: &Readiness, target: &Readiness) -> Vec<Finding> {
     findings
 }
 
-type ByName<'a> = BTreeMap<&'a str, &'a Setting>;
+pub(super) type ByName<'a> = BTreeMap<&'a str, &'a Setting>;
 
 /// Without what is set on the database or on the role we are: that is told by itself.
 fn by_name<'a>(side: &'a Readiness, told: &BTreeSet<String>) -> ByName<'a> {
@@ -299,37 +188,6 @@ fn by_name<'a>(side: &'a Readiness, told: &BTreeSet<String>) -> ByName<'a> {
         .filter(|setting| !told.contains(&setting.name))
         .map(|setting| (setting.name.as_str(), setting))
         .collect()
-}
-
-impl Group {
-    fn matters(&self, name: &str) -> Option<Matters> {
-        let listed = self.settings.iter().find(|(listed, _)| *listed == name);
-        let prefixed = self.prefix.is_some_and(|prefix| name.starts_with(prefix));
-        match listed {
-            Some((_, matters)) => Some(*matters),
-            None => prefixed.then_some(Always),
-        }
-    }
-
-    fn finding(&self, source: &ByName<'_>, target: &ByName<'_>) -> Option<Finding> {
-        let differing = source.iter().filter_map(|(name, ours)| {
-            let theirs = target.get(name)?;
-            let differs = ours.differs(theirs, self.matters(name)?);
-            differs.then(|| {
-                format!(
-                    "{name} ({} on the source, {} on the target)",
-                    ours.shown(),
-                    theirs.shown()
-                )
-            })
-        });
-        // Each of them may be the one that matters: all are shown.
-        let differing: Vec<String> = differing.collect();
-        (!differing.is_empty()).then(|| {
-            let what = format!("{}: {}", self.consequence, differing.join(", "));
-            warning(self.rule, what, self.remedy)
-        })
-    }
 }
 
 fn libraries(source: &ByName<'_>, target: &ByName<'_>) -> Option<Finding> {
@@ -579,6 +437,35 @@ mod tests {
     }
 
     #[test]
+    fn a_commit_that_waits_for_more_is_told_and_one_that_waits_for_less_is_another_matter() {
+        let waits = |value| ("synchronous_commit", value, "on", None);
+        let found = one(waits("off"), waits("on"));
+        assert!(
+            found[0].starts_with("io-settings ")
+                && found[0].ends_with("synchronous_commit (off on the source, on on the target)"),
+            "{found:?}"
+        );
+        assert_eq!(one(waits("on"), waits("remote_apply")).len(), 1);
+        assert_eq!(one(waits("remote_apply"), waits("on")), [""; 0]);
+        let found = one(waits("on"), waits("off"));
+        assert!(
+            found.len() == 1 && found[0].starts_with("not-crash-safe "),
+            "{found:?}"
+        );
+        // As many pages read ahead as before, or more; and a vacuum that rests longer than before.
+        let ahead = |value| ("effective_io_concurrency", value, "16", None);
+        assert_eq!(one(ahead("200"), ahead("16")).len(), 1);
+        assert_eq!(one(ahead("16"), ahead("200")), [""; 0]);
+        let rests = |value| ("autovacuum_vacuum_cost_delay", value, "2", Some("ms"));
+        let found = one(rests("0"), rests("2"));
+        assert!(
+            found[0].ends_with("(0 on the source, 2ms on the target)"),
+            "{found:?}"
+        );
+        assert_eq!(one(rests("20"), rests("2")), [""; 0]);
+    }
+
+    #[test]
     fn spelling_is_no_difference() {
         let same = |name, ours, theirs| {
             let found = one((name, ours, "x", None), (name, theirs, "x", None));
@@ -588,6 +475,8 @@ mod tests {
         same("timezone", "GMT", "Etc/UTC");
         same("lc_time", "de_DE.UTF-8", "de_DE.utf8");
         same("search_path", "a, b", "a,b");
+        same("temp_tablespaces", "a, b", "a,b");
+        same("wal_compression", "on", "pglz");
         let found = one(
             ("timezone", "UTC", "GMT", None),
             ("timezone", "Asia/Tokyo", "GMT", None),
