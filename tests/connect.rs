@@ -275,7 +275,7 @@ async fn who_does_not_answer_is_given_up() {
         );
         let took = begin.elapsed();
         assert!(
-            (Duration::from_millis(900)..Duration::from_secs(3)).contains(&took),
+            (Duration::from_millis(900)..Duration::from_secs(10)).contains(&took),
             "{took:?}"
         );
     }

@@ -155,7 +155,7 @@ fn assert_nobody_left(server: &Server) {
     let began = Instant::now();
     while server.psql("postgres", ours) != "0" {
         assert!(
-            began.elapsed() < Duration::from_secs(5),
+            began.elapsed() < Duration::from_secs(20),
             "somebody is still there"
         );
         std::thread::sleep(Duration::from_millis(50));
@@ -723,7 +723,7 @@ fn a_signal_ends_it_on_both_sides() {
         send(&run, Signal::SIGCONT);
         let asked = Instant::now();
         let run = run.finish();
-        assert!(asked.elapsed() < Duration::from_secs(10), "{run}");
+        assert!(asked.elapsed() < Duration::from_secs(30), "{run}");
         assert_eq!(run.status, 5, "{run}");
         assert_eq!(report(&run)["status"], "interrupted", "{run}");
         assert_nobody_left(&server);

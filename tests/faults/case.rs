@@ -18,7 +18,7 @@ const TAG: &str = "PGCONVOY_TEST_CASE";
 const RESUMPTIONS: u32 = 5;
 
 /// How long what is ending may take to end.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The target database, before the move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

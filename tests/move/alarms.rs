@@ -489,7 +489,7 @@ fn assert_nobody_left(server: &Server) {
             return;
         }
         assert!(
-            began.elapsed() < Duration::from_secs(5),
+            began.elapsed() < Duration::from_secs(20),
             "still there: {left}"
         );
         std::thread::sleep(Duration::from_millis(50));
@@ -517,7 +517,7 @@ fn a_signal_ends_everything_on_both_servers() {
         let asked = Instant::now();
         send(&run, signal);
         let run = run.finish();
-        assert!(asked.elapsed() < Duration::from_secs(10), "{what}: {run}");
+        assert!(asked.elapsed() < Duration::from_secs(30), "{what}: {run}");
         assert_eq!(run.status, 5, "{what}: {run}");
         assert!(run.stderr.contains(signal.as_str()), "{what}: {run}");
         assert_eq!(report(&run)["status"], "interrupted", "{what}: {run}");
@@ -553,7 +553,7 @@ fn a_server_that_goes_away_is_an_interruption() {
         gone.cluster.stop(StopMode::Immediate).expect("stopped");
         let asked = Instant::now();
         let run = run.finish();
-        assert!(asked.elapsed() < Duration::from_secs(20), "{run}");
+        assert!(asked.elapsed() < Duration::from_secs(40), "{run}");
         assert_eq!(run.status, 5, "{run}");
         assert!(run.stderr.contains("connection"), "{run}");
         assert_nobody_left(stays);

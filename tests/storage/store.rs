@@ -60,7 +60,7 @@ impl Gate {
             let [all, now, most] = &self.0.objects;
             all.fetch_add(1, Ordering::SeqCst);
             most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
             now.fetch_sub(1, Ordering::SeqCst);
         }
         Ok(())

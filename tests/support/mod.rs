@@ -20,6 +20,7 @@
 pub mod age;
 pub mod binary;
 pub mod disk;
+pub mod installed;
 pub mod moving;
 pub mod proxy;
 pub mod record;

@@ -9,30 +9,22 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use pgconvoy::pg::cluster::{
-    ClusterOptions, ServerInstall, StopMode, ThrowawayCluster, installed_servers, servers_below,
-};
+use pgconvoy::pg::cluster::{ClusterOptions, ServerInstall, StopMode, ThrowawayCluster};
 
+use super::installed;
 use super::template::{self, Holding};
 
 /// Every server there is for tests, the newest first; of equal versions, first one that has the contrib extensions.
 pub fn servers() -> Vec<ServerInstall> {
     static FOUND: OnceLock<Vec<ServerInstall>> = OnceLock::new();
-    FOUND.get_or_init(find_servers).clone()
-}
-
-fn find_servers() -> Vec<ServerInstall> {
-    let extra = std::env::var_os("PGCONVOY_TEST_SERVERS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join(".servers"),
-        PathBuf::from,
-    );
-    let mut all = installed_servers();
-    all.extend(servers_below(&extra));
-    all.sort_by_cached_key(|install| {
-        let major = install.version.major();
-        (std::cmp::Reverse(major), !install.has_extension("hstore"))
+    let found = FOUND.get_or_init(|| {
+        let below = std::env::var_os("PGCONVOY_TEST_SERVERS").map_or_else(
+            || Path::new(env!("CARGO_MANIFEST_DIR")).join(".servers"),
+            PathBuf::from,
+        );
+        installed::servers(&below)
     });
-    all
+    found.clone()
 }
 
 /// The directory of the newest `psql`, `pg_dump` and `pg_restore`.
