@@ -38,10 +38,10 @@ pub(super) async fn measure_log(
 }
 
 async fn write_log(session: &Session, round_trip_us: u64) -> Result<Option<MeasuredLog>, PgError> {
-    let begin = format!(
+    let opening = format!(
         "begin; set local synchronous_commit = local; set local statement_timeout = {LIMIT_MS}"
     );
-    session.execute(&begin).await?;
+    session.execute(&opening).await?;
     let began = Instant::now();
     let written = session.query_text("messages", FILL_LOG, &[]).await;
     let bytes_per_second = match written {
@@ -62,7 +62,9 @@ async fn write_log(session: &Session, round_trip_us: u64) -> Result<Option<Measu
     };
     let mut shortest = Duration::MAX;
     for _ in 0..COMMITS {
-        session.execute(&format!("{begin}; {ONE_MESSAGE}")).await?;
+        session
+            .execute(&format!("{opening}; {ONE_MESSAGE}"))
+            .await?;
         let began = Instant::now();
         session.execute("commit").await?;
         shortest = shortest.min(began.elapsed());

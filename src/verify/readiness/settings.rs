@@ -77,27 +77,26 @@ impl Setting {
 
     /// The value in the order of values.
     fn rank(&self) -> Option<f64> {
-        match (self.name.as_str(), self.value.as_str()) {
-            ("wal_level", "minimal") => Some(0.0),
-            ("wal_level", "replica") => Some(1.0),
-            ("wal_level", "logical") => Some(2.0),
-            ("synchronous_commit", "off") => Some(0.0),
-            ("synchronous_commit", "local") => Some(1.0),
-            ("synchronous_commit", "remote_write") => Some(2.0),
-            ("synchronous_commit", "on") => Some(3.0),
-            ("synchronous_commit", "remote_apply") => Some(4.0),
-            (_, value) => {
-                // Blocks may have another size on another server.
-                let unit = match self.unit.as_deref() {
-                    Some("8kB") => 8.0,
-                    Some("16kB") => 16.0,
-                    Some("32kB") => 32.0,
-                    Some("4kB") => 4.0,
-                    _ => 1.0,
-                };
-                value.parse::<f64>().ok().map(|number| number * unit)
-            }
+        const WORDS: [(&str, &[&str]); 2] = [
+            (
+                "synchronous_commit",
+                &["off", "local", "remote_write", "on", "remote_apply"],
+            ),
+            ("wal_level", &["minimal", "replica", "logical"]),
+        ];
+        if let Some((_, words)) = WORDS.iter().find(|(name, _)| *name == self.name) {
+            let at = words.iter().position(|word| *word == self.value)?;
+            return Some(at as f64);
         }
+        // Blocks may have another size on another server.
+        let unit = match self.unit.as_deref() {
+            Some("8kB") => 8.0,
+            Some("16kB") => 16.0,
+            Some("32kB") => 32.0,
+            Some("4kB") => 4.0,
+            _ => 1.0,
+        };
+        self.value.parse::<f64>().ok().map(|number| number * unit)
     }
 
     pub(super) fn differs(&self, target: &Self, matters: Matters) -> bool {
