@@ -64,6 +64,11 @@ impl<'a> Subject<'a> {
             like: table,
         }
     }
+
+    fn column(&self, name: &str) -> Option<&'a Column> {
+        let mut columns = self.like?.columns.iter();
+        columns.find(|column| column.name == name)
+    }
 }
 
 /// Compares, and tells the verdict of each subject.
@@ -202,16 +207,11 @@ impl Archived<'_> {
         })
     }
 
-    fn column<'s>(&self, subject: &Subject<'s>, name: &str) -> Option<&'s Column> {
-        let mut columns = subject.like?.columns.iter();
-        columns.find(|column| column.name == name)
-    }
-
     /// What is read of a column: all of its value, which its type may print only in part. The archive has it all, as far as it is
     /// in there, and its text is what was stored.
     fn whole(&self, subject: &Subject<'_>, name: &str) -> String {
         let types = Types(&self.facts.types);
-        let column = self.column(subject, name);
+        let column = subject.column(name);
         match column.and_then(|column| types.stored_as(column.type_oid)) {
             Some(kind) => format!("{}::{kind}", quote_ident(name)),
             None => quote_ident(name),
@@ -222,7 +222,7 @@ impl Archived<'_> {
     fn untold(&self, subject: &Subject<'_>) -> Option<String> {
         let types = Types(&self.facts.types);
         let hides = |name: &&String| {
-            let column = self.column(subject, name);
+            let column = subject.column(name);
             column.is_some_and(|column| types.hides_xml(column.type_oid))
         };
         let columns: Vec<String> = subject.columns.iter().filter(hides).cloned().collect();

@@ -111,7 +111,7 @@ pub async fn compare(
             Judgement::Differs => differing.push((comparand, sides)),
         }
     }
-    look_for_rows(&again, &differing, &mut found).await;
+    Box::pin(look_for_rows(&again, &differing, &mut found)).await;
     found
 }
 
@@ -147,7 +147,7 @@ async fn look_for_rows(again: &Again<'_>, differing: &[(Comparand, Sides)], foun
             result => found.add(result),
         }
     }
-    again.decide(undecided, limits, found).await;
+    Box::pin(again.decide(undecided, limits, found)).await;
 }
 
 /// Whether any table does, or is not there.
@@ -270,13 +270,13 @@ async fn search(
         _ if level != VerifyLevel::Content => {
             searched(table_differs(comparand, sides, Ok(None), level))
         }
-        _ => match comparand.by_text() {
-            Some(by_text) => again.search((comparand, sides), by_text, limits).await,
-            None => {
-                let rows = find(comparand, sides, ends, limits).await;
-                searched(table_differs(comparand, sides, rows.map(Some), level))
+        _ => {
+            if let Some(by_text) = comparand.by_text() {
+                return again.search((comparand, sides), by_text, limits).await;
             }
-        },
+            let rows = find(comparand, sides, ends, limits).await;
+            searched(table_differs(comparand, sides, rows.map(Some), level))
+        }
     }
 }
 

@@ -24,6 +24,7 @@ impl Comparand {
 
     /// The same as text, in which whatever is not ASCII stands as the number of its byte in `encoding`, which is that of both databases: not
     /// every byte of it is text in UTF-8. The number that rows are sorted by stays one.
+    #[must_use]
     pub fn in_own_encoding(&self, encoding: &str) -> Self {
         let encoding = quote_literal(encoding);
         let bytes = |text: &str| {
