@@ -11,8 +11,8 @@
 //! all that pgconvoy knows about a schema, so it is read without loss: strings are bytes in the dump's encoding, NULL is
 //! not the empty string, and what is read can be written back byte for byte. The reader is for files that somebody else
 //! made: no input makes it panic, overflow, or allocate for bytes that are not there, and what it does not understand
-//! it refuses, with the position, the entry and the field. One thing is passed over: what pgconvoy itself made so that one database
-//! follows another (see `follow`).
+//! it refuses, with the position, the entry and the field. Two things are passed over: what pgconvoy itself made so that one database
+//! follows another, and what a server notes for itself (see `of_server`).
 //!
 //! Everything but [`Toc::open`] is pure. This module does not read the archive's data, connects to nothing, and decides no
 //! order: the entries stay in the order of the file.
@@ -30,11 +30,12 @@ mod encoded;
 mod entries;
 mod error;
 mod filter;
-mod follow;
 mod large_objects;
 mod lines;
+mod marks;
 mod model;
 mod normalise;
+mod of_server;
 mod open;
 mod owner;
 mod reader;

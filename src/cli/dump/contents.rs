@@ -59,7 +59,7 @@ pub(super) async fn contents(
     let connection = server.child_environment();
     let toc = pg_dump
         .beginning_of(&arguments, &connection, |from| {
-            Toc::read(from).map(Toc::without_follow)
+            Toc::read(from).map(Toc::of_the_database)
         })
         .await;
     let mut toc = match toc {

@@ -1,8 +1,9 @@
-//! What is made so that one database follows another is no part of it: never copied, compared or kept in an archive. An archive that
-//! is there is read as it is.
+//! What `pg_dump` says of a server's database, and is no part of that: what we made so that one database follows another, and what a
+//! server notes for itself. It is never copied, compared or kept in an archive. An archive that is there is read as it is.
 
+use super::marks::without_marks;
 use super::{Entry, Toc, TocError};
-use crate::model::FollowName;
+use crate::model::{FollowName, SqlText};
 
 /// Kinds of entries whose tag begins with the name of a publication or subscription.
 const NAMED: [&str; 5] = [
@@ -14,15 +15,24 @@ const NAMED: [&str; 5] = [
 ];
 
 impl Toc {
-    /// What `pg_dump` says of a server's database, without what was made so that it follows another one, or is followed.
+    /// What `pg_dump` says of a server's database, without what is no part of it.
     pub fn of_server(archive: &[u8]) -> Result<Self, TocError> {
-        Self::parse(archive).map(Self::without_follow)
+        Self::parse(archive).map(Self::of_the_database)
     }
 
-    /// The same without that.
+    /// The same without what was made so that it follows another one, or is followed, and without what the server notes for itself.
     #[must_use]
-    pub fn without_follow(mut self) -> Self {
+    pub fn of_the_database(mut self) -> Self {
         self.entries.retain(|entry| !is_of_follow(entry));
+        for entry in &mut self.entries {
+            let has_columns = matches!(
+                entry.desc.as_str(),
+                "TABLE" | "FOREIGN TABLE" | "MATERIALIZED VIEW"
+            );
+            if let Some(defn) = without_marks(entry.defn_bytes()).filter(|_| has_columns) {
+                entry.defn = Some(SqlText::from(defn));
+            }
+        }
         self
     }
 }
