@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Job, Plan};
+use super::{Job, Plan, cost};
 use crate::event::Phase;
 use crate::model::JobId;
 use crate::schedule::{ScheduleError, simulate, timetable};
@@ -153,12 +153,14 @@ impl Pace {
     fn cost(&self, job: &Job) -> u64 {
         let factor = match job.phase {
             Phase::Data => self.copy,
-            Phase::Verify => self.verify,
+            // VACUUM and ANALYZE read, too.
+            Phase::Verify | Phase::Finish => self.verify,
             Phase::Indexes | Phase::ForeignKeys => self.index,
-            Phase::Schema | Phase::Finish => 1.0,
+            Phase::Schema => 1.0,
         };
-        let scaled = job.cost as f64 * factor;
-        scaled as u64 + self.round_trip_us * ROUND_TRIPS
+        let by_bytes = cost::by_bytes(job);
+        let scaled = by_bytes as f64 * factor;
+        (job.cost - by_bytes) + scaled as u64 + self.round_trip_us * ROUND_TRIPS
     }
 }
 
@@ -229,6 +231,22 @@ mod tests {
         let besides = predicted.besides(1000);
         assert_eq!(besides.likely_us, predicted.likely_us + 1000);
         assert_eq!(besides.ground, Ground::Road);
+    }
+
+    #[test]
+    fn statements_take_as_long_where_rows_travel_slowly() {
+        let pace = Pace {
+            copy: 3.0,
+            verify: 3.0,
+            index: 3.0,
+            round_trip_us: 0,
+        };
+        let mut plan = plan();
+        plan.jobs.truncate(1);
+        // 900 of the 1,000 microseconds are for its bytes.
+        plan.jobs[0].bytes = Bytes(100_000);
+        let predicted = plan.predict(Some(&pace)).expect("a plan");
+        assert_eq!(predicted.likely_us, 100 + 3 * 900);
     }
 
     #[test]
