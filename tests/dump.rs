@@ -217,7 +217,13 @@ fn the_list_is_that_of_pg_dump() {
                 lines.sort();
                 lines
             };
-            assert!(lines(&ours) == lines(&theirs), "{}", name.display());
+            let (ours, theirs) = (lines(&ours), lines(&theirs));
+            assert_eq!(ours.len(), theirs.len(), "{}", name.display());
+            // pg_dump loses the declarations of XML.
+            let is_theirs = |line: &Vec<u8>| theirs.binary_search(line).is_ok();
+            let declares = |line: &Vec<u8>| line.windows(5).any(|part| part == b"<?xml");
+            let mut others = ours.iter().filter(|line| !is_theirs(line));
+            assert!(others.all(declares), "{}", name.display());
         }
         // And pgconvoy's own list can be given to pg_restore -L; also that of an archive by pg_dump.
         let custom = run.path("theirs.dump");
