@@ -53,21 +53,23 @@ fn a_part_that_waits_for_others_gives_them_its_session() {
         "-j4",
         "--no-keeper",
     ]);
-    let run = run.timeout(Duration::from_secs(60));
+    let run = run.timeout(Duration::from_secs(180));
     let mut run = Store::tell(run, store.port()).start();
     let lose = "select count(pg_terminate_backend(pid)) from pg_stat_activity
                 where usename = 'reader' and state = 'active' and query like '%ctid >= ''(0,0)''%'
                   and (select count(*) from pg_stat_activity where usename = 'reader' and query ~ '^copy') >= 2";
     let began = Instant::now();
     while run.is_running() && source.psql("mixed", lose) == "0" {
-        assert!(
-            began.elapsed() < Duration::from_secs(50),
-            "the first part is never read"
-        );
+        if began.elapsed() > Duration::from_secs(120) {
+            proxy.slow_down(0);
+            panic!("the first part is never read: {}", run.finish());
+        }
         std::thread::sleep(Duration::from_millis(20));
     }
     proxy.slow_down(0);
     let run = run.finish();
     assert_eq!(run.status, 0, "{run}");
-    assert!(run.stderr.contains("57P01"), "it was not broken off: {run}");
+    // Whether the server's word comes through a road that is slow, or only the end of it.
+    let is_lost = ["57P01", "the server closed the connection"].map(|how| run.stderr.contains(how));
+    assert!(is_lost.contains(&true), "it was not broken off: {run}");
 }
