@@ -211,20 +211,29 @@ fn the_sentences() {
     describe("interrupted", conclude(&under_way, &stopped));
     let begun = Report::from_events(&Run::begin(VerifyLevel::Content).events);
     describe("interrupted early", conclude(&begun, &stopped));
+    for (name, conclusion) in later_sessions(&stopped) {
+        describe(name, conclusion);
+    }
+    insta::assert_snapshot!(text);
+}
+
+/// What is said of sessions that go on with a run, or cannot.
+fn later_sessions(stopped: &Ending) -> [(&'static str, Conclusion); 3] {
     let away = Ending::Stopped {
         status: ExitStatus::Usage,
         why: "cannot connect to the target".to_owned(),
     };
     let later = ReportBuilder::after(&recorded::under_way().events).build();
-    describe("not resumed", conclude(&later, &away));
-    describe("resumed, and interrupted early", conclude(&later, &stopped));
     let mut rehearsal = proven();
     let mut first = rehearsal.events[0].clone();
     called(&mut first, "rehearse");
     called(&mut rehearsal.events[0], "resume");
     rehearsal.events.insert(0, first);
-    describe("a resumed rehearsal", concluded(&rehearsal));
-    insta::assert_snapshot!(text);
+    [
+        ("not resumed", conclude(&later, &away)),
+        ("resumed, and interrupted early", conclude(&later, stopped)),
+        ("a resumed rehearsal", concluded(&rehearsal)),
+    ]
 }
 
 fn called(first: &mut Event, name: &str) {

@@ -13,6 +13,10 @@ pub(super) const BEYOND: [&str; 2] = [
 /// Whoever makes the database gives it those.
 pub(super) const BROUGHT_BY_CREATE: &str = " (--create brings these)";
 
+/// What to do after a run that was not asked to prove what it brought over.
+pub(super) const PROVE_LATER: &str = "To prove the content without copying it again, stop whatever writes to the source, then run \
+                                      pgconvoy verify with the same --source and --target.";
+
 /// Most names that a sentence gives before it counts the rest; the report has them all.
 const MOST_NAMES: usize = 8;
 
@@ -198,13 +202,6 @@ impl<'a> Facts<'a> {
         } else {
             "Nothing was touched."
         }
-    }
-
-    /// What to do after a run that was not asked to prove what it brought over.
-    pub fn prove_later(&self) -> String {
-        "To prove the content without copying it again, stop whatever writes to the source, then run pgconvoy verify with the \
-         same --source and --target."
-            .to_owned()
     }
 
     /// What to type next time: the target is not empty any more, and is not emptied unasked.

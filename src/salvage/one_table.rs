@@ -64,12 +64,11 @@ impl TableSearch<'_> {
             losses.notes.extend(remedy);
         }
         let known = (!plain).then(|| progress.known(&self.shared.beforehand));
-        let check = match check {
-            Some(check) => check,
-            None => {
-                let known = (known, &self.shared.scratch);
-                cross_check(session, (&self.shared.facts, table), known).await?
-            }
+        let check = if let Some(check) = check {
+            check
+        } else {
+            let known = (known, &self.shared.scratch);
+            cross_check(session, (&self.shared.facts, table), known).await?
         };
         let notes = check.damaged.iter();
         map.losses

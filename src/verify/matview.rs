@@ -354,7 +354,7 @@ mod tests {
         let [old, new, here] = [read(1, &[1, 1]), read(2, &[3, 3]), read(2, &[3, 4])];
         let same = judged([old.clone(), old.clone()], &[], &[]);
         assert_eq!(same, ViewVerdict::Same);
-        let stale = judged([old.clone(), new.clone()], &[new.clone()], &[]);
+        let stale = judged([old.clone(), new.clone()], std::slice::from_ref(&new), &[]);
         let ViewVerdict::Fresh(note) = &stale else {
             panic!("{stale:?}");
         };

@@ -115,7 +115,7 @@ pub(in crate::cli) async fn look_for_damage(
         directory,
         tell: &|text| emitter.emit(What::Note { text }),
     };
-    let mut map = survey(&search).await?;
+    let mut map = Box::pin(survey(&search)).await?;
     // What was read may have brought down the server, and with it the session that was there before.
     source.session = patient_session(&source.connector).await?;
     note_the_catalog(source, &mut map);
@@ -157,7 +157,7 @@ pub(super) async fn survey_only(
         directory: run_dir.path(),
         tell: &|text| tell::say(&text),
     };
-    let mut map = survey(&search).await?;
+    let mut map = Box::pin(survey(&search)).await?;
     note_the_catalog(source, &mut map);
     map.losses.objects.extend(left_out.objects);
     map.losses.objects.extend(undescribed.map(|why| LostObject {

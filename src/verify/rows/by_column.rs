@@ -78,7 +78,9 @@ mod tests {
 
     fn digests(layout: RowLayout<'_>, rows: &[&[u8]]) -> Option<Vec<MultisetDigest>> {
         let mut columns = ByColumn::new(layout, 2);
-        rows.iter().for_each(|row| columns.row(0, row));
+        for row in rows {
+            columns.row(0, row);
+        }
         columns.digests()
     }
 
