@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Type;
-use crate::model::{Oid, ServerVersion};
+use super::{Column, Type};
+use crate::model::{Oid, ServerVersion, quote_ident};
 
 /// OIDs from here on are given out at run time and differ between servers (`FirstNormalObjectId` in transam.h; those of
 /// `initdb` itself, from 12000 on, can differ between versions, and no column type that matters has one).
@@ -157,6 +157,15 @@ impl Types<'_> {
         }
         let is_array = self.element_of(oid).is_some_and(|one| self.is_xml(one));
         is_array.then_some("pg_catalog.text[]")
+    }
+
+    /// What is read of a column: all of its value, which its type may print only in part.
+    pub fn whole(self, column: &Column) -> String {
+        let name = quote_ident(&column.name);
+        match self.stored_as(column.type_oid) {
+            Some(kind) => format!("{name}::{kind}"),
+            None => name,
+        }
     }
 
     /// Whether XML is inside of a type from which it is had only as it is printed.

@@ -4,7 +4,7 @@ use super::attempt::Attempt;
 use super::outcome::{Ended, Found, Outcome};
 use super::supervisor::Context;
 use crate::fault;
-use crate::model::{Bytes, MultisetDigest, Side, SqlText, VerifyLevel, shown_ident};
+use crate::model::{MultisetDigest, Side, SqlText, VerifyLevel, shown_ident};
 use crate::pg::wire::{Question, Relayed, RowSink, Wire, ask_all, read_rows};
 use crate::pg::{PgError, pin_values, set_values};
 use crate::plan::Comparison;
@@ -41,7 +41,8 @@ pub(super) async fn source(context: &Context, attempt: &Attempt<'_>, index: usiz
     Ok(outcome)
 }
 
-/// Compares what a materialized view holds on both sides. Only where that differs is its query run, which may take long.
+/// Compares what a materialized view holds on both sides. Only where that differs are its columns looked at, and its query run, which may
+/// take long.
 pub(super) async fn matview(context: &Context, attempt: &Attempt<'_>, index: usize) -> Ended {
     let comparison = &context.plan.comparisons[index];
     let unreadable = |side: Side, error: &PgError| Outcome {
@@ -59,32 +60,40 @@ pub(super) async fn matview(context: &Context, attempt: &Attempt<'_>, index: usi
         anew: false,
     };
     let (held, there) = tokio::try_join!(
-        Box::pin(by_column(context, attempt, of_view(Side::Source))),
-        Box::pin(by_column(context, attempt, of_view(Side::Target))),
+        Box::pin(one(context, attempt, of_view(Side::Source), ())),
+        Box::pin(one(context, attempt, of_view(Side::Target), ())),
     )?;
     fault::point("views-read");
     let (held, there) = match (held, there) {
-        (Ok(held), Ok(there)) => (held, there),
+        (Ok((held, ())), Ok((there, ()))) => (held, there),
         (Err(error), _) => return Ok(unreadable(Side::Source, &error)),
         (_, Err(error)) => return Ok(unreadable(Side::Target, &error)),
     };
-    let rows = there.0.all.rows;
-    let bytes = held.1 + there.1;
+    let found = |verdict| Outcome {
+        rows: there.digest.rows,
+        bytes: held.bytes + there.bytes,
+        found: vec![Found::Matview {
+            comparison: index,
+            verdict,
+        }],
+        ..Outcome::default()
+    };
+    if held.digest == there.digest {
+        return Ok(found(ViewVerdict::Same));
+    }
+    let (held, there) = tokio::try_join!(
+        Box::pin(by_column(context, attempt, of_view(Side::Source))),
+        Box::pin(by_column(context, attempt, of_view(Side::Target))),
+    )?;
+    let held = match (held, there) {
+        (Ok(held), Ok(there)) => [held, there],
+        (Err(error), _) => return Ok(unreadable(Side::Source, &error)),
+        (_, Err(error)) => return Ok(unreadable(Side::Target, &error)),
+    };
     let columns = comparison.columns.iter().map(|column| shown(column));
-    let held = [held.0, there.0];
     let case = ViewCase::new(comparison.table.shown(), columns.collect(), held);
-    Ok(match judged(context, attempt, (comparison, case)).await? {
-        Ok(verdict) => Outcome {
-            rows,
-            bytes,
-            found: vec![Found::Matview {
-                comparison: index,
-                verdict,
-            }],
-            ..Outcome::default()
-        },
-        Err(error) => unreadable(Side::Source, &error),
-    })
+    let judged = judged(context, attempt, (comparison, case)).await?;
+    Ok(judged.map_or_else(|error| unreadable(Side::Source, &error), found))
 }
 
 /// Runs a view's query wherever that tells what the view is. If it cannot be run on the source, that is the inner error: what it
@@ -111,9 +120,9 @@ async fn judged(
             anew,
         };
         match by_column(context, attempt, read).await? {
-            Ok((given, _)) => case.add(side, given),
+            Ok(given) => case.add(side, given),
             Err(error) if side == Side::Source => return Ok(Err(error)),
-            Err(_) => case.may_not_ask(side),
+            Err(_) => case.failed(side),
         }
     }
 }
@@ -133,7 +142,7 @@ async fn by_column(
     context: &Context,
     attempt: &Attempt<'_>,
     read: Read<'_>,
-) -> Result<Result<(ViewRead, Bytes), PgError>, PgError> {
+) -> Result<Result<ViewRead, PgError>, PgError> {
     let Comparison {
         format,
         arrays,
@@ -146,7 +155,7 @@ async fn by_column(
     Ok(read.map(|(relayed, by_column)| {
         let columns = by_column.digests().filter(|_| hashes);
         let all = relayed.digest;
-        (ViewRead { all, columns }, relayed.bytes)
+        ViewRead { all, columns }
     }))
 }
 

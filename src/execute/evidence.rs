@@ -243,6 +243,11 @@ fn tell_matview(comparison: &Comparison, verdict: ViewVerdict, emit: &dyn Emit) 
                       runs user-defined functions, and not with a superuser's rights"
                 .to_owned(),
         })),
+        ViewVerdict::Incomparable(because) => emit.emit(What::Unverified(Unverified {
+            class: class(),
+            object,
+            because,
+        })),
         ViewVerdict::Different(detail) => emit.emit(What::Difference(Difference {
             kind: DifferenceKind::Different,
             class: class(),

@@ -3,8 +3,7 @@
 //! Rough rates of one ordinary core. Only their ratios matter here: they decide which job is the start of the longest
 //! path. A prediction for people needs rates measured on the night's own machines.
 
-use super::Job;
-use crate::event::Phase;
+use super::{Job, Work};
 use crate::model::Bytes;
 
 /// Reading, relaying and writing a byte of table data with COPY.
@@ -63,20 +62,16 @@ pub(super) fn verify(bytes: Bytes) -> u64 {
     STATEMENT_US + bytes.0 * VERIFY_NS_PER_BYTE / 1000
 }
 
-/// How much of a job's cost goes by its bytes, at most: the rest are statements, which take as long where rows travel slowly.
-pub(super) fn by_bytes(job: &Job) -> u64 {
-    let most = match job.phase {
-        Phase::Data => COPY_NS_PER_BYTE,
-        Phase::Verify => VERIFY_NS_PER_BYTE,
-        Phase::Indexes => OTHER_INDEX_NS_PER_BYTE,
-        Phase::Finish => 2 * READ_NS_PER_BYTE,
-        Phase::Schema | Phase::ForeignKeys => return job.cost,
+/// How much of a job's cost is not for its statements, which take as long where rows travel slowly.
+pub(super) fn besides_statements(job: &Job) -> u64 {
+    let count = match &job.work {
+        Work::Run { statements, .. } => statements.len() + 1,
+        Work::Copy { tables } => 2 * tables.len() + 1,
+        Work::Compare { comparisons } => comparisons.len() + 1,
+        Work::CompareMatview { .. } => 2,
+        _ => 1,
     };
-    match job.bytes.0 {
-        // Nobody has counted them.
-        0 => job.cost,
-        bytes => job.cost.min(bytes.saturating_mul(most) / 1000),
-    }
+    job.cost.saturating_sub(statements(count))
 }
 
 /// So many large objects.

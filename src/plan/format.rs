@@ -82,8 +82,7 @@ impl Formats<'_> {
 
     /// The expression that gives all of a column's value, which its type may print only in part.
     pub fn whole(&self, column: &Column) -> String {
-        let stored_as = self.known().stored_as(column.type_oid);
-        cast(&column.name, stored_as)
+        self.known().whole(column)
     }
 
     /// Columns that are read as another type than theirs, and as which.

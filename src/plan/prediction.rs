@@ -158,9 +158,9 @@ impl Pace {
             Phase::Indexes | Phase::ForeignKeys => self.index,
             Phase::Schema => 1.0,
         };
-        let by_bytes = cost::by_bytes(job);
-        let scaled = by_bytes as f64 * factor;
-        (job.cost - by_bytes) + scaled as u64 + self.round_trip_us * ROUND_TRIPS
+        let besides = cost::besides_statements(job);
+        let scaled = besides as f64 * factor;
+        (job.cost - besides) + scaled as u64 + self.round_trip_us * ROUND_TRIPS
     }
 }
 
@@ -225,7 +225,11 @@ mod tests {
             round_trip_us: 10,
         };
         let predicted = plan().predict(Some(&pace)).expect("a plan");
-        assert_eq!(predicted.likely_us, 2000 + 3000 + 500 + 3 * 3 * 10);
+        let besides_statements = 2 * 300 + 3 * 300;
+        assert_eq!(
+            predicted.likely_us,
+            700 + 700 + besides_statements + 100 + 3 * 3 * 10
+        );
         assert_eq!(predicted.ground, Ground::Road);
         assert!(predicted.most_us < 4 * predicted.likely_us);
         let besides = predicted.besides(1000);
@@ -243,10 +247,9 @@ mod tests {
         };
         let mut plan = plan();
         plan.jobs.truncate(1);
-        // 900 of the 1,000 microseconds are for its bytes.
-        plan.jobs[0].bytes = Bytes(100_000);
+        // 700 of the 1,000 microseconds are for a statement.
         let predicted = plan.predict(Some(&pace)).expect("a plan");
-        assert_eq!(predicted.likely_us, 100 + 3 * 900);
+        assert_eq!(predicted.likely_us, 700 + 3 * 300);
     }
 
     #[test]

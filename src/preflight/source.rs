@@ -1,5 +1,7 @@
 //! Whether everything on the source can be read.
 
+use std::collections::BTreeSet;
+
 use super::{PreflightFacts, blocker, finding, listed, warning};
 use crate::catalog::ServerFacts;
 use crate::model::{
@@ -76,12 +78,16 @@ fn unreadable(facts: &PreflightFacts<'_>) -> Option<Finding> {
 
 /// `pg_dump` leaves such rows out without a word, and whoever copies them is refused.
 fn out_of_reach(facts: &PreflightFacts<'_>) -> Option<Finding> {
-    let is_listed = |name: &&QualifiedName| match facts.toc {
-        Some(toc) => {
-            let mut entries = toc.entries.iter();
-            let defines = |entry: &Entry| entry.is("TABLE") || entry.is("SEQUENCE");
-            entries.any(|entry| defines(entry) && entry.qualified_name().as_ref() == Some(*name))
-        }
+    if facts.out_of_reach.is_empty() {
+        return None;
+    }
+    let defined: Option<BTreeSet<QualifiedName>> = facts.toc.map(|toc| {
+        let defines = |entry: &&Entry| entry.is("TABLE") || entry.is("SEQUENCE");
+        let entries = toc.entries.iter().filter(defines);
+        entries.filter_map(Entry::qualified_name).collect()
+    });
+    let is_listed = |name: &&QualifiedName| match &defined {
+        Some(defined) => defined.contains(*name),
         // Whether it was selected is not known yet.
         None => !facts.selective,
     };

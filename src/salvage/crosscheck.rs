@@ -19,10 +19,14 @@ use super::on_disk::{PAGES, heap_pages, pages, visibility_map};
 use super::other_keys::{KeySums, other_keys};
 use super::page::{BLOCK, BtreePage, IndexEntry, Leaves, PageState, all_visible, btree, state};
 use super::seen::Seen;
+use super::sight::patient_session;
 use super::spill::{Kept, Merged, Records, Scratch, Sorter, Spool, Window};
 use super::standing::{Block, Standing, Writer};
-use crate::pg::Session;
+use crate::pg::{Connector, Session};
 use crate::plan::Place;
+
+/// Sessions that may be lost while one table is held against its indexes.
+const MOST_LOST: u32 = 3;
 
 /// Rows that were not read, although nothing says that they were deleted. There may be as many as the table had.
 #[derive(Debug, Default)]
@@ -146,7 +150,7 @@ impl Known<'_> {
 }
 
 /// Compares what was read of a table with its indexes. Without `known`, only where rows must be missing is looked for.
-pub(super) async fn cross_check(
+async fn cross_check(
     session: &Session,
     (facts, table): (&Facts, &TableFacts),
     (known, scratch): (Option<Known<'_>>, &Arc<Scratch>),
@@ -186,6 +190,24 @@ pub(super) async fn cross_check(
     }
     by_pages(session, (facts, table), (known, &mut check, &mut fates)).await?;
     Ok(check)
+}
+
+/// The same. A server that a probe has just brought down may have let the session in before it noticed: then another one is opened.
+pub(super) async fn patient_cross_check(
+    source: &Connector,
+    session: &mut Session,
+    what: (&Facts, &TableFacts),
+    (known, scratch): (Option<Known<'_>>, &Arc<Scratch>),
+) -> Result<CrossCheck, SalvageError> {
+    for _ in 0..MOST_LOST {
+        match cross_check(session, what, (known, scratch)).await {
+            Err(SalvageError::Pg(error)) if error.is_lost_connection() => {
+                *session = patient_session(source).await?;
+            }
+            check => return check,
+        }
+    }
+    cross_check(session, what, (known, scratch)).await
 }
 
 /// Entries of an index, by whether their rows were read; the inner result is what is wrong with it, if it is not whole.

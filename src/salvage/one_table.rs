@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 use super::SalvageError;
 use super::account::{Cause, DamageMap, TableLosses, gaps, longest, runs};
 use super::beforehand::HASHES_LISTS;
-use super::crosscheck::{CrossCheck, cross_check};
+use super::crosscheck::{CrossCheck, patient_cross_check};
 use super::facts::{Kind, TableFacts};
 use super::keys::{csv_line, file_name};
 use super::objects;
@@ -59,17 +59,18 @@ impl TableSearch<'_> {
             Some(session) => session,
             none => none.insert(patient_session(self.survey.source).await?),
         };
-        if !losses.lost_columns.is_empty() {
-            let remedy = self.remedy_of_values(session).await?;
-            losses.notes.extend(remedy);
-        }
         let known = (!plain).then(|| progress.known(&self.shared.beforehand));
         let check = if let Some(check) = check {
             check
         } else {
+            let what = (&self.shared.facts, table);
             let known = (known, &self.shared.scratch);
-            cross_check(session, (&self.shared.facts, table), known).await?
+            patient_cross_check(self.survey.source, session, what, known).await?
         };
+        if !losses.lost_columns.is_empty() || losses.lost_rows.certain > 0 {
+            let remedy = self.remedy_of_values(session).await?;
+            losses.notes.extend(remedy);
+        }
         let notes = check.damaged.iter();
         map.losses
             .notes

@@ -8,12 +8,11 @@ use std::sync::Arc;
 
 use super::SalvageError;
 use super::beforehand::Beforehand;
-use super::crosscheck::{Known, Missing};
+use super::crosscheck::{Known, Missing, each_entry};
 use super::facts::{IndexFacts, TableFacts};
 use super::files::Shape;
 use super::keys::{KeyColumn, parts};
-use super::on_disk::{PAGES, each_page};
-use super::page::{BtreePage, IndexEntry, btree};
+use super::page::IndexEntry;
 use super::proven::{Numbers, Sums};
 use super::sound::{key_at, key_of};
 use super::spill::{Merged, Scratch, Sorter};
@@ -95,23 +94,14 @@ async fn entries_of(
     scratch: &Scratch,
 ) -> Result<Merged, SalvageError> {
     let mut sorter = Sorter::beside(scratch);
-    let mut first = 0;
-    while first < shape.reached {
-        let count = PAGES.min(shape.reached - first);
-        let pages = each_page(session, (index.path.as_str(), shape), first, count).await?;
-        for page in pages.into_iter().flatten() {
-            let BtreePage::Leaf { entries, .. } = btree(&page) else {
-                continue;
-            };
-            let is_meant = |entry: &&IndexEntry<'_>| {
-                let (block, offset) = entry.place;
-                blocks.has(block) && known.seen.has(block, offset)
-            };
-            for entry in entries.iter().filter(is_meant) {
-                sorter.push(entry)?;
-            }
+    let take = |entry: &IndexEntry<'_>| {
+        let (block, offset) = entry.place;
+        if blocks.has(block) && known.seen.has(block, offset) {
+            sorter.push(entry)?;
         }
-        first += count;
-    }
+        Ok(())
+    };
+    // It was whole a moment ago.
+    let _whole = each_entry(session, (index.path.as_str(), shape), take).await?;
     sorter.merged()
 }

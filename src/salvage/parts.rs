@@ -63,7 +63,7 @@ impl TableSearch<'_> {
         session: &Session,
     ) -> Result<Option<String>, SalvageError> {
         let table = self.table;
-        let (Some((_, shape)), Some(index)) = (&table.toast, &table.toast_index) else {
+        let (Some((path, shape)), Some(index)) = (&table.toast, &table.toast_index) else {
             return Ok(None);
         };
         let is_whole = shape.reached > 0 && table.toast_wrong.is_empty();
@@ -71,10 +71,17 @@ impl TableSearch<'_> {
             return Ok(None);
         }
         let of_index = self.shared.facts.shape_of(index);
-        let read = each_entry(session, (index.as_str(), &of_index), |_| Ok(())).await?;
-        let Err(how) = of_index.wrong.first().cloned().map_or(read, Err) else {
-            return Ok(None);
+        let how = match of_index.wrong.first() {
+            Some(how) => how.clone(),
+            None => match each_entry(session, (index.as_str(), &of_index), |_| Ok(())).await? {
+                Ok(()) => return Ok(None),
+                Err(how) => how,
+            },
         };
+        let missing = self.missing_pages(session, (path.as_str(), shape)).await?;
+        if !missing.is_empty() {
+            return Ok(None);
+        }
         let sql = format!(
             "select reltoastrelid::pg_catalog.regclass::text as name from pg_catalog.pg_class where oid = {}",
             table.oid.0

@@ -117,9 +117,13 @@ impl Seen {
         let is_within = |place: &Place| (from..to).contains(place);
         let numbers = from.0 / TOGETHER..=to.0 / TOGETHER;
         let plain = self.plain.range(numbers).flat_map(|(number, lasts)| {
-            let blocks = (0..TOGETHER).zip(lasts.iter());
+            // Of as many as there may be, only those that are meant are looked at.
+            let start = number * TOGETHER;
+            let skipped = from.0.saturating_sub(start);
+            let end = to.0.min(start + (TOGETHER - 1));
+            let lasts = lasts.iter().skip(usize::try_from(skipped).unwrap_or(0));
+            let blocks = (start + skipped..=end).zip(lasts);
             blocks.filter_map(move |(block, &last)| {
-                let block = number * TOGETHER + block;
                 let first = if block == from.0 { from.1.max(1) } else { 1 };
                 (first <= last).then_some((block, first))
             })

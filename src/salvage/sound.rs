@@ -401,7 +401,7 @@ fn content(bytes: &[u8]) -> Option<&[u8]> {
 }
 
 /// A key as one run of bytes: no two keys make the same.
-pub fn flat(key: &[Option<&[u8]>]) -> Vec<u8> {
+fn flat(key: &[Option<&[u8]>]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(32);
     for part in key {
         bytes.push(u8::from(part.is_some()));

@@ -311,9 +311,9 @@ impl Sorter {
         let mut sorted = Vec::with_capacity(bytes.len());
         for (_, start) in order {
             let from = bytes.get(start..).unwrap_or_default();
-            if let Some((kept, _)) = Kept::of(from) {
-                encode(&kept.entry(), false, &mut sorted);
-            }
+            let of_key = u16_at(from, HEAD - 2).unwrap_or(0);
+            let length = HEAD + usize::from(of_key);
+            sorted.extend_from_slice(from.get(..length).unwrap_or_default());
         }
         sorted
     }

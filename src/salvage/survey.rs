@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::account::{Cause, DamageMap, FORMAT};
 use super::beforehand::{Beforehand, Look};
-use super::crosscheck::{CrossCheck, Known, cross_check};
+use super::crosscheck::{CrossCheck, Known, patient_cross_check};
 use super::facts::Facts;
 use super::one_table::TableSearch;
 use super::probe::Probe;
@@ -30,8 +30,6 @@ use crate::plan::Doubtful;
 /// Blocks of a table that are read at once in the first pass, where the server can.
 const BLOCKS_AT_ONCE: u32 = 16_384;
 pub(super) const TID_RANGE_SCANS: u32 = 14;
-/// Sessions that may be lost while one table is held against its indexes.
-const MOST_LOST: u32 = 3;
 
 /// A search to be made.
 pub struct Survey<'a> {
@@ -250,22 +248,10 @@ async fn check_whole_tables(
             loop {
                 let next = held(&tables).pop_front();
                 let Some(number) = next else { return Ok(()) };
-                let mut lost = 0;
-                let check = loop {
-                    let (table, known) = (&shared.facts.tables[number], &progress[&number]);
-                    let known = known.known(&shared.beforehand);
-                    let known = (Some(known), &shared.scratch);
-                    match cross_check(&session, (&shared.facts, table), known).await {
-                        // A server that the first pass has crashed may have let us in just before it noticed.
-                        Err(SalvageError::Pg(error))
-                            if error.is_lost_connection() && lost < MOST_LOST =>
-                        {
-                            lost += 1;
-                            session = patient_session(&source).await?;
-                        }
-                        check => break check?,
-                    }
-                };
+                let (table, known) = (&shared.facts.tables[number], &progress[&number]);
+                let known = (Some(known.known(&shared.beforehand)), &shared.scratch);
+                let what = (&shared.facts, table);
+                let check = patient_cross_check(&source, &mut session, what, known).await?;
                 held(&checks).insert(number, check);
             }
         });

@@ -103,7 +103,9 @@ impl TableChange {
             is_root,
             condition: differs.comparand.condition.clone(),
             columns: written().map(|column| quote_ident(&column.name)).collect(),
-            read: written().map(|column| whole(column, source)).collect(),
+            read: written()
+                .map(|column| Types(&source.types).whole(column))
+                .collect(),
             format: format(written(), theirs, facts),
             encoding: facts.encoding.map(str::to_owned),
             key: key.map_or_else(Vec::new, |key| {
@@ -225,15 +227,6 @@ fn cannot_be_named(comparand: &Comparand, column: &str, facts: &SourceFacts) -> 
     kind.is_none_or(|found| {
         found.kind == 'c' || (found.kind == 'b' && found.schema != "pg_catalog")
     })
-}
-
-/// All of a column's value, which its type may print only in part.
-fn whole(column: &Column, facts: &SourceFacts) -> String {
-    let name = quote_ident(&column.name);
-    match Types(&facts.types).stored_as(column.type_oid) {
-        Some(kind) => format!("{name}::{kind}"),
-        None => name,
-    }
 }
 
 /// Binary where it is safe on both sides.

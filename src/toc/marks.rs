@@ -4,6 +4,8 @@
 //! `pg_attribute.attoptions`. Its own `pg_dump` knows that. An older one writes `ALTER TABLE ONLY … ALTER COLUMN … SET (pg_attver=1)`, which
 //! no other server takes, and which is another number on each.
 
+use memchr::memmem;
+
 /// How the number is called there.
 const MARK: &[u8] = b"pg_attver=";
 /// How the statements begin that set options of columns, each in a line of its own.
@@ -14,7 +16,7 @@ const BETWEEN: &[u8] = b", ";
 
 /// A definition of a table without such numbers; `None` if it has none.
 pub(super) fn without_marks(defn: &[u8]) -> Option<Vec<u8>> {
-    find(defn, MARK)?;
+    memmem::find(defn, MARK)?;
     let mut rest = Vec::with_capacity(defn.len());
     for line in defn.split_inclusive(|&byte| byte == b'\n') {
         match unmarked(line) {
@@ -28,8 +30,8 @@ pub(super) fn without_marks(defn: &[u8]) -> Option<Vec<u8>> {
 /// A statement without them, and nothing if it sets nothing else; `None` if it is another one.
 fn unmarked(line: &[u8]) -> Option<Vec<u8>> {
     let sets_options = STATEMENTS.iter().any(|begins| line.starts_with(begins));
-    let start = find_last(line, SET).filter(|_| sets_options)? + SET.len();
-    let end = find_last(line, END)?;
+    let start = memmem::rfind(line, SET).filter(|_| sets_options)? + SET.len();
+    let end = memmem::rfind(line, END)?;
     let options = split(line.get(start..end)?);
     let is_mark = |option: &&[u8]| option.starts_with(MARK);
     if !options.iter().all(|option| is_number(option)) || !options.iter().any(is_mark) {
@@ -60,20 +62,12 @@ fn is_number(option: &[u8]) -> bool {
 
 fn split(mut options: &[u8]) -> Vec<&[u8]> {
     let mut all = Vec::new();
-    while let Some(at) = find(options, BETWEEN) {
+    while let Some(at) = memmem::find(options, BETWEEN) {
         all.push(&options[..at]);
         options = &options[at + BETWEEN.len()..];
     }
     all.push(options);
     all
-}
-
-fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    text.windows(wanted.len()).position(|part| part == wanted)
-}
-
-fn find_last(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    text.windows(wanted.len()).rposition(|part| part == wanted)
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ impl Toc {
                 entry.desc.as_str(),
                 "TABLE" | "FOREIGN TABLE" | "MATERIALIZED VIEW"
             );
-            if let Some(defn) = without_marks(entry.defn_bytes()).filter(|_| has_columns) {
+            if has_columns && let Some(defn) = without_marks(entry.defn_bytes()) {
                 entry.defn = Some(SqlText::from(defn));
             }
         }

@@ -210,12 +210,11 @@ impl Archived<'_> {
     /// What is read of a column: all of its value, which its type may print only in part. The archive has it all, as far as it is
     /// in there, and its text is what was stored.
     fn whole(&self, subject: &Subject<'_>, name: &str) -> String {
-        let types = Types(&self.facts.types);
         let column = subject.column(name);
-        match column.and_then(|column| types.stored_as(column.type_oid)) {
-            Some(kind) => format!("{}::{kind}", quote_ident(name)),
-            None => quote_ident(name),
-        }
+        column.map_or_else(
+            || quote_ident(name),
+            |column| Types(&self.facts.types).whole(column),
+        )
     }
 
     /// What its text does not tell of it.

@@ -3,7 +3,7 @@
 //! ```text
 //!   it holds what the source's view holds ─────────────► the same
 //!   … what its query gives on the source ──────────────► fresh, and the source's view is out of date
-//!   … what its query gives on the target ──────────────► fresh, over tables that are compared by themselves
+//!   … what its query gives on the target ──────────────► fresh, if all tables there are proven
 //!   … something else, and so does its query each time ─► compared as far as that goes
 //!   … something else ──────────────────────────────────► different
 //! ```
@@ -25,6 +25,17 @@ const RUNS: usize = 2;
 const COMPARED: &str = "materialized views";
 /// And those of which not everything could be.
 const PARTLY: &str = "materialized views as far as their queries give the same twice";
+
+/// What is known of the tables of both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tables {
+    /// All of them hold the same: what a query gives on the target, over these, is as good as what it gives on the source.
+    Proven,
+    /// Not all were compared: what a query gives on the target says nothing.
+    NotAllCompared,
+    /// Some differ: then a view that is not as on the source is different, too.
+    Differ,
+}
 
 /// What one read of a view, or of its query, gave.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -99,6 +110,8 @@ pub enum ViewVerdict {
     Partly(String),
     /// Something else: what.
     Different(String),
+    /// Its query gives another number of rows each time: nothing of it can be compared. Why that is so.
+    Incomparable(String),
     /// Something else than the source's, and its query, which would tell, may be run on neither side.
     Unknown,
 }
@@ -109,7 +122,7 @@ impl ViewVerdict {
         match self {
             Self::Same | Self::Fresh(_) => Some(COMPARED),
             Self::Partly(_) => Some(PARTLY),
-            Self::Different(_) | Self::Unknown => None,
+            Self::Different(_) | Self::Incomparable(_) | Self::Unknown => None,
         }
     }
 
@@ -117,7 +130,7 @@ impl ViewVerdict {
     pub fn note(self) -> Option<String> {
         match self {
             Self::Fresh(note) | Self::Partly(note) => Some(note),
-            Self::Same | Self::Different(_) | Self::Unknown => None,
+            Self::Same | Self::Different(_) | Self::Incomparable(_) | Self::Unknown => None,
         }
     }
 }
@@ -139,10 +152,22 @@ impl ViewCase {
         self.known(side).may_ask = false;
     }
 
-    /// Tables differ: then what its query gives on the target says nothing, and a view that is not as on the source is different.
-    pub fn over_tables_that_differ(&mut self) {
-        self.runs = 1;
-        self.may_not_ask(Side::Target);
+    /// Its query failed there. What it gives on the source says most: without that, what it gives on the target says nothing.
+    pub fn failed(&mut self, side: Side) {
+        self.may_not_ask(side);
+        if self.source.given.is_empty() {
+            self.may_not_ask(Side::Target);
+        }
+    }
+
+    /// What it is over.
+    pub fn over(&mut self, tables: Tables) {
+        if tables != Tables::Proven {
+            self.may_not_ask(Side::Target);
+        }
+        if tables == Tables::Differ {
+            self.runs = 1;
+        }
     }
 
     /// What its query has given there.
@@ -235,34 +260,41 @@ impl ViewCase {
     /// with what the source's view holds.
     fn partly(&self) -> ViewVerdict {
         let held = &self.target.held;
-        let counts_rows = self.is_alike(|given| Some(given.all.rows));
+        let varies = self.varies();
+        let given = || self.source.given.iter().chain(&self.target.given);
+        if held.all.rows.0 == 0 && given().all(|given| given.all.rows.0 > 0) {
+            return ViewVerdict::Different(format!(
+                "its query gives rows, although not the same twice {varies}, and the target's view is empty"
+            ));
+        }
+        if !self.is_alike(|given| Some(given.all.rows)) {
+            return ViewVerdict::Incomparable(format!(
+                "its query gives another number of rows each time that it is run {varies}"
+            ));
+        }
         let (alike, others): (Vec<usize>, Vec<usize>) =
             (0..self.columns.len()).partition(|&place| self.is_alike(|given| given.column(place)));
         let agrees = |other: &ViewRead| {
-            (!counts_rows || other.all.rows == held.all.rows)
+            other.all.rows == held.all.rows
                 && alike
                     .iter()
                     .all(|&place| other.column(place) == held.column(place))
         };
-        let given = || self.source.given.iter().chain(&self.target.given);
-        let is_empty = held.all.rows.0 == 0 && given().all(|given| given.all.rows.0 > 0);
-        let varies = self.varies();
         let of_columns = |places: &[usize]| self.of_columns(places);
-        if is_empty || !(given().any(agrees) || agrees(&self.source.held)) {
-            let compared = match (counts_rows, alike.as_slice()) {
-                (false, _) | (true, []) => "the number of rows".to_owned(),
-                (true, alike) => format!("the number of rows and {}", of_columns(alike)),
+        if !(given().any(agrees) || agrees(&self.source.held)) {
+            let besides = match alike.as_slice() {
+                [] => String::new(),
+                alike => format!(" and {}", of_columns(alike)),
             };
             return ViewVerdict::Different(format!(
                 "its query does not give the same twice {varies}, and still the target's view holds nothing that it gives, by \
-                 {compared}"
+                 the number of rows{besides}"
             ));
         }
         let rows = held.all.rows;
-        let compared = match (counts_rows, alike.as_slice()) {
-            (false, _) => "nothing of it was compared, not even the number of rows".to_owned(),
-            (true, []) => format!("its {rows} rows were counted, and nothing in them was compared"),
-            (true, alike) => format!(
+        let compared = match alike.as_slice() {
+            [] => format!("its {rows} rows were counted, and nothing in them was compared"),
+            alike => format!(
                 "its {rows} rows were compared by {}, and not by {}",
                 of_columns(alike),
                 of_columns(&others)
@@ -417,14 +449,12 @@ mod tests {
     }
 
     #[test]
-    fn where_the_number_of_rows_changes_there_is_nothing_to_compare_but_that_there_are_any() {
+    fn where_the_number_of_rows_changes_nothing_is_proven() {
         let source = [read(5, &[5, 10]), read(4, &[4, 11])];
         let of = |rows: u64| judged([read(9, &[9, 9]), read(rows, &[1, 1])], &source, &source);
-        let partly = of(3);
-        let ViewVerdict::Partly(note) = &partly else {
-            panic!("{partly:?}");
-        };
-        assert!(note.contains("not even the number of rows"), "{note}");
+        let some = of(3);
+        assert!(matches!(some, ViewVerdict::Incomparable(_)), "{some:?}");
+        assert_eq!(some.counted_as(), None);
         assert!(matches!(of(0), ViewVerdict::Different(_)));
     }
 
@@ -432,7 +462,7 @@ mod tests {
     fn over_tables_that_differ_it_is_asked_once_and_on_the_source_alone() {
         let held = [read(1, &[1, 1]), read(1, &[2, 2])];
         let mut case = ViewCase::new("v".to_owned(), Vec::new(), held);
-        case.over_tables_that_differ();
+        case.over(Tables::Differ);
         let once = Next::Ask {
             side: Side::Source,
             again: false,
@@ -444,5 +474,29 @@ mod tests {
             matches!(next, Next::Judged(ViewVerdict::Different(_))),
             "{next:?}"
         );
+    }
+
+    #[test]
+    fn over_tables_that_were_not_compared_the_target_is_not_asked() {
+        let held = || [read(1, &[1, 1]), read(1, &[2, 2])];
+        let ask = |again| Next::Ask {
+            side: Side::Source,
+            again,
+        };
+        let mut case = ViewCase::new("v".to_owned(), Vec::new(), held());
+        case.over(Tables::NotAllCompared);
+        for again in [false, true] {
+            assert_eq!(case.next(), ask(again));
+            case.add(Side::Source, read(1, &[3, 3]));
+        }
+        assert!(matches!(
+            case.next(),
+            Next::Judged(ViewVerdict::Different(_))
+        ));
+        // Nor is it where the query fails on the source.
+        let mut case = ViewCase::new("v".to_owned(), Vec::new(), held());
+        assert_eq!(case.next(), ask(false));
+        case.failed(Side::Source);
+        assert_eq!(case.next(), Next::Judged(ViewVerdict::Unknown));
     }
 }

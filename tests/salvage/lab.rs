@@ -279,18 +279,7 @@ impl Lab {
     pub fn prepare(&self, database: &str, more: &[&str]) -> Pgconvoy {
         let source = self.source.conninfo(database);
         let target = self.target.database(database);
-        let fixed = [
-            "salvage",
-            "--source",
-            &source,
-            "--target",
-            &target,
-            "--run-dir",
-            "run",
-            "-j",
-            "2",
-        ];
-        Pgconvoy::new(fixed.iter().chain(more))
+        salvaging(&source, &target, &[&["-j", "2"][..], more].concat())
     }
 
     /// Salvages every case, and holds what arrives and what is said against what must come of it.
@@ -433,6 +422,20 @@ fn check_account(
 /// `losses.json` of a run.
 pub fn losses(run: &Finished) -> Value {
     losses_in(&run.path("run"))
+}
+
+/// Salvages one database into another, with a run directory `run`.
+pub fn salvaging(source: &str, target: &str, more: &[&str]) -> Pgconvoy {
+    let fixed = [
+        "salvage",
+        "--source",
+        source,
+        "--target",
+        target,
+        "--run-dir",
+        "run",
+    ];
+    Pgconvoy::new(fixed.iter().chain(more))
 }
 
 fn losses_in(directory: &Path) -> Value {

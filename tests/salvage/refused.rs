@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use pgconvoy::pg::cluster::StopMode;
 use serde_json::Value;
 
-use crate::lab::losses;
-use crate::support::binary::{Finished, Pgconvoy};
+use crate::lab::{losses, salvaging};
+use crate::support::binary::Finished;
 use crate::support::server::Server;
 
 /// Rows of one page each table; everything visible to everybody.
@@ -56,17 +56,7 @@ impl Shop {
     }
 
     fn salvage(&self) -> Finished {
-        let (from, to) = (self.from.as_str(), self.to.as_str());
-        Pgconvoy::new([
-            "salvage",
-            "--source",
-            from,
-            "--target",
-            to,
-            "--run-dir",
-            "run",
-        ])
-        .run()
+        salvaging(&self.from, &self.to, &[]).run()
     }
 }
 

@@ -5,7 +5,9 @@ use std::fs;
 
 use pgconvoy::pg::cluster::ClusterOptions;
 
+use crate::lab::salvaging;
 use crate::support::binary::{Finished, Pgconvoy};
+use crate::support::record::events;
 use crate::support::server::Server;
 
 const SCHEMA: &str = "
@@ -18,24 +20,12 @@ checkpoint;
 ";
 
 fn prepare(from: &str, to: &str) -> Pgconvoy {
-    Pgconvoy::new([
-        "salvage",
-        "--source",
-        from,
-        "--target",
-        to,
-        "--run-dir",
-        "run",
-        "--chunk-size",
-        "1MB",
-    ])
+    salvaging(from, to, &["--chunk-size", "1MB"])
 }
 
 /// How many tables add up, by the record.
 fn adding_up(run: &Finished) -> u64 {
-    let events = fs::read_to_string(run.path("run/events.jsonl")).expect("a record");
-    let events = events.lines().filter_map(|line| {
-        let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
+    let events = events(&run.path("run")).into_iter().filter_map(|event| {
         let is_it = event["event"] == "checked"
             && event["what"] == "tables against what the search for damage has read of them";
         is_it.then(|| event["count"].as_u64().expect("a number"))

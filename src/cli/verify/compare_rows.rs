@@ -8,7 +8,8 @@ use futures_util::StreamExt as _;
 
 use super::Asked;
 use super::again::{Again, Undecided};
-use super::look::{self, Both, Look};
+use super::look::{self, Both, Look, SideView};
+use crate::catalog::Table;
 use crate::event::{Emit, What};
 use crate::model::{
     Difference, DifferenceKind, Oid, QualifiedName, Rows, RowsDiffer, TableVerdict, Unverified,
@@ -17,7 +18,7 @@ use crate::model::{
 use crate::pg::PgError;
 use crate::toc::Entry;
 use crate::verify::drill::{self, Found, Limits};
-use crate::verify::matview::ViewVerdict;
+use crate::verify::matview::{Tables, ViewVerdict};
 use crate::verify::rows::{
     self, Comparand, Ends, Inputs, Judgement, Pairing, Reading, Sides, Subject,
 };
@@ -101,22 +102,50 @@ pub async fn compare(
         read = again.unread(read, encoding, &mut tell(true)).await;
     }
     found.missing(&pairing.missing);
+    let mut same = BTreeSet::new();
     let mut differing = Vec::new();
     for (comparand, sides) in read {
         match rows::judge(&sides) {
-            Judgement::Same => found.same(&comparand),
+            Judgement::Same => {
+                found.same(&comparand);
+                if comparand.subject == Subject::Table {
+                    same.insert(comparand.name);
+                }
+            }
             Judgement::Unknown => found
                 .unverified
                 .extend(rows::unverified(&comparand, &sides)),
             Judgement::Differs => differing.push((comparand, sides)),
         }
     }
-    Box::pin(look_for_rows(&again, &differing, &mut found)).await;
+    let tables = if tables_differ(&found, &differing) {
+        Tables::Differ
+    } else if asked.ignore.is_empty() && has_all_tables(&same, &look.source) {
+        Tables::Proven
+    } else {
+        Tables::NotAllCompared
+    };
+    Box::pin(look_for_rows(&again, &differing, tables, &mut found)).await;
     found
 }
 
+/// Whether these are all tables that a query may read.
+fn has_all_tables(same: &BTreeSet<QualifiedName>, source: &SideView) -> bool {
+    let is_same = |table: &Table| {
+        let root = table.partition_root.as_ref();
+        same.contains(&table.name) || root.is_some_and(|root| same.contains(root))
+    };
+    let is_foreign = |entry: &Entry| entry.is("FOREIGN TABLE");
+    source.facts.tables.iter().all(is_same) && !source.toc.entries.iter().any(is_foreign)
+}
+
 /// What of the tables that differ does.
-async fn look_for_rows(again: &Again<'_>, differing: &[(Comparand, Sides)], found: &mut RowsLook) {
+async fn look_for_rows(
+    again: &Again<'_>,
+    differing: &[(Comparand, Sides)],
+    tables: Tables,
+    found: &mut RowsLook,
+) {
     let asked = again.asked;
     if !differing.is_empty() && asked.level == VerifyLevel::Content {
         again.emit.emit(What::StepStarted {
@@ -131,7 +160,7 @@ async fn look_for_rows(again: &Again<'_>, differing: &[(Comparand, Sides)], foun
         values: asked.show_values,
         remembered: asked.remembered,
     };
-    let how = (again, tables_differ(found, differing));
+    let how = (again, tables);
     let searches = differing
         .iter()
         .map(|(comparand, sides)| search(comparand, sides, how, limits));
@@ -247,6 +276,8 @@ pub(super) enum Searched {
     Others(Vec<Difference>),
     /// A materialized view that is as it should be, although the source's is not the same: as what it is counted, and a note.
     View(&'static str, Option<String>),
+    /// Nothing of it can be compared.
+    Unverified(Unverified),
     /// It is to be read once more.
     Undecided(Box<Undecided>),
 }
@@ -254,15 +285,22 @@ pub(super) enum Searched {
 async fn search(
     comparand: &Comparand,
     sides: &Sides,
-    (again, tables_differ): (&Again<'_>, bool),
+    (again, tables): (&Again<'_>, Tables),
     limits: Limits,
 ) -> Searched {
     let (ends, level) = (again.ends, again.asked.level);
     if let Subject::Matview { .. } = comparand.subject {
-        let judged = drill::matview(comparand, ends, (level, tables_differ)).await;
+        let judged = drill::matview(comparand, ends, (level, tables)).await;
         let verdict = judged.unwrap_or(ViewVerdict::Unknown);
         if let Some(counted_as) = verdict.counted_as() {
             return Searched::View(counted_as, verdict.note());
+        }
+        if let ViewVerdict::Incomparable(because) = verdict {
+            return Searched::Unverified(Unverified {
+                class: rows::class(comparand).to_owned(),
+                object: comparand.name.shown(),
+                because,
+            });
         }
     }
     match &comparand.subject {
@@ -467,6 +505,7 @@ impl RowsLook {
                 *self.same.entry(counted_as).or_default() += 1;
                 self.notes.extend(note);
             }
+            Searched::Unverified(one) => self.unverified.push(one),
             // Decided by now.
             Searched::Undecided(_) => {}
         }

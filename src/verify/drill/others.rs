@@ -6,7 +6,7 @@ use super::read;
 use crate::model::{MultisetDigest, Oid, Side, SqlText, VerifyLevel, shown_ident};
 use crate::pg::wire::{Gauge, Wire, read_rows};
 use crate::pg::{PgError, Pool, pin_values, set_values};
-use crate::verify::matview::{Next, ViewCase, ViewRead, ViewVerdict};
+use crate::verify::matview::{Next, Tables, ViewCase, ViewRead, ViewVerdict};
 use crate::verify::rows::{Bucketing, Buckets, ByColumn, Comparand, Ends, Sides, Subject};
 
 /// Which of the large objects of a batch have another content on the target.
@@ -41,7 +41,7 @@ pub async fn large_objects(oids: &[Oid], sides: &Sides, ends: &Ends) -> Result<V
 pub async fn matview(
     comparand: &Comparand,
     ends: &Ends,
-    (level, tables_differ): (VerifyLevel, bool),
+    (level, tables): (VerifyLevel, Tables),
 ) -> Result<ViewVerdict, PgError> {
     let Subject::Matview {
         definition: Some(definition),
@@ -64,9 +64,7 @@ pub async fn matview(
         view(comparand, target, level)
     )?;
     let mut case = ViewCase::new(comparand.name.shown(), columns, [held, there]);
-    if tables_differ {
-        case.over_tables_that_differ();
-    }
+    case.over(tables);
     loop {
         let (side, again) = match case.next() {
             Next::Ask { side, again } => (side, again),
@@ -79,7 +77,7 @@ pub async fn matview(
         let given = given(&query, (pool, again), &ends.settings_of_queries, level).await;
         match given {
             Ok(given) => case.add(side, given),
-            Err(_) => case.may_not_ask(side),
+            Err(_) => case.failed(side),
         }
     }
 }

@@ -254,7 +254,8 @@ impl Inputs<'_> {
     fn matview(&self, source: &Matview, target: &Matview) -> Comparand {
         let mut comparand = Comparand {
             subject: Subject::Matview {
-                definition: Some(source.definition.clone()).filter(|_| !source.calls_user_code),
+                definition: Some(source.definition.clone())
+                    .filter(|_| !source.calls_user_code && !target.calls_user_code),
             },
             from: source.name.to_string(),
             rows: source.row_estimate.max(target.row_estimate),
