@@ -277,7 +277,13 @@ async fn compare(
         tables: Mutex::default(),
     });
     let told: Arc<dyn Emit> = Arc::<Settled>::clone(&settled);
-    let mut rows = looks::compare_rows((&both, &look, &ends), asked, Some(&names), &told).await;
+    let mut rows = looks::compare_rows(
+        (&both, &look, &ends),
+        asked,
+        (Some(&names), &BTreeSet::new()),
+        &told,
+    )
+    .await;
     let mut unsettled = names.clone();
     {
         let same = settled.tables.lock();

@@ -43,7 +43,13 @@ pub(super) async fn counted(
     counting: Counting<'_>,
 ) -> RowsLook {
     let Course { both, emit, .. } = course;
-    let mut rows = looks::compare_rows((both, look, ends), counting.asked, None, emit).await;
+    let mut rows = looks::compare_rows(
+        (both, look, ends),
+        counting.asked,
+        (None, &BTreeSet::new()),
+        emit,
+    )
+    .await;
     let mut uncarried = always_again(look, true);
     let tables = look.source.facts.tables.iter();
     for table in tables.filter(|table| !counting.carried.contains(&table.name)) {
@@ -67,7 +73,13 @@ async fn read(
     let Course {
         both, asked, emit, ..
     } = course;
-    let mut read = looks::compare_rows((both, look, ends), asked, Some(names), emit).await;
+    let mut read = looks::compare_rows(
+        (both, look, ends),
+        asked,
+        (Some(names), &BTreeSet::new()),
+        emit,
+    )
+    .await;
     rows.tables
         .retain(|table| !names.contains(&table.difference.object));
     rows.tables.append(&mut read.tables);

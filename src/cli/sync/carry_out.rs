@@ -137,7 +137,9 @@ async fn compare(
     } = course;
     match extent {
         Extent::Whole | Extent::DryRun => {
-            let rows = looks::compare_rows((both, look, ends), asked, None, emit).await;
+            let rows =
+                looks::compare_rows((both, look, ends), asked, (None, &BTreeSet::new()), emit)
+                    .await;
             (rows, Vec::new())
         }
         Extent::Counted(counting) => {

@@ -61,17 +61,24 @@ pub(super) async fn prove(
     course.at_work.read_by(&ends);
     let mut again = always_again(&look, already.is_certain);
     let changed = already.rows.tables;
+    let mut proven = already.rows.same_tables;
     let mut rows = RowsLook::default();
     for (table, read) in read_again(&changed, &ends, asked.jobs).await {
         match read {
-            Some(verdict) => emit.emit(What::TableVerified(verdict)),
+            Some(verdict) => {
+                proven.insert(table.comparand.name.clone());
+                emit.emit(What::TableVerified(verdict));
+            }
             None => {
                 again.insert(table.difference.object.clone());
             }
         }
     }
     if !again.is_empty() {
-        let only = Some(&again);
+        if !already.is_certain {
+            proven.clear();
+        }
+        let only = (Some(&again), &proven);
         rows = looks::compare_rows((both, &look, &ends), asked, only, emit).await;
     }
     // Findings are no differences: without them the proof is none the less.

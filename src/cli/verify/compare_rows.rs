@@ -47,6 +47,8 @@ pub struct RowsLook {
     pub others: Vec<Difference>,
     /// What could not be read.
     pub unverified: Vec<Unverified>,
+    /// Tables that are the same on both sides.
+    pub same_tables: BTreeSet<QualifiedName>,
     /// How many materialized views and large objects are the same.
     pub same: BTreeMap<&'static str, u64>,
     /// What is worth knowing.
@@ -55,14 +57,17 @@ pub struct RowsLook {
     pub not_compared: BTreeMap<String, Vec<String>>,
 }
 
-/// Reads all rows, or those of some relations only.
+/// Reads all rows, or those of some relations only; tables that are proven to be the same already need not be among these.
 pub async fn compare(
     (both, look, ends): (&Both, &Look, &Arc<Ends>),
     asked: &Asked,
-    only: Option<&BTreeSet<String>>,
+    (only, proven): (Option<&BTreeSet<String>>, &BTreeSet<QualifiedName>),
     emit: &Arc<dyn Emit>,
 ) -> RowsLook {
-    let mut found = RowsLook::default();
+    let mut found = RowsLook {
+        same_tables: proven.clone(),
+        ..RowsLook::default()
+    };
     let mut pairing = pair(both, look, asked, &mut found.not_compared);
     if let Some(only) = only {
         pairing.comparands.retain(|one| is_among(one, only));
@@ -102,41 +107,47 @@ pub async fn compare(
         read = again.unread(read, encoding, &mut tell(true)).await;
     }
     found.missing(&pairing.missing);
-    let mut same = BTreeSet::new();
     let mut differing = Vec::new();
     for (comparand, sides) in read {
         match rows::judge(&sides) {
-            Judgement::Same => {
-                found.same(&comparand);
-                if comparand.subject == Subject::Table {
-                    same.insert(comparand.name);
-                }
-            }
+            Judgement::Same => found.same(&comparand),
             Judgement::Unknown => found
                 .unverified
                 .extend(rows::unverified(&comparand, &sides)),
             Judgement::Differs => differing.push((comparand, sides)),
         }
     }
-    let tables = if tables_differ(&found, &differing) {
-        Tables::Differ
-    } else if asked.ignore.is_empty() && has_all_tables(&same, &look.source) {
-        Tables::Proven
-    } else {
-        Tables::NotAllCompared
-    };
+    let tables = tables(&found, &differing, &look.source, asked);
     Box::pin(look_for_rows(&again, &differing, tables, &mut found)).await;
     found
 }
 
-/// Whether these are all tables that a query may read.
-fn has_all_tables(same: &BTreeSet<QualifiedName>, source: &SideView) -> bool {
+/// What is known of all tables that a query may read.
+fn tables(
+    found: &RowsLook,
+    differing: &[(Comparand, Sides)],
+    source: &SideView,
+    asked: &Asked,
+) -> Tables {
+    let differs = |(comparand, _): &(Comparand, Sides)| comparand.subject == Subject::Table;
+    if !found.tables.is_empty() || differing.iter().any(differs) {
+        return Tables::Differ;
+    }
     let is_same = |table: &Table| {
         let root = table.partition_root.as_ref();
-        same.contains(&table.name) || root.is_some_and(|root| same.contains(root))
+        let mut names = std::iter::once(&table.name).chain(root);
+        names.any(|name| found.same_tables.contains(name))
     };
     let is_foreign = |entry: &Entry| entry.is("FOREIGN TABLE");
-    source.facts.tables.iter().all(is_same) && !source.toc.entries.iter().any(is_foreign)
+    let are_all_same =
+        source.facts.tables.iter().all(is_same) && !source.toc.entries.iter().any(is_foreign);
+    // What is not looked at of a table may be what a view shows.
+    let are_whole = asked.level == VerifyLevel::Content && asked.ignore.is_empty();
+    if are_all_same && are_whole {
+        Tables::Proven
+    } else {
+        Tables::NotAllCompared
+    }
 }
 
 /// What of the tables that differ does.
@@ -177,12 +188,6 @@ async fn look_for_rows(
         }
     }
     Box::pin(again.decide(undecided, limits, found)).await;
-}
-
-/// Whether any table does, or is not there.
-fn tables_differ(found: &RowsLook, differing: &[(Comparand, Sides)]) -> bool {
-    let is_table = |(comparand, _): &(Comparand, Sides)| comparand.subject == Subject::Table;
-    !found.tables.is_empty() || differing.iter().any(is_table)
 }
 
 /// Whether something is to be looked at again. Of large objects, which are read many at a time, those that differ are named one
@@ -465,7 +470,7 @@ async fn large_objects(oids: &[Oid], sides: &Sides, ends: &Arc<Ends>) -> Vec<Dif
 impl RowsLook {
     pub(super) fn same(&mut self, comparand: &Comparand) {
         match &comparand.subject {
-            Subject::Table => {}
+            Subject::Table => _ = self.same_tables.insert(comparand.name.clone()),
             Subject::Matview { .. } => *self.same.entry("materialized views").or_default() += 1,
             Subject::LargeObjects(oids) => {
                 *self.same.entry("large objects' contents").or_default() += oids.len() as u64;

@@ -45,6 +45,7 @@ impl Telling {
             same,
             notes,
             not_compared,
+            same_tables: _,
         } = rows;
         let of_tables = tables.iter().map(|table| &table.difference);
         outcome.extend(Outcome {

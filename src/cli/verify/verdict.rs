@@ -121,8 +121,9 @@ async fn take_look(
             Some(_) => Ok(Vec::new()),
         }
     };
+    let nothing = BTreeSet::new();
     let (rows, findings) = tokio::join!(
-        compare_rows::compare((both, &look, &ends), asked, only, emit),
+        compare_rows::compare((both, &look, &ends), asked, (only, &nothing), emit),
         findings
     );
     *reading.lock().unwrap_or_else(PoisonError::into_inner) = None;
