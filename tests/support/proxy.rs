@@ -4,7 +4,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
 
 /// Small enough that a slow road is slow from the first row on.
@@ -95,10 +95,11 @@ struct Road {
     thawed: Condvar,
     /// 0: as fast as it gets.
     bytes_per_second: AtomicU64,
-    open: Mutex<Vec<TcpStream>>,
+    /// Ends of connections. Who has gone is closed: nobody else keeps hold of it, or a server would wait for ever to be listened to.
+    open: Mutex<Vec<Weak<TcpStream>>>,
     /// Connections that send these words are remembered: both ends of each.
     wanted: Mutex<Option<String>>,
-    found: Mutex<Vec<TcpStream>>,
+    found: Mutex<Vec<Weak<TcpStream>>>,
     trap: Mutex<Option<Trap>>,
     sprung: AtomicBool,
     /// Nobody gets through.
@@ -218,12 +219,13 @@ impl Road {
             // A road that is narrow holds little, too.
             socket2::SockRef::from(&client).set_recv_buffer_size(BUFFER)?;
         }
+        let [client, server] = [client, server].map(Arc::new);
         for stream in [&client, &server] {
             stream.set_nodelay(true)?;
-            held(&self.open).push(stream.try_clone()?);
+            held(&self.open).push(Arc::downgrade(stream));
         }
         for (from, to, is_request) in [
-            (client.try_clone()?, server.try_clone()?, true),
+            (Arc::clone(&client), Arc::clone(&server), true),
             (server, client, false),
         ] {
             let road = Arc::clone(self);
@@ -241,10 +243,11 @@ impl Road {
 
     fn pass(
         &self,
-        mut from: &TcpStream,
-        mut to: &TcpStream,
+        one: &Arc<TcpStream>,
+        other: &Arc<TcpStream>,
         is_request: bool,
     ) -> std::io::Result<()> {
+        let (mut from, mut to) = (&**one, &**other);
         let mut buffer = vec![0; BUFFER];
         let mut words_seen = false;
         loop {
@@ -255,7 +258,7 @@ impl Road {
             }
             let bytes = &buffer[..read];
             if is_request {
-                self.remember(bytes, [from, to])?;
+                self.remember(bytes, [one, other]);
             }
             let sprung = is_request.then(|| self.sprung_by(bytes, &mut words_seen));
             match sprung.flatten() {
@@ -308,15 +311,12 @@ impl Road {
         }
     }
 
-    fn remember(&self, bytes: &[u8], ends: [&TcpStream; 2]) -> std::io::Result<()> {
+    fn remember(&self, bytes: &[u8], ends: [&Arc<TcpStream>; 2]) {
         let wanted = held(&self.wanted);
         let sends = |words: &String| position(bytes, words.as_bytes()).is_some();
         if wanted.as_ref().is_some_and(sends) {
-            for end in ends {
-                held(&self.found).push(end.try_clone()?);
-            }
+            held(&self.found).extend(ends.map(Arc::downgrade));
         }
-        Ok(())
     }
 
     fn cut(&self) {
@@ -324,8 +324,8 @@ impl Road {
     }
 }
 
-fn cut(streams: &mut Vec<TcpStream>) {
-    for stream in streams.drain(..) {
+fn cut(streams: &mut Vec<Weak<TcpStream>>) {
+    for stream in streams.drain(..).filter_map(|stream| stream.upgrade()) {
         // It may be gone already.
         let _ = stream.shutdown(Shutdown::Both);
     }
