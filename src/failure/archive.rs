@@ -87,7 +87,7 @@ fn of_store(error: &StoreError) -> (ExitStatus, Option<String>) {
             "Name it like s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or file:///directory."
         }
         StoreError::Settings { .. } => {
-            "Check the variables that begin with AWS_, GOOGLE_ or AZURE_; what they mean is in the README."
+            "Check the variables that begin with AWS_, GOOGLE_ or AZURE_; `pgconvoy dump --help` names them."
         }
         StoreError::NoCredentials { .. } => {
             "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (for Google GOOGLE_SERVICE_ACCOUNT, for Azure \

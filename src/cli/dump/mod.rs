@@ -58,8 +58,9 @@ pub(super) use request::{DumpRequest, asked_for, finished_before};
 /// Writes a directory in `pg_dump`'s own format, with all cores, from one snapshot, and beside it a manifest of what each file
 /// must hold. Every file is read again after it was written. The archive gets its name when all of it is on disk: what is
 /// called DIR is whole. Exits with 0 only then. In object storage (`s3://bucket/prefix`, `gs://`, `az://`) the same files are objects, of
-/// which no copy is made on this machine, and the manifest comes last: without it there is no archive. Credentials come from the
-/// environment (`AWS_ACCESS_KEY_ID`, …).
+/// which no copy is made on this machine, and the manifest comes last: without it there is no archive. Credentials and settings come
+/// from the environment: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_REGION`, `AWS_ENDPOINT`;
+/// `GOOGLE_SERVICE_ACCOUNT` (a file); `AZURE_STORAGE_ACCOUNT_NAME`, `AZURE_STORAGE_ACCOUNT_KEY`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = super::AFTER_HELP)]
 pub struct DumpArgs {
