@@ -30,6 +30,10 @@ const TABLES: usize = 3;
 const COPIED: Bytes = Bytes(24 << 20);
 /// Less than this says nothing: it is over before it has begun.
 const LEAST: Bytes = Bytes(4 << 20);
+/// Rows that are larger than such a part are few, and one may be ten times another: so many of them at least are asked for, and of less
+/// than so many it is looked at what they come to, instead of taking each for an average one.
+const FEWEST_ROWS: u64 = 8;
+const FEW_ROWS: u64 = 100;
 /// Rows of a table that nobody has counted.
 const ROWS_OF_UNKNOWN: u64 = 100_000;
 /// More sessions at once would be no small matter any more.
@@ -136,17 +140,19 @@ fn rows_of(unit: &CopyUnit, bytes: Bytes) -> u64 {
     match unit.rows.0 {
         0 => ROWS_OF_UNKNOWN,
         // A row's share of the table, with all that is dead or empty: a move's costs are counted so.
-        rows => (bytes.0 / (unit.bytes.0 / rows).max(1)).max(1),
+        rows => (bytes.0 / (unit.bytes.0 / rows).max(1)).max(FEWEST_ROWS),
     }
 }
 
-/// What came of a table, as far as it came.
-fn came(gauge: &Gauge, (rows_of_all, bytes_of_all): (Rows, Bytes)) -> Bytes {
-    let (rows, sent) = gauge.read();
-    match rows_of_all.0 {
-        0 => sent,
-        known => Bytes(rows.0.saturating_mul(bytes_of_all.0 / known)),
+/// What of a table came with so many rows and bytes sent, as far as they came; the last row may have come in part.
+fn came((rows, sent): (Rows, Bytes), (rows_of_all, bytes_of_all): (Rows, Bytes)) -> Bytes {
+    let Some(of_each) = bytes_of_all.0.checked_div(rows_of_all.0) else {
+        return sent;
+    };
+    if rows.0 < FEW_ROWS {
+        return sent.min(Bytes((rows.0 + 1).saturating_mul(of_each)));
     }
+    Bytes(rows.0.saturating_mul(of_each))
 }
 
 /// `None` if that is too little to say anything.
@@ -249,7 +255,8 @@ async fn read(source: &Server, unit: &CopyUnit) -> Result<Option<f64>, PgError> 
     in_time(read_copy(&mut wire, &copy, unit.layout(), &gauge).await)?;
     let took = began.elapsed();
     wire.close().await;
-    Ok(rate_if_enough(came(&gauge, (unit.rows, unit.bytes)), took))
+    let came = came(gauge.read(), (unit.rows, unit.bytes));
+    Ok(rate_if_enough(came, took))
 }
 
 fn limit(limit_ms: u32) -> SqlText {
@@ -278,8 +285,7 @@ impl Roads {
         }
         let (mut sum, mut count) = (0.0, 0.0);
         while let Some(ended) = running.join_next().await {
-            let (bytes, took) = of_task(ended)??;
-            if let Some(rate) = rate_if_enough(bytes, took) {
+            if let Some(rate) = rate_of_all(&of_task(ended)??) {
                 sum += rate;
                 count += 1.0;
             }
@@ -288,15 +294,31 @@ impl Roads {
     }
 }
 
-/// By one pair: how much, in which time. What is left of it goes with its sessions.
+/// What came of a table that is so large, and in which time.
+struct Part {
+    of: Bytes,
+    came: Bytes,
+    took: Duration,
+}
+
+/// At which rate all of these tables come: each at its own, for as long as it takes. `None` if too little came to say anything.
+fn rate_of_all(parts: &[Part]) -> Option<f64> {
+    let came: Bytes = parts.iter().map(|part| part.came).sum();
+    let said: Vec<&Part> = parts.iter().filter(|part| part.came.0 > 0).collect();
+    let seconds = |part: &&Part| part.of.0 as f64 / rate(part.came, part.took);
+    let of: Bytes = said.iter().map(|part| part.of).sum();
+    (came >= LEAST).then(|| of.0 as f64 / said.iter().map(seconds).sum::<f64>())
+}
+
+/// By one pair, one after the other. What is left of it goes with its sessions.
 async fn copied(
     (mut source, mut target): (Wire, Wire),
     samples: Arc<[Sample]>,
-) -> Result<(Bytes, Duration), PgError> {
+) -> Result<Vec<Part>, PgError> {
     let limit = limit(LIMIT_MS / u32::try_from(samples.len()).unwrap_or(1).max(1));
     tokio::try_join!(source.execute(&limit), target.execute(&limit))?;
     target.execute(&SqlText::from("begin".to_owned())).await?;
-    let (mut bytes, mut took) = (Bytes(0), Duration::ZERO);
+    let mut parts = Vec::new();
     for sample in samples.iter() {
         tokio::try_join!(source.execute(&sample.ready), target.execute(&sample.ready))?;
         target.execute(&sample.room).await?;
@@ -323,8 +345,11 @@ async fn copied(
         let gauge = Gauge::default();
         let began = Instant::now();
         let ended = relay(ends, &bundle, &gauge).await;
-        took += began.elapsed();
-        bytes += came(&gauge, sample.size);
+        parts.push(Part {
+            of: sample.size.1,
+            came: came(gauge.read(), sample.size),
+            took: began.elapsed(),
+        });
         // Whose time was over is in the middle of something.
         let is_over = ended.is_err();
         in_time(ended)?;
@@ -334,7 +359,7 @@ async fn copied(
     }
     source.close().await;
     target.close().await;
-    Ok((bytes, took))
+    Ok(parts)
 }
 
 /// Opens sessions that may write, unlike all others of a check.
@@ -416,6 +441,31 @@ pub(super) fn rate(bytes: Bytes, took: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_that_is_slow_to_come_counts_for_as_much_as_there_is_of_it() {
+        let part = |of: u64, came: u64, millis: u64| Part {
+            of: Bytes(of << 20),
+            came: Bytes(came << 20),
+            took: Duration::from_millis(millis),
+        };
+        // 100 MB/s of one half, 20 MB/s of the other, whatever came of each.
+        let megabytes = |parts: &[Part]| rate_of_all(parts).map(|rate| (rate / f64::from(1 << 20)).round());
+        assert_eq!(megabytes(&[part(500, 8, 80), part(500, 2, 100)]), Some(33.0));
+        // One that did not begin says nothing, and too little neither.
+        assert_eq!(megabytes(&[part(500, 8, 80), part(500, 0, 900)]), Some(100.0));
+        assert_eq!(megabytes(&[part(500, 3, 80)]), None);
+    }
+
+    #[test]
+    fn a_few_large_rows_are_what_they_come_to() {
+        let size = (Rows(80), Bytes(80 << 20));
+        let came = |rows, megabytes: u64| came((Rows(rows), Bytes(megabytes << 20)), size).0 >> 20;
+        // Small ones, and compressed ones, which travel as more than they are.
+        assert_eq!(came(8, 2), 2);
+        assert_eq!(came(8, 50), 9);
+        assert_eq!(came(0, 1), 1);
+    }
 
     #[test]
     fn the_readme_knows_how_many_sessions_measure_the_road() {
