@@ -210,7 +210,7 @@ async fn first_pass(survey: &Survey<'_>, shared: &Arc<Shared>) -> Result<(), Sal
     let mut workers: JoinSet<Result<(), SalvageError>> = JoinSet::new();
     for _ in 0..survey.jobs.max(1) {
         let shared = Arc::clone(shared);
-        let mut sight = Sight::new(survey.source, survey.timeout);
+        let mut sight = Sight::new(survey.source, survey.timeout).beside_others();
         let source = survey.source.clone();
         workers.spawn(async move {
             let mut look = Look::new(&shared.beforehand, &shared.facts, &source).await?;
