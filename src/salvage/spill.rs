@@ -286,6 +286,11 @@ impl Sorter {
         }
     }
 
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty() && self.runs.is_empty()
+    }
+
     /// Adds one.
     pub fn push(&mut self, entry: &IndexEntry<'_>) -> Result<(), SalvageError> {
         self.order.push((entry.place, self.bytes.len()));
