@@ -140,12 +140,12 @@ impl Known<'_> {
     ) -> Result<Vec<Option<Vec<u8>>>, SalvageError> {
         let now = heap_pages(session, table, first, count).await?;
         let pages = (0..count).zip(now);
-        Ok(pages
+        pages
             .map(|(number, now)| {
                 let block = first.saturating_add(number);
                 self.beforehand.page(table, block, now)
             })
-            .collect())
+            .collect()
     }
 }
 

@@ -116,6 +116,7 @@ pub async fn survey(survey: &Survey<'_>) -> Result<DamageMap, SalvageError> {
         source,
     })?;
     let encoding = &survey.server.encoding;
+    let scratch = Arc::new(Scratch::new(survey.directory)?);
     let shared = Arc::new(Shared {
         major: survey.server.version.major(),
         encoding: match encoding.as_str() {
@@ -130,8 +131,9 @@ pub async fn survey(survey: &Survey<'_>) -> Result<DamageMap, SalvageError> {
         beforehand: Beforehand::of(
             survey.server.version.major(),
             survey.server.encoding == "UTF8",
+            &scratch,
         ),
-        scratch: Arc::new(Scratch::new(survey.directory)?),
+        scratch,
         facts,
     });
     drop(session);
