@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use pgconvoy::pg::cluster::StopMode;
+use pgconvoy::pg::cluster::{ClusterOptions, StopMode};
 use serde_json::Value;
 
 use crate::lab::{Case, Expected, Lab, PAGE, harmless, loses, losses};
 use crate::support::binary::Pgconvoy;
+#[cfg(feature = "faults")]
+use crate::support::proxy::Proxy;
 use crate::support::server::Server;
 
 fn indexes_and_maps() -> Vec<Case> {
@@ -189,7 +191,7 @@ fn a_survey_touches_nothing_and_says_the_same() {
 /// closed in on; and never again after that, not even by a run that begins anew in the same directory.
 #[test]
 fn a_row_that_crashes_the_server_is_lost_alone() {
-    let options = |options: pgconvoy::pg::cluster::ClusterOptions| {
+    let options = |options: ClusterOptions| {
         options
             .setting("autovacuum", "off")
             .setting("synchronous_commit", "on")
@@ -256,24 +258,27 @@ fn a_row_that_crashes_the_server_is_lost_alone() {
     assert!(opened.all(|line| line["what"] != "failed"), "{journal}");
 }
 
-/// Without the file of an index, a table is read by COPY alone: however long that takes, and once more if its session is ended meanwhile,
-/// which the server has no time to say.
+/// Without the file of an index, a table is read by COPY alone: however long that takes, and once more if its session is ended meanwhile, or
+/// all roads are cut, of which a server has no time to say anything.
 #[cfg(feature = "faults")]
 #[test]
 fn a_table_that_is_read_as_a_whole_is_given_time_and_another_session() {
     let Some(mut source) = Server::start_with(18, |options| {
-        options
-            .setting("autovacuum", "off")
-            .setting("synchronous_commit", "on")
+        ClusterOptions {
+            listen_tcp: true,
+            ..options
+        }
+        .setting("autovacuum", "off")
+        .setting("synchronous_commit", "on")
     }) else {
         return;
     };
-    let conninfo = source.database("shop");
+    let by_itself = source.database("shop");
     // More than is on its way while nobody takes it.
     source.psql(
         "shop",
         "create table wide (id int primary key, line text); \
-         insert into wide select i, repeat(md5(i::text), 30) from generate_series(1, 5000) i; vacuum (freeze) wide",
+         insert into wide select i, repeat(md5(i::text), 30) from generate_series(1, 8000) i; vacuum (freeze) wide",
     );
     let key = source.psql("shop", "select pg_relation_filepath('wide_pkey')");
     source.cluster.stop(StopMode::Fast).expect("it stops");
@@ -281,9 +286,9 @@ fn a_table_that_is_read_as_a_whole_is_given_time_and_another_session() {
     source.cluster.resume().expect("it starts");
     let scratch = tempfile::tempdir().expect("a directory");
     let held = scratch.path().join("held");
-    let surveyed_while = |meanwhile: &dyn Fn()| {
+    let surveyed_while = |conninfo: &str, meanwhile: &dyn Fn()| {
         let survey = ["salvage", "--survey", "--run-dir", "run", "--source"];
-        let mut run = Pgconvoy::new(survey.into_iter().chain([conninfo.as_str()]))
+        let mut run = Pgconvoy::new(survey.into_iter().chain([conninfo]))
             .env("PGCONVOY_PROBE_TIMEOUT_MS", "1000")
             .env("PGCONVOY_FAULT", "hold@rows-read[copy public.wide]")
             .env("PGCONVOY_FAULT_FILE", &held)
@@ -297,17 +302,23 @@ fn a_table_that_is_read_as_a_whole_is_given_time_and_another_session() {
         let run = run.finish();
         assert_eq!(run.status, 0, "{run}");
         let table = &losses(&run)["tables"][0];
-        assert_eq!(table["rows_read"], 5000, "{table:#}\n{run}");
+        assert_eq!(table["rows_read"], 8000, "{table:#}\n{run}");
         assert_eq!(table["lost_rows"]["unknown"], false, "{table:#}\n{run}");
     };
-    surveyed_while(&|| std::thread::sleep(std::time::Duration::from_millis(2500)));
-    surveyed_while(&|| {
+    surveyed_while(&by_itself, &|| {
+        std::thread::sleep(std::time::Duration::from_millis(2500));
+    });
+    surveyed_while(&by_itself, &|| {
         let ended = source.psql(
             "shop",
             "select count(pg_terminate_backend(pid)) from pg_stat_activity where query like 'copy public.wide%'",
         );
         assert_eq!(ended, "1");
     });
+    let proxy = Proxy::start(source.cluster.port());
+    let conninfo = source.cluster.tcp_conninfo("shop");
+    let by_a_road = format!("{conninfo} port={}", proxy.port());
+    surveyed_while(&by_a_road, &|| proxy.cut());
 }
 
 #[cfg(feature = "faults")]
