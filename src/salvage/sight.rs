@@ -281,10 +281,8 @@ impl Sight {
                 self.wire = Some(wire);
                 return Ok(End::Crash);
             }
-            // A server that has just crashed may have let us in before it noticed.
-            tokio::time::sleep(NOTICED).await;
-            match Life::of(&mut wire).await {
-                Ok(_) => {
+            match outlasts_a_crash(&mut wire).await {
+                Ok(()) => {
                     self.wire = Some(wire);
                     return Ok(End::TakenAway);
                 }
@@ -365,6 +363,16 @@ impl Sight {
             wait_unless_hopeless(error, began).await?;
         }
     }
+}
+
+/// An error, if the session ends: a server that has just crashed may have let it in before it noticed.
+async fn outlasts_a_crash(wire: &mut Wire) -> Result<(), PgError> {
+    let began = Instant::now();
+    while began.elapsed() < NOTICED {
+        tokio::time::sleep(PAUSE).await;
+        Life::of(wire).await?;
+    }
+    Ok(())
 }
 
 /// Waits for what is read, as long as something of it comes: what has fallen silent for so long is cancelled. Nothing, if not even that

@@ -290,7 +290,10 @@ fn a_table_that_is_read_as_a_whole_is_given_time_and_another_session() {
         let survey = ["salvage", "--survey", "--run-dir", "run", "--source"];
         let mut run = Pgconvoy::new(survey.into_iter().chain([conninfo]))
             .env("PGCONVOY_PROBE_TIMEOUT_MS", "1000")
-            .env("PGCONVOY_FAULT", "hold@rows-read[copy public.wide]")
+            .env(
+                "PGCONVOY_FAULT",
+                "hold@rows-read[copy \"public\".\"wide\" (]",
+            )
             .env("PGCONVOY_FAULT_FILE", &held)
             .start();
         while !held.exists() {
@@ -311,7 +314,7 @@ fn a_table_that_is_read_as_a_whole_is_given_time_and_another_session() {
     surveyed_while(&by_itself, &|| {
         let ended = source.psql(
             "shop",
-            "select count(pg_terminate_backend(pid)) from pg_stat_activity where query like 'copy public.wide%'",
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity where query like 'copy \"public\".\"wide\" (%'",
         );
         assert_eq!(ended, "1");
     });
