@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use super::SalvageError;
-use super::account::Cause;
+use super::account::{Cause, DamageClass};
 use super::facts::{ColumnFacts, TableFacts};
+use super::places::Places;
 use super::probe::Probe;
 use super::proven::Left;
 use super::quarantine::{Quarantine, Question};
-use super::sight::{Places, Sight};
+use super::sight::Sight;
 use super::survey::{Shared, TID_RANGE_SCANS, held};
 use crate::model::{SqlText, quote_ident};
 use crate::plan::{Place, at, in_blocks};
@@ -26,7 +27,8 @@ const NO_BLOCK: u32 = u32::MAX - 1;
 struct Asked<'a> {
     journal: &'a Mutex<Quarantine>,
     question: Question,
-    is_answered: bool,
+    /// Its line is the last of it, or its answer is there.
+    stands: bool,
 }
 
 impl<'a> Asked<'a> {
@@ -36,28 +38,48 @@ impl<'a> Asked<'a> {
         Ok(Self {
             journal,
             question,
-            is_answered: false,
+            stands: false,
         })
     }
 
-    /// Writes down what came of it.
-    fn answered<T>(mut self, answer: &Result<T, Cause>) -> Result<(), SalvageError> {
-        self.is_answered = true;
-        let mut journal = held(self.journal);
-        match answer {
-            Ok(_) => journal.read(self.question),
-            Err(cause) => journal.failed(self.question, cause),
-        }
-        .map_err(noted)
+    /// Writes down what came of it, and hands it on. What is not the last word is taken back.
+    fn answered<T>(
+        mut self,
+        answer: Result<Result<T, Cause>, SalvageError>,
+        is_alone: bool,
+    ) -> Result<Result<T, Cause>, SalvageError> {
+        let written = match &answer {
+            Ok(Ok(_)) => held(self.journal).read(self.question),
+            Ok(Err(cause)) if is_last_word(self.question.probe, cause.class, is_alone) => {
+                held(self.journal).failed(self.question, cause)
+            }
+            // It may be what the server did not survive.
+            Err(SalvageError::NotBack(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => return answer,
+        };
+        self.stands = true;
+        written.map_err(noted)?;
+        answer
     }
 }
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        if !self.is_answered {
+        if !self.stands {
             // If it cannot be, a session that goes on asks once more.
             let _ = held(self.journal).takes_back(self.question);
         }
+    }
+}
+
+/// Whether what failed is not asked again. If it has halves, nothing is lost with it; rows depend on all others.
+fn is_last_word(probe: Probe, class: DamageClass, is_alone: bool) -> bool {
+    match (probe, class) {
+        // Another one that was out at the same time may have brought the server down.
+        (_, DamageClass::Crash) => is_alone || probe.has_halves(),
+        // All of a table depends on how much patience there is; the next session may have more.
+        (Probe::Plain, DamageClass::Timeout) => false,
+        _ => true,
     }
 }
 
@@ -117,14 +139,13 @@ impl Shared {
         let options = (self.encoding.as_str(), self.utf8);
         let read = if question.probe == Probe::Plain {
             let sql = format!("copy {} to stdout ({})", plain(table), self.encoding);
-            let rows = sight.rows(&SqlText::from(sql), ()).await?;
-            rows.map(|(rows, ())| Places::without_places(rows))
+            let rows = sight.whole(&SqlText::from(sql)).await;
+            rows.map(|rows| rows.map(Places::without_places))
         } else {
             let (query, scans) = self.query(table, question.probe, left.as_ref());
-            sight.places((&query, scans), options).await?
+            sight.places((&query, scans), options).await
         };
-        asked.answered(&read)?;
-        Ok(read)
+        asked.answered(read, sight.is_alone())
     }
 
     /// Reads a column of a row, whatever is known of it.
@@ -139,7 +160,7 @@ impl Shared {
         sight.places((&query, scans), options).await
     }
 
-    /// Asks for something else than rows of a table, in the same way.
+    /// Asks for something else than rows of a table, in the same way; nothing else is asked meanwhile.
     pub async fn ask_once<T>(
         &self,
         question: Question,
@@ -150,9 +171,7 @@ impl Shared {
             return Ok(Err(cause));
         }
         let asked = Asked::new(&self.journal, question)?;
-        let answer = asking.await?;
-        asked.answered(&answer)?;
-        Ok(answer)
+        asked.answered(asking.await, true)
     }
 
     /// The query of a probe: the place of each row, and what is to be read of it; and whether that is the whole table. `left` is what the
@@ -263,5 +282,66 @@ fn plain(table: &TableFacts) -> String {
     match columns.as_slice() {
         [] => table.name.to_string(),
         columns => format!("{} ({})", table.name, columns.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pg::PgError;
+
+    const OPEN: Question = Question {
+        table: 1,
+        probe: Probe::Open,
+        doubtful: false,
+    };
+    const PLAIN: Question = Question {
+        probe: Probe::Plain,
+        ..OPEN
+    };
+    const BLOCKS: Question = Question {
+        probe: Probe::Blocks { from: 0, to: 8 },
+        ..OPEN
+    };
+
+    fn failed(class: DamageClass) -> Result<Result<(), Cause>, SalvageError> {
+        Ok(Err(Cause {
+            class,
+            ..Cause::interrupted()
+        }))
+    }
+
+    #[test]
+    fn what_may_have_been_another_is_asked_again_and_alone_never() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("journal");
+        let open = || Mutex::new(Quarantine::open(&path).expect("opened"));
+        let is_known = |question| held(&open()).verdict(question).is_some();
+        let ask = |question, answer, is_alone| {
+            let journal = open();
+            let asked = Asked::new(&journal, question).expect("written");
+            let handed_on = asked.answered(answer, is_alone);
+            assert!(!matches!(handed_on, Ok(Ok(()))));
+        };
+        // Others were out: what is asked by halves is blamed, and a table that was only opened is not.
+        ask(OPEN, failed(DamageClass::Crash), false);
+        ask(BLOCKS, failed(DamageClass::Crash), false);
+        assert!(is_known(BLOCKS) && !is_known(OPEN));
+        ask(OPEN, failed(DamageClass::Crash), true);
+        assert!(is_known(OPEN));
+        // However often there was not enough patience for all of a table.
+        for _ in 0..3 {
+            ask(PLAIN, failed(DamageClass::Timeout), true);
+            assert!(!is_known(PLAIN));
+        }
+        // A server that does not come back has not answered: that is asked once more.
+        let gone = || {
+            let doing = "reading rows".to_owned();
+            Err(SalvageError::NotBack(PgError::Closed { doing }))
+        };
+        ask(PLAIN, gone(), true);
+        assert!(!is_known(PLAIN));
+        ask(PLAIN, gone(), true);
+        assert!(is_known(PLAIN));
     }
 }

@@ -6,12 +6,12 @@
 //! they say little, and only rows that do not hold together count.
 //!
 //! What the server takes for deleted it may clear away when it reads the page, whoever reads. So a page that tells of its rows what may not be
-//! true is kept as it was.
+//! true is kept as it was, however many such there are: rows of transactions that came to nothing are on many a sound page.
 //!
 //! And what a page proves by itself (`sound`), the server is not asked for at all.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::SalvageError;
 use super::account::{Cause, DamageClass};
@@ -20,20 +20,20 @@ use super::facts::{Facts, TableFacts};
 use super::files::Shape;
 use super::lost_values::{Gone, LostValues, Why};
 use super::on_disk::{PAGES, show_pages};
+use super::page::BLOCK;
 use super::probe::Probe;
 use super::proven::{Left, Numbers, Proven};
 use super::quarantine::Question;
 use super::seen::{Offsets, Seen};
 use super::sight::patient_session;
 use super::sound::{Judged, Rules, judge};
+use super::spill::{Pages, Scratch};
 use super::standing::may_contradict;
 use super::survey::held;
 use super::toast::values_on;
 use crate::pg::{Connector, Session};
 use crate::plan::Place;
 
-/// Pages that are kept, of all tables: 32 MB.
-const KEPT: usize = 4096;
 /// Values that are lost, and named in one query: from the first version on that looks them up in a table of hashes, and before.
 const NAMED: usize = 10_000;
 const NAMED_ONE_BY_ONE: usize = 500;
@@ -46,8 +46,8 @@ pub(super) struct Beforehand {
     utf8: bool,
     major: u32,
     tables: Mutex<BTreeMap<u32, OfTable>>,
-    /// Pages as they were, by table and block.
-    kept: Mutex<BTreeMap<(u32, u32), Vec<u8>>>,
+    /// Pages as they were.
+    kept: Option<Pages>,
 }
 
 /// What was seen of one.
@@ -122,25 +122,31 @@ fn rows_of(probe: Probe) -> Option<(Place, Place)> {
 
 impl Beforehand {
     /// Of a server of this version, whose text is UTF-8, or not.
-    pub fn of(major: u32, utf8: bool) -> Self {
+    pub fn of(major: u32, utf8: bool, scratch: &Arc<Scratch>) -> Self {
         Self {
             utf8,
             major,
+            kept: Some(Pages::new(scratch)),
             ..Self::default()
         }
     }
 
-    fn look_at_page(&self, facts: &Facts, table: &TableFacts, (block, page): (u32, &[u8])) {
+    fn look_at_page(
+        &self,
+        facts: &Facts,
+        table: &TableFacts,
+        (block, page): (u32, &[u8]),
+    ) -> Result<(), SalvageError> {
         let quiet = &facts.quiet;
         let is_cold = quiet.is_cold();
         let why = is_cold
             .then(|| refused(page, block, quiet.checksums))
             .flatten();
-        if is_cold && may_contradict(page) {
-            let mut kept = held(&self.kept);
-            if kept.len() < KEPT {
-                kept.insert((table.oid.0, block), page.to_vec());
-            }
+        if is_cold
+            && may_contradict(page)
+            && let (Some(kept), Ok(page)) = (&self.kept, <&[u8; BLOCK]>::try_from(page))
+        {
+            kept.keep((table.oid.0, block), page)?;
         }
         let rules = Rules {
             utf8: self.utf8,
@@ -157,12 +163,19 @@ impl Beforehand {
             None if is_cold => of.take_in(block, judged),
             None => {}
         }
+        Ok(())
     }
 
     /// A page as it was before the server read it, if it was kept; and otherwise as it is now.
-    pub fn page(&self, table: &TableFacts, block: u32, now: Option<Vec<u8>>) -> Option<Vec<u8>> {
-        let kept = held(&self.kept);
-        kept.get(&(table.oid.0, block)).cloned().or(now)
+    pub fn page(
+        &self,
+        table: &TableFacts,
+        block: u32,
+        now: Option<Vec<u8>>,
+    ) -> Result<Option<Vec<u8>>, SalvageError> {
+        let kept = self.kept.as_ref();
+        let kept = kept.map(|kept| kept.get((table.oid.0, block)));
+        Ok(kept.transpose()?.flatten().or(now))
     }
 
     /// Suspicious rows of a block.
@@ -377,10 +390,9 @@ impl<'a> Look<'a> {
         (mut first, end): (u32, u32),
     ) -> Result<(), SalvageError> {
         let (beforehand, facts) = (self.beforehand, self.facts);
-        let look = |block, page: Option<&[u8]>| {
-            if let Some(page) = page {
-                beforehand.look_at_page(facts, table, (block, page));
-            }
+        let look = |block, page: Option<&[u8]>| match page {
+            Some(page) => beforehand.look_at_page(facts, table, (block, page)),
+            None => Ok(()),
         };
         while first < end {
             let count = PAGES.min(end - first);
@@ -407,6 +419,7 @@ impl<'a> Look<'a> {
             if !gone.is_nothing() {
                 beforehand.learn(table, &gone);
             }
+            Ok(())
         };
         let mut first = 0;
         while first < shape.reached {
@@ -423,7 +436,7 @@ impl<'a> Look<'a> {
         &mut self,
         place: (&str, &Shape),
         pages: (u32, u32),
-        look: impl Fn(u32, Option<&[u8]>),
+        look: impl Fn(u32, Option<&[u8]>) -> Result<(), SalvageError>,
     ) -> Result<(), SalvageError> {
         loop {
             match show_pages(&self.session, place, pages, &look).await {

@@ -140,12 +140,12 @@ impl Known<'_> {
     ) -> Result<Vec<Option<Vec<u8>>>, SalvageError> {
         let now = heap_pages(session, table, first, count).await?;
         let pages = (0..count).zip(now);
-        Ok(pages
+        pages
             .map(|(number, now)| {
                 let block = first.saturating_add(number);
                 self.beforehand.page(table, block, now)
             })
-            .collect())
+            .collect()
     }
 }
 
@@ -234,7 +234,13 @@ async fn entries(
         Ok(())
     };
     let read = each_entry(session, (index.path.as_str(), shape), take).await?;
-    Ok(read.map(|()| all))
+    Ok(read.and_then(|()| {
+        let is_bare = all.read == 0 && all.candidates.is_empty();
+        if is_bare && seen.rows() > 0 {
+            return Err("it has no entry at all, and there are rows".to_owned());
+        }
+        Ok(all)
+    }))
 }
 
 /// Shows all entries of the leaves of an index; the inner result is what is wrong with it, if it is not whole.
@@ -254,6 +260,9 @@ pub(super) async fn each_entry(
             )));
         };
         for (number, page) in (first..).zip(bytes.chunks(BLOCK)) {
+            if number == 0 {
+                leaves.begin(page);
+            }
             match btree(page) {
                 BtreePage::Other => {}
                 BtreePage::HalfDead => leaves.add_half_dead(number),

@@ -20,6 +20,8 @@
 //! | `probe` | what is read next (pure) |
 //! | `asking` | how it is asked for |
 //! | `sight` | reads it |
+//! | `places` | where the rows are that it shows |
+//! | `life` | why a session ended |
 //! | `quarantine` | what was asked and never answered |
 //! | `survey` | the first pass over all tables |
 //! | `beforehand` | what pages say of themselves, before the server is asked for what is on them |
@@ -62,6 +64,7 @@ mod facts;
 mod fates;
 mod files;
 mod keys;
+mod life;
 mod lost_values;
 mod numeric;
 mod objects;
@@ -71,6 +74,7 @@ mod other_keys;
 mod page;
 mod parts;
 mod patches;
+mod places;
 mod probe;
 mod proven;
 mod quarantine;
@@ -98,13 +102,14 @@ use std::path::PathBuf;
 use crate::pg::{PgError, Query};
 
 /// For the test that shows every query to every server.
-pub const QUERIES: [Query; 10] = [
+pub const QUERIES: [Query; 11] = [
     facts::RELATIONS,
     facts::INDEXES,
     facts::COLUMNS,
     facts::FILES,
     facts::QUIET,
     facts::SEQUENCES,
+    life::LIFE,
     amcheck::INSTALLED,
     amcheck::INDEXES,
     constraints::KEYS,
@@ -117,6 +122,9 @@ pub enum SalvageError {
     /// Something that has nothing to do with damage.
     #[error("looking for damage: {0}")]
     Pg(#[from] PgError),
+    /// The server has ended a session that was reading, and cannot be reached since.
+    #[error("the source has ended a session that was reading, and has not come back: {0}")]
+    NotBack(#[source] PgError),
     /// A file of the run directory.
     #[error("{doing} {}", path.display())]
     File {
@@ -131,4 +139,14 @@ pub enum SalvageError {
     /// The server shows rows in places where there can be none.
     #[error("the server shows rows in places that a table does not have: {0}")]
     Strange(String),
+}
+
+impl SalvageError {
+    /// The same, of a server that had just ended a session.
+    fn or_not_back(self) -> Self {
+        match self {
+            Self::Pg(error) => Self::NotBack(error),
+            other => other,
+        }
+    }
 }

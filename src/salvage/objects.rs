@@ -151,8 +151,8 @@ async fn read(
     let query: Vec<String> = sequences.iter().map(values).collect();
     let sql = SqlText::from(format!("copy ({}) to stdout", query.join(" union all ")));
     let asking = async {
-        Ok(match sight.rows(&sql, ()).await? {
-            Ok((rows, ())) if rows == sequences.len() as u64 => Ok(()),
+        Ok(match sight.rows(&sql).await? {
+            Ok(rows) if rows == sequences.len() as u64 => Ok(()),
             Ok(_) => Err(Cause::silent("its row is not there")),
             Err(cause) => Err(cause),
         })

@@ -26,7 +26,7 @@ pub(super) async fn show_pages(
     session: &Session,
     place: (&str, &Shape),
     (first, count): (u32, u32),
-    mut show: impl FnMut(u32, Option<&[u8]>),
+    mut show: impl FnMut(u32, Option<&[u8]>) -> Result<(), SalvageError>,
 ) -> Result<(), SalvageError> {
     if let Some(pieces) = pieces(session, place, first, count).await? {
         let mut blocks = first..;
@@ -34,7 +34,7 @@ pub(super) async fn show_pages(
             let pages = piece.get::<&[u8]>(BYTES)?.chunks(BLOCK);
             // In this order: no block is taken for a page that is not there.
             for (page, block) in pages.zip(blocks.by_ref()) {
-                show(block, Some(page));
+                show(block, Some(page))?;
             }
         }
         return Ok(());
@@ -42,11 +42,11 @@ pub(super) async fn show_pages(
     for number in 0..count {
         // A damaged index may lead to the last block that there can be.
         let Some(block) = first.checked_add(number) else {
-            show(u32::MAX, None);
+            show(u32::MAX, None)?;
             continue;
         };
         let page = pages(session, place, block, 1).await?;
-        show(block, page.as_deref());
+        show(block, page.as_deref())?;
     }
     Ok(())
 }
@@ -59,7 +59,10 @@ pub(super) async fn each_page(
     count: u32,
 ) -> Result<Vec<Option<Vec<u8>>>, SalvageError> {
     let mut found = Vec::new();
-    let keep = |_, page: Option<&[u8]>| found.push(page.map(<[u8]>::to_vec));
+    let keep = |_, page: Option<&[u8]>| {
+        found.push(page.map(<[u8]>::to_vec));
+        Ok(())
+    };
     show_pages(session, place, (first, count), keep).await?;
     Ok(found)
 }

@@ -206,9 +206,16 @@ pub struct Leaves {
     neighbours: BTreeMap<u32, (Option<u32>, Option<u32>)>,
     /// They are about to be taken out of it.
     half_dead: BTreeSet<u32>,
+    /// The page from which they can be reached.
+    root: Option<u32>,
 }
 
 impl Leaves {
+    /// Takes in the page that the B-tree begins with.
+    pub fn begin(&mut self, meta: &[u8]) {
+        self.root = root(meta);
+    }
+
     /// Adds one: the block to its left, and the one to its right.
     pub fn add(&mut self, block: u32, neighbours: (Option<u32>, Option<u32>)) {
         self.neighbours.insert(block, neighbours);
@@ -235,7 +242,8 @@ impl Leaves {
                 return Some(format!("block {block} has neighbours that do not know it"));
             }
         }
-        None
+        let root = self.root.filter(|_| self.neighbours.is_empty());
+        root.map(|root| format!("its root is block {root}, and none of its leaves is there"))
     }
 }
 
@@ -245,6 +253,12 @@ pub fn is_meta(page: &[u8]) -> bool {
     const MAGIC: u32 = 0x05_31_62;
     let flags = u16_at(page, BLOCK - BTREE_SPECIAL + 12).unwrap_or(0);
     state(page) == PageState::Sane && flags & BTREE_META != 0 && u32_at(page, HEADER) == Some(MAGIC)
+}
+
+/// The root of a B-tree, by the page that it begins with (`btm_root`), if there ever was an entry in it.
+fn root(meta: &[u8]) -> Option<u32> {
+    let root = u32_at(meta, HEADER + 8).filter(|_| is_meta(meta));
+    root.filter(|&root| root != 0)
 }
 
 pub(super) fn place(bytes: &[u8], at: usize) -> Option<Place> {
@@ -426,6 +440,35 @@ mod tests {
             .wrong()
             .expect("one is another");
         assert!(wrong.ends_with("do not know it"), "{wrong}");
+    }
+
+    #[test]
+    fn a_tree_with_a_root_has_leaves() {
+        let mut meta = vec![0; BLOCK];
+        let numbers = [(12, 72), (14, 8176), (16, 8176), (18, 8192 | 4)];
+        for (at, number) in numbers {
+            meta[at..at + 2].copy_from_slice(&u16::to_le_bytes(number));
+        }
+        meta[HEADER..HEADER + 4].copy_from_slice(&0x05_31_62_u32.to_le_bytes());
+        meta[BLOCK - 4] = 8;
+        assert!(is_meta(&meta));
+        let wrong = |meta: &[u8], leaf: Option<u32>| {
+            let mut leaves = Leaves::default();
+            leaves.begin(meta);
+            if let Some(leaf) = leaf {
+                leaves.add(leaf, (None, None));
+            }
+            leaves.wrong()
+        };
+        // Nothing was ever in it.
+        assert_eq!(wrong(&meta, None), None);
+        meta[HEADER + 8] = 3;
+        assert_eq!(wrong(&meta, Some(1)), None);
+        let said = wrong(&meta, None).expect("its leaves are gone");
+        assert!(said.starts_with("its root is block 3"), "{said}");
+        // Whoever is no such page says nothing.
+        meta[HEADER] = 0;
+        assert_eq!(wrong(&meta, None), None);
     }
 
     proptest! {

@@ -3,7 +3,8 @@
 //! A probe may crash the server, or this program, or the machine. What failed is never asked again. What was asked and never answered may be
 //! what did it; but whoever is killed may have been killed by anybody. If it can be asked for by halves, it is. If not, rows depend on it
 //! alone, and it is asked once more; what was not answered twice has failed. So each line is on disk before its probe is sent. A last
-//! line that is not whole was not sent. A question that nobody waits for any more is taken back.
+//! line that is not whole was not sent. A question that nobody waits for any more is taken back, and so is one whose answer is not the last
+//! word. Whoever sends it again, because the session was taken away, need not ask anew.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};

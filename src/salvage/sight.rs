@@ -1,20 +1,23 @@
 //! Asks a damaged server one thing at a time: what comes of it is rows, damage, or something that has nothing to do with damage.
 //!
-//! A session that ends while it reads has come upon something that brings a server process down, and with it all others for a
-//! moment: the server is waited for, and what was asked is not asked again. Errors are asked for in English, whatever the
-//! server speaks: they stand in the account. Nothing is written: sessions of the source are read-only.
+//! A session that ends while it reads may have come upon something that brings a server process down, and with it all others for a
+//! moment: the server is waited for, and what was asked is not asked again. A session that was taken away (`life`) tells nothing of what it
+//! read, and that is asked once more. Errors are asked for in English, whatever the server speaks: they stand in the account. Nothing is
+//! written: sessions of the source are read-only.
 
 use std::fmt::Write as _;
 use std::io;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use super::SalvageError;
 use super::account::{Cause, DamageClass};
-use super::seen::Seen;
+use super::life::{End, Life, last_words};
+use super::places::Places;
 use crate::model::{RowLayout, SqlText};
 use crate::pg::wire::{Gauge, RowSink, Unframed, Wire, read_into, read_rows};
 use crate::pg::{Connector, PgError, Session};
-use crate::plan::{Doubtful, Place};
+use crate::plan::Doubtful;
 
 /// How long a server that crashed is waited for.
 const RECOVERY: Duration = Duration::from_secs(600);
@@ -22,117 +25,38 @@ const RECOVERY: Duration = Duration::from_secs(600);
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long a server that cancels nothing is waited for, beyond the time that a probe is given.
 const GRACE: Duration = Duration::from_secs(30);
-/// Takes note of where rows are, by their first column, and of text that is none.
-#[derive(Debug, Default)]
-pub struct Places {
-    /// Where rows were read.
-    pub seen: Seen,
-    /// How many.
-    pub rows: u64,
-    /// Whether text is looked at: it is UTF-8, if it is text.
-    utf8: bool,
-    /// What has come of a row that comes piece by piece.
-    pieces: Option<Text>,
-    /// A row that holds something else.
-    not_text: Option<Place>,
-    /// A row without a place: nobody else's.
-    strange: bool,
+/// By then a server has noticed that one of its processes has crashed, and has ended all sessions.
+const NOTICED: Duration = Duration::from_secs(2);
+/// How often something is asked whose session is taken away each time.
+const MOST_ATTEMPTS: u32 = 3;
+
+/// How a session reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Manner {
+    /// A table may be scanned as a whole, also where less of it would do.
+    scans: bool,
+    /// All of it has to come within the time that a probe is given. Otherwise something of it has to come within that, again and again.
+    in_time: bool,
 }
 
-impl Places {
-    /// Of rows in UTF-8, or in an encoding that is not looked at.
-    pub fn new(utf8: bool) -> Self {
-        Self {
-            utf8,
-            ..Self::default()
-        }
-    }
-
-    /// Of rows that were found elsewhere.
-    pub fn of(seen: Seen) -> Self {
-        Self {
-            rows: seen.rows(),
-            seen,
-            ..Self::default()
-        }
-    }
-
-    /// And those besides.
-    #[must_use]
-    pub fn and(mut self, more: Seen) -> Self {
-        self.seen.extend(more);
-        self
-    }
-
-    /// So many rows, of which nobody knows where they are.
-    pub fn without_places(rows: u64) -> Self {
-        Self {
-            rows,
-            ..Self::default()
-        }
+impl Manner {
+    /// What makes a session read so.
+    fn setting(self, timeout: Duration) -> SqlText {
+        let scans = if self.scans { "on" } else { "off" };
+        let limit_ms = if self.in_time { timeout.as_millis() } else { 0 };
+        SqlText::from(format!(
+            "set enable_seqscan = {scans}; set statement_timeout = '{limit_ms}ms'"
+        ))
     }
 }
 
-impl RowSink for Places {
-    fn row(&mut self, _hash: u128, head: &[u8]) {
-        self.rows += 1;
-        let Some(place) = place_of(head) else {
-            self.strange = true;
-            return;
-        };
-        if !self.seen.insert(place.0, place.1) {
-            self.strange = true;
-        }
-        if self.utf8 {
-            let is_text = match self.pieces.take() {
-                Some(text) => text.is_whole(),
-                None => std::str::from_utf8(head).is_ok(),
-            };
-            if !is_text {
-                self.not_text.get_or_insert(place);
-            }
-        }
-    }
-
-    fn piece(&mut self, piece: &[u8]) {
-        if self.utf8 {
-            self.pieces.get_or_insert_default().take_in(piece);
-        }
-    }
-}
-
-/// Text that comes piece by piece.
-#[derive(Debug, Default)]
-struct Text {
-    /// A character that is not whole yet.
-    rest: Vec<u8>,
-    is_none: bool,
-}
-
-impl Text {
-    fn take_in(&mut self, piece: &[u8]) {
-        let mut text = std::mem::take(&mut self.rest);
-        text.extend_from_slice(piece);
-        if let Err(error) = std::str::from_utf8(&text) {
-            self.is_none |= error.error_len().is_some();
-            self.rest = text.split_off(error.valid_up_to());
-            // What is no text need not be kept.
-            self.rest.truncate(4);
-        }
-    }
-
-    fn is_whole(&self) -> bool {
-        !self.is_none && self.rest.is_empty()
-    }
-}
-
-/// `(12,3)`, at the beginning of a line.
-pub(super) fn place_of(line: &[u8]) -> Option<Place> {
-    let line = line.strip_prefix(b"(")?;
-    let end = line.iter().position(|&byte| byte == b')')?;
-    let text = std::str::from_utf8(&line[..end]).ok()?;
-    let (block, offset) = text.split_once(',')?;
-    Some((block.parse().ok()?, offset.parse().ok()?))
+/// What comes of reading once.
+enum Outcome<S> {
+    /// So many rows, and what has looked at them.
+    Read(u64, S),
+    Damage(Cause),
+    /// The session ended.
+    Ended(PgError, End),
 }
 
 /// A session of the source for probes.
@@ -141,8 +65,12 @@ pub struct Sight {
     wire: Option<Wire>,
     timeout: Duration,
     doubtful: Doubtful,
-    /// Whether the session may scan a table as a whole; unknown, if there is none.
-    scans: Option<bool>,
+    /// Nobody else of ours reads at the same time.
+    is_alone: bool,
+    /// How the session reads; unknown, if there is none.
+    manner: Option<Manner>,
+    /// Which life of the server the session is of, or was.
+    life: Option<Life>,
 }
 
 impl Sight {
@@ -153,10 +81,9 @@ impl Sight {
 
     /// The same, for what cannot be read otherwise.
     pub fn doubting(connector: &Connector, timeout: Duration, doubtful: Doubtful) -> Self {
-        let mut opening = format!(
-            "set statement_timeout = '{}ms'; set lc_messages = 'C'; set enable_indexonlyscan = off; \
-             set enable_indexscan = off; set enable_bitmapscan = off",
-            timeout.as_millis()
+        let mut opening = String::from(
+            "set lc_messages = 'C'; set enable_indexonlyscan = off; set enable_indexscan = off; \
+             set enable_bitmapscan = off",
         );
         for statement in doubtful.statements(true) {
             let _infallible = write!(opening, "; {statement}");
@@ -166,8 +93,24 @@ impl Sight {
             wire: None,
             timeout,
             doubtful,
-            scans: None,
+            is_alone: true,
+            manner: None,
+            life: None,
         }
+    }
+
+    /// The same, if others of ours read at the same time.
+    #[must_use]
+    pub fn beside_others(self) -> Self {
+        Self {
+            is_alone: false,
+            ..self
+        }
+    }
+
+    /// Whether nobody else of ours reads at the same time: then it was nobody else who brought the server down.
+    pub fn is_alone(&self) -> bool {
+        self.is_alone
     }
 
     /// Whether it reads what may be wrong.
@@ -182,16 +125,19 @@ impl Sight {
         (query, scans): (&str, bool),
         (encoding, utf8): (&str, bool),
     ) -> Result<Result<Places, Cause>, SalvageError> {
-        self.may_scan(scans).await?;
         let sql = SqlText::from(format!("copy ({query}) to stdout ({encoding})"));
-        let places = match self.rows(&sql, Places::new(utf8)).await? {
+        let manner = Manner {
+            scans,
+            in_time: true,
+        };
+        let places = match self.read(&sql, manner, || Places::new(utf8)).await? {
             Ok((_, places)) => places,
             Err(cause) => return Ok(Err(cause)),
         };
-        if places.strange {
+        if places.are_strange() {
             return Err(SalvageError::Strange(query.to_owned()));
         }
-        Ok(match places.not_text {
+        Ok(match places.not_text() {
             Some((block, offset)) => Err(Cause {
                 class: DamageClass::Value,
                 code: None,
@@ -201,36 +147,114 @@ impl Sight {
         })
     }
 
-    /// Reads rows, and shows each to a sink: how many there were, and the sink; or the damage that was met.
-    pub async fn rows<S: RowSink>(
+    /// Reads rows: how many there were, or the damage that was met.
+    pub async fn rows(&mut self, sql: &SqlText) -> Result<Result<u64, Cause>, SalvageError> {
+        let manner = Manner {
+            scans: true,
+            in_time: true,
+        };
+        self.count(sql, manner).await
+    }
+
+    /// The same of a whole table, however long that takes, as long as something comes.
+    pub async fn whole(&mut self, sql: &SqlText) -> Result<Result<u64, Cause>, SalvageError> {
+        let manner = Manner {
+            scans: true,
+            in_time: false,
+        };
+        let read = self.count(sql, manner).await?;
+        Ok(read.map_err(|cause| match cause.class {
+            DamageClass::Timeout => Cause {
+                message: format!(
+                    "reading it as a whole was cancelled, as it is when nothing comes for {:?}",
+                    self.timeout
+                ),
+                ..cause
+            },
+            _ => cause,
+        }))
+    }
+
+    async fn count(
         &mut self,
         sql: &SqlText,
-        sink: S,
+        manner: Manner,
+    ) -> Result<Result<u64, Cause>, SalvageError> {
+        let read = self.read(sql, manner, || ()).await?;
+        Ok(read.map(|(rows, ())| rows))
+    }
+
+    /// Reads rows, and shows each to a sink: how many there were, and the sink; or the damage that was met. What was read when the session was
+    /// taken away is read again; only if that goes on and on it is told as what it is, or believed to be a crash of its own doing.
+    async fn read<S: RowSink>(
+        &mut self,
+        sql: &SqlText,
+        manner: Manner,
+        sink: impl Fn() -> S,
     ) -> Result<Result<(u64, S), Cause>, SalvageError> {
-        let mut wire = self.take().await?;
+        let mut attempts = 1;
+        loop {
+            let (error, end) = match self.read_once(sql, manner, sink()).await? {
+                Outcome::Read(rows, sink) => return Ok(Ok((rows, sink))),
+                Outcome::Damage(cause) => return Ok(Err(cause)),
+                Outcome::Ended(error, end) => (error, end),
+            };
+            let is_last = attempts == MOST_ATTEMPTS;
+            match end {
+                End::TakenAway if is_last => return Err(error.into()),
+                End::TakenAway => {}
+                End::TakenAlong if !is_last => {}
+                End::TakenAlong | End::Crash => {
+                    return Ok(Err(Cause {
+                        class: DamageClass::Crash,
+                        code: error.code().map(str::to_owned),
+                        message: format!("the server process that read it ended: {error}"),
+                    }));
+                }
+            }
+            attempts += 1;
+        }
+    }
+
+    async fn read_once<S: RowSink>(
+        &mut self,
+        sql: &SqlText,
+        manner: Manner,
+        sink: S,
+    ) -> Result<Outcome<S>, SalvageError> {
+        let mut wire = self.take(manner).await?;
+        // What is said from here on counts.
+        wire.notices.take();
+        let (peer, backend) = (wire.peer().clone(), wire.backend());
         let gauge = Gauge::default();
         let read = read_rows(&mut wire, sql, RowLayout::Text, (&gauge, sink));
-        let Ok(read) = tokio::time::timeout(self.timeout + GRACE, read).await else {
-            return Ok(Err(Cause {
-                class: DamageClass::Timeout,
-                code: None,
-                message: "no answer in time, and it could not be cancelled".to_owned(),
-            }));
+        let read = if manner.in_time {
+            let read = tokio::time::timeout(self.timeout + GRACE, read).await;
+            read.ok()
+        } else {
+            let cancel = self.connector.cancel(&peer, backend);
+            while_it_comes(read, (&gauge, self.timeout), cancel).await
         };
         let error = match read {
-            Ok((relayed, sink)) => {
+            Some(Ok((relayed, sink))) => {
                 self.wire = Some(wire);
-                return Ok(Ok((relayed.digest.rows.0, sink)));
+                return Ok(Outcome::Read(relayed.digest.rows.0, sink));
             }
-            Err(error) => error,
+            Some(Err(error)) => error,
+            None => {
+                return Ok(Outcome::Damage(Cause {
+                    class: DamageClass::Timeout,
+                    code: None,
+                    message: "no answer in time, and it could not be cancelled".to_owned(),
+                }));
+            }
         };
         if error.is_lost_connection() {
-            let message = format!("the server process that read it ended: {error}");
-            return Ok(Err(Cause {
-                class: DamageClass::Crash,
-                code: error.code().map(str::to_owned),
-                message,
-            }));
+            let end = match last_words(&error, &wire.notices.take()) {
+                Some(end) => end,
+                None => self.why_it_ended().await?,
+            };
+            return Ok(Outcome::Ended(error, end));
         }
         let cause = error
             .code()
@@ -239,19 +263,47 @@ impl Sight {
             self.wire = Some(wire);
         }
         match cause {
-            Some(cause) => Ok(Err(cause)),
+            Some(cause) => Ok(Outcome::Damage(cause)),
             None => Err(error.into()),
         }
     }
 
-    /// Writes rows as they come. The inner error is that of the writer.
+    /// Why a session ended without a word: the server is waited for, and asked.
+    async fn why_it_ended(&mut self) -> Result<End, SalvageError> {
+        let Some(before) = self.life.take() else {
+            return Ok(End::Crash);
+        };
+        let began = Instant::now();
+        loop {
+            let opened = self.open().await;
+            let mut wire = opened.map_err(SalvageError::or_not_back)?;
+            if self.life.as_ref() != Some(&before) {
+                self.wire = Some(wire);
+                return Ok(End::Crash);
+            }
+            match outlasts_a_crash(&mut wire).await {
+                Ok(()) => {
+                    self.wire = Some(wire);
+                    return Ok(End::TakenAway);
+                }
+                Err(error) => wait_unless_hopeless(error, began)
+                    .await
+                    .map_err(SalvageError::or_not_back)?,
+            }
+        }
+    }
+
+    /// Writes rows as they come, however long that takes. The inner error is that of the writer.
     pub async fn copy<W: io::Write + Unpin>(
         &mut self,
         sql: &SqlText,
         into: W,
     ) -> Result<io::Result<W>, SalvageError> {
-        self.may_scan(false).await?;
-        let mut wire = self.take().await?;
+        let manner = Manner {
+            scans: false,
+            in_time: false,
+        };
+        let mut wire = self.take(manner).await?;
         let mut into = Unframed::new(into);
         let read = read_into(
             &mut wire,
@@ -268,20 +320,21 @@ impl Sight {
         Ok(Ok(into.into_inner()))
     }
 
-    async fn may_scan(&mut self, scans: bool) -> Result<(), SalvageError> {
+    /// The session, reading so.
+    async fn take(&mut self, manner: Manner) -> Result<Wire, SalvageError> {
         let began = Instant::now();
         loop {
-            let mut wire = self.take().await?;
-            if self.scans == Some(scans) {
-                self.wire = Some(wire);
-                return Ok(());
+            let mut wire = match self.wire.take() {
+                Some(wire) => wire,
+                None => self.open().await?,
+            };
+            if self.manner == Some(manner) {
+                return Ok(wire);
             }
-            let to = if scans { "on" } else { "off" };
-            let setting = SqlText::from(format!("set enable_seqscan = {to}"));
-            match wire.execute(&setting).await {
+            match wire.execute(&manner.setting(self.timeout)).await {
                 Ok(()) => {
-                    self.wire = Some(wire);
-                    self.scans = Some(scans);
+                    self.manner = Some(manner);
+                    return Ok(wire);
                 }
                 // A server that has just crashed may have let us in before it noticed.
                 Err(error) if error.is_lost_connection() => {
@@ -292,23 +345,57 @@ impl Sight {
         }
     }
 
-    async fn take(&mut self) -> Result<Wire, SalvageError> {
-        if let Some(wire) = self.wire.take() {
-            return Ok(wire);
-        }
-        self.scans = None;
-        self.open().await
-    }
-
-    async fn open(&self) -> Result<Wire, SalvageError> {
+    /// A new session.
+    async fn open(&mut self) -> Result<Wire, SalvageError> {
+        self.manner = None;
         let began = Instant::now();
         loop {
-            match self.connector.wire("salvage").await {
-                Ok(wire) => return Ok(wire),
-                Err(error) => wait_unless_hopeless(error, began).await?,
-            }
+            let error = match self.connector.wire("salvage").await {
+                Ok(mut wire) => match Life::of(&mut wire).await {
+                    Ok(life) => {
+                        self.life = life;
+                        return Ok(wire);
+                    }
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            wait_unless_hopeless(error, began).await?;
         }
     }
+}
+
+/// An error, if the session ends: a server that has just crashed may have let it in before it noticed.
+async fn outlasts_a_crash(wire: &mut Wire) -> Result<(), PgError> {
+    let began = Instant::now();
+    while began.elapsed() < NOTICED {
+        tokio::time::sleep(PAUSE).await;
+        Life::of(wire).await?;
+    }
+    Ok(())
+}
+
+/// Waits for what is read, as long as something of it comes: what has fallen silent for so long is cancelled. Nothing, if not even that
+/// ends it.
+async fn while_it_comes<T>(
+    read: impl Future<Output = T>,
+    (gauge, patience): (&Gauge, Duration),
+    cancel: impl Future<Output = ()>,
+) -> Option<T> {
+    let mut read = pin!(read);
+    let mut before = gauge.read();
+    loop {
+        if let Ok(read) = tokio::time::timeout(patience, &mut read).await {
+            return Some(read);
+        }
+        let now = gauge.read();
+        if now == before {
+            break;
+        }
+        before = now;
+    }
+    cancel.await;
+    tokio::time::timeout(GRACE, read).await.ok()
 }
 
 /// A session for questions, of a server that may just have crashed.
@@ -335,54 +422,5 @@ fn message_of(error: &PgError) -> String {
     match error {
         PgError::Server { error, .. } => error.message.clone(),
         other => other.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_are_read_from_the_first_column() {
-        assert_eq!(place_of(b"(12,3)\tx\n"), Some((12, 3)));
-        assert_eq!(
-            place_of(b"(4294967295,65535)\n"),
-            Some((u32::MAX, u16::MAX))
-        );
-        assert_eq!(place_of(b"12,3)\n"), None);
-        let mut places = Places::new(true);
-        places.row(0, b"(1,2)\tgood\n");
-        places.row(0, b"(1,291)\tbad \xff\n");
-        assert_eq!(places.not_text, Some((1, 291)));
-        assert_eq!(places.seen.of(1).iter().collect::<Vec<_>>(), [2, 291]);
-        assert_eq!(places.seen.rows(), 2);
-        assert!(!places.strange);
-    }
-
-    #[test]
-    fn a_long_row_is_text_to_its_end() {
-        let of = |pieces: &[&[u8]]| {
-            let mut places = Places::new(true);
-            for piece in pieces {
-                places.piece(piece);
-            }
-            places.row(
-                0,
-                b"(1,2)\tthe beginning, which may end within a character \xc3",
-            );
-            places.not_text
-        };
-        assert_eq!(of(&[b"(1,2)\t\xc3", b"\xa4 and on", b" and on\n"]), None);
-        assert_eq!(
-            of(&[b"(1,2)\tgood ", b"bad \xff", b" good\n"]),
-            Some((1, 2))
-        );
-        assert_eq!(of(&[b"(1,2)\t", b"half \xc3"]), Some((1, 2)));
-        // The next row begins anew.
-        let mut places = Places::new(true);
-        places.piece(b"(1,1)\tlong\n");
-        places.row(0, b"(1,1)\tlong\n");
-        places.row(0, b"(1,3)\tshort \xff\n");
-        assert_eq!(places.not_text, Some((1, 3)));
     }
 }

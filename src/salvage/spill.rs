@@ -1,6 +1,7 @@
 //! Entries of indexes that have to be kept, however many there are: beyond a few megabytes they are put aside in a file of the run
 //! directory, and come back in the order in which they were put there ([`Spool`]), or in that of their places ([`Sorter`], an external
 //! merge sort).
+//! Pages as they were ([`Pages`]) are put aside as well, all of them.
 //!
 //! ```text
 //!   entries ─► sorted in memory, 4 MB at a time ─► runs in the file ─► merged: by block and line pointer, a window at a time
@@ -9,18 +10,20 @@
 //! The file has no name by the time that anything is in it, so that it goes away with whoever holds it, however that ends.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use super::SalvageError;
 use super::on_disk::PAGES;
-use super::page::{IndexEntry, u16_at, u32_at};
+use super::page::{BLOCK, IndexEntry, u16_at, u32_at};
+use super::survey::held;
 use crate::plan::Place;
 
 /// Bytes that are sorted in memory.
@@ -93,6 +96,43 @@ impl Scratch {
             path: self.path.clone(),
             source,
         }
+    }
+}
+
+/// Pages of relations as they were when they were kept for the first time. In memory is only where they are.
+#[derive(Debug)]
+pub struct Pages {
+    scratch: Arc<Scratch>,
+    /// By the relation's OID and the block.
+    kept: Mutex<BTreeMap<(u32, u32), u64>>,
+}
+
+impl Pages {
+    /// Without any.
+    pub fn new(scratch: &Arc<Scratch>) -> Self {
+        Self {
+            scratch: Arc::clone(scratch),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// Keeps one, unless it was kept before.
+    pub fn keep(&self, at: (u32, u32), page: &[u8; BLOCK]) -> Result<(), SalvageError> {
+        let mut kept = held(&self.kept);
+        if let Entry::Vacant(place) = kept.entry(at) {
+            place.insert(self.scratch.append(page)?.start);
+        }
+        Ok(())
+    }
+
+    /// As it was kept, if it was.
+    pub fn get(&self, at: (u32, u32)) -> Result<Option<Vec<u8>>, SalvageError> {
+        let Some(start) = held(&self.kept).get(&at).copied() else {
+            return Ok(None);
+        };
+        let mut page = vec![0; BLOCK];
+        self.scratch.read(&mut page, start)?;
+        Ok(Some(page))
     }
 }
 
@@ -286,6 +326,11 @@ impl Sorter {
         }
     }
 
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty() && self.runs.is_empty()
+    }
+
     /// Adds one.
     pub fn push(&mut self, entry: &IndexEntry<'_>) -> Result<(), SalvageError> {
         self.order.push((entry.place, self.bytes.len()));
@@ -468,6 +513,29 @@ mod tests {
             found.sort();
             prop_assert_eq!(found, all);
         }
+    }
+
+    #[test]
+    fn a_page_is_what_it_was_at_first_however_many_are_kept() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let pages = Pages::new(&Arc::new(Scratch::new(dir.path()).expect("made")));
+        let of = |block: u32, byte| {
+            let mut page = [byte; BLOCK];
+            page[..4].copy_from_slice(&block.to_le_bytes());
+            page
+        };
+        for block in 0..6000 {
+            pages.keep((1, block), &of(block, 1)).expect("kept");
+        }
+        // The server has read it meanwhile.
+        for block in (0..6000).step_by(5) {
+            pages.keep((1, block), &of(block, 2)).expect("kept before");
+        }
+        for block in 0..6000 {
+            let page = pages.get((1, block)).expect("read");
+            assert!(page.is_some_and(|page| page == of(block, 1)), "{block}");
+        }
+        assert!(pages.get((2, 0)).expect("read").is_none());
     }
 
     #[test]

@@ -116,6 +116,7 @@ pub async fn survey(survey: &Survey<'_>) -> Result<DamageMap, SalvageError> {
         source,
     })?;
     let encoding = &survey.server.encoding;
+    let scratch = Arc::new(Scratch::new(survey.directory)?);
     let shared = Arc::new(Shared {
         major: survey.server.version.major(),
         encoding: match encoding.as_str() {
@@ -130,8 +131,9 @@ pub async fn survey(survey: &Survey<'_>) -> Result<DamageMap, SalvageError> {
         beforehand: Beforehand::of(
             survey.server.version.major(),
             survey.server.encoding == "UTF8",
+            &scratch,
         ),
-        scratch: Arc::new(Scratch::new(survey.directory)?),
+        scratch,
         facts,
     });
     drop(session);
@@ -210,7 +212,7 @@ async fn first_pass(survey: &Survey<'_>, shared: &Arc<Shared>) -> Result<(), Sal
     let mut workers: JoinSet<Result<(), SalvageError>> = JoinSet::new();
     for _ in 0..survey.jobs.max(1) {
         let shared = Arc::clone(shared);
-        let mut sight = Sight::new(survey.source, survey.timeout);
+        let mut sight = Sight::new(survey.source, survey.timeout).beside_others();
         let source = survey.source.clone();
         workers.spawn(async move {
             let mut look = Look::new(&shared.beforehand, &shared.facts, &source).await?;

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use pgconvoy::pg::cluster::StopMode;
+use pgconvoy::pg::cluster::{ClusterOptions, StopMode};
+use serde_json::Value;
 
 use crate::lab::{Case, Expected, Lab, PAGE, harmless, loses, losses};
 use crate::support::binary::Pgconvoy;
+#[cfg(feature = "faults")]
+use crate::support::proxy::Proxy;
 use crate::support::server::Server;
 
 fn indexes_and_maps() -> Vec<Case> {
@@ -188,7 +191,7 @@ fn a_survey_touches_nothing_and_says_the_same() {
 /// closed in on; and never again after that, not even by a run that begins anew in the same directory.
 #[test]
 fn a_row_that_crashes_the_server_is_lost_alone() {
-    let options = |options: pgconvoy::pg::cluster::ClusterOptions| {
+    let options = |options: ClusterOptions| {
         options
             .setting("autovacuum", "off")
             .setting("synchronous_commit", "on")
@@ -206,6 +209,10 @@ fn a_row_that_crashes_the_server_is_lost_alone() {
          create table others as select i from generate_series(1, 1000) i; vacuum (freeze) shapes; vacuum (freeze) others",
     );
     let path = source.psql("shop", "select pg_relation_filepath('shapes')");
+    let shapes: u64 = source
+        .psql("shop", "select 'shapes'::regclass::oid")
+        .parse()
+        .expect("a number");
     source.cluster.stop(StopMode::Fast).expect("it stops");
     let file = source.cluster.data_dir().join(path);
     let mut bytes = fs::read(&file).expect("read");
@@ -234,6 +241,87 @@ fn a_row_that_crashes_the_server_is_lost_alone() {
     assert_eq!(column["column"], "shape", "{column:#}");
     assert_eq!(column["key"]["id"], "2", "{column:#}");
     assert_eq!(column["cause"]["class"], "crash", "{column:#}");
+    // What brought the server down was asked once; and no table that was only opened is blamed for it.
+    let journal = fs::read_to_string(run.path("run/salvage.journal")).expect("a journal");
+    let lines = journal
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    let lines: Vec<Value> = lines.collect();
+    let of_shapes = || lines.iter().filter(|line| line["table"] == shapes);
+    let crashes = of_shapes().filter(|line| line["cause"]["class"] == "crash");
+    let crashes: Vec<&Value> = crashes.map(|line| &line["probe"]).collect();
+    assert!(crashes.len() > 2, "{journal}");
+    let asked = of_shapes().filter(|line| line["what"] == "asked");
+    let asked = asked.filter(|line| crashes.contains(&&line["probe"]));
+    assert_eq!(asked.count(), crashes.len(), "{journal}");
+    let mut opened = lines.iter().filter(|line| line["probe"]["read"] == "open");
+    assert!(opened.all(|line| line["what"] != "failed"), "{journal}");
+}
+
+/// Without the file of an index, a table is read by COPY alone: however long that takes, and once more if its session is ended meanwhile, or
+/// all roads are cut, of which a server has no time to say anything.
+#[cfg(feature = "faults")]
+#[test]
+fn a_table_that_is_read_as_a_whole_is_given_time_and_another_session() {
+    let Some(mut source) = Server::start_with(18, |options| {
+        ClusterOptions {
+            listen_tcp: true,
+            ..options
+        }
+        .setting("autovacuum", "off")
+        .setting("synchronous_commit", "on")
+    }) else {
+        return;
+    };
+    let by_itself = source.database("shop");
+    // More than is on its way while nobody takes it.
+    source.psql(
+        "shop",
+        "create table wide (id int primary key, line text); \
+         insert into wide select i, repeat(md5(i::text), 30) from generate_series(1, 8000) i; vacuum (freeze) wide",
+    );
+    let key = source.psql("shop", "select pg_relation_filepath('wide_pkey')");
+    source.cluster.stop(StopMode::Fast).expect("it stops");
+    fs::remove_file(source.cluster.data_dir().join(key)).expect("removed");
+    source.cluster.resume().expect("it starts");
+    let scratch = tempfile::tempdir().expect("a directory");
+    let held = scratch.path().join("held");
+    let surveyed_while = |conninfo: &str, meanwhile: &dyn Fn()| {
+        let survey = ["salvage", "--survey", "--run-dir", "run", "--source"];
+        let mut run = Pgconvoy::new(survey.into_iter().chain([conninfo]))
+            .env("PGCONVOY_PROBE_TIMEOUT_MS", "1000")
+            .env(
+                "PGCONVOY_FAULT",
+                "hold@rows-read[copy \"public\".\"wide\" (]",
+            )
+            .env("PGCONVOY_FAULT_FILE", &held)
+            .start();
+        while !held.exists() {
+            assert!(run.is_running(), "it was not held: {}", run.finish());
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        meanwhile();
+        fs::remove_file(&held).expect("it is there");
+        let run = run.finish();
+        assert_eq!(run.status, 0, "{run}");
+        let table = &losses(&run)["tables"][0];
+        assert_eq!(table["rows_read"], 8000, "{table:#}\n{run}");
+        assert_eq!(table["lost_rows"]["unknown"], false, "{table:#}\n{run}");
+    };
+    surveyed_while(&by_itself, &|| {
+        std::thread::sleep(std::time::Duration::from_millis(2500));
+    });
+    surveyed_while(&by_itself, &|| {
+        let ended = source.psql(
+            "shop",
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity where query like 'copy \"public\".\"wide\" (%'",
+        );
+        assert_eq!(ended, "1");
+    });
+    let proxy = Proxy::start(source.cluster.port());
+    let conninfo = source.cluster.tcp_conninfo("shop");
+    let by_a_road = format!("{conninfo} port={}", proxy.port());
+    surveyed_while(&by_a_road, &|| proxy.cut());
 }
 
 #[cfg(feature = "faults")]
@@ -295,7 +383,7 @@ fn a_difference_that_is_not_in_the_account_is_one() {
     assert_eq!(killed.status, -1, "{killed}");
     let path = killed.path("run/salvage.json");
     let text = fs::read_to_string(&path).expect("the map");
-    let mut map: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let mut map: Value = serde_json::from_str(&text).expect("JSON");
     let rows = map["rows"].as_array_mut().expect("a list");
     let of_accounts = rows.iter_mut().find(|one| one[0]["name"] == "accounts");
     let count = &mut of_accounts.expect("it is damaged")[1];

@@ -150,6 +150,23 @@ fn whole_files() -> Vec<Case> {
                 }
             }),
         },
+        // A page of zeros, and of the index that knows what was in it only the first page is left, which is in order.
+        Case {
+            name: "page_and_index",
+            damage: Box::new(|files| {
+                files.write("accounts", 3 * PAGE, &[0; 8192]);
+                files.truncate("accounts_pkey", PAGE);
+            }),
+            expected: Box::new(|before| Expected {
+                status: 6,
+                lost: BTreeMap::from([(
+                    "accounts",
+                    before.at("accounts", |(block, _)| block == 3),
+                )]),
+                bounded: true,
+                ..Expected::default()
+            }),
+        },
         // A page of zeros, and the leaf that knows what was in it says that it is none.
         Case {
             name: "page_and_flags",

@@ -41,6 +41,8 @@ create function slow_out(slow) returns cstring language internal immutable stric
 create type slow (input = slow_in, output = slow_out, like = float8);
 create table waits (id int primary key, s slow);
 insert into waits select i, case when i = 7 then '1e6'::slow end from generate_series(1, 20) i;
+create table stuck (id int primary key, s slow);
+insert into stuck select i, case when i = 7 then '1e6'::slow end from generate_series(1, 20) i;
 ";
 
 fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
@@ -115,6 +117,7 @@ fn damage(source: &mut Server) {
     let matview = path(source, "summed");
     let objects = path(source, "pg_largeobject");
     let tags = path(source, "tags");
+    let key = path(source, "stuck_pkey");
     let toast = source.psql(
         "things",
         "select reltoastrelid::regclass from pg_class where relname = 'notes'",
@@ -125,6 +128,8 @@ fn damage(source: &mut Server) {
     let noise: Vec<u8> = (0..PAGE)
         .map(|at| (at * 31 % 251).to_le_bytes()[0])
         .collect();
+    // Without it, the table is read as a whole or not at all.
+    fs::remove_file(key).expect("removed");
     overwrite(&sequence, 0, &noise);
     overwrite(&matview, 0, &noise);
     overwrite(&objects, 2 * PAGE, &noise);
@@ -225,6 +230,18 @@ fn sequences_large_objects_views_and_values() {
         target.psql("things", "select count(*), count(s) from waits"),
         "20|0"
     );
+
+    // So is a table that is read as a whole, when nothing comes of it any more; but a session with more patience asks again.
+    let stuck = table(&account, "stuck");
+    let why = stuck["causes"].to_string();
+    assert!(why.contains("when nothing comes for 800ms"), "{stuck:#}");
+    assert_eq!(target.psql("things", "select count(*) from stuck"), "0");
+    let journal = fs::read_to_string(run.path("run/salvage.journal")).expect("a journal");
+    let of_whole = journal.lines().filter(|line| line.contains("\"plain\""));
+    let became: Vec<Value> = of_whole
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["what"].clone())
+        .collect();
+    assert_eq!(became, ["asked", "taken_back"], "{journal}");
 
     twice(&target, &account, &run);
 }

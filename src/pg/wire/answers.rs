@@ -136,7 +136,8 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Answers<'a, R, W> {
         let mut scanner = RowScanner::new(layout, sink);
         let mut bytes = 0;
         loop {
-            bytes += self.rows_in_a_row(&mut scanner, gauge, bytes).await?;
+            let so_far = (gauge, bytes);
+            bytes += self.rows_in_a_row(sql, &mut scanner, so_far).await?;
             let message = self.any_message("reading rows").await?;
             match message.tag {
                 b'c' => break,
@@ -194,9 +195,9 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Answers<'a, R, W> {
     /// same COPY went through already.
     async fn rows_in_a_row<S: RowSink>(
         &mut self,
+        sql: &SqlText,
         scanner: &mut RowScanner<S>,
-        gauge: &Gauge,
-        before: u64,
+        (gauge, before): (&Gauge, u64),
     ) -> Result<u64, PgError> {
         let mut bytes = 0;
         loop {
@@ -214,7 +215,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Answers<'a, R, W> {
                         gauge.waited_for_room(began.elapsed());
                     }
                 } else {
-                    fault::point("rows-read");
+                    fault::point_of("rows-read", || sql.to_string());
                 }
                 bytes += taken as u64;
                 let rows = Rows(scanner.digest().rows.0 - rows_before.0);
