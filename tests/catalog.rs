@@ -12,7 +12,7 @@ use pgconvoy::model::QualifiedName;
 use pgconvoy::pg::conninfo::{Conninfo, Environment};
 use pgconvoy::pg::keeper;
 use pgconvoy::pg::{Connector, Session, Side};
-use pgconvoy::verify;
+use pgconvoy::{salvage, verify};
 use support::moving::build;
 use support::server::{Server, servers};
 use support::template::Holding;
@@ -104,6 +104,14 @@ async fn every_query_is_answered_on_every_server() {
             (orphans.all, &[][..]),
             "{major}"
         );
+        let keys = salvage::constraints(&session).await.expect("answers");
+        assert!(keys.len() > 20, "{major}: {}", keys.len());
+        for key in keys {
+            let query = key.violations(&key.columns);
+            let rows = session.query_text("violations", &query, &[]).await;
+            let rows = rows.unwrap_or_else(|error| panic!("{major}: {query}: {error}"));
+            assert_eq!(rows.len(), 0, "{major}: {query}");
+        }
         let counts = Counts::look(&session, Duration::from_secs(10)).await;
         let counts = counts.expect("answers");
         assert_eq!(counts.found, [], "{major}");

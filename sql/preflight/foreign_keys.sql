@@ -1,8 +1,11 @@
--- Foreign keys that the database believes to hold, between tables with rows of their own, with their columns in the key's order;
--- those of the smallest tables first.
+-- Foreign keys that the database believes to hold, with their columns in the key's order; those of the smallest tables first.
+-- One that is not enforced (18+) is not validated either.
 select k.conname::text as name,
        n.nspname::text as schema,
        c.relname::text as table_name,
+       c.relkind = 'p' as partitioned,
+       coalesce(pg_catalog.to_jsonb(k) ->> 'conparentid', '0') <> '0' as inherited,
+       pg_catalog.pg_get_constraintdef(k.oid) as definition,
        fn.nspname::text as referenced_schema,
        fc.relname::text as referenced_name,
        fc.relkind = 'p' as referenced_partitioned,
@@ -15,12 +18,22 @@ select k.conname::text as name,
        (select pg_catalog.array_agg(a.attname::text order by u.place)
         from pg_catalog.unnest(k.confkey) with ordinality as u(number, place)
         join pg_catalog.pg_attribute a on a.attrelid = k.confrelid and a.attnum = u.number) as referenced_columns,
-       (select pg_catalog.array_agg('operator(' || pg_catalog.quote_ident(ns.nspname) || '.' || op.oprname || ')' order by u.place)
-        from pg_catalog.unnest(k.conpfeqop) with ordinality as u(number, place)
-        join pg_catalog.pg_operator op on op.oid = u.number
+       -- Two collations that do not go together need one to be named: the server takes that of the referenced column.
+       (select pg_catalog.array_agg(
+                 case when a.attcollation = fa.attcollation then ''
+                      else coalesce((select pg_catalog.format('collate %I.%I ', cn.nspname, co.collname)
+                                     from pg_catalog.pg_collation co
+                                     join pg_catalog.pg_namespace cn on cn.oid = co.collnamespace
+                                     where co.oid = fa.attcollation), '')
+                 end || pg_catalog.format('operator(%I.%s)', ns.nspname, op.oprname) order by u.place)
+        from rows from (pg_catalog.unnest(k.conkey), pg_catalog.unnest(k.confkey), pg_catalog.unnest(k.conpfeqop))
+             with ordinality as u(ours, theirs, equal, place)
+        join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.ours
+        join pg_catalog.pg_attribute fa on fa.attrelid = k.confrelid and fa.attnum = u.theirs
+        join pg_catalog.pg_operator op on op.oid = u.equal
         join pg_catalog.pg_namespace ns on ns.oid = op.oprnamespace) as operators
 from pg_catalog.pg_constraint k
-join pg_catalog.pg_class c on c.oid = k.conrelid and c.relkind = 'r'
+join pg_catalog.pg_class c on c.oid = k.conrelid and c.relkind in ('r', 'p')
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 join pg_catalog.pg_class fc on fc.oid = k.confrelid and fc.relkind in ('r', 'p')
 join pg_catalog.pg_namespace fn on fn.oid = fc.relnamespace
@@ -30,7 +43,7 @@ where k.contype = 'f'
   and not exists (select from pg_catalog.pg_constraint p
                   where p.oid = (pg_catalog.to_jsonb(k) ->> 'conparentid')::oid and p.conrelid = k.conrelid)
   and n.nspname !~ '^pg_'
-  and n.nspname <> 'information_schema'
+  and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
   and pg_catalog.has_schema_privilege(n.oid, 'USAGE')
   and pg_catalog.has_schema_privilege(fn.oid, 'USAGE')
   and pg_catalog.has_table_privilege(c.oid, 'SELECT')

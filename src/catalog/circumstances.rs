@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::counts::PRIMARY_KEYS;
 use super::disks::{DISK_PLACES, PACKED_ROWS};
-use super::orphans::FOREIGN_KEYS;
+use super::foreign_keys::FOREIGN_KEYS;
 use super::queries::VersionedQuery;
 use super::sessions::{BarringLock, Holder, barring_locks};
 use crate::model::{Bytes, Oid, QualifiedName};

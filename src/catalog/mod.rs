@@ -11,6 +11,7 @@ mod database;
 mod decoded;
 mod disks;
 mod facts;
+mod foreign_keys;
 mod loaded;
 mod orphans;
 mod queries;
@@ -35,6 +36,7 @@ pub use facts::{
     Activity, Column, Constraint, Extension, Holding, Index, LargeObject, LargeObjectGrant,
     Matview, Sequence, ServerFacts, SourceFacts, Table, TargetFacts, Type,
 };
+pub use foreign_keys::{ForeignKey, Reference, foreign_keys};
 pub use loaded::{Trigger, filled, firing_triggers};
 pub use orphans::{Orphan, Orphans};
 pub use queries::{QUERIES, VersionedQuery};

@@ -13,8 +13,6 @@ use crate::model::{QualifiedName, SqlText, quote_ident};
 
 /// `TidRangeScan` came with 14; before, every line pointer that there may be is asked for.
 const TID_RANGE_SCANS: u32 = 14;
-/// How many blocks one branch of the statement asks for then: their line pointers are held in memory.
-const BLOCKS_PER_BRANCH: u32 = 2048;
 /// `MaxHeapTuplesPerPage` of a page of 8 kB (`htup_details.h`).
 pub const MOST_ROWS_OF_A_BLOCK: u16 = 291;
 
@@ -245,13 +243,13 @@ impl Around {
         let mut branches = Vec::new();
         for &run in &self.blocks {
             let of_run = self.list_within(columns, run);
-            let conditions = in_blocks(self.major, run.0, Some(run.1));
-            let conditions = conditions.iter();
-            branches.extend(conditions.map(|one| branch(&of_run, table, one, filter)));
+            let part = in_blocks(self.major, run.0, Some(run.1));
+            branches.push(part.select((&of_run, table), filter));
         }
+        let at = |places: &[Place]| Part::Where(at(places));
         if !self.rows.is_empty() {
             let all = list(columns, &BTreeMap::new());
-            branches.push(branch(&all, table, &at(&self.rows), filter));
+            branches.push(at(&self.rows).select((&all, table), filter));
         }
         let mut alike: BTreeMap<&BTreeMap<String, Option<String>>, Vec<Place>> = BTreeMap::new();
         for row in &self.patched {
@@ -259,7 +257,7 @@ impl Around {
         }
         for (replaced, places) in alike {
             let columns = list(columns, replaced);
-            branches.push(branch(&columns, table, &at(&places), filter));
+            branches.push(at(&places).select((&columns, table), filter));
         }
         if branches.is_empty() {
             // The table is not mentioned: perhaps it cannot even be opened.
@@ -290,28 +288,53 @@ impl Around {
     }
 }
 
-/// The conditions for a run of blocks; without an end only for a server that scans ranges.
-pub fn in_blocks(major: u32, from: u32, to: Option<u32>) -> Vec<String> {
-    if major >= TID_RANGE_SCANS {
-        let mut condition = format!("ctid >= '({from},0)'::pg_catalog.tid");
-        if let Some(to) = to {
-            let _ = write!(condition, " and ctid < '({to},0)'::pg_catalog.tid");
+/// Some rows of a table, by where they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// Those of which a condition holds.
+    Where(String),
+    /// Those of some blocks, the first up to and not including the second, each of which is asked for by itself.
+    Each(u32, u32),
+}
+
+impl Part {
+    /// The query for columns of these rows; `filter` is a further condition.
+    pub fn select(&self, (columns, table): (&str, &str), filter: Option<&str>) -> String {
+        let select = format!("select {columns} from only {table}");
+        let given = |condition: &str| match filter {
+            Some(filter) => format!("{select} where {condition} and ({filter})"),
+            None => format!("{select} where {condition}"),
+        };
+        match self {
+            Self::Whole => given("true"),
+            Self::Where(condition) => given(condition),
+            // The line pointers of one block are in memory at a time, and none of all blocks: their numbers come one by one, and without
+            // `offset` it would be one join, for which the whole table is scanned.
+            Self::Each(from, to) => format!(
+                "select pgconvoy_rows.* from (select pg_catalog.generate_series({from}::int8, {}::int8) as number) pgconvoy_blocks, \
+                 lateral ({} offset 0) pgconvoy_rows",
+                i64::from(*to) - 1,
+                given(&format!(
+                    "ctid = any (array(select ('(' || pgconvoy_blocks.number || ',' || o || ')')::pg_catalog.tid \
+                     from pg_catalog.generate_series(1, {MOST_ROWS_OF_A_BLOCK}) o))"
+                ))
+            ),
         }
-        return vec![condition];
     }
-    let mut conditions = Vec::new();
-    let (mut first, end) = (from, to.unwrap_or(u32::MAX));
-    while first < end {
-        let last = end.min(first.saturating_add(BLOCKS_PER_BRANCH));
-        conditions.push(format!(
-            "ctid = any (array(select ('(' || b || ',' || o || ')')::pg_catalog.tid \
-             from pg_catalog.generate_series({first}::int8, {}::int8) b, \
-             pg_catalog.generate_series(1, {MOST_ROWS_OF_A_BLOCK}) o))",
-            u64::from(last) - 1
-        ));
-        first = last;
+}
+
+/// A run of blocks; without an end only for a server that scans ranges.
+pub fn in_blocks(major: u32, from: u32, to: Option<u32>) -> Part {
+    if major < TID_RANGE_SCANS {
+        return Part::Each(from, to.unwrap_or(u32::MAX));
     }
-    conditions
+    let mut condition = format!("ctid >= '({from},0)'::pg_catalog.tid");
+    if let Some(to) = to {
+        let _ = write!(condition, " and ctid < '({to},0)'::pg_catalog.tid");
+    }
+    Part::Where(condition)
 }
 
 /// The condition for single rows.
@@ -321,11 +344,6 @@ pub fn at(places: &[Place]) -> String {
         .map(|(block, offset)| format!("\"({block},{offset})\""))
         .collect();
     format!("ctid = any ('{{{}}}'::pg_catalog.tid[])", places.join(","))
-}
-
-fn branch(columns: &str, table: &str, condition: &str, filter: Option<&str>) -> String {
-    let filter = filter.map_or_else(String::new, |filter| format!(" and ({filter})"));
-    format!("select {columns} from only {table} where {condition}{filter}")
 }
 
 /// The columns; an unreadable one has its type from a `case` that the planner does away with before it is read.
@@ -429,9 +447,20 @@ mod tests {
     }
 
     #[test]
-    fn an_old_server_is_asked_for_each_line_pointer_in_pieces() {
-        assert_eq!(in_blocks(13, 0, Some(5000)).len(), 3);
-        assert_eq!(in_blocks(14, 0, Some(5000)).len(), 1);
-        assert!(in_blocks(10, 0, Some(1))[0].contains("generate_series(0::int8, 0::int8)"));
+    fn an_old_server_is_asked_for_each_line_pointer_block_by_block() {
+        let part = in_blocks(13, 4, Some(5000));
+        assert_eq!(
+            part.select(("\"id\"", "t"), Some("id > 7")),
+            "select pgconvoy_rows.* from (select pg_catalog.generate_series(4::int8, 4999::int8) as number) pgconvoy_blocks, \
+             lateral (select \"id\" from only t where ctid = any (array(select \
+             ('(' || pgconvoy_blocks.number || ',' || o || ')')::pg_catalog.tid from pg_catalog.generate_series(1, 291) o)) \
+             and (id > 7) offset 0) pgconvoy_rows"
+        );
+        let range = Part::Where("ctid >= '(4,0)'::pg_catalog.tid".to_owned());
+        assert_eq!(in_blocks(14, 4, None), range);
+        assert_eq!(
+            Part::Whole.select(("ctid", "t"), None),
+            "select ctid from only t where true"
+        );
     }
 }

@@ -70,8 +70,8 @@ use crate::toc::{RestoreOptions, Toc};
 
 pub use archived::{ArchiveData, Archived};
 pub use around::{
-    Around, Blank, Check, Doubtful, MOST_ROWS_OF_A_BLOCK, Patched, Place, Salvaged, at, in_blocks,
-    is_left_out,
+    Around, Blank, Check, Doubtful, MOST_ROWS_OF_A_BLOCK, Part, Patched, Place, Salvaged, at,
+    in_blocks, is_left_out,
 };
 pub use database::{DatabaseError, NewDatabase, Property};
 pub use dump::{DumpJob, DumpOptions, DumpPlan, DumpPlanError, DumpUnit, DumpWork};

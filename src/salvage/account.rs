@@ -28,7 +28,7 @@ pub enum DamageClass {
     MissingFile,
     /// A file cannot be read (58030 and other system errors).
     Io,
-    /// The server came upon something impossible (XX000, and absurd lengths: 53200, 54000).
+    /// The server came upon something impossible (XX000, and absurd lengths and depths: 53200, 54000, 54001).
     Internal,
     /// A value is none of its type (class 22, and 23 of a domain).
     Value,
@@ -77,7 +77,7 @@ impl Cause {
             "XX001" | "XX002" => DamageClass::Corrupted,
             "58P01" => DamageClass::MissingFile,
             "57014" => DamageClass::Timeout,
-            "53200" | "54000" => DamageClass::Internal,
+            "53200" | "54000" | "54001" => DamageClass::Internal,
             _ => match code.get(..2)? {
                 "XX" => DamageClass::Internal,
                 "58" => DamageClass::Io,
@@ -458,6 +458,7 @@ mod tests {
         for (code, class) in [
             ("XX001", DamageClass::Corrupted),
             ("XX000", DamageClass::Internal),
+            ("54001", DamageClass::Internal),
             ("58P01", DamageClass::MissingFile),
             ("58030", DamageClass::Io),
             ("22021", DamageClass::Value),

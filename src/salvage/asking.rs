@@ -15,7 +15,7 @@ use super::quarantine::{Quarantine, Question};
 use super::sight::Sight;
 use super::survey::{Shared, TID_RANGE_SCANS, held};
 use crate::model::{SqlText, quote_ident};
-use crate::plan::{Place, at, in_blocks};
+use crate::plan::{Part, Place, at, in_blocks};
 
 /// A line pointer that no page has: reading it reads the page, and finds nothing.
 const NO_ROW: u16 = 60_000;
@@ -178,7 +178,8 @@ impl Shared {
     /// bytes of its blocks have left to be asked.
     fn query(&self, table: &TableFacts, probe: Probe, left: Option<&Left>) -> (String, bool) {
         let all = || table.columns.iter().map(shown).collect::<Vec<_>>();
-        let (columns, conditions) = match (probe, left) {
+        let at = |places: &[Place]| Part::Where(at(places));
+        let (columns, part) = match (probe, left) {
             (Probe::Blocks { from, to } | Probe::Rest { from, to }, Some(left)) => {
                 // Without scans of ranges, a part of a table takes longer than the whole of it.
                 let is_whole = self.major < TID_RANGE_SCANS && left.without.is_empty();
@@ -194,34 +195,26 @@ impl Shared {
                     .filter(|offset| !suspects.has(*offset))
                     .map(|offset| (block, offset))
                     .collect();
-                (all(), vec![at(&places)])
+                (all(), at(&places))
             }
-            (Probe::Open | Probe::Plain, _) => (Vec::new(), vec![at(&[(NO_BLOCK, 1)])]),
-            (Probe::Page { block }, _) => (Vec::new(), vec![at(&[(block, NO_ROW)])]),
-            (Probe::Row { place }, _) => (Vec::new(), vec![at(&[place])]),
+            (Probe::Open | Probe::Plain, _) => (Vec::new(), at(&[(NO_BLOCK, 1)])),
+            (Probe::Page { block }, _) => (Vec::new(), at(&[(block, NO_ROW)])),
+            (Probe::Row { place }, _) => (Vec::new(), at(&[place])),
             (Probe::Column { place, column }, _) => {
                 let column = table.columns.get(usize::from(column)).map(shown);
-                (column.into_iter().collect(), vec![at(&[place])])
+                (column.into_iter().collect(), at(&[place]))
             }
         };
         let columns: Vec<String> = ["ctid".to_owned()].into_iter().chain(columns).collect();
-        let branch = |condition: &String| {
-            format!(
-                "select {} from only {} where {condition}",
-                columns.join(", "),
-                table.name
-            )
-        };
-        let branches: Vec<String> = conditions.iter().map(branch).collect();
-        let is_whole = conditions.iter().any(|condition| condition == "true");
-        (branches.join(" union all "), is_whole)
+        let query = part.select((&columns.join(", "), &table.name.to_string()), None);
+        (query, part == Part::Whole)
     }
 
-    /// The conditions for a run of blocks; the last may be longer by now, if the table may grow.
-    fn among(&self, table: &TableFacts, (from, to): (u32, u32), grows: bool) -> Vec<String> {
+    /// A run of blocks; the last may be longer by now, if the table may grow.
+    fn among(&self, table: &TableFacts, (from, to): (u32, u32), grows: bool) -> Part {
         let blocks = table.shape.reached;
         if from == 0 && to >= blocks {
-            return vec!["true".to_owned()];
+            return Part::Whole;
         }
         let open = grows && self.major >= TID_RANGE_SCANS && to >= blocks;
         in_blocks(self.major, from, (!open).then_some(to))

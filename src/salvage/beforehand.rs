@@ -212,7 +212,18 @@ impl Beforehand {
         let tables = held(&self.tables);
         let of = tables.get(&table.oid.0);
         let lost = of.into_iter().flat_map(|of| of.lost.of_row(row));
-        lost.filter_map(|attribute| table.column_of(attribute))
+        lost.filter_map(|(attribute, _)| table.column_of(attribute))
+            .collect()
+    }
+
+    /// Of these, the ones that are lost whatever pages a server lets pass.
+    pub fn hopeless(&self, table: &TableFacts, row: Place) -> BTreeSet<u16> {
+        let tables = held(&self.tables);
+        let of = tables.get(&table.oid.0);
+        let lost = of.into_iter().flat_map(|of| of.lost.of_row(row));
+        let hopeless = lost.filter(|(_, why)| !why.is_for_a_checksum());
+        hopeless
+            .filter_map(|(attribute, _)| table.column_of(attribute))
             .collect()
     }
 
@@ -248,7 +259,8 @@ impl Beforehand {
         Some((seen, left))
     }
 
-    /// Why something must not be asked for, if it must not. In doubt, whatever the server would refuse may be asked for all the same.
+    /// Why something must not be asked for, if it must not. In doubt, what the server would refuse because of a checksum may be asked for all
+    /// the same.
     pub fn forbids(&self, table: &TableFacts, (probe, doubtful): (Probe, bool)) -> Option<Cause> {
         let tables = held(&self.tables);
         let of = tables.get(&table.oid.0)?;
@@ -269,7 +281,7 @@ impl Beforehand {
         // By COPY alone the rest of a row could not be had either.
         let is_meant = |why: Why| match why {
             Why::Untaken(_) => probe != Probe::Plain,
-            _ => !doubtful,
+            _ => !(doubtful && why.is_for_a_checksum()),
         };
         let is_of_values = !matches!(
             probe,

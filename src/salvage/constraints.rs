@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::SalvageError;
+use crate::catalog::{ForeignKey, Reference, foreign_keys};
 use crate::model::{QualifiedName, quote_ident};
 use crate::pg::{Answer, PgError, Query, Session};
 use crate::plan::Check;
@@ -22,55 +23,78 @@ pub(super) const KEYS: Query = Query::new(
 pub struct Key {
     /// Its table.
     pub table: QualifiedName,
+    /// The table's rows are in partitions.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partitioned: bool,
     /// Its name.
     pub name: String,
     /// `pg_constraint.contype`; `i` is a unique index that is no constraint. Of checks only those that can be set aside.
     pub kind: char,
     /// Its columns.
     pub columns: Vec<String>,
-    /// For a foreign key: the table it points to, and the columns there.
-    pub references: Option<(QualifiedName, Vec<String>)>,
+    /// For a foreign key: what it points to.
+    pub references: Option<Reference>,
     /// As `ALTER TABLE … ADD CONSTRAINT name` takes it; of an index all of its statement.
     pub definition: String,
     /// What an index is on, in SQL: columns and expressions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub terms: Vec<String>,
-    /// For an exclusion constraint: the operator of each of them, of which one must not hold between two rows.
+    /// The operator of each of them, with its schema: between two rows one of them must not hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operators: Vec<String>,
+    /// `NULLS NOT DISTINCT` (15+).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nulls_alike: bool,
     /// The rows that an index is on, or what a check demands, in SQL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicate: Option<String>,
 }
 
-/// The kind of a check.
+/// The kind of a check, and that of a foreign key.
 const CHECK: char = 'c';
+const FOREIGN_KEY: char = 'f';
 
-/// All of them, as the source has them.
+/// All of them that hold on the source, as it has them; foreign keys last.
 pub async fn keys(session: &Session) -> Result<Vec<Key>, SalvageError> {
     let read = |row: &Answer| -> Result<Key, PgError> {
-        let references = match row.get::<Option<String>>("referenced_schema")? {
-            Some(_) => Some((
-                row.name("referenced_schema", "referenced_name")?,
-                row.get("referenced_columns")?,
-            )),
-            None => None,
-        };
         Ok(Key {
             table: row.name("schema", "table_name")?,
+            partitioned: row.get("partitioned")?,
             name: row.get("name")?,
             kind: row.char("kind")?,
             columns: row.get("columns")?,
-            references,
+            references: None,
             definition: row.get("definition")?,
             terms: row.get("terms")?,
             operators: row.get("operators")?,
+            nulls_alike: row.get("nulls_alike")?,
             predicate: row.get("predicate")?,
         })
     };
     let rows = session.query(&KEYS, &[]).await?;
-    let keys: Result<Vec<Key>, PgError> = rows.iter().map(read).collect();
-    Ok(keys?)
+    let mut keys = rows.iter().map(read).collect::<Result<Vec<Key>, _>>()?;
+    let foreign = foreign_keys(session).await?.into_iter();
+    // One that its parent has made stands and falls with that.
+    keys.extend(foreign.filter(|key| !key.inherited).map(Key::from));
+    Ok(keys)
+}
+
+impl From<ForeignKey> for Key {
+    fn from(key: ForeignKey) -> Self {
+        Self {
+            table: key.table,
+            partitioned: key.partitioned,
+            name: key.name,
+            kind: FOREIGN_KEY,
+            columns: key.columns,
+            references: Some(key.references),
+            definition: key.definition,
+            terms: Vec::new(),
+            operators: Vec::new(),
+            nulls_alike: false,
+            predicate: None,
+        }
+    }
 }
 
 pub(super) const DEPENDENTS: Query = Query::new(
@@ -96,8 +120,9 @@ pub async fn dependents(
 impl Key {
     /// Whether its tables are all among these.
     pub fn is_among(&self, tables: &BTreeSet<QualifiedName>) -> bool {
-        let referenced = self.references.as_ref().map(|(table, _)| table);
-        tables.contains(&self.table) && referenced.is_none_or(|table| tables.contains(table))
+        let references = self.references.as_ref();
+        tables.contains(&self.table)
+            && references.is_none_or(|reference| tables.contains(&reference.table))
     }
 
     /// What a difference calls it.
@@ -106,93 +131,64 @@ impl Key {
         format!("{schema}.{} {}", self.table.name, self.name)
     }
 
-    /// The query for the rows that violate it; `of_row` are the columns that a row is told by.
+    /// The query for the rows that violate it; `of_row` are the columns that a row is told by. It names every operator: where there is no
+    /// search path, `=` is not always the one that the key goes by.
     pub fn violations(&self, of_row: &[String]) -> String {
-        let list = |columns: &[String], from: &str| -> Vec<String> {
-            columns
-                .iter()
-                .map(|column| format!("{from}.{}", quote_ident(column)))
-                .collect()
-        };
-        let there = |from: &str| {
-            let columns = list(&self.columns, from).into_iter();
-            let there: Vec<String> = columns
-                .map(|column| format!("{column} is not null"))
-                .collect();
-            there.join(" and ")
-        };
-        let shown = list(of_row, "r").join(", ");
-        if !self.operators.is_empty() {
-            return self.exclusions(&shown);
+        let shown: Vec<String> = of_row
+            .iter()
+            .map(|column| format!("t.{}", quote_ident(column)))
+            .collect();
+        let shown = shown.join(", ");
+        let only = if self.partitioned { "" } else { "only " };
+        let rows = format!("{only}{}", self.table);
+        let concerned = self.predicate.as_deref().unwrap_or("true");
+        if let Some(reference) = &self.references {
+            let condition = reference.violated_by(&self.columns);
+            return format!("select {shown} from {rows} t where {condition}");
         }
-        match (&self.references, &self.predicate) {
-            (None, Some(demand)) if self.kind == CHECK => {
-                format!(
-                    "select {shown} from {} as r where not ({demand})",
-                    self.table
-                )
-            }
-            (Some((referenced, columns)), _) => {
-                let pairs: Vec<String> = list(&self.columns, "r")
-                    .into_iter()
-                    .zip(list(columns, "k"))
-                    .map(|(ours, theirs)| format!("{ours} = {theirs}"))
-                    .collect();
-                format!(
-                    "select {shown} from {} as r where {} and not exists (select from {referenced} as k where {})",
-                    self.table,
-                    there("r"),
-                    pairs.join(" and ")
-                )
-            }
-            (None, None) if self.terms.is_empty() => format!(
-                "select {shown} from {table} as r where ({}) in (select {} from {table} as k where {} group by {} having count(*) > 1)",
-                list(&self.columns, "r").join(", "),
-                list(&self.columns, "k").join(", "),
-                there("k"),
-                list(&self.columns, "k").join(", "),
-                table = self.table,
-            ),
-            // What is not qualified is of the innermost query.
-            (None, predicate) => {
-                let on = predicate.as_deref().unwrap_or("true");
-                let terms = self.terms.join(", ");
-                let there: Vec<String> = self
-                    .terms
-                    .iter()
-                    .map(|term| format!("({term}) is not null"))
-                    .collect();
-                format!(
-                    "select {shown} from {table} as r where ({on}) and ({terms}) in (select {terms} from {table} as k where ({on}) and {} \
-                     group by {terms} having count(*) > 1)",
-                    there.join(" and "),
-                    table = self.table,
-                )
-            }
+        if self.kind == CHECK {
+            return format!("select {shown} from {rows} t where not ({concerned})");
+        }
+        if self.nulls_alike {
+            // No operator holds between two NULLs. What is not qualified is of the innermost query.
+            return format!(
+                "select {shown} from (select *, count(*) over (partition by {}) as pgconvoy_rows from {rows} where {concerned}) t \
+                 where t.pgconvoy_rows > 1",
+                self.terms().join(", ")
+            );
+        }
+        self.pairs(&shown, &format!("{rows} where {concerned}"))
+    }
+
+    /// What an index is on, in SQL; an account of an earlier version does not say it of columns.
+    fn terms(&self) -> Vec<String> {
+        match self.terms.as_slice() {
+            [] => self.columns.iter().map(|one| quote_ident(one)).collect(),
+            terms => terms.to_vec(),
         }
     }
 
-    /// The query for rows that exclude each other; `shown` is of a row `r`.
-    fn exclusions(&self, shown: &str) -> String {
-        let numbered = || self.terms.iter().zip(1..);
-        let terms: Vec<String> = numbered()
+    /// The query for those of some rows between which all operators hold; `shown` is of a row `t`.
+    fn pairs(&self, shown: &str, some: &str) -> String {
+        let terms = self.terms();
+        let numbered = || terms.iter().zip(1..);
+        let given: Vec<String> = numbered()
             .map(|(term, number)| format!("({term}) as pgconvoy_{number}"))
             .collect();
         let rows = format!(
-            "(select *, tableoid as pgconvoy_table, ctid as pgconvoy_place, {} from {} where {})",
-            terms.join(", "),
-            self.table,
-            self.predicate.as_deref().unwrap_or("true")
+            "(select *, tableoid as pgconvoy_table, ctid as pgconvoy_place, {} from {some})",
+            given.join(", ")
         );
+        let operators = self.operators.iter().map(String::as_str);
         let hold: Vec<String> = numbered()
-            .zip(&self.operators)
+            .zip(operators.chain(std::iter::repeat("=")))
             .map(|((_, number), operator)| {
-                format!("r.pgconvoy_{number} {operator} k.pgconvoy_{number}")
+                format!("t.pgconvoy_{number} {operator} k.pgconvoy_{number}")
             })
             .collect();
         format!(
-            "select {shown} from {rows} as r where exists (select from {rows} as k \
-             where (r.pgconvoy_table, r.pgconvoy_place) <> (k.pgconvoy_table, k.pgconvoy_place) and {})",
+            "select {shown} from {rows} t where exists (select from {rows} k \
+             where (t.pgconvoy_table, t.pgconvoy_place) <> (k.pgconvoy_table, k.pgconvoy_place) and {})",
             hold.join(" and ")
         )
     }
@@ -226,74 +222,107 @@ impl Key {
 mod tests {
     use super::*;
 
-    #[test]
-    fn violations_are_rows_that_point_to_nothing_or_are_there_twice() {
-        let table = QualifiedName::new("public", "posts");
-        let mut key = Key {
-            table: table.clone(),
-            name: "posts_author".into(),
-            kind: 'f',
-            columns: vec!["author".into()],
-            references: Some((QualifiedName::new("public", "accounts"), vec!["id".into()])),
-            definition: "FOREIGN KEY (author) REFERENCES public.accounts(id)".into(),
-            terms: Vec::new(),
-            operators: Vec::new(),
+    fn key(kind: char, terms: &[&str], operators: &[&str]) -> Key {
+        let list = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect();
+        Key {
+            table: QualifiedName::new("public", "tags"),
+            partitioned: false,
+            name: "one".into(),
+            kind,
+            columns: vec!["tag".into()],
+            references: None,
+            definition: "CREATE UNIQUE INDEX …".into(),
+            terms: list(terms),
+            operators: list(operators),
+            nulls_alike: false,
             predicate: None,
-        };
-        assert_eq!(
-            key.violations(&["id".to_owned()]),
-            "select r.\"id\" from \"public\".\"posts\" as r where r.\"author\" is not null and not exists \
-             (select from \"public\".\"accounts\" as k where r.\"author\" = k.\"id\")"
-        );
-        assert_eq!(key.object(), "public.posts posts_author");
-        key.references = None;
-        assert!(
-            key.violations(&["id".to_owned()])
-                .contains("having count(*) > 1")
-        );
-        assert!(
-            key.remedy(true)
-                .ends_with("VALIDATE CONSTRAINT \"posts_author\";")
-        );
-        assert!(key.is_among(&BTreeSet::from([table])));
+        }
+    }
+
+    fn violations(key: &Key) -> String {
+        key.violations(&["id".to_owned()])
     }
 
     #[test]
-    fn an_index_is_violated_where_it_is_and_a_check_where_it_does_not_hold() {
-        let mut key = Key {
-            table: QualifiedName::new("public", "tags"),
-            name: "tags_lower".into(),
-            kind: 'i',
-            columns: Vec::new(),
-            references: None,
-            definition: "CREATE UNIQUE INDEX …".into(),
-            terms: vec!["lower(tag)".into()],
-            operators: Vec::new(),
-            predicate: Some("(id > 3)".into()),
+    fn a_foreign_key_is_violated_by_rows_that_point_to_nothing() {
+        let posts = Key {
+            references: Some(Reference {
+                table: QualifiedName::new("public", "accounts"),
+                columns: vec!["id".into()],
+                operators: vec!["operator(public.=)".into()],
+                partitioned: true,
+                match_full: false,
+                over_time: false,
+            }),
+            ..key(FOREIGN_KEY, &[], &[])
         };
         assert_eq!(
-            key.violations(&["id".to_owned()]),
-            "select r.\"id\" from \"public\".\"tags\" as r where ((id > 3)) and (lower(tag)) in \
-             (select lower(tag) from \"public\".\"tags\" as k where ((id > 3)) and (lower(tag)) is not null \
-             group by lower(tag) having count(*) > 1)"
+            violations(&posts),
+            "select t.\"id\" from only \"public\".\"tags\" t where (t.\"tag\" is not null) and not exists \
+             (select from \"public\".\"accounts\" r where r.\"id\" operator(public.=) t.\"tag\")"
         );
-        assert_eq!(key.as_check(), None);
-        key.kind = CHECK;
+        assert_eq!(posts.object(), "public.tags one");
+        assert!(posts.remedy(true).ends_with("VALIDATE CONSTRAINT \"one\";"));
+        assert!(!posts.is_among(&BTreeSet::from([posts.table.clone()])));
+        assert!(key('p', &[], &[]).is_among(&BTreeSet::from([posts.table])));
+    }
+
+    #[test]
+    fn a_key_is_violated_by_rows_between_which_its_own_operators_hold() {
+        let rows = "(select *, tableoid as pgconvoy_table, ctid as pgconvoy_place, (lower(tag)) as pgconvoy_1, (n) as pgconvoy_2 \
+                    from only \"public\".\"tags\" where (id > 3))";
+        let unique = Key {
+            predicate: Some("(id > 3)".into()),
+            ..key(
+                'i',
+                &["lower(tag)", "n"],
+                &["operator(public.=)", "operator(pg_catalog.&&)"],
+            )
+        };
         assert_eq!(
-            key.violations(&["id".to_owned()]),
-            "select r.\"id\" from \"public\".\"tags\" as r where not ((id > 3))"
+            violations(&unique),
+            format!(
+                "select t.\"id\" from {rows} t where exists (select from {rows} k \
+                 where (t.pgconvoy_table, t.pgconvoy_place) <> (k.pgconvoy_table, k.pgconvoy_place) \
+                 and t.pgconvoy_1 operator(public.=) k.pgconvoy_1 and t.pgconvoy_2 operator(pg_catalog.&&) k.pgconvoy_2)"
+            )
         );
-        let check = key.as_check().expect("it is one");
-        assert_eq!(check.name, "tags_lower");
-        key.kind = 'x';
-        key.operators = vec!["operator(pg_catalog.=)".into()];
+        let alike = Key {
+            nulls_alike: true,
+            partitioned: true,
+            ..key('u', &["tag", "n"], &["operator(pg_catalog.=)"; 2])
+        };
         assert_eq!(
-            key.violations(&["id".to_owned()]),
-            "select r.\"id\" from (select *, tableoid as pgconvoy_table, ctid as pgconvoy_place, (lower(tag)) as pgconvoy_1 \
-             from \"public\".\"tags\" where (id > 3)) as r where exists (select from (select *, tableoid as pgconvoy_table, \
-             ctid as pgconvoy_place, (lower(tag)) as pgconvoy_1 from \"public\".\"tags\" where (id > 3)) as k \
-             where (r.pgconvoy_table, r.pgconvoy_place) <> (k.pgconvoy_table, k.pgconvoy_place) \
-             and r.pgconvoy_1 operator(pg_catalog.=) k.pgconvoy_1)"
+            violations(&alike),
+            "select t.\"id\" from (select *, count(*) over (partition by tag, n) as pgconvoy_rows \
+             from \"public\".\"tags\" where true) t where t.pgconvoy_rows > 1"
         );
+        // As an account of an earlier version has it.
+        let earlier = violations(&key('u', &[], &[]));
+        assert!(
+            earlier.contains("(\"tag\") as pgconvoy_1 from only"),
+            "{earlier}"
+        );
+        assert!(
+            earlier.ends_with("and t.pgconvoy_1 = k.pgconvoy_1)"),
+            "{earlier}"
+        );
+    }
+
+    #[test]
+    fn a_check_is_violated_where_it_does_not_hold() {
+        let honest = Key {
+            predicate: Some("(id > 3)".into()),
+            ..key(CHECK, &[], &[])
+        };
+        assert_eq!(
+            violations(&honest),
+            "select t.\"id\" from only \"public\".\"tags\" t where not ((id > 3))"
+        );
+        assert_eq!(
+            honest.as_check().map(|check| check.name),
+            Some("one".into())
+        );
+        assert_eq!(key('i', &["tag"], &[]).as_check(), None);
     }
 }

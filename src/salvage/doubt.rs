@@ -1,9 +1,9 @@
 //! What cannot be read otherwise, read once more by a server that lets pass what it takes for damaged: on request alone.
 //!
-//! Only what the search has given up is asked for so. Whatever comes of it is suspect: it is written down row by row
-//! (`suspect/<table>.csv`), counted in the account, and read so when it is copied, by a session that reads nothing else. A page that was
-//! let pass once stays in the server's memory, where nobody looks at its checksum any more; that is why the search looks at the
-//! bytes on disk itself.
+//! Only what the search has given up is asked for so, and of that, no value of which nothing is left: there may be millions of these.
+//! Whatever comes of it is suspect: it is written down row by row (`suspect/<table>.csv`), counted in the account, and read so when it is
+//! copied, by a session that reads nothing else. A page that was let pass once stays in the server's memory, where nobody looks at its
+//! checksum any more; that is why the search looks at the bytes on disk itself.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -56,19 +56,14 @@ impl TableSearch<'_> {
         (seen, losses): (&mut Seen, &mut TableLosses),
     ) -> Result<Suspects, SalvageError> {
         let doubtful = self.survey.doubtful;
-        let hurt: BTreeSet<Place> = found
-            .lost_rows
-            .iter()
-            .chain(found.lost_columns.keys())
-            .copied()
-            .collect();
-        let nothing = found.lost_blocks.is_empty() && hurt.is_empty();
-        if doubtful.is_none() || nothing || self.table.kind != Kind::Table {
+        let given_up = self.take_what_may_come(found);
+        if given_up == Found::default() {
             return Ok(Suspects::default());
         }
         let mut sight = Sight::doubting(self.survey.source, self.survey.timeout, doubtful);
-        let search = Search::among(&runs(&found.lost_blocks), self.columns());
-        let search = search.and_rows(hurt.iter().copied());
+        let search = Search::among(&runs(&given_up.lost_blocks), self.columns());
+        let columns = given_up.lost_columns.keys();
+        let search = search.and_rows(given_up.lost_rows.iter().chain(columns).copied());
         let mut read = Seen::default();
         let (mut again, partly) = self.search(&mut sight, search, (&mut read, losses)).await?;
         self.one_by_one(&partly, &mut again);
@@ -90,16 +85,42 @@ impl TableSearch<'_> {
         again.lost_blocks.extend(empty);
         for (place, columns) in &again.lost_columns {
             // As much was known of it before.
-            if found.lost_columns.get(place) != Some(columns) {
+            if given_up.lost_columns.get(place) != Some(columns) {
                 suspects.count += u64::from(suspects.rows.insert(*place));
             }
         }
         seen.extend(read);
         found.whole.extend(whole);
-        found.lost_blocks = again.lost_blocks;
-        found.lost_rows = again.lost_rows;
-        found.lost_columns = again.lost_columns;
+        found.lost_blocks.extend(again.lost_blocks);
+        found.lost_rows.extend(again.lost_rows);
+        found.lost_columns.extend(again.lost_columns);
         Ok(suspects)
+    }
+
+    /// Takes out of what was found what a server that lets pages pass may show after all: nothing, unless it was asked for.
+    fn take_what_may_come(&self, found: &mut Found) -> Found {
+        if self.survey.doubtful.is_none() || self.table.kind != Kind::Table {
+            return Found::default();
+        }
+        let all: BTreeSet<u16> = (0..self.columns()).collect();
+        let rows = std::mem::take(&mut found.lost_rows).into_iter();
+        let (lost_rows, rows) = rows.partition(|place| self.may_come(*place, &all));
+        let columns = std::mem::take(&mut found.lost_columns).into_iter();
+        let (lost_columns, columns) =
+            columns.partition(|(place, columns)| self.may_come(*place, columns));
+        (found.lost_rows, found.lost_columns) = (rows, columns);
+        Found {
+            lost_blocks: std::mem::take(&mut found.lost_blocks),
+            lost_rows,
+            lost_columns,
+            ..Found::default()
+        }
+    }
+
+    /// Whether one of these columns of a row may come, because it is not lost for good, if pages are let pass.
+    pub(super) fn may_come(&self, place: Place, columns: &BTreeSet<u16>) -> bool {
+        let hopeless = || self.shared.beforehand.hopeless(self.table, place);
+        !self.survey.doubtful.is_none() && !columns.is_subset(&hopeless())
     }
 
     /// `suspect/<table>.csv`: each row that may be wrong, with its place.
@@ -118,15 +139,10 @@ impl TableSearch<'_> {
         };
         let columns = table.columns.iter().map(|column| column.name.clone());
         let columns: Vec<String> = ["ctid".to_owned()].into_iter().chain(columns).collect();
-        let is_patched = |place: &Place| around.patched.iter().any(|row| row.place == *place);
+        let patched: BTreeSet<Place> = around.patched.iter().map(|row| row.place).collect();
         let of_suspects = Around {
             blocks: runs(&suspects.blocks),
-            rows: suspects
-                .rows
-                .iter()
-                .filter(|place| !is_patched(place))
-                .copied()
-                .collect(),
+            rows: suspects.rows.difference(&patched).copied().collect(),
             patched: around
                 .patched
                 .iter()

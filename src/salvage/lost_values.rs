@@ -15,8 +15,10 @@ const EVERYWHERE: (Place, Place) = ((0, 0), (u32::MAX, 0));
 /// Why a value is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Why {
-    /// A part of it is on a page of TOAST which the server does not take from disk.
+    /// A part of it is on a page of TOAST which the server does not take from disk, because its checksum is wrong.
     Refused,
+    /// The same, by the index that leads there, and not by what is on the page.
+    Led,
     /// A part of it would be on a page of TOAST which is not there, or cannot be read.
     Missing,
     /// Nothing of TOAST can be had.
@@ -30,7 +32,7 @@ impl Why {
     pub fn cause(self, (block, offset): Place, table: &TableFacts) -> Cause {
         let toast = table.toast.as_ref().map_or("", |(path, _)| path.as_str());
         let (class, message) = match self {
-            Self::Refused => (
+            Self::Refused | Self::Led => (
                 DamageClass::Corrupted,
                 format!(
                     "a part of the value is on a page of relation {toast}, and invalid: its checksum is wrong"
@@ -56,7 +58,12 @@ impl Why {
 
     /// It is not known by the row itself, or by a checksum, but by what seems to be missing from TOAST.
     fn is_learned(self) -> bool {
-        matches!(self, Self::Missing | Self::Nothing(_))
+        matches!(self, Self::Led | Self::Missing | Self::Nothing(_))
+    }
+
+    /// Whether a server that lets pages with wrong checksums pass may show the value after all.
+    pub fn is_for_a_checksum(self) -> bool {
+        matches!(self, Self::Refused | Self::Led)
     }
 }
 
@@ -65,8 +72,10 @@ impl Why {
 pub struct Gone {
     /// Why none can be had.
     pub all: Option<&'static str>,
-    /// Those that have a part on a page which the server does not take from disk.
+    /// Those that have a part on a page which the server does not take from disk, because its checksum is wrong.
     pub refused: Numbers,
+    /// Those that would have a part on such a page, by the index that leads there.
+    pub led: Numbers,
     /// Those that would have a part on a page which is not there, or cannot be read.
     pub missing: Numbers,
 }
@@ -74,7 +83,8 @@ pub struct Gone {
 impl Gone {
     /// Whether all can be had.
     pub fn is_nothing(&self) -> bool {
-        self.all.is_none() && self.refused.is_empty() && self.missing.is_empty()
+        let numbers = [&self.refused, &self.led, &self.missing];
+        self.all.is_none() && numbers.into_iter().all(Numbers::is_empty)
     }
 
     /// Why one cannot be had, if it cannot.
@@ -82,20 +92,27 @@ impl Gone {
         if let Some(why) = self.all {
             return Some(Why::Nothing(why));
         }
-        let refused = self.refused.has(value).then_some(Why::Refused);
-        refused.or_else(|| self.missing.has(value).then_some(Why::Missing))
+        let known = [
+            (&self.refused, Why::Refused),
+            (&self.missing, Why::Missing),
+            (&self.led, Why::Led),
+        ];
+        let mut known = known.into_iter();
+        known.find_map(|(numbers, why)| numbers.has(value).then_some(why))
     }
 
     /// Others besides.
     pub fn extend(&mut self, more: &Self) {
         self.all = self.all.or(more.all);
         self.refused.extend(&more.refused);
+        self.led.extend(&more.led);
         self.missing.extend(&more.missing);
     }
 
     /// Only what a checksum tells is so.
     pub fn unlearn(&mut self) {
         self.all = None;
+        self.led = Numbers::default();
         self.missing = Numbers::default();
     }
 }
@@ -152,11 +169,11 @@ impl LostValues {
         values
     }
 
-    /// The attributes of a row.
-    pub fn of_row(&self, (block, offset): Place) -> impl Iterator<Item = usize> {
+    /// Those of a row: attribute, and why.
+    pub fn of_row(&self, (block, offset): Place) -> impl Iterator<Item = (usize, Why)> {
         let lost = self.0.iter();
         let lost = lost.filter(move |(_, rows)| rows.has(block, offset));
-        lost.map(|((attribute, _), _)| *attribute)
+        lost.map(|(value, _)| *value)
     }
 
     /// All attributes of which one is lost.
@@ -223,8 +240,11 @@ mod tests {
         assert!(lost.are_in((9, 10)) && !lost.are_in((10, 11)) && !lost.are_in((6, 7)));
         assert!(lost.are_more_than(3, (0, 10)) && !lost.are_more_than(4, (0, 10)));
         assert_eq!(lost.of((7, 8)), [((7, 3), 1), ((7, 3), 2)]);
-        assert_eq!(lost.of_row((7, 3)).collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(lost.of_row((9, 1)).collect::<Vec<_>>(), [1]);
+        assert_eq!(
+            lost.of_row((7, 3)).collect::<Vec<_>>(),
+            [(1, Why::Missing), (2, Why::Untaken("odd"))]
+        );
+        assert_eq!(lost.of_row((9, 1)).collect::<Vec<_>>(), [(1, Why::Missing)]);
         assert_eq!(lost.learned(|_| true), [((7, 3), 1), ((9, 1), 1)]);
         assert_eq!(lost.learned(|attribute| attribute == 2), []);
         let unlearned = lost.unlearn();
@@ -241,13 +261,19 @@ mod tests {
         let mut more = Gone::default();
         more.missing.set(4711, true);
         more.missing.set(9, true);
+        more.led.set(9, true);
+        more.led.set(10, true);
         gone.extend(&more);
         assert_eq!(gone.why(4711), Some(Why::Refused));
+        // What is not there does not come, whatever a server lets pass.
         assert_eq!(gone.why(9), Some(Why::Missing));
+        assert_eq!(gone.why(10), Some(Why::Led));
         gone.all = Some("gone");
         assert_eq!(gone.why(8), Some(Why::Nothing("gone")));
         gone.unlearn();
-        assert_eq!((gone.why(9), gone.why(8)), (None, None));
+        for value in [8, 9, 10] {
+            assert_eq!(gone.why(value), None);
+        }
         assert_eq!(gone.why(4711), Some(Why::Refused));
     }
 }

@@ -162,23 +162,25 @@ impl TableSearch<'_> {
     }
 
     /// Of rows that were read without values that are known to be lost, those whose other values are read one by one: if the server looks
-    /// for each place in the whole list of them, or some are asked for once more, all of them; and otherwise those in whose blocks a
-    /// row is lost with its value, because nothing can stand in the place of that.
+    /// for each place in the whole list of them, all of them; and otherwise those in whose blocks a row is lost with its value, because
+    /// nothing can stand in the place of that, or a value is asked for once more.
     fn part_ways(&self, (found, partly): (&mut Found, &mut Seen)) {
         let beforehand = &self.shared.beforehand;
         let is_whole = |columns: &BTreeSet<u16>| {
             columns.len() < self.table.columns.len() && self.replaced(columns).is_some()
         };
-        let all_apart = self.shared.major < HASHES_LISTS || !self.survey.doubtful.is_none();
         let mut blocks = partly.sorted_blocks();
-        if !all_apart {
-            if is_whole(&beforehand.losses(self.table)) {
+        if self.shared.major >= HASHES_LISTS {
+            if self.survey.doubtful.is_none() && is_whole(&beforehand.losses(self.table)) {
                 return;
             }
+            let stays = |place| {
+                let columns = beforehand.losses_of(self.table, place);
+                is_whole(&columns) && !self.may_come(place, &columns)
+            };
             blocks.retain(|&block| {
                 let mut offsets = partly.of(block).iter();
-                let loses = |offset| !is_whole(&beforehand.losses_of(self.table, (block, offset)));
-                offsets.any(loses)
+                !offsets.all(|offset| stays((block, offset)))
             });
         }
         let apart = partly.split_off(blocks);

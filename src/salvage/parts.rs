@@ -13,7 +13,7 @@ use super::files::Shape;
 use super::lost_values::Gone;
 use super::on_disk::{PAGES, each_page};
 use super::one_table::TableSearch;
-use super::page::{BLOCK, BtreePage, IndexEntry, btree, is_meta, u32_at};
+use super::page::{BtreePage, IndexEntry, PageState, btree, is_meta, state, u32_at};
 use super::probe::Probe;
 use super::proven::Numbers;
 use super::quarantine::Question;
@@ -78,8 +78,8 @@ impl TableSearch<'_> {
                 Err(how) => how,
             },
         };
-        let missing = self.missing_pages(session, (path.as_str(), shape)).await?;
-        if !missing.is_empty() {
+        let hidden = self.hidden_pages(session, (path, shape)).await?;
+        if !hidden.missing.is_empty() || !hidden.refused.is_empty() {
             return Ok(None);
         }
         let sql = format!(
@@ -117,7 +117,7 @@ impl TableSearch<'_> {
         if of_index.reached == 0 {
             return Ok(all("the index that leads to them is not there, or empty"));
         }
-        let missing = self.missing_pages(session, (path, shape)).await?;
+        let hidden = self.hidden_pages(session, (path, shape)).await?;
         let mut gone = Gone::default();
         let place = (index.as_str(), &of_index);
         let mut first = 0;
@@ -134,8 +134,10 @@ impl TableSearch<'_> {
                     continue;
                 };
                 for (value, block) in in_order(&entries) {
-                    if block >= shape.reached || missing.has(block) {
+                    if block >= shape.reached || hidden.missing.has(block) {
                         gone.missing.set(value, true);
+                    } else if hidden.refused.has(block) {
+                        gone.led.set(value, true);
                     }
                 }
             }
@@ -144,31 +146,41 @@ impl TableSearch<'_> {
         Ok(gone)
     }
 
-    /// Pages of TOAST that the server does not take from disk, or on which there is nothing.
-    async fn missing_pages(
+    /// Pages of TOAST of which the server shows nothing.
+    async fn hidden_pages(
         &self,
         session: &Session,
         (path, shape): (&str, &Shape),
-    ) -> Result<Numbers, SalvageError> {
+    ) -> Result<Hidden, SalvageError> {
         let checksums = self.shared.facts.quiet.checksums;
-        let mut missing = Numbers::default();
+        let mut hidden = Hidden::default();
         let mut first = 0;
         while first < shape.reached {
             let count = PAGES.min(shape.reached - first);
             let pages = each_page(session, (path, shape), first, count).await?;
             for (block, page) in (first..).zip(pages) {
-                let is_there = |page: &Vec<u8>| {
-                    let is_zero = page.len() == BLOCK && page.iter().all(|&byte| byte == 0);
-                    !is_zero && refused(page, block, checksums).is_none()
-                };
-                if !page.as_ref().is_some_and(is_there) {
-                    missing.set(block, true);
+                let page = page.unwrap_or_default();
+                let is_zero = matches!(state(&page), PageState::Zeros);
+                let is_refused = |checksums| refused(&page, block, checksums).is_some();
+                if is_zero || is_refused(false) {
+                    hidden.missing.set(block, true);
+                } else if is_refused(checksums) {
+                    hidden.refused.set(block, true);
                 }
             }
             first += count;
         }
-        Ok(missing)
+        Ok(hidden)
     }
+}
+
+/// Pages of TOAST of which a server shows nothing.
+#[derive(Default)]
+struct Hidden {
+    /// Those that are not there, or cannot be read; and those on which there is nothing.
+    missing: Numbers,
+    /// Those that have nothing wrong with them but their checksum.
+    refused: Numbers,
 }
 
 /// The numbers of values of which a part is told by a leaf, and the blocks of these parts. An entry that is not in order with those beside it,

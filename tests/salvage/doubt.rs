@@ -8,6 +8,9 @@ use serde_json::Value;
 use crate::lab::{Case, Expected, Files, Lab, PAGE, TABLES, losses, rows_of};
 use crate::support::binary::{Finished, Pgconvoy};
 
+/// Blocks that are left of a file that is cut off.
+const LEFT: u64 = 20;
+
 /// A letter of a row's name becomes another: the page is as it was otherwise.
 fn bend_a_letter(files: &Files, place: (u64, u64)) {
     let (_, tuple) = files.tuple("accounts", place);
@@ -37,6 +40,15 @@ fn cases() -> Vec<Case> {
                 files.write("posts toast", tuple + 100, b"X");
             }),
         ),
+        // The same, and most of the others are gone.
+        case(
+            "rest",
+            Box::new(|files| {
+                let (_, tuple) = files.tuple("posts toast", (3, 2));
+                files.write("posts toast", tuple + 100, b"X");
+                files.truncate("posts toast", LEFT * PAGE);
+            }),
+        ),
         case(
             "header",
             Box::new(|files| files.write("accounts", PAGE + 12, &[0xff, 0x1f])),
@@ -63,6 +75,15 @@ fn places(lab: &Lab, is_it: impl Fn((u64, u64)) -> bool) -> BTreeSet<String> {
     let found = places.filter(|place| is_it(**place));
     found
         .map(|(block, offset)| format!("({block},{offset})"))
+        .collect()
+}
+
+/// The keys of the rows of which values are lost.
+fn lost_values(account: &Value) -> BTreeSet<String> {
+    let columns = account["lost_columns"].as_array().expect("a list");
+    columns
+        .iter()
+        .filter_map(|column| Some(column["key"]["id"].as_str()?.to_owned()))
         .collect()
 }
 
@@ -133,12 +154,7 @@ fn what_is_read_only_in_doubt_is_marked_row_by_row() {
     let run = lab.salvage("part", &[]);
     assert_eq!(run.status, 6, "{run}");
     let said = account(&run);
-    let columns = said["lost_columns"].as_array().expect("a list");
-    let keys: BTreeSet<String> = columns
-        .iter()
-        .filter_map(|column| Some(column["key"]["id"].as_str()?.to_owned()))
-        .collect();
-    assert_eq!(keys, hurt, "{said:#}");
+    assert_eq!(lost_values(&said), hurt, "{said:#}");
     let why = said["lost_columns"][0]["cause"]["message"].as_str();
     assert!(
         why.is_some_and(|why| why.contains("its checksum is wrong")),
@@ -149,6 +165,23 @@ fn what_is_read_only_in_doubt_is_marked_row_by_row() {
             .psql("part", "select count(*) from posts where body is null"),
         hurt.len().to_string()
     );
+
+    // Values of which nothing is left are lost as they are without it, and nobody asks for each once more.
+    let gone = lab.before.toasted_at(|(block, _)| block >= LEFT);
+    let run = lab.salvage("rest", &in_doubt);
+    assert_eq!(run.status, 6, "{run}");
+    let said = account(&run);
+    assert_eq!(lost_values(&said), gone, "{said:#}");
+    assert_eq!(said["suspect_rows"], hurt.len(), "{said:#}");
+    assert_eq!(
+        same_rows(&lab, "rest", TABLES[1]),
+        (posts, posts - 1 - gone.len())
+    );
+    let journal = fs::read_to_string(run.path("run/salvage.journal")).expect("a journal");
+    let in_doubt = journal
+        .lines()
+        .filter(|line| line.contains("\"what\":\"asked\"") && line.contains("\"doubtful\":true"));
+    assert_eq!(in_doubt.count(), hurt.len(), "{journal}");
 }
 
 #[test]

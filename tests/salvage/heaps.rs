@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use pgconvoy::plan::Around;
+
 use crate::lab::{Case, Expected, Files, Lab, PAGE, loses, losses};
 use crate::support::binary::Pgconvoy;
 
@@ -272,12 +274,47 @@ fn pages_that_are_gone_on_an_old_server_and_with_checksums() {
     let Some(mut lab) = Lab::start(13, false, &cases) else {
         return;
     };
+    reads_block_by_block(&lab, 13);
     lab.check(&cases);
     drop(lab);
     let Some(mut lab) = Lab::start(16, true, &cases) else {
         return;
     };
     lab.check(&cases);
+}
+
+/// A server that scans no ranges looks for the line pointers of one block after the other, and never through the whole table.
+fn reads_block_by_block(lab: &Lab, major: u32) {
+    let runs = [(0, 3), (4, 9)];
+    let around = Around {
+        major,
+        blocks: runs.to_vec(),
+        ..Around::default()
+    };
+    let query = around.query(
+        "public.accounts",
+        &["id".to_owned(), "name".to_owned()],
+        None,
+    );
+    let alone = "set enable_seqscan = off";
+    let explain = format!("{alone}; explain (analyze, costs off, timing off) {query}");
+    let plan = lab.source.psql("template", &explain);
+    let scans = plan
+        .lines()
+        .filter(|line| line.contains("Tid Scan on accounts"));
+    let loops: Vec<&str> = scans
+        .filter_map(|line| Some(line.rsplit_once("loops=")?.1))
+        .collect();
+    assert_eq!(loops, ["3)", "5)"], "{plan}");
+    assert!(!plan.contains("Seq Scan"), "{plan}");
+    let count = format!("{alone}; select count(*), count(distinct id) from ({query}) as found");
+    let found = lab.source.psql("template", &count);
+    let is_in = |block: u64| {
+        runs.iter()
+            .any(|&(from, to)| (u64::from(from)..u64::from(to)).contains(&block))
+    };
+    let there = lab.before.at("accounts", |(block, _)| is_in(block)).len();
+    assert!(found.ends_with(&format!("{there}|{there}")), "{found}");
 }
 
 #[test]
