@@ -136,7 +136,8 @@ const SIDE_BY_SIDE: [Case; 25] = [
             "select pg_create_logical_replication_slot('cdc', 'pgoutput')",
             "",
         ],
-        Pasted(SOURCE),
+        // Its reader may only be down for the moment: pasted as it stands, nothing happens to it before the switch.
+        ByHand(SOURCE, "select pg_drop_replication_slot('cdc')"),
     ),
     case(
         ("blocker", "roles-missing"),

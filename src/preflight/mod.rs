@@ -67,10 +67,10 @@ use crate::catalog::{
 };
 use crate::model::{Bytes, Finding, QualifiedName, Severity};
 use crate::plan::Plan;
+use crate::salvage::WrongFile;
 use crate::toc::{Entry, RestoreOptions, Toc};
 
 pub use clean::clean;
-pub use damage::source_files;
 pub use road::{Measured, MeasuredLog};
 pub use room::archive_disk;
 pub use rows_only::{RowsOnly, rows_only};
@@ -121,6 +121,15 @@ impl<'a> PreflightFacts<'a> {
             .filter(move |entry| restore.leaves_out(entry).is_none())
     }
 
+    /// Whether a relation of one of these kinds of entries is described by what is moved, as far as that is known: without the schema, it may
+    /// be any.
+    fn describes(&self, kinds: &[&str], relation: &QualifiedName) -> bool {
+        let mut entries = self.entries().filter(|entry| kinds.contains(&&*entry.desc));
+        !self.selective
+            || self.toc.is_none()
+            || entries.any(|entry| entry.qualified_name().as_ref() == Some(relation))
+    }
+
     /// Whether the target's role has what managed services give instead of superuser: it may do some of the same, and
     /// only trying tells which.
     fn nearly_superuser(&self) -> bool {
@@ -151,6 +160,8 @@ pub struct CheckFacts<'a> {
     pub source_database: &'a DatabaseFacts,
     /// The target database itself, unless it is to be created.
     pub target_database: Option<&'a DatabaseFacts>,
+    /// Files of the source that are missing or cut off, if they were looked for.
+    pub wrong_files: &'a [WrongFile],
     /// Rows that point nowhere, if they were looked for.
     pub orphans: Option<&'a Orphans>,
     /// Tables against their primary keys, if they were counted.

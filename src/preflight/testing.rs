@@ -11,6 +11,7 @@ use crate::model::{
     Bytes, CopyFormat, DumpId, Finding, Oid, QualifiedName, Rows, ServerVersion, SqlText,
 };
 use crate::plan::{CopyUnit, Plan, Shield};
+use crate::salvage::WrongFile;
 use crate::toc::{
     ArchiveFormat, ArchiveVersion, Compression, CreatedAt, DataPlace, Entry, Header,
     RestoreOptions, Section, Text, Toc,
@@ -33,6 +34,7 @@ pub(super) struct World {
     pub pulses: (Pulse, Pulse),
     pub source_database: DatabaseFacts,
     pub target_database: DatabaseFacts,
+    pub wrong_files: Vec<WrongFile>,
     pub orphans: Option<Orphans>,
     pub counts: Option<Counts>,
     pub disks: Option<Disks>,
@@ -124,6 +126,7 @@ impl Default for World {
             pulses: (Pulse::default(), Pulse::default()),
             source_database: database(),
             target_database: database(),
+            wrong_files: Vec::new(),
             orphans: None,
             counts: None,
             disks: None,
@@ -164,6 +167,7 @@ impl World {
             pulses: self.pulses,
             source_database: &self.source_database,
             target_database: Some(&self.target_database),
+            wrong_files: &self.wrong_files,
             orphans: self.orphans.as_ref(),
             counts: self.counts.as_ref(),
             disks: self.disks.as_ref(),
