@@ -509,6 +509,10 @@ fn a_table_that_is_locked_against_everybody_or_gone() {
     );
     let part = looked(&from, &to, &["--no-measure", "-N", "staging"], 0);
     assert_silent(&part, &["source-locked", "not-looked-at"]);
+    server.psql(
+        "postgres",
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'aside'",
+    );
     drop(aside);
 
     let _visitor = Visitor::run(

@@ -219,7 +219,7 @@ const SIDE_BY_SIDE: [Case; 25] = [
 ];
 
 /// As roles that may do little, and become what they have to be.
-const OF_ROLES: [Case; 6] = [
+const OF_ROLES: [Case; 7] = [
     case(("note", "sessions-hidden"), ["", ""], Pasted(SOURCE)),
     case(
         ("blocker", "large-objects-unreadable"),
@@ -249,6 +249,12 @@ const OF_ROLES: [Case; 6] = [
              create table part (item int references item)",
             "",
         ],
+        Pasted(TARGET),
+    ),
+    // Of the same owner, in public.
+    case(
+        ("blocker", "owners-without-create"),
+        ["", ""],
         Pasted(TARGET),
     ),
 ];

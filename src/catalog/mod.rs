@@ -13,6 +13,7 @@ mod disks;
 mod facts;
 mod loaded;
 mod orphans;
+mod owners;
 mod queries;
 mod read;
 mod server;
@@ -37,6 +38,7 @@ pub use facts::{
 };
 pub use loaded::{Trigger, filled, firing_triggers};
 pub use orphans::{Orphan, Orphans};
+pub use owners::{NewOwner, OwnerWithoutCreate, owners_without_create};
 pub use queries::{QUERIES, VersionedQuery};
 pub use read::{
     activity, assumable_roles, constraints, holdings, in_full, indexes, installed_extensions,

@@ -9,6 +9,7 @@
 //! | `target` | whether it can be written, and is empty |
 //! | `offers` | extensions, tablespaces, encoding and settings: what the target lacks |
 //! | `roles` | owners and grantees that the target does not have |
+//! | `schemas` | owners that may create nothing in the schema of what they are to own |
 //! | `grantees` | the roles that a statement names |
 //! | `superuser` | what only a superuser can create |
 //! | `rows_only` | whether rows alone can be loaded |
@@ -49,6 +50,7 @@ mod road;
 mod roles;
 mod room;
 mod rows_only;
+mod schemas;
 mod skip;
 mod slow;
 mod source;
@@ -62,8 +64,8 @@ mod window;
 use std::collections::BTreeMap;
 
 use crate::catalog::{
-    Circumstances, Counts, DatabaseFacts, Disks, Orphans, Pulse, ServerFacts, SourceFacts,
-    TargetFacts,
+    Circumstances, Counts, DatabaseFacts, Disks, Orphans, OwnerWithoutCreate, Pulse, ServerFacts,
+    SourceFacts, TargetFacts,
 };
 use crate::model::{Bytes, Finding, QualifiedName, Severity};
 use crate::plan::Plan;
@@ -74,6 +76,7 @@ pub use clean::clean;
 pub use road::{Measured, MeasuredLog};
 pub use room::archive_disk;
 pub use rows_only::{RowsOnly, rows_only};
+pub use schemas::new_owners;
 pub use skip::{SKIPPABLE, pass_over};
 pub use target::{add_a_part, same_database};
 pub use verdict::{NOT_LOOKED_AT, Verdict};
@@ -109,6 +112,9 @@ pub struct PreflightFacts<'a> {
     pub database_settings: &'a [String],
     /// Roles of the target to whom the connected role can give objects.
     pub assumable_roles: &'a [String],
+    /// Roles of the target that are to own something in a schema where they may create nothing; none for a superuser, who may give it to
+    /// them all the same.
+    pub owners_without_create: &'a [OwnerWithoutCreate],
 }
 
 impl<'a> PreflightFacts<'a> {
@@ -203,6 +209,7 @@ pub fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
     findings.extend(target::findings(facts));
     findings.extend(source::findings(facts));
     findings.extend(roles::findings(facts));
+    findings.extend(schemas::finding(facts));
     findings.extend(offers::findings(facts));
     findings.extend(superuser::findings(facts));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
@@ -214,6 +221,7 @@ pub fn restore_findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(target::findings(facts));
     findings.extend(roles::findings(facts));
+    findings.extend(schemas::finding(facts));
     findings.extend(offers::findings(facts));
     findings.extend(superuser::findings(facts));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));

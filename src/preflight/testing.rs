@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{CheckFacts, Measured, MeasuredLog, PreflightFacts};
 use crate::catalog::{
-    Circumstances, Counts, DatabaseFacts, Disks, Index, LocaleProvider, Orphans, Pulse,
-    ServerFacts, Setting, SourceFacts, Table, TargetFacts,
+    Circumstances, Counts, DatabaseFacts, Disks, Index, LocaleProvider, Orphans,
+    OwnerWithoutCreate, Pulse, ServerFacts, Setting, SourceFacts, Table, TargetFacts,
 };
 use crate::model::{
     Bytes, CopyFormat, DumpId, Finding, Oid, QualifiedName, Rows, ServerVersion, SqlText,
@@ -29,6 +29,7 @@ pub(super) struct World {
     pub out_of_reach: Vec<QualifiedName>,
     pub settings: Vec<String>,
     pub assumable: Vec<String>,
+    pub without_create: Vec<OwnerWithoutCreate>,
     pub source_now: Circumstances,
     pub target_now: Circumstances,
     pub pulses: (Pulse, Pulse),
@@ -121,6 +122,7 @@ impl Default for World {
             out_of_reach: Vec::new(),
             settings: Vec::new(),
             assumable: Vec::new(),
+            without_create: Vec::new(),
             source_now: Circumstances::default(),
             target_now: Circumstances::default(),
             pulses: (Pulse::default(), Pulse::default()),
@@ -156,6 +158,7 @@ impl World {
             out_of_reach: &self.out_of_reach,
             database_settings: &self.settings,
             assumable_roles: &self.assumable,
+            owners_without_create: &self.without_create,
         }
     }
 
