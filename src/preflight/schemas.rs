@@ -62,7 +62,7 @@ pub(super) fn finding(facts: &PreflightFacts<'_>) -> Option<Finding> {
             listed(named)
         ),
         to_paste(
-            "Leave owners out with --no-owner, or move as a superuser of the target. Or grant it on the target; what the source does not \
+            "Leave owners out with --no-owner, or connect to the target as a superuser. Or grant it on the target; what the source does not \
              grant as well is a difference in the end:",
             grants,
         ),
