@@ -309,7 +309,10 @@ fn what_goes_on_and_what_is_wrong_on_the_source() {
             "indexes-invalid",
             "REINDEX INDEX CONCURRENTLY \"public\".\"twice\"",
         ),
-        ("slots-left-behind", "pg_drop_replication_slot('cdc')"),
+        (
+            "slots-left-behind",
+            "-- on the source, after the switch: SELECT pg_drop_replication_slot('cdc');",
+        ),
         (
             "database-privileges",
             "GRANT CONNECT ON DATABASE \"shop\" TO \"reader\";",
@@ -323,6 +326,13 @@ fn what_goes_on_and_what_is_wrong_on_the_source() {
         let remedy = remedy(&check, rule);
         assert!(remedy.contains(words), "{rule}: {remedy}");
     }
+    // A reader that is only down for the moment keeps its place, whoever pastes what is for after the switch.
+    let (_, pasted) = remedy(&check, "slots-left-behind")
+        .split_once('\n')
+        .expect("something to paste");
+    source.psql("shop", pasted);
+    let slots = "select slot_name from pg_replication_slots where slot_name = 'cdc'";
+    assert_eq!(source.psql("shop", slots), "cdc");
     // The query of the remedy finds the row.
     let remedy = remedy(&check, "source-orphans");
     let query = remedy.lines().find(|line| line.starts_with("select "));
@@ -446,12 +456,65 @@ fn a_role_that_may_not_see_or_read_everything() {
 }
 
 #[test]
-fn a_table_that_is_locked_against_everybody() {
+fn a_table_that_is_locked_against_everybody_or_gone() {
     let Some(server) = Server::start(16) else {
         return;
     };
     let (from, to) = (server.database("shop"), server.database("new"));
     server.psql("shop", SHOP);
+    let whole = looked(&from, &to, &["--no-measure"], 0);
+    assert_silent(
+        &whole,
+        &["source-files", "source-index-files", "source-locked"],
+    );
+
+    // A file that is missing forbids a move, and not one that leaves out whose it is.
+    server.psql(
+        "shop",
+        "create table lost (id int primary key); insert into lost values (1);
+         create schema staging; create view staging.seen as select 1 as i",
+    );
+    let files = server.psql(
+        "shop",
+        "checkpoint; select pg_relation_filepath(oid) from pg_class where relname in ('lost', 'lost_pkey')",
+    );
+    for file in files.lines() {
+        fs::remove_file(server.cluster.data_dir().join(file)).expect("removed");
+    }
+    let wrong = looked(&from, &to, &["--no-measure"], 4);
+    assert_told(&wrong, "blocker", &["source-files"]);
+    assert_told(&wrong, "warning", &["source-index-files"]);
+    for leaving_out in [["-T", "lost"], ["--exclude-table-data", "lost"]] {
+        let options = [&["--no-measure"][..], &leaving_out].concat();
+        let part = looked(&from, &to, &options, 0);
+        assert_silent(&part, &["source-files", "source-index-files"]);
+    }
+    server.psql("shop", "drop table lost");
+
+    // A lock that is gone by the time that it is looked at again is only waited for.
+    let _passer_by = Visitor::run(
+        &server,
+        "shop",
+        "passer-by",
+        "begin; lock table parent in access exclusive mode; select pg_sleep(1.5)",
+    );
+    let passed = looked(&from, &to, &["--no-measure"], 0);
+    assert_silent(&passed, &["source-locked", "not-looked-at"]);
+    // So is one on what is left out.
+    let aside = Visitor::run(
+        &server,
+        "shop",
+        "aside",
+        "begin; alter view staging.seen rename to was; select pg_sleep(120)",
+    );
+    let part = looked(&from, &to, &["--no-measure", "-N", "staging"], 0);
+    assert_silent(&part, &["source-locked", "not-looked-at"]);
+    server.psql(
+        "postgres",
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'aside'",
+    );
+    drop(aside);
+
     let _visitor = Visitor::run(
         &server,
         "shop",

@@ -136,7 +136,8 @@ const SIDE_BY_SIDE: [Case; 25] = [
             "select pg_create_logical_replication_slot('cdc', 'pgoutput')",
             "",
         ],
-        Pasted(SOURCE),
+        // Its reader may only be down for the moment: pasted as it stands, nothing happens to it before the switch.
+        ByHand(SOURCE, "select pg_drop_replication_slot('cdc')"),
     ),
     case(
         ("blocker", "roles-missing"),
@@ -218,7 +219,7 @@ const SIDE_BY_SIDE: [Case; 25] = [
 ];
 
 /// As roles that may do little, and become what they have to be.
-const OF_ROLES: [Case; 6] = [
+const OF_ROLES: [Case; 7] = [
     case(("note", "sessions-hidden"), ["", ""], Pasted(SOURCE)),
     case(
         ("blocker", "large-objects-unreadable"),
@@ -248,6 +249,12 @@ const OF_ROLES: [Case; 6] = [
              create table part (item int references item)",
             "",
         ],
+        Pasted(TARGET),
+    ),
+    // Of the same owner, in public.
+    case(
+        ("blocker", "owners-without-create"),
+        ["", ""],
         Pasted(TARGET),
     ),
 ];

@@ -175,6 +175,18 @@ fn the_sentences() {
             "nothing verified",
             recorded::copied_and_keyed(VerifyLevel::Content),
         ),
+        ("salvaged", recorded::salvaged()),
+        ("salvaged, with a statement that was edited", {
+            let mut run = recorded::salvaged();
+            recorded::edited(&mut run);
+            run
+        }),
+        ("counted, with a statement that was edited", {
+            let mut run =
+                recorded::verified(VerifyLevel::Counts, Verdict::SameCount, Verdict::SameCount);
+            recorded::edited(&mut run);
+            run
+        }),
         ("failed", recorded::failed()),
         ("cut off", recorded::under_way()),
         ("no plan", Run::begin(VerifyLevel::Content)),

@@ -77,6 +77,12 @@ fn compared() -> Run {
     close(run)
 }
 
+fn salvaged() -> Run {
+    let mut run = recorded::salvaged();
+    recorded::edited(&mut run);
+    close(run)
+}
+
 fn turned() -> Run {
     close(comparison::turned())
 }
@@ -86,6 +92,7 @@ fn everything() -> Vec<(&'static str, Run)> {
         ("proven", proven()),
         ("failed", failed()),
         ("compared", compared()),
+        ("salvaged", salvaged()),
         ("turned", turned()),
         ("resumed", recorded::resumed()),
         ("stopped", recorded::stopped()),
@@ -116,15 +123,55 @@ fn a_turn_as_a_page() {
 }
 
 #[test]
+fn a_salvage_as_a_page() {
+    insta::assert_snapshot!("page_salvaged", body(&page_of(&salvaged().events)));
+}
+
+#[test]
 fn runs_as_markdown() {
     for (name, run) in [
         ("markdown_proven", proven()),
         ("markdown_failed", failed()),
         ("markdown_compared", compared()),
+        ("markdown_salvaged", salvaged()),
         ("markdown_turned", turned()),
     ] {
         insta::assert_snapshot!(name, with_record(&run.events, markdown::text));
     }
+}
+
+/// Nobody asked for what is lost: it is not among what was passed over on request, and neither is it what was not to be proven.
+#[test]
+fn what_is_lost_is_not_called_a_request() {
+    for render in [html::page, markdown::text] {
+        let text = with_record(&close(recorded::salvaged()).events, render);
+        for says in [
+            "Salvaged, with losses",
+            "what could be read of a damaged database",
+            "finished, but not everything could be read)",
+            "3 of 40 blocks",
+        ] {
+            assert!(text.contains(says), "{says}: {text}");
+        }
+        for never in ["on request:", "Passed over", "waived by", "salvage:"] {
+            assert!(!text.contains(never), "{never}: {text}");
+        }
+        // One that leaves something out on request besides says so.
+        let text = with_record(&salvaged().events, render);
+        for says in [
+            "Passed over on request",
+            "edited:failed/3412",
+            "and not everything was to be proven)",
+        ] {
+            assert!(text.contains(says), "{says}: {text}");
+        }
+    }
+    // An archive that is the account of a damaged database, and a server that was filled from it.
+    let mut run = comparison::same();
+    recorded::lost(&mut run);
+    let page = page_of(&close(run).events);
+    assert!(page.contains("not all that the database once held"));
+    assert!(!page.contains("on request") && !page.contains("--ignore"));
 }
 
 /// The elements of a page, in order; fails where one does not end, or where there is something that may not be.

@@ -182,6 +182,10 @@ fn the_sentences_of_a_comparison() {
             comparison::waived(&mut run);
             run
         }),
+        (
+            "with an archive that is an account of losses",
+            with(recorded::lost),
+        ),
         ("different while the source is written to", {
             let mut run = comparison::different();
             recorded::moved_on(&mut run);

@@ -14,6 +14,7 @@ mod facts;
 mod foreign_keys;
 mod loaded;
 mod orphans;
+mod owners;
 mod queries;
 mod read;
 mod server;
@@ -39,6 +40,7 @@ pub use facts::{
 pub use foreign_keys::{ForeignKey, Reference, foreign_keys};
 pub use loaded::{Trigger, filled, firing_triggers};
 pub use orphans::{Orphan, Orphans};
+pub use owners::{NewOwner, OwnerWithoutCreate, owners_without_create};
 pub use queries::{QUERIES, VersionedQuery};
 pub use read::{
     activity, assumable_roles, constraints, holdings, in_full, indexes, installed_extensions,

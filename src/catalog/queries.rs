@@ -73,6 +73,7 @@ queries! {
     DROPPABLE = "droppable.sql";
     NEW_DATABASE = "new_database.sql";
     ASSUMABLE_ROLES = "assumable_roles.sql", up to 15 = "assumable_roles.15.sql";
+    OWNERS_WITHOUT_CREATE = "owners_without_create.sql";
     UNREADABLE = "unreadable.sql";
     OUT_OF_REACH = "out_of_reach.sql";
     LOCKS = "locks.sql";

@@ -13,7 +13,7 @@ use super::output::Emitter;
 use super::prove::Proof;
 use super::requested::{Requested, Sizes};
 use super::source_view::SourceView;
-use crate::catalog::{self, ServerFacts, SourceFacts, TargetFacts};
+use crate::catalog::{self, OwnerWithoutCreate, ServerFacts, SourceFacts, TargetFacts};
 use crate::event::{Emit as _, What};
 use crate::execute::prepare::{self, PrepareError};
 use crate::failure::Failure;
@@ -26,6 +26,7 @@ use crate::pg::{Connector, Session, Side, Snapshot};
 use crate::plan::{Inputs, Left, NewDatabase, Plan, PlanOptions};
 use crate::preflight::{self, PreflightFacts};
 use crate::salvage::DamageMap;
+use crate::toc::{RestoreOptions, Toc};
 use crate::verify;
 
 /// The database that every cluster has, to be connected to while the target does not exist yet.
@@ -70,6 +71,7 @@ pub struct Seen {
     out_of_reach: Vec<QualifiedName>,
     database_settings: Vec<String>,
     assumable_roles: Vec<String>,
+    owners_without_create: Vec<OwnerWithoutCreate>,
     new_database: Option<NewDatabase>,
 }
 
@@ -95,6 +97,7 @@ pub struct Inspection {
     out_of_reach: Vec<QualifiedName>,
     database_settings: Vec<String>,
     assumable_roles: Vec<String>,
+    owners_without_create: Vec<OwnerWithoutCreate>,
     /// The target database, if it is to be created.
     new_database: Option<NewDatabase>,
 }
@@ -113,6 +116,20 @@ impl Server {
             facts,
             endpoint,
         })
+    }
+
+    /// Of a target: roles that are to own something in a schema where they may create nothing. A superuser gives it to them all the
+    /// same. `stays`: what it holds is there still by then.
+    pub(super) async fn owners_without_create(
+        &self,
+        described: (&Toc, &RestoreOptions),
+        stays: bool,
+    ) -> Result<Vec<OwnerWithoutCreate>, Failure> {
+        if self.facts.superuser {
+            return Ok(Vec::new());
+        }
+        let owners = preflight::new_owners(described, stays);
+        Ok(catalog::owners_without_create(&self.session, (&owners, stays)).await?)
     }
 
     /// For a program that must reach the same server.
@@ -205,6 +222,7 @@ impl Road {
             out_of_reach: &[],
             database_settings: &[],
             assumable_roles: &[],
+            owners_without_create: &[],
         }
     }
 
@@ -239,12 +257,16 @@ impl Road {
         let (view, rest) = at_once(view, rest).await?;
         let (unreadable, mut out_of_reach, database_settings, assumable_roles, new_database) = rest;
         out_of_reach.retain(|name| !view.exclude_data.contains(name));
+        let stays = !requested.create && requested.overwrite.is_none();
+        let described = (view.toc(), &requested.restore);
+        let owners_without_create = self.target.owners_without_create(described, stays).await?;
         Ok(Seen {
             view,
             unreadable,
             out_of_reach,
             database_settings,
             assumable_roles,
+            owners_without_create,
             new_database,
         })
     }
@@ -261,6 +283,7 @@ impl Road {
             out_of_reach: seen.out_of_reach,
             database_settings: seen.database_settings,
             assumable_roles: seen.assumable_roles,
+            owners_without_create: seen.owners_without_create,
             new_database: seen.new_database,
             road: self,
             view: seen.view,
@@ -327,6 +350,7 @@ impl Inspection {
             out_of_reach: &self.out_of_reach,
             database_settings: &self.database_settings,
             assumable_roles: &self.assumable_roles,
+            owners_without_create: &self.owners_without_create,
         }
     }
 

@@ -103,13 +103,22 @@ impl TableVerdict {
     }
 }
 
-/// Something that the operator wanted to be passed over, by name. It is told, and takes away the word "proven".
+/// Something that the operator wanted to be passed over, or that a damaged source has lost, by name. It is told, and takes away the
+/// word "proven".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiver {
-    /// As it was asked for: `table:public.sessions`.
+    /// As it was asked for: `table:public.sessions`; `edited:` and the file of a statement that was run as edited; `salvage:` and that
+    /// of which something is lost.
     pub rule: String,
-    /// What was not compared because of it, a clause each: `the rows of public.sessions`.
+    /// What was not compared because of it, a clause each: `the rows of public.sessions`; or what is lost.
     pub not_compared: Vec<String>,
     /// The differences that were found and are passed over.
     pub differences: Vec<Difference>,
+}
+
+impl Waiver {
+    /// Of what something is lost, if nobody asked for this, but it could not be read of a damaged source.
+    pub fn lost(&self) -> Option<&str> {
+        self.rule.strip_prefix("salvage:")
+    }
 }

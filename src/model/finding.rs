@@ -37,11 +37,16 @@ pub fn to_paste(sentence: &str, statements: impl IntoIterator<Item = String>) ->
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The other way, below a statement that is to be pasted: whoever wants it takes the dashes away. `None` if something in it would
-/// end the comment, as a name with a line end does.
-pub fn or_instead(statement: &str) -> Option<String> {
+/// A statement that is not to run when the others are pasted, but when or where it is said: whoever wants it takes that away. `None` if
+/// something in it would end the comment, as a name with a line end does.
+pub fn not_yet(when: &str, statement: &str) -> Option<String> {
     let ends = |char: char| matches!(char, '\n' | '\r');
-    (!statement.contains(ends)).then(|| format!("-- or, instead: {statement}"))
+    (!statement.contains(ends)).then(|| format!("-- {when}: {statement}"))
+}
+
+/// The other way, below a statement that is to be pasted.
+pub fn or_instead(statement: &str) -> Option<String> {
+    not_yet("or, instead", statement)
 }
 
 impl Finding {

@@ -30,7 +30,7 @@ pub use digest::MultisetDigest;
 pub use endpoint::{Endpoint, Side};
 pub use exit::ExitStatus;
 pub use filter::{Filter, FilterError, FilterKind, FilterProblem, Filters, Objects, Relation};
-pub use finding::{Finding, Severity, or_instead, to_paste};
+pub use finding::{Finding, Severity, not_yet, or_instead, to_paste};
 pub use follow_name::{FollowEnd, FollowName};
 pub use lock::LockMode;
 pub use name::{DumpId, JobId, Oid, QualifiedName, shown_ident};

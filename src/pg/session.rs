@@ -50,6 +50,7 @@ macro_rules! parameters {
 }
 
 parameters! {
+    bool = BOOL;
     i32 = INT4;
     Option<i32> = INT4;
     &[i32] = INT4_ARRAY;

@@ -5,13 +5,17 @@ use std::collections::BTreeSet;
 use super::{CheckFacts, blocker, listed, note, warning};
 use crate::catalog::{Constraint, Index, Orphan};
 use crate::model::{Finding, QualifiedName, Rows, or_instead, quote_ident, to_paste};
+use crate::salvage::WrongFile;
 
 /// What to do when rows may be lost.
 pub(super) const FROM_A_COPY: &str = "Stop the server, copy its data directory as a whole, start a server on the copy, and see what can still \
                                       be read of it: pgconvoy salvage --survey. Or restore a backup.";
 
 pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
+    let [table_files, index_files] = files(facts);
     [
+        table_files,
+        index_files,
         checksums(facts),
         orphans(facts),
         not_all_looked_at(facts),
@@ -24,33 +28,51 @@ pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
 }
 
 /// Files of relations that are missing or cut off: the server shows what is before them, and often says nothing.
-pub fn source_files(rows: Vec<String>, indexes: &[(QualifiedName, String)]) -> Vec<Finding> {
-    let of_rows = (!rows.is_empty()).then(|| {
-        blocker(
-            "source-files",
-            "files of the source are missing or cut off: reading these tables fails, or shows fewer rows than there were without an \
-             error, and a copy would be called the same"
-                .to_owned(),
-            FROM_A_COPY,
-        )
-        .with_evidence(rows)
-    });
-    let named: BTreeSet<&QualifiedName> = indexes.iter().map(|(name, _)| name).collect();
-    let rebuild = named.iter().map(|name| format!("REINDEX INDEX {name};"));
-    let of_indexes = (!indexes.is_empty()).then(|| {
-        warning(
-            "source-index-files",
-            "files of indexes of the source are missing or cut off; no row is lost with them, but queries that use them fail"
-                .to_owned(),
-            to_paste("On the source; the target builds its own:", rebuild),
-        )
-        .with_evidence(
-            indexes
-                .iter()
-                .map(|(name, what)| format!("{}: {what}", name.shown())),
-        )
-    });
-    of_rows.into_iter().chain(of_indexes).collect()
+fn files(facts: &CheckFacts<'_>) -> [Option<Finding>; 2] {
+    let wrong = facts.wrong_files.iter();
+    let wrong: Vec<&WrongFile> = wrong.filter(|one| is_read(facts, &one.table)).collect();
+    let of_tables = wrong.iter().filter(|one| one.index.is_none());
+    let tables: Vec<String> = of_tables
+        .map(|one| format!("{}: {}", one.table.shown(), one.what))
+        .collect();
+    let of_indexes = wrong.iter();
+    let of_indexes: Vec<(&QualifiedName, &String)> = of_indexes
+        .filter_map(|one| Some((one.index.as_ref()?, &one.what)))
+        .collect();
+    let indexes: BTreeSet<&QualifiedName> = of_indexes.iter().map(|(name, _)| *name).collect();
+    let rebuild = indexes.iter().map(|name| format!("REINDEX INDEX {name};"));
+    [
+        (!tables.is_empty()).then(|| {
+            blocker(
+                "source-files",
+                "files of the source are missing or cut off: reading these tables fails, or shows fewer rows than there were without \
+                 an error, and a copy would be called the same"
+                    .to_owned(),
+                FROM_A_COPY,
+            )
+            .with_evidence(tables)
+        }),
+        (!of_indexes.is_empty()).then(|| {
+            let evidence = of_indexes.iter();
+            warning(
+                "source-index-files",
+                "files of indexes of the source are missing or cut off; no row is lost with them, but queries that use them fail"
+                    .to_owned(),
+                to_paste("On the source; the target builds its own:", rebuild),
+            )
+            .with_evidence(evidence.map(|(name, what)| format!("{}: {what}", name.shown())))
+        }),
+    ]
+}
+
+/// Whether the rows of a relation are read: of a table that takes part; of a materialized view, to compare it; of the catalog always.
+fn is_read(facts: &CheckFacts<'_>, relation: &QualifiedName) -> bool {
+    match (relation.schema.as_str(), relation.name.as_str()) {
+        _ if takes_part(facts, relation) => true,
+        ("pg_catalog", "pg_largeobject") => !facts.basis.source_facts.large_objects.is_empty(),
+        ("pg_catalog", _) => true,
+        _ => facts.basis.describes(&["MATERIALIZED VIEW"], relation),
+    }
 }
 
 fn checksums(facts: &CheckFacts<'_>) -> Option<Finding> {
@@ -130,9 +152,11 @@ fn not_all_looked_at(facts: &CheckFacts<'_>) -> Option<Finding> {
     })
 }
 
-/// Whether a table is to be copied, as far as that is known.
+/// Whether a table is to be copied, as far as that is known: without the source's schema, it may be any.
 pub(super) fn takes_part(facts: &CheckFacts<'_>, table: &QualifiedName) -> bool {
-    !facts.basis.selective || facts.plan.tables.iter().any(|unit| unit.table == *table)
+    !facts.basis.selective
+        || facts.basis.toc.is_none()
+        || facts.plan.tables.iter().any(|unit| unit.table == *table)
 }
 
 /// `pg_dump` leaves them out, and says nothing. A partitioned index is only as good as its parts.
@@ -200,28 +224,32 @@ fn not_validated(facts: &CheckFacts<'_>) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::PreflightFacts;
     use super::super::testing::{World, rules};
     use super::*;
     use crate::catalog::Orphans;
     use crate::model::{Bytes, Severity};
 
+    fn wrong_file(table: &str, index: Option<&str>) -> WrongFile {
+        WrongFile {
+            table: QualifiedName::new("public", table),
+            index: index.map(|name| QualifiedName::new("public", name)),
+            what: "the file 3 is missing".to_owned(),
+        }
+    }
+
     #[test]
     fn rows_that_may_be_missing_forbid_and_indexes_do_not() {
-        assert_eq!(source_files(Vec::new(), &[]), []);
-        let one = || vec!["public.t: the file base/1/2.1 is missing".to_owned()];
-        let index = || {
-            (
-                QualifiedName::new("public", "i"),
-                "the file 3 is missing".to_owned(),
-            )
-        };
-        let found = source_files(one(), &[index()]);
+        let mut world = World::default();
+        assert_eq!(findings(&world.check_facts()), []);
+        world.wrong_files = vec![wrong_file("t", None), wrong_file("t", Some("i"))];
+        let found = findings(&world.check_facts());
         assert_eq!(rules(&found), ["source-files", "source-index-files"]);
         assert_eq!(
             (found[0].severity, found[1].severity),
             (Severity::Blocker, Severity::Warning)
         );
-        assert_eq!(found[0].evidence, one());
+        assert_eq!(found[0].evidence, ["public.t: the file 3 is missing"]);
         assert_eq!(found[1].evidence, ["public.i: the file 3 is missing"]);
         assert!(
             found[1]
@@ -229,6 +257,37 @@ mod tests {
                 .ends_with("\nREINDEX INDEX \"public\".\"i\";"),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn files_of_what_is_left_out_are_nobody_s_business() {
+        let mut world = World::default();
+        world.copied("t", Bytes(1));
+        world.entry(
+            "MATERIALIZED VIEW",
+            "sums",
+            "CREATE MATERIALIZED VIEW public.sums;",
+        );
+        let mut told = |schema: &str, relation: &str, read: bool| {
+            let table = QualifiedName::new(schema, relation);
+            world.wrong_files = vec![WrongFile {
+                table,
+                ..wrong_file("t", None)
+            }];
+            let facts = world.check_facts();
+            let basis = PreflightFacts {
+                selective: true,
+                toc: facts.basis.toc.filter(|_| read),
+                ..facts.basis
+            };
+            !findings(&CheckFacts { basis, ..facts }).is_empty()
+        };
+        assert!(told("public", "t", true));
+        assert!(!told("public", "left_out", true));
+        assert!(told("public", "sums", true), "it is compared");
+        assert!(told("pg_catalog", "pg_attribute", true));
+        assert!(!told("pg_catalog", "pg_largeobject", true), "none is moved");
+        assert!(told("public", "left_out", false), "it may be any");
     }
 
     #[test]

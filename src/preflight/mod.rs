@@ -9,6 +9,7 @@
 //! | `target` | whether it can be written, and is empty |
 //! | `offers` | extensions, tablespaces, encoding and settings: what the target lacks |
 //! | `roles` | owners and grantees that the target does not have |
+//! | `schemas` | owners that may create nothing in the schema of what they are to own |
 //! | `grantees` | the roles that a statement names |
 //! | `superuser` | what only a superuser can create |
 //! | `rows_only` | whether rows alone can be loaded |
@@ -49,6 +50,7 @@ mod road;
 mod roles;
 mod room;
 mod rows_only;
+mod schemas;
 mod skip;
 mod slow;
 mod source;
@@ -62,18 +64,19 @@ mod window;
 use std::collections::BTreeMap;
 
 use crate::catalog::{
-    Circumstances, Counts, DatabaseFacts, Disks, Orphans, Pulse, ServerFacts, SourceFacts,
-    TargetFacts,
+    Circumstances, Counts, DatabaseFacts, Disks, Orphans, OwnerWithoutCreate, Pulse, ServerFacts,
+    SourceFacts, TargetFacts,
 };
 use crate::model::{Bytes, Finding, QualifiedName, Severity};
 use crate::plan::Plan;
+use crate::salvage::WrongFile;
 use crate::toc::{Entry, RestoreOptions, Toc};
 
 pub use clean::clean;
-pub use damage::source_files;
 pub use road::{Measured, MeasuredLog};
 pub use room::archive_disk;
 pub use rows_only::{RowsOnly, rows_only};
+pub use schemas::new_owners;
 pub use skip::{SKIPPABLE, pass_over};
 pub use target::{add_a_part, same_database};
 pub use verdict::{NOT_LOOKED_AT, Verdict};
@@ -109,6 +112,9 @@ pub struct PreflightFacts<'a> {
     pub database_settings: &'a [String],
     /// Roles of the target to whom the connected role can give objects.
     pub assumable_roles: &'a [String],
+    /// Roles of the target that are to own something in a schema where they may create nothing; none for a superuser, who may give it to
+    /// them all the same.
+    pub owners_without_create: &'a [OwnerWithoutCreate],
 }
 
 impl<'a> PreflightFacts<'a> {
@@ -119,6 +125,15 @@ impl<'a> PreflightFacts<'a> {
         entries
             .iter()
             .filter(move |entry| restore.leaves_out(entry).is_none())
+    }
+
+    /// Whether a relation of one of these kinds of entries is described by what is moved, as far as that is known: without the schema, it may
+    /// be any.
+    fn describes(&self, kinds: &[&str], relation: &QualifiedName) -> bool {
+        let mut entries = self.entries().filter(|entry| kinds.contains(&&*entry.desc));
+        !self.selective
+            || self.toc.is_none()
+            || entries.any(|entry| entry.qualified_name().as_ref() == Some(relation))
     }
 
     /// Whether the target's role has what managed services give instead of superuser: it may do some of the same, and
@@ -151,6 +166,8 @@ pub struct CheckFacts<'a> {
     pub source_database: &'a DatabaseFacts,
     /// The target database itself, unless it is to be created.
     pub target_database: Option<&'a DatabaseFacts>,
+    /// Files of the source that are missing or cut off, if they were looked for.
+    pub wrong_files: &'a [WrongFile],
     /// Rows that point nowhere, if they were looked for.
     pub orphans: Option<&'a Orphans>,
     /// Tables against their primary keys, if they were counted.
@@ -192,6 +209,7 @@ pub fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
     findings.extend(target::findings(facts));
     findings.extend(source::findings(facts));
     findings.extend(roles::findings(facts));
+    findings.extend(schemas::finding(facts));
     findings.extend(offers::findings(facts));
     findings.extend(superuser::findings(facts));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
@@ -203,6 +221,7 @@ pub fn restore_findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(target::findings(facts));
     findings.extend(roles::findings(facts));
+    findings.extend(schemas::finding(facts));
     findings.extend(offers::findings(facts));
     findings.extend(superuser::findings(facts));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));

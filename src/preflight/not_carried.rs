@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::{CheckFacts, listed, note, warning};
 use crate::catalog::{DatabaseFacts, Slot};
-use crate::model::{Finding, Rows, quote_ident, quote_literal, to_paste};
+use crate::model::{Finding, Rows, not_yet, quote_ident, quote_literal, to_paste};
 
 pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
     [
@@ -85,9 +85,11 @@ fn database_privileges(facts: &CheckFacts<'_>) -> Option<Finding> {
 fn followers(facts: &CheckFacts<'_>) -> Option<Finding> {
     let slots = facts.source.slots.iter();
     let here: Vec<&Slot> = slots.filter(|slot| slot.logical && slot.here).collect();
-    let statements = here.iter().map(|slot| {
+    // Until the switch, a reader that is only down for the moment needs its place in the log.
+    let statements = here.iter().filter_map(|slot| {
         let name = quote_literal(&slot.name);
-        format!("SELECT pg_drop_replication_slot({name});")
+        let drop = format!("SELECT pg_drop_replication_slot({name});");
+        not_yet("on the source, after the switch", &drop)
     });
     (!here.is_empty()).then(|| {
         warning(
@@ -120,14 +122,12 @@ fn subscriptions(facts: &CheckFacts<'_>) -> Option<Finding> {
     let quoted = || names.iter().map(|name| quote_ident(name));
     let disable = quoted().map(|name| format!("ALTER SUBSCRIPTION {name} DISABLE;"));
     // The source is where this is pasted: what is for the target is not to run there.
-    let enable = quoted()
-        .map(|name| {
-            format!(
-                "ALTER SUBSCRIPTION {name} ENABLE; ALTER SUBSCRIPTION {name} REFRESH PUBLICATION WITH (copy_data = false);"
-            )
-        })
-        .filter(|statement| !statement.contains(['\n', '\r']))
-        .map(|statement| format!("-- on the target, after the move: {statement}"));
+    let enable = quoted().filter_map(|name| {
+        let enable = format!(
+            "ALTER SUBSCRIPTION {name} ENABLE; ALTER SUBSCRIPTION {name} REFRESH PUBLICATION WITH (copy_data = false);"
+        );
+        not_yet("on the target, after the move", &enable)
+    });
     (!names.is_empty()).then(|| {
         warning(
             "subscriptions-disabled",
@@ -241,6 +241,9 @@ mod tests {
         let found = findings(&world.check_facts());
         assert_eq!(rules(&found), ["slots-left-behind"]);
         assert!(found[0].what.ends_with(": cdc"), "{found:?}");
+        // Pasted before the switch, nothing is dropped.
+        let mut pasted = found[0].remedy.lines().skip(1);
+        assert!(pasted.all(|line| line.starts_with("-- ")), "{found:?}");
     }
 
     #[test]

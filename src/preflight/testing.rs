@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use super::{CheckFacts, Measured, MeasuredLog, PreflightFacts};
 use crate::catalog::{
-    Circumstances, Counts, DatabaseFacts, Disks, Index, LocaleProvider, Orphans, Pulse,
-    ServerFacts, Setting, SourceFacts, Table, TargetFacts,
+    Circumstances, Counts, DatabaseFacts, Disks, Index, LocaleProvider, Orphans,
+    OwnerWithoutCreate, Pulse, ServerFacts, Setting, SourceFacts, Table, TargetFacts,
 };
 use crate::model::{
     Bytes, CopyFormat, DumpId, Finding, Oid, QualifiedName, Rows, ServerVersion, SqlText,
 };
 use crate::plan::{CopyUnit, Plan, Shield};
+use crate::salvage::WrongFile;
 use crate::toc::{
     ArchiveFormat, ArchiveVersion, Compression, CreatedAt, DataPlace, Entry, Header,
     RestoreOptions, Section, Text, Toc,
@@ -28,11 +29,13 @@ pub(super) struct World {
     pub out_of_reach: Vec<QualifiedName>,
     pub settings: Vec<String>,
     pub assumable: Vec<String>,
+    pub without_create: Vec<OwnerWithoutCreate>,
     pub source_now: Circumstances,
     pub target_now: Circumstances,
     pub pulses: (Pulse, Pulse),
     pub source_database: DatabaseFacts,
     pub target_database: DatabaseFacts,
+    pub wrong_files: Vec<WrongFile>,
     pub orphans: Option<Orphans>,
     pub counts: Option<Counts>,
     pub disks: Option<Disks>,
@@ -119,11 +122,13 @@ impl Default for World {
             out_of_reach: Vec::new(),
             settings: Vec::new(),
             assumable: Vec::new(),
+            without_create: Vec::new(),
             source_now: Circumstances::default(),
             target_now: Circumstances::default(),
             pulses: (Pulse::default(), Pulse::default()),
             source_database: database(),
             target_database: database(),
+            wrong_files: Vec::new(),
             orphans: None,
             counts: None,
             disks: None,
@@ -153,6 +158,7 @@ impl World {
             out_of_reach: &self.out_of_reach,
             database_settings: &self.settings,
             assumable_roles: &self.assumable,
+            owners_without_create: &self.without_create,
         }
     }
 
@@ -164,6 +170,7 @@ impl World {
             pulses: self.pulses,
             source_database: &self.source_database,
             target_database: Some(&self.target_database),
+            wrong_files: &self.wrong_files,
             orphans: self.orphans.as_ref(),
             counts: self.counts.as_ref(),
             disks: self.disks.as_ref(),

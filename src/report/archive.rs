@@ -4,7 +4,7 @@ use crate::model::{Bytes, ExitStatus, Rows, VerifyLevel};
 use crate::progress::words;
 
 use super::facts::{Facts, listed, stop_word};
-use super::sentence::{is_loss, losses};
+use super::salvaged::{is_lossy, losses};
 use super::{Conclusion, Ending, Report};
 
 /// Whether what is written is an archive.
@@ -22,7 +22,7 @@ pub(super) fn meaning(report: &Report) -> Option<&'static str> {
         ExitStatus::Proven => {
             "The archive holds what the source held at that moment, and each file was read again."
         }
-        ExitStatus::Waived if report.waivers.iter().any(is_loss) => {
+        ExitStatus::Waived if is_lossy(report) => {
             "The archive holds what could be read of a damaged database; what is lost is in its losses.json."
         }
         ExitStatus::Waived => "The archive is there, and not proven: that was asked for.",
@@ -60,7 +60,7 @@ pub(super) fn conclude(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
                 "the rows were counted, and what was written was not read again (--verify counts)",
                 (facts, &archive),
             ),
-            _ if facts.report.waivers.iter().any(is_loss) => salvaged(facts, &archive),
+            _ if is_lossy(facts.report) => salvaged(facts, &archive),
             _ => proven(facts, &archive),
         },
     }

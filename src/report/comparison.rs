@@ -10,8 +10,8 @@ use crate::progress::words;
 
 use super::evidence::{Evidence, TABLE_DATA, of_object};
 use super::facts::{Facts, listed, stop_word};
-use super::rows;
 use super::{Conclusion, Ending};
+use super::{rows, salvaged};
 
 /// Concludes from a report of everything but the last event.
 pub(super) fn conclude(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
@@ -99,20 +99,28 @@ fn proven(evidence: &Evidence<'_>) -> Conclusion {
 }
 
 fn waived(evidence: &Evidence<'_>) -> Conclusion {
+    let (except, next) = if salvaged::passed_over(evidence.facts.report).is_empty() {
+        (
+            "what is lost",
+            "What is lost is listed above, and in losses.json of the archive.",
+        )
+    } else {
+        (
+            "what was passed over",
+            "What was passed over is listed above. To have it proven too, run again without --ignore.",
+        )
+    };
     Conclusion {
         status: ExitStatus::Waived,
         sentence: format!(
-            "The same, except for what was passed over: {}.{}{}{}{}",
+            "The same, except for {except}: {}.{}{}{}{}",
             evidence.same_tables(),
             evidence.facts.also_the_same(),
             evidence.passed_over(),
             evidence.moments(),
             evidence.not_compared()
         ),
-        next: Some(
-            "What was passed over is listed above. To have it proven too, run again without --ignore."
-                .to_owned(),
-        ),
+        next: Some(next.to_owned()),
     }
 }
 

@@ -171,7 +171,7 @@ fn moved_on(lines: &mut Vec<String>, report: &Report, view: View) {
 fn waivers(lines: &mut Vec<String>, report: &Report, view: View) {
     let word = ("passed over:", Style::warning as Paint);
     for waiver in report.waivers.iter().take(MOST) {
-        let lost = waiver.rule.strip_prefix("salvage:");
+        let lost = waiver.lost();
         let word = lost.map_or(word, |_| ("lost:", Style::warning as Paint));
         let mut what = lost.map_or_else(
             || format!("--ignore {}", words::one_line(&waiver.rule)),

@@ -9,7 +9,7 @@ use crate::model::{Difference, QualifiedName, Rows, TableVerdict, Verdict, Verif
 use crate::progress::words;
 
 use super::facts::{BEYOND, Facts, listed};
-use super::{Report, SnapshotReport};
+use super::{Report, SnapshotReport, salvaged};
 
 /// The class of differences that are about a table's rows.
 pub(super) const TABLE_DATA: &str = "table data";
@@ -234,9 +234,16 @@ impl<'a> Evidence<'a> {
 
     /// The rules that passed something over, and what that was; or nothing.
     pub fn passed_over(&self) -> String {
-        let waivers = &self.facts.report.waivers;
+        let lost = match salvaged::losses(self.facts.report).as_slice() {
+            [] => String::new(),
+            names => format!(
+                " The archive is what could be read of a damaged database; something is lost of, or because of: {}.",
+                listed(names)
+            ),
+        };
+        let waivers = salvaged::passed_over(self.facts.report);
         if waivers.is_empty() {
-            return String::new();
+            return lost;
         }
         let rules: Vec<String> = waivers
             .iter()
@@ -254,7 +261,10 @@ impl<'a> Evidence<'a> {
         let unread = unread.then(|| "not all of it was read".to_owned());
         let found: Vec<String> = unread.into_iter().chain(counted).collect();
         let found = found.join("; ");
-        format!(" Passed over on request, with {}: {found}.", listed(&rules))
+        format!(
+            "{lost} Passed over on request, with {}: {found}.",
+            listed(&rules)
+        )
     }
 
     pub fn names(&self, wanted: fn(&TableVerdict) -> bool) -> Vec<String> {

@@ -3,7 +3,7 @@
 use crate::model::{ExitStatus, Rows, TableVerdict, Verdict, VerifyLevel, run_command, shell_word};
 use crate::progress::words;
 
-use super::{Outcome, Report, restored};
+use super::{Outcome, Report, restored, salvaged};
 
 /// What is in no database, and what is not in this one but about it.
 pub(super) const BEYOND: [&str; 2] = [
@@ -169,6 +169,21 @@ impl<'a> Facts<'a> {
         items.extend(self.narrowed());
         items.extend(BEYOND.map(str::to_owned));
         format!(" Not included: {}{BROUGHT_BY_CREATE}.", items.join("; "))
+    }
+
+    /// ` Except for what was run as edited after it had failed: failed/3412-a_key.sql.`, or nothing.
+    pub fn except_edited(&self) -> String {
+        let files = salvaged::passed_over(self.report).into_iter();
+        let files: Vec<String> = files
+            .map(|waiver| words::one_line(waiver.rule.trim_start_matches("edited:")))
+            .collect();
+        if files.is_empty() {
+            return String::new();
+        }
+        format!(
+            " Except for what was run as edited after it had failed: {}.",
+            listed(&files)
+        )
     }
 
     /// The names of tables with this verdict.

@@ -11,7 +11,7 @@ use super::outline::{
     slowest, time, verdicts,
 };
 use super::terminal::next_step;
-use super::{Report, differences, rows, turned};
+use super::{Report, differences, rows, salvaged, turned};
 use crate::event::JobFailure;
 use crate::model::{Rows, Severity, TableVerdict};
 use crate::progress::words::{self, is_unseen};
@@ -34,6 +34,7 @@ pub fn text(record: Record<'_>) -> String {
     turn(&mut out, report);
     failures(&mut out, report);
     differing(&mut out, report);
+    lost(&mut out, report);
     tables(&mut out, report);
     gaps(&mut out, report);
     findings(&mut out, report);
@@ -309,6 +310,30 @@ fn differing(out: &mut Markdown, report: &Report) {
     out.and_more(tables.len(), MOST, "tables");
 }
 
+/// What could not be read of a damaged source, and what is not as it was because of that.
+fn lost(out: &mut Markdown, report: &Report) {
+    let lost = salvaged::lost(report);
+    if lost.is_empty() {
+        return;
+    }
+    out.heading("Lost");
+    for (object, waiver) in lost.iter().take(MOST) {
+        let what = match waiver.not_compared.as_slice() {
+            [] => "not as on the source, because of what is lost".to_owned(),
+            clauses => plain(&clauses.join("; ")),
+        };
+        out.line(&format!("- {}: {what}", code(object)));
+        for difference in waiver.differences.iter().take(MOST) {
+            let word = differences::word(difference.kind);
+            let class = plain(&difference.class);
+            let object = code(&difference.object);
+            out.line(&format!("  - {word} {class} {object}"));
+        }
+    }
+    out.line("");
+    out.and_more(lost.len(), MOST, "losses");
+}
+
 fn tables(out: &mut Markdown, report: &Report) {
     if report.tables.is_empty() {
         return;
@@ -355,15 +380,16 @@ fn gaps(out: &mut Markdown, report: &Report) {
     }
     out.line("");
     out.and_more(gaps.len(), MOST, "not verified");
-    if !report.waivers.is_empty() {
+    let waivers = salvaged::passed_over(report);
+    if !waivers.is_empty() {
         out.heading("Passed over on request");
-        for waiver in report.waivers.iter().take(MOST) {
+        for waiver in waivers.iter().take(MOST) {
             let count = waiver.differences.len() as u64;
             let count = words::count(count, "difference", "differences");
             out.line(&format!("- {}: {count}", code(&waiver.rule)));
         }
         out.line("");
-        out.and_more(report.waivers.len(), MOST, "rules");
+        out.and_more(waivers.len(), MOST, "rules");
     }
 }
 

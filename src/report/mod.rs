@@ -33,6 +33,7 @@ pub mod recorded;
 mod rehearsed;
 mod restored;
 mod rows;
+mod salvaged;
 mod sentence;
 mod sessions;
 mod synced;

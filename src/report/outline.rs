@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 
 use super::course::Course;
 use super::evidence::{columns_by_form, tables_in_flux};
-use super::{JobReport, Outcome, Report, archive, followed, rehearsed, restored, synced};
+use super::{JobReport, Outcome, Report, archive, followed, rehearsed, restored, salvaged, synced};
 use crate::event::Phase;
 use crate::model::{ExitStatus, JobId, QualifiedName, Rows, TableVerdict, Verdict, VerifyLevel};
 use crate::progress::words;
@@ -71,6 +71,11 @@ const NEVER_ENDED: (Tone, &str, &str) = (
     "Not finished",
     "The run never said how it ended; do not rely on the target.",
 );
+/// Of one that was not to prove everything.
+const WAIVED: (&str, &str) = (
+    "Finished, with reservations",
+    "Not everything was to be proven, or something was passed over on request: decide whether what is listed as such matters.",
+);
 /// Of a session that could not begin to go on.
 const NOT_RESUMED: (Tone, &str, &str) = (
     Tone::Bad,
@@ -91,11 +96,10 @@ impl Headline {
                 "Do not switch over yet: the target holds what the source held, but the source has moved on since.",
             ),
             (Some(ExitStatus::Proven), _) => (Tone::Good, "Proven", proven(report)),
-            (Some(ExitStatus::Waived), _) => (
-                Tone::Careful,
-                "Finished, with reservations",
-                "Not everything was to be proven, or something was passed over on request: decide whether what is listed as such matters.",
-            ),
+            (Some(ExitStatus::Waived), _) => {
+                let (word, meaning) = salvaged::headline(report).unwrap_or(WAIVED);
+                (Tone::Careful, word, meaning)
+            }
             (Some(ExitStatus::Different), _) => (
                 Tone::Bad,
                 "Different",
@@ -175,7 +179,7 @@ pub(super) fn exit_status(report: &Report) -> Option<String> {
         ExitStatus::Different => "finished, but source and target differ",
         ExitStatus::NoGo => "the check before refused; it touched nothing",
         ExitStatus::Interrupted => "interrupted",
-        ExitStatus::Waived => "finished, but not everything was to be proven",
+        ExitStatus::Waived => salvaged::exit_status(report),
     };
     Some(format!("{} ({meaning})", status.code()))
 }
@@ -401,7 +405,7 @@ fn left_out(report: &Report) -> Vec<(String, String)> {
         let options = report.narrowed_by.join(" ");
         gaps.push((format!("what {options} left out"), because()));
     }
-    for waiver in &report.waivers {
+    for waiver in salvaged::passed_over(report) {
         for clause in &waiver.not_compared {
             gaps.push((clause.clone(), format!("waived by {}", waiver.rule)));
         }

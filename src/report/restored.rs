@@ -7,6 +7,7 @@ use crate::model::{Bytes, ExitStatus, OF_LIVE_SOURCE, Verdict};
 use crate::progress::words;
 
 use super::facts::{BEYOND, BROUGHT_BY_CREATE, Facts, listed};
+use super::salvaged::losses;
 use super::{Conclusion, Report};
 
 /// Whether rows came out of an archive.
@@ -67,19 +68,20 @@ pub(super) fn proven(facts: &Facts<'_>) -> Conclusion {
 }
 
 /// The archive is what could be read of a damaged database.
-pub(super) fn salvaged(facts: &Facts<'_>, losses: &[String]) -> Conclusion {
+pub(super) fn salvaged(facts: &Facts<'_>) -> Conclusion {
     let report = facts.report;
     let bytes: Bytes = report.tables.iter().map(|table| table.bytes).sum();
     Conclusion {
         status: ExitStatus::Waived,
         sentence: format!(
             "Salvaged, with losses: {} ({bytes}): the target holds exactly what {} holds, and that is what could be read of a damaged \
-             database. Something is lost of, or because of: {}.{}{}",
+             database. Something is lost of, or because of: {}.{}{}{}",
             facts.identical_tables(),
             archive(report),
-            listed(losses),
+            listed(&losses(report)),
             facts.also_the_same(),
-            not_included(facts)
+            not_included(facts),
+            facts.except_edited()
         ),
         next: Some(format!(
             "What is lost is in losses.json of the archive and, with constraints that do not hold because of it, in {}.",

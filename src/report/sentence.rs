@@ -4,11 +4,11 @@
 //! as many verdicts as the plan has tables, each of them `identical`, every job finished, nothing different and nothing
 //! left unverified. One missing verdict is enough to take the word away.
 
-use crate::model::{Bytes, ExitStatus, Rows, Severity, Verdict, VerifyLevel, Waiver};
+use crate::model::{Bytes, ExitStatus, Rows, Severity, Verdict, VerifyLevel};
 use crate::progress::words;
 
 use super::facts::{Facts, PROVE_LATER, listed, stop_word};
-use super::{Report, archive, comparison, followed, rehearsed, restored, synced};
+use super::{Report, archive, comparison, followed, rehearsed, restored, salvaged, synced};
 
 /// How the command came to its end, which events alone do not tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +81,7 @@ fn copied(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
         Some(VerifyLevel::None) => not_verified(facts),
         _ if facts.open_questions() => unproven(facts),
         Some(VerifyLevel::Counts) => counted(facts),
-        _ if facts.report.waivers.iter().any(is_loss) => salvaged(facts),
+        _ if salvaged::is_lossy(report) => salvaged::concluded(facts),
         _ if !facts.report.waivers.is_empty() => edited(facts),
         _ => proven(facts),
     }
@@ -124,58 +124,12 @@ fn proven(facts: &Facts<'_>) -> Conclusion {
     }
 }
 
-/// What could not be read of a damaged source.
-pub(super) fn is_loss(waiver: &Waiver) -> bool {
-    waiver.rule.starts_with("salvage:")
-}
-
-/// What something is lost of.
-pub(super) fn losses(report: &Report) -> Vec<String> {
-    let losses = report.waivers.iter().filter(|waiver| is_loss(waiver));
-    losses
-        .map(|waiver| words::one_line(waiver.rule.trim_start_matches("salvage:")))
-        .collect()
-}
-
-/// What could be read of a damaged source is there, and what could not is accounted for.
-fn salvaged(facts: &Facts<'_>) -> Conclusion {
-    let losses = losses(facts.report);
-    if restored::is_restore(facts.report) {
-        return restored::salvaged(facts, &losses);
-    }
-    let bytes: Bytes = facts.report.tables.iter().map(|table| table.bytes).sum();
-    Conclusion {
-        status: ExitStatus::Waived,
-        sentence: format!(
-            "Salvaged, with losses: {} ({bytes}): the target holds exactly what could be read of the source {}. Something is \
-             lost of, or because of: {}.",
-            facts.identical_tables(),
-            facts.at_snapshot(),
-            listed(&losses)
-        ),
-        next: Some(format!(
-            "What is lost is in {}/losses.json, row by row under lost/, suspect/ and violations/.",
-            facts.report.run_dir
-        )),
-    }
-}
-
 /// Everything is the same but what the operator has made otherwise, by editing a statement that had failed.
 fn edited(facts: &Facts<'_>) -> Conclusion {
-    let rules: Vec<String> = facts
-        .report
-        .waivers
-        .iter()
-        .map(|waiver| words::one_line(waiver.rule.trim_start_matches("edited:")))
-        .collect();
     let proven = proven(facts);
     Conclusion {
         status: ExitStatus::Waived,
-        sentence: format!(
-            "{} Except for what was run as edited after it had failed: {}.",
-            proven.sentence,
-            listed(&rules)
-        ),
+        sentence: format!("{}{}", proven.sentence, facts.except_edited()),
         next: proven.next,
     }
 }
@@ -185,12 +139,13 @@ fn counted(facts: &Facts<'_>) -> Conclusion {
         status: ExitStatus::Waived,
         sentence: format!(
             "Counted, not compared: {}, {}: the target has as many rows in each as the source had {}, but whether they \
-             hold the same was not looked at (--verify counts).{}{}",
+             hold the same was not looked at (--verify counts).{}{}{}",
             words::count(facts.same_count + facts.identical, "table", "tables"),
             words::count((facts.counted_rows + facts.identical_rows).0, "row", "rows"),
             facts.at_snapshot(),
             facts.also_the_same(),
-            facts.not_included()
+            facts.not_included(),
+            facts.except_edited()
         ),
         next: Some(PROVE_LATER.to_owned()),
     }

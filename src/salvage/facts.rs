@@ -301,13 +301,13 @@ impl Facts {
     }
 }
 
-/// What is wrong with a relation's files.
+/// What is wrong with the files of a table or a materialized view, or of an index of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrongFile {
-    /// Which relation.
-    pub relation: QualifiedName,
-    /// It is one of which rows would be missing, and not an index.
-    pub holds_rows: bool,
+    /// Whose rows they hold, or lead to.
+    pub table: QualifiedName,
+    /// The index that they are of, if they hold no rows.
+    pub index: Option<QualifiedName>,
     /// What, a clause.
     pub what: String,
 }
@@ -330,15 +330,15 @@ impl Facts {
             let of_toast = table.toast_files.iter();
             let of_toast = of_toast.map(|what| format!("{what} (the values of it that are long)"));
             found.extend(of_table.chain(of_toast).map(|what| WrongFile {
-                relation: table.name.clone(),
-                holds_rows: true,
+                table: table.name.clone(),
+                index: None,
                 what,
             }));
             for index in &table.indexes {
                 let shape = self.shape_of(&index.path);
                 found.extend(shape.wrong.into_iter().map(|what| WrongFile {
-                    relation: index.name.clone(),
-                    holds_rows: false,
+                    table: table.name.clone(),
+                    index: Some(index.name.clone()),
                     what,
                 }));
             }

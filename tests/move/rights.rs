@@ -108,6 +108,67 @@ fn an_ordinary_owner_moves_what_a_reader_may_read() {
     assert_eq!(left_out.status, 0, "{left_out}");
 }
 
+/// Owners come with each object, and grants at the end: who owns what lies in somebody else's schema may create nothing there in between.
+#[test]
+fn an_owner_that_may_create_nothing_in_the_schema_is_told_of_before() {
+    let (Some(source), Some(target)) = (Server::start(15), Server::start(16)) else {
+        return;
+    };
+    let (from, to) = (source.database("shop"), target.database("shop"));
+    for server in [&source, &target] {
+        server.psql("postgres", "create role billing; create role app");
+    }
+    source.psql(
+        "shop",
+        "create schema billing authorization billing;
+         grant usage, create on schema billing to app;
+         grant create on schema public to app;
+         create table billing.invoices (id int primary key);
+         create table items (id int primary key);
+         insert into billing.invoices select generate_series(1, 10);
+         alter table billing.invoices owner to app;
+         alter table items owner to app",
+    );
+    target.psql(
+        "shop",
+        "create role mover login; grant billing, app to mover; alter database shop owner to mover",
+    );
+    let to_as_mover = as_role(&to, "mover");
+    let is_told_to = |role: &str| {
+        let to = as_role(&to, role);
+        let ends = ["--source", &from, "--target", &to];
+        let run = Pgconvoy::new([&["check", "--json", "--no-measure"][..], &ends].concat()).run();
+        run.stdout.contains("owners-without-create")
+    };
+    assert!(!is_told_to("postgres"), "a superuser gives to everybody");
+    let both = |what: &str, in_billing: &str, app: &str| {
+        target.psql("shop", &format!("{what} create on schema public {app}"));
+        target.psql("shop", &format!("{what} {in_billing} {app}"));
+    };
+    both("grant", "billing", "to app");
+    assert!(!is_told_to("mover"), "it may create in both");
+    both("revoke", "billing", "from app");
+    let refused = move_with(&from, &to_as_mover, &[]);
+    assert_eq!(refused.status, 4, "{refused}");
+    let said: Vec<&str> = refused.stderr.split_whitespace().collect();
+    let both_named = "in their schema: \"app\" in \"billing\" and \"app\" in \"public\"";
+    assert!(said.join(" ").contains(both_named), "{refused}");
+
+    // What it foretells happens, and what it says to do then works.
+    let passing_over = ["--skip-check", "owners-without-create"];
+    let failed = move_with(&from, &to_as_mover, &passing_over);
+    assert_eq!(failed.status, 1, "{failed}");
+    for schema in ["billing", "public"] {
+        let error = format!("permission denied for schema {schema}");
+        assert!(failed.stderr.contains(&error), "{error}: {failed}");
+    }
+    both("grant", "create on schema billing", "to app");
+    let run_dir = failed.path(RUN_DIR).display().to_string();
+    let resumed = Pgconvoy::new(["resume", &run_dir, "--retry-failed"]).run();
+    assert_eq!(resumed.status, 0, "{resumed}");
+    assert_equal("shop", &from, &to, &[]);
+}
+
 /// A server with scram on every road, TLS, and the certificate of an authority.
 fn scram_server(major: u32, authority: &Authority) -> Option<Server> {
     let server = Server::start_with(major, |options| ClusterOptions {

@@ -9,7 +9,7 @@ use pgconvoy::event::{
 use pgconvoy::model::{
     Bytes, CopyFormat, Difference, DifferenceKind, DumpId, Endpoint, ExitStatus, Finding, JobId,
     MultisetDigest, QualifiedName, Rows, ServerError, ServerVersion, Severity, Side, TableVerdict,
-    Unverified, Verdict, VerifyLevel,
+    Unverified, Verdict, VerifyLevel, Waiver,
 };
 
 pub const MB: u64 = 1024 * 1024;
@@ -330,6 +330,54 @@ pub fn different(run: &mut Run) {
         object: "public.index_accounts_on_uri".to_owned(),
         detail: "it exists on the target, but is not valid".to_owned(),
     }));
+}
+
+/// What a damaged source has lost: rows of a table, and a foreign key with them.
+pub fn lost(run: &mut Run) {
+    run.push(What::Waived(Waiver {
+        rule: "salvage:public.accounts".to_owned(),
+        not_compared: vec![
+            "1234 rows, 3 of 40 blocks".to_owned(),
+            "their keys are in lost/public.accounts.csv".to_owned(),
+        ],
+        differences: Vec::new(),
+    }));
+    run.push(What::Waived(Waiver {
+        rule: "salvage:constraint public.statuses fk_statuses_account".to_owned(),
+        not_compared: Vec::new(),
+        differences: vec![Difference {
+            kind: DifferenceKind::Invalid,
+            class: "constraint".to_owned(),
+            object: "public.statuses fk_statuses_account".to_owned(),
+            detail: "it is valid on the source, and NOT VALID on the target".to_owned(),
+        }],
+    }));
+}
+
+/// A statement that was run as the operator had edited it.
+pub fn edited(run: &mut Run) {
+    run.push(What::Waived(Waiver {
+        rule: "edited:failed/3412-fk_statuses_account.sql".to_owned(),
+        not_compared: Vec::new(),
+        differences: Vec::new(),
+    }));
+}
+
+/// A part of a damaged source, brought to another server.
+pub fn salvaged() -> Run {
+    let mut run = verified(VerifyLevel::Content, Verdict::Identical, Verdict::Identical);
+    if let What::RunStarted {
+        command,
+        narrowed_by,
+        ..
+    } = &mut run.events[0].what
+    {
+        "salvage".clone_into(command);
+        narrowed_by.push("-T 'log*'".to_owned());
+    }
+    run.verdict("events", 812, MB, Verdict::Excluded);
+    lost(&mut run);
+    run
 }
 
 pub fn unverified(run: &mut Run) {

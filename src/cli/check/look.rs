@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::measure;
 use crate::catalog::{
-    self, Circumstances, Counts, DatabaseFacts, Disks, Orphans, Pulse, SourceFacts,
+    self, BarringLock, Circumstances, Counts, DatabaseFacts, Disks, Orphans, Pulse, SourceFacts,
 };
 use crate::cli::inspect::{Inspection, Road, Server};
 use crate::cli::prove::SAID_BEFORE;
 use crate::cli::requested::{Requested, Sizes};
 use crate::failure::{Failure, FailureKind};
 use crate::model::{Bytes, Finding, QualifiedName, Severity, Side, quote_ident};
-use crate::pg::PgError;
+use crate::pg::{PgError, Session};
 use crate::plan::{Left, Plan};
 use crate::preflight::{self, CheckFacts, Measured, NOT_LOOKED_AT, PreflightFacts};
 use crate::report::check::{Between, Check, Forecast};
@@ -21,6 +21,9 @@ use crate::verify::{self, Readiness};
 
 /// Rows are counted by the server with a delay of up to a second.
 const BETWEEN_PULSES: Duration = Duration::from_millis(1500);
+
+/// A lock that is only taken for a statement is gone by then.
+const BETWEEN_LOCKS: Duration = Duration::from_millis(500);
 
 /// How long orphans are looked for, and tables are counted against their keys at the same time.
 const FOR_ROWS: Duration = Duration::from_secs(3);
@@ -47,6 +50,8 @@ struct Before {
     target_database: Option<DatabaseFacts>,
     disks: Option<Disks>,
     packed: BTreeMap<QualifiedName, Bytes>,
+    /// Of whichever relation: what takes part is known later.
+    wrong_files: Vec<WrongFile>,
 }
 
 /// What reading rows has shown, and writing some.
@@ -69,9 +74,9 @@ pub async fn look(requested: Requested, asked: &Asked) -> Result<Check, Failure>
     if !unsupported.is_empty() {
         return Ok(Check::new(between, unsupported));
     }
-    let before = Before::ask(&road, &requested).await?;
+    let mut before = Before::ask(&road, &requested).await?;
     let mut findings = before.refused();
-    look_at_files(&road.source, &mut findings).await;
+    before.wrong_files = look_at_files(&road.source, &mut findings).await;
     let target_facts = road.view_target(&requested).await?;
     let began = Instant::now();
     let seen = Box::pin(road.see(&requested, None)).await;
@@ -92,6 +97,7 @@ pub async fn look(requested: Requested, asked: &Asked) -> Result<Check, Failure>
             findings.extend(preflight::findings(&basis));
             preflight::pass_over(&mut findings, &requested.skip_checks);
             let plan = Plan::of_nothing(requested.jobs);
+            before.look_at_locks_again(&road.source.session).await?;
             let looked = Looked::default();
             let facts = before.facts(basis, (&plan, before.pulse, &looked));
             findings.extend(preflight::further_findings(&facts));
@@ -116,6 +122,8 @@ pub async fn look(requested: Requested, asked: &Asked) -> Result<Check, Failure>
     findings.extend(basis.filter(|finding| !said_after(finding)));
     findings.extend(outlook(&inspection).await?);
     let pulse = second_pulse(&inspection, before.pulse).await?;
+    let source = &inspection.road.source.session;
+    before.look_at_locks_again(source).await?;
     let facts = before.facts(inspection.preflight_facts(), (&plan, pulse, &looked));
     findings.extend(preflight::further_findings(&facts));
     Ok(Check::new(between, findings).with_forecast(forecast, measured))
@@ -146,7 +154,24 @@ impl Before {
             target_database: (!requested.create).then_some(target_database),
             disks,
             packed,
+            wrong_files: Vec::new(),
         })
+    }
+
+    /// Locks come and go, and one that goes is only waited for: those that are there still are what keeps everybody out.
+    async fn look_at_locks_again(&mut self, source: &Session) -> Result<(), Failure> {
+        if self.source.locks.is_empty() {
+            return Ok(());
+        }
+        tokio::time::sleep(BETWEEN_LOCKS).await;
+        let now = catalog::barring_locks(source).await?;
+        self.source.locks.retain(|lock| {
+            let same = |other: &BarringLock| {
+                other.relation == lock.relation && other.holder.pid == lock.holder.pid
+            };
+            now.iter().any(same)
+        });
+        Ok(())
     }
 
     fn refused(&self) -> Vec<Finding> {
@@ -170,6 +195,7 @@ impl Before {
             pulses: (self.pulse, pulse),
             source_database: &self.source_database,
             target_database: self.target_database.as_ref(),
+            wrong_files: &self.wrong_files,
             orphans: looked.orphans.as_ref(),
             counts: looked.counts.as_ref(),
             disks: self.disks.as_ref(),
@@ -209,23 +235,16 @@ async fn second_pulse(inspection: &Inspection, first: Pulse) -> Result<Pulse, Fa
 }
 
 /// Whether the files of all tables are there, where the role may look: the cheap part of what `salvage --survey` looks at.
-async fn look_at_files(source: &Server, findings: &mut Vec<Finding>) {
+async fn look_at_files(source: &Server, findings: &mut Vec<Finding>) -> Vec<WrongFile> {
     if !source.facts.superuser {
         findings.push(files_not_looked_at(&source.facts.role));
-        return;
+        return Vec::new();
     }
-    match salvage::wrong_files(&source.session).await {
-        Ok(wrong) => {
-            let (rows, indexes): (Vec<WrongFile>, Vec<WrongFile>) =
-                wrong.into_iter().partition(|one| one.holds_rows);
-            let rows = rows.iter();
-            let rows = rows.map(|one| format!("{}: {}", one.relation.shown(), one.what));
-            let indexes = indexes.into_iter().map(|one| (one.relation, one.what));
-            let indexes: Vec<_> = indexes.collect();
-            findings.extend(preflight::source_files(rows.collect(), &indexes));
-        }
-        Err(error) => findings.push(not_looked_at("files on the source", &error.to_string())),
-    }
+    let wrong = salvage::wrong_files(&source.session).await;
+    wrong.unwrap_or_else(|error| {
+        findings.push(not_looked_at("files on the source", &error.to_string()));
+        Vec::new()
+    })
 }
 
 /// Each in a session of its own, because it is cut off. What it may not read, or if there is no room for it, it says.

@@ -405,6 +405,7 @@ async fn findings(
         out_of_reach: &out_of_reach,
         database_settings: &[],
         assumable_roles: &[],
+        owners_without_create: &[],
     }))
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::existing::There;
 use super::opened::Opened;
-use crate::catalog::{self, TargetFacts};
+use crate::catalog::{self, OwnerWithoutCreate, TargetFacts};
 use crate::cli::inspect::{MAINTENANCE_DATABASE, Server, memory_for_indexes};
 use crate::cli::schema::in_utf8;
 use crate::cli::session::{Session, refuse_blockers};
@@ -221,7 +221,8 @@ pub(super) async fn look(
     session.step("looking at the target");
     let mut looked = Box::pin(describe((opened, target), wanted)).await?;
     let roles = catalog::assumable_roles(&looked.target.session).await?;
-    let mut findings = looked.findings(&roles);
+    let barred = looked.owners_without_create().await?;
+    let mut findings = looked.findings(&roles, &barred);
     if looked.wanted.selection.data_only {
         // What is there is what the rows are for.
         let not_here = ["target-not-empty", "target-emptied"];
@@ -314,7 +315,22 @@ impl Looked {
         preflight::clean(&self.drops(), &part, names)
     }
 
-    fn findings(&self, assumable_roles: &[String]) -> Vec<Finding> {
+    async fn owners_without_create(&self) -> Result<Vec<OwnerWithoutCreate>, Failure> {
+        let wanted = &self.wanted;
+        if wanted.selection.data_only {
+            return Ok(Vec::new());
+        }
+        let is_emptied = wanted.overwrite.is_some() || wanted.clean.is_some();
+        let described = (&self.archived.toc, &wanted.restore);
+        let stays = !wanted.is_missing && !is_emptied;
+        self.target.owners_without_create(described, stays).await
+    }
+
+    fn findings(
+        &self,
+        assumable_roles: &[String],
+        owners_without_create: &[OwnerWithoutCreate],
+    ) -> Vec<Finding> {
         let mut findings = preflight::restore_findings(&PreflightFacts {
             source: &self.archived.source,
             target: &self.target.facts,
@@ -330,6 +346,7 @@ impl Looked {
             out_of_reach: &[],
             database_settings: &[],
             assumable_roles,
+            owners_without_create,
         });
         preflight::pass_over(&mut findings, &self.wanted.skip_checks);
         findings

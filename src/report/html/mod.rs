@@ -5,7 +5,7 @@
 //!                    ├─ turn          the steps from one side to the other
 //!                    ├─ failures      what failed, whole
 //!                    ├─ differences   where source and target differ, and in which rows
-//!                    ├─ unproven      what was not verified, findings, waivers
+//!                    ├─ unproven      what is lost, what was not verified, waivers, findings
 //!                    ├─ tables        every table
 //!                    ├─ timeline      who worked when (gantt), how fast (throughput)
 //!                    ├─ expected      the run beside the one it was measured by

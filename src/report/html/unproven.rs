@@ -1,15 +1,20 @@
-//! What was not verified and why, what was passed over on request, and what may hurt although it is no difference.
+//! What is lost, what was not verified and why, what was passed over on request, and what may hurt although it is no difference.
 
 use std::cmp::Reverse;
 
 use super::super::outline::not_verified;
+use super::super::salvaged::{lost, passed_over};
 use super::write::Html;
 use super::{MOST, and_more, differences, head_row, section, text_row};
-use crate::model::{Difference, Finding, Rows, Severity};
+use crate::model::{Difference, Finding, Rows, Severity, Waiver};
 use crate::report::Report;
 
-/// Adds all three.
+/// Adds all of it.
 pub(super) fn write(html: &mut Html, report: &Report) {
+    let lost = lost(report);
+    if !lost.is_empty() {
+        section(html, "lost", "Lost", |html| losses(html, &lost));
+    }
     section(html, "not-verified", "Not verified", |html| {
         let gaps = not_verified(report);
         html.element("table", &[("class", "plain")], |html| {
@@ -22,9 +27,10 @@ pub(super) fn write(html: &mut Html, report: &Report) {
         });
         and_more(html, gaps.len(), MOST, "not verified");
     });
-    if !report.waivers.is_empty() {
+    let passed_over = passed_over(report);
+    if !passed_over.is_empty() {
         section(html, "waivers", "Passed over on request", |html| {
-            waivers(html, report);
+            waivers(html, &passed_over);
         });
     }
     moved_on(html, report);
@@ -36,8 +42,28 @@ pub(super) fn write(html: &mut Html, report: &Report) {
     checked(html, report);
 }
 
-fn waivers(html: &mut Html, report: &Report) {
-    for waiver in report.waivers.iter().take(MOST) {
+fn losses(html: &mut Html, lost: &[(&str, &Waiver)]) {
+    for (object, waiver) in lost.iter().take(MOST) {
+        html.element("h3", &[], |html| html.leaf("code", &[], object));
+        if !waiver.not_compared.is_empty() {
+            html.element("ul", &[], |html| {
+                for clause in &waiver.not_compared {
+                    html.leaf("li", &[], clause);
+                }
+            });
+        }
+        let found: Vec<&Difference> = waiver.differences.iter().collect();
+        if !found.is_empty() {
+            let text = "Not as on the source, because of what is lost:";
+            html.leaf("p", &[], text);
+            differences::list(html, &found);
+        }
+    }
+    and_more(html, lost.len(), MOST, "losses");
+}
+
+fn waivers(html: &mut Html, waivers: &[&Waiver]) {
+    for waiver in waivers.iter().take(MOST) {
         html.element("h3", &[], |html| html.leaf("code", &[], &waiver.rule));
         if !waiver.not_compared.is_empty() {
             let text = format!("Not compared: {}.", waiver.not_compared.join(", "));
@@ -49,7 +75,7 @@ fn waivers(html: &mut Html, report: &Report) {
         }
         differences::list(html, &found);
     }
-    and_more(html, report.waivers.len(), MOST, "rules");
+    and_more(html, waivers.len(), MOST, "rules");
 }
 
 fn moved_on(html: &mut Html, report: &Report) {
