@@ -166,6 +166,7 @@ mod tests {
             has_identity: true,
             forced_rls: false,
             owner_bypasses_rls: false,
+            scattered_below: None,
             columns: columns.to_owned(),
         };
         let one = [table("a", "1"), table("b", "1"), table("c", "1")];

@@ -19,7 +19,13 @@ fn what_cannot_be_followed_is_refused_before_anything_is_made() {
         DATABASE,
         "create function public.f() returns trigger language plpgsql as 'begin return new; end';
          create trigger loud after insert on public.events for each row execute function public.f();
-         alter table public.events enable always trigger loud;",
+         alter table public.events enable always trigger loud;
+         create type public.mood as enum ('good', 'bad');
+         create table public.moods (m public.mood, id int4, primary key (m, id)) partition by hash (m);
+         create table public.moods_0 partition of public.moods for values with (modulus 2, remainder 0);
+         create table public.moods_1 partition of public.moods for values with (modulus 2, remainder 1);
+         create subscription theirs connection 'host=/nonexistent dbname=theirs' publication theirs with (connect = false);
+         alter subscription theirs enable;",
     );
     let before = Scene::traces(&source);
     let follow = |more: &[&str]| {
@@ -33,6 +39,9 @@ fn what_cannot_be_followed_is_refused_before_anything_is_made() {
         "ALTER SYSTEM SET wal_level = logical",
         "--replica-identity-full public.bare",
         "loud on public.events",
+        "the source takes changes from elsewhere, and would do so although it is closed at the cut-over: subscriptions theirs",
+        "partitioned by the hash of an enum",
+        ": public.moods",
         "publication pgconvoy_",
         "Give --allow-source-objects",
     ] {
