@@ -3,6 +3,8 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "faults")]
+use crate::lab::Held;
 use crate::scene::{DATABASE, SCHEMA, Scene, start};
 use crate::support::binary::Pgconvoy;
 use crate::support::moving::assert_proven;
@@ -128,6 +130,8 @@ fn trouble_is_told_by_name_and_a_lost_slot_is_let_go() {
     );
 
     // A target that stands still: rather than fill the source's disk, it is given up.
+    #[cfg(feature = "faults")]
+    let turning = Held::at("follow-step[Check]", scene.command("cutover", &[]));
     let name = target.psql(DATABASE, "select subname from pg_subscription");
     target.psql(
         DATABASE,
@@ -139,6 +143,8 @@ fn trouble_is_told_by_name_and_a_lost_slot_is_let_go() {
          alter table public.heavy alter t set storage external;
          insert into public.heavy select repeat('x', 1000000) from generate_series(1, 80)",
     );
+    #[cfg(feature = "faults")]
+    nothing_is_given_up_while_somebody_turns(&scene, turning);
     let gone = scene.command("follow", &["--every", "1s"]).run();
     assert_eq!(gone.status, 1, "{gone}");
     assert!(gone.stderr.contains("--max-wal-retained"), "{gone}");
@@ -161,6 +167,34 @@ fn trouble_is_told_by_name_and_a_lost_slot_is_let_go() {
     assert_eq!(dropped.status, 0, "{dropped}");
     source.psql(DATABASE, "drop table public.heavy");
     assert_eq!(Scene::traces(&source), before, "{dropped}");
+}
+
+/// Killed in its first step, a turn keeps nobody from it.
+#[cfg(feature = "faults")]
+fn nothing_is_given_up_while_somebody_turns(scene: &Scene<'_>, mut turning: Held) {
+    let kept = scene.command("follow", &["--once"]).run();
+    assert_eq!(kept.status, 1, "{kept}");
+    for said in [
+        "the log kept is more than may be",
+        "another run of pgconvoy is at work (pid ",
+    ] {
+        assert!(kept.stderr.contains(said), "{said}: {kept}");
+    }
+    assert_eq!(
+        scene
+            .source
+            .psql(DATABASE, "select count(*) from pg_replication_slots"),
+        "1",
+        "{kept}"
+    );
+    turning.run.kill();
+    let killed = turning.run.finish();
+    assert_eq!(killed.status, -1, "{killed}");
+    let status = scene.run("status", &[]);
+    assert!(
+        status.stdout.contains("and a cutover has begun"),
+        "{status}"
+    );
 }
 
 /// A transaction of another database of that server has not ended: nobody waits for it with both sides closed.
