@@ -535,7 +535,7 @@ mod tests {
         assert!(matches!(verdict(&over), ViewVerdict::Fresh(_)));
         // So it is of a query that does not give the same twice: only the target's gives that first column.
         for (first, is_proof) in [(3, true), (5, false)] {
-            let mut over = case(&old, &read(2, &[first, 9]));
+            let mut over = case(&old, &read(2, &[first, 90]));
             for at in [10, 11] {
                 over.add(Side::Source, read(2, &[3, at]));
                 over.add(Side::Target, read(2, &[first, at + 10]));

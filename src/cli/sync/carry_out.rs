@@ -344,7 +344,7 @@ async fn change(
         );
         course.emit.emit(What::Note { text });
     }
-    writer.commit().await?.close().await;
+    writer.commit(changes).await?.close().await;
     Ok(applied)
 }
 
