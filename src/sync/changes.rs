@@ -103,7 +103,11 @@ impl Changes {
                 .iter()
                 .map(|table| table.told(of(table)))
                 .collect(),
-            sequences: self.sequences.iter().map(|one| one.to.name.clone()).collect(),
+            sequences: self
+                .sequences
+                .iter()
+                .map(|one| one.to.name.clone())
+                .collect(),
             large_objects_added: number(objects.made.len() - rewritten),
             large_objects_changed: number(rewritten + objects.described.len()),
             large_objects_removed: number(objects.removed.len()),
@@ -135,7 +139,12 @@ fn numbers(differences: &[Difference]) -> Result<BTreeSet<Oid>, SyncError> {
 
 /// Sequences that stand elsewhere. Of the same schema, both sides have the same.
 fn sequences(facts: Facts<'_>, differing: &BTreeSet<&str>) -> Vec<SequenceChange> {
-    let there: BTreeMap<_, _> = facts.target.sequences.iter().map(|one| (&one.name, one)).collect();
+    let there: BTreeMap<_, _> = facts
+        .target
+        .sequences
+        .iter()
+        .map(|one| (&one.name, one))
+        .collect();
     let stands = facts.source.sequences.iter();
     let differs = stands.filter(|one| differing.contains(one.name.shown().as_str()));
     let changes = differs.filter_map(|to| {

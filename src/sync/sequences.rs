@@ -92,9 +92,8 @@ mod tests {
         };
         let set = "select pg_catalog.setval('\"s\".\"it''s\"'::pg_catalog.regclass, '-9223372036854775808'::int8, false) from ";
         let back = change.back().to_string();
-        let wanted = format!(
-            "{set}\"s\".\"it's\" s where s.last_value = '9'::int8 and s.is_called = true"
-        );
+        let wanted =
+            format!("{set}\"s\".\"it's\" s where s.last_value = '9'::int8 and s.is_called = true");
         assert_eq!(back, wanted);
         let ahead = change.ahead().to_string();
         assert!(ahead.starts_with(set), "{ahead}");

@@ -219,12 +219,7 @@ impl ViewCase {
     }
 
     /// It holds what its query gives there, which is no more than what is known of the tables there.
-    fn held_to(
-        &self,
-        side: Side,
-        verdict: fn(String) -> ViewVerdict,
-        note: String,
-    ) -> ViewVerdict {
+    fn held_to(&self, side: Side, verdict: fn(String) -> ViewVerdict, note: String) -> ViewVerdict {
         if side == Side::Target && self.over_counted {
             ViewVerdict::OverCounted(format!(
                 "{note}; rows of tables that it may read had only been counted by then"
@@ -512,8 +507,7 @@ mod tests {
     fn over_tables_that_were_only_counted_what_the_target_gives_is_no_proof() {
         let case = |source: &ViewRead, target: &ViewRead| {
             let names = ["id", "at"].map(str::to_owned).to_vec();
-            let mut case =
-                ViewCase::new("v".to_owned(), names, [source.clone(), target.clone()]);
+            let mut case = ViewCase::new("v".to_owned(), names, [source.clone(), target.clone()]);
             case.over(Tables::Counted);
             case
         };
