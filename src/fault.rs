@@ -188,7 +188,7 @@ points! {
     "sync/writer.rs": {
         "sync-locked": "the tables of a target that is to be brought over are locked, nothing is read",
         "sync-uncommitted": "everything is changed that differed, and nothing of it is committed",
-        "sync-committed": "all that differed is changed and committed, nothing is proven",
+        "sync-committed": "all that differed is changed and committed but for sequences that go back, nothing is proven",
     }
     "cli/sync/carry_out.rs": {
         "sync-compared": "it is known which rows differ, none is changed",

@@ -54,7 +54,7 @@ impl From<SyncError> for Failure {
                  the sync runs.",
             ),
             SyncError::Lock(source) | SyncError::Step { source, .. } => told(Self::from(source)),
-            SyncError::Commit(source) => told(Self::from(source))
+            SyncError::Commit(source) | SyncError::Sequences(source) => told(Self::from(source))
                 .with_hint(Some("Run the same again: it does what is left.".to_owned())),
         }
     }

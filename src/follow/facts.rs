@@ -81,6 +81,8 @@ pub struct Table {
     pub forced_rls: bool,
     /// The owner is not subject to any.
     pub owner_bypasses_rls: bool,
+    /// Of a partition: the partitioned table, if a row may be in another partition of it on another server (by the hash of an enum).
+    pub scattered_below: Option<QualifiedName>,
     /// A digest of its columns: names, types, NOT NULL.
     pub columns: String,
 }
@@ -264,6 +266,8 @@ pub async fn tables(session: &Session) -> Result<Vec<Table>, PgError> {
             ("i", Some(index)) => format!("using index {index}"),
             _ => "default".to_owned(),
         };
+        let root: Option<String> = row.get("scattered_schema")?;
+        let root = root.zip(row.get::<Option<String>>("scattered_name")?);
         Ok(Table {
             name: name(row)?,
             is_logged: row.get("is_logged")?,
@@ -271,6 +275,7 @@ pub async fn tables(session: &Session) -> Result<Vec<Table>, PgError> {
             has_identity: row.get("has_identity")?,
             forced_rls: row.get("forced_rls")?,
             owner_bypasses_rls: row.get("owner_bypasses_rls")?,
+            scattered_below: root.map(|(schema, name)| QualifiedName::new(schema, name)),
             columns: row.get("columns")?,
         })
     };

@@ -4,6 +4,8 @@ mod turn;
 
 pub use turn::{TurnFacts, before_turn};
 
+use std::collections::BTreeSet;
+
 use super::error::FollowError;
 use super::facts::{Firing, Offers, Table, Uncarried};
 use super::record::IdentityBefore;
@@ -64,17 +66,37 @@ fn listed(names: &[String]) -> String {
 /// Everything that was found.
 pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = publisher(facts.source, "source", facts.is_made);
+    found.extend(fed_from_elsewhere(facts.source));
     found.extend(event_triggers(facts.source, "source"));
     found.extend(subscriber(facts));
     found.extend(event_triggers(facts.target, "target"));
     found.extend(tables_without_identity(facts));
     found.extend(firing_triggers(facts.firing));
     found.extend(forced_rls(facts));
+    found.extend(scattered(facts));
     found.extend(objects(facts));
     found.push(not_carried(facts));
     found.extend(kept_log(facts));
     found.extend(way_back(facts));
     found
+}
+
+/// What it takes from others it would take on, closed or not: a turn away from it would be refused, so none is prepared.
+fn fed_from_elsewhere(source: &Offers) -> Option<Finding> {
+    let others = source.other_subscriptions.iter();
+    let names: Vec<String> = others.chain(&source.enabled_follows).cloned().collect();
+    if names.is_empty() {
+        return None;
+    }
+    Some(blocker(
+        "follow-subscriptions",
+        format!(
+            "the source takes changes from elsewhere, and would do so although it is closed at the cut-over: subscriptions {}",
+            names.join(", ")
+        ),
+        "On the source: ALTER SUBSCRIPTION … DISABLE, and make them anew on the target once that is in service. One that is called \
+         pgconvoy_… is that of a follow in which this database is not in service: turn back in that one, or part the two (pgconvoy unfollow).",
+    ))
 }
 
 /// What they write when we make and change what a follow needs would be replicated, and be there twice.
@@ -313,6 +335,31 @@ fn forced_rls(facts: &Facts<'_>) -> Option<Finding> {
     })
 }
 
+/// Replication applies a row to the partition that it was in, and on another server it may belong into another one: an INSERT fails
+/// there, and an UPDATE or DELETE passes over what it does not find.
+fn scattered(facts: &Facts<'_>) -> Option<Finding> {
+    let names = scattered_names(facts.tables);
+    (!names.is_empty()).then(|| {
+        blocker(
+            "follow-partitions",
+            format!(
+                "tables are partitioned by the hash of an enum, which is not the same in another database: a row may belong into another \
+                 partition there, where replication does not find it: {}",
+                listed(&names)
+            ),
+            "Move without --follow, and bring the target up to date with pgconvoy sync when nobody writes any more; or partition them by \
+             something else.",
+        )
+    })
+}
+
+fn scattered_names(tables: &[Table]) -> Vec<String> {
+    let carried = tables.iter().filter(|table| table.is_logged);
+    let roots = carried.filter_map(|table| table.scattered_below.as_ref());
+    let roots: BTreeSet<String> = roots.map(QualifiedName::shown).collect();
+    roots.into_iter().collect()
+}
+
 /// Exactly what would be made on the source.
 fn objects(facts: &Facts<'_>) -> Option<Finding> {
     if facts.wanted.allow_source_objects {
@@ -445,6 +492,7 @@ mod tests {
             has_identity,
             forced_rls: false,
             owner_bypasses_rls: false,
+            scattered_below: None,
             columns: String::new(),
         }
     }
@@ -500,6 +548,7 @@ mod tests {
             owns_database: false,
             prepared_anywhere: 1,
             event_triggers: vec!["audit".to_owned()],
+            other_subscriptions: Some("theirs".to_owned()),
             in_recovery: true,
             ..offers()
         };
@@ -513,6 +562,7 @@ mod tests {
                 "follow-may-replicate",
                 "follow-may-publish",
                 "follow-prepared",
+                "follow-subscriptions",
                 "follow-event-triggers",
                 "follow-may-subscribe",
                 "follow-workers",
@@ -564,6 +614,19 @@ mod tests {
     }
 
     #[test]
+    fn a_table_whose_rows_are_elsewhere_on_another_server_is_named_once_by_its_root() {
+        let part = |name: &str, is_logged| Table {
+            is_logged,
+            scattered_below: Some(QualifiedName::new("public", "moods")),
+            ..table(name, true)
+        };
+        let tables = [part("a", true), table("keyed", true), part("b", true)];
+        assert_eq!(scattered_names(&tables), ["public.moods"]);
+        // A turn brings it over as a whole.
+        assert_eq!(scattered_names(&[part("a", false)]), [""; 0]);
+    }
+
+    #[test]
     fn what_a_table_had_is_remembered_and_a_table_that_is_not_there_is_an_error() {
         let tables = [table("keyed", true), table("bare", false)];
         let found = identities(&tables, &["bare".to_owned()]).expect("it is there");
@@ -586,10 +649,12 @@ mod tests {
             let turn = Turn::away_from(crate::model::Side::Source);
             let mut strict = table("strict", true);
             strict.forced_rls = true;
+            let mut bare = table("bare", false);
+            bare.scattered_below = Some(QualifiedName::new("public", "moods"));
             let found = before_turn(&TurnFacts {
                 turn,
                 offers: (&poor, &poor),
-                tables: (&[strict], &[table("bare", false)]),
+                tables: (&[strict], &[bare]),
                 from_version: ServerVersion(160_000),
                 with_reverse,
                 ours: &[],
@@ -614,6 +679,7 @@ mod tests {
                 "follow-wal-level",
                 "turn-may-subscribe",
                 "turn-replica-identity",
+                "turn-partitions",
                 "turn-forced-row-security",
             ]
         );

@@ -54,6 +54,18 @@ pub enum Phase {
     LetGo,
 }
 
+impl Phase {
+    /// Whether the side that follows may be given up: nobody turns, or a turn has begun that can still go back, and the side that is in
+    /// service is not closed by it. Whether that turn is alive is for the claim to say.
+    pub fn may_let_go(self, is_closed: bool) -> bool {
+        match self {
+            Self::Following => true,
+            Self::Turning(step) => step.goes_back() && !is_closed,
+            Self::Copied | Self::Parted | Self::LetGo => false,
+        }
+    }
+}
+
 /// Where a target stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
@@ -168,6 +180,27 @@ impl State {
                 format!("pgconvoy {}", Turn::away_from(self.serving).command())
             }
             Phase::Parted | Phase::LetGo => "pgconvoy unfollow".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_that_was_killed_keeps_the_log_only_once_it_has_closed_a_side() {
+        for step in [Step::Check, Step::Fence, Step::Reverse] {
+            assert!(Phase::Turning(step).may_let_go(false), "{step:?}");
+            assert!(!Phase::Turning(step).may_let_go(true), "{step:?}");
+        }
+        // The other side is in service, or about to be.
+        for step in [Step::Open, Step::Clear] {
+            assert!(!Phase::Turning(step).may_let_go(false), "{step:?}");
+        }
+        assert!(Phase::Following.may_let_go(false));
+        for phase in [Phase::Copied, Phase::Parted, Phase::LetGo] {
+            assert!(!phase.may_let_go(false), "{phase:?}");
         }
     }
 }

@@ -22,9 +22,6 @@ const TALKATIVE: &str = "(values ('log_statement', 'none'), ('log_min_error_stat
 /// Who closes or opens a side waits for whoever else does: `pgco` and `fenc` as two numbers.
 const ONE_AT_A_TIME: &str = "select pg_catalog.pg_advisory_xact_lock(1885823855, 1717923427)";
 
-/// Older than that, a subscription does not know where changes come from (`origin`).
-const KNOWS_ORIGIN: u32 = 16;
-
 fn transaction(statements: &[String]) -> String {
     let mut sql = BEGIN.to_owned();
     for statement in statements {
@@ -198,34 +195,29 @@ pub struct Subscribing<'a> {
     pub conninfo: &'a str,
     /// The database that subscribes.
     pub database: &'a str,
-    /// Major version of its server.
-    pub major: u32,
     /// What was before.
     pub record: &'a SideRecord,
     /// The side is closed to everybody else.
     pub closes: bool,
 }
 
-/// Makes it.
+/// Makes it. It takes whatever the publisher holds, also what replication has brought there (`origin`, from 16 on, stays at `any`): a
+/// target is to have that as well, and a filter would pass over it without a word. That changes do not go round needs no filter, which
+/// older servers do not know either: of the two directions one works at a time, and the slot of a way back begins when nothing comes
+/// any more by the old one.
 pub fn subscribe(subscribing: &Subscribing<'_>) -> String {
     let Subscribing {
         name,
         conninfo,
         database,
-        major,
         record,
         closes,
     } = subscribing;
-    let origin = if *major >= KNOWS_ORIGIN {
-        ", origin = none"
-    } else {
-        ""
-    };
     let conninfo = quote_literal(conninfo);
     let mut statements = vec![
         format!(
             "create subscription {name} connection {conninfo} publication {name} with (copy_data = false, create_slot = false, \
-             enabled = false, slot_name = '{name}'{origin})"
+             enabled = false, slot_name = '{name}')"
         ),
         comment("subscription", name, record),
     ];
@@ -416,11 +408,10 @@ mod tests {
     #[test]
     fn a_subscription_copies_nothing_and_makes_no_slot() {
         let record = record();
-        let mut subscribing = Subscribing {
+        let subscribing = Subscribing {
             name: &name(),
             conninfo: "host=a password='it''s'",
             database: "d",
-            major: 18,
             record: &record,
             closes: true,
         };
@@ -429,8 +420,5 @@ mod tests {
             sql.contains("copy_data = false, create_slot = false, enabled = false"),
             "{sql}"
         );
-        assert!(sql.contains("origin = none"), "{sql}");
-        subscribing.major = 15;
-        assert!(!subscribe(&subscribing).contains("origin"));
     }
 }

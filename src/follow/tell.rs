@@ -36,6 +36,11 @@ impl Standing {
         self.limit.is_some_and(|limit| retained > limit.0)
     }
 
+    /// Whether the other side is lost, or keeps more of the log than it may.
+    pub fn is_to_be_let_go(&self) -> bool {
+        self.lost().is_some() || self.is_over_limit()
+    }
+
     /// One line: how far behind, and what is kept.
     pub fn line(&self) -> String {
         let Some(slot) = &self.slot else {
@@ -166,6 +171,7 @@ mod tests {
             has_identity: true,
             forced_rls: false,
             owner_bypasses_rls: false,
+            scattered_below: None,
             columns: columns.to_owned(),
         };
         let one = [table("a", "1"), table("b", "1"), table("c", "1")];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::catalog::large_object_content;
 use crate::fault;
-use crate::model::{Bytes, Oid, QualifiedName, RowLayout, Rows, SqlText, quote_literal};
+use crate::model::{Bytes, Oid, QualifiedName, RowLayout, Rows, SqlText};
 use crate::pg::wire::{Bundle, Ends, Gauge, Leg, Wire, relay};
 use crate::pg::{PgError, Pool, pin_values, set_values};
 use crate::toc::RestoreOptions;
@@ -14,6 +14,7 @@ use super::changes::Changes;
 use super::error::SyncError;
 use super::large_objects::{BATCH, describe};
 use super::obstacles::{Obstacles, WRITTEN};
+use super::sequences::SequenceChange;
 use super::table::TableChange;
 use super::writer::Writer;
 
@@ -305,17 +306,10 @@ impl Writer {
         pinned.map_err(step("setting what values go by"))
     }
 
-    /// Last of all: they do not follow transactions, and stand where they are put at once.
+    /// Those that go on: the last thing before the commit. Those that go back do so behind it.
     async fn sequences(&mut self, changes: &Changes) -> Result<(), SyncError> {
-        let set = |sequence: &crate::catalog::Sequence| {
-            SqlText::from(format!(
-                "select pg_catalog.setval({}, {}, {})",
-                quote_literal(&sequence.name.to_string()),
-                sequence.last_value,
-                sequence.is_called
-            ))
-        };
-        let statements: Vec<SqlText> = changes.sequences.iter().map(set).collect();
+        let statements = changes.sequences.iter().map(SequenceChange::ahead);
+        let statements: Vec<SqlText> = statements.collect();
         self.run_all(&statements)
             .await
             .map_err(step("setting sequences"))

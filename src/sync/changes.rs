@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::{Matview, Sequence, SourceFacts};
+use crate::catalog::{Matview, SourceFacts};
 use crate::model::{Bytes, Difference, Oid, QualifiedName, ServerVersion, Synced};
 use crate::verify::Scope;
 
 use super::error::SyncError;
 use super::large_objects::ObjectChanges;
+use super::sequences::SequenceChange;
 use super::table::{Differs, TableChange};
 
 /// What is known of both sides, each in its snapshot.
@@ -39,8 +40,8 @@ pub struct ViewChange {
 pub struct Changes {
     /// Tables.
     pub tables: Vec<TableChange>,
-    /// Sequences, as they stand on the source.
-    pub sequences: Vec<Sequence>,
+    /// Sequences.
+    pub sequences: Vec<SequenceChange>,
     /// Large objects.
     pub large_objects: ObjectChanges,
     /// Materialized views, in an order in which each comes after those that it reads.
@@ -65,21 +66,13 @@ impl Changes {
         let all = [differences, content];
         let large_objects = numbers(differences)?;
         let rewritten = numbers(content)?;
-        let sequences = named("sequence", all);
-        let stands = |sequence: &&Sequence| sequences.contains(sequence.name.shown().as_str());
         let objects = (&*facts.source.large_objects, &*facts.target.large_objects);
         Ok(Self {
             tables: tables
                 .iter()
                 .filter_map(|differs| TableChange::decide(differs, facts))
                 .collect(),
-            sequences: facts
-                .source
-                .sequences
-                .iter()
-                .filter(stands)
-                .cloned()
-                .collect(),
+            sequences: sequences(facts, &named("sequence", all)),
             large_objects: if facts.scope.large_objects {
                 ObjectChanges::decide(objects, &large_objects, &rewritten)
             } else {
@@ -110,7 +103,11 @@ impl Changes {
                 .iter()
                 .map(|table| table.told(of(table)))
                 .collect(),
-            sequences: self.sequences.iter().map(|one| one.name.clone()).collect(),
+            sequences: self
+                .sequences
+                .iter()
+                .map(|one| one.to.name.clone())
+                .collect(),
             large_objects_added: number(objects.made.len() - rewritten),
             large_objects_changed: number(rewritten + objects.described.len()),
             large_objects_removed: number(objects.removed.len()),
@@ -138,6 +135,26 @@ fn numbers(differences: &[Difference]) -> Result<BTreeSet<Oid>, SyncError> {
             }),
         })
         .collect()
+}
+
+/// Sequences that stand elsewhere. Of the same schema, both sides have the same.
+fn sequences(facts: Facts<'_>, differing: &BTreeSet<&str>) -> Vec<SequenceChange> {
+    let there: BTreeMap<_, _> = facts
+        .target
+        .sequences
+        .iter()
+        .map(|one| (&one.name, one))
+        .collect();
+    let stands = facts.source.sequences.iter();
+    let differs = stands.filter(|one| differing.contains(one.name.shown().as_str()));
+    let changes = differs.filter_map(|to| {
+        let from = there.get(&to.name)?;
+        Some(SequenceChange {
+            from: (*from).clone(),
+            to: to.clone(),
+        })
+    });
+    changes.collect()
 }
 
 /// Views that hold something else, each after those that it reads.

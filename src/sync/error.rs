@@ -102,6 +102,11 @@ pub enum SyncError {
         /// The tables.
         tables: Vec<String>,
     },
+    /// Everything is committed, and what comes behind it has failed.
+    #[error(
+        "setting back sequences that stand further on than on the source; everything else is changed and committed"
+    )]
+    Sequences(#[source] PgError),
     /// The connection was lost while COMMIT was under way.
     #[error("committing: whether the target was changed, all of it or nothing, is not known")]
     Commit(#[source] PgError),

@@ -12,6 +12,7 @@
 //! | `table` | of a table: rows one by one, or all of them anew (pure) |
 //! | `statements` | the statements that do that (pure) |
 //! | `large_objects` | large objects: which, and the statements (pure) |
+//! | `sequences` | sequences: which statements before the commit, and which behind it (pure) |
 //! | `schema` | what of the differences is none of the schema (pure) |
 //! | `obstacles` | what stands in the way on the target: triggers, rules, foreign keys, publications |
 //! | `writer` | the transaction: its locks, its snapshot, its end |
@@ -20,8 +21,8 @@
 //!
 //! **One transaction for everything.** Foreign keys tie tables together, and whoever reads the target must not see a half of
 //! it; so there is one session that locks, changes and commits. A run that is killed leaves the target as it was, or as it is to
-//! be, and to go on is to run it again: there is no ledger. What that costs is that rows are written by one session; they are
-//! read by many.
+//! be (sequences, which follow no transaction, may stand further on), and to go on is to run it again: there is no ledger. What that
+//! costs is that rows are written by one session; they are read by many.
 //!
 //! **Nothing is decided on stale data.** The tables are locked against writers (`SHARE ROW EXCLUSIVE`: readers are not kept out)
 //! before the transaction takes the snapshot in which the target is read, by as many sessions as are wanted; the locks
@@ -40,6 +41,7 @@ mod error;
 mod large_objects;
 mod obstacles;
 mod schema;
+mod sequences;
 mod statements;
 mod table;
 mod writer;
@@ -50,5 +52,6 @@ pub use error::SyncError;
 pub use large_objects::ObjectChanges;
 pub use obstacles::{Obstacles, QUERIES};
 pub use schema::as_if_synced;
+pub use sequences::SequenceChange;
 pub use table::{Differs, How, TableChange};
 pub use writer::{Exported, Writer};

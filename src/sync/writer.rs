@@ -7,7 +7,9 @@ use crate::model::{QualifiedName, Rows, SqlText};
 use crate::pg::PgError;
 use crate::pg::wire::Wire;
 
+use super::changes::Changes;
 use super::error::SyncError;
+use super::sequences::SequenceChange;
 use super::statements::locks;
 
 /// How long we wait for whoever writes to the target: long enough for a statement to end, and not for somebody who has gone to
@@ -103,8 +105,9 @@ impl Writer {
         self.wire.count(sql).await
     }
 
-    /// The commit point: before it the target is as it was, after it, it is as it is to be. It is waited for until it is on disk.
-    pub async fn commit(mut self) -> Result<Wire, SyncError> {
+    /// The commit point: before it the target is as it was, after it, it is as it is to be. It is waited for until it is on disk. Behind
+    /// it come the sequences that go back.
+    pub async fn commit(mut self, changes: &Changes) -> Result<Wire, SyncError> {
         fault::point("sync-uncommitted");
         let committed = self.run("commit").await;
         committed.map_err(|error| {
@@ -118,6 +121,15 @@ impl Writer {
             }
         })?;
         fault::point("sync-committed");
+        if !changes.sequences.is_empty() {
+            let mut statements = vec![SqlText::from(
+                "begin transaction isolation level read committed, read write; set local synchronous_commit = on",
+            )];
+            statements.extend(changes.sequences.iter().map(SequenceChange::back));
+            statements.push(SqlText::from("commit"));
+            let set = self.run_all(&statements).await;
+            set.map_err(SyncError::Sequences)?;
+        }
         Ok(self.wire)
     }
 

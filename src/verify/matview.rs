@@ -3,7 +3,7 @@
 //! ```text
 //!   it holds what the source's view holds ─────────────► the same
 //!   … what its query gives on the source ──────────────► fresh, and the source's view is out of date
-//!   … what its query gives on the target ──────────────► fresh, if all tables there are proven
+//!   … what its query gives on the target ──────────────► fresh, if all tables there are proven; named apart, if some were counted only
 //!   … something else, and so does its query each time ─► compared as far as that goes
 //!   … something else ──────────────────────────────────► different
 //! ```
@@ -25,12 +25,16 @@ const RUNS: usize = 2;
 const COMPARED: &str = "materialized views";
 /// And those of which not everything could be.
 const PARTLY: &str = "materialized views as far as their queries give the same twice";
+/// And those that are what they should be if the tables are.
+const OVER_COUNTED: &str = "materialized views by what their queries give on the target alone";
 
 /// What is known of the tables of both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tables {
     /// All of them hold the same: what a query gives on the target, over these, is as good as what it gives on the source.
     Proven,
+    /// All of them hold as many rows, and of some no more is known: what a query gives on the target is as good as that.
+    Counted,
     /// Not all were compared: what a query gives on the target says nothing.
     NotAllCompared,
     /// Some differ: then a view that is not as on the source is different, too.
@@ -60,6 +64,7 @@ pub struct ViewCase {
     source: Known,
     target: Known,
     runs: usize,
+    over_counted: bool,
 }
 
 #[derive(Debug)]
@@ -108,6 +113,8 @@ pub enum ViewVerdict {
     Fresh(String),
     /// What it should be, as far as its query gives the same twice: a note on what that is.
     Partly(String),
+    /// What its query gives on the target, over tables of which some were only counted: a note.
+    OverCounted(String),
     /// Something else: what.
     Different(String),
     /// Its query gives another number of rows each time: nothing of it can be compared. Why that is so.
@@ -122,6 +129,7 @@ impl ViewVerdict {
         match self {
             Self::Same | Self::Fresh(_) => Some(COMPARED),
             Self::Partly(_) => Some(PARTLY),
+            Self::OverCounted(_) => Some(OVER_COUNTED),
             Self::Different(_) | Self::Incomparable(_) | Self::Unknown => None,
         }
     }
@@ -129,7 +137,7 @@ impl ViewVerdict {
     /// What is worth a line, of one that is as it should be.
     pub fn note(self) -> Option<String> {
         match self {
-            Self::Fresh(note) | Self::Partly(note) => Some(note),
+            Self::Fresh(note) | Self::Partly(note) | Self::OverCounted(note) => Some(note),
             Self::Same | Self::Different(_) | Self::Incomparable(_) | Self::Unknown => None,
         }
     }
@@ -144,6 +152,7 @@ impl ViewCase {
             source: Known::new(source),
             target: Known::new(target),
             runs: RUNS,
+            over_counted: false,
         }
     }
 
@@ -162,9 +171,10 @@ impl ViewCase {
 
     /// What it is over.
     pub fn over(&mut self, tables: Tables) {
-        if tables != Tables::Proven {
+        if !matches!(tables, Tables::Proven | Tables::Counted) {
             self.may_not_ask(Side::Target);
         }
+        self.over_counted = tables == Tables::Counted;
         if tables == Tables::Differ {
             self.runs = 1;
         }
@@ -195,7 +205,7 @@ impl ViewCase {
         let gives_it = |known: &Known| known.given.iter().any(|given| given.all == held);
         let fresh = self.sides().into_iter().find(|(_, known)| gives_it(known));
         if let Some((side, _)) = fresh {
-            return Next::Judged(ViewVerdict::Fresh(self.fresh(side)));
+            return Next::Judged(self.held_to(side, ViewVerdict::Fresh, self.fresh(side)));
         }
         for run in 0..self.runs {
             for (side, known) in self.sides() {
@@ -206,6 +216,17 @@ impl ViewCase {
             }
         }
         Next::Judged(self.judged())
+    }
+
+    /// It holds what its query gives there, which is no more than what is known of the tables there.
+    fn held_to(&self, side: Side, verdict: fn(String) -> ViewVerdict, note: String) -> ViewVerdict {
+        if side == Side::Target && self.over_counted {
+            ViewVerdict::OverCounted(format!(
+                "{note}; rows of tables that it may read had only been counted by then"
+            ))
+        } else {
+            verdict(note)
+        }
     }
 
     fn fresh(&self, side: Side) -> String {
@@ -281,7 +302,12 @@ impl ViewCase {
                     .all(|&place| other.column(place) == held.column(place))
         };
         let of_columns = |places: &[usize]| self.of_columns(places);
-        if !(given().any(agrees) || agrees(&self.source.held)) {
+        let mut source = self.source.given.iter().chain([&self.source.held]);
+        let side = if source.any(agrees) {
+            Side::Source
+        } else if self.target.given.iter().any(agrees) {
+            Side::Target
+        } else {
             let besides = match alike.as_slice() {
                 [] => String::new(),
                 alike => format!(" and {}", of_columns(alike)),
@@ -290,7 +316,7 @@ impl ViewCase {
                 "its query does not give the same twice {varies}, and still the target's view holds nothing that it gives, by \
                  the number of rows{besides}"
             ));
-        }
+        };
         let rows = held.all.rows;
         let compared = match alike.as_slice() {
             [] => format!("its {rows} rows were counted, and nothing in them was compared"),
@@ -301,9 +327,10 @@ impl ViewCase {
             ),
         };
         let name = &self.name;
-        ViewVerdict::Partly(format!(
+        let note = format!(
             "materialized view {name} cannot be compared as a whole, because its query does not give the same twice {varies}: {compared}"
-        ))
+        );
+        self.held_to(side, ViewVerdict::Partly, note)
     }
 
     /// Whether something is known of every run, and the same in those of one server.
@@ -474,6 +501,44 @@ mod tests {
             matches!(next, Next::Judged(ViewVerdict::Different(_))),
             "{next:?}"
         );
+    }
+
+    #[test]
+    fn over_tables_that_were_only_counted_what_the_target_gives_is_no_proof() {
+        let case = |source: &ViewRead, target: &ViewRead| {
+            let names = ["id", "at"].map(str::to_owned).to_vec();
+            let mut case = ViewCase::new("v".to_owned(), names, [source.clone(), target.clone()]);
+            case.over(Tables::Counted);
+            case
+        };
+        let verdict = |case: &ViewCase| match case.next() {
+            Next::Judged(verdict) => verdict,
+            asked @ Next::Ask { .. } => panic!("{asked:?}"),
+        };
+        let [old, new, here] = [read(1, &[1, 1]), read(2, &[3, 3]), read(2, &[3, 4])];
+        let mut over = case(&old, &here);
+        over.add(Side::Source, new.clone());
+        over.add(Side::Target, here.clone());
+        let counted = verdict(&over);
+        assert_eq!(counted.counted_as(), Some(OVER_COUNTED), "{counted:?}");
+        let note = counted.note().expect("a note");
+        assert!(note.ends_with("had only been counted by then"), "{note}");
+        // What the source gives is as good as ever.
+        let mut over = case(&old, &new);
+        over.add(Side::Source, new.clone());
+        assert!(matches!(verdict(&over), ViewVerdict::Fresh(_)));
+        // So it is of a query that does not give the same twice: only the target's gives that first column.
+        for (first, is_proof) in [(3, true), (5, false)] {
+            let mut over = case(&old, &read(2, &[first, 90]));
+            for at in [10, 11] {
+                over.add(Side::Source, read(2, &[3, at]));
+                over.add(Side::Target, read(2, &[first, at + 10]));
+            }
+            let partly = verdict(&over);
+            let is_partly = matches!(partly, ViewVerdict::Partly(_));
+            assert_eq!(is_partly, is_proof, "{partly:?}");
+            assert!(partly.counted_as().is_some(), "{partly:?}");
+        }
     }
 
     #[test]

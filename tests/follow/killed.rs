@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::scene::{DATABASE, Pooled, SCHEMA, Scene, start};
 use crate::support::binary::{Finished, Pgconvoy};
 use crate::support::moving::{RUN_DIR, assert_proven};
+use crate::support::server::Server;
 
 /// The others are in the table of faults.
 const MOMENTS: [&str; 3] = [
@@ -138,7 +139,36 @@ fn a_source_that_another_follow_has_closed(scene: &Scene<'_>, other: &str) {
             .contains("another follow of the source has closed it to writers"),
         "{refused}"
     );
+    // What is written to the one in service comes to both others, by way of the source.
+    let target = scene.target;
+    target.psql(
+        "other",
+        "insert into public.events (writer, n) values (5, 1); update public.counters set n = 55 where writer = 5",
+    );
+    await_rows(
+        target,
+        (DATABASE, "select n from public.counters where writer = 5"),
+        "55",
+    );
+    await_rows(
+        target,
+        (DATABASE, "select n from public.events where writer = 5"),
+        "1",
+    );
     turn("fallback");
+}
+
+/// Waits until a query says that.
+#[track_caller]
+fn await_rows(server: &Server, (database, query): (&str, &str), wanted: &str) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while server.psql(database, query) != wanted {
+        assert!(
+            Instant::now() < deadline,
+            "{query} does not come to {wanted}"
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// They do not get in each other's way, nor in that of a comparison; and what one has changed stays for as long as the other needs it.
@@ -161,11 +191,8 @@ fn two_who_follow_one(scene: &Scene<'_>, before: &str) {
         DATABASE,
         "insert into public.bare values (9, 1), (9, 2); update public.bare set n = 3 where n = 2; delete from public.bare where n = 1",
     );
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while target.psql("other", "select n from public.bare where writer = 9") != "3" {
-        assert!(Instant::now() < deadline, "{second}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    let of_nine = "select n from public.bare where writer = 9";
+    await_rows(target, ("other", of_nine), "3");
     let parted = Pgconvoy::new(["unfollow", "--target", &other]).run();
     assert_eq!(parted.status, 0, "{parted}");
     assert_eq!(Scene::traces(source), before, "{parted}");

@@ -3,6 +3,8 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "faults")]
+use crate::lab::Held;
 use crate::scene::{DATABASE, SCHEMA, Scene, start};
 use crate::support::binary::Pgconvoy;
 use crate::support::moving::assert_proven;
@@ -19,7 +21,13 @@ fn what_cannot_be_followed_is_refused_before_anything_is_made() {
         DATABASE,
         "create function public.f() returns trigger language plpgsql as 'begin return new; end';
          create trigger loud after insert on public.events for each row execute function public.f();
-         alter table public.events enable always trigger loud;",
+         alter table public.events enable always trigger loud;
+         create type public.mood as enum ('good', 'bad');
+         create table public.moods (m public.mood, id int4, primary key (m, id)) partition by hash (m);
+         create table public.moods_0 partition of public.moods for values with (modulus 2, remainder 0);
+         create table public.moods_1 partition of public.moods for values with (modulus 2, remainder 1);
+         create subscription theirs connection 'host=/nonexistent dbname=theirs' publication theirs with (connect = false);
+         alter subscription theirs enable;",
     );
     let before = Scene::traces(&source);
     let follow = |more: &[&str]| {
@@ -33,6 +41,10 @@ fn what_cannot_be_followed_is_refused_before_anything_is_made() {
         "ALTER SYSTEM SET wal_level = logical",
         "--replica-identity-full public.bare",
         "loud on public.events",
+        "the source takes changes from elsewhere",
+        "subscriptions theirs",
+        "partitioned by the hash of an enum",
+        ": public.moods",
         "publication pgconvoy_",
         "Give --allow-source-objects",
     ] {
@@ -119,6 +131,8 @@ fn trouble_is_told_by_name_and_a_lost_slot_is_let_go() {
     );
 
     // A target that stands still: rather than fill the source's disk, it is given up.
+    #[cfg(feature = "faults")]
+    let turning = Held::at("follow-step[Check]", scene.command("cutover", &[]));
     let name = target.psql(DATABASE, "select subname from pg_subscription");
     target.psql(
         DATABASE,
@@ -130,6 +144,8 @@ fn trouble_is_told_by_name_and_a_lost_slot_is_let_go() {
          alter table public.heavy alter t set storage external;
          insert into public.heavy select repeat('x', 1000000) from generate_series(1, 80)",
     );
+    #[cfg(feature = "faults")]
+    nothing_is_given_up_while_somebody_turns(&scene, turning);
     let gone = scene.command("follow", &["--every", "1s"]).run();
     assert_eq!(gone.status, 1, "{gone}");
     assert!(gone.stderr.contains("--max-wal-retained"), "{gone}");
@@ -152,6 +168,34 @@ fn trouble_is_told_by_name_and_a_lost_slot_is_let_go() {
     assert_eq!(dropped.status, 0, "{dropped}");
     source.psql(DATABASE, "drop table public.heavy");
     assert_eq!(Scene::traces(&source), before, "{dropped}");
+}
+
+/// Killed in its first step, a turn keeps nobody from it.
+#[cfg(feature = "faults")]
+fn nothing_is_given_up_while_somebody_turns(scene: &Scene<'_>, mut turning: Held) {
+    let kept = scene.command("follow", &["--once"]).run();
+    assert_eq!(kept.status, 1, "{kept}");
+    for said in [
+        "the log kept is more than may be",
+        "another run of pgconvoy is at work (pid ",
+    ] {
+        assert!(kept.stderr.contains(said), "{said}: {kept}");
+    }
+    assert_eq!(
+        scene
+            .source
+            .psql(DATABASE, "select count(*) from pg_replication_slots"),
+        "1",
+        "{kept}"
+    );
+    turning.run.kill();
+    let killed = turning.run.finish();
+    assert_eq!(killed.status, -1, "{killed}");
+    let status = scene.run("status", &[]);
+    assert!(
+        status.stdout.contains("and a cutover has begun"),
+        "{status}"
+    );
 }
 
 /// A transaction of another database of that server has not ended: nobody waits for it with both sides closed.

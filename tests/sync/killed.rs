@@ -2,6 +2,7 @@
 #![cfg(feature = "faults")]
 
 use pgconvoy::fault::POINTS;
+use serde_json::Value;
 
 use crate::scene::{Scene, is_nothing, prepare, quiet};
 use crate::shop::{CHANGES, SHOP};
@@ -17,9 +18,18 @@ fn killed_at_any_moment_the_target_is_old_or_new_and_the_same_again_does_the_res
     };
     let (from, to) = (source.database("shop"), target.database("shop"));
     source.psql("shop", SHOP);
+    source.psql("shop", "create sequence shop.down increment -1");
     assert_proven(&move_with(&from, &to, &[]));
+    target.psql(
+        "shop",
+        "insert into shop.orders (customer, note) select 1, 'only here' from generate_series(1, 5)",
+    );
     target.psql("postgres", "create database old template shop");
     source.psql("shop", CHANGES);
+    source.psql(
+        "shop",
+        "select nextval('shop.down') from generate_series(1, 5)",
+    );
     let points = POINTS.iter().map(|point| point.name);
     let points: Vec<&str> = points.filter(|name| name.starts_with("sync-")).collect();
     assert_eq!(points.len(), 6);
@@ -49,7 +59,28 @@ fn killed_at_any_moment_the_target_is_old_or_new_and_the_same_again_does_the_res
             "{point}: {whole:?}"
         );
         assert_eq!(new == "1", point == "sync-committed", "{point}");
+        // Whoever writes next finds no number taken: what goes on has gone before the commit, and what goes back has not gone yet.
+        let at_the_end = BY_DEFAULT.contains(&point);
+        let stand = target.psql("shop", STAND);
+        let wanted = if at_the_end { "t|-5" } else { "t|-1" };
+        assert_eq!(stand, wanted, "{point}");
         let done = scene.bring_over();
-        assert_eq!(is_nothing(&done), new == "1", "{point}: {done}");
+        assert!(!is_nothing(&done), "{point}: {done}");
+        let tables = done["tables"].as_array().map(Vec::len);
+        assert_eq!(tables == Some(0), new == "1", "{point}: {done}");
+        if new == "1" {
+            let names: Vec<&Value> = done["sequences"]
+                .as_array()
+                .expect("a list")
+                .iter()
+                .map(|one| &one["name"])
+                .collect();
+            assert_eq!(names, ["orders_id_seq"], "{point}: {done}");
+        }
     }
 }
+
+/// Whether the next order gets a number of its own, and where the sequence stands that goes down.
+const STAND: &str = "
+    select (select last_value from shop.orders_id_seq) >= (select max(id) from shop.orders), (select last_value from shop.down);
+";

@@ -24,7 +24,7 @@ use super::subscribe::{is_applied, lost};
 use crate::catalog;
 use crate::cli::inspect::Server;
 use crate::cli::sync;
-use crate::cli::verify::{self as looks, Asked, Both, Found, Look, RowsLook};
+use crate::cli::verify::{self as looks, Alike, Asked, Both, Found, Look, RowsLook};
 use crate::event::{Emit, What};
 use crate::failure::Failure;
 use crate::fault;
@@ -280,7 +280,7 @@ async fn compare(
     let mut rows = looks::compare_rows(
         (&both, &look, &ends),
         asked,
-        (Some(&names), &BTreeSet::new()),
+        (Some(&names), &Alike::default()),
         &told,
     )
     .await;

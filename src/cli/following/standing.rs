@@ -11,9 +11,9 @@ use super::ends::{self, Ends, run};
 use super::subscribe::{begin, lost, moment, say};
 use crate::cli::arguments::duration;
 use crate::failure::Failure;
-use crate::follow::{self, FollowError, Phase, Standing, Turn};
+use crate::follow::{self, FollowError, OursKind, Phase, Standing, Turn};
 use crate::model::{ExitStatus, Happening};
-use crate::pg::claim::Claim;
+use crate::pg::claim::{Claim, ClaimError};
 use crate::report::told;
 
 /// Watch a target that follows its source, and let go before the source's disk is full
@@ -140,10 +140,11 @@ impl FollowingArgs {
             for sentence in &trouble {
                 say(sentence);
             }
-            if state.phase == Phase::Following
-                && (standing.lost().is_some() || standing.is_over_limit())
-            {
-                return Err(let_go(ends, standing.lost().is_none()).await);
+            if standing.is_to_be_let_go() && state.phase.may_let_go(false) {
+                match let_go(ends).await? {
+                    LetGo::Done(told) => return Err(told),
+                    LetGo::NotNow(because) => say(&because),
+                }
             }
             if self.once {
                 let is_well = trouble.is_empty();
@@ -158,40 +159,73 @@ impl FollowingArgs {
     }
 }
 
-/// Rather than fill a disk that is in service, the other side is given up. What is told is that it was.
-async fn let_go(ends: &mut Ends, over_limit: bool) -> Failure {
-    let done = async {
-        // No turn begins meanwhile, nor has one begun.
-        let claim = Claim::take(&ends.target.connector).await?;
-        ends.claimed_by(&claim).await?;
-        let state = ends.state()?.clone();
-        if state.phase != Phase::Following {
-            return Ok(Failure::from(FollowError::NotNow {
-                what: state.words(),
-                remedy: format!("What comes next is: {}.", state.next()),
-            }));
+/// What has become of the side that follows.
+enum LetGo {
+    /// It was given up: what is told of it.
+    Done(Failure),
+    /// It was not, why.
+    NotNow(String),
+}
+
+/// Rather than fill a disk that is in service, the other side is given up. Nobody turns meanwhile, and a turn that has begun is dead: it
+/// would have the claim.
+async fn let_go(ends: &mut Ends) -> Result<LetGo, Failure> {
+    let claim = match Claim::take(&ends.target.connector).await {
+        Ok(claim) => claim,
+        Err(ClaimError::Held { holder, .. }) => {
+            let holder = holder.map_or_else(String::new, |holder| format!(" ({holder})"));
+            return Ok(LetGo::NotNow(format!(
+                "another run of pgconvoy is at work{holder}: nothing is given up as long as it is"
+            )));
         }
-        let turn = Turn::away_from(state.serving);
-        let name = state.in_use();
-        let subscriber = ends.side(turn.to);
-        let doing = format!("disabling subscription {name}");
-        run(&subscriber.session, &follow::enable(name, false), &doing).await?;
-        let publisher = ends.side(turn.from);
-        ends::drop_slot(&publisher.session, name).await?;
-        let told = if over_limit {
-            Failure::from(FollowError::SlotLost {
-                slot: name.to_string(),
-                publisher: publisher.endpoint.to_string(),
-                because: "it kept more of the log than --max-wal-retained, and was dropped"
-                    .to_owned(),
-            })
-        } else {
-            lost(publisher, name).into()
-        };
-        let mut let_go = state.in_phase(Phase::LetGo);
-        let_go.remember(moment(Happening::LetGo, turn.to));
-        ends.write(let_go).await?;
-        Ok::<Failure, Failure>(told)
+        Err(error) => return Err(error.into()),
     };
-    done.await.unwrap_or_else(|failure| failure)
+    ends.claimed_by(&claim).await?;
+    let done = let_go_alone(ends).await;
+    ends.guard = None;
+    done
+}
+
+/// The same once nobody else changes anything. What was seen before may be over.
+async fn let_go_alone(ends: &mut Ends) -> Result<LetGo, Failure> {
+    let state = ends.state()?.clone();
+    let turn = Turn::away_from(state.serving);
+    let (name, publisher) = (state.in_use(), ends.side(turn.from));
+    let record = ends::record_on(&publisher.session, OursKind::Publication, name).await?;
+    let is_closed = record.is_some_and(|record| record.fence.is_some());
+    if !state.phase.may_let_go(is_closed) {
+        let command = turn.command();
+        let because = match state.phase {
+            Phase::Turning(step) if step.goes_back() => format!(
+                "nothing is given up while {} is closed to writers by a {command} that has not come to its end: pgconvoy {command} goes on \
+                 with it, pgconvoy {command} --undo goes back",
+                turn.from
+            ),
+            _ => format!("nothing is given up: {}", state.words()),
+        };
+        return Ok(LetGo::NotNow(because));
+    }
+    let standing = standing(ends).await?;
+    if !standing.is_to_be_let_go() {
+        return Ok(LetGo::NotNow(standing.line()));
+    }
+    let subscriber = ends.side(turn.to);
+    let doing = format!("disabling subscription {name}");
+    run(&subscriber.session, &follow::enable(name, false), &doing).await?;
+    ends::drop_slot(&publisher.session, name).await?;
+    let told = if standing.lost().is_none() {
+        FollowError::SlotLost {
+            slot: name.to_string(),
+            publisher: publisher.endpoint.to_string(),
+            because: "it kept more of the log than --max-wal-retained, and was dropped".to_owned(),
+        }
+    } else {
+        lost(publisher, name)
+    };
+    let mut let_go = state.in_phase(Phase::LetGo);
+    let_go.closed_at = None;
+    let_go.left.clear();
+    let_go.remember(moment(Happening::LetGo, turn.to));
+    ends.write(let_go).await?;
+    Ok(LetGo::Done(told.into()))
 }

@@ -231,7 +231,6 @@ pub(super) async fn make(
         name,
         conninfo: reach,
         database: &subscriber.facts.database,
-        major: subscriber.facts.version.major(),
         record,
         closes,
     });

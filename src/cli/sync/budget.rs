@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::carry_out::Course;
 use super::prove::always_again;
 use crate::catalog::Table;
-use crate::cli::verify::{self as looks, Asked, Look, RowsLook};
+use crate::cli::verify::{self as looks, Alike, Asked, Look, RowsLook};
 use crate::event::What;
 use crate::model::{Bytes, LeftTable, QualifiedName, Rows};
 use crate::verify::rows::Ends;
@@ -46,7 +46,7 @@ pub(super) async fn counted(
     let mut rows = looks::compare_rows(
         (both, look, ends),
         counting.asked,
-        (None, &BTreeSet::new()),
+        (None, &Alike::default()),
         emit,
     )
     .await;
@@ -61,6 +61,7 @@ pub(super) async fn counted(
     // How many rows a materialized view has says nothing.
     rows.others = read.others;
     rows.same = read.same;
+    rows.notes = read.notes;
     rows
 }
 
@@ -76,10 +77,11 @@ async fn read(
     let mut read = looks::compare_rows(
         (both, look, ends),
         asked,
-        (Some(names), &BTreeSet::new()),
+        (Some(names), &rows.same_tables),
         emit,
     )
     .await;
+    rows.same_tables = std::mem::take(&mut read.same_tables);
     rows.tables
         .retain(|table| !names.contains(&table.difference.object));
     rows.tables.append(&mut read.tables);

@@ -11,7 +11,7 @@ use crate::catalog;
 use crate::cli::explain::explained;
 use crate::cli::prove::{Before, tell_writes_since};
 use crate::cli::verify::{
-    self as looks, Asked, Both, Found, Look, RowsLook, SideView, TableDiffers,
+    self as looks, Alike, Asked, Both, Found, Look, RowsLook, SideView, TableDiffers,
 };
 use crate::event::{Emit, What};
 use crate::failure::Failure;
@@ -138,7 +138,7 @@ async fn compare(
     match extent {
         Extent::Whole | Extent::DryRun => {
             let rows =
-                looks::compare_rows((both, look, ends), asked, (None, &BTreeSet::new()), emit)
+                looks::compare_rows((both, look, ends), asked, (None, &Alike::default()), emit)
                     .await;
             (rows, Vec::new())
         }
@@ -344,7 +344,7 @@ async fn change(
         );
         course.emit.emit(What::Note { text });
     }
-    writer.commit().await?.close().await;
+    writer.commit(changes).await?.close().await;
     Ok(applied)
 }
 

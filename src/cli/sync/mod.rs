@@ -11,8 +11,8 @@
 //! | `budget` | of a turn, what is compared by content while nobody can write |
 //! | `prove` | the last of them: everything is compared again, but for what cannot have changed |
 //!
-//! There is nothing to resume: before the commit the target is as it was, after it, it is as it is to be. To go on is to run the same
-//! again.
+//! There is nothing to resume: before the commit the target is as it was, after it, it is as it is to be; sequences alone may stand further
+//! on. To go on is to run the same again.
 
 mod budget;
 mod carry_out;
@@ -52,7 +52,8 @@ const MOST_ROWS: usize = 200_000;
 /// Reads both databases, each in one snapshot, finds the rows, sequences, large objects and materialized views that differ, and changes
 /// those on the target: all in one transaction, in which its tables are locked against other writers, but not against readers. Then
 /// it proves the whole, as a move does. It needs no replication, and the source is only read. If the schema has changed since
-/// the move, it says where, and does nothing. Killed, it leaves the target as it was, or as it is to be: run the same again.
+/// the move, it says where, and does nothing. Killed, it leaves the target as it was, or as it is to be (sequences
+/// may stand further on): run the same again.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = super::AFTER_HELP)]
 pub struct SyncArgs {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, stream};
 
 use super::carry_out::{Course, drain};
-use crate::cli::verify::{self as looks, Found, Look, RowsLook, TableDiffers};
+use crate::cli::verify::{self as looks, Alike, Found, Look, RowsLook, TableDiffers};
 use crate::event::What;
 use crate::failure::Failure;
 use crate::model::{Bytes, MultisetDigest, QualifiedName, Side, TableVerdict, Unverified, Verdict};
@@ -61,12 +61,12 @@ pub(super) async fn prove(
     course.at_work.read_by(&ends);
     let mut again = always_again(&look, already.is_certain);
     let changed = already.rows.tables;
-    let mut proven = already.rows.same_tables;
+    let mut known = already.rows.same_tables;
     let mut rows = RowsLook::default();
     for (table, read) in read_again(&changed, &ends, asked.jobs).await {
         match read {
             Some(verdict) => {
-                proven.insert(table.comparand.name.clone());
+                known.by_content.insert(table.comparand.name.clone());
                 emit.emit(What::TableVerified(verdict));
             }
             None => {
@@ -76,9 +76,9 @@ pub(super) async fn prove(
     }
     if !again.is_empty() {
         if !already.is_certain {
-            proven.clear();
+            known = Alike::default();
         }
-        let only = (Some(&again), &proven);
+        let only = (Some(&again), &known);
         rows = looks::compare_rows((both, &look, &ends), asked, only, emit).await;
     }
     // Findings are no differences: without them the proof is none the less.

@@ -126,7 +126,7 @@ impl Again<'_> {
             let verdict = rows::verdict(by_text, sides, VerifyLevel::Content);
             self.emit.emit(What::TableVerified(verdict));
         } else {
-            found.same(by_text);
+            found.same(by_text, VerifyLevel::Content);
         }
         let new = by_text.forms.iter();
         let new = new.filter(|form| !one.comparand.forms.contains(form));

@@ -8,8 +8,8 @@ use futures_util::StreamExt as _;
 
 use super::Asked;
 use super::again::{Again, Undecided};
-use super::look::{self, Both, Look, SideView};
-use crate::catalog::Table;
+use super::alike::Alike;
+use super::look::{self, Both, Look};
 use crate::event::{Emit, What};
 use crate::model::{
     Difference, DifferenceKind, Oid, QualifiedName, Rows, RowsDiffer, TableVerdict, Unverified,
@@ -48,7 +48,7 @@ pub struct RowsLook {
     /// What could not be read.
     pub unverified: Vec<Unverified>,
     /// Tables that are the same on both sides.
-    pub same_tables: BTreeSet<QualifiedName>,
+    pub same_tables: Alike,
     /// How many materialized views and large objects are the same.
     pub same: BTreeMap<&'static str, u64>,
     /// What is worth knowing.
@@ -57,15 +57,15 @@ pub struct RowsLook {
     pub not_compared: BTreeMap<String, Vec<String>>,
 }
 
-/// Reads all rows, or those of some relations only; tables that are proven to be the same already need not be among these.
+/// Reads all rows, or those of some relations only; tables that are known to be the same already need not be among these.
 pub async fn compare(
     (both, look, ends): (&Both, &Look, &Arc<Ends>),
     asked: &Asked,
-    (only, proven): (Option<&BTreeSet<String>>, &BTreeSet<QualifiedName>),
+    (only, known): (Option<&BTreeSet<String>>, &Alike),
     emit: &Arc<dyn Emit>,
 ) -> RowsLook {
     let mut found = RowsLook {
-        same_tables: proven.clone(),
+        same_tables: known.clone(),
         ..RowsLook::default()
     };
     let mut pairing = pair(both, look, asked, &mut found.not_compared);
@@ -110,44 +110,21 @@ pub async fn compare(
     let mut differing = Vec::new();
     for (comparand, sides) in read {
         match rows::judge(&sides) {
-            Judgement::Same => found.same(&comparand),
+            Judgement::Same => found.same(&comparand, level),
             Judgement::Unknown => found
                 .unverified
                 .extend(rows::unverified(&comparand, &sides)),
             Judgement::Differs => differing.push((comparand, sides)),
         }
     }
-    let tables = tables(&found, &differing, &look.source, asked);
+    let differs = |(comparand, _): &(Comparand, Sides)| comparand.subject == Subject::Table;
+    let tables = if found.tables.is_empty() && !differing.iter().any(differs) {
+        found.same_tables.tables(&look.source, asked)
+    } else {
+        Tables::Differ
+    };
     Box::pin(look_for_rows(&again, &differing, tables, &mut found)).await;
     found
-}
-
-/// What is known of all tables that a query may read.
-fn tables(
-    found: &RowsLook,
-    differing: &[(Comparand, Sides)],
-    source: &SideView,
-    asked: &Asked,
-) -> Tables {
-    let differs = |(comparand, _): &(Comparand, Sides)| comparand.subject == Subject::Table;
-    if !found.tables.is_empty() || differing.iter().any(differs) {
-        return Tables::Differ;
-    }
-    let is_same = |table: &Table| {
-        let root = table.partition_root.as_ref();
-        let mut names = std::iter::once(&table.name).chain(root);
-        names.any(|name| found.same_tables.contains(name))
-    };
-    let is_foreign = |entry: &Entry| entry.is("FOREIGN TABLE");
-    let are_all_same =
-        source.facts.tables.iter().all(is_same) && !source.toc.entries.iter().any(is_foreign);
-    // What is not looked at of a table may be what a view shows.
-    let are_whole = asked.level == VerifyLevel::Content && asked.ignore.is_empty();
-    if are_all_same && are_whole {
-        Tables::Proven
-    } else {
-        Tables::NotAllCompared
-    }
 }
 
 /// What of the tables that differ does.
@@ -468,9 +445,9 @@ async fn large_objects(oids: &[Oid], sides: &Sides, ends: &Arc<Ends>) -> Vec<Dif
 }
 
 impl RowsLook {
-    pub(super) fn same(&mut self, comparand: &Comparand) {
+    pub(super) fn same(&mut self, comparand: &Comparand, level: VerifyLevel) {
         match &comparand.subject {
-            Subject::Table => _ = self.same_tables.insert(comparand.name.clone()),
+            Subject::Table => self.same_tables.add(&comparand.name, level),
             Subject::Matview { .. } => *self.same.entry("materialized views").or_default() += 1,
             Subject::LargeObjects(oids) => {
                 *self.same.entry("large objects' contents").or_default() += oids.len() as u64;

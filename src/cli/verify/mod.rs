@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `after` | what nobody compares and the first users would notice: plans of statements, and more |
 //! | `again` | rows that are read once more, otherwise |
+//! | `alike` | tables that are known to be the same, and what that makes of a query over them |
 //! | `archive` | an archive against its own manifest |
 //! | `archive_server` | a server against an archive's manifest |
 //! | `look` | both databases at one moment each: everything but rows |
@@ -18,6 +19,7 @@
 
 mod after;
 mod again;
+mod alike;
 mod archive;
 mod archive_server;
 mod compare_rows;
@@ -33,6 +35,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+pub(super) use alike::Alike;
 pub(super) use archive::check_archive;
 pub(super) use compare_rows::{RowsLook, TableDiffers, compare as compare_rows};
 pub(super) use look::{

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
+use super::alike::Alike;
 use super::compare_rows::{self, RowsLook, TableDiffers};
 use super::look::{Both, Look};
 use super::tell::tell;
@@ -121,7 +122,7 @@ async fn take_look(
             Some(_) => Ok(Vec::new()),
         }
     };
-    let nothing = BTreeSet::new();
+    let nothing = Alike::default();
     let (rows, findings) = tokio::join!(
         compare_rows::compare((both, &look, &ends), asked, (only, &nothing), emit),
         findings

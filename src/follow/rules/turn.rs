@@ -2,7 +2,7 @@
 
 use super::{
     APPLIES_AS_OWNER, Offers, Table, blocker, event_triggers, listed, may_subscribe, names_of,
-    publisher, subscribe_remedy,
+    publisher, scattered_names, subscribe_remedy,
 };
 use crate::follow::{Ours, SideRecord, Turn};
 use crate::model::{Finding, FollowName, ServerVersion};
@@ -193,6 +193,19 @@ fn tables_before_way_back(facts: &TurnFacts<'_>) -> Vec<Finding> {
             format!(
                 "On both sides: give them a primary key, or ALTER TABLE … REPLICA IDENTITY FULL. {NO_WAY_BACK}"
             ),
+        ));
+    }
+    let scattered = scattered_names(to_tables);
+    if !scattered.is_empty() {
+        found.push(blocker(
+            "turn-partitions",
+            format!(
+                "tables are partitioned by the hash of an enum, which is not the same in another database: a row may belong into another \
+                 partition on the {}, where replication would not find it: {}",
+                turn.from,
+                listed(&scattered)
+            ),
+            format!("Partition them by something else, on both sides. {NO_WAY_BACK}"),
         ));
     }
     let is_subject =
