@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::builder::{Builder, Draft, Group, entry_ref};
+use super::builder::{Builder, Draft, Group, entry_ref, set_tablespace};
 use super::{PlanError, Statement, Work, cost};
 use crate::catalog::Index;
 use crate::event::Phase;
@@ -253,12 +253,7 @@ impl<'a> Builder<'a> {
             .tablespace
             .as_ref()
             .filter(|_| !self.inputs.options.restore.no_tablespaces);
-        let mut unique_index = Vec::new();
-        if let Some(tablespace) = tablespace.filter(|tablespace| !tablespace.is_empty()) {
-            unique_index.extend_from_slice(b"set local default_tablespace = ");
-            unique_index.extend(tablespace.quoted());
-            unique_index.extend_from_slice(b";\n");
-        }
+        let mut unique_index = tablespace.map(set_tablespace).unwrap_or_default();
         unique_index.extend_from_slice(index.definition.as_bytes());
         Some((
             statement(SqlText::from(unique_index)),

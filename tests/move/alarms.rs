@@ -261,6 +261,9 @@ const VALUES: &str = r"
     create function backslash() returns text language sql as $$ select '\' $$;
     create table hostile_to_null (a int, check (a is null or a > 0));
     insert into hostile_to_null values (null), (1);
+    -- Its keys are made in two steps.
+    create table large (id int primary key, filling text, unique (filling, id));
+    insert into large select i, repeat(md5(i::text), 20) from generate_series(1, 10000) i;
 ";
 
 #[test]
@@ -281,6 +284,13 @@ fn settings_of_the_role_do_not_reach_our_sessions() {
         "postgres",
         "alter role mover set transaction_timeout = '20ms'",
     );
+    let dir = target.cluster.create_dir("elsewhere").expect("a directory");
+    for sql in [
+        format!("create tablespace elsewhere location '{}'", dir.display()),
+        "alter role mover set default_tablespace = elsewhere".to_owned(),
+    ] {
+        target.psql("postgres", &sql);
+    }
     let run = move_with(
         &format!("{from} user=mover"),
         &format!("{to} user=mover"),
