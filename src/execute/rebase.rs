@@ -6,9 +6,14 @@
 //!   clear the target of what is in the way ──────────────┘
 //! ```
 //!
-//! Everything here may be interrupted and run again: what is cleared away loses its done-mark in the same transaction. It
-//! touches nothing but tables that the run has filled, large objects that it has made, constraints on them, indexes that it
-//! made half a key of, and event triggers that came with the move; all of them will be made again.
+//! Everything here may be interrupted and run again. Rows and large objects lose their done-marks in the transaction that takes
+//! them away. Whatever else is cleared does not: its marks say that it is done until there is a new plan, whose marks are those of
+//! what is there. So whoever clears says in the ledger before he begins that the old plan cannot be gone on with, and the next
+//! session begins here as well, even if it finds the same snapshot and all tables full.
+//!
+//! It touches nothing but tables that the run has filled, large objects that it has made, constraints on them and those that
+//! nobody has validated, indexes that it made half a key of, and event triggers that came with the move; all of them will be made
+//! again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;

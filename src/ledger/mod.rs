@@ -130,6 +130,14 @@ pub fn rebase(row: &RunRow<'_>, done: &Marks, failed: &[FailedBefore]) -> SqlTex
     SqlText::from(sql)
 }
 
+/// Writes another record of the snapshot in the place of the old one, and waits until it is on disk.
+pub fn note_snapshot(snapshot: &str) -> SqlText {
+    let snapshot = quote_literal(snapshot);
+    SqlText::from(format!(
+        "{BEGIN};\nupdate pgconvoy.run set snapshot = {snapshot};\ncommit"
+    ))
+}
+
 fn insert_run(row: &RunRow<'_>) -> String {
     let texts = [
         row.run,
