@@ -251,6 +251,13 @@ impl<'a> Builder<'a> {
             .collect()
     }
 
+    /// What the second half of an entry needs that is made in two steps: the first half as well.
+    pub fn needs_of_second_half(&self, entry: &Entry) -> Vec<DumpId> {
+        let mut needs = self.needs(entry);
+        needs.push(entry.dump_id);
+        needs
+    }
+
     /// The jobs that make what an entry depends on.
     pub fn after_dependencies(&self, entry: &Entry) -> Vec<JobId> {
         let mut after: Vec<JobId> = entry
