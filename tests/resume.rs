@@ -272,6 +272,55 @@ fn finished_tables_are_loaded_anew_and_nothing_fires_on_18() {
     finished_tables_are_loaded_anew(18);
 }
 
+/// Unlogged tables: one with a foreign key, and partitions that are loaded through their root, since the hash of an enum's value
+/// is another one on each server. And a table that only we are slow to fill, so that the snapshot is still needed.
+const UNLOGGED: &str = "
+    create table parent (id int primary key);
+    create unlogged table child (id int primary key, parent int references parent);
+    insert into parent select generate_series(1, 50);
+    insert into child select i, i from generate_series(1, 50) i;
+    create type mood as enum ('calm', 'glad', 'sad');
+    create table moods (id int, mood mood) partition by hash (mood);
+    create unlogged table moods_0 partition of moods for values with (modulus 2, remainder 0);
+    create unlogged table moods_1 partition of moods for values with (modulus 2, remainder 1);
+    insert into moods select i, (enum_range(null::mood))[1 + i % 3] from generate_series(1, 50) i;
+    create function slow(id int) returns boolean language plpgsql as $$
+        begin
+            perform pg_catalog.pg_sleep(case when pg_catalog.current_setting('application_name') like 'pgconvoy:%' then 0.04 else 0 end);
+            return true;
+        end $$;
+    create table lasting (id int primary key, filling text, check (public.slow(id)));
+    alter table lasting alter filling set storage external;
+    insert into lasting select i, repeat('x', 40000) from generate_series(1, 100) i;
+";
+
+/// Constraints and triggers that are in the way of loading a table again are dropped without their marks.
+#[test]
+fn what_was_cleared_away_is_made_again_also_in_the_snapshot_of_the_plan_that_had_made_it() {
+    let Some(scene) = Scene::build(UNLOGGED) else {
+        return;
+    };
+    let keyed = "kill@job-ended[foreign keys of small tables]";
+    let killed = scene.move_with(keyed, &["-j", "2"]);
+    let keys = || {
+        let keys = "select count(*) from pg_constraint where contype = 'f'";
+        scene.server.psql("target", keys)
+    };
+    assert_eq!(keys(), "1", "{killed}");
+    // As a crash leaves them.
+    scene.server.psql("target", "truncate child, moods");
+    let directory = run_dir(&killed).display().to_string();
+    let cleared = Pgconvoy::new(["resume", &directory])
+        .env("PGCONVOY_FAULT", "kill@cleared")
+        .run();
+    assert_eq!(cleared.status, -1, "{cleared}");
+    assert_eq!(keys(), "0", "{cleared}");
+    let resumed = resume(&killed, &[]);
+    assert!(resumed.stderr.contains("is still held"), "{resumed}");
+    assert_eq!(resumed.status, 0, "{resumed}");
+    assert_equal("cleared and killed", &scene.source, &scene.target, &[]);
+}
+
 #[test]
 fn a_target_whose_ledger_is_gone_is_left_alone() {
     let Some(scene) =

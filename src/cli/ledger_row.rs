@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::inspect::Inspection;
 use crate::failure::Failure;
-use crate::ledger::{self, Memory, Request, RunRow};
-use crate::model::ascii_json;
+use crate::ledger::{self, Ledger, Memory, Request, RunRow};
+use crate::model::{SqlText, ascii_json};
 use crate::pg::keeper::Kept;
 use crate::plan::Plan;
 
@@ -70,6 +70,9 @@ pub(super) struct SnapshotRecord {
     pub lsn: String,
     /// The process that holds it, if it is one of its own; with the replication slot that begins with it, if there is one.
     pub kept: Option<Kept>,
+    /// Some of what was brought in it is being cleared away: the plan cannot be gone on with, even if the snapshot is held.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_being_cleared: bool,
 }
 
 impl SnapshotRecord {
@@ -80,7 +83,26 @@ impl SnapshotRecord {
             id: snapshot.id.clone(),
             lsn: snapshot.lsn.clone(),
             kept: snapshot.kept_by(),
+            is_being_cleared: false,
         }
+    }
+
+    /// As an earlier session has left it.
+    pub fn of_ledger(ledger: &Ledger) -> Result<Self, Failure> {
+        serde_json::from_str(&ledger.snapshot).map_err(|error| {
+            Failure::defect(format!(
+                "the ledger's snapshot cannot be understood: {error}"
+            ))
+        })
+    }
+
+    /// The statement by which clearing begins: it says so in the ledger.
+    pub fn begin_clearing(self) -> Result<SqlText, Failure> {
+        let record = Self {
+            is_being_cleared: true,
+            ..self
+        };
+        Ok(ledger::note_snapshot(&json("the snapshot", &record)?))
     }
 }
 

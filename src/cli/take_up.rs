@@ -35,7 +35,9 @@ pub(super) async fn take_up(
         mut ledger,
     } = interrupted;
     session.step("reading the schema of the source");
-    let held = held_snapshot(session, &road.source.connector, &ledger).await?;
+    let record = SnapshotRecord::of_ledger(&ledger)?;
+    let follows = ledger.request.follow.is_some();
+    let held = held_snapshot(session, &road.source.connector, (&record, follows)).await?;
     let same_snapshot = held.is_some();
     let target_facts = road.view_target(&requested).await?;
     if !same_snapshot {
@@ -54,7 +56,7 @@ pub(super) async fn take_up(
     wire.execute(&ledger::flush()).await?;
     let target = &inspection.road.target.session;
     let emptied = rebase::emptied(target, &ledger.plan, &ledger.marks).await?;
-    let resumption = if same_snapshot && emptied.is_empty() {
+    let resumption = if same_snapshot && !record.is_being_cleared && emptied.is_empty() {
         as_planned(target, ledger).await?
     } else {
         let mut rebasing = Rebasing {
@@ -81,20 +83,13 @@ pub(super) async fn take_up(
 async fn held_snapshot(
     session: &Session<'_>,
     source: &Connector,
-    ledger: &Ledger,
+    (record, follows): (&SnapshotRecord, bool),
 ) -> Result<Option<Snapshot>, Failure> {
-    let record: SnapshotRecord = serde_json::from_str(&ledger.snapshot).map_err(|error| {
-        Failure::defect(format!(
-            "the ledger's snapshot cannot be understood: {error}"
-        ))
-    })?;
     let mut held = match &record.kept {
         Some(kept) => Snapshot::resume(source, kept).await?,
         None => None,
     };
-    if ledger.request.follow.is_some()
-        && let Some(mut snapshot) = held.take()
-    {
+    if follows && let Some(mut snapshot) = held.take() {
         let stands = match &snapshot.slot {
             Some(slot) => slot.stands(snapshot.session()).await?,
             None => false,
@@ -280,6 +275,8 @@ impl Rebasing<'_, '_> {
         self.forget_emptied(&draft, &mut unchanged).await?;
         fault::point("changes-known");
         session.step("clearing the target of what does not hold any more");
+        let begin = SnapshotRecord::of_ledger(ledger)?.begin_clearing()?;
+        self.wire.execute(&begin).await?;
         self.clear(&draft, &unchanged).await?;
         fault::point("cleared");
         let there = self.there(unchanged).await?;

@@ -267,8 +267,8 @@ impl Context {
         self.write_in_ledger(&statement).await;
     }
 
-    /// So that another session knows what not to try again, unless it is told to. What failed because the target has lost what it
-    /// is built on has not failed.
+    /// So that another session knows what not to try again, unless it is told to: not of jobs that only read, which each session
+    /// does. What failed because the target has lost what it is built on has not failed.
     async fn note_failures(&self, attempt: &Attempt<'_>, outcome: &Outcome) -> Result<(), PgError> {
         let is_new = |(part, _): &&(u32, JobFailure)| attempt.failed_before(*part).is_none();
         let new: Vec<&(u32, JobFailure)> = outcome.failures.iter().filter(is_new).collect();
@@ -280,6 +280,9 @@ impl Context {
             if let Err(lost @ PgError::WorkLost { .. }) = self.look_for_losses(&session).await {
                 return Err(lost);
             }
+        }
+        if !attempt.job.work.changes_target() {
+            return Ok(());
         }
         for (part, failure) in new {
             let statement = ledger::trouble(&Trouble {

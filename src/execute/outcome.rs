@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::attempt::Attempt;
 use crate::event::{EntryRef, JobFailure};
-use crate::ledger::{Marks, WHOLE};
+use crate::ledger::{self, Marks, WHOLE};
 use crate::model::{Bytes, DumpId, MultisetDigest, Oid, Rows, remedy_in_job};
 use crate::pg::PgError;
 use crate::plan::HAS_WRITTEN;
@@ -109,6 +109,15 @@ impl Outcome {
     }
 }
 
+/// What can be done when the ledger does not take a mark.
+const UNMARKED: &str = "The error is about the run's ledger, schema pgconvoy of the target: it could not be noted there that this is \
+    done, so it counts as not done. When the cause is mended, resume with --retry-failed.";
+
+/// Whether it is the ledger that did not take a mark; nothing is wrong then with what was done.
+pub(super) fn is_of_ledger(error: &PgError) -> bool {
+    matches!(error, PgError::Server { statement, .. } if ledger::is_mark(statement))
+}
+
 /// A failure out of an error, with the statement whole; the error itself if it is none yet.
 pub(super) fn failure(
     attempt: &Attempt<'_>,
@@ -118,6 +127,7 @@ pub(super) fn failure(
     if attempt.is_undecided(&error) {
         return Err(error);
     }
+    let is_of_ledger = is_of_ledger(&error);
     let message = error.to_string();
     let (statement, server_error) = match error {
         PgError::Server { statement, error } => (Some(statement.to_string()), Some(*error)),
@@ -129,6 +139,8 @@ pub(super) fn failure(
     let hint = server_error
         .as_ref()
         .and_then(|error| hint(&error.code, &error.message))
+        .filter(|_| !is_of_ledger)
+        .or(is_of_ledger.then_some(UNMARKED))
         .map(str::to_owned);
     Ok(JobFailure {
         entry,

@@ -6,9 +6,14 @@
 //!   clear the target of what is in the way ──────────────┘
 //! ```
 //!
-//! Everything here may be interrupted and run again: what is cleared away loses its done-mark in the same transaction. It
-//! touches nothing but tables that the run has filled, large objects that it has made, constraints on them, indexes that it
-//! made half a key of, and event triggers that came with the move; all of them will be made again.
+//! Everything here may be interrupted and run again. Rows and large objects lose their done-marks in the transaction that takes
+//! them away. Whatever else is cleared does not: its marks say that it is done until there is a new plan, whose marks are those of
+//! what is there. So whoever clears says in the ledger before he begins that the old plan cannot be gone on with, and the next
+//! session begins here as well, even if it finds the same snapshot and all tables full.
+//!
+//! It touches nothing but tables that the run has filled, large objects that it has made, constraints on them and those that
+//! nobody has validated, indexes that it made half a key of, and event triggers that came with the move; all of them will be made
+//! again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -373,36 +378,53 @@ pub async fn shields(
 }
 
 /// Unlogged tables that do not hold what was committed into them: the target has crashed since. Each with the jobs and the parts
-/// that brought it.
+/// that brought it. What came in through the root of a tree is known as a whole only: such a partition is told by its root.
 pub async fn emptied(
     target: &Session,
     plan: &Plan,
     marks: &Marks,
 ) -> Result<Vec<(QualifiedName, Vec<(JobId, u32)>)>, PgError> {
+    let units = plan.tables.iter();
+    let loaded: HashMap<&QualifiedName, &QualifiedName> =
+        units.map(|unit| (&unit.table, &unit.into)).collect();
+    let mut asked: BTreeSet<QualifiedName> = BTreeSet::new();
     let mut emptied = Vec::new();
     for row in target.query(&UNLOGGED, &[]).await? {
         let table = row.name("schema", "name")?;
-        let brought = ledger::brought(plan, marks, &table);
+        let into = loaded.get(&table).copied().unwrap_or(&table);
+        let brought = ledger::brought(plan, marks, into);
+        if brought.is_empty() || !asked.insert(into.clone()) {
+            continue;
+        }
         let rows = brought
             .iter()
             .filter_map(|(job, part)| marks.part(*job, *part));
         let expected: Rows = rows.map(|mark| mark.mark.rows).sum();
-        if brought.is_empty() {
-            continue;
-        }
-        let is_whole = if row.get("hidden")? {
+        let is_whole = if *into != table {
+            // Whose rows nobody may count is left to the comparison.
+            is_hidden(target, into).await? || count(target, &into.to_string()).await? == expected
+        } else if row.get("hidden")? {
             row.count("bytes")? > 0
         } else {
-            let sql = format!("select count(*) as found from only {table}");
-            let rows = target.query_text("an unlogged table", &sql, &[]).await?;
-            let found = rows.first().map_or(Ok(0), |row| row.count("found"))?;
-            Rows(found) == expected
+            count(target, &format!("only {table}")).await? == expected
         };
         if !is_whole {
-            emptied.push((table, brought));
+            emptied.push((into.clone(), brought));
         }
     }
     Ok(emptied)
+}
+
+async fn count(target: &Session, from: &str) -> Result<Rows, PgError> {
+    let sql = format!("select count(*) as found from {from}");
+    let rows = target.query_text("an unlogged table", &sql, &[]).await?;
+    let found = rows.first().map_or(Ok(0), |row| row.count("found"))?;
+    Ok(Rows(found))
+}
+
+/// Whether row security holds for the owner as well.
+async fn is_hidden(target: &Session, table: &QualifiedName) -> Result<bool, PgError> {
+    Ok(!shields(target, &[table]).await?.is_empty())
 }
 
 fn columns(tables: &[&QualifiedName]) -> (Vec<String>, Vec<String>) {

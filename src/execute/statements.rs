@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use super::attempt::Attempt;
-use super::outcome::{Ended, Outcome, failure};
+use super::outcome::{Ended, Outcome, failure, is_of_ledger};
 use super::supervisor::Context;
 use crate::event::What;
 use crate::fault;
@@ -226,7 +226,8 @@ fn transaction(
     all
 }
 
-/// The failure of a transaction's statement number `index`; 0 is its BEGIN.
+/// The failure of a transaction's statement number `index`; 0 is its BEGIN. When the ledger does not take the mark, no statement of
+/// an entry has failed; but none has done anything either.
 fn fail(
     attempt: &Attempt<'_>,
     outcome: &mut Outcome,
@@ -239,7 +240,12 @@ fn fail(
         .or(parts.last());
     let entry = part.and_then(|part| part.statement.entry.clone());
     let number = part.map_or(WHOLE, |part| part.number);
-    let failure = failure(attempt, entry, error)?;
+    let is_of_ledger = is_of_ledger(&error);
+    let mut failure = failure(attempt, entry, error)?;
+    if is_of_ledger {
+        let entry = failure.entry.take();
+        outcome.broken.extend(entry.map(|entry| entry.dump_id));
+    }
     outcome.fail_part(number, failure);
     Ok(())
 }
@@ -299,4 +305,83 @@ async fn one_by_one(
         wire.execute(&mark).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EntryRef, Phase};
+    use crate::ledger;
+    use crate::model::{Bytes, JobId, Rows, ServerError};
+    use crate::pg::wire::Gauge;
+    use crate::plan::Work;
+
+    fn job(statements: Vec<Statement>) -> Job {
+        Job {
+            id: JobId(4),
+            phase: Phase::Indexes,
+            label: "index t_a".to_owned(),
+            work: Work::Run {
+                statements,
+                settings: Vec::new(),
+            },
+            after: Vec::new(),
+            needs: Vec::new(),
+            cost: 0,
+            locks: Vec::new(),
+            memory: Bytes(0),
+            bytes: Bytes(0),
+            rows: Rows(0),
+        }
+    }
+
+    /// The error says that a table is missing, which is not that of the statement.
+    #[test]
+    fn what_the_ledger_refuses_is_no_failure_of_the_statement() {
+        let statement = Statement {
+            entry: Some(EntryRef {
+                dump_id: DumpId(7),
+                desc: "INDEX".to_owned(),
+                tag: "public t_a".to_owned(),
+                owner: String::new(),
+            }),
+            needs: Vec::new(),
+            sql: SqlText::from("create index t_a on t (a)"),
+            otherwise: None,
+        };
+        let job = job(vec![statement.clone()]);
+        let part = Part {
+            number: 1,
+            statement: &statement,
+            sql: &statement.sql,
+            edited: None,
+        };
+        let attempt = Attempt {
+            job: &job,
+            number: 1,
+            last: true,
+            done: &Marks::default(),
+            failed: None,
+            broken: &HashSet::new(),
+            gauge: &Gauge::default(),
+        };
+        let mark = ledger::mark(job.id, 1, &[line(&job, WHOLE)]);
+        let failed = |index: usize, sql: &SqlText| {
+            let error = ServerError {
+                code: "42P01".to_owned(),
+                message: "relation does not exist".to_owned(),
+                ..ServerError::default()
+            };
+            let error = PgError::server(sql, error);
+            let mut outcome = Outcome::default();
+            fail(&attempt, &mut outcome, (&[part], index), error).expect("a failure");
+            assert_eq!(outcome.broken, HashSet::from([DumpId(7)]));
+            let (number, failure) = outcome.failures.remove(0);
+            assert_eq!(number, 1);
+            let hint = failure.hint.unwrap_or_default();
+            (failure.entry.is_some(), hint.contains("ledger"))
+        };
+        assert_eq!(failed(1, &statement.sql), (true, false));
+        assert_eq!(failed(2, &mark), (false, true));
+    }
 }

@@ -282,36 +282,11 @@ fn gives_away(statement: &Statement) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{name, plan, unit};
     use super::*;
-    use crate::event::{EntryRef, Phase};
-    use crate::model::{CopyFormat, Rows, VerifyLevel};
-    use crate::plan::{Range, Shield};
-
-    fn name(table: &str) -> QualifiedName {
-        QualifiedName::new("public", table)
-    }
-
-    fn unit(table: &str, chunks: u32) -> CopyUnit {
-        CopyUnit {
-            table: name(table),
-            into: name(table),
-            entry: Some(DumpId(1)),
-            rows_in: None,
-            columns: vec!["id".into()],
-            stored_as: BTreeMap::new(),
-            format: CopyFormat::Binary,
-            arrays: vec![],
-            encoding: None,
-            condition: None,
-            freeze: true,
-            uncounted: false,
-            rows: Rows(0),
-            bytes: Bytes(0),
-            chunks,
-            shield: Shield::default(),
-            around: None,
-        }
-    }
+    use crate::event::EntryRef;
+    use crate::model::Rows;
+    use crate::plan::Range;
 
     fn statement(entry: Option<i32>, sql: &str) -> Statement {
         let entry = entry.map(|dump_id| EntryRef {
@@ -325,35 +300,6 @@ mod tests {
             needs: Vec::new(),
             sql: SqlText::from(sql),
             otherwise: None,
-        }
-    }
-
-    fn plan(tables: Vec<CopyUnit>, work: Vec<Work>) -> Plan {
-        let job = |(id, work)| Job {
-            id: JobId(id),
-            phase: Phase::Data,
-            label: format!("job {id}"),
-            work,
-            after: Vec::new(),
-            needs: Vec::new(),
-            cost: 0,
-            locks: Vec::new(),
-            memory: Bytes(0),
-            bytes: Bytes(0),
-            rows: Rows(0),
-        };
-        Plan {
-            format: 1,
-            workers: 2,
-            verify: VerifyLevel::Content,
-            client_encoding: "UTF8".into(),
-            memory: Bytes(0),
-            tables,
-            comparisons: Vec::new(),
-            excluded: Vec::new(),
-            notes: Vec::new(),
-            left_out: Vec::new(),
-            jobs: (0..).zip(work).map(job).collect(),
         }
     }
 

@@ -13,6 +13,7 @@
 //! | `packed` | compresses what is large |
 //! | `adopt` | what of a new plan is done already, in another snapshot |
 //! | `standing` | a plan and its marks → what is done, done again, or left, and why |
+//! | `testing` | plans for tests |
 //!
 //! Verification does not look here: a resumed run reads both databases anew.
 
@@ -22,6 +23,8 @@ mod packed;
 mod read;
 mod record;
 mod standing;
+#[cfg(test)]
+mod testing;
 
 pub use adopt::{
     Held, Replaced, There, adopt, brought, comparable, edited, failed_in, held, statements_run,
@@ -45,6 +48,9 @@ pub const FORMAT: i32 = 2;
 pub const WHOLE: u32 = 0;
 
 const CREATE: &str = include_str!("../../sql/ledger/create.sql");
+
+/// How a statement begins that marks what is done.
+const MARK: &str = "insert into pgconvoy.done ";
 
 /// What the ledger says of a run.
 #[derive(Debug, Clone)]
@@ -130,6 +136,14 @@ pub fn rebase(row: &RunRow<'_>, done: &Marks, failed: &[FailedBefore]) -> SqlTex
     SqlText::from(sql)
 }
 
+/// Writes another record of the snapshot in the place of the old one, and waits until it is on disk.
+pub fn note_snapshot(snapshot: &str) -> SqlText {
+    let snapshot = quote_literal(snapshot);
+    SqlText::from(format!(
+        "{BEGIN};\nupdate pgconvoy.run set snapshot = {snapshot};\ncommit"
+    ))
+}
+
 fn insert_run(row: &RunRow<'_>) -> String {
     let texts = [
         row.run,
@@ -172,9 +186,14 @@ pub fn mark(job: JobId, attempt: u32, lines: &[Line<'_>]) -> SqlText {
         })
         .collect();
     SqlText::from(format!(
-        "insert into pgconvoy.done (job, part, what, rows, bytes, hash, attempt) values {}",
+        "{MARK}(job, part, what, rows, bytes, hash, attempt) values {}",
         values.join(", ")
     ))
+}
+
+/// Whether a statement is one that [`mark`] makes.
+pub fn is_mark(statement: &SqlText) -> bool {
+    statement.as_bytes().starts_with(MARK.as_bytes())
 }
 
 /// Takes the marks of jobs' parts back, and of these jobs as a whole: what they made is undone in the same transaction.
@@ -280,5 +299,6 @@ mod tests {
             "insert into pgconvoy.done (job, part, what, rows, bytes, hash, attempt) values \
              (7, 0, 'copy \"it''s\"', 2, 9, null, 3), (7, 1, 't', 2, 9, '000000000000000000000000000000ff', 3)"
         );
+        assert!(is_mark(&mark) && !is_mark(&unmark(&[(JobId(7), 1)])));
     }
 }

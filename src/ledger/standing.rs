@@ -29,8 +29,8 @@ pub fn standing(plan: &Plan, marks: &Marks, failed: &BTreeSet<JobId>) -> Vec<Sta
     let has_source = !units.any(|unit| unit.rows_in.is_some());
     let stand = |job: &crate::plan::Job| {
         let (state, why) = match &job.work {
-            _ if failed.contains(&job.id) => (StandingState::Failed, reasons::FAILED),
             work if !work.changes_target() => (StandingState::Left, reasons::ONLY_READS),
+            // What failed of it as well was to read it again.
             work if marks.whole(job.id) => match work {
                 Work::Copy { .. } | Work::CopyChunk { .. } | Work::LargeObjects { .. }
                     if has_source =>
@@ -39,6 +39,7 @@ pub fn standing(plan: &Plan, marks: &Marks, failed: &BTreeSet<JobId>) -> Vec<Sta
                 }
                 _ => (StandingState::Done, reasons::COMMITTED),
             },
+            _ if failed.contains(&job.id) => (StandingState::Failed, reasons::FAILED),
             _ if marks.parts(job.id) > 0 => (StandingState::Left, reasons::PARTLY),
             _ => (StandingState::Left, reasons::NOT_DONE),
         };
@@ -49,4 +50,32 @@ pub fn standing(plan: &Plan, marks: &Marks, failed: &BTreeSet<JobId>) -> Vec<Sta
         }
     };
     plan.jobs.iter().map(stand).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{plan, unit};
+    use super::super::{DoneMark, Mark, WHOLE};
+    use super::*;
+
+    #[test]
+    fn what_failed_is_left_alone_unless_every_session_does_it() {
+        let work = vec![
+            Work::Copy { tables: vec![0] },
+            Work::Count { table: 0 },
+            Work::Copy { tables: vec![0] },
+        ];
+        let plan = plan(vec![unit("t", 1)], work);
+        let mut marks = Marks::default();
+        let what = "copy t".to_owned();
+        let mark = Mark::default();
+        marks.add(JobId(0), WHOLE, DoneMark { what, mark });
+        let failed = (0..3).map(JobId).collect();
+        let standing = standing(&plan, &marks, &failed);
+        let why: Vec<&str> = standing.iter().map(|one| one.why.as_str()).collect();
+        assert_eq!(
+            why,
+            [reasons::READ_AGAIN, reasons::ONLY_READS, reasons::FAILED]
+        );
+    }
 }

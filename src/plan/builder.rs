@@ -9,7 +9,7 @@ use crate::catalog::Table;
 use crate::event::{EntryRef, Phase};
 use crate::model::LockMode;
 use crate::model::{Bytes, DumpId, JobId, QualifiedName, Rows, SqlText, VerifyLevel};
-use crate::toc::{Entry, Restore, restore_statements};
+use crate::toc::{Entry, Restore, Text, restore_statements};
 
 /// What is known of a table while the plan grows.
 #[derive(Debug, Default)]
@@ -251,6 +251,13 @@ impl<'a> Builder<'a> {
             .collect()
     }
 
+    /// What the second half of an entry needs that is made in two steps: the first half as well.
+    pub fn needs_of_second_half(&self, entry: &Entry) -> Vec<DumpId> {
+        let mut needs = self.needs(entry);
+        needs.push(entry.dump_id);
+        needs
+    }
+
     /// The jobs that make what an entry depends on.
     pub fn after_dependencies(&self, entry: &Entry) -> Vec<JobId> {
         let mut after: Vec<JobId> = entry
@@ -382,7 +389,7 @@ pub(super) fn entry_ref(entry: &Entry) -> EntryRef {
         Some(schema) if !schema.is_empty() => format!("{schema} {}", entry.tag_lossy()),
         _ => entry.tag_lossy(),
     };
-    let owner = entry.owner.as_ref().map(crate::toc::Text::to_string_lossy);
+    let owner = entry.owner.as_ref().map(Text::to_string_lossy);
     EntryRef {
         dump_id: entry.dump_id,
         desc: entry.desc.clone(),
@@ -404,29 +411,31 @@ pub(super) fn client_encoding(source: &str) -> &str {
 /// the one before it in the transaction may have set others.
 fn prelude(restore: &Restore) -> Vec<u8> {
     let mut sql = Vec::new();
-    let mut set = |name: &str, quoted: &[u8]| {
-        sql.extend_from_slice(format!("set local {name} = ").as_bytes());
-        sql.extend_from_slice(quoted);
-        sql.extend_from_slice(b";\n");
-    };
     if let Some(tablespace) = &restore.tablespace {
-        set(
-            "default_tablespace",
-            &if tablespace.is_empty() {
-                b"''".to_vec()
-            } else {
-                tablespace.quoted()
-            },
-        );
+        sql.extend(set_tablespace(tablespace));
     }
     if let Some(method) = &restore.table_access_method {
-        set("default_table_access_method", &method.quoted());
+        sql.extend(set_local("default_table_access_method", &method.quoted()));
     }
     if let Some(schema) = &restore.search_path {
-        set(
-            "search_path",
-            &[schema.quoted(), b", pg_catalog".to_vec()].concat(),
-        );
+        let path = [schema.quoted(), b", pg_catalog".to_vec()].concat();
+        sql.extend(set_local("search_path", &path));
     }
     sql
+}
+
+/// Where what follows is stored. Empty is the database's own tablespace, and is said as well: the role or the target may have
+/// another default.
+pub(super) fn set_tablespace(tablespace: &Text) -> Vec<u8> {
+    let quoted = if tablespace.is_empty() {
+        b"''".to_vec()
+    } else {
+        tablespace.quoted()
+    };
+    set_local("default_tablespace", &quoted)
+}
+
+fn set_local(name: &str, quoted: &[u8]) -> Vec<u8> {
+    let statement: [&[u8]; 5] = [b"set local ", name.as_bytes(), b" = ", quoted, b";\n"];
+    statement.concat()
 }

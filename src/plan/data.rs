@@ -295,7 +295,8 @@ impl<'a> Builder<'a> {
                 ..Draft::new(Phase::Data, label, Work::CopyChunk { table: unit, range })
             }));
         }
-        let statement = SqlText::from(format!("vacuum (freeze) {table}"));
+        let only = self.only();
+        let statement = SqlText::from(format!("vacuum (freeze) {only}{table}"));
         let freeze = self.add(Draft {
             after: copied.clone(),
             needs: needs.clone(),

@@ -11,7 +11,7 @@ use super::{PlanError, Statement, Work, cost};
 use crate::catalog::Constraint;
 use crate::event::Phase;
 use crate::model::LockMode;
-use crate::model::{Bytes, JobId, QualifiedName, SqlText, quote_ident, shown_ident};
+use crate::model::{Bytes, DumpId, JobId, QualifiedName, SqlText, quote_ident, shown_ident};
 use crate::toc::{Entry, Text, split_statements};
 
 /// The first major version that adds a foreign key to a partitioned table without checking it.
@@ -128,33 +128,35 @@ impl<'a> Builder<'a> {
         check: Check,
         (not_valid, otherwise): (SqlText, Option<SqlText>),
     ) -> JobId {
-        let needs = self.needs(entry);
-        let statement = |sql: SqlText| Statement {
+        let statement = |sql: SqlText, needs: &[DumpId]| Statement {
             entry: Some(entry_ref(entry)),
-            needs: needs.clone(),
+            needs: needs.to_vec(),
             sql,
             otherwise: otherwise.clone(),
         };
+        let needs = self.needs(entry);
+        let statements = vec![statement(not_valid, &needs)];
         let added = self.add(Draft {
             after: [self.after_dependencies(entry), check.loaded].concat(),
-            needs: needs.clone(),
+            needs,
             locks: at_once(&check.tables, LockMode::ShareRowExclusive),
             ..Draft::run(
                 Phase::ForeignKeys,
                 format!("add foreign key {}", check.label),
-                vec![statement(not_valid)],
+                statements,
             )
         });
+        let needs = self.needs_of_second_half(entry);
         let mut locks = at_once(&check.tables, LockMode::RowShare);
         locks[0].1 = LockMode::ShareUpdateExclusive;
         let work = Work::Run {
-            statements: vec![statement(check.validate)],
+            statements: vec![statement(check.validate, &needs)],
             settings: merge_join(),
         };
         let label = format!("validate foreign key {}", check.label);
         self.add(Draft {
             after: [vec![added], check.ready].concat(),
-            needs: needs.clone(),
+            needs,
             cost: cost::foreign_key(check.bytes),
             locks,
             memory: self.memory_for(Bytes(check.bytes.0 * 2)),

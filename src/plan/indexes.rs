@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::builder::{Builder, Draft, Group, entry_ref};
+use super::builder::{Builder, Draft, Group, entry_ref, set_tablespace};
 use super::{PlanError, Statement, Work, cost};
 use crate::catalog::Index;
 use crate::event::Phase;
@@ -149,7 +149,7 @@ impl<'a> Builder<'a> {
                 });
                 self.add(Draft {
                     after: vec![unique],
-                    needs: self.needs(entry),
+                    needs: constraint.needs.clone(),
                     locks: vec![(index.table.clone(), LockMode::AccessExclusive)],
                     ..Draft::run(
                         Phase::Indexes,
@@ -243,26 +243,21 @@ impl<'a> Builder<'a> {
             constraint.extend_from_slice(b";\n");
             constraint.extend_from_slice(part);
         }
-        let statement = |sql: SqlText| Statement {
+        let statement = |sql: Vec<u8>, needs: Vec<DumpId>| Statement {
             entry: Some(entry_ref(entry)),
-            needs: self.needs(entry),
-            sql,
+            needs,
+            sql: SqlText::from(sql),
             otherwise: self.inputs.options.salvaged.otherwise(&[&index.table]),
         };
         let tablespace = entry
             .tablespace
             .as_ref()
             .filter(|_| !self.inputs.options.restore.no_tablespaces);
-        let mut unique_index = Vec::new();
-        if let Some(tablespace) = tablespace.filter(|tablespace| !tablespace.is_empty()) {
-            unique_index.extend_from_slice(b"set local default_tablespace = ");
-            unique_index.extend(tablespace.quoted());
-            unique_index.extend_from_slice(b";\n");
-        }
+        let mut unique_index = tablespace.map(set_tablespace).unwrap_or_default();
         unique_index.extend_from_slice(index.definition.as_bytes());
         Some((
-            statement(SqlText::from(unique_index)),
-            statement(SqlText::from(constraint)),
+            statement(unique_index, self.needs(entry)),
+            statement(constraint, self.needs_of_second_half(entry)),
         ))
     }
 

@@ -25,7 +25,7 @@ use crate::catalog::{ColumnStatistics, Sampled, ServerFacts, SourceFacts, Table}
 use crate::event::Phase;
 use crate::model::{Bytes, DumpId, JobId, LockMode, Oid, QualifiedName, SqlText, quote_literal};
 
-/// The first major version that can be given statistics, and that analyzes a partitioned table without its partitions.
+/// The first major version that can be given statistics, and that tells a table from those below it in VACUUM and ANALYZE.
 const TAKES_STATISTICS: u32 = 18;
 /// The first major version that shows what it knows of ranges.
 const SHOWS_RANGES: u32 = 17;
@@ -129,6 +129,15 @@ impl<'a> Builder<'a> {
             && facts.is_some_and(|facts| facts.heap >= LARGE && !facts.reaches_foreign);
     }
 
+    /// What keeps VACUUM and ANALYZE of a table from those that inherit from it, which have jobs of their own and may not be loaded
+    /// yet. Before 18 nothing goes on to these.
+    pub fn only(&self) -> &'static str {
+        if self.inputs.target.version.major() < TAKES_STATISTICS {
+            return "";
+        }
+        "only "
+    }
+
     /// Tables that were neither counted when they were loaded nor analyzed, of which the server believes that they hold no rows.
     /// All their pages are known to be visible, so that VACUUM estimates, and reads hardly anything. It waits for nobody.
     pub fn plan_row_counts(&mut self) {
@@ -189,9 +198,13 @@ impl<'a> Builder<'a> {
             Analyzed::Alone(table) => (vec![table.clone()], table.shown()),
             Analyzed::Bundle(_) => (members.to_vec(), format!("{} small tables", members.len())),
         };
+        let only = match group {
+            Analyzed::Root(_) => "",
+            Analyzed::Alone(_) | Analyzed::Bundle(_) => self.only(),
+        };
         let statements: Vec<Statement> = targets
             .iter()
-            .map(|table| self.statistics_of(table, ""))
+            .map(|table| self.statistics_of(table, only))
             .collect();
         let work = Statistics { of, bytes };
         let job = self.add(Draft {
@@ -238,7 +251,7 @@ impl<'a> Builder<'a> {
         self.tables.entry(root.clone()).or_default().analyzed = Some(job);
     }
 
-    /// What gives a table its statistics. `only` keeps ANALYZE of a partitioned table from its partitions.
+    /// What gives a table its statistics. `only` keeps ANALYZE from what is below it.
     fn statistics_of(&self, table: &QualifiedName, only: &str) -> Statement {
         let analyze = SqlText::from(format!("analyze {only}{table}"));
         let taken = self

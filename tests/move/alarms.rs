@@ -70,13 +70,18 @@ fn a_copy_with_a_hole_is_found_and_one_that_is_cut_short_fails() {
 }
 
 /// What can be wrong with a source: each statement that fails, and the SQLSTATE with which.
-const BROKEN: [(&str, &str); 5] = [
+const BROKEN: [(&str, &str); 6] = [
     (
         "ADD CONSTRAINT children_parent_fkey FOREIGN KEY (parent) REFERENCES public.parents(id)",
         "23503",
     ),
     (
         "CREATE UNIQUE INDEX twice_a_key ON public.twice USING btree (a)",
+        "23505",
+    ),
+    // Of a key that is made in two steps; the second is none that fails, and so it is not told.
+    (
+        "CREATE UNIQUE INDEX doubled_a_key ON public.doubled USING btree (a)",
         "23505",
     ),
     (
@@ -104,6 +109,11 @@ fn break_source(source: &Server) {
         update pg_index set indisready = false where indexrelid = 'twice_a_key'::regclass;
         insert into twice values (7, 'one'), (7, 'two'), (8, 'three');
         update pg_index set indisready = true where indexrelid = 'twice_a_key'::regclass;
+
+        create table doubled (a int unique, filling text);
+        update pg_index set indisready = false where indexrelid = 'doubled_a_key'::regclass;
+        insert into doubled select i / 2, repeat(md5(i::text), 20) from generate_series(1, 5000) i;
+        update pg_index set indisready = true where indexrelid = 'doubled_a_key'::regclass;
 
         -- Both find what they use by a search_path that pg_dump does not have.
         create table named (a text);
@@ -171,6 +181,7 @@ fn what_fails_is_shown_whole_and_kept_and_all_else_goes_on() {
         ("parents", "2"),
         ("children", "2"),
         ("twice", "3"),
+        ("doubled", "5000"),
         ("named", "2"),
         ("fine", "2"),
         ("nice", "2"),
@@ -261,6 +272,9 @@ const VALUES: &str = r"
     create function backslash() returns text language sql as $$ select '\' $$;
     create table hostile_to_null (a int, check (a is null or a > 0));
     insert into hostile_to_null values (null), (1);
+    -- Its keys are made in two steps.
+    create table large (id int primary key, filling text, unique (filling, id));
+    insert into large select i, repeat(md5(i::text), 20) from generate_series(1, 10000) i;
 ";
 
 #[test]
@@ -281,6 +295,13 @@ fn settings_of_the_role_do_not_reach_our_sessions() {
         "postgres",
         "alter role mover set transaction_timeout = '20ms'",
     );
+    let dir = target.cluster.create_dir("elsewhere").expect("a directory");
+    for sql in [
+        format!("create tablespace elsewhere location '{}'", dir.display()),
+        "alter role mover set default_tablespace = elsewhere".to_owned(),
+    ] {
+        target.psql("postgres", &sql);
+    }
     let run = move_with(
         &format!("{from} user=mover"),
         &format!("{to} user=mover"),

@@ -54,6 +54,7 @@ pub(super) async fn begin(
         id: String::new(),
         lsn: String::new(),
         kept: None,
+        is_being_cleared: false,
     };
     let row = LedgerRow::new(&snapshot, (&memory, &schema), (&plan, request))?;
     let ledger = session.make_ledger(&looked.target, (&row, request)).await?;
