@@ -194,7 +194,7 @@ impl Sight {
     ) -> Result<Result<(u64, S), Cause>, SalvageError> {
         let mut attempts = 1;
         loop {
-            let (error, end) = match self.read_once(sql, manner, sink()).await? {
+            let (error, end) = match Box::pin(self.read_once(sql, manner, sink())).await? {
                 Outcome::Read(rows, sink) => return Ok(Ok((rows, sink))),
                 Outcome::Damage(cause) => return Ok(Err(cause)),
                 Outcome::Ended(error, end) => (error, end),
