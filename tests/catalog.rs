@@ -56,7 +56,7 @@ async fn every_server_understands_every_query() {
             &rebase::QUERIES,
             &pgconvoy::sync::QUERIES,
             pgconvoy::pg::QUERIES,
-            &pgconvoy::salvage::QUERIES,
+            &salvage::QUERIES,
         ]
         .concat();
         let ours = ours.into_iter().map(|query| (0, query));

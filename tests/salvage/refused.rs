@@ -61,9 +61,10 @@ fn break_keys(files: &BTreeMap<&str, PathBuf>) -> [(&'static str, &'static [&'st
     // There are NULLs, and the second attribute is one; of the halves, the third.
     change(&files["people"], 19, &[(20, &[0x03]), (23, &[0b01])]);
     change(&files["halves"], 7, &[(20, &[0x01]), (23, &[0b011])]);
-    // The id, the room with its length, type, two bounds and flags, and the time with its length, type and first bound.
-    let until = 24 + 4 + (1 + 4 + 4 + 4 + 1) + (1 + 4 + 4);
-    change(&files["guests"], 7, &[(until, &10_000i32.to_le_bytes())]);
+    // The id, the room with its length, type, two bounds and flags, and the time with its length and type.
+    let since = 24 + 4 + (1 + 4 + 4 + 4 + 1) + (1 + 4);
+    let time = [9_000_i32.to_le_bytes(), 10_000_i32.to_le_bytes()].concat();
+    change(&files["guests"], 7, &[(since, &time)]);
     // The id, the length of the code, and its letters.
     change(&files["uses"], 5, &[(24 + 4 + 1, b"X")]);
     [
@@ -76,7 +77,7 @@ fn break_keys(files: &BTreeMap<&str, PathBuf>) -> [(&'static str, &'static [&'st
         ("halves.halves_fkey", &["id,b,a", "7,,7"]),
         (
             "guests.guests_fkey",
-            &["id,room,during", "7,\"[7,8)\",\"[2020-01-05,2027-05-19)\""],
+            &["id,room,during", "7,\"[7,8)\",\"[2024-08-22,2027-05-19)\""],
         ),
         ("uses.uses_code_fkey", &["id,code", "5,Xode 5"]),
     ]
