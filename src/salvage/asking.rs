@@ -297,11 +297,11 @@ mod tests {
         ..OPEN
     };
 
-    fn failed(class: DamageClass) -> Result<Result<(), Cause>, SalvageError> {
-        Ok(Err(Cause {
+    fn failed(class: DamageClass) -> Result<(), Cause> {
+        Err(Cause {
             class,
             ..Cause::interrupted()
-        }))
+        })
     }
 
     #[test]
@@ -317,14 +317,14 @@ mod tests {
             assert!(!matches!(handed_on, Ok(Ok(()))));
         };
         // Others were out: what is asked by halves is blamed, and a table that was only opened is not.
-        ask(OPEN, failed(DamageClass::Crash), false);
-        ask(BLOCKS, failed(DamageClass::Crash), false);
+        ask(OPEN, Ok(failed(DamageClass::Crash)), false);
+        ask(BLOCKS, Ok(failed(DamageClass::Crash)), false);
         assert!(is_known(BLOCKS) && !is_known(OPEN));
-        ask(OPEN, failed(DamageClass::Crash), true);
+        ask(OPEN, Ok(failed(DamageClass::Crash)), true);
         assert!(is_known(OPEN));
         // However often there was not enough patience for all of a table.
         for _ in 0..3 {
-            ask(PLAIN, failed(DamageClass::Timeout), true);
+            ask(PLAIN, Ok(failed(DamageClass::Timeout)), true);
             assert!(!is_known(PLAIN));
         }
         // A server that does not come back has not answered: that is asked once more.

@@ -450,10 +450,17 @@ mod tests {
             took: Duration::from_millis(millis),
         };
         // 100 MB/s of one half, 20 MB/s of the other, whatever came of each.
-        let megabytes = |parts: &[Part]| rate_of_all(parts).map(|rate| (rate / f64::from(1 << 20)).round());
-        assert_eq!(megabytes(&[part(500, 8, 80), part(500, 2, 100)]), Some(33.0));
+        let megabytes =
+            |parts: &[Part]| rate_of_all(parts).map(|rate| (rate / f64::from(1 << 20)).round());
+        assert_eq!(
+            megabytes(&[part(500, 8, 80), part(500, 2, 100)]),
+            Some(33.0)
+        );
         // One that did not begin says nothing, and too little neither.
-        assert_eq!(megabytes(&[part(500, 8, 80), part(500, 0, 900)]), Some(100.0));
+        assert_eq!(
+            megabytes(&[part(500, 8, 80), part(500, 0, 900)]),
+            Some(100.0)
+        );
         assert_eq!(megabytes(&[part(500, 3, 80)]), None);
     }
 
