@@ -118,10 +118,9 @@ fn will_follow() -> What {
     })
 }
 
-/// Each sentence, with its status and what to do next, to be read as an operator would.
-#[test]
-fn the_sentences() {
-    let cases: Vec<(&str, Run)> = vec![
+/// How runs end, each in another way.
+fn endings() -> Vec<(&'static str, Run)> {
+    vec![
         ("proven", proven()),
         (
             "counts",
@@ -201,7 +200,12 @@ fn the_sentences() {
             }));
             run
         }),
-    ];
+    ]
+}
+
+/// Each sentence, with its status and what to do next, to be read as an operator would.
+#[test]
+fn the_sentences() {
     let mut text = String::new();
     let mut describe = |name: &str, conclusion: Conclusion| {
         let _ = write!(
@@ -212,7 +216,7 @@ fn the_sentences() {
             conclusion.next.unwrap_or_default()
         );
     };
-    for (name, run) in &cases {
+    for (name, run) in &endings() {
         describe(name, concluded(run));
     }
     let stopped = Ending::Stopped {
