@@ -273,14 +273,15 @@ fn finished_tables_are_loaded_anew_and_nothing_fires_on_18() {
 }
 
 /// Unlogged tables: one with a foreign key, and partitions that are loaded through their root, since the hash of an enum's value
-/// is another one on each server. And a table that only we are slow to fill, so that the snapshot is still needed.
+/// is another one on each server, whatever domain it is of. And a table that only we are slow to fill, so that the snapshot is still needed.
 const UNLOGGED: &str = "
     create table parent (id int primary key);
     create unlogged table child (id int primary key, parent int references parent);
     insert into parent select generate_series(1, 50);
     insert into child select i, i from generate_series(1, 50) i;
     create type mood as enum ('calm', 'glad', 'sad');
-    create table moods (id int, mood mood) partition by hash (mood);
+    create domain feeling as mood;
+    create table moods (id int, mood feeling) partition by hash (mood);
     create unlogged table moods_0 partition of moods for values with (modulus 2, remainder 0);
     create unlogged table moods_1 partition of moods for values with (modulus 2, remainder 1);
     insert into moods select i, (enum_range(null::mood))[1 + i % 3] from generate_series(1, 50) i;

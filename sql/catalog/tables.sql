@@ -28,8 +28,8 @@ with recursive ancestor as (
     select distinct a.leaf
     from ancestor a
     join pg_catalog.pg_partitioned_table p on p.partrelid = a.relid and p.partstrat = 'h'
-    join pg_catalog.pg_attribute k on k.attrelid = a.relid and k.attnum = any (p.partattrs)
-    join pg_catalog.pg_type t on t.oid = k.atttypid and t.typtype = 'e'
+    -- It says so of expressions and domains as well.
+    join pg_catalog.pg_opclass o on o.oid = any (p.partclass) and o.opcintype = 'pg_catalog.anyenum'::pg_catalog.regtype
 ), configuration as (
     select e.extname::text as extension, u.relid, u.condition
     from pg_catalog.pg_extension e

@@ -37,6 +37,7 @@ pub use facts::{
     Activity, Column, Constraint, Extension, Holding, Index, LargeObject, LargeObjectGrant,
     Matview, Sequence, ServerFacts, SourceFacts, Table, TargetFacts, Type,
 };
+pub(crate) use foreign_keys::in_partitions;
 pub use foreign_keys::{ForeignKey, Reference, foreign_keys};
 pub use loaded::{Trigger, filled, firing_triggers};
 pub use orphans::{Orphan, Orphans};

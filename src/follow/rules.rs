@@ -94,7 +94,9 @@ fn fed_from_elsewhere(source: &Offers) -> Option<Finding> {
             "the source takes changes from elsewhere, and would do so although it is closed at the cut-over: subscriptions {}",
             names.join(", ")
         ),
-        "On the source: ALTER SUBSCRIPTION … DISABLE, and make them anew on the target once that is in service. One that is called \
+        "On the source: ALTER SUBSCRIPTION … DISABLE, for as long as it is followed; its publisher keeps its log meanwhile. Once the target is in \
+         service, let it go there with its slot. On the source: ALTER SUBSCRIPTION … SET (slot_name = NONE); DROP SUBSCRIPTION …; and on the target: \
+         CREATE SUBSCRIPTION … WITH (slot_name = '…', create_slot = false, copy_data = false). One that is called \
          pgconvoy_… is that of a follow in which this database is not in service: turn back in that one, or part the two (pgconvoy unfollow).",
     ))
 }

@@ -152,7 +152,9 @@ impl<'a> Builder<'a> {
         if tables.is_empty() {
             return;
         }
-        let names: Vec<String> = tables.iter().map(ToString::to_string).collect();
+        let only = self.only();
+        let names = tables.iter().map(|table| format!("{only}{table}"));
+        let names: Vec<String> = names.collect();
         let statement = SqlText::from(format!(
             "vacuum (skip_locked, index_cleanup off, process_toast off, truncate off) {}",
             names.join(", ")

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::damage::takes_part;
 use super::{CheckFacts, blocker, finding, note, warning};
 use crate::catalog::{BarringLock, Guest, how_long};
 use crate::model::{Finding, Rows, Severity, or_instead, quote_ident, quote_literal, to_paste};
@@ -44,7 +45,10 @@ pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
 fn locked(facts: &CheckFacts<'_>) -> Option<Finding> {
     let locks = facts.source.locks.iter();
     let locks: Vec<&BarringLock> = locks
-        .filter(|lock| facts.basis.describes(&RELATIONS, &lock.relation))
+        .filter(|lock| {
+            let relation = &lock.relation;
+            takes_part(facts, relation) || facts.basis.describes(&RELATIONS, relation)
+        })
         .collect();
     (!locks.is_empty()).then(|| {
         blocker(

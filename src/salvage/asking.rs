@@ -12,7 +12,7 @@ use super::places::Places;
 use super::probe::Probe;
 use super::proven::Left;
 use super::quarantine::{Quarantine, Question};
-use super::sight::Sight;
+use super::sight::{Sight, Unexplained};
 use super::survey::{Shared, TID_RANGE_SCANS, held};
 use crate::model::{SqlText, quote_ident};
 use crate::plan::{Part, Place, at, in_blocks};
@@ -23,22 +23,28 @@ const NO_ROW: u16 = 60_000;
 const NO_BLOCK: u32 = u32::MAX - 1;
 
 /// A question that was written down. Unless an answer is written down as well, it is taken back when whoever waits for the answer goes
-/// away: then it was not the question that brought anything down.
+/// away: then it was not the question that brought anything down. If it may have been, because the session that asked it has ended
+/// without a word and the server has not been heard of since, the question stands: then it is asked once more, in the next session.
 struct Asked<'a> {
     journal: &'a Mutex<Quarantine>,
     question: Question,
-    /// Its line is the last of it, or its answer is there.
-    stands: bool,
+    unexplained: Unexplained,
+    is_answered: bool,
 }
 
 impl<'a> Asked<'a> {
     /// Written down; it is on disk by now.
-    fn new(journal: &'a Mutex<Quarantine>, question: Question) -> Result<Self, SalvageError> {
+    fn new(
+        journal: &'a Mutex<Quarantine>,
+        question: Question,
+        unexplained: Unexplained,
+    ) -> Result<Self, SalvageError> {
         held(journal).asks(question).map_err(noted)?;
         Ok(Self {
             journal,
             question,
-            stands: false,
+            unexplained,
+            is_answered: false,
         })
     }
 
@@ -53,11 +59,9 @@ impl<'a> Asked<'a> {
             Ok(Err(cause)) if is_last_word(self.question.probe, cause.class, is_alone) => {
                 held(self.journal).failed(self.question, cause)
             }
-            // It may be what the server did not survive.
-            Err(SalvageError::NotBack(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => return answer,
         };
-        self.stands = true;
+        self.is_answered = true;
         written.map_err(noted)?;
         answer
     }
@@ -65,7 +69,7 @@ impl<'a> Asked<'a> {
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        if !self.stands {
+        if !self.is_answered && !self.unexplained.is_so() {
             // If it cannot be, a session that goes on asks once more.
             let _ = held(self.journal).takes_back(self.question);
         }
@@ -135,7 +139,7 @@ impl Shared {
         (table, question): (&TableFacts, Question),
         left: Option<Left>,
     ) -> Result<Result<Places, Cause>, SalvageError> {
-        let asked = Asked::new(&self.journal, question)?;
+        let asked = Asked::new(&self.journal, question, sight.unexplained())?;
         let options = (self.encoding.as_str(), self.utf8);
         let read = if question.probe == Probe::Plain {
             let sql = format!("copy {} to stdout ({})", plain(table), self.encoding);
@@ -160,17 +164,18 @@ impl Shared {
         sight.places((&query, scans), options).await
     }
 
-    /// Asks for something else than rows of a table, in the same way; nothing else is asked meanwhile.
+    /// Asks for something else than rows of a table, in the same way; nothing else is asked meanwhile. The session that asks tells whether
+    /// it has ended without a word.
     pub async fn ask_once<T>(
         &self,
-        question: Question,
+        (question, unexplained): (Question, Unexplained),
         asking: impl Future<Output = Result<Result<T, Cause>, SalvageError>>,
     ) -> Result<Result<T, Cause>, SalvageError> {
         let verdict = held(&self.journal).verdict(question).cloned();
         if let Some(cause) = verdict {
             return Ok(Err(cause));
         }
-        let asked = Asked::new(&self.journal, question)?;
+        let asked = Asked::new(&self.journal, question, unexplained)?;
         asked.answered(asking.await, true)
     }
 
@@ -310,9 +315,10 @@ mod tests {
         let path = dir.path().join("journal");
         let open = || Mutex::new(Quarantine::open(&path).expect("opened"));
         let is_known = |question| held(&open()).verdict(question).is_some();
+        let unexplained = Unexplained::default();
         let ask = |question, answer, is_alone| {
             let journal = open();
-            let asked = Asked::new(&journal, question).expect("written");
+            let asked = Asked::new(&journal, question, unexplained.clone()).expect("written");
             let handed_on = asked.answered(answer, is_alone);
             assert!(!matches!(handed_on, Ok(Ok(()))));
         };
@@ -327,14 +333,22 @@ mod tests {
             ask(PLAIN, Ok(failed(DamageClass::Timeout)), true);
             assert!(!is_known(PLAIN));
         }
-        // A server that does not come back has not answered: that is asked once more.
         let gone = || {
             let doing = "reading rows".to_owned();
             Err(SalvageError::NotBack(PgError::Closed { doing }))
         };
+        // Whoever waits for an answer that others keep from coming knows that it was not the question.
+        ask(PLAIN, gone(), true);
         ask(PLAIN, gone(), true);
         assert!(!is_known(PLAIN));
+        // A session that ended without a word, and a server that is not back: that is asked once more, whether it is waited for to the end …
+        unexplained.set(true);
         ask(PLAIN, gone(), true);
+        assert!(!is_known(PLAIN));
+        // … or not.
+        let journal = open();
+        drop(Asked::new(&journal, PLAIN, unexplained.clone()).expect("written"));
+        drop(journal);
         assert!(is_known(PLAIN));
     }
 }

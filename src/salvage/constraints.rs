@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::SalvageError;
-use crate::catalog::{ForeignKey, Reference, foreign_keys};
+use crate::catalog::{ForeignKey, Reference, foreign_keys, in_partitions};
 use crate::model::{QualifiedName, quote_ident};
 use crate::pg::{Answer, PgError, Query, Session};
 use crate::plan::Check;
@@ -23,8 +23,8 @@ pub(super) const KEYS: Query = Query::new(
 pub struct Key {
     /// Its table.
     pub table: QualifiedName,
-    /// The table's rows are in partitions.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    /// The table's rows are in partitions. An account of an earlier version does not say, and asks as if they were.
+    #[serde(default = "in_partitions")]
     pub partitioned: bool,
     /// Its name.
     pub name: String,

@@ -150,6 +150,7 @@ async fn read(
     let values = |one: &SequenceFile| format!("select last_value, is_called from {}", one.name);
     let query: Vec<String> = sequences.iter().map(values).collect();
     let sql = SqlText::from(format!("copy ({}) to stdout", query.join(" union all ")));
+    let unexplained = sight.unexplained();
     let asking = async {
         Ok(match sight.rows(&sql).await? {
             Ok(rows) if rows == sequences.len() as u64 => Ok(()),
@@ -166,5 +167,5 @@ async fn read(
         probe: Probe::Open,
         doubtful: false,
     };
-    shared.ask_once(question, asking).await
+    shared.ask_once((question, unexplained), asking).await
 }

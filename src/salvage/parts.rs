@@ -47,8 +47,10 @@ impl TableSearch<'_> {
                 probe: Probe::Column { place, column },
                 doubtful: false,
             };
+            let unexplained = sight.unexplained();
             let asking = self.shared.read_column(sight, self.table, question.probe);
-            let read = self.shared.ask_once(question, asking).await?;
+            let asked = self.shared.ask_once((question, unexplained), asking);
+            let read = asked.await?;
             if read.is_ok_and(|places| places.rows > 0) {
                 beforehand.unlearn(self.table);
                 break;

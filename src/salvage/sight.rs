@@ -2,12 +2,14 @@
 //!
 //! A session that ends while it reads may have come upon something that brings a server process down, and with it all others for a
 //! moment: the server is waited for, and what was asked is not asked again. A session that was taken away (`life`) tells nothing of what it
-//! read, and that is asked once more. Errors are asked for in English, whatever the server speaks: they stand in the account. Nothing is
+//! read, and that is asked again. Errors are asked for in English, whatever the server speaks: they stand in the account. Nothing is
 //! written: sessions of the source are read-only.
 
 use std::fmt::Write as _;
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::SalvageError;
@@ -27,6 +29,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 const GRACE: Duration = Duration::from_secs(30);
 /// By then a server has noticed that one of its processes has crashed, and has ended all sessions.
 const NOTICED: Duration = Duration::from_secs(2);
+/// A statement was cancelled.
+const CANCELLED: &str = "57014";
 /// How often something is asked whose session is taken away each time.
 const MOST_ATTEMPTS: u32 = 3;
 
@@ -47,6 +51,21 @@ impl Manner {
         SqlText::from(format!(
             "set enable_seqscan = {scans}; set statement_timeout = '{limit_ms}ms'"
         ))
+    }
+}
+
+/// Whether a session has ended without a word, and nobody knows yet what it was that ended it.
+#[derive(Debug, Clone, Default)]
+pub struct Unexplained(Arc<AtomicBool>);
+
+impl Unexplained {
+    /// Whether that is so.
+    pub fn is_so(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn set(&self, is_so: bool) {
+        self.0.store(is_so, Ordering::SeqCst);
     }
 }
 
@@ -71,6 +90,7 @@ pub struct Sight {
     manner: Option<Manner>,
     /// Which life of the server the session is of, or was.
     life: Option<Life>,
+    unexplained: Unexplained,
 }
 
 impl Sight {
@@ -96,6 +116,7 @@ impl Sight {
             is_alone: true,
             manner: None,
             life: None,
+            unexplained: Unexplained::default(),
         }
     }
 
@@ -111,6 +132,11 @@ impl Sight {
     /// Whether nobody else of ours reads at the same time: then it was nobody else who brought the server down.
     pub fn is_alone(&self) -> bool {
         self.is_alone
+    }
+
+    /// Tells, also when it is asked no more, whether what it read last may be what the server did not survive.
+    pub fn unexplained(&self) -> Unexplained {
+        self.unexplained.clone()
     }
 
     /// Whether it reads what may be wrong.
@@ -163,8 +189,8 @@ impl Sight {
             in_time: false,
         };
         let read = self.count(sql, manner).await?;
-        Ok(read.map_err(|cause| match cause.class {
-            DamageClass::Timeout => Cause {
+        Ok(read.map_err(|cause| match cause.code.as_deref() {
+            Some(CANCELLED) => Cause {
                 message: format!(
                     "reading it as a whole was cancelled, as it is when nothing comes for {:?}",
                     self.timeout
@@ -185,7 +211,7 @@ impl Sight {
     }
 
     /// Reads rows, and shows each to a sink: how many there were, and the sink; or the damage that was met. What was read when the session was
-    /// taken away is read again; only if that goes on and on it is told as what it is, or believed to be a crash of its own doing.
+    /// taken away is read again, up to three times in all; after that it is told as what it is, or believed to be a crash of its own doing.
     async fn read<S: RowSink>(
         &mut self,
         sql: &SqlText,
@@ -201,7 +227,17 @@ impl Sight {
             };
             let is_last = attempts == MOST_ATTEMPTS;
             match end {
-                End::TakenAway if is_last => return Err(error.into()),
+                End::TakenAway if is_last && manner.in_time => return Err(error.into()),
+                // All of a table takes long; it must not keep us from all others.
+                End::TakenAway if is_last => {
+                    return Ok(Err(Cause {
+                        class: DamageClass::Timeout,
+                        code: error.code().map(str::to_owned),
+                        message: format!(
+                            "its session was ended {MOST_ATTEMPTS} times before all of it had come: {error}"
+                        ),
+                    }));
+                }
                 End::TakenAway => {}
                 End::TakenAlong if !is_last => {}
                 End::TakenAlong | End::Crash => {
@@ -273,24 +309,27 @@ impl Sight {
         let Some(before) = self.life.take() else {
             return Ok(End::Crash);
         };
+        self.unexplained.set(true);
         let began = Instant::now();
-        loop {
+        let end = loop {
             let opened = self.open().await;
             let mut wire = opened.map_err(SalvageError::or_not_back)?;
             if self.life.as_ref() != Some(&before) {
                 self.wire = Some(wire);
-                return Ok(End::Crash);
+                break End::Crash;
             }
             match outlasts_a_crash(&mut wire).await {
                 Ok(()) => {
                     self.wire = Some(wire);
-                    return Ok(End::TakenAway);
+                    break End::TakenAway;
                 }
                 Err(error) => wait_unless_hopeless(error, began)
                     .await
                     .map_err(SalvageError::or_not_back)?,
             }
-        }
+        };
+        self.unexplained.set(false);
+        Ok(end)
     }
 
     /// Writes rows as they come, however long that takes. The inner error is that of the writer.

@@ -1,7 +1,6 @@
 //! Entries of indexes that have to be kept, however many there are: beyond a few megabytes they are put aside in a file of the run
 //! directory, and come back in the order in which they were put there ([`Spool`]), or in that of their places ([`Sorter`], an external
-//! merge sort).
-//! Pages as they were ([`Pages`]) are put aside as well, all of them.
+//! merge sort). Pages that may contradict what is read later are put aside as they were ([`Pages`]).
 //!
 //! ```text
 //!   entries ─► sorted in memory, 4 MB at a time ─► runs in the file ─► merged: by block and line pointer, a window at a time

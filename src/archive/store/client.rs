@@ -25,7 +25,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(120);
 /// How often a request is sent again that may go well another time …
 const RETRIES: usize = 6;
-/// … and for how long. `README.md` says so, too.
+/// … and for how long. The guide to `dump` says so, too.
 const RETRY_FOR: Duration = Duration::from_secs(60);
 /// The longest pause before that.
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);

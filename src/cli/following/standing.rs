@@ -167,8 +167,8 @@ enum LetGo {
     NotNow(String),
 }
 
-/// Rather than fill a disk that is in service, the other side is given up. Nobody turns meanwhile, and a turn that has begun is dead: it
-/// would have the claim.
+/// Rather than fill a disk that is in service, the other side is given up. Nobody turns meanwhile: whoever did would have
+/// the claim, or cannot go on without it.
 async fn let_go(ends: &mut Ends) -> Result<LetGo, Failure> {
     let claim = match Claim::take(&ends.target.connector).await {
         Ok(claim) => claim,

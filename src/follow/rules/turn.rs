@@ -67,7 +67,9 @@ pub fn before_turn(facts: &TurnFacts<'_>) -> Vec<Finding> {
                 "the {} takes changes from elsewhere, and would do so although it is closed: subscriptions {names}",
                 turn.from
             ),
-            "Disable them (ALTER SUBSCRIPTION … DISABLE) for good, or make them anew on the other side.",
+            "Disable them (ALTER SUBSCRIPTION … DISABLE). Once the other side is in service, let them go there with their slots. Here: ALTER \
+             SUBSCRIPTION … SET (slot_name = NONE); DROP SUBSCRIPTION …; and there: CREATE SUBSCRIPTION … WITH (slot_name = '…', create_slot = \
+             false, copy_data = false).",
         ));
     }
     if from.prepared > 0 {
