@@ -47,7 +47,9 @@ with recursive above as (
     from above a
     join pg_catalog.pg_partitioned_table p on p.partrelid = a.ancestor and p.partstrat = 'h'
     where exists (select from pg_catalog.pg_attribute k join pg_catalog.pg_type t on t.oid = k.atttypid
-                  where k.attrelid = p.partrelid and k.attnum = any (p.partattrs::smallint[]) and t.typtype = 'e')
+                  -- A domain of an enum is hashed as that.
+                  join pg_catalog.pg_type b on b.oid = case t.typtype when 'd' then t.typbasetype else t.oid end
+                  where k.attrelid = p.partrelid and k.attnum = any (p.partattrs::smallint[]) and b.typtype = 'e')
     order by a.leaf, a.distance desc
 ), counted as (
     select distinct coalesce(h.ancestor, c.oid) as oid, case when h.ancestor is null then 'only ' else '' end as scope
