@@ -312,26 +312,21 @@ mod tests {
     use super::*;
     use crate::event::{EntryRef, Phase};
     use crate::ledger;
-    use crate::model::{Bytes, JobId, Rows, ServerError};
+    use crate::model::ServerError;
     use crate::pg::wire::Gauge;
-    use crate::plan::Work;
+    use crate::plan::{Work, testing};
 
     fn job(statements: Vec<Statement>) -> Job {
         Job {
-            id: JobId(4),
-            phase: Phase::Indexes,
             label: "index t_a".to_owned(),
-            work: Work::Run {
-                statements,
-                settings: Vec::new(),
-            },
-            after: Vec::new(),
-            needs: Vec::new(),
-            cost: 0,
-            locks: Vec::new(),
-            memory: Bytes(0),
-            bytes: Bytes(0),
-            rows: Rows(0),
+            ..testing::job(
+                4,
+                Phase::Indexes,
+                Work::Run {
+                    statements,
+                    settings: Vec::new(),
+                },
+            )
         }
     }
 

@@ -92,38 +92,19 @@ impl Plan {
 mod tests {
     use super::*;
     use crate::event::Phase;
-    use crate::model::{Bytes, Rows, VerifyLevel};
-    use crate::plan::Work;
+    use crate::plan::{Work, testing};
 
     fn job(id: u32, after: &[u32], cost: u64) -> Job {
         Job {
-            id: JobId(id),
-            phase: Phase::Data,
-            label: format!("job {id}"),
-            work: Work::Copy { tables: Vec::new() },
             after: after.iter().copied().map(JobId).collect(),
-            needs: Vec::new(),
             cost,
-            locks: Vec::new(),
-            memory: Bytes(0),
-            bytes: Bytes(0),
-            rows: Rows(0),
+            ..testing::job(id, Phase::Data, Work::Copy { tables: Vec::new() })
         }
     }
 
     #[test]
     fn the_critical_path_is_the_longest_chain() {
         let plan = Plan {
-            format: 1,
-            workers: 2,
-            verify: VerifyLevel::Content,
-            client_encoding: "UTF8".into(),
-            memory: Bytes(0),
-            tables: Vec::new(),
-            comparisons: Vec::new(),
-            excluded: Vec::new(),
-            notes: Vec::new(),
-            left_out: Vec::new(),
             jobs: vec![
                 job(0, &[], 1),
                 job(1, &[0], 10),
@@ -131,6 +112,7 @@ mod tests {
                 job(3, &[2], 5),
                 job(4, &[1, 3], 2),
             ],
+            ..Plan::of_nothing(2)
         };
         let forecast = plan.forecast().expect("a plan");
         assert_eq!(forecast.critical_path, [JobId(0), JobId(1), JobId(4)]);

@@ -57,6 +57,8 @@ mod rows_only;
 mod schema;
 mod statistics;
 mod tables;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -170,39 +170,21 @@ const ROUND_TRIPS: u64 = 3;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Bytes, Rows, VerifyLevel};
-    use crate::plan::Work;
+    use crate::plan::{Work, testing};
 
     fn plan() -> Plan {
         let job = |id: u32, phase, cost| Job {
-            id: JobId(id),
-            phase,
-            label: String::new(),
-            work: Work::Copy { tables: Vec::new() },
             after: id.checked_sub(1).map(JobId).into_iter().collect(),
-            needs: Vec::new(),
             cost,
-            locks: Vec::new(),
-            memory: Bytes(0),
-            bytes: Bytes(0),
-            rows: Rows(0),
+            ..testing::job(id, phase, Work::Copy { tables: Vec::new() })
         };
         Plan {
-            format: 1,
-            workers: 1,
-            verify: VerifyLevel::Content,
-            client_encoding: "UTF8".into(),
-            memory: Bytes(0),
-            tables: Vec::new(),
-            comparisons: Vec::new(),
-            excluded: Vec::new(),
-            notes: Vec::new(),
-            left_out: Vec::new(),
             jobs: vec![
                 job(0, Phase::Data, 1000),
                 job(1, Phase::Indexes, 1000),
                 job(2, Phase::Verify, 100),
             ],
+            ..Plan::of_nothing(1)
         }
     }
 

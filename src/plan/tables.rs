@@ -431,23 +431,8 @@ mod tests {
 
     fn unit() -> CopyUnit {
         CopyUnit {
-            table: QualifiedName::new("public", "t"),
-            into: QualifiedName::new("public", "t"),
-            entry: None,
-            rows_in: None,
             columns: vec!["a".into(), "b\"c".into()],
-            stored_as: BTreeMap::new(),
-            format: CopyFormat::Binary,
-            arrays: vec![],
-            encoding: None,
-            condition: None,
-            freeze: true,
-            uncounted: false,
-            rows: Rows(0),
-            bytes: Bytes(0),
-            chunks: 1,
-            shield: Shield::default(),
-            around: None,
+            ..crate::plan::testing::unit(QualifiedName::new("public", "t"))
         }
     }
 

@@ -7,10 +7,9 @@ use crate::catalog::{
     Circumstances, Counts, DatabaseFacts, Disks, Index, LocaleProvider, Orphans,
     OwnerWithoutCreate, Pulse, ServerFacts, Setting, SourceFacts, Table, TargetFacts,
 };
-use crate::model::{
-    Bytes, CopyFormat, DumpId, Finding, Oid, QualifiedName, Rows, ServerVersion, SqlText,
-};
-use crate::plan::{CopyUnit, Plan, Shield};
+use crate::model::{Bytes, DumpId, Finding, Oid, QualifiedName, Rows, ServerVersion, SqlText};
+use crate::plan::testing::unit;
+use crate::plan::{CopyUnit, Plan};
 use crate::salvage::WrongFile;
 use crate::toc::{
     ArchiveFormat, ArchiveVersion, Compression, CreatedAt, DataPlace, Entry, Header,
@@ -215,25 +214,10 @@ impl World {
 
     /// Adds a table to what will be copied.
     pub fn copied(&mut self, name: &str, bytes: Bytes) {
-        let table = QualifiedName::new("public", name);
         self.plan.tables.push(CopyUnit {
-            into: table.clone(),
-            table,
-            entry: None,
-            rows_in: None,
             columns: Vec::new(),
-            stored_as: BTreeMap::new(),
-            format: CopyFormat::Binary,
-            arrays: Vec::new(),
-            encoding: None,
-            condition: None,
-            freeze: true,
-            uncounted: false,
-            rows: Rows(0),
             bytes,
-            chunks: 1,
-            shield: Shield::default(),
-            around: None,
+            ..unit(QualifiedName::new("public", name))
         });
     }
 

@@ -174,22 +174,12 @@ fn leg(plan: &Plan, slots: &[Slot<JobId>]) -> Leg {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Bytes, Rows};
-    use crate::plan::{Job, Work};
+    use crate::plan::{Job, Work, testing};
 
     fn plan() -> Plan {
         let job = |id: u32, phase, label: &str| Job {
-            id: JobId(id),
-            phase,
             label: label.to_owned(),
-            work: Work::Copy { tables: Vec::new() },
-            after: Vec::new(),
-            needs: Vec::new(),
-            cost: 0,
-            locks: Vec::new(),
-            memory: Bytes(0),
-            bytes: Bytes(0),
-            rows: Rows(0),
+            ..testing::job(id, phase, Work::Copy { tables: Vec::new() })
         };
         Plan {
             jobs: vec![
