@@ -15,9 +15,9 @@ use super::facts::{Facts, IndexFacts, TableFacts};
 use super::fates::Fates;
 use super::files::Shape;
 use super::keys::decode;
-use super::on_disk::{PAGES, heap_pages, pages, visibility_map};
+use super::on_disk::{PAGES, heap_pages, show_run, visibility_map};
 use super::other_keys::{KeySums, other_keys};
-use super::page::{BLOCK, BtreePage, IndexEntry, Leaves, PageState, all_visible, btree, state};
+use super::page::{BtreePage, IndexEntry, Leaves, PageState, all_visible, btree, state};
 use super::seen::Seen;
 use super::sight::patient_session;
 use super::spill::{Kept, Merged, Records, Scratch, Sorter, Spool, Window};
@@ -243,48 +243,69 @@ async fn entries(
     }))
 }
 
+/// What is read of an index, page by page.
+struct Reading<F> {
+    leaves: Leaves,
+    /// The first page that is none of a B-tree.
+    damaged: Option<u32>,
+    each: F,
+}
+
+impl<F: FnMut(&IndexEntry<'_>) -> Result<(), SalvageError>> Reading<F> {
+    fn take(&mut self, number: u32, page: &[u8]) -> Result<(), SalvageError> {
+        if self.damaged.is_some() {
+            return Ok(());
+        }
+        if number == 0 {
+            self.leaves.begin(page);
+        }
+        match btree(page) {
+            BtreePage::Other => {}
+            BtreePage::HalfDead => self.leaves.add_half_dead(number),
+            BtreePage::Damaged => self.damaged = Some(number),
+            BtreePage::Leaf {
+                entries,
+                before,
+                next,
+            } => {
+                self.leaves.add(number, (before, next));
+                entries.iter().try_for_each(&mut self.each)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Shows all entries of the leaves of an index; the inner result is what is wrong with it, if it is not whole.
 pub(super) async fn each_entry(
     session: &Session,
     (path, shape): (&str, &Shape),
-    mut each: impl FnMut(&IndexEntry<'_>) -> Result<(), SalvageError>,
+    each: impl FnMut(&IndexEntry<'_>) -> Result<(), SalvageError>,
 ) -> Result<Result<(), String>, SalvageError> {
-    let mut leaves = Leaves::default();
+    let mut reading = Reading {
+        leaves: Leaves::default(),
+        damaged: None,
+        each,
+    };
     let mut first = 0;
     while first < shape.reached {
         let count = PAGES.min(shape.reached - first);
-        let Some(bytes) = pages(session, (path, shape), first, count).await? else {
+        let take = |number, page: &[u8]| reading.take(number, page);
+        if !show_run(session, (path, shape), (first, count), take).await? {
             return Ok(Err(format!(
                 "blocks {first} to {} cannot be read",
                 first + count - 1
             )));
-        };
-        for (number, page) in (first..).zip(bytes.chunks(BLOCK)) {
-            if number == 0 {
-                leaves.begin(page);
-            }
-            match btree(page) {
-                BtreePage::Other => {}
-                BtreePage::HalfDead => leaves.add_half_dead(number),
-                BtreePage::Damaged => {
-                    return Ok(Err(format!("block {number} is no page of a B-tree")));
-                }
-                BtreePage::Leaf {
-                    entries,
-                    before,
-                    next,
-                } => {
-                    leaves.add(number, (before, next));
-                    entries.iter().try_for_each(&mut each)?;
-                }
-            }
+        }
+        if let Some(number) = reading.damaged {
+            return Ok(Err(format!("block {number} is no page of a B-tree")));
         }
         first += count;
     }
     if shape.reached == 0 {
         return Ok(Err("its file is empty".to_owned()));
     }
-    Ok(leaves.wrong().map_or(Ok(()), Err))
+    Ok(reading.leaves.wrong().map_or(Ok(()), Err))
 }
 
 /// What the entries of an index tell, which is whole.

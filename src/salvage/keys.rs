@@ -6,6 +6,7 @@
 use chrono::{DateTime, Days, NaiveDate, TimeDelta};
 
 use super::page::IndexEntry;
+use super::sound::Key;
 
 /// A column of an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,9 +35,9 @@ pub fn decode(entry: &IndexEntry<'_>, columns: &[KeyColumn]) -> Option<Vec<Optio
 }
 
 /// The bytes of the values of a key, without their headers; `None` is NULL. Nothing, if one of its columns cannot be understood.
-pub fn parts<'a>(entry: &IndexEntry<'a>, columns: &[KeyColumn]) -> Option<Vec<Option<&'a [u8]>>> {
+pub fn parts<'a>(entry: &IndexEntry<'a>, columns: &[KeyColumn]) -> Option<Key<'a>> {
     let mut at = 0;
-    let mut values = Vec::with_capacity(columns.len());
+    let mut values = Key::new();
     for (number, column) in columns.iter().enumerate() {
         // In the map of NULLs, a bit that is set is a value.
         if entry

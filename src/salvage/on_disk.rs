@@ -28,15 +28,11 @@ pub(super) async fn show_pages(
     (first, count): (u32, u32),
     mut show: impl FnMut(u32, Option<&[u8]>) -> Result<(), SalvageError>,
 ) -> Result<(), SalvageError> {
-    if let Some(pieces) = pieces(session, place, first, count).await? {
-        let mut blocks = first..;
-        for piece in &pieces {
-            let pages = piece.get::<&[u8]>(BYTES)?.chunks(BLOCK);
-            // In this order: no block is taken for a page that is not there.
-            for (page, block) in pages.zip(blocks.by_ref()) {
-                show(block, Some(page))?;
-            }
-        }
+    if show_run(session, place, (first, count), |block, page| {
+        show(block, Some(page))
+    })
+    .await?
+    {
         return Ok(());
     }
     for number in 0..count {
@@ -51,7 +47,31 @@ pub(super) async fn show_pages(
     Ok(())
 }
 
-/// The same, kept.
+/// Shows pages of a run, if all of them can be read: whether they could.
+pub(super) async fn show_run(
+    session: &Session,
+    place: (&str, &Shape),
+    (first, count): (u32, u32),
+    mut show: impl FnMut(u32, &[u8]) -> Result<(), SalvageError>,
+) -> Result<bool, SalvageError> {
+    let Some(pieces) = pieces(session, place, first, count).await? else {
+        return Ok(false);
+    };
+    // To look at them takes as long as to have them sent: whoever waits for others is not kept waiting.
+    tokio::task::block_in_place(|| {
+        let mut blocks = first..;
+        for piece in &pieces {
+            let pages = piece.get::<&[u8]>(BYTES)?.chunks(BLOCK);
+            // In this order: no block is taken for a page that is not there.
+            for (page, block) in pages.zip(blocks.by_ref()) {
+                show(block, page)?;
+            }
+        }
+        Ok(true)
+    })
+}
+
+/// Pages, each if it is there.
 pub(super) async fn each_page(
     session: &Session,
     place: (&str, &Shape),

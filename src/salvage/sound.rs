@@ -11,6 +11,7 @@
 
 use std::collections::BTreeSet;
 
+use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::numeric::{Precision, is_numeric};
@@ -158,6 +159,9 @@ pub struct Judged {
     pub keys: Option<u32>,
 }
 
+/// The values of a key, without their headers; NULL is nothing. Of most keys, it needs no memory of its own: it is made for each row.
+pub type Key<'a> = SmallVec<[Option<&'a [u8]>; 4]>;
+
 /// What is known of a value.
 enum Verdict {
     Proven,
@@ -288,7 +292,7 @@ impl<'a> Row<'_, 'a> {
     }
 
     /// The bytes of its key, without headers; nothing, if the index may have others for the same value.
-    fn key(&self, layout: Layout<'_>) -> Option<Vec<Option<&'a [u8]>>> {
+    fn key(&self, layout: Layout<'_>) -> Option<Key<'a>> {
         let part = |&attribute: &usize| {
             let Some(bytes) = self.value(attribute) else {
                 // What a row has that was there before the attribute was, is not in it.
@@ -400,32 +404,24 @@ fn content(bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// A key as one run of bytes: no two keys make the same.
-fn flat(key: &[Option<&[u8]>]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(32);
+/// A key at a line pointer, as a number. Of all keys of a page, the sum is kept.
+pub fn key_of(offset: u16, key: &[Option<&[u8]>]) -> u32 {
+    // One run of bytes: no two keys make the same.
+    let mut bytes: SmallVec<[u8; 64]> = SmallVec::new();
     for part in key {
         bytes.push(u8::from(part.is_some()));
         let part = part.unwrap_or_default();
-        bytes.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
+        let length = u32::try_from(part.len()).unwrap_or(u32::MAX);
+        bytes.extend_from_slice(&length.to_le_bytes());
         bytes.extend_from_slice(part);
     }
-    bytes
-}
-
-/// A key at a line pointer, as a number. Of all keys of a page, the sum is kept.
-pub fn key_of(offset: u16, key: &[Option<&[u8]>]) -> u32 {
-    let mut bytes = flat(key);
-    bytes.extend(offset.to_le_bytes());
+    bytes.extend_from_slice(&offset.to_le_bytes());
     let [a, b, c, d, ..] = xxh3_64(&bytes).to_le_bytes();
     u32::from_le_bytes([a, b, c, d])
 }
 
 /// The bytes of a row's key, as [`key_of`] takes them; nothing, if there is no such row, or if its key is not plain to see.
-pub fn key_at<'a>(
-    page: &'a [u8],
-    offset: u16,
-    layout: Layout<'_>,
-) -> Option<Vec<Option<&'a [u8]>>> {
+pub fn key_at<'a>(page: &'a [u8], offset: u16, layout: Layout<'_>) -> Option<Key<'a>> {
     let Pointer::Normal(tuple) = pointer(page, offset) else {
         return None;
     };
@@ -609,7 +605,7 @@ mod tests {
         other[BLOCK - 32 + 24] ^= 1;
         assert_ne!(judged(&one).keys, judged(&other).keys);
         let key = key_at(&one, 2, layout()).expect("a row");
-        assert_eq!(key, [Some(1u32.to_le_bytes().as_slice())]);
+        assert_eq!(key.as_slice(), [Some(1u32.to_le_bytes().as_slice())]);
         assert_eq!(key_at(&one, 3, layout()), None);
         let sum = [1, 2].map(|offset| {
             let key = key_at(&one, offset, layout()).expect("a row");
