@@ -156,6 +156,9 @@ pub struct Expected {
     pub baseline: Option<String>,
     /// From the first job to the end, on this plan's scale, in milliseconds.
     pub total_ms: Option<u64>,
+    /// Of that, what comes after the last job, in milliseconds: 0 if it is not known.
+    #[serde(default)]
+    pub after_ms: u64,
     /// The time that there is for all of it, in milliseconds.
     pub window_ms: Option<u64>,
     /// How long each job should take.

@@ -469,6 +469,7 @@ fn expecting(by: Option<&str>, window_ms: Option<u64>) -> Run {
         by: by.map(str::to_owned),
         baseline: by.map(|_| "pgconvoy-20260918-120000".to_owned()),
         total_ms: Some(30_000),
+        after_ms: 0,
         window_ms,
         jobs: (0..=10).map(job).collect(),
     })));
@@ -497,17 +498,49 @@ fn an_earlier_run_tells_the_time_left() {
     // As then: three of eleven jobs in 20 s.
     assert_eq!(
         left(&run),
-        "27% in all · about 25 s left (rehearsal: about 25 s) · within the window by 15 s"
+        "27% in all · about 20 s left (rehearsal: about 20 s) · within the window by 20 s"
     );
     // What takes three times as long makes what is like it take longer, too.
     run.start(3).start(4).wait(30_000);
     run.finish(3, 0, 0, 30_000).finish(4, 0, 0, 30_000);
     assert_eq!(
         left(&run),
-        "45% in all · about 30 s left (rehearsal: about 20 s) · BEYOND THE WINDOW by 15 s"
+        "45% in all · about 25 s left (rehearsal: about 15 s) · BEYOND THE WINDOW by 10 s"
     );
     let (_, stderr) = replay(options(), &run.events);
     insta::assert_snapshot!(stderr);
+}
+
+/// The jobs of a schema come one after the other, and what comes after the last job is there until it is.
+#[test]
+fn what_is_not_shared_by_the_workers_is_left_to_the_end() {
+    let left_with = |after_ms| {
+        let mut run = Run::begin(VerifyLevel::Content);
+        recorded::plan(&mut run);
+        let job = |number| ExpectedJob {
+            job: JobId(number),
+            duration_ms: 10_000,
+        };
+        run.push(What::Expected(Box::new(Expected {
+            by: Some("rehearsal".to_owned()),
+            total_ms: Some(45_000),
+            after_ms,
+            jobs: (0..=10).map(job).collect(),
+            ..Expected::default()
+        })));
+        let mut left = Vec::new();
+        for number in 0..=9 {
+            if let Estimate::Left(ms) = state(&run).estimate() {
+                left.push(ms / 1000);
+            }
+            run.start(number).wait(10_000).finish(number, 0, 0, 10_000);
+        }
+        left
+    };
+    // The schema is a tenth of the work, and ten of 35 seconds of it.
+    assert_eq!(left_with(10_000)[..3], [45, 35, 32]);
+    assert_eq!(left_with(10_000).last(), Some(&15));
+    assert_eq!(left_with(0)[..2], [45, 32]);
 }
 
 #[test]
@@ -533,9 +566,9 @@ fn rough_rates_tell_the_time_left_once_they_are_corrected() {
     run.start(0);
     assert_eq!(state(&run).estimate(), Estimate::Estimating);
     run.wait(30_000).finish(0, 0, 0, 30_000);
-    // Ten jobs of ten seconds, each of which takes three times as long, by four workers.
+    // Ten jobs of ten seconds, each of which takes three times as long, by four workers, who waited for the schema.
     match state(&run).estimate() {
-        Estimate::Left(ms) => assert!((75_000..83_000).contains(&ms), "{ms}"),
+        Estimate::Left(ms) => assert!((58_000..66_000).contains(&ms), "{ms}"),
         other => panic!("{other:?}"),
     }
     let line = pgconvoy::progress::plain_line(&state(&run)).expect("there is a plan");

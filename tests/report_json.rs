@@ -185,6 +185,7 @@ fn expected() -> Expected {
         by: Some("rehearsal".to_owned()),
         baseline: Some("x".to_owned()),
         total_ms: Some(3_600_000),
+        after_ms: 1000,
         window_ms: Some(3_600_000),
         jobs: (0..8).map(job).collect(),
     }

@@ -207,10 +207,10 @@ mod tests {
             round_trip_us: 10,
         };
         let predicted = plan().predict(Some(&pace)).expect("a plan");
-        let besides_statements = 2 * 300 + 3 * 300;
+        let besides_statements = 2 * 600 + 3 * 600;
         assert_eq!(
             predicted.likely_us,
-            700 + 700 + besides_statements + 100 + 3 * 3 * 10
+            400 + 400 + besides_statements + 100 + 3 * 3 * 10
         );
         assert_eq!(predicted.ground, Ground::Road);
         assert!(predicted.most_us < 4 * predicted.likely_us);
@@ -229,9 +229,9 @@ mod tests {
         };
         let mut plan = plan();
         plan.jobs.truncate(1);
-        // 700 of the 1,000 microseconds are for a statement.
+        // 400 of the 1,000 microseconds are for a statement.
         let predicted = plan.predict(Some(&pace)).expect("a plan");
-        assert_eq!(predicted.likely_us, 700 + 3 * 300);
+        assert_eq!(predicted.likely_us, 400 + 3 * 600);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! other, because `pg_dump` sorted the entries and one connection needs no more than that.
 
 use super::builder::{Builder, Draft};
-use super::{PlanError, Statement};
+use super::{PlanError, Statement, cost};
 use crate::event::Phase;
 use crate::toc::{RestorePass, Section};
 
@@ -45,6 +45,7 @@ impl Builder<'_> {
             let after = self.schema_done.clone();
             let job = self.add(Draft {
                 after,
+                cost: cost::definitions(batch.len()),
                 ..Draft::run(Phase::Schema, label, batch)
             });
             self.entry_jobs

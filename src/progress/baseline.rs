@@ -54,6 +54,8 @@ pub struct Baseline {
     verify: VerifyLevel,
     /// From the first job to the end of the run; of several sessions, their sum.
     total_ms: u64,
+    /// Of that, what came after the last job.
+    after_ms: u64,
     /// The jobs that were finished, by phase and name.
     jobs: HashMap<(Phase, String), Spent>,
     /// All pieces of what was cut into pieces, likewise.
@@ -104,6 +106,7 @@ struct Reading {
     plans: HashMap<JobId, PlannedJob>,
     began: Option<DateTime<Utc>>,
     last: Option<DateTime<Utc>>,
+    last_job: Option<DateTime<Utc>>,
     total_ms: u64,
     /// By number and name: another plan has other jobs under the same numbers.
     finished: HashMap<(JobId, String), (PlannedJob, u64)>,
@@ -134,6 +137,7 @@ impl Reading {
             What::JobFinished {
                 job, duration_ms, ..
             } => {
+                self.last_job = Some(event.at);
                 if let Some(plan) = self.plans.get(job) {
                     let key = (*job, plan.label.clone());
                     self.finished.insert(key, (plan.clone(), *duration_ms));
@@ -163,6 +167,8 @@ impl Baseline {
         let mut reading = Reading::default();
         events.into_iter().for_each(|event| reading.read(event));
         let status = reading.status;
+        let after_ms = reading.last_job.zip(reading.last);
+        let after_ms = after_ms.map(|(job, end)| millis_between(job, end));
         reading.end_session();
         let by = match (measured, reading.command.as_deref()) {
             (Measured::Move, Some("rehearse")) => "rehearsal",
@@ -184,6 +190,7 @@ impl Baseline {
             workers: reading.workers.max(1),
             verify: reading.verify.unwrap_or(VerifyLevel::None),
             total_ms: reading.total_ms,
+            after_ms: after_ms.unwrap_or(0),
             jobs: HashMap::new(),
             whole: HashMap::new(),
             phases: HashMap::new(),
@@ -230,13 +237,16 @@ impl Baseline {
         let then = then.fold(0, u64::saturating_add);
         let more_work = work as f64 / then.max(1) as f64;
         let fewer_workers = f64::from(self.workers) / f64::from(workers.max(1));
-        let total_ms = (self.total_ms as f64 * more_work * fewer_workers).round() as u64;
+        // What comes after the jobs is not shared by the workers, and does not depend on what they have done.
+        let of_jobs = self.total_ms.saturating_sub(self.after_ms) as f64;
+        let of_jobs = (of_jobs * more_work * fewer_workers).round() as u64;
         // No number of workers makes one job shorter.
         let longest = jobs.iter().map(|job| job.duration_ms).max().unwrap_or(0);
         Expected {
             by: Some(self.by.to_owned()),
             baseline: Some(baseline),
-            total_ms: Some(total_ms.max(longest)),
+            total_ms: Some(of_jobs.max(longest).saturating_add(self.after_ms)),
+            after_ms: self.after_ms,
             window_ms: None,
             jobs,
         }
@@ -429,6 +439,27 @@ mod tests {
             widest.total_ms,
             expected.jobs.iter().map(|job| job.duration_ms).max()
         );
+    }
+
+    /// It takes as long with any number of workers, whatever there is to do for them.
+    #[test]
+    fn what_comes_after_the_jobs_is_not_shared() {
+        let jobs = [(job(0, Phase::Data, "copy public.a", 100), 20)];
+        let mut events = run("move", &jobs, Some(ExitStatus::Proven));
+        if let Some(end) = events.last_mut() {
+            end.at += chrono::TimeDelta::seconds(7);
+        }
+        let baseline = Baseline::of(&events, Measured::Move).expect("a baseline");
+        let twice = [job(0, Phase::Data, "copy public.a", 200)];
+        let planned = Planned {
+            jobs: &twice,
+            costs_ms: &HashMap::new(),
+            workers: 2,
+            verify: VerifyLevel::Content,
+        };
+        let expected = baseline.expect(planned, "there".to_owned());
+        let total = expected.total_ms.expect("is known");
+        assert_eq!(((total + 500) / 1000, expected.after_ms), (47, 7000));
     }
 
     /// A run that only counted rows says little of reading them.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::State;
-use crate::event::{AtWork, Expected, Phase};
+use crate::event::{AtWork, Expected, ExpectedJob, Phase};
 use crate::model::JobId;
 
 /// How much work speaks for the expectation before anything is known: a few jobs that are quick or slow by chance do not turn
@@ -29,8 +29,10 @@ pub(super) struct Expectation {
     pub by: Option<String>,
     window_ms: Option<u64>,
     jobs: HashMap<JobId, u64>,
-    /// By how much the whole is longer than its work divided by the workers.
+    /// By how much all jobs take longer than their work, shared by the workers as far as it can be.
     stretch: Option<f64>,
+    /// What comes after the last job.
+    after_ms: u64,
     /// Expected time of all jobs, and of those that are not over.
     all_ms: u64,
     open_ms: BTreeMap<Phase, u64>,
@@ -117,13 +119,21 @@ impl State {
             }
         }
         let all_ms = jobs.values().copied().fold(0, u64::saturating_add);
-        let shared = all_ms as f64 / f64::from(self.workers.max(1));
-        let stretch = expected.total_ms.filter(|_| all_ms > 0);
+        let of_schema = |job: &&ExpectedJob| {
+            let plan = self.plans.get(&job.job);
+            plan.is_some_and(|plan| plan.phase == Phase::Schema)
+        };
+        let schema = expected.jobs.iter().filter(of_schema);
+        let schema_ms = schema.map(|job| job.duration_ms as f64).sum();
+        let shared = self.shared(all_ms as f64, schema_ms);
+        let of_jobs = |total: u64| total.saturating_sub(expected.after_ms) as f64;
+        let stretch = expected.total_ms.filter(|_| all_ms > 0).map(of_jobs);
         self.expectation = Some(Expectation {
             by: expected.by.clone(),
             window_ms: expected.window_ms,
             jobs,
-            stretch: stretch.map(|total| total as f64 / shared.max(1.0)),
+            stretch: stretch.map(|total| total / shared.max(1.0)),
+            after_ms: expected.after_ms,
             all_ms,
             open_ms,
             shown: BTreeMap::new(),
@@ -161,9 +171,17 @@ impl State {
             (Paces::default(), as_expected)
         };
         let (open, longest) = self.open_ms(expectation, &paces, rest);
-        let shared = open / f64::from(self.workers.max(1));
+        let schema_ms = expectation.open_ms.get(&Phase::Schema);
+        let schema_ms = schema_ms.map_or(0.0, |ms| *ms as f64 * paces.of(Phase::Schema));
+        let shared = self.shared(open, schema_ms.min(open));
         // The job that goes on longest is not shared with anybody.
-        Some((shared * stretch).max(longest) as u64)
+        let of_jobs = (shared * stretch).max(longest) as u64;
+        Some(of_jobs.saturating_add(expectation.after_ms))
+    }
+
+    /// How long so much work takes all workers, if nobody waits for another one. The jobs of a schema come one after the other.
+    fn shared(&self, all_ms: f64, schema_ms: f64) -> f64 {
+        schema_ms + (all_ms - schema_ms) / f64::from(self.workers.max(1))
     }
 
     /// Whether what is expected are rough rates, which say little until the run has shown how far they are off.
