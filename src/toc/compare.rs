@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use crate::model::{Difference, DifferenceKind, quote_ident};
 
 use super::apart::is_there_as_well;
-use super::normalise::{Versions, same_access_method, same_definition, same_tag};
+use super::normalise::{Versions, same_access_method, same_bounds, same_definition, same_tag};
 use super::{Entry, RestoreOptions, Text, Toc, lines, owner_statement};
 
 /// What was left out on purpose, and what is being compared.
@@ -86,6 +86,7 @@ pub fn compare_entries<'a>(
     }
     let pair = Pair {
         options,
+        source,
         std_strings: source.std_strings(),
         versions,
     };
@@ -162,6 +163,7 @@ fn encodings(source: &Toc, target: &Toc) -> Option<Difference> {
 
 struct Pair<'a> {
     options: &'a CompareOptions,
+    source: &'a Toc,
     std_strings: bool,
     versions: Versions,
 }
@@ -239,7 +241,18 @@ impl Pair<'_> {
         let (left, right) = (source.defn_bytes(), target.defn_bytes());
         left != right
             && !Self::both_have_public(source, target)
-            && !same_definition(&source.desc, (left, right), self.versions, self.std_strings)
+            && !self.mean_the_same(source, (left, right))
+    }
+
+    /// Whether two definitions of an entry of the source mean the same.
+    fn mean_the_same(&self, entry: &Entry, sides: (&[u8], &[u8])) -> bool {
+        let (versions, std_strings) = (self.versions, self.std_strings);
+        if entry.is("TABLE ATTACH") {
+            // If the key is another one on the target, that is a difference of the table.
+            let key = self.source.key_attached_to(entry);
+            return same_bounds(&key, sides, versions, std_strings);
+        }
+        same_definition(&entry.desc, sides, versions, std_strings)
     }
 
     /// One text for each property that differs.

@@ -190,6 +190,40 @@ impl Toc {
         words.qualified(at, entry)
     }
 
+    /// The types of the key of the partitioned table that a `TABLE ATTACH` entry attaches a partition to: one for each part, as the
+    /// columns are defined, without what is in parentheses. `None` for a part that is no column; empty if the archive does not say.
+    pub fn key_attached_to(&self, entry: &Entry) -> Vec<Option<String>> {
+        let Some(root) = self.attached_to(entry) else {
+            return Vec::new();
+        };
+        let above = entry.dependencies.iter().filter_map(|id| self.by_id(*id));
+        let key = above
+            .filter(|table| table.is("TABLE"))
+            .find(|table| table.qualified_name().as_ref() == Some(&root))
+            .and_then(|table| self.partition_key(table));
+        key.unwrap_or_default()
+    }
+
+    fn partition_key(&self, table: &Entry) -> Option<Vec<Option<String>>> {
+        let columns = self.defined_columns(table)?;
+        let words = self.words(table)?;
+        // LIST, RANGE or HASH stands between.
+        let mut at = words.find(&["PARTITION", "BY"])? + 3;
+        let mut key = Vec::new();
+        while words.is(at, "(") || words.is(at, ",") {
+            let part = match words.name(at + 1) {
+                Some((names, behind)) if !words.is(behind, "(") => names,
+                _ => Vec::new(),
+            };
+            let column = columns
+                .iter()
+                .find(|(name, _)| matches!(part.as_slice(), [only] if *only == name.as_str()));
+            key.push(column.map(|(_, of)| of.clone()));
+            at = words.item_end(at + 1)?;
+        }
+        Some(key)
+    }
+
     /// The table that an `FK CONSTRAINT` is on, and the one that it points to.
     pub fn key_between(&self, entry: &Entry) -> Option<(QualifiedName, QualifiedName)> {
         let words = self.words(entry)?;
@@ -317,7 +351,7 @@ pub(super) fn unquoted(name: &[u8]) -> Option<Text> {
 mod tests {
     use super::super::testing::{entry, toc};
     use super::*;
-    use crate::model::SqlText;
+    use crate::model::{DumpId, SqlText};
 
     fn with(desc: &str, defn: &str) -> (Toc, Entry) {
         let entry = Entry {
@@ -396,6 +430,55 @@ mod tests {
         );
         let found = Some((name("s", "t"), "gin".to_owned()));
         assert_eq!(toc.indexed(&index), found);
+    }
+
+    #[test]
+    fn the_key_of_a_partitioned_table_has_types() {
+        let defined = |desc: &str, id: i32, defn: &str| Entry {
+            dump_id: DumpId(id),
+            namespace: Some("s".into()),
+            defn: Some(SqlText::from(defn)),
+            ..entry(desc)
+        };
+        let key = |parts: &str| {
+            let root = Entry {
+                tag: "root".into(),
+                ..defined(
+                    "TABLE",
+                    1,
+                    &format!(
+                        "CREATE TABLE s.root (\n    a double precision DEFAULT 0.3 NOT NULL,\n    \"B b\" bit varying(3),\n    c text COLLATE pg_catalog.\"C\"\n)\n\
+                         PARTITION BY {parts};\nALTER TABLE ONLY s.root ALTER COLUMN c SET STORAGE PLAIN;\n"
+                    ),
+                )
+            };
+            let attach = Entry {
+                dependencies: vec![DumpId(9), DumpId(1)],
+                ..defined(
+                    "TABLE ATTACH",
+                    2,
+                    "ALTER TABLE ONLY s.root ATTACH PARTITION s.leaf FOR VALUES IN ('a');\n",
+                )
+            };
+            let found = toc(vec![root, attach.clone()]).key_attached_to(&attach);
+            let shown = found.iter().map(|of| of.as_deref().unwrap_or("?"));
+            shown.collect::<Vec<_>>().join(", ")
+        };
+        assert_eq!(key("LIST (a)"), "double precision");
+        assert_eq!(
+            key("RANGE (c COLLATE \"C\", \"B b\", a s.ops)"),
+            "text, bit varying, double precision"
+        );
+        assert_eq!(
+            key("RANGE (((a * (2)::double precision)), lower(c), a)"),
+            "?, ?, double precision"
+        );
+        assert_eq!(key("RANGE (a(c), s.a(c), d)"), "?, ?, ?");
+        let (alone, attach) = with(
+            "TABLE ATTACH",
+            "ALTER TABLE ONLY s.root ATTACH PARTITION s.leaf FOR VALUES IN ('a');\n",
+        );
+        assert!(alone.key_attached_to(&attach).is_empty());
     }
 
     #[test]

@@ -6,6 +6,9 @@
 //! Definitions are compared as sequences of tokens; white space between tokens never means anything in SQL.
 
 mod alias;
+mod bounds;
+mod constants;
+mod indent;
 mod maintain;
 mod order;
 
@@ -14,6 +17,9 @@ use std::borrow::Cow;
 use super::Text;
 use super::tokens::{Kind, Tokens};
 use alias::without_names_of_casts;
+use bounds::with_types;
+use constants::{bits_without_prefix, shortest_floats};
+use indent::without_no_indent;
 use maintain::with_maintain;
 use order::{sorted_grants, sorted_options};
 
@@ -86,6 +92,12 @@ const RULES: &[Rule] = &[
         kinds: &["TABLE", "INDEX", "CONSTRAINT", "VIEW", "MATERIALIZED VIEW"],
         rewrite: Rewrite::Both(sorted_options),
     },
+    // Bits are cast from a string like any other constant, and not from one of bits.
+    Rule {
+        since: Some(11),
+        kinds: &[],
+        rewrite: Rewrite::Both(bits_without_prefix),
+    },
     // A trigger executes a function; before, it was called a procedure.
     Rule {
         since: Some(12),
@@ -104,6 +116,12 @@ const RULES: &[Rule] = &[
         kinds: &["PROCEDURE", "ACL", "COMMENT", "SECURITY LABEL"],
         rewrite: Rewrite::Older(with_in_mode),
     },
+    // XMLSERIALIZE says that it does not indent; before, it never did.
+    Rule {
+        since: Some(16),
+        kinds: &[],
+        rewrite: Rewrite::Both(without_no_indent),
+    },
     // A view of only one relation does not qualify its columns.
     Rule {
         since: Some(16),
@@ -121,6 +139,13 @@ const RULES: &[Rule] = &[
         since: Some(18),
         kinds: &["TABLE", "FOREIGN TABLE"],
         rewrite: Rewrite::Older(with_named_not_null),
+    },
+    // Floating-point numbers have no more digits than it takes. Behind all that put words in or take them out, because it looks at
+    // what stands in the same place.
+    Rule {
+        since: Some(12),
+        kinds: &[],
+        rewrite: Rewrite::Older(shortest_floats),
     },
     // Grants stand in the order in which they were given. Last, because the rules above look for words where they were.
     Rule {
@@ -173,18 +198,49 @@ pub(super) fn same_definition(
     versions: Versions,
     std_strings: bool,
 ) -> bool {
+    match (words(source, std_strings), words(target, std_strings)) {
+        (Some(source), Some(target)) => same_words(desc, (source, target), versions),
+        _ => false,
+    }
+}
+
+/// The same for `TABLE ATTACH`. `key` has the types of the key that the bounds are of, one for each of its parts, `None` where it is not
+/// known: constants of such a part must be the same words.
+pub(super) fn same_bounds(
+    key: &[Option<String>],
+    (source, target): (&[u8], &[u8]),
+    versions: Versions,
+    std_strings: bool,
+) -> bool {
+    let key: Vec<Vec<Word>> = key
+        .iter()
+        .map(|name| {
+            let name = name.as_deref().unwrap_or_default();
+            words(name.as_bytes(), std_strings).unwrap_or_default()
+        })
+        .collect();
+    match (words(source, std_strings), words(target, std_strings)) {
+        (Some(source), Some(target)) => {
+            let typed = (with_types(&source, &key), with_types(&target, &key));
+            same_words("TABLE ATTACH", typed, versions)
+        }
+        _ => false,
+    }
+}
+
+fn same_words<'a>(
+    desc: &str,
+    (source, target): (Vec<Word<'a>>, Vec<Word<'a>>),
+    versions: Versions,
+) -> bool {
     let rules = RULES.iter().filter(|rule| {
         (rule.kinds.is_empty() || rule.kinds.contains(&desc))
             && rule.since.is_none_or(|major| versions.straddle(major))
     });
-    let (older, newer) = if versions.source_is_newer {
+    let (mut older, mut newer) = if versions.source_is_newer {
         (target, source)
     } else {
         (source, target)
-    };
-    let (Some(mut older), Some(mut newer)) = (words(older, std_strings), words(newer, std_strings))
-    else {
-        return false;
     };
     for rule in rules {
         match rule.rewrite {

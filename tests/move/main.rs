@@ -16,3 +16,4 @@ mod rights;
 mod selection;
 mod statistics;
 mod versions;
+mod wording;
