@@ -239,6 +239,9 @@ points! {
         "query-sent": "a statement is sent, and not answered",
         "batch-sent": "all statements of a batch are sent, its COMMIT among them, and none is answered",
     }
+    "cli/dump/write.rs": {
+        "whole-noted": "all of an archive is written, and that is noted; the snapshot is still held",
+    }
     "cli/restore/carry.rs": {
         "planned": "there is a plan, nothing of it is written down",
         "target-created": "the target database is created, we are not connected to it",

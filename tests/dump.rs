@@ -12,6 +12,7 @@ use serde_json::Value;
 use pgconvoy::archive::{Manifest, check_files};
 use pgconvoy::pg::cluster::{ServerInstall, StopMode};
 use support::binary::{Finished, Pgconvoy};
+use support::disk::{Disk, may_mount};
 use support::moving::{RUN_DIR, Untouched, assert_equal, assert_proven, build, move_with, report};
 use support::server::{Server, newest_tools, require_server};
 use support::template::Holding;
@@ -422,6 +423,243 @@ fn a_name_that_is_taken_and_a_compression_that_is_not_are_refused() {
     let refused = dump("host=/nonexistent", &[]);
     assert_eq!(refused.status, 2, "{refused}");
     assert!(!refused.path("archive.unfinished").exists(), "{refused}");
+}
+
+fn named(source: &str, archive: &str) -> Pgconvoy {
+    let fixed = ["dump", "--source", source, "--archive", archive];
+    Pgconvoy::new(fixed.iter().chain(&["--run-dir", RUN_DIR, "-Z", "none"]))
+}
+
+#[track_caller]
+fn assert_cannot_be_named(run: Pgconvoy, words: &str) -> Finished {
+    let before = entries(run.dir());
+    let refused = run.run();
+    assert_eq!(refused.status, 2, "{refused}");
+    for words in [words, "neither a link nor a mount point"] {
+        assert!(refused.stderr.contains(words), "{words}: {refused}");
+    }
+    let hint = refused.stderr.split("Nothing was written.").nth(1);
+    let hint = hint.and_then(|hint| hint.lines().next());
+    assert!(hint.is_some_and(|hint| !hint.contains("  ")), "{refused}");
+    assert_eq!(entries(&refused.path("")), before, "{refused}");
+    refused
+}
+
+fn entries(path: &Path) -> Vec<String> {
+    let entries = fs::read_dir(path).expect("a directory");
+    let names = entries.map(|entry| entry.expect("an entry").file_name());
+    let mut names: Vec<String> = names
+        .map(|name| name.to_string_lossy().into_owned())
+        .filter(|name| name != RUN_DIR)
+        .collect();
+    names.sort();
+    names
+}
+
+/// Nobody is asked for anything before that: there is no such server.
+#[test]
+fn a_name_that_an_archive_could_not_get_is_refused_at_once() {
+    let nobody = "host=/nonexistent";
+    let link = named(nobody, "link");
+    fs::create_dir(link.dir().join("there")).expect("made");
+    std::os::unix::fs::symlink("there", link.dir().join("link")).expect("made");
+    assert_cannot_be_named(link, "it is a symbolic link");
+    assert_cannot_be_named(named(nobody, "missing/shop"), "making");
+    let on_disk = named(nobody, "disk");
+    fs::create_dir(on_disk.dir().join("disk")).expect("made");
+    if !may_mount() {
+        return;
+    }
+    let over = on_disk.dir().join("disk");
+    let disk = Disk::over(&over, "1m");
+    let refused = assert_cannot_be_named(on_disk, "giving its name to");
+    // Its directory goes when nothing is mounted in it any more.
+    drop(disk);
+    drop(refused);
+}
+
+#[test]
+fn an_empty_directory_becomes_the_archive_also_with_a_slash_behind_its_name() {
+    let Some(source) = Server::start(18) else {
+        return;
+    };
+    let run = named(&source.conninfo("postgres"), "archive/");
+    fs::create_dir(run.dir().join(ARCHIVE)).expect("made");
+    let run = run.run();
+    assert_dumped(&run);
+    assert_eq!(entries(&run.path("")), [ARCHIVE]);
+    assert_eq!(verify(&run.path(ARCHIVE)).status, 0);
+}
+
+/// Killed behind the last read: everything is written, and the snapshot is given back.
+#[cfg(feature = "faults")]
+fn dump_without_its_name(source: &Server, compression: &str) -> Finished {
+    let run = prepare(&source.conninfo("large"), &["-Z", compression, "-j2"]);
+    let killed = run.env("PGCONVOY_FAULT", "kill@snapshot-released").run();
+    assert_eq!(killed.status, -1, "{killed}");
+    assert!(!killed.path(ARCHIVE).exists(), "{killed}");
+    killed
+}
+
+/// Nothing is read again of a source that may be gone; and until it is finished, nobody takes it for an archive.
+#[cfg(feature = "faults")]
+#[test]
+fn a_dump_that_lacks_its_name_alone_is_finished_without_the_source() {
+    let Some(mut source) = large(18, FEW) else {
+        return;
+    };
+    let [whole, changed] = [(); 2].map(|()| dump_without_its_name(&source, "gzip:1"));
+    let unfinished = changed.path("archive.unfinished");
+    let archive = unfinished.to_str().expect("UTF-8");
+    let to = source.conninfo("postgres");
+    for arguments in [
+        &["verify", "--archive", archive][..],
+        &["list", archive],
+        &["restore", "--archive", archive, "--target", &to],
+    ] {
+        let refused = Pgconvoy::new(arguments).run();
+        assert_eq!(refused.status, 2, "{refused}");
+        assert!(refused.stderr.contains("was not finished"), "{refused}");
+    }
+    // What is not as it was any more is not finished.
+    let toc = unfinished.join("toc.dat");
+    let mut bytes = fs::read(&toc).expect("read");
+    bytes.push(0);
+    fs::write(&toc, bytes).expect("written");
+    let anew = resume(&changed);
+    assert_eq!(anew.status, 0, "{anew}");
+    for words in [
+        "is not as it was any more: toc.dat: it has",
+        "the dump begins anew",
+    ] {
+        assert!(anew.stderr.contains(words), "{words}: {anew}");
+    }
+    source.cluster.stop(StopMode::Fast).expect("stopped");
+    let journal = whole.path("archive.unfinished.journal");
+    let toc = whole.path("archive.unfinished").join("toc.dat");
+    let written = fs::metadata(&toc)
+        .expect("there")
+        .modified()
+        .expect("a time");
+    let finished = resume(&whole);
+    assert_eq!(finished.status, 0, "{finished}");
+    assert!(
+        finished.stderr.contains("is finished without the source"),
+        "{finished}"
+    );
+    assert_eq!(report(&whole)["status"], "proven", "{finished}");
+    assert!(!journal.exists(), "{finished}");
+    let toc = whole.path(ARCHIVE).join("toc.dat");
+    let now = fs::metadata(&toc)
+        .expect("there")
+        .modified()
+        .expect("a time");
+    assert_eq!(now, written, "it is the same file");
+    assert_eq!(verify(&whole.path(ARCHIVE)).status, 0);
+}
+
+/// The file of a large object with nothing in it: whatever has no length is as long as that.
+#[cfg(feature = "faults")]
+fn empty_object(run: &Finished) -> PathBuf {
+    let unfinished = run.path("archive.unfinished");
+    let objects = entries(&unfinished).into_iter();
+    let mut objects = objects
+        .filter(|name| name.starts_with("blob_"))
+        .map(|name| unfinished.join(name));
+    let empty = objects.find(|path| fs::metadata(path).is_ok_and(|there| there.len() == 0));
+    empty.expect("an object with nothing in it")
+}
+
+/// A session that looks at what was written, and waits for a file.
+#[cfg(feature = "faults")]
+fn stopped_while_it_looks(run: &Finished) -> Finished {
+    let events = run.path(RUN_DIR).join("events.jsonl");
+    let mut looking = Pgconvoy::new(["resume".as_ref(), run.path(RUN_DIR).as_os_str()]).start();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !fs::read_to_string(&events).is_ok_and(|text| text.contains("looking at what was")) {
+        assert!(
+            looking.is_running() && Instant::now() < deadline,
+            "it does not look"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(looking.pid()).expect("a process"));
+    nix::sys::signal::kill(pid, nix::sys::signal::SIGINT).expect("it is there");
+    looking.finish()
+}
+
+/// The source is gone: whatever else is done with what was written, nobody can write it again.
+#[cfg(feature = "faults")]
+#[test]
+fn a_file_that_cannot_be_read_costs_nothing_of_what_was_written() {
+    let Some(mut source) = large(18, FEW) else {
+        return;
+    };
+    let killed = dump_without_its_name(&source, "none");
+    source.cluster.stop(StopMode::Fast).expect("stopped");
+    let unfinished = killed.path("archive.unfinished");
+    let before = entries(&unfinished);
+    let object = empty_object(&killed);
+    fs::remove_file(&object).expect("removed");
+    // Whoever opens it waits until somebody writes to it.
+    let made = Command::new("mkfifo").arg(&object).status();
+    assert!(made.expect("mkfifo starts").success());
+    let stopped = stopped_while_it_looks(&killed);
+    assert_eq!(stopped.status, 5, "{stopped}");
+    fs::remove_file(&object).expect("removed");
+    // There is nothing at its beginning that could be read.
+    std::os::unix::fs::symlink("/proc/self/mem", &object).expect("made");
+    let unread = resume(&killed);
+    assert_eq!(unread.status, 1, "{unread}");
+    let name = object.file_name().expect("a name").to_string_lossy();
+    for words in [&*name, "Nothing was touched", "when it can be read"] {
+        assert!(unread.stderr.contains(words), "{words}: {unread}");
+    }
+    assert_eq!(entries(&unfinished), before, "{unread}");
+    fs::remove_file(&object).expect("removed");
+    fs::write(&object, "").expect("written");
+    let finished = resume(&killed);
+    assert_eq!(finished.status, 0, "{finished}");
+    assert!(
+        finished.stderr.contains("is finished without the source"),
+        "{finished}"
+    );
+    assert_eq!(verify(&killed.path(ARCHIVE)).status, 0);
+}
+
+/// Whoever watches over a server ends sessions that are idle in a transaction: when everything is written, that is no loss.
+#[cfg(feature = "faults")]
+#[test]
+fn a_dump_of_which_everything_is_written_does_not_fail_by_its_source() {
+    let Some(source) = large(18, FEW) else {
+        return;
+    };
+    let held = tempfile::tempdir().expect("a directory");
+    let file = held.path().join("held");
+    let to = source.conninfo("large");
+    let mut run = prepare(&to, &["-Z", "none", "-j2", "--no-keeper"])
+        .env("PGCONVOY_FAULT", "hold@whole-noted")
+        .env("PGCONVOY_FAULT_FILE", &file)
+        .start();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !file.exists() {
+        assert!(
+            run.is_running() && Instant::now() < deadline,
+            "it came to no end"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let ended = source.psql(
+        "large",
+        "select count(pg_terminate_backend(pid)) > 0 from pg_stat_activity where application_name like 'pgconvoy:%'",
+    );
+    assert_eq!(ended, "t");
+    fs::remove_file(&file).expect("removed");
+    let run = run.finish();
+    assert_dumped(&run);
+    let words = "whether the source still holds the snapshot is not known";
+    assert!(run.stderr.contains(words), "{run}");
+    assert_eq!(verify(&run.path(ARCHIVE)).status, 0);
 }
 
 /// One bit, or all that follows, at many places of the archive: a thousand, when everything is asked for. By the library: the binary was asked above.

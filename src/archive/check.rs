@@ -49,33 +49,96 @@ pub fn check_files(archive: &Path, manifest: &Manifest) -> Result<Vec<Problem>, 
 pub fn check_files_of(archive: &Store, manifest: &Manifest) -> Result<Vec<Problem>, ArchiveError> {
     let codec: Result<Codec, _> = manifest.compression.parse();
     let algorithm = codec.map_or(Algorithm::None, |codec| codec.algorithm);
-    let there = archive.files();
-    let there = there.map_err(ArchiveError::file("looking into", archive.shown()))?;
+    let there = files_of(archive)?;
     let mut problems = surplus(&there, manifest);
     let subjects = subjects(manifest);
+    let found = look_at_all(&subjects, archive.readers(), |subject| {
+        let length = there.get(subject.file).copied();
+        let complaint = complaint((archive, length), algorithm, subject);
+        let unread = |error: io::Error| Some(format!("it cannot be read: {error}"));
+        Ok::<_, ArchiveError>(complaint.unwrap_or_else(unread))
+    })?;
+    problems.extend(problems_of(&subjects, found));
+    Ok(problems)
+}
+
+/// What is not as its manifest has it, of an archive of which everything was written in an earlier session; what is there besides is no
+/// problem yet. Files that a store knows by the tag that was noted are not read again. An error if one cannot be read: that says
+/// nothing of what is in it.
+pub fn changed_since(
+    archive: &Unfinished,
+    manifest: &Manifest,
+    lines: &[Line],
+) -> Result<Vec<Problem>, ArchiveError> {
+    let codec: Result<Codec, _> = manifest.compression.parse();
+    let algorithm = codec.map_or(Algorithm::None, |codec| codec.algorithm);
+    let store = archive.store();
+    let there = files_of(&store)?;
+    let subjects = subjects(manifest);
+    let tags: BTreeMap<&str, (FileFacts, &String)> = lines
+        .iter()
+        .flat_map(noted)
+        .filter_map(|(subject, tag)| Some((subject.file, (subject.facts, tag?))))
+        .collect();
+    let found = look_at_all(&subjects, store.readers(), |subject| {
+        let length = there.get(subject.file).copied();
+        let tag = tags.get(subject.file);
+        let tag = tag.filter(|(facts, _)| *facts == subject.facts);
+        let tag = tag.map(|(_, tag)| *tag);
+        if is_known(archive, (subject, length), tag)? {
+            return Ok(None);
+        }
+        let complaint = complaint((&store, length), algorithm, subject);
+        complaint.map_err(ArchiveError::file("reading", &store.path_of(subject.file)))
+    })?;
+    Ok(problems_of(&subjects, found).collect())
+}
+
+fn files_of(archive: &Store) -> Result<BTreeMap<String, u64>, ArchiveError> {
+    let there = archive.files();
+    there.map_err(ArchiveError::file("looking into", archive.shown()))
+}
+
+/// What was found of each.
+fn problems_of(
+    subjects: &[Subject<'_>],
+    found: Vec<Option<String>>,
+) -> impl Iterator<Item = Problem> {
+    let both = subjects.iter().zip(found);
+    both.filter_map(|(subject, what)| {
+        what.map(|what| Problem {
+            file: subject.file.to_owned(),
+            object: subject.object.clone(),
+            what,
+        })
+    })
+}
+
+/// Looks at each, in so many threads; what is seen is in the order of all. Nothing more is looked at behind an error.
+fn look_at_all<T: Sync, S: Send, E: Send>(
+    all: &[T],
+    readers: usize,
+    look: impl Fn(&T) -> Result<S, E> + Sync,
+) -> Result<Vec<S>, E> {
     let next = AtomicUsize::new(0);
-    let found = Mutex::new(Vec::new());
+    let seen = Mutex::new(Vec::with_capacity(all.len()));
     std::thread::scope(|scope| {
-        for _ in 0..archive.readers().min(subjects.len()) {
+        for _ in 0..readers.min(all.len()) {
             scope.spawn(|| {
-                while let Some((index, subject)) = take(&next, &subjects) {
-                    let length = there.get(subject.file).copied();
-                    if let Some(what) = complaint((archive, length), algorithm, subject) {
-                        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-                        found.push((index, what));
+                while let Some((index, one)) = take(&next, all) {
+                    let looked = look(one);
+                    if looked.is_err() {
+                        next.store(all.len(), Ordering::Relaxed);
                     }
+                    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                    seen.push((index, looked));
                 }
             });
         }
     });
-    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    found.sort_unstable();
-    problems.extend(found.into_iter().map(|(index, what)| Problem {
-        file: subjects[index].file.to_owned(),
-        object: subjects[index].object.clone(),
-        what,
-    }));
-    Ok(problems)
+    let mut seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+    seen.sort_unstable_by_key(|(index, _)| *index);
+    seen.into_iter().map(|(_, looked)| looked).collect()
 }
 
 fn take<'a, T>(next: &AtomicUsize, all: &'a [T]) -> Option<(usize, &'a T)> {
@@ -126,33 +189,39 @@ fn subjects(manifest: &Manifest) -> Vec<Subject<'_>> {
 }
 
 /// Of the pieces that an interrupted dump had finished those of which the files are still what it says. A file that a store
-/// knows by the same tag is not read again.
+/// knows by the same tag is not read again; one that cannot be read is written anew.
 pub fn still_as_noted(
     archive: &Unfinished,
     algorithm: Algorithm,
     lines: Vec<Line>,
 ) -> Result<Vec<Line>, ArchiveError> {
     let store = archive.store();
-    let there = store.files();
-    let there = there.map_err(ArchiveError::file("looking into", store.shown()))?;
-    let is_well = |subject: &Subject<'_>, tag: Option<&String>| {
-        let length = there.get(subject.file).copied();
-        if length == Some(subject.facts.bytes) && archive.has_tag(subject.file, tag)? {
-            return Ok(true);
+    let there = files_of(&store)?;
+    let is_well = |line: &Line| {
+        for (subject, tag) in noted(line) {
+            let length = there.get(subject.file).copied();
+            let is_well = is_known(archive, (&subject, length), tag)?
+                || matches!(complaint((&store, length), algorithm, &subject), Ok(None));
+            if !is_well {
+                return Ok::<bool, ArchiveError>(false);
+            }
         }
-        Ok::<bool, ArchiveError>(complaint((&store, length), algorithm, subject).is_none())
+        Ok(true)
     };
-    let mut still = Vec::with_capacity(lines.len());
-    for line in lines {
-        let mut all = true;
-        for (subject, tag) in noted(&line) {
-            all = all && is_well(&subject, tag)?;
-        }
-        if all {
-            still.push(line);
-        }
-    }
-    Ok(still)
+    let well = look_at_all(&lines, store.readers(), is_well)?;
+    let still = lines.into_iter().zip(well);
+    Ok(still
+        .filter_map(|(line, well)| well.then_some(line))
+        .collect())
+}
+
+/// Whether it is as long as it must be, and the store knows it by this tag.
+fn is_known(
+    archive: &Unfinished,
+    (subject, length): (&Subject<'_>, Option<u64>),
+    tag: Option<&String>,
+) -> Result<bool, ArchiveError> {
+    Ok(length == Some(subject.facts.bytes) && archive.has_tag(subject.file, tag)?)
 }
 
 /// The files of a piece, with their tags.
@@ -193,24 +262,23 @@ fn surplus(there: &BTreeMap<String, u64>, manifest: &Manifest) -> Vec<Problem> {
         .collect()
 }
 
+/// What is wrong with a file; an error if that cannot be known, because its bytes cannot be read.
 fn complaint(
     (archive, length): (&Store, Option<u64>),
     algorithm: Algorithm,
     subject: &Subject<'_>,
-) -> Option<String> {
+) -> io::Result<Option<String>> {
     let facts = subject.facts;
     match length {
-        None => return Some("it is missing".to_owned()),
+        None => return Ok(Some("it is missing".to_owned())),
         Some(there) if there != facts.bytes => {
-            return Some(format!("it has {there} bytes instead of {}", facts.bytes));
+            let what = format!("it has {there} bytes instead of {}", facts.bytes);
+            return Ok(Some(what));
         }
         Some(_) => {}
     }
-    let opened = archive.open(subject.file, facts.bytes);
-    match opened.and_then(|file| compared(file, facts, (algorithm, &subject.expected))) {
-        Ok(complaint) => complaint,
-        Err(error) => Some(format!("it cannot be read: {error}")),
-    }
+    let file = archive.open(subject.file, facts.bytes)?;
+    compared(file, facts, (algorithm, &subject.expected))
 }
 
 fn compared(
@@ -219,17 +287,21 @@ fn compared(
     (algorithm, expected): (Algorithm, &Expected),
 ) -> io::Result<Option<String>> {
     // In one pass: what is decompressed, and the hash of what it is decompressed from.
-    let mut raw = BufReader::with_capacity(128 << 10, SummedRead(file, Summed::new(io::sink())));
+    let mut raw = BufReader::with_capacity(128 << 10, SummedRead::new(file));
     let said = content((algorithm, expected), &mut raw);
+    if said.is_err() && raw.get_ref().has_failed {
+        return said;
+    }
     io::copy(&mut raw, &mut io::sink())?;
-    let read = raw.get_ref().1.facts();
+    let read = raw.get_ref().summed.facts();
     if read != facts {
         return Ok(Some(format!(
             "its content has changed: its hash is {:032x} instead of {:032x}",
             read.xxh3, facts.xxh3
         )));
     }
-    said
+    // It was written like that: what is packed in it cannot be unpacked.
+    Ok(said.unwrap_or_else(|error| Some(format!("it cannot be read: {error}"))))
 }
 
 fn content(
@@ -262,12 +334,29 @@ fn content(
 }
 
 /// Hashes what is read of a file.
-struct SummedRead(Box<dyn Read + Send>, Summed<io::Sink>);
+struct SummedRead {
+    file: Box<dyn Read + Send>,
+    summed: Summed<io::Sink>,
+    /// The file could not be read, which is another thing than bytes of which no rows can be made.
+    has_failed: bool,
+}
+
+impl SummedRead {
+    fn new(file: Box<dyn Read + Send>) -> Self {
+        Self {
+            file,
+            summed: Summed::new(io::sink()),
+            has_failed: false,
+        }
+    }
+}
 
 impl Read for SummedRead {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = self.0.read(into)?;
-        self.1.write_all(&into[..count])?;
+        let read = self.file.read(into);
+        self.has_failed |= read.is_err();
+        let count = read?;
+        self.summed.write_all(&into[..count])?;
         Ok(count)
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::store::StoreError;
+use super::store::{StoreError, is_of_objects};
 
 /// An archive's trouble, always with the file it is about.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +76,14 @@ pub enum ArchiveError {
         /// Its format.
         format: u32,
     },
+    /// Its manifest says that it was narrowed by what no dump is narrowed by.
+    #[error("{}: {option:?} is no option by which a dump leaves something out", path.display())]
+    Narrowed {
+        /// The manifest.
+        path: PathBuf,
+        /// What it says.
+        option: String,
+    },
     /// The table of contents cannot be read.
     #[error(transparent)]
     Contents(#[from] crate::toc::TocError),
@@ -89,7 +97,21 @@ pub enum ArchiveError {
     },
 }
 
+/// Notes of a dump into object storage, in the directory of its run.
+const NOTES: [&str; 2] = ["archive.journal", "archive.uploads"];
+
 impl ArchiveError {
+    /// Whether the file is in the directory of the run instead of the archive's place: nothing of an archive in object storage is on a
+    /// disk here but its notes, which are written while an object is.
+    pub fn is_about_the_run(&self) -> bool {
+        let Self::File { path, .. } = self else {
+            return false;
+        };
+        let name = path.file_name();
+        let is_note = name.is_some_and(|name| NOTES.iter().any(|note| name == *note));
+        is_note || is_of_objects(path)
+    }
+
     /// For a call of the operating system that failed, or a request to a store.
     pub fn file(doing: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
@@ -105,5 +127,31 @@ impl ArchiveError {
                 source,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::prefix::Prefix;
+    use super::super::store::Objects;
+    use super::*;
+
+    #[test]
+    fn notes_of_objects_are_in_the_directory_of_the_run() {
+        let full = |path: &Path| {
+            let full = io::Error::from(io::ErrorKind::StorageFull);
+            ArchiveError::file("writing", path)(full).is_about_the_run()
+        };
+        // It cannot have a directory's files.
+        let run = tempfile::NamedTempFile::new().expect("a file");
+        let prefix = Prefix::of(Objects::in_memory(), run.path());
+        assert!(full(&prefix.journal()));
+        let uploads = prefix.give_up_uploads().expect_err("no directory");
+        assert!(uploads.is_about_the_run(), "{uploads}");
+        assert!(full(Path::new("s3://backups/shop/7.dat")));
+        assert!(!full(Path::new("/backups/shop.unfinished/7.dat")));
+        assert!(!full(Path::new("archive.unfinished.journal")));
     }
 }

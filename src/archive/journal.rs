@@ -3,20 +3,24 @@
 //!
 //! It is locked for as long as somebody works on the archive. It stands beside the archive's directory, because there is a moment
 //! when that has its name already and the journal is not gone yet; that of an archive in object storage is in the directory of
-//! the run. It is not flushed: what a crash of the machine has taken from a file shows when the file's hash is looked at, which
-//! whoever goes on does before anything else.
+//! the run. Its lines are not flushed: what a crash of the machine has taken from a file shows when the file's hash is looked at,
+//! which whoever goes on does before anything else.
+//!
+//! When every file is on disk and the snapshot has been held to that moment, the finished manifest is noted as the last line, and
+//! that is flushed: from then on nothing of the source is needed, and whoever goes on has only to finish.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
-use super::{ArchiveError, LargeObjectFacts, TableFacts, Unfinished};
+use super::{ArchiveError, LargeObjectFacts, Manifest, TableFacts, Unfinished};
 
 /// Whose dump it is, and what it reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +55,12 @@ pub enum Line {
     },
 }
 
+/// The last line: everything is written.
+#[derive(Serialize, Deserialize)]
+struct Last<M> {
+    whole: M,
+}
+
 /// What is in a journal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Noted {
@@ -58,11 +68,14 @@ pub struct Noted {
     pub header: Header,
     /// What is finished.
     pub lines: Vec<Line>,
+    /// The manifest, if everything is.
+    pub whole: Option<Manifest>,
 }
 
-/// The journal, open for more; nobody else can open it meanwhile.
+/// The journal, open for more; nobody else can open it meanwhile. A clone is the same.
+#[derive(Clone)]
 pub struct Journal {
-    file: Flock<File>,
+    file: Arc<Flock<File>>,
     path: PathBuf,
 }
 
@@ -86,12 +99,14 @@ impl Journal {
             "cutting off what is not whole of",
             &path,
         ))?;
+        let file = Arc::new(file);
         Ok((Self { file, path }, found))
     }
 
     /// Begins anew: whatever was in it is of no use any more.
     pub fn begin(&mut self, header: &Header) -> Result<(), ArchiveError> {
-        let emptied = self.file.set_len(0).and_then(|()| self.file.rewind());
+        let mut file: &File = &self.file;
+        let emptied = file.set_len(0).and_then(|()| file.rewind());
         emptied.map_err(ArchiveError::file("emptying", &self.path))?;
         self.write(header)
     }
@@ -101,13 +116,20 @@ impl Journal {
         self.write(line)
     }
 
+    /// Notes that everything is written, and on disk: what is left is the manifest, and the name.
+    pub fn note_whole(&mut self, manifest: &Manifest) -> Result<(), ArchiveError> {
+        self.write(&Last { whole: manifest })?;
+        let flushed = self.file.sync_all();
+        flushed.map_err(ArchiveError::file("flushing", &self.path))
+    }
+
     fn write(&mut self, line: &impl Serialize) -> Result<(), ArchiveError> {
-        let write = |file: &mut File| -> io::Result<()> {
+        let write = |mut file: &File| -> io::Result<()> {
             let mut text = serde_json::to_vec(line)?;
             text.push(b'\n');
             file.write_all(&text)
         };
-        write(&mut self.file).map_err(ArchiveError::file("writing", &self.path))
+        write(&self.file).map_err(ArchiveError::file("writing", &self.path))
     }
 
     /// Takes it away: the archive has its name.
@@ -139,15 +161,25 @@ fn read(file: &File) -> io::Result<(Option<Noted>, u64)> {
         return Ok((None, file.metadata()?.len()));
     };
     let mut lines: BTreeMap<String, Line> = BTreeMap::new();
+    let mut manifest = None;
     while let Some(length) = next(&mut text)? {
-        let Ok(line) = serde_json::from_slice::<Line>(&text) else {
+        if let Ok(line) = serde_json::from_slice::<Line>(&text) {
+            lines.insert(line.key(), line);
+            // Somebody went on nevertheless: then it was not as noted any more.
+            manifest = None;
+        } else if let Ok(last) = serde_json::from_slice::<Last<Manifest>>(&text) {
+            manifest = Some(last.whole);
+        } else {
             break;
-        };
+        }
         whole += length;
-        lines.insert(line.key(), line);
     }
-    let lines = lines.into_values().collect();
-    Ok((Some(Noted { header, lines }), whole))
+    let noted = Noted {
+        header,
+        lines: lines.into_values().collect(),
+        whole: manifest,
+    };
+    Ok((Some(noted), whole))
 }
 
 impl Line {
@@ -166,15 +198,15 @@ impl Line {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_was_cut_off_within_a_character_is_no_line_and_nothing_is_lost_behind_it() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let archive = Unfinished::of(&dir.path().join("archive"), dir.path()).expect("a path");
-        let header = Header {
+    fn header() -> Header {
+        Header {
             run: "größe".to_owned(),
             holder: serde_json::Value::Null,
-        };
-        let line = |table: &str| Line::Table {
+        }
+    }
+
+    fn line(table: &str) -> Line {
+        Line::Table {
             facts: TableFacts {
                 dump_id: crate::model::DumpId(1),
                 table: crate::model::QualifiedName::new("s", table),
@@ -185,7 +217,48 @@ mod tests {
             },
             counted: None,
             tags: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_manifest_is_the_last_line_or_none() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let archive = Unfinished::of(&dir.path().join("archive"), dir.path()).expect("a path");
+        let noted = || {
+            let (_, found) = Journal::open(&archive).expect("nobody else has it");
+            found.expect("it has a header")
         };
+        let (mut journal, _) = Journal::open(&archive).expect("new");
+        journal.begin(&header()).expect("written");
+        journal.note(&line("one")).expect("written");
+        // As earlier versions leave it.
+        let clone = journal.clone();
+        drop(journal);
+        let busy = Journal::open(&archive).map(drop);
+        assert!(matches!(busy, Err(ArchiveError::Busy { .. })));
+        drop(clone);
+        assert_eq!((noted().lines.len(), noted().whole), (1, None));
+        let (mut journal, _) = Journal::open(&archive).expect("there");
+        let manifest = Manifest::of_nothing();
+        journal.note_whole(&manifest).expect("written");
+        drop(journal);
+        assert_eq!((noted().lines.len(), noted().whole), (1, Some(manifest)));
+        // Cut short, it is none, and what comes after is not lost.
+        let bytes = fs::read(archive.journal()).expect("read");
+        fs::write(archive.journal(), &bytes[..bytes.len() - 3]).expect("written");
+        assert_eq!(noted().whole, None);
+        fs::write(archive.journal(), &bytes).expect("written");
+        let (mut journal, _) = Journal::open(&archive).expect("there");
+        journal.note(&line("other")).expect("written");
+        drop(journal);
+        assert_eq!((noted().lines.len(), noted().whole), (2, None));
+    }
+
+    #[test]
+    fn what_was_cut_off_within_a_character_is_no_line_and_nothing_is_lost_behind_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let archive = Unfinished::of(&dir.path().join("archive"), dir.path()).expect("a path");
+        let header = header();
         let lines = [line("größe"), line("länge")];
         let (mut journal, found) = Journal::open(&archive).expect("new");
         assert_eq!(found, None);

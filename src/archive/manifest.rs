@@ -16,10 +16,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::ArchiveError;
+use super::directory::is_unfinished;
 use super::prefix::MARK;
 use super::store::{Store, StoreError};
+use super::{ArchiveError, Narrowed};
 use crate::model::{DumpId, MultisetDigest, Oid, QualifiedName};
+use crate::toc::Toc;
 
 /// The manifest's name.
 pub const MANIFEST: &str = "pgconvoy.manifest.json";
@@ -50,7 +52,7 @@ pub struct Manifest {
     pub finished_at: DateTime<Utc>,
     /// What was dumped.
     pub source: SourceFacts,
-    /// The options that left a part of it out.
+    /// The options that left a part of it out, for people. What they mean is [`Self::narrowed`].
     pub narrowed_by: Vec<String>,
     /// As `-Z` has it: `zstd:3`.
     pub compression: String,
@@ -207,13 +209,35 @@ impl Manifest {
                     format,
                 })
             }
-            _ if is_sealed(bytes) => serde_json::from_value(value).map_err(understand),
+            _ if is_sealed(bytes) => {
+                let manifest: Self = serde_json::from_value(value).map_err(understand)?;
+                let narrowed = Narrowed::parse(&manifest.narrowed_by);
+                let narrowed = narrowed.map(drop).map_err(|option| ArchiveError::Narrowed {
+                    path: path.to_owned(),
+                    option: option.to_owned(),
+                });
+                narrowed.map(|()| manifest)
+            }
             _ => Err(ArchiveError::Data {
                 path: path.to_owned(),
                 what: "it is not as it was written: its last line is not the hash of what stands before"
                     .to_owned(),
             }),
         }
+    }
+
+    /// What was left out. A manifest with options that no dump is narrowed by is none: see [`Self::parse`].
+    pub fn narrowed(&self) -> Narrowed {
+        Narrowed::parse(&self.narrowed_by).unwrap_or_default()
+    }
+
+    /// The encoding that a table of contents says everything is in, if it is another than that of the rows. Dumps have been
+    /// written like that, of databases or roles that have a `client_encoding` of their own. From and to `SQL_ASCII` no server
+    /// converts anything: where one of the two is that, both are the same bytes.
+    pub fn contradicted_by(&self, toc: &Toc) -> Option<String> {
+        let rows = self.source.encoding.as_str();
+        toc.encoding()
+            .filter(|named| named != rows && named != "SQL_ASCII" && rows != "SQL_ASCII")
     }
 
     /// As it is written.
@@ -242,21 +266,29 @@ impl Manifest {
     pub fn files(&self) -> impl Iterator<Item = (&str, FileFacts)> {
         let tables = self.tables.iter();
         let objects = self.large_objects.iter();
+        self.descriptions()
+            .chain(tables.map(|table| (table.file.as_str(), table.on_disk)))
+            .chain(objects.map(|object| (object.file.as_str(), object.on_disk)))
+    }
+
+    /// Those that hold neither the rows of a table nor a large object: the table of contents, lists, and the account of what is
+    /// lost.
+    pub fn descriptions(&self) -> impl Iterator<Item = (&str, FileFacts)> {
         let lists = self.large_object_lists.iter();
         let account = self.losses.iter().flat_map(|losses| &losses.account);
         std::iter::once((super::TOC, self.toc))
-            .chain(tables.map(|table| (table.file.as_str(), table.on_disk)))
             .chain(lists.map(|(name, facts)| (name.as_str(), *facts)))
-            .chain(objects.map(|object| (object.file.as_str(), object.on_disk)))
             .chain(account.map(|(name, facts)| (name.as_str(), *facts)))
     }
 }
 
-/// Why there is none. Objects have their names before there is one: then a mark is with them.
+/// Why there is none. Until there is one, a mark is with the files.
 fn without_manifest(archive: &Store) -> ArchiveError {
     let path = archive.shown().to_owned();
-    let Store::Objects(objects) = archive else {
-        return ArchiveError::NoManifest { path };
+    let objects = match archive {
+        Store::Objects(objects) => objects,
+        Store::Local(_) if is_unfinished(&path) => return ArchiveError::NotFinished { path },
+        Store::Local(_) => return ArchiveError::NoManifest { path },
     };
     let looked = || -> Result<ArchiveError, StoreError> {
         Ok(if objects.head(MARK)?.is_some() {
@@ -347,6 +379,12 @@ mod tests {
         assert_eq!((lossy.format, manifest().with_losses(None).format), (2, 1));
         let read = Manifest::parse(&lossy.to_bytes().expect("JSON"), path);
         assert_eq!(read.expect("known"), lossy);
+        let injected = Manifest {
+            narrowed_by: vec!["--no-acl".to_owned(), "--file=x".to_owned()],
+            ..manifest()
+        };
+        let read = Manifest::parse(&injected.to_bytes().expect("JSON"), path);
+        assert!(matches!(read, Err(ArchiveError::Narrowed { option, .. }) if option == "--file=x"));
         let later = Manifest {
             format: 7,
             ..manifest()

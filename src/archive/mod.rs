@@ -21,6 +21,7 @@
 //! | `held` | a piece of a file that waits for its turn |
 //! | `journal` | which of them are finished, for a dump that goes on with another |
 //! | `manifest` | what the archive holds, file by file |
+//! | `narrowed` | what was left out of it when it was dumped |
 //! | `check` | the files against the manifest |
 //! | `stored` | a finished archive, whoever wrote it: where everything is |
 //! | `blocks`, `tar` | the data in archives that are one file |
@@ -38,13 +39,14 @@ mod error;
 mod held;
 mod journal;
 mod manifest;
+mod narrowed;
 mod prefix;
 mod store;
 mod stored;
 mod tar;
 mod unfinished;
 
-pub use check::{Problem, check_files, check_files_of, still_as_noted};
+pub use check::{Problem, changed_since, check_files, check_files_of, still_as_noted};
 pub use codec::{Algorithm, Codec, CodecError, Decoder, Encoder};
 pub use data::{DATA_END, DataReader, RowPieces, Stretch, read_large_object, read_rows};
 pub use error::ArchiveError;
@@ -54,6 +56,7 @@ pub use manifest::{
     Content, FileFacts, LOSSES, LargeObjectFacts, LossFacts, MANIFEST, Manifest, SequenceFacts,
     SourceFacts, TableFacts,
 };
+pub use narrowed::Narrowed;
 pub use store::{Store, StoreError, absolute, tell_setbacks, tell_setbacks_left};
 pub use stored::{Asked, Place, Stored};
 pub use unfinished::{Growing, Unfinished, is_finished};

@@ -200,8 +200,8 @@ impl Prefix {
     pub fn clear(&self) -> Result<(), ArchiveError> {
         self.give_up_uploads()?;
         self.set_mark()?;
-        let there = self.while_doing("looking into", self.objects.list())?;
-        for name in there.keys().filter(|name| is_of_an_archive(name)) {
+        let there = self.while_doing("looking into", self.objects.files())?;
+        for name in there.keys().filter(|name| *name != MARK) {
             self.while_doing("emptying", self.objects.remove(name))?;
         }
         Ok(())
@@ -210,9 +210,9 @@ impl Prefix {
     /// Takes away what is not in the manifest: an earlier session may have completed the file of a table that has another name by now,
     /// as another `pg_dump` numbers its entries otherwise.
     pub fn remove_surplus(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
-        let there = self.while_doing("looking into", self.objects.list())?;
+        let there = self.while_doing("looking into", self.objects.files())?;
         let surplus = manifest.surplus(there.keys());
-        for name in surplus.filter(|name| is_of_an_archive(name)) {
+        for name in surplus.filter(|name| *name != MARK) {
             self.while_doing("clearing up", self.objects.remove(name))?;
         }
         Ok(())
@@ -247,12 +247,6 @@ impl Prefix {
     }
 }
 
-/// Whether an object may be a file of the archive. The files of one have plain names, whatever the tables are called; what has a `/` in its
-/// name is below another, such as that of an archive of its own, which has been begun there since.
-fn is_of_an_archive(name: &str) -> bool {
-    name != MARK && !name.contains('/')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,15 +268,13 @@ mod tests {
         }
         one.remove_surplus(&Manifest::of_nothing()).expect("ours");
         let names = |objects: &Objects| {
-            let there = objects.list().expect("listed");
+            let there = objects.files().expect("listed");
             there.into_keys().collect::<Vec<String>>()
         };
-        assert_eq!(
-            names(&objects),
-            ["other/9.dat.gz", "other/toc.dat", MARK, "toc.dat"]
-        );
+        assert_eq!(names(&objects), [MARK, "toc.dat"]);
+        assert_eq!(names(&below), ["9.dat.gz", "toc.dat"]);
         one.clear().expect("ours");
-        assert_eq!(names(&objects), ["other/9.dat.gz", "other/toc.dat", MARK]);
+        assert_eq!(names(&objects), [MARK]);
         assert_eq!(names(&below), ["9.dat.gz", "toc.dat"]);
     }
 
@@ -300,7 +292,7 @@ mod tests {
             put.expect("written");
         }
         one.remove_surplus(&Manifest::of_nothing()).expect("ours");
-        let there = objects.list().expect("listed");
+        let there = objects.files().expect("listed");
         let there: Vec<&str> = there.keys().map(String::as_str).collect();
         assert_eq!(there, [MARK, "toc.dat"]);
         // Also if its directory is called the same, on another machine.

@@ -32,8 +32,8 @@ const BUFFER: usize = 128 << 10;
 /// How much of a file tells what it is.
 const SNIFF: u64 = 512;
 
-/// A list of large objects is a line for each: longer than this it is none.
-const LONGEST_LIST: u64 = 1 << 30;
+/// A line of a list of large objects is a number and the name of a file: longer than this it is none.
+const LONGEST_LINE: u64 = 512;
 
 /// An archive.
 pub struct Stored {
@@ -349,9 +349,12 @@ fn of_files(files: &dyn Files, toc: Toc) -> Result<(Stored, BTreeSet<String>), A
             path: files.path().join(name),
             what: format!("it is missing, and with it {of}"),
         })?;
-        used.insert(place.name.clone());
+        if !used.insert(place.name.clone()) {
+            return Err(place.broken(&format!("it is named twice, the second time for {of}")));
+        }
         Ok::<Place, ArchiveError>(place)
     };
+    let named = named_objects(&toc);
     let mut rows = HashMap::new();
     let mut objects = BTreeMap::new();
     for entry in toc.entries.iter().filter(|entry| has_data(entry)) {
@@ -365,37 +368,74 @@ fn of_files(files: &dyn Files, toc: Toc) -> Result<(Stored, BTreeSet<String>), A
             rows.insert(entry.dump_id, place);
             continue;
         }
-        for (oid, name) in listed(&place)? {
-            let of = format!("the content of large object {oid}");
-            let listed = (entry.dump_id, find(&name, of)?);
-            if objects.insert(oid, listed).is_some() {
+        // Each is looked for as soon as it is read, and each has a file of its own: no list is longer than there are files.
+        let mut list = place.open().map_err(|error| place.broken(&error))?;
+        while let Some((oid, name)) = next_listed(&place, &mut list)? {
+            if objects.contains_key(&oid) {
                 return Err(place.broken(&format!("large object {oid} is in two lists")));
             }
+            let file = find(&name, format!("the content of large object {oid}"))?;
+            if named.is_some_and(|named| objects.len() >= named) {
+                return Err(place.broken(&format!(
+                    "it lists large object {oid}, which is one more than the table of contents has"
+                )));
+            }
+            objects.insert(oid, (entry.dump_id, file));
         }
     }
     let stored = Stored { toc, rows, objects };
     Ok((stored, used))
 }
 
-/// The lines of a list of large objects: `16411 blob_16411.dat`.
-fn listed(list: &Place) -> Result<Vec<(Oid, String)>, ArchiveError> {
-    let mut text = String::new();
-    let read = list.open();
-    let read = read.and_then(|from| from.take(LONGEST_LIST).read_to_string(&mut text));
+/// How many large objects there are by the table of contents; `None` if that has none of them, as `pg_dump --section=data` before 15
+/// leaves them out.
+fn named_objects(toc: &Toc) -> Option<usize> {
+    let named = toc
+        .entries
+        .iter()
+        .filter_map(|entry| match entry.desc.as_str() {
+            "BLOB" => Some(1),
+            // Since 17: one is about many, a number a line.
+            "BLOB METADATA" => {
+                let words = entry.defn_bytes().split(u8::is_ascii_whitespace);
+                Some(words.filter(|word| !word.is_empty()).count())
+            }
+            _ => None,
+        });
+    named.reduce(usize::saturating_add)
+}
+
+/// The next line of a list of large objects: `16411 blob_16411.dat`.
+fn next_listed(
+    list: &Place,
+    from: &mut impl BufRead,
+) -> Result<Option<(Oid, String)>, ArchiveError> {
+    let mut line = Vec::new();
+    let read = from
+        .by_ref()
+        .take(LONGEST_LINE)
+        .read_until(b'\n', &mut line);
     read.map_err(|error| list.broken(&error))?;
-    let line = |line: &str| {
-        let (oid, name) = line.split_once(' ')?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    let text = String::from_utf8_lossy(&line);
+    let Some(text) = text.strip_suffix('\n') else {
+        let is_cut = (line.len() as u64) < LONGEST_LINE;
+        return Err(list.broken(if is_cut {
+            "it ends in the middle of a line"
+        } else {
+            "it has a line that does not end, as no list of large objects has"
+        }));
+    };
+    let listed = || {
+        let (oid, name) = text.trim_end_matches('\r').split_once(' ')?;
         // A name leads to a file of this archive and nowhere else.
         let is_plain = !name.is_empty() && !name.contains('/');
         is_plain.then_some((Oid(oid.parse().ok()?), name.to_owned()))
     };
-    let broken = |text: &str| list.broken(&format!("this is no line of it: {text}"));
-    if !text.is_empty() && !text.ends_with('\n') {
-        return Err(list.broken("it ends in the middle of a line"));
-    }
-    text.lines()
-        .map(|text| line(text).ok_or_else(|| broken(text)))
-        .collect()
+    let listed = listed().map(Some);
+    listed.ok_or_else(|| list.broken(&format!("this is no line of it: {text}")))
 }
 
 fn has_data(entry: &Entry) -> bool {
@@ -408,6 +448,7 @@ fn has_data(entry: &Entry) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::SqlText;
     use crate::toc::testing::{entry, toc};
 
     #[test]
@@ -436,5 +477,67 @@ mod tests {
         let open = |oid| stored.has_open_end(Oid(oid));
         assert_eq!([1, 2, 3, 4, 5].map(open), [true, false, false, true, false]);
         assert!(stored.objects().all(|(_, list)| list == DumpId(7)));
+    }
+
+    /// Opens a directory with two large objects, this list of them, and a table of contents that has these.
+    fn listing(oids: Option<&str>, list: &str) -> Result<usize, String> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let blobs = Entry {
+            data: DataPlace::File("blobs_7.toc".into()),
+            ..entry("BLOBS")
+        };
+        let metadata = oids.map(|oids| Entry {
+            dump_id: DumpId(6),
+            defn: Some(SqlText::from(oids)),
+            data: DataPlace::File("".into()),
+            ..entry("BLOB METADATA")
+        });
+        let entries = metadata.into_iter().chain([blobs]).collect();
+        let bytes = toc(entries).to_bytes().expect("writable");
+        for (name, content) in [
+            (TOC, bytes.as_slice()),
+            ("blobs_7.toc", list.as_bytes()),
+            ("blob_1.dat", b"x".as_slice()),
+            ("blob_2.dat", b"x".as_slice()),
+        ] {
+            std::fs::write(dir.path().join(name), content).expect("written");
+        }
+        let stored = Stored::open(dir.path()).map_err(|error| error.to_string())?;
+        Ok(stored.objects().count())
+    }
+
+    #[test]
+    fn a_list_has_no_more_large_objects_than_there_are() {
+        let both = "1 blob_1.dat\n2 blob_2.dat\n";
+        for oids in [None, Some("1\n2\n")] {
+            assert_eq!(listing(oids, both), Ok(2));
+        }
+        for (oids, list, said) in [
+            (Some("1\n"), both, "object 2, which is one more than"),
+            (None, "1 blob_1.dat\n1 blob_2.dat\n", "1 is in two lists"),
+            (None, "1 blob_1.dat\n2 blob_1.dat\n", "it is named twice"),
+            (None, "1 blob_1.dat\n2 blob_2.dat", "the middle of a line"),
+            (None, "1 blob_1.dat\nx blob_2.dat\n", "of it: x blob_2.dat"),
+            (None, "1 ../1/blob_1.dat\n", "no line of it"),
+            // What follows is not read any more.
+            (None, "3 blob_3.dat\nno line\n", "blob_3.dat: it is missing"),
+        ] {
+            let refused = listing(oids, list).expect_err(said);
+            assert!(refused.contains(said), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_does_not_end_is_not_waited_for() {
+        let list = Place {
+            path: "blobs_7.toc.gz".into(),
+            name: "blobs_7.toc.gz".to_owned(),
+            form: Form::File(Algorithm::Gzip),
+            stored: None,
+        };
+        let mut endless = BufReader::new(io::repeat(b'1'));
+        let refused = next_listed(&list, &mut endless).expect_err("no line");
+        let said = refused.to_string();
+        assert!(said.contains("a line that does not end"), "{said}");
     }
 }

@@ -13,6 +13,7 @@ use super::journal::{Journal, Noted};
 use super::prefix::{Prefix, Tags};
 use super::store::{Store, StoreError, Upload};
 use super::{ArchiveError, FileFacts, MANIFEST, Manifest, Summed};
+use crate::model::Bytes;
 
 /// Objects that are completed, or read, at the same time by one worker.
 const OBJECTS_AT_ONCE: usize = 8;
@@ -53,6 +54,15 @@ impl Unfinished {
         match &self.0 {
             Kind::Directory(directory) => directory.is_free(),
             Kind::Prefix(prefix) => prefix.is_free(),
+        }
+    }
+
+    /// An error if it could not get its name in the end. Nothing is left of the trial.
+    pub fn try_name(&self) -> Result<(), ArchiveError> {
+        match &self.0 {
+            Kind::Directory(directory) => directory.try_name(),
+            // Objects have theirs from the beginning.
+            Kind::Prefix(_) => Ok(()),
         }
     }
 
@@ -144,10 +154,17 @@ impl Unfinished {
 
     /// Begins a file, in the place of one that may be there.
     pub fn file(&self, name: &str) -> Result<Growing, ArchiveError> {
+        self.file_of(name, Bytes(0))
+    }
+
+    /// The same, of a file that is expected to be so large: an object is sent in parts that suit its size.
+    pub fn file_of(&self, name: &str, expected: Bytes) -> Result<Growing, ArchiveError> {
         let path = self.path().join(name);
         let into = match &self.0 {
             Kind::Directory(directory) => Sink::File(directory.file(name)?),
-            Kind::Prefix(prefix) => Sink::Object(prefix.upload(name), prefix.tags()),
+            Kind::Prefix(prefix) => {
+                Sink::Object(prefix.upload(name).expecting(expected.0), prefix.tags())
+            }
         };
         Ok(Growing {
             summed: Summed::new(into),
@@ -185,6 +202,15 @@ impl Unfinished {
         }
     }
 
+    /// Whether a file that is complete reads as what was written.
+    pub fn reads_as(&self, name: &str, facts: FileFacts) -> Result<bool, ArchiveError> {
+        let mut read = Summed::new(io::sink());
+        let opened = self.store().open(name, facts.bytes);
+        let copied = opened.and_then(|mut from| io::copy(&mut from, &mut read));
+        copied.map_err(ArchiveError::file("reading", &self.path().join(name)))?;
+        Ok(read.facts() == facts)
+    }
+
     /// How many small files are worth completing, and reading, at the same time: with a store most of the time is spent waiting.
     pub fn files_at_once(&self) -> usize {
         match &self.0 {
@@ -217,15 +243,28 @@ impl Unfinished {
         }
     }
 
-    /// Everything in its place, and the manifest: the commit point.
+    /// Everything in its place and on disk, but for the manifest. Takes its time where a disk is slow; what is written by then is
+    /// what the manifest says.
+    pub fn settle(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
+        match &self.0 {
+            Kind::Directory(directory) => directory.settle(manifest),
+            Kind::Prefix(prefix) => {
+                prefix.check_mark()?;
+                prefix.remove_surplus(manifest)
+            }
+        }
+    }
+
+    /// The manifest, and the name: the commit point. It may have come to any of that before. Everything else is settled
+    /// ([`Self::settle`]).
     pub fn finish(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
         match &self.0 {
             Kind::Directory(directory) => directory.finish(manifest)?,
             Kind::Prefix(prefix) => {
                 let text = manifest.to_bytes().map_err(io::Error::from);
                 let text = text.map_err(ArchiveError::file("writing", self.path()))?;
+                // Somebody else may have taken the place since.
                 prefix.check_mark()?;
-                prefix.remove_surplus(manifest)?;
                 self.write(MANIFEST, &text)?;
             }
         }
@@ -321,5 +360,99 @@ impl Write for Sink {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Problem, TOC, changed_since};
+    use super::*;
+
+    fn begun(dir: &Path) -> Unfinished {
+        let archive = Unfinished::of(&dir.join("archive"), dir).expect("a path");
+        archive.begin().expect("nothing is there");
+        archive
+    }
+
+    fn with_toc(toc: FileFacts) -> Manifest {
+        Manifest {
+            toc,
+            ..Manifest::of_nothing()
+        }
+    }
+
+    #[test]
+    fn what_is_not_as_it_was_written_is_not_whole() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let archive = begun(dir.path());
+        let facts = archive.write(TOC, b"contents").expect("written");
+        let manifest = with_toc(facts);
+        let changed = |manifest: &Manifest| -> Vec<String> {
+            let problems = changed_since(&archive, manifest, &[]).expect("looked at");
+            let named = problems.into_iter();
+            named
+                .map(|Problem { file, what, .. }| format!("{file}: {what}"))
+                .collect()
+        };
+        assert_eq!(changed(&manifest), [""; 0]);
+        let path = archive.path().join(TOC);
+        for (text, what) in [
+            ("contentz", "its content has changed"),
+            ("content", "it has 7 bytes instead of 8"),
+            ("contents!", "it has 9 bytes instead of 8"),
+        ] {
+            std::fs::write(&path, text).expect("written");
+            assert!(!archive.reads_as(TOC, facts).expect("read"), "{text}");
+            let said = changed(&manifest);
+            let [said] = said.as_slice() else {
+                panic!("{text}: one file is not as it was");
+            };
+            assert!(said.starts_with(&format!("{TOC}: {what}")), "{said}");
+        }
+        std::fs::remove_file(&path).expect("removed");
+        assert_eq!(changed(&manifest), ["toc.dat: it is missing"]);
+        archive.write(TOC, b"contents").expect("written");
+        // What is there besides is taken away in the end.
+        archive.write("9.dat.part-3", b"rest").expect("written");
+        assert_eq!(changed(&manifest), [""; 0]);
+        let tables = vec![super::super::TableFacts {
+            dump_id: crate::model::DumpId(1),
+            table: crate::model::QualifiedName::new("s", "t"),
+            columns: Vec::new(),
+            file: "1.dat".to_owned(),
+            on_disk: FileFacts::default(),
+            content: super::super::Content::default(),
+        }];
+        let more = Manifest { tables, ..manifest };
+        assert_eq!(changed(&more), ["1.dat: it is missing"]);
+    }
+
+    /// What cannot be read may still be as it was.
+    #[test]
+    fn what_cannot_be_read_is_not_called_changed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let archive = begun(dir.path());
+        let path = archive.path().join(TOC);
+        // The same length, for whoever asks for that alone.
+        std::fs::create_dir(&path).expect("made");
+        let length = std::fs::metadata(&path).expect("there").len();
+        let content = vec![b'x'; usize::try_from(length).expect("short")];
+        std::fs::remove_dir(&path).expect("removed");
+        let manifest = with_toc(archive.write(TOC, &content).expect("written"));
+        std::fs::remove_file(&path).expect("removed");
+        std::fs::create_dir(&path).expect("made");
+        let said = changed_since(&archive, &manifest, &[]).expect_err("a directory");
+        assert!(
+            matches!(&said, ArchiveError::File { path: named, source, .. }
+                if *named == path && source.kind() == io::ErrorKind::IsADirectory),
+            "{said:?}"
+        );
+        // Of an archive that is looked at for what is wrong with it, it is said.
+        let problems = super::super::check_files_of(&archive.store(), &manifest);
+        let problems = problems.expect("looked at");
+        let [problem] = problems.as_slice() else {
+            panic!("{problems:?}");
+        };
+        assert!(problem.what.starts_with("it cannot be read"), "{problem:?}");
     }
 }

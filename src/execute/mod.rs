@@ -68,7 +68,7 @@ use crate::schedule::ScheduleError;
 
 pub use earlier::{Earlier, entry_of, known_failures};
 pub use load::{Loaded, Loading};
-pub use release::release;
+pub use release::{release, still_held};
 pub use stop::{Cause, Stop, asked};
 pub use supervisor::run;
 pub use watchdog::queries as progress_queries;

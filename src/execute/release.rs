@@ -13,12 +13,63 @@ use crate::pg::{Connector, PgError, Snapshot};
 pub async fn release(
     mut snapshot: Snapshot,
     source: &Connector,
-    (max_retries, emit): (u32, &dyn Emit),
+    how: (u32, &dyn Emit),
 ) -> Result<(), PgError> {
-    const DOING: &str = "giving the source's snapshot back";
-    let mut released = in_time(DOING, snapshot.release()).await;
+    ask(&mut snapshot, source, (Question::GiveBack, how)).await?;
+    fault::point("snapshot-released");
+    how.1.emit(What::SnapshotReleased);
+    Ok(())
+}
+
+/// Whether it has been held to this moment. Errors as those of [`release`].
+pub async fn still_held(
+    snapshot: &mut Snapshot,
+    source: &Connector,
+    how: (u32, &dyn Emit),
+) -> Result<(), PgError> {
+    ask(snapshot, source, (Question::IsHeld, how)).await
+}
+
+/// What is asked of the source about it.
+#[derive(Clone, Copy)]
+enum Question {
+    IsHeld,
+    GiveBack,
+}
+
+impl Question {
+    fn doing(self) -> &'static str {
+        match self {
+            Self::IsHeld => "asking whether the source's snapshot is held",
+            Self::GiveBack => "giving the source's snapshot back",
+        }
+    }
+
+    async fn ask(self, snapshot: &mut Snapshot) -> Result<(), PgError> {
+        match self {
+            Self::IsHeld => snapshot.check().await,
+            Self::GiveBack => snapshot.release().await,
+        }
+    }
+
+    async fn ask_by(self, snapshot: &mut Snapshot, source: &Connector) -> Result<(), PgError> {
+        let session = source.session("snapshot").await?;
+        match self {
+            Self::IsHeld => snapshot.check_by(session).await,
+            Self::GiveBack => snapshot.release_by(session).await,
+        }
+    }
+}
+
+async fn ask(
+    snapshot: &mut Snapshot,
+    source: &Connector,
+    (question, (max_retries, emit)): (Question, (u32, &dyn Emit)),
+) -> Result<(), PgError> {
+    let doing = question.doing();
+    let mut answer = in_time(doing, question.ask(snapshot)).await;
     for attempt in 1..=max_retries {
-        let error = match released {
+        let error = match answer {
             Err(error) if error.may_pass() => error,
             _ => break,
         };
@@ -29,15 +80,10 @@ pub async fn release(
             emit.emit(What::Note { text });
         }
         tokio::time::sleep(pause_after(attempt)).await;
-        let again = async { snapshot.release_by(source.session("snapshot").await?).await };
-        released = in_time(DOING, again).await;
-    }
-    if released.is_ok() {
-        fault::point("snapshot-released");
-        emit.emit(What::SnapshotReleased);
+        answer = in_time(doing, question.ask_by(snapshot, source)).await;
     }
     // Who cannot be reached any more was reached before: a connection is lost, and not a wrong one asked for.
-    released.map_err(|error| match error {
+    answer.map_err(|error| match error {
         PgError::Connect(error) => PgError::Io {
             doing: "asking whether it is still held".to_owned(),
             source: std::io::Error::other(error),

@@ -34,8 +34,19 @@ impl From<ArchiveError> for Failure {
             ArchiveError::NoManifest { .. } | ArchiveError::Format { .. } => {
                 (ExitStatus::Usage, None)
             }
+            ArchiveError::Narrowed { .. } => (
+                ExitStatus::NoGo,
+                Some(
+                    "Nothing was touched, and nothing of it was used: this manifest is not as pgconvoy writes it, or was written by a \
+                     later version. Use the archive as it was dumped."
+                        .to_owned(),
+                ),
+            ),
             ArchiveError::Store { source, .. } => of_store(source),
-            ArchiveError::File { source, .. } => (ExitStatus::Failed, hints::for_io(source)),
+            ArchiveError::File { source, .. } if error.is_about_the_run() => {
+                (ExitStatus::Failed, hints::for_io(source))
+            }
+            ArchiveError::File { source, .. } => (ExitStatus::Failed, hints::for_archive(source)),
             ArchiveError::Manifest { .. }
             | ArchiveError::Data { .. }
             | ArchiveError::Contents(_) => (ExitStatus::Failed, None),

@@ -3,12 +3,12 @@
 
 use std::io;
 
-use crate::model::{ExitStatus, FilterError, WHERE_PASSWORDS_ARE, remedy};
-use crate::pg::PgError;
+use crate::model::{ExitStatus, FilterError, ServerError, WHERE_PASSWORDS_ARE, remedy};
 use crate::pg::client_tools::{BIN_VARIABLE, ClientToolError};
 use crate::pg::cluster::ClusterError;
 use crate::pg::connect_error::ConnectError;
 use crate::pg::conninfo::ConninfoError;
+use crate::pg::{PASSING_OVER_DAMAGE, PgError};
 use crate::plan::PlanError;
 
 pub(super) const DEFECT: &str = "This should not happen whatever the databases hold: it is a defect of pgconvoy, please report it.";
@@ -65,9 +65,26 @@ pub fn for_job_error(error: &PgError) -> Option<String> {
 
 pub(super) fn for_connect(error: &ConnectError) -> Option<String> {
     if let Some(server_error) = error.server_error() {
+        if let Some(hint) = for_damage_passed_over(server_error) {
+            return Some(hint);
+        }
         return remedy(&server_error.code).map(str::to_owned);
     }
     error.each().iter().find_map(for_one_host)
+}
+
+/// A role that may not switch off what every session of ours does without.
+fn for_damage_passed_over(error: &ServerError) -> Option<String> {
+    const INSUFFICIENT_PRIVILEGE: &str = "42501";
+    let names = |name: &&&str| error.message.contains(**name);
+    let name = PASSING_OVER_DAMAGE.iter().find(names)?;
+    (error.code == INSUFFICIENT_PRIVILEGE).then(|| {
+        format!(
+            "Under {name}, which is on there, the server passes over damage without an error, and this role may not switch it off for \
+             itself: switch it off in the server's configuration (or where it is set for the role or the database) and restart the server, \
+             or connect as a superuser."
+        )
+    })
 }
 
 fn for_one_host(error: &ConnectError) -> Option<String> {
@@ -226,6 +243,20 @@ pub(super) fn for_cluster(error: &ClusterError) -> Option<String> {
         | ClusterError::Signal { .. } => {
             "The whole command is above; it can be run by hand to see more."
         }
+    };
+    Some(hint.to_owned())
+}
+
+/// For a file of an archive that is not in object storage.
+pub(super) fn for_archive(error: &io::Error) -> Option<String> {
+    let hint = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "The disk of the archive is full: make room there and go on, or begin anew with --archive elsewhere."
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "Check who may read and write there, or name another place with --archive."
+        }
+        _ => return for_io(error),
     };
     Some(hint.to_owned())
 }

@@ -1,6 +1,7 @@
 //! What a person reads when something fails.
 
 use super::*;
+use crate::archive::ArchiveError;
 use crate::model::{FilterKind, Filters, ServerError, SqlText};
 
 fn server_error(code: &str) -> PgError {
@@ -55,6 +56,29 @@ fn what_cannot_be_retried_without_a_change_is_usage_and_what_was_cut_off_is_inte
 }
 
 #[test]
+fn a_role_that_may_not_switch_off_what_passes_over_damage_is_told_what_to_do() {
+    let hint = |message: &str| {
+        let refused = ConnectError::Refused {
+            host: "db:5432".into(),
+            user: "u".into(),
+            database: "d".into(),
+            encrypted: false,
+            error: Box::new(ServerError {
+                code: "42501".into(),
+                message: message.into(),
+                ..ServerError::default()
+            }),
+        };
+        Failure::from(PgError::Connect(refused)).hint
+    };
+    let told = hint("permission denied to set parameter \"ignore_checksum_failure\"");
+    let told = told.expect("a hint");
+    assert!(told.starts_with("Under ignore_checksum_failure"), "{told}");
+    let other = hint("permission denied for database \"d\"").expect("a hint");
+    assert!(!other.contains("damage"), "{other}");
+}
+
+#[test]
 fn a_pattern_that_matches_nothing_is_named() {
     let mut filters = Filters::default();
     filters
@@ -87,4 +111,22 @@ fn a_no_go_names_each_blocker_with_its_remedy() {
         failure.to_string(),
         "no-go: 1 finding forbids this run; nothing was touched\n  what of b [b]\n    what to do: remedy of b"
     );
+}
+
+#[test]
+fn a_full_disk_is_that_of_the_archive_or_that_of_the_run() {
+    for (path, elsewhere) in [
+        ("/backups/shop.unfinished/7.dat", "--archive"),
+        ("shop.unfinished.journal", "--archive"),
+        ("s3://backups/shop/7.dat", "--run-dir"),
+        ("/runs/1/archive.journal", "--run-dir"),
+    ] {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let failure = Failure::from(ArchiveError::file("writing", Path::new(path))(full));
+        assert_eq!(failure.status, ExitStatus::Failed);
+        let hint = failure.hint.expect("a hint");
+        let flags = ["--archive", "--run-dir"].map(|flag| hint.contains(flag));
+        let expected = ["--archive", "--run-dir"].map(|flag| flag == elsewhere);
+        assert_eq!(flags, expected, "{path}: {hint}");
+    }
 }

@@ -5,6 +5,7 @@
 //! by us. The format is that of `src/bin/pg_dump/filter.c`: one `include|exclude KIND PATTERN` a line, `#` begins a
 //! comment, and a quoted name may go on over several lines.
 
+mod argument;
 mod found;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -264,6 +264,35 @@ impl Snapshot {
         drop(self);
     }
 
+    /// Whether it has been held to this moment. Errors as those of [`Self::release`], which this does not replace; if nobody knows, it
+    /// can be asked on another session ([`Self::check_by`]).
+    pub async fn check(&mut self) -> Result<(), PgError> {
+        let Some(kept) = self.kept_by() else {
+            let seen = current_transactions(&self.session).await;
+            return match seen {
+                Ok(transactions) if transactions == self.transactions => Ok(()),
+                Ok(_) => Err(lost(&self.id, "the session that held it sees another one")),
+                Err(gone) if gone.is_lost_connection() => Err(lost(&self.id, &gone.to_string())),
+                Err(other) => Err(other),
+            };
+        };
+        let asked = backend(&kept);
+        // Within a transaction, a server says again what it has said of its sessions before.
+        let ((), alive) = tokio::try_join!(
+            biased;
+            self.session.execute("select pg_catalog.pg_stat_clear_snapshot()"),
+            self.session.query(&ALIVE, &asked),
+        )?;
+        self.is_held(&kept, !alive.is_empty())
+    }
+
+    /// The same by way of another session, as [`Self::release_by`] does.
+    pub async fn check_by(&mut self, session: Session) -> Result<(), PgError> {
+        let kept = self.change_session(session)?;
+        let alive = self.session.query(&ALIVE, &backend(&kept)).await?;
+        self.is_held(&kept, !alive.is_empty())
+    }
+
     /// Gives it back: the source may clean up again what only this snapshot could see.
     ///
     /// An error if its holder has ended before: from then on nothing kept tables that were not being read from being emptied,
@@ -289,24 +318,33 @@ impl Snapshot {
     /// The same by way of another session: our own may have ended, it holds nothing if a keeper does. Without a keeper, the
     /// snapshot has ended with it.
     pub async fn release_by(&mut self, session: Session) -> Result<(), PgError> {
-        self.session = session;
-        let Some(kept) = self.kept_by() else {
-            return Err(lost(&self.id, "the session that held it has ended"));
-        };
+        let kept = self.change_session(session)?;
         let alive = self.session.query(&ALIVE, &backend(&kept)).await?;
         self.dismiss(kept, !alive.is_empty()).await
+    }
+
+    /// Another session in the place of our own. An error if that held it.
+    fn change_session(&mut self, session: Session) -> Result<Kept, PgError> {
+        self.session = session;
+        self.kept_by()
+            .ok_or_else(|| lost(&self.id, "the session that held it has ended"))
+    }
+
+    /// An error if its keeper is not there any more, unless that was told to give it back.
+    fn is_held(&self, kept: &Kept, is_there: bool) -> Result<(), PgError> {
+        if is_there || matches!(self.holder, Holder::Dismissed(_)) {
+            return Ok(());
+        }
+        Err(lost(
+            &kept.snapshot,
+            "the session that held it, and the locks on all tables, has ended",
+        ))
     }
 
     /// Tells its keeper to give it back. An error if that is not there any more, unless it was told before.
     async fn dismiss(&mut self, kept: Kept, is_there: bool) -> Result<(), PgError> {
         if !is_there {
-            return match self.holder {
-                Holder::Dismissed(_) => Ok(()),
-                _ => Err(lost(
-                    &kept.snapshot,
-                    "the session that held it, and the locks on all tables, has ended",
-                )),
-            };
+            return self.is_held(&kept, is_there);
         }
         let holder = std::mem::replace(&mut self.holder, Holder::Dismissed(kept.clone()));
         if let Holder::Keeper(keeper) = holder

@@ -35,8 +35,10 @@ fn owners(facts: &PreflightFacts<'_>) -> BTreeSet<String> {
     let objects = facts
         .toc
         .map_or(&[][..], |_| &facts.source_facts.large_objects);
+    // Whose an object is, an archive need not say: it is then whoever's restores it.
+    let of_objects = objects.iter().map(|object| object.owner.clone());
     of_entries
-        .chain(objects.iter().map(|object| object.owner.clone()))
+        .chain(of_objects.filter(|owner| !owner.is_empty()))
         .collect()
 }
 
@@ -167,6 +169,8 @@ fn not_assumable(facts: &PreflightFacts<'_>, owners: &BTreeSet<String>) -> Optio
 mod tests {
     use super::super::testing::{World, rules};
     use super::super::{findings, is_go};
+    use crate::catalog::LargeObject;
+    use crate::model::Oid;
 
     fn world() -> World {
         let mut world = World::default();
@@ -227,6 +231,26 @@ mod tests {
         );
         world.target_facts.roles.push("carl".into());
         assert!(is_go(&findings(&world.facts())));
+    }
+
+    #[test]
+    fn a_large_object_whose_owner_is_not_said_needs_no_role() {
+        let mut world = World::default();
+        let of = |owner: &str| LargeObject {
+            oid: Oid(7),
+            owner: owner.to_owned(),
+            comment: None,
+            grants: None,
+        };
+        world.source_facts.large_objects = vec![of("")];
+        assert!(is_go(&findings(&world.facts())));
+        world.source_facts.large_objects = vec![of(""), of("Ann")];
+        let found = findings(&world.facts());
+        assert_eq!(rules(&found), ["roles-missing"]);
+        assert_eq!(
+            found[0].what,
+            "the target has no role \"Ann\" (owns objects)"
+        );
     }
 
     #[test]

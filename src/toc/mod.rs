@@ -38,6 +38,7 @@ mod normalise;
 mod of_server;
 mod open;
 mod owner;
+mod quoted;
 mod reader;
 mod select;
 mod split;

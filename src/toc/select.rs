@@ -5,7 +5,7 @@
 //!
 //! Three things are chosen otherwise, since `pg_restore` fails there or does harm: large objects are data, with all that is said of
 //! them; tables come to a publication only if that comes; and rows come only with what they are of, never into something that
-//! happens to be there.
+//! happens to be there. What describes large objects and what is in them come together or not at all.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -63,6 +63,16 @@ pub enum SelectError {
     Alone {
         /// The data.
         entry: String,
+    },
+    /// What describes large objects without what is in them, or the reverse.
+    #[error(
+        "{entry} is chosen without {other}: large objects are made by the one and filled by the other, so choose both or neither"
+    )]
+    Parted {
+        /// What is chosen.
+        entry: String,
+        /// What is not.
+        other: String,
     },
     /// Data of something that an extension makes, without any extension.
     #[error("{entry} is chosen, and the extension that makes what it is of is not")]
@@ -173,6 +183,7 @@ impl Selection {
             .filter(|entry| !entry.is_attached() && admits(entry) && self.names(entry))
             .map(|entry| entry.dump_id)
             .collect();
+        refuse_parted(toc, &own)?;
         let has_its_own = |entry: &Entry| entry.dependencies.iter().any(|id| own.contains(id));
         let entries = toc.entries.iter();
         let publications: HashSet<DumpId> = entries
@@ -333,6 +344,33 @@ impl Defined {
         let mut kinds = kinds.iter();
         kinds.any(|kind| self.objects.contains(&named(kind, entry)))
     }
+}
+
+/// Large objects have two entries, what describes them and their content. Of one alone, `pg_restore` makes empty objects, or fills
+/// some that happen to be there.
+fn refuse_parted(toc: &Toc, chosen: &HashSet<DumpId>) -> Result<(), SelectError> {
+    let of_kind = |desc: &'static str| toc.entries.iter().filter(move |entry| entry.is(desc));
+    let many: HashMap<DumpId, &Entry> = of_kind("BLOB METADATA")
+        .map(|entry| (entry.dump_id, entry))
+        .collect();
+    for content in of_kind("BLOBS") {
+        // Since 17 it names what describes its objects; before, each object has an entry, and all have one content.
+        let named = content.dependencies.iter();
+        let named = named.filter_map(|id| many.get(id).copied());
+        for description in named.chain(of_kind("BLOB")) {
+            let (entry, other) =
+                match [description, content].map(|one| chosen.contains(&one.dump_id)) {
+                    [true, false] => (description, content),
+                    [false, true] => (content, description),
+                    _ => continue,
+                };
+            return Err(SelectError::Parted {
+                entry: entry.to_string(),
+                other: other.to_string(),
+            });
+        }
+    }
+    Ok(())
 }
 
 fn named(kind: &str, entry: &Entry) -> (String, Option<Text>, Text) {
@@ -581,6 +619,59 @@ mod tests {
         // Rows alone, of which nobody says what they are of, are for others to refuse.
         let data = vec![one(4, "TABLE DATA", "s", ("t", Section::Data))];
         assert_eq!(left_of(data, &schema), Ok(vec![4]));
+    }
+
+    #[test]
+    fn large_objects_are_chosen_with_their_content_or_not_at_all() {
+        let (pre, data) = (Section::PreData, Section::Data);
+        let since_17 = vec![
+            one(1, "BLOB METADATA", "", ("7..8", data)),
+            on(&[1], one(2, "BLOBS", "", ("7..8", data))),
+            one(3, "BLOB METADATA", "", ("9", data)),
+            on(&[3], one(4, "BLOBS", "", ("9", data))),
+            on(
+                &[3],
+                one(5, "COMMENT", "", ("LARGE OBJECT 9", Section::None)),
+            ),
+        ];
+        let before = vec![
+            one(1, "BLOB", "", ("7", pre)),
+            one(2, "BLOB", "", ("8", pre)),
+            one(3, "BLOBS", "", ("BLOBS", data)),
+        ];
+        let listed = |entries: &[Entry], list: &[i32]| {
+            let selection = Selection {
+                list: Some(list.iter().copied().map(DumpId).collect()),
+                ..Selection::default()
+            };
+            left_of(entries.to_vec(), &selection)
+        };
+        for (entries, whole) in [(&since_17, &[3, 4, 5][..]), (&before, &[1, 2, 3][..])] {
+            assert_eq!(listed(entries, whole), Ok(whole.to_vec()));
+        }
+        for (entries, part, words) in [
+            (
+                &since_17,
+                &[1, 3, 4][..],
+                "BLOB METADATA 7..8 is chosen without dump id 2",
+            ),
+            (
+                &since_17,
+                &[2][..],
+                "BLOBS 7..8 is chosen without dump id 1",
+            ),
+            // Those of the one have nothing to do with those of the other.
+            (&since_17, &[2, 3][..], "is chosen without dump id 1"),
+            (
+                &before,
+                &[1, 3][..],
+                "BLOBS BLOBS is chosen without dump id 2, BLOB 8",
+            ),
+            (&before, &[1, 2][..], "BLOB 7 is chosen without dump id 3"),
+        ] {
+            let refused = listed(entries, part).expect_err("refused").to_string();
+            assert!(refused.contains(words), "{part:?}: {refused}");
+        }
     }
 
     #[test]

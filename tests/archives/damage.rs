@@ -551,3 +551,31 @@ fn files_of_a_stock_directory_that_are_not_its_own_are_found() {
             .expect("copied");
     });
 }
+
+/// A list of large objects comes to an end, whoever wrote it: it has those that the table of contents has, and a file for each.
+#[test]
+fn a_list_of_more_large_objects_than_there_are_is_refused() {
+    let Some(server) = scene(18) else { return };
+    let dir = scratch();
+    let (whole, broken) = (dir.path().join("whole"), dir.path().join("broken"));
+    assert!(pg_dump(&server, "scene", (&["-Fd", "-Z", "none"], &whole)));
+    let all = files(&whole);
+    let is_list = |path: &&PathBuf| name_of(path).starts_with("blobs");
+    let list = name_of(all.keys().find(is_list).expect("a list"));
+    let to = anew(&server, "copy");
+    // As long as anybody likes, of one file; and with a file for each.
+    let endless = (1..=300_000).map(|oid| format!("{oid} blob_70001.dat\n"));
+    let named = (90_001..90_004).map(|oid| format!("{oid} blob_{oid}.dat\n"));
+    for (more, words) in [
+        (endless.collect::<String>(), "it is named twice"),
+        (named.collect(), "one more than the table of contents has"),
+    ] {
+        copy_of(&whole, &broken);
+        let text = fs::read_to_string(broken.join(&list)).expect("text");
+        fs::write(broken.join(&list), text + &more).expect("written");
+        for oid in 90_001..90_004 {
+            fs::write(broken.join(format!("blob_{oid}.dat")), "x").expect("written");
+        }
+        assert_ends(&restore(&broken, &to, &[]), 4, &[words]);
+    }
+}

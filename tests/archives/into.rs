@@ -4,10 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::scene::{anew, archives, assert_ends, prepare, restore, scene, scratch};
+use pgconvoy::toc::{RestoreOptions, Toc, drops};
+
+use crate::scene::{anew, archives, assert_ends, pg_dump, prepare, restore, scene, scratch};
 use crate::support::binary::{Finished, Pgconvoy};
 use crate::support::moving::{RUN_DIR, assert_equal, assert_no_ledger, assert_proven, report};
 use crate::support::server::Server;
+use crate::support::template::Holding;
 
 fn sentence(run: &Finished) -> String {
     let sentence = report(run)["sentence"].as_str().map(str::to_owned);
@@ -242,6 +245,92 @@ fn what_the_archive_has_is_dropped_first_and_everything_else_stays() {
     }
 }
 
+/// A base type with its functions, a domain's constraint, keys, indexes and triggers of partitions, a view that needs a key.
+const TOGETHER: &str = "
+    create type app.label;
+    create function app.label_in(cstring) returns app.label language internal immutable strict as 'textin';
+    create function app.label_out(app.label) returns cstring language internal immutable strict as 'textout';
+    create type app.label (input = app.label_in, output = app.label_out, like = text);
+    create domain app.loose as int;
+    alter domain app.loose add constraint short check (value < 1000) not valid;
+    create function app.noted() returns trigger language plpgsql as $$ begin return new; end $$;
+    create table app.sales (id int references app.parent, day date, label app.label, n app.loose, primary key (id, day), unique (day, id, n))
+        partition by range (day);
+    create table app.sales_old partition of app.sales for values from (minvalue) to ('2024-01-01') partition by list (id);
+    create table app.\"sales old 1\" partition of app.sales_old for values in (1, 2);
+    create table app.sales_new partition of app.sales default;
+    create index on app.sales (n);
+    create trigger noted before insert on app.sales for each row execute function app.noted();
+    alter table app.sales_new disable trigger noted;
+    insert into app.sales select 1 + i % 2, date '2023-12-01' + i, 'a label', i from generate_series(1, 200) i;
+    create table app.of_sales (id int, day date, foreign key (id, day) references app.sales);
+    insert into app.of_sales select id, day from app.sales;
+    create view app.needs_key as select p.id, p.note, count(*) as n from app.parent p group by p.id;
+";
+
+#[test]
+fn what_can_only_go_together_is_dropped_together() {
+    let Some(server) = scene(18) else { return };
+    server.psql("scene", TOGETHER);
+    let dir = scratch();
+    let from = server.conninfo("scene");
+    for archive in archives(&server, dir.path()) {
+        // Where not even the schema is there, and where everything is.
+        let to = anew(&server, "kept");
+        let passing_over = ["--clean", "kept", "--if-exists"];
+        assert_proven(&restore(&archive, &to, &passing_over));
+        assert_proven(&restore(&archive, &to, &["--clean", "kept"]));
+        assert_proven(&restore(&archive, &to, &passing_over));
+        assert_equal("cleaned", &from, &to, &[]);
+        // The type's own statement has CASCADE, and would take the column along.
+        server.psql(
+            "kept",
+            "create table public.mine (a app.label); insert into mine values ('kept')",
+        );
+        let needed = restore(&archive, &to, &["--clean", "kept"]);
+        assert_ends(&needed, 1, &["app.label", "mine", "Nothing was dropped"]);
+        assert_eq!(server.psql("kept", "select a from mine"), "kept");
+        // A constraint that calls a function of the type needs that, and not the type.
+        server.psql(
+            "kept",
+            "drop table public.mine;
+             create table public.mine (v text constraint reads check (app.label_in(v::cstring) is not null))",
+        );
+        let needed = restore(&archive, &to, &["--clean", "kept"]);
+        assert_ends(&needed, 1, &["app.label", "reads", "Nothing was dropped"]);
+        let constraints = "select count(*) from pg_constraint where conname = 'reads'";
+        assert_eq!(server.psql("kept", constraints), "1");
+        assert_eq!(server.psql("kept", "select count(*) from app.sales"), "200");
+    }
+}
+
+/// Each statement must succeed, since all are one transaction.
+#[test]
+fn whatever_pg_dump_can_describe_can_be_dropped() {
+    let zoo = Holding::zoo("subscription=off");
+    let server = Server::start_holding(18, Some(&zoo), |options| options);
+    let Some(server) = server else { return };
+    let dir = scratch();
+    let archive = dir.path().join("zoo");
+    assert!(pg_dump(&server, "zoo", (&["-Fc"], &archive)));
+    let toc = Toc::open(&archive).expect("a table of contents");
+    let dropped = |database: &str, if_exists: bool| {
+        let drops = drops(&toc, &RestoreOptions::default(), if_exists);
+        let sql: Vec<String> = drops.iter().map(|drop| drop.sql.to_string()).collect();
+        assert!(sql.len() > 1000, "{}", sql.len());
+        let sql = format!("begin;\n{}\n;\ncommit", sql.join("\n;\n"));
+        let done = server.try_psql(database, &sql);
+        assert!(done.is_ok(), "{database}, if exists {if_exists}: {done:?}");
+    };
+    let left = "select count(*) from pg_class where oid >= 16384";
+    assert_ne!(server.psql("zoo", left), "0");
+    dropped("zoo", false);
+    assert_eq!(server.psql("zoo", left), "0");
+    dropped("zoo", true);
+    server.database("empty");
+    dropped("empty", true);
+}
+
 #[test]
 fn a_database_is_created_as_the_archive_has_it() {
     let Some(server) = scene(18) else { return };
@@ -427,4 +516,35 @@ fn an_edited_statement_ends_with_reservations() {
         ),
         "t"
     );
+}
+
+/// A list may leave a line out that looks like mere data: what it names would be made empty, or not at all.
+#[test]
+fn a_list_has_large_objects_with_their_content_or_not_at_all() {
+    let Some(server) = scene(18) else { return };
+    let dir = scratch();
+    let chosen = dir.path().join("chosen");
+    for archive in archives(&server, dir.path()) {
+        let to = anew(&server, "listed");
+        let list = Pgconvoy::new(["list".as_ref(), archive.as_os_str()]).run();
+        let without = |kinds: &[&str]| {
+            let is_in = |line: &&str| !kinds.iter().any(|kind| line.contains(kind));
+            let kept: Vec<&str> = list.stdout.lines().filter(is_in).collect();
+            assert!(kept.len() < list.stdout.lines().count(), "{list}");
+            fs::write(&chosen, kept.join("\n")).expect("written");
+            restore(&archive, &to, &["-L", chosen.to_str().expect("UTF-8")])
+        };
+        for (kind, words) in [
+            (" BLOBS ", "BLOB METADATA 70001 is chosen without"),
+            (" BLOB METADATA ", "BLOBS 70001 is chosen without"),
+        ] {
+            let refused = without(&[kind]);
+            assert_ends(&refused, 2, &[words, "choose both or neither"]);
+            assert!(!refused.stderr.contains("roles-missing"), "{refused}");
+        }
+        assert_eq!(server.psql("listed", "select to_regclass('app.child')"), "");
+        assert_proven(&without(&[" BLOBS ", " BLOB METADATA ", " LARGE OBJECT"]));
+        let objects = "select count(*) from pg_largeobject_metadata";
+        assert_eq!(server.psql("listed", objects), "0");
+    }
 }

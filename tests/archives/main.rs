@@ -6,7 +6,9 @@
 //! | `chunks` | large tables that several connections load from one file |
 //! | `into` | rows alone, objects dropped first, databases created, and what a restore proves besides |
 //! | `damage` | bits, cuts, files that are missing or another's: in our archives and in those of `pg_dump` |
+//! | `told` | what an archive says of itself: encodings, options, quotes |
 //! | `packed` | compressions that the tools at hand do not know |
+//! | `full` | an archive on a disk without room |
 //! | `killed` | restores killed at any instant |
 //!
 //! Some of it is a sample here: `make test-archives` does all of it.
@@ -16,7 +18,9 @@ mod support;
 
 mod chunks;
 mod damage;
+mod full;
 mod into;
 mod killed;
 mod packed;
 mod scene;
+mod told;

@@ -1,8 +1,11 @@
 //! Uploads that break off: there is no archive, and the run goes on to one.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use pgconvoy::pg::cluster::StopMode;
 
 use crate::store::{Store, address, assert_no_secret};
 use crate::support::binary::{Finished, Pgconvoy, Running};
@@ -136,6 +139,48 @@ fn an_upload_that_breaks_off_is_gone_on_with() {
     assert!(anew.stderr.contains("the dump begins anew"), "{anew}");
     assert_whole(&store, "anew");
     assert_holds(&store, "anew", &source);
+}
+
+/// The store takes everything but the manifest. When it takes that as well, nothing is sent again, and the source may be gone.
+#[test]
+fn what_lacks_its_manifest_alone_is_finished_without_the_source() {
+    let Some(mut source) = mixed() else { return };
+    let store = Store::start();
+    store.take_manifests(false);
+    let run = dump(&source, "whole", &["-Z", "none", "-j2"]);
+    let broken = Store::tell(run, store.port()).run();
+    assert_no_secret(&broken);
+    assert_eq!(broken.status, 5, "{broken}");
+    assert!(broken.stderr.contains("pgconvoy resume"), "{broken}");
+    let objects = store.objects("whole");
+    let written = || -> BTreeMap<String, SystemTime> {
+        let entries = fs::read_dir(&objects).expect("a directory");
+        let entries = entries.map(|entry| entry.expect("an entry"));
+        let named = entries.map(|entry| {
+            let at = entry.metadata().expect("there").modified();
+            (
+                entry.file_name().to_string_lossy().into_owned(),
+                at.expect("a time"),
+            )
+        });
+        named
+            .filter(|(name, _)| !name.starts_with("pgconvoy."))
+            .collect()
+    };
+    let before = written();
+    assert!(before.contains_key("toc.dat"), "{before:?}");
+    let stopped = source.cluster.stop(StopMode::Fast);
+    stopped.expect("nobody holds a snapshot");
+    store.take_manifests(true);
+    let whole = resume(&broken, &store);
+    assert_eq!(whole.status, 0, "{whole}");
+    assert!(
+        whole.stderr.contains("is finished without the source"),
+        "{whole}"
+    );
+    assert_eq!(written(), before);
+    assert_eq!(report(&broken)["status"], "proven", "{whole}");
+    assert_whole(&store, "whole");
 }
 
 /// Which requests were sent again is said once, and counted.

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `store` | the S3 server |
 //! | `whole` | the whole road, and damage on it |
+//! | `parts` | in which pieces a table is sent |
 //! | `broken` | uploads that break off |
 //! | `scarce` | a source without room for all workers |
 //! | `refused` | credentials, buckets and networks that are not as they should be |
@@ -15,6 +16,7 @@ mod support;
 
 mod broken;
 mod large;
+mod parts;
 mod refused;
 mod scarce;
 mod store;

@@ -1,10 +1,11 @@
 //! An S3 server over a directory, with one key pair; it can go away, and come back.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -36,18 +37,24 @@ pub struct Store {
 struct Road {
     away: AtomicBool,
     cut: Notify,
+    /// No manifest is taken.
+    lacks_manifests: AtomicBool,
     /// So many requests are yet to be refused.
     refusals: AtomicUsize,
     /// Requests about large objects so far, now, and at most at the same time.
     objects: [AtomicUsize; 3],
+    /// The lengths of parts that were sent, by object and number.
+    parts: Mutex<BTreeMap<(String, u32), u64>>,
 }
 
 /// Everybody who has the key pair is let in, unless the store is busy.
 struct Gate(Arc<Road>);
 
 impl Gate {
-    async fn admit(&self, key: Option<String>, signed: bool) -> S3Result<()> {
-        if !signed {
+    async fn admit(&self, key: Option<String>, (signed, writes): (bool, bool)) -> S3Result<()> {
+        let is_manifest = |key: &String| key.ends_with("pgconvoy.manifest.json");
+        let lacks_it = writes && self.0.lacks_manifests.load(Ordering::SeqCst);
+        if !signed || (lacks_it && key.as_ref().is_some_and(is_manifest)) {
             return Err(s3_error!(AccessDenied));
         }
         let one_less = |left: usize| left.checked_sub(1);
@@ -56,7 +63,7 @@ impl Gate {
         if refused.is_ok() {
             return Err(s3_error!(SlowDown, "not so fast"));
         }
-        if key.is_some_and(|key| key.contains("blob_")) {
+        if key.as_ref().is_some_and(|key| key.contains("blob_")) {
             let [all, now, most] = &self.0.objects;
             all.fetch_add(1, Ordering::SeqCst);
             most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
@@ -79,10 +86,28 @@ impl S3Access for Gate {
         'within: 'verdict,
         Self: 'verdict,
     {
+        if let Some((part, length)) = part(asked) {
+            let mut parts = self.0.parts.lock().expect("nobody panics with it");
+            parts.insert(part, length);
+        }
         let object = asked.s3_path().as_object();
         let key = object.map(|(_, key)| key.to_owned());
-        Box::pin(self.admit(key, asked.credentials().is_some()))
+        let how = (
+            asked.credentials().is_some(),
+            asked.method().as_str() == "PUT",
+        );
+        Box::pin(self.admit(key, how))
     }
+}
+
+/// The part of an object that is sent, and its length.
+fn part(asked: &S3AccessContext<'_>) -> Option<((String, u32), u64)> {
+    let (_, key) = asked.s3_path().as_object()?;
+    let mut settings = asked.uri().query()?.split('&');
+    let number = settings.find_map(|setting| setting.strip_prefix("partNumber="))?;
+    let length = asked.headers().get("content-length")?.to_str().ok()?;
+    let part = (key.to_owned(), number.parse().ok()?);
+    Some((part, length.parse().ok()?))
 }
 
 impl Store {
@@ -125,6 +150,11 @@ impl Store {
         self.road.refusals.store(requests, Ordering::SeqCst);
     }
 
+    /// Takes no manifest, or takes them again.
+    pub fn take_manifests(&self, take: bool) {
+        self.road.lacks_manifests.store(!take, Ordering::SeqCst);
+    }
+
     /// Requests about large objects since this was asked the last time, and how many of them there were at the same time.
     pub fn requests_for_objects(&self) -> (usize, usize) {
         let [all, _, most] = &self.road.objects;
@@ -142,6 +172,13 @@ impl Store {
     /// The objects below a prefix, as files.
     pub fn objects(&self, prefix: &str) -> PathBuf {
         self.root.path().join(BUCKET).join(prefix)
+    }
+
+    /// The lengths of the parts in which objects below a prefix were sent, one object after the other.
+    pub fn parts(&self, prefix: &str) -> Vec<u64> {
+        let parts = self.road.parts.lock().expect("nobody panics with it");
+        let below = parts.iter().filter(|((key, _), _)| key.starts_with(prefix));
+        below.map(|(_, length)| *length).collect()
     }
 
     /// Files of uploads that are not completed.

@@ -274,3 +274,48 @@ fn large_objects_are_written_and_read_several_at_once() {
     assert_eq!(requests, OBJECTS, "{run}");
     assert!(at_once >= 4, "{at_once} at the same time: {run}");
 }
+
+/// The name of an archive may begin with another's: nobody who reads that counts the files of the one below it.
+#[test]
+fn an_archive_below_another_is_not_of_it() {
+    let Some(source) = Server::start(18) else {
+        return;
+    };
+    source.database("mixed");
+    let store = Store::start();
+    let archives = [
+        (
+            "shop",
+            "1",
+            "create table t (id int primary key); insert into t values (1); select lo_from_bytea(4711, 'x')",
+        ),
+        (
+            "shop/x",
+            "2",
+            "create table u (a int); insert into t values (2); select lo_from_bytea(4712, 'y')",
+        ),
+    ];
+    for (prefix, _, sql) in archives {
+        source.psql("mixed", sql);
+        let run = dump(&source, prefix, &["-Z", "none"]);
+        let run = Store::tell(run, store.port()).run();
+        assert_eq!(run.status, 0, "{run}");
+    }
+    for (database, (prefix, rows, _)) in ["above", "below"].into_iter().zip(archives) {
+        let intact = verify(&store, prefix);
+        assert_eq!(intact.status, 0, "{intact}");
+        let to = source.database(database);
+        assert_proven(&restore(&store, prefix, &to));
+        assert_eq!(source.psql(database, "select count(*) from t"), rows);
+        let objects = "select count(*) from pg_largeobject_metadata";
+        assert_eq!(source.psql(database, objects), rows);
+    }
+    // What is beside the files of one is still found, and is not of the other.
+    fs::write(store.objects("shop").join("9999.dat"), "x").expect("written");
+    let found = verify(&store, "shop");
+    assert_eq!(found.status, 3, "{found}");
+    assert!(found.stderr.contains("9999.dat"), "{found}");
+    assert!(!found.stderr.contains("x/toc.dat"), "{found}");
+    let intact = verify(&store, "shop/x");
+    assert_eq!(intact.status, 0, "{intact}");
+}

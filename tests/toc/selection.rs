@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use pgconvoy::model::DumpId;
-use pgconvoy::toc::{Entry, Section, Selection, Text, Toc};
+use pgconvoy::toc::{Entry, Section, SelectError, Selection, Text, Toc};
 
 use crate::archives;
 use crate::support::server::newest_tools;
@@ -135,5 +135,38 @@ fn a_part_is_what_pg_restore_lists() {
             let differing: Vec<String> = differing.map(ToString::to_string).collect();
             assert_eq!(differing, Vec::<String>::new(), "{name} {options:?}");
         }
+    }
+}
+
+/// In archives of 15 and 16 each object has an entry and all have one content; since 17 there are pairs.
+#[test]
+fn large_objects_come_with_their_content_or_not_at_all() {
+    for name in ["15-nasty", "16-nasty", "18-nasty"] {
+        let toc = archives::custom(name);
+        let parts = toc.entries.iter();
+        let parts: Vec<&Entry> = parts
+            .filter(|entry| matches!(entry.desc.as_str(), "BLOB" | "BLOBS" | "BLOB METADATA"))
+            .collect();
+        assert!(parts.len() > 1, "{name}");
+        let without = |left_out: &[DumpId]| {
+            let ids = toc.entries.iter().map(|entry| entry.dump_id);
+            let selection = Selection {
+                list: Some(ids.filter(|id| !left_out.contains(id)).collect()),
+                ..Selection::default()
+            };
+            selection.narrow(&mut toc.clone())
+        };
+        for part in &parts {
+            let refused = without(&[part.dump_id]);
+            let error = refused.expect_err("one of them is nothing");
+            assert!(
+                matches!(error, SelectError::Parted { .. }),
+                "{name}: {error}"
+            );
+            let words = format!("is chosen without {part}: ");
+            assert!(error.to_string().contains(&words), "{name}: {error}");
+        }
+        let all: Vec<DumpId> = parts.iter().map(|part| part.dump_id).collect();
+        assert_eq!(without(&all), Ok(Vec::new()), "{name}");
     }
 }

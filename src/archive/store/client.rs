@@ -21,7 +21,8 @@ use crate::fault;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long nothing may come back. A part of an upload must be sent within this time.
+/// How long nothing may come back. A part of an upload must be sent within this time, together with those that are on their way
+/// beside it. The guide to `dump` says what line that takes.
 const SILENCE: Duration = Duration::from_secs(120);
 /// How often a request is sent again that may go well another time …
 const RETRIES: usize = 6;

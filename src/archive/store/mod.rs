@@ -49,6 +49,7 @@ pub use name::absolute;
 pub use setbacks::{tell_setbacks, tell_setbacks_left};
 
 pub(super) use begun::Begun;
+pub(super) use name::is_of_objects;
 pub(super) use objects::{Head, Objects};
 pub(super) use upload::Upload;
 
@@ -106,7 +107,7 @@ impl Store {
     pub fn files(&self) -> io::Result<BTreeMap<String, u64>> {
         match self {
             Self::Local(path) => lengths(path),
-            Self::Objects(objects) => Ok(objects.list()?),
+            Self::Objects(objects) => Ok(objects.files()?),
         }
     }
 

@@ -33,15 +33,21 @@ pub(super) enum Meaning {
     Objects(Address),
 }
 
-/// The name of an archive in full: that of a path does not depend on the working directory any more.
+/// The name of an archive in full: that of a path does not depend on the working directory any more, and has no slash at its end.
 pub fn absolute(name: &Path) -> Result<PathBuf, ArchiveError> {
     match meaning(name).map_err(|error| refused(name, error))? {
         Meaning::Path(path) => {
             let absolute = std::path::absolute(&path);
-            absolute.map_err(ArchiveError::file("finding", &path))
+            let absolute = absolute.map_err(ArchiveError::file("finding", &path))?;
+            Ok(absolute.components().collect())
         }
         Meaning::Objects(address) => Ok(address.shown()),
     }
+}
+
+/// Whether a name is that of objects.
+pub(in crate::archive) fn is_of_objects(name: &Path) -> bool {
+    matches!(meaning(name), Ok(Meaning::Objects(_)))
 }
 
 /// The path, of a name that is none of objects.
@@ -178,6 +184,11 @@ mod tests {
         }
         let file = meaning(Path::new("file:///backup/shop")).expect("a name");
         assert_eq!(file, Meaning::Path("/backup/shop".into()));
+        // Paths that differ in nothing else are equal; as text they are not.
+        for name in ["/backup/shop/", "file:///backup//shop/"] {
+            let full = absolute(Path::new(name)).expect("a name");
+            assert_eq!(full.to_str(), Some("/backup/shop"));
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use futures_util::TryStreamExt as _;
 use object_store::path::{Path as ObjectPath, PathPart};
 use object_store::{Error, GetOptions, ObjectMeta, ObjectStoreExt as _, PutMode, PutOptions};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::StoreError;
 use super::client::{Client, connect};
@@ -23,8 +24,11 @@ use super::name::{Address, Meaning, meaning, refused};
 use super::runtime::{handle, wait};
 use crate::archive::ArchiveError;
 
-/// Parts of all uploads that are on their way at once, each in memory.
+/// Parts of all uploads that are on their way at once, each in memory, as long as none is larger than [`SHARE`].
 const PARTS_AT_ONCE: usize = 8;
+/// A larger part takes the place of several, and one that is larger than all of these shares goes alone: what is on its way has to
+/// arrive in time over an ordinary line, too.
+const SHARE: usize = 16 << 20;
 
 /// The objects of an archive. A clone is the same.
 #[derive(Clone)]
@@ -115,7 +119,7 @@ impl Objects {
             root: self.0.root.clone(),
             shown: self.0.shown.join(name),
             prefix: self.object(name),
-            permits: self.permits(),
+            permits: Arc::clone(&self.0.permits),
             stop: watch::Sender::new(false),
         }))
     }
@@ -149,8 +153,14 @@ impl Objects {
         &self.0.runtime
     }
 
-    pub(super) fn permits(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.0.permits)
+    /// Waits until a part of so many bytes may be on its way. It is, until this is dropped.
+    pub(super) fn room_for(&self, bytes: usize) -> io::Result<OwnedSemaphorePermit> {
+        let shares = bytes.div_ceil(SHARE).clamp(1, PARTS_AT_ONCE);
+        let shares = u32::try_from(shares).map_err(io::Error::other)?;
+        let permits = Arc::clone(&self.0.permits);
+        let room = self.wait(permits.acquire_many_owned(shares))?;
+        // They are there until the last upload is dropped.
+        room.map_err(io::Error::other)
     }
 
     /// The object of a name within the archive.
@@ -199,14 +209,14 @@ impl Objects {
         Ok(first.is_none())
     }
 
-    /// All of them, with their lengths.
-    pub(in crate::archive) fn list(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+    /// The files of the archive, with their lengths. What has a further `/` in its name is another's, which was written below this one.
+    pub(in crate::archive) fn files(&self) -> Result<BTreeMap<String, u64>, StoreError> {
         let (client, prefix) = (self.client(), self.0.prefix.clone());
-        self.ask(async move {
-            let all = client.list(Some(&prefix));
-            let named = all.map_ok(|meta| (name_below(&prefix, &meta.location), meta.size));
-            named.try_collect().await
-        })
+        let listed = self.ask(async move { client.list_with_delimiter(Some(&prefix)).await })?;
+        let objects = listed.objects.into_iter();
+        let named = objects.map(|meta| (name_below(&self.0.prefix, &meta.location), meta.size));
+        // Not every store leaves the others out by itself.
+        Ok(named.filter(|(name, _)| !name.contains('/')).collect())
     }
 
     /// What there is of one; `None` if it is not there.
@@ -337,4 +347,51 @@ fn name_below(prefix: &ObjectPath, object: &ObjectPath) -> String {
     let (prefix, object) = (prefix.as_ref(), object.as_ref());
     let below = object.strip_prefix(prefix).unwrap_or(object);
     below.trim_start_matches('/').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_below_another_has_files_of_its_own() {
+        let objects = Objects::in_memory();
+        let below = objects.below("other");
+        for (objects, file, content) in [
+            (&objects, "toc.dat", "12"),
+            (&below, "toc.dat", "123"),
+            (&below, "9.dat.gz", "1"),
+            (&below.below("another"), "toc.dat", "1234"),
+        ] {
+            let put = objects.put(file, Bytes::from(content));
+            put.expect("memory");
+        }
+        let files = |objects: &Objects| {
+            let files = objects.files().expect("memory").into_iter();
+            files.collect::<Vec<(String, u64)>>()
+        };
+        let file = |name: &str, length: u64| (name.to_owned(), length);
+        assert_eq!(files(&objects), [file("toc.dat", 2)]);
+        let of_below = [file("9.dat.gz", 1), file("toc.dat", 3)];
+        assert_eq!(files(&below), of_below);
+    }
+
+    #[test]
+    fn a_larger_part_takes_the_place_of_several() {
+        let objects = Objects::in_memory();
+        for (bytes, left) in [
+            (1, 7),
+            (8 << 20, 7),
+            (16 << 20, 7),
+            ((16 << 20) + 1, 6),
+            (64 << 20, 4),
+            (128 << 20, 0),
+            (512 << 20, 0),
+        ] {
+            let room = objects.room_for(bytes).expect("nothing is on its way");
+            assert_eq!(objects.0.permits.available_permits(), left, "{bytes}");
+            drop(room);
+            assert_eq!(objects.0.permits.available_permits(), PARTS_AT_ONCE);
+        }
+    }
 }

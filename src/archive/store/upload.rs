@@ -7,6 +7,11 @@
 //!
 //! The store hashes what arrives and refuses a part that is not what its request says (S3: the request is signed with the hash
 //! of its content). When it is complete, its size, and its tag where there are tags, are asked for again.
+//!
+//! All parts but the last have one size, which some stores insist on (Cloudflare's R2 refuses to complete anything else). It is
+//! chosen before the first by how large the object is expected to be. One that turns out far larger goes on in larger parts:
+//! the number of parts has an end, and most stores take them. The larger they are, the fewer are on their way at once, of all
+//! uploads together.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -23,21 +28,41 @@ use super::begun::Begun;
 use super::objects::{Head, Objects};
 use super::runtime::wait;
 
-/// Every store takes parts of this size, and all but the last must have one.
+/// Every store takes parts of this size, and no smaller ones but the last.
 const SMALLEST_PART: usize = 8 << 20;
+/// No object of S3 needs larger ones: so many parts as there may be of them are the largest it takes (5 TiB).
+const LARGEST_PART: usize = 512 << 20;
+/// Sizes of parts are multiples of this.
+const STEP: usize = 1 << 20;
 /// No store takes more parts than this.
 const MOST_PARTS: usize = 10_000;
-/// So many parts have one size; those behind them have the next, for whatever is so large.
-const PARTS_OF_A_SIZE: usize = MOST_PARTS / 4;
-/// Parts of one upload that are on their way at once.
+/// An object that is as large as expected comes to so many parts, or fewer: it may become more than twice as large. A `bytea` does, which
+/// is written in hex, unless it is compressed.
+const EXPECTED_PARTS: u64 = 4_000;
+/// So many parts have one size. Those behind them are larger.
+const PARTS_OF_ONE_SIZE: usize = 9_000;
+/// Of those each has twice the size of the one that is so many before it.
+const PARTS_OF_A_STEP: usize = 50;
+/// Parts of one upload that are on their way at once, if there is room for them.
 const AT_ONCE: usize = 4;
 /// How long an upload that failed may take to be given up.
 const GIVE_UP: Duration = Duration::from_secs(5);
 
-/// How large a part is: 8 MiB up to 20 GB of an object, 32 MiB up to 100 GB, 128 MiB up to 420 GB, 512 MiB up to 1.7 TB.
-fn size_of(part: usize) -> usize {
-    let step = (part / PARTS_OF_A_SIZE).min(3);
-    SMALLEST_PART << (2 * step)
+/// How large the parts are of an object that is expected to be so large.
+fn chosen_size(expected: u64) -> usize {
+    let size = usize::try_from(expected.div_ceil(EXPECTED_PARTS)).unwrap_or(LARGEST_PART);
+    let size = size.clamp(SMALLEST_PART, LARGEST_PART);
+    size.next_multiple_of(STEP)
+}
+
+/// How large a part is, if this size was chosen.
+fn size_of(part: usize, chosen: usize) -> usize {
+    let Some(beyond) = part.checked_sub(PARTS_OF_ONE_SIZE) else {
+        return chosen;
+    };
+    let doubled = u32::try_from(1 + beyond / PARTS_OF_A_STEP).unwrap_or(u32::MAX);
+    let size = chosen.saturating_mul(2_usize.saturating_pow(doubled));
+    size.min(LARGEST_PART)
 }
 
 /// An object that grows.
@@ -47,6 +72,8 @@ pub(in crate::archive) struct Upload {
     begun: Arc<Begun>,
     buffer: Vec<u8>,
     bytes: u64,
+    /// The size that was chosen for its parts.
+    part_size: usize,
     parts: Option<Parts>,
 }
 
@@ -69,8 +96,15 @@ impl Upload {
             begun,
             buffer: Vec::new(),
             bytes: 0,
+            part_size: chosen_size(0),
             parts: None,
         }
+    }
+
+    /// The same, of an object that is expected to be so large.
+    pub fn expecting(mut self, bytes: u64) -> Self {
+        self.part_size = chosen_size(bytes);
+        self
     }
 
     /// Sends the rest, makes an object of all of it, and looks at it. Returns its tag, if the store has such.
@@ -138,16 +172,14 @@ impl Upload {
         parts.begun += 1;
         let content = Bytes::from(std::mem::take(&mut self.buffer));
         let (client, object) = (self.objects.client(), self.objects.object(&self.name));
-        let (upload, permits) = (parts.upload.clone(), self.objects.permits());
-        // It is there until the last upload is dropped.
-        let permit = self.objects.wait(permits.acquire_owned())?;
-        let permit = permit.map_err(io::Error::other)?;
+        let upload = parts.upload.clone();
+        let room = self.objects.room_for(content.len())?;
         parts
             .on_their_way
             .push_back(self.objects.runtime().spawn(async move {
                 let put = client.put_part(&object, &upload, number, content.into());
                 let put = put.await;
-                drop(permit);
+                drop(room);
                 put
             }));
         Ok(())
@@ -191,6 +223,12 @@ impl Upload {
         Ok(())
     }
 
+    /// How large the part is that is being filled.
+    fn size_now(&self) -> usize {
+        let part = self.parts.as_ref().map_or(0, |parts| parts.begun);
+        size_of(part, self.part_size)
+    }
+
     /// What kept a part from being sent: the store's error, or that of the note of what is begun.
     fn of_the_note(&self, error: &io::Error) -> StoreError {
         let inner = error.get_ref();
@@ -203,12 +241,10 @@ impl Upload {
 
 impl Write for Upload {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let part = self.parts.as_ref().map_or(0, |parts| parts.begun);
-        if self.buffer.len() >= size_of(part) {
+        if self.buffer.len() >= self.size_now() {
             self.send_part()?;
         }
-        let part = self.parts.as_ref().map_or(0, |parts| parts.begun);
-        let room = size_of(part).saturating_sub(self.buffer.len());
+        let room = self.size_now().saturating_sub(self.buffer.len());
         let count = bytes.len().min(room);
         self.buffer.extend_from_slice(&bytes[..count]);
         self.bytes += count as u64;
@@ -245,13 +281,63 @@ impl Drop for Upload {
 mod tests {
     use super::*;
 
+    /// So many bytes fit into the parts before this one.
+    fn room(before: usize, chosen: usize) -> u64 {
+        let sizes = (0..before).map(|part| size_of(part, chosen) as u64);
+        sizes.sum()
+    }
+
     #[test]
-    fn ten_thousand_parts_hold_whatever_a_table_may_come_to() {
-        assert_eq!(size_of(0), SMALLEST_PART);
-        assert_eq!(size_of(2_499), SMALLEST_PART);
-        assert_eq!(size_of(2_500), 4 * SMALLEST_PART);
-        assert_eq!(size_of(9_999), 64 * SMALLEST_PART);
-        let most: usize = (0..MOST_PARTS).map(size_of).sum();
-        assert!(most > 1_700_000_000_000, "{most}");
+    fn twice_what_is_expected_goes_in_parts_of_one_size() {
+        for expected in [
+            0,
+            1,
+            1 << 30,
+            30 << 30,
+            100 << 30,
+            1 << 40,
+            2_400_000_000_000,
+        ] {
+            let chosen = chosen_size(expected);
+            assert_eq!(chosen % STEP, 0, "{expected}: {chosen}");
+            assert!((SMALLEST_PART..=LARGEST_PART).contains(&chosen));
+            let mut sizes = (0..PARTS_OF_ONE_SIZE).map(|part| size_of(part, chosen));
+            assert!(sizes.all(|size| size == chosen), "{expected}");
+            let room = room(PARTS_OF_ONE_SIZE, chosen);
+            assert!(room >= 2 * expected, "{expected}: {room}");
+        }
+        assert_eq!(chosen_size(32 << 30), 9 << 20);
+        // As the guide to `dump` says.
+        assert_eq!(chosen_size(1_000_000_000_000), 239 << 20);
+        assert_eq!(chosen_size(u64::MAX), LARGEST_PART);
+        assert!(room(MOST_PARTS, LARGEST_PART) > 5_000_000_000_000);
+    }
+
+    #[test]
+    fn far_more_than_was_expected_goes_in_larger_ones() {
+        assert_eq!(size_of(9_000, SMALLEST_PART), 2 * SMALLEST_PART);
+        assert_eq!(size_of(9_049, SMALLEST_PART), 2 * SMALLEST_PART);
+        assert_eq!(size_of(9_050, SMALLEST_PART), 4 * SMALLEST_PART);
+        assert_eq!(size_of(9_999, SMALLEST_PART), LARGEST_PART);
+        let most = room(MOST_PARTS, SMALLEST_PART);
+        assert!(most > 500_000_000_000, "{most}");
+    }
+
+    #[test]
+    fn an_object_is_sent_in_the_parts_that_were_chosen_for_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let objects = Objects::in_memory();
+        let begun = Arc::new(Begun::at(dir.path().join("archive.uploads")));
+        let content = vec![7_u8; 25 << 20];
+        for (expected, parts) in [(0, 3), (40_000_000_000, 2), (u64::MAX, 0)] {
+            let upload = Upload::new(objects.clone(), "7.dat", Arc::clone(&begun));
+            let mut upload = upload.expecting(expected);
+            upload.write_all(&content).expect("memory");
+            let sent = upload.parts.as_ref().map_or(0, |parts| parts.begun);
+            assert_eq!(sent, parts, "{expected}");
+            upload.end().expect("memory");
+            let there = objects.head("7.dat").expect("memory").expect("it is there");
+            assert_eq!(there.bytes, content.len() as u64, "{expected}");
+        }
     }
 }

@@ -42,8 +42,11 @@ pub(super) async fn contents(
         snapshot,
         ..
     } = source;
+    // Otherwise it is that of the role's sessions, and the rows are read in the database's own.
+    let encoding = &server.facts.encoding;
     let mut arguments: Vec<OsString> = vec![
         "--format=custom".into(),
+        format!("--encoding={encoding}").into(),
         "--compress=0".into(),
         "--lock-wait-timeout=10s".into(),
         format!("--snapshot={}", snapshot.id).into(),
@@ -66,6 +69,7 @@ pub(super) async fn contents(
         Ok(toc) => toc?,
         Err(error) => return Err(explained(error.into(), server).await),
     };
+    is_in(&toc, encoding)?;
     if let Some(map) = damage {
         toc = toc.without_large_objects(&map.large_objects);
     }
@@ -77,4 +81,40 @@ pub(super) async fn contents(
     };
     toc.into_directory(compression)
         .ok_or_else(|| Failure::defect(format!("an archive of {pg_dump} with {codec}")))
+}
+
+/// Rows in another encoding than what the archive says would be read as what they are not.
+fn is_in(toc: &Toc, encoding: &str) -> Result<(), Failure> {
+    let named = toc.encoding();
+    if named.as_deref() == Some(encoding) {
+        return Ok(());
+    }
+    Err(Failure::defect(format!(
+        "a table of contents in {}, and rows in {encoding}",
+        named.as_deref().unwrap_or("no encoding")
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::SqlText;
+    use crate::toc::Entry;
+    use crate::toc::testing::{entry, toc};
+
+    #[test]
+    fn names_and_rows_are_in_one_encoding() {
+        let contents = toc(vec![Entry {
+            defn: Some(SqlText::from("SET client_encoding = 'LATIN1';\n")),
+            ..entry("ENCODING")
+        }]);
+        assert!(is_in(&contents, "LATIN1").is_ok());
+        let refused = is_in(&contents, "UTF8").expect_err("in another one");
+        assert!(
+            refused.message.contains("in LATIN1, and rows in UTF8"),
+            "{}",
+            refused.message
+        );
+        assert!(is_in(&toc(Vec::new()), "UTF8").is_err());
+    }
 }

@@ -10,12 +10,14 @@
 //! | `contents` | what `pg_dump` would write as its table of contents |
 //! | `request` | what was asked for, as a session that goes on needs it |
 //! | `write` | everything from the plan to the manifest |
+//! | `whole` | the last step alone, of a dump that was interrupted before it |
 //!
-//! The commit point is the last step of `write`: the archive gets its name, or in object storage its manifest.
+//! The commit point is the last step of `write`, or of `whole`: the archive gets its name, or in object storage its manifest.
 
 mod account;
 mod contents;
 mod request;
+mod whole;
 mod write;
 
 use std::path::PathBuf;
@@ -36,7 +38,7 @@ use super::patterns::check_patterns;
 use super::salvage::{self, LeftOut};
 use super::session::step;
 use super::signals;
-use crate::archive::{Codec, Unfinished, absolute};
+use crate::archive::{ArchiveError, Codec, Unfinished, absolute};
 use crate::catalog;
 use crate::event::{Emit as _, What};
 use crate::execute::Stop;
@@ -205,12 +207,22 @@ pub(super) async fn run(
     conclude(written, output).await
 }
 
-/// Goes on with a dump that was interrupted: in its snapshot with what is finished, or else anew.
+/// Goes on with a dump that was interrupted: in its snapshot with what is finished, or else anew. One of which everything is
+/// written is finished.
 pub(super) async fn resume(
     (request, given, running, retry): (DumpRequest, Option<Conninfo>, RunningArgs, RetryArgs),
     output: Output,
 ) -> Result<ExitStatus, Failure> {
     let stop = signals::watch(&output);
+    let finished = tokio::select! {
+        finished = Box::pin(whole::finish(&request, given.clone(), &output)) => finished,
+        failure = signals::stopped(stop.clone()) => Err(failure),
+    };
+    match finished {
+        Ok(false) => {}
+        Ok(true) => return conclude(Ok(()), output).await,
+        Err(failure) => return Ok(output.fail(failure).await),
+    }
     let taken_up = tokio::select! {
         taken_up = Box::pin(request::take_up(&request, given, &output)) => taken_up,
         failure = signals::stopped(stop.clone()) => Err(failure),
@@ -251,8 +263,10 @@ async fn prepare(mut asked: Asked, output: &Output) -> Result<(Source, DumpReque
     refuse_what_stays(&asked.restore)?;
     let run = output.run_dir().path();
     let run = std::path::absolute(run).unwrap_or_else(|_| run.to_owned());
-    // Before anybody waits for anything: a name that is taken, or that nobody may write to.
-    Unfinished::of(&archive, &run)?.is_free()?;
+    // Before anybody waits for anything: a name that is taken, or that nothing written beside it could be given.
+    let unfinished = Unfinished::of(&archive, &run)?;
+    unfinished.is_free()?;
+    unfinished.try_name().map_err(refused_name)?;
     let emitter = output.emitter();
     step(&emitter, "connecting");
     let filters = asked.salvage.map(|_| &asked.filters);
@@ -264,7 +278,7 @@ async fn prepare(mut asked: Asked, output: &Output) -> Result<(Source, DumpReque
     let command = asked.salvage.map_or("dump", |_| "salvage");
     let compress = asked.compress;
     let request = DumpRequest::new(&server, places, asked);
-    tell_start(command, &server, &request, output);
+    tell_start(command, place_of(&server), &request, output);
     contents::check(&pg_dump, compress)?;
     request.filters.check_database(&server.facts.database)?;
     request.filters.check_pg_dump(pg_dump.version.major())?;
@@ -332,6 +346,18 @@ fn refuse_what_no_archive_has(map: &DamageMap, server: &Server) -> Result<(), Fa
     ))
 }
 
+/// A name that the archive could not be given in the end.
+fn refused_name(error: ArchiveError) -> Failure {
+    Failure {
+        hint: Some(
+            "Nothing was written. The archive is made beside its name and renamed when it is whole: name a directory whose parent you may \
+             write to, and that is neither a link nor a mount point; one within it will do."
+                .to_owned(),
+        ),
+        ..Failure::from(error).with_status(ExitStatus::Usage)
+    }
+}
+
 /// What `pg_dump` ignores when it writes an archive: it is left out when that is restored.
 fn refuse_what_stays(restore: &RestoreOptions) -> Result<(), Failure> {
     let stays = [
@@ -364,13 +390,14 @@ async fn refuse_blockers(
     Ok(())
 }
 
-/// `pg_dump` leaves out without a word what a standby does not have; which of that was to be dumped is known by its list.
+/// `pg_dump` leaves out without a word what a standby does not have, and what no dump says; which of that was to be dumped is known by
+/// its list.
 async fn refuse_what_is_out_of_reach(
     server: &Server,
     request: &DumpRequest,
     toc: &Toc,
 ) -> Result<(), Failure> {
-    if !server.facts.in_recovery {
+    if !server.facts.in_recovery && request.filters.is_empty() {
         return Ok(());
     }
     let findings = findings(server, request, Some(toc)).await?;
@@ -391,10 +418,14 @@ async fn findings(
     let unreadable = catalog::unreadable(&server.session).await?;
     let mut out_of_reach = catalog::out_of_reach(&server.session).await?;
     out_of_reach.retain(|name| !excluded.contains(name));
-    Ok(preflight::source_findings(&PreflightFacts {
+    let facts = catalog::SourceFacts {
+        remade: catalog::remade(&server.session).await?,
+        ..catalog::SourceFacts::default()
+    };
+    let mut findings = preflight::source_findings(&PreflightFacts {
         source: &server.facts,
         target: &server.facts,
-        source_facts: &catalog::SourceFacts::default(),
+        source_facts: &facts,
         target_facts: &catalog::TargetFacts::default(),
         toc,
         restore: &RestoreOptions::default(),
@@ -406,16 +437,30 @@ async fn findings(
         database_settings: &[],
         assumable_roles: &[],
         owners_without_create: &[],
-    }))
+    });
+    if request.salvage.is_some() {
+        preflight::for_salvage(&mut findings);
+    }
+    Ok(findings)
 }
 
-fn tell_start(command: &str, server: &Server, request: &DumpRequest, output: &Output) {
+/// Where a server is, and the database as it calls that itself.
+fn place_of(server: &Server) -> (Endpoint, String) {
+    (server.endpoint.clone(), server.facts.database.clone())
+}
+
+fn tell_start(
+    command: &str,
+    (source, database): (Endpoint, String),
+    request: &DumpRequest,
+    output: &Output,
+) {
     let path = request.archive.display().to_string();
     output.emitter().emit(What::RunStarted {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         command: command.to_owned(),
-        source: server.endpoint.clone(),
-        target: Endpoint::archive(path, server.facts.database.clone()),
+        source,
+        target: Endpoint::archive(path, database),
         jobs: request.jobs,
         verify: request.verify,
         run_dir: output.run_dir().path().display().to_string(),

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 
 use super::write::Begun;
-use super::{Asked, Source, connect, contents, damage, tell_snapshot, tell_start};
+use super::{Asked, Source, connect, contents, damage, place_of, tell_snapshot, tell_start};
 use crate::archive::{
     Codec, Header, Journal, Line, Manifest, Noted, Store, Unfinished, is_finished, still_as_noted,
 };
@@ -205,7 +207,7 @@ pub(super) async fn take_up(
             "Start a dump of it under another name.",
         ));
     }
-    tell_start("resume", &server, request, output);
+    tell_start("resume", place_of(&server), request, output);
     let pg_dump = Search::run("pg_dump", &environment).await;
     let pg_dump = pg_dump.closest_for(server.facts.version)?;
     contents::check(&pg_dump, request.codec()?).map_err(|failure| Failure {
@@ -224,7 +226,8 @@ pub(super) async fn take_up(
     let (snapshot, finished) = if let Some(snapshot) = held {
         archive.give_up_uploads()?;
         let lines = noted.map(|noted| noted.lines).unwrap_or_default();
-        (snapshot, unharmed((&archive, lines), request, output)?)
+        let finished = unharmed((&archive, lines), request, output).await?;
+        (snapshot, finished)
     } else {
         let text = "the snapshot of the session that was interrupted is gone: the dump begins anew, in another one";
         emitter.emit(What::Note {
@@ -251,7 +254,7 @@ pub(super) async fn take_up(
 }
 
 /// What is there under the archive's name may be another dump's by now.
-fn refuse_of_another(
+pub(super) fn refuse_of_another(
     request: &DumpRequest,
     (archive, noted): (&Unfinished, Option<&Noted>),
 ) -> Result<(), Failure> {
@@ -264,23 +267,40 @@ fn refuse_of_another(
     ))
 }
 
-fn kept(header: &Header) -> Option<Kept> {
+/// Which keeper holds, or held, the snapshot.
+pub(super) fn kept(header: &Header) -> Option<Kept> {
     serde_json::from_value(header.holder.clone()).ok()
 }
 
 /// What the journal says is finished, as far as the files are still what it says.
-fn unharmed(
+async fn unharmed(
     (archive, lines): (&Unfinished, Vec<Line>),
     request: &DumpRequest,
     output: &Output,
 ) -> Result<Vec<Line>, Failure> {
-    let codec = request.codec()?;
+    let algorithm = request.codec()?.algorithm;
     let noted = lines.len();
-    let unharmed = still_as_noted(archive, codec.algorithm, lines)?;
+    let archive = archive.clone();
+    let unharmed = on_a_thread(move || still_as_noted(&archive, algorithm, lines)).await??;
     let text = format!(
         "{} of {noted} pieces of the archive that were finished are as they should be, and stay",
         unharmed.len()
     );
     output.emitter().emit(What::Note { text });
     Ok(unharmed)
+}
+
+/// What takes its time and can be left off, on a thread of its own: whoever asks the run to stop does not wait for it, as a runtime waits
+/// in its end for the threads that it has.
+pub(super) async fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let (tell, told) = oneshot::channel();
+    let thread = thread::Builder::new().name("pgconvoy-look".to_owned());
+    let started = thread.spawn(move || {
+        let _nobody_waits = tell.send(work());
+    });
+    started.map_err(|error| Failure::defect(format!("starting a thread: {error}")))?;
+    let looked = told.await;
+    looked.map_err(|_| Failure::defect("a thread has ended without a word"))
 }

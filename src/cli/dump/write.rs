@@ -7,6 +7,7 @@ use chrono::Utc;
 
 use super::account;
 use super::contents::contents;
+use super::whole::tell_not_given_back;
 use super::{DumpRequest, Session, Source, refuse_what_is_out_of_reach};
 use crate::archive::{
     Algorithm, ArchiveError, Codec, FileFacts, Journal, LargeObjectFacts, Line, Manifest,
@@ -18,9 +19,10 @@ use crate::cli::session::step;
 use crate::cli::signals;
 use crate::event::{Emit, What};
 use crate::execute::dump::{self, Dump, DumpError, Dumped};
-use crate::execute::release;
+use crate::execute::{release, still_held};
 use crate::failure::Failure;
-use crate::model::{QualifiedName, Unverified};
+use crate::fault;
+use crate::model::{QualifiedName, Unverified, VerifyLevel};
 use crate::pg::VALUE_SETTINGS;
 use crate::plan::{DumpOptions, DumpPlan};
 use crate::preflight::archive_disk;
@@ -94,30 +96,75 @@ pub(super) async fn write(
         stop: session.stop.clone(),
         patience: session.running.patience(),
         max_retries: session.retry.max_retries,
-        journal,
+        journal: journal.clone(),
         finished,
     });
     let dumped = Box::pin(dumped).await;
     let dumped = dumped.map_err(|error| why_stopped(error, session))?;
+    let written = Written {
+        archive,
+        journal,
+        toc,
+        plan,
+        dumped,
+    };
+    Box::pin(finish(source, written, request, session)).await
+}
+
+/// Everything of an archive that is read of the source, but for what stands in its table of contents.
+struct Written {
+    archive: Unfinished,
+    journal: Journal,
+    toc: Toc,
+    plan: Arc<DumpPlan>,
+    dumped: Dumped,
+}
+
+/// Describes what is written, gives the snapshot back, and finishes the archive.
+async fn finish(
+    mut source: Source,
+    written: Written,
+    request: &DumpRequest,
+    session: &Session<'_>,
+) -> Result<(), Failure> {
+    let emitter = session.output.emitter();
     step(&emitter, "finishing the archive");
+    let Written {
+        archive,
+        mut journal,
+        toc,
+        plan,
+        dumped,
+    } = written;
     let lists = lists(&archive, &plan.lists, &dumped)?;
     let bytes = toc.to_bytes()?;
     let adds_up = account::adds_up(source.damage.as_deref(), (&*plan, &dumped), &emitter);
     let is_whole = is_the_same(&toc, &bytes, &emitter);
-    let has_doubts = dumped.has_doubts || !is_whole || !adds_up;
+    let mut has_doubts = dumped.has_doubts || !is_whole || !adds_up;
     let losses = account::write(&source, (&archive, session.output)).await?;
     let mut manifest = manifest(&source, request, dumped).with_losses(losses);
     manifest.toc = archive.write(TOC, &bytes).map_err(broken_off)?;
     manifest.large_object_lists = lists;
     manifest.sequences = sequences(&source, &toc).await?;
+    if request.verify == VerifyLevel::Content {
+        has_doubts |= !read_again(&archive, &manifest, &emitter)?;
+    }
     // An error if its holder has ended before: then what was read last may be empty without having been.
     let how = (session.retry.max_retries, &emitter as &dyn Emit);
-    release(source.snapshot, &source.server.connector, how).await?;
+    still_held(&mut source.snapshot, &source.server.connector, how).await?;
     if has_doubts {
+        release(source.snapshot, &source.server.connector, how).await?;
         let text = "the archive does not get its name: what was written stays in";
         let text = format!("{text} {}", archive.path().display());
         emitter.emit(What::Note { text });
         return Ok(());
+    }
+    archive.settle(&manifest).map_err(broken_off)?;
+    journal.note_whole(&manifest).map_err(broken_off)?;
+    // From here on nothing of the source is needed: whoever goes on has only to finish.
+    fault::point("whole-noted");
+    if let Err(error) = release(source.snapshot, &source.server.connector, how).await {
+        tell_not_given_back(&Failure::from(error).message, &emitter);
     }
     // The commit point.
     archive.finish(&manifest).map_err(broken_off)?;
@@ -142,7 +189,7 @@ fn begin(
 }
 
 /// Something is written already, and can be gone on with when the store does what it should.
-fn broken_off(error: ArchiveError) -> Failure {
+pub(super) fn broken_off(error: ArchiveError) -> Failure {
     DumpError::from(error).into()
 }
 
@@ -255,14 +302,36 @@ async fn sequences(source: &Source, toc: &Toc) -> Result<Vec<SequenceFacts>, Fai
     Ok(facts.collect())
 }
 
+/// What describes the archive is in its files as it was written; all others were looked at as they were finished. Tells what is not.
+fn read_again(archive: &Unfinished, manifest: &Manifest, emit: &dyn Emit) -> Result<bool, Failure> {
+    let mut all = true;
+    for (name, facts) in manifest.descriptions() {
+        if archive.reads_as(name, facts).map_err(broken_off)? {
+            continue;
+        }
+        all = false;
+        emit.emit(What::Unverified(Unverified {
+            class: "file".into(),
+            object: name.into(),
+            because: "it does not read as it was written".into(),
+        }));
+    }
+    Ok(all)
+}
+
+/// A table of contents that reads as it was written.
+pub(super) fn entries_checked(toc: &Toc) -> What {
+    What::Checked {
+        what: "entries of the table of contents".into(),
+        count: toc.entries.len() as u64,
+    }
+}
+
 /// What is written must read as what it was.
 fn is_the_same(toc: &Toc, bytes: &[u8], emit: &dyn Emit) -> bool {
     let is_the_same = Toc::parse(bytes).is_ok_and(|again| again == *toc);
     emit.emit(if is_the_same {
-        What::Checked {
-            what: "entries of the table of contents".into(),
-            count: toc.entries.len() as u64,
-        }
+        entries_checked(toc)
     } else {
         What::Unverified(Unverified {
             class: "table of contents".into(),

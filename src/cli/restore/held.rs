@@ -40,7 +40,7 @@ pub(super) async fn in_files(proof: &Proof<'_>) -> Result<Manifest, Failure> {
             lsn: String::new(),
             settings: settings.to_vec(),
         },
-        narrowed_by: proof.wanted.beside_others(),
+        narrowed_by: Vec::new(),
         compression: "none".to_owned(),
         toc: FileFacts::default(),
         sequences: sequences.collect(),

@@ -6,7 +6,7 @@ use super::existing::There;
 use super::opened::Opened;
 use crate::catalog::{self, OwnerWithoutCreate, TargetFacts};
 use crate::cli::inspect::{MAINTENANCE_DATABASE, Server, memory_for_indexes};
-use crate::cli::schema::in_utf8;
+use crate::cli::schema::{in_two_encodings, in_utf8};
 use crate::cli::session::{Session, refuse_blockers};
 use crate::event::{Emit as _, What};
 use crate::execute::prepare::{self, PrepareError};
@@ -85,14 +85,7 @@ impl Wanted {
 
     /// Whether the target may hold what the archive does not.
     pub fn is_beside_others(&self) -> bool {
-        !self.beside_others().is_empty()
-    }
-
-    /// Why: the options, as they would be given.
-    pub fn beside_others(&self) -> Vec<String> {
-        let mut options = self.selection.options();
-        options.extend(self.clean.as_ref().map(|_| "--clean".to_owned()));
-        options
+        self.clean.is_some() || !self.selection.options().is_empty()
     }
 }
 
@@ -256,12 +249,14 @@ pub(super) async fn describe(
         .create
         .then(|| NewDatabase::of_archive(&toc, name, &wanted.restore))
         .transpose()?;
-    let notes = wanted.selection.narrow(&mut toc).map_err(|error| {
+    let mut notes = wanted.selection.narrow(&mut toc).map_err(|error| {
         Failure::usage(
             error.to_string(),
             "pgconvoy list shows what is in the archive.",
         )
     })?;
+    let manifest = opened.manifest.as_ref();
+    notes.extend(manifest.and_then(|manifest| in_two_encodings(manifest, &opened.stored.toc)));
     let mut archived = Archived::of(toc, &opened.data())?;
     if wanted.selection.data_only {
         // They are not refreshed, and tables of which no rows are wanted stay as they are.

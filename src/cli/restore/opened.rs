@@ -26,7 +26,7 @@ pub(super) struct Opened {
     pub manifest: Option<Manifest>,
     /// What is not in it, if it is of a damaged database.
     pub losses: Option<Losses>,
-    /// The encoding of everything in it.
+    /// The encoding of its rows.
     pub encoding: String,
     /// By what it is known again.
     pub record: ArchiveRecord,
@@ -57,8 +57,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, Failure> {
     }
     let losses = losses(&archive, manifest.as_ref()).map_err(Failure::refused_archive)?;
     let stored = Stored::of(&archive).map_err(Failure::refused_archive)?;
-    let encoding = stored.toc.encoding();
-    let encoding = encoding.unwrap_or_else(|| "SQL_ASCII".to_owned());
+    let encoding = encoding_of_rows(manifest.as_ref(), &stored.toc);
     let contents = fingerprint(&archive, &stored.toc)?;
     Ok(Opened {
         record: ArchiveRecord {
@@ -74,6 +73,16 @@ pub(super) fn open(path: &Path) -> Result<Opened, Failure> {
         losses,
         encoding,
     })
+}
+
+/// What its table of contents says, unless that is known to be in another one than the rows.
+fn encoding_of_rows(manifest: Option<&Manifest>, toc: &Toc) -> String {
+    let contradicts = |manifest: &&Manifest| manifest.contradicted_by(toc).is_some();
+    let encoding = match manifest.filter(contradicts) {
+        Some(manifest) => Some(manifest.source.encoding.clone()),
+        None => toc.encoding(),
+    };
+    encoding.unwrap_or_else(|| "SQL_ASCII".to_owned())
 }
 
 /// The account of an archive that is not whole.

@@ -104,6 +104,8 @@ async fn compare(
     emit: &Arc<dyn Emit>,
 ) -> Result<Outcome, Failure> {
     let server = proof.target;
+    let beside_others =
+        proof.wanted.is_beside_others() || manifest.narrowed().leaves_out_large_objects();
     let mut snapshot = Snapshot::take(&server.connector, catalog::readable_tables).await?;
     let mut outcome = if proof.wanted.selection.data_only {
         let text = "rows alone were restored: the target's definitions are as they were, and not compared, and materialized views were not refreshed";
@@ -124,6 +126,7 @@ async fn compare(
         facts: &facts,
         version: server.facts.version,
         readers: usize::try_from(proof.wanted.jobs).unwrap_or(1),
+        beside_others,
         answered: proof.loading.read_back(),
     };
     let subjects = compared.subjects();
@@ -171,8 +174,19 @@ async fn schema(
         Some(pg_dump) => pg_dump,
         None => search.closest_for(server.facts.version)?,
     };
-    let encoding = (proof.encoding != "SQL_ASCII").then_some("UTF8");
-    let dumped = describe(server, &pg_dump, (Some(&snapshot.id), encoding, Vec::new()));
+    // In UTF-8 by now, unless the database had no encoding.
+    let encoding = proof.archived.toc.encoding();
+    let quoted = proof.archived.toc.quotes_all_names();
+    let options = quoted.then(|| "--quote-all-identifiers".to_owned());
+    let dumped = describe(
+        server,
+        &pg_dump,
+        (
+            Some(&snapshot.id),
+            encoding.as_deref(),
+            options.into_iter().collect(),
+        ),
+    );
     let mut there = Toc::of_server(&dumped.await?)?;
     forget_what_was_there(&mut there, (&proof.archived.toc, proof.installed));
     let options = CompareOptions {
@@ -235,8 +249,6 @@ fn doubt(outcome: &mut Outcome, because: &str) {
 
 /// What the manifest says of the part that was chosen.
 fn of_the_part(proof: &Proof<'_>, mut manifest: Manifest) -> Manifest {
-    // The target may hold others besides.
-    manifest.narrowed_by.extend(proof.wanted.beside_others());
     if proof.wanted.selection.is_everything() {
         return manifest;
     }

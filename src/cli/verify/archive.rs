@@ -6,8 +6,9 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{VerifyArgs, archive_server};
-use crate::archive::{LOSSES, LossFacts, Manifest, Problem, Store, check_files_of};
+use crate::archive::{LOSSES, LossFacts, Manifest, Problem, Store, TOC, check_files_of};
 use crate::cli::output::style_of_stderr;
+use crate::cli::schema::in_two_encodings;
 use crate::failure::Failure;
 use crate::model::{Bytes, ExitStatus, Rows};
 use crate::progress::words;
@@ -38,14 +39,28 @@ pub(in crate::cli) fn check_archive(archive: &Path, json: bool) -> Result<ExitSt
 }
 
 fn tell_check((archive, manifest): (&Store, &Manifest), json: bool) -> Result<ExitStatus, Failure> {
-    let problems = check_files_of(archive, manifest)?;
+    let mut problems = check_files_of(archive, manifest)?;
+    let mut sentence = sentence(archive.shown(), manifest, &problems);
+    if problems.is_empty()
+        && let Some(what) = in_two_encodings(manifest, &archive.toc_of(manifest)?)
+    {
+        sentence = format!(
+            "NOT for pg_restore: {} is as it was written, and may be another database there: text that is not ASCII would be read as what it is \
+             not. Restore it with pgconvoy restore, or dump again.",
+            archive.shown().display()
+        );
+        problems.push(Problem {
+            file: TOC.to_owned(),
+            object: None,
+            what,
+        });
+    }
     let status = match &manifest.losses {
         _ if !problems.is_empty() => ExitStatus::Different,
         // As it was written is not all that there was.
         Some(_) => ExitStatus::Waived,
         None => ExitStatus::Proven,
     };
-    let sentence = sentence(archive.shown(), manifest, &problems);
     let told = if json {
         tell_json(&problems, (status, &sentence))
     } else {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::VerifyArgs;
 use super::look::common_encoding;
-use crate::archive::{Manifest, Store};
+use crate::archive::{Manifest, Narrowed, Store};
 use crate::catalog::{self, SourceFacts};
 use crate::cli::arguments::SpeedArgs;
 use crate::cli::inspect::Server;
 use crate::cli::output::Output;
 use crate::cli::prove::tell;
-use crate::cli::schema::{describe, in_utf8};
+use crate::cli::schema::{describe, in_two_encodings, in_utf8};
 use crate::cli::session::step;
 use crate::cli::signals;
 use crate::event::{Emit, What};
@@ -23,7 +23,7 @@ use crate::pg::{Pool, Session, Snapshot};
 use crate::report::Ending;
 use crate::toc::{CompareOptions, Text, Toc};
 use crate::verify::archived::{self, Archived};
-use crate::verify::{self, Outcome};
+use crate::verify::{self, Outcome, in_force};
 
 /// Compares.
 pub(super) async fn verify(
@@ -34,6 +34,7 @@ pub(super) async fn verify(
     refuse_what_is_for_two_servers(args)?;
     let toc = archive.toc_of(&manifest);
     let toc = toc.map_err(Failure::refused_archive)?;
+    let narrowed = manifest.narrowed();
     let output = Output::start(&args.output.options())?;
     let stop = signals::watch(&output);
     let path = archive.shown().display().to_string();
@@ -41,6 +42,7 @@ pub(super) async fn verify(
     let comparing = Comparing {
         endpoint: Endpoint::archive(path, manifest.source.database.clone()),
         manifest,
+        narrowed,
         toc,
         side,
         jobs,
@@ -82,6 +84,8 @@ fn refuse_what_is_for_two_servers(args: &VerifyArgs) -> Result<(), Failure> {
 
 struct Comparing<'a> {
     manifest: Manifest,
+    /// What of the database is not in the archive, and is not missed in it.
+    narrowed: Narrowed,
     toc: Toc,
     endpoint: Endpoint,
     side: Side,
@@ -113,7 +117,7 @@ impl Comparing<'_> {
         step(&emitter, "reading and comparing the schema");
         let mut outcome = self.schema(&server, &pg_dump, &snapshot).await?;
         let facts = catalog::source_facts(snapshot.session()).await?;
-        outcome.extend(self.large_objects(&facts, snapshot.session()).await?);
+        outcome.extend(self.beside_schema(&facts, snapshot.session()).await?);
         let encoding = common_encoding(&self.manifest.source.encoding, &server.facts.encoding);
         let connector = server.connector.with_encoding(encoding);
         let pool = Pool::in_snapshot(connector, snapshot.id.clone());
@@ -123,6 +127,7 @@ impl Comparing<'_> {
             facts: &facts,
             version: server.facts.version,
             readers: usize::try_from(self.jobs).unwrap_or(1),
+            beside_others: self.narrowed.leaves_out_large_objects(),
             answered: HashMap::new(),
         };
         let subjects = archived.subjects();
@@ -153,6 +158,9 @@ impl Comparing<'_> {
         outcome.notes.push(
             "what materialized views hold is not in an archive, and was not compared".to_owned(),
         );
+        outcome
+            .notes
+            .extend(in_two_encodings(&self.manifest, &self.toc));
         tell(outcome, emit.as_ref());
         Ok(())
     }
@@ -166,7 +174,7 @@ impl Comparing<'_> {
             jobs: self.jobs,
             verify: VerifyLevel::Content,
             run_dir: output.run_dir().path().display().to_string(),
-            narrowed_by: self.manifest.narrowed_by.clone(),
+            narrowed_by: self.narrowed.options(),
         });
         emit.emit(What::SnapshotTaken {
             side: Side::Source,
@@ -175,25 +183,37 @@ impl Comparing<'_> {
         });
     }
 
-    /// Owners, grants and comments of large objects, which are not among the definitions.
-    async fn large_objects(
+    /// What is not among the definitions: whether constraints are in force and materialized views populated, and what is said
+    /// of large objects.
+    async fn beside_schema(
         &self,
         facts: &SourceFacts,
         session: &Session,
     ) -> Result<Outcome, Failure> {
+        let toc = in_utf8(self.toc.clone(), session).await?;
+        let contents = in_force::Contents {
+            toc: &toc,
+            lacks_data: self.narrowed.leaves_out_data(),
+        };
+        let mut outcome = in_force::compare(contents, (self.side, facts), session).await?;
+        outcome.extend(self.large_objects(&toc, facts));
+        Ok(outcome)
+    }
+
+    /// Owners, grants and comments of large objects.
+    fn large_objects(&self, toc: &Toc, facts: &SourceFacts) -> Outcome {
         let objects = self.manifest.large_objects.iter();
         let objects: Vec<Oid> = objects.map(|object| object.oid).collect();
         if objects.is_empty() {
-            return Ok(Outcome::default());
+            return Outcome::default();
         }
-        let toc = in_utf8(self.toc.clone(), session).await?;
         let options = self.args.leave_out.restore_options(false);
-        Ok(verify::compare_archived_large_objects(
-            (&toc, &objects),
+        verify::compare_archived_large_objects(
+            (toc, &objects),
             &facts.large_objects,
             // What was left out of the archive is not missed in it.
-            &options.and(&self.manifest.narrowed_by),
-        ))
+            &options.and(&self.narrowed.options()),
+        )
     }
 
     /// Definitions can be compared if the same `pg_dump` describes both.
@@ -227,7 +247,7 @@ impl Comparing<'_> {
             return Ok(outcome);
         }
         let encoding = self.toc.encoding();
-        let options = self.manifest.narrowed_by.clone();
+        let options = self.narrowed.options();
         let dumped = describe(
             server,
             pg_dump,

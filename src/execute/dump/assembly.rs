@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::archive::{ArchiveError, Content, FileFacts, Growing, Unfinished};
-use crate::model::Rows;
+use crate::model::{Bytes, Rows};
 
 /// A file that is put together.
 pub(super) struct Assembly {
@@ -80,11 +80,15 @@ pub(super) struct Turn<'a> {
 }
 
 impl Assembly {
-    /// Begins the file. `parts` includes the count, if there is to be one.
-    pub fn new(archive: &Unfinished, name: &str, parts: usize) -> Result<Self, ArchiveError> {
+    /// Begins the file, which is expected to be so large. `parts` includes the count, if there is to be one.
+    pub fn new(
+        archive: &Unfinished,
+        (name, expected): (&str, Bytes),
+        parts: usize,
+    ) -> Result<Self, ArchiveError> {
         Ok(Self {
             state: Mutex::new(State {
-                file: Some(archive.file(name)?),
+                file: Some(archive.file_of(name, expected)?),
                 next: 0,
                 length: 0,
                 read: Content::default(),

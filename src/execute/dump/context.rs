@@ -15,10 +15,12 @@ use crate::event::{Emit, What};
 use crate::execute::running::{self, Running};
 use crate::execute::stop::Cause;
 use crate::execute::watchdog::{Servers, Watchdog};
-use crate::model::{Bytes, JobId, Oid, Rows, TableVerdict, Unverified, Verdict, VerifyLevel};
+use crate::model::{
+    Bytes, CopyFormat, Difference, JobId, Oid, Rows, TableVerdict, Unverified, Verdict, VerifyLevel,
+};
 use crate::pg::wire::Gauge;
 use crate::pg::{PgError, Pool};
-use crate::plan::{DumpJob, DumpPlan, DumpUnit, DumpWork};
+use crate::plan::{DumpJob, DumpPlan, DumpUnit, DumpWork, IN_ARCHIVES};
 use crate::verify::content::{Evidence, judge};
 
 /// What all workers share.
@@ -110,7 +112,8 @@ impl Context {
                 let name = context.file_name(index);
                 let counts = usize::from(context.verify != VerifyLevel::None);
                 let pieces = unit.parts.len() + counts;
-                let assembly = Assembly::new(&context.archive, &name, pieces)?;
+                let file = (&*name, unit.copy.bytes);
+                let assembly = Assembly::new(&context.archive, file, pieces)?;
                 context.assemblies.insert(index, assembly);
             }
         }
@@ -268,32 +271,15 @@ impl Context {
         &self,
         unit: usize,
         facts: &TableFacts,
-        (again, counted): (Option<Content>, Option<Rows>),
+        evidence: (Option<Content>, Option<Rows>),
         took: Duration,
     ) -> bool {
-        let hashed = self.verify == VerifyLevel::Content;
-        let again = match (self.verify, again) {
-            (VerifyLevel::Content, again) => again.map(|content| content.digest),
-            (VerifyLevel::Counts, _) => Some(facts.content.digest),
-            _ => None,
-        };
-        let evidence = Evidence {
-            read: Some(facts.content.digest),
-            source_count: counted,
-            target: again,
-            hashed,
-        };
-        let (verdict, differences) = judge(&facts.table, &evidence);
+        let (told, differences) = verdict_of(facts, (self.verify, evidence));
+        let verdict = told.verdict;
         self.emit.emit(What::TableVerified(TableVerdict {
-            table: facts.table.clone(),
             format: self.plan.units[unit].copy.format.clone(),
-            read: evidence.read,
-            source_count: counted,
-            target: again,
-            bytes: Bytes(facts.content.bytes),
             copy_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            verdict,
-            forms: Vec::new(),
+            ..told
         }));
         let is_unknown = verdict == Verdict::NotVerified && self.verify != VerifyLevel::None;
         let is_well = differences.is_empty() && !is_unknown;
@@ -338,6 +324,41 @@ impl Context {
         // Nothing panics while it holds the lock; if something did, the state would still be whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is known of a table's file, and what speaks against it. The evidence: what was read again of the file, and what the source
+/// counted.
+pub fn verdict_of(
+    facts: &TableFacts,
+    (verify, (again, counted)): (VerifyLevel, (Option<Content>, Option<Rows>)),
+) -> (TableVerdict, Vec<Difference>) {
+    let hashed = verify == VerifyLevel::Content;
+    let again = match (verify, again) {
+        (VerifyLevel::Content, again) => again.map(|content| content.digest),
+        (VerifyLevel::Counts, _) => Some(facts.content.digest),
+        _ => None,
+    };
+    let evidence = Evidence {
+        read: Some(facts.content.digest),
+        source_count: counted,
+        target: again,
+        hashed,
+    };
+    let (verdict, differences) = judge(&facts.table, &evidence);
+    let verdict = TableVerdict {
+        table: facts.table.clone(),
+        format: CopyFormat::Text {
+            because: IN_ARCHIVES.to_owned(),
+        },
+        read: evidence.read,
+        source_count: counted,
+        target: again,
+        bytes: Bytes(facts.content.bytes),
+        copy_ms: 0,
+        verdict,
+        forms: Vec::new(),
+    };
+    (verdict, differences)
 }
 
 /// Whether what is finished is a table of the plan. The number of its entry is not enough: another version of `pg_dump` counts

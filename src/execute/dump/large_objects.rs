@@ -125,7 +125,7 @@ fn judge(
 }
 
 /// So many are in their files as they were read.
-pub(super) fn checked(count: usize) -> What {
+pub fn checked(count: usize) -> What {
     What::Checked {
         what: CLASS.to_owned(),
         count: count as u64,

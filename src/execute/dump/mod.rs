@@ -45,6 +45,9 @@ use crate::plan::{DumpJob, DumpPlan, DumpWork};
 use assembly::Assembly;
 use context::Context;
 
+pub use context::verdict_of;
+pub use large_objects::checked as large_objects_checked;
+
 /// What a dump needs.
 pub struct Dump {
     /// What to read.

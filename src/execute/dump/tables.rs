@@ -60,7 +60,7 @@ async fn one(
     let began = Instant::now();
     let name = context.file_name(index);
     let sql = unit.copy.copy_out(None);
-    let mut file = context.archive.file(&name)?;
+    let mut file = context.archive.file_of(&name, unit.copy.bytes)?;
     let asked = async {
         set(wire, &unit.copy, true).await?;
         let into = (&*name, &mut file, true);
