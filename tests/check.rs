@@ -9,6 +9,8 @@ mod disks;
 #[path = "check/measured.rs"]
 mod measured;
 mod support;
+#[path = "check/unsaid.rs"]
+mod unsaid;
 #[path = "check/worst.rs"]
 mod worst;
 
@@ -393,6 +395,39 @@ fn break_a_page(source: &mut Server) {
     while source.psql("shop", counted) == "0" {
         assert!(began.elapsed() < Duration::from_secs(20), "nobody counts");
         std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn what_no_dump_carries() {
+    let (Some(source), Some(target)) = (Server::start(15), Server::start(15)) else {
+        return;
+    };
+    let (from, to) = (source.database("shop"), target.database("shop"));
+    let rules = [
+        ("extension-rows", "public.plain"),
+        ("system-schema-objects", "table information_schema.mine"),
+        ("remarks-left-behind", "public.t: a comment on its row type"),
+    ];
+    source.psql(
+        "shop",
+        "create extension hstore; create table t (a int); create table plain (v text)",
+    );
+    let names = rules.map(|(rule, _)| rule);
+    assert_silent(&looked(&from, &to, &["--no-measure"], 0), &names);
+    source.psql(
+        "shop",
+        "alter extension hstore add table plain; insert into plain values ('a'); create table information_schema.mine (a int);
+         comment on type t is 'row'",
+    );
+    let check = looked(&from, &to, &["--no-measure"], 0);
+    assert_told(&check, "note", &names[..1]);
+    assert_told(&check, "warning", &names[1..]);
+    let findings = check["findings"].as_array().expect("a list");
+    for (rule, object) in rules {
+        let found = findings.iter().find(|one| one["rule"] == rule);
+        let evidence = found.expect("told")["evidence"].to_string();
+        assert!(evidence.contains(object), "{rule}: {evidence}");
     }
 }
 

@@ -414,6 +414,146 @@ async fn traps_are_found_and_extensions_are_not_in_the_way() {
     );
 }
 
+/// What no dump carries: what it is about, what makes it, and what a copy then lacks.
+const UNCARRIED: [(&str, &str, &[&str]); 3] = [
+    (
+        "create extension earthdistance cascade",
+        "create table plain (id int, v text); alter extension earthdistance add table plain; insert into plain values (1, 'x');
+         create index plain_v on plain (v); alter table plain add constraint ck check (id > 0);
+         create function member() returns int language sql as 'select 1'; alter extension earthdistance add function member();
+         create or replace function earth() returns float8 language sql immutable parallel safe as 'select 1::float8'",
+        &[
+            "Different extension object function public.earth()",
+            "Missing extension object function public.member()",
+            "Missing extension object index public.plain_v",
+            "Missing extension object table column public.plain.id",
+            "Missing extension object table column public.plain.v",
+            "Missing extension object table constraint ck on public.plain",
+            "Missing extension object table public.plain",
+        ],
+    ),
+    (
+        "create table plain (id int)",
+        "create function pg_catalog.mine() returns int language sql as 'select 1'; create table information_schema.mine (a int);
+         insert into information_schema.mine values (1); revoke select on information_schema.tables from public",
+        &[
+            "Different system object view information_schema.tables",
+            "Missing system object function pg_catalog.mine()",
+            "Missing system object table information_schema.mine",
+        ],
+    ),
+    (
+        "create table p (a int constraint pos check (a > 0)); create table c () inherits (p);
+         create table k (a int primary key); create table l (a int references k) partition by list (a);
+         create table l1 partition of l for values in (1)",
+        "comment on constraint pos on c is 'c'; comment on constraint l_a_fkey on l1 is 'k';
+         comment on type p is 'row'; revoke usage on type p from public",
+        &[
+            "Different acl public.p its row type",
+            "Different comment public.c its inherited constraint pos",
+            "Different comment public.l1 its foreign key from its parent, to public.k",
+            "Different comment public.p its row type",
+        ],
+    ),
+];
+
+#[tokio::test]
+async fn what_no_dump_carries_is_missed_and_nothing_else() {
+    let Some(server) = Server::start(15) else {
+        return;
+    };
+    for (place, (about, made, lacking)) in UNCARRIED.into_iter().enumerate() {
+        let (from, to) = (format!("u{place}"), format!("copy{place}"));
+        server.database(&from);
+        server.psql(&from, &format!("{about}; {made}"));
+        let copied = Move {
+            source: (&server, from.as_str()),
+            target: (&server, to.as_str()),
+            restore: RestoreOptions::default(),
+            selection: &[],
+        };
+        copied.run(&[]);
+        assert_eq!(named(&copied.verify().await), lacking, "{made}");
+        server.psql(&to, made);
+        let outcome = copied.verify().await;
+        assert!(outcome.is_same(), "{made}: {outcome:#?}");
+    }
+    for (database, table) in [
+        ("copy0", "public.plain"),
+        ("copy1", "information_schema.mine"),
+    ] {
+        server.psql(database, &format!("delete from {table}"));
+    }
+    for (place, found) in [
+        (0, None),
+        (
+            1,
+            Some("Different system object rows of information_schema.mine"),
+        ),
+    ] {
+        let (from, to) = (format!("u{place}"), format!("copy{place}"));
+        let emptied = Move {
+            source: (&server, from.as_str()),
+            target: (&server, to.as_str()),
+            restore: RestoreOptions::default(),
+            selection: &[],
+        };
+        let found: Vec<&str> = found.into_iter().collect();
+        assert_eq!(named(&emptied.verify().await), found);
+    }
+}
+
+/// What an extension writes down for itself is another matter on each side.
+#[tokio::test]
+async fn whose_an_extension_is_is_said_and_its_rows_are_its_own() {
+    let Some(server) = Server::start(15) else {
+        return;
+    };
+    let copied = Move {
+        source: (&server, "c"),
+        target: (&server, "copy"),
+        restore: RestoreOptions::default(),
+        selection: &[],
+    };
+    let kept = "create table kept (id int, v float8); alter extension citext add table kept; insert into kept values (1, 0.5)";
+    server.psql("postgres", "create role joe");
+    for database in ["c", "copy"] {
+        server.database(database);
+        let create = if database == "c" {
+            "grant create on database c to joe; set role joe; create extension citext; reset role"
+        } else {
+            "create extension citext"
+        };
+        server.psql(database, &format!("{create}; {kept}"));
+    }
+    server.psql(
+        "c",
+        "update kept set v = 0.1; insert into kept values (2, 1)",
+    );
+    let outcome = copied.verify().await;
+    assert!(outcome.is_same(), "{outcome:#?}");
+    let owner = "citext (joe on the source, a superuser on the target)";
+    let notes = outcome.notes.iter().filter(|note| note.contains(owner));
+    assert_eq!(notes.count(), 1, "{outcome:#?}");
+}
+
+/// Each of the types was held against all of the others once, which took many seconds.
+#[test]
+fn what_is_in_the_systems_schemas_is_found_at_once_among_many_types() {
+    let Some(server) = Server::start(11) else {
+        return;
+    };
+    server.database("types");
+    server.psql(
+        "types",
+        "do $$ begin for i in 1..8000 loop execute format('create type e%s as enum ()', i); end loop; end $$;
+         create function pg_catalog.mine() returns int language sql as 'select 1'",
+    );
+    let query = include_str!("../sql/verify/in_system_schemas.sql");
+    let found = server.psql("types", &format!("set statement_timeout = '3s'; {query}"));
+    assert!(found.contains("function pg_catalog.mine()"), "{found}");
+}
+
 /// One object of `verify_forgotten.sql`: what makes it, what is then done to its copy, and what is to be found.
 struct Forgotten<'a> {
     made: &'a str,

@@ -134,6 +134,7 @@ impl Database {
             inherited: false,
             references: Some(public(references)),
             references_partitioned: false,
+            over_time: None,
         });
     }
 
@@ -297,5 +298,6 @@ fn server() -> ServerFacts {
         lock_slots: 1 << 20,
         locks_per_session: 64,
         value_settings: Vec::new(),
+        passing_over_damage: Vec::new(),
     }
 }

@@ -12,7 +12,8 @@ select k.oid,
        false as inherited,
        fn.nspname::text as referenced_schema,
        fc.relname::text as referenced_name,
-       coalesce(fc.relkind = 'p', false) as references_partitioned
+       coalesce(fc.relkind = 'p', false) as references_partitioned,
+       null::text as over_time
 from pg_catalog.pg_constraint k
 join pg_catalog.pg_class c on c.oid = k.conrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace

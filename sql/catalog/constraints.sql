@@ -12,7 +12,10 @@ select k.oid,
        k.conparentid <> 0 as inherited,
        fn.nspname::text as referenced_schema,
        fc.relname::text as referenced_name,
-       coalesce(fc.relkind = 'p', false) as references_partitioned
+       coalesce(fc.relkind = 'p', false) as references_partitioned,
+       -- Of a foreign key over periods of time (18+): what adds it, in force.
+       case when k.contype = 'f' and (pg_catalog.to_jsonb(k) ->> 'conperiod')::bool
+            then pg_catalog.regexp_replace(pg_catalog.pg_get_constraintdef(k.oid), ' NOT (VALID|ENFORCED)$', '') end as over_time
 from pg_catalog.pg_constraint k
 join pg_catalog.pg_class c on c.oid = k.conrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace

@@ -18,6 +18,9 @@ select current_setting('server_version_num')::int4 as version,
         from pg_catalog.pg_settings s
         cross join lateral (values (1, s.name::text), (2, coalesce(s.reset_val, '')::text)) v(place, word)
         where s.name in ('DateStyle', 'IntervalStyle', 'TimeZone', 'bytea_output', 'extra_float_digits', 'lc_monetary', 'xmloption')) as value_settings,
+       array(select s.name::text from pg_catalog.pg_settings s
+             where s.name in ('ignore_checksum_failure', 'zero_damaged_pages') and s.reset_val = 'on'
+             order by s.name) as passing_over_damage,
        current_setting('max_locks_per_transaction')::int8 as locks_per_session,
        current_setting('max_locks_per_transaction')::int8
          * (current_setting('max_connections')::int8 + current_setting('max_prepared_transactions')::int8) as lock_slots

@@ -5,12 +5,21 @@
 -- schema and name are those of the relation, or of the object itself if it is on none; part is what the relation calls
 -- its trigger, rule or index. Triggers that the server made for a foreign key or a deferrable constraint are not listed:
 -- a dump cannot carry their state. Those of partitions are: version 15 stopped to call them internal.
-with relation as (
+with class as (
+    -- relhasoids went with version 12. On newer servers the name finds what is beside the subquery instead.
+    select c.*
+    from (select false as relhasoids) since_12
+    cross join lateral (
+        select c.oid, c.relkind, c.relname, c.relnamespace, c.relreplident, c.relrowsecurity, c.relforcerowsecurity, c.relpersistence,
+               c.relispopulated, relhasoids as has_oids
+        from pg_catalog.pg_class c
+    ) c
+), relation as (
     select c.oid, c.relkind, c.relname, c.relreplident, c.relrowsecurity, c.relforcerowsecurity, c.relpersistence, c.relispopulated,
-           n.nspname,
+           c.has_oids, n.nspname,
            case c.relkind when 'm' then 'materialized view' when 'S' then 'sequence' when 'v' then 'view'
                           when 'f' then 'foreign table' else 'table' end as class
-    from pg_catalog.pg_class c
+    from class c
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p', 'm', 'v', 'f', 'S')
       and c.relpersistence <> 't'
@@ -38,6 +47,14 @@ with relation as (
         from pg_catalog.pg_attribute a
         where a.attnum > 0 and not a.attisdropped
     ) a
+), inheritance as (
+    -- inhdetachpending came with version 14.
+    select i.*
+    from (select false as inhdetachpending) before_14
+    cross join lateral (
+        select i.inhrelid, inhdetachpending as is_pending
+        from pg_catalog.pg_inherits i
+    ) i
 ), extended as (
     -- stxstattarget came with version 13.
     select s.*
@@ -50,6 +67,15 @@ with relation as (
 select class, nspname::text as schema, relname::text as name, null::text as part, 'persistence' as property, 'unlogged' as state
 from relation
 where relpersistence = 'u' and relkind in ('r', 'm', 'S')
+union all
+select class, nspname::text, relname::text, null, 'with oids', 'yes'
+from relation
+where has_oids and relkind in ('r', 'p')
+union all
+select r.class, r.nspname::text, r.relname::text, null, 'partition', 'being detached'
+from relation r
+join inheritance i on i.inhrelid = r.oid
+where i.is_pending
 union all
 select class, nspname::text, relname::text, null, 'data', 'not populated'
 from relation

@@ -44,6 +44,7 @@ queries! {
     PULSE = "pulse.sql";
     COLLATIONS = "collations.sql";
     UNREADABLE_LARGE_OBJECTS = "unreadable_large_objects.sql";
+    UNCARRIED = "uncarried.sql";
 }
 
 /// How things stand on one side.
@@ -71,6 +72,8 @@ pub struct Circumstances {
     pub collations: Vec<SystemCollation>,
     /// Large objects that the connected role may not read: how many, and some of them.
     pub unreadable_large_objects: (u64, Vec<Oid>),
+    /// What is in no dump. The server is asked for rows of extensions here; the rest is known when the source has been looked at.
+    pub uncarried: Vec<Uncarried>,
     /// What the server refused to tell, and why.
     pub refused: Vec<(String, String)>,
 }
@@ -136,6 +139,31 @@ pub struct SystemCollation {
     pub encoding: Option<String>,
     /// A table, view or type that uses it.
     pub used_by: Option<QualifiedName>,
+}
+
+/// Something that no dump carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uncarried {
+    /// What it is.
+    pub kind: UncarriedKind,
+    /// Its name, and what kind of object it is, for people.
+    pub object: String,
+}
+
+/// What is in no dump.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UncarriedKind {
+    /// Rows of a table of this extension that is no configuration of it.
+    ExtensionRows(String),
+    /// Something that was made in `pg_catalog` or `information_schema`.
+    InSystemSchema,
+    /// A comment, or grants, on a part of this relation that has no entry of its own.
+    Remark {
+        /// The relation.
+        on: QualifiedName,
+        /// It is grants, and no comment.
+        grants: bool,
+    },
 }
 
 /// A replication slot.
@@ -243,6 +271,9 @@ impl Circumstances {
                 .row("large objects", &UNREADABLE_LARGE_OBJECTS, |row| {
                     Ok((row.count("count")?, row.oids("examples")?))
                 })
+                .await?,
+            uncarried: asking
+                .rows("rows of extensions", &UNCARRIED, Uncarried::from_answer)
                 .await?,
             refused: asking.refused,
         })
@@ -372,6 +403,15 @@ impl SystemCollation {
             used_by: schema
                 .zip(object)
                 .map(|(schema, object)| QualifiedName::new(schema, object)),
+        })
+    }
+}
+
+impl Uncarried {
+    fn from_answer(row: &Answer) -> Result<Self, PgError> {
+        Ok(Self {
+            kind: UncarriedKind::ExtensionRows(row.get("extension")?),
+            object: row.get("object")?,
         })
     }
 }

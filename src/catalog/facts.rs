@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::remade::Remade;
+use super::sequences::Sequence;
 use super::statistics::Sampled;
 use crate::model::{Bytes, Oid, QualifiedName, Rows, ServerVersion};
 
@@ -42,6 +44,9 @@ pub struct ServerFacts {
     pub locks_per_session: u64,
     /// What [`VALUE_SETTINGS`](crate::pg::VALUE_SETTINGS) are in a session of this role that does not pin them, by name.
     pub value_settings: Vec<(String, String)>,
+    /// Which of [`PASSING_OVER_DAMAGE`](crate::pg::PASSING_OVER_DAMAGE) are on in a session of this role that does not switch them off.
+    #[serde(default)]
+    pub passing_over_damage: Vec<String>,
 }
 
 impl ServerFacts {
@@ -216,19 +221,10 @@ pub struct Constraint {
     pub references: Option<QualifiedName>,
     /// That table is partitioned.
     pub references_partitioned: bool,
-}
-
-/// A sequence and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sequence {
-    /// Its name.
-    pub name: QualifiedName,
-    /// `last_value`.
-    pub last_value: i64,
-    /// The extension whose configuration it belongs to.
-    pub extension: Option<String>,
-    /// `is_called`: whether `last_value` was handed out.
-    pub is_called: bool,
+    /// Of a foreign key over periods of time (18+): what adds it, as `ADD CONSTRAINT name` takes it. Servers validate only that the periods
+    /// meet (18.4), and look whether they are covered when such a key is added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_time: Option<String>,
 }
 
 /// A materialized view.
@@ -299,6 +295,9 @@ pub struct SourceFacts {
     pub large_objects: Vec<LargeObject>,
     /// Extensions of the database.
     pub extensions: Vec<Extension>,
+    /// What is made anew as something else.
+    #[serde(default)]
+    pub remade: Remade,
     /// The planner's statistics of tables whose statistics are worth taking over.
     #[serde(default)]
     pub sampled: BTreeMap<QualifiedName, Sampled>,

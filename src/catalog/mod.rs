@@ -17,6 +17,8 @@ mod orphans;
 mod owners;
 mod queries;
 mod read;
+mod remade;
+mod sequences;
 mod server;
 mod sessions;
 mod statistics;
@@ -24,7 +26,7 @@ mod types;
 
 pub use circumstances::{
     CIRCUMSTANCES_QUERIES, Circumstances, Connections, DatabaseState, Guest, LogConsumers,
-    Prepared, Pulse, Setting, Slot, SystemCollation,
+    Prepared, Pulse, Setting, Slot, SystemCollation, Uncarried, UncarriedKind,
 };
 pub use counts::{Counts, Keyed, LARGEST_COUNTED, Miscount};
 pub use database::{
@@ -35,7 +37,7 @@ pub use decoded::{decoded_names, decoded_texts};
 pub use disks::{Disk, Disks, packed_rows};
 pub use facts::{
     Activity, Column, Constraint, Extension, Holding, Index, LargeObject, LargeObjectGrant,
-    Matview, Sequence, ServerFacts, SourceFacts, Table, TargetFacts, Type,
+    Matview, ServerFacts, SourceFacts, Table, TargetFacts, Type,
 };
 pub(crate) use foreign_keys::in_partitions;
 pub use foreign_keys::{ForeignKey, Reference, foreign_keys};
@@ -46,8 +48,10 @@ pub use queries::{QUERIES, VersionedQuery};
 pub use read::{
     activity, assumable_roles, constraints, holdings, in_full, indexes, installed_extensions,
     large_object_content, large_objects, out_of_reach, readable_tables, relations, roles, schemas,
-    sequences, sequences_but, source_facts, source_facts_but, target_facts, unreadable,
+    source_facts, source_facts_but, target_facts, unreadable,
 };
+pub use remade::{HalfDetached, Remade, WithOids, remade};
+pub use sequences::{LOGGED_AHEAD, LoggedAhead, Sequence, sequences, sequences_but};
 pub use server::server_facts;
 pub use sessions::{
     BarringLock, Holder, LockTable, barring_locks, connections, how_long, writing_locks,

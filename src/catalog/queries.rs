@@ -76,6 +76,7 @@ queries! {
     OWNERS_WITHOUT_CREATE = "owners_without_create.sql";
     UNREADABLE = "unreadable.sql";
     OUT_OF_REACH = "out_of_reach.sql";
+    REMADE = "remade.sql";
     LOCKS = "locks.sql";
     CONNECTIONS = "connections.sql";
     LOCK_TABLE = "lock_table.sql";

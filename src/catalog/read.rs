@@ -5,14 +5,13 @@ use std::fmt::Write as _;
 
 use super::facts::{
     Activity, Column, Constraint, Extension, Holding, Index, LargeObject, LargeObjectGrant,
-    Matview, Sequence, SourceFacts, Table, TargetFacts, Type,
+    Matview, SourceFacts, Table, TargetFacts, Type,
 };
 use super::queries::{self, VersionedQuery};
+use super::remade::remade;
+use super::sequences::sequences_but;
 use crate::model::{Bytes, Oid, QualifiedName, Relation, quote_ident};
 use crate::pg::{Answer, Parameter, PgError, Query, Session};
-
-/// How many sequences are read in one statement.
-const SEQUENCES_PER_QUERY: usize = 200;
 
 /// The first major version that scans a range of blocks without reading the whole table.
 const TID_RANGE_SCANS: u32 = 14;
@@ -70,6 +69,7 @@ pub async fn source_facts_but(
         sequences,
         large_objects,
         extensions,
+        remade: remade(session).await?,
         sampled: BTreeMap::new(),
         tables,
         matviews,
@@ -269,55 +269,10 @@ pub async fn constraints(session: &Session) -> Result<Vec<Constraint>, PgError> 
             inherited: row.get("inherited")?,
             references,
             references_partitioned: row.get("references_partitioned")?,
+            over_time: row.get("over_time")?,
         })
     };
     rows.iter().map(constraint).collect()
-}
-
-/// All sequences and where they stand now: a sequence does not follow snapshots.
-pub async fn sequences(session: &Session) -> Result<Vec<Sequence>, PgError> {
-    sequences_but(session, &BTreeSet::new()).await
-}
-
-/// The same without those that cannot be read.
-pub async fn sequences_but(
-    session: &Session,
-    unreadable: &BTreeSet<QualifiedName>,
-) -> Result<Vec<Sequence>, PgError> {
-    const NAME: &str = "the values of sequences";
-    let rows = ask(session, &queries::SEQUENCES, &[]).await?;
-    let names: Vec<(QualifiedName, Option<String>)> = rows
-        .iter()
-        .map(|row| Ok((row.name("schema", "name")?, row.get("extension")?)))
-        .filter(|one| !matches!(one, Ok((name, _)) if unreadable.contains(name)))
-        .collect::<Result<_, PgError>>()?;
-    let mut sequences = Vec::with_capacity(names.len());
-    for batch in names.chunks(SEQUENCES_PER_QUERY) {
-        let mut sql = String::new();
-        for (index, (name, _)) in batch.iter().enumerate() {
-            let union = if index == 0 { "" } else { " union all " };
-            let _ = write!(
-                sql,
-                "{union}select {index}::int4 as index, last_value, is_called from {name}"
-            );
-        }
-        for row in session.query_text(NAME, &sql, &[]).await? {
-            let index = usize::try_from(row.get::<i32>("index")?)
-                .ok()
-                .and_then(|index| batch.get(index));
-            let (name, extension) = index.ok_or_else(|| PgError::Answer {
-                query: NAME,
-                what: "an unknown sequence".into(),
-            })?;
-            sequences.push(Sequence {
-                name: name.clone(),
-                extension: extension.clone(),
-                last_value: row.get("last_value")?,
-                is_called: row.get("is_called")?,
-            });
-        }
-    }
-    Ok(sequences)
 }
 
 /// The query for the content of large objects, to be put into a COPY, which takes no parameters.

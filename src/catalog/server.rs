@@ -30,6 +30,7 @@ pub async fn server_facts(session: &Session) -> Result<ServerFacts, PgError> {
         lock_slots: row.count("lock_slots")?,
         locks_per_session: row.count("locks_per_session")?,
         value_settings: pairs(row.get("value_settings")?),
+        passing_over_damage: row.get("passing_over_damage")?,
     })
 }
 

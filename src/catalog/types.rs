@@ -168,6 +168,18 @@ impl Types<'_> {
         }
     }
 
+    /// Of a built-in type that prints the name of a function or an operator alone, which others may have too: the catalog of those, what
+    /// its columns begin with, and the type that prints the arguments as well.
+    pub fn prints_name_alone(self, oid: Oid) -> Option<[&'static str; 3]> {
+        let oid = self.beneath(oid);
+        let facts = self.0.get(&oid).filter(|_| oid.0 < FIRST_NORMAL_OID)?;
+        match facts.name.as_str() {
+            "regproc" => Some(["pg_proc", "pro", "regprocedure"]),
+            "regoper" => Some(["pg_operator", "opr", "regoperator"]),
+            _ => None,
+        }
+    }
+
     /// Whether XML is inside of a type from which it is had only as it is printed.
     pub fn hides_xml(self, oid: Oid) -> bool {
         self.stored_as(oid).is_none() && self.holds(oid, 0, &|one, _| self.is_xml(one))

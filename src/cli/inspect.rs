@@ -135,6 +135,7 @@ impl Server {
     /// For a program that must reach the same server.
     pub fn child_environment(&self) -> ChildEnvironment {
         ChildEnvironment::new(self.connector.conninfo(), self.session.peer())
+            .switching_off(&self.facts.passing_over_damage)
     }
 }
 
@@ -197,6 +198,9 @@ impl Road {
         let facts = self.first_facts(requested, target_facts, (&unreadable, &nothing));
         let mut findings = preflight::findings(&facts);
         preflight::pass_over(&mut findings, &requested.skip_checks);
+        if requested.salvage.is_some() {
+            preflight::for_salvage(&mut findings);
+        }
         Ok(findings)
     }
 
@@ -330,7 +334,11 @@ impl Inspection {
     /// What speaks against the move.
     pub fn findings(&self) -> Vec<Finding> {
         let mut findings = preflight::findings(&self.preflight_facts());
+        findings.extend(preflight::pg_dump_warned(&self.view.warnings));
         preflight::pass_over(&mut findings, &self.requested.skip_checks);
+        if self.requested.salvage.is_some() {
+            preflight::for_salvage(&mut findings);
+        }
         findings
     }
 

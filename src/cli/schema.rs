@@ -1,10 +1,12 @@
-//! The schema of a server as an archive, by its own `pg_dump`; and that of an archive in the encoding of our names.
+//! The schema of a server as an archive, by its own `pg_dump`; that of an archive in the encoding of our names; and archives of which
+//! the schema is not in the encoding of the rows.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
 
 use super::explain::explained;
 use super::inspect::Server;
+use crate::archive::Manifest;
 use crate::catalog;
 use crate::failure::Failure;
 use crate::follow;
@@ -14,27 +16,54 @@ use crate::pg::Session;
 use crate::pg::client_tools::ClientTool;
 use crate::toc::Toc;
 
+/// A schema archive, and what was said when it was written.
+pub struct Described {
+    /// The archive.
+    pub archive: Vec<u8>,
+    /// What `pg_dump` warned of, a line each: often the only word for what it leaves out.
+    pub warnings: Vec<String>,
+}
+
 /// The schema archive of a server, by `pg_dump`, in a snapshot, filtered.
 pub async fn dump_schema(
     server: &Server,
     pg_dump: &ClientTool,
     (snapshot, filters): (Option<&str>, &Filters),
 ) -> Result<Vec<u8>, Failure> {
+    let described = dump_schema_with_warnings(server, pg_dump, (snapshot, filters));
+    Ok(described.await?.archive)
+}
+
+/// The same with what `pg_dump` has said.
+pub async fn dump_schema_with_warnings(
+    server: &Server,
+    pg_dump: &ClientTool,
+    (snapshot, filters): (Option<&str>, &Filters),
+) -> Result<Described, Failure> {
     // Where the database has an encoding, its names and definitions travel in UTF-8; otherwise as the bytes they are.
     let encoding = match server.facts.encoding.as_str() {
         "SQL_ASCII" => None,
         _ => Some("UTF8"),
     };
     let options = filters.pg_dump_args();
-    describe(server, pg_dump, (snapshot, encoding, options)).await
+    run(server, pg_dump, (snapshot, encoding, options)).await
 }
 
-/// The same in a named encoding, with options of `pg_dump`'s own.
+/// The archive in a named encoding, with options of `pg_dump`'s own.
 pub async fn describe(
     server: &Server,
     pg_dump: &ClientTool,
     (snapshot, encoding, options): (Option<&str>, Option<&str>, Vec<String>),
 ) -> Result<Vec<u8>, Failure> {
+    let described = run(server, pg_dump, (snapshot, encoding, options));
+    Ok(described.await?.archive)
+}
+
+async fn run(
+    server: &Server,
+    pg_dump: &ClientTool,
+    (snapshot, encoding, options): (Option<&str>, Option<&str>, Vec<String>),
+) -> Result<Described, Failure> {
     let mut arguments: Vec<OsString> = vec![
         "--format=custom".into(),
         "--schema-only".into(),
@@ -48,9 +77,36 @@ pub async fn describe(
     arguments.extend(options.into_iter().map(OsString::from));
     let connection = server.child_environment();
     match pg_dump.run(&arguments, Some(&connection)).await {
-        Ok(output) => Ok(output.stdout),
+        Ok(output) => Ok(Described {
+            archive: output.stdout,
+            warnings: warnings(&output.stderr),
+        }),
         Err(error) => Err(explained(error.into(), server).await),
     }
+}
+
+/// What it says unasked are warnings, and what belongs to them. What the server says at its connection, which stands among that without
+/// its name, the server says to us as well.
+fn warnings(stderr: &str) -> Vec<String> {
+    let said = stderr
+        .lines()
+        .filter_map(|line| line.strip_prefix("pg_dump: "));
+    let warned = said.map(|said| {
+        let told = said.strip_prefix("warning: ");
+        told.or_else(|| said.strip_prefix("WARNING: "))
+            .unwrap_or(said)
+    });
+    warned.map(|text| text.trim().to_owned()).collect()
+}
+
+/// What is wrong with an archive whose table of contents is in another encoding than its rows; `None` if it is not.
+pub fn in_two_encodings(manifest: &Manifest, toc: &Toc) -> Option<String> {
+    let named = manifest.contradicted_by(toc)?;
+    let rows = &manifest.source.encoding;
+    Some(format!(
+        "the table of contents says that everything in the archive is in {named}, and the rows are in {rows}: pg_restore would take \
+         them for {named}; pgconvoy restore reads them as what they are"
+    ))
 }
 
 /// A table of contents in UTF-8: a server knows every encoding that there is. Where the database had none, it stays as it is.
@@ -73,4 +129,29 @@ pub async fn in_utf8(toc: Toc, session: &Session) -> Result<Toc, Failure> {
     })?;
     let decoded: HashMap<Vec<u8>, String> = texts.into_iter().zip(decoded).collect();
     Ok(toc.in_utf8(&decoded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::warnings;
+
+    #[test]
+    fn a_warning_is_told_whichever_pg_dump_says_it() {
+        let new = "pg_dump: warning: WITH OIDS is not supported anymore (table \"t\")\npg_dump: detail: more of it\n";
+        assert_eq!(
+            warnings(new),
+            [
+                "WITH OIDS is not supported anymore (table \"t\")",
+                "detail: more of it"
+            ]
+        );
+        let old = "pg_dump: WARNING: owner of table \"t\" appears to be invalid\n";
+        assert_eq!(
+            warnings(old),
+            ["owner of table \"t\" appears to be invalid"]
+        );
+        let of_the_server =
+            "WARNING:  database \"d\" has a collation version mismatch\nDETAIL:  …\n";
+        assert_eq!(warnings(of_the_server), [""; 0]);
+    }
 }

@@ -10,7 +10,7 @@ use super::inspect::Road;
 use super::keeper;
 use super::patterns::check_patterns;
 use super::requested::Requested;
-use super::schema::dump_schema;
+use super::schema::{Described, dump_schema_with_warnings};
 use crate::catalog::{self, Activity, SourceFacts};
 use crate::failure::Failure;
 use crate::fault;
@@ -26,6 +26,8 @@ pub struct SourceView {
     pub snapshot: Snapshot,
     /// The schema archive, as `pg_dump` wrote it.
     pub archive: Vec<u8>,
+    /// What `pg_dump` warned of.
+    pub(super) warnings: Vec<String>,
     pub(super) toc: Toc,
     pub(super) facts: SourceFacts,
     pub(super) hidden: verify::Hidden,
@@ -55,14 +57,7 @@ impl SourceView {
             None => keeper::snapshot_for(source, requested.snapshot()).await?,
         };
         fault::point("snapshot-taken");
-        let archive = async {
-            let archive = match &requested.schema {
-                Some(elsewhere) => elsewhere.to_vec(),
-                None => dump_schema(source, pg_dump, (Some(&snapshot.id), filters)).await?,
-            };
-            fault::point("schema-dumped");
-            Ok(archive)
-        };
+        let described = described(road, requested, &snapshot);
         let facts = async {
             let unreadable = damage.map(|map| map.sequences.clone()).unwrap_or_default();
             let facts = catalog::source_facts_but(snapshot.session(), &unreadable);
@@ -82,7 +77,9 @@ impl SourceView {
             facts.sampled = sampled;
             Ok((facts, hidden))
         };
-        let (archive, (mut facts, hidden)) = at_once(Box::pin(archive), Box::pin(facts)).await?;
+        let (described, (mut facts, hidden)) =
+            at_once(Box::pin(described), Box::pin(facts)).await?;
+        let Described { archive, warnings } = described;
         let toc = Toc::of_server(&archive)?;
         // As pg_dump has it: who selects schemas or tables does not mean large objects.
         if filters.iter().any(|filter| filter.kind.selects()) {
@@ -95,6 +92,7 @@ impl SourceView {
         Ok(Self {
             snapshot,
             archive,
+            warnings,
             toc,
             facts,
             hidden,
@@ -107,4 +105,23 @@ impl SourceView {
     pub fn toc(&self) -> &Toc {
         &self.toc
     }
+}
+
+/// Its schema archive, in the snapshot, unless its definitions come from elsewhere.
+async fn described(
+    road: &Road,
+    requested: &Requested,
+    snapshot: &Snapshot,
+) -> Result<Described, Failure> {
+    let described = if let Some(elsewhere) = &requested.schema {
+        Described {
+            archive: elsewhere.to_vec(),
+            warnings: Vec::new(),
+        }
+    } else {
+        let in_it = (Some(snapshot.id.as_str()), &requested.filters);
+        dump_schema_with_warnings(&road.source, &road.pg_dump, in_it).await?
+    };
+    fault::point("schema-dumped");
+    Ok(described)
 }

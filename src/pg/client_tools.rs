@@ -304,6 +304,15 @@ impl ChildEnvironment {
         }
     }
 
+    /// The same with settings switched off in the program's session, which its role must be allowed to do.
+    #[must_use]
+    pub fn switching_off(mut self, settings: &[String]) -> Self {
+        for name in settings {
+            add_options(&mut self.variables, &format!("-c {name}=off"));
+        }
+        self
+    }
+
     /// The variables for a program that is ourselves: what libpq has no variable for as well.
     pub(super) fn for_ourselves(&self) -> Vec<(&'static str, OsString)> {
         let own = [(TCP_VARIABLE, self.tcp.clone())];
@@ -337,12 +346,16 @@ impl ChildEnvironment {
 fn pin_settings(variables: &mut Vec<(&'static str, String)>) {
     const OPTIONS: &str = "-c standard_conforming_strings=on -c quote_all_identifiers=off \
                            -c timezone=UTC -c bytea_output=hex -c lc_monetary=C";
+    add_options(variables, OPTIONS);
+}
+
+fn add_options(variables: &mut Vec<(&'static str, String)>, more: &str) {
     match variables.iter_mut().find(|(name, _)| *name == "PGOPTIONS") {
         Some((_, options)) => {
             options.push(' ');
-            options.push_str(OPTIONS);
+            options.push_str(more);
         }
-        None => variables.push(("PGOPTIONS", OPTIONS.to_owned())),
+        None => variables.push(("PGOPTIONS", more.to_owned())),
     }
 }
 
@@ -592,6 +605,21 @@ mod tests {
             variables
                 .iter()
                 .all(|(name, _)| *name != "PGPASSWORD" && *name != "PGHOSTADDR")
+        );
+    }
+
+    #[test]
+    fn what_is_switched_off_comes_last() {
+        let mut child = ChildEnvironment::default();
+        pin_settings(&mut child.variables);
+        let pinned = child.variables.clone();
+        let child = child.switching_off(&[]);
+        assert_eq!(child.variables, pinned);
+        let child = child.switching_off(&["zero_damaged_pages".to_owned()]);
+        let (_, options) = &child.variables[0];
+        assert_eq!(
+            options.strip_prefix(&*pinned[0].1),
+            Some(" -c zero_damaged_pages=off")
         );
     }
 

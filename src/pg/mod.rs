@@ -38,7 +38,9 @@ pub use error::PgError;
 pub use pool::{Lent, Pool, serving};
 pub use reexec::replace_process;
 pub use replication::Slot;
-pub use session::{Answer, Parameter, Query, Session, VALUE_SETTINGS, pin_values, set_values};
+pub use session::{
+    Answer, PASSING_OVER_DAMAGE, Parameter, Query, Session, VALUE_SETTINGS, pin_values, set_values,
+};
 pub use snapshot::{Snapshot, current_transactions};
 
 /// What is asked about sessions themselves, for the test that shows every query to every server.

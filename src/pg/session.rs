@@ -266,6 +266,10 @@ pub const VALUE_SETTINGS: [(&str, &str); 7] = [
     ("lc_monetary", "C"),
 ];
 
+/// Under these a server passes over damage: a page that is none reads as an empty one, and one with a wrong checksum as it stands. That
+/// it has done so is a warning, which a copy of the rows does not carry.
+pub const PASSING_OVER_DAMAGE: [&str; 2] = ["zero_damaged_pages", "ignore_checksum_failure"];
+
 /// The statement that gives a session other ones than these, until [`pin_values`].
 pub fn set_values(settings: &[(String, String)]) -> String {
     let set = |(name, value): &(String, String)| format!("set {name} = {}", quote_literal(value));
@@ -327,6 +331,8 @@ pub(super) fn pinned_settings(
         sql.push_str("; ");
         sql.push_str(&tcp_watch(version, tcp));
     }
+    sql.push_str("; ");
+    sql.push_str(&stop_at_damage());
     match side {
         // Somebody's DDL that waits for the locks of our snapshot makes every later reader wait behind it: ours, which the
         // snapshot waits for, and the application's. Nobody would ever give way, so we do.
@@ -346,6 +352,16 @@ pub(super) fn pinned_settings(
         }
     }
     sql
+}
+
+/// Only where they are on: hardly any role may set them. Whoever wants them says so behind this.
+fn stop_at_damage() -> String {
+    let names = PASSING_OVER_DAMAGE.map(|name| format!("('{name}')"));
+    format!(
+        "select pg_catalog.set_config(s.name, 'off', false) from (values {}) as s(name) \
+         where pg_catalog.current_setting(s.name) = 'on'",
+        names.join(", ")
+    )
 }
 
 /// Has the server notice as well that we are gone: a backend whose client has vanished holds its locks, and a snapshot,
@@ -399,6 +415,17 @@ mod tests {
         assert!(old.contains("tcp_keepalives_idle") && !old.contains("tcp_user_timeout"));
         let socket = pinned_settings(Side::Source, ServerVersion(180_000), "UTF8", None);
         assert!(!socket.contains("tcp_"));
+    }
+
+    #[test]
+    fn damage_is_passed_over_on_neither_side() {
+        for side in [Side::Source, Side::Target] {
+            let sql = pinned_settings(side, ServerVersion(100_023), "UTF8", None);
+            for name in PASSING_OVER_DAMAGE {
+                assert!(sql.contains(&format!("('{name}')")), "{sql}");
+                assert!(!sql.contains(&format!("set {name}")), "{sql}");
+            }
+        }
     }
 
     #[test]

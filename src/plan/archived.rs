@@ -21,7 +21,7 @@ pub struct ArchiveData {
     pub sizes: HashMap<DumpId, (Rows, Bytes)>,
     /// Large objects that are in it, each with the `BLOBS` entry that it is listed by.
     pub objects: BTreeMap<Oid, DumpId>,
-    /// The encoding of the rows, which the table of contents had as well before it was read.
+    /// The encoding of the rows.
     pub encoding: String,
 }
 
@@ -105,6 +105,7 @@ fn server(toc: &Toc, data: &ArchiveData) -> ServerFacts {
         lock_slots: 0,
         locks_per_session: 0,
         value_settings: Vec::new(),
+        passing_over_damage: Vec::new(),
     }
 }
 
@@ -356,6 +357,7 @@ impl<'a> Reading<'a> {
                 on_partitioned: self.partitioned.contains(&table),
                 inherited: false,
                 references_partitioned: self.partitioned.contains(&references),
+                over_time: None,
                 references: Some(references),
                 table,
             })
@@ -395,6 +397,7 @@ impl<'a> Reading<'a> {
                     last_value: position.last_value,
                     is_called: position.is_called,
                     extension,
+                    ahead: None,
                 })
             })
             .collect()

@@ -99,7 +99,7 @@ impl Builder<'_> {
         };
         let job = self.add(Draft {
             after,
-            cost: cost::verify(bytes) + cost::statements(comparisons.len()),
+            cost: cost::verify(bytes) + cost::read_back(comparisons.len()),
             locks: tables
                 .iter()
                 .map(|table| (table.clone(), LockMode::AccessShare))
@@ -126,9 +126,13 @@ impl Builder<'_> {
     fn comparison(&self, table: QualifiedName, copied: Vec<usize>) -> Comparison {
         let unit = &self.units[copied[0]];
         let facts = self.facts_by_name.get(&unit.table);
-        let columns = facts
-            .map(|facts| facts.columns.as_slice())
-            .unwrap_or_default();
+        let columns = facts.map(|facts| facts.columns.as_slice());
+        // A virtual column holds nothing. What it is computed from is read, and how is part of the table's definition.
+        let columns: Vec<&Column> = columns
+            .unwrap_or_default()
+            .iter()
+            .filter(|column| !column.is_virtual)
+            .collect();
         let content = self.inputs.options.verify == VerifyLevel::Content;
         // What stands in the place of an unreadable value is on one side only: then what was copied is what is compared.
         let is_damaged = copied.iter().any(|&unit| self.units[unit].around.is_some());
@@ -139,7 +143,7 @@ impl Builder<'_> {
                 column.generated || self.formats.comparable(column, &unit.format).is_some()
             });
         let expressions: Vec<String> = if reads_source {
-            let expression = |column| {
+            let expression = |column: &&Column| {
                 self.formats
                     .comparable(column, &unit.format)
                     .unwrap_or_else(|| self.formats.whole(column))
@@ -151,7 +155,7 @@ impl Builder<'_> {
         // A generated column may be of a type that the copied ones are not.
         let all_columns: Vec<_> = columns
             .iter()
-            .map(|column| Column {
+            .map(|&column| Column {
                 generated: false,
                 ..column.clone()
             })
@@ -162,7 +166,6 @@ impl Builder<'_> {
             unit.format.clone()
         };
         let arrays = if reads_source {
-            let columns: Vec<_> = columns.iter().collect();
             self.formats.arrays(&columns, &format)
         } else {
             unit.arrays.clone()

@@ -12,7 +12,7 @@ use crate::catalog::{
 use crate::model::{CopyFormat, Oid, ServerVersion, quote_ident};
 
 /// Why what is in an archive is text.
-pub(super) const IN_ARCHIVES: &str = "an archive holds text";
+pub const IN_ARCHIVES: &str = "an archive holds text";
 
 /// Decides for one server pair.
 pub(super) struct Formats<'a> {

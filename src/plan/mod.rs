@@ -78,6 +78,7 @@ pub use around::{
 pub use database::{DatabaseError, NewDatabase, Property};
 pub use dump::{DumpJob, DumpOptions, DumpPlan, DumpPlanError, DumpUnit, DumpWork};
 pub use forecast::Forecast;
+pub use format::IN_ARCHIVES;
 pub use matviews::HAS_WRITTEN;
 pub use prediction::{Ground, Pace, Prediction};
 pub use rows_only::Existing;

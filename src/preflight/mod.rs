@@ -6,6 +6,8 @@
 //! | file | looks at |
 //! |---|---|
 //! | `source` | whether everything can be read |
+//! | `damage_passed_over` | settings under which damage is read without an error |
+//! | `remade` | what would be made anew as something else |
 //! | `target` | whether it can be written, and is empty |
 //! | `offers` | extensions, tablespaces, encoding and settings: what the target lacks |
 //! | `roles` | owners and grantees that the target does not have |
@@ -41,10 +43,12 @@ mod capacity;
 mod clean;
 mod counted;
 mod damage;
+mod damage_passed_over;
 mod grantees;
 mod not_carried;
 mod offers;
 mod references;
+mod remade;
 mod rights;
 mod road;
 mod roles;
@@ -73,6 +77,8 @@ use crate::salvage::WrongFile;
 use crate::toc::{Entry, RestoreOptions, Toc};
 
 pub use clean::clean;
+pub use damage_passed_over::for_salvage;
+pub use remade::pg_dump_warned;
 pub use road::{Measured, MeasuredLog};
 pub use room::archive_disk;
 pub use rows_only::{RowsOnly, rows_only};

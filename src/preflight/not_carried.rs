@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::{CheckFacts, listed, note, warning};
-use crate::catalog::{DatabaseFacts, Slot};
+use crate::catalog::{DatabaseFacts, Slot, Uncarried, UncarriedKind};
 use crate::model::{Finding, Rows, not_yet, quote_ident, quote_literal, to_paste};
 
 pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
@@ -15,6 +15,9 @@ pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
         subscriptions(facts),
         foreign_servers(facts),
         other_databases(facts),
+        extension_rows(facts),
+        in_system_schemas(facts),
+        remarks(facts),
     ]
     .into_iter()
     .flatten()
@@ -183,12 +186,84 @@ fn other_databases(facts: &CheckFacts<'_>) -> Option<Finding> {
     })
 }
 
+/// The names of what is in no dump, of one kind.
+fn uncarried<'a>(
+    facts: &CheckFacts<'a>,
+    is_meant: impl Fn(&UncarriedKind) -> bool,
+) -> Vec<&'a str> {
+    let all: &'a [Uncarried] = &facts.source.uncarried;
+    let meant = all.iter().filter(|one| is_meant(&one.kind));
+    meant.map(|one| one.object.as_str()).collect()
+}
+
+fn is_moved(facts: &CheckFacts<'_>, extension: &str) -> bool {
+    let mut entries = facts.basis.entries();
+    entries.any(|entry| entry.is("EXTENSION") && entry.tag_lossy() == extension)
+}
+
+/// Most are bookkeeping, which the extension does on the target anew.
+fn extension_rows(facts: &CheckFacts<'_>) -> Option<Finding> {
+    let tables = uncarried(
+        facts,
+        |kind| matches!(kind, UncarriedKind::ExtensionRows(of) if is_moved(facts, of)),
+    );
+    (!tables.is_empty()).then(|| {
+        note(
+            "extension-rows",
+            "tables of extensions hold rows that are neither moved nor compared, because the extensions do not call them configuration"
+                .to_owned(),
+            "What CREATE EXTENSION puts there, or the extension itself, is there again on the target. If people have put more into them, \
+             copy these rows by hand after the move, or find a newer version of the extension that declares them.",
+        )
+        .with_evidence(tables.into_iter().map(str::to_owned))
+    })
+}
+
+fn in_system_schemas(facts: &CheckFacts<'_>) -> Option<Finding> {
+    if facts.basis.selective {
+        return None;
+    }
+    let objects = uncarried(facts, |kind| *kind == UncarriedKind::InSystemSchema);
+    (!objects.is_empty()).then(|| {
+        warning(
+            "system-schema-objects",
+            "objects were made in pg_catalog or information_schema, and neither they nor rows in them are moved".to_owned(),
+            "Move them to a schema of their own on the source, or make them on the target as well before the move.",
+        )
+        .with_evidence(objects.into_iter().map(str::to_owned))
+    })
+}
+
+fn remarks(facts: &CheckFacts<'_>) -> Option<Finding> {
+    const RELATIONS: [&str; 4] = ["TABLE", "VIEW", "MATERIALIZED VIEW", "FOREIGN TABLE"];
+    let restore = facts.basis.restore;
+    let remarks = uncarried(facts, |kind| match kind {
+        UncarriedKind::Remark { on, grants } => {
+            let is_left_out = if *grants {
+                restore.no_acl
+            } else {
+                restore.no_comments
+            };
+            !is_left_out && facts.basis.describes(&RELATIONS, on)
+        }
+        _ => false,
+    });
+    (!remarks.is_empty()).then(|| {
+        warning(
+            "remarks-left-behind",
+            "comments on inherited constraints, and comments and grants on row types of tables, are not moved".to_owned(),
+            "Say them again on the target after the move, by COMMENT ON CONSTRAINT, COMMENT ON TYPE, and GRANT or REVOKE … ON TYPE.",
+        )
+        .with_evidence(remarks.into_iter().map(str::to_owned))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::{World, rules};
     use super::*;
     use crate::catalog::DatabaseGrant;
-    use crate::model::Bytes;
+    use crate::model::{Bytes, QualifiedName};
 
     fn grant(grantee: Option<&str>, privilege: &str) -> DatabaseGrant {
         DatabaseGrant {
@@ -264,5 +339,33 @@ mod tests {
         assert!(found[2].what.ends_with(": \"wiki\" (1.0 MB)"), "{found:?}");
         world.restore.no_subscriptions = true;
         assert!(!rules(&findings(&world.check_facts())).contains(&"subscriptions-disabled"));
+    }
+
+    #[test]
+    fn what_is_in_no_dump_is_named_as_far_as_it_takes_part() {
+        let mut world = World::default();
+        let kinds = [
+            UncarriedKind::ExtensionRows("e".into()),
+            UncarriedKind::InSystemSchema,
+            UncarriedKind::Remark {
+                on: QualifiedName::new("public", "t"),
+                grants: true,
+            },
+        ];
+        let named = kinds.into_iter().zip(["rows", "function f()", "grants"]);
+        let uncarried = named.map(|(kind, object)| Uncarried {
+            kind,
+            object: object.into(),
+        });
+        world.source_now.uncarried = uncarried.collect();
+        let without = findings(&world.check_facts());
+        let elsewhere = ["system-schema-objects", "remarks-left-behind"];
+        assert_eq!(rules(&without), elsewhere, "the extension is not moved");
+        world.entry("EXTENSION", "e", "CREATE EXTENSION e;");
+        world.restore.no_acl = true;
+        let found = findings(&world.check_facts());
+        assert_eq!(rules(&found), ["extension-rows", "system-schema-objects"]);
+        assert_eq!(found[0].evidence, ["rows"]);
+        assert_eq!(found[1].evidence, ["function f()"]);
     }
 }

@@ -76,6 +76,7 @@ mod tests {
             inherited: false,
             references: Some(QualifiedName::new("public", "parent")),
             references_partitioned: false,
+            over_time: None,
         });
         world
     }

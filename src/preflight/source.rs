@@ -2,25 +2,25 @@
 
 use std::collections::BTreeSet;
 
-use super::{PreflightFacts, blocker, finding, listed, warning};
+use super::{PreflightFacts, blocker, damage_passed_over, finding, listed, remade, warning};
 use crate::catalog::ServerFacts;
 use crate::model::{
-    Finding, QualifiedName, Rows, ServerVersion, Severity, quote_ident, shell_word, to_paste,
+    Finding, QualifiedName, Rows, ServerVersion, Severity, Side, quote_ident, shell_word, to_paste,
 };
 use crate::toc::Entry;
 
 pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
-    [
+    let found = [
         too_old(facts.source),
         reserved_schema(facts),
         unreadable(facts),
         out_of_reach(facts),
+        damage_passed_over::finding(Side::Source, facts.source),
         standby(facts),
         too_few_locks(facts),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    ];
+    let found = found.into_iter().flatten();
+    found.chain(remade::findings(facts)).collect()
 }
 
 pub(super) fn too_old(source: &ServerFacts) -> Option<Finding> {

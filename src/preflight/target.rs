@@ -1,11 +1,11 @@
 //! Whether the target can be written, and is empty.
 
-use super::{PreflightFacts, blocker, finding, listed, warning};
+use super::{PreflightFacts, blocker, damage_passed_over, finding, listed, warning};
 use std::collections::BTreeSet;
 
 use crate::catalog::ServerFacts;
 use crate::model::{
-    Finding, QualifiedName, Rows, ServerVersion, Severity, quote_ident, shell_word, to_paste,
+    Finding, QualifiedName, Rows, ServerVersion, Severity, Side, quote_ident, shell_word, to_paste,
 };
 use crate::toc::{Entry, Toc};
 
@@ -58,6 +58,7 @@ pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
         older_than_source(facts),
         not_empty(facts),
         overwrite(facts),
+        damage_passed_over::finding(Side::Target, facts.target),
         may_not_create(facts),
     ]
     .into_iter()

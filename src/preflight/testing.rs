@@ -61,6 +61,7 @@ fn server(system_identifier: i64) -> ServerFacts {
         lock_slots: 6400,
         locks_per_session: 64,
         value_settings: Vec::new(),
+        passing_over_damage: Vec::new(),
     }
 }
 

@@ -202,18 +202,20 @@ impl Key {
         })
     }
 
-    /// What adds it when nothing violates it any more; or validates it, if it is there already.
+    /// What adds it when nothing violates it any more; or validates it, if it is there already. One over periods of time is added anew:
+    /// servers validate only that the periods meet (18.4), and not that they are covered.
     pub fn remedy(&self, is_there: bool) -> String {
         let name = quote_ident(&self.name);
-        if self.kind == 'i' {
-            format!("{};", self.definition)
-        } else if is_there {
-            format!("ALTER TABLE {} VALIDATE CONSTRAINT {name};", self.table)
-        } else {
-            format!(
-                "ALTER TABLE {} ADD CONSTRAINT {name} {};",
-                self.table, self.definition
-            )
+        let (table, definition) = (&self.table, &self.definition);
+        let reference = self.references.as_ref();
+        let is_over_time = reference.is_some_and(|reference| reference.over_time);
+        match (self.kind, is_there) {
+            ('i', _) => format!("{definition};"),
+            (_, true) if is_over_time => format!(
+                "ALTER TABLE {table} DROP CONSTRAINT {name}, ADD CONSTRAINT {name} {definition};"
+            ),
+            (_, true) => format!("ALTER TABLE {table} VALIDATE CONSTRAINT {name};"),
+            (_, false) => format!("ALTER TABLE {table} ADD CONSTRAINT {name} {definition};"),
         }
     }
 }
@@ -264,6 +266,15 @@ mod tests {
         assert_eq!(posts.object(), "public.tags one");
         assert!(posts.remedy(true).ends_with("VALIDATE CONSTRAINT \"one\";"));
         assert!(!posts.is_among(&BTreeSet::from([posts.table.clone()])));
+        let mut over_time = posts.clone();
+        over_time.definition = "FOREIGN KEY (…)".into();
+        if let Some(reference) = &mut over_time.references {
+            reference.over_time = true;
+        }
+        assert_eq!(
+            over_time.remedy(true),
+            "ALTER TABLE \"public\".\"tags\" DROP CONSTRAINT \"one\", ADD CONSTRAINT \"one\" FOREIGN KEY (…);"
+        );
         assert!(key('p', &[], &[]).is_among(&BTreeSet::from([posts.table])));
     }
 

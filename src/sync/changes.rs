@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::{Matview, SourceFacts};
+use crate::catalog::{Matview, Sequence, SourceFacts};
 use crate::model::{Bytes, Difference, Oid, QualifiedName, ServerVersion, Synced};
 use crate::verify::Scope;
 
@@ -137,7 +137,8 @@ fn numbers(differences: &[Difference]) -> Result<BTreeSet<Oid>, SyncError> {
         .collect()
 }
 
-/// Sequences that stand elsewhere. Of the same schema, both sides have the same.
+/// Sequences that stand elsewhere, or may: where one was read on a standby, what is logged ahead may have been given out to the rows that
+/// come over. Of the same schema, both sides have the same.
 fn sequences(facts: Facts<'_>, differing: &BTreeSet<&str>) -> Vec<SequenceChange> {
     let there: BTreeMap<_, _> = facts
         .target
@@ -145,12 +146,16 @@ fn sequences(facts: Facts<'_>, differing: &BTreeSet<&str>) -> Vec<SequenceChange
         .iter()
         .map(|one| (&one.name, one))
         .collect();
+    let takes_part = |one: &Sequence| {
+        facts.scope.has_relation(&one.name) && !facts.scope.without_value.contains(&one.name)
+    };
     let stands = facts.source.sequences.iter();
-    let differs = stands.filter(|one| differing.contains(one.name.shown().as_str()));
-    let changes = differs.filter_map(|to| {
-        let from = there.get(&to.name)?;
-        Some(SequenceChange {
-            from: (*from).clone(),
+    let changes = stands.filter_map(|to| {
+        let from = *there.get(&to.name)?;
+        let in_doubt = takes_part(to) && to.may_stand_as(from) && !to.stands_as(from);
+        let differs = in_doubt || differing.contains(to.name.shown().as_str());
+        differs.then(|| SequenceChange {
+            from: from.clone(),
             to: to.clone(),
         })
     });
@@ -191,6 +196,7 @@ fn views(facts: Facts<'_>, differing: &BTreeSet<&str>) -> Vec<ViewChange> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::LoggedAhead;
     use crate::model::{DifferenceKind, Rows};
     use crate::verify::rows::Comparand;
 
@@ -262,6 +268,39 @@ mod tests {
         let refused = Changes::decide(facts, &[differs], &[], &[]).map(|_| ());
         let because = refused.expect_err("it is refused").to_string();
         assert!(because.contains("s.moods_1"), "{because}");
+    }
+
+    /// No difference to whoever compares; but the rows that come over may have the numbers.
+    #[test]
+    fn a_sequence_goes_where_a_standby_says_it_may_be() {
+        let at = |last_value, ahead| SourceFacts {
+            sequences: vec![Sequence {
+                name: QualifiedName::new("s", "v1"),
+                last_value,
+                extension: None,
+                is_called: true,
+                ahead,
+            }],
+            ..SourceFacts::default()
+        };
+        let ahead = Some(LoggedAhead { step: 1, cached: 1 });
+        let (scope, target) = (everything(), at(3, None));
+        for (source, places) in [
+            (at(35, ahead), vec![35]),
+            (at(3, ahead), vec![]),
+            (at(35, None), vec![]),
+        ] {
+            let facts = Facts {
+                source: &source,
+                target: &target,
+                versions: (ServerVersion(150_000), ServerVersion(150_000)),
+                encoding: None,
+                scope: &scope,
+            };
+            let changes = sequences(facts, &BTreeSet::new());
+            let found: Vec<i64> = changes.iter().map(|one| one.to.last_value).collect();
+            assert_eq!(found, places);
+        }
     }
 
     #[test]

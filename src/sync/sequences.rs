@@ -84,6 +84,7 @@ mod tests {
             name: QualifiedName::new("s", "it's"),
             last_value,
             extension: None,
+            ahead: None,
             is_called,
         };
         let change = SequenceChange {

@@ -9,12 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::catalog::{
     self, Constraint, Extension, Index, LargeObject, Sequence, SourceFacts, VersionedQuery,
 };
-use crate::model::{DifferenceKind, shown_ident};
+use crate::model::{DifferenceKind, Unverified, shown_ident};
 use crate::pg::{PgError, Query, Session};
 use crate::toc::RestoreOptions;
 
 use super::constraints::{KeyTriggers, key_triggers};
 use super::sequences::{Feed, feeds, feeds_if_any};
+use super::uncarried::{self, Uncarried};
 use super::unseen::Unseen;
 use super::{
     Outcome, Scope, constraints, extensions, large_objects, readiness, rows, sequences, statements,
@@ -35,6 +36,10 @@ pub const QUERIES: &[VersionedQuery] = &[
     sequences::FEEDS,
     extensions::DEFAULT_VERSIONS,
     unseen::UNSEEN,
+    uncarried::ON_EXTENSIONS,
+    uncarried::IN_SYSTEM_SCHEMAS,
+    uncarried::REMARKS,
+    uncarried::UNCARRIED_TABLES,
     readiness::LOCALES,
     readiness::SETTINGS,
     readiness::ROLE_SETTINGS,
@@ -85,6 +90,8 @@ pub struct Observed {
     pub default_versions: Vec<Extension>,
     /// What is there, and kept from the role that reads.
     pub unseen: Vec<Unseen>,
+    /// What is in no dump.
+    pub uncarried: Uncarried,
 }
 
 /// What the facts about a source leave out, read in the same snapshot.
@@ -96,9 +103,20 @@ pub struct Hidden {
     major: u32,
     default_versions: Vec<Extension>,
     unseen: Vec<Unseen>,
+    uncarried: Uncarried,
 }
 
 impl Hidden {
+    /// What a dump of it would leave behind, as far as one side alone tells.
+    pub fn left_behind(&self) -> Vec<catalog::Uncarried> {
+        self.uncarried.left_behind()
+    }
+
+    /// What of that the server refused to tell, and why.
+    pub fn not_asked(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.uncarried.not_asked()
+    }
+
     /// Reads it.
     pub async fn read(session: &Session) -> Result<Self, PgError> {
         Self::with_feeds(session, false).await
@@ -125,6 +143,7 @@ impl Hidden {
             major: session.version().major(),
             default_versions: extensions::default_versions(session).await?,
             unseen: unseen::read(session).await?,
+            uncarried: Uncarried::read(session).await?,
         })
     }
 }
@@ -173,6 +192,7 @@ impl Observed {
             major: hidden.major,
             default_versions: hidden.default_versions,
             unseen: hidden.unseen,
+            uncarried: hidden.uncarried,
             ..self
         }
     }
@@ -208,12 +228,16 @@ pub fn compare(
     compare_states(source, target, scope, options, &mut outcome);
     outcome.extend(extensions::compare(source, target, scope));
     outcome.extend(unseen::compare(source, target, scope, options));
+    outcome.extend(uncarried::compare(source, target, scope, options));
     if scope.large_objects {
         let (left, right) = (&source.large_objects, &target.large_objects);
         outcome.extend(large_objects::compare(left, right, options));
     }
     outcome
 }
+
+/// The setting of a table whose rows have an oid each (before version 12). What these are is in no dump, and nobody reads them.
+const WITH_OIDS: &str = "with oids";
 
 type Settings<'a> = BTreeMap<(String, String, &'a str), &'a str>;
 
@@ -236,6 +260,12 @@ fn compare_states(
             let detail = format!("{property}: {ours} on the source, {theirs} on the target");
             let object = (class.as_str(), object.clone());
             found.differ(DifferenceKind::Different, object, detail);
+        } else if key.2 == WITH_OIDS {
+            found.unverified.push(Unverified {
+                class: key.0.clone(),
+                object: key.1.clone(),
+                because: "its rows have oids (WITH OIDS), which are not compared".into(),
+            });
         }
     }
     // Several settings of one object make one difference.
@@ -309,6 +339,7 @@ mod tests {
             inherited,
             references: (kind == 'f').then(|| name("r")),
             references_partitioned: false,
+            over_time: None,
         }
     }
 
@@ -381,6 +412,31 @@ mod tests {
         ] {
             assert_eq!(found(&of_one, &target), [format!("{kind} {object}")]);
         }
+    }
+
+    #[test]
+    fn oids_are_a_difference_on_one_side_and_not_verified_on_both() {
+        let with_oids = Observed {
+            states: vec![State {
+                class: "table".into(),
+                schema: "s".into(),
+                name: "t".into(),
+                part: None,
+                property: WITH_OIDS.into(),
+                state: "yes".into(),
+            }],
+            ..Observed::default()
+        };
+        let without = Observed::default();
+        assert_eq!(found(&with_oids, &without), ["Different table s.t"]);
+        let scope = Scope::of_relations([name("t")]);
+        let options = RestoreOptions::default();
+        let one_side = compare(&with_oids, &without, &scope, &options);
+        assert_eq!(one_side.unverified, []);
+        let both = compare(&with_oids, &with_oids, &scope, &options);
+        assert_eq!(both.differences, []);
+        assert_eq!(both.unverified.len(), 1);
+        assert_eq!(both.unverified[0].object, "s.t");
     }
 
     #[test]

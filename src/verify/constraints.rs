@@ -278,7 +278,7 @@ impl KeyTriggers {
     }
 
     /// Whether a constraint with such triggers lets rows pass that violate it.
-    fn lets_pass(&self) -> bool {
+    pub(super) fn lets_pass(&self) -> bool {
         self.state != "always enabled"
     }
 }
@@ -323,10 +323,12 @@ fn compare_triggers(source: &Observed, target: &Observed, scope: &Scope, outcome
     outcome.extend(found);
 }
 
-type Changed<'a> = BTreeMap<((&'static str, String), &'a QualifiedName), &'a KeyTriggers>;
+/// What [`changed`] finds.
+pub(super) type Changed<'a> =
+    BTreeMap<((&'static str, String), &'a QualifiedName), &'a KeyTriggers>;
 
 /// By constraint and by the table that the triggers are on; of several states there, "disabled" is the one that counts.
-fn changed<'a>(side: &'a Observed, scope: &Scope) -> Changed<'a> {
+pub(super) fn changed<'a>(side: &'a Observed, scope: &Scope) -> Changed<'a> {
     let mut changed = Changed::new();
     let takes_part = |one: &&KeyTriggers| scope.has_relation(&one.table);
     for triggers in side.key_triggers.iter().filter(takes_part) {

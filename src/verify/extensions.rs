@@ -96,7 +96,8 @@ impl Versions<'_> {
             String::new()
         };
         format!(
-            "The extension {name} is {source} on the source and {target} on the target.{remedy}"
+            "The extension {name} is {source} on the source and {target} on the target. What somebody may have added to it or changed \
+             about it was not compared.{remedy}"
         )
     }
 }

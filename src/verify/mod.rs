@@ -7,11 +7,13 @@
 //! |---|---|
 //! | `content` | rows of a table: count and multiset hash |
 //! | `archived` | an archive's manifest with a server |
+//! | `in_force` | an archive with a server: whether constraints are in force, and materialized views populated |
 //! | `schema` | what `pg_dump` says of both sides: every object's definition, owner, grants, comment |
 //! | `catalog` | what a dump does not say: whether all of it is there and in force, and where sequences stand |
 //! | `constraints` | that each index and constraint is there and in force |
 //! | `sequences` | where sequences stand, and whether that is beyond the columns they feed |
 //! | `extensions` | versions of extensions |
+//! | `uncarried` | what no dump carries: what was put onto extensions, into the system's schemas, … |
 //! | `unseen` | nothing: what a role may not see of a side |
 //! | `readiness` | what makes a good copy slow or wrong all the same: statistics, settings, locales |
 //! | `opening` | nothing: what of the target a person should know before it is used, as on the source or not |
@@ -31,6 +33,7 @@
 
 pub mod archived;
 pub mod content;
+pub mod in_force;
 pub mod matview;
 pub mod repair;
 pub mod statements;
@@ -49,6 +52,7 @@ pub mod rows;
 mod schema;
 mod scope;
 mod sequences;
+mod uncarried;
 mod unseen;
 mod waiver;
 

@@ -160,6 +160,7 @@ mod tests {
                 name: name("q"),
                 last_value: 7,
                 extension: None,
+                ahead: None,
                 is_called: true,
             }],
             feeds: vec![Feed {
@@ -212,6 +213,7 @@ mod tests {
                     name: name("q"),
                     last_value: 0,
                     extension: None,
+                    ahead: None,
                     is_called: true,
                 }],
                 feeds: vec![feed("t", far), feed("u", near)],

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::catalog::{Sequence, VersionedQuery};
+use crate::catalog::{LOGGED_AHEAD, Sequence, VersionedQuery};
 use crate::model::{DifferenceKind, QualifiedName, quote_ident, shown_ident};
 use crate::pg::{Answer, PgError, Query, Session};
 
@@ -136,6 +136,7 @@ pub(super) fn compare(source: &Observed, target: &Observed, scope: &Scope) -> Ou
     outcome.extend(behind);
     outcome
 }
+
 fn compare_values(source: &Observed, target: &Observed, scope: &Scope, outcome: &mut Outcome) {
     let there: BTreeMap<&QualifiedName, &Sequence> = target
         .sequences
@@ -143,6 +144,7 @@ fn compare_values(source: &Observed, target: &Observed, scope: &Scope, outcome: 
         .map(|sequence| (&sequence.name, sequence))
         .collect();
     let mut compared = 0;
+    let mut in_doubt = Vec::new();
     for sequence in &source.sequences {
         let configures = |extension: &String| scope.has_extension(extension);
         if !scope.has_relation(&sequence.name)
@@ -160,21 +162,37 @@ fn compare_values(source: &Observed, target: &Observed, scope: &Scope, outcome: 
             continue;
         }
         compared += 1;
-        if (found.last_value, found.is_called) != (sequence.last_value, sequence.is_called) {
-            let stands = |one: &Sequence| {
-                let place = if one.is_called { "at" } else { "before" };
-                format!("{place} {}", one.last_value)
-            };
-            let detail = format!(
-                "it stands {} on the source, and {} on the target",
-                stands(sequence),
-                stands(found)
-            );
+        if sequence.stands_as(found) {
+            continue;
+        }
+        let detail = format!(
+            "it stands {} on the source, and {} on the target",
+            stands(sequence),
+            stands(found)
+        );
+        if sequence.may_stand_as(found) {
+            in_doubt.push(format!("{} ({detail})", sequence.name.shown()));
+        } else {
             outcome.differ(DifferenceKind::Different, object, detail);
         }
     }
+    if !in_doubt.is_empty() {
+        outcome.notes.push(format!(
+            "One side is a standby, where a sequence stands further on than on its primary, by up to {LOGGED_AHEAD} values that are logged \
+             and not given out yet, and those that a session takes at once. So these are not counted as different, and only the primary \
+             can tell: {}.",
+            super::some_of(&in_doubt)
+        ));
+    }
     outcome.count("sequences", compared);
 }
+
+/// For people.
+fn stands(sequence: &Sequence) -> String {
+    let place = if sequence.is_called { "at" } else { "before" };
+    format!("{place} {}", sequence.last_value)
+}
+
 /// Whether a sequence stands behind the column it feeds on the target, and does not on the source.
 fn compare_feeds(source: &Observed, target: &Observed, scope: &Scope, outcome: &mut Outcome) {
     let ours = by_name(source);
@@ -273,6 +291,7 @@ fn by_name(side: &Observed) -> BTreeMap<&QualifiedName, &Sequence> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::LoggedAhead;
 
     fn name(name: &str) -> QualifiedName {
         QualifiedName::new("s", name)
@@ -292,6 +311,7 @@ mod tests {
                 name: name("q"),
                 last_value,
                 extension: None,
+                ahead: None,
                 is_called: true,
             }],
             feeds: farthest.iter().copied().map(feed).collect(),
@@ -330,6 +350,28 @@ mod tests {
         }
         assert!(found(&good, &side(10, 1, &[None])).notes.is_empty());
         assert!(found(&good, &side(10, 1, &[])).is_same());
+    }
+
+    #[test]
+    fn how_far_a_standby_logged_ahead_is_a_note() {
+        let on_standby = |last_value| {
+            let mut side = side(last_value, 1, &[]);
+            side.sequences[0].ahead = Some(LoggedAhead { step: 1, cached: 1 });
+            side
+        };
+        let primary = side(3, 1, &[]);
+        for (source, target) in [(&on_standby(35), &primary), (&primary, &on_standby(35))] {
+            let outcome = found(source, target);
+            assert!(outcome.is_same(), "{outcome:?}");
+            assert!(
+                outcome.notes[0].contains("s.q (it stands at "),
+                "{outcome:?}"
+            );
+        }
+        assert!(found(&on_standby(3), &primary).notes.is_empty());
+        assert!(!found(&on_standby(2), &primary).is_same());
+        assert!(!found(&on_standby(35), &on_standby(3)).is_same());
+        assert!(!found(&primary, &side(35, 1, &[])).is_same());
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub enum IgnoreError {
 }
 
 /// Classes of differences: what `pg_dump` calls its entries, and what verification adds.
-const CLASSES: [&str; 56] = [
+const CLASSES: [&str; 58] = [
     "access method",
     "acl",
     "aggregate",
@@ -73,6 +73,7 @@ const CLASSES: [&str; 56] = [
     "domain",
     "event trigger",
     "extension",
+    "extension object",
     "fk constraint",
     "foreign data wrapper",
     "foreign table",
@@ -101,6 +102,7 @@ const CLASSES: [&str; 56] = [
     "statistics",
     "subscription",
     "subscription table",
+    "system object",
     "table",
     "table attach",
     "table data",

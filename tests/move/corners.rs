@@ -68,6 +68,38 @@ fn the_time_zone_is_the_sources() {
     assert_eq!(verified.status, 0, "{verified}");
 }
 
+/// Of a key over periods of time, a server that validates it would only look whether the periods meet. A row that got past it on the source
+/// does not become one that the target says it has checked.
+#[test]
+fn a_key_over_periods_of_time_is_checked_as_a_whole() {
+    let (Some(source), Some(target)) = (Server::start(18), Server::start(18)) else {
+        return;
+    };
+    let (from, to) = (source.database("db"), target.database("db"));
+    source.psql(
+        "db",
+        "create table room (id int4range, at daterange, primary key (id, at without overlaps));
+         create table booking (id int primary key, room int4range, at daterange,
+             constraint booked foreign key (room, period at) references room (id, period at));
+         insert into room values ('[1,2)', '[2026-01-01,2026-02-01)');
+         insert into booking values (1, '[1,2)', '[2026-01-10,2026-01-20)');",
+    );
+    let run = move_with(&from, &to, &[]);
+    assert_proven(&run);
+    assert_equal("rooms", &from, &to, &[]);
+    // Of small tables, keys are added at once anyway.
+    source.psql(
+        "db",
+        "alter table booking add note text;
+         insert into booking select 1 + i, '[1,2)', '[2026-01-10,2026-01-20)', repeat('x', 500) from generate_series(1, 8000) i;
+         set session_replication_role = replica;
+         insert into booking values (0, '[1,2)', '[2026-01-10,2026-03-01)')",
+    );
+    let run = move_with(&from, &to, &["--overwrite", "db"]);
+    assert_eq!(run.status, 1, "{run}");
+    assert!(run.stderr.contains("failed: foreign key booked"), "{run}");
+}
+
 /// A zoo on 15, and an 18 that has its roles.
 fn zoo_and_target() -> Option<(Server, Server)> {
     let zoo = Holding::zoo("target=18 subscription=off");

@@ -34,4 +34,18 @@ fn a_key_that_is_none_or_cannot_be_named_is_no_obstacle() {
     let synced = prepare(&from, &to, &[]).run();
     assert_eq!(synced.status, 0, "{synced}");
     assert_equal("after the sync", &scene.from(), &scene.to(), &[]);
+
+    // What an extension writes down for itself stops nobody, and stays where it is.
+    for server in [&source, &target] {
+        let kept = "create table kept (v int); alter extension ltree add table kept";
+        server.psql("keys", kept);
+    }
+    source.psql(
+        "keys",
+        "insert into kept values (1); delete from tree where path = 'top.n7'",
+    );
+    let synced = prepare(&from, &to, &[]).run();
+    assert_eq!(synced.status, 0, "{synced}");
+    let left = "select (select count(*) from tree), (select count(*) from kept)";
+    assert_eq!(target.psql("keys", left), "499|0", "{synced}");
 }

@@ -17,7 +17,7 @@ use crate::plan::{Left, Plan};
 use crate::preflight::{self, CheckFacts, Measured, NOT_LOOKED_AT, PreflightFacts};
 use crate::report::check::{Between, Check, Forecast};
 use crate::salvage::{self, WrongFile};
-use crate::verify::{self, Readiness};
+use crate::verify::{self, Hidden, Readiness};
 
 /// Rows are counted by the server with a delay of up to a second.
 const BETWEEN_PULSES: Duration = Duration::from_millis(1500);
@@ -85,6 +85,7 @@ pub async fn look(requested: Requested, asked: &Asked) -> Result<Check, Failure>
     let (inspection, plan) = match seen {
         Ok(seen) => {
             let inspection = road.inspected(requested, target_facts, seen);
+            before.add_left_behind(&inspection.view.hidden, &mut findings);
             let plan = inspection.plan(asked.sizes, Left::default())?;
             (inspection, plan)
         }
@@ -172,6 +173,15 @@ impl Before {
             now.iter().any(same)
         });
         Ok(())
+    }
+
+    /// What is in no dump, as the final check will see it.
+    fn add_left_behind(&mut self, source: &Hidden, findings: &mut Vec<Finding>) {
+        self.source.uncarried.extend(source.left_behind());
+        let not_asked = source.not_asked();
+        findings.extend(
+            not_asked.map(|(what, why)| not_looked_at(&format!("{what} on the source"), why)),
+        );
     }
 
     fn refused(&self) -> Vec<Finding> {

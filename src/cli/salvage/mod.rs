@@ -44,6 +44,7 @@ use crate::ledger::Request;
 use crate::model::{ExitStatus, Side, VerifyLevel};
 use crate::pg::conninfo::Environment;
 use crate::plan::Doubtful;
+use crate::preflight;
 
 pub(super) use add_up::Compared;
 pub(super) use describe::{LeftOut, pattern};
@@ -302,7 +303,9 @@ async fn prepare(
     }
     // A search takes as long as reading everything does: what is wrong with the target is said before.
     let target_facts = road.view_target(&requested).await?;
-    session::refuse_blockers(&road.first_findings(&requested, &target_facts).await?)?;
+    let mut findings = road.first_findings(&requested, &target_facts).await?;
+    preflight::for_salvage(&mut findings);
+    session::refuse_blockers(&findings)?;
     session.output.run_dir().write_request(&request)?;
     let asked = (requested.jobs, doubtful, reached.left_out);
     let map = Box::pin(look_for_damage(session.output, &mut road.source, asked)).await?;

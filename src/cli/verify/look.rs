@@ -7,7 +7,7 @@ use crate::catalog::{self, SourceFacts};
 use crate::cli::inspect::Server;
 use crate::cli::patterns::Names;
 use crate::cli::prove::readiness;
-use crate::cli::schema::dump_schema;
+use crate::cli::schema::{Described, dump_schema_with_warnings};
 use crate::failure::Failure;
 use crate::model::{FilterKind, Filters, Finding, QualifiedName, Side, Unverified};
 use crate::pg::client_tools::ClientTool;
@@ -34,6 +34,8 @@ pub struct SideView {
     pub snapshot: Snapshot,
     /// Its schema archive.
     pub toc: Toc,
+    /// What `pg_dump` warned of when it wrote that.
+    warnings: Vec<String>,
     /// What the catalog says.
     pub facts: SourceFacts,
     /// The same, as far as it is compared.
@@ -102,6 +104,11 @@ impl Look {
             &asked.restore,
         ));
         outcome.unverified.extend(self.unreadable.iter().cloned());
+        for (side, view) in [(Side::Source, &self.source), (Side::Target, &self.target)] {
+            let warnings = view.warnings.iter();
+            let told = warnings.map(|warning| format!("pg_dump warned, of the {side}: {warning}"));
+            outcome.notes.extend(told);
+        }
         outcome
     }
 
@@ -226,7 +233,7 @@ pub async fn view(
         let identities = rows::identities(session).await?;
         Ok::<_, Failure>((facts, hidden, identities, rows::keys(session).await?))
     };
-    let (toc, (facts, hidden, identities, keys)) =
+    let ((toc, warnings), (facts, hidden, identities, keys)) =
         tokio::try_join!(dump(server, pg_dump, (&snapshot, filters)), ask)?;
     Ok(SideView {
         observed: Observed::in_snapshot(&facts, hidden),
@@ -234,16 +241,18 @@ pub async fn view(
         identities,
         keys,
         toc,
+        warnings,
         snapshot,
     })
 }
 
-/// One side may lack what was selected, which `pg_dump` takes for a mistake; that the other has it is known by now.
+/// Its definitions, and what `pg_dump` warned of. One side may lack what was selected, which `pg_dump` takes for a mistake; that the
+/// other has it is known by now.
 async fn dump(
     server: &Server,
     pg_dump: &ClientTool,
     (snapshot, filters): (&Snapshot, &Filters),
-) -> Result<Toc, Failure> {
+) -> Result<(Toc, Vec<String>), Failure> {
     let found = if filters.iter().any(|filter| filter.kind.selects()) {
         let mut names = Names::default();
         names.add(&server.session).await?;
@@ -253,16 +262,19 @@ async fn dump(
     };
     let snapshot = Some(snapshot.id.as_str());
     if let Some(filters) = found {
-        return Ok(Toc::of_server(
-            &dump_schema(server, pg_dump, (snapshot, &filters)).await?,
-        )?);
+        let described = dump_schema_with_warnings(server, pg_dump, (snapshot, &filters));
+        let Described { archive, warnings } = described.await?;
+        return Ok((Toc::of_server(&archive)?, warnings));
     }
-    let whole = dump_schema(server, pg_dump, (snapshot, &Filters::default())).await?;
-    let mut toc = Toc::of_server(&whole)?;
+    let everything = Filters::default();
+    let described = dump_schema_with_warnings(server, pg_dump, (snapshot, &everything));
+    let mut toc = Toc::of_server(&described.await?.archive)?;
     // Of what was selected there is nothing; what describes the archive itself stays.
-    let describes = |desc: &str| matches!(desc, "ENCODING" | "STDSTRINGS" | "SEARCHPATH");
-    toc.entries.retain(|entry| describes(entry.desc.as_str()));
-    Ok(toc)
+    let is_of_the_archive = |desc: &str| matches!(desc, "ENCODING" | "STDSTRINGS" | "SEARCHPATH");
+    toc.entries
+        .retain(|entry| is_of_the_archive(entry.desc.as_str()));
+    // What it warned of is about what was not selected.
+    Ok((toc, Vec::new()))
 }
 
 #[cfg(test)]

@@ -97,6 +97,7 @@ mod tests {
             inherited: false,
             references: Some(QualifiedName::new("s", to)),
             references_partitioned: false,
+            over_time: None,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::buckets::{Bucketing, Scale};
 use super::cut::{self, Size};
-use super::form::{Forms, as_text};
+use super::form::Forms;
 use crate::catalog::{Column, Matview, SourceFacts, Table, Type, Types, large_object_content};
 use crate::model::{Bytes, ColumnForm, Oid, QualifiedName, Rows, ServerVersion, quote_ident};
 use crate::verify::Scope;
@@ -266,26 +266,44 @@ impl Inputs<'_> {
         comparand
     }
 
+    /// The column that one is compared with, or why there is none, as a clause.
+    fn partner<'c>(
+        &self,
+        table: &QualifiedName,
+        column: &Column,
+        theirs: &'c [Column],
+    ) -> Result<&'c Column, &'static str> {
+        if self
+            .without_columns
+            .contains(&(table.clone(), column.name.clone()))
+        {
+            return Err("it is to be ignored");
+        }
+        let mut others = theirs.iter();
+        let found = others
+            .find(|other| other.name == column.name)
+            .ok_or("the target has no such column")?;
+        // To compute it may fail, on both sides, for rows that are the same.
+        if column.is_virtual && found.is_virtual {
+            return Err("it is virtual and holds nothing; its definition is compared");
+        }
+        Ok(found)
+    }
+
     /// The columns that both sides have, those of the key first. The others are found by the definitions.
     fn read_columns(&self, comparand: &mut Comparand, (ours, theirs): (&[Column], &[Column])) {
         let forms = self.forms();
         for column in ours {
-            let left_out = (comparand.name.clone(), column.name.clone());
-            if self.without_columns.contains(&left_out) {
-                comparand.forms.push(ColumnForm {
-                    column: column.name.clone(),
-                    form: "not at all".to_owned(),
-                    because: "it is to be ignored".to_owned(),
-                });
-                continue;
-            }
-            let Some(found) = theirs.iter().find(|other| other.name == column.name) else {
-                comparand.forms.push(ColumnForm {
-                    column: column.name.clone(),
-                    form: "not at all".to_owned(),
-                    because: "the target has no such column".to_owned(),
-                });
-                continue;
+            let found = match self.partner(&comparand.name, column, theirs) {
+                Ok(found) => found,
+                Err(because) => {
+                    comparand.forms.push(ColumnForm {
+                        column: column.name.clone(),
+                        form: "not at all".to_owned(),
+                        because: because.to_owned(),
+                    });
+                    continue;
+                }
             };
             let key = comparand.key.as_ref();
             let form = if key.is_some_and(|key| key.columns.contains(&column.name)) {
@@ -298,7 +316,7 @@ impl Inputs<'_> {
                 name: column.name.clone(),
                 text: forms.text_of(column, &form.expression),
                 differs_untold: forms.differs_untold(column),
-                shown: as_text(&quote_ident(&column.name)),
+                shown: forms.shown(column, &form.expression),
                 expression: form.expression,
                 generated: column.generated,
                 is_array: form.is_array,
@@ -331,7 +349,8 @@ impl Inputs<'_> {
         let suits = |columns: &Vec<String>| {
             let is_told_by_text = |name: &String| {
                 let ignored = (source.name.clone(), name.clone());
-                let same = |column: Column| self.forms().has_same_text(&column);
+                let same =
+                    |column: Column| !column.is_virtual && self.forms().has_same_text(&column);
                 column(source, name).is_some_and(same) && !self.without_columns.contains(&ignored)
             };
             theirs.contains(&as_set(columns)) && columns.iter().all(is_told_by_text)

@@ -89,6 +89,13 @@ impl Forms<'_> {
         if let Some(kind) = self.source.stored_as(source.type_oid) {
             return read(as_text(&format!("({name}::{kind})")), "as text", because);
         }
+        if let Some(expression) = self.with_arguments(source) {
+            return read(
+                expression,
+                "as text, with the arguments of a name that is overloaded",
+                because,
+            );
+        }
         if self.source.hides_xml(source.type_oid) {
             return read(
                 as_text(&name),
@@ -137,6 +144,9 @@ impl Forms<'_> {
         if let Some(kind) = self.source.stored_as(column.type_oid) {
             return printed_xml(&name, kind);
         }
+        if self.with_arguments(column).is_some() {
+            return expression.to_owned();
+        }
         if self.has_same_text(column) {
             return as_text(&name);
         }
@@ -149,6 +159,25 @@ impl Forms<'_> {
             Some(by_bits) if expression == name => by_bits,
             _ => expression.to_owned(),
         }
+    }
+
+    /// Text for people, given what is read of the column.
+    pub(super) fn shown(&self, column: &Column, expression: &str) -> String {
+        match self.with_arguments(column) {
+            Some(_) => expression.to_owned(),
+            None => as_text(&quote_ident(&column.name)),
+        }
+    }
+
+    /// A function or an operator, or an array of these, of a type that prints names alone.
+    fn with_arguments(&self, column: &Column) -> Option<String> {
+        let name = quote_ident(&column.name);
+        if let Some(names) = self.source.prints_name_alone(column.type_oid) {
+            return Some(named(&name, names));
+        }
+        let element = self.source.element_of(column.type_oid)?;
+        let names = self.source.prints_name_alone(element)?;
+        Some(elements(&name, &named("element", names)))
     }
 
     /// Why the same bytes are another value on the other server, if they may be.
@@ -193,10 +222,27 @@ fn printed_xml(column: &str, kind: &str) -> String {
     if !kind.ends_with("[]") {
         return printed(column);
     }
+    elements(column, &printed("element"))
+}
+
+/// An array's bounds, and what is printed of each `element`.
+fn elements(array: &str, printed: &str) -> String {
     format!(
-        "case when {column} is not null then pg_catalog.concat(pg_catalog.array_dims({column}), \
-         array(select {} from pg_catalog.unnest({column}) as element)) end",
-        printed("element")
+        "case when {array} is not null then pg_catalog.concat(pg_catalog.array_dims({array}), \
+         array(select {printed} from pg_catalog.unnest({array}) as element)) end"
+    )
+}
+
+/// A function or an operator by its name; where others have the same, with the types of its arguments. (Not always: those of the server's
+/// own functions change between versions.)
+fn named(value: &str, [catalog, prefix, with_arguments]: [&str; 3]) -> String {
+    format!(
+        "case when (select pg_catalog.count(*) from (select {value}::pg_catalog.oid as oid) it \
+         join pg_catalog.{catalog} one on one.oid = it.oid \
+         join pg_catalog.{catalog} other on other.{prefix}name = one.{prefix}name \
+         and other.{prefix}namespace = one.{prefix}namespace) > 1 \
+         then pg_catalog.format('%s', {value}::pg_catalog.oid::pg_catalog.{with_arguments}) else {} end",
+        as_text(value)
     )
 }
 
@@ -227,6 +273,9 @@ mod tests {
             (Oid(23), base("integer", None)),
             (Oid(1007), base(array_name, Some(Oid(23)))),
             (Oid(2205), base("regclass", None)),
+            (Oid(24), base("regproc", None)),
+            (Oid(1008), base("regproc[]", Some(Oid(24)))),
+            (Oid(2203), base("regoper", None)),
             (
                 Oid(20_000),
                 Type {
@@ -310,6 +359,32 @@ mod tests {
             assert!(told.is_some_and(|told| told.contains("15 digits")));
             assert!(!text.contains("_send"), "{text}");
         }
+    }
+
+    /// Two functions of one name are not one, to whoever compares or looks.
+    #[test]
+    fn overloaded_names_are_read_with_their_arguments() {
+        let all = types("integer[]");
+        let forms = Forms {
+            source: Types(&all),
+            target: Types(&all),
+            versions: (ServerVersion(100_000), ServerVersion(180_000)),
+        };
+        for (oid, wanted) in [
+            (24, "\"c\"::pg_catalog.oid::pg_catalog.regprocedure"),
+            (1008, "element::pg_catalog.oid::pg_catalog.regprocedure"),
+            (2203, "\"c\"::pg_catalog.oid::pg_catalog.regoperator"),
+        ] {
+            let form = forms.of(&column(oid), &column(oid));
+            assert!(form.expression.contains(wanted), "{form:?}");
+            assert!(!form.is_array && form.told.is_some(), "{form:?}");
+            let text = forms.text_of(&column(oid), &form.expression);
+            assert_eq!(text, form.expression);
+            let shown = forms.shown(&column(oid), &form.expression);
+            assert_eq!(shown, form.expression);
+        }
+        let shown = forms.shown(&column(2205), "a form of it");
+        assert_eq!(shown, as_text("\"c\""));
     }
 
     #[test]

@@ -1,0 +1,173 @@
+//! What would be made anew as something else than it is, because no dump says it.
+
+use super::{PreflightFacts, blocker, listed, note};
+use crate::catalog::{HalfDetached, WithOids};
+use crate::model::{Finding, QualifiedName, to_paste};
+
+const TABLES: [&str; 2] = ["TABLE", "FOREIGN TABLE"];
+
+pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
+    let findings = [with_oids(facts), half_detached(facts)];
+    findings.into_iter().flatten().collect()
+}
+
+/// What `pg_dump` itself warned of: nobody else says what it leaves out.
+pub fn pg_dump_warned(warnings: &[String]) -> Option<Finding> {
+    (!warnings.is_empty()).then(|| {
+        note(
+            "pg-dump-warned",
+            "pg_dump warned of something when it described the source; what it leaves out is not on the target, and may not be missed \
+             there"
+                .to_owned(),
+            "See whether what it names is wanted.",
+        )
+        .with_evidence(warnings.iter().cloned())
+    })
+}
+
+fn is_made(facts: &PreflightFacts<'_>, relation: &QualifiedName) -> bool {
+    // As long as the schema has not been read, nobody knows what was selected.
+    let is_known = !facts.selective || facts.toc.is_some();
+    is_known && facts.describes(&TABLES, relation)
+}
+
+/// `pg_dump` leaves the column out since version 12; one that does not has the rows get other oids.
+fn with_oids(facts: &PreflightFacts<'_>) -> Option<Finding> {
+    let all = facts.source_facts.remade.with_oids.iter();
+    let tables: Vec<&WithOids> = all.filter(|one| is_made(facts, &one.table)).collect();
+    // A statement about a parent is one about its children, but for oids that these were given by themselves as well.
+    let without = |one: &&WithOids| format!("ALTER TABLE {} SET WITHOUT OIDS;", one.table);
+    let roots = tables.iter().filter(|one| !one.inherited);
+    let statements = roots.flat_map(|one| {
+        let table = &one.table;
+        [
+            format!("ALTER TABLE {table} ADD COLUMN old_oid oid;"),
+            format!("UPDATE {table} SET old_oid = oid;"),
+            without(one),
+        ]
+    });
+    let children = tables.iter().filter(|one| one.inherited).map(without);
+    let statements = statements.chain(children);
+    (!tables.is_empty()).then(|| {
+        let names = tables.iter().map(|one| one.table.shown());
+        blocker(
+            "tables-with-oids",
+            format!(
+                "tables of the source are WITH OIDS, and the oids of their rows would be lost: no dump carries them, and no server \
+                 since version 12 has such tables: {}",
+                listed(names)
+            ),
+            to_paste(
+                "On the source, have the oids in a column of their own, which the application has to read from then on (with nothing but \
+                 SET WITHOUT OIDS, if nobody wants them); or leave the tables out with -T:",
+                statements,
+            ),
+        )
+    })
+}
+
+/// To `pg_dump` it is a partition like any other.
+fn half_detached(facts: &PreflightFacts<'_>) -> Option<Finding> {
+    let all = facts.source_facts.remade.half_detached.iter();
+    let partitions: Vec<&HalfDetached> = all.filter(|one| is_made(facts, &one.partition)).collect();
+    let statements = partitions.iter().map(|one| {
+        let HalfDetached { partition, parent } = one;
+        format!("ALTER TABLE {parent} DETACH PARTITION {partition} FINALIZE;")
+    });
+    (!partitions.is_empty()).then(|| {
+        let names = partitions
+            .iter()
+            .map(|one| format!("{} of {}", one.partition.shown(), one.parent.shown()));
+        blocker(
+            "partitions-half-detached",
+            format!(
+                "partitions of the source were to be detached, and that was interrupted: queries of their tables do not read them any more, \
+                 and on the target they would: {}",
+                listed(names)
+            ),
+            to_paste(
+                "On the source, finish it (it waits for transactions that still see the partition), or attach it again after that:",
+                statements,
+            ),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{World, rules};
+    use super::super::{is_go, source_findings};
+    use super::*;
+    use crate::model::Severity;
+
+    fn name(name: &str) -> QualifiedName {
+        QualifiedName::new("s", name)
+    }
+
+    #[test]
+    fn oids_are_kept_by_a_column_of_the_topmost_table() {
+        let mut world = World::default();
+        assert_eq!(source_findings(&world.facts()), []);
+        world.source_facts.remade.with_oids = [("parent", false), ("child", true)]
+            .map(|(table, inherited)| WithOids {
+                table: name(table),
+                inherited,
+            })
+            .to_vec();
+        let found = source_findings(&world.facts());
+        assert_eq!(rules(&found), ["tables-with-oids"]);
+        assert!(!is_go(&found));
+        assert!(found[0].what.ends_with(": s.parent and s.child"));
+        let statements: Vec<&str> = found[0].remedy.lines().skip(1).collect();
+        assert_eq!(
+            statements,
+            [
+                "ALTER TABLE \"s\".\"parent\" ADD COLUMN old_oid oid;",
+                "UPDATE \"s\".\"parent\" SET old_oid = oid;",
+                "ALTER TABLE \"s\".\"parent\" SET WITHOUT OIDS;",
+                "ALTER TABLE \"s\".\"child\" SET WITHOUT OIDS;",
+            ]
+        );
+        let selective = PreflightFacts {
+            selective: true,
+            ..world.facts()
+        };
+        assert!(is_go(&source_findings(&selective)), "it was left out");
+        let before = PreflightFacts {
+            toc: None,
+            ..selective
+        };
+        assert!(is_go(&source_findings(&before)), "it may be left out");
+        world.entry("TABLE", "child", "CREATE TABLE s.child ();");
+        world.toc.entries[0].namespace = Some("s".into());
+        let chosen = PreflightFacts {
+            selective: true,
+            ..world.facts()
+        };
+        let found = source_findings(&chosen);
+        assert!(found[0].what.ends_with(": s.child"), "{found:?}");
+    }
+
+    #[test]
+    fn a_partition_that_is_half_detached_forbids() {
+        let mut world = World::default();
+        world.source_facts.remade.half_detached = vec![HalfDetached {
+            partition: name("r1"),
+            parent: name("root"),
+        }];
+        let found = source_findings(&world.facts());
+        assert_eq!(rules(&found), ["partitions-half-detached"]);
+        assert!(!is_go(&found));
+        assert!(found[0].what.ends_with(": s.r1 of s.root"), "{found:?}");
+        let statement = "\nALTER TABLE \"s\".\"root\" DETACH PARTITION \"s\".\"r1\" FINALIZE;";
+        assert!(found[0].remedy.ends_with(statement), "{found:?}");
+    }
+
+    #[test]
+    fn what_pg_dump_says_is_handed_on_whole() {
+        assert_eq!(pg_dump_warned(&[]), None);
+        let said = vec!["one".to_owned(), "two".to_owned()];
+        let found = pg_dump_warned(&said).expect("a finding");
+        assert_eq!((found.severity, &found.evidence), (Severity::Note, &said));
+    }
+}

@@ -1,0 +1,698 @@
+//! What no dump carries: what was put onto or into extensions, what stands in the system's schemas, and what is said of objects
+//! that have no entry of their own.
+//!
+//! Nobody moves it, so a copy lacks it, and that must not pass for the same. Rows of an extension's tables are its own business, which
+//! goes on on both sides: they are not read. What an extension is made of is its script's matter: only
+//! between equal versions can a difference be somebody's doing. Who owns an extension nobody can change, and its owner has
+//! another name on every managed service: it is said, and is no difference.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::catalog::{self, Extension, UncarriedKind, VersionedQuery, in_full};
+use crate::model::{DifferenceKind, QualifiedName, Unverified, quote_ident, shown_ident};
+use crate::pg::{Answer, PgError, Query, Session};
+use crate::toc::RestoreOptions;
+
+use super::attempt::{attempt, attempt_text};
+use super::{Observed, Outcome, Scope, some_of};
+
+pub(super) const ON_EXTENSIONS: VersionedQuery = VersionedQuery {
+    newest: Query::new(
+        "on_extensions.sql",
+        include_str!("../../sql/verify/on_extensions.sql"),
+    ),
+    older: None,
+};
+
+pub(super) const IN_SYSTEM_SCHEMAS: VersionedQuery = VersionedQuery {
+    newest: Query::new(
+        "in_system_schemas.sql",
+        include_str!("../../sql/verify/in_system_schemas.sql"),
+    ),
+    older: None,
+};
+
+pub(super) const REMARKS: VersionedQuery = VersionedQuery {
+    newest: Query::new("remarks.sql", include_str!("../../sql/verify/remarks.sql")),
+    older: None,
+};
+
+pub(super) const UNCARRIED_TABLES: VersionedQuery = VersionedQuery {
+    newest: Query::new(
+        "uncarried_tables.sql",
+        include_str!("../../sql/verify/uncarried_tables.sql"),
+    ),
+    older: None,
+};
+
+/// Where something is, which is whether it takes part.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    /// Of an extension.
+    Extension(String),
+    /// In a schema of the system.
+    System,
+    /// Said of a part of a relation.
+    Relation(QualifiedName),
+    /// Said of a large object.
+    LargeObject,
+}
+
+/// What is known of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    /// It hangs on a relation of the extension; its definition.
+    Attached,
+    /// The extension has it; its source, if it is a function that people write.
+    Member,
+    /// Its owner, if that is no superuser.
+    Owner,
+    /// Somebody made it.
+    Made,
+    /// How many rows a table has that somebody made.
+    Rows,
+    /// Who may do what with it.
+    Grants,
+    /// A comment.
+    Comment,
+    /// A security label.
+    Label,
+}
+
+type Key = (Place, What, String);
+
+/// What was asked, which is whom an answer that is missing concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Question {
+    OnExtensions,
+    InSystemSchemas,
+    Remarks,
+    /// Of tables in the system's schemas.
+    Rows,
+}
+
+/// What one side has that no dump carries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Uncarried {
+    facts: BTreeMap<Key, String>,
+    /// What could not be read, and why.
+    unread: Vec<(Question, String, String)>,
+}
+
+impl Uncarried {
+    /// Reads it. What the server refuses is part of the answer.
+    pub(super) async fn read(session: &Session) -> Result<Self, PgError> {
+        let mut all = Self::default();
+        match attempt(session, &ON_EXTENSIONS).await? {
+            Ok(rows) => all.add(&rows, on_extension)?,
+            Err(refused) => all.refused(Question::OnExtensions, "what extensions have", &refused),
+        }
+        match attempt(session, &IN_SYSTEM_SCHEMAS).await? {
+            Ok(rows) => all.add(&rows, in_system_schema)?,
+            Err(refused) => all.refused(
+                Question::InSystemSchemas,
+                "pg_catalog and information_schema",
+                &refused,
+            ),
+        }
+        match attempt(session, &REMARKS).await? {
+            Ok(rows) => all.add(&rows, remark)?,
+            Err(refused) => all.refused(
+                Question::Remarks,
+                "comments and grants of parts of tables",
+                &refused,
+            ),
+        }
+        match attempt(session, &UNCARRIED_TABLES).await? {
+            Ok(rows) => {
+                for row in &rows {
+                    all.read_table(session, row).await?;
+                }
+            }
+            Err(refused) => all.refused(Question::Rows, "tables that are in no dump", &refused),
+        }
+        Ok(all)
+    }
+
+    fn add(
+        &mut self,
+        rows: &[Answer],
+        fact: fn(&Answer) -> Result<(Key, String), PgError>,
+    ) -> Result<(), PgError> {
+        for row in rows {
+            let (key, value) = fact(row)?;
+            self.facts.insert(key, value);
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, question: Question, what: impl Into<String>, why: &PgError) {
+        self.unread.push((question, what.into(), why.to_string()));
+    }
+
+    async fn read_table(&mut self, session: &Session, row: &Answer) -> Result<(), PgError> {
+        let name = row.name("schema", "name")?;
+        let object = format!("rows of {}", name.shown());
+        let sql = format!("select pg_catalog.count(*) as count from only {name}");
+        match attempt_text(session, "rows that are in no dump", &sql).await? {
+            Ok(rows) => {
+                if let Some(row) = rows.first() {
+                    let count = row.count("count")?.to_string();
+                    self.facts
+                        .insert((Place::System, What::Rows, object), count);
+                }
+            }
+            Err(refused) => self.refused(Question::Rows, object, &refused),
+        }
+        Ok(())
+    }
+
+    /// It, with what is none of the schema as it is there: rows, and the labels of large objects.
+    pub fn as_if_synced(&self, source: &Self) -> Self {
+        let ours = source.facts.iter().filter(|(key, _)| is_content(key));
+        let theirs = self.facts.iter().filter(|(key, _)| !is_content(key));
+        let facts = theirs.chain(ours);
+        Self {
+            facts: facts
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
+            unread: self.unread.clone(),
+        }
+    }
+
+    /// What a dump of this side would leave behind, as far as one side alone tells: what hangs on an extension may be its own.
+    pub(super) fn left_behind(&self) -> Vec<catalog::Uncarried> {
+        let facts = self.facts.keys();
+        facts
+            .filter_map(|(place, what, object)| match (place, what) {
+                (Place::System, What::Made) => Some(catalog::Uncarried {
+                    kind: UncarriedKind::InSystemSchema,
+                    object: object.clone(),
+                }),
+                (Place::Relation(on), What::Grants | What::Comment) => {
+                    let grants = *what == What::Grants;
+                    let words = if grants { "grants" } else { "a comment" };
+                    Some(catalog::Uncarried {
+                        kind: UncarriedKind::Remark {
+                            on: on.clone(),
+                            grants,
+                        },
+                        object: format!("{}: {words} on {object}", on.shown()),
+                    })
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// What of that could not be asked, and why.
+    pub(super) fn not_asked(&self) -> impl Iterator<Item = (&str, &str)> {
+        let unread = self.unread.iter().filter(|(question, ..)| {
+            matches!(question, Question::InSystemSchemas | Question::Remarks)
+        });
+        unread.map(|(_, what, why)| (what.as_str(), why.as_str()))
+    }
+}
+
+fn is_content((place, what, _): &Key) -> bool {
+    *place == Place::LargeObject || *what == What::Rows
+}
+
+fn on_extension(row: &Answer) -> Result<(Key, String), PgError> {
+    let what = match row.get::<&str>("what")? {
+        "attached" => What::Attached,
+        "owner" => What::Owner,
+        _ => What::Member,
+    };
+    let place = Place::Extension(row.get("extension")?);
+    Ok(((place, what, row.get("object")?), value_of(row)?))
+}
+
+fn in_system_schema(row: &Answer) -> Result<(Key, String), PgError> {
+    let what = match row.get::<&str>("what")? {
+        "grants" => What::Grants,
+        _ => What::Made,
+    };
+    Ok(((Place::System, what, row.get("object")?), value_of(row)?))
+}
+
+/// What is dropped at this moment has no definition any more.
+fn value_of(row: &Answer) -> Result<String, PgError> {
+    let value: Option<&[u8]> = row.get("value")?;
+    Ok(value.map(in_full).unwrap_or_default())
+}
+
+fn remark(row: &Answer) -> Result<(Key, String), PgError> {
+    let what = match row.get::<&str>("what")? {
+        "acl" => What::Grants,
+        "security label" => What::Label,
+        _ => What::Comment,
+    };
+    let place = match row.get::<Option<String>>("schema")? {
+        Some(_) => Place::Relation(row.name("schema", "name")?),
+        None => Place::LargeObject,
+    };
+    Ok(((place, what, row.get("part")?), value_of(row)?))
+}
+
+/// Compares what both sides have of it, as far as that takes part; what the options leave out is not missed.
+pub(super) fn compare(
+    source: &Observed,
+    target: &Observed,
+    scope: &Scope,
+    options: &RestoreOptions,
+) -> Outcome {
+    let both = Both {
+        source,
+        target,
+        scope,
+        options,
+    };
+    let mut found = Outcome::default();
+    let (ours, theirs) = (&source.uncarried.facts, &target.uncarried.facts);
+    let keys: BTreeSet<&Key> = ours.keys().chain(theirs.keys()).collect();
+    let (mut owners, mut scripts) = (Vec::new(), Vec::new());
+    for key in keys {
+        if !both.takes_part(&key.0, key.1) || both.is_left_out(key.1) {
+            continue;
+        }
+        let (left, right) = (ours.get(key), theirs.get(key));
+        if left == right {
+            continue;
+        }
+        let values = (left.map(String::as_str), right.map(String::as_str));
+        match &key.0 {
+            Place::Extension(name) if key.1 == What::Owner => {
+                owners.push(owner_in_words(name, values));
+            }
+            // An extension's script may be another for each major version.
+            Place::Extension(name) if key.1 == What::Member && !both.is_same_major() => {
+                scripts.extend(left.map(|_| format!("{} of {}", key.2, shown_ident(name))));
+            }
+            Place::Extension(name) => both.of_extension(name, key, values, &mut found),
+            Place::System => of_system(key, values, &mut found),
+            Place::Relation(table) => remarked(Some(table), key, values, &mut found),
+            Place::LargeObject => remarked(None, key, values, &mut found),
+        }
+    }
+    found.unverified.extend(both.unread());
+    if !scripts.is_empty() {
+        found.notes.push(format!(
+            "Not the same on the target: {}. Whether somebody has changed that, which no dump carries, or the extension has it otherwise \
+             on that version of the server, cannot be told.",
+            some_of(&scripts)
+        ));
+    }
+    if !owners.is_empty() {
+        found.notes.push(format!(
+            "Extensions belong to other roles on the target than on the source, because no dump says whose they are: {}. Only their \
+             owners and superusers can update or drop them.",
+            some_of(&owners)
+        ));
+    }
+    let mut outcome = Outcome::default();
+    // Several findings about one object make one difference.
+    outcome.extend(found);
+    outcome
+}
+
+/// What is on the source and on the target.
+type Values<'a> = (Option<&'a str>, Option<&'a str>);
+
+struct Both<'a> {
+    source: &'a Observed,
+    target: &'a Observed,
+    scope: &'a Scope,
+    options: &'a RestoreOptions,
+}
+
+impl Both<'_> {
+    fn takes_part(&self, place: &Place, what: What) -> bool {
+        match place {
+            // Whatever its version is.
+            Place::Extension(name) if what == What::Owner => {
+                self.scope.has_extension(name) && self.versions(name).is_some()
+            }
+            Place::Extension(name) => {
+                let versions = self.versions(name);
+                self.scope.has_extension(name) && versions.is_some_and(|(one, other)| one == other)
+            }
+            // Only who means the whole database means these.
+            Place::System | Place::LargeObject => self.scope.large_objects,
+            Place::Relation(name) => self.scope.has_relation(name),
+        }
+    }
+
+    /// The versions of an extension that both sides have.
+    fn versions(&self, name: &str) -> Option<(Option<&str>, Option<&str>)> {
+        let same_name = |extension: &&Extension| extension.name == name;
+        let ours = self.source.extensions.iter().find(same_name)?;
+        let theirs = self.target.extensions.iter().find(same_name)?;
+        Some((ours.version.as_deref(), theirs.version.as_deref()))
+    }
+
+    fn is_left_out(&self, what: What) -> bool {
+        match what {
+            What::Owner => self.options.no_owner,
+            What::Grants => self.options.no_acl,
+            What::Comment => self.options.no_comments,
+            What::Label => self.options.no_security_labels,
+            What::Attached | What::Member | What::Made | What::Rows => false,
+        }
+    }
+
+    fn is_same_major(&self) -> bool {
+        self.source.major == self.target.major
+    }
+
+    /// Between major versions definitions are worded differently.
+    fn of_extension(&self, name: &str, key: &Key, values: Values<'_>, found: &mut Outcome) {
+        let object = || ("extension object", key.2.clone());
+        let of = format!("the extension {}", quote_ident(name));
+        match (key.1, values) {
+            (What::Attached, (Some(_), Some(_))) if !self.is_same_major() => {}
+            (_, (Some(_), Some(_))) => found.differ(
+                DifferenceKind::Different,
+                object(),
+                format!("it is of {of}, and defined otherwise on the source than on the target"),
+            ),
+            (_, (Some(_), None)) => found.differ(
+                DifferenceKind::Missing,
+                object(),
+                format!("it is of {of} on the source, or on its tables, and no dump carries it"),
+            ),
+            (_, (None, _)) => found.differ(
+                DifferenceKind::Extra,
+                object(),
+                format!("it is of {of} on the target, or on its tables, and not on the source"),
+            ),
+        }
+    }
+
+    fn concerns(&self, question: Question) -> bool {
+        match question {
+            Question::OnExtensions => {
+                let mut extensions = self.source.extensions.iter();
+                extensions.any(|one| self.scope.has_extension(&one.name))
+            }
+            Question::Remarks => true,
+            Question::InSystemSchemas | Question::Rows => self.scope.large_objects,
+        }
+    }
+
+    /// What could not be read on a side that it would have been compared with.
+    fn unread(&self) -> impl Iterator<Item = Unverified> {
+        let sides = [("source", self.source), ("target", self.target)];
+        sides.into_iter().flat_map(move |(side, observed)| {
+            let unread = observed.uncarried.unread.iter();
+            unread
+                .filter(move |(question, ..)| self.concerns(*question))
+                .map(move |(question, object, why)| Unverified {
+                    class: question.class().to_owned(),
+                    object: object.clone(),
+                    because: format!("on the {side}: {why}"),
+                })
+        })
+    }
+}
+
+impl Question {
+    fn class(self) -> &'static str {
+        match self {
+            Self::OnExtensions => "extension object",
+            Self::Remarks => "comment",
+            Self::InSystemSchemas | Self::Rows => "system object",
+        }
+    }
+}
+
+fn owner_in_words(name: &str, (ours, theirs): Values<'_>) -> String {
+    let shown = |owner: Option<&str>| owner.map_or_else(|| "a superuser".to_owned(), shown_ident);
+    format!(
+        "{} ({} on the source, {} on the target)",
+        shown_ident(name),
+        shown(ours),
+        shown(theirs)
+    )
+}
+
+fn of_system(key: &Key, values: Values<'_>, found: &mut Outcome) {
+    let object = ("system object", key.2.clone());
+    match (key.1, values) {
+        (What::Made, (Some(_), Some(_))) => {
+            let detail = "it is defined otherwise on the source than on the target".to_owned();
+            found.differ(DifferenceKind::Different, object, detail);
+        }
+        (What::Made, (Some(_), None)) => {
+            let detail =
+                "it is on the source: no dump looks into pg_catalog and information_schema".into();
+            found.differ(DifferenceKind::Missing, object, detail);
+        }
+        (What::Made, (None, _)) => {
+            let detail = "it is on the target, and not on the source".to_owned();
+            found.differ(DifferenceKind::Extra, object, detail);
+        }
+        (_, (Some(ours), Some(theirs))) => {
+            let detail = format!("{ours} on the source, {theirs} on the target");
+            found.differ(DifferenceKind::Different, object, detail);
+        }
+        // Which there are depends on the version; a table that somebody made is missed itself.
+        _ => {}
+    }
+}
+
+/// Something that is said of a part of a relation, or of a large object.
+fn remarked(
+    table: Option<&QualifiedName>,
+    key: &Key,
+    (ours, theirs): Values<'_>,
+    found: &mut Outcome,
+) {
+    let (class, nothing) = match key.1 {
+        What::Grants => ("acl", "USAGE to public"),
+        What::Label => ("security label", "none"),
+        _ => ("comment", "none"),
+    };
+    let object = match table {
+        Some(table) => format!("{}.{} {}", shown_ident(&table.schema), table.name, key.2),
+        None => key.2.clone(),
+    };
+    let shown = |value: Option<&str>| match (value, key.1) {
+        (Some(text), What::Grants) => text.to_owned(),
+        (Some(text), _) => format!("{text:?}"),
+        (None, _) => nothing.to_owned(),
+    };
+    let detail = format!(
+        "{} on the source, {} on the target",
+        shown(ours),
+        shown(theirs)
+    );
+    found.differ(DifferenceKind::Different, (class, object), detail);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn side(major: u32, facts: &[(&Place, What, &str, &str)]) -> Observed {
+        let fact = |(place, what, object, value): &(&Place, What, &str, &str)| {
+            let key = ((*place).clone(), *what, (*object).to_owned());
+            (key, (*value).to_owned())
+        };
+        Observed {
+            major,
+            extensions: vec![Extension {
+                name: "e".to_owned(),
+                version: Some("1.0".to_owned()),
+            }],
+            uncarried: Uncarried {
+                facts: facts.iter().map(fact).collect(),
+                unread: Vec::new(),
+            },
+            ..Observed::default()
+        }
+    }
+
+    fn found(source: &Observed, target: &Observed) -> Vec<String> {
+        let mut scope = Scope::of_extensions(["e"]);
+        scope.large_objects = true;
+        let outcome = compare(source, target, &scope, &RestoreOptions::default());
+        let unverified = outcome
+            .unverified
+            .iter()
+            .map(|one| format!("? {}", one.object));
+        let differences = outcome.differences.iter();
+        differences
+            .map(|one| format!("{:?} {} {}", one.kind, one.class, one.object))
+            .chain(unverified)
+            .collect()
+    }
+
+    #[test]
+    fn what_an_extension_has_counts_between_equal_versions() {
+        let e = Place::Extension("e".to_owned());
+        let (index, member) = (
+            (&e, What::Attached, "index i"),
+            (&e, What::Member, "function f()"),
+        );
+        let of = |major, one: &str, other: &str| {
+            let (index, member) = (
+                (index.0, index.1, index.2, one),
+                (member.0, member.1, member.2, other),
+            );
+            side(major, &[index, member])
+        };
+        let (ours, bare) = (of(15, "1", "a"), side(15, &[]));
+        assert_eq!(found(&ours, &ours), [""; 0]);
+        let both = ["extension object index i", "extension object function f()"];
+        assert_eq!(
+            found(&ours, &bare),
+            both.map(|one| format!("Missing {one}"))
+        );
+        assert_eq!(found(&bare, &ours), both.map(|one| format!("Extra {one}")));
+        let other = of(15, "2", "b");
+        assert_eq!(
+            found(&ours, &other),
+            both.map(|one| format!("Different {one}"))
+        );
+        // Another major version words definitions otherwise, and an extension's script may know it.
+        assert_eq!(found(&ours, &of(18, "2", "a")), [""; 0]);
+        let newer = of(18, "1", "b");
+        assert_eq!(found(&ours, &newer), [""; 0]);
+        let scope = Scope::of_extensions(["e"]);
+        let said = compare(&ours, &newer, &scope, &RestoreOptions::default()).notes;
+        assert!(
+            said[0].starts_with("Not the same on the target: function f() of e."),
+            "{said:?}"
+        );
+        assert_eq!(
+            found(&ours, &side(18, &[])),
+            ["Missing extension object index i"]
+        );
+        let mut newer = bare;
+        newer.extensions[0].version = Some("1.1".to_owned());
+        assert_eq!(found(&ours, &newer), [""; 0], "nobody can tell");
+    }
+
+    #[test]
+    fn whose_an_extension_is_is_said_and_no_difference() {
+        let e = Place::Extension("e".to_owned());
+        let source = side(15, &[(&e, What::Owner, "extension e", "joe")]);
+        let target = side(15, &[]);
+        let scope = Scope::of_extensions(["e"]);
+        let mut options = RestoreOptions::default();
+        let outcome = compare(&source, &target, &scope, &options);
+        assert!(outcome.is_same(), "{outcome:?}");
+        let [note] = &outcome.notes[..] else {
+            panic!("{outcome:?}")
+        };
+        assert!(
+            note.contains("e (joe on the source, a superuser on the target)"),
+            "{note}"
+        );
+        options.no_owner = true;
+        assert_eq!(compare(&source, &target, &scope, &options).notes, [""; 0]);
+    }
+
+    #[test]
+    fn grants_count_where_both_servers_have_the_object() {
+        let system = Place::System;
+        let of = |facts: &[(What, &str, &str)]| {
+            let facts = facts
+                .iter()
+                .map(|(what, object, value)| (&system, *what, *object, *value));
+            side(15, &facts.collect::<Vec<_>>())
+        };
+        let open = of(&[(What::Grants, "view v", "SELECT to public")]);
+        let closed = of(&[(What::Grants, "view v", "nothing to anybody else")]);
+        assert_eq!(found(&open, &of(&[])), [""; 0]);
+        assert_eq!(found(&open, &closed), ["Different system object view v"]);
+        let made = of(&[(What::Made, "table t", ""), (What::Rows, "rows of t", "1")]);
+        assert_eq!(found(&made, &of(&[])), ["Missing system object table t"]);
+        let filled = of(&[(What::Made, "table t", ""), (What::Rows, "rows of t", "2")]);
+        assert_eq!(found(&made, &filled), ["Different system object rows of t"]);
+        let scope = Scope::of_extensions(["e"]);
+        let of_a_part = compare(&made, &of(&[]), &scope, &RestoreOptions::default());
+        assert!(of_a_part.is_same(), "{of_a_part:?}");
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_not_the_same() {
+        let questions = [
+            (Question::OnExtensions, "extensions"),
+            (Question::InSystemSchemas, "schemas"),
+            (Question::Remarks, "remarks"),
+            (Question::Rows, "rows"),
+        ];
+        let mut refused = side(15, &[]);
+        let unread =
+            questions.map(|(question, what)| (question, what.to_owned(), "denied".to_owned()));
+        refused.uncarried.unread = unread.into();
+        let all = ["? extensions", "? schemas", "? remarks", "? rows"];
+        assert_eq!(found(&refused, &side(15, &[])), all);
+        assert_eq!(found(&side(15, &[]), &refused), all);
+        // Of a part of the database, only what may be said of that part is missed.
+        let options = RestoreOptions::default();
+        let of_a_part = |scope| -> Vec<String> {
+            let outcome = compare(&side(15, &[]), &refused, &scope, &options);
+            outcome
+                .unverified
+                .into_iter()
+                .map(|one| one.object)
+                .collect()
+        };
+        let with_extension = of_a_part(Scope::of_extensions(["e"]));
+        assert_eq!(with_extension, ["extensions", "remarks"]);
+        assert_eq!(of_a_part(Scope::of_extensions([])), ["remarks"]);
+        let asked: Vec<&str> = refused
+            .uncarried
+            .not_asked()
+            .map(|(what, _)| what)
+            .collect();
+        assert_eq!(asked, ["schemas", "remarks"]);
+    }
+
+    #[test]
+    fn a_sync_is_not_stopped_by_what_is_none_of_the_schema() {
+        let label =
+            |value: &'static str| (&Place::LargeObject, What::Label, "large object 1", value);
+        let rows = |value: &'static str| (&Place::System, What::Rows, "rows of t", value);
+        let made = |value: &'static str| (&Place::System, What::Made, "function f()", value);
+        let source = side(15, &[label("secret"), rows("1"), made("a")]);
+        let mut target = side(15, &[rows("2"), made("b")]);
+        assert_eq!(found(&source, &target).len(), 3);
+        target.uncarried = target.uncarried.as_if_synced(&source.uncarried);
+        let left = ["Different system object function f()"];
+        assert_eq!(found(&source, &target), left);
+        target.uncarried = side(15, &[label("x"), made("a")]).uncarried;
+        let unlabelled = side(15, &[made("a")]);
+        target.uncarried = target.uncarried.as_if_synced(&unlabelled.uncarried);
+        assert_eq!(found(&unlabelled, &target), [""; 0]);
+    }
+
+    #[test]
+    fn what_stays_behind_is_known_of_the_source_alone() {
+        let t = Place::Relation(QualifiedName::new("s", "t"));
+        let e = Place::Extension("e".to_owned());
+        let source = side(
+            15,
+            &[
+                (&e, What::Attached, "index i", ""),
+                (&Place::System, What::Made, "function f()", ""),
+                (&Place::System, What::Rows, "rows of u", "1"),
+                (&t, What::Grants, "its row type", "USAGE to nobody else"),
+                (&t, What::Comment, "its row type", "row"),
+            ],
+        );
+        let left_behind = source.uncarried.left_behind();
+        let named: Vec<&str> = left_behind.iter().map(|one| &*one.object).collect();
+        assert_eq!(
+            named,
+            [
+                "function f()",
+                "s.t: grants on its row type",
+                "s.t: a comment on its row type"
+            ]
+        );
+    }
+}
