@@ -29,6 +29,21 @@ fn a_server_error_is_shown_with_every_field_the_statement_and_a_hint() {
     );
 }
 
+/// A server lets nobody in.
+fn refused(code: &str, message: &str) -> Failure {
+    Failure::from(PgError::Connect(ConnectError::Refused {
+        host: "db:5432".into(),
+        user: "u".into(),
+        database: "d".into(),
+        encrypted: false,
+        error: Box::new(ServerError {
+            code: code.into(),
+            message: message.into(),
+            ..ServerError::default()
+        }),
+    }))
+}
+
 #[test]
 fn what_cannot_be_retried_without_a_change_is_usage_and_what_was_cut_off_is_interrupted() {
     let closed = PgError::Closed {
@@ -39,38 +54,14 @@ fn what_cannot_be_retried_without_a_change_is_usage_and_what_was_cut_off_is_inte
         Failure::from(server_error("57P01")).status,
         ExitStatus::Interrupted
     );
-    let refused = ConnectError::Refused {
-        host: "db:5432".into(),
-        user: "u".into(),
-        database: "d".into(),
-        encrypted: false,
-        error: Box::new(ServerError {
-            code: "28P01".into(),
-            message: "password authentication failed for user \"u\"".into(),
-            ..ServerError::default()
-        }),
-    };
-    let failure = Failure::from(PgError::Connect(refused));
+    let failure = refused("28P01", "password authentication failed for user \"u\"");
     assert_eq!(failure.status, ExitStatus::Usage);
     assert!(failure.hint.expect("a hint").contains(".pgpass"));
 }
 
 #[test]
 fn a_role_that_may_not_switch_off_what_passes_over_damage_is_told_what_to_do() {
-    let hint = |message: &str| {
-        let refused = ConnectError::Refused {
-            host: "db:5432".into(),
-            user: "u".into(),
-            database: "d".into(),
-            encrypted: false,
-            error: Box::new(ServerError {
-                code: "42501".into(),
-                message: message.into(),
-                ..ServerError::default()
-            }),
-        };
-        Failure::from(PgError::Connect(refused)).hint
-    };
+    let hint = |message: &str| refused("42501", message).hint;
     let told = hint("permission denied to set parameter \"ignore_checksum_failure\"");
     let told = told.expect("a hint");
     assert!(told.starts_with("Under ignore_checksum_failure"), "{told}");

@@ -224,6 +224,21 @@ mod tests {
         }
     }
 
+    /// What two servers of one version hold.
+    fn between<'a>(
+        source: &'a SourceFacts,
+        target: &'a SourceFacts,
+        scope: &'a Scope,
+    ) -> Facts<'a> {
+        Facts {
+            source,
+            target,
+            versions: (ServerVersion(150_000), ServerVersion(150_000)),
+            encoding: None,
+            scope,
+        }
+    }
+
     fn everything() -> Scope {
         Scope::of_relations((1..4).map(|number| QualifiedName::new("s", format!("v{number}"))))
     }
@@ -232,13 +247,7 @@ mod tests {
     fn a_part_of_large_objects_that_differs_is_not_guessed_at() {
         let facts = SourceFacts::default();
         let scope = everything();
-        let facts = Facts {
-            source: &facts,
-            target: &facts,
-            versions: (ServerVersion(150_000), ServerVersion(150_000)),
-            encoding: None,
-            scope: &scope,
-        };
+        let facts = between(&facts, &facts, &scope);
         let content = [difference("large object", "7 and those after it")];
         let decided = Changes::decide(facts, &[], &[], &content);
         assert!(matches!(decided, Err(SyncError::LargeObjects { .. })));
@@ -250,13 +259,7 @@ mod tests {
     #[test]
     fn what_is_left_out_of_a_tree_that_is_copied_as_one_is_not_written_over() {
         let (known, scope) = (SourceFacts::default(), everything());
-        let facts = Facts {
-            source: &known,
-            target: &known,
-            versions: (ServerVersion(150_000), ServerVersion(150_000)),
-            encoding: None,
-            scope: &scope,
-        };
+        let facts = between(&known, &known, &scope);
         let mut comparand = Comparand::named(&QualifiedName::new("s", "moods"));
         comparand.read_along = Some(QualifiedName::new("s", "moods_1"));
         let differs = Differs {
@@ -290,13 +293,7 @@ mod tests {
             (at(3, ahead), vec![]),
             (at(35, None), vec![]),
         ] {
-            let facts = Facts {
-                source: &source,
-                target: &target,
-                versions: (ServerVersion(150_000), ServerVersion(150_000)),
-                encoding: None,
-                scope: &scope,
-            };
+            let facts = between(&source, &target, &scope);
             let changes = sequences(facts, &BTreeSet::new());
             let found: Vec<i64> = changes.iter().map(|one| one.to.last_value).collect();
             assert_eq!(found, places);
@@ -322,13 +319,7 @@ mod tests {
             .collect();
         let differing: BTreeSet<&str> = names.iter().map(String::as_str).collect();
         let scope = everything();
-        let facts = Facts {
-            source: &source,
-            target: &target,
-            versions: (ServerVersion(150_000), ServerVersion(150_000)),
-            encoding: None,
-            scope: &scope,
-        };
+        let facts = between(&source, &target, &scope);
         let ordered = views(facts, &differing);
         let ordered: Vec<(&str, bool)> = ordered
             .iter()

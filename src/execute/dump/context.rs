@@ -374,7 +374,7 @@ mod tests {
     use super::*;
     use crate::archive::{Algorithm, FileFacts, Header};
     use crate::model::{CopyFormat, DumpId, MultisetDigest, QualifiedName};
-    use crate::plan::{CopyUnit, Shield};
+    use crate::plan::{CopyUnit, testing};
 
     /// A table, and what is known of its file.
     fn unit() -> (DumpUnit, TableFacts) {
@@ -383,25 +383,11 @@ mod tests {
         let unit = DumpUnit {
             dump_id: DumpId(7),
             copy: CopyUnit {
-                table: table.clone(),
-                into: table.clone(),
-                entry: None,
-                rows_in: None,
                 columns: columns.clone(),
-                stored_as: BTreeMap::new(),
                 format: CopyFormat::Text {
                     because: String::new(),
                 },
-                arrays: Vec::new(),
-                encoding: None,
-                condition: None,
-                freeze: false,
-                uncounted: false,
-                rows: Rows(0),
-                bytes: Bytes(0),
-                chunks: 1,
-                shield: Shield::default(),
-                around: None,
+                ..testing::unit(table.clone())
             },
             file: "7.dat".to_owned(),
             parts: vec![None],
