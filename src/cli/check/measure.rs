@@ -6,36 +6,21 @@
 //! indexes another, in transactions that are rolled back, so that nothing of it is left. Temporary tables are not logged, and
 //! a part is not the whole: it is a rough measure, and the prediction says a range.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
 use super::measure_log::measure_log;
-use crate::catalog::SourceFacts;
+use super::measure_rows::measure_rows;
 use crate::cli::inspect::{Inspection, Server};
 use crate::failure::Failure;
-use crate::model::{Bytes, CopyFormat, Finding, RowLayout, Rows, Severity, SqlText, quote_ident};
-use crate::pg::wire::{Bundle, Ends, Gauge, Leg, Wire, read_copy, relay};
+use crate::model::{Bytes, Finding, Severity, SqlText};
 use crate::pg::{Connector, PgError, Session, Side};
-use crate::plan::{CopyUnit, Pace, Plan};
+use crate::plan::{Pace, Plan};
 use crate::preflight::Measured;
 
 /// How long each part may take, in milliseconds.
 pub(super) const LIMIT_MS: u32 = 3000;
-/// How much of the source's largest table is read by one session alone.
-const SAMPLE: Bytes = Bytes(64 << 20);
-/// And how much each of several sessions copies, of so many of the largest.
-const TABLES: usize = 3;
-const COPIED: Bytes = Bytes(24 << 20);
-/// Less than this says nothing: it is over before it has begun.
-const LEAST: Bytes = Bytes(4 << 20);
-/// Rows that are larger than such a part are few, and one may be ten times another: so many of them at least are asked for, and of less
-/// than so many it is looked at what they come to, instead of taking each for an average one.
-const FEWEST_ROWS: u64 = 8;
-const FEW_ROWS: u64 = 100;
-/// Rows of a table that nobody has counted.
-const ROWS_OF_UNKNOWN: u64 = 100_000;
 /// More sessions at once would be no small matter any more.
 const MOST_SESSIONS: u32 = 8;
 
@@ -83,28 +68,15 @@ pub async fn measure(inspection: &Inspection, plan: &Plan) -> Result<Measured, F
     let (source, target) = (&inspection.road.source, &inspection.road.target);
     let writer = writer(target)?;
     let sessions = plan.workers.clamp(1, MOST_SESSIONS);
-    let mut largest: Vec<&CopyUnit> = plan.tables.iter().collect();
-    largest.sort_by_key(|unit| std::cmp::Reverse(unit.bytes));
-    largest.truncate(TABLES);
     let source_round_trip_us = round_trip(&source.session).await?;
-    let (mut read_bytes_per_second, mut copy_bytes_per_second) = (None, None);
-    if let Some(unit) = largest.first() {
-        read_bytes_per_second = read(source, unit).await?;
-        let roads = Roads::open(&source.connector, &writer, sessions).await?;
-        let share = Bytes(COPIED.0 / largest.len() as u64);
-        let facts = &inspection.view.facts;
-        let samples = largest
-            .iter()
-            .map(|unit| Sample::of(unit, share, (facts, plan)));
-        copy_bytes_per_second = roads.copy(samples.collect()).await?;
-    }
+    let rows = measure_rows(inspection, plan, (&writer, sessions)).await?;
     let (target_round_trip_us, [write_bytes_per_second, index_bytes_per_second]) =
         write_at_once(&writer, sessions).await?;
     let log = measure_log(&writer, target_round_trip_us).await?;
     Ok(Measured {
         sessions,
-        read_bytes_per_second,
-        copy_bytes_per_second,
+        read_bytes_per_second: rows.read,
+        copy_bytes_per_second: rows.copy,
         write_bytes_per_second,
         index_bytes_per_second,
         source_round_trip_us,
@@ -135,101 +107,8 @@ async fn round_trip(session: &Session) -> Result<u64, PgError> {
     Ok(u64::try_from(shortest.as_micros()).unwrap_or(u64::MAX))
 }
 
-/// Rows of a table that are about so many bytes of it.
-fn rows_of(unit: &CopyUnit, bytes: Bytes) -> u64 {
-    match unit.rows.0 {
-        0 => ROWS_OF_UNKNOWN,
-        // A row's share of the table, with all that is dead or empty: a move's costs are counted so.
-        rows => (bytes.0 / (unit.bytes.0 / rows).max(1)).max(FEWEST_ROWS),
-    }
-}
-
-/// What of a table came with so many rows and bytes sent, as far as they came; the last row may have come in part.
-fn came((rows, sent): (Rows, Bytes), (rows_of_all, bytes_of_all): (Rows, Bytes)) -> Bytes {
-    let Some(of_each) = bytes_of_all.0.checked_div(rows_of_all.0) else {
-        return sent;
-    };
-    if rows.0 < FEW_ROWS {
-        return sent.min(Bytes((rows.0 + 1).saturating_mul(of_each)));
-    }
-    Bytes(rows.0.saturating_mul(of_each))
-}
-
-/// `None` if that is too little to say anything.
-fn rate_if_enough(bytes: Bytes, took: Duration) -> Option<f64> {
-    (bytes >= LEAST).then(|| rate(bytes, took))
-}
-
-/// A part of a table.
-fn part_of(unit: &CopyUnit, bytes: Bytes, format: &str) -> SqlText {
-    let columns: Vec<String> = unit
-        .columns
-        .iter()
-        .map(|column| quote_ident(column))
-        .collect();
-    SqlText::from(format!(
-        "copy (select {} from only {} limit {}) to stdout (format {format})",
-        columns.join(", "),
-        unit.table,
-        rows_of(unit, bytes)
-    ))
-}
-
-/// A part of a table of the source, and a temporary table of the target that takes it: as the table itself, and filled in the format
-/// that it will be, if the target is sure to have the types of its columns; else all text.
-struct Sample {
-    /// On both sides.
-    ready: SqlText,
-    /// On the target.
-    room: SqlText,
-    copy_out: SqlText,
-    copy_in: SqlText,
-    is_binary: bool,
-    /// Of the whole table.
-    size: (Rows, Bytes),
-}
-
-impl Sample {
-    fn of(unit: &CopyUnit, bytes: Bytes, (facts, plan): (&SourceFacts, &Plan)) -> Self {
-        let types = Self::built_in(unit, facts).filter(|_| unit.format == CopyFormat::Binary);
-        let is_binary = types.is_some();
-        let format = if is_binary { "binary" } else { "text" };
-        let types = types.unwrap_or_else(|| vec!["text"; unit.columns.len()]);
-        let columns: Vec<String> = (1..)
-            .zip(types)
-            .map(|(number, named)| format!("c{number} {named}"))
-            .collect();
-        let encoding = unit.encoding.as_ref().unwrap_or(&plan.client_encoding);
-        Self {
-            ready: SqlText::from(format!("set client_encoding = {}", quote_ident(encoding))),
-            room: SqlText::from(format!(
-                "drop table if exists pg_temp.pgconvoy_measure; create temporary table pgconvoy_measure ({})",
-                columns.join(", ")
-            )),
-            copy_out: part_of(unit, bytes, format),
-            copy_in: SqlText::from(format!(
-                "copy pg_temp.pgconvoy_measure from stdin (format {format})"
-            )),
-            is_binary,
-            size: (unit.rows, unit.bytes),
-        }
-    }
-
-    /// The types of the columns, if every server has them.
-    fn built_in<'a>(unit: &CopyUnit, facts: &'a SourceFacts) -> Option<Vec<&'a str>> {
-        let mut tables = facts.tables.iter();
-        let table = tables.find(|table| table.name == unit.table)?;
-        let type_of = |name: &String| {
-            let column = table.columns.iter().find(|column| column.name == *name)?;
-            let of_column = facts.types.get(&column.type_oid)?;
-            (of_column.schema == "pg_catalog").then_some(of_column.name.as_str())
-        };
-        unit.columns.iter().map(type_of).collect()
-    }
-}
-
 /// That it took too long is no failure: as far as it came in that time, it counts.
-fn in_time<T>(outcome: Result<T, PgError>) -> Result<(), PgError> {
+pub(super) fn in_time<T>(outcome: Result<T, PgError>) -> Result<(), PgError> {
     match outcome {
         Err(error) if error.code() != Some(CANCELLED) => Err(error),
         _ => Ok(()),
@@ -245,121 +124,8 @@ fn is_over(outcome: Result<(), PgError>) -> Result<bool, PgError> {
     }
 }
 
-/// By one session, to nowhere.
-async fn read(source: &Server, unit: &CopyUnit) -> Result<Option<f64>, PgError> {
-    let mut wire = source.connector.wire("measure").await?;
-    wire.execute(&limit(LIMIT_MS)).await?;
-    let gauge = Gauge::default();
-    let began = Instant::now();
-    let copy = part_of(unit, SAMPLE, unit.format.keyword());
-    in_time(read_copy(&mut wire, &copy, unit.layout(), &gauge).await)?;
-    let took = began.elapsed();
-    wire.close().await;
-    let came = came(gauge.read(), (unit.rows, unit.bytes));
-    Ok(rate_if_enough(came, took))
-}
-
-fn limit(limit_ms: u32) -> SqlText {
+pub(super) fn limit(limit_ms: u32) -> SqlText {
     SqlText::from(format!("set statement_timeout = {limit_ms}"))
-}
-
-/// Sessions of both sides, in pairs.
-struct Roads(Vec<(Wire, Wire)>);
-
-impl Roads {
-    async fn open(source: &Connector, target: &Connector, sessions: u32) -> Result<Self, PgError> {
-        let mut pairs = Vec::new();
-        for _ in 0..sessions {
-            let pair = tokio::try_join!(source.wire("measure"), target.wire("measure"));
-            pairs.push(pair?);
-        }
-        Ok(Self(pairs))
-    }
-
-    /// All at once, from the source into temporary tables; what each of them does in a second.
-    async fn copy(self, samples: Vec<Sample>) -> Result<Option<f64>, Failure> {
-        let samples: Arc<[Sample]> = samples.into();
-        let mut running = JoinSet::new();
-        for pair in self.0 {
-            running.spawn(copied(pair, Arc::clone(&samples)));
-        }
-        let (mut sum, mut count) = (0.0, 0.0);
-        while let Some(ended) = running.join_next().await {
-            if let Some(rate) = rate_of_all(&of_task(ended)??) {
-                sum += rate;
-                count += 1.0;
-            }
-        }
-        Ok((count > 0.0).then_some(sum / count))
-    }
-}
-
-/// What came of a table that is so large, and in which time.
-struct Part {
-    of: Bytes,
-    came: Bytes,
-    took: Duration,
-}
-
-/// At which rate all of these tables come: each at its own, for as long as it takes. `None` if too little came to say anything.
-fn rate_of_all(parts: &[Part]) -> Option<f64> {
-    let came: Bytes = parts.iter().map(|part| part.came).sum();
-    let said: Vec<&Part> = parts.iter().filter(|part| part.came.0 > 0).collect();
-    let seconds = |part: &&Part| part.of.0 as f64 / rate(part.came, part.took);
-    let of: Bytes = said.iter().map(|part| part.of).sum();
-    (came >= LEAST).then(|| of.0 as f64 / said.iter().map(seconds).sum::<f64>())
-}
-
-/// By one pair, one after the other. What is left of it goes with its sessions.
-async fn copied(
-    (mut source, mut target): (Wire, Wire),
-    samples: Arc<[Sample]>,
-) -> Result<Vec<Part>, PgError> {
-    let limit = limit(LIMIT_MS / u32::try_from(samples.len()).unwrap_or(1).max(1));
-    tokio::try_join!(source.execute(&limit), target.execute(&limit))?;
-    target.execute(&SqlText::from("begin".to_owned())).await?;
-    let mut parts = Vec::new();
-    for sample in samples.iter() {
-        tokio::try_join!(source.execute(&sample.ready), target.execute(&sample.ready))?;
-        target.execute(&sample.room).await?;
-        let layout = if sample.is_binary {
-            RowLayout::PLAIN
-        } else {
-            RowLayout::Text
-        };
-        let leg = Leg {
-            copy_out: sample.copy_out.clone(),
-            copy_in: sample.copy_in.clone(),
-            layout,
-            count: None,
-        };
-        let bundle = Bundle {
-            opening: &[],
-            legs: &[leg],
-            tell: &|_| {},
-        };
-        let ends = Ends {
-            source: &mut source,
-            target: &mut target,
-        };
-        let gauge = Gauge::default();
-        let began = Instant::now();
-        let ended = relay(ends, &bundle, &gauge).await;
-        parts.push(Part {
-            of: sample.size.1,
-            came: came(gauge.read(), sample.size),
-            took: began.elapsed(),
-        });
-        // Whose time was over is in the middle of something.
-        let is_over = ended.is_err();
-        in_time(ended)?;
-        if is_over {
-            break;
-        }
-    }
-    source.close().await;
-    target.close().await;
-    Ok(parts)
 }
 
 /// Opens sessions that may write, unlike all others of a check.
@@ -399,7 +165,7 @@ async fn write_at_once(writer: &Connector, sessions: u32) -> Result<(u64, [f64; 
     ))
 }
 
-fn of_task<T>(ended: Result<T, tokio::task::JoinError>) -> Result<T, Failure> {
+pub(super) fn of_task<T>(ended: Result<T, tokio::task::JoinError>) -> Result<T, Failure> {
     ended.map_err(|error| Failure::defect(format!("measuring the road: {error}")))
 }
 
@@ -441,38 +207,6 @@ pub(super) fn rate(bytes: Bytes, took: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_table_that_is_slow_to_come_counts_for_as_much_as_there_is_of_it() {
-        let part = |of: u64, came: u64, millis: u64| Part {
-            of: Bytes(of << 20),
-            came: Bytes(came << 20),
-            took: Duration::from_millis(millis),
-        };
-        // 100 MB/s of one half, 20 MB/s of the other, whatever came of each.
-        let megabytes =
-            |parts: &[Part]| rate_of_all(parts).map(|rate| (rate / f64::from(1 << 20)).round());
-        assert_eq!(
-            megabytes(&[part(500, 8, 80), part(500, 2, 100)]),
-            Some(33.0)
-        );
-        // One that did not begin says nothing, and too little neither.
-        assert_eq!(
-            megabytes(&[part(500, 8, 80), part(500, 0, 900)]),
-            Some(100.0)
-        );
-        assert_eq!(megabytes(&[part(500, 3, 80)]), None);
-    }
-
-    #[test]
-    fn a_few_large_rows_are_what_they_come_to() {
-        let size = (Rows(80), Bytes(80 << 20));
-        let came = |rows, megabytes: u64| came((Rows(rows), Bytes(megabytes << 20)), size).0 >> 20;
-        // Small ones, and compressed ones, which travel as more than they are.
-        assert_eq!(came(8, 2), 2);
-        assert_eq!(came(8, 50), 9);
-        assert_eq!(came(0, 1), 1);
-    }
 
     #[test]
     fn the_readme_knows_how_many_sessions_measure_the_road() {

@@ -13,6 +13,7 @@
 mod look;
 mod measure;
 mod measure_log;
+mod measure_rows;
 
 use std::io::Write as _;
 use std::time::Duration;
