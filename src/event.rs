@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{
     Bytes, Difference, DumpId, Endpoint, ExitStatus, Finding, FollowMoment, FollowedBy, JobId,
     Rows, RowsDiffer, ServerError, Side, Synced, TableVerdict, TurnStep, Unverified, VerifyLevel,
-    Waiver,
+    Waiver, Word,
 };
 
 /// One thing that happened, and when. One line of `events.jsonl`.
@@ -66,11 +66,11 @@ pub struct EntryRef {
     /// `pg_dump`'s identifier of the entry.
     pub dump_id: DumpId,
     /// Its kind: `INDEX`, `FK CONSTRAINT`, …
-    pub desc: String,
+    pub desc: Word,
     /// Schema and tag, as `pg_restore -l` shows them.
     pub tag: String,
     /// Owner.
-    pub owner: String,
+    pub owner: Word,
 }
 
 /// Why a job failed, whole.
@@ -172,6 +172,10 @@ pub struct ExpectedJob {
     pub job: JobId,
     /// In milliseconds.
     pub duration_ms: u64,
+    /// How long the jobs should take that wait for it, one after the other: the longest chain of them, in milliseconds. No number of
+    /// workers is faster.
+    #[serde(default)]
+    pub then_ms: u64,
 }
 
 /// Takes events in. Whoever works is given one, and knows nothing of what is behind it.

@@ -464,6 +464,7 @@ fn expecting(by: Option<&str>, window_ms: Option<u64>) -> Run {
     let job = |number| ExpectedJob {
         job: JobId(number),
         duration_ms: 10_000,
+        then_ms: 0,
     };
     run.push(What::Expected(Box::new(Expected {
         by: by.map(str::to_owned),
@@ -520,6 +521,7 @@ fn what_is_not_shared_by_the_workers_is_left_to_the_end() {
         let job = |number| ExpectedJob {
             job: JobId(number),
             duration_ms: 10_000,
+            then_ms: 0,
         };
         run.push(What::Expected(Box::new(Expected {
             by: Some("rehearsal".to_owned()),
@@ -541,6 +543,38 @@ fn what_is_not_shared_by_the_workers_is_left_to_the_end() {
     assert_eq!(left_with(10_000)[..3], [45, 35, 32]);
     assert_eq!(left_with(10_000).last(), Some(&15));
     assert_eq!(left_with(0)[..2], [45, 32]);
+}
+
+/// Jobs that wait for each other keep one worker busy, however many there are.
+#[test]
+fn a_chain_of_jobs_is_not_shared_by_the_workers() {
+    let mut run = Run::begin(VerifyLevel::Content);
+    recorded::plan(&mut run);
+    // The last three wait for each other.
+    let job = |number: u32| ExpectedJob {
+        job: JobId(number),
+        duration_ms: 10_000,
+        then_ms: u64::from(10 - number.max(8)) * 10_000,
+    };
+    run.push(What::Expected(Box::new(Expected {
+        by: Some("rehearsal".to_owned()),
+        total_ms: Some(35_000),
+        jobs: (0..=10).map(job).collect(),
+        ..Expected::default()
+    })));
+    for number in 0..8 {
+        run.start(number);
+    }
+    run.wait(10_000);
+    for number in 0..8 {
+        run.finish(number, 0, 0, 10_000);
+    }
+    assert_eq!(state(&run).estimate(), Estimate::Left(30_000));
+    run.start(8).wait(4_000);
+    run.push(What::StepStarted {
+        step: "waiting".to_owned(),
+    });
+    assert_eq!(state(&run).estimate(), Estimate::Left(26_000));
 }
 
 #[test]
@@ -631,6 +665,7 @@ fn what_outlives_its_time_is_still_to_come() {
         jobs: vec![ExpectedJob {
             job: JobId(99),
             duration_ms: u64::MAX,
+            then_ms: u64::MAX,
         }],
         ..Expected::default()
     })));

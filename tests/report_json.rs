@@ -180,6 +180,7 @@ fn expected() -> Expected {
     let job = |number| ExpectedJob {
         job: JobId(number),
         duration_ms: 3_600_000,
+        then_ms: 60_000,
     };
     Expected {
         by: Some("rehearsal".to_owned()),

@@ -3,6 +3,7 @@
 //!
 //! It changes nothing about what is done: displays and the report compare with it.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use super::past::Measure;
 use super::run_dir::Look;
 use crate::event::{Emit, Expected, ExpectedJob, What};
 use crate::failure::Failure;
+use crate::model::JobId;
 use crate::plan::Plan;
 use crate::progress::{Baseline, Measured, Planned};
 use crate::report::recorded;
@@ -124,10 +126,16 @@ impl Expectations {
 
     /// What is expected of a plan: by the earlier run, or else by the plan's own costs.
     pub fn of(&self, plan: &Plan) -> Expected {
-        let expected = match &self.baseline {
+        let mut expected = match &self.baseline {
             Some((baseline, dir)) => by_baseline(plan, (baseline, dir)),
             None => by_costs(plan),
         };
+        let jobs = expected.jobs.iter();
+        let takes: HashMap<JobId, u64> = jobs.map(|job| (job.job, job.duration_ms)).collect();
+        let behind = plan.behind(|job| takes.get(&job.id).copied().unwrap_or(0));
+        for (job, then_ms) in expected.jobs.iter_mut().zip(behind) {
+            job.then_ms = then_ms;
+        }
         Expected {
             window_ms: self.window_ms,
             ..expected
@@ -153,6 +161,7 @@ fn by_costs(plan: &Plan) -> Expected {
     let jobs = plan.jobs.iter().map(|job| ExpectedJob {
         job: job.id,
         duration_ms: job.cost / 1000,
+        then_ms: 0,
     });
     Expected {
         total_ms: likely.map(|likely| likely.likely_us / 1000),

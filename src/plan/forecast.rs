@@ -59,6 +59,22 @@ impl Plan {
         timetable(&nodes, self.limits(), workers, |node| node.cost)
     }
 
+    /// Of each job, in the plan's order, what the longest chain of jobs takes that wait for it, if each takes so long: a unit as `takes` has it.
+    pub fn behind(&self, takes: impl Fn(&Job) -> u64) -> Vec<u64> {
+        let mut behind = vec![0; self.jobs.len()];
+        for (place, job) in self.jobs.iter().enumerate().rev() {
+            let then: u64 = behind.get(place).copied().unwrap_or(0);
+            let with_it = then.saturating_add(takes(job));
+            for id in &job.after {
+                let before = usize::try_from(id.0).ok();
+                if let Some(before) = before.and_then(|before| behind.get_mut(before)) {
+                    *before = with_it.max(*before);
+                }
+            }
+        }
+        behind
+    }
+
     /// The longest chain. A job waits only for jobs that stand before it in the plan, so one pass is enough.
     fn critical_path(&self) -> Vec<JobId> {
         let mut best: Vec<(u64, Option<JobId>)> = Vec::with_capacity(self.jobs.len());
@@ -120,5 +136,6 @@ mod tests {
             (forecast.critical_us, forecast.duration_us, forecast.work_us),
             (13, 13, 22)
         );
+        assert_eq!(plan.behind(|job| job.cost), [12, 2, 7, 2, 0]);
     }
 }

@@ -228,6 +228,7 @@ impl Baseline {
             ExpectedJob {
                 job: job.id,
                 duration_ms: measured.unwrap_or_else(by_plan).round() as u64,
+                then_ms: 0,
             }
         });
         let jobs: Vec<ExpectedJob> = jobs.collect();

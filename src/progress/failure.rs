@@ -106,9 +106,9 @@ mod tests {
         JobFailure {
             entry: Some(EntryRef {
                 dump_id: DumpId(3412),
-                desc: "FK CONSTRAINT".to_owned(),
+                desc: "FK CONSTRAINT".into(),
                 tag: "public statuses fk_rails_94a6f70399".to_owned(),
-                owner: "mastodon".to_owned(),
+                owner: "mastodon".into(),
             }),
             statement: Some(statement.to_owned()),
             message: "the foreign key could not be validated".to_owned(),

@@ -4,6 +4,7 @@
 //! the workers as well as the earlier run did: that is the time left. The same without the correction is what the earlier
 //! run had left at this point.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 use super::State;
@@ -28,7 +29,9 @@ const MUCH_LONGER: f64 = 2.0;
 pub(super) struct Expectation {
     pub by: Option<String>,
     window_ms: Option<u64>,
-    jobs: HashMap<JobId, u64>,
+    jobs: HashMap<JobId, ExpectedJob>,
+    /// Those with the longest chains first.
+    by_chain: Vec<JobId>,
     /// By how much all jobs take longer than their work, shared by the workers as far as it can be.
     stretch: Option<f64>,
     /// What comes after the last job.
@@ -112,13 +115,16 @@ impl State {
             let Some(plan) = self.plans.get(&job.job) else {
                 continue;
             };
-            jobs.insert(job.job, job.duration_ms);
+            jobs.insert(job.job, *job);
             if !self.over.contains(&job.job) {
                 let open = open_ms.entry(plan.phase).or_default();
                 *open = open.saturating_add(job.duration_ms);
             }
         }
-        let all_ms = jobs.values().copied().fold(0, u64::saturating_add);
+        let durations = jobs.values().map(|job| job.duration_ms);
+        let all_ms = durations.fold(0, u64::saturating_add);
+        let mut by_chain: Vec<JobId> = jobs.keys().copied().collect();
+        by_chain.sort_by_key(|id| (Reverse(jobs.get(id).map_or(0, chain_ms)), *id));
         let of_schema = |job: &&ExpectedJob| {
             let plan = self.plans.get(&job.job);
             plan.is_some_and(|plan| plan.phase == Phase::Schema)
@@ -132,6 +138,7 @@ impl State {
             by: expected.by.clone(),
             window_ms: expected.window_ms,
             jobs,
+            by_chain,
             stretch: stretch.map(|total| total / shared.max(1.0)),
             after_ms: expected.after_ms,
             all_ms,
@@ -174,7 +181,7 @@ impl State {
         let schema_ms = expectation.open_ms.get(&Phase::Schema);
         let schema_ms = schema_ms.map_or(0.0, |ms| *ms as f64 * paces.of(Phase::Schema));
         let shared = self.shared(open, schema_ms.min(open));
-        // The job that goes on longest is not shared with anybody.
+        // A chain of jobs is not shared with anybody.
         let of_jobs = (shared * stretch).max(longest) as u64;
         Some(of_jobs.saturating_add(expectation.after_ms))
     }
@@ -190,8 +197,8 @@ impl State {
         expectation.is_some_and(|expectation| expectation.by.is_none())
     }
 
-    /// Worker time that is still to come, and how much of it the job that goes on longest has. `rest` says of a running job what
-    /// is left of it, by what it should take and what it has taken.
+    /// Worker time that is still to come, and how much of it the longest chain has of jobs that wait for each other. `rest` says of a
+    /// running job what is left of it, by what it should take and what it has taken.
     fn open_ms(
         &self,
         expectation: &Expectation,
@@ -200,13 +207,17 @@ impl State {
     ) -> (f64, f64) {
         let open = expectation.open_ms.iter();
         let mut all: f64 = open.map(|(phase, ms)| *ms as f64 * paces.of(*phase)).sum();
-        let mut longest: f64 = 0.0;
+        let is_open = |id: &&JobId| !self.over.contains(id) && !self.running.contains_key(id);
+        let next = expectation.by_chain.iter().find(is_open);
+        let next = next.and_then(|id| expectation.jobs.get(id));
+        let mut longest = next.map_or(0, chain_ms) as f64 * paces.others;
         for job in self.running.values() {
-            let expected = expectation.jobs.get(&job.plan.id).copied().unwrap_or(0);
+            let expected = expectation.jobs.get(&job.plan.id);
+            let (expected, then) = expected.map_or((0, 0), |job| (job.duration_ms, job.then_ms));
             let whole = expected as f64 * paces.of(job.plan.phase);
             let left = rest(whole, self.running_ms(job) as f64);
             all += left - whole;
-            longest = longest.max(left);
+            longest = longest.max(left + then as f64 * paces.others);
         }
         (all.max(0.0), longest)
     }
@@ -218,10 +229,10 @@ impl State {
             return shown;
         }
         for job in self.running.values().filter(|job| job.done() > 0) {
-            if let Some(expected) = expectation.jobs.get(&job.plan.id) {
+            if let Some(expected) = expectation.expected_ms(job.plan.id) {
                 let part = job.done() as f64 / job.plan.bytes.0.max(1) as f64;
                 let (then, now) = shown.entry(job.plan.phase).or_default();
-                *then += *expected as f64 * part;
+                *then += expected as f64 * part;
                 *now += self.running_ms(job) as f64;
             }
         }
@@ -256,7 +267,7 @@ impl State {
         let expectation = self.expectation.as_ref()?;
         // Rough rates are no measure for a job.
         let by = expectation.by.clone()?;
-        let expected_ms = expectation.jobs.get(&job).copied()?;
+        let expected_ms = expectation.expected_ms(job)?;
         let times = duration_ms as f64 / expected_ms.max(1) as f64;
         let worth_telling = duration_ms.saturating_sub(expected_ms) >= WORTH_TELLING_MS;
         (worth_telling && times >= MUCH_LONGER).then_some(Slower {
@@ -277,10 +288,15 @@ fn as_seen(whole: f64, elapsed: f64) -> f64 {
     (whole - elapsed).max(elapsed * 0.1)
 }
 
+/// A job and those that wait for it, one after the other.
+fn chain_ms(job: &ExpectedJob) -> u64 {
+    job.duration_ms.saturating_add(job.then_ms)
+}
+
 impl Expectation {
     /// What a job should take.
     pub fn expected_ms(&self, job: JobId) -> Option<u64> {
-        self.jobs.get(&job).copied()
+        self.jobs.get(&job).map(|job| job.duration_ms)
     }
 
     /// What the finished jobs of a kind have taken.
@@ -290,17 +306,17 @@ impl Expectation {
 
     /// A job is over, however it ended.
     pub fn over(&mut self, job: JobId, phase: Phase) {
-        if let Some(expected) = self.jobs.get(&job) {
+        if let Some(expected) = self.expected_ms(job) {
             let open = self.open_ms.entry(phase).or_default();
-            *open = open.saturating_sub(*expected);
+            *open = open.saturating_sub(expected);
         }
     }
 
     /// A job took so long.
     pub fn finished(&mut self, job: JobId, phase: Phase, duration_ms: u64) {
-        if let Some(expected) = self.jobs.get(&job) {
+        if let Some(expected) = self.expected_ms(job) {
             let (then, now) = self.shown.entry(phase).or_default();
-            *then += *expected as f64;
+            *then += expected as f64;
             *now += duration_ms as f64;
         }
     }
