@@ -78,8 +78,11 @@ impl<'a> Builder<'a> {
                 self.plan_foreign_key(entry, constraint)?;
             }
         }
-        for bundle in bundles(&small, self.inputs.options.jobs) {
-            self.plan_small(&bundle)?;
+        let constraints: Vec<&Constraint> =
+            small.iter().map(|(_, constraint)| *constraint).collect();
+        for bundle in bundles(&constraints, self.inputs.options.jobs) {
+            let keys = bundle.into_iter().map(|index| small[index]);
+            self.plan_small(&keys.collect::<Vec<_>>())?;
         }
         Ok(())
     }
@@ -259,27 +262,28 @@ type ForeignKey<'a> = (&'a Entry, &'a Constraint);
 /// A bundle locks all its tables against every other bundle for as long as it takes. Of keys taken as they come, any two
 /// bundles would have a table in common, and all of them would run one after the other. Neighbours have fewer tables
 /// between them; and the fewer keys in a bundle, the fewer other bundles it excludes. With n keys of tables that point to each
-/// other at random, one of size s excludes some 2s of the n/s others, and all workers are busy if n/s ≥ 2s · workers.
-fn bundles<'a>(keys: &[ForeignKey<'a>], workers: u32) -> Vec<Vec<ForeignKey<'a>>> {
+/// other at random, one of size s excludes some 2s of the n/s others, and all workers are busy if n/s ≥ 2s · workers. Keys that share
+/// no table with any other exclude nobody: they fill a bundle up.
+fn bundles(keys: &[&Constraint], workers: u32) -> Vec<Vec<usize>> {
     let workers = usize::try_from(workers.max(1)).unwrap_or(usize::MAX);
     let size = (keys.len() / workers.saturating_mul(2)).isqrt();
     let size = size.clamp(SMALLEST_BUNDLE, LARGEST_BUNDLE);
     let mut by_table: BTreeMap<&QualifiedName, VecDeque<usize>> = BTreeMap::new();
-    for (index, (_, constraint)) in keys.iter().enumerate() {
-        for table in ends(constraint) {
+    for (index, key) in keys.iter().enumerate() {
+        for table in ends(key) {
             by_table.entry(table).or_default().push_back(index);
         }
     }
     let mut placed = vec![false; keys.len()];
-    let mut bundles: Vec<Vec<ForeignKey<'a>>> = Vec::new();
+    let mut bundles: Vec<Vec<usize>> = Vec::new();
+    let mut bundle: Vec<usize> = Vec::new();
     for first in 0..keys.len() {
-        let mut bundle: Vec<ForeignKey<'a>> = Vec::new();
         let mut next = Some(first).filter(|&first| !placed[first]);
         let mut reached: VecDeque<&QualifiedName> = VecDeque::new();
         while let Some(index) = next {
             placed[index] = true;
-            bundle.push(keys[index]);
-            reached.extend(ends(keys[index].1));
+            bundle.push(index);
+            reached.extend(ends(keys[index]));
             next = None;
             while bundle.len() < size
                 && next.is_none()
@@ -293,10 +297,12 @@ fn bundles<'a>(keys: &[ForeignKey<'a>], workers: u32) -> Vec<Vec<ForeignKey<'a>>
                 }
             }
         }
-        if !bundle.is_empty() {
-            bundles.push(bundle);
+        // What is left of its neighbours goes into the next one: only a bundle whose neighbours are all in it takes strangers in.
+        if bundle.len() >= size || !reached.is_empty() {
+            bundles.push(std::mem::take(&mut bundle));
         }
     }
+    bundles.extend(Some(bundle).filter(|bundle| !bundle.is_empty()));
     bundles
 }
 
@@ -372,4 +378,57 @@ fn merge_join() -> Vec<(String, String)> {
     [("enable_hashjoin", "off"), ("enable_seqscan", "off")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(of: usize, to: usize) -> Constraint {
+        let table = |number: usize| QualifiedName::new("public", format!("t{number}"));
+        Constraint {
+            table: table(of),
+            name: "key".to_owned(),
+            kind: 'f',
+            validated: true,
+            enforced: true,
+            on_partitioned: false,
+            inherited: false,
+            references: Some(table(to)),
+            references_partitioned: false,
+            over_time: None,
+        }
+    }
+
+    fn bundled(keys: &[Constraint], workers: u32) -> Vec<Vec<usize>> {
+        bundles(&keys.iter().collect::<Vec<_>>(), workers)
+    }
+
+    fn each_once(bundles: &[Vec<usize>], count: usize) {
+        let mut all: Vec<usize> = bundles.concat();
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..count));
+    }
+
+    #[test]
+    fn keys_that_share_no_table_fill_bundles_up() {
+        let keys: Vec<Constraint> = (0..1000).map(|n| key(2 * n, 2 * n + 1)).collect();
+        let bundles = bundled(&keys, 2);
+        each_once(&bundles, 1000);
+        assert_eq!(bundles.len(), 1000_usize.div_ceil(15));
+    }
+
+    #[test]
+    fn neighbours_stay_together_and_take_no_strangers_along_before_all_are_in() {
+        // Thirty keys of one table, and ten that share none.
+        let mut keys: Vec<Constraint> = (1..=30).map(|n| key(n, 0)).collect();
+        keys.extend((50..60).map(|n| key(2 * n, 2 * n + 1)));
+        let bundles = bundled(&keys, 1);
+        each_once(&bundles, 40);
+        let neighbours = |bundle: &&Vec<usize>| bundle.iter().any(|&index| index < 30);
+        let strangers = |bundle: &&Vec<usize>| bundle.iter().any(|&index| index >= 30);
+        let mixed = bundles.iter().filter(neighbours).filter(strangers);
+        assert!(mixed.count() <= 1, "{bundles:?}");
+        assert!(bundles.iter().all(|bundle| bundle.len() <= SMALLEST_BUNDLE));
+    }
 }
