@@ -151,7 +151,7 @@ impl Database {
     fn entry(&mut self, desc: &str, tag: &str, defn: &str, dependencies: Vec<DumpId>) -> Entry {
         self.next += 1;
         Entry {
-            dependencies,
+            dependencies: dependencies.into(),
             ..entry(DumpId(self.next), desc, tag, defn)
         }
     }
@@ -202,7 +202,7 @@ fn entry(dump_id: DumpId, desc: &str, tag: &str, defn: &str) -> Entry {
         table_oid: Oid(1259),
         oid: Oid(dump_id.0.unsigned_abs()),
         tag: tag.into(),
-        desc: desc.to_owned(),
+        desc: desc.into(),
         section: if table {
             Section::PreData
         } else {
@@ -217,7 +217,7 @@ fn entry(dump_id: DumpId, desc: &str, tag: &str, defn: &str) -> Entry {
         relkind: table.then_some(b'r'),
         owner: Some("postgres".into()),
         with_oids: false,
-        dependencies: Vec::new(),
+        dependencies: Box::default(),
         data: DataPlace::File("".into()),
     }
 }

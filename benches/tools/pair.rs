@@ -95,6 +95,11 @@ impl Pair {
         self.target
             .try_psql("postgres", &format!("drop database if exists {DATABASE}"))?;
         self.target.database(DATABASE);
+        self.settle()
+    }
+
+    /// Both servers write what they hold, and so does the operating system.
+    pub fn settle(&self) -> Result<(), String> {
         self.source.try_psql("postgres", "checkpoint")?;
         self.target.try_psql("postgres", "checkpoint")?;
         nix::unistd::sync();

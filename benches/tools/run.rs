@@ -91,6 +91,9 @@ impl<'a> Conditions<'a> {
         let output = scratch.path().join("output");
         meter::run(tool.before, &environment, scratch.path(), &output)
             .and_then(|metered| succeeded(&metered, &output))?;
+        if !tool.before.is_empty() {
+            self.pair.settle()?;
+        }
         let profile = self.options.profile.then(|| Profile::begin(self.pair));
         let wal_before = self.pair.target_wal_bytes()?;
         let (source_before, target_before) = self.pair.usages()?;
