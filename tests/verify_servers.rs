@@ -108,7 +108,7 @@ impl Move<'_> {
         let mut outcome = compare_schemas(&left, &right, &options);
         let facts = source_facts(&source).await.expect("facts");
         let hidden = Hidden::read(&source).await.expect("settings");
-        let ours = Observed::in_snapshot(&facts, hidden);
+        let ours = Observed::in_snapshot(facts, hidden);
         let theirs = Observed::read(&target).await.expect("facts");
         let mut scope = Scope::of(&left);
         scope.large_objects = self.selection.is_empty();

@@ -465,7 +465,7 @@ impl Inspection {
             target,
             pg_dump,
             plan,
-            observed: verify::Observed::in_snapshot(&view.facts, view.hidden),
+            observed: verify::Observed::in_snapshot(view.facts, view.hidden),
             source_toc: view.toc,
             restore: requested.restore,
             target_facts,

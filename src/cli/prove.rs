@@ -7,7 +7,7 @@ use super::at_once::at_once;
 use super::inspect::Server;
 use super::output::Emitter;
 use super::salvage::Settled;
-use super::schema::dump_schema;
+use super::schema::read_schema;
 use crate::catalog::{self, Activity, Extension, Sequence, TargetFacts};
 use crate::event::{Emit, What};
 use crate::execute::prepare::apply_properties;
@@ -184,9 +184,9 @@ pub(super) fn waive_edited(
 }
 
 async fn target_toc(proof: &Proof) -> Result<Toc, Failure> {
-    let archive = dump_schema(&proof.target, &proof.pg_dump, (None, &Filters::default())).await?;
+    let everything = (None, &Filters::default());
+    let (mut toc, _) = read_schema(&proof.target, &proof.pg_dump, everything).await?;
     fault::point("target-schema-dumped");
-    let mut toc = Toc::of_server(&archive)?;
     forget_what_was_there(&mut toc, (&proof.source_toc, &proof.target_facts.installed));
     Ok(toc)
 }

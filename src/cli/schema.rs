@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::io::BufRead;
 
 use super::explain::explained;
 use super::inspect::Server;
@@ -40,13 +41,35 @@ pub async fn dump_schema_with_warnings(
     pg_dump: &ClientTool,
     (snapshot, filters): (Option<&str>, &Filters),
 ) -> Result<Described, Failure> {
-    // Where the database has an encoding, its names and definitions travel in UTF-8; otherwise as the bytes they are.
-    let encoding = match server.facts.encoding.as_str() {
+    let options = filters.pg_dump_args();
+    run(server, pg_dump, (snapshot, encoding_of(server), options)).await
+}
+
+/// What is said of a server's database, and what `pg_dump` has warned of. Its archive is not kept.
+pub async fn read_schema(
+    server: &Server,
+    pg_dump: &ClientTool,
+    (snapshot, filters): (Option<&str>, &Filters),
+) -> Result<(Toc, Vec<String>), Failure> {
+    let options = filters.pg_dump_args();
+    let arguments = arguments(snapshot, encoding_of(server), options);
+    let connection = server.child_environment();
+    let read = |archive: &mut dyn BufRead| Toc::of_server(archive);
+    match pg_dump
+        .run_reading(&arguments, Some(&connection), read)
+        .await
+    {
+        Ok((toc, stderr)) => Ok((toc?, warnings(&stderr))),
+        Err(error) => Err(explained(error.into(), server).await),
+    }
+}
+
+/// Where the database has an encoding, its names and definitions travel in UTF-8; otherwise as the bytes they are.
+fn encoding_of(server: &Server) -> Option<&'static str> {
+    match server.facts.encoding.as_str() {
         "SQL_ASCII" => None,
         _ => Some("UTF8"),
-    };
-    let options = filters.pg_dump_args();
-    run(server, pg_dump, (snapshot, encoding, options)).await
+    }
 }
 
 /// The archive in a named encoding, with options of `pg_dump`'s own.
@@ -64,6 +87,22 @@ async fn run(
     pg_dump: &ClientTool,
     (snapshot, encoding, options): (Option<&str>, Option<&str>, Vec<String>),
 ) -> Result<Described, Failure> {
+    let arguments = arguments(snapshot, encoding, options);
+    let connection = server.child_environment();
+    match pg_dump.run(&arguments, Some(&connection)).await {
+        Ok(output) => Ok(Described {
+            archive: output.stdout,
+            warnings: warnings(&output.stderr),
+        }),
+        Err(error) => Err(explained(error.into(), server).await),
+    }
+}
+
+fn arguments(
+    snapshot: Option<&str>,
+    encoding: Option<&str>,
+    options: Vec<String>,
+) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec![
         "--format=custom".into(),
         "--schema-only".into(),
@@ -75,14 +114,7 @@ async fn run(
     arguments.extend(snapshot.map(|id| OsString::from(format!("--snapshot={id}"))));
     arguments.extend(encoding.map(|name| OsString::from(format!("--encoding={name}"))));
     arguments.extend(options.into_iter().map(OsString::from));
-    let connection = server.child_environment();
-    match pg_dump.run(&arguments, Some(&connection)).await {
-        Ok(output) => Ok(Described {
-            archive: output.stdout,
-            warnings: warnings(&output.stderr),
-        }),
-        Err(error) => Err(explained(error.into(), server).await),
-    }
+    arguments
 }
 
 /// What it says unasked are warnings, and what belongs to them. What the server says at its connection, which stands among that without

@@ -80,7 +80,7 @@ impl SourceView {
         let (described, (mut facts, hidden)) =
             at_once(Box::pin(described), Box::pin(facts)).await?;
         let Described { archive, warnings } = described;
-        let toc = Toc::of_server(&archive)?;
+        let toc = Toc::of_server(archive.as_slice())?;
         // As pg_dump has it: who selects schemas or tables does not mean large objects.
         if filters.iter().any(|filter| filter.kind.selects()) {
             facts.large_objects.clear();

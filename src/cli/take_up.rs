@@ -119,7 +119,7 @@ async fn held_snapshot(
 
 /// What was planned for one schema cannot be finished with another.
 fn refuse_another_schema(ledger: &Ledger, inspection: &Inspection) -> Result<(), Failure> {
-    let then = Toc::of_server(&ledger.archive)?;
+    let then = Toc::of_server(ledger.archive.as_slice())?;
     let major = inspection.road.source.facts.version.major();
     let options = CompareOptions {
         source_major: major,
@@ -345,7 +345,7 @@ impl Rebasing<'_, '_> {
         let road = &self.inspection.road;
         let everything = Filters::default();
         let archive = dump_schema(&road.target, &road.pg_dump, (None, &everything)).await?;
-        Ok(Toc::of_server(&archive)?)
+        Ok(Toc::of_server(archive.as_slice())?)
     }
 
     fn compare_options(&self) -> CompareOptions {

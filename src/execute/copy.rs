@@ -10,7 +10,7 @@ use super::supervisor::Context;
 use crate::event::EntryRef;
 use crate::fault;
 use crate::ledger::{Line, Mark, WHOLE};
-use crate::model::{SqlText, VerifyLevel};
+use crate::model::{SqlText, VerifyLevel, Word};
 use crate::pg::PgError;
 use crate::pg::wire::{Bundle, Ends, Leg, Moment, Passed, Question, Relayed, Wire, ask_all, relay};
 use crate::plan::{CopyUnit, Job, Plan, Range};
@@ -511,6 +511,6 @@ pub(super) fn entry_of(plan: &Plan, table: usize) -> Option<EntryRef> {
         dump_id: unit.entry?,
         desc: "TABLE DATA".into(),
         tag: format!("{} {}", unit.table.schema, unit.table.name),
-        owner: String::new(),
+        owner: Word::default(),
     })
 }

@@ -430,7 +430,7 @@ async fn is_hidden(target: &Session, table: &QualifiedName) -> Result<bool, PgEr
 fn columns(tables: &[&QualifiedName]) -> (Vec<String>, Vec<String>) {
     tables
         .iter()
-        .map(|table| (table.schema.clone(), table.name.clone()))
+        .map(|table| (String::from(&*table.schema), String::from(&*table.name)))
         .unzip()
 }
 

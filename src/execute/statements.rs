@@ -336,9 +336,9 @@ mod tests {
         let statement = Statement {
             entry: Some(EntryRef {
                 dump_id: DumpId(7),
-                desc: "INDEX".to_owned(),
+                desc: "INDEX".into(),
                 tag: "public t_a".to_owned(),
-                owner: String::new(),
+                owner: "".into(),
             }),
             needs: Vec::new(),
             sql: SqlText::from("create index t_a on t (a)"),

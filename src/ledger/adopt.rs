@@ -293,7 +293,7 @@ mod tests {
             dump_id: DumpId(dump_id),
             desc: "INDEX".into(),
             tag: "public i".into(),
-            owner: String::new(),
+            owner: "".into(),
         });
         Statement {
             entry,

@@ -19,12 +19,12 @@ pub struct DoneMark {
 
 /// Done-marks by job and part.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Marks(BTreeMap<JobId, BTreeMap<u32, DoneMark>>);
+pub struct Marks(BTreeMap<(JobId, u32), DoneMark>);
 
 impl Marks {
     /// Adds one.
     pub fn add(&mut self, job: JobId, part: u32, mark: DoneMark) {
-        self.0.entry(job).or_default().insert(part, mark);
+        self.0.insert((job, part), mark);
     }
 
     /// Whether a job is done as a whole.
@@ -34,7 +34,7 @@ impl Marks {
 
     /// The mark of a part of a job.
     pub fn part(&self, job: JobId, part: u32) -> Option<&DoneMark> {
-        self.0.get(&job)?.get(&part)
+        self.0.get(&(job, part))
     }
 
     /// Whether a part is done, by itself or with the whole.
@@ -44,39 +44,34 @@ impl Marks {
 
     /// How many parts of a job are done by themselves.
     pub fn parts(&self, job: JobId) -> usize {
-        self.0.get(&job).map_or(0, |parts| {
-            parts.keys().filter(|&&part| part != WHOLE).count()
-        })
+        let parts = self.0.range((job, 0)..=(job, u32::MAX));
+        parts.filter(|((_, part), _)| *part != WHOLE).count()
     }
 
     /// Takes the mark of a part back, and that of the whole.
     pub fn take_back(&mut self, job: JobId, part: u32) {
-        if let Some(parts) = self.0.get_mut(&job) {
-            parts.remove(&part);
-            parts.remove(&WHOLE);
-        }
+        self.0.remove(&(job, part));
+        self.0.remove(&(job, WHOLE));
     }
 
     /// All marks, job by job.
-    pub fn by_job(&self) -> impl Iterator<Item = (JobId, &BTreeMap<u32, DoneMark>)> {
-        self.0.iter().map(|(job, parts)| (*job, parts))
+    pub fn by_job(&self) -> BTreeMap<JobId, Vec<(u32, &DoneMark)>> {
+        let mut jobs: BTreeMap<JobId, Vec<(u32, &DoneMark)>> = BTreeMap::new();
+        for ((job, part), mark) in &self.0 {
+            jobs.entry(*job).or_default().push((*part, mark));
+        }
+        jobs
     }
 
     /// Parts that were done otherwise than planned, and what the ledger calls that.
     pub fn edited(&self) -> impl Iterator<Item = (JobId, u32, &str)> {
-        self.0.iter().flat_map(|(job, parts)| {
-            let edited = parts
-                .iter()
-                .filter_map(|(part, mark)| Some((*part, mark.what.strip_prefix(EDITED)?)));
-            edited.map(|(part, file)| (*job, part, file))
-        })
+        let marks = self.0.iter();
+        marks.filter_map(|((job, part), mark)| Some((*job, *part, mark.what.strip_prefix(EDITED)?)))
     }
 
     /// Takes in what another has.
     pub fn extend(&mut self, other: Self) {
-        for (job, parts) in other.0 {
-            self.0.entry(job).or_default().extend(parts);
-        }
+        self.0.extend(other.0);
     }
 
     /// Jobs and parts that this has and another has not: `(job, part, what)`.
@@ -84,12 +79,11 @@ impl Marks {
         &'a self,
         other: &'a Self,
     ) -> impl Iterator<Item = (JobId, u32, &'a str)> {
-        self.0.iter().flat_map(move |(job, parts)| {
-            parts
-                .iter()
-                .filter(move |(part, _)| other.part(*job, **part).is_none())
-                .map(move |(part, mark)| (*job, *part, mark.what.as_str()))
-        })
+        let missing = self
+            .0
+            .iter()
+            .filter(|(place, _)| !other.0.contains_key(place));
+        missing.map(|((job, part), mark)| (*job, *part, mark.what.as_str()))
     }
 
     /// Whether there is none.

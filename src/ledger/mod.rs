@@ -110,7 +110,7 @@ pub fn rebase(row: &RunRow<'_>, done: &Marks, failed: &[FailedBefore]) -> SqlTex
     for (job, parts) in done.by_job() {
         let lines: Vec<Line<'_>> = parts
             .iter()
-            .map(|(&part, done)| Line {
+            .map(|&(part, done)| Line {
                 part,
                 what: &done.what,
                 mark: done.mark,

@@ -22,6 +22,7 @@ mod sql;
 mod synced;
 mod turn;
 mod version;
+mod word;
 
 pub use difference::{
     Difference, DifferenceKind, OF_LIVE_SOURCE, TableVerdict, Unverified, Verdict, Waiver,
@@ -44,6 +45,7 @@ pub use sql::{SqlText, ascii_json, quote_ident, quote_literal};
 pub use synced::{Synced, SyncedTable};
 pub use turn::{FollowMoment, FollowedBy, Happening, LeftSize, LeftTable, TurnStep};
 pub use version::ServerVersion;
+pub use word::Word;
 
 /// How the rows of a table travel: the two formats of COPY that we use.
 ///

@@ -4,20 +4,20 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::quote_ident;
+use super::{Word, quote_ident};
 
 /// A schema-qualified name. `Display` quotes it the way `pg_dump` does, so it can be pasted into psql.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct QualifiedName {
     /// Schema, unquoted.
-    pub schema: String,
+    pub schema: Word,
     /// Object name, unquoted.
-    pub name: String,
+    pub name: Word,
 }
 
 impl QualifiedName {
     /// From two unquoted names.
-    pub fn new(schema: impl Into<String>, name: impl Into<String>) -> Self {
+    pub fn new(schema: impl Into<Word>, name: impl Into<Word>) -> Self {
         Self {
             schema: schema.into(),
             name: name.into(),

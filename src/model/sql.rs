@@ -4,12 +4,14 @@
 //! database stores what it was given), so [`SqlText`] is bytes; it prints and serialises as text whenever it can.
 
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A statement, or several separated by `;`, in the client encoding of the session that will run it.
+/// A statement, or several separated by `;`, in the client encoding of the session that will run it. Copies share the bytes: a table of
+/// contents and the plan that is made from it hold each statement once.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
-pub struct SqlText(Vec<u8>);
+pub struct SqlText(Arc<[u8]>);
 
 impl SqlText {
     /// The bytes to send.
@@ -25,19 +27,19 @@ impl SqlText {
 
 impl From<&str> for SqlText {
     fn from(text: &str) -> Self {
-        Self(text.as_bytes().to_vec())
+        Self(text.as_bytes().into())
     }
 }
 
 impl From<String> for SqlText {
     fn from(text: String) -> Self {
-        Self(text.into_bytes())
+        Self(text.into_bytes().into())
     }
 }
 
 impl From<Vec<u8>> for SqlText {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+        Self(bytes.into())
     }
 }
 
@@ -79,8 +81,8 @@ impl Serialize for SqlText {
 impl<'de> Deserialize<'de> for SqlText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match OnDisk::deserialize(deserializer)? {
-            OnDisk::Text(text) => Ok(Self(text.into_bytes())),
-            OnDisk::Hex { hex } => decode_hex(&hex).map(Self).ok_or_else(|| {
+            OnDisk::Text(text) => Ok(Self::from(text)),
+            OnDisk::Hex { hex } => decode_hex(&hex).map(Self::from).ok_or_else(|| {
                 serde::de::Error::custom("SQL text is not a string of hexadecimal bytes")
             }),
         }

@@ -7,13 +7,15 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::fs::File;
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::process::Command;
+use tokio::process::{ChildStdout, Command};
 
 use super::conninfo::{Conninfo, Environment, Place, RootSource};
 use super::stream::Peer;
@@ -399,6 +401,40 @@ impl ClientTool {
             stdout: output.stdout,
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         })
+    }
+
+    /// The same for output that may be large: it is read while it comes, on a thread of its own. What is not read to its end is thrown
+    /// away, so that the program ends by itself.
+    pub async fn run_reading<T: Send + 'static>(
+        &self,
+        arguments: &[OsString],
+        connection: Option<&ChildEnvironment>,
+        read: impl FnOnce(&mut dyn BufRead) -> T + Send + 'static,
+    ) -> Result<(T, String), ClientToolError> {
+        let mut command = self.command(arguments, connection);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .map_err(|source| self.cannot_start(source))?;
+        let output = child.stdout.take().map(ChildStdout::into_owned_fd);
+        let output = output.unwrap_or_else(|| Err(ErrorKind::BrokenPipe.into()));
+        let output = output.map_err(|source| self.cannot_start(source))?;
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut output = BufReader::new(File::from(output));
+            let read = read(&mut output);
+            // What becomes of the rest, the program's own status says.
+            let _ = std::io::copy(&mut output, &mut std::io::sink());
+            read
+        });
+        let ended = child.wait_with_output().await;
+        let ended = ended.map_err(|source| self.cannot_start(source))?;
+        if !ended.status.success() {
+            return Err(self.failed(arguments, ended.status, &ended.stderr));
+        }
+        let read = reading
+            .await
+            .map_err(|error| self.cannot_start(error.into()))?;
+        Ok((read, String::from_utf8_lossy(&ended.stderr).into_owned()))
     }
 
     pub(super) fn command(

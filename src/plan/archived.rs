@@ -431,7 +431,7 @@ impl<'a> Reading<'a> {
     fn inputs(&self, view: &Entry) -> Vec<&'a Entry> {
         let mut inputs: Vec<&'a Entry> = Vec::new();
         let mut seen: BTreeSet<DumpId> = BTreeSet::from([view.dump_id]);
-        let mut next: Vec<DumpId> = view.dependencies.clone();
+        let mut next: Vec<DumpId> = view.dependencies.to_vec();
         while let Some(id) = next.pop() {
             let Some(&entry) = self.by_id.get(&id).filter(|_| seen.insert(id)) else {
                 continue;

@@ -394,7 +394,7 @@ pub(super) fn entry_ref(entry: &Entry) -> EntryRef {
         dump_id: entry.dump_id,
         desc: entry.desc.clone(),
         tag,
-        owner: owner.unwrap_or_default(),
+        owner: owner.unwrap_or_default().into(),
     }
 }
 

@@ -145,7 +145,7 @@ impl<'a> Builder<'a> {
         let entry = grants.iter().find(on_public)?;
         let revoke = Statement {
             entry: None,
-            needs: entry.dependencies.clone(),
+            needs: entry.dependencies.to_vec(),
             sql: SqlText::from("revoke create on schema public from public"),
             otherwise: None,
         };

@@ -93,7 +93,7 @@ impl<'a> Builder<'a> {
                 "CONSTRAINT" => {
                     let (_, table) = self.table_of(entry)?;
                     let tag = entry.tag.to_str()?;
-                    let constraint = tag.strip_prefix(&table.name)?.strip_prefix(' ')?;
+                    let constraint = tag.strip_prefix(table.name.as_str())?.strip_prefix(' ')?;
                     *by_constraint.get(&(&table, constraint))?
                 }
                 _ => return None,

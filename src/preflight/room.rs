@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::capacity::{Amounts, indexes};
 use super::{CheckFacts, blocker, note, warning};
 use crate::catalog::{Disk, Disks};
-use crate::model::{Bytes, Finding, QualifiedName, Severity, shell_word, to_paste};
+use crate::model::{Bytes, Finding, QualifiedName, Severity, Word, shell_word, to_paste};
 
 /// The rows of an archive that is packed take about a quarter, or less.
 const PACKED_TO: u64 = 4;
@@ -160,7 +160,7 @@ fn loads<'a>(facts: &CheckFacts<'a>, default: &'a str) -> BTreeMap<&'a str, Load
         // The entry of an index that serves a constraint is that constraint's, and says so.
         let tag = index.constraint.as_ref().map_or_else(
             || index.name.name.clone(),
-            |constraint| format!("{} {constraint}", index.table.name),
+            |constraint| Word::from(format!("{} {constraint}", index.table.name)),
         );
         let entry = QualifiedName::new(index.name.schema.clone(), tag);
         loads.entry(of(&entry)).or_default().indexes += index.bytes;

@@ -265,7 +265,7 @@ impl World {
             relkind: None,
             owner: None,
             with_oids: false,
-            dependencies: Vec::new(),
+            dependencies: Box::default(),
             data: DataPlace::File(Text::default()),
         });
         let last = self.toc.entries.len() - 1;

@@ -73,8 +73,11 @@ impl Obstacles {
         session: &Session,
         tables: impl Iterator<Item = &'a QualifiedName> + Clone,
     ) -> Result<Self, PgError> {
-        let schemas: Vec<String> = tables.clone().map(|table| table.schema.clone()).collect();
-        let names: Vec<String> = tables.map(|table| table.name.clone()).collect();
+        let schemas: Vec<String> = tables
+            .clone()
+            .map(|table| String::from(&*table.schema))
+            .collect();
+        let names: Vec<String> = tables.map(|table| String::from(&*table.name)).collect();
         if names.is_empty() {
             return Ok(Self::default());
         }

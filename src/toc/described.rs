@@ -453,7 +453,7 @@ mod tests {
                 )
             };
             let attach = Entry {
-                dependencies: vec![DumpId(9), DumpId(1)],
+                dependencies: Box::new([DumpId(9), DumpId(1)]),
                 ..defined(
                     "TABLE ATTACH",
                     2,

@@ -352,7 +352,7 @@ mod tests {
             ..entry
         };
         let function = |id: i32, needs: i32| Entry {
-            dependencies: vec![DumpId(needs)],
+            dependencies: Box::new([DumpId(needs)]),
             ..one(id, with("FUNCTION", &format!("DROP FUNCTION s.f{id}();")))
         };
         let shell = one(1, entry("SHELL TYPE"));

@@ -298,7 +298,7 @@ mod tests {
             ..of(id, METADATA, "LARGE OBJECTS 7..9")
         };
         let on = |id: i32, on: i32, desc: &str, tag: &str| Entry {
-            dependencies: vec![DumpId(on)],
+            dependencies: Box::new([DumpId(on)]),
             ..of(id, desc, tag)
         };
         let all = toc(vec![

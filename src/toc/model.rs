@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::model::{DumpId, Oid, QualifiedName, SqlText};
+use crate::model::{DumpId, Oid, QualifiedName, SqlText, Word};
 
 use super::{RestorePass, Section, Text};
 
@@ -139,7 +139,7 @@ pub struct Entry {
     /// The object's name, not quoted; for some kinds more than a name: `f(integer)`, `table trigger`, `COLUMN t.c`.
     pub tag: Text,
     /// The kind of object in `pg_dump`'s words: `TABLE`, `FK CONSTRAINT`, …
-    pub desc: String,
+    pub desc: Word,
     /// Part of the restore.
     pub section: Section,
     /// SQL that makes it; one or more statements, each with its `;`.
@@ -161,7 +161,7 @@ pub struct Entry {
     /// `WITH OIDS`, which only servers before 12 know.
     pub with_oids: bool,
     /// The entries that must come first; some may not be in this archive.
-    pub dependencies: Vec<DumpId>,
+    pub dependencies: Box<[DumpId]>,
     /// Where its data is.
     pub data: DataPlace,
 }

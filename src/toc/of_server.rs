@@ -1,6 +1,8 @@
 //! What `pg_dump` says of a server's database, and is no part of that: what we made so that one database follows another, and what a
 //! server notes for itself. It is never copied, compared or kept in an archive. An archive that is there is read as it is.
 
+use std::io::Read;
+
 use super::marks::without_marks;
 use super::{Entry, Toc, TocError};
 use crate::model::{FollowName, SqlText};
@@ -16,8 +18,8 @@ const NAMED: [&str; 5] = [
 
 impl Toc {
     /// What `pg_dump` says of a server's database, without what is no part of it.
-    pub fn of_server(archive: &[u8]) -> Result<Self, TocError> {
-        Self::parse(archive).map(Self::of_the_database)
+    pub fn of_server(archive: impl Read) -> Result<Self, TocError> {
+        Self::read(archive).map(Self::of_the_database)
     }
 
     /// The same without what was made so that it follows another one, or is followed, and without what the server notes for itself.

@@ -72,7 +72,7 @@ fn object_description(entry: &Entry, drop_stmt: &[u8]) -> Result<Option<Vec<u8>>
 }
 
 fn by_name(entry: &Entry) -> Vec<u8> {
-    let mut object = entry.desc.clone().into_bytes();
+    let mut object = entry.desc.as_bytes().to_vec();
     object.push(b' ');
     if let Some(schema) = entry.namespace.as_ref().filter(|schema| !schema.is_empty()) {
         object.extend(schema.quoted());

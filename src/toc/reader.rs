@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::io::{ErrorKind, Read};
 use std::str::FromStr;
 
-use crate::model::{DumpId, Oid, SqlText};
+use crate::model::{DumpId, Oid, SqlText, Word};
 
 use super::{
     ArchiveFormat, ArchiveVersion, Compression, CreatedAt, DataPlace, Entry, Header, OffsetState,
@@ -37,6 +37,8 @@ impl Toc {
             position: 0,
             int_size: 4,
             entry: None,
+            words: HashSet::new(),
+            names: HashSet::new(),
         };
         let header = reader.header()?;
         let entries = reader.entries(&header)?;
@@ -52,6 +54,10 @@ struct Reader<R> {
     position: u64,
     int_size: u8,
     entry: Option<(usize, Option<i32>)>,
+    /// Kinds of objects, so that entries of a kind share it.
+    words: HashSet<Word>,
+    /// Schemas, owners, tablespaces and access methods: a few for all entries.
+    names: HashSet<Text>,
 }
 
 impl<R: Read> Reader<R> {
@@ -156,6 +162,7 @@ impl<R: Read> Reader<R> {
             }
             entries.push(entry);
         }
+        entries.shrink_to_fit();
         Ok(entries)
     }
 
@@ -170,10 +177,10 @@ impl<R: Read> Reader<R> {
         let defn = self.sql("defn")?;
         let drop_stmt = self.sql("drop_stmt")?;
         let copy_stmt = self.sql("copy_stmt")?;
-        let namespace = self.text("namespace")?;
-        let tablespace = self.text("tablespace")?;
+        let namespace = self.shared("namespace")?;
+        let tablespace = self.shared("tablespace")?;
         let table_am = if header.version >= ArchiveVersion::TABLE_ACCESS_METHOD {
-            self.text("table_am")?
+            self.shared("table_am")?
         } else {
             None
         };
@@ -197,7 +204,7 @@ impl<R: Read> Reader<R> {
             tablespace,
             table_am,
             relkind,
-            owner: self.text("owner")?,
+            owner: self.shared("owner")?,
             with_oids: self.with_oids()?,
             dependencies: self.dependencies()?,
             data: self.data_place(header)?,
@@ -223,13 +230,18 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    fn desc(&mut self) -> Result<String, TocError> {
+    fn desc(&mut self) -> Result<Word, TocError> {
         let at = self.position;
         let desc = self.required("desc")?;
-        match desc.to_str() {
-            Some(desc) => Ok(desc.to_owned()),
-            None => Err(self.damaged(at, "desc", format!("{desc:?} is no kind of object"))),
+        let Some(desc) = desc.to_str() else {
+            return Err(self.damaged(at, "desc", format!("{desc:?} is no kind of object")));
+        };
+        if let Some(known) = self.words.get(desc) {
+            return Ok(known.clone());
         }
+        let desc = Word::from(desc);
+        self.words.insert(desc.clone());
+        Ok(desc)
     }
 
     fn section(&mut self) -> Result<Section, TocError> {
@@ -260,12 +272,12 @@ impl<R: Read> Reader<R> {
     }
 
     /// Dump ids as decimal strings, up to a NULL.
-    fn dependencies(&mut self) -> Result<Vec<DumpId>, TocError> {
+    fn dependencies(&mut self) -> Result<Box<[DumpId]>, TocError> {
         let mut dependencies = Vec::new();
         loop {
             let at = self.position;
             let Some(text) = self.text("dependencies")? else {
-                return Ok(dependencies);
+                return Ok(dependencies.into());
             };
             dependencies.push(DumpId(self.parse_number(at, "dependencies", &text)?));
         }
@@ -306,6 +318,19 @@ impl<R: Read> Reader<R> {
 
     fn text(&mut self, field: &'static str) -> Result<Option<Text>, TocError> {
         Ok(self.bytes(field)?.map(Text::from))
+    }
+
+    /// A text that most entries have in common with others.
+    fn shared(&mut self, field: &'static str) -> Result<Option<Text>, TocError> {
+        let Some(bytes) = self.bytes(field)? else {
+            return Ok(None);
+        };
+        if let Some(known) = self.names.get(bytes.as_slice()) {
+            return Ok(Some(known.clone()));
+        }
+        let name = Text::from(bytes);
+        self.names.insert(name.clone());
+        Ok(Some(name))
     }
 
     fn required(&mut self, field: &'static str) -> Result<Text, TocError> {

@@ -424,7 +424,7 @@ mod tests {
             ..entry(desc)
         };
         let comment = |id, schema: &str, of| Entry {
-            dependencies: vec![DumpId(of)],
+            dependencies: Box::new([DumpId(of)]),
             ..one(id, "COMMENT", schema, "TABLE t", Section::None)
         };
         toc(vec![

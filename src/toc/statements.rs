@@ -74,7 +74,6 @@ fn definition(
     entry: &Entry,
     options: &RestoreOptions,
 ) -> Result<Vec<SqlText>, TocError> {
-    let defn = entry.defn_bytes();
     if entry.is("SCHEMA") {
         return schema(toc, entry, options);
     }
@@ -84,17 +83,18 @@ fn definition(
     if entry.is("ACL") && entry.tag.starts_with(b"LARGE OBJECTS") {
         return grants_on_large_objects(toc, entry);
     }
-    executable(toc, entry, defn)
+    executable(toc, entry)
 }
 
 /// The definition as it is, if it is more than a comment.
-fn executable(toc: &Toc, entry: &Entry, defn: &[u8]) -> Result<Vec<SqlText>, TocError> {
+fn executable(toc: &Toc, entry: &Entry) -> Result<Vec<SqlText>, TocError> {
+    let defn = entry.defn_bytes();
     let statements = split_statements(defn, toc.std_strings())
         .map_err(|error| refused(entry, &error.to_string()))?;
     if statements.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(vec![SqlText::from(defn.to_vec())])
+    Ok(entry.defn.iter().cloned().collect())
 }
 
 /// `CREATE SCHEMA`, for which there are two special cases.
@@ -116,7 +116,7 @@ fn schema(toc: &Toc, entry: &Entry, options: &RestoreOptions) -> Result<Vec<SqlT
         sql.extend(entry.tag.quoted());
         return Ok(vec![SqlText::from(sql)]);
     }
-    executable(toc, entry, defn)
+    executable(toc, entry)
 }
 
 fn set_access_method(entry: &Entry, table_am: &Text) -> SqlText {
@@ -218,7 +218,7 @@ mod tests {
             table_oid: Oid(0),
             oid: Oid(0),
             tag: tag.into(),
-            desc: desc.to_owned(),
+            desc: desc.into(),
             section: Section::PreData,
             defn: Some(defn.into()),
             drop_stmt: Some(drop_stmt.into()),
@@ -229,7 +229,7 @@ mod tests {
             relkind: None,
             owner: Some("o".into()),
             with_oids: false,
-            dependencies: Vec::new(),
+            dependencies: Box::default(),
             data: DataPlace::File("".into()),
         }
     }

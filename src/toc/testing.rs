@@ -14,7 +14,7 @@ pub(crate) fn entry(desc: &str) -> Entry {
         table_oid: Oid(0),
         oid: Oid(0),
         tag: Text::from("t"),
-        desc: desc.to_owned(),
+        desc: desc.into(),
         section: Section::Data,
         defn: None,
         drop_stmt: None,
@@ -25,7 +25,7 @@ pub(crate) fn entry(desc: &str) -> Entry {
         relkind: None,
         owner: None,
         with_oids: false,
-        dependencies: vec![],
+        dependencies: Box::default(),
         data: DataPlace::File(Text::from("7.dat")),
     }
 }

@@ -1,13 +1,15 @@
 //! A string of the archive: bytes in the dump's encoding.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 
 /// Bytes in the dump's encoding, which are UTF-8 only if the database said so and kept to it.
 ///
-/// Never contains a NUL byte when it comes from the reader.
+/// Never contains a NUL byte when it comes from the reader. Copies share the bytes.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Text(Vec<u8>);
+pub struct Text(Arc<[u8]>);
 
 impl Text {
     /// The string, if it is valid UTF-8.
@@ -26,7 +28,7 @@ impl Text {
     pub fn quoted(&self) -> Vec<u8> {
         let mut quoted = Vec::with_capacity(self.0.len() + 2);
         quoted.push(b'"');
-        for &byte in &self.0 {
+        for &byte in self.0.iter() {
             if byte == b'"' {
                 quoted.push(b'"');
             }
@@ -44,27 +46,33 @@ impl Deref for Text {
     }
 }
 
+impl Borrow<[u8]> for Text {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl From<Vec<u8>> for Text {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+        Self(bytes.into())
     }
 }
 
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
-        Self(text.as_bytes().to_vec())
+        Self(text.as_bytes().into())
     }
 }
 
 impl PartialEq<str> for Text {
     fn eq(&self, other: &str) -> bool {
-        self.0 == other.as_bytes()
+        *self.0 == *other.as_bytes()
     }
 }
 
 impl PartialEq<&str> for Text {
     fn eq(&self, other: &&str) -> bool {
-        self.0 == other.as_bytes()
+        *self.0 == *other.as_bytes()
     }
 }
 

@@ -150,13 +150,13 @@ impl Hidden {
 
 impl Observed {
     /// The source, as it was in the run's snapshot. What is hidden must have been read in it, too.
-    pub fn in_snapshot(facts: &SourceFacts, hidden: Hidden) -> Self {
+    pub fn in_snapshot(facts: SourceFacts, hidden: Hidden) -> Self {
         let known = Self {
-            indexes: facts.indexes.clone(),
-            constraints: facts.constraints.clone(),
-            sequences: facts.sequences.clone(),
-            large_objects: facts.large_objects.clone(),
-            extensions: facts.extensions.clone(),
+            indexes: facts.indexes,
+            constraints: facts.constraints,
+            sequences: facts.sequences,
+            large_objects: facts.large_objects,
+            extensions: facts.extensions,
             ..Self::default()
         };
         known.with(hidden)

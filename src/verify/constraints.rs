@@ -163,6 +163,20 @@ fn inherited_object(
     ("fk constraint", name)
 }
 
+/// Constraints by table and name.
+fn by_name<'a>(
+    side: &'a Observed,
+    scope: &Scope,
+) -> BTreeMap<(&'a QualifiedName, &'a str), &'a Constraint> {
+    let named = side
+        .constraints
+        .iter()
+        .filter(|one| !has_no_name_of_its_own(one) && scope.has_relation(&one.table));
+    named
+        .map(|one| ((&one.table, one.name.as_str()), one))
+        .collect()
+}
+
 fn compare_constraints(
     source: &Observed,
     target: &Observed,
@@ -170,18 +184,11 @@ fn compare_constraints(
     never_dumped: &NeverDumped,
     outcome: &mut Outcome,
 ) {
-    let by_name = |side: &'_ Observed| -> BTreeMap<(QualifiedName, String), Constraint> {
-        side.constraints
-            .iter()
-            .filter(|one| !has_no_name_of_its_own(one) && scope.has_relation(&one.table))
-            .map(|one| ((one.table.clone(), one.name.clone()), one.clone()))
-            .collect()
-    };
-    let (left, mut right) = (by_name(source), by_name(target));
+    let (left, mut right) = (by_name(source, scope), by_name(target, scope));
     let mut compared = 0;
     for (key, constraint) in &left {
         let object = || constraint_object(constraint);
-        if never_dumped.contains(&(&key.0, key.1.as_str())) {
+        if never_dumped.contains(key) {
             continue;
         }
         compared += 1;

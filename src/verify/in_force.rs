@@ -146,7 +146,7 @@ impl<'a> Views<'a> {
     /// Whether it reads, also through views, a materialized view that the archive does not fill.
     fn reads_an_empty_one(&self, view: &Entry) -> bool {
         let mut seen = BTreeSet::from([view.dump_id]);
-        let mut next: Vec<DumpId> = view.dependencies.clone();
+        let mut next: Vec<DumpId> = view.dependencies.to_vec();
         while let Some(id) = next.pop() {
             let Some(&entry) = self.by_id.get(&id).filter(|_| seen.insert(id)) else {
                 continue;

@@ -58,7 +58,7 @@ impl Scope {
         let relations = relations.into_iter();
         Self {
             names: relations
-                .map(|name| (Space::Relation, name.schema, name.name))
+                .map(|name| (Space::Relation, name.schema.into(), name.name.into()))
                 .collect(),
             knows_all_names: true,
             large_objects: false,

@@ -392,9 +392,9 @@ pub fn failure() -> JobFailure {
     JobFailure {
         entry: Some(EntryRef {
             dump_id: DumpId(3412),
-            desc: "FK CONSTRAINT".to_owned(),
+            desc: "FK CONSTRAINT".into(),
             tag: "public statuses fk_statuses_account".to_owned(),
-            owner: "mastodon".to_owned(),
+            owner: "mastodon".into(),
         }),
         statement: Some(
             "ALTER TABLE ONLY public.\"größe\"\n\tADD CONSTRAINT fk_statuses_account FOREIGN KEY (account_id) REFERENCES \

@@ -123,7 +123,7 @@ fn entry() -> impl Strategy<Value = Entry> {
             table_oid: Oid(numbers.0),
             oid: Oid(numbers.1),
             tag: names.0,
-            desc: names.1,
+            desc: names.1.into(),
             section,
             defn: statements.0,
             drop_stmt: statements.1,
@@ -134,7 +134,7 @@ fn entry() -> impl Strategy<Value = Entry> {
             relkind: Some(numbers.2).filter(|&relkind| relkind != 0),
             owner: names.5,
             with_oids: flags.1,
-            dependencies,
+            dependencies: dependencies.into(),
             data: DataPlace::Offset {
                 state: OffsetState::Set,
                 position: u64::from(numbers.3),

@@ -47,7 +47,7 @@ pub(super) async fn read(
     } else {
         definitions(Path::new(from), road)?
     };
-    let toc = Toc::of_server(&archive)?;
+    let toc = Toc::of_server(archive.as_slice())?;
     let tables = tables(&road.source).await?;
     let differences = differences(&toc, &tables, requested.filters.is_empty());
     if !differences.is_empty() {

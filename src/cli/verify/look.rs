@@ -7,7 +7,7 @@ use crate::catalog::{self, SourceFacts};
 use crate::cli::inspect::Server;
 use crate::cli::patterns::Names;
 use crate::cli::prove::readiness;
-use crate::cli::schema::{Described, dump_schema_with_warnings};
+use crate::cli::schema::read_schema;
 use crate::failure::Failure;
 use crate::model::{FilterKind, Filters, Finding, QualifiedName, Side, Unverified};
 use crate::pg::client_tools::ClientTool;
@@ -236,7 +236,7 @@ pub async fn view(
     let ((toc, warnings), (facts, hidden, identities, keys)) =
         tokio::try_join!(dump(server, pg_dump, (&snapshot, filters)), ask)?;
     Ok(SideView {
-        observed: Observed::in_snapshot(&facts, hidden),
+        observed: Observed::in_snapshot(facts.clone(), hidden),
         facts,
         identities,
         keys,
@@ -262,13 +262,10 @@ async fn dump(
     };
     let snapshot = Some(snapshot.id.as_str());
     if let Some(filters) = found {
-        let described = dump_schema_with_warnings(server, pg_dump, (snapshot, &filters));
-        let Described { archive, warnings } = described.await?;
-        return Ok((Toc::of_server(&archive)?, warnings));
+        return read_schema(server, pg_dump, (snapshot, &filters)).await;
     }
     let everything = Filters::default();
-    let described = dump_schema_with_warnings(server, pg_dump, (snapshot, &everything));
-    let mut toc = Toc::of_server(&described.await?.archive)?;
+    let (mut toc, _) = read_schema(server, pg_dump, (snapshot, &everything)).await?;
     // Of what was selected there is nothing; what describes the archive itself stays.
     let is_of_the_archive = |desc: &str| matches!(desc, "ENCODING" | "STDSTRINGS" | "SEARCHPATH");
     toc.entries

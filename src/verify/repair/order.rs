@@ -120,7 +120,8 @@ mod tests {
             })
             .collect();
         let order = by_foreign_keys(&names.iter().collect::<Vec<_>>(), keys, &above);
-        let tables = order.tables.into_iter().map(|table| table.name).collect();
+        let tables = order.tables.into_iter();
+        let tables = tables.map(|table| String::from(table.name)).collect();
         (tables, order.circular.len())
     }
 
