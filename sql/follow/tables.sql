@@ -40,7 +40,9 @@ select n.nspname::text as schema,
        rn.nspname::text as scattered_schema,
        rc.relname::text as scattered_name,
        (select pg_catalog.md5(coalesce(pg_catalog.string_agg(
-                   a.attname::text || ' ' || pg_catalog.format_type(a.atttypid, a.atttypmod) || ' ' || a.attnotnull::text,
+                   -- Which names of types need quotes depends on the server's version.
+                   a.attname::text || ' ' || pg_catalog.replace(pg_catalog.format_type(a.atttypid, a.atttypmod), '"', '')
+                       || ' ' || a.attnotnull::text,
                    ', ' order by a.attname), ''))
         from pg_catalog.pg_attribute a
         where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns

@@ -11,10 +11,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::model::{Difference, DifferenceKind, quote_ident};
+use crate::model::{Difference, DifferenceKind, Unverified, quote_ident};
 
 use super::apart::is_there_as_well;
-use super::normalise::{Versions, same_access_method, same_bounds, same_definition, same_tag};
+use super::normalise::{
+    Versions, is_in_doubt, same_access_method, same_bounds, same_definition, same_tag,
+    with_all_quotes, with_old_quotes,
+};
+use super::public::beside_the_usual_public;
 use super::{Entry, RestoreOptions, Text, Toc, lines, owner_statement};
 
 /// What was left out on purpose, and what is being compared.
@@ -56,15 +60,63 @@ pub struct EntryDifference<'a> {
     pub target: Option<&'a Entry>,
     /// Whether it is the definitions that differ, and not only the owner or the place.
     pub of_definition: bool,
+    /// Whether it may be none: the servers have two names for something, and only the library that both have them from knows whether
+    /// they mean the same.
+    pub is_in_doubt: bool,
 }
 
-/// Every difference, ordered by schema and name. Empty if the schemas are the same.
+/// Every difference, ordered by schema and name, and what may be one. Empty if the schemas are the same.
 pub fn compare(source: &Toc, target: &Toc, options: &CompareOptions) -> Vec<Difference> {
     let found = compare_entries(source, target, options).into_iter();
     encodings(source, target)
         .into_iter()
         .chain(found.map(|one| one.difference))
         .collect()
+}
+
+/// Every difference, and beside them what cannot be told to be one.
+pub fn compare_or_doubt(
+    source: &Toc,
+    target: &Toc,
+    options: &CompareOptions,
+) -> (Vec<Difference>, Vec<Unverified>) {
+    let found = compare_entries(source, target, options).into_iter();
+    let (in_doubt, certain): (Vec<_>, Vec<_>) = found.partition(|one| one.is_in_doubt);
+    let encodings = encodings(source, target).into_iter();
+    let certain = certain.into_iter().map(|one| one.difference);
+    let doubts = in_doubt.into_iter().map(|one| doubt(one.difference));
+    (encodings.chain(certain).collect(), doubts.collect())
+}
+
+fn doubt(difference: Difference) -> Unverified {
+    Unverified {
+        class: difference.class,
+        object: difference.object,
+        because: format!(
+            "a server of version 16 or later makes a language tag of the name that ICU has for a locale, and whether it would make the one \
+             of the other is not known. CREATE COLLATION with the older name, on a server of the newer version, says it:\n{}",
+            difference.detail
+        ),
+    }
+}
+
+/// A text in which a server names an object (by `quote_ident`, or `pg_identify_object`), in the words of the older one of two servers of
+/// these major versions: a name that only the newer one quotes has no quotes.
+pub fn named_alike(text: &str, majors: (u32, u32)) -> Cow<'_, str> {
+    let versions = Versions::of(majors.0, majors.1);
+    as_text(with_old_quotes(text.as_bytes(), versions))
+}
+
+/// The same for a text that may become part of a statement: a name that any server quotes, and not all, has quotes.
+pub fn quoted_alike(text: &str) -> Cow<'_, str> {
+    as_text(with_all_quotes(text.as_bytes()))
+}
+
+fn as_text(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
+    match bytes {
+        Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+        Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+    }
 }
 
 /// The same, each with its entries; what is not about an entry is left out.
@@ -99,7 +151,10 @@ pub fn compare_entries<'a>(
             (None, Some(entry)) => (entry, source, "target"),
             _ => continue,
         };
-        if is_there_as_well(entry, other) {
+        if let Some(detail) = beside_the_usual_public(entry, other, side) {
+            one.difference.kind = DifferenceKind::Different;
+            one.difference.detail = detail;
+        } else if is_there_as_well(entry, other) {
             one.difference.kind = DifferenceKind::Different;
             one.difference.detail = format!("only on the {side}:\n{}", one.difference.detail);
         }
@@ -203,6 +258,7 @@ impl Pair<'_> {
                 let pair = source.zip(target);
                 differences.push(EntryDifference {
                     of_definition: pair.is_none_or(|(ours, theirs)| self.redefined(ours, theirs)),
+                    is_in_doubt: pair.is_some_and(|(ours, theirs)| self.doubts(ours, theirs)),
                     difference: difference(kind, entry, detail),
                     source,
                     target,
@@ -242,6 +298,13 @@ impl Pair<'_> {
         left != right
             && !Self::both_have_public(source, target)
             && !self.mean_the_same(source, (left, right))
+    }
+
+    /// Whether nobody can tell whether two entries differ.
+    fn doubts(&self, source: &Entry, target: &Entry) -> bool {
+        let sides = (source.defn_bytes(), target.defn_bytes());
+        is_in_doubt(&source.desc, sides, self.versions, self.std_strings)
+            && self.details(source, target).len() == 1
     }
 
     /// Whether two definitions of an entry of the source mean the same.

@@ -38,6 +38,7 @@ mod normalise;
 mod of_server;
 mod open;
 mod owner;
+mod public;
 mod quoted;
 mod reader;
 mod select;
@@ -51,7 +52,10 @@ mod upon;
 mod writer;
 
 pub use archive::{LargeObjectList, SequencePosition};
-pub use compare::{CompareOptions, EntryDifference, compare, compare_entries, object_name};
+pub use compare::{
+    CompareOptions, EntryDifference, compare, compare_entries, compare_or_doubt, named_alike,
+    object_name, quoted_alike,
+};
 pub use database::DatabaseEntries;
 pub use described::KeyDefinition;
 pub use drops::{Drop, drops};

@@ -8,20 +8,25 @@
 mod alias;
 mod bounds;
 mod constants;
+mod icu;
 mod indent;
+mod keywords;
 mod maintain;
 mod order;
+mod tag;
 
-use std::borrow::Cow;
-
-use super::Text;
 use super::tokens::{Kind, Tokens};
 use alias::without_names_of_casts;
 use bounds::with_types;
 use constants::{bits_without_prefix, shortest_floats};
+pub(super) use icu::is_in_doubt;
+use icu::with_tag_of_locale;
 use indent::without_no_indent;
+pub(super) use keywords::{with_all_quotes, with_old_quotes};
+use keywords::{with_old_constants, without_new_quotes};
 use maintain::with_maintain;
 use order::{sorted_grants, sorted_options};
+pub(super) use tag::{same_access_method, same_tag};
 
 /// The servers' major versions, the older one first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,11 +37,27 @@ pub(super) struct Versions {
 }
 
 impl Versions {
+    /// Any two.
+    pub(super) const ALL: Self = Self {
+        older: 1,
+        newer: u32::MAX,
+        source_is_newer: false,
+    };
+
     pub(super) fn of(source: u32, target: u32) -> Self {
         Self {
             older: source.min(target),
             newer: source.max(target),
             source_is_newer: source > target,
+        }
+    }
+
+    /// What is the older server's first, and then what is the newer one's.
+    fn in_order<T>(self, source: T, target: T) -> (T, T) {
+        if self.source_is_newer {
+            (target, source)
+        } else {
+            (source, target)
         }
     }
 
@@ -116,6 +137,12 @@ const RULES: &[Rule] = &[
         kinds: &["PROCEDURE", "ACL", "COMMENT", "SECURITY LABEL"],
         rewrite: Rewrite::Older(with_in_mode),
     },
+    // The name of an ICU locale is made a language tag.
+    Rule {
+        since: Some(16),
+        kinds: &["COLLATION"],
+        rewrite: Rewrite::Older(with_tag_of_locale),
+    },
     // XMLSERIALIZE says that it does not indent; before, it never did.
     Rule {
         since: Some(16),
@@ -155,42 +182,6 @@ const RULES: &[Rule] = &[
     },
 ];
 
-/// Whether two table access methods are the same, although servers before 12 have none to name.
-pub(super) fn same_access_method(
-    source: Option<&Text>,
-    target: Option<&Text>,
-    versions: Versions,
-) -> bool {
-    let unnamed = match (source, target) {
-        (None, Some(named)) | (Some(named), None) => *named == "heap",
-        _ => false,
-    };
-    source == target || (unnamed && versions.straddle(12))
-}
-
-/// What an entry's tag is called in both versions. Tags of grants and comments on procedures name the arguments with their
-/// modes, and since 14 that includes `IN`.
-pub(super) fn same_tag<'a>(desc: &str, tag: &'a [u8], versions: Versions) -> Cow<'a, [u8]> {
-    let names_arguments = matches!(desc, "ACL" | "COMMENT" | "SECURITY LABEL")
-        && tag.starts_with(b"PROCEDURE ")
-        && versions.straddle(14);
-    if !names_arguments {
-        return Cow::Borrowed(tag);
-    }
-    let mut without = Vec::with_capacity(tag.len());
-    let mut rest = tag;
-    while let Some((&byte, behind)) = rest.split_first() {
-        let begins = without.ends_with(b"(") || without.ends_with(b", ");
-        if begins && rest.starts_with(b"IN ") {
-            rest = &rest[3..];
-        } else {
-            without.push(byte);
-            rest = behind;
-        }
-    }
-    Cow::Owned(without)
-}
-
 /// Whether two definitions of one kind of entry, the source's and the target's, mean the same.
 pub(super) fn same_definition(
     desc: &str,
@@ -198,7 +189,9 @@ pub(super) fn same_definition(
     versions: Versions,
     std_strings: bool,
 ) -> bool {
-    match (words(source, std_strings), words(target, std_strings)) {
+    let source = with_old_constants(source, versions, std_strings);
+    let target = with_old_constants(target, versions, std_strings);
+    match (words(&source, std_strings), words(&target, std_strings)) {
         (Some(source), Some(target)) => same_words(desc, (source, target), versions),
         _ => false,
     }
@@ -237,11 +230,12 @@ fn same_words<'a>(
         (rule.kinds.is_empty() || rule.kinds.contains(&desc))
             && rule.since.is_none_or(|major| versions.straddle(major))
     });
-    let (mut older, mut newer) = if versions.source_is_newer {
-        (target, source)
-    } else {
-        (source, target)
-    };
+    // First, because the rules look at names.
+    let (source, target) = (
+        without_new_quotes(source, versions),
+        without_new_quotes(target, versions),
+    );
+    let (mut older, mut newer) = versions.in_order(source, target);
     for rule in rules {
         match rule.rewrite {
             Rewrite::Both(rewrite) => (older, newer) = (rewrite(&older), rewrite(&newer)),
@@ -495,6 +489,7 @@ fn push_cast_elements<'a>(words: &mut Vec<Word<'a>>, cast: &CastArray<'_, 'a>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Text;
     use super::*;
 
     fn same(desc: &str, source: &str, target: &str, majors: (u32, u32)) -> bool {

@@ -4,8 +4,10 @@
 //! that nobody asked for on a table that was just made is too much on that table: default privileges and event triggers of the
 //! target do such things. An object in its own right is beside the others, even if it depends on one of them.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
+use super::normalise::{Versions, same_tag};
 use super::{Entry, Text, Toc};
 use crate::model::{DumpId, QualifiedName};
 
@@ -86,14 +88,16 @@ fn stands_alone(entry: &Entry) -> bool {
     is_relation(entry) || IN_THEIR_OWN_RIGHT.contains(&entry.desc.as_str())
 }
 
+type Object<'a> = (&'a str, Option<&'a Text>, Cow<'a, [u8]>);
+
 /// Kind, schema and name of an object that a restore makes; the schema `public` is always there, and whose it is nobody knows.
-fn object(entry: &Entry) -> Option<(&str, Option<&Text>, &Text)> {
+fn object(entry: &Entry) -> Option<Object<'_>> {
     let is_public = entry.is("SCHEMA") && entry.tag == "public";
     let may_be_there = MAYBE_THERE.contains(&entry.desc.as_str());
     (!entry.is_attached() && !is_public && !may_be_there).then_some((
         entry.desc.as_str(),
         entry.namespace.as_ref(),
-        &entry.tag,
+        same_tag(&entry.desc, &entry.tag, Versions::ALL),
     ))
 }
 
