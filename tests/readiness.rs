@@ -246,6 +246,32 @@ const LEFT_BEHIND: [(&str, &str, &str); 15] = [
     ),
 ];
 
+/// A server of 16 or later has its own spelling of the name that it was given, and the operating system's orders nothing there.
+#[tokio::test]
+async fn the_same_locale_of_icu_is_told_by_no_spelling() {
+    let (Some(source), Some(target)) = (start(15), start(18)) else {
+        return;
+    };
+    let made = "create database shop template template0 encoding utf8 locale_provider icu icu_locale 'en_US'";
+    source.psql(
+        "postgres",
+        &format!("{made} lc_collate 'C.UTF-8' lc_ctype 'C.UTF-8'"),
+    );
+    target.psql(
+        "postgres",
+        &format!("{made} lc_collate 'C' lc_ctype 'C.UTF-8'"),
+    );
+    let kept = "select coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale') from pg_database d where datname = 'shop'";
+    assert_eq!(source.psql("postgres", kept).trim(), "en_US");
+    assert_eq!(target.psql("postgres", kept).trim(), "en-US");
+    let found = findings((&source, "shop"), (&target, "shop")).await;
+    assert!(!rules(&found).contains(&"locale-differs"), "{found:#?}");
+    let other = "create database other template template0 encoding utf8 locale_provider icu icu_locale 'en_GB' lc_collate 'C' lc_ctype 'C.UTF-8'";
+    target.psql("postgres", other);
+    let found = findings((&source, "shop"), (&target, "other")).await;
+    assert!(rules(&found).contains(&"locale-differs"), "{found:#?}");
+}
+
 #[tokio::test]
 async fn each_thing_left_behind_is_told() {
     let (Some(source), Some(target)) = (start(15), start(15)) else {

@@ -218,6 +218,20 @@ const SIDE_BY_SIDE: [Case; 25] = [
     case(("warning", "source-age"), ["", ""], Pasted(SOURCE)),
 ];
 
+/// What is set for the time of the move: where, by which rule, and what it was, wherever that had been set.
+const FOR_THE_MOVE: [(usize, &str, &str, &str); 5] = [
+    (
+        SOURCE,
+        "source-snapshot-expires",
+        "old_snapshot_threshold",
+        "60min",
+    ),
+    (TARGET, "target-temp-limit", "temp_file_limit", "64kB"),
+    (TARGET, "target-checkpoints", "max_wal_size", "32MB"),
+    (TARGET, "target-checkpoints", "checkpoint_timeout", "300s"),
+    (TARGET, "target-archiver", "archive_mode", "on"),
+];
+
 /// As roles that may do little, and become what they have to be.
 const OF_ROLES: [Case; 7] = [
     case(("note", "sessions-hidden"), ["", ""], Pasted(SOURCE)),
@@ -348,6 +362,24 @@ fn to_paste(check: &Value, rule: &str) -> String {
     statements.to_owned()
 }
 
+/// What takes a setting back after the move, which is in the last comment below a remedy.
+#[track_caller]
+fn way_back(check: &Value, rule: &str) -> String {
+    let pasted = to_paste(check, rule);
+    let last = pasted.lines().next_back().unwrap_or_default();
+    let back = last.strip_prefix("-- after the move, as it was: ");
+    back.unwrap_or_else(|| panic!("{rule}: {pasted}"))
+        .to_owned()
+}
+
+/// What the server's files say that a setting is.
+fn in_files(server: &Server, setting: &str) -> String {
+    let last = format!(
+        "select setting from pg_file_settings where name = '{setting}' order by seqno desc limit 1"
+    );
+    server.psql("postgres", &last)
+}
+
 /// Somebody else's session, which ends with this value, if not before.
 struct Visitor(Child);
 
@@ -441,6 +473,9 @@ fn what_is_said_to_do_works() {
 
     fs::rename(&aside[0], &files[0]).expect("moved back");
     pair.mend(&SIDE_BY_SIDE, &check);
+    let unsynced = found(&check, "not-crash-safe").and_then(|told| told["remedy"].as_str());
+    assert!(unsynced.is_some_and(|remedy| remedy.contains("`sync` on its machine")));
+    let back = FOR_THE_MOVE.map(|(side, rule, ..)| (side, way_back(&check, rule)));
     drop(visitor);
     enlarge(&wide);
     for server in &mut pair.0 {
@@ -452,6 +487,12 @@ fn what_is_said_to_do_works() {
     assert_ne!(check["verdict"], "no_go", "{check:#}");
 
     the_other_way_round(&mut pair, ends);
+    for (side, statements) in back {
+        pair.0[side].psql("postgres", &statements);
+    }
+    for (side, _, setting, value) in FOR_THE_MOVE {
+        assert_eq!(in_files(&pair.0[side], setting), value, "{setting}");
+    }
     standbys(&mut pair, ends);
 }
 
@@ -511,6 +552,7 @@ fn standbys(pair: &mut Pair, ends: (&str, &str)) {
     let check = look(ends, &["--no-measure"]);
     assert_told(&check, &cases);
     pair.mend(&cases, &check);
+    let back = way_back(&check, "source-standby");
     let remedy = found(&check, "source-unlogged").and_then(|told| told["remedy"].as_str());
     let options = remedy.and_then(|remedy| remedy.split_once("leave them out: "));
     let (_, options) = options.unwrap_or_else(|| panic!("{remedy:?}"));
@@ -520,6 +562,9 @@ fn standbys(pair: &mut Pair, ends: (&str, &str)) {
         &check,
         ["source-standby", "source-unlogged", "target-read-only"],
     );
+    pair.0[SOURCE].psql("postgres", &back);
+    let waits = in_files(&pair.0[SOURCE], "max_standby_streaming_delay");
+    assert_eq!(waits, "30s");
 }
 
 #[test]
@@ -561,6 +606,70 @@ fn what_is_said_to_other_roles_and_before_the_doors_open_works() {
     before_the_doors_open(&pair);
 }
 
+/// Rows that are far beyond their sequences: of one that stands where it should, of those that stand behind, upwards and downwards; rows
+/// after a gap, with nearly all values left beyond them; and a sequence that is at its end.
+const FAR_BEYOND: &str = "
+    create table good (id serial primary key, n int);
+    insert into good (n) select generate_series(1, 500);
+    insert into good (id) values (2147483647);
+    create table late (id serial primary key, n int);
+    insert into late (id) select generate_series(1, 6000);
+    insert into late (id) values (1999999999), (2147483647);
+    create table purged (id bigserial primary key, n int);
+    insert into purged (id) select generate_series(5000, 9000);
+    create table dense (id serial primary key, n int);
+    insert into dense (id) values (1);
+    insert into dense (id) select generate_series(700001, 701000);
+    create sequence down increment -1;
+    create table below (id int primary key default nextval('down'), n int);
+    insert into below (id) select -i from generate_series(1, 50) i;
+    insert into below (id) values (-2147483648);
+    create table whole (id bigserial, n int, primary key (id)) partition by range (id);
+    create table part_1 partition of whole for values from (1) to (100);
+    create table part_2 partition of whole for values from (100) to (9223372036854775807);
+    insert into whole (id) select generate_series(1, 150);
+    insert into whole (id) values (9223372036854775806);
+    create table small (id smallserial primary key);
+    insert into small select generate_series(32700, 32767);
+    select setval('small_id_seq', 32750);
+";
+
+/// What is pasted lets every next insert in that can be let in, and takes next to nothing from a sequence.
+fn no_sequence_is_poisoned(pair: &Pair, told: &Value) {
+    let behind = found(told, "sequence-behind").expect("told");
+    let remedy = behind["remedy"].as_str().expect("text");
+    assert!(remedy.contains("larger type"), "{remedy}");
+    assert!(!remedy.contains("small_id_seq"), "{remedy}");
+    for (table, next) in [
+        ("good", "501"),
+        ("late", "6001"),
+        ("below", "-51"),
+        ("whole", "151"),
+        ("purged", "9001"),
+        ("dense", "701001"),
+    ] {
+        let insert = format!("insert into {table} (n) values (0), (0)");
+        pair.0[TARGET].psql("copy", &insert);
+        let first = format!("select id from {table} where n = 0 order by abs(id) limit 1");
+        assert_eq!(pair.0[TARGET].psql("copy", &first), next, "{table}");
+    }
+    let far = found(told, "row-far-beyond-sequence").expect("told");
+    assert_eq!(far["severity"], "note", "{far:#}");
+    let what = far["what"].as_str().expect("text");
+    for said in [
+        "good_id_seq (501 is next, public.good.id is at 2147483647)",
+        "late_id_seq (1 is next, public.late.id is at 1999999999)",
+        "down (-1 is next, public.below.id is at -2147483648)",
+        "whole_id_seq (1 is next, public.whole.id is at 9223372036854775806)",
+    ] {
+        assert!(what.contains(said), "{what}");
+    }
+    for near in ["small_id_seq", "purged_id_seq", "dense_id_seq"] {
+        assert!(!what.contains(near), "{what}");
+    }
+    assert_eq!(far["remedy"].as_str().expect("text").lines().count(), 1);
+}
+
 /// A copy that is the same, and what hurts its first users.
 fn before_the_doors_open(pair: &Pair) {
     let ends = [SOURCE, TARGET].map(|side| pair.0[side].database("copy"));
@@ -572,9 +681,10 @@ fn before_the_doors_open(pair: &Pair) {
              insert into t select generate_series(1, 100);
              insert into u select generate_series(1, 50);
              create materialized view \"most read\" as select 1 as one with no data;
-             create extension hstore version '1.7';
-             analyze",
+             create extension hstore version '1.7';",
         );
+        server.psql("copy", FAR_BEYOND);
+        server.psql("copy", "analyze");
     }
     let after = || {
         let run = Pgconvoy::new([
@@ -599,5 +709,14 @@ fn before_the_doors_open(pair: &Pair) {
     for (_, rule) in rules {
         pair.0[TARGET].psql("copy", &to_paste(&told, rule));
     }
-    assert_silent(&after(), rules.map(|(_, rule)| rule));
+    no_sequence_is_poisoned(pair, &told);
+    // Its range is no larger for having been told of.
+    let told = after();
+    let behind = found(&told, "sequence-behind").expect("told");
+    let what = behind["what"].as_str().expect("text");
+    assert!(
+        what.ends_with(": public.small_id_seq (32751 is next, public.small.id is at 32767)"),
+        "{what}"
+    );
+    assert_silent(&told, ["matview-not-populated", "extension-outdated"]);
 }

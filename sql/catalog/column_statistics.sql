@@ -1,5 +1,6 @@
 -- The planner's statistics of some tables ($1) and of their indexes over expressions, column by column, as arguments of
 -- pg_restore_attribute_stats (18). A partitioned table's are those of all its partitions together.
+-- The arguments come as bytes: a "char" may be any byte, which servers before 16 print as it is, and then they are no text.
 with holder as (
     select t.oid as relation, t.oid as holder
     from unnest($1::oid[]) t (oid)
@@ -15,7 +16,7 @@ select h.relation,
        -- An index's columns have names that a server makes up.
        case when c.relkind in ('i', 'I') then a.attnum end as number,
        s.inherited,
-       pg_catalog.concat_ws(
+       pg_catalog.textsend(pg_catalog.concat_ws(
            ', ',
            '''null_frac'', ' || pg_catalog.quote_literal(s.null_frac) || '::real',
            '''avg_width'', ' || pg_catalog.quote_literal(s.avg_width) || '::integer',
@@ -29,7 +30,7 @@ select h.relation,
            '''elem_count_histogram'', ' || pg_catalog.quote_literal(s.elem_count_histogram::text) || '::real[]',
            '''range_length_histogram'', ' || pg_catalog.quote_literal(s.range_lengths) || '::text',
            '''range_empty_frac'', ' || pg_catalog.quote_literal(s.range_empty) || '::real',
-           '''range_bounds_histogram'', ' || pg_catalog.quote_literal(s.range_bounds) || '::text') as arguments
+           '''range_bounds_histogram'', ' || pg_catalog.quote_literal(s.range_bounds) || '::text')) as arguments
 from holder h
 join pg_catalog.pg_class c on c.oid = h.holder
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -44,8 +45,9 @@ cross join lateral (
            range_bounds_histogram::text as range_bounds
     from pg_catalog.pg_stats s
     where s.schemaname = n.nspname and s.tablename = c.relname and s.inherited = (c.relkind = 'p')
-      -- In other encodings not every byte is text in UTF8, which these are read in. Nothing is known then.
-      and pg_catalog.getdatabaseencoding() in ('UTF8', 'SQL_ASCII', 'LATIN1', 'LATIN2', 'LATIN5', 'LATIN9', 'KOI8R')
+      -- In other encodings not every byte is text in UTF8, which these are read in, and in SQL_ASCII none has a meaning. Nothing is
+      -- known then.
+      and pg_catalog.getdatabaseencoding() in ('UTF8', 'LATIN1', 'LATIN2', 'LATIN5', 'LATIN9', 'KOI8R')
 ) s
 join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = s.attname and a.attnum > 0 and not a.attisdropped
 order by h.relation, c.relname, a.attnum

@@ -125,7 +125,9 @@ with member as (
     union all
     -- A schema that holds an extension of somebody else stays with it.
     select 90, 0, s.oid,
-           case s.nspname when 'pgconvoy' then 'ledger of an unfinished run' else 'schema' end,
+           case when s.nspname <> 'pgconvoy' then 'schema'
+                when exists (select from pg_catalog.pg_class c where c.relnamespace = s.oid) then 'ledger of an unfinished run'
+                else 'sign of an unfinished run' end,
            pg_catalog.quote_ident(s.nspname), s.mine,
            pg_catalog.format('drop schema if exists %I cascade', s.nspname)
     from space s

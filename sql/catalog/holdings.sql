@@ -4,8 +4,9 @@ with member as (
     select d.classid, d.objid from pg_catalog.pg_depend d where d.deptype = 'e'
 ), held as (
     -- A schema that holds an extension of somebody else stays with it; public may have been dropped and made anew.
-    select case n.nspname when 'pgconvoy' then 'ledger of an unfinished run'
-                          when 'pgconvoy_follow' then 'record of a follow (pgconvoy unfollow)' else 'schema' end as kind, quote_ident(n.nspname) as name
+    select case when n.nspname = 'pgconvoy' and not exists (select from pg_catalog.pg_class c where c.relnamespace = n.oid) then 'sign of an unfinished run'
+                when n.nspname = 'pgconvoy' then 'ledger of an unfinished run'
+                when n.nspname = 'pgconvoy_follow' then 'record of a follow (pgconvoy unfollow)' else 'schema' end as kind, quote_ident(n.nspname) as name
     from pg_catalog.pg_namespace n
     where n.oid >= 16384 and n.nspname !~ '^pg_' and n.nspname <> 'public'
       and not exists (select from pg_catalog.pg_extension e where e.extnamespace = n.oid and not pg_catalog.pg_has_role(e.extowner, 'usage'))

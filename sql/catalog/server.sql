@@ -9,6 +9,7 @@ select current_setting('server_version_num')::int4 as version,
        pg_catalog.pg_is_in_recovery()
          and current_setting('hot_standby_feedback') = 'off'
          and current_setting('max_standby_streaming_delay') <> '-1' as cancels_reads,
+       current_setting('max_standby_streaming_delay') as streaming_delay,
        pg_catalog.pg_encoding_to_char(d.encoding)::text as encoding,
        current_setting('block_size')::int4 as block_size,
        (select setting::int8 * 8192 from pg_catalog.pg_settings where name = 'shared_buffers') as shared_buffers_bytes,

@@ -2,6 +2,7 @@
 -- since. What has a unit is an amount in bytes or milliseconds as well; -1 stays what it is.
 select s.name::text as name,
        s.reset_val as value,
+       s.unit as unit,
        case when s.vartype <> 'integer' then null
             when s.reset_val = '-1' then -1
             else s.reset_val::int8
@@ -14,6 +15,6 @@ select s.name::text as name,
        end as amount
 from pg_catalog.pg_settings s
 where s.reset_val is not null
-  and s.name in ('archive_mode', 'checkpoint_timeout', 'commit_delay', 'data_checksums', 'max_wal_size', 'old_snapshot_threshold',
-                 'shared_buffers', 'synchronous_standby_names', 'temp_file_limit', 'wal_level', 'wal_sync_method')
+  and s.name in ('archive_mode', 'checkpoint_timeout', 'commit_delay', 'data_checksums', 'max_wal_senders', 'max_wal_size',
+                 'old_snapshot_threshold', 'shared_buffers', 'synchronous_standby_names', 'temp_file_limit', 'wal_level', 'wal_sync_method')
 order by s.name

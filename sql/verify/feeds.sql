@@ -1,5 +1,6 @@
 -- Columns that take their values from a sequence: identities, and integer columns whose default is nextval() and nothing more.
 -- Only those whose largest value an index tells at once, and that the connected role may read: about others nothing is said.
+-- The last value is the one beyond which the sequence, or the column's type, does not go.
 -- Partitions are looked at by way of their parent, children of another kind by themselves.
 with feed as (
     select d.objid as sequence, d.refobjid as relation, d.refobjsubid as number
@@ -22,7 +23,15 @@ select sn.nspname::text as sequence_schema,
        c.relname::text as name,
        a.attname::text as column_name,
        c.relkind = 'p' as partitioned,
-       s.seqincrement as increment
+       s.seqincrement as increment,
+       case when s.seqincrement < 0
+            then greatest(s.seqmin, case a.atttypid when 'int2'::regtype then -32768
+                                                    when 'int4'::regtype then -2147483648
+                                                    else '-9223372036854775808'::int8 end)
+            else least(s.seqmax, case a.atttypid when 'int2'::regtype then 32767
+                                                 when 'int4'::regtype then 2147483647
+                                                 else 9223372036854775807 end)
+       end as last
 from feed f
 join pg_catalog.pg_class sc on sc.oid = f.sequence and sc.relkind = 'S' and sc.relpersistence <> 't'
 join pg_catalog.pg_namespace sn on sn.oid = sc.relnamespace

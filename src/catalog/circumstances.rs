@@ -83,8 +83,20 @@ pub struct Circumstances {
 pub struct Setting {
     /// As `pg_settings` has it.
     pub value: String,
+    /// What its number counts, as `pg_settings` has it.
+    pub unit: Option<String>,
     /// In bytes or milliseconds, if it is a number; -1 stays -1.
     pub amount: Option<i64>,
+}
+
+impl Setting {
+    /// As it can be set, with its unit where that has a name: `1024MB`, `-1`. Without one, a number counts what the server counts.
+    fn spelled(&self) -> String {
+        let named = |unit: &&str| unit.starts_with(|c: char| c.is_ascii_alphabetic());
+        let unit = self.unit.as_deref().filter(named);
+        let unit = unit.filter(|_| self.value.parse::<u64>().is_ok());
+        format!("{}{}", self.value, unit.unwrap_or_default())
+    }
 }
 
 /// Sessions there are, and may be.
@@ -286,6 +298,11 @@ impl Circumstances {
             .map_or("", |setting| setting.value.as_str())
     }
 
+    /// What to set it to so that it is as it is now.
+    pub fn spelled(&self, name: &str) -> Option<String> {
+        self.settings.get(name).map(Setting::spelled)
+    }
+
     /// A setting that counts bytes or milliseconds, and is not without limit.
     pub fn amount(&self, name: &str) -> Option<u64> {
         let amount = self.settings.get(name)?.amount?;
@@ -359,6 +376,7 @@ impl Asking<'_> {
 fn setting(row: &Answer) -> Result<(String, Setting), PgError> {
     let setting = Setting {
         value: row.get("value")?,
+        unit: row.get("unit")?,
         amount: row.get("amount")?,
     };
     Ok((row.get("name")?, setting))

@@ -28,6 +28,9 @@ pub struct ServerFacts {
     pub in_recovery: bool,
     /// Whether what it replays may cancel a long read: not if it waits for reads, or has its primary keep what they need.
     pub cancels_reads: bool,
+    /// How long it waits for reads, as it is set: `max_standby_streaming_delay`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streaming_delay: Option<String>,
     /// Database encoding, as `pg_encoding_to_char` names it.
     pub encoding: String,
     /// Bytes per block, 8192 unless compiled otherwise.

@@ -22,6 +22,7 @@ pub async fn server_facts(session: &Session) -> Result<ServerFacts, PgError> {
         superuser: row.get("superuser")?,
         in_recovery: row.get("in_recovery")?,
         cancels_reads: row.get("cancels_reads")?,
+        streaming_delay: row.get("streaming_delay")?,
         encoding: row.get("encoding")?,
         block_size: u64::try_from(row.get::<i32>("block_size")?).unwrap_or(8192),
         shared_buffers: row.bytes("shared_buffers_bytes")?,

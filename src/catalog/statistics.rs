@@ -26,6 +26,9 @@ pub struct Sampled {
     pub modified: Option<u64>,
     /// Every column, and every index over expressions, has statistics.
     pub complete: bool,
+    /// Some of it is no text. It is not among the columns.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unreadable: bool,
     /// There are extended statistics, which are not among these.
     pub extended: bool,
     /// What there is, by column.
@@ -69,6 +72,7 @@ pub async fn sampled(
                 .get::<Option<i64>>("modified")?
                 .and_then(|rows| u64::try_from(rows).ok()),
             complete: row.get("complete")?,
+            unreadable: false,
             extended: row.get("extended")?,
             columns: Vec::new(),
         };
@@ -77,12 +81,16 @@ pub async fn sampled(
     let holders: Vec<u32> = sampled.keys().map(|oid: &Oid| oid.0).collect();
     for row in ask(session, &queries::COLUMN_STATISTICS, &[&holders]).await? {
         if let Some((_, table)) = sampled.get_mut(&row.oid("relation")?) {
+            let Ok(arguments) = String::from_utf8(row.get("arguments")?) else {
+                table.unreadable = true;
+                continue;
+            };
             table.columns.push(ColumnStatistics {
                 relation: row.name("schema", "name")?,
                 column: row.get("column_name")?,
                 number: row.get("number")?,
                 inherited: row.get("inherited")?,
-                arguments: row.get("arguments")?,
+                arguments,
             });
         }
     }

@@ -406,6 +406,7 @@ fn doubt(sampled: &Sampled, below: Option<f64>) -> Option<&'static str> {
     };
     let size: usize = sampled.columns.iter().map(|one| one.arguments.len()).sum();
     let rules = [
+        (sampled.unreadable, "with values that are no text"),
         (
             !sampled.complete || sampled.columns.is_empty(),
             "not analyzed there, or not in full",
@@ -560,6 +561,13 @@ mod tests {
             (
                 Sampled {
                     complete: false,
+                    ..sampled()
+                },
+                false,
+            ),
+            (
+                Sampled {
+                    unreadable: true,
                     ..sampled()
                 },
                 false,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::damage::takes_part;
+use super::meanwhile::{Change, with_restart};
 use super::{CheckFacts, blocker, finding, note, warning};
 use crate::catalog::{BarringLock, Guest, how_long};
 use crate::model::{Finding, Rows, Severity, or_instead, quote_ident, quote_literal, to_paste};
@@ -228,8 +229,12 @@ fn snapshot_expires(facts: &CheckFacts<'_>) -> Option<Finding> {
             how_long(after_ms / 1000)
         ),
         to_paste(
-            "On the source, which then has to be restarted:",
-            ["ALTER SYSTEM SET old_snapshot_threshold = -1;".to_owned()],
+            "On the source, for the time of the move; it then has to be restarted:",
+            with_restart(&[Change::new(
+                "old_snapshot_threshold",
+                "-1",
+                facts.source.spelled("old_snapshot_threshold"),
+            )]),
         ),
     ))
 }

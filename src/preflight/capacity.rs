@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::meanwhile::{Change, with_reload, with_restart};
 use super::{CheckFacts, blocker, warning};
 use crate::catalog::{Connections, Index};
 use crate::model::{Bytes, Finding, QualifiedName, Rows, Side, to_paste};
@@ -150,7 +151,11 @@ fn locks(facts: &CheckFacts<'_>) -> Option<Finding> {
             ),
             to_paste(
                 "On the target, which then has to be restarted:",
-                [format!("ALTER SYSTEM SET max_locks_per_transaction = {setting};")],
+                with_restart(&[Change::new(
+                    "max_locks_per_transaction",
+                    setting.to_string(),
+                    Some(target.locks_per_session.to_string()),
+                )]),
             ),
         )
     })
@@ -170,10 +175,11 @@ fn temporary_files(facts: &CheckFacts<'_>) -> Option<Finding> {
             ),
             to_paste(
                 "On the target, for the time of the move:",
-                [
-                    "ALTER SYSTEM SET temp_file_limit = -1;".to_owned(),
-                    "SELECT pg_reload_conf();".to_owned(),
-                ],
+                with_reload(&[Change::new(
+                    "temp_file_limit",
+                    "-1",
+                    facts.target.spelled("temp_file_limit"),
+                )]),
             ),
         )
     })
@@ -264,6 +270,8 @@ mod tests {
         world.target_setting("temp_file_limit", "1024", Some(1 << 20));
         let found = findings(&world.check_facts());
         assert_eq!(rules(&found), ["target-temp-limit"]);
+        let back = "\n-- after the move, as it was: ALTER SYSTEM SET temp_file_limit = '1024'; SELECT pg_reload_conf();";
+        assert!(found[0].remedy.ends_with(back), "{found:?}");
         world.target_setting("temp_file_limit", "-1", Some(-1));
         assert_eq!(findings(&world.check_facts()), []);
     }
@@ -296,6 +304,14 @@ mod tests {
         world.table("t");
         let found = findings(&world.check_facts());
         assert_eq!(rules(&found), ["target-locks"]);
-        assert!(found[0].remedy.ends_with("max_locks_per_transaction = 64;"));
+        let remedy = &found[0].remedy;
+        assert!(
+            remedy.contains("max_locks_per_transaction = 64;"),
+            "{remedy}"
+        );
+        assert!(
+            remedy.ends_with("max_locks_per_transaction = '1';"),
+            "{remedy}"
+        );
     }
 }

@@ -2,8 +2,8 @@
 
 use super::damage::{FROM_A_COPY, takes_part};
 use super::{CheckFacts, blocker, note, warning};
-use crate::catalog::{Counts, Keyed, LARGEST_COUNTED, Miscount};
-use crate::model::{Finding, QualifiedName, Rows, to_paste};
+use crate::catalog::{Counts, Keyed, LARGEST_COUNTED, Miscount, ServerFacts};
+use crate::model::{Finding, QualifiedName, Rebuild, Rows, to_paste};
 
 pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
     let Some(counts) = facts.counts else {
@@ -16,7 +16,7 @@ pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
     [
         rows_missing(&found),
         rows_unreadable(&found),
-        indexes_damaged(&found),
+        indexes_damaged(&found, facts.basis.source),
         not_counted(counts),
     ]
     .into_iter()
@@ -24,11 +24,21 @@ pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
     .collect()
 }
 
-/// All indexes of these tables: which of them is damaged may not be known.
-fn rebuild<'a>(tables: impl IntoIterator<Item = &'a QualifiedName>) -> Vec<String> {
-    let tables = tables.into_iter();
-    let statements = tables.map(|table| format!("REINDEX TABLE {table};"));
-    statements.collect()
+/// How to build all indexes of these tables anew: which of them is damaged may not be known.
+fn anew(tables: &[&QualifiedName], server: &ServerFacts) -> String {
+    const DUPLICATES: &str =
+        "a key that is there twice is named by the error, and one of its rows has to go";
+    let Some(rebuild) = Rebuild::on(server.version.major(), server.in_recovery) else {
+        return format!("{} There, {DUPLICATES}.", Rebuild::ON_STANDBY);
+    };
+    let statements = tables.iter().map(|table| rebuild.statement("TABLE", table));
+    to_paste(
+        &format!(
+            "{} Build them anew, on the source; {DUPLICATES}:",
+            rebuild.meanwhile()
+        ),
+        statements,
+    )
 }
 
 /// A page of a table that is lost without an error leaves its entries in the key behind.
@@ -73,7 +83,7 @@ fn rows_unreadable(found: &[&(Keyed, Miscount)]) -> Option<Finding> {
 }
 
 /// No row is lost, but who looks for one by its key does not find it, and may have put another one beside it.
-fn indexes_damaged(found: &[&(Keyed, Miscount)]) -> Option<Finding> {
+fn indexes_damaged(found: &[&(Keyed, Miscount)], server: &ServerFacts) -> Option<Finding> {
     let damaged = found.iter().filter_map(|(keyed, miscount)| {
         let (table, key) = (keyed.table.shown(), keyed.key.shown());
         let what = match miscount {
@@ -92,10 +102,7 @@ fn indexes_damaged(found: &[&(Keyed, Miscount)]) -> Option<Finding> {
             "indexes of the source do not lead to all rows, or cannot be read: what looks for a row by its key does not find it, and the same \
              key may have been given twice, which the target refuses"
                 .to_owned(),
-            to_paste(
-                "Build them anew, on the source; a key that is there twice is named by the error, and one of its rows has to go:",
-                rebuild(tables),
-            ),
+            anew(&tables, server),
         )
         .with_evidence(what)
     })
@@ -176,8 +183,13 @@ mod tests {
             assert_eq!(rules(&found), ["source-indexes-damaged"]);
             assert_eq!(found[0].severity, Severity::Warning);
             let statements: Vec<&str> = found[0].remedy.lines().skip(1).collect();
-            assert_eq!(statements, ["REINDEX TABLE \"public\".\"t\";"]);
+            assert_eq!(statements, ["REINDEX TABLE CONCURRENTLY \"public\".\"t\";"]);
         }
+        let mut server = World::default().source;
+        server.in_recovery = true;
+        let on_standby = anew(&[&QualifiedName::new("public", "t")], &server);
+        assert!(on_standby.starts_with(Rebuild::ON_STANDBY), "{on_standby}");
+        assert_eq!(on_standby.lines().count(), 1);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{CheckFacts, blocker, listed, note, warning};
 use crate::catalog::{Constraint, Index, Orphan};
-use crate::model::{Finding, QualifiedName, Rows, or_instead, quote_ident, to_paste};
+use crate::model::{Finding, QualifiedName, Rebuild, Rows, or_instead, quote_ident, to_paste};
 use crate::salvage::WrongFile;
 
 /// What to do when rows may be lost.
@@ -40,7 +40,6 @@ fn files(facts: &CheckFacts<'_>) -> [Option<Finding>; 2] {
         .filter_map(|one| Some((one.index.as_ref()?, &one.what)))
         .collect();
     let indexes: BTreeSet<&QualifiedName> = of_indexes.iter().map(|(name, _)| *name).collect();
-    let rebuild = indexes.iter().map(|name| format!("REINDEX INDEX {name};"));
     [
         (!tables.is_empty()).then(|| {
             blocker(
@@ -58,11 +57,49 @@ fn files(facts: &CheckFacts<'_>) -> [Option<Finding>; 2] {
                 "source-index-files",
                 "files of indexes of the source are missing or cut off; no row is lost with them, but queries that use them fail"
                     .to_owned(),
-                to_paste("On the source; the target builds its own:", rebuild),
+                index_files(&indexes, facts),
             )
             .with_evidence(evidence.map(|(name, what)| format!("{}: {what}", name.shown())))
         }),
     ]
+}
+
+/// Nothing is read of the old ones for that.
+fn index_files(indexes: &BTreeSet<&QualifiedName>, facts: &CheckFacts<'_>) -> String {
+    let source = facts.basis.source;
+    let Some(rebuild) = Rebuild::on(source.version.major(), source.in_recovery) else {
+        return Rebuild::ON_STANDBY.to_owned();
+    };
+    let meanwhile = meanwhile(facts, rebuild, indexes.iter().copied());
+    let statements = indexes.iter().map(|name| {
+        let way = way(facts, rebuild, name);
+        way.statement("INDEX", name)
+    });
+    let sentence = format!("{meanwhile} On the source; the target builds its own:");
+    to_paste(&sentence, statements)
+}
+
+/// How an index is built anew: none of the catalog, nor of an exclusion constraint, which a key WITHOUT OVERLAPS is as well, while others write.
+fn way(facts: &CheckFacts<'_>, rebuild: Rebuild, name: &QualifiedName) -> Rebuild {
+    let excludes = |index: &Index| {
+        let kind = index.constraint_kind;
+        kind.is_some_and(|kind| kind == 'x' || index.method != "btree")
+    };
+    let mut indexes = facts.basis.source_facts.indexes.iter();
+    let locks = name.schema.as_str() == "pg_catalog"
+        || indexes.any(|index| index.name == *name && excludes(index));
+    if locks { Rebuild::LOCKING } else { rebuild }
+}
+
+/// What happens to others while these are built.
+fn meanwhile<'a>(
+    facts: &CheckFacts<'_>,
+    rebuild: Rebuild,
+    indexes: impl Iterator<Item = &'a QualifiedName>,
+) -> String {
+    let said = indexes.map(|name| way(facts, rebuild, name).meanwhile());
+    let said: BTreeSet<&str> = said.collect();
+    said.into_iter().collect::<Vec<_>>().join(" ")
 }
 
 /// Whether the rows of a relation are read: of a table that takes part; of a materialized view, to compare it; of the catalog always.
@@ -165,16 +202,25 @@ fn invalid_indexes(facts: &CheckFacts<'_>) -> Option<Finding> {
     let invalid: Vec<&Index> = indexes
         .filter(|index| !index.valid && !index.partitioned && takes_part(facts, &index.table))
         .collect();
-    let concurrently = if facts.basis.source.version.major() >= 12 {
-        "CONCURRENTLY "
-    } else {
-        ""
+    let source = facts.basis.source;
+    let remedy = match Rebuild::on(source.version.major(), source.in_recovery) {
+        None => format!("If they are wanted: {}", Rebuild::ON_STANDBY),
+        Some(rebuild) => {
+            let statements = invalid.iter().flat_map(|index| {
+                let name = &index.name;
+                let instead = or_instead(&format!("DROP INDEX {name};"));
+                let way = way(facts, rebuild, name);
+                [Some(way.statement("INDEX", name)), instead]
+            });
+            let meanwhile = meanwhile(facts, rebuild, invalid.iter().map(|index| &index.name));
+            to_paste(
+                &format!(
+                    "{meanwhile} If they are wanted, on the source (a unique one may turn out to have duplicates):"
+                ),
+                statements.flatten(),
+            )
+        }
     };
-    let statements = invalid.iter().flat_map(|index| {
-        let name = &index.name;
-        let rebuild = format!("REINDEX INDEX {concurrently}{name};");
-        [Some(rebuild), or_instead(&format!("DROP INDEX {name};"))]
-    });
     (!invalid.is_empty()).then(|| {
         warning(
             "indexes-invalid",
@@ -182,10 +228,7 @@ fn invalid_indexes(facts: &CheckFacts<'_>) -> Option<Finding> {
                 "indexes of the source are invalid, and will not be on the target: {}",
                 listed(invalid.iter().map(|index| index.name.shown()))
             ),
-            to_paste(
-                "If they are wanted, on the source (a unique one may turn out to have duplicates):",
-                statements.flatten(),
-            ),
+            remedy,
         )
     })
 }
@@ -257,9 +300,56 @@ mod tests {
         assert!(
             found[1]
                 .remedy
-                .ends_with("\nREINDEX INDEX \"public\".\"i\";"),
+                .ends_with("\nREINDEX INDEX CONCURRENTLY \"public\".\"i\";"),
             "{found:?}"
         );
+        assert!(
+            found[1]
+                .remedy
+                .starts_with("REINDEX CONCURRENTLY lets others"),
+            "{found:?}"
+        );
+        world.source.in_recovery = true;
+        let found = findings(&world.check_facts());
+        assert_eq!(found[1].remedy, Rebuild::ON_STANDBY);
+    }
+
+    #[test]
+    fn concurrently_is_said_only_where_it_works() {
+        let mut world = World::default();
+        world.index("plain", "t", Bytes(1));
+        let period = world.index("period", "t", Bytes(1));
+        (period.constraint_kind, period.method) = (Some('p'), "gist".into());
+        world.index("room", "t", Bytes(1)).constraint_kind = Some('x');
+        world.index("t_pkey", "t", Bytes(1)).constraint_kind = Some('p');
+        let names = ["plain", "period", "room", "t_pkey"];
+        let mut wrong: Vec<WrongFile> = names.map(|name| wrong_file("t", Some(name))).into();
+        wrong.push(WrongFile {
+            table: QualifiedName::new("pg_catalog", "pg_class"),
+            index: Some(QualifiedName::new("pg_catalog", "pg_class_oid_index")),
+            ..wrong_file("t", None)
+        });
+        world.wrong_files = wrong;
+        let found = findings(&world.check_facts());
+        let (sentence, statements) = found[0].remedy.split_once('\n').expect("statements");
+        let statements: Vec<&str> = statements.lines().collect();
+        assert_eq!(
+            statements,
+            [
+                "REINDEX INDEX \"pg_catalog\".\"pg_class_oid_index\";",
+                "REINDEX INDEX \"public\".\"period\";",
+                "REINDEX INDEX CONCURRENTLY \"public\".\"plain\";",
+                "REINDEX INDEX \"public\".\"room\";",
+                "REINDEX INDEX CONCURRENTLY \"public\".\"t_pkey\";",
+            ]
+        );
+        for said in ["lets others go on writing", "writes to a table wait"] {
+            assert!(sentence.contains(said), "{sentence}");
+        }
+        // Alone, it has nothing to do with CONCURRENTLY.
+        world.wrong_files = vec![wrong_file("t", Some("room"))];
+        let found = findings(&world.check_facts());
+        assert!(!found[0].remedy.contains("lets others"), "{found:?}");
     }
 
     #[test]
@@ -321,6 +411,13 @@ mod tests {
                 "REINDEX INDEX CONCURRENTLY \"public\".\"bad\";",
                 "-- or, instead: DROP INDEX \"public\".\"bad\";"
             ]
+        );
+        world.source.in_recovery = true;
+        let found = findings(&world.check_facts());
+        let remedy = &found[0].remedy;
+        assert!(
+            remedy.contains("on its primary") && !remedy.contains('\n'),
+            "{remedy}"
         );
     }
 

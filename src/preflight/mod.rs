@@ -26,6 +26,7 @@
 //! | `room` | room on disks |
 //! | `slow` | settings of the target that make the move slow, or keep it from ending, and what makes every commit there slow |
 //! | `road` | what was measured of the road, by which other rules tell what a setting costs |
+//! | `meanwhile` | nothing: what sets a setting for the time of the move, and takes it back |
 //! | `damage` | what is damaged or not in force on the source |
 //! | `counted` | tables with another number of rows than their primary keys have entries |
 //! | `not_carried` | what is in no dump |
@@ -45,6 +46,7 @@ mod counted;
 mod damage;
 mod damage_passed_over;
 mod grantees;
+mod meanwhile;
 mod not_carried;
 mod offers;
 mod references;

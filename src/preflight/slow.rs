@@ -5,6 +5,7 @@
 //! settings that make the new server slow for the application, which are compared between both servers afterwards and before.
 
 use super::capacity::Amounts;
+use super::meanwhile::{Change, RELOAD, with_reload, with_restart};
 use super::{CheckFacts, blocker, finding, note, warning};
 use crate::catalog::how_long;
 use crate::model::{Bytes, Finding, Rows, Severity, to_paste};
@@ -17,9 +18,6 @@ const MOST_ADVISED: u64 = 64 << 30;
 
 /// A disk that turns has written within some ten milliseconds: who takes twice that is hindered by something, or far away.
 const SLOW_COMMIT_US: u64 = 20_000;
-
-/// After settings that need no restart.
-const RELOAD: &str = "SELECT pg_reload_conf();";
 
 pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
     [
@@ -45,11 +43,12 @@ fn synchronous_standbys(facts: &CheckFacts<'_>) -> Option<Finding> {
     let consumers = facts.target.log_consumers;
     let needed = standbys_needed(names);
     let remedy = to_paste(
-        "On the target, for the time of the move:",
-        [
-            "ALTER SYSTEM SET synchronous_standby_names = '';".to_owned(),
-            RELOAD.to_owned(),
-        ],
+        "On the target, for the time of the move; with nobody named, a commit is on no other machine when it returns:",
+        with_reload(&[Change::new(
+            "synchronous_standby_names",
+            "''",
+            Some(names.to_owned()),
+        )]),
     );
     let found = if consumers.synchronous < needed && consumers.hidden == 0 {
         let (wanted, there) = (Rows(needed), Rows(consumers.synchronous));
@@ -101,8 +100,12 @@ fn archiver(facts: &CheckFacts<'_>) -> Option<Finding> {
         what.to_owned(),
         to_paste(
             "See to it that the archive has the room and the command works (pg_stat_archiver); or, until a first backup after the \
-             move, on the target, which then has to be restarted:",
-            ["ALTER SYSTEM SET archive_mode = off;".to_owned()],
+             move, on the target, which then has to be restarted, and again when it is taken back:",
+            with_restart(&[Change::new(
+                "archive_mode",
+                "off",
+                facts.target.spelled("archive_mode"),
+            )]),
         ),
     );
     let total = Amounts::of(facts).total();
@@ -137,14 +140,18 @@ fn checkpoints(facts: &CheckFacts<'_>) -> Option<Finding> {
             ),
             to_paste(
                 "On the target, if its disk has the room; what is in the comment takes it back after the move:",
-                [
-                    format!("ALTER SYSTEM SET max_wal_size = '{}MB';", advised >> 20),
-                    "ALTER SYSTEM SET checkpoint_timeout = '30min';".to_owned(),
-                    RELOAD.to_owned(),
-                    format!(
-                        "-- ALTER SYSTEM RESET max_wal_size; ALTER SYSTEM RESET checkpoint_timeout; {RELOAD}"
+                with_reload(&[
+                    Change::new(
+                        "max_wal_size",
+                        format!("'{}MB'", advised >> 20),
+                        facts.target.spelled("max_wal_size"),
                     ),
-                ],
+                    Change::new(
+                        "checkpoint_timeout",
+                        "'30min'",
+                        facts.target.spelled("checkpoint_timeout"),
+                    ),
+                ]),
             ),
         )
         .with_evidence(how_soon(facts, Bytes(max_wal_size / 2)))
@@ -180,12 +187,12 @@ fn logged(facts: &CheckFacts<'_>) -> Option<Finding> {
                 "the target logs every row that is copied (wal_level = {level}), about {total}, and nobody reads that log"
             ),
             to_paste(
-                "To do without, on the target for the time of the move, which then has to be restarted; set both back before the \
-                 first standby or base backup:",
-                [
-                    "ALTER SYSTEM SET wal_level = minimal;".to_owned(),
-                    "ALTER SYSTEM SET max_wal_senders = 0;".to_owned(),
-                ],
+                "To do without, on the target for the time of the move, which then has to be restarted; set both back, and restart it \
+                 again, before the first standby or base backup:",
+                with_restart(&[
+                    Change::new("wal_level", "minimal", Some(level.to_owned())),
+                    Change::new("max_wal_senders", "0", target.spelled("max_wal_senders")),
+                ]),
             ),
         )
         .with_evidence(facts.measured.and_then(|road| road.logging(total)))
@@ -300,6 +307,11 @@ mod tests {
             world.target_now.log_consumers.synchronous = 2;
         };
         assert_eq!(found(both), one(Severity::Warning, rule));
+        let mut world = World::default();
+        two(&mut world);
+        let told = findings(&world.check_facts());
+        let back = "ALTER SYSTEM SET synchronous_standby_names = 'ANY 2 (a, b, c)'; SELECT pg_reload_conf();";
+        assert!(told[0].remedy.ends_with(back), "{told:?}");
         let empty = |world: &mut World| world.target_setting("synchronous_standby_names", "", None);
         assert_eq!(found(empty), []);
     }
@@ -321,6 +333,7 @@ mod tests {
         world.copied("t", Bytes(10 << 30));
         world.target_setting("max_wal_size", "1024", Some(1 << 30));
         world.target_setting("wal_level", "replica", None);
+        world.target_setting("max_wal_senders", "10", None);
         world.target_setting("archive_mode", "off", None);
         let found = findings(&world.check_facts());
         assert_eq!(rules(&found), ["target-checkpoints", "target-logs-all"]);
@@ -329,6 +342,11 @@ mod tests {
             found[0].remedy.contains("max_wal_size = '8192MB'"),
             "{found:?}"
         );
+        let back = "\n-- after the move, as it was: ALTER SYSTEM SET max_wal_size = '1024'; ALTER SYSTEM RESET checkpoint_timeout; \
+                    SELECT pg_reload_conf();";
+        assert!(found[0].remedy.ends_with(back), "{found:?}");
+        let back = "\n-- after the move, as it was: ALTER SYSTEM SET wal_level = 'replica'; ALTER SYSTEM SET max_wal_senders = '10';";
+        assert!(found[1].remedy.ends_with(back), "{found:?}");
         world.target_setting("max_wal_size", "8192", Some(8 << 30));
         assert_eq!(findings(&world.check_facts()), []);
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::meanwhile::{Change, with_reload, with_restart};
 use super::{PreflightFacts, blocker, damage_passed_over, finding, listed, remade, warning};
 use crate::catalog::ServerFacts;
 use crate::model::{
@@ -122,10 +123,11 @@ fn standby(facts: &PreflightFacts<'_>) -> Option<Finding> {
             "the source is a standby: recovery may cancel long reads".to_owned(),
             to_paste(
                 "On the source, for the time of the move (or hot_standby_feedback = on, where the primary may keep dead rows for it):",
-                [
-                    "ALTER SYSTEM SET max_standby_streaming_delay = -1;".to_owned(),
-                    "SELECT pg_reload_conf();".to_owned(),
-                ],
+                with_reload(&[Change::new(
+                    "max_standby_streaming_delay",
+                    "-1",
+                    facts.source.streaming_delay.clone(),
+                )]),
             ),
         )
     })
@@ -146,7 +148,11 @@ fn too_few_locks(facts: &PreflightFacts<'_>) -> Option<Finding> {
             ),
             to_paste(
                 "If it says \"out of shared memory\", on the source, which then has to be restarted:",
-                [format!("ALTER SYSTEM SET max_locks_per_transaction = {setting};")],
+                with_restart(&[Change::new(
+                    "max_locks_per_transaction",
+                    setting.to_string(),
+                    Some(source.locks_per_session.to_string()),
+                )]),
             ),
         )
     })
@@ -212,10 +218,19 @@ mod tests {
         let mut world = World::default();
         world.source.in_recovery = true;
         world.source.cancels_reads = true;
+        world.source.streaming_delay = Some("40s".into());
         world.source.lock_slots = 1;
         world.table("t");
         let found = findings(&world.facts());
         assert_eq!(rules(&found), ["source-standby", "source-locks"]);
+        let back = [
+            "max_standby_streaming_delay = '40s'; SELECT pg_reload_conf();",
+            "max_locks_per_transaction = '64';",
+        ];
+        for (found, back) in found.iter().zip(back) {
+            let back = format!("\n-- after the move, as it was: ALTER SYSTEM SET {back}");
+            assert!(found.remedy.ends_with(&back), "{found:?}");
+        }
         assert!(is_go(&found));
     }
 }

@@ -53,6 +53,7 @@ fn server(system_identifier: i64) -> ServerFacts {
         superuser: true,
         in_recovery: false,
         cancels_reads: false,
+        streaming_delay: None,
         encoding: "UTF8".into(),
         block_size: 8192,
         shared_buffers: Bytes(128 << 20),
@@ -202,14 +203,22 @@ impl World {
     /// Sets a setting of the source.
     pub fn source_setting(&mut self, name: &str, value: &str, amount: Option<i64>) {
         let value = value.to_owned();
-        let setting = Setting { value, amount };
+        let setting = Setting {
+            value,
+            amount,
+            ..Setting::default()
+        };
         self.source_now.settings.insert(name.to_owned(), setting);
     }
 
     /// Sets a setting of the target.
     pub fn target_setting(&mut self, name: &str, value: &str, amount: Option<i64>) {
         let value = value.to_owned();
-        let setting = Setting { value, amount };
+        let setting = Setting {
+            value,
+            amount,
+            ..Setting::default()
+        };
         self.target_now.settings.insert(name.to_owned(), setting);
     }
 

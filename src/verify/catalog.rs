@@ -11,10 +11,10 @@ use crate::catalog::{
 };
 use crate::model::{DifferenceKind, Unverified, shown_ident};
 use crate::pg::{PgError, Query, Session};
-use crate::toc::RestoreOptions;
+use crate::toc::{RestoreOptions, quoted_alike};
 
 use super::constraints::{KeyTriggers, key_triggers};
-use super::sequences::{Feed, feeds, feeds_if_any};
+use super::sequences::{Feed, feeds, feeds_if_any, with_reach};
 use super::uncarried::{self, Uncarried};
 use super::unseen::Unseen;
 use super::{
@@ -40,6 +40,7 @@ pub const QUERIES: &[VersionedQuery] = &[
     uncarried::IN_SYSTEM_SCHEMAS,
     uncarried::REMARKS,
     uncarried::UNCARRIED_TABLES,
+    readiness::RECOVERY,
     readiness::LOCALES,
     readiness::SETTINGS,
     readiness::ROLE_SETTINGS,
@@ -148,6 +149,20 @@ impl Hidden {
     }
 }
 
+impl Hidden {
+    /// With what inserts come to next, where the sequences stand so.
+    pub async fn with_reach(
+        self,
+        session: &Session,
+        sequences: &[Sequence],
+    ) -> Result<Self, PgError> {
+        Ok(Self {
+            feeds: with_reach(session, sequences, self.feeds).await?,
+            ..self
+        })
+    }
+}
+
 impl Observed {
     /// The source, as it was in the run's snapshot. What is hidden must have been read in it, too.
     pub fn in_snapshot(facts: SourceFacts, hidden: Hidden) -> Self {
@@ -181,7 +196,9 @@ impl Observed {
             extensions,
             ..Self::default()
         };
-        Ok(known.with(Hidden::read(session).await?))
+        let hidden = Hidden::read(session).await?;
+        let hidden = hidden.with_reach(session, &known.sequences).await?;
+        Ok(known.with(hidden))
     }
 
     fn with(self, hidden: Hidden) -> Self {
@@ -209,8 +226,9 @@ pub async fn states(session: &Session) -> Result<Vec<State>, PgError> {
                 schema: row.get::<Option<String>>("schema")?.unwrap_or_default(),
                 name: row.get("name")?,
                 part: row.get("part")?,
-                property: row.get("property")?,
-                state: row.get("state")?,
+                // Both may name columns and indexes.
+                property: quoted_alike(row.get("property")?).into_owned(),
+                state: quoted_alike(row.get("state")?).into_owned(),
             })
         })
         .collect()

@@ -1,5 +1,5 @@
 //! What is looked at right before the doors open again, besides what is compared: extensions that are older than they could be,
-//! materialized views that nobody can read yet, sequences that stand behind their columns.
+//! materialized views that nobody can read yet, sequences that stand behind their columns, or far before a row of theirs.
 //!
 //! The source may be just the same in all of that: then it is no difference, and its users live with it. After a move is a good
 //! moment to be told, and a bad one to find out.
@@ -11,46 +11,67 @@ use crate::model::{
 };
 
 use super::extensions::compare_versions;
-use super::{Observed, Scope, sequences, some_of};
+use super::sequences::{self, Behind};
+use super::{Observed, Scope, some_of};
 
 /// What a person should know of the target, warnings first.
 pub fn before_opening(target: &Observed, scope: &Scope) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(behind(target, scope));
     findings.extend(unpopulated(target, scope));
+    findings.extend(far_beyond(target, scope));
     findings.extend(outdated(target, scope));
     findings
 }
 
+/// For people.
+fn stands(behind: &Behind, place: i64) -> String {
+    format!(
+        "{} ({} is next, {} is at {place})",
+        behind.sequence.shown(),
+        behind.next,
+        behind.column
+    )
+}
+
 fn behind(target: &Observed, scope: &Scope) -> Option<Finding> {
     let behind = sequences::behind(target, scope);
-    if behind.is_empty() {
+    let colliding: Vec<(&Behind, i64)> = behind
+        .iter()
+        .filter_map(|one| Some((one, one.reach?)))
+        .collect();
+    if colliding.is_empty() {
         return None;
     }
-    let named = behind.iter().map(|one| {
-        format!(
-            "{} ({} is next, {} is at {})",
-            one.sequence.shown(),
-            one.next,
-            one.column,
-            one.farthest
-        )
-    });
+    let named = colliding.iter().map(|(one, reach)| stands(one, *reach));
     let named: Vec<String> = named.collect();
-    // One that feeds several columns has to be beyond all of them.
-    let mut farthest: BTreeMap<&QualifiedName, i64> = BTreeMap::new();
-    for one in &behind {
-        let place = farthest.entry(&one.sequence).or_insert(one.farthest);
+    // One that feeds several columns has to be beyond all of them; and nothing is to be set where it gives out nothing more.
+    let mut places: BTreeMap<&QualifiedName, (i64, bool)> = BTreeMap::new();
+    for (one, reach) in &colliding {
+        let (place, goes_on) = places.entry(&one.sequence).or_insert((*reach, true));
         *place = if one.downwards {
-            one.farthest.min(*place)
+            (*place).min(*reach)
         } else {
-            one.farthest.max(*place)
+            (*place).max(*reach)
         };
+        *goes_on &= one.goes_on;
     }
-    let set = farthest.into_iter().map(|(sequence, farthest)| {
+    let ends = places.values().any(|(_, goes_on)| !goes_on);
+    let set = places.into_iter().filter(|(_, (_, goes_on))| *goes_on);
+    let set = set.map(|(sequence, (place, _))| {
         let sequence = quote_literal(&sequence.to_string());
-        format!("select setval({sequence}, {farthest});")
+        format!("select setval({sequence}, {place});")
     });
+    let set: Vec<String> = set.collect();
+    let sentences = [
+        (ends, AT_THE_END),
+        (
+            !set.is_empty(),
+            "If they are to feed these columns, on the target:",
+        ),
+    ];
+    let sentences = sentences.into_iter().filter(|(holds, _)| *holds);
+    let sentences: Vec<&str> = sentences.map(|(_, sentence)| sentence).collect();
     Some(Finding {
         severity: Severity::Warning,
         rule: "sequence-behind".to_owned(),
@@ -59,7 +80,31 @@ fn behind(target: &Observed, scope: &Scope) -> Option<Finding> {
             some_of(&named)
         ),
         evidence: Vec::new(),
-        remedy: to_paste("If they are to feed these columns, on the target:", set),
+        remedy: to_paste(&sentences.join(" "), set),
+    })
+}
+
+const AT_THE_END: &str = "Where the values go on to the end of what the sequence, or the column's type, can hold, setting the sequence would \
+                          only have every insert fail: give both a larger type, or the rows at the end other values.";
+
+/// A row with a value of its own, as 2147483647 for "unknown". Set to that, a sequence would have lost most of its values.
+fn far_beyond(target: &Observed, scope: &Scope) -> Option<Finding> {
+    let behind = sequences::behind(target, scope);
+    let far = behind.iter();
+    let named: Vec<String> = far
+        .filter_map(|one| Some(stands(one, one.ahead?)))
+        .collect();
+    (!named.is_empty()).then(|| Finding {
+        severity: Severity::Note,
+        rule: "row-far-beyond-sequence".to_owned(),
+        what: format!(
+            "rows are far beyond the sequence that feeds their column; the first that it comes to is named, and inserts collide when it does: {}",
+            some_of(&named)
+        ),
+        evidence: Vec::new(),
+        remedy: "Nothing is to be done for now; before a sequence comes that far, give these rows other values. Do not set it beyond them: that \
+                 takes most of the values from it that it has left, and inserts fail when there is none."
+            .to_owned(),
     })
 }
 
@@ -166,9 +211,13 @@ mod tests {
             feeds: vec![Feed {
                 sequence: name("q"),
                 table: name("t"),
+                partitioned: false,
                 column: "id".into(),
                 increment: 1,
+                last: 2_147_483_647,
                 farthest: Some(9),
+                reach: Some(9),
+                ahead: None,
             }],
             ..Observed::default()
         };
@@ -203,9 +252,13 @@ mod tests {
         let feed = |table: &str, farthest: i64| Feed {
             sequence: name("q"),
             table: name(table),
+            partitioned: false,
             column: "id".into(),
             increment: farthest.signum(),
+            last: i64::from(i32::MAX) * farthest.signum(),
             farthest: Some(farthest),
+            reach: Some(farthest),
+            ahead: None,
         };
         for (far, near) in [(100, 50), (-100, -50)] {
             let target = Observed {
@@ -227,6 +280,79 @@ mod tests {
                 [format!("select setval('\"s\".\"q\"', {far});")]
             );
         }
+    }
+
+    /// What is told of a sequence that has given out 500, by column: its last value, what it is to be set to, and the farthest, which is
+    /// ahead if it is not that.
+    fn told_of(columns: &[(i64, Option<i64>, i64)]) -> Vec<Finding> {
+        let name = |name: &str| QualifiedName::new("s", name);
+        let feed = |(last, reach, farthest): &(i64, Option<i64>, i64)| Feed {
+            sequence: name("q"),
+            table: name("t"),
+            partitioned: false,
+            column: "id".into(),
+            increment: 1,
+            last: *last,
+            farthest: Some(*farthest),
+            reach: *reach,
+            ahead: (*reach != Some(*farthest)).then_some(*farthest),
+        };
+        let target = Observed {
+            sequences: vec![Sequence {
+                name: name("q"),
+                last_value: 500,
+                extension: None,
+                ahead: None,
+                is_called: true,
+            }],
+            feeds: columns.iter().map(feed).collect(),
+            ..Observed::default()
+        };
+        before_opening(&target, &Scope::of_relations(["q", "t"].map(name)))
+    }
+
+    const END: i64 = 2_147_483_647;
+
+    #[test]
+    fn no_sequence_is_set_to_a_row_far_beyond_it() {
+        let far = told_of(&[(END, None, END)]);
+        assert_eq!(far.len(), 1, "{far:?}");
+        assert_eq!(
+            (far[0].severity, far[0].rule.as_str()),
+            (Severity::Note, "row-far-beyond-sequence")
+        );
+        assert!(
+            far[0]
+                .what
+                .ends_with("s.q (501 is next, s.t.id is at 2147483647)"),
+            "{far:?}"
+        );
+        assert!(!far[0].remedy.contains("setval"), "{far:?}");
+        assert!(far[0].what.contains("inserts collide when"), "{far:?}");
+
+        let both = told_of(&[(END, Some(600), END)]);
+        let rules: Vec<&str> = both.iter().map(|one| one.rule.as_str()).collect();
+        assert_eq!(rules, ["sequence-behind", "row-far-beyond-sequence"]);
+        assert!(both[0].what.ends_with("s.t.id is at 600)"), "{both:?}");
+        assert!(
+            both[0]
+                .remedy
+                .ends_with("\nselect setval('\"s\".\"q\"', 600);"),
+            "{both:?}"
+        );
+    }
+
+    #[test]
+    fn no_sequence_is_set_to_where_there_is_no_next_value() {
+        let full = told_of(&[(END, Some(END), END)]);
+        assert_eq!(full.len(), 1, "{full:?}");
+        assert_eq!(full[0].remedy, AT_THE_END);
+        let almost = told_of(&[(END, Some(END - 1), END - 1)]);
+        assert!(almost[0].remedy.ends_with(", 2147483646);"), "{almost:?}");
+        // The smaller one of two columns decides, whether it is behind or not.
+        let small = told_of(&[(END, Some(40_000), 40_000), (32_767, None, 100)]);
+        assert_eq!(small.len(), 1, "{small:?}");
+        assert_eq!(small[0].remedy, AT_THE_END);
     }
 
     #[test]

@@ -9,10 +9,11 @@ use super::Outcome;
 
 /// Compares two schema archives (`pg_dump --schema-only`).
 pub fn compare(source: &Toc, target: &Toc, options: &CompareOptions) -> Outcome {
-    let mut differences = toc::compare(source, target, options);
+    let (mut differences, unverified) = toc::compare_or_doubt(source, target, options);
     differences.retain(|one| one.class != "trigger" || !is_of_constraint(&one.object));
     let mut outcome = Outcome {
         differences,
+        unverified,
         ..Outcome::default()
     };
     let compared = source.entries.iter().filter(|entry| options.takes(entry));

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::catalog::{self, Extension, UncarriedKind, VersionedQuery, in_full};
 use crate::model::{DifferenceKind, QualifiedName, Unverified, quote_ident, shown_ident};
 use crate::pg::{Answer, PgError, Query, Session};
-use crate::toc::RestoreOptions;
+use crate::toc::{RestoreOptions, named_alike};
 
 use super::attempt::{attempt, attempt_text};
 use super::{Observed, Outcome, Scope, some_of};
@@ -180,6 +180,17 @@ impl Uncarried {
         }
     }
 
+    /// All of it, under names that are the same on servers of both versions.
+    fn as_named_by(&self, majors: (u32, u32)) -> BTreeMap<Key, &str> {
+        let facts = self.facts.iter();
+        facts
+            .map(|((place, what, object), value)| {
+                let object = named_alike(object, majors).into_owned();
+                ((place.clone(), *what, object), value.as_str())
+            })
+            .collect()
+    }
+
     /// What a dump of this side would leave behind, as far as one side alone tells: what hangs on an extension may be its own.
     pub(super) fn left_behind(&self) -> Vec<catalog::Uncarried> {
         let facts = self.facts.keys();
@@ -269,7 +280,9 @@ pub(super) fn compare(
         options,
     };
     let mut found = Outcome::default();
-    let (ours, theirs) = (&source.uncarried.facts, &target.uncarried.facts);
+    let majors = (source.major, target.major);
+    let ours = source.uncarried.as_named_by(majors);
+    let theirs = target.uncarried.as_named_by(majors);
     let keys: BTreeSet<&Key> = ours.keys().chain(theirs.keys()).collect();
     let (mut owners, mut scripts) = (Vec::new(), Vec::new());
     for key in keys {
@@ -280,7 +293,7 @@ pub(super) fn compare(
         if left == right {
             continue;
         }
-        let values = (left.map(String::as_str), right.map(String::as_str));
+        let values = (left.copied(), right.copied());
         match &key.0 {
             Place::Extension(name) if key.1 == What::Owner => {
                 owners.push(owner_in_words(name, values));
@@ -572,6 +585,21 @@ mod tests {
         let mut newer = bare;
         newer.extensions[0].version = Some("1.1".to_owned());
         assert_eq!(found(&ours, &newer), [""; 0], "nobody can tell");
+    }
+
+    #[test]
+    fn an_object_is_the_same_where_only_the_newer_server_quotes_its_name() {
+        let e = Place::Extension("e".to_owned());
+        let of = |major, object: &str| side(major, &[(&e, What::Attached, object, "")]);
+        let (older, newer) = (
+            "table column public.t.json",
+            "table column public.t.\"json\"",
+        );
+        assert_eq!(found(&of(16, older), &of(17, newer)), [""; 0]);
+        assert_eq!(found(&of(17, newer), &of(16, older)), [""; 0]);
+        let other = "table column public.t.\"Json\"";
+        assert_eq!(found(&of(16, older), &of(17, other)).len(), 2);
+        assert_eq!(found(&of(17, older), &of(17, newer)).len(), 2);
     }
 
     #[test]

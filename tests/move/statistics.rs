@@ -172,3 +172,45 @@ fn what_the_target_does_not_take_is_analyzed() {
     let values = "select count(*) from pg_stats where tablename = 'bare' and attname = 'b' and cardinality(most_common_freqs) = 10";
     assert_eq!(target.psql("shop", values), "1");
 }
+
+/// A `"char"` may be any byte, and in a database without an encoding so may any text. Such a table is analyzed, and no other.
+#[test]
+fn values_that_are_no_text_keep_nothing_from_being_moved() {
+    let Some((source, target)) = start(10) else {
+        return;
+    };
+    for (encoding, analyzed) in [
+        ("UTF8", "bytes several"),
+        ("SQL_ASCII", "bytes good several"),
+    ] {
+        for server in [&source, &target] {
+            let create = format!(
+                "create database {encoding} template template0 encoding '{encoding}' lc_collate 'C' lc_ctype 'C'"
+            );
+            server.psql("postgres", &create);
+        }
+        let database = encoding.to_lowercase();
+        // Of a character, a "char" has the first byte.
+        let byte = "E'\\xc3\\xa9'";
+        let text = if encoding == "UTF8" { "é" } else { "\\xe9" };
+        source.psql(
+            &database,
+            &format!(
+                "create table bytes (a int primary key, b \"char\", c text);
+                 insert into bytes select i, {byte}::\"char\", E'{text}' from generate_series(1, 20000) i;
+                 create table several (a int, b \"char\"[]);
+                 insert into several select i, array[{byte}, 'b']::\"char\"[] from generate_series(1, 20000) i;
+                 create table good (a int primary key, b \"char\");
+                 insert into good select i, 'b' from generate_series(1, 20000) i"
+            ),
+        );
+        source.psql(&database, "analyze");
+        let (from, to) = (source.conninfo(&database), target.conninfo(&database));
+        let report = assert_proven(&move_with(&from, &to, &[]));
+        let findings = report["findings"].to_string();
+        assert!(!findings.contains("statistics"), "{findings}");
+        assert_eq!(target.psql(&database, ANALYZED), analyzed, "{encoding}");
+        let of_the_table = "select string_agg(attname, ' ' order by attname) from pg_stats where tablename = 'bytes'";
+        assert_eq!(target.psql(&database, of_the_table), "a b c", "{encoding}");
+    }
+}

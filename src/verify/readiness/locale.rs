@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Finding, QualifiedName, quote_ident, to_paste};
+use crate::model::{Finding, IcuLocales, QualifiedName, Rebuild, quote_ident, to_paste};
 use crate::pg::{Answer, PgError};
 
 use super::{Readiness, note, some_of, warning};
@@ -76,15 +76,42 @@ impl Locale {
             _ => "libc",
         };
         let locale = |name: &Option<String>| name.as_deref().map(canonical).unwrap_or_default();
-        let own = match &self.own {
+        let own = match self.own_name() {
             Some(own) => format!(" {own}"),
             None => String::new(),
         };
-        format!(
-            "{provider}{own}, collate {}, ctype {}",
-            locale(&self.lc_collate),
-            locale(&self.lc_ctype)
-        )
+        // Of a database, the operating system's ctype says what a letter is even where it orders nothing.
+        let ctype = locale(&self.lc_ctype);
+        match provider {
+            "libc" => format!(
+                "{provider}{own}, collate {}, ctype {ctype}",
+                locale(&self.lc_collate)
+            ),
+            _ if self.schema.is_none() => format!("{provider}{own}, ctype {ctype}"),
+            _ => format!("{provider}{own}"),
+        }
+    }
+
+    /// Up to version 14 the name of a collation's ICU locale is where the operating system's would be.
+    fn own_name(&self) -> Option<&str> {
+        let icu = self.lc_collate.as_deref().filter(|_| self.provider == "i");
+        self.own.as_deref().or(icu)
+    }
+
+    /// Whether both compare text by the same rules. From version 16 on a server has its own spelling of the name of an ICU locale.
+    fn likeness(&self, other: &Self) -> IcuLocales {
+        let (ours, theirs) = (self.own_name(), other.own_name());
+        let renamed = Self {
+            own: theirs.map(str::to_owned),
+            ..self.clone()
+        };
+        if self.rules() == other.rules() {
+            IcuLocales::Same
+        } else if self.provider == "i" && renamed.rules() == other.rules() {
+            IcuLocales::of(ours.unwrap_or_default(), theirs.unwrap_or_default())
+        } else {
+            IcuLocales::Different
+        }
     }
 }
 
@@ -137,20 +164,23 @@ fn encoding(ours: &Locale, theirs: &Locale) -> Option<Finding> {
 }
 
 fn rules(ours: &Locale, theirs: &Locale) -> Option<Finding> {
+    let is = match ours.likeness(theirs) {
+        IcuLocales::Same => return None,
+        IcuLocales::Different => "is",
+        IcuLocales::Unknown => "may be",
+    };
     let (source, target) = (ours.rules(), theirs.rules());
-    (source != target).then(|| {
-        warning(
-            "locale-differs",
-            format!("text is compared otherwise: {source} on the source, {target} on the target"),
-            "ORDER BY, comparisons, upper() and lower() may give other results than before. Indexes are fine, because they \
-             were built there. If that matters, create the target database with the source's locale, as move --create does.",
-        )
-    })
+    Some(warning(
+        "locale-differs",
+        format!("text {is} compared otherwise: {source} on the source, {target} on the target"),
+        "ORDER BY, comparisons, upper() and lower() may give other results than before. Indexes are fine, because they \
+         were built there. If that matters, create the target database with the source's locale, as move --create does.",
+    ))
 }
 
 /// Of the source: what was found by such an index may be wrong, and unique ones may hold duplicates.
 pub(super) fn outdated_on_source(source: &Readiness) -> Option<Finding> {
-    let (names, mend) = outdated_names(source);
+    let names = outdated_names(source);
     (!names.is_empty()).then(|| {
         warning(
             "source-collations-outdated",
@@ -158,17 +188,18 @@ pub(super) fn outdated_on_source(source: &Readiness) -> Option<Finding> {
                 "the operating system's collations have changed since the source's were recorded: {}",
                 some_of(&names)
             ),
-            to_paste(
+            anew(
+                source,
                 "Unique indexes on text may hold duplicates, which the target will refuse, and foreign keys may miss their rows. To know \
-                 before the move, on the source; only if the first succeeds, the rest, which records that it did:",
-                mend,
+                 before the move, bt_index_check of the extension amcheck only reads; REINDEX mends as well.",
+                "source",
             ),
         )
     })
 }
 
 fn outdated(target: &Readiness) -> Option<Finding> {
-    let (names, mend) = outdated_names(target);
+    let names = outdated_names(target);
     (!names.is_empty()).then(|| {
         warning(
             "collation-version-outdated",
@@ -176,37 +207,60 @@ fn outdated(target: &Readiness) -> Option<Finding> {
                 "the operating system's collations have changed since the target's were recorded: {}",
                 some_of(&names)
             ),
-            to_paste(
-                "Indexes on text that are older than the change may miss rows. On the target; only if the first succeeds, the rest, which \
-                 records that it did:",
-                mend,
+            anew(
+                target,
+                "Indexes on text that are older than the change may miss rows.",
+                "target",
             ),
         )
     })
 }
 
-/// Collations whose version is not the recorded one, and the statements that build indexes anew and then record it.
-fn outdated_names(side: &Readiness) -> (Vec<String>, Vec<String>) {
-    let outdated: Vec<&Locale> = side
-        .locales
-        .iter()
-        .filter(|one| match (&one.recorded, &one.actual) {
-            (Some(recorded), Some(actual)) => recorded != actual,
-            _ => false,
-        })
-        .collect();
-    let shown = |one: &&Locale| {
+/// Collations whose version is not the recorded one.
+fn outdated_locales(side: &Readiness) -> impl Iterator<Item = &Locale> {
+    let locales = side.locales.iter();
+    locales.filter(|one| match (&one.recorded, &one.actual) {
+        (Some(recorded), Some(actual)) => recorded != actual,
+        _ => false,
+    })
+}
+
+fn outdated_names(side: &Readiness) -> Vec<String> {
+    let shown = |one: &Locale| {
         let version = |version: &Option<String>| version.clone().unwrap_or_default();
         let (recorded, actual) = (version(&one.recorded), version(&one.actual));
         format!("{} (made with {recorded}, now {actual})", one.shown())
     };
-    let names = outdated.iter().map(shown).collect();
+    outdated_locales(side).map(shown).collect()
+}
+
+/// How to build the indexes anew, and then record it.
+fn anew(side: &Readiness, why: &str, name: &str) -> String {
+    let Some(rebuild) = Rebuild::on(side.major, side.in_recovery) else {
+        return format!(
+            "{why} {} Only after that, ALTER COLLATION … REFRESH VERSION and, from version 15 on, ALTER DATABASE … REFRESH COLLATION \
+             VERSION, which record that it was done.",
+            Rebuild::ON_STANDBY
+        );
+    };
     let mut locales = side.locales.iter();
     let database = locales.find(|one| one.schema.is_none());
     // Without a name it is understood from version 16 on.
-    let rebuild = database.map(|one| format!("REINDEX DATABASE {};", quote_ident(&one.name)));
-    let refresh = outdated.iter().map(|one| one.refresh());
-    (names, rebuild.into_iter().chain(refresh).collect())
+    let indexes = database.map(|one| rebuild.statement("DATABASE", quote_ident(&one.name)));
+    // Nothing is recorded as done of which some was passed over.
+    let passed_over = indexes.as_ref().and_then(|_| rebuild.passed_over());
+    let refresh = outdated_locales(side).map(Locale::refresh);
+    let meanwhile = rebuild.meanwhile();
+    let and_these = match &passed_over {
+        Some(_) => ", and DO, which builds the indexes that it passes over",
+        None => "",
+    };
+    to_paste(
+        &format!(
+            "{why} {meanwhile} On the {name}; only if REINDEX succeeds{and_these}, the rest, which records that it did:"
+        ),
+        indexes.into_iter().chain(passed_over).chain(refresh),
+    )
 }
 
 /// Other rules under the same name. Versions of different providers cannot be compared.
@@ -219,7 +273,7 @@ fn other_versions(source: &Readiness, target: &Readiness) -> Option<Finding> {
         };
         if let (Some(source), Some(target)) = (&ours.actual, &found.actual)
             && source != target
-            && ours.rules() == found.rules()
+            && ours.likeness(found) == IcuLocales::Same
         {
             different.push(format!(
                 "{} ({source} on the source, {target} on the target)",
@@ -316,6 +370,72 @@ mod tests {
     }
 
     #[test]
+    fn what_orders_nothing_and_another_spelling_are_no_difference() {
+        let of = |provider: &str, own: &str, collate: &str| {
+            database(|it| {
+                it.provider = provider.into();
+                it.own = Some(own.into());
+                it.lc_collate = Some(collate.into());
+            })
+        };
+        let source = of("i", "en_US", "en_US.UTF-8");
+        for same in ["en_US", "en-US"] {
+            assert_eq!(rules(&source, &of("i", same, "C")), [], "{same}");
+        }
+        assert_eq!(
+            rules(&of("b", "C.UTF-8", "C"), &of("b", "C.UTF-8", "x")),
+            []
+        );
+        for (target, begins) in [
+            (
+                of("i", "en-GB", "C"),
+                "text is compared otherwise: ICU en_US, ",
+            ),
+            (
+                of("b", "en_US", "C"),
+                "text is compared otherwise: ICU en_US, ",
+            ),
+            (
+                of("i", "en-US-u-va-posix", "C"),
+                "text may be compared otherwise: ICU en_US, ",
+            ),
+        ] {
+            let found = findings(&source, &target);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].what.starts_with(begins), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_collation_of_an_old_server_is_known_by_its_locale() {
+        let side = |locale: Locale| Readiness {
+            locales: vec![locale],
+            ..Readiness::default()
+        };
+        let german = |version: &str| Locale {
+            schema: Some("s".into()),
+            name: "german".into(),
+            provider: "i".into(),
+            actual: Some(version.into()),
+            ..Locale::default()
+        };
+        let old = side(Locale {
+            lc_collate: Some("de@collation=phonebook".into()),
+            lc_ctype: Some("de@collation=phonebook".into()),
+            ..german("153.64")
+        });
+        let of = |own: &str| {
+            side(Locale {
+                own: Some(own.into()),
+                ..german("153.120")
+            })
+        };
+        let versions_differ = vec![(Severity::Note, "collation-versions-differ".to_owned())];
+        assert_eq!(rules(&old, &of("de-u-co-phonebk")), versions_differ);
+        assert_eq!(rules(&old, &of("de")), []);
+    }
+
+    #[test]
     fn of_many_collations_each_has_its_statement() {
         let mut outdated = database(|it| it.recorded = Some("2.31".into()));
         let dutch = |number: usize| Locale {
@@ -326,19 +446,52 @@ mod tests {
             ..Locale::default()
         };
         outdated.locales.extend((0..9).map(dutch));
+        outdated.major = 12;
         let source = database(|_| ());
         let found = findings(&source, &outdated);
         let on_source = outdated_on_source(&outdated);
         for finding in found.iter().chain(&on_source) {
             let lines: Vec<&str> = finding.remedy.lines().skip(1).collect();
-            assert_eq!(lines.len(), 11, "{lines:#?}");
+            assert_eq!(lines.len(), 12, "{lines:#?}");
+            assert!(lines[1].contains("WHERE i.indisexclusion"), "{lines:#?}");
             assert_eq!(
-                lines[..3],
+                [lines[0], lines[2], lines[3]],
                 [
-                    "REINDEX DATABASE \"shop\";",
+                    "REINDEX DATABASE CONCURRENTLY \"shop\";",
                     "ALTER DATABASE \"shop\" REFRESH COLLATION VERSION;",
                     "ALTER COLLATION \"public\".\"dutch 0\" REFRESH VERSION;",
                 ]
+            );
+        }
+    }
+
+    #[test]
+    fn what_builds_indexes_anew_says_who_waits_and_a_standby_is_not_told_to() {
+        let mut outdated = database(|it| it.recorded = Some("2.31".into()));
+        let source = database(|_| ());
+        let mut remedies = |major, in_recovery| {
+            outdated.major = major;
+            outdated.in_recovery = in_recovery;
+            let mut found = findings(&source, &outdated);
+            found.extend(outdated_on_source(&outdated));
+            let remedies = found.into_iter().map(|one| one.remedy);
+            let remedies: Vec<String> = remedies.collect();
+            assert_eq!(remedies.len(), 2, "{remedies:#?}");
+            assert!(remedies[1].contains("amcheck only reads"), "{remedies:#?}");
+            remedies
+        };
+        for remedy in remedies(11, false) {
+            assert!(remedy.contains("wait while its indexes are"), "{remedy}");
+            assert!(remedy.contains("\nREINDEX DATABASE \"shop\";"), "{remedy}");
+            assert!(!remedy.contains("\nDO "), "{remedy}");
+        }
+        for remedy in remedies(18, false) {
+            assert!(remedy.contains("others go on writing"), "{remedy}");
+        }
+        for remedy in remedies(18, true) {
+            assert!(
+                remedy.contains("on its primary") && !remedy.contains('\n'),
+                "{remedy}"
             );
         }
     }

@@ -34,6 +34,7 @@ macro_rules! queries {
 }
 
 queries! {
+    RECOVERY = "recovery.sql";
     LOCALES = "locales.sql", up to 14 = "locales.14.sql";
     SETTINGS = "settings.sql";
     ROLE_SETTINGS = "role_settings.sql";
@@ -46,6 +47,8 @@ queries! {
 pub struct Readiness {
     /// The major version of the server.
     pub major: u32,
+    /// Whether it is a standby.
+    pub in_recovery: bool,
     /// Locales: the database's own, and those of the collations in use.
     pub locales: Vec<Locale>,
     /// What a session begins with.
@@ -70,8 +73,14 @@ impl Readiness {
             session,
             refused: &mut refused,
         };
+        let in_recovery = reading
+            .of("whether it is a standby", &RECOVERY, |row| {
+                row.get::<bool>("in_recovery")
+            })
+            .await?;
         Ok(Self {
             major: session.version().major(),
+            in_recovery: in_recovery.contains(&true),
             locales: reading
                 .of("the locales", &LOCALES, Locale::from_answer)
                 .await?,

@@ -43,6 +43,11 @@ pub struct RoleSetting {
 /// What must be on, lest a crash cost data.
 const DURABILITY: [&str; 3] = ["fsync", "full_page_writes", "synchronous_commit"];
 
+/// A checkpoint without fsync forgets which files it has not brought to the disk, and none after it does (`ProcessSyncRequests` in
+/// `sync.c`). The manual, of `fsync`: have the machine write out what it holds.
+const UNSYNCED: &str = "Before the target is used for good, there, and then `sync` on its machine (or, with the server stopped, initdb \
+                        --sync-only -D and its data directory): what was written while fsync was off, no checkpoint brings to the disk any more:";
+
 impl Setting {
     pub(super) fn from_answer(row: &Answer) -> Result<Self, PgError> {
         Ok(Self {
@@ -286,7 +291,12 @@ fn durability(source: &ByName<'_>, target: &ByName<'_>) -> Option<Finding> {
     let what = |as_there: &str| format!("{consequence}: off are {}{as_there}", some_of(&theirs));
     let mut statements = switch_on(&theirs);
     statements.push("CHECKPOINT;".to_owned());
-    let remedy = to_paste("Before the target is used for good, there:", statements);
+    let sentence = if theirs.iter().any(|name| name == "fsync") {
+        UNSYNCED
+    } else {
+        "Before the target is used for good, there:"
+    };
+    let remedy = to_paste(sentence, statements);
     Some(if is_new {
         warning("not-crash-safe", what(""), remedy)
     } else {
@@ -512,6 +522,22 @@ mod tests {
                 "CHECKPOINT;"
             ]
         );
+        let remedy = |found: &[Finding]| {
+            let mut found = found.iter().filter(|one| one.rule == "not-crash-safe");
+            found.next().map(|one| one.remedy.clone()).expect("told")
+        };
+        let unsynced = remedy(&found);
+        assert!(
+            unsynced.contains("then `sync` on its machine") && unsynced.contains("--sync-only"),
+            "{unsynced}"
+        );
+        // Whatever has been written went to the disk.
+        for name in ["full_page_writes", "synchronous_commit"] {
+            let side = |value| side(&[(name, value, "on", None)]);
+            let synced = remedy(&findings(&side("on"), &side("off")));
+            assert!(!synced.contains("sync`"), "{synced}");
+            assert!(synced.ends_with("CHECKPOINT;"), "{synced}");
+        }
         assert_eq!(
             told("on", "off"),
             [

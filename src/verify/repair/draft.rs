@@ -163,8 +163,10 @@ impl<'a> Draft<'a> {
 
     fn extra_places(&self) -> Vec<usize> {
         let extra = self.entries.iter().filter(|one| one.source.is_none());
-        extra
-            .filter_map(|one| one.target.map(|entry| self.target.place(entry)))
+        let entries = extra.filter_map(|one| one.target);
+        entries
+            .filter(|entry| !is_schema_public(entry))
+            .map(|entry| self.target.place(entry))
             .collect()
     }
 
@@ -213,7 +215,7 @@ impl<'a> Draft<'a> {
                 (Some(ours), None) => {
                     gaps.extend(self.make(ours, &about));
                     // The target has it in another form, which goes, and what was said about it with it.
-                    if one.difference.kind == DifferenceKind::Different {
+                    if one.difference.kind == DifferenceKind::Different && !is_schema_public(ours) {
                         self.create_with_attached(self.source.place(ours), &about);
                     }
                 }
@@ -276,12 +278,8 @@ impl<'a> Draft<'a> {
         };
         match theirs.desc.as_str() {
             "COMMENT" | "SECURITY LABEL" => {
-                let gone = self.target.needs(theirs).any(|place| {
-                    self.target
-                        .at(place)
-                        .is_some_and(|entry| self.is_extra(entry))
-                });
-                if let Some(head) = before(theirs.defn_bytes(), &["IS"]).filter(|_| !gone) {
+                let goes = self.goes_with_what_it_is_on(theirs);
+                if let Some(head) = before(theirs.defn_bytes(), &["IS"]).filter(|_| !goes) {
                     let sql = joined(&[head, b" IS NULL"]);
                     self.step(Phase::Comments, place, about, vec![Statement::of_dump(sql)]);
                 }
@@ -291,12 +289,7 @@ impl<'a> Draft<'a> {
                 vec!["it is about what came with the server: take it back by hand".to_owned()]
             }
             "ACL" | "DEFAULT ACL" => {
-                let gone = self.target.needs(theirs).any(|place| {
-                    self.target
-                        .at(place)
-                        .is_some_and(|entry| self.is_extra(entry))
-                });
-                if !gone {
+                if !self.goes_with_what_it_is_on(theirs) {
                     let grants = granted(theirs, self.target.toc.std_strings());
                     self.reset_grants(&grants, theirs, about);
                 }
@@ -315,6 +308,11 @@ impl<'a> Draft<'a> {
             {
                 Vec::new()
             }
+            "SCHEMA" if is_schema_public(theirs) => vec![
+                "its owner on the source is the usual one of version 15 and later; where the target has that role: \
+                 ALTER SCHEMA public OWNER TO pg_database_owner"
+                    .to_owned(),
+            ],
             _ if self.goes_with_its_parent(theirs) => Vec::new(),
             _ if drop_statement(theirs).is_none() => {
                 vec!["it is not known how to drop this".to_owned()]
@@ -324,6 +322,15 @@ impl<'a> Draft<'a> {
                 Vec::new()
             }
         }
+    }
+
+    /// What is on something that the target has on its own goes with it.
+    fn goes_with_what_it_is_on(&self, theirs: &Entry) -> bool {
+        self.target.needs(theirs).any(|place| {
+            self.target
+                .at(place)
+                .is_some_and(|entry| self.is_extra(entry))
+        })
     }
 
     /// A partition's index that is attached to one that is dropped.
@@ -362,6 +369,11 @@ impl<'a> Draft<'a> {
             }
         }
     }
+}
+
+/// It is in every database: its entry says who owns it.
+fn is_schema_public(entry: &Entry) -> bool {
+    entry.is("SCHEMA") && entry.tag == "public"
 }
 
 fn is_holder(entry: &Entry) -> bool {

@@ -7,6 +7,7 @@ use crate::catalog::{
     Column, Types, intervals_differ_because, print_floats_differently, text_with_rounded_floats,
 };
 use crate::model::{ColumnForm, ServerVersion, quote_ident};
+use crate::toc::named_alike;
 
 /// Decides for one pair of servers.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +56,8 @@ impl Forms<'_> {
             type_name(self.source, source),
             type_name(self.target, target),
         );
-        if ours != theirs {
+        let majors = (self.versions.0.major(), self.versions.1.major());
+        if named_alike(&ours, majors) != named_alike(&theirs, majors) {
             let because = format!("it is {ours} on the source, and {theirs} on the target");
             return read(as_text(&name), "as text", because);
         }
