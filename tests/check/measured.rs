@@ -1,4 +1,4 @@
-//! What is measured of the target's log, and what rules tell by it.
+//! What is measured of the road, and what rules tell by it.
 
 use pgconvoy::pg::cluster::ClusterOptions;
 use serde_json::Value;
@@ -102,4 +102,25 @@ fn nobody_is_sent_messages((source, target): (&Server, &Server)) {
         "select pg_create_logical_replication_slot('cdc', 'pgoutput')",
     );
     only_the_rest(&to);
+}
+
+/// The temporary tables that it is measured with are of the same types. One that does not take its rows costs no other measure.
+#[test]
+fn rows_are_measured_whatever_their_types() {
+    let (Some(source), Some(target)) = (Server::start(13), Server::start(17)) else {
+        return;
+    };
+    let (from, to) = (source.database("shop"), target.database("shop"));
+    source.psql(
+        "shop",
+        "create table flags (id int primary key, bits bit(8), varying_bits bit varying, code \"char\", tags text[],
+                             price numeric(8, 2), short varchar(3), fixed char(7), at timestamptz(0), filler text);
+         insert into flags
+         select i, (i % 256)::bit(8), b'10101', chr(i % 127 + 1)::\"char\", array['a', null], i, 'abc', 'abc', now(), repeat('x', 200)
+         from generate_series(1, 60000) i; analyze",
+    );
+    let check = looked(&from, &to, &[], 0);
+    assert_silent(&check, &["road-not-measured"]);
+    let copied = check["measured"]["copy_bytes_per_second"].as_f64();
+    assert!(copied > Some(0.0), "{check:#}");
 }

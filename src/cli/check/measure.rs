@@ -69,9 +69,10 @@ pub async fn measure(inspection: &Inspection, plan: &Plan) -> Result<Measured, F
     let writer = writer(target)?;
     let sessions = plan.workers.clamp(1, MOST_SESSIONS);
     let source_round_trip_us = round_trip(&source.session).await?;
-    let rows = measure_rows(inspection, plan, (&writer, sessions)).await?;
-    let (target_round_trip_us, [write_bytes_per_second, index_bytes_per_second]) =
-        write_at_once(&writer, sessions).await?;
+    let target_round_trip_us = round_trip(&target.session).await?;
+    let ways = [source_round_trip_us, target_round_trip_us].map(Duration::from_micros);
+    let rows = measure_rows(inspection, plan, (&writer, sessions, ways)).await?;
+    let [write_bytes_per_second, index_bytes_per_second] = write_at_once(&writer, sessions).await?;
     let log = measure_log(&writer, target_round_trip_us).await?;
     Ok(Measured {
         sessions,
@@ -134,17 +135,12 @@ fn writer(target: &Server) -> Result<Connector, Failure> {
     Ok(Connector::new(conninfo, Side::Target)?.pinned_to(target.session.peer()))
 }
 
-/// All at once, each a temporary table and an index on it. Returns how far away the target is, and what each of them does in a
-/// second, of the table and of the index.
-async fn write_at_once(writer: &Connector, sessions: u32) -> Result<(u64, [f64; 2]), Failure> {
+/// All at once, each a temporary table and an index on it. Returns what each of them does in a second, of the table and of the index.
+async fn write_at_once(writer: &Connector, sessions: u32) -> Result<[f64; 2], Failure> {
     let mut open = Vec::new();
     for _ in 0..sessions {
         open.push(writer.session("measure").await?);
     }
-    let target_round_trip_us = match open.first() {
-        Some(session) => round_trip(session).await?,
-        None => 0,
-    };
     let mut running = JoinSet::new();
     for session in open {
         running.spawn(async move {
@@ -159,10 +155,7 @@ async fn write_at_once(writer: &Connector, sessions: u32) -> Result<(u64, [f64; 
         let rates = of_task(ended)??;
         sum = [sum[0] + rates[0], sum[1] + rates[1]];
     }
-    Ok((
-        target_round_trip_us,
-        sum.map(|sum| sum / f64::from(sessions)),
-    ))
+    Ok(sum.map(|sum| sum / f64::from(sessions)))
 }
 
 pub(super) fn of_task<T>(ended: Result<T, tokio::task::JoinError>) -> Result<T, Failure> {

@@ -39,11 +39,12 @@ pub(super) struct RowRates {
     pub copy: Option<f64>,
 }
 
-/// Of the largest tables: read by one session alone, and copied by so many at once.
+/// Of the largest tables: read by one session alone, and copied by so many at once. `ways` is how long it takes to either side and
+/// back.
 pub(super) async fn measure_rows(
     inspection: &Inspection,
     plan: &Plan,
-    (writer, sessions): (&Connector, u32),
+    (writer, sessions, ways): (&Connector, u32, [Duration; 2]),
 ) -> Result<RowRates, Failure> {
     let source = &inspection.road.source;
     let mut largest: Vec<&CopyUnit> = plan.tables.iter().collect();
@@ -55,8 +56,9 @@ pub(super) async fn measure_rows(
             copy: None,
         });
     };
-    let read = read(source, first).await?;
-    let roads = Roads::open(&source.connector, writer, sessions).await?;
+    let read = read(source, first, ways[0]).await?;
+    let ends = [&source.connector, writer];
+    let roads = Roads::open(ends, sessions, ways.iter().sum()).await?;
     let share = Bytes(COPIED.0 / largest.len() as u64);
     let facts = &inspection.view.facts;
     let mut samples = Vec::new();
@@ -146,6 +148,20 @@ fn part_of(unit: &CopyUnit, bytes: Bytes, format: &str) -> SqlText {
     ))
 }
 
+/// A type by the name that SQL has for it, for values of any length: `bit` and `character` alone are of one.
+fn of_any_length(name: &str) -> String {
+    let (of, array) = match name.strip_suffix("[]") {
+        Some(of) => (of, "[]"),
+        None => (name, ""),
+    };
+    let of = match of {
+        "bit" => "pg_catalog.\"bit\"",
+        "character" => "pg_catalog.bpchar",
+        _ => of,
+    };
+    format!("{of}{array}")
+}
+
 /// A part of a table of the source, and a temporary table of the target that takes it: as the table itself, and filled in the format
 /// that it will be, if the target is sure to have the types of its columns; else all text.
 struct Sample {
@@ -168,7 +184,7 @@ impl Sample {
         let types = Self::built_in(unit, facts).filter(|_| unit.format == CopyFormat::Binary);
         let is_binary = types.is_some();
         let format = if is_binary { "binary" } else { "text" };
-        let types = types.unwrap_or_else(|| vec!["text"; unit.columns.len()]);
+        let types = types.unwrap_or_else(|| vec!["text".to_owned(); unit.columns.len()]);
         let columns: Vec<String> = (1..)
             .zip(types)
             .map(|(number, named)| format!("c{number} {named}"))
@@ -190,20 +206,20 @@ impl Sample {
     }
 
     /// The types of the columns, if every server has them.
-    fn built_in<'a>(unit: &CopyUnit, facts: &'a SourceFacts) -> Option<Vec<&'a str>> {
+    fn built_in(unit: &CopyUnit, facts: &SourceFacts) -> Option<Vec<String>> {
         let mut tables = facts.tables.iter();
         let table = tables.find(|table| table.name == unit.table)?;
         let type_of = |name: &String| {
             let column = table.columns.iter().find(|column| column.name == *name)?;
             let of_column = facts.types.get(&column.type_oid)?;
-            (of_column.schema == "pg_catalog").then_some(of_column.name.as_str())
+            (of_column.schema == "pg_catalog").then(|| of_any_length(&of_column.name))
         };
         unit.columns.iter().map(type_of).collect()
     }
 }
 
 /// By one session, to nowhere.
-async fn read(source: &Server, unit: &CopyUnit) -> Result<Option<f64>, PgError> {
+async fn read(source: &Server, unit: &CopyUnit, way: Duration) -> Result<Option<f64>, PgError> {
     let mut wire = source.connector.wire("measure").await?;
     wire.execute(&limit(LIMIT_MS)).await?;
     let size = Size::of(unit, SAMPLE, &source.session).await?;
@@ -211,26 +227,34 @@ async fn read(source: &Server, unit: &CopyUnit) -> Result<Option<f64>, PgError> 
     let began = Instant::now();
     let copy = part_of(unit, SAMPLE, unit.format.keyword());
     in_time(read_copy(&mut wire, &copy, unit.layout(), &gauge).await)?;
-    let took = began.elapsed();
+    let took = without_way(began.elapsed(), way);
     wire.close().await;
     Ok(rate_if_enough(size.came(gauge.read(), false), took))
 }
 
-/// A session of either side, and how to open others.
+/// Without the time after which the first row comes and the last one is answered for: of a short part it may be the most, of a table it is
+/// next to nothing.
+fn without_way(took: Duration, way: Duration) -> Duration {
+    took.saturating_sub(way).max(took / 4)
+}
+
+/// A session of either side, how to open others, and how long it takes to both and back.
 struct Road {
     source: Wire,
     target: Wire,
     ends: [Connector; 2],
+    way: Duration,
 }
 
 impl Road {
-    async fn open(ends: [Connector; 2]) -> Result<Self, PgError> {
+    async fn open(ends: [Connector; 2], way: Duration) -> Result<Self, PgError> {
         let [source, target] = &ends;
         let (source, target) = tokio::try_join!(source.wire("measure"), target.wire("measure"))?;
         Ok(Self {
             source,
             target,
             ends,
+            way,
         })
     }
 
@@ -244,10 +268,10 @@ impl Road {
 struct Roads(Vec<Road>);
 
 impl Roads {
-    async fn open(source: &Connector, target: &Connector, sessions: u32) -> Result<Self, PgError> {
+    async fn open(ends: [&Connector; 2], sessions: u32, way: Duration) -> Result<Self, PgError> {
         let mut roads = Vec::new();
         for _ in 0..sessions {
-            roads.push(Road::open([source.clone(), target.clone()]).await?);
+            roads.push(Road::open(ends.map(Clone::clone), way).await?);
         }
         Ok(Self(roads))
     }
@@ -291,13 +315,20 @@ async fn copied(mut road: Road, samples: Arc<[Sample]>) -> Result<Vec<Part>, PgE
     let limit = limit(LIMIT_MS / u32::try_from(samples.len()).unwrap_or(1).max(1));
     let mut parts = Vec::new();
     for sample in samples.iter() {
-        let (part, is_over) = copied_one(&mut road, sample, &limit).await?;
-        parts.push(part);
+        let is_over = match copied_one(&mut road, sample, &limit).await {
+            Ok((part, is_over)) => {
+                parts.push(part);
+                is_over
+            }
+            // What cannot be copied there says nothing of the others.
+            Err(error) if error.code().is_some() => true,
+            Err(error) => return Err(error),
+        };
         if is_over {
             // Its sessions are in the middle of something; the next table has other ones.
-            let ends = road.ends.clone();
+            let (ends, way) = (road.ends.clone(), road.way);
             road.close().await;
-            road = Road::open(ends).await?;
+            road = Road::open(ends, way).await?;
         }
     }
     road.close().await;
@@ -310,7 +341,12 @@ async fn copied_one(
     sample: &Sample,
     limit: &SqlText,
 ) -> Result<(Part, bool), PgError> {
-    let Road { source, target, .. } = road;
+    let Road {
+        source,
+        target,
+        way,
+        ..
+    } = road;
     tokio::try_join!(source.execute(limit), target.execute(limit))?;
     tokio::try_join!(source.execute(&sample.ready), target.execute(&sample.ready))?;
     target.execute(&sample.room).await?;
@@ -333,7 +369,7 @@ async fn copied_one(
     let gauge = Gauge::default();
     let began = Instant::now();
     let ended = relay(Ends { source, target }, &bundle, &gauge).await;
-    let took = began.elapsed();
+    let took = without_way(began.elapsed(), *way);
     let is_over = ended.is_err();
     in_time(ended)?;
     if !is_over {
@@ -371,6 +407,16 @@ mod tests {
             Some(100.0)
         );
         assert_eq!(megabytes(&[part(500, 3, 80)]), None);
+    }
+
+    #[test]
+    fn the_way_to_a_far_server_is_no_slow_table() {
+        let millis = Duration::from_millis;
+        assert_eq!(without_way(millis(120), millis(40)), millis(80));
+        assert_eq!(
+            without_way(millis(50), millis(40)),
+            millis(12) + Duration::from_micros(500)
+        );
     }
 
     #[test]

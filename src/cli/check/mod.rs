@@ -9,6 +9,7 @@
 //! | `look` | what is looked at, in which order |
 //! | `measure` | how fast both servers are, for some seconds |
 //! | `measure_log` | how fast the target writes its log |
+//! | `measure_rows` | how fast rows come, and are copied |
 
 mod look;
 mod measure;
