@@ -541,7 +541,8 @@ fn what_is_not_shared_by_the_workers_is_left_to_the_end() {
     };
     // The schema is a tenth of the work, and ten of 35 seconds of it.
     assert_eq!(left_with(10_000)[..3], [45, 35, 32]);
-    assert_eq!(left_with(10_000).last(), Some(&15));
+    // Two of ten seconds each are left, at once, and what comes after them.
+    assert_eq!(left_with(10_000).last(), Some(&20));
     assert_eq!(left_with(0)[..2], [45, 32]);
 }
 
@@ -671,6 +672,40 @@ fn what_outlives_its_time_is_still_to_come() {
     })));
     strange.start(0).wait(10).finish(0, 0, 0, 10);
     let _ = state(&strange).outlook();
+}
+
+/// What costs nothing by all that is known may take an hour all the same: as long as it does, not all is done.
+#[test]
+fn it_is_not_all_done_while_a_job_is_left() {
+    for (each_ms, percent) in [(10_000, "99%"), (1, "90%")] {
+        let mut run = Run::begin(VerifyLevel::Content);
+        recorded::plan(&mut run);
+        let job = |number| ExpectedJob {
+            job: JobId(number),
+            duration_ms: if number < 9 { each_ms } else { 0 },
+            then_ms: 0,
+        };
+        run.push(What::Expected(Box::new(Expected {
+            total_ms: Some(9 * each_ms),
+            jobs: (0..=10).map(job).collect(),
+            ..Expected::default()
+        })));
+        for number in 0..9 {
+            run.start(number).wait(10_000).finish(number, 0, 0, 10_000);
+        }
+        run.start(9).wait(3_600_000);
+        run.push(What::StepStarted {
+            step: "waiting".to_owned(),
+        });
+        let said = left(&run);
+        assert!(said.starts_with(&format!("{percent} in all · ")), "{said}");
+        // Nor while one is that nobody has begun.
+        run.finish(9, 0, 0, 3_600_000);
+        let done = |run: &Run| state(run).outlook().and_then(|outlook| outlook.done);
+        assert!(done(&run).is_some_and(|done| done < 1.0));
+        run.start(10).finish(10, 0, 0, 0);
+        assert!(done(&run).is_some_and(|done| done >= 1.0));
+    }
 }
 
 /// The key that seemed stalled. Its server works, and shows no progress: how far it may be is told by what is known, and that it is

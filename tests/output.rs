@@ -90,6 +90,25 @@ async fn a_proven_run_leaves_its_record_and_a_failed_one_its_statements() {
     }
 }
 
+/// A job that stands still says so twice a second; the record does not grow by that.
+#[tokio::test]
+async fn what_says_nothing_new_is_not_recorded_again_and_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("run");
+    let output = output_into(&path);
+    let run = recorded::verified(VerifyLevel::Content, Verdict::Identical, Verdict::Identical);
+    let is_advance = |event: &Event| matches!(event.what, What::JobAdvanced { .. });
+    let advances = run.events.iter().filter(|event| is_advance(event)).count();
+    for event in &run.events {
+        let times = if is_advance(event) { 20 } else { 1 };
+        emit_all(&output, &vec![event.clone(); times]);
+    }
+    assert_eq!(output.finish(Ending::Complete).await, ExitStatus::Proven);
+    let record = fs::read_to_string(path.join("events.jsonl")).expect("a record");
+    assert!(advances > 0);
+    assert_eq!(record.matches("\"job_advanced\"").count(), advances);
+}
+
 #[tokio::test]
 async fn a_run_whose_report_cannot_be_written_is_not_proven() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -8,9 +8,10 @@ mod recorded;
 
 use std::fmt::Write as _;
 
-use pgconvoy::event::{Event, Standing, StandingState, What};
+use pgconvoy::event::{Emptying, Event, Expected, Standing, StandingState, What};
 use pgconvoy::model::{
-    ExitStatus, Finding, FollowedBy, JobId, QualifiedName, Severity, Verdict, VerifyLevel,
+    ExitStatus, Finding, FollowMoment, FollowedBy, Happening, JobId, QualifiedName, Severity, Side,
+    Verdict, VerifyLevel,
 };
 use pgconvoy::progress::Style;
 use pgconvoy::report::terminal::{View, render};
@@ -116,6 +117,16 @@ fn will_follow() -> What {
         name: "pgconvoy_0c4f".to_owned(),
         lsn: "0/16B3748".to_owned(),
     })
+}
+
+fn follows() -> What {
+    What::FollowMoment(Box::new(FollowMoment {
+        happened_at: recorded::at(60_000),
+        happening: Happening::Following,
+        side: Side::Target,
+        without_writers_ms: None,
+        left: None,
+    }))
 }
 
 /// How runs end, each in another way.
@@ -233,13 +244,200 @@ fn the_sentences() {
     insta::assert_snapshot!(text);
 }
 
+/// The copy is proven in each of them; whether all is well depends on the follow.
+#[test]
+fn a_target_that_does_not_follow_as_it_was_to_is_not_well() {
+    let mut run = proven();
+    run.push(will_follow());
+    let with = |status, ledger_is_left| Ending::NotFollowing {
+        status,
+        why: "the target does not follow the source yet: cannot connect to the source".to_owned(),
+        ledger_is_left,
+    };
+    let before = Report::from_events(&run.events);
+    for (told, status) in [
+        (ExitStatus::Interrupted, ExitStatus::Interrupted),
+        (ExitStatus::Failed, ExitStatus::Failed),
+        // Something was touched.
+        (ExitStatus::Usage, ExitStatus::Failed),
+        (ExitStatus::Waived, ExitStatus::Failed),
+    ] {
+        let conclusion = conclude(&before, &with(told, false));
+        assert_eq!(conclusion.status, status);
+        let begins = "the target does not follow the source yet: cannot connect to the source. Proven: 4 tables, ";
+        assert!(conclusion.sentence.contains(begins), "{conclusion:?}");
+        let next = conclusion.next.expect("something is to be done");
+        assert!(next.contains("pgconvoy follow"), "{next}");
+        assert!(
+            next.contains("slot pgconvoy_0c4f of the source keeps its log"),
+            "{next}"
+        );
+    }
+    let next = conclude(&before, &with(ExitStatus::Failed, true)).next;
+    assert!(next.is_some_and(|next| next.contains("pgconvoy resume ")));
+
+    run.push(follows());
+    let report = Report::from_events(&run.events);
+    assert_eq!(report.following_since, Some(recorded::at(60_000)));
+    assert_eq!(report.turn, None, "it is no turn");
+    let conclusion = concluded(&run);
+    assert_eq!(conclusion.status, ExitStatus::Proven);
+    let next = conclusion.next.unwrap_or_default();
+    assert!(
+        next.starts_with("The target follows the source, by "),
+        "{next}"
+    );
+}
+
+/// Whoever is told to remove what a target follows by must be certain that it does not.
+#[test]
+fn a_followed_run_that_was_killed_at_its_end_is_not_told_as_one_that_failed() {
+    let killed = Ending::Stopped {
+        status: ExitStatus::Interrupted,
+        why: "nobody works on it any more".to_owned(),
+    };
+    let mut run = proven();
+    run.push(will_follow());
+    let told = conclude(&Report::from_events(&run.events), &killed);
+    assert_eq!(told.status, ExitStatus::Interrupted);
+    let says = "whether the target is a copy of the source was not concluded";
+    assert!(told.sentence.contains(says), "{told:?}");
+    let next = told.next.expect("something is to be done");
+    assert!(
+        next.starts_with("Whether the target follows the source by now is not on record."),
+        "{next}"
+    );
+    assert!(next.contains("pgconvoy resume "), "{next}");
+    assert!(!next.contains("unfollow"), "{next}");
+
+    run.push(follows());
+    let told = conclude(&Report::from_events(&run.events), &killed);
+    assert_eq!(told.status, ExitStatus::Interrupted);
+    let begins = "Interrupted: nobody works on it any more. Proven: 4 tables, ";
+    assert!(told.sentence.starts_with(begins), "{told:?}");
+    let next = told.next.expect("something is to be done");
+    assert!(
+        next.starts_with("The target follows the source, by "),
+        "{next}"
+    );
+
+    // With jobs left, it is certain that it does not.
+    let mut run = recorded::under_way();
+    run.push(will_follow());
+    let told = conclude(&Report::from_events(&run.events), &killed);
+    let says = "the target is not a copy of the source";
+    assert!(told.sentence.contains(says), "{told:?}");
+    let next = told.next.unwrap_or_default();
+    assert!(
+        next.starts_with("The target does not follow the source yet."),
+        "{next}"
+    );
+}
+
+/// Until there is a plan for it, nothing else says that some of what the target held is gone.
+#[test]
+fn a_target_that_was_being_emptied_is_not_called_untouched() {
+    let stopped = Ending::Stopped {
+        status: ExitStatus::Interrupted,
+        why: "interrupted by SIGINT".to_owned(),
+    };
+    for (dropped, says) in [
+        (
+            0,
+            "The target was being emptied: of 150 objects that it held, none is known to be gone.",
+        ),
+        (
+            100,
+            "The target was being emptied: of 150 objects that it held, at least 100 are gone.",
+        ),
+        (
+            150,
+            "The target was emptied: what it held is gone (150 objects).",
+        ),
+    ] {
+        let mut run = Run::begin(VerifyLevel::Content);
+        for dropped in [0, dropped] {
+            run.push(What::EmptyingTarget(Emptying {
+                objects: 150,
+                dropped,
+            }));
+        }
+        let conclusion = conclude(&Report::from_events(&run.events), &stopped);
+        assert_eq!(
+            conclusion.sentence,
+            format!("Interrupted by SIGINT. {says} No job had begun; nothing is proven.")
+        );
+        let next = conclusion.next.unwrap_or_default();
+        assert!(next.contains("pgconvoy resume "), "{next}");
+        recorded::plan(&mut run);
+        let planned = conclude(&Report::from_events(&run.events), &stopped);
+        assert!(!planned.sentence.contains("emptied"), "{planned:?}");
+    }
+}
+
+/// What is gone is gone, whichever session did it, and whether it came to say so or not.
+#[test]
+fn what_is_gone_of_the_target_adds_up_over_the_sessions() {
+    let stopped = Ending::Stopped {
+        status: ExitStatus::Interrupted,
+        why: "interrupted by SIGINT".to_owned(),
+    };
+    let so_far = |run: &Run| conclude(&Report::from_events(&run.events), &stopped).sentence;
+    for (second, says) in [
+        (
+            (101, 0),
+            "The target was being emptied: of 301 objects that it held, at least 200 are gone.",
+        ),
+        (
+            (1, 0),
+            "The target was being emptied: of 301 objects that it held, at least 300 are gone.",
+        ),
+        (
+            (101, 101),
+            "The target was emptied: what it held is gone (301 objects).",
+        ),
+        // Somebody has put some there.
+        (
+            (151, 0),
+            "The target was being emptied: of 351 objects that it held, at least 200 are gone.",
+        ),
+    ] {
+        let mut run = Run::begin(VerifyLevel::Content);
+        let begins = run.events[0].what.clone();
+        run.push(What::EmptyingTarget(Emptying {
+            objects: 301,
+            dropped: 200,
+        }));
+        run.push(begins.clone());
+        run.push(What::EmptyingTarget(Emptying {
+            objects: second.0,
+            dropped: second.1,
+        }));
+        let expected =
+            format!("Interrupted by SIGINT. {says} No job had begun; nothing is proven.");
+        assert_eq!(so_far(&run), expected);
+        // One that did not come so far.
+        run.push(begins.clone());
+        assert_eq!(so_far(&run), expected);
+        recorded::plan(&mut run);
+        run.push(begins);
+        let after_a_plan = so_far(&run);
+        assert!(!after_a_plan.contains("emptied"), "{after_a_plan}");
+    }
+}
+
 /// What is said of sessions that go on with a run, or cannot.
 fn later_sessions(stopped: &Ending) -> [(&'static str, Conclusion); 3] {
     let away = Ending::Stopped {
         status: ExitStatus::Usage,
         why: "cannot connect to the target".to_owned(),
     };
-    let later = ReportBuilder::after(&recorded::under_way().events).build();
+    let mut later = ReportBuilder::default();
+    for event in &recorded::under_way().events {
+        later.apply(event);
+    }
+    later.next_session();
+    let later = later.build();
     let mut rehearsal = proven();
     let mut first = rehearsal.events[0].clone();
     called(&mut first, "rehearse");
@@ -408,16 +606,15 @@ fn a_record_is_read_as_far_as_it_goes() {
         text.push_str(&serde_json::to_string(event).expect("serialises"));
         text.push('\n');
     }
-    let whole = record::read(text.as_bytes()).expect("memory can be read");
-    assert_eq!(whole.events, run.events);
-    assert_eq!(whole.remarks(), [""; 0]);
+    let whole = read(&text);
+    assert_eq!(whole, (run.events.clone(), Vec::new()));
 
     let foreign = r#"{"at":"2026-09-25T12:00:00Z","event":"from_the_future","x":1}"#;
     let torn = format!("{foreign}\nnot json\n\n{}", &text[..text.len() - 20]);
-    let torn = record::read(torn.as_bytes()).expect("memory can be read");
-    assert_eq!(torn.events, run.events[..run.events.len() - 1]);
+    let (events, remarks) = read(&torn);
+    assert_eq!(events, run.events[..run.events.len() - 1]);
     assert_eq!(
-        torn.remarks(),
+        remarks,
         [
             "the record ends in the middle of a line: the run was killed, or still goes on",
             "1 event is of a kind this version does not know: from_the_future",
@@ -426,12 +623,95 @@ fn a_record_is_read_as_far_as_it_goes() {
     );
     // Nor is it damage where a session was killed and another one began behind it.
     let two = format!("{}\n{text}", &text[..text.len() - 20]);
-    let two = record::read(two.as_bytes()).expect("memory can be read");
-    assert_eq!(two.events.len(), 2 * run.events.len() - 1);
-    assert_eq!(two.remarks(), [""; 0]);
+    let (events, remarks) = read(&two);
+    assert_eq!(events.len(), 2 * run.events.len() - 1);
+    assert_eq!(remarks, [""; 0]);
     // A last line that lacks nothing but its line end is whole.
-    let trimmed = record::read(text.trim_end().as_bytes()).expect("memory can be read");
-    assert_eq!(trimmed, whole);
+    assert_eq!(read(text.trim_end()), whole);
+}
+
+/// What was expected is of the whole run, and so is what it took: not that of a session that was stopped, or did the rest.
+#[test]
+fn what_it_took_is_that_of_all_sessions() {
+    let expected = || {
+        What::Expected(Box::new(Expected {
+            by: Some("rehearsal".to_owned()),
+            total_ms: Some(41_000),
+            ..Expected::default()
+        }))
+    };
+    let took = |run: &Run| {
+        let expected = Report::from_events(&run.events).expected;
+        expected.expect("it was told").took_ms
+    };
+    let end = |run, status| recorded::finished(run, status, "x".to_owned(), None);
+    let mut run = recorded::stopped();
+    run.push(expected());
+    let mut run = end(run, ExitStatus::Interrupted);
+    assert_eq!(took(&run), None);
+    assert!(!shown(&run, 200, false).contains("it took"));
+
+    run.now_ms = 3_600_000;
+    run.push(What::StepStarted {
+        step: "connecting".to_owned(),
+    });
+    let later = proven();
+    run.now_ms += later.now_ms;
+    let later = later.events.into_iter().map(|event| Event {
+        at: event.at + chrono::TimeDelta::hours(1),
+        ..event
+    });
+    run.events.extend(later);
+    run.push(expected());
+    let run = end(run, ExitStatus::Proven);
+    // 10.8 s of the one, and 24.3 s of the other; nobody's is the hour in between.
+    assert_eq!(took(&run), Some(10_800 + 24_300));
+    let says = "expected by the rehearsal: 41.0 s; it took 35.1 s, in 2 sessions";
+    let text = shown(&run, 200, false);
+    assert!(text.contains(says), "{text}");
+    let failed = end(run, ExitStatus::Failed);
+    assert_eq!(took(&failed), None, "not all of it was done");
+}
+
+/// Who resumes a run is at work before the record says so; if nobody is, the words of the session before are the last ones.
+#[test]
+fn what_comes_after_the_end_of_a_session_is_another_one() {
+    let said = "Interrupted by SIGTERM.".to_owned();
+    let mut run = recorded::finished(recorded::stopped(), ExitStatus::Interrupted, said, None);
+    let builder = |run: &Run| {
+        let mut builder = ReportBuilder::default();
+        run.events.iter().for_each(|event| builder.apply(event));
+        builder
+    };
+    let over = builder(&run).at_work().build();
+    assert_eq!(over.status, Some(ExitStatus::Interrupted), "nothing came");
+    run.wait(3_600_000).push(What::StepStarted {
+        step: "connecting".to_owned(),
+    });
+    let killed = builder(&run).build();
+    assert_eq!(killed.status, Some(ExitStatus::Interrupted));
+    let report = builder(&run).at_work().build();
+    assert_eq!((report.status, &*report.sentence), (None, ""));
+    assert_eq!(report.source, killed.source);
+    let sessions = report.sessions.iter();
+    let sessions: Vec<_> = sessions
+        .map(|session| {
+            let length = session.ended_at - session.started_at;
+            (&*session.command, session.status, length.num_milliseconds())
+        })
+        .collect();
+    let interrupted = Some(ExitStatus::Interrupted);
+    assert_eq!(
+        sessions,
+        [("move", interrupted, 11_300), ("resume", None, 0)]
+    );
+}
+
+/// The events of a record, and what is said of the rest.
+fn read(text: &str) -> (Vec<Event>, Vec<String>) {
+    let mut events = Vec::new();
+    let rest = record::read(text.as_bytes(), |event| events.push(event));
+    (events, rest.expect("memory can be read").remarks())
 }
 
 proptest! {
@@ -468,6 +748,6 @@ proptest! {
 
     #[test]
     fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let _ = record::read(&*bytes);
+        let _ = record::read(&*bytes, drop);
     }
 }

@@ -535,6 +535,27 @@ fn a_run_that_goes_on_is_not_called_finished() {
     assert!(!page.contains("Exit status"));
 }
 
+/// What an earlier session copied is not told as the pace of the last one, which copied nothing.
+#[test]
+fn how_fast_rows_travelled_is_of_the_session_that_copied_them() {
+    let rate = |run: &Run| {
+        let page = page_of(&run.events);
+        let figure = page.split_once(" copied</strong><span>");
+        let (_, figure) = figure.expect("it is told");
+        figure.split_once("</span>").expect("it ends").0.to_owned()
+    };
+    let once = proven();
+    let mut again = proven();
+    let start = again.events[0].what.clone();
+    again.wait(3_600_000).push(start).snapshot();
+    recorded::plan(&mut again).wait(1000);
+    for (table, rows, bytes) in recorded::TABLES {
+        again.verdict(table, rows, bytes, Verdict::Identical);
+    }
+    assert_eq!(rate(&once), "81.7 MB/s while rows travelled");
+    assert_eq!(rate(&again), rate(&once));
+}
+
 #[test]
 fn the_course_knows_who_worked_when() {
     let course = Course::from_events(&recorded::resumed().events);

@@ -10,10 +10,11 @@ mod recorded;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::DateTime;
-use pgconvoy::event::{AtWork, Bound, Event, Expected, ExpectedJob, What};
+use pgconvoy::event::{AtWork, Bound, Emptying, Event, Expected, ExpectedJob, What};
 use pgconvoy::model::{
-    Bytes, ColumnForm, CopyFormat, DifferenceKind, Endpoint, ExitStatus, Finding, FollowedBy,
-    JobId, QualifiedName, Rows, Severity, ShownValue, Synced, SyncedTable, Verdict, VerifyLevel,
+    Bytes, ColumnForm, CopyFormat, DifferenceKind, Endpoint, ExitStatus, Finding, FollowMoment,
+    FollowedBy, Happening, JobId, QualifiedName, Rows, Severity, ShownValue, Side, Synced,
+    SyncedTable, Verdict, VerifyLevel,
 };
 use pgconvoy::report::{Ending, Report, conclude};
 use recorded::{MB, Run, comparison};
@@ -293,6 +294,17 @@ fn runs() -> Vec<Run> {
     moved.push(What::WillFollow(FollowedBy {
         name: "pgconvoy_1".to_owned(),
         lsn: "0/16B3748".to_owned(),
+    }));
+    moved.push(What::FollowMoment(Box::new(FollowMoment {
+        happened_at: recorded::at(moved.now_ms),
+        happening: Happening::Following,
+        side: Side::Target,
+        without_writers_ms: None,
+        left: None,
+    })));
+    moved.push(What::EmptyingTarget(Emptying {
+        objects: 2,
+        dropped: 1,
     }));
     let mut unreached = Run::begin_comparison(VerifyLevel::Schema);
     if let What::RunStarted {

@@ -290,6 +290,7 @@ fn server() -> ServerFacts {
         superuser: true,
         in_recovery: false,
         cancels_reads: false,
+        streaming_delay: None,
         encoding: "UTF8".to_owned(),
         block_size: BLOCK,
         shared_buffers: Bytes(1 << 30),

@@ -39,8 +39,10 @@ impl Foretold {
         let check: serde_json::Value =
             serde_json::from_slice(&text).map_err(|error| format!("check.json: {error}"))?;
         let record = File::open(scratch.join("run/events.jsonl"));
-        let record = record.and_then(|file| recorded::read(BufReader::new(file)));
-        let events = record.map_err(|error| error.to_string())?.events;
+        let mut events = Vec::new();
+        let take = |event| events.push(event);
+        let record = record.and_then(|file| recorded::read(BufReader::new(file), take));
+        record.map_err(|error| error.to_string())?;
         let (Some(first), Some(last)) = (events.first(), events.last()) else {
             return Err("the run has no record".to_owned());
         };

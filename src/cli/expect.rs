@@ -4,8 +4,6 @@
 //! It changes nothing about what is done: displays and the report compare with it.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,14 +11,14 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 
 use super::arguments::duration;
+use super::follow;
 use super::past::Measure;
 use super::run_dir::Look;
 use crate::event::{Emit, Expected, ExpectedJob, What};
 use crate::failure::Failure;
 use crate::model::JobId;
 use crate::plan::Plan;
-use crate::progress::{Baseline, Measured, Planned};
-use crate::report::recorded;
+use crate::progress::{Baseline, BaselineBuilder, Measured, Planned};
 
 /// What to expect.
 #[derive(Debug, Clone, Default, Args)]
@@ -100,10 +98,9 @@ impl ExpectArgs {
 
 fn read(dir: &Path, measured: Measured) -> Result<Baseline, Failure> {
     let look = Look::at(dir).map_err(|failure| failure.while_doing("--baseline"))?;
-    let path = look.events_path();
-    let recording = File::open(&path).and_then(|file| recorded::read(BufReader::new(file)));
-    let recording = recording.map_err(|error| Failure::file("reading", &path, &error))?;
-    Baseline::of(&recording.events, measured).map_err(|error| {
+    let mut baseline = BaselineBuilder::default();
+    follow::read(&look, |event| baseline.apply(&event))?;
+    baseline.build(measured).map_err(|error| {
         let which = match measured {
             Measured::Move => "a move or a rehearsal",
             Measured::Restore => "a restore",

@@ -1,10 +1,12 @@
-//! Follows a run's record while somebody else writes it.
+//! Reads a run's record, also while somebody else writes it.
 //!
 //! It asks the file again and again; there is no other link between a run and those who watch it, so nothing they do can
-//! disturb it. Half a line is one that is being written; it is kept until the rest has come.
+//! disturb it. Half a line is one that is being written; it is kept until the rest has come. Lines are handed on one by one, and none
+//! is kept: a run of days writes more of them than anybody wants to hold in memory.
 
+use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom};
 use std::path::PathBuf;
 
 use serde::de::IgnoredAny;
@@ -12,12 +14,21 @@ use serde::de::IgnoredAny;
 use super::run_dir::Look;
 use crate::event::{Event, What};
 use crate::failure::Failure;
-use crate::report::recorded;
+use crate::report::recorded::{self, Recording};
+
+/// Reads the record of a run as far as it goes, and hands its events on, in order.
+pub fn read(look: &Look, take: impl FnMut(Event)) -> Result<Recording, Failure> {
+    let path = look.events_path();
+    let recording = File::open(&path).and_then(|file| recorded::read(BufReader::new(file), take));
+    recording.map_err(|error| Failure::file("reading", &path, &error))
+}
 
 /// One line of a record.
-pub struct Line {
+pub struct Line<'a> {
+    /// Where it begins in the record, in bytes.
+    pub at: u64,
     /// As it was written: JSON.
-    pub text: String,
+    pub text: Cow<'a, str>,
     /// What it says, if that is an event of a kind that is known here.
     pub event: Option<Event>,
     /// What it calls itself, if that is not known here: a newer pgconvoy may have written it.
@@ -46,29 +57,62 @@ impl Follower {
         }
     }
 
-    /// The lines that have been added since the last time.
-    pub fn lines(&mut self) -> Result<Vec<Line>, Failure> {
-        let bytes = self.added();
-        let bytes = bytes.map_err(|error| Failure::file("reading", &self.path, &error))?;
-        self.half.extend(bytes);
-        let Some(end) = self.half.iter().rposition(|byte| *byte == b'\n') else {
-            return Ok(Vec::new());
+    /// Hands on the lines that have been added since the last time, one after the other; whether there were any.
+    pub fn each(
+        &mut self,
+        mut take: impl FnMut(Line<'_>) -> Result<(), Failure>,
+    ) -> Result<bool, Failure> {
+        let opened = self.open();
+        opened.map_err(|error| Failure::file("reading", &self.path, &error))?;
+        let Some(file) = &self.file else {
+            return Ok(false);
         };
-        let rest = self.half.split_off(end + 1);
-        let whole = std::mem::replace(&mut self.half, rest);
-        let lines = whole.split(|byte| *byte == b'\n');
-        Ok(lines.filter_map(|line| self.line(line)).collect())
+        let mut file = BufReader::new(file);
+        let mut any = false;
+        loop {
+            let more = file.read_until(b'\n', &mut self.half);
+            let more = more.map_err(|error| Failure::file("reading", &self.path, &error))?;
+            self.read += more as u64;
+            let Some(text) = self.half.strip_suffix(b"\n") else {
+                return Ok(any);
+            };
+            let at = self.read.saturating_sub(self.half.len() as u64);
+            if let Some(line) = line(text, at, &self.run_dir) {
+                any = true;
+                take(line)?;
+            }
+            self.half.clear();
+        }
     }
 
-    fn added(&mut self) -> io::Result<Vec<u8>> {
+    /// Where the last session begins in what is there by now; nothing is taken from it.
+    pub fn last_session(&self) -> Result<u64, Failure> {
+        let mut ahead = Self {
+            path: self.path.clone(),
+            run_dir: String::new(),
+            file: None,
+            read: 0,
+            half: Vec::new(),
+        };
+        let (mut sessions, mut begins) = (Sessions::default(), 0);
+        ahead.each(|line| {
+            if line.event.is_some_and(|event| sessions.begins(&event)) {
+                begins = line.at;
+            }
+            Ok(())
+        })?;
+        Ok(begins)
+    }
+
+    /// Opens the record, if it is there by now, and goes to where we are.
+    fn open(&mut self) -> io::Result<()> {
         if self.file.is_none() {
             match File::open(&self.path) {
                 Ok(file) => self.file = Some(file),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
-        let mut bytes = Vec::new();
         if let Some(file) = &mut self.file {
             let length = file.metadata()?.len();
             if length < self.read {
@@ -77,44 +121,50 @@ impl Follower {
                 self.half.clear();
             }
             file.seek(SeekFrom::Start(self.read))?;
-            self.read += file.read_to_end(&mut bytes)? as u64;
         }
-        Ok(bytes)
-    }
-
-    /// A line that a session which was killed has left unfinished is none.
-    fn line(&self, line: &[u8]) -> Option<Line> {
-        serde_json::from_slice::<IgnoredAny>(line).ok()?;
-        let mut event = serde_json::from_slice::<Event>(line).ok();
-        if let Some(Event {
-            what: What::RunStarted { run_dir, .. },
-            ..
-        }) = &mut event
-        {
-            run_dir.clone_from(&self.run_dir);
-        }
-        let unknown = match &event {
-            Some(_) => None,
-            None => recorded::kind(line),
-        };
-        Some(Line {
-            text: String::from_utf8_lossy(line).into_owned(),
-            event,
-            unknown,
-        })
+        Ok(())
     }
 }
 
-/// Where the last session begins: with its start, or, if it has not said so yet, after the end of the one before it.
-pub fn last_session(events: &[Event]) -> usize {
-    let is_start = |event: &Event| matches!(event.what, What::RunStarted { .. });
-    let is_end = |event: &Event| matches!(event.what, What::RunFinished { .. });
-    let start = events.iter().rposition(is_start).unwrap_or(0);
-    let after_end = events.iter().rposition(is_end).map_or(0, |end| end + 1);
-    if after_end > start && after_end < events.len() {
-        after_end
-    } else {
-        start
+/// A line that a session which was killed has left unfinished is none.
+fn line<'a>(text: &'a [u8], at: u64, run_dir: &str) -> Option<Line<'a>> {
+    let mut event = serde_json::from_slice::<Event>(text).ok();
+    if event.is_none() {
+        serde_json::from_slice::<IgnoredAny>(text).ok()?;
+    }
+    if let Some(Event {
+        what: What::RunStarted { run_dir: told, .. },
+        ..
+    }) = &mut event
+    {
+        run_dir.clone_into(told);
+    }
+    let unknown = match &event {
+        Some(_) => None,
+        None => recorded::kind(text),
+    };
+    Some(Line {
+        at,
+        text: String::from_utf8_lossy(text),
+        event,
+        unknown,
+    })
+}
+
+/// Tells the sessions of a record apart, event by event.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    /// The last event was the end of one.
+    ended: bool,
+}
+
+impl Sessions {
+    /// Whether a session begins with this event: with its start, or, as long as it has not said so, with what comes after the end of the
+    /// one before it.
+    pub fn begins(&mut self, event: &Event) -> bool {
+        let begins = self.ended || matches!(event.what, What::RunStarted { .. });
+        self.ended = matches!(event.what, What::RunFinished { .. });
+        begins
     }
 }
 
@@ -130,8 +180,13 @@ mod tests {
         let look = Look::ahead(dir.path());
         let mut follower = Follower::new(&look);
         let mut texts = || -> Vec<String> {
-            let lines = follower.lines().expect("read");
-            lines.into_iter().map(|line| line.text).collect()
+            let mut texts = Vec::new();
+            let any = follower.each(|line| {
+                texts.push(line.text.into_owned());
+                Ok(())
+            });
+            assert_eq!(any.expect("read"), !texts.is_empty());
+            texts
         };
         assert_eq!(texts(), [""; 0], "not there yet");
         let mut file = File::create(look.events_path()).expect("created");
@@ -145,5 +200,49 @@ mod tests {
         assert_eq!(texts(), [""; 0]);
         file.write_all(b"4\n").expect("written");
         assert_eq!(texts(), ["4"]);
+    }
+
+    fn step(name: &str) -> Event {
+        Event {
+            at: chrono::DateTime::UNIX_EPOCH,
+            what: What::StepStarted {
+                step: name.to_owned(),
+            },
+        }
+    }
+
+    fn end() -> Event {
+        Event {
+            at: chrono::DateTime::UNIX_EPOCH,
+            what: What::RunFinished {
+                status: crate::model::ExitStatus::Interrupted,
+                sentence: String::new(),
+                next: None,
+            },
+        }
+    }
+
+    /// A session that has not said that it has started begins with its first step, once the one before it has ended.
+    #[test]
+    fn the_last_session_is_found_before_it_says_that_it_has_started() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let look = Look::ahead(dir.path());
+        let follower = Follower::new(&look);
+        let begins_with = |events: &[Event]| {
+            let json = |event: &Event| serde_json::to_string(event).expect("JSON");
+            let lines: Vec<String> = events.iter().map(json).collect();
+            let text = format!("{}\n", lines.join("\n"));
+            std::fs::write(look.events_path(), &text).expect("written");
+            let at = follower.last_session().expect("read");
+            let at = usize::try_from(at).expect("it is small");
+            text[..at].lines().count()
+        };
+        assert_eq!(begins_with(&[step("a"), step("b")]), 0);
+        assert_eq!(begins_with(&[step("a"), end()]), 0, "over, and no other");
+        assert_eq!(
+            begins_with(&[step("a"), end(), step("b"), step("c")]),
+            2,
+            "its second step is no other session"
+        );
     }
 }

@@ -9,20 +9,20 @@
 //! Needs no server, and disturbs nobody. The report is made anew from the events: of a run that was killed there is no
 //! report.json.
 
-use std::fs::{self, File};
-use std::io::{self, BufReader, Write as _};
+use std::fs;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use chrono::Utc;
 use clap::Args;
 
+use super::follow;
 use super::run_dir::Look;
 use super::watch::{self, LastWords};
-use crate::event::Event;
 use crate::failure::Failure;
 use crate::model::ExitStatus;
-use crate::report::course::Course;
-use crate::report::{Record, Report, Running, html, json, markdown, recorded};
+use crate::report::course::{Course, CourseBuilder};
+use crate::report::{Record, Report, ReportBuilder, Running, html, json, markdown};
 
 /// Write a report about a run, while it runs or afterwards: one HTML file, Markdown or JSON
 ///
@@ -95,11 +95,15 @@ impl Told {
     fn read(look: &Look) -> Result<Self, Failure> {
         // First who, then what: a run that ends in between is told of as ended.
         let holder = look.holder()?;
-        let path = look.events_path();
-        let recording = File::open(&path).and_then(|file| recorded::read(BufReader::new(file)));
-        let mut recording = recording.map_err(|error| Failure::file("reading", &path, &error))?;
-        let events: &[Event] = &recording.events;
-        let mut report = Report::from_events(events);
+        let (mut report, mut course) = (ReportBuilder::default(), CourseBuilder::default());
+        let mut recording = follow::read(look, |event| {
+            report.apply(&event);
+            course.apply(&event);
+        })?;
+        if holder.is_some() {
+            report = report.at_work();
+        }
+        let mut report = report.build();
         let run_dir = look.path().display().to_string();
         let running = holder.filter(|_| report.status.is_none());
         let running = running.map(|holder| Running {
@@ -115,11 +119,10 @@ impl Told {
             };
             watch::settle(&mut report, &run_dir, last_words);
         }
-        let course = Course::from_events(events);
         // The end of a record that is still being written is no remark.
         recording.torn &= running.is_none();
         Ok(Self {
-            course,
+            course: course.build(),
             report,
             running,
             remarks: recording.remarks(),

@@ -8,12 +8,11 @@ use chrono::Utc;
 use clap::Args;
 use serde::Serialize;
 
-use super::follow::{Follower, last_session};
+use super::follow::{Follower, Sessions};
 use super::following::tell_standing;
 use super::output::color_wanted;
 use super::run_dir::{Holder, Look};
 use super::watch::{self, LastWords};
-use crate::event::Event;
 use crate::failure::Failure;
 use crate::model::ExitStatus;
 use crate::progress::{Ended, Size, State, Style, picture, words};
@@ -104,19 +103,24 @@ impl Standing {
     fn read(look: &Look) -> Result<Self, Failure> {
         // First who, then what: a run that ends in between is told of as ended.
         let running = look.holder()?;
-        let lines = Follower::new(look).lines()?;
         let mut unknown: BTreeMap<String, u64> = BTreeMap::new();
-        for kind in lines.iter().filter_map(|line| line.unknown.clone()) {
-            *unknown.entry(kind).or_default() += 1;
-        }
-        let events: Vec<Event> = lines.into_iter().filter_map(|line| line.event).collect();
         let mut report = ReportBuilder::default();
-        for event in &events {
-            report.apply(event);
-        }
-        let mut state = State::default();
-        for event in &events[last_session(&events)..] {
-            state.apply(event);
+        let (mut sessions, mut state) = (Sessions::default(), State::default());
+        Follower::new(look).each(|line| {
+            if let Some(kind) = line.unknown {
+                *unknown.entry(kind).or_default() += 1;
+            }
+            if let Some(event) = line.event {
+                report.apply(&event);
+                if sessions.begins(&event) {
+                    state = State::default();
+                }
+                state.apply(&event);
+            }
+            Ok(())
+        })?;
+        if running.is_some() {
+            report = report.at_work();
         }
         let mut report = report.build();
         let run_dir = look.path().display().to_string();

@@ -17,7 +17,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::arguments::DisplayArgs;
-use super::follow::{Follower, Line, last_session};
+use super::follow::{Follower, Sessions};
 use super::run_dir::Look;
 use crate::event::{Event, What};
 use crate::failure::Failure;
@@ -102,6 +102,7 @@ pub struct Watching {
     report: ReportBuilder,
     run_dir: String,
     caught_up: bool,
+    sessions: Sessions,
     /// The last event was the last of a session.
     ended: bool,
     /// The first job has begun.
@@ -120,6 +121,7 @@ impl Watching {
             report: ReportBuilder::default(),
             run_dir: look.path().display().to_string(),
             caught_up: false,
+            sessions: Sessions::default(),
             ended: false,
             leapt: false,
             owned_up: false,
@@ -142,38 +144,47 @@ impl Watching {
 
     /// Shows what is new; whether there was anything.
     pub fn look(&mut self) -> Result<bool, Failure> {
-        let lines = self.follower.lines()?;
-        let new = !lines.is_empty();
-        if self.options.json {
-            pass_on(&lines)?;
-        }
-        let unknown: BTreeSet<String> = lines
-            .iter()
-            .filter_map(|line| line.unknown.clone())
-            .collect();
-        let events: Vec<Event> = lines.into_iter().filter_map(|line| line.event).collect();
         // What earlier sessions said is in the record; what they did is in the last one's report.
-        let shown_from = if self.caught_up {
+        let shown_from = if self.caught_up || self.options.json {
             0
         } else {
-            last_session(&events)
+            self.follower.last_session()?
         };
-        for (place, event) in events.iter().enumerate() {
-            self.report.apply(event);
-            self.ended = matches!(event.what, What::RunFinished { .. });
-            if matches!(event.what, What::RunStarted { .. }) {
-                self.leapt = false;
+        let mut unknown = BTreeSet::new();
+        let (json, caught_up) = (self.options.json, self.caught_up);
+        let Self {
+            follower,
+            report,
+            display,
+            sessions,
+            ended,
+            leapt,
+            ..
+        } = self;
+        let new = follower.each(|line| {
+            if json {
+                pass_on(&line.text)?;
             }
-            self.leapt |= matches!(event.what, What::JobStarted { .. });
-            if self.options.json || place < shown_from {
-                continue;
+            unknown.extend(line.unknown);
+            let Some(event) = line.event else {
+                return Ok(());
+            };
+            report.apply(&event);
+            *ended = matches!(event.what, What::RunFinished { .. });
+            if sessions.begins(&event) {
+                *leapt = false;
             }
-            if self.caught_up {
-                self.display.event(event);
+            *leapt |= matches!(event.what, What::JobStarted { .. });
+            if json || line.at < shown_from {
+                return Ok(());
+            }
+            if caught_up {
+                display.event(&event);
             } else {
-                self.display.past(event);
+                display.past(&event);
             }
-        }
+            Ok(())
+        })?;
         self.own_up(&unknown);
         self.caught_up |= new;
         if !self.options.json {
@@ -275,11 +286,8 @@ pub fn settle(report: &mut Report, run_dir: &str, last_words: LastWords) {
     }
 }
 
-fn pass_on(lines: &[Line]) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    let written = lines
-        .iter()
-        .try_for_each(|line| writeln!(stdout, "{}", line.text))
-        .and_then(|()| stdout.flush());
+/// What ends with a line end is written at once: see [`io::Stdout`].
+fn pass_on(line: &str) -> Result<(), Failure> {
+    let written = writeln!(io::stdout(), "{line}");
     written.map_err(|error| Failure::file("writing", "stdout".as_ref(), &error))
 }

@@ -97,9 +97,9 @@ impl Spent {
     }
 }
 
-/// What is read from the events of a run.
-#[derive(Default)]
-struct Reading {
+/// Folds the events of a run into a [`Baseline`].
+#[derive(Debug, Default)]
+pub struct BaselineBuilder {
     command: Option<String>,
     workers: u32,
     verify: Option<VerifyLevel>,
@@ -113,8 +113,9 @@ struct Reading {
     status: Option<ExitStatus>,
 }
 
-impl Reading {
-    fn read(&mut self, event: &Event) {
+impl BaselineBuilder {
+    /// Folds in one event.
+    pub fn apply(&mut self, event: &Event) {
         match &event.what {
             What::RunStarted {
                 command,
@@ -144,6 +145,8 @@ impl Reading {
                 }
             }
             What::RunFinished { status, .. } => self.status = Some(*status),
+            // It may be the first of a session that has not said yet that it has started: the pause before it is nobody's time.
+            What::StepStarted { .. } => return,
             _ => {}
         }
         self.last = Some(event.at);
@@ -156,21 +159,14 @@ impl Reading {
         }
         self.status = None;
     }
-}
 
-impl Baseline {
-    /// From the record of a run, as a measure for another one.
-    pub fn of<'a>(
-        events: impl IntoIterator<Item = &'a Event>,
-        measured: Measured,
-    ) -> Result<Self, NoBaseline> {
-        let mut reading = Reading::default();
-        events.into_iter().for_each(|event| reading.read(event));
-        let status = reading.status;
-        let after_ms = reading.last_job.zip(reading.last);
+    /// What the run so far is as a measure for another one.
+    pub fn build(mut self, measured: Measured) -> Result<Baseline, NoBaseline> {
+        let status = self.status;
+        let after_ms = self.last_job.zip(self.last);
         let after_ms = after_ms.map(|(job, end)| millis_between(job, end));
-        reading.end_session();
-        let by = match (measured, reading.command.as_deref()) {
+        self.end_session();
+        let by = match (measured, self.command.as_deref()) {
             (Measured::Move, Some("rehearse")) => "rehearsal",
             (Measured::Move, Some("move" | "resume")) => "earlier run",
             (Measured::Restore, Some("restore")) => "earlier restore",
@@ -182,23 +178,35 @@ impl Baseline {
             status,
             Some(ExitStatus::Proven | ExitStatus::Waived | ExitStatus::Different)
         );
-        if !ended || reading.finished.is_empty() {
+        if !ended || self.finished.is_empty() {
             return Err(NoBaseline::Unfinished);
         }
-        let mut baseline = Self {
+        let mut baseline = Baseline {
             by,
-            workers: reading.workers.max(1),
-            verify: reading.verify.unwrap_or(VerifyLevel::None),
-            total_ms: reading.total_ms,
+            workers: self.workers.max(1),
+            verify: self.verify.unwrap_or(VerifyLevel::None),
+            total_ms: self.total_ms,
             after_ms: after_ms.unwrap_or(0),
             jobs: HashMap::new(),
             whole: HashMap::new(),
             phases: HashMap::new(),
         };
-        for (plan, ms) in reading.finished.values() {
+        for (plan, ms) in self.finished.values() {
             baseline.add(plan, *ms);
         }
         Ok(baseline)
+    }
+}
+
+impl Baseline {
+    /// From the record of a run, as a measure for another one.
+    pub fn of<'a>(
+        events: impl IntoIterator<Item = &'a Event>,
+        measured: Measured,
+    ) -> Result<Self, NoBaseline> {
+        let mut builder = BaselineBuilder::default();
+        events.into_iter().for_each(|event| builder.apply(event));
+        builder.build(measured)
     }
 
     fn add(&mut self, plan: &PlannedJob, ms: u64) {
@@ -515,7 +523,18 @@ mod tests {
             (job(1, Phase::Data, "copy public.b", 1), 10),
         ];
         let mut events = run("move", &jobs, Some(ExitStatus::Interrupted));
-        let later = run("resume", &jobs[1..], Some(ExitStatus::Proven));
+        let mut later = run("resume", &jobs[1..], Some(ExitStatus::Proven));
+        // It tells of a step before it says that it has started.
+        let step = What::StepStarted {
+            step: "connecting".to_owned(),
+        };
+        later.insert(
+            0,
+            Event {
+                at: at(0),
+                what: step,
+            },
+        );
         events.extend(later.into_iter().map(|event| Event {
             at: event.at + chrono::TimeDelta::hours(8),
             ..event

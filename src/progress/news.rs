@@ -1,6 +1,6 @@
 //! What is said at once and stays on the screen: findings, failures, differences, and the steps of the command.
 
-use crate::event::{Bound, Event, Expected, PlannedJob, Standing, StandingState, What};
+use crate::event::{Bound, Emptying, Event, Expected, PlannedJob, Standing, StandingState, What};
 use crate::model::{Bytes, Finding, JobId, Rows, Severity, Side, Synced, Verdict};
 
 use super::failure;
@@ -93,6 +93,13 @@ fn course(what: &What, state: &State, style: Style) -> Vec<String> {
             vec!["nothing was written to the source since the snapshot: no transaction has begun there".to_owned()]
         }
         What::Resumed { standing } => vec![resumed(standing)],
+        What::EmptyingTarget(Emptying {
+            objects,
+            dropped: 0,
+        }) => vec![format!(
+            "emptying the target: {} dropped",
+            words::count(*objects, "object is", "objects are")
+        )],
         What::Draining {
             signal,
             jobs,

@@ -172,6 +172,7 @@ impl State {
             | What::TurnStep { .. }
             | What::FollowMoment(_)
             | What::WillFollow(_)
+            | What::EmptyingTarget(_)
             | What::SnapshotTaken { .. }
             | What::SnapshotReleased
             | What::Checked { .. }

@@ -43,7 +43,9 @@ pub(super) fn conclude(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
     let archive = archive.and_then(|target| target.archive.clone());
     let archive = archive.unwrap_or_default();
     match ending {
-        Ending::Stopped { status, why } => stopped(facts, (*status, why)),
+        Ending::Stopped { status, why } | Ending::NotFollowing { status, why, .. } => {
+            stopped(facts, (*status, why))
+        }
         Ending::Complete if facts.different() => broken(facts, &archive),
         Ending::Complete if facts.unfinished > 0 => {
             stopped(facts, (ExitStatus::Failed, "not every job was done"))

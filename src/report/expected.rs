@@ -7,9 +7,10 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::sessions::worked_ms;
 use super::{JobReport, Outcome, Report};
 use crate::event::Expected;
-use crate::model::JobId;
+use crate::model::{ExitStatus, JobId};
 use crate::progress::{Style, words};
 
 use super::terminal::{View, head};
@@ -35,7 +36,7 @@ pub struct ExpectedReport {
     pub baseline: Option<String>,
     /// What it made us expect, from the first job to the end, in milliseconds.
     pub expected_ms: Option<u64>,
-    /// What it took; `None` before the end.
+    /// What it took, all sessions together; `None` unless all of it was done.
     pub took_ms: Option<u64>,
     /// The time that there was, from the start of the run on, in milliseconds.
     pub window_ms: Option<u64>,
@@ -70,15 +71,15 @@ impl ExpectedReport {
         }
     }
 
-    /// What came of it so far.
-    pub(super) fn settle(&mut self, report: &Report) {
-        let began = report.jobs.iter().filter_map(|job| job.started_at).min();
-        self.took_ms = match (began, report.ended_at, report.status) {
-            (Some(began), Some(ended), Some(_)) => {
-                Some(u64::try_from((ended - began).num_milliseconds()).unwrap_or(0))
-            }
-            _ => None,
-        };
+    /// What came of it so far. What was expected is of the whole run, and so is what it took: with the earlier sessions, which took
+    /// so many milliseconds, and only of a run that did all its work.
+    pub(super) fn settle(&mut self, report: &Report, earlier_ms: u64) {
+        let all_done = matches!(
+            report.status,
+            Some(ExitStatus::Proven | ExitStatus::Waived | ExitStatus::Different)
+        );
+        let took_ms = earlier_ms.saturating_add(worked_ms(report));
+        self.took_ms = (all_done && took_ms > 0).then_some(took_ms);
         // How far rough rates are off says nothing of a job.
         let finished = report
             .jobs
@@ -102,11 +103,16 @@ impl ExpectedReport {
         })
     }
 
-    /// `expected by the rehearsal: 44 min 10 s; it took 41 min 2 s`; nothing before the end, or without an earlier run.
-    pub(super) fn sentence(&self) -> Option<String> {
+    /// `expected by the rehearsal: 44 min 10 s; it took 41 min 2 s`, of several sessions `…, in 2 sessions`; nothing before the end, or
+    /// without an earlier run.
+    pub(super) fn sentence(&self, sessions: usize) -> Option<String> {
         let (by, expected_ms, took_ms) = (self.by.as_ref()?, self.expected_ms?, self.took_ms?);
+        let in_sessions = match sessions {
+            0 | 1 => String::new(),
+            more => format!(", in {more} sessions"),
+        };
         Some(format!(
-            "expected by the {by}: {}; it took {}",
+            "expected by the {by}: {}; it took {}{in_sessions}",
             words::duration(expected_ms),
             words::duration(took_ms)
         ))
@@ -135,7 +141,7 @@ pub(super) fn add(lines: &mut Vec<String>, report: &Report, view: View) {
     let Some(expected) = &report.expected else {
         return;
     };
-    let Some(sentence) = expected.sentence() else {
+    let Some(sentence) = expected.sentence(report.sessions.len()) else {
         return;
     };
     head(lines, ("measured:", Style::faint), &sentence, view);

@@ -79,6 +79,11 @@ impl<'a> Facts<'a> {
         }
     }
 
+    /// Nothing of the plan is left to do.
+    pub fn did_all(&self) -> bool {
+        self.jobs > 0 && self.unfinished == 0
+    }
+
     pub fn different(&self) -> bool {
         self.different_tables > 0 || !self.report.differences.is_empty()
     }

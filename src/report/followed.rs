@@ -1,16 +1,96 @@
 //! The last sentence of a move that is followed: from here on the target is to take what is written to the source, and the next thing to be done
 //! is not to switch over, but to turn.
 //!
-//! The report is written before the target begins to follow: whether it did, `pgconvoy status` says.
+//! It is told once the target follows. If that could not be begun, the copy is no less proven for it, and the run has failed all the same:
+//! whoever is told that all is well goes home, and the source keeps its log until its disk is full.
 
-use super::{Conclusion, Report};
-use crate::model::ExitStatus;
+use super::facts::{Facts, stop_word};
+use super::{Conclusion, Report, TurnReport};
+use crate::event::{Event, What};
+use crate::model::{ExitStatus, Happening};
 
 /// What it means for whoever has to decide that one is proven.
 pub(super) const MEANING: &str = "The target holds what the source held, and what has been written since comes to it by following: pgconvoy cutover turns over to it.";
 
+/// Takes in an event that is about two databases of which one follows the other: of a move that is followed, or of a turn.
+pub(super) fn apply(report: &mut Report, event: &Event) {
+    match &event.what {
+        What::WillFollow(by) => report.follow = Some(by.clone()),
+        What::FollowMoment(moment) if report.follow.is_some() => {
+            if moment.happening == Happening::Following {
+                report.following_since = Some(moment.happened_at);
+            }
+        }
+        _ => TurnReport::apply(&mut report.turn, event),
+    }
+}
+
+/// What a run comes to whose copy is what it was to be, and whose target does not follow, why; `ledger_is_left`: nor does it say yet that it
+/// is to.
+pub(super) fn not_begun(
+    facts: &Facts<'_>,
+    copy: &Conclusion,
+    (status, why): (ExitStatus, &str),
+    ledger_is_left: bool,
+) -> Conclusion {
+    let status = not_well(status);
+    let slot = facts.report.follow.as_ref().map(|follow| {
+        format!(
+            " Until then, replication slot {} of the source keeps its log from {} on; pgconvoy unfollow removes all of it.",
+            follow.name, follow.lsn
+        )
+    });
+    let next = if ledger_is_left {
+        facts.go_on()
+    } else {
+        format!(
+            "Once the cause is removed, pgconvoy follow with the same --target begins it.{}",
+            slot.unwrap_or_default()
+        )
+    };
+    Conclusion {
+        status,
+        sentence: format!(
+            "{}: {}. {}",
+            stop_word(status),
+            why.trim_end_matches('.'),
+            copy.sentence
+        ),
+        next: Some(next),
+    }
+}
+
+/// What a run comes to whose target follows, and that never came to say so: it was killed in between, or its record ends there.
+pub(super) fn unsaid(
+    facts: &Facts<'_>,
+    copy: Conclusion,
+    (status, why): (ExitStatus, &str),
+) -> Conclusion {
+    let status = not_well(status);
+    let copy = tell(facts, copy);
+    Conclusion {
+        status,
+        sentence: format!(
+            "{}: {}. {}",
+            stop_word(status),
+            why.trim_end_matches('.'),
+            copy.sentence
+        ),
+        next: copy.next,
+    }
+}
+
+/// Neither is all well, nor was nothing touched.
+fn not_well(status: ExitStatus) -> ExitStatus {
+    match status {
+        ExitStatus::Interrupted => ExitStatus::Interrupted,
+        _ => ExitStatus::Failed,
+    }
+}
+
 /// What a run comes to, with what follows from it.
-pub(super) fn tell(report: &Report, conclusion: Conclusion) -> Conclusion {
+pub(super) fn tell(facts: &Facts<'_>, conclusion: Conclusion) -> Conclusion {
+    let report = facts.report;
     let Some(follow) = &report.follow else {
         return conclusion;
     };
@@ -22,9 +102,11 @@ pub(super) fn tell(report: &Report, conclusion: Conclusion) -> Conclusion {
     let then = conclusion
         .next
         .map_or_else(String::new, |next| format!(" {next}"));
-    let begins = format!(
-        "The target is made to follow the source now, by {by}, and by a subscription of the same name."
-    );
+    let begins = match report.following_since {
+        Some(_) => "The target follows the source",
+        None => "The target is made to follow the source now",
+    };
+    let begins = format!("{begins}, by {by}, and by a subscription of the same name.");
     let next = match conclusion.status {
         ExitStatus::Proven => format!(
             "{begins} pgconvoy status --target says how it stands, pgconvoy cutover turns over to it, and pgconvoy unfollow removes all of it."
@@ -32,6 +114,10 @@ pub(super) fn tell(report: &Report, conclusion: Conclusion) -> Conclusion {
         ExitStatus::Waived => {
             format!("{begins} pgconvoy status --target says how it stands.{then}")
         }
+        // It may have begun to after the last word of the record: nobody is told to remove what it follows by.
+        ExitStatus::Interrupted if facts.did_all() => format!(
+            "Whether the target follows the source by now is not on record. What it follows by, or would, stays: {by}.{then}"
+        ),
         _ => format!(
             "The target does not follow the source yet. What it would follow by stays until then: {by}; pgconvoy unfollow --source removes it.{then}"
         ),

@@ -6,12 +6,13 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::expected::ExpectedReport;
+use super::followed;
 use super::job::{JobReport, Outcome};
 use super::phases::PhaseReport;
 use super::sessions::{Past, ResumedReport, RetryReport, SessionReport, StoreRetries};
 use super::synced::{self, RESUME};
 use super::turned::TurnReport;
-use crate::event::{Event, JobFailure, PlannedJob, Standing, StandingState, What};
+use crate::event::{Emptying, Event, JobFailure, PlannedJob, Standing, StandingState, What};
 use crate::model::{
     Bytes, Difference, Endpoint, ExitStatus, Finding, FollowedBy, JobId, Rows, RowsDiffer, Side,
     Synced, TableVerdict, Unverified, Verdict, VerifyLevel, Waiver,
@@ -88,6 +89,12 @@ pub struct Report {
     /// What the target is to follow the source by, once its copy is proven; `None` if it is not to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow: Option<FollowedBy>,
+    /// When it began to follow; `None` if it has not, or was not to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub following_since: Option<DateTime<Utc>>,
+    /// How far emptying the target came, in all sessions together; `None` if it was not emptied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emptying: Option<Emptying>,
     /// Writes on the source after the snapshot; `None` if none were seen.
     pub source_moved_on: Option<MovedOn>,
     /// When it was certain that nothing had been written to the source since the snapshot.
@@ -238,12 +245,15 @@ pub struct ReportBuilder {
 }
 
 impl ReportBuilder {
-    /// Goes on after the sessions of a record: what comes now is another one, and proves what it proves by itself.
-    pub fn after<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
-        let mut builder = Self::default();
-        events.into_iter().for_each(|event| builder.apply(event));
-        builder.next_session();
-        builder
+    /// For who knows that somebody works on the run: what came after a session's end is another one, though it has not said so.
+    #[must_use]
+    pub fn at_work(mut self) -> Self {
+        if let Some(began) = self.past.went_on() {
+            let so_far = self.report.ended_at;
+            self.next_session();
+            (self.report.started_at, self.report.ended_at) = (Some(began), so_far);
+        }
+        self
     }
 
     /// Folds in one event.
@@ -288,10 +298,10 @@ impl ReportBuilder {
             What::RowsDiffer(rows) => report.rows.push(rows.as_ref().clone()),
             What::Waived(waiver) => report.waivers.push(waiver.clone()),
             What::Synced(synced) => report.synced = Some(synced.as_ref().clone()),
-            What::TurnStep { .. } | What::FollowMoment(_) => {
-                TurnReport::apply(&mut report.turn, event);
+            What::WillFollow(_) | What::TurnStep { .. } | What::FollowMoment(_) => {
+                followed::apply(report, event);
             }
-            What::WillFollow(by) => report.follow = Some(by.clone()),
+            What::EmptyingTarget(now) => report.emptying = Some(self.past.emptying(*now)),
             What::InFlux { differences } => report.in_flux.extend(differences.iter().cloned()),
             What::SourceMovedOn { tables } => {
                 report.source_moved_on = Some(MovedOn {
@@ -328,15 +338,16 @@ impl ReportBuilder {
         self.report.phases = PhaseReport::of(&self.report.jobs);
         self.report.notes.extend(self.store_retries.notes());
         if let Some(mut expected) = self.report.expected.take() {
-            expected.settle(&self.report);
+            expected.settle(&self.report, self.past.worked_ms());
             self.report.expected = Some(expected);
         }
         self.report.sessions.extend(SessionReport::of(&self.report));
         self.report
     }
 
-    /// A later session tells everything anew, except for what is about all of them.
-    fn next_session(&mut self) {
+    /// What comes now is another session, which proves what it proves by itself: it tells everything anew, except for what is about all
+    /// of them.
+    pub fn next_session(&mut self) {
         self.past.remember(&mut self.report);
         let mut report = std::mem::take(&mut self.report);
         let mut sessions = std::mem::take(&mut report.sessions);
@@ -349,6 +360,7 @@ impl ReportBuilder {
             target: report.target,
             sessions,
             retries: report.retries,
+            emptying: self.past.emptied(),
             ..Report::default()
         };
         self.places.clear();

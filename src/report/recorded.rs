@@ -1,7 +1,8 @@
 //! Reads a recorded run, `events.jsonl`, as far as it goes.
 //!
 //! A session may have been killed in the middle of a line, and a run may have been written by a newer pgconvoy with kinds of
-//! events that this one does not know. Neither keeps the rest from being read; both are said.
+//! events that this one does not know. Neither keeps the rest from being read; both are said. Events are handed on one by one, and
+//! none is kept: the record of a run of days is larger than what it comes to.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
@@ -9,11 +10,9 @@ use std::io::{self, BufRead};
 use crate::event::{Event, What};
 use crate::progress::words;
 
-/// What was read.
+/// What was read besides the events that are understood.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Recording {
-    /// The events that are understood, in order.
-    pub events: Vec<Event>,
     /// Kinds of events that are not known here, or not in this form, and how many there were of each.
     pub unknown: BTreeMap<String, u64>,
     /// Lines, from 1, that are not events at all.
@@ -51,7 +50,7 @@ impl Recording {
 
 impl Recording {
     /// Takes the next line in, with its line end if it has one, and returns the event in it.
-    pub fn line(&mut self, line: &[u8]) -> Option<&Event> {
+    pub fn line(&mut self, line: &[u8]) -> Option<Event> {
         self.lines += 1;
         let suspect = self.suspect.take();
         if line.trim_ascii().is_empty() {
@@ -61,9 +60,8 @@ impl Recording {
         let event = serde_json::from_slice::<Event>(line).ok();
         let begins = event.as_ref().is_some_and(begins_a_session);
         self.damaged.extend(suspect.filter(|_| !begins));
-        if let Some(event) = event {
-            self.events.push(event);
-            return self.events.last();
+        if event.is_some() {
+            return event;
         }
         if let Some(kind) = kind(line) {
             *self.unknown.entry(kind).or_default() += 1;
@@ -85,12 +83,14 @@ fn begins_a_session(event: &Event) -> bool {
     )
 }
 
-/// Reads a record. Fails only if reading itself fails.
-pub fn read(mut record: impl BufRead) -> io::Result<Recording> {
+/// Reads a record, and hands its events on, in order. Fails only if reading itself fails.
+pub fn read(mut record: impl BufRead, mut take: impl FnMut(Event)) -> io::Result<Recording> {
     let mut recording = Recording::default();
     let mut line = Vec::new();
     while record.read_until(b'\n', &mut line)? > 0 {
-        recording.line(&line);
+        if let Some(event) = recording.line(&line) {
+            take(event);
+        }
         line.clear();
     }
     let suspect = recording.suspect.take();

@@ -4,6 +4,7 @@
 //! as many verdicts as the plan has tables, each of them `identical`, every job finished, nothing different and nothing
 //! left unverified. One missing verdict is enough to take the word away.
 
+use crate::event::Emptying;
 use crate::model::{Bytes, ExitStatus, Rows, Severity, Verdict, VerifyLevel};
 use crate::progress::words;
 
@@ -21,6 +22,15 @@ pub enum Ending {
         status: ExitStatus,
         /// Why, as a clause: `the connection to the target was lost`.
         why: String,
+    },
+    /// The copy is what it was to be, and the target that was to follow the source does not.
+    NotFollowing {
+        /// What that means for the exit status.
+        status: ExitStatus,
+        /// Why, as a clause.
+        why: String,
+        /// The ledger is still there: the target does not say yet that it is to follow.
+        ledger_is_left: bool,
     },
 }
 
@@ -47,7 +57,25 @@ pub fn conclude(report: &Report, ending: &Ending) -> Conclusion {
     if archive::is_dump(report) {
         return archive::conclude(&facts, ending);
     }
-    followed::tell(report, copied(&facts, ending))
+    if let Ending::NotFollowing {
+        status,
+        why,
+        ledger_is_left,
+    } = ending
+    {
+        let copy = copied(&facts, &Ending::Complete);
+        return followed::not_begun(&facts, &copy, (*status, why), *ledger_is_left);
+    }
+    if let Ending::Stopped { status, why } = ending
+        && report.following_since.is_some()
+    {
+        // No target begins to follow whose copy is not what it was to be.
+        let copy = copied(&facts, &Ending::Complete);
+        if matches!(copy.status, ExitStatus::Proven | ExitStatus::Waived) {
+            return followed::unsaid(&facts, copy, (*status, why));
+        }
+    }
+    followed::tell(&facts, copied(&facts, ending))
 }
 
 /// Of what has brought rows to a server.
@@ -328,6 +356,23 @@ fn no_go(facts: &Facts<'_>, blockers: usize) -> Conclusion {
     }
 }
 
+/// What has become of what a target held that was to be emptied: a sentence, and a space.
+fn emptied(Emptying { objects, dropped }: Emptying) -> String {
+    let held = words::count(objects, "object", "objects");
+    match dropped {
+        0 => format!(
+            "The target was being emptied: of {held} that it held, none is known to be gone. "
+        ),
+        _ if dropped >= objects => {
+            format!("The target was emptied: what it held is gone ({held}). ")
+        }
+        _ => format!(
+            "The target was being emptied: of {held} that it held, at least {}. ",
+            words::count(dropped, "is gone", "are gone")
+        ),
+    }
+}
+
 fn stopped(facts: &Facts<'_>, status: ExitStatus, why: &str) -> Conclusion {
     let why = why.trim_end_matches('.');
     let done = facts.jobs - facts.unfinished;
@@ -336,14 +381,25 @@ fn stopped(facts: &Facts<'_>, status: ExitStatus, why: &str) -> Conclusion {
         Some(by) => format!("Interrupted by {by}"),
         None => format!("{}: {why}", stop_word(status)),
     };
-    let nothing_touched = matches!(status, ExitStatus::NoGo | ExitStatus::Usage);
+    // Once there is a plan, the target is what the jobs have made of it.
+    let emptying = facts.report.emptying;
+    let emptying = emptying.filter(|_| facts.report.planned_tables.is_none());
+    let nothing_touched =
+        matches!(status, ExitStatus::NoGo | ExitStatus::Usage) && emptying.is_none();
     let sentence = if nothing_touched {
         format!("{begins}. {}", facts.untouched())
     } else if facts.started == 0 {
-        format!("{begins}. No job had begun; nothing is proven.")
+        let emptied = emptying.map_or_else(String::new, emptied);
+        format!("{begins}. {emptied}No job had begun; nothing is proven.")
     } else {
+        // With nothing left to do it may be one; what would have said so did not come.
+        let copy = if facts.did_all() {
+            "whether the target is a copy of the source was not concluded"
+        } else {
+            "the target is not a copy of the source"
+        };
         format!(
-            "{begins}. {} of {} done; the target is not a copy of the source. {}",
+            "{begins}. {} of {} done; {copy}. {}",
             Rows(done),
             words::count(facts.jobs, "job was", "jobs were"),
             facts.proven_part()
@@ -351,7 +407,7 @@ fn stopped(facts: &Facts<'_>, status: ExitStatus, why: &str) -> Conclusion {
     };
     // Before there is a plan there is nothing to go on with, unless an earlier session had one.
     let planned = facts.report.planned_tables.is_some() && !nothing_touched;
-    let goes_on = planned || facts.report.is_resumed();
+    let goes_on = planned || facts.report.is_resumed() || emptying.is_some();
     let next = goes_on.then(|| facts.go_on());
     // Whoever stops in spite of everything being proven must not be told that it is.
     let status = match status {

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Report};
-use crate::event::{Event, JobFailure, Standing, StandingState, What};
+use crate::event::{Emptying, Event, JobFailure, Standing, StandingState, What};
 use crate::model::{ExitStatus, JobId, Rows};
 
 /// One session.
@@ -94,6 +94,14 @@ impl SessionReport {
     }
 }
 
+/// What the session of a report took, from its first job to its end, in milliseconds; 0 if it had no job.
+pub(super) fn worked_ms(report: &Report) -> u64 {
+    let began = report.jobs.iter().filter_map(|job| job.started_at).min();
+    let took = began.zip(report.ended_at);
+    let took = took.map(|(began, ended)| (ended - began).num_milliseconds());
+    took.map_or(0, |took| u64::try_from(took).unwrap_or(0))
+}
+
 impl ResumedReport {
     /// Counts.
     pub fn of(standing: &[Standing]) -> Self {
@@ -117,6 +125,14 @@ pub(super) struct Past {
     failures: HashMap<JobId, Box<JobFailure>>,
     /// When the session ended, unless the steps that came last are its own.
     before_last_steps: Option<DateTime<Utc>>,
+    /// The session has said how it ended.
+    ended: bool,
+    /// When something happened after that: in the next session, which has not said yet that it has started.
+    went_on: Option<DateTime<Utc>>,
+    /// What the sessions took together, each from its first job to its end, in milliseconds.
+    worked_ms: u64,
+    /// How far emptying the target came, unless there was a plan afterwards: then the target is what the jobs have made of it.
+    emptied: Option<Emptying>,
 }
 
 impl Past {
@@ -128,6 +144,42 @@ impl Past {
             self.before_last_steps = None;
         }
         *ended_at = Some(event.at);
+        match event.what {
+            What::RunStarted { .. } => (self.ended, self.went_on) = (false, None),
+            What::RunFinished { .. } => (self.ended, self.went_on) = (true, None),
+            _ if self.ended => self.went_on = self.went_on.or(Some(event.at)),
+            _ => {}
+        }
+    }
+
+    /// When the next session began that has not said yet that it has started; `None` if nothing is known of one.
+    pub fn went_on(&self) -> Option<DateTime<Utc>> {
+        self.went_on
+    }
+
+    /// What the earlier sessions took together, each from its first job to its end, in milliseconds.
+    pub fn worked_ms(&self) -> u64 {
+        self.worked_ms
+    }
+
+    /// How far the earlier sessions came with emptying the target.
+    pub fn emptied(&self) -> Option<Emptying> {
+        self.emptied
+    }
+
+    /// How far all sessions together are, from how far this one is. What was there and is not found any more is gone, also if nobody
+    /// came to say so.
+    pub fn emptying(&self, now: Emptying) -> Emptying {
+        let Some(before) = self.emptied else {
+            return now;
+        };
+        let held = before.dropped.saturating_add(now.objects);
+        let held = held.max(before.objects);
+        let left = now.objects.saturating_sub(now.dropped);
+        Emptying {
+            objects: held,
+            dropped: held.saturating_sub(left),
+        }
     }
 
     /// A report's session is over: keeps what is needed of it.
@@ -135,6 +187,10 @@ impl Past {
         if let Some(ended_at) = self.before_last_steps.take() {
             report.ended_at = Some(ended_at);
         }
+        self.worked_ms = self.worked_ms.saturating_add(worked_ms(report));
+        let has_plan = report.planned_tables.is_some();
+        self.emptied = report.emptying.filter(|_| !has_plan);
+        (self.ended, self.went_on) = (false, None);
         for job in &report.jobs {
             match &job.outcome {
                 Outcome::Failed { failure } => {

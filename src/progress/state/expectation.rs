@@ -21,6 +21,12 @@ const TRUST_IN_ROUGH_MS: f64 = 500.0;
 /// A job that takes less than this is not worth a word, and neither is one that takes so little more.
 const WORTH_TELLING_MS: u64 = 5000;
 
+/// What any job counts for at least: of one that takes no time at all, nothing would be left while it runs for an hour.
+const LEAST_MS: u64 = 1;
+
+/// More is not said to be done while anything is left to do.
+const NEARLY_DONE: f64 = 0.99;
+
 /// As many times as long is not chance any more.
 const MUCH_LONGER: f64 = 2.0;
 
@@ -118,11 +124,11 @@ impl State {
             jobs.insert(job.job, *job);
             if !self.over.contains(&job.job) {
                 let open = open_ms.entry(plan.phase).or_default();
-                *open = open.saturating_add(job.duration_ms);
+                *open = open.saturating_add(counted_ms(job));
             }
         }
-        let durations = jobs.values().map(|job| job.duration_ms);
-        let all_ms = durations.fold(0, u64::saturating_add);
+        let all_ms = jobs.values().map(counted_ms);
+        let all_ms = all_ms.fold(0, u64::saturating_add);
         let mut by_chain: Vec<JobId> = jobs.keys().copied().collect();
         by_chain.sort_by_key(|id| (Reverse(jobs.get(id).map_or(0, chain_ms)), *id));
         let of_schema = |job: &&ExpectedJob| {
@@ -130,10 +136,11 @@ impl State {
             plan.is_some_and(|plan| plan.phase == Phase::Schema)
         };
         let schema = expected.jobs.iter().filter(of_schema);
-        let schema_ms = schema.map(|job| job.duration_ms as f64).sum();
+        let schema_ms = schema.map(|job| counted_ms(job) as f64).sum();
         let shared = self.shared(all_ms as f64, schema_ms);
         let of_jobs = |total: u64| total.saturating_sub(expected.after_ms) as f64;
-        let stretch = expected.total_ms.filter(|_| all_ms > 0).map(of_jobs);
+        let any_takes_time = jobs.values().any(|job| job.duration_ms > 0);
+        let stretch = expected.total_ms.filter(|_| any_takes_time).map(of_jobs);
         self.expectation = Some(Expectation {
             by: expected.by.clone(),
             window_ms: expected.window_ms,
@@ -151,9 +158,11 @@ impl State {
     pub fn outlook(&self) -> Option<Outlook> {
         let expectation = self.expectation.as_ref()?;
         let left = self.expected_left(false);
+        let is_over = self.phases.values().all(|phase| phase.progress.is_over());
+        let most = if is_over { 1.0 } else { NEARLY_DONE };
         let done = left.map(|_| {
             let (open, _) = self.open_ms(expectation, &Paces::default(), as_expected);
-            (1.0 - open / expectation.all_ms.max(1) as f64).clamp(0.0, 1.0)
+            (1.0 - open / expectation.all_ms.max(1) as f64).clamp(0.0, most)
         });
         Some(Outlook {
             by: expectation.by.clone(),
@@ -213,7 +222,7 @@ impl State {
         let mut longest = next.map_or(0, chain_ms) as f64 * paces.others;
         for job in self.running.values() {
             let expected = expectation.jobs.get(&job.plan.id);
-            let (expected, then) = expected.map_or((0, 0), |job| (job.duration_ms, job.then_ms));
+            let (expected, then) = expected.map_or((0, 0), |job| (counted_ms(job), job.then_ms));
             let whole = expected as f64 * paces.of(job.plan.phase);
             let left = rest(whole, self.running_ms(job) as f64);
             all += left - whole;
@@ -288,6 +297,11 @@ fn as_seen(whole: f64, elapsed: f64) -> f64 {
     (whole - elapsed).max(elapsed * 0.1)
 }
 
+/// What a job counts for in what is done and what is left.
+fn counted_ms(job: &ExpectedJob) -> u64 {
+    job.duration_ms.max(LEAST_MS)
+}
+
 /// A job and those that wait for it, one after the other.
 fn chain_ms(job: &ExpectedJob) -> u64 {
     job.duration_ms.saturating_add(job.then_ms)
@@ -306,9 +320,9 @@ impl Expectation {
 
     /// A job is over, however it ended.
     pub fn over(&mut self, job: JobId, phase: Phase) {
-        if let Some(expected) = self.expected_ms(job) {
+        if let Some(counted) = self.jobs.get(&job).map(counted_ms) {
             let open = self.open_ms.entry(phase).or_default();
-            *open = open.saturating_sub(expected);
+            *open = open.saturating_sub(counted);
         }
     }
 

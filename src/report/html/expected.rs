@@ -10,14 +10,20 @@ pub(super) fn write(html: &mut Html, report: &Report) {
     let Some(expected) = &report.expected else {
         return;
     };
-    let Some(sentence) = expected.sentence() else {
+    let Some(sentence) = expected.sentence(report.sessions.len()) else {
         return;
     };
     section(html, "expected", "Against what was expected", |html| {
         let from = expected.baseline.as_deref().unwrap_or_default();
         html.leaf("p", &[], &format!("{sentence} ({from})."));
         if expected.deviations.is_empty() {
-            html.leaf("p", &[], "No job was far from what was expected of it.");
+            let jobs = match report.sessions.len() {
+                0 | 1 => "No job",
+                // What an earlier one did is not told anew.
+                _ => "No job of the last session",
+            };
+            let near = format!("{jobs} was far from what was expected of it.");
+            html.leaf("p", &[], &near);
             return;
         }
         html.element("table", &[("class", "plain")], |html| {

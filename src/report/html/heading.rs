@@ -48,7 +48,7 @@ pub(super) fn write(html: &mut Html, record: Record<'_>, headline: &Headline) {
 pub(super) fn facts(html: &mut Html, record: Record<'_>) {
     let report = record.report;
     section(html, "facts", "The run", |html| {
-        numbers(html, report);
+        numbers(html, record);
         html.element("dl", &[], |html| {
             let mut fact = |name: &str, value: Option<String>| {
                 if let Some(value) = value.filter(|value| !value.is_empty()) {
@@ -95,7 +95,8 @@ pub(super) fn facts(html: &mut Html, record: Record<'_>) {
 }
 
 /// The four figures that are asked for most.
-fn numbers(html: &mut Html, report: &Report) {
+fn numbers(html: &mut Html, record: Record<'_>) {
+    let report = record.report;
     let tables = Tables::of(report);
     let all: Vec<_> = tables.urgent.iter().chain(&tables.calm).copied().collect();
     let rows: Rows = all
@@ -121,9 +122,9 @@ fn numbers(html: &mut Html, report: &Report) {
         count => words::count(count, "table", "tables"),
     };
     let took = words::duration(report.elapsed_ms());
-    let average = match (bytes, report.elapsed_ms()) {
-        (Bytes(0), _) | (_, 0) => String::new(),
-        (bytes, ms) => words::rate(bytes.0 as f64 * 1000.0 / ms as f64),
+    let average = match bytes {
+        Bytes(0) => String::new(),
+        _ => average(record),
     };
     let figures = [
         (took, "from the first event to the last".to_owned()),
@@ -142,6 +143,24 @@ fn numbers(html: &mut Html, report: &Report) {
             });
         }
     });
+}
+
+/// How fast rows travelled while they did, in all sessions: not over the time of indexes and keys, nor over that of a last session, which
+/// may have copied next to nothing of what is there.
+fn average(record: Record<'_>) -> String {
+    let compares = compares(record.report);
+    let (mut bytes, mut busy_ms) = (0_u64, 0_u64);
+    for leg in &record.course.legs {
+        let series = if compares { &leg.compared } else { &leg.copied };
+        let (more, ms) = series.total();
+        bytes = bytes.saturating_add(more.0);
+        busy_ms = busy_ms.saturating_add(ms);
+    }
+    if bytes == 0 || busy_ms == 0 {
+        return String::new();
+    }
+    let rate = words::rate(bytes as f64 * 1000.0 / busy_ms as f64);
+    format!("{rate} while rows travelled")
 }
 
 fn snapshot(snapshot: &SnapshotReport) -> String {
