@@ -277,7 +277,9 @@ impl From<PgError> for Failure {
     fn from(error: PgError) -> Self {
         match error {
             PgError::Connect(error) => error.into(),
-            PgError::PasswordMissing { .. } | PgError::AuthenticationMethod { .. } => {
+            PgError::PasswordMissing { .. }
+            | PgError::AuthenticationMethod { .. }
+            | PgError::Unbound { .. } => {
                 let hint = hints::for_authentication(&error);
                 Self::of(FailureKind::Connection, ExitStatus::Usage, &error).with_hint(hint)
             }
@@ -295,7 +297,7 @@ impl From<PgError> for Failure {
                 failure.with_hint(remedy(&error.code).map(str::to_owned))
             }
             PgError::Io { .. } | PgError::Closed { .. } => lost(&error),
-            PgError::SnapshotLost { .. } | PgError::WorkLost { .. } => {
+            PgError::SnapshotLost { .. } | PgError::WorkLost { .. } | PgError::ClaimLost => {
                 Self::of(FailureKind::LostConnection, ExitStatus::Interrupted, &error)
                     .with_hint(for_job_error(&error))
             }

@@ -1,5 +1,7 @@
 //! Connecting to real servers: every way to authenticate, every `sslmode`, and every way it goes wrong.
 
+#[path = "connect/asked.rs"]
+mod asked;
 #[path = "connect/authority.rs"]
 mod authority;
 #[path = "connect/encryption.rs"]

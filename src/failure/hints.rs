@@ -35,9 +35,9 @@ pub fn for_job_error(error: &PgError) -> Option<String> {
     match error {
         PgError::Connect(error) => for_connect(error),
         PgError::Server { error, .. } => remedy(&error.code).map(str::to_owned),
-        PgError::PasswordMissing { .. } | PgError::AuthenticationMethod { .. } => {
-            for_authentication(error)
-        }
+        PgError::PasswordMissing { .. }
+        | PgError::AuthenticationMethod { .. }
+        | PgError::Unbound { .. } => for_authentication(error),
         PgError::Protocol { .. } | PgError::Scan(_) => Some(
             "If there is a pooler or proxy in between, connect to the server itself; if not, please report this."
                 .to_owned(),
@@ -49,6 +49,10 @@ pub fn for_job_error(error: &PgError) -> Option<String> {
         PgError::Answer { .. } => Some(DEFECT.to_owned()),
         PgError::WorkLost { .. } => Some(
             "Look at the target's log for why it crashed; then resume: what is missing is done again."
+                .to_owned(),
+        ),
+        PgError::ClaimLost => Some(
+            "Look at the target's log for which it was; then resume (or sync again): what was committed stays."
                 .to_owned(),
         ),
         PgError::SnapshotLost { .. } => Some(
@@ -110,27 +114,9 @@ fn for_one_host(error: &ConnectError) -> Option<String> {
             "Make sure that the socket is the server's you mean, or change requirepeer."
         }
         ConnectError::Unsuitable { .. } => "Name the right host, or change target_session_attrs.",
-        ConnectError::Broken { source, .. } => return for_broken(source.as_ref()),
+        ConnectError::Login { why, .. } => return for_authentication(why),
+        ConnectError::Broken { .. } => "Look at that server's log for the reason.",
         ConnectError::Refused { .. } | ConnectError::All(_) => return None,
-    };
-    Some(hint.to_owned())
-}
-
-/// A session that ended before it began: the password may be what is missing.
-fn for_broken(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<String> {
-    let mut chain: Vec<String> = vec![source.to_string()];
-    let mut cause = source.source();
-    while let Some(error) = cause {
-        chain.push(error.to_string());
-        cause = error.source();
-    }
-    if let Some(error @ PgError::AuthenticationMethod { .. }) = source.downcast_ref::<PgError>() {
-        return for_authentication(error);
-    }
-    let hint = if chain.iter().any(|text| text.contains("password")) {
-        WHERE_PASSWORDS_ARE
-    } else {
-        "Look at that server's log for the reason."
     };
     Some(hint.to_owned())
 }
@@ -140,6 +126,10 @@ pub(super) fn for_authentication(error: &PgError) -> Option<String> {
         PgError::PasswordMissing { .. } => WHERE_PASSWORDS_ARE,
         PgError::AuthenticationMethod { .. } => {
             "Have a line with scram-sha-256, md5, cert, peer or trust in the server's pg_hba.conf for this role and host."
+        }
+        PgError::Unbound { .. } => {
+            "Have a line hostssl … scram-sha-256 in the server's pg_hba.conf for this role and host, and use sslmode=require or \
+             stronger. If it is so, whatever answers there is not that server: find out what is in between."
         }
         _ => return None,
     };
@@ -175,6 +165,12 @@ pub(super) fn for_client_tool(error: &ClientToolError) -> (ExitStatus, Option<St
             ExitStatus::Usage,
             Some(format!(
                 "Check the file's permissions, or name another directory in {BIN_VARIABLE}."
+            )),
+        ),
+        ClientToolError::CannotBind { .. } => (
+            ExitStatus::Usage,
+            Some(format!(
+                "Name the directory of a newer pg_dump in {BIN_VARIABLE}: each reads every older server."
             )),
         ),
         ClientToolError::Failed { stderr, .. } => {

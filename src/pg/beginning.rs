@@ -33,7 +33,7 @@ impl ClientTool {
         E: Send + 'static,
     {
         let start = |source| self.cannot_start(source);
-        let mut command = self.command(arguments, Some(connection));
+        let mut command = self.command(arguments, Some(connection))?;
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(start)?;
         let (Some(stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {

@@ -17,6 +17,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Connector, PgError, Query, Session};
+use crate::model::ServerError;
 
 /// The server of a run that was killed a moment ago may not have noticed yet: a claim that is held is asked for again for so
 /// long.
@@ -31,6 +32,9 @@ const ANSWER: Duration = Duration::from_secs(20);
 const PGCO: i32 = i32::from_be_bytes(*b"pgco");
 const CLAIM: i32 = i32::from_be_bytes(*b"nvoy");
 const WORK: i32 = i32::from_be_bytes(*b"work");
+
+/// What an error has in it by which the server tells that the claim is not held any more, in whatever language the rest of it is.
+const LOST: &str = "the claim on this database is lost";
 
 pub(super) const TAKE: Query = Query::new(
     "sessions/take.sql",
@@ -153,7 +157,7 @@ impl Claim {
     }
 
     /// The same connector, for sessions that work for the run on the target: should we be killed, they can be found. None is
-    /// opened once the claim is lost: somebody else may have it by then, and work on the same tables.
+    /// opened once the claim is lost ([`PgError::ClaimLost`]): somebody else may have it by then, and work on the same tables.
     #[must_use]
     pub fn worker(&self, target: &Connector) -> Connector {
         target.with_opening(&format!("{}; {}", still_claimed(self.pid), mark()))
@@ -230,10 +234,16 @@ impl Claim {
 /// language that could raise an error.
 fn still_claimed(pid: i32) -> String {
     format!(
-        "select case when count(*) > 0 then 0 else ('the claim on this database is lost: ' || count(*))::int4 end \
+        "select case when count(*) > 0 then 0 else ('{LOST}: ' || count(*))::int4 end \
          from pg_catalog.pg_locks l where l.locktype = 'advisory' and l.granted and l.objsubid = 2 \
          and l.classid::int8 = {PGCO} and l.objid::int8 = {CLAIM} and l.pid = {pid}"
     )
+}
+
+/// Whether it was that statement which failed.
+pub(super) fn is_lost(error: &ServerError) -> bool {
+    const INVALID_TEXT: &str = "22P02";
+    error.code == INVALID_TEXT && error.message.contains(LOST)
 }
 
 async fn own_pid(session: &Session) -> Result<i32, PgError> {
@@ -249,4 +259,47 @@ fn mark() -> String {
 #[expect(clippy::cast_possible_truncation, reason = "a time of day in our era")]
 fn millis(seconds: f64) -> i64 {
     (seconds * 1000.0) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::SqlText;
+
+    #[test]
+    fn a_lost_claim_is_known_in_every_language() {
+        assert!(still_claimed(7).contains(LOST));
+        let says = |code: &str, message: &str| {
+            is_lost(&ServerError {
+                code: code.into(),
+                message: message.into(),
+                ..ServerError::default()
+            })
+        };
+        let german = format!("ungültige Eingabesyntax für Typ integer: »{LOST}: 0«");
+        assert!(says("22P02", &german));
+        assert!(!says(
+            "22P02",
+            "invalid input syntax for type integer: \"x\""
+        ));
+        assert!(!says("P0001", LOST));
+    }
+
+    #[test]
+    fn a_guard_that_fails_says_what_it_guards_against() {
+        let failed = |message: String| {
+            let error = ServerError {
+                code: "22P02".into(),
+                message,
+                ..ServerError::default()
+            };
+            PgError::server(&SqlText::from("begin"), error).of_guarded()
+        };
+        let lost = failed(format!(
+            "invalid input syntax for type integer: \"{LOST}: 0\""
+        ));
+        assert!(matches!(lost, PgError::ClaimLost), "{lost}");
+        let other = failed("invalid input syntax for type integer: \"x\"".to_owned());
+        assert!(matches!(other, PgError::Server { .. }), "{other}");
+    }
 }

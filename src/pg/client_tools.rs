@@ -82,6 +82,12 @@ pub enum ClientToolError {
         #[source]
         source: std::io::Error,
     },
+    /// It cannot keep to what the connection string requires.
+    #[error("{tool} cannot require channel binding (channel_binding), as 13 and newer can")]
+    CannotBind {
+        /// Which.
+        tool: String,
+    },
     /// It failed.
     #[error("{tool} failed ({status}); its arguments were: {arguments}; it said:\n{stderr}")]
     Failed {
@@ -324,6 +330,11 @@ impl ChildEnvironment {
             .collect()
     }
 
+    fn must_bind(&self) -> bool {
+        let mut variables = self.variables.iter();
+        variables.any(|(name, value)| *name == "PGCHANNELBINDING" && value == "require")
+    }
+
     /// The variables, for a version of the program.
     fn for_version(&self, version: ServerVersion) -> Vec<(&'static str, OsString)> {
         let mut variables: Vec<(&'static str, OsString)> = self
@@ -392,7 +403,7 @@ impl ClientTool {
         arguments: &[OsString],
         connection: Option<&ChildEnvironment>,
     ) -> Result<Output, ClientToolError> {
-        let output = self.command(arguments, connection).output().await;
+        let output = self.command(arguments, connection)?.output().await;
         let output = output.map_err(|source| self.cannot_start(source))?;
         if !output.status.success() {
             return Err(self.failed(arguments, output.status, &output.stderr));
@@ -411,7 +422,7 @@ impl ClientTool {
         connection: Option<&ChildEnvironment>,
         read: impl FnOnce(&mut dyn BufRead) -> T + Send + 'static,
     ) -> Result<(T, String), ClientToolError> {
-        let mut command = self.command(arguments, connection);
+        let mut command = self.command(arguments, connection)?;
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command
             .spawn()
@@ -441,7 +452,12 @@ impl ClientTool {
         &self,
         arguments: &[OsString],
         connection: Option<&ChildEnvironment>,
-    ) -> Command {
+    ) -> Result<Command, ClientToolError> {
+        // libpq before 13 would pass over the setting, and hand out the password.
+        if self.version.major() < 13 && connection.is_some_and(ChildEnvironment::must_bind) {
+            let tool = self.to_string();
+            return Err(ClientToolError::CannotBind { tool });
+        }
         let mut command = Command::new(&self.path);
         command
             .args(arguments)
@@ -455,7 +471,7 @@ impl ClientTool {
                 .arg("--no-password")
                 .envs(connection.for_version(self.version));
         }
-        command
+        Ok(command)
     }
 
     pub(super) fn cannot_start(&self, source: std::io::Error) -> ClientToolError {
@@ -641,6 +657,35 @@ mod tests {
             variables
                 .iter()
                 .all(|(name, _)| *name != "PGPASSWORD" && *name != "PGHOSTADDR")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_program_that_cannot_bind_its_session_is_given_no_password() {
+        let run = async |major: u32, binding: &str| {
+            let tool = ClientTool {
+                name: "true".to_owned(),
+                path: "/bin/true".into(),
+                version: ServerVersion(major * 10_000),
+            };
+            let text = format!("host=h password=hush channel_binding={binding}");
+            let environment = Environment::default().with_os_user("me");
+            let conninfo = Conninfo::resolve(&text, &environment).expect("resolves");
+            let peer = Peer {
+                host: conninfo.hosts[0].clone(),
+                address: None,
+                encrypted: true,
+                listener: None,
+            };
+            tool.run(&[], Some(&ChildEnvironment::new(&conninfo, &peer)))
+                .await
+        };
+        assert!(run(13, "require").await.is_ok());
+        assert!(run(12, "prefer").await.is_ok());
+        let refused = run(12, "require").await;
+        assert!(
+            matches!(&refused, Err(ClientToolError::CannotBind { tool }) if tool.starts_with("true 12")),
+            "{refused:?}"
         );
     }
 

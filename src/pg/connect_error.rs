@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::PgError;
 use super::conninfo::{Conninfo, SslMode};
 use super::stream::Peer;
 use crate::model::ServerError;
@@ -87,6 +88,14 @@ pub enum ConnectError {
         #[source]
         error: Box<ServerError>,
     },
+    /// The server asks for what we don't have or don't do, or does without what was required: that does not pass.
+    #[error("cannot log in to {host}: {why}")]
+    Login {
+        /// Host and port.
+        host: String,
+        /// Which of these.
+        why: Box<PgError>,
+    },
     /// The server is not what `target_session_attrs` asks for.
     #[error("{host} is not what target_session_attrs asks for: {because}")]
     Unsuitable {
@@ -127,7 +136,8 @@ impl ConnectError {
             Self::NoTls { .. }
             | Self::OddAnswer { .. }
             | Self::Tls { .. }
-            | Self::WrongPeer { .. } => false,
+            | Self::WrongPeer { .. }
+            | Self::Login { .. } => false,
         }
     }
 }
@@ -162,6 +172,8 @@ impl fmt::Display for Tried {
 pub enum OpenError {
     /// The server said no.
     Server(Box<ServerError>),
+    /// We cannot log in, at any time; why.
+    Login(Box<PgError>),
     /// The server is not what was wanted; why.
     Unsuitable(String),
     /// Anything else: the connection broke, the server cannot be authenticated.
@@ -179,6 +191,7 @@ impl ConnectError {
                 encrypted: peer.encrypted,
                 error,
             },
+            OpenError::Login(why) => Self::Login { host, why },
             OpenError::Unsuitable(because) => Self::Unsuitable { host, because },
             OpenError::Other(source) => Self::Broken { host, source },
         }

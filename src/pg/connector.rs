@@ -1,5 +1,6 @@
 //! Opens the sessions of one side, with everything pinned that must not differ between them.
 
+use super::claim;
 use super::connect_error::{ConnectError, OpenError};
 use super::conninfo::{Conninfo, Password, ServerState, TargetSessionAttrs, TcpSettings};
 use super::dial::{CancelKey, Dialer, Open};
@@ -148,6 +149,9 @@ impl Connector {
                 {
                     attempts += 1;
                 }
+                Err(error) if error.server_error().is_some_and(claim::is_lost) => {
+                    return Err(PgError::ClaimLost);
+                }
                 connected => return Ok(connected?),
             }
         }
@@ -272,6 +276,7 @@ impl Open for WireOpener<'_> {
 fn open_error(error: PgError) -> OpenError {
     match error {
         PgError::Server { error, .. } => OpenError::Server(error),
+        login if login.is_about_login() => OpenError::Login(Box::new(login)),
         other => OpenError::Other(Box::new(other)),
     }
 }

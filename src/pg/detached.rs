@@ -15,7 +15,7 @@ use tokio::process::{Child, ChildStderr, Command};
 use tokio::task::JoinHandle;
 
 /// Tells the new process what it is.
-const VARIABLE: &str = "PGCONVOY_DETACHED";
+pub const VARIABLE: &str = "PGCONVOY_DETACHED";
 
 /// Whether this process was started apart from a terminal.
 pub fn is_detached() -> bool {

@@ -2,8 +2,12 @@
 
 use crate::model::{Rows, ServerError, SqlText};
 
+use super::claim;
 use super::connect_error::ConnectError;
 use super::wire::ScanError;
+
+/// Why a session cannot be bound to the server's certificate.
+pub(super) const NOT_ENCRYPTED: &str = "the connection is not encrypted";
 
 /// An error on a session. Each variant says what was being done, and to what.
 #[derive(Debug, thiserror::Error)]
@@ -41,10 +45,16 @@ pub enum PgError {
         user: String,
     },
     /// The server asks for an authentication method that is not supported.
-    #[error("the server asks for authentication method {}, which pgconvoy does not support", method_name(*kind))]
+    #[error("the server asks for authentication method {method}, which pgconvoy does not support")]
     AuthenticationMethod {
-        /// Its number in the protocol.
-        kind: i32,
+        /// Its name, or its number in the protocol.
+        method: String,
+    },
+    /// The session was to be bound to the server's certificate, and would not be.
+    #[error("channel binding is required (channel_binding), but {instead}")]
+    Unbound {
+        /// What there is instead: a clause.
+        instead: &'static str,
     },
     /// The other side broke the protocol.
     #[error("protocol error: {what}")]
@@ -81,6 +91,12 @@ pub enum PgError {
         /// What is not there any more, a few words each.
         lost: Vec<String>,
     },
+    /// The session that had the target's claim is gone: whoever has claimed it since may be at work there.
+    #[error(
+        "the target was restarted or has crashed, or it could not reach us for a minute, or somebody has ended the session that keeps other \
+         runs out of it (pgconvoy:claim)"
+    )]
+    ClaimLost,
     /// What was to be sent could not be had; nothing is wrong with the server.
     #[error("{what}")]
     Supply {
@@ -103,6 +119,15 @@ impl PgError {
         Self::Server {
             statement: statement.clone(),
             error: Box::new(error),
+        }
+    }
+
+    /// In words of its own, if it was [`Claim::guard`](claim::Claim::guard) that failed.
+    #[must_use]
+    pub fn of_guarded(self) -> Self {
+        match self {
+            Self::Server { error, .. } if claim::is_lost(&error) => Self::ClaimLost,
+            other => other,
         }
     }
 
@@ -156,17 +181,56 @@ impl PgError {
         }
     }
 
-    /// Whether nothing else can succeed either until a person has done something about it: a disk is full, the database or
-    /// the snapshot is gone.
+    /// Whether nothing else can succeed either until a person has done something about it: a disk is full, the database, the
+    /// snapshot or the claim is gone.
     pub fn stops_run(&self) -> bool {
         const HOPELESS: [&str; 2] = [
             "53100", // disk_full
             "57P04", // database_dropped
         ];
         match self {
-            Self::SnapshotLost { .. } | Self::WorkLost { .. } => true,
+            Self::SnapshotLost { .. } | Self::WorkLost { .. } | Self::ClaimLost => true,
             Self::Server { error, .. } => HOPELESS.contains(&error.code.as_str()),
             _ => false,
+        }
+    }
+
+    /// The server asks for an authentication method that is not supported, by its number in the protocol.
+    pub(super) fn authentication_method(kind: i32) -> Self {
+        Self::AuthenticationMethod {
+            method: method_name(kind),
+        }
+    }
+
+    /// Whether no session can begin as long as both ends are set up as they are.
+    pub(super) fn is_about_login(&self) -> bool {
+        matches!(
+            self,
+            Self::PasswordMissing { .. } | Self::AuthenticationMethod { .. } | Self::Unbound { .. }
+        )
+    }
+
+    /// From the query client's error at the start of a session.
+    pub(super) fn from_login(user: &str, encrypted: bool, error: tokio_postgres::Error) -> Self {
+        let unsupported = |method: &str| Self::AuthenticationMethod {
+            method: method.to_owned(),
+        };
+        // Only in words does the client tell these from a connection that broke.
+        let words = std::error::Error::source(&error).map(ToString::to_string);
+        match words.as_deref() {
+            Some("password missing") => Self::PasswordMissing {
+                user: user.to_owned(),
+            },
+            Some("server did not use channel binding") => Self::Unbound {
+                instead: if encrypted {
+                    "the server does without it"
+                } else {
+                    NOT_ENCRYPTED
+                },
+            },
+            Some("unsupported authentication method") => unsupported("Kerberos, GSSAPI or SSPI"),
+            Some("unsupported SASL mechanism") => unsupported("SASL without SCRAM-SHA-256"),
+            _ => Self::from_client("the start of a session", error),
         }
     }
 

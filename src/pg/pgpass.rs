@@ -47,6 +47,11 @@ pub(super) fn read(path: &Path) -> (Option<String>, Option<String>) {
     }
 }
 
+/// Whether a password file is there, and its entries count. `/dev/null` is one: it has none.
+pub(super) fn is_usable(path: &Path) -> bool {
+    path == Path::new("/dev/null") || read(path).0.is_some()
+}
+
 /// The password of the first entry that matches.
 pub(super) fn find(text: &str, wanted: &Wanted<'_>) -> Option<Password> {
     let port = wanted.port.to_string();

@@ -78,8 +78,9 @@ impl Session {
         tls: AlreadyNegotiated,
     ) -> Result<Self, PgError> {
         let connected = config.connect_raw(stream, tls).await;
+        let user = config.get_user().unwrap_or_default();
         let (client, connection) =
-            connected.map_err(|error| PgError::from_client("the start of a session", error))?;
+            connected.map_err(|error| PgError::from_login(user, peer.encrypted, error))?;
         // Reported at start-up, so that nothing has to be asked before the settings are pinned: a role may have a timeout
         // that cuts off even that.
         let version = connection

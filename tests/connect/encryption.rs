@@ -6,6 +6,7 @@ use pgconvoy::pg::connect_error::ConnectError;
 use pgconvoy::pg::conninfo::{Conninfo, Environment};
 use pgconvoy::pg::dial::Dialer;
 use pgconvoy::pg::tls::TlsError;
+use pgconvoy::pg::{Connector, PgError, Side};
 
 use crate::authority::{Authority, Signed, Wish, self_signed, write_private};
 use crate::login::{cancel_one, connect, connect_in, is_about, user};
@@ -342,6 +343,14 @@ async fn the_other_way_is_tried_if_the_server_wants_it() {
     );
 }
 
+/// Opens a session of the other kind.
+async fn wire(text: &str) -> Result<(), PgError> {
+    let environment = Environment::default().with_os_user("nobody");
+    let conninfo = Conninfo::resolve(text, &environment).expect("resolves");
+    let connector = Connector::new(conninfo, Side::Source).expect("is set up");
+    connector.wire("test").await.map(drop)
+}
+
 #[tokio::test]
 async fn scram_is_bound_to_the_certificate() {
     let certificates = Certificates::new();
@@ -355,20 +364,26 @@ async fn scram_is_bound_to_the_certificate() {
         )
     };
     for binding in ["require", "prefer", "disable"] {
-        let session = connect(&text(
-            "scram",
-            &format!("sslmode=require channel_binding={binding}"),
-        ))
-        .await
-        .expect(binding);
+        let more = format!("sslmode=require channel_binding={binding}");
+        let text = text("scram", &more);
+        let session = connect(&text).await.expect(binding);
         assert!(session.peer.encrypted);
+        wire(&text).await.expect(binding);
     }
     // Nothing to bind to, and no SCRAM at all.
-    for text in [
-        text("scram", "sslmode=disable channel_binding=require"),
-        text("anybody", "sslmode=require channel_binding=require"),
+    for (text, instead) in [
+        (
+            text("scram", "sslmode=disable channel_binding=require"),
+            "the connection is not encrypted",
+        ),
+        (
+            text("anybody", "sslmode=require channel_binding=require"),
+            "the server lets us in without it",
+        ),
     ] {
         is_about(connect(&text).await, "binding", &["channel binding"]);
+        let refused = wire(&text).await.expect_err(instead).to_string();
+        assert!(refused.contains(instead), "{refused}");
     }
     // A query is cancelled over TLS, too.
     drop(server);

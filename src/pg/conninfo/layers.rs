@@ -130,6 +130,29 @@ impl Layers {
             .collect()
     }
 
+    /// What a later session needs besides to connect in the same way: by keyword where libpq has no variable.
+    pub(super) fn later_settings(&self) -> Vec<(&'static str, String)> {
+        const THESE: [&str; 9] = [
+            "passfile",
+            "connect_timeout",
+            "load_balance_hosts",
+            "fallback_application_name",
+            "keepalives",
+            "keepalives_idle",
+            "keepalives_interval",
+            "keepalives_count",
+            "tcp_user_timeout",
+        ];
+        let these = KEYWORDS
+            .iter()
+            .filter(|keyword| THESE.contains(&keyword.name));
+        let these = these.filter_map(|keyword| {
+            let value = self.text(keyword.name)?.to_owned();
+            Some((keyword.variable.unwrap_or(keyword.name), value))
+        });
+        these.collect()
+    }
+
     /// A value that is not empty, and where it came from.
     pub(super) fn get(&self, keyword: &str) -> Option<(&str, Layer)> {
         self.values

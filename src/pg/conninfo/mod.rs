@@ -73,6 +73,8 @@ pub struct Conninfo {
     /// What a client program must be told in its environment besides host, port, user, database, sslmode, time limit
     /// and password: `PG*` variables and their values.
     pub(super) child_settings: Vec<(&'static str, String)>,
+    /// What only a later session of ours must be told: `PG*` variables, or keywords, and their values.
+    later_settings: Vec<(&'static str, String)>,
     /// What a person should be told, such as a password file that was ignored.
     pub warnings: Vec<String>,
 }
@@ -236,6 +238,7 @@ impl Conninfo {
                 .unwrap_or(LoadBalance::Disable),
             require_peer: layers.text("requirepeer").map(str::to_owned),
             child_settings: layers.child_settings(),
+            later_settings: layers.later_settings(),
             warnings,
         })
     }

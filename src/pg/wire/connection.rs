@@ -16,6 +16,7 @@ use crate::fault;
 use crate::model::{Rows, ServerError, ServerVersion, SqlText};
 use crate::pg::PgError;
 use crate::pg::conninfo::ChannelBinding as Binding;
+use crate::pg::error::NOT_ENCRYPTED;
 use crate::pg::stream::{Peer, Stream};
 
 /// Notices kept per connection; what comes beyond is counted only.
@@ -322,6 +323,8 @@ impl Wire {
     }
 
     async fn authenticate(&mut self, start: &WireStart<'_>) -> Result<(), PgError> {
+        let must_be_bound = start.channel_binding == Binding::Require;
+        let mut is_bound = false;
         loop {
             let message = self.receive("authenticating").await?;
             match (
@@ -331,6 +334,16 @@ impl Wire {
                     .first_chunk::<4>()
                     .map(|kind| i32::from_be_bytes(*kind)),
             ) {
+                // As libpq: nothing is sent by which whoever answers could pretend to be us.
+                (b'R', Some(0)) if must_be_bound && !is_bound => {
+                    return Err(unbound("the server lets us in without it"));
+                }
+                (b'R', Some(3)) if must_be_bound => {
+                    return Err(unbound("the server asks for the password in clear"));
+                }
+                (b'R', Some(5)) if must_be_bound => {
+                    return Err(unbound("the server asks for an MD5 of the password"));
+                }
                 (b'R', Some(0)) => return Ok(()),
                 (b'R', Some(3)) => self.send_password(required(start)?.as_bytes()).await?,
                 (b'R', Some(5)) => {
@@ -341,8 +354,8 @@ impl Wire {
                     let hash = md5_hash(start.user.as_bytes(), required(start)?.as_bytes(), salt);
                     self.send_password(hash.as_bytes()).await?;
                 }
-                (b'R', Some(10)) => self.scram(start, &message.body[4..]).await?,
-                (b'R', Some(kind)) => return Err(PgError::AuthenticationMethod { kind }),
+                (b'R', Some(10)) => is_bound = self.scram(start, &message.body[4..]).await?,
+                (b'R', Some(kind)) => return Err(PgError::authentication_method(kind)),
                 (b'E', _) => {
                     return Err(PgError::server(
                         &SqlText::default(),
@@ -361,7 +374,8 @@ impl Wire {
         self.send(&message, "authenticating").await
     }
 
-    async fn scram(&mut self, start: &WireStart<'_>, mechanisms: &[u8]) -> Result<(), PgError> {
+    /// Whether it is bound to the server's certificate.
+    async fn scram(&mut self, start: &WireStart<'_>, mechanisms: &[u8]) -> Result<bool, PgError> {
         let password = required(start)?;
         let doing = "authenticating with SCRAM-SHA-256";
         let (mechanism, binding) = self.choose_mechanism(start.channel_binding, mechanisms)?;
@@ -381,7 +395,8 @@ impl Wire {
         let server_final = self.sasl_step(12).await?;
         scram
             .finish(&server_final)
-            .map_err(|source| self.io(doing, source))
+            .map_err(|source| self.io(doing, source))?;
+        Ok(mechanism == sasl::SCRAM_SHA_256_PLUS)
     }
 
     /// As libpq: bound to the server's certificate where both sides can, unless that is forbidden; refused where it is
@@ -406,20 +421,20 @@ impl Wire {
                 ChannelBinding::tls_server_end_point(end_point),
             ));
         }
-        let refused = |what: &str| PgError::Protocol {
-            what: what.to_owned(),
-        };
         if wanted == Binding::Require {
-            return Err(refused(
-                "channel binding is required (channel_binding), but the server does not offer it",
-            ));
+            return Err(unbound(match (&self.end_point, self.peer.encrypted) {
+                (Some(_), _) => "the server does not offer it",
+                (None, true) => "the server's certificate has a signature that defines none",
+                (None, false) => NOT_ENCRYPTED,
+            }));
         }
         if !is_offered(sasl::SCRAM_SHA_256) {
-            return Err(refused(
-                "the server offers no SASL mechanism that pgconvoy knows",
-            ));
+            return Err(PgError::AuthenticationMethod {
+                method: "SASL without SCRAM-SHA-256".to_owned(),
+            });
         }
-        let binding = if self.end_point.is_some() {
+        // Who could bind, and is told that the server cannot, says so: a server that can would know that somebody is in between.
+        let binding = if self.end_point.is_some() && wanted != Binding::Disable {
             ChannelBinding::unrequested()
         } else {
             ChannelBinding::unsupported()
@@ -440,6 +455,10 @@ impl Wire {
             _ => Err(self.lost("the server broke off the SCRAM exchange")),
         }
     }
+}
+
+fn unbound(instead: &'static str) -> PgError {
+    PgError::Unbound { instead }
 }
 
 fn required<'a>(start: &WireStart<'a>) -> Result<&'a str, PgError> {
