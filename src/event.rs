@@ -90,6 +90,15 @@ pub struct JobFailure {
     pub file: Option<String>,
 }
 
+/// How far emptying the target is (`--overwrite`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Emptying {
+    /// What is to be dropped: everything that it held when the session began, but for the sign of a run.
+    pub objects: u64,
+    /// How many of these are gone for certain; one transaction drops some at a time, and whether the last one was committed may be unknown.
+    pub dropped: u64,
+}
+
 /// Where a job stands when a run is resumed, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
@@ -227,6 +236,8 @@ pub enum What {
     },
     /// The last read in the snapshots has ended; they are given back.
     SnapshotReleased,
+    /// What the target holds is being dropped: told before the first statement, and after each that is committed.
+    EmptyingTarget(Emptying),
     /// The plan is made.
     Planned {
         /// Every job.

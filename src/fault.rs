@@ -116,6 +116,8 @@ points! {
         "readiness-told": "settings and statistics are compared",
         "writes-told": "it is known what was written to the source since",
         "flushed": "everything is on the target's disk",
+    }
+    "cli/session/conclude.rs": {
         "report-kept": "the report is written, the ledger is still there",
         "ledger-dropped": "the ledger is gone, the process has not ended",
     }
@@ -145,6 +147,7 @@ points! {
     }
     "execute/prepare.rs": {
         "database-bare": "the database is created and has none of its properties",
+        "target-signed": "it is written down on the target who empties it, and nothing is dropped but event triggers",
         "target-half-empty": "some objects of the target are dropped, others are not",
         "defaults-missing": "all objects of the target are dropped, schema public is not made anew",
     }

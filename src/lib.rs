@@ -30,6 +30,9 @@
 //! Invariants, each with a test behind it: exit status 0 means proven; the source is only read; a target that is not
 //! empty is never written over unasked; a sync that is killed leaves the target as it was, or as it is to be; of two databases that follow each other one at most is open to writers; nothing is cut short or swallowed; secrets stay secret.
 
+// Both end the program when nobody reads what it says any more; `cli::say` does not. Not in Cargo.toml: tests and benchmarks print.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 pub mod archive;
 pub mod catalog;
 pub mod cli;

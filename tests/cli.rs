@@ -397,10 +397,19 @@ fn a_wrong_or_missing_password_is_status_2_and_says_where_it_is_looked_for() {
     };
     let conninfo = server.conninfo("postgres");
     let target = "host=/nonexistent dbname=b";
-    for source in [format!("{conninfo} password=wrong"), conninfo.clone()] {
+    for (source, said) in [
+        (
+            format!("{conninfo} password=wrong"),
+            "password authentication failed",
+        ),
+        (conninfo.clone(), "the server asks for a password for role"),
+    ] {
         let run = pgconvoy(&["move", "--source", &source, "--target", target]);
         assert_eq!(run.status, 2, "{run}");
-        assert!(run.stderr.contains(".pgpass"), "{run}");
+        for said in [said, ".pgpass"] {
+            assert!(run.stderr.contains(said), "not said: {said}\n{run}");
+        }
+        assert!(!run.stderr.contains("the connection was lost"), "{run}");
         let left: Vec<_> = fs::read_dir(run.path(".")).expect("exists").collect();
         assert!(left.is_empty(), "{left:?}");
     }

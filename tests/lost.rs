@@ -5,7 +5,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use pgconvoy::pg::cluster::ClusterOptions;
+use pgconvoy::pg::cluster::{ClusterOptions, StopMode};
 use support::binary::{Pgconvoy, Running};
 use support::moving::{RUN_DIR, assert_equal, assert_proven, prepare};
 use support::proxy::Proxy;
@@ -167,4 +167,154 @@ fn nothing_is_waited_for_when_the_target_is_lost() {
     let stopped = run.finish();
     assert_eq!(stopped.status, 5, "{stopped}");
     assert!(!stopped.stderr.contains("may finish"), "{stopped}");
+}
+
+/// Whoever ends idle sessions ends all of them. A job that has met a dead one does not go on to the next with every retry that it has.
+#[test]
+fn sessions_that_died_while_they_were_idle_do_not_use_up_the_retries() {
+    let (Some(source), Some(target)) = (Server::start(16), Server::start(17)) else {
+        return;
+    };
+    let from = source.database("shop");
+    source.psql(
+        "shop",
+        "create function nap(id int, seconds float) returns int immutable language plpgsql as $$
+         begin
+             if id = 1 and pg_catalog.current_setting('application_name') like 'pgconvoy:%'
+                 and pg_catalog.current_query() ilike '%create index%' then
+                 perform pg_catalog.pg_sleep(seconds);
+             end if;
+             return id;
+         end $$;
+         create table wide as select i as id, repeat('x', 400) as body from generate_series(1, 10000) i;
+         create index slow on wide (public.nap(id, 8));",
+    );
+    for number in 1..=14 {
+        let index = format!("create index quick_{number} on wide (public.nap(id, 2.{number:02}))");
+        source.psql("shop", &index);
+    }
+    let to = target.database("shop");
+    let more = ["-j", "20", "--memory", "1GB", "--max-retries", "1"];
+    let mut run = prepare(&from, &to, &more).start();
+    // A session is called after its job while it has one.
+    let of_jobs = "from pg_stat_activity where application_name = 'pgconvoy:write' or application_name like 'pgconvoy:index %'";
+    let one_works = format!(
+        "select count(*) filter (where state = 'idle') >= 12 and \
+         count(*) filter (where state = 'active' and query ilike '%create index slow%') = 1 and \
+         count(*) filter (where state <> 'idle') = 1 {of_jobs}"
+    );
+    wait_until("all indexes but one are built", &mut run, |_| {
+        target.psql("postgres", &one_works) == "t"
+    });
+    let ended = format!("select count(pg_terminate_backend(pid)) {of_jobs}");
+    let ended: u32 = target.psql("postgres", &ended).parse().expect("a number");
+    assert!(ended >= 13, "{ended}");
+    let finished = run.finish();
+    assert_proven(&finished);
+    assert_eq!(retries(&finished.path(RUN_DIR)), 1, "{finished}");
+    assert_equal("after all were ended", &from, &to, &[]);
+}
+
+/// All sessions of a target end, that which keeps other runs out among them, while an index is being built. The run says so, and is
+/// resumed.
+#[track_caller]
+fn when_all_sessions_of_the_target_end(end: impl FnOnce(&mut Server)) {
+    let (Some(source), Some(mut target)) = (Server::start(16), Server::start(17)) else {
+        return;
+    };
+    let from = source.database("shop");
+    source.psql(
+        "shop",
+        "create function nap(id int) returns int immutable language plpgsql as $$
+         begin
+             if pg_catalog.current_setting('application_name') like 'pgconvoy:%' then
+                 perform pg_catalog.pg_sleep(3);
+             end if;
+             return id;
+         end $$;
+         create table one (id int);
+         insert into one values (1);
+         create index one_slow on one (public.nap(id));",
+    );
+    let to = target.database("shop");
+    let mut run = prepare(&from, &to, &[]).start();
+    wait_until("the index is being built", &mut run, |_| {
+        !target.psql("shop", BUILDERS).is_empty()
+    });
+    end(&mut target);
+    let stopped = run.finish();
+    assert_eq!(stopped.status, 5, "{stopped}");
+    for says in [
+        "the target was restarted or has crashed, or it could not reach us for a minute, or somebody has ended the session that keeps other \
+         runs out of it",
+        "Look at the target's log for which it was",
+        "pgconvoy resume",
+    ] {
+        assert!(stopped.stderr.contains(says), "{says}: {stopped}");
+    }
+    assert!(!stopped.stderr.contains("invalid input"), "{stopped}");
+    let resumed = Pgconvoy::new(["resume".as_ref(), stopped.path(RUN_DIR).as_os_str()]).run();
+    assert_eq!(resumed.status, 0, "{resumed}");
+    assert_equal("after all sessions ended", &from, &to, &[]);
+}
+
+/// The server's process that builds the index; nothing if none does.
+const BUILDERS: &str = "select pid from pg_stat_activity where query ilike '%create index one_slow%' and wait_event = 'PgSleep'";
+
+#[test]
+fn a_restart_of_the_target_is_named_and_the_run_is_resumed() {
+    when_all_sessions_of_the_target_end(|target| {
+        let restarted = target.cluster.restart(StopMode::Fast);
+        restarted.expect("it starts again");
+    });
+}
+
+/// As when its machine has no memory left.
+#[test]
+fn the_crash_of_one_backend_of_the_target_is_named_and_the_run_is_resumed() {
+    when_all_sessions_of_the_target_end(|target| {
+        let pid = target.psql("shop", BUILDERS);
+        let killed = std::process::Command::new("kill")
+            .args(["-KILL", &pid])
+            .status();
+        assert!(killed.expect("it can be killed").success(), "{pid}");
+    });
+}
+
+/// No snapshot outlives its server, whoever holds it.
+#[test]
+fn a_restart_of_the_source_while_it_is_read_takes_the_snapshot_and_the_run_is_resumed() {
+    let (Some(mut source), Some(target)) = (Server::start(16), Server::start(17)) else {
+        return;
+    };
+    let from = source.database("shop");
+    source.psql(
+        "shop",
+        "create function nap(id int) returns int immutable language plpgsql as $$
+         begin
+             if pg_catalog.current_setting('application_name') like 'pgconvoy:%' then
+                 perform pg_catalog.pg_sleep(0.1);
+             end if;
+             return id;
+         end $$;
+         create table many (id int, body text, check (public.nap(id) > 0));
+         alter table many alter column body set storage external;
+         insert into many select i, repeat('x', 100000) from generate_series(1, 40) i;",
+    );
+    let to = target.database("shop");
+    let mut run = prepare(&from, &to, &[]).start();
+    let copies = "select count(*) from pg_stat_activity where query ilike '%copy%many%' and wait_event = 'PgSleep'";
+    wait_until("rows are copied", &mut run, |_| {
+        target.psql("postgres", copies) != "0"
+    });
+    let restarted = source.cluster.restart(StopMode::Fast);
+    restarted.expect("it starts again");
+    let stopped = run.finish();
+    assert_eq!(stopped.status, 5, "{stopped}");
+    let is_named =
+        stopped.stderr.contains("the source's snapshot ") && stopped.stderr.contains(" is gone");
+    assert!(is_named, "{stopped}");
+    let resumed = Pgconvoy::new(["resume".as_ref(), stopped.path(RUN_DIR).as_os_str()]).run();
+    assert_eq!(resumed.status, 0, "{resumed}");
+    assert_equal("after the source was restarted", &from, &to, &[]);
 }

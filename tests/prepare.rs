@@ -4,12 +4,15 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Mutex;
 
 use pgconvoy::catalog;
 use pgconvoy::catalog::{DatabaseFacts, LocaleProvider};
+use pgconvoy::event::{Emit, Emptying, What};
 use pgconvoy::execute::prepare::{
     self, Emptied, PrepareError, apply_properties, create_database, database_exists,
 };
+use pgconvoy::ledger;
 use pgconvoy::pg::conninfo::{Conninfo, Environment};
 use pgconvoy::pg::{Connector, Session, Side};
 use pgconvoy::plan::{DatabaseError, NewDatabase};
@@ -96,8 +99,22 @@ fn assert_as_new(server: &Server, database: &str) {
     assert_eq!(server.psql(database, public), server.psql("as new", public));
 }
 
+/// How far each told that it is.
+#[derive(Default)]
+struct Told(Mutex<Vec<Emptying>>);
+
+impl Emit for Told {
+    fn emit(&self, what: What) {
+        let What::EmptyingTarget(emptying) = what else {
+            panic!("{what:?}");
+        };
+        self.0.lock().expect("nobody panics").push(emptying);
+    }
+}
+
 async fn empty(conninfo: &str) -> Result<Emptied, PrepareError> {
-    prepare::empty(&session(conninfo, Side::Target).await).await
+    let session = session(conninfo, Side::Target).await;
+    prepare::empty(&session, None, &Told::default()).await
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -137,7 +154,8 @@ async fn empty_a_zoo(major: u32) {
             .any(|name| name.starts_with("pgconvoy"))
     );
 
-    let emptied = prepare::empty(&target)
+    let told = Told::default();
+    let emptied = prepare::empty(&target, None, &told)
         .await
         .unwrap_or_else(|error| panic!("{}", chain(&error)));
     assert_eq!(emptied.left, Vec::<String>::new());
@@ -155,8 +173,17 @@ async fn empty_a_zoo(major: u32) {
     }
     assert_as_new(&server, "zoo \"x\"");
 
-    let again = prepare::empty(&target).await.expect("it may be run again");
-    assert_eq!(again, Emptied::default());
+    let told = told.0.into_inner().expect("nobody panics");
+    let objects = told[0].objects;
+    assert!(objects > 100, "several transactions: {told:?}");
+    let so_far: Vec<u64> = told.iter().map(|emptying| emptying.dropped).collect();
+    assert!(so_far.is_sorted(), "{told:?}");
+    assert_eq!((so_far[0], so_far.last()), (0, Some(&objects)), "{told:?}");
+
+    let told = Told::default();
+    let again = prepare::empty(&target, None, &told).await;
+    assert_eq!(again.expect("it may be run again"), Emptied::default());
+    assert_eq!(told.0.into_inner().expect("nobody panics"), []);
 }
 
 #[tokio::test]
@@ -302,6 +329,49 @@ async fn what_belongs_to_others_is_refused_before_anything_is_dropped() {
     assert_eq!(server.psql("theirs", names), "information_schema\npublic");
     server.database("as new");
     assert_eq!(dump(&server, "theirs"), dump(&server, "as new"));
+}
+
+/// In a database with a ledger of somebody else's run; and where nobody may define anything as long as an event trigger is there.
+#[tokio::test]
+async fn who_empties_a_database_says_so_first_and_until_the_end() {
+    for major in [10, 18] {
+        let Some(server) = Server::start(major) else {
+            continue;
+        };
+        server.psql("postgres", "create role keeper login");
+        server.psql(
+            "postgres",
+            "create database theirs owner keeper template template0",
+        );
+        server.psql(
+            "theirs",
+            "set session authorization keeper; create table t (); create schema pgconvoy; create table pgconvoy.run (run text)",
+        );
+        let guarded = server.database("guarded");
+        server.psql(
+            "guarded",
+            "create function no_ddl() returns event_trigger language plpgsql as $$ begin raise exception 'no DDL here'; end $$;
+             create event trigger strict on ddl_command_start execute procedure no_ddl()",
+        );
+        let theirs = as_role(&server.conninfo("theirs"), "keeper");
+        for (database, conninfo) in [("theirs", theirs), ("guarded", guarded)] {
+            let target = session(&conninfo, Side::Target).await;
+            let sign = ledger::put_up_sign("/runs/it's");
+            let emptied = prepare::empty(&target, Some(&sign), &Told::default())
+                .await
+                .unwrap_or_else(|error| panic!("{database}: {}", chain(&error)));
+            assert_ne!(emptied.dropped, [], "{database}");
+            for (run, is_up) in [("/runs/it's", true), ("/runs/it", false)] {
+                let found = ledger::has_sign(&target, run).await;
+                assert_eq!(found.expect("it answers"), is_up, "{database}: {run}");
+            }
+            let names = "select nspname from pg_namespace where nspname !~ '^pg_' order by 1";
+            let names = server.psql(database, names);
+            assert_eq!(names, "information_schema\npgconvoy\npublic", "{database}");
+            let again = prepare::empty(&target, Some(&sign), &Told::default()).await;
+            assert_eq!(again.expect("it may be run again"), Emptied::default());
+        }
+    }
 }
 
 #[tokio::test]

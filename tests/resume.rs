@@ -1,14 +1,17 @@
-//! What a resumption does besides going on: it tries failed statements again when it is told to, refuses what cannot be finished,
-//! and loads tables anew that are finished already.
+//! What a resumption does besides going on: it tries failed statements again when it is told to, refuses what cannot be finished or may
+//! be somebody else's by now, and loads tables anew that are finished already.
 
 mod support;
 
-use std::fs;
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
+use pgconvoy::pg::cluster::ClusterOptions;
 use serde_json::Value;
 use support::binary::{Finished, Pgconvoy};
-use support::moving::{RUN_DIR, assert_equal, prepare, report};
+use support::moving::{RUN_DIR, assert_equal, assert_no_ledger, prepare, report};
 use support::server::Server;
 
 /// Everything is there, and the ledger still is.
@@ -181,9 +184,7 @@ fn what_is_not_this_run_is_refused_by_name() {
         .env("PGCONVOY_FAULT", "kill@ledger-made")
         .run();
     assert_eq!(elsewhere.status, -1, "{elsewhere}");
-    let target = resume(&killed, &["--target", &third]);
-    assert_eq!(target.status, 2, "{target}");
-    assert!(target.stderr.contains("belongs to another run"), "{target}");
+    assert_refused(&resume(&killed, &["--target", &third]), &[NOT_THE_ONE]);
     let no_ledger = Pgconvoy::new(["resume", "--target", &other]).run();
     assert_eq!(no_ledger.status, 2, "{no_ledger}");
     assert!(no_ledger.stderr.contains("no ledger"), "{no_ledger}");
@@ -346,4 +347,388 @@ fn a_target_whose_ledger_is_gone_is_left_alone() {
     );
     let rows = scene.server.psql("target", "select count(*) from fish");
     assert_eq!(rows, "2", "{refused}");
+}
+
+/// More than what is dropped in one transaction.
+const OF_OLD: &str = "do $$ begin for i in 1 .. 130 loop execute format('create table old%s (id int)', i); end loop; end $$";
+const FISH: &str = "create table fish (id int primary key); insert into fish values (1)";
+
+/// What it said, however the lines were broken.
+fn said(run: &Finished) -> String {
+    let words: Vec<&str> = run.stderr.split_whitespace().collect();
+    words.join(" ")
+}
+
+#[track_caller]
+fn assert_refused(run: &Finished, words: &[&str]) {
+    assert_eq!(run.status, 2, "{run}");
+    let said = said(run);
+    for words in words {
+        assert!(said.contains(words), "{words}: {run}");
+    }
+}
+
+/// Another address of this machine that leads to a server, with the port of another one.
+fn lead(from: (Ipv4Addr, u16), to: u16) {
+    let listener = TcpListener::bind(from).expect("nobody listens there");
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let server = TcpStream::connect((Ipv4Addr::LOCALHOST, to)).expect("it runs");
+            for (from, into) in [(&client, &server), (&server, &client)] {
+                let mut from = from.try_clone().expect("a handle");
+                let mut into = into.try_clone().expect("a handle");
+                std::thread::spawn(move || {
+                    let _ = io::copy(&mut from, &mut into);
+                    let _ = into.shutdown(Shutdown::Write);
+                });
+            }
+        }
+    });
+}
+
+/// Two servers on one port of two addresses, with the same databases, and a name (here an address) that leads to the wrong one.
+struct Twins {
+    meant: Server,
+    other: Server,
+    source: String,
+}
+
+impl Twins {
+    fn build() -> Option<Self> {
+        let tcp = |options: ClusterOptions| ClusterOptions {
+            listen_tcp: true,
+            ..options
+        };
+        let (meant, other) = (Server::start_with(15, tcp)?, Server::start_with(15, tcp)?);
+        lead(
+            (Ipv4Addr::new(127, 0, 0, 2), meant.cluster.port()),
+            other.cluster.port(),
+        );
+        for server in [&meant, &other] {
+            server.database("source");
+            server.database("shop");
+        }
+        meant.psql("source", FISH);
+        Some(Self {
+            source: meant.conninfo("source"),
+            meant,
+            other,
+        })
+    }
+
+    /// By a name that leads to the other one, and by the address that is meant.
+    fn reached(&self, database: &str) -> (String, String) {
+        let (port, user) = (self.meant.cluster.port(), self.meant.cluster.superuser());
+        let name = format!("host=127.0.0.2 port={port} user={user} dbname={database}");
+        let address = format!("{name} hostaddr=127.0.0.1");
+        (name, address)
+    }
+
+    fn killed(&self, moment: &str, (target, more): (&str, &[&str])) -> Finished {
+        let run = prepare(&self.source, target, more);
+        let run = run.env("PGCONVOY_FAULT", format!("kill@{moment}")).run();
+        assert_eq!(run.status, -1, "{run}");
+        run
+    }
+}
+
+const NOT_THE_ONE: &str = "is not the target that the run began with";
+
+#[test]
+fn only_the_server_that_a_run_was_emptying_is_emptied_by_its_resumption() {
+    let Some(twins) = Twins::build() else { return };
+    let precious = "create table precious as select generate_series(1, 1000) as id";
+    for server in [&twins.meant, &twins.other] {
+        server.psql("shop", precious);
+    }
+    let untouched = || twins.other.psql("shop", "select count(*) from precious");
+    let (name, address) = twins.reached("shop");
+    let overwrite = ["--overwrite", "shop"];
+    let killed = twins.killed("target-half-empty", (&address, &overwrite));
+
+    // Led there by hand; and by a record of an earlier version, which has the name alone.
+    assert_refused(&resume(&killed, &["--target", &name]), &[NOT_THE_ONE]);
+    assert_eq!(untouched(), "1000");
+    let path = run_dir(&killed).join("run.json");
+    let text = fs::read_to_string(&path).expect("it is written");
+    let mut record: Value = serde_json::from_str(&text).expect("JSON");
+    let identity = record["target_identity"].take();
+    assert!(identity["system_identifier"].is_i64(), "{text}");
+    record["target"]
+        .as_object_mut()
+        .and_then(|target| target.remove("PGHOSTADDR"))
+        .expect("the address is on record");
+    fs::write(&path, record.to_string()).expect("written");
+    let old = resume(&killed, &[]);
+    assert_refused(&old, &["may be in use by now", "--overwrite shop"]);
+    assert_eq!(untouched(), "1000");
+
+    fs::write(&path, &text).expect("written");
+    let resumed = resume(&killed, &[]);
+    assert_eq!(resumed.status, 0, "{resumed}");
+    assert_equal("gone on", &twins.source, &twins.meant.conninfo("shop"), &[]);
+    assert_no_ledger(&twins.meant, "shop");
+    assert_eq!(untouched(), "1000");
+}
+
+#[test]
+fn another_server_is_neither_given_a_database_nor_taken_for_one_that_is_finished() {
+    let Some(twins) = Twins::build() else { return };
+    let (name, address) = twins.reached("fresh");
+    let killed = twins.killed("plan-written", (&address, &["--create"]));
+    assert_refused(&resume(&killed, &["--target", &name]), &[NOT_THE_ONE]);
+    let made = "select count(*) from pg_database where datname = 'fresh'";
+    assert_eq!(twins.other.psql("postgres", made), "0");
+    assert_eq!(resume(&killed, &[]).status, 0, "{killed}");
+
+    let (name, address) = twins.reached("shop");
+    // Proven, and killed before it could drop its ledger.
+    let killed = twins.killed("report-kept", (&address, &[]));
+    assert_refused(&resume(&killed, &["--target", &name]), &[NOT_THE_ONE]);
+    let resumed = resume(&killed, &[]);
+    assert_eq!(resumed.status, 0, "{resumed}");
+    assert_no_ledger(&twins.meant, "shop");
+}
+
+#[test]
+fn what_was_begun_anew_is_not_emptied_by_a_run_that_is_resumed() {
+    let Some(scene) = Scene::build(FISH) else {
+        return;
+    };
+    scene.server.psql("target", OF_OLD);
+    let overwrite = ["--overwrite", "target"];
+    let killed = scene.move_with("kill@target-half-empty:2", &overwrite);
+    let sign = "select obj_description('pgconvoy'::regnamespace)";
+    let sign = scene.server.psql("target", sign);
+    let directory = run_dir(&killed).display().to_string();
+    assert!(sign.ends_with(&directory), "{sign}");
+    let anew = prepare(&scene.source, &scene.target, &overwrite).run();
+    assert_eq!(anew.status, 0, "{anew}");
+    assert_no_ledger(&scene.server, "target");
+    scene.server.psql("target", "insert into fish values (2)");
+
+    let rows = || scene.server.psql("target", "select count(*) from fish");
+    let refused = resume(&killed, &[]);
+    assert_refused(&refused, &["may be in use by now", "--overwrite target"]);
+    assert_eq!(rows(), "2");
+    let wrong = resume(&killed, &["--overwrite", "other"]);
+    assert_eq!(wrong.status, 4, "{wrong}");
+    assert_eq!(rows(), "2");
+    let named = resume(&killed, &overwrite);
+    assert_eq!(named.status, 0, "{named}");
+    assert_equal("named again", &scene.source, &scene.target, &[]);
+}
+
+#[test]
+fn consent_counts_for_a_run_that_has_begun_to_empty_and_for_no_other() {
+    let Some(scene) = Scene::build(FISH) else {
+        return;
+    };
+    scene.server.psql("target", OF_OLD);
+    let overwrite = ["--overwrite", "target"];
+    let killed = scene.move_with("kill@plan-written", &overwrite);
+    assert_refused(&resume(&killed, &[]), &["before it began to empty it"]);
+    let old = "select count(*) from pg_class where relname like 'old%'";
+    assert_eq!(scene.server.psql("target", old), "130");
+
+    // Another run has it by now, and that one has begun.
+    let other = scene.move_with("kill@announced", &overwrite);
+    let taken = resume(&killed, &overwrite);
+    assert_refused(&taken, &["belongs to another run"]);
+    let late = resume(&other, &overwrite);
+    assert_refused(&late, &["has begun to fill it", "Leave --overwrite out"]);
+    let resumed = resume(&other, &[]);
+    assert_eq!(resumed.status, 0, "{resumed}");
+
+    scene.server.psql("target", "drop table fish");
+    let without = scene.move_with("kill@plan-written", &[]);
+    let refused = resume(&without, &overwrite);
+    assert_refused(&refused, &["was not begun with --overwrite"]);
+    let resumed = resume(&without, &[]);
+    assert_eq!(resumed.status, 0, "{resumed}");
+
+    // It goes on without being asked, all the way through.
+    scene.server.psql("target", OF_OLD);
+    for moment in ["target-signed", "target-half-empty:2", "target-emptied"] {
+        let killed = scene.move_with(&format!("kill@{moment}"), &overwrite);
+        let resumed = resume(&killed, &[]);
+        assert_eq!(resumed.status, 0, "{moment}: {resumed}");
+        assert_no_ledger(&scene.server, "target");
+        scene.server.psql("target", OF_OLD);
+    }
+}
+
+/// Nothing can be lost there; and what comes there in between is not touched.
+#[test]
+fn a_target_that_holds_nothing_is_filled_without_asking_again() {
+    let Some(scene) = Scene::build(FISH) else {
+        return;
+    };
+    let killed = scene.move_with("kill@plan-written", &["--overwrite", "target"]);
+    scene.server.psql("target", "create table theirs (id int)");
+    let refused = resume(&killed, &[]);
+    assert_refused(&refused, &["may be in use by now"]);
+    // The same once more would be refused once more.
+    let goes_on = said(&refused).contains("Go on where it stopped");
+    assert!(!goes_on, "{refused}");
+    let next = report(&killed)["next"].clone();
+    let next = next.as_str().unwrap_or_default();
+    assert!(next.contains("give --overwrite target again"), "{next}");
+    scene.server.psql("target", "drop table theirs");
+    let resumed = resume(&killed, &[]);
+    assert_eq!(resumed.status, 0, "{resumed}");
+    assert_equal("not asked", &scene.source, &scene.target, &[]);
+    assert_no_ledger(&scene.server, "target");
+
+    scene.server.psql("target", "drop table fish");
+    let dir = tempfile::tempdir().expect("a directory");
+    let archive = dir.path().join("archive").display().to_string();
+    let dumped = Pgconvoy::new(["dump", "--source", &scene.source, "--archive", &archive]).run();
+    assert_eq!(dumped.status, 0, "{dumped}");
+    let restore = ["restore", "--archive", &archive, "--target", &scene.target];
+    let more = ["--run-dir", RUN_DIR, "--clean", "target"];
+    let run = Pgconvoy::new(restore.iter().chain(&more)).env("PGCONVOY_FAULT", "kill@planned");
+    let killed = run.run();
+    assert_eq!(killed.status, -1, "{killed}");
+    let resumed = resume(&killed, &[]);
+    assert_eq!(resumed.status, 0, "{resumed}");
+    assert_equal("cleaned", &scene.source, &scene.target, &[]);
+    assert_no_ledger(&scene.server, "target");
+}
+
+#[test]
+fn what_earlier_sessions_have_dropped_is_told_by_later_ones() {
+    let Some(scene) = Scene::build(FISH) else {
+        return;
+    };
+    scene.server.psql("target", OF_OLD);
+    let killed = scene.move_with("kill@target-half-empty:2", &["--overwrite", "target"]);
+    let directory = run_dir(&killed).display().to_string();
+    let told = || {
+        let status = Pgconvoy::new(["status", &directory]).run();
+        let shown = format!("{} {}", status.stdout, status.stderr);
+        let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        let from = shown.find("The target was being emptied: ");
+        let text = from.and_then(|from| shown[from..].split('.').next());
+        text.unwrap_or_else(|| panic!("{status}")).to_owned()
+    };
+    let again = Pgconvoy::new(["resume", &directory]);
+    let again = again.env("PGCONVOY_FAULT", "kill@target-half-empty").run();
+    assert_eq!(again.status, -1, "{again}");
+    // What a session has dropped that was killed before it could say so is known to the next one. The sign is up by then, and is none of
+    // them.
+    let first = told();
+    assert!(first.ends_with(", at least 100 are gone"), "{first}");
+    let elsewhere = scene.server.conninfo("postgres");
+    let refused = resume(&killed, &["--target", &elsewhere]);
+    assert_refused(&refused, &[NOT_THE_ONE, &first]);
+    let resumed = resume(&killed, &[]);
+    assert_eq!(resumed.status, 0, "{resumed}");
+    assert_no_ledger(&scene.server, "target");
+}
+
+#[test]
+fn a_restore_empties_on_the_word_of_another_day_only_what_it_was_emptying() {
+    let Some(scene) = Scene::build(FISH) else {
+        return;
+    };
+    let dir = tempfile::tempdir().expect("a directory");
+    let archive = dir.path().join("archive").display().to_string();
+    let dumped = Pgconvoy::new(["dump", "--source", &scene.source, "--archive", &archive]).run();
+    assert_eq!(dumped.status, 0, "{dumped}");
+    let killed_at = |moment: &str, more: &[&str]| {
+        let fixed = ["restore", "--archive", &archive, "--target", &scene.target];
+        let fixed = fixed.iter().chain(&["--run-dir", RUN_DIR]).chain(more);
+        let run = Pgconvoy::new(fixed).env("PGCONVOY_FAULT", format!("kill@{moment}"));
+        let run = run.run();
+        assert_eq!(run.status, -1, "{run}");
+        run
+    };
+    let overwrite: &[&str] = &["--overwrite", "target"];
+    let rows_alone: &[&str] = &["--data-only", "--overwrite", "target"];
+    let held = || scene.server.psql("target", "select sum(id) from fish");
+    let more = "create table fish (id int primary key); insert into fish values (7)";
+    scene.server.psql("target", more);
+    for more in [overwrite, rows_alone] {
+        let killed = killed_at("planned", more);
+        assert_refused(&resume(&killed, &[]), &["--overwrite target again"]);
+        assert_eq!(held(), "7", "{killed}");
+    }
+    for (moment, more) in [
+        ("target-half-empty", overwrite),
+        ("target-ready", rows_alone),
+    ] {
+        let killed = killed_at(moment, more);
+        let resumed = resume(&killed, &[]);
+        assert_eq!(resumed.status, 0, "{moment}: {resumed}");
+        assert_eq!(held(), "1", "{moment}");
+        assert_no_ledger(&scene.server, "target");
+        scene.server.psql("target", "update fish set id = 7");
+    }
+    let killed = killed_at("planned", &["--clean", "target"]);
+    assert_refused(&resume(&killed, &[]), &["start it again", "--clean target"]);
+    assert_eq!(held(), "7", "{killed}");
+}
+
+const SECRET: &str = "open-sesame-4711";
+
+fn write_password_file(path: &Path) {
+    fs::write(path, format!("*:*:*:*:{SECRET}\n")).expect("written");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("permitted");
+}
+
+/// Where the file is depends on where the run was started, and a resumption is started from anywhere.
+#[test]
+fn the_password_file_that_a_connection_string_names_is_found_again() {
+    let started = Server::start_with(15, |options| ClusterOptions {
+        auth_method: "scram-sha-256".into(),
+        password: Some(SECRET.into()),
+        ..options
+    });
+    let Some(server) = started else { return };
+    // For psql.
+    write_password_file(&server.cluster.dir().join(".pgpass"));
+    let source = server.database("source");
+    let target = server.database("target");
+    server.psql("source", FISH);
+    let named = |conninfo: &str| {
+        format!("{conninfo} passfile=secrets/passwords connect_timeout=60 tcp_user_timeout=900000")
+    };
+    let run = prepare(&named(&source), &named(&target), &[]);
+    fs::create_dir(run.dir().join("secrets")).expect("a directory");
+    write_password_file(&run.dir().join("secrets/passwords"));
+    let killed = run.env("PGCONVOY_FAULT", EARLY).run();
+    assert_eq!(killed.status, -1, "{killed}");
+    let text = fs::read_to_string(run_dir(&killed).join("run.json")).expect("it is written");
+    assert!(!text.contains(SECRET), "{text}");
+    let record: Value = serde_json::from_str(&text).expect("JSON");
+    for side in ["source", "target"] {
+        assert_eq!(record[side]["PGCONNECT_TIMEOUT"], "60", "{text}");
+        assert_eq!(record[side]["tcp_user_timeout"], "900000", "{text}");
+    }
+    let resumed = resume(&killed, &[]);
+    assert_eq!(resumed.status, 0, "{resumed}");
+    // Without the run directory, the ledger knows the way to the source.
+    server.psql("target", "drop table fish");
+    let run = prepare(&named(&source), &named(&target), &[]);
+    fs::create_dir(run.dir().join("secrets")).expect("a directory");
+    write_password_file(&run.dir().join("secrets/passwords"));
+    let killed = run.env("PGCONVOY_FAULT", EARLY).run();
+    assert_eq!(killed.status, -1, "{killed}");
+    let given = format!("{target} password={SECRET}");
+    let resumed = Pgconvoy::new(["resume", "--target", &given]).run();
+    assert_eq!(resumed.status, 0, "{resumed}");
+    // Where that file is not, ~/.pgpass counts.
+    server.psql("target", "drop table fish");
+    let run = prepare(&named(&source), &named(&target), &[]);
+    fs::create_dir(run.dir().join("secrets")).expect("a directory");
+    write_password_file(&run.dir().join("secrets/passwords"));
+    let killed = run.env("PGCONVOY_FAULT", EARLY).run();
+    assert_eq!(killed.status, -1, "{killed}");
+    fs::remove_dir_all(killed.path("secrets")).expect("removed");
+    assert_eq!(resume(&killed, &[]).status, 2, "{killed}");
+    let directory = run_dir(&killed).display().to_string();
+    let resumed = Pgconvoy::new(["resume", &directory]).env("HOME", server.cluster.dir());
+    let resumed = resumed.run();
+    assert_eq!(resumed.status, 0, "{resumed}");
 }

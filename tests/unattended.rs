@@ -18,6 +18,8 @@ use pgconvoy::progress::{DisplayOptions, Size, Verbosity};
 use pgconvoy::report::{Ending, Report, conclude, metrics};
 use recorded::Run;
 use support::binary::{Finished, Pgconvoy};
+use support::moving::prepare;
+use support::server::Server;
 
 const SECRET: &str = "s3cr3t-and-l0ng";
 
@@ -102,6 +104,8 @@ fn unreachable(args: &[&str]) -> Finished {
     Pgconvoy::new([&ends[..], args].concat())
         .env("PGPASSWORD", SECRET)
         .env("PGCONVOY_TARGET_PASSWORD", SECRET)
+        // As of a run that was started with --detach.
+        .env("PGCONVOY_DETACHED", "1")
         .run()
 }
 
@@ -120,6 +124,10 @@ fn a_run_that_could_not_begin_is_told_of_and_no_password_is_passed_on() {
         "no directory is left: {environment}"
     );
     assert!(!environment.contains(SECRET), "{environment}");
+    assert!(
+        !environment.contains("PGCONVOY_DETACHED"),
+        "a pgconvoy in it would be quiet, and leave its process group: {environment}"
+    );
 }
 
 /// Whatever option a password is in.
@@ -157,6 +165,78 @@ fn a_command_that_fails_is_a_warning_with_what_it_said() {
         assert!(run.stderr.contains(says), "{says}: {run}");
     }
     assert_eq!(run.stdout, "", "{run}");
+}
+
+/// Whoever goes on with a run needs its directory and its target.
+#[test]
+fn what_the_last_sentence_advises_can_be_done_from_within_a_command() {
+    let Some(server) = Server::start(15) else {
+        return;
+    };
+    let (from, to) = (server.database("source"), server.database("target"));
+    server.psql(
+        "source",
+        "create function picky(i int) returns int language plpgsql immutable as $$ begin
+             if current_setting('app.ready', true) is distinct from 'yes' then raise exception 'not ready'; end if;
+             return i;
+         end $$;
+         create table fish (id int primary key, size int);
+         set app.ready = 'yes';
+         insert into fish select i, i from generate_series(1, 100) i;
+         create index by_size on fish (picky(size))",
+    );
+    let command = format!(
+        "'{}' resume --retry-failed \"$PGCONVOY_RUN_DIR\" > told 2>&1; echo $? > status",
+        env!("CARGO_BIN_EXE_pgconvoy")
+    );
+    let run = prepare(&from, &to, &["--on-fail", &command]).run();
+    assert_eq!(run.status, 1, "{run}");
+    let told = fs::read_to_string(run.path("told"));
+    let told = told.unwrap_or_else(|error| panic!("{error}: {run}"));
+    let status = fs::read_to_string(run.path("status")).expect("it ran");
+    // It was tried again, and the cause is still there.
+    assert_eq!(status, "1\n", "{told}");
+    assert!(told.contains("not ready"), "{told}");
+    assert!(!told.contains("another run of pgconvoy"), "{told}");
+}
+
+/// All is proven by then, and yet the run has not ended well.
+#[cfg(feature = "faults")]
+#[test]
+fn whoever_waits_is_told_of_a_ledger_that_could_not_be_dropped() {
+    let Some(server) = Server::start(18) else {
+        return;
+    };
+    let (from, to) = (server.database("source"), server.database("target"));
+    server.psql("source", "create table fish (id int primary key)");
+    let command = "echo \"$PGCONVOY_STATUS $PGCONVOY_VERDICT\" > told";
+    let prepared = prepare(
+        &from,
+        &to,
+        &["--on-finish", command, "--on-fail", "touch failed"],
+    );
+    let held = prepared.dir().join("held");
+    let mut run = prepared
+        .env("PGCONVOY_FAULT", "hold@report-kept")
+        .env("PGCONVOY_FAULT_FILE", &held)
+        .start();
+    let began = std::time::Instant::now();
+    while !held.exists() {
+        let waits = run.is_running() && began.elapsed() < std::time::Duration::from_secs(60);
+        assert!(waits, "it was never held: {}", run.finish());
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(!run.dir().join("told").exists(), "the ledger is there");
+    server.psql(
+        "postgres",
+        "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name like 'pgconvoy:%'",
+    );
+    fs::remove_file(&held).expect("it is there");
+    let run = run.finish();
+    assert_eq!(run.status, 5, "{run}");
+    let told = fs::read_to_string(run.path("told")).expect("it ran");
+    assert_eq!(told, "5 interrupted\n", "{run}");
+    assert!(run.path("failed").exists(), "{run}");
 }
 
 /// The samples of a text, by name and labels; fails where it is not what a collector takes.

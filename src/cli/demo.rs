@@ -8,6 +8,7 @@ use clap::{Args, Command, FromArgMatches as _};
 use super::arguments::SpeedArgs;
 use super::move_database::MoveArgs;
 use super::output::style_of_stderr;
+use super::say::say;
 use crate::catalog::{self, Table, Types};
 use crate::failure::Failure;
 use crate::model::{CopyFormat, Difference, ExitStatus, Rows, Verdict, quote_ident};
@@ -280,10 +281,6 @@ fn unexpected(what: &str, status: ExitStatus) -> Failure {
     ))
 }
 
-fn say(text: &str) {
-    eprintln!("{text}");
-}
-
 fn heading(style: Style, text: &str) {
-    eprintln!("\n{}", style.strong(&format!("— {text}")));
+    say(&format!("\n{}", style.strong(&format!("— {text}"))));
 }

@@ -1,6 +1,6 @@
 //! `--on-finish` and `--on-fail`: commands that are run when a run has ended, such as one that wakes somebody up.
 //!
-//! They come last, when the record is whole and the run directory is free. What becomes of them changes nothing about the run: a
+//! They come last, when the record is whole, and the run directory and the target are free. What becomes of them changes nothing about the run: a
 //! command that fails is a warning.
 
 use std::ffi::OsString;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::output::style_of_stderr;
 use super::secrets::OPTIONS;
 use crate::model::ExitStatus;
+use crate::pg::detached;
 use crate::pg::hook::Hook;
 use crate::progress::words;
 
@@ -66,7 +67,8 @@ impl Hooks {
 
 fn withheld() -> Vec<&'static str> {
     let hidden = OPTIONS.map(|(_, variable)| variable);
-    [&CONNECTIONS[..], &hidden].concat()
+    // A pgconvoy in the command is not one that was started apart from a terminal.
+    [&CONNECTIONS[..], &hidden, &[detached::VARIABLE]].concat()
 }
 
 fn variables(status: ExitStatus, run_dir: Option<&Path>) -> [(&'static str, OsString); 4] {
@@ -99,5 +101,6 @@ mod tests {
             assert!(withheld.contains(&variable), "{option}");
         }
         assert!(withheld.contains(&"PGPASSWORD"));
+        assert!(withheld.contains(&"PGCONVOY_DETACHED"));
     }
 }

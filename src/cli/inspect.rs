@@ -18,7 +18,7 @@ use crate::event::{Emit as _, What};
 use crate::execute::prepare::{self, PrepareError};
 use crate::failure::Failure;
 use crate::fault;
-use crate::ledger::Memory;
+use crate::ledger::{self, Memory};
 use crate::model::{Bytes, Endpoint, Finding, QualifiedName, VerifyLevel};
 use crate::pg::client_tools::{ChildEnvironment, ClientTool, Search};
 use crate::pg::conninfo::Conninfo;
@@ -416,8 +416,8 @@ impl Inspection {
         Ok(())
     }
 
-    /// Empties or creates the target where that was asked for.
-    pub async fn ready_target(mut self, emitter: &Emitter) -> Result<Self, Failure> {
+    /// Empties or creates the target where that was asked for. A target that is emptied says for which run.
+    pub async fn ready_target(mut self, emitter: &Emitter, run: &str) -> Result<Self, Failure> {
         if self.new_database.is_none() && self.requested.overwrite.is_none() {
             // It is as it was looked at.
             return Ok(self);
@@ -432,7 +432,8 @@ impl Inspection {
             let text = format!("created database {} on the target", new.name);
             emitter.emit(What::Note { text });
         } else if self.requested.overwrite.is_some() {
-            let emptied = prepare::empty(&self.road.target.session).await?;
+            let sign = ledger::put_up_sign(run);
+            let emptied = prepare::empty(&self.road.target.session, Some(&sign), emitter).await?;
             fault::point("target-emptied");
             for text in emptied.notes() {
                 emitter.emit(What::Note { text });

@@ -28,6 +28,7 @@
 //! | `prove` | the last steps: what the jobs did not compare, and writes since the snapshot |
 //! | `session` | one session of a run, from a plan to an exit status: what `move` and `resume` have in common |
 //! | `take_up`, `past` | what earlier sessions have left on the target, and in the run directory |
+//! | `consent` | whether a target is the one that they began with, and may be emptied |
 //! | `expect` | what an earlier run, or the clock, makes us expect of one |
 //! | `explain` | who stands behind an error that names nobody: locks, connections |
 //! | `keeper` | the process that holds the source's snapshot for a move |
@@ -40,6 +41,7 @@
 //! | `following` | one database follows another: `follow`, `unfollow`, `cutover`, `fallback` |
 //! | `demo` | everything, on two throw-away clusters |
 //! | `completions` | completions for shells, and manual pages |
+//! | `say` | a line on standard error, whether anybody reads it or not |
 //! | `secrets` | takes a password out of the process list |
 //! | `output` | everything between a run and the world |
 //! | `run_dir` | the directory that keeps what happened |
@@ -48,6 +50,7 @@ pub mod arguments;
 mod at_once;
 mod check;
 mod completions;
+mod consent;
 mod demo;
 mod detach;
 mod dump;
@@ -74,6 +77,7 @@ mod restore;
 mod resume;
 pub mod run_dir;
 mod salvage;
+mod say;
 mod schema;
 mod secrets;
 mod session;

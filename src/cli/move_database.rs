@@ -102,6 +102,8 @@ async fn run(
         // Nothing was touched, so there is nothing to keep a record of; what was made on the source to be followed goes again.
         Err(failure) => {
             let failure = following::take_back(&session, failure).await;
+            // The claim goes before anybody is told.
+            drop(session);
             output.abandon(&failure).await;
             return Err(failure);
         }

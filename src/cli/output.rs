@@ -12,10 +12,12 @@
 //! however, stops nobody; only with `--json`, where stdout is what was asked for, does it count.
 
 mod extras;
+mod repeats;
+mod verdict;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufReader, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -24,6 +26,7 @@ use std::time::Duration;
 use chrono::Utc;
 use tokio::sync::{oneshot, watch};
 
+use super::follow;
 use super::hooks::Hooks;
 use super::metrics_file::MetricsFile;
 use super::run_dir::RunDir;
@@ -32,11 +35,12 @@ use crate::event::{Emit, Event, What};
 use crate::execute::{Cause, Stop};
 use crate::failure::{Failure, FailureKind};
 use crate::fault;
-use crate::model::{ExitStatus, JobId, run_command};
+use crate::model::{ExitStatus, JobId};
 use crate::progress::{Display, DisplayOptions, Style, Verbosity, words};
 use crate::report::course::CourseBuilder;
 use crate::report::terminal::{View, render, resume_command};
-use crate::report::{Conclusion, Ending, Report, ReportBuilder, conclude, json, recorded};
+use crate::report::{Conclusion, Ending, Report, ReportBuilder, conclude, json};
+use repeats::Repeats;
 
 /// How often the display may show something new.
 const TICK: Duration = Duration::from_millis(200);
@@ -56,6 +60,7 @@ pub struct OutputOptions {
 
 enum Message {
     Event(Box<Event>),
+    Keep(oneshot::Sender<ExitStatus>),
     Finish(Box<Finish>),
     Abandon(Box<Failure>, oneshot::Sender<()>),
 }
@@ -117,6 +122,7 @@ impl Output {
             stop: stop.clone(),
             options,
             display,
+            repeats: Repeats::default(),
             failures: run_dir.failed_so_far(),
             run_dir: run_dir.clone(),
             events,
@@ -154,6 +160,11 @@ impl Output {
     /// The run's directory.
     pub fn run_dir(&self) -> &RunDir {
         &self.run_dir
+    }
+
+    /// Leaves what is to be run at the end to whoever has more to give back before it than the run directory.
+    pub(super) fn take_hooks(&mut self) -> Hooks {
+        std::mem::take(&mut self.hooks)
     }
 
     /// Concludes: last event, report, final table. Call it when nobody emits any more.
@@ -199,15 +210,13 @@ impl Output {
 
 /// What earlier sessions have left in the record, for the report of this one; nothing if this is the first.
 fn earlier_sessions(run_dir: &RunDir) -> Result<(ReportBuilder, CourseBuilder), Failure> {
-    let path = run_dir.look().events_path();
-    let recording = File::open(&path).and_then(|file| recorded::read(BufReader::new(file)));
-    let recording = recording.map_err(|error| Failure::file("reading", &path, &error))?;
-    let mut course = CourseBuilder::default();
-    recording
-        .events
-        .iter()
-        .for_each(|event| course.apply(event));
-    Ok((ReportBuilder::after(&recording.events), course))
+    let (mut report, mut course) = (ReportBuilder::default(), CourseBuilder::default());
+    follow::read(&run_dir.look(), |event| {
+        report.apply(&event);
+        course.apply(&event);
+    })?;
+    report.next_session();
+    Ok((report, course))
 }
 
 fn stopped(failure: &Failure) -> Ending {
@@ -229,6 +238,7 @@ struct Listener {
     course: CourseBuilder,
     metrics: Option<MetricsFile>,
     labels: HashMap<JobId, String>,
+    repeats: Repeats,
     failures: usize,
     /// Nothing more is written into the record: it may end in half a line, which only a later session knows how to deal with.
     record_ends: bool,
@@ -241,11 +251,17 @@ impl Listener {
         loop {
             match receiver.recv_timeout(TICK) {
                 Ok(Message::Event(event)) => self.event(*event),
+                Ok(Message::Keep(reply)) => {
+                    // Whoever asked may have been cancelled.
+                    let _ = reply.send(self.keep());
+                }
                 Ok(Message::Finish(finish)) => {
                     if let Some(failure) = &finish.failure {
                         self.failure(failure);
                     }
-                    let status = self.finish(&finish.ending);
+                    let status = self.finish(&finish.ending, finish.failure.as_ref());
+                    // The run directory is free, once that is known.
+                    drop(self);
                     // Whoever asked may have been cancelled.
                     let _ = finish.reply.send(status);
                     return;
@@ -297,9 +313,9 @@ impl Listener {
         self.display.event(&event);
     }
 
-    /// One line, in one write.
+    /// One line, in one write; none of what was just said.
     fn record(&mut self, event: &Event) {
-        if self.record_ends {
+        if self.record_ends || self.repeats.has(event) {
             return;
         }
         let line = serde_json::to_string(event).map_err(io::Error::from);
@@ -376,8 +392,9 @@ impl Listener {
         }
     }
 
-    fn finish(&mut self, ending: &Ending) -> ExitStatus {
-        let mut conclusion = self.conclude(conclude(&self.report.clone().build(), ending));
+    fn finish(&mut self, ending: &Ending, failure: Option<&Failure>) -> ExitStatus {
+        let conclusion = conclude(&self.report.clone().build(), ending);
+        let mut conclusion = self.conclude(self.leading_on(conclusion, failure));
         let mut report = self.report_with(&conclusion);
         // The report is written before anybody is told how the run ended: without it, it did not end well.
         if let Err(error) = json::write(&report, &self.run_dir.report_path()) {
@@ -404,39 +421,6 @@ impl Listener {
         self.show(&report);
         // The record of the very last event may be what failed.
         self.conclude(conclusion).status
-    }
-
-    /// The conclusion, unless the record of the run is not whole: then nobody could check it later.
-    fn conclude(&self, conclusion: Conclusion) -> Conclusion {
-        let Some(trouble) = &self.trouble else {
-            return conclusion;
-        };
-        let report = self.report.clone().build();
-        let compares = report.compares();
-        let begins_anew = report.planned_tables.is_none() && !report.is_resumed();
-        let next = if begins_anew || compares {
-            "Make room, or name a directory elsewhere with --run-dir, and begin again.".to_owned()
-        } else {
-            let dir = self.run_dir.path().display().to_string();
-            let go_on = run_command("resume", &dir);
-            format!("Make room, then go on where it stopped: {go_on}")
-        };
-        let left = if compares {
-            "What was found is told, but this comparison left no whole record."
-        } else {
-            "What was committed stays, but this run left no whole record."
-        };
-        let sentence = match conclusion.status {
-            ExitStatus::Proven | ExitStatus::Waived => format!("Failed: {trouble}. {left}"),
-            // Whatever else it came to is worth more than that.
-            ExitStatus::Different | ExitStatus::NoGo | ExitStatus::Usage => return conclusion,
-            ExitStatus::Failed | ExitStatus::Interrupted => conclusion.sentence,
-        };
-        Conclusion {
-            status: ExitStatus::Failed,
-            sentence,
-            next: Some(next),
-        }
     }
 
     fn report_with(&self, conclusion: &Conclusion) -> Report {

@@ -4,17 +4,16 @@
 //! server's whole error, and the file that keeps the statement, which the operator may have edited.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::BufReader;
+use std::fs;
 use std::path::PathBuf;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::run_dir::{Look, statements_of_script, statements_to_run};
+use super::follow;
+use super::run_dir::{Look, edited_statements};
 use crate::event::{Event, Expected, JobFailure, What};
 use crate::failure::Failure;
 use crate::model::{ExitStatus, JobId, SqlText};
-use crate::report::recorded;
 
 /// Failures by job and part.
 pub(super) type Failures = BTreeMap<JobId, BTreeMap<u32, JobFailure>>;
@@ -28,6 +27,8 @@ pub(super) struct Past {
     pub begun: bool,
     /// What the last session went by, if it was told of anything.
     pub measure: Measure,
+    /// When the last session said that it had started.
+    began: DateTime<Utc>,
     failures: Vec<JobFailure>,
 }
 
@@ -63,31 +64,25 @@ pub(super) struct Edited {
 impl Past {
     /// Reads it.
     pub fn read(look: &Look) -> Result<Self, Failure> {
-        let path = look.events_path();
-        let recording = File::open(&path).and_then(|file| recorded::read(BufReader::new(file)));
-        let recording = recording.map_err(|error| Failure::file("reading", &path, &error))?;
-        Ok(Self::of(&recording.events))
+        let mut past = Self::default();
+        follow::read(look, |event| past.meet(event))?;
+        Ok(past)
     }
 
-    fn of(events: &[Event]) -> Self {
-        let mut past = Self::default();
-        let mut began = DateTime::<Utc>::MIN_UTC;
-        for event in events {
-            match &event.what {
-                What::RunStarted { .. } => {
-                    past.ended = None;
-                    began = event.at;
-                }
-                What::Expected(expected) => past.measure = Measure::of(expected, began),
-                What::Planned { .. } => past.begun = true,
-                What::RunFinished {
-                    status, sentence, ..
-                } => past.ended = Some((*status, sentence.clone())),
-                What::JobFailed { failure, .. } => past.failures.push(failure.as_ref().clone()),
-                _ => {}
+    fn meet(&mut self, event: Event) {
+        match event.what {
+            What::RunStarted { .. } => {
+                self.ended = None;
+                self.began = event.at;
             }
+            What::Expected(expected) => self.measure = Measure::of(&expected, self.began),
+            What::Planned { .. } => self.begun = true,
+            What::RunFinished {
+                status, sentence, ..
+            } => self.ended = Some((status, sentence)),
+            What::JobFailed { failure, .. } => self.failures.push(*failure),
+            _ => {}
         }
-        past
     }
 
     /// The same failures, with all that the record knows of them.
@@ -131,8 +126,8 @@ pub(super) fn edited(
             let path = look.path().join(file);
             let text = fs::read_to_string(&path)
                 .map_err(|error| Failure::file("reading", &path, &error))?;
-            if statements_of_script(&text) != statements_to_run(failure) {
-                let sql = SqlText::from(statements_of_script(&text));
+            if let Some(sql) = edited_statements(&text, failure) {
+                let sql = SqlText::from(sql);
                 let file = file.clone();
                 edited.insert((*job, *part), Edited { sql, file });
             }

@@ -148,6 +148,15 @@ impl Requested {
         Ok(prepare::database_exists(&server.session, &self.target.database).await?)
     }
 
+    /// Who the target is: a database that is yet to be created is known by its server.
+    pub fn identity_of(&self, target: &Server) -> Identity {
+        if self.create {
+            Identity::of_new(&target.facts, &self.target.database)
+        } else {
+            Identity::of(&target.facts)
+        }
+    }
+
     /// The same as it is written down for later sessions, once it is known where it leads.
     pub fn record(&self, road: &Road, run: &str, sizes: Sizes) -> Request {
         let target = road.target.session.peer();
@@ -156,6 +165,7 @@ impl Requested {
             source: self.source.record(&road.source.session.peer().host),
             target: self.target.record(&target.host),
             source_identity: Identity::of(&road.source.facts),
+            target_identity: Some(self.identity_of(&road.target)),
             archive: None,
             target_database: self.target.database.clone(),
             filters: self.filters.clone(),

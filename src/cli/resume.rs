@@ -15,9 +15,11 @@ use chrono::Utc;
 use clap::Args;
 
 use super::arguments::{OutputArgs, RetryArgs, RunningArgs, resolve_connection};
+use super::consent;
 use super::detach;
 use super::dump;
 use super::expect::{ExpectArgs, Expectations};
+use super::following;
 use super::inspect::{Inspection, Road, Server};
 use super::output::Output;
 use super::past::Past;
@@ -25,6 +27,7 @@ use super::requested::Requested;
 use super::restore::{self, Resume};
 use super::run_dir::{self, RunDir};
 use super::salvage;
+use super::say::say;
 use super::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
 use super::session::{self, Ready, Session};
 use super::take_up::take_up;
@@ -71,6 +74,10 @@ pub struct ResumeArgs {
     /// Try failed statements again, after their cause was mended; one whose file under failed/ was edited is run as edited
     #[arg(long, help_heading = "Resuming")]
     pub retry_failed: bool,
+
+    /// Empty the target database after all, if the run was interrupted before it began to; NAME must be the database's own name
+    #[arg(long, value_name = "NAME", help_heading = "Resuming")]
+    pub overwrite: Option<String>,
 
     /// What to expect of it; as before, if nothing is said.
     #[command(flatten)]
@@ -131,6 +138,12 @@ impl ResumeArgs {
                         "Leave --retry-failed out: what is not finished is done.",
                     ));
                 }
+                if self.overwrite.is_some() {
+                    return Err(Failure::usage(
+                        "a dump has no target database that could be emptied",
+                        "Leave --overwrite out.",
+                    ));
+                }
                 self.expect.refuse_for("a dump")?;
                 if let Some(status) = dump::finished_before(&request)? {
                     return Ok(status);
@@ -189,36 +202,54 @@ impl ResumeArgs {
             source: self.given_source(&Environment::of_process())?,
             past,
             retry_failed: self.retry_failed,
+            overwrite: self.overwrite,
             expect: self.expect,
         };
         Box::pin(restore::resume(resumed, (self.running, self.retry), output)).await
     }
 
     /// A run that was proven, and whose ledger is gone, is over: says so, and with which status. It may have been killed in
-    /// between, and then the ledger is still there.
+    /// between, and then the ledger is still there. One that is followed may have been killed before it came to say that its copy is
+    /// proven; then the target says so.
     async fn finished_before(
         &self,
         request: &Request,
         past: &Past,
     ) -> Result<Option<ExitStatus>, Failure> {
-        let Some((status @ (ExitStatus::Proven | ExitStatus::Waived), sentence)) = &past.ended
-        else {
-            return Ok(None);
+        let proven = match &past.ended {
+            Some((status @ (ExitStatus::Proven | ExitStatus::Waived), sentence)) => {
+                Some((*status, sentence))
+            }
+            _ => None,
         };
+        let wanted = request.follow.as_ref().filter(|_| past.begun);
+        if proven.is_none() && wanted.is_none() {
+            return Ok(None);
+        }
         let environment = Environment::of_process();
         let target = self.given_target(&environment)?;
         let requested = Requested::recorded(request, (None, target), environment)?;
-        let target = Server::connect(requested.target().clone(), Side::Target).await?;
+        let target = requested.target().clone().even_if_closed();
+        let target = Server::connect(target, Side::Target).await?;
+        consent::refuse_another_target(request, &Identity::of(&target.facts), &target.endpoint)?;
         if ledger::read(&target.session).await?.is_some() {
             return Ok(None);
         }
-        eprintln!("There is nothing to resume: this run was finished.\n{sentence}");
-        if request.follow.is_some() {
-            eprintln!(
-                "How the target follows the source, and what comes next: pgconvoy status --target"
-            );
+        if let Some(wanted) = wanted {
+            // The copy may have been no more than counted.
+            let status = proven.map_or(ExitStatus::Waived, |(status, _)| status);
+            let told = following::tell_after_move(&target, wanted, status).await?;
+            if told.is_some() {
+                return Ok(told);
+            }
         }
-        Ok(Some(*status))
+        let Some((status, sentence)) = proven else {
+            return Ok(None);
+        };
+        say(&format!(
+            "There is nothing to resume: this run was finished.\n{sentence}"
+        ));
+        Ok(Some(status))
     }
 
     fn given_target(&self, environment: &Environment) -> Result<Option<Conninfo>, Failure> {
@@ -260,11 +291,15 @@ async fn run(
     let (request, found, expectations) = match found {
         Ok(found) => found,
         // This session has touched nothing. The record of the others stays.
-        Err(failure) if from_elsewhere => {
-            output.abandon(&failure).await;
-            return Err(failure);
+        Err(failure) => {
+            // The claim goes before anybody is told.
+            drop(session);
+            if from_elsewhere {
+                output.abandon(&failure).await;
+                return Err(failure);
+            }
+            return Ok(output.fail(failure).await);
         }
-        Err(failure) => return Ok(output.fail(failure).await),
     };
     let done = async {
         let ready = ready((&past, args.retry_failed), &session, &request, found).await?;
@@ -315,6 +350,8 @@ async fn look(
     if from_elsewhere {
         session.output.run_dir().write_request(&request)?;
     }
+    let overwrite = args.overwrite.as_deref();
+    consent::refuse_new_consent(&request, overwrite)?;
     let mut requested = Requested::recorded(&request, (source, target), environment)?;
     if request.create && !requested.target_exists().await? {
         requested.create = true;
@@ -338,11 +375,18 @@ async fn look(
             "Lead --source to the database that the run began with; to move another one, start a move.",
         ));
     }
+    let now = requested.identity_of(&road.target);
+    consent::refuse_another_target(&request, &now, &road.target_endpoint())?;
     if request.salvage {
+        if !requested.create && ledger::read(&road.target.session).await?.is_none() {
+            // Before a search, which takes as long as reading everything does.
+            consent::to_empty(&road.target, &request, overwrite).await?;
+        }
         let both = (&mut road, &mut requested);
         Box::pin(salvage::go_on(session, both, request.doubtful)).await?;
     }
-    let found = Box::pin(find(session, road, requested, (&request, past.begun))).await?;
+    let asked = (&request, past.begun, overwrite);
+    let found = Box::pin(find(session, road, requested, asked)).await?;
     for text in gone {
         session.emitter().emit(What::Note { text });
     }
@@ -353,7 +397,7 @@ async fn find(
     session: &Session<'_>,
     road: Road,
     mut requested: Requested,
-    (request, begun): (&Request, bool),
+    (request, begun, overwrite): (&Request, bool, Option<&str>),
 ) -> Result<Found, Failure> {
     if requested.create {
         if begun {
@@ -367,12 +411,14 @@ async fn find(
         if begun {
             return Err(ledger_gone(&road.target_endpoint()));
         }
-        requested.overwrite.clone_from(&request.overwrite);
+        let may_go = consent::to_empty(&road.target, request, overwrite).await?;
+        requested.overwrite = may_go.overwrite;
         requested.adopt = request.create;
         let inspection = session.look(road, requested).await?;
         return Ok(Found::Nothing(Box::new(inspection)));
     };
     refuse_another_run(&ledger, request, &road.target.endpoint)?;
+    consent::refuse_late_consent(overwrite, &road.target.endpoint)?;
     Ok(Found::Ledger(Box::new(Interrupted {
         road,
         requested,

@@ -431,12 +431,14 @@ fn file_name(label: &str) -> String {
 }
 
 /// What a script under `failed/` executes, without what only psql needs around it: the comments at its head, and a transaction.
-pub(super) fn statements_of_script(script: &str) -> String {
+/// Carriage returns in it stay: in the body of a function they are part of its value.
+fn statements_of_script(script: &str) -> String {
     let is_head = |line: &&str| line.starts_with("--") || line.trim().is_empty();
-    let body: Vec<&str> = script.lines().skip_while(is_head).collect();
-    let mut body = body.join("\n").trim().to_owned();
+    let lines = script.split_inclusive('\n').skip_while(is_head);
+    let mut body = lines.collect::<String>().trim().to_owned();
     // As failed_script writes it: what the session says, then perhaps the transaction.
-    if let Some((before, rest)) = body.split_once("\nbegin;\n")
+    let mut begins = ["\nbegin;\n", "\nbegin;\r\n"].into_iter();
+    if let Some((before, rest)) = begins.find_map(|begin| body.split_once(begin))
         && before.lines().count() <= 2
         && let Some(inside) = rest.strip_suffix("\ncommit;")
     {
@@ -445,9 +447,16 @@ pub(super) fn statements_of_script(script: &str) -> String {
     body.trim().to_owned()
 }
 
-/// The same of the script as it was written.
-pub(super) fn statements_to_run(failure: &JobFailure) -> String {
-    statements_of_script(&failed_script("", failure))
+/// What such a script executes, if that is not what it did when it was written.
+pub(super) fn edited_statements(script: &str, failure: &JobFailure) -> Option<String> {
+    let written = statements_of_script(&failed_script("", failure));
+    let mut found = statements_of_script(script);
+    // The head was written without: it was an editor that put them at the end of every line.
+    let at_every_end = script.lines().count() == script.matches("\r\n").count();
+    if at_every_end && !written.contains('\r') {
+        found = found.replace("\r\n", "\n");
+    }
+    (found != written).then_some(found)
 }
 
 /// A script for psql: the error as comments, then the statement, whole.
@@ -542,6 +551,51 @@ mod tests {
             "{script}"
         );
         assert!(!script.contains('\r'));
+    }
+
+    #[test]
+    fn a_statement_that_is_edited_in_one_place_keeps_its_carriage_returns() {
+        let sql = "create function f() returns text language plpgsql as $$\r\nbegin\r\n  return 'a\rb';\r\nend $$";
+        for set in ["", "set local role app;\n"] {
+            let failure = JobFailure {
+                statement: Some(format!("{set}{sql}")),
+                ..failure()
+            };
+            let script = failed_script("function f", &failure);
+            assert_eq!(edited_statements(&script, &failure), None);
+            let edited = script.replace("return 'a", "return 'c");
+            let expected = format!("set search_path = '';\n\n{set}{sql}\n;");
+            assert_eq!(
+                edited_statements(&edited, &failure),
+                Some(expected.replace("'a", "'c"))
+            );
+            // One that makes all lines end alike leaves none of the body's out.
+            let alike = edited.replace("\r\n", "\n").replace('\n', "\r\n");
+            let alike = edited_statements(&alike, &failure).expect("edited");
+            let body = sql.replace("'a", "'c");
+            assert!(alike.contains(&body), "{alike:?}");
+            assert!(
+                !alike.contains("begin;") && !alike.contains("commit;"),
+                "{alike:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_editor_that_ends_all_lines_with_carriage_returns_changes_nothing() {
+        for set in ["", "set local role app;\n"] {
+            let plain = failure().statement.unwrap_or_default();
+            let failure = JobFailure {
+                statement: Some(format!("{set}{plain}")),
+                ..failure()
+            };
+            let script = failed_script("x", &failure).replace('\n', "\r\n");
+            assert_eq!(edited_statements(&script, &failure), None);
+            let edited = edited_statements(&script.replace("(a)", "(b)"), &failure);
+            let edited = edited.expect("edited");
+            assert!(edited.contains("(b)\n"), "{edited:?}");
+            assert!(!edited.contains("commit;"), "{edited:?}");
+        }
     }
 
     #[test]

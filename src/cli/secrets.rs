@@ -5,6 +5,7 @@
 //! does not inherit it: no `PG*` variable of ours reaches a client program.
 
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 
 use crate::failure::Failure;
 use crate::pg::conninfo::{Password, take_password};
@@ -99,13 +100,14 @@ fn strip(
 
 /// Prints a complaint about the command line, which repeats arguments, without their passwords.
 pub fn print_usage_error(error: &clap::Error, arguments: &[OsString]) {
+    // Nobody is left to tell if stderr cannot be written to.
     let text = error.render().to_string();
     let without = without_passwords(&text, arguments);
     if without == text {
-        // With clap's colours; nobody is left to tell if stderr cannot be written to.
+        // With clap's colours.
         let _ = error.print();
     } else {
-        eprint!("{without}");
+        let _ = write!(io::stderr(), "{without}");
     }
 }
 

@@ -7,7 +7,10 @@
 //! ```
 //!
 //! `begin` is where the target is first touched; what was asked for, the plan and the schema are written down before, in the
-//! run directory, and right after it in the ledger. The ledger goes last of all.
+//! run directory, and right after it in the ledger. The ledger goes last of all; of a target that is to follow its source, it makes room for
+//! what that goes by.
+
+mod conclude;
 
 use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
@@ -28,15 +31,15 @@ use crate::event::{Emit as _, What};
 use crate::execute::{self, Earlier, ExecuteError, Origin, Run, Stop};
 use crate::failure::Failure;
 use crate::fault;
-use crate::follow::{self, FollowError};
 use crate::ledger::{self, Marks, Request};
-use crate::model::{ExitStatus, Finding, Severity, Side, run_command};
+use crate::model::{Finding, Severity, Side};
+use crate::pg::Connector;
 use crate::pg::claim::Claim;
 use crate::pg::wire::Wire;
-use crate::pg::{Connector, PgError};
 use crate::plan::{Left, Plan};
 use crate::preflight;
-use crate::report::Ending;
+
+pub(super) use self::conclude::{Done, conclude};
 
 /// What a session needs besides what it does.
 pub(super) struct Session<'a> {
@@ -66,37 +69,6 @@ pub(super) struct Ready {
     pub earlier: Earlier,
     /// The session of the target that drops the ledger in the end.
     pub ledger: Wire,
-}
-
-/// A session that has done all its jobs, with what proves it.
-pub(super) struct Done {
-    /// Whether we are superuser on the target.
-    pub target_superuser: bool,
-    /// Opens sessions of the target.
-    pub target: Connector,
-    /// The session that drops the ledger.
-    pub ledger: Wire,
-    /// The target is to follow the source from here on.
-    pub follow: Option<Handover>,
-}
-
-impl Done {
-    /// Drops the ledger: by way of another session if the one that was kept for it has gone, as long as the target is ours.
-    async fn drop_ledger(&mut self, claim: Option<&Claim>) -> Result<(), PgError> {
-        // The state of a follow begins where the ledger ends: there is always one of them that says how to go on.
-        let state = self.follow.as_ref();
-        let state = state.map(|handover| follow::create_state(&handover.state));
-        let statement = ledger::drop(self.target_superuser, state.as_deref());
-        let dropped = self.ledger.execute(&statement).await;
-        let (Err(error), Some(claim)) = (&dropped, claim) else {
-            return dropped;
-        };
-        if !error.may_pass() || !claim.is_alive().await {
-            return dropped;
-        }
-        self.ledger = self.target.wire("ledger").await?;
-        self.ledger.execute(&statement).await
-    }
 }
 
 impl<'a> Session<'a> {
@@ -277,7 +249,7 @@ impl<'a> Session<'a> {
         self.write_down(&inspection.view.archive, &plan)?;
         let emitter = self.emitter();
         let mut inspection = tokio::select! {
-            ready = Box::pin(inspection.ready_target(&emitter)) => ready?,
+            ready = Box::pin(inspection.ready_target(&emitter, &request.run)) => ready?,
             failure = self.stopped() => return Err(failure),
         };
         fault::point("target-ready");
@@ -410,57 +382,6 @@ impl Session<'_> {
         fault::point("writes-told");
         kept?;
         Ok(proof.target_superuser())
-    }
-}
-
-/// The end: report first, and the ledger goes last, when nothing can ask for it any more. Claim and run directory are ours
-/// until then.
-pub(super) async fn conclude(
-    done: Result<Done, Failure>,
-    claim: Option<Claim>,
-    output: Output,
-) -> Result<ExitStatus, Failure> {
-    let mut done = match done {
-        Ok(done) => done,
-        Err(failure) => return Ok(output.fail(failure).await),
-    };
-    let _run_dir = output.run_dir().clone();
-    let run_dir = output.run_dir().path().display().to_string();
-    let status = output.finish(Ending::Complete).await;
-    fault::point("report-kept");
-    if matches!(status, ExitStatus::Proven | ExitStatus::Waived) {
-        let dropped = done.drop_ledger(claim.as_ref()).await;
-        dropped.map_err(|error| ledger_left(error, &run_dir))?;
-    }
-    fault::point("ledger-dropped");
-    done.ledger.close().await;
-    match done.follow {
-        Some(handover) if matches!(status, ExitStatus::Proven | ExitStatus::Waived) => {
-            Box::pin(handover.begin(&done.target)).await?;
-        }
-        Some(_) => eprintln!("{}", Failure::from(FollowError::NotProven)),
-        None => {}
-    }
-    Ok(status)
-}
-
-/// The copy is proven, and the target is not clean.
-fn ledger_left(error: PgError, run_dir: &str) -> Failure {
-    let status = if error.may_pass() {
-        ExitStatus::Interrupted
-    } else {
-        ExitStatus::Failed
-    };
-    let resume = run_command("resume", run_dir);
-    Failure {
-        hint: Some(format!(
-            "The copy is complete; to be rid of the ledger: {resume}"
-        )),
-        ..Failure::from(error)
-            .with_status(status)
-            .while_doing(&format!(
-                "dropping the ledger (schema pgconvoy) after the run in {run_dir} was complete"
-            ))
     }
 }
 

@@ -396,10 +396,12 @@ impl Rebasing<'_, '_> {
             source,
             target,
             of_definition,
+            is_in_doubt,
             ..
         } in &found
         {
-            let Some(entry) = source else {
+            // What may be as it was made is not made again.
+            let Some(entry) = source.filter(|_| !is_in_doubt) else {
                 continue;
             };
             there.entries.remove(&entry.dump_id);

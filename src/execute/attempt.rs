@@ -117,6 +117,9 @@ impl Task {
                 }
                 Err(error) => error,
             };
+            if error.is_lost_connection() {
+                context.forget_idle(job);
+            }
             is_unsettled |= context.target.has_served(job.id);
             done = loop {
                 if number > context.max_retries || !may_pass(&error) {
@@ -220,6 +223,17 @@ impl Context {
         self.target.outlive_given_up(&session).await?;
         self.look_for_losses(&session).await?;
         ledger::read_marks(&session, Some(job.id)).await
+    }
+
+    /// What ended a session may have ended those that were idle as well: the next attempt does not go from one dead session to the next.
+    /// Which side it was, nobody says.
+    fn forget_idle(&self, job: &Job) {
+        if job.work.needs_target() {
+            self.target.forget_idle();
+        }
+        if job.work.reads_source() {
+            self.source.forget_idle();
+        }
     }
 
     /// A target that crashes loses the last commits, which nobody waited for. What is built on them after that would fail, or be

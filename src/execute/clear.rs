@@ -39,10 +39,12 @@ pub struct Emptied {
     pub of_extension: Option<String>,
 }
 
-/// Drops what an archive has, in this order; `(what, statement)`.
+/// Drops what an archive has, in this order; `(what, statement)`. In the same transaction `sign` puts up [the run's
+/// sign](crate::ledger::put_up_sign).
 pub async fn drop_objects(
     session: &Session,
     drops: &[(String, SqlText)],
+    sign: &str,
 ) -> Result<(), ClearError> {
     let failed = |what: &str, source| ClearError::Drop {
         what: what.to_owned(),
@@ -58,16 +60,22 @@ pub async fn drop_objects(
             return Err(failed(what, source));
         }
     }
+    if let Err(source) = session.execute(sign).await {
+        let _ = session.execute("rollback").await;
+        return Err(failed("everything, and noting which run does it,", source));
+    }
     fault::point("target-uncleaned");
     let committed = session.execute("commit").await;
     committed.map_err(|source| failed("everything", source))
 }
 
-/// Empties tables, and removes large objects that are there. With `as_replica` no trigger fires.
+/// Empties tables, and removes large objects that are there. With `as_replica` no trigger fires. In the same transaction `sign` puts
+/// up [the run's sign](crate::ledger::put_up_sign).
 pub async fn empty_tables(
     session: &Session,
     (tables, objects): (&[Emptied], &[Oid]),
     as_replica: bool,
+    sign: &str,
 ) -> Result<(), ClearError> {
     let emptied = async {
         session
@@ -78,6 +86,7 @@ pub async fn empty_tables(
                 .execute("set local session_replication_role = replica")
                 .await?;
         }
+        session.execute(sign).await?;
         for table in tables {
             if let Some(condition) = &table.of_extension {
                 let sql = format!("delete from only {} {condition}", table.table);

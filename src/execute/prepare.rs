@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   --create      create ─► comment ─► rehearse what comes last (rolled back) …… the move …… apply it
-//!   --overwrite   refuse early ─► drop, in batches ─► make public anew ─► look whether anything is left
+//!   --overwrite   refuse early ─► the run's sign ─► drop, in batches ─► make public anew ─► look whether anything is left
 //! ```
 //!
 //! Nothing here touches another database, a role or a tablespace. Emptying needs no superuser: it drops what an ordinary owner may
@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 
 use crate::catalog::{self, Droppable, Holding};
+use crate::event::{self, Emit, What};
 use crate::fault;
 use crate::model::quote_ident;
 use crate::pg::{PgError, Query, Session};
@@ -18,6 +19,11 @@ use crate::plan::{NewDatabase, Property};
 
 /// Statements in one transaction at first; fewer when the server's lock table is too small for what they drop.
 const BATCH: usize = 100;
+/// What may be seen where the ledger's schema is, as `sql/catalog` has it: a ledger, or the sign of a run that was emptying the database.
+const LEDGER: &str = "ledger of an unfinished run";
+const SIGN: &str = "sign of an unfinished run";
+/// What would fire at all that follows, and is dropped first.
+const EVENT_TRIGGER: &str = "event trigger";
 /// Names of each kind that a note mentions.
 const EXAMPLES: usize = 5;
 /// `out_of_memory`: among others, the lock table is full.
@@ -234,8 +240,15 @@ async fn in_transaction(
     ended.map_err(|source| failed("all that was asked for", source))
 }
 
-/// Empties the database that the session is connected to, down to what a new one holds. Extensions of other roles stay.
-pub async fn empty(session: &Session) -> Result<Emptied, PrepareError> {
+/// Empties the database that the session is connected to, down to what a new one holds. Extensions of other roles stay. Tells that it
+/// begins before the first statement, and how far it is.
+///
+/// `sign` is a statement that puts up [the run's sign](crate::ledger::put_up_sign), which comes before anything else and stays.
+pub async fn empty(
+    session: &Session,
+    sign: Option<&str>,
+    emit: &dyn Emit,
+) -> Result<Emptied, PrepareError> {
     let asking = |doing| move |source| PrepareError::Asking { doing, source };
     let (role, database) = who_and_where(session).await.map_err(asking("who we are"))?;
     let names = catalog::subscriptions(session)
@@ -257,13 +270,32 @@ pub async fn empty(session: &Session) -> Result<Emptied, PrepareError> {
             });
         }
     };
-    let emptying = Emptying { session, database };
+    let emptying = Emptying {
+        session,
+        database,
+        sign,
+    };
     emptying.quietly("warning").await?;
-    emptying.drop_all(&drops).await?;
     let mut emptied = Emptied {
         dropped: counted(&drops),
         left,
     };
+    // A sign is no object of anybody's.
+    let objects = drops.iter().filter(|item| item.kind != SIGN).count();
+    let tell = |left: usize| {
+        emit.emit(What::EmptyingTarget(event::Emptying {
+            objects: objects as u64,
+            dropped: objects.saturating_sub(left) as u64,
+        }));
+    };
+    if objects > 0 {
+        tell(objects);
+    }
+    let drops = emptying.begin(drops).await?;
+    if drops.len() < objects {
+        tell(drops.len());
+    }
+    emptying.drop_all(&drops, &tell).await?;
     fault::point("defaults-missing");
     emptying.restore_defaults(&mut emptied.left).await?;
     emptying.quietly("notice").await?;
@@ -298,7 +330,8 @@ fn sort_out(found: Vec<Droppable>) -> Result<(Vec<Droppable>, Vec<String>), Vec<
 
 fn counted(drops: &[Droppable]) -> Vec<Holding> {
     let mut kinds: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for item in drops {
+    // It is not told of, either.
+    for item in drops.iter().filter(|item| item.kind != SIGN) {
         kinds.entry(&item.kind).or_default().push(&item.name);
     }
     let holding = |(kind, names): (&str, Vec<&str>)| Holding {
@@ -317,6 +350,7 @@ fn counted(drops: &[Droppable]) -> Vec<Holding> {
 struct Emptying<'a> {
     session: &'a Session,
     database: String,
+    sign: Option<&'a str>,
 }
 
 impl Emptying<'_> {
@@ -335,15 +369,44 @@ impl Emptying<'_> {
         done.map_err(|source| self.failed("starting".into(), source))
     }
 
-    /// In order, as many in one transaction as the server's lock table can take.
-    async fn drop_all(&self, drops: &[Droppable]) -> Result<(), PrepareError> {
+    /// Whose work it is, written down before anything is missing: in one transaction with what would fire at that, and with what
+    /// has its place. Says what is still to be dropped.
+    async fn begin(&self, drops: Vec<Droppable>) -> Result<Vec<Droppable>, PrepareError> {
+        let Some(sign) = self.sign else {
+            return Ok(drops);
+        };
+        let comes_first =
+            |item: &Droppable| [EVENT_TRIGGER, LEDGER, SIGN].contains(&item.kind.as_str());
+        let (first, rest): (Vec<_>, Vec<_>) = drops.into_iter().partition(comes_first);
+        let first = first.iter().map(|item| item.statement.as_str());
+        let statements: Vec<&str> = first.chain([sign]).collect();
+        let begun = self.session.execute(&statements.join(";\n")).await;
+        begun.map_err(|source| self.failed("noting which run does it".into(), source))?;
+        fault::point("target-signed");
+        Ok(rest)
+    }
+
+    /// Whether something may stay: the sign, until the ledger takes its place.
+    fn is_sign(&self, kind: &str) -> bool {
+        self.sign.is_some() && kind == SIGN
+    }
+
+    /// In order, as many in one transaction as the server's lock table can take; tells after each how many are left.
+    async fn drop_all(
+        &self,
+        drops: &[Droppable],
+        tell: &(dyn Fn(usize) + Sync),
+    ) -> Result<(), PrepareError> {
         let mut size = BATCH;
         let mut rest = drops;
         while !rest.is_empty() {
             fault::point("target-half-empty");
             let (batch, later) = rest.split_at(size.min(rest.len()));
             match self.drop_batch(batch).await {
-                Ok(()) => rest = later,
+                Ok(()) => {
+                    rest = later;
+                    tell(rest.len());
+                }
                 Err((_, error)) if error.code() == Some(OUT_OF_MEMORY) && batch.len() > 1 => {
                     size = batch.len().div_ceil(2);
                 }
@@ -409,7 +472,8 @@ impl Emptying<'_> {
         let again = catalog::droppable(self.session).await.map_err(asking)?;
         let again = again
             .iter()
-            .filter(|item| item.kind != "extension" || item.may_drop);
+            .filter(|item| item.kind != "extension" || item.may_drop)
+            .filter(|item| !self.is_sign(&item.kind));
         let mut remains: Vec<String> = again
             .map(|item| format!("{} {}", item.kind, item.name))
             .collect();
@@ -417,6 +481,7 @@ impl Emptying<'_> {
             let held = catalog::holdings(self.session).await.map_err(asking)?;
             remains = held
                 .iter()
+                .filter(|held| !self.is_sign(&held.kind))
                 .map(|held| format!("{} {}", held.kind, held.examples.join(", ")))
                 .collect();
         }

@@ -9,6 +9,7 @@
 //! | `mod` | the statements that write it; the executor runs them, in the transaction that does the work |
 //! | `record` | what a run was asked for, and what it saw before it touched the target |
 //! | `read` | the ledger as it is found |
+//! | `sign` | what is in its place while the target is being emptied |
 //! | `marks` | what is done, by job and part |
 //! | `packed` | compresses what is large |
 //! | `adopt` | what of a new plan is done already, in another snapshot |
@@ -22,6 +23,7 @@ mod marks;
 mod packed;
 mod read;
 mod record;
+mod sign;
 mod standing;
 #[cfg(test)]
 mod testing;
@@ -33,10 +35,12 @@ pub use marks::{DoneMark, EDITED, Marks};
 pub use packed::{pack, pack_bytes};
 pub use read::{FailedBefore, Ledger, LedgerError, read, read_marks};
 pub use record::{ArchiveRecord, Identity, Memory, Request};
+pub use sign::{has_sign, put_up_sign};
 pub use standing::{reasons, standing};
 
 use crate::fault;
 use crate::model::{Bytes, JobId, MultisetDigest, Rows, ServerError, SqlText, quote_literal};
+use sign::TAKE_DOWN_SIGN;
 
 /// The schema's name; it is never dumped, compared or counted as content.
 pub const SCHEMA: &str = "pgconvoy";
@@ -94,11 +98,13 @@ pub struct Line<'a> {
 /// Its own commits are waited for: a ledger that a crash of the target takes along could say nothing of what is left.
 const BEGIN: &str = "begin; set local synchronous_commit = on";
 
-/// Makes the ledger and writes the run into it; in one transaction.
+/// Makes the ledger, in the place of the [sign](put_up_sign) if there is one, and writes the run into it; in one transaction.
 pub fn create(row: &RunRow<'_>) -> SqlText {
     let stall = fault::stall("ledger-half-made", "").unwrap_or_default();
     let row = insert_run(row);
-    SqlText::from(format!("{BEGIN};\n{CREATE};\n{row};\n{stall};\ncommit"))
+    SqlText::from(format!(
+        "{BEGIN}; set local client_min_messages = warning; {TAKE_DOWN_SIGN};\n{CREATE};\n{row};\n{stall};\ncommit"
+    ))
 }
 
 /// Writes another plan, in another snapshot, in the place of the old one, with what of it is done already; in one transaction.

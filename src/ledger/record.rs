@@ -23,6 +23,9 @@ pub struct Request {
     pub target: BTreeMap<String, String>,
     /// Who the source is; of an archive only the database's name is known.
     pub source_identity: Identity,
+    /// Who the target is, as it was found before anything was done to it; records of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_identity: Option<Identity>,
     /// What is restored, if it is an archive: then `source` is what the target is compared with besides, or empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive: Option<ArchiveRecord>,
@@ -80,11 +83,14 @@ pub struct ArchiveRecord {
 pub struct Identity {
     /// Made by `initdb`; not visible to everybody.
     pub system_identifier: Option<i64>,
-    /// The database's OID.
+    /// The database's OID; 0 if it was not there.
     pub database_oid: Oid,
     /// The database's name.
     pub database: String,
 }
+
+/// No database has it (`InvalidOid`).
+const UNKNOWN: Oid = Oid(0);
 
 impl Identity {
     /// Of a database.
@@ -96,11 +102,21 @@ impl Identity {
         }
     }
 
+    /// Of a database that is yet to be created, on the server that another one is asked of.
+    pub fn of_new(facts: &ServerFacts, database: &str) -> Self {
+        Self {
+            system_identifier: facts.system_identifier,
+            database_oid: UNKNOWN,
+            database: database.to_owned(),
+        }
+    }
+
     /// Whether it may be the same database: what is not known does not speak against it.
     pub fn may_be(&self, other: &Self) -> bool {
-        let known = self.system_identifier.zip(other.system_identifier);
-        known.is_none_or(|(one, two)| one == two)
-            && self.database_oid == other.database_oid
+        let servers = self.system_identifier.zip(other.system_identifier);
+        let oids = [self.database_oid, other.database_oid];
+        servers.is_none_or(|(one, two)| one == two)
+            && (oids.contains(&UNKNOWN) || self.database_oid == other.database_oid)
             && self.database == other.database
     }
 }
@@ -137,5 +153,30 @@ mod tests {
         };
         assert!(one.may_be(&hidden) && hidden.may_be(&other));
         assert!(!one.may_be(&other));
+        let anew = Identity {
+            database_oid: Oid(16385),
+            ..one.clone()
+        };
+        assert!(!one.may_be(&anew));
+    }
+
+    /// One that is to be created has no OID yet.
+    #[test]
+    fn a_database_that_is_not_there_yet_is_known_by_its_server() {
+        let there = Identity {
+            system_identifier: Some(7),
+            database_oid: Oid(16384),
+            database: "app".into(),
+        };
+        let new = Identity {
+            database_oid: UNKNOWN,
+            ..there.clone()
+        };
+        assert!(new.may_be(&there) && there.may_be(&new));
+        let elsewhere = Identity {
+            system_identifier: Some(8),
+            ..there
+        };
+        assert!(!new.may_be(&elsewhere));
     }
 }

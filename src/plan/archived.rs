@@ -97,6 +97,7 @@ fn server(toc: &Toc, data: &ArchiveData) -> ServerFacts {
         superuser: false,
         in_recovery: false,
         cancels_reads: false,
+        streaming_delay: None,
         encoding: data.encoding.clone(),
         block_size: 8192,
         shared_buffers: Bytes(0),

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::lab::Held;
 use crate::scene::{DATABASE, Pooled, SCHEMA, Scene, start};
 use crate::support::binary::{Finished, Pgconvoy};
 use crate::support::moving::{RUN_DIR, assert_proven};
@@ -44,6 +45,21 @@ fn cut(scene: &Scene<'_>, (command, moment): (&str, &str), side: usize) -> Finis
     let run = run.finish();
     assert!(!Pooled::is_there(closed, "pooled"), "{run}");
     run
+}
+
+/// Nothing but the session with the claim ends: a turn notices before it writes anything down, and says what that means.
+fn unclaimed(scene: &Scene<'_>, command: &str) {
+    let turn = scene.command(command, &["--grace", "1s"]);
+    let held = Held::at("follow-step-taken[Check]", turn);
+    let ended = "select pg_terminate_backend(pid, 10000) from pg_stat_activity where application_name = 'pgconvoy:claim'";
+    assert_eq!(scene.target.psql(DATABASE, ended), "t");
+    held.let_go();
+    let run = held.run.finish();
+    assert_eq!(run.status, 5, "{run}");
+    for says in ["it could not reach us for a minute", "(pgconvoy:claim)"] {
+        assert!(run.stderr.contains(says), "{says}: {run}");
+    }
+    assert!(!run.stderr.contains("invalid input"), "{run}");
 }
 
 #[test]
@@ -103,6 +119,8 @@ fn a_turn_that_is_killed_goes_on_or_goes_back_and_never_are_both_sides_open() {
     }
 
     let [(_, command, open), (_, _, turned)] = sides;
+    unclaimed(&scene, command);
+    assert_eq!(scene.open(), open);
     let run = cut(&scene, (command, "follow-step[Drain]"), 0);
     assert_ne!(run.status, 0, "{run}");
     assert_eq!(scene.open(), open, "{run}");

@@ -13,3 +13,4 @@ mod lab;
 mod refusals;
 mod scene;
 mod story;
+mod unheard;

@@ -9,6 +9,8 @@ use nix::unistd::Pid;
 
 use crate::scene::{Scene, events, position, send};
 use crate::support::binary::Finished;
+#[cfg(feature = "faults")]
+use crate::support::binary::Pgconvoy;
 use crate::support::moving::{RUN_DIR, assert_proven, report};
 
 /// How a run ends that was stopped: with status 5, with the command that goes on with it, and with nothing at work anywhere.
@@ -114,15 +116,67 @@ fn a_run_that_empties_the_target_stops_as_well() {
     locker.kill().expect("it runs");
     locker.wait().expect("it ends");
     assert_eq!(run.status, 5, "{run}");
-    assert_eq!(run.stderr, "", "nothing that could be gone on with: {run}");
+    assert_eq!(run.stderr, "pgconvoy resume run\n", "{run}");
     let report: serde_json::Value =
         serde_json::from_str(run.stdout.lines().last().unwrap_or_default()).expect("the report");
-    assert_eq!(
-        report["sentence"],
-        "Interrupted by SIGINT. No job had begun; nothing is proven."
+    let sentence = report["sentence"].as_str().unwrap_or_default();
+    assert!(
+        sentence.starts_with("Interrupted by SIGINT. The target was being emptied: of ")
+            && sentence.ends_with(
+                " that it held, none is known to be gone. No job had begun; nothing is proven."
+            ),
+        "{run}"
     );
     let there = "select count(*) from pg_class where relname = 'in_use'";
     assert_eq!(scene.server.psql("dst", there), "1", "{run}");
+}
+
+/// A part of what the target held is gone, and nobody is to believe that it is untouched.
+#[cfg(feature = "faults")]
+#[test]
+fn a_run_that_is_stopped_in_the_middle_of_emptying_the_target_says_how_much_is_gone() {
+    let Some(scene) = Scene::set(18, 0) else {
+        return;
+    };
+    let tables = "select count(*) from pg_class where relname like 'old%'";
+    scene.server.psql(
+        "dst",
+        "do $$ begin for i in 1..150 loop execute format('create table old%s (id int)', i); end loop; end $$",
+    );
+    let prepared = scene.moving(&["--overwrite", "dst"]);
+    let held = prepared.dir().join("held");
+    let mut run = prepared
+        .env("PGCONVOY_FAULT", "hold@target-half-empty:2")
+        .env("PGCONVOY_FAULT_FILE", &held)
+        .start();
+    let began = Instant::now();
+    while !held.exists() {
+        assert!(run.is_running() && began.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let left: u32 = scene.server.psql("dst", tables).parse().expect("a number");
+    assert!((1..150).contains(&left), "{left}");
+    send(&run, Signal::SIGINT);
+    std::thread::sleep(Duration::from_millis(300));
+    std::fs::remove_file(&held).expect("it is there");
+    let run = run.finish();
+    assert_stopped(&scene, &run, "SIGINT");
+    let report = report(&run);
+    let sentence = report["sentence"].as_str().unwrap_or_default();
+    assert!(
+        sentence.starts_with("Interrupted by SIGINT. The target was being emptied: of 1")
+            && sentence.contains(" objects that it held, at least 1")
+            && sentence.ends_with(" are gone. No job had begun; nothing is proven."),
+        "{run}"
+    );
+    assert!(run.stderr.contains("emptying the target: 1"), "{run}");
+    let events = events(&run.path(RUN_DIR));
+    let told = &events[position(&events, "emptying_target")];
+    assert_eq!(told["dropped"], 0, "before the first: {run}");
+
+    let resumed = Pgconvoy::new(["resume", &run.path(RUN_DIR).display().to_string()]).run();
+    assert_eq!(resumed.status, 0, "{resumed}");
+    assert_eq!(scene.server.psql("dst", tables), "0", "{resumed}");
 }
 
 #[test]

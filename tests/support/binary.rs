@@ -67,6 +67,15 @@ impl Pgconvoy {
         self
     }
 
+    /// Nobody reads what it says on stderr any more: that is a pipe whose other end is closed.
+    #[must_use]
+    pub fn unheard(mut self) -> Self {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        self.command.stderr(writer);
+        self
+    }
+
     /// The directory it runs in, and `HOME`.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -81,7 +90,10 @@ impl Pgconvoy {
     pub fn start(mut self) -> Running {
         let mut child = self.command.spawn().expect("pgconvoy starts");
         let stdout = drain(child.stdout.take().expect("piped"));
-        let stderr = drain(child.stderr.take().expect("piped"));
+        let stderr = match child.stderr.take() {
+            Some(pipe) => drain(pipe),
+            None => drain(std::io::empty()),
+        };
         Running {
             child,
             stdout,

@@ -18,6 +18,7 @@ use crate::cli::keeper;
 use crate::cli::output::Output;
 use crate::cli::requested::reached_again;
 use crate::cli::run_dir::RunDir;
+use crate::cli::say::say;
 use crate::cli::session::step;
 use crate::cli::verify::check_archive;
 use crate::event::{Emit as _, What};
@@ -176,7 +177,7 @@ pub(in crate::cli) fn finished_before(
     }
     // It may have been killed before it came to that.
     unfinished.put_away()?;
-    eprintln!("There is nothing to resume: this dump was finished.");
+    say("There is nothing to resume: this dump was finished.");
     let status = check_archive(&request.archive, false)?;
     let was_proven = request.verify == VerifyLevel::Content;
     Ok(Some(match status {

@@ -13,7 +13,7 @@ use crate::follow::{self, FollowError, Ours, OursKind, SideRecord, State};
 use crate::model::{ExitStatus, FollowEnd, FollowName, Side};
 use crate::pg::claim::Claim;
 use crate::pg::conninfo::Environment;
-use crate::pg::{Connector, Session};
+use crate::pg::{Connector, PgError, Session};
 
 /// How long a sender of the log may take to end once nobody reads from it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -34,7 +34,9 @@ pub(super) async fn run(session: &Session, sql: &str, doing: &str) -> Result<(),
         // Should this fail as well, then the session is gone, and the transaction with it.
         let _ = session.execute("rollback").await;
     }
-    Ok(done.map_err(FollowError::step(doing))?)
+    Ok(done
+        .map_err(PgError::of_guarded)
+        .map_err(FollowError::step(doing))?)
 }
 
 /// Source and target, both with sessions that may write, and what the target says of itself.

@@ -33,7 +33,7 @@ mod unfollow;
 mod way_back;
 
 pub(super) use prepare::{Made, prepare, same_tables, take_back, wanted};
-pub(super) use standing::{FollowingArgs, tell_standing};
+pub(super) use standing::{FollowingArgs, tell_after_move, tell_standing};
 pub(super) use subscribe::Handover;
 pub(super) use turn::TurnArgs;
 pub(super) use unfollow::UnfollowArgs;

@@ -8,10 +8,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
 use super::ends::{self, Ends, run};
-use super::subscribe::{begin, lost, moment, say};
+use super::subscribe::{begin, lost, moment};
+use super::turn::Plainly;
 use crate::cli::arguments::duration;
+use crate::cli::inspect::Server;
+use crate::cli::say::say;
 use crate::failure::Failure;
-use crate::follow::{self, FollowError, OursKind, Phase, Standing, Turn};
+use crate::follow::{self, FollowError, OursKind, Phase, Standing, Turn, Wanted};
 use crate::model::{ExitStatus, Happening};
 use crate::pg::claim::{Claim, ClaimError};
 use crate::report::told;
@@ -97,6 +100,29 @@ pub(in crate::cli) async fn tell_standing(
     Ok(ExitStatus::Proven)
 }
 
+/// Of a move that was to be followed and has no ledger any more: says what comes next, and whether the target follows. `None` if it is not
+/// for this follow that it has gone; `status` is what the copy came to.
+pub(in crate::cli) async fn tell_after_move(
+    target: &Server,
+    wanted: &Wanted,
+    status: ExitStatus,
+) -> Result<Option<ExitStatus>, Failure> {
+    let state = follow::read_state(&target.session).await?;
+    let Some(state) = state.filter(|state| state.wanted.forward == wanted.forward) else {
+        return Ok(None);
+    };
+    say(&format!(
+        "There is nothing to resume: {}.\nWhat comes next: {}; how it stands: pgconvoy status --target",
+        state.words(),
+        state.next()
+    ));
+    Ok(Some(match state.phase {
+        Phase::Copied => ExitStatus::Interrupted,
+        Phase::LetGo => ExitStatus::Failed,
+        Phase::Following | Phase::Turning(_) | Phase::Parted => status,
+    }))
+}
+
 impl FollowingArgs {
     /// Watches until it is interrupted, or nothing is left to watch.
     pub(in crate::cli) async fn start(self) -> Result<ExitStatus, Failure> {
@@ -106,7 +132,10 @@ impl FollowingArgs {
             ends.claimed_by(&claim).await?;
             // Somebody else may have begun it while we waited for him.
             if ends.state()?.phase == Phase::Copied {
-                begin(&mut ends).await?;
+                begin(&mut ends, &Plainly).await?;
+                say(
+                    "the target follows the source; pgconvoy status --target says how it stands, pgconvoy cutover turns over to it",
+                );
             }
             ends.guard = None;
         }

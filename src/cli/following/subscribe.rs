@@ -9,7 +9,7 @@ use super::ends::{self, Ends, run};
 use super::steps::PAUSE;
 use crate::cli::inspect::{Inspection, Server};
 use crate::cli::secrets::SOURCE_FROM_TARGET_PASSWORD;
-use crate::event::What;
+use crate::event::{Emit, What};
 use crate::failure::Failure;
 use crate::fault;
 use crate::follow::{self, FollowError, OursKind, Phase, SideRecord, State, Subscribing, Wanted};
@@ -66,17 +66,13 @@ impl Handover {
         })
     }
 
-    /// The target begins to follow.
-    pub async fn begin(self, target: &Connector) -> Result<(), Failure> {
-        let begun = self.connect_and_begin(target).await;
-        begun.map_err(|failure| {
-            // What has gone wrong is none of the copy.
-            ends::too_late(failure)
-                .while_doing("the copy is proven, but the target does not follow yet")
-        })
+    /// The target begins to follow, and says so.
+    pub async fn begin(self, target: &Connector, emit: &dyn Emit) -> Result<(), Failure> {
+        let begun = self.connect_and_begin(target, emit).await;
+        begun.map_err(ends::too_late)
     }
 
-    async fn connect_and_begin(self, target: &Connector) -> Result<(), Failure> {
+    async fn connect_and_begin(self, target: &Connector, emit: &dyn Emit) -> Result<(), Failure> {
         let connect =
             |connector: &Connector| Server::connect(connector.conninfo().clone(), Side::Target);
         let mut ends = Ends {
@@ -85,12 +81,13 @@ impl Handover {
             state: Some(self.state),
             guard: None,
         };
-        begin(&mut ends).await
+        begin(&mut ends, emit).await
     }
 }
 
-/// Has a target whose copy is proven follow its source. May be run again at any point of it.
-pub(super) async fn begin(ends: &mut Ends) -> Result<(), Failure> {
+/// Has a target whose copy is proven follow its source. May be run again at any point of it, and given up at any.
+pub(super) async fn begin(ends: &mut Ends, emit: &dyn Emit) -> Result<(), Failure> {
+    let note = |text| emit.emit(What::Note { text });
     let state = ends.state()?.clone();
     let name = &state.wanted.forward;
     let failed = || FollowError::step("looking at the replication slot");
@@ -115,24 +112,23 @@ pub(super) async fn begin(ends: &mut Ends) -> Result<(), Failure> {
         let record = record.closed(offers.read_only_setting, "follow");
         make(&ends.target, (name, &reach), &record, true).await?;
         fault::point("follow-subscribed");
-        say(&format!(
+        note(format!(
             "made on the target: subscription {name}; until the cut-over, {} is closed to writers (default_transaction_read_only)",
             ends.target.endpoint
         ));
         if let Some(text) = where_the_password_is(&ends.target, &reach) {
-            say(&text);
+            note(text);
         }
     }
     enable(&ends.target, name).await?;
     await_reader(&ends.source, name).await?;
     fault::point("follow-enabled");
     let mut following = state.in_phase(Phase::Following);
-    following.remember(moment(Happening::Following, Side::Target));
+    let begun = moment(Happening::Following, Side::Target);
+    following.remember(begun.clone());
     ends.write(following).await?;
     fault::point("follow-begun");
-    say(
-        "the target follows the source; pgconvoy status --target says how it stands, pgconvoy cutover turns over to it",
-    );
+    emit.emit(What::FollowMoment(Box::new(begun)));
     Ok(())
 }
 
@@ -145,11 +141,6 @@ pub(super) fn moment(happening: Happening, side: Side) -> FollowMoment {
         without_writers_ms: None,
         left: None,
     }
-}
-
-/// Says something to whoever waits.
-pub(super) fn say(text: &str) {
-    eprintln!("{text}");
 }
 
 pub(super) fn lost(publisher: &Server, name: &FollowName) -> FollowError {

@@ -20,9 +20,9 @@ use tokio::time::{Instant, sleep};
 
 use super::ends::{self, Ends};
 use super::steps::{PAUSE, Steps};
-use super::subscribe::say;
 use crate::cli::arguments::{OutputArgs, SpeedArgs, duration, size};
 use crate::cli::output::Output;
+use crate::cli::say::say;
 use crate::event::{Emit, What};
 use crate::execute::Stop;
 use crate::failure::Failure;
@@ -198,7 +198,7 @@ impl TurnArgs {
 }
 
 /// Without a display of its own.
-struct Plainly;
+pub(super) struct Plainly;
 
 impl Emit for Plainly {
     fn emit(&self, what: What) {
@@ -333,8 +333,11 @@ async fn carry_out(
             failure
         };
         let failure = failure.while_doing(&turn.words(step, steps.with_reverse()));
+        // The claim goes before anybody is told.
+        drop(steps);
         return Ok(output.fail(failure).await);
     }
+    drop(steps);
     Ok(output.finish(Ending::Complete).await)
 }
 

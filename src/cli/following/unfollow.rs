@@ -5,8 +5,8 @@ use std::io::Write as _;
 use clap::Args;
 
 use super::ends::{self, Ends, run};
-use super::subscribe::say;
 use crate::cli::inspect::Server;
+use crate::cli::say::say;
 use crate::cli::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
 use crate::failure::Failure;
 use crate::fault;

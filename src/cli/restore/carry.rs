@@ -14,7 +14,7 @@ use crate::event::{Emit as _, What};
 use crate::execute::{self, Earlier, Loaded, Loading, Origin, Run, clear, prepare};
 use crate::failure::Failure;
 use crate::fault;
-use crate::ledger::{Memory, Request};
+use crate::ledger::{self, Memory, Request};
 use crate::model::QualifiedName;
 use crate::pg::wire::Wire;
 use crate::plan::Plan;
@@ -40,7 +40,7 @@ pub(super) async fn begin(
     let schema = looked.archived.toc.to_bytes()?;
     session.write_down(&schema, &plan)?;
     tokio::select! {
-        ready = Box::pin(make_ready(session, &mut looked)) => ready?,
+        ready = Box::pin(make_ready(session, &mut looked, &request.run)) => ready?,
         failure = session.stopped() => return Err(failure),
     }
     fault::point("target-ready");
@@ -69,8 +69,9 @@ pub(super) async fn begin(
 }
 
 /// Creates, empties or clears the target where that was asked for.
-async fn make_ready(session: &Session<'_>, looked: &mut Looked) -> Result<(), Failure> {
+async fn make_ready(session: &Session<'_>, looked: &mut Looked, run: &str) -> Result<(), Failure> {
     let mut notes = Vec::new();
+    let sign = ledger::put_up_sign(run);
     let overwrite = looked.wanted.overwrite.is_some();
     if let Some(new) = &looked.new_database {
         if looked.wanted.is_missing {
@@ -83,9 +84,11 @@ async fn make_ready(session: &Session<'_>, looked: &mut Looked) -> Result<(), Fa
             prepare::adopt_database(&looked.target.session, new).await?;
         }
     } else if overwrite && looked.wanted.selection.data_only {
-        notes.extend(looked.empty_tables().await?);
+        notes.extend(looked.empty_tables(&sign).await?);
     } else if overwrite {
-        notes.extend(prepare::empty(&looked.target.session).await?.notes());
+        let emitter = session.emitter();
+        let emptied = prepare::empty(&looked.target.session, Some(&sign), &emitter).await?;
+        notes.extend(emptied.notes());
         fault::point("target-emptied");
     } else {
         let drops = looked.drops().into_iter();
@@ -95,7 +98,7 @@ async fn make_ready(session: &Session<'_>, looked: &mut Looked) -> Result<(), Fa
         if drops.is_empty() {
             return Ok(());
         }
-        clear::drop_objects(&looked.target.session, &drops).await?;
+        clear::drop_objects(&looked.target.session, &drops, &sign).await?;
         notes.push(format!("dropped {} objects on the target", drops.len()));
     }
     for text in notes {

@@ -85,13 +85,14 @@ impl Looked {
     }
 
     /// Empties the tables that are loaded, and removes the large objects.
-    pub async fn empty_tables(&self) -> Result<Option<String>, Failure> {
+    pub async fn empty_tables(&self, sign: &str) -> Result<Option<String>, Failure> {
         let Some(existing) = &self.existing else {
             return Ok(None);
         };
         let objects = self.objects();
         let what = (existing.emptied.as_slice(), objects.as_slice());
-        clear::empty_tables(&self.target.session, what, self.wanted.disable_triggers).await?;
+        let as_replica = self.wanted.disable_triggers;
+        clear::empty_tables(&self.target.session, what, as_replica, sign).await?;
         Ok(Some(format!(
             "emptied {} tables on the target",
             existing.emptied.len()

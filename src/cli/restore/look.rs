@@ -74,6 +74,15 @@ impl Wanted {
         }
     }
 
+    /// Who the target is: a database that is yet to be created is known by its server.
+    pub fn identity_of(&self, target: &Server) -> Identity {
+        if self.is_missing {
+            Identity::of_new(&target.facts, &self.target.database)
+        } else {
+            Identity::of(&target.facts)
+        }
+    }
+
     /// What is to be created must not be there.
     pub async fn refuse_what_exists(&self, target: &Server) -> Result<(), Failure> {
         let database = self.target.database.clone();
@@ -127,6 +136,7 @@ pub(super) fn request(run: &str, (opened, target): (&Opened, &Server), wanted: &
             database_oid: crate::model::Oid(0),
             database: database(&opened.stored.toc),
         },
+        target_identity: Some(wanted.identity_of(target)),
         archive: Some(ArchiveRecord {
             selection: wanted.selection.clone(),
             clean: wanted.clean.is_some(),

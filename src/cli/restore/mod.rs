@@ -194,6 +194,8 @@ async fn run(args: RestoreArgs, output: Output) -> Result<ExitStatus, Failure> {
         Ok(prepared) => prepared,
         // Nothing was touched, so there is nothing to keep a record of.
         Err(failure) => {
+            // The claim goes before anybody is told.
+            drop(session);
             output.abandon(&failure).await;
             return Err(failure);
         }

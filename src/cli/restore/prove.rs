@@ -30,7 +30,7 @@ use crate::pg::wire::Wire;
 use crate::pg::{Pool, Snapshot};
 use crate::plan::{Archived, CopyUnit, NewDatabase, Plan};
 use crate::salvage::Losses;
-use crate::toc::{self, CompareOptions, Text, Toc};
+use crate::toc::{self, CompareOptions, Entry, Text, Toc};
 use crate::verify::archived::{self, Archived as Compared};
 use crate::verify::{self, Outcome};
 
@@ -221,14 +221,12 @@ fn leave_others_alone(
 ) {
     let on_ours = toc::on_objects_of(there, archived);
     let found = toc::compare_entries(archived, there, options).into_iter();
-    let too_much = found.filter(|one| {
-        one.target
-            .is_some_and(|entry| on_ours.contains(&entry.dump_id))
+    let of_others = found.filter(|one| {
+        let on_others = |entry: &Entry| !on_ours.contains(&entry.dump_id);
+        one.source.is_none() && one.target.is_some_and(on_others)
     });
-    let too_much: Vec<Difference> = too_much.map(|one| one.difference).collect();
-    outcome
-        .differences
-        .retain(|one| one.kind != DifferenceKind::Extra || too_much.contains(one));
+    let of_others: Vec<Difference> = of_others.map(|one| one.difference).collect();
+    outcome.differences.retain(|one| !of_others.contains(one));
 }
 
 /// What is there and worded otherwise is not known to be another thing.

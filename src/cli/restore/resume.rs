@@ -6,19 +6,21 @@ use super::carry::{self, Ready};
 use super::look::{self, Clean, Wanted};
 use super::opened::{self, Opened};
 use crate::cli::arguments::{RetryArgs, RunningArgs};
+use crate::cli::consent;
 use crate::cli::expect::{ExpectArgs, Expectations};
 use crate::cli::inspect::{MAINTENANCE_DATABASE, Server};
 use crate::cli::output::Output;
 use crate::cli::past::Past;
 use crate::cli::requested::reached_again;
 use crate::cli::resume::{ledger_gone, refuse_another_run};
+use crate::cli::say::say;
 use crate::cli::session::{self, Session};
 use crate::cli::take_up::as_planned;
 use crate::event::{Emit as _, What};
 use crate::execute::{prepare, rebase};
 use crate::failure::Failure;
 use crate::fault;
-use crate::ledger::{self, Ledger, Request};
+use crate::ledger::{self, Identity, Ledger, Request};
 use crate::model::{ExitStatus, Side};
 use crate::pg::conninfo::{Conninfo, Environment};
 use crate::progress::Measured;
@@ -35,6 +37,8 @@ pub(in crate::cli) struct Resume {
     pub past: Past,
     /// Try failed statements again.
     pub retry_failed: bool,
+    /// Empty the target database of this name, if the run had not begun to.
+    pub overwrite: Option<String>,
     /// What it is measured by, if it is said anew.
     pub expect: ExpectArgs,
 }
@@ -120,6 +124,8 @@ async fn measured(asked: &Resume, session: &Session<'_>) -> Result<(Ready, Expec
 
 async fn ready(asked: &Resume, session: &Session<'_>) -> Result<Ready, Failure> {
     let request = &asked.request;
+    let overwrite = asked.overwrite.as_deref();
+    consent::refuse_new_consent(request, overwrite)?;
     session.step("opening the archive");
     let opened = the_same_archive(request)?;
     session.step("connecting");
@@ -133,6 +139,8 @@ async fn ready(asked: &Resume, session: &Session<'_>) -> Result<Ready, Failure> 
     }
     let target = look::connect(wanted.first_database()).await?;
     look::tell_start("resume", session, (&opened, &target), &wanted);
+    let now = wanted.identity_of(&target);
+    consent::refuse_another_target(request, &now, &target.endpoint)?;
     if wanted.is_missing {
         if asked.past.begun {
             return Err(ledger_gone(&target.endpoint));
@@ -145,15 +153,14 @@ async fn ready(asked: &Resume, session: &Session<'_>) -> Result<Ready, Failure> 
         if asked.past.begun {
             return Err(ledger_gone(&target.endpoint));
         }
-        let overwrite = request.overwrite.clone();
-        let wanted = Wanted {
-            overwrite,
-            ..wanted
-        };
+        let may_go = consent::to_empty(&target, request, overwrite).await?;
+        wanted.overwrite = may_go.overwrite;
+        wanted.clean = wanted.clean.filter(|_| may_go.clean);
         let looked = Box::pin(look::look(session, (opened, target), wanted)).await?;
         return carry::begin(session, looked, request).await;
     };
     refuse_another_run(&ledger, request, &target.endpoint)?;
+    consent::refuse_late_consent(overwrite, &target.endpoint)?;
     Box::pin(take_up(asked, session, (opened, target, wanted), ledger)).await
 }
 
@@ -219,9 +226,12 @@ pub(in crate::cli) async fn finished_before(
         return Ok(None);
     };
     let target = look::connect(recorded_target(request, given)?).await?;
+    consent::refuse_another_target(request, &Identity::of(&target.facts), &target.endpoint)?;
     if ledger::read(&target.session).await?.is_some() {
         return Ok(None);
     }
-    eprintln!("There is nothing to resume: this run was finished.\n{sentence}");
+    say(&format!(
+        "There is nothing to resume: this run was finished.\n{sentence}"
+    ));
     Ok(Some(*status))
 }

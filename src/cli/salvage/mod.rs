@@ -261,8 +261,12 @@ async fn run(args: SalvageArgs, output: Output) -> Result<ExitStatus, Failure> {
     let (inspection, request) = match prepared {
         Ok(prepared) => prepared,
         // What was found of the damage took its time: the record stays, and a session that goes on begins there.
-        Err(failure) if has_begun(session.output) => return Ok(output.fail(failure).await),
         Err(failure) => {
+            // The claim goes before anybody is told.
+            drop(session);
+            if has_begun(&output) {
+                return Ok(output.fail(failure).await);
+            }
             output.abandon(&failure).await;
             return Err(failure);
         }

@@ -10,6 +10,7 @@ use super::tell;
 use crate::cli::inspect::Server;
 use crate::cli::output::Output;
 use crate::cli::run_dir::RunDir;
+use crate::cli::say::say;
 use crate::cli::session::step;
 use crate::event::{Emit as _, What};
 use crate::failure::Failure;
@@ -142,10 +143,10 @@ pub(super) async fn survey_only(
 ) -> Result<DamageMap, Failure> {
     let quiet = quiet(&source.session).await?;
     for finding in findings(&quiet) {
-        tell::say(&format!("warning: {}\n  {}", finding.what, finding.remedy));
+        say(&format!("warning: {}\n  {}", finding.what, finding.remedy));
     }
     for text in does_nothing(&quiet, doubtful) {
-        tell::say(&text);
+        say(&text);
     }
     let search = Survey {
         source: &source.connector,
@@ -155,7 +156,7 @@ pub(super) async fn survey_only(
         doubtful,
         thorough: true,
         directory: run_dir.path(),
-        tell: &|text| tell::say(&text),
+        tell: &|text| say(&text),
     };
     let mut map = Box::pin(survey(&search)).await?;
     note_the_catalog(source, &mut map);

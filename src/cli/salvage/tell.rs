@@ -102,12 +102,6 @@ pub(super) fn sentences(losses: &Losses) -> Vec<String> {
     sentences
 }
 
-/// A line on stderr.
-pub(super) fn say(text: &str) {
-    // Nobody is left to tell if stderr is gone.
-    let _ = writeln!(io::stderr(), "{text}");
-}
-
 /// The account on stdout.
 pub(super) fn show(losses: &Losses, directory: &Path, json: bool) -> Result<(), Failure> {
     let mut out = io::stdout();

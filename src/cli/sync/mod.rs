@@ -180,7 +180,7 @@ async fn run(args: SyncArgs, output: Output) -> Result<ExitStatus, Failure> {
         connected = Box::pin(connect(&args, &output)) => connected,
         failure = super::signals::stopped(stop.clone()) => Err(failure),
     };
-    let (both, asked, _claim) = match connected {
+    let (both, asked, claim) = match connected {
         Ok(connected) => connected,
         // Nothing was looked at, so there is nothing to keep a record of.
         Err(failure) => {
@@ -200,9 +200,14 @@ async fn run(args: SyncArgs, output: Output) -> Result<ExitStatus, Failure> {
         failure = super::signals::stopped(stop.clone()) => Err(failure),
     };
     match ended {
-        Ok(_) => Ok(output.finish(Ending::Complete).await),
+        Ok(_) => {
+            // The claim goes before anybody is told.
+            drop(claim);
+            Ok(output.finish(Ending::Complete).await)
+        }
         Err(failure) => {
             at_work.end().await;
+            drop(claim);
             // A connection that cannot be made is no wrong usage any more.
             let failure = match failure.status {
                 ExitStatus::Usage => failure.with_status(ExitStatus::Interrupted),

@@ -230,6 +230,7 @@ pub async fn view(
     let ask = async {
         let facts = catalog::source_facts(session).await?;
         let hidden = Hidden::read(session).await?;
+        let hidden = hidden.with_reach(session, &facts.sequences).await?;
         let identities = rows::identities(session).await?;
         Ok::<_, Failure>((facts, hidden, identities, rows::keys(session).await?))
     };

@@ -238,6 +238,10 @@ async fn persist(context: &Context, errand: Errand<'_>, job: &DumpJob) -> Result
             }
             Err(Broken::Source(error)) => error,
         };
+        if source.is_lost_connection() {
+            // What ended it may have ended those that were idle as well.
+            context.source.forget_idle();
+        }
         if attempt > context.max_retries || !source.may_pass() {
             let job = job.label.clone();
             return Err(DumpError::Source { job, source });

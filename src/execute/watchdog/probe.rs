@@ -185,7 +185,7 @@ fn cpu_time(stat: &str) -> Option<Duration> {
 /// Whether an error is the server's: then it is not dead.
 fn is_answer(error: &PgError) -> bool {
     match error {
-        PgError::Server { .. } | PgError::Answer { .. } => true,
+        PgError::Server { .. } | PgError::Answer { .. } | PgError::ClaimLost => true,
         PgError::Connect(error) => error.server_error().is_some(),
         _ => false,
     }
