@@ -52,16 +52,7 @@ pub async fn read_schema(
     (snapshot, filters): (Option<&str>, &Filters),
 ) -> Result<(Toc, Vec<String>), Failure> {
     let options = filters.pg_dump_args();
-    let arguments = arguments(snapshot, encoding_of(server), options);
-    let connection = server.child_environment();
-    let read = |archive: &mut dyn BufRead| Toc::of_server(archive);
-    match pg_dump
-        .run_reading(&arguments, Some(&connection), read)
-        .await
-    {
-        Ok((toc, stderr)) => Ok((toc?, warnings(&stderr))),
-        Err(error) => Err(explained(error.into(), server).await),
-    }
+    read(server, pg_dump, (snapshot, encoding_of(server), options)).await
 }
 
 /// Where the database has an encoding, its names and definitions travel in UTF-8; otherwise as the bytes they are.
@@ -72,14 +63,31 @@ fn encoding_of(server: &Server) -> Option<&'static str> {
     }
 }
 
-/// The archive in a named encoding, with options of `pg_dump`'s own.
+/// What is said of it in a named encoding, with options of `pg_dump`'s own.
 pub async fn describe(
     server: &Server,
     pg_dump: &ClientTool,
     (snapshot, encoding, options): (Option<&str>, Option<&str>, Vec<String>),
-) -> Result<Vec<u8>, Failure> {
-    let described = run(server, pg_dump, (snapshot, encoding, options));
-    Ok(described.await?.archive)
+) -> Result<Toc, Failure> {
+    let (toc, _) = read(server, pg_dump, (snapshot, encoding, options)).await?;
+    Ok(toc)
+}
+
+async fn read(
+    server: &Server,
+    pg_dump: &ClientTool,
+    (snapshot, encoding, options): (Option<&str>, Option<&str>, Vec<String>),
+) -> Result<(Toc, Vec<String>), Failure> {
+    let arguments = arguments(snapshot, encoding, options);
+    let connection = server.child_environment();
+    let read = |archive: &mut dyn BufRead| Toc::of_server(archive);
+    match pg_dump
+        .run_reading(&arguments, Some(&connection), read)
+        .await
+    {
+        Ok((toc, stderr)) => Ok((toc?, warnings(&stderr))),
+        Err(error) => Err(explained(error.into(), server).await),
+    }
 }
 
 async fn run(

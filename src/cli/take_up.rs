@@ -9,7 +9,7 @@ use super::ledger_row::{LedgerRow, SnapshotRecord};
 use super::past::{self, Edited, Failures, Past};
 use super::requested::Sizes;
 use super::resume::Interrupted;
-use super::schema::dump_schema;
+use super::schema::read_schema;
 use super::session::{Ready, Session, announce};
 use crate::event::{Emit as _, Standing, StandingState, What};
 use crate::execute::rebase::{self, Clearing};
@@ -344,8 +344,8 @@ impl Rebasing<'_, '_> {
     async fn target_toc(&self) -> Result<Toc, Failure> {
         let road = &self.inspection.road;
         let everything = Filters::default();
-        let archive = dump_schema(&road.target, &road.pg_dump, (None, &everything)).await?;
-        Ok(Toc::of_server(archive.as_slice())?)
+        let (toc, _) = read_schema(&road.target, &road.pg_dump, (None, &everything)).await?;
+        Ok(toc)
     }
 
     fn compare_options(&self) -> CompareOptions {

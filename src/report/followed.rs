@@ -48,16 +48,7 @@ pub(super) fn not_begun(
             slot.unwrap_or_default()
         )
     };
-    Conclusion {
-        status,
-        sentence: format!(
-            "{}: {}. {}",
-            stop_word(status),
-            why.trim_end_matches('.'),
-            copy.sentence
-        ),
-        next: Some(next),
-    }
+    stopped((status, why), copy, Some(next))
 }
 
 /// What a run comes to whose target follows, and that never came to say so: it was killed in between, or its record ends there.
@@ -68,15 +59,20 @@ pub(super) fn unsaid(
 ) -> Conclusion {
     let status = not_well(status);
     let copy = tell(facts, copy);
+    stopped((status, why), &copy, copy.next.clone())
+}
+
+/// Why it is not well comes first, then what the copy is.
+fn stopped(
+    (status, why): (ExitStatus, &str),
+    copy: &Conclusion,
+    next: Option<String>,
+) -> Conclusion {
+    let why = why.trim_end_matches('.');
     Conclusion {
         status,
-        sentence: format!(
-            "{}: {}. {}",
-            stop_word(status),
-            why.trim_end_matches('.'),
-            copy.sentence
-        ),
-        next: copy.next,
+        sentence: format!("{}: {why}. {}", stop_word(status), copy.sentence),
+        next,
     }
 }
 

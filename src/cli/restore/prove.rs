@@ -187,7 +187,7 @@ async fn schema(
             options.into_iter().collect(),
         ),
     );
-    let mut there = Toc::of_server(dumped.await?.as_slice())?;
+    let mut there = dumped.await?;
     forget_what_was_there(&mut there, (&proof.archived.toc, proof.installed));
     let options = CompareOptions {
         restore: proof.wanted.restore,

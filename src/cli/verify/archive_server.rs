@@ -253,7 +253,7 @@ impl Comparing<'_> {
             pg_dump,
             (Some(&snapshot.id), encoding.as_deref(), options),
         );
-        let there = Toc::of_server(dumped.await?.as_slice())?;
+        let there = dumped.await?;
         let options = CompareOptions {
             restore: self.args.leave_out.restore_options(false),
             source_major: self.manifest.source.server_version_num / 10_000,
