@@ -27,7 +27,7 @@ use crate::plan::{Inputs, Left, NewDatabase, Plan, PlanOptions};
 use crate::preflight::{self, PreflightFacts};
 use crate::salvage::DamageMap;
 use crate::toc::{RestoreOptions, Toc};
-use crate::verify;
+use crate::verify::Observed;
 
 /// The database that every cluster has, to be connected to while the target does not exist yet.
 pub(super) const MAINTENANCE_DATABASE: &str = "postgres";
@@ -444,8 +444,8 @@ impl Inspection {
         Ok(self)
     }
 
-    /// The snapshot for those who copy, and what is needed afterwards to prove that they did.
-    pub fn split(self, plan: Arc<Plan>) -> (Snapshot, Proof) {
+    /// The snapshot for those who copy, and what is needed afterwards to prove that they did; among it, the catalogs as they were.
+    pub fn split(self, plan: Arc<Plan>) -> (Snapshot, Proof, Observed) {
         let Self {
             road,
             view,
@@ -461,12 +461,13 @@ impl Inspection {
             ..
         } = road;
         let transactions = view.snapshot.transactions.clone();
+        let observed = Observed::in_snapshot(view.facts, view.hidden);
         let proof = Proof {
             source,
             target,
             pg_dump,
             plan,
-            observed: verify::Observed::in_snapshot(view.facts, view.hidden),
+            sequences: observed.sequences.clone(),
             source_toc: view.toc,
             restore: requested.restore,
             target_facts,
@@ -477,7 +478,7 @@ impl Inspection {
             transactions,
             salvage: requested.salvage,
         };
-        (view.snapshot, proof)
+        (view.snapshot, proof, observed)
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::inspect::Inspection;
 use crate::failure::Failure;
-use crate::ledger::{self, Ledger, Memory, Request, RunRow};
+use crate::ledger::{self, Ledger, Memory, Packed, Request, RunRow};
 use crate::model::{SqlText, ascii_json};
 use crate::pg::keeper::Kept;
 use crate::plan::Plan;
@@ -15,7 +15,7 @@ pub(super) struct LedgerRow {
     snapshot: String,
     memory: Vec<u8>,
     plan: Vec<u8>,
-    archive: Vec<u8>,
+    archive: Packed,
 }
 
 impl LedgerRow {
@@ -26,25 +26,24 @@ impl LedgerRow {
         request: &Request,
     ) -> Result<Self, Failure> {
         let snapshot = SnapshotRecord::of(inspection);
-        let seen = (&inspection.memory(), inspection.view.archive.as_slice());
+        let seen = (&inspection.memory(), &inspection.view.archive);
         Self::new(&snapshot, seen, (plan, request))
     }
 
-    /// Puts everything into JSON, and compresses what is large.
+    /// Puts everything into JSON, and compresses what is large and is not yet.
     pub fn new(
         snapshot: &SnapshotRecord,
-        (memory, archive): (&Memory, &[u8]),
+        (memory, archive): (&Memory, &Packed),
         (plan, request): (&Plan, &Request),
     ) -> Result<Self, Failure> {
         let memory = ledger::pack(memory);
         let plan = ledger::pack(plan);
-        let archive = ledger::pack_bytes(archive);
         Ok(Self {
             request: json("the request", request)?,
             snapshot: json("the snapshot", snapshot)?,
             memory: memory.map_err(|error| defect("what was seen", &error))?,
             plan: plan.map_err(|error| defect("the plan", &error))?,
-            archive: archive.map_err(|error| defect("the schema", &error))?,
+            archive: archive.clone(),
         })
     }
 
@@ -56,7 +55,7 @@ impl LedgerRow {
             snapshot: &self.snapshot,
             memory: &self.memory,
             plan: &self.plan,
-            archive: &self.archive,
+            archive: self.archive.as_bytes(),
         }
     }
 }

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::at_once::at_once;
 use super::inspect::Server;
 use super::output::Emitter;
 use super::salvage::Settled;
-use super::schema::read_schema;
+use super::schema::read_schema_beside;
 use crate::catalog::{self, Activity, Extension, Sequence, TargetFacts};
 use crate::event::{Emit, What};
 use crate::execute::prepare::apply_properties;
@@ -15,7 +17,7 @@ use crate::execute::{self, rebase};
 use crate::failure::Failure;
 use crate::fault;
 use crate::ledger::{self, Marks};
-use crate::model::{Difference, Filters, Finding, Oid, QualifiedName, TableVerdict, Waiver};
+use crate::model::{Difference, Finding, Oid, QualifiedName, TableVerdict, Waiver};
 use crate::pg::client_tools::ClientTool;
 use crate::pg::{Connector, PgError, Session, current_transactions};
 use crate::plan::{NewDatabase, Plan};
@@ -29,8 +31,9 @@ pub struct Proof {
     pub(super) target: Server,
     pub(super) pg_dump: ClientTool,
     pub(super) plan: Arc<Plan>,
-    pub(super) observed: Observed,
     pub(super) source_toc: Toc,
+    /// Where the source's sequences stood.
+    pub(super) sequences: Vec<Sequence>,
     pub(super) restore: RestoreOptions,
     /// What the target held and offered before.
     pub(super) target_facts: TargetFacts,
@@ -53,7 +56,7 @@ impl Proof {
     pub fn before(&self) -> Before {
         Before {
             connector: self.source.connector.clone(),
-            sequences: self.observed.sequences.clone(),
+            sequences: self.sequences.clone(),
             activity: self.activity.clone(),
             transactions: self.transactions.clone(),
             unreadable: self
@@ -62,6 +65,14 @@ impl Proof {
                 .map(|map| map.sequences.clone())
                 .unwrap_or_default(),
         }
+    }
+
+    /// What is part of it, and is compared.
+    fn scope(&self) -> Scope {
+        let mut scope = Scope::of(&self.source_toc);
+        scope.large_objects = self.large_objects;
+        scope.without_value.clone_from(&self.exclude_data);
+        scope
     }
 
     /// Opens sessions of the source.
@@ -88,8 +99,8 @@ impl Proof {
 pub struct Found {
     /// The target's table of contents.
     toc: Toc,
-    /// What a dump does not say.
-    catalogs: Observed,
+    /// Of what a dump does not say.
+    catalogs: Outcome,
     /// Of the tables whose rows were left out.
     excluded: Outcome,
     /// What the ledger says is done.
@@ -100,10 +111,11 @@ pub struct Found {
     pub(super) source: Session,
 }
 
-/// Looks at both ends. `pg_dump` takes longest: all the rest is asked while it runs.
-pub async fn look(proof: &Proof) -> Result<Found, Failure> {
-    let toc = Box::pin(target_toc(proof));
-    let target = Box::pin(look_at_target(proof));
+/// Looks at both ends. `pg_dump` takes longest: all the rest is asked while it runs. `source` is what the source's catalogs said.
+pub async fn look(proof: &Proof, source: Observed) -> Result<Found, Failure> {
+    let (done, room) = oneshot::channel();
+    let toc = Box::pin(target_toc(proof, room));
+    let target = Box::pin(look_at_target(proof, (source, done)));
     let readiness = Box::pin(look_for_readiness(proof));
     let (toc, (target, readiness)) = at_once(toc, at_once(target, readiness)).await?;
     let (catalogs, excluded, marks) = target;
@@ -118,10 +130,16 @@ pub async fn look(proof: &Proof) -> Result<Found, Failure> {
     })
 }
 
-async fn look_at_target(proof: &Proof) -> Result<(Observed, Outcome, Marks), Failure> {
+async fn look_at_target(
+    proof: &Proof,
+    (source, done): (Observed, oneshot::Sender<()>),
+) -> Result<(Outcome, Outcome, Marks), Failure> {
     let session = &proof.target.session;
-    let catalogs = Observed::read(session).await?;
+    let target = Observed::read(session).await?;
     fault::point("target-observed");
+    let catalogs = verify::compare_catalogs(&source, &target, &proof.scope(), &proof.restore);
+    // They are as large as a table of contents, which can have their room now.
+    drop((source, target, done));
     let excluded = verify::excluded_are_empty(session, &proof.plan.excluded).await;
     let marks = ledger::read_marks(session, None).await?;
     Ok((catalogs, excluded, marks))
@@ -137,15 +155,7 @@ async fn look_for_readiness(proof: &Proof) -> Result<(Vec<Finding>, Session), Fa
 /// Compares everything but rows, and tells what is found.
 pub fn compare(proof: &Proof, found: &Found, settled: &Settled, emitter: &Emitter) {
     let mut outcome = compare_schemas(proof, &found.toc);
-    let mut scope = Scope::of(&proof.source_toc);
-    scope.large_objects = proof.large_objects;
-    scope.without_value.clone_from(&proof.exclude_data);
-    outcome.extend(verify::compare_catalogs(
-        &proof.observed,
-        &found.catalogs,
-        &scope,
-        &proof.restore,
-    ));
+    outcome.extend(found.catalogs.clone());
     outcome.extend(found.excluded.clone());
     let planned = (&*proof.plan, &proof.source_toc);
     waive_edited(&mut outcome, planned, &found.marks, emitter);
@@ -183,11 +193,11 @@ pub(super) fn waive_edited(
     }
 }
 
-async fn target_toc(proof: &Proof) -> Result<Toc, Failure> {
-    let everything = (None, &Filters::default());
-    let (mut toc, _) = read_schema(&proof.target, &proof.pg_dump, everything).await?;
+async fn target_toc(proof: &Proof, room: oneshot::Receiver<()>) -> Result<Toc, Failure> {
+    let source = &proof.source_toc;
+    let mut toc = read_schema_beside(&proof.target, &proof.pg_dump, (source, room)).await?;
     fault::point("target-schema-dumped");
-    forget_what_was_there(&mut toc, (&proof.source_toc, &proof.target_facts.installed));
+    forget_what_was_there(&mut toc, (source, &proof.target_facts.installed));
     Ok(toc)
 }
 

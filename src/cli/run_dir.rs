@@ -30,8 +30,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::JobFailure;
 use crate::failure::Failure;
+use crate::ledger::Packed;
 use crate::model::run_command;
-use files::{new_file, write_json, write_whole};
+use files::{new_file, write_json, write_packed, write_whole};
 use lock::{LockError, RunLock};
 
 pub use lock::Holder;
@@ -166,7 +167,7 @@ impl RunDir {
 
     /// Keeps the schema archive that `pg_dump -Fc` wrote, as `schema/source.dump`; that of a later session in another
     /// snapshot as `source-2.dump`, and so on.
-    pub fn write_schema(&self, archive: &[u8]) -> Result<(), Failure> {
+    pub fn write_schema(&self, archive: &Packed) -> Result<(), Failure> {
         let dir = self.path.join("schema");
         match DirBuilder::new().mode(0o700).create(&dir) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -174,7 +175,7 @@ impl RunDir {
             }
             _ => {}
         }
-        write_whole(&unused(&dir, "source", "dump"), archive)
+        write_packed(&unused(&dir, "source", "dump"), archive)
     }
 
     /// Where the report goes.
@@ -653,7 +654,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let run_dir = RunDir::create(dir.path()).expect("empty");
         run_dir.write_plan(&[1, 2]).expect("written");
-        run_dir.write_schema(b"PGDMP").expect("written");
+        let schema = Packed::of(b"PGDMP").expect("packed");
+        run_dir.write_schema(&schema).expect("written");
         run_dir.write_plan(&[3]).expect("written elsewhere");
         let plan = |name| fs::read_to_string(dir.path().join(name)).expect("is there");
         let squeezed = |text: String| text.split_whitespace().collect::<String>();

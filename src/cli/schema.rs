@@ -3,7 +3,9 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::io::BufRead;
+use std::io::{BufRead, BufReader, Read};
+
+use tokio::sync::oneshot;
 
 use super::explain::explained;
 use super::inspect::Server;
@@ -11,18 +13,32 @@ use crate::archive::Manifest;
 use crate::catalog;
 use crate::failure::Failure;
 use crate::follow;
-use crate::ledger;
+use crate::ledger::{self, Packed, Packing};
 use crate::model::Filters;
 use crate::pg::Session;
 use crate::pg::client_tools::ClientTool;
-use crate::toc::Toc;
+use crate::toc::{Texts, Toc};
 
-/// A schema archive, and what was said when it was written.
+/// What is said of a server's database.
 pub struct Described {
-    /// The archive.
-    pub archive: Vec<u8>,
+    /// Without what is no part of it.
+    pub toc: Toc,
+    /// As it was written.
+    pub archive: Packed,
     /// What `pg_dump` warned of, a line each: often the only word for what it leaves out.
     pub warnings: Vec<String>,
+}
+
+impl Described {
+    /// By an archive that is there.
+    pub fn by(archive: &[u8]) -> Result<Self, Failure> {
+        let (toc, archive) = read_and_pack(archive)?;
+        Ok(Self {
+            toc,
+            archive,
+            warnings: Vec::new(),
+        })
+    }
 }
 
 /// The schema archive of a server, by `pg_dump`, in a snapshot, filtered.
@@ -31,18 +47,29 @@ pub async fn dump_schema(
     pg_dump: &ClientTool,
     (snapshot, filters): (Option<&str>, &Filters),
 ) -> Result<Vec<u8>, Failure> {
-    let described = dump_schema_with_warnings(server, pg_dump, (snapshot, filters));
-    Ok(described.await?.archive)
+    let arguments = arguments(snapshot, encoding_of(server), filters.pg_dump_args());
+    let connection = server.child_environment();
+    match pg_dump.run(&arguments, Some(&connection)).await {
+        Ok(output) => Ok(output.stdout),
+        Err(error) => Err(explained(error.into(), server).await),
+    }
 }
 
-/// The same with what `pg_dump` has said.
-pub async fn dump_schema_with_warnings(
+/// What is said of a server's database, and what it is said by. The archive is read and packed while it comes: it is large.
+pub async fn describe_and_keep(
     server: &Server,
     pg_dump: &ClientTool,
     (snapshot, filters): (Option<&str>, &Filters),
 ) -> Result<Described, Failure> {
-    let options = filters.pg_dump_args();
-    run(server, pg_dump, (snapshot, encoding_of(server), options)).await
+    let arguments = arguments(snapshot, encoding_of(server), filters.pg_dump_args());
+    let read = |archive: &mut dyn BufRead| read_and_pack(archive);
+    let (read, warnings) = reading(server, pg_dump, (arguments, read)).await?;
+    let (toc, archive) = read?;
+    Ok(Described {
+        toc,
+        archive,
+        warnings,
+    })
 }
 
 /// What is said of a server's database, and what `pg_dump` has warned of. Its archive is not kept.
@@ -51,8 +78,28 @@ pub async fn read_schema(
     pg_dump: &ClientTool,
     (snapshot, filters): (Option<&str>, &Filters),
 ) -> Result<(Toc, Vec<String>), Failure> {
-    let options = filters.pg_dump_args();
-    read(server, pg_dump, (snapshot, encoding_of(server), options)).await
+    let arguments = arguments(snapshot, encoding_of(server), filters.pg_dump_args());
+    let read = |archive: &mut dyn BufRead| Toc::of_server(archive);
+    let (toc, warnings) = reading(server, pg_dump, (arguments, read)).await?;
+    Ok((toc?, warnings))
+}
+
+/// What is said of a whole database that should say the same as another one: what it says alike is held once. `pg_dump` is at work from
+/// now on, and is listened to when `room` is there for what it says, or nobody makes any.
+pub async fn read_schema_beside(
+    server: &Server,
+    pg_dump: &ClientTool,
+    (other, room): (&Toc, oneshot::Receiver<()>),
+) -> Result<Toc, Failure> {
+    let options = Filters::default().pg_dump_args();
+    let arguments = arguments(None, encoding_of(server), options);
+    let texts = Texts::of(other);
+    let read = |archive: &mut dyn BufRead| {
+        let _ = room.blocking_recv();
+        Toc::of_server_beside(archive, texts)
+    };
+    let (toc, _) = reading(server, pg_dump, (arguments, read)).await?;
+    Ok(toc?)
 }
 
 /// Where the database has an encoding, its names and definitions travel in UTF-8; otherwise as the bytes they are.
@@ -69,41 +116,37 @@ pub async fn describe(
     pg_dump: &ClientTool,
     (snapshot, encoding, options): (Option<&str>, Option<&str>, Vec<String>),
 ) -> Result<Toc, Failure> {
-    let (toc, _) = read(server, pg_dump, (snapshot, encoding, options)).await?;
-    Ok(toc)
+    let arguments = arguments(snapshot, encoding, options);
+    let read = |archive: &mut dyn BufRead| Toc::of_server(archive);
+    let (toc, _) = reading(server, pg_dump, (arguments, read)).await?;
+    Ok(toc?)
 }
 
-async fn read(
+/// What is made of an archive while it comes, and what `pg_dump` has warned of.
+async fn reading<T: Send + 'static>(
     server: &Server,
     pg_dump: &ClientTool,
-    (snapshot, encoding, options): (Option<&str>, Option<&str>, Vec<String>),
-) -> Result<(Toc, Vec<String>), Failure> {
-    let arguments = arguments(snapshot, encoding, options);
+    (arguments, read): (
+        Vec<OsString>,
+        impl FnOnce(&mut dyn BufRead) -> T + Send + 'static,
+    ),
+) -> Result<(T, Vec<String>), Failure> {
     let connection = server.child_environment();
-    let read = |archive: &mut dyn BufRead| Toc::of_server(archive);
     match pg_dump
         .run_reading(&arguments, Some(&connection), read)
         .await
     {
-        Ok((toc, stderr)) => Ok((toc?, warnings(&stderr))),
+        Ok((read, stderr)) => Ok((read, warnings(&stderr))),
         Err(error) => Err(explained(error.into(), server).await),
     }
 }
 
-async fn run(
-    server: &Server,
-    pg_dump: &ClientTool,
-    (snapshot, encoding, options): (Option<&str>, Option<&str>, Vec<String>),
-) -> Result<Described, Failure> {
-    let arguments = arguments(snapshot, encoding, options);
-    let connection = server.child_environment();
-    match pg_dump.run(&arguments, Some(&connection)).await {
-        Ok(output) => Ok(Described {
-            archive: output.stdout,
-            warnings: warnings(&output.stderr),
-        }),
-        Err(error) => Err(explained(error.into(), server).await),
-    }
+fn read_and_pack(archive: impl Read) -> Result<(Toc, Packed), Failure> {
+    let packing = |error| Failure::defect(format!("compressing the schema: {error}"));
+    let mut archive = BufReader::new(Packing::new(archive).map_err(packing)?);
+    let toc = Toc::of_server(&mut archive)?;
+    let archive = archive.into_inner().finish().map_err(packing)?;
+    Ok((toc, archive))
 }
 
 fn arguments(

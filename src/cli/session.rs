@@ -31,13 +31,14 @@ use crate::event::{Emit as _, What};
 use crate::execute::{self, Earlier, ExecuteError, Origin, Run, Stop};
 use crate::failure::Failure;
 use crate::fault;
-use crate::ledger::{self, Marks, Request};
+use crate::ledger::{self, Marks, Packed, Request};
 use crate::model::{Finding, Severity, Side};
 use crate::pg::Connector;
 use crate::pg::claim::Claim;
 use crate::pg::wire::Wire;
 use crate::plan::{Left, Plan};
 use crate::preflight;
+use crate::verify::Observed;
 
 pub(super) use self::conclude::{Done, conclude};
 
@@ -272,7 +273,7 @@ impl<'a> Session<'a> {
     }
 
     /// Plan and schema, in the run directory.
-    pub fn write_down(&self, schema: &[u8], plan: &Plan) -> Result<(), Failure> {
+    pub fn write_down(&self, schema: &Packed, plan: &Plan) -> Result<(), Failure> {
         let run_dir = self.output.run_dir();
         run_dir.write_schema(schema)?;
         fault::point("schema-archive-written");
@@ -299,7 +300,7 @@ impl<'a> Session<'a> {
         if let Some(handover) = &follow {
             emitter.emit(handover.told());
         }
-        let (snapshot, proof) = inspection.split(Arc::clone(&plan));
+        let (snapshot, proof, observed) = inspection.split(Arc::clone(&plan));
         let compared = Arc::new(salvage::Compared::new(Arc::new(emitter)));
         let run = Run {
             plan,
@@ -319,7 +320,7 @@ impl<'a> Session<'a> {
             .map_err(|error| self.why_stopped(error))?;
         fault::point("jobs-done");
         let proven = tokio::select! {
-            proven = self.prove((proof, &compared), &mut ledger, &marks) => proven,
+            proven = self.prove((proof, observed, &compared), &mut ledger, &marks) => proven,
             failure = self.stopped() => Err(failure),
         };
         proven.map(|target_superuser| Done {
@@ -351,7 +352,7 @@ pub(super) fn announce(plan: &Plan, emitter: &Emitter) {
 impl Session<'_> {
     async fn prove(
         &self,
-        (proof, compared): (Proof, &salvage::Compared),
+        (proof, observed, compared): (Proof, Observed, &salvage::Compared),
         ledger: &mut Wire,
         marks: &Marks,
     ) -> Result<bool, Failure> {
@@ -362,7 +363,7 @@ impl Session<'_> {
         );
         proof.finish_target().await?;
         fault::point("properties-applied");
-        let found = prove::look(&proof).await?;
+        let found = prove::look(&proof, observed).await?;
         let directory = self.output.run_dir().path();
         let settled = salvage::settle((&proof, compared), directory, emitter).await?;
         prove::compare(&proof, &found, &settled, emitter);

@@ -10,10 +10,11 @@ use super::inspect::Road;
 use super::keeper;
 use super::patterns::check_patterns;
 use super::requested::Requested;
-use super::schema::{Described, dump_schema_with_warnings};
+use super::schema::{Described, describe_and_keep};
 use crate::catalog::{self, Activity, SourceFacts};
 use crate::failure::Failure;
 use crate::fault;
+use crate::ledger::Packed;
 use crate::model::QualifiedName;
 use crate::pg::Snapshot;
 use crate::plan::Plan;
@@ -25,7 +26,7 @@ pub struct SourceView {
     /// Held until nothing reads the source any more.
     pub snapshot: Snapshot,
     /// The schema archive, as `pg_dump` wrote it.
-    pub archive: Vec<u8>,
+    pub archive: Packed,
     /// What `pg_dump` warned of.
     pub(super) warnings: Vec<String>,
     pub(super) toc: Toc,
@@ -79,8 +80,11 @@ impl SourceView {
         };
         let (described, (mut facts, hidden)) =
             at_once(Box::pin(described), Box::pin(facts)).await?;
-        let Described { archive, warnings } = described;
-        let toc = Toc::of_server(archive.as_slice())?;
+        let Described {
+            toc,
+            archive,
+            warnings,
+        } = described;
         // As pg_dump has it: who selects schemas or tables does not mean large objects.
         if filters.iter().any(|filter| filter.kind.selects()) {
             facts.large_objects.clear();
@@ -114,13 +118,10 @@ async fn described(
     snapshot: &Snapshot,
 ) -> Result<Described, Failure> {
     let described = if let Some(elsewhere) = &requested.schema {
-        Described {
-            archive: elsewhere.to_vec(),
-            warnings: Vec::new(),
-        }
+        Described::by(elsewhere)?
     } else {
         let in_it = (Some(snapshot.id.as_str()), &requested.filters);
-        dump_schema_with_warnings(&road.source, &road.pg_dump, in_it).await?
+        describe_and_keep(&road.source, &road.pg_dump, in_it).await?
     };
     fault::point("schema-dumped");
     Ok(described)

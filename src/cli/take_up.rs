@@ -119,7 +119,10 @@ async fn held_snapshot(
 
 /// What was planned for one schema cannot be finished with another.
 fn refuse_another_schema(ledger: &Ledger, inspection: &Inspection) -> Result<(), Failure> {
-    let then = Toc::of_server(ledger.archive.as_slice())?;
+    let then = ledger.archive.open().map_err(|error| {
+        Failure::defect(format!("the ledger's schema cannot be unpacked: {error}"))
+    })?;
+    let then = Toc::of_server(then)?;
     let major = inspection.road.source.facts.version.major();
     let options = CompareOptions {
         source_major: major,

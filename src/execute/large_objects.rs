@@ -195,7 +195,7 @@ async fn copy_in_transaction(
     };
     let mut closing: Vec<SqlText> = UNSTAGE.map(SqlText::from).to_vec();
     closing.extend(fault::stall("large-objects-made", "").map(SqlText::from));
-    closing.extend(statements.iter().map(|statement| statement.sql.clone()));
+    closing.extend(statements.iter().map(Statement::text));
     closing.push(attempt.mark(&[line], outcome));
     closing.extend(fault::stall("large-objects-uncommitted", "").map(SqlText::from));
     closing.push(SqlText::from("commit"));

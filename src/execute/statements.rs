@@ -191,6 +191,14 @@ impl<'a> Part<'a> {
         self.edited.is_none().then_some(Self { sql, ..self })
     }
 
+    /// What is sent. What the operator has edited was written down with the settings that it relies on.
+    fn text(&self) -> SqlText {
+        match self.edited {
+            Some(_) => self.sql.clone(),
+            None => self.statement.behind_prelude(self.sql),
+        }
+    }
+
     fn line(&self, job: &'a Job) -> Line<'a> {
         Line {
             what: self.edited.unwrap_or(&job.label),
@@ -216,7 +224,7 @@ fn transaction(
     let stall = |name| fault::stall(name, &attempt.job.label).map(SqlText::from);
     let mut all = vec![begin.clone()];
     all.extend(stall("statements-begun"));
-    all.extend(parts.iter().map(|part| part.sql.clone()));
+    all.extend(parts.iter().map(Part::text));
     all.extend(stall("statements-unmarked"));
     if !lines.is_empty() {
         all.push(attempt.mark(lines, outcome));
@@ -341,6 +349,7 @@ mod tests {
                 owner: "".into(),
             }),
             needs: Vec::new(),
+            prelude: None,
             sql: SqlText::from("create index t_a on t (a)"),
             otherwise: None,
         };

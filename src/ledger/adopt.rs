@@ -298,6 +298,7 @@ mod tests {
         Statement {
             entry,
             needs: Vec::new(),
+            prelude: None,
             sql: SqlText::from(sql),
             otherwise: None,
         }

@@ -32,7 +32,7 @@ pub use adopt::{
     Held, Replaced, There, adopt, brought, comparable, edited, failed_in, held, statements_run,
 };
 pub use marks::{DoneMark, EDITED, Marks};
-pub use packed::{pack, pack_bytes};
+pub use packed::{Packed, Packing, pack};
 pub use read::{FailedBefore, Ledger, LedgerError, read, read_marks};
 pub use record::{ArchiveRecord, Identity, Memory, Request};
 pub use sign::{has_sign, put_up_sign};
@@ -69,7 +69,7 @@ pub struct RunRow<'a> {
     pub memory: &'a [u8],
     /// The plan, packed.
     pub plan: &'a [u8],
-    /// The schema archive, [packed](pack_bytes).
+    /// The schema archive, [packed](Packed).
     pub archive: &'a [u8],
 }
 

@@ -1,6 +1,6 @@
 //! The ledger as it is found in a target.
 
-use super::packed::{unpack, unpack_bytes};
+use super::packed::{Packed, unpack};
 use super::{DoneMark, FORMAT, Mark, Marks, Memory, Request};
 use crate::model::{Bytes, JobId, MultisetDigest, Rows};
 use crate::pg::{Answer, PgError, Query, Session};
@@ -62,7 +62,7 @@ pub struct Ledger {
     /// The plan.
     pub plan: Plan,
     /// The schema archive.
-    pub archive: Vec<u8>,
+    pub archive: Packed,
     /// What is done.
     pub marks: Marks,
     /// What failed for good, by job and part.
@@ -111,9 +111,7 @@ pub async fn read(session: &Session) -> Result<Option<Ledger>, LedgerError> {
         memory: packed(row, "memory", unpack)?,
         plan: packed(row, "plan", unpack)?,
         snapshot: row.get("snapshot").map_err(LedgerError::Read)?,
-        archive: packed(row, "archive", |bytes| {
-            unpack_bytes(bytes).map_err(serde_json::Error::io)
-        })?,
+        archive: packed(row, "archive", |bytes| Ok(Packed::kept(bytes)))?,
         marks: read_marks(session, None).await.map_err(LedgerError::Read)?,
         failed: failed.map_err(LedgerError::Read)?,
     }))

@@ -3,6 +3,7 @@
 //! Statements from a table of contents are bytes in the dump's encoding and need not be UTF-8 (a `SQL_ASCII`
 //! database stores what it was given), so [`SqlText`] is bytes; it prints and serialises as text whenever it can.
 
+use std::borrow::Borrow;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
@@ -22,6 +23,12 @@ impl SqlText {
     /// For people: invalid UTF-8 is shown as `\u{FFFD}`.
     pub fn to_string_lossy(&self) -> String {
         String::from_utf8_lossy(&self.0).into_owned()
+    }
+}
+
+impl Borrow<[u8]> for SqlText {
+    fn borrow(&self) -> &[u8] {
+        &self.0
     }
 }
 

@@ -55,6 +55,8 @@ pub(super) struct Builder<'a> {
     pub excluded: Vec<QualifiedName>,
     pub notes: Vec<String>,
     pub left_out: Vec<(EntryRef, String)>,
+    /// Settings that statements rely on.
+    preludes: HashSet<SqlText>,
     jobs: Vec<Job>,
 }
 
@@ -102,6 +104,7 @@ impl<'a> Builder<'a> {
             excluded: Vec::new(),
             notes: Vec::new(),
             left_out: Vec::new(),
+            preludes: HashSet::new(),
             jobs: Vec::new(),
         })
     }
@@ -223,22 +226,29 @@ impl<'a> Builder<'a> {
         let Some(restore) = self.restore(entry)? else {
             return Ok(Vec::new());
         };
-        let prelude = prelude(&restore);
+        let prelude = self.shared(prelude(&restore));
         let needs = self.needs(entry);
-        let statement = |sql: SqlText| {
-            let sql = if prelude.is_empty() {
-                sql
-            } else {
-                SqlText::from([prelude.as_slice(), sql.as_bytes()].concat())
-            };
-            Statement {
-                entry: Some(entry_ref(entry)),
-                needs: needs.clone(),
-                sql,
-                otherwise: None,
-            }
+        let statement = |sql: SqlText| Statement {
+            entry: Some(entry_ref(entry)),
+            needs: needs.clone(),
+            prelude: prelude.clone(),
+            sql,
+            otherwise: None,
         };
         Ok(restore.statements.into_iter().map(statement).collect())
+    }
+
+    /// A prelude as all that begin so have it; `None` if it is empty.
+    pub fn shared(&mut self, prelude: Vec<u8>) -> Option<SqlText> {
+        if prelude.is_empty() {
+            return None;
+        }
+        let prelude = SqlText::from(prelude);
+        if let Some(known) = self.preludes.get(&prelude) {
+            return Some(known.clone());
+        }
+        self.preludes.insert(prelude.clone());
+        Some(prelude)
     }
 
     /// The entries of this archive that an entry depends on.
@@ -287,8 +297,10 @@ impl<'a> Builder<'a> {
             let made = self.statements(entry)?.into_iter();
             statements.extend(made.map(|statement| (statement, table.clone())));
         }
-        for batch in statements.chunks(BATCH) {
-            let (batch, tables): (Vec<Statement>, Vec<_>) = batch.iter().cloned().unzip();
+        let mut statements = statements.into_iter();
+        while statements.len() > 0 {
+            let batch = statements.by_ref().take(BATCH);
+            let (batch, tables): (Vec<Statement>, Vec<_>) = batch.unzip();
             let lock = |table| (table, LockMode::AccessExclusive);
             let mut locks: Vec<_> = tables.into_iter().flatten().map(lock).collect();
             locks.sort();

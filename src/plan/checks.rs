@@ -65,6 +65,7 @@ impl Builder<'_> {
                 .copied()
                 .into_iter()
                 .collect(),
+            prelude: None,
             sql,
             otherwise,
         }

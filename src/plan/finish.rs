@@ -62,6 +62,7 @@ impl<'a> Builder<'a> {
             statements.push(Statement {
                 entry: None,
                 needs: made.into_iter().collect(),
+                prelude: None,
                 sql: SqlText::from(sql),
                 otherwise: None,
             });
@@ -146,6 +147,7 @@ impl<'a> Builder<'a> {
         let revoke = Statement {
             entry: None,
             needs: entry.dependencies.to_vec(),
+            prelude: None,
             sql: SqlText::from("revoke create on schema public from public"),
             otherwise: None,
         };

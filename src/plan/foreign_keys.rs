@@ -140,6 +140,7 @@ impl<'a> Builder<'a> {
         let statement = |sql: SqlText, needs: &[DumpId]| Statement {
             entry: Some(entry_ref(entry)),
             needs: needs.to_vec(),
+            prelude: None,
             sql,
             otherwise: otherwise.clone(),
         };

@@ -209,7 +209,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The two statements for a key that can be made in two steps.
-    fn two_steps(&self, found: &IndexEntry<'_>) -> Option<(Statement, Statement)> {
+    fn two_steps(&mut self, found: &IndexEntry<'_>) -> Option<(Statement, Statement)> {
         let IndexEntry { entry, index } = found;
         let kind = match index.constraint_kind {
             Some('p') => "primary key",
@@ -243,21 +243,22 @@ impl<'a> Builder<'a> {
             constraint.extend_from_slice(b";\n");
             constraint.extend_from_slice(part);
         }
-        let statement = |sql: Vec<u8>, needs: Vec<DumpId>| Statement {
-            entry: Some(entry_ref(entry)),
-            needs,
-            sql: SqlText::from(sql),
-            otherwise: self.inputs.options.salvaged.otherwise(&[&index.table]),
-        };
         let tablespace = entry
             .tablespace
             .as_ref()
             .filter(|_| !self.inputs.options.restore.no_tablespaces);
-        let mut unique_index = tablespace.map(set_tablespace).unwrap_or_default();
-        unique_index.extend_from_slice(index.definition.as_bytes());
+        let prelude = self.shared(tablespace.map(set_tablespace).unwrap_or_default());
+        let statement = |prelude, sql: Vec<u8>, needs: Vec<DumpId>| Statement {
+            entry: Some(entry_ref(entry)),
+            needs,
+            prelude,
+            sql: SqlText::from(sql),
+            otherwise: self.inputs.options.salvaged.otherwise(&[&index.table]),
+        };
+        let unique_index = index.definition.as_bytes().to_vec();
         Some((
-            statement(unique_index, self.needs(entry)),
-            statement(constraint, self.needs_of_second_half(entry)),
+            statement(prelude, unique_index, self.needs(entry)),
+            statement(None, constraint, self.needs_of_second_half(entry)),
         ))
     }
 

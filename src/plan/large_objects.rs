@@ -112,6 +112,7 @@ fn metadata(object: &LargeObject, options: &RestoreOptions) -> Option<Statement>
     (!sql.is_empty()).then(|| Statement {
         entry: None,
         needs: Vec::new(),
+        prelude: None,
         sql: SqlText::from(sql),
         otherwise: None,
     })

@@ -149,6 +149,7 @@ impl<'a> Builder<'a> {
         let statement = Statement {
             entry: Some(super::builder::entry_ref(self.entries[&entry])),
             needs: vec![entry],
+            prelude: None,
             sql: refresh(matview),
             otherwise: None,
         };
@@ -235,6 +236,7 @@ impl<'a> Builder<'a> {
                     vec![Statement {
                         entry: None,
                         needs: Vec::new(),
+                        prelude: None,
                         sql,
                         otherwise: None,
                     }],

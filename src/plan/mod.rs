@@ -355,11 +355,29 @@ pub struct Statement {
     pub entry: Option<EntryRef>,
     /// The entries that must have succeeded before: if one is broken, this one is skipped, and broken as well.
     pub needs: Vec<DumpId>,
+    /// Settings that it relies on, local to its transaction. Most statements of a plan share them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prelude: Option<SqlText>,
     /// What to execute; it may be several statements, separated by `;`.
     pub sql: SqlText,
     /// What to execute in its place if it fails: it is only the quicker of two ways.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub otherwise: Option<SqlText>,
+}
+
+impl Statement {
+    /// What is sent to the target.
+    pub fn text(&self) -> SqlText {
+        self.behind_prelude(&self.sql)
+    }
+
+    /// Another text that relies on the same settings.
+    pub fn behind_prelude(&self, sql: &SqlText) -> SqlText {
+        match &self.prelude {
+            Some(prelude) => SqlText::from([prelude.as_bytes(), sql.as_bytes()].concat()),
+            None => sql.clone(),
+        }
+    }
 }
 
 impl Plan {

@@ -267,6 +267,7 @@ impl<'a> Builder<'a> {
         Statement {
             entry: None,
             needs: self.relations.get(table).copied().into_iter().collect(),
+            prelude: None,
             sql,
             otherwise,
         }

@@ -9,9 +9,8 @@
 //! database's own properties.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
-use crate::model::{Difference, DifferenceKind, Unverified, quote_ident};
+use crate::model::{Difference, DifferenceKind, DumpId, Unverified, quote_ident};
 
 use super::apart::is_there_as_well;
 use super::normalise::{
@@ -48,6 +47,20 @@ impl Default for CompareOptions {
 
 /// By what an entry is recognised: schema, tag, kind, and for default privileges the role that they are for.
 type Identity<'a> = (&'a [u8], Cow<'a, [u8]>, &'a str, &'a [u8]);
+
+/// An entry of one of the sides.
+struct Recognised<'a> {
+    identity: Identity<'a>,
+    is_target: bool,
+    entry: &'a Entry,
+}
+
+impl Recognised<'_> {
+    /// By identity, then by side, then as the dump has numbered them.
+    fn place(&self) -> (&Identity<'_>, bool, DumpId) {
+        (&self.identity, self.is_target, self.entry.dump_id)
+    }
+}
 
 /// A difference, and the entries that it is between.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,23 +140,27 @@ pub fn compare_entries<'a>(
 ) -> Vec<EntryDifference<'a>> {
     let mut differences = Vec::new();
     let versions = Versions::of(options.source_major, options.target_major);
-    let mut sides: BTreeMap<Identity, (Vec<&Entry>, Vec<&Entry>)> = BTreeMap::new();
-    for entry in source.entries.iter().filter(|entry| options.takes(entry)) {
-        let name = identity(entry, versions);
-        sides.entry(name).or_default().0.push(entry);
+    let mut recognised = Vec::with_capacity(source.entries.len() + target.entries.len());
+    for (toc, is_target) in [(source, false), (target, true)] {
+        let compared = toc.entries.iter().filter(|entry| options.takes(entry));
+        recognised.extend(compared.map(|entry| Recognised {
+            identity: identity(entry, versions),
+            is_target,
+            entry,
+        }));
     }
-    for entry in target.entries.iter().filter(|entry| options.takes(entry)) {
-        let name = identity(entry, versions);
-        sides.entry(name).or_default().1.push(entry);
-    }
+    // One list of both, put in order: a map of lists would be twice as large as what it holds.
+    recognised.sort_unstable_by(|one, other| one.place().cmp(&other.place()));
     let pair = Pair {
         options,
         source,
         std_strings: source.std_strings(),
         versions,
     };
-    for (left, right) in sides.into_values() {
-        differences.extend(pair.group(left, right));
+    for same in recognised.chunk_by(|one, other| one.identity == other.identity) {
+        let (left, right) = same.split_at(same.partition_point(|one| !one.is_target));
+        let entries = |side: &[Recognised<'a>]| side.iter().map(|one| one.entry).collect();
+        differences.extend(pair.group(entries(left), entries(right)));
     }
     for one in &mut differences {
         let (entry, other, side) = match (one.source, one.target) {

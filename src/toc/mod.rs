@@ -68,6 +68,7 @@ pub use model::{
     Toc,
 };
 pub use owner::owner_statement;
+pub use reader::Texts;
 pub use select::{SelectError, Selection};
 pub use split::{SplitError, split_statements};
 pub use statements::{Restore, restore_statements};

@@ -4,7 +4,7 @@
 use std::io::Read;
 
 use super::marks::without_marks;
-use super::{Entry, Toc, TocError};
+use super::{Entry, Texts, Toc, TocError};
 use crate::model::{FollowName, SqlText};
 
 /// Kinds of entries whose tag begins with the name of a publication or subscription.
@@ -19,7 +19,12 @@ const NAMED: [&str; 5] = [
 impl Toc {
     /// What `pg_dump` says of a server's database, without what is no part of it.
     pub fn of_server(archive: impl Read) -> Result<Self, TocError> {
-        Self::read(archive).map(Self::of_the_database)
+        Self::of_server_beside(archive, Texts::default())
+    }
+
+    /// The same, beside a table of contents whose texts are these.
+    pub fn of_server_beside(archive: impl Read, texts: Texts) -> Result<Self, TocError> {
+        Self::read_beside(archive, texts).map(Self::of_the_database)
     }
 
     /// The same without what was made so that it follows another one, or is followed, and without what the server notes for itself.

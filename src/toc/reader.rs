@@ -32,13 +32,18 @@ impl Toc {
     /// Reads from `source`, which should be buffered, and takes no more from it than the table of contents (and, in a
     /// `toc.dat`, one byte to see that it has ended).
     pub fn read(source: impl Read) -> Result<Self, TocError> {
+        Self::read_beside(source, Texts::default())
+    }
+
+    /// The same, beside a table of contents that mostly says the same: these texts are held once.
+    pub fn read_beside(source: impl Read, texts: Texts) -> Result<Self, TocError> {
         let mut reader = Reader {
             source: source.take(TOC_SIZE_MAX),
             position: 0,
             int_size: 4,
             entry: None,
             words: HashSet::new(),
-            names: HashSet::new(),
+            texts,
         };
         let header = reader.header()?;
         let entries = reader.entries(&header)?;
@@ -56,8 +61,43 @@ struct Reader<R> {
     entry: Option<(usize, Option<i32>)>,
     /// Kinds of objects, so that entries of a kind share it.
     words: HashSet<Word>,
-    /// Schemas, owners, tablespaces and access methods: a few for all entries.
+    texts: Texts,
+}
+
+/// Texts that are held already. Of those of the archive that is being read, schemas, owners, tablespaces and access methods are added: a few
+/// for all entries.
+#[derive(Debug, Default)]
+pub struct Texts {
     names: HashSet<Text>,
+    statements: HashSet<SqlText>,
+}
+
+impl Texts {
+    /// Those of a table of contents.
+    pub fn of(toc: &Toc) -> Self {
+        let entries = toc.entries.iter();
+        Self {
+            names: entries.clone().flat_map(Entry::names).cloned().collect(),
+            statements: entries.flat_map(Entry::statements).cloned().collect(),
+        }
+    }
+}
+
+impl Entry {
+    fn names(&self) -> impl Iterator<Item = &Text> {
+        let others = [
+            &self.namespace,
+            &self.tablespace,
+            &self.table_am,
+            &self.owner,
+        ];
+        std::iter::once(&self.tag).chain(others.into_iter().flatten())
+    }
+
+    fn statements(&self) -> impl Iterator<Item = &SqlText> {
+        let statements = [&self.defn, &self.drop_stmt, &self.copy_stmt];
+        statements.into_iter().flatten()
+    }
 }
 
 impl<R: Read> Reader<R> {
@@ -172,6 +212,7 @@ impl<R: Read> Reader<R> {
         let table_oid = Oid(self.number("table_oid")?);
         let oid = Oid(self.number("oid")?);
         let tag = self.required("tag")?;
+        let tag = self.texts.names.get(&*tag).cloned().unwrap_or(tag);
         let desc = self.desc()?;
         let section = self.section()?;
         let defn = self.sql("defn")?;
@@ -313,7 +354,11 @@ impl<R: Read> Reader<R> {
     }
 
     fn sql(&mut self, field: &'static str) -> Result<Option<SqlText>, TocError> {
-        Ok(self.bytes(field)?.map(SqlText::from))
+        let bytes = self.bytes(field)?;
+        Ok(bytes.map(|bytes| {
+            let known = self.texts.statements.get(bytes.as_slice());
+            known.cloned().unwrap_or_else(|| SqlText::from(bytes))
+        }))
     }
 
     fn text(&mut self, field: &'static str) -> Result<Option<Text>, TocError> {
@@ -325,11 +370,11 @@ impl<R: Read> Reader<R> {
         let Some(bytes) = self.bytes(field)? else {
             return Ok(None);
         };
-        if let Some(known) = self.names.get(bytes.as_slice()) {
+        if let Some(known) = self.texts.names.get(bytes.as_slice()) {
             return Ok(Some(known.clone()));
         }
         let name = Text::from(bytes);
-        self.names.insert(name.clone());
+        self.texts.names.insert(name.clone());
         Ok(Some(name))
     }
 

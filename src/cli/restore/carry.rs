@@ -14,7 +14,7 @@ use crate::event::{Emit as _, What};
 use crate::execute::{self, Earlier, Loaded, Loading, Origin, Run, clear, prepare};
 use crate::failure::Failure;
 use crate::fault;
-use crate::ledger::{self, Memory, Request};
+use crate::ledger::{self, Memory, Packed, Request};
 use crate::model::QualifiedName;
 use crate::pg::wire::Wire;
 use crate::plan::Plan;
@@ -37,7 +37,8 @@ pub(super) async fn begin(
     session.step("planning");
     let plan = looked.plan()?;
     fault::point("planned");
-    let schema = looked.archived.toc.to_bytes()?;
+    let schema = Packed::of(&looked.archived.toc.to_bytes()?)
+        .map_err(|error| Failure::defect(format!("compressing the schema: {error}")))?;
     session.write_down(&schema, &plan)?;
     tokio::select! {
         ready = Box::pin(make_ready(session, &mut looked, &request.run)) => ready?,

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::ledger::Packed;
 
 /// JSON, with line breaks.
 pub(super) fn write_json(path: &Path, what: &str, value: &impl Serialize) -> Result<(), Failure> {
@@ -24,6 +25,11 @@ pub(super) fn write_json(path: &Path, what: &str, value: &impl Serialize) -> Res
 /// A small file.
 pub(super) fn write_whole(path: &Path, content: &[u8]) -> Result<(), Failure> {
     write_with(path, |file| file.write_all(content))
+}
+
+/// What was packed, as it was before.
+pub(super) fn write_packed(path: &Path, content: &Packed) -> Result<(), Failure> {
+    write_with(path, |file| io::copy(&mut content.open()?, file).map(drop))
 }
 
 /// Under another name first: whoever is killed in the middle leaves nothing that looks whole.

@@ -86,7 +86,7 @@ async fn load_objects(
         ..Outcome::default()
     };
     let mut closing: Vec<SqlText> = UNSTAGE.map(SqlText::from).to_vec();
-    closing.extend(statements.iter().map(|statement| statement.sql.clone()));
+    closing.extend(statements.iter().map(Statement::text));
     let lines = [line(WHOLE, &job.label, &relayed)];
     commit(target, attempt, closing, (&lines, &mut outcome)).await?;
     let read = read.get().cloned().unwrap_or_default();
