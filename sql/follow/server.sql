@@ -4,9 +4,17 @@ select pg_catalog.current_setting('wal_level') as wal_level,
        pg_catalog.current_setting('max_replication_slots')::int8
          - (select count(*) from pg_catalog.pg_replication_slots) as free_slots,
        pg_catalog.current_setting('max_wal_senders')::int8
-         - (select count(*) from pg_catalog.pg_stat_activity where backend_type = 'walsender') as free_senders,
+         -- Of pg_stat_activity, a role that may not look at others' sessions is not told which of them are senders.
+         - (select count(*) from pg_catalog.pg_stat_replication) as free_senders,
        pg_catalog.current_setting('max_logical_replication_workers')::int8
          - (select count(*) from pg_catalog.pg_subscription where subenabled) as free_workers,
+       -- From 18 on by a setting of its own.
+       coalesce(pg_catalog.current_setting('max_active_replication_origins', true),
+                pg_catalog.current_setting('max_replication_slots'))::int8 as most_origins,
+       -- Before 14 only a superuser can, whoever may execute it.
+       r.rolsuper
+         or pg_catalog.current_setting('server_version_num')::int4 >= 140000
+            and pg_catalog.has_function_privilege('pg_catalog.pg_show_replication_origin_status()', 'execute') as sees_origins,
        pg_catalog.current_setting('max_slot_wal_keep_size', true) as slot_limit,
        r.rolsuper as superuser,
        r.rolreplication or r.rolsuper as may_replicate,

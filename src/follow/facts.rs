@@ -18,6 +18,8 @@ macro_rules! queries {
 queries! {
     TABLES = "tables.sql";
     SERVER = "server.sql";
+    ORIGINS = "origins.sql";
+    ORIGINS_UNSEEN = "origins_unseen.sql";
     UNCARRIED = "uncarried.sql";
     FIRING = "firing.sql";
     OURS = "ours.sql";
@@ -51,6 +53,8 @@ const WORKERS: VersionedQuery = VersionedQuery {
 pub const QUERIES: &[VersionedQuery] = &[
     on_all(TABLES),
     on_all(SERVER),
+    on_all(ORIGINS),
+    on_all(ORIGINS_UNSEEN),
     on_all(UNCARRIED),
     on_all(FIRING),
     on_all(OURS),
@@ -100,6 +104,12 @@ pub struct Offers {
     pub free_senders: i64,
     /// Workers of logical replication that no subscription has.
     pub free_workers: i64,
+    /// Subscriptions of which the server can still remember how far they are.
+    pub free_origins: i64,
+    /// Follows of which it does.
+    pub placed_follows: Vec<String>,
+    /// The role is told which origins take a place; otherwise all of them count.
+    pub sees_origins: bool,
     /// `max_slot_wal_keep_size`, from 13 on.
     pub slot_limit: Option<String>,
     /// The role is superuser.
@@ -128,6 +138,13 @@ pub struct Offers {
     pub event_triggers: Vec<String>,
     /// What the database has `default_transaction_read_only` set to.
     pub read_only_setting: Option<String>,
+}
+
+impl Offers {
+    /// Whether there is a place for the progress of a follow: one that is free, or its own, which an earlier attempt has left.
+    pub fn has_origin_for(&self, name: &FollowName) -> bool {
+        self.free_origins > 0 || self.placed_follows.iter().any(|one| one == name.as_str())
+    }
 }
 
 /// Objects of one kind that replication does not carry.
@@ -286,12 +303,23 @@ pub async fn tables(session: &Session) -> Result<Vec<Table>, PgError> {
 pub async fn offers(session: &Session) -> Result<Offers, PgError> {
     let rows = session.query(&SERVER, &[]).await?;
     let row = only(&SERVER, rows)?;
+    let sees_origins: bool = row.get("sees_origins")?;
+    let origins = if sees_origins {
+        &ORIGINS
+    } else {
+        &ORIGINS_UNSEEN
+    };
+    let placed = only(origins, session.query(origins, &[]).await?)?;
+    let most_origins: i64 = row.get("most_origins")?;
     Ok(Offers {
         wal_level: row.get("wal_level")?,
         in_recovery: row.get("in_recovery")?,
         free_slots: row.get("free_slots")?,
         free_senders: row.get("free_senders")?,
         free_workers: row.get("free_workers")?,
+        free_origins: most_origins.saturating_sub(placed.get("taken")?),
+        placed_follows: placed.get("follows")?,
+        sees_origins,
         slot_limit: row.get("slot_limit")?,
         superuser: row.get("superuser")?,
         may_replicate: row.get("may_replicate")?,

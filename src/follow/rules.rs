@@ -201,14 +201,29 @@ fn subscriber(facts: &Facts<'_>) -> Vec<Finding> {
             "Raise max_logical_replication_workers of the target (and max_worker_processes) and restart it.",
         ));
     }
-    if target.free_slots < 1 {
+    if !target.has_origin_for(&facts.wanted.forward) {
         found.push(blocker(
             "follow-origins",
             "the target's server keeps no place for the progress of another subscription",
-            "Raise max_replication_slots of the target (from 18 on max_active_replication_origins as well) and restart it.",
+            origins_remedy(target, "target"),
         ));
     }
     found
+}
+
+/// A place is taken by what has once been used, whether it still is or not.
+fn origins_remedy(offers: &Offers, side: &str) -> String {
+    let doubt = if offers.sees_origins {
+        ""
+    } else {
+        " The connected role may not see which origins take a place, and every one was counted: connect as a superuser; or, from 14 on, GRANT \
+         EXECUTE ON FUNCTION pg_show_replication_origin_status() TO the role."
+    };
+    format!(
+        "On the {side}: drop an origin that nobody needs and that is of no subscription (those of subscriptions are called pg_ and a number; \
+         pg_replication_origin_status has those that take a place): SELECT pg_replication_origin_drop('…'); or raise max_replication_slots \
+         (from 18 on it is max_active_replication_origins) and restart it.{doubt}"
+    )
 }
 
 fn may_subscribe(offers: &Offers, version: ServerVersion) -> bool {
@@ -437,6 +452,9 @@ fn way_back(facts: &Facts<'_>) -> Option<Finding> {
     if target.wal_level != "logical" {
         lacks.push(format!("wal_level of the target is {}", target.wal_level));
     }
+    if target.free_slots < 1 {
+        lacks.push("the target has no replication slot left".to_owned());
+    }
     if !may_subscribe(facts.source, facts.versions[0]) {
         lacks.push(
             "the role that is connected to the source may not make a subscription".to_owned(),
@@ -452,7 +470,8 @@ fn way_back(facts: &Facts<'_>) -> Option<Finding> {
             "there could be no fallback after the cut-over: {}",
             lacks.join("; ")
         ),
-        "Set wal_level = logical on the target and restart it while nobody uses it; connect to the source as a role that may subscribe.",
+        "Set wal_level = logical on the target, leave it a slot (max_replication_slots), and restart it while nobody uses it; connect to the \
+         source as a role that may subscribe.",
     ))
 }
 
@@ -469,6 +488,9 @@ mod tests {
             free_slots: 1,
             free_senders: 1,
             free_workers: 1,
+            free_origins: 1,
+            placed_follows: Vec::new(),
+            sees_origins: true,
             slot_limit: Some("10GB".to_owned()),
             superuser: true,
             may_replicate: true,
@@ -543,6 +565,7 @@ mod tests {
             free_slots: 0,
             free_senders: 0,
             free_workers: 0,
+            free_origins: 0,
             slot_limit: Some("-1".to_owned()),
             superuser: false,
             may_replicate: false,
@@ -643,6 +666,9 @@ mod tests {
             unseen_sessions: 2,
             unfenced_roles: Some("batch".to_owned()),
             other_subscriptions: Some("theirs".to_owned()),
+            prepared: 1,
+            free_workers: 0,
+            free_origins: 0,
             superuser: false,
             may_subscribe: false,
             ..offers()
@@ -669,7 +695,8 @@ mod tests {
             [
                 "turn-unfenced-roles",
                 "turn-unseen-sessions",
-                "turn-subscriptions"
+                "turn-subscriptions",
+                "turn-prepared",
             ]
         );
         assert_eq!(
@@ -678,8 +705,11 @@ mod tests {
                 "turn-unfenced-roles",
                 "turn-unseen-sessions",
                 "turn-subscriptions",
+                "turn-prepared",
                 "follow-wal-level",
                 "turn-may-subscribe",
+                "turn-workers",
+                "turn-origins",
                 "turn-replica-identity",
                 "turn-partitions",
                 "turn-forced-row-security",
@@ -690,6 +720,38 @@ mod tests {
     fn name(digit: char) -> FollowName {
         let text = format!("pgconvoy_{}", String::from(digit).repeat(16));
         FollowName::parse(&text).expect("a name")
+    }
+
+    /// What an earlier attempt at a turn has left of the way back is removed first, and gives its place back; another one's stays.
+    #[test]
+    fn what_is_left_of_the_way_back_has_its_place() {
+        let (ahead, back) = (name('1'), name('2'));
+        let found = |placed: &FollowName, sees_origins| {
+            let from = Offers {
+                free_origins: 0,
+                placed_follows: vec![placed.to_string()],
+                sees_origins,
+                ..offers()
+            };
+            before_turn(&TurnFacts {
+                turn: Turn::away_from(crate::model::Side::Source),
+                offers: (&from, &offers()),
+                tables: (&[], &[]),
+                from_version: ServerVersion(180_000),
+                with_reverse: true,
+                ours: &[],
+                names: (&ahead, &back),
+            })
+        };
+        assert_eq!(found(&back, true), []);
+        for sees_origins in [true, false] {
+            let found = found(&name('3'), sees_origins);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert_eq!(found[0].rule, "turn-origins");
+            let remedy = &found[0].remedy;
+            assert!(remedy.contains("pg_replication_origin_drop"), "{remedy}");
+            assert_eq!(remedy.contains("GRANT"), !sees_origins, "{remedy}");
+        }
     }
 
     /// A database of which another one has taken the place, or that takes changes from another one, is not the one to turn away from.

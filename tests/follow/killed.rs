@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::lab::Held;
-use crate::scene::{DATABASE, Pooled, SCHEMA, Scene, start};
+use crate::scene::{DATABASE, Pooled, SCHEMA, Scene, named, start};
 use crate::support::binary::{Finished, Pgconvoy};
 use crate::support::moving::{RUN_DIR, assert_proven};
 use crate::support::server::Server;
@@ -157,6 +157,12 @@ fn a_source_that_another_follow_has_closed(scene: &Scene<'_>, other: &str) {
             .contains("another follow of the source has closed it to writers"),
         "{refused}"
     );
+    // In which it takes the changes of that target.
+    assert_eq!(
+        named(&refused.stderr),
+        ["turn-other-follow", "turn-closed-already"],
+        "{refused}"
+    );
     // What is written to the one in service comes to both others, by way of the source.
     let target = scene.target;
     target.psql(
@@ -174,6 +180,7 @@ fn a_source_that_another_follow_has_closed(scene: &Scene<'_>, other: &str) {
         "1",
     );
     turn("fallback");
+    scene.run("cutover", &["--dry-run"]);
 }
 
 /// Waits until a query says that.
@@ -202,7 +209,11 @@ fn two_who_follow_one(scene: &Scene<'_>, before: &str) {
     ];
     let second = Pgconvoy::new(["move"].iter().chain(&ends).chain(&follow)).run();
     assert_eq!(second.status, 0, "{second}");
-    scene.run("verify", &["--source", &from]);
+    let verified = scene.run("verify", &["--source", &from]);
+    // It is closed to writers, and something writes into it: that is what following is.
+    for rule in ["session-settings", "subscriptions-enabled"] {
+        assert!(!verified.stderr.contains(rule), "{verified}");
+    }
     a_source_that_another_follow_has_closed(scene, &other);
     scene.run("unfollow", &[]);
     source.psql(

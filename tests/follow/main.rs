@@ -11,6 +11,7 @@ mod faults;
 mod killed;
 mod lab;
 mod refusals;
+mod rules;
 mod scene;
 mod story;
 mod unheard;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 #[cfg(feature = "faults")]
 use crate::lab::Held;
-use crate::scene::{DATABASE, SCHEMA, Scene, start};
+use crate::scene::{DATABASE, SCHEMA, Scene, named, start};
 use crate::support::binary::Pgconvoy;
 use crate::support::moving::assert_proven;
 use crate::support::server::Server;
@@ -94,6 +94,8 @@ fn trouble_is_told_by_name_and_a_lost_slot_is_let_go() {
 
     let moved = scene.follow(&["--max-wal-retained", "64MB"]).run();
     assert_proven(&moved);
+    // With that, the log that is kept is nothing to warn of.
+    assert_eq!(named(&moved.stderr), ["follow-not-carried"], "{moved}");
 
     slot_that_does_not_begin(&scene);
 

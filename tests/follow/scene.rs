@@ -73,6 +73,15 @@ pub fn start_with(
     })
 }
 
+/// The rules of follows and turns that are named, in the order in which they are.
+pub fn named(said: &str) -> Vec<&str> {
+    said.lines()
+        .filter_map(|line| line.strip_suffix(']')?.rsplit_once(" ["))
+        .map(|(_, rule)| rule)
+        .filter(|rule| rule.starts_with("follow-") || rule.starts_with("turn-"))
+        .collect()
+}
+
 pub struct Scene<'a> {
     pub source: &'a Server,
     pub target: &'a Server,
@@ -190,11 +199,17 @@ impl Pooled {
     /// Begins one of a name, and waits until the server has it.
     #[track_caller]
     pub fn start(server: &Server, name: &str) -> Self {
+        Self::start_as(server, name, "")
+    }
+
+    /// The same with more of a connection string.
+    #[track_caller]
+    pub fn start_as(server: &Server, name: &str, more: &str) -> Self {
         let pooled = server
             .tool("psql")
             .args(["-X", "-q", "-d"])
             .arg(format!(
-                "{} application_name={name}",
+                "{} application_name={name} {more}",
                 server.conninfo(DATABASE)
             ))
             .stdin(Stdio::piped())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::application::Application;
-use crate::scene::{DATABASE, Pooled, Scene, schema, start};
+use crate::scene::{DATABASE, Pooled, Scene, named, schema, start};
 use crate::support::moving::{RUN_DIR, assert_equal, assert_proven};
 use crate::support::server::Server;
 
@@ -51,6 +51,14 @@ fn tell(source: &Server, target: &Server, major: u32) {
 fn follow(scene: &Scene<'_>) {
     let moved = scene.follow(&[]).run();
     let report = assert_proven(&moved);
+    // Nothing limits the log that is kept, and there is a way back.
+    assert_eq!(
+        named(&moved.stderr),
+        ["follow-not-carried", "follow-log-kept"],
+        "{moved}"
+    );
+    let scratch = "1 of kind unlogged table (public.scratch)";
+    assert!(moved.stderr.contains(scratch), "{moved}");
     // The report of the move says by what it is followed, and that it is not to be made again because of later writes.
     let name = report["follow"]["name"].as_str().expect("a name");
     let slots = "select slot_name from pg_replication_slots";

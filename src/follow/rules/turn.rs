@@ -2,7 +2,7 @@
 
 use super::{
     APPLIES_AS_OWNER, Offers, Table, blocker, event_triggers, listed, may_subscribe, names_of,
-    publisher, scattered_names, subscribe_remedy,
+    origins_remedy, publisher, scattered_names, subscribe_remedy,
 };
 use crate::follow::{Ours, SideRecord, Turn};
 use crate::model::{Finding, FollowName, ServerVersion};
@@ -43,7 +43,11 @@ pub fn before_turn(facts: &TurnFacts<'_>) -> Vec<Finding> {
             format!(
                 "roles are set to write even if the database is closed (default_transaction_read_only = off): {roles}"
             ),
-            format!("On the {}: ALTER ROLE … RESET default_transaction_read_only.", turn.from),
+            format!(
+                "On the {}: ALTER ROLE … RESET default_transaction_read_only; where it is for this database alone: ALTER ROLE … IN DATABASE … \
+                 RESET default_transaction_read_only.",
+                turn.from
+            ),
         ));
     }
     if from.unseen_sessions > 0 {
@@ -139,6 +143,7 @@ fn before_way_back(facts: &TurnFacts<'_>) -> Vec<Finding> {
         turn,
         offers: (from, to),
         from_version,
+        names: (_, back),
         ..
     } = *facts;
     let mut found = Vec::new();
@@ -164,6 +169,19 @@ fn before_way_back(facts: &TurnFacts<'_>) -> Vec<Finding> {
             format!(
                 "Raise max_logical_replication_workers of the {} and restart it. {no_way_back}",
                 turn.from
+            ),
+        ));
+    }
+    if !from.has_origin_for(back) {
+        found.push(blocker(
+            "turn-origins",
+            format!(
+                "the {} keeps no place for the progress of the way back's subscription",
+                turn.from
+            ),
+            format!(
+                "{} {no_way_back}",
+                origins_remedy(from, &turn.from.to_string())
             ),
         ));
     }
