@@ -2,7 +2,7 @@
 
 use super::settings::ByName;
 use super::warning;
-use crate::model::Finding;
+use crate::model::{Finding, to_paste};
 
 /// When a setting that is not the same is worth a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,13 +118,18 @@ pub(super) const GROUPS: [Group; 5] = [
             ("default_transaction_deferrable", Always),
             ("default_transaction_isolation", Always),
             ("default_transaction_read_only", Always),
+            ("event_triggers", Always),
             ("extra_float_digits", Always),
+            ("gin_fuzzy_search_limit", Always),
             ("idle_in_transaction_session_timeout", Always),
             ("idle_session_timeout", Always),
+            // Rows that a damaged page held are passed over, without an error.
+            ("ignore_checksum_failure", WhenMore),
             ("intervalstyle", Always),
             ("lc_monetary", Always),
             ("lc_numeric", Always),
             ("lc_time", Always),
+            ("lo_compat_privileges", Always),
             ("lock_timeout", Always),
             ("row_security", Always),
             ("search_path", Always),
@@ -136,6 +141,7 @@ pub(super) const GROUPS: [Group; 5] = [
             ("transform_null_equals", Always),
             ("xmlbinary", Always),
             ("xmloption", Always),
+            ("zero_damaged_pages", WhenMore),
         ],
         prefix: None,
     },
@@ -155,6 +161,15 @@ pub(super) const GROUPS: [Group; 5] = [
     },
 ];
 
+/// Settings that are set for the database, or for all roles, go before the server's.
+const TAKE_AWAY: &str = "What is set on the target for its database, or for all roles, goes before what its server has; to take that away \
+                         there:";
+
+/// When a setting matters, if it is one that is compared.
+pub(super) fn matters(name: &str) -> Option<Matters> {
+    GROUPS.iter().find_map(|group| group.matters(name))
+}
+
 impl Group {
     fn matters(&self, name: &str) -> Option<Matters> {
         let listed = self.settings.iter().find(|(listed, _)| *listed == name);
@@ -165,23 +180,37 @@ impl Group {
         }
     }
 
-    pub(super) fn finding(&self, source: &ByName<'_>, target: &ByName<'_>) -> Option<Finding> {
+    /// What is told of them; `resets` are the statements that take away what the target alone has set.
+    pub(super) fn finding(
+        &self,
+        source: &ByName<'_>,
+        target: &ByName<'_>,
+        resets: impl Fn(&str) -> Vec<String>,
+    ) -> Option<Finding> {
         let differing = source.iter().filter_map(|(name, ours)| {
             let theirs = target.get(name)?;
             let differs = ours.differs(theirs, self.matters(name)?);
             differs.then(|| {
-                format!(
+                let named = format!(
                     "{name} ({} on the source, {} on the target)",
                     ours.shown(),
                     theirs.shown()
-                )
+                );
+                (named, resets(name))
             })
         });
         // Each of them may be the one that matters: all are shown.
-        let differing: Vec<String> = differing.collect();
-        (!differing.is_empty()).then(|| {
-            let what = format!("{}: {}", self.consequence, differing.join(", "));
-            warning(self.rule, what, self.remedy)
-        })
+        let (differing, resets): (Vec<String>, Vec<Vec<String>>) = differing.unzip();
+        if differing.is_empty() {
+            return None;
+        }
+        let resets = resets.concat();
+        let remedy = if resets.is_empty() {
+            self.remedy.to_owned()
+        } else {
+            to_paste(&format!("{} {TAKE_AWAY}", self.remedy), resets)
+        };
+        let what = format!("{}: {}", self.consequence, differing.join(", "));
+        Some(warning(self.rule, what, remedy))
     }
 }

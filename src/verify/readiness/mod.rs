@@ -1,13 +1,16 @@
 //! What makes a good copy slow or wrong after cut-over, although every row is the same: planner statistics that are missing,
-//! settings that were not brought along, another locale.
+//! settings that were not brought along, another locale; and what goes on writing into it.
 //!
 //! None of it is a difference between what the databases hold, so none of it is one in the report: each is a finding with its
 //! remedy. Reading needs no rights that an owner has not; what a server refuses to tell is named, and the rest still told.
 
 mod groups;
 mod locale;
+mod sessions;
 mod settings;
+mod spelling;
 mod statistics;
+mod subscriptions;
 
 use crate::catalog::{self, VersionedQuery};
 use crate::model::{Finding, Severity};
@@ -17,8 +20,12 @@ use super::attempt::attempt;
 use super::{Scope, some_of};
 
 pub use locale::Locale;
-pub use settings::{RoleSetting, Setting};
+pub use sessions::RoleSetting;
+pub use settings::Setting;
 pub use statistics::{ExtendedStatistics, Statistics};
+pub use subscriptions::Subscription;
+
+use subscriptions::Replicated;
 
 macro_rules! queries {
     ($($name:ident = $file:literal $(, up to $last:literal = $older:literal)?;)*) => {
@@ -38,6 +45,7 @@ queries! {
     LOCALES = "locales.sql", up to 14 = "locales.14.sql";
     SETTINGS = "settings.sql";
     ROLE_SETTINGS = "role_settings.sql";
+    REPLICATION = "replication.sql";
     STATISTICS = "statistics.sql";
     EXTENDED_STATISTICS = "extended_statistics.sql", up to 11 = "extended_statistics.11.sql";
 }
@@ -57,6 +65,10 @@ pub struct Readiness {
     pub role_settings: Vec<RoleSetting>,
     /// The roles that there are.
     pub roles: Vec<String>,
+    /// The application's subscriptions.
+    pub subscriptions: Vec<Subscription>,
+    /// Whether pgconvoy has made it follow another database, or be followed.
+    pub in_follow: bool,
     /// Planner statistics.
     pub statistics: Vec<Statistics>,
     /// Extended statistics.
@@ -78,6 +90,9 @@ impl Readiness {
                 row.get::<bool>("in_recovery")
             })
             .await?;
+        let replication = reading
+            .of("subscriptions", &REPLICATION, Replicated::from_answer)
+            .await?;
         Ok(Self {
             major: session.version().major(),
             in_recovery: in_recovery.contains(&true),
@@ -95,6 +110,11 @@ impl Readiness {
                 )
                 .await?,
             roles: catalog::roles(session).await?,
+            in_follow: replication.iter().any(Replicated::is_ours),
+            subscriptions: replication
+                .into_iter()
+                .filter_map(Replicated::subscription)
+                .collect(),
             statistics: reading
                 .of("planner statistics", &STATISTICS, Statistics::from_answer)
                 .await?,
@@ -137,6 +157,7 @@ pub fn findings(source: &Readiness, target: &Readiness, scope: &Scope) -> Vec<Fi
     let mut findings = statistics::findings(source, target, scope);
     findings.extend(locale::findings(source, target));
     findings.extend(settings::findings(source, target));
+    findings.extend(subscriptions::findings(source, target));
     findings.extend(refusals(source, target));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
@@ -147,10 +168,13 @@ pub fn findings(source: &Readiness, target: &Readiness, scope: &Scope) -> Vec<Fi
 pub fn outlook(source: &Readiness, target: &Readiness, to_be_created: bool) -> Vec<Finding> {
     // Of the source's own health, because the copy is made from it.
     let mut findings: Vec<Finding> = locale::outdated_on_source(source).into_iter().collect();
-    if !to_be_created {
+    if to_be_created {
+        let [source, target] = sessions::without_databases(source, target);
+        findings.extend(settings::findings(&source, &target));
+    } else {
         findings.extend(locale::findings(source, target));
+        findings.extend(settings::findings(source, target));
     }
-    findings.extend(settings::findings(source, target));
     findings.extend(settings::libraries_unknown(source, target));
     findings.extend(refusals(source, target));
     findings

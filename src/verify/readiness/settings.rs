@@ -1,16 +1,18 @@
-//! Settings that were not brought along: of the server (those that are only compared are in `groups`), of the database, of roles.
+//! Settings that were not brought along: what sessions begin with wherever it is set (those that are only compared are in `groups`, what
+//! is set for the database and for roles in `sessions`), and what the server loads and does.
 //!
 //! Both at their own default are the same, whatever these defaults are: a newer server knows better. Of memory and of what
 //! may run at once, more is no problem. Values are shown only of settings that cannot hold a secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Finding, shown_ident, to_paste};
+use crate::model::{Finding, to_paste};
 use crate::pg::{Answer, PgError};
 
 use super::groups::{GROUPS, Matters};
 use super::locale::canonical;
-use super::{Readiness, note, some_of, warning};
+use super::sessions::{self, Begins};
+use super::{Readiness, note, some_of, spelling, warning};
 
 /// A setting of the server, as sessions of the database begin with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,23 +27,22 @@ pub struct Setting {
     pub unit: Option<String>,
 }
 
-/// A setting of the database, of a role in it, or of a role.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoleSetting {
-    /// The role, if it is not for all.
-    pub role: Option<String>,
-    /// Whether it holds in this database only.
-    pub in_database: bool,
-    /// The setting.
-    pub name: String,
-    /// Its value.
-    pub value: String,
-    /// Whether our own sessions had it.
-    pub applies: bool,
-}
-
 /// What must be on, lest a crash cost data.
 const DURABILITY: [&str; 3] = ["fsync", "full_page_writes", "synchronous_commit"];
+
+/// Settings that are texts, of which a capital letter may mean something: those of `settings.sql`. All others are numbers or words.
+const TEXTS: [&str; 10] = [
+    "datestyle",
+    "default_table_access_method",
+    "default_text_search_config",
+    "lc_monetary",
+    "lc_numeric",
+    "lc_time",
+    "search_path",
+    "shared_preload_libraries",
+    "temp_tablespaces",
+    "timezone",
+];
 
 /// A checkpoint without fsync forgets which files it has not brought to the disk, and none after it does (`ProcessSyncRequests` in
 /// `sync.c`). The manual, of `fsync`: have the machine write out what it holds.
@@ -51,7 +52,7 @@ const UNSYNCED: &str = "Before the target is used for good, there, and then `syn
 impl Setting {
     pub(super) fn from_answer(row: &Answer) -> Result<Self, PgError> {
         Ok(Self {
-            name: row.get::<String>("name")?.to_lowercase(),
+            name: row.get::<String>("name")?.to_ascii_lowercase(),
             value: row.get("value")?,
             boot_value: row.get("boot_value")?,
             unit: row.get("unit")?,
@@ -65,29 +66,29 @@ impl Setting {
     /// Spelled as everywhere.
     fn canonical(&self) -> String {
         match self.name.as_str() {
-            "timezone" => {
-                let zone = self.value.strip_prefix("Etc/").unwrap_or(&self.value);
-                match zone {
-                    "GMT" | "UCT" | "Zulu" | "Universal" | "GMT0" => "UTC".to_owned(),
-                    other => other.to_owned(),
-                }
-            }
+            "datestyle" => spelling::date_style(&self.value, ""),
+            "default_text_search_config" => spelling::configuration(&self.value),
+            "search_path" | "temp_tablespaces" => spelling::list(&self.value),
+            "timezone" => spelling::zone(&self.value),
             name if name.starts_with("lc_") => canonical(&self.value),
-            "search_path" | "temp_tablespaces" => self.value.replace(' ', ""),
             // Before version 15, the only method there was.
             "wal_compression" if self.value == "on" => "pglz".to_owned(),
-            _ => self.value.clone(),
+            name if TEXTS.contains(&name) => self.value.clone(),
+            // A word of those that there are.
+            _ => self.value.to_lowercase(),
         }
     }
 
     /// The value in the order of values.
     fn rank(&self) -> Option<f64> {
-        const WORDS: [(&str, &[&str]); 2] = [
+        const WORDS: [(&str, &[&str]); 4] = [
+            ("ignore_checksum_failure", &["off", "on"]),
             (
                 "synchronous_commit",
                 &["off", "local", "remote_write", "on", "remote_apply"],
             ),
             ("wal_level", &["minimal", "replica", "logical"]),
+            ("zero_damaged_pages", &["off", "on"]),
         ];
         if let Some((_, words)) = WORDS.iter().find(|(name, _)| *name == self.name) {
             let at = words.iter().position(|word| *word == self.value)?;
@@ -105,14 +106,36 @@ impl Setting {
     }
 
     pub(super) fn differs(&self, target: &Self, matters: Matters) -> bool {
-        if self.is_default() && target.is_default() {
-            return false;
-        }
+        !(self.is_default() && target.is_default()) && self.is_other(target, matters)
+    }
+
+    /// The same, whoever has set it.
+    pub(super) fn is_other(&self, target: &Self, matters: Matters) -> bool {
         match (matters, self.rank(), target.rank()) {
             (Matters::WhenLess, Some(ours), Some(theirs)) => theirs < ours,
             (Matters::WhenMore, Some(ours), Some(theirs)) => theirs > ours,
             (Matters::Always, Some(ours), Some(theirs)) => (ours - theirs).abs() > f64::EPSILON,
             _ => self.canonical() != target.canonical(),
+        }
+    }
+
+    /// The same set to what somebody wrote: `5s`, `64MB`, `yes`.
+    pub(super) fn set_to(&self, text: &str) -> Self {
+        let text = text.trim();
+        let is_switch = [Some(self.value.as_str()), self.boot_value.as_deref()]
+            .iter()
+            .any(|value| matches!(value, Some("on" | "off")));
+        let word = text.to_lowercase();
+        let value = match self.unit.as_deref() {
+            Some(unit) => in_unit(text, unit).unwrap_or_else(|| text.to_owned()),
+            None if self.name == "datestyle" => spelling::date_style(text, &self.value),
+            None if TEXTS.contains(&self.name.as_str()) => text.to_owned(),
+            None if is_switch => spelling::switch(&word).map_or(word, str::to_owned),
+            None => word,
+        };
+        Self {
+            value,
+            ..self.clone()
         }
     }
 
@@ -146,51 +169,70 @@ impl Setting {
     }
 }
 
-impl RoleSetting {
-    pub(super) fn from_answer(row: &Answer) -> Result<Self, PgError> {
-        Ok(Self {
-            role: row.get("role")?,
-            in_database: row.get("in_database")?,
-            name: row.get("name")?,
-            value: row.get("value")?,
-            applies: row.get("applies")?,
-        })
-    }
+/// A number with a unit, in another one. Without a unit it is in that already.
+fn in_unit(text: &str, unit: &str) -> Option<String> {
+    let end = text.find(|char: char| !(char.is_ascii_digit() || matches!(char, '.' | '-')));
+    let (number, written) = text.split_at(end.unwrap_or(text.len()));
+    let number: f64 = number.parse().ok()?;
+    let (written, unit) = (size_of(written.trim())?, size_of(unit)?);
+    Some((number * written / unit).to_string())
+}
 
-    fn key(&self) -> (Option<&str>, bool, &str) {
-        (self.role.as_deref(), self.in_database, &self.name)
-    }
+/// What a unit counts, in bytes or in microseconds (`guc.c`): `kB`, `8kB`, `min`.
+fn size_of(unit: &str) -> Option<f64> {
+    let word = unit.trim_start_matches(|char: char| char.is_ascii_digit());
+    let count = unit.strip_suffix(word)?;
+    let count: f64 = if count.is_empty() {
+        1.0
+    } else {
+        count.parse().ok()?
+    };
+    let size = match word {
+        "B" | "us" => 1.0,
+        "kB" => 1024.0,
+        "MB" => 1_048_576.0,
+        "GB" => 1_073_741_824.0,
+        "TB" => 1_099_511_627_776.0,
+        "ms" => 1e3,
+        "s" => 1e6,
+        "min" => 6e7,
+        "h" => 3.6e9,
+        "d" => 8.64e10,
+        _ => return None,
+    };
+    Some(count * size)
 }
 
 pub(super) fn findings(source: &Readiness, target: &Readiness) -> Vec<Finding> {
-    let told: BTreeSet<String> = [source, target]
-        .iter()
-        .flat_map(|side| side.role_settings.iter())
-        .filter(|one| one.applies)
-        .map(|one| one.name.to_lowercase())
-        .collect();
-    let by_name = |side| by_name(side, &told);
-    let (ours, theirs) = (by_name(source), by_name(target));
+    let [ours, theirs] = sessions::both(source, target);
+    let lacking = sessions::lacking(&ours, &theirs);
+    let resets = |name: &str| theirs.resets(name, &ours);
+    let (here, there) = (by_name(&ours), by_name(&theirs));
+    // What everybody has on the source, and the target lacks, is told by itself.
+    let told = lacking.iter().filter(|one| one.role.is_none());
+    let told: BTreeSet<String> = told.map(|one| one.plain_name()).collect();
+    let mut untold = here.clone();
+    untold.retain(|name, _| !told.contains(*name));
     let mut findings: Vec<Finding> = GROUPS
         .iter()
-        .filter_map(|group| group.finding(&ours, &theirs))
+        .filter_map(|group| group.finding(&untold, &there, resets))
         .collect();
-    findings.extend(libraries(&ours, &theirs));
-    findings.extend(vacuum(&ours, &theirs));
-    findings.extend(durability(&ours, &theirs));
-    findings.extend(left_behind(source, target, true));
-    findings.extend(left_behind(source, target, false));
+    findings.extend(libraries(&here, &there));
+    findings.extend(vacuum((&here, &there), &theirs));
+    findings.extend(durability((&here, &there), &theirs));
+    let sides = (&ours, &theirs);
+    findings.extend(sessions::left_behind(&lacking, sides, true));
+    findings.extend(sessions::left_behind(&lacking, sides, false));
+    findings.extend(sessions::target_alone(&ours, &theirs));
     findings
 }
 
 pub(super) type ByName<'a> = BTreeMap<&'a str, &'a Setting>;
 
-/// Without what is set on the database or on the role we are: that is told by itself.
-fn by_name<'a>(side: &'a Readiness, told: &BTreeSet<String>) -> ByName<'a> {
-    side.settings
-        .iter()
-        .filter(|setting| !told.contains(&setting.name))
-        .map(|setting| (setting.name.as_str(), setting))
+fn by_name<'a>(side: &'a Begins<'_>) -> ByName<'a> {
+    let settings = side.plainly.iter();
+    settings
+        .map(|(name, setting)| (*name, &**setting))
         .collect()
 }
 
@@ -246,15 +288,21 @@ fn is_off(side: &ByName<'_>, name: &str) -> bool {
     side.get(name).is_some_and(|setting| setting.value == "off")
 }
 
-/// Set, and not reset: what is off in the configuration file stays so when it is only reset.
-fn switch_on(names: &[String]) -> Vec<String> {
-    let set = names
-        .iter()
-        .map(|name| format!("ALTER SYSTEM SET {name} = on;"));
+/// Set, and not reset: what is off in the configuration file stays so when it is only reset. And set where it is: what the server has is
+/// not asked for where the database has it.
+fn switch_on(names: &[String], side: &Begins<'_>) -> Vec<String> {
+    let on = |name: &String| format!("SET {name} = on");
+    let set = names.iter().map(|name| match side.set_for(None, name) {
+        Some(set) => set.statement(&on(name)),
+        None => format!("ALTER SYSTEM {};", on(name)),
+    });
     set.chain(["SELECT pg_reload_conf();".to_owned()]).collect()
 }
 
-fn vacuum(source: &ByName<'_>, target: &ByName<'_>) -> Option<Finding> {
+fn vacuum(
+    (source, target): (&ByName<'_>, &ByName<'_>),
+    target_begins: &Begins<'_>,
+) -> Option<Finding> {
     let off: Vec<String> = ["autovacuum", "track_counts"]
         .iter()
         .filter(|name| is_off(target, name) && !is_off(source, name))
@@ -267,13 +315,16 @@ fn vacuum(source: &ByName<'_>, target: &ByName<'_>) -> Option<Finding> {
                 "on the target nobody vacuums and analyzes: off are {}",
                 some_of(&off)
             ),
-            to_paste("On the target:", switch_on(&off)),
+            to_paste("On the target:", switch_on(&off, target_begins)),
         )
     })
 }
 
 /// Off on both sides is somebody's decision, made before; off on the target only is what a fast load leaves behind.
-fn durability(source: &ByName<'_>, target: &ByName<'_>) -> Option<Finding> {
+fn durability(
+    (source, target): (&ByName<'_>, &ByName<'_>),
+    target_begins: &Begins<'_>,
+) -> Option<Finding> {
     let off = |side: &ByName<'_>| -> Vec<String> {
         let off = DURABILITY.iter().filter(|name| is_off(side, name));
         off.map(|name| (*name).to_owned()).collect()
@@ -289,7 +340,7 @@ fn durability(source: &ByName<'_>, target: &ByName<'_>) -> Option<Finding> {
         "a crash of the target's server loses data"
     };
     let what = |as_there: &str| format!("{consequence}: off are {}{as_there}", some_of(&theirs));
-    let mut statements = switch_on(&theirs);
+    let mut statements = switch_on(&theirs, target_begins);
     statements.push("CHECKPOINT;".to_owned());
     let sentence = if theirs.iter().any(|name| name == "fsync") {
         UNSYNCED
@@ -302,72 +353,6 @@ fn durability(source: &ByName<'_>, target: &ByName<'_>) -> Option<Finding> {
     } else {
         note("not-crash-safe", what(" (as on the source)"), remedy)
     })
-}
-
-/// Settings of the database and of roles in it, or else of roles that both sides have.
-fn left_behind(source: &Readiness, target: &Readiness, in_database: bool) -> Option<Finding> {
-    let there: BTreeMap<_, &str> = target
-        .role_settings
-        .iter()
-        .map(|one| (one.key(), one.value.as_str()))
-        .collect();
-    let shows: BTreeSet<&str> = source
-        .settings
-        .iter()
-        .map(|one| one.name.as_str())
-        .collect();
-    let is_ours = |one: &&RoleSetting| {
-        let role = one.role.as_ref();
-        one.in_database == in_database
-            && role.is_none_or(|role| target.roles.contains(role) && !role.starts_with("pg_"))
-    };
-    let lacking = source
-        .role_settings
-        .iter()
-        .filter(is_ours)
-        .filter_map(|one| {
-            let found = there.get(&one.key());
-            if found == Some(&one.value.as_str()) {
-                return None;
-            }
-            let who = match &one.role {
-                Some(role) => format!("{}: ", shown_ident(role)),
-                None => String::new(),
-            };
-            let value = if shows.contains(one.name.to_lowercase().as_str()) {
-                format!("={}", one.value)
-            } else {
-                String::new()
-            };
-            let other = if found.is_some() {
-                " (another value)"
-            } else {
-                ""
-            };
-            Some(format!("{who}{}{value}{other}", one.name))
-        });
-    let lacking: Vec<String> = lacking.collect();
-    if lacking.is_empty() {
-        return None;
-    }
-    let (rule, whose, remedy) = if in_database {
-        (
-            "database-settings",
-            "the source database has settings of its own that the target has not",
-            "Set them on the target with ALTER DATABASE … SET …, or ALTER ROLE … IN DATABASE … SET ….",
-        )
-    } else {
-        (
-            "role-settings",
-            "roles have settings on the source that they have not on the target",
-            "Set them on the target with ALTER ROLE … SET …; pg_dumpall --roles-only on the source writes the statements.",
-        )
-    };
-    Some(warning(
-        rule,
-        format!("{whose}: {}", some_of(&lacking)),
-        remedy,
-    ))
 }
 
 #[cfg(test)]
@@ -482,6 +467,14 @@ mod tests {
         };
         same("timezone", "UTC", "Etc/UTC");
         same("timezone", "GMT", "Etc/UTC");
+        same("timezone", "utc", "Etc/UTC");
+        same("datestyle", "iso, mdy", "ISO, MDY");
+        same("search_path", "\"public\"", "Public");
+        same(
+            "default_text_search_config",
+            "pg_catalog.english",
+            "english",
+        );
         same("lc_time", "de_DE.UTF-8", "de_DE.utf8");
         same("search_path", "a, b", "a,b");
         same("temp_tablespaces", "a, b", "a,b");
@@ -552,41 +545,34 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_roles_are_told_by_name_and_secrets_are_not_shown() {
-        let set = |role: Option<&str>, in_database, name: &str, value: &str| RoleSetting {
-            role: role.map(str::to_owned),
-            in_database,
-            name: name.to_owned(),
-            value: value.to_owned(),
-            applies: role.is_none(),
+    fn what_somebody_wrote_is_read_as_the_server_does() {
+        let written = |name: &str, unit: Option<&str>, boot: &str, text: &str| {
+            let setting = Setting {
+                name: name.to_owned(),
+                value: boot.to_owned(),
+                boot_value: Some(boot.to_owned()),
+                unit: unit.map(str::to_owned),
+            };
+            setting.set_to(text).value
         };
-        let mut source = side(&[("work_mem", "65536", "4096", Some("kB"))]);
-        source.role_settings = vec![
-            set(None, true, "work_mem", "64MB"),
-            set(None, true, "app.jwt_secret", "hunter2"),
-            set(Some("app"), false, "statement_timeout", "5s"),
-            set(Some("elsewhere"), false, "work_mem", "1GB"),
-        ];
-        let mut target = side(&[("work_mem", "4096", "4096", Some("kB"))]);
-        let found = findings(&source, &target);
-        let said: Vec<&str> = found.iter().map(|one| one.what.as_str()).collect();
-        assert_eq!(
-            said,
-            [
-                "the source database has settings of its own that the target has not: work_mem=64MB, app.jwt_secret",
-                "roles have settings on the source that they have not on the target: app: statement_timeout"
-            ]
-        );
-        target.role_settings.clone_from(&source.role_settings);
-        assert_eq!(findings(&source, &target), []);
-        if let Some(first) = target.role_settings.first_mut() {
-            first.value = "1MB".into();
+        for (text, unit, expected) in [
+            ("5s", "ms", "5000"),
+            ("1.5 min", "s", "90"),
+            ("250", "ms", "250"),
+            ("-1", "kB", "-1"),
+            ("64MB", "kB", "65536"),
+            ("8MB", "8kB", "1024"),
+            ("2h", "min", "120"),
+            ("some", "ms", "some"),
+        ] {
+            assert_eq!(written("x", Some(unit), "0", text), expected, "{text}");
         }
-        let found = findings(&source, &target);
-        assert!(
-            found[0].what.ends_with("work_mem=64MB (another value)"),
-            "{found:?}"
-        );
+        assert_eq!(written("jit", None, "on", "False"), "off");
+        assert_eq!(written("jit", None, "on", "f"), "off");
+        assert_eq!(written("datestyle", None, "ISO, MDY", "dmy"), "ISO, DMY");
+        assert_eq!(written("synchronous_commit", None, "on", "Local"), "local");
+        assert_eq!(written("geqo_threshold", None, "12", "1"), "1");
+        assert_eq!(written("search_path", None, "", "\"A\", b"), "\"A\", b");
     }
 
     #[test]
