@@ -60,6 +60,8 @@ pub enum FailureKind {
     Archive,
     /// A file or directory cannot be read or written.
     File,
+    /// What the run has written is not known to be its own any more: it cannot go on.
+    NotOurs,
     /// A throw-away cluster did not start.
     Cluster,
     /// A defect of pgconvoy.
@@ -397,7 +399,13 @@ impl From<DatabaseError> for Failure {
 impl From<PlanError> for Failure {
     fn from(error: PlanError) -> Self {
         let hint = hints::for_plan(&error);
-        Self::of(FailureKind::Archive, ExitStatus::Failed, &error).with_hint(Some(hint))
+        // There something else can be asked for.
+        let status = if matches!(error, PlanError::ForeignRows { .. }) {
+            ExitStatus::Usage
+        } else {
+            ExitStatus::Failed
+        };
+        Self::of(FailureKind::Archive, status, &error).with_hint(Some(hint))
     }
 }
 

@@ -285,6 +285,18 @@ fn a_run_directory_that_holds_something_is_refused_and_kept() {
     );
 }
 
+#[test]
+fn a_list_that_is_not_read_to_its_end_is_no_error() {
+    let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/archives/18-ascii.dir");
+    let list = || Pgconvoy::new(["list".as_ref(), archive.as_os_str()]);
+    let whole = list().run();
+    assert_eq!(whole.status, 0, "{whole}");
+    assert!(whole.stdout.lines().count() > 5, "{whole}");
+    let run = list().unread().run();
+    assert_eq!(run.status, 0, "{run}");
+    assert_eq!(run.stderr, "", "{run}");
+}
+
 /// The arguments of a process, as everybody on the machine can read them.
 fn process_list(pid: u32) -> String {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();

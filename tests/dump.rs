@@ -1,6 +1,10 @@
 //! Archives that pgconvoy writes: stock `pg_restore` reads them, they hold the whole database, and damage to them is found.
 
+#[path = "dump/lacking.rs"]
+mod lacking;
 mod support;
+#[path = "dump/waiting.rs"]
+mod waiting;
 
 use std::fs;
 use std::path::{Path, PathBuf};

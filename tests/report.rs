@@ -244,6 +244,36 @@ fn the_sentences() {
     insta::assert_snapshot!(text);
 }
 
+/// Of a database with nothing in it there is a plan to do nothing.
+#[test]
+fn with_nothing_to_do_everything_is_done() {
+    let mut run = Run::begin(VerifyLevel::Content);
+    run.snapshot().push(What::Planned {
+        jobs: Vec::new(),
+        tables: 0,
+        bytes: pgconvoy::model::Bytes(0),
+    });
+    assert_eq!(
+        concluded(&run).status,
+        ExitStatus::Failed,
+        "nothing was compared"
+    );
+    run.push(What::Checked {
+        what: "definitions".to_owned(),
+        count: 0,
+    });
+    let copied = concluded(&run);
+    assert_eq!(copied.status, ExitStatus::Proven, "{copied:?}");
+    assert!(copied.sentence.contains("no rows to copy"), "{copied:?}");
+    if let What::RunStarted { source, .. } = &mut run.events[0].what {
+        *source = pgconvoy::model::Endpoint::archive("shop.dump".into(), "shop".into());
+    }
+    let restored = concluded(&run);
+    assert_eq!(restored.status, ExitStatus::Proven, "{restored:?}");
+    let nothing = "Proven: there is nothing to restore, which is what its database held";
+    assert!(restored.sentence.starts_with(nothing), "{restored:?}");
+}
+
 /// The copy is proven in each of them; whether all is well depends on the follow.
 #[test]
 fn a_target_that_does_not_follow_as_it_was_to_is_not_well() {

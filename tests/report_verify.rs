@@ -9,7 +9,9 @@ mod recorded;
 use std::fmt::Write as _;
 
 use pgconvoy::event::What;
-use pgconvoy::model::{ExitStatus, Finding, QualifiedName, Rows, Severity, Verdict, VerifyLevel};
+use pgconvoy::model::{
+    DifferenceKind, ExitStatus, Finding, QualifiedName, Rows, Severity, Verdict, VerifyLevel,
+};
 use pgconvoy::progress::Style;
 use pgconvoy::report::terminal::{View, render};
 use pgconvoy::report::{Conclusion, Ending, Report, conclude};
@@ -139,6 +141,29 @@ fn a_wrong_database_does_not_flood_the_terminal() {
         assert!(text.contains(counted), "{counted}\n{text}");
     }
     insta::assert_snapshot!(text);
+}
+
+#[test]
+fn sql_is_promised_only_where_there_can_be_some() {
+    let next = |classes: &[&str]| {
+        let mut run = comparison::same();
+        for class in classes {
+            let found = comparison::difference(DifferenceKind::Missing, class, "s.o", "");
+            run.push(What::Difference(found));
+        }
+        concluded(&run).next.unwrap_or_default()
+    };
+    let promise = "With --repair FILE you get the SQL";
+    for (classes, is_promised) in [
+        (&["system object", "extension object"][..], false),
+        (&["system object", "view"][..], true),
+        (&["table data"][..], true),
+    ] {
+        let said = next(classes);
+        assert_eq!(said.contains(promise), is_promised, "{said}");
+        let is_refused = said.contains("--repair has no SQL for it");
+        assert_eq!(is_refused, !is_promised, "{said}");
+    }
 }
 
 /// Each sentence, with its status and what to do next, to be read as an operator would.

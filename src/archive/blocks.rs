@@ -57,11 +57,22 @@ pub(super) struct Block {
     pub holds: Holds,
 }
 
+/// What is in the file is not what `pg_dump` writes.
+fn wrong(what: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.into())
+}
+
+fn cut_off() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "it is cut off")
+}
+
 /// Reads a custom archive from some byte on.
 pub(super) struct Blocks {
     file: BufReader<File>,
     int_size: u8,
     at: u64,
+    /// The entry of the block that is being read, or was last; `None` as long as that is not known.
+    entry: Option<i64>,
 }
 
 impl Blocks {
@@ -69,7 +80,17 @@ impl Blocks {
         let mut file = BufReader::with_capacity(BUFFER, File::open(path)?);
         let distance = i64::try_from(at).map_err(io::Error::other)?;
         file.seek_relative(distance)?;
-        Ok(Self { file, int_size, at })
+        Ok(Self {
+            file,
+            int_size,
+            at,
+            entry: None,
+        })
+    }
+
+    /// Whose data could not be read, if the next block could not.
+    pub fn entry(&self) -> Option<i64> {
+        self.entry
     }
 
     /// The next block. The chunks of rows are passed over only if that is asked for. `None` at the end of the file.
@@ -77,26 +98,26 @@ impl Blocks {
         if self.file.fill_buf()?.is_empty() {
             return Ok(None);
         }
+        self.entry = None;
         let start = self.at;
-        let mut is_passed = true;
         let kind = self.byte()?;
+        if ![DATA, OBJECTS].contains(&kind) {
+            return Err(wrong(format!(
+                "from byte {start} on there is neither the data of an entry nor the same table of contents again, whole, as pg_dump may \
+                 append it"
+            )));
+        }
         let entry = self.number()?;
-        let holds = match kind {
-            DATA => {
-                let begins = self.at;
-                if to_the_end {
-                    self.pass_over_chunks()?;
-                }
-                is_passed = to_the_end;
-                Holds::Rows(begins)
+        self.entry = Some(entry);
+        let is_passed = kind == OBJECTS || to_the_end;
+        let holds = if kind == OBJECTS {
+            Holds::Objects(self.objects()?)
+        } else {
+            let begins = self.at;
+            if to_the_end {
+                self.pass_over_chunks()?;
             }
-            OBJECTS => Holds::Objects(self.objects()?),
-            other => {
-                return Err(io::Error::other(format!(
-                    "there is no block at byte {}, but {other}",
-                    self.at
-                )));
-            }
+            Holds::Rows(begins)
         };
         Ok(Some(Block {
             entry,
@@ -115,7 +136,7 @@ impl Blocks {
                 return Ok(objects);
             }
             let oid = i32::try_from(oid).map(i32::cast_unsigned);
-            let oid = oid.map_err(|_| io::Error::other("a large object without an OID"))?;
+            let oid = oid.map_err(|_| wrong("a large object without an OID"))?;
             objects.push((Oid(oid), self.at));
             self.pass_over_chunks()?;
         }
@@ -136,7 +157,7 @@ impl Blocks {
             0 => Ok(None),
             length => u64::try_from(length)
                 .map(Some)
-                .map_err(|_| io::Error::other("a piece of it has a negative length")),
+                .map_err(|_| wrong("a piece of it has a negative length")),
         }
     }
 
@@ -148,14 +169,18 @@ impl Blocks {
             let shifted = byte
                 .checked_shl(8 * place)
                 .filter(|_| byte == 0 || place < 7);
-            value |= shifted.ok_or_else(|| io::Error::other("a number is too large"))?;
+            value |= shifted.ok_or_else(|| wrong("a number is too large"))?;
         }
         Ok(if negative { -value } else { value })
     }
 
     fn byte(&mut self) -> io::Result<u8> {
         let mut byte = [0];
-        self.file.read_exact(&mut byte)?;
+        let read = self.file.read_exact(&mut byte);
+        read.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => cut_off(),
+            _ => error,
+        })?;
         self.at += 1;
         Ok(byte[0])
     }
@@ -180,7 +205,7 @@ impl Read for Chunks {
                 self.ended = true;
                 return match self.end.filter(|end| *end != self.blocks.at) {
                     None => Ok(0),
-                    Some(end) => Err(io::Error::other(format!(
+                    Some(end) => Err(wrong(format!(
                         "it ends at byte {}, and up to byte {end} there is something that belongs to nothing",
                         self.blocks.at
                     ))),
@@ -191,7 +216,7 @@ impl Read for Chunks {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX);
         let most = most.min(into.len());
         match self.blocks.file.read(&mut into[..most])? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            0 => Err(cut_off()),
             read => {
                 self.left -= read as u64;
                 self.blocks.at += read as u64;
@@ -208,9 +233,7 @@ impl Read for Zlib {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.0.read(into)?;
         if read == 0 && !into.is_empty() && !self.0.get_mut().fill_buf()?.is_empty() {
-            return Err(io::Error::other(
-                "something follows the end of what is compressed",
-            ));
+            return Err(wrong("something follows the end of what is compressed"));
         }
         Ok(read)
     }

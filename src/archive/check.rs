@@ -25,6 +25,27 @@ pub struct Problem {
     pub what: String,
 }
 
+/// Files that are named.
+const MOST_NAMED: usize = 5;
+
+impl Problem {
+    /// The first of them, in words.
+    pub fn listed(problems: &[Self]) -> String {
+        let first = problems.iter().take(MOST_NAMED);
+        let mut named: Vec<String> = first
+            .map(|problem| {
+                let of = problem.object.as_ref();
+                let of = of.map_or(String::new(), |object| format!(" ({object})"));
+                format!("{}{of}: {}", problem.file, problem.what)
+            })
+            .collect();
+        if problems.len() > MOST_NAMED {
+            named.push(format!("{} more", problems.len() - MOST_NAMED));
+        }
+        named.join("; ")
+    }
+}
+
 /// What a file must hold.
 enum Expected {
     Bytes,
@@ -92,6 +113,27 @@ pub fn changed_since(
         complaint.map_err(ArchiveError::file("reading", &store.path_of(subject.file)))
     })?;
     Ok(problems_of(&subjects, found).collect())
+}
+
+/// An error if a file that the manifest names is not there, or is not as long as it was: each was looked at when it was complete, which may
+/// be hours ago, and something may have taken it away.
+pub(super) fn refuse_lost(
+    archive: &Path,
+    there: &BTreeMap<String, u64>,
+    manifest: &Manifest,
+) -> Result<(), ArchiveError> {
+    let subjects = subjects(manifest);
+    let found = subjects
+        .iter()
+        .map(|subject| unlike(there.get(subject.file).copied(), subject.facts));
+    let lost: Vec<Problem> = problems_of(&subjects, found.collect()).collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    Err(ArchiveError::Lost {
+        path: archive.to_owned(),
+        what: Problem::listed(&lost),
+    })
 }
 
 fn files_of(archive: &Store) -> Result<BTreeMap<String, u64>, ArchiveError> {
@@ -262,6 +304,15 @@ fn surplus(there: &BTreeMap<String, u64>, manifest: &Manifest) -> Vec<Problem> {
         .collect()
 }
 
+/// What is wrong with a file by its length, before it is read; `None` for one that is not there.
+fn unlike(length: Option<u64>, facts: FileFacts) -> Option<String> {
+    match length {
+        None => Some("it is missing".to_owned()),
+        Some(there) => (there != facts.bytes)
+            .then(|| format!("it has {there} bytes instead of {}", facts.bytes)),
+    }
+}
+
 /// What is wrong with a file; an error if that cannot be known, because its bytes cannot be read.
 fn complaint(
     (archive, length): (&Store, Option<u64>),
@@ -269,13 +320,8 @@ fn complaint(
     subject: &Subject<'_>,
 ) -> io::Result<Option<String>> {
     let facts = subject.facts;
-    match length {
-        None => return Ok(Some("it is missing".to_owned())),
-        Some(there) if there != facts.bytes => {
-            let what = format!("it has {there} bytes instead of {}", facts.bytes);
-            return Ok(Some(what));
-        }
-        Some(_) => {}
+    if let Some(what) = unlike(length, facts) {
+        return Ok(Some(what));
     }
     let file = archive.open(subject.file, facts.bytes)?;
     compared(file, facts, (algorithm, &subject.expected))

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::Utc;
 
+use super::check::refuse_lost;
 use super::prefix::MARK;
 use super::store::Store;
 use super::{ArchiveError, MANIFEST, Manifest};
@@ -171,21 +172,18 @@ impl Directory {
         opened.map_err(ArchiveError::file("reading", &path))
     }
 
-    /// Takes away what is not in the manifest: a session that was killed has left a piece that waited for its turn, or the file of a
+    /// Nothing missing and nothing besides, and everything to disk.
+    ///
+    /// What is not in the manifest is taken away: a session that was killed has left a piece that waited for its turn, or the file of a
     /// table that has another name by now.
-    fn remove_surplus(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
+    pub fn settle(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
         let there = Store::Local(self.path.clone()).files();
         let there = there.map_err(ArchiveError::file("looking into", &self.path))?;
+        refuse_lost(&self.path, &there, manifest)?;
         for name in manifest.surplus(there.keys()).filter(|name| *name != MARK) {
             let path = self.path.join(name);
             fs::remove_file(&path).map_err(ArchiveError::file("removing", &path))?;
         }
-        Ok(())
-    }
-
-    /// Nothing besides, and everything to disk.
-    pub fn settle(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
-        self.remove_surplus(manifest)?;
         self.sync()
     }
 
@@ -266,6 +264,19 @@ mod tests {
         }
         let manifest = Manifest::of_nothing();
         directory.settle(&manifest).expect("everything is on disk");
+        let toc = directory.path().join("toc.dat");
+        fs::write(&toc, "x").expect("written");
+        for what in [
+            "toc.dat: it has 1 bytes instead of 0",
+            "toc.dat: it is missing",
+        ] {
+            let lost = directory
+                .settle(&manifest)
+                .expect_err("it is not as it was");
+            assert!(lost.to_string().ends_with(what), "{lost}");
+            let _ = fs::remove_file(&toc);
+        }
+        directory.file("toc.dat").map(drop).expect("made");
         directory.finish(&manifest).expect("finished");
         let there = Store::Local(name).files().expect("listed");
         let there: Vec<&str> = there.keys().map(String::as_str).collect();

@@ -20,6 +20,22 @@ pub enum ArchiveError {
         /// What it has locked.
         path: PathBuf,
     },
+    /// Somebody has taken the place in the meantime, or taken away what says whose it is.
+    #[error("{} is not known to be this dump's any more: {what}", path.display())]
+    NotOurs {
+        /// The place.
+        path: PathBuf,
+        /// What has become of the mark, as a clause.
+        what: String,
+    },
+    /// Files that were complete are not there any more, or not as long as they were.
+    #[error("{} has lost some of what was written: {what}", path.display())]
+    Lost {
+        /// Where they were.
+        path: PathBuf,
+        /// Which files, and what of them.
+        what: String,
+    },
     /// The operating system refused.
     #[error("{doing} {}", path.display())]
     File {
@@ -126,6 +142,18 @@ impl ArchiveError {
                 path,
                 source,
             },
+        }
+    }
+
+    /// For a file that is an archive by itself: what is in it may be wrong, or nobody could read it.
+    pub fn content(path: &std::path::Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |error| match error.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => Self::Data {
+                what: error.to_string(),
+                path,
+            },
+            _ => Self::file("reading", &path)(error),
         }
     }
 }

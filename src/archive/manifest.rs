@@ -20,7 +20,7 @@ use super::directory::is_unfinished;
 use super::prefix::MARK;
 use super::store::{Store, StoreError};
 use super::{ArchiveError, Narrowed};
-use crate::model::{DumpId, MultisetDigest, Oid, QualifiedName};
+use crate::model::{DumpId, MultisetDigest, Oid, QualifiedName, Unverified};
 use crate::toc::Toc;
 
 /// The manifest's name.
@@ -33,6 +33,8 @@ pub const LOSSES: &str = "losses.json";
 const FORMAT: u32 = 1;
 /// That of an archive with losses: who does not know of them must not take it for whole.
 const FORMAT_WITH_LOSSES: u32 = 2;
+/// The same of one that lacks what could not be dumped.
+const FORMAT_LACKING: u32 = 3;
 
 /// What stands before the digits of the hash.
 const HASH: &[u8] = b",\n  \"xxh3\": \"";
@@ -44,7 +46,7 @@ const DIGITS: usize = 32;
 /// What an archive holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Version of this format: 1; with losses, 2.
+    /// Version of this format: 1; with losses, 2; if it lacks what could not be dumped, 3.
     pub format: u32,
     /// Version of pgconvoy.
     pub pgconvoy_version: String,
@@ -69,6 +71,9 @@ pub struct Manifest {
     /// What of a damaged database is not in it, or is suspect; `None`: it holds everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub losses: Option<LossFacts>,
+    /// What of the database is not in it although nobody left it out: what the role was not shown, and what no `pg_dump` writes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<Unverified>,
 }
 
 /// That an archive holds what could be read of a damaged database, and not all that was in it.
@@ -177,6 +182,21 @@ impl Manifest {
         }
     }
 
+    /// The same of an archive that lacks what could not be dumped, if there is such.
+    #[must_use]
+    pub fn lacking(self, lacks: Vec<Unverified>) -> Self {
+        let format = if lacks.is_empty() {
+            self.format
+        } else {
+            FORMAT_LACKING
+        };
+        Self {
+            format,
+            lacks,
+            ..self
+        }
+    }
+
     /// Reads that of the archive of this name.
     pub fn read(archive: &Path) -> Result<Self, ArchiveError> {
         Self::of(&Store::at(archive)?)
@@ -202,7 +222,8 @@ impl Manifest {
         let format = value.get("format").and_then(serde_json::Value::as_u64);
         match format.and_then(|format| u32::try_from(format).ok()) {
             Some(format)
-                if ![FORMAT, FORMAT_WITH_LOSSES].contains(&format) && is_sealed(bytes) =>
+                if ![FORMAT, FORMAT_WITH_LOSSES, FORMAT_LACKING].contains(&format)
+                    && is_sealed(bytes) =>
             {
                 Err(ArchiveError::Format {
                     path: path.to_owned(),
@@ -345,6 +366,7 @@ impl Manifest {
             large_objects: Vec::new(),
             large_object_lists: Vec::new(),
             losses: None,
+            lacks: Vec::new(),
         }
     }
 }
@@ -379,6 +401,15 @@ mod tests {
         assert_eq!((lossy.format, manifest().with_losses(None).format), (2, 1));
         let read = Manifest::parse(&lossy.to_bytes().expect("JSON"), path);
         assert_eq!(read.expect("known"), lossy);
+        let lacking = lossy.lacking(vec![Unverified {
+            class: "subscription".to_owned(),
+            object: "news".to_owned(),
+            because: "the role is no superuser".to_owned(),
+        }]);
+        let formats = (lacking.format, manifest().lacking(Vec::new()).format);
+        assert_eq!(formats, (3, 1));
+        let read = Manifest::parse(&lacking.to_bytes().expect("JSON"), path);
+        assert_eq!(read.expect("known"), lacking);
         let injected = Manifest {
             narrowed_by: vec!["--no-acl".to_owned(), "--file=x".to_owned()],
             ..manifest()

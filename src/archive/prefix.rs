@@ -22,6 +22,7 @@ use bytes::Bytes;
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
 
+use super::check::refuse_lost;
 use super::store::{Begun, Head, Objects, Store, StoreError, Upload};
 use super::{ArchiveError, MANIFEST, Manifest};
 
@@ -175,12 +176,17 @@ impl Prefix {
         }
     }
 
-    /// An error if somebody else has taken the place meanwhile.
+    /// An error if somebody else has taken the place meanwhile, or taken the mark away.
     pub fn check_mark(&self) -> Result<(), ArchiveError> {
-        match self.mark()? {
-            Some(mark) if mark.run == self.run => Ok(()),
-            _ => Err(self.is_taken()),
-        }
+        let what = match self.mark()? {
+            Some(mark) if mark.run == self.run => return Ok(()),
+            Some(mark) => format!("{MARK} there is of another run ({})", mark.run.display()),
+            None => format!("{MARK}, which says so, is gone or cannot be understood"),
+        };
+        Err(ArchiveError::NotOurs {
+            path: self.path().to_owned(),
+            what,
+        })
     }
 
     pub fn give_up_uploads(&self) -> Result<usize, ArchiveError> {
@@ -207,10 +213,14 @@ impl Prefix {
         Ok(())
     }
 
-    /// Takes away what is not in the manifest: an earlier session may have completed the file of a table that has another name by now,
+    /// Nothing missing, and nothing besides, if the place is still ours.
+    ///
+    /// What is not in the manifest is taken away: an earlier session may have completed the file of a table that has another name by now,
     /// as another `pg_dump` numbers its entries otherwise.
-    pub fn remove_surplus(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
+    pub fn settle(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
+        self.check_mark()?;
         let there = self.while_doing("looking into", self.objects.files())?;
+        refuse_lost(self.path(), &there, manifest)?;
         let surplus = manifest.surplus(there.keys());
         for name in surplus.filter(|name| *name != MARK) {
             self.while_doing("clearing up", self.objects.remove(name))?;
@@ -249,7 +259,49 @@ impl Prefix {
 
 #[cfg(test)]
 mod tests {
+    use super::super::FileFacts;
     use super::*;
+
+    /// That of a table of contents of one byte, and nothing else.
+    fn with_toc() -> Manifest {
+        let toc = FileFacts {
+            bytes: 1,
+            ..FileFacts::default()
+        };
+        Manifest {
+            toc,
+            ..Manifest::of_nothing()
+        }
+    }
+
+    /// Each was looked at when it was complete, which may be hours ago.
+    #[test]
+    fn what_was_lost_on_the_way_keeps_it_from_being_settled() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let objects = Objects::in_memory();
+        let one = Prefix::of(objects.clone(), &dir.path().join("one"));
+        one.begin().expect("nothing is there");
+        let said = |text: &'static [u8]| {
+            let put = objects.put("toc.dat", Bytes::from_static(text));
+            put.expect("written");
+            one.settle(&with_toc()).err().map(|error| error.to_string())
+        };
+        assert_eq!(said(b"x"), None);
+        let other = said(b"xx").expect("it is longer");
+        assert!(
+            other.contains("toc.dat: it has 2 bytes instead of 1"),
+            "{other}"
+        );
+        objects.remove("toc.dat").expect("removed");
+        let lost = one.settle(&with_toc()).expect_err("it is gone");
+        assert!(
+            matches!(&lost, ArchiveError::Lost { what, .. } if what == "toc.dat: it is missing"),
+            "{lost}"
+        );
+        objects.remove(MARK).expect("removed");
+        let whose = one.settle(&with_toc()).expect_err("nobody's");
+        assert!(matches!(whose, ArchiveError::NotOurs { .. }), "{whose}");
+    }
 
     #[test]
     fn an_archive_below_another_is_left_alone() {
@@ -266,7 +318,7 @@ mod tests {
             put(&objects, file);
             put(&below, file);
         }
-        one.remove_surplus(&Manifest::of_nothing()).expect("ours");
+        one.settle(&with_toc()).expect("ours");
         let names = |objects: &Objects| {
             let there = objects.files().expect("listed");
             there.into_keys().collect::<Vec<String>>()
@@ -291,7 +343,7 @@ mod tests {
             let put = objects.put(file, Bytes::from_static(b"x"));
             put.expect("written");
         }
-        one.remove_surplus(&Manifest::of_nothing()).expect("ours");
+        one.settle(&with_toc()).expect("ours");
         let there = objects.files().expect("listed");
         let there: Vec<&str> = there.keys().map(String::as_str).collect();
         assert_eq!(there, [MARK, "toc.dat"]);

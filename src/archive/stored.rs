@@ -318,7 +318,7 @@ fn is_like_data(name: &str) -> bool {
 }
 
 fn tar_file(path: &Path) -> Result<Stored, ArchiveError> {
-    let members = tar::members(path).map_err(ArchiveError::file("reading", path))?;
+    let members = tar::members(path).map_err(ArchiveError::content(path))?;
     let files = InTar { path, members };
     let toc = files.find(TOC)?.ok_or_else(|| ArchiveError::Data {
         path: path.to_owned(),

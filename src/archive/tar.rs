@@ -31,13 +31,17 @@ pub(super) fn members(path: &Path) -> io::Result<HashMap<String, Member>> {
     let mut at = 0;
     loop {
         let mut header = [0; 512];
-        file.seek(SeekFrom::Start(at))?;
-        file.read_exact(&mut header)?;
         let begins = at;
         let broken = |what: &str| {
             let what = format!("the tar header at byte {begins} {what}");
             io::Error::new(io::ErrorKind::InvalidData, what)
         };
+        file.seek(SeekFrom::Start(at))?;
+        file.read_exact(&mut header)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => broken("is missing: the file is cut off"),
+                _ => error,
+            })?;
         if header.iter().all(|&byte| byte == 0) {
             return if is_the_end(&mut file)? {
                 Ok(members)

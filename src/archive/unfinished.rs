@@ -243,15 +243,12 @@ impl Unfinished {
         }
     }
 
-    /// Everything in its place and on disk, but for the manifest. Takes its time where a disk is slow; what is written by then is
-    /// what the manifest says.
+    /// Everything in its place and on disk, but for the manifest: what was written is still there, and nothing besides. Takes its time
+    /// where a disk is slow; what is written by then is what the manifest says.
     pub fn settle(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
         match &self.0 {
             Kind::Directory(directory) => directory.settle(manifest),
-            Kind::Prefix(prefix) => {
-                prefix.check_mark()?;
-                prefix.remove_surplus(manifest)
-            }
+            Kind::Prefix(prefix) => prefix.settle(manifest),
         }
     }
 

@@ -10,6 +10,7 @@ use super::counts::PRIMARY_KEYS;
 use super::disks::{DISK_PLACES, PACKED_ROWS};
 use super::foreign_keys::FOREIGN_KEYS;
 use super::queries::VersionedQuery;
+use super::read::unreadable;
 use super::sessions::{BarringLock, Holder, barring_locks};
 use crate::model::{Bytes, Oid, QualifiedName};
 use crate::pg::{Answer, PgError, Query, Session};
@@ -70,8 +71,6 @@ pub struct Circumstances {
     pub other_databases: Vec<(String, Option<Bytes>)>,
     /// Collations of the system, one for each use.
     pub collations: Vec<SystemCollation>,
-    /// Large objects that the connected role may not read: how many, and some of them.
-    pub unreadable_large_objects: (u64, Vec<Oid>),
     /// What is in no dump. The server is asked for rows of extensions here; the rest is known when the source has been looked at.
     pub uncarried: Vec<Uncarried>,
     /// What the server refused to tell, and why.
@@ -167,7 +166,7 @@ pub struct Uncarried {
 pub enum UncarriedKind {
     /// Rows of a table of this extension that is no configuration of it.
     ExtensionRows(String),
-    /// Something that was made in `pg_catalog` or `information_schema`.
+    /// Something that was made or changed in `pg_catalog` or `information_schema`.
     InSystemSchema,
     /// A comment, or grants, on a part of this relation that has no entry of its own.
     Remark {
@@ -225,6 +224,15 @@ pub struct DatabaseState {
     pub large_objects: Bytes,
 }
 
+/// What the connected role may not read of what is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Tables, materialized views and sequences, wholly or row by row.
+    pub relations: Vec<QualifiedName>,
+    /// Large objects, each of which has an owner and privileges of its own: how many, and some of them.
+    pub large_objects: (u64, Vec<Oid>),
+}
+
 /// Where a server is at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pulse {
@@ -279,11 +287,6 @@ impl Circumstances {
             collations: asking
                 .rows("collations", &COLLATIONS, SystemCollation::from_answer)
                 .await?,
-            unreadable_large_objects: asking
-                .row("large objects", &UNREADABLE_LARGE_OBJECTS, |row| {
-                    Ok((row.count("count")?, row.oids("examples")?))
-                })
-                .await?,
             uncarried: asking
                 .rows("rows of extensions", &UNCARRIED, Uncarried::from_answer)
                 .await?,
@@ -307,6 +310,29 @@ impl Circumstances {
     pub fn amount(&self, name: &str) -> Option<u64> {
         let amount = self.settings.get(name)?.amount?;
         u64::try_from(amount).ok()
+    }
+}
+
+impl Unreadable {
+    /// Asks a server; of large objects only where they take part.
+    pub async fn read(session: &Session, large_objects: bool) -> Result<Self, PgError> {
+        let relations = unreadable(session).await?;
+        if !large_objects {
+            return Ok(Self {
+                relations,
+                ..Self::default()
+            });
+        }
+        let query = UNREADABLE_LARGE_OBJECTS.for_server(session.version());
+        let rows = session.query(query, &[]).await?;
+        let large_objects = match rows.first() {
+            Some(row) => (row.count("count")?, row.oids("examples")?),
+            None => (0, Vec::new()),
+        };
+        Ok(Self {
+            relations,
+            large_objects,
+        })
     }
 }
 

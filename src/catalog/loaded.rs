@@ -1,5 +1,6 @@
 //! What stands in tables that are to be loaded, and what would fire.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::queries;
@@ -39,6 +40,15 @@ pub async fn firing_triggers(session: &Session) -> Result<Vec<Trigger>, PgError>
         })
     };
     rows.iter().map(trigger).collect()
+}
+
+/// What has a name like a table's and is no plain one, and what it is instead: `a view`.
+pub async fn no_plain_tables(
+    session: &Session,
+) -> Result<BTreeMap<QualifiedName, String>, PgError> {
+    let rows = ask(session, &queries::NO_PLAIN_TABLES, &[]).await?;
+    let other = |row: &Answer| Ok((row.name("schema", "name")?, row.get::<String>("kind")?));
+    rows.iter().map(other).collect()
 }
 
 /// Which of these tables hold rows; of some only those count that a `WHERE` clause selects.

@@ -26,7 +26,7 @@ mod types;
 
 pub use circumstances::{
     CIRCUMSTANCES_QUERIES, Circumstances, Connections, DatabaseState, Guest, LogConsumers,
-    Prepared, Pulse, Setting, Slot, SystemCollation, Uncarried, UncarriedKind,
+    Prepared, Pulse, Setting, Slot, SystemCollation, Uncarried, UncarriedKind, Unreadable,
 };
 pub use counts::{Counts, Keyed, LARGEST_COUNTED, Miscount};
 pub use database::{
@@ -41,7 +41,7 @@ pub use facts::{
 };
 pub(crate) use foreign_keys::in_partitions;
 pub use foreign_keys::{ForeignKey, Reference, foreign_keys};
-pub use loaded::{Trigger, filled, firing_triggers};
+pub use loaded::{Trigger, filled, firing_triggers, no_plain_tables};
 pub use orphans::{Orphan, Orphans};
 pub use owners::{NewOwner, OwnerWithoutCreate, owners_without_create};
 pub use queries::{QUERIES, VersionedQuery};

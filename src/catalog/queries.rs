@@ -81,4 +81,5 @@ queries! {
     CONNECTIONS = "connections.sql";
     LOCK_TABLE = "lock_table.sql";
     FIRING_TRIGGERS = "firing_triggers.sql";
+    NO_PLAIN_TABLES = "no_plain_tables.sql";
 }

@@ -180,6 +180,18 @@ impl Types<'_> {
         }
     }
 
+    /// Whether the name of a function or an operator is somewhere in a type that prints it without the arguments.
+    pub fn holds_names(self, oid: Oid) -> bool {
+        self.holds(oid, 0, &|one, _| self.prints_name_alone(one).is_some())
+    }
+
+    /// The types of the fields of a composite type, or of a domain over one; none of any other.
+    pub fn fields_of(self, oid: Oid) -> Vec<Oid> {
+        let facts = self.0.get(&self.beneath(oid));
+        let facts = facts.filter(|facts| facts.kind == 'c');
+        facts.map(|facts| facts.fields.clone()).unwrap_or_default()
+    }
+
     /// Whether XML is inside of a type from which it is had only as it is printed.
     pub fn hides_xml(self, oid: Oid) -> bool {
         self.stored_as(oid).is_none() && self.holds(oid, 0, &|one, _| self.is_xml(one))

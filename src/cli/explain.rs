@@ -1,10 +1,11 @@
 //! What stands behind an error that names a resource and nobody: who holds the lock, who has the connections, how much room
 //! there is for locks. Asked right after the error, on a session that was open before; best effort.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::inspect::Server;
-use crate::catalog::{self, LockTable};
+use crate::catalog::{self, BarringLock, LockTable};
 use crate::failure::Failure;
 use crate::model::Rows;
 use crate::pg::PgError;
@@ -27,9 +28,11 @@ enum Missing {
 impl Missing {
     /// By SQLSTATE where it is said, otherwise (`pg_dump` does not say it) by the server's words.
     fn of(said: &str) -> Option<Self> {
-        const SIGNS: [(&str, Missing); 7] = [
+        const SIGNS: [(&str, Missing); 8] = [
             (" 55P03: ", Missing::Lock),
             ("due to lock timeout", Missing::Lock),
+            // So pg_dump waits for its locks.
+            ("due to statement timeout", Missing::Lock),
             (" 53300: ", Missing::Connection),
             ("too many clients", Missing::Connection),
             ("remaining connection slots", Missing::Connection),
@@ -58,13 +61,31 @@ async fn ask(missing: Missing, server: &Server) -> Result<Vec<String>, PgError> 
     Ok(match missing {
         Missing::Lock => {
             let locks = catalog::barring_locks(session).await?;
-            locks.iter().map(ToString::to_string).collect()
+            let told = locks.iter().map(ToString::to_string);
+            told.chain(way_past(&locks)).collect()
         }
         Missing::Connection => vec![catalog::connections(session).await?],
         Missing::RoomForLocks => {
             let found = LockTable::read(session).await?;
             found.iter().map(room_for_locks).collect()
         }
+    })
+}
+
+/// Who only waits for such a lock lets nobody past him, and may wait for the very snapshot that is kept for whoever waits behind him.
+fn way_past(locks: &[BarringLock]) -> Option<String> {
+    let waiting = locks.iter().filter(|lock| !lock.granted);
+    let waiting: BTreeSet<i32> = waiting.map(|lock| lock.holder.pid).collect();
+    let cancel = waiting
+        .iter()
+        .map(|pid| format!("select pg_cancel_backend({pid});"));
+    let cancel: Vec<String> = cancel.collect();
+    (!cancel.is_empty()).then(|| {
+        format!(
+            "Who waits to lock a table lets nobody past, and may wait for a snapshot that an interrupted run keeps (session pgconvoy:keeper): \
+             cancel that statement, then try again: {}",
+            cancel.join(" ")
+        )
     })
 }
 
@@ -81,6 +102,27 @@ fn room_for_locks(table: &LockTable) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::Holder;
+    use crate::model::QualifiedName;
+
+    #[test]
+    fn only_who_waits_is_to_be_cancelled() {
+        let lock = |pid, granted| BarringLock {
+            relation: QualifiedName::new("app", "t"),
+            granted,
+            holder: Holder {
+                pid,
+                ..Holder::default()
+            },
+        };
+        assert_eq!(way_past(&[lock(1, true)]), None);
+        let said = way_past(&[lock(1, true), lock(7, false), lock(7, false)]);
+        let said = said.expect("somebody waits");
+        assert!(
+            said.ends_with("try again: select pg_cancel_backend(7);"),
+            "{said}"
+        );
+    }
 
     #[test]
     fn what_is_missing_is_known_by_code_or_by_words() {
@@ -91,6 +133,10 @@ mod tests {
             ),
             (
                 "pg_dump: error: query failed: ERROR:  canceling statement due to lock timeout",
+                Some(Missing::Lock),
+            ),
+            (
+                "pg_dump: error: query failed: ERROR:  canceling statement due to statement timeout",
                 Some(Missing::Lock),
             ),
             (

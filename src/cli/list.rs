@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::say::said;
 use crate::archive::{ArchiveError, LOSSES, Manifest, Store, TableFacts};
 use crate::failure::Failure;
 use crate::model::{Bytes, DumpId, ExitStatus};
@@ -39,8 +40,7 @@ impl ListArgs {
             None => archive.toc(),
         };
         let toc = toc.map_err(Failure::refused_archive)?;
-        let written = write(&toc, manifest.as_ref());
-        written.map_err(|error| Failure::file("writing to", "stdout".as_ref(), &error))?;
+        said(write(&toc, manifest.as_ref()))?;
         Ok(ExitStatus::Proven)
     }
 }
@@ -105,11 +105,19 @@ fn head(toc: &Toc, manifest: Option<&Manifest>) -> Vec<String> {
         manifest.source.lsn,
         manifest.finished_at.format("%Y-%m-%d %H:%M:%S UTC")
     );
+    lines.push(match &manifest.losses {
+        Some(_) => format!("NOT whole, {by}"),
+        None if manifest.lacks.is_empty() => format!("whole, {by}"),
+        None => format!("whole, but for what it lacks, {by}"),
+    });
+    let lacks = manifest.lacks.iter();
+    lines.extend(lacks.map(|one| {
+        let what = format!("not in it, or not in full: {} {}", one.class, one.object);
+        words::one_line(&what)
+    }));
     let Some(losses) = &manifest.losses else {
-        lines.push(format!("whole, {by}"));
         return lines;
     };
-    lines.push(format!("NOT whole, {by}"));
     let lost = losses.lost.iter();
     lines.extend(lost.map(|(object, what)| words::one_line(&format!("lost of {object}: {what}"))));
     lines.push(format!("the account of it: {LOSSES}"));

@@ -16,6 +16,22 @@ impl From<ArchiveError> for Failure {
                 ExitStatus::Usage,
                 Some("Name another directory, or remove this one if nobody needs it.".to_owned()),
             ),
+            ArchiveError::NotOurs { .. } => (
+                ExitStatus::Failed,
+                Some(
+                    "Look for what writes or removes files there: another run, a clean-up, a rule of the bucket. There is no archive, and this \
+                     dump cannot go on: remove what is there if nobody needs it, and dump again, or dump under another name."
+                        .to_owned(),
+                ),
+            ),
+            ArchiveError::Lost { .. } => (
+                ExitStatus::Failed,
+                Some(
+                    "Look for what removes or changes files there: a clean-up, a rule of the bucket, another run. Then resume: what is missing is \
+                     dumped again."
+                        .to_owned(),
+                ),
+            ),
             ArchiveError::Busy { .. } => (
                 ExitStatus::Usage,
                 Some("Wait for it, or watch it: pgconvoy watch.".to_owned()),
@@ -53,6 +69,7 @@ impl From<ArchiveError> for Failure {
         };
         let kind = match &error {
             ArchiveError::Store { .. } => FailureKind::Connection,
+            ArchiveError::NotOurs { .. } => FailureKind::NotOurs,
             _ => FailureKind::File,
         };
         Self::of(kind, status, &error).with_hint(hint)

@@ -196,6 +196,11 @@ pub(super) fn for_plan(error: &PlanError) -> String {
         PlanError::ForeignPartitions { .. } => {
             "Leave it out with -T, all of it or its foreign partitions; these can be attached afterwards.".to_owned()
         }
+        PlanError::ForeignRows { .. } => {
+            "Leave these rows out: let pgconvoy list write what is in the archive, put a ; before the TABLE DATA line of each of these tables, and \
+             give that file with -L."
+                .to_owned()
+        }
         PlanError::NameNotUtf8 { .. } => {
             "Rename it on the source, or leave it out with -T or -N.".to_owned()
         }

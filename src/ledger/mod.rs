@@ -33,7 +33,7 @@ pub use adopt::{
 };
 pub use marks::{DoneMark, EDITED, Marks};
 pub use packed::{Packed, Packing, pack};
-pub use read::{FailedBefore, Ledger, LedgerError, read, read_marks};
+pub use read::{FailedBefore, Ledger, LedgerError, Whose, read, read_marks, whose};
 pub use record::{ArchiveRecord, Identity, Memory, Request};
 pub use sign::{has_sign, put_up_sign};
 pub use standing::{reasons, standing};

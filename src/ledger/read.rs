@@ -8,12 +8,18 @@ use crate::plan::Plan;
 
 /// `undefined_table`.
 const UNDEFINED_TABLE: &str = "42P01";
+/// `undefined_column`.
+const UNDEFINED_COLUMN: &str = "42703";
 
 const EXISTS: Query = Query::new(
     "ledger/exists.sql",
     include_str!("../../sql/ledger/exists.sql"),
 );
 const RUN: Query = Query::new("ledger/run.sql", include_str!("../../sql/ledger/run.sql"));
+const WHOSE: Query = Query::new(
+    "ledger/whose.sql",
+    include_str!("../../sql/ledger/whose.sql"),
+);
 const DONE: Query = Query::new("ledger/done.sql", include_str!("../../sql/ledger/done.sql"));
 const FAILED: Query = Query::new(
     "ledger/failed.sql",
@@ -115,6 +121,34 @@ pub async fn read(session: &Session) -> Result<Option<Ledger>, LedgerError> {
         marks: read_marks(session, None).await.map_err(LedgerError::Read)?,
         failed: failed.map_err(LedgerError::Read)?,
     }))
+}
+
+/// Whose a schema pgconvoy is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whose {
+    /// This run's: its ledger is in it.
+    Run(String),
+    /// Nobody can tell: it may not be read, or the ledger in it is empty.
+    Unknown,
+    /// Somebody else's: no ledger of ours is in it.
+    Another,
+}
+
+/// The run that the ledger in the target's schema pgconvoy is of.
+pub async fn whose(session: &Session) -> Result<Whose, LedgerError> {
+    match session.query(&WHOSE, &[]).await {
+        Ok(rows) => Ok(match rows.first().map(|row| row.get("run")) {
+            Some(Ok(run)) => Whose::Run(run),
+            // A ledger has a text there.
+            Some(Err(_)) => Whose::Another,
+            None => Whose::Unknown,
+        }),
+        Err(error) => match error.code() {
+            Some(UNDEFINED_TABLE | UNDEFINED_COLUMN) => Ok(Whose::Another),
+            Some(_) => Ok(Whose::Unknown),
+            None => Err(LedgerError::Read(error)),
+        },
+    }
 }
 
 /// What is done, as of now: by one job, or by all.

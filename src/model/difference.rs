@@ -31,9 +31,32 @@ pub struct Difference {
     pub detail: String,
 }
 
+/// Kinds of what no dump carries, whatever is done with it: nobody knows the statements that made it.
+const IN_NO_DUMP: [&str; 2] = ["extension object", "system object"];
+
+impl Difference {
+    /// Whether there can be no SQL for it.
+    pub fn is_in_no_dump(&self) -> bool {
+        IN_NO_DUMP.contains(&self.class.as_str())
+    }
+}
+
 /// How the class of a difference begins that is not between an archive and the target, but between the target and the source as it is
 /// now.
 pub const OF_LIVE_SOURCE: &str = "against the live source: ";
+
+/// How a note of a restore begins that says what of its database the archive lacks; what that is stands behind it.
+pub const ARCHIVE_LACKS: &str =
+    "the archive does not hold all of its database; not in it, or not in full: ";
+
+/// How it is said why something is not verified of which the archive's file cannot be read.
+pub const FILE_UNREAD: &str = "its file cannot be read";
+
+/// How it is said why something is not verified that an archive cannot be asked for: it does not hold it, or not in full.
+const NOT_IN_ARCHIVE: &str = "it is not in the archive, or not in full";
+
+/// What is said to be checked of a database that was made as an archive has it.
+pub const DATABASE_PROPERTIES: &str = "databases' properties";
 
 /// Something that verification could not decide. Never the same as "no difference": the run cannot exit 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +67,51 @@ pub struct Unverified {
     pub object: String,
     /// Why it could not be verified.
     pub because: String,
+}
+
+/// Kinds of what `pg_dump` does not write, because of its role or whoever runs it: an archive lacks it, and is whole otherwise.
+const NOT_DUMPED: [&str; 8] = [
+    "acl",
+    "comment",
+    "schema",
+    "schemas of pgconvoy",
+    "subscription",
+    "subscriptions and user mappings",
+    "system object",
+    "user mapping",
+];
+
+/// Those of them that a superuser is shown.
+const KEPT_FROM_ROLES: [&str; 3] = [
+    "subscription",
+    "subscriptions and user mappings",
+    "user mapping",
+];
+
+impl Unverified {
+    /// Of a dump: whether it is not in the archive, and no doubt about what is.
+    pub fn is_not_dumped(&self) -> bool {
+        NOT_DUMPED.contains(&self.class.as_str())
+    }
+
+    /// Whether it is kept from a role that is no superuser, and others see it.
+    pub fn is_kept_from_role(&self) -> bool {
+        KEPT_FROM_ROLES.contains(&self.class.as_str())
+    }
+
+    /// Of a comparison with an archive: whether no such comparison can tell, whoever asks.
+    pub fn is_not_in_archive(&self) -> bool {
+        self.because.starts_with(NOT_IN_ARCHIVE)
+    }
+
+    /// The same of what a comparison with an archive cannot tell, because of what that holds.
+    #[must_use]
+    pub fn not_in_archive(self) -> Self {
+        Self {
+            because: format!("{NOT_IN_ARCHIVE}: {}", self.because),
+            ..self
+        }
+    }
 }
 
 /// What verification says of one table.

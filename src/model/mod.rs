@@ -27,7 +27,8 @@ mod version;
 mod word;
 
 pub use difference::{
-    Difference, DifferenceKind, OF_LIVE_SOURCE, TableVerdict, Unverified, Verdict, Waiver,
+    ARCHIVE_LACKS, DATABASE_PROPERTIES, Difference, DifferenceKind, FILE_UNREAD, OF_LIVE_SOURCE,
+    TableVerdict, Unverified, Verdict, Waiver,
 };
 pub use digest::MultisetDigest;
 pub use endpoint::{Endpoint, Side};

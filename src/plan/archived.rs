@@ -53,6 +53,7 @@ impl Archived {
     /// Reads the table of contents, which is in UTF-8, unless the database had no encoding.
     pub fn of(toc: Toc, data: &ArchiveData) -> Result<Self, PlanError> {
         let reading = Reading::of(&toc, data)?;
+        reading.refuse_foreign_rows()?;
         let facts = SourceFacts {
             tables: reading.tables()?,
             indexes: reading.indexes(),
@@ -162,6 +163,20 @@ impl<'a> Reading<'a> {
     fn of_kind(&self, desc: &'static str) -> impl Iterator<Item = &'a Entry> + use<'a> {
         let entries = self.toc.entries.iter();
         entries.filter(move |entry| entry.is(desc))
+    }
+
+    /// They are on another server, which is not the target, and perhaps the very one that they were read from.
+    fn refuse_foreign_rows(&self) -> Result<(), PlanError> {
+        let foreign = self.of_kind("FOREIGN TABLE");
+        let tables: Vec<QualifiedName> = foreign
+            .filter_map(Entry::qualified_name)
+            .filter(|name| self.rows.contains_key(name))
+            .collect();
+        if tables.is_empty() {
+            Ok(())
+        } else {
+            Err(PlanError::ForeignRows { tables })
+        }
     }
 
     fn tables(&self) -> Result<Vec<Table>, PlanError> {

@@ -170,6 +170,15 @@ pub enum PlanError {
         /// The partitioned table.
         table: QualifiedName,
     },
+    /// The archive has rows of foreign tables (`pg_dump --include-foreign-data`).
+    #[error(
+        "the archive has rows of foreign tables, which would be written to other servers: {}",
+        shown(tables)
+    )]
+    ForeignRows {
+        /// The foreign tables.
+        tables: Vec<QualifiedName>,
+    },
     /// The schema archive names a table that the catalog does not show.
     #[error(
         "planning: table {table} is in the schema dump but cannot be read; is the role \"{role}\" allowed to?"
@@ -180,6 +189,11 @@ pub enum PlanError {
         /// The connected role.
         role: String,
     },
+}
+
+fn shown(tables: &[QualifiedName]) -> String {
+    let names: Vec<String> = tables.iter().map(QualifiedName::shown).collect();
+    names.join(", ")
 }
 
 /// The plan of one run. Immutable; `plan.json` and the ledger hold it.

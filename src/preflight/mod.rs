@@ -5,7 +5,7 @@
 //!
 //! | file | looks at |
 //! |---|---|
-//! | `source` | whether everything can be read |
+//! | `source` | whether everything can be read, large objects as well |
 //! | `damage_passed_over` | settings under which damage is read without an error |
 //! | `remade` | what would be made anew as something else |
 //! | `target` | whether it can be written, and is empty |
@@ -31,7 +31,7 @@
 //! | `counted` | tables with another number of rows than their primary keys have entries |
 //! | `not_carried` | what is in no dump |
 //! | `references` | foreign keys to what is left out |
-//! | `rights` | large objects and collations |
+//! | `collations` | what text is compared by |
 //! | `window` | whether it fits into the time there is |
 //! | `skip` | blockers that the operator passes over |
 //! | `verdict` | what all findings come to |
@@ -42,6 +42,7 @@
 mod activity;
 mod capacity;
 mod clean;
+mod collations;
 mod counted;
 mod damage;
 mod damage_passed_over;
@@ -51,7 +52,6 @@ mod not_carried;
 mod offers;
 mod references;
 mod remade;
-mod rights;
 mod road;
 mod roles;
 mod room;
@@ -71,7 +71,7 @@ use std::collections::BTreeMap;
 
 use crate::catalog::{
     Circumstances, Counts, DatabaseFacts, Disks, Orphans, OwnerWithoutCreate, Pulse, ServerFacts,
-    SourceFacts, TargetFacts,
+    SourceFacts, TargetFacts, Unreadable,
 };
 use crate::model::{Bytes, Finding, QualifiedName, Severity};
 use crate::plan::Plan;
@@ -86,7 +86,9 @@ pub use room::archive_disk;
 pub use rows_only::{RowsOnly, rows_only};
 pub use schemas::new_owners;
 pub use skip::{SKIPPABLE, pass_over};
-pub use target::{add_a_part, same_database};
+pub use target::{
+    add_a_part, has_ledger, ledger_in_the_way, rows_elsewhere, same_database, schema_in_the_way,
+};
 pub use verdict::{NOT_LOOKED_AT, Verdict};
 pub use window::finding as window_finding;
 
@@ -111,8 +113,8 @@ pub struct PreflightFacts<'a> {
     pub create: bool,
     /// Only a part of the database was selected.
     pub selective: bool,
-    /// Tables and sequences of the source that the connected role may not read, wholly or row by row.
-    pub unreadable: &'a [QualifiedName],
+    /// What the connected role may not read of the source: relations whether they take part or not, large objects if they do.
+    pub unreadable: &'a Unreadable,
     /// Tables and sequences whose rows a source that is a standby does not have, but for those that are left out by name.
     pub out_of_reach: &'a [QualifiedName],
     /// `ALTER DATABASE … SET` and `ALTER ROLE … IN DATABASE … SET` of the source that the target has not, by name alone: what
@@ -195,7 +197,7 @@ pub fn further_findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
     let mut findings = activity::findings(facts);
     findings.extend(damage::findings(facts));
     findings.extend(counted::findings(facts));
-    findings.extend(rights::findings(facts));
+    findings.extend(collations::finding(facts));
     findings.extend(capacity::findings(facts));
     findings.extend(room::findings(facts));
     findings.extend(slow::findings(facts));
@@ -228,6 +230,7 @@ pub fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
 pub fn restore_findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(target::findings(facts));
+    findings.extend(remade::archived_with_oids(facts));
     findings.extend(roles::findings(facts));
     findings.extend(schemas::finding(facts));
     findings.extend(offers::findings(facts));

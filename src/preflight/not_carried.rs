@@ -227,8 +227,8 @@ fn in_system_schemas(facts: &CheckFacts<'_>) -> Option<Finding> {
     (!objects.is_empty()).then(|| {
         warning(
             "system-schema-objects",
-            "objects were made in pg_catalog or information_schema, and neither they nor rows in them are moved".to_owned(),
-            "Move them to a schema of their own on the source, or make them on the target as well before the move.",
+            "objects were made or changed in pg_catalog or information_schema, and neither they nor rows in them are moved".to_owned(),
+            "Move what was made to a schema of its own on the source, or make and change the same on the target before the move.",
         )
         .with_evidence(objects.into_iter().map(str::to_owned))
     })

@@ -2,9 +2,13 @@
 
 use super::{PreflightFacts, blocker, listed, note};
 use crate::catalog::{HalfDetached, WithOids};
-use crate::model::{Finding, QualifiedName, to_paste};
+use crate::model::{Finding, QualifiedName, shell_word, to_paste};
 
 const TABLES: [&str; 2] = ["TABLE", "FOREIGN TABLE"];
+
+/// What to do with an archive that has oids.
+pub(super) const KEEP_OIDS: &str = "If oids are in it (pg_dump --oids), restore it with a pg_restore before version 12 into a server before version \
+    12, have them in a column of their own there (pgconvoy check says how), and move from that.";
 
 pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
     let findings = [with_oids(facts), half_detached(facts)];
@@ -66,6 +70,51 @@ fn with_oids(facts: &PreflightFacts<'_>) -> Option<Finding> {
     })
 }
 
+/// The same of an archive by a `pg_dump` before version 12, which says it of each table. Whether it has the oids themselves was up to
+/// `--oids`.
+pub(super) fn archived_with_oids(facts: &PreflightFacts<'_>) -> Option<Finding> {
+    let tables = facts.entries().filter(|entry| entry.with_oids);
+    let names = tables.map(|entry| match entry.qualified_name() {
+        Some(table) => table.shown(),
+        None => entry.to_string(),
+    });
+    let names: Vec<String> = names.collect();
+    (!names.is_empty()).then(|| {
+        blocker(
+            "tables-with-oids",
+            format!(
+                "tables of the archive are WITH OIDS, and would be made without: no server since version 12 has such tables: {}",
+                listed(names)
+            ),
+            to_paste(
+                &format!(
+                    "{KEEP_OIDS} Or leave these tables out with -L. If there are none in it, and nobody needs such tables, have a later \
+                     pg_restore make them without, before and after the rows (definitions are not compared then):"
+                ),
+                in_three_steps(facts),
+            ),
+        )
+    })
+}
+
+/// The commands that restore everything, and make tables that were `WITH OIDS` without.
+fn in_three_steps(facts: &PreflightFacts<'_>) -> [String; 3] {
+    // What comes before the rows makes large objects, which are empty then.
+    let has_objects = facts
+        .entries()
+        .any(|entry| entry.is("BLOB") || entry.is("BLOB METADATA"));
+    let overwrite = if has_objects {
+        format!(" --overwrite {}", shell_word(&facts.target.database))
+    } else {
+        String::new()
+    };
+    [
+        "pg_restore --section=pre-data -d TARGET ARCHIVE".to_owned(),
+        format!("pgconvoy restore --data-only{overwrite} --target TARGET --archive ARCHIVE"),
+        "pg_restore --section=post-data -d TARGET ARCHIVE".to_owned(),
+    ]
+}
+
 /// To `pg_dump` it is a partition like any other.
 fn half_detached(facts: &PreflightFacts<'_>) -> Option<Finding> {
     let all = facts.source_facts.remade.half_detached.iter();
@@ -96,7 +145,7 @@ fn half_detached(facts: &PreflightFacts<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{World, rules};
-    use super::super::{is_go, source_findings};
+    use super::super::{is_go, restore_findings, source_findings};
     use super::*;
     use crate::model::Severity;
 
@@ -146,6 +195,43 @@ mod tests {
         };
         let found = source_findings(&chosen);
         assert!(found[0].what.ends_with(": s.child"), "{found:?}");
+    }
+
+    #[test]
+    fn an_archive_with_oids_is_refused_for_the_tables_that_are_made() {
+        let mut world = World::default();
+        world.entry("TABLE", "plain", "CREATE TABLE public.plain ();");
+        world.entry("TABLE", "legacy", "CREATE TABLE public.legacy ();");
+        assert_eq!(restore_findings(&world.facts()), []);
+        world.toc.entries[1].with_oids = true;
+        let found = restore_findings(&world.facts());
+        assert_eq!(rules(&found), ["tables-with-oids"]);
+        assert!(!is_go(&found));
+        assert!(found[0].what.ends_with(": public.legacy"), "{found:?}");
+        let steps = |found: &[Finding]| -> Vec<String> {
+            let lines = found[0].remedy.lines().skip(1);
+            lines.map(str::to_owned).collect()
+        };
+        let loading = "pgconvoy restore --data-only --target TARGET --archive ARCHIVE";
+        assert_eq!(
+            steps(&found),
+            [
+                "pg_restore --section=pre-data -d TARGET ARCHIVE",
+                loading,
+                "pg_restore --section=post-data -d TARGET ARCHIVE",
+            ]
+        );
+        world.entry("BLOB", "4711", "SELECT pg_catalog.lo_create('4711');");
+        let with_objects = steps(&restore_findings(&world.facts()));
+        assert!(
+            with_objects[1].contains(" --overwrite "),
+            "{with_objects:?}"
+        );
+        let rows_alone = PreflightFacts {
+            toc: None,
+            ..world.facts()
+        };
+        assert!(is_go(&restore_findings(&rows_alone)));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::remade::KEEP_OIDS;
 use super::{blocker, finding, listed, warning};
 use crate::catalog::{SourceFacts, Table, Trigger};
 use crate::model::{Finding, Oid, QualifiedName, Severity, shell_word, shown_ident};
@@ -13,10 +14,14 @@ pub struct RowsOnly<'a> {
     pub loaded: &'a [Table],
     /// What the target holds.
     pub there: &'a SourceFacts,
+    /// What has a name like a table's there and is no plain one, and what it is instead.
+    pub others: &'a BTreeMap<QualifiedName, String>,
     /// What would fire there.
     pub triggers: &'a [Trigger],
-    /// Tables that hold rows.
+    /// Tables that hold rows: of those that are loaded, and of what else is below a table that rows are loaded through.
     pub filled: &'a [QualifiedName],
+    /// Tables whose rows have their oids with them in the archive.
+    pub with_oids: &'a [QualifiedName],
     /// Sequences of the archive.
     pub sequences: &'a [QualifiedName],
     /// Large objects of the archive.
@@ -35,10 +40,13 @@ pub struct RowsOnly<'a> {
 pub fn rows_only(facts: &RowsOnly<'_>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = [
         missing(facts),
+        of_another_kind(facts),
         columns(facts),
+        rows_with_oids(facts),
         further_columns(facts),
         sequences(facts),
         not_empty(facts),
+        not_empty_beside(facts),
         firing(facts),
         no_superuser(facts),
         deferrable(facts),
@@ -111,6 +119,16 @@ impl<'a> RowsOnly<'a> {
             .collect()
     }
 
+    /// Tables that hold rows, as far as they are loaded or are not.
+    fn holding_rows(&self, are_loaded: bool) -> Vec<&'a QualifiedName> {
+        let loaded: BTreeSet<&QualifiedName> =
+            self.loaded.iter().map(|table| &table.name).collect();
+        let filled = self.filled.iter();
+        filled
+            .filter(|table| loaded.contains(table) == are_loaded)
+            .collect()
+    }
+
     fn is_emptied(&self) -> bool {
         self.overwrite == Some(self.database)
     }
@@ -122,8 +140,10 @@ fn shown<'a>(tables: impl IntoIterator<Item = &'a QualifiedName>) -> String {
 
 fn missing(facts: &RowsOnly<'_>) -> Option<Finding> {
     let there = facts.there();
-    let names = facts.loaded.iter().map(|table| &table.name);
-    let missing: Vec<&QualifiedName> = names.filter(|name| !there.contains_key(name)).collect();
+    let is_there =
+        |name: &QualifiedName| there.contains_key(name) || facts.others.contains_key(name);
+    let names = facts.written().into_iter();
+    let missing: Vec<&QualifiedName> = names.filter(|name| !is_there(name)).collect();
     (!missing.is_empty()).then(|| {
         blocker(
             "tables-missing",
@@ -132,6 +152,45 @@ fn missing(facts: &RowsOnly<'_>) -> Option<Finding> {
                 shown(missing)
             ),
             "Restore the definitions first (--schema-only), or everything (without --data-only).",
+        )
+    })
+}
+
+/// What is loaded and read back is a plain table, or a partition of the table that the archive loads it through.
+fn of_another_kind(facts: &RowsOnly<'_>) -> Option<Finding> {
+    let there = facts.there();
+    let mut wrong = Vec::new();
+    for table in facts.loaded {
+        let name = table.name.shown();
+        if let Some(kind) = facts.others.get(&table.name) {
+            wrong.push(format!("{name} is {kind}"));
+        }
+        let root = table.partition_root.as_ref();
+        let root = root.filter(|_| table.load_via_root);
+        let Some((root, found)) = root.zip(there.get(&table.name)) else {
+            continue;
+        };
+        if found.partition_root.as_ref() != Some(root) {
+            wrong.push(format!(
+                "{name} is no partition of {}, which its rows are loaded through",
+                root.shown()
+            ));
+        } else if found.reaches_foreign {
+            wrong.push(format!(
+                "{}, which the rows of {name} are loaded through, has foreign tables below it",
+                root.shown()
+            ));
+        }
+    }
+    (!wrong.is_empty()).then(|| {
+        blocker(
+            "tables-of-another-kind",
+            format!(
+                "rows alone are loaded into tables as the archive has them, and on the target {}",
+                listed(wrong)
+            ),
+            "Restore everything into another database (without --data-only), and copy the rows from there; or rename what has the name, and \
+             restore the definition first (--schema-only).",
         )
     })
 }
@@ -162,6 +221,20 @@ fn columns(facts: &RowsOnly<'_>) -> Option<Finding> {
             "columns-missing",
             format!("columns of the archive cannot be loaded: {}", listed(wrong)),
             "Give the tables the columns that the archive has, or restore everything (without --data-only).",
+        )
+    })
+}
+
+/// What stands in front of each row is no column.
+fn rows_with_oids(facts: &RowsOnly<'_>) -> Option<Finding> {
+    (!facts.with_oids.is_empty()).then(|| {
+        blocker(
+            "tables-with-oids",
+            format!(
+                "rows of the archive have their oids with them (pg_dump --oids), and cannot be loaded like that: those of {}",
+                shown(facts.with_oids)
+            ),
+            format!("{KEEP_OIDS} Or leave the rows of these tables out with -L."),
         )
     })
 }
@@ -218,7 +291,10 @@ fn not_empty(facts: &RowsOnly<'_>) -> Option<Finding> {
         .collect();
     let objects = facts.objects.iter().filter(|oid| objects.contains(oid));
     let objects = objects.map(|oid| format!("large object {oid}"));
-    let names = facts.filled.iter().map(QualifiedName::shown);
+    let names = facts
+        .holding_rows(true)
+        .into_iter()
+        .map(QualifiedName::shown);
     let filled: Vec<String> = names.chain(objects).collect();
     if filled.is_empty() {
         return None;
@@ -245,6 +321,22 @@ fn not_empty(facts: &RowsOnly<'_>) -> Option<Finding> {
             shell_word(facts.database)
         ),
     ))
+}
+
+/// Rows that are loaded through a table may go to any of its partitions: which of those that are there then are the archive's, nobody
+/// could tell. What is not restored is not emptied either.
+fn not_empty_beside(facts: &RowsOnly<'_>) -> Option<Finding> {
+    let filled = facts.holding_rows(false);
+    (!filled.is_empty()).then(|| {
+        blocker(
+            "partitions-not-empty",
+            format!(
+                "rows are loaded through the table above their partitions, and there is something already in others of its partitions: {}",
+                shown(filled)
+            ),
+            "Restore the rows of all of its partitions, or empty these yourself.",
+        )
+    })
 }
 
 fn firing(facts: &RowsOnly<'_>) -> Option<Finding> {
@@ -408,8 +500,10 @@ mod tests {
     }
 
     struct World {
+        with_oids: Vec<QualifiedName>,
         loaded: Vec<Table>,
         there: SourceFacts,
+        others: BTreeMap<QualifiedName, String>,
         triggers: Vec<Trigger>,
         filled: Vec<QualifiedName>,
     }
@@ -417,11 +511,13 @@ mod tests {
     fn world() -> World {
         let loaded = vec![table("a", &["x"]), table("b", &["x"]), table("c", &["x"])];
         World {
+            with_oids: Vec::new(),
             there: SourceFacts {
                 tables: loaded.clone(),
                 ..SourceFacts::default()
             },
             loaded,
+            others: BTreeMap::new(),
             triggers: Vec::new(),
             filled: Vec::new(),
         }
@@ -432,8 +528,10 @@ mod tests {
             RowsOnly {
                 loaded: &self.loaded,
                 there: &self.there,
+                others: &self.others,
                 triggers: &self.triggers,
                 filled: &self.filled,
+                with_oids: &self.with_oids,
                 sequences: &[],
                 objects: &[],
                 database: "db",
@@ -469,6 +567,61 @@ mod tests {
             ..world.facts()
         };
         assert!(rules(&emptied).contains(&"tables-emptied".to_owned()));
+    }
+
+    #[test]
+    fn rows_with_oids_are_none_of_a_table_of_today() {
+        let mut world = world();
+        world.with_oids.push(QualifiedName::new("s", "b"));
+        let found = rows_only(&world.facts());
+        assert_eq!(rules(&world.facts()), ["tables-with-oids"]);
+        assert_eq!(found[0].severity, Severity::Blocker);
+        assert!(found[0].what.ends_with("those of s.b"), "{found:?}");
+    }
+
+    #[test]
+    fn what_has_the_name_and_is_no_such_table_is_not_missing() {
+        let mut world = world();
+        world.there.tables.remove(2);
+        let c = QualifiedName::new("s", "c");
+        world.others.insert(c, "a view".to_owned());
+        let found = rows_only(&world.facts());
+        let whats: Vec<&str> = found.iter().map(|one| one.what.as_str()).collect();
+        assert_eq!(rules(&world.facts()), ["tables-of-another-kind"]);
+        assert!(whats[0].ends_with("s.c is a view"), "{whats:?}");
+    }
+
+    #[test]
+    fn what_is_loaded_through_a_table_needs_all_of_that() {
+        let mut world = world();
+        let root = QualifiedName::new("s", "root");
+        for table in &mut world.loaded {
+            table.partition_root = Some(root.clone());
+            table.load_via_root = true;
+        }
+        assert_eq!(
+            rules(&world.facts()),
+            ["tables-missing", "tables-of-another-kind"]
+        );
+        world.others.insert(root, "a partitioned table".to_owned());
+        world.there.tables.clone_from(&world.loaded);
+        assert_eq!(rules(&world.facts()), [""; 0]);
+        world.there.tables[0].partition_root = None;
+        let found = rows_only(&world.facts());
+        assert!(
+            found[0].what.contains("s.a is no partition of s.root"),
+            "{found:?}"
+        );
+        world.there.tables.clone_from(&world.loaded);
+        world.there.tables[0].reaches_foreign = true;
+        assert_eq!(rules(&world.facts()), ["tables-of-another-kind"]);
+        world.there.tables[0].reaches_foreign = false;
+        world.filled.push(QualifiedName::new("s", "beside"));
+        let emptied = RowsOnly {
+            overwrite: Some("db"),
+            ..world.facts()
+        };
+        assert_eq!(rules(&emptied), ["partitions-not-empty"]);
     }
 
     #[test]

@@ -6,7 +6,8 @@ use super::meanwhile::{Change, with_reload, with_restart};
 use super::{PreflightFacts, blocker, damage_passed_over, finding, listed, remade, warning};
 use crate::catalog::ServerFacts;
 use crate::model::{
-    Finding, QualifiedName, Rows, ServerVersion, Severity, Side, quote_ident, shell_word, to_paste,
+    Finding, QualifiedName, Rows, ServerVersion, Severity, Side, quote_ident, quote_literal,
+    shell_word, to_paste,
 };
 use crate::toc::Entry;
 
@@ -15,6 +16,7 @@ pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
         too_old(facts.source),
         reserved_schema(facts),
         unreadable(facts),
+        unreadable_large_objects(facts),
         out_of_reach(facts),
         damage_passed_over::finding(Side::Source, facts.source),
         standby(facts),
@@ -54,7 +56,8 @@ fn reserved_schema(facts: &PreflightFacts<'_>) -> Option<Finding> {
 
 /// `pg_dump` locks and we copy every table: one that may not be read ends both.
 fn unreadable(facts: &PreflightFacts<'_>) -> Option<Finding> {
-    let first = facts.unreadable.first()?;
+    let relations = &facts.unreadable.relations;
+    let first = relations.first()?;
     // What was not selected need not be readable; if it was, pg_dump says so before anything is touched.
     let severity = if facts.selective {
         Severity::Warning
@@ -67,7 +70,7 @@ fn unreadable(facts: &PreflightFacts<'_>) -> Option<Finding> {
         "source-unreadable",
         format!(
             "role {role} may not read all of the source: {}",
-            listed(facts.unreadable)
+            listed(relations)
         ),
         format!(
             "Connect to the source as a superuser or the owner; or there: GRANT pg_read_all_data TO {role}; (14 and later), or \
@@ -75,6 +78,30 @@ fn unreadable(facts: &PreflightFacts<'_>) -> Option<Finding> {
              BYPASSRLS; or leave them out with -T."
         ),
     ))
+}
+
+/// Each has an owner and privileges of its own: who may read all tables may still not read these.
+fn unreadable_large_objects(facts: &PreflightFacts<'_>) -> Option<Finding> {
+    let (count, examples) = &facts.unreadable.large_objects;
+    let role = quote_ident(&facts.source.role);
+    (*count > 0).then(|| {
+        blocker(
+            "large-objects-unreadable",
+            format!(
+                "role {role} may not read {} large objects of the source (among them {})",
+                Rows(*count),
+                listed(examples)
+            ),
+            to_paste(
+                "Connect as a superuser or their owner, or have such a role do this, on the source:",
+                [format!(
+                    "DO $$DECLARE o oid; BEGIN FOR o IN SELECT oid FROM pg_largeobject_metadata LOOP EXECUTE format('GRANT SELECT ON \
+                     LARGE OBJECT %s TO %I', o, {}); END LOOP; END$$;",
+                    quote_literal(&facts.source.role)
+                )],
+            ),
+        )
+    })
 }
 
 /// `pg_dump` leaves such rows out without a word, and whoever copies them is refused.
@@ -161,15 +188,14 @@ fn too_few_locks(facts: &PreflightFacts<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{World, rules};
-    use super::super::{findings, is_go};
+    use super::super::{findings, is_go, pass_over};
     use super::*;
+    use crate::model::Oid;
 
     #[test]
     fn tables_that_may_not_be_read_are_named() {
-        let world = World {
-            unreadable: vec![QualifiedName::new("public", "secrets")],
-            ..World::default()
-        };
+        let mut world = World::default();
+        world.unreadable.relations = vec![QualifiedName::new("public", "secrets")];
         let found = findings(&world.facts());
         assert_eq!(rules(&found), ["source-unreadable"]);
         assert!(!is_go(&found));
@@ -183,6 +209,23 @@ mod tests {
             ..world.facts()
         };
         assert!(is_go(&findings(&selective)), "it may have been left out");
+    }
+
+    /// Who asks for them knows whether they take part.
+    #[test]
+    fn large_objects_that_may_not_be_read_forbid_unless_that_is_passed_over() {
+        let mut world = World::default();
+        world.unreadable.large_objects = (2, vec![Oid(7), Oid(8)]);
+        let selective = PreflightFacts {
+            selective: true,
+            ..world.facts()
+        };
+        let mut found = findings(&selective);
+        assert_eq!(rules(&found), ["large-objects-unreadable"]);
+        assert!(found[0].what.contains("7 and 8"), "{found:?}");
+        assert!(!is_go(&found));
+        pass_over(&mut found, &["large-objects-unreadable".to_owned()]);
+        assert!(is_go(&found));
     }
 
     #[test]

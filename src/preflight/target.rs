@@ -3,9 +3,10 @@
 use super::{PreflightFacts, blocker, damage_passed_over, finding, listed, warning};
 use std::collections::BTreeSet;
 
-use crate::catalog::ServerFacts;
+use crate::catalog::{Holding, ServerFacts, Table};
 use crate::model::{
-    Finding, QualifiedName, Rows, ServerVersion, Severity, Side, quote_ident, shell_word, to_paste,
+    Finding, QualifiedName, Rows, ServerVersion, Severity, Side, quote_ident, run_command,
+    shell_word, to_paste,
 };
 use crate::toc::{Entry, Toc};
 
@@ -49,6 +50,88 @@ pub fn add_a_part(
             "Drop it there, or rename it, or restore into another database.",
         ));
     }
+}
+
+/// What `sql/catalog/holdings.sql` calls the schema of a ledger.
+const LEDGER: &str = "ledger of an unfinished run";
+
+/// Whether there is a ledger among what a target holds.
+pub fn has_ledger(holdings: &[Holding]) -> bool {
+    holdings.iter().any(|holding| holding.kind == LEDGER)
+}
+
+/// A database has room for one ledger: where what the target holds stays, that of a run that was not finished is in the way. `run` is
+/// that run, if it can be told.
+pub fn ledger_in_the_way(run: Option<&str>) -> Finding {
+    let drop = "DROP SCHEMA pgconvoy CASCADE;".to_owned();
+    // A line of its name would be taken for one to paste.
+    match run.filter(|run| !run.contains(char::is_control)) {
+        Some(run) => blocker(
+            "target-has-ledger",
+            format!(
+                "the target has the ledger (schema pgconvoy) of a run that was not finished: {run}"
+            ),
+            to_paste(
+                &format!(
+                    "Finish that run ({}); or, if nobody needs it, drop its ledger, on the target, and whatever of it is not wanted there:",
+                    run_command("resume", run)
+                ),
+                [drop],
+            ),
+        ),
+        None => blocker(
+            "target-has-ledger",
+            "the target has a schema pgconvoy, which is what the ledger of a run is called, and which run it is of cannot be told"
+                .to_owned(),
+            to_paste(
+                "If it is what an unfinished run left there, finish that one (pgconvoy resume and its directory), or drop it, on the target; \
+                 if it is yours, give it another name:",
+                [
+                    drop,
+                    "-- or, instead: ALTER SCHEMA pgconvoy RENAME TO something_else;".to_owned(),
+                ],
+            ),
+        ),
+    }
+}
+
+/// A schema of the ledger's name that holds none is not ours to drop.
+pub fn schema_in_the_way() -> Finding {
+    blocker(
+        "target-schema-taken",
+        "the target has a schema pgconvoy with something else in it than the ledger of a run, which a restore keeps in a schema of that name"
+            .to_owned(),
+        to_paste(
+            "Give it another name, on the target:",
+            ["ALTER SCHEMA pgconvoy RENAME TO something_else;".to_owned()],
+        ),
+    )
+}
+
+/// Rows of partitions that the archive loads into the table above them, which is not restored with them: what has that name in the
+/// target is not the archive's.
+pub fn rows_elsewhere(part: &Toc, loaded: &[Table]) -> Option<Finding> {
+    let tables = part.entries.iter().filter(|entry| entry.is("TABLE"));
+    let restored: BTreeSet<QualifiedName> = tables.filter_map(Entry::qualified_name).collect();
+    let astray = loaded.iter().filter(|table| table.load_via_root);
+    let astray: Vec<String> = astray
+        .filter_map(|table| {
+            let root = table.partition_root.as_ref()?;
+            let goes = || format!("those of {} into {}", table.name.shown(), root.shown());
+            (!restored.contains(root)).then(goes)
+        })
+        .collect();
+    (!astray.is_empty()).then(|| {
+        blocker(
+            "rows-elsewhere",
+            format!(
+                "the archive loads rows of partitions into the table above them, which is not restored: {}",
+                listed(astray)
+            ),
+            "Restore that table as well, with all of its partitions and what attaches them (by -n or -L: -t does not bring that), or leave \
+             the rows of these out.",
+        )
+    })
 }
 
 pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
@@ -189,10 +272,11 @@ fn counted(count: u64, kind: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::super::findings;
     use super::super::testing::{World, rules};
     use super::*;
-    use crate::catalog::Holding;
 
     fn with_holdings() -> World {
         let mut world = World::default();
@@ -232,6 +316,26 @@ mod tests {
     }
 
     #[test]
+    fn rows_go_nowhere_but_into_what_is_restored() {
+        let mut world = World::default();
+        let name = |name: &str| QualifiedName::new("public", name);
+        let mut leaf = Table::bare(name("leaf"), Vec::new());
+        leaf.partition_root = Some(name("root"));
+        world.entry("TABLE", "leaf", "CREATE TABLE public.leaf ();");
+        assert_eq!(rows_elsewhere(&world.toc, from_ref(&leaf)), None);
+        leaf.load_via_root = true;
+        let found = rows_elsewhere(&world.toc, from_ref(&leaf)).expect("the root is not restored");
+        assert!(
+            found
+                .what
+                .ends_with("those of public.leaf into public.root"),
+            "{found:?}"
+        );
+        world.entry("TABLE", "root", "CREATE TABLE public.root ();");
+        assert_eq!(rows_elsewhere(&world.toc, from_ref(&leaf)), None);
+    }
+
+    #[test]
     fn only_its_own_name_lets_it_be_overwritten() {
         let world = with_holdings();
         let named = PreflightFacts {
@@ -252,6 +356,40 @@ mod tests {
             ..world.facts()
         };
         assert_eq!(findings(&created), [], "another database is created");
+    }
+
+    #[test]
+    fn both_ways_out_of_a_ledger_that_is_there_are_told() {
+        let holding = |kind: &str| Holding {
+            kind: kind.into(),
+            count: 1,
+            examples: vec!["pgconvoy".into()],
+        };
+        assert!(has_ledger(&[
+            holding("table"),
+            holding("ledger of an unfinished run")
+        ]));
+        assert!(!has_ledger(&[holding("sign of an unfinished run")]));
+        let of_a_run = ledger_in_the_way(Some("/runs/it's"));
+        assert_eq!(of_a_run.severity, Severity::Blocker);
+        assert!(of_a_run.what.ends_with(": /runs/it's"), "{of_a_run:?}");
+        assert!(
+            of_a_run
+                .remedy
+                .contains(r"(pgconvoy resume '/runs/it'\''s')"),
+            "{of_a_run:?}"
+        );
+        // Nothing that a ledger says is a line to paste.
+        let forged = ledger_in_the_way(Some("/runs/a\nDROP DATABASE shop;"));
+        assert_eq!(forged, ledger_in_the_way(None));
+        for finding in [&of_a_run, &forged] {
+            let lines: Vec<&str> = finding.remedy.lines().skip(1).collect();
+            assert_eq!(lines[0], "DROP SCHEMA pgconvoy CASCADE;");
+            assert!(lines[1..].iter().all(|line| line.starts_with("-- ")));
+        }
+        let of_others = schema_in_the_way();
+        assert_eq!(of_others.severity, Severity::Blocker);
+        assert!(!of_others.remedy.contains("DROP"), "{of_others:?}");
     }
 
     #[test]

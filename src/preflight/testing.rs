@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{CheckFacts, Measured, MeasuredLog, PreflightFacts};
 use crate::catalog::{
     Circumstances, Counts, DatabaseFacts, Disks, Index, LocaleProvider, Orphans,
-    OwnerWithoutCreate, Pulse, ServerFacts, Setting, SourceFacts, Table, TargetFacts,
+    OwnerWithoutCreate, Pulse, ServerFacts, Setting, SourceFacts, Table, TargetFacts, Unreadable,
 };
 use crate::model::{Bytes, DumpId, Finding, Oid, QualifiedName, Rows, ServerVersion, SqlText};
 use crate::plan::testing::unit;
@@ -24,7 +24,7 @@ pub(super) struct World {
     pub target_facts: TargetFacts,
     pub toc: Toc,
     pub restore: RestoreOptions,
-    pub unreadable: Vec<QualifiedName>,
+    pub unreadable: Unreadable,
     pub out_of_reach: Vec<QualifiedName>,
     pub settings: Vec<String>,
     pub assumable: Vec<String>,
@@ -119,7 +119,7 @@ impl Default for World {
                 entries: Vec::new(),
             },
             restore: RestoreOptions::default(),
-            unreadable: Vec::new(),
+            unreadable: Unreadable::default(),
             out_of_reach: Vec::new(),
             settings: Vec::new(),
             assumable: Vec::new(),

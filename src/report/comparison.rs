@@ -5,13 +5,32 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{DifferenceKind, ExitStatus, Rows, RowsDiffer, Severity, Verdict, VerifyLevel};
+use crate::model::{
+    Difference, DifferenceKind, ExitStatus, Rows, RowsDiffer, Severity, Verdict, VerifyLevel,
+};
 use crate::progress::words;
 
-use super::evidence::{Evidence, TABLE_DATA, of_object};
+use super::archive::what_to_do;
+use super::evidence::{Evidence, TABLE_DATA, not_in_archive, of_object};
 use super::facts::{Facts, listed, stop_word};
-use super::{Conclusion, Ending};
+use super::{Conclusion, Ending, Report};
 use super::{rows, salvaged};
+
+/// Whether all was compared that the archive holds, and that lacks something.
+pub(super) fn lacks(report: &Report) -> bool {
+    report.compares() && !not_in_archive(report).is_empty()
+}
+
+/// What the end of a comparison with such an archive means for whoever has to decide; `None` for another one.
+pub(super) fn meaning(report: &Report) -> Option<&'static str> {
+    let is_it = report.status == Some(ExitStatus::Waived)
+        && lacks(report)
+        && !salvaged::is_lossy(report)
+        && !salvaged::is_short(report);
+    is_it.then_some(
+        "What the archive holds is the same, and not all that there is: decide whether what is listed as not verified matters.",
+    )
+}
 
 /// Concludes from a report of everything but the last event.
 pub(super) fn conclude(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
@@ -61,8 +80,9 @@ fn judge(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
         return in_flux(&evidence);
     }
     match facts.report.verify {
-        Some(VerifyLevel::Content) if facts.report.waivers.is_empty() => proven(&evidence),
-        Some(VerifyLevel::Content) => waived(&evidence),
+        Some(VerifyLevel::Content) if !facts.report.waivers.is_empty() => waived(&evidence),
+        Some(VerifyLevel::Content) if lacks(facts.report) => in_part(&evidence),
+        Some(VerifyLevel::Content) => proven(&evidence),
         Some(VerifyLevel::Counts) => counted(&evidence),
         Some(VerifyLevel::Schema) => schema_only(&evidence),
         Some(VerifyLevel::None) | None => Conclusion {
@@ -98,6 +118,28 @@ fn proven(evidence: &Evidence<'_>) -> Conclusion {
     }
 }
 
+/// What the archive holds is the same. It does not hold everything, and to compare it again changes nothing about that.
+fn in_part(evidence: &Evidence<'_>) -> Conclusion {
+    let facts = evidence.facts;
+    Conclusion {
+        status: ExitStatus::Waived,
+        sentence: format!(
+            "The same, as far as the archive goes: {}.{}{}{}{}",
+            evidence.same_tables(),
+            facts.also_the_same(),
+            evidence.not_in_archive(),
+            evidence.moments(),
+            evidence.not_compared()
+        ),
+        next: Some(format!(
+            "{} No comparison with this archive can settle it: the reasons are listed above, and in {}. Two servers are compared in it by \
+             pgconvoy verify --source … --target ….",
+            what_to_do(&not_in_archive(facts.report)),
+            facts.in_run_dir("report.json")
+        )),
+    }
+}
+
 fn waived(evidence: &Evidence<'_>) -> Conclusion {
     let (except, next) = if salvaged::passed_over(evidence.facts.report).is_empty() {
         (
@@ -113,10 +155,11 @@ fn waived(evidence: &Evidence<'_>) -> Conclusion {
     Conclusion {
         status: ExitStatus::Waived,
         sentence: format!(
-            "The same, except for {except}: {}.{}{}{}{}",
+            "The same, except for {except}: {}.{}{}{}{}{}",
             evidence.same_tables(),
             evidence.facts.also_the_same(),
             evidence.passed_over(),
+            evidence.not_in_archive(),
             evidence.moments(),
             evidence.not_compared()
         ),
@@ -195,11 +238,12 @@ fn different(evidence: &Evidence<'_>) -> Conclusion {
     Conclusion {
         status: ExitStatus::Different,
         sentence: format!(
-            "NOT the same: source and target differ in {}: {}. {}{gaps}{flux}{}",
+            "NOT the same: source and target differ in {}: {}. {}{gaps}{flux}{}{}",
             words::count(count, "place", "places"),
             groups.join("; "),
             evidence.proven_part(),
-            evidence.passed_over()
+            evidence.passed_over(),
+            evidence.not_in_archive()
         ),
         next: Some(after_differences(evidence)),
     }
@@ -248,14 +292,29 @@ fn after_differences(evidence: &Evidence<'_>) -> String {
                 .to_owned(),
         );
     }
+    // None of that is for archives.
+    if report
+        .source
+        .as_ref()
+        .is_some_and(|source| source.archive.is_some())
+    {
+        return next.join(" ");
+    }
     if !report.rows.is_empty() && !report.rows.iter().any(rows::shows_values) {
         next.push("With --show-values you see what the rows hold on either side.".to_owned());
     }
-    next.push(
-        "With --repair FILE you get the SQL that would bring the target in line, to read and to run yourself."
-            .to_owned(),
-    );
+    next.push(of_repair(evidence).to_owned());
     next.join(" ")
+}
+
+/// Whether SQL is to be had for what differs.
+fn of_repair(evidence: &Evidence<'_>) -> &'static str {
+    let mut differences = evidence.facts.report.differences.iter();
+    if differing_tables(evidence).is_empty() && differences.all(Difference::is_in_no_dump) {
+        "No dump carries what differs, so --repair has no SQL for it: make it the same by hand, and run the same again."
+    } else {
+        "With --repair FILE you get the SQL that would bring the target in line, to read and to run yourself."
+    }
 }
 
 /// Nothing differs as far as could be seen.
@@ -267,10 +326,11 @@ fn unverified(evidence: &Evidence<'_>, gaps: &[String]) -> Conclusion {
     Conclusion {
         status: ExitStatus::Failed,
         sentence: format!(
-            "Not proven: no difference was found, but this could not be verified: {}. {}{flux}{}",
+            "Not proven: no difference was found, but this could not be verified: {}. {}{flux}{}{}",
             gaps.join("; "),
             evidence.proven_part(),
-            evidence.passed_over()
+            evidence.passed_over(),
+            evidence.not_in_archive()
         ),
         next: Some(format!(
             "Do not rely on this target before that is settled: remove what stood in the way, then run the same again. The \

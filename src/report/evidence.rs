@@ -72,6 +72,7 @@ impl<'a> Evidence<'a> {
         let mut gaps = Vec::new();
         let unverified = report.unverified.iter();
         let named: Vec<String> = unverified
+            .filter(|one| !one.is_not_in_archive())
             .map(|one| of(&one.class, &words::one_line(&one.object)))
             .collect();
         if !named.is_empty() {
@@ -101,6 +102,17 @@ impl<'a> Evidence<'a> {
             gaps.push("everything but rows: indexes, constraints, sequences and the rest".into());
         }
         gaps
+    }
+
+    /// What the archive that is compared with does not hold, so that no comparison with it can tell; or nothing.
+    pub fn not_in_archive(&self) -> String {
+        match not_in_archive(self.facts.report).as_slice() {
+            [] => String::new(),
+            named => format!(
+                " Not to be told from this archive, which does not hold it, or not in full: {}.",
+                listed(named)
+            ),
+        }
     }
 
     /// Tables of which nothing is known, besides those that are named as unverified or in flux.
@@ -274,6 +286,15 @@ impl<'a> Evidence<'a> {
             .map(|table| table.table.shown())
             .collect()
     }
+}
+
+/// What of a comparison with an archive that does not hold, each with its class.
+pub(super) fn not_in_archive(report: &Report) -> Vec<String> {
+    let unverified = report.unverified.iter();
+    unverified
+        .filter(|one| one.is_not_in_archive())
+        .map(|one| of(&one.class, &words::one_line(&one.object)))
+        .collect()
 }
 
 /// Columns that were compared otherwise than as the bytes that the servers send, by form and reason.

@@ -1,9 +1,12 @@
 //! What the last sentences are made of: the evidence of a report, counted once.
 
-use crate::model::{ExitStatus, Rows, TableVerdict, Verdict, VerifyLevel, run_command, shell_word};
+use crate::model::{
+    DATABASE_PROPERTIES, ExitStatus, Rows, TableVerdict, Verdict, VerifyLevel, run_command,
+    shell_word,
+};
 use crate::progress::words;
 
-use super::{Outcome, Report, restored, salvaged};
+use super::{Outcome, Report, archive, restored, salvaged};
 
 /// What is in no database, and what is not in this one but about it.
 pub(super) const BEYOND: [&str; 2] = [
@@ -11,7 +14,7 @@ pub(super) const BEYOND: [&str; 2] = [
     "privileges and comment of the database itself",
 ];
 /// Whoever makes the database gives it those.
-pub(super) const BROUGHT_BY_CREATE: &str = " (--create brings these)";
+const BROUGHT_BY_CREATE: &str = " (--create brings these)";
 
 /// What to do after a run that was not asked to prove what it brought over.
 pub(super) const PROVE_LATER: &str = "To prove the content without copying it again, stop whatever writes to the source, then run \
@@ -79,6 +82,11 @@ impl<'a> Facts<'a> {
         }
     }
 
+    /// There is a plan; of a database with nothing in it, it has no job.
+    pub fn is_planned(&self) -> bool {
+        self.report.planned_tables.is_some()
+    }
+
     /// Nothing of the plan is left to do.
     pub fn did_all(&self) -> bool {
         self.jobs > 0 && self.unfinished == 0
@@ -90,10 +98,14 @@ impl<'a> Facts<'a> {
 
     /// Something that ought to have been verified was not.
     pub fn open_questions(&self) -> bool {
+        !self.report.unverified.is_empty() || self.is_unanswered()
+    }
+
+    /// The same, besides what is named as not verified.
+    pub fn is_unanswered(&self) -> bool {
         let wants_content = self.report.verify != Some(VerifyLevel::Counts);
         self.silent > 0
-            || !self.report.unverified.is_empty()
-            || self.report.planned_tables.is_none()
+            || !self.is_planned()
             || (self.report.snapshot.is_none() && !restored::is_restore(self.report))
             || self.report.checked.is_empty()
             || (wants_content && self.same_count > 0)
@@ -172,8 +184,17 @@ impl<'a> Facts<'a> {
             ));
         }
         items.extend(self.narrowed());
-        items.extend(BEYOND.map(str::to_owned));
-        format!(" Not included: {}{BROUGHT_BY_CREATE}.", items.join("; "))
+        self.without(items)
+    }
+
+    /// ` Not included: … .`: these, and what is in no database, or not in this one but about it.
+    pub fn without(&self, mut items: Vec<String>) -> String {
+        let [of_server, of_database] = BEYOND;
+        items.push(of_server.to_owned());
+        if !has_database_itself(self.report) {
+            items.push(format!("{of_database}{BROUGHT_BY_CREATE}"));
+        }
+        format!(" Not included: {}.", items.join("; "))
     }
 
     /// ` Except for what was run as edited after it had failed: failed/3412-a_key.sql.`, or nothing.
@@ -246,6 +267,14 @@ impl<'a> Facts<'a> {
             self.at_snapshot()
         )
     }
+}
+
+/// Whether the database itself is part of it, with its privileges and comment: an archive always has it, and a target that was made like
+/// that was compared.
+pub(super) fn has_database_itself(report: &Report) -> bool {
+    let mut checked = report.checked.iter();
+    archive::is_dump(report)
+        || checked.any(|checked| checked.what == DATABASE_PROPERTIES && checked.count > 0)
 }
 
 /// How the sentence of a run begins that stopped before its end.

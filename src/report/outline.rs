@@ -10,7 +10,11 @@ use chrono::{DateTime, Utc};
 
 use super::course::Course;
 use super::evidence::{columns_by_form, tables_in_flux};
-use super::{JobReport, Outcome, Report, archive, followed, rehearsed, restored, salvaged, synced};
+use super::facts::has_database_itself;
+use super::{
+    JobReport, Outcome, Report, archive, comparison, followed, rehearsed, restored, salvaged,
+    synced,
+};
 use crate::event::Phase;
 use crate::model::{ExitStatus, JobId, QualifiedName, Rows, TableVerdict, Verdict, VerifyLevel};
 use crate::progress::words;
@@ -143,6 +147,7 @@ impl Headline {
             meaning: synced::meaning(report)
                 .or_else(|| archive::meaning(report))
                 .or_else(|| restored::meaning(report))
+                .or_else(|| comparison::meaning(report))
                 .or_else(|| rehearsed::meaning(report))
                 .unwrap_or(meaning),
         }
@@ -343,10 +348,12 @@ pub(super) fn not_verified(report: &Report) -> Vec<(String, String)> {
         "roles and tablespaces".to_owned(),
         "they belong to the whole server".to_owned(),
     ));
-    gaps.push((
-        "privileges and comment of the database itself".to_owned(),
-        "they come with --create alone, and are not compared".to_owned(),
-    ));
+    if !has_database_itself(report) {
+        gaps.push((
+            "privileges and comment of the database itself".to_owned(),
+            "they come with --create alone, and are not compared".to_owned(),
+        ));
+    }
     gaps
 }
 

@@ -3,11 +3,14 @@
 //! An archive with a manifest is known to hold what its database held. Of one without, by `pg_dump`, only the archive itself can
 //! be asked: that something was left out of it, nobody can tell, and the sentence says so.
 
-use crate::model::{Bytes, ExitStatus, OF_LIVE_SOURCE, Verdict};
+use std::collections::BTreeSet;
+
+use crate::model::{ARCHIVE_LACKS, Bytes, ExitStatus, FILE_UNREAD, OF_LIVE_SOURCE, Verdict};
 use crate::progress::words;
 
-use super::facts::{BEYOND, BROUGHT_BY_CREATE, Facts, listed};
-use super::salvaged::losses;
+use super::archive::what_to_do;
+use super::facts::{Facts, listed};
+use super::salvaged::{self, losses};
 use super::{Conclusion, Report};
 
 /// Whether rows came out of an archive.
@@ -20,6 +23,11 @@ pub(super) fn is_restore(report: &Report) -> bool {
 pub(super) fn meaning(report: &Report) -> Option<&'static str> {
     let status = report.status.filter(|_| is_restore(report))?;
     Some(match (status, report.snapshot.is_some()) {
+        (ExitStatus::Waived, _)
+            if lacks(report) && !salvaged::is_lossy(report) && !salvaged::is_short(report) =>
+        {
+            "The target holds what the archive does, and not all of its database is in the archive: decide whether what it lacks matters."
+        }
         (ExitStatus::Proven, true) => {
             "The target holds what the archive does, and the archive holds what the database held when it was dumped."
         }
@@ -35,9 +43,43 @@ pub(super) fn meaning(report: &Report) -> Option<&'static str> {
 }
 
 pub(super) fn proven(facts: &Facts<'_>) -> Conclusion {
+    Conclusion {
+        status: ExitStatus::Proven,
+        sentence: format!("Proven: {}", what_is_there(facts)),
+        next: None,
+    }
+}
+
+/// Whether something is missing that nobody left out: the archive lacks it.
+pub(super) fn lacks(report: &Report) -> bool {
+    is_restore(report) && !lacking(report).is_empty()
+}
+
+/// The target holds what the archive does, which is not all that was to be restored of its database.
+pub(super) fn in_part(facts: &Facts<'_>) -> Conclusion {
+    Conclusion {
+        status: ExitStatus::Waived,
+        sentence: format!(
+            "Restored, and not all of the database: {}{}",
+            what_is_there(facts),
+            facts.except_edited()
+        ),
+        next: Some(what_to_do(&lacking(facts.report))),
+    }
+}
+
+/// What the target is proven to hold, and what it is not said to.
+fn what_is_there(facts: &Facts<'_>) -> String {
     let report = facts.report;
     let bytes: Bytes = report.tables.iter().map(|table| table.bytes).sum();
-    let what = if facts.identical == 0 {
+    let what = if facts.jobs == 0 {
+        "there is nothing to restore".to_owned()
+    } else if facts.identical == 0 && has_excluded(report) {
+        format!(
+            "no rows were to be loaded, and the target has none; its definitions are exactly what {} holds",
+            archive(report)
+        )
+    } else if facts.identical == 0 {
         "there are no rows to load, and the target has none".to_owned()
     } else {
         format!(
@@ -48,23 +90,60 @@ pub(super) fn proven(facts: &Facts<'_>) -> Conclusion {
     };
     let whole = match &report.snapshot {
         Some(snapshot) => format!(
-            ", which is what its database held at snapshot {} (LSN {})",
-            snapshot.name, snapshot.lsn
+            ", which is what its database held at snapshot {} (LSN {}){}",
+            snapshot.name,
+            snapshot.lsn,
+            but_for(&lacking(report))
         ),
         None => {
             ". The archive has no manifest: nobody can tell what pg_dump may have left out of it"
                 .to_owned()
         }
     };
-    Conclusion {
-        status: ExitStatus::Proven,
-        sentence: format!(
-            "Proven: {what}{whole}.{}{}",
-            facts.also_the_same(),
-            not_included(facts)
-        ),
-        next: None,
+    format!(
+        "{what}{whole}.{}{}",
+        facts.also_the_same(),
+        not_included(facts)
+    )
+}
+
+/// What is missing because the archive lacks it, although nobody left it out: it was said when that was opened.
+fn lacking(report: &Report) -> Vec<String> {
+    let notes = report.notes.iter();
+    let lacking: BTreeSet<&str> = notes
+        .filter_map(|note| note.strip_prefix(ARCHIVE_LACKS))
+        .collect();
+    lacking.into_iter().map(words::one_line).collect()
+}
+
+fn but_for(lacking: &[String]) -> String {
+    if lacking.is_empty() {
+        return String::new();
     }
+    format!(
+        ", but for what is not in it, or not in full: {}",
+        listed(lacking)
+    )
+}
+
+/// The same behind another sentence, or nothing.
+fn also_lacking(report: &Report) -> String {
+    match lacking(report).as_slice() {
+        [] => String::new(),
+        lacking => format!(" Not in it, or not in full: {}.", listed(lacking)),
+    }
+}
+
+fn has_excluded(report: &Report) -> bool {
+    report.verdicts(Verdict::Excluded) > 0
+}
+
+/// Whether the run itself has left rows out that the archive may well have.
+fn chooses_rows(report: &Report) -> bool {
+    let mut options = report.narrowed_by.iter();
+    options.any(|option| {
+        option == "--schema-only" || option == "--use-list" || option.starts_with("--section=")
+    })
 }
 
 /// The archive is what could be read of a damaged database.
@@ -75,10 +154,11 @@ pub(super) fn salvaged(facts: &Facts<'_>) -> Conclusion {
         status: ExitStatus::Waived,
         sentence: format!(
             "Salvaged, with losses: {} ({bytes}): the target holds exactly what {} holds, and that is what could be read of a damaged \
-             database. Something is lost of, or because of: {}.{}{}{}",
+             database. Something is lost of, or because of: {}.{}{}{}{}",
             facts.identical_tables(),
             archive(report),
             listed(&losses(report)),
+            also_lacking(report),
             facts.also_the_same(),
             not_included(facts),
             facts.except_edited()
@@ -87,6 +167,22 @@ pub(super) fn salvaged(facts: &Facts<'_>) -> Conclusion {
             "What is lost is in losses.json of the archive and, with constraints that do not hold because of it, in {}.",
             facts.in_run_dir("losses.json")
         )),
+    }
+}
+
+/// What does not come out of a file of the archive will not come out of it another time: another copy of it is needed to go on.
+pub(super) fn with_another_copy(facts: &Facts<'_>, conclusion: Conclusion) -> Conclusion {
+    let mut unverified = facts.report.unverified.iter();
+    if !unverified.any(|one| one.because.starts_with(FILE_UNREAD)) {
+        return conclusion;
+    }
+    Conclusion {
+        next: Some(format!(
+            "What cannot be read of the archive is named above, and in {}. Put another copy of the archive in its place, then try again: {}",
+            facts.in_run_dir("report.json"),
+            facts.resume("resume --retry-failed")
+        )),
+        ..conclusion
     }
 }
 
@@ -157,14 +253,16 @@ fn archive(report: &Report) -> String {
 fn not_included(facts: &Facts<'_>) -> String {
     let mut items = Vec::new();
     let excluded = facts.named(|table| table.verdict == Verdict::Excluded);
-    if excluded != "nothing" {
-        items.push(format!(
-            "the rows of {excluded}, which the archive does not have"
-        ));
+    if has_excluded(facts.report) {
+        let why = if chooses_rows(facts.report) {
+            "left out on request, as far as the archive has them"
+        } else {
+            "which the archive does not have"
+        };
+        items.push(format!("the rows of {excluded}, {why}"));
     }
     items.extend(facts.narrowed());
-    items.extend(BEYOND.map(str::to_owned));
-    format!(" Not included: {}{BROUGHT_BY_CREATE}.", items.join("; "))
+    facts.without(items)
 }
 
 /// What a restore that nobody wanted to be proven comes to.
@@ -174,8 +272,9 @@ pub(super) fn not_verified(facts: &Facts<'_>) -> Conclusion {
     Conclusion {
         status: ExitStatus::Waived,
         sentence: format!(
-            "Nothing is proven: {} loaded without an error, and nothing was compared (--verify none).{}",
+            "Nothing is proven: {} loaded without an error, and nothing was compared (--verify none).{}{}",
             listed(&tables),
+            also_lacking(facts.report),
             not_included(facts)
         ),
         next: Some(

@@ -1,7 +1,9 @@
 //! Rows that differ, for people: a line for each table, and a few rows of each in full.
 //!
 //! Two values are shown so that what differs can be seen: of two long ones, the part around the first character that is
-//! not the same.
+//! not the same. Two that a reader would take for one are shown with the numbers of their characters.
+
+use std::borrow::Cow;
 
 use crate::model::{ColumnDifference, RowDifference, RowKind, Rows, RowsDiffer, ShownValue};
 use crate::progress::{Style, words};
@@ -215,9 +217,14 @@ fn values(column: &ColumnDifference, name: &str, width: usize) -> Vec<String> {
         [(_, source), (_, target)] => common(source, target),
         _ => 0,
     };
+    let shown_as = if look_alike(column) {
+        escaped
+    } else {
+        unescaped
+    };
     let short = |room: usize| -> Vec<String> {
         told.iter()
-            .map(|(_, value)| excerpt(value, alike, room))
+            .map(|(_, value)| excerpt(value, (alike, room), shown_as))
             .collect()
     };
     let whole = short(usize::MAX);
@@ -260,8 +267,140 @@ fn common(source: &ShownValue, target: &ShownValue) -> usize {
     }
 }
 
+/// A text of a column as a person can tell it from the other side's.
+pub(super) fn told_apart<'a>(column: &ColumnDifference, text: &'a str) -> Cow<'a, str> {
+    if look_alike(column) {
+        Cow::Owned(escaped(text))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// Whether a reader may take one side's value for the other's: what differs in them looks like something else, or like nothing.
+fn look_alike(column: &ColumnDifference) -> bool {
+    let (source, target) = (column.source.as_ref(), column.target.as_ref());
+    let (Some(source), Some(target)) = (text_of(source), text_of(target)) else {
+        return false;
+    };
+    if source == target {
+        return false;
+    }
+    let (source, target) = (quoted(source), quoted(target));
+    let (one, other) = without_common(&source, &target);
+    let deceives = |part: &str, other: &str| {
+        let beside_ascii = other.is_ascii() && !other.is_empty();
+        let mut chars = part.chars();
+        chars.any(|c| {
+            is_deceptive(c)
+                || (beside_ascii && has_twins_in_ascii(c))
+                || twin_in_ascii(c).is_some_and(|twin| other.contains(&*twin))
+        })
+    };
+    source == target || deceives(one, other) || deceives(other, one)
+}
+
+fn text_of(value: Option<&ShownValue>) -> Option<&str> {
+    value?.text.as_deref()
+}
+
+/// Both without what they begin and end with alike.
+fn without_common<'a>(one: &'a str, other: &'a str) -> (&'a str, &'a str) {
+    let head = common_bytes(one.chars().zip(other.chars()));
+    let rest = |text: &'a str| text.get(head..).unwrap_or_default();
+    let (one, other) = (rest(one), rest(other));
+    let tail = common_bytes(one.chars().rev().zip(other.chars().rev()));
+    let middle = |text: &'a str| text.get(..text.len() - tail).unwrap_or_default();
+    (middle(one), middle(other))
+}
+
+fn common_bytes(pairs: impl Iterator<Item = (char, char)>) -> usize {
+    let same = pairs.take_while(|(one, other)| one == other);
+    same.map(|(c, _)| c.len_utf8()).sum()
+}
+
+/// White space that is none of ASCII's, marks that are drawn onto the character before them or join it, and characters that Unicode has
+/// twice.
+fn is_deceptive(c: char) -> bool {
+    let is_space = c.is_whitespace() && !c.is_ascii();
+    is_space
+        || matches!(
+            c,
+            '\u{300}'..='\u{36f}' | '\u{1160}'..='\u{11ff}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'
+                | '\u{200c}' | '\u{200d}' | '\u{20d0}'..='\u{20ff}' | '\u{2100}'..='\u{214f}' | '\u{3099}' | '\u{309a}'
+                | '\u{f900}'..='\u{faff}' | '\u{fe00}'..='\u{fe0f}'
+        )
+}
+
+/// Greek and Cyrillic, of which some letters are drawn like Latin ones.
+fn has_twins_in_ascii(c: char) -> bool {
+    matches!(c, '\u{370}'..='\u{52f}')
+}
+
+/// What in ASCII something is taken for that is no letter of a language: what an editor puts in place of what was typed, and full-width letters.
+fn twin_in_ascii(c: char) -> Option<Cow<'static, str>> {
+    let twin = match c {
+        '\u{2010}'..='\u{2015}' | '\u{2043}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' => "-",
+        '\u{b4}'
+        | '\u{2b9}'
+        | '\u{2bb}'..='\u{2bd}'
+        | '\u{2018}'
+        | '\u{2019}'
+        | '\u{201b}'
+        | '\u{2032}'
+        | '\u{2035}' => "'",
+        '\u{2ba}' | '\u{201c}'..='\u{201f}' | '\u{2033}' | '\u{2036}' => "\"",
+        '\u{201a}' => ",",
+        '\u{2024}' => ".",
+        '\u{2025}' => "..",
+        '\u{2026}' => "...",
+        '\u{2039}' => "<",
+        '\u{203a}' => ">",
+        '\u{2044}' | '\u{2215}' => "/",
+        '\u{2217}' => "*",
+        '\u{2223}' => "|",
+        '\u{2236}' => ":",
+        '\u{2c6}' => "^",
+        '\u{2dc}' | '\u{223c}' => "~",
+        '\u{d7}' => "x",
+        '\u{fb00}' => "ff",
+        '\u{fb01}' => "fi",
+        '\u{fb02}' => "fl",
+        '\u{fb03}' => "ffi",
+        '\u{fb04}' => "ffl",
+        '\u{fb05}' | '\u{fb06}' => "st",
+        // In the order of ASCII's own.
+        '\u{ff01}'..='\u{ff5e}' => {
+            let plain = char::from_u32(u32::from(c) - 0xff01 + u32::from('!'))?;
+            return Some(Cow::Owned(plain.to_string()));
+        }
+        _ => return None,
+    };
+    Some(Cow::Borrowed(twin))
+}
+
+/// All but what is printed in ASCII by its number, as in `\u{a0}`.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\\' || c.is_control() || !c.is_ascii() {
+            escaped.extend(c.escape_default());
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+fn unescaped(text: &str) -> String {
+    text.to_owned()
+}
+
 /// A value in quotes; of one longer than `room`, the part from shortly before the character `differs_at`.
-fn excerpt(value: &ShownValue, differs_at: usize, room: usize) -> String {
+fn excerpt(
+    value: &ShownValue,
+    (differs_at, room): (usize, usize),
+    shown_as: fn(&str) -> String,
+) -> String {
     let Some(text) = &value.text else {
         return "NULL".to_owned();
     };
@@ -282,7 +421,8 @@ fn excerpt(value: &ShownValue, differs_at: usize, room: usize) -> String {
     } else {
         String::new()
     };
-    format!("{before}{}{after}{size}", quoted(&part))
+    let part = quoted(&shown_as(&part));
+    format!("{before}{part}{after}{size}")
 }
 
 #[cfg(test)]
@@ -303,8 +443,8 @@ mod tests {
         let alike = common(&value(&source), &value(&target));
         assert_eq!(alike, 500);
         let shown = [
-            excerpt(&value(&source), alike, 40),
-            excerpt(&value(&target), alike, 40),
+            excerpt(&value(&source), (alike, 40), unescaped),
+            excerpt(&value(&target), (alike, 40), unescaped),
         ];
         assert_eq!(
             shown,
@@ -317,16 +457,16 @@ mod tests {
 
     #[test]
     fn a_value_that_fits_is_shown_whole() {
-        assert_eq!(excerpt(&value("it's"), 0, 40), "'it's'");
-        assert_eq!(excerpt(&value("a\nb"), 0, 40), "'a\\nb'");
+        assert_eq!(excerpt(&value("it's"), (0, 40), unescaped), "'it's'");
+        assert_eq!(excerpt(&value("a\nb"), (0, 40), unescaped), "'a\\nb'");
         assert_eq!(
             excerpt(
                 &ShownValue {
                     text: None,
                     cut_from: None
                 },
-                0,
-                40
+                (0, 40),
+                unescaped
             ),
             "NULL"
         );
@@ -334,7 +474,71 @@ mod tests {
             text: Some("abc".to_owned()),
             cut_from: Some(10_240),
         };
-        assert_eq!(excerpt(&cut, 0, 40), "'abc'… (10,240 characters)");
+        assert_eq!(
+            excerpt(&cut, (0, 40), unescaped),
+            "'abc'… (10,240 characters)"
+        );
+    }
+
+    #[test]
+    fn values_that_look_the_same_are_told_apart() {
+        let shown = |source: &str, target: &str| {
+            let column = ColumnDifference {
+                column: "v".to_owned(),
+                source: Some(value(source)),
+                target: Some(value(target)),
+            };
+            values(&column, "v", 200).concat().trim().to_owned()
+        };
+        for (source, target, told) in [
+            ("ab ", "ab\u{a0}", "v: source 'ab ', target 'ab\\u{a0}'"),
+            (
+                "caf\u{e9}",
+                "cafe\u{301}",
+                "v: source 'caf\\u{e9}', target 'cafe\\u{301}'",
+            ),
+            (
+                "\u{212b}",
+                "\u{c5}",
+                "v: source '\\u{212b}', target '\\u{c5}'",
+            ),
+            ("c", "\u{441}", "v: source 'c', target '\\u{441}'"),
+            ("a\nb", "a\\nb", "v: source 'a\\nb', target 'a\\\\nb'"),
+            ("a-5", "a\u{2212}5", "v: source 'a-5', target 'a\\u{2212}5'"),
+            (
+                "Müller-Ott",
+                "Müller\u{2010}Ott",
+                "v: source 'M\\u{fc}ller-Ott', target 'M\\u{fc}ller\\u{2010}Ott'",
+            ),
+            (
+                "it's",
+                "it\u{2019}s",
+                "v: source 'it's', target 'it\\u{2019}s'",
+            ),
+            (
+                "\"Ö\"",
+                "\u{201c}Ö\u{201d}",
+                "v: source '\"\\u{d6}\"', target '\\u{201c}\\u{d6}\\u{201d}'",
+            ),
+            ("...", "\u{2026}", "v: source '...', target '\\u{2026}'"),
+            ("\u{ff21}", "A", "v: source '\\u{ff21}', target 'A'"),
+            (
+                "ofﬁce",
+                "office",
+                "v: source 'of\\u{fb01}ce', target 'office'",
+            ),
+            // Nobody would take these for one another.
+            (
+                "10 – 12",
+                "10 bis 12",
+                "v: source '10 – 12', target '10 bis 12'",
+            ),
+            ("Zürich", "Zurich", "v: source 'Zürich', target 'Zurich'"),
+            ("à la", "à lá", "v: source 'à la', target 'à lá'"),
+            ("мир", "миф", "v: source 'мир', target 'миф'"),
+        ] {
+            assert_eq!(shown(source, target), told);
+        }
     }
 
     #[test]

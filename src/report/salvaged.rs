@@ -7,7 +7,7 @@ use crate::model::{Bytes, ExitStatus, VerifyLevel, Waiver};
 use crate::progress::words;
 
 use super::facts::{Facts, listed};
-use super::{Conclusion, Report, restored};
+use super::{Conclusion, Report, archive, comparison, restored};
 
 /// Whether something is lost.
 pub(super) fn is_lossy(report: &Report) -> bool {
@@ -35,7 +35,7 @@ pub(super) fn passed_over(report: &Report) -> Vec<&Waiver> {
 }
 
 /// Whether less was to be proven than there is.
-fn is_short(report: &Report) -> bool {
+pub(super) fn is_short(report: &Report) -> bool {
     report.verify != Some(VerifyLevel::Content) || !passed_over(report).is_empty()
 }
 
@@ -65,11 +65,13 @@ pub(super) fn headline(report: &Report) -> Option<(&'static str, &'static str)> 
 
 /// The same end as the meaning of the exit status.
 pub(super) fn exit_status(report: &Report) -> &'static str {
+    let lacks = archive::lacks(report) || restored::lacks(report) || comparison::lacks(report);
     match (is_lossy(report), is_short(report)) {
         (true, false) => "finished, but not everything could be read",
         (true, true) => {
             "finished, but not everything could be read, and not everything was to be proven"
         }
+        (false, false) if lacks => "finished, but an archive lacks what could not be dumped",
         (false, _) => "finished, but not everything was to be proven",
     }
 }

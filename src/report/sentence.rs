@@ -92,10 +92,10 @@ fn copied(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
     if blockers > 0 && facts.started == 0 {
         return no_go(facts, blockers);
     }
-    if facts.unfinished > 0 || facts.jobs == 0 {
-        return unfinished(facts);
-    }
     let is_restore = restored::is_restore(report);
+    if facts.unfinished > 0 || !facts.is_planned() {
+        return restored::with_another_copy(facts, unfinished(facts));
+    }
     if facts.different() {
         let different = different(facts);
         return if is_restore {
@@ -107,9 +107,10 @@ fn copied(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
     match report.verify {
         Some(VerifyLevel::None) if is_restore => restored::not_verified(facts),
         Some(VerifyLevel::None) => not_verified(facts),
-        _ if facts.open_questions() => unproven(facts),
+        _ if facts.open_questions() => restored::with_another_copy(facts, unproven(facts)),
         Some(VerifyLevel::Counts) => counted(facts),
         _ if salvaged::is_lossy(report) => salvaged::concluded(facts),
+        _ if restored::lacks(report) => restored::in_part(facts),
         _ if !facts.report.waivers.is_empty() => edited(facts),
         _ => proven(facts),
     }
@@ -290,7 +291,7 @@ fn unproven(facts: &Facts<'_>) -> Conclusion {
 }
 
 fn unfinished(facts: &Facts<'_>) -> Conclusion {
-    if facts.jobs == 0 {
+    if !facts.is_planned() {
         return Conclusion {
             status: ExitStatus::Failed,
             sentence: "Nothing was done: the run has no plan. Nothing is proven.".to_owned(),
@@ -320,7 +321,7 @@ fn unfinished(facts: &Facts<'_>) -> Conclusion {
     let differences = match facts.report.differences.len() as u64 {
         0 => String::new(),
         count => format!(
-            " {} found.",
+            " {} found; what was not done may be why.",
             words::count(count, "difference was", "differences were")
         ),
     };

@@ -131,6 +131,28 @@ impl Entry {
         }
         (depth == 0).then_some(columns)
     }
+
+    /// Whether each of the rows has its oid in front, as `pg_dump --oids` wrote them before version 12:
+    /// `COPY table (a, b) WITH OIDS FROM stdin;`.
+    pub fn copies_oids(&self) -> bool {
+        let statement = self.copy_stmt.as_ref().map(SqlText::as_bytes);
+        let statement = statement.unwrap_or_default();
+        let mut depth = 0_usize;
+        let mut is_with = false;
+        for token in Tokens::new(statement, true).map_while(Result::ok) {
+            let text = statement.get(token.start..token.end).unwrap_or_default();
+            let is = |word: &[u8]| token.kind == Kind::Word && text.eq_ignore_ascii_case(word);
+            match (token.kind, text) {
+                (Kind::Symbol, b"(") => depth += 1,
+                (Kind::Symbol, b")") => depth = depth.saturating_sub(1),
+                _ if depth == 0 && is_with && is(b"oids") => return true,
+                _ if depth == 0 && is(b"from") => return false,
+                _ => {}
+            }
+            is_with = is(b"with");
+        }
+        false
+    }
 }
 
 /// `SELECT pg_catalog.setval('public.numbers', 42, true);`
@@ -217,6 +239,31 @@ mod tests {
         assert_eq!(columns("COPY public.empty  FROM stdin;\n"), Some(vec![]));
         assert_eq!(columns("COPY public.t (a, b"), None);
         assert_eq!(columns("COPY public.t (a, \"b) FROM stdin;"), None);
+    }
+
+    #[test]
+    fn rows_have_their_oids_if_the_statement_says_so() {
+        let oids = |statement: &str| {
+            let entry = Entry {
+                copy_stmt: Some(SqlText::from(statement)),
+                ..entry("TABLE DATA")
+            };
+            entry.copies_oids()
+        };
+        for with in [
+            "COPY public.old (id, \"a (b\") WITH OIDS FROM stdin;\n",
+            "COPY public.old  WITH OIDS FROM stdin;\n",
+        ] {
+            assert!(oids(with), "{with}");
+        }
+        for without in [
+            "COPY public.old (id, a) FROM stdin;\n",
+            "COPY public.\"WITH OIDS\" (\"with\", oids) FROM stdin;\n",
+            "COPY public.oids (with_it) FROM stdin;\n",
+            "",
+        ] {
+            assert!(!oids(without), "{without}");
+        }
     }
 
     #[test]

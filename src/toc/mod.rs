@@ -21,10 +21,12 @@
 //! `pg_backup_directory.c` of Postgres 9.0 to 18.
 
 mod apart;
+mod appended;
 mod archive;
 mod compare;
 mod database;
 mod described;
+mod doubt;
 mod drops;
 mod encoded;
 mod entries;
@@ -47,6 +49,7 @@ mod statements;
 #[cfg(test)]
 pub(crate) mod testing;
 mod text;
+mod texts;
 mod tokens;
 mod upon;
 mod writer;
@@ -58,6 +61,7 @@ pub use compare::{
 };
 pub use database::DatabaseEntries;
 pub use described::KeyDefinition;
+pub use doubt::Doubt;
 pub use drops::{Drop, drops};
 pub use entries::{RestorePass, Section};
 pub use error::{Place, TocError};
@@ -68,10 +72,10 @@ pub use model::{
     Toc,
 };
 pub use owner::owner_statement;
-pub use reader::Texts;
 pub use select::{SelectError, Selection};
 pub use split::{SplitError, split_statements};
 pub use statements::{Restore, restore_statements};
 pub use text::Text;
+pub use texts::Texts;
 pub(crate) use tokens::{Kind, Tokens};
 pub use upon::on_objects_of;

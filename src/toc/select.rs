@@ -119,6 +119,11 @@ impl Selection {
         *self == Self::default()
     }
 
+    /// Whether some objects of the archive are chosen, and not all of them, if only in part.
+    pub fn is_of_some(&self) -> bool {
+        !self.names_nothing() || self.list.is_some()
+    }
+
     /// The entries of a list as `pg_restore -l` writes it: a line that begins with `;` is left out.
     pub fn read_list(text: &str) -> Result<Vec<DumpId>, SelectError> {
         let mut entries = Vec::new();

@@ -11,15 +11,34 @@ impl Toc {
     ///
     /// Fields that the header's version does not have are left out.
     pub fn to_bytes(&self) -> Result<Vec<u8>, TocError> {
-        let mut writer = Writer {
-            bytes: Vec::new(),
-            int_size: self.header.int_size,
-            dump_id: 0,
-        };
+        let mut writer = Writer::of(self);
         writer.header(self)?;
+        writer.count(self)?;
         for entry in &self.entries {
             writer.dump_id = entry.dump_id.0;
             writer.entry(self, entry)?;
+        }
+        Ok(writer.bytes)
+    }
+
+    /// What stands before the first entry: how many there are.
+    pub(super) fn count_to_bytes(&self) -> Result<Vec<u8>, TocError> {
+        let mut writer = Writer::of(self);
+        writer.count(self)?;
+        Ok(writer.bytes)
+    }
+
+    /// An entry as `pg_dump` writes it for the second time (see `appended`): up to the place of its data, if that is yet to be said.
+    pub(super) fn entry_again(&self, entry: &Entry) -> Result<Vec<u8>, TocError> {
+        let mut writer = Writer::of(self);
+        writer.dump_id = entry.dump_id.0;
+        writer.what_it_is(entry)?;
+        if !entry.is("STATISTICS DATA") {
+            writer.sql("defn", entry.defn.as_ref())?;
+        }
+        writer.what_belongs_to_it(self.header.version, entry)?;
+        if !entry.lacks_place() {
+            writer.data_place(self, entry)?;
         }
         Ok(writer.bytes)
     }
@@ -32,6 +51,19 @@ struct Writer {
 }
 
 impl Writer {
+    fn of(toc: &Toc) -> Self {
+        Self {
+            bytes: Vec::new(),
+            int_size: toc.header.int_size,
+            dump_id: 0,
+        }
+    }
+
+    fn count(&mut self, toc: &Toc) -> Result<(), TocError> {
+        let count = i32::try_from(toc.entries.len()).map_err(|_| self.unwritable("entry_count"))?;
+        self.int("entry_count", count)
+    }
+
     fn header(&mut self, toc: &Toc) -> Result<(), TocError> {
         let header = &toc.header;
         let ArchiveVersion(major, minor, revision) = header.version;
@@ -59,9 +91,7 @@ impl Writer {
         }
         self.text("database", header.database.as_ref())?;
         self.text("server_version", header.server_version.as_ref())?;
-        self.text("dump_version", header.dump_version.as_ref())?;
-        let count = i32::try_from(toc.entries.len()).map_err(|_| self.unwritable("entry_count"))?;
-        self.int("entry_count", count)
+        self.text("dump_version", header.dump_version.as_ref())
     }
 
     fn compression(
@@ -84,15 +114,29 @@ impl Writer {
     }
 
     fn entry(&mut self, toc: &Toc, entry: &Entry) -> Result<(), TocError> {
-        let version = toc.header.version;
+        self.what_it_is(entry)?;
+        self.sql("defn", entry.defn.as_ref())?;
+        self.what_belongs_to_it(toc.header.version, entry)?;
+        self.data_place(toc, entry)
+    }
+
+    /// Everything before its definition.
+    fn what_it_is(&mut self, entry: &Entry) -> Result<(), TocError> {
         self.int("dump_id", entry.dump_id.0)?;
         self.int("had_dumper", i32::from(entry.had_dumper))?;
         self.number("table_oid", &entry.table_oid.0)?;
         self.number("oid", &entry.oid.0)?;
         self.string("tag", Some(&entry.tag))?;
         self.string("desc", Some(entry.desc.as_bytes()))?;
-        self.int("section", entry.section.code())?;
-        self.sql("defn", entry.defn.as_ref())?;
+        self.int("section", entry.section.code())
+    }
+
+    /// Everything between its definition and the place of its data.
+    fn what_belongs_to_it(
+        &mut self,
+        version: ArchiveVersion,
+        entry: &Entry,
+    ) -> Result<(), TocError> {
         self.sql("drop_stmt", entry.drop_stmt.as_ref())?;
         self.sql("copy_stmt", entry.copy_stmt.as_ref())?;
         self.text("namespace", entry.namespace.as_ref())?;
@@ -109,8 +153,7 @@ impl Writer {
         for dependency in &entry.dependencies {
             self.number("dependencies", &dependency.0)?;
         }
-        self.string("dependencies", None)?;
-        self.data_place(toc, entry)
+        self.string("dependencies", None)
     }
 
     fn data_place(&mut self, toc: &Toc, entry: &Entry) -> Result<(), TocError> {

@@ -184,7 +184,7 @@ fn damage_to_ours_is_found_wherever_it_is() {
 }
 
 /// What a restore reads before a server sees it, as it would be taken; the error is why it would not.
-fn content(archive: &Path) -> Result<Vec<String>, String> {
+pub fn content(archive: &Path) -> Result<Vec<String>, String> {
     let stored = Stored::open(archive).map_err(|error| error.to_string())?;
     let mut content = Vec::new();
     for entry in &stored.toc.entries {

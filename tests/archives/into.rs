@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pgconvoy::toc::{RestoreOptions, Toc, drops};
 
-use crate::scene::{anew, archives, assert_ends, pg_dump, prepare, restore, scene, scratch};
+use crate::scene::{anew, archives, assert_ends, pg_dump, prepare, restore, rules, scene, scratch};
 use crate::support::binary::{Finished, Pgconvoy};
 use crate::support::moving::{RUN_DIR, assert_equal, assert_no_ledger, assert_proven, report};
 use crate::support::server::Server;
@@ -35,6 +35,7 @@ fn rows_alone_go_into_tables_that_are_there() {
         let run = restore(&archive, &to, &["--data-only"]);
         assert_proven(&run);
         assert!(sentence(&run).contains("--data-only"), "{run}");
+        assert_eq!(rules(&run), [""; 0], "{run}");
         assert_no_ledger(&server, "rows");
         assert_equal("rows alone", &from, &to, &[]);
         let again = restore(&archive, &to, &["--data-only"]);
@@ -46,6 +47,8 @@ fn rows_alone_go_into_tables_that_are_there() {
         server.psql("rows", "update app.child set body = 'mine'");
         let overwritten = restore(&archive, &to, &["--data-only", "--overwrite", "rows"]);
         assert_proven(&overwritten);
+        assert_eq!(rules(&overwritten), ["tables-emptied"], "{overwritten}");
+        assert_ends(&overwritten, 0, &["warning: what app.child, app.parent, "]);
         assert_equal("rows alone, again", &from, &to, &[]);
         // A part of them.
         server.psql("rows", "truncate app.self");
@@ -179,7 +182,9 @@ fn what_the_archive_has_is_dropped_first_and_everything_else_stays() {
     let from = server.conninfo("scene");
     for archive in archives(&server, dir.path()) {
         let to = anew(&server, "kept");
-        assert_proven(&restore(&archive, &to, &[]));
+        let plain = restore(&archive, &to, &[]);
+        assert_proven(&plain);
+        assert_eq!(rules(&plain), [""; 0], "{plain}");
         server.psql(
             "kept",
             "create table public.mine (a int); insert into mine values (7); select lo_from_bytea(80001, 'mine');

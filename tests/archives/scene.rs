@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::binary::{Finished, Pgconvoy};
-use crate::support::moving::RUN_DIR;
+use crate::support::moving::{RUN_DIR, report};
 use crate::support::server::{Server, newest_tools};
 
 /// Roles that own and read something in it.
@@ -123,6 +123,14 @@ pub fn assert_ends(run: &Finished, status: i32, words: &[&str]) {
     for word in words {
         assert!(said.contains(word), "{word:?} is not said: {run}");
     }
+}
+
+/// The rules of all that was found, as the report has them.
+pub fn rules(run: &Finished) -> Vec<String> {
+    let report = report(run);
+    let findings = report["findings"].as_array().expect("a list");
+    let rules = findings.iter().map(|one| one["rule"].as_str());
+    rules.map(|rule| rule.expect("a rule").to_owned()).collect()
 }
 
 /// Copies an archive: a directory or a file.

@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::scene::{anew, assert_ends, copy_of, our_dump, pg_dump, restore, scene, scratch};
 use crate::support::binary::{Finished, Pgconvoy};
-use crate::support::moving::{RUN_DIR, assert_equal, assert_proven, report};
+use crate::support::moving::{RUN_DIR, assert_equal, assert_no_ledger, assert_proven, report};
 use crate::support::server::Server;
 
 /// A database, its encoding, and another that its sessions may be set to.
@@ -167,6 +167,43 @@ fn an_archive_that_was_read_without_an_encoding_is_no_other_database() {
         assert!(!notes.contains("everything in the archive is in"), "{run}");
         let is_it = server.psql(&copy, "select v = 'café' and octet_length(v) = 5 from t");
         assert_eq!(is_it, "t", "{copy}");
+    }
+}
+
+/// Which of the functions of one name is meant no text tells: that is said, and not passed over.
+#[test]
+fn an_archive_has_names_of_functions_alone_and_that_is_said() {
+    let Some(server) = Server::start(18) else {
+        return;
+    };
+    let dir = scratch();
+    let to = encoded(&server, "named", "UTF8");
+    server.psql(
+        "named",
+        "create function twin(int) returns int language sql as 'select 1';
+         create function twin(text) returns int language sql as 'select 2';
+         create domain called as regproc;
+         create type invoked as (f regproc);
+         create table kept (id int primary key, f regproc, fs regproc[], d called, c invoked, note text);
+         insert into kept select 1, f, array[f], f, row(f)::invoked, 'twin' from (select 'twin(int)'::regprocedure::regproc as f) it;
+         create table plain (id int primary key, note text);",
+    );
+    let archive = dir.path().join("named");
+    our_dump(&server, "named", (&["-Z", "none"], &archive));
+    let told =
+        "public.kept: of functions and operators in f, fs, d, c, an archive has the names alone";
+    for change in [
+        "select",
+        "update kept set f = 'twin(text)'::regprocedure::regproc, fs[1] = 'twin(text)'::regprocedure::regproc",
+    ] {
+        server.psql("named", change);
+        let verified = verify(&archive, &["--target", &to]);
+        assert_ends(&verified, 0, &[]);
+        let said = format!("{}{}", verified.stdout, verified.stderr);
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains(told), "{change}: {verified}");
+        let of_others = "public.plain: of functions";
+        assert!(!said.contains(of_others), "{verified}");
     }
 }
 
@@ -349,4 +386,124 @@ fn what_no_dump_says_of_the_server_that_was_dumped_is_no_difference() {
     let emptied = verify(&archive, &["--source", &from]);
     assert_ends(&emptied, 3, &["app.beside"]);
     assert_ends(&verify(&narrowed, &["--source", &from]), 0, &[]);
+}
+
+/// As a `pg_dump` before version 12 writes it; those at hand do not.
+fn say_with_oids(archive: &Path, table: &str) {
+    let mut toc = contents(archive);
+    let tables = toc.entries.iter_mut();
+    for entry in tables.filter(|entry| entry.is("TABLE") && entry.tag_lossy() == table) {
+        entry.with_oids = true;
+    }
+    let bytes = toc.to_bytes().expect("writable");
+    fs::write(archive.join("toc.dat"), bytes).expect("written");
+}
+
+/// As `pg_dump --oids` did besides.
+fn say_rows_have_oids(archive: &Path, table: &str) {
+    let mut toc = contents(archive);
+    let rows = toc.entries.iter_mut();
+    for entry in rows.filter(|entry| entry.is_table_data() && entry.tag_lossy() == table) {
+        let statement = format!("COPY public.{table} (i) WITH OIDS FROM stdin;\n");
+        entry.copy_stmt = Some(SqlText::from(statement));
+    }
+    let bytes = toc.to_bytes().expect("writable");
+    fs::write(archive.join("toc.dat"), bytes).expect("written");
+}
+
+/// Runs the commands that a refusal gives, with what they are about.
+fn run_as_pasted(server: &Server, refused: &Finished, (archive, target): (&Path, &str)) {
+    let archive = archive.to_str().expect("UTF-8");
+    let mut done = Vec::new();
+    let lines = refused.stderr.lines().map(str::trim);
+    for line in lines.filter(|line| line.ends_with(" ARCHIVE")) {
+        let mut words = line.split(' ').map(|word| match word {
+            "ARCHIVE" => archive,
+            "TARGET" => target,
+            word => word,
+        });
+        let command = words.next().unwrap_or_default();
+        match command {
+            "pg_restore" => {
+                let output = server.tool(command).args(words).output();
+                let output = output.expect("pg_restore starts");
+                assert!(output.status.success(), "{line}: {output:?}");
+            }
+            "pgconvoy" => {
+                let run = Pgconvoy::new(words.chain(["--run-dir", RUN_DIR])).run();
+                assert_proven(&run);
+            }
+            _ => panic!("no command: {line}"),
+        }
+        done.push(command.to_owned());
+    }
+    assert_eq!(done, ["pg_restore", "pgconvoy", "pg_restore"], "{refused}");
+}
+
+#[test]
+fn tables_with_oids_are_refused_by_name_and_their_rows_alone_are_loaded() {
+    let Some(server) = Server::start(18) else {
+        return;
+    };
+    server.database("old");
+    server.psql(
+        "old",
+        "create table plain (i int); insert into plain values (1);
+         create table legacy (i int primary key); insert into legacy values (2), (3);
+         create materialized view double as select i * 2 as i from legacy;
+         select lo_from_bytea(4711, 'large')",
+    );
+    let dir = scratch();
+    let archive = dir.path().join("old");
+    assert!(pg_dump(&server, "old", (&["-Fd"], &archive)));
+    say_with_oids(&archive, "legacy");
+    let to = anew(&server, "copy");
+    let run = restore(&archive, &to, &[]);
+    assert_ends(
+        &run,
+        4,
+        &["tables-with-oids", "public.legacy", "--data-only"],
+    );
+    assert!(!run.stderr.contains("public.plain"), "{run}");
+    let tables = "select count(*) from pg_class where relnamespace = 'public'::regnamespace";
+    assert_eq!(server.psql("copy", tables), "0", "nothing is touched");
+    let others = restore(&archive, &to, &["-t", "plain"]);
+    assert_proven(&others);
+    // As is said there, all of it comes.
+    let to = anew(&server, "copy");
+    run_as_pasted(&server, &run, (&archive, &to));
+    assert_equal("three steps", &server.conninfo("old"), &to, &[]);
+
+    say_rows_have_oids(&archive, "legacy");
+    server.psql("copy", "truncate legacy, plain; select lo_unlink(4711)");
+    let run = restore(&archive, &to, &["--data-only"]);
+    assert_ends(&run, 4, &["[tables-with-oids]", "public.legacy", "-L"]);
+    assert_eq!(server.psql("copy", "select count(*) from plain"), "0");
+    let others = restore(&archive, &to, &["--data-only", "-t", "plain"]);
+    assert_proven(&others);
+}
+
+#[test]
+fn an_archive_of_a_database_with_nothing_in_it_is_proven() {
+    let Some(server) = Server::start(18) else {
+        return;
+    };
+    let from = server.database("void");
+    let dir = scratch();
+    let ours = dir.path().join("ours");
+    our_dump(&server, "void", (&["-Z", "none"], &ours));
+    let stock = ["-Fc", "-Fd", "-Ft"].map(|format| {
+        let path = dir.path().join(format);
+        assert!(pg_dump(&server, "void", (&[format], &path)));
+        path
+    });
+    for archive in [ours].iter().chain(&stock) {
+        let to = anew(&server, "copy");
+        let run = restore(archive, &to, &[]);
+        let report = assert_proven(&run);
+        let sentence = report["sentence"].as_str().unwrap_or_default();
+        assert!(sentence.contains("there is nothing to restore"), "{run}");
+        assert_no_ledger(&server, "copy");
+        assert_equal("nothing", &from, &to, &[]);
+    }
 }

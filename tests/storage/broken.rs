@@ -183,6 +183,60 @@ fn what_lacks_its_manifest_alone_is_finished_without_the_source() {
     assert_whole(&store, "whole");
 }
 
+/// A rule of the bucket, or whoever clears up there, may take away what was looked at when it was complete.
+#[test]
+fn what_is_lost_before_the_manifest_is_named_and_dumped_again() {
+    let Some(source) = mixed() else { return };
+    let store = Store::start();
+    store.loses("lost", ".dat");
+    let run = dump(&source, "lost", &["-Z", "none", "-j2"]);
+    let lost = Store::tell(run, store.port()).run();
+    assert_no_secret(&lost);
+    assert_eq!(lost.status, 1, "{lost}");
+    for words in [
+        "has lost some of what was written",
+        "wide",
+        "it is missing",
+        "pgconvoy resume",
+    ] {
+        assert!(lost.stderr.contains(words), "{words}: {lost}");
+    }
+    let objects = store.objects("lost");
+    assert!(!objects.join("pgconvoy.manifest.json").exists(), "{lost}");
+    let whole = resume(&lost, &store);
+    assert_eq!(whole.status, 0, "{whole}");
+    assert!(
+        whole.stderr.contains("are as they should be, and stay"),
+        "{whole}"
+    );
+    assert_whole(&store, "lost");
+    assert_holds(&store, "lost", &source);
+}
+
+/// Nobody can tell any more whose objects these are: the run does not go on, and says what does.
+#[test]
+fn a_mark_that_is_lost_is_no_archive_that_exists_already() {
+    let Some(source) = mixed() else { return };
+    let store = Store::start();
+    store.loses("mark", "pgconvoy.unfinished.json");
+    let run = dump(&source, "mark", &["-Z", "none", "-t", "other"]);
+    let lost = Store::tell(run, store.port()).run();
+    assert_no_secret(&lost);
+    assert_eq!(lost.status, 1, "{lost}");
+    for words in ["pgconvoy.unfinished.json", "is gone", "dump again"] {
+        assert!(lost.stderr.contains(words), "{words}: {lost}");
+    }
+    for words in ["exists already", "Not started", "pgconvoy resume"] {
+        assert!(!lost.stderr.contains(words), "{words}: {lost}");
+    }
+    let objects = store.objects("mark");
+    assert!(!objects.join("pgconvoy.manifest.json").exists(), "{lost}");
+    let refused = resume(&lost, &store);
+    assert_eq!(refused.status, 2, "{refused}");
+    let words = "what says whose it is has been removed";
+    assert!(refused.stderr.contains(words), "{refused}");
+}
+
 /// Which requests were sent again is said once, and counted.
 #[test]
 fn a_store_that_is_busy_is_asked_again_and_that_is_said() {

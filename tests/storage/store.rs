@@ -41,10 +41,26 @@ struct Road {
     lacks_manifests: AtomicBool,
     /// So many requests are yet to be refused.
     refusals: AtomicUsize,
+    /// Of which directory the largest file with this ending is lost, when its table of contents comes.
+    loses: Mutex<Option<(PathBuf, &'static str)>>,
     /// Requests about large objects so far, now, and at most at the same time.
     objects: [AtomicUsize; 3],
     /// The lengths of parts that were sent, by object and number.
     parts: Mutex<BTreeMap<(String, u32), u64>>,
+}
+
+impl Road {
+    fn lose(&self) {
+        let lost = self.loses.lock().expect("nobody panics with it").take();
+        let Some((directory, ending)) = lost else {
+            return;
+        };
+        let entries = std::fs::read_dir(directory).expect("a directory");
+        let files = entries.map(|entry| entry.expect("an entry"));
+        let files = files.filter(|file| file.file_name().to_string_lossy().ends_with(ending));
+        let largest = files.max_by_key(|file| file.metadata().expect("there").len());
+        std::fs::remove_file(largest.expect("there is one").path()).expect("removed");
+    }
 }
 
 /// Everybody who has the key pair is let in, unless the store is busy.
@@ -62,6 +78,9 @@ impl Gate {
         let refused = refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
         if refused.is_ok() {
             return Err(s3_error!(SlowDown, "not so fast"));
+        }
+        if writes && key.as_ref().is_some_and(|key| key.ends_with("toc.dat")) {
+            self.0.lose();
         }
         if key.as_ref().is_some_and(|key| key.contains("blob_")) {
             let [all, now, most] = &self.0.objects;
@@ -153,6 +172,13 @@ impl Store {
     /// Takes no manifest, or takes them again.
     pub fn take_manifests(&self, take: bool) {
         self.road.lacks_manifests.store(!take, Ordering::SeqCst);
+    }
+
+    /// Loses the largest object with this ending below a prefix as soon as a table of contents comes, which is when all others are
+    /// complete.
+    pub fn loses(&self, prefix: &str, ending: &'static str) {
+        let lost = (self.objects(prefix), ending);
+        *self.road.loses.lock().expect("nobody panics with it") = Some(lost);
     }
 
     /// Requests about large objects since this was asked the last time, and how many of them there were at the same time.

@@ -76,6 +76,15 @@ impl Pgconvoy {
         self
     }
 
+    /// Nobody reads what it says on stdout any more.
+    #[must_use]
+    pub fn unread(mut self) -> Self {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        self.command.stdout(writer);
+        self
+    }
+
     /// The directory it runs in, and `HOME`.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -89,7 +98,10 @@ impl Pgconvoy {
     /// Starts it, for tests that do something to it meanwhile.
     pub fn start(mut self) -> Running {
         let mut child = self.command.spawn().expect("pgconvoy starts");
-        let stdout = drain(child.stdout.take().expect("piped"));
+        let stdout = match child.stdout.take() {
+            Some(pipe) => drain(pipe),
+            None => drain(std::io::empty()),
+        };
         let stderr = match child.stderr.take() {
             Some(pipe) => drain(pipe),
             None => drain(std::io::empty()),

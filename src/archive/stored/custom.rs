@@ -1,8 +1,16 @@
 //! An archive that is one file, by `pg_dump -Fc`: where the block of each entry is, and that nothing lies between them.
+//!
+//! | how it was written | what says where the blocks are |
+//! |---|---|
+//! | `-f file`; `> file` before version 16 | the table of contents |
+//! | `>> file`, `> file` | the table of contents that is appended behind them |
+//! | into a pipe | nothing: they are looked for, one behind the other |
+//!
+//! Anything else behind the last block is refused.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, ErrorKind, Read, Seek as _, SeekFrom};
 use std::path::Path;
 
 use super::super::blocks::{Block, Blocks, Holds, Packing};
@@ -11,34 +19,35 @@ use super::{BUFFER, Form, Place, Stored, has_data};
 use crate::model::{Bytes, DumpId};
 use crate::toc::{Compression, DataPlace, Entry, Header, OffsetState, Toc};
 
+/// Where the data of each entry begins.
+type Places = HashMap<DumpId, u64>;
+
 /// Opens one.
 pub(super) fn open(path: &Path) -> Result<Stored, ArchiveError> {
-    let reading = || ArchiveError::file("reading", path);
     let file = File::open(path).map_err(ArchiveError::file("opening", path))?;
     let mut counted = Counted {
         from: BufReader::with_capacity(BUFFER, file),
         bytes: 0,
     };
     let toc = Toc::read(&mut counted)?;
-    let (begins, length) = (counted.bytes, fs::metadata(path).map_err(reading())?.len());
+    let length = fs::metadata(path).map_err(ArchiveError::file("reading", path))?;
+    let (begins, length) = (counted.bytes, length.len());
     let custom = Custom {
         path,
         int_size: toc.header.int_size,
         packing: packing(&toc.header),
     };
     let wanted: Vec<&Entry> = toc.entries.iter().filter(|entry| has_data(entry)).collect();
-    let mut found: HashMap<DumpId, Block> = HashMap::new();
-    let unknown = |entry: &&&Entry| Custom::block_at_place(entry, length).is_none();
-    if wanted.iter().any(|entry| unknown(&entry)) {
-        // It was written into a pipe: nobody could go back to say where things are.
-        custom.look_through(begins, &mut found).map_err(reading())?;
-    } else {
-        for entry in &wanted {
-            let block = custom.block_of(entry, length)?;
-            found.insert(entry.dump_id, block);
-        }
-    }
-    let ends = custom.without_gaps(&found, (begins, length))?;
+    let (places, end) = custom.places(&toc, (begins, length))?;
+    let known = wanted
+        .iter()
+        .map(|&entry| Some((entry, *places.get(&entry.dump_id)?)));
+    let mut found = match known.collect::<Option<Vec<(&Entry, u64)>>>() {
+        Some(known) => custom.blocks_at(&known)?,
+        None => custom.look_through(&toc, begins)?,
+    };
+    custom.refuse_a_cut((&toc, &found), end)?;
+    let ends = custom.without_gaps(&found, (begins, end))?;
     let mut rows = HashMap::new();
     let mut objects = BTreeMap::new();
     for entry in wanted {
@@ -141,23 +150,59 @@ impl Custom<'_> {
         }
     }
 
-    /// Where the table of contents says that an entry's block is; `None` if it does not say.
-    fn block_at_place(entry: &Entry, length: u64) -> Option<u64> {
-        match entry.data {
-            DataPlace::Offset {
-                state: OffsetState::Set,
-                position,
-            } => Some(position.min(length)),
-            _ => None,
+    /// Where the data of each entry is, if the archive says it, and where all of it ends.
+    fn places(
+        &self,
+        toc: &Toc,
+        (begins, length): (u64, u64),
+    ) -> Result<(Places, u64), ArchiveError> {
+        let entries = toc.entries.iter();
+        let said = entries.filter_map(|entry| Some((entry.dump_id, said_place(entry)?)));
+        let mut said: Places = said.collect();
+        let mut end = length;
+        if said.is_empty()
+            && let Some((appended, at)) = self.appended(toc, (begins, length))?
+        {
+            (said, end) = (appended, at);
         }
+        // Beyond the end there is nothing to be found, and it is said of which entry.
+        for at in said.values_mut() {
+            *at = (*at).min(end);
+        }
+        Ok((said, end))
     }
 
-    fn block_of(&self, entry: &Entry, length: u64) -> Result<Block, ArchiveError> {
-        let at = Self::block_at_place(entry, length).unwrap_or(length);
-        let reading = || ArchiveError::file("reading", self.path);
+    /// Where the data is by the table of contents that is appended, and where that begins.
+    fn appended(
+        &self,
+        toc: &Toc,
+        (begins, length): (u64, u64),
+    ) -> Result<Option<(Places, u64)>, ArchiveError> {
+        let at = length.checked_sub(toc.appended_bytes()?);
+        let Some(at) = at.filter(|at| *at >= begins) else {
+            return Ok(None);
+        };
+        let places = self.read_from(at).and_then(|from| toc.read_appended(from));
+        let places = places.map_err(ArchiveError::file("reading", self.path))?;
+        Ok(places.map(|places| (places, at)))
+    }
+
+    fn read_from(&self, at: u64) -> io::Result<BufReader<File>> {
+        let mut file = File::open(self.path)?;
+        file.seek(SeekFrom::Start(at))?;
+        Ok(BufReader::with_capacity(BUFFER, file))
+    }
+
+    fn blocks_at(&self, placed: &[(&Entry, u64)]) -> Result<HashMap<DumpId, Block>, ArchiveError> {
+        let blocks = placed.iter();
+        let blocks = blocks.map(|&(entry, at)| Ok((entry.dump_id, self.block_of(entry, at)?)));
+        blocks.collect()
+    }
+
+    fn block_of(&self, entry: &Entry, at: u64) -> Result<Block, ArchiveError> {
         let block = Blocks::open(self.path, self.int_size, at)
             .and_then(|mut blocks| blocks.next(false))
-            .map_err(reading())?;
+            .map_err(|error| self.unreadable(error, Some(entry)))?;
         match block {
             Some(block) if block.entry == i64::from(entry.dump_id.0) => Ok(block),
             Some(_) => Err(self.broken(format!("at byte {at} there is not the data of {entry}"))),
@@ -165,16 +210,75 @@ impl Custom<'_> {
         }
     }
 
-    fn look_through(&self, begins: u64, found: &mut HashMap<DumpId, Block>) -> io::Result<()> {
-        let mut blocks = Blocks::open(self.path, self.int_size, begins)?;
-        while let Some(block) = blocks.next(true)? {
-            let id = i32::try_from(block.entry).map(DumpId);
-            let id = id.map_err(|_| io::Error::other("a block of no entry"))?;
+    fn look_through(&self, toc: &Toc, begins: u64) -> Result<HashMap<DumpId, Block>, ArchiveError> {
+        let blocks = Blocks::open(self.path, self.int_size, begins);
+        let mut blocks = blocks.map_err(ArchiveError::file("reading", self.path))?;
+        let number = |entry: i64| i32::try_from(entry).ok().map(DumpId);
+        let mut found = HashMap::new();
+        loop {
+            let next = blocks.next(true).map_err(|error| {
+                let of = blocks.entry().and_then(number);
+                self.unreadable(error, of.and_then(|id| toc.by_id(id)))
+            });
+            let Some(block) = next? else {
+                return Ok(found);
+            };
+            let id = number(block.entry);
+            let id = id.ok_or_else(|| self.broken("it has a block of no entry".to_owned()))?;
             if found.insert(id, block).is_some() {
-                return Err(io::Error::other(format!("entry {id} has two blocks")));
+                return Err(self.broken(format!("entry {id} has two blocks")));
             }
         }
-        Ok(())
+    }
+
+    /// The length of nothing is what each block ends with: whatever does not, is known not to be whole before any of it is read.
+    fn refuse_a_cut(
+        &self,
+        (toc, found): (&Toc, &HashMap<DumpId, Block>),
+        end: u64,
+    ) -> Result<(), ArchiveError> {
+        let Some((&last, _)) = found.iter().max_by_key(|(_, block)| block.start) else {
+            return Ok(());
+        };
+        let length = u64::from(self.int_size) + 1;
+        let mut bytes = Vec::new();
+        let read = self.read_from(end.saturating_sub(length));
+        let read = read.and_then(|from| from.take(length).read_to_end(&mut bytes));
+        read.map_err(ArchiveError::file("reading", self.path))?;
+        if bytes.iter().all(|&byte| byte == 0) {
+            return Ok(());
+        }
+        let last = toc.by_id(last);
+        let last = last.map_or("the last entry".to_owned(), ToString::to_string);
+        Err(self.broken(format!(
+            "it is cut off in the data of {last}, or something else follows that"
+        )))
+    }
+
+    /// What keeps data from being read: what is in the file, or whoever keeps the file.
+    fn unreadable(&self, error: io::Error, of: Option<&Entry>) -> ArchiveError {
+        let what = match (error.kind(), of) {
+            (ErrorKind::UnexpectedEof, Some(entry)) => {
+                format!("it is cut off in the data of {entry}")
+            }
+            (ErrorKind::UnexpectedEof, None) => {
+                "it is cut off where the data of an entry begins".to_owned()
+            }
+            (ErrorKind::InvalidData, Some(entry)) => format!("the data of {entry}: {error}"),
+            _ => return ArchiveError::content(self.path)(error),
+        };
+        self.broken(what)
+    }
+}
+
+/// Where the table of contents says that an entry's block is; `None` if it does not say.
+fn said_place(entry: &Entry) -> Option<u64> {
+    match entry.data {
+        DataPlace::Offset {
+            state: OffsetState::Set,
+            position,
+        } => Some(position),
+        _ => None,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::archive::{Algorithm, Codec};
 use crate::cli::explain::explained;
 use crate::cli::salvage;
 use crate::failure::Failure;
+use crate::follow;
 use crate::ledger;
 use crate::pg::client_tools::ClientTool;
 use crate::toc::{Compression, Toc};
@@ -51,6 +52,7 @@ pub(super) async fn contents(
         "--lock-wait-timeout=10s".into(),
         format!("--snapshot={}", snapshot.id).into(),
         format!("--exclude-schema={}", ledger::SCHEMA).into(),
+        format!("--exclude-schema={}", follow::SCHEMA).into(),
     ];
     arguments.extend(request.narrowed_by().into_iter().map(OsString::from));
     let damage = source.damage.as_deref();

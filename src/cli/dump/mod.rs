@@ -415,7 +415,8 @@ async fn findings(
     toc: Option<&Toc>,
 ) -> Result<Vec<Finding>, Failure> {
     let excluded = check_patterns(&[server], &request.filters).await?;
-    let unreadable = catalog::unreadable(&server.session).await?;
+    let large_objects = !request.filters.selects();
+    let unreadable = catalog::Unreadable::read(&server.session, large_objects).await?;
     let mut out_of_reach = catalog::out_of_reach(&server.session).await?;
     out_of_reach.retain(|name| !excluded.contains(name));
     let facts = catalog::SourceFacts {

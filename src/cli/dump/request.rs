@@ -263,8 +263,11 @@ pub(super) fn refuse_of_another(
         return Ok(());
     }
     Err(Failure::usage(
-        format!("{} belongs to another dump", archive.path().display()),
-        "Resume that one; or, if nobody needs it, remove it with its journal, and start this dump anew.",
+        format!(
+            "{} belongs to another dump, or what says whose it is has been removed",
+            archive.path().display()
+        ),
+        "Resume that one, if it is another. If it is not, or nobody needs it, remove what is there with its journal, and start this dump anew.",
     ))
 }
 

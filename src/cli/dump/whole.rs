@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::request::{kept, on_a_thread, refuse_of_another};
-use super::write::{broken_off, entries_checked};
+use super::write::{broken_off, entries_checked, tell_what_is_lacking};
 use super::{DumpRequest, tell_start};
 use crate::archive::{
     ArchiveError, Journal, LOSSES, Line, Manifest, Noted, Problem, Unfinished, changed_since,
@@ -28,9 +28,6 @@ use crate::salvage::Losses;
 
 /// How long a source is asked whether it still holds a snapshot that nobody needs.
 const ASK_FOR: Duration = Duration::from_secs(10);
-
-/// Files that are named.
-const MOST_NAMED: usize = 5;
 
 /// Finishes it; `false` if there is anything else left to do.
 pub(super) async fn finish(
@@ -64,7 +61,7 @@ pub(super) async fn finish(
     if !changed.is_empty() {
         let text = format!(
             "everything was written before, and some of it is not as it was any more: {}",
-            named(&changed)
+            Problem::listed(&changed)
         );
         emitter.emit(What::Note { text });
         return Ok(false);
@@ -95,18 +92,6 @@ fn unread(error: ArchiveError) -> Failure {
         ),
         ..failure
     }
-}
-
-/// The first of them, in words.
-fn named(changed: &[Problem]) -> String {
-    let first = changed.iter().take(MOST_NAMED);
-    let mut named: Vec<String> = first
-        .map(|problem| format!("{}: {}", problem.file, problem.what))
-        .collect();
-    if changed.len() > MOST_NAMED {
-        named.push(format!("{} more", changed.len() - MOST_NAMED));
-    }
-    named.join("; ")
 }
 
 /// What the session that wrote it has found, as far as what is written is evidence for it.
@@ -151,6 +136,7 @@ fn tell(
         emitter.emit(large_objects_checked(manifest.large_objects.len()));
     }
     emitter.emit(entries_checked(&archive.store().toc_of(manifest)?));
+    tell_what_is_lacking(&manifest.lacks, &emitter);
     if let Some(losses) = losses(archive, manifest)? {
         salvage::tell_losses(&losses, &emitter);
     }

@@ -15,6 +15,7 @@ use crate::archive::{
 };
 use crate::catalog::{self, Disk};
 use crate::cli::at_once::at_once;
+use crate::cli::output::Emitter;
 use crate::cli::session::step;
 use crate::cli::signals;
 use crate::event::{Emit, What};
@@ -22,12 +23,14 @@ use crate::execute::dump::{self, Dump, DumpError, Dumped};
 use crate::execute::{release, still_held};
 use crate::failure::Failure;
 use crate::fault;
-use crate::model::{QualifiedName, Unverified, VerifyLevel};
+use crate::model::{QualifiedName, Side, Unverified, VerifyLevel};
 use crate::pg::VALUE_SETTINGS;
 use crate::plan::{DumpOptions, DumpPlan};
 use crate::preflight::archive_disk;
 use crate::salvage::DamageMap;
 use crate::toc::{LargeObjectList, Text, Toc};
+use crate::verify::left_behind::of_extensions;
+use crate::verify::{LeftBehind, Scope};
 
 /// An archive that is begun, and ours alone.
 pub(super) struct Begun {
@@ -64,8 +67,8 @@ pub(super) async fn write(
     let codec = request.codec()?;
     let emitter = session.output.emitter();
     step(&emitter, "reading the schema of the source");
-    let (toc, plan) = tokio::select! {
-        made = Box::pin(plan(&source, request, codec)) => made?,
+    let (toc, plan, lacks) = tokio::select! {
+        made = Box::pin(plan(&source, request, (codec, &emitter))) => made?,
         failure = signals::stopped(session.stop.clone()) => return Err(failure),
     };
     let Begun {
@@ -107,6 +110,7 @@ pub(super) async fn write(
         toc,
         plan,
         dumped,
+        lacks,
     };
     Box::pin(finish(source, written, request, session)).await
 }
@@ -118,6 +122,8 @@ struct Written {
     toc: Toc,
     plan: Arc<DumpPlan>,
     dumped: Dumped,
+    /// What is not in it although nobody left it out.
+    lacks: Vec<Unverified>,
 }
 
 /// Describes what is written, gives the snapshot back, and finishes the archive.
@@ -135,6 +141,7 @@ async fn finish(
         toc,
         plan,
         dumped,
+        lacks,
     } = written;
     let lists = lists(&archive, &plan.lists, &dumped)?;
     let bytes = toc.to_bytes()?;
@@ -142,7 +149,9 @@ async fn finish(
     let is_whole = is_the_same(&toc, &bytes, &emitter);
     let mut has_doubts = dumped.has_doubts || !is_whole || !adds_up;
     let losses = account::write(&source, (&archive, session.output)).await?;
-    let mut manifest = manifest(&source, request, dumped).with_losses(losses);
+    let mut manifest = manifest(&source, request, dumped)
+        .with_losses(losses)
+        .lacking(lacks);
     manifest.toc = archive.write(TOC, &bytes).map_err(broken_off)?;
     manifest.large_object_lists = lists;
     manifest.sequences = sequences(&source, &toc).await?;
@@ -220,22 +229,34 @@ fn manifest(source: &Source, request: &DumpRequest, dumped: Dumped) -> Manifest 
         large_objects: dumped.large_objects,
         large_object_lists: Vec::new(),
         losses: None,
+        lacks: Vec::new(),
     }
 }
 
-/// What is in the database, and how it is read.
+/// What is in the database, how it is read, and what of it no archive by this role can hold, which is told at once.
 async fn plan(
     source: &Source,
     request: &DumpRequest,
-    codec: Codec,
-) -> Result<(Toc, Arc<DumpPlan>), Failure> {
+    (codec, emit): (Codec, &Emitter),
+) -> Result<(Toc, Arc<DumpPlan>, Vec<Unverified>), Failure> {
     let toc = Box::pin(contents(source, request, codec));
     let unreadable = source.damage.as_deref().map(|map| map.sequences.clone());
     let unreadable = unreadable.unwrap_or_default();
-    let facts =
-        async { Ok(catalog::source_facts_but(source.snapshot.session(), &unreadable).await?) };
-    let (toc, facts) = at_once(toc, Box::pin(facts)).await?;
+    let facts = async {
+        let session = source.snapshot.session();
+        let facts = catalog::source_facts_but(session, &unreadable).await?;
+        // One after the other: what a server refuses is rolled back to before it was asked.
+        Ok((facts, LeftBehind::read(session).await?))
+    };
+    let (toc, (facts, left_behind)) = at_once(toc, Box::pin(facts)).await?;
     refuse_what_is_out_of_reach(&source.server, request, &toc).await?;
+    let mut scope = Scope::of(&toc);
+    scope.large_objects = !request.filters.selects();
+    let lacks = left_behind.unverified(Side::Source, &scope, &request.restore);
+    tell_what_is_lacking(&lacks, emit);
+    if let Some(text) = of_extensions(&facts.extensions, &scope) {
+        emit.emit(What::Note { text });
+    }
     let options = DumpOptions {
         workers: request.jobs,
         verify: request.verify,
@@ -243,7 +264,13 @@ async fn plan(
         around: DamageMap::for_plan(source.damage.as_deref()).around,
     };
     let plan = DumpPlan::make(&toc, (&source.server.facts, &facts), &options)?;
-    Ok((toc, Arc::new(plan)))
+    Ok((toc, Arc::new(plan), lacks))
+}
+
+/// Tells what is not in the archive although nobody left it out.
+pub(super) fn tell_what_is_lacking(lacks: &[Unverified], emit: &dyn Emit) {
+    let lacks = lacks.iter().cloned();
+    lacks.for_each(|one| emit.emit(What::Unverified(one)));
 }
 
 fn why_stopped(error: DumpError, session: &Session<'_>) -> Failure {

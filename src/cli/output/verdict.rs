@@ -64,21 +64,25 @@ impl Listener {
         self.conclude(copy).status
     }
 
-    /// Of a resumption that was refused as it was asked for: to ask for the same again leads nowhere, and the refusal says what does.
+    /// Of a resumption that was refused as it was asked for, and of a run that cannot go on: to ask for the same again leads nowhere, and
+    /// the failure says what does.
     pub(super) fn leading_on(
         &self,
         conclusion: Conclusion,
         failure: Option<&Failure>,
     ) -> Conclusion {
-        let refused = failure.filter(|failure| {
-            failure.kind == FailureKind::Usage && failure.status == ExitStatus::Usage
+        let is_resumed = self.report.so_far().is_resumed();
+        let leads = failure.filter(|failure| match failure.kind {
+            FailureKind::Usage => failure.status == ExitStatus::Usage && is_resumed,
+            FailureKind::NotOurs => true,
+            _ => false,
         });
-        match refused {
-            Some(refused) if self.report.so_far().is_resumed() => Conclusion {
-                next: refused.hint.clone(),
+        match leads {
+            Some(failure) => Conclusion {
+                next: failure.hint.clone(),
                 ..conclusion
             },
-            _ => conclusion,
+            None => conclusion,
         }
     }
 

@@ -8,7 +8,9 @@ use super::look::Wanted;
 use super::prove::Proof;
 use crate::catalog::{Orphans, SourceFacts};
 use crate::failure::Failure;
-use crate::model::{Difference, DifferenceKind, QualifiedName, Unverified, quote_ident};
+use crate::model::{
+    DATABASE_PROPERTIES, Difference, DifferenceKind, QualifiedName, Unverified, quote_ident,
+};
 use crate::plan::NewDatabase;
 use crate::toc::Toc;
 use crate::verify::Outcome;
@@ -49,9 +51,7 @@ pub(super) fn database(new: &NewDatabase, there: &Toc, wanted: &Wanted) -> Outco
     };
     let details = [only('-', &ours, &theirs), only('+', &theirs, &ours)].concat();
     if details.is_empty() {
-        outcome
-            .checked
-            .push(("databases' properties".to_owned(), 1));
+        outcome.checked.push((DATABASE_PROPERTIES.to_owned(), 1));
     } else {
         outcome.differences.push(Difference {
             kind: DifferenceKind::Different,

@@ -8,7 +8,7 @@ use crate::catalog::{self, SourceFacts, Table};
 use crate::execute::clear::{self, Emptied};
 use crate::execute::rebase;
 use crate::failure::Failure;
-use crate::model::{Finding, Oid, QualifiedName, SqlText};
+use crate::model::{DumpId, Finding, Oid, QualifiedName, SqlText};
 use crate::plan::{Existing, Left, Shield};
 use crate::preflight::{self, RowsOnly};
 
@@ -39,21 +39,30 @@ impl Looked {
     pub async fn look_at_tables(&mut self) -> Result<Vec<Finding>, Failure> {
         let session = &self.target.session;
         let there = catalog::source_facts(session).await?;
+        let others = catalog::no_plain_tables(session).await?;
         let triggers = catalog::firing_triggers(session).await?;
         let loaded = &self.archived.facts.tables;
         let emptied = tables(loaded, &there);
         let with_conditions: Vec<(&QualifiedName, Option<&str>)> = emptied
             .iter()
             .map(|one| (&one.table, one.of_extension.as_deref()))
+            .chain(
+                beside(loaded, &there)
+                    .into_iter()
+                    .map(|table| (table, None)),
+            )
             .collect();
         let filled = catalog::filled(session, &with_conditions).await?;
         let sequences = self.archived.facts.sequences.iter();
         let sequences: Vec<QualifiedName> = sequences.map(|one| one.name.clone()).collect();
+        let with_oids = self.rows_with_oids();
         let facts = RowsOnly {
             loaded,
             there: &there,
+            others: &others,
             triggers: &triggers,
             filled: &filled,
+            with_oids: &with_oids,
             sequences: &sequences,
             objects: &self.objects(),
             database: &self.target.facts.database,
@@ -99,6 +108,19 @@ impl Looked {
         )))
     }
 
+    /// Of the rows that are loaded, those that have their oids with them.
+    fn rows_with_oids(&self) -> Vec<QualifiedName> {
+        let entries = self.opened.stored.toc.entries.iter();
+        let with_oids: BTreeSet<DumpId> = entries
+            .filter(|entry| entry.copies_oids())
+            .map(|entry| entry.dump_id)
+            .collect();
+        let rows = self.archived.rows.iter();
+        rows.filter(|(_, entry)| with_oids.contains(*entry))
+            .map(|(table, _)| table.clone())
+            .collect()
+    }
+
     fn objects(&self) -> Vec<Oid> {
         let objects = self.archived.facts.large_objects.iter();
         objects.map(|object| object.oid).collect()
@@ -126,5 +148,21 @@ fn tables(loaded: &[Table], there: &SourceFacts) -> Vec<Emptied> {
                 .as_ref()
                 .map(|_| table.extension_condition.clone().unwrap_or_default()),
         })
+        .collect()
+}
+
+/// Partitions of tables that rows are loaded through, as far as their own rows are not loaded.
+fn beside<'a>(loaded: &[Table], there: &'a SourceFacts) -> Vec<&'a QualifiedName> {
+    let names: BTreeSet<&QualifiedName> = loaded.iter().map(|table| &table.name).collect();
+    let through = loaded.iter().filter(|table| table.load_via_root);
+    let through: BTreeSet<&QualifiedName> = through.map(loaded_into).collect();
+    let is_below = |table: &&Table| {
+        let root = table.partition_root.as_ref();
+        root.is_some_and(|root| through.contains(root))
+    };
+    let below = there.tables.iter().filter(is_below);
+    below
+        .map(|table| &table.name)
+        .filter(|name| !names.contains(*name))
         .collect()
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::existing::There;
+use super::lacking;
 use super::opened::Opened;
 use crate::catalog::{self, OwnerWithoutCreate, TargetFacts};
 use crate::cli::inspect::{MAINTENANCE_DATABASE, Server, memory_for_indexes};
@@ -11,9 +12,10 @@ use crate::cli::session::{Session, refuse_blockers};
 use crate::event::{Emit as _, What};
 use crate::execute::prepare::{self, PrepareError};
 use crate::failure::Failure;
-use crate::ledger::{ArchiveRecord, Identity, Request};
+use crate::ledger::{self, ArchiveRecord, Identity, Request, Whose};
 use crate::model::{
-    Bytes, Endpoint, Filters, Finding, QualifiedName, ServerVersion, Severity, Side, VerifyLevel,
+    ARCHIVE_LACKS, Bytes, Endpoint, Filters, Finding, QualifiedName, ServerVersion, Severity, Side,
+    VerifyLevel,
 };
 use crate::pg::conninfo::Conninfo;
 use crate::plan::{Archived, Doubtful, Inputs, Left, NewDatabase, Plan, PlanOptions, Salvaged};
@@ -203,6 +205,11 @@ pub(super) fn tell_start(
         emitter.emit(What::Note { text });
     }
     if let Some(manifest) = &opened.manifest {
+        let lacks = (manifest.lacks.as_slice(), toc);
+        for one in lacking::missed(lacks, (&wanted.selection, &wanted.restore)) {
+            let text = format!("{ARCHIVE_LACKS}{} {}", one.class, one.object);
+            emitter.emit(What::Note { text });
+        }
         emitter.emit(What::SnapshotTaken {
             side: Side::Source,
             snapshot: manifest.source.snapshot.clone(),
@@ -234,6 +241,7 @@ pub(super) async fn look(
     } else if looked.wanted.is_beside_others() {
         looked.make_room_for_a_part(&mut findings).await?;
     }
+    findings.extend(looked.ledger_in_the_way().await?);
     findings.extend(looked.what_is_dropped());
     refuse_blockers(&findings)?;
     session.open_ledger(&looked.target).await;
@@ -296,8 +304,25 @@ impl Looked {
         let there: BTreeSet<QualifiedName> =
             there.into_iter().map(|relation| relation.name).collect();
         let emptied = self.wanted.overwrite.is_some() || self.wanted.clean.is_some();
-        preflight::add_a_part(findings, &self.archived.toc, (&there, emptied));
+        let part = &self.archived.toc;
+        preflight::add_a_part(findings, part, (&there, emptied));
+        findings.extend(preflight::rows_elsewhere(part, &self.archived.facts.tables));
         Ok(())
+    }
+
+    /// Where what the target holds stays, so does the ledger of another run.
+    async fn ledger_in_the_way(&self) -> Result<Option<Finding>, Failure> {
+        let wanted = &self.wanted;
+        let is_emptied = wanted.overwrite.is_some() && !wanted.selection.data_only;
+        let beside = wanted.is_beside_others() && !is_emptied;
+        if !beside || !preflight::has_ledger(&self.target_facts.holdings) {
+            return Ok(None);
+        }
+        Ok(Some(match ledger::whose(&self.target.session).await? {
+            Whose::Run(run) => preflight::ledger_in_the_way(Some(&run)),
+            Whose::Unknown => preflight::ledger_in_the_way(None),
+            Whose::Another => preflight::schema_in_the_way(),
+        }))
     }
 
     /// The statements that drop what the archive has; none unless that was asked for.
@@ -347,7 +372,7 @@ impl Looked {
             overwrite: self.wanted.overwrite.as_deref(),
             create: self.wanted.is_missing,
             selective: !self.wanted.selection.is_everything(),
-            unreadable: &[],
+            unreadable: &catalog::Unreadable::default(),
             out_of_reach: &[],
             database_settings: &[],
             assumable_roles,

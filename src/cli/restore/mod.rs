@@ -11,6 +11,7 @@
 //! | `opened` | the archive: what is in it, and whether all of its files are there |
 //! | `part` | which part of it |
 //! | `look` | both ends, and what speaks against it |
+//! | `lacking` | what of its database the archive lacks, and would have brought |
 //! | `existing` | tables that are there, if rows alone are wanted |
 //! | `carry` | everything from the plan to the last job |
 //! | `prove` | the target, read anew, against the archive |
@@ -23,6 +24,7 @@ mod beside;
 mod carry;
 mod existing;
 mod held;
+mod lacking;
 mod look;
 mod opened;
 mod part;
@@ -216,6 +218,7 @@ async fn prepare(
     session: &Session<'_>,
 ) -> Result<(Looked, Request, Expectations), Failure> {
     let wanted = args.wanted()?;
+    part::refuse_to_drop_everything(&wanted)?;
     let expectations = args.expect.resolve(Measured::Restore)?;
     session.step("opening the archive");
     let opened = opened::open(&args.archive)?;

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::look::Wanted;
 use crate::failure::Failure;
+use crate::model::shell_word;
 use crate::toc::{Section, Selection};
 
 /// Which part. Nothing is everything.
@@ -90,4 +92,26 @@ impl PartArgs {
             sections: sections.collect(),
         })
     }
+}
+
+/// What is restored of some objects empties nothing else: `--overwrite` would drop all there is.
+pub(super) fn refuse_to_drop_everything(wanted: &Wanted) -> Result<(), Failure> {
+    let selection = &wanted.selection;
+    let Some(name) = wanted
+        .overwrite
+        .as_ref()
+        .filter(|_| selection.is_of_some() && !selection.data_only)
+    else {
+        return Ok(());
+    };
+    let name = shell_word(name);
+    Err(Failure::usage(
+        format!(
+            "--overwrite {name} drops everything that the target holds, and only a part is restored ({})",
+            selection.options().join(" ")
+        ),
+        format!(
+            "Give --clean {name} --if-exists instead, which drops that part alone; or drop the database yourself, and give --create."
+        ),
+    ))
 }

@@ -1,14 +1,15 @@
 //! The target, read anew, against the archive: rows and large objects against the manifest, or, where there is none, against what
 //! came out of the files; definitions against the table of contents.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::held::Unread;
 use super::look::Wanted;
 use super::{beside, held, with_source};
 use crate::archive::Manifest;
-use crate::catalog::{self, Extension};
+use crate::catalog::{self, Extension, Table};
 use crate::cli::inspect::Server;
 use crate::cli::prove::{forget_what_was_there, nothing_was_lost, tell, waive_edited};
 use crate::cli::salvage;
@@ -72,15 +73,17 @@ pub(super) async fn prove(
             salvage::tell_losses(losses, &emitter);
         }
     } else {
-        let (manifest, open_ends) = if let Some(manifest) = proof.manifest.take() {
-            (of_the_part(&proof, manifest), None)
+        let (manifest, unread, open_ends) = if let Some(manifest) = proof.manifest.take() {
+            (of_the_part(&proof, manifest), Unread::default(), None)
         } else {
             session.step("putting together what the archive holds");
-            (held::in_files(&proof).await?, held::open_ends(&proof))
+            let (manifest, unread) = held::in_files(&proof).await?;
+            (manifest, unread, held::open_ends(&proof))
         };
         session.step("comparing the target with the archive");
         let mut outcome = compare(&proof, &manifest, &emit).await?;
         outcome.notes.extend(open_ends);
+        unread.tell(&mut outcome, emit.as_ref());
         if let Some(losses) = &proof.losses {
             let directory = session.output.run_dir().path();
             let places = (directory, &emitter);
@@ -116,7 +119,8 @@ async fn compare(
     } else {
         schema(proof, &snapshot, emit.as_ref()).await?
     };
-    let facts = catalog::source_facts(snapshot.session()).await?;
+    let mut facts = catalog::source_facts(snapshot.session()).await?;
+    compare_as_loaded(&mut facts.tables, proof.plan);
     let encoding = common_encoding(proof.encoding, &server.facts.encoding);
     let connector = server.connector.with_encoding(encoding);
     let pool = Pool::in_snapshot(connector, snapshot.id.clone());
@@ -149,6 +153,29 @@ async fn compare(
         outcome.notes.push(text.to_owned());
     }
     Ok(outcome)
+}
+
+/// Partitions whose rows were loaded through the table above them may have each other's here: they are compared as one, as far as that
+/// can be, which takes the same columns in the same order.
+fn compare_as_loaded(tables: &mut [Table], plan: &Plan) {
+    let mut through: BTreeMap<&QualifiedName, Vec<&CopyUnit>> = BTreeMap::new();
+    for unit in plan.tables.iter().filter(|unit| unit.into != unit.table) {
+        through.entry(&unit.into).or_default().push(unit);
+    }
+    let alike = |units: &&Vec<&CopyUnit>| {
+        let mut pairs = units.iter().zip(units.iter().skip(1));
+        pairs.all(|(one, other)| one.columns == other.columns)
+    };
+    let roots: BTreeMap<&QualifiedName, &QualifiedName> = through
+        .values()
+        .filter(alike)
+        .flatten()
+        .map(|unit| (&unit.table, &unit.into))
+        .collect();
+    for table in tables {
+        let root = roots.get(&table.name).copied();
+        table.load_via_root |= root.is_some() && table.partition_root.as_ref() == root;
+    }
 }
 
 /// Definitions, as `pg_dump` has them. One of another major version words some of them in another way: then a difference is
@@ -275,7 +302,7 @@ fn of_the_part(proof: &Proof<'_>, mut manifest: Manifest) -> Manifest {
     manifest
 }
 
-fn not_verified(unit: &CopyUnit) -> TableVerdict {
+pub(super) fn not_verified(unit: &CopyUnit) -> TableVerdict {
     TableVerdict {
         table: unit.table.clone(),
         format: unit.format.clone(),

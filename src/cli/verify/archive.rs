@@ -10,7 +10,7 @@ use crate::archive::{LOSSES, LossFacts, Manifest, Problem, Store, TOC, check_fil
 use crate::cli::output::style_of_stderr;
 use crate::cli::schema::in_two_encodings;
 use crate::failure::Failure;
-use crate::model::{Bytes, ExitStatus, Rows};
+use crate::model::{Bytes, ExitStatus, Rows, Unverified};
 use crate::progress::words;
 
 /// Objects of which something is lost that are named.
@@ -57,9 +57,9 @@ fn tell_check((archive, manifest): (&Store, &Manifest), json: bool) -> Result<Ex
     }
     let status = match &manifest.losses {
         _ if !problems.is_empty() => ExitStatus::Different,
+        None if manifest.lacks.is_empty() => ExitStatus::Proven,
         // As it was written is not all that there was.
-        Some(_) => ExitStatus::Waived,
-        None => ExitStatus::Proven,
+        _ => ExitStatus::Waived,
     };
     let told = if json {
         tell_json(&problems, (status, &sentence))
@@ -81,11 +81,13 @@ fn sentence(archive: &Path, manifest: &Manifest, problems: &[Problem]) -> String
     let path = archive.display();
     if problems.is_empty() {
         let (word, losses) = match &manifest.losses {
-            None => ("Proven", String::new()),
+            None if manifest.lacks.is_empty() => ("Proven", String::new()),
+            None => ("Whole, but for what it lacks", String::new()),
             Some(losses) => ("Salvaged, with losses", not_in_it(losses)),
         };
+        let lacks = lacking(&manifest.lacks);
         return format!(
-            "{word}: {path} is as it was written: {}, {}, {} ({}), dumped from {} at {} (LSN {}).{losses}",
+            "{word}: {path} is as it was written: {}, {}, {} ({}), dumped from {} at {} (LSN {}).{losses}{lacks}",
             words::count(manifest.tables.len() as u64, "table", "tables"),
             words::count(rows.0, "row", "rows"),
             words::count(
@@ -102,6 +104,24 @@ fn sentence(archive: &Path, manifest: &Manifest, problems: &[Problem]) -> String
     format!(
         "NOT as it was written: {} of {path}. Do not restore from it; what is named above is damaged, the rest is whole.",
         words::count(problems.len() as u64, "file", "files")
+    )
+}
+
+/// What of the database could not be dumped.
+fn lacking(lacks: &[Unverified]) -> String {
+    let named = lacks.iter();
+    let named: Vec<String> = named
+        .map(|one| {
+            let what = format!("{} {} ({})", one.class, one.object, one.because);
+            words::one_line(&what)
+        })
+        .collect();
+    if named.is_empty() {
+        return String::new();
+    }
+    format!(
+        " It is not all that there was: this could not be dumped, or not in full: {}.",
+        named.join("; ")
     )
 }
 

@@ -23,7 +23,8 @@ use crate::pg::{Pool, Session, Snapshot};
 use crate::report::Ending;
 use crate::toc::{CompareOptions, Text, Toc};
 use crate::verify::archived::{self, Archived};
-use crate::verify::{self, Outcome, in_force};
+use crate::verify::left_behind::{is_lacked, of_extensions, takes_part};
+use crate::verify::{self, LeftBehind, Outcome, Scope, in_force};
 
 /// Compares.
 pub(super) async fn verify(
@@ -115,9 +116,9 @@ impl Comparing<'_> {
             lsn: snapshot.lsn.clone(),
         });
         step(&emitter, "reading and comparing the schema");
-        let mut outcome = self.schema(&server, &pg_dump, &snapshot).await?;
+        let outcome = self.schema(&server, &pg_dump, &snapshot).await?;
         let facts = catalog::source_facts(snapshot.session()).await?;
-        outcome.extend(self.beside_schema(&facts, snapshot.session()).await?);
+        let mut outcome = self.beside(outcome, &facts, snapshot.session()).await?;
         let encoding = common_encoding(&self.manifest.source.encoding, &server.facts.encoding);
         let connector = server.connector.with_encoding(encoding);
         let pool = Pool::in_snapshot(connector, snapshot.id.clone());
@@ -183,10 +184,11 @@ impl Comparing<'_> {
         });
     }
 
-    /// What is not among the definitions: whether constraints are in force and materialized views populated, and what is said
-    /// of large objects.
-    async fn beside_schema(
+    /// Adds to the definitions what is not among them: whether constraints are in force and materialized views populated, what is said
+    /// of large objects, and what nobody can compare.
+    async fn beside(
         &self,
+        mut outcome: Outcome,
         facts: &SourceFacts,
         session: &Session,
     ) -> Result<Outcome, Failure> {
@@ -195,9 +197,55 @@ impl Comparing<'_> {
             toc: &toc,
             lacks_data: self.narrowed.leaves_out_data(),
         };
-        let mut outcome = in_force::compare(contents, (self.side, facts), session).await?;
+        outcome.extend(in_force::compare(contents, (self.side, facts), session).await?);
         outcome.extend(self.large_objects(&toc, facts));
+        self.set_apart((&mut outcome, facts), session).await?;
         Ok(outcome)
+    }
+
+    /// What the server keeps from the role is no difference, nor is what was kept from the one that dumped; and what no archive holds, or
+    /// this one could not, is not the same: none of it could be verified. What is not in the archive cannot be whoever asks, and is told
+    /// from what another role could see.
+    async fn set_apart(
+        &self,
+        (outcome, facts): (&mut Outcome, &SourceFacts),
+        session: &Session,
+    ) -> Result<(), Failure> {
+        let left_behind = LeftBehind::read(session).await?;
+        let differences = &mut outcome.differences;
+        differences.retain(|difference| {
+            !left_behind.is_unseen(difference) && !is_lacked(difference, &self.manifest.lacks)
+        });
+        let mut scope = Scope::of(&self.toc);
+        scope.large_objects = !self.narrowed.leaves_out_large_objects();
+        let options = self.args.leave_out.restore_options(false);
+        let options = options.and(&self.narrowed.options());
+        let there = left_behind.unverified(self.side, &scope, &options);
+        let lacks = self.manifest.lacks.iter();
+        let lacks = lacks.filter(|one| takes_part(one, &options));
+        let lacks = lacks.map(|one| Unverified {
+            because: format!("when it was dumped: {}", one.because),
+            ..one.clone()
+        });
+        outcome
+            .unverified
+            .extend(lacks.map(Unverified::not_in_archive));
+        let is_told = |one: &Unverified| {
+            let mut lacks = self.manifest.lacks.iter();
+            lacks.any(|other| (&other.class, &other.object) == (&one.class, &one.object))
+        };
+        let there = there.into_iter().filter(|one| !is_told(one));
+        outcome.unverified.extend(there.map(|one| {
+            if one.is_kept_from_role() {
+                one
+            } else {
+                one.not_in_archive()
+            }
+        }));
+        outcome
+            .notes
+            .extend(of_extensions(&facts.extensions, &scope));
+        Ok(())
     }
 
     /// Owners, grants and comments of large objects.

@@ -264,6 +264,18 @@ pub(super) enum Searched {
     Undecided(Box<Undecided>),
 }
 
+impl Searched {
+    /// With why a view is not what it should be.
+    fn with(mut self, because: Option<String>) -> Self {
+        if let (Self::Others(found), Some(because)) = (&mut self, because) {
+            for one in found {
+                one.detail = format!("{}; {because}", one.detail);
+            }
+        }
+        self
+    }
+}
+
 async fn search(
     comparand: &Comparand,
     sides: &Sides,
@@ -271,21 +283,26 @@ async fn search(
     limits: Limits,
 ) -> Searched {
     let (ends, level) = (again.ends, again.asked.level);
+    let mut because = None;
     if let Subject::Matview { .. } = comparand.subject {
         let judged = drill::matview(comparand, ends, (level, tables)).await;
         let verdict = judged.unwrap_or(ViewVerdict::Unknown);
         if let Some(counted_as) = verdict.counted_as() {
             return Searched::View(counted_as, verdict.note());
         }
-        if let ViewVerdict::Incomparable(because) = verdict {
-            return Searched::Unverified(Unverified {
-                class: rows::class(comparand).to_owned(),
-                object: comparand.name.shown(),
-                because,
-            });
+        match verdict {
+            ViewVerdict::Incomparable(because) => {
+                return Searched::Unverified(Unverified {
+                    class: rows::class(comparand).to_owned(),
+                    object: comparand.name.shown(),
+                    because,
+                });
+            }
+            ViewVerdict::Different(detail) => because = Some(detail),
+            _ => {}
         }
     }
-    match &comparand.subject {
+    let searched = match &comparand.subject {
         Subject::LargeObjects(oids) => Searched::Others(large_objects(oids, sides, ends).await),
         _ if level != VerifyLevel::Content => {
             searched(table_differs(comparand, sides, Ok(None), level))
@@ -297,7 +314,8 @@ async fn search(
             let rows = find(comparand, sides, ends, limits).await;
             searched(table_differs(comparand, sides, rows.map(Some), level))
         }
-    }
+    };
+    searched.with(because)
 }
 
 pub(super) fn searched(differs: TableDiffers) -> Searched {

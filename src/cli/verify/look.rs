@@ -93,9 +93,21 @@ impl Look {
         })
     }
 
+    /// How the definitions of both are compared.
+    pub fn options(&self, both: &Both, asked: &Asked) -> CompareOptions {
+        let (source, target) = (&self.source.observed, &self.target.observed);
+        CompareOptions {
+            restore: asked.restore,
+            source_major: both.source.facts.version.major(),
+            target_major: both.target.facts.version.major(),
+            nested_arrays: verify::nested_arrays(source, target),
+            ..CompareOptions::default()
+        }
+    }
+
     /// Compares everything but rows.
     pub fn compare(&self, both: &Both, asked: &Asked) -> Outcome {
-        let options = options(both, asked);
+        let options = self.options(both, asked);
         let mut outcome = verify::compare_schemas(&self.source.toc, &self.target.toc, &options);
         outcome.extend(verify::compare_catalogs(
             &self.source.observed,
@@ -166,16 +178,6 @@ pub fn scope_of(source: &Toc, both: &Both, asked: &Asked) -> Scope {
     scope.large_objects = !asked.is_part();
     scope.without_value.clone_from(&both.exclude_data);
     scope
-}
-
-/// How the definitions of both are compared.
-pub fn options(both: &Both, asked: &Asked) -> CompareOptions {
-    CompareOptions {
-        restore: asked.restore,
-        source_major: both.source.facts.version.major(),
-        target_major: both.target.facts.version.major(),
-        ..CompareOptions::default()
-    }
 }
 
 /// The client encoding in which text is the same bytes on both sides: UTF-8, to which every encoding can be converted, and in

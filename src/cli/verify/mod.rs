@@ -39,7 +39,7 @@ pub(super) use alike::Alike;
 pub(super) use archive::check_archive;
 pub(super) use compare_rows::{RowsLook, TableDiffers, compare as compare_rows};
 pub(super) use look::{
-    Both, Look, SideView, common_encoding, options, own_encoding, scope_of, snapshot, view,
+    Both, Look, SideView, common_encoding, own_encoding, scope_of, snapshot, view,
 };
 pub(super) use tell::tell;
 pub(super) use verdict::Found;

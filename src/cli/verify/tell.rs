@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::compare_rows::{RowsLook, TableDiffers};
-use super::look::{self, Both, Look};
+use super::look::{Both, Look};
 use super::verdict::Found;
 use super::{Asked, repair};
 use crate::event::{Emit, What};
@@ -126,7 +126,7 @@ async fn write_repair(
         .collect();
     let ends = Arc::new(look.ends(both));
     let found = (&telling.outcome.differences[..], &tables[..]);
-    let options = look::options(both, asked);
+    let options = look.options(both, asked);
     let written = repair::write(path, found, (look, both, &options), (&ends, emit)).await;
     if let Err(failure) = written {
         emit.emit(What::Note {

@@ -20,6 +20,11 @@ impl FilterKind {
 }
 
 impl Filters {
+    /// Whether any of them selects a part of the database: then nobody means what is in no schema, large objects among it.
+    pub fn selects(&self) -> bool {
+        self.0.iter().any(|filter| filter.kind.selects())
+    }
+
     /// Without the selecting patterns that match nothing in one of several databases, which `pg_dump` would take for a mistake.
     /// `None` if that one has nothing of what is selected: tables if any are named, otherwise schemas, otherwise extensions.
     pub fn found_in(&self, objects: &Objects<'_>) -> Option<Self> {

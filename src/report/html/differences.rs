@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::super::differences::{ordered, word};
-use super::super::rows::{counts, identity};
+use super::super::rows::{counts, identity, told_apart};
 use super::write::Html;
 use super::{MOST, and_more, head_row, section};
 use crate::model::{ColumnDifference, Difference, RowKind, Rows, RowsDiffer, ShownValue};
@@ -122,15 +122,17 @@ fn three_cells(html: &mut Html, column: Option<&ColumnDifference>) {
             html.leaf("code", &[], &column.column);
         }
     });
-    for side in [
-        column.and_then(|column| column.source.as_ref()),
-        column.and_then(|column| column.target.as_ref()),
-    ] {
-        html.element("td", &[], |html| value(html, side));
+    let Some(column) = column else {
+        html.element("td", &[], |_| {});
+        html.element("td", &[], |_| {});
+        return;
+    };
+    for side in [&column.source, &column.target] {
+        html.element("td", &[], |html| value(html, column, side.as_ref()));
     }
 }
 
-fn value(html: &mut Html, value: Option<&ShownValue>) {
+fn value(html: &mut Html, column: &ColumnDifference, value: Option<&ShownValue>) {
     match value {
         None => {}
         Some(ShownValue { text: None, .. }) => html.leaf("em", &[], "NULL"),
@@ -138,7 +140,7 @@ fn value(html: &mut Html, value: Option<&ShownValue>) {
             text: Some(text),
             cut_from,
         }) => {
-            html.leaf("code", &[], text);
+            html.leaf("code", &[], &told_apart(column, text));
             if let Some(length) = cut_from {
                 html.text(&format!(" … ({} characters)", Rows(*length)));
             }

@@ -1,10 +1,10 @@
-//! What a role may not read although it may read all tables, and what text is compared by.
+//! What text is compared by.
 
 use std::collections::BTreeSet;
 
 use super::{CheckFacts, blocker, listed};
 use crate::catalog::SystemCollation;
-use crate::model::{Finding, QualifiedName, Rows, quote_ident, quote_literal, to_paste};
+use crate::model::{Finding, QualifiedName, quote_ident, to_paste};
 use crate::toc::Entry;
 
 /// Entries that say by name what text is compared by.
@@ -17,40 +17,8 @@ const COLLATED: [&str; 6] = [
     "DOMAIN",
 ];
 
-pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
-    [large_objects(facts), collations(facts)]
-        .into_iter()
-        .flatten()
-        .collect()
-}
-
-/// Each has an owner and privileges of its own.
-fn large_objects(facts: &CheckFacts<'_>) -> Option<Finding> {
-    let (count, examples) = &facts.source.unreadable_large_objects;
-    let is_moved = !facts.basis.source_facts.large_objects.is_empty();
-    let role = quote_ident(&facts.basis.source.role);
-    (*count > 0 && is_moved).then(|| {
-        blocker(
-            "large-objects-unreadable",
-            format!(
-                "role {role} may not read {} large objects of the source (among them {})",
-                Rows(*count),
-                listed(examples)
-            ),
-            to_paste(
-                "Connect as a superuser or their owner, or have such a role do this, on the source:",
-                [format!(
-                    "DO $$DECLARE o oid; BEGIN FOR o IN SELECT oid FROM pg_largeobject_metadata LOOP EXECUTE format('GRANT SELECT ON \
-                     LARGE OBJECT %s TO %I', o, {}); END LOOP; END$$;",
-                    quote_literal(&facts.basis.source.role)
-                )],
-            ),
-        )
-    })
-}
-
 /// Those of the system are there or not, depending on the operating system and on ICU; no dump creates them.
-fn collations(facts: &CheckFacts<'_>) -> Option<Finding> {
+pub(super) fn finding(facts: &CheckFacts<'_>) -> Option<Finding> {
     let (source, target) = (facts.basis.source, facts.basis.target);
     // A database that is created will have the source's encoding, whatever the one has that is connected to.
     let encoding = if facts.basis.create {
@@ -110,9 +78,8 @@ fn names_in<'a>(
 mod tests {
     use super::super::PreflightFacts;
     use super::super::testing::{World, rules};
-    use super::{CheckFacts, SystemCollation, findings};
-    use crate::catalog::LargeObject;
-    use crate::model::{Oid, QualifiedName};
+    use super::{CheckFacts, SystemCollation, finding};
+    use crate::model::QualifiedName;
 
     fn collation(name: &str, used_by: Option<&str>) -> SystemCollation {
         SystemCollation {
@@ -123,33 +90,17 @@ mod tests {
     }
 
     #[test]
-    fn large_objects_that_may_not_be_read_forbid_unless_they_are_left_out() {
-        let mut world = World::default();
-        world.source_now.unreadable_large_objects = (2, vec![Oid(7), Oid(8)]);
-        assert_eq!(findings(&world.check_facts()), []);
-        world.source_facts.large_objects = vec![LargeObject {
-            oid: Oid(7),
-            owner: "me".into(),
-            comment: None,
-            grants: None,
-        }];
-        let found = findings(&world.check_facts());
-        assert_eq!(rules(&found), ["large-objects-unreadable"]);
-        assert!(found[0].what.contains("7 and 8"), "{found:?}");
-    }
-
-    #[test]
     fn collations_in_use_must_be_there() {
         let mut world = World::default();
         world.entry("TABLE", "t", "CREATE TABLE public.t ();");
         world.source_now.collations = vec![collation("de_DE", Some("t")), collation("fr_FR", None)];
-        assert_eq!(findings(&world.check_facts()), []);
+        assert_eq!(finding(&world.check_facts()), None);
         world.target_now.collations = vec![collation("C", None)];
-        let found = findings(&world.check_facts());
+        let found = Vec::from_iter(finding(&world.check_facts()));
         assert_eq!(rules(&found), ["collations-missing"]);
         assert!(found[0].what.ends_with(": \"de_DE\""), "{found:?}");
         world.target_now.collations.push(collation("de_DE", None));
-        assert_eq!(findings(&world.check_facts()), []);
+        assert_eq!(finding(&world.check_facts()), None);
     }
 
     #[test]
@@ -158,7 +109,7 @@ mod tests {
         world.entry("TABLE", "t", "CREATE TABLE public.t ();");
         world.source_now.collations = vec![collation("de_DE", Some("left_out"))];
         world.target_now.collations = vec![collation("C", None)];
-        assert_eq!(findings(&world.check_facts()), []);
+        assert_eq!(finding(&world.check_facts()), None);
     }
 
     /// The maintenance database may have another encoding than the one that will be created.
@@ -169,7 +120,7 @@ mod tests {
         world.source_now.collations = vec![collation("de_DE.utf8", Some("t"))];
         world.target_now.collations = vec![collation("C", None), collation("de_DE.utf8", None)];
         world.target.encoding = "SQL_ASCII".into();
-        let found = findings(&world.check_facts());
+        let found = Vec::from_iter(finding(&world.check_facts()));
         assert_eq!(rules(&found), ["collations-missing"]);
         let created = CheckFacts {
             basis: PreflightFacts {
@@ -178,6 +129,6 @@ mod tests {
             },
             ..world.check_facts()
         };
-        assert_eq!(findings(&created), []);
+        assert_eq!(finding(&created), None);
     }
 }
