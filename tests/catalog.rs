@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use pgconvoy::catalog::{
-    self, Circumstances, Counts, Orphans, Pulse, VersionedQuery, source_facts,
+    self, Circumstances, Counts, Orphans, Pulse, UncarriedKind, VersionedQuery, source_facts,
 };
 use pgconvoy::execute::{self, rebase};
 use pgconvoy::model::QualifiedName;
@@ -127,6 +127,106 @@ async fn every_query_is_answered_on_every_server() {
         }
         let states = verify::states(&session).await.expect("answers");
         assert!(states.len() > 20, "{major}: {}", states.len());
+        // Nothing that the server brings looks as if somebody had made or changed it.
+        let hidden = verify::Hidden::read(&session).await.expect("answers");
+        let mut left_behind = hidden.left_behind().into_iter();
+        let of_system = left_behind.find(|one| one.kind == UncarriedKind::InSystemSchema);
+        assert_eq!(of_system, None, "{major}");
+    }
+}
+
+/// What has an array of arrays in it, each since a version of Postgres.
+const OF_ARRAYS: [(u32, &str); 17] = [
+    (
+        10,
+        "create view v as select any_of(array[x.n]) as n from (select array_agg(v) as n from t) x",
+    ),
+    (
+        10,
+        "create rule r as on insert to t where any_of(array[new.l]) > 0 do instead nothing",
+    ),
+    (10, "alter table t add check (any_of(array[l]) > 0)"),
+    (
+        10,
+        "alter table t alter v set default array[array[current_user]]::text",
+    ),
+    (
+        10,
+        "create domain d as text check (any_of(array[array[value]]) > 0)",
+    ),
+    (
+        10,
+        "create domain d as text default array[array[current_user]]::text",
+    ),
+    (10, "create index on t (any_of(array[l]))"),
+    (10, "create index on t (v) where any_of(array[l]) > 0"),
+    (10, "create policy p on t using (any_of(array[l]) > 0)"),
+    (
+        10,
+        "create policy p on t for insert with check (any_of(array[l]) > 0)",
+    ),
+    (
+        10,
+        "create trigger g before update on t for each row when (any_of(array[new.l]) > 0) execute procedure g()",
+    ),
+    (
+        10,
+        "create table p (l varchar[]) partition by range (any_of(array[l]))",
+    ),
+    (
+        10,
+        "create function f(a text[] default array[array[current_user]]) returns int language sql as 'select 1'",
+    ),
+    (
+        14,
+        "create function f(l varchar[]) returns text[] language sql return array[l]::text[]",
+    ),
+    (14, "create statistics s on (any_of(array[l])), v from t"),
+    (
+        15,
+        "create publication p for table t where (array[array[v]] = array[array['x'::varchar]])",
+    ),
+    // Nothing else has to be there.
+    (
+        10,
+        "drop view w; create view w as select array[array[v]] as n from t",
+    ),
+];
+
+/// Each has arrays in it, and none in another one.
+const OF_SINGLE_VALUES: &str =
+    "create table t (v varchar, l varchar[], check (v in ('a', ':multidims true')));
+    create function any_of(text[]) returns int language plpgsql immutable as 'begin return 1; end';
+    create function g() returns trigger language plpgsql as 'begin return new; end';
+    create view w as select array[v, v] as \":multidims true\", array[l::text] as n, array['x'::name] || array[v]::name[] as m from t";
+
+#[test]
+fn an_array_of_arrays_is_found_wherever_a_dump_spells_one() {
+    let mut queries = verify::QUERIES.iter();
+    let query = queries.find(|query| query.newest.name == "nested_arrays.sql");
+    let sql = query.expect("the query").newest.sql;
+    for major in majors() {
+        let Some(server) = Server::start(major) else {
+            continue;
+        };
+        server.database("db");
+        server.psql("db", OF_SINGLE_VALUES);
+        assert_eq!(server.psql("db", sql), "f", "{major}");
+        let known = OF_ARRAYS.iter().filter(|(since, _)| *since <= major);
+        let known: Vec<&str> = known.map(|(_, made)| *made).collect();
+        let asked = known
+            .iter()
+            .map(|made| format!("begin; {made};\n{sql};\nrollback;\n"));
+        let found = server.psql("db", &asked.collect::<String>());
+        let answers = known.iter().zip(found.lines());
+        let missed: Vec<_> = answers.filter(|(_, answer)| *answer != "t").collect();
+        assert!(missed.is_empty(), "{major}: {missed:?}");
+        assert_eq!(found.lines().count(), known.len(), "{major}: {found}");
+        // What an extension has is in its script, and in no dump.
+        let of_extension = format!(
+            "begin; create view v as select array[array[v]] as n from t; alter extension plpgsql add view v;\n{sql};\nrollback"
+        );
+        assert_eq!(server.psql("db", &of_extension), "f", "{major}");
     }
 }
 

@@ -408,6 +408,10 @@ fn what_no_dump_carries() {
         ("extension-rows", "public.plain"),
         ("system-schema-objects", "table information_schema.mine"),
         ("remarks-left-behind", "public.t: a comment on its row type"),
+        (
+            "system-schema-objects",
+            "what was changed about text search configuration pg_catalog.english",
+        ),
     ];
     source.psql(
         "shop",
@@ -418,7 +422,7 @@ fn what_no_dump_carries() {
     source.psql(
         "shop",
         "alter extension hstore add table plain; insert into plain values ('a'); create table information_schema.mine (a int);
-         comment on type t is 'row'",
+         comment on type t is 'row'; alter text search configuration pg_catalog.english alter mapping for asciiword with simple",
     );
     let check = looked(&from, &to, &["--no-measure"], 0);
     assert_told(&check, "note", &names[..1]);

@@ -56,6 +56,16 @@ fn run(source: &str, target: &str, more: &[&str]) -> Pgconvoy {
     Pgconvoy::new([&ends[..], more].concat())
 }
 
+/// What a rule foretells happens where it is passed over, and the server's own words for it are told.
+#[track_caller]
+fn passed_over((source, target): (&str, &str), rules: &[&str], more: &[&str], said: &str) {
+    let skipped = rules.iter().flat_map(|rule| ["--skip-check", *rule]);
+    let options: Vec<&str> = skipped.chain(more.iter().copied()).collect();
+    let tried = run(source, target, &options).run();
+    assert_eq!(tried.status, 1, "{tried}");
+    assert!(tried.stderr.contains(said), "not said: {said}\n{tried}");
+}
+
 #[test]
 fn a_target_that_holds_anything() {
     let Some((server, source, target)) = stage() else {
@@ -210,6 +220,9 @@ fn owners_whom_an_ordinary_role_cannot_become() {
         "GRANT \"keeper\" TO \"mover\";",
     ];
     refused(&server, run(&source, &target, &[]), 4, &said);
+    let rules = ["owners-not-assumable", "owners-without-create"];
+    let said = "must be member of role \"keeper\"";
+    passed_over((&source, &target), &rules, &[], said);
 }
 
 #[test]
@@ -237,11 +250,15 @@ fn an_extension_that_the_target_does_not_have() {
         let target = other.database("new");
         let said = ["does not have the extension", name, "--exclude-extension"];
         refused(&other, run(&source, &target, &[]), 4, &said);
+        let said = format!("extension \"{name}\" is not available");
+        passed_over((&source, &target), &["extensions-missing"], &[], &said);
     } else {
         server.psql("shop", "create extension hstore");
         let there = other.database("new");
         let said = ["does not have the extension hstore", "postgresql-contrib"];
         refused(&other, run(&source, &there, &[]), 4, &said);
+        let said = "extension \"hstore\" is not available";
+        passed_over((&source, &there), &["extensions-missing"], &[], said);
     }
     drop(target);
 }
@@ -268,6 +285,9 @@ fn a_tablespace_that_the_target_does_not_have() {
     server.psql("shop", "alter table items set tablespace fast");
     let said = ["no tablespace \"fast\"", "--no-tablespaces"];
     refused(&other, run(&source, &target, &[]), 4, &said);
+    let tried = other.database("tried");
+    let said = "Tablespace \"fast\" does not exist";
+    passed_over((&source, &tried), &["tablespaces-missing"], &[], said);
     let moved = run(&source, &target, &["--no-tablespaces"]).run();
     assert_eq!(moved.status, 0, "{moved}");
 }
@@ -283,12 +303,11 @@ fn a_target_in_which_nothing_may_be_created() {
         "lacks privileges",
         "GRANT CREATE ON DATABASE new TO \"mover\";",
     ];
-    refused(
-        &server,
-        run(&source, &target, &["--no-owner", "-x"]),
-        4,
-        &said,
-    );
+    let left_out = ["--no-owner", "-x"];
+    refused(&server, run(&source, &target, &left_out), 4, &said);
+    let rules = ["target-privileges"];
+    let said = "permission denied for database new";
+    passed_over((&source, &target), &rules, &left_out, said);
 }
 
 #[test]
@@ -323,14 +342,18 @@ fn a_source_that_may_not_be_read_as_a_whole() {
     );
     server.psql("shop", "grant select on items to reader");
     let source = source.replace("user='postgres'", "user=reader");
-    let said = ["secrets", "GRANT"];
-    let run = refused(
-        &server,
-        run(&source, &target, &["--no-owner", "-x"]),
-        4,
-        &said,
-    );
-    assert!(run.stderr.contains("pg_read_all_data"), "{run}");
+    let said = ["secrets", "GRANT", "pg_read_all_data"];
+    let left_out = ["--no-owner", "-x"];
+    refused(&server, run(&source, &target, &left_out), 4, &said);
+    let rules = ["source-unreadable"];
+    let said = "permission denied for table secrets";
+    passed_over((&source, &target), &rules, &left_out, said);
+    // Whatever else there is, this table may be read.
+    let part = [&left_out[..], &["-t", "items"]].concat();
+    let moved = run(&source, &target, &part).run();
+    assert_eq!(moved.status, 0, "{moved}");
+    let warned = "warning: role \"reader\" may not read all of the source: ";
+    assert!(moved.stderr.contains(warned), "{moved}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod support;
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{fs, io};
 
 use pgconvoy::pg::cluster::ClusterOptions;
@@ -612,9 +613,22 @@ fn what_earlier_sessions_have_dropped_is_told_by_later_ones() {
         let text = from.and_then(|from| shown[from..].split('.').next());
         text.unwrap_or_else(|| panic!("{status}")).to_owned()
     };
-    let again = Pgconvoy::new(["resume", &directory]);
-    let again = again.env("PGCONVOY_FAULT", "kill@target-half-empty").run();
-    assert_eq!(again.status, -1, "{again}");
+    let record = Path::new(&directory).join("events.jsonl");
+    let said =
+        || fs::read_to_string(&record).map_or(0, |all| all.matches("emptying_target").count());
+    let before = said();
+    let held = Path::new(&directory).with_extension("held");
+    let mut again = Pgconvoy::new(["resume", &directory])
+        .env("PGCONVOY_FAULT", "hold@target-half-empty")
+        .env("PGCONVOY_FAULT_FILE", &held)
+        .start();
+    // It is recorded by a thread of its own.
+    while !held.exists() || said() == before {
+        assert!(again.is_running());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    again.kill();
+    again.finish();
     // What a session has dropped that was killed before it could say so is known to the next one. The sign is up by then, and is none of
     // them.
     let first = told();

@@ -22,10 +22,12 @@ const APP: &str = "
     create table visit_2 partition of visit for values in ('2026-01-02');
     insert into visit select date '2026-01-01' + i % 2, 'page ' || i from generate_series(1, 40000) i;
     create index visit_page on visit (page);
+    create table tag (id int primary key, label char(1000));
+    insert into tag select i, 'tag ' || i from generate_series(1, 100) i;
     analyze;
 ";
 
-/// One that will get worse, one of a partitioned table, one that writes, one without parameters.
+/// One that will get worse, one of a partitioned table, two that write, one without parameters, one of a table that is soon read as a whole.
 const STATEMENTS: &str = "
     -- the bell on every page
     select id, body from notification where account_id = $1 and id > $2 order by id limit 20;
@@ -33,6 +35,7 @@ const STATEMENTS: &str = "
     insert into account (id, name) values ($1, $2);
     with gone as (delete from account where id = $1 returning id) select count(*) from gone;
     select ';' || name from account;
+    select label from tag where id = $1;
 ";
 
 /// What keeps a planner from using an index.
@@ -81,6 +84,15 @@ fn told<'a>(report: &'a Value, rule: &str) -> Vec<&'a Value> {
     findings.iter().filter(|one| one["rule"] == rule).collect()
 }
 
+/// Why there are no plans to be compared.
+#[track_caller]
+fn why_not_compared(run: &Finished) -> String {
+    let report = report(run);
+    let found = told(&report, "plans-not-compared");
+    let why = found.first().and_then(|one| one["what"].as_str());
+    why.unwrap_or_else(|| panic!("{run}")).to_owned()
+}
+
 fn plans_that_are_the_same(report: &Value) -> u64 {
     let checked = report["checked"].as_array().expect("a list");
     let plans = checked
@@ -100,7 +112,7 @@ fn both_are_told(major: u32) {
     let run = verify(&from, &to, Some(STATEMENTS), &[]);
     assert_eq!(run.status, 0, "{run}");
     let same = report(&run);
-    assert_eq!(plans_that_are_the_same(&same), 5, "{run}");
+    assert_eq!(plans_that_are_the_same(&same), 6, "{run}");
     for rule in [
         "plan-worse",
         "plan-other",
@@ -147,6 +159,14 @@ fn both_are_told(major: u32) {
         "{run}"
     );
     assert!(target.contains("Seq Scan on public.notification"), "{run}");
+    let [other] = told(&worse, "plan-other")[..] else {
+        panic!("{run}");
+    };
+    assert_eq!(other["severity"], "note", "{run}");
+    assert_eq!(other["evidence"].as_array().map(Vec::len), Some(1), "{run}");
+    let evidence = other["evidence"][0].as_str().expect("text");
+    let differs = "Seq Scan instead of Index Scan on public.tag; cost ";
+    assert!(evidence.starts_with(differs), "{run}");
     let warned = "warning: a statement has a worse plan on the target";
     assert!(run.stderr.contains(warned), "{run}");
     let next = worse["next"].as_str().expect("what to do next");
@@ -194,7 +214,7 @@ fn what_an_old_server_cannot_tell_is_refused_by_name() {
     let report = report(&run);
     let unknown = told(&report, "plans-not-compared");
     let evidence = unknown[0]["evidence"].as_array().expect("a list");
-    assert_eq!(evidence.len(), 4, "{run}");
+    assert_eq!(evidence.len(), 5, "{run}");
     let said = evidence[0].as_str().expect("text");
     assert!(
         said.contains("PostgreSQL 11 can plan a statement with parameters only for values"),
@@ -216,10 +236,7 @@ fn the_statements_that_the_source_has_counted_are_planned() {
     server.psql("postgres", "create database copy template app");
     let to = server.conninfo("copy");
     let run = verify(&from, &to, None, &["--level", "schema"]);
-    let nothing = report(&run);
-    let why = told(&nothing, "plans-not-compared")[0]["what"]
-        .as_str()
-        .expect("text");
+    let why = why_not_compared(&run);
     assert!(
         why.contains("pg_stat_statements is not installed in the source database"),
         "{run}"
@@ -229,6 +246,15 @@ fn the_statements_that_the_source_has_counted_are_planned() {
         "app",
         "create schema tools; create extension pg_stat_statements schema tools",
     );
+    // Tools ask the catalogs, as pg_dump does for us: no application does.
+    server.psql(
+        "postgres",
+        "create extension pg_stat_statements; select pg_stat_statements_reset()",
+    );
+    server.psql("app", "select count(*) from pg_class");
+    let run = verify(&from, &to, None, &["--level", "schema"]);
+    let why = why_not_compared(&run);
+    assert!(why.ends_with("reads nothing but catalogs"), "{run}");
     server.psql(
         "app",
         "create function bell(int) returns bigint language sql begin atomic select count(*) from notification where account_id = $1; end",
@@ -263,6 +289,69 @@ fn the_statements_that_the_source_has_counted_are_planned() {
         what.starts_with("a statement that the source has run 3 times is refused by the target: ERROR:  42883: function bell("),
         "{run}"
     );
+}
+
+/// Sequences that stand where they should: of two columns, of an identity, of one that goes downwards, of a table that is empty.
+const IN_PLACE: &str = "
+    create table ticket (id serial primary key, n int);
+    create table reply (id int primary key default nextval('ticket_id_seq'), n int);
+    insert into ticket (n) select generate_series(1, 100);
+    insert into reply (n) select generate_series(1, 20);
+    create table event (id bigint generated always as identity (start 1000 increment 10) primary key, n int);
+    insert into event (n) select generate_series(1, 30);
+    create sequence down increment -1;
+    create table debt (id int primary key default nextval('down'), n int);
+    insert into debt (n) select generate_series(1, 30);
+    create table draft (id serial primary key, n int);
+    analyze;
+";
+
+/// Both databases are the same all the while: it is of the target that this is told.
+#[test]
+fn sequences_are_told_of_where_they_stand_in_the_way_and_nowhere_else() {
+    let Some(server) = Server::start(18) else {
+        return;
+    };
+    let databases = ["app", "copy"];
+    let [from, to] = databases.map(|database| server.database(database));
+    let rules = ["sequence-behind", "row-far-beyond-sequence"];
+    for (done, told_then) in [
+        (IN_PLACE, [""; 2]),
+        (
+            "select setval('ticket_id_seq', 110)",
+            [
+                "public.ticket_id_seq (111 is next, public.reply.id is at 120)",
+                "",
+            ],
+        ),
+        (
+            "insert into debt (id) values (-2147483648)",
+            [
+                "public.ticket_id_seq (111 is next, public.reply.id is at 120)",
+                "public.down (-31 is next, public.debt.id is at -2147483648)",
+            ],
+        ),
+        (
+            "select setval('ticket_id_seq', 120)",
+            [
+                "",
+                "public.down (-31 is next, public.debt.id is at -2147483648)",
+            ],
+        ),
+    ] {
+        for database in databases {
+            server.psql(database, done);
+        }
+        let run = verify(&from, &to, None, &["--level", "schema"]);
+        assert_eq!(run.status, 6, "{run}");
+        let report = report(&run);
+        for (rule, expected) in rules.into_iter().zip(told_then) {
+            let found = told(&report, rule);
+            let named = found.first().and_then(|one| one["what"].as_str());
+            let named = named.and_then(|what| what.split(": ").last());
+            assert_eq!(named.unwrap_or_default(), expected, "{done}: {run}");
+        }
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use pgconvoy::pg::{Connector, Session, Side};
 use pgconvoy::toc::{CompareOptions, RestoreOptions, Toc};
 use pgconvoy::verify::{
     Hidden, Observed, Outcome, Scope, compare_catalogs, compare_schemas, excluded_are_empty,
+    nested_arrays,
 };
 use support::server::Server;
 use support::template::Holding;
@@ -99,17 +100,18 @@ impl Move<'_> {
             schema(self.source.0, self.source.1, self.selection),
             schema(self.target.0, self.target.1, self.selection),
         );
-        let options = CompareOptions {
-            restore: self.restore,
-            source_major: source.version().major(),
-            target_major: target.version().major(),
-            ..CompareOptions::default()
-        };
-        let mut outcome = compare_schemas(&left, &right, &options);
         let facts = source_facts(&source).await.expect("facts");
         let hidden = Hidden::read(&source).await.expect("settings");
         let ours = Observed::in_snapshot(facts, hidden);
         let theirs = Observed::read(&target).await.expect("facts");
+        let options = CompareOptions {
+            restore: self.restore,
+            source_major: source.version().major(),
+            target_major: target.version().major(),
+            nested_arrays: nested_arrays(&ours, &theirs),
+            ..CompareOptions::default()
+        };
+        let mut outcome = compare_schemas(&left, &right, &options);
         let mut scope = Scope::of(&left);
         scope.large_objects = self.selection.is_empty();
         outcome.extend(compare_catalogs(&ours, &theirs, &scope, &self.restore));
@@ -677,6 +679,130 @@ async fn what_no_dump_carries_is_missed_and_nothing_else() {
         let found: Vec<&str> = found.into_iter().collect();
         assert_eq!(named(&emptied.verify().await), found);
     }
+}
+
+/// What can be changed about what a server brings, and what is then found on the side that lacks it.
+const BROUGHT: &str = "alter text search configuration pg_catalog.english alter mapping for word with public.own, english_stem;
+    alter text search dictionary pg_catalog.english_stem (stopwords = german);
+    alter operator family pg_catalog.integer_ops using btree add operator 1 public.<<< (int, text);
+    create text search configuration pg_catalog.mine (copy = pg_catalog.simple);
+    create collation pg_catalog.moon (locale = 'C'); create collation if not exists pg_catalog.\"C.UTF-8\" (locale = 'C.UTF-8')";
+
+/// What that refers to.
+const OF_OUR_OWN: &str = "create text search dictionary public.own (template = pg_catalog.simple);
+         create function lower_than(int, text) returns bool language sql immutable as 'select true';
+         create operator <<< (procedure = lower_than, leftarg = int, rightarg = text);
+         create function lower_than(text, text) returns bool language sql immutable as 'select false';
+         create operator <<< (procedure = lower_than, leftarg = text, rightarg = text);
+         create operator class public.own for type text using btree family pg_catalog.float_ops
+             as operator 1 <<<, function 1 bttextcmp(text, text)";
+
+async fn what_was_changed_about_what_servers_bring_is_found(source: &Server, target: &Server) {
+    for database in ["plain", "changed"] {
+        source.database(database);
+        source.psql(database, OF_OUR_OWN);
+    }
+    let plain = Move {
+        source: (source, "plain"),
+        target: (target, "copy"),
+        restore: RestoreOptions::default(),
+        selection: &[],
+    };
+    plain.run(&[]);
+    assert_eq!(named(&plain.verify().await), [""; 0]);
+    let changed = Move {
+        source: (source, "changed"),
+        target: (target, "copy_changed"),
+        restore: RestoreOptions::default(),
+        selection: &[],
+    };
+    changed.run(&[]);
+    source.psql("changed", BROUGHT);
+    let found = |lacking: &str| {
+        let altered = [
+            "operator family pg_catalog.integer_ops USING btree",
+            "text search configuration pg_catalog.english",
+            "text search dictionary pg_catalog.english_stem",
+        ];
+        let made = [
+            "collation pg_catalog.moon",
+            "text search configuration pg_catalog.mine",
+        ];
+        let altered = altered.map(|object| format!("Different system object {object}"));
+        let made = made.map(|object| format!("{lacking} system object {object}"));
+        [&altered[..], &made[..]].concat()
+    };
+    assert_eq!(named(&changed.verify().await), found("Missing"));
+    target.psql("copy_changed", BROUGHT);
+    assert_eq!(named(&changed.verify().await), [""; 0]);
+    let on_the_target = Move {
+        source: (source, "plain"),
+        target: (target, "copy_changed"),
+        restore: RestoreOptions::default(),
+        selection: &[],
+    };
+    assert_eq!(named(&on_the_target.verify().await), found("Extra"));
+}
+
+#[tokio::test]
+async fn what_was_changed_about_what_a_server_brings_is_found() {
+    if let Some(server) = Server::start(16) {
+        what_was_changed_about_what_servers_bring_is_found(&server, &server).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_changed_about_what_a_server_brings_is_found_on_a_newer_one() {
+    if let (Some(source), Some(target)) = (Server::start(10), Server::start(18)) {
+        what_was_changed_about_what_servers_bring_is_found(&source, &target).await;
+    }
+}
+
+/// No dump says of an extension's functions and views what was changed about them since.
+#[tokio::test]
+async fn what_was_changed_about_an_extensions_functions_and_views_is_found() {
+    let Some(server) = Server::start(16) else {
+        return;
+    };
+    server.psql("postgres", "create role joe");
+    for database in ["plain", "changed"] {
+        server.database(database);
+        server.psql(
+            database,
+            "create extension citext; create view member as select 1 as a; alter extension citext add view member",
+        );
+    }
+    let between = |source, target| Move {
+        source: (&server, source),
+        target: (&server, target),
+        restore: RestoreOptions::default(),
+        selection: &[],
+    };
+    let (lost, extra) = (between("changed", "plain"), between("plain", "changed"));
+    assert_eq!(named(&lost.verify().await), [""; 0]);
+    let change = "alter function citext_eq(citext, citext) set search_path = public;
+        alter function citext_cmp(citext, citext) security definer; alter function citext_hash(citext) volatile;
+        alter function citext_lt(citext, citext) leakproof; alter function citext_ne(citext, citext) owner to joe;
+        create or replace view member as select 2 as a";
+    server.psql("changed", change);
+    let functions = [
+        "citext_cmp(public.citext,public.citext)",
+        "citext_eq(public.citext,public.citext)",
+        "citext_hash(public.citext)",
+        "citext_lt(public.citext,public.citext)",
+    ];
+    let mut expected = functions
+        .map(|function| format!("Different extension object function public.{function}"))
+        .to_vec();
+    expected.push("Different extension object view public.member".to_owned());
+    let outcome = lost.verify().await;
+    assert_eq!(named(&outcome), expected);
+    let owner = "function public.citext_ne(public.citext,public.citext) of citext (joe on the source, a superuser or whose";
+    let notes = outcome.notes.iter().filter(|note| note.contains(owner));
+    assert_eq!(notes.count(), 1, "{outcome:#?}");
+    assert_eq!(named(&extra.verify().await), expected);
+    server.psql("plain", change);
+    assert_eq!(named(&lost.verify().await), [""; 0]);
 }
 
 /// What an extension writes down for itself is another matter on each side.

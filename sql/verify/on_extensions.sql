@@ -1,8 +1,10 @@
 -- What extensions are made of, and what hangs on their relations: indexes, constraints, triggers, rules, policies, statistics and columns.
 -- A dump creates an extension, and says nothing of what was added to it or changed about it since; nor whose it is.
 --
--- A member's definition is that of a function in a language whose functions people write. All definitions come as bytes:
--- in a SQL_ASCII database they need not be text in any encoding. Older servers name the schema of json, and newer ones do not.
+-- A member's definition is that of a function in a language whose functions people write. What else ALTER FUNCTION changes about a
+-- function comes by itself as far as the way to a version of an extension makes no difference to it; so does the query of a view. All
+-- definitions come as bytes: in a SQL_ASCII database they need not be text in any encoding. Older servers name the schema of json, and
+-- newer ones do not.
 with encoding as (
     select case pg_catalog.getdatabaseencoding() when 'SQL_ASCII' then 'SQL_ASCII' else 'UTF8' end as name
 ), member as (
@@ -15,6 +17,13 @@ with encoding as (
     join pg_catalog.pg_class c on c.oid = m.objid
     where m.classid = 'pg_catalog.pg_class'::regclass
       and c.relkind in ('r', 'p', 'v', 'm', 'f')
+), function as (
+    select m.extname, f.oid, f.proowner, f.provolatile, f.prosecdef, f.proleakproof, f.proconfig,
+           o.type || ' ' || pg_catalog.regexp_replace(o.identity, 'pg_catalog\.json\M', 'json', 'g') as object
+    from member m
+    join pg_catalog.pg_proc f on f.oid = m.objid
+    cross join lateral pg_catalog.pg_identify_object(m.classid, m.objid, 0) o
+    where m.classid = 'pg_catalog.pg_proc'::regclass
 ), attached as (
     select distinct r.extname, d.classid, d.objid, i.oid as index, k.oid as constraint, t.oid as trigger, w.oid as rule, p.oid as policy,
            s.oid as statistics
@@ -76,6 +85,31 @@ where not exists (select from attached a where a.classid = m.classid and a.objid
                     and (t.typtype = 'm'
                          or exists (select from pg_catalog.pg_type e where e.oid = t.typelem and e.typarray = t.oid)
                          or exists (select from pg_catalog.pg_class c where c.oid = t.typrelid and c.relkind <> 'c')))
+union all
+select f.extname::text, 'traits', f.object,
+       pg_catalog.convert_to(pg_catalog.concat_ws(', ',
+           case f.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end,
+           case when f.prosecdef then 'security definer' end,
+           case when f.proleakproof then 'leakproof' end,
+           'set ' || pg_catalog.array_to_string(f.proconfig, ', set ')), n.name)
+from function f
+cross join encoding n
+where f.object is not null
+union all
+select r.extname::text, 'query', o.type || ' ' || o.identity, pg_catalog.convert_to(pg_catalog.pg_get_viewdef(r.oid), n.name)
+from relation r
+cross join encoding n
+cross join lateral pg_catalog.pg_identify_object('pg_catalog.pg_class'::regclass, r.oid, 0) o
+where r.relkind in ('v', 'm')
+  and o.identity is not null
+union all
+select f.extname::text, 'function owner', f.object, pg_catalog.convert_to(o.rolname::text, n.name)
+from function f
+cross join encoding n
+join pg_catalog.pg_extension e on e.extname = f.extname and e.extowner <> f.proowner
+join pg_catalog.pg_roles o on o.oid = f.proowner
+where not o.rolsuper
+  and f.object is not null
 union all
 select e.extname::text, 'owner', 'extension ' || pg_catalog.quote_ident(e.extname), pg_catalog.convert_to(o.rolname::text, n.name)
 from pg_catalog.pg_extension e

@@ -13,7 +13,7 @@ use super::output::Emitter;
 use super::prove::Proof;
 use super::requested::{Requested, Sizes};
 use super::source_view::SourceView;
-use crate::catalog::{self, OwnerWithoutCreate, ServerFacts, SourceFacts, TargetFacts};
+use crate::catalog::{self, OwnerWithoutCreate, ServerFacts, SourceFacts, TargetFacts, Unreadable};
 use crate::event::{Emit as _, What};
 use crate::execute::prepare::{self, PrepareError};
 use crate::failure::Failure;
@@ -67,7 +67,7 @@ pub struct Road {
 /// What was seen of the source, and of the target as far as it does not matter what that holds.
 pub struct Seen {
     view: SourceView,
-    unreadable: Vec<QualifiedName>,
+    unreadable: Unreadable,
     out_of_reach: Vec<QualifiedName>,
     database_settings: Vec<String>,
     assumable_roles: Vec<String>,
@@ -78,7 +78,7 @@ pub struct Seen {
 /// What the source's role may not read and a standby does not have, what is set on the source alone, what the target's role may become,
 /// and what is to be created.
 type Rest = (
-    Vec<QualifiedName>,
+    Unreadable,
     Vec<QualifiedName>,
     Vec<String>,
     Vec<String>,
@@ -93,7 +93,7 @@ pub struct Inspection {
     pub view: SourceView,
     pub(super) requested: Requested,
     target_facts: TargetFacts,
-    unreadable: Vec<QualifiedName>,
+    unreadable: Unreadable,
     out_of_reach: Vec<QualifiedName>,
     database_settings: Vec<String>,
     assumable_roles: Vec<String>,
@@ -193,7 +193,8 @@ impl Road {
         requested: &Requested,
         target_facts: &TargetFacts,
     ) -> Result<Vec<Finding>, Failure> {
-        let unreadable = catalog::unreadable(&self.source.session).await?;
+        let large_objects = !requested.filters.selects();
+        let unreadable = Unreadable::read(&self.source.session, large_objects).await?;
         let nothing = SourceFacts::default();
         let facts = self.first_facts(requested, target_facts, (&unreadable, &nothing));
         let mut findings = preflight::findings(&facts);
@@ -209,7 +210,7 @@ impl Road {
         &'a self,
         requested: &'a Requested,
         target_facts: &'a TargetFacts,
-        (unreadable, nothing): (&'a [QualifiedName], &'a SourceFacts),
+        (unreadable, nothing): (&'a Unreadable, &'a SourceFacts),
     ) -> PreflightFacts<'a> {
         PreflightFacts {
             source: &self.source.facts,
@@ -300,7 +301,7 @@ impl Road {
         let source = &self.source.session;
         let (unreadable, out_of_reach, settings, roles) = tokio::try_join!(
             biased;
-            catalog::unreadable(source),
+            Unreadable::read(source, !requested.filters.selects()),
             catalog::out_of_reach(source),
             catalog::settings_lacking(source, &self.target.session),
             catalog::assumable_roles(&self.target.session),
@@ -472,7 +473,7 @@ impl Inspection {
             restore: requested.restore,
             target_facts,
             new_database,
-            large_objects: !requested.filters.iter().any(|filter| filter.kind.selects()),
+            large_objects: !requested.filters.selects(),
             exclude_data: view.exclude_data,
             activity: view.activity,
             transactions,

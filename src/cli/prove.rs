@@ -101,6 +101,8 @@ pub struct Found {
     toc: Toc,
     /// Of what a dump does not say.
     catalogs: Outcome,
+    /// Whether expressions of either end have arrays of arrays in them.
+    nested_arrays: Option<bool>,
     /// Of the tables whose rows were left out.
     excluded: Outcome,
     /// What the ledger says is done.
@@ -118,11 +120,12 @@ pub async fn look(proof: &Proof, source: Observed) -> Result<Found, Failure> {
     let target = Box::pin(look_at_target(proof, (source, done)));
     let readiness = Box::pin(look_for_readiness(proof));
     let (toc, (target, readiness)) = at_once(toc, at_once(target, readiness)).await?;
-    let (catalogs, excluded, marks) = target;
+    let (catalogs, nested_arrays, excluded, marks) = target;
     let (readiness, source) = readiness;
     Ok(Found {
         toc,
         catalogs,
+        nested_arrays,
         excluded,
         marks,
         readiness,
@@ -133,16 +136,17 @@ pub async fn look(proof: &Proof, source: Observed) -> Result<Found, Failure> {
 async fn look_at_target(
     proof: &Proof,
     (source, done): (Observed, oneshot::Sender<()>),
-) -> Result<(Outcome, Outcome, Marks), Failure> {
+) -> Result<(Outcome, Option<bool>, Outcome, Marks), Failure> {
     let session = &proof.target.session;
     let target = Observed::read(session).await?;
     fault::point("target-observed");
     let catalogs = verify::compare_catalogs(&source, &target, &proof.scope(), &proof.restore);
+    let nested_arrays = verify::nested_arrays(&source, &target);
     // They are as large as a table of contents, which can have their room now.
     drop((source, target, done));
     let excluded = verify::excluded_are_empty(session, &proof.plan.excluded).await;
     let marks = ledger::read_marks(session, None).await?;
-    Ok((catalogs, excluded, marks))
+    Ok((catalogs, nested_arrays, excluded, marks))
 }
 
 async fn look_for_readiness(proof: &Proof) -> Result<(Vec<Finding>, Session), Failure> {
@@ -154,7 +158,7 @@ async fn look_for_readiness(proof: &Proof) -> Result<(Vec<Finding>, Session), Fa
 
 /// Compares everything but rows, and tells what is found.
 pub fn compare(proof: &Proof, found: &Found, settled: &Settled, emitter: &Emitter) {
-    let mut outcome = compare_schemas(proof, &found.toc);
+    let mut outcome = compare_schemas(proof, found);
     outcome.extend(found.catalogs.clone());
     outcome.extend(found.excluded.clone());
     let planned = (&*proof.plan, &proof.source_toc);
@@ -201,14 +205,15 @@ async fn target_toc(proof: &Proof, room: oneshot::Receiver<()>) -> Result<Toc, F
     Ok(toc)
 }
 
-fn compare_schemas(proof: &Proof, target: &Toc) -> Outcome {
+fn compare_schemas(proof: &Proof, found: &Found) -> Outcome {
     let options = CompareOptions {
         restore: proof.restore,
         source_major: proof.source.facts.version.major(),
         target_major: proof.target.facts.version.major(),
+        nested_arrays: found.nested_arrays,
         ..CompareOptions::default()
     };
-    verify::compare_schemas(&proof.source_toc, target, &options)
+    verify::compare_schemas(&proof.source_toc, &found.toc, &options)
 }
 
 /// Extensions that the target had before, and the source has not, are none of our business.

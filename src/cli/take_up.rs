@@ -399,12 +399,12 @@ impl Rebasing<'_, '_> {
             source,
             target,
             of_definition,
-            is_in_doubt,
+            doubt,
             ..
         } in &found
         {
             // What may be as it was made is not made again.
-            let Some(entry) = source.filter(|_| !is_in_doubt) else {
+            let Some(entry) = source.filter(|_| doubt.is_none()) else {
                 continue;
             };
             there.entries.remove(&entry.dump_id);

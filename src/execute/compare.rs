@@ -1,5 +1,7 @@
 //! Reads one side of comparisons: all that a job has to read is asked for at once.
 
+use std::borrow::Cow;
+
 use super::attempt::Attempt;
 use super::outcome::{Ended, Found, Outcome};
 use super::supervisor::Context;
@@ -81,29 +83,49 @@ pub(super) async fn matview(context: &Context, attempt: &Attempt<'_>, index: usi
     if held.digest == there.digest {
         return Ok(found(ViewVerdict::Same));
     }
-    let (held, there) = tokio::try_join!(
-        Box::pin(by_column(context, attempt, of_view(Side::Source))),
-        Box::pin(by_column(context, attempt, of_view(Side::Target))),
-    )?;
-    let held = match (held, there) {
-        (Ok(held), Ok(there)) => [held, there],
-        (Err(error), _) => return Ok(unreadable(Side::Source, &error)),
-        (_, Err(error)) => return Ok(unreadable(Side::Target, &error)),
+    let held = match Box::pin(held_by_column(context, attempt, comparison)).await? {
+        Ok(held) => held,
+        Err((side, error)) => return Ok(unreadable(side, &error)),
     };
     let columns = comparison.columns.iter().map(|column| shown(column));
     let case = ViewCase::new(comparison.table.shown(), columns.collect(), held);
     let judged = judged(context, attempt, (comparison, case)).await?;
-    Ok(judged.map_or_else(|error| unreadable(Side::Source, &error), found))
+    Ok(judged.map_or_else(|(side, error)| unreadable(side, &error), found))
 }
 
-/// Runs a view's query wherever that tells what the view is. If it cannot be run on the source, that is the inner error: what it
-/// gives there says most.
+/// What a view holds on either side, and each of its columns by itself. What a side refuses is the inner error.
+async fn held_by_column(
+    context: &Context,
+    attempt: &Attempt<'_>,
+    comparison: &Comparison,
+) -> Result<Result<[ViewRead; 2], (Side, PgError)>, PgError> {
+    let view = from(comparison);
+    let of_view = |side| Read {
+        side,
+        comparison,
+        from: &view,
+        anew: false,
+    };
+    let (held, there) = tokio::try_join!(
+        Box::pin(by_column(context, attempt, of_view(Side::Source))),
+        Box::pin(by_column(context, attempt, of_view(Side::Target))),
+    )?;
+    Ok(match (held, there) {
+        (Ok(held), Ok(there)) => Ok([held, there]),
+        (Err(error), _) => Err((Side::Source, error)),
+        (_, Err(error)) => Err((Side::Target, error)),
+    })
+}
+
+/// Runs a view's query wherever that tells what the view is. If it cannot be run on the source, that is the inner error, because what it
+/// gives there says most; or if the view cannot be read a second time.
 async fn judged(
     context: &Context,
     attempt: &Attempt<'_>,
     (comparison, mut case): (&Comparison, ViewCase),
-) -> Result<Result<ViewVerdict, PgError>, PgError> {
-    let query = by_query(comparison);
+) -> Result<Result<ViewVerdict, (Side, PgError)>, PgError> {
+    let mut comparison = Cow::Borrowed(comparison);
+    let query = by_query(&comparison);
     if query.is_none() {
         case.may_not_ask(Side::Source);
         case.may_not_ask(Side::Target);
@@ -111,19 +133,42 @@ async fn judged(
     loop {
         let (side, anew) = match case.next() {
             Next::Ask { side, again } => (side, again),
+            Next::Narrow(places) => {
+                comparison = Cow::Owned(narrowed(&comparison, &places));
+                match Box::pin(held_by_column(context, attempt, &comparison)).await? {
+                    Ok(held) => case.narrow(&places, held),
+                    Err(refused) => return Ok(Err(refused)),
+                }
+                continue;
+            }
             Next::Judged(verdict) => return Ok(Ok(verdict)),
         };
         let read = Read {
             side,
-            comparison,
+            comparison: &comparison,
             from: query.as_deref().unwrap_or_default(),
             anew,
         };
         match by_column(context, attempt, read).await? {
             Ok(given) => case.add(side, given),
-            Err(error) if side == Side::Source => return Ok(Err(error)),
+            Err(error) if side == Side::Source => return Ok(Err((side, error))),
             Err(_) => case.failed(side),
         }
+    }
+}
+
+/// The same with no more than the columns in these places.
+fn narrowed(comparison: &Comparison, places: &[usize]) -> Comparison {
+    let is_array =
+        |place: usize| u16::try_from(place).is_ok_and(|place| comparison.arrays.contains(&place));
+    let arrays = (0..).zip(places).filter(|(_, place)| is_array(**place));
+    let columns = places
+        .iter()
+        .filter_map(|&place| comparison.columns.get(place));
+    Comparison {
+        columns: columns.cloned().collect(),
+        arrays: arrays.map(|(place, _)| place).collect(),
+        ..comparison.clone()
     }
 }
 

@@ -13,9 +13,10 @@ use std::borrow::Cow;
 use crate::model::{Difference, DifferenceKind, DumpId, Unverified, quote_ident};
 
 use super::apart::is_there_as_well;
+use super::doubt::Doubt;
 use super::normalise::{
-    Versions, is_in_doubt, same_access_method, same_bounds, same_definition, same_tag,
-    with_all_quotes, with_old_quotes,
+    Versions, is_same_if_locales_are, is_same_of_some_arrays, same_access_method, same_bounds,
+    same_definition, same_definition_of_single_values, same_tag, with_all_quotes, with_old_quotes,
 };
 use super::public::beside_the_usual_public;
 use super::{Entry, RestoreOptions, Text, Toc, lines, owner_statement};
@@ -31,6 +32,9 @@ pub struct CompareOptions {
     pub target_major: u32,
     /// Schemas that do not take part, with everything in them, on both sides.
     pub exclude_schemas: Vec<String>,
+    /// Whether an expression of one of the two servers has an array of arrays in it; `None` if not both were asked. If none has,
+    /// whatever is in an array is a single value unless it says that it is an array; if one has, or nobody knows, that is open.
+    pub nested_arrays: Option<bool>,
 }
 
 impl Default for CompareOptions {
@@ -41,6 +45,7 @@ impl Default for CompareOptions {
             source_major: 0,
             target_major: 0,
             exclude_schemas: vec!["pgconvoy".to_owned(), "pgconvoy_follow".to_owned()],
+            nested_arrays: None,
         }
     }
 }
@@ -73,9 +78,8 @@ pub struct EntryDifference<'a> {
     pub target: Option<&'a Entry>,
     /// Whether it is the definitions that differ, and not only the owner or the place.
     pub of_definition: bool,
-    /// Whether it may be none: the servers have two names for something, and only the library that both have them from knows whether
-    /// they mean the same.
-    pub is_in_doubt: bool,
+    /// Why it may be none, if it may.
+    pub doubt: Option<Doubt>,
 }
 
 /// Every difference, ordered by schema and name, and what may be one. Empty if the schemas are the same.
@@ -93,24 +97,15 @@ pub fn compare_or_doubt(
     target: &Toc,
     options: &CompareOptions,
 ) -> (Vec<Difference>, Vec<Unverified>) {
-    let found = compare_entries(source, target, options).into_iter();
-    let (in_doubt, certain): (Vec<_>, Vec<_>) = found.partition(|one| one.is_in_doubt);
-    let encodings = encodings(source, target).into_iter();
-    let certain = certain.into_iter().map(|one| one.difference);
-    let doubts = in_doubt.into_iter().map(|one| doubt(one.difference));
-    (encodings.chain(certain).collect(), doubts.collect())
-}
-
-fn doubt(difference: Difference) -> Unverified {
-    Unverified {
-        class: difference.class,
-        object: difference.object,
-        because: format!(
-            "a server of version 16 or later makes a language tag of the name that ICU has for a locale, and whether it would make the one \
-             of the other is not known. CREATE COLLATION with the older name, on a server of the newer version, says it:\n{}",
-            difference.detail
-        ),
+    let mut differences: Vec<Difference> = encodings(source, target).into_iter().collect();
+    let mut unverified = Vec::new();
+    for one in compare_entries(source, target, options) {
+        match one.doubt {
+            Some(doubt) => unverified.push(doubt.about(one.difference)),
+            None => differences.push(one.difference),
+        }
     }
+    (differences, unverified)
 }
 
 /// A text in which a server names an object (by `quote_ident`, or `pg_identify_object`), in the words of the older one of two servers of
@@ -275,7 +270,7 @@ impl Pair<'_> {
                 let pair = source.zip(target);
                 differences.push(EntryDifference {
                     of_definition: pair.is_none_or(|(ours, theirs)| self.redefined(ours, theirs)),
-                    is_in_doubt: pair.is_some_and(|(ours, theirs)| self.doubts(ours, theirs)),
+                    doubt: pair.and_then(|(ours, theirs)| self.doubt(ours, theirs)),
                     difference: difference(kind, entry, detail),
                     source,
                     target,
@@ -317,11 +312,20 @@ impl Pair<'_> {
             && !self.mean_the_same(source, (left, right))
     }
 
-    /// Whether nobody can tell whether two entries differ.
-    fn doubts(&self, source: &Entry, target: &Entry) -> bool {
+    /// Why it is not known whether two entries differ that seem to.
+    fn doubt(&self, source: &Entry, target: &Entry) -> Option<Doubt> {
+        let (versions, std_strings) = (self.versions, self.std_strings);
         let sides = (source.defn_bytes(), target.defn_bytes());
-        is_in_doubt(&source.desc, sides, self.versions, self.std_strings)
-            && self.details(source, target).len() == 1
+        // Bounds are constants.
+        let has_arrays = self.options.nested_arrays != Some(false) && !source.is("TABLE ATTACH");
+        let doubt = if is_same_if_locales_are(&source.desc, sides, versions, std_strings) {
+            Doubt::Locale
+        } else if has_arrays && is_same_of_some_arrays(&source.desc, sides, versions, std_strings) {
+            Doubt::Arrays
+        } else {
+            return None;
+        };
+        (self.redefined(source, target) && self.details(source, target).len() == 1).then_some(doubt)
     }
 
     /// Whether two definitions of an entry of the source mean the same.
@@ -331,6 +335,9 @@ impl Pair<'_> {
             // If the key is another one on the target, that is a difference of the table.
             let key = self.source.key_attached_to(entry);
             return same_bounds(&key, sides, versions, std_strings);
+        }
+        if self.options.nested_arrays == Some(false) {
+            return same_definition_of_single_values(&entry.desc, sides, versions, std_strings);
         }
         same_definition(&entry.desc, sides, versions, std_strings)
     }

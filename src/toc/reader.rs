@@ -13,7 +13,7 @@ use crate::model::{DumpId, Oid, SqlText, Word};
 
 use super::{
     ArchiveFormat, ArchiveVersion, Compression, CreatedAt, DataPlace, Entry, Header, OffsetState,
-    Place, Section, Text, Toc, TocError,
+    Place, Section, Text, Texts, Toc, TocError,
 };
 
 /// No table of contents is longer, and no string in it: a value in Postgres ends at 1 GB. The bound keeps a damaged length in
@@ -62,42 +62,6 @@ struct Reader<R> {
     /// Kinds of objects, so that entries of a kind share it.
     words: HashSet<Word>,
     texts: Texts,
-}
-
-/// Texts that are held already. Of those of the archive that is being read, schemas, owners, tablespaces and access methods are added: a few
-/// for all entries.
-#[derive(Debug, Default)]
-pub struct Texts {
-    names: HashSet<Text>,
-    statements: HashSet<SqlText>,
-}
-
-impl Texts {
-    /// Those of a table of contents.
-    pub fn of(toc: &Toc) -> Self {
-        let entries = toc.entries.iter();
-        Self {
-            names: entries.clone().flat_map(Entry::names).cloned().collect(),
-            statements: entries.flat_map(Entry::statements).cloned().collect(),
-        }
-    }
-}
-
-impl Entry {
-    fn names(&self) -> impl Iterator<Item = &Text> {
-        let others = [
-            &self.namespace,
-            &self.tablespace,
-            &self.table_am,
-            &self.owner,
-        ];
-        std::iter::once(&self.tag).chain(others.into_iter().flatten())
-    }
-
-    fn statements(&self) -> impl Iterator<Item = &SqlText> {
-        let statements = [&self.defn, &self.drop_stmt, &self.copy_stmt];
-        statements.into_iter().flatten()
-    }
 }
 
 impl<R: Read> Reader<R> {

@@ -220,20 +220,30 @@ impl Archived<'_> {
     }
 
     /// What its text does not tell of it.
-    fn untold(&self, subject: &Subject<'_>) -> Option<String> {
+    fn untold(&self, subject: &Subject<'_>) -> Vec<String> {
         let types = Types(&self.facts.types);
-        let hides = |name: &&String| {
-            let column = subject.column(name);
-            column.is_some_and(|column| types.hides_xml(column.type_oid))
+        let table = subject.table.shown();
+        let columns = |holds: &dyn Fn(Oid) -> bool| {
+            let holds = |name: &&String| {
+                let column = subject.column(name);
+                column.is_some_and(|column| holds(column.type_oid))
+            };
+            let columns: Vec<String> = subject.columns.iter().filter(holds).cloned().collect();
+            (!columns.is_empty()).then(|| columns.join(", "))
         };
-        let columns: Vec<String> = subject.columns.iter().filter(hides).cloned().collect();
-        (!columns.is_empty()).then(|| {
+        let xml = columns(&|oid| types.hides_xml(oid)).map(|columns| {
             format!(
-                "{}: of XML inside of {}, an archive has what is printed: without a plain declaration, and a line break at its beginning",
-                subject.table.shown(),
-                columns.join(", ")
+                "{table}: of XML inside of {columns}, an archive has what is printed: without a plain declaration, and a line break at its \
+                 beginning"
             )
-        })
+        });
+        let names = columns(&|oid| types.holds_names(oid)).map(|columns| {
+            format!(
+                "{table}: of functions and operators in {columns}, an archive has the names alone: which of several that have the same one \
+                 and other arguments is meant was not compared"
+            )
+        });
+        [xml, names].into_iter().flatten().collect()
     }
 
     async fn rows(&self, subject: &Subject<'_>) -> Result<MultisetDigest, PgError> {

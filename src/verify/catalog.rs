@@ -18,8 +18,8 @@ use super::sequences::{Feed, feeds, feeds_if_any, with_reach};
 use super::uncarried::{self, Uncarried};
 use super::unseen::Unseen;
 use super::{
-    Outcome, Scope, constraints, extensions, large_objects, readiness, rows, sequences, statements,
-    unseen,
+    Outcome, Scope, constraints, extensions, large_objects, nested, ours, readiness, rows,
+    sequences, statements, unseen,
 };
 
 const STATES: VersionedQuery = VersionedQuery {
@@ -36,14 +36,17 @@ pub const QUERIES: &[VersionedQuery] = &[
     sequences::FEEDS,
     extensions::DEFAULT_VERSIONS,
     unseen::UNSEEN,
+    ours::BESIDE_OURS,
     uncarried::ON_EXTENSIONS,
     uncarried::IN_SYSTEM_SCHEMAS,
     uncarried::REMARKS,
     uncarried::UNCARRIED_TABLES,
+    nested::NESTED_ARRAYS,
     readiness::RECOVERY,
     readiness::LOCALES,
     readiness::SETTINGS,
     readiness::ROLE_SETTINGS,
+    readiness::REPLICATION,
     readiness::STATISTICS,
     readiness::EXTENDED_STATISTICS,
     statements::COUNTERS,
@@ -93,6 +96,8 @@ pub struct Observed {
     pub unseen: Vec<Unseen>,
     /// What is in no dump.
     pub uncarried: Uncarried,
+    /// Whether any expression has an array of arrays in it; `None` if nobody asked, or the server does not tell.
+    pub nested_arrays: Option<bool>,
 }
 
 /// What the facts about a source leave out, read in the same snapshot.
@@ -105,6 +110,7 @@ pub struct Hidden {
     default_versions: Vec<Extension>,
     unseen: Vec<Unseen>,
     uncarried: Uncarried,
+    nested_arrays: Option<bool>,
 }
 
 impl Hidden {
@@ -145,6 +151,7 @@ impl Hidden {
             default_versions: extensions::default_versions(session).await?,
             unseen: unseen::read(session).await?,
             uncarried: Uncarried::read(session).await?,
+            nested_arrays: nested::read(session).await?,
         })
     }
 }
@@ -210,6 +217,7 @@ impl Observed {
             default_versions: hidden.default_versions,
             unseen: hidden.unseen,
             uncarried: hidden.uncarried,
+            nested_arrays: hidden.nested_arrays,
             ..self
         }
     }

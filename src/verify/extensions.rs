@@ -1,4 +1,5 @@
-//! Versions of extensions: between servers of one version they must be the same, unless the target's server has no other.
+//! Versions of extensions: between servers of one version they must be the same, unless the target's server has no other. And whether
+//! the one is there that every database is made with, and that `pg_dump` never mentions.
 
 use std::cmp::Ordering;
 
@@ -32,9 +33,33 @@ pub(super) async fn default_versions(session: &Session) -> Result<Vec<Extension>
         .collect()
 }
 
-/// An extension that is missing is found by its definition.
+/// The extension that every new database has. (`pg_dump` lists none that was there from the beginning: `selectDumpableExtension` in
+/// `pg_dump.c`.)
+pub(super) const FROM_THE_BEGINNING: &str = "plpgsql";
+
+/// What makes it as it was in the beginning.
+pub(super) const MAKE_FIRST: &str = "CREATE EXTENSION plpgsql SCHEMA pg_catalog";
+
+/// Where the source has it, and the target has not. The other way round it is what every target begins with.
+fn first_missing(source: &Observed, target: &Observed) -> bool {
+    let has_it = |side: &Observed| {
+        let mut extensions = side.extensions.iter();
+        extensions.any(|extension| extension.name == FROM_THE_BEGINNING)
+    };
+    has_it(source) && !has_it(target)
+}
+
+/// Any other extension that is missing is found by its definition.
 pub(super) fn compare(source: &Observed, target: &Observed, scope: &Scope) -> Outcome {
     let mut outcome = Outcome::default();
+    if scope.large_objects && first_missing(source, target) {
+        let object = ("extension", FROM_THE_BEGINNING.to_owned());
+        let detail = format!(
+            "the source has it, and the target has not; no dump brings it, because every new database has it. To make it, on the target: \
+             {MAKE_FIRST};"
+        );
+        outcome.differ(DifferenceKind::Missing, object, detail);
+    }
     for extension in &source.extensions {
         let same_name = |other: &&Extension| other.name == extension.name;
         let Some(found) = target.extensions.iter().find(same_name) else {
@@ -143,6 +168,34 @@ mod tests {
         // Nobody knows the default.
         assert!(differ("1.10", "1.9", None, true));
         assert!(!differ("1.9", "1.10", None, true));
+    }
+
+    #[test]
+    fn what_every_database_has_is_missed_where_the_source_has_it() {
+        let with = |names: &[&str]| Observed {
+            extensions: names
+                .iter()
+                .map(|name| Extension {
+                    name: (*name).to_owned(),
+                    version: Some("1.0".to_owned()),
+                })
+                .collect(),
+            ..Observed::default()
+        };
+        let (has_it, has_not) = (with(&["citext", "plpgsql"]), with(&["citext"]));
+        let mut all = Scope::of_extensions(["citext"]);
+        let found = |source, target, scope: &Scope| compare(source, target, scope).differences;
+        // Of a part of a database it is none.
+        assert!(found(&has_it, &has_not, &all).is_empty());
+        all.large_objects = true;
+        let missing = found(&has_it, &has_not, &all);
+        let [missing] = missing.as_slice() else {
+            panic!("{missing:?}");
+        };
+        let named = (missing.kind, missing.object.as_str());
+        assert_eq!(named, (DifferenceKind::Missing, "plpgsql"));
+        assert!(found(&has_not, &has_it, &all).is_empty());
+        assert!(found(&has_it, &has_it, &all).is_empty());
     }
 
     #[test]

@@ -12,7 +12,9 @@
 //! up come out otherwise where the rows are stored otherwise, or where several processes share them. Nothing in the catalog tells for
 //! certain which queries do, so each is run twice on either server, in transactions that have begun at different times. Of one that does
 //! not give the same twice no proof can ask that it do so on another server: what it gives alike each time is compared, the number of rows
-//! and columns, and the rest is named.
+//! and the columns that do not vary, and the rest is named. That each of these columns holds the same values does not say that the same ones
+//! stand in a row together: they are read once more, and nothing but them, as rows. Where these do not come out alike each time, although
+//! each column does, nobody can say what the view should hold.
 //!
 //! Whoever reads is told what to read next. Deliberately absent: how that is done.
 
@@ -65,6 +67,18 @@ pub struct ViewCase {
     target: Known,
     runs: usize,
     over_counted: bool,
+    narrowed: Option<Narrowed>,
+}
+
+/// Only columns that every run has given alike are read any more, together.
+#[derive(Debug)]
+struct Narrowed {
+    /// Which.
+    compared: String,
+    /// And which are not.
+    left_out: String,
+    /// Where the query does not give the same twice.
+    varies: &'static str,
 }
 
 #[derive(Debug)]
@@ -85,6 +99,11 @@ impl Known {
         }
     }
 
+    fn begin_anew(&mut self, held: ViewRead) {
+        self.held = held;
+        self.given.clear();
+    }
+
     fn varies(&self) -> bool {
         self.given.windows(2).any(|two| two[0].all != two[1].all)
     }
@@ -100,6 +119,8 @@ pub enum Next {
         /// In a transaction that begins now: it was run there before.
         again: bool,
     },
+    /// What the view holds, anew on both sides, and from then on of it and of its query only the columns in these places.
+    Narrow(Vec<usize>),
     /// Nothing: this is what the view is.
     Judged(ViewVerdict),
 }
@@ -117,7 +138,7 @@ pub enum ViewVerdict {
     OverCounted(String),
     /// Something else: what.
     Different(String),
-    /// Its query gives another number of rows each time: nothing of it can be compared. Why that is so.
+    /// Its query gives other rows each time, and not only other values in some columns: it cannot be compared. Why that is so.
     Incomparable(String),
     /// Something else than the source's, and its query, which would tell, may be run on neither side.
     Unknown,
@@ -153,6 +174,7 @@ impl ViewCase {
             target: Known::new(target),
             runs: RUNS,
             over_counted: false,
+            narrowed: None,
         }
     }
 
@@ -185,6 +207,20 @@ impl ViewCase {
         self.known(side).given.push(given);
     }
 
+    /// What was wanted by [`Next::Narrow`]: of the view's columns in these places, what it holds on the source and on the target.
+    pub fn narrow(&mut self, places: &[usize], [source, target]: [ViewRead; 2]) {
+        let others: Vec<usize> = (0..self.columns.len())
+            .filter(|place| !places.contains(place))
+            .collect();
+        self.narrowed = Some(Narrowed {
+            compared: self.of_columns(places),
+            left_out: self.of_columns(&others),
+            varies: self.varies(),
+        });
+        self.source.begin_anew(source);
+        self.target.begin_anew(target);
+    }
+
     fn known(&mut self, side: Side) -> &mut Known {
         match side {
             Side::Source => &mut self.source,
@@ -200,12 +236,18 @@ impl ViewCase {
     pub fn next(&self) -> Next {
         let held = self.target.held.all;
         if held == self.source.held.all {
-            return Next::Judged(ViewVerdict::Same);
+            return Next::Judged(match &self.narrowed {
+                None => ViewVerdict::Same,
+                Some(narrowed) => self.held_as(Side::Source, narrowed),
+            });
         }
         let gives_it = |known: &Known| known.given.iter().any(|given| given.all == held);
         let fresh = self.sides().into_iter().find(|(_, known)| gives_it(known));
         if let Some((side, _)) = fresh {
-            return Next::Judged(self.held_to(side, ViewVerdict::Fresh, self.fresh(side)));
+            return Next::Judged(match &self.narrowed {
+                None => self.held_to(side, ViewVerdict::Fresh, self.fresh(side)),
+                Some(narrowed) => self.held_as(side, narrowed),
+            });
         }
         for run in 0..self.runs {
             for (side, known) in self.sides() {
@@ -215,7 +257,7 @@ impl ViewCase {
                 }
             }
         }
-        Next::Judged(self.judged())
+        self.judged()
     }
 
     /// It holds what its query gives there, which is no more than what is known of the tables there.
@@ -227,6 +269,26 @@ impl ViewCase {
         } else {
             verdict(note)
         }
+    }
+
+    /// The same of what is compared of it.
+    fn held_as(&self, side: Side, narrowed: &Narrowed) -> ViewVerdict {
+        let rows = self.target.held.all.rows;
+        let Narrowed {
+            compared,
+            left_out,
+            varies,
+        } = narrowed;
+        let compared =
+            format!("its {rows} rows were compared by {compared}, and not by {left_out}");
+        self.held_to(side, ViewVerdict::Partly, self.part(varies, &compared))
+    }
+
+    fn part(&self, varies: &str, compared: &str) -> String {
+        let name = &self.name;
+        format!(
+            "materialized view {name} cannot be compared as a whole, because its query does not give the same twice {varies}: {compared}"
+        )
     }
 
     fn fresh(&self, side: Side) -> String {
@@ -244,15 +306,16 @@ impl ViewCase {
         }
     }
 
-    fn judged(&self) -> ViewVerdict {
+    fn judged(&self) -> Next {
         let sides = self.sides();
-        if sides.iter().all(|(_, known)| known.given.is_empty()) {
-            ViewVerdict::Unknown
-        } else if sides.iter().any(|(_, known)| known.varies()) {
-            self.partly()
-        } else {
-            ViewVerdict::Different(self.difference())
-        }
+        let is_unknown = sides.iter().all(|(_, known)| known.given.is_empty());
+        let varies = sides.iter().any(|(_, known)| known.varies());
+        Next::Judged(match &self.narrowed {
+            Some(narrowed) => apart(narrowed, (is_unknown, varies)),
+            None if is_unknown => ViewVerdict::Unknown,
+            None if varies => return self.partly(),
+            None => ViewVerdict::Different(self.difference()),
+        })
     }
 
     fn difference(&self) -> String {
@@ -278,59 +341,72 @@ impl ViewCase {
     }
 
     /// Its query does not give the same twice: what it gives alike each time is compared with what it gives on either server, or
-    /// with what the source's view holds.
-    fn partly(&self) -> ViewVerdict {
+    /// with what the source's view holds; each column by itself first, and then those that are alike together.
+    fn partly(&self) -> Next {
         let held = &self.target.held;
         let varies = self.varies();
         let given = || self.source.given.iter().chain(&self.target.given);
         if held.all.rows.0 == 0 && given().all(|given| given.all.rows.0 > 0) {
-            return ViewVerdict::Different(format!(
+            return Next::Judged(ViewVerdict::Different(format!(
                 "its query gives rows, although not the same twice {varies}, and the target's view is empty"
-            ));
+            )));
         }
         if !self.is_alike(|given| Some(given.all.rows)) {
-            return ViewVerdict::Incomparable(format!(
+            return incomparable(format!(
                 "its query gives another number of rows each time that it is run {varies}"
+            ));
+        }
+        let mut reads = given().chain([held, &self.source.held]);
+        if reads.any(|read| read.columns.is_none()) {
+            return incomparable(format!(
+                "its query does not give the same twice {varies}, and a row of it is too large to be taken apart into its columns"
             ));
         }
         let (alike, others): (Vec<usize>, Vec<usize>) =
             (0..self.columns.len()).partition(|&place| self.is_alike(|given| given.column(place)));
-        let agrees = |other: &ViewRead| {
-            other.all.rows == held.all.rows
-                && alike
-                    .iter()
-                    .all(|&place| other.column(place) == held.column(place))
-        };
-        let of_columns = |places: &[usize]| self.of_columns(places);
-        let mut source = self.source.given.iter().chain([&self.source.held]);
-        let side = if source.any(agrees) {
-            Side::Source
-        } else if self.target.given.iter().any(agrees) {
-            Side::Target
-        } else {
+        let Some(side) = self.agrees_by(&alike) else {
             let besides = match alike.as_slice() {
                 [] => String::new(),
-                alike => format!(" and {}", of_columns(alike)),
+                alike => format!(" and {}", self.of_columns(alike)),
             };
-            return ViewVerdict::Different(format!(
+            return Next::Judged(ViewVerdict::Different(format!(
                 "its query does not give the same twice {varies}, and still the target's view holds nothing that it gives, by \
                  the number of rows{besides}"
-            ));
+            )));
         };
         let rows = held.all.rows;
-        let compared = match alike.as_slice() {
-            [] => format!("its {rows} rows were counted, and nothing in them was compared"),
-            alike => format!(
+        let compared = match (alike.as_slice(), others.as_slice()) {
+            (_, []) => {
+                return incomparable(format!(
+                    "its query gives the same values in each column, and not the same of them in one row twice {varies}"
+                ));
+            }
+            ([], _) => format!("its {rows} rows were counted, and nothing in them was compared"),
+            ([_], others) => format!(
                 "its {rows} rows were compared by {}, and not by {}",
-                of_columns(alike),
-                of_columns(&others)
+                self.of_columns(&alike),
+                self.of_columns(others)
             ),
+            _ => return Next::Narrow(alike),
         };
-        let name = &self.name;
-        let note = format!(
-            "materialized view {name} cannot be compared as a whole, because its query does not give the same twice {varies}: {compared}"
-        );
-        self.held_to(side, ViewVerdict::Partly, note)
+        Next::Judged(self.held_to(side, ViewVerdict::Partly, self.part(varies, &compared)))
+    }
+
+    /// Where there are as many rows as in the target's view, with the same values in each of these columns.
+    fn agrees_by(&self, columns: &[usize]) -> Option<Side> {
+        let held = &self.target.held;
+        let agrees = |other: &ViewRead| {
+            let mut columns = columns.iter();
+            other.all.rows == held.all.rows
+                && columns.all(|&place| other.column(place) == held.column(place))
+        };
+        let mut source = self.source.given.iter().chain([&self.source.held]);
+        if source.any(agrees) {
+            Some(Side::Source)
+        } else {
+            let mut target = self.target.given.iter();
+            target.any(agrees).then_some(Side::Target)
+        }
     }
 
     /// Whether something is known of every run, and the same in those of one server.
@@ -353,10 +429,34 @@ impl ViewCase {
         let names = places.iter().filter_map(|&place| self.columns.get(place));
         let names: Vec<&str> = names.map(String::as_str).collect();
         match names.as_slice() {
-            [] => "whole rows".to_owned(),
             [one] => format!("column {one}"),
             names => format!("columns {}", names.join(", ")),
         }
+    }
+}
+
+fn incomparable(because: String) -> Next {
+    Next::Judged(ViewVerdict::Incomparable(because))
+}
+
+/// Each of the columns holds the values that it should, and nothing has them together as the target's view does.
+fn apart(narrowed: &Narrowed, (is_unknown, varies): (bool, bool)) -> ViewVerdict {
+    let compared = &narrowed.compared;
+    let first = format!("its query does not give the same twice {}", narrowed.varies);
+    if is_unknown {
+        ViewVerdict::Incomparable(format!(
+            "{first}; {compared} were compared each by itself alone, and it could not be run once more to compare them together, row by row"
+        ))
+    } else if varies {
+        ViewVerdict::Incomparable(format!(
+            "{first}; {compared} were compared each by itself alone, because which of their values stand in one row is not the same \
+             twice either"
+        ))
+    } else {
+        ViewVerdict::Different(format!(
+            "{first}, and still the target's view has no rows that it gives, by {compared} together, although each of these holds the \
+             values that it should"
+        ))
     }
 }
 
@@ -388,6 +488,7 @@ mod tests {
         loop {
             let (side, again) = match case.next() {
                 Next::Ask { side, again } => (side, again),
+                Next::Narrow(places) => panic!("there is one column: {places:?}"),
                 Next::Judged(verdict) => {
                     assert!(source.is_empty() && target.is_empty(), "not asked for");
                     return verdict;
@@ -475,6 +576,120 @@ mod tests {
         assert!(matches!(partly, ViewVerdict::Partly(_)), "{partly:?}");
     }
 
+    /// A case of three columns, of which the last is another one each time, as it is when the others are to be read together.
+    fn narrowed(tables: Tables, joint: [u128; 2]) -> ViewCase {
+        let names = ["id", "note", "at"].map(str::to_owned).to_vec();
+        let held = [read(2, &[3, 5, 1]), read(2, &[3, 5, 2])];
+        let mut case = ViewCase::new("public.v".to_owned(), names, held);
+        case.over(tables);
+        let mut at = 10;
+        while let Next::Ask { side, .. } = case.next() {
+            at += 1;
+            case.add(side, read(2, &[3, 5, at]));
+        }
+        assert_eq!(case.next(), Next::Narrow(vec![0, 1]));
+        case.narrow(&[0, 1], joint.map(together));
+        case
+    }
+
+    /// Two columns that hold the same by themselves each time, and this together.
+    fn together(sum: u128) -> ViewRead {
+        let mut read = read(2, &[3, 5]);
+        read.all.sum = sum;
+        read
+    }
+
+    /// What becomes of a case if its query gives the next of these each time that it is asked.
+    fn answered(mut case: ViewCase, source: &[u128], target: &[u128]) -> ViewVerdict {
+        let (mut source, mut target) = (source.iter(), target.iter());
+        loop {
+            let side = match case.next() {
+                Next::Ask { side, .. } => side,
+                Next::Judged(verdict) => {
+                    assert_eq!((source.next(), target.next()), (None, None));
+                    return verdict;
+                }
+                Next::Narrow(places) => panic!("{places:?} for a second time"),
+            };
+            let sums = match side {
+                Side::Source => &mut source,
+                Side::Target => &mut target,
+            };
+            match sums.next() {
+                Some(sum) => case.add(side, together(*sum)),
+                None => case.failed(side),
+            }
+        }
+    }
+
+    #[test]
+    fn columns_that_do_not_change_are_compared_row_by_row() {
+        let judged = |joint, source: &[u128], target: &[u128]| {
+            answered(narrowed(Tables::Proven, joint), source, target)
+        };
+        for (joint, source, target) in [
+            ([7, 7], &[][..], &[][..]),
+            ([7, 8], &[8], &[]),
+            ([7, 8], &[7], &[8]),
+        ] {
+            let partly = judged(joint, source, target);
+            let ViewVerdict::Partly(note) = &partly else {
+                panic!("{partly:?}");
+            };
+            let told = "its 2 rows were compared by columns id, note, and not by column at";
+            assert!(note.ends_with(told), "{note}");
+        }
+        // The same values in each column, and none of the rows.
+        let different = judged([7, 8], &[7, 7], &[7, 7]);
+        let ViewVerdict::Different(detail) = &different else {
+            panic!("{different:?}");
+        };
+        assert!(detail.contains("by columns id, note together"), "{detail}");
+        // What nobody can tell is not called the same, nor different.
+        for (source, target) in [(&[7, 9][..], &[7, 7][..]), (&[], &[])] {
+            let unknown = judged([7, 8], source, target);
+            let ViewVerdict::Incomparable(because) = &unknown else {
+                panic!("{unknown:?}");
+            };
+            let told = "columns id, note were compared each by itself alone";
+            assert!(because.contains(told), "{because}");
+        }
+        // What the target gives is as good as the tables there.
+        let counted = answered(narrowed(Tables::Counted, [7, 8]), &[7], &[8]);
+        assert_eq!(counted.counted_as(), Some(OVER_COUNTED), "{counted:?}");
+    }
+
+    #[test]
+    fn of_rows_that_change_as_a_whole_or_are_too_large_nothing_is_proven() {
+        let whole = |sum: u128| {
+            let mut read = read(2, &[3, 5]);
+            read.all.sum = sum;
+            read
+        };
+        let large = |sum: u128| ViewRead {
+            columns: None,
+            ..whole(sum)
+        };
+        for (read, told) in [
+            (
+                &whole as &dyn Fn(u128) -> ViewRead,
+                "not the same of them in one row",
+            ),
+            (
+                &large as &dyn Fn(u128) -> ViewRead,
+                "too large to be taken apart",
+            ),
+        ] {
+            let (source, target) = ([read(3), read(4)], [read(5), read(6)]);
+            let unknown = judged([read(1), read(2)], &source, &target);
+            let ViewVerdict::Incomparable(because) = &unknown else {
+                panic!("{unknown:?}");
+            };
+            assert!(because.contains(told), "{because}");
+            assert_eq!(unknown.counted_as(), None);
+        }
+    }
+
     #[test]
     fn where_the_number_of_rows_changes_nothing_is_proven() {
         let source = [read(5, &[5, 10]), read(4, &[4, 11])];
@@ -513,7 +728,7 @@ mod tests {
         };
         let verdict = |case: &ViewCase| match case.next() {
             Next::Judged(verdict) => verdict,
-            asked @ Next::Ask { .. } => panic!("{asked:?}"),
+            other => panic!("{other:?}"),
         };
         let [old, new, here] = [read(1, &[1, 1]), read(2, &[3, 3]), read(2, &[3, 4])];
         let mut over = case(&old, &here);

@@ -14,8 +14,11 @@
 //! | `sequences` | where sequences stand, and whether that is beyond the columns they feed |
 //! | `extensions` | versions of extensions |
 //! | `uncarried` | what no dump carries: what was put onto extensions, into the system's schemas, … |
-//! | `unseen` | nothing: what a role may not see of a side |
-//! | `readiness` | what makes a good copy slow or wrong all the same: statistics, settings, locales |
+//! | `unseen` | nothing: what a role may not see of a side, and what takes no part |
+//! | `ours` | nothing: what somebody else keeps in the schemas of a run and of a follow |
+//! | `nested` | nothing: whether arrays have arrays in them, which `schema` has to know |
+//! | `left_behind` | nothing: what an archive of one side lacks |
+//! | `readiness` | what makes a good copy slow or wrong all the same: statistics, settings, locales, subscriptions |
 //! | `opening` | nothing: what of the target a person should know before it is used, as on the source or not |
 //! | `statements` | the plans of the application's statements |
 //! | `large_objects` | large objects without their content |
@@ -34,6 +37,7 @@
 pub mod archived;
 pub mod content;
 pub mod in_force;
+pub mod left_behind;
 pub mod matview;
 pub mod repair;
 pub mod statements;
@@ -45,7 +49,9 @@ pub mod drill;
 mod excluded;
 mod extensions;
 mod large_objects;
+mod nested;
 mod opening;
+mod ours;
 mod outcome;
 mod readiness;
 pub mod rows;
@@ -62,6 +68,8 @@ pub use excluded::excluded_are_empty;
 pub use large_objects::{
     compare as compare_large_objects, compare_archived as compare_archived_large_objects,
 };
+pub use left_behind::LeftBehind;
+pub use nested::nested_arrays;
 pub use opening::before_opening;
 pub use outcome::Outcome;
 pub use readiness::{Readiness, findings as readiness_findings, outlook};

@@ -3,8 +3,12 @@
 //!
 //! Nobody moves it, so a copy lacks it, and that must not pass for the same. Rows of an extension's tables are its own business, which
 //! goes on on both sides: they are not read. What an extension is made of is its script's matter: only
-//! between equal versions can a difference be somebody's doing. Who owns an extension nobody can change, and its owner has
-//! another name on every managed service: it is said, and is no difference.
+//! between equal versions can a difference be somebody's doing. Compared of its functions is also what makes them run otherwise, and
+//! not what is only told to the planner or to people, which scripts may leave otherwise on each way to a version. Who owns an
+//! extension nobody can change, and owners have other names on every managed service: that is said, and is no difference.
+
+mod said;
+mod system;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,20 +18,15 @@ use crate::pg::{Answer, PgError, Query, Session};
 use crate::toc::{RestoreOptions, named_alike};
 
 use super::attempt::{attempt, attempt_text};
-use super::{Observed, Outcome, Scope, some_of};
+use super::{Observed, Outcome, Scope};
+
+use said::Said;
+pub(super) use system::IN_SYSTEM_SCHEMAS;
 
 pub(super) const ON_EXTENSIONS: VersionedQuery = VersionedQuery {
     newest: Query::new(
         "on_extensions.sql",
         include_str!("../../sql/verify/on_extensions.sql"),
-    ),
-    older: None,
-};
-
-pub(super) const IN_SYSTEM_SCHEMAS: VersionedQuery = VersionedQuery {
-    newest: Query::new(
-        "in_system_schemas.sql",
-        include_str!("../../sql/verify/in_system_schemas.sql"),
     ),
     older: None,
 };
@@ -65,10 +64,22 @@ enum What {
     Attached,
     /// The extension has it; its source, if it is a function that people write.
     Member,
+    /// How a function of the extension runs: whether as its owner, with which settings, how volatile it says it is.
+    Traits,
+    /// The query of a view of the extension.
+    Query,
     /// Its owner, if that is no superuser.
     Owner,
+    /// The owner of a function of the extension, if that is neither a superuser nor who owns the extension.
+    FunctionOwner,
     /// Somebody made it.
     Made,
+    /// The server brought it; how it is.
+    Brought,
+    /// The server brought it, and it shows by itself that somebody has changed it. Told beforehand: how it is, is compared.
+    Altered,
+    /// The server brought it; what somebody has added to it.
+    Added,
     /// How many rows a table has that somebody made.
     Rows,
     /// Who may do what with it.
@@ -108,7 +119,7 @@ impl Uncarried {
             Err(refused) => all.refused(Question::OnExtensions, "what extensions have", &refused),
         }
         match attempt(session, &IN_SYSTEM_SCHEMAS).await? {
-            Ok(rows) => all.add(&rows, in_system_schema)?,
+            Ok(rows) => all.add(&rows, system::fact)?,
             Err(refused) => all.refused(
                 Question::InSystemSchemas,
                 "pg_catalog and information_schema",
@@ -200,6 +211,10 @@ impl Uncarried {
                     kind: UncarriedKind::InSystemSchema,
                     object: object.clone(),
                 }),
+                (Place::System, What::Altered) => Some(catalog::Uncarried {
+                    kind: UncarriedKind::InSystemSchema,
+                    object: format!("what was changed about {object}"),
+                }),
                 (Place::Relation(on), What::Grants | What::Comment) => {
                     let grants = *what == What::Grants;
                     let words = if grants { "grants" } else { "a comment" };
@@ -232,19 +247,14 @@ fn is_content((place, what, _): &Key) -> bool {
 fn on_extension(row: &Answer) -> Result<(Key, String), PgError> {
     let what = match row.get::<&str>("what")? {
         "attached" => What::Attached,
+        "traits" => What::Traits,
+        "query" => What::Query,
         "owner" => What::Owner,
+        "function owner" => What::FunctionOwner,
         _ => What::Member,
     };
     let place = Place::Extension(row.get("extension")?);
     Ok(((place, what, row.get("object")?), value_of(row)?))
-}
-
-fn in_system_schema(row: &Answer) -> Result<(Key, String), PgError> {
-    let what = match row.get::<&str>("what")? {
-        "grants" => What::Grants,
-        _ => What::Made,
-    };
-    Ok(((Place::System, what, row.get("object")?), value_of(row)?))
 }
 
 /// What is dropped at this moment has no definition any more.
@@ -284,7 +294,7 @@ pub(super) fn compare(
     let ours = source.uncarried.as_named_by(majors);
     let theirs = target.uncarried.as_named_by(majors);
     let keys: BTreeSet<&Key> = ours.keys().chain(theirs.keys()).collect();
-    let (mut owners, mut scripts) = (Vec::new(), Vec::new());
+    let mut said = Said::default();
     for key in keys {
         if !both.takes_part(&key.0, key.1) || both.is_left_out(key.1) {
             continue;
@@ -296,33 +306,26 @@ pub(super) fn compare(
         let values = (left.copied(), right.copied());
         match &key.0 {
             Place::Extension(name) if key.1 == What::Owner => {
-                owners.push(owner_in_words(name, values));
+                said.owner(&shown_ident(name), values);
+            }
+            Place::Extension(name) if key.1 == What::FunctionOwner => {
+                said.function_owner(&format!("{} of {}", key.2, shown_ident(name)), values);
             }
             // An extension's script may be another for each major version.
             Place::Extension(name) if key.1 == What::Member && !both.is_same_major() => {
-                scripts.extend(left.map(|_| format!("{} of {}", key.2, shown_ident(name))));
+                let script = left.map(|_| format!("{} of {}", key.2, shown_ident(name)));
+                said.scripts.extend(script);
             }
             Place::Extension(name) => both.of_extension(name, key, values, &mut found),
-            Place::System => of_system(key, values, &mut found),
+            Place::System
+                if !both.is_same_major() && system::may_be_brought(key, &ours, &theirs) => {}
+            Place::System => system::compare(key, values, &mut found),
             Place::Relation(table) => remarked(Some(table), key, values, &mut found),
             Place::LargeObject => remarked(None, key, values, &mut found),
         }
     }
     found.unverified.extend(both.unread());
-    if !scripts.is_empty() {
-        found.notes.push(format!(
-            "Not the same on the target: {}. Whether somebody has changed that, which no dump carries, or the extension has it otherwise \
-             on that version of the server, cannot be told.",
-            some_of(&scripts)
-        ));
-    }
-    if !owners.is_empty() {
-        found.notes.push(format!(
-            "Extensions belong to other roles on the target than on the source, because no dump says whose they are: {}. Only their \
-             owners and superusers can update or drop them.",
-            some_of(&owners)
-        ));
-    }
+    found.notes.extend(said.in_words());
     let mut outcome = Outcome::default();
     // Several findings about one object make one difference.
     outcome.extend(found);
@@ -366,11 +369,19 @@ impl Both<'_> {
 
     fn is_left_out(&self, what: What) -> bool {
         match what {
-            What::Owner => self.options.no_owner,
+            What::Owner | What::FunctionOwner => self.options.no_owner,
             What::Grants => self.options.no_acl,
             What::Comment => self.options.no_comments,
             What::Label => self.options.no_security_labels,
-            What::Attached | What::Member | What::Made | What::Rows => false,
+            What::Altered => true,
+            What::Attached
+            | What::Member
+            | What::Traits
+            | What::Query
+            | What::Made
+            | What::Brought
+            | What::Added
+            | What::Rows => false,
         }
     }
 
@@ -383,7 +394,15 @@ impl Both<'_> {
         let object = || ("extension object", key.2.clone());
         let of = format!("the extension {}", quote_ident(name));
         match (key.1, values) {
-            (What::Attached, (Some(_), Some(_))) if !self.is_same_major() => {}
+            (What::Attached | What::Traits | What::Query, (Some(_), Some(_)))
+                if !self.is_same_major() => {}
+            // The function or view itself is missed.
+            (What::Traits | What::Query, (None, _) | (_, None)) => {}
+            (What::Traits, (Some(ours), Some(theirs))) => found.differ(
+                DifferenceKind::Different,
+                object(),
+                format!("it is of {of}: {ours} on the source, {theirs} on the target"),
+            ),
             (_, (Some(_), Some(_))) => found.differ(
                 DifferenceKind::Different,
                 object(),
@@ -436,41 +455,6 @@ impl Question {
             Self::Remarks => "comment",
             Self::InSystemSchemas | Self::Rows => "system object",
         }
-    }
-}
-
-fn owner_in_words(name: &str, (ours, theirs): Values<'_>) -> String {
-    let shown = |owner: Option<&str>| owner.map_or_else(|| "a superuser".to_owned(), shown_ident);
-    format!(
-        "{} ({} on the source, {} on the target)",
-        shown_ident(name),
-        shown(ours),
-        shown(theirs)
-    )
-}
-
-fn of_system(key: &Key, values: Values<'_>, found: &mut Outcome) {
-    let object = ("system object", key.2.clone());
-    match (key.1, values) {
-        (What::Made, (Some(_), Some(_))) => {
-            let detail = "it is defined otherwise on the source than on the target".to_owned();
-            found.differ(DifferenceKind::Different, object, detail);
-        }
-        (What::Made, (Some(_), None)) => {
-            let detail =
-                "it is on the source: no dump looks into pg_catalog and information_schema".into();
-            found.differ(DifferenceKind::Missing, object, detail);
-        }
-        (What::Made, (None, _)) => {
-            let detail = "it is on the target, and not on the source".to_owned();
-            found.differ(DifferenceKind::Extra, object, detail);
-        }
-        (_, (Some(ours), Some(theirs))) => {
-            let detail = format!("{ours} on the source, {theirs} on the target");
-            found.differ(DifferenceKind::Different, object, detail);
-        }
-        // Which there are depends on the version; a table that somebody made is missed itself.
-        _ => {}
     }
 }
 
@@ -588,6 +572,80 @@ mod tests {
     }
 
     #[test]
+    fn how_functions_and_views_of_an_extension_are_counts_between_equal_versions() {
+        let e = Place::Extension("e".to_owned());
+        let of = |major, how: &str| {
+            let member = (&e, What::Member, "function f()", "");
+            let traits = (&e, What::Traits, "function f()", how);
+            side(major, &[member, traits, (&e, What::Query, "view v", how)])
+        };
+        let (plain, definer) = (of(15, "stable"), of(15, "stable, security definer"));
+        assert_eq!(found(&plain, &plain), [""; 0]);
+        let both = [
+            "Different extension object function f()",
+            "Different extension object view v",
+        ];
+        assert_eq!(found(&plain, &definer), both);
+        assert_eq!(found(&definer, &plain), both);
+        let scope = Scope::of_extensions(["e"]);
+        let options = RestoreOptions::default();
+        let outcome = compare(&plain, &definer, &scope, &options);
+        let words = "stable on the source, stable, security definer on the target";
+        assert!(
+            outcome.differences[0].detail.ends_with(words),
+            "{outcome:?}"
+        );
+        let newer = compare(&plain, &of(18, "volatile"), &scope, &options);
+        assert!(newer.is_same() && newer.notes.is_empty(), "{newer:?}");
+        let mut updated = definer;
+        updated.extensions[0].version = Some("1.1".to_owned());
+        assert_eq!(found(&plain, &updated), [""; 0], "its script may say so");
+        let bare = side(15, &[(&e, What::Member, "function f()", "")]);
+        assert_eq!(found(&plain, &bare), [""; 0], "a member is missed itself");
+    }
+
+    #[test]
+    fn what_was_changed_about_what_the_server_brought_is_found() {
+        let of = |major, facts: &[(What, &str)]| {
+            let facts = facts.iter().map(|(what, value)| {
+                let object = "dictionary d";
+                (&Place::System, *what, object, *value)
+            });
+            side(major, &facts.collect::<Vec<_>>())
+        };
+        let as_brought = |major| of(major, &[(What::Brought, "a: b; c: d")]);
+        let altered = [(What::Brought, "a: b; c: x"), (What::Altered, "")];
+        let (plain, changed) = (as_brought(15), of(15, &altered));
+        let different = ["Different system object dictionary d"];
+        assert_eq!(found(&plain, &plain), [""; 0]);
+        assert_eq!(found(&changed, &changed), [""; 0]);
+        assert_eq!(found(&plain, &changed), different);
+        assert_eq!(found(&changed, &plain), different);
+        let unmarked = |major| of(major, &[(What::Brought, "a: b")]);
+        assert_eq!(found(&plain, &unmarked(15)), different);
+        // Another major version may bring it otherwise, or not at all.
+        assert_eq!(found(&plain, &unmarked(18)), [""; 0]);
+        assert_eq!(found(&changed, &side(18, &[])), [""; 0]);
+        assert_eq!(found(&changed, &as_brought(18)), different);
+        assert_eq!(found(&plain, &of(18, &altered)), different);
+        let added = of(15, &[(What::Added, "operator 1")]);
+        assert_eq!(found(&added, &side(18, &[])), different);
+        assert_eq!(found(&side(18, &[]), &added), different);
+        let mut scope = Scope::of_extensions(["e"]);
+        scope.large_objects = true;
+        let detail = |ours: &Observed, theirs: &Observed| {
+            let outcome = compare(ours, theirs, &scope, &RestoreOptions::default());
+            outcome.differences[0].detail.clone()
+        };
+        assert!(detail(&plain, &changed).starts_with("c: d on the source, c: x on the target:"));
+        let gone = detail(&added, &side(15, &[]));
+        assert!(gone.starts_with("operator 1 on the source, nothing of it on the target:"));
+        let left_behind = changed.uncarried.left_behind();
+        let named: Vec<&str> = left_behind.iter().map(|one| &*one.object).collect();
+        assert_eq!(named, ["what was changed about dictionary d"]);
+    }
+
+    #[test]
     fn an_object_is_the_same_where_only_the_newer_server_quotes_its_name() {
         let e = Place::Extension("e".to_owned());
         let of = |major, object: &str| side(major, &[(&e, What::Attached, object, "")]);
@@ -620,6 +678,15 @@ mod tests {
         );
         options.no_owner = true;
         assert_eq!(compare(&source, &target, &scope, &options).notes, [""; 0]);
+        let of_function = side(15, &[(&e, What::FunctionOwner, "function f()", "joe")]);
+        let outcome = compare(&target, &of_function, &scope, &RestoreOptions::default());
+        assert!(outcome.is_same(), "{outcome:?}");
+        let words = "function f() of e (a superuser or whose the extension is on the source, joe on the target)";
+        assert!(outcome.notes[0].contains(words), "{outcome:?}");
+        assert_eq!(
+            compare(&target, &of_function, &scope, &options).notes,
+            [""; 0]
+        );
     }
 
     #[test]

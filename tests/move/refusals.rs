@@ -157,14 +157,36 @@ fn a_source_that_the_role_may_not_read() {
     };
     let from = source.database("db");
     source.psql("db", "create role nobody login; create table t (a int)");
-    let case = Refused {
+    let to = target.database("db");
+    let tables = Refused {
         source: &format!("{from} user=nobody"),
-        target: &target.database("db"),
+        target: &to,
         status: 4,
         says: &["source-unreadable", "\"t\"", "GRANT"],
         ..Refused::default()
     };
-    assert_refused([&source, &target], &[case]);
+    // Who may read all tables may still not read these.
+    let with_object = source.database("objects");
+    source.psql(
+        "objects",
+        "create role reader login; grant pg_read_all_data to reader; select lo_from_bytea(77, 'secret')",
+    );
+    let reader = format!("{with_object} user=reader");
+    let large_objects = Refused {
+        source: &reader,
+        says: &["large-objects-unreadable", "among them 77", "GRANT SELECT"],
+        ..tables
+    };
+    assert_refused([&source, &target], &[tables, large_objects]);
+    let passing_over = [
+        "--no-owner",
+        "-x",
+        "--skip-check",
+        "large-objects-unreadable",
+    ];
+    let failed = prepare(&reader, &to, &passing_over).run();
+    assert_eq!(failed.status, 1, "{failed}");
+    assert!(failed.stderr.contains("large object 77"), "{failed}");
 }
 
 #[test]

@@ -325,8 +325,19 @@ fn from_latin1_to_utf8() {
         &format!("set client_encoding = 'UTF8'; drop table \"Größe\".\"{long}\""),
     );
     let to = create(&target, "whole", "UTF8");
-    assert_proven(&move_with(&from, &to, &[]));
+    let moved = assert_proven(&move_with(&from, &to, &[]));
     assert_equal("latin1 to utf8", &from, &to, &[]);
+    // Before a move it can still be mended, and is a warning.
+    let verify = ["verify", "--source", &from, "--target", &to];
+    let verify = Pgconvoy::new([&verify[..], &["--run-dir", RUN_DIR]].concat());
+    let verified = assert_proven(&verify.run());
+    for (report, severity) in [(moved, "warning"), (verified, "note")] {
+        let findings = report["findings"].as_array().expect("a list");
+        let mut told = findings.iter();
+        let told = told.find(|one| one["rule"] == "encoding-differs");
+        let told = told.unwrap_or_else(|| panic!("{findings:#?}"));
+        assert_eq!(told["severity"], severity, "{told:#}");
+    }
 }
 
 /// A server whose encoding lacks a character refuses the whole statement, even if it is in a comment.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::measure;
 use crate::catalog::{
     self, BarringLock, Circumstances, Counts, DatabaseFacts, Disks, Orphans, Pulse, SourceFacts,
+    Unreadable,
 };
 use crate::cli::inspect::{Inspection, Road, Server};
 use crate::cli::prove::SAID_BEFORE;
@@ -92,7 +93,8 @@ pub async fn look(requested: Requested, asked: &Asked) -> Result<Check, Failure>
         Err(failure) if failure.kind == FailureKind::Usage => return Err(failure),
         Err(failure) => {
             // What kept pg_dump from reading the schema may be among what is known already.
-            let unreadable = catalog::unreadable(&road.source.session).await?;
+            let large_objects = !requested.filters.selects();
+            let unreadable = Unreadable::read(&road.source.session, large_objects).await?;
             let nothing = SourceFacts::default();
             let basis = road.first_facts(&requested, &target_facts, (&unreadable, &nothing));
             findings.extend(preflight::findings(&basis));

@@ -234,7 +234,7 @@ fn refuse_other_schema(course: Course<'_>, look: &Look) -> Result<(), Failure> {
     let Course {
         both, asked, emit, ..
     } = course;
-    let options = looks::options(both, asked);
+    let options = look.options(both, asked);
     let mut outcome = verify::compare_schemas(&look.source.toc, &look.target.toc, &options);
     let (source, target) = (&look.source.observed, &look.target.observed);
     let as_if = sync::as_if_synced(source, target);

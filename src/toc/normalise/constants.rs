@@ -6,7 +6,7 @@
 //! floating-point numbers, and is compared as it is written.
 
 use super::super::tokens::Kind;
-use super::{Word, is_symbol, is_word};
+use super::{Word, cast_to, is_symbol, is_word};
 
 /// As what the server keeps a number.
 #[derive(Clone, Copy)]
@@ -56,12 +56,6 @@ impl Precision {
     }
 }
 
-/// What is behind the `::` that some words begin with.
-fn cast_to<'w, 'a>(words: &'w [Word<'a>]) -> Option<&'w [Word<'a>]> {
-    let casts = is_symbol(words.first(), b":") && is_symbol(words.get(1), b":");
-    words.get(2..).filter(|_| casts)
-}
-
 /// A literal, cut into numbers and what is between them.
 fn pieces(literal: &[u8]) -> impl Iterator<Item = &[u8]> {
     let is_of_number = |byte: u8| byte.is_ascii_digit() || b".+-e".contains(&byte);
@@ -88,19 +82,63 @@ fn is_plain_literal((kind, text): &Word) -> bool {
     *kind == Kind::Literal && text.starts_with(b"'")
 }
 
-/// `B'101'::"bit"` → `'101'::"bit"`.
+/// `(B'101'::"bit")::bit varying` → `B'101'::bit varying`, which is what 10 prints until it reads it again.
+pub(super) fn bits_cast_at_once<'a>(words: &[Word<'a>]) -> Vec<Word<'a>> {
+    cast_at_once(words, b"B")
+}
+
+/// `B'101'::"bit"` → `'101'::"bit"`, and the cast of such a constant like `bits_cast_at_once`.
 pub(super) fn bits_without_prefix<'a>(words: &[Word<'a>]) -> Vec<Word<'a>> {
     let bare = |(at, &(kind, text)): (usize, &Word<'a>)| {
         let behind = words.get(at + 1..).unwrap_or_default();
-        let bits = text
-            .strip_prefix(b"B")
-            .filter(|bits| bits.iter().all(|byte| b"'01".contains(byte)));
-        match bits {
-            Some(bits) if kind == Kind::Literal && is_cast_to_bits(behind) => (kind, bits),
+        match bits(&(kind, text), b"B") {
+            Some(bits) if is_cast_to_bits(behind) => (kind, bits),
             _ => (kind, text),
         }
     };
-    words.iter().enumerate().map(bare).collect()
+    let bare: Vec<Word> = words.iter().enumerate().map(bare).collect();
+    cast_at_once(&bare, b"")
+}
+
+/// Without the cast to `bit` of constants with a prefix that are cast to `bit varying` then: the bits are the same, and their number.
+fn cast_at_once<'a>(words: &[Word<'a>], prefix: &[u8]) -> Vec<Word<'a>> {
+    let mut kept = Vec::with_capacity(words.len());
+    let mut rest = words;
+    while let Some((&word, behind)) = rest.split_first() {
+        match rest {
+            [
+                (Kind::Symbol, b"("),
+                constant,
+                (Kind::Symbol, b":"),
+                (Kind::Symbol, b":"),
+                (Kind::QuotedName, b"\"bit\""),
+                (Kind::Symbol, b")"),
+                behind @ ..,
+            ] if bits(constant, prefix).is_some() && is_cast_to_varying(behind) => {
+                kept.push(*constant);
+                rest = behind;
+            }
+            _ => {
+                kept.push(word);
+                rest = behind;
+            }
+        }
+    }
+    kept
+}
+
+/// `'101'` of a constant of bits with just this prefix.
+fn bits<'a>((kind, text): &Word<'a>, prefix: &[u8]) -> Option<&'a [u8]> {
+    let quoted = text.strip_prefix(prefix)?;
+    let is_bits = *kind == Kind::Literal
+        && quoted.starts_with(b"'")
+        && quoted.iter().all(|byte| b"'01".contains(byte));
+    is_bits.then_some(quoted)
+}
+
+fn is_cast_to_varying(words: &[Word]) -> bool {
+    let name = cast_to(words).unwrap_or_default();
+    is_word(name.first(), b"bit") && is_word(name.get(1), b"varying")
 }
 
 fn is_cast_to_bits(words: &[Word]) -> bool {
@@ -324,5 +362,60 @@ mod tests {
             let (ten, later) = (default(ten), default(later));
             assert!(!same("TABLE", &ten, &later, (10, 18)), "{ten}");
         }
+    }
+    /// As 10 prints it, as 10 does when it has read that, and as 18 does.
+    #[test]
+    fn varying_bits_are_the_same_when_they_have_been_read_again() {
+        for (ten, again, later) in [
+            (
+                "B'0'::bit varying",
+                "(B'0'::\"bit\")::bit varying",
+                "('0'::\"bit\")::bit varying",
+            ),
+            (
+                "B'1'::bit varying(3)",
+                "(B'1'::\"bit\")::bit varying(3)",
+                "('1'::\"bit\")::bit varying(3)",
+            ),
+            (
+                "ARRAY[B''::bit varying, (B'10'::\"bit\")::bit varying]",
+                "ARRAY[(B''::\"bit\")::bit varying, (B'10'::\"bit\")::bit varying]",
+                "ARRAY[(''::\"bit\")::bit varying, ('10'::\"bit\")::bit varying]",
+            ),
+        ] {
+            let (ten, again, later) = (default(ten), default(again), default(later));
+            assert!(same("TABLE", &ten, &again, (10, 10)), "{ten}");
+            assert!(same("TABLE", &ten, &later, (10, 18)), "{ten}");
+            assert!(same("TABLE", &later, &again, (11, 10)), "{ten}");
+            assert!(!same("TABLE", &ten, &later, (10, 10)), "{ten}");
+            assert!(!same("TABLE", &ten, &later, (11, 18)), "{ten}");
+            for (from, to) in [("0'", "00'"), ("1'", "0'"), ("bit varying", "bit")] {
+                let other = later.replace(from, to);
+                assert!(other == later || !same("TABLE", &ten, &other, (10, 18)));
+            }
+        }
+        for (ten, later) in [
+            // One bit only, which is what `bit` means without quotes.
+            ("B'11'::bit varying", "('11'::bit)::bit varying"),
+            ("B'11'::bit varying", "('11'::bit(1))::bit varying"),
+            ("B'11'::bit varying", "('11'::text)::bit varying"),
+            ("B'11'::bit varying", "('11'::\"bit\")::bit varying(1)"),
+            ("B'11'::bit varying", "('11'::\"bit\")::text"),
+            ("B'11'::bit varying", "('11'::bit varying)::\"bit\""),
+        ] {
+            let (ten, later) = (default(ten), default(later));
+            assert!(!same("TABLE", &ten, &later, (10, 18)), "{later}");
+        }
+        // Since 11 no server prints the one for the other.
+        let (whole, cast) = ("'11'::bit varying", "('11'::\"bit\")::bit varying");
+        assert!(!same("TABLE", &default(whole), &default(cast), (11, 18)));
+        // The words behind stay where they are, for the rules that look at them.
+        let view = |column: &str, bits: &str| {
+            format!("CREATE VIEW s.v AS\n SELECT {bits} AS x,\n    {column}\n   FROM s.t;")
+        };
+        let ten = view("t.a", "B'1'::bit varying");
+        let later = |column: &str| view(column, "('1'::\"bit\")::bit varying");
+        assert!(same("VIEW", &ten, &later("a"), (10, 18)));
+        assert!(!same("VIEW", &ten, &later("b"), (10, 18)));
     }
 }

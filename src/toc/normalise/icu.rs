@@ -11,7 +11,7 @@ pub(super) fn with_tag_of_locale<'a>(older: &[Word<'a>], newer: &[Word<'a>]) -> 
 
 /// Whether two definitions that are not the same would be if two names of an ICU locale meant the same, of which only ICU knows whether
 /// they do: one is what a newer server may have made of the other.
-pub(in super::super) fn is_in_doubt(
+pub(in super::super) fn is_same_if_locales_are(
     desc: &str,
     (source, target): (&[u8], &[u8]),
     versions: Versions,
@@ -65,7 +65,7 @@ fn locale_of<'a>(words: &[Word<'a>]) -> Option<(usize, &'a str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Versions, is_in_doubt, same_definition};
+    use super::super::{Versions, is_same_if_locales_are, same_definition};
 
     /// Whether they are the same, and whether nobody can tell.
     fn compared(older: &str, newer: &str, majors: (u32, u32)) -> (bool, bool) {
@@ -76,7 +76,7 @@ mod tests {
             );
             (
                 same_definition("COLLATION", sides, versions, true),
-                is_in_doubt("COLLATION", sides, versions, true),
+                is_same_if_locales_are("COLLATION", sides, versions, true),
             )
         };
         let forth = of(older, newer, majors);

@@ -49,7 +49,7 @@ pub async fn matview(
     else {
         return Ok(ViewVerdict::Unknown);
     };
-    let query = Comparand {
+    let mut query = Comparand {
         from: format!(
             "({}) as definition",
             definition.trim().trim_end_matches(';')
@@ -58,18 +58,21 @@ pub async fn matview(
     };
     let columns = comparand.columns.iter();
     let columns = columns.map(|column| shown_ident(&column.name)).collect();
-    let [source, target] = &ends.pools;
-    let (held, there) = tokio::try_join!(
-        view(comparand, source, level),
-        view(comparand, target, level)
-    )?;
-    let mut case = ViewCase::new(comparand.name.shown(), columns, [held, there]);
+    let held = held_on_both(comparand, ends, level).await?;
+    let mut case = ViewCase::new(comparand.name.shown(), columns, held);
     case.over(tables);
     loop {
         let (side, again) = match case.next() {
             Next::Ask { side, again } => (side, again),
+            Next::Narrow(places) => {
+                query = query.narrowed(&places);
+                let held = held_on_both(&comparand.narrowed(&places), ends, level).await?;
+                case.narrow(&places, held);
+                continue;
+            }
             Next::Judged(verdict) => return Ok(verdict),
         };
+        let [source, target] = &ends.pools;
         let pool = match side {
             Side::Source => source,
             Side::Target => target,
@@ -80,6 +83,20 @@ pub async fn matview(
             Err(_) => case.failed(side),
         }
     }
+}
+
+/// What a view holds on the source and on the target.
+async fn held_on_both(
+    comparand: &Comparand,
+    ends: &Ends,
+    level: VerifyLevel,
+) -> Result<[ViewRead; 2], PgError> {
+    let [source, target] = &ends.pools;
+    let (held, there) = tokio::try_join!(
+        view(comparand, source, level),
+        view(comparand, target, level)
+    )?;
+    Ok([held, there])
 }
 
 /// What a view holds.

@@ -26,7 +26,9 @@ impl<'a> Draft<'a> {
                 self.of_rows(difference, gaps);
                 return true;
             }
-            "extension" if self.of_version(difference, about, gaps) => {
+            "extension"
+                if self.of_first(difference, about) || self.of_version(difference, about, gaps) =>
+            {
                 return true;
             }
             "large object" => {

@@ -224,7 +224,12 @@ impl<'a> Draft<'a> {
             }
         }
         if !known {
-            gaps.push("it is not known how to change this".to_owned());
+            let why = if difference.is_in_no_dump() {
+                "no dump carries it, so it is not known how it was made: make it the same by hand"
+            } else {
+                "it is not known how to change this"
+            };
+            gaps.push(why.to_owned());
         }
         gaps
     }

@@ -1,15 +1,32 @@
-//! Extensions of another version: an older one can be updated, a newer one cannot go back.
+//! Extensions of another version: an older one can be updated, a newer one cannot go back. And the one that no dump brings.
 
 use std::cmp::Ordering;
 
 use crate::catalog::Extension;
 use crate::model::{Difference, DifferenceKind, quote_ident, shown_ident};
 
-use super::super::extensions::compare_versions;
+use super::super::extensions::{FROM_THE_BEGINNING, MAKE_FIRST, compare_versions};
 use super::draft::Draft;
 use super::step::{Phase, Statement};
 
 impl Draft<'_> {
+    /// Whether it is the extension that every database begins with; then it is made.
+    pub(super) fn of_first(&mut self, difference: &Difference, about: &str) -> bool {
+        let is_it = |one: &Difference| {
+            one.kind == DifferenceKind::Missing
+                && one.class == "extension"
+                && one.object == FROM_THE_BEGINNING
+        };
+        // Where somebody has made it anew on the source, it has an entry as any other.
+        let has_entry = self.entries.iter().any(|one| is_it(&one.difference));
+        if !is_it(difference) || has_entry {
+            return false;
+        }
+        // Before what is written in its language.
+        self.step(Phase::Define, 0, about, vec![Statement::ours(MAKE_FIRST)]);
+        true
+    }
+
     /// Whether it is the version that differs; then it is updated, if that can be.
     pub(super) fn of_version(
         &mut self,

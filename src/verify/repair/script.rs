@@ -132,13 +132,14 @@ impl<'w> Script<'w> {
             self.say(&format!("set {name} = {}", quote_literal(value)))?;
         }
         self.say("set search_path = ''")?;
-        let message = format!("this repair is for the database {database}");
-        let body = format!(
-            "begin if pg_catalog.current_database() <> {} then raise exception using message = {}; end if; end",
+        // Without PL/pgSQL, which may be what is missing: what is no number is an error that says it.
+        let message = format!("this repair is for the database {database}, and this is ");
+        writeln!(
+            self.out,
+            "select case when pg_catalog.current_database() <> {} then ({} || pg_catalog.current_database()::text)::int4 end as another \\gset",
             quote_literal(database),
             quote_literal(&message)
-        );
-        self.say(&format!("do {}", quote_literal(&body)))
+        )
     }
 
     fn encoding(&mut self, name: &str) -> io::Result<()> {

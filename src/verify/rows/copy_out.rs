@@ -30,6 +30,16 @@ impl CopyOut {
 }
 
 impl Comparand {
+    /// The same with no more than the columns in these places.
+    #[must_use]
+    pub fn narrowed(&self, places: &[usize]) -> Self {
+        let columns = places.iter().filter_map(|&place| self.columns.get(place));
+        Self {
+            columns: columns.cloned().collect(),
+            ..self.clone()
+        }
+    }
+
     /// What stands behind WHERE if `more` is to hold besides; empty if nothing has to.
     pub fn filter(&self, more: &str) -> String {
         let conditions: Vec<&str> = [self.condition.as_deref().unwrap_or_default(), more]

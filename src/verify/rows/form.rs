@@ -6,8 +6,11 @@
 use crate::catalog::{
     Column, Types, intervals_differ_because, print_floats_differently, text_with_rounded_floats,
 };
-use crate::model::{ColumnForm, ServerVersion, quote_ident};
+use crate::model::{ColumnForm, Oid, ServerVersion, quote_ident};
 use crate::toc::named_alike;
+
+/// Names of functions and operators are looked for so many types deep.
+const DEEPEST: u32 = 64;
 
 /// Decides for one pair of servers.
 #[derive(Debug, Clone, Copy)]
@@ -91,7 +94,11 @@ impl Forms<'_> {
         if let Some(kind) = self.source.stored_as(source.type_oid) {
             return read(as_text(&format!("({name}::{kind})")), "as text", because);
         }
-        if let Some(expression) = self.with_arguments(source) {
+        // What a type is made of may differ, too: then what would tell its parts apart is no expression for both.
+        let with_arguments = with_arguments(self.source, source);
+        if with_arguments == self::with_arguments(self.target, target)
+            && let Some(expression) = with_arguments
+        {
             return read(
                 expression,
                 "as text, with the arguments of a name that is overloaded",
@@ -146,7 +153,7 @@ impl Forms<'_> {
         if let Some(kind) = self.source.stored_as(column.type_oid) {
             return printed_xml(&name, kind);
         }
-        if self.with_arguments(column).is_some() {
+        if with_arguments(self.source, column).is_some() {
             return expression.to_owned();
         }
         if self.has_same_text(column) {
@@ -165,21 +172,10 @@ impl Forms<'_> {
 
     /// Text for people, given what is read of the column.
     pub(super) fn shown(&self, column: &Column, expression: &str) -> String {
-        match self.with_arguments(column) {
+        match with_arguments(self.source, column) {
             Some(_) => expression.to_owned(),
             None => as_text(&quote_ident(&column.name)),
         }
-    }
-
-    /// A function or an operator, or an array of these, of a type that prints names alone.
-    fn with_arguments(&self, column: &Column) -> Option<String> {
-        let name = quote_ident(&column.name);
-        if let Some(names) = self.source.prints_name_alone(column.type_oid) {
-            return Some(named(&name, names));
-        }
-        let element = self.source.element_of(column.type_oid)?;
-        let names = self.source.prints_name_alone(element)?;
-        Some(elements(&name, &named("element", names)))
     }
 
     /// Why the same bytes are another value on the other server, if they may be.
@@ -209,6 +205,42 @@ fn type_name(types: Types<'_>, column: &Column) -> String {
     )
 }
 
+/// A function or an operator of a type that prints names alone, or what has such in it.
+fn with_arguments(types: Types<'_>, column: &Column) -> Option<String> {
+    with_arguments_at((types, 0), &quote_ident(&column.name), column.type_oid)
+}
+
+/// The same of a part of a value, so deep inside.
+fn with_arguments_at((types, depth): (Types<'_>, u32), value: &str, oid: Oid) -> Option<String> {
+    if depth > DEEPEST {
+        return None;
+    }
+    if let Some(names) = types.prints_name_alone(oid) {
+        return Some(named(value, names));
+    }
+    let of_part = |part: &str, oid| with_arguments_at((types, depth + 1), part, oid);
+    if let Some(element) = types.element_of(oid) {
+        return Some(elements(value, &of_part("element", element)?));
+    }
+    let fields = types.fields_of(oid);
+    let names: Vec<String> = (1..=fields.len())
+        .map(|place| format!("field_{place}"))
+        .collect();
+    let parts = names.iter().zip(&fields);
+    let told: Vec<String> = parts
+        .filter_map(|(name, field)| of_part(name, *field))
+        .collect();
+    if told.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "case when {value} is distinct from null then pg_catalog.concat_ws(' ', pg_catalog.format('%s', {value}), \
+         (select pg_catalog.concat_ws(' ', {}) from (select ({value}).*) as fields ({}))) end",
+        told.join(", "),
+        names.join(", ")
+    ))
+}
+
 /// What the type's output function prints, NULL for NULL. (`IS DISTINCT FROM NULL`, because a composite value all of whose
 /// fields are NULL would be "null" to `IS NULL`; and no cast, because a cast need not print what the output function does.)
 pub(in crate::verify) fn as_text(column: &str) -> String {
@@ -227,11 +259,11 @@ fn printed_xml(column: &str, kind: &str) -> String {
     elements(column, &printed("element"))
 }
 
-/// An array's bounds, and what is printed of each `element`.
+/// An array's bounds, and what is printed of each `element`. (Not `FROM unnest`, which takes the rows apart that an array may be of.)
 fn elements(array: &str, printed: &str) -> String {
     format!(
         "case when {array} is not null then pg_catalog.concat(pg_catalog.array_dims({array}), \
-         array(select {printed} from pg_catalog.unnest({array}) as element)) end"
+         array(select {printed} from (select pg_catalog.unnest({array}) as element) as elements)) end"
     )
 }
 
@@ -254,7 +286,6 @@ mod tests {
 
     use super::*;
     use crate::catalog::Type;
-    use crate::model::Oid;
 
     fn types(array_name: &str) -> BTreeMap<Oid, Type> {
         let base = |name: &str, element| Type {
@@ -387,6 +418,51 @@ mod tests {
         }
         let shown = forms.shown(&column(2205), "a form of it");
         assert_eq!(shown, as_text("\"c\""));
+    }
+
+    /// A name inside of a composite value, and inside of an array of these, if both sides have them made alike.
+    #[test]
+    fn overloaded_names_are_told_apart_deep_inside() {
+        let with_fields = |fields: &[u32]| {
+            let mut all = types("integer[]");
+            let text = all[&Oid(23)].clone();
+            let call = Type {
+                name: "public.call".to_owned(),
+                kind: 'c',
+                fields: fields.iter().copied().map(Oid).collect(),
+                ..text.clone()
+            };
+            let calls = Type {
+                name: "public.call[]".to_owned(),
+                element: Some(Oid(20_010)),
+                ..text
+            };
+            all.extend([(Oid(20_010), call), (Oid(20_011), calls)]);
+            all
+        };
+        let (ours, theirs) = (with_fields(&[23, 24, 1008]), with_fields(&[23, 24]));
+        let form = |target, oid| {
+            let forms = Forms {
+                source: Types(&ours),
+                target: Types(target),
+                versions: (ServerVersion(150_000), ServerVersion(150_000)),
+            };
+            forms.of(&column(oid), &column(oid)).expression
+        };
+        let one = form(&ours, 20_010);
+        for wanted in [
+            "from (select (\"c\").*) as fields (field_1, field_2, field_3)",
+            "field_2::pg_catalog.oid::pg_catalog.regprocedure",
+            "(select pg_catalog.unnest(field_3) as element)",
+        ] {
+            assert!(one.contains(wanted), "{one}");
+        }
+        assert!(!one.contains("field_1::"), "{one}");
+        let many = form(&ours, 20_011);
+        assert!(many.contains("from (select (element).*) as"), "{many}");
+        for oid in [20_010, 20_011] {
+            assert_eq!(form(&theirs, oid), as_text("\"c\""));
+        }
     }
 
     #[test]

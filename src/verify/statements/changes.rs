@@ -310,7 +310,7 @@ mod tests {
             index: index.map(str::to_owned),
             cost,
             rows: 20.0,
-            from: Vec::new(),
+            ..Node::default()
         }
     }
 

@@ -29,6 +29,8 @@ pub(super) struct Node {
     pub relation: Option<String>,
     /// The index, for people.
     pub index: Option<String>,
+    /// It asks a function of the server's own what is in the catalogs: `pg_settings` is read by way of one, and `pg_dump` calls others.
+    pub asks_catalogs: bool,
     /// What it costs in all, in the planner's units.
     pub cost: f64,
     /// How many rows the planner reckons with.
@@ -70,6 +72,7 @@ impl Node {
             kind: kind(text("Node Type")?, text),
             relation,
             index: text("Index Name").map(shown_ident),
+            asks_catalogs: asks_catalogs(plan),
             cost: number("Total Cost")?,
             rows: number("Plan Rows").unwrap_or(0.0),
             from: from.unwrap_or_else(|| Some(Vec::new()))?,
@@ -109,12 +112,13 @@ impl Node {
         found
     }
 
-    /// Whether it reads relations, and only such as the server itself keeps: that is no statement of an application. One that
-    /// reads none may be, because nobody sees what a function reads.
+    /// Whether it reads something, and only what the server itself keeps: that is no statement of an application. One that reads
+    /// nothing may be, because nobody sees what a function reads.
     pub fn is_about_catalogs(&self) -> bool {
         const SYSTEM: [&str; 3] = ["pg_catalog.", "information_schema.", "pg_toast."];
         let (mut system, mut others) = (false, false);
         self.each(&mut |node| {
+            system |= node.asks_catalogs;
             if let Some(relation) = &node.relation {
                 let is_system = SYSTEM.iter().any(|schema| relation.starts_with(schema));
                 system |= is_system;
@@ -199,6 +203,22 @@ impl Node {
     }
 }
 
+/// Whether rows come from a function of the server itself whose name says that it shows the catalogs, or all columns do.
+fn asks_catalogs(plan: &Value) -> bool {
+    let text = |key: &str| plan.get(key).and_then(Value::as_str);
+    let shows = |name: &str| name.starts_with("pg_");
+    if text("Node Type") != Some("Result") {
+        return text("Schema") == Some("pg_catalog") && text("Function Name").is_some_and(shows);
+    }
+    let columns = plan.get("Output").and_then(Value::as_array);
+    let calls = |column: &Value| {
+        column
+            .as_str()
+            .is_some_and(|call| call.starts_with("pg_get_"))
+    };
+    columns.is_some_and(|columns| !columns.is_empty() && columns.iter().all(calls))
+}
+
 /// The step as the text form of a plan names it.
 fn kind<'a>(node: &str, text: impl Fn(&str) -> Option<&'a str>) -> String {
     match node {
@@ -268,6 +288,30 @@ mod tests {
         let catalog = PARALLEL.replace("\"public\"", "\"pg_catalog\"");
         assert!(Node::parse(&catalog).expect("a plan").is_about_catalogs());
         assert!(!Node::default().is_about_catalogs());
+        for (step, expected) in [
+            (
+                r#""Function Scan", "Schema": "pg_catalog", "Function Name": "pg_show_all_settings""#,
+                true,
+            ),
+            (
+                r#""Function Scan", "Schema": "pg_catalog", "Function Name": "generate_series""#,
+                false,
+            ),
+            (
+                r#""Function Scan", "Schema": "public", "Function Name": "pg_of_ours""#,
+                false,
+            ),
+            (r#""Result", "Output": ["pg_get_partkeydef($1)"]"#, true),
+            (
+                r#""Result", "Output": ["pg_get_expr($1, $2)", "bell($3)"]"#,
+                false,
+            ),
+            (r#""Result", "Output": []"#, false),
+        ] {
+            let plan = format!(r#"[{{"Plan": {{"Node Type": {step}, "Total Cost": 1}}}}]"#);
+            let plan = Node::parse(&plan).expect("a plan");
+            assert_eq!(plan.is_about_catalogs(), expected, "{step}");
+        }
         let accesses = plan.accesses();
         assert_eq!(accesses.len(), 2, "{accesses:?}");
         assert_eq!(accesses[1].index.as_deref(), Some("by_user"));
