@@ -2,10 +2,19 @@
 -- extension, and what belongs to one, is not counted: a managed server brings its own.
 with member as (
     select d.classid, d.objid from pg_catalog.pg_depend d where d.deptype = 'e'
+), ledger as (
+    -- Known by its tables (ledger/create.sql): a schema of that name may be somebody's own.
+    select c.relnamespace as schema
+    from pg_catalog.pg_class c
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace and n.nspname = 'pgconvoy'
+    where c.relname = 'run' and c.relkind = 'r'
+      and (select array_agg(a.attname::text order by a.attname) from pg_catalog.pg_attribute a
+           where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)
+          = '{archive,format,memory,pgconvoy_version,plan,request,run,snapshot,started_at}'
 ), held as (
     -- A schema that holds an extension of somebody else stays with it; public may have been dropped and made anew.
     select case when n.nspname = 'pgconvoy' and not exists (select from pg_catalog.pg_class c where c.relnamespace = n.oid) then 'sign of an unfinished run'
-                when n.nspname = 'pgconvoy' then 'ledger of an unfinished run'
+                when exists (select from ledger l where l.schema = n.oid) then 'ledger of an unfinished run'
                 when n.nspname = 'pgconvoy_follow' then 'record of a follow (pgconvoy unfollow)' else 'schema' end as kind, quote_ident(n.nspname) as name
     from pg_catalog.pg_namespace n
     where n.oid >= 16384 and n.nspname !~ '^pg_' and n.nspname <> 'public'
@@ -18,7 +27,8 @@ with member as (
     from pg_catalog.pg_class c
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.oid >= 16384 and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f', 'c') and c.relpersistence <> 't'
-      and n.nspname !~ '^pg_' and n.nspname not in ('pgconvoy', 'pgconvoy_follow')
+      and n.nspname !~ '^pg_' and n.nspname <> 'pgconvoy_follow'
+      and not exists (select from ledger l where l.schema = n.oid and c.relname in ('run', 'done', 'trouble'))
       and not exists (select from member m where m.classid = 'pg_catalog.pg_class'::regclass and m.objid = c.oid)
     union all
     select 'function', p.oid::regprocedure::text

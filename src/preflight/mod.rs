@@ -87,7 +87,7 @@ pub use rows_only::{RowsOnly, rows_only};
 pub use schemas::new_owners;
 pub use skip::{SKIPPABLE, pass_over};
 pub use target::{
-    add_a_part, has_ledger, ledger_in_the_way, rows_elsewhere, same_database, schema_in_the_way,
+    add_a_part, has_sign, ledger_in_the_way, rows_elsewhere, same_database, schema_in_the_way,
 };
 pub use verdict::{NOT_LOOKED_AT, Verdict};
 pub use window::finding as window_finding;

@@ -44,10 +44,11 @@ fn reserved_schema(facts: &PreflightFacts<'_>) -> Option<Finding> {
             "source-has-ledger",
             "the source has a schema pgconvoy, which is what the ledger of a move into it is called, and would be left behind".to_owned(),
             to_paste(
-                "If it is what an unfinished move left there, drop it, on the source; if it is yours, give it another name:",
+                "If it is yours, give it another name, on the source; if it is what an unfinished move into that database left there \
+                 (tables run, done and trouble), it may be dropped instead:",
                 [
-                    "DROP SCHEMA pgconvoy CASCADE;".to_owned(),
-                    "-- or, instead: ALTER SCHEMA pgconvoy RENAME TO something_else;".to_owned(),
+                    "ALTER SCHEMA pgconvoy RENAME TO something_else;".to_owned(),
+                    "-- or, instead: DROP SCHEMA pgconvoy CASCADE;".to_owned(),
                 ],
             ),
         )

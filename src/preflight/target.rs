@@ -53,11 +53,11 @@ pub fn add_a_part(
 }
 
 /// What `sql/catalog/holdings.sql` calls the schema of a ledger.
-const LEDGER: &str = "ledger of an unfinished run";
+const SIGN: &str = "sign of an unfinished run";
 
-/// Whether there is a ledger among what a target holds.
-pub fn has_ledger(holdings: &[Holding]) -> bool {
-    holdings.iter().any(|holding| holding.kind == LEDGER)
+/// Whether a schema pgconvoy is nothing but a run's sign that it empties what a target holds.
+pub fn has_sign(holdings: &[Holding]) -> bool {
+    holdings.iter().any(|holding| holding.kind == SIGN)
 }
 
 /// A database has room for one ledger: where what the target holds stays, that of a run that was not finished is in the way. `run` is
@@ -365,11 +365,11 @@ mod tests {
             count: 1,
             examples: vec!["pgconvoy".into()],
         };
-        assert!(has_ledger(&[
+        assert!(has_sign(&[
             holding("table"),
-            holding("ledger of an unfinished run")
+            holding("sign of an unfinished run")
         ]));
-        assert!(!has_ledger(&[holding("sign of an unfinished run")]));
+        assert!(!has_sign(&[holding("ledger of an unfinished run")]));
         let of_a_run = ledger_in_the_way(Some("/runs/it's"));
         assert_eq!(of_a_run.severity, Severity::Blocker);
         assert!(of_a_run.what.ends_with(": /runs/it's"), "{of_a_run:?}");

@@ -9,6 +9,7 @@ mod alias;
 mod arrays;
 mod bounds;
 mod constants;
+mod flat;
 mod icu;
 mod indent;
 mod keywords;
@@ -21,6 +22,7 @@ use alias::without_names_of_casts;
 use arrays::{casts_as_beside, casts_of_elements, casts_of_single_values};
 use bounds::with_types;
 use constants::{bits_cast_at_once, bits_without_prefix, shortest_floats};
+use flat::flat_conditions;
 pub(super) use icu::is_same_if_locales_are;
 use icu::with_tag_of_locale;
 use indent::without_no_indent;
@@ -95,6 +97,12 @@ const RULES: &[Rule] = &[
         since: None,
         kinds: &[],
         rewrite: Rewrite::Both(casts_of_elements),
+    },
+    // The first of some conditions that are joined by AND, being such conditions itself, is one with them when it is read again.
+    Rule {
+        since: None,
+        kinds: &[],
+        rewrite: Rewrite::Both(flat_conditions),
     },
     // A column without a name, that is a cast, is read again as one that is named after its type.
     Rule {

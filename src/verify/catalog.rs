@@ -151,7 +151,7 @@ impl Hidden {
             default_versions: extensions::default_versions(session).await?,
             unseen: unseen::read(session).await?,
             uncarried: Uncarried::read(session).await?,
-            nested_arrays: nested::read(session).await?,
+            nested_arrays: nested::has_nested_arrays(session).await?,
         })
     }
 }

@@ -69,7 +69,7 @@ pub use large_objects::{
     compare as compare_large_objects, compare_archived as compare_archived_large_objects,
 };
 pub use left_behind::LeftBehind;
-pub use nested::nested_arrays;
+pub use nested::{has_nested_arrays, nested_arrays};
 pub use opening::before_opening;
 pub use outcome::Outcome;
 pub use readiness::{Readiness, findings as readiness_findings, outlook};

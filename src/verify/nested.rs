@@ -16,7 +16,9 @@ pub(super) const NESTED_ARRAYS: VersionedQuery = VersionedQuery {
 };
 
 /// Whether any expression of a database has one. `None` if the server does not tell.
-pub(super) async fn read(session: &Session) -> Result<Option<bool>, PgError> {
+///
+/// Of an archive nobody can be asked. Where it has been restored, the target says it: what is an array comes as one.
+pub async fn has_nested_arrays(session: &Session) -> Result<Option<bool>, PgError> {
     let Ok(rows) = attempt(session, &NESTED_ARRAYS).await? else {
         return Ok(None);
     };

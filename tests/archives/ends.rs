@@ -221,6 +221,10 @@ fn a_schema_without_a_ledger_is_to_be_renamed_and_not_dropped() {
         let rename = "ALTER SCHEMA pgconvoy RENAME TO something_else;";
         assert_ends(&refused, 4, &["[target-schema-taken]", rename]);
         assert!(!refused.stderr.contains("DROP SCHEMA"), "{refused}");
+        // Nor is it called a ledger where everything would be emptied.
+        let whole = restore(&archive, &to, &[]);
+        assert_ends(&whole, 4, &["[target-not-empty]", "pgconvoy.mine"]);
+        assert!(!whole.stderr.contains("ledger"), "{whole}");
     }
     server.psql("taken", "ALTER SCHEMA pgconvoy RENAME TO something_else;");
     assert_proven(&restore(&archive, &to, &["-t", "self"]));

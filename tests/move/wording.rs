@@ -214,6 +214,35 @@ const OF_SINGLE_VALUES: &str = "
     create view of_with as with q (m, n) as (select a, b from t) select any_of(array[q.m, q.n]) as n from q;
     create view of_function as select any_of(array[aa, bb]) as n from ft();";
 
+/// Conditions in a condition of the same kind: made as they are kept, and read again as one.
+const OF_CONDITIONS: &str = "
+    create table t (a int, b int, c int, s text,
+        check (a between 1 and 5 and b > 0), check (s in (s || '', s || 'x', s || 'y') or a = 1 or b = 2));
+    create index on t (a) where a between 1 and 5 and b > 0 and c > 0;
+    create view v as select 1 as one from t x join t y on x.a between 1 and 5 and x.b = y.b
+        where (x.a, x.b) = (y.a, y.b) and x.c > 0 and not (x.a = 1 and x.b = 2 and x.c between 1 and 2 and y.c > 0);
+    create policy p on t using (a between 1 and 5 and b > 0);
+    insert into t values (1, 1, 1, 'x');";
+
+#[test]
+fn conditions_that_become_one_when_they_are_read_again_are_the_same() {
+    for (old, new) in [(10, 18), (18, 18)] {
+        let (Some(source), Some(target)) = (Server::start(old), Server::start(new)) else {
+            return;
+        };
+        let (from, to) = (source.database("db"), target.database("db"));
+        source.psql("db", OF_CONDITIONS);
+        assert_proven(&move_with(&from, &to, &[]));
+        assert_told_apart(
+            (&from, &to),
+            &target,
+            "create or replace view v as select 1 as one from t x join t y on x.a between 1 and 5 or x.b = y.b
+                where (x.a, x.b) = (y.a, y.b) and x.c > 0 and not (x.a = 1 and x.b = 2 and x.c between 1 and 2 and y.c > 0)",
+            "view public.v",
+        );
+    }
+}
+
 #[test]
 fn what_does_not_say_that_it_is_an_array_is_none_where_no_array_has_others() {
     let (Some(source), Some(target)) = (Server::start(11), Server::start(18)) else {

@@ -315,7 +315,9 @@ impl Looked {
         let wanted = &self.wanted;
         let is_emptied = wanted.overwrite.is_some() && !wanted.selection.data_only;
         let beside = wanted.is_beside_others() && !is_emptied;
-        if !beside || !preflight::has_ledger(&self.target_facts.holdings) {
+        let is_taken = self.target.facts.has_pgconvoy_schema
+            && !preflight::has_sign(&self.target_facts.holdings);
+        if !beside || !is_taken {
             return Ok(None);
         }
         Ok(Some(match ledger::whose(&self.target.session).await? {

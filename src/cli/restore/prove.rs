@@ -220,6 +220,7 @@ async fn schema(
         restore: proof.wanted.restore,
         source_major: proof.archived.source.version.major(),
         target_major: server.facts.version.major(),
+        nested_arrays: verify::has_nested_arrays(snapshot.session()).await?,
         ..CompareOptions::default()
     };
     let mut outcome = verify::compare_schemas(&proof.archived.toc, &there, &options);

@@ -306,6 +306,7 @@ impl Comparing<'_> {
             restore: self.args.leave_out.restore_options(false),
             source_major: self.manifest.source.server_version_num / 10_000,
             target_major: server.facts.version.major(),
+            nested_arrays: verify::has_nested_arrays(snapshot.session()).await?,
             ..CompareOptions::default()
         };
         Ok(verify::compare_schemas(&self.toc, &there, &options))

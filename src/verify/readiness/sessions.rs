@@ -52,10 +52,12 @@ const COUNTED_FOR_VACUUM: &str = "track_counts";
 /// How many statements are pasted at most: there may be roles by the tens of thousands, with settings of each.
 const MOST_RESETS: usize = 20;
 
+const DEFAULT_TABLESPACE: &str = "default_tablespace";
+
 /// What decides as whom, where and in which encoding a session works, and is in no group.
 const OF_SESSIONS: [&str; 4] = [
     "client_encoding",
-    "default_tablespace",
+    DEFAULT_TABLESPACE,
     "role",
     "synchronous_commit",
 ];
@@ -382,6 +384,10 @@ fn taking_away(alone: &[&RoleSetting]) -> String {
 /// How, in words; `None` if it is not.
 fn otherwise(one: &RoleSetting, source: &Begins<'_>, target: &Begins<'_>) -> Option<String> {
     let name = one.plain_name();
+    if name == DEFAULT_TABLESPACE && one.value.is_empty() {
+        // The database's own, as without it.
+        return None;
+    }
     let role = one.role.as_deref();
     if one.database.is_none() && target.at(role, true, &name).is_some() {
         // That is what counts.
