@@ -46,7 +46,7 @@ enum Joins {
     Nothing,
     And,
     Or,
-    /// Both, or an AND that is none: that of a BETWEEN.
+    /// Both, or an AND that is none: that of a BETWEEN. Nor is a query a condition.
     Mixed,
 }
 
@@ -55,7 +55,7 @@ impl Joins {
         *self = match (*self, word) {
             (Self::Nothing | Self::And, b"AND") => Self::And,
             (Self::Nothing | Self::Or, b"OR") => Self::Or,
-            (_, b"AND" | b"OR" | b"BETWEEN") => Self::Mixed,
+            (_, b"AND" | b"OR" | b"BETWEEN" | b"SELECT") => Self::Mixed,
             (same, _) => same,
         };
     }
@@ -114,6 +114,10 @@ mod tests {
             ("(f(a AND b) AND c)", "(f a AND b AND c)"),
             ("((a AND b) AND c)", "((a AND c) AND b)"),
             ("((a BETWEEN b AND c) AND d)", "(a BETWEEN b AND c AND d)"),
+            (
+                "((SELECT a WHERE b AND c) AND d)",
+                "(SELECT a WHERE b AND c AND d)",
+            ),
         ] {
             assert!(!same(one, other), "{one}");
         }
