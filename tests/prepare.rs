@@ -139,7 +139,9 @@ async fn empty_a_zoo(major: u32) {
     load(&server, &conninfo, "mastodon.sql", &["scale=0.001"]);
     server.psql(
         "zoo \"x\"",
-        "create schema pgconvoy; create table pgconvoy.run (run text); create table pgconvoy.done (job int);",
+        "create schema pgconvoy; create table pgconvoy.done (job int);
+         create table pgconvoy.run (run text, format int, started_at timestamptz, pgconvoy_version text, request text, snapshot text,
+             memory bytea, plan bytea, archive bytea)",
     );
     let target = session(&conninfo, Side::Target).await;
     let held = catalog::holdings(&target).await.expect("it answers");
