@@ -1,2 +1,2 @@
--- Which run a ledger is of, whichever version wrote it.
-select l.run from pgconvoy.run l;
+-- Which run a ledger is of, whichever version wrote it. A table of somebody else's has no such columns.
+select l.run, l.pgconvoy_version from pgconvoy.run l;

@@ -66,10 +66,9 @@ pub(super) async fn matview(context: &Context, attempt: &Attempt<'_>, index: usi
         Box::pin(one(context, attempt, of_view(Side::Target), ())),
     )?;
     fault::point("views-read");
-    let (held, there) = match (held, there) {
-        (Ok((held, ())), Ok((there, ()))) => (held, there),
-        (Err(error), _) => return Ok(unreadable(Side::Source, &error)),
-        (_, Err(error)) => return Ok(unreadable(Side::Target, &error)),
+    let [(held, ()), (there, ())] = match both(held, there) {
+        Ok(both) => both,
+        Err((side, error)) => return Ok(unreadable(side, &error)),
     };
     let found = |verdict| Outcome {
         rows: there.digest.rows,
@@ -110,11 +109,19 @@ async fn held_by_column(
         Box::pin(by_column(context, attempt, of_view(Side::Source))),
         Box::pin(by_column(context, attempt, of_view(Side::Target))),
     )?;
-    Ok(match (held, there) {
-        (Ok(held), Ok(there)) => Ok([held, there]),
+    Ok(both(held, there))
+}
+
+/// What both sides have given, or which of them refused it.
+fn both<T>(
+    source: Result<T, PgError>,
+    target: Result<T, PgError>,
+) -> Result<[T; 2], (Side, PgError)> {
+    match (source, target) {
+        (Ok(source), Ok(target)) => Ok([source, target]),
         (Err(error), _) => Err((Side::Source, error)),
         (_, Err(error)) => Err((Side::Target, error)),
-    })
+    }
 }
 
 /// Runs a view's query wherever that tells what the view is. If it cannot be run on the source, that is the inner error, because what it

@@ -10,7 +10,9 @@ use crate::scene::{
     anew, archives, assert_ends, copy_of, our_dump, pg_dump, prepare, restore, scene, scratch,
 };
 use crate::support::binary::{Finished, Pgconvoy};
-use crate::support::moving::{RUN_DIR, assert_equal, assert_no_ledger, assert_proven, report};
+use crate::support::moving::{
+    RUN_DIR, assert_equal, assert_no_ledger, assert_proven, report, unverified,
+};
 use crate::support::server::Server;
 
 fn resume(run: &Finished, more: &[&str]) -> Finished {
@@ -23,18 +25,6 @@ fn resume(run: &Finished, more: &[&str]) -> Finished {
 fn said(run: &Finished, what: &str) -> String {
     let text = report(run)[what].as_str().map(str::to_owned);
     text.unwrap_or_default()
-}
-
-/// What could not be verified.
-fn unverified(run: &Finished) -> Vec<String> {
-    let report = report(run);
-    let named = report["unverified"].as_array().expect("a list").iter();
-    named
-        .map(|one| {
-            let text = |key: &str| one[key].as_str().expect("a text");
-            format!("{} {}", text("class"), text("object"))
-        })
-        .collect()
 }
 
 /// How many tables have this verdict.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::binary::Finished;
-use crate::support::moving::report;
+use crate::support::moving::{report, unverified};
 use crate::support::server::{Server, newest_tools};
 use crate::{ARCHIVE, FEW, assert_dumped, dump, large, manifest, verify, verify_with};
 
@@ -29,18 +29,6 @@ fn with_reader(major: u32) -> Option<Server> {
 fn as_reader(server: &Server, database: &str) -> String {
     let conninfo = server.conninfo(database);
     conninfo.replace("user='postgres'", "user=reader")
-}
-
-/// What a run says that it could not verify.
-fn unverified(run: &Finished) -> Vec<String> {
-    let report = report(run);
-    let named = report["unverified"].as_array().expect("a list").iter();
-    named
-        .map(|one| {
-            let text = |key: &str| one[key].as_str().expect("a text");
-            format!("{} {}", text("class"), text("object"))
-        })
-        .collect()
 }
 
 /// What it says, in one line.

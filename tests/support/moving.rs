@@ -30,6 +30,18 @@ pub fn move_with(source: &str, target: &str, more: &[&str]) -> Finished {
     prepare(source, target, more).run()
 }
 
+/// What a run says that it could not verify: class and object.
+pub fn unverified(run: &Finished) -> Vec<String> {
+    let report = report(run);
+    let named = report["unverified"].as_array().expect("a list").iter();
+    named
+        .map(|one| {
+            let text = |key: &str| one[key].as_str().expect("a text");
+            format!("{} {}", text("class"), text("object"))
+        })
+        .collect()
+}
+
 /// `report.json` of a run.
 pub fn report(run: &Finished) -> Value {
     let path = run.path(RUN_DIR).join("report.json");
