@@ -135,6 +135,52 @@ async fn every_query_is_answered_on_every_server() {
     }
 }
 
+/// The most rows that a part of a plan has handed on.
+fn most_handed_on(plan: &str) -> f64 {
+    let handed_on = |line: &str| -> Option<f64> {
+        let (_, counts) = line.split_once("(actual rows=")?;
+        let (rows, loops) = counts.split_once(')')?.0.split_once(" loops=")?;
+        Some(rows.parse::<f64>().ok()? * loops.parse::<f64>().ok()?)
+    };
+    plan.lines().filter_map(handed_on).fold(0.0, f64::max)
+}
+
+/// A database of many tables is read in a time that grows with their number, and not with its square: nothing is searched anew for each
+/// of them, however little memory the server has for it.
+#[test]
+fn the_catalog_is_not_searched_anew_for_each_table() {
+    let queries = catalog::QUERIES.iter().map(|query| query.newest);
+    let queries: Vec<_> = queries
+        .filter(|query| ["tables.sql", "indexes.sql"].contains(&query.name))
+        .collect();
+    assert_eq!(queries.len(), 2);
+    let little = "select set_config(name, '1', false) from pg_settings where name = 'hash_mem_multiplier'; \
+                  set work_mem = '64kB'";
+    for major in [10, 18] {
+        let Some(server) = Server::start(major) else {
+            continue;
+        };
+        server.database("many");
+        let tables = "do $$ begin for i in 1..500 loop \
+                      execute format('create table t%s (id int primary key, v text)', i); end loop; end $$";
+        server.psql(
+            "many",
+            &format!("{tables}; analyze pg_catalog.pg_attribute"),
+        );
+        for query in &queries {
+            let explain = "explain (analyze, costs off, timing off, summary off)";
+            let plan = server.psql("many", &format!("{little}; {explain} {}", query.sql));
+            let most = most_handed_on(&plan);
+            // All columns of all relations are some thousands; a quarter of a million is the square.
+            assert!(
+                (2000.0..50_000.0).contains(&most),
+                "{}, {major}: {most} of\n{plan}",
+                query.name
+            );
+        }
+    }
+}
+
 /// What has an array of arrays in it, each since a version of Postgres.
 const OF_ARRAYS: [(u32, &str); 17] = [
     (

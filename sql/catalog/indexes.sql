@@ -1,4 +1,14 @@
 -- Indexes of user tables and materialized views, with the constraint they serve, if any.
+with unknown as (
+    -- What a damaged catalog does not know all columns of: the server cannot open it (pg_dump tells).
+    select k.oid as relation
+    from pg_catalog.pg_class k
+    left join (select a.attrelid, pg_catalog.count(*) as columns
+               from pg_catalog.pg_attribute a
+               where a.attnum > 0
+               group by 1) found on found.attrelid = k.oid
+    where k.relnatts <> coalesce(found.columns, 0)
+)
 select i.indexrelid as oid,
        n.nspname::text as schema,
        ic.relname::text as name,
@@ -28,4 +38,6 @@ left join pg_catalog.pg_constraint k on k.conindid = i.indexrelid and k.contype 
 where n.nspname !~ '^pg_'
   and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
   and tc.relpersistence <> 't'
+  and ic.oid <> all (array(select m.relation from unknown m))
+  and tc.oid <> all (array(select m.relation from unknown m))
 order by i.indexrelid

@@ -16,6 +16,14 @@ with recursive reads as (
     from input i
     join pg_catalog.pg_class c on c.oid = i.relation and c.relkind = 'v'
     join reads r on r.view = i.relation
+), unknown as (
+    select k.oid as relation
+    from pg_catalog.pg_class k
+    left join (select a.attrelid, pg_catalog.count(*) as columns
+               from pg_catalog.pg_attribute a
+               where a.attnum > 0
+               group by 1) found on found.attrelid = k.oid
+    where k.relnatts <> coalesce(found.columns, 0)
 )
 select c.oid,
        -- User-defined functions and operators: running the view's query runs them.
@@ -40,6 +48,10 @@ select c.oid,
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where c.relkind = 'm'
+  -- A damaged catalog may not know its query any more, nor all columns of what that reads: pg_dump tells.
+  and exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid)
+  and not exists (select from unknown u
+                  where u.relation = c.oid or u.relation in (select i.relation from input i where i.matview = c.oid))
   and n.nspname !~ '^pg_'
-  and n.nspname <> 'information_schema'
+  and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
 order by c.oid

@@ -34,6 +34,15 @@ with recursive ancestor as (
     select e.extname::text as extension, u.relid, u.condition
     from pg_catalog.pg_extension e
     cross join lateral unnest(e.extconfig, e.extcondition) as u (relid, condition)
+), unknown as (
+    -- What a damaged catalog does not know all columns of: the server cannot open it (pg_dump tells).
+    select k.oid as relation
+    from pg_catalog.pg_class k
+    left join (select a.attrelid, pg_catalog.count(*) as columns
+               from pg_catalog.pg_attribute a
+               where a.attnum > 0
+               group by 1) found on found.attrelid = k.oid
+    where k.relnatts <> coalesce(found.columns, 0)
 )
 select c.oid,
        n.nspname::text as schema,
@@ -64,4 +73,5 @@ where c.relkind = 'r'
   and (x.relid is not null
        or not exists (select from pg_catalog.pg_depend d
                       where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'))
+  and c.oid <> all (array(select m.relation from unknown m))
 order by c.oid

@@ -11,5 +11,5 @@ where am.amname = 'btree'
   and c.relpersistence <> 't'
   and i.indisvalid
   and i.indisready
-  and n.nspname <> 'pgconvoy'
+  and n.nspname not in ('pgconvoy', 'pgconvoy_follow')
 order by i.indexrelid

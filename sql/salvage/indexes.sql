@@ -1,4 +1,5 @@
--- B-tree indexes that hold an entry for every row of their table: neither partial nor on expressions.
+-- B-tree indexes that hold an entry for every row of their table: neither partial nor on expressions. Not those of which a damaged catalog
+-- does not know all columns.
 select i.indrelid as relation,
        i.indexrelid as oid,
        n.nspname::text as schema,
@@ -33,6 +34,7 @@ where am.amname = 'btree'
   and i.indisready
   and i.indpred is null
   and i.indexprs is null
+  and pg_catalog.cardinality(a.names) = i.indnatts
   and (n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow') or r.oid = 2613
        or n.nspname = 'pg_catalog' and r.oid < 16384 and not r.relisshared and r.relname not in ('pg_statistic', 'pg_statistic_ext_data'))
 order by i.indrelid, not i.indisprimary, not i.indisunique, i.indnatts, i.indexrelid

@@ -1,5 +1,15 @@
 -- Primary keys, unique and exclusion constraints, unique indexes and checks of tables, with their columns: what may not hold when damage
 -- has made other values of theirs. Foreign keys are in sql/preflight/foreign_keys.sql.
+with unknown as (
+    -- What a damaged catalog does not know all columns of: the server cannot say anything of it.
+    select k.oid as relation
+    from pg_catalog.pg_class k
+    left join (select a.attrelid, pg_catalog.count(*) as columns
+               from pg_catalog.pg_attribute a
+               where a.attnum > 0
+               group by 1) found on found.attrelid = k.oid
+    where k.relnatts <> coalesce(found.columns, 0)
+)
 select coalesce(k.conname, i.relname)::text as name,
        coalesce(k.contype, 'i')::text as kind,
        n.nspname::text as schema,
@@ -40,6 +50,8 @@ where case when k.oid is null then x.indisunique and x.indisvalid and c.relkind 
            else c.relkind in ('r', 'p') and coalesce(pg_catalog.to_jsonb(k) ->> 'conparentid', '0') = '0' end
   and n.nspname !~ '^pg_'
   and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
+  and i.oid <> all (array(select m.relation from unknown m))
+  and c.oid <> all (array(select m.relation from unknown m))
 union all
 -- Checks of tables that have no part in inheritance, and without a comment: those that can be set aside and put back as they were.
 select k.conname::text, 'c', n.nspname::text, c.relname::text, false,
@@ -56,6 +68,7 @@ where k.contype = 'c'
   and not exists (select from pg_catalog.pg_inherits h where c.oid in (h.inhrelid, h.inhparent))
   and not exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid and d.deptype = 'e')
   and pg_catalog.obj_description(k.oid, 'pg_constraint') is null
+  and c.oid <> all (array(select m.relation from unknown m))
   and n.nspname !~ '^pg_'
   and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
 order by kind desc, oid

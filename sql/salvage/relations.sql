@@ -6,6 +6,7 @@ select c.oid as oid,
        case when c.oid = 2613 then 'L' when n.nspname = 'pg_catalog' then 'C' else c.relkind::text end as kind,
        pg_catalog.pg_relation_filepath(c.oid) as path,
        greatest(c.relpages, 0)::int8 as pages,
+       greatest(c.reltuples, 0)::int8 as rows,
        pg_catalog.pg_relation_filepath(t.oid) as toast_path,
        (select pg_catalog.pg_relation_filepath(x.indexrelid) from pg_catalog.pg_index x
         where x.indrelid = t.oid and x.indisvalid order by x.indexrelid limit 1) as toast_index_path,

@@ -7,5 +7,5 @@ join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where c.relkind = 'S'
   and c.relpersistence <> 't'
   and n.nspname !~ '^pg_'
-  and n.nspname not in ('information_schema', 'pgconvoy')
+  and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow')
 order by c.oid

@@ -113,11 +113,14 @@ impl LostRows {
 
     /// For people: `at least 3, at most 5 rows`.
     pub fn shown(self) -> String {
+        const MORE: &str = "and there may be more";
         let most = self.certain + self.perhaps;
         let word = |number: u64| if number == 1 { "row" } else { "rows" };
         match (self.certain, self.perhaps, self.unknown) {
             (0, 0, true) => "an unknown number of rows".to_owned(),
-            (certain, _, true) => format!("at least {certain} {}", word(certain)),
+            (0, _, true) => format!("perhaps {most} {}, {MORE}", word(most)),
+            (certain, 0, true) => format!("at least {certain} {}", word(certain)),
+            (certain, _, true) => format!("at least {certain}, perhaps {most} rows, {MORE}"),
             (certain, 0, false) => format!("{certain} {}", word(certain)),
             (0, _, false) => format!("at most {most} {}", word(most)),
             (certain, _, false) => format!("at least {certain}, at most {most} rows"),
@@ -487,6 +490,14 @@ mod tests {
         assert_eq!(shown(0, 2, false), "at most 2 rows");
         assert_eq!(shown(7, 0, true), "at least 7 rows");
         assert_eq!(shown(0, 0, true), "an unknown number of rows");
+        assert_eq!(
+            shown(0, 100, true),
+            "perhaps 100 rows, and there may be more"
+        );
+        assert_eq!(
+            shown(3, 2, true),
+            "at least 3, perhaps 5 rows, and there may be more"
+        );
     }
 
     #[test]

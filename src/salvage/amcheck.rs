@@ -39,7 +39,7 @@ pub(super) async fn look(
     let rows = session.query(&INSTALLED, &[]).await?;
     let Some(row) = rows.first() else {
         (survey.tell)(
-            "the extension amcheck is not installed in the source: indexes are looked at only as far as they lead to rows"
+            "the extension amcheck is not installed in the source: indexes are checked only as far as they lead to rows"
                 .to_owned(),
         );
         return Ok(());

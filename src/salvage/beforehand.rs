@@ -16,11 +16,12 @@ use std::sync::{Arc, Mutex};
 use super::SalvageError;
 use super::account::{Cause, DamageClass};
 use super::checksum::refused;
+use super::counted::has_loose_rows;
 use super::facts::{Facts, TableFacts};
 use super::files::Shape;
 use super::lost_values::{Gone, LostValues, Why};
 use super::on_disk::{PAGES, show_pages};
-use super::page::BLOCK;
+use super::page::{BLOCK, PageState, state};
 use super::probe::Probe;
 use super::proven::{Left, Numbers, Proven};
 use super::quarantine::Question;
@@ -28,9 +29,10 @@ use super::seen::{Offsets, Seen};
 use super::sight::patient_session;
 use super::sound::{Judged, Rules, judge};
 use super::spill::{Pages, Scratch};
-use super::standing::may_contradict;
+use super::standing::{depends_on, may_contradict};
 use super::survey::held;
 use super::toast::values_on;
+use super::twins::Twins;
 use crate::pg::{Connector, Session};
 use crate::plan::Place;
 
@@ -57,6 +59,10 @@ struct OfTable {
     suspects: Seen,
     /// Pages that the server would not take from disk, by why not: it may have them in memory all the same.
     refused: BTreeMap<&'static str, Numbers>,
+    /// Pages of zeros.
+    zeros: Numbers,
+    /// Pages that are there twice.
+    twins: Twins,
     /// Values out of line that cannot be had.
     gone: Gone,
     /// Values of rows that are lost: those, and others that nobody takes.
@@ -142,8 +148,11 @@ impl Beforehand {
         let why = is_cold
             .then(|| refused(page, block, quiet.checksums))
             .flatten();
+        let record = &facts.record;
         if is_cold
-            && may_contradict(page)
+            && (may_contradict(page)
+                || has_loose_rows(page)
+                || !record.is_whole() && depends_on(page, |xid| record.lacks(xid)))
             && let (Some(kept), Ok(page)) = (&self.kept, <&[u8; BLOCK]>::try_from(page))
         {
             kept.keep((table.oid.0, block), page)?;
@@ -160,10 +169,29 @@ impl Beforehand {
         }
         match why {
             Some(why) => of.refused.entry(why).or_default().set(block, true),
-            None if is_cold => of.take_in(block, judged),
+            None if is_cold => {
+                of.zeros.set(block, state(page) == PageState::Zeros);
+                of.twins.add(block, page);
+                of.take_in(block, judged);
+            }
             None => {}
         }
         Ok(())
+    }
+
+    /// Whether a page may say what became of its rows: not one that the server would not take from disk, nor one that is there twice.
+    pub fn is_trusted(&self, table: &TableFacts, block: u32) -> bool {
+        let tables = held(&self.tables);
+        let is_refused = |of: &OfTable| of.refused.values().any(|blocks| blocks.has(block));
+        let of_table = tables.get(&table.oid.0);
+        of_table.is_none_or(|of| !of.twins.has(block) && !is_refused(of))
+    }
+
+    /// Pages of zeros, of a source that nobody uses.
+    pub fn zeros(&self, table: &TableFacts) -> Numbers {
+        let tables = held(&self.tables);
+        let of_table = tables.get(&table.oid.0);
+        of_table.map_or_else(Numbers::default, |of| of.zeros.clone())
     }
 
     /// A page as it was before the server read it, if it was kept; and otherwise as it is now.
@@ -297,7 +325,7 @@ impl Beforehand {
         }
         if let Some((block, offset)) = of.suspects.first_of((from, to)) {
             return Some(Cause::silent(format!(
-                "row ({block},{offset}) is not within its page, or its values are not within the row"
+                "row ({block},{offset}) reaches beyond its page, or its values reach beyond the row"
             )));
         }
         let named = self.named();
@@ -328,11 +356,11 @@ impl Beforehand {
         facts.quiet.is_cold() && of_table.is_some_and(|of| of.proven.proves(seen))
     }
 
-    /// Whether an index has other keys for the rows of a block, which it leads to, than these have.
-    pub fn has_other_keys(&self, table: &TableFacts, block: u32, sum: u32) -> bool {
+    /// Whether an index may have other keys for the rows of a block, which it leads to, than these have.
+    pub fn may_have_other_keys(&self, table: &TableFacts, block: u32, sum: u32) -> bool {
         let tables = held(&self.tables);
         let of_table = tables.get(&table.oid.0);
-        of_table.is_some_and(|of| of.proven.has_other_keys(block, sum))
+        of_table.is_some_and(|of| of.proven.may_have_other_keys(block, sum))
     }
 
     /// Learns which values out of line cannot be had. The rows that have them are known when they are looked at once more.

@@ -117,6 +117,40 @@ pub async fn dependents(
     Ok(views)
 }
 
+pub(super) const UNINDEXED: Query = Query::new(
+    "salvage/unindexed.sql",
+    include_str!("../../sql/salvage/unindexed.sql"),
+);
+
+/// What needs an index that a damaged catalog does not describe any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unindexed {
+    /// `pg_constraint.contype`; `I` is an index of a partitioned table.
+    pub kind: char,
+    /// What a difference calls it.
+    pub object: String,
+}
+
+/// All of it.
+pub async fn unindexed(session: &Session) -> Result<Vec<Unindexed>, SalvageError> {
+    let read = |row: &Answer| -> Result<Unindexed, PgError> {
+        let (kind, relation) = (row.char("kind")?, row.name("schema", "relation")?);
+        let object = match kind {
+            'I' => relation.shown(),
+            _ => object(&relation, row.get("name")?),
+        };
+        Ok(Unindexed { kind, object })
+    };
+    let rows = session.query(&UNINDEXED, &[]).await?;
+    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+}
+
+/// What a difference calls a constraint.
+fn object(table: &QualifiedName, name: &str) -> String {
+    let schema = crate::model::shown_ident(&table.schema);
+    format!("{schema}.{} {name}", table.name)
+}
+
 impl Key {
     /// Whether its tables are all among these.
     pub fn is_among(&self, tables: &BTreeSet<QualifiedName>) -> bool {
@@ -127,8 +161,7 @@ impl Key {
 
     /// What a difference calls it.
     pub fn object(&self) -> String {
-        let schema = crate::model::shown_ident(&self.table.schema);
-        format!("{schema}.{} {}", self.table.name, self.name)
+        object(&self.table, &self.name)
     }
 
     /// The query for the rows that violate it; `of_row` are the columns that a row is told by. It names every operator: where there is no

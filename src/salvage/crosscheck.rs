@@ -11,17 +11,19 @@ use std::sync::Arc;
 
 use super::SalvageError;
 use super::beforehand::Beforehand;
+use super::counted::{Counted, Traces, has_loose_rows};
 use super::facts::{Facts, IndexFacts, TableFacts};
 use super::fates::Fates;
 use super::files::Shape;
 use super::keys::decode;
 use super::on_disk::{PAGES, heap_pages, show_run, visibility_map};
-use super::other_keys::{KeySums, other_keys};
+use super::other_keys::{Compared, KeySums, other_keys};
 use super::page::{BtreePage, IndexEntry, Leaves, PageState, all_visible, btree, state};
 use super::seen::Seen;
 use super::sight::patient_session;
-use super::spill::{Kept, Merged, Records, Scratch, Sorter, Spool, Window};
-use super::standing::{Block, Standing, Writer};
+use super::spill::{Kept, Records, Scratch, Sorter, Spool};
+use super::standing::{Block, Standing};
+use super::told::{Told, judge, once_visible};
 use crate::pg::{Connector, Session};
 use crate::plan::Place;
 
@@ -93,8 +95,12 @@ pub struct CrossCheck {
     pub unlisted: u64,
     /// Rows that there must be by the table's pages, where it is not known which were read: for certain, and perhaps more.
     pub by_pages: Option<(u64, u64)>,
-    /// Blocks of zeros that are not new: looked for only where no index tells what was in them.
+    /// Blocks of zeros that are not new, and of which no index tells what was in them.
     pub zeros: BTreeSet<u32>,
+    /// Blocks with rows that no line pointer leads to, as far as they are looked for: where no index tells of them.
+    pub loose: BTreeSet<u32>,
+    /// So many rows were counted there once, and have left no trace.
+    pub traceless: Option<u64>,
     /// Rows that were read where the index has rows with other keys: these are among those that were not read.
     pub others: u64,
     /// Indexes that are damaged, and how: nothing is lost with them.
@@ -156,17 +162,18 @@ async fn cross_check(
     (known, scratch): (Option<Known<'_>>, &Arc<Scratch>),
 ) -> Result<CrossCheck, SalvageError> {
     let mut check = CrossCheck::default();
-    let mut fates = Fates::before(facts.next_transaction(session).await?);
+    let next = facts.next_transaction(session).await?;
+    let mut fates = Fates::before(next, &facts.record);
     for index in &table.indexes {
         let shape = facts.shape_of(&index.path);
         let read = match (shape.wrong.first(), known) {
             (Some(wrong), _) => Err(wrong.clone()),
             (None, None) => continue,
             (None, Some(known)) => {
-                // Keys are compared with those of the best index, if they can be.
-                let compared = table.indexes.first() == Some(index) && !table.key.is_empty();
+                let compared = Compared::of(facts, table, index).is_some();
+                let how = (compared, facts.quiet.is_cold());
                 let place = (index, &shape);
-                let entries = entries(session, place, (known.seen, compared), scratch).await?;
+                let entries = entries(session, place, (known.seen, how), scratch).await?;
                 entries.map(|entries| (entries, known))
             }
         };
@@ -210,13 +217,15 @@ pub(super) async fn patient_cross_check(
     cross_check(session, what, (known, scratch)).await
 }
 
-/// Entries of an index, by whether their rows were read; the inner result is what is wrong with it, if it is not whole.
+/// Entries of an index, by whether their rows were read; the inner result is what is wrong with it, if it is not whole. What is marked as dead
+/// may have led to a row when damage had already taken that; on a server that is in use, it may only be that the page was written later.
 async fn entries(
     session: &Session,
     (index, shape): (&IndexFacts, &Shape),
-    (seen, compared): (&Seen, bool),
+    (seen, (compared, is_cold)): (&Seen, (bool, bool)),
     scratch: &Scratch,
 ) -> Result<Result<Entries, String>, SalvageError> {
+    let mut is_bare = true;
     let mut all = Entries {
         read: 0,
         candidates: Sorter::beside(scratch),
@@ -224,7 +233,12 @@ async fn entries(
     };
     let take = |entry: &IndexEntry<'_>| {
         let (block, offset) = entry.place;
-        if !seen.has(block, offset) {
+        let is_read = seen.has(block, offset);
+        if entry.is_dead && (is_read || !is_cold) {
+            return Ok(());
+        }
+        is_bare &= entry.is_dead;
+        if !is_read {
             return all.candidates.push(entry);
         }
         all.read += 1;
@@ -235,9 +249,8 @@ async fn entries(
     };
     let read = each_entry(session, (index.path.as_str(), shape), take).await?;
     Ok(read.and_then(|()| {
-        let is_bare = all.read == 0 && all.candidates.is_empty();
         if is_bare && seen.rows() > 0 {
-            return Err("it has no entry at all, and there are rows".to_owned());
+            return Err("it has no entries, although there are rows".to_owned());
         }
         Ok(all)
     }))
@@ -298,7 +311,7 @@ pub(super) async fn each_entry(
             )));
         }
         if let Some(number) = reading.damaged {
-            return Ok(Err(format!("block {number} is no page of a B-tree")));
+            return Ok(Err(format!("block {number} is not a B-tree page")));
         }
         first += count;
     }
@@ -313,23 +326,30 @@ async fn by_entries(
     (session, facts): (&Session, &Facts),
     place: (&TableFacts, &IndexFacts, &Shape),
     entries: Entries,
-    (known, fates, scratch): (Known<'_>, &mut Fates, &Arc<Scratch>),
+    (known, fates, scratch): (Known<'_>, &mut Fates<'_>, &Arc<Scratch>),
 ) -> Result<CrossCheck, SalvageError> {
     let (table, index, _) = place;
     let mut missing = Missing::to_be_named(scratch);
-    let candidates = (entries.candidates.merged()?, known, fates);
-    let read = judge(session, (facts, table), candidates, &mut missing).await?;
     let keys = (&entries.keys, known);
     let others = other_keys(session, place, keys, (scratch, &mut missing)).await?;
-    missing.end()?;
+    let mut told = Told {
+        read: 0,
+        others,
+        zeros: known.beforehand.zeros(table),
+        missing,
+    };
+    let candidates = (entries.candidates.merged()?, known, fates);
+    judge(session, (facts, (table, index)), candidates, &mut told).await?;
+    told.missing.end()?;
     let mut check = CrossCheck {
         index: Some(index.clone()),
-        missing,
-        others,
+        zeros: once_visible(session, (facts, table), &told.zeros).await?,
+        missing: told.missing,
+        others: told.others.count,
         ..CrossCheck::default()
     };
     // Every row has an entry, unless entries are damaged, or the table is written to.
-    let listed = entries.read + read;
+    let listed = entries.read + told.read;
     if facts.quiet.is_cold() && known.seen.rows() > listed {
         check.unlisted = known.seen.rows() - listed;
         check.damaged.push(format!(
@@ -341,70 +361,12 @@ async fn by_entries(
     Ok(check)
 }
 
-/// What became of the rows that were not read; and of how many another version was.
-async fn judge(
-    session: &Session,
-    (facts, table): (&Facts, &TableFacts),
-    (mut candidates, known, fates): (Merged, Known<'_>, &mut Fates),
-    missing: &mut Missing,
-) -> Result<u64, SalvageError> {
-    let mut read = 0;
-    let mut next = candidates.window()?;
-    if next.is_none() {
-        return Ok(read);
-    }
-    let map = visibility_map(session, facts, table).await?;
-    while let Some(window) = next {
-        let pages = known
-            .pages(session, table, (window.first, window.count))
-            .await?;
-        let blocks = blocks_of(&window, (&pages, &map), known.seen);
-        let block_of = |one: &Kept| blocks.get(window.number_of(one.place)).copied();
-        let entries = window.entries.iter();
-        let entries: Vec<(Block<'_>, &Kept)> = entries
-            .filter_map(|one| Some((block_of(one)?, one)))
-            .collect();
-        let wanted: BTreeSet<Writer> = entries
-            .iter()
-            .flat_map(|(block, one)| block.writers(one.place.1))
-            .collect();
-        fates.ask(session, wanted).await?;
-        let fate = |writer| fates.of(writer);
-        for (block, one) in entries {
-            let standing = block.standing(one.place.1, &fate);
-            read += u64::from(standing == Standing::Read);
-            missing.add(standing, Some(&one.entry()))?;
-        }
-        next = candidates.window()?;
-    }
-    Ok(read)
-}
-
-/// The blocks of a window, and what is known of them.
-fn blocks_of<'a>(
-    window: &Window,
-    (pages, map): (&'a [Option<Vec<u8>>], &[u8]),
-    seen: &Seen,
-) -> Vec<Block<'a>> {
-    let pages = (0..window.count).zip(pages);
-    pages
-        .map(|(number, page)| {
-            let block = window.first.saturating_add(number);
-            Block {
-                page: page.as_deref(),
-                all_visible: all_visible(map, block),
-                read: seen.of(block),
-            }
-        })
-        .collect()
-}
-
 /// What a table's own pages tell, where no index does: blocks of zeros, and rows that the server does not show although nothing has
 /// become of them. One whose line pointer is gone leaves no trace.
 async fn by_pages(
     session: &Session,
     (facts, table): (&Facts, &TableFacts),
-    (known, check, fates): (Option<Known<'_>>, &mut CrossCheck, &mut Fates),
+    (known, check, fates): (Option<Known<'_>>, &mut CrossCheck, &mut Fates<'_>),
 ) -> Result<(), SalvageError> {
     let map = visibility_map(session, facts, table).await?;
     let (seen, lost, beforehand) = <(Seen, Seen, Beforehand)>::default();
@@ -413,7 +375,8 @@ async fn by_pages(
         lost: &lost,
         beforehand: &beforehand,
     };
-    let mut behind = None;
+    let (pages, rows) = (table.pages, table.rows);
+    let (mut behind, mut traces) = (None, Traces::of(Counted { pages, rows }));
     let mut first = 0;
     while first < table.shape.reached {
         let count = PAGES.min(table.shape.reached - first);
@@ -427,23 +390,37 @@ async fn by_pages(
                 Some(_) => behind = Some(number),
                 None => {}
             }
+            let page = page.as_deref().unwrap_or_default();
+            traces.add(number, page);
+            check.loose.extend(has_loose_rows(page).then_some(number));
         }
         let pages = (first..).zip(bytes.iter().map(Option::as_deref));
         if let Some(known) = known {
-            unread(session, pages, (known, fates), &mut check.missing).await?;
+            let with = (table, (known, &mut *fates));
+            unread(session, pages, with, &mut check.missing).await?;
         } else {
             let mut missing = Missing::default();
-            unread(session, pages, (nothing, fates), &mut missing).await?;
+            let with = (table, (nothing, &mut *fates));
+            unread(session, pages, with, &mut missing).await?;
             let (certain, perhaps) = check.by_pages.get_or_insert_default();
             *certain += missing.lost;
             *perhaps += missing.perhaps;
         }
         first += count;
     }
-    // New pages are at the end; and of a page that is all visible, there once was something to see.
+    // Of a server that is in use, these may only have been in its memory.
+    if facts.quiet.is_cold() {
+        check.traceless = traces.lacks();
+    } else {
+        check.loose.clear();
+    }
+    // New pages are at the end, and may have been counted; and of a page that is all visible, there once was something to see.
+    let is_short = check.traceless.is_some();
     check.zeros.retain(|&number| {
         let is_empty = known.is_none_or(|known| known.seen.of(number).count() == 0);
-        is_empty && (Some(number) < behind || all_visible(&map, number) == Some(true))
+        let had_rows = is_short && number < table.pages;
+        let is_seen = all_visible(&map, number) == Some(true);
+        is_empty && (Some(number) < behind || had_rows || is_seen)
     });
     Ok(())
 }
@@ -452,7 +429,7 @@ async fn by_pages(
 async fn unread<'a>(
     session: &Session,
     pages: impl Iterator<Item = (u32, Option<&'a [u8]>)>,
-    (known, fates): (Known<'_>, &mut Fates),
+    (table, (known, fates)): (&TableFacts, (Known<'_>, &mut Fates<'_>)),
     missing: &mut Missing,
 ) -> Result<(), SalvageError> {
     let mut found: Vec<(Block<'_>, Place)> = Vec::new();
@@ -461,6 +438,7 @@ async fn unread<'a>(
             page,
             all_visible: None,
             read: known.seen.of(number),
+            is_trusted: known.beforehand.is_trusted(table, number),
         };
         let places = block.unread().into_iter().map(|offset| (number, offset));
         let unknown = places.filter(|place| !known.lost.has_nearest(*place));

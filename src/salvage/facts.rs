@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::SalvageError;
 use super::files::{Listing, Shape, shape};
 use super::keys::KeyColumn;
+use super::on_disk::listing;
 use super::page::Attribute;
+use super::record::Record;
 use super::sound::{Demand, Layout, Values};
 use crate::model::{Oid, QualifiedName};
 use crate::pg::{Answer, PgError, Query, Session};
@@ -108,8 +110,10 @@ pub struct TableFacts {
     pub path: String,
     /// Its files.
     pub shape: Shape,
-    /// Pages that it had when they were last counted.
+    /// Pages that it had when they were last counted, and rows on them.
     pub pages: u32,
+    /// See there.
+    pub rows: u64,
     /// The path of the first file of its TOAST, and its files.
     pub toast: Option<(String, Shape)>,
     /// The path of the first file of the index of its TOAST.
@@ -192,6 +196,8 @@ pub struct Quiet {
     pub next_at_checkpoint: i64,
     /// Nobody was at work then: a transaction that was may have written since, under a number that it had before.
     pub idle_at_checkpoint: bool,
+    /// How many of the last transactions rows of this database may name that are not frozen.
+    pub unfrozen: i64,
 }
 
 impl Quiet {
@@ -216,6 +222,8 @@ pub struct Facts {
     pub listings: BTreeMap<String, Listing>,
     /// Whether anybody uses it.
     pub quiet: Quiet,
+    /// What the record of transactions lacks, once somebody has looked.
+    pub record: Record,
 }
 
 impl Facts {
@@ -261,13 +269,7 @@ impl Facts {
         }
         let mut listings = BTreeMap::new();
         for directory in directories {
-            let rows = session.query(&FILES, &[&directory]).await?;
-            let mut listing = Listing::new();
-            for row in &rows {
-                if let Some(size) = row.get::<Option<i64>>("size_bytes")? {
-                    listing.insert(row.get("name")?, u64::try_from(size).unwrap_or(0));
-                }
-            }
+            let listing = listing(session, &directory).await?;
             listings.insert(directory, listing);
         }
         let mut columns = columns(session).await?;
@@ -297,6 +299,7 @@ impl Facts {
             sequences: sequences.collect::<Result<_, PgError>>()?,
             listings,
             quiet,
+            record: Record::default(),
         })
     }
 }
@@ -328,7 +331,7 @@ impl Facts {
         for table in &self.tables {
             let of_table = table.shape.wrong.iter().cloned();
             let of_toast = table.toast_files.iter();
-            let of_toast = of_toast.map(|what| format!("{what} (the values of it that are long)"));
+            let of_toast = of_toast.map(|what| format!("{what} (the table's long values)"));
             found.extend(of_table.chain(of_toast).map(|what| WrongFile {
                 table: table.name.clone(),
                 index: None,
@@ -370,7 +373,7 @@ fn table(row: &Answer, listings: &BTreeMap<String, Listing>) -> Result<TableFact
     if let Some((shape, _)) = &toast {
         if shape.reached < toast_pages {
             toast_wrong.push(format!(
-                "its TOAST has {} blocks, where there were {toast_pages} once",
+                "its TOAST has {} blocks, where there were once {toast_pages}",
                 shape.reached
             ));
         }
@@ -389,6 +392,7 @@ fn table(row: &Answer, listings: &BTreeMap<String, Listing>) -> Result<TableFact
         shape: shape_in(listings, &path),
         path,
         pages: pages("pages")?,
+        rows: row.count("rows")?,
         toast: toast.map(|(shape, path)| (path, shape)),
         toast_index: row.get("toast_index_path")?,
         toast_files,
@@ -507,5 +511,6 @@ async fn look_around(session: &Session) -> Result<Quiet, SalvageError> {
         next_transaction: row.get("next_transaction")?,
         next_at_checkpoint: row.get("next_at_checkpoint")?,
         idle_at_checkpoint: row.get("idle_at_checkpoint")?,
+        unfrozen: row.get("unfrozen")?,
     })
 }

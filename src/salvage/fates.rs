@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::SalvageError;
+use super::record::{Record, latest};
 use super::standing::{Fate, Writer};
 use crate::pg::{Answer, PgError, Session};
 
@@ -18,17 +19,20 @@ const EPOCH: i64 = 1 << 32;
 
 /// What is known of transactions.
 #[derive(Debug)]
-pub(super) struct Fates {
+pub(super) struct Fates<'a> {
     /// The number of the next one.
     next: i64,
+    /// Whether anything is written down of one: if not, the server says that it did not commit.
+    record: &'a Record,
     known: HashMap<Writer, Fate>,
 }
 
-impl Fates {
+impl<'a> Fates<'a> {
     /// Nothing is known yet.
-    pub fn before(next: i64) -> Self {
+    pub fn before(next: i64, record: &'a Record) -> Self {
         Self {
             next,
+            record,
             known: HashMap::new(),
         }
     }
@@ -74,13 +78,11 @@ impl Fates {
     ) -> Result<(), SalvageError> {
         let mut askable: Vec<i64> = Vec::new();
         for xid in wanted {
-            // The latest of that number that there can have been.
-            let mut full = self.next.div_euclid(EPOCH) * EPOCH + i64::from(xid);
-            if full >= self.next {
-                full -= EPOCH;
-            }
+            let full = latest(xid, self.next);
             if full < 3 || self.next - full > EPOCH / 2 {
                 self.known.insert(Writer::One(xid), Fate::Impossible);
+            } else if self.record.lacks(xid) {
+                self.known.insert(Writer::One(xid), Fate::Unrecorded);
             } else {
                 askable.push(full);
             }

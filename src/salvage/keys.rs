@@ -193,7 +193,13 @@ mod tests {
         columns: &[KeyColumn],
     ) -> Option<Vec<Option<String>>> {
         let place = (0, 1);
-        decode(&IndexEntry { place, key, nulls }, columns)
+        let entry = IndexEntry {
+            place,
+            key,
+            nulls,
+            is_dead: false,
+        };
+        decode(&entry, columns)
     }
 
     #[expect(

@@ -35,7 +35,7 @@ impl Why {
             Self::Refused | Self::Led => (
                 DamageClass::Corrupted,
                 format!(
-                    "a part of the value is on a page of relation {toast}, and invalid: its checksum is wrong"
+                    "a part of the value is on a page of relation {toast} that is invalid: its checksum is wrong"
                 ),
             ),
             Self::Missing => (
@@ -46,7 +46,7 @@ impl Why {
             ),
             Self::Nothing(why) => (
                 DamageClass::MissingFile,
-                format!("no value out of line can be read: {why}"),
+                format!("no out-of-line value can be read: {why}"),
             ),
             Self::Untaken(why) => (DamageClass::Value, format!("row ({block},{offset}): {why}")),
         };

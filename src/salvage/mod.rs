@@ -35,15 +35,19 @@
 //! | `lost_values` | values that are known to be lost, however many |
 //! | `patches` | rows that arrive without some of their values |
 //! | `doubt` | what cannot be read otherwise, on request: it is suspect |
-//! | `objects` | sequences, large objects, materialized views, the catalog |
+//! | `objects` | sequences, large objects, materialized views, the catalog, prepared transactions |
 //! | `amcheck` | what that extension says, where it is installed |
 //! | `checksum` | the checksum of a page (pure) |
 //! | `page` | pages of heaps and B-trees (pure) |
 //! | `standing` | what became of a row that was not read (pure) |
 //! | `fates` | what became of transactions |
+//! | `record` | transactions of which nothing is written down |
 //! | `toast` | which rows have values on certain pages of TOAST (pure) |
 //! | `keys` | keys from the bytes of an index (pure) |
+//! | `counted` | whether a table's pages hold all that was counted on them (pure) |
 //! | `crosscheck` | rows that are missing without an error |
+//! | `told` | what became of rows that an index leads to and that were not read |
+//! | `twins` | pages that are there twice (pure) |
 //! | `other_keys` | rows that are there in the place of others |
 //! | `spill` | entries of indexes, of which there may be more than memory should hold |
 //! | `constraints` | constraints that may not hold, and the rows in their way |
@@ -58,6 +62,7 @@ mod asking;
 mod beforehand;
 mod checksum;
 mod constraints;
+mod counted;
 mod crosscheck;
 mod doubt;
 mod facts;
@@ -78,6 +83,7 @@ mod places;
 mod probe;
 mod proven;
 mod quarantine;
+mod record;
 mod seen;
 mod sight;
 mod sound;
@@ -87,14 +93,16 @@ mod survey;
 #[cfg(test)]
 mod testing;
 mod toast;
+mod told;
+mod twins;
 
 pub use account::{Cause, DamageClass, DamageMap, LeftConstraint, Losses, LostObject, TableLosses};
-pub use constraints::{Key, dependents, keys as constraints};
+pub use constraints::{Key, Unindexed, dependents, keys as constraints, unindexed};
 pub use facts::{Facts, Quiet, WrongFile, quiet, wrong_files};
 pub use keys::{csv_line, file_name};
 pub use objects::CATALOG;
 pub use sight::patient_session;
-pub use survey::{Survey, survey};
+pub use survey::{Part, Survey, survey};
 
 use std::io;
 use std::path::PathBuf;
@@ -102,7 +110,7 @@ use std::path::PathBuf;
 use crate::pg::{PgError, Query};
 
 /// For the test that shows every query to every server.
-pub const QUERIES: [Query; 11] = [
+pub const QUERIES: [Query; 13] = [
     facts::RELATIONS,
     facts::INDEXES,
     facts::COLUMNS,
@@ -110,10 +118,12 @@ pub const QUERIES: [Query; 11] = [
     facts::QUIET,
     facts::SEQUENCES,
     life::LIFE,
+    objects::PREPARED,
     amcheck::INSTALLED,
     amcheck::INDEXES,
     constraints::KEYS,
     constraints::DEPENDENTS,
+    constraints::UNINDEXED,
 ];
 
 /// Why a source could not be searched for damage.

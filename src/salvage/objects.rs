@@ -1,7 +1,7 @@
-//! What is read besides tables: sequences, large objects, materialized views, and the catalog.
+//! What is read besides tables: sequences, large objects, materialized views, the catalog, and prepared transactions.
 //!
 //! A large object is rows of `pg_largeobject`, which is searched like a table; what is missing from it is told by object. A
-//! materialized view is searched like a table, too, and never lost: its query makes it anew. The tables of the catalog are searched as well:
+//! materialized view is searched like a table, too, and never lost: its query fills it again. The tables of the catalog are searched as well:
 //! what a row of them described is not asked for by anybody if that row is missing. A sequence is one row in a file of its own.
 
 use std::collections::BTreeMap;
@@ -13,11 +13,16 @@ use super::facts::{SequenceFile, TableFacts};
 use super::one_table::TableSearch;
 use super::probe::Probe;
 use super::quarantine::Question;
-use super::sight::Sight;
+use super::sight::{Sight, patient_session};
 use super::survey::{Shared, Survey};
 use crate::catalog;
-use crate::model::{Oid, SqlText};
-use crate::pg::Session;
+use crate::model::{Oid, SqlText, quote_literal};
+use crate::pg::{Query, Session};
+
+pub(super) const PREPARED: Query = Query::new(
+    "salvage/prepared.sql",
+    include_str!("../../sql/salvage/prepared.sql"),
+);
 
 /// Sequences that are read at once, as long as nothing is wrong with any of them.
 const SEQUENCES_AT_ONCE: usize = 100;
@@ -32,7 +37,7 @@ pub(super) fn matview(table: &TableFacts, losses: &TableLosses, map: &mut Damage
     let why = losses.causes.first();
     let why = why.map_or("rows are missing", |cause| cause.message.as_str());
     map.losses.notes.push(format!(
-        "the materialized view {} ({why}): its query makes it anew",
+        "the materialized view {} ({why}): its query fills it again",
         table.name.shown()
     ));
     map.matviews.insert(table.name.clone());
@@ -89,17 +94,16 @@ pub(super) async fn large_objects(
         miss_part_of(column.key.get("loid").cloned().flatten());
     }
     // Rows that no entry leads to are nobody's.
-    let is_anybodys = losses.lost_rows.unknown || !parts.is_empty();
-    if !all_are_known && is_anybodys {
+    if losses.lost_rows.unknown || !all_are_known && !parts.is_empty() {
         for object in catalog::large_objects(session).await? {
             parts.entry(object.oid).or_default();
         }
     }
     let why = losses.causes.first().cloned();
-    let why = why.unwrap_or_else(|| Cause::silent("parts that the index leads to are not there"));
+    let why = why.unwrap_or_else(|| Cause::silent("parts that the index points to are missing"));
     for (oid, missing) in parts {
         let what = match missing {
-            0 => "it is left out, because nothing tells which large objects are damaged".to_owned(),
+            0 => "it is left out, because nothing shows which large objects are damaged".to_owned(),
             1 => "one of its parts cannot be read: it is left out".to_owned(),
             parts => format!("{parts} of its parts cannot be read: it is left out"),
         };
@@ -114,7 +118,29 @@ pub(super) async fn large_objects(
     Ok(())
 }
 
-/// Reads where all sequences stand; of those that cannot be read, the value is lost.
+/// Transactions that wait for somebody to finish them: nothing of what they did is in a copy.
+pub(super) async fn prepared(survey: &Survey<'_>, map: &mut DamageMap) -> Result<(), SalvageError> {
+    let session = patient_session(survey.source).await?;
+    for row in session.query(&PREPARED, &[]).await? {
+        let (name, since): (String, String) = (row.get("name")?, row.get("since")?);
+        let what = format!(
+            "what it did is left out: to have that carried, run COMMIT PREPARED {} on the source first",
+            quote_literal(&name)
+        );
+        map.losses.objects.push(LostObject {
+            class: "prepared transaction".to_owned(),
+            object: name,
+            what,
+            cause: Cause::silent(format!(
+                "it has waited since {since}, and nobody has finished it"
+            )),
+        });
+    }
+    Ok(())
+}
+
+/// Reads where all sequences stand; of those that cannot be read, the value is lost. All of them are read also where only a part of the
+/// database is asked for: whoever asks for their values has them all.
 pub(super) async fn sequences(
     survey: &Survey<'_>,
     shared: &Shared,
@@ -130,10 +156,13 @@ pub(super) async fn sequences(
                 continue;
             };
             map.sequences.insert(one.name.clone());
+            if survey.part.is_some_and(|part| !part.has(&one.name)) {
+                continue;
+            }
             map.losses.objects.push(LostObject {
                 class: "sequence".to_owned(),
                 object: one.name.shown(),
-                what: "where it stands is lost: set it (setval) before anything is inserted"
+                what: "its current value is lost: set it (setval) before anything is inserted"
                     .to_owned(),
                 cause,
             });
@@ -154,7 +183,7 @@ async fn read(
     let asking = async {
         Ok(match sight.rows(&sql).await? {
             Ok(rows) if rows == sequences.len() as u64 => Ok(()),
-            Ok(_) => Err(Cause::silent("its row is not there")),
+            Ok(_) => Err(Cause::silent("its row is missing")),
             Err(cause) => Err(cause),
         })
     };

@@ -3,8 +3,8 @@
 //! What cannot be read, or is not there, is `None`: whoever asks knows what that means.
 
 use super::SalvageError;
-use super::facts::{Facts, TableFacts};
-use super::files::{BLOCKS_PER_FILE, Shape};
+use super::facts::{FILES, Facts, TableFacts};
+use super::files::{BLOCKS_PER_FILE, Listing, Shape};
 use super::page::{BLOCK, pages_of_map};
 use crate::pg::{Answer, PgError, Session};
 
@@ -20,6 +20,23 @@ const BYTES: &str = "bytes";
 
 /// Pages of a map that is read whatever it is of: 32 MB, for a terabyte.
 const SMALL_MAP: u32 = 4096;
+
+/// The files in a directory of the data directory. One that cannot be read, as that of a tablespace on a disk that is lost, has none: whatever
+/// should be in it is missing.
+pub(super) async fn listing(session: &Session, directory: &str) -> Result<Listing, SalvageError> {
+    let rows = match session.query(&FILES, &[&directory]).await {
+        Ok(rows) => rows,
+        Err(PgError::Server { error, .. }) if error.code.starts_with("58") => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let mut listing = Listing::new();
+    for row in &rows {
+        if let Some(size) = row.get::<Option<i64>>("size_bytes")? {
+            listing.insert(row.get("name")?, u64::try_from(size).unwrap_or(0));
+        }
+    }
+    Ok(listing)
+}
 
 /// Shows pages of a relation, each if it is there. Of a run that cannot be read at once, each is tried.
 pub(super) async fn show_pages(

@@ -161,9 +161,9 @@ impl TableSearch<'_> {
         Ok(around)
     }
 
-    /// Of rows that were read without values that are known to be lost, those whose other values are read one by one: if the server looks
-    /// for each place in the whole list of them, all of them; and otherwise those in whose blocks a row is lost with its value, because
-    /// nothing can stand in the place of that, or a value is asked for once more.
+    /// Of the rows that were read without values known to be lost, takes those whose other values are read one by one. On a server that
+    /// searches the whole list for each place, these are all of them; on others, those of blocks in which a row is lost with its value,
+    /// because nothing can replace that, or in which a value is asked for once more.
     fn part_ways(&self, (found, partly): (&mut Found, &mut Seen)) {
         let beforehand = &self.shared.beforehand;
         let is_whole = |columns: &BTreeSet<u16>| {
@@ -340,21 +340,21 @@ impl TableSearch<'_> {
             losses.because(Cause::silent(wrong.clone()));
         }
         let file_wrong = !table.shape.wrong.is_empty();
-        losses
-            .lost_blocks
-            .extend(table.shape.cut_off.iter().copied());
+        let cut_off = table.shape.cut_off.iter();
+        losses.lost_blocks.extend(cut_off.copied());
         let (certain, perhaps) = self.missing(check, losses.rows_read);
         let Some(index) = &check.index else {
             let zeros = runs(&check.zeros);
             if !zeros.is_empty() {
                 losses.because(Cause::silent(
-                    "blocks of zeros, and no index that tells whether there ever was a row in them",
+                    "blocks of zeros, and no index that shows whether there ever was a row in them",
                 ));
                 losses.lost_blocks.extend(zeros);
             }
+            left_alone(check, table, losses);
             if table.shape.reached < table.pages {
                 losses.because(Cause::silent(format!(
-                    "{} blocks, where there were {} once, and no index that tells what was in the others",
+                    "{} blocks, where there were once {}, and no index that shows what was in the others",
                     table.shape.reached, table.pages
                 )));
                 losses.lost_blocks.push((table.shape.reached, table.pages));
@@ -366,7 +366,7 @@ impl TableSearch<'_> {
             losses.lost_rows.perhaps += perhaps;
             if certain + perhaps > 0 {
                 losses.because(Cause::silent(
-                    "rows are in the table's pages that the server does not show, and nothing has become of them",
+                    "the table's pages hold rows that the server does not show, and nothing has replaced or deleted them",
                 ));
             }
             return Ok(());
@@ -381,19 +381,20 @@ impl TableSearch<'_> {
         (losses.lost_rows.certain, losses.lost_rows.perhaps) = (certain, perhaps);
         // Rows that cannot be read, and that no entry leads to.
         losses.lost_rows.perhaps += probed.saturating_sub(certain + perhaps);
+        emptied(check, losses);
         if check.missing.is_none() {
             return Ok(());
         }
         if check.others > 0 {
             losses.because(Cause::silent(format!(
-                "{} rows have other keys than the index {} has for them: they took the place of others, or the index is damaged",
+                "{} rows do not have the keys that the index {} has for them: they took the place of other rows, or the index is damaged",
                 check.others,
                 index.name.shown()
             )));
         }
         if losses.causes.is_empty() {
             losses.because(Cause::silent(
-                "rows that an index leads to are not there, and reading the table gives no error",
+                "rows that an index points to are missing, although reading the table gives no error",
             ));
         }
         losses.keys_file = Some(self.write_keys(check, &losses.key)?);
@@ -458,6 +459,36 @@ impl TableSearch<'_> {
             .and_then(|file| file.sync_all())
             .map_err(failed)?;
         Ok(file)
+    }
+}
+
+/// Blocks of zeros that an index says nothing of any more.
+fn emptied(check: &CrossCheck, losses: &mut TableLosses) {
+    if check.zeros.is_empty() {
+        return;
+    }
+    losses.because(Cause::silent(
+        "blocks of zeros, whose rows were all visible once, and no entries of an index that point to them any more",
+    ));
+    losses.lost_blocks.extend(runs(&check.zeros));
+    losses.lost_blocks.sort_unstable();
+    losses.lost_blocks.dedup();
+    losses.lost_rows.unknown = true;
+}
+
+/// Blocks with rows that nothing leads to, and why blocks of zeros had some, where no index tells of them.
+fn left_alone(check: &CrossCheck, table: &TableFacts, losses: &mut TableLosses) {
+    if !check.loose.is_empty() {
+        losses.because(Cause::silent(
+            "blocks with rows that no line pointer leads to, and no index that shows which these are",
+        ));
+        losses.lost_blocks.extend(runs(&check.loose));
+    }
+    if let Some(rows) = check.traceless.filter(|_| !check.zeros.is_empty()) {
+        losses.because(Cause::silent(format!(
+            "{rows} of {} rows that were counted there once have left no trace",
+            table.rows
+        )));
     }
 }
 

@@ -2,22 +2,66 @@
 //! than they were. Without checksums nothing else tells.
 //!
 //! Of each block, the sum of the keys that its rows have is held against the sum of those that the index has for it. Where they differ,
-//! one is held against the other.
+//! one is held against the other. An entry that leads to a row by way of others within the page, or to one that was not read, is held
+//! against it by itself. What a page says of its rows says nothing of others that should be in their place.
 
 use std::sync::Arc;
 
 use super::SalvageError;
 use super::beforehand::Beforehand;
 use super::crosscheck::{Known, Missing, each_entry};
-use super::facts::{IndexFacts, TableFacts};
+use super::facts::{Facts, IndexFacts, TableFacts};
 use super::files::Shape;
 use super::keys::{KeyColumn, parts};
 use super::page::IndexEntry;
 use super::proven::{Numbers, Sums};
 use super::sound::{key_at, key_of};
 use super::spill::{Merged, Scratch, Sorter};
-use super::standing::Standing;
+use super::standing::{Block, Standing};
 use crate::pg::Session;
+
+/// Where there are rows with other keys than an index has.
+#[derive(Debug, Default)]
+pub(super) struct Others {
+    /// How many were read.
+    pub count: u64,
+    /// The blocks that have such, read or not.
+    pub blocks: Numbers,
+}
+
+/// A table whose rows have the keys of an index plain to see, and that index.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Compared<'a> {
+    table: &'a TableFacts,
+    index: &'a IndexFacts,
+}
+
+impl<'a> Compared<'a> {
+    /// The best index of a table is compared with it, if it can be, and if what is on disk is what was read.
+    pub fn of(facts: &Facts, table: &'a TableFacts, index: &'a IndexFacts) -> Option<Self> {
+        let is_best = table.indexes.first() == Some(index);
+        let can_be = is_best && !table.key.is_empty() && facts.quiet.is_cold();
+        can_be.then_some(Self { table, index })
+    }
+
+    /// Whether an entry leads to a row that is not the one that it was made for. Of versions within the page, the one counts that was read;
+    /// if none was, there may be older ones among them than the index.
+    pub fn is_anothers(self, block: &Block<'_>, entry: &IndexEntry<'_>) -> bool {
+        let key = parts(entry, &self.index.columns);
+        let (Some(page), Some(key)) = (block.page, key) else {
+            return false;
+        };
+        let is_other = |at: &u16| {
+            let row = key_at(page, *at, self.table.layout());
+            row.is_some_and(|row| row != key)
+        };
+        let versions = block.versions(entry.place.1);
+        match versions.iter().find(|at| block.read.has(**at)) {
+            Some(read) => is_other(read),
+            None => !versions.is_empty() && versions.iter().all(is_other),
+        }
+    }
+}
 
 /// The keys that an index has for rows that were read.
 #[derive(Debug, Default)]
@@ -40,11 +84,11 @@ impl KeySums {
         }
     }
 
-    /// Blocks whose rows have others.
+    /// Blocks whose rows may have others.
     fn odd(&self, beforehand: &Beforehand, table: &TableFacts) -> Numbers {
         let mut odd = Numbers::default();
         for (block, sum) in self.sums.iter() {
-            if !self.unsure.has(block) && beforehand.has_other_keys(table, block, sum) {
+            if self.unsure.has(block) || beforehand.may_have_other_keys(table, block, sum) {
                 odd.set(block, true);
             }
         }
@@ -52,17 +96,16 @@ impl KeySums {
     }
 }
 
-/// Adds entries of an index that lead to rows which were read and have other keys: how many. Whether there ever were rows with theirs,
-/// nobody knows.
+/// Adds entries of an index that lead to rows which were read and have other keys. Whether there ever were rows with theirs, nobody knows.
 pub(super) async fn other_keys(
     session: &Session,
     place: (&TableFacts, &IndexFacts, &Shape),
     (keys, known): (&KeySums, Known<'_>),
     (scratch, missing): (&Arc<Scratch>, &mut Missing),
-) -> Result<u64, SalvageError> {
+) -> Result<Others, SalvageError> {
     let (table, index, _) = place;
     let odd = keys.odd(known.beforehand, table);
-    let mut others = 0;
+    let mut others = Others::default();
     if odd.is_empty() {
         return Ok(others);
     }
@@ -79,7 +122,8 @@ pub(super) async fn other_keys(
             let key = parts(&entry, &index.columns);
             if row.zip(key).is_some_and(|(row, key)| row != key) {
                 missing.add(Standing::Perhaps, Some(&entry))?;
-                others += 1;
+                others.count += 1;
+                others.blocks.set(one.place.0, true);
             }
         }
     }
@@ -96,7 +140,7 @@ async fn entries_of(
     let mut sorter = Sorter::beside(scratch);
     let take = |entry: &IndexEntry<'_>| {
         let (block, offset) = entry.place;
-        if blocks.has(block) && known.seen.has(block, offset) {
+        if !entry.is_dead && blocks.has(block) && known.seen.has(block, offset) {
             sorter.push(entry)?;
         }
         Ok(())

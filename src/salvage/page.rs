@@ -110,16 +110,19 @@ pub(super) fn pointer(page: &[u8], offset: u16) -> Pointer<'_> {
     let Some(item) = u32_at(page, HEADER + 4 * (usize::from(offset) - 1)) else {
         return Pointer::Bent;
     };
-    let [at, length] = [item & 0x7fff, item >> 17].map(|part| usize::try_from(part).unwrap_or(0));
     match (item >> 15) & 3 {
         0 => Pointer::Unused,
-        2 => Pointer::Redirect(u16::try_from(at).unwrap_or(0)),
+        2 => Pointer::Redirect(u16::try_from(item & 0x7fff).unwrap_or(0)),
         3 => Pointer::Dead,
-        _ => match page.get(at..at + length) {
-            Some(item) if at >= HEADER => Pointer::Normal(item),
-            _ => Pointer::Bent,
-        },
+        _ => stored(page, offset).map_or(Pointer::Bent, Pointer::Normal),
     }
+}
+
+/// What a line pointer leads to, whatever it says of it, if that is within the page.
+fn stored(page: &[u8], offset: u16) -> Option<&[u8]> {
+    let item = u32_at(page, HEADER + 4 * usize::from(offset.checked_sub(1)?))?;
+    let [at, length] = [item & 0x7fff, item >> 17].map(|part| usize::try_from(part).unwrap_or(0));
+    page.get(at..at + length).filter(|_| at >= HEADER)
 }
 
 /// Whether a line pointer has storage. One that is not in use, or dead, has none, unless it was in use before it was bent.
@@ -137,6 +140,8 @@ pub struct IndexEntry<'a> {
     pub key: &'a [u8],
     /// It is followed by a map of NULLs.
     pub nulls: Option<u32>,
+    /// The server has noted that it leads to nothing: also because there were zeros where it leads to.
+    pub is_dead: bool,
 }
 
 /// What a page of a B-tree says.
@@ -146,7 +151,7 @@ pub enum BtreePage<'a> {
     Other,
     /// A leaf: its entries, and its neighbours, if there are any.
     Leaf {
-        /// Its entries, but for those that the server knows to be dead.
+        /// Its entries, also those that the server has marked as dead.
         entries: Vec<IndexEntry<'a>>,
         /// The block to the left.
         before: Option<u32>,
@@ -181,16 +186,14 @@ pub fn btree(page: &[u8]) -> BtreePage<'_> {
     let first = if next == 0 { 1 } else { 2 };
     let mut entries = Vec::new();
     for offset in first..=pointers(page) {
-        match pointer(page, offset) {
-            Pointer::Normal(tuple) => {
-                let before = entries.len();
-                if index_tuple(tuple, &mut entries).is_none() {
-                    entries.truncate(before);
-                    return BtreePage::Damaged;
-                }
-            }
-            Pointer::Dead => {}
-            _ => return BtreePage::Damaged,
+        let (tuple, is_dead) = match pointer(page, offset) {
+            Pointer::Normal(tuple) => (Some(tuple), false),
+            Pointer::Dead => (stored(page, offset), true),
+            _ => (None, false),
+        };
+        let read = tuple.and_then(|tuple| index_tuple((tuple, is_dead), &mut entries));
+        if read.is_none() {
+            return BtreePage::Damaged;
         }
     }
     BtreePage::Leaf {
@@ -235,15 +238,19 @@ impl Leaves {
                 |other: &u32| self.neighbours.contains_key(other) || self.half_dead.contains(other);
             let mut both = before.into_iter().chain(next);
             if let Some(other) = both.find(|other| !is_leaf(other)) {
-                return Some(format!("block {other} has leaves beside it, and is none"));
+                return Some(format!(
+                    "block {other} has leaves beside it, but is not one"
+                ));
             }
             let back = [of(before).map(|one| one.1), of(next).map(|one| one.0)];
             if back.into_iter().flatten().any(|back| back != Some(block)) {
-                return Some(format!("block {block} has neighbours that do not know it"));
+                return Some(format!(
+                    "block {block} has neighbours that do not point back to it"
+                ));
             }
         }
         let root = self.root.filter(|_| self.neighbours.is_empty());
-        root.map(|root| format!("its root is block {root}, and none of its leaves is there"))
+        root.map(|root| format!("its root is block {root}, but none of its leaves is there"))
     }
 }
 
@@ -267,7 +274,10 @@ pub(super) fn place(bytes: &[u8], at: usize) -> Option<Place> {
     Some((high << 16 | low, u16_at(bytes, at + 4)?))
 }
 
-fn index_tuple<'a>(tuple: &'a [u8], entries: &mut Vec<IndexEntry<'a>>) -> Option<()> {
+fn index_tuple<'a>(
+    (tuple, is_dead): (&'a [u8], bool),
+    entries: &mut Vec<IndexEntry<'a>>,
+) -> Option<()> {
     let (first, info) = (place(tuple, 0)?, u16_at(tuple, 6)?);
     let size = usize::from(info & SIZE);
     let has_nulls = info & HAS_NULLS != 0;
@@ -284,14 +294,18 @@ fn index_tuple<'a>(tuple: &'a [u8], entries: &mut Vec<IndexEntry<'a>>) -> Option
     } else {
         None
     };
+    let entry = |place| IndexEntry {
+        place,
+        key,
+        nulls,
+        is_dead,
+    };
     if !posting {
-        let place = first;
-        entries.push(IndexEntry { place, key, nulls });
+        entries.push(entry(first));
         return Some(());
     }
     for number in 0..usize::from(first.1 & POSTINGS) {
-        let place = place(tuple, end + 6 * number)?;
-        entries.push(IndexEntry { place, key, nulls });
+        entries.push(entry(place(tuple, end + 6 * number)?));
     }
     Some(())
 }
@@ -439,7 +453,7 @@ mod tests {
         let wrong = leaves(&[(1, 0, 2), (2, 0, 2), (4, 2, 0)])
             .wrong()
             .expect("one is another");
-        assert!(wrong.ends_with("do not know it"), "{wrong}");
+        assert!(wrong.ends_with("do not point back to it"), "{wrong}");
     }
 
     #[test]
@@ -469,6 +483,39 @@ mod tests {
         // Whoever is no such page says nothing.
         meta[HEADER] = 0;
         assert_eq!(wrong(&meta, None), None);
+    }
+
+    #[test]
+    fn an_entry_that_is_marked_dead_keeps_its_row_and_its_key() {
+        // Two entries of a leaf without a right neighbour: each with its place, its length, and a number.
+        let mut leaf = page(&["", ""]);
+        leaf[16..18].copy_from_slice(&8176u16.to_le_bytes());
+        leaf[BLOCK - 16..].fill(0);
+        leaf[BLOCK - 4] = 1;
+        for (number, is_dead) in [(1u8, false), (2, true)] {
+            let at = 4000 + 16 * usize::from(number);
+            leaf[at..at + 16].fill(0);
+            leaf[at + 4] = number;
+            leaf[at + 6] = 16;
+            leaf[at + 8] = 70 + number;
+            let flags = if is_dead { 3 } else { 1 };
+            let item = u32::try_from(at | flags << 15 | 16 << 17).expect("fits");
+            let pointer = HEADER + 4 * (usize::from(number) - 1);
+            leaf[pointer..pointer + 4].copy_from_slice(&item.to_le_bytes());
+        }
+        let told = |leaf: &[u8]| match btree(leaf) {
+            BtreePage::Leaf { entries, .. } => {
+                let entries = entries.iter();
+                let told = entries.map(|one| (one.place, one.key[0], one.is_dead));
+                Some(told.collect::<Vec<_>>())
+            }
+            _ => None,
+        };
+        let both = vec![((0, 1), 71, false), ((0, 2), 72, true)];
+        assert_eq!(told(&leaf), Some(both));
+        // One that is dead has its place all the same.
+        leaf[HEADER + 4..HEADER + 8].copy_from_slice(&(3u32 << 15).to_le_bytes());
+        assert_eq!(told(&leaf), None);
     }
 
     proptest! {

@@ -97,8 +97,8 @@ impl TableSearch<'_> {
         let name: Option<String> = rows.first().map(|row| row.get("name")).transpose()?;
         Ok(name.map(|name| {
             format!(
-                "the index that leads to its long values is damaged ({how}), and the file that they are in is not: on a copy of the files that \
-                 is thrown away afterwards, REINDEX TABLE {name} lets the server find them again; then salvage that copy"
+                "the index of its long values is damaged ({how}), but the file that holds them is not: on a copy of the files that is thrown \
+                 away afterwards, REINDEX TABLE {name} lets the server find them again; then salvage that copy"
             )
         }))
     }
@@ -114,10 +114,10 @@ impl TableSearch<'_> {
         };
         let of_index = self.shared.facts.shape_of(index);
         if shape.reached == 0 {
-            return Ok(all("the file that they are in is not there, or empty"));
+            return Ok(all("the file that holds them is missing or empty"));
         }
         if of_index.reached == 0 {
-            return Ok(all("the index that leads to them is not there, or empty"));
+            return Ok(all("the index that leads to them is missing or empty"));
         }
         let hidden = self.hidden_pages(session, (path, shape)).await?;
         let mut gone = Gone::default();
@@ -132,9 +132,10 @@ impl TableSearch<'_> {
                     return Ok(all("the index that leads to them is damaged"));
                 }
                 // What a damaged leaf leads to is asked for.
-                let BtreePage::Leaf { entries, .. } = btree(&page) else {
+                let BtreePage::Leaf { mut entries, .. } = btree(&page) else {
                     continue;
                 };
+                entries.retain(|entry| !entry.is_dead);
                 for (value, block) in in_order(&entries) {
                     if block >= shape.reached || hidden.missing.has(block) {
                         gone.missing.set(value, true);
@@ -219,6 +220,7 @@ mod tests {
                 place: (block, 1),
                 key,
                 nulls: None,
+                is_dead: false,
             });
             in_order(&entries.collect::<Vec<_>>())
         };

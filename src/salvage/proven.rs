@@ -24,6 +24,8 @@ pub struct Proven {
     /// Attributes, from 0, of which values are not proven on other blocks.
     unproven: BTreeSet<usize>,
     sums: Sums,
+    /// Blocks that have keys which are not plain to see.
+    unclear: Numbers,
 }
 
 /// A set of numbers that are near to each other, such as those of blocks.
@@ -158,17 +160,18 @@ impl Proven {
         (seen, Some(left))
     }
 
-    /// Notes the sum of the keys of a block's rows, if they can be compared.
+    /// Notes the sum of the keys of a block's rows, if they can be compared as one.
     pub fn note_keys(&mut self, block: u32, sum: Option<u32>) {
+        self.unclear.set(block, sum.is_none());
         if sum.is_some() || self.sums.get(block) != 0 {
             *self.sums.of(block) = sum.map_or(0, |sum| sum | 1);
         }
     }
 
-    /// Whether the keys of a block's rows make another sum than those of an index, which would have the same.
-    pub fn has_other_keys(&self, block: u32, sum: u32) -> bool {
+    /// Whether the keys of a block's rows may be others than those of an index: they make another sum, which would be the same, or none.
+    pub fn may_have_other_keys(&self, block: u32, sum: u32) -> bool {
         let kept = self.sums.get(block);
-        kept != 0 && kept != sum | 1
+        self.unclear.has(block) || kept != 0 && kept != sum | 1
     }
 }
 
@@ -240,10 +243,14 @@ mod tests {
         let mut proven = Proven::default();
         proven.note_keys(5, Some(8));
         proven.note_keys(5000, None);
-        assert!(!proven.has_other_keys(5, 8) && proven.has_other_keys(5, 10));
-        assert!(!proven.has_other_keys(6, 10) && !proven.has_other_keys(5000, 1));
+        let others = |proven: &Proven, block, sum| proven.may_have_other_keys(block, sum);
+        assert!(!others(&proven, 5, 8) && others(&proven, 5, 10));
+        // Nobody has looked there; and what is not plain to see is looked at one by one.
+        assert!(!others(&proven, 6, 10) && others(&proven, 5000, 1));
         proven.note_keys(5, None);
-        assert!(!proven.has_other_keys(5, 10));
+        assert!(others(&proven, 5, 8));
+        proven.note_keys(5, Some(10));
+        assert!(!others(&proven, 5, 10));
         let mut sums = Sums::default();
         *sums.of(3000) += 7;
         *sums.of(2) += 1;

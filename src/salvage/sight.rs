@@ -192,7 +192,7 @@ impl Sight {
         Ok(read.map_err(|cause| match cause.code.as_deref() {
             Some(CANCELLED) => Cause {
                 message: format!(
-                    "reading it as a whole was cancelled, as it is when nothing comes for {:?}",
+                    "reading it as a whole was cancelled, as happens when nothing arrives for {:?}",
                     self.timeout
                 ),
                 ..cause
@@ -234,7 +234,7 @@ impl Sight {
                         class: DamageClass::Timeout,
                         code: error.code().map(str::to_owned),
                         message: format!(
-                            "its session was ended {MOST_ATTEMPTS} times before all of it had come: {error}"
+                            "its session was ended {MOST_ATTEMPTS} times before all of it had arrived: {error}"
                         ),
                     }));
                 }

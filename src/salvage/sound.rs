@@ -155,7 +155,8 @@ pub struct Judged {
     pub refused: Vec<(u16, usize, &'static str)>,
     /// Values that are elsewhere.
     pub out_of_line: Vec<OutOfLine>,
-    /// The keys of the rows that an index leads to, as one number ([`key_of`]); nothing, if one of them is not plain to see.
+    /// The keys of the rows that an index leads to, as one number ([`key_of`]), if the server shows all of which only it knows whether it
+    /// does; nothing, if one of them is not plain to see.
     pub keys: Option<u32>,
 }
 
@@ -177,6 +178,7 @@ pub fn judge(page: &[u8], layout: Layout<'_>, rules: Rules) -> Judged {
         PageState::Sane => {}
         PageState::Zeros => {
             judged.rows = Some(Offsets::default());
+            judged.keys = Some(0);
             return judged;
         }
         // The server may read it all the same: its own look at the header is not as strict.
@@ -207,6 +209,7 @@ pub fn judge(page: &[u8], layout: Layout<'_>, rules: Rules) -> Judged {
         match is_shown(tuple, all_visible, rules.next_transaction) {
             Some(false) => continue,
             Some(true) => is_told &= rows.insert(offset),
+            // Nearly always it does. If not, the keys are held against each other one by one, and nothing is wrong with them.
             None => is_told = false,
         }
         let row = Row {
@@ -221,7 +224,7 @@ pub fn judge(page: &[u8], layout: Layout<'_>, rules: Rules) -> Judged {
     }
     let is_told = is_told && judged.suspects.is_empty();
     judged.rows = is_told.then_some(rows);
-    judged.keys = keys.filter(|_| is_told);
+    judged.keys = keys;
     judged
 }
 
@@ -611,7 +614,18 @@ mod tests {
             let key = key_at(&one, offset, layout()).expect("a row");
             key_of(offset, &key)
         });
-        assert_eq!(judged(&one).keys, Some(sum[0].wrapping_add(sum[1])));
+        let both = Some(sum[0].wrapping_add(sum[1]));
+        assert_eq!(judged(&one).keys, both);
+        // Whether the first was committed, only the record tells; the second is bent, and not shown.
+        let mut unsure = one.clone();
+        unsure[10] = 0;
+        unsure[BLOCK - 32 + 21] = 0x08;
+        assert_eq!((judged(&unsure).rows, judged(&unsure).keys), (None, both));
+        unsure[BLOCK - 64 + 18] = 0xff;
+        assert_eq!(judged(&unsure).keys, Some(sum[0]));
+        // Nothing leads to a heap-only version but the first of its row.
+        unsure[BLOCK - 32 + 19] |= 0x80;
+        assert_eq!(judged(&unsure).keys, Some(0));
     }
 
     proptest! {

@@ -39,6 +39,7 @@ const WINDOW: usize = 20_000;
 const HEAD: usize = 4 + 2 + 1 + 4 + 2;
 const IS_CERTAIN: u8 = 1;
 const HAS_NULLS: u8 = 2;
+const IS_DEAD: u8 = 4;
 
 /// A file for what memory should not hold.
 #[derive(Debug)]
@@ -142,6 +143,8 @@ pub struct Kept {
     pub place: Place,
     /// What it was kept as.
     pub is_certain: bool,
+    /// It was marked as dead in the index.
+    pub is_dead: bool,
     nulls: Option<u32>,
     key: Vec<u8>,
 }
@@ -153,6 +156,7 @@ impl Kept {
             place: self.place,
             key: &self.key,
             nulls: self.nulls,
+            is_dead: self.is_dead,
         }
     }
 
@@ -163,6 +167,7 @@ impl Kept {
         let kept = Self {
             place: (u32_at(bytes, 0)?, u16_at(bytes, 4)?),
             is_certain: flags & IS_CERTAIN != 0,
+            is_dead: flags & IS_DEAD != 0,
             nulls: u32_at(bytes, 7).filter(|_| flags & HAS_NULLS != 0),
             key: bytes.get(HEAD..length)?.to_vec(),
         };
@@ -174,6 +179,7 @@ fn encode(entry: &IndexEntry<'_>, is_certain: bool, into: &mut Vec<u8>) {
     let (block, offset) = entry.place;
     let mut flags = if is_certain { IS_CERTAIN } else { 0 };
     flags |= if entry.nulls.is_some() { HAS_NULLS } else { 0 };
+    flags |= if entry.is_dead { IS_DEAD } else { 0 };
     // A key is within a page.
     let length = u16::try_from(entry.key.len()).unwrap_or(u16::MAX);
     into.extend(block.to_le_bytes());
@@ -325,11 +331,6 @@ impl Sorter {
         }
     }
 
-    /// Whether nothing was added.
-    pub fn is_empty(&self) -> bool {
-        self.order.is_empty() && self.runs.is_empty()
-    }
-
     /// Adds one.
     pub fn push(&mut self, entry: &IndexEntry<'_>) -> Result<(), SalvageError> {
         self.order.push((entry.place, self.bytes.len()));
@@ -463,15 +464,23 @@ mod tests {
 
     type Plain = (Place, Option<u32>, Vec<u8>);
 
+    /// Every other one is dead.
+    fn is_dead(place: Place) -> bool {
+        place.1.is_multiple_of(2)
+    }
+
     fn entry((place, nulls, key): &Plain) -> IndexEntry<'_> {
         IndexEntry {
             place: *place,
             key,
             nulls: *nulls,
+            is_dead: is_dead(*place),
         }
     }
 
     fn plain(kept: &Kept) -> Plain {
+        assert_eq!(kept.is_dead, is_dead(kept.place));
+        assert_eq!(kept.entry().is_dead, kept.is_dead);
         (kept.place, kept.nulls, kept.key.clone())
     }
 

@@ -47,6 +47,8 @@ pub enum Fate {
     Impossible,
     /// Nobody knows any more.
     Unknown,
+    /// Nothing is written down of it, or of many others beside it: the server takes them all for such that did not commit.
+    Unrecorded,
 }
 
 /// What became of a row that was not read.
@@ -71,6 +73,8 @@ pub struct Block<'a> {
     pub all_visible: Option<bool>,
     /// Its line pointers whose rows were read.
     pub read: Offsets,
+    /// The page may say what became of rows: the server would take it from disk, and it is nowhere else.
+    pub is_trusted: bool,
 }
 
 impl<'a> Block<'a> {
@@ -78,18 +82,26 @@ impl<'a> Block<'a> {
         self.page.filter(|page| state(page) == PageState::Sane)
     }
 
+    /// What became of a row of which its page tells nothing: of what was visible to everybody, nothing was deleted.
+    fn by_map(&self) -> Standing {
+        if self.all_visible == Some(true) {
+            Standing::Lost
+        } else {
+            Standing::Perhaps
+        }
+    }
+
     /// What became of the row whose first version is at a line pointer.
     pub fn standing(&self, root: u16, fate: &impl Fn(Writer) -> Fate) -> Standing {
         let Some(page) = self.sane() else {
-            return if self.all_visible == Some(true) {
-                Standing::Lost
-            } else {
-                Standing::Perhaps
-            };
+            return self.by_map();
         };
         let chain = Chain::of(page, root);
         if self.read.has(root) || chain.places().any(|at| self.read.has(at)) {
             return Standing::Read;
+        }
+        if !self.is_trusted {
+            return self.by_map();
         }
         if is_all_visible(page) {
             return Standing::Lost;
@@ -104,14 +116,21 @@ impl<'a> Block<'a> {
                     standing => standing,
                 }
             }
-            // An index is cleaned before a line pointer is given up.
-            (_, None) => Standing::Lost,
+            // An index is cleaned before a line pointer is given up: the page is damaged. Until then its entry also leads to a row that
+            // was deleted.
+            (_, None) => return self.by_map(),
         };
         // The map never says so of a page that does not say it itself: one of them is damaged, and nobody knows which.
         match standing {
             Standing::Gone if self.all_visible == Some(true) => Standing::Perhaps,
             standing => standing,
         }
+    }
+
+    /// Line pointers of its versions, from the first on.
+    pub fn versions(&self, root: u16) -> Vec<u16> {
+        let chain = self.sane().map(|page| Chain::of(page, root));
+        chain.map_or_else(Vec::new, |chain| chain.places().collect())
     }
 
     /// Whose fate decides it.
@@ -138,6 +157,7 @@ impl<'a> Block<'a> {
     /// What became of one of them, taken by itself.
     pub fn by_itself(&self, offset: u16, fate: &impl Fn(Writer) -> Fate) -> Standing {
         match self.sane().map(|page| (page, pointer(page, offset))) {
+            Some((_, Pointer::Normal(_))) if !self.is_trusted => Standing::Perhaps,
             Some((page, Pointer::Normal(_))) if is_all_visible(page) => Standing::Lost,
             Some((_, Pointer::Normal(tuple))) => version(tuple, fate),
             _ => Standing::Gone,
@@ -173,6 +193,21 @@ pub fn may_contradict(page: &[u8]) -> bool {
         is_never || successor(tuple).is_some() && Chain::of(page, offset).is_broken
     };
     (1..=pointers(page)).any(is_strange)
+}
+
+/// Whether a page has a version of which it does not say that its inserter committed, and whose inserter is one of some. The server may take
+/// it for one that came to nothing, and clear it away.
+pub fn depends_on(page: &[u8], is_one: impl Fn(u32) -> bool) -> bool {
+    if state(page) != PageState::Sane || is_all_visible(page) {
+        return false;
+    }
+    (1..=pointers(page)).any(|offset| {
+        let Pointer::Normal(tuple) = pointer(page, offset) else {
+            return false;
+        };
+        let is_noted = u16_at(tuple, 20).unwrap_or(0) & XMIN_COMMITTED != 0;
+        !is_noted && u32_at(tuple, 0).is_some_and(&is_one)
+    })
 }
 
 /// The versions of a row within its page, from the first on (heap-only tuples).
@@ -281,6 +316,8 @@ fn inserted(tuple: &[u8], fate: &impl Fn(Writer) -> Fate) -> Fate {
     match mask & (XMIN_COMMITTED | XMIN_INVALID) {
         0 => known,
         XMIN_INVALID if known == Fate::Committed => Fate::Impossible,
+        // Whoever noted it knew no more.
+        XMIN_INVALID if known == Fate::Unrecorded => Fate::Unrecorded,
         XMIN_INVALID => Fate::Aborted,
         // Frozen, if both are set.
         _ => Fate::Committed,
@@ -298,7 +335,7 @@ fn version(tuple: &[u8], fate: &impl Fn(Writer) -> Fate) -> Standing {
     match inserted(tuple, fate) {
         Fate::Aborted => return Standing::Gone,
         Fate::Impossible => return Standing::Lost,
-        Fate::Unknown => return Standing::Perhaps,
+        Fate::Unknown | Fate::Unrecorded => return Standing::Perhaps,
         Fate::Committed => {}
     }
     let (Some(xmax), Some(mask)) = (u32_at(tuple, 4), u16_at(tuple, 20)) else {
@@ -311,8 +348,8 @@ fn version(tuple: &[u8], fate: &impl Fn(Writer) -> Fate) -> Standing {
     match fate(deleter(mask, xmax)) {
         Fate::Committed => Standing::Gone,
         Fate::Aborted | Fate::Impossible => Standing::Lost,
-        Fate::Unknown if is_noted => Standing::Gone,
-        Fate::Unknown => Standing::Perhaps,
+        Fate::Unknown | Fate::Unrecorded if is_noted => Standing::Gone,
+        Fate::Unknown | Fate::Unrecorded => Standing::Perhaps,
     }
 }
 
@@ -341,6 +378,7 @@ mod tests {
             page: Some(page),
             all_visible: None,
             read: read.iter().copied().collect(),
+            is_trusted: true,
         }
     }
 
@@ -367,6 +405,7 @@ mod tests {
             page,
             all_visible: Some(true),
             read: [1].into_iter().collect(),
+            is_trusted: true,
         };
         let fate = by(Fate::Unknown);
         assert_eq!(block(Some(&sound)).standing(1, &fate), Standing::Read);
@@ -396,6 +435,7 @@ mod tests {
             (Fate::Aborted, Standing::Lost),
             (Fate::Impossible, Standing::Lost),
             (Fate::Unknown, Standing::Perhaps),
+            (Fate::Unrecorded, Standing::Perhaps),
         ] {
             assert_eq!(
                 block(Some(&deleted)).standing(2, &by(fate)),
@@ -436,6 +476,12 @@ mod tests {
         assert_eq!(standing(&page, Fate::Aborted), Standing::Gone);
         assert_eq!(standing(&page, Fate::Unknown), Standing::Gone);
         assert_eq!(standing(&page, Fate::Committed), Standing::Lost);
+        // The server notes it of whatever is not written down.
+        assert_eq!(standing(&page, Fate::Unrecorded), Standing::Perhaps);
+        let depends = |page: &[u8], on| depends_on(page, |xid| xid == on);
+        assert!(depends(&page, 100) && !depends(&page, 99));
+        page[mask] = 0x01 | 0x08;
+        assert!(!depends(&page, 100));
         // It was deleted.
         page[mask] = 0x01 | 0x04;
         page[tuple_at(1) + 4] = 200;
@@ -484,7 +530,46 @@ mod tests {
         page[24..28].copy_from_slice(&(3u32 << 15).to_le_bytes());
         assert_eq!(standing(&page), Standing::Gone);
         page[24..28].copy_from_slice(&(3u32 << 15 | 29 << 17).to_le_bytes());
-        assert_eq!(standing(&page), Standing::Lost);
+        assert_eq!(standing(&page), Standing::Perhaps);
+    }
+
+    /// Rows that were deleted have entries until the next vacuum.
+    #[test]
+    fn what_a_page_lost_may_have_been_deleted_unless_all_of_it_was_visible() {
+        let mut page = changed(&["one", "two"]);
+        page[24 + 4..24 + 8].fill(0);
+        let standing = |page: &[u8], offset, all_visible| {
+            let block = Block {
+                all_visible,
+                ..block(page, &[])
+            };
+            block.standing(offset, &by(Fate::Committed))
+        };
+        for offset in [2, 3] {
+            assert_eq!(standing(&page, offset, None), Standing::Perhaps);
+            assert_eq!(standing(&page, offset, Some(true)), Standing::Lost);
+        }
+        page[10] = 4;
+        assert_eq!(standing(&page, 2, None), Standing::Lost);
+    }
+
+    #[test]
+    fn what_the_server_does_not_take_testifies_to_nothing() {
+        let mut page = changed(&["one", "two"]);
+        page[tuple_at(2) + 4] = 200;
+        page[tuple_at(2) + 21] = 0x01 | 0x04;
+        let refused = |all_visible| Block {
+            is_trusted: false,
+            all_visible,
+            ..block(&page, &[1])
+        };
+        let standing = |block: Block<'_>, offset| block.standing(offset, &by(Fate::Committed));
+        assert_eq!(standing(block(&page, &[1]), 2), Standing::Gone);
+        assert_eq!(standing(refused(None), 2), Standing::Perhaps);
+        assert_eq!(standing(refused(Some(true)), 2), Standing::Lost);
+        assert_eq!(standing(refused(None), 1), Standing::Read);
+        let alone = refused(None).by_itself(2, &by(Fate::Committed));
+        assert_eq!(alone, Standing::Perhaps);
     }
 
     proptest! {

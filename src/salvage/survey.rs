@@ -4,7 +4,7 @@
 //! The first pass reads tables side by side. Whoever crashes the server takes the others' sessions along, so what failed then
 //! is looked at again one after the other, and only the one that was asked is blamed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,16 +14,17 @@ use tokio::task::JoinSet;
 use super::account::{Cause, DamageMap, FORMAT};
 use super::beforehand::{Beforehand, Look};
 use super::crosscheck::{CrossCheck, Known, patient_cross_check};
-use super::facts::Facts;
+use super::facts::{Facts, Kind, TableFacts};
 use super::one_table::TableSearch;
 use super::probe::Probe;
 use super::quarantine::Quarantine;
+use super::record::Record;
 use super::seen::Seen;
 use super::sight::{Sight, patient_session};
 use super::spill::Scratch;
 use super::{SalvageError, amcheck, objects};
 use crate::catalog::ServerFacts;
-use crate::model::quote_literal;
+use crate::model::{QualifiedName, quote_literal};
 use crate::pg::Connector;
 use crate::plan::Doubtful;
 
@@ -43,12 +44,39 @@ pub struct Survey<'a> {
     pub timeout: Duration,
     /// What is read although it may be wrong, and then marked as suspect.
     pub doubtful: Doubtful,
+    /// Only this is searched, if not everything is asked for.
+    pub part: Option<&'a Part>,
     /// Also what costs another reading of everything is asked, where the source offers it.
     pub thorough: bool,
     /// Where the journal and the lists of lost keys are written.
     pub directory: &'a Path,
     /// Is told what is being done.
     pub tell: &'a (dyn Fn(String) + Sync),
+}
+
+/// A part of a database.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Its relations that have rows, or values.
+    pub relations: BTreeSet<QualifiedName>,
+    /// Large objects belong to it.
+    pub large_objects: bool,
+}
+
+impl Part {
+    /// Whether a relation belongs to it.
+    pub fn has(&self, relation: &QualifiedName) -> bool {
+        self.relations.contains(relation)
+    }
+
+    /// Whether a table is to be searched. The catalog is, whatever is asked for: what it has lost of that is missing from it without a word.
+    fn is_searched(&self, table: &TableFacts) -> bool {
+        match table.kind {
+            Kind::Catalog => true,
+            Kind::LargeObjects => self.large_objects,
+            Kind::Table | Kind::Matview => self.has(&table.name),
+        }
+    }
 }
 
 /// What is read of a table in the first pass, and what came of it.
@@ -116,7 +144,12 @@ pub(super) fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 pub async fn survey(survey: &Survey<'_>) -> Result<DamageMap, SalvageError> {
     keep_memory();
     let session = survey.source.session("survey").await?;
-    let facts = Facts::read(&session).await?;
+    let mut facts = Facts::read(&session).await?;
+    if let Some(part) = survey.part {
+        facts.tables.retain(|table| part.is_searched(table));
+    }
+    // Before any row is read: what is read may be cleared away.
+    facts.record = Record::read(&session, &facts.quiet).await?;
     let path = survey.directory.join("salvage.journal");
     let journal = Quarantine::open(&path).map_err(|source| SalvageError::File {
         doing: "opening",
@@ -152,6 +185,7 @@ pub async fn survey(survey: &Survey<'_>) -> Result<DamageMap, SalvageError> {
     let mut map = DamageMap::default();
     map.losses.format = FORMAT;
     map.losses.cold = shared.facts.quiet.is_cold();
+    map.losses.objects.extend(shared.facts.record.loss());
     let mut session = None;
     for number in 0..shared.facts.tables.len() {
         let progress = progress.remove(&number).unwrap_or_default();
@@ -166,6 +200,7 @@ pub async fn survey(survey: &Survey<'_>) -> Result<DamageMap, SalvageError> {
             .await?;
     }
     objects::sequences(survey, &shared, &mut map).await?;
+    objects::prepared(survey, &mut map).await?;
     amcheck::look(survey, &shared, &mut map).await?;
     Ok(map)
 }

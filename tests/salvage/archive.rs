@@ -258,7 +258,7 @@ fn an_archive_has_the_account_in_it_and_is_never_taken_for_whole() {
     let verified = verify(&archive);
     assert_eq!(verified.status, 6, "{verified}");
     assert!(
-        verified.stderr.contains("not all that there was"),
+        verified.stderr.contains("does not hold everything"),
         "{verified}"
     );
 
@@ -272,7 +272,7 @@ fn an_archive_has_the_account_in_it_and_is_never_taken_for_whole() {
     let restored = restore(&lab, &archive, "restored");
     assert_eq!(restored.status, 6, "{restored}");
     assert!(
-        restored.stderr.contains("this archive is not whole"),
+        restored.stderr.contains("this archive is incomplete"),
         "{restored}"
     );
     assert!(

@@ -3,9 +3,10 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pgconvoy::pg::cluster::StopMode;
+use serde_json::Value;
 
 use crate::lab::{PAGE, losses};
 use crate::support::binary::{Finished, Pgconvoy};
@@ -225,6 +226,52 @@ fn what_is_missing_from_the_catalog_is_missed() {
     );
 }
 
+/// Whoever reads the catalog by its indexes, and is led to a page of zeros, has the server mark the entries as dead that led there: who surveys
+/// first must not keep a salvage from finding it.
+#[test]
+fn what_a_survey_has_missed_is_missed_by_the_salvage_after_it() {
+    let (Some(mut source), Some(target)) = (source(&["surveyed"]), Server::start(18)) else {
+        return;
+    };
+    source.psql(
+        "surveyed",
+        "select lo_from_bytea(20000 + i, 'large') from generate_series(1, 9) i",
+    );
+    let query = "select pg_relation_filepath('pg_largeobject_metadata')";
+    let path = source.psql("surveyed", query);
+    source.cluster.stop(StopMode::Fast).expect("it stops");
+    let path = source.cluster.data_dir().join(path);
+    fs::OpenOptions::new()
+        .write(true)
+        .open(path)
+        .and_then(|file| file.write_all_at(&[0; 8192], 0))
+        .expect("written");
+    source.cluster.resume().expect("it starts");
+    let (from, to) = (source.conninfo("surveyed"), target.database("surveyed"));
+    let survey = Pgconvoy::new(["salvage", "--survey", "--source", &from]).run();
+    assert_eq!(survey.status, 6, "{survey}");
+    // An application, too, may have looked.
+    let look = "set enable_seqscan = off; set enable_bitmapscan = off; \
+                select count(lomowner) from pg_largeobject_metadata where oid between 20000 and 20009";
+    source.psql("surveyed", look);
+    source.cluster.stop(StopMode::Fast).expect("it stops");
+    source.cluster.resume().expect("it starts");
+
+    let run = salvage(&from, &to, &[]);
+    assert_eq!(run.status, 6, "{run}");
+    let account = losses(&run);
+    assert_eq!(
+        account["objects"][0]["object"], "pg_catalog.pg_largeobject_metadata",
+        "{account:#}"
+    );
+    let keys = run.path("run/lost/pg_catalog.pg_largeobject_metadata.csv");
+    let keys = fs::read_to_string(keys).expect("keys");
+    for number in 20001..=20009 {
+        let is_it = |line: &str| line.ends_with(&format!(",{number}"));
+        assert!(keys.lines().any(is_it), "{number}: {keys}");
+    }
+}
+
 /// A `pg_dump` that fails whatever is left out, after it has succeeded once.
 #[test]
 fn a_search_for_what_cannot_be_described_comes_to_an_end() {
@@ -305,4 +352,206 @@ fn definitions_that_cannot_be_read_come_from_elsewhere() {
     let run = salvage(&from, &again, &["--schema-from", &archive]);
     assert_eq!(run.status, 0, "{run}");
     assert_all_there(&target, "again", &run);
+}
+
+/// Rows of a relation of the catalog, by where they are; all of them visible to everybody from now on.
+struct Rows {
+    file: PathBuf,
+    pointers: Vec<u64>,
+}
+
+impl Rows {
+    fn of(source: &Server, database: &str, (relation, which): (&str, &str)) -> Self {
+        source.psql(database, &format!("vacuum (freeze) {relation}"));
+        let path = source.psql(
+            database,
+            &format!("select pg_relation_filepath('{relation}')"),
+        );
+        let places = source.psql(
+            database,
+            &format!("select ctid from {relation} where {which}"),
+        );
+        let pointer = |place: &str| {
+            let (block, offset) = place.trim_matches(['(', ')']).split_once(',')?;
+            let (block, offset): (u64, u64) = (block.parse().ok()?, offset.parse().ok()?);
+            Some(block * PAGE + 24 + 4 * (offset - 1))
+        };
+        let pointers = places.lines().map(|place| pointer(place).expect("a place"));
+        let rows = Self {
+            file: source.cluster.data_dir().join(path),
+            pointers: pointers.collect(),
+        };
+        assert!(!rows.pointers.is_empty(), "{relation} has no such rows");
+        rows
+    }
+
+    /// Their line pointers are not in use any more.
+    fn forget(&self) {
+        let file = fs::OpenOptions::new().write(true).open(&self.file);
+        let file = file.expect("opened");
+        for pointer in &self.pointers {
+            file.write_all_at(&[0; 4], *pointer).expect("written");
+        }
+    }
+}
+
+/// What the account says is lost, by class and name.
+fn told(run: &Finished) -> Vec<String> {
+    let account = losses(run);
+    let objects = account["objects"].as_array().expect("a list");
+    let name = |one: &Value| format!("{} {}", one["class"], one["object"]).replace('"', "");
+    let mut names: Vec<String> = objects.iter().map(name).collect();
+    names.sort_unstable();
+    names
+}
+
+/// A materialized view whose query is lost, and a table whose columns are: these are left out, by name, and everything else arrives.
+#[test]
+fn what_the_catalog_does_not_know_all_of_is_left_out() {
+    let (Some(mut source), Some(target)) = (source(&["ruleless", "blind"]), Server::start(18))
+    else {
+        return;
+    };
+    source.psql(
+        "ruleless",
+        "create materialized view summed as select count(*) from things",
+    );
+    source.psql(
+        "blind",
+        "create table dark (id int primary key, line text check (line <> '')); \
+         create index on dark (line); create materialized view dim as select id from dark; \
+         insert into dark select i, 'line ' || i from generate_series(1, 100) i",
+    );
+    let rules = ("pg_rewrite", "ev_class = 'summed'::regclass");
+    let rules = Rows::of(&source, "ruleless", rules);
+    let columns = ("pg_attribute", "attrelid = 'dark'::regclass and attnum > 0");
+    let columns = Rows::of(&source, "blind", columns);
+    source.cluster.stop(StopMode::Fast).expect("it stops");
+    rules.forget();
+    columns.forget();
+    source.cluster.resume().expect("it starts");
+    for (database, names, left_out) in [
+        (
+            "ruleless",
+            &["catalog pg_catalog.pg_rewrite", "relation public.summed"][..],
+            "summed",
+        ),
+        (
+            "blind",
+            &[
+                "catalog pg_catalog.pg_attribute",
+                "relation public.dark",
+                "relation public.dim",
+            ][..],
+            "dark",
+        ),
+    ] {
+        let (from, to) = (source.conninfo(database), target.database(database));
+        let run = salvage(&from, &to, &[]);
+        assert_eq!(run.status, 6, "{run}");
+        assert_all_there(&target, database, &run);
+        assert_eq!(told(&run), names, "{run}");
+        let there = format!("select to_regclass('{left_out}')");
+        assert_eq!(target.psql(database, &there), "", "{run}");
+        // A survey says so, too.
+        let survey = ["salvage", "--survey", "--run-dir", "run", "--source", &from];
+        let run = Pgconvoy::new(survey).run();
+        assert_eq!(run.status, 6, "{run}");
+        assert_eq!(told(&run), names, "{run}");
+    }
+}
+
+/// Constraints that are gone from the catalog are on the target by the definitions from elsewhere: that is no difference that nobody
+/// knows of.
+#[test]
+fn what_comes_from_elsewhere_is_not_held_against_what_the_catalog_has_lost() {
+    let (Some(mut source), Some(target)) = (source(&["unbound"]), Server::start(18)) else {
+        return;
+    };
+    let which = "conrelid in ('things'::regclass, 'parts'::regclass) and contype in ('p', 'f')";
+    let rows = Rows::of(&source, "unbound", ("pg_constraint", which));
+    assert_eq!(rows.pointers.len(), 2);
+    source.cluster.stop(StopMode::Fast).expect("it stops");
+    rows.forget();
+    source.cluster.resume().expect("it starts");
+    let (from, to) = (source.conninfo("unbound"), target.database("unbound"));
+    let sound = source.conninfo("sound");
+    let run = salvage(&from, &to, &["--schema-from", &sound]);
+    assert_eq!(run.status, 6, "{run}");
+    assert_all_there(&target, "unbound", &run);
+    assert_eq!(told(&run), ["catalog pg_catalog.pg_constraint"], "{run}");
+    assert!(!run.stderr.contains("differs:"), "{run}");
+    let query = format!("select count(*) from pg_constraint where {which}");
+    assert_eq!(target.psql("unbound", &query), "2");
+}
+
+/// Keys whose indexes are gone from the catalog cannot be dumped: they are accounted for with these, and so are a foreign key that needs
+/// one of them, and the index of a partitioned table that lacks its part.
+#[test]
+fn keys_of_indexes_that_the_catalog_has_lost_are_accounted_for() {
+    let (Some(mut source), Some(target)) = (source(&["keyless"]), Server::start(18)) else {
+        return;
+    };
+    source.psql(
+        "keyless",
+        "create table kids (id int primary key) partition by range (id); \
+         create table kids_0 partition of kids for values from (0) to (100); \
+         insert into kids select generate_series(1, 50)",
+    );
+    let which = "indexrelid in ('kids_0_pkey'::regclass, 'things_pkey'::regclass)";
+    let rows = Rows::of(&source, "keyless", ("pg_index", which));
+    assert_eq!(rows.pointers.len(), 2);
+    source.cluster.stop(StopMode::Fast).expect("it stops");
+    rows.forget();
+    source.cluster.resume().expect("it starts");
+    let (from, to) = (source.conninfo("keyless"), target.database("keyless"));
+    let run = salvage(&from, &to, &[]);
+    assert_eq!(run.status, 6, "{run}");
+    assert_all_there(&target, "keyless", &run);
+    assert_eq!(target.psql("keyless", "select count(*) from kids"), "50");
+    assert_eq!(told(&run), ["catalog pg_catalog.pg_index"], "{run}");
+    assert!(!run.stderr.contains("differs:"), "{run}");
+    let valid = "select indisvalid from pg_index where indexrelid = 'kids_pkey'::regclass";
+    assert_eq!(target.psql("keyless", valid), "f", "{run}");
+}
+
+/// What can be done if no session begins is not always to do without indexes.
+#[test]
+fn damage_without_which_no_session_begins_is_told_what_to_do() {
+    let (Some(mut source), Some(target)) = (source(&["mapless", "nameless"]), Server::start(18))
+    else {
+        return;
+    };
+    let oid = source.psql(
+        "postgres",
+        "select oid from pg_database where datname = 'mapless'",
+    );
+    let base = source.cluster.data_dir().join("base");
+    let map = base.join(oid).join("pg_filenode.map");
+    let schemas = ("pg_namespace", "nspname = 'pg_catalog'");
+    let schemas = Rows::of(&source, "nameless", schemas);
+    source.cluster.stop(StopMode::Fast).expect("it stops");
+    let mut bytes = fs::read(&map).expect("read");
+    bytes[20] ^= 0xff;
+    fs::write(&map, bytes).expect("written");
+    schemas.forget();
+    source.cluster.resume().expect("it starts");
+
+    let (from, to) = (source.conninfo("mapless"), target.database("mapless"));
+    let run = salvage(&from, &to, &[]);
+    assert_eq!(run.status, 2, "{run}");
+    assert!(run.stderr.contains("base/1/pg_filenode.map"), "{run}");
+    assert!(!run.stderr.contains("ignore_system_indexes"), "{run}");
+    fs::copy(base.join("1/pg_filenode.map"), &map).expect("copied");
+    let run = salvage(&from, &to, &[]);
+    assert_eq!(run.status, 0, "{run}");
+    assert_all_there(&target, "mapless", &run);
+
+    let (from, to) = (source.conninfo("nameless"), target.database("nameless"));
+    let run = salvage(&from, &to, &[]);
+    assert_eq!(run.status, 1, "{run}");
+    assert!(
+        run.stderr.contains("missing from the catalog itself"),
+        "{run}"
+    );
 }

@@ -98,7 +98,7 @@ fn pages_in_the_place_of_others() {
     let run = lab.salvage("of_itself", &[]);
     let said = losses(&run)["tables"][0]["causes"].to_string();
     assert!(
-        said.contains("have other keys than the index"),
+        said.contains("do not have the keys that the index"),
         "{said}\n{run}"
     );
     lab.target.psql("postgres", "drop database of_itself");

@@ -5,6 +5,8 @@
 //! |---|---|
 //! | `lab` | a server with a database for each damage, and what must come of it |
 //! | `archive` | an archive instead of a target, with the account in it |
+//! | `bare` | tables that no index tells of |
+//! | `apart` | a part of a database, a tablespace that is gone, prepared transactions |
 //! | `heaps` | damaged pages and files of tables |
 //! | `values` | damaged TOAST, values and transactions |
 //! | `around` | damaged indexes and maps; a server that crashes; constraints; resuming |
@@ -13,6 +15,7 @@
 //! | `doubt` | pages with a wrong checksum, read all the same |
 //! | `catalogs` | damaged catalogs, and definitions from elsewhere |
 //! | `objects` | sequences, large objects, materialized views; transactions nobody knows of; values that hang |
+//! | `swapped` | pages in the place of others; entries marked as dead; rows that had been deleted |
 //! | `noise` | pages overwritten at random, and what is held against what comes of it |
 //! | `chance` | one of them at a time |
 //! | `large` | ten at a time, in a database of 200 MB |
@@ -25,8 +28,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod apart;
 mod archive;
 mod around;
+mod bare;
 mod catalogs;
 mod chance;
 mod cost;
@@ -42,4 +47,5 @@ mod refused;
 mod segments;
 mod story;
 mod sums;
+mod swapped;
 mod values;

@@ -6,7 +6,9 @@ use std::fs;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use pgconvoy::pg::cluster::StopMode;
 use serde_json::Value;
@@ -234,7 +236,7 @@ fn sequences_large_objects_views_and_values() {
     // So is a table that is read as a whole, when nothing comes of it any more; but a session with more patience asks again.
     let stuck = table(&account, "stuck");
     let why = stuck["causes"].to_string();
-    assert!(why.contains("when nothing comes for 800ms"), "{stuck:#}");
+    assert!(why.contains("when nothing arrives for 800ms"), "{stuck:#}");
     assert_eq!(target.psql("things", "select count(*) from stuck"), "0");
     let journal = fs::read_to_string(run.path("run/salvage.journal")).expect("a journal");
     let of_whole = journal.lines().filter(|line| line.contains("\"plain\""));
@@ -356,4 +358,111 @@ fn rows_of_transactions_that_nobody_knows_of() {
         .collect();
     ids.sort_unstable();
     assert_eq!(ids, (1..=50).collect::<Vec<u32>>(), "{keys}");
+}
+
+/// The record of the transactions that wrote some rows is zeros: the server takes them all for such that never committed, and says so in the
+/// rows as soon as it reads them.
+#[test]
+fn rows_of_transactions_whose_record_was_overwritten() {
+    let (Some(mut source), Some(target)) = (start(), Server::start(18)) else {
+        return;
+    };
+    let from = source.database("things");
+    source.psql(
+        "things",
+        "create table t (id int primary key, v text); create table kept (id int); insert into kept select generate_series(1, 9)",
+    );
+    for database in ["postgres", "template1", "things"] {
+        source.psql(database, "vacuum (freeze)");
+    }
+    let survey = |source: &str| Pgconvoy::new(["salvage", "--survey", "--source", source]).run();
+    source.psql("postgres", "checkpoint");
+    let sound = survey(&from);
+    assert_eq!(sound.status, 0, "{sound}");
+    source.psql(
+        "things",
+        "insert into t select i, 'row ' || i from generate_series(1, 50) i",
+    );
+    source.psql("things", "delete from kept where id <= 3");
+    source.cluster.stop(StopMode::Fast).expect("it stops");
+    let record = source.cluster.data_dir().join("pg_xact/0000");
+    overwrite(&record, 0, &[0; 8192]);
+    source.cluster.resume().expect("it starts");
+
+    // What the server has noted while it was looked at is on disk by the time that it is looked at once more.
+    let looked = survey(&from);
+    assert_eq!(looked.status, 6, "{looked}");
+    source.cluster.stop(StopMode::Fast).expect("it stops");
+    source.cluster.resume().expect("it starts");
+    let run = salvage(&from, &target.database("things"));
+    assert_eq!(run.status, 6, "{run}");
+    let there = "select (select count(*) from t), (select count(*) from kept)";
+    assert_eq!(target.psql("things", there), "0|9", "{run}");
+    let account = losses(&run);
+    let objects = account["objects"].as_array().expect("a list");
+    let records = objects
+        .iter()
+        .filter(|one| one["class"] == "record of transactions");
+    assert_eq!(records.count(), 1, "{account:#}");
+    assert!(run.stderr.contains("may be there again"), "{run}");
+    let lost = &table(&account, "t")["lost_rows"];
+    assert_eq!(
+        (lost["certain"].as_u64(), lost["perhaps"].as_u64()),
+        (Some(0), Some(50)),
+        "{account:#}"
+    );
+    let keys = fs::read_to_string(run.path("run/lost/public.t.csv")).expect("keys");
+    let ids: BTreeSet<u32> = keys
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split(',').nth(3)?.parse().ok())
+        .collect();
+    assert_eq!(ids, (1..=50).collect(), "{keys}");
+}
+
+/// A crash ends a transaction that was at work, and with it all its savepoints, of which each had a number of its own.
+#[test]
+fn savepoints_that_a_crash_has_ended_are_no_damage() {
+    let Some(mut source) = start() else {
+        return;
+    };
+    let from = source.database("things");
+    source.psql(
+        "things",
+        "create table t (id int primary key); create table log (id int); insert into t values (0); insert into log values (0)",
+    );
+    let load = "do $$ begin for i in 1..300 loop \
+                begin insert into t values (i); insert into log values (i); exception when division_by_zero then null; end; \
+                end loop; perform pg_sleep(120); end $$";
+    let mut loading = source
+        .tool("psql")
+        .args(["-X", "-d", &from, "-c", load])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("psql starts");
+    let began = Instant::now();
+    let is_there = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
+    while source.psql("postgres", is_there) != "1" {
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "it does not load"
+        );
+        sleep(Duration::from_millis(50));
+    }
+    source.psql("things", "insert into log values (-1)");
+    source.psql("postgres", "checkpoint");
+    let stopped = source.cluster.stop(StopMode::Immediate);
+    let _ = loading.kill();
+    let _ = loading.wait();
+    stopped.expect("it stops");
+    source.cluster.resume().expect("it recovers");
+    let count = "select (select count(*) from t), (select count(*) from log)";
+    assert_eq!(source.psql("things", count), "1|2");
+    source.cluster.stop(StopMode::Fast).expect("it stops");
+    source.cluster.resume().expect("it starts");
+
+    let survey = Pgconvoy::new(["salvage", "--survey", "--source", &from]).run();
+    assert_eq!(survey.status, 0, "{survey}");
+    assert!(survey.stdout.contains("no damage was found"), "{survey}");
 }

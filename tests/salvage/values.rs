@@ -395,10 +395,7 @@ fn what_several_transactions_have_changed_is_not_lost() {
     // What was deleted since the files were written is in the files still: then nothing is certain.
     source.psql("shop", "delete from t where id < 4");
     let run = Pgconvoy::new(["salvage", "--survey", "--source", &from, "--run-dir", "run"]).run();
-    assert!(
-        run.stderr.contains("not all that was written to it"),
-        "{run}"
-    );
+    assert!(run.stderr.contains("not everything written to it"), "{run}");
     let account = losses(&run);
     assert_eq!(account["cold"], false, "{account:#}");
     for table in account["tables"].as_array().expect("a list") {

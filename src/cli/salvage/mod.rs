@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `add_up` | whether what is there and what is lost add up |
 //! | `describe` | its definitions, without what `pg_dump` stumbles over |
+//! | `part` | what of it is searched, if not everything is asked for |
 //! | `reach` | a damaged source, connected to so that its catalogs can be read |
 //! | `schema_from` | the definitions, from elsewhere |
 //! | `search` | the search for damage, and what it needs |
@@ -18,6 +19,7 @@
 
 mod add_up;
 mod describe;
+mod part;
 mod reach;
 mod schema_from;
 mod search;
@@ -29,8 +31,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::arguments::{
-    ConnectionArgs, DatabaseArgs, KeeperOptions, LeaveOutArgs, OutputArgs, RetryArgs, RunningArgs,
-    SelectionArgs, SkipArgs, SourceArgs, SpeedArgs,
+    DatabaseArgs, KeeperOptions, LeaveOutArgs, OutputArgs, RetryArgs, RunningArgs, SelectionArgs,
+    SkipArgs, SourceArgs, SpeedArgs, resolve_target,
 };
 use super::dump;
 use super::inspect::{Inspection, Road, Server};
@@ -41,7 +43,7 @@ use super::session::{self, Session};
 use crate::archive::Codec;
 use crate::failure::Failure;
 use crate::ledger::Request;
-use crate::model::{ExitStatus, Side, VerifyLevel};
+use crate::model::{ExitStatus, RunCommand, Side, VerifyLevel};
 use crate::pg::conninfo::Environment;
 use crate::plan::Doubtful;
 use crate::preflight;
@@ -49,18 +51,21 @@ use crate::preflight;
 pub(super) use add_up::Compared;
 pub(super) use describe::{LeftOut, pattern};
 pub(super) use reach::{connect, reachable};
-pub(super) use search::{ACCOUNTED, can_be_searched, does_not_add_up, has_begun, look_for_damage};
+pub(super) use search::{
+    ACCOUNTED, Asked, can_be_searched, does_not_add_up, has_begun, look_for_damage,
+};
 pub(super) use settle::{Settled, settle, settle_restored, tell_losses};
 
 /// Move or dump what can still be read of a damaged database, and account for what cannot
 ///
-/// Looks at every page of the source before anything else, reads what its bytes do not prove, closes in on what cannot be read, down
-/// to the page, the row and the column, and asks the indexes which rows are missing without an error. Then it moves everything else, and proves that; or it dumps
-/// it into an archive, whose manifest says that it is not whole. What is lost is in losses.json, with the keys of the lost rows under
-/// lost/, as far as an index still holds them. Exits with 6 if anything is lost, with 0 if nothing is.
+/// Looks at every page of the source before anything else, reads what its bytes do not prove, narrows down what cannot be read
+/// to the page, the row and the column, and asks the indexes which rows are missing without an error. Then it moves everything
+/// else, and proves that; or it dumps it into an archive, whose manifest says that it is incomplete. What is lost is listed in
+/// losses.json, with the keys of the lost rows under lost/, as far as an index still holds them. Exits with 6 if anything is
+/// lost, with 0 if nothing is.
 ///
-/// The source is only read. Work on a copy of its files that nobody uses, made while the server was stopped: on a server that is in
-/// use, what is lost can only be bounded. Needs a superuser on the source.
+/// The source is only read. Work on an unused copy of its files, made while the server was stopped: on a server that is in use,
+/// losses can only be bounded. Needs a superuser on the source.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = super::AFTER_HELP)]
 pub struct SalvageArgs {
@@ -84,7 +89,7 @@ pub struct SalvageArgs {
     #[arg(long, value_name = "DIR", help_heading = "Archive", conflicts_with_all = ["target", "create", "overwrite"])]
     pub archive: Option<PathBuf>,
 
-    /// How to compress the archive: none, gzip, lz4 or zstd, with a level if need be (zstd:9)
+    /// How to compress the archive: none, gzip, lz4 or zstd, optionally with a level (zstd:9)
     #[arg(
         short = 'Z',
         long,
@@ -94,16 +99,20 @@ pub struct SalvageArgs {
     )]
     pub compress: Codec,
 
-    /// Only look for damage, and say what could be read and what is lost; exits with 6 if anything is
-    #[arg(long, conflicts_with_all = ["detach", "on_finish", "on_fail", "metrics_file"])]
+    /// Only look for damage, and say what could be read and what is lost; exits with 6 if anything is lost
+    #[arg(
+        long,
+        help_heading = "Damage",
+        conflicts_with_all = ["detach", "on_finish", "on_fail", "metrics_file"]
+    )]
     pub survey: bool,
 
     /// What is done to the target first.
     #[command(flatten)]
     pub database: DatabaseArgs,
 
-    /// Take the definitions from there, if the source's catalogs are too damaged for `pg_dump`: an archive, or a server that has the same
-    /// tables; the rows are the source's
+    /// Take the definitions from an archive, or from a server that has the same tables, if the source's catalogs are too
+    /// damaged for `pg_dump`; the rows still come from the source
     #[arg(
         long,
         value_name = "ARCHIVE|CONNINFO",
@@ -112,15 +121,15 @@ pub struct SalvageArgs {
     )]
     pub schema_from: Option<String>,
 
-    /// Read also pages with a wrong checksum, where nothing else is left; every row that is read so is marked as suspect, in
-    /// suspect/TABLE.csv
+    /// Also read pages with a wrong checksum, where nothing else is left; every row that is read that way is marked as suspect,
+    /// in suspect/TABLE.csv
     ///
-    /// The server may write such a page back with a checksum that is right: use a copy of the files that is thrown away afterwards.
+    /// The server may write such a page back with a correct checksum: use a copy of the files that is thrown away afterwards.
     #[arg(long, help_heading = "Damage")]
     pub ignore_checksum_failure: bool,
 
-    /// Have the server take pages with an invalid header for empty ones, where nothing else is left; what can be read only so is marked
-    /// as suspect
+    /// Have the server treat pages with an invalid header as empty, where nothing else is left; what can be read only that way
+    /// is marked as suspect
     #[arg(long, help_heading = "Damage")]
     pub zero_damaged_pages: bool,
 
@@ -205,11 +214,18 @@ impl SalvageArgs {
     }
 
     fn requested(&self) -> Result<Requested, Failure> {
-        let connection = ConnectionArgs {
-            source: self.source.source.clone(),
-            target: self.target.clone().unwrap_or_default(),
-        };
-        let mut requested = Requested::new(&connection, &self.selection, &self.leave_out)?;
+        let target = self.target.as_deref().ok_or_else(|| {
+            Failure::usage(
+                "there is no database to fill",
+                "Name it with --target, or an archive to write with --archive.",
+            )
+        })?;
+        let environment = Environment::of_process();
+        let ends = (
+            self.source.resolve(&environment)?,
+            resolve_target(target, &environment)?,
+        );
+        let mut requested = Requested::new(environment, ends, &self.selection, &self.leave_out)?;
         requested.create = self.database.create;
         requested.overwrite.clone_from(&self.database.overwrite);
         requested.skip_checks.clone_from(&self.skip.skip_check);
@@ -223,9 +239,9 @@ impl SalvageArgs {
         let environment = Environment::of_process();
         let conninfo = self.source.resolve(&environment)?;
         // What cannot be described can be looked at all the same.
-        let everything = self.selection.filters()?;
+        let mut filters = self.selection.filters()?;
         let (reached, undescribed) =
-            match Box::pin(reachable(conninfo.clone(), Some(&everything))).await {
+            match Box::pin(reachable(conninfo.clone(), Some(&filters))).await {
                 Ok(reached) => (reached, None),
                 Err(failure) if failure.status == ExitStatus::Usage => {
                     return Err(failure.while_doing("the source"));
@@ -238,9 +254,17 @@ impl SalvageArgs {
         let source = Server::connect(reached.conninfo, Side::Source).await;
         let mut source = source.map_err(|failure| failure.while_doing("the source"))?;
         can_be_searched(&mut source, self.doubtful()).await?;
-        let asked = (self.speed.jobs(), self.doubtful());
-        let left_out = (reached.left_out, undescribed);
-        let map = search::survey_only((&source, left_out), asked, run_dir);
+        if !filters.is_empty() {
+            reached.left_out.narrow(&mut filters)?;
+        }
+        let asked = Asked {
+            jobs: self.speed.jobs(),
+            doubtful: self.doubtful(),
+            left_out: reached.left_out,
+            filters: &filters,
+            schema: None,
+        };
+        let map = search::survey_only((&source, undescribed), asked, run_dir);
         let map = Box::pin(map).await?;
         tell::show(&map.losses, run_dir.path(), self.output.display.json())?;
         Ok(if map.losses.is_loss() {
@@ -293,7 +317,7 @@ async fn prepare(
     requested.source = reached.conninfo;
     reached.left_out.narrow(&mut requested.filters)?;
     let mut road = Road::connect(&requested).await?;
-    session.tell_start("salvage", &road, &requested);
+    session.tell_start(RunCommand::Salvage, &road, &requested);
     let doubtful = args.doubtful();
     let request = Request {
         salvage: true,
@@ -311,11 +335,24 @@ async fn prepare(
     preflight::for_salvage(&mut findings);
     session::refuse_blockers(&findings)?;
     session.output.run_dir().write_request(&request)?;
-    let asked = (requested.jobs, doubtful, reached.left_out);
+    let asked = requested.search(doubtful, reached.left_out);
     let map = Box::pin(look_for_damage(session.output, &mut road.source, asked)).await?;
     requested.salvage = Some(map);
     let inspection = session.look(road, requested).await?;
     Ok((inspection, request))
+}
+
+impl Requested {
+    /// How a damaged source is searched for what is asked for.
+    fn search(&self, doubtful: Doubtful, left_out: LeftOut) -> Asked<'_> {
+        Asked {
+            jobs: self.jobs,
+            doubtful,
+            left_out,
+            filters: &self.filters,
+            schema: self.schema.as_deref().map(Vec::as_slice),
+        }
+    }
 }
 
 /// Whether the definitions were taken from elsewhere.
@@ -332,7 +369,7 @@ pub(super) async fn go_on(
     can_be_searched(&mut road.source, doubtful).await?;
     requested.schema = schema_from::kept(session.output.run_dir())?;
     // What could not be described is in the filters by now.
-    let asked = (requested.jobs, doubtful, LeftOut::default());
+    let asked = requested.search(doubtful, LeftOut::default());
     let map = Box::pin(look_for_damage(session.output, &mut road.source, asked)).await?;
     requested.salvage = Some(map);
     Ok(())

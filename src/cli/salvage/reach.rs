@@ -1,7 +1,8 @@
 //! A damaged source, connected to so that its catalogs can be read.
 //!
 //! If they cannot be read as usual, they are tried without their indexes (`ignore_system_indexes`), which a session can only ask for
-//! when it begins. If `pg_dump` cannot describe the database even so, what it stumbles over is left out. Where not even a session can begin, the server has to be told so in its own settings, which is its owner's to do.
+//! when it begins. If `pg_dump` cannot describe the database even so, what it fails on is left out. Where not even a session can begin,
+//! the setting has to be made in the server's own configuration, by its owner.
 
 use super::describe::{Describing, LeftOut};
 use crate::catalog;
@@ -16,6 +17,9 @@ use crate::salvage::{Cause, Facts};
 
 /// The setting.
 pub(super) const WITHOUT_INDEXES: &str = "ignore_system_indexes=on";
+
+/// The file that says which files the catalog of a database is in.
+const MAP: &str = "pg_filenode.map";
 
 /// A way to a damaged source.
 pub(in crate::cli) struct Reached {
@@ -37,8 +41,8 @@ pub(in crate::cli) async fn reachable(
         None => Box::pin(look(&conninfo, describe)).await,
         // It may be that only what every session of ours does first needs such an index.
         Some(damage) => match Box::pin(a_session_begins(&without)).await? {
-            None => Err(damage),
-            Some(damage) => return Err(damage.with_status(ExitStatus::Usage)),
+            None => Err(damage.with_status(ExitStatus::Failed)),
+            Some(damage) => return Err(damage),
         },
     };
     let failure = match looked {
@@ -91,39 +95,59 @@ pub(in crate::cli) async fn connect(
 
 fn hint(describable: bool) -> String {
     let elsewhere = if describable {
-        "If what pg_dump stumbles over is named above, take the definitions from elsewhere: --schema-from with an archive, or with a \
-         server that has the same tables, such as staging; the rows are then the source's. "
+        "If the message above names what pg_dump fails on, take the definitions from elsewhere: --schema-from with an archive, or with a \
+         server that has the same tables, such as staging; the rows still come from the source. "
     } else {
         ""
     };
     format!(
-        "{elsewhere}What is named above is damaged in the catalog itself: on a copy of the files it may be mended by hand, or a backup \
-         be used."
+        "{elsewhere}What is named above is damaged in the catalog itself: on a copy of the files it can perhaps be fixed by hand; otherwise \
+         use a backup."
     )
 }
 
-/// Where the indexes of the catalog that every session begins with are damaged, there is none.
+/// Where what every session begins with is damaged, there is none.
 /// `Some` is that damage; an error is anything else.
 async fn a_session_begins(conninfo: &Conninfo) -> Result<Option<Failure>, Failure> {
     let connector = Connector::new(conninfo.clone(), Side::Source)?;
     let Err(error) = connector.session("questions").await else {
         return Ok(None);
     };
-    let is_damage = refusal(&error).is_some_and(|(code, message)| {
-        Cause::of_error(code, message).is_some_and(|_| !code.starts_with("22"))
-    });
+    let remedy = refusal(&error).and_then(|(code, message)| without_a_session(code, message));
     let failure = Failure::from(error);
-    if !is_damage {
+    let Some((hint, status)) = remedy else {
         return Err(failure);
-    }
+    };
     Ok(Some(Failure {
-        hint: Some(format!(
-            "The catalog is damaged so that no session can begin. On a copy of the files, add \"{}\" to postgresql.conf, start the \
-             server again, and run the same again: if it is only an index of the catalog, that is enough.",
-            WITHOUT_INDEXES.replace('=', " = ")
-        )),
-        ..failure.with_status(ExitStatus::Failed)
+        hint: Some(hint),
+        ..failure.with_status(status)
     }))
+}
+
+/// What can be done about the damage that keeps sessions from beginning, by somebody else if not by a backup; nothing, if it is none.
+fn without_a_session(code: &str, message: &str) -> Option<(String, ExitStatus)> {
+    // All that a session of ours asks for when it begins is the server's own, and always there.
+    let is_missing = matches!(code, "3F000" | "42P01" | "42704" | "42883");
+    if is_missing && message.contains("pg_catalog") {
+        let hint = "What is named above is missing from the catalog itself, and no session can begin without it: on a copy of the files it can \
+                    perhaps be fixed by hand; otherwise use a backup.";
+        return Some((hint.to_owned(), ExitStatus::Failed));
+    }
+    Cause::of_error(code, message).filter(|_| !code.starts_with("22"))?;
+    let hint = if message.contains(MAP) {
+        format!(
+            "That file says which files the catalog is in, and no session can begin without it. On a copy of the files, put that of template1 \
+             (base/1/{MAP}) in its place, and run the same command again: they are the same if the catalogs of neither database were ever \
+             rewritten (VACUUM FULL, CLUSTER, REINDEX). Otherwise use a backup."
+        )
+    } else {
+        format!(
+            "The catalog is so damaged that no session can begin. On a copy of the files, add \"{}\" to postgresql.conf, restart the server, \
+             and run the same command again: if only an index of the catalog is damaged, that is enough.",
+            WITHOUT_INDEXES.replace('=', " = ")
+        )
+    };
+    Some((hint, ExitStatus::Usage))
 }
 
 /// What the server has said to whoever wanted to connect.
@@ -173,7 +197,8 @@ async fn object_by_object(
     search.left_out(failure).await
 }
 
-async fn pg_dump(server: &Server) -> Result<ClientTool, Failure> {
+/// The `pg_dump` that describes it.
+pub(super) async fn pg_dump(server: &Server) -> Result<ClientTool, Failure> {
     let search = Search::run("pg_dump", &Environment::of_process()).await;
     Ok(search.closest_for(server.facts.version)?)
 }
@@ -187,5 +212,36 @@ fn describing<'a>(
         server,
         pg_dump,
         filters,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_done_depends_on_what_keeps_sessions_from_beginning() {
+        let says = |code: &str, message: &str| {
+            without_a_session(code, message).map(|(hint, status)| {
+                let words = ["backup", "template1", "ignore_system_indexes = on"];
+                (words.map(|word| hint.contains(word)), status)
+            })
+        };
+        let index = "index \"pg_class_oid_index\" contains unexpected zero page at block 1";
+        let on_request = Some(([false, false, true], ExitStatus::Usage));
+        assert_eq!(says("XX002", index), on_request);
+        let map = "relation mapping file \"base/5/pg_filenode.map\" contains incorrect checksum";
+        let by_hand = Some(([true, true, false], ExitStatus::Usage));
+        assert_eq!(says("XX000", map), by_hand);
+        let gone = "could not open file \"base/5/pg_filenode.map\": No such file or directory";
+        assert_eq!(says("58P01", gone), by_hand);
+        let schema = "schema \"pg_catalog\" does not exist";
+        let lost = Some(([true, false, false], ExitStatus::Failed));
+        assert_eq!(says("3F000", schema), lost);
+        // These are no damage.
+        assert_eq!(says("3D000", "database \"shop\" does not exist"), None);
+        let setting = "unrecognized configuration parameter \"x\"";
+        assert_eq!(says("42704", setting), None);
+        assert_eq!(says("22023", "invalid value for parameter \"x\""), None);
     }
 }

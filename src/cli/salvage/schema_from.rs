@@ -55,13 +55,13 @@ pub(super) async fn read(
             details: differences,
             ..Failure::usage(
                 format!("{whose} does not have the tables of the source"),
-                "Take the definitions from where they are the same; nothing was touched.",
+                "Take the definitions from a place that has the same tables; nothing was touched.",
             )
         });
     }
     session.emitter().emit(What::Note {
         text: format!(
-            "the definitions are those of {whose}, and not compared with those of the source: only the columns of {} tables are known to be \
+            "the definitions are those of {whose}, and were not compared with the source's: only the columns of {} tables are known to be \
              the same",
             tables.len()
         ),
@@ -96,7 +96,7 @@ fn definitions(path: &Path, road: &Road) -> Result<Vec<u8>, Failure> {
     if major != Some(road.pg_dump.version.major()) {
         return Err(Failure::usage(
             format!(
-                "{} was described by pg_dump {then}, and the target will be by {}, which words definitions in another way",
+                "{} was described by pg_dump {then}, and the target will be by {}, which words definitions differently",
                 path.display(),
                 road.pg_dump
             ),
@@ -191,7 +191,7 @@ fn differences(
     if is_everything {
         differences.extend(
             left.keys()
-                .map(|name| format!("{} is on the source alone", name.shown())),
+                .map(|name| format!("{} is only on the source", name.shown())),
         );
     }
     differences

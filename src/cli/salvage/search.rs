@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::describe::LeftOut;
+use super::part::part;
 use super::tell;
 use crate::cli::inspect::Server;
 use crate::cli::output::Output;
@@ -14,7 +15,7 @@ use crate::cli::say::say;
 use crate::cli::session::step;
 use crate::event::{Emit as _, What};
 use crate::failure::Failure;
-use crate::model::{Finding, QualifiedName, Severity};
+use crate::model::{Filters, Finding, QualifiedName};
 use crate::plan::Doubtful;
 use crate::salvage::{
     CATALOG, Cause, DamageMap, Key, LostObject, Quiet, Survey, constraints, patient_session, quiet,
@@ -39,8 +40,7 @@ pub(in crate::cli) const ACCOUNTED: &str =
 /// What is said of a table that does not.
 pub(in crate::cli) fn does_not_add_up(expected: u64, (rows, place): (u64, &str)) -> String {
     format!(
-        "{expected} rows were read when the source was searched for damage, and {rows} are {place}: what is lost is more, or less, \
-         than the account says"
+        "the search for damage read {expected} rows, but {rows} are {place}: more or less is lost than the account says"
     )
 }
 
@@ -57,10 +57,10 @@ pub(in crate::cli) async fn can_be_searched(
     if !source.facts.superuser {
         return Err(Failure::usage(
             format!(
-                "salvage looks into the files of the source, which the role \"{}\" may not do",
+                "salvage reads the files of the source, which the role \"{}\" may not do",
                 source.facts.role
             ),
-            "Connect to the source as a superuser: of a copy of its files, you can be one.",
+            "Connect to the source as a superuser; on a copy of its files, you can be one.",
         ));
     }
     if source.facts.block_size != BLOCK_SIZE {
@@ -75,7 +75,7 @@ pub(in crate::cli) async fn can_be_searched(
     let quiet = quiet(&source.session).await?;
     if !doubtful.is_none() && (!quiet.is_cold() || quiet.autovacuum) {
         return Err(Failure::usage(
-            "the source is in use, or cleans up by itself: what a damaged page is taken for might be written to its files",
+            "the source is in use, or autovacuum is on: what a damaged page is taken for might be written to its files",
             "Stop the server, copy its data directory as a whole, start a server on the copy with autovacuum = off, and salvage that; \
              or leave --ignore-checksum-failure and --zero-damaged-pages out.",
         ));
@@ -87,18 +87,38 @@ pub(in crate::cli) async fn can_be_searched(
     Ok(())
 }
 
+/// How a source is to be searched.
+pub(in crate::cli) struct Asked<'a> {
+    /// How many sessions read side by side.
+    pub jobs: u32,
+    /// What is read although it may be wrong.
+    pub doubtful: Doubtful,
+    /// What cannot be described.
+    pub left_out: LeftOut,
+    /// What is asked for, without that.
+    pub filters: &'a Filters,
+    /// Its definitions, if they come from elsewhere.
+    pub schema: Option<&'a [u8]>,
+}
+
 /// The damage of a source: as an earlier session found it, or by a search.
 pub(in crate::cli) async fn look_for_damage(
     output: &Output,
     source: &mut Server,
-    (jobs, doubtful, left_out): (u32, Doubtful, LeftOut),
+    asked: Asked<'_>,
 ) -> Result<Arc<DamageMap>, Failure> {
     let directory = output.run_dir().path();
     let emitter = output.emitter();
     if let Some(map) = tell::read_map(&directory.join(MAP))? {
         return Ok(Arc::new(map));
     }
-    step(&emitter, "looking for damage in all tables of the source");
+    let part = Box::pin(part(source, asked.filters, asked.schema)).await?;
+    let what = match part {
+        Some(_) => "looking for damage in the catalog of the source, and in what is asked for",
+        None => "looking for damage in all tables of the source",
+    };
+    step(&emitter, what);
+    let doubtful = asked.doubtful;
     let quiet = quiet(&source.session).await?;
     for finding in findings(&quiet) {
         emitter.emit(What::Finding(finding));
@@ -109,9 +129,10 @@ pub(in crate::cli) async fn look_for_damage(
     let search = Survey {
         source: &source.connector,
         server: &source.facts,
-        jobs,
+        jobs: asked.jobs,
         timeout: probe_timeout()?,
         doubtful,
+        part: part.as_ref(),
         thorough: false,
         directory,
         tell: &|text| emitter.emit(What::Note { text }),
@@ -125,7 +146,7 @@ pub(in crate::cli) async fn look_for_damage(
     map.checks = checks
         .filter(|check| may_be_violated(&map, &quiet, &check.table))
         .collect();
-    map.losses.objects.extend(left_out.objects);
+    map.losses.objects.extend(asked.left_out.objects);
     for text in tell::sentences(&map.losses) {
         emitter.emit(What::Note { text });
     }
@@ -135,12 +156,18 @@ pub(in crate::cli) async fn look_for_damage(
     Ok(Arc::new(map))
 }
 
-/// Looks for damage, and for nothing else. `undescribed` is why `pg_dump` cannot describe the source, if it cannot.
+/// Looks for damage, and for nothing else. `undescribed` is why `pg_dump` cannot describe the source, if it cannot: then all of it is
+/// searched, whatever was asked for.
 pub(super) async fn survey_only(
-    (source, (left_out, undescribed)): (&Server, (LeftOut, Option<String>)),
-    (jobs, doubtful): (u32, Doubtful),
+    (source, undescribed): (&Server, Option<String>),
+    asked: Asked<'_>,
     run_dir: &RunDir,
 ) -> Result<DamageMap, Failure> {
+    let doubtful = asked.doubtful;
+    let part = match undescribed {
+        None => Box::pin(part(source, asked.filters, asked.schema)).await?,
+        Some(_) => None,
+    };
     let quiet = quiet(&source.session).await?;
     for finding in findings(&quiet) {
         say(&format!("warning: {}\n  {}", finding.what, finding.remedy));
@@ -151,16 +178,17 @@ pub(super) async fn survey_only(
     let search = Survey {
         source: &source.connector,
         server: &source.facts,
-        jobs,
+        jobs: asked.jobs,
         timeout: probe_timeout()?,
         doubtful,
+        part: part.as_ref(),
         thorough: true,
         directory: run_dir.path(),
         tell: &|text| say(&text),
     };
     let mut map = Box::pin(survey(&search)).await?;
     note_the_catalog(source, &mut map);
-    map.losses.objects.extend(left_out.objects);
+    map.losses.objects.extend(asked.left_out.objects);
     map.losses.objects.extend(undescribed.map(|why| LostObject {
         class: CATALOG.to_owned(),
         object: source.facts.database.clone(),
@@ -172,7 +200,7 @@ pub(super) async fn survey_only(
     Ok(map)
 }
 
-/// Whether damage may have made another value of one in a table. Where pages have checksums, and all of a table's are right, it has not.
+/// Whether damage may have changed a value in a table. If pages have checksums, and all of the table's are right, it has not.
 fn may_be_violated(map: &DamageMap, quiet: &Quiet, table: &QualifiedName) -> bool {
     let is_proven = quiet.checksums && map.losses.cold;
     !is_proven || map.losses.tables.iter().any(|one| one.table == *table)
@@ -203,15 +231,15 @@ fn note_the_catalog(source: &Server, map: &mut DamageMap) {
 
 /// What was asked for in vain.
 fn does_nothing(quiet: &Quiet, doubtful: Doubtful) -> Vec<String> {
-    let text = "--ignore-checksum-failure does nothing: the source has no checksums of its pages";
+    let text = "--ignore-checksum-failure does nothing: the source's pages have no checksums";
     let is_in_vain = doubtful.checksums && !quiet.checksums;
     is_in_vain.then(|| text.to_owned()).into_iter().collect()
 }
 
 /// What speaks against the source being a copy that nobody uses.
 fn findings(quiet: &Quiet) -> Vec<Finding> {
-    let remedy = "Stop the server, copy its data directory as a whole, start a server on the copy with autovacuum = off, and \
-                  salvage that: then what is lost can be told to the row, and the original stays as it is.";
+    let remedy = "Stop the server, copy its data directory as a whole, start a server on the copy with autovacuum = off, and salvage that: \
+                  then the losses are exact to the row, and the original stays as it is.";
     let mut what: Vec<String> = Vec::new();
     if quiet.others > 0 {
         what.push(format!(
@@ -220,18 +248,21 @@ fn findings(quiet: &Quiet) -> Vec<Finding> {
         ));
     }
     if !quiet.is_cold() && quiet.others == 0 {
-        what.push("not all that was written to it is in its files yet (a CHECKPOINT by its owner would do)".to_owned());
+        what.push(
+            "not everything written to it is in its files yet (a CHECKPOINT by its owner would do)"
+                .to_owned(),
+        );
     }
     if quiet.autovacuum {
-        what.push("it cleans up by itself (autovacuum)".to_owned());
+        what.push("autovacuum is on".to_owned());
     }
     what.into_iter()
-        .map(|what| Finding {
-            rule: "source-in-use".to_owned(),
-            severity: Severity::Warning,
-            what: format!("the source is in use: {what}"),
-            remedy: remedy.to_owned(),
-            evidence: Vec::new(),
+        .map(|what| {
+            Finding::warning(
+                "source-in-use",
+                format!("the source is in use: {what}"),
+                remedy,
+            )
         })
         .collect()
 }

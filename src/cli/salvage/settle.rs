@@ -17,11 +17,15 @@ use crate::cli::output::Emitter;
 use crate::cli::prove::Proof;
 use crate::event::{Emit as _, What};
 use crate::failure::Failure;
-use crate::model::{Difference, QualifiedName, RowLayout, SqlText, Waiver, shown_ident};
+use crate::model::{
+    Difference, DifferenceKind, QualifiedName, Relation, RowLayout, SqlText, Waiver, shown_ident,
+};
 use crate::pg::wire::{Gauge, Unframed, read_into};
 use crate::pg::{Connector, Session};
-use crate::salvage::{Key, LeftConstraint, Losses, constraints, csv_line, file_name};
-use crate::verify::Outcome;
+use crate::salvage::{
+    CATALOG, Key, LeftConstraint, Losses, Unindexed, constraints, csv_line, file_name, unindexed,
+};
+use crate::verify::{self, Outcome};
 
 /// Constraints whose absence is accounted for, by class and object of the difference that says so.
 #[derive(Debug, Default)]
@@ -29,6 +33,9 @@ pub(in crate::cli) struct Settled {
     explained: BTreeMap<(String, String), String>,
     /// Checks that are not validated, which a definition therefore does not have, by the table's name; and their rules.
     unproven: BTreeMap<String, Vec<(String, String)>>,
+    /// Kinds of objects that the source's catalog has lost rows of, and the rules that say so: what the target has more of them comes from
+    /// definitions from elsewhere.
+    unlisted: BTreeMap<&'static str, String>,
 }
 
 impl Settled {
@@ -65,7 +72,82 @@ impl Settled {
             let is_it = one.class == "table" && only_lacks(&one.detail, &names);
             unproven.first().filter(|_| is_it).map(|(_, rule)| rule)
         };
-        self.explained.get(&place).or_else(of_table)
+        let by_catalog = || {
+            let rule = self.unlisted.get(one.class.as_str())?;
+            (one.kind == DifferenceKind::Extra).then_some(rule)
+        };
+        let known = self.explained.get(&place).or_else(of_table);
+        known.or_else(by_catalog)
+    }
+
+    /// Takes in what is lost of the catalog.
+    fn note_catalog(&mut self, losses: &Losses) {
+        let of_catalog = losses.objects.iter().filter(|one| one.class == CATALOG);
+        for one in of_catalog {
+            let rule = format!("salvage:{CATALOG} {}", one.object);
+            let kinds = kinds_in(&one.object).iter();
+            self.unlisted
+                .extend(kinds.map(|kind| (*kind, rule.clone())));
+        }
+    }
+
+    /// Explains what is missing, or not valid, because the source's catalog does not describe an index any more.
+    fn explain_unindexed(&mut self, needing: Vec<Unindexed>, rule: &str) {
+        for one in needing {
+            let class = match one.kind {
+                'I' => "index",
+                'f' => "fk constraint",
+                _ => "constraint",
+            };
+            let place = (class.to_owned(), one.object);
+            self.explained.insert(place, rule.to_owned());
+        }
+    }
+
+    /// Explains a difference of a foreign key in the partitions that have it from their parent.
+    fn explain_in_partitions(&mut self, key: &Key, (relations, rule): (&[Relation], &str)) {
+        let Some(reference) = key.references.as_ref().filter(|_| key.partitioned) else {
+            return;
+        };
+        for partition in below(&key.table, relations) {
+            let (class, object) = verify::inherited_object(partition, Some(&reference.table));
+            self.explained
+                .insert((class.to_owned(), object), rule.to_owned());
+        }
+    }
+}
+
+/// The relation of the catalog that indexes are lost with, if one is.
+fn lost_indexes(losses: &Losses) -> Option<&str> {
+    let of_catalog = losses.objects.iter().filter(|one| one.class == CATALOG);
+    let mut names = of_catalog.map(|one| one.object.as_str());
+    names.find(|name| ["pg_catalog.pg_index", "pg_catalog.pg_class"].contains(name))
+}
+
+/// What is compared, of what a relation of the catalog describes.
+fn kinds_in(catalog: &str) -> &'static [&'static str] {
+    match catalog {
+        "pg_catalog.pg_constraint" => &["constraint", "fk constraint", "check constraint"],
+        "pg_catalog.pg_index" => &["index", "constraint"],
+        "pg_catalog.pg_class" => &["index", "constraint", "fk constraint", "check constraint"],
+        _ => &[],
+    }
+}
+
+/// What is below a table, also by way of others.
+fn below<'a>(table: &QualifiedName, relations: &'a [Relation]) -> BTreeSet<&'a QualifiedName> {
+    let mut found: BTreeSet<&QualifiedName> = BTreeSet::new();
+    loop {
+        let is_below = |one: &&Relation| {
+            let mut parents = one.parents.iter();
+            parents.any(|parent| parent == table || found.contains(parent))
+        };
+        let more: Vec<_> = relations.iter().filter(is_below).collect();
+        let known = found.len();
+        found.extend(more.into_iter().map(|one| &one.name));
+        if found.len() == known {
+            return found;
+        }
     }
 }
 
@@ -108,7 +190,12 @@ pub(in crate::cli) async fn settle(
     add_up((proof, compared), map, emitter).await?;
     let keys = constraints(&proof.source.session).await?;
     let left = (&map.losses, keys.as_slice());
-    settle_constraints(&proof.target, left, directory).await
+    let mut settled = settle_constraints(&proof.target, left, directory).await?;
+    if let Some(catalog) = lost_indexes(&map.losses) {
+        let needing = unindexed(&proof.source.session).await?;
+        settled.explain_unindexed(needing, &format!("salvage:{CATALOG} {catalog}"));
+    }
+    Ok(settled)
 }
 
 /// The same for a restore of an archive that is an account with losses: its rows are what they must be, by its manifest.
@@ -127,12 +214,15 @@ async fn settle_constraints(
     directory: &Path,
 ) -> Result<Settled, Failure> {
     let mut settled = Settled::default();
+    settled.note_catalog(losses);
+    let relations = catalog::relations(&target.session).await?;
     let mut losses = losses.clone();
     let search = Violations {
         session: &target.session,
         target: &target.connector,
         directory,
         keys,
+        relations: &relations,
     };
     for (key, left) in search.all().await? {
         let index = index_of(key).shown();
@@ -144,6 +234,7 @@ async fn settle_constraints(
             let place = (class.to_owned(), key.object());
             settled.explained.insert(place, rule.clone());
         }
+        settled.explain_in_partitions(key, (&relations, &rule));
         if key.as_check().is_some() {
             let table = settled.unproven.entry(key.table.shown()).or_default();
             table.push((key.name.clone(), rule.clone()));
@@ -188,6 +279,8 @@ struct Violations<'a> {
     target: &'a Connector,
     directory: &'a Path,
     keys: &'a [Key],
+    /// Those of the target.
+    relations: &'a [Relation],
 }
 
 impl<'a> Violations<'a> {
@@ -204,8 +297,8 @@ impl<'a> Violations<'a> {
             .into_iter()
             .map(|one| (one.name, one.valid))
             .collect();
-        let relations = catalog::relations(self.session).await?;
-        let there: BTreeSet<QualifiedName> = relations.into_iter().map(|one| one.name).collect();
+        let relations = self.relations.iter();
+        let there: BTreeSet<QualifiedName> = relations.map(|one| one.name.clone()).collect();
         let mut found: Vec<(&Key, LeftConstraint)> = Vec::new();
         // One that was not valid on the source need not hold anywhere: accounts of earlier versions have such as well.
         let meant =
@@ -287,6 +380,87 @@ impl<'a> Violations<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::salvage::{Cause, LostObject};
+
+    #[test]
+    fn what_is_below_a_table_is_found_by_way_of_others() {
+        let relation = |name: &str, parent: &str| Relation {
+            name: QualifiedName::new("s", name),
+            visible: false,
+            parents: vec![QualifiedName::new("s", parent)],
+        };
+        let relations = [
+            relation("leaf", "middle"),
+            relation("middle", "root"),
+            relation("other", "another"),
+        ];
+        let found = below(&QualifiedName::new("s", "root"), &relations);
+        let names: Vec<&str> = found.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["leaf", "middle"]);
+    }
+
+    #[test]
+    fn what_a_damaged_catalog_does_not_list_is_meant() {
+        let mut losses = Losses::default();
+        losses.objects.push(LostObject {
+            class: CATALOG.to_owned(),
+            object: "pg_catalog.pg_constraint".to_owned(),
+            what: "lost: 3 rows".to_owned(),
+            cause: Cause::silent("gone"),
+        });
+        let mut settled = Settled::default();
+        settled.note_catalog(&losses);
+        let rule = |kind, class: &str| {
+            let difference = Difference {
+                kind,
+                class: class.to_owned(),
+                object: "public.t t_pkey".to_owned(),
+                detail: String::new(),
+            };
+            settled.rule(&difference).cloned()
+        };
+        let known = Some("salvage:catalog pg_catalog.pg_constraint".to_owned());
+        assert_eq!(rule(DifferenceKind::Extra, "constraint"), known);
+        assert_eq!(rule(DifferenceKind::Missing, "constraint"), None);
+        assert_eq!(rule(DifferenceKind::Extra, "index"), None);
+    }
+
+    #[test]
+    fn what_needs_an_index_that_the_catalog_has_lost_is_explained_and_nothing_else() {
+        let mut losses = Losses::default();
+        assert_eq!(lost_indexes(&losses), None);
+        losses.objects.push(LostObject {
+            class: CATALOG.to_owned(),
+            object: "pg_catalog.pg_index".to_owned(),
+            what: "lost: 1 row".to_owned(),
+            cause: Cause::silent("gone"),
+        });
+        assert_eq!(lost_indexes(&losses), Some("pg_catalog.pg_index"));
+        let needing = |kind, object: &str| Unindexed {
+            kind,
+            object: object.to_owned(),
+        };
+        let needing = vec![
+            needing('p', "public.t t_pkey"),
+            needing('I', "public.root_pkey"),
+        ];
+        let mut settled = Settled::default();
+        settled.explain_unindexed(needing, "lost");
+        let is_explained = |kind, class: &str, object: &str| {
+            let difference = Difference {
+                kind,
+                class: class.to_owned(),
+                object: object.to_owned(),
+                detail: String::new(),
+            };
+            settled.rule(&difference).is_some()
+        };
+        let (missing, invalid) = (DifferenceKind::Missing, DifferenceKind::Invalid);
+        assert!(is_explained(missing, "constraint", "public.t t_pkey"));
+        assert!(is_explained(invalid, "index", "public.root_pkey"));
+        assert!(!is_explained(missing, "constraint", "public.t t_key"));
+        assert!(!is_explained(missing, "fk constraint", "public.t t_pkey"));
+    }
 
     #[test]
     fn a_definition_lacks_the_checks_that_do_not_hold_and_nothing_else() {
