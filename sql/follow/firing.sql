@@ -7,5 +7,5 @@ join pg_catalog.pg_class c on c.oid = t.tgrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where not t.tgisinternal
   and t.tgenabled in ('A', 'R')
-  and n.nspname <> 'pgconvoy'
+  and n.nspname not in ('pgconvoy', 'pgconvoy_follow')
 order by 1, 2, 3

@@ -26,6 +26,14 @@ pub enum FollowError {
         /// The target.
         target: String,
     },
+    /// The target follows the source by an earlier move.
+    #[error("{target} follows the source already: subscription {subscription}")]
+    Follows {
+        /// The target.
+        target: String,
+        /// By what.
+        subscription: String,
+    },
     /// A table was named that there is not.
     #[error("--replica-identity-full {table}: there is no such table on the source")]
     NoTable {

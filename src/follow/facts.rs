@@ -1,7 +1,10 @@
 //! What both servers offer to replication, what they hold of it, and what it is doing.
 
 use super::error::FollowError;
+use super::left::NAMED;
 use super::state::{FORMAT, State};
+use super::tables::TABLES;
+use super::work::AT_WORK;
 use crate::catalog::VersionedQuery;
 use crate::model::{Bytes, FollowName, QualifiedName};
 use crate::pg::{Answer, PgError, Query, Session};
@@ -16,7 +19,6 @@ macro_rules! queries {
 }
 
 queries! {
-    TABLES = "tables.sql";
     SERVER = "server.sql";
     ORIGINS = "origins.sql";
     ORIGINS_UNSEEN = "origins_unseen.sql";
@@ -30,6 +32,7 @@ queries! {
     WORKER_14 = "worker.14.sql";
     CONNECTING = "connecting.sql";
     SESSIONS = "sessions.sql";
+    IN_THE_WAY = "in_the_way.sql";
     UNFINISHED = "unfinished.sql";
     END = "end.sql";
     ROLES = "roles.sql";
@@ -64,32 +67,14 @@ pub const QUERIES: &[VersionedQuery] = &[
     WORKERS,
     on_all(CONNECTING),
     on_all(SESSIONS),
+    on_all(IN_THE_WAY),
     on_all(UNFINISHED),
     on_all(END),
+    on_all(AT_WORK),
+    on_all(NAMED),
     on_all(ROLES),
     on_all(HAS_STATE),
 ];
-
-/// A table of users.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Table {
-    /// Its name.
-    pub name: QualifiedName,
-    /// Whether replication carries it: an unlogged table leaves nothing in the log.
-    pub is_logged: bool,
-    /// `relreplident`, as ALTER TABLE takes it.
-    pub identity: String,
-    /// Whether the rows of an UPDATE or DELETE can be named.
-    pub has_identity: bool,
-    /// Row-level security that its owner is subject to as well: FORCE ROW LEVEL SECURITY.
-    pub forced_rls: bool,
-    /// The owner is not subject to any.
-    pub owner_bypasses_rls: bool,
-    /// Of a partition: the partitioned table, if a row may be in another partition of it on another server (by the hash of an enum).
-    pub scattered_below: Option<QualifiedName>,
-    /// A digest of its columns: names, types, NOT NULL.
-    pub columns: String,
-}
 
 /// What a server offers, and what the connected role may do there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -243,9 +228,27 @@ pub struct Stranger {
     pub idle: bool,
     /// For how long its transaction has been open, in seconds.
     pub transaction_s: Option<f64>,
+    /// Its transaction has written something.
+    pub has_written: bool,
+    /// We may end it.
+    pub may_end: bool,
 }
 
 impl Stranger {
+    /// For people.
+    pub fn shown(&self) -> String {
+        let since = self.transaction_s.map_or_else(String::new, |seconds| {
+            format!(", transaction open for {seconds:.0} s")
+        });
+        let Self {
+            pid,
+            application,
+            role,
+            ..
+        } = self;
+        format!("pid {pid} ({application}), role {role}{since}")
+    }
+
     /// Whether it is among those, and no later one whose process has the same number.
     pub fn is_among(&self, those: &[Self]) -> bool {
         those
@@ -254,7 +257,7 @@ impl Stranger {
     }
 }
 
-fn name(row: &Answer) -> Result<QualifiedName, PgError> {
+pub(super) fn name(row: &Answer) -> Result<QualifiedName, PgError> {
     Ok(QualifiedName::new(
         row.get::<&str>("schema")?,
         row.get::<&str>("name")?,
@@ -270,33 +273,6 @@ fn only<T>(query: &Query, mut rows: Vec<T>) -> Result<T, PgError> {
         query: query.name,
         what: "no row".to_owned(),
     })
-}
-
-/// Tables of users.
-pub async fn tables(session: &Session) -> Result<Vec<Table>, PgError> {
-    let rows = session.query(&TABLES, &[]).await?;
-    let table = |row: &Answer| {
-        let index: Option<String> = row.get("identity_index")?;
-        let identity = match (row.get::<&str>("identity")?, index) {
-            ("f", _) => "full".to_owned(),
-            ("n", _) => "nothing".to_owned(),
-            ("i", Some(index)) => format!("using index {index}"),
-            _ => "default".to_owned(),
-        };
-        let root: Option<String> = row.get("scattered_schema")?;
-        let root = root.zip(row.get::<Option<String>>("scattered_name")?);
-        Ok(Table {
-            name: name(row)?,
-            is_logged: row.get("is_logged")?,
-            identity,
-            has_identity: row.get("has_identity")?,
-            forced_rls: row.get("forced_rls")?,
-            owner_bypasses_rls: row.get("owner_bypasses_rls")?,
-            scattered_below: root.map(|(schema, name)| QualifiedName::new(schema, name)),
-            columns: row.get("columns")?,
-        })
-    };
-    rows.iter().map(table).collect()
 }
 
 /// What the server offers.
@@ -440,9 +416,10 @@ pub async fn connecting(session: &Session) -> Result<Vec<i32>, PgError> {
     rows.iter().map(|row| row.get("pid")).collect()
 }
 
-/// Transactions, of whatever database of the server, that have begun to write and have not ended: in words.
-pub async fn unfinished(session: &Session) -> Result<Vec<String>, PgError> {
-    let rows = session.query(&UNFINISHED, &[]).await?;
+/// Transactions, of whatever database of the server, that have begun to write and have not ended, and have been open for so many seconds at
+/// least: in words.
+pub async fn unfinished(session: &Session, open_s: i32) -> Result<Vec<String>, PgError> {
+    let rows = session.query(&UNFINISHED, &[&open_s]).await?;
     rows.iter().map(|row| row.get("what")).collect()
 }
 
@@ -457,9 +434,17 @@ pub async fn strangers(session: &Session) -> Result<Vec<Stranger>, PgError> {
             role: row.get("role")?,
             idle: row.get("idle")?,
             transaction_s: row.get("transaction_s")?,
+            has_written: row.get("has_written")?,
+            may_end: row.get("may_end")?,
         })
     };
     rows.iter().map(stranger).collect()
+}
+
+/// Server processes of sessions that are in the way of what a turn locks and makes anew, whether they have written or not.
+pub async fn in_the_way(session: &Session) -> Result<Vec<i32>, PgError> {
+    let rows = session.query(&IN_THE_WAY, &[]).await?;
+    rows.iter().map(|row| row.get("pid")).collect()
 }
 
 /// Of some roles, those that there are.

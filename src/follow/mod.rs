@@ -9,11 +9,14 @@
 //! | file | |
 //! |---|---|
 //! | `facts` | what both servers offer, hold and do |
+//! | `tables` | the tables: which of them replication carries, and by what it could find their rows |
 //! | `rules` | what speaks against following, and what is worth knowing before (pure) |
+//! | `left` | what has become of a table that a turn has left to be compared |
 //! | `record` | what a side was before we changed it, written on what we made there (pure) |
 //! | `state` | where a target stands (pure) |
 //! | `turn` | the steps from one side to the other (pure) |
 //! | `statements` | the statements that make, change and remove what is needed (pure) |
+//! | `work` | which sessions turn a database over |
 //! | `tell` | lag and trouble, in sentences (pure) |
 //! | `error` | what can go wrong |
 //!
@@ -31,26 +34,32 @@
 
 mod error;
 mod facts;
+mod left;
 mod record;
 mod rules;
 mod state;
 mod statements;
+mod tables;
 mod tell;
 mod turn;
+mod work;
 
 pub use error::FollowError;
 pub use facts::{
-    Firing, KeptOut, Offers, Ours, OursKind, QUERIES, SlotStanding, Stranger, Table, Uncarried,
-    Worker, confirmed, connecting, end_session, firing, has_state, offers, ours, published,
-    read_state, roles, slot, strangers, tables, uncarried, unfinished, worker,
+    Firing, KeptOut, Offers, Ours, OursKind, QUERIES, SlotStanding, Stranger, Uncarried, Worker,
+    confirmed, connecting, end_session, firing, has_state, in_the_way, offers, ours, published,
+    read_state, roles, slot, strangers, uncarried, unfinished, worker,
 };
+pub use left::{Fate, Names, fate};
 pub use record::{FenceBefore, IdentityBefore, SideRecord};
 pub use rules::{Facts, TurnFacts, before_turn, carried, findings, identities};
-pub use state::{Phase, SCHEMA, State, Wanted};
+pub use state::{Phase, Reserved, SCHEMA, State, Wanted};
 pub use statements::{
-    Subscribing, close, create_state, drop_slot, drop_state, drop_subscription, enable, fence,
-    hush, limit, make_slot, note, open, publish, rehearse, speak, still_fenced_by, subscribe,
-    unpublish, write_state,
+    Publishing, Subscribing, close, create_state, drop_slot, drop_state, drop_subscription, enable,
+    fence, hush, knows_truncate, limit, make_slot, note, open, publish, rehearse, speak,
+    still_fenced_by, subscribe, unpublish, write_state,
 };
-pub use tell::{Standing, changed_tables};
+pub use tables::{Key, Keys, Table, tables};
+pub use tell::{Hope, Standing, changed_tables};
 pub use turn::{Step, Turn};
+pub use work::{at_work, works_for};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::tables::Table;
 use crate::model::{QualifiedName, ascii_json};
 
 const FORMAT: u32 = 1;
@@ -43,6 +44,17 @@ pub struct FenceBefore {
     pub roles: Vec<String>,
 }
 
+impl IdentityBefore {
+    /// The index that it names.
+    fn index(&self) -> Option<String> {
+        let named = self.before.strip_prefix("using index ")?;
+        let quoted = named
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'));
+        Some(quoted.map_or_else(|| named.to_owned(), |inside| inside.replace("\"\"", "\"")))
+    }
+}
+
 impl SideRecord {
     /// Nothing was changed yet.
     pub fn new(other: impl Into<String>) -> Self {
@@ -76,6 +88,32 @@ impl SideRecord {
         self
     }
 
+    /// What has gone since cannot be set back: a table is taken out, and an index leaves the default. Gives back what is to be said of
+    /// them.
+    pub fn forget_gone_identities(&mut self, tables: &[Table]) -> Vec<String> {
+        let mut said = Vec::new();
+        self.identities.retain_mut(|one| {
+            let Some(table) = tables.iter().find(|table| table.name == one.table) else {
+                said.push(format!(
+                    "{} is not there any more: if it has another name now, ALTER TABLE … REPLICA IDENTITY sets back there what it had ({})",
+                    one.table.shown(),
+                    one.before
+                ));
+                return false;
+            };
+            if let Some(index) = one.index().filter(|index| !table.keys.indexes.contains(index)) {
+                said.push(format!(
+                    "{}: index {index}, its replica identity before, is not there any more, or not fit for it; it has REPLICA IDENTITY \
+                     DEFAULT now",
+                    one.table.shown()
+                ));
+                "default".clone_into(&mut one.before);
+            }
+            true
+        });
+        said
+    }
+
     /// As it is written.
     pub fn text(&self) -> String {
         // Strings always fit into JSON.
@@ -97,6 +135,61 @@ impl SideRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::follow::Keys;
+
+    #[test]
+    fn what_is_gone_is_left_out_and_said() {
+        let identity = |table: &str, before: &str| IdentityBefore {
+            table: QualifiedName::new("s", table),
+            before: before.to_owned(),
+        };
+        let table = |name: &str, index: &str| Table {
+            name: QualifiedName::new("s", name),
+            is_logged: true,
+            identity: "full".to_owned(),
+            keys: Keys {
+                indexes: vec![index.to_owned()],
+                ..Keys::default()
+            },
+            forced_rls: false,
+            owner_bypasses_rls: false,
+            scattered_below: None,
+            columns: String::new(),
+        };
+        let mut record = SideRecord::new("there");
+        record.identities = vec![
+            identity("plain", "nothing"),
+            identity("dropped", "default"),
+            // As a server quotes, and as we do.
+            identity("a", "using index one"),
+            identity("b", "using index \"the \"\"index\""),
+            identity("c", "using index gone"),
+        ];
+        let tables = [
+            table("plain", "one"),
+            table("a", "one"),
+            table("b", "the \"index"),
+            table("c", "one"),
+        ];
+        let said = record.forget_gone_identities(&tables);
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].contains("s.dropped"), "{said:?}");
+        assert!(said[1].contains("index gone"), "{said:?}");
+        let kept: Vec<&str> = record
+            .identities
+            .iter()
+            .map(|one| one.before.as_str())
+            .collect();
+        assert_eq!(
+            kept,
+            [
+                "nothing",
+                "using index one",
+                "using index \"the \"\"index\"",
+                "default"
+            ]
+        );
+    }
 
     #[test]
     fn what_was_before_is_read_again_and_kept() {

@@ -1,16 +1,19 @@
 //! What speaks against following, each with its remedy; and what is worth knowing before. Pure.
 
+mod identity;
 mod turn;
 
+pub use identity::identities;
 pub use turn::{TurnFacts, before_turn};
 
 use std::collections::BTreeSet;
 
-use super::error::FollowError;
-use super::facts::{Firing, Offers, Table, Uncarried};
-use super::record::IdentityBefore;
+use self::identity::{Publisher, no_way_back, unfound};
+use super::facts::{Firing, Offers, Uncarried};
 use super::state::Wanted;
-use crate::model::{Finding, QualifiedName, ServerVersion, Severity};
+use super::statements::knows_truncate;
+use super::tables::Table;
+use crate::model::{Finding, QualifiedName, ServerVersion, Side, some_of};
 
 /// Names that a sentence mentions.
 const MOST: usize = 10;
@@ -40,29 +43,6 @@ pub struct Facts<'a> {
 /// From here on rows that replication brings are written as the table's owner, who may be subject to row-level security.
 const APPLIES_AS_OWNER: u32 = 16;
 
-fn finding(severity: Severity, rule: &str, what: String, remedy: impl Into<String>) -> Finding {
-    Finding {
-        severity,
-        rule: rule.to_owned(),
-        what,
-        evidence: Vec::new(),
-        remedy: remedy.into(),
-    }
-}
-
-fn blocker(rule: &str, what: impl Into<String>, remedy: impl Into<String>) -> Finding {
-    finding(Severity::Blocker, rule, what.into(), remedy)
-}
-
-fn listed(names: &[String]) -> String {
-    let mut shown: Vec<&str> = names.iter().take(MOST).map(String::as_str).collect();
-    let more = format!("and {} more", names.len().saturating_sub(MOST));
-    if names.len() > MOST {
-        shown.push(&more);
-    }
-    shown.join(", ")
-}
-
 /// Everything that was found.
 pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = publisher(facts.source, "source", facts.is_made);
@@ -70,7 +50,15 @@ pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     found.extend(event_triggers(facts.source, "source"));
     found.extend(subscriber(facts));
     found.extend(event_triggers(facts.target, "target"));
-    found.extend(tables_without_identity(facts));
+    found.extend(unfound(
+        facts.tables,
+        &Publisher {
+            rule: "follow-replica-identity",
+            version: facts.versions[0],
+            side: Side::Source,
+            named: Some(&facts.wanted.replica_identity_full),
+        },
+    ));
     found.extend(firing_triggers(facts.firing));
     found.extend(forced_rls(facts));
     found.extend(scattered(facts));
@@ -88,7 +76,7 @@ fn fed_from_elsewhere(source: &Offers) -> Option<Finding> {
     if names.is_empty() {
         return None;
     }
-    Some(blocker(
+    Some(Finding::blocker(
         "follow-subscriptions",
         format!(
             "the source takes changes from elsewhere, and would do so although it is closed at the cut-over: subscriptions {}",
@@ -111,12 +99,12 @@ fn event_triggers(offers: &Offers, side: &str) -> Option<Finding> {
     } else {
         "Connect as a superuser, who can keep them from firing; or, as their owner, ALTER EVENT TRIGGER … DISABLE until they are parted."
     };
-    Some(blocker(
+    Some(Finding::blocker(
         "follow-event-triggers",
         format!(
             "event triggers of the {side} would fire for what pgconvoy makes and changes there, and what they write, replication would bring \
              to a side that has it by itself: {}",
-            listed(&offers.event_triggers)
+            some_of(&offers.event_triggers, MOST)
         ),
         remedy,
     ))
@@ -126,14 +114,14 @@ fn event_triggers(offers: &Offers, side: &str) -> Option<Finding> {
 fn publisher(offers: &Offers, side: &str, is_made: bool) -> Vec<Finding> {
     let mut found = Vec::new();
     if offers.in_recovery {
-        found.push(blocker(
+        found.push(Finding::blocker(
             "follow-standby",
             format!("the {side} is a standby, on which no publication can be made"),
             "Lead the connection to its primary.",
         ));
     }
     if offers.wal_level != "logical" {
-        found.push(blocker(
+        found.push(Finding::blocker(
             "follow-wal-level",
             format!(
                 "wal_level of the {side} is {}, and must be logical",
@@ -143,7 +131,7 @@ fn publisher(offers: &Offers, side: &str, is_made: bool) -> Vec<Finding> {
         ));
     }
     if !is_made && offers.free_slots < 1 {
-        found.push(blocker(
+        found.push(Finding::blocker(
             "follow-slots",
             format!("the {side} has no replication slot left"),
             format!("Drop one that nobody needs, or raise max_replication_slots of the {side} and restart it."),
@@ -151,28 +139,28 @@ fn publisher(offers: &Offers, side: &str, is_made: bool) -> Vec<Finding> {
     }
     // One for the slot's snapshot, and later for the subscription.
     if offers.free_senders < 1 {
-        found.push(blocker(
+        found.push(Finding::blocker(
             "follow-senders",
             format!("the {side} has no sender of its log left"),
             format!("Raise max_wal_senders of the {side} and restart it."),
         ));
     }
     if !offers.may_replicate {
-        found.push(blocker(
+        found.push(Finding::blocker(
             "follow-may-replicate",
             format!("the role that is connected to the {side} may not make replication slots"),
             "As a superuser: ALTER ROLE … REPLICATION; or connect as another role.",
         ));
     }
     if !offers.may_create || !offers.owns_database {
-        found.push(blocker(
+        found.push(Finding::blocker(
             "follow-may-publish",
             format!("the role that is connected to the {side} does not own its database: it could neither publish its tables nor close it to writers"),
             "Connect as the owner of the database and of its tables, or as a superuser.",
         ));
     }
     if !is_made && offers.prepared_anywhere > 0 {
-        found.push(blocker(
+        found.push(Finding::blocker(
             "follow-prepared",
             format!(
                 "the {side} has {} prepared transactions in its databases, and a slot waits for each of them",
@@ -184,25 +172,41 @@ fn publisher(offers: &Offers, side: &str, is_made: bool) -> Vec<Finding> {
     found
 }
 
+/// A side that is closed to writers is so for whoever has not said otherwise.
+fn unfenced_roles(rule: &str, offers: &Offers, side: &str) -> Option<Finding> {
+    let roles = offers.unfenced_roles.as_ref()?;
+    Some(Finding::blocker(
+        rule,
+        format!(
+            "roles of the {side} are set to write even if the database is closed (default_transaction_read_only = off): {roles}"
+        ),
+        format!(
+            "On the {side}: ALTER ROLE … RESET default_transaction_read_only; where it is for this database alone: ALTER ROLE … IN DATABASE … \
+             RESET default_transaction_read_only."
+        ),
+    ))
+}
+
 fn subscriber(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     let target = facts.target;
+    found.extend(unfenced_roles("follow-unfenced-roles", target, "target"));
     if !may_subscribe(target, facts.versions[1]) {
-        found.push(blocker(
+        found.push(Finding::blocker(
             "follow-may-subscribe",
             "the role that is connected to the target may not make a subscription",
             subscribe_remedy(facts.versions[1]),
         ));
     }
     if target.free_workers < 1 {
-        found.push(blocker(
+        found.push(Finding::blocker(
             "follow-workers",
             "the target's server has no worker of logical replication left",
             "Raise max_logical_replication_workers of the target (and max_worker_processes) and restart it.",
         ));
     }
     if !target.has_origin_for(&facts.wanted.forward) {
-        found.push(blocker(
+        found.push(Finding::blocker(
             "follow-origins",
             "the target's server keeps no place for the progress of another subscription",
             origins_remedy(target, "target"),
@@ -240,85 +244,31 @@ fn subscribe_remedy(version: ServerVersion) -> String {
     }
 }
 
-fn is_named(table: &QualifiedName, text: &str) -> bool {
-    text == table.shown()
-        || text == table.to_string()
-        || (table.schema == "public" && text == table.name)
-}
-
-/// Which tables get a full replica identity, and what they have; an error if one that was named is not there.
-pub fn identities(tables: &[Table], named: &[String]) -> Result<Vec<IdentityBefore>, FollowError> {
-    let mut found = Vec::new();
-    for text in named {
-        let table = tables.iter().find(|table| is_named(&table.name, text));
-        let table = table.ok_or_else(|| FollowError::NoTable {
-            table: text.clone(),
-        })?;
-        if table.identity != "full" {
-            found.push(IdentityBefore {
-                table: table.name.clone(),
-                before: table.identity.clone(),
-            });
-        }
-    }
-    Ok(found)
-}
-
 /// Tables that a publication has: all of them that the log knows.
 pub fn carried(tables: &[Table]) -> Vec<QualifiedName> {
     let carried = tables.iter().filter(|table| table.is_logged);
     carried.map(|table| table.name.clone()).collect()
 }
 
-/// In a publication, UPDATE and DELETE of such a table would fail on the source: somebody's application would stop.
-fn tables_without_identity(facts: &Facts<'_>) -> Option<Finding> {
-    let named = &facts.wanted.replica_identity_full;
-    let without: Vec<String> = facts
-        .tables
-        .iter()
-        .filter(|table| table.is_logged && !table.has_identity)
-        .filter(|table| !named.iter().any(|text| is_named(&table.name, text)))
-        .map(|table| table.name.shown())
-        .collect();
-    if without.is_empty() {
-        return None;
-    }
-    let flags: Vec<String> = without
-        .iter()
-        .map(|table| format!("--replica-identity-full {table}"))
-        .collect();
-    Some(blocker(
-        "follow-replica-identity",
+/// What they write, replication would bring a second time; and on a target that is closed to writers, they fail.
+fn firing_triggers(firing: &[Firing]) -> Option<Finding> {
+    let names = named_triggers(firing)?;
+    Some(Finding::blocker(
+        "follow-firing-triggers",
         format!(
-            "tables have nothing by which replication could find their rows, and once they are published, UPDATE and DELETE of them would \
-             fail on the source: {}",
-            listed(&without)
+            "triggers are enabled ALWAYS or for a REPLICA: they would fire for every row that replication brings: {names}"
         ),
-        format!(
-            "Give them a primary key; or {} (every UPDATE and DELETE then writes the whole old row into the log; pgconvoy unfollow sets it \
-             back).",
-            listed(&flags)
-        ),
+        "On the source: ALTER TABLE … ENABLE TRIGGER … (it then fires where applications write, and nowhere else), or DISABLE it.",
     ))
 }
 
-/// What they write, replication would bring a second time; and on a target that is closed to writers, they fail.
-fn firing_triggers(firing: &[Firing]) -> Option<Finding> {
-    if firing.is_empty() {
-        return None;
-    }
+/// `None` if there are none.
+fn named_triggers(firing: &[Firing]) -> Option<String> {
     let names: Vec<String> = firing
         .iter()
         .map(|one| format!("{} on {}", one.trigger, one.table.shown()))
         .collect();
-    Some(blocker(
-        "follow-firing-triggers",
-        format!(
-            "triggers are enabled ALWAYS or for a REPLICA: they would fire for every row that replication brings: {}",
-            listed(&names)
-        ),
-        "On the source: ALTER TABLE … ENABLE TRIGGER … (it then fires where applications write, and nowhere else), or DISABLE it.",
-    ))
+    (!names.is_empty()).then(|| some_of(&names, MOST))
 }
 
 fn names_of<'a>(tables: impl Iterator<Item = &'a Table>) -> Vec<String> {
@@ -340,11 +290,11 @@ fn forced_rls(facts: &Facts<'_>) -> Option<Finding> {
     };
     let names = names_of(facts.tables.iter().filter(is_subject));
     (!names.is_empty()).then(|| {
-        blocker(
+        Finding::blocker(
             "follow-forced-row-security",
             format!(
                 "tables force row-level security on their owner as well, and replication writes as the owner: {}",
-                listed(&names)
+                some_of(&names, MOST)
             ),
             "On the source: ALTER TABLE … NO FORCE ROW LEVEL SECURITY until they are parted, or ALTER ROLE of the owner … BYPASSRLS (there \
              and on the target).",
@@ -357,12 +307,12 @@ fn forced_rls(facts: &Facts<'_>) -> Option<Finding> {
 fn scattered(facts: &Facts<'_>) -> Option<Finding> {
     let names = scattered_names(facts.tables);
     (!names.is_empty()).then(|| {
-        blocker(
+        Finding::blocker(
             "follow-partitions",
             format!(
                 "tables are partitioned by the hash of an enum, which is not the same in another database: a row may belong into another \
                  partition there, where replication does not find it: {}",
-                listed(&names)
+                some_of(&names, MOST)
             ),
             "Move without --follow, and bring the target up to date with pgconvoy sync when nobody writes any more; or partition them by \
              something else.",
@@ -395,7 +345,7 @@ fn objects(facts: &Facts<'_>) -> Option<Finding> {
             .iter()
             .map(|table| format!("replica identity FULL of {table}")),
     );
-    Some(blocker(
+    Some(Finding::blocker(
         "follow-source-objects",
         format!("to be followed, the source needs: {}", made.join("; ")),
         "Give --allow-source-objects to have them made; pgconvoy unfollow removes all of them.",
@@ -415,14 +365,16 @@ fn not_carried(facts: &Facts<'_>) -> Finding {
             )
         })
         .collect();
-    if facts.versions[0].major() < 11 {
+    let [source, target] = facts.versions.map(knows_truncate);
+    if !source {
         kinds.push("TRUNCATE (the source is older than 11)".to_owned());
+    } else if !target {
+        kinds.push("TRUNCATE (the target is older than 11)".to_owned());
     }
     kinds.push(
         "changes of the schema, which stop the replication of the table concerned".to_owned(),
     );
-    finding(
-        Severity::Note,
+    Finding::note(
         "follow-not-carried",
         format!("replication does not carry: {}", kinds.join("; ")),
         "pgconvoy cutover brings sequences, large objects, materialized views, unlogged tables and configuration tables of extensions over; \
@@ -435,8 +387,7 @@ fn kept_log(facts: &Facts<'_>) -> Option<Finding> {
     if facts.wanted.max_wal_retained.is_some() || limit != "-1" {
         return None;
     }
-    Some(finding(
-        Severity::Warning,
+    Some(Finding::warning(
         "follow-log-kept",
         "nothing limits what the source keeps of its log for the target (max_slot_wal_keep_size is -1): if the target stands still, the \
          source's disk fills up"
@@ -460,25 +411,32 @@ fn way_back(facts: &Facts<'_>) -> Option<Finding> {
             "the role that is connected to the source may not make a subscription".to_owned(),
         );
     }
+    let unpublished = no_way_back(facts);
+    if !unpublished.is_empty() {
+        lacks.push(format!(
+            "PostgreSQL {} publishes no tables with a full replica identity and generated columns: {}",
+            facts.versions[1],
+            some_of(&unpublished, MOST)
+        ));
+    }
     if lacks.is_empty() {
         return None;
     }
-    Some(finding(
-        Severity::Warning,
+    Some(Finding::warning(
         "follow-no-way-back",
         format!(
             "there could be no fallback after the cut-over: {}",
             lacks.join("; ")
         ),
         "Set wal_level = logical on the target, leave it a slot (max_replication_slots), and restart it while nobody uses it; connect to the \
-         source as a role that may subscribe.",
+         source as a role that may subscribe; give such tables a primary key, and no full replica identity.",
     ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::follow::{Ours, OursKind, SideRecord, Turn};
+    use crate::follow::{Key, Keys, Ours, OursKind, SideRecord, Stranger, Turn};
     use crate::model::FollowName;
 
     fn offers() -> Offers {
@@ -508,12 +466,17 @@ mod tests {
         }
     }
 
-    fn table(name: &str, has_identity: bool) -> Table {
+    fn table(name: &str, has_key: bool) -> Table {
+        let key = has_key.then_some(Key::Sound);
         Table {
             name: QualifiedName::new("public", name),
             is_logged: true,
             identity: "default".to_owned(),
-            has_identity,
+            keys: Keys {
+                identity: key,
+                primary: key,
+                ..Keys::default()
+            },
             forced_rls: false,
             owner_bypasses_rls: false,
             scattered_below: None,
@@ -674,16 +637,22 @@ mod tests {
             ..offers()
         };
         let rules = |with_reverse| -> Vec<String> {
-            let turn = Turn::away_from(crate::model::Side::Source);
+            let turn = Turn::away_from(Side::Source);
             let mut strict = table("strict", true);
             strict.forced_rls = true;
             let mut bare = table("bare", false);
             bare.scattered_below = Some(QualifiedName::new("public", "moods"));
+            let firing = [Firing {
+                table: QualifiedName::new("public", "bare"),
+                trigger: "loud".to_owned(),
+            }];
             let found = before_turn(&TurnFacts {
                 turn,
                 offers: (&poor, &poor),
+                sessions: &[stranger(true), stranger(false)],
                 tables: (&[strict], &[bare]),
-                from_version: ServerVersion(160_000),
+                versions: [ServerVersion(160_000); 2],
+                firing: &firing,
                 with_reverse,
                 ours: &[],
                 names: (&name('1'), &name('2')),
@@ -694,7 +663,9 @@ mod tests {
             rules(false),
             [
                 "turn-unfenced-roles",
+                "turn-unfenced-roles",
                 "turn-unseen-sessions",
+                "turn-sessions-that-stay",
                 "turn-subscriptions",
                 "turn-prepared",
             ]
@@ -703,18 +674,34 @@ mod tests {
             rules(true),
             [
                 "turn-unfenced-roles",
+                "turn-unfenced-roles",
                 "turn-unseen-sessions",
+                "turn-sessions-that-stay",
                 "turn-subscriptions",
                 "turn-prepared",
                 "follow-wal-level",
                 "turn-may-subscribe",
                 "turn-workers",
                 "turn-origins",
+                "turn-firing-triggers",
                 "turn-replica-identity",
                 "turn-partitions",
                 "turn-forced-row-security",
             ]
         );
+    }
+
+    fn stranger(may_end: bool) -> Stranger {
+        Stranger {
+            pid: 1,
+            began: Some("today".to_owned()),
+            application: String::new(),
+            role: "cron".to_owned(),
+            idle: true,
+            transaction_s: None,
+            has_written: false,
+            may_end,
+        }
     }
 
     fn name(digit: char) -> FollowName {
@@ -734,10 +721,12 @@ mod tests {
                 ..offers()
             };
             before_turn(&TurnFacts {
-                turn: Turn::away_from(crate::model::Side::Source),
+                turn: Turn::away_from(Side::Source),
                 offers: (&from, &offers()),
+                sessions: &[],
                 tables: (&[], &[]),
-                from_version: ServerVersion(180_000),
+                versions: [ServerVersion(180_000); 2],
+                firing: &[],
                 with_reverse: true,
                 ours: &[],
                 names: (&ahead, &back),
@@ -770,10 +759,12 @@ mod tests {
                 record: Some(record.text()),
             }];
             let found = before_turn(&TurnFacts {
-                turn: Turn::away_from(crate::model::Side::Source),
+                turn: Turn::away_from(Side::Source),
                 offers: (&from, &offers()),
+                sessions: &[],
                 tables: (&[], &[]),
-                from_version: ServerVersion(180_000),
+                versions: [ServerVersion(180_000); 2],
+                firing: &[],
                 with_reverse: true,
                 ours: &ours,
                 names: (&ahead, &back),

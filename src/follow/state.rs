@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::turn::{Step, Turn};
-use crate::model::{Bytes, FollowMoment, FollowName, LeftTable, Side};
+use crate::model::{Bytes, FollowMoment, FollowName, LeftTable, QualifiedName, Side, some_of};
 use crate::toc::RestoreOptions;
 
 /// The schema that it is in; never copied or compared.
@@ -14,6 +14,9 @@ pub const SCHEMA: &str = "pgconvoy_follow";
 
 /// Of what is in the row.
 pub const FORMAT: i32 = 1;
+
+/// Tables that a sentence mentions.
+const MOST_NAMES: usize = 10;
 
 /// What has happened is kept to so many moments: a turn has two or three.
 const MOST_MOMENTS: usize = 300;
@@ -66,6 +69,60 @@ impl Phase {
     }
 }
 
+/// What keeps a turn from being proven in full: whoever goes on with it, or asks for it again, is told as well.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reserved {
+    /// Rows of what replication has carried were only counted, as was asked for.
+    #[serde(default)]
+    pub counted: bool,
+    /// Tables that replication carries, and that differed all the same: rows of the side that took over were changed or deleted.
+    #[serde(default)]
+    pub overruled: Vec<QualifiedName>,
+    /// Tables that were to be compared once the side was open, and were dropped on both sides before that.
+    #[serde(default)]
+    pub dropped: Vec<QualifiedName>,
+}
+
+impl Reserved {
+    /// Has tables among those that were overruled.
+    pub fn overrule(&mut self, tables: Vec<QualifiedName>) {
+        for table in tables {
+            if !self.overruled.contains(&table) {
+                self.overruled.push(table);
+            }
+        }
+    }
+
+    /// In a sentence; `None` if there is nothing.
+    pub fn words(&self) -> Option<String> {
+        let mut clauses = Vec::new();
+        if self.counted {
+            clauses.push(
+                "of tables that replication has carried, only the numbers of rows were compared (--verify counts)"
+                    .to_owned(),
+            );
+        }
+        if !self.overruled.is_empty() {
+            clauses.push(format!(
+                "tables differed that replication carries, and what the side that took over held of them was changed: {}",
+                some(&self.overruled)
+            ));
+        }
+        if !self.dropped.is_empty() {
+            clauses.push(format!(
+                "tables were left to be compared later, and dropped on both sides before that: {}",
+                some(&self.dropped)
+            ));
+        }
+        (!clauses.is_empty()).then(|| clauses.join("; "))
+    }
+}
+
+fn some(tables: &[QualifiedName]) -> String {
+    let names: Vec<String> = tables.iter().map(QualifiedName::shown).collect();
+    some_of(&names, MOST_NAMES)
+}
+
 /// Where a target stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
@@ -93,6 +150,12 @@ pub struct State {
     /// Tables of which the last turn has only counted the rows, and which have not been found the same since.
     #[serde(default)]
     pub unproven: Vec<LeftTable>,
+    /// What the turn that is on its way is not proven in.
+    #[serde(default)]
+    pub reserving: Reserved,
+    /// What the last turn was not proven in.
+    #[serde(default)]
+    pub reserved: Reserved,
     /// What has happened so far.
     #[serde(default)]
     pub history: Vec<FollowMoment>,
@@ -136,6 +199,22 @@ impl State {
 
     /// In a few words.
     pub fn words(&self) -> String {
+        let mut told = self.words_of_phase();
+        if !matches!(self.phase, Phase::Following | Phase::Parted) {
+            return told;
+        }
+        for (which, reserved) in [
+            ("the last turn", &self.reserved),
+            ("a turn that went back", &self.reserving),
+        ] {
+            if let Some(reserved) = reserved.words() {
+                told = format!("{told}; of {which}: {reserved}");
+            }
+        }
+        told
+    }
+
+    fn words_of_phase(&self) -> String {
         let turn = Turn::away_from(self.serving);
         let Turn { from, to } = turn;
         match self.phase {
@@ -147,11 +226,20 @@ impl State {
                 self.unproven.len()
             ),
             Phase::Following => format!("{from} is in service, and {to} follows it"),
-            Phase::Turning(step) if step.goes_back() => format!(
-                "{from} is in service, and a {} has begun: {}",
-                turn.command(),
-                turn.words(step, self.with_reverse)
-            ),
+            Phase::Turning(step) if step.goes_back() => {
+                let stands = self.closed_at.map_or_else(
+                    || format!("{from} is in service"),
+                    |at| {
+                        let since = at.format("%Y-%m-%d %H:%M:%S UTC");
+                        format!("nobody can write since {since}: {from} is closed")
+                    },
+                );
+                format!(
+                    "{stands}, and a {} has begun: {}",
+                    turn.command(),
+                    turn.words(step, self.with_reverse)
+                )
+            }
             Phase::Turning(step) => format!(
                 "a {} is past the point of no return: {}",
                 turn.command(),
@@ -176,7 +264,21 @@ impl State {
                     Turn::away_from(self.serving).command()
                 )
             }
-            Phase::Following | Phase::Turning(_) => {
+            Phase::Turning(step) if step.goes_back() => {
+                let turn = Turn::away_from(self.serving);
+                let command = turn.command();
+                format!(
+                    "pgconvoy {command} goes on, pgconvoy {command} --undo goes back to {}",
+                    turn.from
+                )
+            }
+            Phase::Turning(_) => {
+                let command = Turn::away_from(self.serving).command();
+                format!(
+                    "pgconvoy {command} goes on: there is no way back but the other turn after it"
+                )
+            }
+            Phase::Following => {
                 format!("pgconvoy {}", Turn::away_from(self.serving).command())
             }
             Phase::Parted | Phase::LetGo => "pgconvoy unfollow".to_owned(),
@@ -187,6 +289,30 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_turn_was_not_proven_in_is_said_of_it() {
+        let none = Reserved::default();
+        assert_eq!(none.words(), None);
+        let some = Reserved {
+            counted: true,
+            overruled: vec![QualifiedName::new("s", "k")],
+            dropped: vec![QualifiedName::new("s", "d")],
+        };
+        let words = some.words().expect("there is something");
+        assert!(
+            words.contains("--verify counts")
+                && words.contains("was changed: s.k; ")
+                && words.ends_with("before that: s.d"),
+            "{words}"
+        );
+        let text = serde_json::to_string(&some).expect("JSON");
+        assert_eq!(serde_json::from_str::<Reserved>(&text).expect("JSON"), some);
+        assert_eq!(serde_json::from_str::<Reserved>("{}").expect("JSON"), none);
+        let mut twice = some.clone();
+        twice.overrule(some.overruled.clone());
+        assert_eq!(twice, some);
+    }
 
     #[test]
     fn a_turn_that_was_killed_keeps_the_log_only_once_it_has_closed_a_side() {

@@ -5,7 +5,9 @@
 
 use super::record::{FenceBefore, SideRecord};
 use super::state::{FORMAT, SCHEMA, State};
-use crate::model::{FollowName, QualifiedName, ascii_json, quote_ident, quote_literal};
+use crate::model::{
+    FollowName, QualifiedName, ServerVersion, ascii_json, quote_ident, quote_literal,
+};
 
 const CREATE: &str = include_str!("../../sql/follow/create.sql");
 
@@ -32,20 +34,44 @@ fn transaction(statements: &[String]) -> String {
     sql
 }
 
-/// Tables that are published get a full replica identity where that was asked for, and what they had is written on the publication.
-pub fn publish(name: &FollowName, tables: &[QualifiedName], record: &SideRecord) -> String {
+/// From here on a server knows what to do with a TRUNCATE that comes by replication; the worker of an older one stops there for good.
+pub fn knows_truncate(version: ServerVersion) -> bool {
+    version.major() >= 11
+}
+
+/// What is published.
+pub struct Publishing<'a> {
+    /// As what.
+    pub name: &'a FollowName,
+    /// The tables.
+    pub tables: &'a [QualifiedName],
+    /// Those of them that get a full replica identity.
+    pub full: &'a [QualifiedName],
+    /// What was before.
+    pub record: &'a SideRecord,
+    /// Version of whoever will subscribe.
+    pub subscriber: ServerVersion,
+}
+
+/// Publishes tables. What those had that get a full replica identity is written on the publication.
+pub fn publish(publishing: &Publishing<'_>) -> String {
+    let Publishing { name, tables, .. } = publishing;
     let mut statements = vec![format!("drop publication if exists {name}")];
-    statements.extend(record.identities.iter().map(|identity| {
-        let table = &identity.table;
-        format!("alter table only {table} replica identity full")
-    }));
+    let full = publishing.full.iter();
+    statements.extend(full.map(|table| format!("alter table only {table} replica identity full")));
     let listed: Vec<String> = tables.iter().map(|table| format!("only {table}")).collect();
-    statements.push(if listed.is_empty() {
-        format!("create publication {name}")
+    let these = if listed.is_empty() {
+        String::new()
     } else {
-        format!("create publication {name} for table {}", listed.join(", "))
-    });
-    statements.push(comment("publication", name, record));
+        format!(" for table {}", listed.join(", "))
+    };
+    let kinds = if knows_truncate(publishing.subscriber) {
+        ""
+    } else {
+        " with (publish = 'insert, update, delete')"
+    };
+    statements.push(format!("create publication {name}{these}{kinds}"));
+    statements.push(comment("publication", name, publishing.record));
     transaction(&statements)
 }
 
@@ -353,7 +379,14 @@ mod tests {
             QualifiedName::new("s", "a"),
             QualifiedName::new("s", "bare"),
         ];
-        let sql = publish(&name(), &tables, &record());
+        let publishing = Publishing {
+            name: &name(),
+            tables: &tables,
+            full: &tables[1..],
+            record: &record(),
+            subscriber: ServerVersion(110_000),
+        };
+        let sql = publish(&publishing);
         assert!(
             sql.starts_with("begin ") && sql.ends_with(";\ncommit"),
             "{sql}"
@@ -365,6 +398,19 @@ mod tests {
         ] {
             assert!(sql.contains(part), "{part} in {sql}");
         }
+        assert!(!sql.contains("publish ="), "{sql}");
+        let sql = publish(&Publishing {
+            full: &[],
+            subscriber: ServerVersion(100_023),
+            ..publishing
+        });
+        let without = "only \"s\".\"bare\" with (publish = 'insert, update, delete')";
+        assert!(sql.contains(without), "{sql}");
+        // What was before is kept, also of a table that is full by now, or gone.
+        assert!(
+            !sql.contains("alter table") && sql.contains("nothing"),
+            "{sql}"
+        );
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{SlotStanding, Table, Worker};
+use super::facts::{SlotStanding, Worker};
+use super::tables::Table;
 use crate::model::{Bytes, QualifiedName};
 
 /// Both ends of the direction that is in use.
@@ -16,6 +17,8 @@ pub struct Standing {
     pub changed: Vec<String>,
     /// What the publisher may keep at most.
     pub limit: Option<Bytes>,
+    /// A turn has begun that disables the subscription by itself.
+    pub hands_over: bool,
 }
 
 impl Standing {
@@ -68,6 +71,7 @@ impl Standing {
         }
         match &self.worker {
             None => found.push("the subscription is gone.".to_owned()),
+            Some(worker) if !worker.enabled && self.hands_over => {}
             Some(worker) if !worker.enabled => found.push(
                 "the subscription is disabled (by somebody, or by an error with disable_on_error): the subscriber's log says why."
                     .to_owned(),
@@ -78,8 +82,9 @@ impl Standing {
                     errors => format!(" (it has failed {errors} times)"),
                 };
                 found.push(format!(
-                    "the apply worker does not run{times}: a row is in conflict with one that is there already, the schema differs, or the \
-                     publisher cannot be reached. The subscriber's log has the error whole; it goes on by itself once the cause is gone."
+                    "the apply worker does not run{times}: a row is in conflict with one that is there already, the schema differs, a table has \
+                     no key and a column whose type has no equality, so that its rows are not found, or the publisher cannot be reached. The \
+                     subscriber's log has the error whole; it goes on by itself once the cause is gone."
                 ));
             }
             Some(_) => {}
@@ -105,6 +110,37 @@ impl Standing {
             }
         }
         found
+    }
+}
+
+/// So often a worker may be seen not running, one time after the other: it begins anew every few seconds.
+const MOST_IDLE: u32 = 3;
+/// So often it may fail meanwhile: once may have been a connection.
+const MOST_ERRORS: i64 = 2;
+
+/// Whether there is hope that a subscription goes on, for whoever waits for it and looks every few seconds. A worker that has lost its
+/// publisher is back soon; one that fails on a row fails again and again.
+#[derive(Debug, Default)]
+pub struct Hope {
+    errors: i64,
+    idle: u32,
+}
+
+impl Hope {
+    /// From here on: what it has failed of before may be over.
+    pub fn of(worker: Option<&Worker>) -> Self {
+        Self {
+            errors: worker.map_or(0, |worker| worker.errors),
+            idle: 0,
+        }
+    }
+
+    /// Takes in another look; whether it is in vain to wait any longer.
+    pub fn is_vain(&mut self, worker: Option<&Worker>) -> bool {
+        let runs = worker.is_some_and(|worker| worker.enabled && worker.running);
+        self.idle = if runs { 0 } else { self.idle + 1 };
+        let errors = worker.map_or(0, |worker| worker.errors - self.errors);
+        self.idle >= MOST_IDLE || errors >= MOST_ERRORS
     }
 }
 
@@ -148,6 +184,7 @@ mod tests {
             }),
             changed: Vec::new(),
             limit: Some(Bytes(100)),
+            hands_over: false,
         }
     }
 
@@ -158,8 +195,43 @@ mod tests {
         assert!(told[0].contains("it has failed 2 times"), "{told:?}");
         assert!(told[1].contains("more than half"), "{told:?}");
         assert!(!standing(100, true).is_over_limit() && standing(101, true).is_over_limit());
+        let mut disabled = standing(1, true);
+        disabled.worker.as_mut().expect("there is one").enabled = false;
+        assert!(disabled.trouble()[0].contains("the subscription is disabled"));
+        disabled.hands_over = true;
+        assert_eq!(disabled.trouble(), [""; 0]);
         let gone = Standing::default().trouble();
         assert!(gone[0].contains("slot is lost") && gone[1].contains("subscription is gone"));
+    }
+
+    #[test]
+    fn a_worker_that_fails_again_and_again_is_not_waited_for() {
+        let worker = |running, errors| Worker {
+            enabled: true,
+            running,
+            errors,
+            silent_s: None,
+        };
+        let looks = |seen: &[(bool, i64)]| {
+            let mut hope = Hope::of(Some(&worker(true, 7)));
+            let vain = seen.iter();
+            vain.map(|(running, errors)| hope.is_vain(Some(&worker(*running, *errors))))
+                .collect::<Vec<bool>>()
+        };
+        // A connection that was lost: it is there again.
+        assert_eq!(
+            looks(&[(false, 8), (false, 8), (true, 8), (false, 8)]),
+            [false; 4]
+        );
+        assert_eq!(looks(&[(true, 8), (true, 9)]), [false, true]);
+        // Before 15, nobody counts.
+        assert_eq!(
+            looks(&[(false, 7), (false, 7), (false, 7)]),
+            [false, false, true]
+        );
+        let mut gone = Hope::of(None);
+        let vain: Vec<bool> = (0..3).map(|_| gone.is_vain(None)).collect();
+        assert_eq!(vain, [false, false, true]);
     }
 
     #[test]
@@ -168,7 +240,7 @@ mod tests {
             name: QualifiedName::new("public", name),
             is_logged: true,
             identity: "default".to_owned(),
-            has_identity: true,
+            keys: crate::follow::Keys::default(),
             forced_rls: false,
             owner_bypasses_rls: false,
             scattered_below: None,

@@ -2,7 +2,7 @@
 
 pub use crate::model::TurnStep as Step;
 
-use crate::model::Side;
+use crate::model::{RunCommand, Side};
 
 /// Which side hands over to which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,10 +24,10 @@ impl Turn {
     }
 
     /// The command that takes it.
-    pub fn command(self) -> &'static str {
+    pub fn command(self) -> RunCommand {
         match self.from {
-            Side::Source => "cutover",
-            Side::Target => "fallback",
+            Side::Source => RunCommand::Cutover,
+            Side::Target => RunCommand::Fallback,
         }
     }
 
@@ -90,7 +90,7 @@ mod tests {
         let fallback = Turn::away_from(cutover.to);
         assert_eq!(
             (cutover.command(), fallback.command()),
-            ("cutover", "fallback")
+            (RunCommand::Cutover, RunCommand::Fallback)
         );
         assert_eq!(Turn::away_from(fallback.to), cutover);
         assert_eq!(fallback.words(Step::Open, true), "open source to writers");

@@ -1,8 +1,8 @@
-//! The last sentence of a move that is followed: from here on the target is to take what is written to the source, and the next thing to be done
-//! is not to switch over, but to turn.
+//! The last sentence of a move whose target is to follow the source: the next thing to do is not to switch over by hand, but
+//! `pgconvoy cutover`.
 //!
-//! It is told once the target follows. If that could not be begun, the copy is no less proven for it, and the run has failed all the same:
-//! whoever is told that all is well goes home, and the source keeps its log until its disk is full.
+//! It is said once the target follows. If that could not begin, the copy is no less proven, but the run has failed: an operator
+//! who reads that all is well goes home, and the source keeps its WAL until its disk is full.
 
 use super::facts::{Facts, stop_word};
 use super::{Conclusion, Report, TurnReport};
@@ -10,7 +10,8 @@ use crate::event::{Event, What};
 use crate::model::{ExitStatus, Happening};
 
 /// What it means for whoever has to decide that one is proven.
-pub(super) const MEANING: &str = "The target holds what the source held, and what has been written since comes to it by following: pgconvoy cutover turns over to it.";
+pub(super) const MEANING: &str = "The target holds what the source held, and follows it for what has been written since: pgconvoy cutover \
+                                  switches over to it.";
 
 /// Takes in an event that is about two databases of which one follows the other: of a move that is followed, or of a turn.
 pub(super) fn apply(report: &mut Report, event: &Event) {
@@ -36,7 +37,7 @@ pub(super) fn not_begun(
     let status = not_well(status);
     let slot = facts.report.follow.as_ref().map(|follow| {
         format!(
-            " Until then, replication slot {} of the source keeps its log from {} on; pgconvoy unfollow removes all of it.",
+            " Until then, replication slot {} on the source keeps its WAL from {} on; pgconvoy unfollow removes all of it.",
             follow.name, follow.lsn
         )
     });
@@ -44,7 +45,7 @@ pub(super) fn not_begun(
         facts.go_on()
     } else {
         format!(
-            "Once the cause is removed, pgconvoy follow with the same --target begins it.{}",
+            "Once the cause is removed, pgconvoy follow with the same --target starts the replication.{}",
             slot.unwrap_or_default()
         )
     };
@@ -91,7 +92,7 @@ pub(super) fn tell(facts: &Facts<'_>, conclusion: Conclusion) -> Conclusion {
         return conclusion;
     };
     let by = format!(
-        "publication and replication slot {} of the source, which keeps its log from {} on",
+        "publication and replication slot {} on the source, which keeps its WAL from {} on",
         follow.name, follow.lsn
     );
     // What is to be done comes last, so that a command at its end can be copied.
@@ -100,22 +101,24 @@ pub(super) fn tell(facts: &Facts<'_>, conclusion: Conclusion) -> Conclusion {
         .map_or_else(String::new, |next| format!(" {next}"));
     let begins = match report.following_since {
         Some(_) => "The target follows the source",
-        None => "The target is made to follow the source now",
+        None => "The target now begins to follow the source",
     };
     let begins = format!("{begins}, by {by}, and by a subscription of the same name.");
     let next = match conclusion.status {
         ExitStatus::Proven => format!(
-            "{begins} pgconvoy status --target says how it stands, pgconvoy cutover turns over to it, and pgconvoy unfollow removes all of it."
+            "{begins} pgconvoy status --target says how it stands, pgconvoy cutover switches over to it, and pgconvoy unfollow removes all \
+             of it."
         ),
         ExitStatus::Waived => {
             format!("{begins} pgconvoy status --target says how it stands.{then}")
         }
         // It may have begun to after the last word of the record: nobody is told to remove what it follows by.
         ExitStatus::Interrupted if facts.did_all() => format!(
-            "Whether the target follows the source by now is not on record. What it follows by, or would, stays: {by}.{then}"
+            "Whether the target follows the source by now is not on record. What was set up for it stays: {by}.{then}"
         ),
         _ => format!(
-            "The target does not follow the source yet. What it would follow by stays until then: {by}; pgconvoy unfollow --source removes it.{then}"
+            "The target does not follow the source yet. What was set up for it stays until then: {by}; pgconvoy unfollow --source removes \
+             it.{then}"
         ),
     };
     Conclusion {

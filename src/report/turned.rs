@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, What};
-use crate::model::{ExitStatus, FollowMoment, Happening, TurnStep, Verdict};
+use crate::model::{ExitStatus, FollowMoment, Happening, RunCommand, TurnStep, Verdict};
 use crate::progress::words;
 
 use super::evidence::Evidence;
@@ -24,6 +24,9 @@ pub struct TurnReport {
     pub steps: Vec<StepReport>,
     /// What has happened, from the copy on.
     pub moments: Vec<FollowMoment>,
+    /// Of a session that has compared what earlier ones had left: what the turn is not proven in, by what these have found or were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserved: Option<String>,
 }
 
 /// One step.
@@ -53,6 +56,7 @@ impl TurnReport {
                 });
             }
             What::FollowMoment(moment) => turn.moments.push(moment.as_ref().clone()),
+            What::Reserved { reserved } => turn.reserved = Some(reserved.clone()),
             _ => {}
         }
     }
@@ -63,6 +67,20 @@ impl TurnReport {
             .iter()
             .all(|step| step.turn_step == TurnStep::Rest)
             && !self.steps.is_empty()
+    }
+
+    /// Whether what was done is undone, in this session.
+    fn went_back(&self) -> bool {
+        let (first, last) = (self.steps.first(), self.moments.last());
+        first.zip(last).is_some_and(|(step, moment)| {
+            moment.happening == Happening::WentBack && moment.happened_at >= step.began_at
+        })
+    }
+
+    /// Whether all that was left is nowhere any more.
+    fn has_dropped(&self) -> bool {
+        let last = self.moments.last();
+        last.is_some_and(|moment| moment.happening == Happening::Dropped)
     }
 
     /// Whether a side is open for certain, and what was left was being compared.
@@ -88,6 +106,10 @@ pub(super) fn happened(moment: &FollowMoment) -> String {
         Happening::WentBack => format!("the turn went back: {side} was opened again"),
         Happening::Compared => "what had been left was found the same on both sides".to_owned(),
         Happening::Differed => "what had been left was not found the same on both sides".to_owned(),
+        Happening::Dropped => {
+            "of what had been left, tables were dropped on both sides, and never compared"
+                .to_owned()
+        }
         Happening::LetGo => format!("{side} was let go"),
     };
     if let Some(ms) = moment.without_writers_ms {
@@ -136,10 +158,25 @@ pub(super) fn steps(report: &Report) -> Vec<[String; 3]> {
 
 /// What a session comes to that has only compared what an earlier one had left.
 pub(super) fn conclude_rest(facts: &Facts<'_>) -> Option<Conclusion> {
+    let turn = facts.report.turn.as_ref().filter(|turn| turn.is_rest())?;
+    let concluded = of_rest(facts, turn);
+    let Some(reserved) = &turn.reserved else {
+        return Some(concluded);
+    };
+    Some(Conclusion {
+        status: match concluded.status {
+            ExitStatus::Proven => ExitStatus::Waived,
+            other => other,
+        },
+        sentence: format!("{} Not proven in full: {reserved}.", concluded.sentence),
+        ..concluded
+    })
+}
+
+fn of_rest(facts: &Facts<'_>, turn: &TurnReport) -> Conclusion {
     let report = facts.report;
-    report.turn.as_ref().filter(|turn| turn.is_rest())?;
     if facts.different() {
-        return Some(Conclusion {
+        return Conclusion {
             status: ExitStatus::Different,
             sentence: format!(
                 "NOT the same: of the tables that the {} had left, these differ: {}.",
@@ -147,25 +184,39 @@ pub(super) fn conclude_rest(facts: &Facts<'_>) -> Option<Conclusion> {
                 facts.named(|table| table.verdict == Verdict::Different)
             ),
             next: after_difference(report),
-        });
+        };
     }
     let evidence = Evidence::new(facts);
     let mut unknown = evidence.names(|table| table.verdict != Verdict::Identical);
     let others = report.unverified.iter();
     unknown.extend(others.map(|one| format!("{} {}", one.class, words::one_line(&one.object))));
     if unknown.is_empty() && !evidence.same.is_empty() {
-        return Some(Conclusion {
+        let word = match turn.reserved {
+            Some(_) => "The same",
+            None => "Proven",
+        };
+        return Conclusion {
             status: ExitStatus::Proven,
             sentence: format!(
-                "Proven: {}, by the content of every row, at one moment of this session. It is what the {} had left; everything else \
+                "{word}: {}, by the content of every row, at one moment of this session. It is what the {} had left; everything else \
                  was compared before.",
                 evidence.same_tables(),
                 report.command
             ),
             next: None,
-        });
+        };
     }
-    Some(Conclusion {
+    if unknown.is_empty() && turn.has_dropped() {
+        return Conclusion {
+            status: ExitStatus::Waived,
+            sentence: format!(
+                "Nothing is left to compare: what the {} had left was dropped on both sides since, and never compared.",
+                report.command
+            ),
+            next: None,
+        };
+    }
+    Conclusion {
         status: ExitStatus::Failed,
         sentence: format!(
             "Not proven: of what the {} had left, this could not be verified: {}.",
@@ -173,37 +224,59 @@ pub(super) fn conclude_rest(facts: &Facts<'_>) -> Option<Conclusion> {
             listed(&unknown)
         ),
         next: Some("Run the same again.".to_owned()),
-    })
+    }
 }
 
 /// What to do if a side is open, and does not hold what the other one held; `None` if none is.
 pub(super) fn after_difference(report: &Report) -> Option<String> {
     report.turn.as_ref().filter(|turn| turn.has_rest())?;
-    let back = match report.command.as_str() {
-        "cutover" => "pgconvoy fallback turns back, with everything that was written until then",
-        _ => "pgconvoy cutover turns over again, with everything that was written until then",
+    let back = match report.command {
+        RunCommand::Cutover => {
+            "pgconvoy fallback switches back, with everything that was written until then"
+        }
+        _ => "pgconvoy cutover switches over again, with everything that was written until then",
     };
     let to = report.target.as_ref()?;
     Some(format!(
-        "{to} is in service, and does not hold what is named above as the other side held it: decide whether that matters. {back}; what \
-         differs is whole in {}.",
+        "{to} is in service, and what is named above is not as the other side held it: decide whether that matters. {back}; what differs \
+         is listed in full in {}.",
         words::in_dir(&report.run_dir, "report.json")
     ))
 }
 
-/// What has become of a turn, and what to do, if a side is open and the comparison did not come to its end.
-pub(super) fn unfinished_rest(report: &Report) -> Option<(&'static str, &'static str)> {
-    report.turn.as_ref().filter(|turn| turn.has_rest())?;
+/// What has become of a turn that did not come to its end, and what to do; `None` of anything else.
+pub(super) fn stopped(report: &Report) -> Option<(&'static str, &'static str)> {
+    let turn = report.turn.as_ref()?;
+    if turn.has_rest() {
+        return Some((
+            " The other side is in service; not all of it is compared by content.",
+            "Run the same again: it compares what is left.",
+        ));
+    }
+    if turn.went_back() {
+        let has_changed = report.synced.as_ref();
+        let has_changed = has_changed.is_some_and(|one| one.committed && !one.is_nothing());
+        return Some((
+            if has_changed {
+                " It has gone back: the side that was in service still is, and the other one follows it; what was changed there is committed."
+            } else {
+                " It has gone back: the side that was in service still is, and the other one follows it."
+            },
+            "Once the cause is gone, run the same again.",
+        ));
+    }
     Some((
-        " The other side is in service; not all of it is compared by content.",
-        "Run the same again: it compares what is left.",
+        " It has not gone back, or not all the way.",
+        "pgconvoy status --target says which side is in service, and what comes next.",
     ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Bytes, LeftSize, Side};
+    use crate::model::{
+        Bytes, LeftSize, MultisetDigest, QualifiedName, Side, TableVerdict, VerifyLevel,
+    };
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_790_337_600 + seconds, 0).expect("a time")
@@ -261,15 +334,94 @@ mod tests {
                 began_at: at(0),
                 ended_at: None,
             }],
-            moments: Vec::new(),
+            ..TurnReport::default()
         };
         let report = Report {
-            command: "cutover".to_owned(),
+            command: RunCommand::Cutover,
             turn: Some(rest),
             ..Report::default()
         };
         let concluded = conclude_rest(&Facts::new(&report)).expect("it is one");
         assert_eq!(concluded.status, ExitStatus::Failed);
         assert_eq!(conclude_rest(&Facts::new(&Report::default())), None);
+        // What was dropped is no longer left, and proven by nothing.
+        let mut dropped = report;
+        let turn = dropped.turn.as_mut().expect("it has one");
+        turn.moments.push(moment(Happening::Dropped, 1));
+        let concluded = conclude_rest(&Facts::new(&dropped)).expect("it is one");
+        assert_eq!(concluded.status, ExitStatus::Waived);
+        assert!(concluded.sentence.contains("dropped on both sides"));
+    }
+
+    #[test]
+    fn what_an_earlier_session_has_found_is_said_of_the_rest_as_well() {
+        let mut turn = None;
+        for what in [
+            What::TurnStep {
+                turn_step: TurnStep::Rest,
+            },
+            What::Reserved {
+                reserved: "s.k was overruled".to_owned(),
+            },
+        ] {
+            TurnReport::apply(&mut turn, &Event { at: at(0), what });
+        }
+        let mut report = Report {
+            command: RunCommand::Cutover,
+            verify: Some(VerifyLevel::Content),
+            turn,
+            ..Report::default()
+        };
+        report.tables.push(TableVerdict {
+            read: Some(MultisetDigest::default()),
+            verdict: Verdict::Identical,
+            ..TableVerdict::excluded(&QualifiedName::new("s", "t"))
+        });
+        let concluded = |report: &Report| conclude_rest(&Facts::new(report)).expect("it is one");
+        let told = concluded(&report);
+        assert_eq!(told.status, ExitStatus::Waived, "{}", told.sentence);
+        assert!(
+            told.sentence.starts_with("The same: ")
+                && told
+                    .sentence
+                    .ends_with(" Not proven in full: s.k was overruled."),
+            "{}",
+            told.sentence
+        );
+        report.turn.as_mut().expect("it has one").reserved = None;
+        assert_eq!(concluded(&report).status, ExitStatus::Proven);
+    }
+
+    fn moment(happening: Happening, seconds: i64) -> FollowMoment {
+        FollowMoment {
+            happened_at: at(seconds),
+            happening,
+            side: Side::Source,
+            without_writers_ms: None,
+            left: None,
+        }
+    }
+
+    #[test]
+    fn a_turn_that_stopped_has_gone_back_only_if_it_did_so_itself() {
+        let report = |moments: Vec<FollowMoment>| Report {
+            command: RunCommand::Cutover,
+            turn: Some(TurnReport {
+                steps: vec![StepReport {
+                    turn_step: TurnStep::Check,
+                    began_at: at(5),
+                    ended_at: None,
+                }],
+                moments,
+                reserved: None,
+            }),
+            ..Report::default()
+        };
+        let said = |moments| stopped(&report(moments)).expect("it is one").0;
+        let earlier = moment(Happening::WentBack, 1);
+        assert!(said(vec![earlier.clone()]).contains("not gone back"));
+        assert!(said(vec![earlier, moment(Happening::WentBack, 9)]).contains("It has gone back"));
+        assert!(said(vec![moment(Happening::Closed, 9)]).contains("not gone back"));
+        assert_eq!(stopped(&Report::default()), None);
     }
 }

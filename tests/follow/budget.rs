@@ -17,6 +17,10 @@ const BIG: &str = "
     insert into public.big select i, repeat(md5(i::text), 6) from generate_series(1, 100000) as i;
     create materialized view public.here as select current_setting('data_directory') as here, count(*) from public.counters;
 ";
+const LARGE: &str = "
+    create table public.large (id int4 primary key, what text);
+    insert into public.large select i, repeat(md5(i::text), 6) from generate_series(1, 100000) as i;
+";
 const BUDGET: [&str; 6] = [
     "--verify-budget",
     "1s",
@@ -42,7 +46,10 @@ fn what_there_was_no_time_for_is_compared_when_the_other_side_is_open() {
     written_to_meanwhile(&scene);
     found_afterwards(&scene);
     killed_meanwhile(&scene);
+    // Replication carries it from the next turn on.
+    on_both(&scene, LARGE);
     only_we_have_written(&scene);
+    renamed_and_dropped_meanwhile(&scene);
     scene.run("unfollow", &[]);
 }
 
@@ -131,11 +138,11 @@ fn found_afterwards(scene: &Scene<'_>) {
     assert_eq!(run.status, 3, "{run}");
     assert_eq!(scene.open(), (true, false), "{run}");
     assert!(
-        said(&run).contains("is in service, and does not hold"),
+        said(&run).contains("is in service, and what is named above is not as"),
         "{run}"
     );
     assert!(
-        said(&run).contains("pgconvoy cutover turns over again"),
+        said(&run).contains("pgconvoy cutover switches over again"),
         "{run}"
     );
     assert_eq!(verdict(&report(&run), "big"), "different", "{run}");
@@ -203,6 +210,70 @@ fn killed_meanwhile(scene: &Scene<'_>) {
         "{run}"
     );
     nothing_left(scene, "target");
+}
+
+/// Also on the side that is closed.
+fn on_both(scene: &Scene<'_>, sql: &str) {
+    for server in [scene.source, scene.target] {
+        let sql = format!("set default_transaction_read_only = off; {sql}");
+        server.psql(DATABASE, &sql);
+    }
+}
+
+/// Killed with all that it has left; by another name, the same on both sides, it is compared all the same; what neither side has any more
+/// cannot be, and nothing calls it proven, however often it is asked.
+fn renamed_and_dropped_meanwhile(scene: &Scene<'_>) {
+    let turn = |command: &str| scene.command(command, &["--run-dir", RUN_DIR]).run();
+    let killed = |command: &str| {
+        let killed = scene.command(command, &BUDGET);
+        let killed = killed.env("PGCONVOY_FAULT", "kill@follow-rest-held").run();
+        assert_eq!(killed.status, -1, "{killed}");
+    };
+    killed("cutover");
+    on_both(
+        scene,
+        "alter table public.big rename to moved; create table public.big (id int4 primary key, what text); drop table public.large",
+    );
+    let run = turn("cutover");
+    assert_eq!(run.status, 6, "{run}");
+    let told = report(&run);
+    assert_eq!(told["status"], "waived", "{run}");
+    assert_eq!(verdict(&told, "moved"), "identical", "{run}");
+    assert_eq!(
+        happenings(&told).last().map(String::as_str),
+        Some("dropped")
+    );
+    let not = "dropped on both sides before that: public.large";
+    for says in ["The same: 1 table", not] {
+        assert!(said(&run).contains(says), "{says}: {run}");
+    }
+    let again = turn("cutover");
+    assert_eq!(again.status, 6, "{again}");
+    assert!(said(&again).contains(not), "{again}");
+
+    killed("fallback");
+    scene.target.psql(
+        DATABASE,
+        "set default_transaction_read_only = off; update public.moved set what = 'wrong' where id = 78",
+    );
+    let run = turn("fallback");
+    assert_eq!(run.status, 3, "{run}");
+    assert_eq!(verdict(&report(&run), "moved"), "different", "{run}");
+    on_both(scene, "drop table public.moved");
+    let run = turn("fallback");
+    assert_eq!(run.status, 6, "{run}");
+    assert!(
+        said(&run).contains("was dropped on both sides since, and never compared"),
+        "{run}"
+    );
+    assert_eq!(
+        happenings(&report(&run)).last().map(String::as_str),
+        Some("dropped"),
+        "{run}"
+    );
+    let again = turn("fallback");
+    assert_eq!(again.status, 6, "{again}");
+    nothing_left(scene, "source");
 }
 
 /// What is written down of a turn, on the side that is closed, is nobody else's write.

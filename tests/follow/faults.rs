@@ -10,11 +10,15 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::application::Application;
 use crate::lab::{Fault, Held, Lab};
 use crate::scene::DATABASE;
 use crate::support::binary::{Finished, Pgconvoy};
 use crate::support::moving::RUN_DIR;
+use crate::support::proxy::Around;
 
 /// Those of a turn.
 const STEPS: [&str; 7] = [
@@ -338,4 +342,52 @@ fn begin_anyhow(lab: &Lab, struck: &Finished) -> String {
     lab.await_well(&struck.to_string());
     told.push_str("; follows");
     told
+}
+
+/// What is lost of the connections by which a turn goes back keeps it from that only for a moment, and nobody is told that a side is
+/// closed which is open again.
+#[test]
+fn going_back_outlives_its_connections() {
+    let Some(mut lab) = Lab::start() else {
+        return;
+    };
+    let moved = lab.follow().run();
+    assert_eq!(moved.status, 0, "{moved}");
+    lab.run("cutover", &["--grace", "1s"]);
+
+    let fallback = lab.command("fallback", &["--grace", "1s"]);
+    let held = Held::at("follow-step-taken[Fence]", fallback);
+    lab.road(0).cut_at_commit(Around::Before, " enable");
+    let pid = Pid::from_raw(i32::try_from(held.run.pid()).expect("a process"));
+    kill(pid, Signal::SIGINT).expect("it is there");
+    let began = Instant::now();
+    held.let_go();
+    let run = held.run.finish();
+    assert!(lab.road(0).has_cut_at_commit(), "{run}");
+    assert_eq!(run.status, 5, "{run}");
+    let said: Vec<&str> = run.stderr.split_whitespace().collect();
+    let said = said.join(" ");
+    assert!(
+        said.contains("target is in service as before; source follows it"),
+        "{run}"
+    );
+    assert!(began.elapsed() < Duration::from_secs(30), "{run}");
+    assert_eq!(lab.open("gone back"), [false, true], "{run}");
+    lab.await_well("gone back");
+
+    let killed = lab.command("fallback", &["--grace", "1s"]);
+    let killed = killed
+        .env("PGCONVOY_FAULT", "kill@follow-step-taken[Fence]")
+        .run();
+    assert_eq!(killed.status, -1, "{killed}");
+    lab.road(0).cut_at_commit(Around::Before, " enable");
+    let undone = lab.command("fallback", &["--undo"]).run();
+    assert_eq!(undone.status, 5, "{undone}");
+    assert_eq!(lab.open("half undone"), [false, true], "{undone}");
+    let status = lab.run("status", &[]);
+    assert!(!status.stdout.contains("nobody can write"), "{status}");
+    let stands = "target is in service, and a fallback has begun";
+    assert!(status.stdout.contains(stands), "{status}");
+    lab.run("fallback", &["--undo"]);
+    lab.await_well("undone");
 }

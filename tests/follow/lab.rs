@@ -112,6 +112,11 @@ impl Lab {
         })
     }
 
+    /// The road to a side.
+    pub fn road(&self, side: usize) -> &Proxy {
+        &self.roads[side]
+    }
+
     /// How a side is reached, by way of its road.
     pub fn to(&self, side: usize) -> String {
         format!(

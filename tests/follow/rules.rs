@@ -290,7 +290,7 @@ fn what_speaks_against_a_turn_is_named_until_it_is_gone() {
     for server in [&source, &target] {
         server.psql(
             "postgres",
-            "create role mover login replication; create role app; create role batch; grant pg_read_all_stats to mover",
+            "create role mover login replication; create role app; create role batch login; grant pg_read_all_stats to mover",
         );
     }
     filled_by_mover(&source);
@@ -319,9 +319,13 @@ fn what_speaks_against_a_turn_is_named_until_it_is_gone() {
     source.psql(DATABASE, NO_MORE_AGAINST_IT);
     target.psql(
         DATABASE,
-        "set default_transaction_read_only = off; drop table public.moods; drop type public.mood",
+        "set default_transaction_read_only = off; drop table public.moods; drop type public.mood;
+         alter table aside.few enable row level security, force row level security",
     );
-    scene.run("cutover", &["--dry-run", "--no-fallback"]);
+    // No rule speaks against it. The comparison does, which would refuse it later: it may not see the subscription.
+    let run = refused(&["--dry-run", "--no-fallback"], &[]);
+    let unseen = "subscription theirs: pg_dump shows subscriptions to superusers only";
+    assert!(run.stderr.contains(unseen), "{run}");
     // It is disabled, and keeps its place.
     let left = ["turn-may-subscribe", "turn-origins", WAY_BACK[4]];
     refused(&["--dry-run"], &left);
@@ -330,10 +334,14 @@ fn what_speaks_against_a_turn_is_named_until_it_is_gone() {
     let run = refused(&["--dry-run"], &["turn-origins"]);
     let doubt = "may not see which origins take a place";
     assert!(run.stderr.contains(doubt), "{run}");
-    source.psql(
-        DATABASE,
-        "grant execute on function pg_show_replication_origin_status() to mover",
-    );
+    for server in [&source, &target] {
+        server.psql(
+            DATABASE,
+            "set default_transaction_read_only = off;
+             alter table aside.few no force row level security;
+             grant execute on function pg_show_replication_origin_status() to mover",
+        );
+    }
     scene.run("cutover", &["--dry-run"]);
     source.psql(
         DATABASE,
@@ -343,5 +351,15 @@ fn what_speaks_against_a_turn_is_named_until_it_is_gone() {
     assert!(!run.stderr.contains(doubt), "{run}");
     source.psql(DATABASE, "select pg_replication_origin_drop('theirs')");
     leave_way_back(&scene);
+    scene.run("cutover", &["--dry-run"]);
+    let theirs = Pooled::start(&source, "theirs");
+    for _ in 0..2 {
+        // What the role may not do to a superuser's, it still may not.
+        let run = refused(&["--dry-run"], &["turn-sessions-that-stay"]);
+        assert!(run.stderr.contains("(theirs), role postgres"), "{run}");
+        source.psql("postgres", "grant pg_signal_backend to mover");
+    }
+    drop(theirs);
+    let _others = Pooled::start_as(&source, "others", "user=batch");
     scene.run("cutover", &["--dry-run"]);
 }

@@ -64,7 +64,7 @@ fn follow(scene: &Scene<'_>) {
     let slots = "select slot_name from pg_replication_slots";
     assert_eq!(scene.source.psql(DATABASE, slots), name, "{moved}");
     let next = report["next"].as_str().expect("what comes next");
-    for says in [name, "pgconvoy cutover turns over to it"] {
+    for says in [name, "pgconvoy cutover switches over to it"] {
         assert!(next.contains(says), "{says}: {moved}");
     }
     let page = std::fs::read_to_string(moved.path(RUN_DIR).join("report.html")).expect("a page");

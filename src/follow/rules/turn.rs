@@ -1,11 +1,12 @@
 //! What speaks against a turn from one side to the other. Pure.
 
+use super::identity::{Publisher, unfound};
 use super::{
-    APPLIES_AS_OWNER, Offers, Table, blocker, event_triggers, listed, may_subscribe, names_of,
-    origins_remedy, publisher, scattered_names, subscribe_remedy,
+    APPLIES_AS_OWNER, Firing, MOST, Offers, Table, event_triggers, may_subscribe, named_triggers,
+    names_of, origins_remedy, publisher, scattered_names, subscribe_remedy, unfenced_roles,
 };
-use crate::follow::{Ours, SideRecord, Turn};
-use crate::model::{Finding, FollowName, ServerVersion};
+use crate::follow::{Ours, SideRecord, Stranger, Turn};
+use crate::model::{Finding, FollowName, ServerVersion, some_of};
 
 /// The other remedy for whatever speaks against a way back.
 const NO_WAY_BACK: &str = "Or give --no-fallback, to do without a way back.";
@@ -16,10 +17,14 @@ pub struct TurnFacts<'a> {
     pub turn: Turn,
     /// What the side that hands over offers, and the one that takes over.
     pub offers: (&'a Offers, &'a Offers),
+    /// Sessions of others on the side that hands over.
+    pub sessions: &'a [Stranger],
     /// Their tables.
     pub tables: (&'a [Table], &'a [Table]),
-    /// Version of the side that hands over.
-    pub from_version: ServerVersion,
+    /// Their versions.
+    pub versions: [ServerVersion; 2],
+    /// Triggers of the side that hands over that would fire for what comes back.
+    pub firing: &'a [Firing],
     /// A way back is made.
     pub with_reverse: bool,
     /// What follows have made on the side that hands over.
@@ -37,21 +42,15 @@ pub fn before_turn(facts: &TurnFacts<'_>) -> Vec<Finding> {
         ..
     } = *facts;
     let mut found = Vec::new();
-    if let Some(roles) = &from.unfenced_roles {
-        found.push(blocker(
+    for (side, offers) in [(turn.from, from), (turn.to, to)] {
+        found.extend(unfenced_roles(
             "turn-unfenced-roles",
-            format!(
-                "roles are set to write even if the database is closed (default_transaction_read_only = off): {roles}"
-            ),
-            format!(
-                "On the {}: ALTER ROLE … RESET default_transaction_read_only; where it is for this database alone: ALTER ROLE … IN DATABASE … \
-                 RESET default_transaction_read_only.",
-                turn.from
-            ),
+            offers,
+            &side.to_string(),
         ));
     }
     if from.unseen_sessions > 0 {
-        found.push(blocker(
+        found.push(Finding::blocker(
             "turn-unseen-sessions",
             format!(
                 "{} sessions of other roles are connected to the {}, and the role that pgconvoy is connected as may not see what they are: \
@@ -64,8 +63,9 @@ pub fn before_turn(facts: &TurnFacts<'_>) -> Vec<Finding> {
             ),
         ));
     }
+    found.extend(sessions_that_stay(facts));
     if let Some(names) = &from.other_subscriptions {
-        found.push(blocker(
+        found.push(Finding::blocker(
             "turn-subscriptions",
             format!(
                 "the {} takes changes from elsewhere, and would do so although it is closed: subscriptions {names}",
@@ -77,7 +77,7 @@ pub fn before_turn(facts: &TurnFacts<'_>) -> Vec<Finding> {
         ));
     }
     if from.prepared > 0 {
-        found.push(blocker(
+        found.push(Finding::blocker(
             "turn-prepared",
             format!(
                 "the {} has {} prepared transactions, which could be committed at any time",
@@ -95,6 +95,31 @@ pub fn before_turn(facts: &TurnFacts<'_>) -> Vec<Finding> {
     found
 }
 
+/// Whoever cannot be ended goes on writing. Of those that may not even be seen, another rule tells.
+fn sessions_that_stay(facts: &TurnFacts<'_>) -> Option<Finding> {
+    let from = facts.turn.from;
+    let stays = |one: &&Stranger| one.began.is_some() && !one.may_end;
+    let stay: Vec<String> = facts
+        .sessions
+        .iter()
+        .filter(stays)
+        .map(Stranger::shown)
+        .collect();
+    (!stay.is_empty()).then(|| {
+        Finding::blocker(
+            "turn-sessions-that-stay",
+            format!(
+                "the role that is connected to the {from} may not end sessions there, which could go on writing: {}",
+                some_of(&stay, MOST)
+            ),
+            format!(
+                "Have them end: an extension's worker by what the extension has for that. Or give a role that may: on the {from}, GRANT \
+                 pg_signal_backend TO it; what is a superuser's, or nobody's, only a superuser may end."
+            ),
+        )
+    })
+}
+
 /// Another follow of the same database, by which it is not in service, or not by itself.
 fn other_follows(facts: &TurnFacts<'_>) -> Vec<Finding> {
     let TurnFacts {
@@ -109,12 +134,12 @@ fn other_follows(facts: &TurnFacts<'_>) -> Vec<Finding> {
     // An earlier attempt may have left it, and it is removed first of all.
     enabled.retain(|name| name != back.as_str());
     if !enabled.is_empty() {
-        found.push(blocker(
+        found.push(Finding::blocker(
             "turn-other-follow",
             format!(
                 "the {} follows another database as well, and would take its changes although it is closed: subscriptions {}",
                 turn.from,
-                listed(&enabled)
+                some_of(&enabled, MOST)
             ),
             "Turn that one over first, or part the two (pgconvoy unfollow).",
         ));
@@ -125,7 +150,7 @@ fn other_follows(facts: &TurnFacts<'_>) -> Vec<Finding> {
         .filter_map(|one| SideRecord::parse(one.record.as_deref()?))
         .find(|record| record.fence.is_some());
     if let Some(record) = closed {
-        found.push(blocker(
+        found.push(Finding::blocker(
             "turn-closed-already",
             format!(
                 "another follow of the {} has closed it to writers: it is not in service (the other end of that: {})",
@@ -142,7 +167,7 @@ fn before_way_back(facts: &TurnFacts<'_>) -> Vec<Finding> {
     let TurnFacts {
         turn,
         offers: (from, to),
-        from_version,
+        versions: [from_version, _],
         names: (_, back),
         ..
     } = *facts;
@@ -153,14 +178,14 @@ fn before_way_back(facts: &TurnFacts<'_>) -> Vec<Finding> {
         found.push(one);
     }
     if !may_subscribe(from, from_version) {
-        found.push(blocker(
+        found.push(Finding::blocker(
             "turn-may-subscribe",
             format!("the role that is connected to the {} may not make the subscription of the way back", turn.from),
             format!("{} {no_way_back}", subscribe_remedy(from_version)),
         ));
     }
     if from.free_workers < 1 {
-        found.push(blocker(
+        found.push(Finding::blocker(
             "turn-workers",
             format!(
                 "the {} has no worker of logical replication left for the way back",
@@ -173,7 +198,7 @@ fn before_way_back(facts: &TurnFacts<'_>) -> Vec<Finding> {
         ));
     }
     if !from.has_origin_for(back) {
-        found.push(blocker(
+        found.push(Finding::blocker(
             "turn-origins",
             format!(
                 "the {} keeps no place for the progress of the way back's subscription",
@@ -193,37 +218,42 @@ fn tables_before_way_back(facts: &TurnFacts<'_>) -> Vec<Finding> {
     let TurnFacts {
         turn,
         tables: (from_tables, to_tables),
-        from_version,
+        versions: [from_version, to_version],
         ..
     } = *facts;
     let mut found = Vec::new();
-    let bare = to_tables
-        .iter()
-        .filter(|table| table.is_logged && !table.has_identity);
-    let bare = names_of(bare);
-    if !bare.is_empty() {
-        found.push(blocker(
-            "turn-replica-identity",
+    if let Some(names) = named_triggers(facts.firing) {
+        found.push(Finding::blocker(
+            "turn-firing-triggers",
             format!(
-                "tables have nothing by which replication could find their rows, and once the {} is in service, UPDATE and DELETE of them \
-                 would fail there: {}",
-                turn.to,
-                listed(&bare)
+                "triggers of the {} are enabled ALWAYS or for a REPLICA: they would fire for every row that comes back: {names}",
+                turn.from
             ),
             format!(
-                "On both sides: give them a primary key, or ALTER TABLE … REPLICA IDENTITY FULL. {NO_WAY_BACK}"
+                "On both sides: ALTER TABLE … ENABLE TRIGGER … (it then fires where applications write, and nowhere else), or DISABLE it. \
+                 {NO_WAY_BACK}"
             ),
         ));
     }
+    let back = Publisher {
+        rule: "turn-replica-identity",
+        version: to_version,
+        side: turn.to,
+        named: None,
+    };
+    for mut one in unfound(to_tables, &back) {
+        one.remedy = format!("{} {NO_WAY_BACK}", one.remedy);
+        found.push(one);
+    }
     let scattered = scattered_names(to_tables);
     if !scattered.is_empty() {
-        found.push(blocker(
+        found.push(Finding::blocker(
             "turn-partitions",
             format!(
                 "tables are partitioned by the hash of an enum, which is not the same in another database: a row may belong into another \
                  partition on the {}, where replication would not find it: {}",
                 turn.from,
-                listed(&scattered)
+                some_of(&scattered, MOST)
             ),
             format!("Partition them by something else, on both sides. {NO_WAY_BACK}"),
         ));
@@ -232,12 +262,12 @@ fn tables_before_way_back(facts: &TurnFacts<'_>) -> Vec<Finding> {
         |table: &&Table| table.is_logged && table.forced_rls && !table.owner_bypasses_rls;
     let subject = names_of(from_tables.iter().filter(is_subject));
     if from_version.major() >= APPLIES_AS_OWNER && !subject.is_empty() {
-        found.push(blocker(
+        found.push(Finding::blocker(
             "turn-forced-row-security",
             format!(
                 "tables of the {} force row-level security on their owner as well, and replication writes as the owner: {}",
                 turn.from,
-                listed(&subject)
+                some_of(&subject, MOST)
             ),
             format!(
                 "ALTER TABLE … NO FORCE ROW LEVEL SECURITY until they are parted. {NO_WAY_BACK}"

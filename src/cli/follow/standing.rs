@@ -14,17 +14,18 @@ use crate::cli::arguments::duration;
 use crate::cli::inspect::Server;
 use crate::cli::say::say;
 use crate::failure::Failure;
-use crate::follow::{self, FollowError, OursKind, Phase, Standing, Turn, Wanted};
-use crate::model::{ExitStatus, Happening};
+use crate::follow::{self, FollowError, OursKind, Phase, SideRecord, Standing, Step, Turn, Wanted};
+use crate::model::{ExitStatus, Happening, Side};
 use crate::pg::claim::{Claim, ClaimError};
 use crate::report::told;
 
-/// Watch a target that follows its source, and let go before the source's disk is full
+/// Watch a target that follows its source, and drop the slot before the source's disk is full
 ///
-/// Says how far the target is behind, and what is wrong, until it is interrupted; nothing depends on it but the limit of move
-/// --max-wal-retained: at half of it, it warns, and beyond it, it drops the slot, so that the source can remove its log. The
-/// target can only be moved anew then. Nobody else watches that limit; from version 13 on, `max_slot_wal_keep_size` on the source does
-/// the same by itself. A follow that was interrupted before it began is begun here.
+/// Says how far the target is behind, and what is wrong, until it is interrupted; if a server is gone for a while, it waits for
+/// it. Only the limit of move --max-wal-retained depends on it: at half of that it warns, and beyond it, it drops the slot, so
+/// that the source can remove its WAL. After that, the target needs a new move. Nothing else watches this limit; from version
+/// 13 on, `max_slot_wal_keep_size` on the source does the same by itself. If following was interrupted before it began, it
+/// begins here.
 #[derive(Debug, Clone, Args)]
 #[command(name = "follow")]
 pub struct FollowingArgs {
@@ -37,7 +38,7 @@ pub struct FollowingArgs {
     )]
     target: String,
 
-    /// The source, if it is to be reached otherwise than by the move
+    /// The source, if it is reached differently than in the move
     #[arg(
         long,
         value_name = "CONNINFO",
@@ -46,11 +47,11 @@ pub struct FollowingArgs {
     )]
     source: Option<String>,
 
-    /// Time between two looks
+    /// Time between two checks
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "10s")]
     every: Duration,
 
-    /// Look once, and end: with exit status 0 if nothing is wrong
+    /// Check once and exit, with status 0 if nothing is wrong
     #[arg(long)]
     once: bool,
 }
@@ -74,7 +75,42 @@ pub(super) async fn standing(ends: &Ends) -> Result<Standing, Failure> {
         worker,
         changed: follow::changed_tables(&here, &there),
         limit: state.wanted.max_wal_retained,
+        hands_over: matches!(state.phase, Phase::Turning(step) if step >= Step::Reverse),
     })
+}
+
+/// That nobody can write to either side, and what opens one; `None` if somebody can. By what is written down on the sides themselves: a
+/// turn that was killed may not have come to say it.
+async fn shut(ends: &Ends) -> Result<Option<String>, Failure> {
+    let state = ends.state()?;
+    let turn = Turn::away_from(state.serving);
+    let (from, to) = (&ends.side(turn.from).session, &ends.side(turn.to).session);
+    let (ahead, back) = (state.outward(turn.from), state.outward(turn.to));
+    let closes = |record: Option<SideRecord>| record.is_some_and(|record| record.fence.is_some());
+    if !closes(ends::record_on(from, OursKind::Publication, ahead).await?) {
+        return Ok(None);
+    }
+    let taking_over = match ends::record_on(to, OursKind::Subscription, ahead).await? {
+        None => ends::record_on(to, OursKind::Publication, back).await?,
+        there => there,
+    };
+    if !closes(taking_over) {
+        return Ok(None);
+    }
+    let (command, both) = (turn.command(), "nobody can write to either side");
+    Ok(Some(match state.phase {
+        Phase::Turning(step) if step.goes_back() => format!(
+            "{both}: if no pgconvoy {command} is at work any more, pgconvoy {command} goes on, and pgconvoy {command} --undo opens {}.",
+            turn.from
+        ),
+        Phase::Turning(_) => format!(
+            "{both}: if no pgconvoy {command} is at work any more, pgconvoy {command} goes on, and opens {}.",
+            turn.to
+        ),
+        Phase::Copied | Phase::Following | Phase::Parted | Phase::LetGo => {
+            format!("{both}: pgconvoy {command} --undo opens {}.", turn.from)
+        }
+    }))
 }
 
 /// Tells on stdout how a target stands.
@@ -83,13 +119,20 @@ pub(in crate::cli) async fn tell_standing(
     target: &str,
 ) -> Result<ExitStatus, Failure> {
     let ends = Ends::connect(source, target).await?;
-    let state = ends.state()?;
+    let mut state = ends.state()?.clone();
+    let follows = matches!(state.phase, Phase::Following | Phase::Turning(_));
+    let shut = if follows { shut(&ends).await? } else { None };
+    if shut.is_none() {
+        // A turn that was stopped may have opened a side again, and not have come to write that down.
+        state.closed_at = None;
+    }
     let mut lines = vec![
         format!("{} → {}", ends.source.endpoint, ends.target.endpoint),
         state.words(),
     ];
-    if matches!(state.phase, Phase::Following | Phase::Turning(_)) {
+    if follows {
         let standing = standing(&ends).await?;
+        lines.extend(shut);
         lines.push(standing.line());
         lines.extend(standing.trouble());
     }
@@ -153,39 +196,68 @@ impl FollowingArgs {
 
     async fn watch(&self, ends: &mut Ends) -> Result<ExitStatus, Failure> {
         loop {
-            // A turn may have been taken meanwhile.
-            ends.state = follow::read_state(&ends.target.session).await?;
-            let state = ends.state()?.clone();
-            match state.phase {
-                Phase::Following | Phase::Turning(_) => {}
-                Phase::Copied | Phase::Parted | Phase::LetGo => {
-                    say(&state.words());
-                    return Ok(ExitStatus::Failed);
-                }
+            match self.look(ends).await {
+                Ok(Some(status)) => return Ok(status),
+                Ok(None) => sleep(self.every).await,
+                Err(failure) if ends::is_away(&failure) && !self.once => come_back(ends).await?,
+                Err(failure) => return Err(failure),
             }
-            let standing = standing(ends).await?;
-            say(&standing.line());
-            let trouble = standing.trouble();
-            for sentence in &trouble {
-                say(sentence);
-            }
-            if standing.is_to_be_let_go() && state.phase.may_let_go(false) {
-                match let_go(ends).await? {
-                    LetGo::Done(told) => return Err(told),
-                    LetGo::NotNow(because) => say(&because),
-                }
-            }
-            if self.once {
-                let is_well = trouble.is_empty();
-                return Ok(if is_well {
-                    ExitStatus::Proven
-                } else {
-                    ExitStatus::Failed
-                });
-            }
-            sleep(self.every).await;
         }
     }
+
+    /// Looks once, and says what there is to say; with what status that is the end, if it is.
+    async fn look(&self, ends: &mut Ends) -> Result<Option<ExitStatus>, Failure> {
+        // A turn may have been taken meanwhile.
+        ends.state = follow::read_state(&ends.target.session).await?;
+        let state = ends.state()?.clone();
+        match state.phase {
+            Phase::Following | Phase::Turning(_) => {}
+            Phase::Copied | Phase::Parted | Phase::LetGo => {
+                say(&state.words());
+                return Ok(Some(ExitStatus::Failed));
+            }
+        }
+        let standing = standing(ends).await?;
+        say(&standing.line());
+        let mut trouble = standing.trouble();
+        trouble.extend(shut(ends).await?);
+        for sentence in &trouble {
+            say(sentence);
+        }
+        if standing.is_to_be_let_go() && state.phase.may_let_go(false) {
+            match let_go(ends).await? {
+                LetGo::Done(told) => return Err(told),
+                LetGo::NotNow(because) => say(&because),
+            }
+        }
+        Ok(self.once.then_some(if trouble.is_empty() {
+            ExitStatus::Proven
+        } else {
+            ExitStatus::Failed
+        }))
+    }
+}
+
+/// A connection was lost, and nobody watches until both servers can be reached again, be that tomorrow: which is said.
+async fn come_back(ends: &mut Ends) -> Result<(), Failure> {
+    let is_limited = ends.state()?.wanted.max_wal_retained.is_some();
+    say(if is_limited {
+        "a connection was lost: until both servers can be reached again, nobody watches --max-wal-retained"
+    } else {
+        "a connection was lost: nobody watches until both servers can be reached again"
+    });
+    for side in [Side::Source, Side::Target] {
+        loop {
+            match ends.connect_anew(side).await {
+                Err(failure) if ends::is_away(&failure) => {
+                    say(&format!("{side} cannot be reached yet"));
+                }
+                connected => break connected?,
+            }
+        }
+    }
+    say("both servers are reached again, and watched");
+    Ok(())
 }
 
 /// What has become of the side that follows.

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 use crate::cli::arguments::resolve_connection;
 use crate::cli::inspect::Server;
 use crate::cli::requested::reached_again;
+use crate::cli::say::say;
 use crate::cli::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
 use crate::failure::{Failure, FailureKind};
 use crate::follow::{self, FollowError, Ours, OursKind, SideRecord, State};
@@ -138,8 +139,14 @@ impl Ends {
         ))
     }
 
-    /// Opens the session of a side anew: it may have ended. A server that was restarted takes a while.
+    /// Opens the session of a side anew, for whoever turns: it may have ended, and what it was told to do may not.
     pub async fn reconnect(&mut self, side: Side) -> Result<(), Failure> {
+        self.connect_anew(side).await?;
+        self.take_over(side).await.map(drop)
+    }
+
+    /// The same for whoever only looks, and ends nobody. A server that was restarted takes a while.
+    pub async fn connect_anew(&mut self, side: Side) -> Result<(), Failure> {
         let deadline = Instant::now() + COMES_BACK_WITHIN;
         let conninfo = self.side(side).connector.conninfo().clone();
         let server = loop {
@@ -157,6 +164,40 @@ impl Ends {
         Ok(())
     }
 
+    /// From here on the session of a side is the only one that changes anything there for this follow. Others, which an earlier run has
+    /// left or we have lost sight of, may be waiting for a lock, and would go on once they have it: they are ended, and waited
+    /// for. Gives back which these were.
+    pub async fn take_over(&self, side: Side) -> Result<Vec<String>, Failure> {
+        let (session, name) = (&self.side(side).session, &self.state()?.wanted.forward);
+        let doing = || FollowError::step("ending sessions that an earlier run has left");
+        session
+            .execute(&follow::works_for(name))
+            .await
+            .map_err(doing())?;
+        let deadline = Instant::now() + PATIENCE;
+        let mut ended = Vec::new();
+        loop {
+            let there = follow::at_work(session, name).await.map_err(doing())?;
+            if there.is_empty() {
+                return Ok(ended);
+            }
+            if Instant::now() >= deadline {
+                return Err(FollowError::Writers {
+                    server: self.side(side).endpoint.to_string(),
+                    sessions: there.into_iter().map(|(_, what)| what).collect(),
+                }
+                .into());
+            }
+            for (pid, what) in there {
+                follow::end_session(session, pid).await.map_err(doing())?;
+                if !ended.contains(&what) {
+                    ended.push(what);
+                }
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
     /// The target is claimed: from here on nobody else changes what it says it is, and what it said before may be over by now.
     pub async fn claimed_by(&mut self, claim: &Claim) -> Result<(), Failure> {
         self.guard = Some(claim.guard());
@@ -166,10 +207,15 @@ impl Ends {
 
     /// Writes another state down; it counts from here on.
     pub async fn write(&mut self, state: State) -> Result<(), Failure> {
-        let sql = follow::write_state(&state, self.guard.as_deref());
-        run(&self.target.session, &sql, "writing down how far it is").await?;
+        self.write_down(&state).await?;
         self.state = Some(state);
         Ok(())
+    }
+
+    /// The same for whoever has only borrowed it.
+    pub async fn write_down(&self, state: &State) -> Result<(), Failure> {
+        let sql = follow::write_state(state, self.guard.as_deref());
+        run(&self.target.session, &sql, "writing down how far it is").await
     }
 }
 
@@ -227,6 +273,41 @@ pub(super) async fn record_on(
     Ok(found.and_then(|one| SideRecord::parse(&one.record?)))
 }
 
+/// A role that was dropped or renamed since it was kept out must not keep the side closed: it is taken out of the record. Gives back what is
+/// to be said of it.
+pub(super) async fn forget_gone_roles(
+    session: &Session,
+    record: &mut SideRecord,
+) -> Result<Option<String>, Failure> {
+    let gone = gone_roles(session, record).await?;
+    if let Some(fence) = &mut record.fence {
+        fence.roles.retain(|role| !gone.contains(role));
+    }
+    Ok((!gone.is_empty()).then(|| {
+        format!(
+            "roles that were kept out (--fence-role) are not there any more: {}. One that was renamed still may not log in: ALTER ROLE … LOGIN",
+            gone.join(", ")
+        )
+    }))
+}
+
+/// Roles that were kept out, and are not there any more.
+pub(super) async fn gone_roles(
+    session: &Session,
+    record: &SideRecord,
+) -> Result<Vec<String>, Failure> {
+    let named = record.fence.iter().flat_map(|fence| fence.roles.clone());
+    let mut named: Vec<String> = named.collect();
+    if named.is_empty() {
+        return Ok(named);
+    }
+    let there = follow::roles(session, &named)
+        .await
+        .map_err(FollowError::step("looking for roles"))?;
+    named.retain(|role| !there.iter().any(|one| one.name == *role));
+    Ok(named)
+}
+
 /// Removes a subscription. What was changed on the side is set back if nothing else of ours is left there that says it.
 pub(super) async fn clear_subscriber(
     session: &Session,
@@ -236,9 +317,18 @@ pub(super) async fn clear_subscriber(
     let Some(one) = find(session, OursKind::Subscription, inward).await? else {
         return Ok(());
     };
-    let record = one.record.as_deref().and_then(SideRecord::parse);
+    let mut record = one.record.as_deref().and_then(SideRecord::parse);
+    if let Some(record) = &mut record
+        && let Some(text) = forget_gone_roles(session, record).await?
+    {
+        say(&text);
+    }
     let elsewhere = record_on(session, OursKind::Publication, outward).await?;
-    let set_back = record.filter(|_| elsewhere.is_none());
+    let mut set_back = record.filter(|_| elsewhere.is_none());
+    if let Some(record) = &mut set_back {
+        hand_on(session, outward, record).await?;
+        forget_what_is_gone(session, record).await?;
+    }
     let sql = follow::drop_subscription(inward, database, set_back.as_ref());
     run(session, &sql, &format!("removing subscription {inward}")).await
 }
@@ -253,7 +343,11 @@ pub(super) async fn clear_publisher(
     if let Some(one) = find(session, OursKind::Publication, name).await? {
         let mut record = one.record.as_deref().and_then(SideRecord::parse);
         if let Some(record) = &mut record {
+            if let Some(text) = forget_gone_roles(session, record).await? {
+                say(&text);
+            }
             hand_on(session, name, record).await?;
+            forget_what_is_gone(session, record).await?;
         }
         let sql = follow::unpublish(name, database, record.as_ref());
         run(session, &sql, &format!("removing publication {name}")).await?;
@@ -286,6 +380,9 @@ async fn hand_on(
             .into_iter()
             .partition(|one| published.contains(&one.table));
         record.identities = kept;
+        if handed_on.is_empty() {
+            continue;
+        }
         for one in handed_on {
             if !theirs.identities.contains(&one) {
                 theirs.identities.push(one);
@@ -293,6 +390,20 @@ async fn hand_on(
         }
         let doing = format!("writing down on publication {} what was before", other.name);
         run(session, &follow::note(&other.name, &theirs), &doing).await?;
+    }
+    Ok(())
+}
+
+/// A table or an index that is gone must not keep everything else from being set back.
+async fn forget_what_is_gone(session: &Session, record: &mut SideRecord) -> Result<(), Failure> {
+    if record.identities.is_empty() {
+        return Ok(());
+    }
+    let tables = follow::tables(session).await.map_err(FollowError::step(
+        "looking for tables whose replica identity is to be set back",
+    ))?;
+    for text in record.forget_gone_identities(&tables) {
+        say(&text);
     }
     Ok(())
 }

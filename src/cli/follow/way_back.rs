@@ -7,7 +7,7 @@ use super::steps::{Steps, asking};
 use super::subscribe::{await_reader, enable, make, reach, where_the_password_is};
 use crate::cli::secrets::{SOURCE_FROM_TARGET_PASSWORD, TARGET_FROM_SOURCE_PASSWORD};
 use crate::failure::Failure;
-use crate::follow::{self, FollowError, OursKind, SideRecord};
+use crate::follow::{self, FollowError, OursKind, Publishing, SideRecord};
 use crate::model::Side;
 
 /// How long the slot of the way back may take to begin: nobody can write meanwhile.
@@ -62,8 +62,16 @@ impl Steps<'_> {
             let record =
                 ends::record_on(&to.session, OursKind::Subscription, &self.ahead()).await?;
             let record = record.unwrap_or_else(|| SideRecord::new(from.endpoint.to_string()));
-            let sql = follow::publish(&back, &follow::carried(&tables), &record);
+            let sql = follow::publish(&Publishing {
+                name: &back,
+                tables: &follow::carried(&tables),
+                // By something each of them can be found, or the turn would have been refused. What the record names may be gone.
+                full: &[],
+                record: &record,
+                subscriber: from.facts.version,
+            });
             run(&to.session, &sql, "making the publication of the way back").await?;
+            self.tell_of_truncate();
         }
         let there = ends::find(&from.session, OursKind::Subscription, &back).await?;
         if there.is_none() {
@@ -88,6 +96,18 @@ impl Steps<'_> {
             }
         }
         Ok(())
+    }
+
+    fn tell_of_truncate(&self) {
+        let from = self.from();
+        if !follow::knows_truncate(from.facts.version) {
+            self.note(format!(
+                "{} is PostgreSQL {}, which takes no TRUNCATE by replication: rows that are truncated stay there, and one that is inserted \
+                 again with the same key stops the way back (until BEGIN READ WRITE; TRUNCATE …; COMMIT on the {}); DELETE comes back like \
+                 everything else",
+                from.endpoint, from.facts.version, self.turn.from
+            ));
+        }
     }
 
     /// The way back works before the first write: somebody reads from its slot.
@@ -118,7 +138,7 @@ impl Steps<'_> {
                 return Ok(());
             }
         }
-        let holding = follow::unfinished(&to.session).await;
+        let holding = follow::unfinished(&to.session, 0).await;
         let holding = holding.map_err(asking("looking for transactions that are open"))?;
         Err(FollowError::NotNow {
             what: format!(

@@ -10,7 +10,7 @@ use crate::cli::session::{Session, refuse_blockers};
 use crate::event::{Emit as _, What};
 use crate::failure::Failure;
 use crate::fault;
-use crate::follow::{self, Facts, FollowError, OursKind, SideRecord, Wanted};
+use crate::follow::{self, Facts, FollowError, OursKind, Publishing, SideRecord, Wanted};
 use crate::model::{FollowEnd, FollowName, QualifiedName, Severity};
 use crate::pg::{self, Connector};
 
@@ -90,16 +90,22 @@ pub(in crate::cli) async fn prepare(
     let mut record = of_ours(OursKind::Publication)
         .and_then(|one| SideRecord::parse(one.record.as_deref()?))
         .unwrap_or_else(|| SideRecord::new(road.target_endpoint().to_string()));
-    record
-        .identities
-        .extend(follow::identities(&tables, &wanted.replica_identity_full)?);
+    let made_full = follow::identities(&tables, &wanted.replica_identity_full)?;
+    let full: Vec<QualifiedName> = made_full.iter().map(|one| one.table.clone()).collect();
+    record.identities.extend(made_full);
     session.remember_made(Made {
         source: road.source.connector.clone(),
         database: road.source.facts.database.clone(),
         name: wanted.forward.clone(),
     });
     let carried = follow::carried(&tables);
-    let publish = follow::publish(&wanted.forward, &carried, &record);
+    let publish = follow::publish(&Publishing {
+        name: &wanted.forward,
+        tables: &carried,
+        full: &full,
+        record: &record,
+        subscriber: road.target.facts.version,
+    });
     ends::run(&source, &publish, "making the publication on the source").await?;
     fault::point("follow-published");
     let text = made(wanted, carried.len(), &record);

@@ -1,23 +1,28 @@
 //! What each step of a turn does, and how a turn goes back. Each may be done twice.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::Utc;
+use futures_util::future::LocalBoxFuture;
 
 use super::ends::{self, Ends, run};
+use super::foresee;
 use super::rest::Rest;
 use super::standing::standing;
-use super::subscribe::{await_reader, enable, is_applied, lost};
+use super::subscribe::{await_reader, enable, lost};
 use super::turn::TurnArgs;
 use crate::cli::inspect::Server;
 use crate::cli::session::refuse_blockers;
-use crate::cli::sync::{self, Bringing};
+use crate::cli::sync::{self, Bringing, Brought, Overruling};
 use crate::event::{Emit, What};
 use crate::failure::Failure;
-use crate::follow::{self, FollowError, OursKind, Phase, Step, Stranger, Turn, TurnFacts};
-use crate::model::{FollowMoment, FollowName, Happening, LeftSize, Side};
+use crate::follow::{self, FollowError, OursKind, Phase, State, Step, Stranger, Turn, TurnFacts};
+use crate::model::{
+    FollowMoment, FollowName, Happening, LeftSize, QualifiedName, Side, VerifyLevel,
+};
 use crate::pg::PgError;
 use crate::pg::claim::Claim;
 
@@ -42,6 +47,8 @@ pub(super) struct Steps<'a> {
     pub readers: Vec<Stranger>,
     /// What there was no time to compare, once that is known.
     pub rest: Option<Rest>,
+    /// What was brought over, and what has kept others from writing to the side that takes over since.
+    pub brought: Option<Brought>,
     pub emit: Arc<dyn Emit>,
 }
 
@@ -69,6 +76,35 @@ impl Emit for Tally {
     }
 }
 
+/// Where it is written down which tables are overruled, while both ends are borrowed.
+struct Remembered<'a> {
+    ends: &'a Ends,
+    state: RefCell<State>,
+}
+
+impl<'a> Remembered<'a> {
+    fn of(ends: &'a Ends) -> Result<Self, Failure> {
+        let state = RefCell::new(ends.state()?.clone());
+        Ok(Self { ends, state })
+    }
+}
+
+impl Overruling for Remembered<'_> {
+    fn known(&self) -> Vec<QualifiedName> {
+        self.state.borrow().reserving.overruled.clone()
+    }
+
+    fn write_down(&self, tables: Vec<QualifiedName>) -> LocalBoxFuture<'_, Result<(), Failure>> {
+        let mut state = self.state.borrow().clone();
+        state.reserving.overrule(tables);
+        Box::pin(async move {
+            self.ends.write_down(&state).await?;
+            self.state.replace(state);
+            Ok(())
+        })
+    }
+}
+
 pub(super) fn asking(doing: &str) -> impl FnOnce(PgError) -> FollowError {
     FollowError::step(doing.to_owned())
 }
@@ -83,6 +119,14 @@ impl<'a> Steps<'a> {
     ) -> Result<Self, Failure> {
         // Should we be killed, whoever comes next finds this session, and ends it.
         claim.cover(&ends.target.session).await?;
+        // Before anything is asked: it may be about to close a side.
+        for side in [Side::Source, Side::Target] {
+            for ended in ends.take_over(side).await? {
+                let text =
+                    format!("ended a session that an earlier run left on the {side}: {ended}");
+                emit.emit(What::Note { text });
+            }
+        }
         let mark = format!(
             "{:x}-{:x}",
             std::process::id(),
@@ -98,6 +142,7 @@ impl<'a> Steps<'a> {
             writers: Vec::new(),
             readers: Vec::new(),
             rest: None,
+            brought: None,
             emit,
         };
         steps.learn_fence().await?;
@@ -141,12 +186,17 @@ impl Steps<'_> {
             Step::Check => {
                 self.begin_again().await?;
                 self.look().await?;
-                self.prepare_way_back().await
+                self.prepare_way_back().await?;
+                self.tell_gone_roles().await?;
+                self.empty_other_side().await
             }
             Step::Fence => self.fence().await,
             Step::Drain => self.drain().await,
             Step::BringOver => Box::pin(self.bring_over()).await,
-            Step::Reverse => self.reverse().await,
+            Step::Reverse => {
+                self.reverse().await?;
+                self.still_guarded().await
+            }
             Step::Open => self.open().await,
             Step::Clear => self.clear().await,
             Step::Rest => Box::pin(self.compare_rest()).await,
@@ -156,25 +206,30 @@ impl Steps<'_> {
     /// Everything that can be known before anything is changed.
     pub async fn look(&self) -> Result<(), Failure> {
         let (from, to) = (self.from(), self.to());
-        let (one, other, here, there, ours) = tokio::try_join!(
+        let (one, other, here, there, firing, ours, sessions) = tokio::try_join!(
             follow::offers(&from.session),
             follow::offers(&to.session),
             follow::tables(&from.session),
             follow::tables(&to.session),
+            follow::firing(&from.session),
             follow::ours(&from.session),
+            follow::strangers(&from.session),
         )
         .map_err(asking("looking at both servers"))?;
         self.check_roles().await?;
         let findings = follow::before_turn(&TurnFacts {
             turn: self.turn,
             offers: (&one, &other),
+            sessions: &sessions,
             tables: (&here, &there),
-            from_version: from.facts.version,
+            versions: [from.facts.version, to.facts.version],
+            firing: &firing,
             with_reverse: !self.args.no_fallback,
             ours: &ours,
             names: (&self.ahead(), &self.back()),
         });
-        refuse_blockers(&findings).map_err(|failure| failure.while_doing(self.turn.command()))?;
+        refuse_blockers(&findings)
+            .map_err(|failure| failure.while_doing(self.turn.command().word()))?;
         let standing = standing(&self.ends).await?;
         if standing.lost().is_some() {
             return Err(lost(from, &self.ahead()).into());
@@ -190,7 +245,7 @@ impl Steps<'_> {
         } else if behind.is_none_or(|behind| behind > self.args.max_lag) {
             format!("{} is too far behind: {}", self.turn.to, standing.line())
         } else {
-            return Ok(());
+            return Box::pin(self.foresee()).await;
         };
         Err(FollowError::NotNow {
             what,
@@ -200,24 +255,12 @@ impl Steps<'_> {
         .into())
     }
 
-    /// The other side has applied everything.
-    async fn drain(&self) -> Result<(), Failure> {
-        if is_applied(self.from(), &self.ahead(), self.args.patience).await? {
-            return Ok(());
-        }
-        let standing = standing(&self.ends).await?;
-        Err(FollowError::NotApplied {
-            subscriber: self.to().endpoint.to_string(),
-            seconds: self.args.patience.as_secs(),
-            because: [vec![standing.line()], standing.trouble()]
-                .concat()
-                .join(" "),
-        }
-        .into())
-    }
-
     /// What replication does not carry is brought over, and all is compared.
     async fn bring_over(&mut self) -> Result<(), Failure> {
+        // With the next step.
+        let mut state = self.ends.state()?.clone();
+        state.reserving.counted = self.args.level() == VerifyLevel::Counts;
+        self.ends.state = Some(state);
         let tally = Arc::new(Tally {
             emit: Arc::clone(&self.emit),
             written: Mutex::default(),
@@ -226,10 +269,15 @@ impl Steps<'_> {
         });
         let source =
             Server::connect(self.from().connector.conninfo().clone(), Side::Source).await?;
-        let target = Server::connect(self.to().connector.conninfo().clone(), Side::Target).await?;
+        let mut target =
+            Server::connect(self.to().connector.conninfo().clone(), Side::Target).await?;
+        // Should we be killed, whoever comes next finds its sessions. On the target, the claim sees to that.
+        let known = follow::works_for(&self.ends.state()?.wanted.forward);
+        target.connector = target.connector.with_opening(&known);
         let claim = (self.turn.to == Side::Target).then_some(&self.claim);
         let emit: Arc<dyn Emit> = Arc::<Tally>::clone(&tally);
         let carried = follow::published(&self.from().session, &self.ahead()).await;
+        let overruling = Remembered::of(&self.ends)?;
         let bringing = Bringing {
             carried: carried
                 .map_err(asking("listing the tables that replication carries"))?
@@ -239,9 +287,15 @@ impl Steps<'_> {
             jobs: self.args.jobs(),
             level: self.args.level(),
             budget: self.args.verify_budget,
+            overruling: &overruling,
         };
-        let left = sync::bring_over((source, target), claim, &bringing, &emit);
-        let left = Box::pin(left).await?;
+        let brought = sync::bring_over((source, target), claim, &bringing, &emit);
+        let brought = Box::pin(brought).await;
+        // Whatever has become of it.
+        self.ends.state = Some(overruling.state.into_inner());
+        let mut brought = brought.map_err(foresee::too_late)?;
+        let left = std::mem::take(&mut brought.left);
+        self.brought = Some(brought);
         let (differences, unverified) = (
             tally.differences.load(Ordering::Relaxed),
             tally.unverified.load(Ordering::Relaxed),
@@ -271,6 +325,44 @@ impl Steps<'_> {
         Box::pin(self.hold(left)).await
     }
 
+    /// Nobody has written to the side that takes over: what has kept them from it is there still.
+    async fn still_guarded(&mut self) -> Result<(), Failure> {
+        let brought = self.brought.as_mut();
+        if let Some(guard) = brought.and_then(|brought| brought.guard.as_mut()) {
+            guard.assert_held().await?;
+        }
+        Ok(())
+    }
+
+    /// The side is open: whoever has waited writes to the one that is in service.
+    async fn let_writers_in(&mut self) {
+        let brought = self.brought.as_mut();
+        if let Some(guard) = brought.and_then(|brought| brought.guard.take())
+            && let Ok(wire) = guard.give_way().await
+        {
+            wire.close().await;
+        }
+    }
+
+    /// Of what was brought over, once nobody waits for it any more: it may take long.
+    async fn gather_statistics(&mut self) {
+        if let Some(brought) = self.brought.take() {
+            sync::gather_statistics(&self.to().session, &brought.stale, &self.emit).await;
+        }
+    }
+
+    /// Roles that cannot be let in again when the side that takes over is opened.
+    pub async fn tell_gone_roles(&self) -> Result<(), Failure> {
+        let (to, ahead) = (self.to(), self.ahead());
+        let record = ends::record_on(&to.session, OursKind::Subscription, &ahead).await?;
+        if let Some(mut record) = record
+            && let Some(text) = ends::forget_gone_roles(&to.session, &mut record).await?
+        {
+            self.note(format!("{}: {text}", self.turn.to));
+        }
+        Ok(())
+    }
+
     /// From here on there is no way back but the other turn.
     async fn open(&mut self) -> Result<(), Failure> {
         let (to, ahead, back) = (self.to(), self.ahead(), self.back());
@@ -283,10 +375,12 @@ impl Steps<'_> {
         if publication.is_some() {
             objects.push(("publication", &back));
         }
-        if let Some(record) = subscription.or(publication) {
+        if let Some(mut record) = subscription.or(publication) {
+            ends::forget_gone_roles(&to.session, &mut record).await?;
             let sql = follow::open(&objects, &to.facts.database, &record, None);
             run(&to.session, &sql, "opening the database to writers").await?;
         }
+        self.let_writers_in().await;
         let closed_at = self.ends.state()?.closed_at;
         let closed_ms = closed_at.map(|at| (Utc::now() - at).num_milliseconds());
         let closed_ms = closed_ms.map(|ms| u64::try_from(ms).unwrap_or(0));
@@ -348,21 +442,24 @@ impl Steps<'_> {
         };
         state.closed_at = None;
         state.unproven = std::mem::take(&mut state.left);
+        state.reserved = std::mem::take(&mut state.reserving);
         self.ends.write(state).await?;
+        // An application that can only read comes before one that is slow.
         self.free_last_readers(self.turn.to).await;
+        self.gather_statistics().await;
         Ok(())
     }
 
     /// The target was gone for a while, and the claim with it: it is claimed again, unless somebody else has taken over.
+    /// The session of the target is one that was not covered yet, or it would be ended with what was at work for us.
     pub async fn reclaim(&mut self) -> Result<(), Failure> {
-        if self.claim.is_alive().await {
-            self.claim.cover(&self.ends.target.session).await?;
-            return Ok(());
+        if !self.claim.is_alive().await {
+            self.claim = Claim::take(&self.ends.target.connector).await?;
+            self.ends.guard = Some(self.claim.guard());
         }
-        self.claim = Claim::take(&self.ends.target.connector).await?;
         self.claim.end_leftovers().await?;
         self.claim.cover(&self.ends.target.session).await?;
-        self.ends.guard = Some(self.claim.guard());
+        // A step that was stopped may have written down more than we know.
         let now = follow::read_state(&self.ends.target.session).await?;
         let is_ours = now.as_ref().is_some_and(|state| {
             let goes_back = match state.phase {
@@ -386,12 +483,17 @@ impl Steps<'_> {
     /// Back to where it came from: what was made for the way back goes, and the old direction works on. In this order: while both work,
     /// changes would go round.
     pub async fn undo(&mut self) -> Result<(), Failure> {
+        // It is open again, whatever becomes of the rest.
+        let mut state = self.ends.state()?.clone();
+        state.closed_at = None;
+        self.ends.write(state).await?;
         self.remove_way_back().await?;
         enable(self.to(), &self.ahead()).await?;
         self.remember(Happening::WentBack, self.turn.from, (None, None))?;
         let mut state = self.ends.state()?.in_phase(Phase::Following);
-        state.closed_at = None;
         state.left.clear();
+        // What was overruled is committed, and whoever turns next would not find it once more.
+        state.reserving.counted = false;
         self.ends.write(state).await?;
         await_reader(self.from(), &self.ahead()).await?;
         self.note(format!(

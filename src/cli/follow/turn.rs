@@ -46,7 +46,7 @@ pub struct TurnArgs {
     )]
     target: String,
 
-    /// The source of the move, if it is to be reached otherwise than then
+    /// The source of the move, if it is reached differently now
     #[arg(
         long,
         value_name = "CONNINFO",
@@ -64,7 +64,7 @@ pub struct TurnArgs {
     #[arg(long, value_name = "CONNINFO", help_heading = "Connections")]
     pub(super) source_from_target: Option<String>,
 
-    /// Print the steps and what speaks against them, and change nothing
+    /// Print the steps and whatever stands in their way, and change nothing
     #[arg(long, conflicts_with = "undo")]
     dry_run: bool,
 
@@ -72,22 +72,22 @@ pub struct TurnArgs {
     #[arg(long)]
     undo: bool,
 
-    /// How long transactions may go on that are open when their side is closed to writers; then their sessions are ended
+    /// How long transactions may go on that are open when their side is closed to writers; after that, their sessions are ended
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "30s")]
     pub(super) grace: Duration,
 
-    /// A role that may not log in any more to the server that hands over, for as long as it is closed; may be given several times
+    /// A role that may no longer log in to the server that hands over, for as long as it is closed; may be given several times
     ///
-    /// In all of its databases. It keeps out who would write although the database is read-only by default. The role must be another one
-    /// on the other server, or the same of another cluster.
+    /// This holds for all of its databases. It keeps out sessions that would write although the database is read-only by
+    /// default. The role must be a different one on the other server, or the same of another cluster.
     #[arg(long, value_name = "ROLE")]
     pub(super) fence_role: Vec<String>,
 
-    /// How long to wait, with both sides closed, until the other side has applied everything; then the turn goes back
+    /// How long to wait, with both sides closed, until the other side has applied everything; after that, the turn is undone
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "10min")]
     pub(super) patience: Duration,
 
-    /// How far the other side may be behind at most for the turn to begin
+    /// How far behind the other side may be, at most, for the turn to begin
     #[arg(long, value_name = "SIZE", value_parser = size::parse, default_value = "64MB")]
     pub(super) max_lag: Bytes,
 
@@ -97,13 +97,13 @@ pub struct TurnArgs {
 
     /// For how long to compare by content while nobody can write, the smallest tables first; the rest once the other side is open
     ///
-    /// Rows are counted in any case, and what replication does not carry is compared. Both sides are held in snapshots from before the
-    /// opening until the rest is compared as they were then; the way back works meanwhile. Exit status 3 is that something was found:
-    /// see pgconvoy fallback. What has not come to its end goes on when the same is run again.
+    /// Rows are counted in any case, and what replication does not carry is compared. Snapshots of both sides from before the
+    /// opening are held until the rest has been compared in them; the way back works meanwhile. Exit status 3 means that
+    /// something was found: see pgconvoy fallback. If this does not finish, run the same command again to continue.
     #[arg(long, value_name = "TIME", value_parser = duration::parse, conflicts_with = "no_fallback")]
     pub(super) verify_budget: Option<Duration>,
 
-    /// Make no way back: needs nothing of the side that takes over, and there will be no other turn
+    /// Prepare no way back: this needs nothing from the side that takes over, and rules out any further turn
     #[arg(long)]
     pub(super) no_fallback: bool,
 
@@ -121,7 +121,7 @@ pub struct TurnArgs {
 enum Compared {
     /// Every row's content
     Content,
-    /// Numbers of rows; exit status 6 at best
+    /// Row counts; exit status 6 at best
     Counts,
 }
 
@@ -157,7 +157,10 @@ impl TurnArgs {
         };
         let Some(mut first) = first else {
             say(&format!("nothing is to be done: {} is in service", turn.to));
-            return Ok(ExitStatus::Proven);
+            if self.dry_run || self.undo {
+                return Ok(ExitStatus::Proven);
+            }
+            return Ok(told_reserved(ends.state()?));
         };
         let mut steps = Steps::begin((ends, claim), turn, &self, Arc::new(Plainly)).await?;
         if self.dry_run {
@@ -167,13 +170,13 @@ impl TurnArgs {
             return undo(&mut steps, first).await;
         }
         if matches!(first, Step::Open | Step::Clear) {
-            // All was proven before that was written down, but for what is left.
+            // All was proven before that was written down, but for what is left, and what was not to be.
             for step in rest(first).filter(|step| *step < Step::Rest) {
                 say(&turn.words(step, steps.with_reverse()));
                 take(&mut steps, step).await?;
             }
             if !steps.ends.state()?.is_unproven() {
-                return Ok(ExitStatus::Proven);
+                return Ok(told_reserved(steps.ends.state()?));
             }
             first = Step::Rest;
         }
@@ -207,6 +210,15 @@ impl Emit for Plainly {
             _ => {}
         }
     }
+}
+
+/// What the last turn comes to, with what keeps it from being proven in full, for whoever does nothing that a report is about.
+fn told_reserved(state: &State) -> ExitStatus {
+    let Some(reserved) = state.reserved.words() else {
+        return ExitStatus::Proven;
+    };
+    say(&format!("not proven in full: {reserved}"));
+    ExitStatus::Waived
 }
 
 fn rest(first: Step) -> impl Iterator<Item = Step> {
@@ -247,8 +259,17 @@ async fn foretell(steps: &Steps<'_>, first: Step) -> Result<ExitStatus, Failure>
     ));
     writeln!(std::io::stdout(), "{}", lines.join("\n"))
         .map_err(|error| Failure::file("writing", "stdout".as_ref(), &error))?;
-    if first == Step::Check {
+    if first != Step::Check {
+        return Ok(ExitStatus::Proven);
+    }
+    steps.tell_gone_roles().await?;
+    if steps.ends.state()?.phase == Phase::Following {
         steps.look().await?;
+    } else {
+        // Its subscription is disabled by now, or is about to be, and is enabled again first of all.
+        say(
+            "A turn has begun and not come to its end: what it has made is taken back first, and only then is looked for what speaks against another.",
+        );
     }
     Ok(ExitStatus::Proven)
 }
@@ -263,7 +284,16 @@ async fn undo(steps: &mut Steps<'_>, first: Step) -> Result<ExitStatus, Failure>
         .into());
     }
     if state.phase == Phase::Following {
-        say("nothing is to be undone: no turn has begun");
+        if steps.record_of_from().await?.fence.is_none() {
+            say("nothing is to be undone: no turn has begun");
+            return Ok(ExitStatus::Proven);
+        }
+        // By what was still on its way when a turn went back.
+        steps.open_again().await?;
+        let mut state = steps.ends.state()?.clone();
+        state.closed_at = None;
+        steps.ends.write(state).await?;
+        say(&format!("{} is open to writers again", steps.turn.from));
         return Ok(ExitStatus::Proven);
     }
     steps.open_again().await?;
@@ -294,7 +324,7 @@ async fn carry_out(
     let emit = Arc::clone(&steps.emit);
     emit.emit(What::RunStarted {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        command: turn.command().to_owned(),
+        command: turn.command(),
         source: steps.ends.side(turn.from).endpoint.clone(),
         target: steps.ends.side(turn.to).endpoint.clone(),
         jobs: steps.args.jobs(),
@@ -319,7 +349,7 @@ async fn carry_out(
             step: turn.words(step, steps.with_reverse()),
         });
         let taken = if step.goes_back() || step == Step::Rest {
-            until_stopped(take(&mut steps, step), stop.clone()).await
+            Box::pin(until_stopped(take(&mut steps, step), stop.clone())).await
         } else {
             // It would be worse to stop in between.
             take(&mut steps, step).await
@@ -372,6 +402,8 @@ async fn until_it_stays(steps: &mut Steps<'_>, back: Back) -> Result<(), Failure
                     steps.open_again().await
                 }
                 Back::Undo => {
+                    // Both: each of them may be what has failed in the round before.
+                    steps.ends.reconnect(steps.turn.from).await?;
                     steps.ends.reconnect(steps.turn.to).await?;
                     steps.reclaim().await?;
                     steps.undo().await
@@ -393,6 +425,7 @@ async fn go_back(steps: &mut Steps<'_>, mut failure: Failure) -> Failure {
     let (turn, command) = (steps.turn, steps.turn.command());
     // What is held keeps tables from being changed.
     steps.rest = None;
+    steps.brought = None;
     if let Err(error) = until_it_stays(steps, Back::Open).await {
         failure.details.push(format!(
             "going back has failed, too: {error}\n{} may still be closed to writers: pgconvoy {command} --undo opens it, pgconvoy {command} \
@@ -401,6 +434,9 @@ async fn go_back(steps: &mut Steps<'_>, mut failure: Failure) -> Failure {
         ));
         return failure;
     }
+    // The other side may take a while to follow again, and nobody has to wait for that.
+    let opened_at = Utc::now();
+    steps.note(format!("{} is open to writers", turn.from));
     let told = match until_it_stays(steps, Back::Undo).await {
         Ok(()) => format!("{} follows it", turn.to),
         Err(error) => format!(
@@ -409,7 +445,7 @@ async fn go_back(steps: &mut Steps<'_>, mut failure: Failure) -> Failure {
     };
     failure.details.push(format!(
         "gone back at {}: {} is in service as before; {told}",
-        Utc::now().format("%H:%M:%S UTC"),
+        opened_at.format("%H:%M:%S UTC"),
         turn.from
     ));
     failure

@@ -10,6 +10,11 @@
 //! **Who comes while a side is closed** can only read, for as long as his session lasts, also once the side is open again. A pool of
 //! connections does not know that. So these sessions are ended when it is opened: idle ones at once, others as they become idle.
 //!
+//! **The side that takes over** was closed when it began to follow, and has the same to fear: sessions from before, and whoever makes his
+//! transactions READ WRITE by himself. Its sessions are ended before the other side is closed, but for those that are at work for long,
+//! have not written, and are not in the way of what is brought over; what was written to it all the same is found when both are
+//! compared, and overruled by name; and from then on its tables are locked until it is open.
+//!
 //! **Whose fence it is** is written down with it. Whoever goes back opens the side only if nobody else has closed it since: a run that
 //! has lost its claim, and does not know, must not open a side while another turns away from it.
 
@@ -45,11 +50,12 @@ impl Steps<'_> {
         let offers = follow::offers(&from.session)
             .await
             .map_err(asking("reading what the database is set to"))?;
-        let record = self
+        let mut record = self
             .record_of_from()
             .await?
             .closed(offers.read_only_setting, &self.mark)
             .without_logins(self.roles_to_keep_out().await?);
+        ends::forget_gone_roles(&from.session, &mut record).await?;
         let close = follow::fence((&name, &self.back()), &database, &record);
         run(&from.session, &close, "closing the database to writers").await?;
         if self.with_reverse() {
@@ -119,7 +125,10 @@ impl Steps<'_> {
     /// Opens the side that was in service again, unless somebody else has closed it meanwhile: nothing was written to the other one.
     pub async fn open_again(&mut self) -> Result<(), Failure> {
         let (from, ahead) = (self.from(), self.ahead());
-        let record = self.record_of_from().await?;
+        let mut record = self.record_of_from().await?;
+        if let Some(text) = ends::forget_gone_roles(&from.session, &mut record).await? {
+            self.note(text);
+        }
         let objects = [("publication", &ahead)];
         let is_closed = record.fence.is_some();
         let guard = is_closed.then(|| follow::still_fenced_by(&ahead, &self.fences));
@@ -161,7 +170,7 @@ impl Steps<'_> {
             readers = self.end_idle(side, readers).await;
         }
         if !readers.is_empty() {
-            let named: Vec<String> = readers.iter().map(shown).collect();
+            let named: Vec<String> = readers.iter().map(Stranger::shown).collect();
             self.note(format!(
                 "sessions of the {side} began while it was closed to writers, and can only read until they are opened anew: {}",
                 named.join("; ")
@@ -235,52 +244,111 @@ impl Steps<'_> {
     }
 
     async fn end_writers(&mut self) -> Result<(), Failure> {
-        let doing = || asking("looking for sessions that may still write");
         // Whoever comes later can only read.
         let there = follow::strangers(&self.from().session).await;
-        self.writers = there.map_err(doing())?;
-        let session = &self.from().session;
+        self.writers = there.map_err(asking("looking for sessions that may still write"))?;
+        self.end_all((self.turn.from, self.args.grace), &self.writers)
+            .await
+    }
+
+    /// Sessions of the side that takes over, while the other one is in service still. Those from before it was closed can write to it, of
+    /// the others none could once it is open. One that cannot be ended stays, and so does one that only reads: what it writes before
+    /// both are compared is found then, and from there on until the opening nobody can write. Nobody is waited for if the other side is
+    /// closed already, by a turn that was killed.
+    pub async fn empty_other_side(&self) -> Result<(), Failure> {
+        let side = self.turn.to;
+        let there = follow::strangers(&self.to().session).await;
+        let there = there.map_err(asking("listing sessions"))?;
+        let is_closed = self.ends.state()?.closed_at.is_some();
+        let grace = if is_closed {
+            Duration::ZERO
+        } else {
+            self.args.grace
+        };
+        match self.end_all((side, grace), &there).await {
+            Err(failure) if !ends::is_away(&failure) => {
+                self.note(format!(
+                    "not all sessions of the {side} could be ended, and some may write to it although it is closed: {failure}"
+                ));
+                Ok(())
+            }
+            ended => ended,
+        }
+    }
+
+    /// Ends sessions: idle ones at once, others as they become idle, and after their time in any case; on the side that takes over, only
+    /// if they have written or are in the way. There, one that may not be ended keeps none of the others: of these, the first is told.
+    async fn end_all(
+        &self,
+        (side, grace): (Side, Duration),
+        those: &[Stranger],
+    ) -> Result<(), Failure> {
+        let session = &self.ends.side(side).session;
+        let hands_over = side == self.turn.from;
         let began = Instant::now();
         let mut told = false;
+        let (mut refused, mut why): (Vec<Stranger>, Option<Failure>) = (Vec::new(), None);
         loop {
-            let mut writers = follow::strangers(session).await.map_err(doing())?;
-            writers.retain(|one| one.is_among(&self.writers));
-            if writers.is_empty() {
-                return Ok(());
+            let there = follow::strangers(session).await;
+            let mut there = there.map_err(asking("looking for sessions that may still write"))?;
+            there.retain(|one| one.is_among(those) && !one.is_among(&refused));
+            // So that nobody is ended in vain before it is known that somebody stays.
+            there.sort_by_key(|one| one.may_end);
+            let out_of_grace = began.elapsed() >= grace;
+            let only_some = !hands_over && out_of_grace;
+            // Best effort: whoever is in the way can be waited for.
+            let in_the_way = if only_some {
+                follow::in_the_way(session).await.unwrap_or_default()
+            } else {
+                Vec::new()
+            };
+            let may_go_on = |one: &Stranger| {
+                only_some && !one.idle && !one.has_written && !in_the_way.contains(&one.pid)
+            };
+            if there.iter().all(may_go_on) {
+                self.name(
+                    "sessions that only read are still at work",
+                    side,
+                    there.iter(),
+                );
+                return why.map_or(Ok(()), Err);
             }
-            let out_of_grace = began.elapsed() >= self.args.grace;
-            let at_work: Vec<&Stranger> = writers.iter().filter(|one| !one.idle).collect();
-            if !at_work.is_empty() && !told {
+            if !told && there.iter().any(|one| !one.idle) {
                 told = true;
-                let named: Vec<String> = at_work.iter().map(|one| shown(one)).collect();
-                self.note(format!(
-                    "waiting for transactions that are open: {}",
-                    named.join("; ")
-                ));
+                let at_work = there.iter().filter(|one| !one.idle);
+                self.name("waiting for transactions that are open", side, at_work);
             }
-            for writer in writers.iter().filter(|one| one.idle || out_of_grace) {
-                follow::end_session(session, writer.pid)
-                    .await
-                    .map_err(asking(&format!("ending a session: {}", shown(writer))))?;
+            for one in &there {
+                if may_go_on(one) || !one.idle && !out_of_grace {
+                    continue;
+                }
+                if let Err(error) = follow::end_session(session, one.pid).await {
+                    let doing = format!("ending a session: {}", one.shown());
+                    let failure = Failure::from(asking(&doing)(error));
+                    // Nobody can write to either side by then.
+                    if hands_over {
+                        return Err(failure);
+                    }
+                    why.get_or_insert(failure);
+                    refused.push(one.clone());
+                }
             }
-            if began.elapsed() >= self.args.grace + ENDS_WITHIN {
+            if began.elapsed() >= grace + ENDS_WITHIN {
                 return Err(FollowError::Writers {
-                    server: self.from().endpoint.to_string(),
-                    sessions: writers.iter().map(shown).collect(),
+                    server: self.ends.side(side).endpoint.to_string(),
+                    sessions: there.iter().map(Stranger::shown).collect(),
                 }
                 .into());
             }
             sleep(PAUSE).await;
         }
     }
-}
 
-fn shown(session: &Stranger) -> String {
-    let since = session.transaction_s.map_or_else(String::new, |seconds| {
-        format!(", transaction open for {seconds:.0} s")
-    });
-    format!(
-        "pid {} ({}), role {}{since}",
-        session.pid, session.application, session.role
-    )
+    /// Notes which sessions of a side it is about; nothing if there are none.
+    fn name<'a>(&self, what: &str, side: Side, those: impl Iterator<Item = &'a Stranger>) {
+        let named: Vec<String> = those.map(Stranger::shown).collect();
+        if !named.is_empty() {
+            self.note(format!("{what} on the {side}: {}", named.join("; ")));
+        }
+    }
 }

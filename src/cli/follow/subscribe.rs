@@ -12,13 +12,17 @@ use crate::cli::secrets::SOURCE_FROM_TARGET_PASSWORD;
 use crate::event::{Emit, What};
 use crate::failure::Failure;
 use crate::fault;
-use crate::follow::{self, FollowError, OursKind, Phase, SideRecord, State, Subscribing, Wanted};
+use crate::follow::{
+    self, FollowError, OursKind, Phase, Reserved, SideRecord, State, Stranger, Subscribing, Wanted,
+};
 use crate::model::{FollowMoment, FollowName, FollowedBy, Happening, Side, SqlText, quote_literal};
 use crate::pg::conninfo::{Conninfo, Environment, Password};
 use crate::pg::{Connector, PgError};
 
 /// How long a worker may take to begin: the server starts one every few seconds at most.
 const BEGINS_WITHIN: Duration = Duration::from_secs(45);
+/// How long sessions may be at work that were there before a target was closed.
+const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a proven move hands over to those who follow.
 pub(in crate::cli) struct Handover {
@@ -52,6 +56,8 @@ impl Handover {
                 closed_at: None,
                 left: Vec::new(),
                 unproven: Vec::new(),
+                reserving: Reserved::default(),
+                reserved: Reserved::default(),
                 history: vec![moment(Happening::Copying, Side::Target)],
             },
             source: source.connector.clone(),
@@ -119,6 +125,13 @@ pub(super) async fn begin(ends: &mut Ends, emit: &dyn Emit) -> Result<(), Failur
         if let Some(text) = where_the_password_is(&ends.target, &reach) {
             note(text);
         }
+        let stayed = see_off(&ends.target).await;
+        if !stayed.is_empty() {
+            note(format!(
+                "sessions of the target were there before it was closed to writers, and can write to it until they end: {}",
+                stayed.join("; ")
+            ));
+        }
     }
     enable(&ends.target, name).await?;
     await_reader(&ends.source, name).await?;
@@ -130,6 +143,31 @@ pub(super) async fn begin(ends: &mut Ends, emit: &dyn Emit) -> Result<(), Failur
     fault::point("follow-begun");
     emit.emit(What::FollowMoment(Box::new(begun)));
     Ok(())
+}
+
+/// Who was there before a target was closed can write to it for as long as his session lasts: idle ones are ended at once, others as they
+/// become idle. Gives back who stays; best effort, and a turn does it once more.
+async fn see_off(target: &Server) -> Vec<String> {
+    let session = &target.session;
+    let Ok(mut there) = follow::strangers(session).await else {
+        return Vec::new();
+    };
+    let deadline = Instant::now() + LEAVE_WITHIN;
+    loop {
+        for idle in there.iter().filter(|one| one.idle) {
+            // One that may not be ended stays.
+            let _ = follow::end_session(session, idle.pid).await;
+        }
+        let Ok(mut now) = follow::strangers(session).await else {
+            return there.iter().map(Stranger::shown).collect();
+        };
+        now.retain(|one| one.is_among(&there));
+        there = now;
+        if there.is_empty() || Instant::now() >= deadline {
+            return there.iter().map(Stranger::shown).collect();
+        }
+        sleep(PAUSE).await;
+    }
 }
 
 /// Something that has happened just now.
@@ -151,23 +189,25 @@ pub(super) fn lost(publisher: &Server, name: &FollowName) -> FollowError {
     }
 }
 
-/// Waits until the other side has applied everything that is on this one's disk by now; whether it has in time.
+/// The end of what is on a server's disk of its log by now.
+pub(super) async fn flushed(publisher: &Server) -> Result<String, Failure> {
+    let asked = "select pg_catalog.pg_current_wal_flush_lsn()::text";
+    let texts = publisher.session.texts(asked).await;
+    let mut texts = texts.map_err(FollowError::step("asking how far the log is on disk"))?;
+    Ok(texts.pop().unwrap_or_default())
+}
+
+/// Waits until the other side has applied everything up to a position of this one's log; whether it has in time.
 pub(super) async fn is_applied(
     publisher: &Server,
-    name: &FollowName,
+    (name, position): (&FollowName, &str),
     within: Duration,
 ) -> Result<bool, Failure> {
     let session = &publisher.session;
     let doing = || FollowError::step("waiting until everything is applied".to_owned());
-    let position = session
-        .texts("select pg_catalog.pg_current_wal_flush_lsn()::text")
-        .await
-        .map_err(doing())?
-        .pop()
-        .unwrap_or_default();
     let began = Instant::now();
     loop {
-        let confirmed = follow::confirmed(session, name, &position).await;
+        let confirmed = follow::confirmed(session, name, position).await;
         match confirmed.map_err(doing())? {
             None => return Err(lost(publisher, name).into()),
             Some(true) => return Ok(true),
@@ -234,6 +274,14 @@ pub(super) async fn rehearse(
     target: &Server,
     wanted: &Wanted,
 ) -> Result<(), Failure> {
+    let there = ends::find(&target.session, OursKind::Subscription, &wanted.forward).await?;
+    if there.is_some() {
+        return Err(FollowError::Follows {
+            target: target.endpoint.to_string(),
+            subscription: wanted.forward.to_string(),
+        }
+        .into());
+    }
     let reach = of_source(source, wanted)?;
     hushed(target, &follow::rehearse(&wanted.forward, &reach), &reach).await
 }

@@ -19,8 +19,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::ends::{self, run};
-use super::steps::Steps;
-use super::subscribe::{is_applied, lost};
+use super::steps::{Steps, asking};
+use super::subscribe::{flushed, is_applied, lost};
 use crate::catalog;
 use crate::cli::inspect::Server;
 use crate::cli::sync;
@@ -28,7 +28,7 @@ use crate::cli::verify::{self as looks, Alike, Asked, Both, Found, Look, RowsLoo
 use crate::event::{Emit, What};
 use crate::failure::Failure;
 use crate::fault;
-use crate::follow::{self, FollowError, OursKind};
+use crate::follow::{self, Fate, FollowError, Names, OursKind};
 use crate::model::{
     Filters, Happening, LeftSize, LeftTable, QualifiedName, Side, Unverified, Verdict, VerifyLevel,
 };
@@ -81,7 +81,8 @@ impl Steps<'_> {
         Ok(())
     }
 
-    async fn read_only(&self) -> Result<Both, Failure> {
+    /// Both sides, for reading alone.
+    pub async fn read_only(&self) -> Result<Both, Failure> {
         let connect =
             |server: &Server| Server::connect(server.connector.conninfo().clone(), Side::Source);
         let (from, to) = tokio::try_join!(connect(self.from()), connect(self.to()))?;
@@ -90,11 +91,41 @@ impl Steps<'_> {
 
     /// Compares what is left, and writes down what still is.
     pub async fn compare_rest(&mut self) -> Result<(), Failure> {
+        let dropped_before = self.ends.state()?.reserved.dropped.len();
         let rest = match self.rest.take() {
-            Some(rest) => rest,
+            Some(rest) => Some(rest),
             None => Box::pin(self.meet()).await?,
         };
+        let [compared, unsettled] = match rest {
+            Some(rest) => Box::pin(self.compare_held(rest)).await?,
+            None => [BTreeSet::new(), BTreeSet::new()],
+        };
+        let mut state = self.ends.state()?.clone();
+        // What could not be compared is no more the same than what was not found so.
+        state.unproven.retain(|one| {
+            let name = one.name.shown();
+            unsettled.contains(&name) || !compared.contains(&name)
+        });
+        let happening = if !state.unproven.is_empty() {
+            Happening::Differed
+        } else if state.reserved.dropped.len() > dropped_before {
+            Happening::Dropped
+        } else {
+            Happening::Compared
+        };
+        self.ends.state = Some(state);
+        self.remember(happening, self.turn.to, (None, None))?;
+        let state = self.ends.state()?.clone();
+        if let Some(reserved) = state.reserved.words() {
+            self.emit.emit(What::Reserved { reserved });
+        }
+        self.ends.write(state).await
+    }
+
+    /// Compares what is held. Gives back what that was, and what of it is not proven to be the same.
+    async fn compare_held(&self, rest: Rest) -> Result<[BTreeSet<String>; 2], Failure> {
         let size = rest.size();
+        let names = rest.left.iter().map(|one| one.name.shown()).collect();
         fault::point("follow-rest-held");
         self.emit.emit(What::StepStarted {
             step: format!(
@@ -109,24 +140,16 @@ impl Steps<'_> {
             ..sync::everything((restore, self.args.jobs(), VerifyLevel::Content))
         };
         let unsettled = Box::pin(compare(rest, &asked, &self.emit)).await?;
-        let mut state = self.ends.state()?.clone();
-        state
-            .unproven
-            .retain(|one| unsettled.contains(&one.name.shown()));
-        let happening = if state.unproven.is_empty() {
-            Happening::Compared
-        } else {
-            Happening::Differed
-        };
-        self.ends.state = Some(state);
-        self.remember(happening, self.turn.to, (None, None))?;
-        let state = self.ends.state()?.clone();
-        self.ends.write(state).await
+        Ok([names, unsettled])
     }
 
-    /// Both sides at one moment, although one of them is in service: whoever writes to one of these tables waits for it.
-    async fn meet(&mut self) -> Result<Rest, Failure> {
+    /// Both sides at one moment, although one of them is in service: whoever writes to one of these tables waits for it. `None` if none of
+    /// them can be compared.
+    async fn meet(&mut self) -> Result<Option<Rest>, Failure> {
         let left = self.still_there().await?;
+        if left.is_empty() {
+            return Ok(None);
+        }
         // Whatever takes long comes before anybody waits for it.
         let both = self.read_only().await?;
         self.emit.emit(What::StepStarted {
@@ -151,25 +174,41 @@ impl Steps<'_> {
                 lsn: snapshot.lsn.clone(),
             });
         }
-        Ok(rest)
+        Ok(Some(rest))
     }
 
-    /// Of the tables that are left, those that nobody has dropped since.
+    /// Of the tables that are left, those that can be compared, by the names that they have by now. Only what nobody has any more is left
+    /// no longer.
     async fn still_there(&mut self) -> Result<Vec<LeftTable>, Failure> {
-        let there = catalog::readable_tables(&self.to().session).await?;
-        let there: BTreeSet<QualifiedName> = there.into_iter().map(|(_, name)| name).collect();
         let mut state = self.ends.state()?.clone();
-        let is_there = |one: &LeftTable| one.tables.iter().any(|table| there.contains(table));
-        let (left, gone) = state.unproven.into_iter().partition(is_there);
-        let gone: Vec<LeftTable> = gone;
-        for one in gone {
-            self.note(format!(
-                "{} is not there any more, and is not compared",
-                one.name.shown()
-            ));
+        let (here, there) = tokio::try_join!(
+            Names::read(&self.from().session, &state.unproven),
+            Names::read(&self.to().session, &state.unproven)
+        )
+        .map_err(asking("looking for the tables that are left"))?;
+        let mut left = Vec::new();
+        for one in std::mem::take(&mut state.unproven) {
+            let name = one.name.shown();
+            match follow::fate(&one, [&here, &there]) {
+                Fate::There(now) => {
+                    left.push(now.clone());
+                    state.unproven.push(now);
+                }
+                Fate::Astray(because) => {
+                    state.unproven.push(one);
+                    self.emit
+                        .emit(What::Unverified(not_compared(name, &because)));
+                }
+                Fate::Dropped => {
+                    self.note(format!(
+                        "{name} was dropped on both sides: it is not compared"
+                    ));
+                    if !state.reserved.dropped.contains(&one.name) {
+                        state.reserved.dropped.push(one.name);
+                    }
+                }
+            }
         }
-        state.unproven = left;
-        let left = state.unproven.clone();
         self.ends.state = Some(state);
         Ok(left)
     }
@@ -182,17 +221,15 @@ impl Steps<'_> {
     ) -> Result<Rest, Failure> {
         // Whatever is below a root is locked with it.
         let listed: Vec<String> = left.iter().map(|one| one.name.to_string()).collect();
-        if !listed.is_empty() {
-            let doing = "keeping writers of the tables that are left waiting";
-            // For all of them together: a lock_timeout would be for each.
-            let limit = format!(
-                "begin; set local statement_timeout = '{}s'",
-                MEETS_WITHIN.as_secs()
-            );
-            run(locker, &limit, doing).await?;
-            let lock = format!("lock table {} in share mode", listed.join(", "));
-            run(locker, &lock, doing).await?;
-        }
+        let doing = "keeping writers of the tables that are left waiting";
+        // For all of them together: a lock_timeout would be for each.
+        let limit = format!(
+            "begin; set local statement_timeout = '{}s'",
+            MEETS_WITHIN.as_secs()
+        );
+        run(locker, &limit, doing).await?;
+        let lock = format!("lock table {} in share mode", listed.join(", "));
+        run(locker, &lock, doing).await?;
         self.await_applied().await?;
         Box::pin(Rest::hold(both, left)).await
     }
@@ -207,7 +244,8 @@ impl Steps<'_> {
         // What others have committed without waiting for it is on disk with this.
         let note = follow::note(&back, &record);
         run(&to.session, &note, "writing to the log").await?;
-        if is_applied(to, &back, MEETS_WITHIN).await? {
+        let position = flushed(to).await?;
+        if is_applied(to, (&back, &position), MEETS_WITHIN).await? {
             return Ok(());
         }
         Err(FollowError::NotApplied {
@@ -318,10 +356,14 @@ fn of_which_nothing_was_said(unsettled: &BTreeSet<String>, rows: &RowsLook) -> V
     let said: BTreeSet<&String> = differing.chain(unread).collect();
     let silent = unsettled.iter().filter(|name| !said.contains(name));
     silent
-        .map(|name| Unverified {
-            class: "table data".to_owned(),
-            object: name.clone(),
-            because: "it was not compared: one of the sides does not have it any more".to_owned(),
-        })
+        .map(|name| not_compared(name.clone(), "one of the sides does not have it any more"))
         .collect()
+}
+
+fn not_compared(table: String, because: &str) -> Unverified {
+    Unverified {
+        class: "table data".to_owned(),
+        object: table,
+        because: format!("it was not compared: {because}"),
+    }
 }

@@ -15,14 +15,18 @@
 //! | `unfollow` | removes everything |
 //! | `turn` | `cutover` and `fallback`: the steps, and how a turn goes back |
 //! | `steps` | what each of them does |
+//! | `foresee` | before any of them: what they could only fail of once nobody can write |
 //! | `way_back` | those of them that make the way back, and how it goes again |
 //! | `rest` | one of them: what there was no time to compare is compared when the other side is open |
 //! | `fence` | one of them: the side that hands over is closed to writers |
+//! | `drain` | one of them: the other side has applied everything |
 //!
 //! What is done here, and why in this order, is in [`crate::follow`].
 
+mod drain;
 mod ends;
 mod fence;
+mod foresee;
 mod prepare;
 mod rest;
 mod standing;

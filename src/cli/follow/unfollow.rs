@@ -10,17 +10,18 @@ use crate::cli::say::say;
 use crate::cli::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
 use crate::failure::Failure;
 use crate::fault;
-use crate::follow::{self, FollowError, OursKind, SideRecord};
+use crate::follow::{self, FollowError, OursKind, Phase, SideRecord, State};
 use crate::model::{ExitStatus, FollowName, Side};
 use crate::pg::claim::Claim;
 use crate::pg::conninfo::Environment;
 
-/// Remove everything that was made so that one database follows another
+/// Remove everything that was made for one database to follow another
 ///
-/// Subscription, publication and slot of both directions, replica identities that were changed, the closing of a database to writers,
-/// and the schema `pgconvoy_follow`: afterwards both sides are as they were. It may be run at any time, also after a crash, and
-/// twice. After a cut-over, both sides are open to writers again, and nothing connects them any more. If one of the servers is gone
-/// for good, name the other one alone: what is there is listed, and removed with --drop.
+/// Removes the subscription, publication and slot of both directions, and the schema `pgconvoy_follow`; sets back replica
+/// identities that were changed; and opens a database that was closed to writers. Afterwards both sides are as they were. It
+/// may be run at any time, also after a crash, and more than once; only a turn that may have opened the other side already must
+/// be finished first. After a cut-over, both sides are open to writers again, and nothing connects them any more. If one of the
+/// servers no longer exists, name only the other: what is there is listed, and --drop removes it.
 #[derive(Debug, Clone, Args)]
 #[command(name = "unfollow")]
 pub struct UnfollowArgs {
@@ -33,7 +34,7 @@ pub struct UnfollowArgs {
     )]
     target: Option<String>,
 
-    /// The source, if it is to be reached otherwise than by the move, if the move was interrupted, or if the target is gone
+    /// The source, if it is reached differently than in the move, if the move was interrupted, or if the target is gone
     #[arg(
         long,
         value_name = "CONNINFO",
@@ -42,11 +43,11 @@ pub struct UnfollowArgs {
     )]
     source: Option<String>,
 
-    /// The other server is gone: remove what has this name on the one that is named
+    /// The other server is gone: remove what has this name from the server that is given
     #[arg(long, value_name = "NAME", value_parser = a_name)]
     drop: Vec<FollowName>,
 
-    /// The other server is gone: look only at the one that is named
+    /// The other server is gone: look only at the server that is given
     #[arg(long)]
     alone: bool,
 }
@@ -155,6 +156,44 @@ async fn is_bare(target: &str) -> Result<bool, Failure> {
     Ok(is_bare)
 }
 
+/// The side that takes over may be open already, and written to: to open the other one as well would be to have two of them.
+fn refuse_half_open(state: Option<&State>) -> Result<(), Failure> {
+    let Some(state) = state else {
+        return Ok(());
+    };
+    match state.phase {
+        Phase::Turning(step) if !step.goes_back() => Err(FollowError::NotNow {
+            what: state.words(),
+            remedy: format!(
+                "First: {}. If one of the servers is gone for good: pgconvoy unfollow --alone with the other one.",
+                state.next()
+            ),
+        }
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+/// What an earlier run has left at work may hold tables locked, or close a side yet.
+async fn end_what_is_left(ends: &Ends, claim: &Claim) -> Result<(), Failure> {
+    for ended in claim.end_leftovers().await? {
+        say(&format!(
+            "ended a session that an earlier run left on the target: {ended}"
+        ));
+    }
+    if ends.state.is_none() {
+        return Ok(());
+    }
+    for side in [Side::Source, Side::Target] {
+        for ended in ends.take_over(side).await? {
+            say(&format!(
+                "ended a session that an earlier run left on the {side}: {ended}"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Both sides. First whoever takes changes, then what offers them, and the state last: as long as it is there, the same can be run
 /// again.
 async fn both(source: Option<&str>, target: &str) -> Result<ExitStatus, Failure> {
@@ -165,6 +204,8 @@ async fn both(source: Option<&str>, target: &str) -> Result<ExitStatus, Failure>
     // Neither a move nor a turn is on its way, nor will one begin meanwhile.
     let claim = Claim::take(&ends.target.connector).await?;
     ends.claimed_by(&claim).await?;
+    refuse_half_open(ends.state.as_ref())?;
+    end_what_is_left(&ends, &claim).await?;
     let names = (ends.outward(Side::Source), ends.outward(Side::Target));
     let (forward, backward) = (&names.0, &names.1);
     for (side, inward, outward) in [
