@@ -295,6 +295,7 @@ fn column(name: &str) -> RepairColumn {
         generated: name == "generated",
         identity_always: name == "identity",
         equals_in: None,
+        literal_type: None,
     }
 }
 
@@ -306,6 +307,7 @@ fn table(name: &str, columns: &[&str], key: &[&str], rows: Vec<RepairRow>) -> Ta
         rows,
         more: 0,
         whole: false,
+        condition: None,
         is_root: false,
     }
 }
@@ -526,6 +528,69 @@ async fn who_is_no_superuser_writes_in_the_order_of_foreign_keys() {
     let found = content(&server, "target", &tables);
     assert_eq!(found, wanted, "{}", written.text);
     assert_eq!(pair.differences().await, [""; 0], "triggers are as before");
+}
+
+/// Rows are updated one after the other, by their keys, and no `UPDATE` sets an identity that is always generated.
+#[tokio::test]
+async fn who_is_no_superuser_is_told_what_may_not_be_written() {
+    let Some(server) = Server::start(15) else {
+        return;
+    };
+    server.database("source");
+    server.psql(
+        "source",
+        "create schema s;
+         create table s.two (a text primary key, d text unique);
+         insert into s.two values ('x', 'p'), ('y', 'q');
+         create table s.numbered (k text primary key, v text, identity int generated always as identity);
+         insert into s.numbered (k, v) values ('x', 'a'), ('y', 'b'), ('z', 'c');",
+    );
+    server.psql("postgres", "create database target template source");
+    let changed = |key: &str, columns: &[&str]| RepairRow {
+        columns: columns.iter().map(|&name| name.to_owned()).collect(),
+        ..row(RowKind::Changed, &[key])
+    };
+    let numbered = vec![changed("x", &["identity", "v"]), changed("y", &["v"])];
+    let columns = ["k", "v", "identity"];
+    let tables = [
+        table(
+            "two",
+            &["a", "d"],
+            &["a"],
+            vec![changed("x", &["d"]), changed("y", &["d"])],
+        ),
+        table("numbered", &columns, &["k"], numbered),
+    ];
+    let differs = |table: &str| Difference {
+        kind: DifferenceKind::Different,
+        class: "table data".to_owned(),
+        object: table.to_owned(),
+        detail: String::new(),
+    };
+    let differences = [differs("s.two"), differs("s.numbered")];
+    let mut pair = Pair::new(&server, "source", "target");
+    pair.superuser = false;
+    let written = pair.written(&differences, &tables).await;
+    let [(name, because)] = written.left.as_slice() else {
+        panic!("{:#?}", written.left);
+    };
+    assert_eq!(name, "Different table data s.numbered");
+    assert!(
+        because.contains("1 rows differ, or may, in an identity"),
+        "{because}"
+    );
+    let exchanged = "s.two: where two rows have exchanged the values of a unique index";
+    assert!(written.text.contains(exchanged), "{}", written.text);
+    let of_x = r#"update only "s"."numbered" set "v" = 'a' where "k" = 'x'"#;
+    let of_y = r#"update only "s"."numbered" set "v" = 'b' where "k" = 'y'"#;
+    assert!(written.text.contains(of_y), "{}", written.text);
+    assert!(!written.text.contains(of_x) && !written.text.contains("set \"identity\""));
+
+    pair.superuser = true;
+    let written = pair.written(&differences, &tables).await;
+    assert!(written.left.is_empty(), "{:#?}", written.left);
+    let deleted = r#"delete from only "s"."numbered" where "k" in ('x')"#;
+    assert!(written.text.contains(deleted), "{}", written.text);
 }
 
 #[tokio::test]

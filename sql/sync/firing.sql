@@ -1,6 +1,7 @@
 -- What would fire when rows of tables are changed: triggers that somebody has made, and rules; on the tables, and on the partitions
 -- below. In what state each is: O fires usually, R for replication, A always, D never. (Before 15, a partition's copy of a
--- trigger counts as the server's own.) $1 and $2: schemas and names of the tables.
+-- trigger counts as the server's own, also of a constraint trigger, which is a constraint of kind t.) And triggers of foreign keys that
+-- somebody has made to fire for replication: they would cascade. $1 and $2: schemas and names of the tables.
 with recursive below as (
     select c.oid
       from rows from (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) as named (schema, name)
@@ -24,6 +25,10 @@ select n.nspname::text as schema,
   join pg_catalog.pg_trigger t on t.tgrelid = c.oid
  where not t.tgisinternal
     or (t.tgconstraint = 0 and c.relispartition)
+    or exists (select
+                 from pg_catalog.pg_constraint k
+                where k.oid = t.tgconstraint
+                  and (k.contype = 't' or (k.contype = 'f' and t.tgenabled in ('A', 'R'))))
  union all
 select n.nspname::text,
        c.relname::text,

@@ -1,5 +1,5 @@
 -- Of tables whose rows are changed, and of the partitions below, what decides how: the replica identity where a publication keeps
--- rows from being deleted without one (D is the default, n is none), and whether a foreign key of another table points there.
+-- rows from being deleted without one (d is the default, n is none, i an index that is gone), and whether a foreign key of another table points there.
 -- $1 and $2: schemas and names of the tables.
 with recursive below as (
     select c.oid as root, c.oid
@@ -21,7 +21,9 @@ select rn.nspname::text as root_schema,
        and exists (select from pg_catalog.pg_publication)
        and (c.relreplident = 'n'
             or (c.relreplident = 'd'
-                and not exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary))) as unidentified,
+                and not exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary))
+            or (c.relreplident = 'i'
+                and not exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisreplident))) as unidentified,
        exists (select
                  from pg_catalog.pg_constraint k
                 where k.contype = 'f'

@@ -1,14 +1,13 @@
--- What is in the schemas that are kept for notes of a run and of a follow, and is none of these. A table is ours by its name and its columns
--- (ledger/create.sql, follow/create.sql). What an object brings along, and what an extension is made of, is none of its own.
+-- What is in the schemas that are kept for notes of a run and of a follow: which of the tables in that of a run are its ledger's, is another
+-- question (catalog/ledger_schema.sql). Not the table of a follow, which is ours by its name and its columns (follow/create.sql), nor what
+-- an object brings along, nor what an extension is made of.
 with ours (schema, name, columns) as (
-    values ('pgconvoy', 'run', 'archive format memory pgconvoy_version plan request run snapshot started_at'),
-           ('pgconvoy', 'done', 'attempt bytes finished_at hash job part rows what'),
-           ('pgconvoy', 'trouble', 'attempt final happened_at job message part statement'),
-           ('pgconvoy_follow', 'state', 'changed_at format one state')
+    values ('pgconvoy_follow', 'state', 'changed_at format one state')
 )
 select n.nspname::text as schema,
        f.kind || ' ' || case f.kind when 'operator' then f.name::text else pg_catalog.quote_ident(f.name) end
-           || coalesce('(' || pg_catalog.oidvectortypes(f.arguments) || ')', '') as object
+           || coalesce('(' || pg_catalog.oidvectortypes(f.arguments) || ')', '') as object,
+       case f.kind when 'table' then f.name::text end as table_name
 from (
     select c.tableoid, c.oid, c.relnamespace,
            case c.relkind when 'S' then 'sequence' when 'v' then 'view' when 'm' then 'materialized view'

@@ -1,5 +1,6 @@
 -- By which columns the rows of each table can be told from one another: valid unique indexes on columns that cannot be
--- NULL, without expression or condition; the primary key first, then the shortest.
+-- NULL, without expression or condition; the primary key first, then the shortest. What is unique in such an index must be so for `=` as
+-- well: a nondeterministic collation of the column, or another `=` of the index, may take for the same what the index tells apart.
 select n.nspname::text as schema,
        c.relname::text as name,
        key.columns
@@ -10,9 +11,21 @@ cross join lateral (
     select array_agg(a.attname::text order by k.place) as columns,
            -- From 18 on, a column may be called not null before anybody has looked.
            bool_and(a.attnotnull and not exists (select from pg_catalog.pg_constraint n
-               where n.conrelid = i.indrelid and n.contype = 'n' and not n.convalidated and n.conkey = array[a.attnum])) as never_null
+               where n.conrelid = i.indrelid and n.contype = 'n' and not n.convalidated and n.conkey = array[a.attnum])) as never_null,
+           bool_and((i.indcollation[k.place::int4 - 1] = a.attcollation
+                     or coalesce((pg_catalog.to_jsonb(l) ->> 'collisdeterministic')::bool, true))
+                    and (o.opcdefault
+                         or exists (select
+                                    from pg_catalog.pg_amop mine
+                                    join pg_catalog.pg_amop usual on usual.amopopr = mine.amopopr and usual.amopstrategy = 3
+                                    join pg_catalog.pg_opclass d on d.opcfamily = usual.amopfamily and d.opcmethod = o.opcmethod
+                                    where mine.amopfamily = o.opcfamily and mine.amopstrategy = 3
+                                      and mine.amoplefttype = o.opcintype and mine.amoprighttype = o.opcintype
+                                      and d.opcdefault and d.opcintype = o.opcintype))) as told_by_equality
     from unnest(i.indkey::int2[]) with ordinality as k (attnum, place)
     join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+    join pg_catalog.pg_opclass o on o.oid = i.indclass[k.place::int4 - 1]
+    left join pg_catalog.pg_collation l on l.oid = a.attcollation
     where k.place <= i.indnkeyatts
 ) key
 where c.relkind = 'r'
@@ -24,4 +37,5 @@ where c.relkind = 'r'
   and i.indpred is null
   and i.indexprs is null
   and key.never_null
+  and key.told_by_equality
 order by n.nspname, c.relname, i.indisprimary desc, array_length(key.columns, 1), i.indexrelid

@@ -148,7 +148,7 @@ select 'statistics', n.nspname::text, s.stxname::text, null, 'statistics target'
 from extended s
 join pg_catalog.pg_namespace n on n.oid = s.stxnamespace
 where coalesce(s.target, -1) >= 0
-  and n.nspname <> 'pgconvoy'
+  and n.nspname not in ('pgconvoy', 'pgconvoy_follow')
 union all
 select 'domain', n.nspname::text, t.typname::text, null, 'constraint ' || quote_ident(k.conname), 'not validated'
 from pg_catalog.pg_constraint k

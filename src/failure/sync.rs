@@ -25,17 +25,28 @@ impl From<SyncError> for Failure {
             SyncError::Unlocked { .. } => of(
                 FailureKind::NoGo,
                 ExitStatus::NoGo,
-                "Run the same again when nobody changes the target's schema.",
+                "Run the same command again when the target's schema is not being changed.",
             ),
             SyncError::PartOfTree { .. } => of(
                 FailureKind::NoGo,
                 ExitStatus::NoGo,
-                "Leave all of it out, or nothing of it (-T, -t).",
+                "Leave all of it out, or none of it (-T, -t).",
+            ),
+            SyncError::ForeignRows { .. } => of(
+                FailureKind::NoGo,
+                ExitStatus::NoGo,
+                "Leave it out with all of its partitions (-T for each, or --exclude-table-and-children), or detach the foreign ones \
+                 on both sides for as long as the sync runs.",
+            ),
+            SyncError::Unidentified { .. } => of(
+                FailureKind::NoGo,
+                ExitStatus::NoGo,
+                "Give it another on both sides: ALTER TABLE … REPLICA IDENTITY FULL, or DEFAULT if it has a primary key.",
             ),
             SyncError::InTheWay { .. } => of(
                 FailureKind::NoGo,
                 ExitStatus::NoGo,
-                "Connect to the target as a superuser, who need not move it.",
+                "Connect to the target as a superuser: then it need not be moved.",
             ),
             SyncError::LargeObjects { .. } => {
                 of(FailureKind::Server, ExitStatus::Failed, hints::DEFECT)
@@ -44,8 +55,7 @@ impl From<SyncError> for Failure {
             SyncError::ForeignKey { .. } => of(
                 FailureKind::Server,
                 ExitStatus::Failed,
-                "Bring the table that it points to over as well (leave -t and -n out); if the source's own rows violate it, mend \
-                 them there.",
+                "Sync the table that it points to as well (leave -t and -n out); if the source's own rows violate it, fix them there.",
             ),
             SyncError::WrittenAlong { .. } => of(
                 FailureKind::Server,
@@ -53,9 +63,13 @@ impl From<SyncError> for Failure {
                 "An event trigger, or a function that a materialized view calls, does so: disable it on the target for as long as \
                  the sync runs.",
             ),
-            SyncError::Lock(source) | SyncError::Step { source, .. } => told(Self::from(source)),
+            SyncError::Lock(source)
+            | SyncError::Step { source, .. }
+            | SyncError::Unguarded(source) => told(Self::from(source)),
             SyncError::Commit(source) | SyncError::Sequences(source) => told(Self::from(source))
-                .with_hint(Some("Run the same again: it does what is left.".to_owned())),
+                .with_hint(Some(
+                    "Run the same command again: it does what is left.".to_owned(),
+                )),
         }
     }
 }

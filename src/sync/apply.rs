@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::catalog::large_object_content;
+use crate::catalog::{LargeObject, LargeObjectGrant, large_object_content};
 use crate::fault;
 use crate::model::{Bytes, Oid, QualifiedName, RowLayout, Rows, SqlText};
 use crate::pg::wire::{Bundle, Ends, Gauge, Leg, Wire, relay};
@@ -12,14 +12,17 @@ use crate::toc::RestoreOptions;
 
 use super::changes::Changes;
 use super::error::SyncError;
-use super::large_objects::{BATCH, describe};
-use super::obstacles::{Obstacles, WRITTEN};
+use super::large_objects::{BATCH, describe, granted};
+use super::obstacles::{Obstacles, Unchecked, WRITTEN};
 use super::sequences::SequenceChange;
 use super::table::TableChange;
-use super::writer::Writer;
+use super::writer::{MAY_NOT, Writer};
 
 /// COPYs of one round trip: their answers and ours wait for nobody.
 const LEGS: usize = 100;
+
+/// `object_not_in_prerequisite_state`: so the server refuses to delete published rows that nothing identifies.
+const NOT_IN_THIS_STATE: &str = "55000";
 
 /// Where large objects arrive, in parts of a megabyte.
 const STAGE: &str =
@@ -68,10 +71,8 @@ impl Writer {
         if let Some(because) = obstacles.insurmountable(replicates) {
             return Err(SyncError::InTheWay { because });
         }
-        let quiet = self.run_all(&obstacles.quiet(replicates)).await;
-        quiet.map_err(step(
-            "putting triggers, rules and foreign keys out of the way",
-        ))?;
+        let obstacles = &in_the_way(obstacles, sides).await?;
+        self.quiet(obstacles, replicates).await?;
         for change in &changes.tables {
             self.delete(change, obstacles).await?;
         }
@@ -90,12 +91,30 @@ impl Writer {
         }
         let loud = self.run_all(&obstacles.loud(replicates)).await;
         loud.map_err(step(
-            "putting triggers, rules and foreign keys in force again",
+            "putting triggers, rules and constraints in force again",
         ))?;
         self.views(changes, sides).await?;
         applied.nothing_else = self.wrote_nothing_else(obstacles).await?;
         self.sequences(changes).await?;
         Ok(applied)
+    }
+
+    /// Puts out of the way what stands there. A trigger that the server does not let us disable is named.
+    async fn quiet(&mut self, obstacles: &Obstacles, replicates: bool) -> Result<(), SyncError> {
+        let statements = obstacles.quiet(replicates);
+        if statements.is_empty() {
+            return Ok(());
+        }
+        let Err((place, error)) = self.wire.execute_all(&statements).await else {
+            return Ok(());
+        };
+        let is_denied = error.code() == Some(MAY_NOT);
+        match obstacles.refused(place, replicates).filter(|_| is_denied) {
+            Some(because) => Err(SyncError::InTheWay { because }),
+            None => Err(step(
+                "putting triggers, rules and constraints out of the way",
+            )(error)),
+        }
     }
 
     /// Tables that were found the same are not looked at again, so nothing may have written to them: an event trigger that keeps
@@ -124,18 +143,25 @@ impl Writer {
         change: &TableChange,
         obstacles: &Obstacles,
     ) -> Result<(), SyncError> {
-        let doing = || format!("deleting rows of {}", change.table.shown());
+        let table = || change.table.shown();
+        let failed = |error: PgError| {
+            let is_refused = error.code() == Some(NOT_IN_THIS_STATE);
+            if is_refused && obstacles.lost.contains(&change.table) {
+                return SyncError::Unidentified { table: table() };
+            }
+            step(&format!("deleting rows of {}", table()))(error)
+        };
         for statement in change.deletes(obstacles.may_truncate(&change.table)) {
             let Some(expected) = statement.expected else {
                 let done = self.wire.execute(&statement.sql).await;
-                done.map_err(step(&doing()))?;
+                done.map_err(failed)?;
                 continue;
             };
             let found = self.count(&statement.sql).await;
-            let found = found.map_err(step(&doing()))?;
+            let found = found.map_err(failed)?;
             if found != Rows(expected) {
                 return Err(SyncError::Rows {
-                    table: change.table.shown(),
+                    table: table(),
                     doing: "deleting rows of",
                     done: "deleted",
                     expected: Rows(expected),
@@ -234,6 +260,7 @@ impl Writer {
             let staged = self.run(STAGE).await;
             staged.map_err(step("making room for large objects"))?;
         }
+        let mut given = BTreeMap::new();
         for batch in objects.made.chunks(BATCH) {
             let oids: Vec<Oid> = batch.iter().map(|object| object.oid).collect();
             let leg = Leg {
@@ -249,8 +276,11 @@ impl Writer {
             arrived.map_err(step("writing large objects"))?;
             let made = self.run_all(&UNSTAGE.map(SqlText::from)).await;
             made.map_err(step("writing large objects"))?;
+            let found = self.granted(&oids).await;
+            given.extend(found.map_err(step("reading the grants of large objects"))?);
         }
-        let new = objects.made.iter().map(|object| (object, None));
+        let new = objects.made.iter();
+        let new = new.map(|object| (object, given.get(&object.oid)));
         let old = objects
             .described
             .iter()
@@ -263,6 +293,33 @@ impl Writer {
             )))?;
         }
         Ok(())
+    }
+
+    /// Objects that have come with grants of their own: as they are on the target now.
+    async fn granted(&mut self, oids: &[Oid]) -> Result<BTreeMap<Oid, LargeObject>, PgError> {
+        let mut found: BTreeMap<Oid, LargeObject> = BTreeMap::new();
+        for row in self.wire.query(&granted(oids)).await? {
+            let text = |column: usize| {
+                let value = row.get(column)?.as_deref()?;
+                Some(String::from_utf8_lossy(value).into_owned())
+            };
+            let Some(oid) = text(0).and_then(|oid| oid.parse().ok()).map(Oid) else {
+                continue;
+            };
+            let object = found.entry(oid).or_insert_with(|| LargeObject {
+                oid,
+                owner: text(1).unwrap_or_default(),
+                comment: None,
+                grants: Some(Vec::new()),
+            });
+            let grant = text(3).map(|privilege| LargeObjectGrant {
+                grantee: text(2),
+                privilege,
+                grantable: false,
+            });
+            object.grants.get_or_insert_default().extend(grant);
+        }
+        Ok(found)
     }
 
     /// No foreign key was in force: those that touch a changed table are asked whether they hold.
@@ -314,6 +371,39 @@ impl Writer {
             .await
             .map_err(step("setting sequences"))
     }
+}
+
+/// The obstacles without the checks that no row of the source violates.
+async fn in_the_way(obstacles: &Obstacles, sides: &Sides<'_>) -> Result<Obstacles, SyncError> {
+    let mut found = obstacles.clone();
+    found.unchecked.clear();
+    if !obstacles.unchecked.is_empty() {
+        (sides.tell)(
+            "asking the source whether its rows violate checks that are not valid".to_owned(),
+        );
+    }
+    for check in &obstacles.unchecked {
+        let violated = is_violated(check, sides.source).await;
+        if violated.map_err(step("asking the source for its rows"))? {
+            found.unchecked.push(check.clone());
+        }
+    }
+    Ok(found)
+}
+
+/// A question that is not answered counts as answered with yes.
+async fn is_violated(check: &Unchecked, source: &Pool) -> Result<bool, PgError> {
+    let Some(question) = &check.question else {
+        return Ok(true);
+    };
+    let mut wire = source.take().await?;
+    let Ok(rows) = wire.query(&SqlText::from(question.as_str())).await else {
+        source.give_up(wire);
+        return Ok(true);
+    };
+    source.give_back(wire);
+    let answer = rows.first().and_then(|row| row.first()?.as_deref());
+    Ok(answer != Some(&b"0"[..]))
 }
 
 fn step(doing: &str) -> impl FnOnce(PgError) -> SyncError + use<> {

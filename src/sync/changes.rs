@@ -63,6 +63,10 @@ impl Changes {
         if let Some((table, partition)) = along {
             return Err(SyncError::PartOfTree { table, partition });
         }
+        if let Some(differs) = tables.iter().find(|one| one.comparand.reaches_foreign) {
+            let table = differs.comparand.name.shown();
+            return Err(SyncError::ForeignRows { table });
+        }
         let all = [differences, content];
         let large_objects = numbers(differences)?;
         let rewritten = numbers(content)?;
@@ -112,6 +116,7 @@ impl Changes {
             large_objects_changed: number(rewritten + objects.described.len()),
             large_objects_removed: number(objects.removed.len()),
             materialized_views: self.views.iter().map(|view| view.name.clone()).collect(),
+            overruled: Vec::new(),
         }
     }
 }
@@ -271,6 +276,23 @@ mod tests {
         let refused = Changes::decide(facts, &[differs], &[], &[]).map(|_| ());
         let because = refused.expect_err("it is refused").to_string();
         assert!(because.contains("s.moods_1"), "{because}");
+    }
+
+    /// To empty the tree would empty what a third server holds.
+    #[test]
+    fn what_other_servers_hold_of_a_tree_is_not_written_over() {
+        let (known, scope) = (SourceFacts::default(), everything());
+        let facts = between(&known, &known, &scope);
+        let mut comparand = Comparand::named(&QualifiedName::new("s", "moods"));
+        comparand.reaches_foreign = true;
+        let differs = Differs {
+            comparand: &comparand,
+            found: None,
+            source: Rows(1),
+            target: Rows(2),
+        };
+        let refused = Changes::decide(facts, &[differs], &[], &[]);
+        assert!(matches!(refused, Err(SyncError::ForeignRows { table }) if table == "s.moods"));
     }
 
     /// No difference to whoever compares; but the rows that come over may have the numbers.

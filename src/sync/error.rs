@@ -8,7 +8,7 @@ use crate::pg::PgError;
 pub enum SyncError {
     /// The schema has changed since the move, or what is no part of a sync differs.
     #[error(
-        "source and target do not have the same schema, in {} places: {}; nothing was touched",
+        "source and target do not have the same schema, in {} places: {}; the target is as it was",
         objects.len(),
         objects.join("; ")
     )]
@@ -17,7 +17,7 @@ pub enum SyncError {
         objects: Vec<String>,
     },
     /// What cannot be read cannot be brought over.
-    #[error("not all of both sides can be read: {}; nothing was touched", objects.join("; "))]
+    #[error("not all of both sides can be read: {}; the target is as it was", objects.join("; "))]
     Unread {
         /// What, and why.
         objects: Vec<String>,
@@ -27,7 +27,7 @@ pub enum SyncError {
     Lock(#[source] PgError),
     /// A table came into being while the others were being locked.
     #[error(
-        "table {table} was made on the target while its tables were being locked; nothing was touched"
+        "table {table} was made on the target while its tables were being locked; the target is as it was"
     )]
     Unlocked {
         /// The table.
@@ -42,7 +42,7 @@ pub enum SyncError {
     /// Of a partitioned table that is brought over as a whole, a part was left out.
     #[error(
         "{table} differs, and is brought over as a whole, because a row may be in another partition there than on the source; \
-         its partition {partition} is to take no part; nothing was touched"
+         its partition {partition} is to take no part; the target is as it was"
     )]
     PartOfTree {
         /// The partitioned table.
@@ -50,8 +50,26 @@ pub enum SyncError {
         /// What was left out.
         partition: String,
     },
+    /// Of a partitioned table that is brought over as a whole, a part is another server's.
+    #[error(
+        "{table} differs, and is brought over as a whole, because a row may be in another partition there than on the source; \
+         partitions of it are foreign tables, and what other servers hold would be deleted and written with it; the target is as it was"
+    )]
+    ForeignRows {
+        /// The partitioned table.
+        table: String,
+    },
+    /// A published table has a replica identity that names an index which is no longer there: no statement puts that back.
+    #[error(
+        "rows of {table} are to be deleted, which the server refuses: there are publications, and the index that is the table's \
+         replica identity is gone; the target is as it was"
+    )]
+    Unidentified {
+        /// The table.
+        table: String,
+    },
     /// What stands in the way cannot be moved out of it, or not be put back.
-    #[error("{because}; nothing was touched")]
+    #[error("{because}; the target is as it was")]
     InTheWay {
         /// What, and why not.
         because: String,
@@ -102,6 +120,11 @@ pub enum SyncError {
         /// The tables.
         tables: Vec<String>,
     },
+    /// Somebody may have written to a side that was proven to be as the other one.
+    #[error(
+        "keeping others from writing until the side is open; what was changed there is committed"
+    )]
+    Unguarded(#[source] PgError),
     /// Everything is committed, and what comes behind it has failed.
     #[error(
         "setting back sequences that stand further on than on the source; everything else is changed and committed"
@@ -110,4 +133,17 @@ pub enum SyncError {
     /// The connection was lost while COMMIT was under way.
     #[error("committing: whether the target was changed, all of it or nothing, is not known")]
     Commit(#[source] PgError),
+}
+
+/// `lock_not_available`.
+const LOCKED: &str = "55P03";
+
+impl SyncError {
+    /// Whether somebody did not let go of what we had to lock.
+    pub fn is_for_a_lock(&self) -> bool {
+        match self {
+            Self::Lock(source) | Self::Step { source, .. } => source.code() == Some(LOCKED),
+            _ => false,
+        }
+    }
 }

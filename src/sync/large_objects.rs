@@ -79,8 +79,20 @@ impl ObjectChanges {
     }
 }
 
+/// Asks which of these objects have grants: for one that has just been made, the target's default privileges may say so (18 and later).
+pub(super) fn granted(oids: &[Oid]) -> SqlText {
+    let oids: Vec<String> = oids.iter().map(ToString::to_string).collect();
+    SqlText::from(format!(
+        "select m.oid, pg_catalog.pg_get_userbyid(m.lomowner), \
+         case when g.grantee <> 0 then pg_catalog.pg_get_userbyid(g.grantee) end, g.privilege_type \
+         from pg_catalog.pg_largeobject_metadata m left join lateral pg_catalog.aclexplode(m.lomacl) g on true \
+         where m.lomacl is not null and m.oid = any ('{{{}}}'::pg_catalog.oid[])",
+        oids.join(",")
+    ))
+}
+
 /// What makes an object more than its content: whose it is, who may use it, what is said of it. `now` is how it is on the target;
-/// `None` if it has just been made.
+/// `None` if it has just been made, and nobody was granted anything.
 pub(super) fn describe(
     object: &LargeObject,
     now: Option<&LargeObject>,
@@ -234,6 +246,17 @@ mod tests {
                 .last()
                 .map(String::as_str),
             Some("grant all on large object 7 to \"o\"")
+        );
+        // Made by another, whose target grants something by default.
+        let made = object(7, "us", Some(&[("us", "SELECT"), ("", "SELECT")]));
+        assert_eq!(
+            texts(describe(&nothing, Some(&made), &options)),
+            [
+                "alter large object 7 owner to \"o\"",
+                "revoke all on large object 7 from public cascade",
+                "revoke all on large object 7 from \"us\" cascade",
+                "grant all on large object 7 to \"o\"",
+            ]
         );
     }
 }

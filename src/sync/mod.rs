@@ -14,7 +14,7 @@
 //! | `large_objects` | large objects: which, and the statements (pure) |
 //! | `sequences` | sequences: which statements before the commit, and which behind it (pure) |
 //! | `schema` | what of the differences is none of the schema (pure) |
-//! | `obstacles` | what stands in the way on the target: triggers, rules, foreign keys, publications |
+//! | `obstacles` | what stands in the way on the target: triggers, rules, foreign keys, checks that old rows need not satisfy, publications |
 //! | `writer` | the transaction: its locks, its snapshot, its end |
 //! | `apply` | what is done in it |
 //! | `error` | what can go wrong |

@@ -2,21 +2,29 @@
 //! between, publications that want an identity of every row.
 //!
 //! Where the role may (a superuser, or who was granted it), `session_replication_role = replica` puts most of them out of force,
-//! for our session alone; what is made to fire even then is disabled. Foreign keys are not in force then, so each that touches
-//! a changed table is checked before the commit, as the server checks one that is new. Where the role may not, triggers and
+//! for our session alone; what is made to fire even then is disabled, be it a foreign key's trigger. Foreign keys are not in force then,
+//! so each that touches a changed table is checked before the commit, as the server checks one that is new. Where the role may not, triggers and
 //! rules of the changed tables are disabled, and the foreign keys that touch them are dropped and made again, which checks them: all
 //! in the one transaction, so that nobody ever sees the target without them.
+//!
+//! Checks that were made `NOT VALID` hold for what is written, and the source may have rows from before that do not satisfy them: those
+//! which such rows violate are dropped and made again likewise, whoever we are. That closes the whole tree of a check's table to
+//! everybody, so a check that is in nobody's way stays.
 
 use std::collections::BTreeSet;
 
 use crate::model::{QualifiedName, SqlText, quote_ident};
-use crate::pg::{PgError, Query, Session};
+use crate::pg::{Answer, PgError, Query, Session};
 
 const FIRING: Query = Query::new("sync/firing.sql", include_str!("../../sql/sync/firing.sql"));
 const TABLES: Query = Query::new("sync/tables.sql", include_str!("../../sql/sync/tables.sql"));
 const FOREIGN_KEYS: Query = Query::new(
     "sync/foreign_keys.sql",
     include_str!("../../sql/sync/foreign_keys.sql"),
+);
+const UNCHECKED: Query = Query::new(
+    "sync/unchecked.sql",
+    include_str!("../../sql/sync/unchecked.sql"),
 );
 
 pub(super) const WRITTEN: Query = Query::new(
@@ -25,7 +33,7 @@ pub(super) const WRITTEN: Query = Query::new(
 );
 
 /// All of them, for the test that prepares each on every supported server.
-pub const QUERIES: [Query; 4] = [FIRING, TABLES, FOREIGN_KEYS, WRITTEN];
+pub const QUERIES: [Query; 5] = [FIRING, TABLES, FOREIGN_KEYS, UNCHECKED, WRITTEN];
 
 /// A trigger or a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +44,16 @@ struct Part {
     name: String,
     /// `O`, `R`, `A` or `D`.
     state: char,
-    /// Before 15, a partition's copy of its parent's trigger, which nobody but a superuser may alter.
+    /// A foreign key's, or (before 15) a partition's copy of its parent's trigger: some servers let nobody but a superuser alter it.
     internal: bool,
+}
+
+/// What is taken away and made again, each by its statement, and what is said of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Remade {
+    drop: String,
+    add: String,
+    comment: String,
 }
 
 /// A foreign key that touches a changed table.
@@ -49,9 +65,19 @@ pub(super) struct ForeignKey {
     pub question: Option<String>,
     /// Somebody has disabled its triggers, or has them fire always.
     unusual: bool,
-    drop: String,
-    add: String,
-    comment: String,
+    /// A partition has it under a name that the server would not give it again.
+    renamed: bool,
+    remade: Remade,
+}
+
+/// A check that not all rows need satisfy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unchecked {
+    /// Counts, on the source, whether rows violate it, if that can be asked.
+    pub question: Option<String>,
+    /// Tables that are closed to everybody while it is not there.
+    closes: BTreeSet<QualifiedName>,
+    remade: Remade,
 }
 
 /// All that stands in the way.
@@ -60,11 +86,39 @@ pub struct Obstacles {
     parts: Vec<Part>,
     /// Tables whose rows have no identity that a publication would take, each with the identity that it has.
     unidentified: Vec<(QualifiedName, char)>,
+    /// Tables whose rows are identified by an index that is gone, or those of a partition.
+    pub(super) lost: BTreeSet<QualifiedName>,
     /// Tables that a foreign key of another one points to.
     referenced: BTreeSet<QualifiedName>,
     /// The tables themselves, and the partitions below.
     pub(super) members: BTreeSet<QualifiedName>,
     pub(super) keys: Vec<ForeignKey>,
+    pub(super) unchecked: Vec<Unchecked>,
+}
+
+impl Unchecked {
+    fn from_row(row: &Answer) -> Result<Self, PgError> {
+        let schemas: Vec<String> = row.get("closed_schemas")?;
+        let names: Vec<String> = row.get("closed_names")?;
+        let tables = schemas.into_iter().zip(names);
+        Ok(Self {
+            question: row.get("question")?,
+            closes: tables
+                .map(|(schema, name)| QualifiedName::new(schema, name))
+                .collect(),
+            remade: Remade::from_row(row)?,
+        })
+    }
+}
+
+impl Remade {
+    fn from_row(row: &Answer) -> Result<Self, PgError> {
+        Ok(Self {
+            drop: row.get("drop_statement")?,
+            add: row.get("add_statement")?,
+            comment: row.get("comment_statement")?,
+        })
+    }
 }
 
 impl Obstacles {
@@ -94,13 +148,17 @@ impl Obstacles {
         for row in session.query(&TABLES, &[&schemas, &names]).await? {
             let table = row.name("schema", "name")?;
             found.members.insert(table.clone());
+            let root = row.name("root_schema", "root_name")?;
             if row.get("unidentified")? {
-                found.unidentified.push((table, row.char("identity")?));
+                match row.char("identity")? {
+                    'i' => {
+                        found.lost.insert(root.clone());
+                    }
+                    identity => found.unidentified.push((table, identity)),
+                }
             }
             if row.get("referenced")? {
-                found
-                    .referenced
-                    .insert(row.name("root_schema", "root_name")?);
+                found.referenced.insert(root);
             }
         }
         for row in session.query(&FOREIGN_KEYS, &[&schemas, &names]).await? {
@@ -108,12 +166,20 @@ impl Obstacles {
                 name: row.get("name")?,
                 question: row.get("question")?,
                 unusual: row.get("unusual")?,
-                drop: row.get("drop_statement")?,
-                add: row.get("add_statement")?,
-                comment: row.get("comment_statement")?,
+                renamed: row.get("renamed")?,
+                remade: Remade::from_row(&row)?,
             });
         }
+        for row in session.query(&UNCHECKED, &[&schemas, &names]).await? {
+            found.unchecked.push(Unchecked::from_row(&row)?);
+        }
         Ok(found)
+    }
+
+    /// The tables that may be closed to everybody: those whose rows are changed, the partitions below, and what has a check with them.
+    pub fn closed(&self) -> impl Iterator<Item = &QualifiedName> {
+        let of_checks = self.unchecked.iter().flat_map(|check| &check.closes);
+        self.members.iter().chain(of_checks)
     }
 
     /// Whether all of its rows may be taken away by TRUNCATE.
@@ -123,28 +189,33 @@ impl Obstacles {
 
     /// What cannot be put out of the way and put back as it was, as a clause. `replicates`: our session counts as one that replicates.
     pub(super) fn insurmountable(&self, replicates: bool) -> Option<String> {
-        let mut parts = self.firing(replicates);
-        // Whoever may have it otherwise is a superuser.
-        let part = parts.find(|part| part.internal && !replicates);
-        let of_partition = |part: &Part| {
+        let mut keys = self.keys.iter().filter(|_| !replicates);
+        let key = keys.find(|key| key.unusual || key.renamed)?;
+        let name = &key.name;
+        Some(if key.unusual {
             format!(
-                "trigger {} of partition {} comes from the table above it, and nobody but a superuser may disable it before version 15",
-                quote_ident(&part.name),
-                part.table.shown()
+                "the triggers of foreign key {name} are not in their usual state, and it would have to be made again"
             )
-        };
-        let of_key = |key: &ForeignKey| {
+        } else {
             format!(
-                "the triggers of foreign key {} are not in their usual state, and it would have to be made again",
-                key.name
+                "a partition has foreign key {name} under another name, and it would have to be made again"
             )
-        };
-        let mut keys = self.keys.iter();
-        let key = keys.find(|key| key.unusual && !replicates);
-        part.map(of_partition).or_else(|| key.map(of_key))
+        })
     }
 
-    /// What is put out of the way. `replicates`: our session counts as one that replicates.
+    /// What the server has kept us from putting out of the way, as a clause: the trigger that the statement at this place of
+    /// [`Self::quiet`] would have disabled. Which ones it lets an owner disable differs between versions.
+    pub(super) fn refused(&self, place: usize, replicates: bool) -> Option<String> {
+        let mut parts = self.firing(replicates);
+        let part = parts.nth(place).filter(|part| part.internal)?;
+        Some(format!(
+            "trigger {} of {} would fire, and the server lets nobody but a superuser disable it",
+            quote_ident(&part.name),
+            part.table.shown()
+        ))
+    }
+
+    /// What is put out of the way, triggers and rules first. `replicates`: our session counts as one that replicates.
     pub(super) fn quiet(&self, replicates: bool) -> Vec<SqlText> {
         let mut statements: Vec<String> = self
             .firing(replicates)
@@ -155,19 +226,16 @@ impl Obstacles {
             unidentified
                 .map(|(table, _)| format!("alter table only {table} replica identity full")),
         );
-        if !replicates {
-            statements.extend(self.keys.iter().map(|key| key.drop.clone()));
-        }
+        let remade = self.remade(replicates);
+        statements.extend(remade.map(|one| one.drop.clone()));
         statements.into_iter().map(SqlText::from).collect()
     }
 
     /// The same put back.
     pub(super) fn loud(&self, replicates: bool) -> Vec<SqlText> {
         let mut statements = Vec::new();
-        if !replicates {
-            for key in &self.keys {
-                statements.extend([key.add.clone(), key.comment.clone()]);
-            }
+        for one in self.remade(replicates) {
+            statements.extend([one.add.clone(), one.comment.clone()]);
         }
         for (table, identity) in &self.unidentified {
             let identity = if *identity == 'n' {
@@ -188,6 +256,12 @@ impl Obstacles {
             })
         }));
         statements.into_iter().map(SqlText::from).collect()
+    }
+
+    fn remade(&self, replicates: bool) -> impl Iterator<Item = &Remade> {
+        let keys = self.keys.iter().filter(move |_| !replicates);
+        let checks = self.unchecked.iter().map(|check| &check.remade);
+        keys.map(|key| &key.remade).chain(checks)
     }
 
     fn firing(&self, replicates: bool) -> impl Iterator<Item = &Part> {
@@ -225,6 +299,11 @@ mod tests {
             state,
             internal: false,
         };
+        let remade = |name: &str| Remade {
+            drop: format!("drop {name}"),
+            add: format!("add {name}"),
+            comment: format!("comment {name}"),
+        };
         Obstacles {
             parts: vec![
                 part("trigger", 'O'),
@@ -233,15 +312,20 @@ mod tests {
                 part("rule", 'R'),
             ],
             unidentified: vec![(QualifiedName::new("s", "bare"), 'n')],
+            lost: BTreeSet::new(),
             referenced: BTreeSet::new(),
             members: BTreeSet::new(),
             keys: vec![ForeignKey {
                 name: "k".into(),
                 question: None,
                 unusual: false,
-                drop: "drop k".into(),
-                add: "add k".into(),
-                comment: "comment k".into(),
+                renamed: false,
+                remade: remade("k"),
+            }],
+            unchecked: vec![Unchecked {
+                question: None,
+                closes: BTreeSet::from([QualifiedName::new("s", "above")]),
+                remade: remade("c"),
             }],
         }
     }
@@ -258,11 +342,14 @@ mod tests {
                 r#"alter table only "s"."t" disable trigger "trigger A""#,
                 r#"alter table only "s"."t" disable rule "rule R""#,
                 r#"alter table only "s"."bare" replica identity full"#,
+                "drop c",
             ]
         );
         assert_eq!(
             texts(&obstacles().loud(true)),
             [
+                "add c",
+                "comment c",
                 r#"alter table only "s"."bare" replica identity nothing"#,
                 r#"alter table only "s"."t" enable always trigger "trigger A""#,
                 r#"alter table only "s"."t" enable replica rule "rule R""#,
@@ -279,31 +366,42 @@ mod tests {
                 r#"alter table only "s"."t" disable trigger "trigger A""#,
                 r#"alter table only "s"."bare" replica identity full"#,
                 "drop k",
+                "drop c",
             ]
         );
         let loud = texts(&obstacles().loud(false));
-        assert_eq!(loud[..2], ["add k", "comment k"]);
+        assert_eq!(loud[..4], ["add k", "comment k", "add c", "comment c"]);
         assert!(
-            loud[3].ends_with(r#"enable trigger "trigger O""#),
+            loud[5].ends_with(r#"enable trigger "trigger O""#),
             "{loud:?}"
         );
     }
 
     #[test]
+    fn what_the_server_refused_to_disable_is_named() {
+        let mut obstacles = obstacles();
+        assert_eq!(obstacles.refused(1, false), None);
+        obstacles.parts[1].internal = true;
+        let because = obstacles.refused(1, false).unwrap_or_default();
+        assert!(because.contains(r#"trigger "trigger A""#), "{because}");
+        // To who replicates it is the first.
+        assert_eq!(obstacles.refused(0, true).as_ref(), Some(&because));
+        assert_eq!(obstacles.refused(1, true), None);
+        // Behind the triggers come other statements.
+        assert_eq!(obstacles.refused(9, false), None);
+    }
+
+    #[test]
     fn what_an_ordinary_owner_cannot_put_back_is_named_beforehand() {
-        let mut of_partition = obstacles();
-        assert_eq!(of_partition.insurmountable(false), None);
-        of_partition.parts[0].internal = true;
-        let because = of_partition.insurmountable(false).unwrap_or_default();
-        assert!(because.contains(r#"trigger "trigger O""#), "{because}");
-        assert_eq!(of_partition.insurmountable(true), None);
-        // It does not fire anyway.
-        of_partition.parts[0].state = 'D';
-        assert_eq!(of_partition.insurmountable(false), None);
         let mut of_key = obstacles();
+        assert_eq!(of_key.insurmountable(false), None);
         of_key.keys[0].unusual = true;
         let because = of_key.insurmountable(false).unwrap_or_default();
-        assert!(because.contains("foreign key k"), "{because}");
+        assert!(because.contains("triggers of foreign key k"), "{because}");
         assert_eq!(of_key.insurmountable(true), None);
+        of_key.keys[0].unusual = false;
+        of_key.keys[0].renamed = true;
+        let because = of_key.insurmountable(false).unwrap_or_default();
+        assert!(because.contains("under another name"), "{because}");
     }
 }

@@ -1,7 +1,6 @@
 //! The statements that change a table: built around names and keys, and nothing else. Pure.
 //!
-//! Keys travel as literals without a type, which take that of the column: what a type's output function prints, its input
-//! function reads.
+//! How rows are named by their keys is [`verify`](crate::verify::rows::Key)'s matter; those of a table without one go by their places.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +11,8 @@ use super::table::{How, TableChange};
 
 /// Keys in one statement: one that is longer takes the server longer to plan than the rows take.
 const KEYS: usize = 1_000;
+/// Rows that are there several times, in one statement: each reads the table twice.
+pub(super) const COPIES: usize = 1_000;
 /// Tables in one LOCK.
 const TABLES: usize = 500;
 /// What the table is called while its rows are looked at as wholes: a name that no column hides.
@@ -56,18 +57,12 @@ impl TableChange {
         }
     }
 
-    fn of_keys(&self, rows: &[&DifferingRow]) -> String {
-        let literal = |text: &String| quote_literal(text);
-        if let [column] = self.key.as_slice() {
-            let keys = rows.iter().flat_map(|row| row.key.iter().map(literal));
-            return format!("{column} in ({})", keys.collect::<Vec<_>>().join(", "));
+    /// By their keys; without one, by their places.
+    fn are(&self, rows: &[&DifferingRow]) -> String {
+        match &self.key {
+            Some(key) => key.is_one_of(rows.iter().map(|row| row.key.as_slice())),
+            None => Self::at_places(rows),
         }
-        let tuple = |row: &&DifferingRow| {
-            let parts: Vec<String> = row.key.iter().map(literal).collect();
-            format!("({})", parts.join(", "))
-        };
-        let tuples: Vec<String> = rows.iter().map(tuple).collect();
-        format!("({}) in ({})", self.key.join(", "), tuples.join(", "))
     }
 
     fn at_places(rows: &[&DifferingRow]) -> String {
@@ -91,7 +86,7 @@ impl TableChange {
     pub(super) fn deletes(&self, may_truncate: bool) -> Vec<Counted> {
         let going = self.going();
         if let How::Anew { .. } = self.how {
-            let sql = if may_truncate && self.condition.is_none() {
+            let sql = if self.truncates(may_truncate) {
                 SqlText::from(format!("truncate {}", self.only()))
             } else {
                 self.delete("")
@@ -101,24 +96,20 @@ impl TableChange {
                 expected: None,
             }];
         }
-        if self.key.is_empty() && going.iter().any(|row| row.copies > 1) {
-            return going
-                .chunks(KEYS)
-                .map(|batch| self.delete_copies(batch))
-                .collect();
-        }
-        let delete = |batch: &[&DifferingRow]| {
-            let condition = if self.key.is_empty() {
-                Self::at_places(batch)
-            } else {
-                self.of_keys(batch)
-            };
-            Counted {
-                sql: self.delete(&condition),
-                expected: Some(batch.len() as u64),
-            }
+        let is_single = |row: &&DifferingRow| self.key.is_some() || row.copies == 1;
+        let (single, copies): (Vec<_>, Vec<_>) = going.into_iter().partition(is_single);
+        let delete = |batch: &[&DifferingRow]| Counted {
+            sql: self.delete(&self.are(batch)),
+            expected: Some(batch.len() as u64),
         };
-        going.chunks(KEYS).map(delete).collect()
+        // Rows that are told by their places first: what looks for copies may take one that prints the same.
+        let deletes = single.chunks(KEYS).map(delete);
+        let copies = copies.chunks(COPIES).map(|batch| self.delete_copies(batch));
+        deletes.chain(copies).collect()
+    }
+
+    fn truncates(&self, may_truncate: bool) -> bool {
+        may_truncate && self.condition.is_none()
     }
 
     /// Of rows that are there several times, as many as are too many; each is named by where one of them stands. Rows are the
@@ -160,9 +151,9 @@ impl TableChange {
                 expected: Some(rows.0),
             }];
         }
-        if !self.key.is_empty() {
+        if self.key.is_some() {
             let copy = |batch: &[&DifferingRow]| Counted {
-                sql: self.copy_out(&self.of_keys(batch), 1),
+                sql: self.copy_out(&self.are(batch), 1),
                 expected: Some(batch.len() as u64),
             };
             return coming.chunks(KEYS).map(copy).collect();
@@ -173,7 +164,7 @@ impl TableChange {
         }
         let batches = by_copies.iter().flat_map(|(copies, rows)| {
             rows.chunks(KEYS).map(move |batch| Counted {
-                sql: self.copy_out(&Self::at_places(batch), *copies),
+                sql: self.copy_out(&self.are(batch), *copies),
                 expected: Some(batch.len() as u64 * copies),
             })
         });
@@ -228,6 +219,7 @@ mod tests {
     use super::*;
     use crate::model::{CopyFormat, RowKind, Rows};
     use crate::sync::table::Figures;
+    use crate::verify::rows::Key;
 
     fn row(kind: RowKind, key: &[&str], copies: u64) -> DifferingRow {
         DifferingRow {
@@ -247,7 +239,11 @@ mod tests {
             read: vec!["\"a\"".into(), "\"b\"".into()],
             format: CopyFormat::Binary,
             encoding: None,
-            key: key.iter().map(|name| (*name).to_owned()).collect(),
+            key: (!key.is_empty()).then(|| Key {
+                columns: key.iter().map(|name| (*name).to_owned()).collect(),
+                number: None,
+                literals: Vec::new(),
+            }),
             how: How::ByRows(rows),
             figures: Figures::default(),
         }
@@ -265,7 +261,7 @@ mod tests {
             row(RowKind::Changed, &["2", "x"], 1),
             row(RowKind::Missing, &["3", "y"], 1),
         ];
-        let change = change(&["\"a\"", "\"b\""], rows);
+        let change = change(&["a", "b"], rows);
         assert_eq!(
             texts(&change.deletes(true)),
             [(
@@ -296,6 +292,8 @@ mod tests {
             row(RowKind::Missing, &["(0,1)"], 3),
             row(RowKind::Missing, &["(0,2)"], 1),
             row(RowKind::Extra, &["(0,9)"], 2),
+            row(RowKind::Extra, &["(0,7)"], 1),
+            row(RowKind::Extra, &["(0,8)"], 1),
         ];
         let change = change(&[], rows);
         let copies = texts(&change.copies_out());
@@ -305,9 +303,19 @@ mod tests {
         );
         assert!(copies[1].0.contains("generate_series(1, 3)"), "{copies:?}");
         let deletes = texts(&change.deletes(true));
-        assert_eq!(deletes[0].1, Some(2));
+        // Only what is there several times is looked for among all rows, and after what has a place of its own.
+        let numbers: Vec<_> = deletes.iter().map(|(_, rows)| *rows).collect();
+        assert_eq!(numbers, [Some(2), Some(2)]);
         assert!(
-            deletes[0].0.contains("('(0,9)'::pg_catalog.tid, 2)"),
+            deletes[0]
+                .0
+                .contains("where ctid = any (array['(0,7)', '(0,8)']::pg_catalog.tid[]) returning"),
+            "{deletes:?}"
+        );
+        assert!(
+            deletes[1]
+                .0
+                .contains("(values ('(0,9)'::pg_catalog.tid, 2))"),
             "{deletes:?}"
         );
     }

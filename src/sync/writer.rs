@@ -3,7 +3,7 @@
 //! One session, from the first lock to the commit. Dropped before that, it leaves the target as it was.
 
 use crate::fault;
-use crate::model::{QualifiedName, Rows, SqlText};
+use crate::model::{QualifiedName, Rows, SqlText, quote_literal};
 use crate::pg::PgError;
 use crate::pg::wire::Wire;
 
@@ -17,7 +17,7 @@ use super::statements::locks;
 const LOCK_TIMEOUT: &str = "30s";
 
 /// `insufficient_privilege`.
-const MAY_NOT: &str = "42501";
+pub(super) const MAY_NOT: &str = "42501";
 
 /// What other sessions need to see the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,11 +31,13 @@ pub struct Exported {
 /// The transaction.
 pub struct Writer {
     pub(super) wire: Wire,
+    /// What it has locked.
+    tables: Vec<QualifiedName>,
 }
 
 impl Writer {
     /// Begins it, and locks tables against writers.
-    pub async fn begin(mut wire: Wire, tables: &[QualifiedName]) -> Result<Self, SyncError> {
+    pub async fn begin(mut wire: Wire, tables: Vec<QualifiedName>) -> Result<Self, SyncError> {
         let opening = format!(
             "begin transaction isolation level read committed, read write; set local lock_timeout = '{}'; \
              set local synchronous_commit = on",
@@ -46,27 +48,31 @@ impl Writer {
             }
         );
         let mut statements = vec![SqlText::from(opening)];
-        statements.extend(locks(tables));
+        statements.extend(locks(&tables));
         let locked = wire.execute_all(&statements).await;
         locked.map_err(|(_, error)| SyncError::Lock(error))?;
-        fault::point("sync-locked");
-        Ok(Self { wire })
+        Ok(Self { wire, tables })
     }
 
     /// The state that the locks hold fast, for those who read it.
     pub async fn export(&mut self) -> Result<Exported, SyncError> {
         // A standby cannot be written to, so this is none.
         let sql = "select pg_catalog.pg_export_snapshot(), pg_catalog.pg_current_wal_lsn()";
-        let rows = self.wire.query(&SqlText::from(sql)).await;
-        let rows = rows.map_err(SyncError::Lock)?;
-        let text = |column: usize| {
-            let value = rows.first().and_then(|row| row.get(column)?.as_deref());
-            String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
-        };
+        let mut texts = self.texts(sql).await.map_err(SyncError::Lock)?.into_iter();
+        let mut text = || texts.next().unwrap_or_default();
         Ok(Exported {
-            id: text(0),
-            lsn: text(1),
+            id: text(),
+            lsn: text(),
         })
+    }
+
+    /// The values of a row.
+    async fn texts(&mut self, sql: &str) -> Result<Vec<String>, PgError> {
+        let rows = self.wire.query(&SqlText::from(sql)).await?;
+        let values = rows.iter().take(1).flatten();
+        Ok(values
+            .map(|value| String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned())
+            .collect())
     }
 
     /// Makes our session count as one that replicates, if it may.
@@ -108,6 +114,37 @@ impl Writer {
     /// The commit point: before it the target is as it was, after it, it is as it is to be. It is waited for until it is on disk. Behind
     /// it come the sequences that go back.
     pub async fn commit(mut self, changes: &Changes) -> Result<Wire, SyncError> {
+        self.commit_here(changes).await?;
+        Ok(self.wire)
+    }
+
+    /// The same, and the locks are had again at once: nobody else writes to the tables until they are let go. Says whether nobody has
+    /// in between. Whoever has waited for us comes first, and we wait for him; so all who have written have ended by then, and each of
+    /// them had a number that none of ours has. (Nor had somebody who has written elsewhere: then it is not known.)
+    pub async fn commit_and_stay(mut self, changes: &Changes) -> Result<(Self, bool), SyncError> {
+        let sql =
+            "select pg_catalog.txid_current_snapshot()::text, pg_catalog.txid_current()::text";
+        let mut before = self.texts(sql).await.map_err(SyncError::Lock)?.into_iter();
+        let before_us = quote_literal(&before.next().unwrap_or_default());
+        let mut ours: Vec<String> = before.collect();
+        ours.extend(self.commit_here(changes).await?);
+        let Self { wire, tables } = self;
+        let mut again = Self::begin(wire, tables).await?;
+        let sql = format!(
+            "select count(*)::text from (\
+             select pg_catalog.generate_series(pg_catalog.txid_snapshot_xmax({before_us}::pg_catalog.txid_snapshot), \
+             pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) - 1) \
+             union all select pg_catalog.txid_snapshot_xip({before_us}::pg_catalog.txid_snapshot)) t (id) \
+             where t.id not in ({}) and pg_catalog.txid_visible_in_snapshot(t.id, pg_catalog.txid_current_snapshot())",
+            ours.join(", ")
+        );
+        let others = again.texts(&sql).await.map_err(SyncError::Lock)?;
+        let is_alone = others.first().is_some_and(|count| count == "0");
+        Ok((again, is_alone))
+    }
+
+    /// Says in which transaction sequences have gone back, if any have.
+    async fn commit_here(&mut self, changes: &Changes) -> Result<Option<String>, SyncError> {
         fault::point("sync-uncommitted");
         let committed = self.run("commit").await;
         committed.map_err(|error| {
@@ -126,11 +163,20 @@ impl Writer {
                 "begin transaction isolation level read committed, read write; set local synchronous_commit = on",
             )];
             statements.extend(changes.sequences.iter().map(SequenceChange::back));
-            statements.push(SqlText::from("commit"));
             let set = self.run_all(&statements).await;
             set.map_err(SyncError::Sequences)?;
+            let number = self.texts("select pg_catalog.txid_current()::text").await;
+            let number = number.map_err(SyncError::Sequences)?;
+            self.run("commit").await.map_err(SyncError::Sequences)?;
+            return Ok(number.into_iter().next());
         }
-        Ok(self.wire)
+        Ok(None)
+    }
+
+    /// An error if the transaction has ended, and its locks with it.
+    pub async fn assert_held(&mut self) -> Result<(), SyncError> {
+        let held = self.run("select").await;
+        held.map_err(SyncError::Unguarded)
     }
 
     /// Lets the locks go; nothing was changed.

@@ -6,7 +6,9 @@ mod random_tables;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aside;
 mod cost;
+mod elsewhere;
 mod keys;
 mod killed;
 mod random;

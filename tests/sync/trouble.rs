@@ -46,7 +46,8 @@ fn trouble_in_a_database_of_another_encoding_leaves_the_target_as_it_was() {
     assert_proven(&move_with(&from, &to, &[]));
     source.psql("latin", CHANGES);
 
-    let refused = while_somebody_holds_a_lock(&target, &from, &to);
+    let held = ("latin", "bare", "row exclusive");
+    let refused = while_somebody_holds_a_lock(&target, held, (&from, &to));
     assert_eq!(refused.status, 1, "{refused}");
     for said in ["locking the tables of the target", "pid ", "somebody"] {
         assert!(refused.stderr.contains(said), "{said}: {refused}");
@@ -82,25 +83,67 @@ fn trouble_in_a_database_of_another_encoding_leaves_the_target_as_it_was() {
     assert!(is_nothing(&report(&again)["synced"]), "{again}");
 }
 
-/// It is named, and nothing is done.
-fn while_somebody_holds_a_lock(target: &Server, from: &str, to: &str) -> Finished {
+/// A table that is emptied is closed to readers, too.
+#[test]
+fn a_reader_who_does_not_give_way_is_named() {
+    let (Some(source), Some(target)) = (quiet(16), quiet(16)) else {
+        return;
+    };
+    let (from, to) = (source.database("shop"), target.database("shop"));
+    source.psql(
+        "shop",
+        "create table t (id int primary key, v text); insert into t select g, 'x' from generate_series(1, 2000) g;
+         create table tree (id int primary key, v int) partition by range (id);
+         create table leaf partition of tree for values from (0) to (10);
+         create table other partition of tree for values from (10) to (20);
+         insert into tree values (1, -1);
+         alter table tree add constraint positive check (v > 0) not valid",
+    );
+    assert_proven(&move_with(&from, &to, &[]));
+    source.psql("shop", "update t set v = 'y'");
+    let held = ("shop", "t", "access share");
+    let refused = while_somebody_holds_a_lock(&target, held, (&from, &to));
+    assert_eq!(refused.status, 1, "{refused}");
+    for said in [
+        "deleting rows of public.t",
+        "(somebody, ",
+        " has AccessShareLock on public.t",
+    ] {
+        assert!(refused.stderr.contains(said), "{said}: {refused}");
+    }
+    let unchanged = "select count(*) from t where v = 'x'";
+    assert_eq!(target.psql("shop", unchanged), "2000", "{refused}");
+
+    // A check that a row violates goes with all that has it.
+    source.psql("shop", "update t set v = 'x'");
+    target.psql("shop", "truncate leaf");
+    let held = ("shop", "other", "access share");
+    let refused = while_somebody_holds_a_lock(&target, held, (&from, &to));
+    assert_eq!(refused.status, 1, "{refused}");
+    let said = " has AccessShareLock on public.other";
+    assert!(refused.stderr.contains(said), "{refused}");
+    assert_eq!(target.psql("shop", "select count(*) from leaf"), "0");
+}
+
+/// Somebody is named, and nothing is done.
+fn while_somebody_holds_a_lock(
+    target: &Server,
+    (database, table, mode): (&str, &str, &str),
+    (from, to): (&str, &str),
+) -> Finished {
+    let lock = format!("begin; lock table {table} in {mode} mode; select pg_sleep(60)");
     let mut holder = target
         .tool("psql")
-        .args([
-            "-X",
-            "-q",
-            "-c",
-            "begin; lock table bare in row exclusive mode; select pg_sleep(60)",
-            "-d",
-        ])
+        .args(["-X", "-q", "-c", lock.as_str(), "-d"])
         .arg(format!("{to} application_name=somebody"))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("psql starts");
     let deadline = Instant::now() + Duration::from_secs(30);
-    let held = "select count(*) from pg_locks where relation = 'bare'::regclass and granted";
-    while target.psql("latin", held) != "1" {
+    let held =
+        format!("select count(*) from pg_locks where relation = '{table}'::regclass and granted");
+    while target.psql(database, &held) != "1" {
         assert!(Instant::now() < deadline, "nobody holds it");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -108,7 +151,7 @@ fn while_somebody_holds_a_lock(target: &Server, from: &str, to: &str) -> Finishe
         .env("PGCONVOY_FAULT", "impatient")
         .run();
     target.psql(
-        "latin",
+        database,
         "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'somebody'",
     );
     holder.wait().expect("it ends");

@@ -317,7 +317,7 @@ fn a_view_whose_rows_are_drawn_is_not_proven_by_its_columns() {
         panic!("{run}");
     };
     assert_eq!(one.object, "public.drawn", "{run}");
-    let told = "columns v, place were compared each by itself alone";
+    let told = "columns v, place were compared one by one";
     assert!(one.because.contains(told), "{run}");
     assert!(
         said.contains("public.drawn") && said.contains(told),

@@ -1,5 +1,5 @@
 //! Of many rows, exactly those that differ are named: one, ten, ten thousand; with a key and without. Keys of other kinds are
-//! tried with fewer rows. There are a million when the whole matrix is asked for (`make test-matrix`), and a fifth of them
+//! tried with fewer rows. There are a million when the whole matrix is asked for (`make test-matrix`), and a tenth of them
 //! otherwise.
 
 use std::collections::BTreeSet;
@@ -75,7 +75,7 @@ impl Table {
         if whole() {
             self.whole
         } else {
-            (self.whole / 5).max(80_000)
+            (self.whole / 10).max(80_000)
         }
     }
 

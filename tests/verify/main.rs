@@ -7,4 +7,5 @@ mod alike;
 mod drill;
 mod list;
 mod matrix;
+mod repaired;
 mod verified;

@@ -10,7 +10,7 @@ use crate::support::binary::{Finished, Pgconvoy};
 use crate::support::moving::RUN_DIR;
 
 /// Where the SQL is that would bring the target in line.
-const REPAIR: &str = "repair.sql";
+pub const REPAIR: &str = "repair.sql";
 
 /// A finished run.
 pub struct Verified {

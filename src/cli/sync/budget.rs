@@ -15,7 +15,7 @@ use super::prove::always_again;
 use crate::catalog::Table;
 use crate::cli::verify::{self as looks, Alike, Asked, Look, RowsLook};
 use crate::event::What;
-use crate::model::{Bytes, LeftTable, QualifiedName, Rows};
+use crate::model::{Bytes, LeftTable, Oid, QualifiedName, Rows};
 use crate::verify::rows::Ends;
 
 /// Bytes in a millisecond as long as nothing has been measured: not many.
@@ -116,7 +116,8 @@ pub(super) async fn within(
         });
         let names = batch.iter().map(|one| one.name.shown()).collect();
         let since = Instant::now();
-        read(course, (look, ends), (&mut rows, &names)).await;
+        let more = read(course, (look, ends), (&mut rows, &names)).await;
+        rows.notes.extend(more.notes);
         let bytes: Bytes = batch.iter().map(|one| one.bytes).sum();
         if bytes >= MEASURABLE {
             let ms = since.elapsed().as_secs_f64() * 1000.0;
@@ -138,6 +139,13 @@ fn tables_of(look: &Look, carried: &BTreeSet<QualifiedName>) -> Vec<LeftTable> {
     let tables = look.source.facts.tables.iter();
     let mut found = grouped(tables.filter(|table| look.scope.has_relation(&table.name)));
     found.retain(|one| one.tables.iter().all(|table| carried.contains(table)));
+    let there = look.target.facts.tables.iter();
+    let there: BTreeMap<&QualifiedName, Oid> =
+        there.map(|table| (&table.name, table.oid)).collect();
+    for one in &mut found {
+        let oids = one.tables.iter();
+        one.oids[1] = oids.filter_map(|name| there.get(name).copied()).collect();
+    }
     found
 }
 
@@ -151,9 +159,11 @@ fn grouped<'a>(tables: impl Iterator<Item = &'a Table>) -> Vec<LeftTable> {
         let one = found.entry(name).or_insert_with(|| LeftTable {
             name: name.clone(),
             tables: Vec::new(),
+            oids: [Vec::new(), Vec::new()],
             bytes: Bytes(0),
         });
         one.tables.push(table.name.clone());
+        one.oids[0].push(table.oid);
         one.bytes += table.total;
     }
     let mut found: Vec<LeftTable> = found.into_values().collect();

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::AtWork;
 use super::budget::{self, Counting};
+use super::overrule::{self, Overruling};
 use super::prove::{Already, prove};
+use super::{AtWork, Brought};
 use crate::catalog;
 use crate::cli::explain::explained;
 use crate::cli::prove::{Before, tell_writes_since};
@@ -16,14 +17,16 @@ use crate::cli::verify::{
 use crate::event::{Emit, What};
 use crate::failure::Failure;
 use crate::fault;
-use crate::model::{Difference, LeftTable, QualifiedName, Rows, Side, Unverified};
-use crate::pg::{Pool, Snapshot};
+use crate::model::{Difference, LeftTable, QualifiedName, Rows, Side, Synced, Unverified};
+use crate::pg::{Pool, Session, Snapshot};
 use crate::sync::{self, Applied, Changes, Differs, Obstacles, SyncError, TableChange, Writer};
 use crate::verify;
 use crate::verify::rows::Ends;
 
 /// If at least one of so many rows of a table was changed, the planner's statistics are gathered anew.
 const ANALYZED_SHARE: u64 = 10;
+/// For so long that waits for whoever has locked a table.
+const ANALYZED_WITHIN: &str = "3s";
 
 /// What every step needs.
 #[derive(Clone, Copy)]
@@ -32,6 +35,10 @@ pub(super) struct Course<'a> {
     pub asked: &'a Asked,
     pub at_work: &'a AtWork,
     pub emit: &'a Arc<dyn Emit>,
+    /// Of a turn: the tables whose rows replication has carried. Then nobody may write to the target afterwards either.
+    pub carried: Option<&'a BTreeSet<QualifiedName>>,
+    /// Whoever remembers which of these were overruled.
+    pub overruling: Option<&'a dyn Overruling>,
 }
 
 impl Course<'_> {
@@ -61,19 +68,20 @@ pub(super) enum Extent<'a> {
     DryRun,
 }
 
-/// Does all of it. Says of which tables the rows were only counted, for lack of time.
-pub(super) async fn carry_out(
-    (both, asked): (&Both, &Asked),
-    extent: Extent<'_>,
-    at_work: &AtWork,
-    emit: &Arc<dyn Emit>,
-) -> Result<Vec<LeftTable>, Failure> {
-    let course = Course {
-        both,
-        asked,
-        at_work,
-        emit,
-    };
+/// Compares the schemas alone, as is done before anything is changed, and refuses by name what differs.
+pub(super) async fn foresee(course: Course<'_>) -> Result<(), Failure> {
+    let look = Box::pin(Look::take(course.both, course.asked)).await?;
+    let refused = refuse_other_schema(course, &look);
+    // Whether the sessions have lasted does not matter: what was read by then is compared again in its time.
+    let _ = look.release().await;
+    refused
+}
+
+/// Does all of it.
+pub(super) async fn carry_out(course: Course<'_>, extent: Extent<'_>) -> Result<Brought, Failure> {
+    let Course {
+        both, asked, emit, ..
+    } = course;
     let activity = catalog::activity(&both.source.session).await?;
     let (look, writer) = if matches!(extent, Extent::DryRun) {
         course.step("reading and comparing the schemas of both sides");
@@ -94,36 +102,67 @@ pub(super) async fn carry_out(
     let outcome = look.compare(both, asked);
     course.step("reading the rows of both sides");
     let ends = Arc::new(look.ends(both));
-    at_work.read_by(&ends);
+    course.at_work.read_by(&ends);
     let (rows, left) = compare(course, (&look, &ends), extent).await;
     fault::point("sync-compared");
     refuse_unread(course, &rows)?;
     let changes = decide((both, &look), &rows, &outcome.differences)?;
+    let mut brought = Brought {
+        left,
+        ..Brought::default()
+    };
+    let found = (&changes, &rows, &look.source.facts);
+    let overruled = overrule::tell_and_write_down(course, found).await?;
     let found = Found { outcome, rows };
     let released = match writer {
         Some(writer) if !changes.is_empty() => {
-            let applied = Box::pin(change(course, (&look, &ends), &changes, writer)).await?;
-            let told = changes.told(true, &applied.bytes);
-            emit.emit(What::Synced(Box::new(told)));
-            gather_statistics(course, &changes, &found.rows).await;
-            let already = Already {
-                rows: found.rows,
-                ends: Arc::clone(&ends),
-                is_certain: applied.nothing_else,
-            };
-            Box::pin(prove(course, look, already)).await?
+            let what = (&changes, writer, overruled, &mut brought);
+            Box::pin(bring(course, (look, &ends), found, what)).await?
         }
         writer => {
-            let told = changes.told(writer.is_some(), &BTreeMap::new());
+            let told = Synced {
+                overruled,
+                ..changes.told(writer.is_some(), &BTreeMap::new())
+            };
             emit.emit(What::Synced(Box::new(told)));
-            Box::pin(leave_it(course, (look, &ends), found, writer)).await?
+            let (released, guard) =
+                Box::pin(leave_it(course, (look, &ends), found, writer)).await?;
+            brought.guard = guard;
+            released
         }
     };
     for unverified in released {
         emit.emit(What::Unverified(unverified));
     }
     tell_writes_since(&before, emit.as_ref()).await?;
-    Ok(left)
+    Ok(brought)
+}
+
+/// Changes what differs, and proves it.
+async fn bring(
+    course: Course<'_>,
+    (look, ends): (Look, &Arc<Ends>),
+    found: Found,
+    (changes, writer, overruled, brought): (&Changes, Writer, Vec<QualifiedName>, &mut Brought),
+) -> Result<Vec<Unverified>, Failure> {
+    let Course { both, emit, .. } = course;
+    let (applied, guard) = Box::pin(change(course, (&look, ends), changes, writer)).await?;
+    brought.guard = guard;
+    let told = Synced {
+        overruled,
+        ..changes.told(true, &applied.bytes)
+    };
+    emit.emit(What::Synced(Box::new(told)));
+    brought.stale = changed_much(changes, &found.rows);
+    if brought.guard.is_none() {
+        gather_statistics(&both.target.session, &brought.stale, emit).await;
+    }
+    let already = Already {
+        rows: found.rows,
+        ends: Arc::clone(ends),
+        is_certain: applied.nothing_else,
+    };
+    Box::pin(prove(course, look, already)).await
 }
 
 /// Reads the rows of both sides. Says of which tables they were only counted, for lack of time.
@@ -158,7 +197,7 @@ async fn leave_it(
     (look, ends): (Look, &Ends),
     found: Found,
     writer: Option<Writer>,
-) -> Result<Vec<Unverified>, Failure> {
+) -> Result<(Vec<Unverified>, Option<Writer>), Failure> {
     let Course {
         both, asked, emit, ..
     } = course;
@@ -166,10 +205,13 @@ async fn leave_it(
     looks::tell(found, Vec::new(), (&look, both, asked), emit).await;
     drain(ends).await;
     let released = look.release().await;
+    if course.carried.is_some() {
+        return Ok((released, writer));
+    }
     if let Some(writer) = writer {
         writer.give_way().await?.close().await;
     }
-    Ok(released)
+    Ok((released, None))
 }
 
 /// Locks the target's tables, and looks at both sides, each in a snapshot: the target in that of the transaction that has the locks.
@@ -193,11 +235,12 @@ async fn lock(course: Course<'_>) -> Result<(Look, Writer), Failure> {
         both.target.connector.with_encoding(encoding),
     ));
     course.at_work.written_by(&pool);
-    let begun = Writer::begin(pool.take().await?, &tables).await;
+    let begun = Writer::begin(pool.take().await?, tables.clone()).await;
     let mut writer = match begun {
         Ok(writer) => writer,
         Err(error) => return Err(not_locked(error, both).await),
     };
+    fault::point("sync-locked");
     let exported = writer.export().await?;
     let connector = &both.target.connector;
     let snapshot = Snapshot::exported(connector, &exported.id, &exported.lsn).await?;
@@ -305,13 +348,13 @@ fn differs(table: &TableDiffers) -> Differs<'_> {
     }
 }
 
-/// Changes the target, and commits.
+/// Changes the target, and commits. In a turn, nobody writes afterwards either, and whether somebody has in between is known.
 async fn change(
     course: Course<'_>,
     (look, ends): (&Look, &Arc<Ends>),
     changes: &Changes,
     mut writer: Writer,
-) -> Result<Applied, Failure> {
+) -> Result<(Applied, Option<Writer>), Failure> {
     let Course { both, asked, .. } = course;
     course.step("changing what differs on the target, in one transaction");
     // Whoever still reads the target would keep tables from being emptied.
@@ -324,7 +367,8 @@ async fn change(
         doing: "looking for what stands in the way on the target".to_owned(),
         source,
     })?;
-    let tell = |step: String| course.step(step);
+    let emit = course.emit;
+    let tell = |step: String| emit.emit(What::StepStarted { step });
     let value_settings = both.source.facts.settings_of_queries(&both.target.facts);
     let sides = sync::Sides {
         source,
@@ -333,9 +377,9 @@ async fn change(
         tell: &tell,
     };
     let applied = writer.apply((changes, &obstacles), &sides).await;
-    let applied = match applied {
+    let mut applied = match applied {
         Ok(applied) => applied,
-        Err(error) => return Err(explained(error.into(), &both.target).await),
+        Err(error) => return Err(not_changed(error, both, (changes, &obstacles)).await),
     };
     if applied.foreign_keys > 0 {
         let text = format!(
@@ -344,12 +388,21 @@ async fn change(
         );
         course.emit.emit(What::Note { text });
     }
-    writer.commit(changes).await?.close().await;
-    Ok(applied)
+    if course.carried.is_none() {
+        writer.commit(changes).await?.close().await;
+        return Ok((applied, None));
+    }
+    let (writer, is_alone) = match writer.commit_and_stay(changes).await {
+        Ok(stayed) => stayed,
+        Err(error) => return Err(not_locked(error, both).await),
+    };
+    // If it cannot be ruled out, all is read again.
+    applied.nothing_else &= is_alone;
+    Ok((applied, Some(writer)))
 }
 
-/// The planner ought to know what was changed much. That it cannot be done is worth a line, and no failure.
-async fn gather_statistics(course: Course<'_>, changes: &Changes, rows: &RowsLook) {
+/// What the planner ought to know anew.
+fn changed_much(changes: &Changes, rows: &RowsLook) -> Vec<QualifiedName> {
     let found: BTreeMap<&QualifiedName, &TableDiffers> = rows
         .tables
         .iter()
@@ -363,31 +416,53 @@ async fn gather_statistics(course: Course<'_>, changes: &Changes, rows: &RowsLoo
         touched.0.saturating_mul(ANALYZED_SHARE) >= largest
     };
     let tables = changes.tables.iter().filter(much);
-    let mut names: Vec<&QualifiedName> = tables.map(|change| &change.table).collect();
-    names.extend(
-        changes
-            .views
-            .iter()
-            .filter(|view| !view.empty)
-            .map(|view| &view.name),
-    );
+    let mut names: Vec<QualifiedName> = tables.map(|change| change.table.clone()).collect();
+    let views = changes.views.iter().filter(|view| !view.empty);
+    names.extend(views.map(|view| view.name.clone()));
+    names
+}
+
+/// Whoever does not give way to what closes a table to everybody, be it a reader, is named; best effort.
+async fn not_changed(
+    error: SyncError,
+    both: &Both,
+    (changes, obstacles): (&Changes, &Obstacles),
+) -> Failure {
+    if !error.is_for_a_lock() {
+        return explained(error.into(), &both.target).await;
+    }
+    let views = changes.views.iter().map(|view| &view.name);
+    let closed: BTreeSet<&QualifiedName> = obstacles.closed().chain(views).collect();
+    let holders = catalog::locks_on(&both.target.session, &closed).await;
+    let mut failure = Failure::from(error);
+    failure.details.extend(holders.unwrap_or_default());
+    failure
+}
+
+/// The planner ought to know what was changed much. That it cannot be done is worth a line, and no failure; nor is somebody waited for who
+/// has locked a table.
+pub(in crate::cli) async fn gather_statistics(
+    session: &Session,
+    names: &[QualifiedName],
+    emit: &Arc<dyn Emit>,
+) {
     if names.is_empty() {
         return;
     }
-    course.step("gathering the planner's statistics of what was changed much");
+    emit.emit(What::StepStarted {
+        step: "gathering the planner's statistics of what was changed much".to_owned(),
+    });
     for name in names {
-        let analyzed = course
-            .both
-            .target
-            .session
-            .execute(&format!("analyze {name}"))
-            .await;
-        if let Err(error) = analyzed {
+        let analyze =
+            format!("begin; set local lock_timeout = '{ANALYZED_WITHIN}'; analyze {name}; commit");
+        if let Err(error) = session.execute(&analyze).await {
+            // Should this fail as well, then the session is gone, and the transaction with it.
+            let _ = session.execute("rollback").await;
             let text = format!(
                 "the statistics of {} could not be gathered: {error}",
                 name.shown()
             );
-            course.emit.emit(What::Note { text });
+            emit.emit(What::Note { text });
         }
     }
 }

@@ -8,6 +8,7 @@
 //! | file | |
 //! |---|---|
 //! | `carry_out` | the steps |
+//! | `overrule` | of a turn, what differs although replication carries it |
 //! | `budget` | of a turn, what is compared by content while nobody can write |
 //! | `prove` | the last of them: everything is compared again, but for what cannot have changed |
 //!
@@ -16,6 +17,7 @@
 
 mod budget;
 mod carry_out;
+mod overrule;
 mod prove;
 
 use std::collections::BTreeSet;
@@ -24,10 +26,15 @@ use std::time::Duration;
 
 use clap::Args;
 
-use budget::Counting;
-use carry_out::Extent;
+pub(super) use carry_out::gather_statistics;
+pub(super) use overrule::Overruling;
 
-use super::arguments::{ConnectionArgs, LeaveOutArgs, OutputArgs, SelectionArgs, SpeedArgs};
+use budget::Counting;
+use carry_out::{Course, Extent};
+
+use super::arguments::{
+    LeaveOutArgs, OutputArgs, SelectionArgs, SourceArgs, SpeedArgs, resolve_target,
+};
 use super::inspect::{Road, Server};
 use super::output::Output;
 use super::patterns::check_patterns;
@@ -35,41 +42,38 @@ use super::requested::Requested;
 use super::verify::{Asked, Both};
 use crate::event::{Emit, What};
 use crate::failure::Failure;
-use crate::model::{ExitStatus, Filters, LeftTable, QualifiedName, VerifyLevel};
+use crate::model::{ExitStatus, Filters, LeftTable, QualifiedName, RunCommand, VerifyLevel};
 use crate::pg::Pool;
 use crate::pg::claim::Claim;
 use crate::pg::client_tools::Search;
 use crate::pg::conninfo::Environment;
 use crate::report::Ending;
+use crate::sync::Writer;
 use crate::toc::RestoreOptions;
 use crate::verify::rows::Ends;
 
 /// Rows of a table that are changed one by one; of one in which more differ, all are copied anew. They are all in memory at once.
 const MOST_ROWS: usize = 200_000;
 
-/// Bring a target that was moved earlier to the source's present, copying only what differs
+/// Bring the target of an earlier move up to date with the source, copying only what differs
 ///
-/// Reads both databases, each in one snapshot, finds the rows, sequences, large objects and materialized views that differ, and changes
-/// those on the target: all in one transaction, in which its tables are locked against other writers, but not against readers. Then
-/// it proves the whole, as a move does. It needs no replication, and the source is only read. If the schema has changed since
-/// the move, it says where, and does nothing. Killed, it leaves the target as it was, or as it is to be (sequences
-/// may stand further on): run the same again.
+/// Reads both databases, each in one snapshot, finds the rows, sequences, large objects and materialized views that differ, and
+/// changes those on the target, all in one transaction, which locks its tables against other writers but not against readers.
+/// Then it proves the whole, as a move does. It needs no replication, and the source is only read. If the schema has changed
+/// since the move, it says where, and does nothing. If it is killed, the target is either unchanged or fully changed (sequences
+/// may have advanced): run the same command again.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = super::AFTER_HELP)]
 pub struct SyncArgs {
-    /// The database to read: a URI or keyword=value pairs, as for psql
+    /// Say how much would be changed, and change nothing; exit status 3 if anything would be
     ///
-    /// What it leaves open is taken from a service file and the PG* variables. Put passwords into ~/.pgpass: one that is
-    /// given here is taken out of the process list at once, but has been there for a moment, and stays in the
-    /// shell's history.
-    #[arg(
-        long,
-        value_name = "CONNINFO",
-        env = "PGCONVOY_SOURCE",
-        hide_env_values = true,
-        help_heading = "Connections"
-    )]
-    source: String,
+    /// Nothing is locked either: anything written to the target meanwhile counts as a difference.
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Source.
+    #[command(flatten)]
+    source: SourceArgs,
 
     /// The database that it was moved to, likewise: what differs is changed there
     #[arg(
@@ -80,12 +84,6 @@ pub struct SyncArgs {
         help_heading = "Connections"
     )]
     target: String,
-
-    /// Say how much would be changed, and change nothing; exit status 3 if it is anything
-    ///
-    /// Nothing is locked either: what somebody writes to the target meanwhile is taken for a difference.
-    #[arg(long)]
-    dry_run: bool,
 
     /// Which objects.
     #[command(flatten)]
@@ -195,8 +193,16 @@ async fn run(args: SyncArgs, output: Output) -> Result<ExitStatus, Failure> {
     } else {
         Extent::Whole
     };
+    let course = Course {
+        both: &both,
+        asked: &asked,
+        at_work: &at_work,
+        emit: &emit,
+        carried: None,
+        overruling: None,
+    };
     let ended = tokio::select! {
-        ended = Box::pin(carry_out::carry_out((&both, &asked), extent, &at_work, &emit)) => ended,
+        ended = Box::pin(carry_out::carry_out(course, extent)) => ended,
         failure = super::signals::stopped(stop.clone()) => Err(failure),
     };
     match ended {
@@ -228,16 +234,22 @@ async fn connect(
     emitter.emit(What::StepStarted {
         step: "connecting".to_owned(),
     });
-    let connection = ConnectionArgs {
-        source: args.source.clone(),
-        target: args.target.clone(),
-    };
-    let mut requested = Requested::new(&connection, &args.selection, &args.leave_out)?;
+    let environment = Environment::of_process();
+    let ends = (
+        args.source.resolve(&environment)?,
+        resolve_target(&args.target, &environment)?,
+    );
+    let mut requested = Requested::new(environment, ends, &args.selection, &args.leave_out)?;
     requested.only_reads = args.dry_run;
     requested.jobs = asked.jobs;
     requested.verify = asked.level;
     let road = Road::connect(&requested).await?;
-    emitter.emit(super::session::started("sync", (&road, &requested), output));
+    emitter.emit(super::session::started(
+        RunCommand::Sync,
+        &road,
+        &requested,
+        output,
+    ));
     let Road {
         source,
         mut target,
@@ -268,7 +280,7 @@ async fn connect(
 }
 
 /// What a turn asks of it.
-pub(super) struct Bringing {
+pub(super) struct Bringing<'a> {
     /// What the move left out, and no comparison misses.
     pub restore: RestoreOptions,
     /// Readers of each side.
@@ -279,6 +291,19 @@ pub(super) struct Bringing {
     pub budget: Option<Duration>,
     /// The tables whose rows replication has carried.
     pub carried: BTreeSet<QualifiedName>,
+    /// Knows which of them were overruled before, and writes down which are about to be.
+    pub overruling: &'a dyn Overruling,
+}
+
+/// What has become of it.
+#[derive(Default)]
+pub(super) struct Brought {
+    /// Tables of which the rows were only counted, for lack of time.
+    pub left: Vec<LeftTable>,
+    /// What the planner has no statistics of yet: they cannot be gathered while others are kept out.
+    pub stale: Vec<QualifiedName>,
+    /// Keeps others from writing to the target's tables, as it has since they were compared.
+    pub guard: Option<Writer>,
 }
 
 /// Two sides as comparisons have them.
@@ -294,13 +319,13 @@ pub(super) async fn paired(source: Server, target: Server) -> Result<Both, Failu
 }
 
 /// The same for two sides of which nobody writes to either: brings the one to what the other holds, and proves it; or, at the level of
-/// counts, only counts the rows of tables that replication has carried. Says of which they were only counted for lack of time.
+/// counts, only counts the rows of tables that replication has carried. What is proven stays so as long as the guard is kept.
 pub(super) async fn bring_over(
     (source, mut target): (Server, Server),
     claim: Option<&Claim>,
-    bringing: &Bringing,
+    bringing: &Bringing<'_>,
     emit: &Arc<dyn Emit>,
-) -> Result<Vec<LeftTable>, Failure> {
+) -> Result<Brought, Failure> {
     if let Some(claim) = claim {
         target.connector = claim.worker(&target.connector);
     }
@@ -317,10 +342,35 @@ pub(super) async fn bring_over(
         _ => Extent::Counted(counting),
     };
     let at_work = AtWork::default();
-    let done = carry_out::carry_out((&both, &content), extent, &at_work, emit);
+    let course = Course {
+        both: &both,
+        asked: &content,
+        at_work: &at_work,
+        emit,
+        carried: Some(&bringing.carried),
+        overruling: Some(bringing.overruling),
+    };
+    let done = carry_out::carry_out(course, extent);
     let done = Box::pin(done).await;
     if done.is_err() {
         at_work.end().await;
     }
     done
+}
+
+/// Whether it will find the same schema on both sides: refuses by name what differs. Nothing is changed for it, and nobody kept out.
+pub(super) async fn foresee(
+    both: &Both,
+    (restore, jobs): (RestoreOptions, u32),
+    emit: &Arc<dyn Emit>,
+) -> Result<(), Failure> {
+    let course = Course {
+        both,
+        asked: &everything((restore, jobs, VerifyLevel::Counts)),
+        at_work: &AtWork::default(),
+        emit,
+        carried: None,
+        overruling: None,
+    };
+    carry_out::foresee(course).await
 }

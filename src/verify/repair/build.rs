@@ -1,22 +1,35 @@
 //! Dropping and making: the statements for an entry of a table of contents, and what comes with a new object.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::QualifiedName;
 use crate::toc::{Entry, RestorePass, Section, Text, restore_statements, split_statements};
 
 use super::draft::Draft;
 use super::grants::{Granted, Grantees, grantable, granted, is_of_the_server, reset};
+use super::graph::comes_with_its_object;
+use super::order;
+use super::rows::TableRepair;
 use super::step::{Phase, Statement, Step};
 use super::text::{around_parentheses, before, joined};
 
 impl<'a> Draft<'a> {
     /// Makes steps of everything that is to be dropped and made.
     pub(super) fn drop_and_create(&mut self) {
+        let replaced = self.replaced();
+        self.identify_meanwhile(&replaced);
+        let extra = self.extra_places();
         for (place, about) in self.drops.clone() {
             let Some(entry) = self.target.at(place) else {
                 continue;
             };
+            if replaced.values().any(|&there| there == place) {
+                continue;
+            }
             if let Some(statement) = drop_statement(entry) {
+                let is_spare = extra.contains(&place) && self.is_still_needed(place, &extra);
                 self.steps.push(Step {
-                    phase: Phase::Drop,
+                    phase: if is_spare { Phase::Spare } else { Phase::Drop },
                     // What depends on others stands behind them, and goes first.
                     position: usize::MAX - place,
                     about,
@@ -33,17 +46,107 @@ impl<'a> Draft<'a> {
                 self.grants(entry, &about);
                 continue;
             }
-            let phase = phase_of(entry);
-            let statements = self.creation(entry);
+            let phase = self.phase_in_order(entry);
+            let goes = replaced
+                .get(&place)
+                .and_then(|&there| self.target.at(there));
+            let mut statements: Vec<Statement> =
+                goes.and_then(drop_statement).into_iter().collect();
+            let transaction = !statements.is_empty();
+            statements.extend(self.creation(entry));
             self.steps.push(Step {
                 phase,
                 position: place.saturating_mul(2),
                 about: about.clone(),
                 statements,
-                transaction: false,
+                transaction,
             });
             self.made_anew(entry, &about);
         }
+    }
+
+    /// Whether something needs it that stays, and is to be otherwise only later: the default of a column calls a function.
+    fn is_still_needed(&self, place: usize, extra: &BTreeSet<usize>) -> bool {
+        let is_definition = |entry: &Entry| {
+            entry.section == Section::PreData && !entry.is("TABLE ATTACH") && !entry.is("POLICY")
+        };
+        let stays = |dependent: usize| {
+            !self.drops.contains_key(&dependent)
+                && !extra.contains(&dependent)
+                && self.target.at(dependent).is_some_and(|entry| {
+                    !entry.is_of_content()
+                        && !comes_with_its_object(entry)
+                        && !entry.is("INDEX ATTACH")
+                })
+        };
+        self.target.at(place).is_some_and(is_definition)
+            && self.target.dependents(place).into_iter().any(stays)
+    }
+
+    /// Indexes and triggers that are dropped where they are made anew, and not before: by their places on the source, those on the target.
+    /// What needs something that goes must go first, and so must what would be in the way of rows that are written. And policies that are
+    /// made at the end: without one, more rows may be seen.
+    fn replaced(&self) -> BTreeMap<usize, usize> {
+        let written = self.with_rows();
+        let stays = |place: usize| {
+            let table = self.target.at(place).and_then(Entry::qualified_name);
+            !self.drops.contains_key(&place) && table.is_none_or(|name| !written.contains(&name))
+        };
+        let places = self.drops.keys().filter_map(|&there| {
+            let theirs = self.target.at(there)?;
+            let is_such = theirs.is("INDEX") || theirs.is("TRIGGER");
+            let here = self.source.same_as(theirs)?;
+            let is_late = |policy: &Entry| {
+                policy.is("POLICY") && self.phase_in_order(policy) == Phase::Finish
+            };
+            let mut needed = self.target.needs(theirs);
+            let may_wait = if is_such {
+                needed.all(stays)
+            } else {
+                self.source.at(here).is_some_and(is_late)
+                    && needed.all(|place| !self.drops.contains_key(&place))
+            };
+            let waits =
+                may_wait && self.creates.contains_key(&here) && drop_statement(theirs).is_some();
+            waits.then_some((here, there))
+        });
+        places.collect()
+    }
+
+    /// Tables whose rows are written, and what those are partitions of, or are in.
+    fn with_rows(&self) -> BTreeSet<QualifiedName> {
+        let above = order::partitions(self.target.toc);
+        let tables = self.input.tables.iter();
+        let written: Vec<&TableRepair> = tables
+            .filter(|table| !self.left.contains(&table.table))
+            .collect();
+        let mut names: BTreeSet<QualifiedName> = written
+            .iter()
+            .flat_map(|table| order::with_ancestors(&table.table, &above))
+            .collect();
+        for partition in above.keys() {
+            let all = order::with_ancestors(partition, &above);
+            let holds = |table: &&TableRepair| table.is_root && all.contains(&table.table);
+            if written.iter().any(holds) {
+                names.insert(partition.clone());
+            }
+        }
+        names
+    }
+
+    /// A policy that needs what is made at the end, a primary key for a query of its own, waits for that.
+    fn phase_in_order(&self, entry: &Entry) -> Phase {
+        let is_late = |place: usize| {
+            let entry = self
+                .source
+                .at(place)
+                .filter(|_| self.creates.contains_key(&place));
+            entry.is_some_and(|entry| phase_of(entry) == Phase::Finish)
+        };
+        if entry.is("POLICY") && self.source.needs(entry).any(is_late) {
+            return Phase::Finish;
+        }
+        phase_of(entry)
     }
 
     fn creation(&self, entry: &Entry) -> Vec<Statement> {
@@ -213,6 +316,7 @@ pub(super) fn phase_of(entry: &Entry) -> Phase {
         (RestorePass::PostAcl, _) => Phase::Last,
         (RestorePass::Main, Section::None) => Phase::Comments,
         (RestorePass::Main, Section::PreData) => Phase::Define,
+        (RestorePass::Main, _) if entry.is("POLICY") => Phase::Define,
         (RestorePass::Main, Section::Data | Section::PostData) => Phase::Finish,
     }
 }

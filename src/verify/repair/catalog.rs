@@ -10,6 +10,7 @@ use super::super::State;
 use super::super::constraints::{constraint_object, has_no_name_of_its_own};
 use super::draft::Draft;
 use super::grants;
+use super::order;
 use super::states;
 use super::step::{Phase, Statement, Step};
 
@@ -64,14 +65,49 @@ impl<'a> Draft<'a> {
             .tables
             .iter()
             .find(|table| table.table.shown() == difference.object);
-        match table {
-            None => gaps.push("its rows were not told one by one: copy the table again, or verify it alone with --table".to_owned()),
-            Some(table) if table.more > 0 => self.partly.push(format!(
+        let Some(table) = table else {
+            gaps.push(if self.is_elsewhere(&difference.object) {
+                "partitions of it are foreign tables, and rows that are written to it may be sent to other servers: write those of its own partitions by hand".to_owned()
+            } else {
+                "its rows were not listed one by one, or hold names of functions or operators, which may be those of several: copy the table \
+                 again, or verify it alone with --table"
+                    .to_owned()
+            });
+            return;
+        };
+        if self.has_lost_its_identity(table) {
+            self.left.insert(table.table.clone());
+            gaps.push("a table that is published needs an identity of its rows, and the index that was it is gone: give it another on both sides".to_owned());
+            return;
+        }
+        if table.more > 0 {
+            self.partly.push(format!(
                 "{} more rows differ than are in this file: run it, then write a new one, or copy the table again",
                 table.more
-            )),
-            Some(_) => {}
+            ));
         }
+        let rows = table.rows.iter();
+        let left = rows.filter(|row| table.cannot_be_updated(row)).count();
+        if left > 0 && !self.input.target_superuser {
+            self.partly.push(format!(
+                "{left} rows differ, or may, in an identity that is always generated, which no UPDATE sets: verify with --repair as a \
+                 superuser of the target"
+            ));
+        }
+    }
+
+    /// Whether a table has partitions that are foreign tables, on either side.
+    fn is_elsewhere(&self, table: &str) -> bool {
+        [self.input.source.toc, self.input.target.toc]
+            .into_iter()
+            .any(|toc| {
+                let above = order::partitions(toc);
+                let foreign = toc.entries.iter().filter(|one| one.is("FOREIGN TABLE"));
+                let mut trees = foreign
+                    .filter_map(Entry::qualified_name)
+                    .map(|name| order::with_ancestors(&name, &above));
+                trees.any(|tree| tree.iter().any(|one| one.shown() == table))
+            })
     }
 
     fn rebuild(&mut self, difference: &Difference, about: &str, gaps: &mut Vec<String>) -> bool {
@@ -318,7 +354,8 @@ impl<'a> Draft<'a> {
         let sql = format!(
             "select pg_catalog.setval({}, {}, {})",
             quote_literal(&wanted.name.to_string()),
-            wanted.last_value,
+            // Without quotes, the least of all is no bigint.
+            quote_literal(&wanted.last_value.to_string()),
             wanted.is_called
         );
         let statement = Statement::ours(sql);

@@ -56,7 +56,7 @@ impl<'a> Draft<'a> {
             self.step(Phase::Finish, place, about, vec![Statement::of_dump(sql)]);
         }
         if !restore.no_table_access_method && ours.table_am != theirs.table_am {
-            gaps.push("another access method would rewrite the table: use ALTER TABLE … SET ACCESS METHOD".to_owned());
+            self.partly.push("another access method would rewrite the table: use ALTER TABLE … SET ACCESS METHOD".to_owned());
         }
         gaps
     }
@@ -178,7 +178,9 @@ impl<'a> Draft<'a> {
                 continue;
             }
             let name = format!("{} {}", entry.desc.to_lowercase(), entry.tag_lossy());
-            if must_stay(entry) {
+            // To be made again it would wait for that, and rows that it hides would be laid open meanwhile.
+            let closes = is_restrictive(entry) && phase_of(ours) == Phase::Finish;
+            if must_stay(entry) || closes {
                 return vec![format!(
                     "it would have to be dropped and made again, and {name} needs it"
                 )];
@@ -440,6 +442,15 @@ fn is_setting(statement: &[u8]) -> bool {
     tokens
         .iter()
         .any(|piece| SETTINGS.iter().any(|word| piece.is_word(word)))
+}
+
+/// A policy without which more rows are seen.
+fn is_restrictive(entry: &Entry) -> bool {
+    let is_it = || {
+        let tokens = pieces(entry.defn_bytes());
+        tokens.iter().any(|piece| piece.is_word("RESTRICTIVE"))
+    };
+    entry.is("POLICY") && is_it()
 }
 
 fn needs_an_index(statement: &[u8]) -> bool {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Difference, DifferenceKind};
+use crate::model::{Difference, DifferenceKind, QualifiedName};
 use crate::toc::{Entry, EntryDifference, compare_entries, restore_statements};
 
 use super::build::drop_statement;
@@ -25,6 +25,8 @@ pub(super) struct Draft<'a> {
     pub steps: Vec<Step>,
     pub not_covered: Vec<NotCovered>,
     pub contents: Vec<Content>,
+    /// Tables whose rows are not written.
+    pub left: BTreeSet<QualifiedName>,
     /// What is left open of the difference that is being thought about although the rest of it is done, a clause each.
     pub partly: Vec<String>,
     /// Differences that are met by what is done about a table, and that table.
@@ -48,6 +50,7 @@ impl<'a> Draft<'a> {
             steps: Vec::new(),
             not_covered: Vec::new(),
             contents: Vec::new(),
+            left: BTreeSet::new(),
             partly: Vec::new(),
             with_table: Vec::new(),
             suggestions: Vec::new(),
@@ -68,12 +71,20 @@ impl<'a> Draft<'a> {
             }
         }
         while draft.leave_what_needs(&mut undone) {}
+        draft.leave_rows(&undone);
         draft.drop_and_create();
         draft.steps.sort_by_key(|step| (step.phase, step.position));
         draft
     }
 
-    fn leave(&mut self, difference: &Difference, because: String, suggestions: Vec<Statement>) {
+    /// What was left in part before is left as a whole now: the last reason counts.
+    pub fn leave(&mut self, difference: &Difference, because: String, suggestions: Vec<Statement>) {
+        let mut known = self.not_covered.iter_mut();
+        if let Some(one) = known.find(|one| one.difference == *difference) {
+            one.because = because;
+            one.suggestions.extend(suggestions);
+            return;
+        }
         self.not_covered.push(NotCovered {
             difference: difference.clone(),
             because,
@@ -95,34 +106,12 @@ impl<'a> Draft<'a> {
         self.contents.retain(|content| content.about != about);
     }
 
-    /// Leaves out what cannot be made because something that it needs is not. Whether there was such a thing.
+    /// Leaves out what waits for something that is left out. Whether there was such a thing.
     fn leave_what_needs(&mut self, undone: &mut BTreeSet<String>) -> bool {
         if undone.is_empty() {
             return false;
         }
-        let missing: BTreeMap<usize, String> = self
-            .entries
-            .iter()
-            .filter(|one| one.target.is_none())
-            .filter_map(|one| Some((self.source.place(one.source?), about(&one.difference))))
-            .collect();
-        let is_undone = |place: &usize| missing.get(place).filter(|one| undone.contains(*one));
-        let needs_it = missing.iter().filter_map(|(&place, about)| {
-            let entry = self.source.at(place)?;
-            let needed = self.source.needs(entry).find(|needed| {
-                *needed != place && is_undone(needed).is_some_and(|other| other != about)
-            })?;
-            Some((about.clone(), is_undone(&needed)?.clone()))
-        });
-        let with_table = self.with_table.iter().filter_map(|(difference, table)| {
-            let is_table = |one: &&String| {
-                ["different table ", "different foreign table "]
-                    .iter()
-                    .any(|kind| one.strip_prefix(kind) == Some(table))
-            };
-            Some((about(difference), undone.iter().find(is_table)?.clone()))
-        });
-        let because: BTreeMap<String, String> = needs_it.chain(with_table).collect();
+        let because = self.waiting(undone);
         let mut found = false;
         for difference in self.input.differences {
             let about = about(difference);
@@ -161,7 +150,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn extra_places(&self) -> Vec<usize> {
+    /// Places in the target's table of contents of what it has on its own.
+    pub fn extra_places(&self) -> BTreeSet<usize> {
         let extra = self.entries.iter().filter(|one| one.source.is_none());
         let entries = extra.filter_map(|one| one.target);
         entries
@@ -265,15 +255,9 @@ impl<'a> Draft<'a> {
 
     fn remove(&mut self, theirs: &'a Entry, about: &str) -> Vec<String> {
         let place = self.target.place(theirs);
-        if let Some(holder) = self.kept.get(&place).cloned() {
-            if let Some(drop) = drop_statement(theirs) {
-                self.suggest(vec![drop]);
-            }
-            return vec![if is_holder(theirs) {
-                "dropping it would drop what it holds: uncomment the statement if that is not needed".to_owned()
-            } else {
-                format!("it goes with {holder}, which is a person's to drop")
-            }];
+        if let Some(because) = self.kept_because(place, theirs) {
+            self.suggest(drop_statement(theirs).into_iter().collect());
+            return vec![because];
         }
         let about_entry = |draft: &Self, word: &str| {
             draft
@@ -327,6 +311,22 @@ impl<'a> Draft<'a> {
                 Vec::new()
             }
         }
+    }
+
+    /// Why it is a person's to drop, as a clause: it holds data, or it goes with what does, or that needs it.
+    fn kept_because(&self, place: usize, theirs: &Entry) -> Option<String> {
+        if let Some(holder) = self.kept.get(&place) {
+            return Some(if is_holder(theirs) {
+                "dropping it would drop what it holds: uncomment the statement if that is not needed".to_owned()
+            } else {
+                format!("it goes with {holder}, and whether that is dropped is for you to decide")
+            });
+        }
+        let mut dependents = self.target.dependents(place).into_iter();
+        let holder = dependents.find_map(|dependent| self.kept.get(&dependent))?;
+        Some(format!(
+            "{holder}, which is on the target only, needs it, and whether that is dropped is for you to decide"
+        ))
     }
 
     /// What is on something that the target has on its own goes with it.

@@ -17,6 +17,10 @@
 //! | `catalog`, `states` | what is not in force, settings, where sequences stand |
 //! | `graph`, `order` | what depends on what; which table's rows come first |
 //! | `rows` | the statements that ask for values and write them |
+//! | `waiting` | what is left alone, because it needs what is, or that needs it |
+//! | `left_rows` | which rows are left alone, because what holds them is |
+//! | `identity` | what identifies published rows while their index is not there |
+//! | `silent_keys` | foreign keys that would act even while they are not in force |
 //! | `step` | statements, in steps, in phases |
 //! | `text` | where a word stands in a statement that is no part of a name |
 //! | `script` | the file: settings, sections, comments, statements |
@@ -34,18 +38,24 @@ mod enums;
 mod extensions;
 mod grants;
 mod graph;
+mod identity;
+mod left_rows;
 mod operators;
 mod options;
 mod order;
 mod rows;
 mod script;
 mod sequences;
+mod silent_keys;
 mod states;
 mod step;
 mod table;
 mod text;
+mod waiting;
 mod write;
 mod write_rows;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Difference, Endpoint, Oid, QualifiedName};
 use crate::toc::{CompareOptions, Toc};
@@ -114,6 +124,10 @@ pub struct Repair<'a> {
     steps: Vec<Step>,
     contents: Vec<Content>,
     order: Order,
+    /// Partitions, and what each is a partition of.
+    above: BTreeMap<QualifiedName, QualifiedName>,
+    /// Tables whose rows are not written.
+    left: BTreeSet<QualifiedName>,
     /// Schema and `table trigger` of the triggers and rules that are gone when rows are written.
     dropped: Vec<(String, String)>,
     not_covered: Vec<NotCovered>,
@@ -130,7 +144,9 @@ pub fn plan<'a>(input: &'a RepairInput<'a>) -> Repair<'a> {
     Repair {
         input,
         order: order::by_foreign_keys(&tables, &keys, &above),
+        above,
         dropped: draft.dropped_parts(),
+        left: draft.left,
         contents: draft.contents,
         steps: draft.steps,
         not_covered: draft.not_covered,

@@ -21,17 +21,10 @@ pub(super) fn by_foreign_keys(
     constraints: &[Constraint],
     above: &BTreeMap<QualifiedName, QualifiedName>,
 ) -> Order {
-    let with_ancestors = |table: &QualifiedName| {
-        let mut found = BTreeSet::from([table.clone()]);
-        let mut at = table;
-        while let Some(parent) = above.get(at).filter(|parent| !found.contains(parent)) {
-            found.insert(parent.clone());
-            at = parent;
-        }
-        found
-    };
-    let names: Vec<BTreeSet<QualifiedName>> =
-        tables.iter().map(|table| with_ancestors(table)).collect();
+    let names: Vec<BTreeSet<QualifiedName>> = tables
+        .iter()
+        .map(|table| with_ancestors(table, above))
+        .collect();
     let keys: Vec<(&QualifiedName, &QualifiedName)> = constraints
         .iter()
         .filter(|one| one.kind == 'f')
@@ -64,6 +57,20 @@ pub(super) fn by_foreign_keys(
         order.tables.push(tables[next].clone());
     }
     order
+}
+
+/// A table, and what it is a partition of, directly or not.
+pub(super) fn with_ancestors(
+    table: &QualifiedName,
+    above: &BTreeMap<QualifiedName, QualifiedName>,
+) -> BTreeSet<QualifiedName> {
+    let mut found = BTreeSet::from([table.clone()]);
+    let mut at = table;
+    while let Some(parent) = above.get(at).filter(|parent| !found.contains(parent)) {
+        found.insert(parent.clone());
+        at = parent;
+    }
+    found
 }
 
 /// Partitions, and what each is a partition of.

@@ -2,8 +2,10 @@
 //!
 //! Values travel as literals without a type, which the column they are assigned to reads with its own input function: what
 //! the type's output function prints, it reads. The server makes the literals, so it is its quoting and its notion of NULL
-//! (a row of NULLs is no NULL) that count.
+//! (a row of NULLs is no NULL) that count. Where a literal is compared, and the server would read it as of another type than its
+//! column, it says what it is.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::model::{QualifiedName, RowKind, quote_ident, quote_literal};
@@ -25,6 +27,8 @@ pub struct TableRepair {
     pub more: u64,
     /// Every row of the source is missing: the table is, too, or it is empty. `rows` is then empty.
     pub whole: bool,
+    /// The rows that are compared are those of which this holds, in parentheses: the others are not the database's own.
+    pub condition: Option<String>,
 }
 
 /// A column of such a table.
@@ -36,8 +40,10 @@ pub struct RepairColumn {
     pub generated: bool,
     /// An identity that wants to be overridden.
     pub identity_always: bool,
-    /// Of a key's column whose type is an extension's: the schema of that type's `=`. `None` is `pg_catalog`.
+    /// Of a key's column whose type is not the server's own: the schema of that type's `=`. `None` is `pg_catalog`.
     pub equals_in: Option<String>,
+    /// Of a key's column: the type that a literal has to be given to be compared with it; `None` if it takes the column's.
+    pub literal_type: Option<String>,
 }
 
 /// A row that differs.
@@ -84,17 +90,38 @@ impl TableRepair {
         if free.is_empty() { written } else { free }
     }
 
+    /// Whether a changed row differs, or may, in an identity that is always generated, which no `UPDATE` sets.
+    pub(super) fn cannot_be_updated(&self, row: &RepairRow) -> bool {
+        let mut identities = self
+            .columns
+            .iter()
+            .filter(|column| column.identity_always && !self.key.contains(&column.name));
+        let may_differ =
+            |column: &RepairColumn| row.columns.is_empty() || row.columns.contains(&column.name);
+        row.kind == RowKind::Changed && identities.any(may_differ)
+    }
+
     /// How many rows of a kind there are.
     pub(super) fn count(&self, kind: RowKind) -> u64 {
         let rows = self.rows.iter().filter(|row| row.kind == kind);
         rows.map(|row| row.copies).sum()
     }
 
+    fn column(&self, name: &str) -> Option<&RepairColumn> {
+        self.columns.iter().find(|one| one.name == name)
+    }
+
+    /// What stands behind a literal that is compared with a column.
+    fn cast(&self, column: &str) -> String {
+        let kind = self
+            .column(column)
+            .and_then(|one| one.literal_type.as_ref());
+        kind.map_or_else(String::new, |kind| format!("::{kind}"))
+    }
+
     fn equals(&self, column: &str) -> String {
         let schema = self
-            .columns
-            .iter()
-            .find(|one| one.name == column)
+            .column(column)
             .and_then(|one| one.equals_in.as_deref())
             .unwrap_or("pg_catalog");
         if schema == "pg_catalog" {
@@ -114,6 +141,7 @@ impl TableRepair {
             sql.extend(quote_ident(column).bytes());
             sql.extend(self.equals(column).bytes());
             sql.extend_from_slice(literal);
+            sql.extend(self.cast(column).bytes());
         }
         sql
     }
@@ -136,9 +164,10 @@ impl TableRepair {
             );
         }
         if let ([column], " = ") = (self.key.as_slice(), self.equals(&self.key[0]).as_str()) {
+            let cast = self.cast(column);
             let values: Vec<String> = rows
                 .iter()
-                .map(|row| quote_literal(first_key(row)))
+                .map(|row| format!("{}{cast}", quote_literal(first_key(row))))
                 .collect();
             return format!("{} in ({})", quote_ident(column), values.join(", "));
         }
@@ -158,13 +187,21 @@ impl TableRepair {
 
     /// Asks for some columns of some rows, as literals; before them the row's place in its table.
     pub(super) fn select(&self, columns: &[&str], rows: &[&RepairRow]) -> String {
-        let mut sql = self.select_all(columns);
+        let mut sql = self.literals_of(columns);
         let _ = write!(sql, " where {}", self.is_one_of(rows));
         sql
     }
 
-    /// The same of all rows.
+    /// The same of all rows that are the database's own.
     pub(super) fn select_all(&self, columns: &[&str]) -> String {
+        let mut sql = self.literals_of(columns);
+        if let Some(condition) = &self.condition {
+            let _ = write!(sql, " where {condition}");
+        }
+        sql
+    }
+
+    fn literals_of(&self, columns: &[&str]) -> String {
         let mut sql = "select pg_catalog.format('%s', ctid)".to_owned();
         for column in columns {
             let column = quote_ident(column);
@@ -203,19 +240,31 @@ impl TableRepair {
         )
     }
 
-    /// Deletes as many copies of a row as are too many, if it is still what it was.
-    pub(super) fn delete_copies(&self, row: &RepairRow, fingerprint: &str) -> String {
-        let is_it = format!("{} = {}", Self::fingerprint(), quote_literal(fingerprint));
-        if row.copies == 1 {
-            let place = quote_literal(first_key(row));
-            return format!(
-                "delete from only {} as {ROW} where ctid = {place} and {is_it}",
-                self.table
-            );
-        }
+    /// Deletes a row that is too many, by its place, if it is still what it was.
+    pub(super) fn delete_copy(&self, row: &RepairRow, fingerprint: &str) -> String {
         format!(
-            "delete from only {table} where ctid = any (array(select ctid from only {table} as {ROW} where {is_it} limit {}))",
-            row.copies,
+            "delete from only {} as {ROW} where ctid = {} and {} = {}",
+            self.table,
+            quote_literal(first_key(row)),
+            Self::fingerprint(),
+            quote_literal(fingerprint)
+        )
+    }
+
+    /// Deletes as many copies of each row as are too many, by what they are: all in one pass over the table.
+    pub(super) fn delete_copies(&self, copies: &BTreeMap<&str, u64>) -> String {
+        let each: Vec<String> = copies
+            .iter()
+            .map(|(fingerprint, copies)| format!("({}, {copies})", quote_literal(fingerprint)))
+            .collect();
+        format!(
+            "delete from only {table} where ctid = any (array(\
+             select place from (select {ROW}.ctid as place, gone.copies, \
+             pg_catalog.row_number() over (partition by gone.print) as number \
+             from only {table} as {ROW} join (values {}) as gone (print, copies) on gone.print = {}) as these \
+             where number <= copies))",
+            each.join(", "),
+            Self::fingerprint(),
             table = self.table
         )
     }
@@ -279,6 +328,7 @@ mod tests {
             generated: name == "g",
             identity_always: name == "id",
             equals_in: (name == "ci").then(|| "ext".to_owned()),
+            literal_type: (name == "pair").then(|| "s.pair".to_owned()),
         }
     }
 
@@ -290,6 +340,7 @@ mod tests {
             rows: Vec::new(),
             more: 0,
             whole: false,
+            condition: None,
             is_root: false,
         }
     }
@@ -325,14 +376,14 @@ mod tests {
     #[test]
     fn a_row_without_a_key_is_only_deleted_if_it_is_what_it_was() {
         let table = table(&["a"], &[]);
-        let delete = table.delete_copies(&row(RowKind::Extra, &["(0,1)"], &[], 1), "abc");
+        let delete = table.delete_copy(&row(RowKind::Extra, &["(0,1)"], &[], 1), "abc");
         assert!(
             delete.contains("ctid = '(0,1)' and pg_catalog.md5(") && delete.ends_with("= 'abc'"),
             "{delete}"
         );
-        let delete = table.delete_copies(&row(RowKind::Extra, &["(0,1)"], &[], 3), "abc");
+        let delete = table.delete_copies(&BTreeMap::from([("abc", 3), ("def", 2)]));
         assert!(
-            delete.contains("limit 3") && !delete.contains("(0,1)"),
+            delete.contains("(values ('abc', 3), ('def', 2)) as gone"),
             "{delete}"
         );
     }
@@ -366,9 +417,42 @@ mod tests {
             rows: Vec::new(),
             more: 0,
             whole: true,
+            condition: None,
         };
         assert!(root.select_all(&[]).ends_with(" from \"s\".\"r\""));
         root.is_root = false;
         assert!(root.select_all(&[]).ends_with(" from only \"s\".\"r\""));
+        root.condition = Some("(id >= 100)".to_owned());
+        let own = " from only \"s\".\"r\" where (id >= 100)";
+        assert!(root.select_all(&[]).ends_with(own));
+    }
+
+    #[test]
+    fn a_literal_that_is_compared_says_what_it_is_where_it_must() {
+        let extra = row(RowKind::Extra, &["(1,)"], &[], 1);
+        assert_eq!(
+            table(&["pair"], &["pair"]).delete(&[&extra]),
+            r#"delete from only "s"."t""x" where "pair" in ('(1,)'::s.pair)"#
+        );
+        let two = table(&["a", "pair"], &["a", "pair"]);
+        let update = two.update(
+            &["a"],
+            &[b"'1'".to_vec(), b"'(1,)'".to_vec(), b"'2'".to_vec()],
+        );
+        assert_eq!(
+            String::from_utf8_lossy(&update),
+            r#"update only "s"."t""x" set "a" = '2' where "a" = '1' and "pair" = '(1,)'::s.pair"#
+        );
+    }
+
+    #[test]
+    fn what_may_differ_in_an_identity_is_not_updated() {
+        let table = table(&["a", "id"], &["a"]);
+        let cannot =
+            |kind, columns: &[&str]| table.cannot_be_updated(&row(kind, &["1"], columns, 1));
+        assert!(cannot(RowKind::Changed, &["id"]) && cannot(RowKind::Changed, &[]));
+        assert!(!cannot(RowKind::Changed, &["a"]) && !cannot(RowKind::Missing, &["id"]));
+        let of_key = self::table(&["a", "id"], &["id"]);
+        assert!(!of_key.cannot_be_updated(&row(RowKind::Changed, &["1"], &[], 1)));
     }
 }

@@ -11,7 +11,8 @@ pub(super) enum Phase {
     Enums,
     /// What is too many, or will be made anew.
     Drop,
-    /// Definitions that rows need: schemas, types, tables, columns, functions, views.
+    /// Definitions that rows need: schemas, types, tables, columns, functions, views; and policies, so that rows that one hides are never
+    /// laid open.
     Define,
     /// Rows of tables. Their steps are not made beforehand.
     Rows,
@@ -25,6 +26,8 @@ pub(super) enum Phase {
     Grants,
     /// Event triggers, which would fire on all of the above, and materialized views, which read it.
     Last,
+    /// What is too many, and was needed by something that is otherwise now: should something need it still, nothing else is left to do.
+    Spare,
 }
 
 impl Phase {
@@ -32,21 +35,25 @@ impl Phase {
     pub fn title(self) -> &'static str {
         match self {
             Self::Enums => "Values of enums",
-            Self::Drop => "What is on the target only, or is made anew below",
-            Self::Define => "Definitions that the rows need",
+            Self::Drop => "What is on the target only, or is made again below",
+            Self::Define => "Definitions that the rows need, and policies",
             Self::Rows => "Rows",
             Self::Values => "Sequences and large objects",
             Self::Finish => "Indexes, constraints, triggers, rules and settings",
             Self::Comments => "Comments and labels",
             Self::Grants => "Grants",
             Self::Last => "Event triggers and materialized views",
+            Self::Spare => "What is on the target only, and was needed up to here",
         }
     }
 
     /// Whether its steps are one transaction: what is quick, and of no use by halves. An index build that was finished should not
     /// be lost because the next one fails.
     pub fn is_one_transaction(self) -> bool {
-        !matches!(self, Self::Enums | Self::Values | Self::Finish | Self::Last)
+        !matches!(
+            self,
+            Self::Enums | Self::Values | Self::Finish | Self::Last | Self::Spare
+        )
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) struct TableChanges {
     pub constrain: Vec<Statement>,
     /// What cannot be done, a clause each.
     pub gaps: Vec<String>,
-    /// What is left to do when all of this is done.
+    /// What is left to do when all of this is done: it keeps no row from being as on the source.
     pub partly: Vec<String>,
     /// It is another kind of table, or elsewhere in a tree of tables: nothing else about it can be compared.
     pub is_another: bool,
@@ -156,6 +156,7 @@ impl Alter<'_> {
             .iter()
             .filter(|one| !left.contains(&one.name.to_vec()))
         {
+            // A row that is deleted and inserted again would lose its value there: nor are rows written.
             self.changes.gap(&format!(
                 "its column {} is not on the source: dropping it would drop its values",
                 String::from_utf8_lossy(extra.name)
@@ -168,8 +169,8 @@ impl Alter<'_> {
             these.cloned().collect()
         };
         if common(&left, &right) != common(&right, &left) {
-            self.changes
-                .gap("its columns are in another order, which cannot be changed");
+            let because = "its columns are in another order, which cannot be changed";
+            self.changes.partly.push(because.to_owned());
         }
         let last_common = ours
             .iter()
@@ -212,7 +213,7 @@ impl Alter<'_> {
         }
         if ours.generated != theirs.generated {
             self.changes.gap(&format!(
-                "its column {name} is generated otherwise: drop it and add it again"
+                "its column {name} is generated differently: drop it and add it again"
             ));
         } else if ours.default != theirs.default {
             let change = match ours.default {
@@ -379,6 +380,30 @@ mod tests {
             "CREATE TABLE t (\n    b int\n)",
         );
         assert!(inner.define.is_empty() && inner.gaps.len() == 1);
+    }
+
+    /// Statements name the columns.
+    #[test]
+    fn what_harms_no_row_keeps_nothing_from_being_done() {
+        let found = compared(
+            "CREATE TABLE t (\n    a int DEFAULT 1,\n    b int\n)",
+            "CREATE TABLE t (\n    b int,\n    a int\n)",
+        );
+        assert!(found.gaps.is_empty(), "{:?}", found.gaps);
+        assert_eq!(found.partly.len(), 1, "{:?}", found.partly);
+        assert_eq!(
+            texts(&found.define),
+            ["ALTER TABLE t ALTER COLUMN a SET DEFAULT 1"]
+        );
+        for harmful in [
+            "z int",
+            "z int NOT NULL",
+            "z int GENERATED ALWAYS AS (b) STORED",
+        ] {
+            let target = format!("CREATE TABLE t (\n    b int,\n    {harmful}\n)");
+            let found = compared("CREATE TABLE t (\n    b int\n)", &target);
+            assert_eq!(found.gaps.len(), 1, "{harmful}: {:?}", found.gaps);
+        }
     }
 
     #[test]

@@ -78,6 +78,7 @@ impl Repair<'_> {
             Phase::Comments,
             Phase::Grants,
             Phase::Last,
+            Phase::Spare,
         ];
         for phase in phases {
             if phase == Phase::Rows {
@@ -98,7 +99,7 @@ impl Repair<'_> {
                 continue;
             }
             script.section(phase.title())?;
-            section(&mut script, phase, &steps)?;
+            section(&mut script, (phase, self.bounds(phase)), &steps)?;
             for content in contents {
                 large_object(&mut script, &mut servers, content).await?;
             }
@@ -107,6 +108,17 @@ impl Repair<'_> {
         script
             .comment("Verify again: only that tells whether source and target are the same now.")?;
         Ok(())
+    }
+
+    /// Whether a transaction begins with a phase, and whether it ends with it. What is dropped and what is made instead are one: of what
+    /// fails on the way, nothing is gone, nor laid open for want of a policy.
+    fn bounds(&self, phase: Phase) -> (bool, bool) {
+        let has = |phase: Phase| self.steps.iter().any(|step| step.phase == phase);
+        match phase {
+            Phase::Drop => (true, !has(Phase::Define)),
+            Phase::Define => (!has(Phase::Drop), true),
+            _ => (phase.is_one_transaction(), phase.is_one_transaction()),
+        }
     }
 
     fn head(&self, script: &mut Script) -> io::Result<()> {
@@ -145,9 +157,13 @@ fn one_difference(one: &super::NotCovered) -> String {
     draft::about(&one.difference)
 }
 
-fn section(script: &mut Script, phase: Phase, steps: &[&Step]) -> io::Result<()> {
+fn section(
+    script: &mut Script,
+    (phase, (begins, ends)): (Phase, (bool, bool)),
+    steps: &[&Step],
+) -> io::Result<()> {
     let together = phase.is_one_transaction() && !steps.is_empty();
-    if together {
+    if together && begins {
         script.say("begin")?;
     }
     let mut before = "";
@@ -167,7 +183,7 @@ fn section(script: &mut Script, phase: Phase, steps: &[&Step]) -> io::Result<()>
             script.say("commit")?;
         }
     }
-    if together {
+    if together && ends {
         script.say("commit")?;
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Writes the rows' part of the file: deletes, updates and inserts, with triggers and rules out of the way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use super::rows::{Literal, RepairRow, TableRepair};
 use super::script::Script;
 use super::step::Phase;
 use super::write::{RepairError, Servers};
-use super::{Repair, states};
+use super::{Repair, order, silent_keys, states};
 
 /// Rows asked for, deleted or inserted by one statement.
 const BATCH: usize = 100;
@@ -48,6 +48,7 @@ impl Repair<'_> {
             .iter()
             .filter_map(|name| by_name.get(name).copied());
         let tables: Vec<&TableRepair> = ordered
+            .filter(|table| !self.left.contains(&table.table))
             .filter(|table| table.whole || !table.rows.is_empty())
             .collect();
         if tables.is_empty() {
@@ -60,9 +61,7 @@ impl Repair<'_> {
             self.deletes(script, servers, table).await?;
         }
         for table in &tables {
-            if !self.replaces(table) {
-                updates(script, servers, table).await?;
-            }
+            self.updates(script, servers, table).await?;
         }
         for table in &tables {
             if table.whole {
@@ -90,12 +89,22 @@ impl Repair<'_> {
                  Nothing else checks the foreign keys of these rows: verify again afterwards.",
             )?;
             script.say("set local session_replication_role = replica")?;
+            for on in self.always_checked(tables) {
+                script.say(&silent_keys::disable(on))?;
+            }
         } else {
             script.comment("Triggers and rules are disabled in this transaction: rows are written as they are on the source. Foreign keys are checked.")?;
             if !circular.is_empty() {
                 script.comment(&format!(
                     "Foreign keys point in a circle at {}: if one of them is not deferrable, this must be run by a superuser.",
                     circular.join(", ")
+                ))?;
+            }
+            for table in tables.iter().filter(|table| self.may_collide(table)) {
+                script.comment(&format!(
+                    "{}: where two rows have exchanged the values of a unique index, they cannot be changed one after the other: \
+                     if that fails, verify with --repair as a superuser of the target.",
+                    table.table.shown()
                 ))?;
             }
             script.say("set constraints all deferred")?;
@@ -114,34 +123,6 @@ impl Repair<'_> {
             }
         }
         Ok(())
-    }
-
-    /// The replica identity of a table whose rows could not be changed or deleted with it: the server refuses that if a
-    /// publication has the table, and publications are many, of one table or of all.
-    fn unidentified(&self, table: &TableRepair) -> Option<&'static str> {
-        let target = self.input.target;
-        let is_published = target
-            .toc
-            .entries
-            .iter()
-            .any(|entry| entry.is("PUBLICATION"));
-        if !is_published || table.count(RowKind::Extra) + table.count(RowKind::Changed) == 0 {
-            return None;
-        }
-        let state = target.observed.states.iter().find(|state| {
-            state.property == "replica identity"
-                && state.schema == table.table.schema
-                && state.name == table.table.name
-        });
-        let has_primary_key = || {
-            let mut constraints = target.observed.constraints.iter();
-            constraints.any(|one| one.kind == 'p' && one.table == table.table)
-        };
-        match state.map(|state| state.state.as_str()) {
-            None => (!has_primary_key()).then_some("default"),
-            Some("nothing") => Some("nothing"),
-            Some(_) => None,
-        }
     }
 
     /// Triggers and rules of a table that would fire nevertheless, each with the word for its kind.
@@ -166,12 +147,29 @@ impl Repair<'_> {
         statements
     }
 
+    /// Tables on which foreign keys have triggers that fire all the same: those of the rows, or partitions that hold these.
+    fn always_checked(&self, tables: &[&TableRepair]) -> BTreeSet<&QualifiedName> {
+        let fires = |on: &QualifiedName| {
+            let all = order::with_ancestors(on, &self.above);
+            tables
+                .iter()
+                .any(|table| table.table == *on || table.is_root && all.contains(&table.table))
+        };
+        let triggers = self.input.target.observed.key_triggers.iter();
+        triggers
+            .filter(|one| one.kind == 'f' && one.state != "disabled" && fires(&one.on))
+            .map(|one| &one.on)
+            .collect()
+    }
+
     fn loud_again(&self, script: &mut Script, tables: &[&TableRepair]) -> io::Result<()> {
         if !self.input.target_superuser {
             script.say("set constraints all immediate")?;
+        } else if !self.always_checked(tables).is_empty() {
+            script.say(&silent_keys::enable())?;
         }
         for table in tables {
-            if let Some(identity) = self.unidentified(table) {
+            if let Some(identity) = self.unidentified(table).filter(|&one| one != "full") {
                 script.say(&format!(
                     "alter table only {} replica identity {identity}",
                     table.table
@@ -217,15 +215,24 @@ impl Repair<'_> {
         })
     }
 
-    /// Whether changed rows are deleted and inserted: where another unique key than the one that tells them apart could object to
-    /// an update of one row before that of the next. Foreign keys would notice, so only where they are not in force.
-    fn replaces(&self, table: &TableRepair) -> bool {
+    /// Tells whether a changed row is deleted and inserted: where an update would not do, or that of one row could be in the way of
+    /// the next. Foreign keys would notice, so only where they are not in force.
+    fn replaces<'t>(&self, table: &'t TableRepair) -> impl Fn(&RepairRow) -> bool + use<'t> {
+        let may = self.input.target_superuser;
+        let may_collide = self.may_collide(table);
+        move |row| {
+            row.kind == RowKind::Changed && may && (may_collide || table.cannot_be_updated(row))
+        }
+    }
+
+    /// Whether another unique key than the one that tells rows apart could object to an update of one row before that of the next.
+    fn may_collide(&self, table: &TableRepair) -> bool {
         let unique = self.input.target.observed.indexes.iter().filter(|index| {
             let is_unique =
                 index.definition.starts_with("CREATE UNIQUE") || index.constraint_kind == Some('x');
             is_unique && index.table == table.table
         });
-        self.input.target_superuser && unique.count() > 1
+        table.count(RowKind::Changed) > 0 && unique.count() > 1
     }
 
     async fn deletes(
@@ -235,9 +242,7 @@ impl Repair<'_> {
         table: &TableRepair,
     ) -> Result<(), RepairError> {
         let replaces = self.replaces(table);
-        let goes = |row: &&RepairRow| {
-            row.kind == RowKind::Extra || (row.kind == RowKind::Changed && replaces)
-        };
+        let goes = |row: &&RepairRow| row.kind == RowKind::Extra || replaces(row);
         let rows: Vec<&RepairRow> = table.rows.iter().filter(goes).collect();
         if rows.is_empty() {
             return Ok(());
@@ -262,12 +267,21 @@ impl Repair<'_> {
                 .iter()
                 .map(|row| (text(row, 0), text(row, 1)))
                 .collect();
+            // Rows that look the same are one row with as many copies.
+            let mut copies: BTreeMap<&str, u64> = BTreeMap::new();
             for row in batch {
                 let place = row.key.first().cloned().unwrap_or_default();
                 let print = prints
                     .get(&place)
                     .ok_or_else(|| gone(table, batch.len(), prints.len()))?;
-                script.say(&table.delete_copies(row, print))?;
+                if row.copies == 1 {
+                    script.say(&table.delete_copy(row, print))?;
+                } else {
+                    *copies.entry(print.as_str()).or_default() += row.copies;
+                }
+            }
+            if !copies.is_empty() {
+                script.say(&table.delete_copies(&copies))?;
             }
         }
         Ok(())
@@ -280,9 +294,7 @@ impl Repair<'_> {
         table: &TableRepair,
     ) -> Result<(), RepairError> {
         let replaces = self.replaces(table);
-        let comes = |row: &&RepairRow| {
-            row.kind == RowKind::Missing || (row.kind == RowKind::Changed && replaces)
-        };
+        let comes = |row: &&RepairRow| row.kind == RowKind::Missing || replaces(row);
         let rows: Vec<&RepairRow> = table.rows.iter().filter(comes).collect();
         if rows.is_empty() {
             return Ok(());
@@ -314,40 +326,46 @@ impl Repair<'_> {
         }
         Ok(())
     }
-}
 
-async fn updates(
-    script: &mut Script<'_>,
-    servers: &mut Servers<'_>,
-    table: &TableRepair,
-) -> Result<(), RepairError> {
-    let changed = table.rows.iter().filter(|row| row.kind == RowKind::Changed);
-    // Rows that differ in the same columns are asked for together.
-    let mut groups: BTreeMap<Vec<&str>, Vec<&RepairRow>> = BTreeMap::new();
-    for row in changed {
-        groups.entry(table.updated(row)).or_default().push(row);
-    }
-    if !groups.is_empty() {
-        let count = table.count(RowKind::Changed);
+    async fn updates(
+        &self,
+        script: &mut Script<'_>,
+        servers: &mut Servers<'_>,
+        table: &TableRepair,
+    ) -> Result<(), RepairError> {
+        let replaces = self.replaces(table);
+        let is_updated = |row: &&RepairRow| {
+            row.kind == RowKind::Changed && !replaces(row) && !table.cannot_be_updated(row)
+        };
+        let changed: Vec<&RepairRow> = table.rows.iter().filter(is_updated).collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
         script.comment(&format!(
-            "{}: {count} rows with other values",
-            table.table.shown()
+            "{}: {} rows with other values",
+            table.table.shown(),
+            changed.len()
         ))?;
-    }
-    for (columns, rows) in groups {
-        let mut asked: Vec<&str> = table.key.iter().map(String::as_str).collect();
-        asked.extend(&columns);
-        for batch in rows.chunks(BATCH) {
-            let found = ask(servers.source, &table.select(&asked, batch), &table.table).await?;
-            if found.len() != batch.len() {
-                return Err(gone(table, batch.len(), found.len()));
-            }
-            for row in &found {
-                script.say_bytes(&table.update(&columns, &literals(row)))?;
+        // Rows that differ in the same columns are asked for together.
+        let mut groups: BTreeMap<Vec<&str>, Vec<&RepairRow>> = BTreeMap::new();
+        for row in changed {
+            groups.entry(table.updated(row)).or_default().push(row);
+        }
+        for (columns, rows) in groups {
+            let mut asked: Vec<&str> = table.key.iter().map(String::as_str).collect();
+            asked.extend(&columns);
+            for batch in rows.chunks(BATCH) {
+                let found = ask(servers.source, &table.select(&asked, batch), &table.table).await?;
+                if found.len() != batch.len() {
+                    return Err(gone(table, batch.len(), found.len()));
+                }
+                for row in &found {
+                    script.say_bytes(&table.update(&columns, &literals(row)))?;
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// All rows of the source, by way of a cursor.

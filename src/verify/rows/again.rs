@@ -74,7 +74,8 @@ fn as_text(column: &str, because: &str) -> ColumnForm {
 
 #[cfg(test)]
 mod tests {
-    use super::super::comparand::{Key, ReadColumn};
+    use super::super::comparand::ReadColumn;
+    use super::super::key::Key;
     use super::*;
     use crate::model::QualifiedName;
 
@@ -96,6 +97,7 @@ mod tests {
             key: Some(Key {
                 columns: vec!["id".to_owned()],
                 number: Some(false),
+                literals: Vec::new(),
             }),
             ..Comparand::named(&QualifiedName::new("s", "t"))
         }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::buckets::{Bucketing, Scale};
 use super::cut::{self, Size};
 use super::form::Forms;
-use crate::catalog::{Column, Matview, SourceFacts, Table, Type, Types, large_object_content};
+use super::key::Key;
+use crate::catalog::{Column, Matview, SourceFacts, Table, Types, large_object_content};
 use crate::model::{Bytes, ColumnForm, Oid, QualifiedName, Rows, ServerVersion, quote_ident};
 use crate::verify::Scope;
 
@@ -78,15 +79,6 @@ pub struct ReadColumn {
     pub is_array: bool,
 }
 
-/// What tells one row from another.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
-    /// Its columns, the index's first column first.
-    pub columns: Vec<String>,
-    /// Whether the first column is a number in its binary form: an integer, or (`true`) a `uuid`.
-    pub number: Option<bool>,
-}
-
 /// Something that is read on both sides and compared.
 #[derive(Debug, Clone)]
 pub struct Comparand {
@@ -110,6 +102,8 @@ pub struct Comparand {
     pub sizes: [(Bytes, Bytes); 2],
     /// Of a partitioned table that is read as a whole: a partition that takes no part, and is read with the others.
     pub read_along: Option<QualifiedName>,
+    /// Of such a table: a partition is a foreign table, and its rows are read with the others.
+    pub reaches_foreign: bool,
 }
 
 impl Pairing {
@@ -186,7 +180,7 @@ fn large_objects(inputs: &Inputs<'_>) -> Vec<Comparand> {
 }
 
 impl Inputs<'_> {
-    fn forms(&self) -> Forms<'_> {
+    pub(super) fn forms(&self) -> Forms<'_> {
         Forms {
             source: Types(&self.source.types),
             target: Types(&self.target.types),
@@ -240,6 +234,8 @@ impl Inputs<'_> {
         };
         self.read_columns(&mut comparand, (&ours, &theirs));
         comparand.read_along = self.read_along(root, leaves);
+        let mut tables = leaves.iter().flat_map(|(source, target)| [source, target]);
+        comparand.reaches_foreign = tables.any(|table| table.reaches_foreign);
         Some(comparand)
     }
 
@@ -277,7 +273,7 @@ impl Inputs<'_> {
             .without_columns
             .contains(&(table.clone(), column.name.clone()))
         {
-            return Err("it is to be ignored");
+            return Err("it is ignored on request");
         }
         let mut others = theirs.iter();
         let found = others
@@ -330,56 +326,6 @@ impl Inputs<'_> {
                 .sort_by_key(|column| place(column).unwrap_or(usize::MAX));
         }
     }
-
-    /// The best key of the source that is one on the target as well, and whose values have the same text on both.
-    fn key(&self, source: &Table, target: &Table) -> Option<Key> {
-        let of = |keys: &[(QualifiedName, Vec<String>)]| -> Vec<Vec<String>> {
-            let found = keys.iter().filter(|(table, _)| *table == source.name);
-            found.map(|(_, columns)| columns.clone()).collect()
-        };
-        let as_set = |columns: &[String]| columns.iter().cloned().collect::<BTreeSet<String>>();
-        let theirs: Vec<BTreeSet<String>> = of(self.keys.1).iter().map(|key| as_set(key)).collect();
-        let column = |table: &Table, name: &String| {
-            table
-                .columns
-                .iter()
-                .find(|column| column.name == *name)
-                .cloned()
-        };
-        let suits = |columns: &Vec<String>| {
-            let is_told_by_text = |name: &String| {
-                let ignored = (source.name.clone(), name.clone());
-                let same =
-                    |column: Column| !column.is_virtual && self.forms().has_same_text(&column);
-                column(source, name).is_some_and(same) && !self.without_columns.contains(&ignored)
-            };
-            theirs.contains(&as_set(columns)) && columns.iter().all(is_told_by_text)
-        };
-        let columns = of(self.keys.0).into_iter().find(suits)?;
-        let number = |table: &Table, types: &BTreeMap<Oid, Type>| {
-            let first = column(table, columns.first()?)?;
-            match types.get(&first.type_oid)?.name.as_str() {
-                "smallint" | "integer" | "bigint" => Some(false),
-                "uuid" => Some(true),
-                _ => None,
-            }
-        };
-        // The width does not matter, but a number is not compared with a text.
-        let numbers = (
-            number(source, &self.source.types),
-            number(target, &self.target.types),
-        );
-        let number = numbers.0.filter(|_| numbers.0 == numbers.1);
-        let same_type = |name: &String| {
-            let told = Some(column(source, name)?).zip(column(target, name));
-            told.map(|(ours, theirs)| self.forms().of(&ours, &theirs).told.is_none())
-        };
-        let is_plain = columns.first().and_then(same_type).unwrap_or(false);
-        Some(Key {
-            number: number.filter(|_| is_plain),
-            columns,
-        })
-    }
 }
 
 impl Comparand {
@@ -396,6 +342,7 @@ impl Comparand {
             rows: Rows(0),
             sizes: [(Bytes(0), Bytes(0)); 2],
             read_along: None,
+            reaches_foreign: false,
         }
     }
 

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `form` | in which form a column is compared |
 //! | `comparand` | which tables and views, and what is read of them |
+//! | `key` | what tells the rows of a table apart, and how a statement names them |
 //! | `copy_out` | the statement that reads them, and what its rows look like |
 //! | `cut` | a large table in chunks |
 //! | `buckets` | a digest for each part of a table, so that a difference need not be looked for in all of it |
@@ -28,16 +29,18 @@ mod copy_out;
 mod cut;
 mod form;
 mod judge;
+mod key;
 mod readers;
 
 pub use buckets::{Bucketing, Buckets, Scale};
 pub(super) use buckets::{FIELD_COUNT, fields, first_fields};
 pub use by_column::ByColumn;
-pub use comparand::{Comparand, Inputs, Key, Pairing, ReadColumn, Subject, TableKey};
+pub use comparand::{Comparand, Inputs, Pairing, ReadColumn, Subject, TableKey};
 pub use copy_out::CopyOut;
 pub(super) use form::as_text;
 pub use form::{Form, Forms};
 pub use judge::{Judgement, class, judge, object, unverified, verdict};
+pub use key::Key;
 pub(super) use readers::key_range;
 pub use readers::{Ends, Reading, SideRead, Sides, read};
 
