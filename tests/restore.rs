@@ -200,9 +200,11 @@ fn restores_whatever_wrote_it(major: u32) {
         let is_open = run.stderr.contains("whether such a file ends too early");
         assert_eq!(is_open, name == "directory", "{name}: {run}");
     }
-    let piped = dir.path().join("piped");
-    pg_dump_into_pipe(&tools, &source, "zoo", &piped);
-    restores.assert("custom from a pipe", &piped, &Place::Empty);
+    if major != 15 {
+        let piped = dir.path().join("piped");
+        pg_dump_into_pipe(&tools, &source, "zoo", &piped);
+        restores.assert("custom from a pipe", &piped, &Place::Empty);
+    }
     let ours = dir.path().join("ours");
     our_dump(&tools, &source, "zoo", (&["-Z", "gzip:1"], &ours));
     let run = restores.assert("ours", &ours, &Place::Empty);
@@ -507,6 +509,12 @@ fn a_damaged_archive_of_ours_is_never_called_proven() {
                 "select count(*) from pg_class where relname in ('t', 'other')",
             );
             assert_eq!(tables, "0", "{what}: nothing was to be touched");
+        } else {
+            let next = report(&run)["next"].to_string();
+            for words in ["another copy of the archive", "dump again", "-L"] {
+                assert!(next.contains(words), "{what}: {next}");
+            }
+            assert!(!next.contains("its cause"), "{what}: {next}");
         }
     }
 }

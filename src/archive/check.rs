@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::prefix::MARK;
-use super::store::Store;
+use super::store::{Store, StoreError};
 use super::{
     Algorithm, ArchiveError, Codec, Content, Decoder, FileFacts, Line, Manifest, Summed,
     Unfinished, read_large_object, read_rows,
@@ -27,6 +27,9 @@ pub struct Problem {
 
 /// Files that are named.
 const MOST_NAMED: usize = 5;
+
+/// `ENFILE` and `EMFILE`, which are of no kind.
+const TOO_MANY_FILES: [i32; 2] = [23, 24];
 
 impl Problem {
     /// The first of them, in words.
@@ -75,12 +78,30 @@ pub fn check_files_of(archive: &Store, manifest: &Manifest) -> Result<Vec<Proble
     let subjects = subjects(manifest);
     let found = look_at_all(&subjects, archive.readers(), |subject| {
         let length = there.get(subject.file).copied();
-        let complaint = complaint((archive, length), algorithm, subject);
-        let unread = |error: io::Error| Some(format!("it cannot be read: {error}"));
-        Ok::<_, ArchiveError>(complaint.unwrap_or_else(unread))
+        match complaint((archive, length), algorithm, subject) {
+            Err(error) if is_of_the_road(&error) => {
+                let path = archive.path_of(subject.file);
+                Err(ArchiveError::file("reading", &path)(error))
+            }
+            Err(error) => Ok(Some(format!("it cannot be read: {error}"))),
+            Ok(complaint) => Ok(complaint),
+        }
     })?;
     problems.extend(problems_of(&subjects, found));
     Ok(problems)
+}
+
+/// Whether it says nothing of what is in a file that it could not be read: who asked may not, or the system or a store had trouble.
+pub(super) fn is_of_the_road(error: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, OutOfMemory, PermissionDenied, TimedOut};
+    let inner = error.get_ref();
+    let of_store = inner.and_then(|inner| inner.downcast_ref::<StoreError>());
+    let code = error.raw_os_error();
+    matches!(
+        error.kind(),
+        PermissionDenied | Interrupted | OutOfMemory | TimedOut
+    ) || code.is_some_and(|code| TOO_MANY_FILES.contains(&code))
+        || of_store.is_some_and(StoreError::may_pass)
 }
 
 /// What is not as its manifest has it, of an archive of which everything was written in an earlier session; what is there besides is no
@@ -157,7 +178,7 @@ fn problems_of(
 }
 
 /// Looks at each, in so many threads; what is seen is in the order of all. Nothing more is looked at behind an error.
-fn look_at_all<T: Sync, S: Send, E: Send>(
+pub(super) fn look_at_all<T: Sync, S: Send, E: Send>(
     all: &[T],
     readers: usize,
     look: impl Fn(&T) -> Result<S, E> + Sync,
@@ -404,5 +425,27 @@ impl Read for SummedRead {
         let count = read?;
         self.summed.write_all(&into[..count])?;
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_not_read_a_file_does_not_call_it_damaged() {
+        let of_kind = io::Error::from;
+        for (error, is_it) in [
+            (of_kind(io::ErrorKind::PermissionDenied), true),
+            (of_kind(io::ErrorKind::InvalidData), false),
+            (of_kind(io::ErrorKind::UnexpectedEof), false),
+            // EACCES, EMFILE; a disk that does not give back what it has, and a directory where a file was.
+            (io::Error::from_raw_os_error(13), true),
+            (io::Error::from_raw_os_error(24), true),
+            (io::Error::from_raw_os_error(5), false),
+            (io::Error::from_raw_os_error(21), false),
+        ] {
+            assert_eq!(is_of_the_road(&error), is_it, "{error}");
+        }
     }
 }

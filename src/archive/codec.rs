@@ -75,7 +75,7 @@ pub struct Codec {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
     /// No such name.
-    #[error("\"{0}\" is no compression; there are none, gzip, lz4 and zstd")]
+    #[error("\"{0}\" is not a compression; use none, gzip, lz4 or zstd")]
     Name(String),
     /// No such level.
     #[error("{algorithm} has no level {level}; it has {from} to {to}")]
@@ -94,7 +94,7 @@ pub enum CodecError {
     NoLevel,
     /// A detail that `pg_dump` may know.
     #[error(
-        "\"{0}\" is not supported: of the details of a compression only the level is (zstd:3, zstd:level=3)"
+        "\"{0}\" is not supported: the level is the only detail of a compression that may be given (zstd:3, zstd:level=3)"
     )]
     Detail(String),
 }

@@ -103,11 +103,11 @@ impl DataReader {
             (true, false, _) | (false, true, true) => Ok(self.content),
             (true, true, _) => Err("there is an end of rows where none belongs".to_owned()),
             (false, false, _) => Err(format!(
-                "it ends after {} rows, without the line \\. behind them",
+                "it ends after {} rows, without the line \\. after them",
                 self.content.digest.rows
             )),
             (false, true, false) => Err(format!(
-                "something else than two empty lines follows the end of its {} rows",
+                "something other than two empty lines follows the end of its {} rows",
                 self.content.digest.rows
             )),
         }
@@ -313,10 +313,10 @@ mod tests {
             (&b"1\n2"[..], "in the middle of a row"),
             (b"1\n", "without the line"),
             (b"", "without the line"),
-            (b"1\n\\.\n", "something else"),
-            (b"1\n\\.\n\n", "something else"),
-            (b"1\n\\.\n\n\n\n", "something else"),
-            (b"1\n\\.\n1\n\n", "something else"),
+            (b"1\n\\.\n", "something other"),
+            (b"1\n\\.\n\n", "something other"),
+            (b"1\n\\.\n\n\n\n", "something other"),
+            (b"1\n\\.\n1\n\n", "something other"),
         ] {
             let complaint = read(&[file], false).expect_err(why);
             assert!(complaint.contains(why), "{complaint}");

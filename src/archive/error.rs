@@ -15,13 +15,13 @@ pub enum ArchiveError {
         path: PathBuf,
     },
     /// Another process writes it.
-    #[error("another dump is at work on this archive ({})", path.display())]
+    #[error("another dump is writing this archive ({})", path.display())]
     Busy {
         /// What it has locked.
         path: PathBuf,
     },
     /// Somebody has taken the place in the meantime, or taken away what says whose it is.
-    #[error("{} is not known to be this dump's any more: {what}", path.display())]
+    #[error("it is no longer certain that {} belongs to this dump: {what}", path.display())]
     NotOurs {
         /// The place.
         path: PathBuf,
@@ -69,6 +69,12 @@ pub enum ArchiveError {
         /// The archive.
         path: PathBuf,
     },
+    /// It is a pipe or a device: what is read of it can be read once.
+    #[error("{} is neither a file nor a directory", path.display())]
+    NotAFile {
+        /// What was named.
+        path: PathBuf,
+    },
     /// There is no manifest.
     #[error("{} has no {}: it was made by pg_dump, or is not whole", path.display(), super::MANIFEST)]
     NoManifest {
@@ -93,7 +99,7 @@ pub enum ArchiveError {
         format: u32,
     },
     /// Its manifest says that it was narrowed by what no dump is narrowed by.
-    #[error("{}: {option:?} is no option by which a dump leaves something out", path.display())]
+    #[error("{}: {option:?} is not an option that leaves something out of a dump", path.display())]
     Narrowed {
         /// The manifest.
         path: PathBuf,

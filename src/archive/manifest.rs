@@ -207,7 +207,7 @@ impl Manifest {
         let path = archive.path_of(MANIFEST);
         match archive.whole(MANIFEST) {
             Ok(bytes) => Self::parse(&bytes, &path),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(without_manifest(archive)),
+            Err(error) if is_missing(&error) => Err(without_manifest(archive)),
             Err(error) => Err(ArchiveError::file("opening", &path)(error)),
         }
     }
@@ -301,6 +301,12 @@ impl Manifest {
             .chain(lists.map(|(name, facts)| (name.as_str(), *facts)))
             .chain(account.map(|(name, facts)| (name.as_str(), *facts)))
     }
+}
+
+/// Whether there is nothing of that name. An archive that is one file has nothing in it that could have one.
+fn is_missing(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
 }
 
 /// Why there is none. Until there is one, a mark is with the files.

@@ -23,6 +23,7 @@
 //! | `manifest` | what the archive holds, file by file |
 //! | `narrowed` | what was left out of it when it was dumped |
 //! | `check` | the files against the manifest |
+//! | `read_through` | the data of one without a manifest, to its end |
 //! | `stored` | a finished archive, whoever wrote it: where everything is |
 //! | `blocks`, `tar` | the data in archives that are one file |
 //! | `error` | what can go wrong |
@@ -41,6 +42,7 @@ mod journal;
 mod manifest;
 mod narrowed;
 mod prefix;
+mod read_through;
 mod store;
 mod stored;
 mod tar;
@@ -57,6 +59,7 @@ pub use manifest::{
     SourceFacts, TableFacts,
 };
 pub use narrowed::Narrowed;
+pub use read_through::{ReadThrough, read_through};
 pub use store::{Store, StoreError, absolute, tell_setbacks, tell_setbacks_left};
 pub use stored::{Asked, Place, Stored};
 pub use unfinished::{Growing, Unfinished, is_finished};

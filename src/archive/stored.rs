@@ -14,11 +14,12 @@ mod custom;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::blocks::{Packing, unpacked};
+use super::check::is_of_the_road;
 use super::prefix::MARK;
 use super::store::{self, Store};
 use super::tar::{self, Member};
@@ -83,15 +84,52 @@ impl Stored {
             Store::Local(path) if !path.is_dir() => path,
             _ => return in_files(archive),
         };
+        let there = fs::metadata(path).map_err(ArchiveError::file("opening", path))?;
+        if !there.is_file() {
+            return Err(ArchiveError::NotAFile {
+                path: path.to_owned(),
+            });
+        }
         let begins = || -> io::Result<Vec<u8>> {
             let mut begins = Vec::new();
             File::open(path)?.take(SNIFF).read_to_end(&mut begins)?;
             Ok(begins)
         };
-        if tar::is_tar(&begins().map_err(ArchiveError::file("opening", path))?) {
-            return tar_file(path);
+        let stored = if tar::is_tar(&begins().map_err(ArchiveError::file("opening", path))?) {
+            tar_file(path)?
+        } else {
+            custom::open(path)?
+        };
+        stored.with_all_objects(path)
+    }
+
+    /// An error if a large object of the table of contents is in none of the lists: without a manifest nothing else tells of it.
+    fn with_all_objects(self, path: &Path) -> Result<Self, ArchiveError> {
+        match self.lost_objects() {
+            None => Ok(self),
+            Some(what) => Err(ArchiveError::Data {
+                path: path.to_owned(),
+                what,
+            }),
         }
-        custom::open(path)
+    }
+
+    fn lost_objects(&self) -> Option<String> {
+        // Definitions alone have no lists.
+        let mut entries = self.toc.entries.iter();
+        if !entries.any(|entry| entry.is("BLOBS") && has_data(entry)) {
+            return None;
+        }
+        let named = named_objects(&self.toc)?;
+        let mut lost = named.iter().filter(|oid| !self.objects.contains_key(*oid));
+        let first = lost.next()?;
+        let more = match lost.count() {
+            0 => String::new(),
+            more => format!(" (and of {more} more)"),
+        };
+        Some(format!(
+            "the content of large object {first}{more} is missing: the table of contents has it, and no list of large objects"
+        ))
     }
 
     /// Where the rows of a `TABLE DATA` entry are.
@@ -208,6 +246,14 @@ impl Place {
             },
         }
     }
+
+    /// It could not be read: that is about it, unless it is the road to it that is broken.
+    fn unread(&self, error: io::Error) -> ArchiveError {
+        if is_of_the_road(&error) {
+            return ArchiveError::file("reading", &self.path)(error);
+        }
+        self.broken(&error)
+    }
 }
 
 /// What files there are, by name: in a directory, in a store or in a tar file.
@@ -237,7 +283,7 @@ impl Files for InStore<'_> {
         };
         let path = self.store.path_of(&named(algorithm));
         if let Some((other, _)) = found.next() {
-            let what = format!("{} is there as well: which of them is it?", named(other));
+            let what = format!("{} exists as well: which of them is meant?", named(other));
             return Err(ArchiveError::Data { path, what });
         }
         Ok(Some(Place {
@@ -296,7 +342,9 @@ fn in_files(store: &Store) -> Result<Stored, ArchiveError> {
         !known && is_like_data(name)
     });
     match surplus {
-        None => Ok(stored),
+        // Ours is held to its manifest, and what could not be read for it was named.
+        None if files.lengths.contains_key(MANIFEST) => Ok(stored),
+        None => stored.with_all_objects(store.shown()),
         Some(name) => Err(ArchiveError::Data {
             path: store.path_of(name),
             what: "it is in no table of contents: is it from another archive?".to_owned(),
@@ -369,15 +417,15 @@ fn of_files(files: &dyn Files, toc: Toc) -> Result<(Stored, BTreeSet<String>), A
             continue;
         }
         // Each is looked for as soon as it is read, and each has a file of its own: no list is longer than there are files.
-        let mut list = place.open().map_err(|error| place.broken(&error))?;
+        let mut list = place.open().map_err(|error| place.unread(error))?;
         while let Some((oid, name)) = next_listed(&place, &mut list)? {
             if objects.contains_key(&oid) {
                 return Err(place.broken(&format!("large object {oid} is in two lists")));
             }
             let file = find(&name, format!("the content of large object {oid}"))?;
-            if named.is_some_and(|named| objects.len() >= named) {
+            if named.as_ref().is_some_and(|named| !named.contains(&oid)) {
                 return Err(place.broken(&format!(
-                    "it lists large object {oid}, which is one more than the table of contents has"
+                    "it lists large object {oid}, which the table of contents does not have"
                 )));
             }
             objects.insert(oid, (entry.dump_id, file));
@@ -387,22 +435,22 @@ fn of_files(files: &dyn Files, toc: Toc) -> Result<(Stored, BTreeSet<String>), A
     Ok((stored, used))
 }
 
-/// How many large objects there are by the table of contents; `None` if that has none of them, as `pg_dump --section=data` before 15
+/// Which large objects there are by the table of contents; `None` if that has none of them, as `pg_dump --section=data` before 15
 /// leaves them out.
-fn named_objects(toc: &Toc) -> Option<usize> {
-    let named = toc
-        .entries
-        .iter()
-        .filter_map(|entry| match entry.desc.as_str() {
-            "BLOB" => Some(1),
+fn named_objects(toc: &Toc) -> Option<BTreeSet<Oid>> {
+    let mut named: Option<BTreeSet<Oid>> = None;
+    for entry in &toc.entries {
+        let text = match entry.desc.as_str() {
+            "BLOB" => String::from_utf8_lossy(&entry.tag),
             // Since 17: one is about many, a number a line.
-            "BLOB METADATA" => {
-                let words = entry.defn_bytes().split(u8::is_ascii_whitespace);
-                Some(words.filter(|word| !word.is_empty()).count())
-            }
-            _ => None,
-        });
-    named.reduce(usize::saturating_add)
+            "BLOB METADATA" => String::from_utf8_lossy(entry.defn_bytes()),
+            _ => continue,
+        };
+        let oids = text.split_ascii_whitespace();
+        let oids = oids.filter_map(|word| word.parse().ok().map(Oid));
+        named.get_or_insert_with(BTreeSet::new).extend(oids);
+    }
+    named
 }
 
 /// The next line of a list of large objects: `16411 blob_16411.dat`.
@@ -415,7 +463,7 @@ fn next_listed(
         .by_ref()
         .take(LONGEST_LINE)
         .read_until(b'\n', &mut line);
-    read.map_err(|error| list.broken(&error))?;
+    read.map_err(|error| list.unread(error))?;
     if line.is_empty() {
         return Ok(None);
     }
@@ -449,6 +497,7 @@ fn has_data(entry: &Entry) -> bool {
 mod tests {
     use super::*;
     use crate::model::SqlText;
+    use crate::toc::ArchiveFormat;
     use crate::toc::testing::{entry, toc};
 
     #[test]
@@ -471,7 +520,7 @@ mod tests {
             ("blob_4.dat.lz4", b""),
         ];
         for (name, content) in files {
-            std::fs::write(dir.path().join(name), content).expect("written");
+            fs::write(dir.path().join(name), content).expect("written");
         }
         let stored = Stored::open(dir.path()).expect("all is there");
         let open = |oid| stored.has_open_end(Oid(oid));
@@ -479,7 +528,7 @@ mod tests {
         assert!(stored.objects().all(|(_, list)| list == DumpId(7)));
     }
 
-    /// Opens a directory with two large objects, this list of them, and a table of contents that has these.
+    /// Opens a directory with up to two large objects, this list of them, and a table of contents that has these.
     fn listing(oids: Option<&str>, list: &str) -> Result<usize, String> {
         let dir = tempfile::tempdir().expect("a directory");
         let blobs = Entry {
@@ -494,16 +543,58 @@ mod tests {
         });
         let entries = metadata.into_iter().chain([blobs]).collect();
         let bytes = toc(entries).to_bytes().expect("writable");
-        for (name, content) in [
-            (TOC, bytes.as_slice()),
-            ("blobs_7.toc", list.as_bytes()),
-            ("blob_1.dat", b"x".as_slice()),
-            ("blob_2.dat", b"x".as_slice()),
-        ] {
-            std::fs::write(dir.path().join(name), content).expect("written");
+        let objects = ["blob_1.dat", "blob_2.dat"].into_iter();
+        let objects = objects.filter(|name| list.contains(name));
+        let objects = objects.map(|name| (name, b"x".as_slice()));
+        let files = [(TOC, bytes.as_slice()), ("blobs_7.toc", list.as_bytes())];
+        for (name, content) in files.into_iter().chain(objects) {
+            fs::write(dir.path().join(name), content).expect("written");
         }
         let stored = Stored::open(dir.path()).map_err(|error| error.to_string())?;
         Ok(stored.objects().count())
+    }
+
+    /// The same of a custom file with these large objects, empty ones, and a table of contents that has 1 and 2.
+    fn in_a_block(objects: &[u8]) -> Result<usize, String> {
+        let placed = |state| DataPlace::Offset { state, position: 0 };
+        let metadata = Entry {
+            dump_id: DumpId(6),
+            defn: Some(SqlText::from("1\n2\n")),
+            data: placed(OffsetState::NoData),
+            ..entry("BLOB METADATA")
+        };
+        let blobs = Entry {
+            data: placed(OffsetState::NotSet),
+            ..entry("BLOBS")
+        };
+        let mut contents = toc(vec![metadata, blobs]);
+        contents.header.format = ArchiveFormat::Custom;
+        let mut bytes = contents.to_bytes().expect("writable");
+        let number = |value: u8| [0, value, 0, 0, 0];
+        bytes.push(3);
+        bytes.extend(number(7));
+        for oid in objects {
+            bytes.extend([number(*oid), number(0)].concat());
+        }
+        bytes.extend(number(0));
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(file.path(), bytes).expect("written");
+        let stored = Stored::open(file.path()).map_err(|error| error.to_string())?;
+        Ok(stored.objects().count())
+    }
+
+    #[test]
+    fn a_list_has_all_large_objects_that_there_are() {
+        let both = Some("1\n2\n");
+        let lost = "large object 2 is missing";
+        let refused = listing(both, "1 blob_1.dat\n").expect_err("one is not in it");
+        assert!(refused.contains(lost), "{refused}");
+        let refused = listing(both, "").expect_err("none is in it");
+        assert!(refused.contains("1 (and of 1 more) is"), "{refused}");
+        assert_eq!(listing(None, "1 blob_1.dat\n"), Ok(1), "who knows");
+        assert_eq!(in_a_block(&[1, 2]), Ok(2));
+        let refused = in_a_block(&[1]).expect_err("one is not in it");
+        assert!(refused.contains(lost), "{refused}");
     }
 
     #[test]
@@ -513,7 +604,7 @@ mod tests {
             assert_eq!(listing(oids, both), Ok(2));
         }
         for (oids, list, said) in [
-            (Some("1\n"), both, "object 2, which is one more than"),
+            (Some("1\n"), both, "object 2, which the table of contents"),
             (None, "1 blob_1.dat\n1 blob_2.dat\n", "1 is in two lists"),
             (None, "1 blob_1.dat\n2 blob_1.dat\n", "it is named twice"),
             (None, "1 blob_1.dat\n2 blob_2.dat", "the middle of a line"),
@@ -527,16 +618,40 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_line_that_does_not_end_is_not_waited_for() {
-        let list = Place {
+    fn list() -> Place {
+        Place {
             path: "blobs_7.toc.gz".into(),
             name: "blobs_7.toc.gz".to_owned(),
             form: Form::File(Algorithm::Gzip),
             stored: None,
-        };
+        }
+    }
+
+    struct Refused(io::ErrorKind);
+
+    impl Read for Refused {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+    }
+
+    #[test]
+    fn a_list_that_may_not_be_read_is_not_damaged_by_that() {
+        for (kind, is_damaged) in [
+            (io::ErrorKind::PermissionDenied, false),
+            (io::ErrorKind::InvalidData, true),
+        ] {
+            let mut refused = BufReader::new(Refused(kind));
+            let error = next_listed(&list(), &mut refused).expect_err("nothing is read");
+            let is_of_data = matches!(error, ArchiveError::Data { .. });
+            assert_eq!(is_of_data, is_damaged, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_does_not_end_is_not_waited_for() {
         let mut endless = BufReader::new(io::repeat(b'1'));
-        let refused = next_listed(&list, &mut endless).expect_err("no line");
+        let refused = next_listed(&list(), &mut endless).expect_err("no line");
         let said = refused.to_string();
         assert!(said.contains("a line that does not end"), "{said}");
     }

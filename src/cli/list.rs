@@ -13,10 +13,10 @@ use crate::model::{Bytes, DumpId, ExitStatus};
 use crate::progress::words;
 use crate::toc::{Entry, RestoreOptions, Text, Toc};
 
-/// List what is in an archive: the table of contents, with rows and sizes where the archive says them
+/// List what is in an archive: the table of contents, with rows and sizes where the archive records them
 ///
-/// Reads archives by pgconvoy dump and by `pg_dump` (-Fd, -Fc). A line is what `pg_restore -l` prints, so that it can be given to
-/// `pg_restore -L`; what is known of a table's data stands before it, as a comment.
+/// Reads archives made by pgconvoy dump and by `pg_dump` (-Fd, -Fc). Each line is what `pg_restore -l` prints, so that it can
+/// be given to `pg_restore -L`; what is known about a table's data stands above it, as a comment.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
     /// The directory, the file, or the address in object storage
@@ -92,12 +92,12 @@ fn head(toc: &Toc, manifest: Option<&Manifest>) -> Vec<String> {
         format!("{} entries", toc.entries.len()),
     ];
     let Some(manifest) = manifest else {
-        lines.push("without a manifest: nobody can tell whether it is whole".to_owned());
+        lines.push("without a manifest: it cannot be known whether it is complete".to_owned());
         return lines;
     };
     if !manifest.narrowed_by.is_empty() {
         let options = words::one_line(&manifest.narrowed_by.join(" "));
-        lines.push(format!("left out by what was asked for: {options}"));
+        lines.push(format!("left out as requested: {options}"));
     }
     let by = format!(
         "by its manifest: dumped by pgconvoy {} at LSN {}, finished {}",
@@ -108,7 +108,7 @@ fn head(toc: &Toc, manifest: Option<&Manifest>) -> Vec<String> {
     lines.push(match &manifest.losses {
         Some(_) => format!("NOT whole, {by}"),
         None if manifest.lacks.is_empty() => format!("whole, {by}"),
-        None => format!("whole, but for what it lacks, {by}"),
+        None => format!("incomplete, {by}"),
     });
     let lacks = manifest.lacks.iter();
     lines.extend(lacks.map(|one| {

@@ -34,13 +34,13 @@ pub(super) fn meaning(report: &Report) -> Option<&'static str> {
             "The archive holds what could be read of a damaged database; what is lost is in its losses.json."
         }
         ExitStatus::Waived if lacks(report) => {
-            "The archive is there, and not all of the database is in it: decide whether what is listed as not verified matters."
+            "The archive is whole, but does not hold the whole database: decide whether what is listed as not verified matters."
         }
-        ExitStatus::Waived => "The archive is there, and not proven: that was asked for.",
+        ExitStatus::Waived => "The archive is written but not proven, as requested.",
         ExitStatus::Different => {
             "There is no archive: what was written is not what the source holds."
         }
-        ExitStatus::Failed => "There is no archive that could be relied on.",
+        ExitStatus::Failed => "There is no archive that can be relied on.",
         ExitStatus::Interrupted => {
             "There is no archive yet; what is finished stays, and the dump can be resumed."
         }
@@ -125,13 +125,13 @@ pub(super) fn what_to_do(lacking: &[String]) -> String {
     let kept = lacking.iter().filter(is_kept).count();
     let mut what = Vec::new();
     if kept > 0 {
-        what.push("What was kept from the role is in the dump of a superuser.");
+        what.push("A superuser's dump has what was kept from the role.");
     }
     if lacking.iter().any(|one| one.starts_with("subscription")) {
         what.push("--no-subscriptions leaves subscriptions out by name.");
     }
     if kept < lacking.len() {
-        what.push("What no dump has, make again where the archive is restored.");
+        what.push("What no dump has must be made again where the archive is restored.");
     }
     what.join(" ")
 }
@@ -142,8 +142,8 @@ fn in_part(facts: &Facts<'_>, archive: &str) -> Conclusion {
     Conclusion {
         status: ExitStatus::Waived,
         sentence: format!(
-            "Written, and not all of the source: {} ({bytes}): {archive} holds exactly what the source held {}, but for what could not be \
-             dumped and verified, or not in full: {}. Also checked: {}.{}",
+            "Written, but incomplete: {} ({bytes}): {archive} holds exactly what the source held {}, but for what could not be dumped and \
+             verified, or not in full: {}. Also checked: {}.{}",
             facts.identical_tables(),
             facts.at_snapshot(),
             listed(&lacking(facts)),
@@ -184,7 +184,7 @@ fn unproven(why: &str, (facts, archive): (&Facts<'_>, &str)) -> Conclusion {
     Conclusion {
         status: ExitStatus::Waived,
         sentence: format!(
-            "Written, and not proven: {archive} is whole, but {why}.{}{}",
+            "Written, but not proven: {archive} is whole, but {why}.{}{}",
             also_lacking(facts),
             facts.not_included()
         ),
@@ -325,7 +325,10 @@ mod tests {
                 status: Some(ExitStatus::Waived),
                 ..report
             };
-            assert!(meaning(&ended).is_some_and(|text| text.contains("not all of the database")));
+            assert!(
+                meaning(&ended)
+                    .is_some_and(|text| text.contains("does not hold the whole database"))
+            );
             let status = crate::report::salvaged::exit_status(&ended);
             let words = match verify {
                 VerifyLevel::Content => "lacks what could not be dumped",
@@ -344,12 +347,12 @@ mod tests {
         let mapping = about(&["user mapping app SERVER far"]);
         assert!(mapping.contains("superuser") && !mapping.contains("--no-subscriptions"));
         let function = about(&["system object function pg_catalog.mine()"]);
-        assert!(function.contains("make again") && !function.contains("superuser"));
+        assert!(function.contains("made again") && !function.contains("superuser"));
         let both = about(&[
             "subscription news",
             "comment public.t: a comment on its row type",
         ]);
-        for words in ["superuser", "--no-subscriptions", "make again"] {
+        for words in ["superuser", "--no-subscriptions", "made again"] {
             assert!(both.contains(words), "{words}: {both}");
         }
     }

@@ -1,11 +1,13 @@
 //! The last sentence of a restore: whether the target is proven to hold what the archive does.
 //!
-//! An archive with a manifest is known to hold what its database held. Of one without, by `pg_dump`, only the archive itself can
-//! be asked: that something was left out of it, nobody can tell, and the sentence says so.
+//! An archive with a manifest is known to hold what its database held. Of one without, by `pg_dump`, it cannot be known whether
+//! anything was left out of it, and the sentence says so.
 
 use std::collections::BTreeSet;
 
-use crate::model::{ARCHIVE_LACKS, Bytes, ExitStatus, FILE_UNREAD, OF_LIVE_SOURCE, Verdict};
+use crate::model::{
+    ARCHIVE_LACKS, Bytes, ExitStatus, FILE_DAMAGED, FILE_UNREAD, OF_LIVE_SOURCE, Verdict,
+};
 use crate::progress::words;
 
 use super::archive::what_to_do;
@@ -26,13 +28,14 @@ pub(super) fn meaning(report: &Report) -> Option<&'static str> {
         (ExitStatus::Waived, _)
             if lacks(report) && !salvaged::is_lossy(report) && !salvaged::is_short(report) =>
         {
-            "The target holds what the archive does, and not all of its database is in the archive: decide whether what it lacks matters."
+            "The target holds what the archive does, but the archive does not hold its whole database: decide whether what it lacks \
+             matters."
         }
         (ExitStatus::Proven, true) => {
             "The target holds what the archive does, and the archive holds what the database held when it was dumped."
         }
         (ExitStatus::Proven, false) => {
-            "The target holds what the archive does. Whether the archive held everything nobody can tell: it has no manifest."
+            "The target holds what the archive does. Without a manifest it cannot be known whether the archive held everything."
         }
         (ExitStatus::Different, _) if is_only_of_live_source(report) => {
             "The target holds what the archive does, but not what the source holds now: decide whether what differs was written since the dump."
@@ -60,7 +63,7 @@ pub(super) fn in_part(facts: &Facts<'_>) -> Conclusion {
     Conclusion {
         status: ExitStatus::Waived,
         sentence: format!(
-            "Restored, and not all of the database: {}{}",
+            "Restored, but not the whole database: {}{}",
             what_is_there(facts),
             facts.except_edited()
         ),
@@ -96,7 +99,7 @@ fn what_is_there(facts: &Facts<'_>) -> String {
             but_for(&lacking(report))
         ),
         None => {
-            ". The archive has no manifest: nobody can tell what pg_dump may have left out of it"
+            ". The archive has no manifest, so it cannot be known what pg_dump may have left out of it"
                 .to_owned()
         }
     };
@@ -170,18 +173,38 @@ pub(super) fn salvaged(facts: &Facts<'_>) -> Conclusion {
     }
 }
 
+/// What is left to do with an archive of which there is no other copy: a sentence, and a space.
+const WITHOUT_A_COPY: &str = "If there is no other copy, dump again; or restore everything else into an emptied target, with -L and a list \
+    (pgconvoy list) without what is damaged. ";
+
 /// What does not come out of a file of the archive will not come out of it another time: another copy of it is needed to go on.
 pub(super) fn with_another_copy(facts: &Facts<'_>, conclusion: Conclusion) -> Conclusion {
-    let mut unverified = facts.report.unverified.iter();
-    if !unverified.any(|one| one.because.starts_with(FILE_UNREAD)) {
+    let report = facts.report;
+    let mut unverified = report.unverified.iter();
+    let is_unread = unverified.any(|one| one.because.starts_with(FILE_UNREAD));
+    let failures = report.failures();
+    let damaged = failures.filter(|(_, failure)| failure.message.starts_with(FILE_DAMAGED));
+    let damaged = damaged.count();
+    if damaged == 0 && !is_unread {
         return conclusion;
     }
-    Conclusion {
-        next: Some(format!(
-            "What cannot be read of the archive is named above, and in {}. Put another copy of the archive in its place, then try again: {}",
+    let next = match conclusion.next {
+        // Two things are to be done, and the second is told already.
+        Some(next) if damaged > 0 && damaged < report.failures().count() => {
+            format!(
+                "A file of the archive is damaged: put another copy of the archive in its place first. {next}"
+            )
+        }
+        _ => format!(
+            "What cannot be read of the archive is named above, and in {}. {}Put another copy of the archive in its place, then try again: \
+             {}",
             facts.in_run_dir("report.json"),
+            if damaged > 0 { WITHOUT_A_COPY } else { "" },
             facts.resume("resume --retry-failed")
-        )),
+        ),
+    };
+    Conclusion {
+        next: Some(next),
         ..conclusion
     }
 }
@@ -207,8 +230,8 @@ fn source_differs(facts: &Facts<'_>, status: ExitStatus) -> Conclusion {
     Conclusion {
         status,
         sentence: format!(
-            "NOT what the live source holds: the target holds exactly what {} holds ({}), and source and target differ in {}: {}. \
-             What was written to the source since the dump is such a difference.",
+            "NOT what the live source holds: the target holds exactly what {} holds ({}), and source and target differ in {}: {}. Anything \
+             written to the source since the dump shows up as a difference.",
             archive(report),
             facts.identical_tables(),
             words::count(objects.len() as u64, "place", "places"),
@@ -234,8 +257,8 @@ pub(super) fn different(facts: &Facts<'_>, conclusion: &Conclusion) -> Conclusio
             .sentence
             .replace("source and target differ", "archive and target differ"),
         next: Some(format!(
-            "Do not use this target. Every difference is listed above, and in {}. Whether the archive is what it was: pgconvoy \
-             verify --archive {}",
+            "Do not use this target. Every difference is listed above, and in {}. To check whether the archive is still what it was: \
+             pgconvoy verify --archive {}",
             facts.in_run_dir("report.json"),
             crate::model::shell_word(&path)
         )),

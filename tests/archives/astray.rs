@@ -123,7 +123,7 @@ fn rows_alone_go_through_a_table_only_if_all_of_it_is_free() {
     assert_eq!(server.psql("other", "select count(*) from r0"), "50");
     server.psql("other", "alter table ranged detach partition r0");
     let refused = restore(&stock, &to, &all);
-    let said = "public.r0 is no partition of public.ranged";
+    let said = "public.r0 is not a partition of public.ranged";
     assert_ends(&refused, 4, &["[tables-of-another-kind]", said]);
     assert_eq!(server.psql("other", "select count(*) from r0"), "50");
 }

@@ -154,6 +154,18 @@ fn a_table_is_read_back_while_others_are_loaded() {
     assert_eq!(read_back(&server, "other") - before, 1);
 }
 
+/// Killed at a moment; what its servers' processes were doing has come to an end.
+fn killed_at(moment: &str, server: &Server, run: Pgconvoy) -> Finished {
+    let run = run.env("PGCONVOY_FAULT", format!("kill@{moment}"));
+    let killed = run.run();
+    assert_eq!(killed.status, -1, "{moment}: {killed}");
+    let ours = "select count(*) from pg_stat_activity where application_name like 'pgconvoy:%' and datname = 'copy'";
+    while server.psql("postgres", ours) != "0" {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    killed
+}
+
 /// Whoever goes on deals to those chunks that are not there.
 #[test]
 fn chunks_that_are_committed_stay() {
@@ -170,14 +182,7 @@ fn chunks_that_are_committed_stay() {
         "target-read:1",
     ] {
         let to = anew(&server, "copy");
-        let run = prepare(&archive, &to).env("PGCONVOY_FAULT", format!("kill@{moment}"));
-        let killed = run.run();
-        assert_eq!(killed.status, -1, "{moment}: {killed}");
-        // What its servers' processes were doing comes to an end.
-        let ours = "select count(*) from pg_stat_activity where application_name like 'pgconvoy:%' and datname = 'copy'";
-        while server.psql("postgres", ours) != "0" {
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let killed = killed_at(moment, &server, prepare(&archive, &to));
         let there = transactions(&server);
         let marks =
             "select count(*) from pgconvoy.done where what like 'copy public.large %' and part = 0";
@@ -198,6 +203,36 @@ fn chunks_that_are_committed_stay() {
         assert_no_ledger(&server, "copy");
         checked.assert_equal(moment, &server.conninfo("large"), &to);
     }
+}
+
+/// Nobody says of what stays that it was not committed.
+#[test]
+fn what_was_committed_of_a_file_stays_when_it_is_damaged_later() {
+    let Some(server) = large() else { return };
+    let dir = scratch();
+    let archive = dir.path().join("archive");
+    our_dump(&server, "large", (&["-Z", "none"], &archive));
+    // All of them may be on their way by then.
+    let in_part = (0..10).find_map(|_| {
+        let to = anew(&server, "copy");
+        let killed = killed_at("chunk-committed:1", &server, prepare(&archive, &to));
+        let there = transactions(&server);
+        (1..CHUNKS)
+            .contains(&there.len())
+            .then_some((killed, there))
+    });
+    let (killed, there) = in_part.expect("a part of them");
+    let file = OpenOptions::new().write(true).open(file_of_large(&archive));
+    let file = file.expect("it is there");
+    let length = file.metadata().expect("it is there").len();
+    file.write_all_at(b"y", length - 100).expect("written");
+    let resumed = resume(&killed, &[]);
+    assert_ends(&resumed, 1, &["the manifest says"]);
+    assert_eq!(transactions(&server), there);
+    let told = report(&killed).to_string();
+    let of_job = "What this job has read of it was not committed.";
+    assert!(told.contains(of_job), "{told}");
+    assert!(!told.contains("Nothing of this file"), "{told}");
 }
 
 /// The file of a table's rows, by the manifest.
@@ -317,7 +352,7 @@ fn chunks_without_a_connection_come_later() {
     let run = run.run();
     assert_proven(&run);
     assert!(
-        run.stderr.contains("no room for as many connections"),
+        run.stderr.contains("does not allow as many connections"),
         "{run}"
     );
     assert_eq!(transactions(&target).len(), 8, "{run}");

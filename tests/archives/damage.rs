@@ -568,7 +568,7 @@ fn a_list_of_more_large_objects_than_there_are_is_refused() {
     let named = (90_001..90_004).map(|oid| format!("{oid} blob_{oid}.dat\n"));
     for (more, words) in [
         (endless.collect::<String>(), "it is named twice"),
-        (named.collect(), "one more than the table of contents has"),
+        (named.collect(), "which the table of contents does not have"),
     ] {
         copy_of(&whole, &broken);
         let text = fs::read_to_string(broken.join(&list)).expect("text");

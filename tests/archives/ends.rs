@@ -62,7 +62,8 @@ fn a_ledger_in_the_way_of_a_part_is_told_with_both_ways_out() {
             "[target-has-ledger]",
             &run,
             "pgconvoy resume",
-            "DROP SCHEMA pgconvoy CASCADE;",
+            "DROP TABLE IF EXISTS pgconvoy.run, pgconvoy.done, pgconvoy.trouble;",
+            "DROP SCHEMA pgconvoy;",
         ];
         assert_ends(&refused, 4, &words);
     }
@@ -73,8 +74,16 @@ fn a_ledger_in_the_way_of_a_part_is_told_with_both_ways_out() {
     assert_proven(&restore(&archive, &to, &["-t", "self"]));
 
     let (to, _) = begin();
-    let drop = "drop schema pgconvoy cascade; create schema app";
-    server.psql("left", drop);
+    let refused = restore(&archive, &to, &["-t", "self"]).stderr;
+    let drops = refused.lines().map(str::trim_start);
+    let drops: Vec<&str> = drops.filter(|line| line.starts_with("DROP ")).collect();
+    assert_eq!(drops.len(), 2, "{refused}");
+    // What somebody else keeps beside it does not go with it.
+    server.psql("left", "create table pgconvoy.mine (i int)");
+    let kept = server.try_psql("left", &drops.join("\n"));
+    assert!(kept.expect_err("it is not empty").contains("mine"));
+    server.psql("left", "drop table pgconvoy.mine");
+    server.psql("left", &format!("{}; create schema app", drops.join("\n")));
     assert_proven(&restore(&archive, &to, &["-t", "self"]));
 }
 
@@ -114,6 +123,9 @@ fn a_file_that_cannot_be_read_takes_the_proof_of_nothing_else() {
     assert_eq!(tables(&run, "identical"), 6, "{run}");
     let sentence = said(&run, "sentence");
     assert!(sentence.contains("Proven nevertheless: 6 tables"), "{run}");
+    // Without a manifest nobody knows what the database held.
+    let held = "hold exactly what the archive does.";
+    assert!(sentence.contains(held), "{run}");
     let next = said(&run, "next");
     for words in ["Put another copy of the archive", "--retry-failed"] {
         assert!(next.contains(words), "{words}: {run}");
@@ -198,6 +210,15 @@ fn a_schema_without_a_ledger_is_to_be_renamed_and_not_dropped() {
     let dir = scratch();
     let [archive, _] = archives(&server, dir.path());
     let to = anew(&server, "taken");
+    let rename = "ALTER SCHEMA pgconvoy RENAME TO something_else;";
+    let no_rescue = ["[target-schema-taken]", "also what you rename"];
+    // One that is empty, as a run's sign is, and does not say that it is one.
+    let empty = "create schema pgconvoy; comment on schema pgconvoy is 'my own'";
+    server.psql("taken", empty);
+    let refused = restore(&archive, &to, &["-t", "self"]);
+    assert_ends(&refused, 4, &["[target-schema-taken]", rename]);
+    assert_ends(&restore(&archive, &to, &[]), 4, &no_rescue);
+    server.psql("taken", "drop schema pgconvoy");
     let run_of_others = "create table pgconvoy.run (distance int)";
     for (schema, table) in [
         (
@@ -208,13 +229,20 @@ fn a_schema_without_a_ledger_is_to_be_renamed_and_not_dropped() {
     ] {
         server.psql("taken", &format!("{schema}; {table}"));
         let refused = restore(&archive, &to, &["-t", "self"]);
-        let rename = "ALTER SCHEMA pgconvoy RENAME TO something_else;";
         assert_ends(&refused, 4, &["[target-schema-taken]", rename]);
         assert!(!refused.stderr.contains("DROP SCHEMA"), "{refused}");
+        let told = refused.stderr.matches("[target-schema-taken]").count();
+        assert_eq!(told, 1, "{refused}");
         // Nor is it called a ledger where everything would be emptied.
         let whole = restore(&archive, &to, &[]);
         assert_ends(&whole, 4, &["[target-not-empty]", "pgconvoy.mine"]);
-        assert!(!whole.stderr.contains("ledger"), "{whole}");
+        assert!(!whole.stderr.contains("unfinished run"), "{whole}");
+        // Nor is it emptied, nor would its new name save it.
+        let emptied = restore(&archive, &to, &["--overwrite", "taken"]);
+        for run in [&whole, &emptied] {
+            assert_ends(run, 4, &no_rescue);
+            assert!(!run.stderr.contains(rename), "{run}");
+        }
     }
     server.psql("taken", "ALTER SCHEMA pgconvoy RENAME TO something_else;");
     assert_proven(&restore(&archive, &to, &["-t", "self"]));
@@ -222,15 +250,24 @@ fn a_schema_without_a_ledger_is_to_be_renamed_and_not_dropped() {
         "select count(*) from pg_class where relnamespace = 'something_else'::regnamespace";
     assert_eq!(server.psql("taken", tables), "2");
 
-    // What may not be read may be a ledger.
+    // Whoever may not read it is told the same.
     server.psql(
         "taken",
         "create role stranger login; grant create on database taken to stranger;
          grant create on schema app to stranger; create schema pgconvoy; create table pgconvoy.mine (i int)",
     );
     let stranger = to.replace("user='postgres'", "user=stranger");
-    let hidden = restore(&archive, &stranger, &["--no-owner", "-x", "-t", "parent"]);
-    assert_ends(&hidden, 4, &["[target-has-ledger]"]);
+    let hidden = || restore(&archive, &stranger, &["--no-owner", "-x", "-t", "parent"]);
+    assert_ends(&hidden(), 4, &["[target-schema-taken]"]);
+    server.psql(
+        "taken",
+        "create table pgconvoy.run (run text, pgconvoy_version text)",
+    );
+    let untold = [
+        "[target-has-ledger]",
+        "which run it belongs to cannot be known",
+    ];
+    assert_ends(&hidden(), 4, &untold);
 }
 
 /// The target is proven to hold what the archive does, which is not all that its database held.
@@ -244,7 +281,7 @@ fn what_an_archive_lacks_is_said_by_whoever_restores_it() {
         "shop",
         "set client_min_messages = error;
          create role reader login; grant pg_read_all_data to reader;
-         create table t (id int primary key); insert into t values (1);
+         create table t (id int primary key); insert into t values (1); create table u (id int);
          create subscription news connection 'dbname=none' publication p with (connect = false)",
     );
     let dir = scratch();
@@ -256,13 +293,13 @@ fn what_an_archive_lacks_is_said_by_whoever_restores_it() {
     assert_eq!(dumped.status, 6, "{dumped}");
     let lacks = "not in it, or not in full: subscription news";
     let list = Pgconvoy::new(["list", path]).run();
-    assert_ends(&list, 0, &["; whole, but for what it lacks", lacks]);
+    assert_ends(&list, 0, &["; incomplete, by its manifest", lacks]);
     let to = server.database("copy");
     let run = restore(&archive, &to, &[]);
-    let is_not_all = "Restored, and not all of the database";
+    let is_not_all = "Restored, but not the whole database";
     assert_ends(&run, 6, &[is_not_all]);
     let next = said(&run, "next");
-    assert!(next.contains("dump of a superuser"), "{next}");
+    assert!(next.contains("superuser's dump"), "{next}");
     assert_no_ledger(&server, "copy");
     let notes = report(&run)["notes"].to_string();
     assert!(notes.contains(lacks), "{notes}");
@@ -279,6 +316,25 @@ fn what_an_archive_lacks_is_said_by_whoever_restores_it() {
         assert_proven(&run);
         let report = report(&run).to_string();
         assert!(!report.contains(lacks), "{options:?}: {report}");
+    }
+    // No list says that what the archive has no line for was not wanted, whatever it leaves out: an option does.
+    let lines: Vec<&str> = list.stdout.lines().collect();
+    let without_u = lines.iter().filter(|line| !line.contains(" public u "));
+    let without_u: Vec<&str> = without_u.copied().collect();
+    let unwanted = "--no-subscriptions";
+    for (lines, option, status) in [
+        (&lines, None, 6),
+        (&without_u, None, 6),
+        (&without_u, Some(unwanted), 0),
+    ] {
+        let path = dir.path().join("list");
+        fs::write(&path, lines.join("\n")).expect("written");
+        let path = path.to_str().expect("UTF-8");
+        let listed: Vec<&str> = ["-L", path].into_iter().chain(option).collect();
+        let run = restore(&archive, &anew(&server, "copy"), &listed);
+        assert_ends(&run, status, &[]);
+        let is_said = report(&run)["notes"].to_string().contains(lacks);
+        assert_eq!(is_said, status == 6, "{run}");
     }
     let to = anew(&server, "copy");
     let definitions = restore(&archive, &to, &["--schema-only"]);

@@ -44,7 +44,7 @@ fn a_full_disk_of_an_archive_is_told_as_that() {
     assert!([1, 5].contains(&full.status), "{full}");
     let words = [
         "No space left on device",
-        "The disk of the archive is full: make room there and go on, or begin anew with --archive elsewhere.",
+        "The disk of the archive is full: make room there and go on, or start again with --archive elsewhere.",
         "pgconvoy resume",
     ];
     assert_ends(&full, full.status, &words);

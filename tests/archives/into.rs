@@ -103,7 +103,7 @@ fn triggers_and_foreign_keys_are_set_aside_only_if_that_is_asked_for() {
     assert_proven(&aside);
     assert_ends(&aside, 0, &["columns-beyond", "app.parent.favourite"]);
     assert!(
-        sentence(&aside).contains("foreign keys looked at anew"),
+        sentence(&aside).contains("foreign keys checked again"),
         "{aside}"
     );
     assert_eq!(server.psql("rows", "select count(*) from public.log"), "0");

@@ -8,6 +8,7 @@
 //! | `refused` | columns, keys and subscriptions that stand in the way |
 //! | `astray` | rows that would go where nobody has sent them, and parts that would have everything dropped |
 //! | `damage` | bits, cuts, files that are missing or another's: in our archives and in those of `pg_dump` |
+//! | `stock` | what can be said of archives without a manifest, and what is no archive |
 //! | `told` | what an archive says of itself: encodings, options, quotes |
 //! | `redirected` | custom files that the shell has opened |
 //! | `packed` | compressions that the tools at hand do not know |
@@ -31,4 +32,5 @@ mod packed;
 mod redirected;
 mod refused;
 mod scene;
+mod stock;
 mod told;

@@ -63,7 +63,11 @@ fn subscriptions_are_not_dropped() {
         assert_proven(&restore(&archive, &to, &["--no-subscriptions"]));
         let clean = ["--clean", "kept"];
         let refused = restore(&archive, &to, &clean);
-        let said = ["[clean-subscriptions]", "are not dropped by --clean: news"];
+        let said = [
+            "[clean-subscriptions]",
+            "--clean does not drop subscriptions",
+            ": news",
+        ];
         assert_ends(&refused, 4, &said);
         let left_out = [&clean[..], &["--no-subscriptions"]].concat();
         let run = restore(&archive, &to, &left_out);

@@ -191,7 +191,7 @@ fn an_archive_has_names_of_functions_alone_and_that_is_said() {
     let archive = dir.path().join("named");
     our_dump(&server, "named", (&["-Z", "none"], &archive));
     let told =
-        "public.kept: of functions and operators in f, fs, d, c, an archive has the names alone";
+        "public.kept: of functions and operators in f, fs, d, c, an archive has only the names";
     for change in [
         "select",
         "update kept set f = 'twin(text)'::regprocedure::regproc, fs[1] = 'twin(text)'::regprocedure::regproc",
@@ -228,7 +228,7 @@ fn nothing_that_a_manifest_says_becomes_an_argument() {
         reseal(&another, |manifest| {
             manifest.narrowed_by = vec!["--no-comments".to_owned(), option.to_owned()];
         });
-        let said = format!("{option:?} is no option");
+        let said = format!("{option:?} is not an option");
         let listed = Pgconvoy::new(["list".as_ref(), another.as_os_str()]).run();
         for refused in [
             verify(&another, &["--target", &to]),

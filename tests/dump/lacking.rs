@@ -58,7 +58,7 @@ fn what_a_role_is_not_shown_is_named_and_not_called_proven() {
 
     let run = dump(&reader, &["-Z", "none"]);
     let who = [
-        "shows subscriptions to superusers alone",
+        "shows subscriptions to superusers only",
         "a superuser would see them",
     ];
     assert_says(&run, 6, &who);
@@ -155,7 +155,7 @@ fn what_no_dump_has_is_named_and_not_called_proven() {
     // Nothing of it is kept from a superuser.
     let next = report(&run)["next"].to_string();
     assert!(!next.contains("superuser"), "{next}");
-    assert!(next.contains("make again"), "{next}");
+    assert!(next.contains("made again"), "{next}");
     assert!(function.starts_with("system object ") && function.contains("mine"));
     assert_eq!(comment, remark);
     let archive = run.path(ARCHIVE);
@@ -177,7 +177,7 @@ fn what_no_dump_has_is_named_and_not_called_proven() {
     assert_says(
         &differs,
         3,
-        &["public.t", "Not to be told from this archive"],
+        &["public.t", "This archive does not hold the following"],
     );
     for option in ["--repair", "--show-values", "--recheck"] {
         assert!(!differs.stderr.contains(option), "{option}: {differs}");

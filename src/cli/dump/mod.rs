@@ -43,7 +43,9 @@ use crate::catalog;
 use crate::event::{Emit as _, What};
 use crate::execute::Stop;
 use crate::failure::Failure;
-use crate::model::{Endpoint, ExitStatus, Filters, Finding, Severity, Side, VerifyLevel};
+use crate::model::{
+    Endpoint, ExitStatus, Filters, Finding, RunCommand, Severity, Side, VerifyLevel,
+};
 use crate::pg::Snapshot;
 use crate::pg::client_tools::{ClientTool, Search};
 use crate::pg::conninfo::{Conninfo, Environment};
@@ -57,24 +59,29 @@ pub(super) use request::{DumpRequest, asked_for, finished_before};
 
 /// Dump a database into an archive that `pg_restore` can read, and prove that the archive holds it
 ///
-/// Writes a directory in `pg_dump`'s own format, with all cores, from one snapshot, and beside it a manifest of what each file
-/// must hold. Every file is read again after it was written. The archive gets its name when all of it is on disk: what is
-/// called DIR is whole. Exits with 0 only then. In object storage (`s3://bucket/prefix`, `gs://`, `az://`) the same files are objects, of
-/// which no copy is made on this machine, and the manifest comes last: without it there is no archive. Credentials and settings come
-/// from the environment: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_REGION`, `AWS_ENDPOINT`;
-/// `GOOGLE_SERVICE_ACCOUNT` (a file); `AZURE_STORAGE_ACCOUNT_NAME`, `AZURE_STORAGE_ACCOUNT_KEY`.
+/// Writes a directory in `pg_dump`'s own format, on all cores, from one snapshot, and with it a manifest of what each file must
+/// hold. Every file is read back after it is written. The archive gets its name only when all of it is on disk: a directory
+/// called DIR is complete. Exits with 0 only then. In object storage (`s3://bucket/prefix`, `gs://`, `az://`) the same files
+/// are objects, of which no copy is made on this machine, and the manifest comes last: without it there is no archive.
+/// Credentials and settings come from the environment: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`,
+/// `AWS_REGION`, `AWS_ENDPOINT`; `GOOGLE_SERVICE_ACCOUNT` (a file); `AZURE_STORAGE_ACCOUNT_NAME`, `AZURE_STORAGE_ACCOUNT_KEY`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = super::AFTER_HELP)]
+#[command(
+    after_help = super::AFTER_HELP,
+    // Refused, with the reason: they belong to what restores the archive.
+    mut_arg("no_owner", |option| option.hide(true)),
+    mut_arg("no_tablespaces", |option| option.hide(true)),
+)]
 pub struct DumpArgs {
     /// Source.
     #[command(flatten)]
     pub connection: SourceArgs,
 
-    /// The directory to write, or an address in object storage; there must be nothing of that name, or an empty directory
+    /// The directory to write, or an address in object storage; nothing of that name may exist but an empty directory
     #[arg(long, value_name = "DIR", help_heading = "Archive")]
     pub archive: PathBuf,
 
-    /// How to compress: none, gzip, lz4 or zstd, with a level if need be (zstd:9)
+    /// How to compress: none, gzip, lz4 or zstd, optionally with a level (zstd:9)
     #[arg(
         short = 'Z',
         long,
@@ -275,7 +282,10 @@ async fn prepare(mut asked: Asked, output: &Output) -> Result<(Source, DumpReque
     let pg_dump = Search::run("pg_dump", &environment).await;
     let pg_dump = pg_dump.closest_for(server.facts.version)?;
     let places = (run.display().to_string(), archive);
-    let command = asked.salvage.map_or("dump", |_| "salvage");
+    let command = match asked.salvage {
+        Some(_) => RunCommand::Salvage,
+        None => RunCommand::Dump,
+    };
     let compress = asked.compress;
     let request = DumpRequest::new(&server, places, asked);
     tell_start(command, place_of(&server), &request, output);
@@ -323,7 +333,13 @@ async fn damage(
     salvage::can_be_searched(server, doubtful).await?;
     // A session that goes on begins where this has come to.
     output.run_dir().write_request(request)?;
-    let asked = (request.jobs, doubtful, left_out);
+    let asked = salvage::Asked {
+        jobs: request.jobs,
+        doubtful,
+        left_out,
+        filters: &request.filters,
+        schema: None,
+    };
     let map = Box::pin(salvage::look_for_damage(output, server, asked)).await?;
     refuse_what_no_archive_has(&map, server)?;
     Ok(Some(map))
@@ -339,10 +355,10 @@ fn refuse_what_no_archive_has(map: &DamageMap, server: &Server) -> Result<(), Fa
     };
     Err(Failure::usage(
         format!(
-            "salvage --archive is not supported where a sequence of a server of version {READ_AT_ONCE} or later is damaged: {}",
+            "salvage --archive is not supported if a sequence is damaged and the server is of version {READ_AT_ONCE} or later: {}",
             one.shown()
         ),
-        "Give it a --target, and dump that.",
+        "Salvage into a --target, and dump that.",
     ))
 }
 
@@ -350,8 +366,8 @@ fn refuse_what_no_archive_has(map: &DamageMap, server: &Server) -> Result<(), Fa
 fn refused_name(error: ArchiveError) -> Failure {
     Failure {
         hint: Some(
-            "Nothing was written. The archive is made beside its name and renamed when it is whole: name a directory whose parent you may \
-             write to, and that is neither a link nor a mount point; one within it will do."
+            "Nothing was written. The archive is written beside its final name and renamed when it is complete: name a directory that is \
+             neither a link nor a mount point, and whose parent you may write to; one within it will do."
                 .to_owned(),
         ),
         ..Failure::from(error).with_status(ExitStatus::Usage)
@@ -367,8 +383,8 @@ fn refuse_what_stays(restore: &RestoreOptions) -> Result<(), Failure> {
     match stays.into_iter().find(|(is_asked_for, ..)| *is_asked_for) {
         None => Ok(()),
         Some((_, option, what)) => Err(Failure::usage(
-            format!("{option} has no effect on an archive, which always has the {what}"),
-            "Leave it out here, and give it to pg_restore.",
+            format!("{option} has no effect on an archive, which always holds the {what}"),
+            "Leave it out here, and give it when you restore.",
         )),
     }
 }
@@ -451,7 +467,7 @@ fn place_of(server: &Server) -> (Endpoint, String) {
 }
 
 fn tell_start(
-    command: &str,
+    command: RunCommand,
     (source, database): (Endpoint, String),
     request: &DumpRequest,
     output: &Output,
@@ -459,7 +475,7 @@ fn tell_start(
     let path = request.archive.display().to_string();
     output.emitter().emit(What::RunStarted {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        command: command.to_owned(),
+        command,
         source,
         target: Endpoint::archive(path, database),
         jobs: request.jobs,

@@ -24,7 +24,7 @@ use crate::cli::verify::check_archive;
 use crate::event::{Emit as _, What};
 use crate::failure::Failure;
 use crate::ledger::Identity;
-use crate::model::{ExitStatus, Filters, Side, VerifyLevel};
+use crate::model::{ExitStatus, Filters, RunCommand, Side, VerifyLevel};
 use crate::pg::Snapshot;
 use crate::pg::client_tools::Search;
 use crate::pg::conninfo::{Conninfo, Environment};
@@ -36,7 +36,7 @@ use crate::toc::RestoreOptions;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(in crate::cli) struct DumpRequest {
     /// Always `dump`: other runs have none, or another.
-    pub command: String,
+    pub command: RunCommand,
     /// What identifies the run: its directory.
     pub run: String,
     /// Where from, as `PG*` variables.
@@ -65,19 +65,16 @@ pub(in crate::cli) struct DumpRequest {
 /// What was asked for stays, and so must be able to be done.
 const BY_THE_SAME: &str = "Resume it with the client programs that it was begun with (PGCONVOY_PG_BIN names their directory).";
 
-/// The command's name in the request.
-const COMMAND: &str = "dump";
-
 /// What a run was asked for, if it is a dump.
 pub(in crate::cli) fn asked_for(run_dir: &RunDir) -> Result<Option<DumpRequest>, Failure> {
     /// Of any run.
     #[derive(Deserialize)]
     struct Any {
         #[serde(default)]
-        command: String,
+        command: RunCommand,
     }
     match run_dir.read_request::<Any>()? {
-        Some(any) if any.command == COMMAND => run_dir.read_request(),
+        Some(any) if any.command == RunCommand::Dump => run_dir.read_request(),
         _ => Ok(None),
     }
 }
@@ -86,7 +83,7 @@ impl DumpRequest {
     /// What was asked for, of a server that was found.
     pub fn new(server: &Server, (run, archive): (String, PathBuf), asked: Asked) -> Self {
         Self {
-            command: COMMAND.to_owned(),
+            command: RunCommand::Dump,
             run,
             source: server
                 .connector
@@ -141,7 +138,7 @@ impl DumpRequest {
                 options => options.join(" "),
             };
             let (there, ours) = (options(&manifest.narrowed_by), options(&narrowed_by));
-            return Some(format!("it was narrowed by {there}, and not by {ours}"));
+            return Some(format!("it was narrowed by {there}, not by {ours}"));
         }
         (self.compression != manifest.compression)
             .then(|| format!("it is compressed by {}", manifest.compression))
@@ -171,8 +168,11 @@ pub(in crate::cli) fn finished_before(
     let manifest = Manifest::of(&Store::at(&request.archive)?)?;
     if let Some(what) = request.differs_from(&manifest) {
         return Err(Failure::usage(
-            format!("{} is another dump's: {what}", request.archive.display()),
-            "Nothing was touched. Start this dump anew, under another name.",
+            format!(
+                "{} belongs to another dump: {what}",
+                request.archive.display()
+            ),
+            "Nothing was touched. Start this dump again under another name.",
         ));
     }
     // It may have been killed before it came to that.
@@ -208,7 +208,7 @@ pub(super) async fn take_up(
             "Start a dump of it under another name.",
         ));
     }
-    tell_start("resume", place_of(&server), request, output);
+    tell_start(RunCommand::Resume, place_of(&server), request, output);
     let pg_dump = Search::run("pg_dump", &environment).await;
     let pg_dump = pg_dump.closest_for(server.facts.version)?;
     contents::check(&pg_dump, request.codec()?).map_err(|failure| Failure {
@@ -230,7 +230,8 @@ pub(super) async fn take_up(
         let finished = unharmed((&archive, lines), request, output).await?;
         (snapshot, finished)
     } else {
-        let text = "the snapshot of the session that was interrupted is gone: the dump begins anew, in another one";
+        let text =
+            "the snapshot of the interrupted session is gone: the dump begins again, in a new one";
         emitter.emit(What::Note {
             text: text.to_owned(),
         });
@@ -264,10 +265,10 @@ pub(super) fn refuse_of_another(
     }
     Err(Failure::usage(
         format!(
-            "{} belongs to another dump, or what says whose it is has been removed",
+            "{} belongs to another dump, or the file that says whose it is has been removed",
             archive.path().display()
         ),
-        "Resume that one, if it is another. If it is not, or nobody needs it, remove what is there with its journal, and start this dump anew.",
+        "If it belongs to another dump, resume that one. If not, or if it is no longer needed, remove it and its journal, and start this dump again.",
     ))
 }
 
@@ -287,7 +288,7 @@ async fn unharmed(
     let archive = archive.clone();
     let unharmed = on_a_thread(move || still_as_noted(&archive, algorithm, lines)).await??;
     let text = format!(
-        "{} of {noted} pieces of the archive that were finished are as they should be, and stay",
+        "{} of {noted} finished pieces of the archive are intact and stay",
         unharmed.len()
     );
     output.emitter().emit(What::Note { text });
@@ -306,5 +307,5 @@ pub(super) async fn on_a_thread<T: Send + 'static>(
     });
     started.map_err(|error| Failure::defect(format!("starting a thread: {error}")))?;
     let looked = told.await;
-    looked.map_err(|_| Failure::defect("a thread has ended without a word"))
+    looked.map_err(|_| Failure::defect("a thread has ended without a result"))
 }

@@ -20,7 +20,7 @@ use crate::cli::session::step;
 use crate::event::{Emit, What};
 use crate::execute::dump::{large_objects_checked, verdict_of};
 use crate::failure::Failure;
-use crate::model::{Bytes, Endpoint, Rows, ServerVersion, Side, VerifyLevel};
+use crate::model::{Bytes, Endpoint, Rows, RunCommand, ServerVersion, Side, VerifyLevel};
 use crate::pg::conninfo::{Conninfo, Environment};
 use crate::pg::keeper::Kept;
 use crate::pg::{Connector, Snapshot};
@@ -60,7 +60,7 @@ pub(super) async fn finish(
     let (archive, noted, manifest) = &*written;
     if !changed.is_empty() {
         let text = format!(
-            "everything was written before, and some of it is not as it was any more: {}",
+            "everything had been written, but some of it has changed since: {}",
             Problem::listed(&changed)
         );
         emitter.emit(What::Note { text });
@@ -86,8 +86,8 @@ fn unread(error: ArchiveError) -> Failure {
     }
     Failure {
         hint: Some(
-            "Nothing was touched: everything of the archive is written. Resume again when it can be read. If it never will be, remove it: the dump \
-             then begins anew."
+            "Nothing was touched: the whole archive has been written. Resume again when it can be read. If it never will be, remove it: the \
+             dump then begins again."
                 .to_owned(),
         ),
         ..failure
@@ -103,13 +103,19 @@ fn tell(
 ) -> Result<(), Failure> {
     let emitter = output.emitter();
     let source = &manifest.source;
-    tell_start("resume", dumped_from(request, manifest), request, output);
+    tell_start(
+        RunCommand::Resume,
+        dumped_from(request, manifest),
+        request,
+        output,
+    );
     emitter.emit(What::SnapshotTaken {
         side: Side::Source,
         snapshot: source.snapshot.clone(),
         lsn: source.lsn.clone(),
     });
-    let text = "everything was written before, and is as it should be: the archive is finished without the source";
+    let text =
+        "everything had been written, and is intact: the archive is finished without the source";
     emitter.emit(What::Note {
         text: text.to_owned(),
     });
@@ -202,7 +208,7 @@ async fn give_back(kept: &Kept, given: Option<Conninfo>, request: &DumpRequest, 
 /// Nothing that is written depends on it.
 pub(super) fn tell_not_given_back(because: &str, emit: &dyn Emit) {
     let text = format!(
-        "whether the source still holds the snapshot is not known ({because}); if so, that ends by itself"
+        "it is not known whether the source still holds the snapshot ({because}); if so, that ends by itself"
     );
     emit.emit(What::Note { text });
 }

@@ -14,7 +14,7 @@ use crate::archive::{
     SequenceFacts, SourceFacts, TOC, Unfinished,
 };
 use crate::catalog::{self, Disk};
-use crate::cli::at_once::at_once;
+use crate::cli::join::at_once;
 use crate::cli::output::Emitter;
 use crate::cli::session::step;
 use crate::cli::signals;
@@ -163,7 +163,7 @@ async fn finish(
     still_held(&mut source.snapshot, &source.server.connector, how).await?;
     if has_doubts {
         release(source.snapshot, &source.server.connector, how).await?;
-        let text = "the archive does not get its name: what was written stays in";
+        let text = "the archive is not given its name: what was written stays in";
         let text = format!("{text} {}", archive.path().display());
         emitter.emit(What::Note { text });
         return Ok(());
@@ -340,7 +340,7 @@ fn read_again(archive: &Unfinished, manifest: &Manifest, emit: &dyn Emit) -> Res
         emit.emit(What::Unverified(Unverified {
             class: "file".into(),
             object: name.into(),
-            because: "it does not read as it was written".into(),
+            because: "what is read back differs from what was written".into(),
         }));
     }
     Ok(all)
@@ -363,7 +363,7 @@ fn is_the_same(toc: &Toc, bytes: &[u8], emit: &dyn Emit) -> bool {
         What::Unverified(Unverified {
             class: "table of contents".into(),
             object: TOC.into(),
-            because: "it does not read as it was written".into(),
+            because: "what is read back differs from what was written".into(),
         })
     });
     is_the_same

@@ -94,7 +94,7 @@ pub(super) async fn foreign_keys(
                     quote_ident(&orphan.constraint)
                 ),
                 detail: format!(
-                    "it does not hold: rows point to nothing in {}; they are found by\n{}",
+                    "it does not hold: rows point to nothing in {}; this query finds them:\n{}",
                     orphan.references.shown(),
                     orphan.query
                 ),
@@ -105,11 +105,11 @@ pub(super) async fn foreign_keys(
         outcome.unverified.push(Unverified {
             class: "fk constraint".to_owned(),
             object: format!("{} of {}", orphans.all - orphans.looked_at, orphans.all),
-            because: "they could not be looked at after rows were loaded without them".to_owned(),
+            because: "they could not be checked after rows were loaded without them".to_owned(),
         });
     }
     outcome
         .checked
-        .push(("foreign keys looked at anew".to_owned(), orphans.looked_at));
+        .push(("foreign keys checked again".to_owned(), orphans.looked_at));
     Ok(outcome)
 }

@@ -114,8 +114,8 @@ pub(super) fn open_ends(proof: &Proof<'_>) -> Option<String> {
     match open.count() {
         0 => None,
         count => Some(format!(
-            "{count} large objects are in files that are not compressed, or empty: without a manifest nobody can tell whether such a \
-             file ends too early"
+            "{count} large objects are in files that are not compressed, or empty: without a manifest it cannot be known whether such a file \
+             ends too early"
         )),
     }
 }
@@ -158,7 +158,7 @@ async fn tables(
             Err(because) => unread.table(unit, because.clone()),
             Ok(_) if broken.contains(&unit.into) => {
                 let because = format!(
-                    "its rows are in {} with those of others, and not all of these can be read",
+                    "its rows are in {} with those of other tables, and not all of these can be read",
                     unit.into.shown()
                 );
                 unread.table(unit, because);
@@ -255,6 +255,6 @@ fn of_file<T>(place: &Place, read: io::Result<T>) -> Read<T> {
 
 fn unread(error: &ArchiveError) -> String {
     format!(
-        "{FILE_UNREAD}, so nobody can tell what the archive holds of it: {error}. Use another copy of the archive"
+        "{FILE_UNREAD}, so it cannot be known what the archive holds of it: {error}. Use another copy of the archive"
     )
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::model::Unverified;
 use crate::toc::{Entry, RestoreOptions, Section, Selection, Toc};
-use crate::verify::left_behind::takes_part;
+use crate::verify::left_behind::{mapping_tag, takes_part};
 
 /// Of what an archive lacks, what would have been restored if it had it.
 pub(super) fn missed<'a>(
@@ -15,34 +15,60 @@ pub(super) fn missed<'a>(
     if selection.is_everything() {
         return missed.collect();
     }
-    let left_out = left_out(toc, selection);
+    let part = Part::of(toc, selection);
     let is_missed = |one: &&Unverified| match one.class.as_str() {
         // Rows alone bring no definitions.
         _ if selection.data_only => false,
-        "acl" | "comment" => !is_about(&one.object, &left_out),
+        "acl" | "comment" => !is_about(&one.object, &part.left_out),
+        "user mapping" => part.has_mapping(&mapping_tag(&one.object)),
         "subscription" if !selection.sections.is_empty() => {
-            means_whole_database(selection) && selection.sections.contains(&Section::PostData)
+            part.means_whole_database() && selection.sections.contains(&Section::PostData)
         }
-        _ => means_whole_database(selection),
+        _ => part.means_whole_database(),
     };
     missed.filter(is_missed).collect()
 }
 
-/// What is in no schema is meant unless schemas or tables are named. A list has no line for what the archive does not have: that it was
-/// not wanted, no list says.
-fn means_whole_database(selection: &Selection) -> bool {
-    selection.schemas.is_empty() && selection.tables.is_empty()
+/// A part of an archive.
+struct Part<'a> {
+    selection: &'a Selection,
+    whole: &'a Toc,
+    chosen: Toc,
+    /// The relations that are not chosen.
+    left_out: BTreeSet<String>,
 }
 
-/// The relations of the archive that are not chosen.
-fn left_out(toc: &Toc, selection: &Selection) -> BTreeSet<String> {
-    let mut chosen = toc.clone();
-    // What cannot be chosen is refused, by whoever looks next.
-    if selection.narrow(&mut chosen).is_err() {
-        return BTreeSet::new();
+impl<'a> Part<'a> {
+    fn of(whole: &'a Toc, selection: &'a Selection) -> Self {
+        let mut chosen = whole.clone();
+        // What cannot be chosen is refused, by whoever looks next.
+        if selection.narrow(&mut chosen).is_err() {
+            chosen = whole.clone();
+        }
+        let of_chosen = relations(&chosen);
+        let left_out = relations(whole).difference(&of_chosen).cloned().collect();
+        Self {
+            selection,
+            whole,
+            chosen,
+            left_out,
+        }
     }
-    let chosen = relations(&chosen);
-    relations(toc).difference(&chosen).cloned().collect()
+
+    /// What is in no schema is meant unless schemas or tables are named. A list has no line for what the archive does not have: that it was
+    /// not wanted, no list says, however short it is.
+    fn means_whole_database(&self) -> bool {
+        self.selection.schemas.is_empty() && self.selection.tables.is_empty()
+    }
+
+    /// Whether a user mapping is chosen, which the archive has without its options. One that it does not have at all is in no schema.
+    fn has_mapping(&self, tag: &str) -> bool {
+        let has = |toc: &Toc| {
+            let mut entries = toc.entries.iter();
+            entries.any(|entry| entry.is("USER MAPPING") && entry.tag == tag)
+        };
+        self.means_whole_database() && (!has(self.whole) || has(&self.chosen))
+    }
 }
 
 fn relations(toc: &Toc) -> BTreeSet<String> {
@@ -74,7 +100,19 @@ mod tests {
             section: Section::PreData,
             ..entry("TABLE")
         };
-        let toc = toc(vec![table(1, "t"), table(2, "Odd: one")]);
+        let alone = |id, desc: &str, tag: &str| Entry {
+            namespace: None,
+            ..Entry {
+                desc: desc.into(),
+                ..table(id, tag)
+            }
+        };
+        let toc = toc(vec![
+            alone(3, "SERVER", "far"),
+            alone(4, "USER MAPPING", "USER MAPPING app SERVER far"),
+            table(1, "t"),
+            table(2, "Odd: one"),
+        ]);
         let lacks = [
             ("comment", "public.t: a comment on its row type"),
             ("acl", "public.\"Odd: one\": grants on its row type"),
@@ -110,11 +148,26 @@ mod tests {
         assert_eq!(of(named("t")), ["comment"]);
         assert_eq!(of(named("Odd: one")), ["acl"]);
         assert_eq!(of(named("nowhere")), ["comment", "acl"], "who knows");
-        let listed = Selection {
-            list: Some(vec![DumpId(1)]),
+        let listed = |entries: &[i32]| {
+            of(Selection {
+                list: Some(entries.iter().map(|id| DumpId(*id)).collect()),
+                ..Selection::default()
+            })
+        };
+        // What has no line is missed, however little is listed; what has one, if that is.
+        assert_eq!(listed(&[1]), ["comment", "subscription"]);
+        assert_eq!(listed(&[1, 2]), ["comment", "acl", "subscription"]);
+        assert_eq!(listed(&[1, 3]), ["comment", "subscription"]);
+        assert_eq!(
+            listed(&[1, 3, 4]),
+            ["comment", "subscription", "user mapping"]
+        );
+        assert_eq!(listed(&[1, 2, 3, 4]), all);
+        let without_schema = Selection {
+            exclude_schemas: vec!["public".to_owned()],
             ..Selection::default()
         };
-        assert_eq!(of(listed), ["comment", "subscription", "user mapping"]);
+        assert_eq!(of(without_schema), ["subscription", "user mapping"]);
         let schema_only = Selection {
             schema_only: true,
             ..Selection::default()

@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::existing::There;
 use super::lacking;
 use super::opened::Opened;
-use crate::catalog::{self, OwnerWithoutCreate, TargetFacts};
+use crate::catalog::{self, LedgerSchema, OwnerWithoutCreate, TargetFacts};
 use crate::cli::inspect::{MAINTENANCE_DATABASE, Server, memory_for_indexes};
 use crate::cli::schema::{in_two_encodings, in_utf8};
 use crate::cli::session::{Session, refuse_blockers};
 use crate::event::{Emit as _, What};
 use crate::execute::prepare::{self, PrepareError};
 use crate::failure::Failure;
-use crate::ledger::{self, ArchiveRecord, Identity, Request, Whose};
+use crate::ledger::{self, ArchiveRecord, Identity, Request};
 use crate::model::{
-    ARCHIVE_LACKS, Bytes, Endpoint, Filters, Finding, QualifiedName, ServerVersion, Severity, Side,
-    VerifyLevel,
+    ARCHIVE_LACKS, Bytes, Endpoint, Filters, Finding, QualifiedName, RunCommand, ServerVersion,
+    Severity, Side, VerifyLevel, rule,
 };
 use crate::pg::conninfo::Conninfo;
 use crate::plan::{Archived, Doubtful, Inputs, Left, NewDatabase, Plan, PlanOptions, Salvaged};
@@ -168,7 +168,7 @@ fn database(toc: &Toc) -> String {
 
 /// The first event of a session.
 pub(super) fn tell_start(
-    command: &str,
+    command: RunCommand,
     session: &Session<'_>,
     (opened, target): (&Opened, &Server),
     wanted: &Wanted,
@@ -182,7 +182,7 @@ pub(super) fn tell_start(
     let emitter = session.emitter();
     emitter.emit(What::RunStarted {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        command: command.to_owned(),
+        command,
         source: Endpoint {
             version,
             ..Endpoint::archive(opened.path.display().to_string(), database(toc))
@@ -198,8 +198,8 @@ pub(super) fn tell_start(
     });
     if let Some(losses) = &opened.losses {
         let text = format!(
-            "this archive is not whole: it is what could be read of a damaged database; something is lost of {} objects, and losses.json \
-             in it says what",
+            "this archive is incomplete: it holds what could be read of a damaged database; {} objects have losses, which its losses.json \
+             lists",
             losses.said().len()
         );
         emitter.emit(What::Note { text });
@@ -235,13 +235,13 @@ pub(super) async fn look(
     let mut findings = looked.findings(&roles, &barred);
     if looked.wanted.selection.data_only {
         // What is there is what the rows are for.
-        let not_here = ["target-not-empty", "target-emptied"];
+        let not_here = [rule::TARGET_NOT_EMPTY, rule::TARGET_EMPTIED];
         findings.retain(|finding| !not_here.contains(&finding.rule.as_str()));
         findings.extend(looked.look_at_tables().await?);
     } else if looked.wanted.is_beside_others() {
         looked.make_room_for_a_part(&mut findings).await?;
     }
-    findings.extend(looked.ledger_in_the_way().await?);
+    looked.ledger_in_the_way(&mut findings).await?;
     findings.extend(looked.what_is_dropped());
     refuse_blockers(&findings)?;
     session.open_ledger(&looked.target).await;
@@ -284,6 +284,7 @@ pub(super) async fn describe(
     let mut target_facts = catalog::target_facts(&target.session).await?;
     if wanted.is_missing {
         target_facts.holdings.clear();
+        target_facts.ledger_schema = None;
     }
     Ok(Looked {
         opened,
@@ -311,20 +312,23 @@ impl Looked {
     }
 
     /// Where what the target holds stays, so does the ledger of another run.
-    async fn ledger_in_the_way(&self) -> Result<Option<Finding>, Failure> {
+    async fn ledger_in_the_way(&self, findings: &mut Vec<Finding>) -> Result<(), Failure> {
         let wanted = &self.wanted;
         let is_emptied = wanted.overwrite.is_some() && !wanted.selection.data_only;
-        let beside = wanted.is_beside_others() && !is_emptied;
-        let is_taken = self.target.facts.has_pgconvoy_schema
-            && !preflight::has_sign(&self.target_facts.holdings);
-        if !beside || !is_taken {
-            return Ok(None);
+        if is_emptied || !wanted.is_beside_others() {
+            return Ok(());
         }
-        Ok(Some(match ledger::whose(&self.target.session).await? {
-            Whose::Run(run) => preflight::ledger_in_the_way(Some(&run)),
-            Whose::Unknown => preflight::ledger_in_the_way(None),
-            Whose::Another => preflight::schema_in_the_way(),
-        }))
+        // What is done about it where nothing may stay is not what is done here.
+        findings.retain(|finding| finding.rule != rule::TARGET_SCHEMA_TAKEN);
+        match self.target_facts.ledger_schema {
+            None | Some(LedgerSchema::Sign) => {}
+            Some(LedgerSchema::Ledger) => {
+                let run = ledger::run_of(&self.target.session).await?;
+                findings.push(preflight::ledger_in_the_way(run.as_deref()));
+            }
+            Some(LedgerSchema::Another) => findings.push(preflight::schema_in_the_way()),
+        }
+        Ok(())
     }
 
     /// The statements that drop what the archive has; none unless that was asked for.

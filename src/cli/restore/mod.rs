@@ -34,20 +34,19 @@ mod with_source;
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Arg, Args, ValueEnum};
 
 use super::arguments::{
-    LeaveOutArgs, OutputArgs, RetryArgs, RunningArgs, SkipArgs, SpeedArgs, TargetArgs, VerifyArgs,
-    resolve_connection, size,
+    LeaveOutArgs, OutputArgs, RetryArgs, RunningArgs, SkipArgs, SpeedArgs, TargetArgs, explained,
+    resolve_source, size,
 };
 use super::detach;
 use super::expect::{ExpectArgs, Expectations};
 use super::output::Output;
-use super::secrets::SOURCE_PASSWORD;
 use super::session::{self, Session};
 use crate::failure::Failure;
 use crate::ledger::Request;
-use crate::model::{Bytes, ExitStatus, VerifyLevel};
+use crate::model::{Bytes, ExitStatus, RunCommand, VerifyLevel};
 use crate::pg::conninfo::Environment;
 use crate::progress::Measured;
 use look::{Clean, Looked, Wanted};
@@ -55,13 +54,23 @@ use part::PartArgs;
 
 pub(super) use resume::{Resume, finished_before, resume};
 
+/// What a target may hold depends on how much is restored.
+fn of_restore(target: Arg) -> Arg {
+    let what = target.get_help().map(ToString::to_string);
+    let what = what.unwrap_or_default();
+    explained(target.long_help(format!(
+        "{what}\n\nIt must exist, unless --create is given, and be empty, unless --overwrite names it, --clean is given, or only a part of \
+         the archive is restored."
+    )))
+}
+
 /// Restore an archive into a database, and prove that the database holds what the archive does
 ///
-/// Reads archives by pgconvoy dump and by `pg_dump` (-Fd, -Fc, -Ft), loads them with all cores, and exits with 0 only if it has
-/// read the target anew and found there exactly what the archive holds. An archive by pgconvoy is known to be whole by its
-/// manifest. One by `pg_dump` has none: nobody can tell what is missing from it.
+/// Reads archives made by pgconvoy dump and by `pg_dump` (-Fd, -Fc, -Ft), and loads them on all cores. Exits with 0 only if it
+/// has read the target back and found there exactly what the archive holds. An archive made by pgconvoy has a manifest, which
+/// shows that it is complete. One made by `pg_dump` has none: it cannot be known what is missing from it.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = super::AFTER_HELP)]
+#[command(after_help = super::AFTER_HELP, mut_arg("target", of_restore))]
 pub struct RestoreArgs {
     /// The archive: a directory, a file in `pg_dump`'s custom or tar format, or an address in object storage
     #[arg(long, value_name = "PATH", help_heading = "Archive")]
@@ -75,15 +84,16 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "NAME", help_heading = "Connections")]
     pub overwrite: Option<String>,
 
-    /// Drop what the archive has before it is made anew, and leave everything else; NAME must be the target database's own name
+    /// Drop what the archive holds before creating it again, and leave everything else; NAME must be the target database's own
+    /// name
     ///
-    /// Without NAME nothing is done but to say what would be dropped. All of it is one transaction, without CASCADE: if something that is
-    /// not in the archive needs what is, nothing is dropped.
+    /// Without NAME, it only says what would be dropped. Everything is dropped in one transaction, without CASCADE: if
+    /// something outside the archive depends on something in it, nothing is dropped.
     #[arg(short = 'c', long, value_name = "NAME", num_args = 0..=1, default_missing_value = "", help_heading = "Connections",
           conflicts_with_all = ["overwrite", "create", "data_only"])]
     pub clean: Option<String>,
 
-    /// With --clean: what is not there need not be dropped
+    /// With --clean: skip what does not exist
     #[arg(long, requires = "clean", help_heading = "Connections")]
     pub if_exists: bool,
 
@@ -91,7 +101,7 @@ pub struct RestoreArgs {
     #[arg(short = 'C', long, help_heading = "Connections", conflicts_with_all = ["overwrite", "data_only"])]
     pub create: bool,
 
-    /// The database that was dumped, to be compared with the target as well: what was written to it since the dump is a difference
+    /// The database that was dumped, to compare the target with it as well: anything written to it since the dump shows up as a difference
     #[arg(long, value_name = "CONNINFO", help_heading = "Connections")]
     pub source: Option<String>,
 
@@ -111,7 +121,8 @@ pub struct RestoreArgs {
     #[arg(short = 'j', long, value_name = "N", help_heading = "Speed", value_parser = SpeedArgs::parse_jobs)]
     pub jobs: Option<u32>,
 
-    /// Tables larger than this are loaded by several connections at once, for example 512MB [default: by the sizes of all]
+    /// Tables larger than this are loaded by several connections at once, for example 512MB [default: chosen from the table
+    /// sizes]
     #[arg(long, value_name = "SIZE", help_heading = "Speed", value_parser = size::parse)]
     pub chunk_size: Option<Bytes>,
 
@@ -119,9 +130,9 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "SIZE", help_heading = "Speed", value_parser = size::parse)]
     pub memory: Option<Bytes>,
 
-    /// What to prove.
-    #[command(flatten)]
-    pub verify: VerifyArgs,
+    /// What to prove
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Level::Content, help_heading = "Verification")]
+    pub verify: Level,
 
     /// What it is measured by.
     #[command(flatten)]
@@ -140,15 +151,18 @@ pub struct RestoreArgs {
     pub output: OutputArgs,
 }
 
+/// What a restore proves: everything or nothing. It never counts rows alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Level {
+    /// Every row's content, and everything else
+    Content,
+    /// Nothing; exit status 6 at best
+    None,
+}
+
 impl RestoreArgs {
     /// From the command line: with a display and a run directory of its own.
     pub(super) async fn start(self) -> Result<ExitStatus, Failure> {
-        if self.verify.level() == VerifyLevel::Counts {
-            return Err(Failure::usage(
-                "--verify counts is not supported in a restore",
-                "Use --verify content, the default, or --verify none.",
-            ));
-        }
         let options = self.output.options();
         if self.running.detach {
             let more = self.output.run_dir_as_argument(&options);
@@ -160,11 +174,10 @@ impl RestoreArgs {
 
     fn wanted(&self) -> Result<Wanted, Failure> {
         let environment = Environment::of_process();
-        let side = ("--source", SOURCE_PASSWORD);
         let source = self.source.as_ref();
-        let source = source.map(|text| resolve_connection(text, &environment, side));
+        let source = source.map(|text| resolve_source(text, &environment));
         Ok(Wanted {
-            target: self.connection.resolve()?,
+            target: self.connection.resolve(&environment)?,
             source: source.transpose()?,
             overwrite: self.overwrite.clone(),
             clean: self.clean.as_ref().map(|named| Clean {
@@ -179,7 +192,10 @@ impl RestoreArgs {
             jobs: self.jobs.unwrap_or_else(SpeedArgs::cores),
             memory: self.memory,
             chunk_size: self.chunk_size,
-            verify: self.verify.level(),
+            verify: match self.verify {
+                Level::Content => VerifyLevel::Content,
+                Level::None => VerifyLevel::None,
+            },
             selection: self.part.selection()?,
         })
     }
@@ -229,7 +245,7 @@ async fn prepare(
     let source = with_source::record(&wanted, &target).await?;
     let mut request = look::request(&session.run_id(), (&opened, &target), &wanted);
     request.source = source;
-    look::tell_start("restore", session, (&opened, &target), &wanted);
+    look::tell_start(RunCommand::Restore, session, (&opened, &target), &wanted);
     session.output.run_dir().write_request(&request)?;
     let looked = Box::pin(look::look(session, (opened, target), wanted)).await?;
     Ok((looked, request, expectations))

@@ -13,11 +13,11 @@ use crate::toc::{Section, Selection};
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Which part")]
 pub struct PartArgs {
-    /// Only what is in this schema, whose name is taken as it is; may be given several times
+    /// Only what is in this schema (a name, not a pattern); may be given several times
     #[arg(short = 'n', long, value_name = "NAME")]
     schema: Vec<String>,
 
-    /// Nothing of this schema
+    /// Leave out this schema
     #[arg(short = 'N', long, value_name = "NAME")]
     exclude_schema: Vec<String>,
 
@@ -25,22 +25,22 @@ pub struct PartArgs {
     #[arg(short = 't', long, value_name = "NAME")]
     table: Vec<String>,
 
-    /// Only the entries in this file: what pgconvoy list has written, with a ; before each line that is not wanted
+    /// Only the entries in this file: the output of pgconvoy list, with a ; before each line to leave out
     #[arg(short = 'L', long, value_name = "FILE")]
     use_list: Option<PathBuf>,
 
-    /// No rows, no large objects, and sequences where they begin
+    /// No rows, no large objects, and sequences at their start values
     #[arg(short = 's', long)]
     schema_only: bool,
 
-    /// Rows, large objects and where sequences stand, and nothing else; the target has the tables, and they are empty
+    /// Only rows, large objects and the values of sequences; the target must already have the tables, and they must be empty
     ///
-    /// With --overwrite they are emptied first. Tables are loaded in the order of their foreign keys. Indexes and keys stay in force, so it
-    /// takes longer than restoring everything. Definitions are not compared.
+    /// With --overwrite, the tables are emptied first. They are loaded in the order of their foreign keys. Indexes and keys
+    /// stay in force, so it takes longer than restoring everything. Definitions are not compared.
     #[arg(short = 'a', long, conflicts_with_all = ["schema_only", "section"])]
     data_only: bool,
 
-    /// With --data-only: triggers and foreign keys do not fire while rows are loaded; the keys are looked at afterwards. Needs a superuser
+    /// With --data-only: triggers and foreign keys do not fire while rows are loaded; the keys are checked afterwards. Needs a superuser
     #[arg(long, requires = "data_only")]
     pub disable_triggers: bool,
 
@@ -52,11 +52,11 @@ pub struct PartArgs {
 /// A section, as `pg_restore` calls it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum SectionName {
-    /// What must be there before the rows.
+    /// What must exist before the rows.
     PreData,
     /// Rows.
     Data,
-    /// What is made after them.
+    /// What is created after them.
     PostData,
 }
 
@@ -107,7 +107,7 @@ pub(super) fn refuse_to_drop_everything(wanted: &Wanted) -> Result<(), Failure> 
     let name = shell_word(name);
     Err(Failure::usage(
         format!(
-            "--overwrite {name} drops everything that the target holds, and only a part is restored ({})",
+            "--overwrite {name} drops everything that the target holds, but only a part is restored ({})",
             selection.options().join(" ")
         ),
         format!(

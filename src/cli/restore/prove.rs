@@ -111,7 +111,7 @@ async fn compare(
         proof.wanted.is_beside_others() || manifest.narrowed().leaves_out_large_objects();
     let mut snapshot = Snapshot::take(&server.connector, catalog::readable_tables).await?;
     let mut outcome = if proof.wanted.selection.data_only {
-        let text = "rows alone were restored: the target's definitions are as they were, and not compared, and materialized views were not refreshed";
+        let text = "only rows were restored: the target's definitions are as they were and were not compared; materialized views were not refreshed";
         Outcome {
             notes: vec![text.to_owned()],
             ..Outcome::default()
@@ -149,7 +149,7 @@ async fn compare(
     outcome.extend(verify::excluded_are_empty(snapshot.session(), &proof.plan.excluded).await);
     snapshot.release().await?;
     if !proof.archived.facts.matviews.is_empty() {
-        let text = "what materialized views hold is not in an archive: they were refreshed, and not compared";
+        let text = "an archive does not hold the rows of materialized views: they were refreshed, and not compared";
         outcome.notes.push(text.to_owned());
     }
     Ok(outcome)
@@ -234,7 +234,7 @@ async fn schema(
     waive_edited(&mut outcome, planned, proof.marks, emit);
     if !is_same {
         let because = format!(
-            "its definition is worded in another way, perhaps because the archive was described by pg_dump {then} and the target by {pg_dump}"
+            "its definition is worded differently, perhaps because the archive was described by pg_dump {then} and the target by {pg_dump}"
         );
         doubt(&mut outcome, &because);
     }
@@ -257,7 +257,7 @@ fn leave_others_alone(
     outcome.differences.retain(|one| !of_others.contains(one));
 }
 
-/// What is there and worded otherwise is not known to be another thing.
+/// A definition that is worded differently is not known to mean something else.
 fn doubt(outcome: &mut Outcome, because: &str) {
     let (worded, real): (Vec<Difference>, Vec<Difference>) =
         std::mem::take(&mut outcome.differences)

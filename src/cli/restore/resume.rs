@@ -21,7 +21,7 @@ use crate::execute::{prepare, rebase};
 use crate::failure::Failure;
 use crate::fault;
 use crate::ledger::{self, Identity, Ledger, Request};
-use crate::model::{ExitStatus, Side};
+use crate::model::{ExitStatus, RunCommand, Side};
 use crate::pg::conninfo::{Conninfo, Environment};
 use crate::progress::Measured;
 
@@ -138,7 +138,7 @@ async fn ready(asked: &Resume, session: &Session<'_>) -> Result<Ready, Failure> 
         wanted.is_missing = !prepare::database_exists(&first.session, name).await?;
     }
     let target = look::connect(wanted.first_database()).await?;
-    look::tell_start("resume", session, (&opened, &target), &wanted);
+    look::tell_start(RunCommand::Resume, session, (&opened, &target), &wanted);
     let now = wanted.identity_of(&target);
     consent::refuse_another_target(request, &now, &target.endpoint)?;
     if wanted.is_missing {
@@ -171,7 +171,7 @@ async fn take_up(
     (opened, target, wanted): (Opened, Server, Wanted),
     mut ledger: Ledger,
 ) -> Result<Ready, Failure> {
-    session.step("looking what is done");
+    session.step("finding out what is done");
     let mut wire = session.ledger_wire(&target).await?;
     // What the ledger says is what a crash of the target would leave.
     wire.execute(&ledger::flush()).await?;
@@ -179,10 +179,10 @@ async fn take_up(
     if let Some((table, _)) = emptied.first() {
         return Err(Failure::usage(
             format!(
-                "the target has crashed since, and has emptied its unlogged tables, {} among them",
+                "the target has crashed since, which emptied its unlogged tables, {} among them",
                 table.shown()
             ),
-            "This restore cannot go on. Begin anew, with --overwrite and the name of the target database.",
+            "This restore cannot go on. Begin again with --overwrite and the name of the target database.",
         ));
     }
     let mut looked = look::describe((opened, target), wanted).await?;
@@ -190,7 +190,7 @@ async fn take_up(
     let resumption = as_planned(&looked.target.session, ledger).await?;
     fault::point("taken-up");
     carry::announce(session, resumption.plan());
-    let (plan, earlier) = resumption.earlier(session, (&asked.past, asked.retry_failed))?;
+    let (plan, earlier) = resumption.earlier(session, &asked.past, asked.retry_failed)?;
     Ok(Ready {
         looked,
         plan,
@@ -209,7 +209,7 @@ fn the_same_archive(request: &Request) -> Result<Opened, Failure> {
     }
     Err(Failure::usage(
         format!(
-            "{} is not the archive that the restore was begun with: its table of contents is another one",
+            "{} is not the archive that the restore was begun with: its table of contents differs",
             record.path.display()
         ),
         "Put that archive back; or restore this one, into an empty database.",

@@ -25,8 +25,8 @@ pub(super) fn refuse_a_part(wanted: &Wanted, opened: &Opened) -> Result<(), Fail
     }
     let refused = |what: String| {
         Err(Failure::usage(
-            format!("--source compares everything, and {what}"),
-            "Leave --source out, and compare with pgconvoy verify --source --target and the same selection when it is restored.",
+            format!("--source compares everything, but {what}"),
+            "Leave --source out; after the restore, compare with pgconvoy verify --source --target and the same selection.",
         ))
     };
     let parts = [opened.narrowed_by(), wanted.selection.options()].concat();
@@ -126,7 +126,7 @@ impl Telling {
             self.emit.emit(What::Unverified(Unverified {
                 class: of_source("table data"),
                 object,
-                because: "nothing was said of it".to_owned(),
+                because: "the comparison reported nothing about it".to_owned(),
             }));
         }
         self.emit.emit(What::Checked {

@@ -11,7 +11,7 @@ use clap::Args;
 use super::look::{Both, Look};
 use crate::event::{Emit, What};
 use crate::failure::Failure;
-use crate::model::{Finding, Severity};
+use crate::model::{Finding, Severity, rule};
 use crate::pg::PgError;
 use crate::verify::before_opening;
 use crate::verify::statements::{self, Compared, Counted, Sampled};
@@ -20,23 +20,23 @@ use crate::verify::statements::{self, Compared, Counted, Sampled};
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Before the doors open again")]
 pub struct AfterArgs {
-    /// Look at what would make the target slow or wrong in use as well: above all, the plans of the application's statements
+    /// Also look for what would make the target slow or wrong in use: above all, the plans of the application's statements
     ///
-    /// The statements on which the source spends most time (from `pg_stat_statements`, where it is installed there) are planned by both
-    /// servers, with parameters of which nothing is known, and never run. A plan that is much more expensive on the target is a warning,
-    /// with both plans side by side. So are sequences that stand behind their columns, and materialized views that hold nothing;
-    /// planner statistics and settings are looked at in any case. All of these are warnings: they do not change the exit status. With
-    /// --level schema, no row is read, and it takes some seconds.
+    /// Both servers plan the statements on which the source spends most time (from `pg_stat_statements`, if it is installed
+    /// there), with unknown parameters, and never run them. A plan that is much more expensive on the target is a warning, with
+    /// both plans side by side. So are sequences that are behind their columns, and materialized views that hold nothing;
+    /// planner statistics and settings are checked in any case. All of these are warnings: they do not change the exit status.
+    /// With --level schema, no row is read, and it takes some seconds.
     #[arg(long)]
     pub after: bool,
 
-    /// Plan the statements of a file instead of those that the source has counted; - for standard input
+    /// Plan the statements in a file instead of those that the source has counted; - is standard input
     ///
     /// Separated by semicolons; select, insert, update, delete, merge or with; parameters as $1, $2, …
     #[arg(long, value_name = "FILE", requires = "after")]
     pub statements: Option<PathBuf>,
 
-    /// How many of the statements that the source has counted are planned [default: 20]
+    /// How many of the statements that the source has counted to plan [default: 20]
     #[arg(
         long,
         value_name = "N",
@@ -148,8 +148,7 @@ async fn plans(both: &Both, after: &After, emit: &Arc<dyn Emit>) -> Result<Compa
     });
     let asked = statements::ask((&source, &target), sampled, most).await?;
     if asked.is_empty() {
-        let because =
-            "what pg_stat_statements on the source has counted reads nothing but catalogs";
+        let because = "pg_stat_statements on the source has counted only statements that read nothing but catalogs";
         let remedy =
             "Put the application's most important statements into a file: --statements FILE.";
         return Ok(Compared {
@@ -161,11 +160,10 @@ async fn plans(both: &Both, after: &After, emit: &Arc<dyn Emit>) -> Result<Compa
 }
 
 fn not_compared(severity: Severity, because: &str, remedy: &str) -> Finding {
-    Finding {
+    Finding::new(
         severity,
-        rule: "plans-not-compared".to_owned(),
-        what: format!("no plans were compared: {because}"),
-        evidence: Vec::new(),
-        remedy: remedy.to_owned(),
-    }
+        rule::PLANS_NOT_COMPARED,
+        format!("no plans were compared: {because}"),
+        remedy,
+    )
 }

@@ -1,5 +1,5 @@
-//! Rows that are read once more, otherwise: what could not be read, if text may be the reason that is none in UTF-8; and what differs,
-//! if all of it may be what no text tells, and so no dump carries.
+//! Rows that are read once more, in another way: those that could not be read, if text that is not valid in UTF-8 may be the reason; and
+//! those that differ, if the difference may be only in what their text does not show, and so no dump carries.
 
 use std::sync::Arc;
 
@@ -135,7 +135,7 @@ impl Again<'_> {
             .collect();
         self.emit.emit(What::Note {
             text: format!(
-                "{} is the same by its text, and not by every byte. What differs is in {}",
+                "{} is the same as text, but not byte for byte. What differs is in {}",
                 by_text.name.shown(),
                 reasons.join(" or in ")
             ),

@@ -5,8 +5,10 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{VerifyArgs, archive_server};
-use crate::archive::{LOSSES, LossFacts, Manifest, Problem, Store, TOC, check_files_of};
+use super::{VerifyArgs, archive_server, stock};
+use crate::archive::{
+    ArchiveError, LOSSES, LossFacts, Manifest, Problem, Store, TOC, check_files_of,
+};
 use crate::cli::output::style_of_stderr;
 use crate::cli::schema::in_two_encodings;
 use crate::failure::Failure;
@@ -19,17 +21,29 @@ const MOST_LOSSES: usize = 10;
 /// Looks at every file; with a server, compares that with what the manifest says.
 pub(super) async fn verify(archive: &Path, args: &VerifyArgs) -> Result<ExitStatus, Failure> {
     let store = Store::at(archive)?;
-    let manifest = Manifest::of(&store)?;
-    if let Some(server) = args.connection.server_of_archive()? {
+    let server = args.connection.server_of_archive()?;
+    let manifest = match Manifest::of(&store) {
+        Err(error @ ArchiveError::NoManifest { .. }) => {
+            return stock::verify((&store, error), server.is_some(), args);
+        }
+        manifest => manifest?,
+    };
+    if let Some(server) = server {
         return Box::pin(archive_server::verify((store, manifest), server, args)).await;
     }
-    if args.after.after {
-        return Err(Failure::usage(
-            "--after is about a server, and an archive is none",
-            "Give it to pgconvoy verify --source … --target …, when the archive is restored.",
-        ));
-    }
+    refuse_after(args)?;
     tell_check((&store, &manifest), args.output.display.json())
+}
+
+/// Plans are a server's.
+pub(super) fn refuse_after(args: &VerifyArgs) -> Result<(), Failure> {
+    if !args.after.after {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        "--after checks a server, and an archive is not one",
+        "Give it to pgconvoy verify --source … --target … when the archive has been restored.",
+    ))
 }
 
 /// Looks at every file of an archive, and tells what is wrong with it.
@@ -45,8 +59,8 @@ fn tell_check((archive, manifest): (&Store, &Manifest), json: bool) -> Result<Ex
         && let Some(what) = in_two_encodings(manifest, &archive.toc_of(manifest)?)
     {
         sentence = format!(
-            "NOT for pg_restore: {} is as it was written, and may be another database there: text that is not ASCII would be read as what it is \
-             not. Restore it with pgconvoy restore, or dump again.",
+            "NOT for pg_restore: {} is as it was written, but pg_restore may make another database of it: it would misread text that is not \
+             ASCII. Restore it with pgconvoy restore, or dump again.",
             archive.shown().display()
         );
         problems.push(Problem {
@@ -61,10 +75,19 @@ fn tell_check((archive, manifest): (&Store, &Manifest), json: bool) -> Result<Ex
         // As it was written is not all that there was.
         _ => ExitStatus::Waived,
     };
+    tell_all(&problems, (status, &sentence), json)
+}
+
+/// Tells what is wrong, and what it comes to.
+pub(super) fn tell_all(
+    problems: &[Problem],
+    (status, sentence): (ExitStatus, &str),
+    json: bool,
+) -> Result<ExitStatus, Failure> {
     let told = if json {
-        tell_json(&problems, (status, &sentence))
+        tell_json(problems, (status, sentence))
     } else {
-        tell(&problems, &sentence)
+        tell(problems, sentence)
     };
     told.map_err(|error| Failure::file("writing to", Path::new("the terminal"), &error))?;
     Ok(status)
@@ -82,7 +105,7 @@ fn sentence(archive: &Path, manifest: &Manifest, problems: &[Problem]) -> String
     if problems.is_empty() {
         let (word, losses) = match &manifest.losses {
             None if manifest.lacks.is_empty() => ("Proven", String::new()),
-            None => ("Whole, but for what it lacks", String::new()),
+            None => ("Intact, but incomplete", String::new()),
             Some(losses) => ("Salvaged, with losses", not_in_it(losses)),
         };
         let lacks = lacking(&manifest.lacks);
@@ -120,7 +143,7 @@ fn lacking(lacks: &[Unverified]) -> String {
         return String::new();
     }
     format!(
-        " It is not all that there was: this could not be dumped, or not in full: {}.",
+        " It does not hold everything: this could not be dumped, or not in full: {}.",
         named.join("; ")
     )
 }
@@ -137,7 +160,7 @@ fn not_in_it(losses: &LossFacts) -> String {
         lost.push(format!("{} more", losses.lost.len() - MOST_LOSSES));
     }
     format!(
-        " It is not all that there was: the database was damaged, and this is lost, or suspect: {}. The account is in its {LOSSES}.",
+        " It does not hold everything: the database was damaged, and this is lost or suspect: {}. The account is in its {LOSSES}.",
         lost.join("; ")
     )
 }

@@ -16,7 +16,7 @@ use crate::cli::session::step;
 use crate::cli::signals;
 use crate::event::{Emit, What};
 use crate::failure::Failure;
-use crate::model::{Endpoint, ExitStatus, Oid, Side, Unverified, VerifyLevel, Waiver};
+use crate::model::{Endpoint, ExitStatus, Oid, RunCommand, Side, Unverified, VerifyLevel, Waiver};
 use crate::pg::client_tools::{ClientTool, Search};
 use crate::pg::conninfo::{Conninfo, Environment};
 use crate::pg::{Pool, Session, Snapshot};
@@ -147,17 +147,10 @@ impl Comparing<'_> {
                 because: format!("the session that held it has ended too early: {error}"),
             });
         }
-        if let Some(losses) = &self.manifest.losses {
-            for (object, what) in &losses.lost {
-                emit.emit(What::Waived(Waiver {
-                    rule: format!("salvage:{object}"),
-                    not_compared: vec![what.clone()],
-                    differences: Vec::new(),
-                }));
-            }
-        }
+        self.waive_what_was_lost(emit.as_ref());
         outcome.notes.push(
-            "what materialized views hold is not in an archive, and was not compared".to_owned(),
+            "an archive does not hold the rows of materialized views: they were not compared"
+                .to_owned(),
         );
         outcome
             .notes
@@ -166,10 +159,22 @@ impl Comparing<'_> {
         Ok(())
     }
 
+    /// What the salvage that wrote the archive could not read cannot be compared.
+    fn waive_what_was_lost(&self, emit: &dyn Emit) {
+        let losses = self.manifest.losses.iter();
+        for (object, what) in losses.flat_map(|losses| &losses.lost) {
+            emit.emit(What::Waived(Waiver {
+                rule: format!("salvage:{object}"),
+                not_compared: vec![what.clone()],
+                differences: Vec::new(),
+            }));
+        }
+    }
+
     fn tell_start(&self, server: &Server, output: &Output, emit: &dyn Emit) {
         emit.emit(What::RunStarted {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            command: "verify".to_owned(),
+            command: RunCommand::Verify,
             source: self.endpoint.clone(),
             target: server.endpoint.clone(),
             jobs: self.jobs,
@@ -288,8 +293,8 @@ impl Comparing<'_> {
                 class: "schema".into(),
                 object: server.facts.database.clone(),
                 because: format!(
-                    "the archive was described by pg_dump {then}, and the server can only be described by {pg_dump}, which words \
-                     definitions in another way"
+                    "the archive was described by pg_dump {then}, and the server can only be described by {pg_dump}, which words definitions \
+                     differently"
                 ),
             });
             return Ok(outcome);

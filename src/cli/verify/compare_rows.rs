@@ -362,13 +362,13 @@ pub(super) fn table_differs(
         }
         Ok(Some(_)) => {
             let detail = format!(
-                "{counts}; their content differs, but no single row could be found that does"
+                "{counts}; their content differs, but no single row that differs could be found"
             );
             (by_count, detail, None)
         }
         Ok(None) => (by_count, counts, None),
         Err(error) => {
-            let detail = format!("{counts}; which rows differ could not be found out: {error}");
+            let detail = format!("{counts}; which rows differ could not be determined: {error}");
             (by_count, detail, None)
         }
     };
@@ -407,7 +407,7 @@ pub fn detail(found: &Found, described: &RowsDiffer) -> String {
     };
     let parts: Vec<String> = [
         part(found.missing, "is missing", "are missing"),
-        part(found.extra, "is there besides", "are there besides"),
+        part(found.extra, "is extra", "are extra"),
         part(found.changed, "has other values", "have other values"),
     ]
     .into_iter()
@@ -444,7 +444,7 @@ async fn large_objects(oids: &[Oid], sides: &Sides, ends: &Arc<Ends>) -> Vec<Dif
     match drill::large_objects(oids, sides, ends).await {
         Ok(found) if !found.is_empty() => found
             .into_iter()
-            .map(|oid| difference(oid.to_string(), "its content is not the same".to_owned()))
+            .map(|oid| difference(oid.to_string(), "its content differs".to_owned()))
             .collect(),
         other => {
             let because = other
@@ -454,7 +454,7 @@ async fn large_objects(oids: &[Oid], sides: &Sides, ends: &Arc<Ends>) -> Vec<Dif
             vec![difference(
                 format!("{first} and those after it"),
                 format!(
-                    "the content of one of {} is not the same; which one could not be found out{because}",
+                    "the content of one of {} differs; which one could not be determined{because}",
                     oids.len()
                 ),
             )]

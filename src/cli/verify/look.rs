@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::Asked;
-use crate::catalog::{self, SourceFacts};
+use crate::catalog::{self, SourceFacts, Table};
+use crate::cli::explain::explained;
 use crate::cli::inspect::Server;
 use crate::cli::patterns::Names;
 use crate::cli::prove::readiness;
 use crate::cli::schema::read_schema;
 use crate::failure::Failure;
-use crate::model::{FilterKind, Filters, Finding, QualifiedName, Side, Unverified};
+use crate::model::{FilterKind, Filters, Finding, QualifiedName, Side, Unverified, VerifyLevel};
 use crate::pg::client_tools::ClientTool;
 use crate::pg::{Pool, Snapshot};
 use crate::toc::{CompareOptions, Toc};
@@ -121,7 +122,30 @@ impl Look {
             let told = warnings.map(|warning| format!("pg_dump warned, of the {side}: {warning}"));
             outcome.notes.extend(told);
         }
+        if asked.level != VerifyLevel::Schema {
+            outcome.notes.extend(self.rows_elsewhere());
+        }
         outcome
+    }
+
+    /// Of trees that are read as a whole, which are read from other servers as well.
+    fn rows_elsewhere(&self) -> Vec<String> {
+        let sides = [&self.source.facts, &self.target.facts];
+        let tables = sides.into_iter().flat_map(|facts| &facts.tables);
+        let is_meant = |table: &&Table| {
+            table.load_via_root && table.reaches_foreign && self.scope.has_relation(&table.name)
+        };
+        let roots: BTreeSet<&QualifiedName> = tables
+            .filter(is_meant)
+            .filter_map(|table| table.partition_root.as_ref())
+            .collect();
+        let told = roots.into_iter().map(|root| {
+            format!(
+                "partitions of {} are foreign tables: what other servers hold of it is read through them, and counts as its rows",
+                root.shown()
+            )
+        });
+        told.collect()
     }
 
     /// What would make the target slow or wrong after cut-over, although it holds the same.
@@ -196,9 +220,12 @@ pub(in crate::cli) fn own_encoding(both: &Both) -> Option<&str> {
     (source == target && is_another).then_some(source.as_str())
 }
 
-/// A snapshot of one side, with its tables locked against being changed.
+/// A snapshot of one side, with its tables locked against being changed. Whoever keeps them locked is named.
 pub async fn snapshot(server: &Server) -> Result<Snapshot, Failure> {
-    Ok(Snapshot::take(&server.connector, catalog::readable_tables).await?)
+    match Snapshot::take(&server.connector, catalog::readable_tables).await {
+        Ok(snapshot) => Ok(snapshot),
+        Err(error) => Err(explained(error.into(), server).await),
+    }
 }
 
 /// Relations that one side does not let us read at all: not even their definition can be dumped.

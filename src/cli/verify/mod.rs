@@ -14,6 +14,7 @@
 //! | `look` | both databases at one moment each: everything but rows |
 //! | `compare_rows` | the rows, and of the tables that differ the rows that do |
 //! | `repair` | hands what was found to the module that thinks out the SQL |
+//! | `stock` | an archive without a manifest, which nobody can compare with anything |
 //! | `tell` | what was found, after the rules that pass something over |
 //! | `verdict` | several looks, and what they come to |
 
@@ -25,6 +26,7 @@ mod archive_server;
 mod compare_rows;
 mod look;
 mod repair;
+mod stock;
 mod tell;
 mod verdict;
 
@@ -51,7 +53,7 @@ use super::patterns::check_patterns;
 use super::requested::Requested;
 use crate::event::{Emit, What};
 use crate::failure::Failure;
-use crate::model::{ExitStatus, Filters, VerifyLevel};
+use crate::model::{ExitStatus, Filters, RunCommand, VerifyLevel};
 use crate::pg::client_tools::Search;
 use crate::pg::conninfo::Environment;
 use crate::report::Ending;
@@ -62,9 +64,9 @@ use after::{After, AfterArgs};
 
 /// Compare two databases, and name what differs
 ///
-/// Reads both databases, each in one snapshot, and compares everything: every row's content, every object's definition,
-/// owner and grants, sequences, large objects, and what a dump does not say. It does not matter who did the copying. Nothing
-/// is changed on either side. Exits with 0 only if all of it is the same.
+/// Reads both databases, each in one snapshot, and compares everything: every row's content, every object's definition, owner
+/// and grants, sequences, large objects, and what a dump does not say. It does not matter how the copy was made. Neither side
+/// is changed. Exits with 0 only if everything is the same.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = super::AFTER_HELP)]
 pub struct VerifyArgs {
@@ -76,7 +78,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Level::Content, help_heading = "Verification")]
     pub level: Level,
 
-    /// Look N times more at what differs, each time in new snapshots; only what differs every time counts
+    /// Compare what differs N more times, each time in new snapshots; only what differs every time counts
     #[arg(
         long,
         value_name = "N",
@@ -85,7 +87,7 @@ pub struct VerifyArgs {
     )]
     pub recheck: u32,
 
-    /// Seconds to wait before each such look
+    /// Seconds to wait before each of these
     #[arg(
         long,
         value_name = "SECONDS",
@@ -94,14 +96,15 @@ pub struct VerifyArgs {
     )]
     pub recheck_pause: u64,
 
-    /// Pass over something, by name; it is recorded, and the exit status is 6 if anything was. May be given several times
+    /// Pass over something, by name; it is recorded, and the exit status is 6 if anything was passed over. May be given several
+    /// times
     ///
     /// schema:NAME, table:SCHEMA.NAME, column:SCHEMA.TABLE.COLUMN, class:CLASS (a class of differences, as reports name
     /// it: class:comment), or CLASS:OBJECT (one difference: `index:public.by_name`).
     #[arg(long, value_name = "WHAT:NAME", help_heading = "Verification")]
     pub ignore: Vec<String>,
 
-    /// Rows of a table to show in full, if they differ
+    /// How many rows that differ to show in full, per table
     #[arg(
         long,
         value_name = "N",
@@ -114,7 +117,7 @@ pub struct VerifyArgs {
     #[arg(long, help_heading = "Verification")]
     pub show_values: bool,
 
-    /// Write the SQL that would make the target what the source is, to be read and run by a person
+    /// Write the SQL that would make the target equal to the source, for a person to read and run
     #[arg(long, value_name = "FILE", help_heading = "Verification")]
     pub repair: Option<PathBuf>,
 
@@ -144,7 +147,7 @@ pub struct VerifyArgs {
 pub enum Level {
     /// Every row's content, and everything else
     Content,
-    /// Numbers of rows, and everything else; exit status 6 at best
+    /// Row counts, and everything else; exit status 6 at best
     Counts,
     /// Everything but rows; exit status 6 at best
     Schema,
@@ -307,18 +310,17 @@ async fn connect(args: &VerifyArgs, output: &Output) -> Result<(Both, Asked), Fa
     emitter.emit(What::StepStarted {
         step: "connecting".to_owned(),
     });
-    let mut requested = Requested::new(
-        &args.connection.servers()?,
-        &args.selection,
-        &args.leave_out,
-    )?;
+    let environment = Environment::of_process();
+    let ends = args.connection.servers(&environment)?;
+    let mut requested = Requested::new(environment, ends, &args.selection, &args.leave_out)?;
     requested.only_reads = true;
     requested.jobs = asked.jobs;
     requested.verify = asked.level;
     let road = Road::connect(&requested).await?;
     emitter.emit(super::session::started(
-        "verify",
-        (&road, &requested),
+        RunCommand::Verify,
+        &road,
+        &requested,
         output,
     ));
     let Road {
