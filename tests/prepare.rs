@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use pgconvoy::catalog;
-use pgconvoy::catalog::{DatabaseFacts, LocaleProvider};
+use pgconvoy::catalog::{DatabaseFacts, LedgerSchema, LocaleProvider};
 use pgconvoy::event::{Emit, Emptying, What};
 use pgconvoy::execute::prepare::{
     self, Emptied, PrepareError, apply_properties, create_database, database_exists,
@@ -38,6 +38,16 @@ async fn session(conninfo: &str, side: Side) -> Session {
     let conninfo = Conninfo::resolve(conninfo, &environment).expect("a conninfo");
     let connector = Connector::new(conninfo, side).expect("no TLS asked for");
     connector.session("test").await.expect("it connects")
+}
+
+/// Of the servers that there are.
+fn majors() -> Vec<u32> {
+    let mut majors: Vec<u32> = servers()
+        .iter()
+        .map(|install| install.version.major())
+        .collect();
+    majors.dedup();
+    majors
 }
 
 fn as_role(conninfo: &str, role: &str) -> String {
@@ -333,6 +343,71 @@ async fn what_belongs_to_others_is_refused_before_anything_is_dropped() {
     assert_eq!(dump(&server, "theirs"), dump(&server, "as new"));
 }
 
+/// Whose a schema of the ledger's name is, each version says in the same way, and everybody who asks goes by that.
+#[tokio::test]
+async fn a_schema_of_somebodys_own_is_not_dropped_for_what_it_is_called() {
+    for major in majors() {
+        let Some(server) = Server::start(major) else {
+            continue;
+        };
+        let conninfo = server.database("theirs");
+        let target = session(&conninfo, Side::Target).await;
+        for (made, whose) in [
+            ("", LedgerSchema::Another),
+            (
+                "comment on schema pgconvoy is 'mine'; grant usage on schema pgconvoy to public",
+                LedgerSchema::Another,
+            ),
+            (
+                "comment on schema pgconvoy is 'This database was being emptied for an unfinished pgconvoy run: /runs/other'",
+                LedgerSchema::Sign,
+            ),
+            (
+                "comment on schema pgconvoy is 'This database was being emptied for an unfinished pgconvoy run: /runs/other';
+                 create table pgconvoy.kept (i int)",
+                LedgerSchema::Another,
+            ),
+            (
+                "create function pgconvoy.f() returns int language sql as 'select 1'",
+                LedgerSchema::Another,
+            ),
+            (
+                "create table pgconvoy.run (run text, distance int)",
+                LedgerSchema::Another,
+            ),
+            (
+                "create view pgconvoy.run as select ''::text as run, ''::text as pgconvoy_version",
+                LedgerSchema::Another,
+            ),
+            (
+                "create table pgconvoy.run (run text, pgconvoy_version text)",
+                LedgerSchema::Ledger,
+            ),
+        ] {
+            server.psql("theirs", &format!("create schema pgconvoy; {made}"));
+            let found = catalog::ledger_schema(&target).await.expect("it answers");
+            assert_eq!(found, Some(whose), "{major}: {made}");
+            let held = catalog::holdings(&target).await.expect("it answers");
+            let is_held = held.iter().any(|one| one.kind == whose.kind());
+            assert!(is_held, "{major}: {made}: {held:?}");
+            let drops = catalog::droppable(&target).await.expect("it answers");
+            let is_dropped = drops.iter().any(|one| one.statement.contains("pgconvoy"));
+            let is_ours = whose != LedgerSchema::Another;
+            assert_eq!(is_dropped, is_ours, "{major}: {made}: {drops:?}");
+            let sign = ledger::put_up_sign("/runs/this");
+            let emptied = prepare::empty(&target, Some(&sign), &Told::default()).await;
+            match emptied {
+                Ok(_) => assert!(is_ours, "{major}: {made}"),
+                Err(PrepareError::Taken { .. }) => assert!(!is_ours, "{major}: {made}"),
+                Err(error) => panic!("{major}: {made}: {}", chain(&error)),
+            }
+            server.psql("theirs", "drop schema pgconvoy cascade");
+        }
+        let found = catalog::ledger_schema(&target).await.expect("it answers");
+        assert_eq!(found, None, "{major}");
+    }
+}
+
 /// In a database with a ledger of somebody else's run; and where nobody may define anything as long as an event trigger is there.
 #[tokio::test]
 async fn who_empties_a_database_says_so_first_and_until_the_end() {
@@ -347,7 +422,8 @@ async fn who_empties_a_database_says_so_first_and_until_the_end() {
         );
         server.psql(
             "theirs",
-            "set session authorization keeper; create table t (); create schema pgconvoy; create table pgconvoy.run (run text)",
+            "set session authorization keeper; create table t (); create schema pgconvoy;
+             create table pgconvoy.run (run text, pgconvoy_version text)",
         );
         let guarded = server.database("guarded");
         server.psql(
@@ -410,12 +486,7 @@ async fn an_owner_makes_public_anew_as_far_as_the_server_lets_them() {
 
 #[tokio::test]
 async fn every_server_is_asked_in_words_that_it_understands() {
-    let mut majors: Vec<u32> = servers()
-        .iter()
-        .map(|install| install.version.major())
-        .collect();
-    majors.dedup();
-    for major in majors {
+    for major in majors() {
         let Some(server) = Server::start(major) else {
             continue;
         };

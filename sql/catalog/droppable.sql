@@ -2,12 +2,15 @@
 -- left to CASCADE: one row an object, all large objects in one. What belongs to an extension goes with the extension;
 -- the schema public is never dropped, only what is in it, because not everyone who may empty a database may make public anew.
 -- may_drop: whether the connected role owns the object or its schema, as DROP asks for.
+-- $1: what a schema pgconvoy is called, if there is one: as whose it is (ledger_schema.sql) says. One that is a schema like any other is
+-- somebody's own, which has its place: neither it nor what is in it is ours to drop.
 with member as (
     select d.classid, d.objid from pg_catalog.pg_depend d where d.deptype = 'e'
 ), space as (
     select n.oid, n.nspname, n.nspowner, pg_catalog.pg_has_role(n.nspowner, 'usage') as mine
     from pg_catalog.pg_namespace n
     where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+      and not (n.nspname = 'pgconvoy' and $1::text = 'schema')
 ), owned as (
     select o.classid, o.objid
     from pg_catalog.pg_shdepend o
@@ -125,9 +128,7 @@ with member as (
     union all
     -- A schema that holds an extension of somebody else stays with it.
     select 90, 0, s.oid,
-           case when s.nspname <> 'pgconvoy' then 'schema'
-                when exists (select from pg_catalog.pg_class c where c.relnamespace = s.oid) then 'ledger of an unfinished run'
-                else 'sign of an unfinished run' end,
+           case s.nspname when 'pgconvoy' then $1::text else 'schema' end,
            pg_catalog.quote_ident(s.nspname), s.mine,
            pg_catalog.format('drop schema if exists %I cascade', s.nspname)
     from space s

@@ -1,21 +1,13 @@
 -- What a database holds that a move would collide with or bury: one row a kind of object, with a few names. An
 -- extension, and what belongs to one, is not counted: a managed server brings its own.
+-- $1: what a schema pgconvoy is called, if there is one: as whose it is (ledger_schema.sql) says.
 with member as (
     select d.classid, d.objid from pg_catalog.pg_depend d where d.deptype = 'e'
-), ledger as (
-    -- Known by its tables (ledger/create.sql): a schema of that name may be somebody's own.
-    select c.relnamespace as schema
-    from pg_catalog.pg_class c
-    join pg_catalog.pg_namespace n on n.oid = c.relnamespace and n.nspname = 'pgconvoy'
-    where c.relname = 'run' and c.relkind = 'r'
-      and (select array_agg(a.attname::text order by a.attname) from pg_catalog.pg_attribute a
-           where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)
-          = '{archive,format,memory,pgconvoy_version,plan,request,run,snapshot,started_at}'
 ), held as (
     -- A schema that holds an extension of somebody else stays with it; public may have been dropped and made anew.
-    select case when n.nspname = 'pgconvoy' and not exists (select from pg_catalog.pg_class c where c.relnamespace = n.oid) then 'sign of an unfinished run'
-                when exists (select from ledger l where l.schema = n.oid) then 'ledger of an unfinished run'
-                when n.nspname = 'pgconvoy_follow' then 'record of a follow (pgconvoy unfollow)' else 'schema' end as kind, quote_ident(n.nspname) as name
+    select case n.nspname when 'pgconvoy' then $1::text
+                          when 'pgconvoy_follow' then 'record of a follow (pgconvoy unfollow)' else 'schema' end as kind,
+           quote_ident(n.nspname) as name
     from pg_catalog.pg_namespace n
     where n.oid >= 16384 and n.nspname !~ '^pg_' and n.nspname <> 'public'
       and not exists (select from pg_catalog.pg_extension e where e.extnamespace = n.oid and not pg_catalog.pg_has_role(e.extowner, 'usage'))
@@ -28,7 +20,7 @@ with member as (
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.oid >= 16384 and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f', 'c') and c.relpersistence <> 't'
       and n.nspname !~ '^pg_' and n.nspname <> 'pgconvoy_follow'
-      and not exists (select from ledger l where l.schema = n.oid and c.relname in ('run', 'done', 'trouble'))
+      and not ($1::text = 'ledger of an unfinished run' and n.nspname = 'pgconvoy' and c.relname in ('run', 'done', 'trouble'))
       and not exists (select from member m where m.classid = 'pg_catalog.pg_class'::regclass and m.objid = c.oid)
     union all
     select 'function', p.oid::regprocedure::text

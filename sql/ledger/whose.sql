@@ -1,2 +1,2 @@
--- Which run a ledger is of, whichever version wrote it. A table of somebody else's has no such columns.
+-- Which run a ledger is of, and which version wrote it: every version's says that. Whether it is one, catalog/ledger_schema.sql says.
 select l.run, l.pgconvoy_version from pgconvoy.run l;

@@ -1,12 +1,10 @@
 //! The database itself: what it was created with, and what there is to empty it of.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
+use super::ledger_schema::{self, ledger_schema};
 use super::queries;
 use super::read::{ask, names};
-use crate::model::quote_ident;
 use crate::pg::{PgError, Session};
 
 /// Who compares text in a database (`pg_database.datlocprovider`).
@@ -76,16 +74,6 @@ pub struct DatabaseSetting {
     pub name: String,
     /// Its value as the catalog stores it: the elements of a list are already quoted.
     pub value: String,
-}
-
-/// `role: name`: its value may be a secret.
-impl fmt::Display for DatabaseSetting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(role) = &self.role {
-            write!(f, "{}: ", quote_ident(role))?;
-        }
-        f.write_str(&self.name)
-    }
 }
 
 /// Something that emptying a database drops.
@@ -168,13 +156,6 @@ async fn database_grants(session: &Session) -> Result<Vec<DatabaseGrant>, PgErro
         .collect()
 }
 
-/// Settings of one database, and of roles in it, that the other one has not, or has otherwise: `role: name`, or `name`.
-pub async fn settings_lacking(source: &Session, target: &Session) -> Result<Vec<String>, PgError> {
-    let (ours, theirs) = tokio::try_join!(biased; settings(source), settings(target))?;
-    let lacking = ours.iter().filter(|one| !theirs.contains(one));
-    Ok(lacking.map(ToString::to_string).collect())
-}
-
 async fn settings(session: &Session) -> Result<Vec<DatabaseSetting>, PgError> {
     let rows = ask(session, &queries::DATABASE_SETTINGS, &[]).await?;
     rows.iter()
@@ -195,9 +176,10 @@ async fn database_labels(session: &Session) -> Result<Vec<(String, String)>, PgE
         .collect()
 }
 
-/// What emptying the connected database drops, in an order that works.
+/// What emptying the connected database drops, in an order that works. A schema pgconvoy of somebody's own is left out.
 pub async fn droppable(session: &Session) -> Result<Vec<Droppable>, PgError> {
-    let rows = ask(session, &queries::DROPPABLE, &[]).await?;
+    let kind = ledger_schema::kind(ledger_schema(session).await?);
+    let rows = ask(session, &queries::DROPPABLE, &[&kind]).await?;
     rows.iter()
         .map(|row| {
             Ok(Droppable {

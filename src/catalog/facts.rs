@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::ledger_schema::LedgerSchema;
 use super::remade::Remade;
 use super::sequences::Sequence;
 use super::statistics::Sampled;
@@ -331,6 +332,9 @@ pub struct Extension {
 pub struct TargetFacts {
     /// What is already there.
     pub holdings: Vec<Holding>,
+    /// Whose a schema pgconvoy is that is there.
+    #[serde(default)]
+    pub ledger_schema: Option<LedgerSchema>,
     /// Roles.
     pub roles: Vec<String>,
     /// Tablespaces.

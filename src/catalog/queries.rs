@@ -57,6 +57,7 @@ queries! {
     MATVIEWS = "matviews.sql";
     LARGE_OBJECTS = "large_objects.sql";
     LARGE_OBJECT_GRANTS = "large_object_grants.sql";
+    LEDGER_SCHEMA = "ledger_schema.sql";
     HOLDINGS = "holdings.sql";
     ROLES = "roles.sql";
     TABLESPACES = "tablespaces.sql";

@@ -7,6 +7,7 @@ use super::facts::{
     Activity, Column, Constraint, Extension, Holding, Index, LargeObject, LargeObjectGrant,
     Matview, SourceFacts, Table, TargetFacts, Type,
 };
+use super::ledger_schema::{self, LedgerSchema, ledger_schema};
 use super::queries::{self, VersionedQuery};
 use super::remade::remade;
 use super::sequences::sequences_but;
@@ -100,16 +101,18 @@ async fn key_ranges(session: &Session, tables: &mut [Table]) -> Result<(), PgErr
 
 /// What the target holds and offers.
 pub async fn target_facts(session: &Session) -> Result<TargetFacts, PgError> {
-    let (holdings, roles, tablespaces, extensions, installed, missing_privileges) = tokio::try_join!(
+    let (held, roles, tablespaces, extensions, installed, missing_privileges) = tokio::try_join!(
         biased;
-        holdings(session),
+        held(session),
         roles(session),
         names(session, &queries::TABLESPACES),
         extensions(session, &queries::AVAILABLE_EXTENSIONS, "default_version"),
         installed_extensions(session),
         names(session, &queries::MISSING_PRIVILEGES),
     )?;
+    let (ledger_schema, holdings) = held;
     Ok(TargetFacts {
+        ledger_schema,
         holdings,
         roles,
         tablespaces,
@@ -175,7 +178,14 @@ pub async fn schemas(session: &Session) -> Result<Vec<String>, PgError> {
 
 /// What a database holds that a move would collide with or bury.
 pub async fn holdings(session: &Session) -> Result<Vec<Holding>, PgError> {
-    let rows = ask(session, &queries::HOLDINGS, &[]).await?;
+    Ok(held(session).await?.1)
+}
+
+/// The same, with whose a schema pgconvoy is among it.
+async fn held(session: &Session) -> Result<(Option<LedgerSchema>, Vec<Holding>), PgError> {
+    let whose = ledger_schema(session).await?;
+    let kind = ledger_schema::kind(whose);
+    let rows = ask(session, &queries::HOLDINGS, &[&kind]).await?;
     let holding = |row: &Answer| {
         Ok(Holding {
             kind: row.get("kind")?,
@@ -183,7 +193,8 @@ pub async fn holdings(session: &Session) -> Result<Vec<Holding>, PgError> {
             examples: row.get("examples")?,
         })
     };
-    rows.iter().map(holding).collect()
+    let held: Result<Vec<Holding>, PgError> = rows.iter().map(holding).collect();
+    Ok((whose, held?))
 }
 
 /// Names of all roles.

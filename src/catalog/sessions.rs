@@ -1,5 +1,6 @@
 //! Other people's sessions, as far as they are in our way: who holds a lock, and who has all the connections.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::queries::{CONNECTIONS, LOCK_TABLE, LOCKS};
@@ -145,13 +146,37 @@ pub async fn writing_locks(session: &Session) -> Result<Vec<String>, PgError> {
         "ExclusiveLock",
         "AccessExclusiveLock",
     ];
+    Ok(held(&locks(session, &modes).await?, |_| true))
+}
+
+/// Those that somebody has on some relations, be it only to read them, as sentences.
+pub async fn locks_on(
+    session: &Session,
+    relations: &BTreeSet<&QualifiedName>,
+) -> Result<Vec<String>, PgError> {
+    let modes = [
+        "AccessShareLock",
+        "RowShareLock",
+        "RowExclusiveLock",
+        "ShareUpdateExclusiveLock",
+        "ShareLock",
+        "ShareRowExclusiveLock",
+        "ExclusiveLock",
+        "AccessExclusiveLock",
+    ];
     let locks = locks(session, &modes).await?;
+    Ok(held(&locks, |relation| relations.contains(relation)))
+}
+
+fn held(locks: &[BarringLock], is_meant: impl Fn(&QualifiedName) -> bool) -> Vec<String> {
     let told = |lock: &BarringLock| {
         let mode = lock.holder.held.as_deref().unwrap_or("a lock");
         format!("{} has {mode} on {}", lock.holder, lock.relation.shown())
     };
-    let held = locks.iter().filter(|lock| lock.granted);
-    Ok(held.map(told).take(MOST_TOLD).collect())
+    let held = locks
+        .iter()
+        .filter(|lock| lock.granted && is_meant(&lock.relation));
+    held.map(told).take(MOST_TOLD).collect()
 }
 
 /// More locks than these tell no more.

@@ -213,7 +213,7 @@ impl Types<'_> {
     }
 
     /// The type that a domain is over, or the type itself.
-    fn beneath(self, oid: Oid) -> Oid {
+    pub fn beneath(self, oid: Oid) -> Oid {
         let mut oid = oid;
         for _ in 0..64 {
             match self.0.get(&oid) {

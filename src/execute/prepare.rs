@@ -10,18 +10,18 @@
 
 use std::collections::BTreeMap;
 
-use crate::catalog::{self, Droppable, Holding};
+use crate::catalog::{self, Droppable, Holding, LedgerSchema};
 use crate::event::{self, Emit, What};
 use crate::fault;
-use crate::model::quote_ident;
+use crate::model::{Rows, and_more, quote_ident};
 use crate::pg::{PgError, Query, Session};
 use crate::plan::{NewDatabase, Property};
 
 /// Statements in one transaction at first; fewer when the server's lock table is too small for what they drop.
 const BATCH: usize = 100;
-/// What may be seen where the ledger's schema is, as `sql/catalog` has it: a ledger, or the sign of a run that was emptying the database.
-const LEDGER: &str = "ledger of an unfinished run";
-const SIGN: &str = "sign of an unfinished run";
+/// What may be seen where the ledger's schema is: a ledger, or the sign of a run that was emptying the database.
+const LEDGER: &str = LedgerSchema::Ledger.kind();
+const SIGN: &str = LedgerSchema::Sign.kind();
 /// What would fire at all that follows, and is dropped first.
 const EVENT_TRIGGER: &str = "event trigger";
 /// Names of each kind that a note mentions.
@@ -89,6 +89,15 @@ pub enum PrepareError {
         /// Their names.
         names: Vec<String>,
     },
+    /// A schema of the ledger's name is somebody's own. Nothing was dropped.
+    #[error(
+        "database \"{database}\" cannot be emptied: its schema pgconvoy is not the ledger of a run, and a run needs that \
+         name for its own"
+    )]
+    Taken {
+        /// The database.
+        database: String,
+    },
     /// Somebody else's objects are in the way. Nothing was dropped.
     #[error(
         "database \"{database}\" cannot be emptied: role \"{role}\" owns neither these objects nor their schemas: {}",
@@ -115,7 +124,7 @@ pub enum PrepareError {
     },
     /// Something was not dropped, or made by somebody in the meantime.
     #[error(
-        "database \"{database}\" was emptied, but still holds {what}; is somebody else at work in it?"
+        "database \"{database}\" was emptied, but still holds {what}; is another session working in it?"
     )]
     Remains {
         /// The database.
@@ -138,15 +147,12 @@ impl Emptied {
     /// A sentence for each kind that was dropped, and for each thing that was left.
     pub fn notes(&self) -> Vec<String> {
         let dropped = self.dropped.iter().map(|holding| {
-            let names = holding.examples.join(", ");
             let more = holding.count.saturating_sub(holding.examples.len() as u64);
-            let more = match more {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
             format!(
-                "dropped {} × {}: {names}{more}",
-                holding.count, holding.kind
+                "dropped {} × {}: {}",
+                Rows(holding.count),
+                holding.kind,
+                and_more(&holding.examples, more)
             )
         });
         let left = self.left.iter().map(|left| format!("left {left}"));
@@ -256,6 +262,10 @@ pub async fn empty(
         .map_err(asking("its subscriptions"))?;
     if !names.is_empty() {
         return Err(PrepareError::Subscriptions { database, names });
+    }
+    let whose = catalog::ledger_schema(session).await;
+    if whose.map_err(asking("what it holds"))? == Some(LedgerSchema::Another) {
+        return Err(PrepareError::Taken { database });
     }
     let found = catalog::droppable(session)
         .await

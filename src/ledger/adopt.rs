@@ -34,25 +34,33 @@ pub struct Held {
     pub bytes: Bytes,
 }
 
+/// The tables that a job copies, or of which it copies a part, by their index; each with the part of the job that its mark is for.
+pub fn copied(work: &Work) -> Vec<(usize, u32)> {
+    match work {
+        Work::Copy { tables } => tables.iter().copied().zip(1..).collect(),
+        Work::CopyChunk { table, .. } => vec![(*table, WHOLE)],
+        Work::Run { .. }
+        | Work::RunAlone { .. }
+        | Work::Count { .. }
+        | Work::ReadSource { .. }
+        | Work::Compare { .. }
+        | Work::LargeObjects { .. }
+        | Work::CompareMatview { .. }
+        | Work::CompareLargeObjects { .. } => Vec::new(),
+    }
+}
+
 /// What the old plan's marks say of each table that is whole: source table → digest of its rows.
 pub fn held(plan: &Plan, marks: &Marks) -> BTreeMap<QualifiedName, MultisetDigest> {
     let mut parts: BTreeMap<usize, (u32, MultisetDigest)> = BTreeMap::new();
-    let mut add = |table: usize, mark: Option<&DoneMark>| {
-        if let Some(digest) = mark.and_then(|mark| mark.mark.digest) {
-            let (count, sum) = parts.entry(table).or_default();
-            *count += 1;
-            *sum += digest;
-        }
-    };
     for job in &plan.jobs {
-        match &job.work {
-            Work::Copy { tables } => {
-                for (&table, part) in tables.iter().zip(1..) {
-                    add(table, marks.part(job.id, part));
-                }
+        for (table, part) in copied(&job.work) {
+            let mark = marks.part(job.id, part);
+            if let Some(digest) = mark.and_then(|mark| mark.mark.digest) {
+                let (count, sum) = parts.entry(table).or_default();
+                *count += 1;
+                *sum += digest;
             }
-            Work::CopyChunk { table, .. } => add(*table, marks.part(job.id, WHOLE)),
-            _ => {}
         }
     }
     let is_whole = |table: usize, count: u32| {
@@ -74,19 +82,12 @@ pub fn brought(plan: &Plan, marks: &Marks, table: &QualifiedName) -> Vec<(JobId,
             .is_some_and(|unit| unit.into == *table)
     };
     for job in &plan.jobs {
-        let mut add = |part: u32| {
+        let parts = copied(&job.work).into_iter();
+        for (_, part) in parts.filter(|(table, _)| is_it(*table)) {
             let rows = marks.part(job.id, part).map(|mark| mark.mark.rows);
             if rows.is_some_and(|rows| rows.0 > 0) {
                 brought.push((job.id, part));
             }
-        };
-        match &job.work {
-            Work::Copy { tables } => {
-                let parts = tables.iter().zip(1..).filter(|(table, _)| is_it(**table));
-                parts.for_each(|(_, part)| add(part));
-            }
-            Work::CopyChunk { table, .. } if is_it(*table) => add(WHOLE),
-            _ => {}
         }
     }
     brought
@@ -132,7 +133,15 @@ pub fn adopt(plan: &Plan, there: &There) -> Marks {
                 });
                 mark_parts(job, done, &mut marks);
             }
-            _ => {}
+            // These are done again. No table that is there is copied in chunks.
+            Work::RunAlone { .. }
+            | Work::CopyChunk { .. }
+            | Work::Count { .. }
+            | Work::ReadSource { .. }
+            | Work::Compare { .. }
+            | Work::LargeObjects { .. }
+            | Work::CompareMatview { .. }
+            | Work::CompareLargeObjects { .. } => {}
         }
     }
     marks
@@ -213,7 +222,15 @@ pub fn failed_in(old: &Plan, failed: &[FailedBefore], new: &Plan) -> Vec<FailedB
                 let name = |table: usize| &new.tables[table].table;
                 by_table.extend(parts.map(|(&table, part)| (name(table), (job.id, part))));
             }
-            _ => {}
+            // How it failed has no place in another plan: it is tried again.
+            Work::RunAlone { .. }
+            | Work::CopyChunk { .. }
+            | Work::Count { .. }
+            | Work::ReadSource { .. }
+            | Work::Compare { .. }
+            | Work::LargeObjects { .. }
+            | Work::CompareMatview { .. }
+            | Work::CompareLargeObjects { .. } => {}
         }
     }
     let place = |before: &FailedBefore| match &old.job(before.job)?.work {
@@ -226,7 +243,14 @@ pub fn failed_in(old: &Plan, failed: &[FailedBefore], new: &Plan) -> Vec<FailedB
             let unit = old.tables.get(*tables.get(place)?)?;
             by_table.get(&unit.table).copied()
         }
-        _ => None,
+        Work::RunAlone { .. }
+        | Work::CopyChunk { .. }
+        | Work::Count { .. }
+        | Work::ReadSource { .. }
+        | Work::Compare { .. }
+        | Work::LargeObjects { .. }
+        | Work::CompareMatview { .. }
+        | Work::CompareLargeObjects { .. } => None,
     };
     let moved = |before: &FailedBefore| {
         let (job, part) = place(before)?;

@@ -16,7 +16,7 @@
 //! | `standing` | a plan and its marks → what is done, done again, or left, and why |
 //! | `testing` | plans for tests |
 //!
-//! Verification does not look here: a resumed run reads both databases anew.
+//! Verification does not look here: a resumed run reads both databases again.
 
 mod adopt;
 mod marks;
@@ -29,11 +29,12 @@ mod standing;
 mod testing;
 
 pub use adopt::{
-    Held, Replaced, There, adopt, brought, comparable, edited, failed_in, held, statements_run,
+    Held, Replaced, There, adopt, brought, comparable, copied, edited, failed_in, held,
+    statements_run,
 };
 pub use marks::{DoneMark, EDITED, Marks};
 pub use packed::{Packed, Packing, pack};
-pub use read::{FailedBefore, Ledger, LedgerError, Whose, read, read_marks, whose};
+pub use read::{FailedBefore, Ledger, LedgerError, read, read_marks, run_of};
 pub use record::{ArchiveRecord, Identity, Memory, Request};
 pub use sign::{has_sign, put_up_sign};
 pub use standing::{reasons, standing};

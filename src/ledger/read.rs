@@ -2,6 +2,7 @@
 
 use super::packed::{Packed, unpack};
 use super::{DoneMark, FORMAT, Mark, Marks, Memory, Request};
+use crate::catalog::{self, LedgerSchema};
 use crate::model::{Bytes, JobId, MultisetDigest, Rows};
 use crate::pg::{Answer, PgError, Query, Session};
 use crate::plan::Plan;
@@ -11,10 +12,6 @@ const UNDEFINED_TABLE: &str = "42P01";
 /// `undefined_column`.
 const UNDEFINED_COLUMN: &str = "42703";
 
-const EXISTS: Query = Query::new(
-    "ledger/exists.sql",
-    include_str!("../../sql/ledger/exists.sql"),
-);
 const RUN: Query = Query::new("ledger/run.sql", include_str!("../../sql/ledger/run.sql"));
 const WHOSE: Query = Query::new(
     "ledger/whose.sql",
@@ -44,6 +41,14 @@ pub enum LedgerError {
         version: String,
         /// Its format.
         format: i32,
+    },
+    /// Another version of pgconvoy wrote it, with other columns.
+    #[error(
+        "the ledger was written by pgconvoy {version}, and has other columns than this version can read"
+    )]
+    Columns {
+        /// Whose it is.
+        version: String,
     },
     /// What it holds is not what we write.
     #[error("the ledger's {what} cannot be understood")]
@@ -90,16 +95,16 @@ pub struct FailedBefore {
 
 /// Reads the ledger; `None` if the target has none. Whoever else writes to it must be gone by now.
 pub async fn read(session: &Session) -> Result<Option<Ledger>, LedgerError> {
-    let found = session.query(&EXISTS, &[]).await;
-    let found: bool = found
-        .and_then(|rows| rows.first().map_or(Ok(false), |row| row.get("found")))
-        .map_err(LedgerError::Read)?;
-    if !found {
+    let found = catalog::ledger_schema(session).await;
+    if found.map_err(LedgerError::Read)? != Some(LedgerSchema::Ledger) {
         return Ok(None);
     }
     let rows = match session.query(&RUN, &[]).await {
         // Whoever was dropping it has come to his COMMIT, which we have waited for.
         Err(error) if error.code() == Some(UNDEFINED_TABLE) => return Ok(None),
+        Err(error) if error.code() == Some(UNDEFINED_COLUMN) => {
+            return Err(of_another_version(session).await);
+        }
         rows => rows.map_err(LedgerError::Read)?,
     };
     let [row] = rows.as_slice() else {
@@ -123,32 +128,27 @@ pub async fn read(session: &Session) -> Result<Option<Ledger>, LedgerError> {
     }))
 }
 
-/// Whose a schema pgconvoy is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Whose {
-    /// This run's: its ledger is in it.
-    Run(String),
-    /// Nobody can tell: it may not be read, or the ledger in it is empty.
-    Unknown,
-    /// Somebody else's: no ledger of ours is in it.
-    Another,
+/// Why a ledger cannot be read that has not the columns of ours, by those that every version's has.
+async fn of_another_version(session: &Session) -> LedgerError {
+    let rows = match session.query(&WHOSE, &[]).await {
+        Ok(rows) => rows,
+        Err(error) => return LedgerError::Read(error),
+    };
+    match rows.first().map(|row| row.get("pgconvoy_version")) {
+        Some(Ok(version)) => LedgerError::Columns { version },
+        Some(Err(error)) => LedgerError::Read(error),
+        None => LedgerError::Runs(0),
+    }
 }
 
-/// The run that the ledger in the target's schema pgconvoy is of.
-pub async fn whose(session: &Session) -> Result<Whose, LedgerError> {
-    match session.query(&WHOSE, &[]).await {
-        Ok(rows) => Ok(match rows.first().map(|row| row.get("run")) {
-            Some(Ok(run)) => Whose::Run(run),
-            // A ledger has a text there.
-            Some(Err(_)) => Whose::Another,
-            None => Whose::Unknown,
-        }),
-        Err(error) => match error.code() {
-            Some(UNDEFINED_TABLE | UNDEFINED_COLUMN) => Ok(Whose::Another),
-            Some(_) => Ok(Whose::Unknown),
-            None => Err(LedgerError::Read(error)),
-        },
-    }
+/// The run that the ledger is of; `None` if it may not be read, or holds none.
+pub async fn run_of(session: &Session) -> Result<Option<String>, LedgerError> {
+    let run = match session.query(&WHOSE, &[]).await {
+        Ok(rows) => rows.first().map(|row| row.get("run")).transpose(),
+        Err(error) if error.code().is_some() && !error.is_lost_connection() => Ok(None),
+        Err(error) => Err(error),
+    };
+    run.map_err(LedgerError::Read)
 }
 
 /// What is done, as of now: by one job, or by all.

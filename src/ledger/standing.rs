@@ -37,7 +37,16 @@ pub fn standing(plan: &Plan, marks: &Marks, failed: &BTreeSet<JobId>) -> Vec<Sta
                 {
                     (StandingState::Done, reasons::READ_AGAIN)
                 }
-                _ => (StandingState::Done, reasons::COMMITTED),
+                Work::Run { .. }
+                | Work::RunAlone { .. }
+                | Work::Copy { .. }
+                | Work::CopyChunk { .. }
+                | Work::Count { .. }
+                | Work::ReadSource { .. }
+                | Work::Compare { .. }
+                | Work::LargeObjects { .. }
+                | Work::CompareMatview { .. }
+                | Work::CompareLargeObjects { .. } => (StandingState::Done, reasons::COMMITTED),
             },
             _ if failed.contains(&job.id) => (StandingState::Failed, reasons::FAILED),
             _ if marks.parts(job.id) > 0 => (StandingState::Left, reasons::PARTLY),

@@ -1,12 +1,12 @@
 //! Whether the target can be written, and is empty.
 
-use super::{PreflightFacts, blocker, damage_passed_over, finding, listed, warning};
+use super::{PreflightFacts, damage_passed_over};
 use std::collections::BTreeSet;
 
-use crate::catalog::{Holding, ServerFacts, Table};
+use crate::catalog::{LedgerSchema, ServerFacts, Table};
 use crate::model::{
-    Finding, QualifiedName, Rows, ServerVersion, Severity, Side, quote_ident, run_command,
-    shell_word, to_paste,
+    Finding, QualifiedName, Rows, ServerVersion, Side, and_more, listed, not_yet, or_instead,
+    quote_ident, rule, run_command, shell_word, to_paste,
 };
 use crate::toc::{Entry, Toc};
 
@@ -28,6 +28,12 @@ const RELATIONS: [&str; 5] = [
     "FOREIGN TABLE",
 ];
 
+/// Ends with an error, and the schema, if there is more in it than a ledger.
+const DROP_LEDGER: [&str; 2] = [
+    "DROP TABLE IF EXISTS pgconvoy.run, pgconvoy.done, pgconvoy.trouble;",
+    "DROP SCHEMA pgconvoy;",
+];
+
 /// A part of an archive may be added to what the target holds, as long as that has nothing of the same name, or is emptied
 /// first.
 pub fn add_a_part(
@@ -35,7 +41,7 @@ pub fn add_a_part(
     part: &Toc,
     (there, emptied): (&BTreeSet<QualifiedName>, bool),
 ) {
-    findings.retain(|finding| finding.rule != "target-not-empty");
+    findings.retain(|finding| finding.rule != rule::TARGET_NOT_EMPTY);
     let entries = part.entries.iter();
     let taken: Vec<String> = entries
         .filter(|entry| RELATIONS.contains(&entry.desc.as_str()))
@@ -44,7 +50,7 @@ pub fn add_a_part(
         .map(|name| name.shown())
         .collect();
     if !taken.is_empty() && !emptied {
-        findings.push(blocker(
+        findings.push(Finding::blocker(
             "target-has-it",
             format!("the target already has {}", listed(taken)),
             "Drop it there, or rename it, or restore into another database.",
@@ -52,59 +58,53 @@ pub fn add_a_part(
     }
 }
 
-/// What `sql/catalog/holdings.sql` calls the schema of a ledger.
-const SIGN: &str = "sign of an unfinished run";
-
-/// Whether a schema pgconvoy is nothing but a run's sign that it empties what a target holds.
-pub fn has_sign(holdings: &[Holding]) -> bool {
-    holdings.iter().any(|holding| holding.kind == SIGN)
-}
-
 /// A database has room for one ledger: where what the target holds stays, that of a run that was not finished is in the way. `run` is
-/// that run, if it can be told.
+/// that run, if it can be told. What somebody else keeps beside it is not dropped along: then the schema stays.
 pub fn ledger_in_the_way(run: Option<&str>) -> Finding {
-    let drop = "DROP SCHEMA pgconvoy CASCADE;".to_owned();
+    let drop = DROP_LEDGER.map(str::to_owned);
     // A line of its name would be taken for one to paste.
     match run.filter(|run| !run.contains(char::is_control)) {
-        Some(run) => blocker(
+        Some(run) => Finding::blocker(
             "target-has-ledger",
             format!(
                 "the target has the ledger (schema pgconvoy) of a run that was not finished: {run}"
             ),
             to_paste(
                 &format!(
-                    "Finish that run ({}); or, if nobody needs it, drop its ledger, on the target, and whatever of it is not wanted there:",
+                    "Finish that run ({}); or, if it is not needed, drop its ledger, on the target, and whatever else of it you do not want \
+                     there:",
                     run_command("resume", run)
                 ),
-                [drop],
+                drop,
             ),
         ),
-        None => blocker(
+        None => Finding::blocker(
             "target-has-ledger",
-            "the target has a schema pgconvoy, which is what the ledger of a run is called, and which run it is of cannot be told"
+            "the target has a schema pgconvoy, the name of a run's ledger, but which run it belongs to cannot be known"
                 .to_owned(),
             to_paste(
-                "If it is what an unfinished run left there, finish that one (pgconvoy resume and its directory), or drop it, on the target; \
-                 if it is yours, give it another name:",
-                [
-                    drop,
-                    "-- or, instead: ALTER SCHEMA pgconvoy RENAME TO something_else;".to_owned(),
-                ],
+                "If an unfinished run left it there, finish that run (pgconvoy resume and its directory), or drop its ledger, on the target; \
+                 if it is yours, rename it:",
+                drop.into_iter()
+                    .chain(or_instead("ALTER SCHEMA pgconvoy RENAME TO something_else;")),
             ),
         ),
     }
 }
 
-/// A schema of the ledger's name that holds none is not ours to drop.
+/// A schema of the ledger's name that holds none is not ours to drop. Where what the target holds stays, it can stay under another name.
 pub fn schema_in_the_way() -> Finding {
-    blocker(
-        "target-schema-taken",
-        "the target has a schema pgconvoy with something else in it than the ledger of a run, which a restore keeps in a schema of that name"
-            .to_owned(),
-        to_paste(
-            "Give it another name, on the target:",
-            ["ALTER SCHEMA pgconvoy RENAME TO something_else;".to_owned()],
-        ),
+    taken(to_paste(
+        "Rename it, on the target:",
+        ["ALTER SCHEMA pgconvoy RENAME TO something_else;".to_owned()],
+    ))
+}
+
+fn taken(remedy: String) -> Finding {
+    Finding::blocker(
+        rule::TARGET_SCHEMA_TAKEN,
+        "the target's schema pgconvoy is not the ledger of a run, and a run needs that name for its own",
+        remedy,
     )
 }
 
@@ -122,14 +122,14 @@ pub fn rows_elsewhere(part: &Toc, loaded: &[Table]) -> Option<Finding> {
         })
         .collect();
     (!astray.is_empty()).then(|| {
-        blocker(
+        Finding::blocker(
             "rows-elsewhere",
             format!(
                 "the archive loads rows of partitions into the table above them, which is not restored: {}",
                 listed(astray)
             ),
-            "Restore that table as well, with all of its partitions and what attaches them (by -n or -L: -t does not bring that), or leave \
-             the rows of these out.",
+            "Restore that table as well, with all of its partitions and what attaches them (with -n or -L: -t does not include that), or leave \
+             these rows out.",
         )
     })
 }
@@ -141,6 +141,7 @@ pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
         older_than_source(facts),
         not_empty(facts),
         overwrite(facts),
+        own_schema(facts),
         damage_passed_over::finding(Side::Target, facts.target),
         may_not_create(facts),
     ]
@@ -151,7 +152,7 @@ pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
 
 fn standby(facts: &PreflightFacts<'_>) -> Option<Finding> {
     facts.target.in_recovery.then(|| {
-        blocker(
+        Finding::blocker(
             "target-read-only",
             "the target is a standby, which only allows reading".to_owned(),
             "Connect to its primary: name several hosts and add target_session_attrs=read-write, for example.",
@@ -162,7 +163,7 @@ fn standby(facts: &PreflightFacts<'_>) -> Option<Finding> {
 pub(super) fn too_old(target: &ServerFacts) -> Option<Finding> {
     let version = target.version;
     (version < ServerVersion::OLDEST).then(|| {
-        blocker(
+        Finding::blocker(
             "target-too-old",
             format!("the target is PostgreSQL {version}; versions before 10 are not supported"),
             "Move to a newer server.",
@@ -173,10 +174,10 @@ pub(super) fn too_old(target: &ServerFacts) -> Option<Finding> {
 fn older_than_source(facts: &PreflightFacts<'_>) -> Option<Finding> {
     let (source, target) = (facts.source.version, facts.target.version);
     (target.major() < source.major()).then(|| {
-        warning(
+        Finding::warning(
             "target-older",
             format!("the target (PostgreSQL {target}) is older than the source (PostgreSQL {source})"),
-            "What only the newer version knows will fail, by name; move to a server that is at least as new if you can.",
+            "What only the newer version has will fail, by name; move to a server that is at least as new if you can.",
         )
     })
 }
@@ -188,29 +189,28 @@ fn not_empty(facts: &PreflightFacts<'_>) -> Option<Finding> {
     }
     let database = &facts.target.database;
     let parts = holdings.iter().map(|holding| {
-        let more = holding.count.saturating_sub(holding.examples.len() as u64);
-        let and_more = if more > 0 && holding.kind != "large object" {
-            format!(" and {} more", Rows(more))
+        // The example of large objects is how many there are.
+        let shown = if holding.kind == "large object" {
+            holding.count
         } else {
-            String::new()
+            holding.examples.len() as u64
         };
         format!(
-            "{} ({}{and_more})",
+            "{} ({})",
             counted(holding.count, &holding.kind),
-            holding.examples.join(", ")
+            and_more(&holding.examples, holding.count.saturating_sub(shown))
         )
     });
     let held = listed(parts);
     if facts.overwrite == Some(database.as_str()) {
-        return Some(finding(
-            Severity::Note,
-            "target-emptied",
+        return Some(Finding::note(
+            rule::TARGET_EMPTIED,
             format!("the target database \"{database}\" holds {held}; all of it will be dropped"),
             "",
         ));
     }
-    Some(blocker(
-        "target-not-empty",
+    Some(Finding::blocker(
+        rule::TARGET_NOT_EMPTY,
         format!("the target database \"{database}\" is not empty: it holds {held}"),
         format!(
             "Move into an empty database, or give --overwrite {} to have all of that dropped first.",
@@ -223,14 +223,27 @@ fn overwrite(facts: &PreflightFacts<'_>) -> Option<Finding> {
     let named = facts.overwrite?;
     let database = &facts.target.database;
     (named != database).then(|| {
-        blocker(
+        Finding::blocker(
             "overwrite-name",
             format!("--overwrite names \"{named}\", but the target database is \"{database}\""),
             format!(
-                "If you mean to lose everything in {}, give its own name.",
+                "If you mean to lose everything in {}, give that name.",
                 quote_ident(database)
             ),
         )
+    })
+}
+
+/// What is emptied has a run's sign in a schema of that name before anything is dropped; and what is not empty may only be emptied. To
+/// rename it would be no rescue.
+fn own_schema(facts: &PreflightFacts<'_>) -> Option<Finding> {
+    let is_taken = facts.target_facts.ledger_schema == Some(LedgerSchema::Another);
+    (is_taken && !facts.create).then(|| {
+        taken(to_paste(
+            "Use another database; or, if you need that schema, take it to another one, because --overwrite drops everything, also what you \
+             rename; then drop it yourself, on the target:",
+            not_yet("if nobody needs it here", "DROP SCHEMA pgconvoy CASCADE;"),
+        ))
     })
 }
 
@@ -255,9 +268,9 @@ fn may_not_create(facts: &PreflightFacts<'_>) -> Option<Finding> {
     );
     // The schema public may stay as it is where nothing goes into it.
     Some(if without_database {
-        blocker("target-privileges", what, remedy)
+        Finding::blocker(rule::TARGET_PRIVILEGES, what, remedy)
     } else {
-        warning("target-privileges", what, remedy)
+        Finding::warning(rule::TARGET_PRIVILEGES, what, remedy)
     })
 }
 
@@ -277,6 +290,8 @@ mod tests {
     use super::super::findings;
     use super::super::testing::{World, rules};
     use super::*;
+    use crate::catalog::Holding;
+    use crate::model::Severity;
 
     fn with_holdings() -> World {
         let mut world = World::default();
@@ -360,16 +375,6 @@ mod tests {
 
     #[test]
     fn both_ways_out_of_a_ledger_that_is_there_are_told() {
-        let holding = |kind: &str| Holding {
-            kind: kind.into(),
-            count: 1,
-            examples: vec!["pgconvoy".into()],
-        };
-        assert!(has_sign(&[
-            holding("table"),
-            holding("sign of an unfinished run")
-        ]));
-        assert!(!has_sign(&[holding("ledger of an unfinished run")]));
         let of_a_run = ledger_in_the_way(Some("/runs/it's"));
         assert_eq!(of_a_run.severity, Severity::Blocker);
         assert!(of_a_run.what.ends_with(": /runs/it's"), "{of_a_run:?}");
@@ -384,12 +389,54 @@ mod tests {
         assert_eq!(forged, ledger_in_the_way(None));
         for finding in [&of_a_run, &forged] {
             let lines: Vec<&str> = finding.remedy.lines().skip(1).collect();
-            assert_eq!(lines[0], "DROP SCHEMA pgconvoy CASCADE;");
-            assert!(lines[1..].iter().all(|line| line.starts_with("-- ")));
+            assert_eq!(lines[..2], DROP_LEDGER);
+            assert!(lines[2..].iter().all(|line| line.starts_with("-- ")));
         }
+        // What is ours is named, all of it, and nothing else goes with it.
+        let ledger = include_str!("../../sql/ledger/create.sql");
+        let tables = ledger.split("\ncreate table ").skip(1);
+        let tables = tables.filter_map(|text| text.split_once(" ("));
+        let tables: Vec<&str> = tables.map(|(table, _)| table).collect();
+        let all = format!("DROP TABLE IF EXISTS {};", tables.join(", "));
+        assert_eq!(DROP_LEDGER, [all.as_str(), "DROP SCHEMA pgconvoy;"]);
         let of_others = schema_in_the_way();
         assert_eq!(of_others.severity, Severity::Blocker);
         assert!(!of_others.remedy.contains("DROP"), "{of_others:?}");
+    }
+
+    #[test]
+    fn a_schema_of_the_users_own_is_not_emptied() {
+        let mut world = with_holdings();
+        for (whose, is_go) in [
+            (LedgerSchema::Ledger, true),
+            (LedgerSchema::Sign, true),
+            (LedgerSchema::Another, false),
+        ] {
+            world.target_facts.ledger_schema = Some(whose);
+            let named = PreflightFacts {
+                overwrite: Some("it's"),
+                ..world.facts()
+            };
+            let found = findings(&named);
+            assert_eq!(super::super::is_go(&found), is_go, "{found:?}");
+            // It is told at once, and not only to who gives --overwrite because of it.
+            for found in [found, findings(&world.facts())] {
+                let taken = found
+                    .iter()
+                    .find(|one| one.rule == rule::TARGET_SCHEMA_TAKEN);
+                assert_eq!(taken.is_some(), !is_go, "{found:?}");
+                let remedy = taken.map_or("", |taken| taken.remedy.as_str());
+                assert!(!remedy.contains("RENAME"), "{remedy}");
+                let mut lines = remedy.lines().skip(1);
+                assert!(lines.all(|line| line.starts_with("-- ")), "{remedy}");
+            }
+        }
+        world.target_facts.ledger_schema = Some(LedgerSchema::Another);
+        let created = PreflightFacts {
+            create: true,
+            ..world.facts()
+        };
+        assert_eq!(findings(&created), [], "it is another database's");
     }
 
     #[test]
