@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Bytes, Difference, DumpId, Endpoint, ExitStatus, Finding, FollowMoment, FollowedBy, JobId,
-    Rows, RowsDiffer, ServerError, Side, Synced, TableVerdict, TurnStep, Unverified, VerifyLevel,
-    Waiver, Word,
+    Rows, RowsDiffer, RunCommand, ServerError, Side, Synced, TableVerdict, TurnStep, Unverified,
+    VerifyLevel, Waiver, Word,
 };
 
 /// One thing that happened, and when. One line of `events.jsonl`.
@@ -201,8 +201,8 @@ pub enum What {
     RunStarted {
         /// pgconvoy's own version.
         version: String,
-        /// The command: `move`, `rehearse`, `dump`, `resume`, `verify`, `sync`, `cutover` or `fallback`.
-        command: String,
+        /// The command.
+        command: RunCommand,
         /// Where from.
         source: Endpoint,
         /// Where to.
@@ -375,6 +375,11 @@ pub enum What {
     /// What has happened between two databases that follow each other: as it happens, and at the beginning of a turn what has
     /// happened before.
     FollowMoment(Box<FollowMoment>),
+    /// Of a session that goes on with a turn: what the turn is not proven in, by what earlier ones have found or were asked for.
+    Reserved {
+        /// As a clause.
+        reserved: String,
+    },
     /// Once its copy is proven, the target is to follow the source, which keeps its log for it from the snapshot on.
     WillFollow(FollowedBy),
     /// The source was written to after the snapshot: the copy is of the snapshot, not of now.

@@ -1,4 +1,4 @@
-//! Every error → kind, message, details, hint and exit status: the one place where errors are made fit for people.
+//! Every error → kind, message, details, hint and exit status: the one place where errors are made readable for people.
 //!
 //! A module's error says what was tried, and with what. Here it gets the rest: the chain of its sources and every field of
 //! the server's error as details, one sentence that a person can act on, and the status that the process will exit with.
@@ -42,7 +42,7 @@ pub use hints::for_job_error;
 pub enum FailureKind {
     /// Arguments, patterns, files that were named.
     Usage,
-    /// No session: nobody answers, TLS fails, the server lets nobody in.
+    /// No session: no answer, TLS fails, or the server refuses the login.
     Connection,
     /// `pg_dump` is missing, too old, or failed.
     ClientTool,
@@ -391,7 +391,7 @@ impl From<ExecuteError> for Failure {
 
 impl From<DatabaseError> for Failure {
     fn from(error: DatabaseError) -> Self {
-        let hint = "Create the target database yourself, with what its server can do, and leave --create out.";
+        let hint = "Create the target database yourself, with what its server supports, and leave --create out.";
         Self::of(FailureKind::NoGo, ExitStatus::NoGo, &error).with_hint(Some(hint.to_owned()))
     }
 }

@@ -189,33 +189,33 @@ points! {
         "counted": "a table that is copied in chunks was counted on the source",
     }
     "sync/writer.rs": {
-        "sync-locked": "the tables of a target that is to be brought over are locked, nothing is read",
         "sync-uncommitted": "everything is changed that differed, and nothing of it is committed",
         "sync-committed": "all that differed is changed and committed but for sequences that go back, nothing is proven",
     }
     "cli/sync/carry_out.rs": {
+        "sync-locked": "the tables of a target that is to be brought over are locked, nothing is read",
         "sync-compared": "it is known which rows differ, none is changed",
     }
     "sync/apply.rs": {
         "sync-deleted": "rows that the source has not are deleted, none has come, nothing is committed",
         "sync-copied": "the rows of all tables are as on the source, nothing is committed",
     }
-    "cli/following/prepare.rs": {
+    "cli/follow/prepare.rs": {
         "follow-published": "the publication is made on a source that is to be followed, the slot is not",
     }
-    "cli/following/subscribe.rs": {
+    "cli/follow/subscribe.rs": {
         "follow-subscribed": "the subscription is made, and does not work yet",
         "follow-enabled": "the subscription works, and the target does not say yet that it follows",
         "follow-begun": "the target follows the source",
     }
-    "cli/following/turn.rs": {
+    "cli/follow/turn.rs": {
         "follow-step": "the step of a turn is written down, and not taken",
         "follow-step-taken": "the step of a turn is taken, the next one is not written down",
     }
-    "cli/following/rest.rs": {
+    "cli/follow/rest.rs": {
         "follow-rest-held": "a side is open, and what there was no time to compare before is held in snapshots",
     }
-    "cli/following/unfollow.rs": {
+    "cli/follow/unfollow.rs": {
         "follow-unsubscribed": "no subscription of a follow is left, slots and publications are",
         "follow-unpublished": "nothing of a follow is left but its state",
     }

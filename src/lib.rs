@@ -61,7 +61,7 @@ fn readme_says(words: &str) -> bool {
     let guides = [
         include_str!("../README.md"),
         include_str!("cli/dump/README.md"),
-        include_str!("cli/following/README.md"),
+        include_str!("cli/follow/README.md"),
         include_str!("cli/restore/README.md"),
         include_str!("cli/salvage/README.md"),
         include_str!("cli/sync/README.md"),

@@ -713,7 +713,7 @@ fn it_is_not_all_done_while_a_job_is_left() {
 #[test]
 fn how_far_a_job_is_that_shows_no_progress_is_guessed() {
     let at_work = |run: &mut Run, seconds: i64| {
-        let what = "the server is at it for 35 s, and waits for I/O (DataFileRead)";
+        let what = "the statement has been running for 35 s, and waits for I/O (DataFileRead)";
         run.wait(seconds * 1000);
         run.stands_still(7, what, AtWork::Unshown);
     };
@@ -744,7 +744,7 @@ fn how_far_a_job_is_that_shows_no_progress_is_guessed() {
     at_work(&mut measured, 31);
     assert_eq!(
         said(&measured),
-        "longer than expected by the rehearsal (35.0 s, not about 10 s), and still at it: do not cancel"
+        "longer than expected by the rehearsal (35.0 s, not about 10 s), and still running: do not cancel"
     );
     // What it shows of its kind is in the time left, although it has not ended: nothing has been done, and 31 s have passed.
     match state(&measured).estimate() {

@@ -245,9 +245,9 @@ fn when_all_sessions_of_the_target_end(end: impl FnOnce(&mut Server)) {
     let stopped = run.finish();
     assert_eq!(stopped.status, 5, "{stopped}");
     for says in [
-        "the target was restarted or has crashed, or it could not reach us for a minute, or somebody has ended the session that keeps other \
-         runs out of it",
-        "Look at the target's log for which it was",
+        "the target was restarted or has crashed, or it could not reach us for a minute, or the session that keeps other runs out of it \
+         (pgconvoy:claim) was ended",
+        "Look in the target's log for which of these it was",
         "pgconvoy resume",
     ] {
         assert!(stopped.stderr.contains(says), "{says}: {stopped}");

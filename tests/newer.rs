@@ -41,7 +41,7 @@ fn what_is_not_known_is_owned_up_to_once() {
     for strangers in [0, 3] {
         let told = usize::from(strangers > 0);
         let watched = run_with(strangers, &["watch"]);
-        let says = "does not know, and does not show: tide_turned, weather_changed. Watch it with the version that runs it.";
+        let says = "does not know and does not show: tide_turned, weather_changed. Watch it with the version that runs it.";
         assert_eq!(watched.stderr.matches(says).count(), told, "{watched}");
         assert!(
             watched.stderr.contains("never said how it ended"),

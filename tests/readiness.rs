@@ -586,6 +586,54 @@ async fn settings_that_mean_the_same_are_not_told_however_they_are_spelled() {
     assert!(found[0].what.ends_with(said), "{found:#?}");
 }
 
+/// At its beginning, by the same measure as a comparison.
+#[test]
+fn a_move_names_the_settings_that_its_target_lacks_and_no_other_spelling() {
+    let Some(server) = start(18) else {
+        return;
+    };
+    for database in ["one", "alike", "bare"] {
+        server.database(database);
+    }
+    server.psql("one", "create table t (i int)");
+    server.psql(
+        "postgres",
+        "alter database one set work_mem = '64MB';
+         alter database one set datestyle = 'iso, dmy';
+         alter database one set timezone = 'utc';
+         alter database one set app.key = 'hush';
+         alter database alike set app.key = 'hush';
+         alter database alike set timezone = 'Etc/UTC';
+         alter database alike set datestyle = 'DMY, ISO';
+         alter database alike set work_mem = '65536kB'",
+    );
+    let from = server.conninfo("one");
+    // Whoever watches the log for errors is not called because of it.
+    let to = server.conninfo("bare");
+    let plan = Pgconvoy::new(["plan", "--source", &from, "--target", &to]).run();
+    assert_eq!(plan.status, 0, "{plan}");
+    assert!(plan.stderr.contains("[database-settings]"), "{plan}");
+    let log = std::fs::read(server.cluster.dir().join("log")).expect("it logs");
+    let log = String::from_utf8_lossy(&log);
+    assert!(!log.contains("SAVEPOINT can only be used"), "{log}");
+    let told = |target: &str| {
+        let run = move_with(&from, &server.conninfo(target), &[]);
+        let report = assert_proven(&run);
+        let told = report["findings"].as_array().expect("a list").iter();
+        let mut told = told.filter(|one| one["rule"] == "database-settings");
+        told.next().map(|one| one["what"].to_string())
+    };
+    assert_eq!(told("alike"), None);
+    let lacking = told("bare").expect("a finding");
+    for said in ["work_mem=64MB", "=iso, dmy", "app.key"] {
+        assert!(lacking.contains(said), "{said}: {lacking}");
+    }
+    // The server's own time zone is that one already.
+    for unsaid in ["utc", "hush"] {
+        assert!(!lacking.contains(unsaid), "{unsaid}: {lacking}");
+    }
+}
+
 /// A role for each tenant, with settings of its own, is not rare.
 const TENANTS: &str = "
     do $$ begin for i in 1..2000 loop execute format('create role tenant_%s', i); end loop; end $$;
@@ -613,7 +661,7 @@ async fn settings_of_thousands_of_roles_take_no_longer_than_there_are_and_a_few_
     let found = readiness_findings(&ours, &theirs, &scope);
     let told = found.iter().find(|one| one.rule == "target-settings");
     let told = told.unwrap_or_else(|| panic!("{found:#?}"));
-    assert!(told.what.ends_with(" and 1995 more"), "{told:#?}");
+    assert!(told.what.ends_with(" and 1,995 more"), "{told:#?}");
     let (sentence, pasted) = told.remedy.split_once('\n').expect("statements");
     assert!(sentence.contains("20 of 2,000"), "{sentence}");
     assert_eq!(pasted.lines().count(), 20, "{pasted}");

@@ -58,12 +58,18 @@ fn run(source: &str, target: &str, more: &[&str]) -> Pgconvoy {
 
 /// What a rule foretells happens where it is passed over, and the server's own words for it are told.
 #[track_caller]
-fn passed_over((source, target): (&str, &str), rules: &[&str], more: &[&str], said: &str) {
+fn passed_over(
+    (source, target): (&str, &str),
+    rules: &[&str],
+    more: &[&str],
+    said: &str,
+) -> Finished {
     let skipped = rules.iter().flat_map(|rule| ["--skip-check", *rule]);
     let options: Vec<&str> = skipped.chain(more.iter().copied()).collect();
     let tried = run(source, target, &options).run();
     assert_eq!(tried.status, 1, "{tried}");
     assert!(tried.stderr.contains(said), "not said: {said}\n{tried}");
+    tried
 }
 
 #[test]
@@ -216,7 +222,7 @@ fn owners_whom_an_ordinary_role_cannot_become() {
         .conninfo("owned")
         .replace("user='postgres'", "user=mover");
     let said = [
-        "\"mover\" is no superuser",
+        "\"mover\" is not a superuser",
         "GRANT \"keeper\" TO \"mover\";",
     ];
     refused(&server, run(&source, &target, &[]), 4, &said);
@@ -306,8 +312,55 @@ fn a_target_in_which_nothing_may_be_created() {
     let left_out = ["--no-owner", "-x"];
     refused(&server, run(&source, &target, &left_out), 4, &said);
     let rules = ["target-privileges"];
-    let said = "permission denied for database new";
-    passed_over((&source, &target), &rules, &left_out, said);
+    let said = "creating the ledger, schema pgconvoy, on the target: ERROR:  42501: permission denied for database new";
+    let tried = passed_over((&source, &target), &rules, &left_out, said);
+    assert!(tried.stderr.contains("hint: "), "{tried}");
+    assert!(tried.stderr.contains("GRANT CREATE ON DATABASE"), "{tried}");
+    // What it would have run says nothing to anybody.
+    for statement in ["STATEMENT", "create table", "insert into"] {
+        assert!(!tried.stderr.contains(statement), "{statement}: {tried}");
+    }
+}
+
+#[test]
+fn what_only_a_superuser_may_create() {
+    let Some((server, source, target)) = stage() else {
+        return;
+    };
+    server.psql(
+        "postgres",
+        "create role mover login; create database owned owner mover",
+    );
+    server.psql(
+        "shop",
+        "create function told() returns event_trigger language plpgsql as $$ begin end $$;
+         create event trigger watch on sql_drop execute function told()",
+    );
+    let owned = server
+        .conninfo("owned")
+        .replace("user='postgres'", "user=mover");
+    let said = [
+        "[needs-superuser]",
+        "event triggers need a superuser on the target, and role \"mover\" is not one: watch",
+        "Connect to the target as a superuser",
+    ];
+    let left_out = ["--no-owner", "-x"];
+    refused(&server, run(&source, &owned, &left_out), 4, &said);
+    let rules = ["needs-superuser"];
+    let said = "permission denied to create event trigger \"watch\"";
+    let more = [&left_out[..], &["--run-dir", "run"]].concat();
+    let tried = passed_over((&source, &owned), &rules, &more, said);
+    let report = fs::read_to_string(tried.path("run/report.json")).expect("a report");
+    assert!(
+        report.contains("passed over: --skip-check needs-superuser"),
+        "{report}"
+    );
+    // All else is there.
+    assert_eq!(server.psql("owned", "select count(*) from items"), "10");
+    let moved = run(&source, &target, &[]).run();
+    assert_eq!(moved.status, 0, "a superuser may: {moved}");
+    let triggers = "select count(*) from pg_event_trigger where evtname = 'watch'";
+    assert_eq!(server.psql("new", triggers), "1");
 }
 
 #[test]
@@ -344,7 +397,14 @@ fn a_source_that_may_not_be_read_as_a_whole() {
     let source = source.replace("user='postgres'", "user=reader");
     let said = ["secrets", "GRANT", "pg_read_all_data"];
     let left_out = ["--no-owner", "-x"];
-    refused(&server, run(&source, &target, &left_out), 4, &said);
+    // What pgconvoy keeps of a follow is not moved, so it need not be readable.
+    server.psql(
+        "shop",
+        "create schema pgconvoy_follow; create table pgconvoy_follow.state (i int)",
+    );
+    let told = refused(&server, run(&source, &target, &left_out), 4, &said);
+    assert!(!told.stderr.contains("pgconvoy_follow"), "{told}");
+    server.psql("shop", "drop schema pgconvoy_follow cascade");
     let rules = ["source-unreadable"];
     let said = "permission denied for table secrets";
     passed_over((&source, &target), &rules, &left_out, said);

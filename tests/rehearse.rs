@@ -125,7 +125,7 @@ fn a_move_is_measured_by_its_rehearsal() {
     cut_in_half(&rehearsal.path(RUN_DIR), &half);
     let half = half.to_str().expect("UTF-8");
     for (dir, why) in [
-        (half, "is no measure: it did not come to its end"),
+        (half, "cannot be used: it did not come to its end"),
         ("nowhere", "there is no run directory nowhere"),
     ] {
         let refused = move_with(&from, &to, &["--baseline", dir]);
@@ -179,7 +179,7 @@ fn assert_a_restore_is_measured_by_a_restore(from: &str, target: &Server, of_a_m
     assert_eq!(expected["baseline"], measure, "{resumed}");
     let refused = restore("third", &["--baseline", of_a_move]).run();
     assert_eq!(refused.status, 2, "{refused}");
-    assert!(refused.stderr.contains("it is no restore"), "{refused}");
+    assert!(refused.stderr.contains("it is not a restore"), "{refused}");
 }
 
 /// Killed and resumed, a move is still measured by the rehearsal, and has what is left of the window.
@@ -233,7 +233,7 @@ fn a_plan_is_drawn() {
     assert!(file.starts_with("<?xml"), "{file}");
     assert!(file.contains("copy") && file.contains("worker 1"), "{file}");
     for said in [
-        "Who would work on what when:",
+        "What each worker would do, and when:",
         "On the target's disk: ",
         "to the end of its last, by rough rates of ordinary hardware, not measured on these servers.",
         "With other numbers of workers",

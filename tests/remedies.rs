@@ -474,7 +474,7 @@ fn what_is_said_to_do_works() {
     fs::rename(&aside[0], &files[0]).expect("moved back");
     pair.mend(&SIDE_BY_SIDE, &check);
     let unsynced = found(&check, "not-crash-safe").and_then(|told| told["remedy"].as_str());
-    assert!(unsynced.is_some_and(|remedy| remedy.contains("`sync` on its machine")));
+    assert!(unsynced.is_some_and(|remedy| remedy.contains("`sync` in a shell on its machine")));
     let back = FOR_THE_MOVE.map(|(side, rule, ..)| (side, way_back(&check, rule)));
     drop(visitor);
     enlarge(&wide);

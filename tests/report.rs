@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 
 use pgconvoy::event::{Emptying, Event, Expected, Standing, StandingState, What};
 use pgconvoy::model::{
-    ExitStatus, Finding, FollowMoment, FollowedBy, Happening, JobId, QualifiedName, Severity, Side,
-    Verdict, VerifyLevel,
+    ExitStatus, FILE_DAMAGED, Finding, FollowMoment, FollowedBy, Happening, JobId, QualifiedName,
+    RunCommand, Severity, Side, Verdict, VerifyLevel,
 };
 use pgconvoy::progress::Style;
 use pgconvoy::report::terminal::{View, render};
@@ -81,6 +81,38 @@ fn a_failed_run_says_what_failed_and_what_was_left_out() {
     );
     insta::assert_snapshot!("failed_live", shown(&run, 80, false));
     insta::assert_snapshot!("failed_recorded", shown(&run, 80, true));
+}
+
+/// What is wrong with a file is not a statement's cause that somebody could remove.
+#[test]
+fn a_damaged_archive_is_to_be_taken_from_another_copy() {
+    let mut run = recorded::failed();
+    let next = |run: &Run| concluded(run).next.expect("something is to be done");
+    let of_statement = next(&run);
+    assert!(of_statement.contains("Remove its cause"), "{of_statement}");
+    for event in &mut run.events {
+        if let What::JobFailed { failure, .. } = &mut event.what {
+            failure.message = format!("{FILE_DAMAGED}/shop/7.dat: it holds no rows");
+        }
+    }
+    let of_file = next(&run);
+    for words in [
+        "another copy of the archive",
+        "dump again",
+        "--retry-failed",
+    ] {
+        assert!(of_file.contains(words), "{of_file}");
+    }
+    assert!(!of_file.contains("Remove its cause"), "{of_file}");
+
+    run.push(What::JobFailed {
+        job: JobId(9),
+        failure: recorded::failure().into(),
+    });
+    let of_both = next(&run);
+    for words in ["another copy of the archive", "Remove its cause"] {
+        assert!(of_both.contains(words), "{of_both}");
+    }
 }
 
 #[test]
@@ -299,7 +331,7 @@ fn a_target_that_does_not_follow_as_it_was_to_is_not_well() {
         let next = conclusion.next.expect("something is to be done");
         assert!(next.contains("pgconvoy follow"), "{next}");
         assert!(
-            next.contains("slot pgconvoy_0c4f of the source keeps its log"),
+            next.contains("slot pgconvoy_0c4f on the source keeps its WAL"),
             "{next}"
         );
     }
@@ -324,7 +356,7 @@ fn a_target_that_does_not_follow_as_it_was_to_is_not_well() {
 fn a_followed_run_that_was_killed_at_its_end_is_not_told_as_one_that_failed() {
     let killed = Ending::Stopped {
         status: ExitStatus::Interrupted,
-        why: "nobody works on it any more".to_owned(),
+        why: "no process works on it any more".to_owned(),
     };
     let mut run = proven();
     run.push(will_follow());
@@ -343,7 +375,7 @@ fn a_followed_run_that_was_killed_at_its_end_is_not_told_as_one_that_failed() {
     run.push(follows());
     let told = conclude(&Report::from_events(&run.events), &killed);
     assert_eq!(told.status, ExitStatus::Interrupted);
-    let begins = "Interrupted: nobody works on it any more. Proven: 4 tables, ";
+    let begins = "Interrupted: no process works on it any more. Proven: 4 tables, ";
     assert!(told.sentence.starts_with(begins), "{told:?}");
     let next = told.next.expect("something is to be done");
     assert!(
@@ -470,8 +502,8 @@ fn later_sessions(stopped: &Ending) -> [(&'static str, Conclusion); 3] {
     let later = later.build();
     let mut rehearsal = proven();
     let mut first = rehearsal.events[0].clone();
-    called(&mut first, "rehearse");
-    called(&mut rehearsal.events[0], "resume");
+    called(&mut first, RunCommand::Rehearse);
+    called(&mut rehearsal.events[0], RunCommand::Resume);
     rehearsal.events.insert(0, first);
     [
         ("not resumed", conclude(&later, &away)),
@@ -480,9 +512,9 @@ fn later_sessions(stopped: &Ending) -> [(&'static str, Conclusion); 3] {
     ]
 }
 
-fn called(first: &mut Event, name: &str) {
+fn called(first: &mut Event, name: RunCommand) {
     match &mut first.what {
-        What::RunStarted { command, .. } => name.clone_into(command),
+        What::RunStarted { command, .. } => *command = name,
         other => panic!("{other:?}"),
     }
 }
@@ -491,14 +523,15 @@ fn called(first: &mut Event, name: &str) {
 #[test]
 fn a_resumed_run_is_judged_by_its_last_session() {
     let report = Report::from_events(&recorded::resumed().events);
-    assert_eq!(report.command, "resume");
+    assert_eq!(report.command, RunCommand::Resume);
     assert_eq!(report.tables, [], "verdicts are found anew");
     let sessions: Vec<(&str, Option<ExitStatus>, i64)> = report
         .sessions
         .iter()
         .map(|session| {
             let length = session.ended_at - session.started_at;
-            (&*session.command, session.status, length.num_milliseconds())
+            let command = session.command.word();
+            (command, session.status, length.num_milliseconds())
         })
         .collect();
     assert_eq!(sessions, [("move", None, 11_300), ("resume", None, 1000)]);
@@ -727,7 +760,8 @@ fn what_comes_after_the_end_of_a_session_is_another_one() {
     let sessions: Vec<_> = sessions
         .map(|session| {
             let length = session.ended_at - session.started_at;
-            (&*session.command, session.status, length.num_milliseconds())
+            let command = session.command.word();
+            (command, session.status, length.num_milliseconds())
         })
         .collect();
     let interrupted = Some(ExitStatus::Interrupted);

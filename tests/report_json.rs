@@ -13,8 +13,8 @@ use chrono::DateTime;
 use pgconvoy::event::{AtWork, Bound, Emptying, Event, Expected, ExpectedJob, What};
 use pgconvoy::model::{
     Bytes, ColumnForm, CopyFormat, DifferenceKind, Endpoint, ExitStatus, Finding, FollowMoment,
-    FollowedBy, Happening, JobId, QualifiedName, Rows, Severity, ShownValue, Side, Synced,
-    SyncedTable, Verdict, VerifyLevel,
+    FollowedBy, Happening, JobId, QualifiedName, Rows, RunCommand, Severity, ShownValue, Side,
+    Synced, SyncedTable, Verdict, VerifyLevel,
 };
 use pgconvoy::report::{Ending, Report, conclude};
 use recorded::{MB, Run, comparison};
@@ -295,13 +295,15 @@ fn runs() -> Vec<Run> {
         name: "pgconvoy_1".to_owned(),
         lsn: "0/16B3748".to_owned(),
     }));
-    moved.push(What::FollowMoment(Box::new(FollowMoment {
-        happened_at: recorded::at(moved.now_ms),
-        happening: Happening::Following,
-        side: Side::Target,
-        without_writers_ms: None,
-        left: None,
-    })));
+    for happening in [Happening::Following, Happening::Dropped] {
+        moved.push(What::FollowMoment(Box::new(FollowMoment {
+            happened_at: recorded::at(moved.now_ms),
+            happening,
+            side: Side::Target,
+            without_writers_ms: None,
+            left: None,
+        })));
+    }
     moved.push(What::EmptyingTarget(Emptying {
         objects: 2,
         dropped: 1,
@@ -355,6 +357,13 @@ fn runs() -> Vec<Run> {
     runs.push(dump);
     runs.push(synced());
     runs.push(comparison::turned());
+    let mut reserved = comparison::turned();
+    let what = What::Reserved {
+        reserved: "x".to_owned(),
+    };
+    let at = reserved.events[0].at;
+    reserved.events.insert(1, Event { at, what });
+    runs.push(reserved);
     runs
 }
 
@@ -374,6 +383,7 @@ fn synced() -> Run {
         tables: vec![table("a", None), table("b", Some("x"))],
         sequences: vec![QualifiedName::new("public", "a_id_seq")],
         materialized_views: vec![QualifiedName::new("public", "v")],
+        overruled: vec![QualifiedName::new("public", "a")],
         ..Synced::default()
     })));
     run
@@ -405,4 +415,31 @@ fn the_format_is_described_field_by_field() {
     for kind in kinds {
         assert!(format.seen.contains(&format!("event {kind}")), "{kind}");
     }
+}
+
+/// Scripts tell runs apart by these words.
+#[test]
+fn every_command_is_described() {
+    let mut rows = DOCUMENT.lines();
+    let row = rows.find(|line| line.starts_with("| `command` | string |"));
+    let words = row.and_then(|row| row.split('|').nth(3)).map(quoted);
+    let described: BTreeSet<String> = words.expect("is described").into_iter().collect();
+    assert_eq!(described, BTreeSet::from(RunCommand::ALL.map(String::from)));
+}
+
+/// The record of a newer version is read, and both it and its report name the command that it names.
+#[test]
+fn a_command_that_is_not_known_stays_as_it_is() {
+    let run = Run::begin(VerifyLevel::Content);
+    let known = serde_json::to_string(&run.events[0]).expect("serialises");
+    let newer = known.replace(r#""command":"move""#, r#""command":"weather""#);
+    assert_ne!(newer, known);
+    let event: Event = serde_json::from_str(&newer).expect("it is read");
+    let written = serde_json::to_string(&event).expect("serialises");
+    assert_eq!(written, newer);
+    let report = serde_json::to_value(Report::from_events([&event])).expect("serialises");
+    assert_eq!(report["command"], "weather");
+    assert_eq!(report["sessions"][0]["command"], "weather");
+    let unsaid = serde_json::to_value(Report::from_events([])).expect("serialises");
+    assert_eq!(unsaid["command"], "");
 }

@@ -324,6 +324,49 @@ fn what_was_cleared_away_is_made_again_also_in_the_snapshot_of_the_plan_that_had
     assert_equal("cleared and killed", &scene.source, &scene.target, &[]);
 }
 
+/// A ledger is known by the columns that every version's has; a table of somebody's own is none, whatever it is called.
+#[test]
+fn a_ledger_of_another_version_is_one_although_it_cannot_be_read() {
+    let Some(server) = Server::start(15) else {
+        return;
+    };
+    let target = server.database("target");
+    for (columns, row, status, said) in [
+        (
+            "run text, pgconvoy_version text",
+            "values ('/runs/that', '99.0')",
+            1,
+            "the ledger was written by pgconvoy 99.0, and has other columns",
+        ),
+        (
+            "run text, pgconvoy_version text, format int",
+            "select '', '' where false",
+            1,
+            "holds 0 runs instead of one",
+        ),
+        (
+            "run text, distance int",
+            "values ('around the lake', 12)",
+            2,
+            "has no ledger of an unfinished run",
+        ),
+    ] {
+        let table = format!("create schema pgconvoy; create table pgconvoy.run ({columns})");
+        server.psql(
+            "target",
+            &format!("{table}; insert into pgconvoy.run {row}"),
+        );
+        let resumed = Pgconvoy::new(["resume", "--target", &target]).run();
+        assert_eq!(resumed.status, status, "{columns}: {resumed}");
+        assert!(resumed.stderr.contains(said), "{columns}: {resumed}");
+        let names_version = resumed
+            .stderr
+            .contains("Use the version of pgconvoy that began the run");
+        assert_eq!(names_version, status == 1, "{columns}: {resumed}");
+        server.psql("target", "drop schema pgconvoy cascade");
+    }
+}
+
 #[test]
 fn a_target_whose_ledger_is_gone_is_left_alone() {
     let Some(scene) =
@@ -343,7 +386,7 @@ fn a_target_whose_ledger_is_gone_is_left_alone() {
     let refused = resume(&run, &[]);
     assert_eq!(refused.status, 2, "{refused}");
     assert!(
-        refused.stderr.contains("has no ledger any more"),
+        refused.stderr.contains("no longer has a ledger"),
         "{refused}"
     );
     let rows = scene.server.psql("target", "select count(*) from fish");
@@ -537,14 +580,14 @@ fn consent_counts_for_a_run_that_has_begun_to_empty_and_for_no_other() {
     let taken = resume(&killed, &overwrite);
     assert_refused(&taken, &["belongs to another run"]);
     let late = resume(&other, &overwrite);
-    assert_refused(&late, &["has begun to fill it", "Leave --overwrite out"]);
+    assert_refused(&late, &["and begun to fill it", "Leave --overwrite out"]);
     let resumed = resume(&other, &[]);
     assert_eq!(resumed.status, 0, "{resumed}");
 
     scene.server.psql("target", "drop table fish");
     let without = scene.move_with("kill@plan-written", &[]);
     let refused = resume(&without, &overwrite);
-    assert_refused(&refused, &["was not begun with --overwrite"]);
+    assert_refused(&refused, &["was not started with --overwrite"]);
     let resumed = resume(&without, &[]);
     assert_eq!(resumed.status, 0, "{resumed}");
 

@@ -93,6 +93,26 @@ fn a_session_that_has_not_said_that_it_has_started_is_at_work() {
     }
 }
 
+/// The jobs of a session that was killed do not run, whatever the record ends with.
+#[test]
+fn jobs_that_nobody_works_on_are_begun_and_not_ended() {
+    const LEFT: &str = "begun; resume takes it up";
+    let begun = recorded::under_way().events;
+    let killed = told(&begun, &["status", "run"], false);
+    assert_eq!(killed.status, 0, "{killed}");
+    let lines = killed.stdout.lines();
+    let left = lines.filter(|line| line.contains(LEFT)).count();
+    assert_eq!(left, 3, "{killed}");
+    for says in ["not running since ", "pgconvoy resume run"] {
+        assert!(killed.stdout.contains(says), "{says}: {killed}");
+    }
+
+    let at_work = told(&begun, &["status", "run"], true);
+    let job = "    copy public.accounts";
+    assert!(at_work.stdout.contains(job), "{at_work}");
+    assert!(!at_work.stdout.contains("resume takes it up"), "{at_work}");
+}
+
 /// What a record of some hours may cost more than one of a few lines. Held whole, it would be several times as much.
 const MOST_KB: i64 = 16 * 1024;
 

@@ -170,7 +170,10 @@ fn both_are_told(major: u32) {
     let warned = "warning: a statement has a worse plan on the target";
     assert!(run.stderr.contains(warned), "{run}");
     let next = worse["next"].as_str().expect("what to do next");
-    assert!(next.contains("Before the doors open: "), "{run}");
+    assert!(
+        next.contains("Before the target goes into service: "),
+        "{run}"
+    );
     let page = std::fs::read_to_string(run.path(RUN_DIR).join("report.html")).expect("a page");
     assert!(page.contains("Seq Scan on public.notification"), "{page}");
 }
@@ -254,7 +257,7 @@ fn the_statements_that_the_source_has_counted_are_planned() {
     server.psql("app", "select count(*) from pg_class");
     let run = verify(&from, &to, None, &["--level", "schema"]);
     let why = why_not_compared(&run);
-    assert!(why.ends_with("reads nothing but catalogs"), "{run}");
+    assert!(why.ends_with("read nothing but catalogs"), "{run}");
     server.psql(
         "app",
         "create function bell(int) returns bigint language sql begin atomic select count(*) from notification where account_id = $1; end",

@@ -478,7 +478,7 @@ fn what_no_text_tells() {
     let bits = "select float8send(f) from numbers where id = 1";
     assert_eq!(source.psql("untold", bits), "\\xfff8000000000000");
     let is_untold = |run: &Finished, table: &str| {
-        let said = format!("public.{table} is the same by its text");
+        let said = format!("public.{table} is the same as text");
         report(run)["notes"].to_string().contains(&said)
     };
 

@@ -797,7 +797,7 @@ async fn what_was_changed_about_an_extensions_functions_and_views_is_found() {
     expected.push("Different extension object view public.member".to_owned());
     let outcome = lost.verify().await;
     assert_eq!(named(&outcome), expected);
-    let owner = "function public.citext_ne(public.citext,public.citext) of citext (joe on the source, a superuser or whose";
+    let owner = "function public.citext_ne(public.citext,public.citext) of citext (joe on the source, a superuser or the extension's owner";
     let notes = outcome.notes.iter().filter(|note| note.contains(owner));
     assert_eq!(notes.count(), 1, "{outcome:#?}");
     assert_eq!(named(&extra.verify().await), expected);

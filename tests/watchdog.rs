@@ -147,7 +147,7 @@ fn until_it_copies(run: &mut Running, target: &Server) {
 fn a_job_that_is_slow_says_what_its_server_does() {
     for (major, words) in [
         (18, ["building index: scanning table", "PgSleep"]),
-        (11, ["the server is at it", "PgSleep"]),
+        (11, ["the statement has been running", "PgSleep"]),
     ] {
         let (Some(source), Some(target)) = (Server::start(11), Server::start(major)) else {
             continue;
@@ -233,8 +233,9 @@ fn a_foreign_key_that_takes_long_is_not_taken_for_stalled() {
         .run();
     assert_proven(&run);
     let said = said_of(&run.path(""), "foreign key");
-    let at_it =
-        |said: &String| said.starts_with("the server is at it for ") && said.contains("PgSleep");
+    let at_it = |said: &String| {
+        said.starts_with("the statement has been running for ") && said.contains("PgSleep")
+    };
     assert!(said.iter().any(at_it), "{said:?}: {run}");
     assert_eq!(retries(&run.path("")), 0);
 }

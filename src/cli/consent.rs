@@ -31,7 +31,7 @@ pub(super) fn refuse_another_target(
         format!(
             "{target} is not the target that the run began with (another server, or another database of that name)"
         ),
-        "Nothing was touched. Lead --target to the database that the run began with; to fill this one, start another run.",
+        "Nothing was touched. Point --target at the database that the run began with; to fill this one, start another run.",
     ))
 }
 
@@ -41,8 +41,8 @@ pub(super) fn refuse_new_consent(request: &Request, given: Option<&str>) -> Resu
         return Ok(());
     }
     Err(Failure::usage(
-        "the run was not begun with --overwrite: there is nothing that it would empty",
-        "Leave --overwrite out; or start another run with it.",
+        "the run was not started with --overwrite, so it empties nothing",
+        "Leave --overwrite out, or start another run with it.",
     ))
 }
 
@@ -52,8 +52,8 @@ pub(super) fn refuse_late_consent(given: Option<&str>, target: &Endpoint) -> Res
         return Ok(());
     }
     Err(Failure::usage(
-        format!("{target} is empty of what it held, and the run has begun to fill it"),
-        "Leave --overwrite out to go on with it; to begin anew, start another run.",
+        format!("the run has already emptied {target} and begun to fill it"),
+        "Leave --overwrite out to go on with it; to begin again, start another run.",
     ))
 }
 
@@ -66,8 +66,8 @@ pub(super) struct MayGo {
     pub clean: bool,
 }
 
-/// What may go for a run of which there is no ledger: nothing, if it was not to empty anything, or if nothing is there; the look at the
-/// target then refuses what comes there in between. An error if it was told to, and this may be another's by now.
+/// What may go for a run that has no ledger: nothing, if the run was not to empty anything, or if the target holds nothing; the look at
+/// the target then refuses what comes there in between. An error if the run was to empty it, and others may be using it by now.
 pub(super) async fn to_empty(
     target: &Server,
     request: &Request,
@@ -91,7 +91,7 @@ pub(super) async fn to_empty(
     }
     let hint = match &request.overwrite {
         Some(name) => format!(
-            "Nothing was touched. If all that it holds now may go, give --overwrite {} again.",
+            "Nothing was touched. If everything that it holds now may go, give --overwrite {} again.",
             shell_word(name)
         ),
         None => format!(
@@ -102,7 +102,7 @@ pub(super) async fn to_empty(
     let endpoint = &target.endpoint;
     Err(Failure::usage(
         format!(
-            "{endpoint} may be in use by now: the run was interrupted before it began to empty it, or somebody has taken it over since"
+            "{endpoint} may be in use by now: the run was interrupted before it began to empty it, or the database has been taken over since"
         ),
         hint,
     ))

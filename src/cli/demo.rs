@@ -1,7 +1,7 @@
 //! `pgconvoy demo`: everything, on two throw-away clusters that end with it.
 //!
-//! The move is the real one, with the display of a real one. There is no command yet that compares two servers, so the
-//! second look at the damaged target is made here, with the same reading and judging of rows as a move's.
+//! The move is the real one, with the display of a real one. The second look, at the damaged target, reads and judges rows as a
+//! move does, without the rest of `verify`: it takes no longer than one likes to watch.
 
 use clap::{Args, Command, FromArgMatches as _};
 
@@ -33,7 +33,7 @@ pub struct DemoArgs {
     #[arg(short = 'j', long, value_name = "N", value_parser = SpeedArgs::parse_jobs)]
     jobs: Option<u32>,
 
-    /// No colours; a variable `NO_COLOR` does the same
+    /// Use no colours, as if the variable `NO_COLOR` were set
     #[arg(long)]
     no_color: bool,
 }

@@ -96,7 +96,7 @@ fn tell_where(run_dir: &Path, pid: Option<u32>) {
     let pid = pid.map_or_else(String::new, |pid| pid.to_string());
     let _ = writeln!(
         io::stderr(),
-        "The run goes on without this terminal: pid {pid}, run directory {dir}\n  {}\n  {}\n  kill {pid}    stops it in good order",
+        "The run goes on without this terminal: pid {pid}, run directory {dir}\n  {}\n  {}\n  kill {pid}    stops it cleanly",
         run_command("watch", &dir),
         run_command("status", &dir),
     );

@@ -11,8 +11,8 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 
 use super::arguments::duration;
-use super::follow;
 use super::past::Measure;
+use super::record;
 use super::run_dir::Look;
 use crate::event::{Emit, Expected, ExpectedJob, What};
 use crate::failure::Failure;
@@ -24,11 +24,12 @@ use crate::progress::{Baseline, BaselineBuilder, Measured, Planned};
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Time")]
 pub struct ExpectArgs {
-    /// The directory of an earlier run of the same kind into a scratch target (of a move: pgconvoy rehearse), to tell the time left by, and what is slower than then
+    /// The directory of an earlier run of the same kind into a scratch target (for a move: pgconvoy rehearse), used to estimate
+    /// the time left and to report what is slower
     #[arg(long, value_name = "RUN_DIR")]
     baseline: Option<PathBuf>,
 
-    /// The time there is for it, for example 2h or 90min: whether it will be over by then is told all along
+    /// The time available, for example 2h or 90min: says all along whether the run will fit
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     window: Option<Duration>,
 }
@@ -64,7 +65,7 @@ impl ExpectArgs {
             match read(dir, measured) {
                 Ok(baseline) => expectations.baseline = Some((baseline, dir.display().to_string())),
                 Err(failure) => gone.push(format!(
-                    "the time left is not told by the earlier run any more: {}",
+                    "the earlier run is no longer used to estimate the time left: {}",
                     failure.message
                 )),
             }
@@ -74,7 +75,7 @@ impl ExpectArgs {
             match left {
                 Ok(left @ 1..) => expectations.window_ms = Some(left),
                 Ok(0) | Err(_) => gone.push(format!(
-                    "the window that the run was given was over at {}; --window says another one",
+                    "the window of the run ended at {}; give a new one with --window",
                     until.format("%Y-%m-%d %H:%M:%S UTC")
                 )),
             }
@@ -99,7 +100,7 @@ impl ExpectArgs {
 fn read(dir: &Path, measured: Measured) -> Result<Baseline, Failure> {
     let look = Look::at(dir).map_err(|failure| failure.while_doing("--baseline"))?;
     let mut baseline = BaselineBuilder::default();
-    follow::read(&look, |event| baseline.apply(&event))?;
+    record::read(&look, |event| baseline.apply(&event))?;
     baseline.build(measured).map_err(|error| {
         let which = match measured {
             Measured::Move => "a move or a rehearsal",
@@ -107,10 +108,10 @@ fn read(dir: &Path, measured: Measured) -> Result<Baseline, Failure> {
         };
         Failure::usage(
             format!(
-                "--baseline: the run in {} is no measure: {error}",
+                "--baseline: the run in {} cannot be used: {error}",
                 dir.display()
             ),
-            format!("Name the directory of {which} that came to its end."),
+            format!("Name the directory of {which} that finished."),
         )
     })
 }

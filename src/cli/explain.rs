@@ -1,4 +1,4 @@
-//! What stands behind an error that names a resource and nobody: who holds the lock, who has the connections, how much room
+//! What is behind an error that names a resource, but not who has it: who holds the lock, who has the connections, how much room
 //! there is for locks. Asked right after the error, on a session that was open before; best effort.
 
 use std::collections::BTreeSet;
@@ -26,7 +26,7 @@ enum Missing {
 }
 
 impl Missing {
-    /// By SQLSTATE where it is said, otherwise (`pg_dump` does not say it) by the server's words.
+    /// By SQLSTATE if it is given; otherwise (`pg_dump` does not give it) by the server's words.
     fn of(said: &str) -> Option<Self> {
         const SIGNS: [(&str, Missing); 8] = [
             (" 55P03: ", Missing::Lock),
@@ -72,7 +72,7 @@ async fn ask(missing: Missing, server: &Server) -> Result<Vec<String>, PgError> 
     })
 }
 
-/// Who only waits for such a lock lets nobody past him, and may wait for the very snapshot that is kept for whoever waits behind him.
+/// A session that only waits for such a lock blocks everyone behind it, and may wait for the very snapshot that is kept for one of those.
 fn way_past(locks: &[BarringLock]) -> Option<String> {
     let waiting = locks.iter().filter(|lock| !lock.granted);
     let waiting: BTreeSet<i32> = waiting.map(|lock| lock.holder.pid).collect();
@@ -82,8 +82,8 @@ fn way_past(locks: &[BarringLock]) -> Option<String> {
     let cancel: Vec<String> = cancel.collect();
     (!cancel.is_empty()).then(|| {
         format!(
-            "Who waits to lock a table lets nobody past, and may wait for a snapshot that an interrupted run keeps (session pgconvoy:keeper): \
-             cancel that statement, then try again: {}",
+            "A session that waits for a table lock blocks everyone behind it; it may be waiting for the snapshot of an interrupted run \
+             (session pgconvoy:keeper). Cancel its statement, then try again: {}",
             cancel.join(" ")
         )
     })

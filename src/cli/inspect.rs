@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use super::at_once::at_once;
+use super::join::at_once;
 use super::output::Emitter;
 use super::prove::Proof;
 use super::requested::{Requested, Sizes};
@@ -27,7 +27,7 @@ use crate::plan::{Inputs, Left, NewDatabase, Plan, PlanOptions};
 use crate::preflight::{self, PreflightFacts};
 use crate::salvage::DamageMap;
 use crate::toc::{RestoreOptions, Toc};
-use crate::verify::Observed;
+use crate::verify::{Observed, SettingsLacking};
 
 /// The database that every cluster has, to be connected to while the target does not exist yet.
 pub(super) const MAINTENANCE_DATABASE: &str = "postgres";
@@ -69,7 +69,7 @@ pub struct Seen {
     view: SourceView,
     unreadable: Unreadable,
     out_of_reach: Vec<QualifiedName>,
-    database_settings: Vec<String>,
+    database_settings: SettingsLacking,
     assumable_roles: Vec<String>,
     owners_without_create: Vec<OwnerWithoutCreate>,
     new_database: Option<NewDatabase>,
@@ -80,7 +80,7 @@ pub struct Seen {
 type Rest = (
     Unreadable,
     Vec<QualifiedName>,
-    Vec<String>,
+    SettingsLacking,
     Vec<String>,
     Option<NewDatabase>,
 );
@@ -95,7 +95,7 @@ pub struct Inspection {
     target_facts: TargetFacts,
     unreadable: Unreadable,
     out_of_reach: Vec<QualifiedName>,
-    database_settings: Vec<String>,
+    database_settings: SettingsLacking,
     assumable_roles: Vec<String>,
     owners_without_create: Vec<OwnerWithoutCreate>,
     /// The target database, if it is to be created.
@@ -183,6 +183,7 @@ impl Road {
         let mut facts = catalog::target_facts(&self.target.session).await?;
         if requested.create {
             facts.holdings.clear();
+            facts.ledger_schema = None;
         }
         Ok(facts)
     }
@@ -299,11 +300,18 @@ impl Road {
 
     async fn ask_the_rest(&self, requested: &Requested) -> Result<Rest, Failure> {
         let source = &self.source.session;
+        let settings = async {
+            // A database that is to be created gets the source's.
+            if requested.create {
+                return Ok(SettingsLacking::default());
+            }
+            SettingsLacking::read(source, &self.target.session).await
+        };
         let (unreadable, out_of_reach, settings, roles) = tokio::try_join!(
             biased;
             Unreadable::read(source, !requested.filters.selects()),
             catalog::out_of_reach(source),
-            catalog::settings_lacking(source, &self.target.session),
+            settings,
             catalog::assumable_roles(&self.target.session),
         )?;
         let new_database = self.new_database(requested).await?;
@@ -336,6 +344,7 @@ impl Inspection {
     pub fn findings(&self) -> Vec<Finding> {
         let mut findings = preflight::findings(&self.preflight_facts());
         findings.extend(preflight::pg_dump_warned(&self.view.warnings));
+        findings.extend(self.database_settings.refused.iter().cloned());
         preflight::pass_over(&mut findings, &self.requested.skip_checks);
         if self.requested.salvage.is_some() {
             preflight::for_salvage(&mut findings);
@@ -357,7 +366,7 @@ impl Inspection {
             selective: !self.requested.filters.is_empty(),
             unreadable: &self.unreadable,
             out_of_reach: &self.out_of_reach,
-            database_settings: &self.database_settings,
+            database_settings: &self.database_settings.settings,
             assumable_roles: &self.assumable_roles,
             owners_without_create: &self.owners_without_create,
         }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use clap::Args;
 
 use super::arguments::duration;
-use super::at_once::at_once;
 use super::explain::explained;
 use super::inspect::Server;
+use super::join::at_once;
 use crate::catalog;
 use crate::failure::Failure;
 use crate::model::{ExitStatus, FollowName, Side};
@@ -29,7 +29,7 @@ pub struct KeeperArgs {
 }
 
 fn slot_name(text: &str) -> Result<FollowName, String> {
-    FollowName::parse(text).ok_or_else(|| "it is no name of ours".to_owned())
+    FollowName::parse(text).ok_or_else(|| "it is not a name that pgconvoy gives".to_owned())
 }
 
 impl KeeperArgs {

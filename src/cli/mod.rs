@@ -12,11 +12,10 @@
 //! |---|---|
 //! | `arguments` | groups of options that several commands have |
 //! | `requested`, `patterns` | what was asked for, and whether there is any of it |
-//! | `intended` | a move, as it is asked for: what `move`, `check` and `plan` are told of it |
 //! | `inspect` | the first steps: who both ends are, what the source holds, what speaks against the move |
 //! | `source_view` | what the source holds, in one snapshot |
 //! | `schema` | a server's schema, by `pg_dump` |
-//! | `at_once` | two things that do not wait for each other |
+//! | `join` | two things that do not wait for each other |
 //! | `move_database` | a server into another |
 //! | `check` | looks before leaping |
 //! | `dump` | a server into an archive |
@@ -26,6 +25,7 @@
 //! | `sync` | brings a target that was moved earlier to the source's present |
 //! | `salvage` | moves what can still be read of a damaged database |
 //! | `prove` | the last steps: what the jobs did not compare, and writes since the snapshot |
+//! | `plan` | what a move would do, in which order, and how long it would take |
 //! | `session` | one session of a run, from a plan to an exit status: what `move` and `resume` have in common |
 //! | `take_up`, `past` | what earlier sessions have left on the target, and in the run directory |
 //! | `consent` | whether a target is the one that they began with, and may be emptied |
@@ -37,8 +37,8 @@
 //! | `signals` | SIGINT, SIGTERM and SIGHUP |
 //! | `detach` | a run in a process of its own, apart from the terminal |
 //! | `watch`, `status`, `report` | what a run's directory says, while it runs or afterwards |
-//! | `follow` | reads the record that another process writes |
-//! | `following` | one database follows another: `follow`, `unfollow`, `cutover`, `fallback` |
+//! | `record` | reads the record that another process writes |
+//! | `follow` | one database follows another: `follow`, `unfollow`, `cutover`, `fallback` |
 //! | `demo` | everything, on two throw-away clusters |
 //! | `completions` | completions for shells, and manual pages |
 //! | `say` | a line on standard error, whether anybody reads it or not |
@@ -47,7 +47,6 @@
 //! | `run_dir` | the directory that keeps what happened |
 
 pub mod arguments;
-mod at_once;
 mod check;
 mod completions;
 mod consent;
@@ -57,10 +56,9 @@ mod dump;
 mod expect;
 mod explain;
 mod follow;
-mod following;
 pub mod hooks;
 mod inspect;
-mod intended;
+mod join;
 mod keeper;
 mod ledger_row;
 mod list;
@@ -71,6 +69,7 @@ mod past;
 mod patterns;
 mod plan;
 mod prove;
+mod record;
 mod report;
 mod requested;
 mod restore;
@@ -107,14 +106,14 @@ Exit status:
   1  failed; the message says what
   2  wrong usage or configuration; it touched nothing
   3  finished, but source and target differ; the report says where
-  4  no-go: the check before the move refused; it touched nothing
+  4  no-go: the check beforehand refused; it touched nothing
   5  interrupted (signal, lost connection, lost snapshot); pgconvoy resume goes on
   6  finished, but not everything was to be proven (--verify, --level, --ignore) or could be read
 
 Connections are those of libpq: URIs or keyword=value, PG* variables, ~/.pgpass, pg_service.conf, sslmode.
 Try it without any database of your own: pgconvoy demo";
 
-/// Copies a whole Postgres database to another server, on all cores, and proves that what arrived is what was sent.
+/// The command line.
 #[derive(Debug, Parser)]
 #[command(
     name = "pgconvoy",
@@ -133,11 +132,11 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Move(Box<MoveArgs>),
-    /// Move to a scratch target, to know what to expect of the move itself
+    /// Move to a scratch target, to learn what to expect of the move itself
     ///
-    /// Does what a move does, with the same options, into a database that nobody needs afterwards: copies everything, and proves it. How
-    /// long each job took is in its run directory. A move that is given that directory, with --baseline, tells the time left by
-    /// it, and says what is slower than then.
+    /// Does what a move does, with the same options, into a database that is not needed afterwards: copies everything, and
+    /// proves it. Its run directory records how long each job took. Pass that directory to the move with --baseline: the move
+    /// uses it to estimate the time left and to report what is slower.
     Rehearse(Box<MoveArgs>),
     Resume(Box<resume::ResumeArgs>),
     Check(Box<check::CheckArgs>),
@@ -147,19 +146,20 @@ enum Command {
     List(list::ListArgs),
     Verify(Box<verify::VerifyArgs>),
     Sync(Box<sync::SyncArgs>),
-    Follow(following::FollowingArgs),
-    /// Turn over from the source to the target that follows it, and have the source follow the target
+    Follow(follow::FollowingArgs),
+    /// Switch over from the source to the target that follows it, and have the source follow the target
     ///
-    /// Closes the source to writers, waits until the target has applied everything, brings over what replication does not carry, compares
-    /// everything, makes the way back ready, and opens the target. Every step is written down before it is taken: after a crash,
-    /// run the same again. If a step fails before the target is opened, the source is opened again, and is in service as before.
-    Cutover(Box<following::TurnArgs>),
-    /// Turn back from the target to the source, with everything that was written since the cut-over
+    /// Closes the source to writers, waits until the target has applied everything, brings over what replication does not
+    /// carry, compares everything, prepares the way back, and opens the target. Every step is recorded before it is taken:
+    /// after a crash, run the same command again. If a step fails before the target is opened, the source is opened again, and
+    /// is in service as before.
+    Cutover(Box<follow::TurnArgs>),
+    /// Switch back from the target to the source, with everything that was written since the cut-over
     ///
     /// The same steps the other way round: nothing that was written to the target meanwhile is lost, and the target follows
     /// the source again afterwards.
-    Fallback(Box<following::TurnArgs>),
-    Unfollow(following::UnfollowArgs),
+    Fallback(Box<follow::TurnArgs>),
+    Unfollow(follow::UnfollowArgs),
     Salvage(Box<salvage::SalvageArgs>),
     Watch(watch::WatchArgs),
     Status(status::StatusArgs),

@@ -26,9 +26,9 @@ use std::time::Duration;
 use chrono::Utc;
 use tokio::sync::{oneshot, watch};
 
-use super::follow;
 use super::hooks::Hooks;
 use super::metrics_file::MetricsFile;
+use super::record;
 use super::run_dir::RunDir;
 use crate::archive::{tell_setbacks, tell_setbacks_left};
 use crate::event::{Emit, Event, What};
@@ -211,7 +211,7 @@ impl Output {
 /// What earlier sessions have left in the record, for the report of this one; nothing if this is the first.
 fn earlier_sessions(run_dir: &RunDir) -> Result<(ReportBuilder, CourseBuilder), Failure> {
     let (mut report, mut course) = (ReportBuilder::default(), CourseBuilder::default());
-    follow::read(&run_dir.look(), |event| {
+    record::read(&run_dir.look(), |event| {
         report.apply(&event);
         course.apply(&event);
     })?;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::follow;
+use super::record;
 use super::run_dir::{Look, edited_statements};
 use crate::event::{Event, Expected, JobFailure, What};
 use crate::failure::Failure;
@@ -65,12 +65,13 @@ impl Past {
     /// Reads it.
     pub fn read(look: &Look) -> Result<Self, Failure> {
         let mut past = Self::default();
-        follow::read(look, |event| past.meet(event))?;
+        record::read(look, |event| past.meet(event))?;
         Ok(past)
     }
 
     fn meet(&mut self, event: Event) {
         match event.what {
+            // Not at a `SessionBoundary`: a session that has not said that it has started touched nothing, so the end before it holds.
             What::RunStarted { .. } => {
                 self.ended = None;
                 self.began = event.at;
@@ -134,4 +135,44 @@ pub(super) fn edited(
         }
     }
     Ok(edited)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Endpoint, RunCommand, VerifyLevel};
+
+    fn start() -> What {
+        What::RunStarted {
+            version: "1".to_owned(),
+            command: RunCommand::Resume,
+            source: Endpoint::archive(String::new(), String::new()),
+            target: Endpoint::archive(String::new(), String::new()),
+            jobs: 1,
+            verify: VerifyLevel::Content,
+            run_dir: String::new(),
+            narrowed_by: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_end_holds_until_a_later_session_says_that_it_has_started() {
+        let mut past = Past::default();
+        let end = What::RunFinished {
+            status: ExitStatus::Proven,
+            sentence: "Proven.".to_owned(),
+            next: None,
+        };
+        let step = What::StepStarted {
+            step: "connecting".to_owned(),
+        };
+        let at = DateTime::UNIX_EPOCH;
+        for what in [start(), end, step] {
+            past.meet(Event { at, what });
+        }
+        let ended = Some((ExitStatus::Proven, "Proven.".to_owned()));
+        assert_eq!(past.ended, ended, "killed before it had touched anything");
+        past.meet(Event { at, what: start() });
+        assert_eq!(past.ended, None);
+    }
 }

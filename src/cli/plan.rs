@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::arguments::IntendedArgs;
 use super::arguments::SpeedArgs;
 use super::expect::ExpectArgs;
 use super::inspect::{Inspection, Road};
-use super::intended::IntendedArgs;
 use super::output::style_of_stderr;
 use super::requested::Sizes;
 use super::session::refuse_blockers;
@@ -24,8 +24,8 @@ use crate::report::timetable;
 
 /// Show what a move would do, in which order, and touch nothing
 ///
-/// Reads both servers as a move would, and prints which tables are copied how, how many jobs there are, and what the
-/// duration hangs on. With findings that would forbid the move it says so, and exits with 4.
+/// Reads both servers as a move would, and prints how tables are copied, how many jobs there are, and what the duration depends
+/// on. If a finding would forbid the move, it says so, and exits with 4.
 #[derive(Debug, Clone, Args)]
 pub struct PlanArgs {
     /// The move.
@@ -36,11 +36,11 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub expect: ExpectArgs,
 
-    /// Draw who would work on what when into a file, as SVG
+    /// Draw which worker would do what and when, as SVG, into a file
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub gantt: Option<PathBuf>,
 
-    /// What other numbers of workers would come to, for example 4,8,16,32
+    /// Estimate the time for other numbers of workers too, for example 4,8,16,32
     #[arg(
         long,
         value_name = "N,N,…",
@@ -51,7 +51,7 @@ pub struct PlanArgs {
     )]
     pub compare_jobs: Vec<u32>,
 
-    /// The whole plan as JSON on stdout, as a move would write it to plan.json
+    /// Print the whole plan on stdout, as JSON, as a move would write it to plan.json
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 }

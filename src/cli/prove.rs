@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::at_once::at_once;
 use super::inspect::Server;
+use super::join::at_once;
 use super::output::Emitter;
 use super::salvage::Settled;
 use super::schema::read_schema_beside;
@@ -17,7 +17,7 @@ use crate::execute::{self, rebase};
 use crate::failure::Failure;
 use crate::fault;
 use crate::ledger::{self, Marks};
-use crate::model::{Difference, Finding, Oid, QualifiedName, TableVerdict, Waiver};
+use crate::model::{Difference, Finding, Oid, QualifiedName, TableVerdict, Waiver, rule};
 use crate::pg::client_tools::ClientTool;
 use crate::pg::{Connector, PgError, Session, current_transactions};
 use crate::plan::{NewDatabase, Plan};
@@ -266,7 +266,7 @@ pub async fn readiness(
 }
 
 /// Rules of readiness that a move has among those that it looks at before.
-pub(super) const SAID_BEFORE: [&str; 2] = ["database-settings", "encoding-differs"];
+pub(super) const SAID_BEFORE: [&str; 2] = [rule::DATABASE_SETTINGS, rule::ENCODING_DIFFERS];
 
 /// Tells it of a move. What was said before the move is not said again.
 pub fn tell_readiness(found: &Found, emitter: &Emitter) {

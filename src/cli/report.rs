@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use chrono::Utc;
 use clap::Args;
 
-use super::follow;
+use super::record;
 use super::run_dir::Look;
 use super::watch::{self, LastWords};
 use crate::failure::Failure;
@@ -26,8 +26,9 @@ use crate::report::{Record, Report, ReportBuilder, Running, html, json, markdown
 
 /// Write a report about a run, while it runs or afterwards: one HTML file, Markdown or JSON
 ///
-/// The page says what is proven and what is not, shows every table, every failed statement whole, and who worked when. It needs
-/// nothing besides, and loads nothing. The exit status is 0 if it could be written, and says nothing about the run.
+/// The page says what is proven and what is not, and shows every table, every failed statement in full, and which worker did
+/// what and when. It is self-contained, and loads nothing. The exit status is 0 if it could be written, and says nothing about
+/// the run.
 #[derive(Debug, Clone, Args)]
 #[command(name = "report")]
 pub struct ReportArgs {
@@ -39,11 +40,11 @@ pub struct ReportArgs {
     #[arg(short = 'o', long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// The report for programs, as report.json has it
+    /// Write JSON, for programs, as in report.json
     #[arg(long, conflicts_with = "markdown")]
     json: bool,
 
-    /// The report for a ticket or a chat
+    /// Write Markdown, for a ticket or a chat
     #[arg(long)]
     markdown: bool,
 }
@@ -96,7 +97,7 @@ impl Told {
         // First who, then what: a run that ends in between is told of as ended.
         let holder = look.holder()?;
         let (mut report, mut course) = (ReportBuilder::default(), CourseBuilder::default());
-        let mut recording = follow::read(look, |event| {
+        let mut recording = record::read(look, |event| {
             report.apply(&event);
             course.apply(&event);
         })?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::arguments::{ConnectionArgs, LeaveOutArgs, SelectionArgs};
+use super::arguments::{LeaveOutArgs, SelectionArgs};
 use super::inspect::{MAINTENANCE_DATABASE, Road, Server};
 use super::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
 use crate::execute::prepare;
@@ -72,14 +72,13 @@ impl Sizes {
 }
 
 impl Requested {
-    /// From the arguments that all commands share.
+    /// From both ends, in this environment, and the arguments that all commands share.
     pub fn new(
-        connection: &ConnectionArgs,
+        environment: Environment,
+        (source, target): (Conninfo, Conninfo),
         selection: &SelectionArgs,
         leave_out: &LeaveOutArgs,
     ) -> Result<Self, Failure> {
-        let environment = Environment::of_process();
-        let (source, target) = connection.resolve(&environment)?;
         Ok(Self {
             source,
             target,

@@ -19,7 +19,7 @@ use super::consent;
 use super::detach;
 use super::dump;
 use super::expect::{ExpectArgs, Expectations};
-use super::following;
+use super::follow;
 use super::inspect::{Inspection, Road, Server};
 use super::output::Output;
 use super::past::Past;
@@ -34,16 +34,16 @@ use super::take_up::take_up;
 use crate::event::{Emit, What};
 use crate::failure::Failure;
 use crate::ledger::{self, Identity, Ledger, Request};
-use crate::model::{Endpoint, ExitStatus, Side};
+use crate::model::{Endpoint, ExitStatus, RunCommand, Side};
 use crate::pg::conninfo::{Conninfo, Environment};
 use crate::progress::Measured;
 
-/// Go on with a run that was interrupted
+/// Resume a run that was interrupted
 ///
-/// A move, a rehearsal, a dump, a restore or a salvage: says for each job whether it is done, done again or left, and why; does what
-/// is left, and proves the whole. If the snapshot of the source is still held, it goes on in that; otherwise it takes a new one and
-/// brings everything to it. With the run directory it needs nothing else. From another machine, or without the run directory,
-/// --target leads to the ledger, which has all.
+/// Resumes a move, a rehearsal, a dump, a restore or a salvage. Says for each job whether it is done, is done again or remains,
+/// and why; does what remains, and proves the whole. If the source's snapshot is still held, it continues in that; otherwise it
+/// takes a new one and brings everything up to it. The run directory is all that it needs. From another machine, or without the
+/// run directory, give --target: the ledger there has everything.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = super::AFTER_HELP)]
 pub struct ResumeArgs {
@@ -51,7 +51,7 @@ pub struct ResumeArgs {
     #[arg(value_name = "RUN_DIR", conflicts_with = "run_dir")]
     pub directory: Option<PathBuf>,
 
-    /// The source, if it is to be reached otherwise than then
+    /// The source, if it is reached differently now
     #[arg(
         long,
         value_name = "CONNINFO",
@@ -61,7 +61,7 @@ pub struct ResumeArgs {
     )]
     pub source: Option<String>,
 
-    /// The target, if it is to be reached otherwise than then, or if there is no run directory
+    /// The target, if it is reached differently now, or if there is no run directory
     #[arg(
         long,
         value_name = "CONNINFO",
@@ -71,7 +71,7 @@ pub struct ResumeArgs {
     )]
     pub target: Option<String>,
 
-    /// Try failed statements again, after their cause was mended; one whose file under failed/ was edited is run as edited
+    /// Retry failed statements, once their cause is fixed; one whose file under failed/ was edited is run as edited
     #[arg(long, help_heading = "Resuming")]
     pub retry_failed: bool,
 
@@ -134,13 +134,13 @@ impl ResumeArgs {
             if let Some(request) = dump::asked_for(&run_dir)? {
                 if self.retry_failed {
                     return Err(Failure::usage(
-                        "a dump has no failed statements that could be tried again",
-                        "Leave --retry-failed out: what is not finished is done.",
+                        "a dump has no failed statements to try again",
+                        "Leave --retry-failed out: resuming does whatever is not finished.",
                     ));
                 }
                 if self.overwrite.is_some() {
                     return Err(Failure::usage(
-                        "a dump has no target database that could be emptied",
+                        "a dump has no target database to empty",
                         "Leave --overwrite out.",
                     ));
                 }
@@ -181,7 +181,7 @@ impl ResumeArgs {
             (Output::start(&options)?, None, Past::default())
         } else {
             return Err(Failure::usage(
-                "which run is to be resumed?",
+                "which run should be resumed?",
                 "Name its directory, or the target database with --target: the ledger is there.",
             ));
         };
@@ -238,7 +238,7 @@ impl ResumeArgs {
         if let Some(wanted) = wanted {
             // The copy may have been no more than counted.
             let status = proven.map_or(ExitStatus::Waived, |(status, _)| status);
-            let told = following::tell_after_move(&target, wanted, status).await?;
+            let told = follow::tell_after_move(&target, wanted, status).await?;
             if told.is_some() {
                 return Ok(told);
             }
@@ -312,7 +312,7 @@ async fn run(
 }
 
 async fn ready(
-    past: (&Past, bool),
+    (past, retry_failed): (&Past, bool),
     session: &Session<'_>,
     request: &Request,
     found: Found,
@@ -320,7 +320,9 @@ async fn ready(
     let take_up = async {
         match found {
             Found::Nothing(inspection) => Box::pin(session.begin(*inspection, request)).await,
-            Found::Ledger(interrupted) => Box::pin(take_up(session, *interrupted, past)).await,
+            Found::Ledger(interrupted) => {
+                Box::pin(take_up(session, *interrupted, past, retry_failed)).await
+            }
         }
     };
     tokio::select! {
@@ -364,7 +366,7 @@ async fn look(
         requested.source = reached.conninfo;
     }
     let mut road = Road::connect(&requested).await?;
-    session.tell_start("resume", &road, &requested);
+    session.tell_start(RunCommand::Resume, &road, &requested);
     let now = Identity::of(&road.source.facts);
     if !request.source_identity.may_be(&now) {
         return Err(Failure::usage(
@@ -372,7 +374,7 @@ async fn look(
                 "{} is not the database that the run was moving (another server, or another database of that name)",
                 road.source.endpoint
             ),
-            "Lead --source to the database that the run began with; to move another one, start a move.",
+            "Point --source at the database that the run began with; to move another one, start a move.",
         ));
     }
     let now = requested.identity_of(&road.target);
@@ -430,9 +432,9 @@ async fn find(
 pub(super) fn ledger_gone(target: &Endpoint) -> Failure {
     Failure::usage(
         format!(
-            "{target} has no ledger any more: the run was finished from elsewhere, or somebody has removed it"
+            "{target} no longer has a ledger: the run was finished from elsewhere, or the ledger was removed"
         ),
-        "Nothing was touched. If the run was not finished, start it anew.",
+        "Nothing was touched. If the run was not finished, start it again.",
     )
 }
 
@@ -450,7 +452,7 @@ pub(super) fn refuse_another_run(
             "the ledger in {target} belongs to another run: {}",
             ledger.request.run
         ),
-        "Resume that run, or lead --target to the database that this one was filling.",
+        "Resume that run, or point --target at the database that this one was filling.",
     ))
 }
 

@@ -294,7 +294,7 @@ impl Look {
             }
             _ if path.exists() => Err(Failure::usage(
                 format!(
-                    "{} is not the directory of a run: it has no {EVENTS}",
+                    "{} is not a run directory: it has no {EVENTS}",
                     path.display()
                 ),
                 NAME_A_RUN,
@@ -355,7 +355,7 @@ impl Look {
     }
 }
 
-const NAME_A_RUN: &str = "Name the directory that the run was given with --run-dir, or that it named at its start: ./pgconvoy-TIME-ID.";
+const NAME_A_RUN: &str = "Name the directory that was given with --run-dir, or that the run named at its start: ./pgconvoy-TIME-ID.";
 
 fn cannot_be_used(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::usage(
@@ -363,7 +363,7 @@ fn cannot_be_used(path: &Path, error: &dyn std::fmt::Display) -> Failure {
             "the run directory {} cannot be used: {error}",
             path.display()
         ),
-        "Name a new or empty directory that may be written to with --run-dir.",
+        "With --run-dir, name a new or empty directory that you may write to.",
     )
 }
 
@@ -375,7 +375,7 @@ fn locked(path: &Path, error: &LockError) -> Failure {
                 path.display()
             ),
             format!(
-                "Only one at a time can work in it. To see how it goes: {}",
+                "Only one process at a time can work in it. To see its progress: {}",
                 run_command("watch", &path.display().to_string())
             ),
         ),
@@ -393,7 +393,7 @@ fn occupied(path: &Path) -> Failure {
         Ok(_) => Failure::usage(
             failure.message,
             format!(
-                "It keeps an earlier run, which {} goes on with. For another one, name a new directory with --run-dir.",
+                "It holds an earlier run, which {} goes on with. For a new run, name a new directory with --run-dir.",
                 run_command("resume", &path.display().to_string())
             ),
         ),

@@ -49,7 +49,7 @@ pub fn hide(arguments: &[OsString]) -> Result<(), Failure> {
     let error = replace_process(&hidden.arguments, &hidden.secrets);
     Err(Failure::usage(
         format!(
-            "a password in the arguments can be seen by everybody on this machine, and taking it out failed: {error}"
+            "a password in the arguments is visible to every user of this machine, and removing it failed: {error}"
         ),
         "Put the password into ~/.pgpass.",
     ))

@@ -19,9 +19,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::arguments::{RetryArgs, RunningArgs};
-use super::at_once::at_once;
-use super::following::{self, Handover, Made};
+use super::follow::{self, Handover, Made};
 use super::inspect::{self, Inspection, Road, Server};
+use super::join::at_once;
 use super::ledger_row::LedgerRow;
 use super::output::{Emitter, Output};
 use super::prove::{self, Proof};
@@ -32,7 +32,7 @@ use crate::execute::{self, Earlier, ExecuteError, Origin, Run, Stop};
 use crate::failure::Failure;
 use crate::fault;
 use crate::ledger::{self, Marks, Packed, Request};
-use crate::model::{Finding, Severity, Side};
+use crate::model::{Finding, RunCommand, Severity, Side};
 use crate::pg::Connector;
 use crate::pg::claim::Claim;
 use crate::pg::wire::Wire;
@@ -133,8 +133,8 @@ impl<'a> Session<'a> {
     }
 
     /// The first event of a session.
-    pub fn tell_start(&self, command: &str, road: &Road, requested: &Requested) {
-        let started = started(command, (road, requested), self.output);
+    pub fn tell_start(&self, command: RunCommand, road: &Road, requested: &Requested) {
+        let started = started(command, road, requested, self.output);
         self.emitter().emit(started);
     }
 
@@ -158,14 +158,14 @@ impl<'a> Session<'a> {
         let (target_facts, seen) = if requested.follow.is_some() {
             // Nothing is made on the source before the target is known to be good.
             let target_facts = Box::pin(target).await?;
-            Box::pin(following::prepare(self, &road, &requested)).await?;
+            Box::pin(follow::prepare(self, &road, &requested)).await?;
             (target_facts, Box::pin(road.see(&requested, None)).await?)
         } else {
             let source = road.see(&requested, None);
             at_once(Box::pin(target), Box::pin(source)).await?
         };
         let inspection = road.inspected(requested, target_facts, seen);
-        following::same_tables(&inspection).await?;
+        follow::same_tables(&inspection).await?;
         self.tell_snapshot(&inspection);
         let findings = inspection.findings();
         refuse_blockers(&findings)?;
@@ -231,13 +231,12 @@ impl<'a> Session<'a> {
     pub async fn make_ledger(
         &self,
         target: &Server,
-        (row, request): (&LedgerRow, &Request),
+        row: &LedgerRow,
+        request: &Request,
     ) -> Result<Wire, Failure> {
         let mut wire = self.ledger_wire(target).await?;
         let created = wire.execute(&ledger::create(&row.row(request))).await;
-        created.map_err(|error| {
-            Failure::from(error).while_doing("creating the ledger on the target")
-        })?;
+        created.map_err(Failure::making_ledger)?;
         fault::point("ledger-made");
         Ok(wire)
     }
@@ -257,7 +256,7 @@ impl<'a> Session<'a> {
         self.claim(&inspection.road.target).await?;
         let row = LedgerRow::of_move(&inspection, &plan, request)?;
         let wire = self
-            .make_ledger(&inspection.road.target, (&row, request))
+            .make_ledger(&inspection.road.target, &row, request)
             .await?;
         // From here on there is something that can be resumed, in this snapshot.
         inspection.view.snapshot.keep().await?;
@@ -397,13 +396,14 @@ pub(super) fn refuse_blockers(findings: &[Finding]) -> Result<(), Failure> {
 
 /// The first event of a session with two servers.
 pub(super) fn started(
-    command: &str,
-    (road, requested): (&Road, &Requested),
+    command: RunCommand,
+    road: &Road,
+    requested: &Requested,
     output: &Output,
 ) -> What {
     What::RunStarted {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        command: command.to_owned(),
+        command,
         source: road.source.endpoint.clone(),
         target: road.target_endpoint(),
         jobs: requested.jobs,

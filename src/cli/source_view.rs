@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use super::at_once::at_once;
 use super::inspect::Road;
+use super::join::at_once;
 use super::keeper;
 use super::patterns::check_patterns;
 use super::requested::Requested;

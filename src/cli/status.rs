@@ -8,24 +8,24 @@ use chrono::Utc;
 use clap::Args;
 use serde::Serialize;
 
-use super::follow::{Follower, Sessions};
-use super::following::tell_standing;
+use super::follow::tell_standing;
 use super::output::color_wanted;
+use super::record::RecordReader;
 use super::run_dir::{Holder, Look};
 use super::watch::{self, LastWords};
 use crate::failure::Failure;
 use crate::model::ExitStatus;
 use crate::progress::{Ended, Size, State, Style, picture, words};
 use crate::report::terminal::{View, closing};
-use crate::report::{Report, ReportBuilder, recorded};
+use crate::report::{Report, ReportBuilder, SessionBoundary, recorded};
 
 /// Of retries and failures, as many are told as fit beside the rest; the report has them all.
 const MOST: usize = 5;
 
-/// Say in one screen how a run stands, while it runs or afterwards
+/// Show on one screen how a run stands, while it runs or afterwards
 ///
-/// What is done, what is running and for how long, what waits, what failed or was tried again, and how long it will take. The exit
-/// status is 0 if that could be told, and says nothing about the run.
+/// Shows what is done, what is running and for how long, what waits, what failed or was retried, and how long it will take. The
+/// exit status is 0 if that could be shown, and says nothing about the run.
 #[derive(Debug, Clone, Args)]
 #[command(name = "status")]
 pub struct StatusArgs {
@@ -33,19 +33,19 @@ pub struct StatusArgs {
     #[arg(value_name = "RUN_DIR")]
     run_dir: Option<PathBuf>,
 
-    /// Of a target that follows its source (move --follow), how that stands: how far behind, what is wrong, what comes next
+    /// For a target that follows its source (move --follow): how far it is behind, what is wrong, and what comes next
     #[arg(long, value_name = "CONNINFO", conflicts_with_all = ["run_dir", "json"])]
     target: Option<String>,
 
-    /// Its source, if it is to be reached otherwise than by the move
+    /// Its source, if it is reached differently than in the move
     #[arg(long, value_name = "CONNINFO", requires = "target")]
     source: Option<String>,
 
-    /// One JSON object on stdout: the report so far, and who works on the run
+    /// Print one JSON object on stdout: the report so far, and which process works on the run
     #[arg(long)]
     json: bool,
 
-    /// No colours; a variable `NO_COLOR` does the same
+    /// Use no colours, as if the variable `NO_COLOR` were set
     #[arg(long)]
     no_color: bool,
 }
@@ -105,14 +105,14 @@ impl Standing {
         let running = look.holder()?;
         let mut unknown: BTreeMap<String, u64> = BTreeMap::new();
         let mut report = ReportBuilder::default();
-        let (mut sessions, mut state) = (Sessions::default(), State::default());
-        Follower::new(look).each(|line| {
+        let (mut boundary, mut state) = (SessionBoundary::default(), State::default());
+        RecordReader::new(look).each(|line| {
             if let Some(kind) = line.unknown {
                 *unknown.entry(kind).or_default() += 1;
             }
             if let Some(event) = line.event {
                 report.apply(&event);
-                if sessions.begins(&event) {
+                if boundary.falls_before(&event) {
                     state = State::default();
                 }
                 state.apply(&event);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::following;
+use super::follow;
 use super::inspect::Inspection;
 use super::ledger_row::{LedgerRow, SnapshotRecord};
 use super::past::{self, Edited, Failures, Past};
@@ -27,7 +27,8 @@ use crate::toc::{CompareOptions, Entry, EntryDifference, Toc, compare, compare_e
 pub(super) async fn take_up(
     session: &Session<'_>,
     interrupted: Interrupted,
-    (past, retry_failed): (&Past, bool),
+    past: &Past,
+    retry_failed: bool,
 ) -> Result<Ready, Failure> {
     let Interrupted {
         road,
@@ -37,15 +38,15 @@ pub(super) async fn take_up(
     session.step("reading the schema of the source");
     let record = SnapshotRecord::of_ledger(&ledger)?;
     let follows = ledger.request.follow.is_some();
-    let held = held_snapshot(session, &road.source.connector, (&record, follows)).await?;
+    let held = held_snapshot(session, &road.source.connector, &record, follows).await?;
     let same_snapshot = held.is_some();
     let target_facts = road.view_target(&requested).await?;
     if !same_snapshot {
         // A new snapshot, and a new slot with it: the publication must be there before.
-        Box::pin(following::prepare(session, &road, &requested)).await?;
+        Box::pin(follow::prepare(session, &road, &requested)).await?;
     }
     let mut inspection = Box::pin(road.inspect_in(held, requested, target_facts)).await?;
-    following::same_tables(&inspection).await?;
+    follow::same_tables(&inspection).await?;
     inspection.recall(std::mem::take(&mut ledger.memory), same_snapshot);
     inspection.recall_database(ledger.request.create).await?;
     session.tell_snapshot(&inspection);
@@ -70,7 +71,7 @@ pub(super) async fn take_up(
     fault::point("taken-up");
     inspection.view.snapshot.keep().await?;
     announce(&resumption.plan, &session.emitter());
-    let (plan, earlier) = resumption.earlier(session, (past, retry_failed))?;
+    let (plan, earlier) = resumption.earlier(session, past, retry_failed)?;
     Ok(Ready {
         inspection,
         plan,
@@ -83,7 +84,8 @@ pub(super) async fn take_up(
 async fn held_snapshot(
     session: &Session<'_>,
     source: &Connector,
-    (record, follows): (&SnapshotRecord, bool),
+    record: &SnapshotRecord,
+    follows: bool,
 ) -> Result<Option<Snapshot>, Failure> {
     let mut held = match &record.kept {
         Some(kept) => Snapshot::resume(source, kept).await?,
@@ -97,8 +99,8 @@ async fn held_snapshot(
         if stands {
             held = Some(snapshot);
         } else {
-            // Changes since the snapshot would be lost: slot and snapshot are made anew, together. Whoever holds the old one need
-            // not any more; that he has ended before is as good.
+            // Changes since the snapshot would be lost: slot and snapshot are made again, together. The old
+            // snapshot is no longer needed; if its holder has ended already, that is as good.
             let _ = snapshot.release().await;
         }
     }
@@ -109,7 +111,7 @@ async fn held_snapshot(
         )
     } else {
         format!(
-            "snapshot {} is not held any more: everything is brought to a new one",
+            "snapshot {} is no longer held: everything is brought to a new one",
             record.id
         )
     };
@@ -164,7 +166,8 @@ impl Resumption {
     pub fn earlier(
         self,
         session: &Session<'_>,
-        (past, retry_failed): (&Past, bool),
+        past: &Past,
+        retry_failed: bool,
     ) -> Result<(Arc<Plan>, Earlier), Failure> {
         let Self {
             plan,
@@ -240,7 +243,8 @@ pub(super) async fn as_planned(
             .await
             .map_err(Failure::from)?;
         marks.take_back(job, ledger::WHOLE);
-        let why = "where sequences stand may be set twice, and is not safe from a crash";
+        let why =
+            "sequence values may have been lost in a crash, and can be set twice without harm";
         again.insert(job, why.to_owned());
     }
     Ok(Resumption {
@@ -270,14 +274,14 @@ impl Rebasing<'_, '_> {
         } = *self;
         let request = &ledger.request;
         let draft = inspection.plan(Sizes::of(request), Left::default())?;
-        session.step("looking which tables have changed on the source");
+        session.step("finding out which tables have changed on the source");
         let source = self.source_pool(&draft);
         let unchanged = rebase::unchanged(&source, (&ledger.plan, &ledger.marks), &draft).await;
         source.drain().await;
         let mut unchanged = unchanged?;
         self.forget_emptied(&draft, &mut unchanged).await?;
         fault::point("changes-known");
-        session.step("clearing the target of what does not hold any more");
+        session.step("clearing the target of what no longer holds");
         let begin = SnapshotRecord::of_ledger(ledger)?.begin_clearing()?;
         self.wire.execute(&begin).await?;
         self.clear(&draft, &unchanged).await?;

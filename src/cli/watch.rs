@@ -1,7 +1,7 @@
 //! `pgconvoy watch`: attaches to a run, from any terminal, while it runs or afterwards.
 //!
 //! ```text
-//!   events.jsonl ──► Follower ─┬─► the same displays as those of the run itself
+//!   events.jsonl ──► RecordReader ─┬─► the same displays as those of the run itself
 //!                              └─► the report ──► the final table, the run's own exit status
 //! ```
 //!
@@ -17,22 +17,22 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::arguments::DisplayArgs;
-use super::follow::{Follower, Sessions};
+use super::record::RecordReader;
 use super::run_dir::Look;
 use crate::event::{Event, What};
 use crate::failure::Failure;
 use crate::model::{ExitStatus, run_command};
 use crate::progress::{Display, DisplayOptions, Style, Verbosity, words};
 use crate::report::terminal::{View, render, resume_command};
-use crate::report::{Ending, Report, ReportBuilder, conclude, json};
+use crate::report::{Ending, Report, ReportBuilder, SessionBoundary, conclude, json};
 
 /// How often the record is asked for more.
 const TICK: Duration = Duration::from_millis(200);
 
 /// Attach to a run, from any terminal, while it runs or afterwards
 ///
-/// Shows the same as the run itself would, from the beginning of its last session, and ends with it: with its last words and its
-/// exit status. Ctrl-C ends the watching, not the run (exit status 5). Of a run that was killed it shows how far it was.
+/// Shows what the run itself shows, from the beginning of its last session, and ends with it: with its last words and its exit
+/// status. Ctrl-C ends the watching, not the run (exit status 5). For a run that was killed, it shows how far it got.
 #[derive(Debug, Clone, Args)]
 #[command(name = "watch", after_help = super::AFTER_HELP)]
 pub struct WatchArgs {
@@ -68,7 +68,7 @@ impl WatchArgs {
         // Nobody is left to tell if stderr is gone.
         let _ = writeln!(
             io::stderr(),
-            "no longer watching; the run goes on without that: {again}"
+            "no longer watching; the run goes on. To watch it again: {again}"
         );
         Ok(ExitStatus::Interrupted)
     }
@@ -97,12 +97,12 @@ pub enum LastWords {
 /// A run that is being watched.
 pub struct Watching {
     options: DisplayOptions,
-    follower: Follower,
+    record: RecordReader,
     display: Display,
     report: ReportBuilder,
     run_dir: String,
     caught_up: bool,
-    sessions: Sessions,
+    boundary: SessionBoundary,
     /// The last event was the last of a session.
     ended: bool,
     /// The first job has begun.
@@ -116,12 +116,12 @@ impl Watching {
     pub fn new(look: &Look, options: DisplayOptions) -> Self {
         Self {
             options,
-            follower: Follower::new(look),
+            record: RecordReader::new(look),
             display: Display::choose(options, Box::new(io::stdout()), Box::new(io::stderr())),
             report: ReportBuilder::default(),
             run_dir: look.path().display().to_string(),
             caught_up: false,
-            sessions: Sessions::default(),
+            boundary: SessionBoundary::default(),
             ended: false,
             leapt: false,
             owned_up: false,
@@ -148,20 +148,20 @@ impl Watching {
         let shown_from = if self.caught_up || self.options.json {
             0
         } else {
-            self.follower.last_session()?
+            self.record.last_session()?
         };
         let mut unknown = BTreeSet::new();
         let (json, caught_up) = (self.options.json, self.caught_up);
         let Self {
-            follower,
+            record,
             report,
             display,
-            sessions,
+            boundary,
             ended,
             leapt,
             ..
         } = self;
-        let new = follower.each(|line| {
+        let new = record.each(|line| {
             if json {
                 pass_on(&line.text)?;
             }
@@ -171,7 +171,7 @@ impl Watching {
             };
             report.apply(&event);
             *ended = matches!(event.what, What::RunFinished { .. });
-            if sessions.begins(&event) {
+            if boundary.falls_before(&event) {
                 *leapt = false;
             }
             *leapt |= matches!(event.what, What::JobStarted { .. });
@@ -201,7 +201,7 @@ impl Watching {
         self.owned_up = true;
         let kinds: Vec<&str> = unknown.iter().map(String::as_str).collect();
         let text = format!(
-            "the record of this run has what this version, {}, does not know, and does not show: {}. Watch it with the version that runs it.",
+            "the record of this run has entries that this version, {}, does not know and does not show: {}. Watch it with the version that runs it.",
             env!("CARGO_PKG_VERSION"),
             kinds.join(", ")
         );
@@ -269,7 +269,7 @@ pub fn settle(report: &mut Report, run_dir: &str, last_words: LastWords) {
             report,
             &Ending::Stopped {
                 status: ExitStatus::Interrupted,
-                why: "nobody works on it any more, and it never said how it ended".to_owned(),
+                why: "no process works on it any more, and it never said how it ended".to_owned(),
             },
         );
         report.status = Some(conclusion.status);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::copy;
 use crate::event::{EntryRef, JobFailure};
 use crate::ledger::{FailedBefore, Held, Marks};
-use crate::model::{JobId, QualifiedName, SqlText};
+use crate::model::{FILE_DAMAGED, JobId, QualifiedName, SqlText};
 use crate::plan::{Plan, Work};
 
 /// What earlier sessions of the run have done.
@@ -28,12 +28,18 @@ pub fn known_failures(
 ) -> BTreeMap<JobId, BTreeMap<u32, JobFailure>> {
     let mut known: BTreeMap<JobId, BTreeMap<u32, JobFailure>> = BTreeMap::new();
     for before in failed {
+        let again = if before.message.starts_with(FILE_DAMAGED) {
+            "With another copy of the archive in its place"
+        } else {
+            "When its cause is fixed"
+        };
+        let hint = format!("It failed in an earlier session. {again}, resume with --retry-failed.");
         let failure = JobFailure {
             entry: entry_of(plan, before.job, before.part),
             statement: before.statement.clone(),
             message: before.message.clone(),
             server_error: None,
-            hint: Some("It failed in an earlier session. When its cause is mended, resume with --retry-failed.".to_owned()),
+            hint: Some(hint),
             file: None,
         };
         known
@@ -51,6 +57,12 @@ pub fn entry_of(plan: &Plan, job: JobId, part: u32) -> Option<EntryRef> {
         Work::Run { statements, .. } => statements.get(place?)?.entry.clone(),
         Work::Copy { tables } => copy::entry_of(plan, *tables.get(place?)?),
         Work::CopyChunk { table, .. } => copy::entry_of(plan, *table),
-        _ => None,
+        Work::RunAlone { .. }
+        | Work::Count { .. }
+        | Work::ReadSource { .. }
+        | Work::Compare { .. }
+        | Work::LargeObjects { .. }
+        | Work::CompareMatview { .. }
+        | Work::CompareLargeObjects { .. } => None,
     }
 }

@@ -239,8 +239,8 @@ fn tell_matview(comparison: &Comparison, verdict: ViewVerdict, emit: &dyn Emit) 
         ViewVerdict::Unknown => emit.emit(What::Unverified(Unverified {
             class: class(),
             object,
-            because: "it is not what the source's view holds, which may be out of date; its query, which would tell, \
-                      runs user-defined functions, and not with a superuser's rights"
+            because: "it is not what the source's view holds, which may be out of date; only its query would show that, but it runs \
+                      user-defined functions, and not with a superuser's rights"
                 .to_owned(),
         })),
         ViewVerdict::Incomparable(because) => emit.emit(What::Unverified(Unverified {

@@ -25,7 +25,7 @@ use super::supervisor::Context;
 use crate::archive::{Content, FileFacts, Place, RowPieces, StoreError, Stored};
 use crate::fault;
 use crate::ledger::WHOLE;
-use crate::model::{DumpId, MultisetDigest, Oid, Rows, SqlText};
+use crate::model::{DumpId, FILE_DAMAGED, MultisetDigest, Oid, Rows, SqlText};
 use crate::pg::PgError;
 use crate::pg::wire::{Feed, Moment, Piece, Relayed, Supply, Wire, feed, supply};
 use crate::plan::CopyUnit;
@@ -180,7 +180,9 @@ impl Broken {
 impl From<Broken> for PgError {
     fn from(broken: Broken) -> Self {
         match broken {
-            Broken::File(what) => Self::Supply { what },
+            Broken::File(what) => Self::Supply {
+                what: format!("{FILE_DAMAGED}{what}"),
+            },
             Broken::Store { doing, source } => Self::Io {
                 doing,
                 source: source.into(),

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::attempt::Attempt;
 use crate::event::{EntryRef, JobFailure};
 use crate::ledger::{self, Marks, WHOLE};
-use crate::model::{Bytes, DumpId, MultisetDigest, Oid, Rows, remedy_in_job};
+use crate::model::{Bytes, DumpId, FILE_DAMAGED, MultisetDigest, Oid, Rows, remedy_in_job};
 use crate::pg::PgError;
 use crate::plan::HAS_WRITTEN;
 use crate::verify::matview::ViewVerdict;
@@ -110,8 +110,11 @@ impl Outcome {
 }
 
 /// What can be done when the ledger does not take a mark.
-const UNMARKED: &str = "The error is about the run's ledger, schema pgconvoy of the target: it could not be noted there that this is \
-    done, so it counts as not done. When the cause is mended, resume with --retry-failed.";
+const UNMARKED: &str = "The error is about the run's ledger, schema pgconvoy of the target: it could not be noted there that this is done, so \
+                        it counts as not done. When the cause is fixed, resume with --retry-failed.";
+
+/// What can be done about a file of an archive that is not what it must be: nothing that is done to a server helps.
+const DAMAGED: &str = "Take the archive from another copy of it, or dump again. What this job has read of it was not committed.";
 
 /// Whether it is the ledger that did not take a mark; nothing is wrong then with what was done.
 pub(super) fn is_of_ledger(error: &PgError) -> bool {
@@ -141,6 +144,7 @@ pub(super) fn failure(
         .and_then(|error| hint(&error.code, &error.message))
         .filter(|_| !is_of_ledger)
         .or(is_of_ledger.then_some(UNMARKED))
+        .or(message.starts_with(FILE_DAMAGED).then_some(DAMAGED))
         .map(str::to_owned);
     Ok(JobFailure {
         entry,
@@ -156,7 +160,7 @@ pub(super) fn failure(
 fn hint(code: &str, message: &str) -> Option<&'static str> {
     match code {
         "22P02" if message.contains(HAS_WRITTEN) => Some(
-            "The view's query writes to tables whenever it is refreshed, on the source as well; a copy that does so is none. Leave the view out (-T) and make it on the target yourself, or have its function only read.",
+            "The view's query writes to tables whenever it is refreshed, on the source as well: refreshing it on the target would change the copy. Leave the view out (-T) and create it on the target yourself, or make its function only read.",
         ),
         _ => remedy_in_job(code),
     }

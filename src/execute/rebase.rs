@@ -209,19 +209,10 @@ impl Clearing<'_> {
     fn stale(&self) -> Vec<(&CopyUnit, Vec<(JobId, u32)>)> {
         let mut brought: BTreeMap<usize, Vec<(JobId, u32)>> = BTreeMap::new();
         for job in &self.old.jobs {
-            let mut add = |table: usize, part: u32| {
+            for (table, part) in ledger::copied(&job.work) {
                 if self.marks.has(job.id, part) {
                     brought.entry(table).or_default().push((job.id, part));
                 }
-            };
-            match &job.work {
-                Work::Copy { tables } => {
-                    for (&table, part) in tables.iter().zip(1..) {
-                        add(table, part);
-                    }
-                }
-                Work::CopyChunk { table, .. } => add(*table, ledger::WHOLE),
-                _ => {}
             }
         }
         let units = brought
@@ -243,7 +234,7 @@ impl Clearing<'_> {
         }
         let note = |names: &[String]| {
             format!(
-                "dropped event triggers on the target, to be made again at the end: {}",
+                "dropped event triggers on the target, to be created again at the end: {}",
                 names.join(", ")
             )
         };
@@ -259,7 +250,7 @@ impl Clearing<'_> {
             self.target.execute(&sql).await?;
         }
         let note = |index: &QualifiedName| {
-            format!("dropped index {index}: the key that it was made for was not made")
+            format!("dropped index {index}: the key that it was built for was not created")
         };
         Ok(self.half_made.iter().map(note).collect())
     }

@@ -41,7 +41,7 @@ impl Question {
     fn doing(self) -> &'static str {
         match self {
             Self::IsHeld => "asking whether the source's snapshot is held",
-            Self::GiveBack => "giving the source's snapshot back",
+            Self::GiveBack => "releasing the source's snapshot",
         }
     }
 
@@ -75,7 +75,7 @@ async fn ask(
         };
         if attempt == 1 {
             let text = format!(
-                "the session that read the source's snapshot was lost ({error}); whether the snapshot is still held is asked on another one"
+                "the session that read the source's snapshot was lost ({error}); asking on another one whether the snapshot is still held"
             );
             emit.emit(What::Note { text });
         }

@@ -293,7 +293,7 @@ async fn one_by_one(
                     let what = if is_left_out(otherwise.sql) {
                         format!("left out or not validated, because of what is lost: {error}")
                     } else {
-                        format!("the quicker way failed ({error}), the other is taken")
+                        format!("the quicker way failed ({error}), taking the other one")
                     };
                     let text = format!("{}: {what}", attempt.job.label);
                     context.emit.emit(What::Note { text });

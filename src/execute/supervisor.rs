@@ -229,8 +229,18 @@ impl Supervisor {
 
     /// Statements that an earlier session has run stay as they are. What it copied is read again.
     fn is_kept(&self, job: &Job) -> bool {
-        matches!(job.work, Work::Run { .. } | Work::RunAlone { .. })
-            && self.context.earlier.marks.whole(job.id)
+        let is_statements = match &job.work {
+            Work::Run { .. } | Work::RunAlone { .. } => true,
+            Work::Copy { .. }
+            | Work::CopyChunk { .. }
+            | Work::Count { .. }
+            | Work::ReadSource { .. }
+            | Work::Compare { .. }
+            | Work::LargeObjects { .. }
+            | Work::CompareMatview { .. }
+            | Work::CompareLargeObjects { .. } => false,
+        };
+        is_statements && self.context.earlier.marks.whole(job.id)
     }
 
     /// A job that needs what is broken is not started; what it would have made is broken, too.
@@ -319,7 +329,7 @@ impl Supervisor {
     }
 
     fn released(ended: Result<Result<(), PgError>, JoinError>) -> Result<(), ExecuteError> {
-        let job = || "giving the source's snapshot back".to_owned();
+        let job = || "releasing the source's snapshot".to_owned();
         let released = ended.map_err(|source| ExecuteError::Panicked { job: job(), source })?;
         released.map_err(|source| ExecuteError::of(job(), source))
     }
@@ -331,8 +341,8 @@ impl Supervisor {
         ];
         for (side, _) in sides.iter().filter(|(_, pool)| pool.has_become_scarce()) {
             let text = format!(
-                "the {side} has no room for as many connections as there are workers: they wait for each other's (fewer --jobs, or a \
-                 higher max_connections or CONNECTION LIMIT there)"
+                "the {side} does not allow as many connections as there are workers: workers wait for each other's (use fewer --jobs, or raise \
+                 max_connections or CONNECTION LIMIT there)"
             );
             self.context.emit.emit(What::Note { text });
         }
@@ -389,6 +399,14 @@ fn entries_of(work: &Work) -> Vec<DumpId> {
             .filter_map(|statement| statement.entry.as_ref())
             .map(|entry| entry.dump_id)
             .collect(),
-        _ => Vec::new(),
+        Work::RunAlone { .. }
+        | Work::Copy { .. }
+        | Work::CopyChunk { .. }
+        | Work::Count { .. }
+        | Work::ReadSource { .. }
+        | Work::Compare { .. }
+        | Work::LargeObjects { .. }
+        | Work::CompareMatview { .. }
+        | Work::CompareLargeObjects { .. } => Vec::new(),
     }
 }

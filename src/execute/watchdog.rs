@@ -237,7 +237,7 @@ impl Round<'_> {
                 }
                 Err(Unanswered::Refused(why)) => {
                     for (job, _) in backends {
-                        let what = format!("the server does not say what it does: {why}");
+                        let what = format!("the server does not say what it is doing: {why}");
                         self.tell(job, side, (what, AtWork::Unknown));
                     }
                 }
@@ -397,7 +397,9 @@ mod tests {
         let asked = pace.ask.as_secs();
         assert_eq!(pace.dead, Duration::from_secs(2 * 60));
         for says in [
-            &format!("A job that has not moved for {asked} s has its servers asked what they do"),
+            &format!(
+                "If a job has not moved for {asked} s, pgconvoy asks its servers what they are doing"
+            ),
             "one that does not answer for two minutes counts as a lost connection",
         ] {
             assert!(crate::readme_says(says), "{says}");

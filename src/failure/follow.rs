@@ -25,35 +25,38 @@ impl From<FollowError> for Failure {
             ),
             FollowError::NoState { .. } => of(
                 ExitStatus::Usage,
-                "Lead --target to a database that was moved with --follow; to remove what an interrupted move has made, give --source as \
-                 well.",
+                "Point --target at a database that was moved with --follow; to remove what an interrupted move has made, give --source as well.",
+            ),
+            FollowError::Follows { .. } => of(
+                ExitStatus::NoGo,
+                "To move again, stop following first: pgconvoy unfollow.",
             ),
             FollowError::NoTable { .. } => of(ExitStatus::Usage, "Write it as SCHEMA.TABLE."),
             FollowError::Tables { .. } => of(
                 ExitStatus::NoGo,
-                "Start it anew when nobody changes the source's schema.",
+                "Start it again when the source's schema is not being changed.",
             ),
             FollowError::NotProven => of(
                 ExitStatus::Failed,
-                "Mend what differs and resume the move, or give the follow up: pgconvoy unfollow.",
+                "Fix what differs and resume the move, or stop following: pgconvoy unfollow.",
             ),
             FollowError::NotRead { .. } => of(
                 ExitStatus::Failed,
-                "The target's log says what keeps its worker; if it reaches another server than we do, give --source-from-target. Then: \
-                 pgconvoy follow.",
+                "The target's log says what keeps its worker from reading; if the address leads to a different server from there, \
+                 give --source-from-target. Then: pgconvoy follow.",
             ),
             FollowError::SlotLost { .. } => of(
                 ExitStatus::Failed,
-                "Give it up (pgconvoy unfollow), and move anew; or bring the target to the source's present with pgconvoy sync.",
+                "Stop following (pgconvoy unfollow), and move again; or bring the target up to date with pgconvoy sync.",
             ),
             FollowError::NotApplied { .. } => of(
                 ExitStatus::Failed,
-                "pgconvoy status --target says how it stands; run the same again once it keeps up, or with a longer --patience.",
+                "pgconvoy status --target shows how far it is; run the same command again once it keeps up, or with a longer --patience.",
             ),
             FollowError::NotNow { remedy, .. } => of(ExitStatus::Failed, remedy),
             FollowError::Writers { .. } => of(
                 ExitStatus::Failed,
-                "End them, or connect as a role that may (pg_signal_backend), and run the same again.",
+                "End them, or connect as a role that may (pg_signal_backend), and run the same command again.",
             ),
             FollowError::Differs { .. } => of(
                 ExitStatus::Different,

@@ -28,7 +28,7 @@ pub(super) const PATTERN: &str =
 pub fn for_job_error(error: &PgError) -> Option<String> {
     if error.is_lost_connection() {
         return Some(
-            "Look at that server's log: whether it was restarted, crashed, or its network or a pooler cut the connection."
+            "Look in that server's log for the cause: a restart, a crash, or a connection cut by its network or a pooler."
                 .to_owned(),
         );
     }
@@ -43,16 +43,16 @@ pub fn for_job_error(error: &PgError) -> Option<String> {
                 .to_owned(),
         ),
         PgError::CountMismatch { .. } => Some(
-            "Rows were lost or made up on the way; nothing of this table was kept. Please report this."
+            "Rows were lost or added on the way; nothing of this table was kept. Please report this."
                 .to_owned(),
         ),
         PgError::Answer { .. } => Some(DEFECT.to_owned()),
         PgError::WorkLost { .. } => Some(
-            "Look at the target's log for why it crashed; then resume: what is missing is done again."
+            "Look in the target's log for why it crashed, then resume: what is missing is done again."
                 .to_owned(),
         ),
         PgError::ClaimLost => Some(
-            "Look at the target's log for which it was; then resume (or sync again): what was committed stays."
+            "Look in the target's log for which of these it was, then resume (or sync again): what was committed stays."
                 .to_owned(),
         ),
         PgError::SnapshotLost { .. } => Some(
@@ -84,9 +84,9 @@ fn for_damage_passed_over(error: &ServerError) -> Option<String> {
     let name = PASSING_OVER_DAMAGE.iter().find(names)?;
     (error.code == INSUFFICIENT_PRIVILEGE).then(|| {
         format!(
-            "Under {name}, which is on there, the server passes over damage without an error, and this role may not switch it off for \
-             itself: switch it off in the server's configuration (or where it is set for the role or the database) and restart the server, \
-             or connect as a superuser."
+            "The server has {name} enabled and so passes over damage without an error, and this role may not switch it off for itself. Switch \
+             it off in the server's configuration (or where it is set for the role or the database) and restart the server, or connect as a \
+             superuser."
         )
     })
 }
@@ -111,7 +111,7 @@ fn for_one_host(error: &ConnectError) -> Option<String> {
         }
         ConnectError::Tls { .. } => TLS,
         ConnectError::WrongPeer { .. } => {
-            "Make sure that the socket is the server's you mean, or change requirepeer."
+            "Make sure that the socket belongs to the server you mean, or change requirepeer."
         }
         ConnectError::Unsuitable { .. } => "Name the right host, or change target_session_attrs.",
         ConnectError::Login { why, .. } => return for_authentication(why),
@@ -125,11 +125,11 @@ pub(super) fn for_authentication(error: &PgError) -> Option<String> {
     let hint = match error {
         PgError::PasswordMissing { .. } => WHERE_PASSWORDS_ARE,
         PgError::AuthenticationMethod { .. } => {
-            "Have a line with scram-sha-256, md5, cert, peer or trust in the server's pg_hba.conf for this role and host."
+            "Add a line with scram-sha-256, md5, cert, peer or trust to the server's pg_hba.conf for this role and host."
         }
         PgError::Unbound { .. } => {
-            "Have a line hostssl … scram-sha-256 in the server's pg_hba.conf for this role and host, and use sslmode=require or \
-             stronger. If it is so, whatever answers there is not that server: find out what is in between."
+            "Add a line hostssl … scram-sha-256 to the server's pg_hba.conf for this role and host, and use sslmode=require or stronger. If \
+             that is already so, what answers there is not that server: find out what is in between."
         }
         _ => return None,
     };
@@ -189,7 +189,7 @@ pub(super) fn for_plan(error: &PlanError) -> String {
     match error {
         PlanError::Entry { .. } => ARCHIVE.to_owned(),
         PlanError::ArchivedEntry { .. } => {
-            "Only archives with COPY, and with the definitions of what they have the rows of, can be restored; for others use \
+            "Only archives that use COPY, and that hold the definition of every table whose rows they hold, can be restored; for others use \
              pg_restore."
                 .to_owned()
         }
@@ -252,7 +252,7 @@ pub(super) fn for_cluster(error: &ClusterError) -> Option<String> {
 pub(super) fn for_archive(error: &io::Error) -> Option<String> {
     let hint = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "The disk of the archive is full: make room there and go on, or begin anew with --archive elsewhere."
+            "The disk of the archive is full: make room there and go on, or start again with --archive elsewhere."
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "Check who may read and write there, or name another place with --archive."

@@ -28,7 +28,7 @@ impl From<LedgerError> for Failure {
                 Self::from(source).while_doing("reading the ledger (schema pgconvoy of the target)")
             }
             other => Self::of(FailureKind::Server, ExitStatus::Failed, &other).with_hint(Some(
-                "Use the version of pgconvoy that began the run, or start a move anew with --overwrite."
+                "Use the version of pgconvoy that began the run, or start a new move with --overwrite."
                     .to_owned(),
             )),
         }
@@ -56,7 +56,7 @@ impl Failure {
             ..Self::new(FailureKind::NoGo, ExitStatus::NoGo, message)
         }
         .with_hint(Some(
-            "Take the change back on the source and resume again, or start the move anew with --overwrite."
+            "Undo the change on the source and resume again, or start a new move with --overwrite."
                 .to_owned(),
         ))
     }
@@ -64,7 +64,7 @@ impl Failure {
 
 fn kind_in_words(kind: DifferenceKind) -> &'static str {
     match kind {
-        DifferenceKind::Missing => "is not there any more",
+        DifferenceKind::Missing => "is no longer there",
         DifferenceKind::Extra => "is new",
         DifferenceKind::Different | DifferenceKind::Invalid => "is different",
     }

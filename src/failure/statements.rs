@@ -7,7 +7,7 @@ impl From<StatementsError> for Failure {
     fn from(error: StatementsError) -> Self {
         Self::usage(
             error.to_string(),
-            "It holds statements that read or write rows (select, insert, update, delete, merge, with), each ended by a semicolon.",
+            "Such a file holds statements that read or write rows (select, insert, update, delete, merge, with), each ended by a semicolon.",
         )
     }
 }

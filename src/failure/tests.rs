@@ -64,7 +64,10 @@ fn a_role_that_may_not_switch_off_what_passes_over_damage_is_told_what_to_do() {
     let hint = |message: &str| refused("42501", message).hint;
     let told = hint("permission denied to set parameter \"ignore_checksum_failure\"");
     let told = told.expect("a hint");
-    assert!(told.starts_with("Under ignore_checksum_failure"), "{told}");
+    assert!(
+        told.starts_with("The server has ignore_checksum_failure enabled"),
+        "{told}"
+    );
     let other = hint("permission denied for database \"d\"").expect("a hint");
     assert!(!other.contains("damage"), "{other}");
 }
@@ -86,12 +89,9 @@ fn a_pattern_that_matches_nothing_is_named() {
 
 #[test]
 fn a_no_go_names_each_blocker_with_its_remedy() {
-    let finding = |severity, rule: &str| Finding {
-        severity,
-        rule: rule.into(),
-        what: format!("what of {rule}"),
-        evidence: Vec::new(),
-        remedy: format!("remedy of {rule}"),
+    let finding = |severity, rule: &str| {
+        let (what, remedy) = (format!("what of {rule}"), format!("remedy of {rule}"));
+        Finding::new(severity, rule, what, remedy)
     };
     let failure = Failure::no_go(&[
         finding(Severity::Warning, "a"),

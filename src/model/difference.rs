@@ -52,6 +52,9 @@ pub const ARCHIVE_LACKS: &str =
 /// How it is said why something is not verified of which the archive's file cannot be read.
 pub const FILE_UNREAD: &str = "its file cannot be read";
 
+/// How it is said why a job failed that what a file of an archive holds is not what it must be; what is wrong stands behind it.
+pub const FILE_DAMAGED: &str = "a file of the archive is damaged, or cannot be read: ";
+
 /// How it is said why something is not verified that an archive cannot be asked for: it does not hold it, or not in full.
 const NOT_IN_ARCHIVE: &str = "it is not in the archive, or not in full";
 

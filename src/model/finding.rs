@@ -50,6 +50,37 @@ pub fn or_instead(statement: &str) -> Option<String> {
 }
 
 impl Finding {
+    /// A finding; what it was found by is said with [`Finding::with_evidence`].
+    pub fn new(
+        severity: Severity,
+        rule: &str,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            severity,
+            rule: rule.to_owned(),
+            what: what.into(),
+            evidence: Vec::new(),
+            remedy: remedy.into(),
+        }
+    }
+
+    /// One because of which the run must not start.
+    pub fn blocker(rule: &str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(Severity::Blocker, rule, what, remedy)
+    }
+
+    /// One that is likely to hurt.
+    pub fn warning(rule: &str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, rule, what, remedy)
+    }
+
+    /// One that is worth knowing.
+    pub fn note(rule: &str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(Severity::Note, rule, what, remedy)
+    }
+
     /// The same with what it was found by.
     #[must_use]
     pub fn with_evidence(self, evidence: impl IntoIterator<Item = String>) -> Self {

@@ -46,6 +46,13 @@ impl FollowName {
         (digits.len() == DIGITS && digits.chars().all(is_digit)).then(|| Self(text.to_owned()))
     }
 
+    /// A number that stands for it where there is no room for a name: a positive one, as the second of an advisory lock's two.
+    pub fn lock_key(&self) -> i32 {
+        let digits = self.0.get(PREFIX.len()..PREFIX.len() + 8);
+        let number = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        number.map_or(0, |number| i32::try_from(number >> 1).unwrap_or(0))
+    }
+
     /// As SQL has it, with or without quotes.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -100,6 +107,13 @@ mod tests {
                 Some(name)
             );
         }
+        let mut keys: Vec<i32> = names.iter().map(FollowName::lock_key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        assert!(
+            keys.len() == 16 && keys.iter().all(|key| *key > 0),
+            "{keys:?}"
+        );
         for other in [
             "pgconvoy_",
             "pgconvoy_reports",

@@ -2,8 +2,43 @@
 //!
 //! Nothing here does anything: these are values with names, units and a way to print them. Pure: no socket,
 //! no file, no clock.
+//!
+//! | file | what things are called, and how much there is |
+//! |---|---|
+//! | `name` | identifiers and names: OIDs, dump ids, jobs, qualified names |
+//! | `follow_name` | the name of what is made on two servers so that one follows the other |
+//! | `icu_locale` | whether two names mean one ICU locale |
+//! | `version` | server versions |
+//! | `quantity` | rows and bytes |
+//! | `word` | a short text that is held in many places |
+//!
+//! | file | what is asked of a run |
+//! |---|---|
+//! | `command` | the command that a session belongs to |
+//! | `endpoint` | source or target, and how it is shown |
+//! | `filter`, `pattern` | which objects it is about |
+//! | `lock` | which locks of its jobs exclude each other |
+//!
+//! | file | what comes of it |
+//! |---|---|
+//! | `exit` | the exit status |
+//! | `finding`, `rule` | what is found before the start, and the names of rules on which two modules must agree |
+//! | `server_error`, `remedy` | an error as the server reported it, and what helps against it |
+//! | `difference`, `differing_rows` | what verification finds, and the rows that differ |
+//! | `digest` | the hash of a table's rows, in whatever order |
+//! | `synced` | what a sync has changed |
+//! | `turn` | what happens while one database follows another |
+//!
+//! | file | text for others |
+//! |---|---|
+//! | `sql` | SQL, and the one place that quotes |
+//! | `rebuild` | the statement that builds indexes again |
+//! | `shell` | words of a command that can be pasted |
+//! | `listed` | names in a sentence |
 
+mod command;
 mod difference;
+mod differing_rows;
 mod digest;
 mod endpoint;
 mod exit;
@@ -11,13 +46,14 @@ mod filter;
 mod finding;
 mod follow_name;
 mod icu_locale;
+mod listed;
 mod lock;
 mod name;
 mod pattern;
 mod quantity;
 mod rebuild;
 mod remedy;
-mod rows;
+pub mod rule;
 mod server_error;
 mod shell;
 mod sql;
@@ -26,9 +62,13 @@ mod turn;
 mod version;
 mod word;
 
+pub use command::RunCommand;
 pub use difference::{
-    ARCHIVE_LACKS, DATABASE_PROPERTIES, Difference, DifferenceKind, FILE_UNREAD, OF_LIVE_SOURCE,
-    TableVerdict, Unverified, Verdict, Waiver,
+    ARCHIVE_LACKS, DATABASE_PROPERTIES, Difference, DifferenceKind, FILE_DAMAGED, FILE_UNREAD,
+    OF_LIVE_SOURCE, TableVerdict, Unverified, Verdict, Waiver,
+};
+pub use differing_rows::{
+    ColumnDifference, ColumnForm, RowDifference, RowKind, RowsDiffer, ShownValue,
 };
 pub use digest::MultisetDigest;
 pub use endpoint::{Endpoint, Side};
@@ -37,13 +77,13 @@ pub use filter::{Filter, FilterError, FilterKind, FilterProblem, Filters, Object
 pub use finding::{Finding, Severity, not_yet, or_instead, to_paste};
 pub use follow_name::{FollowEnd, FollowName};
 pub use icu_locale::IcuLocales;
+pub use listed::{and_more, first_listed, listed, some_of};
 pub use lock::LockMode;
 pub use name::{DumpId, JobId, Oid, QualifiedName, shown_ident};
 pub use pattern::{NameKind, Pattern, PatternError};
 pub use quantity::{Bytes, Rows};
 pub use rebuild::Rebuild;
 pub use remedy::{WHERE_PASSWORDS_ARE, remedy, remedy_in_job};
-pub use rows::{ColumnDifference, ColumnForm, RowDifference, RowKind, RowsDiffer, ShownValue};
 pub use server_error::ServerError;
 pub use shell::{run_command, shell_word};
 pub use sql::{SqlText, ascii_json, quote_ident, quote_literal};

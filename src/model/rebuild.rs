@@ -10,8 +10,8 @@ pub struct Rebuild {
 
 impl Rebuild {
     /// What to say of a standby, instead of a statement.
-    pub const ON_STANDBY: &str = "This server is a standby, where no index can be built anew: do that on its primary, by REINDEX (CONCURRENTLY \
-                                  from version 12 on, so that others go on writing).";
+    pub const ON_STANDBY: &str = "This server is a standby, where no index can be rebuilt: do that on its primary, with REINDEX (CONCURRENTLY \
+                                  from version 12 on, so that others can go on writing).";
 
     /// Of a server of this major version; `None` on a standby.
     pub fn on(major: u32, in_recovery: bool) -> Option<Self> {
@@ -43,11 +43,12 @@ impl Rebuild {
     /// What happens to others meanwhile, and what may be left of it: a sentence.
     pub fn meanwhile(self) -> &'static str {
         if self.concurrently {
-            "REINDEX CONCURRENTLY lets others go on writing; it waits for open transactions, and if it fails, leaves an invalid index behind (…_ccnew), \
-             which is to be dropped. Indexes of exclusion constraints it passes over with a warning, or refuses: they are built anew by REINDEX \
-             INDEX without CONCURRENTLY, which locks."
+            "REINDEX CONCURRENTLY lets others go on writing; it waits for open transactions, and if it fails, leaves an invalid index behind \
+             (…_ccnew), which has to be dropped. It skips indexes of exclusion constraints with a warning, or refuses them: rebuild these with \
+             REINDEX INDEX without CONCURRENTLY, which locks."
         } else {
-            "REINDEX without CONCURRENTLY has whoever writes to a table wait while its indexes are built, and queries that would use them as well."
+            "REINDEX without CONCURRENTLY makes sessions that write to a table wait while its indexes are built, and queries that would use \
+             them as well."
         }
     }
 }
@@ -69,7 +70,7 @@ mod tests {
         };
         let (statement, meanwhile) = said(11);
         assert_eq!(statement, "REINDEX TABLE \"t\";");
-        assert!(meanwhile.contains("writes to a table wait"), "{meanwhile}");
+        assert!(meanwhile.contains("write to a table wait"), "{meanwhile}");
         let (statement, meanwhile) = said(12);
         assert_eq!(statement, "REINDEX TABLE CONCURRENTLY \"t\";");
         assert!(meanwhile.contains("go on writing") && meanwhile.contains("_ccnew"));

@@ -69,7 +69,7 @@ const REMEDIES: &[Remedy] = &[
     },
     Remedy {
         codes: &["55006", "55P03"],
-        helps: "Somebody else is using the object: find the session in pg_stat_activity, end it, and try again.",
+        helps: "Another session is using the object: find it in pg_stat_activity, end it, and try again.",
         in_job: None,
     },
     Remedy {
@@ -116,7 +116,7 @@ const REMEDIES: &[Remedy] = &[
     },
     Remedy {
         codes: &["57014"],
-        helps: "Somebody or a timeout cancelled the statement: look for statement_timeout in the role's or a pooler's settings.",
+        helps: "A timeout or another session cancelled the statement: look for statement_timeout in the role's or a pooler's settings.",
         in_job: None,
     },
     Remedy {
@@ -126,14 +126,14 @@ const REMEDIES: &[Remedy] = &[
     },
     Remedy {
         codes: &["23503"],
-        helps: "The source itself breaks this foreign key: find the rows on the source with the query that the message \
-            implies, and mend them, or mark the constraint NOT VALID there.",
+        helps: "The source itself breaks this foreign key: find the rows on the source with the query that the message implies, and fix them, \
+                or mark the constraint NOT VALID there.",
         in_job: None,
     },
     Remedy {
         codes: &["23505", "23514", "23P01", "23502"],
-        helps: "The source itself breaks this constraint, or sorts text differently (a newer collation): look at the rows \
-            on the source; REINDEX tells whether its index agrees.",
+        helps: "The source itself breaks this constraint, or sorts text differently (a newer collation): look at the rows on the source; \
+                REINDEX shows whether its index agrees.",
         in_job: None,
     },
     Remedy {

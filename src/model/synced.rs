@@ -21,6 +21,10 @@ pub struct Synced {
     pub large_objects_removed: u64,
     /// Materialized views that held something else.
     pub materialized_views: Vec<QualifiedName>,
+    /// Of a turn: those of the tables that replication carries. Something has kept it from that, or somebody has written to a side that was
+    /// closed; what that was is gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overruled: Vec<QualifiedName>,
 }
 
 /// The rows of one table.

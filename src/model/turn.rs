@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, QualifiedName, Side};
+use super::{Bytes, Oid, QualifiedName, Side};
 
 /// One step of a turn from one side to the other. The order is that in which they are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -65,6 +65,8 @@ pub enum Happening {
     Compared,
     /// It is not.
     Differed,
+    /// What had been left was dropped on both sides before it was compared.
+    Dropped,
     /// A side that followed was let go.
     LetGo,
 }
@@ -102,6 +104,9 @@ pub struct LeftTable {
     pub name: QualifiedName,
     /// The tables with rows.
     pub tables: Vec<QualifiedName>,
+    /// Their OIDs, in the same order, on the side that handed over and on the one that took over: a name may become another's.
+    #[serde(default)]
+    pub oids: [Vec<Oid>; 2],
     /// Their size.
     pub bytes: Bytes,
 }

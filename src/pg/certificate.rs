@@ -239,7 +239,7 @@ pub(super) fn explain(error: &CertificateError) -> String {
         }
         CertificateError::Revoked => "it, or the certificate of an issuer, has been revoked".to_owned(),
         CertificateError::UnknownRevocationStatus => {
-            "sslcrl has no list from one of its issuers, so nobody knows whether it has been revoked".to_owned()
+            "sslcrl has no list from one of its issuers, so it cannot be known whether it has been revoked".to_owned()
         }
         CertificateError::ExpiredRevocationList
         | CertificateError::ExpiredRevocationListContext { .. } => {
@@ -253,7 +253,7 @@ pub(super) fn explain(error: &CertificateError) -> String {
         other => {
             let name = format!("{other:?}");
             if name.contains("UnsupportedCertVersion") {
-                "it is of X.509 version 1, which is not supported; issue it anew with extensions, such as a subject alternative name".to_owned()
+                "it is of X.509 version 1, which is not supported; issue it again with extensions, such as a subject alternative name".to_owned()
             } else if name.contains("CaUsedAsEndEntity") {
                 "it is the certificate of an authority, which is not accepted from a server; issue one for the server, or give this very certificate as sslrootcert".to_owned()
             } else {

@@ -356,9 +356,10 @@ impl ChildEnvironment {
 
 /// What `pg_dump` writes depends on these, and it does not set them itself: constants in definitions (bounds of partitions, say) are
 /// printed by them. Our own sessions, which run what it wrote, pin them to the same. The last of several options of one name counts.
+/// A statement's time limit it lifts itself, but only after its first statement.
 fn pin_settings(variables: &mut Vec<(&'static str, String)>) {
     const OPTIONS: &str = "-c standard_conforming_strings=on -c quote_all_identifiers=off \
-                           -c timezone=UTC -c bytea_output=hex -c lc_monetary=C";
+                           -c timezone=UTC -c bytea_output=hex -c lc_monetary=C -c statement_timeout=0";
     add_options(variables, OPTIONS);
 }
 
@@ -639,7 +640,7 @@ mod tests {
             (
                 "PGOPTIONS",
                 "-cx=1 -c standard_conforming_strings=on -c quote_all_identifiers=off \
-                     -c timezone=UTC -c bytea_output=hex -c lc_monetary=C",
+                     -c timezone=UTC -c bytea_output=hex -c lc_monetary=C -c statement_timeout=0",
             ),
             ("PGPASSWORD", "se cret"),
             ("PGPORT", "2"),

@@ -1,4 +1,4 @@
-//! Starts this program anew, apart from the terminal: what it does goes on when the terminal is closed.
+//! Starts this program again, apart from the terminal: what it does goes on when the terminal is closed.
 //!
 //! The new process makes a session of its own ([`leave_terminal`]) as its first step. Its standard error comes to us for as
 //! long as we listen, so that what goes wrong at the start can be said; afterwards nobody listens, and that is no error of it.

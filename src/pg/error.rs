@@ -93,8 +93,8 @@ pub enum PgError {
     },
     /// The session that had the target's claim is gone: whoever has claimed it since may be at work there.
     #[error(
-        "the target was restarted or has crashed, or it could not reach us for a minute, or somebody has ended the session that keeps other \
-         runs out of it (pgconvoy:claim)"
+        "the target was restarted or has crashed, or it could not reach us for a minute, or the session that keeps other runs out of it \
+         (pgconvoy:claim) was ended"
     )]
     ClaimLost,
     /// What was to be sent could not be had; nothing is wrong with the server.

@@ -152,7 +152,7 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Starts this program anew as a keeper.
+    /// Starts this program again as a keeper.
     pub async fn spawn_ourselves(
         connection: &ChildEnvironment,
         keep_for: Duration,

@@ -6,6 +6,32 @@
 //! ```
 //!
 //! Only this module opens connections and starts processes.
+//!
+//! | file | from a connection string to a session |
+//! |---|---|
+//! | `conninfo` | what it says, with libpq's conventions |
+//! | `service`, `pgpass` | the service file and the password file |
+//! | `dial` | which hosts are tried, and in which order |
+//! | `transport`, `stream` | sockets, and one connection over whichever of them |
+//! | `tls`, `certificate` | encryption; whose certificate is believed |
+//! | `connect_error`, `error` | why there is no session; what can go wrong with one |
+//!
+//! | file | what is done with one |
+//! |---|---|
+//! | `session` | questions with answers, and all that is pinned on a session |
+//! | `wire` | statements as bytes, and COPY |
+//! | `connector`, `pool` | more sessions of one side, and those that can be used again |
+//! | `snapshot` | the snapshot that all reads of the source share |
+//! | `replication` | a slot that is made together with a snapshot |
+//! | `claim` | one run at a time for a target database |
+//!
+//! | file | processes |
+//! |---|---|
+//! | `client_tools`, `beginning` | `pg_dump` and its kin; a program of which only the first output is needed |
+//! | `keeper` | a process of its own that holds the source's snapshot |
+//! | `detached`, `reexec` | this program again: apart from the terminal, or with other arguments |
+//! | `hook` | a command of the operator's |
+//! | `cluster` | throw-away servers, for the demonstration and for tests |
 
 mod beginning;
 mod certificate;

@@ -1,4 +1,4 @@
-//! Starts this program anew in the same process, with other arguments: so that a secret leaves the process list.
+//! Starts this program again in the same process, with other arguments: so that a secret leaves the process list.
 
 use std::ffi::OsString;
 use std::io;

@@ -25,7 +25,7 @@ pub struct Salvaged {
     pub lossy: BTreeSet<QualifiedName>,
     /// The source is damaged, and what nobody knows of may have made values others than they were: a constraint may break anywhere.
     pub anywhere: bool,
-    /// Materialized views that are damaged: they are built anew, and there is nothing to compare them with.
+    /// Materialized views that are damaged: they are refreshed, and there is nothing to compare them with.
     pub matviews: BTreeSet<QualifiedName>,
     /// Checks that are set aside while rows are loaded that may violate them, and put back afterwards.
     pub checks: Vec<Check>,

@@ -365,7 +365,15 @@ impl Draft {
             label: label.into(),
             cost: match &work {
                 Work::Run { statements, .. } => cost::statements(statements.len()),
-                _ => cost::statements(1),
+                Work::RunAlone { .. }
+                | Work::Copy { .. }
+                | Work::CopyChunk { .. }
+                | Work::Count { .. }
+                | Work::ReadSource { .. }
+                | Work::Compare { .. }
+                | Work::LargeObjects { .. }
+                | Work::CompareMatview { .. }
+                | Work::CompareLargeObjects { .. } => cost::statements(1),
             },
             work,
             after: Vec::new(),

@@ -1,7 +1,7 @@
 //! How long a job may take, in microseconds.
 //!
 //! Rough rates of one ordinary core. Only their ratios matter here: they decide which job is the start of the longest
-//! path. A prediction for people needs rates measured on the night's own machines.
+//! path. A prediction for people needs rates measured on the servers themselves.
 
 use super::{Job, Work};
 use crate::model::Bytes;
@@ -77,7 +77,12 @@ pub(super) fn besides_statements(job: &Job) -> u64 {
                 .saturating_sub(STATEMENT_US + read_back(comparisons.len()));
         }
         Work::CompareMatview { .. } => 2,
-        _ => 1,
+        Work::RunAlone { .. }
+        | Work::CopyChunk { .. }
+        | Work::Count { .. }
+        | Work::ReadSource { .. }
+        | Work::LargeObjects { .. }
+        | Work::CompareLargeObjects { .. } => 1,
     };
     job.cost.saturating_sub(statements(count))
 }

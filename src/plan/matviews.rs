@@ -360,7 +360,7 @@ impl<'a> Builder<'a> {
 /// if it has written to any: on the source it would, too, and a copy that does it once more is none.
 ///
 /// A session's counts may hold what its transactions before have written, as long as that was not handed over; so what counts is what is
-/// added.
+/// added. The run's own ledger does not count: the job's mark is written in the same transaction.
 fn refresh(matview: &Matview) -> SqlText {
     const WRITTEN: &str = "(select c.oid::text as oid, pg_catalog.format('%I.%I', n.nspname, c.relname) as name, \
         pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) + pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) \

@@ -33,7 +33,7 @@
 //! | `dump` | what a dump reads, in which pieces |
 //! | `cost` | how long a job may take |
 //! | `forecast` | how long all of them may take, and which of them matter |
-//! | `prediction` | how long on the night's own machines, and how far that can be believed |
+//! | `prediction` | how long on these servers, and how far that can be believed |
 
 mod archived;
 mod archived_database;
@@ -251,6 +251,10 @@ pub struct Job {
 }
 
 /// What a job does.
+///
+/// Of a new kind the compiler leads to everything that has to know of it. It does not lead to what looks for one kind alone: to
+/// `ledger::adopt`, `execute::rebase` and `cli::take_up`, which take any other to be done anew in another snapshot, with nothing to clear away
+/// before; nor to `execute::load`, which counts chunks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum Work {
@@ -288,7 +292,7 @@ pub enum Work {
         /// Index into [`Plan::comparisons`].
         comparison: usize,
     },
-    /// Reads the target anew and compares.
+    /// Reads the target again and compares.
     Compare {
         /// Indexes into [`Plan::comparisons`].
         comparisons: Vec<usize>,
@@ -305,7 +309,7 @@ pub enum Work {
         /// Index into [`Plan::comparisons`].
         comparison: usize,
     },
-    /// Reads large objects of the target anew and compares.
+    /// Reads large objects of the target again and compares.
     CompareLargeObjects {
         /// Which.
         objects: Vec<Oid>,
@@ -326,7 +330,17 @@ impl Work {
 
     /// Whether it has anything to do with the target.
     pub fn needs_target(&self) -> bool {
-        !matches!(self, Self::Count { .. } | Self::ReadSource { .. })
+        match self {
+            Self::Run { .. }
+            | Self::RunAlone { .. }
+            | Self::Copy { .. }
+            | Self::CopyChunk { .. }
+            | Self::Compare { .. }
+            | Self::LargeObjects { .. }
+            | Self::CompareMatview { .. }
+            | Self::CompareLargeObjects { .. } => true,
+            Self::Count { .. } | Self::ReadSource { .. } => false,
+        }
     }
 
     /// Whether it changes the target: then its mark is in the ledger when it is done.

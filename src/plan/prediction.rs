@@ -1,4 +1,4 @@
-//! How long a plan may take on the night's own machines, and how far that can be believed.
+//! How long a plan may take on these servers, and how far that can be believed.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use crate::event::Phase;
 use crate::model::JobId;
 use crate::schedule::{ScheduleError, simulate, timetable};
 
-/// What was measured of the road, while all workers are at it: how many times as long everything takes for each of them as on the
-/// ordinary machine that the costs of jobs are of.
+/// What was measured of the road, while all workers are busy: how many times as long everything takes for each of them as on the
+/// ordinary machine that the costs of jobs are for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pace {
     /// Bringing rows from the source to the target.

@@ -413,7 +413,10 @@ fn doubt(sampled: &Sampled, below: Option<f64>) -> Option<&'static str> {
             "not analyzed there, or not in full",
         ),
         (sampled.extended, "with extended statistics"),
-        (stale, "that changed a lot since, or nobody knows how much"),
+        (
+            stale,
+            "that changed a lot since, or it is not known how much",
+        ),
         (size > MOST_BYTES, "whose statistics are bulky"),
     ];
     let mut rules = rules.into_iter();

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use super::CheckFacts;
 use super::damage::takes_part;
 use super::meanwhile::{Change, with_restart};
-use super::{CheckFacts, blocker, finding, note, warning};
 use crate::catalog::{BarringLock, Guest, how_long};
 use crate::model::{Finding, Rows, Severity, or_instead, quote_ident, quote_literal, to_paste};
 
-/// A transaction that is open for so long is not about to end.
+/// A transaction that has been open for so long is not about to end.
 const LONG_TRANSACTION_S: u64 = 60;
-/// From this age on, a vacuum that the snapshot holds up is missed (by then autovacuum has tried for long; servers from 14 on
-/// stop being polite about it at 1.6 billion).
+/// From this age on, a vacuum that the snapshot holds back is overdue (autovacuum has been trying for long by then; servers from 14 on
+/// drop its cost limits at 1.6 billion).
 const OLD_TRANSACTIONS: u64 = 1_000_000_000;
-/// At about 2.1 billion the server takes no more writes.
+/// At about 2.1 billion the server refuses writes (wraparound).
 const TOO_OLD_TRANSACTIONS: u64 = 1_900_000_000;
 /// Entries that `pg_dump` waits for a lock to describe.
 const RELATIONS: [&str; 5] = [
@@ -42,7 +42,7 @@ pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
     .collect()
 }
 
-/// Whoever reads waits for it, and gives up after ten seconds.
+/// A reader waits for such a lock, and gives up after ten seconds.
 fn locked(facts: &CheckFacts<'_>) -> Option<Finding> {
     let locks = facts.source.locks.iter();
     let locks: Vec<&BarringLock> = locks
@@ -52,11 +52,11 @@ fn locked(facts: &CheckFacts<'_>) -> Option<Finding> {
         })
         .collect();
     (!locks.is_empty()).then(|| {
-        blocker(
+        Finding::blocker(
             "source-locked",
-            "somebody has locked tables of the source against everybody who reads".to_owned(),
+            "tables of the source are locked against all readers".to_owned(),
             to_paste(
-                "Wait for it to end, or end the session, on the source:",
+                "Wait until the lock is released, or end the session that holds it, on the source:",
                 end_each(locks.iter().map(|lock| lock.holder.pid)),
             ),
         )
@@ -81,7 +81,7 @@ fn written(facts: &CheckFacts<'_>) -> Option<Finding> {
         return None;
     };
     Some(
-        warning(
+        Finding::warning(
             "source-written",
             "the source is being written to: what is written after a move's snapshot is not in the copy".to_owned(),
             "For the last move, stop the application and whatever else writes; until then a move is a rehearsal.",
@@ -109,7 +109,7 @@ fn open_transactions(facts: &CheckFacts<'_>) -> Option<Finding> {
         )
     });
     (!open.is_empty()).then(|| {
-        warning(
+        Finding::warning(
             "source-transactions",
             "transactions are open on the source: what they commit after a move's snapshot is not in the copy, and a lock \
              that one of them takes can keep the move waiting"
@@ -137,7 +137,7 @@ fn end_each(pids: impl Iterator<Item = i32>) -> Option<String> {
     }
 }
 
-/// Whoever may not see what others do cannot be told.
+/// A role that may not see what other sessions do cannot be shown it.
 fn hidden_sessions(facts: &CheckFacts<'_>) -> Option<Finding> {
     let sessions = facts.source.sessions.iter();
     let hidden = sessions
@@ -145,14 +145,14 @@ fn hidden_sessions(facts: &CheckFacts<'_>) -> Option<Finding> {
         .count() as u64;
     let role = quote_ident(&facts.basis.source.role);
     (hidden > 0).then(|| {
-        note(
+        Finding::note(
             "sessions-hidden",
             format!(
                 "role {role} may not see what {} of the other sessions on the source are doing",
                 Rows(hidden)
             ),
             to_paste(
-                "On the source, to have open transactions named:",
+                "To see their open transactions, on the source:",
                 [format!("GRANT pg_read_all_stats TO {role};")],
             ),
         )
@@ -170,7 +170,7 @@ fn prepared(facts: &CheckFacts<'_>) -> Option<Finding> {
         ]
     });
     (!prepared.is_empty()).then(|| {
-        warning(
+        Finding::warning(
             "source-prepared",
             "prepared transactions wait on the source: they hold their locks, and what they have written is not in the copy"
                 .to_owned(),
@@ -199,14 +199,14 @@ fn age(facts: &CheckFacts<'_>) -> Option<Finding> {
         _ => return None,
     };
     Some(
-        finding(
+        Finding::new(
             severity,
             "source-age",
-            "the source has not frozen its oldest rows for long; while a move holds its snapshot it cannot, and at about 2.1 billion \
-             it takes no more writes"
+            "the source has not frozen its oldest rows for a long time, and cannot while a move holds its snapshot; at an age of about 2.1 \
+             billion it refuses writes (wraparound)"
                 .to_owned(),
             to_paste(
-                "Find out what holds it up (old transactions, replication slots, prepared transactions), and then, in the source database:",
+                "Find what holds vacuum back (old transactions, replication slots, prepared transactions), and then, in the source database:",
                 ["VACUUM (FREEZE);".to_owned()],
             ),
         )
@@ -221,15 +221,15 @@ fn age(facts: &CheckFacts<'_>) -> Option<Finding> {
 /// Servers up to 16 can be told to take old snapshots away.
 fn snapshot_expires(facts: &CheckFacts<'_>) -> Option<Finding> {
     let after_ms = facts.source.amount("old_snapshot_threshold")?;
-    Some(warning(
+    Some(Finding::warning(
         "source-snapshot-expires",
         format!(
-            "the source takes snapshots away that are older than {} (old_snapshot_threshold): a move that reads for longer may fail \
-             with \"snapshot too old\"",
+            "the source lets snapshots expire after {} (old_snapshot_threshold): a move that reads for longer may fail with \"snapshot too \
+             old\"",
             how_long(after_ms / 1000)
         ),
         to_paste(
-            "On the source, for the time of the move; it then has to be restarted:",
+            "On the source, for the time of the move (needs a restart):",
             with_restart(&[Change::new(
                 "old_snapshot_threshold",
                 "-1",
@@ -247,9 +247,9 @@ fn target_in_use(facts: &CheckFacts<'_>) -> Option<Finding> {
     }
     let shown = sessions.iter().map(|guest| guest.holder.to_string());
     Some(
-        warning(
+        Finding::warning(
             "target-in-use",
-            "others are connected to the target database: what they create, write or lock there gets in the way"
+            "other sessions are connected to the target database: what they create, write or lock there gets in the way"
                 .to_owned(),
             "Keep the application away from the target until the move is proven.",
         )

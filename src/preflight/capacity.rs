@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::CheckFacts;
 use super::meanwhile::{Change, with_reload, with_restart};
-use super::{CheckFacts, blocker, warning};
 use crate::catalog::{Connections, Index};
 use crate::model::{Bytes, Finding, QualifiedName, Rows, Side, to_paste};
 
@@ -95,7 +95,7 @@ fn connections(facts: &CheckFacts<'_>, side: Side) -> Option<Finding> {
     }
     let rule = format!("{side}-connections");
     let what = format!(
-        "the {side} has room for {} more sessions; a move with {} workers has about {}",
+        "the {side} has room for {} more sessions; a move with {} workers uses about {}",
         Rows(free),
         workers,
         workers + BESIDE_WORKERS
@@ -125,13 +125,13 @@ fn connections(facts: &CheckFacts<'_>, side: Side) -> Option<Finding> {
     ];
     let found = if free > BESIDE_WORKERS {
         let fewer = free - BESIDE_WORKERS;
-        warning(
+        Finding::warning(
             &rule,
             what,
             format!("Use fewer workers (-j {fewer}), or {raise}."),
         )
     } else {
-        blocker(&rule, what, format!("End sessions there, or {raise}."))
+        Finding::blocker(&rule, what, format!("End sessions there, or {raise}."))
     };
     Some(found.with_evidence(evidence.into_iter().flatten()))
 }
@@ -142,7 +142,7 @@ fn locks(facts: &CheckFacts<'_>) -> Option<Finding> {
     let target = facts.basis.target;
     let slots = target.lock_slots;
     target.locks_setting_for(tables.saturating_mul(2)).map(|setting| {
-        warning(
+        Finding::warning(
             "target-locks",
             format!(
                 "the target will have {} tables, and has room for about {} locks: the proof may fail with \"out of shared memory\"",
@@ -150,7 +150,7 @@ fn locks(facts: &CheckFacts<'_>) -> Option<Finding> {
                 Rows(slots)
             ),
             to_paste(
-                "On the target, which then has to be restarted:",
+                "On the target (needs a restart):",
                 with_restart(&[Change::new(
                     "max_locks_per_transaction",
                     setting.to_string(),
@@ -165,7 +165,7 @@ fn temporary_files(facts: &CheckFacts<'_>) -> Option<Finding> {
     let limit = Bytes(facts.target.amount("temp_file_limit")?);
     let largest = Amounts::of(facts).largest?;
     (largest.bytes > limit).then(|| {
-        warning(
+        Finding::warning(
             "target-temp-limit",
             format!(
                 "a session on the target may use {limit} of temporary files (temp_file_limit), and sorting the index {} may take \
@@ -196,15 +196,14 @@ fn log_kept(facts: &CheckFacts<'_>) -> Option<Finding> {
         format!("SELECT pg_drop_replication_slot({name});")
     });
     (!idle.is_empty()).then(|| {
-        warning(
+        Finding::warning(
             "target-log-kept",
             format!(
-                "the target keeps its write-ahead log for replication slots that nobody reads: the move adds about {}, all of which \
-                 stays on its disk",
+                "the target keeps its write-ahead log for inactive replication slots: the move adds about {}, all of which stays on its disk",
                 Amounts::of(facts).total()
             ),
             to_paste(
-                "Have their readers connect, or if they are of no use any more, on the target:",
+                "Reconnect their consumers; or, if the slots are no longer needed, on the target:",
                 drop,
             ),
         )

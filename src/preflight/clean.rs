@@ -1,12 +1,11 @@
-//! What is dropped before it is made anew (`--clean`): said with names, and only after the target database was named.
+//! What is dropped before it is created again (`--clean`): listed by name, and only after the target database was named.
 
 use std::collections::BTreeMap;
 
-use super::{blocker, listed, warning};
-use crate::model::{Finding, Rows, quote_ident, shell_word};
+use crate::model::{Finding, Rows, listed, quote_ident, shell_word, some_of};
 use crate::toc::{Drop, Entry, Toc};
 
-/// Names of each kind that are told.
+/// Names of each kind that are listed.
 const EXAMPLES: usize = 5;
 
 /// What speaks against it, and what will be lost. `named` is the name given with `--clean`; empty if there was none.
@@ -19,10 +18,10 @@ pub fn clean(drops: &[Drop<'_>], part: &Toc, (named, database): (&str, &str)) ->
         .map(Entry::tag_lossy)
         .collect();
     if !subscriptions.is_empty() {
-        findings.push(blocker(
+        findings.push(Finding::blocker(
             "clean-subscriptions",
             format!(
-                "subscriptions hold slots on other servers, and are not dropped by --clean: {}",
+                "--clean does not drop subscriptions, which hold slots on other servers: {}",
                 listed(subscriptions)
             ),
             "Drop them yourself, or leave them out with --no-subscriptions.",
@@ -30,13 +29,13 @@ pub fn clean(drops: &[Drop<'_>], part: &Toc, (named, database): (&str, &str)) ->
     }
     let what = told(drops);
     if named == database {
-        findings.push(warning(
+        findings.push(Finding::warning(
             "target-cleaned",
-            format!("in the target database \"{database}\", these are dropped before they are made anew: {what}"),
+            format!("in the target database \"{database}\", these are dropped before they are created again: {what}"),
             "",
         ));
     } else if named.is_empty() {
-        findings.push(blocker(
+        findings.push(Finding::blocker(
             "clean-not-confirmed",
             format!("--clean would drop in the target database \"{database}\": {what}"),
             format!(
@@ -45,11 +44,11 @@ pub fn clean(drops: &[Drop<'_>], part: &Toc, (named, database): (&str, &str)) ->
             ),
         ));
     } else {
-        findings.push(blocker(
+        findings.push(Finding::blocker(
             "clean-name",
             format!("--clean names \"{named}\", but the target database is \"{database}\""),
             format!(
-                "If you mean to lose what the archive has in {}, give its own name.",
+                "If you mean to drop in {} what the archive holds, give that name.",
                 quote_ident(database)
             ),
         ));
@@ -72,18 +71,8 @@ fn told(drops: &[Drop<'_>]) -> String {
     }
     let kinds = kinds.into_iter().map(|(kind, mut names)| {
         names.reverse();
-        let more = names.len().saturating_sub(EXAMPLES);
-        names.truncate(EXAMPLES);
-        let count = names.len() + more;
-        let more = match more {
-            0 => String::new(),
-            more => format!(" and {} more", Rows(more as u64)),
-        };
-        format!(
-            "{} × {kind} ({}{more})",
-            Rows(count as u64),
-            names.join(", ")
-        )
+        let (count, some) = (Rows(names.len() as u64), some_of(&names, EXAMPLES));
+        format!("{count} × {kind} ({some})")
     });
     listed(kinds)
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{CheckFacts, blocker, listed};
+use super::CheckFacts;
 use crate::catalog::SystemCollation;
-use crate::model::{Finding, QualifiedName, quote_ident, to_paste};
+use crate::model::{Finding, QualifiedName, listed, quote_ident, to_paste};
 use crate::toc::Entry;
 
 /// Entries that say by name what text is compared by.
@@ -43,16 +43,15 @@ pub(super) fn finding(facts: &CheckFacts<'_>) -> Option<Finding> {
         .collect();
     // A server that has refused to say what it has lacks nothing that is known.
     (!missing.is_empty() && !there.is_empty()).then(|| {
-        blocker(
+        Finding::blocker(
             "collations-missing",
             format!(
                 "columns or types of the source use collations that the target does not have: {}",
                 listed(&missing)
             ),
             to_paste(
-                "Install the locale on the target's machine (locale-gen, or the package locales-all; for names with -x-icu a server with \
-                 ICU; unicode, pg_c_utf8 and pg_unicode_fast come with newer servers alone), restart the server, and then in the target \
-                 database:",
+                "Install the locale on the target's machine (locale-gen, or the package locales-all; for names with -x-icu a server with ICU; \
+                 unicode, pg_c_utf8 and pg_unicode_fast come only with newer servers), restart the server, and then in the target database:",
                 ["SELECT pg_import_system_collations('pg_catalog');".to_owned()],
             ),
         )

@@ -1,7 +1,7 @@
 //! Tables of the source with another number of rows than their primary keys have entries: damage that makes wrong results, and no error.
 
+use super::CheckFacts;
 use super::damage::{FROM_A_COPY, takes_part};
-use super::{CheckFacts, blocker, note, warning};
 use crate::catalog::{Counts, Keyed, LARGEST_COUNTED, Miscount, ServerFacts};
 use crate::model::{Finding, QualifiedName, Rebuild, Rows, to_paste};
 
@@ -24,17 +24,17 @@ pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
     .collect()
 }
 
-/// How to build all indexes of these tables anew: which of them is damaged may not be known.
+/// How to rebuild all indexes of these tables: which of them is damaged may not be known.
 fn anew(tables: &[&QualifiedName], server: &ServerFacts) -> String {
     const DUPLICATES: &str =
-        "a key that is there twice is named by the error, and one of its rows has to go";
+        "if a key exists twice, the error names it, and one of its rows has to go";
     let Some(rebuild) = Rebuild::on(server.version.major(), server.in_recovery) else {
         return format!("{} There, {DUPLICATES}.", Rebuild::ON_STANDBY);
     };
     let statements = tables.iter().map(|table| rebuild.statement("TABLE", table));
     to_paste(
         &format!(
-            "{} Build them anew, on the source; {DUPLICATES}:",
+            "{} Rebuild them, on the source; {DUPLICATES}:",
             rebuild.meanwhile()
         ),
         statements,
@@ -49,14 +49,14 @@ fn rows_missing(found: &[&(Keyed, Miscount)]) -> Option<Finding> {
     });
     let missing: Vec<_> = missing.collect();
     (!missing.is_empty()).then(|| {
-        blocker(
+        Finding::blocker(
             "source-rows-missing",
-            "tables of the source show fewer rows than their primary keys have entries: rows may be lost without an error, and a \
-             copy would be called the same"
+            "tables of the source show fewer rows than their primary keys have entries: rows may be lost without an error, and a copy would \
+             still verify as the same"
                 .to_owned(),
             format!(
-                "{FROM_A_COPY} Until then no VACUUM and no REINDEX: the keys are all that tells of lost rows, and amcheck does not miss them. \
-                 If the survey misses none, REINDEX TABLE and VACUUM (DISABLE_PAGE_SKIPPING) mend the keys, and the map of what is visible."
+                "{FROM_A_COPY} Until then, no VACUUM and no REINDEX: only the keys still show that rows are lost, and amcheck does not report \
+                 it. If the survey finds none lost, REINDEX TABLE and VACUUM (DISABLE_PAGE_SKIPPING) repair the keys and the visibility map."
             ),
         )
         .with_evidence(missing.iter().map(|(keyed, rows, entries)| {
@@ -73,7 +73,7 @@ fn rows_unreadable(found: &[&(Keyed, Miscount)]) -> Option<Finding> {
     });
     let said: Vec<String> = said.collect();
     (!said.is_empty()).then(|| {
-        blocker(
+        Finding::blocker(
             "source-rows-unreadable",
             "tables of the source cannot be read to their end: a copy of them fails, and so does pg_dump".to_owned(),
             FROM_A_COPY,
@@ -82,7 +82,7 @@ fn rows_unreadable(found: &[&(Keyed, Miscount)]) -> Option<Finding> {
     })
 }
 
-/// No row is lost, but who looks for one by its key does not find it, and may have put another one beside it.
+/// No row is lost, but a search by key does not find it, and a second row with that key may have been inserted.
 fn indexes_damaged(found: &[&(Keyed, Miscount)], server: &ServerFacts) -> Option<Finding> {
     let damaged = found.iter().filter_map(|(keyed, miscount)| {
         let (table, key) = (keyed.table.shown(), keyed.key.shown());
@@ -97,10 +97,10 @@ fn indexes_damaged(found: &[&(Keyed, Miscount)], server: &ServerFacts) -> Option
     });
     let (tables, what): (Vec<&QualifiedName>, Vec<String>) = damaged.unzip();
     (!tables.is_empty()).then(|| {
-        warning(
+        Finding::warning(
             "source-indexes-damaged",
-            "indexes of the source do not lead to all rows, or cannot be read: what looks for a row by its key does not find it, and the same \
-             key may have been given twice, which the target refuses"
+            "indexes of the source do not point to all rows, or cannot be read: a search by key does not find such a row, and the same key may \
+             have been inserted twice, which the target refuses"
                 .to_owned(),
             anew(&tables, server),
         )
@@ -108,7 +108,7 @@ fn indexes_damaged(found: &[&(Keyed, Miscount)], server: &ServerFacts) -> Option
     })
 }
 
-/// Where nothing was found among some, nobody knows about the others.
+/// Where nothing was found among some, nothing is known about the others.
 fn not_counted(counts: &Counts) -> Option<Finding> {
     let left = counts.all.saturating_sub(counts.counted);
     let in_vain = left.saturating_sub(counts.too_large);
@@ -116,16 +116,16 @@ fn not_counted(counts: &Counts) -> Option<Finding> {
         (counts.too_large, format!("larger than {LARGEST_COUNTED}")),
         (
             in_vain,
-            "beyond the time there was, not to be read, or with dead rows that VACUUM has not come to".to_owned(),
+            "out of time, not readable, or with dead rows that VACUUM has not reached".to_owned(),
         ),
     ];
     let why = why.into_iter().filter(|(number, _)| *number > 0);
     let why = why.map(|(number, why)| format!("{}: {why}", Rows(number)));
     (left > 0).then(|| {
-        note(
+        Finding::note(
             "keys-not-counted",
             format!(
-                "{} of {} tables were not counted against their primary keys; damage to them that makes no error is not noticed here",
+                "{} of {} tables were not counted against their primary keys; damage to them that raises no error goes unnoticed here",
                 Rows(left),
                 Rows(counts.all)
             ),
@@ -218,7 +218,7 @@ mod tests {
             why,
             [
                 "1: larger than 64.0 MB",
-                "1,998: beyond the time there was, not to be read, or with dead rows that VACUUM has not come to"
+                "1,998: out of time, not readable, or with dead rows that VACUUM has not reached"
             ]
         );
     }

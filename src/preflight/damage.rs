@@ -1,10 +1,12 @@
-//! What is damaged on the source, or not in force there, and comes to light only when it is built anew.
+//! What is damaged on the source, or not in force there, and comes to light only when it is built again.
 
 use std::collections::BTreeSet;
 
-use super::{CheckFacts, blocker, listed, note, warning};
+use super::CheckFacts;
 use crate::catalog::{Constraint, Index, Orphan};
-use crate::model::{Finding, QualifiedName, Rebuild, Rows, or_instead, quote_ident, to_paste};
+use crate::model::{
+    Finding, QualifiedName, Rebuild, Rows, listed, or_instead, quote_ident, to_paste,
+};
 use crate::salvage::WrongFile;
 
 /// What to do when rows may be lost.
@@ -42,10 +44,10 @@ fn files(facts: &CheckFacts<'_>) -> [Option<Finding>; 2] {
     let indexes: BTreeSet<&QualifiedName> = of_indexes.iter().map(|(name, _)| *name).collect();
     [
         (!tables.is_empty()).then(|| {
-            blocker(
+            Finding::blocker(
                 "source-files",
-                "files of the source are missing or cut off: reading these tables fails, or shows fewer rows than there were without \
-                 an error, and a copy would be called the same"
+                "files of the source are missing or cut off: reading these tables fails, or shows fewer rows than there were without an error, \
+                 and a copy would still verify as the same"
                     .to_owned(),
                 FROM_A_COPY,
             )
@@ -53,7 +55,7 @@ fn files(facts: &CheckFacts<'_>) -> [Option<Finding>; 2] {
         }),
         (!of_indexes.is_empty()).then(|| {
             let evidence = of_indexes.iter();
-            warning(
+            Finding::warning(
                 "source-index-files",
                 "files of indexes of the source are missing or cut off; no row is lost with them, but queries that use them fail"
                     .to_owned(),
@@ -115,15 +117,15 @@ fn is_read(facts: &CheckFacts<'_>, relation: &QualifiedName) -> bool {
 fn checksums(facts: &CheckFacts<'_>) -> Option<Finding> {
     let state = &facts.source.state;
     let failures = state.checksum_failures.filter(|failures| *failures > 0)?;
-    let found = warning(
+    let found = Finding::warning(
         "source-checksums",
         format!(
-            "the source has read {} pages whose checksum was wrong: its files are damaged, or were; a page that still is ends the \
-             copy of its table",
+            "the source has read {} pages whose checksum was wrong: its files are damaged, or were; a page that still is makes the copy of its \
+             table fail",
             Rows(failures)
         ),
-        "Look at the source's log for which files (\"page verification failed\"), make a copy of the data directory, and read the \
-         tables concerned as a whole (SELECT count(*)) before the move.",
+        "Look in the source's log for the files (\"page verification failed\"), make a copy of the data directory, and read the affected \
+         tables in full (SELECT count(*)) before the move.",
     );
     Some(
         found.with_evidence(
@@ -145,7 +147,7 @@ fn orphans(facts: &CheckFacts<'_>) -> Option<Finding> {
     }
     let queries = found.iter().map(|one| format!("{};", one.query));
     let remedy = to_paste(
-        "Mend or delete the rows on the source (or drop the key there, and add it again with NOT VALID). These find them:",
+        "Fix or delete the rows on the source (or drop the key there, and add it again with NOT VALID). These queries find them:",
         queries,
     );
     let named = found.iter().map(|one| {
@@ -157,14 +159,14 @@ fn orphans(facts: &CheckFacts<'_>) -> Option<Finding> {
         )
     });
     let looked_at = format!(
-        "{} of {} foreign keys were looked at in the time there was",
+        "{} of {} foreign keys were checked in the time available",
         Rows(orphans.looked_at),
         Rows(orphans.all)
     );
     Some(
-        blocker(
+        Finding::blocker(
             "source-orphans",
-            "rows of the source point to rows that are not there, although a foreign key says so: the target will refuse that key"
+            "rows of the source point to rows that do not exist, in spite of a foreign key: the target will refuse that key"
                 .to_owned(),
             remedy,
         )
@@ -172,19 +174,19 @@ fn orphans(facts: &CheckFacts<'_>) -> Option<Finding> {
     )
 }
 
-/// Where nothing was found among some, nobody knows about the others.
+/// Where nothing was found among some, nothing is known about the others.
 fn not_all_looked_at(facts: &CheckFacts<'_>) -> Option<Finding> {
     let orphans = facts.orphans?;
     let (looked_at, all) = (orphans.looked_at, orphans.all);
     (looked_at < all && orphans.found.is_empty()).then(|| {
-        note(
+        Finding::note(
             "orphans-unknown",
             format!(
-                "{} of {} foreign keys were looked at in the time there was, and hold; the others are checked by the target",
+                "{} of {} foreign keys were checked in the time available, and hold; the target checks the others",
                 Rows(looked_at),
                 Rows(all)
             ),
-            "A rehearsal tells.",
+            "A rehearsal shows whether they hold.",
         )
     })
 }
@@ -222,7 +224,7 @@ fn invalid_indexes(facts: &CheckFacts<'_>) -> Option<Finding> {
         }
     };
     (!invalid.is_empty()).then(|| {
-        warning(
+        Finding::warning(
             "indexes-invalid",
             format!(
                 "indexes of the source are invalid, and will not be on the target: {}",
@@ -254,14 +256,14 @@ fn not_validated(facts: &CheckFacts<'_>) -> Option<Finding> {
         let names = open
             .iter()
             .map(|one| format!("{} of {}", quote_ident(&one.name), one.table.shown()));
-        note(
+        Finding::note(
             "constraints-not-valid",
             format!(
                 "constraints of the source are NOT VALID, and will be so on the target: {}",
                 listed(names)
             ),
             to_paste(
-                "To have them hold for all rows, on either side:",
+                "To check them against all rows, on either side:",
                 statements,
             ),
         )
@@ -343,7 +345,7 @@ mod tests {
                 "REINDEX INDEX CONCURRENTLY \"public\".\"t_pkey\";",
             ]
         );
-        for said in ["lets others go on writing", "writes to a table wait"] {
+        for said in ["lets others go on writing", "write to a table wait"] {
             assert!(sentence.contains(said), "{sentence}");
         }
         // Alone, it has nothing to do with CONCURRENTLY.

@@ -1,6 +1,5 @@
 //! Settings under which a server passes over damage without an error.
 
-use super::blocker;
 use crate::catalog::ServerFacts;
 use crate::model::{Finding, Severity, Side, not_yet, quote_ident, to_paste};
 
@@ -8,13 +7,13 @@ fn rule(side: Side) -> String {
     format!("{side}-passes-over-damage")
 }
 
-/// Of a salvage: whoever comes to it has often set this before.
+/// For a salvage: these settings have often been switched on before it.
 pub fn for_salvage(findings: &mut [Finding]) {
     let rule = rule(Side::Source);
     for finding in findings.iter_mut().filter(|finding| finding.rule == rule) {
         finding.severity = Severity::Warning;
-        "Sessions of a salvage switch it off, and what others have had the server take for empty before counts as lost. A server that \
-         is started anew would have forgotten that; if you doubt that it starts again, leave it as it is."
+        "The sessions of a salvage switch it off, but what the server took for empty in other sessions before counts as lost. A restart would \
+         make it forget that; if you doubt that it starts again, leave it as it is."
             .clone_into(&mut finding.remedy);
     }
 }
@@ -38,16 +37,17 @@ pub(super) fn finding(side: Side, server: &ServerFacts) -> Option<Finding> {
     });
     let reload = std::iter::once(Some("SELECT pg_reload_conf();".to_owned()));
     let statements = everywhere.chain(elsewhere).chain(reload).flatten();
-    Some(blocker(
+    Some(Finding::blocker(
         &rule(side),
         format!(
-            "{} {are} on at the {side}: rows of damaged pages are missing or wrong there without an error, and a copy would be called the same",
+            "{} {are} enabled on the {side}: rows of damaged pages are missing or wrong there without an error, and a copy would still verify \
+             as the same",
             names.join(" and ")
         ),
         to_paste(
             &format!(
-                "If anything of it may be damaged, pgconvoy salvage reads around that, and accounts for it. Otherwise switch it off, on the \
-                 {side}, which has to be restarted afterwards, so that it forgets what it has read so:"
+                "If its files may be damaged, use pgconvoy salvage, which reads around the damage and accounts for it. Otherwise switch the \
+                 setting off on the {side}, then restart the server, so that it forgets pages that it read under the setting:"
             ),
             statements,
         ),
@@ -68,7 +68,9 @@ mod tests {
         assert_eq!(rules(&found), ["source-passes-over-damage"]);
         assert!(!is_go(&found));
         assert!(
-            found[0].what.starts_with("zero_damaged_pages is on"),
+            found[0]
+                .what
+                .starts_with("zero_damaged_pages is enabled on the source"),
             "{found:?}"
         );
         let statements: Vec<&str> = found[0].remedy.lines().skip(1).collect();

@@ -1,11 +1,11 @@
-//! Settings that are to be others for the time of the move, with what takes them back afterwards.
+//! Statements that change a setting for the time of the move, with those that undo it afterwards.
 
 use crate::model::{not_yet, quote_literal};
 
 /// After settings that need no restart.
 pub(super) const RELOAD: &str = "SELECT pg_reload_conf();";
 
-/// A setting that is to be another one.
+/// A change of a setting.
 pub(super) struct Change<'a> {
     pub name: &'a str,
     /// As it is spelled in a statement.
@@ -23,7 +23,7 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// With the value that it had: a RESET would take away what somebody had set by ALTER SYSTEM as well.
+    /// With the value that it had: a RESET would also take away what was set by ALTER SYSTEM before.
     fn back(&self) -> String {
         let Self { name, from, .. } = self;
         match from {

@@ -3,38 +3,50 @@
 //! Every rule is a function of facts, so it can be tested without a server. A rule that finds something says what to do
 //! about it. One blocker is enough for a no-go: nothing is touched then.
 //!
+//! A new rule is a function of facts, in the file it belongs to. It joins [`findings`] (a move, and so check), [`restore_findings`] (if an
+//! archive can be asked as well), [`source_findings`] (a dump) or [`further_findings`] (check alone). One that merely foretells a failure
+//! may join [`SKIPPABLE`].
+//!
+//! What a move, a dump or a restore refuses or warns of, and `pgconvoy check` with it:
+//!
 //! | file | looks at |
 //! |---|---|
 //! | `source` | whether everything can be read, large objects as well |
 //! | `damage_passed_over` | settings under which damage is read without an error |
-//! | `remade` | what would be made anew as something else |
+//! | `remade` | what would be created again as something else |
 //! | `target` | whether it can be written, and is empty |
-//! | `offers` | extensions, tablespaces, encoding and settings: what the target lacks |
+//! | `lacking` | extensions, tablespaces, encoding and settings: what the target lacks |
 //! | `roles` | owners and grantees that the target does not have |
-//! | `schemas` | owners that may create nothing in the schema of what they are to own |
-//! | `grantees` | the roles that a statement names |
+//! | `owners` | owners that may create nothing in the schema of what they are to own |
 //! | `superuser` | what only a superuser can create |
 //! | `rows_only` | whether rows alone can be loaded |
-//! | `clean` | what is dropped before it is made anew |
+//! | `clean` | what is dropped before it is created again |
 //!
-//! What takes longer to look at than a move has patience for, `pgconvoy check` looks at as well:
+//! What check adds, because it takes longer to look at than a move should wait:
 //!
 //! | file | looks at |
 //! |---|---|
 //! | `activity` | who else is at work, and what could end the snapshot |
 //! | `capacity` | room for sessions, locks and temporary files |
-//! | `room` | room on disks |
+//! | `room` | room on disks; for a dump, on the archive's |
 //! | `slow` | settings of the target that make the move slow, or keep it from ending, and what makes every commit there slow |
-//! | `road` | what was measured of the road, by which other rules tell what a setting costs |
-//! | `meanwhile` | nothing: what sets a setting for the time of the move, and takes it back |
 //! | `damage` | what is damaged or not in force on the source |
 //! | `counted` | tables with another number of rows than their primary keys have entries |
 //! | `not_carried` | what is in no dump |
-//! | `references` | foreign keys to what is left out |
+//! | `left_out_keys` | foreign keys to what is left out |
 //! | `collations` | what text is compared by |
 //! | `window` | whether it fits into the time there is |
+//!
+//! What rules use, and what becomes of their findings:
+//!
+//! | file | holds |
+//! |---|---|
+//! | `grantees` | the roles that a statement names |
+//! | `road` | what was measured of the road, from which rules work out what a setting costs |
+//! | `meanwhile` | statements that change a setting for the time of the move, and those that undo it |
 //! | `skip` | blockers that the operator passes over |
 //! | `verdict` | what all findings come to |
+//! | `testing` | a world of facts for the tests of rules |
 //!
 //! Deliberately not here: patterns that match nothing, and source = target, which are wrong usage and not findings
 //! ([`same_database`] says whether it is so).
@@ -47,16 +59,16 @@ mod counted;
 mod damage;
 mod damage_passed_over;
 mod grantees;
+mod lacking;
+mod left_out_keys;
 mod meanwhile;
 mod not_carried;
-mod offers;
-mod references;
+mod owners;
 mod remade;
 mod road;
 mod roles;
 mod room;
 mod rows_only;
-mod schemas;
 mod skip;
 mod slow;
 mod source;
@@ -80,16 +92,14 @@ use crate::toc::{Entry, RestoreOptions, Toc};
 
 pub use clean::clean;
 pub use damage_passed_over::for_salvage;
+pub use owners::new_owners;
 pub use remade::pg_dump_warned;
 pub use road::{Measured, MeasuredLog};
 pub use room::archive_disk;
 pub use rows_only::{RowsOnly, rows_only};
-pub use schemas::new_owners;
 pub use skip::{SKIPPABLE, pass_over};
-pub use target::{
-    add_a_part, has_sign, ledger_in_the_way, rows_elsewhere, same_database, schema_in_the_way,
-};
-pub use verdict::{NOT_LOOKED_AT, Verdict};
+pub use target::{add_a_part, ledger_in_the_way, rows_elsewhere, same_database, schema_in_the_way};
+pub use verdict::Verdict;
 pub use window::finding as window_finding;
 
 /// Everything that rules look at.
@@ -117,8 +127,8 @@ pub struct PreflightFacts<'a> {
     pub unreadable: &'a Unreadable,
     /// Tables and sequences whose rows a source that is a standby does not have, but for those that are left out by name.
     pub out_of_reach: &'a [QualifiedName],
-    /// `ALTER DATABASE … SET` and `ALTER ROLE … IN DATABASE … SET` of the source that the target has not, by name alone: what
-    /// they are set to may be a secret.
+    /// `ALTER DATABASE … SET` and `ALTER ROLE … IN DATABASE … SET` of the source that sessions of the target do not begin with, as
+    /// `verify::SettingsLacking` tells them: what may be a secret by name alone.
     pub database_settings: &'a [String],
     /// Roles of the target to whom the connected role can give objects.
     pub assumable_roles: &'a [String],
@@ -202,9 +212,8 @@ pub fn further_findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
     findings.extend(room::findings(facts));
     findings.extend(slow::findings(facts));
     findings.extend(not_carried::findings(facts));
-    findings.extend(references::finding(facts));
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    findings
+    findings.extend(left_out_keys::finding(facts));
+    worst_first(findings)
 }
 
 /// What forbids to ask more: servers of versions to which our questions mean nothing.
@@ -219,11 +228,10 @@ pub fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
     findings.extend(target::findings(facts));
     findings.extend(source::findings(facts));
     findings.extend(roles::findings(facts));
-    findings.extend(schemas::finding(facts));
-    findings.extend(offers::findings(facts));
+    findings.extend(owners::finding(facts));
+    findings.extend(lacking::findings(facts));
     findings.extend(superuser::findings(facts));
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    findings
+    worst_first(findings)
 }
 
 /// The same for a run that has no source server: what it is from is known as far as an archive knows it.
@@ -232,16 +240,19 @@ pub fn restore_findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
     findings.extend(target::findings(facts));
     findings.extend(remade::archived_with_oids(facts));
     findings.extend(roles::findings(facts));
-    findings.extend(schemas::finding(facts));
-    findings.extend(offers::findings(facts));
+    findings.extend(owners::finding(facts));
+    findings.extend(lacking::findings(facts));
     findings.extend(superuser::findings(facts));
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    findings
+    worst_first(findings)
 }
 
 /// The same for a run that has no target server.
 pub fn source_findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
-    let mut findings = source::findings(facts);
+    worst_first(source::findings(facts))
+}
+
+/// Blockers, then warnings, then notes, each in the order of their rules.
+fn worst_first(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
 }
@@ -251,36 +262,4 @@ pub fn is_go(findings: &[Finding]) -> bool {
     findings
         .iter()
         .all(|finding| finding.severity < Severity::Blocker)
-}
-
-fn finding(severity: Severity, rule: &str, what: String, remedy: impl Into<String>) -> Finding {
-    Finding {
-        severity,
-        rule: rule.to_owned(),
-        what,
-        evidence: Vec::new(),
-        remedy: remedy.into(),
-    }
-}
-
-fn blocker(rule: &str, what: String, remedy: impl Into<String>) -> Finding {
-    finding(Severity::Blocker, rule, what, remedy)
-}
-
-fn warning(rule: &str, what: String, remedy: impl Into<String>) -> Finding {
-    finding(Severity::Warning, rule, what, remedy)
-}
-
-fn note(rule: &str, what: String, remedy: impl Into<String>) -> Finding {
-    finding(Severity::Note, rule, what, remedy)
-}
-
-/// `a`, `a and b`, `a, b and c`: all of them.
-fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
-    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
-    match items.as_slice() {
-        [] => "nothing".to_owned(),
-        [one] => one.clone(),
-        [most @ .., last] => format!("{} and {last}", most.join(", ")),
-    }
 }

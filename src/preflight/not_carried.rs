@@ -1,12 +1,12 @@
-//! What belongs to the server or to the database itself, or to somebody who follows it, and so is in no dump.
+//! What belongs to the server, to the database itself, or to its replication, and so is in no dump.
 //!
 //! Roles, settings and tablespaces have rules of their own.
 
 use std::collections::BTreeSet;
 
-use super::{CheckFacts, listed, note, warning};
+use super::CheckFacts;
 use crate::catalog::{DatabaseFacts, Slot, Uncarried, UncarriedKind};
-use crate::model::{Finding, Rows, not_yet, quote_ident, quote_literal, to_paste};
+use crate::model::{Finding, Rows, listed, not_yet, quote_ident, quote_literal, to_paste};
 
 pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
     [
@@ -73,9 +73,9 @@ fn database_privileges(facts: &CheckFacts<'_>) -> Option<Finding> {
         .map(|(_, privilege, _)| format!("REVOKE {privilege} ON DATABASE {database} FROM PUBLIC;"));
     let statements: Vec<String> = grants.chain(revokes).collect();
     (!statements.is_empty()).then(|| {
-        warning(
+        Finding::warning(
             "database-privileges",
-            "privileges on the source database itself are not moved, and the target's are others"
+            "privileges on the source database itself are not moved, and the target's differ"
                 .to_owned(),
             to_paste(
                 "On the target (move --create brings them along):",
@@ -95,20 +95,20 @@ fn followers(facts: &CheckFacts<'_>) -> Option<Finding> {
         not_yet("on the source, after the switch", &drop)
     });
     (!here.is_empty()).then(|| {
-        warning(
+        Finding::warning(
             "slots-left-behind",
             format!(
-                "logical replication slots follow the source database, and do not go along: {}",
+                "logical replication slots on the source database are not moved: {}",
                 listed(here.iter().map(|slot| &slot.name))
             ),
             to_paste(
-                "Have their readers (subscriptions, change data capture) start anew from the target after the switch, and then drop \
-                 the slots on the source, which keep its write-ahead log:",
+                "Start their consumers (subscriptions, change data capture) again from the target after the switch, then drop the slots on the \
+                 source, which keep its write-ahead log:",
                 statements,
             ),
         )
         .with_evidence(here.iter().map(|slot| {
-            let state = if slot.active { "is read" } else { "nobody reads it" };
+            let state = if slot.active { "active" } else { "inactive" };
             format!("{} keeps {}; {state}", slot.name, slot.kept)
         }))
     })
@@ -132,15 +132,15 @@ fn subscriptions(facts: &CheckFacts<'_>) -> Option<Finding> {
         not_yet("on the target, after the move", &enable)
     });
     (!names.is_empty()).then(|| {
-        warning(
+        Finding::warning(
             "subscriptions-disabled",
             format!(
                 "subscriptions arrive disabled, and what is published in the meantime is on the source only: {}",
                 listed(&names)
             ),
             to_paste(
-                "Before the last move, disable them on the source; enabled on the target after it, they go on with the same slots (what the \
-                 source had received and not yet confirmed comes again):",
+                "Before the last move, disable them on the source. Enabled on the target after it, they go on with the same slots (what the \
+                 source had received and not yet confirmed arrives again):",
                 disable.chain(enable),
             ),
         )
@@ -155,14 +155,14 @@ fn foreign_servers(facts: &CheckFacts<'_>) -> Option<Finding> {
         .collect();
     let tables = entries().filter(|entry| entry.is("FOREIGN TABLE")).count() as u64;
     (!servers.is_empty()).then(|| {
-        note(
+        Finding::note(
             "foreign-servers",
             format!(
-                "foreign servers are moved as definitions; what their tables show stays where it is: {}",
+                "foreign servers are moved as definitions; the rows of their tables stay where they are: {}",
                 listed(&servers)
             ),
-            "See to it that the target's machine can reach them (firewall, pg_hba.conf and passwords there), and that no address in \
-             their options means the old machine.",
+            "Make sure that the target's machine can reach them (firewall, pg_hba.conf and passwords there), and that no address in their \
+             options points at the old machine.",
         )
         .with_evidence([format!("foreign tables: {}", Rows(tables))])
     })
@@ -175,7 +175,7 @@ fn other_databases(facts: &CheckFacts<'_>) -> Option<Finding> {
         None => quote_ident(name),
     });
     (!others.is_empty()).then(|| {
-        note(
+        Finding::note(
             "other-databases",
             format!(
                 "one database is moved; the source's server has others: {}",
@@ -201,19 +201,19 @@ fn is_moved(facts: &CheckFacts<'_>, extension: &str) -> bool {
     entries.any(|entry| entry.is("EXTENSION") && entry.tag_lossy() == extension)
 }
 
-/// Most are bookkeeping, which the extension does on the target anew.
+/// Most are bookkeeping, which the extension does again on the target.
 fn extension_rows(facts: &CheckFacts<'_>) -> Option<Finding> {
     let tables = uncarried(
         facts,
         |kind| matches!(kind, UncarriedKind::ExtensionRows(of) if is_moved(facts, of)),
     );
     (!tables.is_empty()).then(|| {
-        note(
+        Finding::note(
             "extension-rows",
-            "tables of extensions hold rows that are neither moved nor compared, because the extensions do not call them configuration"
+            "tables of extensions hold rows that are neither moved nor compared, because the extensions do not declare them as configuration"
                 .to_owned(),
-            "What CREATE EXTENSION puts there, or the extension itself, is there again on the target. If people have put more into them, \
-             copy these rows by hand after the move, or find a newer version of the extension that declares them.",
+            "CREATE EXTENSION, or the extension itself, fills them again on the target. If other rows were added, copy these by hand after the \
+             move, or find a newer version of the extension that declares them.",
         )
         .with_evidence(tables.into_iter().map(str::to_owned))
     })
@@ -225,10 +225,10 @@ fn in_system_schemas(facts: &CheckFacts<'_>) -> Option<Finding> {
     }
     let objects = uncarried(facts, |kind| *kind == UncarriedKind::InSystemSchema);
     (!objects.is_empty()).then(|| {
-        warning(
+        Finding::warning(
             "system-schema-objects",
-            "objects were made or changed in pg_catalog or information_schema, and neither they nor rows in them are moved".to_owned(),
-            "Move what was made to a schema of its own on the source, or make and change the same on the target before the move.",
+            "objects were created or changed in pg_catalog or information_schema; neither they nor their rows are moved".to_owned(),
+            "Move what was created to a schema of its own on the source, or make the same changes on the target before the move.",
         )
         .with_evidence(objects.into_iter().map(str::to_owned))
     })
@@ -249,10 +249,10 @@ fn remarks(facts: &CheckFacts<'_>) -> Option<Finding> {
         _ => false,
     });
     (!remarks.is_empty()).then(|| {
-        warning(
+        Finding::warning(
             "remarks-left-behind",
             "comments on inherited constraints, and comments and grants on row types of tables, are not moved".to_owned(),
-            "Say them again on the target after the move, by COMMENT ON CONSTRAINT, COMMENT ON TYPE, and GRANT or REVOKE … ON TYPE.",
+            "Repeat them on the target after the move, with COMMENT ON CONSTRAINT, COMMENT ON TYPE, and GRANT or REVOKE … ON TYPE.",
         )
         .with_evidence(remarks.into_iter().map(str::to_owned))
     })

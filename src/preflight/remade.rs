@@ -1,29 +1,29 @@
-//! What would be made anew as something else than it is, because no dump says it.
+//! What would be created on the target as something other than it is, because no dump says what it is.
 
-use super::{PreflightFacts, blocker, listed, note};
+use super::PreflightFacts;
 use crate::catalog::{HalfDetached, WithOids};
-use crate::model::{Finding, QualifiedName, shell_word, to_paste};
+use crate::model::{Finding, QualifiedName, listed, shell_word, to_paste};
 
 const TABLES: [&str; 2] = ["TABLE", "FOREIGN TABLE"];
 
 /// What to do with an archive that has oids.
-pub(super) const KEEP_OIDS: &str = "If oids are in it (pg_dump --oids), restore it with a pg_restore before version 12 into a server before version \
-    12, have them in a column of their own there (pgconvoy check says how), and move from that.";
+pub(super) const KEEP_OIDS: &str = "If oids are in it (pg_dump --oids): (1) restore it into a server older than 12, with a pg_restore older \
+                                    than 12; (2) copy the oids into an ordinary column there (pgconvoy check says how); (3) move from there.";
 
 pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
     let findings = [with_oids(facts), half_detached(facts)];
     findings.into_iter().flatten().collect()
 }
 
-/// What `pg_dump` itself warned of: nobody else says what it leaves out.
+/// What `pg_dump` itself warned of: only it says what it leaves out.
 pub fn pg_dump_warned(warnings: &[String]) -> Option<Finding> {
     (!warnings.is_empty()).then(|| {
-        note(
+        Finding::note(
             "pg-dump-warned",
-            "pg_dump warned of something when it described the source; what it leaves out is not on the target, and may not be missed \
-             there"
+            "pg_dump printed warnings when it described the source; what it leaves out is not on the target, and its absence may not be \
+             noticed there"
                 .to_owned(),
-            "See whether what it names is wanted.",
+            "Check whether you need what it names.",
         )
         .with_evidence(warnings.iter().cloned())
     })
@@ -54,16 +54,16 @@ fn with_oids(facts: &PreflightFacts<'_>) -> Option<Finding> {
     let statements = statements.chain(children);
     (!tables.is_empty()).then(|| {
         let names = tables.iter().map(|one| one.table.shown());
-        blocker(
+        Finding::blocker(
             "tables-with-oids",
             format!(
-                "tables of the source are WITH OIDS, and the oids of their rows would be lost: no dump carries them, and no server \
-                 since version 12 has such tables: {}",
+                "tables of the source are WITH OIDS, and the oids of their rows would be lost (no dump carries them, and no server since \
+                 version 12 has such tables): {}",
                 listed(names)
             ),
             to_paste(
-                "On the source, have the oids in a column of their own, which the application has to read from then on (with nothing but \
-                 SET WITHOUT OIDS, if nobody wants them); or leave the tables out with -T:",
+                "On the source, copy the oids into an ordinary column, which the application has to read from then on (if the oids are not \
+                 needed, SET WITHOUT OIDS alone will do); or leave the tables out with -T:",
                 statements,
             ),
         )
@@ -80,16 +80,16 @@ pub(super) fn archived_with_oids(facts: &PreflightFacts<'_>) -> Option<Finding> 
     });
     let names: Vec<String> = names.collect();
     (!names.is_empty()).then(|| {
-        blocker(
+        Finding::blocker(
             "tables-with-oids",
             format!(
-                "tables of the archive are WITH OIDS, and would be made without: no server since version 12 has such tables: {}",
+                "tables of the archive are WITH OIDS, and would be created without (no server since version 12 has such tables): {}",
                 listed(names)
             ),
             to_paste(
                 &format!(
-                    "{KEEP_OIDS} Or leave these tables out with -L. If there are none in it, and nobody needs such tables, have a later \
-                     pg_restore make them without, before and after the rows (definitions are not compared then):"
+                    "{KEEP_OIDS} Or leave these tables out with -L. If no oids are in it, and such tables are not needed, let a newer \
+                     pg_restore create them without, before and after the rows (definitions are not compared then):"
                 ),
                 in_three_steps(facts),
             ),
@@ -127,15 +127,16 @@ fn half_detached(facts: &PreflightFacts<'_>) -> Option<Finding> {
         let names = partitions
             .iter()
             .map(|one| format!("{} of {}", one.partition.shown(), one.parent.shown()));
-        blocker(
+        Finding::blocker(
             "partitions-half-detached",
             format!(
-                "partitions of the source were to be detached, and that was interrupted: queries of their tables do not read them any more, \
-                 and on the target they would: {}",
+                "detaching partitions of the source was interrupted: queries of their tables no longer read them, and on the target they \
+                 would: {}",
                 listed(names)
             ),
             to_paste(
-                "On the source, finish it (it waits for transactions that still see the partition), or attach it again after that:",
+                "On the source, finish detaching (it waits for transactions that still see the partition); the partition can be attached again \
+                 after that:",
                 statements,
             ),
         )

@@ -1,7 +1,7 @@
-//! What was measured of the road, and what a move's load comes to by it.
+//! What was measured of the road, and how long a move's load takes at those rates.
 //!
-//! Rules tell by it what a setting costs on these servers, tonight, where that can be measured at all. What nobody has measured is not told
-//! in figures.
+//! From it, rules work out what a setting costs on these servers, where that can be measured at all. What was not measured is not given in
+//! figures.
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use crate::model::Bytes;
 /// server.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Measured {
-    /// Sessions that were at it at once, on either side.
+    /// Sessions that worked at once, on either side.
     pub sessions: u32,
     /// Rows read from the source by one session alone, in bytes a second; `None` where there is too little to be read.
     pub read_bytes_per_second: Option<f64>,
@@ -44,7 +44,7 @@ impl Measured {
     pub(super) fn logging(&self, bytes: Bytes) -> Option<String> {
         let rate = self.log?.bytes_per_second;
         Some(format!(
-            "measured just now: the target writes its log at {}, so that {bytes} of it are {} of writing",
+            "measured just now: the target writes its log at {}; at that rate {bytes} take {}",
             per_second(rate),
             time(bytes.0 as f64 / rate.max(1.0))
         ))
@@ -54,7 +54,7 @@ impl Measured {
     pub(super) fn copying(&self, bytes: Bytes) -> Option<String> {
         let rate = self.copy_bytes_per_second? * f64::from(self.sessions);
         Some(format!(
-            "measured just now: rows are copied at {}, at which {bytes} are written in {}",
+            "measured just now: rows are copied at {}; at that rate {bytes} take {}",
             per_second(rate),
             time(bytes.0 as f64 / rate.max(1.0))
         ))
@@ -64,7 +64,7 @@ impl Measured {
     pub(super) fn indexing(&self, bytes: Bytes) -> String {
         let rate = self.index_bytes_per_second;
         format!(
-            "measured just now: a session sorts and writes an index in memory at {}, at which this one takes {}",
+            "measured just now: a session sorts and writes an index in memory at {}; at that rate this one takes {}",
             per_second(rate),
             time(bytes.0 as f64 / rate.max(1.0))
         )
@@ -117,16 +117,16 @@ mod tests {
         };
         let logging = measured.logging(Bytes(2 << 30)).expect("measured");
         assert!(
-            logging.ends_with("64.0 MB/s, so that 2.0 GB of it are 32 s of writing"),
+            logging.ends_with("64.0 MB/s; at that rate 2.0 GB take 32 s"),
             "{logging}"
         );
         let copying = measured.copying(Bytes(40 << 20)).expect("measured");
         assert!(
-            copying.ends_with("16.0 MB/s, at which 40.0 MB are written in 2.5 s"),
+            copying.ends_with("16.0 MB/s; at that rate 40.0 MB take 2.5 s"),
             "{copying}"
         );
         let soon = measured.copying(Bytes(1 << 20)).expect("measured");
-        assert!(soon.ends_with("in less than a second"), "{soon}");
+        assert!(soon.ends_with("1.0 MB take less than a second"), "{soon}");
         let indexing = measured.indexing(Bytes(600 << 20));
         assert!(indexing.ends_with("this one takes 10 min"), "{indexing}");
         let nothing = Measured {

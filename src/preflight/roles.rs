@@ -4,9 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::PreflightFacts;
 use super::grantees::roles_in;
-use super::{PreflightFacts, blocker, listed};
-use crate::model::{Finding, quote_ident, to_paste};
+use crate::model::{Finding, listed, quote_ident, rule, to_paste};
 use crate::toc::{Text, owner_statement};
 
 pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
@@ -21,7 +21,7 @@ pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
     .collect()
 }
 
-/// Whoever will own something; none with `--no-owner`.
+/// The roles that will own something; none with `--no-owner`.
 fn owners(facts: &PreflightFacts<'_>) -> BTreeSet<String> {
     if facts.restore.no_owner {
         return BTreeSet::new();
@@ -35,7 +35,7 @@ fn owners(facts: &PreflightFacts<'_>) -> BTreeSet<String> {
     let objects = facts
         .toc
         .map_or(&[][..], |_| &facts.source_facts.large_objects);
-    // Whose an object is, an archive need not say: it is then whoever's restores it.
+    // An archive need not say who owns an object: the restoring role does then.
     let of_objects = objects.iter().map(|object| object.owner.clone());
     of_entries
         .chain(of_objects.filter(|owner| !owner.is_empty()))
@@ -110,7 +110,7 @@ fn missing(
     } else {
         let theirs = listed(predefined.iter().map(|role| quote_ident(role)));
         format!(
-            "Only newer versions have {theirs}: revoke what they were granted on the source, or {instead}."
+            "Only newer versions of PostgreSQL have {theirs}: revoke what they were granted on the source, or {instead}."
         )
     };
     let statements = others
@@ -122,8 +122,8 @@ fn missing(
         ),
         statements,
     );
-    Some(blocker(
-        "roles-missing",
+    Some(Finding::blocker(
+        rule::ROLES_MISSING,
         what,
         match (predefined.is_empty(), others.is_empty()) {
             (true, _) => create,
@@ -152,10 +152,10 @@ fn not_assumable(facts: &PreflightFacts<'_>, owners: &BTreeSet<String>) -> Optio
     let grants = foreign
         .iter()
         .map(|owner| format!("GRANT {} TO {me};", quote_ident(owner)));
-    Some(blocker(
-        "owners-not-assumable",
+    Some(Finding::blocker(
+        rule::OWNERS_NOT_ASSUMABLE,
         format!(
-            "role {me} is no superuser on the target and cannot give objects to {}",
+            "role {me} is not a superuser on the target and cannot give objects to {}",
             listed(foreign.iter().map(|owner| quote_ident(owner)))
         ),
         to_paste(

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use super::CheckFacts;
 use super::capacity::{Amounts, indexes};
-use super::{CheckFacts, blocker, note, warning};
 use crate::catalog::{Disk, Disks};
 use crate::model::{Bytes, Finding, QualifiedName, Severity, Word, shell_word, to_paste};
 
@@ -61,21 +61,21 @@ impl Room<'_> {
         let has = format!("the target's disk at {path} has room for {free}");
         let what = if severity == Severity::Blocker {
             let least = self.least;
-            format!("{has}, and the rows that come there take {least} at the least")
+            format!("{has}, but the rows that go there take at least {least}")
         } else {
             format!(
-                "{has}, and what comes there takes up to {}, if nothing of the source's files is bloat",
+                "{has}, but what goes there takes up to {} if none of the source's files is bloat",
                 self.most
             )
         };
         let remedy = to_paste(
-            "Make room there, or give it a larger disk. What it has is seen on the target's machine:",
+            "Make room there, or give it a larger disk. To see what it has, on the target's machine:",
             [format!("df -h {}", shell_word(path))],
         );
         let told = if severity == Severity::Blocker {
-            blocker("target-disk", what, remedy)
+            Finding::blocker("target-disk", what, remedy)
         } else {
-            warning("target-disk", what, remedy)
+            Finding::warning("target-disk", what, remedy)
         };
         Some(told.with_evidence(self.parts.iter().cloned()))
     }
@@ -104,7 +104,7 @@ fn rooms<'a>(
         let disk = disks.tablespaces.get(tablespace).unwrap_or(of_default);
         let (most, least) = (load.rows + load.indexes, load.least);
         let part = format!(
-            "tablespace {tablespace}: rows {} ({least} at the least), indexes {}",
+            "tablespace {tablespace}: rows {} (at least {least}), indexes {}",
             load.rows, load.indexes
         );
         room_on(disk, (most, least), part);
@@ -128,7 +128,7 @@ fn rooms<'a>(
         && let Some(room) = rooms.get_mut(&of_default.device)
     {
         room.free += disks.database;
-        let freed = format!("set free when the database is emptied: {}", disks.database);
+        let freed = format!("freed when the database is emptied: {}", disks.database);
         room.parts.push(freed);
     }
     Some(rooms.into_values().collect())
@@ -224,10 +224,10 @@ fn unknown(facts: &CheckFacts<'_>, amounts: &Amounts<'_>) -> Finding {
             largest.name.shown()
         ));
     }
-    note(
+    Finding::note(
         "disk-needed",
         format!(
-            "the copy will take at most about {} on the target: what the source has, which may be bloated",
+            "the copy will take at most about {} on the target: what the source takes, which may be bloated",
             amounts.total()
         ),
         to_paste(
@@ -244,17 +244,17 @@ pub fn archive_disk(disk: &Disk, rows: Bytes, is_packed: bool) -> Option<Finding
     let (expected, packed) = if is_packed {
         (
             Bytes(rows.0 / PACKED_TO),
-            ", and packed perhaps a quarter of it",
+            ", perhaps a quarter of that when compressed",
         )
     } else {
         (rows, "")
     };
     let remedy = to_paste(
-        "Make room there, or give --archive a place on a larger disk, or pack better (-Z zstd:9). What the disk has:",
+        "Make room there, or give --archive a place on a larger disk, or compress better (-Z zstd:9). To see what the disk has:",
         [format!("df -h {}", shell_word(&disk.path))],
     );
     (expected > disk.free).then(|| {
-        warning(
+        Finding::warning(
             "archive-disk",
             format!(
                 "the archive's disk at {} has room for {}, and the rows take up to {rows} on the source{packed}",
@@ -347,7 +347,7 @@ mod tests {
         let found = findings(&world(3).check_facts());
         let Finding { what, remedy, .. } = &found[0];
         assert!(what.contains("/data has room for 3.0 MB"), "{what}");
-        assert!(what.contains("4.0 MB at the least"), "{what}");
+        assert!(what.contains("at least 4.0 MB"), "{what}");
         assert!(remedy.ends_with("\ndf -h /data"), "{remedy}");
     }
 

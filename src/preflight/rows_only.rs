@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::remade::KEEP_OIDS;
-use super::{blocker, finding, listed, warning};
+use super::worst_first;
 use crate::catalog::{SourceFacts, Table, Trigger};
-use crate::model::{Finding, Oid, QualifiedName, Severity, shell_word, shown_ident};
+use crate::model::{Finding, Oid, QualifiedName, listed, shell_word, shown_ident};
 
 /// What is looked at.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +38,7 @@ pub struct RowsOnly<'a> {
 
 /// Everything that speaks against it.
 pub fn rows_only(facts: &RowsOnly<'_>) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = [
+    let findings = [
         missing(facts),
         of_another_kind(facts),
         columns(facts),
@@ -52,12 +52,8 @@ pub fn rows_only(facts: &RowsOnly<'_>) -> Vec<Finding> {
         deferrable(facts),
         circle(facts),
         referenced_by_others(facts),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    findings
+    ];
+    worst_first(findings.into_iter().flatten().collect())
 }
 
 impl<'a> RowsOnly<'a> {
@@ -145,10 +141,10 @@ fn missing(facts: &RowsOnly<'_>) -> Option<Finding> {
     let names = facts.written().into_iter();
     let missing: Vec<&QualifiedName> = names.filter(|name| !is_there(name)).collect();
     (!missing.is_empty()).then(|| {
-        blocker(
+        Finding::blocker(
             "tables-missing",
             format!(
-                "rows alone are to be loaded, and the target has no {}",
+                "only rows are to be loaded, but the target has no {}",
                 shown(missing)
             ),
             "Restore the definitions first (--schema-only), or everything (without --data-only).",
@@ -172,7 +168,7 @@ fn of_another_kind(facts: &RowsOnly<'_>) -> Option<Finding> {
         };
         if found.partition_root.as_ref() != Some(root) {
             wrong.push(format!(
-                "{name} is no partition of {}, which its rows are loaded through",
+                "{name} is not a partition of {}, which its rows are loaded through",
                 root.shown()
             ));
         } else if found.reaches_foreign {
@@ -183,13 +179,13 @@ fn of_another_kind(facts: &RowsOnly<'_>) -> Option<Finding> {
         }
     }
     (!wrong.is_empty()).then(|| {
-        blocker(
+        Finding::blocker(
             "tables-of-another-kind",
             format!(
-                "rows alone are loaded into tables as the archive has them, and on the target {}",
+                "rows alone are loaded into tables as the archive has them, but on the target {}",
                 listed(wrong)
             ),
-            "Restore everything into another database (without --data-only), and copy the rows from there; or rename what has the name, and \
+            "Restore everything into another database (without --data-only), and copy the rows from there; or rename what has that name, and \
              restore the definition first (--schema-only).",
         )
     })
@@ -217,7 +213,7 @@ fn columns(facts: &RowsOnly<'_>) -> Option<Finding> {
         }
     }
     (!wrong.is_empty()).then(|| {
-        blocker(
+        Finding::blocker(
             "columns-missing",
             format!("columns of the archive cannot be loaded: {}", listed(wrong)),
             "Give the tables the columns that the archive has, or restore everything (without --data-only).",
@@ -228,10 +224,10 @@ fn columns(facts: &RowsOnly<'_>) -> Option<Finding> {
 /// What stands in front of each row is no column.
 fn rows_with_oids(facts: &RowsOnly<'_>) -> Option<Finding> {
     (!facts.with_oids.is_empty()).then(|| {
-        blocker(
+        Finding::blocker(
             "tables-with-oids",
             format!(
-                "rows of the archive have their oids with them (pg_dump --oids), and cannot be loaded like that: those of {}",
+                "rows of the archive carry their oids (pg_dump --oids), and cannot be loaded like that: those of {}",
                 shown(facts.with_oids)
             ),
             format!("{KEEP_OIDS} Or leave the rows of these tables out with -L."),
@@ -254,10 +250,10 @@ fn further_columns(facts: &RowsOnly<'_>) -> Option<Finding> {
         );
     }
     (!further.is_empty()).then(|| {
-        warning(
+        Finding::warning(
             "columns-beyond",
             format!(
-                "the archive has nothing for {}: their defaults are taken, and not compared",
+                "the archive has nothing for {}: they get their defaults, which are not compared",
                 listed(further)
             ),
             "",
@@ -274,7 +270,7 @@ fn sequences(facts: &RowsOnly<'_>) -> Option<Finding> {
         .filter(|name| !there.contains(name))
         .collect();
     (!missing.is_empty()).then(|| {
-        blocker(
+        Finding::blocker(
             "sequences-missing",
             format!("the target has no sequence {}", shown(missing)),
             "Restore the definitions first (--schema-only), or everything (without --data-only).",
@@ -300,20 +296,19 @@ fn not_empty(facts: &RowsOnly<'_>) -> Option<Finding> {
         return None;
     }
     if facts.is_emptied() {
-        return Some(finding(
-            Severity::Warning,
+        return Some(Finding::warning(
             "tables-emptied",
             format!(
-                "what {} hold is thrown away before the archive's rows are loaded",
+                "what {} hold is deleted before the archive's rows are loaded",
                 listed(filled)
             ),
             "",
         ));
     }
-    Some(blocker(
+    Some(Finding::blocker(
         "tables-not-empty",
         format!(
-            "rows alone are to be loaded, and there is something already in {}",
+            "only rows are to be loaded, but there is something already in {}",
             listed(filled)
         ),
         format!(
@@ -323,15 +318,15 @@ fn not_empty(facts: &RowsOnly<'_>) -> Option<Finding> {
     ))
 }
 
-/// Rows that are loaded through a table may go to any of its partitions: which of those that are there then are the archive's, nobody
-/// could tell. What is not restored is not emptied either.
+/// Rows that are loaded through a table may go to any of its partitions: which of the rows there are the archive's could not be known
+/// then. What is not restored is not emptied either.
 fn not_empty_beside(facts: &RowsOnly<'_>) -> Option<Finding> {
     let filled = facts.holding_rows(false);
     (!filled.is_empty()).then(|| {
-        blocker(
+        Finding::blocker(
             "partitions-not-empty",
             format!(
-                "rows are loaded through the table above their partitions, and there is something already in others of its partitions: {}",
+                "rows are loaded through the table above their partitions, and other partitions of it already hold something: {}",
                 shown(filled)
             ),
             "Restore the rows of all of its partitions, or empty these yourself.",
@@ -365,7 +360,7 @@ fn firing(facts: &RowsOnly<'_>) -> Option<Finding> {
         "Give --disable-triggers, which keeps them from firing while rows are loaded; or disable them yourself."
     };
     (!names.is_empty()).then(|| {
-        blocker(
+        Finding::blocker(
             "triggers-fire",
             format!(
                 "triggers of the target would fire on each row: {}",
@@ -378,7 +373,7 @@ fn firing(facts: &RowsOnly<'_>) -> Option<Finding> {
 
 fn no_superuser(facts: &RowsOnly<'_>) -> Option<Finding> {
     (facts.disable_triggers && !facts.superuser).then(|| {
-        blocker(
+        Finding::blocker(
             "disable-triggers",
             "only a superuser can keep triggers and foreign keys from firing".to_owned(),
             "Connect as a superuser, or leave --disable-triggers out: tables are then loaded in the order of their foreign keys.",
@@ -404,13 +399,13 @@ fn deferrable(facts: &RowsOnly<'_>) -> Option<Finding> {
         })
         .collect();
     (!keys.is_empty()).then(|| {
-        blocker(
+        Finding::blocker(
             "deferrable-keys",
             format!(
-                "with --disable-triggers, keys that are deferrable are not checked by anybody: {}",
+                "with --disable-triggers, deferrable keys are not checked at all: {}",
                 listed(keys)
             ),
-            "Leave --disable-triggers out, or make these keys not deferrable for the time.",
+            "Leave --disable-triggers out, or make these keys not deferrable in the meantime.",
         )
     })
 }
@@ -420,7 +415,7 @@ fn circle(facts: &RowsOnly<'_>) -> Option<Finding> {
         return None;
     }
     let mut pairs = facts.pairs();
-    // Whoever refers to nobody that is left can be loaded.
+    // A table that refers to none of those left can be loaded.
     loop {
         let waiting: BTreeSet<&QualifiedName> = pairs.iter().map(|(one, _)| *one).collect();
         let before = pairs.len();
@@ -431,13 +426,13 @@ fn circle(facts: &RowsOnly<'_>) -> Option<Finding> {
     }
     let tables: BTreeSet<&QualifiedName> = pairs.iter().map(|(one, _)| *one).collect();
     (!tables.is_empty()).then(|| {
-        blocker(
+        Finding::blocker(
             "foreign-keys-in-a-circle",
             format!(
                 "no order of loading satisfies the foreign keys of {}",
                 shown(tables)
             ),
-            "Give --disable-triggers: the keys are looked at when all rows are there.",
+            "Give --disable-triggers: the keys are checked when all rows are there.",
         )
     })
 }
@@ -457,10 +452,10 @@ fn referenced_by_others(facts: &RowsOnly<'_>) -> Option<Finding> {
         .map(|key| &key.table)
         .collect();
     (!others.is_empty()).then(|| {
-        blocker(
+        Finding::blocker(
             "referenced-by-others",
             format!(
-                "tables that are to be emptied are referred to by {}, which the archive has no rows of",
+                "tables that are to be emptied are referenced by {}, which the archive has no rows of",
                 shown(others)
             ),
             "Empty these tables and drop the keys yourself, or restore everything (without --data-only).",
@@ -472,6 +467,7 @@ fn referenced_by_others(facts: &RowsOnly<'_>) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::catalog::{Column, Constraint};
+    use crate::model::Severity;
 
     fn table(name: &str, columns: &[&str]) -> Table {
         let column = |name: &&str| Column {
@@ -609,7 +605,7 @@ mod tests {
         world.there.tables[0].partition_root = None;
         let found = rows_only(&world.facts());
         assert!(
-            found[0].what.contains("s.a is no partition of s.root"),
+            found[0].what.contains("s.a is not a partition of s.root"),
             "{found:?}"
         );
         world.there.tables.clone_from(&world.loaded);

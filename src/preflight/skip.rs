@@ -1,19 +1,19 @@
 //! Blockers that the operator passes over, by name.
 
-use crate::model::{Finding, Severity};
+use crate::model::{Finding, Severity, rule};
 
-/// The rules that may be passed over: they foretell that something will fail, and it then does, by name. What keeps a target from
+/// The rules that may be passed over: they predict that something will fail, and it then does, by name. What keeps a target from
 /// being written over, or a run from meaning something else than was asked for, is not among them.
 pub const SKIPPABLE: [&str; 9] = [
-    "extensions-missing",
-    "large-objects-unreadable",
-    "needs-superuser",
-    "owners-not-assumable",
-    "owners-without-create",
-    "roles-missing",
-    "source-unreadable",
-    "tablespaces-missing",
-    "target-privileges",
+    rule::EXTENSIONS_MISSING,
+    rule::LARGE_OBJECTS_UNREADABLE,
+    rule::NEEDS_SUPERUSER,
+    rule::OWNERS_NOT_ASSUMABLE,
+    rule::OWNERS_WITHOUT_CREATE,
+    rule::ROLES_MISSING,
+    rule::SOURCE_UNREADABLE,
+    rule::TABLESPACES_MISSING,
+    rule::TARGET_PRIVILEGES,
 ];
 
 /// Makes warnings of the blockers that are to be passed over, and says so in each.
@@ -32,13 +32,13 @@ pub fn pass_over(findings: &mut [Finding], rules: &[String]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{blocker, is_go};
+    use super::super::is_go;
     use super::*;
 
     #[test]
     fn only_what_is_named_and_may_be_is_passed_over() {
         let both =
-            || ["roles-missing", "target-not-empty"].map(|rule| blocker(rule, String::new(), ""));
+            || ["roles-missing", "target-not-empty"].map(|rule| Finding::blocker(rule, "", ""));
         let mut findings = both();
         pass_over(&mut findings, &["tablespaces-missing".into()]);
         assert_eq!(findings, both());

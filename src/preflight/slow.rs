@@ -1,22 +1,22 @@
 //! Settings of the target that make the move itself slow, or keep it from ending, each with what it costs there by what was measured; and
-//! commits that wait long, which slow down whoever comes after the move.
+//! commits that wait long, which slow down the application after the move.
 //!
 //! Not here: `maintenance_work_mem`, `synchronous_commit`, `vacuum_cost_delay` and the like, which a move sets for its own sessions; and
 //! settings that make the new server slow for the application, which are compared between both servers afterwards and before.
 
+use super::CheckFacts;
 use super::capacity::Amounts;
 use super::meanwhile::{Change, RELOAD, with_reload, with_restart};
-use super::{CheckFacts, blocker, finding, note, warning};
 use crate::catalog::how_long;
 use crate::model::{Bytes, Finding, Rows, Severity, to_paste};
 
-/// So many checkpoints that nobody asked for are worth a word.
+/// So many forced checkpoints are worth a warning.
 const MANY_CHECKPOINTS: u64 = 4;
 
-/// Nobody is told to make room for more write-ahead log than this.
+/// More room for write-ahead log than this is never advised.
 const MOST_ADVISED: u64 = 64 << 30;
 
-/// A disk that turns has written within some ten milliseconds: who takes twice that is hindered by something, or far away.
+/// A spinning disk writes within some ten milliseconds: one that takes twice as long is hindered by something, or far away.
 const SLOW_COMMIT_US: u64 = 20_000;
 
 pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
@@ -43,7 +43,7 @@ fn synchronous_standbys(facts: &CheckFacts<'_>) -> Option<Finding> {
     let consumers = facts.target.log_consumers;
     let needed = standbys_needed(names);
     let remedy = to_paste(
-        "On the target, for the time of the move; with nobody named, a commit is on no other machine when it returns:",
+        "On the target, for the time of the move (with synchronous_standby_names empty, a commit returns before any standby has it):",
         with_reload(&[Change::new(
             "synchronous_standby_names",
             "''",
@@ -52,7 +52,7 @@ fn synchronous_standbys(facts: &CheckFacts<'_>) -> Option<Finding> {
     );
     let found = if consumers.synchronous < needed && consumers.hidden == 0 {
         let (wanted, there) = (Rows(needed), Rows(consumers.synchronous));
-        blocker(
+        Finding::blocker(
             "target-synchronous-standbys",
             format!(
                 "commits on the target wait for synchronous standbys: they need {wanted}, and {there} are connected, so that the \
@@ -61,7 +61,7 @@ fn synchronous_standbys(facts: &CheckFacts<'_>) -> Option<Finding> {
             remedy,
         )
     } else {
-        warning(
+        Finding::warning(
             "target-synchronous-standbys",
             "commits on the target wait for a synchronous standby: the move's last commit waits until it has all of the copy"
                 .to_owned(),
@@ -91,16 +91,16 @@ fn archiver(facts: &CheckFacts<'_>) -> Option<Finding> {
     } else {
         (
             Severity::Note,
-            "the target archives its write-ahead log: all that the move writes goes there as well",
+            "the target archives its write-ahead log: everything that the move writes is archived as well",
         )
     };
-    let found = finding(
+    let found = Finding::new(
         severity,
         "target-archiver",
         what.to_owned(),
         to_paste(
-            "See to it that the archive has the room and the command works (pg_stat_archiver); or, until a first backup after the \
-             move, on the target, which then has to be restarted, and again when it is taken back:",
+            "Make sure that the archive has the room and the command works (pg_stat_archiver). Or switch archiving off on the target until the \
+             first backup after the move (needs a restart, now and when it is switched on again):",
             with_restart(&[Change::new(
                 "archive_mode",
                 "off",
@@ -130,7 +130,7 @@ fn checkpoints(facts: &CheckFacts<'_>) -> Option<Finding> {
     let enough = (total.0 / 2).saturating_add(1).next_power_of_two();
     let advised = enough.clamp(1 << 30, MOST_ADVISED);
     (forced >= MANY_CHECKPOINTS && max_wal_size < MOST_ADVISED).then(|| {
-        warning(
+        Finding::warning(
             "target-checkpoints",
             format!(
                 "max_wal_size on the target is {}: writing about {total} forces about {} checkpoints, each of which writes out all \
@@ -139,7 +139,7 @@ fn checkpoints(facts: &CheckFacts<'_>) -> Option<Finding> {
                 Rows(forced)
             ),
             to_paste(
-                "On the target, if its disk has the room; what is in the comment takes it back after the move:",
+                "On the target, if its disk has the room (the comment undoes it after the move):",
                 with_reload(&[
                     Change::new(
                         "max_wal_size",
@@ -181,14 +181,14 @@ fn logged(facts: &CheckFacts<'_>) -> Option<Finding> {
     let level = target.setting("wal_level");
     let much = forced_checkpoints(total, max_wal_size) >= MANY_CHECKPOINTS;
     (much && is_alone && !matches!(level, "" | "minimal")).then(|| {
-        note(
+        Finding::note(
             "target-logs-all",
             format!(
-                "the target logs every row that is copied (wal_level = {level}), about {total}, and nobody reads that log"
+                "the target logs every row that is copied (wal_level = {level}), about {total}, and nothing reads that log"
             ),
             to_paste(
-                "To do without, on the target for the time of the move, which then has to be restarted; set both back, and restart it \
-                 again, before the first standby or base backup:",
+                "To avoid that, on the target, for the time of the move (needs a restart; set both back, and restart it again, before the \
+                 first standby or base backup):",
                 with_restart(&[
                     Change::new("wal_level", "minimal", Some(level.to_owned())),
                     Change::new("max_wal_senders", "0", target.spelled("max_wal_senders")),
@@ -205,7 +205,7 @@ fn commits(facts: &CheckFacts<'_>) -> Option<Finding> {
     let delay_us = facts.target.amount("commit_delay").unwrap_or(0);
     let remedy = if delay_us > 0 {
         to_paste(
-            "A setting has them wait (commit_delay); on the target:",
+            "The setting commit_delay makes them wait; on the target:",
             [
                 "ALTER SYSTEM SET commit_delay = 0;".to_owned(),
                 RELOAD.to_owned(),
@@ -217,7 +217,7 @@ fn commits(facts: &CheckFacts<'_>) -> Option<Finding> {
             .to_owned()
     };
     (commit_us >= SLOW_COMMIT_US).then(|| {
-        warning(
+        Finding::warning(
             "target-commits",
             format!(
                 "a commit on the target waits {} ms until it is on disk: a session there cannot commit more than {} times a second",
@@ -237,7 +237,7 @@ fn memory_for_the_largest(facts: &CheckFacts<'_>) -> Option<Finding> {
     let memory = facts.plan.memory;
     let largest = Amounts::of(facts).largest?;
     (largest.bytes > memory).then(|| {
-        note(
+        Finding::note(
             "index-memory",
             format!(
                 "all index builds together have {memory} of memory, and the index {} alone is {}: it is sorted on disk",
@@ -248,7 +248,7 @@ fn memory_for_the_largest(facts: &CheckFacts<'_>) -> Option<Finding> {
         )
         // The latter is from benches/README.md.
         .with_evidence(facts.measured.map(|road| road.indexing(largest.bytes)).into_iter().chain([
-            "measured once: all indexes and keys of a database of 2 GB took 21.8 s with 64 MB, and 12 to 13 s with 512 MB or more"
+            "in one measurement, all indexes and keys of a 2 GB database took 21.8 s with 64 MB, and 12 to 13 s with 512 MB or more"
                 .to_owned(),
         ]))
     })
@@ -256,9 +256,9 @@ fn memory_for_the_largest(facts: &CheckFacts<'_>) -> Option<Finding> {
 
 fn without_checksums(facts: &CheckFacts<'_>) -> Option<Finding> {
     (facts.target.setting("data_checksums") == "off").then(|| {
-        note(
+        Finding::note(
             "target-checksums",
-            "the target has no data checksums: nobody would notice a disk that returns something else than was written".to_owned(),
+            "the target has no data checksums: a disk that returns something other than what was written would go unnoticed".to_owned(),
             "With the server stopped and the database still empty this takes seconds: pg_checksums --enable (12 and later), or make the \
              cluster with initdb --data-checksums.",
         )
@@ -403,8 +403,8 @@ mod tests {
         assert_eq!(evidence(&world, "index-memory").len(), 1);
         world.measure(100);
         for (rule, ends) in [
-            ("target-logs-all", "11.0 GB of it are 2 min of writing"),
-            ("target-checkpoints", "512.0 MB are written in 4 min"),
+            ("target-logs-all", "11.0 GB take 2 min"),
+            ("target-checkpoints", "512.0 MB take 4 min"),
         ] {
             let evidence = evidence(&world, rule);
             let last = evidence.last().expect("measured");
@@ -418,7 +418,7 @@ mod tests {
         assert_eq!(of_memory.len(), 2);
         world.target_setting("archive_mode", "on", None);
         let archiver = evidence(&world, "target-archiver");
-        assert!(archiver[1].ends_with("2 min of writing"), "{archiver:?}");
+        assert!(archiver[1].ends_with("11.0 GB take 2 min"), "{archiver:?}");
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::meanwhile::{Change, with_reload, with_restart};
-use super::{PreflightFacts, blocker, damage_passed_over, finding, listed, remade, warning};
+use super::{PreflightFacts, damage_passed_over, remade};
 use crate::catalog::ServerFacts;
 use crate::model::{
-    Finding, QualifiedName, Rows, ServerVersion, Severity, Side, quote_ident, quote_literal,
-    shell_word, to_paste,
+    Finding, QualifiedName, Rows, ServerVersion, Severity, Side, listed, quote_ident,
+    quote_literal, rule, shell_word, to_paste,
 };
 use crate::toc::Entry;
 
@@ -29,7 +29,7 @@ pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
 pub(super) fn too_old(source: &ServerFacts) -> Option<Finding> {
     let version = source.version;
     (version < ServerVersion::OLDEST).then(|| {
-        blocker(
+        Finding::blocker(
             "source-too-old",
             format!("the source is PostgreSQL {version}; versions before 10 are not supported"),
             "Use that version's own pg_dump and pg_restore.",
@@ -40,12 +40,12 @@ pub(super) fn too_old(source: &ServerFacts) -> Option<Finding> {
 /// That schema is never dumped, copied or compared, so there must be nothing in it that anybody wants.
 fn reserved_schema(facts: &PreflightFacts<'_>) -> Option<Finding> {
     facts.source.has_pgconvoy_schema.then(|| {
-        blocker(
+        Finding::blocker(
             "source-has-ledger",
-            "the source has a schema pgconvoy, which is what the ledger of a move into it is called, and would be left behind".to_owned(),
+            "the source has a schema pgconvoy, the name of the ledger of a move into it: it would be left behind".to_owned(),
             to_paste(
-                "If it is yours, give it another name, on the source; if it is what an unfinished move into that database left there \
-                 (tables run, done and trouble), it may be dropped instead:",
+                "If it is yours, rename it, on the source; if an unfinished move into that database left it there (tables run, done and \
+                 trouble), it may be dropped instead:",
                 [
                     "ALTER SCHEMA pgconvoy RENAME TO something_else;".to_owned(),
                     "-- or, instead: DROP SCHEMA pgconvoy CASCADE;".to_owned(),
@@ -66,9 +66,9 @@ fn unreadable(facts: &PreflightFacts<'_>) -> Option<Finding> {
         Severity::Blocker
     };
     let role = quote_ident(&facts.source.role);
-    Some(finding(
+    Some(Finding::new(
         severity,
-        "source-unreadable",
+        rule::SOURCE_UNREADABLE,
         format!(
             "role {role} may not read all of the source: {}",
             listed(relations)
@@ -81,13 +81,13 @@ fn unreadable(facts: &PreflightFacts<'_>) -> Option<Finding> {
     ))
 }
 
-/// Each has an owner and privileges of its own: who may read all tables may still not read these.
+/// Each has an owner and privileges of its own: a role that may read all tables may still not read these.
 fn unreadable_large_objects(facts: &PreflightFacts<'_>) -> Option<Finding> {
     let (count, examples) = &facts.unreadable.large_objects;
     let role = quote_ident(&facts.source.role);
     (*count > 0).then(|| {
-        blocker(
-            "large-objects-unreadable",
+        Finding::blocker(
+            rule::LARGE_OBJECTS_UNREADABLE,
             format!(
                 "role {role} may not read {} large objects of the source (among them {})",
                 Rows(*count),
@@ -105,7 +105,7 @@ fn unreadable_large_objects(facts: &PreflightFacts<'_>) -> Option<Finding> {
     })
 }
 
-/// `pg_dump` leaves such rows out without a word, and whoever copies them is refused.
+/// `pg_dump` leaves such rows out without a word, and copying them is refused.
 fn out_of_reach(facts: &PreflightFacts<'_>) -> Option<Finding> {
     if facts.out_of_reach.is_empty() {
         return None;
@@ -131,14 +131,14 @@ fn out_of_reach(facts: &PreflightFacts<'_>) -> Option<Finding> {
     }
     let option = |name: &String| shell_word(&format!("--exclude-table-data={name}"));
     let options: Vec<String> = wanted.iter().map(option).collect();
-    Some(blocker(
+    Some(Finding::blocker(
         "source-unlogged",
         format!(
-            "the source is a standby, which does not have what is not logged: no rows of {}",
+            "the source is a standby, which does not have unlogged data: no rows of {}",
             listed(&wanted)
         ),
         format!(
-            "Take the primary as the source, which has them; or leave them out: {}",
+            "Use the primary as the source, which has them; or leave them out: {}",
             options.join(" ")
         ),
     ))
@@ -146,7 +146,7 @@ fn out_of_reach(facts: &PreflightFacts<'_>) -> Option<Finding> {
 
 fn standby(facts: &PreflightFacts<'_>) -> Option<Finding> {
     facts.source.cancels_reads.then(|| {
-        warning(
+        Finding::warning(
             "source-standby",
             "the source is a standby: recovery may cancel long reads".to_owned(),
             to_paste(
@@ -166,24 +166,26 @@ fn too_few_locks(facts: &PreflightFacts<'_>) -> Option<Finding> {
     let tables = facts.source_facts.tables.len() as u64;
     let source = facts.source;
     let slots = source.lock_slots;
-    source.locks_setting_for(tables.saturating_mul(2)).map(|setting| {
-        warning(
-            "source-locks",
-            format!(
-                "the source has {} tables, and room for about {} locks",
-                Rows(tables),
-                Rows(slots)
-            ),
-            to_paste(
-                "If it says \"out of shared memory\", on the source, which then has to be restarted:",
-                with_restart(&[Change::new(
-                    "max_locks_per_transaction",
-                    setting.to_string(),
-                    Some(source.locks_per_session.to_string()),
-                )]),
-            ),
-        )
-    })
+    source
+        .locks_setting_for(tables.saturating_mul(2))
+        .map(|setting| {
+            Finding::warning(
+                "source-locks",
+                format!(
+                    "the source has {} tables, and room for about {} locks",
+                    Rows(tables),
+                    Rows(slots)
+                ),
+                to_paste(
+                    "If it says \"out of shared memory\", on the source (needs a restart):",
+                    with_restart(&[Change::new(
+                        "max_locks_per_transaction",
+                        setting.to_string(),
+                        Some(source.locks_per_session.to_string()),
+                    )]),
+                ),
+            )
+        })
 }
 
 #[cfg(test)]

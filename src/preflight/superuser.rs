@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{PreflightFacts, finding, listed};
-use crate::model::{Finding, Severity, quote_ident};
+use super::PreflightFacts;
+use crate::model::{Finding, Severity, listed, quote_ident, rule};
 use crate::toc::Entry;
 
 /// From this version on, members of `pg_create_subscription` may create subscriptions.
@@ -33,10 +33,10 @@ pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
             Severity::Blocker => (severity, "need a superuser on the target, and"),
             other => (other, "may need a superuser on the target, and"),
         };
-        finding(
+        Finding::new(
             severity,
-            "needs-superuser",
-            format!("{kinds} {must} role {role} is none: {}", listed(names)),
+            rule::NEEDS_SUPERUSER,
+            format!("{kinds} {must} role {role} is not one: {}", listed(names)),
             format!("Connect to the target as a superuser, or {remedy}."),
         )
     };
@@ -118,7 +118,7 @@ fn of_function(defn: &str) -> Option<(&'static str, &'static str)> {
             "leave their schema out with -N",
         )),
         _ if words.any(|word| word == "LEAKPROOF") => Some((
-            "functions that are called leakproof",
+            "leakproof functions",
             "make them NOT LEAKPROOF on the source before the move",
         )),
         _ => None,
@@ -170,7 +170,7 @@ mod tests {
         whats.sort_unstable();
         assert_eq!(
             whats[0],
-            "event triggers need a superuser on the target, and role \"me\" is none: e"
+            "event triggers need a superuser on the target, and role \"me\" is not one: e"
         );
         assert!(
             whats[1..]

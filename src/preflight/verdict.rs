@@ -4,10 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ExitStatus, Finding, Severity};
-
-/// The rule under which everything stands that could not be looked at.
-pub const NOT_LOOKED_AT: &str = "not-looked-at";
+use crate::model::{ExitStatus, Finding, Severity, rule};
 
 /// What a look before the leap comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,7 +14,7 @@ pub enum Verdict {
     Go,
     /// Nothing stands in the way, but something is likely to hurt.
     GoWithWarnings,
-    /// Something could not be looked at, so nobody knows.
+    /// Something could not be looked at, so it is not known.
     Undecided,
     /// A move would refuse, or is bound to fail.
     NoGo,
@@ -27,7 +24,9 @@ impl Verdict {
     /// One blocker is enough for a no-go, whatever else is not known.
     pub fn of(findings: &[Finding]) -> Self {
         let worst = findings.iter().map(|finding| finding.severity).max();
-        let is_unknown = findings.iter().any(|finding| finding.rule == NOT_LOOKED_AT);
+        let is_unknown = findings
+            .iter()
+            .any(|finding| finding.rule == rule::NOT_LOOKED_AT);
         match worst {
             Some(Severity::Blocker) => Self::NoGo,
             _ if is_unknown => Self::Undecided,
@@ -52,8 +51,8 @@ impl Verdict {
             Self::GoWithWarnings => {
                 "Read the warnings; if you can live with them, pgconvoy move with the same options."
             }
-            Self::Undecided => "See to it that everything can be looked at, then check again.",
-            Self::NoGo => "See to what stands under \"no-go\", then check again.",
+            Self::Undecided => "Make sure that everything can be looked at, then check again.",
+            Self::NoGo => "Fix what is listed under \"no-go\", then check again.",
         }
     }
 }
@@ -71,16 +70,15 @@ impl fmt::Display for Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding;
     use super::*;
 
     #[test]
     fn one_blocker_decides_and_what_is_not_known_is_no_go_ahead() {
-        let found = |severity, rule: &str| finding(severity, rule, String::new(), "");
+        let found = |severity, rule: &str| Finding::new(severity, rule, "", "");
         let note = found(Severity::Note, "a");
         let warning = found(Severity::Warning, "b");
         let blocker = found(Severity::Blocker, "c");
-        let unknown = found(Severity::Note, NOT_LOOKED_AT);
+        let unknown = found(Severity::Note, rule::NOT_LOOKED_AT);
         for (findings, verdict, status) in [
             (vec![], Verdict::Go, 0),
             (vec![note.clone()], Verdict::Go, 0),

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::{blocker, note, warning};
 use crate::catalog::how_long;
 use crate::model::Finding;
 use crate::plan::Prediction;
@@ -33,19 +32,19 @@ pub fn finding(window: Duration, prediction: &Prediction) -> Finding {
     let shorten = "Make it shorter: settings of the target (see the other findings), more workers (-j) if both servers have more \
                    cores, --exclude-table-data for what can be moved later; or ask for more time.";
     let found = if prediction.least_us > window_us {
-        blocker(
+        Finding::blocker(
             "window",
             format!("the move does not fit into the window: about {likely} of {window_text}"),
             shorten,
         )
     } else if prediction.most_us > window_us {
-        warning(
+        Finding::warning(
             "window",
             format!("the move may not fit into the window: about {likely} of {window_text}"),
             format!("Rehearse it to know. {shorten}"),
         )
     } else {
-        note(
+        Finding::note(
             "window",
             format!("the move should fit into the window: about {likely} of {window_text}"),
             "",

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 
 use super::estimate::millis_between;
 use crate::event::{Event, Expected, ExpectedJob, Phase, PlannedJob, What};
-use crate::model::{ExitStatus, JobId, VerifyLevel};
+use crate::model::{ExitStatus, JobId, RunCommand, VerifyLevel};
 
 /// What any job costs besides its bytes: as much as handling this many.
 const OVERHEAD: u64 = 256 * 1024;
@@ -34,10 +34,10 @@ pub enum Measured {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoBaseline {
     /// It did not bring a database from one server to another.
-    #[error("it is no move")]
+    #[error("it is not a move")]
     NoMove,
     /// It restored nothing.
-    #[error("it is no restore")]
+    #[error("it is not a restore")]
     NoRestore,
     /// It did not come to its end.
     #[error("it did not come to its end")]
@@ -100,7 +100,7 @@ impl Spent {
 /// Folds the events of a run into a [`Baseline`].
 #[derive(Debug, Default)]
 pub struct BaselineBuilder {
-    command: Option<String>,
+    command: Option<RunCommand>,
     workers: u32,
     verify: Option<VerifyLevel>,
     plans: HashMap<JobId, PlannedJob>,
@@ -117,6 +117,7 @@ impl BaselineBuilder {
     /// Folds in one event.
     pub fn apply(&mut self, event: &Event) {
         match &event.what {
+            // What comes before a session's start is a step, and nobody's time: see below.
             What::RunStarted {
                 command,
                 jobs,
@@ -166,10 +167,10 @@ impl BaselineBuilder {
         let after_ms = self.last_job.zip(self.last);
         let after_ms = after_ms.map(|(job, end)| millis_between(job, end));
         self.end_session();
-        let by = match (measured, self.command.as_deref()) {
-            (Measured::Move, Some("rehearse")) => "rehearsal",
-            (Measured::Move, Some("move" | "resume")) => "earlier run",
-            (Measured::Restore, Some("restore")) => "earlier restore",
+        let by = match (measured, &self.command) {
+            (Measured::Move, Some(RunCommand::Rehearse)) => "rehearsal",
+            (Measured::Move, Some(RunCommand::Move | RunCommand::Resume)) => "earlier run",
+            (Measured::Restore, Some(RunCommand::Restore)) => "earlier restore",
             (Measured::Move, _) => return Err(NoBaseline::NoMove),
             (Measured::Restore, _) => return Err(NoBaseline::NoRestore),
         };
@@ -352,7 +353,7 @@ mod tests {
             now,
             What::RunStarted {
                 version: String::new(),
-                command: command.to_owned(),
+                command: command.to_owned().into(),
                 source: Endpoint::archive(String::new(), String::new()),
                 target: Endpoint::archive(String::new(), String::new()),
                 jobs: 2,

@@ -8,6 +8,19 @@
 //!
 //! `state`, `estimate`, `baseline`, `news` and `failure` are pure; only the three displays write, to writers they are given. A
 //! display never fails the run it shows: the first error of writing is kept, and can be asked for.
+//!
+//! | file | what is known |
+//! |---|---|
+//! | `state` | where the run stands |
+//! | `estimate`, `baseline` | the time left: by this run's own pace, by that of an earlier one |
+//! | `news`, `failure` | what stays on the screen; a failed job, shown whole |
+//! | `words` | how quantities are worded |
+//!
+//! | file | how it is shown |
+//! |---|---|
+//! | `terminal` | bars |
+//! | `screen`, `style` | lines that last above a picture that is drawn again; colour |
+//! | `plain`, `json` | plain lines, events |
 
 mod baseline;
 mod estimate;

@@ -82,10 +82,10 @@ fn course(what: &What, state: &State, style: Style) -> Vec<String> {
             lsn,
         } => vec![words::one_line(&taken(state, (*side, snapshot, lsn)))],
         What::SnapshotReleased if state.compares() => {
-            vec!["everything is read; the snapshots are given back".to_owned()]
+            vec!["everything has been read; the snapshots are released".to_owned()]
         }
         What::SnapshotReleased => {
-            vec!["everything is read; the source's snapshot is given back".to_owned()]
+            vec!["everything has been read; the source's snapshot is released".to_owned()]
         }
         What::Synced(synced) => changed(synced),
         What::SourceMovedOn { tables } => vec![moved_on(tables, state, style)],
@@ -139,7 +139,7 @@ fn setback(what: &What, state: &State) -> Option<String> {
     }))
 }
 
-/// `validate foreign key statuses_account (target): the server is at it for 40 s, …; about 35 %, by the rehearsal: do not cancel`.
+/// `validate foreign key statuses_account (target): the statement has been running for 40 s, …; about 35 %, by the rehearsal: do not cancel`.
 fn stands_still((job, side): (JobId, Side), what: &str, state: &State) -> String {
     let running = state.running().find(|running| running.plan.id == job);
     let guess = running.and_then(|running| state.guess(running));
@@ -160,7 +160,7 @@ fn changed(synced: &Synced) -> Vec<String> {
     let mut lines = vec![head.to_owned()];
     for table in &synced.tables {
         let anew = table.anew.as_deref().map_or_else(String::new, |because| {
-            format!(" (all rows copied anew: {because})")
+            format!(" (all rows copied again: {because})")
         });
         let bytes = match table.bytes {
             Bytes(0) => String::new(),

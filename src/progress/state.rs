@@ -32,8 +32,8 @@ pub use throughput::PaceChange;
 /// Before this much work an estimate would be a guess.
 const EVIDENCE_MS: u64 = 3000;
 
-/// What a byte costs in each phase, relative to copying it, until it has been measured (postgres-facts: 1.3 GB copied in
-/// 14 s of worker time, indexed in 13 s, its keys validated in 2 s, read back in 5 s).
+/// What a byte costs in each phase, relative to copying it, until it has been measured (measured once on two cores: 1.3 GB
+/// copied in 14 s of worker time, indexed in 13 s, its keys validated in 2 s, read back in 5 s).
 fn prior(phase: Phase) -> f64 {
     match phase {
         Phase::Data | Phase::Indexes => 1.0,
@@ -171,6 +171,7 @@ impl State {
             | What::Synced(_)
             | What::TurnStep { .. }
             | What::FollowMoment(_)
+            | What::Reserved { .. }
             | What::WillFollow(_)
             | What::EmptyingTarget(_)
             | What::SnapshotTaken { .. }
@@ -190,7 +191,7 @@ impl State {
         }
     }
 
-    /// A later session tells everything anew.
+    /// A later session tells everything anew, from its start on: what comes before it is a step, and takes nothing back.
     fn begin(&mut self, what: &What, at: DateTime<Utc>) {
         if let What::RunStarted {
             jobs,
@@ -207,7 +208,7 @@ impl State {
                 };
             }
             self.run_dir.clone_from(run_dir);
-            self.compares = matches!(command.as_str(), "verify" | "sync" | "cutover" | "fallback");
+            self.compares = command.compares();
             self.archive.clone_from(&source.archive);
             self.started = Some(at);
             self.workers = *jobs;

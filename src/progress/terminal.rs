@@ -10,7 +10,7 @@ use crate::event::{Bound, Event, Phase};
 use crate::model::Verdict;
 
 use super::screen::{Screen, Size};
-use super::state::{Guess, PhaseProgress, RunningJob, State};
+use super::state::{Ended, Guess, PhaseProgress, RunningJob, State};
 use super::style::Style;
 use super::{DisplayOptions, Writer, news, plain, words};
 
@@ -105,7 +105,12 @@ pub fn picture(state: &State, size: Size, style: Style) -> Vec<String> {
         lines.push(job_line(state, job, label, label_width));
     }
     if running.len() > shown && shown > 0 {
-        lines.push(format!("    … and {} more running", running.len() - shown));
+        let are = if state.ended.is_some() {
+            ""
+        } else {
+            " running"
+        };
+        lines.push(format!("    … and {} more{are}", running.len() - shown));
     }
     lines
         .into_iter()
@@ -205,16 +210,40 @@ fn total_lines(state: &State, columns: usize, style: Style) -> Vec<String> {
 }
 
 fn job_line(state: &State, job: &RunningJob, label: &str, label_width: usize) -> String {
-    let mut details = vec![format!("{:>5}", words::clock(state.running_ms(job)))];
+    let details = match &state.ended {
+        Some(ended) => broken_off(job, ended),
+        None => under_way(state, job),
+    };
+    let label = console::truncate_str(label, label_width, "…");
+    let label = console::pad_str(&label, label_width, console::Alignment::Left, None);
+    format!("    {label}  {}", details.join(" · "))
+}
+
+/// Nobody works on it any more, and the record has no end of it; the target may.
+fn broken_off(job: &RunningJob, ended: &Ended) -> Vec<String> {
+    let next = ended.next.as_deref();
+    let is_resumed = next.is_some_and(|next| next.contains("pgconvoy resume"));
+    let what = if is_resumed {
+        "begun; resume takes it up"
+    } else {
+        "begun, no end recorded"
+    };
+    let mut details = vec![what.to_owned()];
+    details.extend(how_far(job));
+    details
+}
+
+fn how_far(job: &RunningJob) -> Option<String> {
     if job.bytes.0 > 0 {
-        details.push(format!(
-            "{} of {}",
-            job.bytes,
-            job.plan.bytes.max(job.bytes)
-        ));
-    } else if job.plan.bytes.0 > 0 && job.waits.is_none() {
-        details.push(format!("{} to do", job.plan.bytes));
+        let all = job.plan.bytes.max(job.bytes);
+        return Some(format!("{} of {all}", job.bytes));
     }
+    (job.plan.bytes.0 > 0).then(|| format!("{} to do", job.plan.bytes))
+}
+
+fn under_way(state: &State, job: &RunningJob) -> Vec<String> {
+    let mut details = vec![format!("{:>5}", words::clock(state.running_ms(job)))];
+    details.extend(how_far(job).filter(|_| job.bytes.0 > 0 || job.waits.is_none()));
     // First, because what is cut off is not seen.
     let guess = state.guess(job);
     details.extend(guess.as_ref().map(Guess::words));
@@ -237,7 +266,5 @@ fn job_line(state: &State, job: &RunningJob, label: &str, label_width: usize) ->
     let slower = slower.filter(|_| guess.is_none());
     // `2.4 × the rehearsal`: how much longer than then it has taken by now.
     details.extend(slower.map(|slower| format!("{:.1} × the {}", slower.times, slower.by)));
-    let label = console::truncate_str(label, label_width, "…");
-    let label = console::pad_str(&label, label_width, console::Alignment::Left, None);
-    format!("    {label}  {}", details.join(" · "))
+    details
 }

@@ -238,7 +238,9 @@ fn summary(check: &Check) -> String {
         Verdict::GoWithWarnings => {
             "nothing forbids a move, but something is likely to hurt; the exit status is 0"
         }
-        Verdict::Undecided => "something could not be looked at, so nobody knows",
+        Verdict::Undecided => {
+            "something could not be looked at, so it is not known whether a move would go through"
+        }
         Verdict::NoGo => "a move would be refused, or is bound to fail",
     };
     format!("{meaning} ({}); nothing was changed", counted.join(", "))
@@ -286,13 +288,9 @@ mod tests {
     use crate::preflight::MeasuredLog;
 
     fn found(severity: Severity, rule: &str) -> Finding {
-        Finding {
-            severity,
-            rule: rule.to_owned(),
-            what: format!("the sentence of {rule}"),
-            evidence: vec!["a fact".to_owned()],
-            remedy: "Run on the target:\nALTER SYSTEM RESET something;".to_owned(),
-        }
+        let what = format!("the sentence of {rule}");
+        let remedy = "Run on the target:\nALTER SYSTEM RESET something;";
+        Finding::new(severity, rule, what, remedy).with_evidence(["a fact".to_owned()])
     }
 
     fn check(findings: Vec<Finding>) -> Check {
@@ -339,7 +337,7 @@ mod tests {
              \n\
              NO-GO: a move would be refused, or is bound to fail (1 blocker, 0 warnings, 1 note); nothing was\n  \
                changed.\n\
-             Next: See to what stands under \"no-go\", then check again."
+             Next: Fix what is listed under \"no-go\", then check again."
         );
     }
 

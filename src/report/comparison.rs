@@ -28,7 +28,7 @@ pub(super) fn meaning(report: &Report) -> Option<&'static str> {
         && !salvaged::is_lossy(report)
         && !salvaged::is_short(report);
     is_it.then_some(
-        "What the archive holds is the same, and not all that there is: decide whether what is listed as not verified matters.",
+        "What the archive holds is the same, but it does not hold everything: decide whether what is listed as not verified matters.",
     )
 }
 
@@ -53,7 +53,7 @@ fn warned(facts: &Facts<'_>) -> Option<String> {
         count => (count, "say"),
     };
     Some(format!(
-        "Before the doors open: {} above {verb} what may make the target slow or wrong in use, and what to do about it.",
+        "Before the target goes into service: {} above {verb} what may make the target slow or wrong in use, and what to do about it.",
         words::count(count, "warning", "warnings")
     ))
 }
@@ -132,7 +132,7 @@ fn in_part(evidence: &Evidence<'_>) -> Conclusion {
             evidence.not_compared()
         ),
         next: Some(format!(
-            "{} No comparison with this archive can settle it: the reasons are listed above, and in {}. Two servers are compared in it by \
+            "{} No comparison with this archive can settle it: the reasons are listed above, and in {}. Two servers can be compared in it: \
              pgconvoy verify --source … --target ….",
             what_to_do(&not_in_archive(facts.report)),
             facts.in_run_dir("report.json")
@@ -149,7 +149,7 @@ fn waived(evidence: &Evidence<'_>) -> Conclusion {
     } else {
         (
             "what was passed over",
-            "What was passed over is listed above. To have it proven too, run again without --ignore.",
+            "What was passed over is listed above. To prove that too, run again without --ignore.",
         )
     };
     Conclusion {
@@ -172,8 +172,8 @@ fn counted(evidence: &Evidence<'_>) -> Conclusion {
     Conclusion {
         status: ExitStatus::Waived,
         sentence: format!(
-            "Counted, not compared: {} as many rows on the target as on the source, {} in all; whether they hold the same \
-             was not looked at (--level counts).{}{}{}{}",
+            "Counted, not compared: {} as many rows on the target as on the source, {} in all; their content was not compared (--level \
+             counts).{}{}{}{}",
             words::count(tables, "table has", "tables have"),
             evidence.rows,
             evidence.facts.also_the_same(),
@@ -182,7 +182,7 @@ fn counted(evidence: &Evidence<'_>) -> Conclusion {
             evidence.not_compared()
         ),
         next: Some(
-            "To prove that the rows hold the same, run again with --level content.".to_owned(),
+            "To prove that the rows are the same, run again with --level content.".to_owned(),
         ),
     }
 }
@@ -282,7 +282,7 @@ fn differing_tables(evidence: &Evidence<'_>) -> Vec<String> {
 fn after_differences(evidence: &Evidence<'_>) -> String {
     let report = evidence.facts.report;
     let mut next = vec![format!(
-        "Do not switch over to this target. What differs is listed above, and whole in {}.",
+        "Do not switch over to this target. What differs is listed above, and in full in {}.",
         evidence.facts.in_run_dir("report.json")
     )];
     if report.source_moved_on.is_some() {

@@ -206,6 +206,7 @@ impl CourseBuilder {
     pub fn apply(&mut self, event: &Event) {
         let at = event.at;
         match &event.what {
+            // No job runs before a session's start, so nothing is drawn of what comes before it.
             What::RunStarted { jobs, .. } => {
                 self.legs.push(Leg::beginning(at, *jobs));
                 self.plans.clear();

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Difference, DifferenceKind, Finding, Rows, Severity};
+use crate::model::{Difference, DifferenceKind, Finding, Rows, Severity, some_of};
 use crate::progress::{Style, words};
 
 use super::Report;
@@ -127,7 +127,7 @@ fn in_flux(lines: &mut Vec<String>, report: &Report, view: View) {
         head(
             lines,
             word,
-            &format!("{what}: differed, and then no longer"),
+            &format!("{what}: differed at first, then no longer"),
             view,
         );
     }
@@ -181,15 +181,10 @@ fn waivers(lines: &mut Vec<String>, report: &Report, view: View) {
             let clauses: Vec<String> = waiver
                 .not_compared
                 .iter()
-                .take(MOST_COLUMNS)
                 .map(|clause| words::one_line(clause))
                 .collect();
-            let more = match waiver.not_compared.len().saturating_sub(MOST_COLUMNS) {
-                0 => String::new(),
-                more => format!(" and {} more", Rows(more as u64)),
-            };
             let which = if lost.is_some() { "" } else { "not compared: " };
-            what = format!("{what}: {which}{}{more}", clauses.join(", "));
+            what = format!("{what}: {which}{}", some_of(&clauses, MOST_COLUMNS));
         }
         head(lines, word, &what, view);
         for difference in waiver.differences.iter().take(MOST_COLUMNS) {
@@ -215,17 +210,12 @@ fn forms(lines: &mut Vec<String>, report: &Report, view: View) {
     for ((form, because), columns) in &columns_by_form(report) {
         let names: Vec<String> = columns
             .iter()
-            .take(MOST_COLUMNS)
             .map(|column| words::one_line(column))
             .collect();
-        let more = match columns.len().saturating_sub(MOST_COLUMNS) {
-            0 => String::new(),
-            more => format!(" and {} more", Rows(more as u64)),
-        };
         let text = format!(
-            "{form}, because {}: {}{more}",
+            "{form}, because {}: {}",
             words::one_line(because),
-            names.join(", ")
+            some_of(&names, MOST_COLUMNS)
         );
         head(lines, ("compared", Style::faint), &text, view);
     }

@@ -109,7 +109,7 @@ impl<'a> Evidence<'a> {
         match not_in_archive(self.facts.report).as_slice() {
             [] => String::new(),
             named => format!(
-                " Not to be told from this archive, which does not hold it, or not in full: {}.",
+                " This archive does not hold the following, or not in full, so it cannot prove it: {}.",
                 listed(named)
             ),
         }

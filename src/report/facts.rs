@@ -1,8 +1,8 @@
 //! What the last sentences are made of: the evidence of a report, counted once.
 
 use crate::model::{
-    DATABASE_PROPERTIES, ExitStatus, Rows, TableVerdict, Verdict, VerifyLevel, run_command,
-    shell_word,
+    DATABASE_PROPERTIES, ExitStatus, Rows, TableVerdict, Verdict, VerifyLevel, first_listed,
+    run_command, shell_word,
 };
 use crate::progress::words;
 
@@ -261,10 +261,15 @@ impl<'a> Facts<'a> {
         if self.identical == 0 {
             return "Nothing is proven.".to_owned();
         }
+        let held = if restored::is_restore(self.report) && self.report.snapshot.is_none() {
+            // Nobody knows what its database held.
+            "the archive does".to_owned()
+        } else {
+            format!("the source held {}", self.at_snapshot())
+        };
         format!(
-            "Proven nevertheless: {} hold exactly what the source held {}.",
-            self.identical_tables(),
-            self.at_snapshot()
+            "Proven nevertheless: {} hold exactly what {held}.",
+            self.identical_tables()
         )
     }
 }
@@ -289,14 +294,5 @@ pub(super) fn stop_word(status: ExitStatus) -> &'static str {
 
 /// `a, b and c`, or the first few `and 17 more`.
 pub(super) fn listed(names: &[String]) -> String {
-    match names {
-        [] => "nothing".to_owned(),
-        [one] => one.clone(),
-        _ if names.len() > MOST_NAMES => format!(
-            "{} and {} more",
-            names[..MOST_NAMES].join(", "),
-            Rows((names.len() - MOST_NAMES) as u64)
-        ),
-        [most @ .., last] => format!("{} and {last}", most.join(", ")),
-    }
+    first_listed(names, MOST_NAMES)
 }

@@ -54,3 +54,18 @@ pub struct JobReport {
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
 }
+
+impl JobReport {
+    /// One that has not begun.
+    pub fn planned(plan: PlannedJob) -> Self {
+        Self {
+            plan,
+            outcome: Outcome::Open,
+            started_at: None,
+            ended_at: None,
+            rows_done: Rows(0),
+            bytes_done: Bytes(0),
+            duration_ms: 0,
+        }
+    }
+}

@@ -74,7 +74,7 @@ fn about(out: &mut Metrics, report: &Report, now: DateTime<Utc>) {
     };
     let labels = vec![
         ("version", report.version.clone()),
-        ("command", report.command.clone()),
+        ("command", report.command.to_string()),
         ("source", end(&report.source)),
         ("target", end(&report.target)),
         ("run_dir", report.run_dir.clone()),

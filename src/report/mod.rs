@@ -8,8 +8,34 @@
 //!                                            sentence: what is proven, what is not, what to do next
 //! ```
 //!
-//! `metrics` says in figures where a run stands, while it goes on. All but what writes files is pure: a run that was recorded gives the same report as one that was watched. What the
-//! documents have in common is in `outline`.
+//! `metrics` says in figures where a run stands, while it goes on. All but what writes files is pure: a run that was recorded
+//! gives the same report as one that was watched. What every document says is said once, in `outline`, and each document
+//! shows it.
+//!
+//! | file | what is gathered |
+//! |---|---|
+//! | `recorded` | the events of a record, as far as it can be read |
+//! | `model` | events → the report, `report.json` |
+//! | `job`, `phases` | what became of each job, and of each phase |
+//! | `sessions` | where a session begins, and what stays of the earlier ones of a run |
+//! | `turned` | the steps of a cutover or fallback |
+//! | `course` | events → who worked when, and how fast |
+//! | `expected` | what an earlier run made us expect, and what came of it |
+//!
+//! | file | the last sentence, and what to do next |
+//! |---|---|
+//! | `sentence` | of a move; hands the others over to |
+//! | `rehearsed`, `archive`, `restored`, `salvaged` | a rehearsal, a dump, a restore, a run with losses |
+//! | `comparison`, `synced`, `followed` | a comparison, a sync or turn, a move whose target follows |
+//! | `facts`, `evidence` | what these rest on, counted once; `evidence` for what compares |
+//!
+//! | file | the documents |
+//! |---|---|
+//! | `outline` | what all of them say: verdict, meaning, which tables need a look, what was not verified |
+//! | `terminal` | the report on the terminal, and its parts: `tables`, `differences`, `rows` (those that differ) |
+//! | `html`, `markdown`, `json` | the report as a page, for a ticket, for programs |
+//! | `metrics` | where a run stands, for Prometheus |
+//! | `check`, `plan`, `timetable` | what `pgconvoy check` and `pgconvoy plan` show, before there is a run |
 
 mod archive;
 pub mod check;
@@ -48,5 +74,5 @@ pub use model::{Checked, MovedOn, Report, ReportBuilder, SnapshotReport};
 pub use outline::{Headline, Record, Running, Tone};
 pub use phases::PhaseReport;
 pub use sentence::{Conclusion, Ending, conclude};
-pub use sessions::{ResumedReport, RetryReport, SessionReport};
+pub use sessions::{ResumedReport, RetryReport, SessionBoundary, SessionReport};
 pub use turned::{StepReport, TurnReport, told};

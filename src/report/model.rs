@@ -10,12 +10,11 @@ use super::followed;
 use super::job::{JobReport, Outcome};
 use super::phases::PhaseReport;
 use super::sessions::{Past, ResumedReport, RetryReport, SessionReport, StoreRetries};
-use super::synced::{self, RESUME};
 use super::turned::TurnReport;
 use crate::event::{Emptying, Event, JobFailure, PlannedJob, Standing, StandingState, What};
 use crate::model::{
-    Bytes, Difference, Endpoint, ExitStatus, Finding, FollowedBy, JobId, Rows, RowsDiffer, Side,
-    Synced, TableVerdict, Unverified, Verdict, VerifyLevel, Waiver,
+    Bytes, Difference, Endpoint, ExitStatus, Finding, FollowedBy, JobId, RowsDiffer, RunCommand,
+    Side, Synced, TableVerdict, Unverified, Verdict, VerifyLevel, Waiver,
 };
 
 /// The version of the report's format. It grows when a field changes its meaning or goes; new fields do not count.
@@ -29,8 +28,8 @@ pub struct Report {
     pub format: u32,
     /// pgconvoy's version.
     pub version: String,
-    /// The command: `move`, `rehearse`, `dump`, `resume`, `verify`, `sync`, `cutover` or `fallback`.
-    pub command: String,
+    /// The command.
+    pub command: RunCommand,
     /// Where from.
     pub source: Option<Endpoint>,
     /// Where to.
@@ -197,13 +196,23 @@ impl Report {
 
     /// Of a turn, tables that were only counted are compared later: then that counts.
     fn judge(&mut self, table: &TableVerdict) {
-        let is_later = table.verdict != Verdict::SameCount && synced::is_sync(&self.command);
+        let is_later = table.verdict != Verdict::SameCount && self.command.is_sync();
         let before = |one: &&mut TableVerdict| {
             is_later && one.verdict == Verdict::SameCount && one.table == table.table
         };
         match self.tables.iter_mut().find(before) {
             Some(one) => *one = table.clone(),
             None => self.tables.push(table.clone()),
+        }
+    }
+
+    fn count(&mut self, what: &str, count: u64) {
+        match self.checked.iter_mut().find(|one| one.what == what) {
+            Some(checked) => checked.count += count,
+            None => self.checked.push(Checked {
+                what: what.to_owned(),
+                count,
+            }),
         }
     }
 
@@ -258,6 +267,7 @@ impl ReportBuilder {
 
     /// Folds in one event.
     pub fn apply(&mut self, event: &Event) {
+        // What comes before a session's start is shown only of one that is still at work: see `at_work`.
         if matches!(event.what, What::RunStarted { .. }) && !self.report.version.is_empty() {
             self.next_session();
         }
@@ -283,22 +293,16 @@ impl ReportBuilder {
             What::SnapshotTaken { .. } | What::SnapshotReleased => self.snapshot_event(event),
             What::Finding(finding) => report.findings.push(finding.clone()),
             What::TableVerified(table) => report.judge(table),
-            What::Checked { what, count } => {
-                let same = |checked: &&mut Checked| checked.what == *what;
-                match report.checked.iter_mut().find(same) {
-                    Some(checked) => checked.count += count,
-                    None => report.checked.push(Checked {
-                        what: what.clone(),
-                        count: *count,
-                    }),
-                }
-            }
+            What::Checked { what, count } => report.count(what, *count),
             What::Difference(difference) => report.differences.push(difference.clone()),
             What::Unverified(unverified) => report.unverified.push(unverified.clone()),
             What::RowsDiffer(rows) => report.rows.push(rows.as_ref().clone()),
             What::Waived(waiver) => report.waivers.push(waiver.clone()),
             What::Synced(synced) => report.synced = Some(synced.as_ref().clone()),
-            What::WillFollow(_) | What::TurnStep { .. } | What::FollowMoment(_) => {
+            What::WillFollow(_)
+            | What::TurnStep { .. }
+            | What::FollowMoment(_)
+            | What::Reserved { .. } => {
                 followed::apply(report, event);
             }
             What::EmptyingTarget(now) => report.emptying = Some(self.past.emptying(*now)),
@@ -354,7 +358,7 @@ impl ReportBuilder {
         sessions.extend(SessionReport::of(&report));
         self.report = Report {
             // It may end before it can say so itself.
-            command: RESUME.to_owned(),
+            command: RunCommand::Resume,
             run_dir: report.run_dir,
             source: report.source,
             target: report.target,
@@ -497,15 +501,7 @@ impl ReportBuilder {
         self.report.planned_bytes = bytes;
         for job in jobs {
             if self.places.insert(job.id, self.report.jobs.len()).is_none() {
-                self.report.jobs.push(JobReport {
-                    plan: job.clone(),
-                    outcome: Outcome::Open,
-                    started_at: None,
-                    ended_at: None,
-                    rows_done: Rows(0),
-                    bytes_done: Bytes(0),
-                    duration_ms: 0,
-                });
+                self.report.jobs.push(JobReport::planned(job.clone()));
             }
         }
     }

@@ -67,7 +67,7 @@ pub struct Headline {
 const RUNNING: (Tone, &str, &str) = (
     Tone::Careful,
     "Still running",
-    "This is how far it is; nothing is proven until it has ended.",
+    "The run goes on; nothing is proven until it has ended.",
 );
 /// Of one that was killed.
 const NEVER_ENDED: (Tone, &str, &str) = (
@@ -84,7 +84,7 @@ const WAIVED: (&str, &str) = (
 const NOT_RESUMED: (Tone, &str, &str) = (
     Tone::Bad,
     "Not resumed",
-    "This session touched nothing; what earlier ones committed stays. Mend what stands in the way, and resume again.",
+    "This session touched nothing; what earlier ones committed stays. Fix what stands in the way, and resume again.",
 );
 
 impl Headline {
@@ -112,7 +112,7 @@ impl Headline {
             (Some(ExitStatus::Failed), _) if compares(report) => (
                 Tone::Bad,
                 "Not proven",
-                "Do not rely on the target because of this comparison: a part of it could not be made.",
+                "This comparison does not prove the target: part of it could not be carried out.",
             ),
             (Some(ExitStatus::Failed), _) => (
                 Tone::Bad,
@@ -123,12 +123,12 @@ impl Headline {
             (Some(ExitStatus::Usage), _) => (
                 Tone::Bad,
                 "Not begun",
-                "Nothing was touched: what was asked for could not be begun.",
+                "Nothing was touched: the run could not begin.",
             ),
             (Some(ExitStatus::NoGo), _) => (
                 Tone::Bad,
                 "No-go",
-                "Nothing was touched: mend what is listed as a blocker, and begin again.",
+                "Nothing was touched: fix what is listed as a blocker, and begin again.",
             ),
             (Some(ExitStatus::Interrupted), _) if compares(report) => (
                 Tone::Bad,
@@ -165,7 +165,8 @@ fn proven(report: &Report) -> &'static str {
     } else if report.source_unchanged_at.is_some() {
         "The target holds what the source held, and nothing was written to the source meanwhile."
     } else {
-        "The target holds what the source held at that moment; make sure that nothing was written to the source since before you switch over."
+        "The target holds what the source held at that moment; before you switch over, make sure that nothing has been written to the \
+         source since."
     }
 }
 
@@ -182,7 +183,7 @@ pub(super) fn exit_status(report: &Report) -> Option<String> {
         ExitStatus::Failed => "failed, or something could not be verified",
         ExitStatus::Usage => "wrong usage or configuration; it touched nothing",
         ExitStatus::Different => "finished, but source and target differ",
-        ExitStatus::NoGo => "the check before refused; it touched nothing",
+        ExitStatus::NoGo => "the check beforehand refused; it touched nothing",
         ExitStatus::Interrupted => "interrupted",
         ExitStatus::Waived => salvaged::exit_status(report),
     };
@@ -331,13 +332,14 @@ pub(super) fn not_verified(report: &Report) -> Vec<(String, String)> {
         .collect();
     gaps.extend(silent_tables(report));
     gaps.extend(report.in_flux.iter().map(|one| {
-        let because = "in flux: it differed at first, and no longer when it was looked at again";
+        let because = "in flux: it differed at first, but not when it was looked at again";
         (format!("{} {}", one.class, one.object), because.to_owned())
     }));
     for rows in &report.rows {
         if rows.in_flux.0 > 0 {
             let count = words::count(rows.in_flux.0, "row", "rows");
-            let because = format!("in flux: {count} differed at first, and no longer then");
+            let because =
+                format!("in flux: {count} differed at first, but not when looked at again");
             gaps.push((format!("table data {}", rows.table.shown()), because));
         }
     }
@@ -351,7 +353,7 @@ pub(super) fn not_verified(report: &Report) -> Vec<(String, String)> {
     if !has_database_itself(report) {
         gaps.push((
             "privileges and comment of the database itself".to_owned(),
-            "they come with --create alone, and are not compared".to_owned(),
+            "only --create brings them, and they are not compared".to_owned(),
         ));
     }
     gaps

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::event::{Expected, Phase};
-use crate::model::{Bytes, CopyFormat, JobId, Rows};
+use crate::model::{Bytes, CopyFormat, JobId, Rows, some_of};
 use crate::plan::{CopyUnit, Forecast, Plan, Prediction};
 use crate::progress::words;
 use crate::schedule::Slot;
@@ -60,7 +60,7 @@ pub fn render(paper: &OnPaper<'_>, others: &[WithWorkers]) -> Vec<String> {
     disk(plan, &mut lines);
     path(plan, forecast, &mut lines);
     lines.push(String::new());
-    lines.push("Who would work on what when:".to_owned());
+    lines.push("What each worker would do, and when:".to_owned());
     lines.extend(picture(plan, paper.timetable, paper.columns));
     compared(others, &mut lines);
     lines.push(String::new());
@@ -206,14 +206,8 @@ fn tables(plan: &Plan, lines: &mut Vec<String>) {
         lines.push("As text, because the binary format is not safe there:".to_owned());
     }
     for (because, tables) in reasons {
-        let more = if tables.len() > 3 {
-            format!(" and {} more", tables.len() - 3)
-        } else {
-            String::new()
-        };
-        let named: Vec<String> = tables.into_iter().take(3).collect();
         let because = words::one_line(because);
-        lines.push(format!("  {}{more}: {because}", named.join(", ")));
+        lines.push(format!("  {}: {because}", some_of(&tables, 3)));
     }
 }
 
@@ -280,7 +274,7 @@ fn left_out(plan: &Plan, lines: &mut Vec<String>) {
 
 fn path(plan: &Plan, forecast: &Forecast, lines: &mut Vec<String>) {
     lines.push(String::new());
-    lines.push("What it hangs on, one after the other:".to_owned());
+    lines.push("The critical path, one job after the other:".to_owned());
     let jobs: Vec<_> = forecast
         .critical_path
         .iter()

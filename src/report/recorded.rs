@@ -75,7 +75,7 @@ impl Recording {
 }
 
 /// A session that was killed in the middle of a line is no damage: the next one begins on a line of its own, with a step or
-/// with its start.
+/// with its start. No `SessionBoundary` falls before that step: the session that was killed has not said that it has ended.
 fn begins_a_session(event: &Event) -> bool {
     matches!(
         event.what,

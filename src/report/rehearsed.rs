@@ -5,22 +5,22 @@
 
 use super::facts::Facts;
 use super::{Conclusion, Report};
-use crate::model::{ExitStatus, shell_word};
+use crate::model::{ExitStatus, RunCommand, shell_word};
 
 /// Whether the target is a scratch one.
 pub(super) fn is_rehearsal(report: &Report) -> bool {
     let of_first = report.sessions.first().map(|session| &session.command);
-    [Some(&report.command), of_first].contains(&Some(&"rehearse".to_owned()))
+    [Some(&report.command), of_first].contains(&Some(&RunCommand::Rehearse))
 }
 
 /// What its end means for whoever has to decide; `None` for another run, or an end that means the same for all.
 pub(super) fn meaning(report: &Report) -> Option<&'static str> {
     Some(match report.status.filter(|_| is_rehearsal(report))? {
         ExitStatus::Proven => {
-            "The move can be made like this one: what arrived was what the source held. Nobody should use this target."
+            "The move can be made in the same way: what arrived was what the source held. Do not use this target."
         }
         ExitStatus::Different => {
-            "Do not move yet: what arrived is not what the source held. Find out why with this target, which nobody needs."
+            "Do not move yet: what arrived is not what the source held. This target is needed for nothing else: use it to find out why."
         }
         ExitStatus::Failed => {
             "Do not move yet: the rehearsal did not make a whole copy, and neither would the move."
@@ -40,7 +40,8 @@ pub(super) fn proven(facts: &Facts<'_>, what: &str) -> Conclusion {
             facts.not_included()
         ),
         next: Some(format!(
-            "The move itself will tell the time left by this one if it is given --baseline {}. The target of the rehearsal is of no further use.",
+            "Pass --baseline {} to the move, and it estimates the time left from this rehearsal. The target of the rehearsal is no longer \
+             needed.",
             shell_word(&facts.report.run_dir)
         )),
     }

@@ -48,7 +48,7 @@ pub struct Conclusion {
 /// Concludes from a report of everything but the last event.
 pub fn conclude(report: &Report, ending: &Ending) -> Conclusion {
     let facts = Facts::new(report);
-    if synced::is_sync(&report.command) {
+    if report.command.is_sync() {
         return synced::conclude(&facts, ending);
     }
     if report.compares() {
@@ -167,8 +167,8 @@ fn counted(facts: &Facts<'_>) -> Conclusion {
     Conclusion {
         status: ExitStatus::Waived,
         sentence: format!(
-            "Counted, not compared: {}, {}: the target has as many rows in each as the source had {}, but whether they \
-             hold the same was not looked at (--verify counts).{}{}{}",
+            "Counted, not compared: {}, {}: the target has as many rows in each as the source had {}, but their content was not compared \
+             (--verify counts).{}{}{}",
             words::count(facts.same_count + facts.identical, "table", "tables"),
             words::count((facts.counted_rows + facts.identical_rows).0, "row", "rows"),
             facts.at_snapshot(),
@@ -231,8 +231,8 @@ fn different(facts: &Facts<'_>) -> Conclusion {
             facts.proven_part()
         ),
         next: Some(format!(
-            "Do not switch over to this target. Every difference is listed above, and in {}. Which rows differ, and the SQL \
-             that would bring the target in line, is told by pgconvoy verify with the same --source and --target.",
+            "Do not switch over to this target. Every difference is listed above, and in {}. pgconvoy verify with the same --source and \
+             --target shows which rows differ; with --repair FILE it also writes the SQL that would bring the target in line.",
             facts.in_run_dir("report.json")
         )),
     }
@@ -282,8 +282,8 @@ fn unproven(facts: &Facts<'_>) -> Conclusion {
             facts.proven_part()
         ),
         next: Some(format!(
-            "Do not rely on this target before that is settled. The reasons are listed above, and in {}. When they are gone, \
-             have it proven anew: {}",
+            "Do not rely on this target before that is settled. The reasons are listed above, and in {}. Once they are gone, have it \
+             proven again: {}",
             facts.in_run_dir("report.json"),
             facts.resume("resume")
         )),

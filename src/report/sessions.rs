@@ -10,19 +10,36 @@ use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Report};
 use crate::event::{Emptying, Event, JobFailure, Standing, StandingState, What};
-use crate::model::{ExitStatus, JobId, Rows};
+use crate::model::{ExitStatus, JobId, Rows, RunCommand};
 
 /// One session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionReport {
-    /// The command: `move`, `resume` or `verify`.
-    pub command: String,
+    /// The command.
+    pub command: RunCommand,
     /// Time of its first event.
     pub started_at: DateTime<Utc>,
     /// Time of its last event.
     pub ended_at: DateTime<Utc>,
     /// What the process exited with; `None` if it never said so.
     pub status: Option<ExitStatus>,
+}
+
+/// Tells the sessions of a record apart, event by event.
+#[derive(Debug, Clone, Default)]
+pub struct SessionBoundary {
+    /// The last event was the end of one.
+    ended: bool,
+}
+
+impl SessionBoundary {
+    /// Whether a session begins with this event: with its start, or, as long as it has not said so, with what comes after the end of the
+    /// one before it.
+    pub fn falls_before(&mut self, event: &Event) -> bool {
+        let begins = self.ended || matches!(event.what, What::RunStarted { .. });
+        self.ended = matches!(event.what, What::RunFinished { .. });
+        begins
+    }
 }
 
 /// How many jobs stood where when a later session began.
@@ -125,9 +142,8 @@ pub(super) struct Past {
     failures: HashMap<JobId, Box<JobFailure>>,
     /// When the session ended, unless the steps that came last are its own.
     before_last_steps: Option<DateTime<Utc>>,
-    /// The session has said how it ended.
-    ended: bool,
-    /// When something happened after that: in the next session, which has not said yet that it has started.
+    boundary: SessionBoundary,
+    /// When something happened after the end of the session: in the next one, which has not said yet that it has started.
     went_on: Option<DateTime<Utc>>,
     /// What the sessions took together, each from its first job to its end, in milliseconds.
     worked_ms: u64,
@@ -144,10 +160,10 @@ impl Past {
             self.before_last_steps = None;
         }
         *ended_at = Some(event.at);
+        let begins = self.boundary.falls_before(event);
         match event.what {
-            What::RunStarted { .. } => (self.ended, self.went_on) = (false, None),
-            What::RunFinished { .. } => (self.ended, self.went_on) = (true, None),
-            _ if self.ended => self.went_on = self.went_on.or(Some(event.at)),
+            What::RunStarted { .. } | What::RunFinished { .. } => self.went_on = None,
+            _ if begins => self.went_on = Some(event.at),
             _ => {}
         }
     }
@@ -190,7 +206,7 @@ impl Past {
         self.worked_ms = self.worked_ms.saturating_add(worked_ms(report));
         let has_plan = report.planned_tables.is_some();
         self.emptied = report.emptying.filter(|_| !has_plan);
-        (self.ended, self.went_on) = (false, None);
+        (self.boundary, self.went_on) = (SessionBoundary::default(), None);
         for job in &report.jobs {
             match &job.outcome {
                 Outcome::Failed { failure } => {
@@ -217,5 +233,79 @@ impl Past {
                 file: None,
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Endpoint, VerifyLevel};
+
+    fn step() -> What {
+        What::StepStarted {
+            step: "connecting".to_owned(),
+        }
+    }
+
+    fn start() -> What {
+        What::RunStarted {
+            version: "1".to_owned(),
+            command: RunCommand::Resume,
+            source: Endpoint::archive(String::new(), String::new()),
+            target: Endpoint::archive(String::new(), String::new()),
+            jobs: 1,
+            verify: VerifyLevel::Content,
+            run_dir: String::new(),
+            narrowed_by: Vec::new(),
+        }
+    }
+
+    fn end() -> What {
+        What::RunFinished {
+            status: ExitStatus::Interrupted,
+            sentence: String::new(),
+            next: None,
+        }
+    }
+
+    /// Each a second after the one before it.
+    fn events(kinds: impl IntoIterator<Item = What>) -> Vec<Event> {
+        let event = |(second, what)| Event {
+            at: DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(second),
+            what,
+        };
+        (0..).zip(kinds).map(event).collect()
+    }
+
+    /// Before which events a session begins, by their places.
+    fn begun(kinds: impl IntoIterator<Item = What>) -> Vec<usize> {
+        let mut boundary = SessionBoundary::default();
+        let events = events(kinds);
+        let places = events.iter().enumerate();
+        let begins = places.filter(|(_, event)| boundary.falls_before(event));
+        begins.map(|(place, _)| place).collect()
+    }
+
+    #[test]
+    fn a_session_begins_with_its_start_or_after_the_end_of_the_one_before() {
+        assert_eq!(begun([step(), start(), step(), end()]), [1]);
+        assert_eq!(begun([start(), end(), step(), step()]), [0, 2]);
+        assert_eq!(begun([start(), end(), step(), start(), step()]), [0, 2, 3]);
+        assert_eq!(begun([start(), step(), start()]), [0, 2], "killed");
+    }
+
+    #[test]
+    fn what_came_first_after_an_end_is_when_the_next_session_began() {
+        let went_on = |kinds: Vec<What>| {
+            let (mut past, mut ended_at) = (Past::default(), None);
+            for event in events(kinds) {
+                past.meet(&event, &mut ended_at);
+            }
+            past.went_on().map(|at| at.timestamp())
+        };
+        assert_eq!(went_on(vec![step(), start(), end()]), None);
+        assert_eq!(went_on(vec![start(), end(), step(), step()]), Some(2));
+        assert_eq!(went_on(vec![start(), end(), step(), start()]), None);
+        assert_eq!(went_on(vec![start(), end(), step(), end()]), None);
     }
 }

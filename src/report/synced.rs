@@ -2,45 +2,36 @@
 //!
 //! The proof is that of a comparison, and rests on the same evidence; a dry run that would change nothing is one.
 
-use crate::model::{ExitStatus, Rows, Synced};
+use crate::model::{ExitStatus, QualifiedName, Rows, RunCommand, Synced};
 use crate::progress::words;
 
-use super::facts::{Facts, stop_word};
+use super::facts::{Facts, listed, stop_word};
 use super::{Conclusion, Ending, Report, comparison, turned as turns};
-
-/// What the commands call themselves that bring one side to what the other holds.
-const COMMANDS: [&str; 3] = ["sync", "cutover", "fallback"];
-
-/// Whether a command is one of them.
-pub(super) fn is_sync(command: &str) -> bool {
-    COMMANDS.contains(&command)
-}
-
-/// What goes on with a run.
-pub(super) const RESUME: &str = "resume";
 
 impl Report {
     /// Whether it is about two servers that were compared, be it after one was brought to what the other holds.
     pub fn compares(&self) -> bool {
-        self.command == "verify" || is_sync(&self.command)
+        self.command.compares()
     }
 
     /// Whether it is about a later session of a run.
     pub fn is_resumed(&self) -> bool {
-        self.command == RESUME
+        self.command == RunCommand::Resume
     }
 }
 
 /// What the end means for whoever has to decide; `None` for another command, and for an end that means the same for all.
 pub(super) fn meaning(report: &Report) -> Option<&'static str> {
-    if is_sync(&report.command) && report.command != COMMANDS[0] {
+    if report.command.is_turn() {
         return meaning_of_turn(report);
     }
-    let status = report.status.filter(|_| report.command == COMMANDS[0])?;
-    Some(match (status, committed(report)) {
-        (ExitStatus::Different, Some(false)) => "Nothing was changed: it was asked what would be.",
+    if report.command != RunCommand::Sync {
+        return None;
+    }
+    Some(match (report.status?, committed(report)) {
+        (ExitStatus::Different, Some(false)) => "Nothing was changed: this was a dry run.",
         (ExitStatus::Interrupted | ExitStatus::Failed, None) => {
-            "The target is as it was, or as it is to be, and that is not proven: run the same again."
+            "The target is either unchanged or fully changed, and neither is proven: run the same again."
         }
         (ExitStatus::Interrupted | ExitStatus::Failed, Some(_)) => {
             "What differed is changed, but not all of it is proven; run the same again."
@@ -55,11 +46,20 @@ fn meaning_of_turn(report: &Report) -> Option<&'static str> {
         ExitStatus::Proven => {
             "The side that took over held what the other one held while nobody could write, and is in service."
         }
+        ExitStatus::Waived
+            if report
+                .synced
+                .as_ref()
+                .is_some_and(|one| !one.overruled.is_empty()) =>
+        {
+            "The side that took over is in service. Rows that somebody had written to it while it was closed, or that replication had not \
+             carried, were changed or deleted there: decide whether what is listed as such matters."
+        }
         ExitStatus::Waived => {
             "The side that took over is in service; not everything was to be compared: decide whether what is listed as such matters."
         }
         ExitStatus::Different | ExitStatus::Failed | ExitStatus::Interrupted => {
-            "Which side is in service, and what comes next, is said by pgconvoy status --target."
+            "pgconvoy status --target says which side is in service, and what comes next."
         }
         ExitStatus::NoGo | ExitStatus::Usage => return None,
     })
@@ -82,7 +82,7 @@ pub(super) fn conclude(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
     let Some(synced) = synced else {
         return Conclusion {
             status: ExitStatus::Failed,
-            sentence: "Nothing is proven: it was never said what was changed.".to_owned(),
+            sentence: "Nothing is proven: the run never said what it changed.".to_owned(),
             next: None,
         };
     };
@@ -90,35 +90,59 @@ pub(super) fn conclude(facts: &Facts<'_>, ending: &Ending) -> Conclusion {
         return would_change(facts, synced);
     }
     let next = match proof.status {
-        ExitStatus::Different if facts.report.command != COMMANDS[0] => {
+        ExitStatus::Different if facts.report.command.is_turn() => {
             turns::after_difference(facts.report)
         }
         ExitStatus::Different => Some(format!(
-            "Run the same again: whatever was written to the target since is taken for a difference. If it stays, see what differs \
-             in {}, and let pgconvoy verify --repair FILE write the SQL for it.",
+            "Run the same again: whatever was written to the target since is taken for a difference. If a difference remains, see what \
+             differs in {}, and let pgconvoy verify --repair FILE write the SQL for it.",
             facts.in_run_dir("report.json")
         )),
         ExitStatus::Proven | ExitStatus::Waived => turned(facts.report).or(proof.next),
         _ => proof.next,
     };
-    Conclusion {
+    let concluded = Conclusion {
         sentence: format!("{} {}", done(synced), proof.sentence),
         next,
         ..proof
+    };
+    if synced.overruled.is_empty() {
+        return concluded;
+    }
+    overruled(&synced.overruled, concluded)
+}
+
+/// Both sides hold the same in the end, and what one of them held is gone that nobody had reckoned with.
+fn overruled(tables: &[QualifiedName], concluded: Conclusion) -> Conclusion {
+    let names: Vec<String> = tables.iter().map(QualifiedName::shown).collect();
+    Conclusion {
+        status: match concluded.status {
+            ExitStatus::Proven => ExitStatus::Waived,
+            other => other,
+        },
+        sentence: format!(
+            "{} Except for what was overruled: replication carries {}, and yet rows differed; those of the side that took over were changed or \
+             deleted, and are named above, or were by an earlier attempt.",
+            concluded.sentence,
+            listed(&names)
+        ),
+        ..concluded
     }
 }
 
 /// What comes after a turn from one side to the other.
 fn turned(report: &Report) -> Option<String> {
-    let back = match report.command.as_str() {
-        "cutover" => "pgconvoy fallback turns back with everything that is written until then",
-        "fallback" => "pgconvoy cutover turns over again",
+    let back = match report.command {
+        RunCommand::Cutover => {
+            "pgconvoy fallback switches back with everything that is written until then"
+        }
+        RunCommand::Fallback => "pgconvoy cutover switches over again",
         _ => return None,
     };
     let to = report.target.as_ref()?;
     Some(format!(
-        "{to} is in service. Sessions that were opened before stay read-only: have applications connect anew. {back}; pgconvoy unfollow \
-         parts the two."
+        "{to} is in service. Sessions that were opened before stay read-only: have applications reconnect. {back}; pgconvoy unfollow ends \
+         the replication between the two."
     ))
 }
 
@@ -172,15 +196,15 @@ fn would_change(facts: &Facts<'_>, synced: &Synced) -> Conclusion {
                 ),
             }
         ),
-        next: Some("To have it changed, run the same without --dry-run.".to_owned()),
+        next: Some("To change it, run the same without --dry-run.".to_owned()),
     }
 }
 
 fn stopped(report: &Report, status: ExitStatus, why: &str) -> Conclusion {
     let why = why.trim_end_matches('.');
     let word = stop_word(status);
-    let of_rest = turns::unfinished_rest(report);
-    let (left, next) = of_rest.unwrap_or_else(|| match committed(report) {
+    let of_turn = turns::stopped(report);
+    let (left, next) = of_turn.unwrap_or_else(|| match committed(report) {
         Some(true) => (
             " What differed is changed on the target and committed, and not yet proven.",
             "Run the same again: it finds nothing left to change, and proves it.",
@@ -189,7 +213,7 @@ fn stopped(report: &Report, status: ExitStatus, why: &str) -> Conclusion {
         // Why says it, if the end of a transaction is not known.
         None => (
             " Nothing is proven.",
-            "When that is settled, run the same again: it begins anew, and does what is left.",
+            "When that is settled, run the same again: it starts over, and does what is left.",
         ),
     });
     Conclusion {
@@ -206,7 +230,7 @@ fn stopped(report: &Report, status: ExitStatus, why: &str) -> Conclusion {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Bytes, QualifiedName, SyncedTable};
+    use crate::model::{Bytes, SyncedTable};
 
     fn synced(committed: bool) -> Synced {
         Synced {
@@ -226,11 +250,33 @@ mod tests {
 
     fn concluded(synced: Option<Synced>, ending: &Ending) -> Conclusion {
         let report = Report {
-            command: COMMANDS[0].to_owned(),
+            command: RunCommand::Sync,
             synced,
             ..Report::default()
         };
         conclude(&Facts::new(&report), ending)
+    }
+
+    #[test]
+    fn what_was_overruled_is_named_and_takes_the_word_proven_away() {
+        let proven = || Conclusion {
+            status: ExitStatus::Proven,
+            sentence: "Proven.".to_owned(),
+            next: None,
+        };
+        let names = [QualifiedName::new("s", "k")];
+        let concluded = overruled(&names, proven());
+        assert_eq!(concluded.status, ExitStatus::Waived);
+        assert!(
+            concluded.sentence.contains("carries s.k, and yet"),
+            "{}",
+            concluded.sentence
+        );
+        let differs = Conclusion {
+            status: ExitStatus::Different,
+            ..proven()
+        };
+        assert_eq!(overruled(&names, differs).status, ExitStatus::Different);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{ExitStatus, JobId};
+use crate::model::{ExitStatus, JobId, some_of};
 use crate::progress::{Style, failure_lines, words};
 
 use super::{Report, differences, expected, tables};
@@ -114,7 +114,7 @@ fn retries(lines: &mut Vec<String>, report: &Report, view: View) {
     if jobs.is_empty() {
         return;
     }
-    let named = jobs.iter().take(MOST_RETRIED).map(|(job, times)| {
+    let named = jobs.iter().map(|(job, times)| {
         let label = words::one_line(&report.label(*job));
         match times {
             1 => label,
@@ -122,11 +122,8 @@ fn retries(lines: &mut Vec<String>, report: &Report, view: View) {
         }
     });
     let named: Vec<String> = named.collect();
-    let more = match jobs.len().saturating_sub(MOST_RETRIED) {
-        0 => String::new(),
-        more => format!(", and {more} more"),
-    };
-    let text = format!("{}{more}; report.json says why", named.join(", "));
+    let named = some_of(&named, MOST_RETRIED);
+    let text = format!("{named}; report.json says why");
     head(lines, ("tried again:", Style::warning), &text, view);
     lines.push(String::new());
 }

@@ -12,12 +12,12 @@ use std::borrow::Cow;
 
 use crate::model::{Difference, DifferenceKind, DumpId, Unverified, quote_ident};
 
-use super::apart::is_there_as_well;
 use super::doubt::Doubt;
 use super::normalise::{
     Versions, is_same_if_locales_are, is_same_of_some_arrays, same_access_method, same_bounds,
     same_definition, same_definition_of_single_values, same_tag, with_all_quotes, with_old_quotes,
 };
+use super::on_both_sides::is_there_as_well;
 use super::public::beside_the_usual_public;
 use super::{Entry, RestoreOptions, Text, Toc, lines, owner_statement};
 

@@ -17,13 +17,14 @@ impl Doubt {
         let detail = &difference.detail;
         let because = match self {
             Self::Locale => format!(
-                "a server of version 16 or later makes a language tag of the name that ICU has for a locale, and whether it would make the \
-                 one of the other is not known. CREATE COLLATION with the older name, on a server of the newer version, says it:\n{detail}"
+                "do the two names mean the same locale of ICU? A server of version 16 or later turns the name into a language tag, and \
+                 whether it would turn the one into the other is not known. CREATE COLLATION with the older name, on a server of the newer \
+                 version, shows it:\n{detail}"
             ),
             Self::Arrays => format!(
-                "a server prints the cast of an array in one way when it is made, (ARRAY[x])::text[], and in another when it has been read \
-                 again: ARRAY[(x)::text], or ARRAY[(x)::text[]] if x is an array itself. Here the definitions are in both ways, and whether \
-                 x is one is not known. pg_typeof(x), in a query of the side that has the first, says it:\n{detail}"
+                "is x an array itself? A server prints the cast of an array as (ARRAY[x])::text[] when it is made. After it has been read \
+                 again, it prints ARRAY[(x)::text], or ARRAY[(x)::text[]] if x is an array itself. Here the definitions are in both ways, \
+                 and whether x is one is not known. pg_typeof(x), in a query on the side that has the first, shows it:\n{detail}"
             ),
         };
         Unverified {

@@ -47,11 +47,13 @@ pub enum TocError {
         source: std::io::Error,
     },
     /// A script, as `pg_dump` without `-Fc` or `-Fd` writes.
-    #[error("this is a plain SQL dump, which is for psql; pgconvoy reads pg_dump -Fd and -Fc")]
+    #[error(
+        "this is a plain SQL dump: load it with psql (pgconvoy reads what pg_dump writes with -Fd, -Fc and -Ft)"
+    )]
     PlainSql,
     /// The output of `pg_dump -Ft`.
     #[error(
-        "this is a tar archive (pg_dump -Ft); unpack it with tar, the result is read like the directory format"
+        "this is a tar archive (pg_dump -Ft), which pgconvoy restore reads as it is; for other commands unpack it with tar, the result is read like the directory format"
     )]
     TarFile,
     /// Compressed as a whole, by something other than `pg_dump`.

@@ -14,13 +14,48 @@
 //! it refuses, with the position, the entry and the field. Two things are passed over: what pgconvoy itself made so that one database
 //! follows another, and what a server notes for itself (see `of_server`).
 //!
+//! | file | the table of contents itself |
+//! |---|---|
+//! | `model` | what is in it, every field kept |
+//! | `text`, `texts` | its strings, and how two tables of contents share them |
+//! | `reader`, `writer`, `open` | bytes or a file → `Toc`, and back |
+//! | `error` | what can be wrong with it |
+//! | `appended` | the copy that `pg_dump` appends to a custom archive |
+//! | `entries` | sections and passes: when an entry's turn is |
+//! | `of_server` | what a server notes for itself, or we made: left out of what `pg_dump` says |
+//! | `marks` | notes of a server that an older `pg_dump` takes for options of columns |
+//!
+//! | file | what it says |
+//! |---|---|
+//! | `archive` | which data files there are, and what is in them |
+//! | `database` | the database: how it is made, whose it is, what is set on it |
+//! | `large_objects` | owners, grants and comments of large objects |
+//! | `described` | tables, keys and indexes, by their statements |
+//! | `upon` | what is on objects that were restored, and what is merely beside them |
+//! | `quoted`, `encoded` | whether all names are quoted; its texts in UTF-8 |
+//!
+//! | file | what a restore executes |
+//! |---|---|
+//! | `select`, `filter` | which entries are chosen, and which are left out and why |
+//! | `statements`, `owner` | the statements of one entry |
+//! | `drops` | what would drop everything first (`--clean`) |
+//! | `tokens`, `split` | SQL cut into tokens, and into statements |
+//!
+//! | file | comparing two of them |
+//! |---|---|
+//! | `compare` | entry by entry → differences |
+//! | `normalise` | wordings that mean the same |
+//! | `on_both_sides` | what is there on both sides, though only one has an entry for it |
+//! | `public` | the schema `public`, which no dump makes |
+//! | `doubt` | definitions whose text does not say whether they mean the same |
+//! | `lines` | how two definitions differ, line by line |
+//!
 //! Everything but [`Toc::open`] is pure. This module does not read the archive's data, connects to nothing, and decides no
 //! order: the entries stay in the order of the file.
 //!
 //! Facts about the format are from `src/bin/pg_dump/pg_backup_archiver.c`, `pg_backup_custom.c` and
 //! `pg_backup_directory.c` of Postgres 9.0 to 18.
 
-mod apart;
 mod appended;
 mod archive;
 mod compare;
@@ -38,6 +73,7 @@ mod marks;
 mod model;
 mod normalise;
 mod of_server;
+mod on_both_sides;
 mod open;
 mod owner;
 mod public;

@@ -31,7 +31,7 @@ pub(super) fn beside_the_usual_public(entry: &Entry, other: &Toc, side: &str) ->
         ("ACL", b"SCHEMA public") => {
             let grants = String::from_utf8_lossy(entry.defn_bytes());
             Some(format!(
-                "grants: those of a new database on the {other_side}, and on the {side} others:\n{}",
+                "grants: on the {other_side} those of a new database, on the {side} different ones:\n{}",
                 grants.trim()
             ))
         }
@@ -95,7 +95,7 @@ mod tests {
                 &newer,
                 (
                     "owner: \"postgres\" on the source; on the target pg_dump names none, ",
-                    "grants: those of a new database on the target, and on the source others:\n",
+                    "grants: on the target those of a new database, on the source different ones:\n",
                 ),
             ),
             (
@@ -103,7 +103,7 @@ mod tests {
                 &older,
                 (
                     "owner: \"postgres\" on the target; on the source pg_dump names none, ",
-                    "grants: those of a new database on the source, and on the target others:\n",
+                    "grants: on the source those of a new database, on the target different ones:\n",
                 ),
             ),
         ] {

@@ -75,7 +75,7 @@ pub enum SelectError {
         other: String,
     },
     /// Data of something that an extension makes, without any extension.
-    #[error("{entry} is chosen, and the extension that makes what it is of is not")]
+    #[error("{entry} is chosen, but the extension that makes what it belongs to is not")]
     WithoutExtension {
         /// The data.
         entry: String,

@@ -239,8 +239,8 @@ impl Archived<'_> {
         });
         let names = columns(&|oid| types.holds_names(oid)).map(|columns| {
             format!(
-                "{table}: of functions and operators in {columns}, an archive has the names alone: which of several that have the same one \
-                 and other arguments is meant was not compared"
+                "{table}: of functions and operators in {columns}, an archive has only the names: which one is meant, of several with the \
+                 same name and different arguments, was not compared"
             )
         });
         [xml, names].into_iter().flatten().collect()

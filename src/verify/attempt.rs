@@ -17,6 +17,15 @@ pub(super) async fn attempt(
     attempt_text(session, query.name, query.sql).await
 }
 
+/// The same on a session that is in no transaction: a refusal ends nothing there, and a savepoint would be an error in the server's log.
+pub(super) async fn attempt_outside(
+    session: &Session,
+    query: &VersionedQuery,
+) -> Result<Result<Vec<Answer>, PgError>, PgError> {
+    let query = query.for_server(session.version());
+    refused(session.query_text(query.name, query.sql, &[]).await)
+}
+
 /// The same with a query built around identifiers.
 pub(super) async fn attempt_text(
     session: &Session,
@@ -34,17 +43,22 @@ pub(super) async fn attempt_text(
         Err(error) if error.code() == Some(NO_TRANSACTION) => false,
         Err(error) => return Err(error),
     };
-    let refused = match answer {
-        Err(error) if error.code().is_none() || error.is_lost_connection() => return Err(error),
-        other => other,
-    };
+    let answer = refused(answer)?;
     if in_transaction {
-        let end = if refused.is_ok() {
+        let end = if answer.is_ok() {
             "release savepoint attempt"
         } else {
             "rollback to savepoint attempt; release savepoint attempt"
         };
         session.execute(end).await?;
     }
-    Ok(refused)
+    Ok(answer)
+}
+
+/// A refusal is an answer.
+fn refused(answer: Result<Vec<Answer>, PgError>) -> Result<Result<Vec<Answer>, PgError>, PgError> {
+    match answer {
+        Err(error) if error.code().is_none() || error.is_lost_connection() => Err(error),
+        other => Ok(other),
+    }
 }

@@ -154,7 +154,8 @@ fn named(table: &QualifiedName, constraint: &str, kind: char) -> (&'static str, 
     (constraint_class(kind), name)
 }
 
-fn inherited_object(
+/// What a difference calls the foreign keys to a table that a partition has from its parent.
+pub fn inherited_object(
     table: &QualifiedName,
     references: Option<&QualifiedName>,
 ) -> (&'static str, String) {

@@ -55,7 +55,7 @@ pub(super) fn compare(source: &Observed, target: &Observed, scope: &Scope) -> Ou
     if scope.large_objects && first_missing(source, target) {
         let object = ("extension", FROM_THE_BEGINNING.to_owned());
         let detail = format!(
-            "the source has it, and the target has not; no dump brings it, because every new database has it. To make it, on the target: \
+            "the source has it, and the target does not; no dump brings it, because every new database has it. To make it, on the target: \
              {MAKE_FIRST};"
         );
         outcome.differ(DifferenceKind::Missing, object, detail);
@@ -121,8 +121,8 @@ impl Versions<'_> {
             String::new()
         };
         format!(
-            "The extension {name} is {source} on the source and {target} on the target. What somebody may have added to it or changed \
-             about it was not compared.{remedy}"
+            "The extension {name} is {source} on the source and {target} on the target. What may have been added to it or changed in it \
+             was not compared.{remedy}"
         )
     }
 }

@@ -86,10 +86,15 @@ pub fn is_lacked(difference: &Difference, lacks: &[Unverified]) -> bool {
         "user mapping" => {
             difference.kind == DifferenceKind::Different
                 && class == "user mapping"
-                && object == format!("USER MAPPING {}", unquoted(&one.object))
+                && object == mapping_tag(&one.object)
         }
         _ => false,
     })
+}
+
+/// What a table of contents calls a user mapping of this name: `app SERVER far`.
+pub fn mapping_tag(shown: &str) -> String {
+    format!("USER MAPPING {}", unquoted(shown))
 }
 
 /// Names as a table of contents has them in a text: as they are.

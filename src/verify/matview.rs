@@ -287,7 +287,7 @@ impl ViewCase {
     fn part(&self, varies: &str, compared: &str) -> String {
         let name = &self.name;
         format!(
-            "materialized view {name} cannot be compared as a whole, because its query does not give the same twice {varies}: {compared}"
+            "materialized view {name} cannot be compared as a whole, because its query is not deterministic {varies}: {compared}"
         )
     }
 
@@ -348,18 +348,18 @@ impl ViewCase {
         let given = || self.source.given.iter().chain(&self.target.given);
         if held.all.rows.0 == 0 && given().all(|given| given.all.rows.0 > 0) {
             return Next::Judged(ViewVerdict::Different(format!(
-                "its query gives rows, although not the same twice {varies}, and the target's view is empty"
+                "its query is not deterministic {varies}, but always gives rows, and the target's view is empty"
             )));
         }
         if !self.is_alike(|given| Some(given.all.rows)) {
             return incomparable(format!(
-                "its query gives another number of rows each time that it is run {varies}"
+                "its query gives a different number of rows each time it is run {varies}"
             ));
         }
         let mut reads = given().chain([held, &self.source.held]);
         if reads.any(|read| read.columns.is_none()) {
             return incomparable(format!(
-                "its query does not give the same twice {varies}, and a row of it is too large to be taken apart into its columns"
+                "its query is not deterministic {varies}, and a row of it is too large to be taken apart into its columns"
             ));
         }
         let (alike, others): (Vec<usize>, Vec<usize>) =
@@ -370,15 +370,15 @@ impl ViewCase {
                 alike => format!(" and {}", self.of_columns(alike)),
             };
             return Next::Judged(ViewVerdict::Different(format!(
-                "its query does not give the same twice {varies}, and still the target's view holds nothing that it gives, by \
-                 the number of rows{besides}"
+                "its query is not deterministic {varies}; still, the target's view holds nothing that it gives, by the number of \
+                 rows{besides}"
             )));
         };
         let rows = held.all.rows;
         let compared = match (alike.as_slice(), others.as_slice()) {
             (_, []) => {
                 return incomparable(format!(
-                    "its query gives the same values in each column, and not the same of them in one row twice {varies}"
+                    "its query gives the same values in each column, but combines them into rows differently each time {varies}"
                 ));
             }
             ([], _) => format!("its {rows} rows were counted, and nothing in them was compared"),
@@ -442,20 +442,19 @@ fn incomparable(because: String) -> Next {
 /// Each of the columns holds the values that it should, and nothing has them together as the target's view does.
 fn apart(narrowed: &Narrowed, (is_unknown, varies): (bool, bool)) -> ViewVerdict {
     let compared = &narrowed.compared;
-    let first = format!("its query does not give the same twice {}", narrowed.varies);
+    let first = format!("its query is not deterministic {}", narrowed.varies);
     if is_unknown {
         ViewVerdict::Incomparable(format!(
-            "{first}; {compared} were compared each by itself alone, and it could not be run once more to compare them together, row by row"
+            "{first}; {compared} were compared one by one, because it could not be run once more to compare them together, row by row"
         ))
     } else if varies {
         ViewVerdict::Incomparable(format!(
-            "{first}; {compared} were compared each by itself alone, because which of their values stand in one row is not the same \
-             twice either"
+            "{first}; {compared} were compared one by one, because which of their values stand in one row is not deterministic either"
         ))
     } else {
         ViewVerdict::Different(format!(
-            "{first}, and still the target's view has no rows that it gives, by {compared} together, although each of these holds the \
-             values that it should"
+            "{first}; still, the target's view has none of the rows that it gives, by {compared} together, although each of these holds \
+             the values that it should"
         ))
     }
 }
@@ -651,7 +650,7 @@ mod tests {
             let ViewVerdict::Incomparable(because) = &unknown else {
                 panic!("{unknown:?}");
             };
-            let told = "columns id, note were compared each by itself alone";
+            let told = "columns id, note were compared one by one";
             assert!(because.contains(told), "{because}");
         }
         // What the target gives is as good as the tables there.
@@ -673,7 +672,7 @@ mod tests {
         for (read, told) in [
             (
                 &whole as &dyn Fn(u128) -> ViewRead,
-                "not the same of them in one row",
+                "combines them into rows differently",
             ),
             (
                 &large as &dyn Fn(u128) -> ViewRead,

@@ -1,6 +1,6 @@
 //! Source and target → differences, in one vocabulary.
 //!
-//! Verification reads the two databases anew and believes nothing else: it never imports `plan`, `execute` or `ledger`, so
+//! Verification reads the two databases again and believes nothing else: it never imports `plan`, `execute` or `ledger`, so
 //! it cannot inherit the copier's mistakes.
 //!
 //! | file | compares |
@@ -14,25 +14,30 @@
 //! | `sequences` | where sequences stand, and whether that is beyond the columns they feed |
 //! | `extensions` | versions of extensions |
 //! | `uncarried` | what no dump carries: what was put onto extensions, into the system's schemas, … |
-//! | `unseen` | nothing: what a role may not see of a side, and what takes no part |
-//! | `ours` | nothing: what somebody else keeps in the schemas of a run and of a follow |
-//! | `nested` | nothing: whether arrays have arrays in them, which `schema` has to know |
-//! | `left_behind` | nothing: what an archive of one side lacks |
 //! | `readiness` | what makes a good copy slow or wrong all the same: statistics, settings, locales, subscriptions |
-//! | `opening` | nothing: what of the target a person should know before it is used, as on the source or not |
+//! | `opening` | what of the target a person should know before it is used, as on the source or not |
 //! | `statements` | the plans of the application's statements |
 //! | `large_objects` | large objects without their content |
 //! | `excluded` | that what was left out is not there |
 //! | `rows` | rows of two servers, by buckets of their hashes |
 //! | `matview` | what a materialized view holds, with what its query gives |
 //! | `drill` | which rows of a table differ, and in what |
-//! | `attempt` | nothing: questions that a server may refuse |
-//! | `scope` | nothing: which objects take part |
-//! | `outcome` | nothing: what was found |
-//! | `waiver` | nothing: passes over what somebody has said is to be passed over |
-//! | `repair` | nothing: it writes the SQL that would make the differences go away |
 //!
-//! What they find is an [`Outcome`]; several are folded into one, because a missing index is missed by more than one of them.
+//! These compare nothing, and serve those that do:
+//!
+//! | file | |
+//! |---|---|
+//! | `scope` | which objects take part |
+//! | `attempt` | questions that a server may refuse |
+//! | `nested` | whether arrays have arrays in them, which `schema` has to know |
+//! | `unseen` | what a role may not see of a side, and what takes no part |
+//! | `ours` | what somebody else keeps in the schemas of a run and of a follow |
+//! | `left_behind` | what an archive of one side lacks |
+//! | `outcome` | what was found |
+//! | `waiver` | passes over what the operator has said is to be passed over |
+//! | `repair` | writes the SQL that would make the differences go away |
+//!
+//! What is found is an [`Outcome`]; several are folded into one, because more than one of them finds that an index is missing.
 
 pub mod archived;
 pub mod content;
@@ -62,8 +67,10 @@ mod uncarried;
 mod unseen;
 mod waiver;
 
+use crate::model;
+
 pub use catalog::{Hidden, Observed, QUERIES, State, compare as compare_catalogs, states};
-pub use constraints::KeyTriggers;
+pub use constraints::{KeyTriggers, inherited_object};
 pub use excluded::excluded_are_empty;
 pub use large_objects::{
     compare as compare_large_objects, compare_archived as compare_archived_large_objects,
@@ -72,7 +79,7 @@ pub use left_behind::LeftBehind;
 pub use nested::{has_nested_arrays, nested_arrays};
 pub use opening::before_opening;
 pub use outcome::Outcome;
-pub use readiness::{Readiness, findings as readiness_findings, outlook};
+pub use readiness::{Readiness, SettingsLacking, findings as readiness_findings, outlook};
 pub use schema::compare as compare_schemas;
 pub use scope::Scope;
 pub use sequences::Feed;
@@ -83,10 +90,5 @@ const NAMES_IN_A_SENTENCE: usize = 5;
 
 /// The first few, and how many more there are.
 fn some_of(names: &[String]) -> String {
-    let some = names.len().min(NAMES_IN_A_SENTENCE);
-    let shown = names.get(..some).unwrap_or_default().join(", ");
-    match names.len() - some {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
+    model::some_of(names, NAMES_IN_A_SENTENCE)
 }

@@ -1,4 +1,4 @@
-//! What is looked at right before the doors open again, besides what is compared: extensions that are older than they could be,
+//! What is looked at right before the target goes into service, besides what is compared: extensions that are older than they could be,
 //! materialized views that nobody can read yet, sequences that stand behind their columns, or far before a row of theirs.
 //!
 //! The source may be just the same in all of that: then it is no difference, and its users live with it. After a move is a good
@@ -6,9 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{
-    Finding, QualifiedName, Severity, quote_ident, quote_literal, shown_ident, to_paste,
-};
+use crate::model::{Finding, QualifiedName, quote_ident, quote_literal, shown_ident, to_paste};
 
 use super::extensions::compare_versions;
 use super::sequences::{self, Behind};
@@ -72,20 +70,18 @@ fn behind(target: &Observed, scope: &Scope) -> Option<Finding> {
     ];
     let sentences = sentences.into_iter().filter(|(holds, _)| *holds);
     let sentences: Vec<&str> = sentences.map(|(_, sentence)| sentence).collect();
-    Some(Finding {
-        severity: Severity::Warning,
-        rule: "sequence-behind".to_owned(),
-        what: format!(
+    Some(Finding::warning(
+        "sequence-behind",
+        format!(
             "the next insert may fail, or repeat a value: sequences stand behind a column that they feed: {}",
             some_of(&named)
         ),
-        evidence: Vec::new(),
-        remedy: to_paste(&sentences.join(" "), set),
-    })
+        to_paste(&sentences.join(" "), set),
+    ))
 }
 
-const AT_THE_END: &str = "Where the values go on to the end of what the sequence, or the column's type, can hold, setting the sequence would \
-                          only have every insert fail: give both a larger type, or the rows at the end other values.";
+const AT_THE_END: &str = "Where the values go on to the end of what the sequence, or the column's type, can hold, setting the sequence \
+                          would only make every insert fail: give both a larger type, or the rows at the end other values.";
 
 /// A row with a value of its own, as 2147483647 for "unknown". Set to that, a sequence would have lost most of its values.
 fn far_beyond(target: &Observed, scope: &Scope) -> Option<Finding> {
@@ -94,17 +90,17 @@ fn far_beyond(target: &Observed, scope: &Scope) -> Option<Finding> {
     let named: Vec<String> = far
         .filter_map(|one| Some(stands(one, one.ahead?)))
         .collect();
-    (!named.is_empty()).then(|| Finding {
-        severity: Severity::Note,
-        rule: "row-far-beyond-sequence".to_owned(),
-        what: format!(
-            "rows are far beyond the sequence that feeds their column; the first that it comes to is named, and inserts collide when it does: {}",
-            some_of(&named)
-        ),
-        evidence: Vec::new(),
-        remedy: "Nothing is to be done for now; before a sequence comes that far, give these rows other values. Do not set it beyond them: that \
-                 takes most of the values from it that it has left, and inserts fail when there is none."
-            .to_owned(),
+    (!named.is_empty()).then(|| {
+        Finding::note(
+            "row-far-beyond-sequence",
+            format!(
+                "rows are far beyond the sequence that feeds their column; the first one that it will reach is named, and inserts collide when \
+                 it does: {}",
+                some_of(&named)
+            ),
+            "Nothing needs to be done now; before a sequence comes that far, give these rows other values. Do not set it beyond them: \
+             that would use up most of the values it has left, and inserts fail when there is none.",
+        )
     })
 }
 
@@ -136,16 +132,14 @@ fn unpopulated(target: &Observed, scope: &Scope) -> Option<Finding> {
     let refresh = names
         .iter()
         .map(|(_, quoted)| format!("REFRESH MATERIALIZED VIEW {quoted};"));
-    Some(Finding {
-        severity: Severity::Warning,
-        rule: "matview-not-populated".to_owned(),
-        what: format!(
-            "materialized views hold nothing yet, and whoever reads them gets an error: {}",
+    Some(Finding::warning(
+        "matview-not-populated",
+        format!(
+            "materialized views hold nothing yet, and reading them is an error: {}",
             some_of(&shown)
         ),
-        evidence: Vec::new(),
-        remedy: to_paste("On the target, if they are in use:", refresh),
-    })
+        to_paste("On the target, if they are in use:", refresh),
+    ))
 }
 
 /// Extensions that the target's server could bring up to date. What it would create now is never older than what is there.
@@ -170,15 +164,15 @@ fn outdated(target: &Observed, scope: &Scope) -> Option<Finding> {
             ));
         }
     }
-    (!named.is_empty()).then(|| Finding {
-        severity: Severity::Note,
-        rule: "extension-outdated".to_owned(),
-        what: format!(
-            "extensions are older than the target's server has them: {}",
-            some_of(&named)
-        ),
-        evidence: Vec::new(),
-        remedy: to_paste("On the target, when there is time:", update),
+    (!named.is_empty()).then(|| {
+        Finding::note(
+            "extension-outdated",
+            format!(
+                "extensions are older than the versions on the target's server: {}",
+                some_of(&named)
+            ),
+            to_paste("On the target, when there is time:", update),
+        )
     })
 }
 
@@ -186,7 +180,7 @@ fn outdated(target: &Observed, scope: &Scope) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::catalog::{Extension, Sequence};
-    use crate::model::QualifiedName;
+    use crate::model::{QualifiedName, Severity};
     use crate::verify::{Feed, State};
 
     #[test]

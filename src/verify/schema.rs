@@ -3,9 +3,9 @@
 //! Both archives must be made by the same program with the same options, so that a difference in the text is one in the
 //! databases. What is left out on request is no difference; the options say what that is.
 //!
-//! Nor are the schemas that a move and a follow keep their own notes in, and nothing in them is looked at. What somebody else keeps in
-//! one of these names is named, so that nobody takes it for compared: of an archive here, where `pg_dump` has written it; a server is
-//! asked (`ours`), whose own dump leaves these schemas out.
+//! The schemas that a move and a follow keep their own notes in are not looked at. If anything else is in a schema of such a name,
+//! it is named as not compared: in an archive by what `pg_dump` has written of it, here; on a server by asking it (`ours`), because
+//! a dump of it leaves these schemas out.
 
 use crate::model::{Difference, DifferenceKind, Side, Unverified};
 use crate::toc::{self, CompareOptions, Entry, Toc};
@@ -14,7 +14,7 @@ use super::extensions::FROM_THE_BEGINNING;
 use super::{Outcome, ours};
 
 /// Schemas of ours, and what is in each (`sql/ledger/create.sql`, `sql/follow/create.sql`).
-const OURS: [(&str, &[&str]); 2] = [
+pub(super) const OURS: [(&str, &[&str]); 2] = [
     ("pgconvoy", &["run", "done", "trouble"]),
     ("pgconvoy_follow", &["state"]),
 ];

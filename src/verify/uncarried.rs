@@ -406,7 +406,7 @@ impl Both<'_> {
             (_, (Some(_), Some(_))) => found.differ(
                 DifferenceKind::Different,
                 object(),
-                format!("it is of {of}, and defined otherwise on the source than on the target"),
+                format!("it is of {of}, and defined differently on the source and on the target"),
             ),
             (_, (Some(_), None)) => found.differ(
                 DifferenceKind::Missing,
@@ -681,7 +681,7 @@ mod tests {
         let of_function = side(15, &[(&e, What::FunctionOwner, "function f()", "joe")]);
         let outcome = compare(&target, &of_function, &scope, &RestoreOptions::default());
         assert!(outcome.is_same(), "{outcome:?}");
-        let words = "function f() of e (a superuser or whose the extension is on the source, joe on the target)";
+        let words = "function f() of e (a superuser or the extension's owner on the source, joe on the target)";
         assert!(outcome.notes[0].contains(words), "{outcome:?}");
         assert_eq!(
             compare(&target, &of_function, &scope, &options).notes,

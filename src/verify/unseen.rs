@@ -1,4 +1,4 @@
-//! What is looked at by nobody, and so is neither moved nor compared: it is said, by name.
+//! What cannot be seen, and so is neither moved nor compared: it is named as such.
 //!
 //! `pg_dump` leaves subscriptions out, with a warning, unless a superuser runs it, and writes the user mappings of others without
 //! their options. It is told to leave out the schemas of `ours`, and what somebody else keeps in these with them.
@@ -95,7 +95,7 @@ pub(super) fn of_side(side: Side, unseen: &[Unseen]) -> impl Iterator<Item = Unv
                 "subscription",
                 shown_ident(name),
                 format!(
-                    "pg_dump shows subscriptions to superusers alone, and the role on the {side} is none"
+                    "pg_dump shows subscriptions to superusers only, and the role on the {side} is not one"
                 ),
             ),
             Unseen::MappingOptions(user, server) => (

@@ -38,7 +38,7 @@ pub enum IgnoreError {
         text: String,
     },
     /// The name is not one that such a rule takes.
-    #[error("--ignore {text}: {expected} is expected behind the colon")]
+    #[error("--ignore {text}: {expected} is expected after the colon")]
     Name {
         /// As it was given.
         text: String,

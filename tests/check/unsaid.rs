@@ -203,7 +203,7 @@ fn damage_that_a_server_passes_over_is_not_passed_over_by_us() {
     assert!(
         refused
             .stderr
-            .contains("zero_damaged_pages is on at the source"),
+            .contains("zero_damaged_pages is enabled on the source"),
         "{refused}"
     );
 
@@ -213,7 +213,7 @@ fn damage_that_a_server_passes_over_is_not_passed_over_by_us() {
     assert_eq!(shut_out.status, 2, "{shut_out}");
     for said in [
         "permission denied to set parameter \"zero_damaged_pages\"",
-        "the server passes over damage without an error",
+        "passes over damage without an error",
     ] {
         assert!(shut_out.stderr.contains(said), "{said}: {shut_out}");
     }

@@ -616,7 +616,7 @@ async fn revoked_certificates() {
     is_about(
         connect(&text("localhost", "good.crt", &others)).await,
         "unknown",
-        &["nobody knows whether it has been revoked"],
+        &["it cannot be known whether it has been revoked"],
     );
     is_about(
         connect(&text(

@@ -423,7 +423,7 @@ fn views_that_no_query_gives_twice_are_compared_as_far_as_that_goes() {
         let report = assert_proven(&run);
         let notes = report["notes"].to_string();
         for words in [
-            "public.stamped cannot be compared as a whole, because its query does not give the same twice on either server: its 500 \
+            "public.stamped cannot be compared as a whole, because its query is not deterministic on either server: its 500 \
              rows were compared by columns id, note, and not by column refreshed_at",
             "public.here holds on the target what its query gives there",
         ] {
@@ -705,7 +705,7 @@ fn with_too_few_connections_workers_wait_for_each_other() {
         assert_eq!(run.status, 0, "{run}");
         assert_equal(database, &from, &to, &["--no-owner"]);
         assert!(
-            run.stderr.contains("no room for as many connections"),
+            run.stderr.contains("does not allow as many connections"),
             "{run}"
         );
     }

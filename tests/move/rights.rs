@@ -151,7 +151,7 @@ fn an_owner_that_may_create_nothing_in_the_schema_is_told_of_before() {
     let refused = move_with(&from, &to_as_mover, &[]);
     assert_eq!(refused.status, 4, "{refused}");
     let said: Vec<&str> = refused.stderr.split_whitespace().collect();
-    let both_named = "in their schema: \"app\" in \"billing\" and \"app\" in \"public\"";
+    let both_named = "in the objects' schema: \"app\" in \"billing\" and \"app\" in \"public\"";
     assert!(said.join(" ").contains(both_named), "{refused}");
 
     // What it foretells happens, and what it says to do then works.

@@ -86,7 +86,8 @@ fn a_detached_run_is_watched_to_its_proof() {
     send(&watching, Signal::SIGINT);
     let watched = watching.finish();
     assert_eq!(watched.status, 5, "{watched}");
-    let says = format!("no longer watching; the run goes on without that: pgconvoy watch {dir}");
+    let says =
+        format!("no longer watching; the run goes on. To watch it again: pgconvoy watch {dir}");
     assert!(watched.stderr.ends_with(&format!("{says}\n")), "{watched}");
 
     let watched = shown("watch", &dir, &[]);
@@ -180,7 +181,7 @@ fn a_killed_run_is_told_from_one_that_goes_on() {
     assert!(
         watched
             .stderr
-            .contains("Interrupted: nobody works on it any more"),
+            .contains("Interrupted: no process works on it any more"),
         "{watched}"
     );
     let status = shown("status", &dir, &[]);
@@ -197,7 +198,7 @@ fn a_killed_run_is_told_from_one_that_goes_on() {
         ),
         (
             "/tmp",
-            "/tmp is not the directory of a run: it has no events.jsonl",
+            "/tmp is not a run directory: it has no events.jsonl",
         ),
     ] {
         let none = shown("watch", path, &[]);

@@ -4,8 +4,8 @@ use pgconvoy::event::{Phase, What};
 use pgconvoy::model::{
     Bytes, ColumnDifference, ColumnForm, CopyFormat, Difference, DifferenceKind, Finding,
     FollowMoment, Happening, LeftSize, MultisetDigest, QualifiedName, RowDifference, RowKind, Rows,
-    RowsDiffer, Severity, ShownValue, Side, Synced, TableVerdict, TurnStep, Unverified, Verdict,
-    VerifyLevel, Waiver,
+    RowsDiffer, RunCommand, Severity, ShownValue, Side, Synced, TableVerdict, TurnStep, Unverified,
+    Verdict, VerifyLevel, Waiver,
 };
 
 use super::{MB, Run, TABLES, job};
@@ -476,7 +476,7 @@ pub fn wrong_database() -> Run {
 pub fn turned() -> Run {
     let mut run = Run::begin_comparison(VerifyLevel::Content);
     if let What::RunStarted { command, .. } = &mut run.events[0].what {
-        "cutover".clone_into(command);
+        *command = RunCommand::Cutover;
     }
     let happened = |run: &mut Run, happening, side| {
         let is_opening = happening == Happening::Opened;

@@ -8,8 +8,8 @@ use pgconvoy::event::{
 };
 use pgconvoy::model::{
     Bytes, CopyFormat, Difference, DifferenceKind, DumpId, Endpoint, ExitStatus, Finding, JobId,
-    MultisetDigest, QualifiedName, Rows, ServerError, ServerVersion, Severity, Side, TableVerdict,
-    Unverified, Verdict, VerifyLevel, Waiver,
+    MultisetDigest, QualifiedName, Rows, RunCommand, ServerError, ServerVersion, Severity, Side,
+    TableVerdict, Unverified, Verdict, VerifyLevel, Waiver,
 };
 
 pub const MB: u64 = 1024 * 1024;
@@ -53,7 +53,7 @@ impl Run {
         };
         run.push(What::RunStarted {
             version: "0.1.0".to_owned(),
-            command: "move".to_owned(),
+            command: RunCommand::Move,
             source: endpoint("db1.example.org", 150_018),
             target: endpoint("db2.example.org", 180_001),
             jobs: 4,
@@ -68,7 +68,7 @@ impl Run {
     pub fn begin_comparison(level: VerifyLevel) -> Self {
         let mut run = Self::begin(level);
         if let What::RunStarted { command, .. } = &mut run.events[0].what {
-            "verify".clone_into(command);
+            *command = RunCommand::Verify;
         }
         run
     }
@@ -372,7 +372,7 @@ pub fn salvaged() -> Run {
         ..
     } = &mut run.events[0].what
     {
-        "salvage".clone_into(command);
+        *command = RunCommand::Salvage;
         narrowed_by.push("-T 'log*'".to_owned());
     }
     run.verdict("events", 812, MB, Verdict::Excluded);
@@ -477,7 +477,7 @@ pub fn resumed() -> Run {
     });
     let mut start = run.events[0].what.clone();
     if let What::RunStarted { command, .. } = &mut start {
-        "resume".clone_into(command);
+        *command = RunCommand::Resume;
     }
     run.wait(100).push(start);
     run.snapshot();

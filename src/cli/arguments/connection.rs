@@ -2,103 +2,104 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Arg, Args};
 
 use crate::cli::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
 use crate::failure::Failure;
 use crate::model::Side;
 use crate::pg::conninfo::{Conninfo, Environment, Password, has_password};
 
-/// Where from and where to.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Connections")]
-pub struct ConnectionArgs {
-    /// The database to read: a URI or keyword=value pairs, as for psql
-    ///
-    /// What it leaves open is taken from a service file and the PG* variables. Put passwords into ~/.pgpass: one that is
-    /// given here is taken out of the process list at once, but has been there for a moment, and stays in the
-    /// shell's history.
-    #[arg(
-        long,
-        value_name = "CONNINFO",
-        env = "PGCONVOY_SOURCE",
-        hide_env_values = true
-    )]
-    pub source: String,
+/// What holds for every connection string.
+const EVERY_CONNINFO: &str = "What it leaves out is taken from a service file and the PG* variables. Put passwords in ~/.pgpass: one given here is \
+                              removed from the process list at once, but has been there for a moment, and stays in the shell's history.";
 
-    /// The other database: a URI or keyword=value pairs, as for psql
-    ///
-    /// A move fills it: it must exist, unless --create is given, and be empty, unless --overwrite names it. A comparison only
-    /// reads it.
-    #[arg(
-        long,
-        value_name = "CONNINFO",
-        env = "PGCONVOY_TARGET",
-        hide_env_values = true
-    )]
-    pub target: String,
+/// Adds to the help of a command's first connection string what holds for all of them.
+pub fn explained(conninfo: Arg) -> Arg {
+    let what = conninfo.get_long_help().or(conninfo.get_help());
+    let what = what.map(ToString::to_string).unwrap_or_default();
+    conninfo.long_help(format!("{what}\n\n{EVERY_CONNINFO}"))
 }
 
-/// Where from, for a command that has no other server.
+/// The same among others, whose order stays.
+fn explained_source(argument: Arg) -> Arg {
+    if argument.get_id() == "source" {
+        explained(argument)
+    } else {
+        argument
+    }
+}
+
+/// Where from and where to.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Connections")]
+pub struct ConnectionArgs {
+    /// Where from.
+    #[command(flatten)]
+    pub source: SourceArgs,
+
+    /// Where to.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+impl ConnectionArgs {
+    /// Source and target, resolved, with what else the environment says.
+    pub fn resolve(&self, environment: &Environment) -> Result<(Conninfo, Conninfo), Failure> {
+        Ok((
+            self.source.resolve(environment)?,
+            self.target.resolve(environment)?,
+        ))
+    }
+}
+
+/// Where from.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Connections", mut_arg("source", explained))]
 pub struct SourceArgs {
     /// The database to read: a URI or keyword=value pairs, as for psql
-    ///
-    /// What it leaves open is taken from a service file and the PG* variables. Put passwords into ~/.pgpass: one that is
-    /// given here is taken out of the process list at once, but has been there for a moment, and stays in the
-    /// shell's history.
     #[arg(
         long,
         value_name = "CONNINFO",
         env = "PGCONVOY_SOURCE",
         hide_env_values = true
     )]
-    pub source: String,
+    source: String,
 }
 
 impl SourceArgs {
     /// The source, resolved, with what else the environment says.
     pub fn resolve(&self, environment: &Environment) -> Result<Conninfo, Failure> {
-        resolve_connection(&self.source, environment, ("--source", SOURCE_PASSWORD))
+        resolve_source(&self.source, environment)
     }
 }
 
-/// Where to, for a command that reads no server.
+/// Where to.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connections")]
 pub struct TargetArgs {
-    /// The database to fill: a URI or keyword=value pairs, as for psql; it must be empty, unless --overwrite names it
+    /// The database to fill: a URI or keyword=value pairs, as for psql
     ///
-    /// What it leaves open is taken from a service file and the PG* variables. Put passwords into ~/.pgpass: one that is
-    /// given here is taken out of the process list at once, but has been there for a moment, and stays in the
-    /// shell's history.
+    /// It must exist, unless --create is given, and be empty, unless --overwrite names it.
     #[arg(
         long,
         value_name = "CONNINFO",
         env = "PGCONVOY_TARGET",
         hide_env_values = true
     )]
-    pub target: String,
+    target: String,
 }
 
 impl TargetArgs {
-    /// The target, resolved.
-    pub fn resolve(&self) -> Result<Conninfo, Failure> {
-        let environment = Environment::of_process();
-        resolve_connection(&self.target, &environment, ("--target", TARGET_PASSWORD))
+    /// The target, resolved, with what else the environment says.
+    pub fn resolve(&self, environment: &Environment) -> Result<Conninfo, Failure> {
+        resolve_target(&self.target, environment)
     }
 }
 
 /// What is compared: two servers, or an archive with its own manifest.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Connections")]
+#[command(next_help_heading = "Connections", mut_args(explained_source))]
 pub struct ComparedArgs {
     /// The database that was copied: a URI or keyword=value pairs, as for psql
-    ///
-    /// What it leaves open is taken from a service file and the PG* variables. Put passwords into ~/.pgpass: one that is
-    /// given here is taken out of the process list at once, but has been there for a moment, and stays in the
-    /// shell's history.
     #[arg(
         long,
         value_name = "CONNINFO",
@@ -118,19 +119,20 @@ pub struct ComparedArgs {
     )]
     target: Option<String>,
 
-    /// An archive that pgconvoy dump has written: compares its files with its manifest, or what it holds with --source or --target
+    /// An archive: compares its files with its manifest, or what it holds with --source or --target; one by `pg_dump`, without a manifest,
+    /// is read to its end
     #[arg(long, value_name = "DIR")]
     pub archive: Option<PathBuf>,
 }
 
 impl ComparedArgs {
-    /// The two servers.
-    pub fn servers(&self) -> Result<ConnectionArgs, Failure> {
+    /// The two servers, resolved, with what else the environment says.
+    pub fn servers(&self, environment: &Environment) -> Result<(Conninfo, Conninfo), Failure> {
         match (&self.source, &self.target) {
-            (Some(source), Some(target)) => Ok(ConnectionArgs {
-                source: source.clone(),
-                target: target.clone(),
-            }),
+            (Some(source), Some(target)) => Ok((
+                resolve_source(source, environment)?,
+                resolve_target(target, environment)?,
+            )),
             _ => Err(Failure::usage(
                 "there are not two databases to compare",
                 "Name them with --source and --target.",
@@ -164,14 +166,14 @@ impl ComparedArgs {
     }
 }
 
-impl ConnectionArgs {
-    /// Source and target, resolved, with what else the environment says.
-    pub fn resolve(&self, environment: &Environment) -> Result<(Conninfo, Conninfo), Failure> {
-        Ok((
-            resolve_connection(&self.source, environment, ("--source", SOURCE_PASSWORD))?,
-            resolve_connection(&self.target, environment, ("--target", TARGET_PASSWORD))?,
-        ))
-    }
+/// The source's connection string, with what else the environment says.
+pub fn resolve_source(text: &str, environment: &Environment) -> Result<Conninfo, Failure> {
+    resolve_connection(text, environment, ("--source", SOURCE_PASSWORD))
+}
+
+/// The target's.
+pub fn resolve_target(text: &str, environment: &Environment) -> Result<Conninfo, Failure> {
+    resolve_connection(text, environment, ("--target", TARGET_PASSWORD))
 }
 
 /// One connection string, with what else the environment says; `side` is the option's name and the variable of its password.
@@ -193,6 +195,17 @@ pub fn resolve_connection(
 mod tests {
     use super::*;
 
+    fn ends(source: &str, target: &str) -> ConnectionArgs {
+        ConnectionArgs {
+            source: SourceArgs {
+                source: source.to_owned(),
+            },
+            target: TargetArgs {
+                target: target.to_owned(),
+            },
+        }
+    }
+
     #[test]
     fn each_side_gets_its_own_password() {
         let environment = Environment::new([
@@ -202,10 +215,7 @@ mod tests {
         ])
         .with_home("/nonexistent")
         .with_os_user("me");
-        let args = ConnectionArgs {
-            source: "host=a".into(),
-            target: "host=b password=four".into(),
-        };
+        let args = ends("host=a", "host=b password=four");
         let (source, target) = args.resolve(&environment).expect("resolves");
         let password = |conninfo: &Conninfo| conninfo.hosts[0].password.clone();
         assert_eq!(password(&source), Some(Password::new("one")));
@@ -214,10 +224,7 @@ mod tests {
 
     #[test]
     fn a_bad_string_is_usage_and_says_which() {
-        let args = ConnectionArgs {
-            source: "host=a".into(),
-            target: "hots=b".into(),
-        };
+        let args = ends("host=a", "hots=b");
         let environment = Environment::default().with_os_user("me");
         let failure = args.resolve(&environment).expect_err("no such keyword");
         assert_eq!(failure.status.code(), 2);

@@ -6,11 +6,11 @@ use clap::Args;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Connections")]
 pub struct DatabaseArgs {
-    /// Have the target database created, with the source's encoding, locale, owner and settings
+    /// Create the target database, with the source's encoding, locale, owner and settings
     #[arg(long)]
     pub create: bool,
 
-    /// Have the target database emptied first; NAME must be its own name
+    /// Empty the target database first; NAME must be its own name
     #[arg(long, value_name = "NAME", conflicts_with = "create")]
     pub overwrite: Option<String>,
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use super::size;
 use crate::cli::requested::Requested;
 use crate::failure::Failure;
-use crate::model::{Bytes, VerifyLevel};
+use crate::model::{Bytes, RunCommand, VerifyLevel};
 
 /// What comes after the copy.
 #[derive(Debug, Clone, Default, Args)]
@@ -13,10 +13,11 @@ use crate::model::{Bytes, VerifyLevel};
 pub struct FollowArgs {
     /// Once the copy is proven, have the target follow the source until pgconvoy cutover
     ///
-    /// By Postgres's own logical replication: the copy is made in the snapshot at which a replication slot begins, so nothing that is
-    /// written meanwhile is lost or doubled. Until the cut-over the target is closed to writers. The server of the target must be able
-    /// to reach the source; the connection string, with its password, is then in the target's catalog (`pg_subscription`, which
-    /// superusers can read). pgconvoy status --target says how it stands, and pgconvoy unfollow undoes all of it.
+    /// Uses Postgres's own logical replication: the copy is made in the snapshot at which a replication slot begins, so nothing
+    /// that is written meanwhile is lost or duplicated. Until the cut-over the target is closed to writers. The target's server
+    /// must be able to reach the source; the connection string, with its password, is then in the target's catalog
+    /// (`pg_subscription`, which superusers can read). pgconvoy status --target says how it stands, and pgconvoy unfollow
+    /// undoes all of it.
     #[arg(long)]
     pub follow: bool,
 
@@ -32,7 +33,7 @@ pub struct FollowArgs {
     #[arg(long, value_name = "CONNINFO", requires = "follow")]
     pub source_from_target: Option<String>,
 
-    /// How much of its log the source may keep for the target: pgconvoy follow warns at half of it, and then lets the slot go
+    /// How much WAL the source may keep for the target: pgconvoy follow warns at half of it, and drops the slot beyond it
     #[arg(long, value_name = "SIZE", requires = "follow", value_parser = size::parse)]
     max_wal_retained: Option<Bytes>,
 }
@@ -61,11 +62,11 @@ impl FollowArgs {
     }
 
     /// A part of a database cannot be followed, nor what was not compared.
-    pub fn check(&self, command: &str, requested: &Requested) -> Result<(), Failure> {
+    pub fn check(&self, command: &RunCommand, requested: &Requested) -> Result<(), Failure> {
         if !self.follow {
             return Ok(());
         }
-        if command != "move" {
+        if *command != RunCommand::Move {
             return Err(Failure::usage(
                 format!("--follow does not go with {command}"),
                 "Nobody needs what a rehearsal makes: leave --follow to the move.",

@@ -10,16 +10,16 @@ use super::duration;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Resuming")]
 pub struct KeeperOptions {
-    /// Do not have a process of its own hold the source's snapshot
+    /// Do not start a separate process that holds the source's snapshot
     ///
-    /// That process survives a crash of the move, so that it can be resumed in the same snapshot. Without it, a move that
+    /// That process survives a crash of the run, so that the run can be resumed in the same snapshot. Without it, a run that
     /// was killed is resumed in a new snapshot, and everything that has changed is copied again.
     #[arg(long, conflicts_with = "keep_snapshot")]
     no_keeper: bool,
 
-    /// How long the snapshot of an interrupted move is held on the source for a resumption, for example 8h or 30min
+    /// How long the source's snapshot is held for resuming an interrupted run, for example 8h or 30min
     ///
-    /// The source cannot clean up behind a snapshot that is held.
+    /// While it is held, vacuum on the source cannot remove rows that have been deleted since.
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "8h")]
     keep_snapshot: Duration,
 }

@@ -8,31 +8,31 @@ use crate::toc::RestoreOptions;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "What to leave out")]
 pub struct LeaveOutArgs {
-    /// Owners: everything will belong to the role that connects to the target
+    /// Leave out owners; what is created belongs to the role that connects to the target
     #[arg(short = 'O', long)]
     no_owner: bool,
 
-    /// Grants and default privileges
+    /// Leave out grants and default privileges
     #[arg(short = 'x', long, visible_alias = "no-privileges")]
     no_acl: bool,
 
-    /// Tablespaces: everything goes to the target database's own
+    /// Leave out tablespaces; what is created goes to the target database's own
     #[arg(long)]
     no_tablespaces: bool,
 
-    /// Comments
+    /// Leave out comments
     #[arg(long)]
     no_comments: bool,
 
-    /// Publications
+    /// Leave out publications
     #[arg(long)]
     no_publications: bool,
 
-    /// Subscriptions (those that are moved arrive disabled)
+    /// Leave out subscriptions (those that are moved arrive disabled)
     #[arg(long)]
     no_subscriptions: bool,
 
-    /// Security labels
+    /// Leave out security labels
     #[arg(long)]
     no_security_labels: bool,
 }

@@ -18,7 +18,7 @@ use crate::progress::{DisplayOptions, Size, Verbosity};
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "Verification")]
 pub struct VerifyArgs {
-    /// What to compare once it has arrived
+    /// What to prove
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Level::Content)]
     verify: Level,
 }
@@ -27,7 +27,7 @@ pub struct VerifyArgs {
 enum Level {
     /// Every row's content, and everything else
     Content,
-    /// Numbers of rows, and everything else; exit status 6 at best
+    /// Row counts, and everything else; exit status 6 at best
     Counts,
     /// Nothing; exit status 6 at best
     None,
@@ -52,18 +52,18 @@ pub struct OutputArgs {
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
 
-    /// Run a command when the run has ended, however it ended; it is told `PGCONVOY_STATUS`, `PGCONVOY_VERDICT` and `PGCONVOY_RUN_DIR`
+    /// Run a command when the run has ended, however it ended, with `PGCONVOY_STATUS`, `PGCONVOY_VERDICT` and `PGCONVOY_RUN_DIR` set
     ///
-    /// By sh -c, for at most a minute, with `PGCONVOY_REPORT` as well, the path of report.json, and without any password. A command
-    /// that fails is a warning.
+    /// It is run by sh -c, for at most a minute, with `PGCONVOY_REPORT` set as well, to the path of report.json, and without
+    /// any password. If it fails, that is a warning.
     #[arg(long, value_name = "CMD")]
     on_finish: Option<OsString>,
 
-    /// The same if it ended with another status than 0 or 6
+    /// Like --on-finish, but only if the exit status is neither 0 nor 6
     #[arg(long, value_name = "CMD")]
     on_fail: Option<OsString>,
 
-    /// Keep a file up to date with where the run stands, in the text format of Prometheus
+    /// Keep a file up to date with how the run stands, in the text format of Prometheus
     #[arg(long, value_name = "FILE")]
     metrics_file: Option<PathBuf>,
 
@@ -76,21 +76,21 @@ pub struct OutputArgs {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Output")]
 pub struct DisplayArgs {
-    /// One event per line on stdout, as JSON, and the report as the last line
+    /// Print events on stdout as JSON, one per line, and the report as the last line
     ///
-    /// What other programs call --log-format json is this. It is the same that events.jsonl and report.json in the run directory hold.
+    /// Other programs call this --log-format json. The lines are those of events.jsonl and report.json in the run directory.
     #[arg(long)]
     json: bool,
 
-    /// Say nothing unless something goes wrong, or is left unproven
+    /// Print nothing unless something goes wrong, or is left unproven
     #[arg(short = 'q', long, conflicts_with = "verbose")]
     quiet: bool,
 
-    /// Say each job and each table
+    /// Report each job and each table
     #[arg(short = 'v', long, action = ArgAction::SetTrue)]
     verbose: bool,
 
-    /// No colours; a variable `NO_COLOR` does the same
+    /// Use no colours, as if the variable `NO_COLOR` were set
     #[arg(long)]
     no_color: bool,
 }

@@ -17,7 +17,7 @@ pub struct SelectionArgs {
     #[arg(short = 'n', long, value_name = "PATTERN")]
     schema: Vec<String>,
 
-    /// No schema that matches
+    /// Leave out schemas that match
     #[arg(short = 'N', long, value_name = "PATTERN")]
     exclude_schema: Vec<String>,
 
@@ -25,23 +25,23 @@ pub struct SelectionArgs {
     #[arg(short = 't', long, value_name = "PATTERN")]
     table: Vec<String>,
 
-    /// The same, with partitions and inheritance children
+    /// Like --table, with partitions and inheritance children
     #[arg(long, value_name = "PATTERN")]
     table_and_children: Vec<String>,
 
-    /// No table that matches
+    /// Leave out tables that match
     #[arg(short = 'T', long, value_name = "PATTERN")]
     exclude_table: Vec<String>,
 
-    /// The same, with partitions and inheritance children
+    /// Like --exclude-table, with partitions and inheritance children
     #[arg(long, value_name = "PATTERN")]
     exclude_table_and_children: Vec<String>,
 
-    /// The table, but none of its rows
+    /// Keep tables that match, but leave out their rows
     #[arg(long, value_name = "PATTERN")]
     exclude_table_data: Vec<String>,
 
-    /// The same, with partitions and inheritance children
+    /// Like --exclude-table-data, with partitions and inheritance children
     #[arg(long, value_name = "PATTERN")]
     exclude_table_data_and_children: Vec<String>,
 
@@ -49,7 +49,7 @@ pub struct SelectionArgs {
     #[arg(short = 'e', long, value_name = "PATTERN")]
     extension: Vec<String>,
 
-    /// No extension that matches
+    /// Leave out extensions that match
     #[arg(long, value_name = "PATTERN")]
     exclude_extension: Vec<String>,
 

@@ -9,10 +9,10 @@ use crate::preflight::SKIPPABLE;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Look before the leap")]
 pub struct SkipArgs {
-    /// Try it although this rule forbids it; may be given several times
+    /// Go ahead although this rule forbids it; may be given several times
     ///
-    /// What the rule foretells then fails by itself, by name, and the run ends accordingly. The report has the finding as a warning
-    /// that says that it was passed over.
+    /// What the rule predicts then fails and is reported by name, and the run ends accordingly. The report shows the finding as
+    /// a warning, and says that it was passed over.
     #[arg(long, value_name = "RULE", value_parser = PossibleValuesParser::new(SKIPPABLE))]
     pub skip_check: Vec<String>,
 }

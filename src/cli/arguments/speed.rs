@@ -14,7 +14,7 @@ pub struct SpeedArgs {
     #[arg(short = 'j', long, value_name = "N", value_parser = SpeedArgs::parse_jobs)]
     jobs: Option<u32>,
 
-    /// Tables larger than this are copied in chunks, for example 512MB [default: by the sizes of all]
+    /// Tables larger than this are copied in chunks, for example 512MB [default: chosen from the table sizes]
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     chunk_size: Option<Bytes>,
 

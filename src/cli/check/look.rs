@@ -12,10 +12,10 @@ use crate::cli::inspect::{Inspection, Road, Server};
 use crate::cli::prove::SAID_BEFORE;
 use crate::cli::requested::{Requested, Sizes};
 use crate::failure::{Failure, FailureKind};
-use crate::model::{Bytes, Finding, QualifiedName, Severity, Side, quote_ident};
+use crate::model::{Bytes, Finding, QualifiedName, Side, quote_ident, rule};
 use crate::pg::{PgError, Session};
 use crate::plan::{Left, Plan};
-use crate::preflight::{self, CheckFacts, Measured, NOT_LOOKED_AT, PreflightFacts};
+use crate::preflight::{self, CheckFacts, Measured, PreflightFacts};
 use crate::report::check::{Between, Check, Forecast};
 use crate::salvage::{self, WrongFile};
 use crate::verify::{self, Hidden, Readiness};
@@ -28,9 +28,6 @@ const BETWEEN_LOCKS: Duration = Duration::from_millis(500);
 
 /// How long orphans are looked for, and tables are counted against their keys at the same time.
 const FOR_ROWS: Duration = Duration::from_secs(3);
-
-/// The rule about settings of the database, which is looked at twice.
-const DATABASE_SETTINGS: &str = "database-settings";
 
 /// What was asked for besides source, target and selection.
 pub struct Asked {
@@ -120,7 +117,9 @@ pub async fn look(requested: Requested, asked: &Asked) -> Result<Check, Failure>
     let measured = looked.measured;
     let forecast = predict((&plan, seeing), measured.as_ref(), asked, &mut findings)?;
     // What the outlook says of these is more: what they are set to, as far as that cannot be a secret.
-    let said_after = |finding: &Finding| finding.rule == DATABASE_SETTINGS;
+    let said_after = |finding: &Finding| {
+        [rule::DATABASE_SETTINGS, rule::NOT_LOOKED_AT].contains(&finding.rule.as_str())
+    };
     let basis = inspection.findings().into_iter();
     findings.extend(basis.filter(|finding| !said_after(finding)));
     findings.extend(outlook(&inspection).await?);
@@ -222,15 +221,15 @@ impl Before {
 async fn outlook(inspection: &Inspection) -> Result<Vec<Finding>, Failure> {
     let (source, target) = (&inspection.road.source, &inspection.road.target);
     let (ours, theirs) = tokio::try_join!(
-        Readiness::read(&source.session),
-        Readiness::read(&target.session)
+        Readiness::read_outside(&source.session),
+        Readiness::read_outside(&target.session)
     )?;
     let to_be_created = inspection.preflight_facts().create;
     let mut findings = verify::outlook(&ours, &theirs, to_be_created);
     findings.retain(|finding| match finding.rule.as_str() {
         // Another database is connected to than will be there.
-        DATABASE_SETTINGS => !to_be_created,
-        rule => !SAID_BEFORE.contains(&rule),
+        rule::DATABASE_SETTINGS => !to_be_created,
+        name => !SAID_BEFORE.contains(&name),
     });
     Ok(findings)
 }
@@ -314,25 +313,22 @@ fn predict(
 
 /// Hardly anybody moves as a superuser: that is no reason to decide nothing.
 fn files_not_looked_at(role: &str) -> Finding {
-    Finding {
-        severity: Severity::Note,
-        rule: "files-not-looked-at".to_owned(),
-        what: format!(
-            "whether files of tables are missing or cut off on the source was not looked at: role {} is no superuser there",
+    Finding::note(
+        "files-not-looked-at",
+        format!(
+            "the files of the source's tables were not checked for missing or cut-off ones: role {} is not a superuser there",
             quote_ident(role)
         ),
-        evidence: Vec::new(),
-        remedy: "To know, check once as a superuser of the source.".to_owned(),
-    }
+        "To check them, run this once as a superuser of the source.",
+    )
 }
 
 /// What could not be looked at: nothing is said about it, and so nobody may rely on it.
 fn not_looked_at(what: &str, because: &str) -> Finding {
-    Finding {
-        severity: Severity::Warning,
-        rule: NOT_LOOKED_AT.to_owned(),
-        what: format!("could not be looked at: {what}"),
-        evidence: vec![because.to_owned()],
-        remedy: "See to the reason above; what depends on it was not checked.".to_owned(),
-    }
+    Finding::warning(
+        rule::NOT_LOOKED_AT,
+        format!("could not be looked at: {what}"),
+        "Fix the cause above and check again; what depends on it was not checked.",
+    )
+    .with_evidence([because.to_owned()])
 }

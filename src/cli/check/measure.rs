@@ -14,7 +14,7 @@ use super::measure_log::measure_log;
 use super::measure_rows::measure_rows;
 use crate::cli::inspect::{Inspection, Server};
 use crate::failure::Failure;
-use crate::model::{Bytes, Finding, Severity, SqlText};
+use crate::model::{Bytes, Finding, SqlText};
 use crate::pg::{Connector, PgError, Session, Side};
 use crate::plan::{Pace, Plan};
 use crate::preflight::Measured;
@@ -88,13 +88,12 @@ pub async fn measure(inspection: &Inspection, plan: &Plan) -> Result<Measured, F
 
 /// That the road was not measured is no reason not to go.
 pub fn not_measured(because: &Failure) -> Finding {
-    Finding {
-        severity: Severity::Note,
-        rule: "road-not-measured".to_owned(),
-        what: "the road could not be measured; the time is predicted by rough rates of ordinary hardware".to_owned(),
-        evidence: vec![because.to_string()],
-        remedy: String::new(),
-    }
+    Finding::note(
+        "road-not-measured",
+        "the road could not be measured; the time is predicted by rough rates of ordinary hardware",
+        "",
+    )
+    .with_evidence([because.to_string()])
 }
 
 /// The shortest of some: what is longer had to wait for something else.

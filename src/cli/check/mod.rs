@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::arguments::IntendedArgs;
 use super::arguments::duration;
-use super::intended::IntendedArgs;
 use super::output::style_of_stdout;
 use crate::failure::Failure;
 use crate::model::ExitStatus;
@@ -32,16 +32,16 @@ use look::{Asked, look};
 
 const AFTER_HELP: &str = "\
 Exit status:
-  0  go, also with warnings
-  1  something could not be looked at, so nobody knows
+  0  go, even with warnings
+  1  undecided: something could not be checked
   2  wrong usage or configuration (also: a server cannot be reached, no suitable pg_dump)
   4  no-go";
 
 /// Look before leaping: everything that could spoil a move, each with its remedy; go or no-go
 ///
-/// Reads both servers and changes neither. Every finding has a severity: a blocker forbids the move, a warning is likely to hurt,
-/// a note is worth knowing; each says what to do about it. Exits with 0 for go, also with warnings, with 4 for no-go, and
-/// with 1 if something could not be looked at.
+/// Reads both servers and changes neither. Every finding has a severity: a blocker forbids the move, a warning is likely to
+/// hurt, a note is worth knowing; each says what to do about it. Exits with 0 for go, even with warnings, with 4 for no-go, and
+/// with 1 if something could not be checked.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct CheckArgs {
@@ -49,20 +49,20 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub intended: IntendedArgs,
 
-    /// The time there is for the move, for example 2h or 90min: whether it can fit
+    /// The time available for the move, for example 2h or 90min: says whether the move can fit
     #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = "Time")]
     pub window: Option<Duration>,
 
-    /// Only ask the catalogs: do not measure how fast both servers are, do not look for rows whose foreign key points nowhere, and do not
+    /// Only read the catalogs: do not measure how fast both servers are, look for rows whose foreign key points nowhere, or
     /// count rows against the primary keys
     ///
-    /// All of it takes some seconds. On the source, small tables and a part of the largest ones are read; on the target, a temporary
-    /// table is filled and indexed in a transaction that is rolled back, so that nothing of it stays; and messages of 16 MB that mean
-    /// nothing are written into its write-ahead log, unless somebody decodes that.
+    /// All of that takes some seconds. On the source, it reads small tables and a part of the largest ones. On the target, it
+    /// fills and indexes a temporary table in a transaction that is rolled back, so that nothing of it stays, and writes 16 MB
+    /// of meaningless messages to the write-ahead log, unless a replication slot of that database decodes it.
     #[arg(long, help_heading = "Time")]
     pub no_measure: bool,
 
-    /// All of it as one line of JSON on stdout
+    /// Print all of it on stdout, as one line of JSON
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 }

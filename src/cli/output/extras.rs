@@ -27,7 +27,7 @@ impl Listener {
         match written {
             Ok(Ok(_)) => {}
             Ok(Err(failure)) => self.mention(failure.to_string()),
-            Err(_) => self.mention("there is no report.html: making it failed".to_owned()),
+            Err(_) => self.mention("there is no report.html: rendering it failed".to_owned()),
         }
     }
 

@@ -103,9 +103,9 @@ impl Listener {
             format!("Make room, then go on where it stopped: {go_on}")
         };
         let left = if compares {
-            "What was found is told, but this comparison left no whole record."
+            "What was found is shown, but the record of this comparison is incomplete."
         } else {
-            "What was committed stays, but this run left no whole record."
+            "What was committed stays, but the record of this run is incomplete."
         };
         let sentence = match conclusion.status {
             ExitStatus::Proven | ExitStatus::Waived => format!("Failed: {trouble}. {left}"),

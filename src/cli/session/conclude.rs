@@ -1,7 +1,7 @@
 //! The end of a session: the report is kept, and the ledger goes; a target that is to follow its source begins to.
 
 use super::step;
-use crate::cli::following::Handover;
+use crate::cli::follow::Handover;
 use crate::cli::output::Output;
 use crate::cli::signals;
 use crate::event::{Emit as _, What};
@@ -72,7 +72,7 @@ pub(in crate::cli) async fn conclude(
     let hooks = output.take_hooks();
     let path = output.run_dir().path().to_owned();
     let ended = match done {
-        Ok(done) => Box::pin(conclude_done((done, claim.as_ref()), output)).await,
+        Ok(done) => Box::pin(conclude_done(done, claim.as_ref(), output)).await,
         Err(failure) => Ok(output.fail(failure).await),
     };
     drop(claim);
@@ -84,13 +84,14 @@ pub(in crate::cli) async fn conclude(
 }
 
 async fn conclude_done(
-    (done, claim): (Done, Option<&Claim>),
+    done: Done,
+    claim: Option<&Claim>,
     output: Output,
 ) -> Result<ExitStatus, Failure> {
     let _run_dir = output.run_dir().clone();
     let run_dir = output.run_dir().path().display().to_string();
     if done.follow.is_some() {
-        return Ok(conclude_followed((done, claim), output, &run_dir).await);
+        return Ok(conclude_followed(done, claim, output, &run_dir).await);
     }
     let status = output.finish(Ending::Complete).await;
     let ended = done.end_ledger(status, claim).await;
@@ -101,7 +102,8 @@ async fn conclude_done(
 /// The same of a copy that is followed. Its end is told once the target follows, and whoever waits for it is told of what goes wrong with
 /// that as well. Until then either the ledger or the state that takes its place says how to go on.
 async fn conclude_followed(
-    (done, claim): (Done, Option<&Claim>),
+    done: Done,
+    claim: Option<&Claim>,
     output: Output,
     run_dir: &str,
 ) -> ExitStatus {
@@ -147,7 +149,7 @@ fn ledger_left(error: PgError, run_dir: &str) -> Failure {
     let resume = run_command("resume", run_dir);
     Failure {
         hint: Some(format!(
-            "The copy is complete; to be rid of the ledger: {resume}"
+            "The copy is complete; to remove the ledger: {resume}"
         )),
         ..Failure::from(error)
             .with_status(status)

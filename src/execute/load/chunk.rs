@@ -71,7 +71,10 @@ async fn load(
     };
     let sent = feed(target, feeding, attempt.gauge).await?;
     let share = noted.get().ok_or_else(|| PgError::Supply {
-        what: format!("nobody knows what the rows of {} were", unit.table.shown()),
+        what: format!(
+            "it is not known what the rows of {} were",
+            unit.table.shown()
+        ),
     })?;
     let relayed = Relayed {
         digest: share.own.digest,

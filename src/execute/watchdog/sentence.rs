@@ -97,12 +97,12 @@ impl Doing {
             (Some(progress), Some(waits)) => format!("{}, {waits}", far(progress)),
             (Some(progress), None) => far(progress),
             (None, Some(waits)) => format!(
-                "the server is at it for {}, and {waits}{}",
+                "the statement has been running for {}, and {waits}{}",
                 how_long(self.seconds),
                 self.used_words()
             ),
             (None, None) => format!(
-                "the server works, for {} now; it shows no progress for this kind of statement{}",
+                "the server has been working for {}; it shows no progress for this kind of statement{}",
                 how_long(self.seconds),
                 self.used_words()
             ),
@@ -242,12 +242,12 @@ mod tests {
     fn without_progress_it_is_said_that_the_server_works() {
         assert_eq!(
             active(None).sentence(),
-            "the server works, for 3 min now; it shows no progress for this kind of statement"
+            "the server has been working for 3 min; it shows no progress for this kind of statement"
         );
         let reads = active(Some(("IO", "DataFileRead"))).sentence();
         assert_eq!(
             reads,
-            "the server is at it for 3 min, and waits for I/O (DataFileRead)"
+            "the statement has been running for 3 min, and waits for I/O (DataFileRead)"
         );
         assert!(!active(None).waits_for_us());
         assert!(active(Some(("Client", "ClientWrite"))).waits_for_us());
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(doing.at_work(), AtWork::Unshown);
         assert_eq!(
             doing.sentence(),
-            "the server is at it for 3 min, and waits (Timeout: PgSleep); in the last 10 s it used 9.8 s of CPU time"
+            "the statement has been running for 3 min, and waits (Timeout: PgSleep); in the last 10 s it used 9.8 s of CPU time"
         );
         for wait in [None, Some(("IO", "DataFileRead"))] {
             assert_eq!(active(wait).at_work(), AtWork::Unshown, "{wait:?}");

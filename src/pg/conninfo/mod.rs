@@ -9,6 +9,16 @@
 //!
 //! The process's environment comes in as a value ([`Environment`]). Only the service file and the password file are
 //! read here; certificates are read when TLS is prepared. What libpq knows and we cannot honour is refused by name.
+//!
+//! | file | |
+//! |---|---|
+//! | `parse` | text → settings: a URI, or `keyword=value` |
+//! | `keywords` | those that libpq knows, and what becomes of each |
+//! | `environment`, `layers` | what the process inherits; where a setting comes from, and what it goes before |
+//! | `values`, `hosts` | settings that are one of a few words; the hosts, one by one |
+//! | `password` | a secret that cannot be printed by accident |
+//! | `record` | a connection string as it is written down for a later session |
+//! | `error` | what can be wrong with one |
 
 mod environment;
 mod error;

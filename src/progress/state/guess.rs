@@ -78,17 +78,17 @@ impl Guess {
             );
             let than = match &self.grounds {
                 Grounds::Earlier(by) => format!("by the {by}"),
-                Grounds::Others => "as others of its kind went".to_owned(),
+                Grounds::Others => "judging by others of its kind".to_owned(),
                 Grounds::Rates => "by rough rates".to_owned(),
             };
             return format!(
-                "longer than expected {than} ({elapsed}, not {whole}), and still at it: do not cancel"
+                "longer than expected {than} ({elapsed}, not {whole}), and still running: do not cancel"
             );
         };
         match &self.grounds {
             Grounds::Earlier(by) => format!("about {percent} %, by the {by}: do not cancel"),
             Grounds::Others => {
-                format!("about {percent} %, as others of its kind went: do not cancel")
+                format!("about {percent} %, judging by others of its kind: do not cancel")
             }
             Grounds::Rates => format!("perhaps {percent} %, by rough rates: do not cancel"),
         }
@@ -116,7 +116,7 @@ mod tests {
         );
         assert_eq!(
             words(119, Grounds::Others),
-            "about 95 %, as others of its kind went: do not cancel"
+            "about 95 %, judging by others of its kind: do not cancel"
         );
         assert_eq!(
             words(1, Grounds::Rates),
@@ -124,7 +124,7 @@ mod tests {
         );
         assert_eq!(
             words(240, by()),
-            "longer than expected by the rehearsal (4 min 0 s, not about 2 min), and still at it: do not cancel"
+            "longer than expected by the rehearsal (4 min 0 s, not about 2 min), and still running: do not cancel"
         );
         let nothing = Guess {
             elapsed_ms: u64::MAX,

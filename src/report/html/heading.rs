@@ -65,7 +65,7 @@ pub(super) fn facts(html: &mut Html, record: Record<'_>) {
             };
             fact("Source", end(Side::Source));
             fact("Target", end(Side::Target));
-            fact("Command", Some(report.command.clone()));
+            fact("Command", Some(report.command.to_string()));
             fact("To be proven", report.verify.map(|of| level(of).to_owned()));
             fact("Left out by", Some(report.narrowed_by.join(" ")));
             let begun = report.started_at.map(time);

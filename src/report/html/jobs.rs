@@ -147,7 +147,7 @@ fn sessions(html: &mut Html, report: &Report) {
                         |status| status.code().to_string(),
                     );
                     let (from, to) = (time(session.started_at), time(session.ended_at));
-                    text_row(html, &[&session.command, &from, &to, &status]);
+                    text_row(html, &[session.command.word(), &from, &to, &status]);
                 }
             });
         });

@@ -1,16 +1,21 @@
 //! The report as a page: one file that needs nothing besides, to be read on any screen, printed, or attached to a ticket.
 //!
-//! ```text
-//!   Record ──► page ─┬─ heading       the verdict, what it means, what to do next; the facts
-//!                    ├─ turn          the steps from one side to the other
-//!                    ├─ failures      what failed, whole
-//!                    ├─ differences   where source and target differ, and in which rows
-//!                    ├─ unproven      what is lost, what was not verified, waivers, findings
-//!                    ├─ tables        every table
-//!                    ├─ timeline      who worked when (gantt), how fast (throughput)
-//!                    ├─ expected      the run beside the one it was measured by
-//!                    └─ jobs          phases, slowest jobs, retries, notes, sessions
-//! ```
+//! | file | part of the page, in its order |
+//! |---|---|
+//! | `heading` | the verdict, what it means, what to do next; the facts; the last line |
+//! | `turn` | the steps from one side to the other |
+//! | `failures` | what failed, whole |
+//! | `differences` | where source and target differ, and in which rows |
+//! | `unproven` | what is lost, what was not verified, waivers, findings |
+//! | `tables` | every table |
+//! | `timeline` | over time: who worked when (`gantt`), how fast (`throughput`) |
+//! | `expected` | the run beside the one it was measured by |
+//! | `jobs` | phases, slowest jobs, retries, notes, sessions |
+//!
+//! | file | besides |
+//! |---|---|
+//! | `gantt_file` | the bars of `gantt`, as an image of its own |
+//! | `write` | HTML that is always well-formed, and in which nothing from outside is markup |
 //!
 //! No script, no image, no font, no request: a policy in its head forbids them. Pure, as the report is: the same record
 //! gives the same page. Of lists that a wrong database makes endless there is an upper limit; what is left out is counted,
@@ -90,7 +95,7 @@ fn head(html: &mut Html, record: Record<'_>, headline: &Headline) {
     html.void("link", &[("rel", "icon"), ("href", "data:,")]);
     let of = record.report.source.as_ref();
     let of = of.map_or_else(String::new, |source| format!(" of {}", source.database));
-    let command = match record.report.command.as_str() {
+    let command = match record.report.command.word() {
         "" => "run",
         command => command,
     };

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::pieces::{self, PIECE_ROWS, Piece};
 use super::{DifferingRow, Found, read};
-use crate::model::{RowKind, quote_ident, quote_literal};
+use crate::model::{RowKind, quote_ident};
 use crate::pg::wire::RowSink;
 use crate::pg::{PgError, Pool};
 use crate::verify::rows::{
@@ -141,7 +141,7 @@ impl Search<'_> {
         };
         if let Some(keys) = keys {
             for batch in keys.chunks(KEYS) {
-                let condition = key_condition(self.key, batch);
+                let condition = self.key.is_one_of(batch.iter().map(Vec::as_slice));
                 self.piece(&condition, None).await?;
             }
             return Ok(());
@@ -265,17 +265,6 @@ impl Search<'_> {
             hash: None,
         }
     }
-}
-
-/// The condition that selects rows by the texts of their keys. The literals have no type, and take that of the column.
-pub(super) fn key_condition(key: &Key, keys: &[Vec<String>]) -> String {
-    let names: Vec<String> = key.columns.iter().map(|name| quote_ident(name)).collect();
-    let tuple = |key: &Vec<String>| {
-        let literals: Vec<String> = key.iter().map(|text| quote_literal(text)).collect();
-        format!("({})", literals.join(", "))
-    };
-    let tuples: Vec<String> = keys.iter().map(tuple).collect();
-    format!("({}) in ({})", names.join(", "), tuples.join(", "))
 }
 
 fn texts(row: &[u8], count: usize) -> Vec<String> {

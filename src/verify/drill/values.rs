@@ -7,7 +7,6 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::by_key::key_condition;
 use super::{DifferingRow, Found, Limits};
 use crate::model::{
     ColumnDifference, RowDifference, RowKind, ShownValue, SqlText, quote_ident, quote_literal,
@@ -67,7 +66,10 @@ async fn fetch(comparand: &Comparand, pool: &Pool, keys: &[Vec<String>]) -> Resu
     }
     let (names, condition) = if let Some(key) = &comparand.key {
         let texts = key.columns.iter().map(|name| as_text(&quote_ident(name)));
-        (texts.collect(), key_condition(key, keys))
+        (
+            texts.collect(),
+            key.is_one_of(keys.iter().map(Vec::as_slice)),
+        )
     } else {
         let places = keys.iter().flatten().map(|place| quote_literal(place));
         let places: Vec<String> = places.collect();

@@ -1,7 +1,6 @@
 //! Settings of the server that are only compared: which of them are told together, what it means that they differ, and when it matters.
 
 use super::settings::ByName;
-use super::warning;
 use crate::model::{Finding, to_paste};
 
 /// When a setting that is not the same is worth a word.
@@ -31,9 +30,9 @@ use Matters::{Always, WhenLess, WhenMore};
 pub(super) const GROUPS: [Group; 5] = [
     Group {
         rule: "planner-settings",
-        consequence: "the target's planner is set otherwise, so that queries may run otherwise",
+        consequence: "the target's planner settings differ, so queries may run differently",
         remedy: "Set them on the target as on the source (ALTER SYSTEM SET …, or ALTER DATABASE … SET …), unless its hardware is \
-                 another one.",
+                 different.",
         settings: &[
             ("constraint_exclusion", Always),
             ("cpu_index_tuple_cost", Always),
@@ -77,8 +76,8 @@ pub(super) const GROUPS: [Group; 5] = [
     },
     Group {
         rule: "io-settings",
-        consequence: "the target's server reads ahead, writes and vacuums otherwise, which may make it slower",
-        remedy: "Set them on the target as on the source, unless its disks are other ones (ALTER SYSTEM SET …; huge_pages and io_method \
+        consequence: "the target's server reads ahead, writes and vacuums differently, which may make it slower",
+        remedy: "Set them on the target as on the source, unless its disks are different (ALTER SYSTEM SET …; huge_pages and io_method \
                  need a restart, and so does autovacuum_max_workers before version 18).",
         settings: &[
             ("autovacuum_analyze_scale_factor", WhenMore),
@@ -105,7 +104,7 @@ pub(super) const GROUPS: [Group; 5] = [
     },
     Group {
         rule: "session-settings",
-        consequence: "sessions on the target begin otherwise, so that statements may mean something else or end otherwise",
+        consequence: "sessions on the target begin with different settings, so statements may mean something else or end differently",
         remedy: "Set them on the target as on the source: ALTER DATABASE … SET …, or ALTER SYSTEM SET ….",
         settings: &[
             ("array_nulls", Always),
@@ -162,7 +161,7 @@ pub(super) const GROUPS: [Group; 5] = [
 ];
 
 /// Settings that are set for the database, or for all roles, go before the server's.
-const TAKE_AWAY: &str = "What is set on the target for its database, or for all roles, goes before what its server has; to take that away \
+const TAKE_AWAY: &str = "What is set on the target for its database, or for all roles, overrides its server's settings; to remove it \
                          there:";
 
 /// When a setting matters, if it is one that is compared.
@@ -211,6 +210,6 @@ impl Group {
             to_paste(&format!("{} {TAKE_AWAY}", self.remedy), resets)
         };
         let what = format!("{}: {}", self.consequence, differing.join(", "));
-        Some(warning(self.rule, what, remedy))
+        Some(Finding::warning(self.rule, what, remedy))
     }
 }

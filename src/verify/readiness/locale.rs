@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Finding, IcuLocales, QualifiedName, Rebuild, quote_ident, to_paste};
+use crate::model::{Finding, IcuLocales, QualifiedName, Rebuild, quote_ident, rule, to_paste};
 use crate::pg::{Answer, PgError};
 
-use super::{Readiness, note, some_of, warning};
+use super::{Readiness, some_of};
 
 /// A locale: the database's own, or a collation's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -152,8 +152,8 @@ pub(super) fn findings(source: &Readiness, target: &Readiness) -> Vec<Finding> {
 fn encoding(ours: &Locale, theirs: &Locale) -> Option<Finding> {
     let (source, target) = (ours.encoding.as_deref()?, theirs.encoding.as_deref()?);
     (source != target).then(|| {
-        note(
-            "encoding-differs",
+        Finding::note(
+            rule::ENCODING_DIFFERS,
             format!("the source is in {source}, the target in {target}"),
             format!(
                 "Text was compared after conversion. If the application relies on {source} (lengths in bytes, what can be \
@@ -170,9 +170,9 @@ fn rules(ours: &Locale, theirs: &Locale) -> Option<Finding> {
         IcuLocales::Unknown => "may be",
     };
     let (source, target) = (ours.rules(), theirs.rules());
-    Some(warning(
+    Some(Finding::warning(
         "locale-differs",
-        format!("text {is} compared otherwise: {source} on the source, {target} on the target"),
+        format!("text {is} compared differently: {source} on the source, {target} on the target"),
         "ORDER BY, comparisons, upper() and lower() may give other results than before. Indexes are fine, because they \
          were built there. If that matters, create the target database with the source's locale, as move --create does.",
     ))
@@ -182,7 +182,7 @@ fn rules(ours: &Locale, theirs: &Locale) -> Option<Finding> {
 pub(super) fn outdated_on_source(source: &Readiness) -> Option<Finding> {
     let names = outdated_names(source);
     (!names.is_empty()).then(|| {
-        warning(
+        Finding::warning(
             "source-collations-outdated",
             format!(
                 "the operating system's collations have changed since the source's were recorded: {}",
@@ -191,7 +191,7 @@ pub(super) fn outdated_on_source(source: &Readiness) -> Option<Finding> {
             anew(
                 source,
                 "Unique indexes on text may hold duplicates, which the target will refuse, and foreign keys may miss their rows. To know \
-                 before the move, bt_index_check of the extension amcheck only reads; REINDEX mends as well.",
+                 before the move, bt_index_check of the extension amcheck only reads; REINDEX also repairs.",
                 "source",
             ),
         )
@@ -201,7 +201,7 @@ pub(super) fn outdated_on_source(source: &Readiness) -> Option<Finding> {
 fn outdated(target: &Readiness) -> Option<Finding> {
     let names = outdated_names(target);
     (!names.is_empty()).then(|| {
-        warning(
+        Finding::warning(
             "collation-version-outdated",
             format!(
                 "the operating system's collations have changed since the target's were recorded: {}",
@@ -252,12 +252,12 @@ fn anew(side: &Readiness, why: &str, name: &str) -> String {
     let refresh = outdated_locales(side).map(Locale::refresh);
     let meanwhile = rebuild.meanwhile();
     let and_these = match &passed_over {
-        Some(_) => ", and DO, which builds the indexes that it passes over",
+        Some(_) => ", and DO, which builds the indexes that REINDEX passes over",
         None => "",
     };
     to_paste(
         &format!(
-            "{why} {meanwhile} On the {name}; only if REINDEX succeeds{and_these}, the rest, which records that it did:"
+            "{why} {meanwhile} On the {name}; only if REINDEX succeeds{and_these}, run the rest, which records that it did:"
         ),
         indexes.into_iter().chain(passed_over).chain(refresh),
     )
@@ -282,14 +282,14 @@ fn other_versions(source: &Readiness, target: &Readiness) -> Option<Finding> {
         }
     }
     (!different.is_empty()).then(|| {
-        note(
+        Finding::note(
             "collation-versions-differ",
             format!(
-                "the same collation has other versions on the two machines: {}",
+                "the same collation has different versions on the two machines: {}",
                 some_of(&different)
             ),
-            "Text may sort slightly otherwise than before. Indexes are fine, because they were built there; do not copy the \
-             target's files to the source's machine or back.",
+            "Text may sort slightly differently from before. Indexes are fine, because they were built there; do not copy the target's \
+             files to the source's machine or back.",
         )
     })
 }
@@ -389,15 +389,15 @@ mod tests {
         for (target, begins) in [
             (
                 of("i", "en-GB", "C"),
-                "text is compared otherwise: ICU en_US, ",
+                "text is compared differently: ICU en_US, ",
             ),
             (
                 of("b", "en_US", "C"),
-                "text is compared otherwise: ICU en_US, ",
+                "text is compared differently: ICU en_US, ",
             ),
             (
                 of("i", "en-US-u-va-posix", "C"),
-                "text may be compared otherwise: ICU en_US, ",
+                "text may be compared differently: ICU en_US, ",
             ),
         ] {
             let found = findings(&source, &target);

@@ -3,6 +3,16 @@
 //!
 //! None of it is a difference between what the databases hold, so none of it is one in the report: each is a finding with its
 //! remedy. Reading needs no rights that an owner has not; what a server refuses to tell is named, and the rest still told.
+//!
+//! | file | what is compared |
+//! |---|---|
+//! | `settings` | what sessions begin with, and what the server loads and does |
+//! | `groups` | settings that are only compared, and what it means that they differ |
+//! | `sessions` | what is set for the database and for roles |
+//! | `spelling` | whether two values of a setting mean the same |
+//! | `locale` | encodings, locales, versions of collations |
+//! | `statistics` | the planner's statistics |
+//! | `subscriptions` | those that are enabled |
 
 mod groups;
 mod locale;
@@ -13,10 +23,10 @@ mod statistics;
 mod subscriptions;
 
 use crate::catalog::{self, VersionedQuery};
-use crate::model::{Finding, Severity};
+use crate::model::{Finding, rule};
 use crate::pg::{Answer, PgError, Query, Session};
 
-use super::attempt::attempt;
+use super::attempt::{attempt, attempt_outside};
 use super::{Scope, some_of};
 
 pub use locale::Locale;
@@ -80,25 +90,64 @@ pub struct Readiness {
 impl Readiness {
     /// Reads it. Only a lost connection is an error.
     pub async fn read(session: &Session) -> Result<Self, PgError> {
-        let mut refused = Vec::new();
+        Self::read_all(session, true).await
+    }
+
+    /// The same on a session that is in no transaction.
+    pub async fn read_outside(session: &Session) -> Result<Self, PgError> {
+        Self::read_all(session, false).await
+    }
+
+    async fn read_all(session: &Session, may_be_in_transaction: bool) -> Result<Self, PgError> {
+        let mut begins = Self::read_settings(session, may_be_in_transaction).await?;
         let mut reading = Reading {
             session,
-            refused: &mut refused,
+            may_be_in_transaction,
+            refused: &mut begins.refused,
         };
         let in_recovery = reading
             .of("whether it is a standby", &RECOVERY, |row| {
                 row.get::<bool>("in_recovery")
             })
             .await?;
+        let locales = reading
+            .of("the locales", &LOCALES, Locale::from_answer)
+            .await?;
+        let statistics = reading
+            .of("planner statistics", &STATISTICS, Statistics::from_answer)
+            .await?;
+        let extended = reading
+            .of(
+                "extended statistics",
+                &EXTENDED_STATISTICS,
+                ExtendedStatistics::from_answer,
+            )
+            .await?;
+        Ok(Self {
+            in_recovery: in_recovery.contains(&true),
+            locales,
+            statistics,
+            extended,
+            ..begins
+        })
+    }
+
+    /// What sessions begin with, where that is set, and what decides whether it is meant; nothing else.
+    async fn read_settings(
+        session: &Session,
+        may_be_in_transaction: bool,
+    ) -> Result<Self, PgError> {
+        let mut refused = Vec::new();
+        let mut reading = Reading {
+            session,
+            may_be_in_transaction,
+            refused: &mut refused,
+        };
         let replication = reading
             .of("subscriptions", &REPLICATION, Replicated::from_answer)
             .await?;
         Ok(Self {
             major: session.version().major(),
-            in_recovery: in_recovery.contains(&true),
-            locales: reading
-                .of("the locales", &LOCALES, Locale::from_answer)
-                .await?,
             settings: reading
                 .of("the settings", &SETTINGS, Setting::from_answer)
                 .await?,
@@ -115,23 +164,40 @@ impl Readiness {
                 .into_iter()
                 .filter_map(Replicated::subscription)
                 .collect(),
-            statistics: reading
-                .of("planner statistics", &STATISTICS, Statistics::from_answer)
-                .await?,
-            extended: reading
-                .of(
-                    "extended statistics",
-                    &EXTENDED_STATISTICS,
-                    ExtendedStatistics::from_answer,
-                )
-                .await?,
             refused,
+            ..Self::default()
+        })
+    }
+}
+
+/// What is set for the source's database, and for roles in it, and not on the target, so that sessions begin otherwise there: the list
+/// of `database-settings`. Values are there only of settings that cannot hold a secret.
+#[derive(Debug, Clone, Default)]
+pub struct SettingsLacking {
+    /// Each, as it is told.
+    pub settings: Vec<String>,
+    /// That a server did not tell all of it.
+    pub refused: Vec<Finding>,
+}
+
+impl SettingsLacking {
+    /// Reads them, on sessions that are in no transaction.
+    pub async fn read(source: &Session, target: &Session) -> Result<Self, PgError> {
+        let (source, target) = tokio::try_join!(
+            biased;
+            Readiness::read_settings(source, false),
+            Readiness::read_settings(target, false),
+        )?;
+        Ok(Self {
+            settings: sessions::lacking_in_database(&source, &target),
+            refused: refusals(&source, &target),
         })
     }
 }
 
 struct Reading<'a> {
     session: &'a Session,
+    may_be_in_transaction: bool,
     refused: &'a mut Vec<(String, String)>,
 }
 
@@ -142,7 +208,12 @@ impl Reading<'_> {
         query: &VersionedQuery,
         read: impl Fn(&Answer) -> Result<T, PgError>,
     ) -> Result<Vec<T>, PgError> {
-        match attempt(self.session, query).await? {
+        let answer = if self.may_be_in_transaction {
+            attempt(self.session, query).await?
+        } else {
+            attempt_outside(self.session, query).await?
+        };
+        match answer {
             Ok(rows) => rows.iter().map(read).collect(),
             Err(error) => {
                 self.refused.push((what.to_owned(), error.to_string()));
@@ -190,27 +261,9 @@ fn refusals(source: &Readiness, target: &Readiness) -> Vec<Finding> {
     if refused.is_empty() {
         return Vec::new();
     }
-    vec![note(
-        "not-looked-at",
+    vec![Finding::note(
+        rule::NOT_LOOKED_AT,
         format!("could not be looked at: {}", some_of(&refused)),
-        "Nothing is said about these. Run `pgconvoy verify` as a role that may read them to know.",
+        "These were not checked. To check them, run `pgconvoy verify` as a role that may read them.",
     )]
-}
-
-fn note(rule: &str, what: String, remedy: impl Into<String>) -> Finding {
-    finding(Severity::Note, rule, what, remedy.into())
-}
-
-fn warning(rule: &str, what: String, remedy: impl Into<String>) -> Finding {
-    finding(Severity::Warning, rule, what, remedy.into())
-}
-
-fn finding(severity: Severity, rule: &str, what: String, remedy: String) -> Finding {
-    Finding {
-        severity,
-        rule: rule.to_owned(),
-        what,
-        evidence: Vec::new(),
-        remedy,
-    }
 }

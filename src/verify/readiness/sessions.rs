@@ -10,12 +10,12 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Finding, Rows, quote_ident, shown_ident, to_paste};
+use crate::model::{Finding, Rows, quote_ident, rule, shown_ident, to_paste};
 use crate::pg::{Answer, PgError};
 
 use super::groups::{self, Matters};
 use super::settings::Setting;
-use super::{Readiness, some_of, spelling, warning};
+use super::{Readiness, some_of, spelling};
 
 /// A setting of the database, of a role in it, or of a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -288,16 +288,22 @@ fn is_written_otherwise(
     written(source) != written(target)
 }
 
-/// Settings of the database and of roles in it, or else of roles that both sides have.
-pub(super) fn left_behind(
+/// What the source has set for its database, and for roles in it, and the target lacks.
+pub(super) fn lacking_in_database(source: &Readiness, target: &Readiness) -> Vec<String> {
+    let [source, target] = both(source, target);
+    named(&lacking(&source, &target), (&source, &target), true)
+}
+
+/// Settings of the database and of roles in it, or else of roles that both sides have. What may be a secret is told by name alone.
+fn named(
     lacking: &[&RoleSetting],
     (source, target): (&Begins<'_>, &Begins<'_>),
     in_database: bool,
-) -> Option<Finding> {
+) -> Vec<String> {
     let lacking = lacking
         .iter()
         .filter(|one| one.database.is_some() == in_database);
-    let lacking = lacking.map(|one| {
+    let named = lacking.map(|one| {
         let value = if source.shown.contains_key(one.plain_name().as_str()) {
             format!("={}", one.value)
         } else {
@@ -310,24 +316,33 @@ pub(super) fn left_behind(
         };
         format!("{}{}{value}{other}", whose(one), one.name)
     });
-    let lacking: Vec<String> = lacking.collect();
+    named.collect()
+}
+
+/// The finding about these.
+pub(super) fn left_behind(
+    lacking: &[&RoleSetting],
+    sides: (&Begins<'_>, &Begins<'_>),
+    in_database: bool,
+) -> Option<Finding> {
+    let lacking = named(lacking, sides, in_database);
     if lacking.is_empty() {
         return None;
     }
     let (rule, whose, remedy) = if in_database {
         (
-            "database-settings",
-            "the source database has settings of its own that the target has not",
+            rule::DATABASE_SETTINGS,
+            "the source database has settings of its own that the target does not have",
             "Set them on the target with ALTER DATABASE … SET …, or ALTER ROLE … IN DATABASE … SET ….",
         )
     } else {
         (
             "role-settings",
-            "roles have settings on the source that they have not on the target",
+            "roles have settings on the source that they do not have on the target",
             "Set them on the target with ALTER ROLE … SET …; pg_dumpall --roles-only on the source writes the statements.",
         )
     };
-    Some(warning(
+    Some(Finding::warning(
         rule,
         format!("{whose}: {}", some_of(&lacking)),
         remedy,
@@ -352,10 +367,10 @@ pub(super) fn target_alone(source: &Begins<'_>, target: &Begins<'_>) -> Option<F
     let alone = told.iter().map(|(one, _)| *one);
     let alone = alone.filter(|one| source.in_place_of(one).is_none());
     let remedy = taking_away(&alone.collect::<Vec<_>>());
-    Some(warning(
+    Some(Finding::warning(
         "target-settings",
         format!(
-            "settings of roles or of the database are others on the target, so that sessions begin otherwise: {}",
+            "settings of roles or of the database differ on the target, so sessions begin differently: {}",
             some_of(&named)
         ),
         remedy,
@@ -363,7 +378,7 @@ pub(super) fn target_alone(source: &Begins<'_>, target: &Begins<'_>) -> Option<F
 }
 
 fn taking_away(alone: &[&RoleSetting]) -> String {
-    let as_there = "If that is not meant, set them on the target as on the source (ALTER DATABASE … SET …, ALTER ROLE … SET …)";
+    let as_there = "If that is not intended, set them on the target as on the source (ALTER DATABASE … SET …, ALTER ROLE … SET …)";
     if alone.is_empty() {
         return format!("{as_there}.");
     }
@@ -376,7 +391,7 @@ fn taking_away(alone: &[&RoleSetting]) -> String {
         String::new()
     };
     to_paste(
-        &format!("{as_there}; what only the target has set, this takes away there{some}:"),
+        &format!("{as_there}; to remove what only the target has set{some}:"),
         alone.iter().take(MOST_RESETS).map(|one| one.reset()),
     )
 }
@@ -543,8 +558,8 @@ mod tests {
         let parts = [
             "work_mem (4MB on the source, 1MB on the target)",
             "session_replication_role (origin on the source, replica on the target), statement_timeout (0 on the source, 5000ms on the target)",
-            "off are synchronous_commit",
-            "otherwise: role, app.colour",
+            "these are off: synchronous_commit",
+            "differently: role, app.colour",
         ];
         assert_eq!(said.len(), parts.len(), "{said:#?}");
         for (said, part) in said.iter().zip(parts) {

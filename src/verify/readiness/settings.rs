@@ -12,7 +12,7 @@ use crate::pg::{Answer, PgError};
 use super::groups::{GROUPS, Matters};
 use super::locale::canonical;
 use super::sessions::{self, Begins};
-use super::{Readiness, note, some_of, spelling, warning};
+use super::{Readiness, some_of, spelling};
 
 /// A setting of the server, as sessions of the database begin with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +46,9 @@ const TEXTS: [&str; 10] = [
 
 /// A checkpoint without fsync forgets which files it has not brought to the disk, and none after it does (`ProcessSyncRequests` in
 /// `sync.c`). The manual, of `fsync`: have the machine write out what it holds.
-const UNSYNCED: &str = "Before the target is used for good, there, and then `sync` on its machine (or, with the server stopped, initdb \
-                        --sync-only -D and its data directory): what was written while fsync was off, no checkpoint brings to the disk any more:";
+const UNSYNCED: &str = "Before the target goes into service, run this there, and then `sync` in a shell on its machine (or, with the \
+                        server stopped, initdb --sync-only -D and its data directory): no checkpoint brings to disk what was written while \
+                        fsync was off:";
 
 impl Setting {
     pub(super) fn from_answer(row: &Answer) -> Result<Self, PgError> {
@@ -251,7 +252,7 @@ fn libraries(source: &ByName<'_>, target: &ByName<'_>) -> Option<Finding> {
         .filter(|name| !there.contains(name))
         .collect();
     (!missing.is_empty()).then(|| {
-        warning(
+        Finding::warning(
             "libraries-not-loaded",
             format!(
                 "the target's server does not load what the source's does: {}",
@@ -272,14 +273,14 @@ pub(super) fn libraries_unknown(source: &Readiness, target: &Readiness) -> Optio
     let unknown = sides.iter().filter(|(_, side)| is_unknown(side));
     let unknown: Vec<&str> = unknown.map(|(name, _)| *name).collect();
     (!unknown.is_empty()).then(|| {
-        note(
+        Finding::note(
             "libraries-unknown",
             format!(
                 "whether the target loads the libraries that the source does was not looked at: the role may not see \
                  shared_preload_libraries on the {}",
                 unknown.join(" and the ")
             ),
-            "To know, check once as a superuser, or have pg_read_all_settings granted to the role.",
+            "To find out, check once as a superuser, or have pg_read_all_settings granted to the role.",
         )
     })
 }
@@ -309,10 +310,10 @@ fn vacuum(
         .map(|name| (*name).to_owned())
         .collect();
     (!off.is_empty()).then(|| {
-        warning(
+        Finding::warning(
             "autovacuum-off",
             format!(
-                "on the target nobody vacuums and analyzes: off are {}",
+                "nothing vacuums and analyzes the target by itself, because these are off: {}",
                 some_of(&off)
             ),
             to_paste("On the target:", switch_on(&off, target_begins)),
@@ -335,23 +336,28 @@ fn durability(
     }
     let is_new = theirs.iter().any(|name| !ours.contains(name));
     let consequence = if theirs == ["synchronous_commit"] {
-        "a crash of the target's server loses the last commits"
+        "a crash of the target's server can lose the last commits"
     } else {
-        "a crash of the target's server loses data"
+        "a crash of the target's server can lose data"
     };
-    let what = |as_there: &str| format!("{consequence}: off are {}{as_there}", some_of(&theirs));
+    let what = |as_there: &str| {
+        format!(
+            "{consequence}, because these are off: {}{as_there}",
+            some_of(&theirs)
+        )
+    };
     let mut statements = switch_on(&theirs, target_begins);
     statements.push("CHECKPOINT;".to_owned());
     let sentence = if theirs.iter().any(|name| name == "fsync") {
         UNSYNCED
     } else {
-        "Before the target is used for good, there:"
+        "Before the target goes into service, run there:"
     };
     let remedy = to_paste(sentence, statements);
     Some(if is_new {
-        warning("not-crash-safe", what(""), remedy)
+        Finding::warning("not-crash-safe", what(""), remedy)
     } else {
-        note("not-crash-safe", what(" (as on the source)"), remedy)
+        Finding::note("not-crash-safe", what(" (as on the source)"), remedy)
     })
 }
 
@@ -394,7 +400,7 @@ mod tests {
         assert_eq!(
             one(cost("1.1"), cost("4")),
             [
-                "planner-settings the target's planner is set otherwise, so that queries may run otherwise: random_page_cost \
+                "planner-settings the target's planner settings differ, so queries may run differently: random_page_cost \
                  (1.1 on the source, 4 on the target)"
             ]
         );
@@ -521,7 +527,8 @@ mod tests {
         };
         let unsynced = remedy(&found);
         assert!(
-            unsynced.contains("then `sync` on its machine") && unsynced.contains("--sync-only"),
+            unsynced.contains("then `sync` in a shell on its machine")
+                && unsynced.contains("--sync-only"),
             "{unsynced}"
         );
         // Whatever has been written went to the disk.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::{Finding, QualifiedName, shown_ident, to_paste};
 use crate::pg::{Answer, PgError};
 
-use super::{Readiness, Scope, some_of, warning};
+use super::{Readiness, Scope, some_of};
 
 /// Tables of up to so many pages are not missed where the source has no statistics of them either: autovacuum does not care
 /// for them.
@@ -153,7 +153,7 @@ pub(super) fn findings(source: &Readiness, target: &Readiness, scope: &Scope) ->
             counted(&missing),
             shown(&missing)
         );
-        findings.push(warning(
+        findings.push(Finding::warning(
             "statistics-missing",
             what,
             analyze(&tables(&missing)),
@@ -165,7 +165,11 @@ pub(super) fn findings(source: &Readiness, target: &Readiness, scope: &Scope) ->
             counted(&stale),
             shown(&stale)
         );
-        findings.push(warning("statistics-stale", what, analyze(&tables(&stale))));
+        findings.push(Finding::warning(
+            "statistics-stale",
+            what,
+            analyze(&tables(&stale)),
+        ));
     }
     let mut covered = tables(&missing);
     covered.extend(tables(&stale));
@@ -194,7 +198,7 @@ fn unbuilt(
         .collect();
     let names: Vec<String> = unbuilt.iter().map(|one| one.name.shown()).collect();
     (!names.is_empty()).then(|| {
-        warning(
+        Finding::warning(
             "extended-statistics-missing",
             format!(
                 "extended statistics are defined but hold nothing, unlike on the source: {}",

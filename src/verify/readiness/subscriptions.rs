@@ -5,7 +5,7 @@
 use crate::model::{Finding, FollowName, quote_ident, shown_ident, to_paste};
 use crate::pg::{Answer, PgError};
 
-use super::{Readiness, note, some_of, warning};
+use super::{Readiness, some_of};
 
 /// A subscription of the application.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub(super) fn findings(source: &Readiness, target: &Readiness) -> Vec<Finding> {
 }
 
 const LET_REST: &str =
-    "If the target is not in service yet, have them rest there, and compare once more:";
+    "If the target is not in service yet, disable them there, and compare again:";
 /// The copy of a subscription has the slot of the original.
 const ONE_SLOT: &str = "Where one is enabled on both sides and reads from one slot, each side misses what the other has received: leave \
                         only one enabled.";
@@ -92,10 +92,10 @@ fn writing(source: &Readiness, target: &Readiness) -> Option<Finding> {
     let disable = names
         .iter()
         .map(|name| format!("ALTER SUBSCRIPTION {} DISABLE;", quote_ident(name)));
-    Some(warning(
+    Some(Finding::warning(
         "subscriptions-enabled",
         format!(
-            "subscriptions are enabled on the target, and go on writing into what was compared: {}",
+            "subscriptions are enabled on the target, and keep writing into what was compared: {}",
             some_of(&shown)
         ),
         to_paste(&sentence, disable),
@@ -110,7 +110,7 @@ fn at_rest(source: &Readiness, target: &Readiness) -> Option<Finding> {
         .map(shown_ident)
         .collect();
     (!resting.is_empty()).then(|| {
-        note(
+        Finding::note(
             "subscriptions-disabled",
             format!(
                 "subscriptions are enabled on the source and not on the target, where nothing of what they bring arrives until they are: {}",

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::some_of;
 use super::shape::{Access, Node, figure};
 use super::{Asked, Compared, Sampled};
-use crate::model::{Finding, Rows, Severity, to_paste};
+use crate::model::{Finding, Rows, rule, to_paste};
 
 /// A plan of another shape is worse if it costs so many times as much.
 const WORSE_BY_ANOTHER_PLAN: f64 = 2.0;
@@ -59,29 +59,28 @@ pub(super) fn compare(asked: &[Asked]) -> Compared {
     }
     let count = |number: usize| statements(number as u64);
     if !others.is_empty() {
-        compared.findings.push(Finding {
-            severity: Severity::Note,
-            rule: "plan-other".to_owned(),
-            what: format!(
-                "the target's planner has other plans for {}, at about the same cost or less",
+        let found = Finding::note(
+            "plan-other",
+            format!(
+                "the target's planner has different plans for {}, at about the same cost or less",
                 count(others.len())
             ),
-            evidence: others,
-            remedy: "Nothing, if both servers have statistics and the same settings: look at these first if something is \
-                     slower than before."
-                .to_owned(),
-        });
+            "Nothing, if both servers have statistics and the same settings: look at these first if something is \
+             slower than before.",
+        );
+        compared.findings.push(found.with_evidence(others));
     }
     if !unknown.is_empty() {
-        compared.findings.push(Finding {
-            severity: Severity::Note,
-            rule: "plans-not-compared".to_owned(),
-            what: format!("the plans of {} could not be compared", count(unknown.len())),
-            evidence: unknown,
-            remedy: "Statements are looked up as a session of the connected role finds them. If tables are missing, name their \
-                     schemas in the connection strings, options=-csearch_path=app,public; the others: EXPLAIN them by hand."
-                .to_owned(),
-        });
+        let found = Finding::note(
+            rule::PLANS_NOT_COMPARED,
+            format!(
+                "the plans of {} could not be compared",
+                count(unknown.len())
+            ),
+            "Statements are looked up as a session of the connected role finds them. If tables are missing, name their schemas in the \
+             connection strings, options=-csearch_path=app,public; EXPLAIN the others by hand.",
+        );
+        compared.findings.push(found.with_evidence(unknown));
     }
     compared
 }
@@ -98,52 +97,48 @@ fn statements(number: u64) -> String {
 fn worse(statement: &Sampled, (source, target): (&Node, &Node), how: &str) -> Finding {
     let tables = slower_tables(source, target);
     let remedy = if tables.is_empty() {
-        "Look whether the target's tables are analyzed (ANALYZE;) and whether its planner and memory settings are the source's, \
-         then run this again."
+        "Check whether the target's tables are analyzed (ANALYZE;) and whether its planner and memory settings are the source's, then run \
+         this again."
             .to_owned()
     } else {
         to_paste(
-            "On the target, and then run this again (if the plan stays, look whether the index that the source uses is there and valid, and \
-             whether planner settings such as random_page_cost, effective_cache_size, enable_… are the source's):",
+            "On the target, and then run this again (if the plan stays, check whether the index that the source uses is there and valid, \
+             and whether planner settings such as random_page_cost, effective_cache_size, enable_… are the source's):",
             tables.iter().map(|table| format!("ANALYZE {table};")),
         )
     };
-    Finding {
-        severity: Severity::Warning,
-        rule: "plan-worse".to_owned(),
-        what: format!(
+    Finding::warning(
+        "plan-worse",
+        format!(
             "a statement{} has a worse plan on the target: {how}; cost {} → {}",
             spent_or(statement, ""),
             figure(source.cost),
             figure(target.cost)
         ),
-        evidence: vec![
-            format!("statement: {}", statement.text.trim()),
-            side_by_side("source", source),
-            side_by_side("target", target),
-        ],
         remedy,
-    }
+    )
+    .with_evidence([
+        format!("statement: {}", statement.text.trim()),
+        side_by_side("source", source),
+        side_by_side("target", target),
+    ])
 }
 
 fn refused(statement: &Sampled, why: &str) -> Finding {
-    Finding {
-        severity: Severity::Warning,
-        rule: "statement-refused".to_owned(),
-        what: format!(
+    Finding::warning(
+        "statement-refused",
+        format!(
             "a statement{} is refused by the target: {}",
             spent_or(statement, " that the source accepts"),
             why.lines().next().unwrap_or_default().trim()
         ),
-        evidence: vec![
-            format!("statement: {}", statement.text.trim()),
-            format!("target: {}", why.trim()),
-        ],
-        remedy: "The application will meet the same error. If something is missing on the target (a function, an extension, a \
-                 privilege, a search_path of the role or database), bring it along; if the new version does not have it any more, \
-                 the application has to change."
-            .to_owned(),
-    }
+        "The application will meet the same error. If something is missing on the target (a function, an extension, a privilege, a \
+         search_path of the role or database), bring it over; if the new version no longer has it, the application has to change.",
+    )
+    .with_evidence([
+        format!("statement: {}", statement.text.trim()),
+        format!("target: {}", why.trim()),
+    ])
 }
 
 fn other(statement: &Sampled, (source, target): (&Node, &Node), how: &str) -> String {
@@ -187,7 +182,7 @@ fn change(source: &Node, target: &Node) -> Change {
         let (there, here) = (figure(most_rows(target)), figure(most_rows(source)));
         return Change::Worse(if there == here {
             format!(
-                "the same steps over as many rows ({here}), but they are costed otherwise (page and tuple costs) or read more pages"
+                "the same steps over as many rows ({here}), but they are costed differently (page and tuple costs) or read more pages"
             )
         } else {
             format!(
@@ -301,6 +296,7 @@ fn slower_tables(source: &Node, target: &Node) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Severity;
     use crate::verify::statements::{Spent, Unplanned};
 
     fn scan(kind: &str, index: Option<&str>, cost: f64) -> Node {

@@ -23,7 +23,7 @@ impl Said {
     }
 
     pub(super) fn function_owner(&mut self, function: &str, values: Values<'_>) {
-        let nobody = "a superuser or whose the extension is";
+        let nobody = "a superuser or the extension's owner";
         let words = owner_in_words(function, nobody, values);
         self.function_owners.push(words);
     }
@@ -32,8 +32,8 @@ impl Said {
         let mut notes = Vec::new();
         if !self.scripts.is_empty() {
             notes.push(format!(
-                "Not the same on the target: {}. Whether somebody has changed that, which no dump carries, or the extension has it otherwise \
-                 on that version of the server, cannot be told.",
+                "Not the same on the target: {}. It cannot be known whether this was changed by hand, which no dump carries, or the \
+                 extension defines it differently on that version of the server.",
                 some_of(&self.scripts)
             ));
         }

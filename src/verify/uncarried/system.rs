@@ -49,7 +49,7 @@ pub(super) fn compare(key: &Key, values: Values<'_>, found: &mut Outcome) {
     let object = ("system object", key.2.clone());
     match (key.1, values) {
         (What::Made, (Some(_), Some(_))) => {
-            let detail = "it is defined otherwise on the source than on the target".to_owned();
+            let detail = "it is defined differently on the source and on the target".to_owned();
             found.differ(DifferenceKind::Different, object, detail);
         }
         (What::Made, (Some(_), None)) => {

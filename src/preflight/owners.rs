@@ -1,16 +1,14 @@
-//! Owners that may create nothing in the schema of what they are to own: `ALTER … OWNER TO` is refused then, unless a superuser says it.
+//! Owners that may create nothing in the schema of what they are to own: `ALTER … OWNER TO` is refused then, unless a superuser runs it.
 //!
 //! Owners are set with each object, and grants come last of all: what the source itself has granted is not there yet. Only what is certain
-//! is told: what the schema public of a database is like that is yet to be created, or to be emptied, nobody knows.
+//! is reported: what the schema public will be like in a database that is yet to be created or emptied is not known.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{PreflightFacts, blocker, listed};
+use super::PreflightFacts;
 use crate::catalog::{NewOwner, OwnerWithoutCreate};
-use crate::model::{Finding, not_yet, quote_ident, to_paste};
+use crate::model::{Finding, listed, not_yet, quote_ident, rule, to_paste};
 use crate::toc::{Entry, RestoreOptions, Toc, owner_statement};
-
-const RULE: &str = "owners-without-create";
 
 /// Who is to own something in which schema. `stays`: what the target holds is there still by then.
 pub fn new_owners((toc, restore): (&Toc, &RestoreOptions), stays: bool) -> Vec<NewOwner> {
@@ -54,16 +52,16 @@ pub(super) fn finding(facts: &PreflightFacts<'_>) -> Option<Finding> {
         .iter()
         .map(|one| format!("{} in {}", quote_ident(&one.role), quote_ident(&one.schema)));
     let grants: BTreeSet<String> = barred.iter().filter_map(|one| grant(facts, one)).collect();
-    Some(blocker(
-        RULE,
+    Some(Finding::blocker(
+        rule::OWNERS_WITHOUT_CREATE,
         format!(
-            "role {} is no superuser on the target, and cannot give objects to roles that may create nothing in their schema: {}",
+            "role {} is not a superuser on the target, and cannot give objects to roles that may not create anything in the objects' schema: {}",
             quote_ident(&facts.target.role),
             listed(named)
         ),
         to_paste(
-            "Leave owners out with --no-owner, or connect to the target as a superuser. Or grant it on the target; what the source does not \
-             grant as well is a difference in the end:",
+            "Leave owners out with --no-owner, or connect to the target as a superuser. Or grant it on the target (what the source does not \
+             grant as well is a difference in the end):",
             grants,
         ),
     ))
@@ -83,8 +81,10 @@ fn grant(facts: &PreflightFacts<'_>, one: &OwnerWithoutCreate) -> Option<String>
     if one.there {
         return Some(grant);
     }
-    let when =
-        format!("once it has failed (--skip-check {RULE}), before pgconvoy resume --retry-failed");
+    let when = format!(
+        "once it has failed (--skip-check {}), before pgconvoy resume --retry-failed",
+        rule::OWNERS_WITHOUT_CREATE
+    );
     not_yet(&when, &grant)
 }
 
@@ -163,7 +163,7 @@ mod tests {
         world.without_create = vec![barred("public", true), barred("billing", false)];
         let pasted = |world: &World| -> Vec<String> {
             let found = findings(&world.facts());
-            assert_eq!(rules(&found), [RULE]);
+            assert_eq!(rules(&found), ["owners-without-create"]);
             let lines = found[0].remedy.lines().skip(1);
             lines.map(str::to_owned).collect()
         };

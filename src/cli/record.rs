@@ -14,6 +14,7 @@ use serde::de::IgnoredAny;
 use super::run_dir::Look;
 use crate::event::{Event, What};
 use crate::failure::Failure;
+use crate::report::SessionBoundary;
 use crate::report::recorded::{self, Recording};
 
 /// Reads the record of a run as far as it goes, and hands its events on, in order.
@@ -36,7 +37,7 @@ pub struct Line<'a> {
 }
 
 /// A reader that knows how far it is.
-pub struct Follower {
+pub struct RecordReader {
     path: PathBuf,
     /// Where the run directory is for us: a record may name it relative to another place.
     run_dir: String,
@@ -45,7 +46,7 @@ pub struct Follower {
     half: Vec<u8>,
 }
 
-impl Follower {
+impl RecordReader {
     /// From the beginning; the record may be yet to be made.
     pub fn new(look: &Look) -> Self {
         Self {
@@ -94,9 +95,10 @@ impl Follower {
             read: 0,
             half: Vec::new(),
         };
-        let (mut sessions, mut begins) = (Sessions::default(), 0);
+        let (mut boundary, mut begins) = (SessionBoundary::default(), 0);
         ahead.each(|line| {
-            if line.event.is_some_and(|event| sessions.begins(&event)) {
+            let event = line.event.as_ref();
+            if event.is_some_and(|event| boundary.falls_before(event)) {
                 begins = line.at;
             }
             Ok(())
@@ -151,23 +153,6 @@ fn line<'a>(text: &'a [u8], at: u64, run_dir: &str) -> Option<Line<'a>> {
     })
 }
 
-/// Tells the sessions of a record apart, event by event.
-#[derive(Debug, Default)]
-pub struct Sessions {
-    /// The last event was the end of one.
-    ended: bool,
-}
-
-impl Sessions {
-    /// Whether a session begins with this event: with its start, or, as long as it has not said so, with what comes after the end of the
-    /// one before it.
-    pub fn begins(&mut self, event: &Event) -> bool {
-        let begins = self.ended || matches!(event.what, What::RunStarted { .. });
-        self.ended = matches!(event.what, What::RunFinished { .. });
-        begins
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
@@ -178,10 +163,10 @@ mod tests {
     fn lines_come_whole_and_once() {
         let dir = tempfile::tempdir().expect("a directory");
         let look = Look::ahead(dir.path());
-        let mut follower = Follower::new(&look);
+        let mut reader = RecordReader::new(&look);
         let mut texts = || -> Vec<String> {
             let mut texts = Vec::new();
-            let any = follower.each(|line| {
+            let any = reader.each(|line| {
                 texts.push(line.text.into_owned());
                 Ok(())
             });
@@ -227,13 +212,13 @@ mod tests {
     fn the_last_session_is_found_before_it_says_that_it_has_started() {
         let dir = tempfile::tempdir().expect("a directory");
         let look = Look::ahead(dir.path());
-        let follower = Follower::new(&look);
+        let reader = RecordReader::new(&look);
         let begins_with = |events: &[Event]| {
             let json = |event: &Event| serde_json::to_string(event).expect("JSON");
             let lines: Vec<String> = events.iter().map(json).collect();
             let text = format!("{}\n", lines.join("\n"));
             std::fs::write(look.events_path(), &text).expect("written");
-            let at = follower.last_session().expect("read");
+            let at = reader.last_session().expect("read");
             let at = usize::try_from(at).expect("it is small");
             text[..at].lines().count()
         };

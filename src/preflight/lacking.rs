@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{PreflightFacts, blocker, listed, warning};
-use crate::model::Finding;
+use super::PreflightFacts;
+use crate::model::{Finding, listed, rule};
 use crate::toc::Text;
 
 pub(super) fn findings(facts: &PreflightFacts<'_>) -> Vec<Finding> {
@@ -60,8 +60,8 @@ fn extensions_missing(facts: &PreflightFacts<'_>) -> Option<Finding> {
     } else {
         "extensions"
     };
-    Some(blocker(
-        "extensions-missing",
+    Some(Finding::blocker(
+        rule::EXTENSIONS_MISSING,
         format!(
             "the target's server does not have the {noun} {}",
             listed(&missing)
@@ -88,9 +88,9 @@ fn extension_versions(facts: &PreflightFacts<'_>) -> Option<Finding> {
         })
         .collect();
     (!different.is_empty()).then(|| {
-        warning(
+        Finding::warning(
             "extension-versions",
-            format!("extensions have other versions on the target: {}", listed(&different)),
+            format!("extensions have different versions on the target: {}", listed(&different)),
             "Read their release notes for changes in how data is stored; to be safe, install the same versions.",
         )
     })
@@ -111,8 +111,8 @@ fn tablespaces_missing(facts: &PreflightFacts<'_>) -> Option<Finding> {
         .filter(|name| !there.iter().any(|other| other == name))
         .collect();
     (!missing.is_empty()).then(|| {
-        blocker(
-            "tablespaces-missing",
+        Finding::blocker(
+            rule::TABLESPACES_MISSING,
             format!(
                 "the target has no tablespace {}",
                 listed(missing.iter().map(|name| format!("\"{name}\"")))
@@ -136,8 +136,8 @@ fn encoding(facts: &PreflightFacts<'_>) -> Option<Finding> {
         (_, "UTF8") => "every text is converted on the way".to_owned(),
         _ => format!("characters that {target} does not have will be refused"),
     };
-    Some(warning(
-        "encoding-differs",
+    Some(Finding::warning(
+        rule::ENCODING_DIFFERS,
         format!("the source is in {source}, the target in {target}: {consequence}"),
         format!("To be safe, create the target database with ENCODING '{source}' (--create does)."),
     ))
@@ -145,10 +145,10 @@ fn encoding(facts: &PreflightFacts<'_>) -> Option<Finding> {
 
 fn settings_left_behind(facts: &PreflightFacts<'_>) -> Option<Finding> {
     (!facts.database_settings.is_empty() && !facts.create).then(|| {
-        warning(
-            "database-settings",
+        Finding::warning(
+            rule::DATABASE_SETTINGS,
             format!(
-                "the source database has settings of its own that the target has not, and they are not moved: {}",
+                "the source database has settings of its own that the target lacks, and they are not moved: {}",
                 listed(facts.database_settings)
             ),
             "Set them on the target with ALTER DATABASE … SET (pg_db_role_setting on the source has their values), or move with --create.",

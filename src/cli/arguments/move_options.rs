@@ -2,11 +2,12 @@
 
 use clap::Args;
 
-use super::arguments::{
+use super::{
     ConnectionArgs, DatabaseArgs, LeaveOutArgs, SelectionArgs, SkipArgs, SpeedArgs, VerifyArgs,
 };
-use super::requested::Requested;
+use crate::cli::requested::Requested;
 use crate::failure::Failure;
+use crate::pg::conninfo::Environment;
 
 /// The options of `move` that decide what it comes to.
 #[derive(Debug, Clone, Args)]
@@ -42,8 +43,10 @@ pub struct IntendedArgs {
 
 impl IntendedArgs {
     /// What it comes to.
-    pub(super) fn requested(&self) -> Result<Requested, Failure> {
-        let mut requested = Requested::new(&self.connection, &self.selection, &self.leave_out)?;
+    pub(in crate::cli) fn requested(&self) -> Result<Requested, Failure> {
+        let environment = Environment::of_process();
+        let ends = self.connection.resolve(&environment)?;
+        let mut requested = Requested::new(environment, ends, &self.selection, &self.leave_out)?;
         requested.create = self.database.create;
         requested.overwrite.clone_from(&self.database.overwrite);
         requested.skip_checks.clone_from(&self.skip.skip_check);
@@ -53,7 +56,7 @@ impl IntendedArgs {
     }
 
     /// The same of a move that is looked into, and not made: nothing is written.
-    pub(super) fn looked_into(&self) -> Result<Requested, Failure> {
+    pub(in crate::cli) fn looked_into(&self) -> Result<Requested, Failure> {
         let mut requested = self.requested()?;
         requested.only_reads = true;
         Ok(requested)

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{CheckFacts, listed, warning};
+use super::CheckFacts;
 use crate::catalog::Constraint;
-use crate::model::{Finding, QualifiedName, quote_ident};
+use crate::model::{Finding, QualifiedName, listed, quote_ident};
 
 /// `pg_dump` brings the key of a table that it was asked for, whether the table that the key points to is asked for or not.
 pub(super) fn finding(facts: &CheckFacts<'_>) -> Option<Finding> {
@@ -43,14 +43,14 @@ pub(super) fn finding(facts: &CheckFacts<'_>) -> Option<Finding> {
         })
         .collect();
     (!named.is_empty()).then(|| {
-        warning(
+        Finding::warning(
             "references-left-out",
             format!(
                 "foreign keys point to what is left out, and the target will refuse those whose rows point there: {}",
                 listed(&named)
             ),
-            "Bring what they point to as well, or leave out the tables that point there; otherwise the move ends with status 1, without \
-             these keys.",
+            "Move what they point to as well, or leave out the tables that point there; otherwise the move ends with status 1, without these \
+             keys.",
         )
     })
 }
