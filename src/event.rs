@@ -8,13 +8,16 @@
 //! Whoever works emits events and knows nothing of displays. A display folds events into state and never asks a
 //! server, so a recorded run replays through the same code. Pure: the time of an event is stamped by its sender.
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Bytes, Difference, DumpId, Endpoint, ExitStatus, Finding, FollowMoment, FollowedBy, JobId,
-    Rows, RowsDiffer, RunCommand, ServerError, Side, Synced, TableVerdict, TurnStep, Unverified,
-    VerifyLevel, Waiver, Word,
+    RepairFile, Rows, RowsDiffer, RunCommand, ServerError, Side, Synced, TableVerdict, TurnStep,
+    Unverified, VerifyLevel, Waiver, Word,
 };
 
 /// One thing that happened, and when. One line of `events.jsonl`.
@@ -365,6 +368,8 @@ pub enum What {
         /// What differed for a while.
         differences: Vec<Difference>,
     },
+    /// The SQL that would make what differs the same is in a file.
+    RepairWritten(RepairFile),
     /// What differed was changed on the target, all in one transaction, or would be.
     Synced(Box<Synced>),
     /// A step of a turn from one side to the other is taken from here on.

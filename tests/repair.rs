@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use pgconvoy::model::{
     Difference, DifferenceKind, Endpoint, QualifiedName, RowKind, quote_literal,
 };
@@ -138,6 +140,7 @@ impl Pair<'_> {
             target: target.side(),
             options: &self.options,
             tables,
+            no_rows: &BTreeMap::new(),
             target_superuser: self.superuser,
             made_at: "2026-01-01 00:00:00Z",
         };

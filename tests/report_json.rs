@@ -13,8 +13,8 @@ use chrono::DateTime;
 use pgconvoy::event::{AtWork, Bound, Emptying, Event, Expected, ExpectedJob, What};
 use pgconvoy::model::{
     Bytes, ColumnForm, CopyFormat, DifferenceKind, Endpoint, ExitStatus, Finding, FollowMoment,
-    FollowedBy, Happening, JobId, QualifiedName, Rows, RunCommand, Severity, ShownValue, Side,
-    Synced, SyncedTable, Verdict, VerifyLevel,
+    FollowedBy, Happening, JobId, QualifiedName, RepairFile, Rows, RunCommand, Severity,
+    ShownValue, Side, Synced, SyncedTable, Verdict, VerifyLevel,
 };
 use pgconvoy::report::{Ending, Report, conclude};
 use recorded::{MB, Run, comparison};
@@ -285,6 +285,11 @@ fn runs() -> Vec<Run> {
     comparison::in_flux(&mut compared);
     comparison::waived(&mut compared);
     compared.push(What::SourceUnchanged);
+    compared.push(What::RepairWritten(RepairFile {
+        file: "repair.sql".to_owned(),
+        covered: 1,
+        differences: 2,
+    }));
     compared.push(What::Difference(comparison::difference(
         DifferenceKind::Missing,
         "large object",

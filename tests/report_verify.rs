@@ -10,7 +10,8 @@ use std::fmt::Write as _;
 
 use pgconvoy::event::What;
 use pgconvoy::model::{
-    DifferenceKind, ExitStatus, Finding, QualifiedName, Rows, Severity, Verdict, VerifyLevel,
+    DifferenceKind, ExitStatus, Finding, QualifiedName, RepairFile, Rows, Severity, Verdict,
+    VerifyLevel,
 };
 use pgconvoy::progress::Style;
 use pgconvoy::report::terminal::{View, render};
@@ -164,6 +165,48 @@ fn sql_is_promised_only_where_there_can_be_some() {
         let is_refused = said.contains("--repair has no SQL for it");
         assert_eq!(is_refused, !is_promised, "{said}");
     }
+}
+
+/// Whoever has the SQL is told what to do with it, and not how to get it.
+#[test]
+fn of_sql_that_is_there_it_is_said_what_to_do_with_it() {
+    let written = |covered| {
+        What::RepairWritten(RepairFile {
+            file: "my repair.sql".to_owned(),
+            covered,
+            differences: 6,
+        })
+    };
+    let next = |covered| {
+        let mut run = comparison::different();
+        run.push(written(covered));
+        concluded(&run).next.unwrap_or_default()
+    };
+    let (whole, in_part) = (next(6), next(5));
+    for said in [&whole, &in_part] {
+        assert!(
+            said.contains("The repair is in my repair.sql: read it"),
+            "{said}"
+        );
+        assert!(
+            said.contains("(psql -X -d TARGET -f 'my repair.sql')"),
+            "{said}"
+        );
+        assert!(said.ends_with("Then verify again."), "{said}");
+        assert!(!said.contains("--repair"), "{said}");
+    }
+    assert!(!whole.contains("It covers"), "{whole}");
+    let by_hand = "It covers 5 of 6 differences: the others are named at its head";
+    assert!(in_part.contains(by_hand), "{in_part}");
+
+    // A file without a statement in it is not to be run.
+    let mut run = comparison::same();
+    let found = comparison::difference(DifferenceKind::Missing, "system object", "s.o", "");
+    run.push(What::Difference(found));
+    run.push(written(0));
+    let said = concluded(&run).next.unwrap_or_default();
+    assert!(said.contains("--repair has no SQL for it"), "{said}");
+    assert!(!said.contains("psql"), "{said}");
 }
 
 /// Each sentence, with its status and what to do next, to be read as an operator would.

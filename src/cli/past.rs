@@ -140,24 +140,13 @@ pub(super) fn edited(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Endpoint, RunCommand, VerifyLevel};
-
-    fn start() -> What {
-        What::RunStarted {
-            version: "1".to_owned(),
-            command: RunCommand::Resume,
-            source: Endpoint::archive(String::new(), String::new()),
-            target: Endpoint::archive(String::new(), String::new()),
-            jobs: 1,
-            verify: VerifyLevel::Content,
-            run_dir: String::new(),
-            narrowed_by: Vec::new(),
-        }
-    }
+    use crate::event::testing::started;
+    use crate::model::{RunCommand, VerifyLevel};
 
     #[test]
     fn an_end_holds_until_a_later_session_says_that_it_has_started() {
         let mut past = Past::default();
+        let start = || started(RunCommand::Resume, VerifyLevel::Content);
         let end = What::RunFinished {
             status: ExitStatus::Proven,
             sentence: "Proven.".to_owned(),

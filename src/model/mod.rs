@@ -27,6 +27,7 @@
 //! | `difference`, `differing_rows` | what verification finds, and the rows that differ |
 //! | `digest` | the hash of a table's rows, in whatever order |
 //! | `synced` | what a sync has changed |
+//! | `repair_file` | the SQL that a comparison has written for a person to run |
 //! | `turn` | what happens while one database follows another |
 //!
 //! | file | text for others |
@@ -53,6 +54,7 @@ mod pattern;
 mod quantity;
 mod rebuild;
 mod remedy;
+mod repair_file;
 pub mod rule;
 mod server_error;
 mod shell;
@@ -84,6 +86,7 @@ pub use pattern::{NameKind, Pattern, PatternError};
 pub use quantity::{Bytes, Rows};
 pub use rebuild::Rebuild;
 pub use remedy::{WHERE_PASSWORDS_ARE, remedy, remedy_in_job};
+pub use repair_file::RepairFile;
 pub use server_error::ServerError;
 pub use shell::{run_command, shell_word};
 pub use sql::{SqlText, ascii_json, quote_ident, quote_literal};

@@ -318,7 +318,8 @@ pub(super) fn without_piece(label: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Bytes, Endpoint, Rows};
+    use crate::event::testing::started;
+    use crate::model::{Bytes, Rows};
 
     const MB: u64 = 1 << 20;
 
@@ -349,19 +350,7 @@ mod tests {
         let mut events = Vec::new();
         let mut now = 0;
         let mut push = |now: i64, what| events.push(Event { at: at(now), what });
-        push(
-            now,
-            What::RunStarted {
-                version: String::new(),
-                command: command.to_owned().into(),
-                source: Endpoint::archive(String::new(), String::new()),
-                target: Endpoint::archive(String::new(), String::new()),
-                jobs: 2,
-                verify,
-                run_dir: String::new(),
-                narrowed_by: Vec::new(),
-            },
-        );
+        push(now, started(command.to_owned().into(), verify));
         push(
             now,
             What::Planned {

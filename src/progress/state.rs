@@ -168,6 +168,7 @@ impl State {
             What::RowsDiffer(_)
             | What::Waived(_)
             | What::InFlux { .. }
+            | What::RepairWritten(_)
             | What::Synced(_)
             | What::TurnStep { .. }
             | What::FollowMoment(_)

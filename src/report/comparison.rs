@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 
 use crate::model::{
-    Difference, DifferenceKind, ExitStatus, Rows, RowsDiffer, Severity, Verdict, VerifyLevel,
+    Difference, DifferenceKind, ExitStatus, RepairFile, Rows, RowsDiffer, Severity, Verdict,
+    VerifyLevel, shell_word,
 };
 use crate::progress::words;
 
@@ -303,18 +304,48 @@ fn after_differences(evidence: &Evidence<'_>) -> String {
     if !report.rows.is_empty() && !report.rows.iter().any(rows::shows_values) {
         next.push("With --show-values you see what the rows hold on either side.".to_owned());
     }
-    next.push(of_repair(evidence).to_owned());
+    next.push(of_repair(evidence));
     next.join(" ")
 }
 
-/// Whether SQL is to be had for what differs.
-fn of_repair(evidence: &Evidence<'_>) -> &'static str {
-    let mut differences = evidence.facts.report.differences.iter();
+/// Whether SQL is to be had for what differs, or what to do with it if it is there.
+fn of_repair(evidence: &Evidence<'_>) -> String {
+    let report = evidence.facts.report;
+    let mut differences = report.differences.iter();
     if differing_tables(evidence).is_empty() && differences.all(Difference::is_in_no_dump) {
-        "No dump carries what differs, so --repair has no SQL for it: make it the same by hand, and run the same again."
-    } else {
-        "With --repair FILE you get the SQL that would bring the target in line, to read and to run yourself."
+        return "No dump carries what differs, so --repair has no SQL for it: make it the same by hand, and run the same again."
+            .to_owned();
     }
+    report.repair.as_ref().map_or_else(
+        || {
+            "With --repair FILE you get the SQL that would bring the target in line, to read and to run yourself."
+                .to_owned()
+        },
+        with_repair,
+    )
+}
+
+/// What to do with the file that was asked for.
+fn with_repair(repair: &RepairFile) -> String {
+    let RepairFile {
+        file,
+        covered,
+        differences,
+    } = repair;
+    let by_hand = if repair.is_whole() {
+        String::new()
+    } else {
+        format!(
+            " It covers {} of {}: the others are named at its head, with why, and are left for you to do by hand.",
+            Rows(*covered),
+            words::count(*differences, "difference", "differences")
+        )
+    };
+    format!(
+        "The repair is in {file}: read it, and run it with psql against the target while nobody writes to either side \
+         (psql -X -d TARGET -f {}).{by_hand} Then verify again.",
+        shell_word(file)
+    )
 }
 
 /// Nothing differs as far as could be seen.

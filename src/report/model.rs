@@ -13,8 +13,8 @@ use super::sessions::{Past, ResumedReport, RetryReport, SessionReport, StoreRetr
 use super::turned::TurnReport;
 use crate::event::{Emptying, Event, JobFailure, PlannedJob, Standing, StandingState, What};
 use crate::model::{
-    Bytes, Difference, Endpoint, ExitStatus, Finding, FollowedBy, JobId, RowsDiffer, RunCommand,
-    Side, Synced, TableVerdict, Unverified, Verdict, VerifyLevel, Waiver,
+    Bytes, Difference, Endpoint, ExitStatus, Finding, FollowedBy, JobId, RepairFile, RowsDiffer,
+    RunCommand, Side, Synced, TableVerdict, Unverified, Verdict, VerifyLevel, Waiver,
 };
 
 /// The version of the report's format. It grows when a field changes its meaning or goes; new fields do not count.
@@ -79,6 +79,9 @@ pub struct Report {
     /// What differed at first, and no longer when it was looked at again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub in_flux: Vec<Difference>,
+    /// The SQL that would make what differs the same (`--repair`); `None` if none was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<RepairFile>,
     /// What a sync or a turn has changed, or would change; `None` if it did not come so far, and for every other command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synced: Option<Synced>,
@@ -298,6 +301,7 @@ impl ReportBuilder {
             What::Unverified(unverified) => report.unverified.push(unverified.clone()),
             What::RowsDiffer(rows) => report.rows.push(rows.as_ref().clone()),
             What::Waived(waiver) => report.waivers.push(waiver.clone()),
+            What::RepairWritten(repair) => report.repair = Some(repair.clone()),
             What::Synced(synced) => report.synced = Some(synced.as_ref().clone()),
             What::WillFollow(_)
             | What::TurnStep { .. }

@@ -239,7 +239,8 @@ impl Past {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Endpoint, VerifyLevel};
+    use crate::event::testing::started;
+    use crate::model::VerifyLevel;
 
     fn step() -> What {
         What::StepStarted {
@@ -248,16 +249,7 @@ mod tests {
     }
 
     fn start() -> What {
-        What::RunStarted {
-            version: "1".to_owned(),
-            command: RunCommand::Resume,
-            source: Endpoint::archive(String::new(), String::new()),
-            target: Endpoint::archive(String::new(), String::new()),
-            jobs: 1,
-            verify: VerifyLevel::Content,
-            run_dir: String::new(),
-            narrowed_by: Vec::new(),
-        }
+        started(RunCommand::Resume, VerifyLevel::Content)
     }
 
     fn end() -> What {

@@ -4,7 +4,7 @@ use pgconvoy::pg::cluster::StopMode;
 
 use crate::support::moving::{RUN_DIR, assert_proven, move_with, report};
 use crate::support::server::Server;
-use crate::verified::{Verified, verify};
+use crate::verified::verify;
 
 /// Functions and operators of the same names, and values that are printed by these alone.
 const TWINS: &str = "
@@ -243,16 +243,19 @@ fn for_what_no_dump_carries_there_is_no_sql() {
     let verified = verify(&source, &copy, &[]);
     let run = &verified.run;
     assert_eq!(run.status, 3, "{run}");
-    let next = |verified: &Verified| verified.report.next.clone().unwrap_or_default();
     let told = "so --repair has no SQL for it";
-    assert!(next(&verified).contains(told), "{run}");
+    assert!(verified.what_to_do().contains(told), "{run}");
     let by_hand = "so it is not known how it was made: make it the same by hand";
     assert_eq!(verified.repair_says(by_hand), Ok(()));
 
     server.psql("source", "create table t (id int primary key)");
     let verified = verify(&source, &copy, &[]);
-    let promised = "With --repair FILE you get the SQL";
-    assert!(next(&verified).contains(promised), "{}", verified.run);
+    let there_is_some = "The repair is in repair.sql: read it, and run it with psql";
+    assert!(
+        verified.what_to_do().contains(there_is_some),
+        "{}",
+        verified.run
+    );
 }
 
 /// A clock beside two columns that do not change, and a die that decides which of their values stand together.

@@ -1124,7 +1124,7 @@ create aggregate zoo.count_stars(*) (sfunc = int8inc, stype = bigint, initcond =
 -- expect: Missing operator zoo.%#@
 -- expect: Missing comment OPERATOR %#@ (NONE, zoo.textonly) in schema zoo
 -- expect: Different table data zoo."v regoper"
--- repair: not covered: hold names of functions or operators, which may be those of several
+-- repair: not covered: holds names of functions or operators, which may be those of several
 drop operator zoo.%#@ (none, zoo.textonly);
 
 -- damage*: another owner of an operator

@@ -127,6 +127,11 @@ impl Verified {
         Ok(())
     }
 
+    /// What is to be done next, as its last lines say.
+    pub fn what_to_do(&self) -> String {
+        self.report.next.clone().unwrap_or_default()
+    }
+
     /// The repair that it wrote.
     pub fn repair(&self) -> String {
         std::fs::read_to_string(self.run.path(REPAIR)).unwrap_or_default()

@@ -1,5 +1,6 @@
 //! `--repair FILE`: what was found, handed to the module that thinks out the SQL.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -10,12 +11,14 @@ use chrono::{SecondsFormat, Utc};
 
 use super::compare_rows::TableDiffers;
 use super::look::{Both, Look, SideView};
-use crate::catalog::{Column, Table, Types};
+use crate::catalog::{Column, SourceFacts, Table, Types};
 use crate::event::{Emit, What};
 use crate::failure::Failure;
-use crate::model::{Difference, Endpoint, Rows};
+use crate::model::{Difference, Endpoint, QualifiedName, RepairFile, Rows, VerifyLevel};
 use crate::toc::CompareOptions;
-use crate::verify::repair::{self, RepairColumn, RepairInput, RepairRow, RepairSide, TableRepair};
+use crate::verify::repair::{
+    self, NoRows, RepairColumn, RepairInput, RepairRow, RepairSide, TableRepair,
+};
 use crate::verify::rows::Ends;
 
 /// Names that are tried for a file that is being written.
@@ -24,7 +27,11 @@ const ATTEMPTS: u32 = 100;
 /// Writes the file, and says what it does not cover.
 pub(super) async fn write(
     path: &Path,
-    (differences, tables): (&[Difference], &[TableRepair]),
+    (differences, tables, no_rows): (
+        &[Difference],
+        &[TableRepair],
+        &BTreeMap<QualifiedName, NoRows>,
+    ),
     (look, both, options): (&Look, &Both, &CompareOptions),
     (ends, emit): (&Arc<Ends>, &Arc<dyn Emit>),
 ) -> Result<(), Failure> {
@@ -35,6 +42,7 @@ pub(super) async fn write(
         target: side(&both.target.endpoint, &look.target),
         options,
         tables,
+        no_rows,
         target_superuser: both.target.facts.superuser,
         made_at: &made_at,
     };
@@ -52,6 +60,11 @@ pub(super) async fn write(
     file.flush().map_err(failed)?;
     file.get_ref().sync_all().map_err(failed)?;
     fs::rename(&unfinished.path, path).map_err(failed)?;
+    emit.emit(What::RepairWritten(RepairFile {
+        file: path.display().to_string(),
+        covered: repair.covered() as u64,
+        differences: differences.len() as u64,
+    }));
     emit.emit(What::Note {
         text: format!(
             "the repair is in {}: it covers {} of {} differences; read it before you run it, and verify again afterwards",
@@ -119,31 +132,35 @@ fn side<'a>(endpoint: &'a Endpoint, view: &'a SideView) -> RepairSide<'a> {
     }
 }
 
-/// What the repair has to know of a table whose rows differ. Rows that would be written to another server as well are left alone, and
-/// so are those whose text says less than their value.
-pub(super) fn of_table(differs: &TableDiffers, source: &SideView) -> Option<TableRepair> {
+/// What the repair has to know of a table whose rows differ, or why none of these are written. Rows that would be written to another
+/// server as well are left alone, and so are those whose text says less than their value.
+pub(super) fn of_table(
+    differs: &TableDiffers,
+    (facts, identities): (&SourceFacts, &BTreeSet<(QualifiedName, String)>),
+    level: VerifyLevel,
+) -> Result<TableRepair, NoRows> {
     if differs.comparand.reaches_foreign {
-        return None;
+        return Err(NoRows::ReachForeign);
     }
-    let (name, facts) = (&differs.comparand.name, &source.facts);
+    let name = &differs.comparand.name;
     let is_in_it =
         |table: &&Table| table.load_via_root && table.partition_root.as_ref() == Some(name);
     let is_root = facts.tables.iter().any(|table| is_in_it(&table));
     let is_it = |table: &&Table| table.name == *name || is_in_it(table);
-    let known = facts.tables.iter().find(is_it)?;
+    let known = facts.tables.iter().find(is_it).ok_or(NoRows::Unknown)?;
     let types = Types(&facts.types);
     // A name may be that of several functions.
-    let is_ambiguous = |column: &Column| types.holds_names(column.type_oid);
-    if known.columns.iter().any(is_ambiguous) {
-        return None;
+    let is_ambiguous = |column: &&Column| types.holds_names(column.type_oid);
+    if let Some(column) = known.columns.iter().find(is_ambiguous) {
+        return Err(NoRows::HoldNames {
+            column: column.name.clone(),
+        });
     }
     let key = differs.comparand.key.as_ref();
     let columns = known.columns.iter().map(|column| RepairColumn {
         name: column.name.clone(),
         generated: column.generated,
-        identity_always: source
-            .identities
-            .contains(&(known.name.clone(), column.name.clone())),
+        identity_always: identities.contains(&(known.name.clone(), column.name.clone())),
         equals_in: equals_in(types, column),
         literal_type: key.and_then(|key| {
             let mut columns = key.columns.iter().zip(&key.literals);
@@ -155,28 +172,12 @@ pub(super) fn of_table(differs: &TableDiffers, source: &SideView) -> Option<Tabl
         .verdict
         .target
         .is_none_or(|digest| digest.rows == Rows(0));
-    let (rows, more) = match &differs.found {
-        // Rows of several partitions can have the same place.
-        Some(_) if !target_is_empty && is_root && differs.comparand.key.is_none() => return None,
-        Some((found, described)) if !target_is_empty => {
-            let named: u64 = found.rows.iter().map(|row| row.copies).sum();
-            let columns = |key: &Vec<String>| {
-                let example = described.examples.iter().find(|row| row.key == *key);
-                let columns = example.map(|row| row.columns.iter().map(|one| one.column.clone()));
-                columns.into_iter().flatten().collect()
-            };
-            let rows = found.rows.iter().map(|row| RepairRow {
-                kind: row.kind,
-                key: row.key.clone(),
-                copies: row.copies,
-                columns: columns(&row.key),
-            });
-            (rows.collect(), found.total() - named)
-        }
-        _ if target_is_empty => (Vec::new(), 0),
-        _ => return None,
+    let (rows, more) = if target_is_empty {
+        (Vec::new(), 0)
+    } else {
+        rows_of(differs, is_root, level)?
     };
-    Some(TableRepair {
+    Ok(TableRepair {
         table: name.clone(),
         is_root,
         columns: columns.collect(),
@@ -186,6 +187,40 @@ pub(super) fn of_table(differs: &TableDiffers, source: &SideView) -> Option<Tabl
         whole: target_is_empty,
         condition: differs.comparand.condition.clone(),
     })
+}
+
+/// The rows that are known by name, and how many more differ.
+fn rows_of(
+    differs: &TableDiffers,
+    is_root: bool,
+    level: VerifyLevel,
+) -> Result<(Vec<RepairRow>, u64), NoRows> {
+    let Some((found, described)) = &differs.found else {
+        return Err(if level == VerifyLevel::Content {
+            NoRows::NotFound {
+                because: differs.difference.detail.clone(),
+            }
+        } else {
+            NoRows::OnlyCounted
+        });
+    };
+    // Rows of several partitions can have the same place.
+    if is_root && differs.comparand.key.is_none() {
+        return Err(NoRows::SamePlaces);
+    }
+    let named: u64 = found.rows.iter().map(|row| row.copies).sum();
+    let columns = |key: &Vec<String>| {
+        let example = described.examples.iter().find(|row| row.key == *key);
+        let columns = example.map(|row| row.columns.iter().map(|one| one.column.clone()));
+        columns.into_iter().flatten().collect()
+    };
+    let rows = found.rows.iter().map(|row| RepairRow {
+        kind: row.kind,
+        key: row.key.clone(),
+        copies: row.copies,
+        columns: columns(&row.key),
+    });
+    Ok((rows.collect(), found.total() - named))
 }
 
 /// The schema of a type's `=`: enums, arrays, ranges and composite types have the server's own.
@@ -200,6 +235,143 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::catalog::Type;
+    use crate::model::{DifferenceKind, MultisetDigest, Oid, RowKind, RowsDiffer, TableVerdict};
+    use crate::verify::drill::{DifferingRow, Found};
+    use crate::verify::rows::Comparand;
+
+    /// Their numbers on every server.
+    const INTEGER: Oid = Oid(23);
+    const REGPROC: Oid = Oid(24);
+
+    /// A source with a table of one column.
+    fn with_column(type_oid: Oid) -> SourceFacts {
+        let column = Column {
+            name: "f".to_owned(),
+            type_oid,
+            generated: false,
+            is_virtual: false,
+        };
+        let regproc = Type {
+            name: "regproc".to_owned(),
+            schema: "pg_catalog".to_owned(),
+            kind: 'b',
+            element: None,
+            base: None,
+            has_binary: true,
+            fields: Vec::new(),
+            subtype: None,
+            range: None,
+            extension: None,
+        };
+        SourceFacts {
+            tables: vec![Table::bare(QualifiedName::new("s", "calls"), vec![column])],
+            types: BTreeMap::from([(REGPROC, regproc)]),
+            ..SourceFacts::default()
+        }
+    }
+
+    /// That it differs, and is not empty; not in which rows.
+    fn differing() -> TableDiffers {
+        let name = QualifiedName::new("s", "calls");
+        let target = Some(MultisetDigest {
+            rows: Rows(3),
+            sum: 7,
+        });
+        TableDiffers {
+            verdict: TableVerdict {
+                target,
+                ..TableVerdict::excluded(&name)
+            },
+            difference: Difference {
+                kind: DifferenceKind::Different,
+                class: "table data".to_owned(),
+                object: name.shown(),
+                detail: "the connection was lost".to_owned(),
+            },
+            comparand: Comparand::named(&name),
+            found: None,
+        }
+    }
+
+    fn one_row() -> (Found, RowsDiffer) {
+        let row = DifferingRow {
+            kind: RowKind::Missing,
+            key: vec!["(0,1)".to_owned()],
+            copies: 1,
+            hash: Some(7),
+        };
+        let found = Found {
+            missing: 1,
+            rows: vec![row],
+            ..Found::default()
+        };
+        let described = RowsDiffer {
+            table: QualifiedName::new("s", "calls"),
+            key: Vec::new(),
+            missing: Rows(1),
+            extra: Rows(0),
+            changed: Rows(0),
+            exact: true,
+            examples: Vec::new(),
+            in_flux: Rows(0),
+        };
+        (found, described)
+    }
+
+    /// How many rows are written, or why none are.
+    fn written(
+        differs: &TableDiffers,
+        facts: &SourceFacts,
+        level: VerifyLevel,
+    ) -> Result<usize, NoRows> {
+        let table = of_table(differs, (facts, &BTreeSet::new()), level)?;
+        Ok(table.rows.len())
+    }
+
+    #[test]
+    fn rows_that_are_not_written_have_the_reason_that_there_is() {
+        let (plain, of_names) = (with_column(INTEGER), with_column(REGPROC));
+        let by_content = VerifyLevel::Content;
+        let mut differs = differing();
+        let nowhere = SourceFacts::default();
+        let of_nothing = written(&differs, &nowhere, by_content);
+        assert_eq!(of_nothing, Err(NoRows::Unknown));
+        let not_found = NoRows::NotFound {
+            because: "the connection was lost".to_owned(),
+        };
+        assert_eq!(written(&differs, &plain, by_content), Err(not_found));
+        let by_count = written(&differs, &plain, VerifyLevel::Counts);
+        assert_eq!(by_count, Err(NoRows::OnlyCounted));
+
+        differs.found = Some(one_row());
+        assert_eq!(written(&differs, &plain, by_content), Ok(1));
+        let hold_names = NoRows::HoldNames {
+            column: "f".to_owned(),
+        };
+        assert_eq!(written(&differs, &of_names, by_content), Err(hold_names));
+        let mut partitioned = with_column(INTEGER);
+        let partition = &mut partitioned.tables[0];
+        partition.name = QualifiedName::new("s", "calls_1");
+        partition.partition_root = Some(QualifiedName::new("s", "calls"));
+        partition.load_via_root = true;
+        let of_root = written(&differs, &partitioned, by_content);
+        assert_eq!(of_root, Err(NoRows::SamePlaces));
+        // Whatever else is the matter with it.
+        differs.comparand.reaches_foreign = true;
+        let of_others = written(&differs, &of_names, by_content);
+        assert_eq!(of_others, Err(NoRows::ReachForeign));
+    }
+
+    /// Then nobody has to know which rows differ.
+    #[test]
+    fn all_rows_of_an_empty_table_are_written() {
+        let mut differs = differing();
+        differs.verdict.target = Some(MultisetDigest::default());
+        let facts = with_column(INTEGER);
+        let table = of_table(&differs, (&facts, &BTreeSet::new()), VerifyLevel::Counts);
+        assert!(table.is_ok_and(|table| table.whole));
+    }
 
     #[test]
     fn what_is_not_finished_is_seen_by_nobody_and_goes() {

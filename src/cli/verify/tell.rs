@@ -1,5 +1,6 @@
 //! What was found, told: after the rules that pass something over, and with a repair, if one is wanted.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::compare_rows::{RowsLook, TableDiffers};
@@ -8,7 +9,6 @@ use super::verdict::Found;
 use super::{Asked, repair};
 use crate::event::{Emit, What};
 use crate::model::{Difference, TableVerdict, Waiver};
-use crate::verify::repair::TableRepair;
 use crate::verify::{self, Outcome};
 
 /// What is left once the rules have been applied.
@@ -119,13 +119,18 @@ async fn write_repair(
     emit.emit(What::StepStarted {
         step: "writing the repair".to_owned(),
     });
-    let tables: Vec<TableRepair> = telling
-        .tables
-        .iter()
-        .filter_map(|table| repair::of_table(table, &look.source))
-        .collect();
+    let known = (&look.source.facts, &look.source.identities);
+    let (mut tables, mut no_rows) = (Vec::new(), BTreeMap::new());
+    for table in &telling.tables {
+        match repair::of_table(table, known, asked.level) {
+            Ok(table) => tables.push(table),
+            Err(why) => {
+                no_rows.insert(table.comparand.name.clone(), why);
+            }
+        }
+    }
     let ends = Arc::new(look.ends(both));
-    let found = (&telling.outcome.differences[..], &tables[..]);
+    let found = (&telling.outcome.differences[..], &tables[..], &no_rows);
     let options = look.options(both, asked);
     let written = repair::write(path, found, (look, both, &options), (&ends, emit)).await;
     if let Err(failure) = written {

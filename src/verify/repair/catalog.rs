@@ -10,7 +10,7 @@ use super::super::State;
 use super::super::constraints::{constraint_object, has_no_name_of_its_own};
 use super::draft::Draft;
 use super::grants;
-use super::order;
+use super::no_rows::NoRows;
 use super::states;
 use super::step::{Phase, Statement, Step};
 
@@ -66,13 +66,10 @@ impl<'a> Draft<'a> {
             .iter()
             .find(|table| table.table.shown() == difference.object);
         let Some(table) = table else {
-            gaps.push(if self.is_elsewhere(&difference.object) {
-                "partitions of it are foreign tables, and rows that are written to it may be sent to other servers: write those of its own partitions by hand".to_owned()
-            } else {
-                "its rows were not listed one by one, or hold names of functions or operators, which may be those of several: copy the table \
-                 again, or verify it alone with --table"
-                    .to_owned()
-            });
+            let mut others = self.input.no_rows.iter();
+            let known = others.find(|(table, _)| table.shown() == difference.object);
+            let why = known.map_or(NoRows::Unknown, |(_, why)| why.clone());
+            gaps.push(why.to_string());
             return;
         };
         if self.has_lost_its_identity(table) {
@@ -94,20 +91,6 @@ impl<'a> Draft<'a> {
                  superuser of the target"
             ));
         }
-    }
-
-    /// Whether a table has partitions that are foreign tables, on either side.
-    fn is_elsewhere(&self, table: &str) -> bool {
-        [self.input.source.toc, self.input.target.toc]
-            .into_iter()
-            .any(|toc| {
-                let above = order::partitions(toc);
-                let foreign = toc.entries.iter().filter(|one| one.is("FOREIGN TABLE"));
-                let mut trees = foreign
-                    .filter_map(Entry::qualified_name)
-                    .map(|name| order::with_ancestors(&name, &above));
-                trees.any(|tree| tree.iter().any(|one| one.shown() == table))
-            })
     }
 
     fn rebuild(&mut self, difference: &Difference, about: &str, gaps: &mut Vec<String>) -> bool {

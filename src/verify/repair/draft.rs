@@ -238,19 +238,29 @@ impl<'a> Draft<'a> {
         if let Err(error) = restore_statements(self.source.toc, ours, &self.input.options.restore) {
             return vec![error.to_string()];
         }
-        if ours.is("TABLE")
-            && !self
-                .input
-                .tables
-                .iter()
-                .any(|table| ours.qualified_name().as_ref() == Some(&table.table))
-        {
-            self.partly.push(
-                "the table is made, but its rows, if it has any, are not in this file: copy them with pg_dump --data-only --table, and verify again".to_owned(),
-            );
+        if ours.is("TABLE") {
+            let without_rows = self.without_rows(ours);
+            self.partly.extend(without_rows);
         }
         self.create(self.source.place(ours), about);
         gaps
+    }
+
+    /// What is to be said of a table that is made without its rows, as a clause.
+    fn without_rows(&self, ours: &Entry) -> Option<String> {
+        let name = ours.qualified_name();
+        let mut with_rows = self.input.tables.iter();
+        if with_rows.any(|table| name.as_ref() == Some(&table.table)) {
+            return None;
+        }
+        let why = name.and_then(|name| self.input.no_rows.get(&name));
+        Some(why.map_or_else(
+            || {
+                "the table is made, but its rows, if it has any, are not in this file: copy them with pg_dump --data-only --table, and verify again"
+                    .to_owned()
+            },
+            |why| format!("the table is made, but its rows are not in this file: {why}"),
+        ))
     }
 
     fn remove(&mut self, theirs: &'a Entry, about: &str) -> Vec<String> {

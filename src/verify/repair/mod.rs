@@ -17,6 +17,7 @@
 //! | `catalog`, `states` | what is not in force, settings, where sequences stand |
 //! | `graph`, `order` | what depends on what; which table's rows come first |
 //! | `rows` | the statements that ask for values and write them |
+//! | `no_rows` | why none of a table's rows are written |
 //! | `waiting` | what is left alone, because it needs what is, or that needs it |
 //! | `left_rows` | which rows are left alone, because what holds them is |
 //! | `identity` | what identifies published rows while their index is not there |
@@ -40,6 +41,7 @@ mod grants;
 mod graph;
 mod identity;
 mod left_rows;
+mod no_rows;
 mod operators;
 mod options;
 mod order;
@@ -65,6 +67,7 @@ use draft::Draft;
 use order::Order;
 use step::{Statement, Step};
 
+pub use no_rows::NoRows;
 pub use rows::{RepairColumn, RepairRow, TableRepair};
 pub use write::RepairError;
 
@@ -92,6 +95,8 @@ pub struct RepairInput<'a> {
     pub options: &'a CompareOptions,
     /// Rows that differ.
     pub tables: &'a [TableRepair],
+    /// The other tables with rows that differ: why none of them are written.
+    pub no_rows: &'a BTreeMap<QualifiedName, NoRows>,
     /// Whether the role that will run the file is a superuser, who can keep triggers from firing.
     pub target_superuser: bool,
     /// When the comparison was made, for the head of the file.
