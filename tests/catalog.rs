@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use pgconvoy::catalog::{
-    self, Circumstances, Counts, Orphans, Pulse, UncarriedKind, VersionedQuery, source_facts,
+    self, Circumstances, Counts, NotDumpedKind, Orphans, Pulse, VersionedQuery, source_facts,
 };
 use pgconvoy::execute::{self, rebase};
 use pgconvoy::model::QualifiedName;
@@ -130,7 +130,7 @@ async fn every_query_is_answered_on_every_server() {
         // Nothing that the server brings looks as if somebody had made or changed it.
         let hidden = verify::Hidden::read(&session).await.expect("answers");
         let mut left_behind = hidden.left_behind().into_iter();
-        let of_system = left_behind.find(|one| one.kind == UncarriedKind::InSystemSchema);
+        let of_system = left_behind.find(|one| one.kind == NotDumpedKind::InSystemSchema);
         assert_eq!(of_system, None, "{major}");
     }
 }

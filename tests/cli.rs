@@ -120,6 +120,37 @@ fn each_shell_is_told_every_command_and_option() {
     assert!(parsed.expect("bash runs").success());
 }
 
+/// What a script of completions offers behind a command.
+fn offered_behind(command: &str, shell: &str, script: &str) -> String {
+    let (label, end) = match shell {
+        "bash" => (format!("__subcmd__{command})\n"), "if [["),
+        "zsh" => (format!("({command})\n"), "&& ret=0"),
+        // Each option has a line of its own.
+        _ => {
+            let condition = format!("_using_subcommand {command}\"");
+            let lines = script.lines().filter(|line| line.contains(&condition));
+            return lines.collect::<Vec<_>>().join("\n");
+        }
+    };
+    let (_, behind) = script.split_once(&label).expect("it has the command");
+    let (options, _) = behind.split_once(end).expect("they end");
+    options.to_owned()
+}
+
+#[test]
+fn no_shell_is_told_of_an_option_that_the_help_hides() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = pgconvoy(&["completions", shell]).stdout;
+        let [dump, restore] =
+            ["dump", "restore"].map(|command| offered_behind(command, shell, &script));
+        assert!(dump.contains("no-comments"), "{shell}: {dump}");
+        for hidden in ["no-owner", "no-tablespaces"] {
+            assert!(restore.contains(hidden), "{shell}: {restore}");
+            assert!(!dump.contains(hidden), "{shell}: {dump}");
+        }
+    }
+}
+
 #[test]
 fn every_command_has_a_manual_page() {
     let run = Pgconvoy::new(["man", "pages"]).env("PGCONVOY_TARGET", SECRET);

@@ -72,7 +72,7 @@ pub struct Circumstances {
     /// Collations of the system, one for each use.
     pub collations: Vec<SystemCollation>,
     /// What is in no dump. The server is asked for rows of extensions here; the rest is known when the source has been looked at.
-    pub uncarried: Vec<Uncarried>,
+    pub uncarried: Vec<NotDumped>,
     /// What the server refused to tell, and why.
     pub refused: Vec<(String, String)>,
 }
@@ -154,16 +154,16 @@ pub struct SystemCollation {
 
 /// Something that no dump carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Uncarried {
+pub struct NotDumped {
     /// What it is.
-    pub kind: UncarriedKind,
+    pub kind: NotDumpedKind,
     /// Its name, and what kind of object it is, for people.
     pub object: String,
 }
 
 /// What is in no dump.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UncarriedKind {
+pub enum NotDumpedKind {
     /// Rows of a table of this extension that is no configuration of it.
     ExtensionRows(String),
     /// Something that was made or changed in `pg_catalog` or `information_schema`.
@@ -288,7 +288,7 @@ impl Circumstances {
                 .rows("collations", &COLLATIONS, SystemCollation::from_answer)
                 .await?,
             uncarried: asking
-                .rows("rows of extensions", &UNCARRIED, Uncarried::from_answer)
+                .rows("rows of extensions", &UNCARRIED, NotDumped::from_answer)
                 .await?,
             refused: asking.refused,
         })
@@ -451,10 +451,10 @@ impl SystemCollation {
     }
 }
 
-impl Uncarried {
+impl NotDumped {
     fn from_answer(row: &Answer) -> Result<Self, PgError> {
         Ok(Self {
-            kind: UncarriedKind::ExtensionRows(row.get("extension")?),
+            kind: NotDumpedKind::ExtensionRows(row.get("extension")?),
             object: row.get("object")?,
         })
     }

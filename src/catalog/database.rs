@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::ledger_schema::{self, ledger_schema};
 use super::queries;
 use super::read::{ask, names};
-use crate::pg::{PgError, Session};
+use crate::pg::{Answer, PgError, Session};
 
 /// Who compares text in a database (`pg_database.datlocprovider`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,17 +179,16 @@ async fn database_labels(session: &Session) -> Result<Vec<(String, String)>, PgE
 /// What emptying the connected database drops, in an order that works. A schema pgconvoy of somebody's own is left out.
 pub async fn droppable(session: &Session) -> Result<Vec<Droppable>, PgError> {
     let kind = ledger_schema::kind(ledger_schema(session).await?);
-    let rows = ask(session, &queries::DROPPABLE, &[&kind]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Droppable {
-                kind: row.get("kind")?,
-                name: row.get("name")?,
-                may_drop: row.get("may_drop")?,
-                statement: row.get("statement")?,
-            })
+    let query = queries::DROPPABLE.for_server(session.version());
+    let item = |row: &Answer| {
+        Ok(Droppable {
+            kind: row.get("kind")?,
+            name: row.get("name")?,
+            may_drop: row.get("may_drop")?,
+            statement: row.get("statement")?,
         })
-        .collect()
+    };
+    session.query_each(query, &[&kind], item).await
 }
 
 /// What a new database has that is missing or changed in the connected one.

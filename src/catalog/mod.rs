@@ -53,7 +53,7 @@ mod types;
 
 pub use circumstances::{
     CIRCUMSTANCES_QUERIES, Circumstances, Connections, DatabaseState, Guest, LogConsumers,
-    Prepared, Pulse, Setting, Slot, SystemCollation, Uncarried, UncarriedKind, Unreadable,
+    NotDumped, NotDumpedKind, Prepared, Pulse, Setting, Slot, SystemCollation, Unreadable,
 };
 pub use counts::{Counts, Keyed, LARGEST_COUNTED, Miscount};
 pub use database::{

@@ -133,10 +133,8 @@ async fn superuser_extensions(session: &Session) -> Result<Vec<String>, PgError>
 
 /// Tables that may be read, with their OIDs.
 pub async fn readable_tables(session: &Session) -> Result<Vec<(Oid, QualifiedName)>, PgError> {
-    let rows = ask(session, &queries::READABLE_TABLES, &[]).await?;
-    rows.iter()
-        .map(|row| Ok((row.oid("oid")?, row.name("schema", "name")?)))
-        .collect()
+    let table = |row: &Answer| Ok((row.oid("oid")?, row.name("schema", "name")?));
+    ask_each(session, &queries::READABLE_TABLES, table).await
 }
 
 /// Everything that a pattern can match. Asked under the role's own `search_path`, which is put back to empty afterwards.
@@ -226,7 +224,6 @@ pub async fn out_of_reach(session: &Session) -> Result<Vec<QualifiedName>, PgErr
 
 /// Rows written to each table so far.
 pub async fn activity(session: &Session) -> Result<Vec<Activity>, PgError> {
-    let rows = ask(session, &queries::ACTIVITY, &[]).await?;
     let activity = |row: &Answer| {
         Ok(Activity {
             table: row.name("schema", "name")?,
@@ -234,12 +231,11 @@ pub async fn activity(session: &Session) -> Result<Vec<Activity>, PgError> {
             written: row.count("written")?,
         })
     };
-    rows.iter().map(activity).collect()
+    ask_each(session, &queries::ACTIVITY, activity).await
 }
 
 /// All indexes.
 pub async fn indexes(session: &Session) -> Result<Vec<Index>, PgError> {
-    let rows = ask(session, &queries::INDEXES, &[]).await?;
     let index = |row: &Answer| {
         Ok(Index {
             oid: row.oid("oid")?,
@@ -259,12 +255,11 @@ pub async fn indexes(session: &Session) -> Result<Vec<Index>, PgError> {
             deferred: row.get("deferred")?,
         })
     };
-    rows.iter().map(index).collect()
+    ask_each(session, &queries::INDEXES, index).await
 }
 
 /// All constraints of tables.
 pub async fn constraints(session: &Session) -> Result<Vec<Constraint>, PgError> {
-    let rows = ask(session, &queries::CONSTRAINTS, &[]).await?;
     let constraint = |row: &Answer| {
         let references = match row.get::<Option<String>>("referenced_schema")? {
             Some(_) => Some(row.name("referenced_schema", "referenced_name")?),
@@ -283,7 +278,7 @@ pub async fn constraints(session: &Session) -> Result<Vec<Constraint>, PgError> 
             over_time: row.get("over_time")?,
         })
     };
-    rows.iter().map(constraint).collect()
+    ask_each(session, &queries::CONSTRAINTS, constraint).await
 }
 
 /// The query for the content of large objects, to be put into a COPY, which takes no parameters.
@@ -294,23 +289,14 @@ pub fn large_object_content(oids: &[Oid]) -> String {
 }
 
 async fn tables(session: &Session) -> Result<Vec<Table>, PgError> {
-    let mut keys = BTreeMap::new();
-    let (key_rows, rows) = tokio::try_join!(
-        biased;
-        ask(session, &queries::INTEGER_KEYS, &[]),
-        ask(session, &queries::TABLES, &[]),
-    )?;
-    for row in key_rows {
-        keys.insert(row.oid("relation")?, row.get::<String>("name")?);
-    }
-    let mut table = |row: &Answer| {
+    let key = |row: &Answer| Ok((row.oid("relation")?, row.get::<String>("name")?));
+    let table = |row: &Answer| {
         let partition_root = match row.get::<Option<String>>("root_schema")? {
             Some(_) => Some(row.name("root_schema", "root_name")?),
             None => None,
         };
-        let oid = row.oid("oid")?;
         Ok(Table {
-            oid,
+            oid: row.oid("oid")?,
             name: row.name("schema", "name")?,
             unlogged: row.get("unlogged")?,
             has_children: row.get("has_children")?,
@@ -323,11 +309,20 @@ async fn tables(session: &Session) -> Result<Vec<Table>, PgError> {
             load_via_root: row.get("load_via_root")?,
             reaches_foreign: row.get("reaches_foreign")?,
             columns: Vec::new(),
-            integer_key: keys.remove(&oid),
+            integer_key: None,
             key_range: None,
         })
     };
-    rows.iter().map(&mut table).collect()
+    let (keys, mut tables) = tokio::try_join!(
+        biased;
+        ask_each(session, &queries::INTEGER_KEYS, key),
+        ask_each(session, &queries::TABLES, table),
+    )?;
+    let mut keys: BTreeMap<Oid, String> = keys.into_iter().collect();
+    for table in &mut tables {
+        table.integer_key = keys.remove(&table.oid);
+    }
+    Ok(tables)
 }
 
 /// What is no UTF-8 becomes U+FFFD: a statement made from it fails or differs, and is never taken for the same.
@@ -347,7 +342,6 @@ pub fn in_full(comment: &[u8]) -> String {
 }
 
 async fn matviews(session: &Session) -> Result<Vec<Matview>, PgError> {
-    let rows = ask(session, &queries::MATVIEWS, &[]).await?;
     let matview = |row: &Answer| {
         Ok(Matview {
             oid: row.oid("oid")?,
@@ -362,7 +356,7 @@ async fn matviews(session: &Session) -> Result<Vec<Matview>, PgError> {
             columns: Vec::new(),
         })
     };
-    rows.iter().map(matview).collect()
+    ask_each(session, &queries::MATVIEWS, matview).await
 }
 
 async fn columns(
@@ -370,17 +364,18 @@ async fn columns(
     relations: &[u32],
 ) -> Result<BTreeMap<Oid, Vec<Column>>, PgError> {
     let mut columns: BTreeMap<Oid, Vec<Column>> = BTreeMap::new();
-    for row in ask(session, &queries::COLUMNS, &[&relations]).await? {
-        columns
-            .entry(row.oid("relation")?)
-            .or_default()
-            .push(Column {
-                name: row.get("name")?,
-                type_oid: row.oid("type")?,
-                generated: row.get("generated")?,
-                is_virtual: row.get("virtual")?,
-            });
-    }
+    let query = queries::COLUMNS.for_server(session.version());
+    let column = |row: &Answer| {
+        let of_relation = columns.entry(row.oid("relation")?).or_default();
+        of_relation.push(Column {
+            name: row.get("name")?,
+            type_oid: row.oid("type")?,
+            generated: row.get("generated")?,
+            is_virtual: row.get("virtual")?,
+        });
+        Ok(())
+    };
+    session.query_each(query, &[&relations], column).await?;
     Ok(columns)
 }
 
@@ -407,36 +402,38 @@ async fn types(session: &Session, oids: &[u32]) -> Result<BTreeMap<Oid, Type>, P
 /// Large objects with their owners, grants and comments.
 pub async fn large_objects(session: &Session) -> Result<Vec<LargeObject>, PgError> {
     let mut grants: BTreeMap<Oid, Vec<LargeObjectGrant>> = BTreeMap::new();
-    let (grant_rows, rows) = tokio::try_join!(
-        biased;
-        ask(session, &queries::LARGE_OBJECT_GRANTS, &[]),
-        ask(session, &queries::LARGE_OBJECTS, &[]),
-    )?;
-    for row in grant_rows {
-        let entry = grants.entry(row.oid("oid")?).or_default();
+    let grant = |row: &Answer| {
+        let of_object = grants.entry(row.oid("oid")?).or_default();
         // An object whose last privilege was revoked has a row without one.
         if let Some(privilege) = row.get::<Option<String>>("privilege")? {
-            entry.push(LargeObjectGrant {
+            of_object.push(LargeObjectGrant {
                 grantee: row.get("grantee")?,
                 privilege,
                 grantable: row.get::<Option<bool>>("grantable")?.unwrap_or(false),
             });
         }
-    }
-    let mut object = |row: &Answer| {
-        let oid = row.oid("oid")?;
-        let mut grants = grants.remove(&oid);
-        if let Some(grants) = &mut grants {
-            grants.sort();
-        }
+        Ok(())
+    };
+    let object = |row: &Answer| {
         Ok(LargeObject {
-            oid,
+            oid: row.oid("oid")?,
             owner: row.get("owner")?,
             comment: row.get::<Option<&[u8]>>("comment")?.map(in_full),
-            grants,
+            grants: None,
         })
     };
-    rows.iter().map(&mut object).collect()
+    let (_, mut objects) = tokio::try_join!(
+        biased;
+        ask_each(session, &queries::LARGE_OBJECT_GRANTS, grant),
+        ask_each(session, &queries::LARGE_OBJECTS, object),
+    )?;
+    for object in &mut objects {
+        object.grants = grants.remove(&object.oid);
+        if let Some(grants) = &mut object.grants {
+            grants.sort();
+        }
+    }
+    Ok(objects)
 }
 
 async fn extensions(
@@ -464,6 +461,16 @@ pub(super) async fn names(
         .iter()
         .map(|row| row.get("name"))
         .collect()
+}
+
+/// Asks, and makes something of each row as it arrives.
+pub(super) async fn ask_each<T>(
+    session: &Session,
+    query: &VersionedQuery,
+    make: impl FnMut(&Answer) -> Result<T, PgError>,
+) -> Result<Vec<T>, PgError> {
+    let query = query.for_server(session.version());
+    session.query_each(query, &[], make).await
 }
 
 pub(super) async fn ask(

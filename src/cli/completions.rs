@@ -3,6 +3,7 @@
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use clap::{Args, Command, CommandFactory as _, ValueEnum};
 
@@ -38,7 +39,8 @@ impl CompletionsArgs {
             Shell::Fish => clap_complete::Shell::Fish,
         };
         let mut script = Vec::new();
-        clap_complete::generate(shell, &mut offered(), "pgconvoy", &mut script);
+        let mut offered = offered(without_hidden_options);
+        clap_complete::generate(shell, &mut offered, "pgconvoy", &mut script);
         print(&script)
     }
 }
@@ -56,7 +58,7 @@ impl ManArgs {
     /// Prints it, or writes them.
     pub(super) fn start(self) -> Result<ExitStatus, Failure> {
         let Some(directory) = self.directory else {
-            return print(&page(offered())?);
+            return print(&page(offered(Command::clone))?);
         };
         if !directory.is_dir() {
             return Err(Failure::usage(
@@ -64,18 +66,20 @@ impl ManArgs {
                 "Make it first, or name another one.",
             ));
         }
-        clap_mangen::generate_to(offered(), &directory)
+        clap_mangen::generate_to(offered(Command::clone), &directory)
             .map_err(|error| Failure::file("writing into", &directory, &error))?;
         Ok(ExitStatus::Proven)
     }
 }
 
-/// What the help offers: commands that are for the program itself are left out.
-fn offered() -> Command {
-    let whole = Cli::command();
-    let commands: Vec<Command> = whole.get_subcommands().cloned().collect();
-    let commands = commands
-        .into_iter()
+/// The whole command line. It is kept, because a command that is made anew borrows its name from here.
+static WHOLE: LazyLock<Command> = LazyLock::new(Cli::command);
+
+/// What the help offers, each command as `made` makes it: commands that are for the program itself are left out.
+fn offered(made: fn(&'static Command) -> Command) -> Command {
+    let whole: &'static Command = &WHOLE;
+    let commands = whole
+        .get_subcommands()
         .filter(|command| !command.is_hide_set());
     let mut offered = Command::new("pgconvoy").disable_help_subcommand(true);
     if let Some(about) = whole.get_about() {
@@ -86,7 +90,25 @@ fn offered() -> Command {
     }
     offered
         .version(env!("CARGO_PKG_VERSION"))
-        .subcommands(commands)
+        .subcommands(commands.map(made))
+}
+
+/// A command as a shell is told of it, with the options that its help shows. What makes completions offers hidden ones like any other, and an
+/// option cannot be taken out of a command: so it is made anew. Groups of options, which name the hidden ones as well, mean nothing to a shell.
+fn without_hidden_options(command: &'static Command) -> Command {
+    let options = command.get_arguments();
+    let options = options.filter(|option| !option.is_hide_set());
+    let mut shown = Command::new(command.get_name())
+        .visible_aliases(command.get_visible_aliases())
+        .args(options);
+    if let Some(about) = command.get_about() {
+        shown = shown.about(about.clone());
+    }
+    // With it, `--help` says more than `-h`, and so says its own line.
+    if let Some(about) = command.get_long_about() {
+        shown = shown.long_about(about.clone());
+    }
+    shown
 }
 
 fn page(command: Command) -> Result<Vec<u8>, Failure> {

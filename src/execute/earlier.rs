@@ -54,15 +54,8 @@ pub fn known_failures(
 pub fn entry_of(plan: &Plan, job: JobId, part: u32) -> Option<EntryRef> {
     let place = usize::try_from(part).ok()?.checked_sub(1);
     match &plan.job(job)?.work {
-        Work::Run { statements, .. } => statements.get(place?)?.entry.clone(),
         Work::Copy { tables } => copy::entry_of(plan, *tables.get(place?)?),
         Work::CopyChunk { table, .. } => copy::entry_of(plan, *table),
-        Work::RunAlone { .. }
-        | Work::Count { .. }
-        | Work::ReadSource { .. }
-        | Work::Compare { .. }
-        | Work::LargeObjects { .. }
-        | Work::CompareMatview { .. }
-        | Work::CompareLargeObjects { .. } => None,
+        other => other.statements().get(place?)?.entry.clone(),
     }
 }

@@ -249,8 +249,9 @@ impl Supervisor {
             job: job.id,
             because_of,
         });
-        for entry in entries_of(&job.work) {
-            self.broken.entry(entry).or_insert(because_of);
+        let statements = job.work.statements().iter();
+        for entry in statements.filter_map(|statement| statement.entry.as_ref()) {
+            self.broken.entry(entry.dump_id).or_insert(because_of);
         }
         self.over(job);
     }
@@ -389,24 +390,5 @@ impl Context {
                 });
             }
         }
-    }
-}
-
-fn entries_of(work: &Work) -> Vec<DumpId> {
-    match work {
-        Work::Run { statements, .. } => statements
-            .iter()
-            .filter_map(|statement| statement.entry.as_ref())
-            .map(|entry| entry.dump_id)
-            .collect(),
-        Work::RunAlone { .. }
-        | Work::Copy { .. }
-        | Work::CopyChunk { .. }
-        | Work::Count { .. }
-        | Work::ReadSource { .. }
-        | Work::Compare { .. }
-        | Work::LargeObjects { .. }
-        | Work::CompareMatview { .. }
-        | Work::CompareLargeObjects { .. } => Vec::new(),
     }
 }

@@ -134,7 +134,7 @@ impl Offers {
 
 /// Objects of one kind that replication does not carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Uncarried {
+pub struct NotReplicated {
     /// `sequence`, `large object`, …
     pub kind: String,
     /// How many.
@@ -314,10 +314,10 @@ pub async fn offers(session: &Session) -> Result<Offers, PgError> {
 }
 
 /// What replication does not carry.
-pub async fn uncarried(session: &Session) -> Result<Vec<Uncarried>, PgError> {
+pub async fn uncarried(session: &Session) -> Result<Vec<NotReplicated>, PgError> {
     let rows = session.query(&UNCARRIED, &[]).await?;
     let kind = |row: &Answer| {
-        Ok(Uncarried {
+        Ok(NotReplicated {
             kind: row.get("kind")?,
             count: row.get("count")?,
             examples: row.get("examples")?,

@@ -46,9 +46,9 @@ mod work;
 
 pub use error::FollowError;
 pub use facts::{
-    Firing, KeptOut, Offers, Ours, OursKind, QUERIES, SlotStanding, Stranger, Uncarried, Worker,
-    confirmed, connecting, end_session, firing, has_state, in_the_way, offers, ours, published,
-    read_state, roles, slot, strangers, uncarried, unfinished, worker,
+    Firing, KeptOut, NotReplicated, Offers, Ours, OursKind, QUERIES, SlotStanding, Stranger,
+    Worker, confirmed, connecting, end_session, firing, has_state, in_the_way, offers, ours,
+    published, read_state, roles, slot, strangers, uncarried, unfinished, worker,
 };
 pub use left::{Fate, Names, fate};
 pub use record::{FenceBefore, IdentityBefore, SideRecord};

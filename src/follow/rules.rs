@@ -9,7 +9,7 @@ pub use turn::{TurnFacts, before_turn};
 use std::collections::BTreeSet;
 
 use self::identity::{Publisher, no_way_back, unfound};
-use super::facts::{Firing, Offers, Uncarried};
+use super::facts::{Firing, NotReplicated, Offers};
 use super::state::Wanted;
 use super::statements::knows_truncate;
 use super::tables::Table;
@@ -31,7 +31,7 @@ pub struct Facts<'a> {
     /// Triggers of the source that would fire on the target.
     pub firing: &'a [Firing],
     /// What replication does not carry.
-    pub uncarried: &'a [Uncarried],
+    pub uncarried: &'a [NotReplicated],
     /// What was asked for.
     pub wanted: &'a Wanted,
     /// Slot and publication are there already: from an earlier session.

@@ -58,8 +58,7 @@ pub struct Keys {
 
 /// Tables of users.
 pub async fn tables(session: &Session) -> Result<Vec<Table>, PgError> {
-    let rows = session.query(&TABLES, &[]).await?;
-    rows.iter().map(table).collect()
+    session.query_each(&TABLES, &[], table).await
 }
 
 fn table(row: &Answer) -> Result<Table, PgError> {

@@ -97,10 +97,7 @@ pub fn brought(plan: &Plan, marks: &Marks, table: &QualifiedName) -> Vec<(JobId,
 pub fn statements_run(plan: &Plan, marks: &Marks) -> HashSet<SqlText> {
     let mut run = HashSet::new();
     for job in &plan.jobs {
-        let Work::Run { statements, .. } = &job.work else {
-            continue;
-        };
-        for (statement, part) in statements.iter().zip(1..) {
+        for (statement, part) in job.work.statements().iter().zip(1..) {
             if statement.entry.is_none() && marks.has(job.id, part) {
                 run.insert(statement.sql.clone());
             }
@@ -212,45 +209,24 @@ pub fn failed_in(old: &Plan, failed: &[FailedBefore], new: &Plan) -> Vec<FailedB
     let mut by_sql: HashMap<&SqlText, (JobId, u32)> = HashMap::new();
     let mut by_table: HashMap<&QualifiedName, (JobId, u32)> = HashMap::new();
     for job in &new.jobs {
-        match &job.work {
-            Work::Run { statements, .. } => {
-                let parts = statements.iter().zip(1..);
-                by_sql.extend(parts.map(|(statement, part)| (&statement.sql, (job.id, part))));
-            }
-            Work::Copy { tables } => {
-                let parts = tables.iter().zip(1..);
-                let name = |table: usize| &new.tables[table].table;
-                by_table.extend(parts.map(|(&table, part)| (name(table), (job.id, part))));
-            }
-            // How it failed has no place in another plan: it is tried again.
-            Work::RunAlone { .. }
-            | Work::CopyChunk { .. }
-            | Work::Count { .. }
-            | Work::ReadSource { .. }
-            | Work::Compare { .. }
-            | Work::LargeObjects { .. }
-            | Work::CompareMatview { .. }
-            | Work::CompareLargeObjects { .. } => {}
+        let parts = job.work.statements().iter().zip(1..);
+        by_sql.extend(parts.map(|(statement, part)| (&statement.sql, (job.id, part))));
+        if let Work::Copy { tables } = &job.work {
+            let parts = tables.iter().zip(1..);
+            let name = |table: usize| &new.tables[table].table;
+            by_table.extend(parts.map(|(&table, part)| (name(table), (job.id, part))));
         }
     }
-    let place = |before: &FailedBefore| match &old.job(before.job)?.work {
-        Work::Run { .. } => {
-            let statement = statement_of(old, before.job, before.part)?;
-            by_sql.get(&statement.sql).copied()
-        }
-        Work::Copy { tables } => {
+    // How anything else failed has no place in another plan: it is tried again.
+    let place = |before: &FailedBefore| {
+        if let Work::Copy { tables } = &old.job(before.job)?.work {
             let place = usize::try_from(before.part).ok()?.checked_sub(1)?;
             let unit = old.tables.get(*tables.get(place)?)?;
             by_table.get(&unit.table).copied()
+        } else {
+            let statement = statement_of(old, before.job, before.part)?;
+            by_sql.get(&statement.sql).copied()
         }
-        Work::RunAlone { .. }
-        | Work::CopyChunk { .. }
-        | Work::Count { .. }
-        | Work::ReadSource { .. }
-        | Work::Compare { .. }
-        | Work::LargeObjects { .. }
-        | Work::CompareMatview { .. }
-        | Work::CompareLargeObjects { .. } => None,
     };
     let moved = |before: &FailedBefore| {
         let (job, part) = place(before)?;
@@ -265,9 +241,7 @@ pub fn failed_in(old: &Plan, failed: &[FailedBefore], new: &Plan) -> Vec<FailedB
 }
 
 fn statement_of(plan: &Plan, job: JobId, part: u32) -> Option<&Statement> {
-    let Work::Run { statements, .. } = &plan.job(job)?.work else {
-        return None;
-    };
+    let statements = plan.job(job)?.work.statements();
     statements.get(usize::try_from(part).ok()?.checked_sub(1)?)
 }
 

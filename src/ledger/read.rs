@@ -155,24 +155,28 @@ pub async fn run_of(session: &Session) -> Result<Option<String>, LedgerError> {
 pub async fn read_marks(session: &Session, job: Option<JobId>) -> Result<Marks, PgError> {
     let mut marks = Marks::default();
     let job = job.and_then(|job| i32::try_from(job.0).ok());
-    for row in session.query(&DONE, &[&job]).await? {
-        let rows = Rows(row.count("rows")?);
-        let sum = row
-            .get::<Option<String>>("hash")?
-            .and_then(|hash| u128::from_str_radix(&hash, 16).ok());
-        let mark = Mark {
-            rows,
-            bytes: Bytes(row.count("bytes")?),
-            digest: sum.map(|sum| MultisetDigest { rows, sum }),
-        };
-        let what = row.get("what")?;
-        marks.add(
-            JobId(number(&row, "job")?),
-            number(&row, "part")?,
-            DoneMark { what, mark },
-        );
-    }
+    let mark = |row: &Answer| {
+        let (job, part, mark) = done_mark(row)?;
+        marks.add(job, part, mark);
+        Ok(())
+    };
+    session.query_each(&DONE, &[&job], mark).await?;
     Ok(marks)
+}
+
+fn done_mark(row: &Answer) -> Result<(JobId, u32, DoneMark), PgError> {
+    let rows = Rows(row.count("rows")?);
+    let sum = row
+        .get::<Option<String>>("hash")?
+        .and_then(|hash| u128::from_str_radix(&hash, 16).ok());
+    let mark = Mark {
+        rows,
+        bytes: Bytes(row.count("bytes")?),
+        digest: sum.map(|sum| MultisetDigest { rows, sum }),
+    };
+    let what = row.get("what")?;
+    let (job, part) = (JobId(number(row, "job")?), number(row, "part")?);
+    Ok((job, part, DoneMark { what, mark }))
 }
 
 fn failed_before(row: &Answer) -> Result<FailedBefore, PgError> {

@@ -4,8 +4,10 @@
 //! sides, also after a reconnect, because every session is opened here.
 
 use std::fmt::Write as _;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use tokio_postgres::types::{FromSql, ToSql, Type};
 use tokio_postgres::{Client, Row, SimpleQueryMessage};
 
@@ -112,6 +114,27 @@ impl Session {
         params: &[&dyn Parameter],
     ) -> Result<Vec<Answer>, PgError> {
         self.query_text(query.name, query.sql, params).await
+    }
+
+    /// Runs a query from `sql/`, and makes something of each row as it arrives. A database may have as many as it has objects, and a row is
+    /// larger than what is made of it.
+    pub async fn query_each<T>(
+        &self,
+        query: &Query,
+        params: &[&dyn Parameter],
+        mut make: impl FnMut(&Answer) -> Result<T, PgError>,
+    ) -> Result<Vec<T>, PgError> {
+        let failed = |error| PgError::from_client(query.sql, error);
+        let params: Vec<_> = params.iter().map(|value| value.typed()).collect();
+        let rows = self.client.query_typed_raw(query.sql, params).await;
+        let mut rows = pin!(rows.map_err(failed)?);
+        let mut all = Vec::new();
+        while let Some(row) = rows.try_next().await.map_err(failed)? {
+            let query = query.name;
+            all.push(make(&Answer { query, row })?);
+        }
+        all.shrink_to_fit();
+        Ok(all)
     }
 
     /// Runs a query built around identifiers; `name` is for messages.

@@ -358,23 +358,12 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// A job with nothing but what every job has.
+    /// A job with nothing but what every job has; it takes as long as a statement.
     pub fn new(phase: Phase, label: impl Into<String>, work: Work) -> Self {
         Self {
             phase,
             label: label.into(),
-            cost: match &work {
-                Work::Run { statements, .. } => cost::statements(statements.len()),
-                Work::RunAlone { .. }
-                | Work::Copy { .. }
-                | Work::CopyChunk { .. }
-                | Work::Count { .. }
-                | Work::ReadSource { .. }
-                | Work::Compare { .. }
-                | Work::LargeObjects { .. }
-                | Work::CompareMatview { .. }
-                | Work::CompareLargeObjects { .. } => cost::statements(1),
-            },
+            cost: cost::statements(1),
             work,
             after: Vec::new(),
             needs: Vec::new(),
@@ -387,14 +376,15 @@ impl Draft {
 
     /// A job that runs statements in one transaction.
     pub fn run(phase: Phase, label: impl Into<String>, statements: Vec<Statement>) -> Self {
-        Self::new(
-            phase,
-            label,
-            Work::Run {
-                statements,
-                settings: Vec::new(),
-            },
-        )
+        let cost = cost::statements(statements.len());
+        let work = Work::Run {
+            statements,
+            settings: Vec::new(),
+        };
+        Self {
+            cost,
+            ..Self::new(phase, label, work)
+        }
     }
 }
 

@@ -254,7 +254,7 @@ pub struct Job {
 ///
 /// Of a new kind the compiler leads to everything that has to know of it. It does not lead to what looks for one kind alone: to
 /// `ledger::adopt`, `execute::rebase` and `cli::take_up`, which take any other to be done anew in another snapshot, with nothing to clear away
-/// before; nor to `execute::load`, which counts chunks.
+/// before; nor to `execute::load`, which counts chunks; nor to `execute::earlier`, which says what entry a failure is about.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum Work {
@@ -317,6 +317,23 @@ pub enum Work {
 }
 
 impl Work {
+    /// The statements that it runs in one transaction, each of them a part of the job; none if it does anything else. Those that go with
+    /// large objects are no parts: they are done with their objects or not at all, and have no entry.
+    pub fn statements(&self) -> &[Statement] {
+        match self {
+            Self::Run { statements, .. } => statements,
+            Self::RunAlone { .. }
+            | Self::Copy { .. }
+            | Self::CopyChunk { .. }
+            | Self::Count { .. }
+            | Self::ReadSource { .. }
+            | Self::Compare { .. }
+            | Self::LargeObjects { .. }
+            | Self::CompareMatview { .. }
+            | Self::CompareLargeObjects { .. } => &[],
+        }
+    }
+
     /// Whether it does nothing but say where sequences stand.
     pub fn sets_sequences(&self) -> bool {
         let sets = |statement: &Statement| {
@@ -325,7 +342,8 @@ impl Work {
                 .as_bytes()
                 .starts_with(b"select pg_catalog.setval(")
         };
-        matches!(self, Self::Run { statements, .. } if !statements.is_empty() && statements.iter().all(sets))
+        let statements = self.statements();
+        !statements.is_empty() && statements.iter().all(sets)
     }
 
     /// Whether it has anything to do with the target.
@@ -446,6 +464,17 @@ impl Plan {
     /// The job with this number.
     pub fn job(&self, id: JobId) -> Option<&Job> {
         self.jobs.get(usize::try_from(id.0).ok()?)
+    }
+
+    /// Lets go of statements, when all jobs are done: a proof looks at what was copied and compared, and at what `edited` names. They are
+    /// a good half of a large plan.
+    pub fn forget_statements(&mut self, edited: &BTreeSet<JobId>) {
+        let done = self.jobs.iter_mut().filter(|job| !edited.contains(&job.id));
+        for job in done {
+            if let Work::Run { statements, .. } = &mut job.work {
+                *statements = Vec::new();
+            }
+        }
     }
 
     /// The sum of what is stored on the source for all tables that are copied.

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::CheckFacts;
-use crate::catalog::{DatabaseFacts, Slot, Uncarried, UncarriedKind};
+use crate::catalog::{DatabaseFacts, NotDumped, NotDumpedKind, Slot};
 use crate::model::{Finding, Rows, listed, not_yet, quote_ident, quote_literal, to_paste};
 
 pub(super) fn findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
@@ -189,9 +189,9 @@ fn other_databases(facts: &CheckFacts<'_>) -> Option<Finding> {
 /// The names of what is in no dump, of one kind.
 fn uncarried<'a>(
     facts: &CheckFacts<'a>,
-    is_meant: impl Fn(&UncarriedKind) -> bool,
+    is_meant: impl Fn(&NotDumpedKind) -> bool,
 ) -> Vec<&'a str> {
-    let all: &'a [Uncarried] = &facts.source.uncarried;
+    let all: &'a [NotDumped] = &facts.source.uncarried;
     let meant = all.iter().filter(|one| is_meant(&one.kind));
     meant.map(|one| one.object.as_str()).collect()
 }
@@ -205,7 +205,7 @@ fn is_moved(facts: &CheckFacts<'_>, extension: &str) -> bool {
 fn extension_rows(facts: &CheckFacts<'_>) -> Option<Finding> {
     let tables = uncarried(
         facts,
-        |kind| matches!(kind, UncarriedKind::ExtensionRows(of) if is_moved(facts, of)),
+        |kind| matches!(kind, NotDumpedKind::ExtensionRows(of) if is_moved(facts, of)),
     );
     (!tables.is_empty()).then(|| {
         Finding::note(
@@ -223,7 +223,7 @@ fn in_system_schemas(facts: &CheckFacts<'_>) -> Option<Finding> {
     if facts.basis.selective {
         return None;
     }
-    let objects = uncarried(facts, |kind| *kind == UncarriedKind::InSystemSchema);
+    let objects = uncarried(facts, |kind| *kind == NotDumpedKind::InSystemSchema);
     (!objects.is_empty()).then(|| {
         Finding::warning(
             "system-schema-objects",
@@ -238,7 +238,7 @@ fn remarks(facts: &CheckFacts<'_>) -> Option<Finding> {
     const RELATIONS: [&str; 4] = ["TABLE", "VIEW", "MATERIALIZED VIEW", "FOREIGN TABLE"];
     let restore = facts.basis.restore;
     let remarks = uncarried(facts, |kind| match kind {
-        UncarriedKind::Remark { on, grants } => {
+        NotDumpedKind::Remark { on, grants } => {
             let is_left_out = if *grants {
                 restore.no_acl
             } else {
@@ -345,15 +345,15 @@ mod tests {
     fn what_is_in_no_dump_is_named_as_far_as_it_takes_part() {
         let mut world = World::default();
         let kinds = [
-            UncarriedKind::ExtensionRows("e".into()),
-            UncarriedKind::InSystemSchema,
-            UncarriedKind::Remark {
+            NotDumpedKind::ExtensionRows("e".into()),
+            NotDumpedKind::InSystemSchema,
+            NotDumpedKind::Remark {
                 on: QualifiedName::new("public", "t"),
                 grants: true,
             },
         ];
         let named = kinds.into_iter().zip(["rows", "function f()", "grants"]);
-        let uncarried = named.map(|(kind, object)| Uncarried {
+        let uncarried = named.map(|(kind, object)| NotDumped {
             kind,
             object: object.into(),
         });

@@ -7,15 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{
-    self, Constraint, Extension, Index, LargeObject, Sequence, SourceFacts, VersionedQuery,
+    self, Constraint, Extension, Index, LargeObject, NotDumped, Sequence, SourceFacts,
+    VersionedQuery,
 };
 use crate::model::{DifferenceKind, Unverified, shown_ident};
-use crate::pg::{PgError, Query, Session};
+use crate::pg::{Answer, PgError, Query, Session};
 use crate::toc::{RestoreOptions, quoted_alike};
 
 use super::constraints::{KeyTriggers, key_triggers};
 use super::sequences::{Feed, feeds, feeds_if_any, with_reach};
-use super::uncarried::{self, Uncarried};
+use super::uncarried::{self, UncarriedFacts};
 use super::unseen::Unseen;
 use super::{
     Outcome, Scope, constraints, extensions, large_objects, nested, ours, readiness, rows,
@@ -95,7 +96,7 @@ pub struct Observed {
     /// What is there, and kept from the role that reads.
     pub unseen: Vec<Unseen>,
     /// What is in no dump.
-    pub uncarried: Uncarried,
+    pub uncarried: UncarriedFacts,
     /// Whether any expression has an array of arrays in it; `None` if nobody asked, or the server does not tell.
     pub nested_arrays: Option<bool>,
 }
@@ -109,13 +110,13 @@ pub struct Hidden {
     major: u32,
     default_versions: Vec<Extension>,
     unseen: Vec<Unseen>,
-    uncarried: Uncarried,
+    uncarried: UncarriedFacts,
     nested_arrays: Option<bool>,
 }
 
 impl Hidden {
     /// What a dump of it would leave behind, as far as one side alone tells.
-    pub fn left_behind(&self) -> Vec<catalog::Uncarried> {
+    pub fn left_behind(&self) -> Vec<NotDumped> {
         self.uncarried.left_behind()
     }
 
@@ -150,7 +151,7 @@ impl Hidden {
             major: session.version().major(),
             default_versions: extensions::default_versions(session).await?,
             unseen: unseen::read(session).await?,
-            uncarried: Uncarried::read(session).await?,
+            uncarried: UncarriedFacts::read(session).await?,
             nested_arrays: nested::has_nested_arrays(session).await?,
         })
     }
@@ -226,20 +227,18 @@ impl Observed {
 /// Reads what objects are set to.
 pub async fn states(session: &Session) -> Result<Vec<State>, PgError> {
     let query = STATES.for_server(session.version());
-    let rows = session.query(query, &[]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(State {
-                class: row.get("class")?,
-                schema: row.get::<Option<String>>("schema")?.unwrap_or_default(),
-                name: row.get("name")?,
-                part: row.get("part")?,
-                // Both may name columns and indexes.
-                property: quoted_alike(row.get("property")?).into_owned(),
-                state: quoted_alike(row.get("state")?).into_owned(),
-            })
+    let state = |row: &Answer| {
+        Ok(State {
+            class: row.get("class")?,
+            schema: row.get::<Option<String>>("schema")?.unwrap_or_default(),
+            name: row.get("name")?,
+            part: row.get("part")?,
+            // Both may name columns and indexes.
+            property: quoted_alike(row.get("property")?).into_owned(),
+            state: quoted_alike(row.get("state")?).into_owned(),
         })
-        .collect()
+    };
+    session.query_each(query, &[], state).await
 }
 
 /// Compares the two sides, as far as objects take part; what the options leave out is not missed.

@@ -4,12 +4,12 @@
 //! What was put onto an extension, or changed about what it is made of, is not among it: its script may have done the same. Two
 //! servers can be compared in that, and one cannot: then it is said.
 
-use crate::catalog::{self, Extension, UncarriedKind};
+use crate::catalog::{Extension, NotDumped, NotDumpedKind};
 use crate::model::{Difference, DifferenceKind, Side, Unverified, shown_ident};
 use crate::pg::{PgError, Session};
 use crate::toc::RestoreOptions;
 
-use super::uncarried::Uncarried;
+use super::uncarried::UncarriedFacts;
 use super::unseen::{self, Unseen};
 use super::{Scope, some_of};
 
@@ -20,7 +20,7 @@ const OF_EVERY_DATABASE: &str = "plpgsql";
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LeftBehind {
     unseen: Vec<Unseen>,
-    uncarried: Uncarried,
+    uncarried: UncarriedFacts,
 }
 
 impl LeftBehind {
@@ -28,7 +28,7 @@ impl LeftBehind {
     pub async fn read(session: &Session) -> Result<Self, PgError> {
         Ok(Self {
             unseen: unseen::read(session).await?,
-            uncarried: Uncarried::read(session).await?,
+            uncarried: UncarriedFacts::read(session).await?,
         })
     }
 
@@ -141,15 +141,15 @@ pub fn of_extensions<'a>(
 }
 
 /// What `pg_dump` does not look for, whoever runs it.
-fn uncarried(one: catalog::Uncarried, side: Side, scope: &Scope) -> Option<Unverified> {
+fn uncarried(one: NotDumped, side: Side, scope: &Scope) -> Option<Unverified> {
     let (class, because) = match &one.kind {
-        UncarriedKind::InSystemSchema if scope.large_objects => (
+        NotDumpedKind::InSystemSchema if scope.large_objects => (
             "system object",
             format!(
                 "it is on the {side}, and pg_dump does not look into pg_catalog and information_schema, whatever its role"
             ),
         ),
-        UncarriedKind::Remark { on, grants } if scope.has_relation(on) => (
+        NotDumpedKind::Remark { on, grants } if scope.has_relation(on) => (
             if *grants { "acl" } else { "comment" },
             format!("it is on the {side}, and pg_dump has no entry for it, whatever its role"),
         ),

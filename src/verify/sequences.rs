@@ -51,10 +51,8 @@ pub struct Feed {
 /// Reads what of each column the sequence must be beyond. Columns for which that takes a scan are left out, and those of
 /// tables that cannot be read: what there is to say of these their rows say.
 pub(super) async fn feeds(session: &Session) -> Result<Vec<Feed>, PgError> {
-    let rows = session
-        .query(FEEDS.for_server(session.version()), &[])
-        .await?;
-    let feeds: Vec<Feed> = rows.iter().map(feed).collect::<Result<_, _>>()?;
+    let query = FEEDS.for_server(session.version());
+    let feeds = session.query_each(query, &[], feed).await?;
     let (known, _) = ask(session, &FARTHEST, feeds).await?;
     Ok(known)
 }

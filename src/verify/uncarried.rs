@@ -12,7 +12,7 @@ mod system;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::{self, Extension, UncarriedKind, VersionedQuery, in_full};
+use crate::catalog::{Extension, NotDumped, NotDumpedKind, VersionedQuery, in_full};
 use crate::model::{DifferenceKind, QualifiedName, Unverified, quote_ident, shown_ident};
 use crate::pg::{Answer, PgError, Query, Session};
 use crate::toc::{RestoreOptions, named_alike};
@@ -104,13 +104,13 @@ enum Question {
 
 /// What one side has that no dump carries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Uncarried {
+pub struct UncarriedFacts {
     facts: BTreeMap<Key, String>,
     /// What could not be read, and why.
     unread: Vec<(Question, String, String)>,
 }
 
-impl Uncarried {
+impl UncarriedFacts {
     /// Reads it. What the server refuses is part of the answer.
     pub(super) async fn read(session: &Session) -> Result<Self, PgError> {
         let mut all = Self::default();
@@ -203,23 +203,23 @@ impl Uncarried {
     }
 
     /// What a dump of this side would leave behind, as far as one side alone tells: what hangs on an extension may be its own.
-    pub(super) fn left_behind(&self) -> Vec<catalog::Uncarried> {
+    pub(super) fn left_behind(&self) -> Vec<NotDumped> {
         let facts = self.facts.keys();
         facts
             .filter_map(|(place, what, object)| match (place, what) {
-                (Place::System, What::Made) => Some(catalog::Uncarried {
-                    kind: UncarriedKind::InSystemSchema,
+                (Place::System, What::Made) => Some(NotDumped {
+                    kind: NotDumpedKind::InSystemSchema,
                     object: object.clone(),
                 }),
-                (Place::System, What::Altered) => Some(catalog::Uncarried {
-                    kind: UncarriedKind::InSystemSchema,
+                (Place::System, What::Altered) => Some(NotDumped {
+                    kind: NotDumpedKind::InSystemSchema,
                     object: format!("what was changed about {object}"),
                 }),
                 (Place::Relation(on), What::Grants | What::Comment) => {
                     let grants = *what == What::Grants;
                     let words = if grants { "grants" } else { "a comment" };
-                    Some(catalog::Uncarried {
-                        kind: UncarriedKind::Remark {
+                    Some(NotDumped {
+                        kind: NotDumpedKind::Remark {
                             on: on.clone(),
                             grants,
                         },
@@ -502,7 +502,7 @@ mod tests {
                 name: "e".to_owned(),
                 version: Some("1.0".to_owned()),
             }],
-            uncarried: Uncarried {
+            uncarried: UncarriedFacts {
                 facts: facts.iter().map(fact).collect(),
                 unread: Vec::new(),
             },

@@ -48,7 +48,7 @@ use std::collections::BTreeSet;
 
 use crate::catalog::VersionedQuery;
 use crate::model::QualifiedName;
-use crate::pg::{PgError, Query, Session};
+use crate::pg::{Answer, PgError, Query, Session};
 
 /// Lists every table's keys.
 pub(super) const KEYS: VersionedQuery = VersionedQuery {
@@ -74,18 +74,14 @@ pub(super) const IDENTITIES: VersionedQuery = VersionedQuery {
 /// Which columns are `GENERATED ALWAYS AS IDENTITY`.
 pub async fn identities(session: &Session) -> Result<BTreeSet<(QualifiedName, String)>, PgError> {
     let query = IDENTITIES.for_server(session.version());
-    let rows = session.query(query, &[]).await?;
-    rows.iter()
-        .map(|row| Ok((row.name("schema", "name")?, row.get("column_name")?)))
-        .collect()
+    let column = |row: &Answer| Ok((row.name("schema", "name")?, row.get("column_name")?));
+    let columns = session.query_each(query, &[], column).await?;
+    Ok(columns.into_iter().collect())
 }
 
 /// Which columns tell the rows of a table apart, the best first for each table.
 pub async fn keys(session: &Session) -> Result<Vec<TableKey>, PgError> {
-    let rows = session
-        .query(KEYS.for_server(session.version()), &[])
-        .await?;
-    rows.iter()
-        .map(|row| Ok((row.name("schema", "name")?, row.get("columns")?)))
-        .collect()
+    let query = KEYS.for_server(session.version());
+    let key = |row: &Answer| Ok((row.name("schema", "name")?, row.get("columns")?));
+    session.query_each(query, &[], key).await
 }
