@@ -218,6 +218,16 @@ impl Failure {
         self.status = status;
         self
     }
+
+    /// The same once something was written: whoever is told of wrong usage takes it that nothing was touched. The run can go on when what is
+    /// missing is there again.
+    #[must_use]
+    pub fn once_begun(self) -> Self {
+        match self.status {
+            ExitStatus::Usage => self.with_status(ExitStatus::Interrupted),
+            _ => self,
+        }
+    }
 }
 
 /// What failed, then the details, indented, then the hint.

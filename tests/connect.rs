@@ -320,10 +320,13 @@ async fn who_is_no_server_is_found_out() {
             }
         });
         let text = format!("host=127.0.0.1 port={port} user=u sslmode=require");
-        is_about(
+        let failed = is_about(
             connect(&text).await,
             part,
             &["does not answer like a PostgreSQL server", part],
         );
+        // Whoever hangs up may be a load balancer before a server that comes back.
+        let may_pass = failed.connect.is_some_and(|error| error.may_pass());
+        assert_eq!(may_pass, answer.is_empty(), "{part}");
     }
 }

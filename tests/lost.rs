@@ -5,9 +5,10 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use pgconvoy::model::Side;
 use pgconvoy::pg::cluster::{ClusterOptions, StopMode};
-use support::binary::{Pgconvoy, Running};
-use support::moving::{RUN_DIR, assert_equal, assert_proven, prepare};
+use support::binary::{Finished, Pgconvoy, Running};
+use support::moving::{RUN_DIR, assert_equal, assert_no_ledger, assert_proven, prepare, report};
 use support::proxy::Proxy;
 use support::record::retries;
 use support::server::Server;
@@ -317,4 +318,165 @@ fn a_restart_of_the_source_while_it_is_read_takes_the_snapshot_and_the_run_is_re
     let resumed = Pgconvoy::new(["resume".as_ref(), stopped.path(RUN_DIR).as_os_str()]).run();
     assert_eq!(resumed.status, 0, "{resumed}");
     assert_equal("after the source was restarted", &from, &to, &[]);
+}
+
+/// Two servers, and a slow line to one of them.
+struct SlowLine {
+    source: Server,
+    target: Server,
+    side: Side,
+    proxy: Proxy,
+}
+
+/// Rows that are on such a line for eight seconds.
+const LONG: &str = "
+    create table many (id int primary key, body text);
+    insert into many select i, repeat('x', 100000) from generate_series(1, 160) i;
+    create index many_body on many (md5(body));
+";
+
+impl SlowLine {
+    fn to(side: Side) -> Option<Self> {
+        let (source, target) = (over_tcp(16)?, over_tcp(17)?);
+        source.database("shop");
+        source.psql("shop", LONG);
+        target.database("shop");
+        let proxy = Proxy::start(match side {
+            Side::Source => source.cluster.port(),
+            Side::Target => target.cluster.port(),
+        });
+        proxy.slow_down(2 << 20);
+        Some(Self {
+            source,
+            target,
+            side,
+            proxy,
+        })
+    }
+
+    /// A move that is in the middle of the copy: some rows have arrived.
+    #[track_caller]
+    fn in_mid_copy(&self, more: &[&str]) -> Running {
+        let [mut from, mut to] = [&self.source, &self.target].map(|server| server.conninfo("shop"));
+        match self.side {
+            Side::Source => from = by_way_of(&self.proxy, &self.source, "shop"),
+            Side::Target => to = by_way_of(&self.proxy, &self.target, "shop"),
+        }
+        let mut run = prepare(&from, &to, more).start();
+        let arrived = "select count(*) from pg_stat_progress_copy where bytes_processed > 0";
+        wait_until("rows arrive", &mut run, |_| {
+            self.target.psql("postgres", arrived) != "0"
+        });
+        run
+    }
+
+    /// The line is as good as new, and the run goes on to its proof.
+    #[track_caller]
+    fn assert_resumes(&self, stopped: &Finished) {
+        self.proxy.slow_down(0);
+        self.proxy.mend();
+        let run_dir = stopped.path(RUN_DIR);
+        let resumed = Pgconvoy::new(["resume".as_ref(), run_dir.as_os_str()]).run();
+        assert_eq!(resumed.status, 0, "{resumed}");
+        assert_eq!(report(stopped)["status"], "proven", "{resumed}");
+        let [from, to] = [&self.source, &self.target].map(|server| server.conninfo("shop"));
+        assert_equal("after the line was down", &from, &to, &[]);
+        assert_no_ledger(&self.target, "shop");
+    }
+}
+
+/// A line goes down in the middle of the copy, and is still down when a job has been tried again as often as it may. The run says which
+/// server it cannot reach, and how to go on.
+#[track_caller]
+fn when_a_line_stays_down(side: Side) {
+    let Some(line) = SlowLine::to(side) else {
+        return;
+    };
+    let run = line.in_mid_copy(&["--max-retries", "2"]);
+    line.proxy.block();
+    let stopped = run.finish();
+    assert_eq!(stopped.status, 5, "{stopped}");
+    assert!(retries(&stopped.path(RUN_DIR)) >= 2, "{stopped}");
+    let told = report(&stopped);
+    assert_eq!(told["status"], "interrupted", "{stopped}");
+    let sentence = told["sentence"].as_str().unwrap_or_default();
+    let address = format!("127.0.0.1:{}", line.proxy.port());
+    for says in ["Interrupted: ", &format!(": the {side}: "), &address] {
+        assert!(sentence.contains(says), "{says}: {stopped}");
+    }
+    let next = "Go on where it stopped: pgconvoy resume run";
+    assert_eq!(told["next"], next, "{stopped}");
+    let last = stopped.stderr.lines().last();
+    assert_eq!(last, Some("pgconvoy resume run"), "{stopped}");
+    line.assert_resumes(&stopped);
+}
+
+#[test]
+fn a_line_to_the_target_that_stays_down_is_named_and_the_run_is_resumed() {
+    when_a_line_stays_down(Side::Target);
+}
+
+#[test]
+fn a_line_to_the_source_that_stays_down_is_named_and_the_run_is_resumed() {
+    when_a_line_stays_down(Side::Source);
+}
+
+/// A line to the target comes back while jobs are still tried again, but the session that keeps other runs out has gone with it: whoever
+/// came in between may be at work there.
+#[test]
+fn a_line_to_the_target_that_was_down_for_too_long_ends_the_run_when_it_comes_back() {
+    let Some(line) = SlowLine::to(Side::Target) else {
+        return;
+    };
+    let mut run = line.in_mid_copy(&[]);
+    line.proxy.block();
+    let claims = "select count(*) from pg_stat_activity where application_name = 'pgconvoy:claim'";
+    wait_until("the target has noticed", &mut run, |_| {
+        line.target.psql("postgres", claims) == "0"
+    });
+    line.proxy.mend();
+    let stopped = run.finish();
+    assert_eq!(stopped.status, 5, "{stopped}");
+    for says in ["it could not reach us for a minute", "pgconvoy resume run"] {
+        assert!(stopped.stderr.contains(says), "{says}: {stopped}");
+    }
+    line.assert_resumes(&stopped);
+}
+
+/// When all is copied, the source is asked once more, by a session of its own. If it cannot be reached then, nobody is told that nothing was
+/// touched.
+#[cfg(feature = "faults")]
+#[test]
+fn a_source_that_is_away_once_all_is_copied_is_no_wrong_usage() {
+    let (Some(source), Some(target)) = (over_tcp(16), Server::start(17)) else {
+        return;
+    };
+    source.database("shop");
+    source.psql("shop", "create table fish (id int primary key)");
+    let to = target.database("shop");
+    let proxy = Proxy::start(source.cluster.port());
+    let run = prepare(&by_way_of(&proxy, &source, "shop"), &to, &[]);
+    let held = run.dir().join("held");
+    let mut run = run
+        .env("PGCONVOY_FAULT", "hold@jobs-done")
+        .env("PGCONVOY_FAULT_FILE", &held)
+        .start();
+    wait_until("all jobs are done", &mut run, |_| held.exists());
+    proxy.block();
+    std::fs::remove_file(&held).expect("it is there");
+    let stopped = run.finish();
+    assert_eq!(stopped.status, 5, "{stopped}");
+    let told = report(&stopped);
+    let sentence = told["sentence"].as_str().unwrap_or_default();
+    assert!(
+        sentence.starts_with("Interrupted: the source: "),
+        "{stopped}"
+    );
+    assert!(!stopped.stderr.contains("Nothing was touched"), "{stopped}");
+    proxy.mend();
+    let run_dir = stopped.path(RUN_DIR);
+    let resumed = Pgconvoy::new(["resume".as_ref(), run_dir.as_os_str()]).run();
+    assert_eq!(resumed.status, 0, "{resumed}");
+    assert_eq!(report(&stopped)["status"], "proven", "{resumed}");
+    assert_no_ledger(&target, "shop");
 }

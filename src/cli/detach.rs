@@ -7,7 +7,8 @@
 //! ```
 //!
 //! What can go wrong does so early: a wrong password, a target that is not empty. Whoever started the run sees that before the
-//! command returns.
+//! command returns. Only what the new process itself has begun counts as the run's first job: the run directory may hold the record
+//! of earlier sessions, or belong to a run that is still at work, and then the new one is refused.
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -36,18 +37,29 @@ pub async fn start(options: &OutputOptions, more: &[OsString]) -> Result<ExitSta
         .filter(|argument| argument != OPTION)
         .collect();
     arguments.extend_from_slice(more);
+    let look = Look::ahead(&options.run_dir);
+    // Before the new process can add to the record.
+    let mut watching = Watching::ahead(&look, options.display);
     let mut detached = Detached::start(&arguments)
         .map_err(|error| Failure::defect(format!("starting a process of its own: {error}")))?;
-    let mut watching = Watching::new(&Look::ahead(&options.run_dir), options.display);
     let mut asked_to_stop = signals();
     loop {
         let ended = detached.ended();
         let ended = ended.map_err(|error| Failure::defect(format!("waiting for it: {error}")))?;
-        watching.look()?;
-        if let Some(status) = ended {
-            return Ok(tell_end(watching, detached, status.code()).await);
+        // What keeps us from reading the record keeps the other process from writing it: it says so itself, and ends.
+        let _ = watching.look();
+        if let Some(ended) = ended {
+            watching.clear();
+            let said = detached.said().await;
+            // Nobody is left to tell if stderr is gone.
+            let _ = write!(io::stderr(), "{said}");
+            return match ended.code() {
+                Some(code) => Ok(end(watching, said.is_empty(), code)),
+                None => Err(was_killed(&ended.to_string(), &options.run_dir)),
+            };
         }
-        if watching.has_leapt() && !watching.has_ended() {
+        let is_on_its_way = watching.has_leapt() && !watching.has_ended();
+        if is_on_its_way && is_held_by(detached.pid(), &look) {
             watching.clear();
             tell_where(&options.run_dir, detached.pid());
             return Ok(ExitStatus::Proven);
@@ -78,17 +90,31 @@ fn signals() -> mpsc::Receiver<()> {
     receiver
 }
 
-/// It is over already: what it had to say, and its exit status.
-async fn tell_end(mut watching: Watching, detached: Detached, code: Option<i32>) -> ExitStatus {
-    watching.clear();
-    let status = code.map_or(ExitStatus::Failed, ExitStatus::of_code);
-    let said = detached.said().await;
-    // Nobody is left to tell if stderr is gone.
-    let _ = write!(io::stderr(), "{said}");
-    if said.is_empty() && watching.has_ended() {
+/// Whether that process has the run directory: what another one does there is not this run's.
+fn is_held_by(pid: Option<u32>, look: &Look) -> bool {
+    let holder = look.holder().ok().flatten();
+    holder.is_some_and(|holder| Some(holder.pid) == pid)
+}
+
+/// It is over already: how it went, if it has said nothing itself, and its exit status.
+fn end(watching: Watching, is_silent: bool, code: i32) -> ExitStatus {
+    if is_silent && watching.has_ended() {
         watching.close(LastWords::Own);
     }
-    status
+    ExitStatus::of_code(code)
+}
+
+/// It could not say why, nor that it is over: a system that is out of memory ends a process like that.
+fn was_killed(how: &str, run_dir: &Path) -> Failure {
+    let is_there = Look::at(run_dir).is_ok();
+    let status = is_there.then(|| run_command("status", &run_dir.display().to_string()));
+    Failure {
+        message: format!(
+            "the process that was to carry out the run was killed ({how}): the run does not go on"
+        ),
+        hint: status.map(|status| format!("To see how far it was: {status}")),
+        ..Failure::interrupted("a signal")
+    }
 }
 
 fn tell_where(run_dir: &Path, pid: Option<u32>) {

@@ -67,6 +67,15 @@ impl Proof {
         }
     }
 
+    /// Makes room for what is compared next, which is large where the plan is.
+    pub fn forget_statements(&mut self, marks: &Marks) {
+        let edited = marks.edited().map(|(job, ..)| job).collect();
+        // The jobs, who had it as well, have ended.
+        if let Some(plan) = Arc::get_mut(&mut self.plan) {
+            plan.forget_statements(&edited);
+        }
+    }
+
     /// What is part of it, and is compared.
     fn scope(&self) -> Scope {
         let mut scope = Scope::of(&self.source_toc);
@@ -150,7 +159,8 @@ async fn look_at_target(
 }
 
 async fn look_for_readiness(proof: &Proof) -> Result<(Vec<Finding>, Session), Failure> {
-    let source = proof.source.connector.session("settings").await?;
+    let source = proof.source.connector.session("settings").await;
+    let source = source.map_err(|error| Failure::from(error).while_doing("the source"))?;
     let scope = Scope::of(&proof.source_toc);
     let findings = readiness(&source, &proof.target.session, &scope).await?;
     Ok((findings, source))

@@ -299,7 +299,7 @@ impl<'a> Session<'a> {
         if let Some(handover) = &follow {
             emitter.emit(handover.told());
         }
-        let (snapshot, proof, observed) = inspection.split(Arc::clone(&plan));
+        let (snapshot, mut proof, observed) = inspection.split(Arc::clone(&plan));
         let compared = Arc::new(salvage::Compared::new(Arc::new(emitter)));
         let run = Run {
             plan,
@@ -318,11 +318,13 @@ impl<'a> Session<'a> {
             .await
             .map_err(|error| self.why_stopped(error))?;
         fault::point("jobs-done");
+        proof.forget_statements(&marks);
         let proven = tokio::select! {
             proven = self.prove((proof, observed, &compared), &mut ledger, &marks) => proven,
             failure = self.stopped() => Err(failure),
         };
-        proven.map(|target_superuser| Done {
+        let target_superuser = proven.map_err(Failure::once_begun)?;
+        Ok(Done {
             target_superuser,
             target,
             ledger,

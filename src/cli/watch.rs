@@ -8,6 +8,7 @@
 //! It only reads, and needs no server: what is watched may as well be over, or have been killed.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -101,6 +102,8 @@ pub struct Watching {
     display: Display,
     report: ReportBuilder,
     run_dir: String,
+    /// What comes before this place in the record, in bytes, is not shown; `None`: before its last session.
+    from: Option<u64>,
     caught_up: bool,
     boundary: SessionBoundary,
     /// The last event was the last of a session.
@@ -120,11 +123,21 @@ impl Watching {
             display: Display::choose(options, Box::new(io::stdout()), Box::new(io::stderr())),
             report: ReportBuilder::default(),
             run_dir: look.path().display().to_string(),
+            from: None,
             caught_up: false,
             boundary: SessionBoundary::default(),
             ended: false,
             leapt: false,
             owned_up: false,
+        }
+    }
+
+    /// Of a session that is about to begin: what the record holds by now, if anything, is of others.
+    pub fn ahead(look: &Look, options: DisplayOptions) -> Self {
+        let recorded = fs::metadata(look.events_path()).map_or(0, |events| events.len());
+        Self {
+            from: Some(recorded),
+            ..Self::new(look, options)
         }
     }
 
@@ -145,11 +158,12 @@ impl Watching {
     /// Shows what is new; whether there was anything.
     pub fn look(&mut self) -> Result<bool, Failure> {
         // What earlier sessions said is in the record; what they did is in the last one's report.
-        let shown_from = if self.caught_up || self.options.json {
-            0
-        } else {
-            self.record.last_session()?
+        let shown_from = match self.from {
+            Some(from) => from,
+            None if self.caught_up || self.options.json => 0,
+            None => self.record.last_session()?,
         };
+        let begins_at = self.from.unwrap_or(0);
         let mut unknown = BTreeSet::new();
         let (json, caught_up) = (self.options.json, self.caught_up);
         let Self {
@@ -174,7 +188,7 @@ impl Watching {
             if boundary.falls_before(&event) {
                 *leapt = false;
             }
-            *leapt |= matches!(event.what, What::JobStarted { .. });
+            *leapt |= line.at >= begins_at && matches!(event.what, What::JobStarted { .. });
             if json || line.at < shown_from {
                 return Ok(());
             }

@@ -116,7 +116,9 @@ fn for_one_host(error: &ConnectError) -> Option<String> {
         ConnectError::Unsuitable { .. } => "Name the right host, or change target_session_attrs.",
         ConnectError::Login { why, .. } => return for_authentication(why),
         ConnectError::Broken { .. } => "Look at that server's log for the reason.",
-        ConnectError::Refused { .. } | ConnectError::All(_) => return None,
+        ConnectError::Refused { .. } | ConnectError::All(_) | ConnectError::OfSide { .. } => {
+            return None;
+        }
     };
     Some(hint.to_owned())
 }

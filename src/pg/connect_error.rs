@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::PgError;
 use super::conninfo::{Conninfo, SslMode};
 use super::stream::Peer;
-use crate::model::ServerError;
+use crate::model::{ServerError, Side};
 
 /// Why a connection could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,8 @@ pub enum ConnectError {
         host: String,
         /// What it did.
         answer: String,
+        /// It closed the connection: so does whatever stands before a server that is away, a load balancer or a tunnel.
+        hung_up: bool,
     },
     /// TLS failed.
     #[error("no TLS connection to {host}")]
@@ -116,6 +118,15 @@ pub enum ConnectError {
     /// Several hosts, or several ways to encrypt, were tried.
     #[error("no connection, all of {} attempts failed: {}", .0.len(), with_sources(.0))]
     All(Vec<ConnectError>),
+    /// Any of these, of one of the two servers of a run that has begun.
+    #[error("the {side}: {error}")]
+    OfSide {
+        /// Which of them.
+        side: Side,
+        /// Why it cannot be connected to.
+        #[source]
+        error: Box<ConnectError>,
+    },
 }
 
 impl ConnectError {
@@ -133,11 +144,11 @@ impl ConnectError {
                 matches!(error.code.as_str(), "53300" | "57P01" | "57P02" | "57P03")
             }
             Self::All(errors) => errors.iter().any(Self::may_pass),
-            Self::NoTls { .. }
-            | Self::OddAnswer { .. }
-            | Self::Tls { .. }
-            | Self::WrongPeer { .. }
-            | Self::Login { .. } => false,
+            Self::OfSide { error, .. } => error.may_pass(),
+            Self::OddAnswer { hung_up, .. } => *hung_up,
+            Self::NoTls { .. } | Self::Tls { .. } | Self::WrongPeer { .. } | Self::Login { .. } => {
+                false
+            }
         }
     }
 }
@@ -212,6 +223,7 @@ impl ConnectError {
     pub fn each(&self) -> &[Self] {
         match self {
             Self::All(failures) => failures,
+            Self::OfSide { error, .. } => error.each(),
             single => std::slice::from_ref(single),
         }
     }

@@ -47,6 +47,11 @@ impl Connector {
         self.dialer.conninfo()
     }
 
+    /// Whose sessions it opens.
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
     /// The same for one server: all sessions of a run must be where the first one was.
     #[must_use]
     pub fn pinned_to(&self, peer: &Peer) -> Self {

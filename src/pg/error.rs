@@ -1,6 +1,6 @@
 //! What can go wrong between us and a server.
 
-use crate::model::{Rows, ServerError, SqlText};
+use crate::model::{Rows, ServerError, Side, SqlText};
 
 use super::claim;
 use super::connect_error::ConnectError;
@@ -127,6 +127,18 @@ impl PgError {
     pub fn of_guarded(self) -> Self {
         match self {
             Self::Server { error, .. } if claim::is_lost(&error) => Self::ClaimLost,
+            other => other,
+        }
+    }
+
+    /// Names the server, if it is one that cannot be connected to: whoever has two of them must know which.
+    #[must_use]
+    pub(super) fn of_side(self, side: Side) -> Self {
+        match self {
+            Self::Connect(error) => Self::Connect(ConnectError::OfSide {
+                side,
+                error: Box::new(error),
+            }),
             other => other,
         }
     }

@@ -281,13 +281,14 @@ impl Pool {
 
     async fn open(&self) -> Result<Wire, PgError> {
         let connector = self.connector()?;
-        match &self.snapshot {
+        let opened = match &self.snapshot {
             None => connector.wire("write").await,
             Some(snapshot) => {
                 let wire = connector.wire_in(snapshot, "read").await;
                 wire.map_err(|error| snapshot_lost(snapshot, error))
             }
-        }
+        };
+        opened.map_err(|error| error.of_side(connector.side()))
     }
 
     /// Whether jobs had to wait for each other's sessions, because the server had no room for more: true only once.
@@ -392,7 +393,9 @@ impl Pool {
 
     /// Opens a session for questions on the same server; it is the caller's.
     pub async fn session(&self, purpose: &str) -> Result<Session, PgError> {
-        self.connector()?.session(purpose).await
+        let connector = self.connector()?;
+        let session = connector.session(purpose).await;
+        session.map_err(|error| error.of_side(connector.side()))
     }
 
     fn connector(&self) -> Result<&Connector, PgError> {

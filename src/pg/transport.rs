@@ -163,6 +163,7 @@ pub(super) async fn tls_is_offered(
     let odd = |answer: String| ConnectError::OddAnswer {
         host: host.to_string(),
         answer,
+        hung_up: false,
     };
     let mut answer = [0];
     let exchange = async {
@@ -170,9 +171,11 @@ pub(super) async fn tls_is_offered(
         stream.read_exact(&mut answer).await
     };
     if let Err(error) = exchange.await {
-        return Err(odd(format!(
-            "asked for TLS, it closed the connection ({error})"
-        )));
+        return Err(ConnectError::OddAnswer {
+            host: host.to_string(),
+            answer: format!("asked for TLS, it closed the connection ({error})"),
+            hung_up: true,
+        });
     }
     match answer[0] {
         b'S' => Ok(true),

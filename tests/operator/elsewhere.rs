@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::scene::{Scene, events, position, send};
+use crate::scene::{GOES_ON, Scene, events, position, send};
 use crate::support::binary::{Finished, Pgconvoy};
 use crate::support::moving::RUN_DIR;
 
@@ -53,7 +53,12 @@ fn a_detached_run_is_watched_to_its_proof() {
     assert_eq!(started.status, 0, "{started}");
     let run_dir = started.path(RUN_DIR);
     let dir = run_dir.display().to_string();
-    for says in ["pgconvoy watch run", "pgconvoy status run", "kill "] {
+    for says in [
+        GOES_ON,
+        "pgconvoy watch run",
+        "pgconvoy status run",
+        "kill ",
+    ] {
         assert!(started.stderr.contains(says), "{says}: {started}");
     }
     let session = nix::unistd::getsid(Some(pid_of(&run_dir))).expect("it runs");

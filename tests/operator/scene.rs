@@ -11,6 +11,9 @@ use crate::support::binary::{Pgconvoy, Running};
 use crate::support::moving::RUN_DIR;
 use crate::support::server::Server;
 
+/// What `--detach` says once the first job has begun, and never before.
+pub const GOES_ON: &str = "The run goes on without this terminal: pid ";
+
 /// What a run has written down so far.
 pub fn events(run_dir: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(run_dir.join("events.jsonl")).expect("a record");

@@ -42,7 +42,7 @@ use crate::archive::{ArchiveError, Codec, Unfinished, absolute};
 use crate::catalog;
 use crate::event::{Emit as _, What};
 use crate::execute::Stop;
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 use crate::model::{
     Endpoint, ExitStatus, Filters, Finding, RunCommand, Severity, Side, VerifyLevel,
 };
@@ -259,6 +259,9 @@ struct Session<'a> {
 async fn conclude(written: Result<(), Failure>, output: Output) -> Result<ExitStatus, Failure> {
     Ok(match written {
         Ok(()) => output.finish(Ending::Complete).await,
+        Err(failure) if failure.kind == FailureKind::Connection => {
+            output.fail(failure.once_begun()).await
+        }
         Err(failure) => output.fail(failure).await,
     })
 }

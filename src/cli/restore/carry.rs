@@ -182,7 +182,8 @@ pub(super) async fn carry_out(session: &Session<'_>, ready: Ready) -> Result<Don
         proven = Box::pin(prove::prove(session, proof, &mut ledger)) => proven,
         failure = session.stopped() => Err(failure),
     };
-    proven.map(|()| Done {
+    proven.map_err(Failure::once_begun)?;
+    Ok(Done {
         target_superuser: target.facts.superuser,
         target: worker,
         ledger,

@@ -214,12 +214,7 @@ async fn run(args: SyncArgs, output: Output) -> Result<ExitStatus, Failure> {
         Err(failure) => {
             at_work.end().await;
             drop(claim);
-            // A connection that cannot be made is no wrong usage any more.
-            let failure = match failure.status {
-                ExitStatus::Usage => failure.with_status(ExitStatus::Interrupted),
-                _ => failure,
-            };
-            Ok(output.fail(failure).await)
+            Ok(output.fail(failure.once_begun()).await)
         }
     }
 }
