@@ -59,8 +59,11 @@ const STOCK_RESTORE: &str = r#"pg_restore -j "$JOBS" -d "$TARGET" "$SCRATCH/dump
 /// How long it will take, by the measured road.
 const ASK_CHECK: &str = r#"pgconvoy check --source "$SOURCE" --target "$TARGET" -j "$JOBS" --json > "$SCRATCH/check.json""#;
 
-/// The same, and how long it took just before. The rehearsal's rows are still there when the move begins, and go first.
+/// The same, and how long it took just before. What `check` has written to measure the target is on disk before the rehearsal begins, as it is
+/// before the move. The rehearsal's rows are still there when the move begins, and go first.
 const REHEARSE: &str = r#"pgconvoy check --source "$SOURCE" --target "$TARGET" -j "$JOBS" --json > "$SCRATCH/check.json"
+            psql -X -q -d "$TARGET" -c checkpoint
+            sync
             pgconvoy rehearse --source "$SOURCE" --target "$TARGET" --run-dir "$SCRATCH/rehearsal" -j "$JOBS""#;
 
 /// Half of the way: into an archive. Whether it holds everything is seen when it is restored.
