@@ -228,6 +228,15 @@ impl Failure {
             _ => self,
         }
     }
+
+    /// The same of a run that has something to go on with, and may still be refused: a connection that cannot be made breaks it off.
+    #[must_use]
+    pub fn broken_off(self) -> Self {
+        match self.kind {
+            FailureKind::Connection => self.once_begun(),
+            _ => self,
+        }
+    }
 }
 
 /// What failed, then the details, indented, then the hint.

@@ -19,15 +19,7 @@ select a.attrelid as relation,
        case when t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace
              and t.typname in ('date', 'time', 'timetz', 'interval', 'inet', 'cidr', 'json')
             then 'pg_catalog.' || t.typname
-            when b.typtype <> 'd'
-             and exists (select from pg_catalog.pg_constraint k where k.contypid = t.oid)
-             and not exists (select from pg_catalog.pg_constraint k
-                             where k.contypid = t.oid
-                               and (not k.convalidated
-                                    or exists (select from pg_catalog.pg_depend d
-                                               where d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and d.objid = k.oid
-                                                 and d.refclassid in ('pg_catalog.pg_proc'::pg_catalog.regclass,
-                                                                      'pg_catalog.pg_operator'::pg_catalog.regclass))))
+            when b.typtype <> 'd' and checked.by_the_server
             then pg_catalog.format_type(t.oid, -1) end as taken_back,
        case when b.oid is not null then pg_catalog.format_type(b.oid, -1) else 'pg_catalog.text' end as by_way_of
 from pg_catalog.pg_attribute a
@@ -35,6 +27,15 @@ join pg_catalog.pg_class c on c.oid = a.attrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 join pg_catalog.pg_type t on t.oid = a.atttypid
 left join pg_catalog.pg_type b on b.oid = t.typbasetype and t.typtype = 'd'
+left join (select k.contypid as domain,
+                  pg_catalog.bool_and(k.convalidated
+                                      and not exists (select from pg_catalog.pg_depend d
+                                                      where d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and d.objid = k.oid
+                                                        and d.refclassid in ('pg_catalog.pg_proc'::pg_catalog.regclass,
+                                                                             'pg_catalog.pg_operator'::pg_catalog.regclass))) as by_the_server
+           from pg_catalog.pg_constraint k
+           where k.contypid <> 0
+           group by k.contypid) checked on checked.domain = t.oid
 where c.relkind in ('r', 'm')
   and c.relpersistence <> 't'
   and (n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'pgconvoy', 'pgconvoy_follow') or c.oid = 2613)

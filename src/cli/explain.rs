@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::inspect::Server;
 use crate::catalog::{self, BarringLock, LockTable};
-use crate::failure::Failure;
-use crate::model::Rows;
+use crate::failure::{Failure, FailureKind};
+use crate::model::{ExitStatus, Rows};
 use crate::pg::PgError;
 
 /// How long the failure may be kept from whoever waits for it.
@@ -44,8 +44,12 @@ impl Missing {
     }
 }
 
-/// The failure with what the server says about its cause, where it is one of these.
+/// The failure with what the server says about its cause, where it is one of these. A client tool does not say that it has lost its server:
+/// if that does not answer us either, the run was broken off.
 pub async fn explained(mut failure: Failure, server: &Server) -> Failure {
+    if failure.kind == FailureKind::ClientTool && !answers(server).await {
+        return failure.with_status(ExitStatus::Interrupted);
+    }
     if let Some(missing) = Missing::of(&failure.to_string()) {
         let asked = tokio::time::timeout(PATIENCE, ask(missing, server)).await;
         // A server that does not answer leaves the error as it is.
@@ -54,6 +58,11 @@ pub async fn explained(mut failure: Failure, server: &Server) -> Failure {
             .extend(asked.ok().and_then(Result::ok).unwrap_or_default());
     }
     failure
+}
+
+async fn answers(server: &Server) -> bool {
+    let asked = tokio::time::timeout(PATIENCE, server.session.execute("select")).await;
+    matches!(asked, Ok(Ok(())))
 }
 
 async fn ask(missing: Missing, server: &Server) -> Result<Vec<String>, PgError> {

@@ -294,7 +294,7 @@ async fn run(
         Err(failure) => {
             // The claim goes before anybody is told.
             drop(session);
-            if from_elsewhere {
+            if from_elsewhere && !salvage::has_begun(&output) {
                 output.abandon(&failure).await;
                 return Err(failure);
             }

@@ -249,7 +249,7 @@ impl<'a> Session<'a> {
         self.write_down(&inspection.view.archive, &plan)?;
         let emitter = self.emitter();
         let mut inspection = tokio::select! {
-            ready = Box::pin(inspection.ready_target(&emitter, &request.run)) => ready?,
+            ready = Box::pin(inspection.ready_target(&emitter, &request.run)) => ready.map_err(Failure::once_begun)?,
             failure = self.stopped() => return Err(failure),
         };
         fault::point("target-ready");

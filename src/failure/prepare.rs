@@ -1,5 +1,7 @@
 //! What goes wrong when the target is made ready: created, emptied, or cleared of a part, and given its ledger.
 
+use std::error::Error;
+
 use super::{Failure, FailureKind};
 use crate::execute::clear::ClearError;
 use crate::execute::prepare::PrepareError;
@@ -60,10 +62,12 @@ impl From<PrepareError> for Failure {
             PrepareError::NotYours { .. } => {
                 "Connect as their owner or as a superuser, or move into a new database with --create.".to_owned()
             }
+            _ if is_lost(&error) => "The target may be partly emptied or created by now: resume the run.".to_owned(),
             _ => "Look at what the server says; the target may be partly emptied or created by now.".to_owned(),
         };
         let status = match &error {
             PrepareError::Exists { .. } => ExitStatus::NoGo,
+            _ if is_lost(&error) => ExitStatus::Interrupted,
             _ => ExitStatus::Failed,
         };
         Self::of(FailureKind::Server, status, &error).with_hint(Some(hint))
@@ -86,8 +90,22 @@ impl From<ClearError> for Failure {
             Some("53200") => {
                 "Everything is dropped in one transaction: raise max_locks_per_transaction on the target. Nothing was dropped."
             }
+            _ if is_lost(&error) => {
+                "Whether anything was dropped or emptied is not known: resume the run."
+            }
             _ => "Nothing was dropped or emptied; look at what the server says.",
         };
-        Self::of(FailureKind::Server, ExitStatus::Failed, &error).with_hint(Some(hint.to_owned()))
+        let status = if is_lost(&error) {
+            ExitStatus::Interrupted
+        } else {
+            ExitStatus::Failed
+        };
+        Self::of(FailureKind::Server, status, &error).with_hint(Some(hint.to_owned()))
     }
+}
+
+/// Whether the server was lost meanwhile, so that a resumed run goes on.
+fn is_lost(error: &dyn Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref());
+    source.is_some_and(PgError::is_lost_connection)
 }

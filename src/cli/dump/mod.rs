@@ -42,7 +42,7 @@ use crate::archive::{ArchiveError, Codec, Unfinished, absolute};
 use crate::catalog;
 use crate::event::{Emit as _, What};
 use crate::execute::Stop;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::model::{
     Endpoint, ExitStatus, Filters, Finding, RunCommand, Severity, Side, VerifyLevel,
 };
@@ -197,7 +197,9 @@ pub(super) async fn run(
     let (source, request) = match prepared {
         Ok(prepared) => prepared,
         // A search for damage took its time: a session that goes on begins with what it has found.
-        Err(failure) if salvage::has_begun(&output) => return Ok(output.fail(failure).await),
+        Err(failure) if salvage::has_begun(&output) => {
+            return Ok(output.fail(failure.broken_off()).await);
+        }
         // Nothing was written, so there is nothing to keep a record of.
         Err(failure) => {
             output.abandon(&failure).await;
@@ -259,10 +261,7 @@ struct Session<'a> {
 async fn conclude(written: Result<(), Failure>, output: Output) -> Result<ExitStatus, Failure> {
     Ok(match written {
         Ok(()) => output.finish(Ending::Complete).await,
-        Err(failure) if failure.kind == FailureKind::Connection => {
-            output.fail(failure.once_begun()).await
-        }
-        Err(failure) => output.fail(failure).await,
+        Err(failure) => output.fail(failure.broken_off()).await,
     })
 }
 

@@ -235,8 +235,8 @@ pub(super) async fn take_up(
         emitter.emit(What::Note {
             text: text.to_owned(),
         });
-        archive.clear()?;
         let snapshot = keeper::snapshot(&server, request.keep_snapshot()).await?;
+        archive.clear()?;
         journal.begin(&request.header(&snapshot)?)?;
         (snapshot, Vec::new())
     };

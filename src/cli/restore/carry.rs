@@ -41,7 +41,7 @@ pub(super) async fn begin(
         .map_err(|error| Failure::defect(format!("compressing the schema: {error}")))?;
     session.write_down(&schema, &plan)?;
     tokio::select! {
-        ready = Box::pin(make_ready(session, &mut looked, &request.run)) => ready?,
+        ready = Box::pin(make_ready(session, &mut looked, &request.run)) => ready.map_err(Failure::once_begun)?,
         failure = session.stopped() => return Err(failure),
     }
     fault::point("target-ready");

@@ -289,7 +289,7 @@ async fn run(args: SalvageArgs, output: Output) -> Result<ExitStatus, Failure> {
             // The claim goes before anybody is told.
             drop(session);
             if has_begun(&output) {
-                return Ok(output.fail(failure).await);
+                return Ok(output.fail(failure.broken_off()).await);
             }
             output.abandon(&failure).await;
             return Err(failure);

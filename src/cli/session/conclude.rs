@@ -141,7 +141,8 @@ fn is_good(status: ExitStatus) -> bool {
 
 /// The copy is proven, and the target is not clean.
 fn ledger_left(error: PgError, run_dir: &str) -> Failure {
-    let status = if error.may_pass() {
+    let is_away = matches!(error, PgError::ClaimLost | PgError::Connect(_));
+    let status = if is_away || error.may_pass() {
         ExitStatus::Interrupted
     } else {
         ExitStatus::Failed

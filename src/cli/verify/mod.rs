@@ -52,7 +52,7 @@ use super::output::Output;
 use super::patterns::check_patterns;
 use super::requested::Requested;
 use crate::event::{Emit, What};
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 use crate::model::{ExitStatus, Filters, RunCommand, VerifyLevel};
 use crate::pg::client_tools::Search;
 use crate::pg::conninfo::Environment;
@@ -294,11 +294,11 @@ pub async fn run(args: VerifyArgs, output: Output) -> Result<ExitStatus, Failure
                 let at_work = tokio::join!(source.cancel(), target.cancel());
                 tokio::join!(source.see_off(&at_work.0), target.see_off(&at_work.1));
             }
-            if failure.status == ExitStatus::Usage {
+            if failure.kind == FailureKind::Usage {
                 output.abandon(&failure).await;
                 return Err(failure);
             }
-            Ok(output.fail(failure).await)
+            Ok(output.fail(failure.once_begun()).await)
         }
     }
 }
