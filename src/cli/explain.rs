@@ -45,9 +45,9 @@ impl Missing {
 }
 
 /// The failure with what the server says about its cause, where it is one of these. A client tool does not say that it has lost its server:
-/// if that does not answer us either, the run was broken off.
+/// if we have lost it as well, the run was broken off.
 pub async fn explained(mut failure: Failure, server: &Server) -> Failure {
-    if failure.kind == FailureKind::ClientTool && !answers(server).await {
+    if failure.kind == FailureKind::ClientTool && is_lost(server).await {
         return failure.with_status(ExitStatus::Interrupted);
     }
     if let Some(missing) = Missing::of(&failure.to_string()) {
@@ -60,9 +60,10 @@ pub async fn explained(mut failure: Failure, server: &Server) -> Failure {
     failure
 }
 
-async fn answers(server: &Server) -> bool {
+/// One that takes its time, or refuses to answer, is still there.
+async fn is_lost(server: &Server) -> bool {
     let asked = tokio::time::timeout(PATIENCE, server.session.execute("select")).await;
-    matches!(asked, Ok(Ok(())))
+    matches!(asked, Ok(Err(error)) if error.is_lost_connection())
 }
 
 async fn ask(missing: Missing, server: &Server) -> Result<Vec<String>, PgError> {
