@@ -353,6 +353,10 @@ impl From<KeeperError> for Failure {
                 Self::from(error).with_status(ExitStatus::Usage)
             }
             KeeperError::Session(error) => error.into(),
+            // What it was to hold for can be gone on with in another snapshot.
+            error @ KeeperError::Gone { .. } => {
+                Self::of(FailureKind::Keeper, ExitStatus::Interrupted, &error)
+            }
             error => Self::of(FailureKind::Keeper, ExitStatus::Failed, &error)
                 .with_hint(Some(hints::KEEPER.to_owned())),
         }

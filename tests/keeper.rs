@@ -421,3 +421,35 @@ async fn errors_of_a_keeper_arrive_with_every_field() {
         other => panic!("{other:?}"),
     }
 }
+
+/// Without its keeper, what a run has begun can only be gone on with in another snapshot: it says so before it copies anything.
+#[cfg(feature = "faults")]
+#[test]
+fn a_run_whose_keeper_is_gone_before_it_copies_is_resumed() {
+    let Some((source, target)) = shop(18) else {
+        return;
+    };
+    let run = prepare(&source.conninfo("shop"), &target.conninfo("shop"), &[]);
+    let held = run.dir().join("held");
+    let mut run = run
+        .env("PGCONVOY_FAULT", "hold@ledger-made")
+        .env("PGCONVOY_FAULT_FILE", &held)
+        .start();
+    wait_until("the ledger was made", || held.exists());
+    let [keeper] = keepers(Some(run.pid()))[..] else {
+        panic!("one keeper");
+    };
+    kill(Pid::from_raw(keeper), Signal::SIGKILL).expect("sent");
+    wait_until("it has ended", || !lives(keeper));
+    assert!(run.is_running());
+    std::fs::remove_file(&held).expect("it is there");
+    let stopped = run.finish();
+    assert_eq!(stopped.status, 5, "{stopped}");
+    let gone = "the process that holds the snapshot has ended";
+    assert!(stopped.stderr.contains(gone), "{stopped}");
+    let last = stopped.stderr.lines().last();
+    assert_eq!(last, Some("pgconvoy resume run"), "{stopped}");
+    let run_dir = stopped.path(RUN_DIR);
+    let resumed = Pgconvoy::new(["resume".as_ref(), run_dir.as_os_str()]).run();
+    assert_eq!(resumed.status, 0, "{resumed}");
+}

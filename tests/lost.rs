@@ -480,3 +480,35 @@ fn a_source_that_is_away_once_all_is_copied_is_no_wrong_usage() {
     assert_eq!(report(&stopped)["status"], "proven", "{resumed}");
     assert_no_ledger(&target, "shop");
 }
+
+/// A database that was created is there, whatever could not be done in it afterwards: nobody is told that nothing was touched.
+#[cfg(feature = "faults")]
+#[test]
+fn a_target_that_is_away_once_it_was_created_is_no_wrong_usage() {
+    let (Some(source), Some(target)) = (Server::start(16), over_tcp(17)) else {
+        return;
+    };
+    source.database("shop");
+    source.psql("shop", "create table fish (id int primary key)");
+    let proxy = Proxy::start(target.cluster.port());
+    let to = by_way_of(&proxy, &target, "shop");
+    let run = prepare(&source.conninfo("shop"), &to, &["--create"]);
+    let held = run.dir().join("held");
+    let mut run = run
+        .env("PGCONVOY_FAULT", "hold@target-ready")
+        .env("PGCONVOY_FAULT_FILE", &held)
+        .start();
+    wait_until("it was created", &mut run, |_| held.exists());
+    proxy.block();
+    std::fs::remove_file(&held).expect("it is there");
+    let stopped = run.finish();
+    assert_eq!(stopped.status, 5, "{stopped}");
+    assert!(!stopped.stderr.contains("othing was touched"), "{stopped}");
+    let last = stopped.stderr.lines().last();
+    assert_eq!(last, Some("pgconvoy resume run"), "{stopped}");
+    proxy.mend();
+    let run_dir = stopped.path(RUN_DIR);
+    let resumed = Pgconvoy::new(["resume".as_ref(), run_dir.as_os_str()]).run();
+    assert_eq!(resumed.status, 0, "{resumed}");
+    assert_no_ledger(&target, "shop");
+}

@@ -282,6 +282,35 @@ fn mixed(major: u32) -> Option<Server> {
     Some(server)
 }
 
+/// The definitions of what was restored are compared in the end: what that takes is looked for before anything is loaded.
+#[test]
+fn without_pg_dump_nothing_is_begun() {
+    let Some(server) = Server::start(18) else {
+        return;
+    };
+    let dir = scratch();
+    let archive = dir.path().join("shop.dump");
+    server.psql(
+        "postgres",
+        "create table item as select generate_series(1, 10) id",
+    );
+    pg_dump(&newest_tools(), &server, "postgres", (&["-Fc"], &archive));
+    let target = server.database("restored");
+    let nothing = dir.path().join("nothing");
+    fs::create_dir(&nothing).expect("made");
+    let run = prepare(&archive, &target, &[]);
+    let run = run.env("PGCONVOY_PG_BIN", &nothing).run();
+    assert_eq!(run.status, 2, "{run}");
+    assert!(run.stderr.contains("pg_dump"), "{run}");
+    let tables = "select count(*) from pg_class where relname = 'item'";
+    assert_eq!(server.psql("restored", tables), "0");
+    // Rows alone have no definitions.
+    server.psql("restored", "create table item (id int)");
+    let run = prepare(&archive, &target, &["--data-only"]);
+    let run = run.env("PGCONVOY_PG_BIN", &nothing).run();
+    assert_proven(&run);
+}
+
 #[test]
 fn archives_of_old_servers_and_other_compressions_are_restored() {
     for (from, to, compressions) in [(10, 18, &["none"][..]), (18, 18, &["lz4", "zstd:1"][..])] {

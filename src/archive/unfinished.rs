@@ -256,19 +256,18 @@ impl Unfinished {
     /// ([`Self::settle`]).
     pub fn finish(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
         match &self.0 {
-            Kind::Directory(directory) => directory.finish(manifest)?,
+            Kind::Directory(directory) => directory.finish(manifest),
             Kind::Prefix(prefix) => {
                 let text = manifest.to_bytes().map_err(io::Error::from);
                 let text = text.map_err(ArchiveError::file("writing", self.path()))?;
                 // Somebody else may have taken the place since.
                 prefix.check_mark()?;
-                self.write(MANIFEST, &text)?;
+                self.write(MANIFEST, &text).map(drop)
             }
         }
-        self.put_away()
     }
 
-    /// Takes away what only an unfinished archive needs. Nothing, if that is done.
+    /// Takes away what only an unfinished archive needs. Nothing, if that is done. One that keeps it is complete all the same.
     pub fn put_away(&self) -> Result<(), ArchiveError> {
         Journal::remove(self)?;
         match &self.0 {

@@ -109,6 +109,25 @@ pub struct Type {
     pub extension: Option<String>,
 }
 
+#[cfg(test)]
+impl Type {
+    /// A base type of the server's own.
+    pub fn built_in(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            schema: "pg_catalog".to_owned(),
+            kind: 'b',
+            element: None,
+            base: None,
+            has_binary: true,
+            fields: Vec::new(),
+            subtype: None,
+            range: None,
+            extension: None,
+        }
+    }
+}
+
 /// An ordinary table or leaf partition: something that has rows of its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Table {

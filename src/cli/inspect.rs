@@ -426,12 +426,13 @@ impl Inspection {
         Ok(())
     }
 
+    /// Something was asked for that changes the target before the run has written itself into it. Otherwise, it is as it was looked at.
+    pub fn is_to_change_target(&self) -> bool {
+        self.new_database.is_some() || self.requested.overwrite.is_some()
+    }
+
     /// Empties or creates the target where that was asked for. A target that is emptied says for which run.
     pub async fn ready_target(mut self, emitter: &Emitter, run: &str) -> Result<Self, Failure> {
-        if self.new_database.is_none() && self.requested.overwrite.is_none() {
-            // It is as it was looked at.
-            return Ok(self);
-        }
         if let Some(new) = self.new_database.as_ref().filter(|_| self.requested.adopt) {
             prepare::adopt_database(&self.road.target.session, new).await?;
         } else if let Some(new) = &self.new_database {

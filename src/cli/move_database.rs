@@ -107,7 +107,7 @@ async fn run(args: MoveArgs, command: RunCommand, output: Output) -> Result<Exit
         Box::pin(session.carry_out(ready)).await
     };
     let done = done.await;
-    let claim = session.end(&done).await;
+    let (done, claim) = session.end(done).await;
     session::conclude(done, claim, output).await
 }
 

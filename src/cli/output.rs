@@ -358,7 +358,11 @@ impl Listener {
         } else {
             self.display.clear();
         }
-        let conclusion = conclude(&self.report.clone().build(), &stopped(failure));
+        let conclusion = Conclusion {
+            // With the run directory goes what could be gone on with.
+            next: None,
+            ..conclude(&self.report.clone().build(), &stopped(failure))
+        };
         let report = self.report_with(&conclusion);
         self.measure(Some(&report));
         if !self.options.json {

@@ -292,6 +292,7 @@ async fn run(
         Ok(found) => found,
         // This session has touched nothing. The record of the others stays.
         Err(failure) => {
+            let failure = follow::take_back(&session, failure).await;
             // The claim goes before anybody is told.
             drop(session);
             if from_elsewhere && !salvage::has_begun(&output) {
@@ -307,7 +308,7 @@ async fn run(
         Box::pin(session.carry_out(ready)).await
     };
     let done = done.await;
-    let claim = session.end(&done).await;
+    let (done, claim) = session.end(done).await;
     session::conclude(done, claim, output).await
 }
 

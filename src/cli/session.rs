@@ -58,6 +58,8 @@ pub(super) struct Session<'a> {
     ledger: Cell<Option<Wire>>,
     /// What was made on the source, so that the target can follow it.
     made: Cell<Option<Made>>,
+    /// The target may not be as it was found.
+    has_touched: Cell<bool>,
 }
 
 /// What the session for the ledger is called.
@@ -83,7 +85,13 @@ impl<'a> Session<'a> {
             claim: OnceLock::new(),
             ledger: Cell::new(None),
             made: Cell::new(None),
+            has_touched: Cell::new(false),
         }
+    }
+
+    /// The target may be changed from here on: whatever fails, nobody is told that nothing was touched.
+    pub fn touch(&self) {
+        self.has_touched.set(true);
     }
 
     /// Waits until the run is asked to stop, for steps that have nothing to bring to an end.
@@ -91,18 +99,22 @@ impl<'a> Session<'a> {
         super::signals::stopped(self.stop.clone()).await
     }
 
-    /// The end of it. What was given up in the middle of a question may still be at work on the target: no backend goes on for
-    /// a run that is over.
-    pub async fn end(self, done: &Result<Done, Failure>) -> Option<Claim> {
+    /// The end of it, as it is to be told, and the claim, to be held until then. What was given up in the middle of a question may still be
+    /// at work on the target: no backend goes on for a run that is over.
+    pub async fn end(self, done: Result<Done, Failure>) -> (Result<Done, Failure>, Option<Claim>) {
         const PATIENCE: Duration = Duration::from_secs(10);
         // Its session counts as at work for the run.
         drop(self.ledger.take());
-        let claim = self.claim.into_inner()?;
-        if done.is_err() {
+        let done = match done {
+            Err(failure) if self.has_touched.get() => Err(failure.once_begun()),
+            done => done,
+        };
+        let claim = self.claim.into_inner();
+        if let (Err(_), Some(claim)) = (&done, &claim) {
             // If the server cannot be asked any more, the next run that claims the target ends them.
             let _ = tokio::time::timeout(PATIENCE, claim.end_leftovers()).await;
         }
-        Some(claim)
+        (done, claim)
     }
 
     /// Something was made on the source: should nothing be begun, it goes again.
@@ -237,6 +249,7 @@ impl<'a> Session<'a> {
         let mut wire = self.ledger_wire(target).await?;
         let created = wire.execute(&ledger::create(&row.row(request))).await;
         created.map_err(Failure::making_ledger)?;
+        self.touch();
         fault::point("ledger-made");
         Ok(wire)
     }
@@ -247,10 +260,15 @@ impl<'a> Session<'a> {
         let plan = inspection.plan(Sizes::of(request), Left::default())?;
         fault::point("planned");
         self.write_down(&inspection.view.archive, &plan)?;
-        let emitter = self.emitter();
-        let mut inspection = tokio::select! {
-            ready = Box::pin(inspection.ready_target(&emitter, &request.run)) => ready.map_err(Failure::once_begun)?,
-            failure = self.stopped() => return Err(failure),
+        let mut inspection = if inspection.is_to_change_target() {
+            self.touch();
+            let emitter = self.emitter();
+            tokio::select! {
+                ready = Box::pin(inspection.ready_target(&emitter, &request.run)) => ready?,
+                failure = self.stopped() => return Err(failure),
+            }
+        } else {
+            inspection
         };
         fault::point("target-ready");
         self.claim(&inspection.road.target).await?;
@@ -293,6 +311,7 @@ impl<'a> Session<'a> {
             mut ledger,
         } = ready;
         let emitter = self.emitter();
+        self.touch();
         self.step("copying and building");
         let target = self.worker(&inspection.road.target);
         let follow = Handover::of(&inspection)?;
@@ -323,9 +342,8 @@ impl<'a> Session<'a> {
             proven = self.prove((proof, observed, &compared), &mut ledger, &marks) => proven,
             failure = self.stopped() => Err(failure),
         };
-        let target_superuser = proven.map_err(Failure::once_begun)?;
         Ok(Done {
-            target_superuser,
+            target_superuser: proven?,
             target,
             ledger,
             follow,

@@ -101,19 +101,20 @@ const BEGIN: &str = "begin; set local synchronous_commit = on";
 
 /// Makes the ledger, in the place of the [sign](put_up_sign) if there is one, and writes the run into it; in one transaction.
 pub fn create(row: &RunRow<'_>) -> SqlText {
-    let stall = fault::stall("ledger-half-made", "").unwrap_or_default();
-    let row = insert_run(row);
-    SqlText::from(format!(
-        "{BEGIN}; set local client_min_messages = warning; {TAKE_DOWN_SIGN};\n{CREATE};\n{row};\n{stall};\ncommit"
-    ))
+    let mut sql =
+        format!("{BEGIN}; set local client_min_messages = warning; {TAKE_DOWN_SIGN};\n{CREATE};\n");
+    insert_run(row, &mut sql);
+    sql.push_str(fault::stall("ledger-half-made", "").unwrap_or_default());
+    sql.push_str(";\ncommit");
+    SqlText::from(sql)
 }
 
 /// Writes another plan, in another snapshot, in the place of the old one, with what of it is done already; in one transaction.
 pub fn rebase(row: &RunRow<'_>, done: &Marks, failed: &[FailedBefore]) -> SqlText {
     let mut sql = format!(
-        "{BEGIN};\ndelete from pgconvoy.done;\ndelete from pgconvoy.trouble;\ndelete from pgconvoy.run;\n{};\n",
-        insert_run(row)
+        "{BEGIN};\ndelete from pgconvoy.done;\ndelete from pgconvoy.trouble;\ndelete from pgconvoy.run;\n"
     );
+    insert_run(row, &mut sql);
     for (job, parts) in done.by_job() {
         let lines: Vec<Line<'_>> = parts
             .iter()
@@ -151,7 +152,8 @@ pub fn note_snapshot(snapshot: &str) -> SqlText {
     ))
 }
 
-fn insert_run(row: &RunRow<'_>) -> String {
+/// Of a large database it is large, and is made once.
+fn insert_run(row: &RunRow<'_>, sql: &mut String) {
     let texts = [
         row.run,
         env!("CARGO_PKG_VERSION"),
@@ -159,21 +161,28 @@ fn insert_run(row: &RunRow<'_>) -> String {
         row.snapshot,
     ];
     let texts = texts.map(quote_literal).join(", ");
-    let packed = [row.memory, row.plan, row.archive].map(bytea).join(", ");
-    format!(
-        "insert into pgconvoy.run (run, pgconvoy_version, request, snapshot, memory, plan, archive, format) \
-         values ({texts}, {packed}, {FORMAT})"
-    )
+    let packed = [row.memory, row.plan, row.archive];
+    let digits: usize = packed.iter().map(|bytes| bytes.len() * 2).sum();
+    sql.reserve_exact(digits + texts.len() + 500);
+    sql.push_str(
+        "insert into pgconvoy.run (run, pgconvoy_version, request, snapshot, memory, plan, archive, format) values (",
+    );
+    sql.push_str(&texts);
+    for bytes in packed {
+        sql.push_str(", ");
+        bytea(bytes, sql);
+    }
+    sql.push_str(&format!(", {FORMAT});\n"));
 }
 
 /// Whatever `standard_conforming_strings` is.
-fn bytea(bytes: &[u8]) -> String {
-    let mut hex = String::with_capacity(bytes.len() * 2);
+fn bytea(bytes: &[u8], sql: &mut String) {
+    sql.push_str("pg_catalog.decode('");
     for byte in bytes {
-        hex.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
-        hex.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
+        sql.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
+        sql.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
     }
-    format!("pg_catalog.decode('{hex}', 'hex')")
+    sql.push_str("', 'hex')");
 }
 
 /// Marks a job, or parts of it, as done; to be run in the transaction of the work.

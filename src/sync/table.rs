@@ -276,6 +276,7 @@ fn format<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::Type;
     use crate::model::{Oid, ServerVersion};
     use crate::verify::Scope;
 
@@ -285,18 +286,6 @@ mod tests {
             type_oid: Oid(oid),
             generated: name == "made",
             is_virtual: false,
-        };
-        let base = |name: &str| crate::catalog::Type {
-            name: name.to_owned(),
-            schema: "pg_catalog".into(),
-            kind: 'b',
-            element: None,
-            base: None,
-            has_binary: true,
-            fields: Vec::new(),
-            subtype: None,
-            range: None,
-            extension: None,
         };
         let columns = vec![column("id", 23), column("made", 23), column("v", 23)];
         SourceFacts {
@@ -310,7 +299,11 @@ mod tests {
                     vec![column("lasts", 1186)],
                 ),
             ],
-            types: [(Oid(23), base("integer")), (Oid(1186), base("interval"))].into(),
+            types: [
+                (Oid(23), Type::built_in("integer")),
+                (Oid(1186), Type::built_in("interval")),
+            ]
+            .into(),
             ..SourceFacts::default()
         }
     }

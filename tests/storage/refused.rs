@@ -127,3 +127,49 @@ fn what_keeps_a_store_from_being_used_is_said() {
     let run = verify(&archive).run();
     assert_eq!(run.status, 0, "{run}");
 }
+
+#[test]
+fn where_nothing_may_be_removed_an_archive_is_complete_all_the_same() {
+    let Some(source) = Server::start(18) else {
+        return;
+    };
+    source.psql(
+        "postgres",
+        "create table kept as select generate_series(1, 100) id",
+    );
+    let store = Store::start();
+    store.keeps();
+    let archive = address("shop");
+    let from = source.conninfo("postgres");
+    let dump = [
+        "dump",
+        "--source",
+        &from,
+        "--archive",
+        &archive,
+        "--run-dir",
+        "run",
+    ];
+    let run = Store::tell(Pgconvoy::new(dump), store.port()).run();
+    assert_eq!(run.status, 0, "{run}");
+    let told = "the archive is complete; what only an unfinished one needs could not be removed";
+    assert!(
+        run.stderr.contains(told) || run.stdout.contains(told),
+        "{run}"
+    );
+    let mark = "pgconvoy.unfinished.json";
+    assert!(store.objects("shop").join(mark).exists(), "{run}");
+
+    let verify = Pgconvoy::new(["verify", "--archive", &archive]);
+    let verified = Store::tell(verify, store.port()).run();
+    assert_eq!(verified.status, 0, "{verified}");
+
+    let resume = Pgconvoy::new(["resume".as_ref(), run.path("run").as_os_str()]);
+    let resumed = Store::tell(resume, store.port()).run();
+    assert_eq!(resumed.status, 0, "{resumed}");
+    assert!(
+        resumed.stderr.contains("this dump was finished"),
+        "{resumed}"
+    );
+    assert!(resumed.stderr.contains(told), "{resumed}");
+}

@@ -39,6 +39,8 @@ struct Road {
     cut: Notify,
     /// No manifest is taken.
     lacks_manifests: AtomicBool,
+    /// Nothing may be removed.
+    keeps: AtomicBool,
     /// So many requests are yet to be refused.
     refusals: AtomicUsize,
     /// Of which directory the largest file with this ending is lost, when its table of contents comes.
@@ -67,10 +69,12 @@ impl Road {
 struct Gate(Arc<Road>);
 
 impl Gate {
-    async fn admit(&self, key: Option<String>, (signed, writes): (bool, bool)) -> S3Result<()> {
+    async fn admit(&self, key: Option<String>, (signed, method): (bool, String)) -> S3Result<()> {
         let is_manifest = |key: &String| key.ends_with("pgconvoy.manifest.json");
+        let writes = method == "PUT";
         let lacks_it = writes && self.0.lacks_manifests.load(Ordering::SeqCst);
-        if !signed || (lacks_it && key.as_ref().is_some_and(is_manifest)) {
+        let keeps_it = method == "DELETE" && self.0.keeps.load(Ordering::SeqCst);
+        if !signed || keeps_it || (lacks_it && key.as_ref().is_some_and(is_manifest)) {
             return Err(s3_error!(AccessDenied));
         }
         let one_less = |left: usize| left.checked_sub(1);
@@ -111,10 +115,7 @@ impl S3Access for Gate {
         }
         let object = asked.s3_path().as_object();
         let key = object.map(|(_, key)| key.to_owned());
-        let how = (
-            asked.credentials().is_some(),
-            asked.method().as_str() == "PUT",
-        );
+        let how = (asked.credentials().is_some(), asked.method().to_string());
         Box::pin(self.admit(key, how))
     }
 }
@@ -172,6 +173,11 @@ impl Store {
     /// Takes no manifest, or takes them again.
     pub fn take_manifests(&self, take: bool) {
         self.road.lacks_manifests.store(!take, Ordering::SeqCst);
+    }
+
+    /// Has nothing removed from now on, as where an account may only add.
+    pub fn keeps(&self) {
+        self.road.keeps.store(true, Ordering::SeqCst);
     }
 
     /// Loses the largest object with this ending below a prefix as soon as a table of contents comes, which is when all others are

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::write::Begun;
+use super::write::{Begun, put_away};
 use super::{Asked, Source, connect, contents, damage, place_of, tell_snapshot, tell_start};
 use crate::archive::{
     Codec, Header, Journal, Line, Manifest, Noted, Store, Unfinished, is_finished, still_as_noted,
@@ -176,7 +176,9 @@ pub(in crate::cli) fn finished_before(
         ));
     }
     // It may have been killed before it came to that.
-    unfinished.put_away()?;
+    if let Some(text) = put_away(&unfinished) {
+        say(&text);
+    }
     say("There is nothing to resume: this dump was finished.");
     let status = check_archive(&request.archive, false)?;
     let was_proven = request.verify == VerifyLevel::Content;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::request::{kept, on_a_thread, refuse_of_another};
-use super::write::{broken_off, entries_checked, tell_what_is_lacking};
+use super::write::{broken_off, entries_checked, put_away, tell_what_is_lacking};
 use super::{DumpRequest, tell_start};
 use crate::archive::{
     ArchiveError, Journal, LOSSES, Line, Manifest, Noted, Problem, Unfinished, changed_since,
@@ -71,6 +71,9 @@ pub(super) async fn finish(
     archive.settle(manifest).map_err(broken_off)?;
     // The commit point.
     archive.finish(manifest).map_err(broken_off)?;
+    if let Some(text) = put_away(archive) {
+        emitter.emit(What::Note { text });
+    }
     if let Some(kept) = kept(&noted.header) {
         Box::pin(give_back(&kept, given, request, output)).await;
     }

@@ -177,7 +177,20 @@ async fn finish(
     }
     // The commit point.
     archive.finish(&manifest).map_err(broken_off)?;
+    if let Some(text) = put_away(&archive) {
+        emitter.emit(What::Note { text });
+    }
     Ok(())
+}
+
+/// What only an unfinished archive needs goes. There are stores in which nothing may be removed: what stays there does no harm, and is told.
+pub(super) fn put_away(archive: &Unfinished) -> Option<String> {
+    let failure = broken_off(archive.put_away().err()?);
+    let because = [&[failure.message], failure.details.as_slice()].concat();
+    Some(format!(
+        "the archive is complete; what only an unfinished one needs could not be removed, and does no harm: {}",
+        because.join(": ")
+    ))
 }
 
 /// Begins one; beforehand, says if it may be too large for its disk.

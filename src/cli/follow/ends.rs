@@ -11,7 +11,7 @@ use crate::cli::say::say;
 use crate::cli::secrets::{SOURCE_PASSWORD, TARGET_PASSWORD};
 use crate::failure::{Failure, FailureKind};
 use crate::follow::{self, FollowError, Ours, OursKind, SideRecord, State};
-use crate::model::{ExitStatus, FollowEnd, FollowName, Side};
+use crate::model::{FollowEnd, FollowName, Side};
 use crate::pg::claim::Claim;
 use crate::pg::conninfo::Environment;
 use crate::pg::{Connector, PgError, Session};
@@ -225,16 +225,6 @@ pub(super) fn is_away(failure: &Failure) -> bool {
         failure.kind,
         FailureKind::Connection | FailureKind::LostConnection
     )
-}
-
-/// A connection that cannot be made is no wrong usage any more, once something was done.
-pub(super) fn too_late(failure: Failure) -> Failure {
-    match failure.status {
-        ExitStatus::Usage if failure.kind == FailureKind::Connection => {
-            failure.with_status(ExitStatus::Interrupted)
-        }
-        _ => failure,
-    }
 }
 
 /// One server, by what the command line says.

@@ -75,7 +75,7 @@ impl Handover {
     /// The target begins to follow, and says so.
     pub async fn begin(self, target: &Connector, emit: &dyn Emit) -> Result<(), Failure> {
         let begun = self.connect_and_begin(target, emit).await;
-        begun.map_err(ends::too_late)
+        begun.map_err(Failure::broken_off)
     }
 
     async fn connect_and_begin(self, target: &Connector, emit: &dyn Emit) -> Result<(), Failure> {

@@ -354,7 +354,7 @@ async fn carry_out(
             // It would be worse to stop in between.
             take(&mut steps, step).await
         };
-        let Err(failure) = taken.map_err(ends::too_late) else {
+        let Err(failure) = taken.map_err(Failure::broken_off) else {
             continue;
         };
         let failure = if step.goes_back() {

@@ -64,26 +64,31 @@ impl Listener {
         self.conclude(copy).status
     }
 
-    /// Of a resumption that was refused as it was asked for, and of a run that cannot go on: to ask for the same again leads nowhere, and
-    /// the failure says what does.
+    /// What leads on from a failure. Of a resumption that was refused as it was asked for, and of a run that cannot go on, the failure says
+    /// so itself: to ask for the same again leads nowhere. A run that was broken off can be gone on with, even if it had no plan yet: what
+    /// is kept of it says what was asked for.
     pub(super) fn leading_on(
         &self,
-        conclusion: Conclusion,
+        mut conclusion: Conclusion,
         failure: Option<&Failure>,
     ) -> Conclusion {
-        let is_resumed = self.report.so_far().is_resumed();
-        let leads = failure.filter(|failure| match failure.kind {
-            FailureKind::Usage => failure.status == ExitStatus::Usage && is_resumed,
-            FailureKind::NotOurs => true,
-            _ => false,
-        });
-        match leads {
-            Some(failure) => Conclusion {
-                next: failure.hint.clone(),
-                ..conclusion
-            },
-            None => conclusion,
+        let Some(failure) = failure else {
+            return conclusion;
+        };
+        let report = self.report.so_far();
+        let is_broken_off = failure.status == ExitStatus::Interrupted && !report.compares();
+        match failure.kind {
+            FailureKind::Usage if failure.status == ExitStatus::Usage && report.is_resumed() => {
+                conclusion.next.clone_from(&failure.hint);
+            }
+            FailureKind::NotOurs => conclusion.next.clone_from(&failure.hint),
+            _ if is_broken_off && conclusion.next.is_none() => {
+                let go_on = run_command("resume", &report.run_dir);
+                conclusion.next = Some(format!("Go on where it stopped: {go_on}"));
+            }
+            _ => {}
         }
+        conclusion
     }
 
     /// The conclusion, unless the record of the run is not whole: then nobody could check it later.

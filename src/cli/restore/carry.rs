@@ -41,7 +41,7 @@ pub(super) async fn begin(
         .map_err(|error| Failure::defect(format!("compressing the schema: {error}")))?;
     session.write_down(&schema, &plan)?;
     tokio::select! {
-        ready = Box::pin(make_ready(session, &mut looked, &request.run)) => ready.map_err(Failure::once_begun)?,
+        ready = Box::pin(make_ready(session, &mut looked, &request.run)) => ready?,
         failure = session.stopped() => return Err(failure),
     }
     fault::point("target-ready");
@@ -71,9 +71,18 @@ pub(super) async fn begin(
 
 /// Creates, empties or clears the target where that was asked for.
 async fn make_ready(session: &Session<'_>, looked: &mut Looked, run: &str) -> Result<(), Failure> {
+    let overwrite = looked.wanted.overwrite.is_some();
+    let drops = if overwrite || looked.new_database.is_some() {
+        Vec::new()
+    } else {
+        looked.drops()
+    };
+    if !overwrite && looked.new_database.is_none() && drops.is_empty() {
+        return Ok(());
+    }
+    session.touch();
     let mut notes = Vec::new();
     let sign = ledger::put_up_sign(run);
-    let overwrite = looked.wanted.overwrite.is_some();
     if let Some(new) = &looked.new_database {
         if looked.wanted.is_missing {
             prepare::create_database(&looked.target.session, new).await?;
@@ -92,13 +101,10 @@ async fn make_ready(session: &Session<'_>, looked: &mut Looked, run: &str) -> Re
         notes.extend(emptied.notes());
         fault::point("target-emptied");
     } else {
-        let drops = looked.drops().into_iter();
         let drops: Vec<_> = drops
+            .into_iter()
             .map(|drop| (drop.entry.to_string(), drop.sql))
             .collect();
-        if drops.is_empty() {
-            return Ok(());
-        }
         clear::drop_objects(&looked.target.session, &drops, &sign).await?;
         notes.push(format!("dropped {} objects on the target", drops.len()));
     }
@@ -139,6 +145,7 @@ pub(super) async fn carry_out(session: &Session<'_>, ready: Ready) -> Result<Don
         mut ledger,
     } = ready;
     let emitter = session.emitter();
+    session.touch();
     session.step("loading and building");
     let target: Server = looked.target;
     let new_database = looked.new_database;
@@ -182,7 +189,7 @@ pub(super) async fn carry_out(session: &Session<'_>, ready: Ready) -> Result<Don
         proven = Box::pin(prove::prove(session, proof, &mut ledger)) => proven,
         failure = session.stopped() => Err(failure),
     };
-    proven.map_err(Failure::once_begun)?;
+    proven?;
     Ok(Done {
         target_superuser: target.facts.superuser,
         target: worker,

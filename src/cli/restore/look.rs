@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::existing::There;
 use super::lacking;
 use super::opened::Opened;
+use super::prove::describing;
 use crate::catalog::{self, LedgerSchema, OwnerWithoutCreate, TargetFacts};
 use crate::cli::inspect::{MAINTENANCE_DATABASE, Server, memory_for_indexes};
 use crate::cli::schema::{in_two_encodings, in_utf8};
@@ -262,6 +263,9 @@ pub(super) async fn describe(
     wanted: Wanted,
 ) -> Result<Looked, Failure> {
     let mut toc = in_utf8(opened.stored.toc.clone(), &target.session).await?;
+    if wanted.verify != VerifyLevel::None && !wanted.selection.data_only {
+        describing(&toc, target.facts.version).await?;
+    }
     let name = &wanted.target.database;
     let new_database = wanted
         .create

@@ -224,7 +224,7 @@ async fn run(args: RestoreArgs, output: Output) -> Result<ExitStatus, Failure> {
         Box::pin(carry::carry_out(&session, ready)).await
     };
     let done = done.await;
-    let claim = session.end(&done).await;
+    let (done, claim) = session.end(done).await;
     session::conclude(done, claim, output).await
 }
 

@@ -22,8 +22,8 @@ use crate::failure::Failure;
 use crate::fault;
 use crate::ledger::{self, Marks};
 use crate::model::{
-    Difference, DifferenceKind, DumpId, Oid, QualifiedName, TableVerdict, Unverified, Verdict,
-    VerifyLevel,
+    Difference, DifferenceKind, DumpId, Oid, QualifiedName, ServerVersion, TableVerdict,
+    Unverified, Verdict, VerifyLevel,
 };
 use crate::pg::client_tools::{ClientTool, Search};
 use crate::pg::conninfo::Environment;
@@ -178,6 +178,31 @@ fn compare_as_loaded(tables: &mut [Table], plan: &Plan) {
     }
 }
 
+/// The version of the `pg_dump` that has described an archive.
+fn described_by(toc: &Toc) -> String {
+    let version = toc.header.dump_version.as_ref();
+    version.map(Text::to_string_lossy).unwrap_or_default()
+}
+
+/// The `pg_dump` that describes a target in the end, and whether it is of the same major version as the one that has described the archive.
+/// An error if none is to be had: better before anything is loaded.
+pub(super) async fn describing(
+    archived: &Toc,
+    target: ServerVersion,
+) -> Result<(ClientTool, bool), Failure> {
+    let then = described_by(archived);
+    let major = then.split(['.', ' ']).next();
+    let major = major.and_then(|major| major.parse().ok());
+    let search = Search::run("pg_dump", &Environment::of_process()).await;
+    let same = major
+        .filter(|major| *major >= target.major())
+        .and_then(|major| search.of_major(major));
+    Ok(match same {
+        Some(same) => (same, true),
+        None => (search.closest_for(target)?, false),
+    })
+}
+
 /// Definitions, as `pg_dump` has them. One of another major version words some of them in another way: then a difference is
 /// none that anybody could rely on.
 async fn schema(
@@ -186,21 +211,7 @@ async fn schema(
     emit: &dyn Emit,
 ) -> Result<Outcome, Failure> {
     let server = proof.target;
-    let then = proof.archived.toc.header.dump_version.as_ref();
-    let then = then.map(Text::to_string_lossy).unwrap_or_default();
-    let major = then
-        .split(['.', ' '])
-        .next()
-        .and_then(|major| major.parse().ok());
-    let search = Search::run("pg_dump", &Environment::of_process()).await;
-    let same = major
-        .filter(|major| *major >= server.facts.version.major())
-        .and_then(|major| search.of_major(major));
-    let is_same = same.is_some();
-    let pg_dump: ClientTool = match same {
-        Some(pg_dump) => pg_dump,
-        None => search.closest_for(server.facts.version)?,
-    };
+    let (pg_dump, is_same) = describing(&proof.archived.toc, server.facts.version).await?;
     // In UTF-8 by now, unless the database had no encoding.
     let encoding = proof.archived.toc.encoding();
     let quoted = proof.archived.toc.quotes_all_names();
@@ -234,7 +245,8 @@ async fn schema(
     waive_edited(&mut outcome, planned, proof.marks, emit);
     if !is_same {
         let because = format!(
-            "its definition is worded differently, perhaps because the archive was described by pg_dump {then} and the target by {pg_dump}"
+            "its definition is worded differently, perhaps because the archive was described by pg_dump {} and the target by {pg_dump}",
+            described_by(&proof.archived.toc)
         );
         doubt(&mut outcome, &because);
     }

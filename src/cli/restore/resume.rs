@@ -61,7 +61,7 @@ pub(in crate::cli) async fn resume(
         }
         Err(failure) => Err(failure),
     };
-    let claim = session.end(&done).await;
+    let (done, claim) = session.end(done).await;
     session::conclude(done, claim, output).await
 }
 

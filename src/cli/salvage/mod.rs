@@ -300,7 +300,7 @@ async fn run(args: SalvageArgs, output: Output) -> Result<ExitStatus, Failure> {
         Box::pin(session.carry_out(ready)).await
     };
     let done = done.await;
-    let claim = session.end(&done).await;
+    let (done, claim) = session.end(done).await;
     session::conclude(done, claim, output).await
 }
 

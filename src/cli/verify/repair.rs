@@ -252,21 +252,9 @@ mod tests {
             generated: false,
             is_virtual: false,
         };
-        let regproc = Type {
-            name: "regproc".to_owned(),
-            schema: "pg_catalog".to_owned(),
-            kind: 'b',
-            element: None,
-            base: None,
-            has_binary: true,
-            fields: Vec::new(),
-            subtype: None,
-            range: None,
-            extension: None,
-        };
         SourceFacts {
             tables: vec![Table::bare(QualifiedName::new("s", "calls"), vec![column])],
-            types: BTreeMap::from([(REGPROC, regproc)]),
+            types: BTreeMap::from([(REGPROC, Type::built_in("regproc"))]),
             ..SourceFacts::default()
         }
     }

@@ -289,16 +289,8 @@ mod tests {
 
     fn types(array_name: &str) -> BTreeMap<Oid, Type> {
         let base = |name: &str, element| Type {
-            name: name.to_owned(),
-            schema: "pg_catalog".to_owned(),
-            kind: 'b',
             element,
-            base: None,
-            has_binary: true,
-            fields: vec![],
-            subtype: None,
-            range: None,
-            extension: None,
+            ..Type::built_in(name)
         };
         BTreeMap::from([
             (Oid(701), base("double precision", None)),
