@@ -243,11 +243,14 @@ impl<'a> Session<'a> {
     pub async fn make_ledger(
         &self,
         target: &Server,
-        row: &LedgerRow,
+        row: LedgerRow,
         request: &Request,
     ) -> Result<Wire, Failure> {
         let mut wire = self.ledger_wire(target).await?;
-        let created = wire.execute(&ledger::create(&row.row(request))).await;
+        let create = ledger::create(&row.row(request));
+        // It is large where the plan is, and all of it is in the statement.
+        drop(row);
+        let created = wire.execute(&create).await;
         created.map_err(Failure::making_ledger)?;
         self.touch();
         fault::point("ledger-made");
@@ -274,7 +277,7 @@ impl<'a> Session<'a> {
         self.claim(&inspection.road.target).await?;
         let row = LedgerRow::of_move(&inspection, &plan, request)?;
         let wire = self
-            .make_ledger(&inspection.road.target, &row, request)
+            .make_ledger(&inspection.road.target, row, request)
             .await?;
         // From here on there is something that can be resumed, in this snapshot.
         inspection.view.snapshot.keep().await?;

@@ -39,6 +39,8 @@ pub use record::{ArchiveRecord, Identity, Memory, Request};
 pub use sign::{has_sign, put_up_sign};
 pub use standing::{reasons, standing};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+
 use crate::fault;
 use crate::model::{Bytes, JobId, MultisetDigest, Rows, ServerError, SqlText, quote_literal};
 use sign::TAKE_DOWN_SIGN;
@@ -162,8 +164,8 @@ fn insert_run(row: &RunRow<'_>, sql: &mut String) {
     ];
     let texts = texts.map(quote_literal).join(", ");
     let packed = [row.memory, row.plan, row.archive];
-    let digits: usize = packed.iter().map(|bytes| bytes.len() * 2).sum();
-    sql.reserve_exact(digits + texts.len() + 500);
+    let encoded: usize = packed.iter().map(|bytes| bytes.len().div_ceil(3) * 4).sum();
+    sql.reserve_exact(encoded + texts.len() + 500);
     sql.push_str(
         "insert into pgconvoy.run (run, pgconvoy_version, request, snapshot, memory, plan, archive, format) values (",
     );
@@ -178,11 +180,8 @@ fn insert_run(row: &RunRow<'_>, sql: &mut String) {
 /// Whatever `standard_conforming_strings` is.
 fn bytea(bytes: &[u8], sql: &mut String) {
     sql.push_str("pg_catalog.decode('");
-    for byte in bytes {
-        sql.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
-        sql.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
-    }
-    sql.push_str("', 'hex')");
+    BASE64_STANDARD.encode_string(bytes, sql);
+    sql.push_str("', 'base64')");
 }
 
 /// Marks a job, or parts of it, as done; to be run in the transaction of the work.

@@ -85,7 +85,9 @@ fn compressed(
 ) -> io::Result<Vec<u8>> {
     let mut encoder = zstd::Encoder::new(Vec::new(), LEVEL)?;
     write(&mut encoder)?;
-    encoder.finish()
+    let mut packed = encoder.finish()?;
+    packed.shrink_to_fit();
+    Ok(packed)
 }
 
 #[cfg(test)]

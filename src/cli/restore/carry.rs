@@ -58,7 +58,7 @@ pub(super) async fn begin(
         is_being_cleared: false,
     };
     let row = LedgerRow::new(&snapshot, (&memory, &schema), (&plan, request))?;
-    let ledger = session.make_ledger(&looked.target, &row, request).await?;
+    let ledger = session.make_ledger(&looked.target, row, request).await?;
     announce(session, &plan);
     fault::point("announced");
     Ok(Ready {
