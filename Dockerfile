@@ -8,6 +8,7 @@
 # --detach: the container ends with what it was started for. Servers on the same machine are reached with --network host.
 
 FROM rust:1-slim-trixie AS build
+RUN apt-get update && apt-get install --yes --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 COPY src src
@@ -15,7 +16,9 @@ COPY sql sql
 COPY benches benches
 COPY tests/faults tests/faults
 COPY tests/archives tests/archives
-RUN cargo build --release --locked --bin pgconvoy && strip target/release/pgconvoy
+# Where the pages of memory are 4 to 64 kB large, depending on the kernel, the allocator has to know of the largest.
+RUN if [ "$(uname -m)" = aarch64 ]; then export JEMALLOC_SYS_WITH_LG_PAGE=16; fi \
+    && cargo build --release --locked --bin pgconvoy && strip target/release/pgconvoy
 
 FROM debian:trixie-slim
 # pg_dump must not be older than either server.

@@ -6,6 +6,11 @@ SHELL := /bin/bash
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SKIPPED := $(TARGET_DIR)/tmp/skipped-tests.txt
 
+# Where the pages of memory are 4 to 64 kB large, depending on the kernel, the allocator has to know of the largest.
+ifeq ($(shell uname -m),aarch64)
+export JEMALLOC_SYS_WITH_LG_PAGE := 16
+endif
+
 .PHONY: help demo test test-matrix test-versions test-faults test-archives test-sync test-salvage test-follow bench lint deb
 
 help: ## this list
