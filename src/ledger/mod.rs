@@ -39,6 +39,8 @@ pub use record::{ArchiveRecord, Identity, Memory, Request};
 pub use sign::{has_sign, put_up_sign};
 pub use standing::{reasons, standing};
 
+use std::fmt::Write as _;
+
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 use crate::fault;
@@ -174,7 +176,7 @@ fn insert_run(row: &RunRow<'_>, sql: &mut String) {
         sql.push_str(", ");
         bytea(bytes, sql);
     }
-    sql.push_str(&format!(", {FORMAT});\n"));
+    let _ = writeln!(sql, ", {FORMAT});");
 }
 
 /// Whatever `standard_conforming_strings` is.
