@@ -281,6 +281,7 @@ impl Rebasing<'_, '_> {
         let mut unchanged = unchanged?;
         self.forget_emptied(&draft, &mut unchanged).await?;
         fault::point("changes-known");
+        session.touch();
         session.step("clearing the target of what no longer holds");
         let begin = SnapshotRecord::of_ledger(ledger)?.begin_clearing()?;
         self.wire.execute(&begin).await?;
