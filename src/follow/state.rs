@@ -221,10 +221,15 @@ impl State {
             Phase::Copied => {
                 "the copy is proven, and the target does not follow the source yet".to_owned()
             }
-            Phase::Following if self.is_unproven() => format!(
-                "{from} is in service, and {to} follows it; {} tables have not been found the same by content since the last turn",
-                self.unproven.len()
-            ),
+            Phase::Following if self.is_unproven() => {
+                let tables = match self.unproven.len() {
+                    1 => "1 table has".to_owned(),
+                    more => format!("{more} tables have"),
+                };
+                format!(
+                    "{from} is in service, and {to} follows it; {tables} not been found the same by content since the last turn"
+                )
+            }
             Phase::Following => format!("{from} is in service, and {to} follows it"),
             Phase::Turning(step) if step.goes_back() => {
                 let stands = self.closed_at.map_or_else(

@@ -368,7 +368,9 @@ fn job(what: &What, state: &State) -> Option<String> {
             let table = words::one_line(&table.table.shown());
             Some(format!("identical: {table}"))
         }
-        What::Checked { what, count } => Some(format!("the same: {} {what}", Rows(*count))),
+        What::Checked { what, count } => {
+            Some(format!("the same: {}", words::compared(*count, what)))
+        }
         _ => None,
     }
 }

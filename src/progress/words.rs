@@ -61,6 +61,29 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{} {noun}", crate::model::Rows(number))
 }
 
+/// What a comparison counts, each kind of it as it is called where there are several, and where there is one.
+const COMPARED: [(&str, &str); 10] = [
+    ("columns ", "column "),
+    ("constraints", "constraint"),
+    ("definitions", "definition"),
+    ("entries ", "entry "),
+    ("foreign keys", "foreign key"),
+    ("indexes", "index"),
+    ("large objects", "large object"),
+    ("plans ", "plan "),
+    ("sequences", "sequence"),
+    ("tables ", "table "),
+];
+
+/// `40 indexes`, `1 index`: so many of what a comparison counts.
+pub fn compared(number: u64, kind: &str) -> String {
+    let one = COMPARED.iter().find_map(|(many, one)| {
+        let rest = kind.strip_prefix(many).filter(|_| number == 1)?;
+        Some(format!("{one}{rest}"))
+    });
+    count(number, one.as_deref().unwrap_or(kind), kind)
+}
+
 /// What is not seen written out, so that a name with a newline, or with an escape sequence, is still one harmless line.
 pub fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
@@ -168,6 +191,25 @@ pub fn phase(phase: Phase) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_of_a_kind_is_called_as_one() {
+        for (kind, one) in [
+            ("constraints", "1 constraint"),
+            ("foreign keys of partitions", "1 foreign key of partitions"),
+            (
+                "tables against the live source",
+                "1 table against the live source",
+            ),
+            (
+                "owners and grants of large objects",
+                "1 owners and grants of large objects",
+            ),
+        ] {
+            assert_eq!(compared(1, kind), one);
+            assert_eq!(compared(1_200, kind), format!("1,200 {kind}"));
+        }
+    }
 
     #[test]
     fn durations_are_worded_by_their_size() {

@@ -251,7 +251,7 @@ fn checked(facts: &Facts<'_>) -> String {
     let items = facts.report.checked.iter();
     let items: Vec<String> = items
         .filter(|checked| checked.count > 0)
-        .map(|checked| format!("{} {}", Rows(checked.count), checked.what))
+        .map(|checked| words::compared(checked.count, &checked.what))
         .collect();
     listed(&items)
 }

@@ -134,7 +134,7 @@ impl<'a> Facts<'a> {
         let items = self.report.checked.iter();
         let items: Vec<String> = items
             .filter(|checked| checked.count > 0)
-            .map(|checked| format!("{} {}", Rows(checked.count), checked.what))
+            .map(|checked| words::compared(checked.count, &checked.what))
             .collect();
         if items.is_empty() {
             String::new()

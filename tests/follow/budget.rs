@@ -72,7 +72,7 @@ fn written_to_meanwhile(scene: &Scene<'_>) {
     assert!(
         status
             .stdout
-            .contains("1 tables have not been found the same by content since the last turn"),
+            .contains("1 table has not been found the same by content since the last turn"),
         "{status}"
     );
     std::fs::remove_file(&held).expect("it is there");

@@ -84,7 +84,7 @@ fn what_is_written_to_a_side_that_is_closed_is_named_and_is_not_proven() {
     assert_eq!(turned.status, 6, "{turned}");
     for says in [
         "public.counters differs although replication carries it",
-        "1 rows are deleted, 1 get other values and 0 are added",
+        "1 row is deleted, 1 gets other values and 0 are added",
         "(writer) = (99) (deleted)",
         "(writer) = (1) (with other values)",
         "Except for what was overruled",

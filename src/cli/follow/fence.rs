@@ -29,6 +29,7 @@ use crate::cli::inspect::Server;
 use crate::failure::Failure;
 use crate::follow::{self, FollowError, OursKind, SideRecord, Stranger};
 use crate::model::{Happening, Side};
+use crate::progress::words;
 
 /// How long a session may take to be gone that was idle when it was ended.
 const LEAVES_WITHIN: Duration = Duration::from_secs(2);
@@ -113,8 +114,9 @@ impl Steps<'_> {
         }
         Err(FollowError::NotNow {
             what: format!(
-                "{} transactions were prepared on the {} while it was being closed to writers, and could be committed at any time",
-                offers.prepared, self.turn.from
+                "{} prepared on the {} while it was being closed to writers, and could be committed at any time",
+                words::count(offers.prepared.unsigned_abs(), "transaction was", "transactions were"),
+                self.turn.from
             ),
             remedy: "Commit them or roll them back (pg_prepared_xacts), and run the same again."
                 .to_owned(),

@@ -18,6 +18,7 @@ use crate::ledger::{self, Memory, Packed, Request};
 use crate::model::QualifiedName;
 use crate::pg::wire::Wire;
 use crate::plan::Plan;
+use crate::progress::words;
 
 /// A target that is ours, a ledger in it, and a plan.
 pub(super) struct Ready {
@@ -106,7 +107,8 @@ async fn make_ready(session: &Session<'_>, looked: &mut Looked, run: &str) -> Re
             .map(|drop| (drop.entry.to_string(), drop.sql))
             .collect();
         clear::drop_objects(&looked.target.session, &drops, &sign).await?;
-        notes.push(format!("dropped {} objects on the target", drops.len()));
+        let objects = words::count(drops.len() as u64, "object", "objects");
+        notes.push(format!("dropped {objects} on the target"));
     }
     for text in notes {
         session.emitter().emit(What::Note { text });

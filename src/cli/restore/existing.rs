@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::model::{DumpId, Finding, Oid, QualifiedName, SqlText};
 use crate::plan::{Existing, Left, Shield};
 use crate::preflight::{self, RowsOnly};
+use crate::progress::words;
 
 /// What the target has, as far as a plan depends on it.
 pub(super) struct There {
@@ -102,10 +103,8 @@ impl Looked {
         let what = (existing.emptied.as_slice(), objects.as_slice());
         let as_replica = self.wanted.disable_triggers;
         clear::empty_tables(&self.target.session, what, as_replica, sign).await?;
-        Ok(Some(format!(
-            "emptied {} tables on the target",
-            existing.emptied.len()
-        )))
+        let tables = words::count(existing.emptied.len() as u64, "table", "tables");
+        Ok(Some(format!("emptied {tables} on the target")))
     }
 
     /// Of the rows that are loaded, those that have their oids with them.

@@ -14,6 +14,7 @@ use crate::cli::verify::{RowsLook, TableDiffers};
 use crate::event::What;
 use crate::failure::Failure;
 use crate::model::{QualifiedName, RowKind, and_more};
+use crate::progress::words;
 use crate::sync::{Changes, TableChange};
 
 /// Rows of a table that are named.
@@ -85,11 +86,11 @@ fn sentence(change: &TableChange, named: Option<String>) -> String {
     );
     format!(
         "{} differs although replication carries it: somebody has written to the side that takes over while it was closed, or not all was \
-         carried. There, {} rows are deleted, {} get other values and {} are added; {rows}",
+         carried. There, {} deleted, {} other values and {} added; {rows}",
         change.table.shown(),
-        figures.deleted,
-        figures.updated,
-        figures.inserted
+        words::count(figures.deleted.0, "row is", "rows are"),
+        words::count(figures.updated.0, "gets", "get"),
+        words::count(figures.inserted.0, "is", "are")
     )
 }
 

@@ -7,6 +7,7 @@ use super::super::salvaged::{lost, passed_over};
 use super::write::Html;
 use super::{MOST, and_more, differences, head_row, section, text_row};
 use crate::model::{Difference, Finding, Rows, Severity, Waiver};
+use crate::progress::words;
 use crate::report::Report;
 
 /// Adds all of it.
@@ -138,7 +139,7 @@ fn checked(html: &mut Html, report: &Report) {
         .checked
         .iter()
         .filter(|checked| checked.count > 0)
-        .map(|checked| format!("{} {}", Rows(checked.count), checked.what))
+        .map(|checked| words::compared(checked.count, &checked.what))
         .collect();
     if checked.is_empty() {
         return;
