@@ -10,8 +10,8 @@ use chrono::FixedOffset;
 use pgconvoy::event::{AtWork, Bound, Event, Expected, ExpectedJob, Phase, PlannedJob, What};
 use pgconvoy::model::{Bytes, JobId, Rows, Verdict, VerifyLevel};
 use pgconvoy::progress::{
-    Display, DisplayOptions, Estimate, Grounds, Size, State, Style, Verbosity, failure_lines,
-    picture,
+    Display, DisplayOptions, Estimate, Grounds, Size, Speed, State, Style, Verbosity,
+    failure_lines, picture,
 };
 use proptest::prelude::*;
 use recorded::{MB, Run, at};
@@ -364,21 +364,34 @@ fn the_estimate_is_right_where_the_future_is_like_the_past() {
         (12_000..13_000).contains(&ms),
         "{ms} ms; 12,500 would be exact"
     );
-    let rate = state.rate().expect("was measured") / MB as f64;
+    let rate = rate(&state) / MB as f64;
     assert!(
         (36.0..44.0).contains(&rate),
         "{rate} MB/s; 40 would be exact"
     );
 }
 
+fn rate(state: &State) -> f64 {
+    match state.speed() {
+        Some(Speed::PerSecond(bytes)) => bytes,
+        other => panic!("no rate: {other:?}"),
+    }
+}
+
 #[test]
-fn a_stalled_run_shows_a_sinking_rate() {
+fn a_stalled_run_shows_a_sinking_rate_and_then_for_how_long() {
     let mut state = state(&recorded::under_way());
-    let before = state.rate().expect("was measured");
-    for second in 9..60 {
+    let before = rate(&state);
+    state.tick(at(10_000));
+    assert!(rate(&state) < before);
+    for second in 11..60 {
         state.tick(at(second * 1000));
     }
-    assert!(state.rate().expect("was measured") < before / 50.0);
+    assert!(
+        matches!(state.speed(), Some(Speed::Still(45_000..))),
+        "{:?}",
+        state.speed()
+    );
 }
 
 /// An hour less on the clock is no hour in which nothing happens, nor one that a job has taken.
@@ -386,16 +399,13 @@ fn a_stalled_run_shows_a_sinking_rate() {
 fn a_clock_that_is_set_back_stops_nothing() {
     let mut state = state(&recorded::under_way());
     let now = state.now().expect("it has begun");
-    let (elapsed, rate) = (state.elapsed_ms(), state.rate().expect("was measured"));
+    let (elapsed, before) = (state.elapsed_ms(), rate(&state));
     let back = now - chrono::TimeDelta::hours(1);
     state.tick(back);
     assert_eq!((state.now(), state.elapsed_ms()), (Some(back), elapsed));
     state.tick(back + chrono::TimeDelta::seconds(2));
     assert_eq!(state.elapsed_ms(), elapsed + 2000);
-    assert!(
-        state.rate().expect("is measured") < rate,
-        "nothing has come since"
-    );
+    assert!(rate(&state) < before, "nothing has come since");
     for job in state.running() {
         assert!(state.running_ms(job) <= state.elapsed_ms());
     }
@@ -768,6 +778,33 @@ fn how_far_a_job_is_that_shows_no_progress_is_guessed() {
     let state = state(&locked);
     let job = state.running().next().expect("it runs");
     assert_eq!(state.guess(job), None);
+}
+
+/// Of a copy that stands still no rate is shown that sinks to nothing, as if a little were coming: but for how long nothing has.
+#[test]
+fn a_copy_that_stands_still_has_no_pace() {
+    let copying = |still_ms: i64| {
+        let mut run = Run::begin(VerifyLevel::Content);
+        recorded::plan(&mut run);
+        run.start(1).bound(1, Bound::Target);
+        for second in 1..=4 {
+            run.wait(1000).advance(1, second * 10_000, second * 20 * MB);
+        }
+        let mut state = state(&run);
+        state.tick(at(run.now_ms));
+        state.tick(at(run.wait(still_ms).now_ms));
+        let drawn = picture(&state, size(), Style { color: false }).into_iter();
+        let lines: Vec<String> = drawn.filter(|line| line.contains("cop")).collect();
+        assert_eq!(lines.len(), 2, "the bar and the job: {lines:#?}");
+        lines
+    };
+    for line in copying(2000) {
+        assert!(line.contains("MB/s"), "{line}");
+    }
+    for line in copying(45_000) {
+        assert!(line.contains(" · nothing for 45 s"), "{line}");
+        assert!(!line.contains("B/s") && !line.contains("pace"), "{line}");
+    }
 }
 
 /// What the jobs of its kind have taken in this run corrects what the plan says of it.

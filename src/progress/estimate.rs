@@ -8,10 +8,23 @@ const MEMORY_S: f64 = 5.0;
 /// Samples closer together than this say more about the clock than about the work.
 const SHORTEST_SAMPLE_S: f64 = 0.25;
 
-/// A smoothed rate of something that only grows.
+/// What has not grown for so long stands still: there is no rate to speak of.
+const STILL_MS: u64 = 5000;
+
+/// How fast something grows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Speed {
+    /// So much in a second, smoothed.
+    PerSecond(f64),
+    /// Not at all, for so many milliseconds.
+    Still(u64),
+}
+
+/// Measures the speed of something that only grows.
 #[derive(Debug, Clone)]
 pub struct Meter {
     at: DateTime<Utc>,
+    grew: DateTime<Utc>,
     value: u64,
     per_second: Option<f64>,
 }
@@ -21,12 +34,13 @@ impl Meter {
     pub fn new(at: DateTime<Utc>) -> Self {
         Self {
             at,
+            grew: at,
             value: 0,
             per_second: None,
         }
     }
 
-    /// Takes in a reading. Telling it the same value again lets the rate sink, which is what a stall should look like.
+    /// Takes in a reading. Telling it the same value again lets the rate sink, until it is called a stall.
     pub fn read(&mut self, at: DateTime<Utc>, value: u64) {
         let seconds = millis_between(self.at, at) as f64 / 1000.0;
         if seconds < SHORTEST_SAMPLE_S {
@@ -38,19 +52,28 @@ impl Meter {
             Some(before) => before + weight * (now - before),
             None => now,
         });
+        if value != self.value {
+            self.grew = at;
+        }
         self.at = at;
         self.value = value;
     }
 
     /// The clock was set back by so much.
     pub fn step_back(&mut self, by: TimeDelta) {
-        // A record may have any time in it.
-        self.at = self.at.checked_sub_signed(by).unwrap_or(self.at);
+        for moment in [&mut self.at, &mut self.grew] {
+            // A record may have any time in it.
+            *moment = moment.checked_sub_signed(by).unwrap_or(*moment);
+        }
     }
 
-    /// The rate; `None` before the first sample.
-    pub fn per_second(&self) -> Option<f64> {
-        self.per_second
+    /// How fast, by the latest reading; `None` before the first.
+    pub fn speed(&self) -> Option<Speed> {
+        let still_ms = millis_between(self.grew, self.at);
+        if still_ms >= STILL_MS {
+            return Some(Speed::Still(still_ms));
+        }
+        self.per_second.map(Speed::PerSecond)
     }
 }
 
@@ -125,18 +148,31 @@ mod tests {
         DateTime::from_timestamp_millis(1_700_000_000_000 + ms).expect("is a time")
     }
 
+    fn per_second(meter: &Meter) -> f64 {
+        match meter.speed() {
+            Some(Speed::PerSecond(rate)) => rate,
+            other => panic!("no rate: {other:?}"),
+        }
+    }
+
     #[test]
     fn a_steady_rate_is_met_and_a_stall_is_seen() {
         let mut meter = Meter::new(at(0));
-        assert_eq!(meter.per_second(), None);
+        assert_eq!(meter.speed(), None);
         for second in 1..=60_u32 {
             meter.read(at(i64::from(second) * 1000), u64::from(second) * 100);
         }
-        assert!((meter.per_second().expect("was read") - 100.0).abs() < 0.01);
-        for second in 61..=90 {
+        assert!((per_second(&meter) - 100.0).abs() < 0.01);
+        for second in 61..=64 {
             meter.read(at(second * 1000), 6000);
         }
-        assert!(meter.per_second().expect("was read") < 1.0);
+        assert!(per_second(&meter) < 50.0);
+        meter.read(at(67_500), 6000);
+        assert_eq!(meter.speed(), Some(Speed::Still(7500)));
+        meter.step_back(TimeDelta::hours(1));
+        assert_eq!(meter.speed(), Some(Speed::Still(7500)));
+        meter.read(at(68_000 - 3_600_000), 6100);
+        assert!(per_second(&meter) > 0.0);
     }
 
     #[test]
@@ -144,7 +180,7 @@ mod tests {
         let mut meter = Meter::new(at(10_000));
         meter.read(at(0), 100);
         meter.read(at(11_000), 50);
-        assert!(meter.per_second().expect("was read").is_finite());
+        assert!(per_second(&meter).is_finite());
         assert_eq!(millis_between(at(5), at(0)), 0);
     }
 

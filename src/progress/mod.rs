@@ -41,6 +41,7 @@ use chrono::{DateTime, FixedOffset, Utc};
 use crate::event::Event;
 
 pub use baseline::{Baseline, BaselineBuilder, Measured, NoBaseline, Planned};
+pub use estimate::Speed;
 pub use failure::lines as failure_lines;
 pub use news::finding_lines;
 pub use plain::line as plain_line;

@@ -135,7 +135,7 @@ pub fn percent(fraction: f64) -> String {
 /// How far a phase that is measured in bytes is, and how fast.
 pub fn bytes_and_rate(state: &State, progress: &PhaseProgress) -> Vec<String> {
     let mut parts = vec![format!("{} of {}", progress.done, progress.bytes)];
-    parts.extend(state.rate().map(words::rate));
+    parts.extend(state.speed().map(words::speed));
     parts
 }
 

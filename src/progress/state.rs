@@ -18,7 +18,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::event::{Bound, Event, Phase, PlannedJob, Standing, StandingState, What};
 use crate::model::{Bytes, ExitStatus, JobId, Rows, Verdict};
 
-use super::estimate::{self, Meter, PhaseLoad};
+use super::estimate::{self, Meter, PhaseLoad, Speed};
 use account::{Account, weight};
 use expectation::Expectation;
 use throughput::Throughput;
@@ -302,9 +302,9 @@ impl State {
         }
     }
 
-    /// Smoothed rate at which rows travel, in bytes per second, over all jobs of the measured phase.
-    pub fn rate(&self) -> Option<f64> {
-        self.moved.as_ref().and_then(Meter::per_second)
+    /// How fast rows travel, in bytes, over all jobs of the measured phase.
+    pub fn speed(&self) -> Option<Speed> {
+        self.moved.as_ref().and_then(Meter::speed)
     }
 
     /// Tables that were found to be the same, as far as was asked for.

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use crate::event::{Bound, Event, Phase};
 use crate::model::Verdict;
 
+use super::estimate::Speed;
 use super::screen::{Screen, Size};
 use super::state::{Ended, Guess, PhaseProgress, RunningJob, State};
 use super::style::Style;
@@ -251,14 +252,17 @@ fn under_way(state: &State, job: &RunningJob) -> Vec<String> {
         // In place of a rate, which would be sinking to nothing.
         Some(waits) => details.push(words::one_line(waits)),
         None if job.bytes.0 > 0 => {
-            details.extend(job.rate().map(words::rate));
+            let speed = job.speed();
+            details.extend(speed.map(words::speed));
             details.extend((job.rows.0 > 0).then(|| words::count(job.rows.0, "row", "rows")));
-            details.extend(match job.bound {
-                Bound::Source => Some("the source sets the pace".to_owned()),
-                Bound::Target => Some("the target sets the pace".to_owned()),
-                Bound::Client => Some("this machine sets the pace".to_owned()),
-                Bound::Nobody => None,
-            });
+            let by = match job.bound {
+                Bound::Source => "the source",
+                Bound::Target => "the target",
+                Bound::Client => "this machine",
+                Bound::Nobody => "",
+            };
+            let has_pace = matches!(speed, Some(Speed::PerSecond(_))) && !by.is_empty();
+            details.extend(has_pace.then(|| format!("{by} sets the pace")));
         }
         None => {}
     }

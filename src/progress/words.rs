@@ -2,8 +2,11 @@
 
 use std::fmt::Write as _;
 
+use super::estimate::Speed;
 use crate::event::Phase;
-use crate::model::Bytes;
+use crate::model::{Bytes, how_long};
+
+pub use crate::model::count;
 
 /// A measured time: `0.4 s`, `12.3 s`, `1 min 20 s`, `2 h 05 min`.
 pub fn duration(ms: u64) -> String {
@@ -55,10 +58,12 @@ pub fn rate(bytes_per_second: f64) -> String {
     format!("{}/s", Bytes(bytes_per_second as u64))
 }
 
-/// `1 table`, `14 tables`, `5,123 tables`.
-pub fn count(number: u64, one: &str, many: &str) -> String {
-    let noun = if number == 1 { one } else { many };
-    format!("{} {noun}", crate::model::Rows(number))
+/// `88.1 MB/s`, `nothing for 12 s`.
+pub fn speed(speed: Speed) -> String {
+    match speed {
+        Speed::PerSecond(bytes) => rate(bytes),
+        Speed::Still(ms) => format!("nothing for {}", how_long(ms / 1000)),
+    }
 }
 
 /// What a comparison counts, each kind of it as it is called where there are several, and where there is one.

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::account::weight;
 use crate::event::{AtWork, Bound, PlannedJob};
 use crate::model::{Bytes, Rows};
-use crate::progress::estimate::Meter;
+use crate::progress::estimate::{Meter, Speed};
 
 /// A job that runs now.
 #[derive(Debug, Clone)]
@@ -41,9 +41,9 @@ impl RunningJob {
         }
     }
 
-    /// Smoothed bytes per second, once there are any.
-    pub fn rate(&self) -> Option<f64> {
-        self.meter.per_second().filter(|_| self.bytes.0 > 0)
+    /// How fast its bytes come, once there are any.
+    pub fn speed(&self) -> Option<Speed> {
+        self.meter.speed().filter(|_| self.bytes.0 > 0)
     }
 
     pub(super) fn weight(&self) -> u64 {
