@@ -5,7 +5,7 @@ use crate::pg::PgError;
 /// Each variant says what was being done, and to what.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
-    /// A question was not answered, or a statement failed.
+    /// A query was not answered, or a statement failed.
     #[error("{doing}")]
     Step {
         /// What was being done.
@@ -14,7 +14,7 @@ pub enum FollowError {
         #[source]
         source: PgError,
     },
-    /// What the state says cannot be understood.
+    /// The stored state cannot be understood.
     #[error("the state of the follow (schema pgconvoy_follow) cannot be understood: {because}")]
     State {
         /// Why.
@@ -26,30 +26,30 @@ pub enum FollowError {
         /// The target.
         target: String,
     },
-    /// The target follows the source by an earlier move.
+    /// The target follows the source already, since an earlier move.
     #[error("{target} follows the source already: subscription {subscription}")]
     Follows {
         /// The target.
         target: String,
-        /// By what.
+        /// Its subscription.
         subscription: String,
     },
-    /// A table was named that there is not.
+    /// A named table does not exist.
     #[error("--replica-identity-full {table}: there is no such table on the source")]
     NoTable {
-        /// As it was written.
+        /// The table, as it was written.
         table: String,
     },
-    /// A table came or went while publication and snapshot were made.
+    /// A table was created or dropped while publication and snapshot were being made.
     #[error(
         "tables were made or dropped on the source while it was made ready to be followed: {}",
         tables.join(", ")
     )]
     Tables {
-        /// Which.
+        /// The tables.
         tables: Vec<String>,
     },
-    /// The copy is there, and not proven.
+    /// The copy is there, but not proven.
     #[error("the copy is not proven, so nothing follows it")]
     NotProven,
     /// The subscription does not read from the slot.
@@ -59,63 +59,63 @@ pub enum FollowError {
     NotRead {
         /// The slot.
         slot: String,
-        /// Where it is.
+        /// The server that it is on.
         publisher: String,
-        /// How long was waited.
+        /// How long we waited.
         seconds: u64,
     },
-    /// A slot is gone, or its log is.
+    /// A slot is gone, or its WAL is.
     #[error(
         "slot {slot} of {publisher} is lost ({because}): changes are missing on the other side, which can only be moved anew"
     )]
     SlotLost {
         /// The slot.
         slot: String,
-        /// Where it was.
+        /// The server that it was on.
         publisher: String,
-        /// How.
+        /// How it was lost.
         because: String,
     },
     /// The other side has not confirmed a position in time.
     #[error("{subscriber} has not applied everything within {seconds} s: {because}")]
     NotApplied {
-        /// Who.
+        /// The subscriber.
         subscriber: String,
-        /// How long was waited.
+        /// How long we waited.
         seconds: u64,
         /// What its worker does.
         because: String,
     },
-    /// Something does not fit to what was to be done.
+    /// What was to be done does not fit the present state.
     #[error("{what}")]
     NotNow {
-        /// What.
+        /// What does not fit.
         what: String,
-        /// What to do.
+        /// What to do about it.
         remedy: String,
     },
     /// Sessions do not end.
     #[error("sessions on {server} that may still write have not ended: {}", sessions.join("; "))]
     Writers {
-        /// Where.
+        /// The server.
         server: String,
-        /// Which.
+        /// The sessions.
         sessions: Vec<String>,
     },
-    /// A fenced side and the other one do not hold the same.
+    /// A fenced side and the other one do not hold the same data.
     #[error(
         "what was compared is not the same on both sides: {differences} differences, {unverified} things that could not be compared"
     )]
     Differs {
-        /// Differences.
+        /// How many differences there are.
         differences: u64,
-        /// What could not be compared.
+        /// How many things could not be compared.
         unverified: u64,
     },
 }
 
 impl FollowError {
-    /// A step that failed.
+    /// The error of a step that failed.
     pub fn step(doing: impl Into<String>) -> impl FnOnce(PgError) -> Self {
         let doing = doing.into();
         move |source| Self::Step { doing, source }

@@ -1,4 +1,4 @@
-//! What both servers offer to replication, what they hold of it, and what it is doing.
+//! What both servers offer for replication, what they hold of it, and what it is doing.
 
 use super::error::FollowError;
 use super::left::NAMED;
@@ -52,7 +52,7 @@ const WORKERS: VersionedQuery = VersionedQuery {
     older: Some((14, WORKER_14)),
 };
 
-/// All that can be asked of every server, for the test that does.
+/// All queries that every server can be asked, for the test that does so.
 pub const QUERIES: &[VersionedQuery] = &[
     on_all(TABLES),
     on_all(SERVER),
@@ -83,50 +83,50 @@ pub struct Offers {
     pub wal_level: String,
     /// Whether it is a standby.
     pub in_recovery: bool,
-    /// Replication slots that can still be made.
+    /// Replication slots that are still free.
     pub free_slots: i64,
-    /// Senders of the log that can still begin.
+    /// WAL senders that are still free.
     pub free_senders: i64,
-    /// Workers of logical replication that no subscription has.
+    /// Logical replication workers that no subscription takes.
     pub free_workers: i64,
-    /// Subscriptions of which the server can still remember how far they are.
+    /// Further subscriptions whose progress the server has room to track.
     pub free_origins: i64,
-    /// Follows of which it does.
+    /// Follows whose progress it tracks already.
     pub placed_follows: Vec<String>,
-    /// The role is told which origins take a place; otherwise all of them count.
+    /// The role may see which origins take a place; otherwise all of them count.
     pub sees_origins: bool,
     /// `max_slot_wal_keep_size`, from 13 on.
     pub slot_limit: Option<String>,
-    /// The role is superuser.
+    /// The role is a superuser.
     pub superuser: bool,
-    /// The role may make replication slots.
+    /// The role may create replication slots.
     pub may_replicate: bool,
-    /// The role may make subscriptions.
+    /// The role may create subscriptions.
     pub may_subscribe: bool,
-    /// The role may set what the database is set to.
+    /// The role may change the database's settings.
     pub owns_database: bool,
-    /// The role may make publications.
+    /// The role may create publications.
     pub may_create: bool,
     /// Prepared transactions of the database.
     pub prepared: i64,
     /// Prepared transactions of all databases of the server.
     pub prepared_anywhere: i64,
-    /// Sessions of the database, of other roles, of which we may not even know what they are.
+    /// Sessions of other roles in the database that we may not even identify.
     pub unseen_sessions: i64,
     /// Roles that would write although the database is closed.
     pub unfenced_roles: Option<String>,
-    /// Subscriptions of others: they write although the database is closed.
+    /// Subscriptions of others, which write although the database is closed.
     pub other_subscriptions: Option<String>,
-    /// Subscriptions that are enabled, of follows.
+    /// Enabled subscriptions of follows.
     pub enabled_follows: Vec<String>,
     /// Event triggers that would fire for what the role does to publications, subscriptions and tables.
     pub event_triggers: Vec<String>,
-    /// What the database has `default_transaction_read_only` set to.
+    /// The database's own setting of `default_transaction_read_only`.
     pub read_only_setting: Option<String>,
 }
 
 impl Offers {
-    /// Whether there is a place for the progress of a follow: one that is free, or its own, which an earlier attempt has left.
+    /// Whether a follow's progress has a place: a free one, or its own, left by an earlier attempt.
     pub fn has_origin_for(&self, name: &FollowName) -> bool {
         self.free_origins > 0 || self.placed_follows.iter().any(|one| one == name.as_str())
     }
@@ -143,7 +143,7 @@ pub struct NotReplicated {
     pub examples: Vec<String>,
 }
 
-/// A trigger that fires for rows that replication brings.
+/// A trigger that fires for replicated rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Firing {
     /// Its table.
@@ -152,21 +152,21 @@ pub struct Firing {
     pub trigger: String,
 }
 
-/// What sort of object it is that we made.
+/// The kind of an object that we made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OursKind {
-    /// It offers changes.
+    /// Offers changes.
     Publication,
-    /// It takes them.
+    /// Takes them.
     Subscription,
-    /// It keeps them.
+    /// Keeps them.
     Slot,
 }
 
 /// An object that we made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ours {
-    /// What it is.
+    /// Its kind.
     pub kind: OursKind,
     /// Its name.
     pub name: FollowName,
@@ -174,31 +174,31 @@ pub struct Ours {
     pub record: Option<String>,
 }
 
-/// How a slot stands.
+/// The state of a slot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SlotStanding {
     /// Somebody reads from it.
     pub active: bool,
     /// `lost` and `unreserved` are bad.
     pub wal_status: String,
-    /// What it keeps of the log.
+    /// How much WAL it retains.
     pub retained: Bytes,
     /// How far its reader is behind.
     pub behind: Bytes,
-    /// The same in seconds, as the sender measures it while anything is sent.
+    /// The same in seconds, as the WAL sender measures it while it sends anything.
     pub lag_s: Option<f64>,
 }
 
-/// How a subscription does.
+/// The state of a subscription.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Worker {
-    /// It is to work.
+    /// It is meant to run.
     pub enabled: bool,
-    /// It does.
+    /// It does run.
     pub running: bool,
     /// How often it has failed; 0 before 15.
     pub errors: i64,
-    /// Since when it has heard nothing.
+    /// For how long it has received nothing, in seconds.
     pub silent_s: Option<f64>,
 }
 
@@ -209,22 +209,22 @@ pub struct KeptOut {
     pub name: String,
     /// Whether it may log in.
     pub may_log_in: bool,
-    /// It is the one that is connected.
+    /// It is the role that we connect as.
     pub is_ours: bool,
 }
 
-/// A session of somebody else.
+/// Somebody else's session.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stranger {
-    /// Its server process.
+    /// ID of its server process.
     pub pid: i32,
     /// When it began, as the server writes it; `None` if we may not know.
     pub began: Option<String>,
-    /// What it calls itself.
+    /// Its application name.
     pub application: String,
     /// Its role.
     pub role: String,
-    /// Nothing is going on in it.
+    /// It is doing nothing.
     pub idle: bool,
     /// For how long its transaction has been open, in seconds.
     pub transaction_s: Option<f64>,
@@ -235,7 +235,7 @@ pub struct Stranger {
 }
 
 impl Stranger {
-    /// For people.
+    /// In words.
     pub fn shown(&self) -> String {
         let since = self.transaction_s.map_or_else(String::new, |seconds| {
             format!(", transaction open for {seconds:.0} s")
@@ -249,7 +249,7 @@ impl Stranger {
         format!("pid {pid} ({application}), role {role}{since}")
     }
 
-    /// Whether it is among those, and no later one whose process has the same number.
+    /// Whether it is one of those, and not a later session whose process has the same ID.
     pub fn is_among(&self, those: &[Self]) -> bool {
         those
             .iter()
@@ -326,7 +326,7 @@ pub async fn uncarried(session: &Session) -> Result<Vec<NotReplicated>, PgError>
     rows.iter().map(kind).collect()
 }
 
-/// Triggers that fire for rows that replication brings.
+/// Triggers that fire for replicated rows.
 pub async fn firing(session: &Session) -> Result<Vec<Firing>, PgError> {
     let rows = session.query(&FIRING, &[]).await?;
     let trigger = |row: &Answer| {
@@ -338,12 +338,12 @@ pub async fn firing(session: &Session) -> Result<Vec<Firing>, PgError> {
     rows.iter().map(trigger).collect()
 }
 
-/// What we made in the connected database, for whatever other end.
+/// What we made in the connected database, whatever the other end.
 pub async fn ours(session: &Session) -> Result<Vec<Ours>, PgError> {
     let rows = session.query(&OURS, &[]).await?;
     let mut found = Vec::new();
     for row in &rows {
-        // Somebody else's may begin like ours.
+        // Somebody else's name may begin like ours.
         let Some(name) = FollowName::parse(row.get("name")?) else {
             continue;
         };
@@ -367,7 +367,7 @@ pub async fn published(session: &Session, of: &FollowName) -> Result<Vec<Qualifi
     rows.iter().map(name).collect()
 }
 
-/// How a slot stands; `None` if it is not there.
+/// The state of a slot; `None` if there is no such slot.
 pub async fn slot(session: &Session, of: &FollowName) -> Result<Option<SlotStanding>, PgError> {
     let rows = session.query(&SLOT, &[&of.as_str()]).await?;
     let Some(row) = rows.first() else {
@@ -395,7 +395,7 @@ pub async fn confirmed(
     Ok(confirmed.transpose()?.map(|known| known.unwrap_or(false)))
 }
 
-/// How a subscription does; `None` if it is not there.
+/// The state of a subscription; `None` if there is no such subscription.
 pub async fn worker(session: &Session, of: &FollowName) -> Result<Option<Worker>, PgError> {
     let query = WORKERS.for_server(session.version());
     let rows = session.query(query, &[&of.as_str()]).await?;
@@ -410,14 +410,14 @@ pub async fn worker(session: &Session, of: &FollowName) -> Result<Option<Worker>
     }))
 }
 
-/// Server processes of sessions that are just being opened.
+/// Process IDs of sessions that are just being opened.
 pub async fn connecting(session: &Session) -> Result<Vec<i32>, PgError> {
     let rows = session.query(&CONNECTING, &[]).await?;
     rows.iter().map(|row| row.get("pid")).collect()
 }
 
-/// Transactions, of whatever database of the server, that have begun to write and have not ended, and have been open for so many seconds at
-/// least: in words.
+/// Open transactions in any database of the server that have begun to write, and have been open for at least so many seconds:
+/// in words.
 pub async fn unfinished(session: &Session, open_s: i32) -> Result<Vec<String>, PgError> {
     let rows = session.query(&UNFINISHED, &[&open_s]).await?;
     rows.iter().map(|row| row.get("what")).collect()
@@ -441,13 +441,13 @@ pub async fn strangers(session: &Session) -> Result<Vec<Stranger>, PgError> {
     rows.iter().map(stranger).collect()
 }
 
-/// Server processes of sessions that are in the way of what a turn locks and makes anew, whether they have written or not.
+/// Process IDs of sessions that are in the way of what a turn locks and rebuilds, whether they have written or not.
 pub async fn in_the_way(session: &Session) -> Result<Vec<i32>, PgError> {
     let rows = session.query(&IN_THE_WAY, &[]).await?;
     rows.iter().map(|row| row.get("pid")).collect()
 }
 
-/// Of some roles, those that there are.
+/// Those of the named roles that exist.
 pub async fn roles(session: &Session, named: &[String]) -> Result<Vec<KeptOut>, PgError> {
     let rows = session.query(&ROLES, &[&named.to_vec()]).await?;
     let role = |row: &Answer| {
@@ -471,7 +471,7 @@ pub async fn has_state(session: &Session) -> Result<bool, PgError> {
     only(&HAS_STATE, rows)?.get("found")
 }
 
-/// Where the connected target stands; `None` if it follows nobody.
+/// The state of the connected target; `None` if it follows nobody.
 pub async fn read_state(session: &Session) -> Result<Option<State>, FollowError> {
     let failed = || FollowError::step("reading the state of the follow");
     if !has_state(session).await.map_err(failed())? {

@@ -1,8 +1,8 @@
-//! What has become of a table that a turn has left to be compared. Pure, but for the question what tables are called.
+//! What has become of a table that a turn left to be compared later. Pure, except for asking what tables are called.
 //!
-//! A name may have become another's meanwhile, and so tables are known by their OIDs. One that has the same other name on both sides is
-//! compared by that. One that is gone by its name alone was perhaps renamed, on one side or by a role that keeps it to itself: it is not
-//! compared, and not forgotten. Only what neither side has any more is nothing to compare.
+//! A name may belong to another table by now, so tables are known by their OIDs. One that was renamed alike on both sides is
+//! compared under its new name. One whose name alone is gone may have been renamed, on one side or by a role that keeps it to
+//! itself: it is not compared, and not forgotten. Only what neither side has any more needs no comparison.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,30 +15,30 @@ pub(super) const NAMED: Query = Query::new(
     include_str!("../../sql/follow/named.sql"),
 );
 
-/// What tables of one side are called.
+/// What the tables of one side are called.
 #[derive(Debug, Default)]
 pub struct Names {
-    /// Those that were asked for, if they are still there.
+    /// The tables asked for, if they are still there.
     by_oid: BTreeMap<Oid, QualifiedName>,
-    /// All that may be read.
+    /// All tables that may be read.
     readable: BTreeSet<QualifiedName>,
 }
 
 /// What has become of a table that was left.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It can be compared, by the name that it has now.
+    /// It can be compared, under its present name.
     There(LeftTable),
-    /// It cannot; why.
+    /// It cannot be compared, and why.
     Astray(String),
     /// Neither side has it any more.
     Dropped,
 }
 
 impl Names {
-    /// Of those that are left, and of all that may be read.
+    /// Reads the names of the tables left, and of all that may be read.
     pub async fn read(session: &Session, left: &[LeftTable]) -> Result<Self, PgError> {
-        // Those of the other side are asked for as well; nobody looks at what they stand for here.
+        // The other side's OIDs are asked for as well; nobody looks at what they stand for here.
         let oids = left.iter().flat_map(|one| one.oids.iter().flatten());
         let oids: Vec<u32> = oids.map(|oid| oid.0).collect();
         let mut by_oid = BTreeMap::new();
@@ -52,7 +52,7 @@ impl Names {
         })
     }
 
-    /// By what names tables go now; by the old ones, as far as nobody knows.
+    /// The present names of tables, or the old ones where no other is known.
     fn now(&self, tables: &[QualifiedName], oids: &[Oid]) -> Vec<QualifiedName> {
         if oids.len() != tables.len() {
             return tables.to_vec();
@@ -69,7 +69,7 @@ impl Names {
     }
 }
 
-/// What has become of a table, by what the side that handed over and the one that took over say.
+/// What has become of a table, according to the side that handed over and the one that took over.
 pub fn fate(one: &LeftTable, [from, to]: [&Names; 2]) -> Fate {
     let [of_from, of_to] = &one.oids;
     let (here, there) = (from.now(&one.tables, of_from), to.now(&one.tables, of_to));
@@ -115,7 +115,7 @@ mod tests {
         QualifiedName::new("s", name)
     }
 
-    /// By OID and name; all of them may be read.
+    /// Tables by OID and name, all of them readable.
     fn names(tables: &[(u32, &str)]) -> Names {
         let by_oid = tables.iter().map(|(oid, called)| (Oid(*oid), name(called)));
         Names {

@@ -1,4 +1,4 @@
-//! One database follows another, by Postgres's own logical replication: after a move until cut-over, and the other way after it.
+//! One database follows another, by Postgres's own logical replication: after a move until the cut-over, and in reverse after it.
 //!
 //! ```text
 //!   publication ─► slot + snapshot ─► the move, proven ─► state on the target ─► subscription ─► following
@@ -9,28 +9,28 @@
 //! | file | |
 //! |---|---|
 //! | `facts` | what both servers offer, hold and do |
-//! | `tables` | the tables: which of them replication carries, and by what it could find their rows |
-//! | `rules` | what speaks against following, and what is worth knowing before (pure) |
-//! | `left` | what has become of a table that a turn has left to be compared |
-//! | `record` | what a side was before we changed it, written on what we made there (pure) |
-//! | `state` | where a target stands (pure) |
+//! | `tables` | the tables: which of them replication carries, and how it could find their rows |
+//! | `rules` | what speaks against following, and what is worth knowing beforehand (pure) |
+//! | `left` | what has become of a table that a turn left to be compared later |
+//! | `record` | what a side was before we changed it, recorded on what we made there (pure) |
+//! | `state` | the state of a target that follows (pure) |
 //! | `turn` | the steps from one side to the other (pure) |
 //! | `statements` | the statements that make, change and remove what is needed (pure) |
-//! | `work` | which sessions turn a database over |
+//! | `work` | which sessions carry out a turn |
 //! | `tell` | lag and trouble, in sentences (pure) |
 //! | `error` | what can go wrong |
 //!
 //! **Three things that must not come apart.** A slot delivers what its snapshot does not see, and nothing else makes a copy and
-//! its changes fit together; so a copy that goes on in another snapshot gets another slot. The state is on the target, in a schema of
-//! its own that outlives the ledger, and is made in the transaction that drops it. What was changed on a side (a
-//! replica identity, a setting) is written down there, on the publication or subscription, in the transaction that changes it:
-//! so a side can be set back even if the other one is gone.
+//! its changes fit together; so a copy that goes on in another snapshot gets another slot. The state is on the target, in a
+//! schema of its own that outlives the ledger, and is created in the transaction that drops the ledger. What was changed on a
+//! side (a replica identity, a setting) is recorded there, on the publication or subscription, in the transaction that changes
+//! it: so a side can be put back even if the other one is gone.
 //!
 //! **A direction is a value** ([`turn::Turn`]): cut-over and fallback are the same steps, from source to target and from target to
 //! source. At most one side is open to writers at any moment, and none while its changes could be lost.
 //!
-//! Deliberately absent: an engine of our own that carries changes; and anything about what replication does not carry, other than to
-//! name it: a turn brings it over with [`sync`](crate::sync).
+//! Deliberately absent: an engine of our own that carries changes; and anything about what replication does not carry beyond
+//! naming it: a turn brings it over with [`sync`](crate::sync).
 
 mod error;
 mod facts;

@@ -1,4 +1,4 @@
-//! What a side was before we changed it: written on the publication or subscription that we made there, as its comment. Pure.
+//! What a side was before we changed it: recorded in the comment of the publication or subscription that we made there. Pure.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,22 +7,22 @@ use crate::model::{QualifiedName, ascii_json};
 
 const FORMAT: u32 = 1;
 
-/// What is to be set back on one side, and who is at the other end.
+/// What is to be put back on one side, and who is at the other end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SideRecord {
-    /// Of this record.
+    /// Version of the record's format.
     pub format: u32,
     /// The other end, for people.
     pub other: String,
-    /// By what replication found the rows of tables whose replica identity we made full.
+    /// The previous identities of tables whose replica identity we made full.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub identities: Vec<IdentityBefore>,
-    /// What `default_transaction_read_only` of the database was before we closed it; `None` as long as we have not.
+    /// The database's `default_transaction_read_only` before we closed it; `None` until we do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fence: Option<FenceBefore>,
 }
 
-/// A table's replica identity.
+/// A table's previous replica identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdentityBefore {
     /// The table.
@@ -31,15 +31,15 @@ pub struct IdentityBefore {
     pub before: String,
 }
 
-/// What is set back when a database is opened again.
+/// What is put back when a database is opened again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FenceBefore {
-    /// What `default_transaction_read_only` of the database was; `None` is that it was not set.
+    /// The database's previous `default_transaction_read_only`; `None` if it was not set.
     pub value: Option<String>,
-    /// Which run has closed it, the last that did.
+    /// The run that closed it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// Roles that could log in, and cannot any more.
+    /// Roles that could log in before, and now cannot.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
 }
@@ -56,7 +56,7 @@ impl IdentityBefore {
 }
 
 impl SideRecord {
-    /// Nothing was changed yet.
+    /// A record of a side on which nothing was changed yet.
     pub fn new(other: impl Into<String>) -> Self {
         Self {
             format: FORMAT,
@@ -66,10 +66,10 @@ impl SideRecord {
         }
     }
 
-    /// The same once the database is closed by this run, which it may have been before.
+    /// The same, with the database closed by this run; it may have been closed before.
     #[must_use]
     pub fn closed(mut self, setting: Option<String>, by: &str) -> Self {
-        // What we have set ourselves is not what was before.
+        // What we set ourselves is not what was there before.
         let fence = self.fence.get_or_insert(FenceBefore {
             value: setting,
             by: None,
@@ -79,7 +79,7 @@ impl SideRecord {
         self
     }
 
-    /// The same with roles that cannot log in any more while it is closed.
+    /// The same, with roles that cannot log in while it is closed.
     #[must_use]
     pub fn without_logins(mut self, roles: Vec<String>) -> Self {
         if let Some(fence) = &mut self.fence {
@@ -88,8 +88,8 @@ impl SideRecord {
         self
     }
 
-    /// What has gone since cannot be set back: a table is taken out, and an index leaves the default. Gives back what is to be said of
-    /// them.
+    /// What is gone cannot be put back: a table is dropped from the record, and an index gives way to the default. Returns what
+    /// there is to say about them.
     pub fn forget_gone_identities(&mut self, tables: &[Table]) -> Vec<String> {
         let mut said = Vec::new();
         self.identities.retain_mut(|one| {
@@ -114,7 +114,7 @@ impl SideRecord {
         said
     }
 
-    /// As it is written.
+    /// The comment's text.
     pub fn text(&self) -> String {
         // Strings always fit into JSON.
         let json = serde_json::to_string(self).unwrap_or_default();
@@ -160,7 +160,7 @@ mod tests {
         record.identities = vec![
             identity("plain", "nothing"),
             identity("dropped", "default"),
-            // As a server quotes, and as we do.
+            // Quoted as a server does it, and as we do.
             identity("a", "using index one"),
             identity("b", "using index \"the \"\"index\""),
             identity("c", "using index gone"),
@@ -200,7 +200,7 @@ mod tests {
         });
         let record = record.closed(None, "me");
         assert_eq!(SideRecord::parse(&record.text()), Some(record.clone()));
-        // Closed once more: what we have set ourselves does not count.
+        // Closed once more: our own setting does not count.
         let again = record.clone().closed(Some("on".to_owned()), "me");
         assert_eq!(again, record);
         let roles = again.without_logins(vec!["app".to_owned()]);

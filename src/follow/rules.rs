@@ -1,4 +1,4 @@
-//! What speaks against following, each with its remedy; and what is worth knowing before. Pure.
+//! What speaks against following, each finding with its remedy; and what is worth knowing beforehand. Pure.
 
 mod identity;
 mod turn;
@@ -15,7 +15,7 @@ use super::statements::knows_truncate;
 use super::tables::Table;
 use crate::model::{Finding, QualifiedName, ServerVersion, Side, some_of};
 
-/// Names that a sentence mentions.
+/// At most this many names are given in a sentence.
 const MOST: usize = 10;
 
 /// What is looked at before a move that is to be followed.
@@ -34,16 +34,16 @@ pub struct Facts<'a> {
     pub uncarried: &'a [NotReplicated],
     /// What was asked for.
     pub wanted: &'a Wanted,
-    /// Slot and publication are there already: from an earlier session.
+    /// Slot and publication are there already, from an earlier session.
     pub is_made: bool,
-    /// The copy's tables have the owners that the source's have.
+    /// The copy's tables have the same owners as the source's.
     pub keeps_owners: bool,
 }
 
-/// From here on rows that replication brings are written as the table's owner, who may be subject to row-level security.
+/// From this version on, replicated rows are written as the table's owner, who may be subject to row-level security.
 const APPLIES_AS_OWNER: u32 = 16;
 
-/// Everything that was found.
+/// All findings.
 pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = publisher(facts.source, "source", facts.is_made);
     found.extend(fed_from_elsewhere(facts.source));
@@ -69,7 +69,7 @@ pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-/// What it takes from others it would take on, closed or not: a turn away from it would be refused, so none is prepared.
+/// Closed or not, the source would go on taking changes from others: a turn away from it would be refused, so none is prepared.
 fn fed_from_elsewhere(source: &Offers) -> Option<Finding> {
     let others = source.other_subscriptions.iter();
     let names: Vec<String> = others.chain(&source.enabled_follows).cloned().collect();
@@ -89,7 +89,7 @@ fn fed_from_elsewhere(source: &Offers) -> Option<Finding> {
     ))
 }
 
-/// What they write when we make and change what a follow needs would be replicated, and be there twice.
+/// What event triggers write when we make and change what a follow needs would be replicated, and be there twice.
 fn event_triggers(offers: &Offers, side: &str) -> Option<Finding> {
     if offers.event_triggers.is_empty() {
         return None;
@@ -110,7 +110,7 @@ fn event_triggers(offers: &Offers, side: &str) -> Option<Finding> {
     ))
 }
 
-/// A server that is to publish. `side` is where it is.
+/// What speaks against a server as a publisher. `side` is where it is.
 fn publisher(offers: &Offers, side: &str, is_made: bool) -> Vec<Finding> {
     let mut found = Vec::new();
     if offers.in_recovery {
@@ -172,7 +172,7 @@ fn publisher(offers: &Offers, side: &str, is_made: bool) -> Vec<Finding> {
     found
 }
 
-/// A side that is closed to writers is so for whoever has not said otherwise.
+/// A side that is closed to writers is closed only to roles that are not set otherwise.
 fn unfenced_roles(rule: &str, offers: &Offers, side: &str) -> Option<Finding> {
     let roles = offers.unfenced_roles.as_ref()?;
     Some(Finding::blocker(
@@ -215,7 +215,7 @@ fn subscriber(facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-/// A place is taken by what has once been used, whether it still is or not.
+/// An origin that was used once keeps its place, whether it is still used or not.
 fn origins_remedy(offers: &Offers, side: &str) -> String {
     let doubt = if offers.sees_origins {
         ""
@@ -231,7 +231,7 @@ fn origins_remedy(offers: &Offers, side: &str) -> String {
 }
 
 fn may_subscribe(offers: &Offers, version: ServerVersion) -> bool {
-    // Before 16 a superuser only.
+    // Before 16, only a superuser may.
     offers.superuser || (version.major() >= 16 && offers.may_subscribe)
 }
 
@@ -244,13 +244,13 @@ fn subscribe_remedy(version: ServerVersion) -> String {
     }
 }
 
-/// Tables that a publication has: all of them that the log knows.
+/// The tables of a publication: all that leave anything in the WAL.
 pub fn carried(tables: &[Table]) -> Vec<QualifiedName> {
     let carried = tables.iter().filter(|table| table.is_logged);
     carried.map(|table| table.name.clone()).collect()
 }
 
-/// What they write, replication would bring a second time; and on a target that is closed to writers, they fail.
+/// What such triggers write, replication would bring a second time; and on a target that is closed to writers, they fail.
 fn firing_triggers(firing: &[Firing]) -> Option<Finding> {
     let names = named_triggers(firing)?;
     Some(Finding::blocker(
@@ -262,7 +262,7 @@ fn firing_triggers(firing: &[Firing]) -> Option<Finding> {
     ))
 }
 
-/// `None` if there are none.
+/// Their names; `None` if there are none.
 fn named_triggers(firing: &[Firing]) -> Option<String> {
     let names: Vec<String> = firing
         .iter()
@@ -275,7 +275,7 @@ fn names_of<'a>(tables: impl Iterator<Item = &'a Table>) -> Vec<String> {
     tables.map(|table| table.name.shown()).collect()
 }
 
-/// The apply worker refuses such a table with every row, and stands still.
+/// The apply worker refuses every row of such a table, and gets no further.
 fn forced_rls(facts: &Facts<'_>) -> Option<Finding> {
     if facts.versions[1].major() < APPLIES_AS_OWNER {
         return None;
@@ -302,8 +302,8 @@ fn forced_rls(facts: &Facts<'_>) -> Option<Finding> {
     })
 }
 
-/// Replication applies a row to the partition that it was in, and on another server it may belong into another one: an INSERT fails
-/// there, and an UPDATE or DELETE passes over what it does not find.
+/// Replication applies a row to the partition that it was in, but on another server it may belong in a different one: there an
+/// INSERT fails, and an UPDATE or DELETE skips the row that it does not find.
 fn scattered(facts: &Facts<'_>) -> Option<Finding> {
     let names = scattered_names(facts.tables);
     (!names.is_empty()).then(|| {
@@ -327,7 +327,7 @@ fn scattered_names(tables: &[Table]) -> Vec<String> {
     roots.into_iter().collect()
 }
 
-/// Exactly what would be made on the source.
+/// Names exactly what would be made on the source.
 fn objects(facts: &Facts<'_>) -> Option<Finding> {
     if facts.wanted.allow_source_objects {
         return None;
@@ -709,7 +709,7 @@ mod tests {
         FollowName::parse(&text).expect("a name")
     }
 
-    /// What an earlier attempt at a turn has left of the way back is removed first, and gives its place back; another one's stays.
+    /// What an earlier attempt at a turn left of the way back is removed first, which frees its place; another follow's place stays taken.
     #[test]
     fn what_is_left_of_the_way_back_has_its_place() {
         let (ahead, back) = (name('1'), name('2'));
@@ -743,7 +743,7 @@ mod tests {
         }
     }
 
-    /// A database of which another one has taken the place, or that takes changes from another one, is not the one to turn away from.
+    /// A database whose place another one has taken, or that takes changes from another one, is not the one to turn away from.
     #[test]
     fn another_follow_of_the_same_database_is_seen() {
         let (ahead, back, other) = (name('1'), name('2'), name('3'));

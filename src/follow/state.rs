@@ -1,4 +1,4 @@
-//! Where a target stands that follows its source: what is in the one row of `pgconvoy_follow.state`. Pure.
+//! The state of a target that follows its source: what is in the one row of `pgconvoy_follow.state`. Pure.
 
 use std::collections::BTreeMap;
 
@@ -9,57 +9,57 @@ use super::turn::{Step, Turn};
 use crate::model::{Bytes, FollowMoment, FollowName, LeftTable, QualifiedName, Side, some_of};
 use crate::toc::RestoreOptions;
 
-/// The schema that it is in; never copied or compared.
+/// The schema that holds it; never copied or compared.
 pub const SCHEMA: &str = "pgconvoy_follow";
 
-/// Of what is in the row.
+/// Version of the row's format.
 pub const FORMAT: i32 = 1;
 
-/// Tables that a sentence mentions.
+/// At most this many tables are named in a sentence.
 const MOST_NAMES: usize = 10;
 
-/// What has happened is kept to so many moments: a turn has two or three.
+/// The history keeps at most this many moments: a turn has two or three.
 const MOST_MOMENTS: usize = 300;
 
-/// What was asked for of a move that is to be followed.
+/// What was asked of a move that is to be followed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wanted {
-    /// Objects may be made on the source.
+    /// Objects may be created on the source.
     pub allow_source_objects: bool,
     /// What carries changes from source to target.
     pub forward: FollowName,
     /// What carries them from target to source, after a cut-over.
     pub backward: FollowName,
-    /// Tables that get a full replica identity, as they were named.
+    /// Tables that get a full replica identity, named as the user named them.
     #[serde(default)]
     pub replica_identity_full: Vec<String>,
-    /// How the target's server reaches the source, without a password, if not as we do.
+    /// How the target's server reaches the source, without a password; `None`: as we do.
     #[serde(default)]
     pub source_from_target: Option<String>,
-    /// What the source may keep of its log for the target at most.
+    /// The most WAL that the source may retain for the target.
     #[serde(default)]
     pub max_wal_retained: Option<Bytes>,
 }
 
-/// How far it is.
+/// How far a follow has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// The copy is proven; there is no subscription that is known to work yet.
+    /// The copy is proven; no subscription is known to work yet.
     Copied,
     /// The side that is not in service follows the one that is.
     Following,
-    /// A turn is on its way, and has begun with this step.
+    /// A turn is under way, and has begun this step.
     Turning(Step),
-    /// It was turned without a way back: nobody follows any more.
+    /// It was turned without a way back: neither side follows the other any more.
     Parted,
-    /// The slot was let go, because it kept too much of the log: what the target lacks can only be moved anew.
+    /// The slot was let go because it retained too much WAL: the target can only be moved anew.
     LetGo,
 }
 
 impl Phase {
-    /// Whether the side that follows may be given up: nobody turns, or a turn has begun that can still go back, and the side that is in
-    /// service is not closed by it. Whether that turn is alive is for the claim to say.
+    /// Whether the side that follows may be given up: no turn is under way, or one that can still go back and has not closed
+    /// the side in service. Whether that turn is alive is for the claim to say.
     pub fn may_let_go(self, is_closed: bool) -> bool {
         match self {
             Self::Following => true,
@@ -69,22 +69,22 @@ impl Phase {
     }
 }
 
-/// What keeps a turn from being proven in full: whoever goes on with it, or asks for it again, is told as well.
+/// What keeps a turn from being proven in full: whoever continues it, or asks for it again, is told as well.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reserved {
-    /// Rows of what replication has carried were only counted, as was asked for.
+    /// Of the tables that replication carried, only the row counts were compared, as asked.
     #[serde(default)]
     pub counted: bool,
-    /// Tables that replication carries, and that differed all the same: rows of the side that took over were changed or deleted.
+    /// Tables that replication carries but that differed all the same: rows on the side that took over were changed or deleted.
     #[serde(default)]
     pub overruled: Vec<QualifiedName>,
-    /// Tables that were to be compared once the side was open, and were dropped on both sides before that.
+    /// Tables that were to be compared once the side was open, but were dropped on both sides before that.
     #[serde(default)]
     pub dropped: Vec<QualifiedName>,
 }
 
 impl Reserved {
-    /// Has tables among those that were overruled.
+    /// Adds tables to those that were overruled.
     pub fn overrule(&mut self, tables: Vec<QualifiedName>) {
         for table in tables {
             if !self.overruled.contains(&table) {
@@ -93,7 +93,7 @@ impl Reserved {
         }
     }
 
-    /// In a sentence; `None` if there is nothing.
+    /// As a sentence; `None` if there is nothing to say.
     pub fn words(&self) -> Option<String> {
         let mut clauses = Vec::new();
         if self.counted {
@@ -123,37 +123,37 @@ fn some(tables: &[QualifiedName]) -> String {
     some_of(&names, MOST_NAMES)
 }
 
-/// Where a target stands.
+/// The state of a target that follows its source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// What was asked for.
     pub wanted: Wanted,
     /// How we reach the source: `PG*` variables, no password.
     pub source: BTreeMap<String, String>,
-    /// What the move left out, and so no comparison misses.
+    /// What the move left out, and no comparison reports as missing.
     pub restore: RestoreOptions,
-    /// Where the slot began, which is where the copy ends.
+    /// Where the slot begins, which is where the copy ends.
     pub consistent_point: String,
     /// The side that applications write to.
     pub serving: Side,
-    /// How far it is.
+    /// How far the follow has come.
     pub phase: Phase,
-    /// The turn that is on its way makes a way back.
+    /// The turn under way makes a way back.
     #[serde(default)]
     pub with_reverse: bool,
     /// When the turn closed the side that was in service.
     #[serde(default)]
     pub closed_at: Option<DateTime<Utc>>,
-    /// Tables of which the turn that is on its way has only counted the rows.
+    /// Tables whose rows the turn under way has only counted.
     #[serde(default)]
     pub left: Vec<LeftTable>,
-    /// Tables of which the last turn has only counted the rows, and which have not been found the same since.
+    /// Tables whose rows the last turn only counted, and that have not been found the same since.
     #[serde(default)]
     pub unproven: Vec<LeftTable>,
-    /// What the turn that is on its way is not proven in.
+    /// What keeps the turn under way from being proven in full.
     #[serde(default)]
     pub reserving: Reserved,
-    /// What the last turn was not proven in.
+    /// What kept the last turn from being proven in full.
     #[serde(default)]
     pub reserved: Reserved,
     /// What has happened so far.
@@ -162,12 +162,12 @@ pub struct State {
 }
 
 impl State {
-    /// What carries changes away from the side that is in service.
+    /// What carries changes away from the side in service.
     pub fn in_use(&self) -> &FollowName {
         self.outward(self.serving)
     }
 
-    /// What a side publishes as.
+    /// The name under which a side publishes.
     pub fn outward(&self, side: Side) -> &FollowName {
         match side {
             Side::Source => &self.wanted.forward,
@@ -184,7 +184,7 @@ impl State {
         }
     }
 
-    /// Keeps in mind what has happened; counts once it is written down.
+    /// Adds a moment to the history; it counts once it is written down.
     pub fn remember(&mut self, moment: FollowMoment) {
         if self.history.len() >= MOST_MOMENTS {
             self.history.remove(0);
@@ -192,7 +192,7 @@ impl State {
         self.history.push(moment);
     }
 
-    /// The last turn is over but for the comparison of what it has left.
+    /// The last turn is over, except for comparing what it left.
     pub fn is_unproven(&self) -> bool {
         self.phase == Phase::Following && !self.unproven.is_empty()
     }
@@ -257,7 +257,7 @@ impl State {
         }
     }
 
-    /// The command that does what comes next.
+    /// The command that comes next.
     pub fn next(&self) -> String {
         match self.phase {
             Phase::Copied => "pgconvoy follow".to_owned(),

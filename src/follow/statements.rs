@@ -1,6 +1,6 @@
 //! The statements that make, change and remove what one database needs to follow another. Pure.
 //!
-//! Each text is one transaction, waits for its commit, and may be run again after it has been committed. What changes a side is in
+//! Each text is one transaction, waits for its commit, and may be run again after it was committed. A change to a side is in
 //! the same transaction as the record of what was there before.
 
 use super::record::{FenceBefore, SideRecord};
@@ -11,17 +11,17 @@ use crate::model::{
 
 const CREATE: &str = include_str!("../../sql/follow/create.sql");
 
-/// A lock that cannot be had is no reason to keep others waiting behind us. Event triggers of the application have nothing to do with
-/// what we make: what they wrote would be replicated, and be there twice. A superuser keeps them from firing.
+/// A lock that we cannot get is no reason to keep others queueing behind us. The application's event triggers have nothing to
+/// do with what we make: what they write would be replicated, and be there twice. A superuser keeps them from firing.
 const BEGIN: &str = "begin isolation level read committed; set local synchronous_commit = on; set local lock_timeout = '10s'; \
     set local client_min_messages = warning; \
     select pg_catalog.set_config('session_replication_role', 'replica', true) where pg_catalog.current_setting('is_superuser') = 'on'";
 
-/// By what a server writes statements into its log, or elsewhere, and what keeps it from that.
+/// The settings that make a server write statements to its log, or elsewhere, and the values that keep it from doing so.
 const TALKATIVE: &str = "(values ('log_statement', 'none'), ('log_min_error_statement', 'panic'), ('log_min_duration_statement', '-1'), \
     ('log_min_duration_sample', '-1'), ('log_transaction_sample_rate', '0'), ('pg_stat_statements.track', 'none')) w (name, value)";
 
-/// Who closes or opens a side waits for whoever else does: `pgco` and `fenc` as two numbers.
+/// Whoever closes or opens a side waits for others doing the same: `pgco` and `fenc` as two numbers.
 const ONE_AT_A_TIME: &str = "select pg_catalog.pg_advisory_xact_lock(1885823855, 1717923427)";
 
 fn transaction(statements: &[String]) -> String {
@@ -34,26 +34,26 @@ fn transaction(statements: &[String]) -> String {
     sql
 }
 
-/// From here on a server knows what to do with a TRUNCATE that comes by replication; the worker of an older one stops there for good.
+/// Whether a server can apply a replicated TRUNCATE; the worker of an older one stops at it for good.
 pub fn knows_truncate(version: ServerVersion) -> bool {
     version.major() >= 11
 }
 
 /// What is published.
 pub struct Publishing<'a> {
-    /// As what.
+    /// The publication's name.
     pub name: &'a FollowName,
     /// The tables.
     pub tables: &'a [QualifiedName],
     /// Those of them that get a full replica identity.
     pub full: &'a [QualifiedName],
-    /// What was before.
+    /// What was there before.
     pub record: &'a SideRecord,
-    /// Version of whoever will subscribe.
+    /// Version of the server that will subscribe.
     pub subscriber: ServerVersion,
 }
 
-/// Publishes tables. What those had that get a full replica identity is written on the publication.
+/// Publishes tables. The publication records what those had before that get a full replica identity.
 pub fn publish(publishing: &Publishing<'_>) -> String {
     let Publishing { name, tables, .. } = publishing;
     let mut statements = vec![format!("drop publication if exists {name}")];
@@ -85,14 +85,14 @@ pub fn note(name: &FollowName, record: &SideRecord) -> String {
     transaction(&[comment("publication", name, record)])
 }
 
-/// Takes a publication away, and sets back what `record` says, if there is one: only the last object of a side does.
+/// Drops a publication, and puts back what `record` says, if there is one: only the last of our objects on a side does so.
 pub fn unpublish(name: &FollowName, database: &str, record: Option<&SideRecord>) -> String {
     let mut statements = record.map_or_else(Vec::new, |record| set_back(database, record));
     statements.push(format!("drop publication if exists {name}"));
     transaction(&statements)
 }
 
-/// Tables that are gone meanwhile have nothing to set back.
+/// Tables that were dropped meanwhile have nothing to put back.
 fn set_back(database: &str, record: &SideRecord) -> Vec<String> {
     let mut statements: Vec<String> = record
         .identities
@@ -124,7 +124,7 @@ fn unfence(database: &str, fence: &FenceBefore) -> Vec<String> {
     statements
 }
 
-/// What keeps writers out.
+/// The statements that keep writers out.
 fn close_to(database: &str, record: &SideRecord) -> Vec<String> {
     let roles = record.fence.iter().flat_map(|fence| &fence.roles);
     let keep_out = |role: &String| format!("alter role {} nologin", quote_ident(role));
@@ -140,8 +140,8 @@ fn close_database(database: &str) -> String {
     )
 }
 
-/// Closes a side to writers; what was before is written on what it publishes. Fails if another follow has closed it: then somebody
-/// else is in service in its place, and what we would take for what was before is none of it. `back`: the way back of this one.
+/// Closes a side to writers, and records what was there before on its publication. Fails if another follow has closed it: then another
+/// database is in service in its place, and what is set here now is not what was there before. `back`: this follow's way back.
 pub fn fence(
     (name, back): (&FollowName, &FollowName),
     database: &str,
@@ -156,7 +156,7 @@ pub fn fence(
     transaction(&statements)
 }
 
-/// As a cast that only fails when it is reached.
+/// A cast that fails only when it is reached.
 fn closed_by_no_other(name: &FollowName, back: &FollowName) -> String {
     format!(
         "select case when count(*) = 0 then 0 \
@@ -171,8 +171,8 @@ fn closed_by_no_other(name: &FollowName, back: &FollowName) -> String {
     )
 }
 
-/// Fails if the side that publishes was closed by somebody else than those; without a word of who has, it passes. As a cast that only
-/// fails when it is reached.
+/// Fails if the publishing side was closed by a run that is not among those known; passes if nothing says by whom. Again a cast
+/// that fails only when it is reached.
 pub fn still_fenced_by(name: &FollowName, known: &[String]) -> String {
     let of = |mark: &String| {
         let written = quote_literal(&format!("\"by\":\"{mark}\""));
@@ -187,8 +187,8 @@ pub fn still_fenced_by(name: &FollowName, known: &[String]) -> String {
     )
 }
 
-/// Opens a side again: it is as it was before it was closed, and nothing else is set back. The comment is on whichever object is
-/// there. `guard`: a statement that fails if it must not be opened.
+/// Opens a side again: it is as it was before it was closed, and nothing else is put back. `objects` are those that carry the
+/// record. `guard`: a statement that fails if the side must not be opened.
 pub fn open(
     objects: &[(&str, &FollowName)],
     database: &str,
@@ -213,24 +213,24 @@ pub fn open(
     transaction(&statements)
 }
 
-/// A subscription that does not work yet.
+/// A subscription that is not enabled yet.
 pub struct Subscribing<'a> {
-    /// Subscription, publication and slot.
+    /// Name of the subscription, publication and slot.
     pub name: &'a FollowName,
-    /// How the server reaches the publisher, with what password that takes.
+    /// How the server reaches the publisher, with the password if it needs one.
     pub conninfo: &'a str,
     /// The database that subscribes.
     pub database: &'a str,
-    /// What was before.
+    /// What was there before.
     pub record: &'a SideRecord,
-    /// The side is closed to everybody else.
+    /// The side is also closed to everybody else.
     pub closes: bool,
 }
 
-/// Makes it. It takes whatever the publisher holds, also what replication has brought there (`origin`, from 16 on, stays at `any`): a
-/// target is to have that as well, and a filter would pass over it without a word. That changes do not go round needs no filter, which
-/// older servers do not know either: of the two directions one works at a time, and the slot of a way back begins when nothing comes
-/// any more by the old one.
+/// Creates it. It takes whatever the publisher holds, including what replication brought there (`origin`, from 16 on, stays
+/// `any`): a target is to have that as well, and a filter would drop it silently. Nor is a filter, which older servers lack
+/// anyway, needed to keep changes from going round in a circle: only one direction works at a time, and the slot of a way back
+/// begins when nothing more comes by the old direction.
 pub fn subscribe(subscribing: &Subscribing<'_>) -> String {
     let Subscribing {
         name,
@@ -251,8 +251,8 @@ pub fn subscribe(subscribing: &Subscribing<'_>) -> String {
     transaction(&statements)
 }
 
-/// Makes one to see whether the publisher can be reached, and rolls that back. To a publication that is not there: the tables of one that is
-/// would have to be there already.
+/// Creates a subscription to see whether the publisher can be reached, and rolls it back. Its publication does not exist: the
+/// tables of an existing one would have to be on the subscriber already.
 pub fn rehearse(name: &FollowName, conninfo: &str) -> String {
     format!(
         "{BEGIN}; set local client_min_messages = error; create subscription {name} connection {} publication {name}_rehearsed \
@@ -261,12 +261,12 @@ pub fn rehearse(name: &FollowName, conninfo: &str) -> String {
     )
 }
 
-/// Keeps a superuser's session out of the server's log from here on: its next statement holds a password. Of other roles it does nothing.
+/// Keeps a superuser's session out of the server's log from here on: its next statement holds a password. Does nothing for other roles.
 pub fn hush() -> String {
     set_talkative("w.value")
 }
 
-/// It may talk again.
+/// Undoes [`hush`].
 pub fn speak() -> String {
     set_talkative("s.reset_val")
 }
@@ -278,7 +278,7 @@ fn set_talkative(value: &str) -> String {
     )
 }
 
-/// It may be so already.
+/// Enables or disables a subscription; it may be so already.
 pub fn enable(name: &FollowName, enabled: bool) -> String {
     let word = if enabled { "enable" } else { "disable" };
     transaction(&[format!("alter subscription {name} {word}")])
@@ -291,8 +291,8 @@ pub fn close(name: &FollowName, database: &str, record: &SideRecord) -> String {
     transaction(&statements)
 }
 
-/// Takes a subscription away that is there, without a word to the publisher: the slot is dropped there. Sets back what `record` says,
-/// if there is one.
+/// Drops an existing subscription without contacting the publisher, where its slot is dropped separately. Puts back what
+/// `record` says, if there is one.
 pub fn drop_subscription(name: &FollowName, database: &str, record: Option<&SideRecord>) -> String {
     let mut statements = vec![
         format!("alter subscription {name} disable"),
@@ -303,12 +303,12 @@ pub fn drop_subscription(name: &FollowName, database: &str, record: Option<&Side
     transaction(&statements)
 }
 
-/// The statements that come next may take so many milliseconds each; 0 is without limit.
+/// Limits each of the next statements to so many milliseconds; 0 is no limit.
 pub fn limit(timeout_ms: u128) -> String {
     format!("set statement_timeout = {timeout_ms}")
 }
 
-/// A slot without a snapshot: both sides stand still. It begins when every transaction has ended that writes to any database of the server.
+/// A slot without a snapshot: both sides stand still. It begins once all transactions that write to any database of the server have ended.
 pub fn make_slot(name: &FollowName) -> String {
     format!(
         "select pg_catalog.pg_create_logical_replication_slot('{name}', 'pgoutput') \
@@ -316,7 +316,7 @@ pub fn make_slot(name: &FollowName) -> String {
     )
 }
 
-/// Nobody reads from it any more; one that is still at it is ended, and the statement is to be run again.
+/// Drops a slot that nobody reads from. If somebody still does, that reader is ended, and the statement must be run again.
 pub fn drop_slot(name: &FollowName) -> String {
     format!(
         "select case when s.active then pg_catalog.pg_terminate_backend(s.active_pid)::text \
@@ -332,7 +332,7 @@ fn value(state: &State) -> String {
     quote_literal(&ascii_json(&json))
 }
 
-/// The state, made in the transaction in which the ledger goes: statements without its begin and commit.
+/// Creates the state, in the transaction that drops the ledger: statements without its begin and commit.
 pub fn create_state(state: &State) -> String {
     format!(
         "drop schema if exists {SCHEMA} cascade;\n{CREATE};\ninsert into {SCHEMA}.state (format, state) values ({FORMAT}, {})",
@@ -340,7 +340,7 @@ pub fn create_state(state: &State) -> String {
     )
 }
 
-/// Another state. `guard`: a statement that fails if it must not be written.
+/// Writes another state. `guard`: a statement that fails if it must not be written.
 pub fn write_state(state: &State, guard: Option<&str>) -> String {
     let mut statements: Vec<String> = guard.map(str::to_owned).into_iter().collect();
     statements.push(format!(
@@ -350,7 +350,7 @@ pub fn write_state(state: &State, guard: Option<&str>) -> String {
     transaction(&statements)
 }
 
-/// The last thing that goes.
+/// Drops the state, which goes last.
 pub fn drop_state() -> String {
     transaction(&[format!("drop schema if exists {SCHEMA} cascade")])
 }
@@ -406,7 +406,7 @@ mod tests {
         });
         let without = "only \"s\".\"bare\" with (publish = 'insert, update, delete')";
         assert!(sql.contains(without), "{sql}");
-        // What was before is kept, also of a table that is full by now, or gone.
+        // The record of what was before is kept, even for a table that is full by now, or gone.
         assert!(
             !sql.contains("alter table") && sql.contains("nothing"),
             "{sql}"

@@ -1,4 +1,4 @@
-//! Tables of users, as replication sees them: which of them it carries, and by what it could find their rows.
+//! User tables as replication sees them: which of them it carries, and how it could find their rows.
 
 use super::facts::name;
 use crate::model::{QualifiedName, quote_ident};
@@ -9,46 +9,46 @@ pub(super) const TABLES: Query = Query::new(
     include_str!("../../sql/follow/tables.sql"),
 );
 
-/// A table of users.
+/// A user table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     /// Its name.
     pub name: QualifiedName,
-    /// Whether replication carries it: an unlogged table leaves nothing in the log.
+    /// Whether replication carries it: an unlogged table leaves nothing in the WAL.
     pub is_logged: bool,
     /// `relreplident`, as ALTER TABLE takes it.
     pub identity: String,
-    /// By what the rows of an UPDATE or DELETE could be named.
+    /// What could identify the rows of an UPDATE or DELETE.
     pub keys: Keys,
-    /// Row-level security that its owner is subject to as well: FORCE ROW LEVEL SECURITY.
+    /// Its owner is subject to row-level security as well: FORCE ROW LEVEL SECURITY.
     pub forced_rls: bool,
-    /// The owner is not subject to any.
+    /// The owner bypasses row-level security.
     pub owner_bypasses_rls: bool,
-    /// Of a partition: the partitioned table, if a row may be in another partition of it on another server (by the hash of an enum).
+    /// For a partition: the partitioned table, if a row may be in another of its partitions on another server (by the hash of an enum).
     pub scattered_below: Option<QualifiedName>,
     /// A digest of its columns: names, types, NOT NULL.
     pub columns: String,
 }
 
-/// What is known of one key.
+/// What is known about one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
     /// A server finds rows by it.
     Sound,
-    /// It is checked at the end of a transaction only: no server takes it for what a row is called.
+    /// It is checked only at the end of a transaction: no server identifies rows by it.
     Deferrable,
-    /// One of its columns is generated: what replication carries has no such column.
+    /// One of its columns is generated, and replication does not carry it.
     Generated,
 }
 
-/// By what the rows of a table can be told apart.
+/// What tells the rows of a table apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Keys {
-    /// What its replica identity names, unless that is all columns or nothing.
+    /// The key that its replica identity names, unless that is all columns or nothing.
     pub identity: Option<Key>,
-    /// Its primary key: where all columns are sent, a subscriber goes by this one.
+    /// Its primary key: a subscriber goes by it when all columns are sent.
     pub primary: Option<Key>,
-    /// Indexes that the server would take for a replica identity.
+    /// Indexes that the server would accept as a replica identity.
     pub indexes: Vec<String>,
     /// It has generated columns.
     pub has_generated: bool,
@@ -56,7 +56,7 @@ pub struct Keys {
     pub unequal: Vec<String>,
 }
 
-/// Tables of users.
+/// All user tables.
 pub async fn tables(session: &Session) -> Result<Vec<Table>, PgError> {
     session.query_each(&TABLES, &[], table).await
 }

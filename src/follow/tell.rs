@@ -6,7 +6,7 @@ use super::facts::{SlotStanding, Worker};
 use super::tables::Table;
 use crate::model::{Bytes, QualifiedName};
 
-/// Both ends of the direction that is in use.
+/// Both ends of the direction in use.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Standing {
     /// The slot; `None` if it is gone.
@@ -15,14 +15,14 @@ pub struct Standing {
     pub worker: Option<Worker>,
     /// Tables whose columns are not the same on both sides.
     pub changed: Vec<String>,
-    /// What the publisher may keep at most.
+    /// The most WAL that the publisher may retain.
     pub limit: Option<Bytes>,
-    /// A turn has begun that disables the subscription by itself.
+    /// A turn has begun that disables the subscription itself.
     pub hands_over: bool,
 }
 
 impl Standing {
-    /// Whether the slot, or the log that it needs, is gone; why.
+    /// Whether the slot, or the WAL that it needs, is gone, and why.
     pub fn lost(&self) -> Option<&'static str> {
         match &self.slot {
             None => Some("it is not there any more"),
@@ -33,18 +33,18 @@ impl Standing {
         }
     }
 
-    /// Whether more of the log is kept than may be.
+    /// Whether more WAL is retained than allowed.
     pub fn is_over_limit(&self) -> bool {
         let retained = self.slot.as_ref().map_or(0, |slot| slot.retained.0);
         self.limit.is_some_and(|limit| retained > limit.0)
     }
 
-    /// Whether the other side is lost, or keeps more of the log than it may.
+    /// Whether the other side is lost, or holds back more WAL than allowed.
     pub fn is_to_be_let_go(&self) -> bool {
         self.lost().is_some() || self.is_over_limit()
     }
 
-    /// One line: how far behind, and what is kept.
+    /// One line: how far behind it is, and how much WAL is retained.
     pub fn line(&self) -> String {
         let Some(slot) = &self.slot else {
             return "the slot is gone".to_owned();
@@ -61,7 +61,7 @@ impl Standing {
         )
     }
 
-    /// What is wrong, and what to do, a sentence each.
+    /// What is wrong and what to do about it, in one sentence each.
     pub fn trouble(&self) -> Vec<String> {
         let mut found = Vec::new();
         if let Some(because) = self.lost() {
@@ -113,13 +113,13 @@ impl Standing {
     }
 }
 
-/// So often a worker may be seen not running, one time after the other: it begins anew every few seconds.
+/// A worker seen not running this often in a row is not waited for: it restarts every few seconds.
 const MOST_IDLE: u32 = 3;
-/// So often it may fail meanwhile: once may have been a connection.
+/// Nor is one that fails this often meanwhile: a single failure may have been a lost connection.
 const MOST_ERRORS: i64 = 2;
 
-/// Whether there is hope that a subscription goes on, for whoever waits for it and looks every few seconds. A worker that has lost its
-/// publisher is back soon; one that fails on a row fails again and again.
+/// Whether a subscription may be expected to go on, for a caller that waits for it and looks every few seconds. A worker that
+/// has lost its publisher is soon back; one that fails on a row fails again and again.
 #[derive(Debug, Default)]
 pub struct Hope {
     errors: i64,
@@ -127,7 +127,7 @@ pub struct Hope {
 }
 
 impl Hope {
-    /// From here on: what it has failed of before may be over.
+    /// Starts here: what made it fail before may be over.
     pub fn of(worker: Option<&Worker>) -> Self {
         Self {
             errors: worker.map_or(0, |worker| worker.errors),
@@ -135,7 +135,7 @@ impl Hope {
         }
     }
 
-    /// Takes in another look; whether it is in vain to wait any longer.
+    /// Takes in another look; returns whether it is in vain to wait any longer.
     pub fn is_vain(&mut self, worker: Option<&Worker>) -> bool {
         let runs = worker.is_some_and(|worker| worker.enabled && worker.running);
         self.idle = if runs { 0 } else { self.idle + 1 };
@@ -144,7 +144,7 @@ impl Hope {
     }
 }
 
-/// Tables that are not there on both sides, or not with the same columns.
+/// Tables that are not on both sides, or whose columns differ.
 pub fn changed_tables(one: &[Table], other: &[Table]) -> Vec<String> {
     let columns = |tables: &[Table]| -> BTreeMap<QualifiedName, String> {
         let pairs = tables
@@ -218,13 +218,13 @@ mod tests {
             vain.map(|(running, errors)| hope.is_vain(Some(&worker(*running, *errors))))
                 .collect::<Vec<bool>>()
         };
-        // A connection that was lost: it is there again.
+        // A lost connection, which comes back.
         assert_eq!(
             looks(&[(false, 8), (false, 8), (true, 8), (false, 8)]),
             [false; 4]
         );
         assert_eq!(looks(&[(true, 8), (true, 9)]), [false, true]);
-        // Before 15, nobody counts.
+        // Before 15, failures are not counted.
         assert_eq!(
             looks(&[(false, 7), (false, 7), (false, 7)]),
             [false, false, true]

@@ -14,7 +14,7 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// Away from the side that is in service.
+    /// The turn away from the side that is in service.
     pub fn away_from(serving: Side) -> Self {
         let to = match serving {
             Side::Source => Side::Target,
@@ -23,7 +23,7 @@ impl Turn {
         Self { from: serving, to }
     }
 
-    /// The command that takes it.
+    /// The command that carries it out.
     pub fn command(self) -> RunCommand {
         match self.from {
             Side::Source => RunCommand::Cutover,
@@ -31,7 +31,7 @@ impl Turn {
         }
     }
 
-    /// What a step does, for people.
+    /// What a step does, in words.
     pub fn words(self, step: Step, with_reverse: bool) -> String {
         let Self { from, to } = self;
         match step {

@@ -1,4 +1,4 @@
-//! Everything that is to be done, from what was found. Pure.
+//! Everything to be done, from what was found. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use super::large_objects::ObjectChanges;
 use super::sequences::SequenceChange;
 use super::table::{Differs, TableChange};
 
-/// What is known of both sides, each in its snapshot.
+/// What is known about both sides, each in its snapshot.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
     /// What the source holds.
@@ -20,13 +20,13 @@ pub struct Facts<'a> {
     pub target: &'a SourceFacts,
     /// Versions of source and target.
     pub versions: (ServerVersion, ServerVersion),
-    /// The encoding of both databases, if it is the same and rows are to travel in it: not all that it has need be text in UTF-8.
+    /// The encoding of both databases, if it is the same and rows are to travel in it: not everything in it need be text in UTF-8.
     pub encoding: Option<&'a str>,
     /// Which objects take part.
     pub scope: &'a Scope,
 }
 
-/// A materialized view whose query is run again.
+/// A materialized view that is refreshed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViewChange {
     /// The view.
@@ -35,7 +35,7 @@ pub struct ViewChange {
     pub empty: bool,
 }
 
-/// Everything that is to be done.
+/// Everything to be done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Tables.
@@ -44,12 +44,12 @@ pub struct Changes {
     pub sequences: Vec<SequenceChange>,
     /// Large objects.
     pub large_objects: ObjectChanges,
-    /// Materialized views, in an order in which each comes after those that it reads.
+    /// Materialized views, each after those that it reads.
     pub views: Vec<ViewChange>,
 }
 
 impl Changes {
-    /// Decides. `differences` is all that was found but for rows of tables, in verification's words.
+    /// Decides. `differences` is everything that was found except rows of tables, in verification's words.
     pub fn decide(
         facts: Facts<'_>,
         tables: &[Differs<'_>],
@@ -94,7 +94,7 @@ impl Changes {
             && self.views.is_empty()
     }
 
-    /// As it is told; `bytes` were written for each table.
+    /// As it is reported; `bytes` were written for each table.
     pub fn told(&self, committed: bool, bytes: &BTreeMap<QualifiedName, Bytes>) -> Synced {
         let objects = &self.large_objects;
         let rewritten = objects.rewritten.len();
@@ -121,20 +121,20 @@ impl Changes {
     }
 }
 
-/// The names of what differs and is of a class.
+/// The names of the differing objects of one class.
 fn named<'a>(class: &str, found: [&'a [Difference]; 2]) -> BTreeSet<&'a str> {
     let all = found.into_iter().flatten();
     let of_class = all.filter(|one| one.class == class);
     of_class.map(|one| one.object.as_str()).collect()
 }
 
-/// The numbers of large objects that differ.
+/// The OIDs of large objects that differ.
 fn numbers(differences: &[Difference]) -> Result<BTreeSet<Oid>, SyncError> {
     let objects = differences.iter().filter(|one| one.class == "large object");
     objects
         .map(|one| match one.object.parse() {
             Ok(number) => Ok(Oid(number)),
-            // A number and those after it: one of them it is.
+            // An OID and those after it: it is one of these.
             Err(_) => Err(SyncError::LargeObjects {
                 because: one.detail.clone(),
             }),
@@ -142,8 +142,8 @@ fn numbers(differences: &[Difference]) -> Result<BTreeSet<Oid>, SyncError> {
         .collect()
 }
 
-/// Sequences that stand elsewhere, or may: where one was read on a standby, what is logged ahead may have been given out to the rows that
-/// come over. Of the same schema, both sides have the same.
+/// Sequences that stand elsewhere, or may: if one was read on a standby, what is logged ahead may have been given out to the
+/// rows that come over. As the schemas are the same, both sides have the same sequences.
 fn sequences(facts: Facts<'_>, differing: &BTreeSet<&str>) -> Vec<SequenceChange> {
     let there: BTreeMap<_, _> = facts
         .target
@@ -167,7 +167,7 @@ fn sequences(facts: Facts<'_>, differing: &BTreeSet<&str>) -> Vec<SequenceChange
     changes.collect()
 }
 
-/// Views that hold something else, each after those that it reads.
+/// Views whose contents differ, each after those that it reads.
 fn views(facts: Facts<'_>, differing: &BTreeSet<&str>) -> Vec<ViewChange> {
     let filled: BTreeMap<&QualifiedName, bool> = facts
         .source
@@ -260,7 +260,7 @@ mod tests {
         assert!(decided.is_empty() && decided.told(true, &BTreeMap::new()).is_nothing());
     }
 
-    /// All rows of such a tree go, and all come again: those of the partition that is left out would be among them.
+    /// All rows of such a tree go, and all come again, including those of the partition that is left out.
     #[test]
     fn what_is_left_out_of_a_tree_that_is_copied_as_one_is_not_written_over() {
         let (known, scope) = (SourceFacts::default(), everything());
@@ -278,7 +278,7 @@ mod tests {
         assert!(because.contains("s.moods_1"), "{because}");
     }
 
-    /// To empty the tree would empty what a third server holds.
+    /// Emptying the tree would empty what a third server holds.
     #[test]
     fn what_other_servers_hold_of_a_tree_is_not_written_over() {
         let (known, scope) = (SourceFacts::default(), everything());
@@ -295,7 +295,7 @@ mod tests {
         assert!(matches!(refused, Err(SyncError::ForeignRows { table }) if table == "s.moods"));
     }
 
-    /// No difference to whoever compares; but the rows that come over may have the numbers.
+    /// A comparison finds no difference, but the rows that come over may have the numbers.
     #[test]
     fn a_sequence_goes_where_a_standby_says_it_may_be() {
         let at = |last_value, ahead| SourceFacts {

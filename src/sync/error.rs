@@ -1,4 +1,4 @@
-//! Why a sync did not do what it was asked for.
+//! Why a sync did not do what it was asked to do.
 
 use crate::model::Rows;
 use crate::pg::PgError;
@@ -6,7 +6,7 @@ use crate::pg::PgError;
 /// Each variant says what was being done, and to what.
 #[derive(Debug, thiserror::Error)]
 pub enum SyncError {
-    /// The schema has changed since the move, or what is no part of a sync differs.
+    /// The schema has changed since the move, or something differs that is no part of a sync.
     #[error(
         "source and target do not have the same schema, in {} places: {}; the target is as it was",
         objects.len(),
@@ -22,10 +22,10 @@ pub enum SyncError {
         /// What, and why.
         objects: Vec<String>,
     },
-    /// Somebody else writes to the target, or we may not.
+    /// Somebody else writes to the target, or we may not lock it.
     #[error("locking the tables of the target against writers")]
     Lock(#[source] PgError),
-    /// A table came into being while the others were being locked.
+    /// A table was created while the others were being locked.
     #[error(
         "table {table} was made on the target while its tables were being locked; the target is as it was"
     )]
@@ -33,13 +33,13 @@ pub enum SyncError {
         /// The table.
         table: String,
     },
-    /// Of a part of the large objects one differs, and it could not be found out which.
+    /// One in a part of the large objects differs, and it could not be found out which.
     #[error("which large objects differ could not be found out: {because}")]
     LargeObjects {
         /// Why not.
         because: String,
     },
-    /// Of a partitioned table that is brought over as a whole, a part was left out.
+    /// A partitioned table is brought over as a whole, but a part of it was left out.
     #[error(
         "{table} differs, and is brought over as a whole, because a row may be in another partition there than on the source; \
          its partition {partition} is to take no part; the target is as it was"
@@ -50,7 +50,7 @@ pub enum SyncError {
         /// What was left out.
         partition: String,
     },
-    /// Of a partitioned table that is brought over as a whole, a part is another server's.
+    /// A partitioned table is brought over as a whole, but a part of it is another server's.
     #[error(
         "{table} differs, and is brought over as a whole, because a row may be in another partition there than on the source; \
          partitions of it are foreign tables, and what other servers hold would be deleted and written with it; the target is as it was"
@@ -59,7 +59,7 @@ pub enum SyncError {
         /// The partitioned table.
         table: String,
     },
-    /// A published table has a replica identity that names an index which is no longer there: no statement puts that back.
+    /// The replica identity of a published table names an index that no longer exists: no statement puts that back.
     #[error(
         "rows of {table} are to be deleted, which the server refuses: there are publications, and the index that is the table's \
          replica identity is gone; the target is as it was"
@@ -68,13 +68,13 @@ pub enum SyncError {
         /// The table.
         table: String,
     },
-    /// What stands in the way cannot be moved out of it, or not be put back.
+    /// What stands in the way cannot be removed, or cannot be put back.
     #[error("{because}; the target is as it was")]
     InTheWay {
         /// What, and why not.
         because: String,
     },
-    /// What stands in the way could not be found out, or not be moved out of it.
+    /// A step of the transaction failed, or the search for what stands in its way.
     #[error("{doing}; the target is as it was")]
     Step {
         /// What was being done.
@@ -83,7 +83,7 @@ pub enum SyncError {
         #[source]
         source: PgError,
     },
-    /// What was found and what was there when it came to it are not the same: under the locks that cannot be.
+    /// A statement affected a different number of rows than was found before: under the locks, that cannot be.
     #[error(
         "{doing} {table}: {expected} rows were to be {done}, and {found} were; the target is as it was"
     )]
@@ -94,7 +94,7 @@ pub enum SyncError {
         doing: &'static str,
         /// `deleted`.
         done: &'static str,
-        /// How many there ought to be.
+        /// How many rows there ought to be.
         expected: Rows,
         /// How many there were.
         found: Rows,
@@ -105,12 +105,12 @@ pub enum SyncError {
          the target is as it was"
     )]
     ForeignKey {
-        /// Its name, with its table's.
+        /// The key's name, with its table's.
         key: String,
         /// How many.
         rows: Rows,
     },
-    /// Something on the target has written along.
+    /// Something on the target wrote to other tables as well.
     #[error(
         "changing the target has made something there write to other tables as well, which are not to be changed: {}; \
          the target is as it was",
@@ -120,12 +120,12 @@ pub enum SyncError {
         /// The tables.
         tables: Vec<String>,
     },
-    /// Somebody may have written to a side that was proven to be as the other one.
+    /// Somebody may have written to a side that was proven to be like the other one.
     #[error(
         "keeping others from writing until the side is open; what was changed there is committed"
     )]
     Unguarded(#[source] PgError),
-    /// Everything is committed, and what comes behind it has failed.
+    /// Everything is committed, but what comes after the commit has failed.
     #[error(
         "setting back sequences that stand further on than on the source; everything else is changed and committed"
     )]
@@ -139,7 +139,7 @@ pub enum SyncError {
 const LOCKED: &str = "55P03";
 
 impl SyncError {
-    /// Whether somebody did not let go of what we had to lock.
+    /// Whether somebody held on to what we had to lock.
     pub fn is_for_a_lock(&self) -> bool {
         match self {
             Self::Lock(source) | Self::Step { source, .. } => source.code() == Some(LOCKED),

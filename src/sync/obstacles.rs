@@ -1,14 +1,14 @@
 //! What stands in the way of changing rows on the target: triggers and rules that would fire, foreign keys that would object in
-//! between, publications that want an identity of every row.
+//! between, publications that require every row to have an identity.
 //!
-//! Where the role may (a superuser, or who was granted it), `session_replication_role = replica` puts most of them out of force,
-//! for our session alone; what is made to fire even then is disabled, be it a foreign key's trigger. Foreign keys are not in force then,
-//! so each that touches a changed table is checked before the commit, as the server checks one that is new. Where the role may not, triggers and
-//! rules of the changed tables are disabled, and the foreign keys that touch them are dropped and made again, which checks them: all
-//! in the one transaction, so that nobody ever sees the target without them.
+//! Where the role may set it (a superuser, or one who was granted it), `session_replication_role = replica` disables most of
+//! them, for our session alone; what fires even then is disabled, including a foreign key's trigger. Foreign keys are then not
+//! enforced, so each that touches a changed table is checked before the commit, as the server checks a new one. Where the role
+//! may not, triggers and rules of the changed tables are disabled, and the foreign keys that touch them are dropped and made
+//! again, which checks them: all in the one transaction, so that nobody ever sees the target without them.
 //!
-//! Checks that were made `NOT VALID` hold for what is written, and the source may have rows from before that do not satisfy them: those
-//! which such rows violate are dropped and made again likewise, whoever we are. That closes the whole tree of a check's table to
+//! Checks that were made `NOT VALID` hold for what is written, and the source may have older rows that do not satisfy them: a
+//! check that such rows violate is likewise dropped and made again, whoever we are. That closes the whole tree of its table to
 //! everybody, so a check that is in nobody's way stays.
 
 use std::collections::BTreeSet;
@@ -44,11 +44,11 @@ struct Part {
     name: String,
     /// `O`, `R`, `A` or `D`.
     state: char,
-    /// A foreign key's, or (before 15) a partition's copy of its parent's trigger: some servers let nobody but a superuser alter it.
+    /// It is a foreign key's, or (before 15) a partition's copy of its parent's trigger: some servers let only a superuser alter it.
     internal: bool,
 }
 
-/// What is taken away and made again, each by its statement, and what is said of it.
+/// What is dropped and made again, with the statement for each, and its comment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Remade {
     drop: String,
@@ -59,11 +59,11 @@ struct Remade {
 /// A foreign key that touches a changed table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ForeignKey {
-    /// With its table's.
+    /// Its name, with its table's.
     pub name: String,
-    /// Counts rows that point nowhere, if that can be asked.
+    /// A query that counts rows that point nowhere, if that can be asked.
     pub question: Option<String>,
-    /// Somebody has disabled its triggers, or has them fire always.
+    /// Somebody has disabled its triggers, or made them fire always.
     unusual: bool,
     /// A partition has it under a name that the server would not give it again.
     renamed: bool,
@@ -73,9 +73,9 @@ pub(super) struct ForeignKey {
 /// A check that not all rows need satisfy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unchecked {
-    /// Counts, on the source, whether rows violate it, if that can be asked.
+    /// A query that tells, on the source, whether rows violate it, if that can be asked.
     pub question: Option<String>,
-    /// Tables that are closed to everybody while it is not there.
+    /// Tables that are closed to everybody while it is gone.
     closes: BTreeSet<QualifiedName>,
     remade: Remade,
 }
@@ -84,9 +84,9 @@ pub(super) struct Unchecked {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Obstacles {
     parts: Vec<Part>,
-    /// Tables whose rows have no identity that a publication would take, each with the identity that it has.
+    /// Tables whose rows have no identity that a publication accepts, each with the replica identity that it has.
     unidentified: Vec<(QualifiedName, char)>,
-    /// Tables whose rows are identified by an index that is gone, or those of a partition.
+    /// Tables whose rows, or those of a partition, are identified by an index that is gone.
     pub(super) lost: BTreeSet<QualifiedName>,
     /// Tables that a foreign key of another one points to.
     referenced: BTreeSet<QualifiedName>,
@@ -122,7 +122,7 @@ impl Remade {
 }
 
 impl Obstacles {
-    /// Looks. The tables are locked by now, so nobody puts another trigger on one.
+    /// Looks for them. The tables are locked by now, so nobody adds another trigger.
     pub async fn look<'a>(
         session: &Session,
         tables: impl Iterator<Item = &'a QualifiedName> + Clone,
@@ -176,18 +176,18 @@ impl Obstacles {
         Ok(found)
     }
 
-    /// The tables that may be closed to everybody: those whose rows are changed, the partitions below, and what has a check with them.
+    /// The tables that may be closed to everybody: those whose rows are changed, partitions below, and tables that share a check with them.
     pub fn closed(&self) -> impl Iterator<Item = &QualifiedName> {
         let of_checks = self.unchecked.iter().flat_map(|check| &check.closes);
         self.members.iter().chain(of_checks)
     }
 
-    /// Whether all of its rows may be taken away by TRUNCATE.
+    /// Whether all rows of a table may be removed by TRUNCATE.
     pub(super) fn may_truncate(&self, table: &QualifiedName) -> bool {
         !self.referenced.contains(table)
     }
 
-    /// What cannot be put out of the way and put back as it was, as a clause. `replicates`: our session counts as one that replicates.
+    /// What cannot be removed and put back as it was, as a clause. `replicates`: our session counts as a replicating one.
     pub(super) fn insurmountable(&self, replicates: bool) -> Option<String> {
         let mut keys = self.keys.iter().filter(|_| !replicates);
         let key = keys.find(|key| key.unusual || key.renamed)?;
@@ -203,8 +203,8 @@ impl Obstacles {
         })
     }
 
-    /// What the server has kept us from putting out of the way, as a clause: the trigger that the statement at this place of
-    /// [`Self::quiet`] would have disabled. Which ones it lets an owner disable differs between versions.
+    /// What the server did not let us disable, as a clause: the trigger that the statement at this place of [`Self::quiet`] was
+    /// for. Which ones it lets an owner disable differs between versions.
     pub(super) fn refused(&self, place: usize, replicates: bool) -> Option<String> {
         let mut parts = self.firing(replicates);
         let part = parts.nth(place).filter(|part| part.internal)?;
@@ -215,7 +215,7 @@ impl Obstacles {
         ))
     }
 
-    /// What is put out of the way, triggers and rules first. `replicates`: our session counts as one that replicates.
+    /// The statements that clear the way, triggers and rules first. `replicates`: our session counts as a replicating one.
     pub(super) fn quiet(&self, replicates: bool) -> Vec<SqlText> {
         let mut statements: Vec<String> = self
             .firing(replicates)
@@ -231,7 +231,7 @@ impl Obstacles {
         statements.into_iter().map(SqlText::from).collect()
     }
 
-    /// The same put back.
+    /// The statements that put all of it back.
     pub(super) fn loud(&self, replicates: bool) -> Vec<SqlText> {
         let mut statements = Vec::new();
         for one in self.remade(replicates) {
@@ -384,10 +384,10 @@ mod tests {
         obstacles.parts[1].internal = true;
         let because = obstacles.refused(1, false).unwrap_or_default();
         assert!(because.contains(r#"trigger "trigger A""#), "{because}");
-        // To who replicates it is the first.
+        // To a replicating session it is the first.
         assert_eq!(obstacles.refused(0, true).as_ref(), Some(&because));
         assert_eq!(obstacles.refused(1, true), None);
-        // Behind the triggers come other statements.
+        // After the triggers come other statements.
         assert_eq!(obstacles.refused(9, false), None);
     }
 

@@ -1,19 +1,19 @@
-//! Sequences: the statements that have them stand as on the source. Pure.
+//! Sequences: the statements that make them stand as on the source. Pure.
 //!
 //! ```text
 //!   rows change ─► sequences that go on ─► COMMIT ─► sequences that go back
 //! ```
 //!
-//! A sequence follows no transaction: it stands where it is put at once, and no rollback takes that back. So at each moment at which a run
-//! may be killed, whoever writes next must find no number taken, be the rows those from before or those from after. What goes on goes
-//! before the commit, while nobody else can write, and what goes back behind it: in between, a sequence stands further on than it need.
+//! A sequence follows no transaction: setting it takes effect at once, and no rollback undoes that. So at every moment at which a run may
+//! be killed, whoever writes next must get no number that is taken, whether the rows are those from before or those from after. Sequences
+//! are advanced before the commit, while nobody else can write, and set back after it: in between, one stands further on than it need.
 //!
-//! Whoever takes numbers meanwhile cannot be kept from it. A sequence of which somebody has does not go back.
+//! Nobody can be kept from taking numbers meanwhile. A sequence from which somebody has is not set back.
 
 use crate::catalog::Sequence;
 use crate::model::{SqlText, quote_literal};
 
-/// A sequence that is to stand elsewhere.
+/// A sequence that is to be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SequenceChange {
     /// As it stands on the target.
@@ -23,7 +23,7 @@ pub struct SequenceChange {
 }
 
 impl SequenceChange {
-    /// It goes on, if that is further in its own direction than it stands by now; before the commit.
+    /// Advances it, if that is further in its own direction than it stands by now; before the commit.
     pub(super) fn ahead(&self) -> SqlText {
         let name = &self.to.name;
         let relation = quote_literal(&name.to_string());
@@ -40,7 +40,7 @@ impl SequenceChange {
         ))
     }
 
-    /// It goes back, if it still stands where it was seen; behind the commit.
+    /// Sets it back, if it still stands where it was seen; after the commit.
     pub(super) fn back(&self) -> SqlText {
         let Sequence {
             name,
@@ -68,7 +68,7 @@ impl SequenceChange {
     }
 }
 
-/// The least of all numbers is none without its sign, and as a literal it would not fit.
+/// In quotes: without its sign, the smallest number would not fit, and a plain literal is read without it.
 fn number(value: i64) -> String {
     format!("'{value}'::int8")
 }

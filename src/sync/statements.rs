@@ -1,6 +1,6 @@
 //! The statements that change a table: built around names and keys, and nothing else. Pure.
 //!
-//! How rows are named by their keys is [`verify`](crate::verify::rows::Key)'s matter; those of a table without one go by their places.
+//! How rows are named by key is up to [`verify`](crate::verify::rows::Key); rows of a table without a key are named by their places.
 
 use std::collections::BTreeMap;
 
@@ -9,24 +9,24 @@ use crate::verify::drill::DifferingRow;
 
 use super::table::{How, TableChange};
 
-/// Keys in one statement: one that is longer takes the server longer to plan than the rows take.
+/// Keys in one statement: a longer one takes the server longer to plan than its rows take.
 const KEYS: usize = 1_000;
-/// Rows that are there several times, in one statement: each reads the table twice.
+/// Duplicate rows in one statement: each statement reads the table twice.
 pub(super) const COPIES: usize = 1_000;
 /// Tables in one LOCK.
 const TABLES: usize = 500;
-/// What the table is called while its rows are looked at as wholes: a name that no column hides.
+/// Alias of the table where its rows are looked at as wholes: a name that no column hides.
 const ROW: &str = "pgconvoy_row";
 
-/// A statement that answers with a number of rows, and what that must be.
+/// A statement that returns a number of rows, and what that must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Counted {
     pub sql: SqlText,
-    /// `None`: whatever there is.
+    /// `None`: any number.
     pub expected: Option<u64>,
 }
 
-/// Keeps writers out, not readers; only the table itself, because each partition and child has its own name here.
+/// Keeps out writers, not readers; only the table itself, as each partition and child is listed by its own name.
 pub(super) fn locks(tables: &[QualifiedName]) -> Vec<SqlText> {
     let lock = |batch: &[QualifiedName]| {
         let names: Vec<String> = batch.iter().map(|name| format!("only {name}")).collect();
@@ -47,7 +47,7 @@ impl TableChange {
         }
     }
 
-    /// What stands behind WHERE, if anything does.
+    /// The WHERE clause, if there is one.
     fn filter(&self, more: &str) -> String {
         match (&self.condition, more) {
             (None, "") => String::new(),
@@ -57,7 +57,7 @@ impl TableChange {
         }
     }
 
-    /// By their keys; without one, by their places.
+    /// The condition that names rows by key or, without one, by place.
     fn are(&self, rows: &[&DifferingRow]) -> String {
         match &self.key {
             Some(key) => key.is_one_of(rows.iter().map(|row| row.key.as_slice())),
@@ -82,7 +82,7 @@ impl TableChange {
         ))
     }
 
-    /// What takes away the rows that go. `may_truncate`: no foreign key of another table points to it.
+    /// The statements that delete the rows that go. `may_truncate`: no foreign key of another table points to it.
     pub(super) fn deletes(&self, may_truncate: bool) -> Vec<Counted> {
         let going = self.going();
         if let How::Anew { .. } = self.how {
@@ -102,7 +102,7 @@ impl TableChange {
             sql: self.delete(&self.are(batch)),
             expected: Some(batch.len() as u64),
         };
-        // Rows that are told by their places first: what looks for copies may take one that prints the same.
+        // Rows named by place come first: the search for duplicates may take one that prints the same.
         let deletes = single.chunks(KEYS).map(delete);
         let copies = copies.chunks(COPIES).map(|batch| self.delete_copies(batch));
         deletes.chain(copies).collect()
@@ -112,8 +112,8 @@ impl TableChange {
         may_truncate && self.condition.is_none()
     }
 
-    /// Of rows that are there several times, as many as are too many; each is named by where one of them stands. Rows are the
-    /// same if they print the same.
+    /// Deletes as many of a set of duplicate rows as are too many; each set is named by where one of its rows stands. Rows are
+    /// the same if they print the same.
     fn delete_copies(&self, rows: &[&DifferingRow]) -> Counted {
         let print = format!("pg_catalog.md5(pg_catalog.format('%s', {ROW}.*))");
         let wanted = rows.iter().map(|row| {
@@ -142,7 +142,7 @@ impl TableChange {
         }
     }
 
-    /// The COPYs out of the source that give the rows that come, each with how many these are.
+    /// The COPYs out of the source that give the rows that come, each with how many it gives.
     pub(super) fn copies_out(&self) -> Vec<Counted> {
         let coming = self.coming();
         if let How::Anew { rows, .. } = &self.how {
@@ -180,7 +180,7 @@ impl TableChange {
         } else {
             String::new()
         };
-        // What is read of a column has its name, also with a cast.
+        // What is read of a column has its name, even with a cast.
         let (columns, read) = (self.columns.join(", "), self.read.join(", "));
         SqlText::from(format!(
             "copy (select {columns} from (select {read} from {}{}) as {ROW}{repeated}) to stdout ({})",
@@ -192,7 +192,7 @@ impl TableChange {
 
     /// The COPY into the target.
     pub(super) fn copy_in(&self) -> SqlText {
-        // No list of columns means all that can be written, and an empty one is no syntax.
+        // No list of columns means all that can be written, and an empty one is a syntax error.
         let columns = if self.columns.is_empty() {
             String::new()
         } else {
@@ -303,7 +303,7 @@ mod tests {
         );
         assert!(copies[1].0.contains("generate_series(1, 3)"), "{copies:?}");
         let deletes = texts(&change.deletes(true));
-        // Only what is there several times is looked for among all rows, and after what has a place of its own.
+        // Only duplicates are looked for among all rows, and only after rows that have a place of their own.
         let numbers: Vec<_> = deletes.iter().map(|(_, rows)| *rows).collect();
         assert_eq!(numbers, [Some(2), Some(2)]);
         assert!(

@@ -1,4 +1,4 @@
-//! How a table is brought to what the source holds: row by row, or all of its rows anew. Pure.
+//! How a table is made to hold what the source holds: row by row, or with all of its rows anew. Pure.
 
 use super::changes::Facts;
 use super::statements::COPIES;
@@ -7,16 +7,16 @@ use crate::model::{Bytes, CopyFormat, QualifiedName, RowKind, Rows, SyncedTable,
 use crate::verify::drill::{DifferingRow, Found};
 use crate::verify::rows::{Comparand, Key};
 
-/// If more of a table's rows differ than one of so many, all of them are copied anew: a row by its key costs about as much as
-/// three that are copied one after the other (it is looked for on both sides, and deleted).
+/// If more than one of this many rows of a table differs, all are copied anew: a row by its key costs about as much as three
+/// that are copied in sequence (it is looked up on both sides, and deleted).
 const SHARE: u64 = 3;
-/// Of a table with no more rows than this, rows are changed one by one whatever the share: the difference is nothing, and readers
-/// are not kept out.
+/// In a table with no more rows than this, rows are changed one by one whatever the share: the difference in cost is nothing,
+/// and readers are not kept out.
 const FEW_ROWS: u64 = 1_000;
-/// So often a table without a key is read to delete rows that are there several times; if that does not do, all are copied anew.
+/// At most this many statements delete duplicate rows of a table without a key; if they do not suffice, all rows are copied anew.
 const PASSES: usize = 4;
 
-/// What was found of a table whose rows differ.
+/// What was found about a table whose rows differ.
 #[derive(Debug, Clone, Copy)]
 pub struct Differs<'a> {
     /// What was read of it.
@@ -32,25 +32,25 @@ pub struct Differs<'a> {
 /// What is to be done to a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableChange {
-    /// The table, or the partition; of partitions that differ between servers, the root above them.
+    /// The table or partition; for partitions that differ between servers, the root above them.
     pub table: QualifiedName,
     /// It is such a root.
     pub is_root: bool,
-    /// A condition for the rows that are meant; those of an extension's configuration.
+    /// A condition that selects the rows, for the configuration of an extension.
     pub condition: Option<String>,
     /// The columns that are written, quoted.
     pub columns: Vec<String>,
-    /// What is read of them: all of each value, which its type may print only in part.
+    /// What is read of them: the whole of each value, which its type may print only in part.
     pub read: Vec<String>,
     /// In which format its rows travel.
     pub format: CopyFormat,
     /// In which encoding, if it is not the sessions'.
     pub encoding: Option<String>,
-    /// By what its rows are told apart; without it, by their whole content.
+    /// What tells its rows apart; without it, their whole content.
     pub key: Option<Key>,
     /// What is done.
     pub how: How,
-    /// Rows that come, change and go.
+    /// Rows inserted, updated and deleted.
     pub figures: Figures,
 }
 
@@ -61,14 +61,14 @@ pub enum How {
     ByRows(Vec<DifferingRow>),
     /// All rows of the target go, and all of the source's come.
     Anew {
-        /// Why, a clause.
+        /// Why, as a clause.
         because: String,
-        /// So many come.
+        /// How many come.
         rows: Rows,
     },
 }
 
-/// Rows that come, change and go.
+/// Rows inserted, updated and deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Figures {
     /// Rows that only the source has.
@@ -80,7 +80,7 @@ pub struct Figures {
 }
 
 impl TableChange {
-    /// Decides. `None` if the source's catalog knows no such table, which cannot be: it was read.
+    /// Decides. `None` if a catalog knows no such table, which cannot be: it was read.
     pub fn decide(differs: &Differs<'_>, facts: Facts<'_>) -> Option<Self> {
         let Facts { source, target, .. } = facts;
         let name = &differs.comparand.name;
@@ -122,7 +122,7 @@ impl TableChange {
         })
     }
 
-    /// As it is told.
+    /// As it is reported.
     pub fn told(&self, bytes: Bytes) -> SyncedTable {
         SyncedTable {
             table: self.table.clone(),
@@ -137,12 +137,12 @@ impl TableChange {
         }
     }
 
-    /// The rows that go: those that only the target has, and those that come again with other values.
+    /// The rows to delete: those that only the target has, and those that come again with other values.
     pub fn going(&self) -> Vec<&DifferingRow> {
         self.rows(RowKind::Extra)
     }
 
-    /// The rows that come: those that only the source has, and those that have gone with other values.
+    /// The rows to write: those that only the source has, and those that were deleted with other values.
     pub fn coming(&self) -> Vec<&DifferingRow> {
         self.rows(RowKind::Missing)
     }
@@ -157,7 +157,7 @@ impl TableChange {
     }
 }
 
-/// A table by its name; of partitions that are read as one, the first, and that it is one of these.
+/// A table by its name; for partitions that are read as one, the first of them, and `true`.
 fn known<'a>(name: &QualifiedName, facts: &'a SourceFacts) -> Option<(&'a Table, bool)> {
     let tables = &facts.tables;
     if let Some(table) = tables.iter().find(|table| table.name == *name) {
@@ -212,8 +212,8 @@ fn why_anew(differs: &Differs<'_>, is_root: bool, facts: &SourceFacts) -> Option
         })
 }
 
-/// The server finds no operator of an extension's type: these are not in its own schema, and our sessions look nowhere else. And of
-/// functions and operators with the same name it does not know which is meant.
+/// For an extension's type the server finds no operators: they are not in its own schema, and our sessions look nowhere else.
+/// And among functions or operators of one name, it does not know which is meant.
 fn cannot_be_named(comparand: &Comparand, column: &str, facts: &SourceFacts) -> bool {
     let Some((table, _)) = known(&comparand.name, facts) else {
         return true;
@@ -224,7 +224,7 @@ fn cannot_be_named(comparand: &Comparand, column: &str, facts: &SourceFacts) -> 
             .types
             .get(&Types(&facts.types).beneath(column.type_oid))
     };
-    // Enums, ranges and composite types have operators of the server's own.
+    // Enums, ranges and composite types use the server's own operators.
     found.and_then(beneath).is_none_or(|found| {
         let is_own = found.schema == "pg_catalog";
         (found.kind == 'b' && !is_own)
@@ -232,7 +232,7 @@ fn cannot_be_named(comparand: &Comparand, column: &str, facts: &SourceFacts) -> 
     })
 }
 
-/// Binary where it is safe on both sides.
+/// Binary, where that is safe on both sides.
 fn format<'a>(
     written: impl Iterator<Item = &'a Column>,
     target: &Table,
@@ -388,7 +388,7 @@ mod tests {
         );
     }
 
-    /// What text of another encoding cannot tell travels in that of both.
+    /// What text in another encoding cannot express travels in the encoding of both.
     #[test]
     fn rows_travel_in_the_encoding_of_both_databases() {
         let comparand = Comparand::named(&QualifiedName::new("s", "t"));
@@ -416,7 +416,7 @@ mod tests {
         assert!(out.ends_with(ends), "{out}");
     }
 
-    /// To who knows no infinite interval, its bytes are those of a finite one.
+    /// To a server that knows no infinite interval, its bytes are those of a finite one.
     #[test]
     fn intervals_travel_as_text_where_only_one_side_knows_infinity() {
         let comparand = Comparand::named(&QualifiedName::new("s", "lasting"));
@@ -447,7 +447,7 @@ mod tests {
         );
         assert!(because(&decided("t", Some(&third), 1_100)).is_some());
         assert_eq!(because(&decided("t", Some(&third), 1_300)), None);
-        // Of a small table it does not matter.
+        // For a small table, it does not matter.
         assert_eq!(because(&decided("t", Some(&third), 900)), None);
         assert!(because(&decided("root", Some(&third), 9_000)).is_some());
         let not_found = decided("t", None, 9_000);
@@ -462,7 +462,7 @@ mod tests {
         assert!(because(&decided("t", Some(&strange), 9_000)).is_some());
     }
 
-    /// To delete some of them, the table is read twice for every thousand.
+    /// Deleting duplicates reads the table twice for every thousand of them.
     #[test]
     fn a_table_of_which_many_rows_are_there_several_times_is_copied_anew() {
         let comparand = Comparand::named(&QualifiedName::new("s", "t"));

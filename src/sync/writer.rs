@@ -12,7 +12,7 @@ use super::error::SyncError;
 use super::sequences::SequenceChange;
 use super::statements::locks;
 
-/// How long we wait for whoever writes to the target: long enough for a statement to end, and not for somebody who has gone to
+/// How long we wait for whoever writes to the target: long enough for a statement to end, but not for somebody who has gone to
 /// lunch in a transaction.
 const LOCK_TIMEOUT: &str = "30s";
 
@@ -24,14 +24,14 @@ pub(super) const MAY_NOT: &str = "42501";
 pub struct Exported {
     /// As `pg_export_snapshot` names it.
     pub id: String,
-    /// Position of the write-ahead log at that moment.
+    /// WAL position at that moment.
     pub lsn: String,
 }
 
 /// The transaction.
 pub struct Writer {
     pub(super) wire: Wire,
-    /// What it has locked.
+    /// The tables that it has locked.
     tables: Vec<QualifiedName>,
 }
 
@@ -54,9 +54,9 @@ impl Writer {
         Ok(Self { wire, tables })
     }
 
-    /// The state that the locks hold fast, for those who read it.
+    /// Exports the state that the locks preserve, for those who read it.
     pub async fn export(&mut self) -> Result<Exported, SyncError> {
-        // A standby cannot be written to, so this is none.
+        // A standby cannot be written to, so this is not one.
         let sql = "select pg_catalog.pg_export_snapshot(), pg_catalog.pg_current_wal_lsn()";
         let mut texts = self.texts(sql).await.map_err(SyncError::Lock)?.into_iter();
         let mut text = || texts.next().unwrap_or_default();
@@ -66,7 +66,7 @@ impl Writer {
         })
     }
 
-    /// The values of a row.
+    /// The values of the first row.
     async fn texts(&mut self, sql: &str) -> Result<Vec<String>, PgError> {
         let rows = self.wire.query(&SqlText::from(sql)).await?;
         let values = rows.iter().take(1).flatten();
@@ -75,7 +75,7 @@ impl Writer {
             .collect())
     }
 
-    /// Makes our session count as one that replicates, if it may.
+    /// Makes our session count as a replicating one, if it may.
     pub(super) async fn replicate(&mut self) -> Result<bool, PgError> {
         self.run("savepoint replicating").await?;
         match self
@@ -111,16 +111,16 @@ impl Writer {
         self.wire.count(sql).await
     }
 
-    /// The commit point: before it the target is as it was, after it, it is as it is to be. It is waited for until it is on disk. Behind
-    /// it come the sequences that go back.
+    /// The commit point: before it the target is as it was, after it as it is to be. We wait until it is on disk. Then
+    /// sequences are set back.
     pub async fn commit(mut self, changes: &Changes) -> Result<Wire, SyncError> {
         self.commit_here(changes).await?;
         Ok(self.wire)
     }
 
-    /// The same, and the locks are had again at once: nobody else writes to the tables until they are let go. Says whether nobody has
-    /// in between. Whoever has waited for us comes first, and we wait for him; so all who have written have ended by then, and each of
-    /// them had a number that none of ours has. (Nor had somebody who has written elsewhere: then it is not known.)
+    /// The same, and takes the locks again at once: nobody else writes to the tables until they are released. Returns whether
+    /// nobody did in between. Whoever waited for us comes first, and we wait for them; so everybody who wrote has ended by
+    /// then, each under a transaction ID that is not ours. (Somebody who wrote elsewhere looks the same: then it is not known.)
     pub async fn commit_and_stay(mut self, changes: &Changes) -> Result<(Self, bool), SyncError> {
         let sql =
             "select pg_catalog.txid_current_snapshot()::text, pg_catalog.txid_current()::text";
@@ -143,7 +143,7 @@ impl Writer {
         Ok((again, is_alone))
     }
 
-    /// Says in which transaction sequences have gone back, if any have.
+    /// Returns which transaction set sequences back, if any did.
     async fn commit_here(&mut self, changes: &Changes) -> Result<Option<String>, SyncError> {
         fault::point("sync-uncommitted");
         let committed = self.run("commit").await;
@@ -179,7 +179,7 @@ impl Writer {
         held.map_err(SyncError::Unguarded)
     }
 
-    /// Lets the locks go; nothing was changed.
+    /// Releases the locks; nothing was changed.
     pub async fn give_way(mut self) -> Result<Wire, SyncError> {
         self.run("rollback").await.map_err(SyncError::Lock)?;
         Ok(self.wire)

@@ -1,5 +1,5 @@
-//! One of a turn's steps: the other side has applied everything. Nobody can write meanwhile; so it is said how far it is, and nobody waits
-//! for what does not come.
+//! One step of a turn: the other side applies everything. Nobody can write meanwhile, so progress is reported, and nobody waits
+//! for what will not come.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::event::What;
 use crate::failure::Failure;
 use crate::follow::{self, FollowError, Hope};
 
-/// Time between two looks at whoever applies.
+/// Time between two looks at the side that applies.
 const LOOKS_EVERY: Duration = Duration::from_secs(3);
 
 impl Steps<'_> {
-    /// The other side has applied everything.
+    /// Waits until the other side has applied everything.
     pub async fn drain(&self) -> Result<(), Failure> {
         let (from, to, ahead) = (self.from(), self.to(), self.ahead());
         let position = flushed(from).await?;

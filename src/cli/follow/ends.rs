@@ -1,4 +1,4 @@
-//! Both ends of a follow: how they are reached, and how what was made on them goes again.
+//! Both ends of a follow: how they are reached, and how what was made on them is removed.
 
 use std::time::Duration;
 
@@ -16,23 +16,23 @@ use crate::pg::claim::Claim;
 use crate::pg::conninfo::Environment;
 use crate::pg::{Connector, PgError, Session};
 
-/// How long a sender of the log may take to end once nobody reads from it.
+/// How long a WAL sender may take to end once nobody reads from it.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long a server may take to be there again.
+/// How long a server may take to come back.
 pub(super) const COMES_BACK_WITHIN: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// A session that may write, of a server that is otherwise only read.
+/// A session that may write, on a server that is otherwise only read.
 pub(super) async fn writer(server: &Connector) -> Result<Session, Failure> {
     let connector = Connector::new(server.conninfo().clone(), Side::Target)?;
     Ok(connector.session("follow").await?)
 }
 
-/// Runs a transaction, and leaves none behind that has failed.
+/// Runs a transaction, and leaves no failed one behind.
 pub(super) async fn run(session: &Session, sql: &str, doing: &str) -> Result<(), Failure> {
     let done = session.execute(sql).await;
     if done.is_err() {
-        // Should this fail as well, then the session is gone, and the transaction with it.
+        // If this fails as well, the session is gone, and the transaction with it.
         let _ = session.execute("rollback").await;
     }
     Ok(done
@@ -40,7 +40,7 @@ pub(super) async fn run(session: &Session, sql: &str, doing: &str) -> Result<(),
         .map_err(FollowError::step(doing))?)
 }
 
-/// Source and target, both with sessions that may write, and what the target says of itself.
+/// Source and target, both with sessions that may write, and the state found on the target.
 pub(super) struct Ends {
     pub source: Server,
     pub target: Server,
@@ -50,7 +50,7 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    /// Reaches the target, and by what it says the source; a source that is named counts instead.
+    /// Connects to the target, and to the source that it names; a source that is given takes precedence.
     pub async fn connect(source: Option<&str>, target: &str) -> Result<Self, Failure> {
         let environment = Environment::of_process();
         let target = connect_to(target, ("--target", TARGET_PASSWORD), &environment).await?;
@@ -81,7 +81,7 @@ impl Ends {
         Ok(ends)
     }
 
-    /// What the target says it is; an error if it follows nobody.
+    /// The state found on the target; an error if it follows nobody.
     pub fn state(&self) -> Result<&State, Failure> {
         self.state.as_ref().ok_or_else(|| {
             FollowError::NoState {
@@ -107,7 +107,7 @@ impl Ends {
         }
     }
 
-    /// What a side publishes as.
+    /// The name under which a side publishes.
     pub fn outward(&self, side: Side) -> FollowName {
         if let Some(state) = &self.state {
             return state.outward(side).clone();
@@ -119,7 +119,7 @@ impl Ends {
         FollowName::of(self.end(side), self.end(other))
     }
 
-    /// Names are made of both ends: another server would have another.
+    /// Names are derived from both ends: with another server, they would be different.
     fn check_names(&self) -> Result<(), Failure> {
         let Some(state) = &self.state else {
             return Ok(());
@@ -139,13 +139,13 @@ impl Ends {
         ))
     }
 
-    /// Opens the session of a side anew, for whoever turns: it may have ended, and what it was told to do may not.
+    /// Opens the session of a side anew, for a turn: the old one may have ended, but not what it was told to do.
     pub async fn reconnect(&mut self, side: Side) -> Result<(), Failure> {
         self.connect_anew(side).await?;
         self.take_over(side).await.map(drop)
     }
 
-    /// The same for whoever only looks, and ends nobody. A server that was restarted takes a while.
+    /// The same for a command that only looks, and ends nobody's session. A server that was restarted takes a while.
     pub async fn connect_anew(&mut self, side: Side) -> Result<(), Failure> {
         let deadline = Instant::now() + COMES_BACK_WITHIN;
         let conninfo = self.side(side).connector.conninfo().clone();
@@ -164,9 +164,9 @@ impl Ends {
         Ok(())
     }
 
-    /// From here on the session of a side is the only one that changes anything there for this follow. Others, which an earlier run has
-    /// left or we have lost sight of, may be waiting for a lock, and would go on once they have it: they are ended, and waited
-    /// for. Gives back which these were.
+    /// Makes the session of a side the only one that changes anything there for this follow. Others, which an earlier run left
+    /// or we lost sight of, may be waiting for a lock, and would go on once they have it: they are ended, and we wait until
+    /// they are gone. Returns which these were.
     pub async fn take_over(&self, side: Side) -> Result<Vec<String>, Failure> {
         let (session, name) = (&self.side(side).session, &self.state()?.wanted.forward);
         let doing = || FollowError::step("ending sessions that an earlier run has left");
@@ -198,28 +198,28 @@ impl Ends {
         }
     }
 
-    /// The target is claimed: from here on nobody else changes what it says it is, and what it said before may be over by now.
+    /// The target is claimed: from here on nobody else changes its state, and what it said before may be outdated.
     pub async fn claimed_by(&mut self, claim: &Claim) -> Result<(), Failure> {
         self.guard = Some(claim.guard());
         self.state = follow::read_state(&self.target.session).await?;
         Ok(())
     }
 
-    /// Writes another state down; it counts from here on.
+    /// Writes down another state, which counts from here on.
     pub async fn write(&mut self, state: State) -> Result<(), Failure> {
         self.write_down(&state).await?;
         self.state = Some(state);
         Ok(())
     }
 
-    /// The same for whoever has only borrowed it.
+    /// The same, for a caller that has only borrowed it.
     pub async fn write_down(&self, state: &State) -> Result<(), Failure> {
         let sql = follow::write_state(state, self.guard.as_deref());
         run(&self.target.session, &sql, "writing down how far it is").await
     }
 }
 
-/// It cannot be reached, or not for long enough: a server that goes down or comes up breaks connections at any point.
+/// The server cannot be reached, or not for long enough: while it goes down or comes up, connections break at any point.
 pub(super) fn is_away(failure: &Failure) -> bool {
     matches!(
         failure.kind,
@@ -227,7 +227,7 @@ pub(super) fn is_away(failure: &Failure) -> bool {
     )
 }
 
-/// One server, by what the command line says.
+/// Connects to one server, as the command line names it.
 pub(super) async fn connect_to(
     text: &str,
     (option, variable): (&str, &str),
@@ -239,7 +239,7 @@ pub(super) async fn connect_to(
         .map_err(|failure| failure.while_doing(&format!("the {}", option.trim_start_matches('-'))))
 }
 
-/// What we made on a side under this name, of this kind.
+/// What we made on a side, of this kind and under this name.
 pub(super) async fn find(
     session: &Session,
     kind: OursKind,
@@ -253,7 +253,7 @@ pub(super) async fn find(
         .find(|one| one.kind == kind && one.name == *name))
 }
 
-/// What is written down on an object that we made.
+/// The record on an object that we made.
 pub(super) async fn record_on(
     session: &Session,
     kind: OursKind,
@@ -263,8 +263,8 @@ pub(super) async fn record_on(
     Ok(found.and_then(|one| SideRecord::parse(&one.record?)))
 }
 
-/// A role that was dropped or renamed since it was kept out must not keep the side closed: it is taken out of the record. Gives back what is
-/// to be said of it.
+/// A role that was dropped or renamed since it was kept out must not keep the side closed: it is removed from the record.
+/// Returns what there is to say about it.
 pub(super) async fn forget_gone_roles(
     session: &Session,
     record: &mut SideRecord,
@@ -281,7 +281,7 @@ pub(super) async fn forget_gone_roles(
     }))
 }
 
-/// Roles that were kept out, and are not there any more.
+/// Roles that were kept out and no longer exist.
 pub(super) async fn gone_roles(
     session: &Session,
     record: &SideRecord,
@@ -298,7 +298,7 @@ pub(super) async fn gone_roles(
     Ok(named)
 }
 
-/// Removes a subscription. What was changed on the side is set back if nothing else of ours is left there that says it.
+/// Removes a subscription. What was changed on the side is put back if nothing else of ours that records it is left there.
 pub(super) async fn clear_subscriber(
     session: &Session,
     database: &str,
@@ -323,7 +323,7 @@ pub(super) async fn clear_subscriber(
     run(session, &sql, &format!("removing subscription {inward}")).await
 }
 
-/// Removes slot and publication, and sets back what was changed on the side.
+/// Removes slot and publication, and puts back what was changed on the side.
 pub(super) async fn clear_publisher(
     session: &Session,
     database: &str,
@@ -345,8 +345,8 @@ pub(super) async fn clear_publisher(
     Ok(())
 }
 
-/// A table that another follow publishes as well must keep its replica identity: UPDATE and DELETE of it would fail on the spot. What
-/// it had before is then for that one to set back.
+/// A table that another follow publishes as well must keep its replica identity: UPDATE and DELETE would fail at once. Putting
+/// back what it had before is then up to that follow.
 async fn hand_on(
     session: &Session,
     name: &FollowName,
@@ -384,7 +384,7 @@ async fn hand_on(
     Ok(())
 }
 
-/// A table or an index that is gone must not keep everything else from being set back.
+/// A table or an index that is gone must not keep everything else from being put back.
 async fn forget_what_is_gone(session: &Session, record: &mut SideRecord) -> Result<(), Failure> {
     if record.identities.is_empty() {
         return Ok(());

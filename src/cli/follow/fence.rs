@@ -1,22 +1,22 @@
-//! A side is closed to writers, and whoever was there before is ended.
+//! A side is closed to writers, and the sessions that were there before are ended.
 //!
-//! The setting counts for sessions that begin after it, so all others must go: those that are there, and those that were just being
-//! opened and have read the setting before it was changed ([`Steps::await_those_who_come`]). What was prepared
-//! meanwhile (two-phase) could still be committed, and is no session: then the side is opened again.
+//! The setting applies to sessions that begin after it, so all others must go: those that are there, and those that were just
+//! being opened and read the setting before it was changed ([`Steps::await_those_who_come`]). A transaction that was prepared
+//! meanwhile (two-phase commit) belongs to no session, and could still be committed: then the side is opened again.
 //!
-//! Sessions are known one by one, by their process and when they began, and never by whether they began before some moment: a server's
+//! Sessions are known one by one, by process ID and start time, and never by whether they began before some moment: a server's
 //! clock may be set back meanwhile.
 //!
-//! **Who comes while a side is closed** can only read, for as long as his session lasts, also once the side is open again. A pool of
-//! connections does not know that. So these sessions are ended when it is opened: idle ones at once, others as they become idle.
+//! **Whoever connects while a side is closed** can only read for as long as the session lasts, even once the side is open again. A
+//! connection pool does not know that. So these sessions are ended when the side is opened: idle ones at once, others as they become idle.
 //!
-//! **The side that takes over** was closed when it began to follow, and has the same to fear: sessions from before, and whoever makes his
-//! transactions READ WRITE by himself. Its sessions are ended before the other side is closed, but for those that are at work for long,
-//! have not written, and are not in the way of what is brought over; what was written to it all the same is found when both are
-//! compared, and overruled by name; and from then on its tables are locked until it is open.
+//! **The side that takes over** was closed when it began to follow, and has the same to fear: sessions from before, and clients
+//! that make their transactions READ WRITE themselves. Its sessions are ended before the other side is closed, except those
+//! that have been at work for long, have not written, and are not in the way of what is brought over. What was written to it
+//! all the same is found when both are compared, and overruled by name; from then on its tables are locked until it is open.
 //!
-//! **Whose fence it is** is written down with it. Whoever goes back opens the side only if nobody else has closed it since: a run that
-//! has lost its claim, and does not know, must not open a side while another turns away from it.
+//! **Whose fence it is** is recorded with it. A run that goes back opens the side only if nobody else has closed it since: one
+//! that has lost its claim without knowing it must not open a side that another run is turning away from.
 
 use std::time::Duration;
 
@@ -31,20 +31,20 @@ use crate::follow::{self, FollowError, OursKind, SideRecord, Stranger};
 use crate::model::{Happening, Side};
 use crate::progress::words;
 
-/// How long a session may take to be gone that was idle when it was ended.
+/// How long a session that was idle when it was ended may take to be gone.
 const LEAVES_WITHIN: Duration = Duration::from_secs(2);
 
 impl Steps<'_> {
-    /// Who has closed the side that hands over, if somebody has: what is done from here on is about this fence.
+    /// Learns who has closed the side that hands over, if anybody has: what is done from here on is about this fence.
     pub async fn learn_fence(&mut self) -> Result<(), Failure> {
         let record = self.record_of_from().await?;
         self.fences.extend(record.fence.and_then(|fence| fence.by));
         Ok(())
     }
 
-    /// Nobody writes any more to the side that hands over.
+    /// Closes the side that hands over, until nobody writes to it any more.
     pub async fn fence(&mut self) -> Result<(), Failure> {
-        // Should the answer to the first statement be lost, it may be ours or not.
+        // If the answer to the first statement is lost, the fence may be ours or not.
         self.fences.push(self.mark.clone());
         let from = self.from();
         let (name, database) = (self.ahead(), from.facts.database.clone());
@@ -72,7 +72,7 @@ impl Steps<'_> {
         self.await_those_who_come(self.turn.from).await?;
         self.end_writers().await?;
         self.refuse_prepared().await?;
-        // What others have committed without waiting for it is on disk with this.
+        // This also brings to disk what others committed without waiting for it.
         run(
             &self.from().session,
             &close,
@@ -81,8 +81,8 @@ impl Steps<'_> {
         .await
     }
 
-    /// Sessions that are just being opened: they may have read the settings before they were changed, and the server lists them only
-    /// once they have.
+    /// Waits for sessions that are just being opened: they may have read the settings before the change, and the server lists
+    /// them only once they have.
     async fn await_those_who_come(&self, side: Side) -> Result<(), Failure> {
         let server = self.ends.side(side);
         let session = &server.session;
@@ -104,7 +104,7 @@ impl Steps<'_> {
         Ok(())
     }
 
-    /// What was prepared before everybody was gone can be committed by whoever likes, also while the database is closed.
+    /// A transaction that was prepared before everybody was gone can be committed by anyone, even while the database is closed.
     async fn refuse_prepared(&self) -> Result<(), Failure> {
         let offers = follow::offers(&self.from().session)
             .await
@@ -142,7 +142,7 @@ impl Steps<'_> {
         Ok(())
     }
 
-    /// A side has been opened: sessions that began while it was closed are ended if they are idle. Best effort: what is open is open.
+    /// Once a side is open, ends the idle ones among the sessions that began while it was closed. Best effort: what is open is open.
     pub async fn free_readers(&mut self, side: Side) {
         let known = async {
             self.await_those_who_come(side).await?;
@@ -151,7 +151,7 @@ impl Steps<'_> {
         };
         match known.await {
             Ok(mut readers) => {
-                // Whoever was there before the closing can write.
+                // Sessions from before the closing can write.
                 readers.retain(|one| side == self.turn.to || !one.is_among(&self.writers));
                 self.readers = self.end_idle(side, readers).await;
             }
@@ -162,11 +162,11 @@ impl Steps<'_> {
         }
     }
 
-    /// The same of those that were at work, as they become idle; those that do not are named.
+    /// The same for those that were at work, as they become idle; those that do not are named.
     pub async fn free_last_readers(&mut self, side: Side) {
         let deadline = Instant::now() + self.args.grace.max(LEAVES_WITHIN);
         let mut readers = std::mem::take(&mut self.readers);
-        // Of one that we may not look at, nobody could tell when it becomes idle.
+        // When one that we may not look at becomes idle, nobody could tell.
         while readers.iter().any(|one| one.began.is_some()) && Instant::now() < deadline {
             sleep(PAUSE).await;
             readers = self.end_idle(side, readers).await;
@@ -180,7 +180,7 @@ impl Steps<'_> {
         }
     }
 
-    /// Ends those of the sessions that are idle, and says which are still there. One that may not be ended stays among them.
+    /// Ends those of the sessions that are idle, and returns those still there. One that may not be ended stays among them.
     async fn end_idle(&self, side: Side, those: Vec<Stranger>) -> Vec<Stranger> {
         let session = &self.ends.side(side).session;
         let Ok(mut there) = follow::strangers(session).await else {
@@ -193,14 +193,14 @@ impl Steps<'_> {
         there
     }
 
-    /// What is written down of the side that hands over: on what it publishes.
+    /// The record of the side that hands over, which is on its publication.
     pub async fn record_of_from(&self) -> Result<SideRecord, Failure> {
         let (from, ahead) = (self.from(), self.ahead());
         let record = ends::record_on(&from.session, OursKind::Publication, &ahead).await?;
         Ok(record.unwrap_or_else(|| SideRecord::new(self.to().endpoint.to_string())))
     }
 
-    /// Roles that were named and may still log in.
+    /// The named roles that may still log in.
     async fn roles_to_keep_out(&self) -> Result<Vec<String>, Failure> {
         let named = &self.args.fence_role;
         let found = follow::roles(&self.from().session, named)
@@ -213,7 +213,7 @@ impl Steps<'_> {
             .collect())
     }
 
-    /// A role that is not there, or whose login is needed, is wrong usage.
+    /// A role that does not exist, or whose login is needed, is a usage error.
     pub async fn check_roles(&self) -> Result<(), Failure> {
         let named = &self.args.fence_role;
         let found = follow::roles(&self.from().session, named)
@@ -246,17 +246,17 @@ impl Steps<'_> {
     }
 
     async fn end_writers(&mut self) -> Result<(), Failure> {
-        // Whoever comes later can only read.
+        // Sessions that begin later can only read.
         let there = follow::strangers(&self.from().session).await;
         self.writers = there.map_err(asking("looking for sessions that may still write"))?;
         self.end_all((self.turn.from, self.args.grace), &self.writers)
             .await
     }
 
-    /// Sessions of the side that takes over, while the other one is in service still. Those from before it was closed can write to it, of
-    /// the others none could once it is open. One that cannot be ended stays, and so does one that only reads: what it writes before
-    /// both are compared is found then, and from there on until the opening nobody can write. Nobody is waited for if the other side is
-    /// closed already, by a turn that was killed.
+    /// Ends sessions of the side that takes over, while the other one is still in service. Those from before it was closed can
+    /// write to it; the others could not, even once it is open. A session that cannot be ended stays, and so does one that only
+    /// reads: what it writes before both sides are compared is found then, and from there on nobody can write until the
+    /// opening. Nobody is waited for if the other side is closed already, by a turn that was killed.
     pub async fn empty_other_side(&self) -> Result<(), Failure> {
         let side = self.turn.to;
         let there = follow::strangers(&self.to().session).await;
@@ -278,8 +278,9 @@ impl Steps<'_> {
         }
     }
 
-    /// Ends sessions: idle ones at once, others as they become idle, and after their time in any case; on the side that takes over, only
-    /// if they have written or are in the way. There, one that may not be ended keeps none of the others: of these, the first is told.
+    /// Ends sessions: idle ones at once, others as they become idle, and when their time is up in any case or, on the side that
+    /// takes over, only if they have written or are in the way. There, one that may not be ended does not save the others, and
+    /// the first such failure is returned.
     async fn end_all(
         &self,
         (side, grace): (Side, Duration),
@@ -294,11 +295,11 @@ impl Steps<'_> {
             let there = follow::strangers(session).await;
             let mut there = there.map_err(asking("looking for sessions that may still write"))?;
             there.retain(|one| one.is_among(those) && !one.is_among(&refused));
-            // So that nobody is ended in vain before it is known that somebody stays.
+            // Sessions that we may not end come first, so that none is ended in vain before that is known.
             there.sort_by_key(|one| one.may_end);
             let out_of_grace = began.elapsed() >= grace;
             let only_some = !hands_over && out_of_grace;
-            // Best effort: whoever is in the way can be waited for.
+            // Best effort: a session that is in the way can be waited for.
             let in_the_way = if only_some {
                 follow::in_the_way(session).await.unwrap_or_default()
             } else {
@@ -327,7 +328,7 @@ impl Steps<'_> {
                 if let Err(error) = follow::end_session(session, one.pid).await {
                     let doing = format!("ending a session: {}", one.shown());
                     let failure = Failure::from(asking(&doing)(error));
-                    // Nobody can write to either side by then.
+                    // By then nobody can write to either side.
                     if hands_over {
                         return Err(failure);
                     }
@@ -346,7 +347,7 @@ impl Steps<'_> {
         }
     }
 
-    /// Notes which sessions of a side it is about; nothing if there are none.
+    /// Names sessions of a side in a note; says nothing if there are none.
     fn name<'a>(&self, what: &str, side: Side, those: impl Iterator<Item = &'a Stranger>) {
         let named: Vec<String> = those.map(Stranger::shown).collect();
         if !named.is_empty() {

@@ -1,6 +1,6 @@
-//! What a turn could only fail of once nobody can write is looked for before: otherwise sessions would be ended and writers kept out for nothing.
+//! Looks ahead for what would fail a turn once nobody can write: else sessions are ended, and writers kept out, for nothing.
 //!
-//! What may have become true by then is looked at once more in its time, and the turn goes back.
+//! What may come up until then is looked for again in its time, and makes the turn go back.
 
 use super::steps::{Steps, asking};
 use crate::cli::sync;
@@ -8,17 +8,17 @@ use crate::failure::{Failure, FailureKind};
 use crate::follow::{self, FollowError, Phase};
 use crate::model::ExitStatus;
 
-/// Transactions that have been open for so long are none of those that come and go all the time.
+/// A transaction open for this long is not one of those that come and go all the time.
 const OPEN_S: i32 = 5;
 
 impl Steps<'_> {
-    /// Refuses what is known to fail later.
+    /// Refuses a turn that is known to fail later.
     pub async fn foresee(&self) -> Result<(), Failure> {
         if !self.args.no_fallback {
             self.refuse_open_transactions().await?;
         }
         let state = self.ends.state()?;
-        // A turn that goes on may have closed a side already, and comes to this comparison soon enough.
+        // A turn that is continued may have closed a side already, and comes to this comparison soon enough.
         if state.phase != Phase::Following {
             return Ok(());
         }
@@ -39,7 +39,7 @@ impl Steps<'_> {
         })
     }
 
-    /// The slot of the way back begins once all of them have ended, and nobody can write until it has.
+    /// The slot of the way back begins only once all of them have ended, and nobody can write until then.
     async fn refuse_open_transactions(&self) -> Result<(), Failure> {
         let open = follow::unfinished(&self.to().session, OPEN_S).await;
         let open = open.map_err(asking("looking for transactions that are open"))?;
@@ -60,7 +60,7 @@ impl Steps<'_> {
     }
 }
 
-/// What a comparison refuses once a side is closed and sessions were ended is no refusal of the turn any more: it has failed.
+/// A comparison that refuses after a side was closed and sessions were ended no longer refuses the turn: the turn has failed.
 pub(super) fn too_late(failure: Failure) -> Failure {
     match failure.status {
         ExitStatus::NoGo => failure.with_status(ExitStatus::Failed),

@@ -1,4 +1,4 @@
-//! The commands of following: what `move --follow` begins, `pgconvoy follow`, `unfollow`, `cutover` and `fallback`.
+//! The commands for following: what `move --follow` begins, and `pgconvoy follow`, `unfollow`, `cutover` and `fallback`.
 //!
 //! ```text
 //!   move --follow: prepare ─► (slot, copy, proof) ─► subscribe ─► following ─► turn ─► following, the other way round
@@ -10,18 +10,18 @@
 //! |---|---|
 //! | `prepare` | before the copy: refusals, and the publication |
 //! | `subscribe` | after its proof: the subscription |
-//! | `ends` | both ends, and how what was made there goes again |
-//! | `standing` | `pgconvoy follow` and `status --target`: how it stands, and letting go |
+//! | `ends` | both ends, and how what was made there is removed |
+//! | `standing` | `pgconvoy follow` and `status --target`: how a follow stands, and letting go |
 //! | `unfollow` | removes everything |
 //! | `turn` | `cutover` and `fallback`: the steps, and how a turn goes back |
-//! | `steps` | what each of them does |
-//! | `foresee` | before any of them: what they could only fail of once nobody can write |
-//! | `way_back` | those of them that make the way back, and how it goes again |
-//! | `rest` | one of them: what there was no time to compare is compared when the other side is open |
-//! | `fence` | one of them: the side that hands over is closed to writers |
-//! | `drain` | one of them: the other side has applied everything |
+//! | `steps` | what each step does |
+//! | `foresee` | before any step: what would make one fail once nobody can write |
+//! | `way_back` | the steps that make the way back, and how it is removed |
+//! | `rest` | one step: what there was no time to compare is compared when the other side is open |
+//! | `fence` | one step: the side that hands over is closed to writers |
+//! | `drain` | one step: the other side applies everything |
 //!
-//! What is done here, and why in this order, is in [`crate::follow`].
+//! What is done here, and why in this order, is described in [`crate::follow`].
 
 mod drain;
 mod ends;

@@ -1,4 +1,4 @@
-//! Before the copy: what speaks against following, and the publication, which must be there before the slot begins.
+//! Before the copy: what speaks against following, and the publication, which must exist before the slot begins.
 
 use std::collections::BTreeSet;
 
@@ -14,14 +14,14 @@ use crate::follow::{self, Facts, FollowError, OursKind, Publishing, SideRecord, 
 use crate::model::{FollowEnd, FollowName, QualifiedName, Severity};
 use crate::pg::{self, Connector};
 
-/// What was made on the source, and how to get there, should it have to go again.
+/// What was made on the source, and how to get there if it has to be removed.
 pub(in crate::cli) struct Made {
     source: Connector,
     database: String,
     name: FollowName,
 }
 
-/// What was asked for, with the names that it leads to.
+/// What was asked for, with the names that follow from it.
 pub(in crate::cli) fn wanted(
     args: &FollowArgs,
     road: &Road,
@@ -46,8 +46,8 @@ pub(in crate::cli) fn wanted(
     })
 }
 
-/// Looks at both ends, refuses by name, and makes the publication. What an earlier session has made is made anew, but what it wrote
-/// down of what was before is kept. Without `--follow` it does nothing.
+/// Looks at both ends, refuses with named reasons, and makes the publication. What an earlier session made is made anew, but
+/// its record of what was there before is kept. Does nothing without `--follow`.
 pub(in crate::cli) async fn prepare(
     session: &Session<'_>,
     road: &Road,
@@ -85,7 +85,7 @@ pub(in crate::cli) async fn prepare(
     for finding in findings {
         session.emitter().emit(What::Finding(finding));
     }
-    // Better now than when everything is copied.
+    // Better to find out now than when everything is copied.
     subscribe::rehearse(&road.source, &road.target, wanted).await?;
     let mut record = of_ours(OursKind::Publication)
         .and_then(|one| SideRecord::parse(one.record.as_deref()?))
@@ -131,8 +131,8 @@ fn made(wanted: &Wanted, tables: usize, record: &SideRecord) -> String {
     )
 }
 
-/// The publication has exactly the tables that the snapshot has: what is in neither would be missing on the target, what is in one
-/// only would be there by halves.
+/// Makes sure that the publication has exactly the snapshot's tables: a table in neither would be missing on the target, a
+/// table in only one would be there by halves.
 pub(in crate::cli) async fn same_tables(inspection: &Inspection) -> Result<(), Failure> {
     let Some(wanted) = &inspection.requested.follow else {
         return Ok(());
@@ -158,8 +158,8 @@ pub(in crate::cli) async fn same_tables(inspection: &Inspection) -> Result<(), F
     .into())
 }
 
-/// Removes what was made on the source for a move that does not begin. The failure is the one that is told; that something stays
-/// behind is added to it.
+/// Removes what was made on the source for a move that does not begin. Returns the failure that led here, with a note if
+/// something stays behind.
 pub(in crate::cli) async fn take_back(session: &Session<'_>, mut failure: Failure) -> Failure {
     let Some(made) = session.made() else {
         return failure;

@@ -1,18 +1,18 @@
-//! What there was no time to compare while nobody could write is compared once the other side is open: as both sides were before.
+//! What there was no time to compare while nobody could write is compared once the other side is open: with both sides as they were before.
 //!
-//! Once a side is open, its rows and those of the other one cannot simply be compared: what has been written to the one has not been
-//! applied to the other yet. But both stand still before, and a snapshot keeps what they held then. So both are
-//! held in snapshots from before the opening until the rest is compared, and nothing else waits: the way back works from the first
-//! write on, and a fallback loses nothing by it. (To keep the way back from applying anything instead would have the open side keep
-//! its log for all that time, and a fallback would have to wait for it.) What it costs: rows that were changed since cannot be cleaned
-//! up on either side, and whoever wants to drop or truncate one of these tables waits, a `TRUNCATE` that is on its way back as well.
+//! Once a side is open, its rows and the other side's cannot simply be compared: what was written to the one has not been applied to
+//! the other yet. But before that, both stand still, and a snapshot keeps what they hold then. So both are held in snapshots from
+//! before the opening until the rest is compared, and nothing else waits: the way back works from the first write on, and a fallback
+//! loses nothing by it. (Keeping the way back from applying anything instead would make the open side retain its WAL for all that
+//! time, and a fallback would have to wait for it.) The price: rows that were changed since cannot be cleaned up on either side, and
+//! whoever wants to drop or truncate one of these tables waits, including a `TRUNCATE` that is on its way back.
 //!
-//! **If the snapshots are lost** (we were killed, or a server was), what the sides held at the opening can be known by nobody any more.
-//! Which tables are left is in the state, and the same command compares them as they are now: writers of these tables wait until
-//! the other side has applied what they wrote, both sides are held in snapshots at that moment, and writers go on. What a row was
-//! that has been changed or deleted since the opening is not seen then; what differs and is there still is.
+//! **If the snapshots are lost** (we were killed, or a server was), nobody can know any more what the sides held at the
+//! opening. Which tables are left is in the state, and the same command compares them as they are now: writers of these tables
+//! wait until the other side has applied what they wrote, both sides are held in snapshots of that moment, and the writers go
+//! on. What a row was before it was changed or deleted since the opening is then not seen; a difference that is still there is.
 //!
-//! Deliberately absent: a way to mend what is found. `fallback` leads back with everything that was written.
+//! Deliberately absent: a way to repair what is found. `fallback` leads back with everything that was written.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,13 +37,13 @@ use crate::verify::Outcome;
 
 /// How long writers of a table that is left may have to wait.
 const MEETS_WITHIN: Duration = Duration::from_secs(10);
-/// Rows that are named of a table that differs.
+/// At most this many rows of a differing table are named.
 const MOST_ROWS: usize = 20;
 
-/// What is left, and both sides as they were.
+/// What is left to compare, and both sides as they were.
 pub(super) struct Rest {
     both: Both,
-    /// Of the side that handed over, and of the one that is in service.
+    /// Of the side that handed over, and of the one in service.
     snapshots: [Snapshot; 2],
     left: Vec<LeftTable>,
 }
@@ -62,14 +62,14 @@ impl Rest {
         })
     }
 
-    /// How much it is.
+    /// How much is left.
     pub fn size(&self) -> LeftSize {
         LeftSize::of(&self.left)
     }
 }
 
 impl Steps<'_> {
-    /// Nobody writes to either side: what they hold now will be there to be compared. What is left is written down with the next step.
+    /// Holds both sides while nobody writes to either, for comparing what they hold now. What is left is written down with the next step.
     pub async fn hold(&mut self, left: Vec<LeftTable>) -> Result<(), Failure> {
         let mut state = self.ends.state()?.clone();
         state.left.clone_from(&left);
@@ -81,7 +81,7 @@ impl Steps<'_> {
         Ok(())
     }
 
-    /// Both sides, for reading alone.
+    /// Both sides, for reading only.
     pub async fn read_only(&self) -> Result<Both, Failure> {
         let connect =
             |server: &Server| Server::connect(server.connector.conninfo().clone(), Side::Source);
@@ -89,7 +89,7 @@ impl Steps<'_> {
         sync::paired(from, to).await
     }
 
-    /// Compares what is left, and writes down what still is.
+    /// Compares what is left, and writes down what remains after that.
     pub async fn compare_rest(&mut self) -> Result<(), Failure> {
         let dropped_before = self.ends.state()?.reserved.dropped.len();
         let rest = match self.rest.take() {
@@ -101,7 +101,7 @@ impl Steps<'_> {
             None => [BTreeSet::new(), BTreeSet::new()],
         };
         let mut state = self.ends.state()?.clone();
-        // What could not be compared is no more the same than what was not found so.
+        // What could not be compared is no more proven than what was found to differ.
         state.unproven.retain(|one| {
             let name = one.name.shown();
             unsettled.contains(&name) || !compared.contains(&name)
@@ -122,7 +122,7 @@ impl Steps<'_> {
         self.ends.write(state).await
     }
 
-    /// Compares what is held. Gives back what that was, and what of it is not proven to be the same.
+    /// Compares what is held. Returns what that was, and which of it is not proven to be the same.
     async fn compare_held(&self, rest: Rest) -> Result<[BTreeSet<String>; 2], Failure> {
         let size = rest.size();
         let names = rest.left.iter().map(|one| one.name.shown()).collect();
@@ -143,14 +143,14 @@ impl Steps<'_> {
         Ok([names, unsettled])
     }
 
-    /// Both sides at one moment, although one of them is in service: whoever writes to one of these tables waits for it. `None` if none of
-    /// them can be compared.
+    /// Holds both sides at one moment, although one of them is in service: whoever writes to one of these tables waits for it.
+    /// `None` if none of them can be compared.
     async fn meet(&mut self) -> Result<Option<Rest>, Failure> {
         let left = self.still_there().await?;
         if left.is_empty() {
             return Ok(None);
         }
-        // Whatever takes long comes before anybody waits for it.
+        // Whatever takes long is done before anybody has to wait for it.
         let both = self.read_only().await?;
         self.emit.emit(What::StepStarted {
             step: format!(
@@ -161,7 +161,7 @@ impl Steps<'_> {
         });
         let locker = ends::writer(&self.to().connector).await?;
         let met = Box::pin(self.meet_behind(&locker, both, left)).await;
-        // Writers go on, whatever has become of it; should this fail, the session is gone, and its locks with it.
+        // Writers go on, whatever came of it; if this fails, the session is gone, and its locks with it.
         let _ = locker.execute("rollback").await;
         let rest = met?;
         for (side, snapshot) in [Side::Source, Side::Target]
@@ -177,8 +177,7 @@ impl Steps<'_> {
         Ok(Some(rest))
     }
 
-    /// Of the tables that are left, those that can be compared, by the names that they have by now. Only what nobody has any more is left
-    /// no longer.
+    /// The tables left that can be compared, under their present names. Only those that neither side has any more are struck off.
     async fn still_there(&mut self) -> Result<Vec<LeftTable>, Failure> {
         let mut state = self.ends.state()?.clone();
         let (here, there) = tokio::try_join!(
@@ -219,10 +218,10 @@ impl Steps<'_> {
         both: Both,
         left: Vec<LeftTable>,
     ) -> Result<Rest, Failure> {
-        // Whatever is below a root is locked with it.
+        // Everything below a root is locked with it.
         let listed: Vec<String> = left.iter().map(|one| one.name.to_string()).collect();
         let doing = "keeping writers of the tables that are left waiting";
-        // For all of them together: a lock_timeout would be for each.
+        // For all of them together: a lock_timeout would apply to each.
         let limit = format!(
             "begin; set local statement_timeout = '{}s'",
             MEETS_WITHIN.as_secs()
@@ -234,14 +233,14 @@ impl Steps<'_> {
         Box::pin(Rest::hold(both, left)).await
     }
 
-    /// Everything that was committed to the side in service is applied to the other one.
+    /// Waits until everything that was committed on the side in service is applied to the other one.
     async fn await_applied(&self) -> Result<(), Failure> {
         let (to, back) = (self.to(), self.back());
         let record = ends::record_on(&to.session, OursKind::Publication, &back).await?;
         let Some(record) = record else {
             return Err(lost(to, &back).into());
         };
-        // What others have committed without waiting for it is on disk with this.
+        // This also brings to disk what others committed without waiting for it.
         let note = follow::note(&back, &record);
         run(&to.session, &note, "writing to the log").await?;
         let position = flushed(to).await?;
@@ -257,7 +256,7 @@ impl Steps<'_> {
     }
 }
 
-/// A snapshot of one side, with these tables locked against being changed, and no other.
+/// A snapshot of one side, with these tables, and no others, locked against DDL.
 async fn snapshot(server: &Server, tables: &BTreeSet<QualifiedName>) -> Result<Snapshot, Failure> {
     let snapshot = Snapshot::take(&server.connector, async |session: &Session| {
         let mut found = catalog::readable_tables(session).await?;
@@ -267,7 +266,7 @@ async fn snapshot(server: &Server, tables: &BTreeSet<QualifiedName>) -> Result<S
     Ok(snapshot.await?)
 }
 
-/// Remembers what was found the same, on its way to whoever tells it.
+/// Remembers which tables were found the same, and passes everything on.
 struct Settled {
     emit: Arc<dyn Emit>,
     tables: Mutex<BTreeSet<String>>,
@@ -285,8 +284,8 @@ impl Emit for Settled {
     }
 }
 
-/// Reads what is left in both snapshots, and tells what is found. Gives back what is not proven to be the same: all of which nobody
-/// has said that it is.
+/// Reads what is left in both snapshots, and reports what is found. Returns what is not proven to be the same: every table that
+/// was not reported as such.
 async fn compare(
     rest: Rest,
     asked: &Asked,
@@ -340,7 +339,7 @@ async fn compare(
     }
     let released: Vec<Unverified> = look.release().await;
     if !released.is_empty() {
-        // What was read after that may have been read without a lock.
+        // What was read after the session ended may have been read without a lock.
         unsettled = names;
     }
     for unverified in released {
@@ -349,7 +348,7 @@ async fn compare(
     Ok(unsettled)
 }
 
-/// What one of the sides has not any more is not read at all.
+/// A table that one of the sides no longer has is not read at all.
 fn of_which_nothing_was_said(unsettled: &BTreeSet<String>, rows: &RowsLook) -> Vec<Unverified> {
     let differing = rows.tables.iter().map(|table| &table.difference.object);
     let unread = rows.unverified.iter().map(|one| &one.object);

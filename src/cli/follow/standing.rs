@@ -1,4 +1,4 @@
-//! `pgconvoy follow`: watches a target that follows its source; and what `pgconvoy status --target` says of one.
+//! `pgconvoy follow`: watches a target that follows its source; and what `pgconvoy status --target` says about one.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -56,7 +56,7 @@ pub struct FollowingArgs {
     once: bool,
 }
 
-/// How both ends of the direction in use stand.
+/// The state of both ends of the direction in use.
 pub(super) async fn standing(ends: &Ends) -> Result<Standing, Failure> {
     let state = ends.state()?;
     let turn = Turn::away_from(state.serving);
@@ -79,8 +79,8 @@ pub(super) async fn standing(ends: &Ends) -> Result<Standing, Failure> {
     })
 }
 
-/// That nobody can write to either side, and what opens one; `None` if somebody can. By what is written down on the sides themselves: a
-/// turn that was killed may not have come to say it.
+/// Says that nobody can write to either side, and what opens one; `None` if somebody can. Goes by what is recorded on the sides
+/// themselves: a turn that was killed may not have got as far as saying so.
 async fn shut(ends: &Ends) -> Result<Option<String>, Failure> {
     let state = ends.state()?;
     let turn = Turn::away_from(state.serving);
@@ -113,7 +113,7 @@ async fn shut(ends: &Ends) -> Result<Option<String>, Failure> {
     }))
 }
 
-/// Tells on stdout how a target stands.
+/// Prints how a target stands to stdout.
 pub(in crate::cli) async fn tell_standing(
     source: Option<&str>,
     target: &str,
@@ -123,7 +123,7 @@ pub(in crate::cli) async fn tell_standing(
     let follows = matches!(state.phase, Phase::Following | Phase::Turning(_));
     let shut = if follows { shut(&ends).await? } else { None };
     if shut.is_none() {
-        // A turn that was stopped may have opened a side again, and not have come to write that down.
+        // A turn that was stopped may have opened a side again without getting as far as writing that down.
         state.closed_at = None;
     }
     let mut lines = vec![
@@ -143,8 +143,8 @@ pub(in crate::cli) async fn tell_standing(
     Ok(ExitStatus::Proven)
 }
 
-/// Of a move that was to be followed and has no ledger any more: says what comes next, and whether the target follows. `None` if it is not
-/// for this follow that it has gone; `status` is what the copy came to.
+/// For a move that was to be followed and has no ledger any more: says what comes next, and whether the target follows. `None`
+/// if the ledger did not go for this follow; `status` is what the copy came to.
 pub(in crate::cli) async fn tell_after_move(
     target: &Server,
     wanted: &Wanted,
@@ -173,7 +173,7 @@ impl FollowingArgs {
         if ends.state()?.phase == Phase::Copied {
             let claim = Claim::take(&ends.target.connector).await?;
             ends.claimed_by(&claim).await?;
-            // Somebody else may have begun it while we waited for him.
+            // Somebody else may have begun it while we waited for the claim.
             if ends.state()?.phase == Phase::Copied {
                 begin(&mut ends, &Plainly).await?;
                 say(
@@ -205,9 +205,9 @@ impl FollowingArgs {
         }
     }
 
-    /// Looks once, and says what there is to say; with what status that is the end, if it is.
+    /// Looks once, and says what there is to say; returns the exit status if this is the end.
     async fn look(&self, ends: &mut Ends) -> Result<Option<ExitStatus>, Failure> {
-        // A turn may have been taken meanwhile.
+        // A turn may have happened meanwhile.
         ends.state = follow::read_state(&ends.target.session).await?;
         let state = ends.state()?.clone();
         match state.phase {
@@ -238,7 +238,7 @@ impl FollowingArgs {
     }
 }
 
-/// A connection was lost, and nobody watches until both servers can be reached again, be that tomorrow: which is said.
+/// A connection was lost: says that nobody watches, and waits until both servers can be reached again, however long that takes.
 async fn come_back(ends: &mut Ends) -> Result<(), Failure> {
     let is_limited = ends.state()?.wanted.max_wal_retained.is_some();
     say(if is_limited {
@@ -262,14 +262,14 @@ async fn come_back(ends: &mut Ends) -> Result<(), Failure> {
 
 /// What has become of the side that follows.
 enum LetGo {
-    /// It was given up: what is told of it.
+    /// It was given up, and what to say about it.
     Done(Failure),
-    /// It was not, why.
+    /// It was not, and why.
     NotNow(String),
 }
 
-/// Rather than fill a disk that is in service, the other side is given up. Nobody turns meanwhile: whoever did would have
-/// the claim, or cannot go on without it.
+/// Gives up the other side rather than fill a disk that is in service. Nobody turns meanwhile: a turn would have the claim, or
+/// cannot go on without it.
 async fn let_go(ends: &mut Ends) -> Result<LetGo, Failure> {
     let claim = match Claim::take(&ends.target.connector).await {
         Ok(claim) => claim,
@@ -287,7 +287,7 @@ async fn let_go(ends: &mut Ends) -> Result<LetGo, Failure> {
     done
 }
 
-/// The same once nobody else changes anything. What was seen before may be over.
+/// The same, once nobody else changes anything. What was seen before may be over.
 async fn let_go_alone(ends: &mut Ends) -> Result<LetGo, Failure> {
     let state = ends.state()?.clone();
     let turn = Turn::away_from(state.serving);

@@ -30,29 +30,29 @@ use crate::pg::claim::Claim;
 pub(super) const ENDS_WITHIN: Duration = Duration::from_secs(30);
 pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
-/// A turn on its way.
+/// A turn under way.
 pub(super) struct Steps<'a> {
     pub ends: Ends,
     pub turn: Turn,
     pub args: &'a TurnArgs,
     /// One command at a time.
     pub claim: Claim,
-    /// What our fence is known by.
+    /// What identifies our fence.
     pub mark: String,
-    /// By what the fences are known that we may open: ours, and that of whoever was killed before us.
+    /// What identifies the fences that we may open: ours, and that of a run that was killed before us.
     pub fences: Vec<String>,
     /// Sessions that were there when the side that hands over was closed.
     pub writers: Vec<Stranger>,
-    /// Sessions that began while a side was closed that is open now, and were at work when it was opened.
+    /// Sessions that began while a side that is now open was closed, and were at work when it was opened.
     pub readers: Vec<Stranger>,
     /// What there was no time to compare, once that is known.
     pub rest: Option<Rest>,
-    /// What was brought over, and what has kept others from writing to the side that takes over since.
+    /// What was brought over, and the guard that has since kept others from writing to the side that takes over.
     pub brought: Option<Brought>,
     pub emit: Arc<dyn Emit>,
 }
 
-/// Counts what speaks against a proof, on its way to whoever tells it.
+/// Counts what speaks against a proof, and passes everything on.
 struct Tally {
     emit: Arc<dyn Emit>,
     /// Tables of the closed side that were written to meanwhile.
@@ -76,7 +76,7 @@ impl Emit for Tally {
     }
 }
 
-/// Where it is written down which tables are overruled, while both ends are borrowed.
+/// Writes down which tables are overruled, while both ends are borrowed.
 struct Remembered<'a> {
     ends: &'a Ends,
     state: RefCell<State>,
@@ -110,16 +110,16 @@ pub(super) fn asking(doing: &str) -> impl FnOnce(PgError) -> FollowError {
 }
 
 impl<'a> Steps<'a> {
-    /// Of two ends that are claimed: nobody else turns them, and nothing is written down that is not.
+    /// Begins a turn of two claimed ends: nobody else turns them, and nothing is written down without the claim.
     pub async fn begin(
         (ends, claim): (Ends, Claim),
         turn: Turn,
         args: &'a TurnArgs,
         emit: Arc<dyn Emit>,
     ) -> Result<Self, Failure> {
-        // Should we be killed, whoever comes next finds this session, and ends it.
+        // If we are killed, the next run finds this session, and ends it.
         claim.cover(&ends.target.session).await?;
-        // Before anything is asked: it may be about to close a side.
+        // Before anything is asked: such a session may be about to close a side.
         for side in [Side::Source, Side::Target] {
             for ended in ends.take_over(side).await? {
                 let text =
@@ -180,7 +180,7 @@ impl Steps<'_> {
         self.emit.emit(What::Note { text });
     }
 
-    /// Takes one.
+    /// Takes a step.
     pub async fn take(&mut self, step: Step) -> Result<(), Failure> {
         match step {
             Step::Check => {
@@ -203,7 +203,7 @@ impl Steps<'_> {
         }
     }
 
-    /// Everything that can be known before anything is changed.
+    /// Checks everything that can be known before anything is changed.
     pub async fn look(&self) -> Result<(), Failure> {
         let (from, to) = (self.from(), self.to());
         let (one, other, here, there, firing, ours, sessions) = tokio::try_join!(
@@ -255,9 +255,9 @@ impl Steps<'_> {
         .into())
     }
 
-    /// What replication does not carry is brought over, and all is compared.
+    /// Brings over what replication does not carry, and compares everything.
     async fn bring_over(&mut self) -> Result<(), Failure> {
-        // With the next step.
+        // Written down with the next step.
         let mut state = self.ends.state()?.clone();
         state.reserving.counted = self.args.level() == VerifyLevel::Counts;
         self.ends.state = Some(state);
@@ -271,7 +271,7 @@ impl Steps<'_> {
             Server::connect(self.from().connector.conninfo().clone(), Side::Source).await?;
         let mut target =
             Server::connect(self.to().connector.conninfo().clone(), Side::Target).await?;
-        // Should we be killed, whoever comes next finds its sessions. On the target, the claim sees to that.
+        // If we are killed, the next run finds these sessions. On the target, the claim sees to that.
         let known = follow::works_for(&self.ends.state()?.wanted.forward);
         target.connector = target.connector.with_opening(&known);
         let claim = (self.turn.to == Side::Target).then_some(&self.claim);
@@ -291,7 +291,7 @@ impl Steps<'_> {
         };
         let brought = sync::bring_over((source, target), claim, &bringing, &emit);
         let brought = Box::pin(brought).await;
-        // Whatever has become of it.
+        // Whatever came of it.
         self.ends.state = Some(overruling.state.into_inner());
         let mut brought = brought.map_err(foresee::too_late)?;
         let left = std::mem::take(&mut brought.left);
@@ -309,7 +309,7 @@ impl Steps<'_> {
         }
         let written = tally.written.lock();
         let written = std::mem::take(&mut *written.unwrap_or_else(PoisonError::into_inner));
-        // Before 15, a server counts what was written up to some time after it was.
+        // Before 15, a server's counts of writes lag behind the writes.
         if !written.is_empty() && self.from().facts.version.major() >= 15 {
             return Err(FollowError::NotNow {
                 what: format!(
@@ -325,7 +325,7 @@ impl Steps<'_> {
         Box::pin(self.hold(left)).await
     }
 
-    /// Nobody has written to the side that takes over: what has kept them from it is there still.
+    /// Makes sure that nobody has written to the side that takes over: what kept them from it is still there.
     async fn still_guarded(&mut self) -> Result<(), Failure> {
         let brought = self.brought.as_mut();
         if let Some(guard) = brought.and_then(|brought| brought.guard.as_mut()) {
@@ -334,7 +334,7 @@ impl Steps<'_> {
         Ok(())
     }
 
-    /// The side is open: whoever has waited writes to the one that is in service.
+    /// The side is open: whoever has waited now writes to the one in service.
     async fn let_writers_in(&mut self) {
         let brought = self.brought.as_mut();
         if let Some(guard) = brought.and_then(|brought| brought.guard.take())
@@ -344,14 +344,14 @@ impl Steps<'_> {
         }
     }
 
-    /// Of what was brought over, once nobody waits for it any more: it may take long.
+    /// Gathers statistics of what was brought over, once nobody waits any more: it may take long.
     async fn gather_statistics(&mut self) {
         if let Some(brought) = self.brought.take() {
             sync::gather_statistics(&self.to().session, &brought.stale, &self.emit).await;
         }
     }
 
-    /// Roles that cannot be let in again when the side that takes over is opened.
+    /// Names the roles that cannot be let in again when the side that takes over is opened.
     pub async fn tell_gone_roles(&self) -> Result<(), Failure> {
         let (to, ahead) = (self.to(), self.ahead());
         let record = ends::record_on(&to.session, OursKind::Subscription, &ahead).await?;
@@ -363,7 +363,7 @@ impl Steps<'_> {
         Ok(())
     }
 
-    /// From here on there is no way back but the other turn.
+    /// Opens the side that takes over. From here on there is no way back but the opposite turn.
     async fn open(&mut self) -> Result<(), Failure> {
         let (to, ahead, back) = (self.to(), self.ahead(), self.back());
         let subscription = ends::record_on(&to.session, OursKind::Subscription, &ahead).await?;
@@ -395,7 +395,7 @@ impl Steps<'_> {
         Ok(())
     }
 
-    /// Tells what has just happened; it is written down with the next step.
+    /// Reports what has just happened; it is written down with the next step.
     pub fn remember(
         &mut self,
         happening: Happening,
@@ -416,7 +416,7 @@ impl Steps<'_> {
         Ok(())
     }
 
-    /// What the old direction needed goes. What is written down of the side that handed over stays on its subscription, or, without a
+    /// Removes what the old direction needed. The record of the side that handed over stays on its subscription or, without a
     /// way back, on its publication.
     async fn clear(&mut self) -> Result<(), Failure> {
         let (from, to, ahead, back) = (self.from(), self.to(), self.ahead(), self.back());
@@ -444,14 +444,14 @@ impl Steps<'_> {
         state.unproven = std::mem::take(&mut state.left);
         state.reserved = std::mem::take(&mut state.reserving);
         self.ends.write(state).await?;
-        // An application that can only read comes before one that is slow.
+        // An application that can only read comes before one that is only slow.
         self.free_last_readers(self.turn.to).await;
         self.gather_statistics().await;
         Ok(())
     }
 
-    /// The target was gone for a while, and the claim with it: it is claimed again, unless somebody else has taken over.
-    /// The session of the target is one that was not covered yet, or it would be ended with what was at work for us.
+    /// The target was gone for a while, and the claim with it: it is claimed again, unless somebody else has taken over. The
+    /// target's session must not be covered by the claim yet, or it would be ended along with what was at work for us.
     pub async fn reclaim(&mut self) -> Result<(), Failure> {
         if !self.claim.is_alive().await {
             self.claim = Claim::take(&self.ends.target.connector).await?;
@@ -480,10 +480,10 @@ impl Steps<'_> {
         .into())
     }
 
-    /// Back to where it came from: what was made for the way back goes, and the old direction works on. In this order: while both work,
-    /// changes would go round.
+    /// Goes back: what was made for the way back is removed, and the old direction works on. In this order: if both worked,
+    /// changes would go round in a circle.
     pub async fn undo(&mut self) -> Result<(), Failure> {
-        // It is open again, whatever becomes of the rest.
+        // The side is open again, whatever becomes of the rest.
         let mut state = self.ends.state()?.clone();
         state.closed_at = None;
         self.ends.write(state).await?;
@@ -492,7 +492,7 @@ impl Steps<'_> {
         self.remember(Happening::WentBack, self.turn.from, (None, None))?;
         let mut state = self.ends.state()?.in_phase(Phase::Following);
         state.left.clear();
-        // What was overruled is committed, and whoever turns next would not find it once more.
+        // What was overruled is committed, so the next turn would not find it again.
         state.reserving.counted = false;
         self.ends.write(state).await?;
         await_reader(self.from(), &self.ahead()).await?;

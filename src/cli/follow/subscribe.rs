@@ -1,4 +1,4 @@
-//! One server is made to take another's changes; and the first time that happens, after a move.
+//! Makes one server take another's changes; and the first time that happens, after a move.
 
 use std::time::Duration;
 
@@ -19,12 +19,12 @@ use crate::model::{FollowMoment, FollowName, FollowedBy, Happening, Side, SqlTex
 use crate::pg::conninfo::{Conninfo, Environment, Password};
 use crate::pg::{Connector, PgError};
 
-/// How long a worker may take to begin: the server starts one every few seconds at most.
+/// How long a worker may take to start: the server starts one every few seconds at most.
 const BEGINS_WITHIN: Duration = Duration::from_secs(45);
-/// How long sessions may be at work that were there before a target was closed.
+/// How long sessions from before a target was closed may go on working.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 
-/// What a proven move hands over to those who follow.
+/// What a proven move hands over to the follow.
 pub(in crate::cli) struct Handover {
     /// What is written down in the transaction that drops the ledger.
     pub state: State,
@@ -32,7 +32,7 @@ pub(in crate::cli) struct Handover {
 }
 
 impl Handover {
-    /// Of a move that is to be followed.
+    /// For a move that is to be followed; `None` for any other.
     pub fn of(inspection: &Inspection) -> Result<Option<Self>, Failure> {
         let Some(wanted) = &inspection.requested.follow else {
             return Ok(None);
@@ -64,7 +64,7 @@ impl Handover {
         }))
     }
 
-    /// That it will be followed, and by what.
+    /// Says that the move will be followed, and by what.
     pub fn told(&self) -> What {
         What::WillFollow(FollowedBy {
             name: self.state.wanted.forward.to_string(),
@@ -91,7 +91,7 @@ impl Handover {
     }
 }
 
-/// Has a target whose copy is proven follow its source. May be run again at any point of it, and given up at any.
+/// Makes a target whose copy is proven follow its source. May be run again, or given up, at any point.
 pub(super) async fn begin(ends: &mut Ends, emit: &dyn Emit) -> Result<(), Failure> {
     let note = |text| emit.emit(What::Note { text });
     let state = ends.state()?.clone();
@@ -145,8 +145,8 @@ pub(super) async fn begin(ends: &mut Ends, emit: &dyn Emit) -> Result<(), Failur
     Ok(())
 }
 
-/// Who was there before a target was closed can write to it for as long as his session lasts: idle ones are ended at once, others as they
-/// become idle. Gives back who stays; best effort, and a turn does it once more.
+/// Sessions from before a target was closed can write to it for as long as they last: idle ones are ended at once, others as
+/// they become idle. Returns those that stay. Best effort: a turn does it once more.
 async fn see_off(target: &Server) -> Vec<String> {
     let session = &target.session;
     let Ok(mut there) = follow::strangers(session).await else {
@@ -170,7 +170,7 @@ async fn see_off(target: &Server) -> Vec<String> {
     }
 }
 
-/// Something that has happened just now.
+/// Something that has just happened.
 pub(super) fn moment(happening: Happening, side: Side) -> FollowMoment {
     FollowMoment {
         happened_at: Utc::now(),
@@ -189,7 +189,7 @@ pub(super) fn lost(publisher: &Server, name: &FollowName) -> FollowError {
     }
 }
 
-/// The end of what is on a server's disk of its log by now.
+/// The end of the WAL that a server has on disk by now.
 pub(super) async fn flushed(publisher: &Server) -> Result<String, Failure> {
     let asked = "select pg_catalog.pg_current_wal_flush_lsn()::text";
     let texts = publisher.session.texts(asked).await;
@@ -197,7 +197,7 @@ pub(super) async fn flushed(publisher: &Server) -> Result<String, Failure> {
     Ok(texts.pop().unwrap_or_default())
 }
 
-/// Waits until the other side has applied everything up to a position of this one's log; whether it has in time.
+/// Waits until the other side has applied everything up to a position of this one's WAL; returns whether it did in time.
 pub(super) async fn is_applied(
     publisher: &Server,
     (name, position): (&FollowName, &str),
@@ -217,7 +217,7 @@ pub(super) async fn is_applied(
     }
 }
 
-/// How a server reaches a publisher: as was said, or as we do.
+/// How a server reaches a publisher: as given, or as we do.
 pub(super) fn reach(
     publisher: &Server,
     given: Option<&str>,
@@ -227,7 +227,7 @@ pub(super) fn reach(
         let conninfo = publisher.connector.conninfo();
         return Ok(conninfo.for_another_server(&publisher.session.peer().host));
     };
-    // It is for another machine: nothing of this one's surroundings counts.
+    // It is for another machine: nothing of this one's environment counts.
     let nothing = Environment::default().with_os_user(&publisher.facts.role);
     let mut conninfo = Conninfo::resolve(text, &nothing)
         .map_err(|error| Failure::from(error).while_doing(option))?;
@@ -251,7 +251,7 @@ pub(super) fn reach(
     Ok(conninfo.for_another_server(host))
 }
 
-/// Makes a subscription that does not work yet, and closes its database to writers if `closes`; its server connects to the publisher for it.
+/// Makes a subscription, not enabled yet, and closes its database to writers if `closes`; its server connects to the publisher for it.
 pub(super) async fn make(
     subscriber: &Server,
     (name, reach): (&FollowName, &str),
@@ -268,7 +268,7 @@ pub(super) async fn make(
     hushed(subscriber, &sql, reach).await
 }
 
-/// Whether the target's server reaches the source: makes the subscription, to a publication that is not there, and rolls that back.
+/// Makes sure that the target's server reaches the source: makes a subscription to a publication that does not exist, and rolls it back.
 pub(super) async fn rehearse(
     source: &Server,
     target: &Server,
@@ -286,14 +286,14 @@ pub(super) async fn rehearse(
     hushed(target, &follow::rehearse(&wanted.forward, &reach), &reach).await
 }
 
-/// Runs a transaction that holds a password. By default a server writes every statement that fails into its log.
+/// Runs a transaction that holds a password. By default a server writes every failed statement to its log.
 async fn hushed(subscriber: &Server, sql: &str, reach: &str) -> Result<(), Failure> {
     let session = &subscriber.session;
     let failed = || FollowError::step("keeping a password out of the server's log");
     session.execute(&follow::hush()).await.map_err(failed())?;
     let made = session.execute(sql).await;
     if made.is_err() {
-        // Should this fail as well, then the session is gone, and the transaction with it.
+        // If this fails as well, the session is gone, and the transaction with it.
         let _ = session.execute("rollback").await;
     }
     let spoken = session.execute(&follow::speak()).await;
@@ -301,7 +301,7 @@ async fn hushed(subscriber: &Server, sql: &str, reach: &str) -> Result<(), Failu
     Ok(spoken.map_err(failed())?)
 }
 
-/// What is to be known of a password with which one server is to reach the other; nothing if there is none.
+/// What to know about a password with which one server reaches the other; `None` if there is none.
 pub(super) fn where_the_password_is(subscriber: &Server, reach: &str) -> Option<String> {
     let side = &subscriber.endpoint;
     reach.contains("password=").then(|| {
@@ -352,7 +352,7 @@ fn unreached(error: PgError, subscriber: &Server, reach: &str) -> Failure {
     }
 }
 
-/// The statement has a password in it.
+/// Removes the password that the statement holds.
 fn without_secret(error: PgError, conninfo: &str) -> PgError {
     let doing = || "making a subscription".to_owned();
     match error {
@@ -375,7 +375,7 @@ pub(super) async fn enable(subscriber: &Server, name: &FollowName) -> Result<(),
     run(&subscriber.session, &follow::enable(name, true), &doing).await
 }
 
-/// Waits until somebody reads from a slot: then it is there that the subscription leads.
+/// Waits until somebody reads from a slot, which shows that the subscription leads there.
 pub(super) async fn await_reader(publisher: &Server, name: &FollowName) -> Result<(), Failure> {
     let deadline = Instant::now() + BEGINS_WITHIN;
     loop {

@@ -6,7 +6,7 @@
 //!                        undo
 //! ```
 //!
-//! What each of them does is in `steps`. A turn that was killed goes on when the same command is run again: every step may be
+//! What each step does is in `steps`. A turn that was killed goes on when the same command is run again: every step may be
 //! taken twice. `--undo` goes back instead, as a step that fails does by itself.
 
 use std::io::Write as _;
@@ -126,7 +126,7 @@ enum Compared {
 }
 
 impl TurnArgs {
-    /// The same, as comparisons have it.
+    /// The same, in the terms of comparisons.
     pub(super) fn level(&self) -> VerifyLevel {
         match self.verify {
             Compared::Content => VerifyLevel::Content,
@@ -134,7 +134,7 @@ impl TurnArgs {
         }
     }
 
-    /// Readers of each side.
+    /// Number of readers on each side.
     pub(super) fn jobs(&self) -> u32 {
         self.jobs.unwrap_or_else(SpeedArgs::cores)
     }
@@ -170,7 +170,7 @@ impl TurnArgs {
             return undo(&mut steps, first).await;
         }
         if matches!(first, Step::Open | Step::Clear) {
-            // All was proven before that was written down, but for what is left, and what was not to be.
+            // Everything was proven before this step was written down, except what is left, and what was not to be proven.
             for step in rest(first).filter(|step| *step < Step::Rest) {
                 say(&turn.words(step, steps.with_reverse()));
                 take(&mut steps, step).await?;
@@ -181,7 +181,7 @@ impl TurnArgs {
             first = Step::Rest;
         }
         if first == Step::Check && steps.ends.state()?.phase == Phase::Following {
-            // Nothing was touched yet, and nothing is if this fails.
+            // Nothing was touched yet, and nothing will be if this fails.
             steps.look().await?;
         }
         let output = Output::start(&self.output.options())?;
@@ -200,7 +200,7 @@ impl TurnArgs {
     }
 }
 
-/// Without a display of its own.
+/// Prints steps and notes, without a display.
 pub(super) struct Plainly;
 
 impl Emit for Plainly {
@@ -212,7 +212,7 @@ impl Emit for Plainly {
     }
 }
 
-/// What the last turn comes to, with what keeps it from being proven in full, for whoever does nothing that a report is about.
+/// The exit status of the last turn, for a run with nothing to write a report about; says what keeps the turn from being proven in full.
 fn told_reserved(state: &State) -> ExitStatus {
     let Some(reserved) = state.reserved.words() else {
         return ExitStatus::Proven;
@@ -266,7 +266,7 @@ async fn foretell(steps: &Steps<'_>, first: Step) -> Result<ExitStatus, Failure>
     if steps.ends.state()?.phase == Phase::Following {
         steps.look().await?;
     } else {
-        // Its subscription is disabled by now, or is about to be, and is enabled again first of all.
+        // Its subscription is disabled by now, or about to be, and is enabled again first of all.
         say(
             "A turn has begun and not come to its end: what it has made is taken back first, and only then is looked for what speaks against another.",
         );
@@ -288,7 +288,7 @@ async fn undo(steps: &mut Steps<'_>, first: Step) -> Result<ExitStatus, Failure>
             say("nothing is to be undone: no turn has begun");
             return Ok(ExitStatus::Proven);
         }
-        // By what was still on its way when a turn went back.
+        // Closed by something that was still on its way when a turn went back.
         steps.open_again().await?;
         let mut state = steps.ends.state()?.clone();
         state.closed_at = None;
@@ -301,9 +301,9 @@ async fn undo(steps: &mut Steps<'_>, first: Step) -> Result<ExitStatus, Failure>
     Ok(ExitStatus::Proven)
 }
 
-/// Writes down which step it is, and takes it.
+/// Writes down the step, then takes it.
 async fn take(steps: &mut Steps<'_>, step: Step) -> Result<(), Failure> {
-    // The rest is no part of the turn any more: which tables are left is written down, and the other turn may begin at any time.
+    // The rest is no longer part of the turn: which tables are left is written down, and the opposite turn may begin at any time.
     if step < Step::Rest {
         let state = steps.ends.state()?.in_phase(Phase::Turning(step));
         steps.ends.write(state).await?;
@@ -351,7 +351,7 @@ async fn carry_out(
         let taken = if step.goes_back() || step == Step::Rest {
             Box::pin(until_stopped(take(&mut steps, step), stop.clone())).await
         } else {
-            // It would be worse to stop in between.
+            // Stopping in between would be worse.
             take(&mut steps, step).await
         };
         let Err(failure) = taken.map_err(Failure::broken_off) else {
@@ -363,7 +363,7 @@ async fn carry_out(
             failure
         };
         let failure = failure.while_doing(&turn.words(step, steps.with_reverse()));
-        // The claim goes before anybody is told.
+        // The claim is released before anybody is told.
         drop(steps);
         return Ok(output.fail(failure).await);
     }
@@ -390,8 +390,8 @@ enum Back {
     Undo,
 }
 
-/// Both may be done twice. What has failed before may be a connection, and a server that comes up, or a road that is mended, may fail
-/// once more.
+/// Takes one of the two, and again while a server is away: both may be done twice. What failed before may have been a
+/// connection, and a server that is coming up, or a network that is being repaired, may fail once more.
 async fn until_it_stays(steps: &mut Steps<'_>, back: Back) -> Result<(), Failure> {
     let deadline = Instant::now() + ends::COMES_BACK_WITHIN;
     loop {
@@ -402,7 +402,7 @@ async fn until_it_stays(steps: &mut Steps<'_>, back: Back) -> Result<(), Failure
                     steps.open_again().await
                 }
                 Back::Undo => {
-                    // Both: each of them may be what has failed in the round before.
+                    // Both sides: either may be what failed in the previous round.
                     steps.ends.reconnect(steps.turn.from).await?;
                     steps.ends.reconnect(steps.turn.to).await?;
                     steps.reclaim().await?;
@@ -423,7 +423,7 @@ async fn until_it_stays(steps: &mut Steps<'_>, back: Back) -> Result<(), Failure
 /// one is gone.
 async fn go_back(steps: &mut Steps<'_>, mut failure: Failure) -> Failure {
     let (turn, command) = (steps.turn, steps.turn.command());
-    // What is held keeps tables from being changed.
+    // What is held would keep tables from being changed.
     steps.rest = None;
     steps.brought = None;
     if let Err(error) = until_it_stays(steps, Back::Open).await {

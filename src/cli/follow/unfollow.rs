@@ -1,4 +1,4 @@
-//! `pgconvoy unfollow`: removes all that was made so that one database follows another, and sets back what was changed.
+//! `pgconvoy unfollow`: removes everything that was made for one database to follow another, and puts back what was changed.
 
 use std::io::Write as _;
 
@@ -94,7 +94,7 @@ impl UnfollowArgs {
                 continue;
             }
             let database = &server.facts.database;
-            // Of one direction it is here that changes come from, or here that they go to.
+            // For a given direction, changes either come from here or go here.
             ends::clear_subscriber(&server.session, database, (name, name)).await?;
             ends::clear_publisher(&server.session, database, name).await?;
             say(&format!("{}: removed {name}", server.endpoint));
@@ -139,7 +139,7 @@ fn list(server: &Server, there: &[follow::Ours]) -> Result<ExitStatus, Failure> 
     Ok(ExitStatus::Proven)
 }
 
-/// Whether nothing of ours is on a target that does not say what it follows.
+/// Whether a target that does not say what it follows has nothing of ours.
 async fn is_bare(target: &str) -> Result<bool, Failure> {
     let side = ("--target", TARGET_PASSWORD);
     let server = ends::connect_to(target, side, &Environment::of_process()).await?;
@@ -156,7 +156,7 @@ async fn is_bare(target: &str) -> Result<bool, Failure> {
     Ok(is_bare)
 }
 
-/// The side that takes over may be open already, and written to: to open the other one as well would be to have two of them.
+/// The side that takes over may already be open and written to: opening the other one as well would make two of them.
 fn refuse_half_open(state: Option<&State>) -> Result<(), Failure> {
     let Some(state) = state else {
         return Ok(());
@@ -174,7 +174,7 @@ fn refuse_half_open(state: Option<&State>) -> Result<(), Failure> {
     }
 }
 
-/// What an earlier run has left at work may hold tables locked, or close a side yet.
+/// Sessions that an earlier run left at work may hold locks on tables, or still close a side.
 async fn end_what_is_left(ends: &Ends, claim: &Claim) -> Result<(), Failure> {
     for ended in claim.end_leftovers().await? {
         say(&format!(
@@ -194,14 +194,14 @@ async fn end_what_is_left(ends: &Ends, claim: &Claim) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Both sides. First whoever takes changes, then what offers them, and the state last: as long as it is there, the same can be run
+/// Both sides: first what takes changes, then what offers them, and the state last: as long as it is there, the same can be run
 /// again.
 async fn both(source: Option<&str>, target: &str) -> Result<ExitStatus, Failure> {
     if source.is_none() && is_bare(target).await? {
         return Ok(ExitStatus::Proven);
     }
     let mut ends = Ends::connect(source, target).await?;
-    // Neither a move nor a turn is on its way, nor will one begin meanwhile.
+    // No move and no turn is under way, nor will one begin meanwhile.
     let claim = Claim::take(&ends.target.connector).await?;
     ends.claimed_by(&claim).await?;
     refuse_half_open(ends.state.as_ref())?;

@@ -1,4 +1,4 @@
-//! The way back of a turn: made beforehand as far as that goes, begun while both sides are closed, and removed if the turn goes back.
+//! The way back of a turn: made beforehand as far as possible, begun while both sides are closed, and removed if the turn goes back.
 
 use std::time::Duration;
 
@@ -17,16 +17,16 @@ const SLOT_AT_LEAST: Duration = Duration::from_secs(1);
 const CANCELLED: &str = "57014";
 
 impl Steps<'_> {
-    /// What an earlier attempt has left of the way back would deliver what is brought over from here on: it begins anew, and the old
-    /// direction works.
+    /// Begins anew: what an earlier attempt left of the way back is removed, as it would deliver what is brought over from here
+    /// on; and the old direction works.
     pub async fn begin_again(&self) -> Result<(), Failure> {
         self.remove_way_back().await?;
         enable(self.to(), &self.ahead()).await?;
         await_reader(self.from(), &self.ahead()).await
     }
 
-    /// What is written down on its objects is on those of the old direction as well; where these are gone, it is on nothing else, and the
-    /// side that handed over would be opened with it.
+    /// Removes the way back. Its objects record the same as those of the old direction. If the latter are gone, nothing else
+    /// holds that record, and the removal would open the side that handed over.
     pub async fn remove_way_back(&self) -> Result<(), Failure> {
         let (from, to, ahead, back) = (self.from(), self.to(), self.ahead(), self.back());
         let there = ends::find(&from.session, OursKind::Publication, &ahead).await?;
@@ -47,8 +47,8 @@ impl Steps<'_> {
         run(&to.session, &sql, &format!("removing publication {back}")).await
     }
 
-    /// What the way back needs and can be made while everything goes on: publication and subscription, which shows that the server
-    /// can be reached.
+    /// Makes what the way back needs and can be made while everything goes on: the publication, and the subscription, which
+    /// shows that the server can be reached.
     pub async fn prepare_way_back(&self) -> Result<(), Failure> {
         if !self.with_reverse() {
             return Ok(());
@@ -65,7 +65,7 @@ impl Steps<'_> {
             let sql = follow::publish(&Publishing {
                 name: &back,
                 tables: &follow::carried(&tables),
-                // By something each of them can be found, or the turn would have been refused. What the record names may be gone.
+                // The rows of each table can be found by something, or the turn would have been refused. What the record names may be gone.
                 full: &[],
                 record: &record,
                 subscriber: from.facts.version,
@@ -110,7 +110,7 @@ impl Steps<'_> {
         }
     }
 
-    /// The way back works before the first write: somebody reads from its slot.
+    /// Makes the way back work before the first write: somebody reads from its slot.
     pub async fn reverse(&self) -> Result<(), Failure> {
         let (from, to, ahead, back) = (self.from(), self.to(), self.ahead(), self.back());
         let doing = format!("disabling subscription {ahead}");
@@ -123,7 +123,7 @@ impl Steps<'_> {
         await_reader(to, &back).await
     }
 
-    /// A slot begins once every transaction has ended that writes to any database of the server; only one of them is closed.
+    /// A slot begins once all transactions that write to any database of the server have ended, and only one of these databases is closed.
     async fn make_slot(&self) -> Result<(), Failure> {
         let (to, back) = (self.to(), self.back());
         let within = self.args.patience.clamp(SLOT_AT_LEAST, SLOT_WITHIN);

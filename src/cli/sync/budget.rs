@@ -1,10 +1,10 @@
-//! How much is compared while nobody can write: numbers of rows only, or by content as far as there is time for it.
+//! How much is compared while nobody can write: only row counts, or content as far as time allows.
 //!
 //! Rows of every table are counted in any case. Then the tables are read by content, the smallest first, so that as many as
-//! possible are proven, until the next one would take longer than there is time left, by how fast the others were. One that
-//! has been begun is read to its end.
+//! possible are proven, until the next one would take longer than the time left, judged by how fast the others were. A table
+//! that was begun is read to its end.
 //!
-//! What is left is for whoever asked to see to: nothing here calls it proven.
+//! What is left is up to the caller: nothing here calls it proven.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,25 +18,25 @@ use crate::event::What;
 use crate::model::{Bytes, LeftTable, Oid, QualifiedName, Rows};
 use crate::verify::rows::Ends;
 
-/// Bytes in a millisecond as long as nothing has been measured: not many.
+/// Bytes per millisecond, as long as nothing has been measured: not many.
 const AT_FIRST: f64 = 20_000.0;
-/// Less than that tells of round trips, and nothing of how fast rows are read.
+/// Anything less tells of round trips, and nothing of how fast rows are read.
 const MEASURABLE: Bytes = Bytes(4 << 20);
-/// Of the time left, so much is planned for at once; the rest is planned for when it is known how that went.
+/// The share of the time left that is planned at once; the rest is planned when it is known how that went.
 const AT_ONCE: f64 = 0.5;
-/// A table that is the only one in question may take so much of it.
+/// The share of it that a table may take if it is the only one in question.
 const ALONE: f64 = 0.9;
 
 /// What is asked where rows are only counted.
 #[derive(Clone, Copy)]
 pub(super) struct Counting<'a> {
-    /// Of the comparison.
+    /// What is asked of the comparison.
     pub asked: &'a Asked,
-    /// The tables that it is about: somebody else has carried their rows.
+    /// The tables concerned: replication carried their rows.
     pub carried: &'a BTreeSet<QualifiedName>,
 }
 
-/// Rows of tables that are carried are counted, and all else is compared by content.
+/// Counts the rows of carried tables, and compares everything else by content.
 pub(super) async fn counted(
     course: Course<'_>,
     (look, ends): (&Look, &Arc<Ends>),
@@ -58,14 +58,14 @@ pub(super) async fn counted(
         uncarried.extend(table.partition_root.iter().map(QualifiedName::shown));
     }
     let read = read(course, (look, ends), (&mut rows, &uncarried)).await;
-    // How many rows a materialized view has says nothing.
+    // The row count of a materialized view says nothing.
     rows.others = read.others;
     rows.same = read.same;
     rows.notes = read.notes;
     rows
 }
 
-/// Compares some by content, which takes the place of their numbers of rows. What is no table is given back.
+/// Compares some by content, which replaces their row counts. Returns what is not a table.
 async fn read(
     course: Course<'_>,
     (look, ends): (&Look, &Arc<Ends>),
@@ -89,7 +89,7 @@ async fn read(
     read
 }
 
-/// The same, and of the tables as many by content as there is time for. Says which are left.
+/// The same, and compares as many of the tables by content as time allows. Also returns those left.
 pub(super) async fn within(
     course: Course<'_>,
     (look, ends): (&Look, &Arc<Ends>),
@@ -124,7 +124,7 @@ pub(super) async fn within(
             measured = Some(bytes.0 as f64 / ms.max(1.0));
         }
     }
-    // Those that have another number of rows are copied anew, and read whole for that.
+    // Tables whose row counts differ are copied anew, and read in full for that.
     let differ: BTreeSet<&str> = rows
         .tables
         .iter()
@@ -134,7 +134,7 @@ pub(super) async fn within(
     (rows, left)
 }
 
-/// The tables that are carried, the smallest first.
+/// The carried tables, the smallest first.
 fn tables_of(look: &Look, carried: &BTreeSet<QualifiedName>) -> Vec<LeftTable> {
     let tables = look.source.facts.tables.iter();
     let mut found = grouped(tables.filter(|table| look.scope.has_relation(&table.name)));
@@ -171,7 +171,7 @@ fn grouped<'a>(tables: impl Iterator<Item = &'a Table>) -> Vec<LeftTable> {
     found
 }
 
-/// How many of the tables are begun now, the smallest first. `measured`: bytes in a millisecond.
+/// How many of the tables are begun now, the smallest first. `measured`: bytes per millisecond.
 fn fits(sizes: &[Bytes], time: Duration, measured: Option<f64>) -> usize {
     let all = time.as_secs_f64() * 1000.0 * measured.unwrap_or(AT_FIRST);
     let mut sum = 0.0;
@@ -180,7 +180,7 @@ fn fits(sizes: &[Bytes], time: Duration, measured: Option<f64>) -> usize {
         sum <= all * AT_ONCE
     });
     match planned.count() {
-        // Nothing is begun once the time is up, be it ever so small.
+        // Once the time is up nothing is begun, however small.
         0 => usize::from(
             !time.is_zero()
                 && sizes
@@ -201,11 +201,11 @@ mod tests {
         let sizes = |all: &[u64]| -> Vec<Bytes> { all.iter().map(|size| Bytes(*size)).collect() };
         let second = Duration::from_secs(1);
         let some = sizes(&[0, 10, 100, 1_000_000, 9_000_000, 90_000_000]);
-        // A second at 20 MB/s, half of it planned for at once.
+        // A second at 20 MB/s, half of it planned at once.
         assert_eq!(fits(&some, second, None), 4);
         assert_eq!(fits(&some, second, Some(30_000.0)), 5);
         assert_eq!(fits(&some, Duration::ZERO, Some(30_000.0)), 0);
-        // The only one in question may take more of the time, and yet not all.
+        // The only one in question may take more of the time, but not all.
         assert_eq!(fits(&sizes(&[17_000_000]), second, None), 1);
         assert_eq!(fits(&sizes(&[19_000_000]), second, None), 0);
         assert_eq!(fits(&[], second, None), 0);

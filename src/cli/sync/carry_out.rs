@@ -23,9 +23,9 @@ use crate::sync::{self, Applied, Changes, Differs, Obstacles, SyncError, TableCh
 use crate::verify;
 use crate::verify::rows::Ends;
 
-/// If at least one of so many rows of a table was changed, the planner's statistics are gathered anew.
+/// If at least one of this many rows of a table was changed, the planner's statistics are gathered anew.
 const ANALYZED_SHARE: u64 = 10;
-/// For so long that waits for whoever has locked a table.
+/// How long that waits for whoever has locked a table.
 const ANALYZED_WITHIN: &str = "3s";
 
 /// What every step needs.
@@ -35,9 +35,9 @@ pub(super) struct Course<'a> {
     pub asked: &'a Asked,
     pub at_work: &'a AtWork,
     pub emit: &'a Arc<dyn Emit>,
-    /// Of a turn: the tables whose rows replication has carried. Then nobody may write to the target afterwards either.
+    /// In a turn: the tables whose rows replication carried. Then nobody may write to the target afterwards either.
     pub carried: Option<&'a BTreeSet<QualifiedName>>,
-    /// Whoever remembers which of these were overruled.
+    /// Remembers which of these were overruled.
     pub overruling: Option<&'a dyn Overruling>,
 }
 
@@ -55,29 +55,29 @@ impl Course<'_> {
     }
 }
 
-/// How much of it is done.
+/// How much of a sync is done.
 #[derive(Clone, Copy)]
 pub(super) enum Extent<'a> {
     /// All of it.
     Whole,
-    /// Rows of tables that somebody else has carried are counted only.
+    /// Rows of tables that replication carried are only counted.
     Counted(Counting<'a>),
-    /// The same, but as many of these as there is time for are compared by content.
+    /// The same, but as many of these as time allows are compared by content.
     Within(Counting<'a>, Duration),
     /// Nothing is changed.
     DryRun,
 }
 
-/// Compares the schemas alone, as is done before anything is changed, and refuses by name what differs.
+/// Compares only the schemas, as is done before anything is changed, and refuses what differs, by name.
 pub(super) async fn foresee(course: Course<'_>) -> Result<(), Failure> {
     let look = Box::pin(Look::take(course.both, course.asked)).await?;
     let refused = refuse_other_schema(course, &look);
-    // Whether the sessions have lasted does not matter: what was read by then is compared again in its time.
+    // Whether the sessions lasted does not matter: what was read is compared again in its time.
     let _ = look.release().await;
     refused
 }
 
-/// Does all of it.
+/// Takes all of the steps, to the given extent.
 pub(super) async fn carry_out(course: Course<'_>, extent: Extent<'_>) -> Result<Brought, Failure> {
     let Course {
         both, asked, emit, ..
@@ -165,7 +165,7 @@ async fn bring(
     Box::pin(prove(course, look, already)).await
 }
 
-/// Reads the rows of both sides. Says of which tables they were only counted, for lack of time.
+/// Reads the rows of both sides. Also returns the tables whose rows were only counted, for lack of time.
 async fn compare(
     course: Course<'_>,
     (look, ends): (&Look, &Arc<Ends>),
@@ -191,7 +191,7 @@ async fn compare(
     }
 }
 
-/// There is nothing to do, or it is not to be done: what was found is what there is to tell.
+/// There is nothing to do, or nothing is to be done: reports what was found.
 async fn leave_it(
     course: Course<'_>,
     (look, ends): (Look, &Ends),
@@ -214,7 +214,7 @@ async fn leave_it(
     Ok((released, None))
 }
 
-/// Locks the target's tables, and looks at both sides, each in a snapshot: the target in that of the transaction that has the locks.
+/// Locks the target's tables, and looks at both sides, each in a snapshot: the target in that of the transaction that holds the locks.
 async fn lock(course: Course<'_>) -> Result<(Look, Writer), Failure> {
     let Course { both, asked, .. } = course;
     course.step("reading the schema of the source");
@@ -264,7 +264,7 @@ async fn lock(course: Course<'_>) -> Result<(Look, Writer), Failure> {
     Ok((look, writer))
 }
 
-/// Whoever does not give way is named; best effort.
+/// Names whoever does not give way; best effort.
 async fn not_locked(error: SyncError, both: &Both) -> Failure {
     let mut failure = explained(error.into(), &both.target).await;
     let holders = catalog::writing_locks(&both.target.session).await;
@@ -272,7 +272,7 @@ async fn not_locked(error: SyncError, both: &Both) -> Failure {
     failure
 }
 
-/// What differs and is none of a sync's business stops it, by name.
+/// A difference that is not for a sync to change stops it, and is named.
 fn refuse_other_schema(course: Course<'_>, look: &Look) -> Result<(), Failure> {
     let Course {
         both, asked, emit, ..
@@ -348,7 +348,7 @@ fn differs(table: &TableDiffers) -> Differs<'_> {
     }
 }
 
-/// Changes the target, and commits. In a turn, nobody writes afterwards either, and whether somebody has in between is known.
+/// Changes the target, and commits. In a turn, nobody writes afterwards either, and it is known whether somebody did in between.
 async fn change(
     course: Course<'_>,
     (look, ends): (&Look, &Arc<Ends>),
@@ -357,7 +357,7 @@ async fn change(
 ) -> Result<(Applied, Option<Writer>), Failure> {
     let Course { both, asked, .. } = course;
     course.step("changing what differs on the target, in one transaction");
-    // Whoever still reads the target would keep tables from being emptied.
+    // Sessions that still read the target would keep tables from being emptied.
     let [source, target] = &ends.pools;
     target.drain().await;
     look.target.snapshot.session().execute("commit").await?;
@@ -396,12 +396,12 @@ async fn change(
         Ok(stayed) => stayed,
         Err(error) => return Err(not_locked(error, both).await),
     };
-    // If it cannot be ruled out, all is read again.
+    // If it cannot be ruled out, everything is read again.
     applied.nothing_else &= is_alone;
     Ok((applied, Some(writer)))
 }
 
-/// What the planner ought to know anew.
+/// What the planner needs new statistics on.
 fn changed_much(changes: &Changes, rows: &RowsLook) -> Vec<QualifiedName> {
     let found: BTreeMap<&QualifiedName, &TableDiffers> = rows
         .tables
@@ -422,7 +422,7 @@ fn changed_much(changes: &Changes, rows: &RowsLook) -> Vec<QualifiedName> {
     names
 }
 
-/// Whoever does not give way to what closes a table to everybody, be it a reader, is named; best effort.
+/// Names whoever does not give way to what closes a table to everybody, even a reader; best effort.
 async fn not_changed(
     error: SyncError,
     both: &Both,
@@ -439,8 +439,8 @@ async fn not_changed(
     failure
 }
 
-/// The planner ought to know what was changed much. That it cannot be done is worth a line, and no failure; nor is somebody waited for who
-/// has locked a table.
+/// Gathers the planner's statistics of what changed much. If that fails, it is worth a line, and is no failure; nor does it
+/// wait long for whoever has locked a table.
 pub(in crate::cli) async fn gather_statistics(
     session: &Session,
     names: &[QualifiedName],
@@ -456,7 +456,7 @@ pub(in crate::cli) async fn gather_statistics(
         let analyze =
             format!("begin; set local lock_timeout = '{ANALYZED_WITHIN}'; analyze {name}; commit");
         if let Err(error) = session.execute(&analyze).await {
-            // Should this fail as well, then the session is gone, and the transaction with it.
+            // If this fails as well, the session is gone, and the transaction with it.
             let _ = session.execute("rollback").await;
             let text = format!(
                 "the statistics of {} could not be gathered: {error}",

@@ -1,4 +1,4 @@
-//! `pgconvoy sync`: brings a target that was moved earlier to the source's present.
+//! `pgconvoy sync`: brings the target of an earlier move up to date with the source.
 //!
 //! ```text
 //!   connect ─► lock the target, both snapshots ─► same schema? ─► what differs ─► change it, commit ─► prove ─► conclusion
@@ -8,12 +8,12 @@
 //! | file | |
 //! |---|---|
 //! | `carry_out` | the steps |
-//! | `overrule` | of a turn, what differs although replication carries it |
-//! | `budget` | of a turn, what is compared by content while nobody can write |
-//! | `prove` | the last of them: everything is compared again, but for what cannot have changed |
+//! | `overrule` | in a turn, what differs although replication carries it |
+//! | `budget` | in a turn, what is compared by content while nobody can write |
+//! | `prove` | the last of them: everything is compared again, except what cannot have changed |
 //!
-//! There is nothing to resume: before the commit the target is as it was, after it, it is as it is to be; sequences alone may stand further
-//! on. To go on is to run the same again.
+//! There is nothing to resume: before the commit the target is as it was, after it as it is to be; only sequences may stand
+//! further on. To go on is to run the same again.
 
 mod budget;
 mod carry_out;
@@ -52,7 +52,7 @@ use crate::sync::Writer;
 use crate::toc::RestoreOptions;
 use crate::verify::rows::Ends;
 
-/// Rows of a table that are changed one by one; of one in which more differ, all are copied anew. They are all in memory at once.
+/// At most this many rows of a table are changed one by one; if more differ, all are copied anew. They are all in memory at once.
 const MOST_ROWS: usize = 200_000;
 
 /// Bring the target of an earlier move up to date with the source, copying only what differs
@@ -102,7 +102,7 @@ pub struct SyncArgs {
     output: OutputArgs,
 }
 
-/// The sessions that are at work, for a cancel request.
+/// The sessions at work, for a cancel request.
 #[derive(Default)]
 struct AtWork {
     readers: Mutex<Option<Arc<Ends>>>,
@@ -118,7 +118,7 @@ impl AtWork {
         *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(pool));
     }
 
-    /// Ends them. What the writer has done is rolled back with it.
+    /// Ends them. What the writer did is rolled back.
     async fn end(&self) {
         let readers = self
             .readers
@@ -154,7 +154,7 @@ impl SyncArgs {
     }
 }
 
-/// What is asked of a comparison: everything, as far as rows are to be brought over one by one.
+/// What is asked of a comparison: everything, with as many rows as may be brought over one by one.
 pub(super) fn everything((restore, jobs, level): (RestoreOptions, u32, VerifyLevel)) -> Asked {
     Asked {
         filters: Filters::default(),
@@ -180,7 +180,7 @@ async fn run(args: SyncArgs, output: Output) -> Result<ExitStatus, Failure> {
     };
     let (both, asked, claim) = match connected {
         Ok(connected) => connected,
-        // Nothing was looked at, so there is nothing to keep a record of.
+        // Nothing was looked at, so there is nothing to record.
         Err(failure) => {
             output.abandon(&failure).await;
             return Err(failure);
@@ -207,7 +207,7 @@ async fn run(args: SyncArgs, output: Output) -> Result<ExitStatus, Failure> {
     };
     match ended {
         Ok(_) => {
-            // The claim goes before anybody is told.
+            // The claim is released before anybody is told.
             drop(claim);
             Ok(output.finish(Ending::Complete).await)
         }
@@ -219,7 +219,7 @@ async fn run(args: SyncArgs, output: Output) -> Result<ExitStatus, Failure> {
     }
 }
 
-/// Both ends, and what was asked for in terms of them. A target that is to be changed is ours alone from here on.
+/// Both ends, and what was asked for, in their terms. A target that is to be changed is ours alone from here on.
 async fn connect(
     args: &SyncArgs,
     output: &Output,
@@ -274,15 +274,15 @@ async fn connect(
     Ok((both, asked, claim))
 }
 
-/// What a turn asks of it.
+/// What a turn asks of a sync.
 pub(super) struct Bringing<'a> {
-    /// What the move left out, and no comparison misses.
+    /// What the move left out, and no comparison reports as missing.
     pub restore: RestoreOptions,
-    /// Readers of each side.
+    /// Number of readers on each side.
     pub jobs: u32,
-    /// What is compared of the rows that replication has carried.
+    /// What is compared of the rows that replication carried.
     pub level: VerifyLevel,
-    /// For how long they are compared by content; without, all of them are.
+    /// For how long they are compared by content; `None`: until all are.
     pub budget: Option<Duration>,
     /// The tables whose rows replication has carried.
     pub carried: BTreeSet<QualifiedName>,
@@ -290,18 +290,18 @@ pub(super) struct Bringing<'a> {
     pub overruling: &'a dyn Overruling,
 }
 
-/// What has become of it.
+/// What came of it.
 #[derive(Default)]
 pub(super) struct Brought {
-    /// Tables of which the rows were only counted, for lack of time.
+    /// Tables whose rows were only counted, for lack of time.
     pub left: Vec<LeftTable>,
-    /// What the planner has no statistics of yet: they cannot be gathered while others are kept out.
+    /// What the planner has no statistics on yet: they cannot be gathered while others are kept out.
     pub stale: Vec<QualifiedName>,
-    /// Keeps others from writing to the target's tables, as it has since they were compared.
+    /// Has kept others from writing to the target's tables since these were compared, and still does.
     pub guard: Option<Writer>,
 }
 
-/// Two sides as comparisons have them.
+/// Two sides, in the form that comparisons take.
 pub(super) async fn paired(source: Server, target: Server) -> Result<Both, Failure> {
     let needed = source.facts.version.max(target.facts.version);
     let search = Search::run("pg_dump", &Environment::of_process()).await;
@@ -313,8 +313,8 @@ pub(super) async fn paired(source: Server, target: Server) -> Result<Both, Failu
     })
 }
 
-/// The same for two sides of which nobody writes to either: brings the one to what the other holds, and proves it; or, at the level of
-/// counts, only counts the rows of tables that replication has carried. What is proven stays so as long as the guard is kept.
+/// A sync of two sides that nobody writes to: brings the one to what the other holds, and proves it; or, at the level of
+/// counts, only counts the rows of tables that replication carried. What is proven stays so for as long as the guard is kept.
 pub(super) async fn bring_over(
     (source, mut target): (Server, Server),
     claim: Option<&Claim>,
@@ -353,7 +353,7 @@ pub(super) async fn bring_over(
     done
 }
 
-/// Whether it will find the same schema on both sides: refuses by name what differs. Nothing is changed for it, and nobody kept out.
+/// Whether a sync will find the same schema on both sides: refuses what differs, by name. Nothing is changed, and nobody is kept out.
 pub(super) async fn foresee(
     both: &Both,
     (restore, jobs): (RestoreOptions, u32),

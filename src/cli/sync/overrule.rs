@@ -1,8 +1,8 @@
 //! What a turn finds to differ although replication carries it: named before it is changed.
 //!
-//! Replication or the fence has not held: somebody has written to the side that was closed, or something was not carried. The side that
-//! hands over was in service, so the other one is brought to what it holds; what that means for rows which only the
-//! other one has, whoever wrote them must be able to find out.
+//! Replication or the fence has failed: somebody wrote to the closed side, or something was not carried. The side that hands
+//! over was in service, so the other one is brought to what it holds; and whoever wrote rows that only the other one has must
+//! be able to find out what that means for them.
 
 use std::collections::BTreeSet;
 
@@ -17,20 +17,20 @@ use crate::model::{QualifiedName, RowKind, and_more};
 use crate::progress::words;
 use crate::sync::{Changes, TableChange};
 
-/// Rows of a table that are named.
+/// At most this many rows of a table are named.
 const MOST: usize = 20;
 
-/// Remembers for a turn what was overruled: once it is changed, nothing finds it any more.
+/// Remembers for a turn what was overruled: once changed, it can no longer be found.
 pub(in crate::cli) trait Overruling {
-    /// All that is written down, by attempts before this one as well.
+    /// Everything that is written down, including by earlier attempts.
     fn known(&self) -> Vec<QualifiedName>;
 
-    /// Writes tables down that are about to be overruled.
+    /// Writes down tables that are about to be overruled.
     fn write_down(&self, tables: Vec<QualifiedName>) -> LocalBoxFuture<'_, Result<(), Failure>>;
 }
 
-/// Says what is about to be changed of what replication carries, and has it written down. Gives back the tables, with those of earlier
-/// attempts; none if it is no turn.
+/// Names the tables that are about to be changed although replication carries them, and has them written down. Returns these
+/// tables, with those of earlier attempts; none outside of a turn.
 pub(super) async fn tell_and_write_down(
     course: Course<'_>,
     found: (&Changes, &RowsLook, &SourceFacts),
@@ -45,7 +45,7 @@ pub(super) async fn tell_and_write_down(
     Ok(overruling.known())
 }
 
-/// Says what is about to be changed of what is carried. Gives back the tables.
+/// Names the carried tables that are about to be changed, and returns them.
 fn tell(
     course: Course<'_>,
     carried: &BTreeSet<QualifiedName>,
@@ -94,7 +94,7 @@ fn sentence(change: &TableChange, named: Option<String>) -> String {
     )
 }
 
-/// The first of the rows, those first that go; `None` if they are not known.
+/// The first of the rows, beginning with those that go; `None` if they are not known.
 fn named(table: &TableDiffers) -> Option<String> {
     let (found, differ) = table.found.as_ref()?;
     let key = differ.key.join(", ");

@@ -1,10 +1,10 @@
-//! The proof of a sync: the target is looked at anew, in a snapshot taken after the commit, and compared with the source's.
+//! The proof of a sync: the target is read anew, in a snapshot taken after the commit, and compared with the source's.
 //!
-//! Everything but rows is compared as after a move. Of rows, those of every changed table are read again on the target, and what they
-//! come to must be what the source's came to, which its snapshot has kept as it was. A table that was not changed was read on
-//! both sides and found the same while it was locked against writers, and the lock was held until the commit: nobody can have
-//! changed it (and that we have not, by way of a trigger or the like, is what the server's own counts say: where it keeps none,
-//! all is read again). It is not read once more. Large objects and materialized views cannot be locked, so all of them are compared again.
+//! Everything but rows is compared as after a move. Rows of every changed table are read again on the target, and must come to
+//! what the source's came to, which its snapshot has kept as it was. An unchanged table was read on both sides and found the
+//! same while it was locked against writers, and the lock was held until the commit: nobody can have changed it (that we did
+//! not, through a trigger or the like, is what the server's own counts say: where it keeps none, everything is read again). So
+//! it is not read once more. Large objects and materialized views cannot be locked, so all of them are compared again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,13 +23,13 @@ use crate::verify::rows::{Bucketing, Buckets, Ends};
 /// What was found before anything was changed.
 pub(super) struct Already {
     pub rows: RowsLook,
-    /// The sessions that have found it.
+    /// The sessions that found it.
     pub ends: Arc<Ends>,
-    /// Nothing has written to any table but those that were to be changed.
+    /// Nothing wrote to any table but those that were to be changed.
     pub is_certain: bool,
 }
 
-/// Compares, and tells what is found. Gives back what could not be had to the end.
+/// Compares, and reports what is found. Returns what could not be held until the end.
 pub(super) async fn prove(
     course: Course<'_>,
     before: Look,
@@ -81,7 +81,7 @@ pub(super) async fn prove(
         let only = (Some(&again), &known);
         rows = looks::compare_rows((both, &look, &ends), asked, only, emit).await;
     }
-    // Findings are no differences: without them the proof is none the less.
+    // Findings are not differences: the proof holds without them.
     for finding in look.findings().await.unwrap_or_default() {
         emit.emit(What::Finding(finding));
     }
@@ -96,8 +96,8 @@ pub(super) async fn prove(
     Ok(look.release().await)
 }
 
-/// What is compared once more in any case: what cannot be locked, and so could have been changed by somebody else. `is_certain`:
-/// nothing has written to any table but those that were to be changed.
+/// What is compared again in any case: what cannot be locked, and so could have been changed by somebody else. `is_certain`:
+/// nothing wrote to any table but those that were to be changed.
 pub(super) fn always_again(look: &Look, is_certain: bool) -> BTreeSet<String> {
     let facts = &look.source.facts;
     let views = facts.matviews.iter().map(|view| view.name.shown());
@@ -115,7 +115,7 @@ pub(super) fn always_again(look: &Look, is_certain: bool) -> BTreeSet<String> {
     again
 }
 
-/// Reads changed tables on the target. A verdict if they hold what the source's do; otherwise both sides are compared once more.
+/// Reads changed tables on the target. A verdict for each that holds what the source's does; for the others, both sides are compared again.
 async fn read_again<'a>(
     tables: &'a [TableDiffers],
     ends: &Arc<Ends>,
@@ -140,7 +140,7 @@ async fn read_again<'a>(
 async fn read(table: &TableDiffers, pool: &Pool) -> Result<(MultisetDigest, Bytes), PgError> {
     let copy_out = table.comparand.copy_out(&[], "");
     let mut wire = pool.take().await?;
-    // Sorted into buckets as before, be it only one: what counts as a row's content is the same then.
+    // Sorted into buckets as before, if only into one: so the same counts as a row's content.
     let sink = (&Gauge::default(), Buckets::new(Bucketing::One));
     let read = read_rows(&mut wire, &copy_out.sql, copy_out.layout(), sink).await;
     match read {

@@ -1,9 +1,9 @@
-//! By what replication finds the rows that are changed, and what keeps it from that. Pure.
+//! How replication finds the rows that were changed, and what keeps it from finding them. Pure.
 //!
-//! Once a table is published that has nothing of the sort, UPDATE and DELETE of it fail on the publisher: somebody's application stops
-//! (`CheckCmdReplicaIdentity` in execReplication.c). Other tables are published, and the subscriber's worker stops at the first change
-//! for good (`logicalrep_rel_mark_updatable` in relation.c, `tuples_equal` in execReplication.c). Of the same table, one version
-//! publishes what another does not: so it is asked of the server that will.
+//! Once a table without any means of finding its rows is published, UPDATE and DELETE fail on the publisher: somebody's
+//! application stops (`CheckCmdReplicaIdentity` in execReplication.c). Other tables are published, but the subscriber's worker
+//! stops for good at the first change (`logicalrep_rel_mark_updatable` in relation.c, `tuples_equal` in execReplication.c). Of
+//! the same table, one version publishes what another does not: so the question is put to the server that will publish.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +11,18 @@ use super::{Facts, MOST};
 use crate::follow::{FollowError, IdentityBefore, Key, Table};
 use crate::model::{Finding, QualifiedName, ServerVersion, Side, some_of};
 
-/// From here on what is published must have every column of the replica identity; generated ones are not published, as a subscriber
-/// that generates them as well could not take them.
+/// From this version on, what is published must include every column of the replica identity; generated columns are not
+/// published, as a subscriber that generates them as well could not take them.
 const MISSES_GENERATED: u32 = 18;
 
 /// What keeps replication from finding a table's rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Obstacle {
-    /// There is nothing.
+    /// There is no key.
     NoKey,
-    /// The key is checked at the end of a transaction only.
+    /// The key is checked only at the end of a transaction.
     DeferrableKey,
-    /// A column of the key is generated, and is not carried.
+    /// A column of the key is generated, and so is not carried.
     GeneratedKey,
     /// The replica identity is full, and a column is generated.
     GeneratedColumn,
@@ -30,15 +30,15 @@ enum Obstacle {
     Unequal,
 }
 
-/// Which server publishes the tables, and how that is told.
+/// Which server publishes the tables, and how to report on it.
 pub(super) struct Publisher<'a> {
-    /// The rule.
+    /// Name of the rule.
     pub rule: &'a str,
-    /// Its version.
+    /// The server's version.
     pub version: ServerVersion,
-    /// Where it is.
+    /// The side that it is on.
     pub side: Side,
-    /// Tables that get a full replica identity, if they may: before a move. Before a turn, none do.
+    /// Before a move, the tables that get a full replica identity if they may; before a turn, none do.
     pub named: Option<&'a [String]>,
 }
 
@@ -56,7 +56,7 @@ impl Publisher<'_> {
         }
     }
 
-    /// What comes of it.
+    /// The consequence, as a clause.
     fn consequence(&self, obstacle: Obstacle) -> String {
         let is_refused = match obstacle {
             Obstacle::NoKey | Obstacle::DeferrableKey | Obstacle::GeneratedColumn => true,
@@ -108,7 +108,7 @@ impl Publisher<'_> {
         )
     }
 
-    /// A full replica identity is offered for tables where it does, and for no other.
+    /// Offers a full replica identity for the tables that it helps, and for no others.
     fn remedy(&self, obstacle: Obstacle, tables: &[&Table]) -> String {
         let (helped, others): (Vec<&Table>, Vec<&Table>) = tables
             .iter()
@@ -187,7 +187,7 @@ fn obstacle_of_key(table: &Table) -> Option<Obstacle> {
     }
 }
 
-/// With all columns of the old row, a subscriber still goes by the primary key, and by all columns if there is none.
+/// Even given all columns of the old row, a subscriber goes by the primary key, and by all columns only if there is none.
 fn obstacle_of_full(table: &Table, publisher: ServerVersion) -> Option<Obstacle> {
     let keys = &table.keys;
     if keys.has_generated && publisher.major() >= MISSES_GENERATED {
@@ -200,7 +200,7 @@ fn obstacle_of_full(table: &Table, publisher: ServerVersion) -> Option<Obstacle>
     }
 }
 
-/// Tables whose rows replication could not find, a finding for each reason.
+/// A finding for each reason why replication could not find rows, with the tables concerned.
 pub(super) fn unfound(tables: &[Table], publisher: &Publisher<'_>) -> Vec<Finding> {
     let mut found: BTreeMap<Obstacle, Vec<&Table>> = BTreeMap::new();
     for table in tables.iter().filter(|table| table.is_logged) {
@@ -214,7 +214,7 @@ pub(super) fn unfound(tables: &[Table], publisher: &Publisher<'_>) -> Vec<Findin
         .collect()
 }
 
-/// Tables that the source publishes, and the target, once it is in service, could not.
+/// Tables that the source publishes, but the target could not once it is in service.
 pub(super) fn no_way_back(facts: &Facts<'_>) -> Vec<String> {
     let by = |version| Publisher {
         rule: "",
@@ -238,7 +238,7 @@ fn is_named(table: &QualifiedName, text: &str) -> bool {
         || (table.schema == "public" && text == table.name)
 }
 
-/// Which tables get a full replica identity, and what they have; an error if one that was named is not there.
+/// Which tables get a full replica identity, and what they have now; an error if a named table is not there.
 pub fn identities(tables: &[Table], named: &[String]) -> Result<Vec<IdentityBefore>, FollowError> {
     let mut found = Vec::new();
     for text in named {
@@ -287,7 +287,7 @@ mod tests {
         }
     }
 
-    /// By its key, and by a full replica identity, of either version.
+    /// What is in the way by key, and by full replica identity on either version.
     fn obstacles(keys: &Keys) -> [Option<Obstacle>; 3] {
         let full = table("full", keys.clone());
         [
@@ -318,7 +318,7 @@ mod tests {
             of(Some(Key::Deferrable), false, &[]),
             [Some(DeferrableKey), None, None]
         );
-        // A subscriber finds no rows by a key that is checked so late either.
+        // Nor does a subscriber find rows by a key that is checked so late.
         assert_eq!(of(Some(Key::Deferrable), false, &["j"])[1], Some(Unequal));
         assert_eq!(
             of(Some(Key::Generated), true, &[]),

@@ -15,7 +15,7 @@ const NO_WAY_BACK: &str = "Or give --no-fallback, to do without a way back.";
 pub struct TurnFacts<'a> {
     /// From which side to which.
     pub turn: Turn,
-    /// What the side that hands over offers, and the one that takes over.
+    /// What the side that hands over offers, and what the one that takes over does.
     pub offers: (&'a Offers, &'a Offers),
     /// Sessions of others on the side that hands over.
     pub sessions: &'a [Stranger],
@@ -23,9 +23,9 @@ pub struct TurnFacts<'a> {
     pub tables: (&'a [Table], &'a [Table]),
     /// Their versions.
     pub versions: [ServerVersion; 2],
-    /// Triggers of the side that hands over that would fire for what comes back.
+    /// Triggers on the side that hands over that would fire for what comes back.
     pub firing: &'a [Firing],
-    /// A way back is made.
+    /// A way back is to be made.
     pub with_reverse: bool,
     /// What follows have made on the side that hands over.
     pub ours: &'a [Ours],
@@ -33,7 +33,7 @@ pub struct TurnFacts<'a> {
     pub names: (&'a FollowName, &'a FollowName),
 }
 
-/// What speaks against a turn, from what the side that hands over and the side that takes over offer.
+/// What speaks against a turn, given what both sides offer.
 pub fn before_turn(facts: &TurnFacts<'_>) -> Vec<Finding> {
     let TurnFacts {
         turn,
@@ -95,7 +95,7 @@ pub fn before_turn(facts: &TurnFacts<'_>) -> Vec<Finding> {
     found
 }
 
-/// Whoever cannot be ended goes on writing. Of those that may not even be seen, another rule tells.
+/// A session that cannot be ended goes on writing. Those that may not even be seen have a rule of their own.
 fn sessions_that_stay(facts: &TurnFacts<'_>) -> Option<Finding> {
     let from = facts.turn.from;
     let stays = |one: &&Stranger| one.began.is_some() && !one.may_end;
@@ -120,7 +120,7 @@ fn sessions_that_stay(facts: &TurnFacts<'_>) -> Option<Finding> {
     })
 }
 
-/// Another follow of the same database, by which it is not in service, or not by itself.
+/// Another follow of the same database, because of which it is not in service, or not on its own.
 fn other_follows(facts: &TurnFacts<'_>) -> Vec<Finding> {
     let TurnFacts {
         turn,
@@ -131,7 +131,7 @@ fn other_follows(facts: &TurnFacts<'_>) -> Vec<Finding> {
     } = *facts;
     let mut found = Vec::new();
     let mut enabled = from.enabled_follows.clone();
-    // An earlier attempt may have left it, and it is removed first of all.
+    // An earlier attempt may have left it; it is removed first of all.
     enabled.retain(|name| name != back.as_str());
     if !enabled.is_empty() {
         found.push(Finding::blocker(
