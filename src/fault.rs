@@ -157,6 +157,8 @@ points! {
     "ledger/mod.rs": {
         "ledger-half-made": "the ledger is made and not committed",
         "ledger-half-rebased": "another plan is written in the place of the old one, and not committed",
+    }
+    "ledger/end.rs": {
         "ledger-half-dropped": "the ledger is dropped, and that is not committed",
     }
     "execute/supervisor.rs": {

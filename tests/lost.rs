@@ -36,6 +36,40 @@ fn wait_until(what: &str, run: &mut Running, mut is_so: impl FnMut(&Running) -> 
     }
 }
 
+/// A standby that the target's commits wait for is away. Everything is brought over all the same; that the last commit waits for it is
+/// said, and the run ends when that is over.
+#[test]
+fn a_standby_that_is_away_keeps_nobody_from_copying() {
+    let (Some(source), Some(target)) = (Server::start(16), Server::start(17)) else {
+        return;
+    };
+    let from = source.database("shop");
+    source.psql(
+        "shop",
+        "create table fish (id int primary key, what text); insert into fish values (1, 'cod')",
+    );
+    let to = target.database("shop");
+    target.psql(
+        "postgres",
+        "alter system set synchronous_standby_names = 'gone'",
+    );
+    target.cluster.reload().expect("reloaded");
+    let mut run = prepare(&from, &to, &[]).start();
+    wait_until("the wait is told", &mut run, |run| {
+        let events = std::fs::read_to_string(run.dir().join(RUN_DIR).join("events.jsonl"));
+        events.is_ok_and(|events| events.contains("has not confirmed the last commit for 10 s"))
+    });
+    let there = "set synchronous_commit = off; select count(*) from fish";
+    assert_eq!(target.psql("shop", there), "1");
+    target.psql(
+        "postgres",
+        "set synchronous_commit = off; alter system reset synchronous_standby_names",
+    );
+    target.cluster.reload().expect("reloaded");
+    assert_proven(&run.finish());
+    assert_no_ledger(&target, "shop");
+}
+
 /// The target commits, the answer is lost, and then nobody is let in for a while: what is done is asked for as soon as that can be
 /// asked, and not forgotten because it could not be at first.
 #[test]

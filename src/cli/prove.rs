@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -17,8 +18,9 @@ use crate::execute::{self, rebase};
 use crate::failure::Failure;
 use crate::fault;
 use crate::ledger::{self, Marks};
-use crate::model::{Difference, Finding, Oid, QualifiedName, TableVerdict, Waiver, rule};
+use crate::model::{Difference, Finding, Oid, QualifiedName, TableVerdict, Waiver, how_long, rule};
 use crate::pg::client_tools::ClientTool;
+use crate::pg::wire::Wire;
 use crate::pg::{Connector, PgError, Session, current_transactions};
 use crate::plan::{NewDatabase, Plan};
 use crate::salvage::DamageMap;
@@ -284,6 +286,24 @@ pub fn tell_readiness(found: &Found, emitter: &Emitter) {
     findings
         .filter(|finding| !SAID_BEFORE.contains(&finding.rule.as_str()))
         .for_each(|finding| emitter.emit(What::Finding(finding.clone())));
+}
+
+/// Until here commits were not waited for: what is called proven is on disk, and with the target's synchronous standbys, which may keep
+/// everybody waiting.
+pub async fn make_last(ledger: &mut Wire, emitter: &Emitter) -> Result<(), PgError> {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let statement = ledger::settle();
+    let mut settled = Box::pin(ledger.execute(&statement));
+    if let Ok(settled) = tokio::time::timeout(PATIENCE, &mut settled).await {
+        return settled;
+    }
+    let text = format!(
+        "the target has not confirmed the last commit for {}: its disk is slow, or a standby that its synchronous_standby_names wait for is \
+         away; the run ends when it is confirmed",
+        how_long(PATIENCE.as_secs())
+    );
+    emitter.emit(What::Note { text });
+    settled.await
 }
 
 /// Commits were not waited for. If the target has crashed in the meantime, it may have lost some, and has emptied its unlogged

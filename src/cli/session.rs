@@ -250,7 +250,14 @@ impl<'a> Session<'a> {
         let create = ledger::create(&row.row(request));
         // It is large where the plan is, and all of it is in the statement.
         drop(row);
-        let created = wire.execute(&create).await;
+        let created = tokio::select! {
+            created = wire.execute(&create) => created,
+            failure = self.stopped() => {
+                // Nobody knows whether it was made.
+                self.touch();
+                return Err(failure);
+            }
+        };
         created.map_err(Failure::making_ledger)?;
         self.touch();
         fault::point("ledger-made");
@@ -395,8 +402,7 @@ impl Session<'_> {
         let before = proof.before();
         let written = prove::writes_since(&found.source, &before);
         let kept = async {
-            // Until here commits were not waited for; what is called proven is on disk.
-            ledger.execute(&ledger::flush()).await?;
+            prove::make_last(ledger, emitter).await?;
             fault::point("flushed");
             prove::nothing_was_lost(&proof.target.session, &proof.plan, marks).await
         };

@@ -7,7 +7,7 @@
 use super::rebase;
 use crate::fault;
 use crate::model::{Oid, QualifiedName, SqlText};
-use crate::pg::{PgError, Session};
+use crate::pg::{BEGIN_DURABLY, PgError, Session};
 
 /// Why a part of the target could not be cleared. It is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +50,7 @@ pub async fn drop_objects(
         what: what.to_owned(),
         source,
     };
-    let begin = session.execute("begin; set local synchronous_commit = on");
+    let begin = session.execute(BEGIN_DURABLY);
     begin.await.map_err(|source| failed("nothing", source))?;
     for (what, sql) in drops {
         let dropped = session.execute(&sql.to_string_lossy()).await;
@@ -78,9 +78,7 @@ pub async fn empty_tables(
     sign: &str,
 ) -> Result<(), ClearError> {
     let emptied = async {
-        session
-            .execute("begin; set local synchronous_commit = on")
-            .await?;
+        session.execute(BEGIN_DURABLY).await?;
         if as_replica {
             session
                 .execute("set local session_replication_role = replica")

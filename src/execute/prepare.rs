@@ -14,7 +14,7 @@ use crate::catalog::{self, Droppable, Holding, LedgerSchema};
 use crate::event::{self, Emit, What};
 use crate::fault;
 use crate::model::{Rows, and_more, quote_ident};
-use crate::pg::{PgError, Query, Session};
+use crate::pg::{BEGIN_DURABLY, PgError, Query, Session};
 use crate::plan::{NewDatabase, Property};
 
 /// Statements in one transaction at first; fewer when the server's lock table is too small for what they drop.
@@ -232,7 +232,7 @@ async fn in_transaction(
     if properties.is_empty() {
         return Ok(());
     }
-    let begin = session.execute("begin; set local synchronous_commit = on");
+    let begin = session.execute(BEGIN_DURABLY);
     begin.await.map_err(|source| failed("nothing", source))?;
     for property in properties {
         let done = session.execute(&property.sql.to_string_lossy()).await;

@@ -13,12 +13,14 @@
 //! | `marks` | what is done, by job and part |
 //! | `packed` | compresses what is large |
 //! | `adopt` | what of a new plan is done already, in another snapshot |
+//! | `end` | drops it |
 //! | `standing` | a plan and its marks → what is done, done again, or left, and why |
 //! | `testing` | plans for tests |
 //!
 //! Verification does not look here: a resumed run reads both databases again.
 
 mod adopt;
+mod end;
 mod marks;
 mod packed;
 mod read;
@@ -32,6 +34,7 @@ pub use adopt::{
     Held, Replaced, There, adopt, brought, comparable, copied, edited, failed_in, held,
     statements_run,
 };
+pub use end::drop;
 pub use marks::{DoneMark, EDITED, Marks};
 pub use packed::{Packed, Packing, pack};
 pub use read::{FailedBefore, Ledger, LedgerError, read, read_marks, run_of};
@@ -45,6 +48,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 use crate::fault;
 use crate::model::{Bytes, JobId, MultisetDigest, Rows, ServerError, SqlText, quote_literal};
+use crate::pg::BEGIN_DURABLY;
 use sign::TAKE_DOWN_SIGN;
 
 /// The schema's name; it is never dumped, compared or counted as content.
@@ -100,13 +104,11 @@ pub struct Line<'a> {
     pub mark: Mark,
 }
 
-/// Its own commits are waited for: a ledger that a crash of the target takes along could say nothing of what is left.
-const BEGIN: &str = "begin; set local synchronous_commit = on";
-
 /// Makes the ledger, in the place of the [sign](put_up_sign) if there is one, and writes the run into it; in one transaction.
 pub fn create(row: &RunRow<'_>) -> SqlText {
-    let mut sql =
-        format!("{BEGIN}; set local client_min_messages = warning; {TAKE_DOWN_SIGN};\n{CREATE};\n");
+    let mut sql = format!(
+        "{BEGIN_DURABLY}; set local client_min_messages = warning; {TAKE_DOWN_SIGN};\n{CREATE};\n"
+    );
     insert_run(row, &mut sql);
     sql.push_str(fault::stall("ledger-half-made", "").unwrap_or_default());
     sql.push_str(";\ncommit");
@@ -116,7 +118,7 @@ pub fn create(row: &RunRow<'_>) -> SqlText {
 /// Writes another plan, in another snapshot, in the place of the old one, with what of it is done already; in one transaction.
 pub fn rebase(row: &RunRow<'_>, done: &Marks, failed: &[FailedBefore]) -> SqlText {
     let mut sql = format!(
-        "{BEGIN};\ndelete from pgconvoy.done;\ndelete from pgconvoy.trouble;\ndelete from pgconvoy.run;\n"
+        "{BEGIN_DURABLY};\ndelete from pgconvoy.done;\ndelete from pgconvoy.trouble;\ndelete from pgconvoy.run;\n"
     );
     insert_run(row, &mut sql);
     for (job, parts) in done.by_job() {
@@ -152,7 +154,7 @@ pub fn rebase(row: &RunRow<'_>, done: &Marks, failed: &[FailedBefore]) -> SqlTex
 pub fn note_snapshot(snapshot: &str) -> SqlText {
     let snapshot = quote_literal(snapshot);
     SqlText::from(format!(
-        "{BEGIN};\nupdate pgconvoy.run set snapshot = {snapshot};\ncommit"
+        "{BEGIN_DURABLY};\nupdate pgconvoy.run set snapshot = {snapshot};\ncommit"
     ))
 }
 
@@ -264,30 +266,19 @@ pub fn is_duplicate(error: &ServerError) -> bool {
         && error.constraint.as_deref() == Some("done_pkey")
 }
 
-/// Commits once and waits for it: what was committed before without waiting is on disk then, too.
+/// Commits once and waits until it is on the target's disk: what was committed before without waiting is there then, too.
 pub fn flush() -> SqlText {
-    SqlText::from(
-        "begin; set local synchronous_commit = on; \
-         update pgconvoy.run set format = format; commit",
-    )
+    commit_once(BEGIN_DURABLY)
 }
 
-/// Drops the ledger. The commit is synchronous, and with it everything before it is on disk.
-///
-/// Event triggers of the moved database are in place by now; a superuser keeps them from firing on this. It may be gone: the
-/// first attempt may have lost nothing but the answer.
-///
-/// `and` is what takes its place, in the same transaction.
-pub fn drop(superuser: bool, and: Option<&str>) -> SqlText {
-    let silence = if superuser {
-        "set local session_replication_role = replica;"
-    } else {
-        ""
-    };
-    let stall = fault::stall("ledger-half-dropped", "").unwrap_or_default();
+/// The same, and where the target has synchronous standbys, until they have it: what is called proven outlasts the target.
+pub fn settle() -> SqlText {
+    commit_once("begin; set local synchronous_commit = on")
+}
+
+fn commit_once(begin: &str) -> SqlText {
     SqlText::from(format!(
-        "begin; set local synchronous_commit = on; {silence} set local client_min_messages = warning; drop schema if exists pgconvoy cascade; {stall}; {}; commit",
-        and.unwrap_or_default()
+        "{begin}; update pgconvoy.run set format = format; commit"
     ))
 }
 

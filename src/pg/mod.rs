@@ -65,7 +65,8 @@ pub use pool::{Lent, Pool, serving};
 pub use reexec::replace_process;
 pub use replication::Slot;
 pub use session::{
-    Answer, PASSING_OVER_DAMAGE, Parameter, Query, Session, VALUE_SETTINGS, pin_values, set_values,
+    Answer, BEGIN_DURABLY, PASSING_OVER_DAMAGE, Parameter, Query, Session, VALUE_SETTINGS,
+    pin_values, set_values,
 };
 pub use snapshot::{Snapshot, current_transactions};
 

@@ -290,6 +290,10 @@ pub const VALUE_SETTINGS: [(&str, &str); 7] = [
     ("lc_monetary", "C"),
 ];
 
+/// Begins a transaction whose commit is on the target's disk when it returns, unlike others of a run. Standbys are not waited for: one that
+/// is away would keep a run from its first step.
+pub const BEGIN_DURABLY: &str = "begin; set local synchronous_commit = local";
+
 /// Under these a server passes over damage: a page that is none reads as an empty one, and one with a wrong checksum as it stands. That
 /// it has done so is a warning, which a copy of the rows does not carry.
 pub const PASSING_OVER_DAMAGE: [&str; 2] = ["zero_damaged_pages", "ignore_checksum_failure"];

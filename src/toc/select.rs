@@ -24,7 +24,7 @@ pub struct Selection {
     /// Only these tables, views and sequences (`-t`).
     pub tables: Vec<String>,
     /// Only these entries (`-L`).
-    pub list: Option<Vec<DumpId>>,
+    pub list: Option<BTreeSet<DumpId>>,
     /// No rows, no positions of sequences, no large objects (`-s`).
     pub schema_only: bool,
     /// Nothing else (`-a`).
@@ -124,22 +124,21 @@ impl Selection {
         !self.names_nothing() || self.list.is_some()
     }
 
-    /// The entries of a list as `pg_restore -l` writes it: a line that begins with `;` is left out.
-    pub fn read_list(text: &str) -> Result<Vec<DumpId>, SelectError> {
-        let mut entries = Vec::new();
+    /// The entries of a list as `pg_restore -l` writes it: a line that begins with `;` is left out, and of the others the number counts.
+    pub fn read_list(text: &str) -> Result<BTreeSet<DumpId>, SelectError> {
+        let mut entries = BTreeSet::new();
         for (line, text) in (1..).zip(text.lines()) {
             let bare = text.trim();
             if bare.is_empty() || bare.starts_with(';') {
                 continue;
             }
-            let id = bare
-                .split_once(';')
-                .and_then(|(id, _)| id.trim().parse().ok());
+            let number = bare.split(|c: char| c == ';' || c.is_whitespace()).next();
+            let id = number.and_then(|number| number.parse().ok());
             let id = id.ok_or_else(|| SelectError::Line {
                 line,
                 text: text.to_owned(),
             })?;
-            entries.push(DumpId(id));
+            entries.insert(DumpId(id));
         }
         Ok(entries)
     }
@@ -291,17 +290,17 @@ impl Selection {
                 return Err(nothing("--table", name));
             }
         }
-        for id in self.list.iter().flatten() {
-            if !has(&|entry| entry.dump_id == *id) {
-                return Err(nothing("--use-list", &id.to_string()));
-            }
+        let there: BTreeSet<DumpId> = toc.entries.iter().map(|entry| entry.dump_id).collect();
+        let mut listed = self.list.iter().flatten();
+        if let Some(id) = listed.find(|id| !there.contains(id)) {
+            return Err(nothing("--use-list", &id.to_string()));
         }
         Ok(())
     }
 
     /// Whether it may be chosen at all, whatever it is called.
     fn admits(&self, entry: &Entry, section: Section) -> bool {
-        let listed = |list: &Vec<DumpId>| list.contains(&entry.dump_id);
+        let listed = |list: &BTreeSet<DumpId>| list.contains(&entry.dump_id);
         (self.sections.is_empty() || self.sections.contains(&section))
             && !(self.schema_only && is_of_data(entry))
             && self.list.as_ref().is_none_or(listed)
@@ -571,7 +570,7 @@ mod tests {
         assert_eq!(without_indexes, Ok(vec![1, 2, 3, 4, 5, 6, 7]));
         // A list is taken as it is.
         let listed = Selection {
-            list: Some(vec![DumpId(9)]),
+            list: Some([DumpId(9)].into()),
             ..Selection::default()
         };
         assert_eq!(left_of(entries, &listed), Ok(vec![9]));
@@ -707,7 +706,7 @@ mod tests {
         };
         assert_eq!(left_of(other, &others), Ok(vec![1, 2, 3, 4]));
         let listed = Selection {
-            list: Some(vec![DumpId(3)]),
+            list: Some([DumpId(3)].into()),
             ..Selection::default()
         };
         assert_eq!(left_of(entries, &listed), Ok(vec![3]));
@@ -722,7 +721,7 @@ mod tests {
         let error = left(&selection).expect_err("no such table").to_string();
         assert_eq!(error, "--table nothing matches nothing in the archive");
         selection = Selection {
-            list: Some(vec![DumpId(77)]),
+            list: Some([DumpId(77)].into()),
             ..Selection::default()
         };
         assert!(left(&selection).is_err());
@@ -732,5 +731,7 @@ mod tests {
         };
         assert_eq!(left(&selection), Err(SelectError::Sections));
         assert!(Selection::read_list("TABLE t").is_err());
+        let numbers = Selection::read_list("6\n4 ; 0 0 TABLE\n").expect("as pg_restore takes them");
+        assert_eq!(numbers, [DumpId(4), DumpId(6)].into());
     }
 }

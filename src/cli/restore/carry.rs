@@ -15,9 +15,9 @@ use crate::execute::{self, Earlier, Loaded, Loading, Origin, Run, clear, prepare
 use crate::failure::Failure;
 use crate::fault;
 use crate::ledger::{self, Memory, Packed, Request};
-use crate::model::QualifiedName;
+use crate::model::{QualifiedName, SqlText};
 use crate::pg::wire::Wire;
-use crate::plan::Plan;
+use crate::plan::{NewDatabase, Plan};
 use crate::progress::words;
 
 /// A target that is ours, a ledger in it, and a plan.
@@ -70,46 +70,78 @@ pub(super) async fn begin(
     })
 }
 
-/// Creates, empties or clears the target where that was asked for.
-async fn make_ready(session: &Session<'_>, looked: &mut Looked, run: &str) -> Result<(), Failure> {
-    let overwrite = looked.wanted.overwrite.is_some();
-    let drops = if overwrite || looked.new_database.is_some() {
-        Vec::new()
-    } else {
-        looked.drops()
-    };
-    if !overwrite && looked.new_database.is_none() && drops.is_empty() {
-        return Ok(());
-    }
-    session.touch();
-    let mut notes = Vec::new();
-    let sign = ledger::put_up_sign(run);
-    if let Some(new) = &looked.new_database {
-        if looked.wanted.is_missing {
-            prepare::create_database(&looked.target.session, new).await?;
-            fault::point("target-created");
-            notes.push(format!("created database {} on the target", new.name));
-            looked.target = look::connect(looked.wanted.target.clone()).await?;
-            session.claim(&looked.target).await?;
-        } else {
-            prepare::adopt_database(&looked.target.session, new).await?;
+/// What is done to the target before anything is loaded.
+enum Preparation {
+    /// The database is made as the archive has it.
+    Create(NewDatabase),
+    /// It was made by an earlier session, and is given the rest.
+    Adopt(NewDatabase),
+    /// The tables that rows are loaded into are emptied.
+    EmptyTables,
+    /// Everything goes.
+    Empty,
+    /// What the archive has goes: what it is called, and the statement.
+    Drop(Vec<(String, SqlText)>),
+}
+
+impl Preparation {
+    /// As it was asked for; `None` if the target is taken as it is.
+    fn of(looked: &Looked) -> Option<Self> {
+        let wanted = &looked.wanted;
+        if let Some(new) = looked.new_database.clone() {
+            return Some(if wanted.is_missing {
+                Self::Create(new)
+            } else {
+                Self::Adopt(new)
+            });
         }
-    } else if overwrite && looked.wanted.selection.data_only {
-        notes.extend(looked.empty_tables(&sign).await?);
-    } else if overwrite {
-        let emitter = session.emitter();
-        let emptied = prepare::empty(&looked.target.session, Some(&sign), &emitter).await?;
-        notes.extend(emptied.notes());
-        fault::point("target-emptied");
-    } else {
+        if wanted.overwrite.is_some() {
+            return Some(if wanted.selection.data_only {
+                Self::EmptyTables
+            } else {
+                Self::Empty
+            });
+        }
+        let drops = looked.drops().into_iter();
         let drops: Vec<_> = drops
-            .into_iter()
             .map(|drop| (drop.entry.to_string(), drop.sql))
             .collect();
-        clear::drop_objects(&looked.target.session, &drops, &sign).await?;
-        let objects = words::count(drops.len() as u64, "object", "objects");
-        notes.push(format!("dropped {objects} on the target"));
+        (!drops.is_empty()).then_some(Self::Drop(drops))
     }
+}
+
+/// Creates, empties or clears the target where that was asked for.
+async fn make_ready(session: &Session<'_>, looked: &mut Looked, run: &str) -> Result<(), Failure> {
+    let Some(preparation) = Preparation::of(looked) else {
+        return Ok(());
+    };
+    session.touch();
+    let sign = ledger::put_up_sign(run);
+    let notes = match preparation {
+        Preparation::Create(new) => {
+            prepare::create_database(&looked.target.session, &new).await?;
+            fault::point("target-created");
+            looked.target = look::connect(looked.wanted.target.clone()).await?;
+            session.claim(&looked.target).await?;
+            vec![format!("created database {} on the target", new.name)]
+        }
+        Preparation::Adopt(new) => {
+            prepare::adopt_database(&looked.target.session, &new).await?;
+            Vec::new()
+        }
+        Preparation::EmptyTables => looked.empty_tables(&sign).await?.into_iter().collect(),
+        Preparation::Empty => {
+            let emitter = session.emitter();
+            let emptied = prepare::empty(&looked.target.session, Some(&sign), &emitter).await?;
+            fault::point("target-emptied");
+            emptied.notes()
+        }
+        Preparation::Drop(drops) => {
+            clear::drop_objects(&looked.target.session, &drops, &sign).await?;
+            let objects = words::count(drops.len() as u64, "object", "objects");
+            vec![format!("dropped {objects} on the target")]
+        }
+    };
     for text in notes {
         session.emitter().emit(What::Note { text });
     }
@@ -183,6 +215,7 @@ pub(super) async fn carry_out(session: &Session<'_>, ready: Ready) -> Result<Don
         path: &opened.path,
         loading: &loading,
         wanted: &looked.wanted,
+        describer: looked.describer.as_ref(),
         installed: &looked.target_facts.installed,
         new_database: new_database.as_ref(),
         marks: &marks,

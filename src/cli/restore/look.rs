@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::existing::There;
 use super::lacking;
 use super::opened::Opened;
-use super::prove::describing;
+use super::prove::Describer;
 use crate::catalog::{self, LedgerSchema, OwnerWithoutCreate, TargetFacts};
 use crate::cli::inspect::{MAINTENANCE_DATABASE, Server, memory_for_indexes};
 use crate::cli::schema::{in_two_encodings, in_utf8};
@@ -21,6 +21,7 @@ use crate::model::{
 use crate::pg::conninfo::Conninfo;
 use crate::plan::{Archived, Doubtful, Inputs, Left, NewDatabase, Plan, PlanOptions, Salvaged};
 use crate::preflight::{self, PreflightFacts};
+use crate::progress::words;
 use crate::salvage::{Key, Losses};
 use crate::toc::{self, Drop, RestoreOptions, Selection, Text, Toc};
 
@@ -117,6 +118,8 @@ pub(super) struct Looked {
     pub existing: Option<There>,
     /// What was asked for.
     pub wanted: Wanted,
+    /// Describes the target when all is loaded; `None` if definitions are not compared.
+    pub describer: Option<Describer>,
     /// What is left out besides, in sentences.
     notes: Vec<String>,
 }
@@ -199,9 +202,8 @@ pub(super) fn tell_start(
     });
     if let Some(losses) = &opened.losses {
         let text = format!(
-            "this archive is incomplete: it holds what could be read of a damaged database; {} objects have losses, which its losses.json \
-             lists",
-            losses.said().len()
+            "this archive is incomplete: it holds what could be read of a damaged database; its losses.json lists what was lost of {}",
+            words::count(losses.said().len() as u64, "object", "objects")
         );
         emitter.emit(What::Note { text });
     }
@@ -263,9 +265,11 @@ pub(super) async fn describe(
     wanted: Wanted,
 ) -> Result<Looked, Failure> {
     let mut toc = in_utf8(opened.stored.toc.clone(), &target.session).await?;
-    if wanted.verify != VerifyLevel::None && !wanted.selection.data_only {
-        describing(&toc, target.facts.version).await?;
-    }
+    let describer = if wanted.verify == VerifyLevel::None || wanted.selection.data_only {
+        None
+    } else {
+        Some(Describer::find(&toc, target.facts.version).await?)
+    };
     let name = &wanted.target.database;
     let new_database = wanted
         .create
@@ -298,6 +302,7 @@ pub(super) async fn describe(
         new_database,
         existing: None,
         wanted,
+        describer,
         notes,
     })
 }

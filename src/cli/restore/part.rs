@@ -66,14 +66,16 @@ impl PartArgs {
         let list = match &self.use_list {
             None => None,
             Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| Failure::file("reading", path, &error))?;
-                let list = Selection::read_list(&text).map_err(|error| {
-                    Failure::usage(
-                        error.to_string(),
-                        "Let pgconvoy list write it, and edit that.",
-                    )
-                })?;
+                // Names may be in any encoding; the numbers count.
+                let text =
+                    std::fs::read(path).map_err(|error| Failure::file("reading", path, &error))?;
+                let list =
+                    Selection::read_list(&String::from_utf8_lossy(&text)).map_err(|error| {
+                        Failure::usage(
+                            error.to_string(),
+                            "Let pgconvoy list write it, and edit that.",
+                        )
+                    })?;
                 Some(list)
             }
         };

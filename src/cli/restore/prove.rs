@@ -11,7 +11,7 @@ use super::{beside, held, with_source};
 use crate::archive::Manifest;
 use crate::catalog::{self, Extension, Table};
 use crate::cli::inspect::Server;
-use crate::cli::prove::{forget_what_was_there, nothing_was_lost, tell, waive_edited};
+use crate::cli::prove::{forget_what_was_there, make_last, nothing_was_lost, tell, waive_edited};
 use crate::cli::salvage;
 use crate::cli::schema::describe;
 use crate::cli::session::Session;
@@ -20,7 +20,7 @@ use crate::event::{Emit, What};
 use crate::execute::Loading;
 use crate::failure::Failure;
 use crate::fault;
-use crate::ledger::{self, Marks};
+use crate::ledger::Marks;
 use crate::model::{
     Difference, DifferenceKind, DumpId, Oid, QualifiedName, ServerVersion, TableVerdict,
     Unverified, Verdict, VerifyLevel,
@@ -47,6 +47,8 @@ pub(super) struct Proof<'a> {
     pub path: &'a Path,
     pub loading: &'a Loading,
     pub wanted: &'a Wanted,
+    /// Describes the target; `None` of rows alone.
+    pub describer: Option<&'a Describer>,
     /// Extensions that the target had before.
     pub installed: &'a [Extension],
     /// The target database as the archive has it, if it was made like that.
@@ -95,8 +97,7 @@ pub(super) async fn prove(
         fault::point("source-compared");
     }
     fault::point("schemas-compared");
-    // Until here commits were not waited for; what is called proven is on disk.
-    ledger.execute(&ledger::flush()).await?;
+    make_last(ledger, &emitter).await?;
     fault::point("flushed");
     nothing_was_lost(&proof.target.session, proof.plan, proof.marks).await
 }
@@ -110,14 +111,14 @@ async fn compare(
     let beside_others =
         proof.wanted.is_beside_others() || manifest.narrowed().leaves_out_large_objects();
     let mut snapshot = Snapshot::take(&server.connector, catalog::readable_tables).await?;
-    let mut outcome = if proof.wanted.selection.data_only {
+    let mut outcome = if let Some(describer) = proof.describer {
+        schema(proof, describer, &snapshot, emit.as_ref()).await?
+    } else {
         let text = "only rows were restored: the target's definitions are as they were and were not compared; materialized views were not refreshed";
         Outcome {
             notes: vec![text.to_owned()],
             ..Outcome::default()
         }
-    } else {
-        schema(proof, &snapshot, emit.as_ref()).await?
     };
     let mut facts = catalog::source_facts(snapshot.session()).await?;
     compare_as_loaded(&mut facts.tables, proof.plan);
@@ -184,41 +185,45 @@ fn described_by(toc: &Toc) -> String {
     version.map(Text::to_string_lossy).unwrap_or_default()
 }
 
-/// The `pg_dump` that describes a target in the end, and whether it is of the same major version as the one that has described the archive.
-/// An error if none is to be had: better before anything is loaded.
-pub(super) async fn describing(
-    archived: &Toc,
-    target: ServerVersion,
-) -> Result<(ClientTool, bool), Failure> {
-    let then = described_by(archived);
-    let major = then.split(['.', ' ']).next();
-    let major = major.and_then(|major| major.parse().ok());
-    let search = Search::run("pg_dump", &Environment::of_process()).await;
-    let same = major
-        .filter(|major| *major >= target.major())
-        .and_then(|major| search.of_major(major));
-    Ok(match same {
-        Some(same) => (same, true),
-        None => (search.closest_for(target)?, false),
-    })
+/// The `pg_dump` that describes a target in the end.
+pub(super) struct Describer {
+    pg_dump: ClientTool,
+    /// Of the major version of the one that has described the archive.
+    is_same: bool,
+}
+
+impl Describer {
+    /// An error if none is to be had: better before anything is loaded.
+    pub async fn find(archived: &Toc, target: ServerVersion) -> Result<Self, Failure> {
+        let then = described_by(archived);
+        let major = then.split(['.', ' ']).next();
+        let major = major.and_then(|major| major.parse().ok());
+        let search = Search::run("pg_dump", &Environment::of_process()).await;
+        let same = major
+            .filter(|major| *major >= target.major())
+            .and_then(|major| search.of_major(major));
+        let is_same = same.is_some();
+        let pg_dump = same.map_or_else(|| search.closest_for(target), Ok)?;
+        Ok(Self { pg_dump, is_same })
+    }
 }
 
 /// Definitions, as `pg_dump` has them. One of another major version words some of them in another way: then a difference is
 /// none that anybody could rely on.
 async fn schema(
     proof: &Proof<'_>,
+    Describer { pg_dump, is_same }: &Describer,
     snapshot: &Snapshot,
     emit: &dyn Emit,
 ) -> Result<Outcome, Failure> {
     let server = proof.target;
-    let (pg_dump, is_same) = describing(&proof.archived.toc, server.facts.version).await?;
     // In UTF-8 by now, unless the database had no encoding.
     let encoding = proof.archived.toc.encoding();
     let quoted = proof.archived.toc.quotes_all_names();
     let options = quoted.then(|| "--quote-all-identifiers".to_owned());
     let dumped = describe(
         server,
-        &pg_dump,
+        pg_dump,
         (
             Some(&snapshot.id),
             encoding.as_deref(),

@@ -49,8 +49,8 @@ impl Done {
         // The state of a follow begins where the ledger ends: there is always one of them that says how to go on.
         let state = self.follow.as_ref();
         let state = state.map(|handover| follow::create_state(&handover.state));
-        let statement = ledger::drop(self.target_superuser, state.as_deref());
-        let dropped = self.ledger.execute(&statement).await;
+        let (superuser, and) = (self.target_superuser, state.as_deref());
+        let dropped = ledger::drop(&mut self.ledger, superuser, and).await;
         let (Err(error), Some(claim)) = (&dropped, claim) else {
             return dropped;
         };
@@ -58,7 +58,7 @@ impl Done {
             return dropped;
         }
         self.ledger = self.target.wire("ledger").await?;
-        self.ledger.execute(&statement).await
+        ledger::drop(&mut self.ledger, superuser, and).await
     }
 }
 
