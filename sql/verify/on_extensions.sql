@@ -54,7 +54,10 @@ select a.extname::text as extension,
            when a.rule is not null then pg_catalog.pg_get_ruledef(a.rule)
            when a.statistics is not null then pg_catalog.pg_get_statisticsobjdef(a.statistics)
            else (select pg_catalog.concat_ws(' ', p.polcmd, p.polpermissive, pg_catalog.pg_get_expr(p.polqual, p.polrelid),
-                                             pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid))
+                                             pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid),
+                                             (select string_agg(coalesce(g.rolname::text, 'public'), ', ' order by g.rolname::text collate "C")
+                                              from pg_catalog.unnest(p.polroles) as r(oid)
+                                              left join pg_catalog.pg_roles g on g.oid = r.oid))
                  from pg_catalog.pg_policy p
                  where p.oid = a.policy)
        end, n.name) as value
@@ -63,10 +66,12 @@ cross join encoding n
 cross join lateral pg_catalog.pg_identify_object(a.classid, a.objid, 0) o
 union all
 select r.extname::text, 'attached', coalesce(o.type || ' ' || o.identity, a.attname::text),
-       pg_catalog.convert_to(pg_catalog.format_type(a.atttypid, a.atttypmod) || ' ' || a.attnotnull::text, n.name)
+       pg_catalog.convert_to(pg_catalog.concat_ws(' ', pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull::text,
+                                                  pg_catalog.pg_get_expr(v.adbin, v.adrelid)), n.name)
 from relation r
 cross join encoding n
 join pg_catalog.pg_attribute a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
+left join pg_catalog.pg_attrdef v on v.adrelid = r.oid and v.adnum = a.attnum
 cross join lateral pg_catalog.pg_identify_object('pg_catalog.pg_class'::regclass, r.oid, a.attnum) o
 where r.relkind in ('r', 'p', 'f')
 union all

@@ -1,5 +1,6 @@
--- What is said of objects that have no entry of their own in a dump: comments on constraints that a table has from its parents, comments,
--- labels and grants on the row types of relations. And labels of large objects.
+-- What is said of objects that have no entry of their own in a dump: comments on constraints and triggers that a table has from its
+-- parents, on what makes a view a view, and on the constraint of a constraint trigger; comments, labels and grants on the row types of
+-- relations. And labels of large objects.
 with relation as (
     select c.oid, c.relname, c.reltype, n.nspname
     from pg_catalog.pg_class c
@@ -32,6 +33,29 @@ select 'comment' as what, i.nspname::text as schema, i.relname::text as name, i.
 from inherited i
 cross join encoding e
 group by i.nspname, i.relname, i.part
+union all
+-- Version 15 stopped to call those of partitions internal; which of them come from a parent is known from 13 on.
+select 'comment', r.nspname::text, r.relname::text, 'its trigger ' || pg_catalog.quote_ident(t.tgname) || ' from its parent',
+       pg_catalog.convert_to(d.description, e.name)
+from relation r
+join pg_catalog.pg_trigger t on t.tgrelid = r.oid
+join pg_catalog.pg_description d on d.classoid = 'pg_catalog.pg_trigger'::regclass and d.objoid = t.oid and d.objsubid = 0
+cross join encoding e
+where t.tgisinternal
+   or coalesce(pg_catalog.to_jsonb(t) ->> 'tgparentid', '0') <> '0'
+union all
+select 'comment', r.nspname::text, r.relname::text, 'its rule "_RETURN"', pg_catalog.convert_to(d.description, e.name)
+from relation r
+join pg_catalog.pg_rewrite w on w.ev_class = r.oid and w.rulename = '_RETURN'
+join pg_catalog.pg_description d on d.classoid = 'pg_catalog.pg_rewrite'::regclass and d.objoid = w.oid and d.objsubid = 0
+cross join encoding e
+union all
+select 'comment', r.nspname::text, r.relname::text, 'the constraint of its trigger ' || pg_catalog.quote_ident(k.conname),
+       pg_catalog.convert_to(d.description, e.name)
+from relation r
+join pg_catalog.pg_constraint k on k.conrelid = r.oid and k.contype = 't'
+join pg_catalog.pg_description d on d.classoid = 'pg_catalog.pg_constraint'::regclass and d.objoid = k.oid and d.objsubid = 0
+cross join encoding e
 union all
 select 'comment', r.nspname::text, r.relname::text, 'its row type', pg_catalog.convert_to(d.description, e.name)
 from relation r

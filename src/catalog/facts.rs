@@ -8,7 +8,7 @@ use super::ledger_schema::LedgerSchema;
 use super::remade::Remade;
 use super::sequences::Sequence;
 use super::statistics::Sampled;
-use crate::model::{Bytes, Oid, QualifiedName, Rows, ServerVersion};
+use crate::model::{Bytes, Oid, QualifiedName, Rows, ServerVersion, quote_ident};
 
 /// Who and what a server is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct ServerFacts {
     pub role: String,
     /// Whether that role is a superuser.
     pub superuser: bool,
+    /// Whether it may create databases.
+    #[serde(default)]
+    pub creates_databases: bool,
     /// Whether the server is a standby.
     pub in_recovery: bool,
     /// Whether what it replays may cancel a long read: not if it waits for reads, or has its primary keep what they need.
@@ -32,6 +35,9 @@ pub struct ServerFacts {
     /// How long it waits for reads, as it is set: `max_standby_streaming_delay`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streaming_delay: Option<String>,
+    /// `max_standby_archive_delay` of a standby that reads an archive.
+    #[serde(default)]
+    pub archive_delay: Option<String>,
     /// Database encoding, as `pg_encoding_to_char` names it.
     pub encoding: String,
     /// Bytes per block, 8192 unless compiled otherwise.
@@ -291,12 +297,37 @@ pub struct LargeObject {
 /// One privilege on a large object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LargeObjectGrant {
+    /// Who granted it on, or `None` for the owner.
+    #[serde(default)]
+    pub grantor: Option<String>,
     /// The role, or `None` for `PUBLIC`.
     pub grantee: Option<String>,
     /// `SELECT` or `UPDATE`.
     pub privilege: String,
     /// With grant option.
     pub grantable: bool,
+}
+
+impl LargeObjectGrant {
+    /// The statement that grants it, by whoever did. An owner's grant option is implied, and is not said.
+    pub fn statement(&self, oid: Oid, owner: &str) -> String {
+        let grantee = self.grantee.as_deref();
+        let option = if self.grantable && grantee != Some(owner) {
+            " with grant option"
+        } else {
+            ""
+        };
+        let to = grantee.map_or("public".to_owned(), quote_ident);
+        let privilege = &self.privilege;
+        let grant = format!("grant {privilege} on large object {oid} to {to}{option}");
+        match &self.grantor {
+            Some(grantor) => {
+                let grantor = quote_ident(grantor);
+                format!("set local role {grantor}; {grant}; reset role")
+            }
+            None => grant,
+        }
+    }
 }
 
 /// What the source holds, in one snapshot.
@@ -316,6 +347,9 @@ pub struct SourceFacts {
     pub matviews: Vec<Matview>,
     /// Large objects.
     pub large_objects: Vec<LargeObject>,
+    /// What all of them take on disk; no catalog says it of one.
+    #[serde(default)]
+    pub large_object_bytes: Bytes,
     /// Extensions of the database.
     pub extensions: Vec<Extension>,
     /// What is made anew as something else.

@@ -82,7 +82,7 @@ pub use remade::{HalfDetached, Remade, WithOids, remade};
 pub use sequences::{LOGGED_AHEAD, LoggedAhead, Sequence, sequences, sequences_but};
 pub use server::server_facts;
 pub use sessions::{
-    BarringLock, Holder, LockTable, barring_locks, connections, how_long, locks_on, writing_locks,
+    BarringLock, Holder, LockTable, barring_locks, connections, locks_on, writing_locks,
 };
 pub use statistics::{ColumnStatistics, Sampled, sampled};
 pub use types::{

@@ -56,6 +56,7 @@ queries! {
     SEQUENCES = "sequences.sql";
     MATVIEWS = "matviews.sql";
     LARGE_OBJECTS = "large_objects.sql";
+    LARGE_OBJECT_BYTES = "large_object_bytes.sql";
     LARGE_OBJECT_GRANTS = "large_object_grants.sql";
     LEDGER_SCHEMA = "ledger_schema.sql";
     HOLDINGS = "holdings.sql";

@@ -31,13 +31,21 @@ pub async fn source_facts_but(
     unreadable: &BTreeSet<QualifiedName>,
 ) -> Result<SourceFacts, PgError> {
     // What asks twice comes last: after a failure, its second question fails because of that.
-    let (mut tables, mut matviews, indexes, constraints, large_objects, extensions, sequences) = tokio::try_join!(
+    let (
+        mut tables,
+        mut matviews,
+        indexes,
+        constraints,
+        (large_objects, large_object_bytes),
+        extensions,
+        sequences,
+    ) = tokio::try_join!(
         biased;
         tables(session),
         matviews(session),
         indexes(session),
         constraints(session),
-        large_objects(session),
+        large_objects_and_bytes(session),
         installed_extensions(session),
         sequences_but(session, unreadable),
     )?;
@@ -69,6 +77,7 @@ pub async fn source_facts_but(
         constraints,
         sequences,
         large_objects,
+        large_object_bytes,
         extensions,
         remade: remade(session).await?,
         sampled: BTreeMap::new(),
@@ -399,6 +408,17 @@ async fn types(session: &Session, oids: &[u32]) -> Result<BTreeMap<Oid, Type>, P
     Ok(types)
 }
 
+/// Large objects, and what all of them take on disk.
+async fn large_objects_and_bytes(session: &Session) -> Result<(Vec<LargeObject>, Bytes), PgError> {
+    let bytes = |row: &Answer| row.bytes("bytes");
+    let (objects, bytes) = tokio::try_join!(
+        biased;
+        large_objects(session),
+        ask_each(session, &queries::LARGE_OBJECT_BYTES, bytes),
+    )?;
+    Ok((objects, bytes.into_iter().sum()))
+}
+
 /// Large objects with their owners, grants and comments.
 pub async fn large_objects(session: &Session) -> Result<Vec<LargeObject>, PgError> {
     let mut grants: BTreeMap<Oid, Vec<LargeObjectGrant>> = BTreeMap::new();
@@ -407,6 +427,7 @@ pub async fn large_objects(session: &Session) -> Result<Vec<LargeObject>, PgErro
         // An object whose last privilege was revoked has a row without one.
         if let Some(privilege) = row.get::<Option<String>>("privilege")? {
             of_object.push(LargeObjectGrant {
+                grantor: row.get("grantor")?,
                 grantee: row.get("grantee")?,
                 privilege,
                 grantable: row.get::<Option<bool>>("grantable")?.unwrap_or(false),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::queries::{CONNECTIONS, LOCK_TABLE, LOCKS};
-use crate::model::{QualifiedName, Rows};
+use crate::model::{QualifiedName, Rows, how_long};
 use crate::pg::{Answer, PgError, Session};
 
 /// Whoever is in the way, as far as we may see it.
@@ -270,16 +270,6 @@ impl fmt::Display for LockTable {
     }
 }
 
-/// A length of time in its largest unit, of which a part matters: `40 s`, `12 min`, `3 h`, `3 h 05 min`.
-pub fn how_long(seconds: u64) -> String {
-    match (seconds, seconds / 60 % 60) {
-        (0..120, _) => format!("{seconds} s"),
-        (120..7200, _) => format!("{} min", seconds / 60),
-        (_, 0) => format!("{} h", seconds / 3600),
-        (_, minutes) => format!("{} h {minutes:02} min", seconds / 3600),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -303,20 +293,6 @@ mod tests {
             let said = without_password(query.to_owned());
             assert_eq!(said == query, shown, "{said}");
             assert!(shown || !said.contains("hunter2"), "{said}");
-        }
-    }
-
-    #[test]
-    fn of_hours_the_minutes_are_told_as_well() {
-        for (seconds, told) in [
-            (119, "119 s"),
-            (7_199, "119 min"),
-            (7_200, "2 h"),
-            (10_740, "2 h 59 min"),
-            (10_805, "3 h"),
-            (11_100, "3 h 05 min"),
-        ] {
-            assert_eq!(how_long(seconds), told);
         }
     }
 

@@ -8,8 +8,9 @@
 //! | `name` | identifiers and names: OIDs, dump ids, jobs, qualified names |
 //! | `follow_name` | the name of what is made on two servers so that one follows the other |
 //! | `icu_locale` | whether two names mean one ICU locale |
+//! | `libc_locale` | whether two names mean one locale of the C library |
 //! | `version` | server versions |
-//! | `quantity` | rows and bytes |
+//! | `quantity` | rows, bytes, and lengths of time in words |
 //! | `word` | a short text that is held in many places |
 //!
 //! | file | what is asked of a run |
@@ -47,6 +48,7 @@ mod filter;
 mod finding;
 mod follow_name;
 mod icu_locale;
+mod libc_locale;
 mod listed;
 mod lock;
 mod name;
@@ -79,11 +81,12 @@ pub use filter::{Filter, FilterError, FilterKind, FilterProblem, Filters, Object
 pub use finding::{Finding, Severity, not_yet, or_instead, to_paste};
 pub use follow_name::{FollowEnd, FollowName};
 pub use icu_locale::IcuLocales;
+pub use libc_locale::canonical_locale;
 pub use listed::{and_more, first_listed, listed, some_of};
 pub use lock::LockMode;
 pub use name::{DumpId, JobId, Oid, QualifiedName, shown_ident};
 pub use pattern::{NameKind, Pattern, PatternError};
-pub use quantity::{Bytes, Rows};
+pub use quantity::{Bytes, Rows, count, how_long};
 pub use rebuild::Rebuild;
 pub use remedy::{WHERE_PASSWORDS_ARE, remedy, remedy_in_job};
 pub use repair_file::RepairFile;

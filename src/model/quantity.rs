@@ -1,4 +1,4 @@
-//! Counts with a unit.
+//! Counts with a unit, and how they are worded.
 
 use std::fmt;
 use std::iter::Sum;
@@ -73,6 +73,22 @@ impl fmt::Display for Rows {
     }
 }
 
+/// `1 table`, `14 tables`, `5,123 tables`.
+pub fn count(number: u64, one: &str, many: &str) -> String {
+    let noun = if number == 1 { one } else { many };
+    format!("{} {noun}", Rows(number))
+}
+
+/// A length of time in its largest unit, of which a part matters: `40 s`, `12 min`, `3 h`, `3 h 05 min`.
+pub fn how_long(seconds: u64) -> String {
+    match (seconds, seconds / 60 % 60) {
+        (0..120, _) => format!("{seconds} s"),
+        (120..7200, _) => format!("{} min", seconds / 60),
+        (_, 0) => format!("{} h", seconds / 3600),
+        (_, minutes) => format!("{} h {minutes:02} min", seconds / 3600),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +98,20 @@ mod tests {
         assert_eq!(Rows(0).to_string(), "0");
         assert_eq!(Rows(999).to_string(), "999");
         assert_eq!(Rows(1_234_567).to_string(), "1,234,567");
+    }
+
+    #[test]
+    fn of_hours_the_minutes_are_told_as_well() {
+        for (seconds, told) in [
+            (119, "119 s"),
+            (7_199, "119 min"),
+            (7_200, "2 h"),
+            (10_740, "2 h 59 min"),
+            (10_805, "3 h"),
+            (11_100, "3 h 05 min"),
+        ] {
+            assert_eq!(how_long(seconds), told);
+        }
     }
 
     #[test]

@@ -96,9 +96,11 @@ fn server(toc: &Toc, data: &ArchiveData) -> ServerFacts {
         database: text(&toc.header.database),
         role: String::new(),
         superuser: false,
+        creates_databases: false,
         in_recovery: false,
         cancels_reads: false,
         streaming_delay: None,
+        archive_delay: None,
         encoding: data.encoding.clone(),
         block_size: 8192,
         shared_buffers: Bytes(0),
@@ -130,7 +132,12 @@ impl<'a> Reading<'a> {
     fn of(toc: &'a Toc, data: &'a ArchiveData) -> Result<Self, PlanError> {
         let mut rows = BTreeMap::new();
         for entry in toc.entries.iter().filter(|entry| entry.is("TABLE DATA")) {
-            rows.insert(named(entry)?, entry);
+            if rows.insert(named(entry)?, entry).is_some() {
+                return Err(PlanError::ArchivedEntry {
+                    entry: entry.to_string(),
+                    what: "another entry has rows of the same table",
+                });
+            }
         }
         let attached = toc.entries.iter().filter(|entry| entry.is("TABLE ATTACH"));
         let parents = attached

@@ -129,6 +129,7 @@ impl<'a> Builder<'a> {
             self.plan_finish()?;
         }
         let options = self.inputs.options;
+        let large_object_bytes = self.large_object_bytes();
         Ok(Plan {
             format: 1,
             workers: options.jobs,
@@ -136,6 +137,7 @@ impl<'a> Builder<'a> {
             client_encoding: client_encoding(&self.inputs.source.encoding).to_owned(),
             memory: options.memory,
             tables: self.units,
+            large_object_bytes,
             comparisons: self.comparisons,
             excluded: self.excluded,
             notes: self.notes,

@@ -21,7 +21,7 @@ const VERIFY_NS_PER_BYTE: u64 = 5;
 /// Checking a foreign key, for a byte of the referencing table: two index-only scans that meet, of which the table's own size
 /// is only an indication (a social network's 24 keys, whose tables are 3.2 GB in sum: 1.8 s).
 const FOREIGN_KEY_PS_PER_BYTE: u64 = 600;
-/// Bringing over a large object of a few kB, whose size no catalog says, and reading it back.
+/// Bringing over a large object of up to a few kB, and reading it back. Of larger ones their bytes count.
 const LARGE_OBJECT_US: u64 = 80;
 const READ_BACK_LARGE_OBJECT_US: u64 = 16;
 /// A statement that only touches the catalogs, or does a small thing: a row or a hundred are copied, an index over them is built.
@@ -87,14 +87,15 @@ pub(super) fn besides_statements(job: &Job) -> u64 {
     job.cost.saturating_sub(statements(count))
 }
 
-/// So many large objects.
-pub(super) fn large_objects(count: usize) -> u64 {
-    STATEMENT_US + LARGE_OBJECT_US * count as u64
+/// So many large objects, of so many bytes.
+pub(super) fn large_objects(count: usize, bytes: Bytes) -> u64 {
+    STATEMENT_US + (LARGE_OBJECT_US * count as u64).max(bytes.0 * COPY_NS_PER_BYTE / 1000)
 }
 
 /// Reading them back.
-pub(super) fn verify_large_objects(count: usize) -> u64 {
-    STATEMENT_US + READ_BACK_LARGE_OBJECT_US * count as u64
+pub(super) fn verify_large_objects(count: usize, bytes: Bytes) -> u64 {
+    let by_bytes = bytes.0 * VERIFY_NS_PER_BYTE / 1000;
+    STATEMENT_US + (READ_BACK_LARGE_OBJECT_US * count as u64).max(by_bytes)
 }
 
 /// Some statements.

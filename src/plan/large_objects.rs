@@ -6,7 +6,7 @@ use super::builder::{Builder, Draft};
 use super::{Statement, Work, cost};
 use crate::catalog::LargeObject;
 use crate::event::Phase;
-use crate::model::{Rows, SqlText, quote_ident, quote_literal};
+use crate::model::{Bytes, Rows, SqlText, quote_ident, quote_literal};
 use crate::toc::RestoreOptions;
 
 /// Large objects of one transaction; each holds a lock.
@@ -20,7 +20,16 @@ impl Builder<'_> {
         self.placed.extend(described.map(|entry| entry.dump_id));
     }
 
-    /// Large objects have no size in the catalog, and need nothing but the schema (roles may own them).
+    /// What those take on disk that are part of it.
+    pub fn large_object_bytes(&self) -> Bytes {
+        let facts = self.inputs.facts;
+        if facts.large_objects.is_empty() {
+            return Bytes(0);
+        }
+        facts.large_object_bytes
+    }
+
+    /// Each is taken to be as large as an average one. They need nothing but the schema (roles may own them).
     pub fn plan_large_objects(&mut self) {
         let facts = self.inputs.facts;
         let batches = facts.large_objects.len().div_ceil(BATCH);
@@ -31,9 +40,13 @@ impl Builder<'_> {
                 .collect();
             let rows = Rows(objects.len() as u64);
             let label = format!("large objects {}/{batches}", index + 1);
+            let bytes = share(
+                facts.large_object_bytes,
+                (objects.len(), facts.large_objects.len()),
+            );
             let copied = self.add(Draft {
                 after: self.schema_done.clone(),
-                cost: cost::large_objects(objects.len()),
+                cost: cost::large_objects(objects.len(), bytes),
                 rows,
                 ..Draft::new(
                     Phase::Data,
@@ -48,7 +61,7 @@ impl Builder<'_> {
                 let oids = objects.iter().map(|object| object.oid).collect();
                 self.add(Draft {
                     after: vec![copied],
-                    cost: cost::verify_large_objects(objects.len()),
+                    cost: cost::verify_large_objects(objects.len(), bytes),
                     rows,
                     ..Draft::new(
                         Phase::Verify,
@@ -59,6 +72,12 @@ impl Builder<'_> {
             }
         }
     }
+}
+
+/// What so many of all come to.
+fn share(bytes: Bytes, (some, all): (usize, usize)) -> Bytes {
+    let share = u128::from(bytes.0) * some as u128 / all.max(1) as u128;
+    Bytes(u64::try_from(share).unwrap_or(u64::MAX))
 }
 
 /// What makes a large object more than its content; `None` if it is nothing.
@@ -86,20 +105,7 @@ fn metadata(object: &LargeObject, options: &RestoreOptions) -> Option<Statement>
         };
         let _ = writeln!(sql, "revoke all on large object {oid} from {holder};");
         for grant in grants {
-            let grantee = grant
-                .grantee
-                .as_deref()
-                .map_or("public".to_owned(), quote_ident);
-            let option = if grant.grantable && grant.grantee.as_ref() != Some(owner) {
-                " with grant option"
-            } else {
-                ""
-            };
-            let _ = writeln!(
-                sql,
-                "grant {} on large object {oid} to {grantee}{option};",
-                grant.privilege
-            );
+            let _ = writeln!(sql, "{};", grant.statement(*oid, owner));
         }
     }
     if let Some(comment) = comment.as_ref().filter(|_| !options.no_comments) {
@@ -116,4 +122,21 @@ fn metadata(object: &LargeObject, options: &RestoreOptions) -> Option<Statement>
         sql: SqlText::from(sql),
         otherwise: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_objects_cost_what_their_bytes_do_and_small_ones_what_their_number_does() {
+        let [gigabyte, kilobytes] = [Bytes(1 << 30), Bytes(500 << 10)];
+        assert!(cost::large_objects(500, gigabyte) > 100 * cost::large_objects(500, kilobytes));
+        assert_eq!(
+            cost::large_objects(500, kilobytes),
+            cost::large_objects(500, Bytes(0))
+        );
+        assert_eq!(share(gigabyte, (250, 500)), Bytes(1 << 29));
+        assert_eq!(share(Bytes(0), (0, 0)), Bytes(0));
+    }
 }

@@ -211,6 +211,9 @@ pub struct Plan {
     pub memory: Bytes,
     /// What is copied; jobs refer to it by index.
     pub tables: Vec<CopyUnit>,
+    /// What all large objects take on the source's disk.
+    #[serde(default)]
+    pub large_object_bytes: Bytes,
     /// What is compared; jobs refer to it by index.
     pub comparisons: Vec<Comparison>,
     /// Tables whose rows are left out on request.
@@ -441,6 +444,7 @@ impl Plan {
             client_encoding: String::new(),
             memory: Bytes(0),
             tables: Vec::new(),
+            large_object_bytes: Bytes(0),
             comparisons: Vec::new(),
             excluded: Vec::new(),
             notes: Vec::new(),

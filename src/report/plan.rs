@@ -125,11 +125,16 @@ fn disk(plan: &Plan, lines: &mut Vec<String>) {
     let indexes: Bytes = built.clone().map(|job| job.bytes).sum();
     // A sort needs as much again while it is at it, at its worst.
     let largest = built.map(|job| job.bytes).max().unwrap_or(Bytes(0));
+    let objects = plan.large_object_bytes;
+    let of_objects = match objects {
+        Bytes(0) => String::new(),
+        bytes => format!("{bytes} of large objects, "),
+    };
     lines.push(String::new());
     lines.push(format!(
-        "On the target's disk: {rows} of rows, {indexes} of indexes, up to {largest} more while the largest of these is sorted: {} at \
-         its peak, besides the write-ahead log.",
-        rows + indexes + largest
+        "On the target's disk: {rows} of rows, {of_objects}{indexes} of indexes, up to {largest} more while the largest of these is sorted: \
+         {} at its peak, besides the write-ahead log.",
+        rows + objects + indexes + largest
     ));
 }
 

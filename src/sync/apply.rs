@@ -1,11 +1,11 @@
-//! What is done in the transaction, step by step: whatever goes goes first, in all tables, so that nothing that comes finds its
-//! place taken (two rows may have swapped unique values), then whatever comes.
+//! What is done in the transaction, step by step: first the rows that go, in all tables, so that no row that comes finds its
+//! place taken (two rows may have swapped unique values); then the rows that come.
 
 use std::collections::BTreeMap;
 
 use crate::catalog::{LargeObject, LargeObjectGrant, large_object_content};
 use crate::fault;
-use crate::model::{Bytes, Oid, QualifiedName, RowLayout, Rows, SqlText};
+use crate::model::{Bytes, Oid, QualifiedName, RowLayout, Rows, SqlText, count};
 use crate::pg::wire::{Bundle, Ends, Gauge, Leg, Wire, relay};
 use crate::pg::{PgError, Pool, pin_values, set_values};
 use crate::toc::RestoreOptions;
@@ -18,10 +18,10 @@ use super::sequences::SequenceChange;
 use super::table::TableChange;
 use super::writer::{MAY_NOT, Writer};
 
-/// COPYs of one round trip: their answers and ours wait for nobody.
+/// COPYs in one round trip: none waits for the answer to another.
 const LEGS: usize = 100;
 
-/// `object_not_in_prerequisite_state`: so the server refuses to delete published rows that nothing identifies.
+/// `object_not_in_prerequisite_state`: how the server refuses to delete published rows that nothing identifies.
 const NOT_IN_THIS_STATE: &str = "55000";
 
 /// Where large objects arrive, in parts of a megabyte.
@@ -34,31 +34,31 @@ const UNSTAGE: [&str; 3] = [
     "truncate pg_temp.pgconvoy_stage",
 ];
 
-/// Where it comes from, and how it is told.
+/// Where the rows come from, and how progress is reported.
 pub struct Sides<'a> {
     /// Sessions of the source, in its snapshot.
     pub source: &'a Pool,
     /// What is left out of every object.
     pub options: &'a RestoreOptions,
-    /// What queries are run with whose results are stored.
+    /// Settings under which queries are run whose results are stored.
     pub value_settings: &'a [(String, String)],
-    /// Is told what is being done.
+    /// Called with what is being done.
     pub tell: &'a (dyn Fn(String) + Send + Sync),
 }
 
 /// What was written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// For each table, `CopyData` bytes.
+    /// `CopyData` bytes for each table.
     pub bytes: BTreeMap<QualifiedName, Bytes>,
-    /// Foreign keys that were checked.
+    /// Number of foreign keys that were checked.
     pub foreign_keys: u64,
-    /// Nothing else was written to; otherwise the server does not say.
+    /// Nothing else was written to; `false` if the server does not say.
     pub nothing_else: bool,
 }
 
 impl Writer {
-    /// Changes the target. Commits nothing; after an error the transaction is spoilt, and is to be dropped.
+    /// Changes the target, and commits nothing. After an error the transaction is spoilt, and must be dropped.
     pub async fn apply(
         &mut self,
         (changes, obstacles): (&Changes, &Obstacles),
@@ -99,7 +99,7 @@ impl Writer {
         Ok(applied)
     }
 
-    /// Puts out of the way what stands there. A trigger that the server does not let us disable is named.
+    /// Removes what stands in the way. A trigger that the server does not let us disable is named.
     async fn quiet(&mut self, obstacles: &Obstacles, replicates: bool) -> Result<(), SyncError> {
         let statements = obstacles.quiet(replicates);
         if statements.is_empty() {
@@ -117,8 +117,8 @@ impl Writer {
         }
     }
 
-    /// Tables that were found the same are not looked at again, so nothing may have written to them: an event trigger that keeps
-    /// a log would do so, and a function that a materialized view calls could. Whether the server can tell.
+    /// Tables that were found the same are not looked at again, so nothing may have written to them: an event trigger that
+    /// keeps a log would, and a function called by a materialized view could. Returns whether the server can tell.
     async fn wrote_nothing_else(&mut self, obstacles: &Obstacles) -> Result<bool, SyncError> {
         let rows = self.wire.query(&SqlText::from(WRITTEN.sql)).await;
         let rows = rows.map_err(step("looking for what was written besides"))?;
@@ -172,7 +172,7 @@ impl Writer {
         Ok(())
     }
 
-    /// The rows that come. Returns how many bytes they were.
+    /// Writes the rows that come. Returns how many bytes they were.
     async fn copy(&mut self, change: &TableChange, sides: &Sides<'_>) -> Result<Bytes, SyncError> {
         let copies = change.copies_out();
         let total: u64 = copies.iter().filter_map(|copy| copy.expected).sum();
@@ -180,8 +180,8 @@ impl Writer {
             return Ok(Bytes(0));
         }
         (sides.tell)(format!(
-            "writing {} rows of {}",
-            Rows(total),
+            "writing {} of {}",
+            count(total, "row", "rows"),
             change.table.shown()
         ));
         let mut bytes = Bytes(0);
@@ -213,7 +213,7 @@ impl Writer {
         Ok(bytes)
     }
 
-    /// Rows and bytes of each leg.
+    /// Returns rows and bytes of each leg.
     async fn relay(
         &mut self,
         source: &Pool,
@@ -295,7 +295,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Objects that have come with grants of their own: as they are on the target now.
+    /// New objects that came with grants: as they are on the target now.
     async fn granted(&mut self, oids: &[Oid]) -> Result<BTreeMap<Oid, LargeObject>, PgError> {
         let mut found: BTreeMap<Oid, LargeObject> = BTreeMap::new();
         for row in self.wire.query(&granted(oids)).await? {
@@ -313,6 +313,7 @@ impl Writer {
                 grants: Some(Vec::new()),
             });
             let grant = text(3).map(|privilege| LargeObjectGrant {
+                grantor: None,
                 grantee: text(2),
                 privilege,
                 grantable: false,
@@ -322,7 +323,7 @@ impl Writer {
         Ok(found)
     }
 
-    /// No foreign key was in force: those that touch a changed table are asked whether they hold.
+    /// No foreign key was enforced, so those that touch a changed table are checked.
     async fn check(&mut self, obstacles: &Obstacles, sides: &Sides<'_>) -> Result<u64, SyncError> {
         let mut checked = 0;
         for key in &obstacles.keys {
@@ -363,7 +364,7 @@ impl Writer {
         pinned.map_err(step("setting what values go by"))
     }
 
-    /// Those that go on: the last thing before the commit. Those that go back do so behind it.
+    /// Advances sequences, the last thing before the commit. Those that are set back follow after it.
     async fn sequences(&mut self, changes: &Changes) -> Result<(), SyncError> {
         let statements = changes.sequences.iter().map(SequenceChange::ahead);
         let statements: Vec<SqlText> = statements.collect();
@@ -391,7 +392,7 @@ async fn in_the_way(obstacles: &Obstacles, sides: &Sides<'_>) -> Result<Obstacle
     Ok(found)
 }
 
-/// A question that is not answered counts as answered with yes.
+/// A question without an answer counts as answered with yes.
 async fn is_violated(check: &Unchecked, source: &Pool) -> Result<bool, PgError> {
     let Some(question) = &check.question else {
         return Ok(true);

@@ -1,7 +1,7 @@
-//! Large objects: which come, change and go, and the statements that do it. Pure.
+//! Large objects: which are added, changed and removed, and the statements that do it. Pure.
 //!
-//! An object with another content is made anew under its number, as a new one is; one whose owner, grants or comment differ
-//! keeps its content.
+//! An object whose content differs is made anew under its OID, as a new one is; one whose owner, grants or comment differ keeps
+//! its content.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,24 +9,24 @@ use crate::catalog::LargeObject;
 use crate::model::{Oid, SqlText, quote_ident, quote_literal};
 use crate::toc::RestoreOptions;
 
-/// Large objects of one part of the transaction.
+/// Large objects in one batch of the transaction.
 pub(super) const BATCH: usize = 500;
 
 /// What is to be done about large objects.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObjectChanges {
-    /// Those that are made, with their content: new ones, and those whose content is another.
+    /// Those to be made, with their content: new ones, and those whose content differs.
     pub made: Vec<LargeObject>,
-    /// Of these, those that are there already.
+    /// Those among them that exist already.
     pub rewritten: BTreeSet<Oid>,
     /// Those that keep their content: as on the source, and as on the target.
     pub described: Vec<(LargeObject, LargeObject)>,
-    /// Those that go.
+    /// Those to be removed.
     pub removed: Vec<Oid>,
 }
 
 impl ObjectChanges {
-    /// From what is there on both sides, and the numbers of those that differ: without their content, and in it.
+    /// Decides, from what both sides have and the OIDs of those that differ: first apart from their content, then in it.
     pub fn decide(
         (source, target): (&[LargeObject], &[LargeObject]),
         differing: &BTreeSet<Oid>,
@@ -60,7 +60,7 @@ impl ObjectChanges {
         self.made.is_empty() && self.described.is_empty() && self.removed.is_empty()
     }
 
-    /// Those that go, be it to be made anew.
+    /// The statements that unlink those that go, including those to be made anew.
     pub(super) fn unlinked(&self) -> Vec<SqlText> {
         let going: Vec<Oid> = self
             .removed
@@ -79,7 +79,7 @@ impl ObjectChanges {
     }
 }
 
-/// Asks which of these objects have grants: for one that has just been made, the target's default privileges may say so (18 and later).
+/// Asks which of these objects have grants: the target's default privileges may have given some to a newly made one (18 and later).
 pub(super) fn granted(oids: &[Oid]) -> SqlText {
     let oids: Vec<String> = oids.iter().map(ToString::to_string).collect();
     SqlText::from(format!(
@@ -91,8 +91,8 @@ pub(super) fn granted(oids: &[Oid]) -> SqlText {
     ))
 }
 
-/// What makes an object more than its content: whose it is, who may use it, what is said of it. `now` is how it is on the target;
-/// `None` if it has just been made, and nobody was granted anything.
+/// What an object has besides its content: owner, grants and comment. `now` is how it is on the target; `None` if it was just
+/// made, and nobody was granted anything.
 pub(super) fn describe(
     object: &LargeObject,
     now: Option<&LargeObject>,
@@ -118,8 +118,7 @@ pub(super) fn describe(
     statements.into_iter().map(SqlText::from).collect()
 }
 
-/// Nobody may do anything, then whoever may on the source may again. Where owners are left out, the owner keeps what goes without
-/// saying.
+/// Revokes everything, then grants what the source does. Where owners are left out, the owner keeps the implicit privileges.
 fn grants(
     object: &LargeObject,
     now: Option<&LargeObject>,
@@ -130,7 +129,7 @@ fn grants(
     let mut revoked: BTreeSet<Option<&str>> = BTreeSet::new();
     if let Some(grants) = now.and_then(|now| now.grants.as_ref()) {
         let grantees = grants.iter().map(|grant| grant.grantee.as_deref());
-        // On the target it may be another's, who keeps it where owners are left out.
+        // On the target the owner may be another role, which keeps it where owners are left out.
         let kept = now
             .map(|now| now.owner.as_str())
             .filter(|_| options.no_owner);
@@ -157,16 +156,7 @@ fn grants(
         if is_owner(grantee) && options.no_owner {
             continue;
         }
-        let option = if grant.grantable && !is_owner(grantee) {
-            " with grant option"
-        } else {
-            ""
-        };
-        let role = role(grantee);
-        statements.push(format!(
-            "grant {} on large object {oid} to {role}{option}",
-            grant.privilege
-        ));
+        statements.push(grant.statement(oid, &object.owner));
     }
     statements
 }
@@ -187,6 +177,7 @@ mod tests {
 
     fn object(oid: u32, owner: &str, grants: Option<&[(&str, &str)]>) -> LargeObject {
         let grant = |(grantee, privilege): &(&str, &str)| LargeObjectGrant {
+            grantor: None,
             grantee: (!grantee.is_empty()).then(|| (*grantee).to_owned()),
             privilege: (*privilege).to_owned(),
             grantable: false,
@@ -247,7 +238,7 @@ mod tests {
                 .map(String::as_str),
             Some("grant all on large object 7 to \"o\"")
         );
-        // Made by another, whose target grants something by default.
+        // Made by another role, on a target that grants something by default.
         let made = object(7, "us", Some(&[("us", "SELECT"), ("", "SELECT")]));
         assert_eq!(
             texts(describe(&nothing, Some(&made), &options)),

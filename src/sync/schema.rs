@@ -1,14 +1,14 @@
-//! What of the differences is none of the schema: the target as it would be if only what a sync changes were changed. Pure.
+//! Which differences are not in the schema: the target as it would be if only what a sync changes were changed. Pure.
 //!
-//! Whatever still differs from the source then is not a sync's to change.
+//! Whatever still differs from the source then is not for a sync to change.
 
 use std::collections::BTreeMap;
 
 use crate::model::QualifiedName;
 use crate::verify::{Observed, State};
 
-/// The target with the source's sequences where they stand, its large objects, and its materialized views filled or not as
-/// there; rows that no dump carries are left to the check at the end.
+/// The target with the source's sequence positions and large objects, and its materialized views filled or not as on the
+/// source; rows that no dump carries are left to the check at the end.
 pub fn as_if_synced(source: &Observed, target: &Observed) -> Observed {
     let ours: BTreeMap<&QualifiedName, _> = source
         .sequences
@@ -35,7 +35,7 @@ pub fn as_if_synced(source: &Observed, target: &Observed) -> Observed {
     }
 }
 
-/// Whether a materialized view holds anything.
+/// Whether the state says if a materialized view is filled.
 fn is_filling(state: &State) -> bool {
     state.class == "materialized view" && state.property == "data"
 }
@@ -61,6 +61,7 @@ mod tests {
             part: None,
             property: property.into(),
             state: "x".into(),
+            extension: None,
         };
         let source = Observed {
             sequences: vec![sequence("a", 7)],

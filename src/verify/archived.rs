@@ -19,7 +19,7 @@ use crate::catalog::{
 use crate::event::{Emit, What};
 use crate::model::{
     Bytes, CopyFormat, Difference, DifferenceKind, MultisetDigest, Oid, QualifiedName, RowLayout,
-    ServerVersion, SqlText, TableVerdict, Unverified, Verdict, quote_ident,
+    ServerVersion, SqlText, TableVerdict, Unverified, Verdict, count, quote_ident,
 };
 use crate::pg::wire::{Gauge, ObjectRows, ObjectSink, Unframed, read_into};
 use crate::pg::{PgError, Pool};
@@ -161,8 +161,8 @@ impl Archived<'_> {
                 class: "table data".into(),
                 object: subject.table.to_string(),
                 detail: format!(
-                    "the archive has {} rows of it; the server has no such table",
-                    content.rows
+                    "the archive has {} of it; the server has no such table",
+                    count(content.rows.0, "row", "rows")
                 ),
             });
         } else if let Err(because) = read {

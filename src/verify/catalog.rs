@@ -68,6 +68,8 @@ pub struct State {
     pub property: String,
     /// What it is set to.
     pub state: String,
+    /// The extension that has the relation.
+    pub extension: Option<String>,
 }
 
 /// What is compared of one side.
@@ -236,6 +238,7 @@ pub async fn states(session: &Session) -> Result<Vec<State>, PgError> {
             // Both may name columns and indexes.
             property: quoted_alike(row.get("property")?).into_owned(),
             state: quoted_alike(row.get("state")?).into_owned(),
+            extension: row.get("extension")?,
         })
     };
     session.query_each(query, &[], state).await
@@ -273,7 +276,12 @@ fn compare_states(
     options: &RestoreOptions,
     outcome: &mut Outcome,
 ) {
-    let settings = |side| -> Settings { settings(side, scope, options) };
+    let alike = extensions::of_same_version(source, target);
+    let takes_part = |state: &State| match &state.extension {
+        Some(name) => scope.has_extension(name) && alike.contains(name.as_str()),
+        None => scope.has_object(&state.class, &state.schema, &state.name),
+    };
+    let settings = |side| -> Settings { settings(side, takes_part, options) };
     let (left, right) = (settings(&source.states), settings(&target.states));
     let keys: BTreeSet<_> = left.keys().chain(right.keys()).collect();
     let mut found = Outcome::default();
@@ -298,10 +306,14 @@ fn compare_states(
     outcome.count("settings of objects", left.len());
 }
 
-fn settings<'a>(states: &'a [State], scope: &Scope, options: &RestoreOptions) -> Settings<'a> {
+fn settings<'a>(
+    states: &'a [State],
+    takes_part: impl Fn(&State) -> bool,
+    options: &RestoreOptions,
+) -> Settings<'a> {
     let takes_part = |state: &&State| {
         let is_policy = options.no_policies && state.property == "row security";
-        !is_policy && scope.has_object(&state.class, &state.schema, &state.name)
+        !is_policy && takes_part(state)
     };
     let setting = |state: &'a State| {
         let key = (state.class.clone(), state.object(), state.property.as_str());
@@ -449,6 +461,7 @@ mod tests {
                 part: None,
                 property: WITH_OIDS.into(),
                 state: "yes".into(),
+                extension: None,
             }],
             ..Observed::default()
         };

@@ -2,6 +2,7 @@
 //! the one is there that every database is made with, and that `pg_dump` never mentions.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use crate::catalog::{Extension, VersionedQuery};
 use crate::model::{DifferenceKind, quote_ident, shown_ident};
@@ -47,6 +48,13 @@ fn first_missing(source: &Observed, target: &Observed) -> bool {
         extensions.any(|extension| extension.name == FROM_THE_BEGINNING)
     };
     has_it(source) && !has_it(target)
+}
+
+/// Those that both sides have in the same version: what belongs to them should be alike.
+pub(super) fn of_same_version<'a>(source: &'a Observed, target: &Observed) -> BTreeSet<&'a str> {
+    let is_there = |extension: &&Extension| target.extensions.contains(extension);
+    let both = source.extensions.iter().filter(is_there);
+    both.map(|extension| extension.name.as_str()).collect()
 }
 
 /// Any other extension that is missing is found by its definition.

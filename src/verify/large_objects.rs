@@ -9,8 +9,15 @@ use crate::toc::{LargeObjectNotes, RestoreOptions, Toc};
 
 use super::Outcome;
 
-/// Who (`None` is everybody) may do what, and whether they may grant it on.
-type Privileges<'a> = BTreeMap<(Option<&'a str>, &'a str), bool>;
+/// Who (`None` is everybody) may do what by whose leave (`None` is the owner's), and whether they may grant it on.
+type Privileges<'a> = BTreeMap<Privilege<'a>, bool>;
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Privilege<'a> {
+    grantee: Option<&'a str>,
+    name: &'a str,
+    grantor: Option<&'a str>,
+}
 
 /// Compares the large objects of both sides; what the options leave out is not missed.
 pub fn compare(
@@ -80,6 +87,7 @@ fn noted(oid: Oid, notes: &LargeObjectNotes) -> LargeObject {
     let granted = notes.grants.get(&oid);
     let grant =
         |((grantee, privilege), grantable): (&(Option<String>, String), &bool)| LargeObjectGrant {
+            grantor: None,
             grantee: grantee.clone(),
             privilege: privilege.clone(),
             grantable: *grantable,
@@ -99,6 +107,9 @@ fn as_far_as_noted(object: &LargeObject, owner: &str, options: &RestoreOptions) 
     if owner.is_empty() {
         object.owner.clear();
     }
+    // Nor does it say who granted a privilege on.
+    let grants = object.grants.iter_mut().flatten();
+    grants.for_each(|grant| grant.grantor = None);
     // What the owner then may do is nothing that is compared without owners.
     if options.no_owner
         && let Some(grants) = &mut object.grants
@@ -144,19 +155,28 @@ fn privileges(object: &LargeObject, with_owner: bool) -> Privileges<'_> {
     let mut privileges = Privileges::new();
     match &object.grants {
         None => {
-            for privilege in ["SELECT", "UPDATE"] {
-                privileges.insert((Some(&object.owner), privilege), false);
+            for name in ["SELECT", "UPDATE"] {
+                let implied = Privilege {
+                    grantee: Some(&object.owner),
+                    name,
+                    grantor: None,
+                };
+                privileges.insert(implied, false);
             }
         }
         Some(grants) => {
             for grant in grants {
-                let key = (grant.grantee.as_deref(), grant.privilege.as_str());
-                *privileges.entry(key).or_default() |= grant.grantable;
+                let one = Privilege {
+                    grantee: grant.grantee.as_deref(),
+                    name: &grant.privilege,
+                    grantor: grant.grantor.as_deref(),
+                };
+                *privileges.entry(one).or_default() |= grant.grantable;
             }
         }
     }
     if !with_owner {
-        privileges.retain(|(grantee, _), _| *grantee != Some(object.owner.as_str()));
+        privileges.retain(|one, _| one.grantee != Some(object.owner.as_str()));
     }
     privileges
 }
@@ -164,10 +184,13 @@ fn privileges(object: &LargeObject, with_owner: bool) -> Privileges<'_> {
 fn in_words(privileges: &Privileges) -> String {
     let words: Vec<String> = privileges
         .iter()
-        .map(|((grantee, privilege), grantable)| {
-            let to = grantee.map_or_else(|| "public".to_owned(), shown_ident);
+        .map(|(one, grantable)| {
+            let to = one.grantee.map_or_else(|| "public".to_owned(), shown_ident);
             let option = if *grantable { " with grant option" } else { "" };
-            format!("{privilege} to {to}{option}")
+            let by = one
+                .grantor
+                .map(|grantor| format!(" by {}", shown_ident(grantor)));
+            format!("{} to {to}{option}{}", one.name, by.unwrap_or_default())
         })
         .collect();
     if words.is_empty() {
@@ -185,6 +208,7 @@ mod tests {
 
     fn object(oid: u32, owner: &str, grants: Option<&[(Option<&str>, &str)]>) -> LargeObject {
         let grant = |&(grantee, privilege): &(Option<&str>, &str)| LargeObjectGrant {
+            grantor: None,
             grantee: grantee.map(str::to_owned),
             privilege: privilege.to_owned(),
             grantable: false,

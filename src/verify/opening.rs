@@ -194,6 +194,7 @@ mod tests {
                 part: None,
                 property: "data".into(),
                 state: "not populated".into(),
+                extension: None,
             }],
             sequences: vec![Sequence {
                 name: name("q"),

@@ -89,6 +89,8 @@ impl Scope {
     /// Whether the object of a row of `states.sql` takes part.
     pub(super) fn has_object(&self, class: &str, schema: &str, name: &str) -> bool {
         let space = match class {
+            // Only who means the whole database means this one.
+            "schema" => return self.large_objects,
             "domain" => Space::Domain,
             "statistics" => Space::Statistics,
             "event trigger" => Space::EventTrigger,

@@ -311,12 +311,14 @@ pub(super) fn compare(
             Place::Extension(name) if key.1 == What::FunctionOwner => {
                 said.function_owner(&format!("{} of {}", key.2, shown_ident(name)), values);
             }
-            // An extension's script may be another for each major version.
-            Place::Extension(name) if key.1 == What::Member && !both.is_same_major() => {
-                let script = left.map(|_| format!("{} of {}", key.2, shown_ident(name)));
+            // An extension's script may be another for each major version, and so is the wording of definitions.
+            Place::Extension(name) if !both.is_same_major() && is_of_script(key.1, values) => {
+                // Servers word the same query differently.
+                let script = left.filter(|_| key.1 != What::Query);
+                let script = script.map(|_| format!("{} of {}", key.2, shown_ident(name)));
                 said.scripts.extend(script);
             }
-            Place::Extension(name) => both.of_extension(name, key, values, &mut found),
+            Place::Extension(name) => of_extension(name, key, values, &mut found),
             Place::System
                 if !both.is_same_major() && system::may_be_brought(key, &ours, &theirs) => {}
             Place::System => system::compare(key, values, &mut found),
@@ -389,38 +391,6 @@ impl Both<'_> {
         self.source.major == self.target.major
     }
 
-    /// Between major versions definitions are worded differently.
-    fn of_extension(&self, name: &str, key: &Key, values: Values<'_>, found: &mut Outcome) {
-        let object = || ("extension object", key.2.clone());
-        let of = format!("the extension {}", quote_ident(name));
-        match (key.1, values) {
-            (What::Attached | What::Traits | What::Query, (Some(_), Some(_)))
-                if !self.is_same_major() => {}
-            // The function or view itself is missed.
-            (What::Traits | What::Query, (None, _) | (_, None)) => {}
-            (What::Traits, (Some(ours), Some(theirs))) => found.differ(
-                DifferenceKind::Different,
-                object(),
-                format!("it is of {of}: {ours} on the source, {theirs} on the target"),
-            ),
-            (_, (Some(_), Some(_))) => found.differ(
-                DifferenceKind::Different,
-                object(),
-                format!("it is of {of}, and defined differently on the source and on the target"),
-            ),
-            (_, (Some(_), None)) => found.differ(
-                DifferenceKind::Missing,
-                object(),
-                format!("it is of {of} on the source, or on its tables, and no dump carries it"),
-            ),
-            (_, (None, _)) => found.differ(
-                DifferenceKind::Extra,
-                object(),
-                format!("it is of {of} on the target, or on its tables, and not on the source"),
-            ),
-        }
-    }
-
     fn concerns(&self, question: Question) -> bool {
         match question {
             Question::OnExtensions => {
@@ -445,6 +415,44 @@ impl Both<'_> {
                     because: format!("on the {side}: {why}"),
                 })
         })
+    }
+}
+
+/// Whether an extension's script, or how a server words what that has made, may be why it is not the same.
+fn is_of_script(what: What, values: Values<'_>) -> bool {
+    match what {
+        What::Member | What::Traits => true,
+        What::Attached | What::Query => values.0.is_some() && values.1.is_some(),
+        _ => false,
+    }
+}
+
+fn of_extension(name: &str, key: &Key, values: Values<'_>, found: &mut Outcome) {
+    let object = || ("extension object", key.2.clone());
+    let of = format!("the extension {}", quote_ident(name));
+    match (key.1, values) {
+        // The function or view itself is missed.
+        (What::Traits | What::Query, (None, _) | (_, None)) => {}
+        (What::Traits, (Some(ours), Some(theirs))) => found.differ(
+            DifferenceKind::Different,
+            object(),
+            format!("it is of {of}: {ours} on the source, {theirs} on the target"),
+        ),
+        (_, (Some(_), Some(_))) => found.differ(
+            DifferenceKind::Different,
+            object(),
+            format!("it is of {of}, and defined differently on the source and on the target"),
+        ),
+        (_, (Some(_), None)) => found.differ(
+            DifferenceKind::Missing,
+            object(),
+            format!("it is of {of} on the source, or on its tables, and no dump carries it"),
+        ),
+        (_, (None, _)) => found.differ(
+            DifferenceKind::Extra,
+            object(),
+            format!("it is of {of} on the target, or on its tables, and not on the source"),
+        ),
     }
 }
 
@@ -596,7 +604,8 @@ mod tests {
             "{outcome:?}"
         );
         let newer = compare(&plain, &of(18, "volatile"), &scope, &options);
-        assert!(newer.is_same() && newer.notes.is_empty(), "{newer:?}");
+        assert!(newer.is_same(), "{newer:?}");
+        assert!(newer.notes[0].contains("function f() of e."), "{newer:?}");
         let mut updated = definer;
         updated.extensions[0].version = Some("1.1".to_owned());
         assert_eq!(found(&plain, &updated), [""; 0], "its script may say so");

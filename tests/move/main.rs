@@ -15,5 +15,6 @@ mod refusals;
 mod rights;
 mod selection;
 mod statistics;
+mod unsaid;
 mod versions;
 mod wording;

@@ -6,11 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Finding, to_paste};
+use crate::model::{Finding, canonical_locale, to_paste};
 use crate::pg::{Answer, PgError};
 
 use super::groups::{GROUPS, Matters};
-use super::locale::canonical;
 use super::sessions::{self, Begins};
 use super::{Readiness, some_of, spelling};
 
@@ -71,7 +70,7 @@ impl Setting {
             "default_text_search_config" => spelling::configuration(&self.value),
             "search_path" | "temp_tablespaces" => spelling::list(&self.value),
             "timezone" => spelling::zone(&self.value),
-            name if name.starts_with("lc_") => canonical(&self.value),
+            name if name.starts_with("lc_") => canonical_locale(&self.value),
             // Before version 15, the only method there was.
             "wal_compression" if self.value == "on" => "pglz".to_owned(),
             name if TEXTS.contains(&name) => self.value.clone(),

@@ -45,6 +45,10 @@ impl Alter<'_> {
                 let without = wanted.map_or("", |_| " with no data");
                 return Ok(format!("refresh materialized view {name}{without}"));
             }
+            "presence" => {
+                let verb = if wanted.is_some() { "drop" } else { "create" };
+                return Ok(format!("{verb} schema {}", quote_ident(&self.setting.name)));
+            }
             "row security" => {
                 let verb = if wanted.is_some() {
                     "enable"
@@ -198,6 +202,7 @@ mod tests {
             part: part.map(str::to_owned),
             property: property.to_owned(),
             state: String::new(),
+            extension: None,
         }
     }
 

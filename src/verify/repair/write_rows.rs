@@ -5,7 +5,7 @@ use std::io;
 
 use bytes::Bytes;
 
-use crate::model::{QualifiedName, RowKind, SqlText, quote_ident};
+use crate::model::{QualifiedName, RowKind, SqlText, count, quote_ident};
 use crate::pg::wire::Wire;
 
 use super::super::State;
@@ -248,9 +248,9 @@ impl Repair<'_> {
             return Ok(());
         }
         script.comment(&format!(
-            "{}: {} rows that the source does not have, or not so",
+            "{}: {} that the source does not have, or not so",
             table.table.shown(),
-            rows.iter().map(|row| row.copies).sum::<u64>()
+            count(rows.iter().map(|row| row.copies).sum(), "row", "rows")
         ))?;
         for batch in rows.chunks(BATCH) {
             if !table.key.is_empty() {
@@ -300,9 +300,9 @@ impl Repair<'_> {
             return Ok(());
         }
         script.comment(&format!(
-            "{}: {} rows as they are on the source",
+            "{}: {} as on the source",
             table.table.shown(),
-            rows.iter().map(|row| row.copies).sum::<u64>()
+            count(rows.iter().map(|row| row.copies).sum(), "row", "rows")
         ))?;
         let columns = table.written();
         for batch in rows.chunks(BATCH) {
@@ -342,9 +342,9 @@ impl Repair<'_> {
             return Ok(());
         }
         script.comment(&format!(
-            "{}: {} rows with other values",
+            "{}: {} with other values",
             table.table.shown(),
-            changed.len()
+            count(changed.len() as u64, "row", "rows")
         ))?;
         // Rows that differ in the same columns are asked for together.
         let mut groups: BTreeMap<Vec<&str>, Vec<&RepairRow>> = BTreeMap::new();
