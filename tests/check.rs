@@ -4,6 +4,8 @@
 
 #[path = "check/counted.rs"]
 mod counted;
+#[path = "check/created.rs"]
+mod created;
 #[path = "check/disks.rs"]
 mod disks;
 #[path = "check/measured.rs"]

@@ -150,7 +150,8 @@ const SIDE_BY_SIDE: [Case; 25] = [
             "create role clerk; grant create on database shop to clerk",
             "",
         ],
-        Pasted(TARGET),
+        // Before there is such a role, its grants cannot be pasted.
+        ByHand(TARGET, "grant create on database shop to clerk"),
     ),
     case(
         ("warning", "extension-versions"),
@@ -174,7 +175,8 @@ const SIDE_BY_SIDE: [Case; 25] = [
             "",
             "select pg_create_physical_replication_slot('idle', true)",
         ],
-        Pasted(TARGET),
+        // A standby may only be down for the moment.
+        ByHand(TARGET, "select pg_drop_replication_slot('idle')"),
     ),
     case(
         ("warning", "target-temp-limit"),

@@ -16,5 +16,5 @@ select s.name::text as name,
 from pg_catalog.pg_settings s
 where s.reset_val is not null
   and s.name in ('archive_mode', 'checkpoint_timeout', 'commit_delay', 'data_checksums', 'max_wal_senders', 'max_wal_size',
-                 'old_snapshot_threshold', 'shared_buffers', 'synchronous_standby_names', 'temp_file_limit', 'wal_level', 'wal_sync_method')
+                 'old_snapshot_threshold', 'shared_buffers', 'summarize_wal', 'synchronous_standby_names', 'temp_file_limit', 'wal_level', 'wal_sync_method')
 order by s.name

@@ -74,6 +74,8 @@ fn withheld() -> Vec<&'static str> {
 fn variables(status: ExitStatus, run_dir: Option<&Path>) -> [(&'static str, OsString); 4] {
     let absolute = run_dir.map(|dir| std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()));
     let report = absolute.as_ref().map(|dir| dir.join("report.json"));
+    // On a disk that is full there may be none.
+    let report = report.filter(|report| report.exists());
     [
         ("PGCONVOY_STATUS", status.code().to_string().into()),
         ("PGCONVOY_VERDICT", status.word().into()),

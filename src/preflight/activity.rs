@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use super::CheckFacts;
 use super::damage::takes_part;
 use super::meanwhile::{Change, with_restart};
-use crate::catalog::{BarringLock, Guest, how_long};
-use crate::model::{Finding, Rows, Severity, or_instead, quote_ident, quote_literal, to_paste};
+use crate::catalog::{BarringLock, Guest};
+use crate::model::{
+    Finding, Rows, Severity, count, how_long, or_instead, quote_ident, quote_literal, to_paste,
+};
 
 /// A transaction that has been open for so long is not about to end.
 const LONG_TRANSACTION_S: u64 = 60;
@@ -51,13 +53,22 @@ fn locked(facts: &CheckFacts<'_>) -> Option<Finding> {
             takes_part(facts, relation) || facts.basis.describes(&RELATIONS, relation)
         })
         .collect();
+    // Nobody ends the process that replays the primary's log.
+    let is_replayed = |lock: &BarringLock| lock.holder.kind.as_deref() == Some("startup");
+    let replayed = locks.iter().any(|lock| is_replayed(lock));
+    let ends = locks.iter().filter(|lock| !is_replayed(lock));
     (!locks.is_empty()).then(|| {
         Finding::blocker(
             "source-locked",
             "tables of the source are locked against all readers".to_owned(),
             to_paste(
-                "Wait until the lock is released, or end the session that holds it, on the source:",
-                end_each(locks.iter().map(|lock| lock.holder.pid)),
+                if replayed {
+                    "Wait until the locks are released. What the process startup of a standby holds is held by a transaction on the \
+                     primary, and ends with that; the session of any other can be ended on the source:"
+                } else {
+                    "Wait until the lock is released, or end the session that holds it, on the source:"
+                },
+                end_each(ends.map(|lock| lock.holder.pid)),
             ),
         )
         .with_evidence(locks.iter().map(ToString::to_string))
@@ -71,11 +82,12 @@ fn written(facts: &CheckFacts<'_>) -> Option<Finding> {
     let ms = last.at_ms.saturating_sub(first.at_ms);
     let within = format!("within {}.{} s", ms / 1000, ms % 1000 / 100);
     let evidence = if rows > 0 {
-        format!("{} rows inserted, updated or deleted {within}", Rows(rows))
+        let rows = count(rows, "row", "rows");
+        format!("{rows} inserted, updated or deleted {within}")
     } else if facts.basis.source.in_recovery && transactions > 0 {
         format!(
-            "{} transactions on its primary, of whichever database, {within}",
-            Rows(transactions)
+            "{} on its primary, of whichever database, {within}",
+            count(transactions, "transaction", "transactions")
         )
     } else {
         return None;
@@ -206,7 +218,13 @@ fn age(facts: &CheckFacts<'_>) -> Option<Finding> {
              billion it refuses writes (wraparound)"
                 .to_owned(),
             to_paste(
-                "Find what holds vacuum back (old transactions, replication slots, prepared transactions), and then, in the source database:",
+                if facts.basis.source.in_recovery {
+                    "Find what holds vacuum back (old transactions, replication slots, prepared transactions), and then, in the database on the \
+                     primary:"
+                } else {
+                    "Find what holds vacuum back (old transactions, replication slots, prepared transactions), and then, in the source \
+                     database:"
+                },
                 ["VACUUM (FREEZE);".to_owned()],
             ),
         )

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::CheckFacts;
 use super::meanwhile::{Change, with_reload, with_restart};
 use crate::catalog::{Connections, Index};
-use crate::model::{Bytes, Finding, QualifiedName, Rows, Side, to_paste};
+use crate::model::{Bytes, Finding, QualifiedName, Rows, Side, not_yet, quote_literal, to_paste};
 
 /// Sessions of a move on each side besides its workers': questions, snapshot or claim, `pg_dump`, the keeper or the ledger.
 const BESIDE_WORKERS: u64 = 4;
@@ -191,9 +191,11 @@ fn log_kept(facts: &CheckFacts<'_>) -> Option<Finding> {
     let idle: Vec<_> = slots
         .filter(|slot| slot.keeps_log && !slot.active)
         .collect();
-    let drop = idle.iter().map(|slot| {
-        let name = crate::model::quote_literal(&slot.name);
-        format!("SELECT pg_drop_replication_slot({name});")
+    // Whoever reads a slot may only be down for the moment, and needs its place in the log.
+    let drop = idle.iter().filter_map(|slot| {
+        let name = quote_literal(&slot.name);
+        let drop = format!("SELECT pg_drop_replication_slot({name});");
+        not_yet("on the target, if its consumer is gone for good", &drop)
     });
     (!idle.is_empty()).then(|| {
         Finding::warning(
@@ -203,7 +205,7 @@ fn log_kept(facts: &CheckFacts<'_>) -> Option<Finding> {
                 Amounts::of(facts).total()
             ),
             to_paste(
-                "Reconnect their consumers; or, if the slots are no longer needed, on the target:",
+                "Reconnect their consumers; or drop the slots, if they are no longer needed:",
                 drop,
             ),
         )

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::CheckFacts;
 use crate::catalog::{Constraint, Index, Orphan};
 use crate::model::{
-    Finding, QualifiedName, Rebuild, Rows, listed, or_instead, quote_ident, to_paste,
+    Finding, QualifiedName, Rebuild, Rows, count, listed, or_instead, quote_ident, to_paste,
 };
 use crate::salvage::WrongFile;
 
@@ -120,9 +120,9 @@ fn checksums(facts: &CheckFacts<'_>) -> Option<Finding> {
     let found = Finding::warning(
         "source-checksums",
         format!(
-            "the source has read {} pages whose checksum was wrong: its files are damaged, or were; a page that still is makes the copy of its \
+            "the source has read {} whose checksum was wrong: its files are damaged, or were; a page that still is makes the copy of its \
              table fail",
-            Rows(failures)
+            count(failures, "page", "pages")
         ),
         "Look in the source's log for the files (\"page verification failed\"), make a copy of the data directory, and read the affected \
          tables in full (SELECT count(*)) before the move.",

@@ -35,6 +35,7 @@
 //! | `not_carried` | what is in no dump |
 //! | `left_out_keys` | foreign keys to what is left out |
 //! | `collations` | what text is compared by |
+//! | `created` | what keeps a database from being created like the source's |
 //! | `window` | whether it fits into the time there is |
 //!
 //! What rules use, and what becomes of their findings:
@@ -56,6 +57,7 @@ mod capacity;
 mod clean;
 mod collations;
 mod counted;
+mod created;
 mod damage;
 mod damage_passed_over;
 mod grantees;
@@ -208,6 +210,7 @@ pub fn further_findings(facts: &CheckFacts<'_>) -> Vec<Finding> {
     findings.extend(damage::findings(facts));
     findings.extend(counted::findings(facts));
     findings.extend(collations::finding(facts));
+    findings.extend(created::findings(facts));
     findings.extend(capacity::findings(facts));
     findings.extend(room::findings(facts));
     findings.extend(slow::findings(facts));

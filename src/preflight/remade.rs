@@ -20,7 +20,7 @@ pub fn pg_dump_warned(warnings: &[String]) -> Option<Finding> {
     (!warnings.is_empty()).then(|| {
         Finding::note(
             "pg-dump-warned",
-            "pg_dump printed warnings when it described the source; what it leaves out is not on the target, and its absence may not be \
+            "pg_dump printed warnings when it described the source; what it leaves out is not in the copy, and its absence may not be \
              noticed there"
                 .to_owned(),
             "Check whether you need what it names.",

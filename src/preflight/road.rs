@@ -5,8 +5,7 @@
 
 use serde::Serialize;
 
-use crate::catalog::how_long;
-use crate::model::Bytes;
+use crate::model::{Bytes, how_long};
 
 /// What was measured of the road. Rates are of one session, while as many do the same as are named; that of the log is of the
 /// server.

@@ -118,7 +118,8 @@ fn missing(
         .map(|role| format!("CREATE ROLE {};", quote_ident(role)));
     let create = to_paste(
         &format!(
-            "Create them on the target (pg_dumpall --roles-only on the source has their attributes and memberships), or {instead}:"
+            "Create them on the target as they are on the source, with passwords, attributes and memberships (pg_dumpall --roles-only writes \
+             the statements); or {instead}; or, for a trial, as roles that own and cannot log in:"
         ),
         statements,
     );

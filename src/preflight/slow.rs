@@ -7,11 +7,12 @@
 use super::CheckFacts;
 use super::capacity::Amounts;
 use super::meanwhile::{Change, RELOAD, with_reload, with_restart};
-use crate::catalog::how_long;
-use crate::model::{Bytes, Finding, Rows, Severity, to_paste};
+use crate::model::{Bytes, Finding, Rows, Severity, how_long, to_paste};
 
 /// So many forced checkpoints are worth a warning.
 const MANY_CHECKPOINTS: u64 = 4;
+/// A `checkpoint_timeout` that is worth setting for the time of a move: `30min`.
+const LONG_TIMEOUT_MS: u64 = 30 * 60 * 1000;
 
 /// More room for write-ahead log than this is never advised.
 const MOST_ADVISED: u64 = 64 << 30;
@@ -129,6 +130,16 @@ fn checkpoints(facts: &CheckFacts<'_>) -> Option<Finding> {
     // With more than half of the load there are fewer than four: what is advised here is not complained of afterwards.
     let enough = (total.0 / 2).saturating_add(1).next_power_of_two();
     let advised = enough.clamp(1 << 30, MOST_ADVISED);
+    let mut changes = vec![Change::new(
+        "max_wal_size",
+        format!("'{}MB'", advised >> 20),
+        facts.target.spelled("max_wal_size"),
+    )];
+    let timeout = facts.target.amount("checkpoint_timeout");
+    if timeout.is_none_or(|ms| ms < LONG_TIMEOUT_MS) {
+        let now = facts.target.spelled("checkpoint_timeout");
+        changes.push(Change::new("checkpoint_timeout", "'30min'", now));
+    }
     (forced >= MANY_CHECKPOINTS && max_wal_size < MOST_ADVISED).then(|| {
         Finding::warning(
             "target-checkpoints",
@@ -140,18 +151,7 @@ fn checkpoints(facts: &CheckFacts<'_>) -> Option<Finding> {
             ),
             to_paste(
                 "On the target, if its disk has the room (the comment undoes it after the move):",
-                with_reload(&[
-                    Change::new(
-                        "max_wal_size",
-                        format!("'{}MB'", advised >> 20),
-                        facts.target.spelled("max_wal_size"),
-                    ),
-                    Change::new(
-                        "checkpoint_timeout",
-                        "'30min'",
-                        facts.target.spelled("checkpoint_timeout"),
-                    ),
-                ]),
+                with_reload(&changes),
             ),
         )
         .with_evidence(how_soon(facts, Bytes(max_wal_size / 2)))
@@ -177,7 +177,9 @@ fn logged(facts: &CheckFacts<'_>) -> Option<Finding> {
     let total = Amounts::of(facts).total();
     let is_alone = target.log_consumers.connected == 0
         && target.slots.is_empty()
-        && target.setting("archive_mode") == "off";
+        && target.setting("archive_mode") == "off"
+        // Incremental backups; from 17 on a server that sums its log up for them does not start with wal_level = minimal.
+        && target.setting("summarize_wal") != "on";
     let level = target.setting("wal_level");
     let much = forced_checkpoints(total, max_wal_size) >= MANY_CHECKPOINTS;
     (much && is_alone && !matches!(level, "" | "minimal")).then(|| {

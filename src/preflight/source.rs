@@ -145,17 +145,23 @@ fn out_of_reach(facts: &PreflightFacts<'_>) -> Option<Finding> {
 }
 
 fn standby(facts: &PreflightFacts<'_>) -> Option<Finding> {
+    let delays = [
+        ("max_standby_streaming_delay", &facts.source.streaming_delay),
+        ("max_standby_archive_delay", &facts.source.archive_delay),
+    ];
+    let limited = delays
+        .into_iter()
+        .filter(|(_, delay)| delay.as_deref().is_some_and(|delay| delay != "-1"));
+    let changes: Vec<Change<'_>> = limited
+        .map(|(name, delay)| Change::new(name, "-1", delay.clone()))
+        .collect();
     facts.source.cancels_reads.then(|| {
         Finding::warning(
             "source-standby",
             "the source is a standby: recovery may cancel long reads".to_owned(),
             to_paste(
                 "On the source, for the time of the move (or hot_standby_feedback = on, where the primary may keep dead rows for it):",
-                with_reload(&[Change::new(
-                    "max_standby_streaming_delay",
-                    "-1",
-                    facts.source.streaming_delay.clone(),
-                )]),
+                with_reload(&changes),
             ),
         )
     })

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::catalog::how_long;
-use crate::model::Finding;
+use crate::model::{Finding, how_long};
 use crate::plan::Prediction;
 
 fn seconds(us: u64) -> u64 {
