@@ -408,6 +408,25 @@ fn what_is_left_out_is_said() {
     assert_eq!(verify(&counted.path(ARCHIVE)).status, 0);
 }
 
+/// What `pg_dump` leaves out only it says.
+#[test]
+fn what_pg_dump_warns_of_is_told() {
+    let Some(source) = Server::start(16) else {
+        return;
+    };
+    source.database("shop");
+    source.psql(
+        "shop",
+        "create table t (i int); create type mood as enum ('good'); update pg_type set typtype = 'x' where typname = 'mood'",
+    );
+    let run = dump(&source.conninfo("shop"), &["-Z", "none"]);
+    let report = assert_dumped(&run);
+    let told = report.to_string();
+    assert!(told.contains("pg-dump-warned"), "{told}");
+    assert!(told.contains("typtype of data type"), "{told}");
+    assert!(!told.contains("terminated"), "{told}");
+}
+
 #[test]
 fn a_name_that_is_taken_and_a_compression_that_is_not_are_refused() {
     let Some(source) = Server::start(18) else {

@@ -101,7 +101,7 @@ pub(super) fn is_of_the_road(error: &io::Error) -> bool {
         error.kind(),
         PermissionDenied | Interrupted | OutOfMemory | TimedOut
     ) || code.is_some_and(|code| TOO_MANY_FILES.contains(&code))
-        || of_store.is_some_and(StoreError::may_pass)
+        || of_store.is_some_and(|error| !error.is_of_content())
 }
 
 /// What is not as its manifest has it, of an archive of which everything was written in an earlier session; what is there besides is no

@@ -92,6 +92,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::failure::{Failure, FailureKind};
 use crate::model::{ExitStatus, Side};
@@ -213,6 +214,7 @@ impl Cli {
     /// Runs the command. A failure that the command has not shown itself is printed.
     pub fn run(self) -> ExitStatus {
         leave_terminal();
+        open_many_files();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(self.command.threads())
             .enable_all()
@@ -255,6 +257,15 @@ impl Cli {
             print_failure(&failure);
             failure.status
         })
+    }
+}
+
+/// As many files and connections at once as the system allows, which is more than it gives unasked: a dump has a file open for each table
+/// that is read in parts.
+fn open_many_files() {
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // If it does not let us after all, what there is may be enough.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
     }
 }
 

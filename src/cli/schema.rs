@@ -170,7 +170,7 @@ fn arguments(
 
 /// What it says unasked are warnings, and what belongs to them. What the server says at its connection, which stands among that without
 /// its name, the server says to us as well.
-fn warnings(stderr: &str) -> Vec<String> {
+pub fn warnings(stderr: &str) -> Vec<String> {
     let said = stderr
         .lines()
         .filter_map(|line| line.strip_prefix("pg_dump: "));

@@ -148,7 +148,7 @@ impl File {
 enum Broken {
     /// There is something wrong with a file.
     File(String),
-    /// A store that nobody answers for may answer another time, as a server may.
+    /// A store that does not answer, or not to us, may do so another time, as a server may.
     Store { doing: String, source: StoreError },
 }
 
@@ -161,7 +161,7 @@ impl Broken {
     fn road(place: &Place, error: io::Error) -> Result<Self, io::Error> {
         let inner = error.get_ref();
         let of_store = inner.and_then(|inner| inner.downcast_ref::<StoreError>());
-        match of_store.filter(|of_store| of_store.may_pass()) {
+        match of_store.filter(|of_store| !of_store.is_of_content()) {
             Some(of_store) => Ok(Self::Store {
                 doing: format!("reading {}", place.name()),
                 source: of_store.clone(),

@@ -24,10 +24,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::catalog::how_long;
 use crate::event::{AtWork, Emit, What};
 use crate::fault;
-use crate::model::{Bytes, JobId, Rows, Side};
+use crate::model::{Bytes, JobId, Rows, Side, how_long};
 use crate::pg::wire::Gauge;
 use crate::pg::{PgError, Pool, serving};
 use probe::{Probe, Unanswered};

@@ -130,6 +130,9 @@ impl From<DumpError> for Failure {
                 Self::from(error).with_status(ExitStatus::Interrupted)
             }
             DumpError::Archive(error) => error.into(),
+            DumpError::Job { job, source } => {
+                Self::from(DumpError::Archive(*source)).while_doing(&job)
+            }
             DumpError::Stopped => Self::interrupted("a request to stop"),
             DumpError::Panicked(_) => Self::defect(error.to_string()),
         }

@@ -20,14 +20,14 @@ use super::client_tools::{ChildEnvironment, ClientTool, ClientToolError};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl ClientTool {
-    /// Runs it until `read` has had enough of what it writes. An error of `read` is the program's own failure, if it has
-    /// failed; the inner error otherwise.
+    /// Runs it until `read` has had enough of what it writes; returns what it has said on stderr as well, with what it says of being ended.
+    /// An error of `read` is the program's own failure, if it has failed; the inner error otherwise.
     pub async fn beginning_of<T, E>(
         &self,
         arguments: &[OsString],
         connection: &ChildEnvironment,
         read: impl FnOnce(BufReader<File>) -> Result<T, E> + Send + 'static,
-    ) -> Result<Result<T, E>, ClientToolError>
+    ) -> Result<Result<(T, Vec<u8>), E>, ClientToolError>
     where
         T: Send + 'static,
         E: Send + 'static,
@@ -50,14 +50,17 @@ impl ClientTool {
         let found = reading
             .await
             .map_err(|error| start(std::io::Error::other(error)))?;
-        if found.is_ok() {
-            end(&mut child).await;
-            return Ok(found);
-        }
+        let error = match found {
+            Ok(found) => {
+                end(&mut child).await;
+                return Ok(Ok((found, said.await.unwrap_or_default())));
+            }
+            Err(error) => error,
+        };
         let status = child.wait().await.map_err(start)?;
         let stderr = said.await.unwrap_or_default();
         if status.success() {
-            return Ok(found);
+            return Ok(Err(error));
         }
         Err(self.failed(arguments, status, &stderr))
     }

@@ -114,6 +114,36 @@ fn names_and_rows_are_in_the_encoding_of_the_database_whatever_its_sessions_have
     }
 }
 
+/// One bit of a name, and the rows of a table are those of another: stock tools load both, by their statements.
+#[test]
+fn rows_of_one_name_that_are_there_twice_are_not_taken_for_one() {
+    let Some(server) = Server::start(18) else {
+        return;
+    };
+    let dir = scratch();
+    server.database("pair");
+    server.psql(
+        "pair",
+        "create table p1 (i int); create table p3 (i int); insert into p1 values (1); insert into p3 values (3)",
+    );
+    let archive = dir.path().join("pair");
+    pg_dump(&server, "pair", (&["-Fd", "-Z0"], &archive));
+    let mut toc = contents(&archive);
+    let mut rows = toc.entries.iter_mut();
+    let rows = rows.find(|entry| entry.is("TABLE DATA") && entry.tag == "p1");
+    rows.expect("there").tag = "p3".into();
+    let bytes = toc.to_bytes().expect("writable");
+    fs::write(archive.join("toc.dat"), bytes).expect("written");
+    let refused = restore(&archive, &server.database("copy"), &[]);
+    assert_ne!(refused.status, 0, "{refused}");
+    assert!(
+        refused
+            .stderr
+            .contains("another entry has rows of the same table"),
+        "{refused}"
+    );
+}
+
 /// As dumps were written of databases whose sessions have another encoding.
 #[test]
 fn an_archive_in_two_encodings_is_found_and_restored_as_what_it_is() {

@@ -173,3 +173,48 @@ fn where_nothing_may_be_removed_an_archive_is_complete_all_the_same() {
     );
     assert!(resumed.stderr.contains(told), "{resumed}");
 }
+
+/// A key that expires in the middle, or objects in cold storage: that says nothing of what is in them.
+#[test]
+fn what_a_store_does_not_give_away_is_not_damaged() {
+    let Some(source) = Server::start(18) else {
+        return;
+    };
+    let store = Store::start();
+    let from = source.database("shop");
+    source.psql(
+        "shop",
+        "create table fish (id int primary key); insert into fish select generate_series(1, 1000)",
+    );
+    let archive = address("shop");
+    let dumped = store.run([
+        "dump",
+        "--source",
+        &from,
+        "--archive",
+        &archive,
+        "-Z",
+        "none",
+    ]);
+    assert_eq!(dumped.status, 0, "{dumped}");
+
+    store.withhold_rows(true);
+    let verified = store.run(["verify", "--archive", &archive]);
+    assert_ne!(verified.status, 3, "{verified}");
+    assert!(verified.stderr.contains("AccessDenied"), "{verified}");
+    assert!(!verified.stderr.contains("Do not restore"), "{verified}");
+    let to = source.database("copy");
+    let fixed = ["restore", "--archive", &archive, "--target", &to];
+    let restored = store.run(
+        fixed
+            .into_iter()
+            .chain(["--max-retries", "0", "--run-dir", "run"]),
+    );
+    assert_eq!(restored.status, 5, "{restored}");
+
+    store.withhold_rows(false);
+    let run_dir = restored.path("run");
+    let resumed = store.run(["resume", run_dir.to_str().expect("UTF-8")]);
+    assert_eq!(resumed.status, 0, "{resumed}");
+    assert_eq!(source.psql("copy", "select count(*) from fish"), "1000");
+}

@@ -41,6 +41,8 @@ struct Road {
     lacks_manifests: AtomicBool,
     /// Nothing may be removed.
     keeps: AtomicBool,
+    /// The rows of tables are not given away.
+    withholds: AtomicBool,
     /// So many requests are yet to be refused.
     refusals: AtomicUsize,
     /// Of which directory the largest file with this ending is lost, when its table of contents comes.
@@ -74,7 +76,10 @@ impl Gate {
         let writes = method == "PUT";
         let lacks_it = writes && self.0.lacks_manifests.load(Ordering::SeqCst);
         let keeps_it = method == "DELETE" && self.0.keeps.load(Ordering::SeqCst);
-        if !signed || keeps_it || (lacks_it && key.as_ref().is_some_and(is_manifest)) {
+        let is_rows = |key: &String| key.contains(".dat") && !key.ends_with("toc.dat");
+        let withheld = method == "GET" && self.0.withholds.load(Ordering::SeqCst);
+        let withheld = withheld && key.as_ref().is_some_and(is_rows);
+        if !signed || keeps_it || withheld || (lacks_it && key.as_ref().is_some_and(is_manifest)) {
             return Err(s3_error!(AccessDenied));
         }
         let one_less = |left: usize| left.checked_sub(1);
@@ -178,6 +183,11 @@ impl Store {
     /// Has nothing removed from now on, as where an account may only add.
     pub fn keeps(&self) {
         self.road.keeps.store(true, Ordering::SeqCst);
+    }
+
+    /// Gives no rows of tables away from now on, as where a key expires, or objects were put into cold storage; or does again.
+    pub fn withhold_rows(&self, withhold: bool) {
+        self.road.withholds.store(withhold, Ordering::SeqCst);
     }
 
     /// Loses the largest object with this ending below a prefix as soon as a table of contents comes, which is when all others are

@@ -148,6 +148,11 @@ impl StoreError {
         }
     }
 
+    /// Whether it says something of what is in the object that was asked for, and not only that nobody gave it away.
+    pub fn is_of_content(&self) -> bool {
+        matches!(self, Self::Missing | Self::NotAsSent { .. })
+    }
+
     /// Whether the same may go well another time.
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Unreachable { .. })

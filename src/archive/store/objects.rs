@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::ready;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -202,10 +203,14 @@ impl Objects {
         self.0.stop.send_replace(true);
     }
 
-    /// Whether there is nothing.
+    /// Whether there is nothing. What some stores show as a folder is an empty object of the prefix's own name.
     pub(in crate::archive) fn is_empty(&self) -> Result<bool, StoreError> {
         let (client, prefix) = (self.client(), self.0.prefix.clone());
-        let first = self.ask(async move { client.list(Some(&prefix)).try_next().await })?;
+        let first = self.ask(async move {
+            let listed = client.list(Some(&prefix));
+            let mut below = listed.try_filter(|meta| ready(meta.location != prefix));
+            below.try_next().await
+        })?;
         Ok(first.is_none())
     }
 
@@ -215,8 +220,9 @@ impl Objects {
         let listed = self.ask(async move { client.list_with_delimiter(Some(&prefix)).await })?;
         let objects = listed.objects.into_iter();
         let named = objects.map(|meta| (name_below(&self.0.prefix, &meta.location), meta.size));
-        // Not every store leaves the others out by itself.
-        Ok(named.filter(|(name, _)| !name.contains('/')).collect())
+        // Not every store leaves the others out by itself, nor its folder.
+        let own = named.filter(|(name, _)| !name.contains('/') && !name.is_empty());
+        Ok(own.collect())
     }
 
     /// What there is of one; `None` if it is not there.
@@ -351,6 +357,8 @@ fn name_below(prefix: &ObjectPath, object: &ObjectPath) -> String {
 
 #[cfg(test)]
 mod tests {
+    use object_store::PutPayload;
+
     use super::*;
 
     #[test]
@@ -374,6 +382,23 @@ mod tests {
         assert_eq!(files(&objects), [file("toc.dat", 2)]);
         let of_below = [file("9.dat.gz", 1), file("toc.dat", 3)];
         assert_eq!(files(&below), of_below);
+    }
+
+    #[test]
+    fn a_folder_is_no_file() {
+        let objects = Objects::in_memory().below("shop");
+        // As the consoles of some stores make one: an object of no bytes.
+        let folder = PutPayload::from_static(b"");
+        let made = objects.ask({
+            let (client, place) = (objects.client(), objects.0.prefix.clone());
+            async move { client.put(&place, folder).await }
+        });
+        made.expect("memory");
+        assert!(objects.is_empty().expect("memory"));
+        objects.put("toc.dat", Bytes::from("1")).expect("memory");
+        assert!(!objects.is_empty().expect("memory"));
+        let files: Vec<String> = objects.files().expect("memory").into_keys().collect();
+        assert_eq!(files, ["toc.dat"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::{DumpRequest, Source};
 use crate::archive::{Algorithm, Codec};
 use crate::cli::explain::explained;
 use crate::cli::salvage;
+use crate::cli::schema::warnings;
 use crate::failure::Failure;
 use crate::follow;
 use crate::ledger;
@@ -31,12 +32,12 @@ pub(super) fn check(pg_dump: &ClientTool, codec: Codec) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Asks `pg_dump`, in the snapshot.
+/// Asks `pg_dump`, in the snapshot. With what it has warned of: often the only word for what it leaves out.
 pub(super) async fn contents(
     source: &Source,
     request: &DumpRequest,
     codec: Codec,
-) -> Result<Toc, Failure> {
+) -> Result<(Toc, Vec<String>), Failure> {
     let Source {
         server,
         pg_dump,
@@ -67,8 +68,8 @@ pub(super) async fn contents(
             Toc::read(from).map(Toc::of_the_database)
         })
         .await;
-    let mut toc = match toc {
-        Ok(toc) => toc?,
+    let (mut toc, said) = match toc {
+        Ok(found) => found?,
         Err(error) => return Err(explained(error.into(), server).await),
     };
     is_in(&toc, encoding)?;
@@ -81,8 +82,17 @@ pub(super) async fn contents(
         Algorithm::Lz4 => Compression::Lz4,
         Algorithm::Zstd => Compression::Zstd,
     };
-    toc.into_directory(compression)
-        .ok_or_else(|| Failure::defect(format!("an archive of {pg_dump} with {codec}")))
+    let toc = toc.into_directory(compression);
+    let toc =
+        toc.ok_or_else(|| Failure::defect(format!("an archive of {pg_dump} with {codec}")))?;
+    Ok((toc, warnings_before_its_end(&said)))
+}
+
+/// Without what it says of being ended: that was our doing.
+fn warnings_before_its_end(said: &[u8]) -> Vec<String> {
+    let mut warnings = warnings(&String::from_utf8_lossy(said));
+    warnings.retain(|text| text != "terminated by user" && !text.starts_with("error: "));
+    warnings
 }
 
 /// Rows in another encoding than what the archive says would be read as what they are not.
@@ -103,6 +113,17 @@ mod tests {
     use crate::model::SqlText;
     use crate::toc::Entry;
     use crate::toc::testing::{entry, toc};
+
+    #[test]
+    fn that_pg_dump_was_ended_is_no_warning() {
+        let said = "pg_dump: warning: owner of table \"t\" appears to be invalid\n\
+                    pg_dump: error: could not write to output file: Broken pipe\n\
+                    pg_dump: terminated by user\n";
+        assert_eq!(
+            warnings_before_its_end(said.as_bytes()),
+            ["owner of table \"t\" appears to be invalid"]
+        );
+    }
 
     #[test]
     fn names_and_rows_are_in_one_encoding() {

@@ -26,7 +26,7 @@ use crate::fault;
 use crate::model::{QualifiedName, Side, Unverified, VerifyLevel};
 use crate::pg::VALUE_SETTINGS;
 use crate::plan::{DumpOptions, DumpPlan};
-use crate::preflight::archive_disk;
+use crate::preflight::{self, archive_disk};
 use crate::salvage::DamageMap;
 use crate::toc::{LargeObjectList, Text, Toc};
 use crate::verify::left_behind::of_extensions;
@@ -261,7 +261,9 @@ async fn plan(
         // One after the other: what a server refuses is rolled back to before it was asked.
         Ok((facts, LeftBehind::read(session).await?))
     };
-    let (toc, (facts, left_behind)) = at_once(toc, Box::pin(facts)).await?;
+    let ((toc, warnings), (facts, left_behind)) = at_once(toc, Box::pin(facts)).await?;
+    let warned = preflight::pg_dump_warned(&warnings).into_iter();
+    warned.for_each(|finding| emit.emit(What::Finding(finding)));
     refuse_what_is_out_of_reach(&source.server, request, &toc).await?;
     let mut scope = Scope::of(&toc);
     scope.large_objects = !request.filters.selects();

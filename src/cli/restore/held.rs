@@ -246,7 +246,7 @@ fn of_file<T>(place: &Place, read: io::Result<T>) -> Read<T> {
     };
     let inner = error.get_ref();
     let of_store = inner.and_then(|inner| inner.downcast_ref::<StoreError>());
-    if of_store.is_some_and(StoreError::may_pass) {
+    if of_store.is_some_and(|error| !error.is_of_content()) {
         let failure = ArchiveError::file("reading", place.name().as_ref())(error);
         return Err(Failure::from(failure).with_status(ExitStatus::Interrupted));
     }

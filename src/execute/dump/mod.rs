@@ -103,6 +103,14 @@ pub enum DumpError {
     /// The archive cannot be written.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// Its file cannot be written, or read again.
+    #[error("{job}: {source}")]
+    Job {
+        /// The job.
+        job: String,
+        /// What happened.
+        source: Box<ArchiveError>,
+    },
     /// We were asked to stop; why, knows who asked.
     #[error("stopped on request")]
     Stopped,
@@ -227,7 +235,10 @@ async fn persist(context: &Context, errand: Errand<'_>, job: &DumpJob) -> Result
         };
         let source = match once {
             Ok(ended) => return Ok(ended),
-            Err(Broken::Archive(error)) => return Err(error.into()),
+            Err(Broken::Archive(source)) => {
+                let (job, source) = (job.label.clone(), Box::new(source));
+                return Err(DumpError::Job { job, source });
+            }
             Err(Broken::HalfWritten(source)) => {
                 let job = job.label.clone();
                 return Err(DumpError::Source { job, source });

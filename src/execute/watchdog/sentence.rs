@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::catalog::{Holder, how_long};
+use crate::catalog::Holder;
 use crate::event::AtWork;
-use crate::model::{QualifiedName, Rows};
+use crate::model::{QualifiedName, Rows, how_long};
 
 /// What the server's process of a session is doing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
