@@ -222,9 +222,12 @@ impl Failure {
     /// The same once something was written: whoever is told of wrong usage takes it that nothing was touched. The run can go on when what is
     /// missing is there again.
     #[must_use]
-    pub fn once_begun(self) -> Self {
+    pub fn once_begun(mut self) -> Self {
         match self.status {
-            ExitStatus::Usage => self.with_status(ExitStatus::Interrupted),
+            ExitStatus::Usage => {
+                let hint = self.hint.take().map(hints::once_begun);
+                self.with_status(ExitStatus::Interrupted).with_hint(hint)
+            }
             _ => self,
         }
     }

@@ -791,7 +791,7 @@ fn a_copy_that_stands_still_has_no_pace() {
             run.wait(1000).advance(1, second * 10_000, second * 20 * MB);
         }
         let mut state = state(&run);
-        state.tick(at(run.now_ms));
+        state.tick(at(run.wait(300).now_ms));
         state.tick(at(run.wait(still_ms).now_ms));
         let drawn = picture(&state, size(), Style { color: false }).into_iter();
         let lines: Vec<String> = drawn.filter(|line| line.contains("cop")).collect();

@@ -21,6 +21,11 @@ pub(super) const HELD: &str = "One run at a time fills a database: wait for the 
      touched.";
 pub(super) const LEFTOVER: &str = "End it yourself, as its own role or as a superuser: select pg_terminate_backend(PID). Until \
      then it may still write to the target.";
+const UNREACHABLE: &str = "Check host and port, that the server runs and listens there (listen_addresses), and that no firewall is in \
+     between.";
+const TOO_SLOW: &str =
+    "Check that no firewall is in between, or give it more time with connect_timeout.";
+const AWAY: &str = "It answered before: see whether that server still runs (its log says why not), and whether the network between does.";
 pub(super) const PATTERN: &str =
     "Patterns are those of pg_dump -n and -t: see \"Patterns\" in the manual page of psql.";
 
@@ -67,6 +72,14 @@ pub fn for_job_error(error: &PgError) -> Option<String> {
     }
 }
 
+/// The same in the middle of a run: the way to a server that has answered is known.
+pub(super) fn once_begun(hint: String) -> String {
+    match hint.as_str() {
+        UNREACHABLE | TOO_SLOW => AWAY.to_owned(),
+        _ => hint,
+    }
+}
+
 pub(super) fn for_connect(error: &ConnectError) -> Option<String> {
     if let Some(server_error) = error.server_error() {
         if let Some(hint) = for_damage_passed_over(server_error) {
@@ -93,16 +106,11 @@ fn for_damage_passed_over(error: &ServerError) -> Option<String> {
 
 fn for_one_host(error: &ConnectError) -> Option<String> {
     let hint = match error {
-        ConnectError::Unreachable { .. } => {
-            "Check host and port, that the server runs and listens there (listen_addresses), and that no firewall is in \
-             between."
-        }
+        ConnectError::Unreachable { .. } => UNREACHABLE,
         ConnectError::UnknownHost { .. } => {
             "Check the host's name, or give its address with hostaddr."
         }
-        ConnectError::TimedOut { .. } => {
-            "Check that no firewall is in between, or give it more time with connect_timeout."
-        }
+        ConnectError::TimedOut { .. } => TOO_SLOW,
         ConnectError::NoTls { .. } => {
             "Switch TLS on at the server, or use sslmode=prefer or disable if the network between can be trusted."
         }

@@ -44,6 +44,24 @@ fn refused(code: &str, message: &str) -> Failure {
     }))
 }
 
+/// Whoever has had a server's answers knows its host and port.
+#[test]
+fn a_server_that_goes_away_in_the_middle_is_not_looked_for_at_another_port() {
+    let unreachable = || {
+        Failure::from(PgError::Connect(ConnectError::Unreachable {
+            host: "db:5432".into(),
+            tried: Vec::new(),
+        }))
+    };
+    let hint = |failure: Failure| failure.hint.expect("a hint");
+    assert!(hint(unreachable()).starts_with("Check host and port"));
+    let begun = unreachable().once_begun();
+    assert_eq!(begun.status, ExitStatus::Interrupted);
+    assert!(hint(begun).starts_with("It answered before"));
+    let refused = refused("28P01", "password authentication failed for user \"u\"");
+    assert!(hint(refused.once_begun()).contains(".pgpass"));
+}
+
 #[test]
 fn what_cannot_be_retried_without_a_change_is_usage_and_what_was_cut_off_is_interrupted() {
     let closed = PgError::Closed {

@@ -355,8 +355,9 @@ fn job(what: &What, state: &State) -> Option<String> {
             bytes,
             duration_ms,
         } => Some(format!(
-            "done: {} · {rows} rows · {bytes} · {}",
+            "done: {} · {} · {bytes} · {}",
             label(job),
+            words::count(rows.0, "row", "rows"),
             words::duration(*duration_ms)
         )),
         What::JobSkipped { job, because_of } => Some(format!(

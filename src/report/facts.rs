@@ -233,7 +233,7 @@ impl<'a> Facts<'a> {
 
     /// What to do after a run that did not come to its end.
     pub fn go_on(&self) -> String {
-        format!("Go on where it stopped: {}", self.resume("resume"))
+        go_on(&self.report.run_dir)
     }
 
     /// What a session leaves behind that stopped before it did anything.
@@ -272,6 +272,11 @@ impl<'a> Facts<'a> {
             self.identical_tables()
         )
     }
+}
+
+/// What to do after a run that did not come to its end, by its directory.
+pub fn go_on(run_dir: &str) -> String {
+    format!("Go on where it stopped: {}", run_command("resume", run_dir))
 }
 
 /// Whether the database itself is part of it, with its privileges and comment: an archive always has it, and a target that was made like

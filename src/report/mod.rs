@@ -69,6 +69,7 @@ pub mod timetable;
 mod turned;
 
 pub use expected::{Deviation, ExpectedReport};
+pub use facts::go_on;
 pub use job::{JobReport, Outcome};
 pub use model::{Checked, MovedOn, Report, ReportBuilder, SnapshotReport};
 pub use outline::{Headline, Record, Running, Tone};

@@ -2,7 +2,7 @@
 //!
 //! The proof is that of a comparison, and rests on the same evidence; a dry run that would change nothing is one.
 
-use crate::model::{ExitStatus, QualifiedName, Rows, RunCommand, Synced};
+use crate::model::{ExitStatus, QualifiedName, RunCommand, Synced};
 use crate::progress::words;
 
 use super::facts::{Facts, listed, stop_word};
@@ -189,9 +189,9 @@ fn would_change(facts: &Facts<'_>, synced: &Synced) -> Conclusion {
             match facts.identical {
                 0 => "No table is".to_owned(),
                 count => format!(
-                    "{} with {} rows {}",
+                    "{} with {} {}",
                     words::count(count, "table", "tables"),
-                    Rows(facts.identical_rows.0),
+                    words::count(facts.identical_rows.0, "row", "rows"),
                     if count == 1 { "is" } else { "are" }
                 ),
             }
@@ -230,7 +230,7 @@ fn stopped(report: &Report, status: ExitStatus, why: &str) -> Conclusion {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Bytes, SyncedTable};
+    use crate::model::{Bytes, Rows, SyncedTable};
 
     fn synced(committed: bool) -> Synced {
         Synced {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::constraints::Key;
-use crate::model::{Oid, QualifiedName};
+use crate::model::{Oid, QualifiedName, Rows, count};
 use crate::plan::{Around, Check, Place, Salvaged};
 
 /// Version of `losses.json`.
@@ -238,16 +238,14 @@ impl TableLosses {
         }
         if !self.lost_columns.is_empty() {
             let values = u64::try_from(self.lost_columns.len()).unwrap_or(u64::MAX);
-            parts.push(format!(
-                "{} values of rows that are there",
-                values.max(self.lost_values)
-            ));
+            let values = count(values.max(self.lost_values), "value", "values");
+            parts.push(format!("{values} of rows that are there"));
         }
         if self.suspect_rows > 0 {
-            parts.push(format!(
-                "{} rows that are there are suspect",
-                self.suspect_rows
-            ));
+            parts.push(match self.suspect_rows {
+                1 => "1 row that is there is suspect".to_owned(),
+                rows => format!("{} rows that are there are suspect", Rows(rows)),
+            });
         }
         if parts.is_empty() {
             parts.push("nothing".to_owned());

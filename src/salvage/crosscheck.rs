@@ -24,6 +24,7 @@ use super::sight::patient_session;
 use super::spill::{Kept, Records, Scratch, Sorter, Spool};
 use super::standing::{Block, Standing};
 use super::told::{Told, judge, once_visible};
+use crate::model::Rows;
 use crate::pg::{Connector, Session};
 use crate::plan::Place;
 
@@ -353,9 +354,12 @@ async fn by_entries(
     if facts.quiet.is_cold() && known.seen.rows() > listed {
         check.unlisted = known.seen.rows() - listed;
         check.damaged.push(format!(
-            "the index {}: it has no entries for {} rows that are there",
+            "the index {}: it has no entries for {}",
             index.name.shown(),
-            check.unlisted
+            match check.unlisted {
+                1 => "1 row that is there".to_owned(),
+                rows => format!("{} rows that are there", Rows(rows)),
+            }
         ));
     }
     Ok(check)

@@ -18,6 +18,7 @@ use super::probe::{Found, Probe, Search};
 use super::seen::Seen;
 use super::sight::{Sight, patient_session};
 use super::survey::{Progress, Shared, Survey};
+use crate::model::Rows;
 use crate::pg::Session;
 use crate::plan::Around;
 
@@ -386,11 +387,7 @@ impl TableSearch<'_> {
             return Ok(());
         }
         if check.others > 0 {
-            losses.because(Cause::silent(format!(
-                "{} rows do not have the keys that the index {} has for them: they took the place of other rows, or the index is damaged",
-                check.others,
-                index.name.shown()
-            )));
+            losses.because(others_there(check.others, &index.name.shown()));
         }
         if losses.causes.is_empty() {
             losses.because(Cause::silent(
@@ -490,6 +487,17 @@ fn left_alone(check: &CrossCheck, table: &TableFacts, losses: &mut TableLosses) 
             table.rows
         )));
     }
+}
+
+/// Why rows do not have the keys that an index has for their places.
+fn others_there(rows: u64, index: &str) -> Cause {
+    let (rows, they) = match rows {
+        1 => ("1 row does not have the key".to_owned(), "it"),
+        rows => (format!("{} rows do not have the keys", Rows(rows)), "them"),
+    };
+    Cause::silent(format!(
+        "{rows} that the index {index} has for {they}: others took that place, or the index is damaged"
+    ))
 }
 
 /// All blocks that a table has, or had.

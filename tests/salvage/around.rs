@@ -76,7 +76,7 @@ fn an_entry_that_is_bent_makes_nothing_certain() {
     assert!(
         account["notes"]
             .to_string()
-            .contains("no entries for 1 rows that are there"),
+            .contains("no entries for 1 row that is there"),
         "{account:#}"
     );
     assert_eq!(

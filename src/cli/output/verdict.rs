@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::{Listener, Message, Output};
 use crate::failure::{Failure, FailureKind};
 use crate::model::{ExitStatus, run_command};
-use crate::report::{Conclusion, Ending, conclude, json};
+use crate::report::{Conclusion, Ending, conclude, go_on, json};
 
 /// What the target does not do before it is told that it does.
 const NOT_YET: &str = "the target does not follow the source yet";
@@ -83,8 +83,7 @@ impl Listener {
             }
             FailureKind::NotOurs => conclusion.next.clone_from(&failure.hint),
             _ if is_broken_off && conclusion.next.is_none() => {
-                let go_on = run_command("resume", &report.run_dir);
-                conclusion.next = Some(format!("Go on where it stopped: {go_on}"));
+                conclusion.next = Some(go_on(&report.run_dir));
             }
             _ => {}
         }
@@ -104,8 +103,8 @@ impl Listener {
             "Make room, or name a directory elsewhere with --run-dir, and begin again.".to_owned()
         } else {
             let dir = self.run_dir.path().display().to_string();
-            let go_on = run_command("resume", &dir);
-            format!("Make room, then go on where it stopped: {go_on}")
+            let resume = run_command("resume", &dir);
+            format!("Make room, then go on where it stopped: {resume}")
         };
         let left = if compares {
             "What was found is shown, but the record of this comparison is incomplete."

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::progress::words;
 use crate::salvage::{DamageMap, Losses};
 
 /// Causes of a table that people are shown; all of them are in `losses.json`.
@@ -57,10 +58,10 @@ pub(super) fn sentences(losses: &Losses) -> Vec<String> {
             .map(|cause| cause.message.as_str())
             .collect();
         let mut sentence = format!(
-            "{}: lost: {}; {} rows can be read ({})",
+            "{}: lost: {}; {} can be read ({})",
             table.table.shown(),
             table.shown(),
-            table.rows_read,
+            words::count(table.rows_read, "row", "rows"),
             causes.join("; ")
         );
         if let Some(file) = &table.keys_file {
@@ -95,8 +96,9 @@ pub(super) fn sentences(losses: &Losses) -> Vec<String> {
     );
     if sentences.is_empty() {
         sentences.push(format!(
-            "no damage was found: {} rows of {} tables can be read",
-            losses.rows_read, losses.tables_looked_at
+            "no damage was found: {} of {} can be read",
+            words::count(losses.rows_read, "row", "rows"),
+            words::count(losses.tables_looked_at, "table", "tables")
         ));
     }
     sentences

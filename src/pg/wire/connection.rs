@@ -3,7 +3,7 @@
 //! A connection that was left in an unknown state (an I/O error, a COPY given up half-way) is marked broken and must be
 //! thrown away; nothing tries to repair it, because the server rolls back what it was doing when the socket closes.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use postgres_protocol::authentication::{
     md5_hash,
     sasl::{self, ChannelBinding, ScramSha256},
@@ -100,7 +100,7 @@ impl Wire {
         let mut message = BytesMut::new();
         frontend::startup_message(parameters, &mut message)
             .map_err(|source| wire.io("starting a session", source))?;
-        wire.send(&message, "starting a session").await?;
+        wire.send(message, "starting a session").await?;
         wire.authenticate(start).await?;
         wire.await_ready().await?;
         Ok(wire)
@@ -226,15 +226,16 @@ impl Wire {
         }
     }
 
+    /// From where the statement lies: one that makes a ledger can be as large as the plan in it.
     pub(super) async fn send_query(&mut self, sql: &SqlText) -> Result<(), PgError> {
-        let mut message = BytesMut::with_capacity(sql.as_bytes().len() + 6);
-        put_query(sql, &mut message);
-        self.send(&message, "sending a statement").await
+        let head = query_head(sql);
+        let message = head.as_slice().chain(sql.as_bytes()).chain(QUERY_END);
+        self.send(message, "sending a statement").await
     }
 
-    pub(super) async fn send(&mut self, bytes: &[u8], doing: &str) -> Result<(), PgError> {
+    async fn send(&mut self, mut message: impl Buf, doing: &str) -> Result<(), PgError> {
         let sent = async {
-            self.writer.write_all(bytes).await?;
+            self.writer.write_all_buf(&mut message).await?;
             self.writer.flush().await
         };
         match sent.await {
@@ -371,7 +372,7 @@ impl Wire {
         let mut message = BytesMut::new();
         frontend::password_message(password, &mut message)
             .map_err(|source| self.io("authenticating", source))?;
-        self.send(&message, "authenticating").await
+        self.send(message, "authenticating").await
     }
 
     /// Whether it is bound to the server's certificate.
@@ -383,15 +384,14 @@ impl Wire {
         let mut out = BytesMut::new();
         frontend::sasl_initial_response(mechanism, scram.message(), &mut out)
             .map_err(|source| self.io(doing, source))?;
-        self.send(&out, doing).await?;
+        self.send(out.split(), doing).await?;
         let server_first = self.sasl_step(11).await?;
         scram
             .update(&server_first)
             .map_err(|source| self.io(doing, source))?;
-        out.clear();
         frontend::sasl_response(scram.message(), &mut out)
             .map_err(|source| self.io(doing, source))?;
-        self.send(&out, doing).await?;
+        self.send(out, doing).await?;
         let server_final = self.sasl_step(12).await?;
         scram
             .finish(&server_final)
@@ -495,9 +495,17 @@ pub(super) async fn send_all(
 
 /// A `Query` message.
 pub(super) fn put_query(sql: &SqlText, out: &mut BytesMut) {
-    let length = u32::try_from(sql.as_bytes().len() + 5).unwrap_or(u32::MAX);
-    out.put_u8(b'Q');
-    out.put_u32(length);
+    out.put_slice(&query_head(sql));
     out.put_slice(sql.as_bytes());
-    out.put_u8(0);
+    out.put_slice(QUERY_END);
 }
+
+/// What stands before the statement in a `Query` message.
+fn query_head(sql: &SqlText) -> [u8; 5] {
+    let length = u32::try_from(sql.as_bytes().len() + 5).unwrap_or(u32::MAX);
+    let [a, b, c, d] = length.to_be_bytes();
+    [b'Q', a, b, c, d]
+}
+
+/// And what behind it.
+const QUERY_END: &[u8] = b"\0";
