@@ -267,6 +267,9 @@ pub fn compare(
 /// The setting of a table whose rows have an oid each (before version 12). What these are is in no dump, and nobody reads them.
 const WITH_OIDS: &str = "with oids";
 
+/// Whether the schema is there that every new database has, and that no dump makes.
+const PRESENCE: &str = "presence";
+
 type Settings<'a> = BTreeMap<(String, String, &'a str), &'a str>;
 
 fn compare_states(
@@ -288,7 +291,14 @@ fn compare_states(
     for key in keys {
         let value = |side: &Settings| side.get(key).copied().unwrap_or("the default").to_owned();
         let (ours, theirs) = (value(&left), value(&right));
-        if ours != theirs {
+        if key.2 == PRESENCE && left.contains_key(key) && ours != theirs {
+            // It is what every target begins with.
+            let name = &key.1;
+            found.notes.push(format!(
+                "the source has no schema {name}, and the target has the one that every new database has; to make it the same, on the target: \
+                 DROP SCHEMA {name};"
+            ));
+        } else if ours != theirs {
             let (class, object, property) = key;
             let detail = format!("{property}: {ours} on the source, {theirs} on the target");
             let object = (class.as_str(), object.clone());

@@ -125,12 +125,23 @@ fn what_has_no_entry_is_missed() {
     target.psql("db", "create schema public");
     let run = verified(&from, &to);
     assert_eq!(run.status, 3, "{run}");
+    // It is what every target begins with.
+    assert!(
+        report(&run)["notes"].to_string().contains("DROP SCHEMA"),
+        "{run}"
+    );
+    let found = report(&run)["differences"].to_string();
+    assert!(!found.contains("presence"), "{found}");
+    target.psql("db", "drop schema public");
+    source.psql("db", "create schema public");
+    let run = verified(&from, &to);
+    assert_eq!(run.status, 3, "{run}");
     let found = report(&run)["differences"].to_string();
     for expected in [
         "row security: enabled on the source, the default on the target",
         "table column app.of_extension.i",
         "policy p on app.of_extension",
-        "presence: gone on the source, the default on the target",
+        "presence: the default on the source, gone on the target",
         "its trigger t from its parent",
         "the constraint of its trigger c",
         "its rule \\\"_RETURN\\\"",
