@@ -389,10 +389,11 @@ fn a_road_that_becomes_narrow_is_told_of_once() {
         run_dir.join(RUN_DIR).join("events.jsonl").exists()
     });
     until("rows are copied", || events(&run_dir).iter().any(advanced));
-    // Two windows of five seconds are known by then, and two are slow after that.
+    // Two windows of five seconds are known by then. Two are slow after that; or three, where the machine is so busy that nobody can be
+    // said to set the pace; and one of them may have begun before.
     std::thread::sleep(Duration::from_secs(11));
     proxy.slow_down(512 << 10);
-    std::thread::sleep(Duration::from_secs(16));
+    std::thread::sleep(Duration::from_secs(21));
     proxy.slow_down(0);
     let finished = run.finish();
     assert_eq!(finished.status, 6, "{finished}");
