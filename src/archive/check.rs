@@ -92,7 +92,7 @@ pub fn check_files_of(archive: &Store, manifest: &Manifest) -> Result<Vec<Proble
 }
 
 /// Whether it says nothing of what is in a file that it could not be read: who asked may not, or the system or a store had trouble.
-pub(super) fn is_of_the_road(error: &io::Error) -> bool {
+pub fn is_of_the_road(error: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, OutOfMemory, PermissionDenied, TimedOut};
     let inner = error.get_ref();
     let of_store = inner.and_then(|inner| inner.downcast_ref::<StoreError>());

@@ -48,7 +48,9 @@ mod stored;
 mod tar;
 mod unfinished;
 
-pub use check::{Problem, changed_since, check_files, check_files_of, still_as_noted};
+pub use check::{
+    Problem, changed_since, check_files, check_files_of, is_of_the_road, still_as_noted,
+};
 pub use codec::{Algorithm, Codec, CodecError, Decoder, Encoder};
 pub use data::{DATA_END, DataReader, RowPieces, Stretch, read_large_object, read_rows};
 pub use error::ArchiveError;

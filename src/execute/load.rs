@@ -22,7 +22,7 @@ use super::attempt::Attempt;
 use super::copy::{Load, commit, line, opening};
 use super::outcome::Outcome;
 use super::supervisor::Context;
-use crate::archive::{Content, FileFacts, Place, RowPieces, StoreError, Stored};
+use crate::archive::{Content, FileFacts, Place, RowPieces, Stored, is_of_the_road};
 use crate::fault;
 use crate::ledger::WHOLE;
 use crate::model::{DumpId, FILE_DAMAGED, MultisetDigest, Oid, Rows, SqlText};
@@ -148,8 +148,11 @@ impl File {
 enum Broken {
     /// There is something wrong with a file.
     File(String),
-    /// A store that does not answer, or not to us, may do so another time, as a server may.
-    Store { doing: String, source: StoreError },
+    /// What could not be read may be so another time, as with a server that does not answer. Chunks that share a file share its error.
+    Road {
+        doing: String,
+        source: Arc<io::Error>,
+    },
 }
 
 impl Broken {
@@ -159,15 +162,13 @@ impl Broken {
 
     /// An error that is not the file's, if it is the road to it.
     fn road(place: &Place, error: io::Error) -> Result<Self, io::Error> {
-        let inner = error.get_ref();
-        let of_store = inner.and_then(|inner| inner.downcast_ref::<StoreError>());
-        match of_store.filter(|of_store| !of_store.is_of_content()) {
-            Some(of_store) => Ok(Self::Store {
-                doing: format!("reading {}", place.name()),
-                source: of_store.clone(),
-            }),
-            None => Err(error),
+        if !is_of_the_road(&error) {
+            return Err(error);
         }
+        Ok(Self::Road {
+            doing: format!("reading {}", place.name()),
+            source: Arc::new(error),
+        })
     }
 
     /// What is wrong if rows cannot be read.
@@ -183,9 +184,9 @@ impl From<Broken> for PgError {
             Broken::File(what) => Self::Supply {
                 what: format!("{FILE_DAMAGED}{what}"),
             },
-            Broken::Store { doing, source } => Self::Io {
+            Broken::Road { doing, source } => Self::Io {
                 doing,
-                source: source.into(),
+                source: io::Error::new(source.kind(), source),
             },
         }
     }

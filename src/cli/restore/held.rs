@@ -13,7 +13,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::prove::{Proof, not_verified};
 use crate::archive::{
     ArchiveError, Content, FileFacts, LargeObjectFacts, Manifest, Place, SequenceFacts,
-    SourceFacts, StoreError, TableFacts, read_large_object, read_rows,
+    SourceFacts, TableFacts, is_of_the_road, read_large_object, read_rows,
 };
 use crate::event::{Emit, What};
 use crate::execute::Loaded;
@@ -244,9 +244,7 @@ fn of_file<T>(place: &Place, read: io::Result<T>) -> Read<T> {
         Ok(content) => return Ok(Ok(content)),
         Err(error) => error,
     };
-    let inner = error.get_ref();
-    let of_store = inner.and_then(|inner| inner.downcast_ref::<StoreError>());
-    if of_store.is_some_and(|error| !error.is_of_content()) {
+    if is_of_the_road(&error) {
         let failure = ArchiveError::file("reading", place.name().as_ref())(error);
         return Err(Failure::from(failure).with_status(ExitStatus::Interrupted));
     }
