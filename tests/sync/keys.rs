@@ -21,6 +21,8 @@ const SCHEMA: &str = "
     create table cased (name text collate blind not null, v text);
     create unique index on cased (name collate \"C\");
     insert into cased values ('a', 'one'), ('A', 'two');
+    create table priced (k numeric primary key, v text);
+    insert into priced select g, 'row' from generate_series(1, 12000) g;
 ";
 const CHANGES: &str = "
     update tree set v = 'another' where path = 'top.n7';
@@ -28,6 +30,7 @@ const CHANGES: &str = "
     update registered set v = 'changed' where tab = 'tree'::regclass;
     update paired set v = 'changed' where p = (1, '')::pair;
     update cased set v = 'changed' where name = 'a' collate \"C\";
+    update priced set k = (k || '.0')::numeric where k <= 700;
 ";
 
 #[test]
@@ -63,6 +66,12 @@ fn a_key_that_is_none_or_cannot_be_named_is_no_obstacle() {
     }
     // What is unique by its bytes is no key to a column that tells no case from the other.
     assert_eq!(figures(done, "cased"), Some((1, 0, 1, false)), "{synced}");
+    // Two ways to write one number.
+    assert_eq!(
+        figures(done, "priced"),
+        Some((700, 0, 700, false)),
+        "{synced}"
+    );
 
     // What an extension writes down for itself stops nobody, and stays where it is.
     for server in [&source, &target] {
